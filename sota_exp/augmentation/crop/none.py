@@ -1,0 +1,23 @@
+"""CenterCrop: resizes the shorter side to the training size and cuts the centre, with nothing random.
+
+    shorter side → S, then the centred S × S
+
+Paper: Simonyan, Zisserman 2014, Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv 1409.1556
+Setting: the baseline of every crop; sufficient where the training set is large or the objects are already centred
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from sota_exp.resample import center_crop
+from sota_exp.stages import Crop, Images
+from sota_exp.streams import Draws
+
+
+@dataclass(frozen=True, kw_only=True)
+class CenterCrop(Crop):
+    """Cuts the centre, deterministically."""
+
+    def __call__(self, images: Images, indices: Tensor, size: int, rng: Draws) -> Tensor:
+        return center_crop(images, indices, size, size)

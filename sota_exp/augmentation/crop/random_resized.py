@@ -1,0 +1,62 @@
+"""RandomResizedCrop: cuts a box of random area and shape out of each image and resizes it to the training size.
+
+    area ~ U(scale) · H · W,  log(width / height) ~ U(log ratio),  corner uniform among those that keep the box inside
+
+An image gets the first of ten draws that fits; where none does, the largest centred box of a legal ratio.
+
+Paper: Szegedy et al. 2014, Going Deeper with Convolutions, arXiv 1409.4842
+Setting: scale [0.08, 1], ratio [3/4, 4/3] in every ImageNet recipe; scale [0.35, 1] for short trainings
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sota_exp.resample import resized_crop
+from sota_exp.stages import Crop, Images, require
+from sota_exp.streams import Draws
+
+NUM_ATTEMPTS = 10
+
+
+def crop_boxes(sizes: Tensor, scale: list[float], ratio: list[float], rng: Draws) -> Tensor:
+    """Boxes int64 [B, 4] (top, left, height, width) in pixels, inside images of `sizes`, int64 [B, 2]."""
+    num = len(sizes)
+    tries, corner = rng.uniform(num, NUM_ATTEMPTS, 2).double(), rng.uniform(num, 2).double()
+    area = sizes.prod(1, keepdim=True) * (scale[0] + (scale[1] - scale[0]) * tries[..., 0])
+    shape = (math.log(ratio[0]) + math.log(ratio[1] / ratio[0]) * tries[..., 1]).exp()
+    boxes = torch.stack([area / shape, area * shape], dim=2).sqrt().round().long()
+    fits = ((boxes > 0) & (boxes <= sizes[:, None])).all(2)
+    first = boxes[torch.arange(num), fits.long().argmax(1)]
+    box = torch.where(fits.any(1, keepdim=True), first, largest_boxes(sizes, ratio))
+    free = sizes - box
+    placed = (corner * (free + 1)).long()
+    return torch.cat([torch.where(fits.any(1, keepdim=True), placed, free // 2), box], dim=1)
+
+
+def largest_boxes(sizes: Tensor, ratio: list[float]) -> Tensor:
+    """The largest (height, width) of a legal ratio inside each image, int64 [B, 2]."""
+    height, width = sizes.unbind(1)
+    limited_height = torch.minimum(height, (width / ratio[0]).round().long())
+    limited_width = torch.minimum(width, (height * ratio[1]).round().long())
+    return torch.stack([limited_height, limited_width], dim=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomResizedCrop(Crop):
+    """Range of the area as a share of the image, and range of width over height."""
+
+    scale: list[float]
+    ratio: list[float]
+
+    def __post_init__(self) -> None:
+        ok = len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1] <= 1
+        require(ok, "scale", self.scale, "[least, most] share of the image's area in (0, 1]")
+        ok = len(self.ratio) == 2 and 0 < self.ratio[0] <= self.ratio[1]
+        require(ok, "ratio", self.ratio, "[least, most] width over height, positive")
+
+    def __call__(self, images: Images, indices: Tensor, size: int, rng: Draws) -> Tensor:
+        sizes = torch.tensor([images.size(index) for index in indices.tolist()])
+        return resized_crop(images, indices, crop_boxes(sizes, self.scale, self.ratio, rng), size)

@@ -1,0 +1,154 @@
+"""From a composed configuration to a typed experiment. The only module, beside the command line and the sweeper, that knows
+OmegaConf.
+
+Every value is checked before data is touched, and every mistake is one `ConfigError` that names the key, the value and
+what is legal.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import importlib
+import json
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from sota_exp.errors import ConfigError
+
+T = TypeVar("T")
+
+#: Nodes of the composed configuration that belong to a sweep or a study, not to a run.
+NOT_OF_A_RUN = ("hydra", "search", "study")
+
+
+def suggestion(word: str, legal: Iterable[str]) -> str:
+    """` Did you mean …?`, or nothing where no legal word is near."""
+    near = difflib.get_close_matches(word, list(legal), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def resolve(config: DictConfig) -> dict[str, Any]:
+    """The run's part of a composed configuration as plain values, interpolations resolved."""
+    try:
+        tree = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    assert isinstance(tree, dict)
+    return {str(key): value for key, value in tree.items() if key not in NOT_OF_A_RUN}
+
+
+def build(cls: type[T], tree: object, key: str = "") -> T:
+    """Build `tree` (plain values) into `cls`: a stage, by its `_target_`, or a group of stages and values.
+
+    Raises:
+        ConfigError: unknown key, wrong type, missing value, value out of range, or a stage of another kind.
+    """
+    from sota_exp.stages import Stage
+
+    if issubclass(cls, Stage):
+        return _build_stage(cls, tree, key)
+    if not isinstance(tree, Mapping):
+        raise ConfigError(f"{key}={tree}: expected a group with the keys {', '.join(_field_types(cls))}")
+    types = _field_types(cls)
+    _check_keys(tree, types, key)
+    values = {
+        name: build(kind, tree.get(name), _join(key, name)) for name, kind in types.items() if _is_branch(kind)
+    }
+    leaves = {name: kind for name, kind in types.items() if not _is_branch(kind)}
+    values |= _typed_values(leaves, {name: tree[name] for name in leaves if name in tree}, key)
+    return _construct(cls, values, key)
+
+
+def _build_stage(cls: type[T], tree: object, key: str) -> T:
+    slot = key.replace(".", "/")
+    if tree is None:
+        raise ConfigError(f"{slot}: no option is chosen; choose one, such as {slot}=none")
+    if not isinstance(tree, Mapping):
+        raise ConfigError(f"{key}={tree} sets a value; an option is chosen with slashes: {slot}={tree}")
+    if "_target_" not in tree:
+        raise ConfigError(f"{key}: no _target_; choose an option with {slot}=…")
+    target = locate(str(tree["_target_"]), key)
+    if not (isinstance(target, type) and issubclass(target, cls)):
+        raise ConfigError(f"{key}._target_={tree['_target_']} is not a {cls.__name__}, which {slot} needs")
+    values = {name: value for name, value in tree.items() if name != "_target_"}
+    types = _field_types(target)
+    _check_keys(values, types, key)
+    return _construct(target, _typed_values(types, values, key), key)
+
+
+def locate(path: str, key: str) -> object:
+    """Import `package.module.Name`; only names inside a module, so that nothing is called by looking."""
+    module, _, name = path.rpartition(".")
+    try:
+        return vars(importlib.import_module(module))[name]
+    except (ImportError, KeyError, ValueError) as error:
+        raise ConfigError(f"{key}._target_={path} cannot be imported: {error}") from error
+
+
+def _field_types(cls: type) -> dict[str, Any]:
+    assert dataclasses.is_dataclass(cls), cls
+    hints = typing.get_type_hints(cls)
+    return {item.name: hints[item.name] for item in dataclasses.fields(cls)}
+
+
+def _is_branch(kind: object) -> bool:
+    return isinstance(kind, type) and kind.__module__.startswith("sota_exp.")
+
+
+def _join(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name
+
+
+def _check_keys(tree: Mapping[str, Any], types: Mapping[str, Any], key: str) -> None:
+    for name in tree:
+        if name not in types:
+            legal = f"legal here: {', '.join(types)}" if types else "this option has no keys"
+            raise ConfigError(f"{_join(key, name)}: no such key; {legal}.{suggestion(name, types)}")
+    for name in types:
+        if tree.get(name) == MISSING or (name not in tree and not _is_branch(types[name])):
+            raise ConfigError(f"{_join(key, name)}: a value is missing; give one: {_join(key, name)}=…")
+
+
+def _typed_values(types: Mapping[str, Any], values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Values merged over a structured schema of `types`, so that OmegaConf converts and checks them."""
+    schema = dataclasses.make_dataclass("Schema", [(name, kind, MISSING) for name, kind in types.items()])
+    typed = OmegaConf.structured(schema)
+    for name, value in values.items():
+        try:
+            typed[name] = value
+        except OmegaConfBaseException as error:
+            raise ConfigError(f"{_join(key, name)}={value}: expected {_in_words(types[name])}") from error
+    result = OmegaConf.to_container(typed, resolve=True, throw_on_missing=True)
+    assert isinstance(result, dict)
+    return {str(name): value for name, value in result.items()}
+
+
+def _in_words(kind: object) -> str:
+    words = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
+    parts = [part for part in typing.get_args(kind) if part is not type(None)]
+    if kind in words:
+        return words[typing.cast(type, kind)]
+    if type(None) in typing.get_args(kind) and len(parts) == 1:
+        return f"{_in_words(parts[0])}, or null"
+    if typing.get_origin(kind) is list:
+        return f"a list, each item {_in_words(parts[0])}"
+    return str(kind)
+
+
+def _construct(cls: type[T], values: dict[str, Any], key: str) -> T:
+    from sota_exp.stages import InvalidValue
+
+    try:
+        return cls(**values)
+    except InvalidValue as error:
+        raise ConfigError(f"{_join(key, error.name)}={error.value} is not legal: {error.legal}") from error
+
+
+def digest(value: object, length: int = 16) -> str:
+    """A hash of plain values, equal for equal content whatever the order of keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]

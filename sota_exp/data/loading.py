@@ -1,0 +1,57 @@
+"""Training crops by step: item `step` is a pure function of the seed and the step, so workers and resuming change nothing."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from sota_exp.stages import Crop, Images, Sampler
+from sota_exp.streams import Streams
+
+
+class TrainCrops(Dataset[tuple[Tensor, Tensor]]):
+    """Item `step`: this rank's crops, uint8 [b, 3, S, S], and their positions in the training set, int64 [b]."""
+
+    def __init__(
+        self,
+        images: Images,
+        train: Tensor,
+        sampler: Sampler,
+        crop: Crop,
+        size: int,
+        batch_size: int,
+        streams: Streams,
+    ) -> None:
+        self.images, self.train, self.sampler, self.crop, self.size = images, train, sampler, crop, size
+        self.batch_size, self.streams = batch_size, streams
+        self.steps_per_epoch = len(train) // batch_size
+        self._order: tuple[int, Tensor] | None = None
+
+    def order(self, epoch: int) -> Tensor:
+        """Positions in the training set, in the order of this epoch."""
+        if self._order is None or self._order[0] != epoch:
+            self._order = (epoch, self.sampler(len(self.train), epoch, self.streams))
+        return self._order[1]
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        epoch, place = divmod(step, self.steps_per_epoch)
+        share = self.batch_size // self.streams.world_size
+        start = place * self.batch_size + self.streams.rank * share
+        positions = self.order(epoch)[start : start + share]
+        rng = self.streams.draws("augmentation/crop", step)
+        return self.crop(self.images, self.train[positions], self.size, rng), positions
+
+
+def load(crops: TrainCrops, steps: range, num_workers: int, pin_memory: bool) -> Iterator[tuple[Tensor, Tensor]]:
+    """The crops of `steps` in order, cut by `num_workers` background processes (0: by this one)."""
+    loader = DataLoader(
+        crops,
+        batch_size=None,
+        sampler=steps,
+        num_workers=num_workers,
+        pin_memory=pin_memory,
+        # Equal in every worker: the draws are keyed, this only keeps torch from consuming the global generator.
+        generator=torch.Generator().manual_seed(0),
+    )
+    return iter(loader)

@@ -1,0 +1,143 @@
+"""Images decoded once into one memory-mapped file, each at its own size, shared by every process that asks.
+
+A store is a folder: `pixels.u8` (height x width x channel bytes, image after image), `index.npz` (where each image lies, its
+size, label and part) and `meta.json` (classes, statistics, digest).
+"""
+
+import functools
+import json
+import logging
+import os
+import warnings
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from sota_exp.data import splits
+from sota_exp.data.writing import FORMAT, TEST, TRAIN, VAL, Sample, write_store
+from sota_exp.stages import DataSet, Normalization, Source
+
+log = logging.getLogger(__name__)
+
+
+class DamagedStore(Exception):
+    """A store on disk that isn't what its own record says."""
+
+
+class ImageStore:
+    """An open store. Its images are views of the file: they cost no copy and must not be written to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.meta: dict[str, Any] = json.loads((path / "meta.json").read_text())
+        with np.load(path / "index.npz") as index:
+            self.offset, self.height, self.width = index["offset"], index["height"], index["width"]
+            self.labels, self.split = index["labels"], index["split"]
+        self._check()
+        self._pixels = _map_bytes(path / "pixels.u8")
+
+    def _check(self) -> None:
+        found = os.path.getsize(self.path / "pixels.u8")
+        sizes = self.height.astype(np.int64) * self.width * 3
+        if self.meta["format"] != FORMAT:
+            raise DamagedStore(f"format {self.meta['format']}, not {FORMAT}")
+        if found != self.meta["bytes"] or found != sizes.sum():
+            raise DamagedStore(f"pixels.u8 has {found} bytes, not {self.meta['bytes']}")
+        if len({self.meta["num_images"], *map(len, (self.offset, self.labels, self.split))}) != 1:
+            raise DamagedStore(f"index.npz doesn't hold {self.meta['num_images']} images")
+
+    def __reduce__(self) -> tuple[Callable[[Path], "ImageStore"], tuple[Path]]:
+        return open_store, (self.path,)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return int(self.height[index]), int(self.width[index])
+
+    def image(self, index: int) -> Tensor:
+        """Uint8 [3, H, W] in channels-last strides, without a copy."""
+        height, width = self.size(index)
+        start = int(self.offset[index])
+        return self._pixels[start : start + height * width * 3].view(height, width, 3).permute(2, 0, 1)
+
+    @functools.cached_property
+    def uniform(self) -> bool:
+        """Whether all images have one size, so that `gather` works."""
+        return bool((self.height == self.height[0]).all() and (self.width == self.width[0]).all())
+
+    def gather(self, indices: Tensor) -> Tensor:
+        """The images at int64 `indices` [B] of a uniform store, in one copy: uint8 [B, H, W, 3]."""
+        return self._pixels.view(len(self), *self.size(0), 3)[indices]
+
+
+def _map_bytes(path: Path) -> Tensor:
+    """Uint8 [bytes of the file], mapped read-only: a private writable map counts against memory, so big ones are refused."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(np.memmap(path, np.uint8, mode="r"))
+
+
+@functools.lru_cache(maxsize=16)
+def _shared(path: Path, state: tuple[int, int]) -> ImageStore:
+    return ImageStore(path)
+
+
+def open_store(path: Path) -> ImageStore:
+    """The store at `path`: one object a process, for as long as its files stay as they are.
+
+    Raises `FileNotFoundError` where there is no store, `DamagedStore` where it is not whole.
+    """
+    path.stat()
+    try:
+        state = (path / "meta.json").stat().st_mtime_ns, (path / "pixels.u8").stat().st_size
+        return _shared(path, state)
+    except FileNotFoundError as error:
+        raise DamagedStore(f"{Path(error.filename).name} is missing") from error
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DamagedStore(str(error)) from error
+
+
+def open_or_build(cache: str, key: str, classes: Sequence[str], build: Callable[[], Iterable[Sample]]) -> ImageStore:
+    """The store `key` under `cache`; processes that ask at once build it once. `build` streams: it never holds the set."""
+    path = Path(cache).expanduser().absolute() / "stores" / key
+    try:
+        return open_store(path)  # without the lock: a cache may be read-only
+    except (FileNotFoundError, DamagedStore):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.parent / f"{key}.lock"):
+        try:
+            return open_store(path)
+        except FileNotFoundError:
+            log.info("building the image store %s", path)
+        except DamagedStore as error:
+            log.warning("the image store %s is damaged (%s): building it anew", path, error)
+        write_store(path, classes, build())
+    return open_store(path)
+
+
+def data_set(store: ImageStore, source: Source) -> DataSet:
+    """The set in a store, with the parts it lacks cut from train: `source` says how much, and by which seed."""
+    train, val, test = (np.flatnonzero(store.split == part) for part in (TRAIN, VAL, TEST))
+    num = len(train)
+    if len(test) == 0:
+        train, test = splits.cut(train, store.labels, splits.share(source.test_fraction, num), source.split_seed)
+    if len(val) == 0:
+        train, val = splits.cut(train, store.labels, splits.share(source.val_fraction, num), source.split_seed)
+    return DataSet(
+        images=store,
+        labels=torch.from_numpy(store.labels),
+        train=torch.from_numpy(train),
+        val=torch.from_numpy(val),
+        test=torch.from_numpy(test),
+        classes=tuple(store.meta["classes"]),
+        normalization=Normalization(mean=tuple(store.meta["mean"]), std=tuple(store.meta["std"])),
+        digest=store.meta["digest"],
+    )

@@ -1,0 +1,69 @@
+"""Processes of one run: torchrun starts them, each takes its slice of every batch, rank 0 writes.
+
+Source: https://docs.pytorch.org/docs/stable/elastic/run.html for the environment variables.
+"""
+
+import os
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """This process among those of the run."""
+
+    rank: int = 0
+    local_rank: int = 0
+    size: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+
+def join(device_type: str) -> World:
+    """The world that torchrun describes in the environment, or a world of one."""
+    if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
+        return World()
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
+    return World(rank=dist.get_rank(), local_rank=int(os.environ["LOCAL_RANK"]), size=dist.get_world_size())
+
+
+def leave() -> None:
+    """End the process group, where there is one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def parallel(model: nn.Module, world: World, device: torch.device) -> nn.Module:
+    """The model whose backward pass averages gradients over the world."""
+    if world.size == 1:
+        return model
+    # A tuning stage may freeze parameters for a while, so the set that gets gradients changes.
+    devices = [device] if device.type == "cuda" else None
+    return nn.parallel.DistributedDataParallel(model, device_ids=devices, find_unused_parameters=True)
+
+
+def interleave(rows: Tensor, world: World) -> Tensor:
+    """Gather rows [n_r, …] that rank r computed for positions r, r + size, … into all rows, in order; nothing padded."""
+    if world.size == 1:
+        return rows
+    parts: list[Tensor] = [torch.empty(0)] * world.size
+    dist.all_gather_object(parts, rows.cpu())
+    whole = rows.new_empty((sum(len(part) for part in parts), *rows.shape[1:]), device="cpu")
+    for rank, part in enumerate(parts):
+        whole[rank :: world.size] = part
+    return whole
+
+
+def any_rank(flag: bool, world: World) -> bool:
+    """Whether any rank says so, known to all."""
+    if world.size == 1:
+        return flag
+    flags: list[bool] = [False] * world.size
+    dist.all_gather_object(flags, flag)
+    return any(flags)

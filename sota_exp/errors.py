@@ -1,0 +1,17 @@
+"""What can go wrong, by whose hand, and the exit status that says so."""
+
+
+class ConfigError(Exception):
+    """The configuration or the command is wrong: exit status 2."""
+
+
+class RunFailed(Exception):
+    """The run failed for a reason one line can say (diverged, out of memory, unreadable data, disk full): exit status 1."""
+
+
+class Interrupted(Exception):
+    """A signal ended the run after its checkpoint was written: exit status 128 + the signal's number."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"interrupted by signal {signal_number}; repeat the command to go on")
+        self.signal_number = signal_number

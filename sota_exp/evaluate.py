@@ -1,0 +1,97 @@
+"""Scoring a network on a split: logits once, every number from them.
+
+Numbers are counted on integers over exactly the images of the split, on any number of processes.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_calibration_error,
+    multiclass_confusion_matrix,
+)
+
+from sota_exp.distributed import World, interleave
+from sota_exp.pipeline import normalize
+from sota_exp.resample import center_crop
+from sota_exp.stages import DataSet, Normalization, Predictor, View
+
+#: Evaluation crops are kept in memory between epochs up to this size in bytes.
+CACHE_BYTES = 2**30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluator:
+    """Everything that scoring needs but the network and the split."""
+
+    data: DataSet
+    predictor: Predictor
+    normalization: Normalization
+    batch_size: int
+    device: torch.device
+    world: World
+    autocast: Callable[[], AbstractContextManager[None]]
+    memory_format: torch.memory_format = torch.contiguous_format
+    _cache: dict[tuple[str, View], Tensor] = field(default_factory=dict, repr=False)
+
+    def chunks(self, split: str, view: View) -> Iterator[Tensor]:
+        """Uint8 crops of this rank's part of `split`, a batch at a time; made once where they fit in memory."""
+        indices: Tensor = vars(self.data)[split][self.world.rank :: self.world.size]
+        if (split, view) in self._cache:
+            yield from self._cache[split, view].split(self.batch_size)
+            return
+        made = []
+        keep = len(indices) * 3 * view.size**2 <= CACHE_BYTES
+        for part in indices.split(self.batch_size):
+            crops = center_crop(self.data.images, part, view.resize, view.size)
+            if keep:
+                made.append(crops)
+            yield crops
+        if keep:
+            self._cache[split, view] = torch.cat(made)
+
+    @torch.inference_mode()
+    def logits(self, model: nn.Module, split: str, view: View) -> Tensor:
+        """Float32 [N, C] on the CPU, in the order of the split."""
+        model.eval()
+        parts = []
+        for crops in self.chunks(split, view):
+            images = normalize(crops.to(self.device, non_blocking=True), self.normalization)
+            with self.autocast():
+                parts.append(self.predictor(model, images.to(memory_format=self.memory_format)).float())
+        return interleave(torch.cat(parts).cpu(), self.world)
+
+    def labels(self, split: str) -> Tensor:
+        """Int64 [N]."""
+        return self.data.labels[vars(self.data)[split]]
+
+
+def scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """Accuracy, top-5 accuracy where there are more than five classes, plain cross-entropy, expected calibration error.
+
+    Accuracies are shares of `len(labels)` counted as integers; ECE has 15 equal bins (Guo et al. 2017, arXiv:1706.04599).
+    """
+    num_classes = logits.shape[1]
+    values = {
+        "accuracy": (logits.argmax(1) == labels).sum().item() / len(labels),
+        "loss": torch.nn.functional.cross_entropy(logits.double(), labels).item(),
+        "ece": multiclass_calibration_error(logits.softmax(1), labels, num_classes, n_bins=15).item(),
+    }
+    if num_classes > 5:
+        top5 = logits.topk(5, dim=1).indices
+        values["top5_accuracy"] = (top5 == labels[:, None]).any(1).sum().item() / len(labels)
+    return values
+
+
+def per_class_accuracy(logits: Tensor, labels: Tensor) -> list[float]:
+    """The share of each class that is recognized; 0 for a class without images."""
+    return multiclass_accuracy(logits, labels, logits.shape[1], average="none").tolist()
+
+
+def confusion_matrix(logits: Tensor, labels: Tensor) -> list[list[int]]:
+    """Counts [true class][predicted class]."""
+    return multiclass_confusion_matrix(logits, labels, logits.shape[1]).tolist()

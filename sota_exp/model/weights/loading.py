@@ -1,0 +1,41 @@
+"""Loading a state dict into a network whose classifier may have another size."""
+
+import logging
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from sota_exp.network import classifier_name
+from sota_exp.stages import InvalidValue
+
+log = logging.getLogger(__name__)
+
+
+def fitting(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`state` with the model's own classifier where the sizes differ."""
+    own, head = model.state_dict(), classifier_name(model)
+    keys = [f"{head}.{name}" for name, _ in model.get_submodule(head).named_parameters()]
+    differing = [key for key in keys if key in state and state[key].shape != own[key].shape]
+    if not differing:
+        return dict(state)
+    sizes = f"{len(state[differing[0]])} classes, here {len(own[differing[0]])}"
+    log.info("The classifier %s keeps its random start: the weights have %s.", head, sizes)
+    return {**state, **{key: own[key] for key in keys}}
+
+
+def load(model: nn.Module, state: Mapping[str, Tensor], field: str, value: str) -> nn.Module:
+    """Load `state` in place; a classifier of another size keeps its random start, and the log says so.
+
+    Raises `InvalidValue` of `field` where any other key is missing, left over, or of another shape.
+    """
+    state, own = fitting(model, state), model.state_dict()
+    # PyTorch before 0.4.1 did not count batches, and files of that age are still about.
+    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in state if key not in own]
+    shapes = [key for key in state if key in own and state[key].shape != own[key].shape]
+    for problem, keys in (("missing", missing), ("left over", unexpected), ("of another shape", shapes)):
+        if keys:
+            some = ", ".join(keys[:3])
+            raise InvalidValue(field, value, f"weights of this network; {len(keys)} keys are {problem}: {some}")
+    model.load_state_dict(state, strict=False)
+    return model

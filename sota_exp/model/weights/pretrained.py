@@ -1,0 +1,31 @@
+"""Pretrained weights: start from what somebody published for this architecture, and read images as they did.
+
+w₀ = published; a classifier of another size starts at random; mean and standard deviation are those of the weights.
+
+Paper: Kornblith, Shlens & Le 2018, Do Better ImageNet Models Transfer Better?, 1805.08974
+Setting: with a tenth of the learning rate and of the epochs: transfers to most photographs of things at 224 px; tag "" takes
+the library's default, IMAGENET1K_V1 is the 76.1 % ResNet-50 of torchvision.
+"""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from sota_exp.model.weights.loading import load
+from sota_exp.stages import Model, Normalization, Weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrained(Weights):
+    """Loads the weights published under `tag`, or the default ones."""
+
+    tag: str
+
+    def content(self, arch: Model) -> str:
+        return arch.published(self.tag).content
+
+    def normalization(self, arch: Model, default: Normalization) -> Normalization:
+        return arch.published(self.tag).normalization
+
+    def __call__(self, model: nn.Module, arch: Model) -> nn.Module:
+        return load(model, arch.published(self.tag).state, "tag", self.tag)

@@ -1,0 +1,150 @@
+"""The parts of a network that several techniques need: its classifier, its norm layers, its residual blocks.
+
+Works by class, for torchvision's models, timm's and our own; nothing here changes what a network computes unless its
+name says so (`replace_batch_norms`).
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol, runtime_checkable
+
+import timm.layers as timm_layers
+import timm.models.resnet as timm_resnet
+import torch
+import torchvision.models.resnet as torchvision_resnet
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+
+class ChannelAffine(nn.Module):
+    """A learnable scale and shift per channel: what is left of batch norm when it no longer normalizes."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addcmul(self.bias[:, None, None], x, self.weight[:, None, None])
+
+
+NORM_LAYERS = (
+    _BatchNorm,
+    _InstanceNorm,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.RMSNorm,
+    timm_layers.RmsNorm,
+    timm_layers.RmsNorm2d,
+    timm_layers.FilterResponseNormAct2d,
+    timm_layers.FilterResponseNormTlu2d,
+    timm_layers.EvoNorm2dB0,
+    timm_layers.EvoNorm2dB1,
+    timm_layers.EvoNorm2dB2,
+    timm_layers.EvoNorm2dS0,
+    ChannelAffine,
+)
+
+# A residual block class → the name of the norm layer that ends its residual branch, just before the shortcut is added.
+RESIDUAL_NORMS = {
+    torchvision_resnet.BasicBlock: "bn2",
+    torchvision_resnet.Bottleneck: "bn3",
+    timm_resnet.BasicBlock: "bn2",
+    timm_resnet.Bottleneck: "bn3",
+}
+
+
+@runtime_checkable
+class TimmModel(Protocol):
+    """What timm's models promise beyond `nn.Module`."""
+
+    def get_classifier(self) -> nn.Module: ...
+
+
+@runtime_checkable
+class NamesUndecayed(Protocol):
+    """A timm network that names parameters which weight decay should spare."""
+
+    def no_weight_decay(self) -> set[str]: ...
+
+
+def norm_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Every normalization layer with its name, in order of registration."""
+    return ((name, module) for name, module in model.named_modules() if isinstance(module, NORM_LAYERS))
+
+
+def classifier_name(model: nn.Module) -> str:
+    """The name of the layer whose output is the logits, a `Linear` or (SqueezeNet) a `Conv2d`.
+
+    timm's models say where it sits; in all others it is the last such layer registered. Raises `ValueError` for a
+    network without exactly one.
+    """
+    root = model.get_classifier() if isinstance(model, TimmModel) else model
+    if not isinstance(root, nn.Module):
+        several = f"{type(model).__name__} has several classifiers; techniques here need exactly one"
+        raise ValueError(several)  # noqa: TRY004 (a network of the wrong kind is a wrong value of its name)
+    inside = set(root.modules())
+    layers = [n for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d) and m in inside]
+    if not layers:
+        raise ValueError(f"{type(model).__name__} has no classifier layer")
+    return layers[-1]
+
+
+def classifier(model: nn.Module) -> nn.Module:
+    """The layer whose output is the logits."""
+    return model.get_submodule(classifier_name(model))
+
+
+def head_dropouts(model: nn.Module) -> list[nn.Dropout]:
+    """The dropout layer registered just before the classifier, if there is one."""
+    parent, _, name = classifier_name(model).rpartition(".")
+    children = list(model.get_submodule(parent).named_children())
+    place = [child for child, _ in children].index(name)
+    return [module for _, module in children[max(place - 1, 0) : place] if isinstance(module, nn.Dropout)]
+
+
+def train_classifier_alone(model: nn.Module) -> None:
+    """Freeze all but the classifier, and run the frozen part as in evaluation: no dropout, fixed norm statistics."""
+    model.eval().requires_grad_(False)
+    classifier(model).train().requires_grad_(True)
+    for dropout in head_dropouts(model):
+        dropout.train()
+
+
+def train_everything(model: nn.Module) -> None:
+    """Free every parameter, and put every module into train mode."""
+    model.train().requires_grad_(True)
+
+
+def residual_blocks(model: nn.Module) -> list[nn.Module]:
+    """The residual blocks of a ResNet (torchvision's, timm's or ours), from the input to the output."""
+    return [module for module in model.modules() if type(module) in RESIDUAL_NORMS]
+
+
+def last_norm(block: nn.Module) -> nn.Module:
+    """The norm layer that ends the residual branch of a block from `residual_blocks`."""
+    return block.get_submodule(RESIDUAL_NORMS[type(block)])
+
+
+def zero_init_last_gamma(model: nn.Module) -> None:
+    """Start each residual branch at zero (Goyal 2017, 1706.02677), by the scale of the norm layer that ends it.
+
+    Call it only on untrained networks: see `is_untrained`.
+    """
+    for block in residual_blocks(model):
+        norm = last_norm(block)
+        if isinstance(norm, NORM_LAYERS):
+            nn.init.zeros_(norm.weight)
+
+
+def is_untrained(model: nn.Module) -> bool:
+    """Whether no batch norm of the network has seen data: every running mean is still exactly zero."""
+    layers = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    return not any(layer.running_mean.any() for layer in layers if layer.running_mean is not None)
+
+
+def replace_batch_norms(model: nn.Module, make: Callable[[nn.BatchNorm2d], nn.Module]) -> nn.Module:
+    """Put `make(layer)` in the place of every `BatchNorm2d`, in place."""
+    found = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    for name, module in found:
+        model.set_submodule(name, make(module))
+    return model

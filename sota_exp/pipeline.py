@@ -1,0 +1,70 @@
+"""The order of everything that happens to a batch after it is cut, and in which representation.
+
+    crop → uint8 [B, 3, S, S]                      (data workers)
+    flip, geometry, policy                         on uint8
+    normalize → float [B, 3, S, S]                 (x / 255 − mean) / std
+    erase, mix                                     on normalized images; 0 is the mean colour
+    smoothing                                      on targets, once, after they are mixed
+    teacher                                        sees the images that the student sees
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sota_exp.experiment import Experiment
+from sota_exp.stages import Batch, BatchTransform, Normalization
+from sota_exp.streams import Draws, Streams
+
+
+def normalize(images: Tensor, normalization: Normalization) -> Tensor:
+    """Uint8 [B, 3, H, W] → float32 [B, 3, H, W]: (x / 255 − mean) / std, memory format kept."""
+    mean = torch.tensor(normalization.mean).view(1, 3, 1, 1).to(images.device, non_blocking=True)
+    std = torch.tensor(normalization.std).view(1, 3, 1, 1).to(images.device, non_blocking=True)
+    # One multiply-add over the image: x · 1/(255·std) − mean/std.
+    return torch.addcmul(-mean / std, images.float(), 1 / (255 * std))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalize(BatchTransform):
+    """From uint8 to what the network reads."""
+
+    normalization: Normalization
+
+    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+        return batch.with_images(normalize(batch.images, self.normalization))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """Batch transforms in order, each with the slot that keys its random numbers."""
+
+    transforms: tuple[tuple[str, BatchTransform], ...]
+    streams: Streams
+
+    def __call__(self, batch: Batch, step: int, progress: float) -> Batch:
+        for slot, transform in self.transforms:
+            batch = transform(batch, progress, self.streams.draws(slot, step))
+        return batch
+
+
+def pipeline(
+    experiment: Experiment, normalization: Normalization, streams: Streams, num_classes: int, device: torch.device
+) -> Pipeline:
+    """The batch transforms of an experiment, in the order of this module's first lines."""
+    augmentation, regularization = experiment.augmentation, experiment.regularization
+    teacher = regularization.distillation.teacher(num_classes, normalization, device)
+    return Pipeline(
+        transforms=(
+            ("augmentation/flip", augmentation.flip),
+            ("augmentation/geometry", augmentation.geometry),
+            ("augmentation/policy", augmentation.policy),
+            ("normalize", Normalize(normalization=normalization)),
+            ("augmentation/erase", augmentation.erase),
+            ("augmentation/mix", augmentation.mix),
+            ("regularization/smoothing", regularization.smoothing),
+            ("regularization/distillation", teacher),
+        ),
+        streams=streams,
+    )

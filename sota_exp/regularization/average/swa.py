@@ -1,0 +1,69 @@
+"""SWA: an equal average of the weights at points spread over the last part of training.
+
+avg = (1/n) Σ w_t over `num_snapshots` equally spaced steps from `start` to the end; then one pass over training images
+recomputes the norm statistics, which belong to no single snapshot.
+
+Paper: Izmailov et al. 2018, Averaging Weights Leads to Wider Optima and Better Generalization, 1803.05407
+Setting: start 0.75 with a learning rate that stays high to the end (constant, or step): +0.6 to 0.9 points for ResNet-50 on
+ImageNet from ten further epochs. Under a cosine to zero there is little left to average.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, update_bn
+
+from sota_exp.stages import Average, WeightAverage, require
+
+
+def snapshot_interval(start: float, num_snapshots: int, num_steps: int) -> int:
+    """Optimizer steps between snapshots, such that the last one is the last step."""
+    return max(1, math.floor((1 - start) * num_steps / num_snapshots))
+
+
+class EqualAverage(WeightAverage):
+    """The averaged copy of a network; `module` is the network itself until the first snapshot."""
+
+    def __init__(self, model: nn.Module, num_steps: int, start: float, interval: int) -> None:
+        self.model, self.num_steps, self.start, self.interval = model, num_steps, start, interval
+        self.averaged = AveragedModel(model)
+        self.averaged.module.requires_grad_(False).eval()
+        self.module = model
+        self.step = 0
+
+    def update(self, progress: float) -> None:
+        self.step += 1
+        if progress > self.start and (self.num_steps - self.step) % self.interval == 0:
+            self.averaged.update_parameters(self.model)
+            self.module = self.averaged.module
+
+    def finish(self, batches: Iterable[Tensor]) -> None:
+        if self.module is self.averaged.module:
+            update_bn(batches, self.module)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self.step, "averaged": self.averaged.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.step = state["step"]
+        self.averaged.load_state_dict(state["averaged"])
+        self.module = self.averaged.module if self.averaged.n_averaged > 0 else self.model
+
+
+@dataclass(frozen=True, kw_only=True)
+class SWA(Average):
+    """Averages `num_snapshots` states of the weights from the share `start` of training on."""
+
+    start: float
+    num_snapshots: int
+
+    def __post_init__(self) -> None:
+        require(0 <= self.start < 1, "start", self.start, "a fraction of training in [0, 1)")
+        require(self.num_snapshots >= 1, "num_snapshots", self.num_snapshots, "a count of at least 1")
+
+    def __call__(self, model: nn.Module, num_steps: int, warmup: float) -> WeightAverage:
+        interval = snapshot_interval(self.start, self.num_snapshots, num_steps)
+        return EqualAverage(model, num_steps, self.start, interval)

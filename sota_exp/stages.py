@@ -1,0 +1,601 @@
+"""The kinds of thing a training run is made of: one abstract class and one call signature each, beside its neutral option.
+
+A stage is a frozen, keyword-only dataclass whose fields are its configuration. Off is an object, not a branch: the neutral
+options (`Keep…`, `No…`) do nothing and cost nothing. Technique modules import this module, `torch` and nothing else of ours.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from sota_exp.streams import Draws, Streams
+
+
+class InvalidValue(ValueError):
+    """A field whose value is not legal: names the field, the value and what is legal."""
+
+    def __init__(self, name: str, value: object, legal: str) -> None:
+        super().__init__(f"{name}={value} is not legal: {legal}")
+        self.name, self.value, self.legal = name, value, legal
+
+
+def require(ok: bool, name: str, value: object, legal: str) -> None:
+    """Raise `InvalidValue` unless `ok`; called from `__post_init__`."""
+    if not ok:
+        raise InvalidValue(name, value, legal)
+
+
+class Stage(ABC):
+    """Anything a slot can hold. Subclasses are frozen, keyword-only dataclasses: their own schema."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What flows through the batch transforms, on the device of the model.
+
+    images: uint8 [B, 3, S, S] up to `normalize`, float [B, 3, S, S] after it.
+    targets: float [B, C], soft from the first line of the step, rows sum to 1.
+    weights: float [B], the share of each sample in the loss.
+    sources: int64 [B], the index of the training image each sample was cut from (on the CPU: mixing pairs by it).
+    teacher_logits: float [B, C] of a distillation teacher, or an empty tensor.
+    epoch: how many whole passes over the training set came before.
+    """
+
+    images: Tensor
+    targets: Tensor
+    weights: Tensor
+    sources: Tensor
+    teacher_logits: Tensor = field(default_factory=lambda: torch.empty(0))
+    epoch: int = 0
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def with_images(self, images: Tensor) -> "Batch":
+        return replace(self, images=images)
+
+    def rows(self, start: int, stop: int) -> "Batch":
+        """Samples start…stop, as one micro-batch."""
+        cut = slice(start, stop)
+        return replace(
+            self,
+            images=self.images[cut],
+            targets=self.targets[cut],
+            weights=self.weights[cut],
+            sources=self.sources[cut],
+            teacher_logits=self.teacher_logits[cut],
+        )
+
+
+# ------------------------------------------------------------------------------------------------------------------ data
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalization:
+    """Per-channel mean and standard deviation of images scaled to [0, 1]."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class Images(Protocol):
+    """Any-size images by index, as the image store holds them."""
+
+    def __len__(self) -> int: ...
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width in pixels."""
+        ...
+
+    def image(self, index: int) -> Tensor:
+        """Uint8 [3, H, W] in channels-last strides."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """Images, their labels, and which of them train, validate and test (int64 indices, ascending, disjoint)."""
+
+    images: Images
+    labels: Tensor
+    train: Tensor
+    val: Tensor
+    test: Tensor
+    classes: tuple[str, ...]
+    normalization: Normalization
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(Stage):
+    """Where images come from. Called, it makes or opens the store and returns the set with its splits.
+
+    image_size: side in pixels at which the set is evaluated, and trained unless `augmentation/train_size` says otherwise.
+    crop_ratio: evaluation resizes the shorter side to image_size / crop_ratio, then cuts the centre.
+    label_preserving: which of `horizontal_flip` and `large_rotation` leave a label true.
+    val_fraction, test_fraction: what is cut from train, stratified by class, where the set has no such part of its own.
+    """
+
+    name: str
+    image_size: int
+    crop_ratio: float
+    label_preserving: list[str]
+    cache: str
+    val_fraction: float
+    test_fraction: float
+    split_seed: int
+
+    def __post_init__(self) -> None:
+        known = {"horizontal_flip", "large_rotation"}
+        require(self.image_size >= 8, "image_size", self.image_size, "pixels, at least 8")
+        require(0.1 <= self.crop_ratio <= 1, "crop_ratio", self.crop_ratio, "a fraction in [0.1, 1]")
+        require(set(self.label_preserving) <= known, "label_preserving", self.label_preserving, f"a part of {sorted(known)}")
+        require(0 < self.val_fraction < 0.5, "val_fraction", self.val_fraction, "a fraction in (0, 0.5)")
+        require(0 < self.test_fraction < 0.5, "test_fraction", self.test_fraction, "a fraction in (0, 0.5)")
+
+    @abstractmethod
+    def __call__(self) -> DataSet: ...
+
+
+# ---------------------------------------------------------------------------------------------------------- augmentation
+
+
+class TrainSize(Stage):
+    """The side of a training crop, from the side used in evaluation."""
+
+    @abstractmethod
+    def __call__(self, image_size: int) -> int: ...
+
+
+class Crop(Stage):
+    """Cuts training images out of the store: uint8 [B, 3, S, S], antialiased."""
+
+    @abstractmethod
+    def __call__(self, images: Images, indices: Tensor, size: int, rng: Draws) -> Tensor: ...
+
+
+class BatchTransform(Stage):
+    """Changes a batch on the device, with parameters drawn per sample from `rng`."""
+
+    @abstractmethod
+    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class NativeSize(TrainSize):
+    """Trains at the size of evaluation."""
+
+    def __call__(self, image_size: int) -> int:
+        return image_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepBatch(BatchTransform):
+    """Leaves the batch as it is."""
+
+    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+        return batch
+
+
+class Sampler(Stage):
+    """The order of an epoch: int64 indices into `num_samples` training images, equal on every rank."""
+
+    @abstractmethod
+    def __call__(self, num_samples: int, epoch: int, streams: Streams) -> Tensor: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shuffle(Sampler):
+    """Every training image once an epoch, in a new order."""
+
+    def __call__(self, num_samples: int, epoch: int, streams: Streams) -> Tensor:
+        return torch.randperm(num_samples, generator=streams.generator("order", epoch))
+
+
+# ----------------------------------------------------------------------------------------------------------------- model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """Weights that somebody trained: a state dict, how its images were normalized, and a hash of the content."""
+
+    state: dict[str, Tensor]
+    normalization: Normalization
+    content: str
+
+
+class Model(Stage):
+    """Builds an untrained network with `num_classes` outputs; its weights come from the global generator."""
+
+    @abstractmethod
+    def __call__(self, num_classes: int) -> nn.Module: ...
+
+    @abstractmethod
+    def published(self, tag: str) -> Published:
+        """The published weights `tag` of this architecture ("" for the default); raises `InvalidValue` without any."""
+
+
+class Weights(Stage):
+    """Loads weights into a built network; a head of another size keeps its random start."""
+
+    @abstractmethod
+    def content(self, arch: Model) -> str:
+        """A hash of the weights, for the fingerprint; empty where there are none."""
+
+    @abstractmethod
+    def normalization(self, arch: Model, default: Normalization) -> Normalization:
+        """The normalization that the weights were trained with, or the data's own."""
+
+    @abstractmethod
+    def __call__(self, model: nn.Module, arch: Model) -> nn.Module: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromScratch(Weights):
+    """Starts from random weights."""
+
+    def content(self, arch: Model) -> str:
+        return ""
+
+    def normalization(self, arch: Model, default: Normalization) -> Normalization:
+        return default
+
+    def __call__(self, model: nn.Module, arch: Model) -> nn.Module:
+        return model
+
+
+class Tuning(Stage):
+    """Which parts of the network learn, when, and how fast."""
+
+    @abstractmethod
+    def groups(self, model: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Parameter groups, split further where parts learn at their own rate; each carries `lr_scale`."""
+
+    @abstractmethod
+    def __call__(self, model: nn.Module, progress: float) -> None:
+        """Put every module into train or eval mode, and freeze or free parameters, for training at `progress`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneAll(Tuning):
+    """Trains every parameter from the first step."""
+
+    def groups(self, model: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{**group, "lr_scale": 1.0} for group in groups]
+
+    def __call__(self, model: nn.Module, progress: float) -> None:
+        model.train()
+
+
+class ModelTransform(Stage):
+    """Changes a network after its weights are loaded, keeping its state-dict keys where the technique allows."""
+
+    @abstractmethod
+    def __call__(self, model: nn.Module) -> nn.Module: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepModel(ModelTransform):
+    """Leaves the network as it is."""
+
+    def __call__(self, model: nn.Module) -> nn.Module:
+        return model
+
+
+# -------------------------------------------------------------------------------------------------------------- the step
+
+
+class Loss(Stage):
+    """Logits [B, C] and a batch with soft targets → loss per sample [B]."""
+
+    @abstractmethod
+    def __call__(self, logits: Tensor, batch: Batch) -> Tensor: ...
+
+
+class Distillation(Stage):
+    """A teacher: one batch transform that adds its logits, and a loss wrapped around the student's own."""
+
+    @abstractmethod
+    def content(self) -> str:
+        """A hash of the teacher's weights, for the fingerprint; empty where there is no teacher."""
+
+    @abstractmethod
+    def teacher(self, num_classes: int, normalization: Normalization, device: torch.device) -> BatchTransform:
+        """The transform that fills `Batch.teacher_logits`; `normalization` is what the student's images carry."""
+
+    @abstractmethod
+    def wrap(self, loss: Loss) -> Loss: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoTeacher(Distillation):
+    """Learns from the labels alone."""
+
+    def content(self) -> str:
+        return ""
+
+    def teacher(self, num_classes: int, normalization: Normalization, device: torch.device) -> BatchTransform:
+        return KeepBatch()
+
+    def wrap(self, loss: Loss) -> Loss:
+        return loss
+
+
+class Accumulation(Stage):
+    """Splits the batch of one optimizer step into the micro-batches that are run one after the other."""
+
+    @abstractmethod
+    def __call__(self, batch: Batch) -> Iterator[Batch]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneBatch(Accumulation):
+    """Runs the whole batch at once."""
+
+    def __call__(self, batch: Batch) -> Iterator[Batch]:
+        yield batch
+
+
+class ParameterGroups(Stage):
+    """Splits the parameters into optimizer groups: every trainable parameter in exactly one, each with its decay."""
+
+    @abstractmethod
+    def __call__(self, model: nn.Module, weight_decay: float) -> list[dict[str, Any]]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoDecay(ParameterGroups):
+    """Decays nothing, whatever `optimizer.weight_decay` says."""
+
+    def __call__(self, model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+        return [{"params": [p for p in model.parameters() if p.requires_grad], "weight_decay": 0.0}]
+
+
+class OptimizerFactory(Stage):
+    """Parameter groups → an optimizer whose learning rate the schedule then multiplies."""
+
+    @property
+    @abstractmethod
+    def peak_lr(self) -> float: ...
+
+    @property
+    @abstractmethod
+    def decay(self) -> float:
+        """The weight-decay coefficient; which parameters it touches is `regularization/weight_decay`'s business."""
+
+    @abstractmethod
+    def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer: ...
+
+
+class GradientTransform(Stage):
+    """Changes the gradients in place before the optimizer's step; returns scalars to average over the epoch."""
+
+    @abstractmethod
+    def __call__(self, parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepGradients(GradientTransform):
+    """Leaves the gradients as they are."""
+
+    def __call__(self, parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
+        return {}
+
+
+# -------------------------------------------------------------------------------------------------------------- schedule
+
+
+class Schedule(Stage):
+    """Progress in [0, 1] → a multiplier of the peak learning rate."""
+
+    @abstractmethod
+    def __call__(self, progress: float) -> float: ...
+
+
+class Warmup(Stage):
+    """The start of the schedule: `fraction` of training during which the multiplier comes from here."""
+
+    @property
+    @abstractmethod
+    def share(self) -> float:
+        """The fraction of training that is warm-up, in [0, 1)."""
+
+    @abstractmethod
+    def __call__(self, progress: float) -> float:
+        """Multiplier at `progress` in [0, 1) of the warm-up itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoWarmup(Warmup):
+    """Starts at the full learning rate."""
+
+    @property
+    def share(self) -> float:
+        return 0.0
+
+    def __call__(self, progress: float) -> float:
+        return 1.0
+
+
+class LrScaling(Stage):
+    """Effective batch size → factor of the learning rate."""
+
+    @abstractmethod
+    def __call__(self, batch_size: int) -> float: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepLr(LrScaling):
+    """Uses `optimizer.lr` as it is, at any batch size."""
+
+    def __call__(self, batch_size: int) -> float:
+        return 1.0
+
+
+class Stepping(Stage):
+    """How often the schedule moves: (step, steps per epoch, steps in all) → the progress it sees."""
+
+    @abstractmethod
+    def __call__(self, step: int, steps_per_epoch: int, total_steps: int) -> float: ...
+
+
+class Length(Stage):
+    """How long training lasts, in passes over the training set."""
+
+    @property
+    @abstractmethod
+    def num_epochs(self) -> int: ...
+
+
+class StoppingRule(Stage):
+    """The validation accuracies so far of the weights that ship → whether to stop."""
+
+    @abstractmethod
+    def __call__(self, history: Sequence[float]) -> bool: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeverStop(StoppingRule):
+    """Trains to the planned end."""
+
+    def __call__(self, history: Sequence[float]) -> bool:
+        return False
+
+
+# --------------------------------------------------------------------------------------------------------------- average
+
+
+class WeightAverage(ABC):
+    """A running average of a network's weights, held apart: the trained weights are never swapped."""
+
+    module: nn.Module
+
+    @abstractmethod
+    def update(self, progress: float) -> None:
+        """Take in the weights after an optimizer step; `progress` is the share of training done."""
+
+    @abstractmethod
+    def finish(self, batches: Iterable[Tensor]) -> None:
+        """Make `module` ready for evaluation, from training images where its norm statistics need them."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]: ...
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Average(Stage):
+    """Starts averaging a network's weights; `num_steps` optimizer steps lie ahead, `warmup` of them (a share) warm-up."""
+
+    @abstractmethod
+    def __call__(self, model: nn.Module, num_steps: int, warmup: float) -> WeightAverage: ...
+
+
+class RawWeights(WeightAverage):
+    """No average: `module` is the trained network itself."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.module = model
+
+    def update(self, progress: float) -> None:
+        pass
+
+    def finish(self, batches: Iterable[Tensor]) -> None:
+        pass
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoAverage(Average):
+    """Ships the trained weights themselves."""
+
+    def __call__(self, model: nn.Module, num_steps: int, warmup: float) -> WeightAverage:
+        return RawWeights(model)
+
+
+# ------------------------------------------------------------------------------------------- evaluation and supervision
+
+
+class Predictor(Stage):
+    """Normalized images [B, 3, S, S] → logits [B, C]."""
+
+    @abstractmethod
+    def __call__(self, model: nn.Module, images: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneView(Predictor):
+    """Scores each image once, as it is."""
+
+    def __call__(self, model: nn.Module, images: Tensor) -> Tensor:
+        return model(images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Supervised:
+    """What an epoch learns from: a label (int64 [N]) and a weight (float [N]) for every training image."""
+
+    labels: Tensor
+    weights: Tensor
+
+
+class Supervision(Stage):
+    """The true labels, the epoch and a way to extract features [N, D] → what this epoch learns from."""
+
+    @abstractmethod
+    def __call__(
+        self, labels: Tensor, num_classes: int, epoch: int, features: Callable[[], Tensor], streams: Streams
+    ) -> Supervised: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrueLabels(Supervision):
+    """Learns from the label of every training image."""
+
+    def __call__(
+        self, labels: Tensor, num_classes: int, epoch: int, features: Callable[[], Tensor], streams: Streams
+    ) -> Supervised:
+        return Supervised(labels=labels, weights=torch.ones(len(labels)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What evaluation sees of an image: the shorter side resized to `resize` pixels, then the central `size` × `size`."""
+
+    resize: int
+    size: int
+
+
+class Resolution(Stage):
+    """The views that evaluation may choose from, the default first."""
+
+    @abstractmethod
+    def views(self) -> list[View]: ...
+
+
+class Tracking(Stage):
+    """Where runs are shown beside their files; called with a run's directory, it follows that directory's records."""
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """Where to look, in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoTracking(Tracking):
+    """Keeps runs in files only."""
+
+    @property
+    def label(self) -> str:
+        return "files only"

@@ -1,0 +1,227 @@
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from PIL import Image
+
+from sota_exp.config import build
+from sota_exp.data.image_folder import decode, find_images, shrunk
+from sota_exp.data.writing import UnreadableImage
+from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.stages import InvalidValue, Source
+
+OPTION = Path(__file__).parents[2] / "conf" / "data" / "image_folder.yaml"
+
+
+def source(tmp_path, **changes):
+    values = OmegaConf.to_container(OmegaConf.load(OPTION), resolve=False)
+    return build(Source, values | {"cache": str(tmp_path / "cache"), "root": str(tmp_path / "set")} | changes, "data")
+
+
+def pixels(seed, height=9, width=12):
+    return np.random.default_rng(seed).integers(256, size=(height, width, 3), dtype=np.uint8)
+
+
+def fill(root, **counts):
+    """`fill(root, **{"train/cat": 3})` writes three images of different sizes there."""
+    for place, count in counts.items():
+        folder = root / place
+        folder.mkdir(parents=True, exist_ok=True)
+        for index in range(count):
+            seed = sum(place.encode()) * 1000 + index
+            Image.fromarray(pixels(seed, 8 + index % 5, 12)).save(folder / f"{index:03d}.png")
+
+
+LAYOUTS = {
+    "flat": ({"cat": 20, "dog": 20}, (32, 4, 4)),
+    "nested class folders": ({"cat/a": 10, "cat/b": 10, "dog": 20}, (32, 4, 4)),
+    "train alone": ({"train/cat": 20, "train/dog": 20}, (32, 4, 4)),
+    "train and val": ({"train/cat": 20, "train/dog": 20, "val/cat": 3, "val/dog": 4}, (36, 7, 4)),
+    "train and valid": ({"train/cat": 20, "train/dog": 20, "valid/cat": 3}, (36, 3, 4)),
+    "train and validation": ({"train/cat": 20, "train/dog": 20, "validation/dog": 2}, (36, 2, 4)),
+    "train and test": ({"train/cat": 20, "train/dog": 20, "test/cat": 5, "test/dog": 5}, (36, 4, 10)),
+    "all three": ({"train/cat": 20, "train/dog": 20, "val/cat": 3, "test/dog": 5}, (40, 3, 5)),
+    "test without labels": ({"train/cat": 20, "train/dog": 20, "test": 5}, (32, 4, 4)),
+    "val and test are classes": ({"val": 20, "test": 20}, (32, 4, 4)),
+    "train is a class": ({"car": 10, "plane": 10, "train": 20}, (32, 4, 4)),
+    "three images a class": ({"cat": 3, "dog": 3}, (4, 1, 1)),
+    "a class with one image": ({"cat": 20, "dog": 20, "fox": 1}, (33, 4, 4)),
+    "an empty class folder": ({"cat": 20, "dog": 20, "fox": 0}, (32, 4, 4)),
+}
+
+
+@pytest.mark.parametrize(("counts", "sizes"), LAYOUTS.values(), ids=LAYOUTS)
+def test_layouts(tmp_path, counts, sizes):
+    fill(tmp_path / "set", **counts)
+    data = source(tmp_path)()
+    assert (len(data.train), len(data.val), len(data.test)) == sizes
+    assert len(torch.cat([data.train, data.val, data.test]).unique()) == sum(sizes)
+    classes = {place.removeprefix("train/").split("/")[0] for place, count in counts.items() if count}
+    assert set(data.classes) == classes - ({"val", "valid", "validation", "test"} if "train/cat" in counts else set())
+    assert set(data.labels[data.train].tolist()) == set(range(len(data.classes)))
+
+
+def test_pixels_labels_and_order(tmp_path):
+    for name in ("dog", "cat"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for index in range(4):
+            image = Image.fromarray(pixels(index + 10 * (name == "dog"), 9 + index, 14))
+            image.save(tmp_path / "set" / name / f"{index}.PNG")
+    data = source(tmp_path)()
+    assert data.classes == ("cat", "dog")
+    assert data.labels.tolist() == [0] * 4 + [1] * 4
+    for index in range(8):
+        expected = pixels(index % 4 + 10 * (index >= 4), 9 + index % 4, 14)
+        assert np.array_equal(data.images.image(index).permute(1, 2, 0).numpy(), expected)
+
+
+ERRORS = {
+    "missing": (None, "a folder of images"),
+    "empty": ({}, "no image was found"),
+    "empty class folders": ({"cat": 0, "dog": 0}, "no image was found"),
+    "images without class folders": ({"": 3}, "no image was found"),
+    "one class": ({"cat": 5}, "only cat was found"),
+    "train without class folders": ({"train": 5}, "only train was found"),
+    "train with one class": ({"train/cat": 5, "val/cat": 2}, "only cat was found"),
+    "empty train": ({"train/cat": 0, "val/cat": 2, "val/dog": 2}, "none was found"),
+    "val knows more": ({"train/cat": 3, "train/dog": 3, "val/fox": 1}, "it lacks fox"),
+    "val twice": ({"train/cat": 3, "train/dog": 3, "val/cat": 1, "valid/cat": 1}, "not val and valid"),
+    "nothing to cut": ({"cat": 1, "dog": 1}, "enough images to train, validate and test; 2 were found"),
+}
+
+
+@pytest.mark.parametrize(("counts", "message"), ERRORS.values(), ids=ERRORS)
+def test_errors_name_root(tmp_path, counts, message):
+    if counts is not None:
+        (tmp_path / "set").mkdir()
+        fill(tmp_path / "set", **counts)
+    with pytest.raises(InvalidValue, match=message) as caught:
+        source(tmp_path)()
+    assert caught.value.name == "root" and str(tmp_path / "set") in str(caught.value)
+
+
+def test_root_is_a_file(tmp_path):
+    (tmp_path / "set").write_text("")
+    with pytest.raises(InvalidValue, match="this is a file"):
+        source(tmp_path)()
+
+
+def test_root_is_mandatory(tmp_path):
+    with pytest.raises(ConfigError, match=r"data\.root: a value is missing"):
+        source(tmp_path, root="???")
+
+
+def test_folders_left_aside_are_named(tmp_path, caplog):
+    fill(tmp_path / "set", **{"train/cat": 3, "train/dog": 3, "vall/cat": 3})
+    with caplog.at_level(logging.WARNING):
+        source(tmp_path)()
+    assert "vall is left aside" in caplog.text
+
+
+def test_what_is_no_image_is_passed_over(tmp_path):
+    fill(tmp_path / "set", **{"cat": 5, "dog": 5, ".git/objects": 2, "cat/.ipynb_checkpoints": 2})
+    for name in ("._000.png", "notes.txt", ".DS_Store"):
+        (tmp_path / "set" / "cat" / name).write_text("not an image")
+    assert len(find_images(tmp_path / "set")) == 10
+
+
+def test_store_is_found_again_and_built_anew_after_a_change(tmp_path):
+    fill(tmp_path / "set", cat=5, dog=5)
+    first = source(tmp_path)()
+    assert source(tmp_path)().images is first.images
+    Image.fromarray(pixels(99)).save(tmp_path / "set" / "cat" / "000.png")
+    assert source(tmp_path)().digest != first.digest
+
+
+def test_digest_is_of_the_content_not_of_the_place(tmp_path):
+    fill(tmp_path / "set", cat=5, dog=5)
+    first = source(tmp_path)()
+    shutil.copytree(tmp_path / "set", tmp_path / "elsewhere")
+    os.utime(tmp_path / "elsewhere" / "cat" / "001.png", ns=(1, 1))
+    second = source(tmp_path, root=str(tmp_path / "elsewhere"))()
+    assert second.digest == first.digest and second.images is not first.images
+    assert torch.equal(second.train, first.train)
+
+
+def test_max_side_reduces_the_shorter_side(tmp_path):
+    fill(tmp_path / "set", cat=1)
+    for name, size in (("cat", (40, 80)), ("dog", (100, 30)), ("fox", (10, 12))):
+        (tmp_path / "set" / name).mkdir(exist_ok=True)
+        for index in range(3):
+            Image.fromarray(pixels(index, *size)).save(tmp_path / "set" / name / f"{index}.png")
+    data = source(tmp_path, max_side=20)()
+    sizes = {data.images.size(int(index)) for index in range(9)}
+    assert sizes == {(20, 40), (66, 20), (10, 12)}
+    with pytest.raises(ConfigError, match="max_side=7"):
+        source(tmp_path, max_side=7)
+
+
+def test_shrunk_averages():
+    image = torch.zeros(3, 64, 64, dtype=torch.uint8)
+    image[:, :, ::2] = 200
+    assert (shrunk(image, 8).int() - 100).abs().max() <= 5
+    assert shrunk(image, None) is image and shrunk(image, 64) is image
+
+
+FORMATS = {"png": 0, "bmp": 0, "ppm": 0, "tif": 0, "webp": 25, "jpg": 25}
+
+
+@pytest.mark.parametrize(("suffix", "tolerance"), FORMATS.items())
+def test_formats(tmp_path, suffix, tolerance):
+    smooth = np.add.outer(np.arange(20), np.arange(30))[:, :, None] * np.array([1, 2, 3]) + 20
+    path = tmp_path / f"image.{suffix}"
+    Image.fromarray(smooth.astype(np.uint8)).save(path)
+    assert np.abs(decode(path).permute(1, 2, 0).numpy() - smooth).max() <= tolerance
+
+
+def test_other_kinds_of_pixels_become_rgb(tmp_path):
+    grey = np.arange(240, dtype=np.uint8).reshape(12, 20)
+    red = Image.fromarray(np.stack([grey, 0 * grey, 0 * grey], axis=2))
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    Image.fromarray(grey).save(tmp_path / "grey.tif")
+    for name in ("deep.png", "deep.tif"):
+        Image.fromarray(grey.astype(np.uint16) * 256 + 7).save(tmp_path / name)
+    Image.fromarray(np.dstack([grey, grey, grey, 0 * grey])).save(tmp_path / "alpha.png")
+    red.quantize(256).save(tmp_path / "palette.png")
+    Image.fromarray(grey).save(tmp_path / "moving.gif", save_all=True, append_images=[Image.fromarray(255 - grey)])
+    for name in ("grey.png", "grey.tif", "deep.png", "deep.tif", "alpha.png", "moving.gif"):
+        assert torch.equal(decode(tmp_path / name), torch.from_numpy(grey).expand(3, -1, -1)), name
+    assert np.array_equal(decode(tmp_path / "palette.png").permute(1, 2, 0).numpy(), np.asarray(red))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "tif"])
+def test_images_are_turned_upright(tmp_path, suffix):
+    image = Image.fromarray(pixels(0, 16, 32))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter clockwise
+    image.save(tmp_path / f"image.{suffix}", exif=exif)
+    assert decode(tmp_path / f"image.{suffix}").shape == (3, 32, 16)
+
+
+def damaged_files(tmp_path):
+    whole = tmp_path / "whole.jpg"
+    Image.fromarray(pixels(0, 64, 64)).save(whole)
+    content = whole.read_bytes()
+    yield "cut.jpg", content[: len(content) // 2]
+    yield "empty.jpg", b""
+    yield "text.png", b"<html>404</html>"
+    Image.fromarray(np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)).save(tmp_path / "whole.tif")
+    yield "float.tif", (tmp_path / "whole.tif").read_bytes()
+
+
+def test_an_unreadable_image_fails_the_run_by_name(tmp_path):
+    for name, content in damaged_files(tmp_path):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UnreadableImage, match=f"{name} can't be read as an image: .+"):
+            decode(tmp_path / name)
+    assert issubclass(UnreadableImage, RunFailed)
+    fill(tmp_path / "set", cat=5, dog=5)
+    shutil.copy(tmp_path / "cut.jpg", tmp_path / "set" / "dog" / "cut.jpg")
+    with pytest.raises(UnreadableImage, match=r"dog/cut\.jpg"):
+        source(tmp_path)()
+    assert not list((tmp_path / "cache" / "stores").glob("*/pixels.u8"))

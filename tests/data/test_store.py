@@ -1,0 +1,139 @@
+import json
+import logging
+import multiprocessing
+import pickle
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from sota_exp.data.store import DamagedStore, open_or_build, open_store
+from sota_exp.data.writing import TRAIN, Sample
+
+SHAPES = [(12, 7), (5, 30), (12, 7), (1, 1), (64, 48)]
+
+
+def ragged(shapes=SHAPES):
+    rng = np.random.default_rng(1)
+    return [Sample(rng.integers(256, size=(*shape, 3), dtype=np.uint8), k % 2, TRAIN) for k, shape in enumerate(shapes)]
+
+
+def make(tmp_path, shapes=SHAPES, key="set"):
+    return open_or_build(str(tmp_path), key, ["a", "b"], lambda: ragged(shapes))
+
+
+def test_round_trip(tmp_path):
+    store = make(tmp_path)
+    assert len(store) == len(SHAPES)
+    for index, sample in enumerate(ragged()):
+        assert store.size(index) == SHAPES[index]
+        assert np.array_equal(store.image(index).permute(1, 2, 0).numpy(), sample.image)
+        assert store.labels[index] == sample.label
+
+
+def test_images_are_views_in_channels_last_strides(tmp_path):
+    store = make(tmp_path)
+    first, second = store.image(0), store.image(1)
+    assert first.dtype == torch.uint8 and first.shape == (3, 12, 7)
+    assert first.stride() == (1, 21, 3)
+    assert first.unsqueeze(0).is_contiguous(memory_format=torch.channels_last)
+    assert store.image(0).data_ptr() == first.data_ptr()
+    assert second.data_ptr() - first.data_ptr() == 12 * 7 * 3
+
+
+def test_uniform_gather(tmp_path):
+    store = make(tmp_path, [(6, 5)] * 4)
+    assert store.uniform
+    batch = store.gather(torch.tensor([3, 0, 3]))
+    assert batch.shape == (3, 6, 5, 3) and batch.is_contiguous()
+    for row, index in enumerate([3, 0, 3]):
+        assert torch.equal(batch[row].permute(2, 0, 1), store.image(index))
+    assert not make(tmp_path, key="ragged").uniform
+
+
+def test_one_object_a_process_and_through_pickle(tmp_path):
+    store = make(tmp_path)
+    assert make(tmp_path) is store
+    text = pickle.dumps(store)
+    assert len(text) < 500
+    assert pickle.loads(text) is store
+
+
+def test_built_once_and_then_opened(tmp_path):
+    make(tmp_path)
+
+    def never():
+        raise AssertionError("built again")
+
+    assert len(open_or_build(str(tmp_path), "set", ["a", "b"], never)) == len(SHAPES)
+
+
+def truncate(path):
+    pixels = path / "pixels.u8"
+    pixels.write_bytes(pixels.read_bytes()[:-1])
+
+
+def forget_an_image(path):
+    meta = json.loads((path / "meta.json").read_text())
+    (path / "meta.json").write_text(json.dumps(meta | {"num_images": 4}))
+
+
+def other_format(path):
+    meta = json.loads((path / "meta.json").read_text())
+    (path / "meta.json").write_text(json.dumps(meta | {"format": 0}))
+
+
+DAMAGES = {
+    "truncated pixels": truncate,
+    "no pixels": lambda path: (path / "pixels.u8").unlink(),
+    "no index": lambda path: ((path / "index.npz").unlink(), forget_an_image(path)),
+    "broken index": lambda path: ((path / "index.npz").write_bytes(b"PK"), forget_an_image(path)),
+    "no meta": lambda path: (path / "meta.json").unlink(),
+    "half a meta": lambda path: (path / "meta.json").write_text('{"format": 1, "num'),
+    "meta without keys": lambda path: (path / "meta.json").write_text("{}"),
+    "meta of another set": forget_an_image,
+    "another format": other_format,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_store_is_built_anew_with_one_line_of_notice(tmp_path, damage, caplog):
+    whole = make(tmp_path)
+    pixels, path = whole.image(4).clone(), whole.path
+    damage(path)
+    with pytest.raises(DamagedStore):
+        open_store(path)
+    with caplog.at_level(logging.WARNING):
+        rebuilt = make(tmp_path)
+    assert torch.equal(rebuilt.image(4), pixels)
+    assert len(caplog.records) == 1 and "damaged" in caplog.text and str(path) in caplog.text
+
+
+def build_slowly(cache, ready, answers):
+    """In a process of its own: note each build by a file, wait for the others, answer with what was opened."""
+
+    def samples():
+        (cache / f"built-{multiprocessing.current_process().pid}").touch()
+        for sample in ragged():
+            time.sleep(0.02)
+            yield sample
+
+    ready.wait()
+    store = open_or_build(str(cache), "set", ["a", "b"], samples)
+    answers.put((store.meta["digest"], store.image(4).numpy().tobytes()))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_four_processes_at_once_build_once(tmp_path):
+    context = multiprocessing.get_context("fork")
+    ready, answers = context.Barrier(4), context.Queue()
+    processes = [context.Process(target=build_slowly, args=(tmp_path, ready, answers)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    opened = {answers.get(timeout=30) for _ in processes}
+    for process in processes:
+        process.join()
+    assert len(opened) == 1
+    assert opened.pop()[1] == ragged()[4].image.transpose(2, 0, 1).tobytes()
+    assert len(list(tmp_path.glob("built-*"))) == 1

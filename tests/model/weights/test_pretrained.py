@@ -1,0 +1,48 @@
+import logging
+
+import pytest
+import torch
+
+from sota_exp.model.arch.small import Small
+from sota_exp.model.arch.timm import Timm
+from sota_exp.model.weights.pretrained import Pretrained
+from sota_exp.stages import InvalidValue, Model, Normalization, Published
+
+OWN = Normalization(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+DATA = Normalization(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+
+class PublishedSmall(Model):
+    """A small network of three classes whose weights somebody published."""
+
+    def __call__(self, num_classes):
+        return Small(name="resnet_xs", width_multiplier=0.5)(num_classes)
+
+    def published(self, tag):
+        torch.manual_seed(5)
+        return Published(state=self(3).state_dict(), normalization=OWN, content=f"hash of {tag}")
+
+
+def test_loads_every_weight_and_brings_its_normalization():
+    arch = PublishedSmall()
+    model = Pretrained(tag="best")(arch(3), arch)
+    for name, value in arch.published("best").state.items():
+        assert torch.equal(model.state_dict()[name], value)
+    assert Pretrained(tag="best").normalization(arch, DATA) == OWN
+    assert Pretrained(tag="best").content(arch) == "hash of best"
+
+
+def test_a_head_of_another_size_keeps_its_start_and_the_log_says_so(caplog):
+    arch = PublishedSmall()
+    model = arch(7)
+    start = model.fc.weight.detach().clone()
+    with caplog.at_level(logging.INFO):
+        Pretrained(tag="")(model, arch)
+    assert torch.equal(model.fc.weight, start)
+    assert torch.equal(model.stem[0].weight, arch.published("").state["stem.0.weight"])
+    assert "the weights have 3 classes, here 7" in caplog.text
+
+
+def test_weights_of_another_network_are_refused_with_the_keys_named():
+    with pytest.raises(InvalidValue, match=r"keys are missing: conv_stem.weight"):
+        Pretrained(tag="x")(Timm(name="tf_efficientnet_lite0", img_size=None)(3), PublishedSmall())

@@ -1,0 +1,75 @@
+import pytest
+import torch
+from torch import nn
+
+from sota_exp.regularization.average.swa import SWA
+from sota_exp.stages import InvalidValue
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 2))
+
+
+def train(model, average, first, last, num_steps):
+    """Weights after each step from `first` to `last`, the average updated after each."""
+    seen = []
+    for step in range(first, last):
+        torch.manual_seed(step)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter))
+        average.update((step + 1) / num_steps)
+        seen.append([p.detach().clone() for p in model.parameters()])
+    return seen
+
+
+def test_is_the_plain_mean_of_equally_spaced_weights_to_the_last():
+    model = network()
+    average = SWA(start=0.5, num_snapshots=5)(model, 40, 0.0)
+    seen = train(model, average, 0, 40, 40)
+    chosen = [seen[step - 1] for step in (24, 28, 32, 36, 40)]
+    for mine, values in zip(average.module.parameters(), zip(*chosen, strict=True), strict=True):
+        torch.testing.assert_close(mine.detach(), torch.stack(values).mean(0))
+
+
+def test_before_the_first_snapshot_the_trained_network_is_evaluated():
+    model = network()
+    average = SWA(start=0.5, num_snapshots=5)(model, 40, 0.0)
+    train(model, average, 0, 10, 40)
+    average.finish(iter([]))
+    assert average.module is model
+
+
+def test_finish_recomputes_the_norm_statistics_of_the_average():
+    model = network()
+    average = SWA(start=0.5, num_snapshots=5)(model, 40, 0.0)
+    train(model, average, 0, 40, 40)
+    batches = torch.randn(3, 8, 3, 8, 8) + 2
+    average.finish(iter(batches))
+    features = average.module[0](batches.flatten(0, 1))
+    torch.testing.assert_close(average.module[1].running_mean, features.mean((0, 2, 3)).detach())
+    assert not average.module.training
+    assert model[1].running_mean.abs().sum() == 0
+
+
+def test_resumes_with_its_counter():
+    whole_model, model = network(), network()
+    whole = SWA(start=0.4, num_snapshots=4)(whole_model, 30, 0.0)
+    train(whole_model, whole, 0, 30, 30)
+    half = SWA(start=0.4, num_snapshots=4)(model, 30, 0.0)
+    train(model, half, 0, 17, 30)
+    resumed_model = network()
+    resumed = SWA(start=0.4, num_snapshots=4)(resumed_model, 30, 0.0)
+    resumed_model.load_state_dict(model.state_dict())
+    resumed.load_state_dict(half.state_dict())
+    assert resumed.module is not resumed_model
+    train(resumed_model, resumed, 17, 30, 30)
+    for name, value in whole.module.state_dict().items():
+        assert torch.equal(resumed.module.state_dict()[name], value)
+
+
+@pytest.mark.parametrize(("field", "value"), [("start", 1.0), ("start", -0.1), ("num_snapshots", 0)])
+def test_illegal_values_are_named(field, value):
+    with pytest.raises(InvalidValue, match=field):
+        SWA(**{"start": 0.5, "num_snapshots": 4, field: value})

@@ -1,0 +1,14 @@
+import pytest
+
+from sota_exp.schedule.length.long import Long
+from sota_exp.stages import InvalidValue
+
+
+def test_trains_for_its_epochs():
+    assert Long(epochs=7).num_epochs == 7
+
+
+@pytest.mark.parametrize("epochs", [0, -1])
+def test_trains_at_least_once(epochs):
+    with pytest.raises(InvalidValue, match="epochs"):
+        Long(epochs=epochs)
