@@ -23,6 +23,11 @@ class World:
     def is_main(self) -> bool:
         return self.rank == 0
 
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.size > 1:
+            dist.barrier()
+
 
 def join(device_type: str) -> World:
     """The world that torchrun describes in the environment, or a world of one."""
@@ -59,11 +64,3 @@ def interleave(rows: Tensor, world: World) -> Tensor:
         whole[rank :: world.size] = part
     return whole
 
-
-def any_rank(flag: bool, world: World) -> bool:
-    """Whether any rank says so, known to all."""
-    if world.size == 1:
-        return flag
-    flags: list[bool] = [False] * world.size
-    dist.all_gather_object(flags, flag)
-    return any(flags)

@@ -54,15 +54,20 @@ class Evaluator:
         if keep:
             self._cache[split, view] = torch.cat(made)
 
+    def images(self, split: str, view: View) -> Iterator[Tensor]:
+        """Normalized images on the device, a batch at a time."""
+        for crops in self.chunks(split, view):
+            images = normalize(crops.to(self.device, non_blocking=True), self.normalization)
+            yield images.to(memory_format=self.memory_format)
+
     @torch.inference_mode()
     def logits(self, model: nn.Module, split: str, view: View) -> Tensor:
         """Float32 [N, C] on the CPU, in the order of the split."""
         model.eval()
         parts = []
-        for crops in self.chunks(split, view):
-            images = normalize(crops.to(self.device, non_blocking=True), self.normalization)
+        for images in self.images(split, view):
             with self.autocast():
-                parts.append(self.predictor(model, images.to(memory_format=self.memory_format)).float())
+                parts.append(self.predictor(model, images).float())
         return interleave(torch.cat(parts).cpu(), self.world)
 
     def labels(self, split: str) -> Tensor:

@@ -37,6 +37,7 @@ class Session:
     memory_format: torch.memory_format
     network: Callable[[], nn.Module]
     features: Callable[[nn.Module], Tensor]
+    compiled: Callable[[nn.Module], nn.Module]
     peak_lr: float
 
     @property
@@ -125,11 +126,10 @@ def start(session: Session) -> State:
     experiment = session.experiment
     session.streams.seed_layers("start")
     model = session.network().to(session.device, memory_format=session.memory_format)
-    experiment.model.tuning(model, 0.0)
     groups = experiment.regularization.weight_decay(model, experiment.optimizer.decay)
     optimizer = experiment.optimizer(experiment.model.tuning.groups(model, groups), session.peak_lr)
     average = experiment.regularization.average(model, session.total_steps, experiment.schedule.warmup.share)
-    wrapped = parallel(model, session.world, session.device)
+    wrapped = session.compiled(parallel(model, session.world, session.device))
     return State(model=model, wrapped=wrapped, optimizer=optimizer, average=average)
 
 

@@ -86,7 +86,7 @@ class Tally:
             self.num_pixels += height * width
         return pixels
 
-    def index(self) -> dict[str, np.ndarray]:
+    def index(self) -> dict[str, Any]:
         height, width, labels, split = np.array(self.rows, dtype=np.int64).reshape(-1, 4).T
         ends = np.cumsum(height * width * 3)
         return {"offset": ends - height * width * 3, "height": height, "width": width, "labels": labels, "split": split}

@@ -149,9 +149,8 @@ def test_digest_is_of_the_content_not_of_the_place(tmp_path):
 
 
 def test_max_side_reduces_the_shorter_side(tmp_path):
-    fill(tmp_path / "set", cat=1)
     for name, size in (("cat", (40, 80)), ("dog", (100, 30)), ("fox", (10, 12))):
-        (tmp_path / "set" / name).mkdir(exist_ok=True)
+        (tmp_path / "set" / name).mkdir(parents=True)
         for index in range(3):
             Image.fromarray(pixels(index, *size)).save(tmp_path / "set" / name / f"{index}.png")
     data = source(tmp_path, max_side=20)()

@@ -1,0 +1,97 @@
+"""The command line: one table of commands, exit statuses, and errors in one line. Starts without torch and without Hydra.
+
+Exit status: 0 done; 1 the run failed; 2 wrong usage or configuration; 128 + signal after SIGINT or SIGTERM.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sota_exp.errors import ConfigError, Interrupted, RunFailed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A verb: what it does in one line, and the function `module:name` that takes its arguments."""
+
+    summary: str
+    function: str
+
+    def load(self) -> Callable[[list[str]], None]:
+        module, _, name = self.function.partition(":")
+        function: Callable[[list[str]], None] = vars(importlib.import_module(module))[name]
+        return function
+
+
+COMMANDS = {
+    "train": Command(summary="train and evaluate one configuration", function="sota_exp.commands.train:main"),
+    "techniques": Command(
+        summary="every slot and option: what it does, its paper", function="sota_exp.commands.techniques:main"
+    ),
+}
+
+
+def usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: sota-exp COMMAND [ARGUMENT …]",
+            "",
+            "Which of the published techniques help on your data and your model, how much, and how sure you can be.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "sota-exp COMMAND --help says more. Completion: eval \"$(sota-exp --shell-completion install=bash)\"",
+        ]
+    )
+
+
+def main() -> None:
+    """Run the command that `sys.argv` names and leave with its exit status."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit status of a command line."""
+    try:
+        return dispatch(arguments)
+    except (ConfigError, RunFailed, Interrupted, KeyboardInterrupt) as error:
+        if os.environ.get("SOTA_EXP_TRACEBACK") == "1":
+            raise
+        print(f"sota-exp: {str(error) or 'interrupted'}", file=sys.stderr)
+        return status(error)
+
+
+def status(error: BaseException) -> int:
+    if isinstance(error, ConfigError):
+        return 2
+    if isinstance(error, RunFailed):
+        return 1
+    return 128 + (error.signal_number if isinstance(error, Interrupted) else 2)
+
+
+def dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"sota-exp {version('sota-exp')}")
+        return 0
+    if arguments[0] in ("-sc", "--shell-completion"):
+        from sota_exp.commands.completion import main as complete
+
+        complete(arguments[1:], list(COMMANDS))
+        return 0
+    if arguments[0] not in COMMANDS:
+        from sota_exp.config import suggestion
+
+        legal = ", ".join(COMMANDS)
+        raise ConfigError(f"{arguments[0]}: no such command; legal: {legal}.{suggestion(arguments[0], COMMANDS)}")
+    COMMANDS[arguments[0]].load()(arguments[1:])
+    return 0

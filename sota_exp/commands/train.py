@@ -1,0 +1,60 @@
+"""`sota-exp train`: compose, check, run, and say how it went."""
+
+import logging
+import os
+import shutil
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from sota_exp import composing
+from sota_exp.config import build, resolve
+from sota_exp.errors import ConfigError
+from sota_exp.rules import check
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: list[str]) -> None:
+    """Train every configuration that the overrides name: one, or with -m a sweep over values."""
+    composing.launch(train, arguments, "train")
+
+
+def train(config: DictConfig) -> float:
+    """One run in Hydra's output directory; the validation accuracy, which a sweeper maximizes."""
+    directory = composing.output_directory()
+    choices = composing.choices()
+    try:
+        tree = resolve(config)
+        for warning in check(choices, tree):
+            log.warning(warning)
+        from sota_exp.experiment import Experiment
+
+        experiment = build(Experiment, tree)
+        from sota_exp.run import COMPLETE, Request, run
+        from sota_exp.tracking.console import ConsoleListener, console, summary
+
+        request = Request(experiment=experiment, tree=tree, choices=choices, directory=shown(directory))
+        listener = ConsoleListener()
+        result = run(request, listener)
+    except ConfigError:
+        remove_empty(directory)
+        raise
+    if result["status"] in COMPLETE and not listener.began_run:
+        console().print(summary(result, str(shown(directory))))
+        console().print("This run was finished before; nothing was done. Another seed or hydra.run.dir makes another.")
+    return float(result["metrics"]["val/accuracy"])
+
+
+def shown(directory: Path) -> Path:
+    """Relative to the working directory where it lies below it."""
+    return Path(os.path.relpath(directory)) if directory.is_relative_to(Path.cwd()) else directory
+
+
+def remove_empty(directory: Path) -> None:
+    """Take away what Hydra made for a run that never began: a wrong configuration leaves nothing behind."""
+    log_file = directory / "run.log"
+    logging.shutdown()
+    made = {directory / ".hydra", log_file}
+    if directory.is_dir() and set(directory.iterdir()) <= made:
+        shutil.rmtree(directory)

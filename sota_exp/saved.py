@@ -1,0 +1,59 @@
+"""A model that stands alone: `model.safetensors` holds the weights, `model.json` how to build and to feed them."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from torch import nn
+
+from sota_exp.config import build
+from sota_exp.stages import Model, ModelTransform, Normalization, Predictor, View
+
+#: What regularization changes of a network, in the order in which it is applied.
+TRANSFORMS = ("norm", "stochastic_depth", "dropout")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedModel:
+    """A network in eval mode with its own preprocessing."""
+
+    network: nn.Module
+    classes: tuple[str, ...]
+    normalization: Normalization
+    view: View
+    predictor: Predictor
+
+
+def description(tree: dict[str, Any], classes: tuple[str, ...], normalization: Normalization, view: View) -> dict[str, Any]:
+    """The content of `model.json`."""
+    return {
+        "format": 1,
+        "arch": tree["model"]["arch"],
+        "transforms": {name: tree["regularization"][name] for name in TRANSFORMS},
+        "predictor": tree["evaluation"]["tta"],
+        "classes": list(classes),
+        "preprocessing": {**asdict(view), "mean": list(normalization.mean), "std": list(normalization.std)},
+    }
+
+
+def load(description_path: Path, weights_path: Path) -> SavedModel:
+    """Rebuild the network and read its weights.
+
+    Raises:
+        ConfigError: a description that does not build. OSError, RuntimeError: weights that are not there or do not fit.
+    """
+    saved = json.loads(description_path.read_text())
+    network = build(Model, saved["arch"], "arch")(len(saved["classes"]))
+    for name in TRANSFORMS:
+        network = build(ModelTransform, saved["transforms"][name], f"transforms.{name}")(network)
+    network.load_state_dict(load_file(weights_path))
+    preprocessing = saved["preprocessing"]
+    return SavedModel(
+        network=network.eval(),
+        classes=tuple(saved["classes"]),
+        normalization=Normalization(mean=tuple(preprocessing["mean"]), std=tuple(preprocessing["std"])),
+        view=View(resize=preprocessing["resize"], size=preprocessing["size"]),
+        predictor=build(Predictor, saved["predictor"], "predictor"),
+    )

@@ -1,0 +1,131 @@
+"""From a typed experiment and its data to what the loop and the evaluation need."""
+
+import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from sota_exp.data.loading import TrainCrops
+from sota_exp.data.splits import subset
+from sota_exp.distributed import World
+from sota_exp.errors import ConfigError
+from sota_exp.evaluate import Evaluator
+from sota_exp.experiment import Experiment, Runtime, Scale
+from sota_exp.pipeline import pipeline
+from sota_exp.stages import DataSet
+from sota_exp.streams import Streams
+from sota_exp.train import Session
+
+
+def pick_device(name: str, local_rank: int = 0) -> torch.device:
+    """`auto`: this process's CUDA device, else MPS, else the CPU.
+
+    Raises:
+        ConfigError: a device that is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", local_rank)
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there[name.split(":")[0]]:
+        legal = ", ".join(kind for kind, is_there in there.items() if is_there)
+        raise ConfigError(f"runtime.device={name} is not on this machine; it has: {legal}")
+    return torch.device("cuda", local_rank) if name == "cuda" else torch.device(name)
+
+
+def limited(data: DataSet, scale: Scale) -> DataSet:
+    """The set with at most as many images a split as the scale allows, stratified; never a different choice by chance."""
+
+    def part(indices: Tensor, num: int | None) -> Tensor:
+        if num is None:
+            return indices
+        return torch.from_numpy(subset(indices.numpy(), data.labels.numpy(), num, seed=0))
+
+    return replace(
+        data,
+        train=part(data.train, scale.train_images),
+        val=part(data.val, scale.eval_images),
+        test=part(data.test, scale.eval_images),
+    )
+
+
+def build_network(experiment: Experiment, num_classes: int) -> nn.Module:
+    """Architecture, then weights, then what regularization changes of the network: norm, stochastic depth, dropout."""
+    model = experiment.model.weights(experiment.model.arch(num_classes), experiment.model.arch)
+    regularization = experiment.regularization
+    for transform in (regularization.norm, regularization.stochastic_depth, regularization.dropout):
+        model = transform(model)
+    return model
+
+
+def autocast(runtime: Runtime, device: torch.device) -> Callable[[], AbstractContextManager[None]]:
+    """The context of every forward pass: bf16 where asked for, nothing otherwise."""
+    if runtime.precision == "fp32":
+        return contextlib.nullcontext
+    return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def open_session(
+    experiment: Experiment, data: DataSet, world: World, device: torch.device
+) -> tuple[Session, Evaluator]:
+    """Everything that stays the same during the run.
+
+    Raises:
+        ConfigError: a batch larger than the training set, or not divisible by the number of processes.
+    """
+    if experiment.batch_size > len(data.train):
+        raise ConfigError(
+            f"batch_size={experiment.batch_size} is larger than the {len(data.train)} training images; "
+            "legal: at most that many"
+        )
+    if experiment.batch_size % world.size:
+        raise ConfigError(f"batch_size={experiment.batch_size} does not divide among {world.size} processes")
+    runtime = experiment.runtime
+    streams = Streams(seed=experiment.seed, rank=world.rank, world_size=world.size)
+    normalization = experiment.model.weights.normalization(experiment.model.arch, data.normalization)
+    memory_format = torch.channels_last if runtime.channels_last else torch.contiguous_format
+    num_classes = len(data.classes)
+    evaluator = Evaluator(
+        data=data,
+        predictor=experiment.evaluation.tta,
+        normalization=normalization,
+        batch_size=experiment.evaluation.batch_size,
+        device=device,
+        world=world,
+        autocast=autocast(runtime, device),
+        memory_format=memory_format,
+    )
+    session = Session(
+        experiment=experiment,
+        data=data,
+        crops=TrainCrops(
+            images=data.images,
+            train=data.train,
+            sampler=experiment.augmentation.repeat,
+            crop=experiment.augmentation.crop,
+            size=experiment.augmentation.train_size(experiment.data.image_size),
+            batch_size=experiment.batch_size,
+            streams=streams,
+        ),
+        pipeline=pipeline(experiment, normalization, streams, num_classes, device),
+        loss=experiment.regularization.distillation.wrap(experiment.loss),
+        streams=streams,
+        world=world,
+        device=device,
+        autocast=autocast(runtime, device),
+        memory_format=memory_format,
+        network=lambda: build_network(experiment, num_classes),
+        features=lambda model: evaluator.logits(model, "train", experiment.evaluation.resolution.views()[0]),
+        compiled=torch.compile if runtime.compile else _as_it_is,
+        peak_lr=experiment.optimizer.peak_lr * experiment.schedule.lr_scaling(experiment.batch_size),
+    )
+    return session, evaluator
+
+
+def _as_it_is(model: nn.Module) -> nn.Module:
+    return model
+

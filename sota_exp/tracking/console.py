@@ -1,0 +1,143 @@
+"""A run on the terminal: a live bar where there is a terminal, plain lines where there is none, and a closing summary."""
+
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from sota_exp.run import Listener, Plan
+from sota_exp.train import Step
+
+#: Slots that are worth a word in the heading only when they differ from these.
+NEUTRAL = ("none", "native", "full", "fixed", "standard", "scratch", "step", "plain")
+
+
+def techniques(choices: dict[str, str]) -> list[str]:
+    """`slot=option` of every slot that holds more than its neutral option."""
+    return [f"{slot.split('/')[-1]}={option}" for slot, option in choices.items() if "/" in slot and option not in NEUTRAL]
+
+
+def console() -> Console:
+    """Standard output; 120 columns wide where it is not a terminal, so that logs do not wrap."""
+    is_terminal = sys.stdout.isatty()
+    return Console(width=None if is_terminal else 120, highlight=False)
+
+
+class ConsoleListener(Listener):
+    """Tells a person how the run goes."""
+
+    def __init__(self) -> None:
+        self.console = console()
+        self.progress: Progress | None = None
+        self.began = time.monotonic()
+        self.first_step = 0
+        self.began_run = False
+
+    def started(self, plan: Plan) -> None:
+        tree, out = plan.request.tree, self.console
+        model = tree["model"]["arch"]
+        out.print(f"[bold]{tree['recipe']['name']}[/] on [bold]{tree['data']['name']}[/], seed {tree['seed']}")
+        out.print(f"  {model.get('name', '')}, {plan.parameters / 1e6:.2f} M parameters, on {plan.device}", style="dim")
+        out.print(f"  {', '.join(techniques(plan.request.choices))}", style="dim")
+        epochs = plan.total_steps // plan.steps_per_epoch
+        size = f"{plan.num_train:,} images × {epochs} epochs, {plan.total_steps:,} steps of {tree['batch_size']}"
+        out.print(f"  {size}; in {plan.request.directory}", style="dim")
+        if plan.first_step:
+            out.print(f"  goes on from step {plan.first_step:,}", style="yellow")
+        self.first_step, self.began_run = plan.first_step, True
+        self.plan = plan
+        if out.is_terminal and plan.first_step < plan.total_steps:
+            self.progress = _bar(out)
+            self.task = self.progress.add_task("training", total=plan.total_steps, completed=plan.first_step, speed="")
+            self.progress.start()
+
+    def stepped(self, record: Step) -> None:
+        if self.progress is not None:
+            self.progress.update(self.task, completed=record.step)
+
+    def epoch_done(self, epoch: dict[str, Any]) -> None:
+        remaining = self._seconds_left(epoch["step"])
+        parts = [
+            f"epoch {epoch['epoch'] + 1:>3}/{self.plan.total_steps // self.plan.steps_per_epoch}",
+            f"loss {epoch['train/loss']:.4f}",
+            f"val accuracy {epoch['val/accuracy']:.4f}",
+            *([f"(raw {epoch['val_raw/accuracy']:.4f})"] if "val_raw/accuracy" in epoch else []),
+            f"lr {epoch['train/lr']:.2e}",
+            f"{epoch['images_per_second']:,.0f} images/s",
+            f"{_clock(remaining)} left",
+        ]
+        self.console.print("  ".join(parts))
+
+    def _seconds_left(self, step: int) -> float:
+        done = step - self.first_step
+        return (time.monotonic() - self.began) / max(done, 1) * (self.plan.total_steps - step)
+
+    def ended(self, result: dict[str, Any]) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+        if result["status"] in ("finished", "stopped_early"):
+            self.console.print(summary(result, str(self.plan.request.directory)))
+
+
+def _bar(out: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("steps"),
+        TimeRemainingColumn(),
+        console=out,
+        transient=True,
+    )
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def summary(result: dict[str, Any], directory: str) -> Panel:
+    """The result as a person wants to read it."""
+    metrics = result["metrics"]
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    for heading in ("", "accuracy", "top-5", "loss", "calibration error", "images"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for split in ("val", "test"):
+        num = result["evaluated_images"][split]
+        accuracy = metrics[f"{split}/accuracy"]
+        error = (accuracy * (1 - accuracy) / num) ** 0.5
+        top5 = metrics.get(f"{split}/top5_accuracy")
+        table.add_row(
+            split,
+            f"[bold]{accuracy:.2%}[/] ± {error:.2%}",
+            "–" if top5 is None else f"{top5:.2%}",
+            f"{metrics[f'{split}/loss']:.4f}",
+            f"{metrics[f'{split}/ece']:.3f}",
+            f"{num:,}",
+        )
+    classes = sorted(result["per_class_accuracy"].items(), key=lambda item: item[1])
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("weights", f"epoch {metrics['best/epoch'] + 1} was best on val; re-scored from the saved model")
+    facts.add_row("hardest", ", ".join(f"{name} {share:.0%}" for name, share in classes[:3]))
+    facts.add_row("easiest", ", ".join(f"{name} {share:.0%}" for name, share in classes[-3:]))
+    seconds = result["seconds"]
+    spent = f"training {_clock(seconds['train'])}, {result['images_per_second']:,.0f} images/s; "
+    spent += f"validation {_clock(seconds['validate'])}; final scoring {_clock(seconds['evaluate'])}"
+    facts.add_row("time", spent)
+    memory = result["peak_memory_bytes"] / 2**20
+    model_cost = f"{result['parameters'] / 1e6:.2f} M parameters, {result['flops_per_image'] / 1e9:.3f} GFLOPs an image"
+    facts.add_row("cost", f"{model_cost}, {memory:,.0f} MiB at the peak")
+    if result["reason"]:
+        facts.add_row("stopped", result["reason"])
+    facts.add_row("files", directory)
+    grid = Table.grid(padding=(0, 0))
+    grid.add_row(table)
+    grid.add_row("")
+    grid.add_row(facts)
+    return Panel(grid, title=f"{result['status'].replace('_', ' ')}", title_align="left", border_style="green", expand=False)

@@ -1,0 +1,110 @@
+"""A run's directory: the truth about the run. Whatever is shown elsewhere is fed from these files.
+
+    config.yaml           the resolved configuration          result.json    what came out, written last
+    metrics.jsonl         one object an epoch                 predictions.npz  logits and correctness, val and test
+    checkpoint/           enough to go on bit for bit         run.log        what was said
+    model.safetensors     the weights that ship               model.json     how to build and feed them
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+import yaml
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write beside, flush to disk, rename: a reader sees the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def write_json(path: Path, value: object) -> None:
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_weights(path: Path, state: dict[str, Tensor]) -> None:
+    """Safetensors, contiguous and on the CPU; tied weights are written once each."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}, beside)
+    with beside.open("rb+") as file:
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFiles:
+    """The paths of one run, and how each is read and written."""
+
+    directory: Path
+
+    @property
+    def weights(self) -> Path:
+        return self.directory / "model.safetensors"
+
+    @property
+    def model(self) -> Path:
+        return self.directory / "model.json"
+
+    @property
+    def predictions(self) -> Path:
+        return self.directory / "predictions.npz"
+
+    def kept(self, which: str) -> Path:
+        """The `best` or `last` epoch's weights."""
+        return self.directory / "checkpoint" / f"{which}.safetensors"
+
+    def write_config(self, tree: dict[str, Any]) -> None:
+        write_text(self.directory / "config.yaml", yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+
+    def config(self) -> dict[str, Any] | None:
+        return _read(self.directory / "config.yaml", yaml.safe_load)
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        write_json(self.directory / "result.json", result)
+
+    def write_model(self, description: dict[str, Any]) -> None:
+        write_json(self.model, description)
+
+    def result(self) -> dict[str, Any] | None:
+        return _read(self.directory / "result.json", json.loads)
+
+    def write_checkpoint(self, state: dict[str, Any]) -> None:
+        write_atomically(self.directory / "checkpoint" / "state.pt", lambda file: torch.save(state, file))
+
+    def checkpoint(self) -> dict[str, Any] | None:
+        """The last checkpoint, on the CPU; tensors and plain values only, so that no code is unpickled."""
+        path = self.directory / "checkpoint" / "state.pt"
+        return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Every epoch's object; a line that a crash cut short is dropped."""
+        path = self.directory / "metrics.jsonl"
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def write_metrics(self, epochs: list[dict[str, Any]]) -> None:
+        write_text(self.directory / "metrics.jsonl", "".join(json.dumps(epoch) + "\n" for epoch in epochs))
+
+
+def _read(path: Path, parse: Callable[[str], Any]) -> Any | None:
+    return parse(path.read_text()) if path.exists() else None
