@@ -27,9 +27,19 @@ class Command:
 
 COMMANDS = {
     "train": Command(summary="train and evaluate one configuration", function="sota_exp.commands.train:main"),
+    "evaluate": Command(
+        summary="score finished weights again: other data, sizes or views", function="sota_exp.commands.evaluate:main"
+    ),
+    "translate": Command(
+        summary="torchvision's reference command as overrides, and back", function="sota_exp.commands.translate:main"
+    ),
     "techniques": Command(
         summary="every slot and option: what it does, its paper", function="sota_exp.commands.techniques:main"
     ),
+    "dashboard": Command(
+        summary="MLflow's page on the runs of this directory", function="sota_exp.commands.dashboard:main"
+    ),
+    "sync": Command(summary="send to MLflow what is unsent", function="sota_exp.commands.sync:main"),
 }
 
 

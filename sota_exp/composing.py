@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import hydra
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -15,6 +16,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp.config import digest, suggestion
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
+
+#: What a configuration may make Hydra call: callbacks of ours, launchers, sweepers, log handlers. Stages are built by `config.build`.
+TRUSTED = ("sota_exp.*", "hydra_plugins.*", "hydra._internal.core_plugins.*", "logging.*")
 
 
 def conf_directory() -> Path:
@@ -41,21 +45,42 @@ def launch(task: Callable[[DictConfig], object], arguments: list[str], command: 
     """
     register_resolvers()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and leaving with status 1.
-    sys.argv = [f"sota-exp {command}".strip(), *arguments]
+    sys.argv = [f"sota-exp {command}".strip(), *with_place(arguments, command)]
     failures: list[Exception] = []
-    main = hydra.main(config_path=str(conf_directory()), config_name="config")(_held_back(task, failures))
+    hold = hydra.main(config_path=str(conf_directory()), config_name="config", execution_whitelist=TRUSTED)
+    entered: list[DictConfig] = []
+    main = hold(_held_back(task, entered, failures))
     try:
         main()
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(in_one_line(error)) from error
+        raise ConfigError(in_one_line(error, arguments)) from error
+    except (ValueError, yaml.YAMLError) as error:
+        # Of an override such as `data=null`, or of a file that is no YAML, Hydra lets its parser's own error through.
+        if entered:
+            raise
+        raise ConfigError(in_one_line(error, arguments)) from error
     if failures:
         raise failures[0]
 
 
-def _held_back(task: Callable[[DictConfig], object], failures: list[Exception]) -> Callable[[DictConfig], object]:
+def with_place(arguments: list[str], command: str) -> list[str]:
+    """The arguments, with a directory for a multirun that names none: the same for the same command, so that it resumes.
+
+    Hydra resolves `hydra.sweep.dir` anew in every job, from the job's own overrides, so it can't hold the command's digest.
+    """
+    if not {"-m", "--multirun"} & set(arguments) or any(item.startswith("hydra.sweep.dir=") for item in arguments):
+        return arguments
+    overrides = sorted(item for item in arguments if "=" in item and not item.startswith("hydra."))
+    return [*arguments, f"hydra.sweep.dir=multirun/{command}-{digest(overrides, length=8)}"]
+
+
+def _held_back(
+    task: Callable[[DictConfig], object], entered: list[DictConfig], failures: list[Exception]
+) -> Callable[[DictConfig], object]:
     """`task`, whose foreseen failures are kept for later: of a single job Hydra would print more than the one line."""
 
     def held_back(config: DictConfig) -> object:
+        entered.append(config)
         try:
             return task(config)
         except (ConfigError, RunFailed, Interrupted) as error:
@@ -67,39 +92,83 @@ def _held_back(task: Callable[[DictConfig], object], failures: list[Exception]) 
     return held_back
 
 
-def in_one_line(error: Exception) -> str:
+def in_one_line(error: Exception, arguments: list[str]) -> str:
     """A composition error as `key=value: what is wrong. What is legal. Did you mean …?`"""
     text = str(error)
-    causes = f"{text}\n{error.__cause__ or ''}"
-    if found := re.search(r"Could not find '([^']+)'\s*\n+\s*Available options in '([^']+)':\n((?:\t.*\n?)+)", text):
-        option = found[1].rpartition("/")[2]
-        options = found[3].split()
-        return f"{found[2]}={option}: no such option; legal: {', '.join(options)}.{suggestion(option, options)}"
-    if found := re.search(r"Could not (?:override|delete) '([^']+)'\.?\s*\n?.*No match in the defaults list", text):
+    for pattern, explain in EXPLANATIONS.items():
+        if found := re.search(pattern, text):
+            return explain(found, arguments)
+    where = ("full_key:", "object_type=", "reference_type=")
+    return " ".join(line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith(where))
+
+
+def _no_option(found: re.Match[str], arguments: list[str]) -> str:
+    option = found[1].rpartition("/")[2]
+    options = found[3].split()
+    return f"{found[2]}={option}: no such option; legal: {', '.join(options)}.{suggestion(option, options)}"
+
+
+def _no_key_or_group(found: re.Match[str], arguments: list[str]) -> str:
+    """Hydra says the same of both; a group is written with slashes or, at the top, found in the files."""
+    key = found[1].lstrip("+~")
+    if "/" in key or "defaults list" in found.string:
         groups = config_groups()
-        return f"{found[1]}: no such group.{suggestion(found[1], groups) or ' Legal: ' + ', '.join(groups)}"
-    if found := re.search(r"Key '([^']+)' is not in struct\s+full_key: (\S+)", causes):
-        return f"{found[2]}: no such key{_siblings(found[2])}"
-    return " ".join(line.strip() for line in text.splitlines() if line.strip())
-
-
-def _siblings(key: str) -> str:
-    """The legal keys beside `key` and the nearest of them, read from the default composition."""
-    legal = default_keys()
+        return f"{key}: no such group.{suggestion(key, groups) or ' Legal: ' + ', '.join(groups) + '.'}"
+    legal = composed_keys(arguments)
     parent = key.rpartition(".")[0]
     beside = [name for name in legal if name.rpartition(".")[0] == parent]
+    if parent in legal and not beside:
+        return f"{key}: no such key; what {parent.replace('.', '/')} holds has no keys."
     listed = f"; legal here: {', '.join(name.rpartition('.')[2] for name in beside)}" if beside else ""
-    return f"{listed}.{suggestion(key, beside) or suggestion(key, legal)}"
+    last = key.rpartition(".")[2]
+    near = suggestion(last, [name.rpartition(".")[2] for name in beside]) if beside else suggestion(key, legal)
+    return f"{key}: no such key{listed}.{near}"
 
 
-def default_keys() -> list[str]:
-    """Every dotted key of the default configuration, groups included."""
+def _no_reference(found: re.Match[str], arguments: list[str]) -> str:
+    users = [item for item in arguments if f"${{{found[1]}" in item]
+    return f"{' '.join(users) or '${' + found[1] + '}'}: there is no {found[1]} to refer to"
+
+
+def _no_name(found: re.Match[str], arguments: list[str]) -> str:
+    groups = {*config_groups(), ""}
+    pairs = [item.partition("=") for item in arguments]
+    nameless = [
+        f"{key}={value}" for key, _, value in pairs if key in groups and not isinstance(yaml.safe_load(value), str)
+    ]
+    return f"{' '.join(nameless)}: a group takes the name of an option, group=option"
+
+
+def _not_an_override(found: re.Match[str], arguments: list[str]) -> str:
+    return f"{found[1]}: not an override; write key=value or group/slot=option"
+
+
+def _several_values(found: re.Match[str], arguments: list[str]) -> str:
+    key, _, values = found[1].partition("=")
+    return f"{found[1]}: for a run of each value add -m; a list is written {key}=[{values}]"
+
+
+#: What Hydra and OmegaConf say of a mistake, and what we say.
+EXPLANATIONS: dict[str, Callable[[re.Match[str], list[str]], str]] = {
+    r"Could not find '([^']+)'\s*\n+\s*Available options in '([^']+)':\n((?:\t.*\n?)+)": _no_option,
+    r"Could not (?:override|delete)(?: from config)?[:.]? '([^']+)'": _no_key_or_group,
+    r"Interpolation key '([^']+)' not found": _no_reference,
+    r"Error when parsing index: \d+, string: (.+?) out of \[": _not_an_override,
+    r"Config group override must be a string": _no_name,
+    r"Ambiguous value for argument '([^']+)'": _several_values,
+}
+
+
+def composed_keys(arguments: list[str]) -> list[str]:
+    """Every dotted key of the configuration in which `arguments` choose the options, groups included."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
+    groups = set(config_groups())
+    chosen = [item for item in arguments if item.partition("=")[0] in groups and "," not in item]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_directory())):
-        return _dotted(OmegaConf.to_container(compose("config"), resolve=False), "")
+        return _dotted(OmegaConf.to_container(compose("config", chosen), resolve=False), "")
 
 
 def _dotted(tree: object, key: str) -> list[str]:

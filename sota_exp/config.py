@@ -11,7 +11,8 @@ import hashlib
 import importlib
 import json
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -55,9 +56,7 @@ def build(cls: type[T], tree: object, key: str = "") -> T:
         raise ConfigError(f"{key}={tree}: expected a group with the keys {', '.join(_field_types(cls))}")
     types = _field_types(cls)
     _check_keys(tree, types, key)
-    values = {
-        name: build(kind, tree.get(name), _join(key, name)) for name, kind in types.items() if _is_branch(kind)
-    }
+    values = {name: build(kind, tree.get(name), _join(key, name)) for name, kind in types.items() if _is_branch(kind)}
     leaves = {name: kind for name, kind in types.items() if not _is_branch(kind)}
     values |= _typed_values(leaves, {name: tree[name] for name in leaves if name in tree}, key)
     return _construct(cls, values, key)
@@ -65,10 +64,8 @@ def build(cls: type[T], tree: object, key: str = "") -> T:
 
 def _build_stage(cls: type[T], tree: object, key: str) -> T:
     slot = key.replace(".", "/")
-    if tree is None:
-        raise ConfigError(f"{slot}: no option is chosen; choose one, such as {slot}=none")
-    if not isinstance(tree, Mapping):
-        raise ConfigError(f"{key}={tree} sets a value; an option is chosen with slashes: {slot}={tree}")
+    _require_option(tree, key)
+    assert isinstance(tree, Mapping)
     if "_target_" not in tree:
         raise ConfigError(f"{key}: no _target_; choose an option with {slot}=…")
     target = locate(str(tree["_target_"]), key)
@@ -78,6 +75,34 @@ def _build_stage(cls: type[T], tree: object, key: str) -> T:
     types = _field_types(target)
     _check_keys(values, types, key)
     return _construct(target, _typed_values(types, values, key), key)
+
+
+def require_filled(choices: Mapping[str, str], tree: Mapping[str, Any]) -> None:
+    """What can be seen without importing any stage: a value where an option belongs, or a value that is missing."""
+    for slot in choices:
+        node: object = tree
+        for name in slot.split("/"):
+            node = node.get(name) if isinstance(node, Mapping) else None
+        _require_option(node, slot.replace("/", "."))
+    for key, value in _leaves(tree, ""):
+        if value == MISSING:
+            raise ConfigError(f"{key}: a value is missing; give one: {key}=…")
+
+
+def _require_option(node: object, key: str) -> None:
+    slot = key.replace(".", "/")
+    if node is None:
+        raise ConfigError(f"{slot}: no option is chosen; choose one, such as {slot}=none")
+    if not isinstance(node, Mapping):
+        raise ConfigError(f"{key}={node} sets a value; an option is chosen with slashes: {slot}={node}")
+
+
+def _leaves(tree: Mapping[str, Any], key: str) -> Iterator[tuple[str, object]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, _join(key, name))
+        else:
+            yield _join(key, name), value
 
 
 def locate(path: str, key: str) -> object:
@@ -119,12 +144,18 @@ def _typed_values(types: Mapping[str, Any], values: Mapping[str, Any], key: str)
     typed = OmegaConf.structured(schema)
     for name, value in values.items():
         try:
-            typed[name] = value
+            OmegaConf.update(typed, name, value)
         except OmegaConfBaseException as error:
-            raise ConfigError(f"{_join(key, name)}={value}: expected {_in_words(types[name])}") from error
+            raise ConfigError(f"{_join(key, name)}={_shown(value)}: expected {_in_words(types[name])}") from error
     result = OmegaConf.to_container(typed, resolve=True, throw_on_missing=True)
     assert isinstance(result, dict)
     return {str(name): value for name, value in result.items()}
+
+
+def _shown(value: object) -> str:
+    """A value as it is written on the command line."""
+    words = {"None": "null", "True": "true", "False": "false"}
+    return words.get(str(value), str(value))
 
 
 def _in_words(kind: object) -> str:
@@ -140,12 +171,19 @@ def _in_words(kind: object) -> str:
 
 
 def _construct(cls: type[T], values: dict[str, Any], key: str) -> T:
+    with keyed(key):
+        return cls(**values)
+
+
+@contextmanager
+def keyed(key: str) -> Iterator[None]:
+    """While entered, a value that is not legal is a `ConfigError` that names its whole key."""
     from sota_exp.stages import InvalidValue
 
     try:
-        return cls(**values)
+        yield
     except InvalidValue as error:
-        raise ConfigError(f"{_join(key, error.name)}={error.value} is not legal: {error.legal}") from error
+        raise ConfigError(f"{_join(key, error.name)}={_shown(error.value)} is not legal: {error.legal}") from error
 
 
 def digest(value: object, length: int = 16) -> str:

@@ -4,7 +4,7 @@ Numbers are counted on integers over exactly the images of the split, on any num
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -16,6 +16,7 @@ from torchmetrics.functional.classification import (
 )
 
 from sota_exp.distributed import World, interleave
+from sota_exp.network import classifier
 from sota_exp.pipeline import normalize
 from sota_exp.resample import center_crop
 from sota_exp.stages import DataSet, Normalization, Predictor, View
@@ -70,9 +71,36 @@ class Evaluator:
                 parts.append(self.predictor(model, images).float())
         return interleave(torch.cat(parts).cpu(), self.world)
 
+    @torch.inference_mode()
+    def features(self, model: nn.Module, split: str, view: View) -> Tensor:
+        """What the classifier reads: float32 [N, D] on the CPU, rows of unit length, in the order of the split."""
+        model.eval()
+        parts = []
+        with reads(classifier(model)) as read:
+            for images in self.images(split, view):
+                with self.autocast():
+                    model(images)
+                parts.append(nn.functional.normalize(read.pop().float().flatten(2).mean(2), dim=1))
+        return interleave(torch.cat(parts).cpu(), self.world)
+
     def labels(self, split: str) -> Tensor:
         """Int64 [N]."""
         return self.data.labels[vars(self.data)[split]]
+
+
+@contextmanager
+def reads(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """While entered, what `layer` is called on, [B, D, …], gathers in the list with one more axis at its end."""
+    found: list[Tensor] = []
+
+    def gather(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        found.append(arguments[0].unsqueeze(-1))
+
+    handle = layer.register_forward_pre_hook(gather)
+    try:
+        yield found
+    finally:
+        handle.remove()
 
 
 def scores(logits: Tensor, labels: Tensor) -> dict[str, float]:

@@ -17,13 +17,17 @@ NOT_MEANT = ("tracking", "runtime", "recipe", "scale", "evaluation")
 #: Keys of the data group that say where its files are; what is in them comes with the set's digest.
 PLACES = ("root", "cache")
 
+#: Keys of stages that name a file, whose content is hashed instead.
+PATHS = ("path", "labelled_file")
+
 
 def training_fingerprint(tree: dict[str, Any], content: dict[str, str]) -> str:
-    """Hash of a resolved configuration and of `content`: hashes of the images used, initial weights and teacher."""
+    """Hash of a resolved configuration and of `content`: hashes of images used, initial weights, teacher, given labels."""
     meant = {name: value for name, value in tree.items() if name not in NOT_MEANT}
     meant["data"] = {name: value for name, value in tree["data"].items() if name not in PLACES}
     for group, slot in (("model", "weights"), ("regularization", "distillation")):
         meant[group] = {**meant[group], slot: _without_paths(meant[group][slot])}
+    meant["supervision"] = _without_paths(meant["supervision"])
     meant["precision"] = tree["runtime"]["precision"]
     return digest({"numerics": NUMERICS_VERSION, "meant": meant, "content": content})
 
@@ -34,7 +38,7 @@ def fingerprint(training: str, tree: dict[str, Any]) -> str:
 
 
 def _without_paths(node: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in node.items() if name != "path"}
+    return {name: value for name, value in node.items() if name not in PATHS}
 
 
 def differences(one: dict[str, Any], other: dict[str, Any], key: str = "") -> list[str]:

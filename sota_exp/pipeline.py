@@ -1,11 +1,11 @@
 """The order of everything that happens to a batch after it is cut, and in which representation.
 
-    crop → uint8 [B, 3, S, S]                      (data workers)
-    flip, geometry, policy                         on uint8
-    normalize → float [B, 3, S, S]                 (x / 255 − mean) / std
-    erase, mix                                     on normalized images; 0 is the mean colour
-    smoothing                                      on targets, once, after they are mixed
-    teacher                                        sees the images that the student sees
+crop → uint8 [B, 3, S, S]                      (data workers)
+flip, geometry, policy                         on uint8
+normalize → float [B, 3, S, S]                 (x / 255 − mean) / std
+erase, mix                                     on normalized images; 0 is the mean colour
+smoothing                                      on targets, once, after they are mixed
+teacher                                        sees the images that the student sees
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sota_exp.config import keyed
 from sota_exp.experiment import Experiment
 from sota_exp.stages import Batch, BatchTransform, Normalization
 from sota_exp.streams import Draws, Streams
@@ -54,7 +55,8 @@ def pipeline(
 ) -> Pipeline:
     """The batch transforms of an experiment, in the order of this module's first lines."""
     augmentation, regularization = experiment.augmentation, experiment.regularization
-    teacher = regularization.distillation.teacher(num_classes, normalization, device)
+    with keyed("regularization.distillation"):
+        teacher = regularization.distillation.teacher(num_classes, normalization, device)
     return Pipeline(
         transforms=(
             ("augmentation/flip", augmentation.flip),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sota_exp.config import require_filled
 from sota_exp.errors import ConfigError
 
 Values = dict[str, Any]
@@ -203,8 +204,9 @@ def check(choices: dict[str, str], values: Values) -> list[str]:
     """Warnings in words.
 
     Raises:
-        ConfigError: a rule of level error fires.
+        ConfigError: an option or a value is missing, or a rule of level error fires.
     """
+    require_filled(choices, values)
     rules = fired(choices, values)
     for rule in rules:
         if rule.level == "error":

@@ -17,18 +17,21 @@ import torch
 from torch import Tensor
 
 from sota_exp import distributed, saved
-from sota_exp.config import digest
+from sota_exp.config import digest, keyed
 from sota_exp.data.loading import TrainCrops
 from sota_exp.distributed import World
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
-from sota_exp.evaluate import Evaluator, confusion_matrix, per_class_accuracy, scores
+from sota_exp.evaluate import Evaluator, scores
 from sota_exp.experiment import Experiment
 from sota_exp.fingerprint import differences, fingerprint, training_fingerprint
 from sota_exp.interrupts import Interrupts
-from sota_exp.result import device_name, empty_result, flops_per_image, parameter_count, peak_memory_bytes
+from sota_exp.result import device_name, empty_result, parameter_count, peak_memory_bytes
+from sota_exp.scoring import choose_view, draw_resolution, require_sizes, score
 from sota_exp.session import limited, open_session, pick_device
-from sota_exp.stages import DataSet, InvalidValue
+from sota_exp.stages import DataSet, View
 from sota_exp.tracking.files import RunFiles, write_atomically, write_weights
+from sota_exp.tracking.mistakes import write_mistakes
+from sota_exp.tracking.start import data_facts, write_start
 from sota_exp.train import Epoch, Session, State, Step, fit, start
 
 #: Checkpoints are written after an epoch, but not more often than this in seconds; a shorter loss is quickly trained again.
@@ -109,9 +112,13 @@ def run(request: Request, listener: Listener) -> dict[str, Any]:
     if experiment.runtime.threads is not None:
         torch.set_num_threads(experiment.runtime.threads)
     began = time.monotonic()
-    data = open_data(experiment)
+    try:
+        content = content_of_files(experiment)
+        data = open_data(experiment)
+    except (RuntimeError, MemoryError, OSError) as error:
+        raise as_failure(error) or error from error
     data_seconds = time.monotonic() - began
-    prints = fingerprints(request, data)
+    prints = fingerprints(request, data, content)
     files = RunFiles(directory=request.directory)
     previous = files.result()
     check_same_run(files, request, prints[0])
@@ -147,8 +154,11 @@ def _go(
     if session.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(session.device)
     state, ledger = start(session), Ledger(evaluated_as=result["fingerprint"])
+    require_sizes(state.model, request.experiment.evaluation.resolution.views())
     resume(files, state, ledger)
     result |= {"resumed": ledger.resumed, "parameters": parameter_count(state.model)}
+    if session.world.is_main:
+        write_start(files.directory, result, data_facts(request.tree, session.data))
     listener.started(
         Plan(
             request=request,
@@ -181,23 +191,25 @@ def _go(
 
 def open_data(experiment: Experiment) -> DataSet:
     """The set, limited to the scale; what is wrong with it names its key."""
-    try:
+    with keyed("data"):
         return limited(experiment.data(), experiment.scale)
-    except InvalidValue as error:
-        raise ConfigError(f"data.{error.name}={error.value} is not legal: {error.legal}") from error
 
 
-def fingerprints(request: Request, data: DataSet) -> tuple[str, str]:
+def content_of_files(experiment: Experiment) -> dict[str, str]:
+    """Hashes of the weights and the knowledge a run starts from; read before the data, which may take long to make."""
+    model, distillation = experiment.model, experiment.regularization.distillation
+    with keyed("model.weights"):
+        weights = model.weights.content(model.arch)
+    with keyed("regularization.distillation"):
+        teacher = distillation.content()
+    return {"weights": weights, "teacher": teacher, "supervision": experiment.supervision.content()}
+
+
+def fingerprints(request: Request, data: DataSet, content: dict[str, str]) -> tuple[str, str]:
     """(of the training, of the run)."""
-    model = request.experiment.model
     images = torch.cat([data.train, data.val, data.test])
-    content = {
-        "data": data.digest,
-        "images": digest([len(data.train), len(data.val), hashlib.sha256(images.numpy().tobytes()).hexdigest()]),
-        "weights": model.weights.content(model.arch),
-        "teacher": request.experiment.regularization.distillation.content(),
-    }
-    training = training_fingerprint(request.tree, content)
+    split = digest([len(data.train), len(data.val), hashlib.sha256(images.numpy().tobytes()).hexdigest()])
+    training = training_fingerprint(request.tree, {"data": data.digest, "images": split, **content})
     return training, fingerprint(training, request.tree)
 
 
@@ -252,7 +264,7 @@ def train(
                     return reason
             else:
                 listener.stepped(record)
-            if interrupts.received is not None and may_stop(record, session.world):
+            if interrupts.received is not None and may_stop(record, session):
                 save(files, session.world, state, ledger, training)
                 raise Interrupted(interrupts.received)
     return None
@@ -264,9 +276,12 @@ def watched(session: Session, state: State) -> Iterator[Step | Epoch]:
         yield from fit(session, state)
 
 
-def may_stop(record: Step | Epoch, world: World) -> bool:
-    """Processes that train together stop after an epoch, where none waits for another in the middle of a step."""
-    return world.size == 1 or isinstance(record, Epoch)
+def may_stop(record: Step | Epoch, session: Session) -> bool:
+    """After an epoch, or inside one; not between an epoch's last step and its validation, which would then be left out.
+
+    Processes that train together stop after an epoch, where none waits for another in the middle of a step.
+    """
+    return isinstance(record, Epoch) or (session.world.size == 1 and record.step % session.steps_per_epoch != 0)
 
 
 def stopping_reason(session: Session, ledger: Ledger) -> str | None:
@@ -348,32 +363,34 @@ def finalize(
     """Write the model, then score what was written: the numbers of a table come from the files that ship."""
     chosen = ledger.best_epoch if request.experiment.evaluation.select == "best" else len(ledger.epochs) - 1
     weights = {"best": ledger.best, "last": shipping_weights(state)}
-    view = request.experiment.evaluation.resolution.views()[0]
+    resolution = request.experiment.evaluation.resolution
     if session.world.is_main:
         for which, tensors in weights.items():
             write_weights(files.kept(which), tensors)
         write_weights(files.weights, weights[request.experiment.evaluation.select])
-        description = saved.description(request.tree, session.data.classes, evaluator.normalization, view)
-        files.write_model(description)
+        _write_model(request, files, session, evaluator, resolution.views()[0])
     session.world.wait()
     model = saved.load(files.model, files.weights)
     network = model.network.to(session.device, memory_format=session.memory_format)
-    arrays: dict[str, np.ndarray] = {}
-    for split in ("val", "test"):
-        logits, labels = evaluator.logits(network, split, model.view), evaluator.labels(split)
-        result["metrics"] |= {f"{split}/{name}": value for name, value in scores(logits, labels).items()}
-        result["evaluated_images"][split] = len(labels)
-        arrays |= prediction_arrays(split, logits, labels)
-        if split == "test":
-            result["per_class_accuracy"] = dict(zip(session.data.classes, per_class_accuracy(logits, labels), strict=True))
-            result["confusion_matrix"] = confusion_matrix(logits, labels)
+    shipped = choose_view(network, evaluator, resolution)
     if ledger.evaluated_as == result["fingerprint"]:
-        check_rescored(ledger.epochs[chosen]["val/accuracy"], result)
+        default = {
+            "metrics": {"val/accuracy": shipped.default_accuracy},
+            "evaluated_images": {"val": len(shipped.logits)},
+        }
+        check_rescored(ledger.epochs[chosen]["val/accuracy"], default)
+    arrays = score(network, shipped, evaluator, result)
     result["metrics"]["best/epoch"] = ledger.best_epoch
     result["metrics"]["train/loss"] = ledger.epochs[chosen]["train/loss"]
-    result["flops_per_image"] = flops_per_image(network, model.view.size)
     if session.world.is_main:
+        _write_model(request, files, session, evaluator, shipped.view)
         write_atomically(files.predictions, lambda file: np.savez(file, **arrays))
+        write_mistakes(files.directory, session.data, shipped.view, arrays)
+        draw_resolution(shipped.report, files.directory)
+
+
+def _write_model(request: Request, files: RunFiles, session: Session, evaluator: Evaluator, view: View) -> None:
+    files.write_model(saved.description(request.tree, session.data.classes, evaluator.normalization, view))
 
 
 def check_rescored(trained: float, result: dict[str, Any]) -> None:
@@ -382,23 +399,13 @@ def check_rescored(trained: float, result: dict[str, Any]) -> None:
     One image in a thousand may change sides: kernels that are picked by speed round differently.
     """
     rescored, num = result["metrics"]["val/accuracy"], result["evaluated_images"]["val"]
-    if abs(rescored - trained) * num > max(1.0, 0.001 * num):
+    if abs(round(rescored * num) - round(trained * num)) > max(1, num // 1000):
         raise RunFailed(f"the saved model scores {rescored:.4f} on val, the trained one scored {trained:.4f}")
 
 
 def _write_result(files: RunFiles, result: dict[str, Any], world: World) -> None:
     if world.is_main:
         files.write_result(result)
-
-
-def prediction_arrays(split: str, logits: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
-    """What is kept of every image: half-precision logits [N, C], the label [N], correctness packed eight to a byte."""
-    correct = (logits.argmax(1) == labels).numpy()
-    return {
-        f"{split}_logits": logits.half().numpy(),
-        f"{split}_labels": labels.numpy(),
-        f"{split}_correct": np.packbits(correct),
-    }
 
 
 def distinct_images(crops: TrainCrops, num_steps: int) -> int:

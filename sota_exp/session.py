@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from sota_exp.config import keyed
 from sota_exp.data.loading import TrainCrops
 from sota_exp.data.splits import subset
 from sota_exp.distributed import World
@@ -55,7 +56,11 @@ def limited(data: DataSet, scale: Scale) -> DataSet:
 
 def build_network(experiment: Experiment, num_classes: int) -> nn.Module:
     """Architecture, then weights, then what regularization changes of the network: norm, stochastic depth, dropout."""
-    model = experiment.model.weights(experiment.model.arch(num_classes), experiment.model.arch)
+    arch, weights = experiment.model.arch, experiment.model.weights
+    with keyed("model.arch"):
+        model = arch(num_classes)
+    with keyed("model.weights"):
+        model = weights(model, arch)
     regularization = experiment.regularization
     for transform in (regularization.norm, regularization.stochastic_depth, regularization.dropout):
         model = transform(model)
@@ -86,7 +91,8 @@ def open_session(
         raise ConfigError(f"batch_size={experiment.batch_size} does not divide among {world.size} processes")
     runtime = experiment.runtime
     streams = Streams(seed=experiment.seed, rank=world.rank, world_size=world.size)
-    normalization = experiment.model.weights.normalization(experiment.model.arch, data.normalization)
+    with keyed("model.weights"):
+        normalization = experiment.model.weights.normalization(experiment.model.arch, data.normalization)
     memory_format = torch.channels_last if runtime.channels_last else torch.contiguous_format
     num_classes = len(data.classes)
     evaluator = Evaluator(
@@ -105,7 +111,12 @@ def open_session(
         crops=TrainCrops(
             images=data.images,
             train=data.train,
-            sampler=experiment.augmentation.repeat,
+            sampler=experiment.supervision.sampler(
+                experiment.augmentation.repeat,
+                data.labels[data.train],
+                experiment.schedule.length.num_epochs,
+                experiment.batch_size,
+            ),
             crop=experiment.augmentation.crop,
             size=experiment.augmentation.train_size(experiment.data.image_size),
             batch_size=experiment.batch_size,
@@ -119,7 +130,7 @@ def open_session(
         autocast=autocast(runtime, device),
         memory_format=memory_format,
         network=lambda: build_network(experiment, num_classes),
-        features=lambda model: evaluator.logits(model, "train", experiment.evaluation.resolution.views()[0]),
+        features=lambda model: evaluator.features(model, "train", experiment.evaluation.resolution.views()[0]),
         compiled=torch.compile if runtime.compile else _as_it_is,
         peak_lr=experiment.optimizer.peak_lr * experiment.schedule.lr_scaling(experiment.batch_size),
     )
@@ -128,4 +139,3 @@ def open_session(
 
 def _as_it_is(model: nn.Module) -> nn.Module:
     return model
-

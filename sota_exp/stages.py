@@ -7,15 +7,17 @@ options (`Keep…`, `No…`) do nothing and cost nothing. Technique modules impo
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from sota_exp.errors import ConfigError
 from sota_exp.streams import Draws, Streams
 
 
-class InvalidValue(ValueError):
+class InvalidValue(ConfigError, ValueError):
     """A field whose value is not legal: names the field, the value and what is legal."""
 
     def __init__(self, name: str, value: object, legal: str) -> None:
@@ -133,7 +135,9 @@ class Source(Stage):
         known = {"horizontal_flip", "large_rotation"}
         require(self.image_size >= 8, "image_size", self.image_size, "pixels, at least 8")
         require(0.1 <= self.crop_ratio <= 1, "crop_ratio", self.crop_ratio, "a fraction in [0.1, 1]")
-        require(set(self.label_preserving) <= known, "label_preserving", self.label_preserving, f"a part of {sorted(known)}")
+        require(
+            set(self.label_preserving) <= known, "label_preserving", self.label_preserving, f"a part of {sorted(known)}"
+        )
         require(0 < self.val_fraction < 0.5, "val_fraction", self.val_fraction, "a fraction in (0, 0.5)")
         require(0 < self.test_fraction < 0.5, "test_fraction", self.test_fraction, "a fraction in (0, 0.5)")
 
@@ -543,27 +547,49 @@ class OneView(Predictor):
 
 @dataclass(frozen=True, kw_only=True)
 class Supervised:
-    """What an epoch learns from: a label (int64 [N]) and a weight (float [N]) for every training image."""
+    """What an epoch learns from: a label (int64 [N]) and a weight (float [N]) for every training image.
+
+    metrics: what there is to say about these labels, for the epoch's record.
+    """
 
     labels: Tensor
     weights: Tensor
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 class Supervision(Stage):
-    """The true labels, the epoch and a way to extract features [N, D] → what this epoch learns from."""
+    """Which labels are learned from, and how often each image is drawn because of it."""
+
+    @abstractmethod
+    def content(self) -> str:
+        """A hash of the files it reads, for the fingerprint; empty where there are none."""
+
+    @abstractmethod
+    def sampler(self, inner: Sampler, labels: Tensor, num_epochs: int, batch_size: int) -> Sampler:
+        """The order of every epoch, from the true labels (int64 [N]) and the order that `inner` gives a pool of images."""
 
     @abstractmethod
     def __call__(
-        self, labels: Tensor, num_classes: int, epoch: int, features: Callable[[], Tensor], streams: Streams
-    ) -> Supervised: ...
+        self, labels: Tensor, num_classes: int, progress: float, features: Callable[[], Tensor], streams: Streams
+    ) -> Supervised:
+        """What the epoch that starts at `progress` learns from.
+
+        features: extracts what the classifier reads of each training image, float32 [N, D], rows of unit length.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrueLabels(Supervision):
     """Learns from the label of every training image."""
 
+    def content(self) -> str:
+        return ""
+
+    def sampler(self, inner: Sampler, labels: Tensor, num_epochs: int, batch_size: int) -> Sampler:
+        return inner
+
     def __call__(
-        self, labels: Tensor, num_classes: int, epoch: int, features: Callable[[], Tensor], streams: Streams
+        self, labels: Tensor, num_classes: int, progress: float, features: Callable[[], Tensor], streams: Streams
     ) -> Supervised:
         return Supervised(labels=labels, weights=torch.ones(len(labels)))
 
@@ -575,21 +601,63 @@ class View:
     resize: int
     size: int
 
+    def __post_init__(self) -> None:
+        legal = f"pixels, at most the {self.resize} that the shorter side is resized to"
+        require(0 < self.size <= self.resize, "size", self.size, legal)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The view that ships, by its place in the list, and what the choosing says about it in plain values."""
+
+    index: int
+    report: dict[str, Any]
+
 
 class Resolution(Stage):
-    """The views that evaluation may choose from, the default first."""
+    """The views that evaluation may choose from, the default first, and how one of them is chosen."""
 
     @abstractmethod
     def views(self) -> list[View]: ...
 
+    @abstractmethod
+    def choose(self, correct: Tensor, labels: Tensor) -> Choice:
+        """From which validation images (labels int64 [N]) are recognized in each view: bool [V, N], V ≥ 2."""
 
+
+class Follower(ABC):
+    """Whoever shows a run elsewhere while its directory is written."""
+
+    @abstractmethod
+    def finish(self) -> str:
+        """The run has ended and its files are complete: show the rest, without waiting long; what to tell a person, or ""."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tracking(Stage):
-    """Where runs are shown beside their files; called with a run's directory, it follows that directory's records."""
+    """Where runs are shown beside their files.
+
+    figures: draw the pictures of a run into its directory when it has ended.
+    """
+
+    figures: bool
 
     @property
     @abstractmethod
     def label(self) -> str:
         """Where to look, in words."""
+
+    @abstractmethod
+    def follow(self, directory: Path) -> Follower:
+        """Begin to show what a run writes into `directory`; returns at once and never raises."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoFollower(Follower):
+    """Shows nothing."""
+
+    def finish(self) -> str:
+        return ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -599,3 +667,6 @@ class NoTracking(Tracking):
     @property
     def label(self) -> str:
         return "files only"
+
+    def follow(self, directory: Path) -> Follower:
+        return NoFollower()

@@ -172,16 +172,16 @@ def fit(session: Session, state: State) -> Iterator[Step | Epoch]:
             means = {name: total.item() / session.steps_per_epoch for name, total in state.totals.items()}
             state.totals = {}
             seconds = time.monotonic() - began
-            yield Epoch(step=state.step, epoch=epoch, seconds=seconds, metrics={**means, "train/lr": lr})
+            yield Epoch(step=state.step, epoch=epoch, seconds=seconds, metrics={**means, **state.supervised.metrics, "train/lr": lr})
             began = time.monotonic()
 
 
 def enter_epoch(session: Session, state: State, epoch: int, fresh: bool) -> None:
     """Decide what is learned from and which parts learn; in the middle of an epoch, after a resume, only the latter."""
+    progress = epoch * session.steps_per_epoch / session.total_steps
     if fresh:
         labels = session.data.labels[session.data.train]
         state.supervised = session.experiment.supervision(
-            labels, len(session.data.classes), epoch, lambda: session.features(state.model), session.streams
+            labels, len(session.data.classes), progress, lambda: session.features(state.model), session.streams
         )
-    progress = epoch * session.steps_per_epoch / session.total_steps
     session.experiment.model.tuning(state.model, progress)

@@ -33,7 +33,7 @@ def require_known(field: str, name: str, known: Iterable[str], kind: str) -> Non
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3)
         raise InvalidValue(
-            field, name, f"a {kind}; near: {', '.join(near)}" if near else f"one of {len(known)} {kind}s"
+            field, name, f"a {kind}; near: {', '.join(near)}" if near else f"a {kind}, of which there are {len(known)}"
         )
 
 

@@ -32,11 +32,13 @@ def train(config: DictConfig) -> float:
 
         experiment = build(Experiment, tree)
         from sota_exp.run import COMPLETE, Request, run
-        from sota_exp.tracking.console import ConsoleListener, console, summary
+        from sota_exp.terminal import console
+        from sota_exp.tracking.console import ConsoleListener, summary
+        from sota_exp.tracking.listeners import showing
 
         request = Request(experiment=experiment, tree=tree, choices=choices, directory=shown(directory))
         listener = ConsoleListener()
-        result = run(request, listener)
+        result = run(request, showing(listener))
     except ConfigError:
         remove_empty(directory)
         raise

@@ -1,6 +1,5 @@
 """A run on the terminal: a live bar where there is a terminal, plain lines where there is none, and a closing summary."""
 
-import sys
 import time
 from typing import Any
 
@@ -10,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from sota_exp.run import Listener, Plan
+from sota_exp.terminal import console
 from sota_exp.train import Step
 
 #: Slots that are worth a word in the heading only when they differ from these.
@@ -19,12 +19,6 @@ NEUTRAL = ("none", "native", "full", "fixed", "standard", "scratch", "step", "pl
 def techniques(choices: dict[str, str]) -> list[str]:
     """`slot=option` of every slot that holds more than its neutral option."""
     return [f"{slot.split('/')[-1]}={option}" for slot, option in choices.items() if "/" in slot and option not in NEUTRAL]
-
-
-def console() -> Console:
-    """Standard output; 120 columns wide where it is not a terminal, so that logs do not wrap."""
-    is_terminal = sys.stdout.isatty()
-    return Console(width=None if is_terminal else 120, highlight=False)
 
 
 class ConsoleListener(Listener):
@@ -102,8 +96,8 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def summary(result: dict[str, Any], directory: str) -> Panel:
-    """The result as a person wants to read it."""
+def score_table(result: dict[str, Any]) -> Table:
+    """What was scored on each split, accuracies with their standard errors."""
     metrics = result["metrics"]
     table = Table(box=None, pad_edge=False, show_edge=False)
     for heading in ("", "accuracy", "top-5", "loss", "calibration error", "images"):
@@ -121,6 +115,29 @@ def summary(result: dict[str, Any], directory: str) -> Panel:
             f"{metrics[f'{split}/ece']:.3f}",
             f"{num:,}",
         )
+    return table
+
+
+def evaluation_summary(result: dict[str, Any], directory: str) -> Panel:
+    """What scoring saved weights anew came to."""
+    found, facts = result["resolution"], Table.grid(padding=(0, 2))
+    view = found["chosen"]
+    facts.add_row("view", f"{view['size']} px, cut from images whose shorter side is {view['resize']} px")
+    if "curve" in found:
+        verdict = "the default is kept" if view == found["default"] else "it replaces the default"
+        gain, error = found["gain"], found["gain_standard_error"]
+        facts.add_row("search", f"choosing gains {100 * gain:+.2f} ± {100 * error:.2f} points on val, cross-fitted: {verdict}")
+    facts.add_row("weights", result["weights"])
+    facts.add_row("files", directory)
+    grid = Table.grid(padding=(0, 0))
+    for row in (score_table(result), "", facts):
+        grid.add_row(row)
+    return Panel(grid, title="evaluated", title_align="left", border_style="green", expand=False)
+
+
+def summary(result: dict[str, Any], directory: str) -> Panel:
+    """The result as a person wants to read it."""
+    metrics = result["metrics"]
     classes = sorted(result["per_class_accuracy"].items(), key=lambda item: item[1])
     facts = Table.grid(padding=(0, 2))
     facts.add_row("weights", f"epoch {metrics['best/epoch'] + 1} was best on val; re-scored from the saved model")
@@ -137,7 +154,7 @@ def summary(result: dict[str, Any], directory: str) -> Panel:
         facts.add_row("stopped", result["reason"])
     facts.add_row("files", directory)
     grid = Table.grid(padding=(0, 0))
-    grid.add_row(table)
+    grid.add_row(score_table(result))
     grid.add_row("")
     grid.add_row(facts)
     return Panel(grid, title=f"{result['status'].replace('_', ' ')}", title_align="left", border_style="green", expand=False)

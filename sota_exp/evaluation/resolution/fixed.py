@@ -8,7 +8,9 @@ Setting: crop_ratio 0.875 on photographs, 1.0 where the object fills the image.
 
 from dataclasses import dataclass
 
-from sota_exp.stages import Resolution, View, require
+from torch import Tensor
+
+from sota_exp.stages import Choice, Resolution, View, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,3 +26,6 @@ class Fixed(Resolution):
 
     def views(self) -> list[View]:
         return [View(resize=round(self.size / self.crop_ratio), size=self.size)]
+
+    def choose(self, correct: Tensor, labels: Tensor) -> Choice:
+        return Choice(index=0, report={})

@@ -16,13 +16,16 @@ from torchvision.models.resnet import BasicBlock
 
 from sota_exp.stages import InvalidValue, Model, Published, require
 
-# Name → blocks in each of the three stages, and the channels of the first one, doubled from stage to stage.
+# Name → blocks in each of the four stages, and the channels of the first one, doubled from stage to stage.
 SHAPES = {
-    "resnet_xs": ((1, 1, 1), 32),
-    "resnet_s": ((1, 1, 1), 64),
-    "resnet_m": ((2, 2, 2), 64),
-    "resnet_l": ((2, 2, 2), 96),
+    "resnet_xs": ((1, 1, 1, 1), 8),
+    "resnet_s": ((1, 1, 1, 1), 16),
+    "resnet_m": ((1, 1, 1, 1), 32),
+    "resnet_l": ((2, 2, 2, 2), 32),
 }
+
+#: Sides are halved by the stem and by the second and third stage: 48 px end in a map of 6 × 6.
+STRIDES = (1, 2, 2, 1)
 
 
 class SmallResNet(nn.Module):
@@ -31,13 +34,13 @@ class SmallResNet(nn.Module):
     def __init__(self, depths: tuple[int, ...], width: int, num_classes: int) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv2d(3, width // 2, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(width // 2),
+            nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
         )
         widths = [width * 2**stage for stage in range(len(depths))]
-        inputs = [width // 2, *widths[:-1]]
-        self.stages = nn.Sequential(*map(halving_stage, inputs, widths, depths))
+        inputs = [width, *widths[:-1]]
+        self.stages = nn.Sequential(*map(stage, inputs, widths, depths, STRIDES))
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(widths[-1], num_classes)
         for module in self.modules():
@@ -48,14 +51,16 @@ class SmallResNet(nn.Module):
         return self.fc(torch.flatten(self.pool(self.stages(self.stem(images))), 1))
 
 
-def halving_stage(in_channels: int, channels: int, num_blocks: int) -> nn.Sequential:
-    """Basic blocks of one width, the first of which halves the side."""
-    shortcut = nn.Sequential(
-        nn.AvgPool2d(2, ceil_mode=True),
-        nn.Conv2d(in_channels, channels, 1, bias=False),
-        nn.BatchNorm2d(channels),
-    )
-    first = BasicBlock(in_channels, channels, stride=2, downsample=shortcut)
+def stage(in_channels: int, channels: int, num_blocks: int, stride: int) -> nn.Sequential:
+    """Basic blocks of one width, the first of which divides the side by `stride`."""
+    shortcut = None
+    if stride > 1 or in_channels != channels:
+        shortcut = nn.Sequential(
+            nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity(),
+            nn.Conv2d(in_channels, channels, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+    first = BasicBlock(in_channels, channels, stride=stride, downsample=shortcut)
     return nn.Sequential(first, *(BasicBlock(channels, channels) for _ in range(num_blocks - 1)))
 
 

@@ -1,0 +1,40 @@
+# `make` says what there is. Every target makes .venv with pip when it is missing or older than pyproject.toml.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train test check bench dashboard clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+$(STAMP): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,joblib]'
+	@touch $@
+
+setup: $(STAMP)  ## make .venv with everything in it (a few minutes, once)
+
+train: $(STAMP)  ## train on the embedded images: about two minutes on two cores
+	$(BIN)/sota-exp train
+
+test: $(STAMP)  ## the whole test suite
+	$(BIN)/python -m pytest
+
+check: $(STAMP)  ## format, lint, types, fast tests: what to run before a commit
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m 'not slow'
+
+bench: $(STAMP)  ## speed, as ratios measured in one run
+	$(BIN)/python -m benchmarks
+
+dashboard: $(STAMP)  ## MLflow's pages on the runs so far
+	$(BIN)/sota-exp dashboard
+
+clean:  ## remove .venv and caches; runs stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

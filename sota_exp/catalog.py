@@ -1,0 +1,54 @@
+"""What there is to choose: every option of every group, read from its YAML and its module without importing either."""
+
+import ast
+import functools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+#: Groups whose files are sets of choices or of values, not options of one slot.
+SETS = ("recipe", "scale", "runtime", "hydra", "search", "study")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One option of a group, in the words of its YAML's first line and of its module."""
+
+    group: str
+    name: str
+    summary: str
+    paper: str
+    defaults: dict[str, object]
+
+
+def options(conf: Path, package: Path) -> list[Option]:
+    """Every option below `conf`, ordered by group and name, `none` first."""
+    files = [path for path in conf.rglob("*.yaml") if path.parent != conf]
+    found = [_option(path, conf, package) for path in files]
+    return sorted((option for option in found if option), key=lambda option: (option.group, option.name != "none", option.name))
+
+
+def _option(path: Path, conf: Path, package: Path) -> Option | None:
+    group = str(path.parent.relative_to(conf))
+    text = path.read_text()
+    node = yaml.safe_load(text) or {}
+    if group.split("/")[0] in SETS or "_target_" not in node:
+        return None
+    summary = text.splitlines()[0].lstrip("# ").rstrip(".")
+    defaults = {name: value for name, value in node.items() if name != "_target_"}
+    return Option(group=group, name=path.stem, summary=summary, paper=_paper(node["_target_"], package), defaults=defaults)
+
+
+def _paper(target: str, package: Path) -> str:
+    """The `Paper:` line of the module that holds `target`; empty where it has none."""
+    module = package.parent.joinpath(*target.split(".")[:-1]).with_suffix(".py")
+    return _paper_of(module) if module.exists() else ""
+
+
+@functools.cache
+def _paper_of(module: Path) -> str:
+    documentation = ast.get_docstring(ast.parse(module.read_text())) or ""
+    found = re.search(r"^Paper: (.*(?:\n(?!\w+:).+)*)", documentation, re.MULTILINE)
+    return " ".join(found[1].split()) if found else ""

@@ -1,0 +1,143 @@
+"""`sota-exp dashboard`: MLflow's own page on the store of this directory, opened at a view of ours."""
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import webbrowser
+from pathlib import Path
+from types import FrameType
+
+from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.tracking.mlflow_store import answers, database, environment, resolved
+
+#: MLflow's server starts within ten seconds on a laptop.
+START_SECONDS = 120
+
+#: Ports tried after the one asked for.
+NUM_PORTS = 50
+
+
+def main(arguments: list[str]) -> None:
+    """Start the page and stay until Ctrl-C; of a server that is there already, only say where."""
+    options = parser().parse_args(arguments)
+    uri = resolved(options.uri, Path.cwd())
+    os.environ.update(environment(30, 2))
+    if uri.startswith(("http://", "https://")):
+        if not answers(uri, 5.0):
+            raise RunFailed(f"{uri} does not answer")
+        show(uri, uri, options.experiment, not options.no_browser)
+        return
+    serve(uri, options)
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="sota-exp dashboard", description="MLflow's page on the runs of this directory.")
+    made.add_argument("--port", type=int, default=5000, help="the first free one from here on is taken (default: 5000)")
+    made.add_argument("--no-browser", action="store_true", help="only print the address")
+    made.add_argument("--uri", help="a store other than mlflow.db in this directory")
+    made.add_argument("--experiment", default="sota_exp", help="default: sota_exp")
+    return made
+
+
+def serve(uri: str, options: argparse.Namespace) -> None:
+    print("opening the store …", flush=True)
+    from sota_exp.tracking.mlflow_store import experiment_id, opened
+    from sota_exp.tracking.mlflow_views import write_views
+
+    client = opened(uri)
+    write_views(client, experiment_id(client, uri, options.experiment))
+    port = free_port(options.port)
+    if port != options.port:
+        print(f"port {options.port} is taken; {port} is free")
+    address = f"http://127.0.0.1:{port}"
+    stopping = signal.signal(signal.SIGTERM, interrupt)
+    process = start(uri, port)
+    try:
+        wait_until_ready(process, address)
+        show(address, uri, options.experiment, not options.no_browser)
+        print("Ctrl-C ends it.", flush=True)
+        process.wait()
+        raise RunFailed(f"MLflow's server ended by itself with status {process.returncode}")
+    except KeyboardInterrupt:
+        print("\nended")
+    finally:
+        end(process)
+        signal.signal(signal.SIGTERM, stopping)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def free_port(first: int) -> int:
+    """The first port from `first` on that nobody listens at."""
+    if not 1 <= first <= 65535:
+        raise ConfigError(f"--port={first} is not legal: 1 to 65535")
+    for port in range(first, min(first + NUM_PORTS, 65536)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RunFailed(f"no free port from {first} on; name another with --port=…")
+
+
+def start(uri: str, port: int) -> subprocess.Popen[bytes]:
+    """MLflow's server on the loopback, in a process group of its own, so that its workers end with it."""
+    path = database(uri)
+    artifacts = (path.parent if path else Path.cwd()) / "mlartifacts"
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--workers", "1", "--artifacts-destination", str(artifacts)]
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # 240 MB for what no run here needs.
+    return subprocess.Popen(
+        command, env=os.environ | quiet, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], address: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not answers(address, 1.0):
+        if process.poll() is not None:
+            assert process.stderr is not None
+            said = process.stderr.read().decode(errors="replace").strip().splitlines()
+            raise RunFailed(f"MLflow's server did not start: {said[-1] if said else process.returncode}")
+        if time.monotonic() > deadline:
+            raise RunFailed(f"MLflow's server did not answer within {START_SECONDS} s")
+        time.sleep(0.2)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Its whole group: gently, then not."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def show(address: str, uri: str, experiment: str, in_browser: bool) -> None:
+    """Print where to look, and open the first view."""
+    import mlflow
+    from mlflow import MlflowClient
+
+    from sota_exp.tracking.mlflow_views import view_links
+
+    found = MlflowClient(uri).get_experiment_by_name(experiment)
+    if found is None:
+        raise ConfigError(f"--experiment={experiment}: {uri} has no such experiment")
+    links = view_links(address, found.experiment_id, mlflow.__version__)
+    print(f"MLflow on {uri}")
+    for name, link in links.items():
+        print(f"  {name}\n    {link}")
+    if in_browser:
+        webbrowser.open(next(iter(links.values())))

@@ -1,0 +1,103 @@
+"""`sota-exp sync`: send to MLflow what is unsent, from the files of the runs."""
+
+import argparse
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.tracking.mlflow_position import Position, origin_of, stamp
+from sota_exp.tracking.mlflow_store import environment, resolved, unanswered
+
+#: Where runs are looked for when no directory is named.
+PLACES = ("outputs", "multirun")
+
+#: Seconds and repeats of one request; nobody waits for a training here.
+TIMEOUT, RETRIES = 30, 2
+
+
+def main(arguments: list[str]) -> None:
+    """Send every run below the directories; the runs whose configuration asks for MLflow where none is named."""
+    options = parser().parse_args(arguments)
+    named = [Path(name) for name in options.directories]
+    for place in named:
+        if not place.is_dir():
+            raise ConfigError(f"{place}: no such directory")
+    runs = list(found(named or [Path(name) for name in PLACES]))
+    wanted = [run for run in runs if named or options.uri or is_tracked(run)]
+    if not wanted:
+        print(f"no run to send below {', '.join(map(str, named)) or ' and '.join(PLACES)}")
+        return
+    os.environ.update(environment(TIMEOUT, RETRIES))
+    failed = [run for run in wanted if not sent(run, options)]
+    if failed:
+        raise RunFailed(f"{len(failed)} of {len(wanted)} runs are not sent; repeat the command when the store answers")
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="sota-exp sync", description="Send to MLflow what is unsent; twice changes nothing.")
+    made.add_argument("directories", nargs="*", metavar="DIR", help="runs, or what holds them (default: outputs and multirun)")
+    made.add_argument("--uri", help="another store than the run's own, such as http://host:5000")
+    made.add_argument("--experiment", help="another experiment than the run's own")
+    return made
+
+
+def found(places: list[Path]) -> Iterator[Path]:
+    """Every run directory below the places, in order."""
+    for place in places:
+        yield from sorted(path.parent for path in place.rglob("config.yaml") if path.parent.name != ".hydra")
+
+
+def tracking_of(directory: Path) -> dict[str, Any]:
+    config = yaml.safe_load((directory / "config.yaml").read_text())
+    tracking = config.get("tracking") if isinstance(config, dict) else None
+    return tracking if isinstance(tracking, dict) else {}
+
+
+def is_tracked(directory: Path) -> bool:
+    """Whether the run's configuration asks for MLflow, or it was sent somewhere before."""
+    return "experiment" in tracking_of(directory) or bool(Position.read(directory).uri)
+
+
+def sent(directory: Path, options: argparse.Namespace) -> bool:
+    """Send one run and say what was done; False where the store did not take it."""
+    position = place_of(directory, options)
+    if reason := unanswered(position.uri, 5.0):
+        print(f"{directory}: {reason}")
+        return False
+    from sota_exp.tracking.mlflow_content import Content
+    from sota_exp.tracking.mlflow_upload import Upload
+
+    position.write(directory)
+    try:
+        content = Content.read(directory, position.origin)
+        if content.status == "RUNNING":
+            print(f"{directory}: trains still, and sends by itself")
+            return True
+        num = Upload.open(position).send(content)
+    except Exception as error:  # noqa: BLE001 - one run that cannot be sent does not keep the others back.
+        print(f"{directory}: {type(error).__name__}: {error}")
+        return False
+    print(f"{directory}: {f'sent, {num:,} things were missing' if num else 'nothing was missing'}")
+    return True
+
+
+def place_of(directory: Path, options: argparse.Namespace) -> Position:
+    """The run's position in the store that is asked for: by the command line, by its last sending, by its configuration."""
+    before, asked = Position.read(directory), tracking_of(directory)
+    uri = options.uri and resolved(options.uri, Path.cwd())
+    position = before.at(
+        uri or before.uri or resolved(asked.get("uri"), Path.cwd()),
+        options.experiment or before.experiment or asked.get("experiment", "sota_exp"),
+    )
+    origin = before.origin or origin_of(directory, {})
+    return replace(position, origin=origin, log_model=before.log_model or bool(asked.get("log_model")))
+
+
+def is_sent(directory: Path) -> bool:
+    """Whether all that the run wrote was sent, by its own word."""
+    return Position.read(directory).sent == (stamp(directory / "result.json") or "killed")

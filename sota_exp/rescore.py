@@ -1,0 +1,160 @@
+"""Scoring saved weights anew, on their own data or on another set: nothing is trained.
+
+The view and the predictor are those that were saved with the weights, unless the command asks for others.
+"""
+
+import hashlib
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sota_exp import distributed, saved
+from sota_exp.config import digest
+from sota_exp.errors import ConfigError
+from sota_exp.evaluate import Evaluator
+from sota_exp.experiment import Experiment
+from sota_exp.result import device_name, empty_result, parameter_count, peak_memory_bytes
+from sota_exp.run import open_data
+from sota_exp.saved import SavedModel
+from sota_exp.scoring import choose_view, draw_resolution, score
+from sota_exp.session import autocast, pick_device
+from sota_exp.stages import Choice, DataSet, Predictor, Resolution, View
+from sota_exp.tracking.files import RunFiles, write_atomically
+from sota_exp.zoo import content_hash
+
+
+@dataclass(frozen=True, kw_only=True)
+class AsSaved(Resolution):
+    """The view that was saved with the weights."""
+
+    view: View
+
+    def views(self) -> list[View]:
+        return [self.view]
+
+    def choose(self, correct: Tensor, labels: Tensor) -> Choice:
+        return Choice(index=0, report={})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What is scored: weights, how to build and feed their network, and the training they come from, if it is known."""
+
+    weights: Path
+    description: Path
+    training_fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescoring:
+    """An evaluation: the configuration it is composed to, and which of its parts replace what was saved."""
+
+    subject: Subject
+    experiment: Experiment
+    tree: dict[str, Any]
+    choices: dict[str, str]
+    asks_for_view: bool
+    asks_for_predictor: bool
+
+    def resolution(self, model: SavedModel) -> Resolution:
+        return self.experiment.evaluation.resolution if self.asks_for_view else AsSaved(view=model.view)
+
+    def predictor(self, model: SavedModel) -> Predictor:
+        return self.experiment.evaluation.tta if self.asks_for_predictor else model.predictor
+
+
+def rescore(rescoring: Rescoring, directory: Path) -> dict[str, Any]:
+    """Score, and write `result.json`, `predictions.npz` and the curve of a search to `directory`.
+
+    Raises:
+        ConfigError: the classes of the data are not the model's, or the directory holds something else.
+    """
+    experiment = rescoring.experiment
+    world = distributed.join("cuda" if torch.cuda.is_available() else "cpu")
+    device = pick_device(experiment.runtime.device, world.local_rank)
+    model = load(rescoring.subject)
+    data = with_classes(open_data(experiment), model.classes)
+    prints = (rescoring.subject.training_fingerprint, fingerprint(rescoring, model, data))
+    files = RunFiles(directory=directory)
+    if (previous := files.result()) is not None:
+        if previous["fingerprint"] == prints[1]:
+            return previous
+        raise ConfigError(f"hydra.run.dir={directory} holds another result; choose another place, or remove that one")
+    began = time.monotonic()
+    memory_format = torch.channels_last if experiment.runtime.channels_last else torch.contiguous_format
+    evaluator = Evaluator(
+        data=data,
+        predictor=rescoring.predictor(model),
+        normalization=model.normalization,
+        batch_size=experiment.evaluation.batch_size,
+        device=device,
+        world=world,
+        autocast=autocast(experiment.runtime, device),
+        memory_format=memory_format,
+    )
+    network = model.network.to(device, memory_format=memory_format)
+    result = empty_result(experiment.seed, rescoring.choices, prints, resumed=0)
+    chosen = choose_view(network, evaluator, rescoring.resolution(model))
+    arrays = score(network, chosen, evaluator, result)
+    result |= {
+        "status": "finished",
+        "weights": str(rescoring.subject.weights),
+        "seconds": {"evaluate": time.monotonic() - began},
+        "parameters": parameter_count(network),
+        "peak_memory_bytes": peak_memory_bytes(device),
+        "device": device_name(device),
+    }
+    if world.is_main:
+        write_atomically(files.predictions, lambda file: np.savez(file, **arrays))
+        draw_resolution(chosen.report, directory)
+        files.write_config(rescoring.tree)
+        files.write_result(result)
+    return result
+
+
+def load(subject: Subject) -> SavedModel:
+    """The saved network.
+
+    Raises:
+        ConfigError: files that cannot be read, or that do not fit each other.
+    """
+    try:
+        return saved.load(subject.description, subject.weights)
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        cause = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"{subject.weights} and {subject.description} make no model: {cause}") from error
+
+
+def with_classes(data: DataSet, classes: tuple[str, ...]) -> DataSet:
+    """The set, its labels counted as the model counts them.
+
+    Raises:
+        ConfigError: it has other classes.
+    """
+    if len(data.classes) != len(classes):
+        raise ConfigError(
+            f"data: the set has {len(data.classes)} classes, the model {len(classes)}; choose a set with the model's"
+        )
+    strange = [name for name in data.classes if name not in classes]
+    if strange:
+        raise ConfigError(f"data: the model does not know the class {strange[0]}; it knows {', '.join(classes[:10])}")
+    place = torch.tensor([classes.index(name) for name in data.classes])
+    return replace(data, labels=place[data.labels], classes=classes)
+
+
+def fingerprint(rescoring: Rescoring, model: SavedModel, data: DataSet) -> str:
+    """Hash of the weights, of the images, and of how they are evaluated."""
+    evaluation, images = rescoring.tree["evaluation"], torch.cat([data.val, data.test])
+    view = evaluation["resolution"] if rescoring.asks_for_view else str(model.view)
+    return digest(
+        {
+            "weights": content_hash(model.network.state_dict()),
+            "data": [data.digest, len(data.val), hashlib.sha256(images.numpy().tobytes()).hexdigest()],
+            "evaluation": [view, str(rescoring.predictor(model)), rescoring.tree["runtime"]["precision"]],
+        }
+    )

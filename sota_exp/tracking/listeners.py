@@ -1,0 +1,82 @@
+"""Who else listens to a run beside the console: several as one, and the one that shows the run elsewhere."""
+
+import logging
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from sota_exp.run import Listener, Plan
+from sota_exp.stages import Follower, NoFollower, Tracking
+from sota_exp.terminal import console
+from sota_exp.train import Step
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listeners(Listener):
+    """Several listeners as one, in their order."""
+
+    members: tuple[Listener, ...]
+
+    def started(self, plan: Plan) -> None:
+        for member in self.members:
+            member.started(plan)
+
+    def stepped(self, record: Step) -> None:
+        for member in self.members:
+            member.stepped(record)
+
+    def epoch_done(self, epoch: dict[str, Any]) -> None:
+        for member in self.members:
+            member.epoch_done(epoch)
+
+    def ended(self, result: dict[str, Any]) -> None:
+        for member in self.members:
+            member.ended(result)
+
+
+@dataclass(kw_only=True)
+class ShowingListener(Listener):
+    """Draws the run's pictures and has the run shown where its configuration says; main process only."""
+
+    is_main: bool
+    follower: Follower = field(default_factory=NoFollower)
+    plan: Plan | None = None
+
+    def started(self, plan: Plan) -> None:
+        self.plan = plan
+        if self.is_main:
+            self.follower = self._tracking(plan).follow(plan.request.directory)
+
+    def stepped(self, record: Step) -> None:
+        """The follower reads the files."""
+
+    def epoch_done(self, epoch: dict[str, Any]) -> None:
+        """The follower reads the files."""
+
+    def ended(self, result: dict[str, Any]) -> None:
+        if self.plan is None or not self.is_main:
+            return
+        if self._tracking(self.plan).figures and result["metrics"]:
+            draw_or_warn(self.plan)
+        if said := self.follower.finish():
+            console().print(said, style="dim", soft_wrap=True)
+
+    def _tracking(self, plan: Plan) -> Tracking:
+        return plan.request.experiment.tracking
+
+
+def showing(listener: Listener) -> Listener:
+    """The listener, and beside it what shows the run elsewhere; of several processes the first does."""
+    return Listeners(members=(listener, ShowingListener(is_main=os.environ.get("RANK", "0") == "0")))
+
+
+def draw_or_warn(plan: Plan) -> None:
+    """Pictures are an extra: whatever goes wrong with them is one warning."""
+    from sota_exp.report.figures import draw_run
+
+    try:
+        draw_run(plan.request.directory)
+    except Exception as error:  # noqa: BLE001
+        log.warning("the pictures of this run could not be drawn: %s: %s", type(error).__name__, error)

@@ -1,0 +1,123 @@
+"""MLflow: shows every run in an MLflow store while it trains.
+
+A process of its own follows the files of the run and sends what is new, so that neither MLflow's import (two seconds) nor a
+slow or dead server costs training anything; what could not be sent is still in the files, for `sota-exp sync`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import sota_exp
+from sota_exp.stages import Follower, NoFollower, Tracking, require
+from sota_exp.tracking.mlflow_position import Position, origin_of
+from sota_exp.tracking.mlflow_store import answers, environment, resolved
+
+#: Seconds in which a server must answer at the end of a run, before the run stops waiting.
+ANSWER_SECONDS = 0.8
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLflow(Tracking):
+    """Shows runs in MLflow."""
+
+    uri: str | None
+    experiment: str
+    log_model: bool
+    system_metrics: bool
+    system_interval: float
+    timeout: int
+    retries: int
+    patience: float
+
+    def __post_init__(self) -> None:
+        require(self.uri != "", "uri", self.uri, "null, or an MLflow tracking URI")
+        require(bool(self.experiment.strip()), "experiment", self.experiment, "a name")
+        require(self.system_interval >= 1, "system_interval", self.system_interval, "seconds, at least 1")
+        require(self.timeout >= 1, "timeout", self.timeout, "seconds, at least 1")
+        require(0 <= self.retries <= 10, "retries", self.retries, "a count in [0, 10]")
+        require(self.patience >= 0, "patience", self.patience, "seconds, at least 0")
+
+    @property
+    def label(self) -> str:
+        return f"MLflow, experiment {self.experiment} in {resolved(self.uri, Path.cwd())}"
+
+    def follow(self, directory: Path) -> Follower:
+        uri = resolved(self.uri, Path.cwd())
+        try:
+            position = Position.read(directory).at(uri, self.experiment)
+            position = position.asked(origin_of(directory, os.environ), self.log_model)
+            position.write(directory)
+            return _started(self, directory.resolve(), uri)
+        except OSError as error:
+            print(f"sota-exp: tracking did not start: {error}", file=sys.stderr)
+            return NoFollower()
+
+
+def _started(tracking: MLflow, directory: Path, uri: str) -> Follower:
+    """The process that follows, in a session of its own: Ctrl-C in the terminal is for training, which then tells it."""
+    interval = tracking.system_interval if tracking.system_metrics else 0.0
+    arguments = json.dumps({"directory": str(directory), "system_interval": interval})
+    package = str(Path(sota_exp.__file__).resolve().parent.parent)
+    paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
+    with (directory / "tracking.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sota_exp.tracking.mlflow_follow", arguments],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=os.environ | environment(tracking.timeout, tracking.retries) | {"PYTHONPATH": paths},
+        )
+    return ProcessFollower(process=process, directory=directory, uri=uri, patience=tracking.patience)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessFollower(Follower):
+    """A process that follows a run's directory until its standard input says `ended`."""
+
+    process: subprocess.Popen[bytes]
+    directory: Path
+    uri: str
+    patience: float
+
+    def finish(self) -> str:
+        try:
+            assert self.process.stdin is not None
+            self.process.stdin.write(b"ended\n")
+            self.process.stdin.close()
+        except OSError:
+            pass  # It is gone already; what it sent is in its position.
+        self._wait()
+        return notice(self.directory)
+
+    def _wait(self) -> None:
+        """Until it is done, the patience is spent, or the server does not answer."""
+        deadline = time.monotonic() + self.patience
+        while self.process.poll() is None:
+            if time.monotonic() > deadline or not answers(self.uri, ANSWER_SECONDS):
+                self.process.kill()  # Everything it does can be done again.
+                self.process.wait()
+                return
+            _wait_a_little(self.process)
+
+
+def _wait_a_little(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(timeout=0.2)
+    except subprocess.TimeoutExpired:
+        pass
+
+
+def notice(directory: Path) -> str:
+    """One line on where the run is shown, or on what is unsent and how to send it."""
+    position = Position.read(directory)
+    shown = os.path.relpath(directory) if directory.is_relative_to(Path.cwd()) else directory
+    if position.sent:
+        return f"MLflow: run {position.run_id}; see it with sota-exp dashboard"
+    problem = position.problem or f"{position.uri} did not take everything in time"
+    return f"MLflow: not everything is sent ({problem}); nothing is lost: sota-exp sync {shown}"

@@ -1,0 +1,104 @@
+"""The process that follows one run's files and sends what is new. Started by the run; ends with it.
+
+Standard input says `ended` when the files are complete; its end without a word means that the run was killed.
+"""
+
+import json
+import os
+import select
+import sys
+import time
+import traceback
+from dataclasses import replace
+from pathlib import Path
+
+from sota_exp.tracking.mlflow_content import Content
+from sota_exp.tracking.mlflow_position import Position, stamp
+from sota_exp.tracking.mlflow_store import unanswered
+from sota_exp.tracking.mlflow_system import Sampler
+
+#: Seconds between two looks at the files, and between two tries at a server that failed.
+LOOK_SECONDS, RETRY_SECONDS = 0.25, 10.0
+
+#: Samples of the system are sent this often when no epoch ends, in seconds.
+REFRESH_SECONDS = 30.0
+
+
+class Following:
+    """What the process knows between two looks."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.upload: object = None
+        self.seen: object = None
+        self.sent_at = self.failed_at = float("-inf")
+
+    def due(self) -> bool:
+        """Something is new, or old news waits since a failure."""
+        now = time.monotonic()
+        if now - self.failed_at < RETRY_SECONDS:
+            return False
+        files = (stamp(self.directory / "config.yaml"), stamp(self.directory / "start.json"))
+        seen = (*files, stamp(self.directory / "metrics.jsonl"))
+        if all(files) and (seen != self.seen or now - self.sent_at > REFRESH_SECONDS):
+            self.seen = seen
+            return True
+        return False
+
+    def send(self) -> None:
+        """One try; a failure is remembered in the position and tried again later."""
+        try:
+            self._send()
+            self.sent_at = time.monotonic()
+        except Exception as error:  # noqa: BLE001 - whatever a store does never is the run's matter.
+            traceback.print_exc()
+            self._remember(in_a_line(error))
+
+    def _send(self) -> None:
+        position = Position.read(self.directory)
+        if reason := unanswered(position.uri, 1.0):
+            self._remember(reason)
+            return
+        from sota_exp.tracking.mlflow_upload import Upload
+
+        if not isinstance(self.upload, Upload):
+            self.upload = Upload.open(position)
+        self.upload.send(Content.read(self.directory, position.origin))
+
+    def _remember(self, problem: str) -> None:
+        self.failed_at, self.seen, self.upload = time.monotonic(), None, None
+        replace(Position.read(self.directory), problem=problem).write(self.directory)
+
+
+def in_a_line(error: Exception) -> str:
+    """The first line of what went wrong, not longer than a line."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:160]}" if text else type(error).__name__
+
+
+def told() -> str | None:
+    """What standard input says within a look: None for nothing yet, "" for its end."""
+    ready, _, _ = select.select([sys.stdin], [], [], LOOK_SECONDS)
+    return sys.stdin.readline() if ready else None
+
+
+def main(arguments: str) -> None:
+    """Follow until the run has ended, then send what is left, once."""
+    settings = json.loads(arguments)
+    directory = Path(settings["directory"])
+    if sys.platform != "win32":
+        os.nice(10)  # Training has the processor; this process takes what is left of it.
+    sampler = Sampler(directory, settings["system_interval"], os.getppid()) if settings["system_interval"] else None
+    if sampler is not None:
+        sampler.start()
+    following = Following(directory)
+    while told() is None:
+        if following.due():
+            following.send()
+    if sampler is not None:
+        sampler.stop()
+    following.send()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

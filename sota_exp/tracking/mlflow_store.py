@@ -1,0 +1,112 @@
+"""Where an MLflow store is, whether it answers, and opening it without two processes creating it at once.
+
+Imports neither torch nor mlflow but inside `opened`.
+"""
+
+import contextlib
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+SQLITE = "sqlite:///"
+
+
+def resolved(uri: str | None, root: Path) -> str:
+    """An absolute URI: `mlflow.db` below `root` for None; a relative SQLite path is taken from `root` too."""
+    if uri is None:
+        return f"{SQLITE}{root.resolve() / 'mlflow.db'}"
+    if uri.startswith(SQLITE):
+        return f"{SQLITE}{(root / uri.removeprefix(SQLITE)).resolve()}"
+    return uri
+
+
+def database(uri: str) -> Path | None:
+    """The file of an SQLite store."""
+    return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
+
+
+def environment(timeout: int, retries: int) -> dict[str, str]:
+    """MLflow's own settings: by default one call to a dead server takes four minutes before it raises."""
+    return {
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(timeout),
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
+        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+        "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0.1",
+        "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }
+
+
+def answers(uri: str, seconds: float) -> bool:
+    """Whether an HTTP server answers within `seconds` with anything but a failure of its own; True for other stores."""
+    return unanswered(uri, seconds) is None
+
+
+def unanswered(uri: str, seconds: float) -> str | None:
+    """Why an HTTP server is of no use now, in words; None where it answers, and for other stores."""
+    if not uri.startswith(("http://", "https://")):
+        return None
+    try:
+        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=seconds).close()
+    except urllib.error.HTTPError as error:
+        error.close()
+        return f"{uri} answers {error.code}" if error.code >= 500 else None
+    except OSError as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        return None if isinstance(reason, ssl.SSLError) else f"{uri} does not answer"
+    except ValueError:
+        return f"{uri} is no URL"
+    return None
+
+
+def opened(uri: str) -> "MlflowClient":
+    """A client of the store. SQLite's tables are made by one process at a time: two at once break them for ever."""
+    from mlflow import MlflowClient
+
+    with _alone(uri):
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
+    return client
+
+
+@contextlib.contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    path = database(uri)
+    if path is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock", timeout=120):
+        yield
+
+
+def experiment_id(client: "MlflowClient", uri: str, name: str) -> str:
+    """The experiment of that name: found, taken back from the bin, or made, with its files beside an SQLite store."""
+    from mlflow.exceptions import MlflowException
+
+    path = database(uri)
+    with _alone(uri):
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            place: dict[str, Any] = (
+                {} if path is None else {"artifact_location": str(path.parent / "mlartifacts" / name)}
+            )
+            try:
+                return client.create_experiment(name, **place)
+            except MlflowException:
+                found = client.get_experiment_by_name(name)  # Another process was quicker.
+                if found is None:
+                    raise
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return found.experiment_id

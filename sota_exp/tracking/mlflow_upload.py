@@ -1,0 +1,209 @@
+"""Sends a run's files to an MLflow store: whatever the store lacks, nothing twice.
+
+Every step asks what is there first, so that it can be cut off anywhere and done again: by the process that follows a run, by
+the next one after a resume, or by `sota-exp sync`.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+
+from sota_exp.tracking.mlflow_content import ARTIFACTS, Content, Point, params, points, tags
+from sota_exp.tracking.mlflow_note import note
+from sota_exp.tracking.mlflow_parent import parent_run
+from sota_exp.tracking.mlflow_position import Position, replace_text, stamp
+from sota_exp.tracking.mlflow_store import experiment_id, opened
+from sota_exp.tracking.mlflow_views import write_views
+
+T = TypeVar("T")
+
+#: Of one request, by MLflow's own limits.
+MOST_METRICS, MOST_PARAMS = 1000, 100
+
+
+@dataclass(kw_only=True)
+class Upload:
+    """A connection to one experiment, and which points of the run it knows to be there (None: it has to ask)."""
+
+    client: MlflowClient
+    uri: str
+    experiment: str
+    known: set[tuple[str, int]] | None = None
+    written: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, position: Position) -> "Upload":
+        """Connect, making store and experiment where they are missing."""
+        client = opened(position.uri)
+        number = experiment_id(client, position.uri, position.experiment)
+        write_views(client, number)
+        return cls(client=client, uri=position.uri, experiment=number)
+
+    def send(self, content: Content) -> int:
+        """Bring the store up to the content; how many things it lacked."""
+        directory = content.directory
+        with FileLock(directory / ".tracking.lock", timeout=60):
+            position = Position.read(directory)
+            run = self._run(content, position)
+            run_id = run.info.run_id
+            if position.run_id != run_id or position.key != content.start["id"]:
+                position = replace(position, run_id=run_id, key=content.start["id"], artifacts={})
+                position.write(directory)
+            num = self._values(content, run) + self._points(content, run) + self._data(content, run)
+            num += self._status(content, run)
+            if content.result is not None:
+                name_run(directory, content.result, run_id)
+            position, sent = self._files(content, position)
+            ended = content.status != "RUNNING"
+            if ended and position.log_model and content.result is not None and content.result["metrics"]:
+                num += self._model(content, run)
+            done = stamp(directory / "result.json") or "killed"
+            replace(position, sent=done if ended else "", problem=None).write(directory)
+        return num + sent
+
+    def _run(self, content: Content, position: Position) -> Run:
+        """The run of this start: by its number, by its tag, or a new one."""
+        if position.key == content.start["id"] and position.run_id:
+            try:
+                found = self.client.get_run(position.run_id)
+                if found.info.lifecycle_stage == "active":
+                    return found
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+        self.known = None
+        same = self.client.search_runs([self.experiment], f"tags.run_id = '{content.start['id']}'", max_results=1)
+        if same:
+            return same[0]
+        first = tags(content) | self._belongs(content)
+        self.known = set()
+        return self.client.create_run(self.experiment, content.started_ms, first, content.name)
+
+    def _belongs(self, content: Content) -> dict[str, str]:
+        """The tag that puts a run below its sweep's or study's."""
+        directory = content.origin.get("parent")
+        if not directory:
+            return {}
+        return {"mlflow.parentRunId": parent_run(self.client, self.uri, self.experiment, Path(directory), content)}
+
+    def _values(self, content: Content, run: Run) -> int:
+        """Parameters that are missing (they never change in MLflow), tags and the note where they differ."""
+        new = {key: value for key, value in params(content).items() if key not in run.data.params}
+        wanted = tags(content) | {"mlflow.note.content": note(content)}
+        changed = {key: value for key, value in wanted.items() if {**run.data.tags, **self.written}.get(key) != value}
+        for part in parts(list(new.items()), MOST_PARAMS):
+            self.client.log_batch(run.info.run_id, params=[Param(key, value) for key, value in part])
+        if changed:
+            self.client.log_batch(run.info.run_id, tags=[RunTag(key, value) for key, value in changed.items()])
+        self.written |= changed
+        return len(new) + len(changed)
+
+    def _points(self, content: Content, run: Run) -> int:
+        """Points the store lacks, in one request an epoch; a point is the same when key and step are."""
+        if self.known is None:
+            self.known = held(self.client, run)
+        new = [point for point in points(content) if (point.key, point.step) not in self.known]
+        for part in parts(new, MOST_METRICS):
+            self.client.log_batch(run.info.run_id, metrics=[_metric(point) for point in part])
+            self.known |= {(point.key, point.step) for point in part}
+        return len(new)
+
+    def _data(self, content: Content, run: Run) -> int:
+        """The data set as an input of the run, known by the digest of its content."""
+        facts = content.start.get("data")
+        if not facts or run.inputs.dataset_inputs:
+            return 0
+        data = content.config["data"]
+        dataset = Dataset(
+            name=facts["name"],
+            digest=facts["digest"][:36],
+            source_type="local" if data.get("root") else "code",
+            source=json.dumps({"uri": data.get("root")} if data.get("root") else {"code": data["_target_"]}),
+            profile=json.dumps({**facts["counts"], "classes": len(facts["classes"])}),
+            schema=json.dumps({"mlflow_colspec": [{"name": "classes", "type": ", ".join(facts["classes"][:50])}]}),
+        )
+        context = [InputTag("mlflow.data.context", "training")]
+        self.client.log_inputs(run.info.run_id, datasets=[DatasetInput(dataset, context)])
+        return 1
+
+    def _files(self, content: Content, position: Position) -> tuple[Position, int]:
+        """Files and pictures that changed since they were sent; while the run trains, only what does not change any more."""
+        directory = content.directory
+        names = ["config.yaml", "start.json"]
+        if content.status != "RUNNING":
+            names = [
+                *ARTIFACTS,
+                *(str(path.relative_to(directory)) for path in sorted((directory / "figures").glob("*.png"))),
+            ]
+        num = 0
+        for name in names:
+            mark = stamp(directory / name)
+            if mark and position.artifacts.get(name) != mark:
+                folder = str(Path(name).parent)
+                assert position.run_id is not None
+                self.client.log_artifact(position.run_id, str(directory / name), None if folder == "." else folder)
+                position = replace(position, artifacts={**position.artifacts, name: mark})
+                position.write(directory)
+                num += 1
+        return position, num
+
+    def _status(self, content: Content, run: Run) -> int:
+        """How it goes or went, and the end's time: that of the last file written."""
+        if run.info.status == content.status and run.info.run_name == content.name:
+            return 0
+        if content.status == "RUNNING":
+            self.client.update_run(run.info.run_id, status="RUNNING", name=content.name)
+            return 1
+        files = [content.directory / name for name in ("result.json", "metrics.jsonl", "config.yaml")]
+        end = next(path.stat().st_mtime for path in files if path.exists())
+        self.client.set_terminated(run.info.run_id, content.status, round(end * 1000))
+        if content.origin.get("parent"):
+            self.end_parent(run, content)
+        return 1
+
+    def end_parent(self, run: Run, content: Content) -> None:
+        """The sweep's own run ends when none of its children trains any more; until the next child."""
+        parent = {**run.data.tags, **self.written}.get("mlflow.parentRunId")
+        if parent is None:
+            return
+        query = f"tags.mlflow.parentRunId = '{parent}' and attributes.status = 'RUNNING'"
+        if not self.client.search_runs([self.experiment], query, max_results=1):
+            self.client.set_terminated(parent, "FINISHED" if content.status == "FAILED" else content.status)
+
+    def _model(self, content: Content, run: Run) -> int:
+        """The network as an MLflow model, once."""
+        if run.outputs and run.outputs.model_outputs:
+            return 0
+        from sota_exp.tracking.mlflow_model import log_model
+
+        log_model(self.uri, run.info.run_id, content.directory)
+        return 1
+
+
+def parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """The items in pieces of at most `size`."""
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def held(client: MlflowClient, run: Run) -> set[tuple[str, int]]:
+    """Every point that the store has of a run."""
+    histories = (client.get_metric_history(run.info.run_id, key) for key in run.data.metrics)
+    return {(metric.key, metric.step) for history in histories for metric in history}
+
+
+def _metric(point: Point) -> Metric:
+    return Metric(point.key, float(point.value), point.time, point.step)
+
+
+def name_run(directory: Path, result: dict[str, Any], run_id: str) -> None:
+    """Say in `result.json` which MLflow run shows it."""
+    if result["mlflow_run_id"] != run_id:
+        result["mlflow_run_id"] = run_id
+        replace_text(directory / "result.json", json.dumps(result, indent=2, allow_nan=False) + "\n")

@@ -1,0 +1,43 @@
+"""What is known of a run when it starts: `start.json`, for whoever shows the run elsewhere while it trains."""
+
+import getpass
+import json
+import os
+import socket
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from sota_exp.stages import DataSet
+from sota_exp.tracking.files import write_json
+
+
+def write_start(directory: Path, result: dict[str, Any], data: dict[str, Any]) -> None:
+    """Write it; `id` and `time` stay those of the first start of the same run when it goes on after an interruption."""
+    path = directory / "start.json"
+    before = json.loads(path.read_text()) if path.exists() else {}
+    is_same = before.get("fingerprint") == result["fingerprint"]
+    facts = {
+        "id": before["id"] if is_same else uuid.uuid4().hex,
+        "time": before["time"] if is_same else time.time(),
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "user": _user(),
+        "data": data,
+        **{name: result[name] for name in ("fingerprint", "choices", "device", "commit", "parameters", "resumed")},
+    }
+    write_json(path, facts)
+
+
+def _user() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # A container's user without a name.
+        return None
+
+
+def data_facts(tree: dict[str, Any], data: DataSet) -> dict[str, Any]:
+    """The set's name, the digest of its content, its classes, and how many images each split has."""
+    counts = {split: len(vars(data)[split]) for split in ("train", "val", "test")}
+    return {"name": tree["data"]["name"], "digest": data.digest, "classes": list(data.classes), "counts": counts}

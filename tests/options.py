@@ -1,0 +1,119 @@
+"""The options of a tree, read from its files alone, and which of the four touches of a technique are missing."""
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: Folders of conf/ that hold no stage: presets and values, or Hydra's own.
+VALUES = ("hydra", "recipe", "runtime", "scale", "search", "study")
+
+
+@dataclass(frozen=True, order=True, kw_only=True)
+class Option:
+    """`slot=name`, and the class it builds."""
+
+    slot: str
+    name: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.slot}={self.name}"
+
+    @property
+    def is_neutral(self) -> bool:
+        """Whether it is one of the neutral classes beside the stages, which have no module of their own."""
+        return self.target.startswith("sota_exp.stages.")
+
+
+def options(root: Path = ROOT) -> list[Option]:
+    """Every file of conf/ with a `_target_`, Hydra's own groups left out."""
+    found = []
+    for path in sorted((root / "conf").rglob("*.yaml")):
+        slot = str(path.parent.relative_to(root / "conf"))
+        if slot.split("/")[0] in VALUES or slot == ".":
+            continue
+        node = yaml.safe_load(path.read_text()) or {}
+        if "_target_" in node:
+            found.append(Option(slot=slot, name=path.stem, target=node["_target_"]))
+    return found
+
+
+def presets(root: Path = ROOT) -> list[tuple[str, str]]:
+    """(group, name) of every file of conf/ that only chooses or sets: presets, recipes, scales, runtimes."""
+    stages = {(option.slot, option.name) for option in options(root)}
+    paths = [path for path in (root / "conf").rglob("*.yaml") if path.parent != root / "conf"]
+    found = {(str(path.parent.relative_to(root / "conf")), path.stem) for path in paths} - stages
+    return sorted((group, name) for group, name in found if group.split("/")[0] not in ("hydra", "search", "study"))
+
+
+def missing_touches(root: Path) -> list[str]:
+    """`path: what is missing there` for every touch of every technique that a tree lacks."""
+    found = options(root)
+    return sorted([*_without_module_or_test(root, found), *_without_row(root, found), *_without_yaml(root, found)])
+
+
+def _without_module_or_test(root: Path, found: list[Option]) -> list[str]:
+    missing = []
+    for option in found:
+        if option.is_neutral:
+            continue
+        module, test = f"sota_exp/{option.slot}/{option.name}.py", f"tests/{option.slot}/test_{option.name}.py"
+        expected = module.removesuffix(".py").replace("/", ".")
+        if not (root / module).is_file():
+            missing.append(f"{module}: no such file, the module of {option}")
+        elif option.target.rpartition(".")[0] != expected:
+            missing.append(f"conf/{option.slot}/{option.name}.yaml: _target_={option.target} is not in {expected}")
+        if not (root / test).is_file():
+            missing.append(f"{test}: no such file, the test of {option}")
+    return missing
+
+
+def _without_row(root: Path, found: list[Option]) -> list[str]:
+    rows, known = rows_of(root), {(option.slot, option.name) for option in found}
+    missing = [
+        f"docs/techniques.md: no row | {option.slot} | {option.name} |"
+        for option in found
+        if (option.slot, option.name) not in rows
+    ]
+    slots = {option.slot for option in found}
+    strange = [row for row in rows if row[0] in slots and row not in known]
+    return missing + [f"conf/{slot}/{name}.yaml: no such file, though docs/techniques.md has its row" for slot, name in strange]
+
+
+def rows_of(root: Path) -> list[tuple[str, str]]:
+    """(slot, option) of every table row of docs/techniques.md."""
+    page = root / "docs" / "techniques.md"
+    lines = page.read_text().splitlines() if page.is_file() else []
+    cells = [[cell.strip(" `") for cell in line.split("|")] for line in lines if line.startswith("|")]
+    return [(row[1], row[2]) for row in cells if len(row) > 3]
+
+
+def _without_yaml(root: Path, found: list[Option]) -> list[str]:
+    """Modules of the groups that are no option's and that no other module imports."""
+    package = root / "sota_exp"
+    groups = sorted({option.slot.split("/")[0] for option in found})
+    modules = [path for group in groups for path in sorted((package / group).rglob("*.py")) if path.stem != "__init__"]
+    targets = {option.target.rpartition(".")[0] for option in found}
+    imported = {name for path in package.rglob("*.py") for name in imports(path)}
+    missing = []
+    for path in modules:
+        place = path.relative_to(package)
+        name = ".".join(["sota_exp", *place.with_suffix("").parts])
+        if name not in targets and name not in imported:
+            missing.append(f"conf/{place.with_suffix('.yaml')}: no such file, though sota_exp/{place} is there")
+    return missing
+
+
+def imports(path: Path) -> set[str]:
+    """Modules and names that a file imports anywhere in it, dotted."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names

@@ -1,0 +1,315 @@
+"""What every option owes, whatever it does: found by reading conf/, so that a new option is held to it by being there.
+
+It composes and builds, is its own schema, trains, repeats and resumes to the bit, changes something where its slot's neutral
+option changes nothing, draws only its own random numbers, and has its module, test and row.
+"""
+
+import dataclasses
+import shutil
+import typing
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+from safetensors.torch import save_file
+from tests.experiments import OFF, ON, TINY, Composed, Trace, composed, recorded_draws, trace_of
+from tests.options import ROOT, Option, missing_touches, options, presets
+
+from sota_exp.config import build, locate
+from sota_exp.experiment import Experiment
+from sota_exp.model.arch.small import Small
+from sota_exp.model.arch.timm import Timm
+from sota_exp.stages import InvalidValue, Normalization, Published, Stage
+
+OPTIONS = options()
+SLOTS = sorted({option.slot for option in OPTIONS})
+
+#: Neutral options that are not called `none`; of slots where something always happens, the plainest.
+NEUTRAL = {
+    "augmentation/train_size": "native",
+    "data": "fake",
+    "evaluation/resolution": "fixed",
+    "loss": "cross_entropy",
+    "model/arch": "small",
+    "model/tuning": "full",
+    "model/weights": "scratch",
+    "optimizer": "sgd",
+    "regularization/norm": "batch",
+    "schedule/length": "standard",
+    "schedule/lr": "constant",
+    "schedule/stepping": "step",
+    "supervision": "full",
+}
+
+#: Where several choices only mean something together: overrides for the option and for its neutral one alike.
+CONTEXT = {
+    "augmentation/train_size=fixres": ("augmentation/crop=random_resized",),
+    "evaluation/tta=multi_crop": ("data.image_size=24", "data.min_side=24"),
+    "model/tuning=gradual": ("optimizer.lr=0.01",),
+    "schedule/stepping=epoch": ("schedule/lr=cosine",),
+    "schedule/lr_scaling=linear": ("optimizer.lr=0.05",),
+}
+
+#: Values at which an option acts within six steps of sixteen images.
+VALUES = {
+    "augmentation/crop=pad": ("augmentation.crop.padding_fraction=0.25",),
+    "augmentation/erase=random_erasing": ("augmentation.erase.p=0.5",),
+    "evaluation/resolution=fixed": (),
+    "model/arch=timm": ("model.arch.name=test_resnet", "~model.arch.width_multiplier"),
+    "model/arch=torchvision": ("model.arch.name=shufflenet_v2_x0_5", "~model.arch.width_multiplier"),
+    "regularization/average=ema": ("regularization.average.every=1",),
+    "regularization/average=swa": ("regularization.average.start=0.5",),
+    "regularization/clip=norm": ("regularization.clip.max_norm=0.1",),
+    "regularization/clip=value": ("regularization.clip.clip_value=0.001",),
+    "regularization/norm=ghost_batch": ("regularization.norm.ghost_batch_size=8",),
+    "schedule/accumulation=micro_batches": ("schedule.accumulation.micro_batch_size=8",),
+    "schedule/length=long": ("schedule.length.epochs=3",),
+    "schedule/length=standard": (),
+    "schedule/warmup=constant": ("schedule.warmup.fraction=0.4",),
+    "schedule/warmup=linear": ("schedule.warmup.fraction=0.4",),
+}
+
+#: Options whose effect a single process on a processor does not have: what shows it instead.
+ELSEWHERE = {"regularization/norm=sync_batch": "tests/test_distributed.py"}
+
+#: Sets of pixels of their own: fewer and smaller images than they ship with.
+SETS = {
+    "data=animals_on_photos": ("data.stored_size=16",),
+    "data=digits_on_photos": ("data.stored_size=16",),
+}
+
+
+def neutral(slot: str) -> str:
+    return NEUTRAL.get(slot, "none")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of images, and the weights of a network for the options that start from a file."""
+    place = tmp_path_factory.mktemp("made")
+    torch.manual_seed(1)
+    save_file(Small(name="resnet_xs", width_multiplier=1.0)(4).state_dict(), place / "teacher.safetensors")
+    save_file(Small(name="resnet_xs", width_multiplier=0.25)(4).state_dict(), place / "start.safetensors")
+    for index in range(64):
+        folder = place / "images" / f"class_{index % 4}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(torch.randint(256, (20, 24, 3), dtype=torch.uint8).numpy()).save(folder / f"{index}.png")
+    return place
+
+
+@pytest.fixture(autouse=True)
+def published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Published weights without a network connection: those of another seed."""
+
+    def of_another_seed(self: Timm, tag: str) -> Published:
+        torch.manual_seed(2)
+        normalization = Normalization(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+        return Published(state=self(4).state_dict(), normalization=normalization, content="of another seed")
+
+    monkeypatch.setattr(Timm, "published", of_another_seed)
+
+
+def overrides_of(option: Option, made: Path) -> tuple[str, ...]:
+    """The overrides, beside `slot=option`, that make an option act in a tiny experiment."""
+    files = {
+        "data=image_folder": (f"data.root={made}/images",),
+        "model/weights=checkpoint": (f"model.weights.path={made}/start.safetensors",),
+        "regularization/distillation=logits": (
+            "regularization.distillation.source=file",
+            "regularization.distillation.name=resnet_xs",
+            f"regularization.distillation.path={made}/teacher.safetensors",
+        ),
+    }
+    return VALUES.get(str(option), ()) + files.get(str(option), ())
+
+
+def context_of(option: Option) -> tuple[str, ...]:
+    """TINY and OFF, but for what the option's slot itself replaces."""
+    tiny = TINY
+    if option.slot == "data" and option.name != "fake":
+        own = ("data=", "data.num_", "data.min_side", "data.max_side")
+        tiny = (*(text for text in TINY if not text.startswith(own)), "scale.train_images=48", "scale.eval_images=20")
+    if str(option) in ("model/arch=timm", "model/arch=torchvision"):
+        tiny = tuple(text for text in tiny if not text.startswith("model.arch."))
+    if option.slot == "schedule/length":
+        tiny = tuple(text for text in tiny if not text.startswith("schedule.length"))
+    if str(option) == "model/weights=pretrained":
+        tiny = (*(text for text in tiny if not text.startswith("model.arch.")), "model/arch=timm", "model.arch.name=test_resnet")
+    return (*tiny, *OFF, *CONTEXT.get(str(option), ()), *SETS.get(str(option), ()))
+
+
+def with_option(option: Option, made: Path) -> Composed:
+    values = tuple(text for text in overrides_of(option, made) if not text.startswith("~"))
+    return composed(*context_of(option), f"{option.slot}={option.name}", *values)
+
+
+def with_neutral(option: Option) -> Composed:
+    if option.slot == "data":
+        return composed(*TINY, *OFF)
+    context = context_of(option)
+    if option.slot == "schedule/length":
+        return composed(*context, "schedule/length=standard", "schedule.length.epochs=2")
+    if option.slot == "model/arch":
+        return composed(*TINY, *OFF)
+    return composed(*context, f"{option.slot}={neutral(option.slot)}")
+
+
+def differences(one: Trace, other: Trace) -> set[str]:
+    names = {*one.prints, *other.prints}
+    return {name for name in names if one.prints.get(name) != other.prints.get(name)}
+
+
+every_option = pytest.mark.parametrize("option", OPTIONS, ids=str)
+
+
+@pytest.mark.parametrize(("group", "name"), presets())
+def test_every_preset_recipe_and_scale_composes_and_builds(group: str, name: str) -> None:
+    made = composed("data=fake", f"{group}={name}")
+    assert made.choices[group] == name
+    assert made.experiment.seed == 0
+
+
+@every_option
+def test_the_yaml_is_the_classs_own_schema(option: Option) -> None:
+    """Every field has its default in the YAML, in the field's order, and nowhere else; the first line says what it does."""
+    text = (ROOT / "conf" / option.slot / f"{option.name}.yaml").read_text()
+    cls = locate(option.target, str(option))
+    assert isinstance(cls, type) and dataclasses.is_dataclass(cls)
+    fields = dataclasses.fields(cls)
+    assert [key for key in yaml.safe_load(text) if key != "_target_"] == [item.name for item in fields]
+    assert [item.name for item in fields if item.default is not dataclasses.MISSING] == []
+    assert typing.cast(typing.Any, cls).__dataclass_params__.frozen
+    assert text.startswith("# ") and cls.__doc__
+
+
+@every_option
+def test_it_composes_and_builds_a_stage_of_its_slot(option: Option, made: Path) -> None:
+    found = with_option(option, made)
+    assert found.choices[option.slot] == option.name
+    node: typing.Any = found.experiment
+    for part in option.slot.split("/"):
+        node = vars(node)[part]
+    assert type(node).__name__ == option.target.rpartition(".")[2]
+    assert type(node).__module__ == option.target.rpartition(".")[0]
+
+
+@every_option
+def test_it_trains_repeats_resumes_and_changes_something(option: Option, made: Path) -> None:
+    """Six steps; twice; with a checkpoint in the middle of the second epoch; and beside the slot's neutral option."""
+    experiment = with_option(option, made).experiment
+    trace = trace_of(experiment)
+    assert all(map(torch.isfinite, torch.tensor(trace.losses))) and len(trace.losses) >= 6
+    assert differences(trace, trace_of(experiment)) == set()
+    assert differences(trace, trace_of(experiment, interrupt_at=4)) == set()
+    if option.name == neutral(option.slot):
+        return
+    changed = differences(trace, trace_of(with_neutral(option).experiment))
+    assert bool(changed) == (str(option) not in ELSEWHERE), changed
+
+
+def slots_with_neutral() -> list[str]:
+    return [slot for slot in SLOTS if slot.split("/")[0] in ("augmentation", "regularization", "schedule", "supervision")]
+
+
+@pytest.fixture(scope="module")
+def draws_with_everything_on() -> dict[str, list[str]]:
+    with recorded_draws() as draws:
+        trace_of(composed(*TINY, *ON).experiment)
+    return draws
+
+
+@pytest.mark.parametrize("slot", slots_with_neutral())
+def test_the_neutral_option_draws_nothing_and_leaves_every_other_draw(
+    slot: str, draws_with_everything_on: dict[str, list[str]]
+) -> None:
+    """Bitwise: switching a slot off in the fullest recipe changes no random number but its own."""
+    own = {
+        "augmentation/crop": ("augmentation/train_size=native",),  # FixRes needs a resized crop
+    }.get(slot, ())
+    without = tuple(text for text in ON if not text.startswith((f"{slot}=", f"{slot.replace('/', '.')}.")))
+    with recorded_draws() as draws:
+        trace_of(composed(*TINY, *without, f"{slot}={neutral(slot)}", *own).experiment)
+    assert [key for key in draws if key.split("@")[0] == slot] == []
+    assert draws == {name: value for name, value in draws_with_everything_on.items() if name.split("@")[0] != slot}
+
+
+def test_the_fullest_recipe_draws_in_many_slots(draws_with_everything_on: dict[str, list[str]]) -> None:
+    """What the test before compares is not nothing."""
+    drawing = {name.split("@")[0] for name in draws_with_everything_on}
+    assert drawing >= {f"augmentation/{slot}" for slot in ("crop", "flip", "geometry", "policy", "erase", "mix")}
+    assert "order" in drawing
+
+
+@pytest.mark.parametrize("slot", SLOTS)
+def test_a_slot_needs_a_stage_of_its_own_kind(slot: str) -> None:
+    tree: typing.Any = composed(*TINY, *OFF).tree
+    wrong = "sota_exp.stages.NoWarmup" if slot != "schedule/warmup" else "sota_exp.stages.KeepBatch"
+    changed = yaml.safe_load(yaml.safe_dump(tree))
+    *path, last = slot.split("/")
+    node = changed
+    for part in path:
+        node = node[part]
+    node[last] = {"_target_": wrong}
+    with pytest.raises(Exception, match=f"{slot.replace('/', '.')}._target_={wrong} is not a"):
+        build(Experiment, changed)
+
+
+# ------------------------------------------------------------------------------------------------------ the four touches
+
+
+def test_every_technique_has_its_four_touches() -> None:
+    assert missing_touches(ROOT) == []
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    for folder in ("conf", "sota_exp", "tests", "docs"):
+        if (ROOT / folder).is_dir():
+            shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+TOUCHES = {
+    "sota_exp/augmentation/erase/trial.py": (
+        '"""Trial: paints the first column.\n\nx[:, 0] = 0\n\nPaper: none\nSetting: none\n"""\n\n'
+        "from dataclasses import dataclass\n\nfrom sota_exp.stages import Batch, BatchTransform\n"
+        "from sota_exp.streams import Draws\n\n\n@dataclass(frozen=True, kw_only=True)\n"
+        'class Trial(BatchTransform):\n    """Paints the first column."""\n\n    value: float\n\n'
+        "    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:\n"
+        "        images = batch.images.clone()\n        images[..., 0] = self.value\n"
+        "        return batch.with_images(images)\n"
+    ),
+    "conf/augmentation/erase/trial.yaml": (
+        "# Paints the first column\n_target_: sota_exp.augmentation.erase.trial.Trial\nvalue: 0.0\n"
+    ),
+    "tests/augmentation/erase/test_trial.py": "def test_it():\n    assert True\n",
+    "docs/techniques.md": "| `augmentation/erase` | `trial` | Paints the first column | `value: 0.0` | none |\n",
+}
+
+
+def add_touches(root: Path, left_out: str = "") -> None:
+    for name, text in TOUCHES.items():
+        if name != left_out:
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text((path.read_text() if path.exists() else "") + text)
+
+
+def test_a_technique_of_four_touches_lacks_nothing(copy: Path) -> None:
+    before = missing_touches(copy)
+    add_touches(copy)
+    assert missing_touches(copy) == before
+
+
+@pytest.mark.parametrize("left_out", TOUCHES)
+def test_each_touch_left_out_is_named(copy: Path, left_out: str) -> None:
+    before = missing_touches(copy)
+    add_touches(copy, left_out)
+    new = [line for line in missing_touches(copy) if line not in before]
+    assert new and all(line.startswith(f"{left_out}: ") and "trial" in line for line in new)
+
+
+def test_a_value_out_of_range_is_an_invalid_value() -> None:
+    assert issubclass(InvalidValue, ValueError) and issubclass(Timm, Stage)

@@ -1,0 +1,130 @@
+"""The neutral options: off is an object that does nothing, costs nothing and draws nothing."""
+
+import pytest
+import torch
+from torch import nn
+
+from sota_exp import stages
+from sota_exp.loss.cross_entropy import CrossEntropy
+from sota_exp.stages import Batch, Normalization
+from sota_exp.streams import Streams
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+
+
+@pytest.fixture
+def batch() -> Batch:
+    targets = nn.functional.one_hot(torch.arange(6) % 2, 2).float()
+    return Batch(images=torch.rand(6, 3, 8, 8), targets=targets, weights=torch.ones(6), sources=torch.arange(6))
+
+
+def test_the_batch_is_handed_on(batch):
+    draws = Streams(seed=0).draws("slot", 0)
+    before = draws.generator.get_state()
+    assert stages.KeepBatch()(batch, 0.5, draws) is batch
+    assert torch.equal(draws.generator.get_state(), before)
+
+
+def test_the_network_is_handed_on(model):
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert stages.KeepModel()(model) is model
+    assert stages.FromScratch()(model, None) is model
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_scratch_keeps_the_data_s_normalization():
+    own = Normalization(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+    assert stages.FromScratch().normalization(None, own) is own
+    assert stages.FromScratch().content(None) == ""
+
+
+def test_gradients_stay(model, batch):
+    model(batch.images).sum().backward()
+    before = [parameter.grad.clone() for parameter in model.parameters()]
+    assert stages.KeepGradients()(list(model.parameters())) == {}
+    assert all(torch.equal(parameter.grad, kept) for parameter, kept in zip(model.parameters(), before, strict=True))
+
+
+def test_the_batch_is_one_micro_batch(batch):
+    (only,) = stages.OneBatch()(batch)
+    assert only is batch
+
+
+def test_an_epoch_is_a_permutation_and_the_next_another():
+    orders = [stages.Shuffle()(50, epoch, Streams(seed=0)) for epoch in range(2)]
+    assert all(torch.equal(order.sort().values, torch.arange(50)) for order in orders)
+    assert not torch.equal(*orders)
+
+
+def test_no_teacher(batch):
+    loss, off = CrossEntropy(), stages.NoTeacher()
+    teacher = off.teacher(2, Normalization(mean=(0.0,) * 3, std=(1.0,) * 3), torch.device("cpu"))
+    assert off.wrap(loss) is loss
+    assert isinstance(teacher, stages.KeepBatch)
+    assert off.content() == ""
+
+
+def test_the_weights_that_ship_are_the_trained_ones(model):
+    average = stages.NoAverage()(model, 100, 0.1)
+    average.update(0.5)
+    average.finish(iter(()))
+    assert average.module is model
+    assert average.state_dict() == {}
+
+
+@pytest.mark.parametrize("size", [32, 224])
+def test_training_at_the_size_of_evaluation(size):
+    assert stages.NativeSize()(size) == size
+
+
+@pytest.mark.parametrize("batch_size", [1, 128, 4096])
+def test_the_learning_rate_at_any_batch(batch_size):
+    assert stages.KeepLr()(batch_size) == 1
+
+
+def test_no_warm_up_and_no_end():
+    assert stages.NoWarmup().share == 0
+    assert not any(stages.NeverStop()([0.5] * count) for count in range(50))
+
+
+def test_no_decay_for_any_parameter(model):
+    (group,) = stages.NoDecay()(model, 0.5)
+    assert group["weight_decay"] == 0
+    assert list(map(id, group["params"])) == list(map(id, model.parameters()))
+
+
+def test_every_parameter_is_tuned_at_the_full_rate(model):
+    (group,) = stages.TuneAll().groups(model, [{"params": list(model.parameters())}])
+    stages.TuneAll()(model.eval(), 0.0)
+    assert group["lr_scale"] == 1
+    assert all(module.training for module in model.modules())
+
+
+def test_one_view(model, batch):
+    model.eval()
+    assert torch.equal(stages.OneView()(model, batch.images), model(batch.images))
+
+
+def test_all_labels_count_alike():
+    labels = torch.tensor([1, 0, 2])
+    learned = stages.TrueLabels()(labels, 3, 0, lambda: pytest.fail("features were asked for"), Streams(seed=0))
+    assert torch.equal(learned.labels, labels)
+    assert torch.equal(learned.weights, torch.ones(3))
+
+
+def test_a_micro_batch_is_a_part_of_every_field(batch):
+    part = batch.rows(2, 5)
+    assert torch.equal(part.images, batch.images[2:5])
+    assert torch.equal(part.targets, batch.targets[2:5])
+    assert torch.equal(part.sources, torch.tensor([2, 3, 4]))
+    assert len(part) == len(part.weights) == 3
+    assert len(part.teacher_logits) == 0
+
+
+def test_a_value_that_is_not_legal_says_what_is():
+    with pytest.raises(stages.InvalidValue, match=r"alpha=-1 is not legal: a number above 0"):
+        stages.require(False, "alpha", -1, "a number above 0")
