@@ -22,7 +22,7 @@ PATHS = ("path", "labelled_file")
 
 
 def training_fingerprint(tree: dict[str, Any], content: dict[str, str]) -> str:
-    """Hash of a resolved configuration and of `content`: hashes of images used, initial weights, teacher, given labels."""
+    """Hash of a resolved configuration and of `content`: hashes of images, initial weights, teacher, given labels."""
     meant = {name: value for name, value in tree.items() if name not in NOT_MEANT}
     meant["data"] = {name: value for name, value in tree["data"].items() if name not in PLACES}
     for group, slot in (("model", "weights"), ("regularization", "distillation")):

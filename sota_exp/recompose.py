@@ -4,14 +4,37 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import open_dict
+from omegaconf.errors import OmegaConfBaseException
 
-from sota_exp.composing import conf_directory, config_groups, register_resolvers
+from sota_exp.composing import conf_directory, config_groups, in_one_line, register_resolvers
 from sota_exp.config import resolve
+from sota_exp.errors import ConfigError
 
 
 def group_of(override: str) -> str:
     """The part of an override before its value, `evaluation/tta` of `evaluation/tta=flip`."""
     return override.lstrip("+~").partition("=")[0].partition("@")[0]
+
+
+def composed(overrides: list[str]) -> tuple[dict[str, str], dict[str, Any]]:
+    """The option in every slot, and the resolved values, of the configuration that `overrides` compose.
+
+    Raises:
+        ConfigError: they don't.
+    """
+    register_resolvers()
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(conf_directory())):
+            config = compose("config", overrides, return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(in_one_line(error, overrides)) from error
+    chosen = {str(group): str(option) for group, option in config.hydra.runtime.choices.items()}
+    with open_dict(config):
+        del config["hydra"]
+    return {group: option for group, option in chosen.items() if not group.startswith("hydra/")}, resolve(config)
 
 
 def overrides_of(choices: dict[str, str], tree: dict[str, Any], changes: list[str]) -> list[str]:
@@ -25,10 +48,7 @@ def overrides_of(choices: dict[str, str], tree: dict[str, Any], changes: list[st
         for group, option in choices.items()
         if group.split("/")[0] in tree and not any(f"{group}/".startswith(f"{new}/") for new in anew)
     ]
-    register_resolvers()
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf_directory())):
-        given = leaves(resolve(compose("config", options)))
+    given = leaves(composed(options)[1])
     paths = [f"{new.replace('/', '.')}." for new in anew]
     values = [
         f"{key}={shown(value)}"

@@ -97,7 +97,7 @@ def rescore(rescoring: Rescoring, directory: Path) -> dict[str, Any]:
         autocast=autocast(experiment.runtime, device),
         memory_format=memory_format,
     )
-    network = model.network.to(device, memory_format=memory_format)
+    network = model.network.to(device).to(memory_format=memory_format)
     result = empty_result(experiment.seed, rescoring.choices, prints, resumed=0)
     chosen = choose_view(network, evaluator, rescoring.resolution(model))
     arrays = score(network, chosen, evaluator, result)
@@ -110,7 +110,7 @@ def rescore(rescoring: Rescoring, directory: Path) -> dict[str, Any]:
         "device": device_name(device),
     }
     if world.is_main:
-        write_atomically(files.predictions, lambda file: np.savez(file, **arrays))
+        write_atomically(files.predictions, lambda file: np.savez(file, allow_pickle=False, **arrays))
         draw_resolution(chosen.report, directory)
         files.write_config(rescoring.tree)
         files.write_result(result)

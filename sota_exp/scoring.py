@@ -1,4 +1,4 @@
-"""Scoring finished weights: the view is chosen on val, then every number of val and test comes from one set of logits each."""
+"""Scoring finished weights: the view is chosen on val, then val and test give their numbers from one set of logits each."""
 
 import time
 from dataclasses import asdict, dataclass, replace

@@ -74,6 +74,32 @@ def autocast(runtime: Runtime, device: torch.device) -> Callable[[], AbstractCon
     return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
 
 
+def require_batch_size(batch_size: int, data: DataSet, world: World) -> None:
+    """Raise `ConfigError` for a batch larger than the training set, or not divisible by the number of processes."""
+    if batch_size > len(data.train):
+        images = f"the {len(data.train)} training images"
+        raise ConfigError(f"batch_size={batch_size} is larger than {images}; legal: at most that many")
+    if batch_size % world.size:
+        raise ConfigError(f"batch_size={batch_size} does not divide among {world.size} processes")
+
+
+def training_crops(experiment: Experiment, data: DataSet, streams: Streams) -> TrainCrops:
+    """What is cut out of the training images, in which order."""
+    augmentation, length = experiment.augmentation, experiment.schedule.length
+    sampler = experiment.supervision.sampler(
+        augmentation.repeat, data.labels[data.train], length.num_epochs, experiment.batch_size
+    )
+    return TrainCrops(
+        images=data.images,
+        train=data.train,
+        sampler=sampler,
+        crop=augmentation.crop,
+        size=augmentation.train_size(experiment.data.image_size),
+        batch_size=experiment.batch_size,
+        streams=streams,
+    )
+
+
 def open_session(
     experiment: Experiment, data: DataSet, world: World, device: torch.device
 ) -> tuple[Session, Evaluator]:
@@ -82,13 +108,7 @@ def open_session(
     Raises:
         ConfigError: a batch larger than the training set, or not divisible by the number of processes.
     """
-    if experiment.batch_size > len(data.train):
-        raise ConfigError(
-            f"batch_size={experiment.batch_size} is larger than the {len(data.train)} training images; "
-            "legal: at most that many"
-        )
-    if experiment.batch_size % world.size:
-        raise ConfigError(f"batch_size={experiment.batch_size} does not divide among {world.size} processes")
+    require_batch_size(experiment.batch_size, data, world)
     runtime = experiment.runtime
     streams = Streams(seed=experiment.seed, rank=world.rank, world_size=world.size)
     with keyed("model.weights"):
@@ -108,20 +128,7 @@ def open_session(
     session = Session(
         experiment=experiment,
         data=data,
-        crops=TrainCrops(
-            images=data.images,
-            train=data.train,
-            sampler=experiment.supervision.sampler(
-                experiment.augmentation.repeat,
-                data.labels[data.train],
-                experiment.schedule.length.num_epochs,
-                experiment.batch_size,
-            ),
-            crop=experiment.augmentation.crop,
-            size=experiment.augmentation.train_size(experiment.data.image_size),
-            batch_size=experiment.batch_size,
-            streams=streams,
-        ),
+        crops=training_crops(experiment, data, streams),
         pipeline=pipeline(experiment, normalization, streams, num_classes, device),
         loss=experiment.regularization.distillation.wrap(experiment.loss),
         streams=streams,

@@ -566,7 +566,7 @@ class Supervision(Stage):
 
     @abstractmethod
     def sampler(self, inner: Sampler, labels: Tensor, num_epochs: int, batch_size: int) -> Sampler:
-        """The order of every epoch, from the true labels (int64 [N]) and the order that `inner` gives a pool of images."""
+        """The order of every epoch, from the true labels (int64 [N]) and the order that `inner` gives a pool."""
 
     @abstractmethod
     def __call__(

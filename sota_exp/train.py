@@ -125,7 +125,7 @@ def start(session: Session) -> State:
     """A fresh network, optimizer and average."""
     experiment = session.experiment
     session.streams.seed_layers("start")
-    model = session.network().to(session.device, memory_format=session.memory_format)
+    model = session.network().to(session.device).to(memory_format=session.memory_format)
     groups = experiment.regularization.weight_decay(model, experiment.optimizer.decay)
     optimizer = experiment.optimizer(experiment.model.tuning.groups(model, groups), session.peak_lr)
     average = experiment.regularization.average(model, session.total_steps, experiment.schedule.warmup.share)
@@ -172,7 +172,8 @@ def fit(session: Session, state: State) -> Iterator[Step | Epoch]:
             means = {name: total.item() / session.steps_per_epoch for name, total in state.totals.items()}
             state.totals = {}
             seconds = time.monotonic() - began
-            yield Epoch(step=state.step, epoch=epoch, seconds=seconds, metrics={**means, **state.supervised.metrics, "train/lr": lr})
+            metrics = {**means, **state.supervised.metrics, "train/lr": lr}
+            yield Epoch(step=state.step, epoch=epoch, seconds=seconds, metrics=metrics)
             began = time.monotonic()
 
 

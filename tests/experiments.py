@@ -199,7 +199,9 @@ def recorded_draws() -> Iterator[dict[str, list[str]]]:
     found: dict[str, list[str]] = {}
     names: dict[int, str] = {}
     generators: dict[str, torch.Generator] = {}
-    kept = {name: vars(Draws)[name] for name in ("uniform", "normal", "integers", "shared", "shared_beta", "permutation")}
+    kept = {
+        name: vars(Draws)[name] for name in ("uniform", "normal", "integers", "shared", "shared_beta", "permutation")
+    }
     opened = {name: vars(Streams)[name] for name in ("draws", "generator")}
 
     def drawing(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -81,7 +81,9 @@ def _without_row(root: Path, found: list[Option]) -> list[str]:
     ]
     slots = {option.slot for option in found}
     strange = [row for row in rows if row[0] in slots and row not in known]
-    return missing + [f"conf/{slot}/{name}.yaml: no such file, though docs/techniques.md has its row" for slot, name in strange]
+    return missing + [
+        f"conf/{slot}/{name}.yaml: no such file, though docs/techniques.md has its row" for slot, name in strange
+    ]
 
 
 def rows_of(root: Path) -> list[tuple[str, str]]:

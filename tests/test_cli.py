@@ -13,7 +13,7 @@ from tests.options import ROOT
 from sota_exp.cli import COMMANDS, run
 
 #: A whole training in a second.
-TINY_RUN = (*TINY, "schedule.length.epochs=1")
+TINY_RUN = (*(text for text in TINY if not text.startswith("schedule.length")), "schedule.length.epochs=1")
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,6 @@ FOUND_BY_COMPOSITION = {
     "--config-dir mine augmentation/mix=broken": ["broken.yaml", "line 2"],
     "augmentation.mix=cutmix": ["augmentation.mix=cutmix", "augmentation/mix=cutmix"],
     "schedule.lr=cosine": ["schedule.lr=cosine", "schedule/lr=cosine"],
-    "~augmentation/mix": ["augmentation/mix: no option is chosen"],
     "data=image_folder": ["data.root: a value is missing", "data.root=…"],
     "model/weights=checkpoint": ["model.weights.path: a value is missing"],
     "schedule/warmup=linear schedule.warmup.fraction=1": ["schedule.warmup.fraction", "below 1"],
@@ -64,6 +63,7 @@ FOUND_BY_COMPOSITION = {
 }  # fmt: skip
 
 FOUND_BY_TYPES = {
+    "~augmentation/mix": ["augmentation/mix: no option is chosen"],
     "+foo=1": ["foo: no such key", "seed"],
     "++optimizer.foo=1": ["optimizer.foo: no such key", "lr, weight_decay, momentum"],
     "~regularization.average.horizon": ["regularization.average.horizon: a value is missing"],
@@ -75,8 +75,8 @@ FOUND_BY_TYPES = {
     "batch_size=2.5": ["batch_size=2.5: expected an integer"],
     "batch_size=0": ["batch_size=0 is not legal", "at least 1"],
     "schedule.length.epochs=0": ["schedule.length.epochs=0 is not legal"],
-    "augmentation.crop.scale=0.5": ["augmentation.crop.scale=0.5: expected a list"],
-    "augmentation.crop.scale=[1]": ["augmentation.crop.scale=[1.0] is not legal"],
+    "augmentation/crop=random_resized augmentation.crop.scale=0.5": ["augmentation.crop.scale=0.5: expected a list"],
+    "augmentation/crop=random_resized augmentation.crop.scale=[1]": ["augmentation.crop.scale=[1.0] is not legal"],
     "evaluation.select=worst": ["evaluation.select=worst is not legal: best or last"],
     "runtime.device=tpu": ["runtime.device=tpu is not legal", "cuda"],
     "runtime.workers=-1": ["runtime.workers=-1 is not legal"],
@@ -291,5 +291,5 @@ def test_the_installed_command_runs_from_anywhere(elsewhere):
     command = [str(Path(sys.executable).parent / "sota-exp"), "train", *TINY_RUN, "hydra.run.dir=here"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONWARNINGS": "error::FutureWarning"})  # fmt: skip
     assert result_of(elsewhere / "here")["status"] == "finished"
-    assert done.stderr == ""
+    assert [line for line in done.stderr.splitlines() if not line.startswith("INFO: ")] == []
     assert ROOT not in elsewhere.parents

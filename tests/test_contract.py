@@ -136,7 +136,11 @@ def context_of(option: Option) -> tuple[str, ...]:
     if option.slot == "schedule/length":
         tiny = tuple(text for text in tiny if not text.startswith("schedule.length"))
     if str(option) == "model/weights=pretrained":
-        tiny = (*(text for text in tiny if not text.startswith("model.arch.")), "model/arch=timm", "model.arch.name=test_resnet")
+        tiny = (
+            *(text for text in tiny if not text.startswith("model.arch.")),
+            "model/arch=timm",
+            "model.arch.name=test_resnet",
+        )
     return (*tiny, *OFF, *CONTEXT.get(str(option), ()), *SETS.get(str(option), ()))
 
 
@@ -210,7 +214,9 @@ def test_it_trains_repeats_resumes_and_changes_something(option: Option, made: P
 
 
 def slots_with_neutral() -> list[str]:
-    return [slot for slot in SLOTS if slot.split("/")[0] in ("augmentation", "regularization", "schedule", "supervision")]
+    return [
+        slot for slot in SLOTS if slot.split("/")[0] in ("augmentation", "regularization", "schedule", "supervision")
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,12 @@ from safetensors.torch import load_file
 from tests.experiments import OFF, TINY, composed
 
 from sota_exp import run as running
+from sota_exp import shipping, training
 from sota_exp import saved
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
-from sota_exp.run import Listener, Request, as_failure, check_rescored, run
+from sota_exp.run import as_failure, run
+from sota_exp.shipping import check_rescored
+from sota_exp.watching import Listener, Request
 from sota_exp.tracking.files import RunFiles
 
 #: What section 12 of the design promises of `result.json`.
@@ -106,7 +109,8 @@ def reference(tmp_path_factory):
 def test_a_finished_run_has_every_file_and_every_key(reference):
     names = {str(path.relative_to(reference)) for path in reference.rglob("*") if path.is_file()}
     assert names == {
-        "config.yaml", "metrics.jsonl", "result.json", "predictions.npz", "model.safetensors", "model.json",
+        "config.yaml", "start.json", "metrics.jsonl", "result.json", "predictions.npz", "mistakes.npz", "model.safetensors",
+            "model.json",
         "checkpoint/state.pt", "checkpoint/best.safetensors", "checkpoint/last.safetensors",
     }  # fmt: skip
     result = json.loads((reference / "result.json").read_text())
@@ -165,7 +169,7 @@ def test_a_signal_at_any_step_leaves_a_checkpoint_and_the_repeated_run_ends_alik
 
 
 def test_killed_at_three_moments_it_ends_alike(tmp_path, reference, monkeypatch):
-    monkeypatch.setattr(running, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
     for moment in (2, 4, 8):
         with pytest.raises(Killed):
             run(request(tmp_path, *EMA), Silent(killed_at(moment)))
@@ -181,7 +185,7 @@ def test_killed_after_training_only_the_scoring_is_done_again(tmp_path, referenc
         raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(running, "finalize", no_time)
+        patch.setattr(running, "ship", no_time)
         run(request(tmp_path, *EMA), Silent())
     listener = Silent()
     run(request(tmp_path, *EMA), listener)
@@ -234,7 +238,7 @@ def test_a_stopped_run_that_was_killed_before_its_result_does_not_train_on(tmp_p
         raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(running, "finalize", no_time)
+        patch.setattr(running, "ship", no_time)
         run(request(tmp_path, *STALLED), Silent())
     listener = Silent()
     result = run(request(tmp_path, *STALLED), listener)
@@ -257,20 +261,20 @@ def test_a_saved_model_that_scores_otherwise_fails_the_run(tmp_path, monkeypatch
 
     original = saved.load
     monkeypatch.setattr(saved, "load", damaged)
-    monkeypatch.setattr(running, "check_rescored", lambda trained, result: check_rescored(1.0, {
-        "metrics": {"val/accuracy": 0.0}, "evaluated_images": {"val": 6}}))  # fmt: skip
+    monkeypatch.setattr(shipping, "check_rescored", lambda trained, rescored, num: check_rescored(1.0, 0.0, 6))
     with pytest.raises(RunFailed, match="the saved model scores 0.0000 on val, the trained one scored 1.0000"):
         run(request(tmp_path), Silent())
 
 
-@pytest.mark.parametrize(("difference", "num", "fails"), [(1, 100, False), (2, 100, True), (4, 5000, False), (6, 5000, True)])
+@pytest.mark.parametrize(
+    ("difference", "num", "fails"), [(1, 100, False), (2, 100, True), (4, 5000, False), (6, 5000, True)]
+)
 def test_one_image_in_a_thousand_may_change_sides(difference, num, fails):
-    result = {"metrics": {"val/accuracy": 0.5 - difference / num}, "evaluated_images": {"val": num}}
     if fails:
         with pytest.raises(RunFailed):
-            check_rescored(0.5, result)
+            check_rescored(0.5, 0.5 - difference / num, num)
     else:
-        check_rescored(0.5, result)
+        check_rescored(0.5, 0.5 - difference / num, num)
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,9 @@ def test_one_step_is_that_of_plain_pytorch():
     loss = F.cross_entropy(reference.train()(images), session.data.labels[session.data.train][positions])
     loss.backward()
     for (name, trained), plain in zip(state.model.named_parameters(), reference.parameters(), strict=True):
-        torch.testing.assert_close(trained.detach(), (plain - 0.1 * plain.grad).detach(), rtol=1e-5, atol=1e-6, msg=name)
+        torch.testing.assert_close(
+            trained.detach(), (plain - 0.1 * plain.grad).detach(), rtol=1e-5, atol=1e-6, msg=name
+        )
     assert state.totals["train/loss"].item() == pytest.approx(loss.item(), rel=1e-6)
 
 

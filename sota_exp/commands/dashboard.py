@@ -6,10 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import webbrowser
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.tracking.mlflow_store import answers, database, environment, resolved
@@ -35,7 +37,9 @@ def main(arguments: list[str]) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="sota-exp dashboard", description="MLflow's page on the runs of this directory.")
+    made = argparse.ArgumentParser(
+        prog="sota-exp dashboard", description="MLflow's page on the runs of this directory."
+    )
     made.add_argument("--port", type=int, default=5000, help="the first free one from here on is taken (default: 5000)")
     made.add_argument("--no-browser", action="store_true", help="only print the address")
     made.add_argument("--uri", help="a store other than mlflow.db in this directory")
@@ -54,10 +58,17 @@ def serve(uri: str, options: argparse.Namespace) -> None:
     if port != options.port:
         print(f"port {options.port} is taken; {port} is free")
     address = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryFile() as said:
+        stay(start(uri, port, said), said, address, uri, options)
+
+
+def stay(
+    process: subprocess.Popen[bytes], said: IO[bytes], address: str, uri: str, options: argparse.Namespace
+) -> None:
+    """Say where to look when the server is ready, and end it at Ctrl-C or SIGTERM."""
     stopping = signal.signal(signal.SIGTERM, interrupt)
-    process = start(uri, port)
     try:
-        wait_until_ready(process, address)
+        wait_until_ready(process, said, address)
         show(address, uri, options.experiment, not options.no_browser)
         print("Ctrl-C ends it.", flush=True)
         process.wait()
@@ -88,25 +99,24 @@ def free_port(first: int) -> int:
     raise RunFailed(f"no free port from {first} on; name another with --port=…")
 
 
-def start(uri: str, port: int) -> subprocess.Popen[bytes]:
-    """MLflow's server on the loopback, in a process group of its own, so that its workers end with it."""
+def start(uri: str, port: int, said: IO[bytes]) -> subprocess.Popen[bytes]:
+    """MLflow's server on the loopback, in a process group of its own, so that its workers end with it; its words go to `said`."""
     path = database(uri)
     artifacts = (path.parent if path else Path.cwd()) / "mlartifacts"
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
     command += ["--port", str(port), "--workers", "1", "--artifacts-destination", str(artifacts)]
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # 240 MB for what no run here needs.
-    return subprocess.Popen(
-        command, env=os.environ | quiet, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
-    )
+    environ = os.environ | quiet
+    return subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True)
 
 
-def wait_until_ready(process: subprocess.Popen[bytes], address: str) -> None:
+def wait_until_ready(process: subprocess.Popen[bytes], said: IO[bytes], address: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not answers(address, 1.0):
         if process.poll() is not None:
-            assert process.stderr is not None
-            said = process.stderr.read().decode(errors="replace").strip().splitlines()
-            raise RunFailed(f"MLflow's server did not start: {said[-1] if said else process.returncode}")
+            said.seek(0)
+            lines = said.read().decode(errors="replace").strip().splitlines()
+            raise RunFailed(f"MLflow's server did not start: {lines[-1] if lines else process.returncode}")
         if time.monotonic() > deadline:
             raise RunFailed(f"MLflow's server did not answer within {START_SECONDS} s")
         time.sleep(0.2)

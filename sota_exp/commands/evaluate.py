@@ -1,8 +1,8 @@
 """usage: sota-exp evaluate run=DIR|weights=FILE [OVERRIDE …]
 
-Scores finished weights on val and test, without training: those of a run, or a .safetensors file with its model.json beside
-it. They are scored on the run's own data, in the view and with the predictor that were saved with them, unless overrides say
-otherwise. The data must have the model's classes.
+Scores finished weights on val and test, without training: those of a run, or a .safetensors file with its model.json
+beside it. They are scored on the run's own data, in the view and with the predictor that were saved with them, unless
+overrides say otherwise. The data must have the model's classes.
 
   sota-exp evaluate run=outputs/a_run                                    the run's numbers once more
   sota-exp evaluate run=outputs/a_run evaluation/resolution=search       at which size is it best?

@@ -39,8 +39,12 @@ def main(arguments: list[str]) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="sota-exp sync", description="Send to MLflow what is unsent; twice changes nothing.")
-    made.add_argument("directories", nargs="*", metavar="DIR", help="runs, or what holds them (default: outputs and multirun)")
+    made = argparse.ArgumentParser(
+        prog="sota-exp sync", description="Send to MLflow what is unsent; twice changes nothing."
+    )
+    made.add_argument(
+        "directories", nargs="*", metavar="DIR", help="runs, or what holds them (default: outputs and multirun)"
+    )
     made.add_argument("--uri", help="another store than the run's own, such as http://host:5000")
     made.add_argument("--experiment", help="another experiment than the run's own")
     return made

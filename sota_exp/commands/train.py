@@ -31,9 +31,10 @@ def train(config: DictConfig) -> float:
         from sota_exp.experiment import Experiment
 
         experiment = build(Experiment, tree)
-        from sota_exp.run import COMPLETE, Request, run
+        from sota_exp.run import COMPLETE, run
         from sota_exp.terminal import console
         from sota_exp.tracking.console import ConsoleListener, summary
+        from sota_exp.watching import Request
         from sota_exp.tracking.listeners import showing
 
         request = Request(experiment=experiment, tree=tree, choices=choices, directory=shown(directory))
@@ -56,7 +57,10 @@ def shown(directory: Path) -> Path:
 def remove_empty(directory: Path) -> None:
     """Take away what Hydra made for a run that never began: a wrong configuration leaves nothing behind."""
     log_file = directory / "run.log"
-    logging.shutdown()
+    for handler in list(logging.root.handlers):
+        if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename) == log_file.absolute():
+            logging.root.removeHandler(handler)
+            handler.close()
     made = {directory / ".hydra", log_file}
     if directory.is_dir() and set(directory.iterdir()) <= made:
         shutil.rmtree(directory)

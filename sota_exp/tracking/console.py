@@ -8,7 +8,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from sota_exp.run import Listener, Plan
+from sota_exp.watching import Listener, Plan
 from sota_exp.terminal import console
 from sota_exp.train import Step
 

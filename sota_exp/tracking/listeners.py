@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from sota_exp.run import Listener, Plan
+from sota_exp.watching import Listener, Plan
 from sota_exp.stages import Follower, NoFollower, Tracking
 from sota_exp.terminal import console
 from sota_exp.train import Step

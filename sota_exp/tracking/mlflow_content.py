@@ -257,7 +257,8 @@ def tags(content: Content) -> dict[str, str]:
     commit = start.get("commit")
     command = " ".join(["sota-exp train", *map(str, content.origin.get("overrides", []))])
     found = {
-        "mlflow.source.name": command[:500],
+        "mlflow.source.name": "sota-exp train",
+        "command": command[:5000],
         "mlflow.source.type": "LOCAL",
         "mlflow.source.git.commit": commit and commit.removesuffix("-dirty"),
         "mlflow.user": start.get("user"),
@@ -266,6 +267,7 @@ def tags(content: Content) -> dict[str, str]:
         "device": start.get("device"),
         "recipe": config["recipe"]["name"],
         "data": config["data"].get("name"),
+        "sweep": Path(content.origin.get("parent") or "single runs").name,
         "kind": content.origin.get("kind", "run"),
         "fingerprint": start.get("fingerprint"),
         "run_id": start["id"],

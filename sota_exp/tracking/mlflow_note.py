@@ -37,7 +37,7 @@ def heading(content: Content) -> str:
 
 def scores(result: dict[str, Any]) -> str:
     """A table of both splits, each accuracy with its standard error over images."""
-    rows = ["| split | accuracy | top-5 | loss | calibration error | images |", "|---|---:|---:|---:|---:|---:|"]
+    rows = [_row("split", "accuracy", "top-5", "loss", "calibration error", "images"), "|---|---|---|---|---|---|"]
     for split, num in result["evaluated_images"].items():
         metrics = {
             key.removeprefix(f"{split}/"): value
@@ -47,10 +47,14 @@ def scores(result: dict[str, Any]) -> str:
         accuracy = metrics["accuracy"]
         error = (accuracy * (1 - accuracy) / num) ** 0.5
         top5 = f"{metrics['top5_accuracy']:.2%}" if "top5_accuracy" in metrics else "–"
-        rows.append(
-            f"| {split} | **{accuracy:.2%}** ± {error:.2%} | {top5} | {metrics['loss']:.4f} | {metrics['ece']:.3f} | {num:,} |"
-        )
+        shown = f"**{accuracy:.2%}** ± {error:.2%}"
+        rows.append(_row(split, shown, top5, f"{metrics['loss']:.4f}", f"{metrics['ece']:.3f}", f"{num:,}"))
     return "\n".join([*rows, "", f"Weights of epoch {result['metrics']['best/epoch'] + 1} were best on val."])
+
+
+def _row(*cells: str) -> str:
+    """Em spaces, because MLflow's page draws tables without room between the columns."""
+    return "| " + " | ".join(f"{cell}\u2003" for cell in cells) + " |"
 
 
 def classes(result: dict[str, Any]) -> str:

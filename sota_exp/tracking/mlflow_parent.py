@@ -35,7 +35,8 @@ def parent_run(client: "MlflowClient", uri: str, experiment: str, directory: Pat
             "kind": kind,
             "directory": str(directory),
             "mlflow.note.content": _note(directory, kind),
-            "mlflow.source.name": _command(directory),
+            "mlflow.source.name": "sota-exp train -m",
+            "command": _command(directory)[:5000],
             "mlflow.source.type": "LOCAL",
         }
         begun = round(facts["time"] * 1000)

@@ -43,6 +43,7 @@ def environment(timeout: int, retries: int) -> dict[str, str]:
         "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
         "GIT_PYTHON_REFRESH": "quiet",
     }
 

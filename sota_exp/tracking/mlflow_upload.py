@@ -20,7 +20,7 @@ from sota_exp.tracking.mlflow_note import note
 from sota_exp.tracking.mlflow_parent import parent_run
 from sota_exp.tracking.mlflow_position import Position, replace_text, stamp
 from sota_exp.tracking.mlflow_store import experiment_id, opened
-from sota_exp.tracking.mlflow_views import write_views
+from sota_exp.tracking.mlflow_views import KIND, write_views
 
 T = TypeVar("T")
 
@@ -43,7 +43,8 @@ class Upload:
         """Connect, making store and experiment where they are missing."""
         client = opened(position.uri)
         number = experiment_id(client, position.uri, position.experiment)
-        write_views(client, number)
+        if KIND not in client.get_experiment(number).tags:
+            write_views(client, number)
         return cls(client=client, uri=position.uri, experiment=number)
 
     def send(self, content: Content) -> int:

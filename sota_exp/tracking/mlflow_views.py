@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 #: MLflow versions whose page was seen to draw these views.
 SEEN = ("3.17.",)
 
-#: The slots on the axes of the comparison by technique; more than this cannot be read.
+#: The slots on the axes of the comparison by technique, until runs differ.
 SLOTS = (
     "augmentation/policy",
     "augmentation/mix",
@@ -23,21 +23,48 @@ SLOTS = (
     "optimizer",
 )
 
+#: More axes than this cannot be read.
+MOST_SLOTS = 8
+
+#: A sweep's own run has no scores.
+NO_PARENTS = "tags.kind != 'sweep' and tags.kind != 'study'"
+
+#: Rows grouped by sweep: the page draws no run below a closed row, and opens a group but not a parent.
+BY_SWEEP = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "sweep"}]}
+
+#: The experiment's kind, without which MLflow's page opens among traces of language models.
+KIND = "mlflow.experimentKind"
+
 TAG = "mlflow.sharedViewState."
+#: What every section of charts has in common.
+SECTION = {"display": True, "isReordered": True, "deleted": False, "isGenerated": False}
+
 ACCURACY, COST = "best/val_accuracy", "cost/train_seconds"
 
 
 def write_views(client: "MlflowClient", experiment: str) -> None:
-    """Give the experiment its views, where this MLflow is one of those seen; a changed view replaces the old one."""
+    """Give the experiment its views, where this MLflow is one of those seen; their axes are the slots that vary by now."""
     import mlflow
 
-    if not mlflow.__version__.startswith(SEEN):
-        return
     there = client.get_experiment(experiment).tags
-    for key, (name, state) in views().items():
-        value = json.dumps({"name": name, "createdAt": 0, "state": json.dumps(state)})
-        if there.get(f"{TAG}{key}") != value:
-            client.set_experiment_tag(experiment, f"{TAG}{key}", value)
+    wanted = {KIND: "custom_model_development"}
+    if mlflow.__version__.startswith(SEEN):
+        for key, (name, state) in views(varied_slots(client, experiment)).items():
+            wanted[f"{TAG}{key}"] = json.dumps({"name": name, "createdAt": 0, "state": json.dumps(state)})
+    for key, value in wanted.items():
+        if there.get(key) != value:
+            client.set_experiment_tag(experiment, key, value)
+
+
+def varied_slots(client: "MlflowClient", experiment: str) -> list[str]:
+    """The slots in which the latest runs differ; the usual ones where there are not two such slots."""
+    found: dict[str, set[str]] = {}
+    for run in client.search_runs([experiment], NO_PARENTS, max_results=500):
+        for key, value in run.data.params.items():
+            if "/" in key or key in ("optimizer", "loss", "supervision", "data", "recipe"):
+                found.setdefault(key, set()).add(value)
+    varied = sorted(key for key, values in found.items() if len(values) > 1)
+    return varied[:MOST_SLOTS] if len(varied) > 1 else [*dict.fromkeys([*varied, *SLOTS])]
 
 
 def view_links(address: str, experiment: str, version: str) -> dict[str, str]:
@@ -46,12 +73,13 @@ def view_links(address: str, experiment: str, version: str) -> dict[str, str]:
     if not version.startswith(SEEN):
         return {"Runs": page}
     query = "compareRunsMode=CHART&workflowType=machine_learning"
-    return {name: f"{page}?viewStateShareKey={key}&{query}" for key, (name, _) in views().items()}
+    shown = {name: f"{page}?viewStateShareKey={key}&{query}" for key, (name, _) in views(list(SLOTS)).items()}
+    return shown | {"all runs, as a table": f"{page}?workflowType=machine_learning"}
 
 
-def views() -> dict[str, tuple[str, dict[str, Any]]]:
+def views(slots: list[str]) -> dict[str, tuple[str, dict[str, Any]]]:
     """{key: (name, state)}; the first holds all charts, as the page to begin with."""
-    techniques = [parallel("By technique", [*SLOTS], [ACCURACY, "test/accuracy"])]
+    techniques = [parallel("By technique", slots, [ACCURACY, "test/accuracy"])]
     costs = [
         scatter("Accuracy against training time", COST, ACCURACY),
         scatter("Accuracy against compute per image", "cost/flops_per_image", ACCURACY),
@@ -74,7 +102,8 @@ def views() -> dict[str, tuple[str, dict[str, Any]]]:
 def state(**sections: list[dict[str, Any]]) -> dict[str, Any]:
     """The page's state: what is searched and sorted, the table's columns, and the charts by section."""
     titles = {"techniques": "Techniques", "cost": "Cost", "curves": "Learning curves"}
-    columns = [
+    columns_of = {"techniques": 1, "cost": 3, "curves": 2}
+    table = [
         "metrics.`test/accuracy`",
         f"metrics.`{ACCURACY}`",
         f"metrics.`{COST}`",
@@ -89,7 +118,7 @@ def state(**sections: list[dict[str, Any]]) -> dict[str, Any]:
         "lifecycleFilter": "Active",
         "modelVersionFilter": "All Runs",
         "datasetsFilter": [],
-        "selectedColumns": columns,
+        "selectedColumns": table,
         "columnOrder": [],
         "columnWidths": {},
         "runsExpanded": {},
@@ -100,21 +129,14 @@ def state(**sections: list[dict[str, Any]]) -> dict[str, Any]:
         "viewMaximized": False,
         "runListHidden": False,
         "isAccordionReordered": True,
-        "useGroupedValuesInCharts": True,
+        "useGroupedValuesInCharts": False,
         "hideEmptyCharts": True,
-        "groupBy": None,
+        "groupBy": BY_SWEEP,
         "groupsExpanded": {},
         "autoRefreshEnabled": True,
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
         "compareRunSections": [
-            {
-                "uuid": name,
-                "name": titles[name],
-                "display": True,
-                "isReordered": True,
-                "deleted": False,
-                "isGenerated": False,
-            }
+            {"uuid": name, "name": titles[name], "columns": columns_of[name], "cardHeight": 360, **SECTION}
             for name in sections
         ],
         "compareRunCharts": [

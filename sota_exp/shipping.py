@@ -1,0 +1,58 @@
+"""What a finished training ships: the model is written first, then scored from its files, which is what a table may quote."""
+
+from typing import Any
+
+import numpy as np
+
+from sota_exp import saved
+from sota_exp.errors import RunFailed
+from sota_exp.scoring import choose_view, draw_resolution, score
+from sota_exp.stages import View
+from sota_exp.tracking.files import write_atomically, write_weights
+from sota_exp.tracking.mistakes import write_mistakes
+from sota_exp.training import Training
+from sota_exp.watching import Request
+
+
+def ship(request: Request, training: Training, result: dict[str, Any]) -> None:
+    """Write the chosen weights, load them anew, score val and test, and fill the result's numbers.
+
+    Raises:
+        RunFailed: the files score otherwise on val than the network in memory did.
+    """
+    evaluation, session, files = request.experiment.evaluation, training.session, training.files
+    weights = {"best": training.best, "last": training.shipping_weights()}
+    if session.world.is_main:
+        for which, tensors in weights.items():
+            write_weights(files.kept(which), tensors)
+        write_weights(files.weights, weights[evaluation.select])
+        write_model(request, training, evaluation.resolution.views()[0])
+    session.world.wait()
+    network = saved.load(files.model, files.weights).network.to(session.device)
+    network = network.to(memory_format=session.memory_format)
+    shipped = choose_view(network, training.evaluator, evaluation.resolution)
+    chosen = training.epochs[training.best_epoch if evaluation.select == "best" else -1]
+    if training.evaluated_as == result["fingerprint"]:
+        check_rescored(chosen["val/accuracy"], shipped.default_accuracy, len(shipped.logits))
+    arrays = score(network, shipped, training.evaluator, result)
+    result["metrics"] |= {"best/epoch": training.best_epoch, "train/loss": chosen["train/loss"]}
+    if session.world.is_main:
+        write_model(request, training, shipped.view)
+        write_atomically(files.predictions, lambda file: np.savez(file, allow_pickle=False, **arrays))
+        write_mistakes(files.directory, session.data, shipped.view, arrays)
+        draw_resolution(shipped.report, files.directory)
+
+
+def write_model(request: Request, training: Training, view: View) -> None:
+    """`model.json`: how the network is built, and fed at `view`."""
+    classes, normalization = training.session.data.classes, training.evaluator.normalization
+    training.files.write_model(saved.description(request.tree, classes, normalization, view))
+
+
+def check_rescored(trained: float, rescored: float, num_images: int) -> None:
+    """Fail the run where the files that ship score otherwise than the network in memory did.
+
+    One image in a thousand may change sides: kernels that are picked by speed round differently.
+    """
+    if abs(round(rescored * num_images) - round(trained * num_images)) > max(1, num_images // 1000):
+        raise RunFailed(f"the saved model scores {rescored:.4f} on val, the trained one scored {trained:.4f}")

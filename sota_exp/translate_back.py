@@ -1,0 +1,141 @@
+"""A composed configuration as the command line of torchvision's reference training, and what it has no flag for."""
+
+import math
+from pathlib import PurePath
+from typing import Any
+
+from sota_exp.translate import IMAGENET_TRAIN, SCHEDULES, Translation, parse, steps_per_epoch
+
+#: Slot → option → the flags it is, filled in with the values of the option.
+FLAGS_OF: dict[str, dict[str, str]] = {
+    "augmentation/policy": {
+        "none": "",
+        "trivialaugment": "--auto-augment ta_wide",
+        "randaugment": "--auto-augment ra --ra-magnitude {magnitude}",
+        "augmix": "--auto-augment augmix --augmix-severity {severity}",
+        "autoaugment": "--auto-augment {policy}",
+    },
+    "augmentation/erase": {"none": "", "random_erasing": "--random-erase {p}"},
+    "augmentation/mix": {
+        "none": "",
+        "mixup": "--mixup-alpha {alpha}",
+        "cutmix": "--cutmix-alpha {alpha}",
+        "mixup_or_cutmix": "--mixup-alpha {mixup_alpha} --cutmix-alpha {cutmix_alpha}",
+    },
+    "augmentation/repeat": {"none": "", "repeated": "--ra-sampler --ra-reps {num_repeats}"},
+    "augmentation/crop": {"random_resized": ""},
+    "augmentation/flip": {"random": ""},
+    "augmentation/geometry": {"none": ""},
+    "regularization/smoothing": {"none": "", "label_smoothing": "--label-smoothing {label_smoothing}"},
+    "regularization/weight_decay": {"everywhere": "", "weights_only": "--norm-weight-decay 0.0"},
+    "regularization/norm": {"batch": "", "sync_batch": "--sync-bn"},
+    "regularization/clip": {"none": "", "norm": "--clip-grad-norm {max_norm}"},
+    "regularization/dropout": {"none": ""},
+    "regularization/stochastic_depth": {"none": ""},
+    "regularization/distillation": {"none": ""},
+    "schedule/accumulation": {"none": ""},
+    "schedule/early_stopping": {"none": ""},
+    "optimizer": {
+        "sgd": "--opt sgd --momentum {momentum}",
+        "nesterov": "--opt sgd_nesterov --momentum {momentum}",
+        "rmsprop": "--opt rmsprop --momentum {momentum}",
+        "adamw": "--opt adamw",
+    },
+    "loss": {"cross_entropy": ""},
+    "supervision": {"full": ""},
+    "evaluation/tta": {"none": ""},
+    "evaluation/resolution": {"fixed": ""},
+    "model/arch": {"torchvision": "--model {name}"},
+    "model/tuning": {"full": ""},
+    "model/weights": {"scratch": "", "pretrained": "--weights {tag}"},
+}
+
+
+def to_flags(
+    choices: dict[str, str], tree: dict[str, Any], lr: float, processes: int = 1, num_images: int = IMAGENET_TRAIN
+) -> Translation:
+    """A composed configuration as the reference's command.
+
+    lr: the peak learning rate after any scaling with the batch.
+    """
+    words, lost = [], []
+    for slot, known in FLAGS_OF.items():
+        option = choices[slot]
+        if option in known:
+            words += known[option].format(**node_of(tree, slot)).split()
+        else:
+            lost.append(f"{slot}={option}: the reference has no such thing")
+    epochs, size = tree["schedule"]["length"]["epochs"], tree["data"]["image_size"]
+    words += ["--batch-size", f"{tree['batch_size'] // processes}", "--epochs", f"{epochs}", "--lr", repr(lr)]
+    words += ["--weight-decay", repr(tree["optimizer"]["weight_decay"])]
+    words += ["--val-crop-size", f"{size}", "--val-resize-size", f"{round(size / tree['data']['crop_ratio'])}"]
+    ratio = tree["augmentation"]["train_size"].get("ratio", 1.0)
+    words += ["--train-crop-size", f"{round(size / ratio)}"]
+    for part in (_schedule_back(choices, tree, lr), _ema_back(choices, tree, words, processes, num_images)):
+        words += part.words
+        lost += part.lost
+    if "root" in tree["data"]:
+        words += ["--data-path", str(PurePath(tree["data"]["root"]))]
+    return Translation(words=[*launcher(processes), "train.py", *words], lost=lost)
+
+
+def launcher(processes: int) -> list[str]:
+    return ["torchrun", f"--nproc_per_node={processes}"]
+
+
+def node_of(tree: dict[str, Any], slot: str) -> dict[str, Any]:
+    """The values of the option in a slot."""
+    node = tree
+    for name in slot.split("/"):
+        node = node[name]
+    return node
+
+
+def _schedule_back(choices: dict[str, str], tree: dict[str, Any], lr: float) -> Translation:
+    schedule, epochs = tree["schedule"], tree["schedule"]["length"]["epochs"]
+    words, lost = [], []
+    back = {ours: theirs for theirs, ours in SCHEDULES.items()}
+    option, warmup = choices["schedule/lr"], choices["schedule/warmup"]
+    warmup_epochs = round(epochs * schedule["warmup"].get("fraction", 0.0))
+    if choices["schedule/stepping"] != "epoch":
+        lost.append("schedule/stepping=step: the reference moves its schedule once an epoch")
+    if option in back:
+        words += ["--lr-scheduler", back[option]]
+    else:
+        lost.append(f"schedule/lr={option}: the reference has no such thing")
+    if option == "step":
+        first = schedule["lr"]["milestones"][0] * (epochs - warmup_epochs)
+        words += ["--lr-step-size", f"{round(first)}", "--lr-gamma", repr(schedule["lr"]["gamma"])]
+    if option == "cosine" and schedule["lr"]["floor"]:
+        words += ["--lr-min", repr(schedule["lr"]["floor"] * lr)]
+    if option == "exponential":
+        words += ["--lr-gamma", repr(schedule["lr"]["final_factor"] ** (1 / max(1, epochs - warmup_epochs)))]
+    if warmup != "none":
+        factor = schedule["warmup"]["start_factor" if warmup == "linear" else "factor"]
+        words += [
+            "--lr-warmup-method",
+            warmup,
+            "--lr-warmup-epochs",
+            f"{warmup_epochs}",
+            "--lr-warmup-decay",
+            repr(factor),
+        ]
+    return Translation(words=words, lost=lost)
+
+
+def _ema_back(
+    choices: dict[str, str], tree: dict[str, Any], words: list[str], processes: int, num_images: int
+) -> Translation:
+    option = choices["regularization/average"]
+    if option == "none":
+        return Translation(words=[], lost=[])
+    if option != "ema":
+        return Translation(words=[], lost=[f"regularization/average={option}: the reference has no such thing"])
+    flags, _ = parse(words)
+    average, epochs = tree["regularization"]["average"], flags["epochs"]
+    every, steps = average["every"], epochs * steps_per_epoch(flags, processes, num_images)
+    adjusted = 1 - math.exp(-every / (average["horizon"] * steps))
+    decay = 1 - adjusted * epochs / (processes * flags["batch-size"] * every)
+    return Translation(
+        words=["--model-ema", "--model-ema-steps", f"{every}", "--model-ema-decay", f"{decay:.10g}"], lost=[]
+    )

@@ -1,0 +1,48 @@
+"""What is asked of a run, and what whoever watches it is told."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sota_exp.experiment import Experiment
+from sota_exp.train import Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked for: the experiment, its resolved configuration, the option in each slot, and the place."""
+
+    experiment: Experiment
+    tree: dict[str, Any]
+    choices: dict[str, str]
+    directory: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What lies ahead, for whoever watches."""
+
+    request: Request
+    device: str
+    num_train: int
+    steps_per_epoch: int
+    total_steps: int
+    first_step: int
+    parameters: int
+
+
+class Listener(ABC):
+    """Watches a run; what it does never changes the run."""
+
+    @abstractmethod
+    def started(self, plan: Plan) -> None: ...
+
+    @abstractmethod
+    def stepped(self, record: Step) -> None: ...
+
+    @abstractmethod
+    def epoch_done(self, epoch: dict[str, Any]) -> None: ...
+
+    @abstractmethod
+    def ended(self, result: dict[str, Any]) -> None: ...

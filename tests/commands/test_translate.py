@@ -1,0 +1,42 @@
+"""`sota-exp translate` at the command line: one quoted command or many words, both ways, and what is lost."""
+
+import shlex
+
+import pytest
+
+from sota_exp import cli
+
+
+def test_a_quoted_command_becomes_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    line = "torchrun --nproc_per_node=2 train.py --model resnet50 --batch-size 64 --print-freq 7"
+    assert cli.run(["translate", line]) == 0
+    out, err = capsys.readouterr()
+    words = shlex.split(out)
+    assert words[:2] == ["sota-exp", "train"]
+    assert {"model.arch.name=resnet50", "batch_size=128"} <= set(words)
+    assert err == "no counterpart: --print-freq: a record is written every epoch\n"
+    assert cli.run(["translate", *shlex.split(line)]) == 0
+    assert capsys.readouterr().out == out
+
+
+def test_the_way_back(capsys: pytest.CaptureFixture[str]) -> None:
+    overrides = ["data=fake", "recipe=torchvision_exact", "scale=full"]
+    assert cli.run(["translate", "--reverse", "--nproc_per_node=8", *overrides]) == 0
+    words = capsys.readouterr().out.split()
+    assert words[:3] == ["torchrun", "--nproc_per_node=8", "train.py"]
+    assert words[words.index("--batch-size") + 1] == "128"
+    assert float(words[words.index("--model-ema-decay") + 1]) == pytest.approx(0.99998, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["train.py --modle resnet50"], ["--reverse", "recipe=nope"], ["--reverse", "--nproc_per_node=0", "seed=1"]],
+)
+def test_mistakes_end_with_status_2_and_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["translate", *arguments]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_help_and_no_arguments_say_how(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["translate", "--help"]) == cli.run(["translate"]) == 0
+    assert capsys.readouterr().out.count("--reverse") >= 2

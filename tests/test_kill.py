@@ -1,0 +1,90 @@
+"""Killed at any moment and repeated, the command ends with the same weights to the bit: real processes, real signals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests.experiments import OFF, TINY
+
+pytestmark = pytest.mark.slow
+
+#: About fifteen seconds of training, so that a moment of it can be hit.
+LONG = (*(text for text in TINY if not text.startswith(("schedule.length", "data.num_images"))), *OFF,
+        "data.num_images=600", "augmentation=torchvision", "augmentation/crop=random_resized", "model.arch.width_multiplier=1",
+        "regularization/average=ema", "regularization.average.every=4", "schedule/lr=cosine", "schedule.length.epochs=24",
+        "optimizer.lr=0.02")  # fmt: skip
+
+
+def command(place, *more):
+    return [sys.executable, "-m", "sota_exp", "train", *LONG, f"hydra.run.dir={place}", *more]
+
+
+def run(place, *more):
+    subprocess.run(command(place, *more), check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def ended_by(number, place, ready, *more):
+    """The exit status of the command, sent a signal `ready` seconds after its first epoch was written."""
+    process = subprocess.Popen(command(place, *more), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    metrics, before = place / "metrics.jsonl", epochs(place)
+    while epochs(place) == before and process.poll() is None:
+        time.sleep(0.02)
+    time.sleep(ready)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=120)
+    assert metrics.exists()
+    return process.returncode, said
+
+
+def epochs(place):
+    path = place / "metrics.jsonl"
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    place = tmp_path_factory.mktemp("kill") / "reference"
+    run(place)
+    return place
+
+
+def assert_alike(place, reference):
+    for name in ("model.safetensors", "checkpoint/best.safetensors", "checkpoint/last.safetensors"):
+        ours, theirs = load_file(place / name), load_file(reference / name)
+        assert all(torch.equal(value, theirs[key]) for key, value in ours.items()), name
+    lines = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
+    expected = [json.loads(line) for line in (reference / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(24))
+    assert [(line["train/loss"], line["val/accuracy"]) for line in lines] == [
+        (line["train/loss"], line["val/accuracy"]) for line in expected
+    ]
+
+
+def test_terminated_twice_and_killed_once_it_ends_alike(tmp_path, reference):
+    place = tmp_path / "killed"
+    status, said = ended_by(signal.SIGTERM, place, 0.15)
+    assert status == 143 and "interrupted by signal 15; repeat the command to go on" in said and "Traceback" not in said
+    assert json.loads((place / "result.json").read_text())["status"] == "interrupted"
+    assert (place / "checkpoint" / "state.pt").exists()
+    assert ended_by(signal.SIGKILL, place, 0.4)[0] == -9
+    assert ended_by(signal.SIGINT, place, 0.3)[0] == 130
+    run(place)
+    result = json.loads((place / "result.json").read_text())
+    assert result["status"] == "finished"
+    assert result["resumed"] >= 2
+    assert_alike(place, reference)
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_terminated_with_data_workers_it_ends_alike(tmp_path, reference, num_workers):
+    place = tmp_path / "killed"
+    assert ended_by(signal.SIGTERM, place, 0.2, f"runtime.workers={num_workers}")[0] == 143
+    run(place, f"runtime.workers={num_workers}")
+    assert json.loads((place / "result.json").read_text())["resumed"] == 1
+    assert_alike(place, reference)

@@ -1,0 +1,131 @@
+"""Options in pairs: any two that no rule forbids train together."""
+
+import random
+from itertools import combinations
+
+import pytest
+import torch
+from torch import Tensor
+
+from sota_exp.errors import ConfigError
+from sota_exp.model.arch.timm import Timm
+from sota_exp.model.arch.torchvision import Torchvision
+from sota_exp.regularization.distillation import logits
+from sota_exp.rules import check
+from sota_exp.stages import Model, Normalization, Published
+from sota_exp.train import Epoch, fit, start
+from sota_exp.zoo import build_timm
+from tests.experiments import TINY, Composed, composed, session_of
+from tests.options import Option, options
+
+NUM_PAIRS = 200
+
+#: Groups whose options are techniques: what is compared, not what it is compared on.
+GROUPS = ("augmentation", "regularization", "schedule", "model", "optimizer", "loss", "supervision", "evaluation")
+
+#: What an option needs to run here: sizes of a tiny experiment, networks that have published weights.
+NEEDS = {
+    "model/arch=timm": ("model.arch.name=test_resnet",),
+    "model/arch=torchvision": ("model.arch.name=shufflenet_v2_x0_5",),
+    "model/weights=pretrained": ("model/arch=timm", "model.arch.name=test_resnet"),
+    "regularization/distillation=logits": ("regularization.distillation.name=test_resnet",),
+    "regularization/norm=ghost_batch": ("regularization.norm.ghost_batch_size=8",),
+    "schedule/accumulation=micro_batches": ("schedule.accumulation.micro_batch_size=8",),
+    "schedule/lr=one_cycle": ("schedule/warmup=none",),
+    "supervision=label_propagation": ("supervision.labels_only=0.4",),
+    "augmentation/train_size=fixres": ("augmentation/crop=random_resized",),
+}
+
+#: Not here: a file that has to be there, and a norm that needs several accelerators.
+LEFT_OUT = ("model/weights=checkpoint", "regularization/norm=sync_batch")
+
+
+def techniques() -> list[Option]:
+    found = [option for option in options() if option.slot.split("/")[0] in GROUPS]
+    return [option for option in found if not option.is_neutral and str(option) not in LEFT_OUT]
+
+
+def pairs() -> list[tuple[Option, Option]]:
+    """Every two options of different slots, in an order that never changes."""
+    every = [(one, other) for one, other in combinations(techniques(), 2) if one.slot != other.slot]
+    return random.Random(0).sample(every, len(every))
+
+
+def overrides_of(one: Option, other: Option) -> tuple[str, ...]:
+    small = [text for text in TINY if not text.startswith("model.arch.")]
+    arch = () if any("model/arch" in text for text in needs(one, other)) else ("model.arch.name=resnet_xs",)
+    return (*small, *arch, "recipe=baseline", "optimizer.lr=0.01", *needs(one, other))
+
+
+def needs(one: Option, other: Option) -> tuple[str, ...]:
+    """The two options and what they need, each key once; the architecture's needs and the options themselves win."""
+    both = sorted((one, other), key=lambda option: option.slot == "model/arch")
+    chosen = dict(text.split("=", 1) for option in both for text in NEEDS.get(str(option), ()))
+    return tuple(f"{key}={value}" for key, value in (chosen | {one.slot: one.name, other.slot: other.name}).items())
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Published weights without a network connection: those of another seed."""
+    normalization = Normalization(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+    def of_arch(self: Model, tag: str) -> Published:
+        torch.manual_seed(2)
+        return Published(state=self(4).state_dict(), normalization=normalization, content="of another seed")
+
+    def of_teacher(name: str, tag: str, img_size: int | None) -> Published:
+        torch.manual_seed(3)
+        return Published(state=build_timm(name, 4, None).state_dict(), normalization=normalization, content="a teacher")
+
+    monkeypatch.setattr(Timm, "published", of_arch)
+    monkeypatch.setattr(Torchvision, "published", of_arch)
+    monkeypatch.setattr(logits, "published_timm", of_teacher)
+
+
+def is_legal(made: Composed) -> bool:
+    try:
+        check(made.choices, made.tree)
+    except ConfigError:
+        return False
+    return True
+
+
+def trained(made: Composed) -> list[Tensor]:
+    """Four steps, into a second epoch, and one scoring of val: what has to be finite."""
+    session, evaluator = session_of(made.experiment)
+    state = start(session)
+    seen: list[Tensor] = []
+    for record in fit(session, state):
+        if isinstance(record, Epoch):
+            seen.append(torch.tensor(list(record.metrics.values())))
+        elif record.step == 4:
+            break
+    seen += state.totals.values()
+    return [*seen, evaluator.logits(state.model, "val", made.experiment.evaluation.resolution.views()[-1])]
+
+
+def test_the_table_of_needs_names_options_that_are_there() -> None:
+    assert {*NEEDS, *LEFT_OUT} <= {str(option) for option in options()}
+
+
+@pytest.mark.slow
+def test_two_hundred_random_legal_pairs_train(published: None) -> None:
+    failures, num_tried, num_refused = {}, 0, 0
+    for one, other in pairs():
+        if num_tried == NUM_PAIRS:
+            break
+        made = composed(*overrides_of(one, other))
+        if not is_legal(made):
+            num_refused += 1
+            continue
+        num_tried += 1
+        try:
+            values = trained(made)
+        except Exception as error:
+            failures[f"{one} {other}"] = repr(error)
+            continue
+        if not all(value.isfinite().all() for value in values):
+            failures[f"{one} {other}"] = "a value that is not finite"
+    assert failures == {}
+    assert num_tried == NUM_PAIRS
+    assert num_refused < NUM_PAIRS / 4

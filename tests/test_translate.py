@@ -1,0 +1,119 @@
+"""The published command is `recipe=torchvision_exact`, and the way back leads to where it began."""
+
+import shlex
+
+import pytest
+
+from sota_exp.fingerprint import differences
+from sota_exp.translate import DEFAULTS, NO_COUNTERPART, WrongFlag, to_overrides
+from sota_exp.translate_back import to_flags
+from tests.experiments import composed
+
+PUBLISHED = shlex.split(
+    "torchrun --nproc_per_node=8 train.py --model resnet50 --batch-size 128 --lr 0.5 --lr-scheduler cosineannealinglr "
+    "--lr-warmup-epochs 5 --lr-warmup-method linear --auto-augment ta_wide --epochs 600 --random-erase 0.1 "
+    "--weight-decay 0.00002 --norm-weight-decay 0.0 --label-smoothing 0.1 --mixup-alpha 0.2 --cutmix-alpha 1.0 "
+    "--train-crop-size 176 --model-ema --val-resize-size 232 --ra-sampler --ra-reps 4"
+)
+
+#: Flags → what of the configuration they set.
+FLAGS = {
+    "--opt sgd_nesterov --momentum 0.8": {"optimizer.momentum": 0.8},
+    "--opt adamw --lr 0.001": {"optimizer.lr": 0.001, "optimizer.beta1": 0.9},
+    "-b 64": {"batch_size": 64},
+    "--wd 0.1": {"optimizer.weight_decay": 0.1},
+    "--lr-scheduler exponentiallr --lr-gamma 0.95 --epochs 10": {"schedule.lr.final_factor": 0.95**10},
+    "--lr-step-size 30": {"schedule.lr.milestones": [1 / 3, 2 / 3]},
+    "--lr-scheduler cosineannealinglr --lr-min 0.01": {"schedule.lr.floor": 0.1},
+    "--lr-warmup-epochs 9 --lr-warmup-decay 0.1": {"schedule.warmup.factor": 0.1, "schedule.warmup.fraction": 0.1},
+    "--auto-augment ra --ra-magnitude 7": {"augmentation.policy.magnitude": 7},
+    "--auto-augment cifar10": {"augmentation.policy.policy": "cifar10"},
+    "--auto-augment augmix --augmix-severity 5": {"augmentation.policy.severity": 5},
+    "--mixup-alpha 0.3": {"augmentation.mix.alpha": 0.3},
+    "--cutmix-alpha 0.7": {"augmentation.mix.alpha": 0.7},
+    "--clip-grad-norm 1.5": {"regularization.clip.max_norm": 1.5},
+    "--sync-bn": {},
+    "--weights ResNet50_Weights.IMAGENET1K_V2": {"model.weights.tag": "IMAGENET1K_V2"},
+    "--data-path /data/imagenet --device cpu -j 2": {"data.root": "/data/imagenet", "runtime.workers": 2},
+    "--model-ema --epochs 1": {"regularization.average.every": 32},
+}
+
+
+def value(tree: dict, key: str) -> object:
+    for name in key.split("."):
+        tree = tree[name]
+    return tree
+
+
+def test_the_published_command_is_the_exact_recipe() -> None:
+    translation = to_overrides(PUBLISHED)
+    assert translation.lost == []
+    here = composed("data=fake", *translation.words)
+    there = composed("data=fake", "recipe=torchvision_exact", "scale=full")
+    own_name = [
+        "recipe.epochs: 90 → 600",
+        "recipe.name: ladder_00_baseline → torchvision_exact",
+        "scale.epochs: 90 → 600",
+    ]
+    assert differences(here.tree, there.tree) == own_name
+
+
+@pytest.mark.parametrize("line", FLAGS)
+def test_flags_set_what_they_mean(line: str) -> None:
+    found = composed("data=fake", *to_overrides(line.split()).words)
+    assert found.experiment.batch_size == (64 if line == "-b 64" else 32)
+    for key, expected in FLAGS[line].items():
+        found_value = value(found.tree, key)
+        assert found_value == (pytest.approx(expected) if isinstance(expected, float | list) else expected)
+
+
+def test_sync_bn_chooses_its_slot() -> None:
+    assert composed("data=fake", *to_overrides(["--sync-bn"]).words).choices["regularization/norm"] == "sync_batch"
+
+
+@pytest.mark.parametrize("flag", NO_COUNTERPART)
+def test_what_has_no_counterpart_is_listed_with_its_reason(flag: str) -> None:
+    words = [f"--{flag}"] if isinstance(DEFAULTS[flag], bool) else [f"--{flag}", "7"]
+    assert to_overrides(words).lost == [f"--{flag}: {NO_COUNTERPART[flag]}"]
+
+
+@pytest.mark.parametrize(
+    "line", ["--modle resnet50", "--epochs many", "--opt sdg", "--auto-augment x", "--norm-weight-decay 0.1"]
+)
+def test_what_the_reference_would_not_take_is_refused(line: str) -> None:
+    with pytest.raises(WrongFlag):
+        to_overrides(line.split())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        shlex.join(PUBLISHED),
+        "train.py --model resnet18",
+        "torchrun --nproc_per_node 2 train.py --opt adamw --clip-grad-norm 1.0",
+        "train.py --auto-augment imagenet --lr-scheduler exponentiallr --lr-gamma 0.97 --lr-warmup-epochs 3",
+    ],
+)
+def test_there_and_back_is_where_it_began(line: str) -> None:
+    there = composed("data=fake", *to_overrides(line.split()).words)
+    processes = {"torchrun --nproc_per_node=8": 8, "torchrun --nproc_per_node 2": 2}
+    num = next((count for start, count in processes.items() if line.startswith(start)), 1)
+    back = to_flags(there.choices, there.tree, there.experiment.optimizer.peak_lr, num)
+    again = composed("data=fake", *to_overrides(back.words).words)
+    assert back.lost == []
+    close = [
+        text
+        for text in differences(there.tree, again.tree)
+        if not text.startswith(("schedule.lr.final", "regularization.average.horizon"))
+    ]
+    assert close == []
+    horizon = there.tree["regularization"]["average"].get("horizon")
+    if horizon is not None:
+        assert again.tree["regularization"]["average"]["horizon"] == pytest.approx(horizon, rel=1e-6)
+
+
+def test_what_the_reference_lacks_is_listed() -> None:
+    ours = composed("data=fake", "recipe=small_images", "regularization/dropout=head", "evaluation/tta=flip")
+    lost = to_flags(ours.choices, ours.tree, 0.1).lost
+    for slot in ("regularization/dropout=head", "evaluation/tta=flip", "model/arch=small", "schedule/stepping=step"):
+        assert any(line.startswith(f"{slot}: ") for line in lost), slot

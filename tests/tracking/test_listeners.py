@@ -1,0 +1,104 @@
+"""Several listeners as one, and the one that has a run shown."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from sota_exp.run import Listener, Plan
+from sota_exp.stages import Follower, NoTracking, Tracking
+from sota_exp.tracking.listeners import Listeners, ShowingListener, showing
+from sota_exp.train import Step
+
+
+@dataclass(kw_only=True)
+class Noting(Listener):
+    """Notes what it hears."""
+
+    name: str
+    heard: list[str]
+
+    def started(self, plan: Plan) -> None:
+        self.heard.append(f"{self.name} started")
+
+    def stepped(self, record: Step) -> None:
+        self.heard.append(f"{self.name} stepped")
+
+    def epoch_done(self, epoch: dict[str, Any]) -> None:
+        self.heard.append(f"{self.name} epoch_done")
+
+    def ended(self, result: dict[str, Any]) -> None:
+        self.heard.append(f"{self.name} ended")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotingTracking(Tracking, Follower):
+    """Notes which directory it follows, and that it finished."""
+
+    heard: list[str] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        return "a test"
+
+    def follow(self, directory: Path) -> Follower:
+        self.heard.append(f"follows {directory}")
+        return self
+
+    def finish(self) -> str:
+        self.heard.append("finished")
+        return "it is shown there"
+
+
+def plan(tracking: Tracking, directory: Path) -> Plan:
+    experiment = SimpleNamespace(tracking=tracking)
+    return cast(Plan, SimpleNamespace(request=SimpleNamespace(experiment=experiment, directory=directory)))
+
+
+def test_everyone_hears_everything_in_order() -> None:
+    heard: list[str] = []
+    both = Listeners(members=(Noting(name="a", heard=heard), Noting(name="b", heard=heard)))
+    both.started(cast(Plan, None))
+    both.stepped(cast(Step, None))
+    both.epoch_done({})
+    both.ended({})
+    assert heard == [f"{name} {what}" for what in ("started", "stepped", "epoch_done", "ended") for name in "ab"]
+
+
+def test_the_tracking_of_the_plan_follows_its_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tracking = NotingTracking(figures=False)
+    listener = ShowingListener(is_main=True)
+    listener.started(plan(tracking, tmp_path))
+    listener.ended({"metrics": {}})
+    assert tracking.heard == [f"follows {tmp_path}", "finished"]
+    assert "it is shown there" in capsys.readouterr().out
+
+
+def test_only_the_first_process_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    tracking = NotingTracking(figures=True)
+    listener = showing(Noting(name="a", heard=[]))
+    listener.started(plan(tracking, tmp_path))
+    listener.ended({"metrics": {"val/accuracy": 1.0}})
+    assert tracking.heard == []
+
+
+def test_a_run_that_failed_before_it_began_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    ShowingListener(is_main=True).ended({"metrics": {}})
+    assert capsys.readouterr().out == ""
+
+
+def test_pictures_that_cannot_be_drawn_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    listener = ShowingListener(is_main=True)
+    listener.started(plan(NoTracking(figures=True), tmp_path))
+    listener.ended({"metrics": {"val/accuracy": 1.0}})
+    assert "pictures of this run could not be drawn" in caplog.text
+
+
+def test_no_pictures_where_they_are_off(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    listener = ShowingListener(is_main=True)
+    listener.started(plan(NoTracking(figures=False), tmp_path))
+    listener.ended({"metrics": {"val/accuracy": 1.0}})
+    assert not caplog.records and not list(tmp_path.iterdir())

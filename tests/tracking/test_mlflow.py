@@ -1,0 +1,253 @@
+"""Following a run: costs training nothing, survives every kind of dead server, and leaves the rest to `sync`."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from sota_exp.stages import InvalidValue
+from sota_exp.tracking.mlflow import MLflow
+from sota_exp.tracking.mlflow_content import Content, points
+from sota_exp.tracking.mlflow_follow import told
+from sota_exp.tracking.mlflow_position import Position, origin_of
+from sota_exp.tracking.mlflow_store import opened
+from tests.tracking.rundirs import write_epochs, write_run
+from tests.tracking.test_mlflow_store import server
+
+#: MLflow's own code warns of SQLAlchemy 2.1.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+FIELDS = {
+    "figures": True,
+    "uri": None,
+    "experiment": "sota_exp",
+    "log_model": False,
+    "system_metrics": True,
+    "system_interval": 1.0,
+    "timeout": 2,
+    "retries": 1,
+    "patience": 60.0,
+}
+
+
+@pytest.fixture(scope="module")
+def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("made") / "mlflow.db"
+    opened(f"sqlite:///{path}")
+    return path
+
+
+def history(uri: str, directory: Path) -> list[tuple[str, int, float]]:
+    """Every point on the server that does not come from the machine's load."""
+    client = MlflowClient(uri)
+    run = client.get_run(Position.read(directory).run_id)
+    series = (client.get_metric_history(run.info.run_id, key) for key in run.data.metrics)
+    return sorted((point.key, point.step, point.value) for metric in series for point in metric)
+
+
+def expected(directory: Path) -> list[tuple[str, int, float]]:
+    content = Content.read(directory, origin_of(directory, {}))
+    return sorted((point.key, point.step, float(point.value)) for point in points(content))
+
+
+def end(directory: Path) -> None:
+    """What a run writes last, its own samples kept."""
+    samples = (directory / "system.jsonl").read_text()
+    write_run(directory)
+    (directory / "system.jsonl").write_text(samples)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("uri", ""), ("experiment", " "), ("timeout", 0), ("retries", -1), ("patience", -1.0), ("system_interval", 0.1)],
+)
+def test_illegal_values_are_refused(name: str, value: object) -> None:
+    with pytest.raises(InvalidValue, match=name):
+        MLflow(**{**FIELDS, name: value})
+
+
+def test_the_label_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert MLflow(**FIELDS).label == f"MLflow, experiment sota_exp in sqlite:///{tmp_path}/mlflow.db"
+
+
+def test_training_does_not_import_mlflow() -> None:
+    code = "import sota_exp.tracking.mlflow, sota_exp.tracking.listeners, sys; sys.exit('mlflow' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": "."}, check=False).returncode == 0
+    )
+
+
+def test_the_follower_imports_neither_torch_nor_mlflow_to_begin_with() -> None:
+    code = "import sota_exp.tracking.mlflow_follow, sys; sys.exit(bool({'mlflow', 'torch'} & set(sys.modules)))"
+    assert (
+        subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": "."}, check=False).returncode == 0
+    )
+
+
+def test_a_run_is_shown_while_it_trains(tmp_path: Path, made_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(made_store, tmp_path / "mlflow.db")
+    directory = write_run(tmp_path / "run", num_epochs=1, status=None)
+    follower = MLflow(**FIELDS).follow(directory)
+    deadline = time.monotonic() + 60
+    while Position.read(directory).run_id is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    write_epochs(directory, 2)
+    end(directory)
+    said = follower.finish()
+    position = Position.read(directory)
+    assert position.sent and position.problem is None
+    assert said == f"MLflow: run {position.run_id}; see it with sota-exp dashboard"
+    assert history(position.uri, directory) == expected(directory)
+    assert json.loads((directory / "result.json").read_text())["mlflow_run_id"] == position.run_id
+    keys = {key for key, _, _ in history(position.uri, directory)}
+    assert {"system/cpu_utilization_percentage", "system/process_memory_usage_megabytes"} <= keys
+
+
+@pytest.mark.parametrize("status", [500, None], ids=["500", "hung"])
+def test_a_server_of_no_use_costs_at_most_a_second(
+    tmp_path: Path, status: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    directory = write_run(tmp_path / "run", num_epochs=1, status=None)
+    with server(status) as uri:
+        began = time.monotonic()
+        follower = MLflow(**{**FIELDS, "uri": uri}).follow(directory)
+        started = time.monotonic() - began
+        end(directory)
+        began = time.monotonic()
+        said = follower.finish()
+        assert started + time.monotonic() - began < 2.5, (
+            "a second beside what a loaded machine takes to start a process"
+        )
+    assert said.startswith("MLflow: not everything is sent") and said.endswith("sota-exp sync run")
+    assert not Position.read(directory).sent
+
+
+def test_no_server_at_all_is_said_and_mended_by_sync(
+    tmp_path: Path, made_store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from sota_exp.commands import sync
+    from sota_exp.errors import RunFailed
+
+    monkeypatch.chdir(tmp_path)
+    with server(200) as uri:
+        pass
+    directory = write_run(tmp_path / "run", status=None)
+    follower = MLflow(**{**FIELDS, "uri": uri}).follow(directory)
+    end(directory)
+    assert "sota-exp sync run" in follower.finish()
+    with pytest.raises(RunFailed, match="1 of 1 runs are not sent"):
+        sync.main([str(directory)])
+    assert "does not answer" in capsys.readouterr().out
+    shutil.copy(made_store, tmp_path / "mlflow.db")
+    sync.main(["--uri", f"sqlite:///{tmp_path / 'mlflow.db'}", str(directory)])
+    assert history(Position.read(directory).uri, directory) == expected(directory)
+
+
+def test_a_killed_trainer_leaves_no_follower_behind(
+    tmp_path: Path, made_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(made_store, tmp_path / "mlflow.db")
+    directory = write_run(tmp_path / "run", num_epochs=1, status=None, pid=2**22 + 1)
+    follower = MLflow(**FIELDS).follow(directory)
+    process = follower.process  # type: ignore[attr-defined]
+    process.stdin.close()  # As the kernel does for a process that is killed.
+    assert process.wait(timeout=60) == 0
+    position = Position.read(directory)
+    assert MlflowClient(position.uri).get_run(position.run_id).info.status == "KILLED"
+
+
+def test_a_place_that_cannot_be_written_is_no_reason_to_stop(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert MLflow(**FIELDS).follow(tmp_path / "nowhere").finish() == ""
+    assert "tracking did not start" in capsys.readouterr().err
+
+
+def test_waiting_for_words_ends_with_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+        assert told() is None
+        os.close(writing)
+        assert told() == ""
+
+
+TINY = (
+    "data=fake data.image_size=16 data.num_images=60 data.num_classes=4 data.min_side=20 data.max_side=28 "
+    "model.arch.name=resnet_xs model.arch.width_multiplier=0.25 batch_size=16 schedule.length.epochs=2 runtime.device=cpu "
+    "runtime.threads=1 tracking=mlflow tracking.figures=false"
+).split()
+
+
+def train(root: Path, *overrides: str) -> "subprocess.Popen[str]":
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd()) + os.pathsep + os.environ.get("PYTHONPATH", "")}
+    command = [sys.executable, "-m", "sota_exp", "train", *TINY, *overrides]
+    return subprocess.Popen(
+        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+@pytest.mark.slow
+def test_four_runs_at_once_on_a_store_that_is_not_there(tmp_path: Path) -> None:
+    running = [train(tmp_path, f"seed={seed}", "tracking.patience=300") for seed in range(4)]
+    said = [process.communicate(timeout=600)[0] for process in running]
+    assert [process.returncode for process in running] == [0] * 4, said
+    directories = sorted((tmp_path / "outputs").iterdir())
+    assert len(directories) == 4
+    for directory in directories:
+        assert history(Position.read(directory).uri, directory) == expected(directory)
+
+
+@pytest.mark.slow
+def test_a_server_killed_in_the_middle_is_caught_up_with(tmp_path: Path) -> None:
+    from sota_exp.commands.dashboard import free_port
+
+    port = free_port(5100)
+    uri = f"http://127.0.0.1:{port}"
+    serving = serve(tmp_path, port)
+    running = train(tmp_path, f"tracking.uri={uri}", "schedule.length.epochs=60", "hydra.run.dir=run")
+    deadline = time.monotonic() + 120
+    while Position.read(tmp_path / "run").run_id is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    stop(serving)
+    said, _ = running.communicate(timeout=300)
+    assert running.returncode == 0, said
+    assert "sota-exp sync run" in said
+    serving = serve(tmp_path, port)
+    try:
+        once, twice = (subprocess_sync(tmp_path) for _ in range(2))
+        assert "things were missing" in once and "nothing was missing" in twice
+        assert history(uri, tmp_path / "run") == expected(tmp_path / "run")
+    finally:
+        stop(serving)
+
+
+def serve(root: Path, port: int) -> "subprocess.Popen[bytes]":
+    from sota_exp.commands.dashboard import start, wait_until_ready
+
+    with (root / "server.log").open("w+b") as said:
+        process = start(f"sqlite:///{root / 'mlflow.db'}", port, said)
+        wait_until_ready(process, said, f"http://127.0.0.1:{port}")
+    return process
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def subprocess_sync(root: Path) -> str:
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
+    command = [sys.executable, "-m", "sota_exp", "sync", "run"]
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True).stdout

@@ -1,0 +1,152 @@
+"""What MLflow is told of a run: names it accepts, numbers that equal the files', the same at every reading."""
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+from sota_exp.tracking.mlflow_content import STATUSES, Content, final, params, points, sanitized, tags
+from sota_exp.tracking.mlflow_note import note
+from tests.tracking.rundirs import CONFIG, epoch, result, write_run
+
+
+def read(directory: Path, **origin: object) -> Content:
+    return Content.read(directory, dict(origin))
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("train/loss", "train/loss"),
+        ("val/accuracy@224", "val/accuracy_224"),
+        ("a=b,c", "a_b_c"),
+        ("/absolute", "absolute"),
+        ("../up", "_/up"),
+        ("twice//slash", "twice/slash"),
+        ("k" * 300, "k" * 250),
+    ],
+)
+def test_keys_are_made_legal(key: str, expected: str) -> None:
+    assert sanitized(key) == expected
+
+
+def test_legal_keys_by_mlflows_own_rule() -> None:
+    from mlflow.utils.validation import _validate_metric_name
+
+    for key in ("val/accuracy@224", "/absolute", "../up", ".", "", "twice//slash", "ü%&", "k" * 300):
+        _validate_metric_name(sanitized(key))
+
+
+def test_params_are_choices_and_short_values(tmp_path: Path) -> None:
+    found = params(read(write_run(tmp_path / "run")))
+    assert found["augmentation/crop"] == "pad"
+    assert found["augmentation.crop.scale"] == "0.08, 1.0"
+    assert found["optimizer.lr"] == "0.01"
+    assert not [key for key in found if "tracking" in key or "_target_" in key]
+
+
+def test_a_value_that_mlflow_would_cut_is_left_to_the_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = write_run(tmp_path / "run")
+    long = {**CONFIG, "batch_sizes": list(range(3000))}
+    monkeypatch.setattr("sota_exp.tracking.mlflow_content.yaml.safe_load", lambda text: long)
+    assert "batch_sizes" not in params(read(directory))
+
+
+def test_hyper_parameters_are_metrics_too(tmp_path: Path) -> None:
+    overrides = [
+        "regularization.smoothing.label_smoothing=0.05",
+        "augmentation/mix=cutmix",
+        "optimizer.lr=0.01",
+        "seed=3",
+    ]
+    values = {point.key: point.value for point in points(read(write_run(tmp_path / "run"), overrides=overrides))}
+    assert values["hp/log10_lr"] == -2
+    assert "hp/log10_wd" not in values, "no logarithm of a weight decay of 0"
+    assert values["hp/batch_size"] == 64
+    assert values["hp/label_smoothing"] == 0.05
+    assert "hp/lr" not in values
+
+
+def test_every_number_of_the_files_is_there(tmp_path: Path) -> None:
+    found = {(point.key, point.step): point.value for point in points(read(write_run(tmp_path / "run")))}
+    for number in range(3):
+        line = epoch(number)
+        assert all(found[key, number] == line[key] for key in line if "/" in key)
+        assert found["time/images_per_second", number] == line["images_per_second"]
+    for key, value in result()["metrics"].items():
+        shown = key if key.startswith(("test/", "best/")) else f"best/{key.replace('/', '_')}"
+        assert found[shown, 2] == value
+    assert found["cost/train_seconds", 2] == 7.5
+
+
+def test_points_are_the_same_at_every_reading_and_never_twice(tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "run")
+    once = points(read(directory))
+    assert once == points(read(directory))
+    assert len({(point.key, point.step) for point in once}) == len(once)
+
+
+def test_time_goes_on_from_the_start(tmp_path: Path) -> None:
+    times = [point.time for point in points(read(write_run(tmp_path / "run"))) if point.key == "val/accuracy"]
+    assert times == [1_700_000_000_250 + milliseconds for milliseconds in (1750, 4500, 8250)]
+
+
+def test_a_line_being_written_is_left_for_later(tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "run", status=None)
+    with (directory / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 3, "val')
+    assert len(read(directory).epochs) == 3
+
+
+@pytest.mark.parametrize(("status", "expected"), STATUSES.items())
+def test_statuses(tmp_path: Path, status: str, expected: str) -> None:
+    assert read(write_run(tmp_path / "run", status=status)).status == expected
+
+
+def test_every_status_of_a_result_is_known() -> None:
+    from sota_exp.result import STATUSES as OURS
+
+    assert set(STATUSES) == set(OURS)
+
+
+def test_a_run_whose_process_is_gone_was_killed(tmp_path: Path) -> None:
+    assert read(write_run(tmp_path / "alive", status=None)).status == "RUNNING"
+    assert read(write_run(tmp_path / "gone", status=None, pid=2**22 + 1)).status == "KILLED"
+
+
+def test_the_result_of_an_earlier_start_does_not_end_a_resumed_run(tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "run", status="interrupted")
+    assert read(directory).status == "KILLED"
+    write_run(directory, status=None)
+    assert read(directory).status == "RUNNING"
+
+
+def test_tags_say_where_the_run_comes_from(tmp_path: Path) -> None:
+    found = tags(read(write_run(tmp_path / "run"), kind="trial", overrides=["seed=3"]))
+    assert found["kind"] == "trial"
+    assert found["git_commit"].endswith("-dirty")
+    assert re.fullmatch("c{40}", found["mlflow.source.git.commit"])
+    assert found["recipe"] == "baseline"
+    assert found["command"] == "sota-exp train seed=3"
+
+
+def test_a_failed_run_has_its_reason_and_no_scores(tmp_path: Path) -> None:
+    content = read(write_run(tmp_path / "run", status="failed"))
+    assert final(content.result or {}) == {}
+    assert tags(content)["reason"] == "diverged: the loss is nan"
+    assert "**Failed**: diverged: the loss is nan." in note(content)
+
+
+def test_the_note_tells_scores_with_their_error(tmp_path: Path) -> None:
+    text = note(read(write_run(tmp_path / "run"), overrides=["augmentation.crop.scale=[0.1,1]"]))
+    assert f"**70.00%** ± {math.sqrt(0.7 * 0.3 / 100):.2%}" in text
+    assert "sota-exp train 'augmentation.crop.scale=[0.1,1]'" in text
+
+
+def test_a_run_without_a_start_file_can_be_shown(tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "run")
+    (directory / "start.json").unlink()
+    content = read(directory)
+    assert content.status == "FINISHED"
+    assert points(content) and tags(content)["run_id"] == "f" * 16

@@ -1,0 +1,79 @@
+"""Where the store is, and whether its server is of use."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from sota_exp.tracking.mlflow_store import answers, environment, resolved, unanswered
+
+
+@contextmanager
+def server(status: int | None) -> Iterator[str]:
+    """Answers every request with `status`; None: takes it and never answers."""
+    ended = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if status is None:
+                ended.wait(30)
+                return
+            self.send_response(status)
+            self.end_headers()
+
+        do_POST = do_GET
+
+        def log_message(self, *arguments: object) -> None:
+            """Say nothing."""
+
+    serving = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    serving.daemon_threads = True
+    threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{serving.server_port}"
+    finally:
+        ended.set()
+        serving.shutdown()
+        serving.server_close()
+
+
+def test_the_default_is_one_absolute_file(tmp_path: Path) -> None:
+    assert resolved(None, tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def test_a_relative_file_is_taken_from_the_root(tmp_path: Path) -> None:
+    assert resolved("sqlite:///runs.db", tmp_path) == f"sqlite:///{tmp_path}/runs.db"
+    assert resolved("sqlite:////there/runs.db", tmp_path) == "sqlite:////there/runs.db"
+
+
+@pytest.mark.parametrize("uri", ["http://host:5000", "postgresql://host/db", "databricks"])
+def test_other_stores_are_left_as_they_are(uri: str, tmp_path: Path) -> None:
+    assert resolved(uri, tmp_path) == uri
+
+
+@pytest.mark.parametrize(
+    ("status", "is_well"), [(200, True), (401, True), (404, True), (500, False), (503, False), (None, False)]
+)
+def test_whether_a_server_answers(status: int | None, is_well: bool) -> None:
+    with server(status) as uri:
+        assert answers(uri, 0.3) is is_well
+
+
+def test_no_server_is_said_in_words() -> None:
+    with server(200) as uri:
+        pass
+    assert unanswered(uri, 0.3) == f"{uri} does not answer"
+
+
+def test_a_database_needs_no_answer() -> None:
+    assert answers("sqlite:////nowhere/mlflow.db", 0.0)
+
+
+def test_settings_are_those_mlflow_reads() -> None:
+    from mlflow import environment_variables
+
+    known = {name for name in vars(environment_variables) if name.startswith("MLFLOW_")} | {"MLFLOW_LOGGING_LEVEL"}
+    assert {name for name in environment(5, 2) if name.startswith("MLFLOW_")} <= known

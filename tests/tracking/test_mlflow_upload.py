@@ -1,0 +1,236 @@
+"""A store is brought up to the files, from whatever state, and never gets anything twice."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Run
+
+from sota_exp.commands import sync
+from sota_exp.tracking.mlflow_content import Content, points
+from sota_exp.tracking.mlflow_position import Position, origin_of
+from sota_exp.tracking.mlflow_store import environment, opened
+from sota_exp.tracking.mlflow_upload import Upload
+from tests.tracking.rundirs import result, write_epochs, write_run
+
+#: MLflow's own code warns of SQLAlchemy 2.1.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+Store = tuple[MlflowClient, str]
+
+
+@pytest.fixture(scope="module")
+def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store: MLflow takes five seconds to make one, and a copy does as well."""
+    path = tmp_path_factory.mktemp("made") / "mlflow.db"
+    opened(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def store(made_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    monkeypatch.chdir(tmp_path)
+    for name, value in environment(2, 0).items():
+        monkeypatch.setenv(name, value)
+    shutil.copy(made_store, tmp_path / "mlflow.db")
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    yield MlflowClient(uri), uri
+
+
+def send(directory: Path, uri: str, upload: Upload | None = None) -> int:
+    position = Position.read(directory).at(uri, "sota_exp")
+    position = position.asked(origin_of(directory, {}), False)
+    position.write(directory)
+    return (upload or Upload.open(position)).send(Content.read(directory, position.origin))
+
+
+def the_run(client: MlflowClient, directory: Path) -> Run:
+    return client.get_run(Position.read(directory).run_id)
+
+
+def history(client: MlflowClient, run: Run) -> list[tuple[str, int, float, int]]:
+    series = (client.get_metric_history(run.info.run_id, key) for key in run.data.metrics)
+    return sorted((point.key, point.step, point.value, point.timestamp) for metric in series for point in metric)
+
+
+def expected(directory: Path) -> list[tuple[str, int, float, int]]:
+    content = Content.read(directory, origin_of(directory, {}))
+    return sorted((point.key, point.step, float(point.value), point.time) for point in points(content))
+
+
+def test_a_run_is_shown_whole(store: Store, tmp_path: Path) -> None:
+    client, uri = store
+    directory = write_run(tmp_path / "outputs" / "run")
+    send(directory, uri)
+    run = the_run(client, directory)
+    assert history(client, run) == expected(directory)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["augmentation/crop"] == "pad"
+    assert run.data.tags["kind"] == "run"
+    assert "70.00%" in run.data.tags["mlflow.note.content"]
+    assert {item.path for item in client.list_artifacts(run.info.run_id)} >= {"config.yaml", "result.json", "figures"}
+    (dataset,) = run.inputs.dataset_inputs
+    assert (dataset.dataset.name, dataset.dataset.digest) == ("fake", "d" * 36)
+    assert json.loads((directory / "result.json").read_text())["mlflow_run_id"] == run.info.run_id
+    assert sync.is_sent(directory)
+    for key, value in result()["metrics"].items():
+        shown = key if key.startswith(("test/", "best/")) else f"best/{key.replace('/', '_')}"
+        assert run.data.metrics[shown] == value
+
+
+def test_twice_changes_nothing(store: Store, tmp_path: Path) -> None:
+    client, uri = store
+    directory = write_run(tmp_path / "outputs" / "run")
+    assert send(directory, uri) > 0
+    before = the_run(client, directory).to_dictionary()
+    assert send(directory, uri) == 0
+    assert the_run(client, directory).to_dictionary() == before
+
+
+def test_epoch_by_epoch_is_the_same_as_at_once(store: Store, tmp_path: Path) -> None:
+    client, uri = store
+    directory = write_run(tmp_path / "outputs" / "run", num_epochs=0, status=None)
+    upload = None
+    for num_epochs in range(4):
+        write_epochs(directory, num_epochs)
+        if upload is None:
+            send(directory, uri)
+            upload = Upload.open(Position.read(directory))
+        else:
+            send(directory, uri, upload)
+        assert the_run(client, directory).info.status == "RUNNING"
+    write_run(directory)
+    send(directory, uri, upload)
+    assert history(client, the_run(client, directory)) == expected(directory)
+
+
+def test_a_resumed_run_is_the_same_run(store: Store, tmp_path: Path) -> None:
+    client, uri = store
+    directory = write_run(tmp_path / "outputs" / "run", num_epochs=2, status="interrupted")
+    send(directory, uri)
+    first = the_run(client, directory)
+    assert first.info.status == "KILLED"
+    write_run(directory, num_epochs=2, status=None, resumed=1)
+    send(directory, uri)
+    assert the_run(client, directory).info.status == "RUNNING"
+    write_run(directory, num_epochs=3, resumed=1)
+    send(directory, uri)
+    last = the_run(client, directory)
+    assert (last.info.run_id, last.info.status) == (first.info.run_id, "FINISHED")
+    assert history(client, last) == expected(directory)
+
+
+def test_another_start_is_another_run(store: Store, tmp_path: Path) -> None:
+    client, uri = store
+    directory = write_run(tmp_path / "outputs" / "run")
+    send(directory, uri)
+    first = Position.read(directory).run_id
+    write_run(directory, id="another")
+    send(directory, uri)
+    assert Position.read(directory).run_id != first
+
+
+def test_a_request_that_arrived_without_an_answer_is_not_repeated(store: Store, tmp_path: Path) -> None:
+    client, uri = store
+    directory = write_run(tmp_path / "outputs" / "run", status=None)
+    send(directory, uri)
+    run_id = Position.read(directory).run_id
+    client.log_batch(run_id, [Metric("best/epoch", 1.0, 1, 2)])  # Sent, as far as the store knows, with another time.
+    (directory / "tracking.json").unlink()
+    write_run(directory)
+    send(directory, uri)
+    assert Position.read(directory).run_id == run_id, "found again by its tag"
+    assert len(client.get_metric_history(run_id, "best/epoch")) == 1
+
+
+def test_a_lost_store_loses_nothing(store: Store, made_store: Path, tmp_path: Path) -> None:
+    client, uri = store
+    directory = write_run(tmp_path / "outputs" / "run")
+    send(directory, uri)
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(made_store, other / "mlflow.db")
+    again = f"sqlite:///{other / 'mlflow.db'}"
+    send(directory, again)
+    there = MlflowClient(again)
+    assert history(there, the_run(there, directory)) == expected(directory)
+
+
+def test_a_deleted_run_is_made_again(store: Store, tmp_path: Path) -> None:
+    client, uri = store
+    directory = write_run(tmp_path / "outputs" / "run")
+    send(directory, uri)
+    deleted = Position.read(directory).run_id
+    client.delete_run(deleted)
+    send(directory, uri)
+    assert Position.read(directory).run_id != deleted
+    assert history(client, the_run(client, directory)) == expected(directory)
+
+
+def test_jobs_of_a_sweep_are_children_of_one_run(store: Store, tmp_path: Path) -> None:
+    client, uri = store
+    sweep = tmp_path / "multirun" / "train-1"
+    for number in range(2):
+        directory = write_run(sweep / str(number))
+        (directory / ".hydra").mkdir()
+        overrides = json.dumps({"hydra": {"mode": "MULTIRUN", "overrides": {"task": [f"seed={number}"]}}})
+        (directory / ".hydra" / "hydra.yaml").write_text(overrides)
+        send(directory, uri)
+    runs = [the_run(client, sweep / str(number)) for number in range(2)]
+    (parent,) = {run.data.tags["mlflow.parentRunId"] for run in runs}
+    assert client.get_run(parent).data.tags["kind"] == "sweep"
+    assert client.get_run(parent).info.status == "FINISHED"
+    assert [run.info.run_name for run in runs] == ["0: seed=0", "1: seed=1"]
+
+
+def test_a_failed_child_does_not_fail_its_sweep(store: Store, tmp_path: Path) -> None:
+    client, uri = store
+    directory = write_run(tmp_path / "multirun" / "train-1" / "0", status="failed")
+    (directory / ".hydra").mkdir()
+    (directory / ".hydra" / "hydra.yaml").write_text("hydra: {mode: MULTIRUN}")
+    send(directory, uri)
+    child = the_run(client, directory)
+    assert child.info.status == "FAILED"
+    assert client.get_run(child.data.tags["mlflow.parentRunId"]).info.status == "FINISHED"
+
+
+def test_a_study_names_kind_and_parent(store: Store, tmp_path: Path) -> None:
+    client, uri = store
+    directory = write_run(tmp_path / "multirun" / "ladder" / "mixup" / "seed0")
+    parent = str(directory.parent.parent)
+    variables = {"SOTA_EXP_ORIGIN": json.dumps({"kind": "arm", "name": "mixup, seed 0", "parent": parent})}
+    position = Position.read(directory).at(uri, "sota_exp").asked(origin_of(directory, variables), False)
+    position.write(directory)
+    Upload.open(position).send(Content.read(directory, position.origin))
+    run = the_run(client, directory)
+    assert (run.data.tags["kind"], run.info.run_name) == ("arm", "mixup, seed 0")
+    assert client.get_run(run.data.tags["mlflow.parentRunId"]).data.tags["kind"] == "study"
+
+
+def test_a_deleted_experiment_is_taken_back(store: Store, tmp_path: Path) -> None:
+    client, uri = store
+    directory = write_run(tmp_path / "outputs" / "run")
+    send(directory, uri)
+    client.delete_experiment(client.get_experiment_by_name("sota_exp").experiment_id)
+    send(write_run(tmp_path / "outputs" / "second"), uri)
+    assert client.get_experiment_by_name("sota_exp").lifecycle_stage == "active"
+
+
+def test_sync_sends_tracked_runs_once(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    client, uri = store
+    directory = write_run(tmp_path / "outputs" / "run")
+    sync.main([])
+    assert history(client, the_run(client, directory)) == expected(directory)
+    capsys.readouterr()
+    sync.main([])
+    assert "nothing was missing" in capsys.readouterr().out
+
+
+def test_sync_leaves_a_training_run_alone(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = write_run(tmp_path / "outputs" / "run", status=None)
+    sync.main([])
+    assert "trains still" in capsys.readouterr().out
+    assert Position.read(directory).run_id is None
