@@ -1,4 +1,4 @@
-"""Scoring finished weights: the view is chosen on val, then val and test give their numbers from one set of logits each."""
+"""Scoring finished weights: a view is chosen on val, then val and test give their numbers from a set of logits each."""
 
 import time
 from dataclasses import asdict, dataclass, replace

@@ -1,5 +1,6 @@
 """One thread and a cache of its own for every test run, so that tests neither wait for nor find what another left."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,3 +21,19 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("SOTA_EXP_CACHE", str(cache))
         patch.setenv("OMP_NUM_THREADS", "1")
         yield cache
+
+
+def reset_logging() -> None:
+    for handler in list(logging.root.handlers):
+        if type(handler).__module__ == "logging":
+            logging.root.removeHandler(handler)
+            handler.close()
+    logging.root.setLevel(logging.WARNING)
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """Hydra sets up the process's logging for its job; every test finds it as Python starts with it."""
+    reset_logging()
+    yield
+    reset_logging()

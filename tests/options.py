@@ -95,7 +95,7 @@ def rows_of(root: Path) -> list[tuple[str, str]]:
 
 
 def _without_yaml(root: Path, found: list[Option]) -> list[str]:
-    """Modules of the groups that are no option's and that no other module imports."""
+    """Modules of the groups that are no option's, that no other module imports and that are no programs."""
     package = root / "sota_exp"
     groups = sorted({option.slot.split("/")[0] for option in found})
     modules = [path for group in groups for path in sorted((package / group).rglob("*.py")) if path.stem != "__init__"]
@@ -105,7 +105,7 @@ def _without_yaml(root: Path, found: list[Option]) -> list[str]:
     for path in modules:
         place = path.relative_to(package)
         name = ".".join(["sota_exp", *place.with_suffix("").parts])
-        if name not in targets and name not in imported:
+        if name not in targets and name not in imported and "__main__" not in path.read_text():
             missing.append(f"conf/{place.with_suffix('.yaml')}: no such file, though sota_exp/{place} is there")
     return missing
 

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from tests.options import ROOT, imports, options
 
 PACKAGE = ROOT / "sota_exp"

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.experiments import TINY
-from tests.options import ROOT
 
 from sota_exp.cli import COMMANDS, run
+from tests.experiments import TINY
+from tests.options import ROOT
 
 #: A whole training in a second.
 TINY_RUN = (*(text for text in TINY if not text.startswith("schedule.length")), "schedule.length.epochs=1")

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import pytest
 from omegaconf import OmegaConf
-from tests.experiments import OFF, TINY, composed
 
 from sota_exp.config import build, digest, keyed, require_filled, resolve, suggestion
 from sota_exp.errors import ConfigError
 from sota_exp.stages import InvalidValue, Stage, require
+from tests.experiments import OFF, TINY, composed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,14 +14,14 @@ import torch
 import yaml
 from PIL import Image
 from safetensors.torch import save_file
-from tests.experiments import OFF, ON, TINY, Composed, Trace, composed, recorded_draws, trace_of
-from tests.options import ROOT, Option, missing_touches, options, presets
 
 from sota_exp.config import build, locate
 from sota_exp.experiment import Experiment
 from sota_exp.model.arch.small import Small
 from sota_exp.model.arch.timm import Timm
 from sota_exp.stages import InvalidValue, Normalization, Published, Stage
+from tests.experiments import OFF, ON, TINY, Composed, Trace, composed, recorded_draws, trace_of
+from tests.options import ROOT, Option, missing_touches, options, presets
 
 OPTIONS = options()
 SLOTS = sorted({option.slot for option in OPTIONS})
@@ -278,20 +278,20 @@ def copy(tmp_path: Path) -> Path:
 
 
 TOUCHES = {
-    "sota_exp/augmentation/erase/trial.py": (
-        '"""Trial: paints the first column.\n\nx[:, 0] = 0\n\nPaper: none\nSetting: none\n"""\n\n'
+    "sota_exp/augmentation/erase/painted_column.py": (
+        '"""Painted column: paints the first column.\n\nx[:, 0] = 0\n\nPaper: none\nSetting: none\n"""\n\n'
         "from dataclasses import dataclass\n\nfrom sota_exp.stages import Batch, BatchTransform\n"
         "from sota_exp.streams import Draws\n\n\n@dataclass(frozen=True, kw_only=True)\n"
-        'class Trial(BatchTransform):\n    """Paints the first column."""\n\n    value: float\n\n'
+        'class PaintedColumn(BatchTransform):\n    """Paints the first column."""\n\n    value: float\n\n'
         "    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:\n"
         "        images = batch.images.clone()\n        images[..., 0] = self.value\n"
         "        return batch.with_images(images)\n"
     ),
-    "conf/augmentation/erase/trial.yaml": (
-        "# Paints the first column\n_target_: sota_exp.augmentation.erase.trial.Trial\nvalue: 0.0\n"
+    "conf/augmentation/erase/painted_column.yaml": (
+        "# Paints the first column\n_target_: sota_exp.augmentation.erase.painted_column.PaintedColumn\nvalue: 0.0\n"
     ),
-    "tests/augmentation/erase/test_trial.py": "def test_it():\n    assert True\n",
-    "docs/techniques.md": "| `augmentation/erase` | `trial` | Paints the first column | `value: 0.0` | none |\n",
+    "tests/augmentation/erase/test_painted_column.py": "def test_it():\n    assert True\n",
+    "docs/techniques.md": "| `augmentation/erase` | `painted_column` | Paints the first column | `value: 0.0` | none |\n",
 }
 
 
@@ -314,7 +314,7 @@ def test_each_touch_left_out_is_named(copy: Path, left_out: str) -> None:
     before = missing_touches(copy)
     add_touches(copy, left_out)
     new = [line for line in missing_touches(copy) if line not in before]
-    assert new and all(line.startswith(f"{left_out}: ") and "trial" in line for line in new)
+    assert new and all(line.startswith(f"{left_out}: ") and "painted_column" in line for line in new)
 
 
 def test_a_value_out_of_range_is_an_invalid_value() -> None:

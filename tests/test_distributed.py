@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from tests.experiments import OFF, TINY, composed, session_of
 from torch.multiprocessing import spawn
 
 from sota_exp.data.loading import load
 from sota_exp.distributed import World, interleave, join, leave
 from sota_exp.stages import View
 from sota_exp.train import fit, start
+from tests.experiments import OFF, TINY, composed, session_of
 
 #: Per-sample draws in every part of the pipeline; nothing that looks at the whole batch.
 SLICED = ("augmentation/crop=random_resized", "augmentation/flip=random", "augmentation/policy=trivialaugment",
@@ -38,14 +38,13 @@ def measured(world: World) -> dict:
     crops, positions = next(load(session.crops, range(1), 0, False))
     learned = session.experiment.supervision(session.data.labels[session.data.train], 4, 0, list, session.streams)
     batch = session.pipeline(session.batch(crops, positions, learned, 0), 0, 0.0)
-    found = {
+    return {
         "logits": {split: evaluator.logits(network, split, view) for split in ("train", "val", "test")},
         "images": batch.images,
         "positions": positions,
         "losses": [record.metrics["train/loss"] for record in fit(session, state) if "metrics" in vars(record)],
         "weights": state.model.state_dict(),
     }
-    return found
 
 
 def worker(rank: int, port: int, directory: str, arguments: tuple[str, ...]) -> None:

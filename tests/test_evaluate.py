@@ -4,11 +4,11 @@ import pytest
 import torch
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 from sklearn.metrics import log_loss, top_k_accuracy_score
-from tests.experiments import OFF, TINY, composed, session_of
 from torch import nn
 
 from sota_exp.evaluate import confusion_matrix, per_class_accuracy, scores
 from sota_exp.stages import View
+from tests.experiments import OFF, TINY, composed, session_of
 
 
 @pytest.fixture

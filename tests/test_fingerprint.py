@@ -2,13 +2,13 @@
 
 import pytest
 from safetensors.torch import save_file
-from tests.experiments import OFF, TINY, composed
 
 from sota_exp import fingerprint as module
 from sota_exp.fingerprint import differences
 from sota_exp.model.arch.small import Small
 from sota_exp.run import content_of_files, fingerprints, open_data
 from sota_exp.watching import Request
+from tests.experiments import OFF, TINY, composed
 
 
 def prints(*overrides):

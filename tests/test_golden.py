@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.experiments import TINY, composed, trace_of
 
 from sota_exp.fingerprint import NUMERICS_VERSION
+from tests.experiments import TINY, composed, trace_of
 
 FILE = Path(__file__).with_name("golden_losses.json")
 

@@ -10,6 +10,7 @@ import time
 import pytest
 import torch
 from safetensors.torch import load_file
+
 from tests.experiments import OFF, TINY
 
 pytestmark = pytest.mark.slow

@@ -112,7 +112,7 @@ def test_a_frozen_network_is_in_evaluation_mode_but_for_its_head():
 
 
 def test_zeroed_last_gamma_leaves_the_shortcut_alone():
-    model = Small(name="resnet_m", width_multiplier=0.5)(5)
+    model = Small(name="resnet_l", width_multiplier=0.5)(5)
     zero_init_last_gamma(model)
     block = residual_blocks(model)[1]
     x = torch.randn(4, model.stages[0][1].conv1.in_channels, 6, 6)

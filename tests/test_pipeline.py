@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import torch
-from tests.experiments import OFF, ON, TINY, composed, session_of
 from torch.testing import assert_close
 from torchvision.transforms.v2 import functional as F
 
@@ -11,6 +10,7 @@ from sota_exp.data.loading import load
 from sota_exp.pipeline import Normalize, Pipeline, normalize
 from sota_exp.stages import Batch, BatchTransform, Normalization
 from sota_exp.streams import Streams
+from tests.experiments import OFF, ON, TINY, composed, session_of
 
 IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 ORDER = [

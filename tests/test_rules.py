@@ -1,10 +1,10 @@
 """The rule table: every rule fires where it should and is silent where it should, with a reason, a remedy and a source."""
 
 import pytest
-from tests.experiments import composed
 
 from sota_exp.errors import ConfigError
 from sota_exp.rules import RULES, check, fired
+from tests.experiments import composed
 
 #: A configuration that breaks each rule, and the nearest one that does not.
 EXAMPLES = {

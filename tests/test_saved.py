@@ -6,11 +6,11 @@ from copy import deepcopy
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.experiments import OFF, TINY, composed, session_of
 
 from sota_exp import saved
 from sota_exp.errors import ConfigError
 from sota_exp.tracking.files import write_json, write_weights
+from tests.experiments import OFF, TINY, composed, session_of
 
 VARIANTS = {
     "batch": (),

@@ -15,10 +15,10 @@ from sota_exp.model.arch.small import Small
 from sota_exp.model.arch.timm import Timm
 from sota_exp.network import classifier
 from sota_exp.run import run
-from sota_exp.watching import Request
 from sota_exp.scoring import choose_view, require_sizes
 from sota_exp.stages import View
 from sota_exp.tracking.console import ConsoleListener
+from sota_exp.watching import Request
 from tests.experiments import TINY, composed, session_of
 
 SEARCH = ("evaluation/resolution=search", "evaluation.resolution.relative_sizes=[1.0,1.25,1.5]")

@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 import torch
-from tests.experiments import OFF, ON, TINY, composed, session_of, trace_of
 from torch.nn import functional as F
 
 from sota_exp.data.loading import load
 from sota_exp.train import Epoch, Step, fit, start, train_step
+from tests.experiments import OFF, ON, TINY, composed, session_of, trace_of
 
 
 def test_the_same_configuration_twice_gives_the_same_bits_and_another_seed_others():

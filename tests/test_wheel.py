@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from tests.experiments import TINY
 from tests.options import ROOT
 

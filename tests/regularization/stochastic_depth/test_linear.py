@@ -38,7 +38,7 @@ def test_rates_rise_linearly_to_the_last_block():
 
 @pytest.mark.parametrize(
     ("library", "name"),
-    [("torchvision", "resnet18"), ("torchvision", "resnet50"), ("timm", "resnet18"), ("ours", "resnet_m")],
+    [("torchvision", "resnet18"), ("torchvision", "resnet50"), ("timm", "resnet18"), ("ours", "resnet_l")],
 )
 def test_each_sample_keeps_the_shortcut_and_drops_or_doubles_the_branch(library, name):
     block = lone_block(library, name)
