@@ -27,7 +27,9 @@ def options(conf: Path, package: Path) -> list[Option]:
     """Every option below `conf`, ordered by group and name, `none` first."""
     files = [path for path in conf.rglob("*.yaml") if path.parent != conf]
     found = [_option(path, conf, package) for path in files]
-    return sorted((option for option in found if option), key=lambda option: (option.group, option.name != "none", option.name))
+    return sorted(
+        (option for option in found if option), key=lambda option: (option.group, option.name != "none", option.name)
+    )
 
 
 def _option(path: Path, conf: Path, package: Path) -> Option | None:
@@ -38,7 +40,9 @@ def _option(path: Path, conf: Path, package: Path) -> Option | None:
         return None
     summary = text.splitlines()[0].lstrip("# ").rstrip(".")
     defaults = {name: value for name, value in node.items() if name != "_target_"}
-    return Option(group=group, name=path.stem, summary=summary, paper=_paper(node["_target_"], package), defaults=defaults)
+    return Option(
+        group=group, name=path.stem, summary=summary, paper=_paper(node["_target_"], package), defaults=defaults
+    )
 
 
 def _paper(target: str, package: Path) -> str:

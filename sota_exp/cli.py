@@ -55,7 +55,7 @@ def usage() -> str:
             "commands:",
             *lines,
             "",
-            "sota-exp COMMAND --help says more. Completion: eval \"$(sota-exp --shell-completion install=bash)\"",
+            'sota-exp COMMAND --help says more. Completion: eval "$(sota-exp --shell-completion install=bash)"',
         ]
     )
 

@@ -162,7 +162,7 @@ def _in_words(kind: object) -> str:
     words = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
     parts = [part for part in typing.get_args(kind) if part is not type(None)]
     if kind in words:
-        return words[typing.cast(type, kind)]
+        return words[kind]
     if type(None) in typing.get_args(kind) and len(parts) == 1:
         return f"{_in_words(parts[0])}, or null"
     if typing.get_origin(kind) is list:

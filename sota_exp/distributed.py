@@ -63,4 +63,3 @@ def interleave(rows: Tensor, world: World) -> Tensor:
     for rank, part in enumerate(parts):
         whole[rank :: world.size] = part
     return whole
-

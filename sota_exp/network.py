@@ -81,7 +81,7 @@ def classifier_name(model: nn.Module) -> str:
     root = model.get_classifier() if isinstance(model, TimmModel) else model
     if not isinstance(root, nn.Module):
         several = f"{type(model).__name__} has several classifiers; techniques here need exactly one"
-        raise ValueError(several)  # noqa: TRY004 (a network of the wrong kind is a wrong value of its name)
+        raise ValueError(several)
     inside = set(root.modules())
     layers = [n for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d) and m in inside]
     if not layers:

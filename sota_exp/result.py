@@ -31,7 +31,9 @@ def commit() -> str | None:
 
 def _git(*arguments: str) -> str:
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True, cwd=Path.cwd())
+        done = subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, timeout=10, check=True, cwd=Path.cwd()
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()

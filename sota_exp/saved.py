@@ -26,7 +26,9 @@ class SavedModel:
     predictor: Predictor
 
 
-def description(tree: dict[str, Any], classes: tuple[str, ...], normalization: Normalization, view: View) -> dict[str, Any]:
+def description(
+    tree: dict[str, Any], classes: tuple[str, ...], normalization: Normalization, view: View
+) -> dict[str, Any]:
     """The content of `model.json`."""
     return {
         "format": 1,

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -138,7 +139,7 @@ def open_session(
         memory_format=memory_format,
         network=lambda: build_network(experiment, num_classes),
         features=lambda model: evaluator.features(model, "train", experiment.evaluation.resolution.views()[0]),
-        compiled=torch.compile if runtime.compile else _as_it_is,
+        compiled=_compiled if runtime.compile else _as_it_is,
         peak_lr=experiment.optimizer.peak_lr * experiment.schedule.lr_scaling(experiment.batch_size),
     )
     return session, evaluator
@@ -146,3 +147,7 @@ def open_session(
 
 def _as_it_is(model: nn.Module) -> nn.Module:
     return model
+
+
+def _compiled(model: nn.Module) -> nn.Module:
+    return cast(nn.Module, torch.compile(model))

@@ -1,7 +1,7 @@
 """The loop: start, one step, and `fit`, which yields a record after every step and every epoch.
 
-    from sota_exp.train import fit, start
-    for record in fit(session, start(session)): ...      # a consumer stops by ceasing to iterate
+from sota_exp.train import fit, start
+for record in fit(session, start(session)): ...      # a consumer stops by ceasing to iterate
 """
 
 import time

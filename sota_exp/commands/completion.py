@@ -13,7 +13,9 @@ TAKE_OVERRIDES = ("train", "sweep", "ablate", "evaluate", "explain")
 def main(arguments: list[str], commands: list[str]) -> None:
     """`install=bash` prints the rule for the shell; `query=bash` answers it from COMP_LINE."""
     if not arguments:
-        raise ConfigError("--shell-completion needs install=SHELL, uninstall=SHELL or query=SHELL, SHELL bash, zsh or fish")
+        raise ConfigError(
+            "--shell-completion needs install=SHELL, uninstall=SHELL or query=SHELL, SHELL bash, zsh or fish"
+        )
     words = os.environ.get("COMP_LINE", "").split(" ")
     if arguments[0].startswith("query"):
         if len(words) < 3:

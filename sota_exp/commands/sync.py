@@ -83,7 +83,7 @@ def sent(directory: Path, options: argparse.Namespace) -> bool:
             print(f"{directory}: trains still, and sends by itself")
             return True
         num = Upload.open(position).send(content)
-    except Exception as error:  # noqa: BLE001 - one run that cannot be sent does not keep the others back.
+    except Exception as error:
         print(f"{directory}: {type(error).__name__}: {error}")
         return False
     print(f"{directory}: {f'sent, {num:,} things were missing' if num else 'nothing was missing'}")

@@ -45,7 +45,9 @@ def table(found: list[Option]) -> Table:
     for group, members in itertools.groupby(found, key=lambda option: option.group):
         for index, option in enumerate(members):
             style = "dim" if option.name == "none" else "cyan"
-            drawn.add_row(group if index == 0 else "", f"[{style}]{option.name}[/]", option.summary, short(option.paper))
+            drawn.add_row(
+                group if index == 0 else "", f"[{style}]{option.name}[/]", option.summary, short(option.paper)
+            )
         drawn.add_row()
     return drawn
 

@@ -34,8 +34,8 @@ def train(config: DictConfig) -> float:
         from sota_exp.run import COMPLETE, run
         from sota_exp.terminal import console
         from sota_exp.tracking.console import ConsoleListener, summary
-        from sota_exp.watching import Request
         from sota_exp.tracking.listeners import showing
+        from sota_exp.watching import Request
 
         request = Request(experiment=experiment, tree=tree, choices=choices, directory=shown(directory))
         listener = ConsoleListener()

@@ -37,7 +37,9 @@ def table(directory: Path, runs: list[dict[str, Any]]) -> Table:
     choices = [dict(item.partition("=")[::2] for item in run["overrides"]) for run in runs]
     names = sorted({name for chosen in choices for name in chosen})
     varied = [name for name in names if len({chosen.get(name) for chosen in choices}) > 1]
-    drawn = Table(title=f"{len(runs)} runs in {os.path.relpath(directory)}", title_justify="left", box=None, pad_edge=False)
+    drawn = Table(
+        title=f"{len(runs)} runs in {os.path.relpath(directory)}", title_justify="left", box=None, pad_edge=False
+    )
     drawn.add_column("run")
     for name in varied:
         drawn.add_column(name)

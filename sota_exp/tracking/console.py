@@ -8,9 +8,9 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from sota_exp.watching import Listener, Plan
 from sota_exp.terminal import console
 from sota_exp.train import Step
+from sota_exp.watching import Listener, Plan
 
 #: Slots that are worth a word in the heading only when they differ from these.
 NEUTRAL = ("none", "native", "full", "fixed", "standard", "scratch", "step", "plain")
@@ -18,7 +18,9 @@ NEUTRAL = ("none", "native", "full", "fixed", "standard", "scratch", "step", "pl
 
 def techniques(choices: dict[str, str]) -> list[str]:
     """`slot=option` of every slot that holds more than its neutral option."""
-    return [f"{slot.split('/')[-1]}={option}" for slot, option in choices.items() if "/" in slot and option not in NEUTRAL]
+    return [
+        f"{slot.split('/')[-1]}={option}" for slot, option in choices.items() if "/" in slot and option not in NEUTRAL
+    ]
 
 
 class ConsoleListener(Listener):
@@ -126,7 +128,9 @@ def evaluation_summary(result: dict[str, Any], directory: str) -> Panel:
     if "curve" in found:
         verdict = "the default is kept" if view == found["default"] else "it replaces the default"
         gain, error = found["gain"], found["gain_standard_error"]
-        facts.add_row("search", f"choosing gains {100 * gain:+.2f} ± {100 * error:.2f} points on val, cross-fitted: {verdict}")
+        facts.add_row(
+            "search", f"choosing gains {100 * gain:+.2f} ± {100 * error:.2f} points on val, cross-fitted: {verdict}"
+        )
     facts.add_row("weights", result["weights"])
     facts.add_row("files", directory)
     grid = Table.grid(padding=(0, 0))
@@ -157,4 +161,6 @@ def summary(result: dict[str, Any], directory: str) -> Panel:
     grid.add_row(score_table(result))
     grid.add_row("")
     grid.add_row(facts)
-    return Panel(grid, title=f"{result['status'].replace('_', ' ')}", title_align="left", border_style="green", expand=False)
+    return Panel(
+        grid, title=f"{result['status'].replace('_', ' ')}", title_align="left", border_style="green", expand=False
+    )

@@ -1,9 +1,9 @@
 """A run's directory: the truth about the run. Whatever is shown elsewhere is fed from these files.
 
-    config.yaml           the resolved configuration          result.json    what came out, written last
-    metrics.jsonl         one object an epoch                 predictions.npz  logits and correctness, val and test
-    checkpoint/           enough to go on bit for bit         run.log        what was said
-    model.safetensors     the weights that ship               model.json     how to build and feed them
+config.yaml           the resolved configuration          result.json    what came out, written last
+metrics.jsonl         one object an epoch                 predictions.npz  logits and correctness, val and test
+checkpoint/           enough to go on bit for bit         run.log        what was said
+model.safetensors     the weights that ship               model.json     how to build and feed them
 """
 
 import json

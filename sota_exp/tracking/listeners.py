@@ -5,10 +5,10 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from sota_exp.watching import Listener, Plan
 from sota_exp.stages import Follower, NoFollower, Tracking
 from sota_exp.terminal import console
 from sota_exp.train import Step
+from sota_exp.watching import Listener, Plan
 
 log = logging.getLogger(__name__)
 
@@ -78,5 +78,5 @@ def draw_or_warn(plan: Plan) -> None:
 
     try:
         draw_run(plan.request.directory)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         log.warning("the pictures of this run could not be drawn: %s: %s", type(error).__name__, error)

@@ -35,4 +35,4 @@ def write_mistakes(directory: Path, data: DataSet, view: View, arrays: dict[str,
         "predicted": logits[positions].argmax(1).numpy(),
         "confidence": confidences.numpy(),
     }
-    write_atomically(directory / "mistakes.npz", lambda file: np.savez_compressed(file, **kept))
+    write_atomically(directory / "mistakes.npz", lambda file: np.savez_compressed(file, allow_pickle=False, **kept))

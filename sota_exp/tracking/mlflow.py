@@ -4,6 +4,7 @@ A process of its own follows the files of the run and sends what is new, so that
 slow or dead server costs training anything; what could not be sent is still in the files, for `sota-exp sync`.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -107,10 +108,8 @@ class ProcessFollower(Follower):
 
 
 def _wait_a_little(process: subprocess.Popen[bytes]) -> None:
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=0.2)
-    except subprocess.TimeoutExpired:
-        pass
 
 
 def notice(directory: Path) -> str:

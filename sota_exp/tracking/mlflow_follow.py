@@ -50,7 +50,7 @@ class Following:
         try:
             self._send()
             self.sent_at = time.monotonic()
-        except Exception as error:  # noqa: BLE001 - whatever a store does never is the run's matter.
+        except Exception as error:
             traceback.print_exc()
             self._remember(in_a_line(error))
 

@@ -67,7 +67,7 @@ def test_confidences_are_those_of_the_softmax(tmp_path: Path) -> None:
 
 
 def test_a_run_without_predictions_says_so(tmp_path: Path) -> None:
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match=str(tmp_path)):
         draw_run(tmp_path)
 
 

@@ -183,7 +183,22 @@ def test_waiting_for_words_ends_with_the_input(monkeypatch: pytest.MonkeyPatch) 
         assert told() == ""
 
 
-TINY = ["data=fake", "data.image_size=16", "data.num_images=60", "data.num_classes=4", "data.min_side=20", "data.max_side=28", "model.arch.name=resnet_xs", "model.arch.width_multiplier=0.25", "batch_size=16", "schedule.length.epochs=2", "runtime.device=cpu", "runtime.threads=1", "tracking=mlflow", "tracking.figures=false"]
+TINY = [
+    "data=fake",
+    "data.image_size=16",
+    "data.num_images=60",
+    "data.num_classes=4",
+    "data.min_side=20",
+    "data.max_side=28",
+    "model.arch.name=resnet_xs",
+    "model.arch.width_multiplier=0.25",
+    "batch_size=16",
+    "schedule.length.epochs=2",
+    "runtime.device=cpu",
+    "runtime.threads=1",
+    "tracking=mlflow",
+    "tracking.figures=false",
+]
 
 
 def train(root: Path, *overrides: str) -> "subprocess.Popen[str]":

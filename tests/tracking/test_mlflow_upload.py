@@ -37,7 +37,7 @@ def store(made_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv(name, value)
     shutil.copy(made_store, tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    yield MlflowClient(uri), uri
+    return MlflowClient(uri), uri
 
 
 def send(directory: Path, uri: str, upload: Upload | None = None) -> int:
@@ -124,7 +124,7 @@ def test_a_resumed_run_is_the_same_run(store: Store, tmp_path: Path) -> None:
 
 
 def test_another_start_is_another_run(store: Store, tmp_path: Path) -> None:
-    client, uri = store
+    _client, uri = store
     directory = write_run(tmp_path / "outputs" / "run")
     send(directory, uri)
     first = Position.read(directory).run_id
@@ -147,7 +147,7 @@ def test_a_request_that_arrived_without_an_answer_is_not_repeated(store: Store, 
 
 
 def test_a_lost_store_loses_nothing(store: Store, made_store: Path, tmp_path: Path) -> None:
-    client, uri = store
+    _client, uri = store
     directory = write_run(tmp_path / "outputs" / "run")
     send(directory, uri)
     other = tmp_path / "other"
@@ -220,7 +220,7 @@ def test_a_deleted_experiment_is_taken_back(store: Store, tmp_path: Path) -> Non
 
 
 def test_sync_sends_tracked_runs_once(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    client, uri = store
+    client, _uri = store
     directory = write_run(tmp_path / "outputs" / "run")
     sync.main([])
     assert history(client, the_run(client, directory)) == expected(directory)
