@@ -38,16 +38,19 @@ def test_a_server_that_is_not_there() -> None:
 def test_it_starts_on_a_store_that_is_not_there_and_ends_at_ctrl_c(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sota_exp", "dashboard", "--no-browser", "--port", "5200"]
     environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    lines = []
-    while not lines or "Ctrl-C" not in lines[-1]:
-        lines.append(process.stdout.readline())
-        assert process.poll() is None, lines
-    address = next(line for line in lines if "http://" in line).strip().split("/#/")[0]
-    assert answers(address, 5.0)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 0
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            lines = []
+            while not lines or "Ctrl-C" not in lines[-1]:
+                lines.append(process.stdout.readline())
+                assert process.poll() is None, lines
+            address = next(line for line in lines if "http://" in line).strip().split("/#/")[0]
+            assert answers(address, 5.0)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()
     time.sleep(0.2)
     assert not answers(address, 0.5)
     assert (tmp_path / "mlflow.db").exists()
