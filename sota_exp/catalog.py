@@ -11,6 +11,9 @@ import yaml
 #: Groups whose files are sets of choices or of values, not options of one slot.
 SETS = ("recipe", "scale", "runtime", "hydra", "search", "study")
 
+#: Where the options lie that do nothing.
+NEUTRAL = "sota_exp.stages."
+
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
@@ -21,6 +24,14 @@ class Option:
     summary: str
     paper: str
     defaults: dict[str, object]
+    is_neutral: bool
+
+    @property
+    def cited(self) -> str:
+        """Authors, year and the arXiv number of the paper; the title stays in the module."""
+        head = re.match(r".*?\b(?:19|20)\d\d\b", self.paper)
+        number = re.search(r"\b\d{4}\.\d{4,5}\b", self.paper)
+        return f"{head[0] if head else self.paper}{f', arXiv:{number[0]}' if number else ''}"
 
 
 def options(conf: Path, package: Path) -> list[Option]:
@@ -41,7 +52,12 @@ def _option(path: Path, conf: Path, package: Path) -> Option | None:
     summary = text.splitlines()[0].lstrip("# ").rstrip(".")
     defaults = {name: value for name, value in node.items() if name != "_target_"}
     return Option(
-        group=group, name=path.stem, summary=summary, paper=_paper(node["_target_"], package), defaults=defaults
+        group=group,
+        name=path.stem,
+        summary=summary,
+        paper=_paper(node["_target_"], package),
+        defaults=defaults,
+        is_neutral=node["_target_"].startswith(NEUTRAL),
     )
 
 

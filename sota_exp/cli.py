@@ -27,6 +27,13 @@ class Command:
 
 COMMANDS = {
     "train": Command(summary="train and evaluate one configuration", function="sota_exp.commands.train:main"),
+    "explain": Command(
+        summary="what train would do, what it would cost, and which rules fire",
+        function="sota_exp.commands.explain:main",
+    ),
+    "look": Command(
+        summary="what it would train on: pictures of batch and data, copies", function="sota_exp.commands.look:main"
+    ),
     "evaluate": Command(
         summary="score finished weights again: other data, sizes or views", function="sota_exp.commands.evaluate:main"
     ),

@@ -3,6 +3,8 @@
 import hashlib
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -38,16 +40,11 @@ def run(request: Request, listener: Listener) -> dict[str, Any]:
         RunFailed: it diverged, ran out of memory or disk, or met unreadable data. Interrupted: a signal came.
     """
     experiment = request.experiment
-    world = distributed.join("cuda" if torch.cuda.is_available() else "cpu")
-    device = pick_device(experiment.runtime.device, world.local_rank)
-    if experiment.runtime.threads is not None:
-        torch.set_num_threads(experiment.runtime.threads)
+    world, device = on_this_machine(experiment)
     began = time.monotonic()
-    try:
+    with foreseen():
         content = content_of_files(experiment)
         data = open_data(experiment)
-    except (RuntimeError, MemoryError, OSError) as error:
-        raise as_failure(error) or error from error
     data_seconds = time.monotonic() - began
     prints = fingerprints(request, data, content)
     files = RunFiles(directory=request.directory)
@@ -135,6 +132,22 @@ def account(training: Training, result: dict[str, Any]) -> None:
     result["peak_memory_bytes"] = peak_memory_bytes(session.device)
 
 
+def on_this_machine(experiment: Experiment) -> tuple[World, torch.device]:
+    """This process among those of the run, and its device; sets the number of threads."""
+    world = distributed.join("cuda" if torch.cuda.is_available() else "cpu")
+    if experiment.runtime.threads is not None:
+        torch.set_num_threads(experiment.runtime.threads)
+    return world, pick_device(experiment.runtime.device, world.local_rank)
+
+
+def ready(experiment: Experiment) -> tuple[Session, Evaluator]:
+    """The session and the evaluator of a training that is looked at, not run."""
+    world, device = on_this_machine(experiment)
+    with foreseen():
+        data = open_data(experiment)
+    return open_session(experiment, data, world, device)
+
+
 def open_data(experiment: Experiment) -> DataSet:
     """The set, limited to the scale; what is wrong with it names its key."""
     with keyed("data"):
@@ -185,6 +198,15 @@ def distinct_images(crops: TrainCrops, num_steps: int) -> int:
         if seen.all():
             break
     return int(seen.sum())
+
+
+@contextmanager
+def foreseen() -> Iterator[None]:
+    """While entered, what can go wrong with memory, disk and files is a `RunFailed` in one line."""
+    try:
+        yield
+    except (RuntimeError, MemoryError, OSError) as error:
+        raise as_failure(error) or error from error
 
 
 def as_failure(error: Exception) -> RunFailed | Interrupted | None:

@@ -3,7 +3,6 @@
 import argparse
 import itertools
 import json
-import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -45,15 +44,6 @@ def table(found: list[Option]) -> Table:
     for group, members in itertools.groupby(found, key=lambda option: option.group):
         for index, option in enumerate(members):
             style = "dim" if option.name == "none" else "cyan"
-            drawn.add_row(
-                group if index == 0 else "", f"[{style}]{option.name}[/]", option.summary, short(option.paper)
-            )
+            drawn.add_row(group if index == 0 else "", f"[{style}]{option.name}[/]", option.summary, option.cited)
         drawn.add_row()
     return drawn
-
-
-def short(paper: str) -> str:
-    """Authors, year and the arXiv number; the title stays in the module."""
-    head = re.match(r".*?\b(?:19|20)\d\d\b", paper)
-    number = re.search(r"\b\d{4}\.\d{4,5}\b", paper)
-    return f"{head[0] if head else paper}{f', arXiv:{number[0]}' if number else ''}"

@@ -1,0 +1,85 @@
+"""usage: sota-exp explain [OVERRIDE …] [--no-measure]
+
+Says what `sota-exp train` with the same overrides would do, without doing it: the techniques that are on and who found
+them, images and steps, the learning rate, the rules that fire, and, from a few real steps, time and memory.
+
+  sota-exp explain recipe=torchvision
+  sota-exp explain data=image_folder data.root=photos batch_size=256 --no-measure
+
+Exit status 2 where a rule forbids the configuration, as in train.
+"""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from sota_exp import composing
+from sota_exp.catalog import Option, options
+from sota_exp.commands.train import shown
+from sota_exp.config import build, require_filled, resolve
+from sota_exp.rules import check, fired
+from sota_exp.terminal import console
+
+#: Seconds of training that the estimate is made from.
+MEASURE_SECONDS = 4.0
+
+#: No directory, no log: nothing is left behind.
+TRACELESS = ("hydra.output_subdir=null", "hydra/job_logging=none")
+
+
+def main(arguments: list[str]) -> None:
+    """Explain every configuration that the overrides name."""
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return
+    overrides = [argument for argument in arguments if argument != "--no-measure"]
+    seconds = 0.0 if "--no-measure" in arguments else MEASURE_SECONDS
+    composing.launch(lambda config: explain(config, seconds), [*TRACELESS, *overrides], "explain")
+
+
+def explain(config: DictConfig, seconds: float) -> None:
+    """Everything that the configuration alone tells first, then what data and network tell."""
+    directory = composing.output_directory()
+    try:
+        _explain(resolve(config), composing.choices(), directory, seconds)
+    finally:
+        for folder in (directory, directory.parent):
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # Hydra made it; one with a run in it stays.
+
+
+def _explain(tree: dict[str, Any], choices: dict[str, str], directory: Path, seconds: float) -> None:
+    from sota_exp.report import explained
+
+    require_filled(choices, tree)
+    out = console()
+    found = options(composing.conf_directory(), Path(__file__).resolve().parent.parent)
+    out.print(explained.heading(tree))
+    out.print(explained.techniques(chosen(found, choices), tree))
+    out.print(explained.rules(fired(choices, tree)))
+    check(choices, tree)
+    out.print(explained.place(shown(directory)))
+
+    from sota_exp.experiment import Experiment
+
+    experiment = build(Experiment, tree)
+    from sota_exp.outline import outline
+    from sota_exp.rehearsal import estimate, is_averaged, measure
+    from sota_exp.run import foreseen, ready
+    from sota_exp.train import start
+
+    session, evaluator = ready(experiment)
+    with foreseen():
+        state = start(session)
+        plan = outline(session, state)
+        out.print(explained.plan(plan, tree, str(session.device)))
+        if seconds:
+            measured = measure(session, state, evaluator, seconds)
+            out.print(explained.cost(measured, estimate(plan, measured, is_averaged(state)), str(session.device)))
+
+
+def chosen(found: list[Option], choices: dict[str, str]) -> list[Option]:
+    """The options that are on and do something, in the order of the catalog."""
+    return [option for option in found if choices.get(option.group) == option.name and not option.is_neutral]
