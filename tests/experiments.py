@@ -38,6 +38,7 @@ TINY = (
     "batch_size=16",
     "schedule.length.epochs=2",
     "runtime.device=cpu",
+    "tracking=none",
 )
 
 #: Every slot at its neutral option.

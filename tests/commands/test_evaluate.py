@@ -9,7 +9,7 @@ import pytest
 from sota_exp import cli
 from tests.experiments import TINY
 
-CONFIGURED = [*TINY, "tracking=none", "recipe=baseline", "optimizer.lr=0.05", "evaluation.batch_size=7"]
+CONFIGURED = [*TINY, "recipe=baseline", "optimizer.lr=0.05", "evaluation.batch_size=7"]
 
 
 @pytest.fixture(scope="module")
