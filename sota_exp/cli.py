@@ -34,6 +34,9 @@ COMMANDS = {
     "look": Command(
         summary="what it would train on: pictures of batch and data, copies", function="sota_exp.commands.look:main"
     ),
+    "doctor": Command(
+        summary="what stands in the way of a training here, and its mend", function="sota_exp.commands.doctor:main"
+    ),
     "evaluate": Command(
         summary="score finished weights again: other data, sizes or views", function="sota_exp.commands.evaluate:main"
     ),

@@ -1,0 +1,30 @@
+"""Whether the images can be read, and how many there are of each split and class."""
+
+import time
+
+from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.experiment import Experiment
+from sota_exp.health.finding import Finding, note, ok, problem
+from sota_exp.run import foreseen, open_data
+
+#: Fewer training images of a class than this make poor classifiers.
+FEW = 10
+
+
+def data(experiment: Experiment, name: str) -> list[Finding]:
+    """Opens the set as a training would, which decodes it where that was not done before."""
+    began = time.monotonic()
+    try:
+        with foreseen():
+            found = open_data(experiment)
+    except (ConfigError, RunFailed) as error:
+        return [problem("data", f"{name}: {error}", "mend it, or try data=animals_on_photos, which needs nothing")]
+    counts = ", ".join(f"{len(vars(found)[split]):,} {split}" for split in ("train", "val", "test"))
+    seconds = time.monotonic() - began
+    said = f"{name}: {counts} images of {len(found.classes)} classes, opened in {seconds:.1f} s"
+    fewest = found.labels[found.train].bincount(minlength=len(found.classes))
+    smallest = int(fewest.argmin())
+    if fewest[smallest] < FEW:
+        few = f"{said}; only {int(fewest[smallest])} train {found.classes[smallest]}"
+        return [note("data", few, "more images, or fewer classes")]
+    return [ok("data", said)]
