@@ -144,6 +144,10 @@ class Source(Stage):
     @abstractmethod
     def __call__(self) -> DataSet: ...
 
+    def files(self) -> list[str]:
+        """Where each image of the set was read from; empty where images have no files of their own."""
+        return []
+
 
 # ---------------------------------------------------------------------------------------------------------- augmentation
 
@@ -160,6 +164,13 @@ class Crop(Stage):
 
     @abstractmethod
     def __call__(self, images: Images, indices: Tensor, size: int, rng: Draws) -> Tensor: ...
+
+    @abstractmethod
+    def magnification(self, sizes: Tensor, size: int, rng: Draws) -> Tensor:
+        """Side of an object in a crop over its side in the image, geometric mean of both axes: float64 [B].
+
+        sizes: int64 [B, 2], height and width of the images; the same `rng` gives the crops that a call would cut.
+        """
 
 
 class BatchTransform(Stage):

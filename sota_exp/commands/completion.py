@@ -7,7 +7,7 @@ from sota_exp import composing
 from sota_exp.errors import ConfigError
 
 #: Commands whose arguments are overrides.
-TAKE_OVERRIDES = ("train", "sweep", "ablate", "evaluate", "explain")
+TAKE_OVERRIDES = ("train", "sweep", "ablate", "evaluate", "explain", "look")
 
 
 def main(arguments: list[str], commands: list[str]) -> None:

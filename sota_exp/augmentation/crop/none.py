@@ -21,3 +21,6 @@ class CenterCrop(Crop):
 
     def __call__(self, images: Images, indices: Tensor, size: int, rng: Draws) -> Tensor:
         return center_crop(images, indices, size, size)
+
+    def magnification(self, sizes: Tensor, size: int, rng: Draws) -> Tensor:
+        return size / sizes.amin(1).double()

@@ -63,3 +63,6 @@ class PadCrop(Crop):
         centred = center_crop(images, indices, size, size).permute(0, 2, 3, 1)
         corners = rng.integers(2 * padding + 1, len(indices), 2)
         return shifted(PADDING[self.padding_mode](centred, padding), corners, size)
+
+    def magnification(self, sizes: Tensor, size: int, rng: Draws) -> Tensor:
+        return size / sizes.amin(1).double()
