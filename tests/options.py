@@ -61,7 +61,8 @@ def _without_module_or_test(root: Path, found: list[Option]) -> list[str]:
     for option in found:
         if option.is_neutral:
             continue
-        module, test = f"sota_exp/{option.slot}/{option.name}.py", f"tests/{option.slot}/test_{option.name}.py"
+        stem = shared_module(option, found) or option.name
+        module, test = f"sota_exp/{option.slot}/{stem}.py", f"tests/{option.slot}/test_{stem}.py"
         expected = module.removesuffix(".py").replace("/", ".")
         if not (root / module).is_file():
             missing.append(f"{module}: no such file, the module of {option}")
@@ -70,6 +71,13 @@ def _without_module_or_test(root: Path, found: list[Option]) -> list[str]:
         if not (root / test).is_file():
             missing.append(f"{test}: no such file, the test of {option}")
     return missing
+
+
+def shared_module(option: Option, found: list[Option]) -> str:
+    """The module of the slot that several of its options build the same class of, as published sets do; or ""."""
+    folder, _, stem = option.target.rpartition(".")[0].rpartition(".")
+    kin = [other for other in found if (other.slot, other.target) == (option.slot, option.target)]
+    return stem if len(kin) > 1 and folder == f"sota_exp.{option.slot.replace('/', '.')}" else ""
 
 
 def _without_row(root: Path, found: list[Option]) -> list[str]:

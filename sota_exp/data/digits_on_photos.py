@@ -7,7 +7,7 @@ import numpy as np
 
 from sota_exp.data.composite import RECIPE, distinct, package_folder, scenes
 from sota_exp.data.store import data_set, open_or_build
-from sota_exp.data.writing import Sample
+from sota_exp.data.writing import Contents, Sample
 from sota_exp.stages import DataSet, Source, require
 
 CLASSES = tuple(str(digit) for digit in range(10))
@@ -32,7 +32,7 @@ class DigitsOnPhotos(Source):
 
     def __call__(self) -> DataSet:
         key = f"digits_on_photos-{self.stored_size}px-{RECIPE}"
-        return data_set(open_or_build(self.cache, key, CLASSES, self.samples), self)
+        return data_set(open_or_build(self.cache, key, lambda: Contents(CLASSES, self.samples())), self)
 
     def samples(self) -> Iterator[Sample]:
         """All images, in the package's order."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sota_exp.data.store import data_set, open_or_build
-from sota_exp.data.writing import TRAIN, Sample
+from sota_exp.data.writing import TRAIN, Contents, Sample
 from sota_exp.stages import DataSet, Source, require
 from sota_exp.streams import key_to_seed
 
@@ -46,7 +46,7 @@ class Fake(Source):
     def __call__(self) -> DataSet:
         key = f"fake-{self.num_images}-{self.num_classes}-{self.min_side}-{self.max_side}"
         classes = [f"color_{index:02d}" for index in range(self.num_classes)]
-        return data_set(open_or_build(self.cache, key, classes, self.samples), self)
+        return data_set(open_or_build(self.cache, key, lambda: Contents(classes, self.samples())), self)
 
     def samples(self) -> Iterator[Sample]:
         """All images, the classes in turn."""

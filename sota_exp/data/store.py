@@ -10,7 +10,7 @@ import logging
 import os
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from sota_exp.data import splits
-from sota_exp.data.writing import FORMAT, TEST, TRAIN, VAL, Sample, write_store
+from sota_exp.data.writing import FORMAT, TEST, TRAIN, VAL, Contents, write_store
 from sota_exp.stages import DataSet, Normalization, Source
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def open_store(path: Path) -> ImageStore:
         raise DamagedStore(str(error)) from error
 
 
-def open_or_build(cache: str, key: str, classes: Sequence[str], build: Callable[[], Iterable[Sample]]) -> ImageStore:
+def open_or_build(cache: str, key: str, build: Callable[[], Contents]) -> ImageStore:
     """The store `key` under `cache`; processes that ask at once build it once. `build` streams: it never holds the set."""
     path = Path(cache).expanduser().absolute() / "stores" / key
     try:
@@ -119,7 +119,7 @@ def open_or_build(cache: str, key: str, classes: Sequence[str], build: Callable[
             log.info("building the image store %s", path)
         except DamagedStore as error:
             log.warning("the image store %s is damaged (%s): building it anew", path, error)
-        write_store(path, classes, build())
+        write_store(path, *build())
     return open_store(path)
 
 

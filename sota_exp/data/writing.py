@@ -32,6 +32,13 @@ class Sample(NamedTuple):
     split: int
 
 
+class Contents(NamedTuple):
+    """What a store is made of: the names of the classes, and the samples as they stream by."""
+
+    classes: Sequence[str]
+    samples: Iterable[Sample]
+
+
 def write_store(path: Path, classes: Sequence[str], samples: Iterable[Sample]) -> None:
     """Write a store in a folder beside `path` and rename it there, whole and on disk; the caller holds the lock."""
     draft = path.with_name(f".{path.name}.draft")

@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from sota_exp.config import build
-from sota_exp.data.image_folder import decode, find_images, shrunk
+from sota_exp.data.image_files import decode, shrunk
+from sota_exp.data.image_folder import find_images
 from sota_exp.data.writing import UnreadableImage
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.stages import InvalidValue, Source
@@ -91,6 +92,14 @@ ERRORS = {
     "empty train": ({"train/cat": 0, "val/cat": 2, "val/dog": 2}, "none was found"),
     "val knows more": ({"train/cat": 3, "train/dog": 3, "val/fox": 1}, "it lacks fox"),
     "val twice": ({"train/cat": 3, "train/dog": 3, "val/cat": 1, "valid/cat": 1}, "not val and valid"),
+    "classes in one more folder": (
+        {"animals/cat": 3, "animals/dog": 3},
+        "only one holds cat, dog. Did you mean .*/set/animals",
+    ),
+    "parts in one more folder": (
+        {"set/train/cat": 3, "set/train/dog": 3, "set/test/dog": 3},
+        "only one holds test, train",
+    ),
     "nothing to cut": ({"cat": 1, "dog": 1}, "enough images to train, validate and test; 2 were found"),
 }
 
@@ -187,10 +196,25 @@ def test_other_kinds_of_pixels_become_rgb(tmp_path):
         Image.fromarray(grey.astype(np.uint16) * 256 + 7).save(tmp_path / name)
     Image.fromarray(np.dstack([grey, grey, grey, 0 * grey])).save(tmp_path / "alpha.png")
     red.quantize(256).save(tmp_path / "palette.png")
+    Image.fromarray(grey).quantize(256).save(tmp_path / "see-through.png", transparency=bytes([255, 0] * 128))
+    Image.fromarray(np.dstack([grey, 0 * grey])).save(tmp_path / "grey-alpha.png")
+    red.convert("CMYK").save(tmp_path / "cmyk.tif")
+    red.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=100, subsampling=0)
     Image.fromarray(grey).save(tmp_path / "moving.gif", save_all=True, append_images=[Image.fromarray(255 - grey)])
-    for name in ("grey.png", "grey.tif", "deep.png", "deep.tif", "alpha.png", "moving.gif"):
+    for name in (
+        "grey.png",
+        "grey.tif",
+        "deep.png",
+        "deep.tif",
+        "alpha.png",
+        "grey-alpha.png",
+        "see-through.png",
+        "moving.gif",
+    ):
         assert torch.equal(decode(tmp_path / name), torch.from_numpy(grey).expand(3, -1, -1)), name
     assert np.array_equal(decode(tmp_path / "palette.png").permute(1, 2, 0).numpy(), np.asarray(red))
+    assert np.array_equal(decode(tmp_path / "cmyk.tif").permute(1, 2, 0).numpy(), np.asarray(red))
+    assert np.abs(decode(tmp_path / "cmyk.jpg").permute(1, 2, 0).numpy().astype(int) - np.asarray(red)).max() <= 4
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "tif"])
@@ -224,3 +248,16 @@ def test_an_unreadable_image_fails_the_run_by_name(tmp_path):
     with pytest.raises(UnreadableImage, match=r"dog/cut\.jpg"):
         source(tmp_path)()
     assert not list((tmp_path / "cache" / "stores").glob("*/pixels.u8"))
+
+
+def test_every_unreadable_image_is_named_and_counted(tmp_path, caplog):
+    fill(tmp_path / "set", cat=5, dog=5)
+    for name in ("cat/a.jpg", "dog/b.jpg", "dog/c.jpg"):
+        (tmp_path / "set" / name).write_bytes(b"no image")
+    with caplog.at_level(logging.WARNING), pytest.raises(RunFailed, match=r"cat/a\.jpg can't be read.*nor can 2 more"):
+        source(tmp_path)()
+    assert [record.message.split(" can't")[0][-9:] for record in caplog.records] == [
+        "cat/a.jpg",
+        "dog/b.jpg",
+        "dog/c.jpg",
+    ]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sota_exp.data.store import DamagedStore, open_or_build, open_store
-from sota_exp.data.writing import TRAIN, Sample
+from sota_exp.data.writing import TRAIN, Contents, Sample
 
 SHAPES = [(12, 7), (5, 30), (12, 7), (1, 1), (64, 48)]
 
@@ -20,7 +20,7 @@ def ragged(shapes=SHAPES):
 
 
 def make(tmp_path, shapes=SHAPES, key="set"):
-    return open_or_build(str(tmp_path), key, ["a", "b"], lambda: ragged(shapes))
+    return open_or_build(str(tmp_path), key, lambda: Contents(["a", "b"], ragged(shapes)))
 
 
 def test_round_trip(tmp_path):
@@ -66,7 +66,7 @@ def test_built_once_and_then_opened(tmp_path):
     def never():
         raise AssertionError("built again")
 
-    assert len(open_or_build(str(tmp_path), "set", ["a", "b"], never)) == len(SHAPES)
+    assert len(open_or_build(str(tmp_path), "set", never)) == len(SHAPES)
 
 
 def truncate(path):
@@ -120,7 +120,7 @@ def build_slowly(cache, ready, answers):
             yield sample
 
     ready.wait()
-    store = open_or_build(str(cache), "set", ["a", "b"], samples)
+    store = open_or_build(str(cache), "set", lambda: Contents(["a", "b"], samples()))
     answers.put((store.meta["digest"], store.image(4).numpy().tobytes()))
 
 

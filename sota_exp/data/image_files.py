@@ -1,0 +1,174 @@
+"""Image files decoded into a store, whatever says which class each of them shows: its folder, a table, a published layout."""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from sota_exp.data.store import data_set, open_or_build
+from sota_exp.data.writing import TEST, TRAIN, VAL, Contents, Sample, UnreadableImage
+from sota_exp.errors import RunFailed
+from sota_exp.resample import interpolate, shorter_side
+from sota_exp.stages import DataSet, InvalidValue, Source, require
+
+#: What people call the parts of a set.
+PARTS = {"train": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "test": TEST}
+
+# Raise it when the same files come to be decoded into other pixels.
+DECODING = 1
+# Decoded images held at once: 16 of 24 megapixels take a gigabyte.
+CHUNK = 16
+
+#: What Pillow raises where bytes are no image, or one it refuses.
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+
+log = logging.getLogger(__name__)
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class Found(NamedTuple):
+    """An image file: its class and part by name and number."""
+
+    path: Path
+    class_name: str
+    split: int
+
+
+def require_max_side(max_side: int | None) -> None:
+    """Raise `InvalidValue` for a `max_side` that `shrunk` can't use."""
+    require(max_side is None or max_side >= 8, "max_side", max_side, "pixels, at least 8, or null")
+
+
+def check_classes(found: list[Found], name: str, value: object) -> None:
+    """Raise `InvalidValue` of the field `name` unless training images show two classes or more, and the other parts no
+    class besides."""
+    known = {image.class_name for image in found if image.split == TRAIN}
+    if len(known) < 2:
+        only = f"only {', '.join(known)}" if known else "none"
+        raise InvalidValue(name, value, f"at least two classes with training images; {only} was found")
+    if strange := {image.class_name for image in found} - known:
+        raise InvalidValue(name, value, f"classes that train knows too; it lacks {', '.join(sorted(strange))}")
+
+
+def check_parts(data: DataSet, name: str, value: object) -> DataSet:
+    """The set itself. Raises `InvalidValue` of the field `name` where a part is empty."""
+    if min(len(data.train), len(data.val), len(data.test)) == 0:
+        legal = f"enough images to train, validate and test; {len(data.labels)} were found"
+        raise InvalidValue(name, value, legal)
+    return data
+
+
+def listing_key(root: Path, found: list[Found], max_side: int | None) -> str:
+    """A hash of what would be decoded: paths from `root`, sizes, times of change, classes and parts, and how."""
+    rows = [
+        (os.path.relpath(image.path, root), stat.st_size, stat.st_mtime_ns, image.class_name, image.split)
+        for image in sorted(found)
+        for stat in [image.path.stat()]
+    ]
+    text = json.dumps([DECODING, max_side, rows])
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def decode(path: Path) -> Tensor:
+    """The image in a file, upright, uint8 [3, H, W]; the first one of an animation. Raises `UnreadableImage`.
+
+    By Pillow: torchvision's decoders are deprecated since 0.29, and Pillow too releases the interpreter while it decodes.
+    """
+    try:
+        with Image.open(path) as image:
+            return upright(image)
+    except UNREADABLE as error:
+        raise UnreadableImage(path, str(error)) from error
+
+
+def upright(image: Image.Image) -> Tensor:
+    """The pixels of an image, turned as its EXIF tag says: uint8 [3, H, W]."""
+    pixels = np.array(eight_bits(ImageOps.exif_transpose(image)).convert("RGB"))
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """The image with 8 bits a channel; Pillow itself would clip deeper ones at 255 and leave them white."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError(f"its pixels are of kind {image.mode}, whose range is not known")
+    if image.mode == "P" and "transparency" in image.info:
+        return image.convert("RGBA")  # what Pillow asks for, with a warning, on the way to RGB
+    return image
+
+
+def shrunk(image: Tensor, max_side: int | None) -> Tensor:
+    """Uint8 [3, H, W] with its shorter side at most `max_side` pixels, antialiased."""
+    height, width = image.shape[1:]
+    if max_side is None or min(height, width) <= max_side:
+        return image
+    batch = image.unsqueeze(0).contiguous(memory_format=torch.channels_last)
+    return interpolate(batch, *shorter_side(height, width, max_side)).squeeze(0)
+
+
+def stored(image: Tensor, max_side: int | None) -> np.ndarray:
+    """Uint8 [3, H, W] as a store takes it: uint8 [H, W, 3], reduced to `max_side`."""
+    return shrunk(image, max_side).permute(1, 2, 0).numpy()
+
+
+def in_threads(function: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:
+    """`function` of every item, in order, with a chunk of results in memory: decoding releases the interpreter."""
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(items), CHUNK):
+            yield from pool.map(function, items[start : start + CHUNK])
+
+
+def sample(image: Found, labels: dict[str, int], max_side: int | None) -> Sample | UnreadableImage:
+    """The decoded image, or why it can't be."""
+    try:
+        return Sample(stored(decode(image.path), max_side), labels[image.class_name], image.split)
+    except UnreadableImage as error:
+        return error
+
+
+def samples(found: list[Found], classes: list[str], max_side: int | None) -> Iterator[Sample]:
+    """The images, decoded. Unreadable ones are named as they are met; the failure at the end counts them all.
+
+    Raises:
+        RunFailed: a file can't be read as an image.
+    """
+    labels = {name: label for label, name in enumerate(classes)}
+    unreadable: list[UnreadableImage] = []
+    for made in in_threads(partial(sample, labels=labels, max_side=max_side), found):
+        if isinstance(made, Sample):
+            yield made
+        else:
+            log.warning("%s", made)
+            unreadable.append(made)
+    if len(unreadable) > 1:
+        raise RunFailed(f"{unreadable[0]}; nor can {len(unreadable) - 1} more, named above: mend or remove them")
+    if unreadable:
+        raise unreadable[0]
+
+
+def data_set_of_files(
+    source: Source, root: Path, found: list[Found], max_side: int | None, names: Callable[[str], str] = str
+) -> DataSet:
+    """The set of image files below `root`, decoded once; classes in the order of their names.
+
+    names: what a class is called, from the name its files carry.
+    """
+    classes = sorted({image.class_name for image in found})
+    key = f"files-{listing_key(root, found, max_side)}"
+
+    def build() -> Contents:
+        return Contents([names(name) for name in classes], samples(found, classes, max_side))
+
+    return data_set(open_or_build(source.cache, key, build), source)

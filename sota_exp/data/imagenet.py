@@ -1,0 +1,56 @@
+"""ImageNet in the folders that torchvision unpacks it to: `train/<WordNet id>/…` and `val/<WordNet id>/…`.
+
+Paper: Russakovsky et al. 2014, ImageNet Large Scale Visual Recognition Challenge, arXiv 1409.0575.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from timm.data import ImageNetInfo
+
+from sota_exp.data.image_files import Found, check_classes, check_parts, data_set_of_files, require_max_side
+from sota_exp.data.image_folder import images_of, part_folders
+from sota_exp.data.writing import TEST, TRAIN
+from sota_exp.stages import DataSet, InvalidValue, Source
+
+LAYOUT = (
+    "a folder with train/ and val/, and in each a folder of images for every class, such as n01440764. Nobody may offer "
+    "ImageNet for download: get ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz from "
+    "image-net.org, put them there, and let torchvision.datasets.ImageNet(DIR, 'train') and (DIR, 'val') unpack them"
+)
+
+
+def class_names() -> dict[str, str]:
+    """WordNet id → the first of its words; with the id where two classes share it (a bird and a machine are cranes)."""
+    info = ImageNetInfo("imagenet-1k")
+    words = {name: info.label_name_to_description(name).split(",")[0] for name in info.label_names()}
+    count = Counter(words.values())
+    return {name: word if count[word] == 1 else f"{word} ({name})" for name, word in words.items()}
+
+
+def find_imagenet(root: Path) -> list[Found]:
+    """Every image of both parts; `val` tests. Raises `InvalidValue` unless both are there, with the same classes."""
+    folders = part_folders(root, {"train": TRAIN, "val": TEST}) if root.is_dir() else {}
+    found = images_of(folders)
+    if {image.split for image in found} != {TRAIN, TEST}:
+        raise InvalidValue("root", root, LAYOUT)
+    check_classes(found, "root", root)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageNet(Source):
+    """The 1,000 classes, or any of them; the labels of the official test part are secret, so its val part tests."""
+
+    root: str
+    max_side: int | None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_max_side(self.max_side)
+
+    def __call__(self) -> DataSet:
+        root, names = Path(self.root).expanduser(), class_names()
+        data = data_set_of_files(self, root, find_imagenet(root), self.max_side, lambda name: names.get(name, name))
+        return check_parts(data, "root", root)

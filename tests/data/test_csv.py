@@ -1,0 +1,153 @@
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+from PIL import Image
+
+from sota_exp.config import build, keyed
+from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.stages import Source
+from tests.options import ROOT
+
+
+def source(tmp_path, **changes):
+    values = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "data" / "csv.yaml"), resolve=False)
+    named = {"cache": str(tmp_path / "cache"), "path": str(tmp_path / "set" / "table.csv")}
+    return build(Source, values | named | changes, "data")
+
+
+def opened(tmp_path, **changes):
+    with keyed("data"):
+        return source(tmp_path, **changes)()
+
+
+def pixels(index):
+    return np.random.default_rng(index).integers(256, size=(9, 8 + index % 3, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Forty images below set/images, 0 to 39."""
+    (tmp_path / "set" / "images").mkdir(parents=True)
+    for index in range(40):
+        Image.fromarray(pixels(index)).save(tmp_path / "set" / "images" / f"{index}.png")
+    return tmp_path / "set" / "images"
+
+
+def write(tmp_path, lines, header="path,label", encoding="utf-8"):
+    (tmp_path / "set").mkdir(exist_ok=True)
+    (tmp_path / "set" / "table.csv").write_text("\n".join([header, *lines]) + "\n", encoding=encoding)
+
+
+ROWS = [f"images/{index}.png,{'cat' if index % 2 else 'dog'}" for index in range(40)]
+
+
+def test_labels_pixels_and_cut_parts(tmp_path, images):
+    write(tmp_path, ROWS)
+    data = opened(tmp_path)
+    assert data.classes == ("cat", "dog")
+    assert data.labels.tolist() == [1, 0] * 20
+    assert [len(part) for part in (data.train, data.val, data.test)] == [32, 4, 4]
+    for index in range(40):
+        assert np.array_equal(data.images.image(index).permute(1, 2, 0).numpy(), pixels(index))
+
+
+def test_parts_of_its_own(tmp_path, images):
+    parts = ["train"] * 30 + ["Val"] * 4 + ["validation"] * 2 + ["test"] * 4
+    write(tmp_path, [f"{row},{part}" for row, part in zip(ROWS, parts, strict=True)], "path,label,split")
+    data = opened(tmp_path)
+    assert [part.tolist() for part in (data.train, data.val, data.test)] == [
+        list(range(30)),
+        list(range(30, 36)),
+        list(range(36, 40)),
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_columns_in_any_order_blank_lines_spaces_and_others(tmp_path, images, encoding):
+    rows = [f'{index},"a, b or {index % 2}" , images/{index}.png ' for index in range(40)]
+    write(tmp_path, [*rows[:20], "", ",,", *rows[20:]], "Id, Label ,PATH", encoding)
+    assert opened(tmp_path).classes == ("a, b or 0", "a, b or 1")
+
+
+def test_root_and_absolute_paths(tmp_path, images):
+    write(tmp_path, [row.removeprefix("images/") for row in ROWS])
+    with pytest.raises(ConfigError, match=r"0\.png is no file"):
+        opened(tmp_path)
+    first = opened(tmp_path, root=str(images))
+    write(tmp_path, [f"{tmp_path}/set/{row}" for row in ROWS])
+    assert opened(tmp_path).digest == first.digest
+
+
+def test_other_labels_or_parts_make_another_set(tmp_path, images):
+    write(tmp_path, ROWS)
+    first = opened(tmp_path)
+    write(tmp_path, [*ROWS[:-1], "images/39.png,dog"])
+    second = opened(tmp_path)
+    write(tmp_path, [f"{row},{'train' if index else 'test'}" for index, row in enumerate(ROWS)], "path,label,split")
+    assert len({first.digest, second.digest, opened(tmp_path).digest}) == 3
+
+
+ERRORS = {
+    "no columns": (
+        ["a,b"],
+        "image,class",
+        "a first line with the columns path and label, and maybe split; it has image, class",
+    ),
+    "no header": ([], "images/0.png,dog", "it has images/0.png, dog"),
+    "empty": ([], "", "it has none"),
+    "no rows": ([], "path,label", "at least two classes with training images; none was found"),
+    "one class": (["images/0.png,cat", "images/1.png,cat"], "path,label", "only cat was found"),
+    "a cell too few": ([*ROWS[:3], "images/3.png"], "path,label", "2 cells a line as in the first one; line 5 has 1"),
+    "an unquoted comma": (["images/0.png,cat, tabby"], "path,label", "line 2 has 3"),
+    "empty label": (["images/0.png,"], "path,label", "line 2: the label is empty"),
+    "empty path": ([" ,cat"], "path,label", "line 2: the path is empty"),
+    "missing file": ([*ROWS[:2], "images/99.png,cat"], "path,label", r"line 4: .*images/99\.png is no file"),
+    "unknown part": (["images/0.png,cat,tset"], "path,label,split", "line 2: split=tset is not one of train, val,"),
+    "twice": ([*ROWS[:3], "images/1.png,dog"], "path,label", r"line 5: images/1\.png is on line 3 too"),
+    "many": (
+        [f"{index},cat" for index in range(9)],
+        "path,label",
+        "line 2: .* line 3: .* line 4: .*; and 6 more lines",
+    ),
+    "test knows more": (
+        ["images/0.png,a,train", "images/1.png,b,train", "images/2.png,c,test"],
+        "path,label,split",
+        "it lacks c",
+    ),
+    "too few": (
+        ["images/0.png,a", "images/1.png,b"],
+        "path,label",
+        "enough images to train, validate and test; 2 were found",
+    ),
+}
+
+
+@pytest.mark.parametrize(("lines", "header", "message"), ERRORS.values(), ids=ERRORS)
+def test_errors_name_path_and_line(tmp_path, images, lines, header, message):
+    write(tmp_path, lines, header)
+    with pytest.raises(ConfigError, match=rf"data\.path=.*table\.csv is not legal: .*{message}"):
+        opened(tmp_path)
+
+
+def test_no_such_file_and_no_text(tmp_path, images):
+    with pytest.raises(ConfigError, match=r"data\.path=.*table\.csv is not legal: a CSV file that exists"):
+        opened(tmp_path)
+    (tmp_path / "set" / "table.csv").write_bytes(b"path,label\n\xff\xfe\x00,cat\n")
+    with pytest.raises(ConfigError, match="CSV in UTF-8; after line"):
+        opened(tmp_path)
+    with pytest.raises(ConfigError, match=r"data\.path: a value is missing"):
+        source(tmp_path, path="???")
+
+
+def test_an_unreadable_image_fails_the_run_by_name(tmp_path, images):
+    write(tmp_path, ROWS)
+    (images / "7.png").write_bytes(b"text")
+    with pytest.raises(RunFailed, match=r"images/7\.png can't be read as an image"):
+        opened(tmp_path)
+
+
+def test_max_side(tmp_path, images):
+    write(tmp_path, ROWS)
+    assert opened(tmp_path, max_side=8).images.size(2) == (8, 8 * 10 // 9)
+    with pytest.raises(ConfigError, match="max_side=7"):
+        source(tmp_path, max_side=7)
