@@ -35,7 +35,7 @@ OF_HYDRA = (
 LIGHT = {
     "cli.py": ("torch", "hydra", "omegaconf", "mlflow"),
     "composing.py": ("torch", "torchvision", "timm", "mlflow"),
-    "rules.py": ("torch", "hydra", "mlflow"),
+    "rules/__init__.py": ("torch", "hydra", "mlflow"),
     "errors.py": ("torch", "hydra", "omegaconf", "mlflow"),
     "study/plan.py": ("torch", "hydra", "omegaconf", "mlflow"),
     "study/stats.py": ("torch", "hydra", "omegaconf", "mlflow"),

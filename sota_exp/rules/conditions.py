@@ -1,0 +1,127 @@
+"""A rule, and what its condition is made of: the option in a slot, the value of a key, and arithmetic on several keys.
+
+Every condition is false where a value is missing or of another type than it expects: that is the typed configuration's business.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Values = dict[str, Any]
+
+#: From the chosen option of every slot and the resolved values to whether a rule applies.
+Condition = Callable[[dict[str, str], Values], bool]
+
+#: A number out of a configuration; None where it has none.
+Number = Callable[[dict[str, str], Values], float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """An error ends the command with status 2; a warning is said once and the run goes on."""
+
+    name: str
+    level: Literal["error", "warning"]
+    fires: Condition
+    reason: str
+    mend: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.reason}. Instead: {self.mend} ({self.source})"
+
+
+def chosen(slot: str, *options: str) -> Condition:
+    return lambda choices, values: choices.get(slot) in options
+
+
+def every(*conditions: Condition) -> Condition:
+    return lambda choices, values: all(condition(choices, values) for condition in conditions)
+
+
+def either(*conditions: Condition) -> Condition:
+    return lambda choices, values: any(condition(choices, values) for condition in conditions)
+
+
+def negated(condition: Condition) -> Condition:
+    return lambda choices, values: not condition(choices, values)
+
+
+def on(slot: str) -> Condition:
+    """Whether the slot holds another option than `none`."""
+    return lambda choices, values: choices.get(slot, "none") != "none"
+
+
+def at(values: Values, path: str) -> Any:
+    """What is at a dotted path; raises `LookupError` where nothing is."""
+    node: Any = values
+    for name in path.split("."):
+        if not isinstance(node, dict):
+            raise LookupError(path)
+        node = node[name]
+    return node
+
+
+def value(path: str, holds: Callable[[Any], bool]) -> Condition:
+    """Whether the value at a dotted path is there and `holds`."""
+
+    def fires(choices: dict[str, str], values: Values) -> bool:
+        try:
+            return bool(holds(at(values, path)))
+        except (LookupError, TypeError, AttributeError):
+            return False
+
+    return fires
+
+
+def number(path: str) -> Number:
+    """The number at a dotted path."""
+
+    def read(choices: dict[str, str], values: Values) -> float | None:
+        try:
+            found = at(values, path)
+        except LookupError:
+            return None
+        return found if isinstance(found, int | float) and not isinstance(found, bool) else None
+
+    return read
+
+
+def numbers(holds: Callable[..., bool], *sources: str | Number) -> Condition:
+    """Whether all numbers, each by its path or by a function, are there and `holds` of them."""
+    readers = [number(source) if isinstance(source, str) else source for source in sources]
+
+    def fires(choices: dict[str, str], values: Values) -> bool:
+        found = [read(choices, values) for read in readers]
+        return None not in found and holds(*found)
+
+    return fires
+
+
+def num_processes() -> int:
+    """How many processes torchrun started together; 1 without it."""
+    size = os.environ.get("WORLD_SIZE", "1")
+    return int(size) if size.isdecimal() else 1
+
+
+def one_process(choices: dict[str, str], values: Values) -> bool:
+    return num_processes() == 1
+
+
+def rank_batch(choices: dict[str, str], values: Values) -> float | None:
+    """Images of one optimizer step on one process."""
+    batch = number("batch_size")(choices, values)
+    return None if batch is None else batch / num_processes()
+
+
+def seen_batch(choices: dict[str, str], values: Values) -> float | None:
+    """Images that a norm layer sees at once: a micro-batch where there are several, else the process's batch."""
+    batch = rank_batch(choices, values)
+    micro = number("schedule.accumulation.micro_batch_size")(choices, values)
+    return batch if batch is None or micro is None else min(batch, micro)
+
+
+def copies(choices: dict[str, str], values: Values) -> float | None:
+    """How many times an image is in a batch."""
+    return number("augmentation.repeat.num_repeats")(choices, values) or 1
