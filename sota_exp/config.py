@@ -84,7 +84,7 @@ def require_filled(choices: Mapping[str, str], tree: Mapping[str, Any]) -> None:
         for name in slot.split("/"):
             node = node.get(name) if isinstance(node, Mapping) else None
         _require_option(node, slot.replace("/", "."))
-    for key, value in _leaves(tree, ""):
+    for key, value in leaves(tree).items():
         if value == MISSING:
             raise ConfigError(f"{key}: a value is missing; give one: {key}=…")
 
@@ -97,12 +97,13 @@ def _require_option(node: object, key: str) -> None:
         raise ConfigError(f"{key}={node} sets a value; an option is chosen with slashes: {slot}={node}")
 
 
-def _leaves(tree: Mapping[str, Any], key: str) -> Iterator[tuple[str, object]]:
+def leaves(tree: Mapping[str, Any], key: str = "") -> dict[str, Any]:
+    """Every value of a nested configuration by its dotted key."""
+    found: dict[str, Any] = {}
     for name, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, _join(key, name))
-        else:
-            yield _join(key, name), value
+        path = _join(key, name)
+        found |= leaves(value, path) if isinstance(value, Mapping) else {path: value}
+    return found
 
 
 def locate(path: str, key: str) -> object:

@@ -1,0 +1,44 @@
+"""usage: sota-exp compare RUN RUN … [--each] [--json]
+
+What differs between runs, what came out, what it cost, and how sure one can be of a difference. Runs that differ in their
+seed alone are one column, mean ± standard deviation over seeds. RUN is a run's directory, a directory of runs, a name below
+outputs/ or multirun/ or its beginning, or the id of an MLflow run.
+
+  sota-exp compare outputs/a_run outputs/another          two runs
+  sota-exp compare multirun/train-1f2e3d4c                all runs of a multirun
+  sota-exp compare small_images torchvision               the runs whose names begin so
+  sota-exp compare multirun/train-1f2e3d4c --each         every seed in a column of its own
+  sota-exp compare multirun/train-1f2e3d4c --json         everything, for a program
+
+Differences of test accuracy are paired by image. "95 %: images" holds the noise of a finite test set, "95 %: seeds" that of
+training anew; with one seed the second is unknown. won : lost counts the images that only one of the two gets right.
+"""
+
+import json
+
+from sota_exp.errors import ConfigError
+from sota_exp.report.comparison import compare
+from sota_exp.report.comparison_table import as_json, show
+from sota_exp.report.runs import Run, find
+from sota_exp.terminal import console
+
+FLAGS = ("--each", "--json")
+
+
+def main(arguments: list[str]) -> None:
+    """Print the comparison of the runs that the arguments name."""
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return
+    flags = [word for word in arguments if word.startswith("-")]
+    if strange := [flag for flag in flags if flag not in FLAGS]:
+        raise ConfigError(f"{strange[0]}: no such option of compare; legal: {', '.join(FLAGS)}")
+    words = [word for word in arguments if word not in flags]
+    runs = [Run.read(path) for word in words for path in find(word)]
+    if not runs:
+        raise ConfigError("compare needs runs: sota-exp compare RUN RUN …; sota-exp compare --help says more")
+    comparison = compare(runs, each="--each" in flags)
+    if "--json" in flags:
+        print(json.dumps(as_json(comparison), indent=2))
+    else:
+        show(comparison, console())

@@ -1,0 +1,93 @@
+"""How sure one can be of a difference: pure functions on arrays. Seed noise and test-set noise are kept apart.
+
+Every function returns plain numbers; a level of 0.95 is an interval that holds the true value in 95 of 100 repetitions.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import bdtr, ndtri, stdtrit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A mean of `n` differences, second minus first, and its interval."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class McNemar:
+    """Examples that only the second classifier gets right (`won`), only the first (`lost`), and the two-sided p-value."""
+
+    won: int
+    lost: int
+    p_value: float
+
+
+def mean_and_sd(values: ArrayLike) -> tuple[float, float | None]:
+    """Mean, and standard deviation with n − 1 in the denominator; None for a single value."""
+    array = np.asarray(values, np.float64)
+    return float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else None
+
+
+def accuracy_standard_error(accuracy: float, num_images: int) -> float:
+    """√(p (1 − p) / n): how far an accuracy strays by the draw of its images, the weights being given."""
+    return math.sqrt(accuracy * (1 - accuracy) / num_images)
+
+
+def paired_difference(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Estimate:
+    """Student's interval for the mean of second − first, paired by position: one number a seed, float [n], n ≥ 2.
+
+    d̄ ± t(n − 1) · s / √n. Source: Student 1908, "The probable error of a mean", Biometrika 6.
+    """
+    differences = _paired(first, second)
+    num = len(differences)
+    if num < 2:
+        raise ValueError(f"{num} pair: an interval over seeds needs at least 2")
+    mean = float(differences.mean())
+    reach = float(stdtrit(num - 1, (1 + level) / 2)) * float(differences.std(ddof=1)) / math.sqrt(num)
+    return Estimate(mean=mean, low=mean - reach, high=mean + reach, n=num)
+
+
+def paired_accuracy_difference(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Estimate:
+    """Interval for the difference of two accuracies on the same n examples: correctness [n], 0 or 1, or its mean over seeds.
+
+    Bonett and Price's adjusted Wald interval: one example won and one lost are added, then
+    d̃ ± z · √((Σd² + 2) / (n + 2) − d̃²) / √(n + 2) with d̃ = Σd / (n + 2). So it keeps its width where both are right everywhere.
+    `mean` is the plain difference. For means over seeds it covers the draw of the examples, not that of the seeds.
+    Source: Bonett and Price 2012, "Adjusted Wald confidence interval for a difference of binomial proportions based on paired
+    data", Journal of Educational and Behavioral Statistics 37.
+    """
+    differences = _paired(first, second)
+    num = len(differences)
+    if num == 0:
+        raise ValueError("no examples")
+    middle = float(differences.sum()) / (num + 2)
+    variance = (float((differences**2).sum()) + 2) / (num + 2) - middle**2
+    reach = float(ndtri((1 + level) / 2)) * math.sqrt(variance / (num + 2))
+    return Estimate(mean=float(differences.mean()), low=max(-1.0, middle - reach), high=min(1.0, middle + reach), n=num)
+
+
+def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
+    """Exact test of equal accuracy on the same examples: correctness, bool [n].
+
+    Of the won + lost examples on which the two differ, `won` is binomial with p = ½; p = min(1, 2 · P(X ≤ min(won, lost))).
+    Source: McNemar 1947, Psychometrika 12; the exact form in Fagerland, Lydersen and Laake 2013, BMC Med. Res. Methodol. 13:91.
+    """
+    one, other = np.asarray(first, bool), np.asarray(second, bool)
+    won, lost = int((other & ~one).sum()), int((one & ~other).sum())
+    p_value = min(1.0, 2 * float(bdtr(min(won, lost), won + lost, 0.5))) if won + lost else 1.0
+    return McNemar(won=won, lost=lost, p_value=p_value)
+
+
+def _paired(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
+    one, other = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if one.shape != other.shape or one.ndim != 1:
+        raise ValueError(f"not paired: shapes {one.shape} and {other.shape}")
+    return other - one
