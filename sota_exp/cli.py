@@ -40,6 +40,13 @@ COMMANDS = {
     "evaluate": Command(
         summary="score finished weights again: other data, sizes or views", function="sota_exp.commands.evaluate:main"
     ),
+    "compare": Command(
+        summary="what differs between runs, what came out, and how sure", function="sota_exp.commands.compare:main"
+    ),
+    "diff": Command(summary="the exact differences of two runs", function="sota_exp.commands.diff:main"),
+    "rerun": Command(
+        summary="train a run's configuration anew, as it was or changed", function="sota_exp.commands.rerun:main"
+    ),
     "translate": Command(
         summary="torchvision's reference command as overrides, and back", function="sota_exp.commands.translate:main"
     ),

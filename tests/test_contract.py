@@ -6,6 +6,7 @@ option changes nothing, draws only its own random numbers, and has its module, t
 
 import dataclasses
 import shutil
+import sys
 import typing
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from sota_exp.experiment import Experiment
 from sota_exp.model.arch.small import Small
 from sota_exp.model.arch.timm import Timm
 from sota_exp.stages import InvalidValue, Normalization, Published, Stage
+from tests import archives, hub
 from tests.experiments import OFF, ON, TINY, Composed, Trace, composed, recorded_draws, trace_of
 from tests.options import ROOT, Option, missing_touches, options, presets
 
@@ -78,6 +80,7 @@ ELSEWHERE = {"regularization/norm=sync_batch": "tests/test_distributed.py"}
 SETS = {
     "data=animals_on_photos": ("data.stored_size=16",),
     "data=digits_on_photos": ("data.stored_size=16",),
+    "data=imagenet": ("data.val_fraction=0.1",),
 }
 
 
@@ -87,7 +90,7 @@ def neutral(slot: str) -> str:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of images, and the weights of a network for the options that start from a file."""
+    """A folder of images, tiny sets in their published formats, and weights for the options that start from a file."""
     place = tmp_path_factory.mktemp("made")
     torch.manual_seed(1)
     save_file(Small(name="resnet_xs", width_multiplier=1.0)(4).state_dict(), place / "teacher.safetensors")
@@ -96,6 +99,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder = place / "images" / f"class_{index % 4}"
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(torch.randint(256, (20, 24, 3), dtype=torch.uint8).numpy()).save(folder / f"{index}.png")
+    for name, write in {**archives.WRITERS, "imagenet": archives.imagenet}.items():
+        (place / name).mkdir()
+        write(place / name)
+    rows = [f"images/class_{index % 4}/{index}.png,{index % 4}" for index in range(64)]
+    (place / "images.csv").write_text("\n".join(["path,label", *rows]) + "\n")
     return place
 
 
@@ -111,9 +119,23 @@ def published(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Timm, "published", of_another_seed)
 
 
+@pytest.fixture(autouse=True)
+def sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Published sets without a network connection: torchvision takes the tiny ones, and the hub offers one of its own."""
+    archives.admit(monkeypatch)
+    kind = hub.ClassLabel(["ant", "bee", "cat", "dog"])
+    parts = {"train": hub.part([index % 4 for index in range(64)], kind)}
+    monkeypatch.setitem(sys.modules, "datasets", hub.module(lambda *_, **__: parts))
+
+
 def overrides_of(option: Option, made: Path) -> tuple[str, ...]:
     """The overrides, beside `slot=option`, that make an option act in a tiny experiment."""
+    cache = f"data.cache={made}/cache"  # A set of 104 images must not be found under a published set's name.
     files = {
+        **{f"data={name}": (f"data.root={made}/{name}", cache) for name in archives.WRITERS},
+        "data=imagenet": (f"data.root={made}/imagenet/imagenet", cache),
+        "data=huggingface": ("data.dataset=someone/animals", cache),
+        "data=csv": (f"data.path={made}/images.csv",),
         "data=image_folder": (f"data.root={made}/images",),
         "model/weights=checkpoint": (f"model.weights.path={made}/start.safetensors",),
         "regularization/distillation=logits": (

@@ -81,8 +81,8 @@ def directories(group: Group) -> str:
 
 def differing(comparison: Comparison) -> list[Row]:
     """Slots first, then values; a line that says so where nothing differs."""
-    rows = [(name, [short(option) for option in options]) for name, options in comparison.choices.items()]
-    return rows + [(name, [short(value) for value in values]) for name, values in comparison.values.items()]
+    rows = {**comparison.choices, **comparison.values}
+    return [(name, [escape(short(value)) for value in values]) for name, values in rows.items()]
 
 
 def short(value: object) -> str:

@@ -45,7 +45,7 @@ class Run:
         """
         try:
             content = Content.read(directory, {})
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{shown(directory)} is not the directory of a run: {error}") from error
         result = content.result or {}
         choices = result.get("choices") or content.start.get("choices") or {}
