@@ -52,6 +52,8 @@ def launch(task: Callable[[DictConfig], object], arguments: list[str], command: 
     main = hold(_held_back(task, entered, failures))
     try:
         main()
+    except KeyboardInterrupt as stop:
+        raise stop.__cause__ or stop from None
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(in_one_line(error, arguments)) from error
     except (ValueError, yaml.YAMLError) as error:
@@ -77,7 +79,10 @@ def with_place(arguments: list[str], command: str) -> list[str]:
 def _held_back(
     task: Callable[[DictConfig], object], entered: list[DictConfig], failures: list[Exception]
 ) -> Callable[[DictConfig], object]:
-    """`task`, whose foreseen failures are kept for later: of a single job Hydra would print more than the one line."""
+    """`task`, whose foreseen failures are kept for later: of a single job Hydra would print more than the one line.
+
+    A signal ends all jobs of a multirun, which after any other exception goes on with the next one.
+    """
 
     def held_back(config: DictConfig) -> object:
         entered.append(config)
@@ -85,6 +90,8 @@ def _held_back(
             return task(config)
         except (ConfigError, RunFailed, Interrupted) as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
+                if isinstance(error, Interrupted):
+                    raise KeyboardInterrupt from error
                 raise
             failures.append(error)
             return None

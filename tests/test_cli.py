@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from sota_exp import composing
 from sota_exp.cli import COMMANDS, run
+from sota_exp.errors import Interrupted
 from tests.experiments import TINY
 from tests.options import ROOT
 
@@ -259,6 +261,18 @@ def test_a_multirun_over_slots_and_values_makes_four_runs_and_a_table(capfd, els
     before = {path: path.stat().st_mtime_ns for path in elsewhere.glob("swept/*/result.json")}
     assert run(["train", "-m", *arguments, "hydra.sweep.dir=swept"]) == 0
     assert {path: path.stat().st_mtime_ns for path in elsewhere.glob("swept/*/result.json")} == before
+
+
+def test_a_signal_ends_a_whole_multirun(elsewhere):
+    begun = []
+
+    def interrupted(config):
+        begun.append(config.seed)
+        raise Interrupted(15)
+
+    with pytest.raises(Interrupted):
+        composing.launch(interrupted, ["-m", "seed=0,1"], "train")
+    assert begun == [0]
 
 
 def test_a_multirun_that_names_no_place_has_the_same_one_each_time(elsewhere):
