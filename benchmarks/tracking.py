@@ -59,7 +59,9 @@ def processor_seconds(process: psutil.Process) -> float:
 def seconds_an_epoch(directory: Path, num_before: int) -> list[float]:
     """Processor seconds of the following process for each epoch, after `num_before` epochs that were there before."""
     line = as_it_began(directory)
-    epochs = [line | {"epoch": number, "step": (number + 1) * line["step"]} for number in range(num_before + NUM_EPOCHS)]
+    epochs = [
+        line | {"epoch": number, "step": (number + 1) * line["step"]} for number in range(num_before + NUM_EPOCHS)
+    ]
     lines = [json.dumps(epoch) + "\n" for epoch in epochs]
     (directory / "metrics.jsonl").write_text("".join(lines[:num_before]))
     follower = tracking_of(directory).follow(directory)

@@ -168,15 +168,18 @@ def _leaves(tree: Any, key: str) -> list[tuple[str, str]]:
     return [(key, ", ".join(map(str, tree)) if isinstance(tree, list) else str(tree))]
 
 
-def points(content: Content) -> list[Point]:
-    """Every point of every metric, in the order of time."""
+def points(content: Content, after: tuple[int, int] = (0, 0)) -> list[Point]:
+    """Every point of every metric, in the order of time; without those of the first `after` lines of metrics and system.
+
+    So a run of many epochs costs no more an epoch than a short one.
+    """
     begun = content.started_ms
     found = [Point(key=sanitized(key), value=value, time=begun, step=0) for key, value in hyper(content).items()]
     seconds = 0.0
-    for epoch in content.epochs:
+    for place, epoch in enumerate(content.epochs):
         seconds += epoch["seconds"] + epoch["validate_seconds"]
-        found += epoch_points(epoch, begun + round(seconds * 1000))
-    for step, sample in enumerate(content.system):
+        found += epoch_points(epoch, begun + round(seconds * 1000)) if place >= after[0] else []
+    for step, sample in enumerate(content.system[after[1] :], after[1]):
         when = round(sample["time"] * 1000)
         found += [
             Point(key=sanitized(key), value=value, time=when, step=step)

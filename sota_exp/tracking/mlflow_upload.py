@@ -30,12 +30,16 @@ MOST_METRICS, MOST_PARAMS = 1000, 100
 
 @dataclass(kw_only=True)
 class Upload:
-    """A connection to one experiment, and which points of the run it knows to be there (None: it has to ask)."""
+    """A connection to one experiment, and which points of the run it knows to be there (None: it has to ask).
+
+    lines: how many of the files `metrics.jsonl` and `system.jsonl` are among them.
+    """
 
     client: MlflowClient
     uri: str
     experiment: str
     known: set[tuple[str, int]] | None = None
+    lines: tuple[int, int] = (0, 0)
     written: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -79,7 +83,7 @@ class Upload:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
-        self.known = None
+        self.known, self.lines = None, (0, 0)
         same = self.client.search_runs([self.experiment], f"tags.run_id = '{content.start['id']}'", max_results=1)
         if same:
             return same[0]
@@ -110,10 +114,11 @@ class Upload:
         """Points the store lacks, in one request an epoch; a point is the same when key and step are."""
         if self.known is None:
             self.known = held(self.client, run)
-        new = [point for point in points(content) if (point.key, point.step) not in self.known]
+        new = [point for point in points(content, self.lines) if (point.key, point.step) not in self.known]
         for part in parts(new, MOST_METRICS):
             self.client.log_batch(run.info.run_id, metrics=[_metric(point) for point in part])
             self.known |= {(point.key, point.step) for point in part}
+        self.lines = (len(content.epochs), len(content.system))
         return len(new)
 
     def _data(self, content: Content, run: Run) -> int:

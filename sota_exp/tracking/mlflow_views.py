@@ -72,9 +72,10 @@ def view_links(address: str, experiment: str, version: str) -> dict[str, str]:
     page = f"{address.rstrip('/')}/#/experiments/{experiment}/runs"
     if not version.startswith(SEEN):
         return {"Runs": page}
-    query = "compareRunsMode=CHART&workflowType=machine_learning"
-    shown = {name: f"{page}?viewStateShareKey={key}&{query}" for key, (name, _) in views(list(SLOTS)).items()}
-    return shown | {"all runs, as a table": f"{page}?workflowType=machine_learning"}
+    query, named = "workflowType=machine_learning", views(list(SLOTS))
+    links = {name: f"{page}?viewStateShareKey={key}&compareRunsMode=CHART&{query}" for key, (name, _) in named.items()}
+    # The view brings its columns; MLflow's own table shows no score.
+    return links | {"all runs, as a table": f"{page}?viewStateShareKey={next(iter(named))}&{query}"}
 
 
 def views(slots: list[str]) -> dict[str, tuple[str, dict[str, Any]]]:

@@ -87,6 +87,7 @@ def test_links_name_the_views_that_are_written() -> None:
     for key, (name, _) in views([]).items():
         assert f"{TAG}{key}" in client.tags
         assert f"/#/experiments/7/runs?viewStateShareKey={key}&" in links[name]
+    assert "viewStateShareKey=sota-exp&workflowType" in links["all runs, as a table"]
 
 
 def test_the_installed_version_was_looked_at() -> None:
