@@ -40,6 +40,13 @@ COMMANDS = {
     "evaluate": Command(
         summary="score finished weights again: other data, sizes or views", function="sota_exp.commands.evaluate:main"
     ),
+    "predict": Command(
+        summary="what a finished run's model sees in image files", function="sota_exp.commands.predict:main"
+    ),
+    "export": Command(
+        summary="a finished run's model for other programs: ONNX, torch.export, MLflow",
+        function="sota_exp.commands.export:main",
+    ),
     "translate": Command(
         summary="torchvision's reference command as overrides, and back", function="sota_exp.commands.translate:main"
     ),
