@@ -53,6 +53,10 @@ COMMANDS = {
     "techniques": Command(
         summary="every slot and option: what it does, its paper", function="sota_exp.commands.techniques:main"
     ),
+    "new-technique": Command(
+        summary="begin a technique of your own: module, YAML, test and row",
+        function="sota_exp.commands.new_technique:main",
+    ),
     "dashboard": Command(
         summary="MLflow's page on the runs of this directory", function="sota_exp.commands.dashboard:main"
     ),
