@@ -12,7 +12,7 @@ help:  ## this list
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,joblib]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,joblib,onnx]'
 	@touch $@
 
 setup: $(STAMP)  ## make .venv with everything in it (a few minutes, once)

@@ -4,10 +4,8 @@ Training itself calls nothing between its start and its end: a process of its ow
 processor time of that process for one epoch more, with system metrics, on an SQLite store; its start is left out.
 """
 
-import itertools
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -56,8 +54,8 @@ def processor_seconds(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def seconds_an_epoch(directory: Path, num_before: int) -> list[float]:
-    """Processor seconds of the following process for each epoch, after `num_before` epochs that were there before."""
+def seconds_an_epoch(directory: Path, num_before: int) -> float:
+    """Processor seconds of the following process an epoch, after `num_before` epochs that were there before."""
     line = as_it_began(directory)
     epochs = [
         line | {"epoch": number, "step": (number + 1) * line["step"]} for number in range(num_before + NUM_EPOCHS)
@@ -67,14 +65,14 @@ def seconds_an_epoch(directory: Path, num_before: int) -> list[float]:
     follower = tracking_of(directory).follow(directory)
     (child,) = (each for each in psutil.Process().children() if "mlflow_follow" in " ".join(each.cmdline()))
     time.sleep(2 * EPOCH_SECONDS)
-    marks = [processor_seconds(child)]
+    before = processor_seconds(child)
     for number in range(num_before, num_before + NUM_EPOCHS):
         with (directory / "metrics.jsonl").open("a") as file:
             file.write(lines[number])
         time.sleep(EPOCH_SECONDS)
-        marks.append(processor_seconds(child))
+    after = processor_seconds(child)
     follower.finish()
-    return [after - before for before, after in itertools.pairwise(marks)]
+    return (after - before) / NUM_EPOCHS
 
 
 def measure(num_before: int) -> dict[str, Any]:
@@ -83,7 +81,7 @@ def measure(num_before: int) -> dict[str, Any]:
         before = Path.cwd()
         os.chdir(root)
         try:
-            mine = statistics.median(seconds_an_epoch(trained(Path(root)), num_before))
+            mine = seconds_an_epoch(trained(Path(root)), num_before)
         finally:
             os.chdir(before)
     return {

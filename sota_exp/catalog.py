@@ -25,6 +25,7 @@ class Option:
     paper: str
     defaults: dict[str, object]
     is_neutral: bool
+    target: str
 
     @property
     def cited(self) -> str:
@@ -58,6 +59,7 @@ def _option(path: Path, conf: Path, package: Path) -> Option | None:
         paper=_paper(node["_target_"], package),
         defaults=defaults,
         is_neutral=node["_target_"].startswith(NEUTRAL),
+        target=node["_target_"],
     )
 
 

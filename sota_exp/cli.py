@@ -40,6 +40,13 @@ COMMANDS = {
     "evaluate": Command(
         summary="score finished weights again: other data, sizes or views", function="sota_exp.commands.evaluate:main"
     ),
+    "predict": Command(
+        summary="what a finished run's model sees in image files", function="sota_exp.commands.predict:main"
+    ),
+    "export": Command(
+        summary="a finished run's model for other programs: ONNX, torch.export, MLflow",
+        function="sota_exp.commands.export:main",
+    ),
     "compare": Command(
         summary="what differs between runs, what came out, and how sure", function="sota_exp.commands.compare:main"
     ),
@@ -52,6 +59,10 @@ COMMANDS = {
     ),
     "techniques": Command(
         summary="every slot and option: what it does, its paper", function="sota_exp.commands.techniques:main"
+    ),
+    "new-technique": Command(
+        summary="begin a technique of your own: module, YAML, test and row",
+        function="sota_exp.commands.new_technique:main",
     ),
     "dashboard": Command(
         summary="MLflow's page on the runs of this directory", function="sota_exp.commands.dashboard:main"

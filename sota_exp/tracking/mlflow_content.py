@@ -3,6 +3,7 @@
 Equal files give equal content, timestamps included, so that sending twice changes nothing. Imports neither torch nor mlflow.
 """
 
+import functools
 import json
 import math
 import posixpath
@@ -72,7 +73,8 @@ class Content:
         Raises:
             OSError, ValueError: the directory holds no run.
         """
-        config = yaml.safe_load((directory / "config.yaml").read_text())
+        path = directory / "config.yaml"
+        config = _config(path, path.stat().st_mtime_ns)
         result = _json(directory / "result.json")
         start = _json(directory / "start.json") or _start_from(directory, result or {})
         if result is not None and _is_of_an_earlier_start(directory, result, start):
@@ -126,6 +128,12 @@ def _is_of_an_earlier_start(directory: Path, result: dict[str, Any], start: dict
     if result["status"] in ("finished", "stopped_early") or not (directory / "start.json").exists():
         return False
     return (directory / "result.json").stat().st_mtime_ns < (directory / "start.json").stat().st_mtime_ns
+
+
+@functools.lru_cache(maxsize=1)
+def _config(path: Path, changed_ns: int) -> Any:
+    """Parsed once while it stays as it is: a follower reads it every epoch, and YAML is slow."""
+    return yaml.safe_load(path.read_text())
 
 
 def _json(path: Path) -> Any:
