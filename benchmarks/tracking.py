@@ -54,6 +54,14 @@ def processor_seconds(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
+def wait_until_idle(process: psutil.Process) -> None:
+    """Until its start is over: it has imported MLflow, made the store and sent what was there."""
+    before, now = -1.0, 0.0
+    while now < 1 or now - before > 0.1:
+        time.sleep(EPOCH_SECONDS / 2)
+        before, now = now, processor_seconds(process)
+
+
 def seconds_an_epoch(directory: Path, num_before: int) -> float:
     """Processor seconds of the following process an epoch, after `num_before` epochs that were there before."""
     line = as_it_began(directory)
@@ -64,7 +72,7 @@ def seconds_an_epoch(directory: Path, num_before: int) -> float:
     (directory / "metrics.jsonl").write_text("".join(lines[:num_before]))
     follower = tracking_of(directory).follow(directory)
     (child,) = (each for each in psutil.Process().children() if "mlflow_follow" in " ".join(each.cmdline()))
-    time.sleep(2 * EPOCH_SECONDS)
+    wait_until_idle(child)
     before = processor_seconds(child)
     for number in range(num_before, num_before + NUM_EPOCHS):
         with (directory / "metrics.jsonl").open("a") as file:
