@@ -46,6 +46,9 @@ COMMANDS = {
     "techniques": Command(
         summary="every slot and option: what it does, its paper", function="sota_exp.commands.techniques:main"
     ),
+    "report": Command(
+        summary="a study or sweep as one page: effects, intervals, costs", function="sota_exp.commands.report:main"
+    ),
     "dashboard": Command(
         summary="MLflow's page on the runs of this directory", function="sota_exp.commands.dashboard:main"
     ),

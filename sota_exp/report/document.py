@@ -173,6 +173,10 @@ def says(cell: Cell) -> bool:
     return plain(cell.words) not in ("", "–")
 
 
+def phrase(*words: Span | str) -> Words:
+    return words
+
+
 def strong(text: str) -> Span:
     return Span(text=text, kind="strong")
 

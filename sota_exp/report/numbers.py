@@ -47,8 +47,8 @@ def scale_of(is_share: bool) -> Scale:
 
 def signed(value: float, decimals: int) -> str:
     """With a true minus; nothing before what rounds to zero."""
-    text = f"{abs(value):.{decimals}f}"
-    if float(text) == 0:
+    text = f"{abs(value):,.{decimals}f}"
+    if float(text.replace(",", "")) == 0:
         return text
     return f"{'+' if value > 0 else '−'}{text}"
 

@@ -190,7 +190,7 @@ def accuracy_against_cost(study: Study) -> Figure | None:
         for arm in study.arms
         if arm.cost.seconds and arm.mean is not None
     ]
-    if len(points) < 2:
+    if len(points) < 2 or study.effects:
         return None
     titles = f"training time of one run, {unit}", metric_name(study) + (f", {scale.unit}" if scale.unit else "")
     alt = "Score against training time: " + "; ".join(f"{each.label} {scale.with_unit(each.score)}" for each in points)

@@ -10,7 +10,7 @@ from sota_exp.report import study_words as words
 from sota_exp.report.document import Block, Cell, Code, Column, Details, Document, Section, Span, Table, code, paragraph
 from sota_exp.report.study import Arm, Study
 from sota_exp.report.study_runs import configuration
-from sota_exp.report.writing import write_document
+from sota_exp.report.writing import Written, write_document
 
 #: Arms whose configuration is shown one by one, and runs of an arm that are linked.
 MOST_ARMS, MOST_RUNS = 60, 40
@@ -21,7 +21,13 @@ def write(directory: Path) -> list[Path]:
 
     Raises:
         ConfigError: there is no study to be read.
+        RunFailed: the directory can't be written to.
     """
+    return report(directory).paths
+
+
+def report(directory: Path) -> Written:
+    """Write the report, as `write` does; with the answer in words."""
     return write_document(document(Study.read(directory)), directory)
 
 
@@ -29,7 +35,7 @@ def document(study: Study) -> Document:
     sections = [
         Section(title="What was found", anchor="effects", blocks=effects(study)),
         Section(title="Two kinds of noise", anchor="noise", blocks=noise(study)),
-        Section(title="Learning curves", anchor="curves", blocks=present(figures.learning_curves(study))),
+        Section(title="Learning curves", anchor="curves", blocks=curves(study)),
         Section(
             title="What it costs",
             anchor="cost",
@@ -71,7 +77,10 @@ def effects(study: Study) -> list[Block]:
     """Pictures of the effects, and the table that the page is about."""
     ladder = figures.ladder(study) if study.is_chain and not study.effects else None
     forest = figures.effects(study) if study.compared else None
-    return [*design(study), *present(ladder, forest, tables.results(study))]
+    table: Block = tables.results(study)
+    if study.effects:
+        table = Details(summary=f"The {len(study.arms)} cells of the design", blocks=[table])
+    return [*design(study), *present(ladder, forest, table)]
 
 
 def design(study: Study) -> list[Block]:
@@ -80,6 +89,11 @@ def design(study: Study) -> list[Block]:
         return []
     drawn = figures.factor_effects(study, study.effects, "main_effects", "Main effects")
     return [drawn, tables.effects(study, study.effects, "Main effect")]
+
+
+def curves(study: Study) -> list[Block]:
+    """None of the cells of a design: no two of them differ in one thing."""
+    return [] if study.effects else present(figures.learning_curves(study))
 
 
 def noise(study: Study) -> list[Block]:

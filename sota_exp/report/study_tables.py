@@ -30,7 +30,9 @@ def numbers_of(study: Study) -> dict[str, str]:
 
 
 def numbered(study: Study, arm: Arm) -> str:
-    """`3 EMA`, in which the number stays with the word after it."""
+    """`3 EMA`, in which the number stays with the word after it; a cell of a design is called by the beginning of its label."""
+    if not study.compared:
+        return arm.label.partition(":")[0]
     return f"{numbers_of(study)[arm.name]}\N{NO-BREAK SPACE}{arm.label}"
 
 
@@ -61,7 +63,7 @@ def results(study: Study) -> Table:
     ]
     rows = [
         [
-            label(study, arm),
+            label(study, arm) if study.compared else cell(arm.label),
             cell(named.get(arm.reference or "", UNKNOWN)),
             cell(str(arm.n)),
             cell(scale.value(arm.mean)),
@@ -70,11 +72,14 @@ def results(study: Study) -> Table:
             cell(scale.interval(arm.interval)),
             cell(p_value(arm.p_adjusted)),
             cell(scale.value(arm.detectable)),
-            cell(arm.verdict, tone=tone(arm.verdict)),
+            cell(arm.verdict if study.compared else UNKNOWN, tone=tone(arm.verdict)),
         ]
         for arm in study.arms
     ]
     against = "the arm before it" if study.is_chain else "the arm whose number stands under Against"
+    if not study.compared:
+        caption = f"{metric_name(study)} of every arm over its seeds; nothing is paired."
+        return Table(caption=[caption], columns=columns, rows=rows)
     caption = (
         f"{metric_name(study)} of every arm over its seeds, and its paired difference from {against}. Pairs: seeds that both have (runs, for an arm "
         f"held against none). Detectable: the smallest effect that so many pairs would show with a power of {study.power:g}."
@@ -135,7 +140,7 @@ def cost_row(study: Study, arm: Arm) -> list[Cell]:
         cell(quantity(cost.flops_per_image, "FLOPs")),
         cell(quantity(cost.parameters)),
         cell(size(cost.peak_memory_bytes)),
-        cell(known(cost.points_per_hour, lambda value: signed(value, 1))),
+        cell(known(cost.points_per_hour, lambda value: signed(value, 1 if abs(value) < 100 else 0))),
     ]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sota_exp.report.document import Block, Listing, Paragraph, Span, Words, code, emphasis, paragraph, strong
+from sota_exp.report.document import Block, Listing, Paragraph, Span, Words, code, emphasis, paragraph, phrase, strong
 from sota_exp.report.numbers import Scale, count, duration, listed, scale_of
 from sota_exp.report.study import Arm, Effect, Study
 
@@ -270,7 +270,7 @@ def refused_items(study: Study) -> list[Words]:
 
 
 def rule_items(study: Study) -> list[Words]:
-    return [[strong(arm or "Every arm"), f": a rule fired: {message}"] for arm, message in study.rules]
+    return [phrase(strong(arm or "Every arm"), f": a rule fired: {message}") for arm, message in study.rules]
 
 
 def missing_items(study: Study) -> list[Words]:
@@ -278,14 +278,13 @@ def missing_items(study: Study) -> list[Words]:
     groups: dict[tuple[str, str], list[int]] = {}
     for arm, seed, reason in study.missing:
         groups.setdefault((arm, reason), []).extend([] if seed is None else [seed])
-    return [
-        [
-            strong(arm),
-            f", seeds {shown([str(seed) for seed in seeds])}, missing" if seeds else " missing",
-            f": {reason}",
-        ]
-        for (arm, reason), seeds in groups.items()
-    ]
+    return [missing_words(arm, seeds, reason) for (arm, reason), seeds in groups.items()]
+
+
+def missing_words(arm: str, seeds: Sequence[int], reason: str) -> Words:
+    """The runs that one arm lacks for one reason."""
+    which = f", {'seed' if len(seeds) == 1 else 'seeds'} {shown([str(seed) for seed in seeds])}," if seeds else ""
+    return [strong(arm), f"{which} missing{f': {reason}' if reason else ''}"]
 
 
 def plan_items(study: Study) -> list[Words]:

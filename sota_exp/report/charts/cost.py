@@ -44,7 +44,7 @@ def draw(
 def time_axis(times: Sequence[float], begin: float, end: float) -> Axis:
     if max(times) > 4 * min(times) > 0:
         return Axis(low=min(times) / 1.25, high=max(times) * 1.25, begin=begin, end=end, is_log=True)
-    low, high = spanning(times, margin=0.1, least=1e-3)
+    low, high = spanning(times, margin=0.1, least=0.1 * max(times))
     return Axis(low=low, high=high, begin=begin, end=end)
 
 
