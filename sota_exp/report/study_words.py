@@ -305,11 +305,11 @@ def plan_items(study: Study) -> list[Words]:
 
 
 def alias_items(study: Study) -> list[Words]:
+    there = [each for each in (*study.effects, *study.interactions) if each.aliases]
     return [
-        [strong(each.name), " can't be told apart from ", listed(list(each.aliases)), " in this design."]
-        for each in (*study.effects, *study.interactions)
-        if each.aliases
-    ][:MOST_LISTED]
+        phrase(strong(each.name), " can't be told apart from ", listed(list(each.aliases)), " in this design.")
+        for each in there[:MOST_LISTED]
+    ]
 
 
 def look_items(study: Study) -> list[Words]:
