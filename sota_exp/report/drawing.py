@@ -13,7 +13,7 @@ INKS = {
     "faint": ("#d9dde1", "#343b43"),
     "paper": ("#ffffff", "#14171a"),
     "blue": ("#0072b2", "#56b4e9"),
-    "orange": ("#b87400", "#f0b03c"),
+    "orange": ("#946000", "#f0b03c"),
     "red": ("#c44f00", "#ff8f4f"),
     "green": ("#00795a", "#2fc49a"),
     "purple": ("#a64d80", "#e39ac4"),

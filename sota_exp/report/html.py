@@ -112,7 +112,7 @@ def figure(block: Figure) -> str:
     panels = "".join(panel(each) for each in block.panels)
     many = " many" if len(block.panels) > 1 else ""
     caption = f"<figcaption><b>{escape(block.number)}.</b> {inline(block.caption)}</figcaption>"
-    return f'<figure id="{block.name}"><div class="panels{many}">{panels}</div>{caption}</figure>'
+    return f'<figure id="figure-{block.name}"><div class="panels{many}">{panels}</div>{caption}</figure>'
 
 
 def panel(each: Panel) -> str:

@@ -1,19 +1,17 @@
 """A study's report: `report.html`, `report.md` and `figures/` in its directory, made from `study.json` and the runs it names."""
 
-import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
 from sota_exp.report import study_figures as figures
 from sota_exp.report import study_tables as tables
 from sota_exp.report import study_words as words
-from sota_exp.report.document import Block, Cell, Code, Column, Details, Document, Section, Span, Table, code, paragraph
-from sota_exp.report.study import Arm, Study
+from sota_exp.report.document import Block, Code, Details, Document, Section, code, paragraph
+from sota_exp.report.study import Study
 from sota_exp.report.study_runs import configuration
 from sota_exp.report.writing import Written, write_document
 
-#: Arms whose configuration is shown one by one, and runs of an arm that are linked.
-MOST_ARMS, MOST_RUNS = 60, 40
+#: Rows of what arms change before they are folded away, and whole configurations that are shown.
+MOST_ROWS, MOST_WHOLE = 80, 3
 
 
 def write(directory: Path) -> list[Path]:
@@ -114,51 +112,20 @@ def interactions(study: Study) -> list[Block]:
 
 
 def configurations(study: Study) -> list[Block]:
-    """What each arm is, folded away; the whole configuration of the arms that others are compared with."""
-    if len(study.arms) > MOST_ARMS:
-        return [arm_table(study)]
-    return [arm_details(study, arm) for arm in study.arms]
+    """What each arm changes; folded away, commands, runs and the whole configurations that the others are compared with."""
+    table = tables.differences(study)
+    if table is not None and len(table.rows) > MOST_ROWS:
+        return [Details(summary="What each arm changes", blocks=[table]), *folded(study)]
+    return [*present(table), *folded(study)]
 
 
-def arm_details(study: Study, arm: Arm) -> Details:
-    blocks: list[Block] = [Code(text=train_command(arm))] if arm.overrides else []
-    blocks += present(tables.differences(study, arm))
-    reference = study.arm(arm.reference)
-    if reference is not None and not arm.differences:
-        blocks.append(paragraph(f"No value differs from {reference.label}."))
-    if links := run_links(arm):
-        blocks.append(paragraph(*links))
-    if arm.reference is None and (text := configuration(study, arm)):
-        blocks.append(Details(summary=f"The whole configuration of {arm.label}", blocks=[Code(text=text)]))
-    against = f", against {reference.label}" if reference else ""
-    return Details(summary=f"{tables.numbered(study, arm)}{against}", blocks=blocks)
-
-
-def train_command(arm: Arm) -> str:
-    """What trains one run of the arm."""
-    seed = next(iter(arm.runs), 0)
-    return "sota-exp train " + " ".join(shlex.quote(each) for each in (*arm.overrides, f"seed={seed}"))
-
-
-def run_links(arm: Arm) -> list[Span | str]:
-    shown = list(arm.runs.items())[:MOST_RUNS]
-    found: list[Span | str] = []
-    for seed, place in shown:
-        found += [" " if found else "Runs by seed: ", code(str(seed), place)]
-    rest = len(arm.runs) - len(shown)
-    return [*found, f" and {rest:,} more."] if rest else found
-
-
-def arm_table(study: Study) -> Table:
-    columns = [Column(name=name, is_number=False) for name in ("Arm", "Against", "Overrides")]
-    rows = [
-        [tables.label(study, arm), Cell(words=[arm.reference or "–"]), Cell(words=overrides(arm))] for arm in study.arms
-    ]
-    return Table(caption=["What each arm is."], columns=columns, rows=rows)
-
-
-def overrides(arm: Arm) -> Sequence[str]:
-    return [" ".join(arm.overrides) or "–"]
+def folded(study: Study) -> list[Block]:
+    found: list[Block] = [Details(summary="Commands and runs of every arm", blocks=[tables.commands(study)])]
+    for arm in [arm for arm in study.arms if arm.reference is None][:MOST_WHOLE]:
+        text = configuration(study, arm)
+        if text:
+            found.append(Details(summary=f"The whole configuration of {arm.label}", blocks=[Code(text=text)]))
+    return found
 
 
 def reproduction(study: Study) -> list[Block]:

@@ -1,8 +1,10 @@
 """The tables of a study's page."""
 
+import shlex
 from collections.abc import Sequence
+from urllib.parse import quote
 
-from sota_exp.report.document import Cell, Column, Table, cell, code
+from sota_exp.report.document import Cell, Column, Span, Table, cell, code
 from sota_exp.report.numbers import (
     SECONDS,
     UNKNOWN,
@@ -22,6 +24,9 @@ TONES = {"helps": "helps", "hurts": "hurts", "failed": "failed", "reference": ""
 
 #: Classes in the table of changes; beyond them, those that changed most.
 MOST_CLASSES = 24
+
+#: Runs of an arm that are linked.
+MOST_RUNS = 40
 
 
 def numbers_of(study: Study) -> dict[str, str]:
@@ -231,13 +236,36 @@ def effects(study: Study, found: Sequence[Effect], what: str) -> Table:
     return Table(caption=[caption], columns=columns, rows=rows)
 
 
-def differences(study: Study, arm: Arm) -> Table | None:
-    """Which values of the configuration the arm changes."""
-    if not arm.differences:
-        return None
-    columns = [Column(name=name, is_number=False) for name in ("Key", "In the reference", "Here")]
-    rows = [[Cell(words=[code(part)]) for part in (key, *map(written, pair))] for key, pair in arm.differences.items()]
-    return Table(caption=[f"What {arm.label} changes."], columns=columns, rows=rows)
+def differences(study: Study) -> Table | None:
+    """Which values of the configuration each arm changes: a row a value, the arm's name in the first of them."""
+    columns = [Column(name=name, is_number=False) for name in ("Arm", "Key", "In its reference", "Here")]
+    rows = []
+    for arm in study.compared:
+        for index, (key, pair) in enumerate(arm.differences.items()):
+            cells = [Cell(words=[code(part)]) for part in (key, *map(written, pair))]
+            rows.append([cell("" if index else numbered(study, arm)), *cells])
+    return Table(caption=["What each arm changes in the configuration."], columns=columns, rows=rows) if rows else None
+
+
+def commands(study: Study) -> Table:
+    """What trains one run of each arm, and where its runs lie."""
+    columns = [Column(name=name, is_number=False) for name in ("Arm", "One run of it", "Runs by seed")]
+    rows = [[label(study, arm), Cell(words=[code(command(arm))]), Cell(words=links(arm))] for arm in study.arms]
+    return Table(caption=["How to train one run of each arm, and the runs of this study."], columns=columns, rows=rows)
+
+
+def command(arm: Arm) -> str:
+    seed = next(iter(arm.runs), 0)
+    return "sota-exp train " + " ".join(shlex.quote(each) for each in (*arm.overrides, f"seed={seed}"))
+
+
+def links(arm: Arm) -> list[Span | str]:
+    """To the first runs."""
+    found: list[Span | str] = []
+    for seed, place in list(arm.runs.items())[:MOST_RUNS]:
+        found += [" " if found else "", code(str(seed), quote(f"{place}/"))]
+    rest = len(arm.runs) - MOST_RUNS
+    return [*found, f" and {rest:,} more"] if rest > 0 else found
 
 
 def written(value: object) -> str:

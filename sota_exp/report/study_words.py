@@ -154,13 +154,16 @@ def undecided(study: Study) -> list[Span | str]:
             reach = scale.value(sizes[0]) + (f" to {scale.value(sizes[-1])}" if len(sizes) > 1 else "")
             words.append(f": effects below {reach} {scale.difference_unit} could hide there".replace("  ", " "))
         words.append(". ")
-    for verdict, say in (("too few seeds", "too few seeds to judge"), ("failed", "failed")):
+    for verdict, one, many in (
+        ("too few seeds", "has too few seeds", "have too few seeds"),
+        ("failed", "failed", "failed"),
+    ):
         some = [arm.label for arm in study.compared if arm.verdict == verdict]
         if some:
-            words.append(f"{len(some)} {say}: {shown(some)}. ")
+            words.append(f"{len(some)} {one if len(some) == 1 else many}: {shown(some)}. ")
     if study.refused:
-        what = count(len(study.refused), kind.noun, kind.plural)
-        words.append(f"{what} refused: {shown([name for name, _ in study.refused])}. ")
+        what = f"{count(len(study.refused), kind.noun, kind.plural)} {'was' if len(study.refused) == 1 else 'were'} refused"
+        words.append(f"{what}: {shown([name for name, _ in study.refused])}. ")
     return words
 
 

@@ -1,12 +1,16 @@
 """A document on disk: one page, the same as Markdown, and its figures as files. Each is written whole or not at all."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sota_exp.errors import RunFailed
 from sota_exp.report import html, markdown, raster, svg
 from sota_exp.report.document import Document, Figure, Paragraph
+from sota_exp.report.drawing import Drawing, moved
+
+#: Pixels of paper around a figure in a file.
+MARGIN = 12.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +40,17 @@ def write_document(document: Document, directory: Path) -> Written:
 
 
 def write_figure(figure: Figure, folder: Path) -> list[Path]:
-    drawn = figure.on_one_paper()
+    drawn = framed(figure.on_one_paper(), MARGIN)
     vector, pixels = folder / f"{figure.name}.svg", folder / f"{figure.name}.png"
     write_whole(vector, svg.standalone(drawn))
     raster.write_png(drawn, pixels)
     return [vector, pixels]
+
+
+def framed(drawing: Drawing, margin: float) -> Drawing:
+    """The same with a margin of paper around it."""
+    marks = tuple(moved(mark, margin, margin) for mark in drawing.marks)
+    return replace(drawing, width=drawing.width + 2 * margin, height=drawing.height + 2 * margin, marks=marks)
 
 
 def write_whole(path: Path, text: str) -> None:

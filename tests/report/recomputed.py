@@ -111,7 +111,7 @@ def metric_of(found: Check) -> Callable[[dict[str, Any]], float]:
 
 def check_results(found: Check) -> None:
     """Means, spreads, differences, intervals, joint p-values and verdicts."""
-    table = found.table("± sd", "Mean")
+    table = found.table("Pairs", "Mean")
     assert table is not None
     read, level = metric_of(found), found.tree["level"]
     compared = [arm for arm in found.arms if arm["reference"] is not None]
@@ -120,7 +120,8 @@ def check_results(found: Check) -> None:
     for row, arm in zip(table.rows, found.arms, strict=True):
         cells = dict(zip(table.heads, row, strict=True))
         mine, name = list(found.values(arm, read).values()), arm["name"]
-        by = {head.split(",")[0].split(" interval")[0]: text for head, text in cells.items()}
+        absent = dict.fromkeys(("± sd", "Difference", f"{100 * level:g} %", "p"), "–")
+        by = absent | {head.split(",")[0].split(" interval")[0]: text for head, text in cells.items()}
         paired = list(differences.get(name, {}).values())
         num = len(paired) if arm["reference"] is not None else len(mine)
         found.compare(f"{name} pairs", by["Pairs"], num, factor=1)
@@ -128,7 +129,7 @@ def check_results(found: Check) -> None:
         found.compare(f"{name} sd", by["± sd"], statistics_sd(mine))
         if arm["reference"] is None:
             continue
-        found.compare(f"{name} difference", by["Difference"], float(np.mean(paired)) if paired else None)
+        found.compare(f"{name} difference", by["Difference"], float(np.mean(paired)) if len(paired) > 1 else None)
         found.compare_interval(f"{name} interval", by[f"{100 * level:g} %"], student(paired, level))
         check_p_value(found, name, by["p"], p_values.get(name))
         check_verdict(found, name, by["Verdict"], paired, p_values.get(name))
@@ -276,6 +277,8 @@ def check_duration(found: Check, what: str, shown: str, value: float | None) -> 
 
 def check_quantity(found: Check, what: str, shown: str, value: float | None, unit: str) -> None:
     found.num += 1
+    if shown == "–" and value is None:
+        return
     powers = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "": 1.0}
     match = re.fullmatch(rf"([\d.]+) ?([kMGTP]?){unit}", shown)
     if match is None or value is None or abs(float(match[1]) * powers[match[2]] - value) > 0.006 * value:
@@ -290,10 +293,11 @@ def check_calibration(found: Check) -> None:
     def read(result: dict[str, Any]) -> float:
         return float(result["metrics"]["test/ece"])
 
-    for row, arm in zip(table.rows, found.arms, strict=True):
+    for shown, arm in zip(table.rows, found.arms, strict=True):
+        row = [*shown, "–", "–"]
         name, eces = arm["name"], list(found.values(arm, read).values())
         found.compare(f"{name} calibration", row[1], float(np.mean(eces)) if eces else None)
-        if arm["reference"] is not None and len(row) > 2:
+        if arm["reference"] is not None:
             paired = list(found.paired(arm, read).values())
             found.compare(f"{name} calibration difference", row[2], float(np.mean(paired)) if paired else None)
             found.compare_interval(f"{name} calibration interval", row[3], student(paired, found.tree["level"]))
