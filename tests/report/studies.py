@@ -139,7 +139,9 @@ def arm_tree(directory: Path, name: str, label: str, reference: str | None, seed
         "label": label,
         "reference": reference,
         "overrides": [f"recipe=ladder_{name}"],
-        "choices": {"augmentation/mix": name, "evaluation/resolution": "search" if "inference" in name else "fixed"},
+        "choices": next(iter(results.values())).get(
+            "choices", {"evaluation/resolution": "search" if "inference" in name else "fixed"}
+        ),
         "differences": {f"slots.{name}": ["none", name]} if reference else {},
         "runs": runs,
         "failures": {},
