@@ -120,7 +120,7 @@ def configurations(study: Study) -> list[Block]:
 
 
 def folded(study: Study) -> list[Block]:
-    found: list[Block] = [Details(summary="Commands and runs of every arm", blocks=[tables.commands(study)])]
+    found: list[Block] = [Details(summary="Overrides and runs of every arm", blocks=[tables.overrides(study)])]
     for arm in [arm for arm in study.arms if arm.reference is None][:MOST_WHOLE]:
         text = configuration(study, arm)
         if text:
@@ -133,7 +133,9 @@ def reproduction(study: Study) -> list[Block]:
     blocks.append(
         paragraph(
             "Repeated in the same place, the command redoes nothing that is finished and goes on with what is missing; more seeds extend the study. "
-            "On the same machine and versions every number comes out the same to the last digit, times aside."
+            "On the same machine and versions every number comes out the same to the last digit, times aside. One run alone is trained again with ",
+            code("sota-exp rerun RUN"),
+            ".",
         )
     )
     return blocks + present(tables.environment(study))

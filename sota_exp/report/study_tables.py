@@ -247,16 +247,16 @@ def differences(study: Study) -> Table | None:
     return Table(caption=["What each arm changes in the configuration."], columns=columns, rows=rows) if rows else None
 
 
-def commands(study: Study) -> Table:
-    """What trains one run of each arm, and where its runs lie."""
-    columns = [Column(name=name, is_number=False) for name in ("Arm", "One run of it", "Runs by seed")]
-    rows = [[label(study, arm), Cell(words=[code(command(arm))]), Cell(words=links(arm))] for arm in study.arms]
-    return Table(caption=["How to train one run of each arm, and the runs of this study."], columns=columns, rows=rows)
+def overrides(study: Study) -> Table:
+    """What is asked of each arm, and where its runs lie."""
+    columns = [Column(name=name, is_number=False) for name in ("Arm", "Overrides", "Runs by seed")]
+    rows = [[label(study, arm), Cell(words=[code(asked(arm))]), Cell(words=links(arm))] for arm in study.arms]
+    caption = "Overrides of each arm beyond those of its reference, and the directories of its runs, each with its own config.yaml."
+    return Table(caption=[caption], columns=columns, rows=rows)
 
 
-def command(arm: Arm) -> str:
-    seed = next(iter(arm.runs), 0)
-    return "sota-exp train " + " ".join(shlex.quote(each) for each in (*arm.overrides, f"seed={seed}"))
+def asked(arm: Arm) -> str:
+    return " ".join(map(shlex.quote, arm.overrides)) or UNKNOWN
 
 
 def links(arm: Arm) -> list[Span | str]:

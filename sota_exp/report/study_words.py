@@ -273,21 +273,37 @@ def refused_items(study: Study) -> list[Words]:
 
 
 def rule_items(study: Study) -> list[Words]:
-    return [phrase(strong(arm or "Every arm"), f": a rule fired: {message}") for arm, message in study.rules]
+    """The rules that fired, each with all its arms."""
+    groups: dict[str, list[str]] = {}
+    for arm, message in study.rules:
+        groups.setdefault(message, []).append(called(study, arm) if arm else "every arm")
+    return [phrase(strong("A rule fired"), f" for {shown(arms)}: {message}") for message, arms in groups.items()]
 
 
 def missing_items(study: Study) -> list[Words]:
-    """Runs that are not there, taken together by arm and reason."""
-    groups: dict[tuple[str, str], list[int]] = {}
+    """Runs that are not there, taken together by seeds and reason."""
+    seeds: dict[tuple[str, str], list[int]] = {}
     for arm, seed, reason in study.missing:
-        groups.setdefault((arm, reason), []).extend([] if seed is None else [seed])
-    return [missing_words(arm, seeds, reason) for (arm, reason), seeds in groups.items()]
+        seeds.setdefault((arm, reason), []).extend([] if seed is None else [seed])
+    arms: dict[tuple[str, str], list[str]] = {}
+    for (arm, reason), found in seeds.items():
+        arms.setdefault((numbered_seeds(found), reason), []).append(called(study, arm))
+    return [missing_words(shown(names), which, reason) for (which, reason), names in arms.items()]
 
 
-def missing_words(arm: str, seeds: Sequence[int], reason: str) -> Words:
-    """The runs that one arm lacks for one reason."""
-    which = f", {'seed' if len(seeds) == 1 else 'seeds'} {shown([str(seed) for seed in seeds])}," if seeds else ""
-    return [strong(arm), f"{which} missing{f': {reason}' if reason else ''}"]
+def numbered_seeds(seeds: Sequence[int]) -> str:
+    return f"{'seed' if len(seeds) == 1 else 'seeds'} {shown([str(seed) for seed in seeds])}" if seeds else ""
+
+
+def missing_words(arms: str, seeds: str, reason: str) -> Words:
+    """The runs that some arms lack for one reason."""
+    return phrase(strong("Missing"), f": {seeds}{' of ' if seeds else ''}{arms}{f': {reason}' if reason else ''}")
+
+
+def called(study: Study, name: str) -> str:
+    """An arm's label; its name where it is none of the study."""
+    arm = study.arm(name)
+    return name if arm is None else arm.label
 
 
 def plan_items(study: Study) -> list[Words]:

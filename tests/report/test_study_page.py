@@ -234,9 +234,9 @@ def test_failures_refusals_rules_looks_and_plans_are_told(tmp_path: Path) -> Non
     page = page_of(changed(write_study(tmp_path, FEW, range(3), num_test=60), change))
     for words in (
         "TrivialAugment, seed 1, failed: diverged: the loss is nan",
-        "mixup: a rule fired: smooths twice",
+        "A rule fired for mixup: smooths twice",
         "planned at 8 and 12 seeds, taken at 8; error spent so far: 0.01. Decided: lr_optimizations at 8.",
-        "mixup, seeds 1 and 2, missing: not yet",
+        "Missing: seeds 1 and 2 of mixup: not yet",
         "312 for 0.20, 51 for 0.50 and 15 for 1.00",
     ):
         assert words in page.text
