@@ -5,13 +5,14 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import augmentation, tracking
+from benchmarks import augmentation, report, tracking
 
 
 def main() -> None:
     torch.set_num_threads(1)
     rows = [augmentation.measure(size) for size in (32, 128)]
     rows += [tracking.measure(num_before) for num_before in (0, 1000)]
+    rows += report.measure()
     for row in rows:
         size = f", {row['image_size']} px" if row["image_size"] else ""
         print(f"{row['name']}{size}: {row['ratio']} × (ours {row['ours']}, peer {row['peer']} {row['unit']})")

@@ -64,6 +64,9 @@ COMMANDS = {
         summary="begin a technique of your own: module, YAML, test and row",
         function="sota_exp.commands.new_technique:main",
     ),
+    "report": Command(
+        summary="a study or sweep as one page: effects, intervals, costs", function="sota_exp.commands.report:main"
+    ),
     "dashboard": Command(
         summary="MLflow's page on the runs of this directory", function="sota_exp.commands.dashboard:main"
     ),

@@ -39,7 +39,9 @@ LIGHT = {
     "errors.py": ("torch", "hydra", "omegaconf", "mlflow"),
     "study/plan.py": ("torch", "hydra", "omegaconf", "mlflow"),
     "study/stats.py": ("torch", "hydra", "omegaconf", "mlflow"),
-    "report/summary.py": ("torch", "hydra", "omegaconf", "mlflow"),
+    "report/study.py": ("torch", "hydra", "omegaconf", "mlflow"),
+    "report/study_page.py": ("torch", "hydra", "omegaconf", "mlflow"),
+    "report/sweep_page.py": ("torch", "hydra", "omegaconf", "mlflow"),
 }
 
 #: Lower layers never import higher ones: each line may import those above it.

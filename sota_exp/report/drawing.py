@@ -1,0 +1,130 @@
+"""A drawing as data: marks on paper, in pixels from the top left. `svg.py` writes it for pages, `raster.py` paints it.
+
+Inks are names of meanings or of Okabe and Ito's colours, which each writer looks up, so that one drawing serves light and dark.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+#: What each ink is on white and on black paper. Okabe and Ito (2008), lightened on black to a contrast of 4.5 or more.
+INKS = {
+    "text": ("#1b1f24", "#e6e8ea"),
+    "muted": ("#57606a", "#9aa4ae"),
+    "faint": ("#d9dde1", "#343b43"),
+    "paper": ("#ffffff", "#14171a"),
+    "blue": ("#0072b2", "#56b4e9"),
+    "orange": ("#946000", "#f0b03c"),
+    "red": ("#c44f00", "#ff8f4f"),
+    "green": ("#00795a", "#2fc49a"),
+    "purple": ("#a64d80", "#e39ac4"),
+    "grey": ("#6e7781", "#9aa4ae"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Path:
+    """A line through points (x, y)."""
+
+    points: tuple[tuple[float, float], ...]
+    ink: str = "text"
+    width: float = 1.5
+    dash: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Area:
+    """A filled polygon."""
+
+    points: tuple[tuple[float, float], ...]
+    ink: str
+    opacity: float = 1.0
+    tip: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dot:
+    """A disc, or a ring around paper where it is hollow."""
+
+    x: float
+    y: float
+    radius: float
+    ink: str
+    is_hollow: bool = False
+    tip: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """Text whose baseline begins (`start`), has its middle or ends at (x, y). `halo`: paper around the letters."""
+
+    x: float
+    y: float
+    text: str
+    ink: str = "text"
+    anchor: str = "start"
+    size: float = 12
+    is_bold: bool = False
+    halo: bool = False
+
+
+Mark = Path | Area | Dot | Label
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """Marks from back to front on paper of a width and height; `alt` says in words what they show."""
+
+    width: float
+    height: float
+    marks: tuple[Mark, ...]
+    alt: str
+
+
+def line(x1: float, y1: float, x2: float, y2: float, ink: str = "text", width: float = 1.5, dash: str = "") -> Path:
+    return Path(points=((x1, y1), (x2, y2)), ink=ink, width=width, dash=dash)
+
+
+def box(x: float, y: float, width: float, height: float, ink: str, opacity: float = 1.0, tip: str = "") -> Area:
+    """A rectangle; a negative width or height reaches to the left or up."""
+    corners = ((x, y), (x + width, y), (x + width, y + height), (x, y + height))
+    return Area(points=corners, ink=ink, opacity=opacity, tip=tip)
+
+
+def text_width(text: str, size: float = 12) -> float:
+    """Pixels that text takes at most, by the widest of the usual sans-serifs: no font is at hand to measure."""
+    narrow = sum(letter in "iljtfr.,:;'|!()[] " for letter in text)
+    wide = sum(letter in "mwMW%@+−±×…" or letter.isupper() for letter in text)
+    return size * (0.64 * (len(text) - narrow - wide) + 0.37 * narrow + 0.84 * wide)
+
+
+def shortened(text: str, room: float, size: float = 12) -> str:
+    """The text, cut with … where it would take more pixels than there are."""
+    if text_width(text, size) <= room:
+        return text
+    while text and text_width(f"{text}…", size) > room:
+        text = text[:-1]
+    return f"{text.rstrip()}…"
+
+
+def sheet(panels: Sequence[tuple[str, Drawing]], width: float, alt: str) -> Drawing:
+    """Drawings with their titles side by side on one paper, in as many rows as they need."""
+    marks: list[Mark] = []
+    x = y = below = 0.0
+    for title, drawing in panels:
+        if x and x + drawing.width > width:
+            x, y = 0.0, below
+        if title:
+            marks.append(Label(x=x, y=y + 14, text=shortened(title, drawing.width), is_bold=True))
+        down = y + (20 if title else 0)
+        marks += [moved(mark, x, down) for mark in drawing.marks]
+        x, below = x + drawing.width + 18, max(below, down + drawing.height + 14)
+    return Drawing(width=width, height=below, marks=tuple(marks), alt=alt)
+
+
+def moved(mark: Mark, x: float, y: float) -> Mark:
+    """The same mark further right and further down."""
+    match mark:
+        case Path() | Area():
+            return replace(mark, points=tuple((across + x, down + y) for across, down in mark.points))
+        case Dot() | Label():
+            return replace(mark, x=mark.x + x, y=mark.y + y)

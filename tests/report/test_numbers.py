@@ -1,0 +1,122 @@
+"""Numbers as people read them, their axes, and drawings as data."""
+
+import itertools
+import math
+
+import pytest
+
+from sota_exp.report import numbers, svg
+from sota_exp.report.axis import Axis, decimals_of, spanning, ticks
+from sota_exp.report.drawing import INKS, Dot, Drawing, Label, box, line, moved, sheet, shortened, text_width
+from sota_exp.report.study import Interval
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (numbers.SHARE.value(0.83871), "83.87"),
+        (numbers.SHARE.with_unit(0.5), "50.00 %"),
+        (numbers.SHARE.difference(0.0124), "+1.24"),
+        (numbers.SHARE.difference(-0.0031), "−0.31"),
+        (numbers.SHARE.difference(-0.00001), "0.00"),
+        (numbers.SHARE.interval(Interval(low=-0.01, high=0.02)), "−1.00 to +2.00"),
+        (numbers.SHARE.difference_with_unit(None), "–"),
+        (numbers.PLAIN.with_unit(1.25), "1.2500"),
+        (numbers.p_value(0.0004), "< 0.001"),
+        (numbers.p_value(0.0005), "0.001"),
+        (numbers.p_value(1.0), "1.000"),
+        (numbers.duration(5.64), "5.6 s"),
+        (numbers.duration(48.2), "48 s"),
+        (numbers.duration(125), "2 min 5 s"),
+        (numbers.duration(3600), "1 h"),
+        (numbers.duration(12000), "3 h 20 min"),
+        (numbers.duration(None), "–"),
+        (numbers.quantity(308826), "309 k"),
+        (numbers.quantity(13593088, "FLOPs"), "13.6 MFLOPs"),
+        (numbers.quantity(12.0), "12"),
+        (numbers.size(900 * 2**20), "900 MiB"),
+        (numbers.signed(-3875.7, 0), "−3,876"),
+        (numbers.count(1, "seed"), "1 seed"),
+        (numbers.count(8, "seed"), "8 seeds"),
+        (numbers.listed(["a"]), "a"),
+        (numbers.listed(["a", "b", "c"]), "a, b and c"),
+        (numbers.time_unit(299), ("s", 1.0)),
+        (numbers.time_unit(86400), ("hours", 3600.0)),
+    ],
+)
+def test_shown(shown: object, expected: object) -> None:
+    assert shown == expected
+
+
+@pytest.mark.parametrize("low", [-3.7, 0.0, 0.001, 71.2])
+@pytest.mark.parametrize("width", [1e-4, 0.3, 1.0, 7.0, 950.0])
+@pytest.mark.parametrize("most", [2, 5, 9])
+def test_ticks_are_few_inside_and_even(low: float, width: float, most: int) -> None:
+    found = ticks(low, low + width, most)
+    assert len(found) <= most + 1
+    assert all(low - 1e-9 <= each <= low + width + 1e-9 for each in found)
+    steps = {round((after - before) / width, 6) for before, after in itertools.pairwise(found)}
+    assert len(steps) <= 1
+    texts = [f"{each:.{decimals_of(found)}f}" for each in found]
+    assert len(set(texts)) == len(texts)
+
+
+def test_an_axis_keeps_what_lies_outside_at_its_ends() -> None:
+    axis = Axis(low=1, high=3, begin=100, end=0)
+    assert [axis.at(value) for value in (0, 1, 2, 3, 9)] == [100, 100, 50, 0, 0]
+    logarithmic = Axis(low=1, high=100, begin=0, end=10, is_log=True)
+    assert logarithmic.at(10) == pytest.approx(5)
+    assert logarithmic.ticks() == [1, 2, 5, 10, 20, 50, 100]
+
+
+def test_a_range_holds_its_values_and_never_closes() -> None:
+    assert spanning([]) == (0.0, 1.0)
+    low, high = spanning([2.0, 2.0], least=0.5)
+    assert (low, high) == (1.75, 2.25)
+    low, high = spanning([1.0, 3.0, math.nan])
+    assert low < 1 and high > 3
+
+
+def test_text_is_cut_to_its_room() -> None:
+    assert shortened("EMA", 100) == "EMA"
+    cut = shortened("repeated augmentation of everything", 80)
+    assert cut.endswith("…") and text_width(cut) <= 80
+
+
+def test_a_sheet_holds_every_mark_inside_its_paper() -> None:
+    one = Drawing(width=100, height=50, marks=(line(0, 0, 100, 50), Dot(x=5, y=5, radius=2, ink="red")), alt="one")
+    paper = sheet([(f"no. {index}", one) for index in range(5)], 240, "five")
+    assert len(paper.marks) == 5 * 3
+    corners = [point for mark in paper.marks if not isinstance(mark, Dot | Label) for point in mark.points]
+    assert all(0 <= x <= paper.width and 0 <= y <= paper.height for x, y in corners)
+    assert moved(Dot(x=1, y=2, radius=1, ink="red"), 3, 4) == Dot(x=4, y=6, radius=1, ink="red")
+
+
+def test_marks_are_written_with_names_of_inks_and_escaped() -> None:
+    marks = (
+        Label(x=1.25, y=-0.01, text="<b> & c", anchor="end", is_bold=True, halo=True),
+        box(0, 0, 4, 2, "blue", 0.5, 'tip "&"'),
+        Dot(x=1, y=1, radius=2, ink="red", is_hollow=True),
+        line(0, 0, 1, 1, "grey", 1, "2 2"),
+    )
+    text = svg.standalone(Drawing(width=10, height=5, marks=marks, alt='"quoted"'))
+    assert (
+        '<text class="f-text halo" x="1.2" y="0" font-size="12" text-anchor="end" font-weight="600">&lt;b&gt; &amp; c'
+        in text
+    )
+    assert '<polygon class="f-blue" opacity="0.5" points="0,0 4,0 4,2 0,2"><title>tip &quot;&amp;&quot;</title>' in text
+    assert 'class="f-paper s-red"' in text and 'stroke-dasharray="2 2"' in text and "&quot;quoted&quot;" in text
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("name", sorted(set(INKS) - {"paper", "faint"}))
+@pytest.mark.parametrize("side", [0, 1], ids=["light", "dark"])
+def test_inks_can_be_read_on_their_paper(name: str, side: int) -> None:
+    """WCAG 2.1: a contrast of 4.5 for text."""
+    darker, lighter = sorted(luminance(INKS[ink][side]) for ink in (name, "paper"))
+    assert (lighter + 0.05) / (darker + 0.05) >= 4.5
