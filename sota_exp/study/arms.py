@@ -99,7 +99,7 @@ def made_ready(blueprint: Blueprint, base: Base, compose: Compose) -> Arms:
 
 
 def _standing(name: str | None, stands_for: Mapping[str, str | None]) -> str | None:
-    while name in stands_for:
+    while name is not None and name in stands_for:
         name = stands_for[name]
     return name
 

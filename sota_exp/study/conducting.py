@@ -13,6 +13,8 @@ from sota_exp.rules import check
 from sota_exp.study import plan, table
 from sota_exp.study.ablation import Ablation
 from sota_exp.study.arms import Base, Compose, compose_base, made_ready
+from sota_exp.study.budget import measured, with_equal_budget
+from sota_exp.study.budget import remembered as remembered_epochs
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.outcome import Row, Study
 from sota_exp.study.plan import Blueprint, Technique, key_of, set_to
@@ -61,7 +63,7 @@ def planned(sweeper: "StudySweeper", arguments: list[str]) -> Study:
     from sota_exp.study.launch import command_line
 
     settings: Settings = build(Settings, sweeper.study_node(), "study")
-    given = [item for item in arguments if not key_of(item).split("/")[0].split(".")[0] == "study"]
+    given = [item for item in arguments if not key_of(item).startswith("study")]
     if settings.recipe is not None and not any(key_of(item) == "recipe" for item in given):
         given.append(f"recipe={settings.recipe}")
     compose: Compose = remembered(sweeper.compose)
@@ -70,15 +72,20 @@ def planned(sweeper: "StudySweeper", arguments: list[str]) -> Study:
         blueprint = blueprint_of(settings, base, compose)
     except ValueError as error:
         raise ConfigError(f"study: {error}") from error
+    arms, note = made_ready(blueprint, base, compose), ""
+    if settings.budget != "epochs":
+        measure = remembered_epochs(sweeper.directory / "budget.json", measured)
+        arms, note = with_equal_budget(arms, blueprint, base, compose, settings.budget, measure)
     return Study(
         settings=settings,
         name=sweeper.study_name,
         blueprint=blueprint,
-        arms=made_ready(blueprint, base, compose),
+        arms=arms,
         seeds=tuple(settings.seed_list(int(base.tree["seed"]))),
         recipe=str(base.tree["recipe"]["name"]),
         data=str(base.tree["data"]["name"]),
         command=command_line(),
+        budget_note=note,
     )
 
 

@@ -43,7 +43,8 @@ def studentized(sums: NDArray[np.float64], squares: NDArray[np.float64], num: ND
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.abs(sums) / np.sqrt(num * variance)
     exact = variance <= 1e-12 * np.maximum(squares, 1e-300) / np.maximum(num - 1, 1)
-    return np.where(exact, np.where(np.abs(sums) > 0, np.inf, 0.0), t)
+    found: NDArray[np.float64] = np.where(exact, np.where(np.abs(sums) > 0, np.inf, 0.0), t)
+    return found
 
 
 def sign_flip_test(differences: ArrayLike, seed: int = 0) -> Joint:

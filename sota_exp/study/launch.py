@@ -40,7 +40,7 @@ class StudySweeper(Sweeper):
         self.launched = 0
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.context, self.config = hydra_context, config
+        self.context, self.whole = hydra_context, config
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -52,11 +52,11 @@ class StudySweeper(Sweeper):
 
     @property
     def directory(self) -> Path:
-        return Path(str(self.config.hydra.sweep.dir))
+        return Path(str(self.whole.hydra.sweep.dir))
 
     @property
     def is_one_by_one(self) -> bool:
-        return str(self.config.hydra.launcher._target_) == ONE_BY_ONE
+        return str(self.whole.hydra.launcher._target_) == ONE_BY_ONE
 
     def compose(self, overrides: Sequence[str]) -> tuple[dict[str, str], dict[str, Any]]:
         """Choices and values of a job with these overrides.
@@ -65,7 +65,7 @@ class StudySweeper(Sweeper):
             ConfigError: they don't compose.
         """
         try:
-            config = self.context.config_loader.load_sweep_config(self.config, list(overrides))
+            config = self.context.config_loader.load_sweep_config(self.whole, list(overrides))
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise ConfigError(in_one_line(error, list(overrides))) from error
         chosen = config.hydra.runtime.choices.items()
@@ -77,18 +77,18 @@ class StudySweeper(Sweeper):
     @property
     def study_name(self) -> str:
         """The option of the group `study`."""
-        return str(self.config.hydra.runtime.choices.study)
+        return str(self.whole.hydra.runtime.choices.study)
 
     def study_node(self) -> dict[str, Any]:
         """The values below `study`, of the whole command line."""
-        node = OmegaConf.to_container(self.config.study, resolve=True, throw_on_missing=False)
+        node = OmegaConf.to_container(self.whole.study, resolve=True, throw_on_missing=False)
         assert isinstance(node, dict)
         return {str(key): value for key, value in node.items()}
 
     def save_command(self) -> None:
         """What was asked for, where Hydra's own sweepers leave it; MLflow's note reads it there."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, self.directory / "multirun.yaml")
+        OmegaConf.save(self.whole, self.directory / "multirun.yaml")
 
     def launch(self, jobs: Sequence[Job]) -> list[str | None]:
         """Of each job, None or why it failed.

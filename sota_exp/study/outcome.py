@@ -212,7 +212,7 @@ def wanted_seeds(study: Study, test: Tested) -> dict[str, set[int]]:
 
 
 def _arm_row(study: Study, runs: Runs, test: Tested, arm: ReadyArm) -> Row:
-    settings, metric = study.settings, _metric(study.settings.metric)
+    metric = _metric(study.settings.metric)
     values = runs.values(arm.name, metric)
     mean, sd = mean_and_sd(list(values.values())) if values else (None, None)
     row: Row = {
@@ -302,7 +302,7 @@ def _examples(study: Study, runs: Runs, arm: ReadyArm, seeds: list[int]) -> Row 
     if not study.settings.metric.endswith("/accuracy"):
         return None
     own, other = (
-        np.mean([runs.correct(name, seed) for seed in seeds], axis=0) for name in (arm.name, arm.arm.reference)
+        np.mean([runs.correct(name, seed) for seed in seeds], axis=0) for name in (arm.name, str(arm.arm.reference))
     )
     found = paired_bootstrap(other, own, study.settings.level)
     return {
