@@ -22,7 +22,7 @@ from sota_exp.config import digest, suggestion
 from sota_exp.errors import ConfigError
 
 #: What makes Hydra call our sweeper, and keep its own lines about jobs for itself.
-OURS = ("-m", "hydra/sweeper=study", "hydra/hydra_logging=disabled")
+OURS = ("-m", "hydra/sweeper=study", "hydra/hydra_logging=quiet")
 
 #: Hydra reads the word null as no option at all.
 NULL = "equal_arms"
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> None:
     if {"-h", "--help"} & set(arguments):
         print(__doc__)
         return
-    overrides = [argument for argument in arguments if argument not in ("--plan", "-m", "--multirun")]
+    overrides = [argument for argument in arguments if argument not in ("--plan", "--no-measure", "-m", "--multirun")]
     asked = [item.partition("=")[2] for item in overrides if item.startswith(("study=", "+study="))]
     kinds = studies()
     if len(asked) != 1 or asked[0] not in kinds:
@@ -41,14 +41,19 @@ def main(arguments: list[str]) -> None:
         raise ConfigError(f"{named}; legal: study={', study='.join(kinds)}.{suggestion((asked or [''])[0], kinds)}")
     from hydra.core.plugins import Plugins
 
-    from sota_exp.study.job import train
     from sota_exp.study.launch import StudySweeper
+    from sota_exp.study.launched import train
 
     Plugins.instance().register(StudySweeper)
     others = [item for item in overrides if not item.startswith(("study=", "+study="))]
     option = NULL if asked[0] == "null" else asked[0]
-    plan_only = [f"hydra.sweeper.plan_only={'--plan' in arguments}".lower()]
-    composing.launch(train, [*OURS, f"+study={option}", *plan_only, place(asked[0], others), *others], "ablate")
+    flags = [
+        f"hydra.sweeper.plan_only={'--plan' in arguments}",
+        f"hydra.sweeper.measure={'--no-measure' not in arguments}",
+    ]
+    composing.launch(
+        train, [*OURS, f"+study={option}", *map(str.lower, flags), place(asked[0], others), *others], "ablate"
+    )
 
 
 def studies() -> list[str]:

@@ -66,8 +66,8 @@ class Arms:
 
 
 def compose_base(given: Sequence[str], compose: Compose) -> Base:
+    """The configuration as it composes; whether it can be trained is asked of the arms, of which it need not be one."""
     choices, tree = compose(given)
-    check(choices, tree)
     return Base(overrides=tuple(given), choices=choices, tree=tree)
 
 

@@ -14,10 +14,10 @@ from sota_exp.experiment import Experiment
 from sota_exp.study.arms import Arms, Base, Compose, ReadyArm, made_ready
 from sota_exp.study.estimating import SECONDS_AN_ARM
 from sota_exp.study.outcome import BACKWARD
-from sota_exp.study.plan import Blueprint, key_of
+from sota_exp.study.plan import Blueprint, key_of, overrides
 
 #: What an arm's length is set by.
-EPOCHS = "schedule.length.epochs"
+EPOCHS, STANDARD = "schedule.length.epochs", "schedule/length=standard"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ def with_equal_budget(
         raise ConfigError(f"study.budget={budget} chooses {EPOCHS} for every arm; give scale.epochs instead")
     lengths = equal_epochs({arm.name: measure(arm) for arm in arms.ready}, budget)
     asked = [
-        replace(arm, overrides=(*arm.overrides, f"{EPOCHS}={lengths[arm.name]}"))
+        replace(arm, overrides=overrides(arm.overrides, [STANDARD, f"{EPOCHS}={lengths[arm.name]}"]))
         for arm in blueprint.arms
         if arm.name in lengths
     ]

@@ -1,6 +1,8 @@
 """From a command line to a study and its end: settings, techniques, arms, then the plan or the runs."""
 
 import functools
+import importlib.util
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +39,7 @@ def conduct(sweeper: "StudySweeper", arguments: list[str]) -> Row | None:
     if sweeper.plan_only:
         from sota_exp.study.estimating import estimated
 
-        out.print(table.plan(study, files, estimated(study)))
+        out.print(table.plan(study, files, estimated(study) if sweeper.measure else {}))
         return None
     sweeper.save_command()
     progress = table.Progress(study, files)
@@ -51,7 +53,32 @@ def conduct(sweeper: "StudySweeper", arguments: list[str]) -> Row | None:
     progress.begin(len(ablation.open_jobs()))
     found = ablation.run()
     out.print(table.result(found))
+    for line in told(study, files):
+        out.print(line, style="dim", soft_wrap=True, markup=False)
     return found
+
+
+def told(study: Study, files: StudyFiles) -> list[str]:
+    """Have the study reported and shown where its configuration says; a line on each."""
+    lines = [f"{os.path.relpath(files.study)}"]
+    if importlib.util.find_spec("sota_exp.report.study_page") is not None:
+        lines += reported(files.directory)
+    tracking = study.arms.ready[0].tree["tracking"]
+    if "experiment" in tracking:
+        from sota_exp.tracking.mlflow_study import show_study
+
+        lines.append(show_study(files.directory, tracking["uri"], tracking["experiment"]))
+    return lines
+
+
+def reported(directory: Path) -> list[str]:
+    """Write the report beside study.json; pages are an extra, whose mistakes end nothing."""
+    try:
+        page = importlib.import_module("sota_exp.report.study_page")
+        vars(page)["report"](directory)
+    except Exception as error:
+        return [f"the report could not be written: {type(error).__name__}: {error}"]
+    return [os.path.relpath(directory / "report.html")]
 
 
 def planned(sweeper: "StudySweeper", arguments: list[str]) -> Study:
@@ -84,7 +111,7 @@ def planned(sweeper: "StudySweeper", arguments: list[str]) -> Study:
         seeds=tuple(settings.seed_list(int(base.tree["seed"]))),
         recipe=str(base.tree["recipe"]["name"]),
         data=str(base.tree["data"]["name"]),
-        command=command_line(),
+        command=command_line(sweeper.directory),
         budget_note=note,
     )
 
@@ -117,12 +144,12 @@ def blueprint_of(settings: Settings, base: Base, compose: Compose) -> Blueprint:
         return plan.screening(
             techniques,
             settings.interactions,
-            _forbidden(techniques, base, compose),
+            forbidden_in(techniques, base, compose),
             settings.forbidden == "replace",
             settings.beside_leave_one_out,
         )
     of_kind: Mapping[str, Callable[[Sequence[Technique]], Blueprint]] = {
-        "ladder": plan.ladder,
+        "ladder": lambda found: plan.ladder(found, forbidden_in(found, base, compose)),
         "add_one_in": plan.add_one_in,
         "pairs": plan.pairs,
     }
@@ -163,7 +190,7 @@ def _one_slot(settings: Settings, base: Base) -> Blueprint:
     return plan.one_slot(slot, names, reference)
 
 
-def _forbidden(
+def forbidden_in(
     techniques: Sequence[Technique], base: Base, compose: Compose
 ) -> Callable[[tuple[str, ...]], str | None]:
     """Why a cell of a design, named by the techniques that are on, can't be trained."""

@@ -45,6 +45,9 @@ class Fit:
 
 def columns(design: NDArray[np.int64], terms: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:
     """Products of the design's columns [cells, factors], one a term."""
+    sizes = {len(term) for term in terms}
+    if len(sizes) == 1:
+        return design[:, np.array(terms)].prod(axis=2).astype(np.float64)
     return np.column_stack([design[:, list(term)].prod(axis=1) for term in terms]).astype(np.float64)
 
 
@@ -84,7 +87,7 @@ def effects(
     matrix = np.asarray(design, np.int64)
     mains: list[tuple[int, ...]] = [(index,) for index in range(len(names))]
     pairs: list[tuple[int, ...]] = list(itertools.combinations(range(len(names)), 2)) if with_pairs else []
-    kept = _estimable(matrix, [*mains, *pairs])
+    kept = _estimable(matrix.tobytes(), matrix.shape[1], (*mains, *pairs))
     found = fit(matrix, values, kept)
     sizes = (len([term for term in kept if len(term) == 1]), len([term for term in kept if len(term) == 2]))
     others = [*mains, *itertools.combinations(range(len(names)), 2)]
@@ -112,8 +115,10 @@ def _t(coefficient: float, error: float) -> float:
     return abs(coefficient) / error
 
 
-def _estimable(design: NDArray[np.int64], terms: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
-    """The terms that those before them, and the constant, do not determine."""
+@functools.cache
+def _estimable(cells: bytes, num_factors: int, terms: tuple[tuple[int, ...], ...]) -> list[tuple[int, ...]]:
+    """The terms that those before them, and the constant, do not determine; `cells` are the bytes of a design."""
+    design = np.frombuffer(cells, np.int64).reshape(-1, num_factors)
     kept: list[tuple[int, ...]] = []
     for term in terms:
         model = np.column_stack([np.ones(len(design)), columns(design, [*kept, term])])
@@ -126,12 +131,15 @@ def aliases(
     names: Sequence[str], design: NDArray[np.int64], term: tuple[int, ...], others: Sequence[tuple[int, ...]]
 ) -> list[str]:
     """The terms whose columns go partly with this one's, with the share of them that its estimate holds: `a × b (-0.33)`."""
-    own = columns(design, [term])[:, 0]
-    found = []
+    by_size: dict[int, list[tuple[int, ...]]] = {}
     for other in others:
-        share = float(own @ columns(design, [other])[:, 0]) / len(design)
-        if set(other) != set(term) and abs(share) > ALIASED:
-            found.append(f"{' × '.join(names[index] for index in other)} ({share:+.2f})")
+        by_size.setdefault(len(other), []).append(other)
+    own, found = columns(design, [term])[:, 0], []
+    for same_size in by_size.values():
+        shares = own @ columns(design, same_size) / len(design)
+        for other, share in zip(same_size, shares.tolist(), strict=True):
+            if set(other) != set(term) and abs(share) > ALIASED:
+                found.append(f"{' × '.join(names[index] for index in other)} ({share:+.2f})")
     return found
 
 

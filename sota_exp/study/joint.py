@@ -32,7 +32,7 @@ def sign_flips(num_seeds: int, seed: int = 0) -> NDArray[np.float64]:
     if num_seeds <= MOST_EXACT:
         rest = np.array(list(itertools.product((1.0, -1.0), repeat=num_seeds - 1)), np.float64)
         return np.column_stack([np.ones(len(rest)), rest.reshape(len(rest), num_seeds - 1)])
-    drawn = np.random.default_rng(seed).integers(0, 2, (NUM_DRAWN, num_seeds)) * 2.0 - 1.0
+    drawn = np.random.default_rng(seed).choice(np.array([1.0, -1.0]), (NUM_DRAWN, num_seeds))
     drawn[0] = 1.0
     return drawn
 

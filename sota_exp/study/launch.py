@@ -31,12 +31,15 @@ ONE_BY_ONE = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 #: Names the parent and the arm of a run to whoever shows it.
 ORIGIN_VARIABLE = "SOTA_EXP_ORIGIN"
 
+#: What `sota-exp ablate` adds to a command line.
+OWN = ("hydra/sweeper=", "hydra.sweeper.", "hydra/hydra_logging=", "hydra.sweep.dir=")
+
 
 class StudySweeper(Sweeper):
     """Plans a study from the command line, then trains what of it is missing."""
 
-    def __init__(self, plan_only: bool) -> None:
-        self.plan_only = plan_only
+    def __init__(self, plan_only: bool, measure: bool) -> None:
+        self.plan_only, self.measure = plan_only, measure
         self.launched = 0
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -132,10 +135,8 @@ def _reason(returned: JobReturn) -> str | None:
     return text if isinstance(error, ConfigError | RunFailed) else f"{type(error).__name__}: {text}"
 
 
-def command_line() -> str:
-    """What was typed."""
-    return " ".join(["sota-exp", "ablate", *map(shlex.quote, _asked(sys.argv[1:]))])
-
-
-def _asked(arguments: Sequence[str]) -> list[str]:
-    return [item for item in arguments if item not in ("-m", "--multirun") and not item.startswith("hydra/sweeper=")]
+def command_line(place: Path) -> str:
+    """The command that makes the study that is being made, in its place."""
+    asked = [item for item in sys.argv[1:] if "=" in item and not item.startswith(OWN)]
+    asked = [item.removeprefix("+") if item.startswith("+study=") else item for item in asked]
+    return " ".join(["sota-exp", "ablate", *map(shlex.quote, asked), shlex.quote(f"hydra.sweep.dir={place}")])

@@ -137,14 +137,23 @@ def _arm(name: str, label: str, reference: Arm | None, settings: tuple[str, ...]
     )
 
 
-def ladder(techniques: Sequence[Technique]) -> Blueprint:
-    """All off, then one more on at each step, each compared with the step before."""
-    names = [technique.name for technique in techniques]
+#: Of the techniques that are on, why that configuration can't be trained, or None.
+Forbidden = Callable[[tuple[str, ...]], str | None]
+
+
+def ladder(techniques: Sequence[Technique], forbidden: Forbidden = lambda on: None) -> Blueprint:
+    """All off, then one more on at each step, each compared with the step before; a forbidden step is left out of all to come."""
     arms = [_arm(BASELINE, "Baseline", None, set_to(techniques, []))]
-    for index, technique in enumerate(techniques):
-        arms.append(_arm(technique.name, technique.label, arms[-1], set_to(techniques, names[: index + 1])))
+    on: tuple[str, ...] = ()
+    refused = []
+    for technique in techniques:
+        if (reason := forbidden((*on, technique.name))) is not None and forbidden(on) is None:
+            refused.append((technique.name, reason))
+            continue
+        on = (*on, technique.name)
+        arms.append(_arm(technique.name, technique.label, arms[-1], set_to(techniques, on)))
     note = "Every step is compared with the one before it: what it adds there depends on the steps that came before."
-    return Blueprint(arms=tuple(arms), notes=(note,))
+    return Blueprint(arms=tuple(arms), refused=tuple(refused), notes=(note,))
 
 
 def leave_one_out(techniques: Sequence[Technique], choices: Mapping[str, str]) -> Blueprint:
@@ -215,7 +224,7 @@ def null(num_arms: int) -> Blueprint:
 def screening(
     techniques: Sequence[Technique],
     with_pairs: bool,
-    forbidden: Callable[[tuple[str, ...]], str | None],
+    forbidden: Forbidden,
     replaces: bool,
     beside: bool,
 ) -> Blueprint:
