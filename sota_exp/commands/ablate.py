@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> None:
     overrides = [argument for argument in arguments if argument not in ("--plan", "--no-measure", "-m", "--multirun")]
     asked = [item.partition("=")[2] for item in overrides if item.startswith(("study=", "+study="))]
     kinds = studies()
-    if len(asked) != 1 or asked[0] not in kinds:
+    if len(asked) != 1 or asked[0] not in (*kinds, NULL):
         named = f"study={asked[0]}: no such study" if asked else "ablate needs a study"
         raise ConfigError(f"{named}; legal: study={', study='.join(kinds)}.{suggestion((asked or [''])[0], kinds)}")
     from hydra.core.plugins import Plugins
@@ -46,14 +46,13 @@ def main(arguments: list[str]) -> None:
 
     Plugins.instance().register(StudySweeper)
     others = [item for item in overrides if not item.startswith(("study=", "+study="))]
-    option = NULL if asked[0] == "null" else asked[0]
+    name = "null" if asked[0] == NULL else asked[0]
+    option = NULL if name == "null" else name
     flags = [
         f"hydra.sweeper.plan_only={'--plan' in arguments}",
         f"hydra.sweeper.measure={'--no-measure' not in arguments}",
     ]
-    composing.launch(
-        train, [*OURS, f"+study={option}", *map(str.lower, flags), place(asked[0], others), *others], "ablate"
-    )
+    composing.launch(train, [*OURS, f"+study={option}", *map(str.lower, flags), place(name, others), *others], "ablate")
 
 
 def studies() -> list[str]:

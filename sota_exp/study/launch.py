@@ -79,8 +79,9 @@ class StudySweeper(Sweeper):
 
     @property
     def study_name(self) -> str:
-        """The option of the group `study`."""
-        return str(self.whole.hydra.runtime.choices.study)
+        """The option of the group `study`; of equal arms the word of the command line, which Hydra would read as nothing."""
+        option = str(self.whole.hydra.runtime.choices.study)
+        return "null" if option == "equal_arms" else option
 
     def study_node(self) -> dict[str, Any]:
         """The values below `study`, of the whole command line."""
@@ -138,5 +139,10 @@ def _reason(returned: JobReturn) -> str | None:
 def command_line(place: Path) -> str:
     """The command that makes the study that is being made, in its place."""
     asked = [item for item in sys.argv[1:] if "=" in item and not item.startswith(OWN)]
-    asked = [item.removeprefix("+") if item.startswith("+study=") else item for item in asked]
+    asked = [_typed(item) for item in asked]
     return " ".join(["sota-exp", "ablate", *map(shlex.quote, asked), shlex.quote(f"hydra.sweep.dir={place}")])
+
+
+def _typed(item: str) -> str:
+    """An override of ours as a person writes it; a person's own `+` stays."""
+    return item[1:].replace("=equal_arms", "=null") if item.startswith("+study=") else item

@@ -33,5 +33,5 @@ def train(config: DictConfig) -> float:
     from sota_exp.commands.train import shown
 
     request = Request(experiment=build(Experiment, tree), tree=tree, choices=choices, directory=shown(directory))
-    result = run(request, showing(Silent(), say=log.info))
+    result = run(request, showing(Silent(), say=log.debug))
     return float(result["metrics"]["val/accuracy"])

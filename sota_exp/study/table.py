@@ -260,7 +260,9 @@ def plan(study: Study, files: StudyFiles, estimates: dict[str, Any]) -> Renderab
 
 def power_lines(study: Study, files: StudyFiles, num_test: int | None) -> list[str]:
     """The smallest effect that these seeds can show, and how many seeds an effect needs."""
-    about = plan_of(study, Runs.read(study, files, {}), num_test)
+    runs = Runs.read(study, files, {})
+    scored = [result["evaluated_images"]["test"] for found in runs.results.values() for result in found.values()]
+    about = plan_of(study, runs, scored[0] if scored else num_test)
     num = len(study.seeds)
     smallest = about["detectable"][str(num)]
     unit = "points" if METRICS[study.settings.metric] and study.settings.metric.endswith("accuracy") else "hundredths"

@@ -56,7 +56,9 @@ def _command(directory: Path) -> str:
     path = directory / "multirun.yaml"
     asked = yaml.safe_load(path.read_text())["hydra"]["overrides"]["task"] if path.exists() else []
     if any(str(item).startswith("+study=") for item in asked):
-        return " ".join(["sota-exp ablate", *(str(item).removeprefix("+") for item in asked)])
+        return " ".join(
+            ["sota-exp ablate", *(str(item).removeprefix("+").replace("=equal_arms", "=null") for item in asked)]
+        )
     return " ".join(["sota-exp train -m", *map(str, asked)]) if asked else directory.name
 
 
