@@ -37,6 +37,10 @@ COMMANDS = {
     "doctor": Command(
         summary="what stands in the way of a training here, and its mend", function="sota_exp.commands.doctor:main"
     ),
+    "ablate": Command(
+        summary="which techniques help: arms with paired seeds, intervals, verdicts",
+        function="sota_exp.commands.ablate:main",
+    ),
     "evaluate": Command(
         summary="score finished weights again: other data, sizes or views", function="sota_exp.commands.evaluate:main"
     ),

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +42,7 @@ class ShowingListener(Listener):
     """Draws the run's pictures and has the run shown where its configuration says; main process only."""
 
     is_main: bool
+    say: Callable[[str], None]
     follower: Follower = field(default_factory=NoFollower)
     plan: Plan | None = None
 
@@ -61,15 +63,19 @@ class ShowingListener(Listener):
         if self._tracking(self.plan).figures and result["metrics"]:
             draw_or_warn(self.plan)
         if said := self.follower.finish():
-            console().print(said, style="dim", soft_wrap=True)
+            self.say(said)
 
     def _tracking(self, plan: Plan) -> Tracking:
         return plan.request.experiment.tracking
 
 
-def showing(listener: Listener) -> Listener:
-    """The listener, and beside it what shows the run elsewhere; of several processes the first does."""
-    return Listeners(members=(listener, ShowingListener(is_main=os.environ.get("RANK", "0") == "0")))
+def print_dimly(text: str) -> None:
+    console().print(text, style="dim", soft_wrap=True)
+
+
+def showing(listener: Listener, say: Callable[[str], None] = print_dimly) -> Listener:
+    """The listener, and beside it what shows the run elsewhere, and says so; of several processes the first does."""
+    return Listeners(members=(listener, ShowingListener(is_main=os.environ.get("RANK", "0") == "0", say=say)))
 
 
 def draw_or_warn(plan: Plan) -> None:

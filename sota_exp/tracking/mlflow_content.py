@@ -280,6 +280,7 @@ def tags(content: Content) -> dict[str, str]:
         "data": config["data"].get("name"),
         "sweep": Path(content.origin.get("parent") or "single runs").name,
         "kind": content.origin.get("kind", "run"),
+        "arm": content.origin.get("arm"),
         "fingerprint": start.get("fingerprint"),
         "run_id": start["id"],
         "directory": str(content.directory),

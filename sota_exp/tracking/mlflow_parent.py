@@ -35,7 +35,7 @@ def parent_run(client: "MlflowClient", uri: str, experiment: str, directory: Pat
             "kind": kind,
             "directory": str(directory),
             "mlflow.note.content": _note(directory, kind),
-            "mlflow.source.name": "sota-exp train -m",
+            "mlflow.source.name": "sota-exp ablate" if kind == "study" else "sota-exp train -m",
             "command": _command(directory)[:5000],
             "mlflow.source.type": "LOCAL",
         }
@@ -55,6 +55,10 @@ def _read(directory: Path) -> dict[str, Any]:
 def _command(directory: Path) -> str:
     path = directory / "multirun.yaml"
     asked = yaml.safe_load(path.read_text())["hydra"]["overrides"]["task"] if path.exists() else []
+    if any(str(item).startswith("+study=") for item in asked):
+        return " ".join(
+            ["sota-exp ablate", *(str(item).removeprefix("+").replace("=equal_arms", "=null") for item in asked)]
+        )
     return " ".join(["sota-exp train -m", *map(str, asked)]) if asked else directory.name
 
 

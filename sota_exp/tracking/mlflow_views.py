@@ -32,6 +32,12 @@ NO_PARENTS = "tags.kind != 'sweep' and tags.kind != 'study'"
 #: Rows grouped by sweep: the page draws no run below a closed row, and opens a group but not a parent.
 BY_SWEEP = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "sweep"}]}
 
+#: Rows grouped by the arm of a study: a mean over its seeds, and the band between its lowest and highest.
+BY_ARM = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "arm"}]}
+
+#: Runs of studies alone.
+OF_ARMS = "tags.kind = 'arm'"
+
 #: The experiment's kind, without which MLflow's page opens among traces of language models.
 KIND = "mlflow.experimentKind"
 
@@ -97,7 +103,16 @@ def views(slots: list[str]) -> dict[str, tuple[str, dict[str, Any]]]:
         "sota-exp-techniques": ("sota_exp: by technique", state(techniques=techniques)),
         "sota-exp-cost": ("sota_exp: accuracy against cost", state(cost=costs)),
         "sota-exp-curves": ("sota_exp: learning curves", state(curves=curves)),
+        "sota-exp-arms": ("sota_exp: studies, by arm", by_arm(curves)),
     }
+
+
+def by_arm(curves: list[dict[str, Any]]) -> dict[str, Any]:
+    """Runs of studies in groups of an arm each: accuracies and costs as bars, curves with bands over seeds."""
+    bars = [bar("Test accuracy by arm", "test/accuracy"), bar("Validation accuracy by arm", ACCURACY)]
+    costs = [scatter("Test accuracy against training time, by arm", COST, "test/accuracy")]
+    grouped = {"searchFilter": OF_ARMS, "groupBy": BY_ARM, "useGroupedValuesInCharts": True}
+    return state(techniques=bars, cost=costs, curves=curves) | grouped
 
 
 def state(**sections: list[dict[str, Any]]) -> dict[str, Any]:
@@ -158,6 +173,10 @@ def parallel(title: str, params: list[str], metrics: list[str]) -> dict[str, Any
 def scatter(title: str, x: str, y: str) -> dict[str, Any]:
     axes = {"xaxis": {"key": x, "type": "METRIC"}, "yaxis": {"key": y, "type": "METRIC"}}
     return card("SCATTER", title, runsCountToCompare=100, **axes)
+
+
+def bar(title: str, metric: str) -> dict[str, Any]:
+    return card("BAR", title, metricKey=metric, dataAccessKey=metric, runsCountToCompare=100)
 
 
 def line(title: str, metrics: list[str]) -> dict[str, Any]:

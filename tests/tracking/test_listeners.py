@@ -9,7 +9,7 @@ import pytest
 
 from sota_exp.run import Listener, Plan
 from sota_exp.stages import Follower, NoTracking, Tracking
-from sota_exp.tracking.listeners import Listeners, ShowingListener, showing
+from sota_exp.tracking.listeners import Listeners, ShowingListener, print_dimly, showing
 from sota_exp.train import Step
 
 
@@ -69,7 +69,7 @@ def test_everyone_hears_everything_in_order() -> None:
 
 def test_the_tracking_of_the_plan_follows_its_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tracking = NotingTracking(figures=False)
-    listener = ShowingListener(is_main=True)
+    listener = ShowingListener(is_main=True, say=print_dimly)
     listener.started(plan(tracking, tmp_path))
     listener.ended({"metrics": {}})
     assert tracking.heard == [f"follows {tmp_path}", "finished"]
@@ -86,19 +86,19 @@ def test_only_the_first_process_shows(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_run_that_failed_before_it_began_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    ShowingListener(is_main=True).ended({"metrics": {}})
+    ShowingListener(is_main=True, say=print_dimly).ended({"metrics": {}})
     assert capsys.readouterr().out == ""
 
 
 def test_pictures_that_cannot_be_drawn_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    listener = ShowingListener(is_main=True)
+    listener = ShowingListener(is_main=True, say=print_dimly)
     listener.started(plan(NoTracking(figures=True), tmp_path))
     listener.ended({"metrics": {"val/accuracy": 1.0}})
     assert "pictures of this run could not be drawn" in caplog.text
 
 
 def test_no_pictures_where_they_are_off(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    listener = ShowingListener(is_main=True)
+    listener = ShowingListener(is_main=True, say=print_dimly)
     listener.started(plan(NoTracking(figures=False), tmp_path))
     listener.ended({"metrics": {"val/accuracy": 1.0}})
     assert not caplog.records and not list(tmp_path.iterdir())

@@ -1,0 +1,37 @@
+"""One run of a study: an ordinary training that says little, since the study says how it goes."""
+
+import logging
+from typing import Any
+
+from omegaconf import DictConfig
+
+from sota_exp import composing
+from sota_exp.config import build, resolve
+from sota_exp.rules import check
+
+log = logging.getLogger(__name__)
+
+
+def train(config: DictConfig) -> float:
+    """Train in Hydra's output directory; the validation accuracy."""
+    directory, choices = composing.output_directory(), composing.choices()
+    tree = resolve(config)
+    check(choices, tree)
+    from sota_exp.experiment import Experiment
+    from sota_exp.run import run
+    from sota_exp.tracking.listeners import showing
+    from sota_exp.watching import Listener, Plan, Request
+
+    class Silent(Listener):
+        """The study says how its runs end."""
+
+        def started(self, plan: Plan) -> None: ...
+        def stepped(self, record: Any) -> None: ...
+        def epoch_done(self, epoch: dict[str, Any]) -> None: ...
+        def ended(self, result: dict[str, Any]) -> None: ...
+
+    from sota_exp.commands.train import shown
+
+    request = Request(experiment=build(Experiment, tree), tree=tree, choices=choices, directory=shown(directory))
+    result = run(request, showing(Silent(), say=log.debug))
+    return float(result["metrics"]["val/accuracy"])

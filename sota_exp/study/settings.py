@@ -1,0 +1,127 @@
+"""What `study=…` and the keys below `study.` ask for, checked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sota_exp.config import suggestion
+from sota_exp.errors import ConfigError
+from sota_exp.stages import require
+from sota_exp.study.plan import Technique
+
+KINDS = ("ladder", "leave_one_out", "add_one_in", "pairs", "one_slot", "screening", "null")
+BUDGETS = ("epochs", "steps", "flops", "seconds")
+
+#: Metrics of a result by which arms may be compared, and whether more is better.
+METRICS = {
+    f"{split}/{name}": more
+    for split in ("test", "val")
+    for name, more in (("accuracy", True), ("top5_accuracy", True), ("loss", False), ("ece", False))
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The `study` node. What each key means stands in conf/study/settings/standard.yaml."""
+
+    kind: str
+    title: str
+    recipe: str | None
+    seeds: Any
+    budget: str
+    metric: str
+    level: float
+    looks: list[int] | None
+    only: list[str] | None
+    every_slot: bool
+    slot: str | None
+    reference: str | None
+    num_arms: int
+    interactions: bool
+    forbidden: str
+    beside_leave_one_out: bool
+    techniques: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        require(self.kind in KINDS, "kind", self.kind, ", ".join(KINDS))
+        require(self.budget in BUDGETS, "budget", self.budget, ", ".join(BUDGETS))
+        require(self.metric in METRICS, "metric", self.metric, ", ".join(METRICS))
+        require(0.5 < self.level < 1, "level", self.level, "a share in (0.5, 1), such as 0.95")
+        require(_is_seeds(self.seeds), "seeds", self.seeds, "a count of at least 1, or a list of different seeds ≥ 0")
+        require(2 <= self.num_arms <= 100, "num_arms", self.num_arms, "a count in [2, 100]")
+        require(self.forbidden in ("refuse", "replace"), "forbidden", self.forbidden, "refuse, replace")
+        if self.looks is not None:
+            rising = all(one < other for one, other in zip([1, *self.looks], self.looks, strict=False))
+            require(
+                bool(self.looks) and rising, "looks", self.looks, "numbers of seeds, each larger than the one before"
+            )
+            require(not self.interactions and self.kind not in ("pairs", "screening"), "looks", self.looks, "null here")
+        if self.kind == "null":
+            few = not isinstance(self.seeds, list) or max(self.seeds) < 1000
+            require(few, "seeds", self.seeds, "below 1000 in a null study, whose arms lie 1000 seeds apart")
+
+    def seed_list(self, first: int) -> list[int]:
+        """The seeds of every arm: those listed, or as many as counted from the configuration's own; all looks' where planned."""
+        if isinstance(self.seeds, list):
+            return [int(seed) for seed in self.seeds]
+        return list(range(first, first + (self.looks[-1] if self.looks else int(self.seeds))))
+
+    def chosen_techniques(self) -> list[Technique]:
+        """In the order of `only`, or of the table.
+
+        Raises:
+            ConfigError: `only` names what the table lacks, or an entry isn't one.
+        """
+        table = {name: technique(name, node) for name, node in self.techniques.items() if node is not None}
+        for name in self.only or ():
+            if name not in table:
+                raise ConfigError(
+                    f"study.only={name}: no such technique; legal: {', '.join(table)}.{suggestion(name, table)}"
+                )
+        return [table[name] for name in self.only] if self.only is not None else list(table.values())
+
+
+def _is_seeds(seeds: object) -> bool:
+    if isinstance(seeds, bool) or not isinstance(seeds, int | list):
+        return False
+    if isinstance(seeds, int):
+        return seeds >= 1
+    whole = all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds)
+    return bool(seeds) and whole and len(set(seeds)) == len(seeds)
+
+
+def technique(name: str, node: object) -> Technique:
+    """An entry of `study.techniques`.
+
+    Raises:
+        ConfigError: a missing or unknown key, or a value of another type.
+    """
+    legal = ("label", "with", "without", "scaled", "beside")
+    key = f"study.techniques.{name}"
+    if not isinstance(node, Mapping):
+        raise ConfigError(f"{key}={node}: expected a group with the keys {', '.join(legal)}")
+    for part in node:
+        if part not in legal:
+            raise ConfigError(
+                f"{key}.{part}: no such key; legal here: {', '.join(legal)}.{suggestion(str(part), legal)}"
+            )
+    scaled = node.get("scaled") or {}
+    if not isinstance(scaled, Mapping) or not all(isinstance(value, int | float) for value in scaled.values()):
+        raise ConfigError(f"{key}.scaled={scaled}: expected keys with a number each")
+    beside = node.get("beside") or {}
+    if not isinstance(beside, Mapping):
+        raise ConfigError(f"{key}.beside={beside}: expected other techniques with a list of overrides each")
+    return Technique(
+        name=name,
+        label=str(node.get("label") or name.replace("_", " ").capitalize()),
+        on=_overrides(f"{key}.with", node.get("with")),
+        off=_overrides(f"{key}.without", node.get("without")),
+        scaled={str(scale): float(value) for scale, value in scaled.items()},
+        beside={str(other): _overrides(f"{key}.beside.{other}", both) for other, both in beside.items()},
+    )
+
+
+def _overrides(key: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, Sequence) or isinstance(value, str) or not all("=" in str(item) for item in value):
+        raise ConfigError(f"{key}={value}: expected a list of overrides, [group/slot=option, key=value]")
+    return tuple(map(str, value))

@@ -1,0 +1,281 @@
+"""A study on the terminal: what lies ahead, how it goes, and what came out."""
+
+import os
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from sota_exp.study.ablation import Ablation, Job
+from sota_exp.study.files import StudyFiles, trainings
+from sota_exp.study.outcome import Row, Runs, Study, plan_of
+from sota_exp.study.settings import METRICS
+from sota_exp.terminal import console
+
+#: How each verdict looks.
+STYLES = {
+    "helps": "bold green",
+    "hurts": "bold red",
+    "cannot be distinguished": "dim",
+    "too few seeds": "yellow",
+    "failed": "red",
+    "reference": "dim",
+}
+
+#: Characters of a drawn interval.
+WIDTH = 29
+
+
+def heading(study: Study, files: StudyFiles) -> Iterable[RenderableType]:
+    """The study in a few lines: arms, seeds, what was refused, which rules fire."""
+    ready, num_trainings = study.arms.ready, len(trainings(study.arms))
+    shared = len(ready) - num_trainings
+    shares = f", {shared} of them sharing another's training" if shared else ""
+    yield Text.from_markup(
+        f"[bold]{escape(study.settings.title)}[/]: {study.recipe} on {study.data}, by {study.settings.metric}"
+    )
+    yield Text(
+        f"  {len(ready)} arms × {len(study.seeds)} seeds{shares}; in {os.path.relpath(files.directory)}", style="dim"
+    )
+    for note in study.blueprint.notes:
+        yield Text(f"  {note}", style="dim")
+    for name, reason in study.arms.refused:
+        yield Text.from_markup(f"  [yellow]refused[/] {escape(name)}: {escape(reason)}")
+    said: dict[str, list[str]] = {}
+    for arm in ready:
+        for warning in arm.warnings:
+            said.setdefault(warning, []).append(arm.name)
+    for warning, names in said.items():
+        where = "all arms" if len(names) == len(ready) else ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
+        yield Text.from_markup(f"  [yellow]rule[/] {escape(warning)} [dim]({escape(where)})[/]")
+
+
+def clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+class Progress:
+    """A line a run, with what it scored and how long the rest will take."""
+
+    def __init__(self, study: Study, files: StudyFiles) -> None:
+        self.study, self.files, self.out = study, files, console()
+        self.done = self.total = 0
+        self.began = time.monotonic()
+
+    def begin(self, num_open: int) -> None:
+        self.total = num_open
+        if num_open:
+            self.out.print(f"  {num_open} runs to make", style="dim")
+        else:
+            self.out.print("  every run is finished; nothing is trained", style="dim")
+
+    def job_ended(self, ablation: Ablation, job: Job, failure: str | None) -> None:
+        self.done += 1
+        spent = time.monotonic() - self.began
+        left = spent / self.done * max(self.total - self.done, 0)
+        if failure is not None:
+            said = f"[red]failed[/]: {escape(failure)}"
+        else:
+            result = self.files.result(job.place) or {}
+            value = result["metrics"].get(self.study.settings.metric)
+            said = f"{_value(self.study.settings.metric, value)}, {clock(sum(result['seconds'].values()))}"
+        self.out.print(f"[dim]{self.done:>4}/{self.total}[/]  {job.name:<36} {said}  [dim]{clock(left)} left[/]")
+
+
+def _value(metric: str, value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{100 * value:.2f} %" if metric.endswith("accuracy") else f"{value:.4f}"
+
+
+def result(found: Row) -> RenderableType:
+    """What came out: a row an arm, then effects, then what could not be concluded."""
+    parts: list[RenderableType] = ["", _arms(found)]
+    if found["effects"]:
+        parts += ["", _effects(found, "effects", "Main effects")]
+    if found["interactions"]:
+        parts += ["", _effects(found, "interactions", "Interactions")]
+    parts += [Text(line, style="dim") for line in _closing(found)]
+    return Group(*parts)
+
+
+def _arms(found: Row) -> Table:
+    compared = [arm for arm in found["arms"] if arm["interval"] is not None]
+    reach = max((abs(end) for arm in compared for end in arm["interval"]), default=0.0)
+    drawn = Table(
+        title=f"{found['title']}: {found['recipe']} on {found['data']}", title_justify="left", box=None, pad_edge=False
+    )
+    drawn.add_column("arm")
+    for head in ("n", found["metric"], "points"):
+        drawn.add_column(head, justify="right")
+    drawn.add_column(f"{found['level']:.0%} interval", justify="right")
+    drawn.add_column(_scale(reach), no_wrap=True)
+    drawn.add_column("p adj.", justify="right")
+    drawn.add_column("time", justify="right")
+    drawn.add_column("verdict")
+    rows = (
+        found["arms"] if not found["effects"] else [arm for arm in found["arms"] if not arm["name"].startswith("cell_")]
+    )
+    for arm in rows:
+        drawn.add_row(*_cells(arm, found["metric"], reach))
+    return drawn
+
+
+def _cells(arm: Row, metric: str, reach: float) -> list[str | Text]:
+    style = STYLES[arm["verdict"]]
+    spread = "" if arm["sd"] is None else f" ± {100 * arm['sd']:.2f}"
+    mean = "–" if arm["mean"] is None else f"{100 * arm['mean']:.2f}{spread}"
+    seconds = arm["cost"]["seconds"]
+    numbers: list[str] = ["", "", ""]
+    bar = Text("")
+    if arm["interval"] is not None:
+        low, high = arm["interval"]
+        numbers = [f"{100 * arm['difference']:+.2f}", f"{100 * low:+.2f} … {100 * high:+.2f}", _p(arm["p_adjusted"])]
+        bar = Text(interval_bar(low, arm["difference"], high, reach), style=style)
+    return [
+        escape(arm["label"]),
+        str(arm["n"]),
+        mean,
+        numbers[0],
+        numbers[1],
+        bar,
+        numbers[2],
+        "–" if seconds is None else clock(seconds),
+        Text(arm["verdict"], style=style),
+    ]
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _scale(reach: float) -> str:
+    """The heading over the drawn intervals: where zero is and how far they go."""
+    if not reach:
+        return ""
+    ends = f"{-100 * reach:+.1f}", f"{100 * reach:+.1f}"
+    middle = WIDTH // 2
+    return ends[0].ljust(middle) + "0" + ends[1].rjust(WIDTH - middle - 1)
+
+
+def interval_bar(low: float, middle: float, high: float, reach: float) -> str:
+    """`──●──` at its place between −reach and +reach, with a stroke at zero."""
+
+    def place(value: float) -> int:
+        return round((value + reach) / (2 * reach) * (WIDTH - 1)) if reach else WIDTH // 2
+
+    cells = [" "] * WIDTH
+    for index in range(place(low), place(high) + 1):
+        cells[index] = "─"
+    cells[WIDTH // 2] = "┼" if cells[WIDTH // 2] == "─" else "│"
+    cells[place(middle)] = "●"
+    return "".join(cells)
+
+
+def _effects(found: Row, key: str, title: str) -> Table:
+    rows = found[key]
+    reach = max(abs(end) for row in rows for end in row["interval"])
+    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    drawn.add_column("")
+    drawn.add_column("points", justify="right")
+    drawn.add_column("interval", justify="right")
+    drawn.add_column(_scale(reach), no_wrap=True)
+    drawn.add_column("p adj.", justify="right")
+    drawn.add_column("verdict")
+    drawn.add_column("mixed with")
+    for row in rows:
+        low, high = row["interval"]
+        style = STYLES[row["verdict"]]
+        aliases = row["aliases"]
+        drawn.add_row(
+            escape(row["label"]),
+            f"{100 * row['estimate']:+.2f}",
+            f"{100 * low:+.2f} … {100 * high:+.2f}",
+            Text(interval_bar(low, row["estimate"], high, reach), style=style),
+            _p(row["p_adjusted"]),
+            Text(row["verdict"], style=style),
+            ", ".join(aliases[:2]) + (f" and {len(aliases) - 2} more" if len(aliases) > 2 else ""),
+        )
+    return drawn
+
+
+def _closing(found: Row) -> list[str]:
+    """What so many seeds could have found, and what is missing."""
+    about = found["plan"]
+    num = len(found["seeds"])
+    lines = [
+        f"p adj. holds for all arms at once; intervals are each arm's own. Differences vary by {100 * about['sd_assumed']:.2f} points ({about['sd_source']})."
+    ]
+    if (smallest := about["detectable"].get(str(num))) is not None:
+        lines[0] += f" {num} seeds find {100 * smallest:.2f} points in four of five studies."
+    if found["looks"]:
+        looks = found["looks"]
+        lines.append(
+            f"looks done: {looks['done'] or 'none'} of {looks['planned']} seeds; decided: {', '.join(looks['decided']) or 'none'}"
+        )
+    for name, reason in ((item["name"], item["reason"]) for item in found["refused"]):
+        lines.append(f"refused {name}: {reason}")
+    if found["missing"]:
+        first = found["missing"][0]
+        lines.append(
+            f"missing: {len(found['missing'])} runs, such as {first['arm']}, seed {first['seed']}: {first['reason']}"
+        )
+    return lines
+
+
+def plan(study: Study, files: StudyFiles, estimates: dict[str, Any]) -> RenderableType:
+    """Arms × seeds, what they take, and what they can find. estimates: arm → seconds of a run, or why it is unknown."""
+    drawn = Table(box=None, pad_edge=False)
+    for head in ("arm", "compared with", "changes"):
+        drawn.add_column(head)
+    drawn.add_column("a run", justify="right")
+    drawn.add_column("finished", justify="right")
+    total, left = 0.0, 0.0
+    for arm in study.arms.ready:
+        finished = sum(files.is_finished(files.place(arm, seed)) for seed in study.seeds)
+        seconds = estimates.get(arm.name)
+        if isinstance(seconds, float):
+            total += seconds * len(study.seeds)
+            left += seconds * (len(study.seeds) - finished)
+        drawn.add_row(
+            escape(arm.arm.label),
+            arm.arm.reference or "",
+            escape(", ".join(arm.arm.changes)),
+            clock(seconds) if isinstance(seconds, float) else escape(str(seconds or "–")),
+            f"{finished}/{len(study.seeds)}",
+        )
+    lines: list[RenderableType] = [drawn, ""]
+    if estimates:
+        lines.append(
+            f"About {clock(left)} of runs one after the other ({clock(total)} for the whole study), by a few measured steps."
+        )
+    return Group(*lines, *map(Text, power_lines(study, files, estimates.get("num_test"))))
+
+
+def power_lines(study: Study, files: StudyFiles, num_test: int | None) -> list[str]:
+    """The smallest effect that these seeds can show, and how many seeds an effect needs."""
+    runs = Runs.read(study, files, {})
+    scored = [result["evaluated_images"]["test"] for found in runs.results.values() for result in found.values()]
+    about = plan_of(study, runs, scored[0] if scored else num_test)
+    num = len(study.seeds)
+    smallest = about["detectable"][str(num)]
+    unit = "points" if METRICS[study.settings.metric] and study.settings.metric.endswith("accuracy") else "hundredths"
+    shown = (
+        f"{100 * smallest:.2f} {unit}"
+        if smallest is not None
+        else "nothing, however large: at least 6 seeds are needed"
+    )
+    lines = [
+        f"Differences between paired seeds vary by {100 * about['sd_assumed']:.2f} {unit} ({about['sd_source']}).",
+        f"The smallest effect that {num} seeds show among {about['num_arms']} arms in four of five studies: {shown}.",
+    ]
+    needed = ", ".join(
+        f"{seeds or 'over 5,000'} for {100 * float(effect):g}" for effect, seeds in about["seeds_needed"].items()
+    )
+    return [*lines, f"Seeds needed: {needed} {unit}."]

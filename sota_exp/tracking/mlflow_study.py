@@ -1,0 +1,83 @@
+"""What a study says, on its own run in MLflow: a note with the verdicts, and study.json, report and figures as artifacts.
+
+The study's run was made by the first of its runs that was shown; where none was, there is nothing to write on.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from sota_exp.tracking.mlflow_store import environment, experiment_id, opened, resolved, unanswered
+
+#: What is copied beside the note.
+ARTIFACTS = ("study.json", "report.html", "report.md")
+
+#: Seconds and repeats of one request.
+TIMEOUT, RETRIES = 10, 2
+
+
+def show_study(directory: Path, uri: str | None, experiment: str) -> str:
+    """Send note and artifacts; one line on where they are shown, or on why they are not."""
+    try:
+        where = resolved(uri, Path.cwd())
+        if (reason := unanswered(where, 2.0)) is not None:
+            return f"MLflow: the study's note is not sent ({reason}); repeat the command when it answers"
+        os.environ.update(environment(TIMEOUT, RETRIES))
+        return _send(directory, where, experiment)
+    except Exception as error:  # Tracking never ends what it shows.
+        return f"MLflow: the study's note is not sent ({type(error).__name__}: {str(error).splitlines()[0]})"
+
+
+def _send(directory: Path, uri: str, experiment: str) -> str:
+    facts = directory / "tracking.json"
+    if not facts.exists():
+        return "MLflow: none of the study's runs is shown there; sota-exp sync sends them"
+    client = opened(uri)
+    number = experiment_id(client, uri, experiment)
+    found = client.search_runs([number], f"tags.run_id = '{json.loads(facts.read_text())['id']}'", max_results=1)
+    if not found:
+        return "MLflow: none of the study's runs is shown there; sota-exp sync sends them"
+    run_id = found[0].info.run_id
+    study: dict[str, Any] = json.loads((directory / "study.json").read_text())
+    client.set_tag(run_id, "mlflow.note.content", note(study))
+    for name, value in differences(study).items():
+        client.log_metric(run_id, name, value)
+    for name in ARTIFACTS:
+        if (directory / name).is_file():
+            client.log_artifact(run_id, str(directory / name))
+    if (directory / "figures").is_dir():
+        client.log_artifacts(run_id, str(directory / "figures"), "figures")
+    client.set_terminated(run_id, "FINISHED")
+    return f"MLflow: study {run_id}; see it with sota-exp dashboard"
+
+
+def differences(study: dict[str, Any]) -> dict[str, float]:
+    """`difference/<arm>` of every arm that was compared."""
+    return {
+        f"difference/{arm['name'].replace('+', '_')}": arm["difference"]
+        for arm in study["arms"]
+        if arm["difference"] is not None
+    }
+
+
+def note(study: dict[str, Any]) -> str:
+    """Markdown: the verdicts as a table, what was refused, what is missing, and how to do it again."""
+    rows = ["| arm | n | points | interval | verdict |", "|---|---|---|---|---|"]
+    for arm in study["arms"]:
+        if arm["interval"] is None:
+            rows.append(f"| {arm['label']} | {arm['n']} | | | {arm['verdict']} |")
+            continue
+        low, high = (f"{100 * end:+.2f}" for end in arm["interval"])
+        rows.append(
+            f"| {arm['label']} | {arm['n']} | {100 * arm['difference']:+.2f} | {low} … {high} | **{arm['verdict']}** |"
+        )
+    parts = [
+        f"**{study['title']}**: {study['recipe']} on {study['data']}, by {study['metric']}, {study['status']}.",
+        "\n".join(rows),
+        *study["notes"],
+        *(f"Refused {item['name']}: {item['reason']}" for item in study["refused"]),
+        *([f"Missing: {len(study['missing'])} runs."] if study["missing"] else []),
+        f"```\n{study['command']}\n```",
+    ]
+    return "\n\n".join(parts)

@@ -1,0 +1,124 @@
+"""Arms by kind: the ladder is the published one, leave-one-out knows what a recipe has on, and options share slots rightly."""
+
+from functools import lru_cache
+
+import pytest
+import yaml
+
+from sota_exp.composing import conf_directory
+from sota_exp.config import leaves
+from sota_exp.study import plan
+from sota_exp.study.arms import differences
+from sota_exp.study.plan import Technique, overrides, set_to
+from sota_exp.study.settings import technique
+from tests.experiments import Composed, composed
+
+RECIPES = sorted(path.stem for path in (conf_directory() / "recipe").glob("ladder_*.yaml"))
+
+
+@lru_cache
+def table() -> tuple[Technique, ...]:
+    nodes = yaml.safe_load((conf_directory() / "study" / "techniques" / "published.yaml").read_text())
+    return tuple(technique(name, node) for name, node in nodes.items())
+
+
+def on_top_of(*given: str) -> tuple[Composed, list[Technique]]:
+    base = composed(*given)
+    return base, [each.at(base.choices, leaves(base.tree)) for each in table()]
+
+
+@pytest.mark.parametrize(("index", "recipe"), list(enumerate(RECIPES)))
+def test_each_step_of_the_ladder_is_the_published_recipe(index: int, recipe: str) -> None:
+    _, techniques = on_top_of("data=fake", "recipe=torchvision")
+    arm = plan.ladder(techniques).arms[index]
+    made = composed(*overrides(("data=fake", "recipe=torchvision"), arm.overrides))
+    assert differences(made.tree, composed("data=fake", f"recipe={recipe}").tree) == {}
+
+
+def test_the_ladder_has_all_thirteen_and_says_what_each_step_changes() -> None:
+    arms = plan.ladder(on_top_of("data=fake", "recipe=torchvision")[1]).arms
+    assert len(arms) == len(RECIPES) == 13
+    assert [arm.reference for arm in arms] == [None, *(arm.name for arm in arms[:-1])]
+    changes = {arm.name: arm.changes for arm in arms}
+    assert (
+        changes["cutmix"] == ("augmentation/mix=mixup_or_cutmix",)
+        or "augmentation/mix=mixup_or_cutmix" in changes["cutmix"]
+    )
+    assert changes["weight_decay_tuning"] == (
+        "regularization/weight_decay=weights_only",
+        "optimizer.weight_decay=2e-05",
+    )
+    assert changes["ema"] == ("regularization/average=ema",)
+
+
+def test_scaled_values_start_from_the_configurations_own() -> None:
+    """A recipe with the technique on has the scaled value; one without it has the other."""
+    _, whole = on_top_of("data=fake", "recipe=torchvision")
+    _, plain = on_top_of("data=fake", "recipe=baseline")
+    for techniques in (whole, plain):
+        by_name = {each.name: each for each in techniques}
+        assert by_name["lr_optimizations"].on[-1] == "optimizer.lr=0.125"
+        assert by_name["lr_optimizations"].off[-1] == "optimizer.lr=0.1"
+        assert by_name["weight_decay_tuning"].off[-1] == "optimizer.weight_decay=0.0001"
+
+
+def test_leaving_out_mixup_leaves_cutmix() -> None:
+    base, techniques = on_top_of("data=fake", "recipe=torchvision")
+    arms = {arm.name: arm for arm in plan.leave_one_out(techniques, base.choices).arms}
+    assert arms["without_mixup"].overrides == ("augmentation/mix=cutmix",)
+    assert arms["without_cutmix"].overrides == ("augmentation/mix=mixup",)
+    assert arms["without_ema"].overrides == ("regularization/average=none",)
+    assert len(arms) == 13 and all(arm.reference == "full" for arm in arms.values() if arm.name != "full")
+
+
+def test_what_a_recipe_has_off_can_not_be_left_out() -> None:
+    base, techniques = on_top_of("data=fake", "recipe=small_images")
+    found = plan.leave_one_out(techniques, base.choices)
+    assert ("without_trivialaugment", "the recipe has it off") in found.refused
+    assert {"without_ema", "without_label_smoothing"} <= {arm.name for arm in found.arms}
+
+
+def test_slots_that_no_technique_names_are_techniques_of_their_own() -> None:
+    choices = {"augmentation/crop": "pad", "augmentation/flip": "none", "regularization/average": "ema"}
+    neutral = {"augmentation/crop": "none", "augmentation/flip": "none", "regularization/average": "none"}
+    (found,) = plan.of_slots(choices, neutral, {"regularization/average"})
+    assert (found.name, found.on, found.off) == ("pad", ("augmentation/crop=pad",), ("augmentation/crop=none",))
+
+
+def test_each_alone_and_each_two() -> None:
+    techniques = [
+        each for each in on_top_of("data=fake", "recipe=torchvision")[1] if each.name in ("mixup", "cutmix", "ema")
+    ]
+    alone = {arm.name: arm for arm in plan.add_one_in(techniques).arms}
+    assert alone["cutmix"].changes == ("augmentation/mix=cutmix",)
+    found = plan.pairs(techniques)
+    assert [arm.name for arm in found.arms][4:] == ["mixup+cutmix", "mixup+ema", "cutmix+ema"]
+    assert "augmentation/mix=mixup_or_cutmix" in found.arms[4].overrides
+    assert next((item.both, item.first, item.second) for item in found.interactions) == (
+        "mixup+cutmix",
+        "mixup",
+        "cutmix",
+    )
+
+
+def test_a_screening_design_sets_every_technique_in_every_cell() -> None:
+    _, techniques = on_top_of("data=fake", "recipe=torchvision")
+    found = plan.screening(techniques, False, lambda on: None, False, beside=True)
+    assert len(found.arms) == 24 + 1 + 12 and found.design is not None and found.design.shape == (24, 12)
+    for arm, row in zip(found.arms[:24], found.design, strict=True):
+        on = [each.name for each, sign in zip(techniques, row, strict=True) if sign > 0]
+        assert arm.is_cell and arm.overrides == set_to(techniques, on)
+    assert any("leave-one-out" in note for note in found.notes)
+
+
+def test_equal_arms_have_disjoint_seeds() -> None:
+    arms = plan.null(3).arms
+    assert [arm.seed_offset for arm in arms] == [0, 1000, 2000] and [arm.reference for arm in arms] == [
+        None,
+        "equal_1",
+        "equal_1",
+    ]
+
+
+def test_of_overrides_of_one_key_the_last_stays() -> None:
+    assert overrides(["a=1", "b=2"], ["a=3", "+c=4"], ["c=5"]) == ("b=2", "a=3", "c=5")

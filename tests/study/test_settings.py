@@ -1,0 +1,66 @@
+"""The `study` node: what is legal, and what is said of what isn't."""
+
+from typing import Any
+
+import pytest
+
+from sota_exp.config import build
+from sota_exp.errors import ConfigError
+from sota_exp.study.settings import Settings, technique
+from tests.study.studies import STANDARD
+
+
+def settings(**changes: Any) -> Settings:
+    return build(Settings, STANDARD | changes, "study")
+
+
+@pytest.mark.parametrize(
+    ("seeds", "looks", "expected"), [(3, None, [5, 6, 7]), ([4, 1], None, [4, 1]), (3, [2, 4], [5, 6, 7, 8])]
+)
+def test_seeds_are_a_count_a_list_or_those_of_the_last_look(seeds: Any, looks: Any, expected: list[int]) -> None:
+    assert settings(seeds=seeds, looks=looks).seed_list(5) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"kind": "ladders"}, "study.kind=ladders is not legal: ladder, leave_one_out"),
+        ({"seeds": 0}, "study.seeds=0 is not legal: a count"),
+        ({"seeds": [1, 1]}, r"study.seeds=\[1, 1\] is not legal"),
+        ({"seeds": True}, "study.seeds=true is not legal"),
+        ({"budget": "hours"}, "study.budget=hours is not legal: epochs, steps, flops, seconds"),
+        ({"metric": "accuracy"}, "study.metric=accuracy is not legal: test/accuracy"),
+        ({"level": 95}, "study.level=95"),
+        ({"looks": [8, 8]}, "study.looks"),
+        ({"kind": "null", "seeds": [1, 2000]}, "below 1000"),
+        ({"seed": 3}, "study.seed: no such key"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_key(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        settings(**changes)
+
+
+def test_only_chooses_and_orders_and_knows_the_names() -> None:
+    table = {name: {"with": [f"{name}=1"], "without": [f"{name}=0"]} for name in ("mixup", "ema")}
+    assert [each.name for each in settings(only=["ema", "mixup"], techniques=table).chosen_techniques()] == [
+        "ema",
+        "mixup",
+    ]
+    with pytest.raises(ConfigError, match=r"study.only=emma: no such technique; legal: mixup, ema. Did you mean ema\?"):
+        settings(only=["emma"], techniques=table).chosen_techniques()
+
+
+@pytest.mark.parametrize(
+    ("node", "words"),
+    [
+        ("mixup", "expected a group"),
+        ({"with": ["a=1"]}, "without=None: expected a list of overrides"),
+        ({"with": "a=1", "without": []}, "with=a=1: expected a list"),
+        ({"with": ["a=1"], "without": ["a=0"], "on": 1}, "on: no such key"),
+        ({"with": ["a=1"], "without": ["a=0"], "scaled": {"lr": "x"}}, "scaled"),
+    ],
+)
+def test_an_entry_that_is_no_technique_is_said_to_be_none(node: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        technique("mine", node)

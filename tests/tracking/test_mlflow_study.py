@@ -1,0 +1,31 @@
+"""A study's own run in MLflow: the note and the differences, from study.json; and a line where it can't be sent."""
+
+from pathlib import Path
+
+from sota_exp.study.files import StudyFiles
+from sota_exp.study.outcome import Row, Runs, outcome
+from sota_exp.tracking.mlflow_study import differences, note, show_study
+from tests.study.studies import chain, study, write_all
+
+
+def made(directory: Path) -> Row:
+    planned, files = study(chain("a", "b"), seeds=6), StudyFiles(directory=directory)
+    write_all(planned, files, {"b": 2.0})
+    found = outcome(planned, Runs.read(planned, files, {}))
+    files.write(found)
+    return found
+
+
+def test_the_note_has_the_verdicts_and_the_command(tmp_path: Path) -> None:
+    found = made(tmp_path)
+    text = note(found)
+    assert "**helps**" in text and "Refused impossible: a rule forbids it" in text and found["command"] in text
+    assert differences(found) == {"difference/b": found["arms"][1]["difference"]}
+
+
+def test_what_can_not_be_sent_is_one_line(tmp_path: Path) -> None:
+    made(tmp_path)
+    assert "http://127.0.0.1:9 does not answer" in show_study(tmp_path, "http://127.0.0.1:9", "sota_exp")
+    assert "none of the study's runs is shown there" in show_study(
+        tmp_path, f"sqlite:///{tmp_path}/mlflow.db", "sota_exp"
+    )
