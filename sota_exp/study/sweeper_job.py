@@ -110,7 +110,7 @@ def run_trial(job: Job, identity: Identity) -> None:
 def _run_trial(job: Job, own: OwnTrial) -> dict[str, Any]:
     identity = own.identity
     for warning in check(job.choices, job.tree):
-        log.info(warning)
+        log.debug(warning)
     if identity.seeds == 1:
         judge = (
             Judge(own=own, metric=identity.objectives[0])

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from sota_exp.config import build, suggestion
+from sota_exp.config import suggestion
 from sota_exp.errors import ConfigError
-from sota_exp.stages import require
 from sota_exp.study.storage import Direction
 
 #: Kept as they are written: other modules read them.
@@ -26,16 +26,27 @@ COSTS = (
 )
 
 
+def require(ok: bool, name: str, value: object, legal: str) -> None:
+    """Raise `ConfigError` unless `ok`."""
+    if not ok:
+        raise ConfigError(f"hydra.sweeper.{name}={value} is not legal: {legal}")
+
+
 @dataclass(frozen=True, kw_only=True)
-class Confirmation:
+class Confirm:
     """How many of the best trials meet the recipe's own values, on how many fresh seeds."""
 
     top: int
     seeds: int
 
     def __post_init__(self) -> None:
-        require(self.top >= 0, "top", self.top, "a count, 0 for no confirmation")
-        require(self.top == 0 or self.seeds >= 2, "seeds", self.seeds, "at least 2: an interval over seeds needs them")
+        require(self.top >= 0, "confirm.top", self.top, "a count, 0 for no confirmation")
+        require(
+            self.top == 0 or self.seeds >= 2,
+            "confirm.seeds",
+            self.seeds,
+            "at least 2: an interval over seeds needs them",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +69,7 @@ class Settings:
     defaults_first: bool
     warm_start: str | None
     warm_start_points: int
-    confirm: Confirmation
+    confirm: Confirm
 
     def __post_init__(self) -> None:
         for name in ("n_trials", "n_jobs", "seeds", "max_failures_in_a_row", "heartbeat", "warm_start_points"):
@@ -120,7 +131,13 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
     Raises:
         ConfigError: unknown key, wrong type, or a value out of range.
     """
-    return build(Settings, plain({key: value for key, value in given.items() if key not in TREES}), "hydra.sweeper")
+    values = plain({key: value for key, value in given.items() if key not in TREES})
+    try:
+        made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Settings), values))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"hydra.sweeper.{error.full_key}: {str(error).splitlines()[0]}") from error
+    assert isinstance(made, Settings)
+    return made
 
 
 def read_goal(given: Mapping[str, Any]) -> Goal:
