@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
 from sota_exp.errors import ConfigError
@@ -163,8 +163,16 @@ def _conditions(conditional: Mapping[str, Any], fixed: Mapping[str, str]) -> Ite
 
 
 def _words(distribution: BaseDistribution) -> str:
-    """A distribution as its own constructor writes it, for a person and for comparison."""
-    return str(distribution)
+    """A distribution for a person, and for comparison."""
+    facts = vars(distribution)
+    if "choices" in facts:
+        return f"one of {', '.join(map(str, facts['choices']))}"
+    step = (
+        f" in steps of {distribution.step}" if isinstance(distribution, FloatDistribution) and distribution.step else ""
+    )
+    whole = ", whole numbers" if isinstance(distribution, IntDistribution) else ""
+    log = ", by its logarithm" if facts.get("log") else ""
+    return f"{facts['low']:g} to {facts['high']:g}{step}{whole}{log}"
 
 
 def _number(text: str) -> float | str:

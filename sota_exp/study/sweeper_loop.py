@@ -6,6 +6,7 @@ draws are keyed by the number of the trial, and a trial whose process died is ta
 
 import functools
 import logging
+import math
 import threading
 import time
 import warnings
@@ -408,12 +409,11 @@ class Loop:
         try:
             numbers = [float(value) for value in values]
         except (TypeError, ValueError):
-            self._fail(number, f"its job returned {returned}, not a number")
+            numbers = []
+        if len(numbers) != len(self.goal.objectives) or any(math.isnan(value) for value in numbers):
+            self._fail(number, f"its job returned {returned}, not {len(self.goal.objectives)} numbers")
             return
         patiently(lambda: self.study.tell(number, numbers, skip_if_finished=True))
-        if self.trials()[number].state == TrialState.FAIL:
-            trial = self.trials()[number]
-            self.study._storage.set_trial_system_attr(trial._trial_id, "fail_reason", f"its job returned {returned}")
 
     def _fail(self, number: int, reason: str) -> None:
         patiently(lambda: claims.fail(self.study, self.study.get_trials(deepcopy=False)[number], reason))

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from sota_exp.composing import TRUSTED, conf_directory
@@ -33,12 +34,19 @@ hydra:
   searchpath: [CONF]
   sweep:
     dir: sweep
+  sweeper:
+    confirm: {top: 0}
+    conditional:
+      mix=mixup|cutmix: {mix.alpha: "interval(0.1, 0.9)"}
+      mix=cutmix: {mix.box: "range(1, 5)"}
 """
 
 
 def bowl(config: DictConfig) -> float:
     """Highest, 0, at lr 0.1 and lr · wd 1e-4."""
     time.sleep(config.seconds)
+    with (Path(HydraConfig.get().runtime.output_dir) / "values").open("a") as file:
+        file.write(f"{config.lr} {config.wd}\n")
     return -((math.log10(config.lr) + 1) ** 2) - (math.log10(config.lr * config.wd) + 4) ** 2
 
 
@@ -53,7 +61,7 @@ def sometimes(config: DictConfig) -> float:
     return bowl(config)
 
 
-def nan(config: DictConfig) -> float:
+def not_a_number(config: DictConfig) -> float:
     return math.nan
 
 
@@ -63,14 +71,14 @@ def front(config: DictConfig) -> list[float]:
 
 def killed(config: DictConfig) -> float:
     """Kills its own process the first time it meets each job."""
-    marker = Path(hydra.core.hydra_config.HydraConfig.get().runtime.output_dir) / "met"
+    marker = Path(HydraConfig.get().runtime.output_dir) / "met"
     if not marker.exists():
         marker.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return bowl(config)
 
 
-KINDS = {function.__name__: function for function in (bowl, failing, sometimes, nan, front, killed)}
+KINDS = {function.__name__: function for function in (bowl, failing, sometimes, not_a_number, front, killed)}
 
 
 def job(config: DictConfig) -> float | list[float]:
