@@ -73,6 +73,8 @@ def terminal_summary(summary: Mapping[str, Any], directory: Path) -> Iterator["R
     facts.add_row("took", spent(summary))
     if summary["stopped"]:
         facts.add_row("stopped", summary["stopped"])
+    if summary["best"] is None:
+        facts.add_row("best", "none: no complete trial stays within hydra.sweeper.constraints")
     for item in summary["failures"][:MOST_ROWS]:
         facts.add_row(f"trial {item['number']} failed", str(item["reason"]))
     if summary["importances"]:

@@ -36,7 +36,7 @@ def conclude(loop: "Loop", stopped: str | None) -> None:
         RunFailed: no trial ended well.
     """
     summary = write(loop, stopped, None)
-    if summary["best"] is None and not summary["trials"]["pruned"]:
+    if not summary["trials"]["complete"] and not summary["trials"]["pruned"]:
         last = summary["failures"][-1]["reason"] if summary["failures"] else "none was run"
         raise RunFailed(f"no trial of {summary['name']} ended well; the last reason: {last}")
     confirmation = Confirmation.of(loop, summary)

@@ -64,7 +64,9 @@ def drive(command: Sequence[str], place: Path, num_kills: int, seed: int = 0, re
 
 
 def found(url: str, name: str) -> Found:
-    trials = optuna.load_study(study_name=name, storage=url).get_trials(deepcopy=False)
+    storage = optuna.storages.RDBStorage(url)
+    trials = optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False)
+    storage.engine.dispose()
     assert [trial.number for trial in trials] == list(range(len(trials)))
 
     def of(state: TrialState) -> list[int]:

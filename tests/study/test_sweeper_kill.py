@@ -21,7 +21,7 @@ NUM_KILLS = 5
 
 def toy(num_trials, *more):
     return [
-        *(sys.executable, str(TOY), '+hydra.sweeper.params.lr="tag(log,interval(0.001,10))"', "hydra/sweeper/pruner=none"),
+        *(sys.executable, str(TOY), "lr=tag(log,interval(0.001,10))", "hydra/sweeper/pruner=none"),
         *("hydra.sweeper.objective=val/x", f"hydra.sweeper.n_trials={num_trials}", "hydra.sweeper.retries=100", *more),
     ]  # fmt: skip
 
