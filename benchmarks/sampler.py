@@ -14,7 +14,7 @@ import optuna
 NUM_SEEDS, OURS_TRIALS, MOST_TRIALS = 20, 40, 100
 
 #: The sampler of `conf/hydra/sweeper/sampler/tpe.yaml`, and that of hydra-optuna-sweeper 1.4.
-OURS = {"multivariate": True, "group": True, "constant_liar": True}
+OURS = {"multivariate": True, "group": True, "constant_liar": True, "n_startup_trials": 5}
 STOCK = {"multivariate": False, "group": False, "constant_liar": False}
 
 

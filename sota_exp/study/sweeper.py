@@ -15,10 +15,11 @@ class TrialSweeper(OptunaSweeper):
     """The stock sweeper's keys keep their meaning; `conf/hydra/sweeper/sota_exp.yaml` lists those beside them."""
 
     def __init__(self, sampler: Any, n_trials: int, **settings: Any) -> None:
-        stock = ("direction", "storage", "study_name", "n_jobs", "max_failure_rate", "custom_search_space", "params")
+        stock = ("direction", "storage", "study_name", "n_jobs", "max_failure_rate", "params")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Of the sampler's experimental arguments; it is made anew for each trial.
-            super().__init__(sampler, n_trials=n_trials, **{name: settings[name] for name in stock})
+            given = {name: settings[name] for name in stock}
+            super().__init__(sampler, n_trials=n_trials, custom_search_space=None, **given)
         self.settings = {"sampler": sampler, "n_trials": n_trials, **settings}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:

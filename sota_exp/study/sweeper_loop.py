@@ -10,7 +10,7 @@ import math
 import threading
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sota_exp.composing import in_one_line
+from sota_exp.config import locate
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
 from sota_exp.study import claims
 from sota_exp.study.space import Space, is_search, read_space
@@ -84,8 +85,10 @@ class Loop:
     chosen: dict[str, str]
     asked: list[str]
     directory: Path
+    extend: Callable[[DictConfig, Trial], None]
     began: float = field(default_factory=time.monotonic)
     reasons: list[str] = field(default_factory=list)
+    launched: int = 0
 
     @classmethod
     def open(cls, given: Mapping[str, Any], impl: OptunaSweeperImpl, arguments: list[str]) -> "Loop":
@@ -117,6 +120,7 @@ class Loop:
             chosen=choices,
             asked=[item for item in arguments if is_search(item)],
             directory=directory,
+            extend=extender(settings.custom_search_space),
         )
 
     @functools.cached_property
@@ -184,7 +188,7 @@ class Loop:
     def should_end(self) -> str | None:
         """The time budget, or stagnation."""
         settings = self.settings
-        if settings.timeout is not None and time.monotonic() - self.began > settings.timeout:
+        if settings.timeout is not None and self.launched and time.monotonic() - self.began > settings.timeout:
             return f"the time budget of {settings.timeout:g} s is spent"
         if settings.patience is not None and self.goal.is_single and self.stagnates(settings.patience):
             return f"no new best in {settings.patience} trials"
@@ -245,10 +249,9 @@ class Loop:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             knobs = self.space.suggest(trial, self.chosen)
-            if self.impl.custom_search_space_extender is not None:
-                before = set(trial.params)
-                self.impl.custom_search_space_extender(self.config, trial)
-                knobs |= {name: value for name, value in trial.params.items() if name not in before}
+            before = set(trial.params)
+            self.extend(self.config, trial)
+            knobs |= {name: value for name, value in trial.params.items() if name not in before}
         trial.set_user_attr(KNOBS, knobs)
         if taken_up:
             trial.set_user_attr(claims.TAKEN_UP, taken_up)
@@ -295,6 +298,7 @@ class Loop:
         Raises:
             RunFailed: too many failures. Interrupted: a signal ended a trial.
         """
+        self.launched += len(claimed)
         ready = [claim for claim in claimed if self.composes(claim)]
         if not ready:
             self.see_to(claimed, None)
@@ -417,6 +421,23 @@ class Loop:
 
     def _fail(self, number: int, reason: str) -> None:
         patiently(lambda: claims.fail(self.study, self.study.get_trials(deepcopy=False)[number], reason))
+
+
+def extender(path: str | None) -> Callable[[DictConfig, Trial], None]:
+    """The user's own function that draws more; one that draws nothing for None.
+
+    Raises:
+        ConfigError: there is none at that path.
+    """
+    if path is None:
+        return lambda config, trial: None
+    try:
+        found = locate(path, "custom_search_space")
+    except ConfigError as error:
+        raise ConfigError(f"hydra.sweeper.custom_search_space={path} cannot be imported") from error
+    if not callable(found):
+        raise ConfigError(f"hydra.sweeper.custom_search_space={path} is no function")
+    return found
 
 
 def require_prunable(goal: Goal, settings: Settings, pruner: Mapping[str, Any]) -> None:
