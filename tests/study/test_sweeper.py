@@ -108,7 +108,7 @@ def test_the_best_of_another_sweep_is_tried_early(tmp_path):
 
 
 def test_time_and_patience_end_it_early(capsys):
-    _, found = sweep(50, "hydra.sweeper.timeout=0.01", "seconds=0.02")
+    _, found = sweep(50, "hydra.sweeper.timeout=0.01")
     assert found["trials"]["complete"] == 1 and "time budget" in found["stopped"]
     _, found = sweep(50, "hydra.sweeper.patience=3")
     assert found["trials"]["complete"] == 4 and "no new best in 3 trials" in found["stopped"]
