@@ -27,6 +27,9 @@ class Command:
 
 COMMANDS = {
     "train": Command(summary="train and evaluate one configuration", function="sota_exp.commands.train:main"),
+    "sweep": Command(
+        summary="search values or options with Optuna, and confirm the winner", function="sota_exp.commands.sweep:main"
+    ),
     "explain": Command(
         summary="what train would do, what it would cost, and which rules fire",
         function="sota_exp.commands.explain:main",

@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sota_exp.config import digest, suggestion
+from sota_exp.config import NOT_OF_A_RUN, digest, suggestion
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
 
 #: What a configuration may make Hydra call: callbacks of ours, launchers, sweepers, log handlers. Stages are built by `config.build`.
@@ -194,7 +194,8 @@ def config_groups() -> list[str]:
 def choices() -> dict[str, str]:
     """The option chosen in every group of the configuration being run, Hydra's own groups left out."""
     chosen = HydraConfig.get().runtime.choices
-    return {str(group): str(option) for group, option in chosen.items() if not str(group).startswith("hydra/")}
+    groups = {str(group): str(option) for group, option in chosen.items()}
+    return {group: option for group, option in groups.items() if group.split("/")[0] not in NOT_OF_A_RUN}
 
 
 def output_directory() -> Path:

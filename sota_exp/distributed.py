@@ -5,6 +5,7 @@ Source: https://docs.pytorch.org/docs/stable/elastic/run.html for the environmen
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -51,6 +52,15 @@ def parallel(model: nn.Module, world: World, device: torch.device) -> nn.Module:
     # A tuning stage may freeze parameters for a while, so the set that gets gradients changes.
     devices = [device] if device.type == "cuda" else None
     return nn.parallel.DistributedDataParallel(model, device_ids=devices, find_unused_parameters=True)
+
+
+def of_main(value: object, world: World) -> Any:
+    """What the main process has in `value`, on every process."""
+    if world.size == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box)
+    return box[0]
 
 
 def interleave(rows: Tensor, world: World) -> Tensor:

@@ -17,7 +17,7 @@ from sota_exp.errors import ConfigError, Interrupted, RunFailed
 from sota_exp.evaluate import Evaluator
 from sota_exp.experiment import Experiment
 from sota_exp.fingerprint import differences, fingerprint, training_fingerprint
-from sota_exp.result import device_name, empty_result, parameter_count, peak_memory_bytes
+from sota_exp.result import device_name, empty_result, flops_per_image, parameter_count, peak_memory_bytes
 from sota_exp.scoring import require_sizes
 from sota_exp.session import limited, open_session, pick_device
 from sota_exp.shipping import ship
@@ -26,14 +26,14 @@ from sota_exp.tracking.files import RunFiles
 from sota_exp.tracking.start import data_facts, write_start
 from sota_exp.train import Session, start
 from sota_exp.training import Training
-from sota_exp.watching import Listener, Plan, Request
+from sota_exp.watching import Listener, NoReferee, Plan, Referee, Request
 
 #: Statuses of a run that has nothing left to train.
 COMPLETE = ("finished", "stopped_early")
 
 
-def run(request: Request, listener: Listener) -> dict[str, Any]:
-    """Do what the request asks and its directory lacks; the content of `result.json`.
+def run(request: Request, listener: Listener, referee: Referee | None = None) -> dict[str, Any]:
+    """Do what the request asks and its directory lacks, or less if the referee gives it up; the content of `result.json`.
 
     Raises:
         ConfigError: the request can't be met as it is written, or the directory holds another run.
@@ -59,7 +59,7 @@ def run(request: Request, listener: Listener) -> dict[str, Any]:
     if world.is_main:
         files.write_config(request.tree)
     try:
-        return train_and_ship(request, files, session, evaluator, result, listener)
+        return train_and_ship(request, files, session, evaluator, result, listener, referee or NoReferee())
     except (RunFailed, Interrupted, RuntimeError, MemoryError, OSError) as error:
         failure = as_failure(error)
         if failure is None:
@@ -78,6 +78,7 @@ def train_and_ship(
     evaluator: Evaluator,
     result: dict[str, Any],
     listener: Listener,
+    referee: Referee,
 ) -> dict[str, Any]:
     """Go on from what the directory holds to a written result."""
     if session.device.type == "cuda":
@@ -96,10 +97,13 @@ def train_and_ship(
     if session.world.is_main:
         write_start(files.directory, result, data_facts(request.tree, session.data))
     listener.started(plan(request, training, result))
-    result["reason"] = training.go(listener)
-    began = time.monotonic()
-    ship(request, training, result)
-    result["seconds"]["evaluate"] = time.monotonic() - began
+    result["reason"] = training.go(listener, referee)
+    if training.given_up is None:
+        began = time.monotonic()
+        ship(request, training, result)
+        result["seconds"]["evaluate"] = time.monotonic() - began
+    else:
+        leave_unfinished(training, result)
     account(training, result)
     _write_result(files, result, session.world)
     listener.ended(result)
@@ -119,12 +123,23 @@ def plan(request: Request, training: Training, result: dict[str, Any]) -> Plan:
     )
 
 
+def leave_unfinished(training: Training, result: dict[str, Any]) -> None:
+    """The result of a training that was given up: what val said at its best epoch. Nothing ships, and test is not looked at."""
+    view = training.session.experiment.evaluation.resolution.views()[0]
+    best = training.epochs[training.best_epoch]
+    metrics = {name: value for name, value in best.items() if name.startswith("val/")}
+    result["metrics"] = metrics | {"best/epoch": training.best_epoch, "train/loss": best["train/loss"]}
+    result["evaluated_images"] = {"val": len(training.session.data.val)}
+    result["flops_per_image"] = flops_per_image(training.state.model, view.size)
+
+
 def account(training: Training, result: dict[str, Any]) -> None:
     """Fill in what the training took: steps, images, seconds, memory."""
     session, steps = training.session, training.state.step
     result["seconds"]["train"] = sum(epoch["seconds"] for epoch in training.epochs)
     result["seconds"]["validate"] = sum(epoch["validate_seconds"] for epoch in training.epochs)
-    result["status"] = "stopped_early" if result["reason"] else "finished"
+    early = "pruned" if training.given_up is not None else "stopped_early"
+    result["status"] = early if result["reason"] else "finished"
     result["steps"] = steps
     result["images_seen"] = steps * session.experiment.batch_size
     result["distinct_images"] = distinct_images(session.crops, steps)

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from sota_exp.distributed import of_main
 from sota_exp.errors import Interrupted, RunFailed
 from sota_exp.evaluate import Evaluator, scores
 from sota_exp.interrupts import Interrupts
 from sota_exp.tracking.files import RunFiles
 from sota_exp.train import Epoch, Session, State, Step, fit
-from sota_exp.watching import Listener
+from sota_exp.watching import Listener, Referee
 
 #: Checkpoints are written after an epoch, but not more often than this in seconds; a shorter loss is quickly trained again.
 CHECKPOINT_SECONDS = 10.0
@@ -27,7 +28,7 @@ CHECKPOINT_SECONDS = 10.0
 class Training:
     """The state of training, what it has to remember beside it, and where it is written.
 
-    epochs: every epoch's line so far. best: the weights of the best epoch, on the CPU. evaluated_as: the fingerprint under which
+    epochs: every epoch's line so far. given_up: the referee's reason. best: the weights of the best epoch, on the CPU. evaluated_as: the fingerprint under which
     the epochs were validated, which a later evaluation of the same weights may not share.
     """
 
@@ -40,6 +41,7 @@ class Training:
     epochs: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
     resumed: int = 0
+    given_up: str | None = None
 
     @property
     def history(self) -> list[float]:
@@ -87,7 +89,7 @@ class Training:
                 }
             )
 
-    def go(self, listener: Listener) -> str | None:
+    def go(self, listener: Listener, referee: Referee) -> str | None:
         """Train to the end; the reason for stopping earlier, if any.
 
         Raises:
@@ -99,7 +101,9 @@ class Training:
                 if isinstance(record, Epoch):
                     self.close_epoch(record)
                     listener.epoch_done(self.epochs[-1])
-                    over = self.stopping_reason is not None or self.state.step == self.session.total_steps
+                    self.given_up = self._asked(referee)
+                    early = self.given_up is not None or self.stopping_reason is not None
+                    over = early or self.state.step == self.session.total_steps
                     if over or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
                         self.save()
                         saved_at = time.monotonic()
@@ -110,7 +114,13 @@ class Training:
                 if interrupts.received is not None and self._may_stop(record):
                     self.save()
                     raise Interrupted(interrupts.received)
-        return self.stopping_reason
+        return self.given_up or self.stopping_reason
+
+    def _asked(self, referee: Referee) -> str | None:
+        """The referee's verdict on the last epoch, the same on every process."""
+        world = self.session.world
+        verdict: str | None = of_main(referee.verdict(self.epochs[-1]) if world.is_main else None, world)
+        return verdict
 
     def _records(self) -> Iterator[Step | Epoch]:
         """The records of `fit`; none where training had ended before."""

@@ -32,6 +32,21 @@ class Plan:
     parameters: int
 
 
+class Referee(ABC):
+    """Says after an epoch whether a run is worth going on with; asked by the main process alone."""
+
+    @abstractmethod
+    def verdict(self, epoch: dict[str, Any]) -> str | None:
+        """Why the run is given up, in words; None to go on."""
+
+
+class NoReferee(Referee):
+    """Lets every run go on to its end."""
+
+    def verdict(self, epoch: dict[str, Any]) -> str | None:
+        return None
+
+
 class Listener(ABC):
     """Watches a run; what it does never changes the run."""
 

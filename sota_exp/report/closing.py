@@ -18,7 +18,7 @@ class ClosingTable(Callback):
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         directory = Path(str(config.hydra.sweep.dir))
         runs = read_runs(directory)
-        if runs:
+        if runs and not (directory / "sweep.json").exists():
             console().print(table(directory, runs))
 
 

@@ -1,0 +1,80 @@
+"""Who works on a trial, and which trials nobody works on any more.
+
+A running trial carries its owner: host, process, and a token that changes hands with it. On the same machine a dead process is
+seen at once, elsewhere by the heartbeat. A trial that lost its owner is taken up again under its own number, in its own
+directory, from its own checkpoint: so none is lost, and none is counted twice.
+"""
+
+import os
+import socket
+import uuid
+from typing import Any
+
+import optuna
+import psutil
+from optuna.storages._heartbeat import BaseHeartbeat
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+OWNER, TAKEN_UP, REASON = "owner", "taken_up", "reason"
+
+
+def here() -> str:
+    """This machine, or this container of it: process numbers mean the same wherever it is equal."""
+    try:
+        space = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        space = ""
+    return f"{socket.gethostname()} {space}".strip()
+
+
+def owner(token: str | None = None) -> dict[str, Any]:
+    """This process as the owner of a trial; a new token unless it takes over another's."""
+    process = psutil.Process()
+    return {"token": token or uuid.uuid4().hex, "host": here(), "pid": process.pid, "born": process.create_time()}
+
+
+def is_alive(facts: dict[str, Any]) -> bool:
+    """Whether the owner's process runs; of an owner on this machine."""
+    try:
+        process = psutil.Process(facts["pid"])
+        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - facts["born"]) < 1
+    except psutil.NoSuchProcess:
+        return False
+
+
+def abandoned(study: optuna.Study) -> list[FrozenTrial]:
+    """Running trials that nobody works on: without an owner, its process gone, or without a sign of life. Call it alone."""
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    if not running:
+        return []
+    storage = study._storage
+    assert isinstance(storage, BaseHeartbeat)
+    stale = set(storage._get_stale_trial_ids(study._study_id))
+    return [trial for trial in running if _is_abandoned(trial, stale)]
+
+
+def _is_abandoned(trial: FrozenTrial, stale: set[int]) -> bool:
+    facts = trial.user_attrs.get(OWNER)
+    if not facts:
+        return True
+    return not is_alive(facts) if facts["host"] == here() else trial._trial_id in stale
+
+
+def own(trial: Trial) -> str:
+    """Make this process the owner; the token that says so."""
+    facts = owner()
+    trial.set_user_attr(OWNER, facts)
+    return str(facts["token"])
+
+
+def let_go(study: optuna.Study, number: int, token: str) -> None:
+    """Leave a running trial for the next who asks, unless somebody else has it by now."""
+    trial = study.get_trials(deepcopy=False)[number]
+    if trial.state == TrialState.RUNNING and (trial.user_attrs.get(OWNER) or {}).get("token") == token:
+        study._storage.set_trial_user_attr(trial._trial_id, OWNER, None)
+
+
+def fail(study: optuna.Study, trial: FrozenTrial, reason: str) -> None:
+    """End a trial as failed, with its reason."""
+    study._storage.set_trial_user_attr(trial._trial_id, REASON, reason)
+    study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)

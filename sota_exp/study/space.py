@@ -1,0 +1,194 @@
+"""What a sweep searches: knobs, knobs that only some options have, coordinates that are no knob, and what is fixed.
+
+Knobs are written as Hydra's sweeps (`interval`, `range`, `choice`, tagged `log`); the stock sweeper's parser reads them.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.trial import Trial
+
+from sota_exp.errors import ConfigError
+
+#: Overrides that change no number, so that a sweep goes on under others of them.
+UNCOUNTED = ("tracking", "runtime", "hydra")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """A knob of some options of a slot, and the name under which Optuna keeps it."""
+
+    slot: str
+    options: tuple[str, ...]
+    knob: str
+    name: str
+    distribution: BaseDistribution
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """knobs: searched in every trial. derived: knob → (coordinate, other knob), its value their quotient.
+
+    fixed: overrides of every trial, by key. bare: overrides without a value (`~key`).
+    """
+
+    knobs: dict[str, BaseDistribution]
+    conditions: tuple[Condition, ...]
+    derived: dict[str, tuple[str, str]]
+    fixed: dict[str, str]
+    bare: tuple[str, ...]
+
+    @property
+    def coordinates(self) -> set[str]:
+        """Names that Optuna searches and no run has."""
+        return {coordinate for coordinate, _ in self.derived.values()}
+
+    def declaration(self, settings: Mapping[str, Any]) -> dict[str, str]:
+        """Everything that must stay the same for trials to be comparable, one line each."""
+        counted = {key: value for key, value in self.fixed.items() if key.lstrip("+").split(".")[0] not in UNCOUNTED}
+        searched = {name: _words(distribution) for name, distribution in self.knobs.items()}
+        searched |= {
+            f"{item.knob} with {item.slot}={'|'.join(item.options)}": _words(item.distribution)
+            for item in self.conditions
+        }
+        quotients = {knob: f"{top} / {bottom}" for knob, (top, bottom) in self.derived.items()}
+        bare = dict.fromkeys(self.bare, "")
+        return searched | quotients | counted | bare | {key: str(value) for key, value in settings.items()}
+
+    def suggest(self, trial: Trial, chosen: Mapping[str, str]) -> dict[str, Any]:
+        """Draw a trial's values; {knob: value} of its run. `chosen`: the option of every slot outside the search."""
+        values: dict[str, Any] = {name: trial._suggest(name, kind) for name, kind in self.knobs.items()}
+        options = {**chosen, **self.fixed, **{name: str(value) for name, value in values.items()}}
+        for item in self.conditions:
+            if options.get(item.slot) in item.options:
+                values[item.knob] = trial._suggest(item.name, item.distribution)
+        return self.knobs_of(values)
+
+    def knobs_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of a run: coordinates are turned into the knobs that they stand for."""
+        known = {**{name: _number(text) for name, text in self.fixed.items()}, **values}
+        quotients = {
+            knob: known[top] / known[bottom] for knob, (top, bottom) in self.derived.items() if knob not in self.fixed
+        }
+        return {name: value for name, value in values.items() if name not in self.coordinates} | quotients
+
+    def point(self, run: Mapping[str, Any], options: Mapping[str, str]) -> dict[str, Any]:
+        """What Optuna has to draw for a run of these values (dotted keys) and options; what is out of reach is left out."""
+        values = {**run, **options}
+        for knob, (top, bottom) in self.derived.items():
+            if knob in values and bottom in values:
+                values[top] = float(values[knob]) * float(values[bottom])
+        found = {name: _legal(kind, values[name]) for name, kind in self.knobs.items() if name in values}
+        for item in self.conditions:
+            if options.get(item.slot) in item.options and item.knob in values:
+                found[item.name] = _legal(item.distribution, values[item.knob])
+        return {name: value for name, value in found.items() if value is not None}
+
+    def overrides(self, knobs: Mapping[str, Any]) -> list[str]:
+        """The overrides of a run, fixed ones included."""
+        return [*(f"{key}={value}" for key, value in {**self.fixed, **knobs}.items()), *self.bare]
+
+
+def is_search(override: str) -> bool:
+    """Whether an override chooses the search, not something of a run."""
+    return override.lstrip("+").partition("=")[0] == "search"
+
+
+def read_space(
+    params: Mapping[str, Any], conditional: Mapping[str, Any], derived: Mapping[str, str], arguments: list[str]
+) -> Space:
+    """The space that the sweeper's configuration declares and the command line changes.
+
+    Raises:
+        ConfigError: something is declared in a way that means nothing.
+    """
+    written = [f"{key}={value}" for key, value in params.items()]
+    kept = [item for item in arguments if not is_search(item)]
+    knobs, fixed, bare = _parsed([*written, *kept])
+    knobs = {name: kind for name, kind in knobs.items() if name not in fixed}
+    quotients = {knob: _quotient(knob, text) for knob, text in derived.items()}
+    wanted = {coordinate for coordinate, _ in quotients.values()}
+    if lost := wanted & set(fixed):
+        raise ConfigError(f"{', '.join(lost)} is a coordinate of the search, not a value of a run; it can't be fixed")
+    for knob, (top, bottom) in quotients.items():
+        if knob in fixed:
+            knobs.pop(top, None)
+        elif missing := [name for name in (top, bottom) if name not in knobs and name not in fixed]:
+            raise ConfigError(f"hydra.sweeper.derived: {knob} needs {' and '.join(missing)} in hydra.sweeper.params")
+    conditions = tuple(_conditions(conditional, fixed))
+    if not knobs and not conditions:
+        raise ConfigError(
+            "there is nothing to search: choose search=…, or give a knob a range, such as "
+            "'optimizer.lr=tag(log,interval(0.01,1))'"
+        )
+    return Space(knobs=knobs, conditions=conditions, derived=quotients, fixed=fixed, bare=tuple(bare))
+
+
+def _parsed(overrides: list[str]) -> tuple[dict[str, BaseDistribution], dict[str, str], list[str]]:
+    """Searched, fixed, without a value. Of a key that is given twice, the last word counts."""
+    last = {item.lstrip("+").partition("=")[0]: item for item in overrides}
+    try:
+        knobs, fixed, bare = create_params_from_overrides(list(last.values()))
+    except (ValueError, NotImplementedError, AssertionError) as error:
+        raise ConfigError(f"hydra.sweeper.params: {error}") from error
+    return knobs, {name: str(value) for name, value in fixed.items()}, bare
+
+
+def _quotient(knob: str, text: str) -> tuple[str, str]:
+    found = re.fullmatch(r"\s*([\w.]+)\s*/\s*([\w.]+)\s*", str(text))
+    if found is None:
+        raise ConfigError(f"hydra.sweeper.derived: {knob}: {text} is not `coordinate / knob`")
+    return found[1], found[2]
+
+
+def _conditions(conditional: Mapping[str, Any], fixed: Mapping[str, str]) -> Iterator[Condition]:
+    """Where the same knob has two ranges under different options, Optuna keeps two."""
+    declared = [(when, knob, str(text)) for when, knobs in conditional.items() for knob, text in knobs.items()]
+    ranges = {knob: {text for _, name, text in declared if name == knob} for _, knob, _ in declared}
+    for when, knob, text in declared:
+        slot, sign, options = when.partition("=")
+        if not sign or not options:
+            raise ConfigError(f"hydra.sweeper.conditional: {when} is not slot=option or slot=option|option")
+        if knob in fixed:
+            continue
+        knobs, _, _ = _parsed([f"{knob}={text}"])
+        if knob not in knobs:
+            raise ConfigError(f"hydra.sweeper.conditional: {knob}={text} is no range to search")
+        name = knob if len(ranges[knob]) == 1 else f"{knob} ({options})"
+        yield Condition(slot=slot, options=tuple(options.split("|")), knob=knob, name=name, distribution=knobs[knob])
+
+
+def _words(distribution: BaseDistribution) -> str:
+    """A distribution for a person, and for comparison."""
+    facts = vars(distribution)
+    if "choices" in facts:
+        return f"one of {', '.join(map(str, facts['choices']))}"
+    step = (
+        f" in steps of {distribution.step}" if isinstance(distribution, FloatDistribution) and distribution.step else ""
+    )
+    whole = ", whole numbers" if isinstance(distribution, IntDistribution) else ""
+    log = ", by its logarithm" if facts.get("log") else ""
+    return f"{facts['low']:g} to {facts['high']:g}{step}{whole}{log}"
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _legal(distribution: BaseDistribution, value: Any) -> Any:
+    """The value as the distribution draws it; None where it never does."""
+    choices = vars(distribution).get("choices")
+    if choices is not None:
+        return next((choice for choice in choices if str(choice) == str(value)), None)
+    try:
+        number = type(vars(distribution).get("low", 0.0))(value)
+    except (TypeError, ValueError):
+        return None
+    return number if distribution._contains(distribution.to_internal_repr(number)) else None

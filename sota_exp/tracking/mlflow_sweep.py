@@ -1,0 +1,65 @@
+"""A sweep's own run in MLflow, above its trials: its note, its best numbers, its pictures and tables. From its files."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from sota_exp.tracking.mlflow_position import Position
+from sota_exp.tracking.mlflow_store import opened, unanswered
+
+#: Files of a sweep that are copied as they are.
+ARTIFACTS = ("sweep.json", "trials.csv", "sweep.md", "multirun.yaml")
+
+
+def show_sweep(directory: Path) -> str | None:
+    """Bring the sweep's run up to its files; why not, in words, where it can't be done."""
+    position = next(
+        (found for path in sorted(directory.glob("*/tracking.json")) if (found := Position.read(path.parent)).run_id),
+        None,
+    )
+    if position is None:
+        return "none of its trials is in MLflow"
+    if reason := unanswered(position.uri, 2.0):
+        return reason
+    try:
+        _show(directory, position)
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    return None
+
+
+def _show(directory: Path, position: Position) -> None:
+    client = opened(position.uri)
+    assert position.run_id is not None
+    parent = client.get_run(position.run_id).data.tags["mlflow.parentRunId"]
+    summary = json.loads((directory / "sweep.json").read_text())
+    client.set_tag(parent, "mlflow.note.content", (directory / "sweep.md").read_text())
+    client.set_tag(parent, "mlflow.source.name", "sota-exp sweep")
+    client.set_tag(parent, "command", summary["command"][:5000])
+    if summary["confirm"]:
+        client.set_tag(parent, "verdict", summary["confirm"]["verdict"])
+    now = round(time.time() * 1000)
+    for key, value in numbers(summary).items():
+        client.log_metric(parent, key, value, now, 0)
+    for name in ARTIFACTS:
+        if (directory / name).is_file():
+            client.log_artifact(parent, str(directory / name))
+    for picture in sorted((directory / "figures").glob("*.png")):
+        client.log_artifact(parent, str(picture), "figures")
+    client.set_terminated(parent, "FINISHED")
+
+
+def numbers(summary: dict[str, Any]) -> dict[str, float]:
+    """`best/…` as the search saw it, `trials/…`, and `confirm/…` on fresh seeds."""
+    found: dict[str, float] = {f"trials/{name}": float(num) for name, num in summary["trials"].items()}
+    best, confirm = summary["best"], summary["confirm"]
+    if best:
+        values = best["value"] if isinstance(best["value"], list) else [best["value"]]
+        for name, value in zip(summary["objective"], values, strict=True):
+            found[f"best/{name.replace('/', '_')}"] = float(value)
+        found["best/trial"] = float(best["number"])
+    if confirm and confirm["test"]:
+        low, high = confirm["test"]["interval"]
+        found |= {"confirm/test_difference": confirm["test"]["mean"], "confirm/low": low, "confirm/high": high}
+    return found

@@ -1,0 +1,80 @@
+"""Kills a sweep's command at random moments and repeats it; then looks whether anything was lost, doubled or overwritten."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from optuna.trial import TrialState
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is left in the end."""
+
+    complete: list[int]
+    pruned: list[int]
+    running: list[int]
+    failed: list[int]
+
+
+def start(command: Sequence[str], place: Path) -> subprocess.Popen[bytes]:
+    """In a group of its own, so that its workers can be killed with it."""
+    with (place / "log.txt").open("ab") as log:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(command, cwd=place, stdout=log, stderr=log, start_new_session=True, env=environment)
+
+
+def num_jobs(sweep: Path) -> int:
+    return sum(1 for _ in sweep.glob("[0-9]*"))
+
+
+def kill_at_random(process: subprocess.Popen[bytes], sweep: Path, rng: random.Random, reach: float) -> bool:
+    """SIGKILL the command with all its children at a moment after its next trial began, or at any; False if it ended before."""
+    before, deadline = num_jobs(sweep), time.monotonic() + 60
+    if rng.random() < 0.7:
+        while num_jobs(sweep) == before and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, reach))
+    else:
+        time.sleep(rng.uniform(0, 4 * reach))
+    if process.poll() is not None:
+        return False
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return True
+
+
+def drive(command: Sequence[str], place: Path, num_kills: int, seed: int = 0, reach: float = 1.0) -> int:
+    """Kill and repeat until `num_kills` have hit, then let it end; how many hit."""
+    rng, hits = random.Random(seed), 0
+    while hits < num_kills:
+        process = start(command, place)
+        if kill_at_random(process, place / "sweep", rng, reach):
+            hits += 1
+        else:
+            break
+    assert start(command, place).wait(timeout=600) == 0, (place / "log.txt").read_text()[-3000:]
+    return hits
+
+
+def found(url: str, name: str) -> Found:
+    storage = optuna.storages.RDBStorage(url)
+    trials = optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False)
+    storage.engine.dispose()
+    assert [trial.number for trial in trials] == list(range(len(trials)))
+
+    def of(state: TrialState) -> list[int]:
+        return [trial.number for trial in trials if trial.state == state]
+
+    return Found(
+        complete=of(TrialState.COMPLETE),
+        pruned=of(TrialState.PRUNED),
+        running=of(TrialState.RUNNING),
+        failed=of(TrialState.FAIL),
+    )

@@ -1,0 +1,76 @@
+"""Who works on a trial: dead processes are seen, live ones are left alone, and a token that changed hands ends a claim."""
+
+import subprocess
+import sys
+import warnings
+
+import pytest
+
+from sota_exp.study import claims
+from sota_exp.study.storage import Store, resolved
+
+
+@pytest.fixture
+def study(tmp_path):
+    store = Store(url=resolved(None, tmp_path), name="s", heartbeat=1, grace=2)
+    yield store.study(["maximize"])
+    store.close()
+
+
+def ask(study):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return study.ask()
+
+
+def numbers(trials):
+    return [trial.number for trial in trials]
+
+
+def test_a_trial_without_an_owner_is_abandoned_and_ours_is_not(study):
+    first, second = ask(study), ask(study)
+    claims.own(second)
+    assert numbers(claims.abandoned(study)) == [first.number]
+
+
+def test_a_dead_owner_on_this_machine_is_seen_at_once(study):
+    trial = ask(study)
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    import psutil
+
+    facts = claims.owner() | {"pid": process.pid, "born": psutil.Process(process.pid).create_time()}
+    trial.set_user_attr(claims.OWNER, facts)
+    assert claims.abandoned(study) == []
+    process.communicate(b"\n")
+    assert numbers(claims.abandoned(study)) == [trial.number]
+
+
+def test_a_process_number_that_was_given_again_is_another_process():
+    facts = claims.owner()
+    assert claims.is_alive(facts)
+    assert not claims.is_alive(facts | {"born": facts["born"] - 100})
+
+
+def test_elsewhere_the_heartbeat_says_it(study, monkeypatch):
+    trial = ask(study)
+    study._storage.record_heartbeat(trial._trial_id)
+    trial.set_user_attr(claims.OWNER, claims.owner() | {"host": "elsewhere"})
+    assert claims.abandoned(study) == []
+    monkeypatch.setattr(type(study._storage), "_get_stale_trial_ids", lambda self, study_id: [trial._trial_id])
+    assert numbers(claims.abandoned(study)) == [trial.number]
+
+
+def test_only_its_owner_lets_a_trial_go(study):
+    trial = ask(study)
+    token = claims.own(trial)
+    claims.let_go(study, trial.number, "another")
+    assert claims.abandoned(study) == []
+    claims.let_go(study, trial.number, token)
+    assert numbers(claims.abandoned(study)) == [trial.number]
+
+
+def test_a_failure_keeps_its_reason_and_ends_nothing_twice(study):
+    trial = ask(study)
+    claims.fail(study, study.trials[0], "out of memory")
+    study.tell(trial.number, 1.0, skip_if_finished=True)
+    assert study.trials[0].state.name == "FAIL" and study.trials[0].user_attrs["reason"] == "out of memory"
