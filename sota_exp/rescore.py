@@ -128,9 +128,7 @@ def rescore(rescoring: Rescoring, directory: Path) -> dict[str, Any]:
     return result
 
 
-def write_model(
-    rescoring: Rescoring, network: nn.Module, evaluator: Evaluator, view: View, files: RunFiles
-) -> None:
+def write_model(rescoring: Rescoring, network: nn.Module, evaluator: Evaluator, view: View, files: RunFiles) -> None:
     """A model that stands alone in the evaluation's directory: the weights, and the view and predictor they were scored with."""
     saved_as = json.loads(rescoring.subject.description.read_text())
     predictor = rescoring.tree["evaluation"]["tta"] if rescoring.asks_for_predictor else saved_as["predictor"]

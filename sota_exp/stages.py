@@ -236,7 +236,7 @@ class Model(Stage):
 
 
 class Weights(Stage):
-    """Loads weights into a built network; a head of another size keeps its random start."""
+    """Loads weights into a built network; a head of another size starts at zero."""
 
     @abstractmethod
     def content(self, arch: Model) -> str:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from sota_exp.catalog import Option
 from sota_exp.report.plot import with_axes
-from sota_exp.rules import Rule
+from sota_exp.rules.conditions import Rule
 
 if TYPE_CHECKING:
     from sota_exp.outline import Outline
