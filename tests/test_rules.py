@@ -304,11 +304,13 @@ def test_a_rule_fires_on_what_it_means_and_not_on_its_neighbour(name):
     assert name not in names(kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fires", "name", "overrides"), MORE)
 def test_every_part_of_a_condition_counts(fires, name, overrides):
     assert (name in names(overrides)) == fires
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", ["quick", "full"])
 @pytest.mark.parametrize("recipe", sorted(path.stem for path in (conf_directory() / "recipe").glob("*.yaml")))
 def test_recipes_fire_no_rule_but_those_that_their_headers_answer(recipe, scale):
