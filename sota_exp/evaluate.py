@@ -19,7 +19,7 @@ from sota_exp.distributed import World, interleave
 from sota_exp.network import classifier
 from sota_exp.pipeline import normalize
 from sota_exp.resample import center_crop
-from sota_exp.stages import DataSet, Normalization, Predictor, View
+from sota_exp.stages import DataSet, Normalization, Predictor, TrainingView, View
 
 #: Evaluation crops are kept in memory between epochs up to this size in bytes.
 CACHE_BYTES = 2**30
@@ -86,6 +86,16 @@ class Evaluator:
     def labels(self, split: str) -> Tensor:
         """Int64 [N]."""
         return self.data.labels[vars(self.data)[split]]
+
+    def training_view(self, view: View) -> TrainingView:
+        """The training images as `view` shows them, to tune on."""
+
+        def read(positions: Tensor) -> Tensor:
+            crops = center_crop(self.data.images, self.data.train[positions], view.resize, view.size)
+            images = normalize(crops.to(self.device, non_blocking=True), self.normalization)
+            return images.to(memory_format=self.memory_format)
+
+        return TrainingView(read=read, labels=self.labels("train").to(self.device), precision=self.autocast)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from sota_exp.stages import (
     BatchTransform,
     Crop,
     Distillation,
+    FineTune,
     GradientTransform,
     Length,
     Loss,
@@ -85,8 +86,9 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """At which size, from how many views, and which epoch's weights ship."""
+    """Which epoch's weights ship, tuned for which size, evaluated at which, from how many views."""
 
+    fine_tune: FineTune
     resolution: Resolution
     tta: Predictor
     select: str

@@ -17,8 +17,8 @@ NOT_MEANT = ("tracking", "runtime", "recipe", "scale", "evaluation")
 #: Keys of the data group that say where its files are; what is in them comes with the set's digest.
 PLACES = ("root", "cache", "path")
 
-#: Keys of stages that name a file, whose content is hashed instead.
-PATHS = ("path", "labelled_file")
+#: Keys of stages that say where a file is; its content is hashed instead.
+PATHS = ("path", "store", "labelled_file")
 
 
 def training_fingerprint(tree: dict[str, Any], content: dict[str, str]) -> str:

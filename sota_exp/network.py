@@ -125,6 +125,13 @@ def last_norm(block: nn.Module) -> nn.Module:
     return block.get_submodule(RESIDUAL_NORMS[type(block)])
 
 
+def norm_before_pooling(model: nn.Module) -> nn.Module | None:
+    """The norm layer nearest to the classifier: of the last residual block's branch, else the last registered; or None."""
+    blocks = residual_blocks(model)
+    norms = [last_norm(block) for block in blocks[-1:]] or [module for _, module in norm_layers(model)][-1:]
+    return next((norm for norm in norms if isinstance(norm, NORM_LAYERS)), None)
+
+
 def zero_init_last_gamma(model: nn.Module) -> None:
     """Start each residual branch at zero (Goyal 2017, 1706.02677), by the scale of the norm layer that ends it.
 

@@ -4,14 +4,15 @@ The view and the predictor are those that were saved with the weights, unless th
 """
 
 import hashlib
+import json
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sota_exp import distributed, saved
 from sota_exp.config import digest
@@ -23,8 +24,9 @@ from sota_exp.run import open_data
 from sota_exp.saved import SavedModel
 from sota_exp.scoring import choose_view, draw_resolution, score
 from sota_exp.session import autocast, pick_device
-from sota_exp.stages import Choice, DataSet, Predictor, Resolution, View
-from sota_exp.tracking.files import RunFiles, write_atomically
+from sota_exp.stages import AsTrained, Choice, DataSet, FineTune, Predictor, Resolution, View
+from sota_exp.streams import Streams
+from sota_exp.tracking.files import RunFiles, write_atomically, write_weights
 from sota_exp.zoo import content_hash
 
 
@@ -60,6 +62,11 @@ class Rescoring:
     choices: dict[str, str]
     asks_for_view: bool
     asks_for_predictor: bool
+    asks_for_tuning: bool
+
+    @property
+    def fine_tune(self) -> FineTune:
+        return self.experiment.evaluation.fine_tune if self.asks_for_tuning else AsTrained()
 
     def resolution(self, model: SavedModel) -> Resolution:
         return self.experiment.evaluation.resolution if self.asks_for_view else AsSaved(view=model.view)
@@ -69,7 +76,7 @@ class Rescoring:
 
 
 def rescore(rescoring: Rescoring, directory: Path) -> dict[str, Any]:
-    """Score, and write `result.json`, `predictions.npz` and the curve of a search to `directory`.
+    """Score, and write `result.json`, `predictions.npz`, the curve of a search and the model as it was scored to `directory`.
 
     Raises:
         ConfigError: the classes of the data are not the model's, or the directory holds something else.
@@ -99,7 +106,10 @@ def rescore(rescoring: Rescoring, directory: Path) -> dict[str, Any]:
     )
     network = model.network.to(device).to(memory_format=memory_format)
     result = empty_result(experiment.seed, rescoring.choices, prints, resumed=0)
-    chosen = choose_view(network, evaluator, rescoring.resolution(model))
+    resolution = rescoring.resolution(model)
+    streams = Streams(seed=experiment.seed, rank=world.rank, world_size=world.size)
+    rescoring.fine_tune(network, evaluator.training_view(resolution.views()[0]), streams)
+    chosen = choose_view(network, evaluator, resolution)
     arrays = score(network, chosen, evaluator, result)
     result |= {
         "status": "finished",
@@ -112,9 +122,19 @@ def rescore(rescoring: Rescoring, directory: Path) -> dict[str, Any]:
     if world.is_main:
         write_atomically(files.predictions, lambda file: np.savez(file, allow_pickle=False, **arrays))
         draw_resolution(chosen.report, directory)
+        write_model(rescoring, network, evaluator, chosen.view, files)
         files.write_config(rescoring.tree)
         files.write_result(result)
     return result
+
+
+def write_model(rescoring: Rescoring, network: nn.Module, evaluator: Evaluator, view: View, files: RunFiles) -> None:
+    """A model that stands alone in the evaluation's directory: the weights, and the view and predictor they were scored with."""
+    saved_as = json.loads(rescoring.subject.description.read_text())
+    predictor = rescoring.tree["evaluation"]["tta"] if rescoring.asks_for_predictor else saved_as["predictor"]
+    preprocessing = saved_as["preprocessing"] | asdict(view)
+    write_weights(files.weights, network.state_dict())
+    files.write_model(saved_as | {"predictor": predictor, "preprocessing": preprocessing})
 
 
 def load(subject: Subject) -> SavedModel:
@@ -150,11 +170,12 @@ def with_classes(data: DataSet, classes: tuple[str, ...]) -> DataSet:
 def fingerprint(rescoring: Rescoring, model: SavedModel, data: DataSet) -> str:
     """Hash of the weights, of the images, and of how they are evaluated."""
     evaluation, images = rescoring.tree["evaluation"], torch.cat([data.val, data.test])
+    tuning = [evaluation["fine_tune"], rescoring.experiment.seed, len(data.train)] if rescoring.asks_for_tuning else []
     view = evaluation["resolution"] if rescoring.asks_for_view else str(model.view)
     return digest(
         {
             "weights": content_hash(model.network.state_dict()),
             "data": [data.digest, len(data.val), hashlib.sha256(images.numpy().tobytes()).hexdigest()],
-            "evaluation": [view, str(rescoring.predictor(model)), rescoring.tree["runtime"]["precision"]],
+            "evaluation": [view, str(rescoring.predictor(model)), rescoring.tree["runtime"]["precision"], *tuning],
         }
     )

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from sota_exp import saved
 from sota_exp.errors import RunFailed
@@ -28,11 +29,15 @@ def ship(request: Request, training: Training, result: dict[str, Any]) -> None:
         write_weights(files.weights, weights[evaluation.select])
         write_model(request, training, evaluation.resolution.views()[0])
     session.world.wait()
-    network = saved.load(files.model, files.weights).network.to(session.device)
-    network = network.to(memory_format=session.memory_format)
+    network = written_network(training)
+    tuned = evaluation.fine_tune(
+        network, training.evaluator.training_view(evaluation.resolution.views()[0]), session.streams
+    )
+    if tuned:
+        network = rewritten_network(training, network)
     shipped = choose_view(network, training.evaluator, evaluation.resolution)
     chosen = training.epochs[training.best_epoch if evaluation.select == "best" else -1]
-    if training.evaluated_as == result["fingerprint"]:
+    if training.evaluated_as == result["fingerprint"] and not tuned:
         check_rescored(chosen["val/accuracy"], shipped.default_accuracy, len(shipped.logits))
     arrays = score(network, shipped, training.evaluator, result)
     result["metrics"] |= {"best/epoch": training.best_epoch, "train/loss": chosen["train/loss"]}
@@ -41,6 +46,23 @@ def ship(request: Request, training: Training, result: dict[str, Any]) -> None:
         write_atomically(files.predictions, lambda file: np.savez(file, allow_pickle=False, **arrays))
         write_mistakes(files.directory, session.data, shipped.view, arrays)
         draw_resolution(shipped.report, files.directory)
+
+
+def written_network(training: Training) -> nn.Module:
+    """The network as its files say, on the device."""
+    session = training.session
+    network = saved.load(training.files.model, training.files.weights).network.to(session.device)
+    return network.to(memory_format=session.memory_format)
+
+
+def rewritten_network(training: Training, network: nn.Module) -> nn.Module:
+    """Write the weights of `network`, tuned alike on every process, in the place of the trained ones, and read them."""
+    world = training.session.world
+    world.wait()
+    if world.is_main:
+        write_weights(training.files.weights, network.state_dict())
+    world.wait()
+    return written_network(training)
 
 
 def write_model(request: Request, training: Training, view: View) -> None:

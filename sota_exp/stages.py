@@ -6,6 +6,7 @@ options (`Keep…`, `No…`) do nothing and cost nothing. Technique modules impo
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -235,7 +236,7 @@ class Model(Stage):
 
 
 class Weights(Stage):
-    """Loads weights into a built network; a head of another size keeps its random start."""
+    """Loads weights into a built network; a head of another size starts at zero."""
 
     @abstractmethod
     def content(self, arch: Model) -> str:
@@ -634,6 +635,35 @@ class Resolution(Stage):
     @abstractmethod
     def choose(self, correct: Tensor, labels: Tensor) -> Choice:
         """From which validation images (labels int64 [N]) are recognized in each view: bool [V, N], V ≥ 2."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingView:
+    """The training images as evaluation shows images.
+
+    read: positions int64 [B] → normalized images [B, 3, S, S] in the default view, on the network's device.
+    labels: int64 [N], on that device. precision: the context of a forward pass.
+    """
+
+    read: Callable[[Tensor], Tensor]
+    labels: Tensor
+    precision: Callable[[], AbstractContextManager[None]]
+
+
+class FineTune(Stage):
+    """Adapts the weights that ship to images as evaluation shows them, after training."""
+
+    @abstractmethod
+    def __call__(self, network: nn.Module, training: TrainingView, streams: Streams) -> bool:
+        """Tune `network` in place; whether it was changed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AsTrained(FineTune):
+    """Ships the weights as training left them."""
+
+    def __call__(self, network: nn.Module, training: TrainingView, streams: Streams) -> bool:
+        return False
 
 
 class Follower(ABC):

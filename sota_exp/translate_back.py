@@ -43,6 +43,7 @@ FLAGS_OF: dict[str, dict[str, str]] = {
     },
     "loss": {"cross_entropy": ""},
     "supervision": {"full": ""},
+    "evaluation/fine_tune": {"none": ""},
     "evaluation/tta": {"none": ""},
     "evaluation/resolution": {"fixed": ""},
     "model/arch": {"torchvision": "--model {name}"},

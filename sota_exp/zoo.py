@@ -6,6 +6,7 @@ that no file can run code.
 
 import difflib
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -19,12 +20,16 @@ from torch import Tensor, nn
 
 from sota_exp.model.arch.small import SHAPES, Small
 from sota_exp.stages import InvalidValue, Normalization, Published
+from sota_exp.tracking.mlflow_artifacts import local
 
 # Where frameworks put the weights inside a training checkpoint.
 NESTED = ("state_dict", "model", "model_state_dict")
 
 # Both train with auxiliary classifiers, and their published weights expect images scaled to [-1, 1], not ImageNet's scale.
 WITH_AUXILIARY = ("googlenet", "inception_v3")
+
+#: Of images as they are, between 0 and 1.
+NO_NORMALIZATION = Normalization(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 def require_known(field: str, name: str, known: Iterable[str], kind: str) -> None:
@@ -107,6 +112,20 @@ def normalization_of(mean: list[float] | None, std: list[float] | None, default:
         mean=default.mean if mean is None else (mean[0], mean[1], mean[2]),
         std=default.std if std is None else (std[0], std[1], std[2]),
     )
+
+
+def read_published(path: str, store: str | None, prefix: str, default: Normalization) -> Published:
+    """The weights in a file, or in a run of MLflow as `runs:/RUN_ID`, and how their images were normalized.
+
+    store: an MLflow tracking URI, None for the default store. prefix: only keys that start with it count, without it.
+    The normalization is that of a `model.json` beside the weights, as runs write it, else `default`.
+    Raises `InvalidValue` for a missing or unreadable file, one that holds no weights, or none under `prefix`.
+    """
+    with local(path, store) as file:
+        state, description = read_state(str(file), prefix), file.with_name("model.json")
+        seen = json.loads(description.read_text())["preprocessing"] if description.is_file() else {}
+    normalization = normalization_of(seen.get("mean"), seen.get("std"), default)
+    return Published(state=state, normalization=normalization, content=content_hash(state))
 
 
 def read_state(path: str, prefix: str) -> dict[str, Tensor]:

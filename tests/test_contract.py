@@ -73,8 +73,11 @@ VALUES = {
     "schedule/warmup=linear": ("schedule.warmup.fraction=0.4",),
 }
 
-#: Options whose effect a single process on a processor does not have: what shows it instead.
-ELSEWHERE = {"regularization/norm=sync_batch": "tests/test_distributed.py"}
+#: Options whose effect a single process on a processor does not have, or that act after training: what shows it instead.
+ELSEWHERE = {
+    "evaluation/fine_tune=classifier_and_norm": "tests/evaluation/fine_tune/test_classifier_and_norm.py",
+    "regularization/norm=sync_batch": "tests/test_distributed.py",
+}
 
 #: Sets of pixels of their own: fewer and smaller images than they ship with.
 SETS = {

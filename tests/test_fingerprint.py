@@ -53,7 +53,15 @@ def test_precision_is_meant():
     assert prints("runtime.precision=bf16")[0] != prints("runtime.precision=fp32")[0]
 
 
-@pytest.mark.parametrize("override", ["evaluation/tta=flip", "evaluation.select=last", "evaluation.resolution.size=24"])
+@pytest.mark.parametrize(
+    "override",
+    [
+        "evaluation/tta=flip",
+        "evaluation.select=last",
+        "evaluation.resolution.size=24",
+        "evaluation/fine_tune=classifier_and_norm",
+    ],
+)
 def test_another_evaluation_is_another_run_of_the_same_training(override, plain):
     training, run = prints(override)
     assert training == plain[0]

@@ -1,7 +1,9 @@
-"""Options in pairs: any two that no rule forbids train together."""
+"""Options alone, on top of the whole recipe, and in pairs: whatever no rule forbids trains, ships and is scored."""
 
+import math
 import random
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,11 +14,14 @@ from sota_exp.model.arch.timm import Timm
 from sota_exp.model.arch.torchvision import Torchvision
 from sota_exp.regularization.distillation import logits
 from sota_exp.rules import check
+from sota_exp.run import run
 from sota_exp.stages import Model, Normalization, Published
 from sota_exp.train import Epoch, fit, start
+from sota_exp.watching import Request
 from sota_exp.zoo import build_timm
 from tests.experiments import TINY, Composed, composed, session_of
 from tests.options import Option, options
+from tests.test_run import Silent
 
 NUM_PAIRS = 200
 
@@ -35,6 +40,9 @@ NEEDS = {
     "supervision=label_propagation": ("supervision.labels_only=0.4",),
     "augmentation/train_size=fixres": ("augmentation/crop=random_resized",),
 }
+
+#: What a rule forbids on top of a recipe, with its reason: FixRes makes up for resized crops, which these take away.
+REFUSED = {"small_images": [], "torchvision": ["augmentation/crop=none", "augmentation/crop=pad"]}
 
 #: Not here: a file that has to be there, and a norm that needs several accelerators.
 LEFT_OUT = ("model/weights=checkpoint", "regularization/norm=sync_batch")
@@ -106,6 +114,50 @@ def trained(made: Composed) -> list[Tensor]:
 
 def test_the_table_of_needs_names_options_that_are_there() -> None:
     assert {*NEEDS, *LEFT_OUT} <= {str(option) for option in options()}
+
+
+def overrides_on(recipe: str, option: Option) -> tuple[str, ...]:
+    """The smoke scale of a recipe on a tiny set, with `option` and what it needs."""
+    small = [
+        text for text in TINY if not text.startswith(("model.arch.", "schedule.length.", "data.image_size", "data.m"))
+    ]
+    sized = ("data.image_size=24", "data.min_side=28", "data.max_side=32", "optimizer.lr=0.005")
+    own = dict(text.split("=", 1) for text in NEEDS.get(str(option), ())) | {option.slot: option.name}
+    arch = () if any(key.startswith("model/arch") for key in own) else ("model.arch.name=resnet_xs",)
+    chosen = (f"{key}={value}" for key, value in own.items())
+    return (*small, f"recipe={recipe}", "scale=smoke", "model=none", *sized, *arch, *chosen)
+
+
+def shipped(made: Composed, directory: Path) -> dict[str, float]:
+    """The metrics of a whole run: trained, written, read and scored."""
+    request = Request(experiment=made.experiment, tree=made.tree, choices=made.choices, directory=directory)
+    result = run(request, Silent())
+    assert result["status"] in ("finished", "stopped_early")
+    return dict(result["metrics"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["small_images", "torchvision"])
+def test_every_option_runs_alone_and_on_top_of_the_whole_recipe(recipe: str, published: None, tmp_path: Path) -> None:
+    failures, refused = {}, []
+    for option in [
+        option for option in options() if option.slot.split("/")[0] in GROUPS and str(option) not in LEFT_OUT
+    ]:
+        made = composed(*overrides_on(recipe, option))
+        try:
+            check(made.choices, made.tree)
+        except ConfigError as error:
+            refused.append(f"{option}: {error}")
+            continue
+        try:
+            metrics = shipped(made, tmp_path / str(option).replace("/", "."))
+        except Exception as error:
+            failures[str(option)] = repr(error)
+            continue
+        if not all(math.isfinite(value) for value in metrics.values()):
+            failures[str(option)] = f"a value that is not finite: {metrics}"
+    assert failures == {}
+    assert [text.partition(": ")[0] for text in refused] == REFUSED[recipe]
 
 
 @pytest.mark.slow

@@ -39,6 +39,10 @@ EXAMPLES = {
         ["evaluation/fine_tune=classifier_and_norm", "supervision=label_propagation"],
         ["evaluation/fine_tune=classifier_and_norm", "supervision=full"],
     ),
+    "fine-tuning by another loss": (
+        ["evaluation/fine_tune=classifier_and_norm", "loss=binary_cross_entropy"],
+        ["evaluation/fine_tune=classifier_and_norm", "loss=cross_entropy"],
+    ),
     "flips that change labels": (
         ["data=digits_on_photos", "augmentation/flip=none", "evaluation/tta=flip"],
         ["data=digits_on_photos", "augmentation/flip=none", "evaluation/tta=multi_crop"],
@@ -48,8 +52,8 @@ EXAMPLES = {
         ["data=digits_on_photos", "augmentation/policy=randaugment"],
     ),
     "repeats without augmentation": (
-        ["augmentation=none", "augmentation/repeat=repeated", "augmentation/flip=alternating"],
-        ["augmentation=none", "augmentation/repeat=repeated", "augmentation/flip=random"],
+        ["augmentation=none", "augmentation/crop=none", "augmentation/repeat=repeated", "augmentation/flip=alternating"],
+        ["augmentation=none", "augmentation/crop=none", "augmentation/repeat=repeated", "augmentation/flip=random"],
     ),
     "repeats in a short training": (
         ["augmentation/repeat=repeated", "schedule.length.epochs=16"],
@@ -245,7 +249,7 @@ MORE = (
     (False, "large rotations that change labels", ["data=fake", "augmentation/geometry=rotate_scale",
                                                    "augmentation.geometry.degrees=90"]),
     (False, "large rotations that change labels", ["augmentation/policy=trivialaugment"]),
-    (False, "repeats without augmentation", ["augmentation=none", "augmentation/repeat=repeated",
+    (False, "repeats without augmentation", ["augmentation=none", "augmentation/crop=none", "augmentation/repeat=repeated",
                                              "augmentation/mix=mixup"]),
     (True, "mixing an image with itself", ["augmentation/mix=mixup", "batch_size=1"]),
     (False, "mixing an image with itself", ["augmentation/mix=mixup", "batch_size=2"]),
@@ -276,8 +280,11 @@ MORE = (
 
 #: The warnings of recipes at their own values: each is true, and the recipe's header or command says what to do.
 OF_RECIPES = {
-    "distill": {"a published teacher at a small size"},
-    "transfer": {"published weights at a small size"},
+    ("distill", "quick"): {"a published teacher at a small size"},
+    ("distill", "full"): {"a published teacher at a small size"},
+    ("torchvision_exact", "quick"): {"warm-up within one stair"},
+    ("transfer", "quick"): {"published weights at a small size"},
+    ("transfer", "full"): {"published weights at a small size"},
 }
 
 
@@ -297,15 +304,17 @@ def test_a_rule_fires_on_what_it_means_and_not_on_its_neighbour(name):
     assert name not in names(kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fires", "name", "overrides"), MORE)
 def test_every_part_of_a_condition_counts(fires, name, overrides):
     assert (name in names(overrides)) == fires
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", ["quick", "full"])
 @pytest.mark.parametrize("recipe", sorted(path.stem for path in (conf_directory() / "recipe").glob("*.yaml")))
 def test_recipes_fire_no_rule_but_those_that_their_headers_answer(recipe, scale):
-    assert names([f"recipe={recipe}", f"scale={scale}"]) == OF_RECIPES.get(recipe, set())
+    assert names([f"recipe={recipe}", f"scale={scale}"]) == OF_RECIPES.get((recipe, scale), set())
 
 
 def test_processes_count(monkeypatch):

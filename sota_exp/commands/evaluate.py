@@ -1,17 +1,19 @@
 """usage: sota-exp evaluate run=DIR|weights=FILE [OVERRIDE …]
 
-Scores finished weights on val and test, without training: those of a run, or a .safetensors file with its model.json
-beside it. They are scored on the run's own data, in the view and with the predictor that were saved with them, unless
-overrides say otherwise. The data must have the model's classes.
+Scores finished weights on val and test: those of a run, or a .safetensors file with its model.json beside it. Nothing is
+trained, but the last layers where evaluation/fine_tune is asked for. Data, view and predictor are those of the run or saved
+with the weights, unless overrides say otherwise. The data must have the model's classes.
 
   sota-exp evaluate run=outputs/a_run                                    the run's numbers once more
   sota-exp evaluate run=outputs/a_run evaluation/resolution=search       at which size is it best?
+  sota-exp evaluate run=outputs/a_run evaluation/fine_tune=classifier_and_norm   the last layers tuned to the size first
   sota-exp evaluate run=outputs/a_run evaluation/tta=flip                with the mirror image
   sota-exp evaluate run=outputs/a_run data=image_folder data.root=DIR    on other images of the same classes
   sota-exp evaluate run=outputs/a_run -m evaluation/tta=none,flip        several, one after the other
   sota-exp evaluate weights=model.safetensors data=digits_on_photos      a file, on data that it needs named
 
-hydra.run.dir chooses where result.json goes; the same command with the same place is done once.
+hydra.run.dir chooses where result.json goes, and the model with the view it was scored in; the same command with the same
+place is done once.
 """
 
 from functools import partial
@@ -25,6 +27,7 @@ from sota_exp.config import build, digest, resolve
 from sota_exp.errors import ConfigError
 from sota_exp.recompose import group_of, overrides_of
 from sota_exp.recompose import shown as quoted
+from sota_exp.rules import check
 
 
 def main(arguments: list[str]) -> None:
@@ -45,6 +48,7 @@ def evaluate(found: Found, asked: set[str], config: DictConfig) -> float:
     directory = composing.output_directory()
     try:
         tree = resolve(config)
+        check(composing.choices(), tree)
         from sota_exp.experiment import Experiment
 
         experiment = build(Experiment, tree)
@@ -64,6 +68,7 @@ def evaluate(found: Found, asked: set[str], config: DictConfig) -> float:
             choices=composing.choices(),
             asks_for_view=is_asked(asked, "evaluation.resolution"),
             asks_for_predictor=is_asked(asked, "evaluation.tta"),
+            asks_for_tuning=is_asked(asked, "evaluation.fine_tune"),
         )
         result = rescore(rescoring, shown(directory))
     except ConfigError:

@@ -102,6 +102,15 @@ OF_IMAGES = (
         source="this project",
     ),
     Rule(
+        name="fine-tuning by another loss",
+        level="warning",
+        fires=every(TUNED, chosen("loss", "binary_cross_entropy")),
+        reason="evaluation/fine_tune learns with softmax cross-entropy, and the classifier was trained to answer each class on"
+        " its own: its probabilities change their meaning",
+        mend="loss=cross_entropy or evaluation/fine_tune=none",
+        source="Wightman et al. 2021, arXiv:2110.00476; Touvron et al. 2019, arXiv:1906.06423",
+    ),
+    Rule(
         name="flips that change labels",
         level="warning",
         fires=every(
@@ -152,7 +161,7 @@ OF_IMAGES = (
         ),
         reason="an epoch of repeated augmentation shows one image in num_repeats: in so few epochs more than 1 % of the training"
         " images are never seen",
-        mend="more epochs (16 for 4 repeats, 12 for 3), or augmentation/repeat=none",
+        mend="more epochs (17 for 4 repeats, 12 for 3), or augmentation/repeat=none",
         source="(1 − 1/num_repeats)^epochs, each epoch drawing anew",
     ),
     Rule(

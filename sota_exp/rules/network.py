@@ -2,6 +2,8 @@
 
 from sota_exp.rules.conditions import (
     Rule,
+    Values,
+    at,
     chosen,
     either,
     every,
@@ -24,15 +26,16 @@ ALL_LABELS = every(
 )
 
 
-def _teacher_is_student(choices: dict[str, str], values: dict[str, object]) -> bool:
+def _teacher_is_student(choices: dict[str, str], values: Values) -> bool:
     """Whether the published teacher is the student's own architecture."""
-    return any(
-        choices.get("model/arch") == library
-        and value("regularization.distillation.source", lambda source, library=library: source == library)(choices, values)
-        and value("model.arch.name", lambda name: value("regularization.distillation.name", lambda other: other == name)(
-            choices, values))(choices, values)
-        for library in ("timm", "torchvision")
-    )  # fmt: skip
+    try:
+        source, teacher = (
+            at(values, "regularization.distillation.source"),
+            at(values, "regularization.distillation.name"),
+        )
+        return source == choices.get("model/arch") and teacher == at(values, "model.arch.name")
+    except LookupError:
+        return False
 
 
 OF_NETWORK = (

@@ -3,7 +3,7 @@
 p = (softmax(f(x)) + softmax(f(mirror x))) / 2, returned as log p, whose softmax is p.
 
 Paper: Krizhevsky, Sutskever & Hinton 2012, ImageNet Classification with Deep Convolutional Neural Networks (NIPS, no arXiv)
-Setting: for twice the cost of evaluation, 0.2 to 0.5 points on photographs; not where mirroring changes the label.
+Setting: for twice the cost of evaluation, on photographs; not where mirroring changes the label.
 """
 
 from dataclasses import dataclass

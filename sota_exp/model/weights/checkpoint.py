@@ -1,10 +1,11 @@
-"""Checkpoint: start from weights in a file, such as another run's `model.safetensors`.
+"""Checkpoint: start from weights in a file, such as another run's `model.safetensors`, or in a run of MLflow.
 
-w₀ = file; a classifier of another size starts at random. Only tensors are read: no file can run code.
+w₀ = file; a classifier of another size starts at zero. Only tensors are read: no file can run code.
 
 Paper: Yosinski et al. 2014, How transferable are features in deep neural networks?, 1411.1792
-Setting: path to a .safetensors or .pth; prefix "module." for weights saved from a wrapped network; mean and std (null for the
-data's own) are those the weights were trained with.
+Setting: path to a .safetensors or .pth, or runs:/RUN_ID for what the store of `store` (null for the default one) keeps of that
+run; prefix "module." for weights saved from a wrapped network; mean and std are those the weights were trained with: null for
+those of the model.json beside them, and without one the data's own.
 """
 
 from dataclasses import dataclass
@@ -12,15 +13,16 @@ from dataclasses import dataclass
 from torch import nn
 
 from sota_exp.model.weights.loading import load
-from sota_exp.stages import Model, Normalization, Weights, require
-from sota_exp.zoo import content_hash, normalization_of, read_state
+from sota_exp.stages import Model, Normalization, Published, Weights, require
+from sota_exp.zoo import NO_NORMALIZATION, normalization_of, read_published
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint(Weights):
-    """Loads the weights in the file `path`."""
+    """Loads the weights in the file or the MLflow run `path`."""
 
     path: str
+    store: str | None
     prefix: str
     mean: list[float] | None
     std: list[float] | None
@@ -30,11 +32,14 @@ class Checkpoint(Weights):
         std_ok = self.std is None or (len(self.std) == 3 and min(self.std) > 0)
         require(std_ok, "std", self.std, "three numbers above 0, or null")
 
+    def published(self, default: Normalization) -> Published:
+        return read_published(self.path, self.store, self.prefix, default)
+
     def content(self, arch: Model) -> str:
-        return content_hash(read_state(self.path, self.prefix))
+        return self.published(NO_NORMALIZATION).content
 
     def normalization(self, arch: Model, default: Normalization) -> Normalization:
-        return normalization_of(self.mean, self.std, default)
+        return normalization_of(self.mean, self.std, self.published(default).normalization)
 
     def __call__(self, model: nn.Module, arch: Model) -> nn.Module:
-        return load(model, read_state(self.path, self.prefix), "path", self.path)
+        return load(model, self.published(NO_NORMALIZATION).state, "path", self.path)

@@ -1,6 +1,6 @@
 """Pretrained weights: start from what somebody published for this architecture, and read images as they did.
 
-w₀ = published; a classifier of another size starts at random; mean and standard deviation are those of the weights.
+w₀ = published; a classifier of another size starts at zero; mean and standard deviation are those of the weights.
 
 Paper: Kornblith, Shlens & Le 2018, Do Better ImageNet Models Transfer Better?, 1805.08974
 Setting: with a tenth of the learning rate and of the epochs: transfers to most photographs of things at 224 px; tag "" takes

@@ -4,8 +4,8 @@ avg = (1/n) Σ w_t over `num_snapshots` equally spaced steps from `start` to the
 recomputes the norm statistics, which belong to no single snapshot.
 
 Paper: Izmailov et al. 2018, Averaging Weights Leads to Wider Optima and Better Generalization, 1803.05407
-Setting: start 0.75 with a learning rate that stays high to the end (constant, or step): +0.6 to 0.9 points for ResNet-50 on
-ImageNet from ten further epochs. Under a cosine to zero there is little left to average.
+Setting: start 0.75 with a learning rate that stays high to the end (constant, or step): a trained
+ResNet-152 reached 78.9 % on ImageNet in a few further epochs. Under a cosine to zero there is little left to average.
 """
 
 import math

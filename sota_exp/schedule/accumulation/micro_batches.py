@@ -1,6 +1,7 @@
 """Gradient accumulation: one optimizer step from several micro-batches, for batches that memory cannot hold at once.
 
-∇ = Σ_m ∇ (Σ_{i in m} w_i·loss_i) / Σ_i w_i: divided by the whole window, so its last, smaller part weighs what it should.
+∇ = Σ_m ∇ (Σ_{i in m} w_i·loss_i) / N: divided by the N images of the whole window, so its last, smaller part weighs what it
+should.
 
 Paper: Goyal et al. 2017, Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour, 1706.02677
 Setting: the largest micro_batch_size that fits. Gradients equal those of the whole batch but for batch norm, which sees

@@ -17,7 +17,7 @@ ARCH = Small(name="resnet_xs", width_multiplier=0.5)
 
 
 def checkpoint(path, prefix="", mean=None, std=None):
-    return Checkpoint(path=str(path), prefix=prefix, mean=mean, std=std)
+    return Checkpoint(path=str(path), store=None, prefix=prefix, mean=mean, std=std)
 
 
 def test_round_trip_through_safetensors(tmp_path):

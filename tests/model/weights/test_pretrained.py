@@ -32,13 +32,13 @@ def test_loads_every_weight_and_brings_its_normalization():
     assert Pretrained(tag="best").content(arch) == "hash of best"
 
 
-def test_a_head_of_another_size_keeps_its_start_and_the_log_says_so(caplog):
+def test_a_head_of_another_size_starts_at_zero_and_the_log_says_so(caplog):
     arch = PublishedSmall()
     model = arch(7)
-    start = model.fc.weight.detach().clone()
     with caplog.at_level(logging.INFO):
         Pretrained(tag="")(model, arch)
-    assert torch.equal(model.fc.weight, start)
+    assert not model.fc.weight.any() and not model.fc.bias.any()
+    assert torch.equal(model(torch.randn(2, 3, 32, 32)), torch.zeros(2, 7))
     assert torch.equal(model.stem[0].weight, arch.published("").state["stem.0.weight"])
     assert "the weights have 3 classes, here 7" in caplog.text
 

@@ -19,7 +19,7 @@ DRAWS = Streams(seed=0).draws("regularization/distillation", 0)
 
 
 def logits_option(**changes):
-    fields = {"source": "file", "name": "resnet_xs", "tag": "", "path": "w.safetensors", "alpha": 0.3}
+    fields = {"source": "file", "name": "resnet_xs", "tag": "", "path": "w.safetensors", "store": None, "alpha": 0.3}
     rest = {"temperature": 4.0, "image_size": None, "mean": None, "std": None}
     return Logits(**{**fields, **rest, **changes})
 
@@ -154,7 +154,7 @@ def test_a_published_teacher_brings_its_normalization(monkeypatch):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("source", "web"), ("path", None), ("alpha", 1.5), ("temperature", 0.0), ("image_size", 4), ("mean", [0.5]),
+        ("source", "web"), ("path", None), ("path", "runs:/1"), ("source", "mlflow"), ("alpha", 1.5), ("temperature", 0.0), ("image_size", 4), ("mean", [0.5]),
         ("std", [0.1, 0.1, 0.0]),
     ],
 )  # fmt: skip

@@ -23,7 +23,7 @@ def gradients(accumulation: Accumulation, batch: Batch) -> list[torch.Tensor]:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(4 * 36, 5))
     for micro in accumulation(batch):
         losses = CrossEntropy()(model(micro.images), micro)
-        ((losses * micro.weights).sum() / batch.weights.sum()).backward()
+        ((losses * micro.weights).sum() / len(batch)).backward()
     return [p.grad for p in model.parameters()]
 
 
