@@ -71,8 +71,69 @@ def affine(images: Tensor, matrices: Tensor, mode: str) -> Tensor:
     matrices: float [B, 2, 3] in pixels measured from the image centre, x to the right and y down.
     mode: `bilinear` or `nearest`.
     """
-    half = images.shape[-1] / 2
-    matrices = (matrices / torch.tensor([1.0, 1.0, half])).to(images.device, non_blocking=True)
-    grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
-    sampled = F.grid_sample(images.float(), grid, mode=mode, padding_mode="zeros", align_corners=False)
-    return sampled.round_().to(torch.uint8, memory_format=torch.channels_last)
+    matrices = matrices.to(images.device, non_blocking=True)
+    done = empty_like(images, torch.uint8)
+    for part, own, place in zip(in_chunks(images), in_chunks(matrices, images), in_chunks(done), strict=True):
+        levels = part.to(torch.float32, memory_format=torch.contiguous_format)
+        grid = _grid(own, images.shape[-1])
+        place.copy_(F.grid_sample(levels, grid, mode=mode, align_corners=False).round_().to(torch.int16))
+    return done
+
+
+def _grid(matrices: Tensor, size: int) -> Tensor:
+    """What `affine_grid` makes of `matrices` [B, 2, 3] in pixels, float [B, S, S, 2]: in a quarter of its time."""
+    along = (2 * torch.arange(size, device=matrices.device) + 1) / size - 1
+    of_x, of_y, constant = matrices[..., None, None].unbind(2)
+    row = torch.addcmul(constant * (2 / size), of_y, along[:, None])
+    return torch.addcmul(row, of_x, along).permute(0, 2, 3, 1)
+
+
+def slide(images: Tensor, shifts: Tensor, mode: str) -> Tensor:
+    """Move each row of square images to the right by its own shift in pixels; black comes in. uint8 [B, 3, S, S].
+
+    shifts: float [B, S] on the images' device. mode: `bilinear` or `nearest`.
+
+    A row is one run of bytes at some place between black borders, so no pixel is looked up: a tenth of `affine`'s time.
+    """
+    num, _, size, _ = images.shape
+    bordered = F.pad(images.permute(0, 2, 3, 1), (0, 0, size, size + 1)).flatten()
+    windows = bordered.as_strided((len(bordered) - 3 * size + 1, 3 * size), (1, 1))
+    starts = size - shifts.clamp(-size, size)
+    starts = starts if mode == "bilinear" else starts.round()
+    whole = starts.floor()
+    lines = torch.arange(num * size, device=images.device) * (3 * size + 1) + whole.long().flatten()
+    left = windows.index_select(0, 3 * lines)
+    if mode == "bilinear":
+        right = windows.index_select(0, 3 * lines + 3).float()
+        share = (starts - whole).view(-1, 1)
+        left = torch.lerp(left.float(), right, share).round_().to(torch.int16).to(torch.uint8)
+    return left.view(num, size, size, 3).permute(0, 3, 1, 2)
+
+
+# ------------------------------------------------------------------------------------------------ batches and the cache
+
+#: What one intermediate of a chunk may take, in bytes of float32, so that a few of them stay in the cache. From half a megabyte to
+#: four it makes no difference; the whole batch at once takes half as long again at 128 px.
+CHUNK_BYTES = 2**20
+
+
+def chunk_length(images: Tensor) -> int:
+    """How many images [B, …] an operation takes at once: on a CPU as many as stay in its cache, elsewhere all."""
+    if images.device.type != "cpu":
+        return max(1, len(images))
+    return max(1, CHUNK_BYTES // (4 * max(1, images[:1].numel())))
+
+
+def in_chunks(rows: Tensor, images: Tensor | None = None) -> tuple[Tensor, ...]:
+    """Views of `rows` [B, …], one for each chunk of `images` (by default of `rows` themselves)."""
+    return rows.split(chunk_length(rows if images is None else images))
+
+
+def empty_like(images: Tensor, dtype: torch.dtype) -> Tensor:
+    """Room for a batch of the same shape in channels-last strides."""
+    return torch.empty(images.shape, dtype=dtype, device=images.device, memory_format=torch.channels_last)
+
+
+def take(images: Tensor, rows: Tensor) -> Tensor:
+    """Rows of a channels-last batch: whole images are copied, at 0.2 µs each instead of 8 by indexing [B, 3, S, S]."""
+    return images.permute(0, 2, 3, 1).index_select(0, rows.to(images.device, non_blocking=True)).permute(0, 3, 1, 2)
