@@ -15,7 +15,7 @@ NUMERICS_VERSION = 2
 NOT_MEANT = ("tracking", "runtime", "recipe", "scale", "evaluation")
 
 #: Keys of the data group that say where its files are; what is in them comes with the set's digest.
-PLACES = ("root", "cache", "path")
+PLACES = ("root", "cache", "path", "store_gigabytes")
 
 #: Keys of stages that name a file, whose content is hashed instead.
 PATHS = ("path", "labelled_file")
