@@ -1,22 +1,40 @@
-"""`make bench`: every benchmark, its ratios on the terminal and in benchmarks/results.json."""
+"""`make bench`: every benchmark, its ratios on the terminal, in benchmarks/results.json and in docs/benchmarks.md."""
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from benchmarks import augmentation, report, tracking
+from benchmarks import augmentation, chart, report, tracking, training, trials
+from sota_exp.memory import keep_freed_memory
+
+Rows = list[dict[str, object]]
+
+MEASURES: tuple[Callable[[], Rows], ...] = (
+    augmentation.measure,
+    training.measure,
+    trials.measure,
+    tracking.measure,
+    report.measure,
+)
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    rows = [augmentation.measure(size) for size in (32, 128)]
-    rows += [tracking.measure(num_before) for num_before in (0, 1000)]
-    rows += report.measure()
-    for row in rows:
-        size = f", {row['image_size']} px" if row["image_size"] else ""
-        print(f"{row['name']}{size}: {row['ratio']} × (ours {row['ours']}, peer {row['peer']} {row['unit']})")
+    keep_freed_memory()
+    rows: Rows = []
+    for measure in MEASURES:
+        for row in measure():
+            print(
+                f"{row['ratio']} ×, goal {row['goal']}: {row['name']} ({row['ours']} and {row['peer']} {row['unit']})"
+            )
+            rows.append(row)
+    busy = os.getloadavg()[2] / (os.cpu_count() or 1)
+    note = f"the machine's load was {busy:.1f} processes a core over the last quarter of an hour, this one included."
     Path(__file__).with_name("results.json").write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+    chart.write(rows, note)
 
 
 main()

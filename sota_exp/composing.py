@@ -200,3 +200,9 @@ def choices() -> dict[str, str]:
 
 def output_directory() -> Path:
     return Path(HydraConfig.get().runtime.output_dir)
+
+
+def shared_directory() -> Path:
+    """What all jobs of a multirun share; the run's own directory where there is one job."""
+    config = HydraConfig.get()
+    return Path(config.sweep.dir).absolute() if config.mode == RunMode.MULTIRUN else output_directory()

@@ -101,7 +101,10 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """How the numbers are computed; only `precision` changes what is computed."""
+    """How the numbers are computed; only `precision` changes what is computed.
+
+    measure: which of the other fields a short measurement settles before the run; it leaves an empty list.
+    """
 
     device: str
     precision: str
@@ -109,8 +112,11 @@ class Runtime:
     compile: bool
     workers: int
     threads: int | None
+    measure: list[str]
 
     def __post_init__(self) -> None:
+        measurable = ("channels_last", "precision", "workers", "compile")
+        require(set(self.measure) <= set(measurable), "measure", self.measure, f"a part of [{', '.join(measurable)}]")
         devices = ("auto", "cpu", "cuda", "mps")
         require(self.device.split(":")[0] in devices, "device", self.device, "auto, cpu, cuda, cuda:N or mps")
         require(self.precision in ("fp32", "bf16"), "precision", self.precision, "fp32 or bf16")

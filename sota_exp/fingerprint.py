@@ -9,13 +9,13 @@ from sota_exp.config import digest
 
 #: Raised when a change of code changes the numbers of an unchanged configuration; the golden losses in
 #: tests/golden_losses.json guard it.
-NUMERICS_VERSION = 1
+NUMERICS_VERSION = 2
 
 #: Groups that change neither weights nor scores: where files are, what watches, on what they are computed.
 NOT_MEANT = ("tracking", "runtime", "recipe", "scale", "evaluation")
 
 #: Keys of the data group that say where its files are; what is in them comes with the set's digest.
-PLACES = ("root", "cache", "path")
+PLACES = ("root", "cache", "path", "store_gigabytes")
 
 #: Keys of stages that say where a file is; its content is hashed instead.
 PATHS = ("path", "store", "labelled_file")

@@ -15,16 +15,24 @@ from torch import Tensor
 
 from sota_exp.config import keyed
 from sota_exp.experiment import Experiment
+from sota_exp.resample import empty_like, in_chunks
 from sota_exp.stages import Batch, BatchTransform, Normalization
 from sota_exp.streams import Draws, Streams
 
 
 def normalize(images: Tensor, normalization: Normalization) -> Tensor:
-    """Uint8 [B, 3, H, W] → float32 [B, 3, H, W]: (x / 255 − mean) / std, memory format kept."""
-    mean = torch.tensor(normalization.mean).view(1, 3, 1, 1).to(images.device, non_blocking=True)
-    std = torch.tensor(normalization.std).view(1, 3, 1, 1).to(images.device, non_blocking=True)
-    # One multiply-add over the image: x · 1/(255·std) − mean/std.
-    return torch.addcmul(-mean / std, images.float(), 1 / (255 * std))
+    """Uint8 [B, 3, H, W] → float32 [B, 3, H, W] in channels-last strides: (x / 255 − mean) / std."""
+    mean, std = torch.tensor(normalization.mean), torch.tensor(normalization.std)
+    # One multiply-add over the image, x · 1/(255·std) − mean/std, whose constants are laid out as whole images: along memory
+    # it takes a seventh of the time that it takes three values at a time.
+    shape = (*images.shape[2:], 3)
+    offset, scale = (
+        each.to(images.device, non_blocking=True).expand(shape).contiguous() for each in (-mean / std, 1 / (255 * std))
+    )
+    normalized = empty_like(images, torch.float32)
+    for part, place in zip(in_chunks(images), in_chunks(normalized), strict=True):
+        torch.addcmul(offset, part.permute(0, 2, 3, 1).float(), scale, out=place.permute(0, 2, 3, 1))
+    return normalized
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,13 +52,13 @@ def measure(session: Session, state: State, evaluator: Evaluator, seconds: float
     records = fit(session, state)
     began = time.monotonic()
     first = _run(records, 1, math.inf)
-    _finish(session.device)
+    finish(session.device)
     first_seconds = time.monotonic() - began
     warmed = _run(records, WARMING_STEPS - 1, math.inf)
-    _finish(session.device)
+    finish(session.device)
     began = time.monotonic()
     timed = _run(records, math.inf, began + seconds)
-    _finish(session.device)
+    finish(session.device)
     seconds_per_step = (time.monotonic() - began) / timed if timed else first_seconds
     return Measured(
         num_steps=first + warmed + timed,
@@ -80,7 +80,7 @@ def _run(records: Iterator[Step | Epoch], num_steps: float, deadline: float) -> 
     return done
 
 
-def _finish(device: torch.device) -> None:
+def finish(device: torch.device) -> None:
     """Wait for what an accelerator has been given to do."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)

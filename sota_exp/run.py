@@ -17,6 +17,7 @@ from sota_exp.errors import ConfigError, Interrupted, RunFailed
 from sota_exp.evaluate import Evaluator
 from sota_exp.experiment import Experiment
 from sota_exp.fingerprint import differences, fingerprint, training_fingerprint
+from sota_exp.memory import keep_freed_memory
 from sota_exp.result import device_name, empty_result, flops_per_image, parameter_count, peak_memory_bytes
 from sota_exp.scoring import require_sizes
 from sota_exp.session import limited, open_session, pick_device
@@ -148,7 +149,8 @@ def account(training: Training, result: dict[str, Any]) -> None:
 
 
 def on_this_machine(experiment: Experiment) -> tuple[World, torch.device]:
-    """This process among those of the run, and its device; sets the number of threads."""
+    """This process among those of the run, and its device; sets the number of threads and how memory is kept."""
+    keep_freed_memory()
     world = distributed.join("cuda" if torch.cuda.is_available() else "cpu")
     if experiment.runtime.threads is not None:
         torch.set_num_threads(experiment.runtime.threads)

@@ -99,6 +99,14 @@ class Images(Protocol):
         ...
 
 
+class Reducible(ABC):
+    """Images that cost less to make at a fraction of their size: what streams from files."""
+
+    @abstractmethod
+    def reduced(self, index: int, factor: float) -> Tensor:
+        """Uint8 [3, h, w], the whole image at some size from 1/`factor` of its own up to its own."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
     """Images, their labels, and which of them train, validate and test (int64 indices, ascending, disjoint)."""

@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -31,6 +32,9 @@ def train(config: DictConfig) -> float:
         from sota_exp.experiment import Experiment
 
         experiment = build(Experiment, tree)
+        if experiment.runtime.measure:
+            tree = measured(tree, composing.shared_directory())
+            experiment = build(Experiment, tree)
         from sota_exp.run import COMPLETE, run
         from sota_exp.terminal import console
         from sota_exp.tracking.console import ConsoleListener, summary
@@ -47,6 +51,16 @@ def train(config: DictConfig) -> float:
         console().print(summary(result, str(shown(directory))))
         console().print("This run was finished before; nothing was done. Another seed or hydra.run.dir makes another.")
     return float(result["metrics"]["val/accuracy"])
+
+
+def measured(tree: dict[str, Any], directory: Path) -> dict[str, Any]:
+    """The configuration with the fastest runtime in it; the answer lies in `directory`, for every job that shares it."""
+    from sota_exp.experiment import Experiment
+    from sota_exp.fastest import settled
+
+    tree, why = settled(build(Experiment, tree), tree, directory / "runtime.json")
+    log.info(why)
+    return tree
 
 
 def shown(directory: Path) -> Path:

@@ -5,7 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sota_exp.data.image_files import PARTS, Found, check_classes, check_parts, data_set_of_files, require_max_side
+from sota_exp.data.image_files import (
+    PARTS,
+    Found,
+    check_classes,
+    check_parts,
+    data_set_of_files,
+    require_max_side,
+    require_store_gigabytes,
+)
 from sota_exp.stages import DataSet, InvalidValue, Source
 
 #: Mistakes named at once.
@@ -78,14 +86,18 @@ class Csv(Source):
     path: str
     root: str | None
     max_side: int | None
+    store_gigabytes: float | None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_max_side(self.max_side)
+        require_store_gigabytes(self.store_gigabytes)
 
     def __call__(self) -> DataSet:
         table = Path(self.path).expanduser()
         root = Path(self.root).expanduser() if self.root else table.parent
         found = find_rows(table, root)
         check_classes(found, "path", table)
-        return check_parts(data_set_of_files(self, root, found, self.max_side), "path", table)
+        return check_parts(
+            data_set_of_files(self, root, found, self.max_side, store_gigabytes=self.store_gigabytes), "path", table
+        )

@@ -159,16 +159,38 @@ def samples(found: list[Found], classes: list[str], max_side: int | None) -> Ite
 
 
 def data_set_of_files(
-    source: Source, root: Path, found: list[Found], max_side: int | None, names: Callable[[str], str] = str
+    source: Source,
+    root: Path,
+    found: list[Found],
+    max_side: int | None,
+    names: Callable[[str], str] = str,
+    store_gigabytes: float | None = None,
 ) -> DataSet:
-    """The set of image files below `root`, decoded once; classes in the order of their names.
+    """The set of image files below `root`, decoded once; or, where that takes more than `store_gigabytes`, when they are cut.
 
-    names: what a class is called, from the name its files carry.
+    Classes come in the order of their names. names: what a class is called, from the name its files carry.
     """
+    from sota_exp.data.streaming import decoded_bytes, streamed_set
+
     classes = sorted({image.class_name for image in found})
     key = f"files-{listing_key(root, found, max_side)}"
+    if store_gigabytes is not None and (size := decoded_bytes(found, max_side) / 1e9) > store_gigabytes:
+        log.warning(
+            "%s streams: decoded it would take %.3g GB, more than data.store_gigabytes=%g. Its images are decoded "
+            "whenever they are cut (runtime.workers=N does it in the background), at full size whatever data.max_side says",
+            root,
+            size,
+            store_gigabytes,
+        )
+        return streamed_set(source, found, classes, key, names)
 
     def build() -> Contents:
         return Contents([names(name) for name in classes], samples(found, classes, max_side))
 
     return data_set(open_or_build(source.cache, key, build), source)
+
+
+def require_store_gigabytes(store_gigabytes: float | None) -> None:
+    """Raise `InvalidValue` for a negative budget."""
+    ok = store_gigabytes is None or store_gigabytes >= 0
+    require(ok, "store_gigabytes", store_gigabytes, "a number of at least 0, or null for no limit")

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sota_exp.data.image_files import PARTS, Found, check_classes, check_parts, data_set_of_files, require_max_side
+from sota_exp.data.image_files import (
+    PARTS,
+    Found,
+    check_classes,
+    check_parts,
+    data_set_of_files,
+    require_max_side,
+    require_store_gigabytes,
+)
 from sota_exp.data.writing import TRAIN
 from sota_exp.stages import DataSet, InvalidValue, Source
 
@@ -94,12 +102,14 @@ class ImageFolder(Source):
 
     root: str
     max_side: int | None
+    store_gigabytes: float | None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_max_side(self.max_side)
+        require_store_gigabytes(self.store_gigabytes)
 
     def __call__(self) -> DataSet:
         root = Path(self.root).expanduser()
-        data = data_set_of_files(self, root, find_images(root), self.max_side)
+        data = data_set_of_files(self, root, find_images(root), self.max_side, store_gigabytes=self.store_gigabytes)
         return check_parts(data, "root", root)

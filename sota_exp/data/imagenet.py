@@ -9,7 +9,14 @@ from pathlib import Path
 
 from timm.data import ImageNetInfo
 
-from sota_exp.data.image_files import Found, check_classes, check_parts, data_set_of_files, require_max_side
+from sota_exp.data.image_files import (
+    Found,
+    check_classes,
+    check_parts,
+    data_set_of_files,
+    require_max_side,
+    require_store_gigabytes,
+)
 from sota_exp.data.image_folder import images_of, part_folders
 from sota_exp.data.writing import TEST, TRAIN
 from sota_exp.stages import DataSet, InvalidValue, Source
@@ -45,12 +52,16 @@ class ImageNet(Source):
 
     root: str
     max_side: int | None
+    store_gigabytes: float | None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_max_side(self.max_side)
+        require_store_gigabytes(self.store_gigabytes)
 
     def __call__(self) -> DataSet:
         root, names = Path(self.root).expanduser(), class_names()
-        data = data_set_of_files(self, root, find_imagenet(root), self.max_side, lambda name: names.get(name, name))
+        data = data_set_of_files(
+            self, root, find_imagenet(root), self.max_side, lambda name: names.get(name, name), self.store_gigabytes
+        )
         return check_parts(data, "root", root)

@@ -123,14 +123,20 @@ def open_or_build(cache: str, key: str, build: Callable[[], Contents]) -> ImageS
     return open_store(path)
 
 
-def data_set(store: ImageStore, source: Source) -> DataSet:
-    """The set in a store, with the parts it lacks cut from train: `source` says how much, and by which seed."""
-    train, val, test = (np.flatnonzero(store.split == part) for part in (TRAIN, VAL, TEST))
+def partition(split: np.ndarray, labels: np.ndarray, source: Source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(train, val, test), int64 indices, from the part that every image has [N]; what is missing is cut from train."""
+    train, val, test = (np.flatnonzero(split == part) for part in (TRAIN, VAL, TEST))
     num = len(train)
     if len(test) == 0:
-        train, test = splits.cut(train, store.labels, splits.share(source.test_fraction, num), source.split_seed)
+        train, test = splits.cut(train, labels, splits.share(source.test_fraction, num), source.split_seed)
     if len(val) == 0:
-        train, val = splits.cut(train, store.labels, splits.share(source.val_fraction, num), source.split_seed)
+        train, val = splits.cut(train, labels, splits.share(source.val_fraction, num), source.split_seed)
+    return train, val, test
+
+
+def data_set(store: ImageStore, source: Source) -> DataSet:
+    """The set in a store, with the parts it lacks cut from train: `source` says how much, and by which seed."""
+    train, val, test = partition(store.split, store.labels, source)
     return DataSet(
         images=store,
         labels=torch.from_numpy(store.labels),

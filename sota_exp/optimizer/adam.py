@@ -29,4 +29,4 @@ class Adam(RateAndDecay):
         require_positive("eps", self.eps)
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        return torch.optim.Adam(with_lr(groups, lr), lr=lr, betas=(self.beta1, self.beta2), eps=self.eps)
+        return torch.optim.Adam(with_lr(groups, lr), lr=lr, betas=(self.beta1, self.beta2), eps=self.eps, fused=True)

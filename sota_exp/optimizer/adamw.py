@@ -30,4 +30,4 @@ class AdamW(RateAndDecay):
         require_positive("eps", self.eps)
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(with_lr(groups, lr), lr=lr, betas=(self.beta1, self.beta2), eps=self.eps)
+        return torch.optim.AdamW(with_lr(groups, lr), lr=lr, betas=(self.beta1, self.beta2), eps=self.eps, fused=True)

@@ -26,4 +26,4 @@ class Nesterov(RateAndDecay):
         require_positive("momentum", self.momentum)
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        return torch.optim.SGD(with_lr(groups, lr), lr=lr, momentum=self.momentum, nesterov=True)
+        return torch.optim.SGD(with_lr(groups, lr), lr=lr, momentum=self.momentum, nesterov=True, fused=True)

@@ -25,4 +25,4 @@ class SGD(RateAndDecay):
         require_share("momentum", self.momentum)
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        return torch.optim.SGD(with_lr(groups, lr), lr=lr, momentum=self.momentum)
+        return torch.optim.SGD(with_lr(groups, lr), lr=lr, momentum=self.momentum, fused=True)

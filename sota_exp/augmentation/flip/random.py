@@ -11,14 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sota_exp.resample import take
 from sota_exp.stages import Batch, BatchTransform, require
 from sota_exp.streams import Draws
 
 
 def flip_where(images: Tensor, chosen: Tensor) -> Tensor:
-    """Images [B, 3, S, S], those `chosen` (bool [B]) mirrored left to right."""
-    chosen = chosen.to(images.device, non_blocking=True).view(-1, 1, 1, 1)
-    return torch.where(chosen, images.flip(-1), images)
+    """Images [B, 3, S, S], those `chosen` (bool [B], on the CPU) mirrored left to right."""
+    rows = torch.where(chosen, len(images) + chosen.cumsum(0) - 1, torch.arange(len(images)))
+    return take(torch.cat([images, take(images, chosen.nonzero().flatten()).flip(-1)]), rows)
 
 
 @dataclass(frozen=True, kw_only=True)

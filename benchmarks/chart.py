@@ -1,0 +1,94 @@
+"""The latest results as a page with a picture: docs/benchmarks.md and docs/benchmarks.png."""
+
+import platform
+from datetime import date
+from pathlib import Path
+
+import timm
+import torch
+import torchvision
+
+from sota_exp.report.canvas import BLUE, GREY, ORANGE, figure, save, tidy
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+HEADING = """# Benchmarks
+
+`make bench` writes this page. Each row was measured in one process on one thread, ours and the peer in turn (A B A B), and is the ratio
+of the medians: other work on the machine weighs on both. No loop has worker processes: the work itself is compared.
+
+{date}; {machine}; Python {python}, PyTorch {torch}, torchvision {torchvision}, timm {timm}; {note}
+
+![ratios and their goals](benchmarks.png)
+
+| what | network | side, px | ours | peer | unit | ratio | goal | met |
+|---|---|---|---|---|---|---|---|---|
+"""
+
+FOOT = """
+What the peers do is in [benchmarks/loops.py](../benchmarks/loops.py): torchvision's reference script (PIL transforms an image at a time,
+its EMA every 32 steps), timm's loader, Mixup and ModelEmaV3, and the bare step: forward, backward and fused SGD, channels last, on one batch
+that is ready. The pictures are made by the benchmark.
+"""
+
+
+def at_most(row: dict[str, object]) -> bool:
+    """Whether the goal is an upper limit."""
+    return "at most" in str(row["unit"])
+
+
+def met(row: dict[str, object]) -> str:
+    ratio, goal = row["ratio"], row["goal"]
+    assert isinstance(ratio, float | int)
+    if not isinstance(goal, float | int):
+        return ""
+    return "yes" if (ratio <= goal if at_most(row) else ratio >= goal) else "**no**"
+
+
+def processor() -> str:
+    """The processor's name, as Linux tells it."""
+    info = Path("/proc/cpuinfo")
+    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return f"{names[0]}, {len(names)} cores" if names else platform.processor()
+
+
+def draw(rows: list[dict[str, object]]) -> None:
+    drawing = figure(10, 0.34 * len(rows) + 1.2)
+    axes = drawing.subplots()
+    places = range(len(rows), 0, -1)
+    ratios = [float(str(row["ratio"])) for row in rows]
+    colors = [{"yes": BLUE, "**no**": ORANGE}.get(met(row), GREY) for row in rows]
+    axes.barh(places, ratios, color=colors, height=0.6)
+    for place, row, ratio in zip(places, rows, ratios, strict=True):
+        axes.text(ratio, place, f" {ratio:g} ×", va="center", fontsize=8)
+        if row["goal"] is not None:
+            goal = float(str(row["goal"]))
+            axes.plot([goal, goal], [place - 0.4, place + 0.4], color="black", linewidth=1.5)
+    axes.set_yticks(places, [f"{row['name']} ({row['model'] or row['image_size']})" for row in rows])
+    axes.axvline(1, color=GREY, linewidth=0.8)
+    axes.set_xscale("log")
+    axes.set_xlim(0.5, max(ratios) * 1.5)
+    ticks = [tick for tick in (0.5, 1, 2, 4, 8, 16, 32) if tick <= max(ratios) * 1.5]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    tidy(axes, "Ours over the peer; the black line is the goal, orange misses it", "ratio (logarithmic)", "")
+    save(drawing, DOCS / "benchmarks.png")
+
+
+def write(rows: list[dict[str, object]], note: str) -> None:
+    """The page and its picture."""
+    draw(rows)
+    text = HEADING.format(
+        date=date.today().isoformat(),
+        machine=processor(),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        torchvision=torchvision.__version__,
+        timm=timm.__version__,
+        note=note,
+    )
+    keys = ("name", "model", "image_size", "ours", "peer", "unit", "ratio", "goal")
+    for row in rows:
+        cells = ["" if row[key] is None else str(row[key]) for key in keys]
+        text += f"| {' | '.join([*cells, met(row)])} |\n"
+    (DOCS / "benchmarks.md").write_text(text + FOOT)

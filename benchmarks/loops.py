@@ -1,0 +1,154 @@
+"""Training loops as generators: one optimizer step of the full recipe each, from image files to the averaged weights.
+
+`ours` is `sota_exp.train.fit`. `torchvision_loop` is what torchvision's reference script does (references/classification),
+`timm_loop` what timm's train.py does with its loader, Mixup and ModelEmaV3, `bare` forward, backward and SGD on one ready batch.
+All take one thread and no workers: the work itself is compared, which on a machine whose cores are all busy decides the speed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from timm.data import Mixup, create_loader
+from timm.data.dataset import ImageDataset
+from timm.loss import SoftTargetCrossEntropy
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, default_collate
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
+
+from benchmarks.pictures import NUM_CLASSES
+from sota_exp.config import build
+from sota_exp.distributed import World
+from sota_exp.experiment import Experiment
+from sota_exp.recompose import composed
+from sota_exp.run import open_data
+from sota_exp.session import open_session
+from sota_exp.train import Session, Step, fit, start
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+COPIES, EVERY = 4, 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is trained: pictures in `folder`, cut to `size` px, `batch_size` a step, by the network `arch`."""
+
+    folder: Path
+    cache: Path
+    size: int
+    batch_size: int
+    arch: tuple[str, ...]
+
+    def session(self, *overrides: str) -> Session:
+        """Of torchvision's recipe, crops of the size of evaluation, validation and test left as small as they may be."""
+        _, tree = composed(
+            [
+                "data=image_folder",
+                f"data.root={self.folder}",
+                f"data.cache={self.cache}",
+                f"data.image_size={self.size}",
+                "recipe=torchvision",
+                "augmentation/train_size=native",
+                "scale=full",
+                f"batch_size={self.batch_size}",
+                "runtime.device=cpu",
+                "tracking=none",
+                *self.arch,
+                *overrides,
+            ]
+        )
+        experiment = build(Experiment, tree)
+        return open_session(experiment, open_data(experiment), World(), torch.device("cpu"))[0]
+
+    def network(self) -> nn.Module:
+        return self.session().network()
+
+
+def ours(task: Task, *overrides: str) -> Iterator[None]:
+    session = task.session(*overrides)
+    for record in fit(session, start(session)):
+        if isinstance(record, Step):
+            yield
+
+
+def repeated(num_images: int) -> list[int]:
+    """An order with four copies of each image side by side, as repeated augmentation has them."""
+    return torch.randperm(num_images).repeat_interleave(COPIES).tolist() * 100
+
+
+def torchvision_loop(task: Task) -> Iterator[None]:
+    transform = v2.Compose(
+        [
+            v2.RandomResizedCrop(task.size, antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.TrivialAugmentWide(interpolation=v2.InterpolationMode.BILINEAR),
+            v2.PILToTensor(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(MEAN, STD),
+            v2.RandomErasing(p=0.1),
+        ]
+    )
+    mix = v2.RandomChoice([v2.MixUp(alpha=0.2, num_classes=NUM_CLASSES), v2.CutMix(alpha=1.0, num_classes=NUM_CLASSES)])
+    images = ImageFolder(str(task.folder), transform)
+    loader = DataLoader(
+        images, task.batch_size, sampler=repeated(len(images)), collate_fn=lambda rows: mix(*default_collate(rows))
+    )
+    model = task.network().train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=2e-5)
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999), use_buffers=True)
+    for step, (batch, targets) in enumerate(loader):
+        loss = nn.functional.cross_entropy(model(batch), targets, label_smoothing=0.1)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step % EVERY == 0:
+            average.update_parameters(model)
+        loss.item()  # its metric logger reads the loss of every step
+        yield
+
+
+def timm_loop(task: Task) -> Iterator[None]:
+    loader = create_loader(
+        ImageDataset(str(task.folder)),
+        input_size=(3, task.size, task.size),
+        batch_size=task.batch_size,
+        is_training=True,
+        use_prefetcher=False,
+        num_workers=0,
+        auto_augment="rand-m9-n1-mstd0.5",  # one operation an image, as TrivialAugment; timm has no TrivialAugment
+        re_prob=0.1,
+        mean=MEAN,
+        std=STD,
+        persistent_workers=False,
+        pin_memory=False,
+    )
+    mix = Mixup(mixup_alpha=0.2, cutmix_alpha=1.0, switch_prob=0.5, label_smoothing=0.1, num_classes=NUM_CLASSES)
+    model, criterion = task.network().train(), SoftTargetCrossEntropy()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=2e-5, nesterov=True)
+    average = ModelEmaV3(model, decay=0.9998)
+    while True:
+        for batch, targets in loader:
+            mixed, soft = mix(batch, targets)
+            loss = criterion(model(mixed), soft)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            average.update(model)
+            yield
+
+
+def bare(task: Task) -> Iterator[None]:
+    """As our own step computes it: channels last, fused SGD; no augmentation, no average."""
+    model = task.network().train().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=2e-5, fused=True)
+    batch = torch.randn(task.batch_size, 3, task.size, task.size).contiguous(memory_format=torch.channels_last)
+    targets: Tensor = torch.full((task.batch_size, NUM_CLASSES), 1 / NUM_CLASSES)
+    while True:
+        nn.functional.cross_entropy(model(batch), targets).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        yield

@@ -1,0 +1,154 @@
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sota_exp.config import build
+from sota_exp.data.image_files import decode
+from sota_exp.data.streaming import StreamedImages, decoded_bytes, facts
+from sota_exp.data.writing import UnreadableImage
+from sota_exp.distributed import World
+from sota_exp.experiment import Experiment
+from sota_exp.fingerprint import training_fingerprint
+from sota_exp.resample import center_crop, resized_crop
+from sota_exp.run import open_data
+from sota_exp.session import open_session
+from sota_exp.train import Epoch, fit, start
+from tests.experiments import TINY, Composed, composed
+
+
+def picture(seed: int, height: int, width: int) -> Image.Image:
+    """A smooth picture, as photographs are: what a JPEG keeps."""
+    coarse = np.random.default_rng(seed).integers(256, size=(3, 4, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty pictures of four classes, most of them JPEGs, of which some are turned and every seventh is a PNG."""
+    root = tmp_path_factory.mktemp("pictures")
+    for index in range(60):
+        place = root / f"class_{index % 4}"
+        place.mkdir(exist_ok=True)
+        image = picture(index, 60 + index % 3 * 70, 90)
+        if index % 7 == 0:
+            image.save(place / f"{index:02d}.png")
+            continue
+        exif = image.getexif()
+        exif[0x0112] = 6 if index % 5 == 0 else 1
+        image.save(place / f"{index:02d}.jpg", quality=95, exif=exif)
+    return root
+
+
+def of_folder(folder: Path, *overrides: str) -> Composed:
+    left_out = ("data=fake", "data.num", "data.min_side", "data.max_side")
+    tiny = [item for item in TINY if not item.startswith(left_out)]
+    return composed(
+        "data=image_folder", f"data.root={folder}", f"data.cache={folder.parent / 'cache'}", *tiny, *overrides
+    )
+
+
+def opened(folder: Path, store_gigabytes: str, *overrides: str) -> Any:
+    return open_data(of_folder(folder, f"data.store_gigabytes={store_gigabytes}", *overrides).experiment)
+
+
+def test_a_set_above_the_budget_streams_and_says_so(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        stored = opened(folder, "1")
+        assert caplog.messages == []
+        streamed = opened(folder, "0.0001")
+    (said,) = caplog.messages
+    assert "streams: decoded it would take 0.00" in said and "data.store_gigabytes=0.0001" in said
+    assert isinstance(streamed.images, StreamedImages) and not isinstance(stored.images, StreamedImages)
+    for name in ("labels", "train", "val", "test"):
+        assert torch.equal(vars(streamed)[name], vars(stored)[name])
+    assert streamed.classes == stored.classes and streamed.digest != stored.digest
+    assert streamed.digest == opened(folder, "0").digest
+    pairs = [(index, stored.images.size(index)) for index in range(60)]
+    assert all(streamed.images.size(index) == size for index, size in pairs)
+    assert streamed.normalization.mean == pytest.approx(stored.normalization.mean, abs=0.02)
+    assert streamed.normalization.std == pytest.approx(stored.normalization.std, abs=0.02)
+
+
+def test_the_budget_is_told_from_the_headers(folder: Path) -> None:
+    found = sorted(folder.rglob("*.*"))
+    images = [type("F", (), {"path": path})() for path in found]
+    exact = sum(decode(path).numel() for path in found)
+    assert decoded_bytes(images, None) == exact
+    assert decoded_bytes(images, 30) < exact / 3
+
+
+@pytest.mark.parametrize("size", [70, 200])
+def test_crops_that_reduce_nothing_are_those_of_the_store(folder: Path, size: int) -> None:
+    stored, streamed = opened(folder, "1").images, opened(folder, "0").images
+    indices = torch.arange(60)
+    assert torch.equal(center_crop(streamed, indices, size, size), center_crop(stored, indices, size, size))
+    boxes = torch.tensor([[1, 2, 50, 60]]).repeat(60, 1)
+    assert torch.equal(resized_crop(streamed, indices, boxes, size), resized_crop(stored, indices, boxes, size))
+
+
+def test_crops_of_a_reduced_jpeg_show_the_same_picture(folder: Path) -> None:
+    stored, streamed = opened(folder, "1").images, opened(folder, "0").images
+    indices, boxes = torch.arange(60), torch.tensor([[3, 5, 57, 55]]).repeat(60, 1)
+    assert any(streamed.reduced(index, 4.0).shape != streamed.image(index).shape for index in range(60))
+    whole = (center_crop(streamed, indices, 14, 12).float() - center_crop(stored, indices, 14, 12).float()).abs()
+    assert whole.mean() < 3
+    # The edges of a box move by up to half a reduced pixel, and these pictures change by forty levels from pixel to pixel.
+    boxed = (
+        resized_crop(streamed, indices, boxes, 12).float() - resized_crop(stored, indices, boxes, 12).float()
+    ).abs()
+    other = (resized_crop(stored, indices, boxes + torch.tensor([4, 4, 0, 0]), 12).float()).sub_(
+        resized_crop(stored, indices, boxes, 12).float()
+    )
+    assert boxed.mean() < other.abs().mean() / 2
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 1.9, 2.0, 3.0, 5.0, 100.0])
+def test_a_reduced_image_is_never_smaller_than_asked(folder: Path, factor: float) -> None:
+    images = opened(folder, "0").images
+    for index in range(12):
+        height, width = images.size(index)
+        _, h, w = images.reduced(index, factor).shape
+        least = max(factor, 1.0)
+        assert height / least - 1 <= h <= height and width / least - 1 <= w <= width
+
+
+def losses(found: Composed) -> list[float]:
+    experiment = found.experiment
+    session, _ = open_session(experiment, open_data(experiment), World(), torch.device("cpu"))
+    records = fit(session, start(session))
+    return [record.metrics["train/loss"] for record in records if isinstance(record, Epoch)]
+
+
+def test_training_is_the_same_with_any_number_of_workers(folder: Path) -> None:
+    first, *others = (
+        losses(of_folder(folder, "data.store_gigabytes=0", "augmentation=torchvision", f"runtime.workers={num}"))
+        for num in (0, 1, 2)
+    )
+    assert others == [first, first]
+
+
+def test_the_budget_itself_is_no_part_of_what_a_run_is(folder: Path) -> None:
+    one, other = (of_folder(folder, f"data.store_gigabytes={budget}").tree for budget in ("1", "2"))
+    assert training_fingerprint(one, {}) == training_fingerprint(other, {})
+
+
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    with pytest.raises(UnreadableImage, match=r"broken\.jpg"):
+        facts(tmp_path / "broken.jpg")
+    picture(0, 40, 40).save(tmp_path / "cut.jpg")
+    whole = (tmp_path / "cut.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    images = StreamedImages([tmp_path / "cut.jpg"], np.array([[40, 40]]))
+    with pytest.raises(UnreadableImage, match=r"cut\.jpg"):
+        images.reduced(0, 1.0)
+
+
+def test_a_negative_budget_is_refused(folder: Path) -> None:
+    with pytest.raises(Exception, match="store_gigabytes=-1.0 is not legal"):
+        build(Experiment, of_folder(folder, "data.store_gigabytes=-1").tree)
