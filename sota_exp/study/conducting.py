@@ -1,7 +1,6 @@
 """From a command line to a study and its end: settings, techniques, arms, then the plan or the runs."""
 
 import functools
-import importlib.util
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -60,9 +59,7 @@ def conduct(sweeper: "StudySweeper", arguments: list[str]) -> Row | None:
 
 def told(study: Study, files: StudyFiles) -> list[str]:
     """Have the study reported and shown where its configuration says; a line on each."""
-    lines = [f"{os.path.relpath(files.study)}"]
-    if importlib.util.find_spec("sota_exp.report.study_page") is not None:
-        lines += reported(files.directory)
+    lines = [os.path.relpath(files.study), *reported(files.directory)]
     tracking = study.arms.ready[0].tree["tracking"]
     if "experiment" in tracking:
         from sota_exp.tracking.mlflow_study import show_study
@@ -73,9 +70,10 @@ def told(study: Study, files: StudyFiles) -> list[str]:
 
 def reported(directory: Path) -> list[str]:
     """Write the report beside study.json; pages are an extra, whose mistakes end nothing."""
+    from sota_exp.report.study_page import report
+
     try:
-        page = importlib.import_module("sota_exp.report.study_page")
-        vars(page)["report"](directory)
+        report(directory)
     except Exception as error:
         return [f"the report could not be written: {type(error).__name__}: {error}"]
     return [os.path.relpath(directory / "report.html")]
