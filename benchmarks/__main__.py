@@ -5,16 +5,15 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import augmentation
+from benchmarks import augmentation, sampler
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    rows = [augmentation.measure(size) for size in (32, 128)]
+    rows = [*(augmentation.measure(size) for size in (32, 128)), sampler.measure()]
     for row in rows:
-        print(
-            f"{row['name']}, {row['image_size']} px: {row['ratio']} × (ours {row['ours']}, peer {row['peer']} {row['unit']})"
-        )
+        size = f", {row['image_size']} px" if row["image_size"] else ""
+        print(f"{row['name']}{size}: {row['ratio']} × (ours {row['ours']}, peer {row['peer']} {row['unit']})")
     Path(__file__).with_name("results.json").write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
 
 
