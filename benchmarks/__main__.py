@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import augmentation, chart, report, tracking, training, trials
+from benchmarks import augmentation, chart, report, sampler, tracking, training, trials
 from sota_exp.memory import keep_freed_memory
 
 Rows = list[dict[str, object]]
@@ -18,6 +18,7 @@ MEASURES: tuple[Callable[[], Rows], ...] = (
     trials.measure,
     tracking.measure,
     report.measure,
+    sampler.measure,
 )
 
 
