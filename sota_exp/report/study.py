@@ -3,6 +3,7 @@
 Imports neither torch nor Hydra nor MLflow. What a file leaves out is None or empty: a page says what it can.
 """
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -167,7 +168,16 @@ class Study:
             raise ConfigError(f"{path}: not what a study writes: {type(error).__name__}: {error}") from error
 
     def arm(self, name: str | None) -> Arm | None:
-        return next((arm for arm in self.arms if arm.name == name), None)
+        return self._by_name.get(name)
+
+    @functools.cached_property
+    def _by_name(self) -> dict[str | None, Arm]:
+        return {arm.name: arm for arm in self.arms}
+
+    @functools.cached_property
+    def numbers(self) -> dict[str, str]:
+        """The number by which a page calls each arm: 0 for the first."""
+        return {arm.name: str(index) for index, arm in enumerate(self.arms)}
 
     @property
     def compared(self) -> list[Arm]:

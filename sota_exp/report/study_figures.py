@@ -10,7 +10,7 @@ from sota_exp.report.numbers import SHARE, Scale, scale_of, time_unit
 from sota_exp.report.study import Arm, Effect, Study
 from sota_exp.report.study_runs import Curve, inference_sizes, learning_curve, searches
 from sota_exp.report.study_runs import reliability as reliability_of
-from sota_exp.report.study_tables import numbered, numbers_of
+from sota_exp.report.study_tables import numbered
 from sota_exp.report.study_words import kind_of, metric_name, percent
 
 #: Pixels of a figure on a desktop's page and on a phone's.
@@ -176,18 +176,17 @@ def curve_panel(study: Study, arm: Arm, there: dict[str, Curve], axis: Axis) -> 
 
 def accuracy_against_cost(study: Study) -> Figure | None:
     scale = scale_of(study.is_share)
-    named = numbers_of(study)
     unit, seconds = time_unit(max((arm.cost.seconds or 0 for arm in study.arms), default=0))
     points = [
         cost.Point(
-            number=named[arm.name],
+            number=study.numbers[arm.name],
             label=arm.label,
             time=arm.cost.seconds / seconds,
             score=arm.mean,
             sd=arm.sd,
             ink=ink(arm.verdict) if arm.reference else "text",
         )
-        for arm in study.arms
+        for arm in clearest(study.arms, MOST_ROWS)
         if arm.cost.seconds and arm.mean is not None
     ]
     if len(points) < 2 or study.effects:
@@ -196,7 +195,7 @@ def accuracy_against_cost(study: Study) -> Figure | None:
     alt = "Score against training time: " + "; ".join(f"{each.label} {scale.with_unit(each.score)}" for each in points)
     caption = (
         f"{metric_name(study)} against the time of one training; numbers are those of the table, bars one standard deviation over seeds. The stairs join "
-        "the arms that nothing cheaper surpasses: with this noise, a hint and no verdict."
+        f"the arms that nothing cheaper surpasses: with this noise, a hint and no verdict.{some_of(len(points), len(study.arms))}"
     )
     sizes = {WIDE: (WIDE, 400.0), NARROW: (NARROW, 300.0)}
     panels = both(lambda width: cost.draw(points, scale, titles, sizes[width], alt))

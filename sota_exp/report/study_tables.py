@@ -29,16 +29,11 @@ MOST_CLASSES = 24
 MOST_RUNS = 40
 
 
-def numbers_of(study: Study) -> dict[str, str]:
-    """The number by which a page calls each arm: 0 for the first."""
-    return {arm.name: str(index) for index, arm in enumerate(study.arms)}
-
-
 def numbered(study: Study, arm: Arm) -> str:
     """`3 EMA`, in which the number stays with the word after it; a cell of a design is called by the beginning of its label."""
     if not study.compared:
         return arm.label.partition(":")[0]
-    return f"{numbers_of(study)[arm.name]}\N{NO-BREAK SPACE}{arm.label}"
+    return f"{study.numbers[arm.name]}\N{NO-BREAK SPACE}{arm.label}"
 
 
 def label(study: Study, arm: Arm) -> Cell:
@@ -53,7 +48,7 @@ def results(study: Study) -> Table:
     """Every arm: its mean, its difference, how sure, and the verdict."""
     scale = scale_of(study.is_share)
     unit, points = (f", {part}" if part else "" for part in (scale.unit, scale.difference_unit))
-    named = {} if study.is_chain else numbers_of(study)
+    named = {} if study.is_chain else study.numbers
     columns = [
         Column(name="Arm", is_number=False),
         Column(name="Against"),
