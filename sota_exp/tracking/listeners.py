@@ -60,7 +60,7 @@ class ShowingListener(Listener):
     def ended(self, result: dict[str, Any]) -> None:
         if self.plan is None or not self.is_main:
             return
-        if self._tracking(self.plan).figures and "test" in result["evaluated_images"]:
+        if self._tracking(self.plan).figures and result["metrics"] and result["status"] != "pruned":
             draw_or_warn(self.plan)
         if said := self.follower.finish():
             self.say(said)

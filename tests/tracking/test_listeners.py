@@ -81,7 +81,7 @@ def test_only_the_first_process_shows(tmp_path: Path, monkeypatch: pytest.Monkey
     tracking = NotingTracking(figures=True)
     listener = showing(Noting(name="a", heard=[]))
     listener.started(plan(tracking, tmp_path))
-    listener.ended({"metrics": {"val/accuracy": 1.0}})
+    listener.ended({"status": "finished", "metrics": {"val/accuracy": 1.0}})
     assert tracking.heard == []
 
 
@@ -93,12 +93,12 @@ def test_a_run_that_failed_before_it_began_shows_nothing(capsys: pytest.CaptureF
 def test_pictures_that_cannot_be_drawn_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     listener = ShowingListener(is_main=True, say=print_dimly)
     listener.started(plan(NoTracking(figures=True), tmp_path))
-    listener.ended({"metrics": {"val/accuracy": 1.0}})
+    listener.ended({"status": "finished", "metrics": {"val/accuracy": 1.0}})
     assert "pictures of this run could not be drawn" in caplog.text
 
 
 def test_no_pictures_where_they_are_off(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     listener = ShowingListener(is_main=True, say=print_dimly)
     listener.started(plan(NoTracking(figures=False), tmp_path))
-    listener.ended({"metrics": {"val/accuracy": 1.0}})
+    listener.ended({"status": "finished", "metrics": {"val/accuracy": 1.0}})
     assert not caplog.records and not list(tmp_path.iterdir())
