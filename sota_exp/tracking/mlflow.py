@@ -4,18 +4,15 @@ A process of its own follows the files of the run and sends what is new, so that
 slow or dead server costs training anything; what could not be sent is still in the files, for `sota-exp sync`.
 """
 
-import contextlib
-import json
 import os
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import sota_exp
 from sota_exp.stages import Follower, NoFollower, Tracking, require
 from sota_exp.tracking.mlflow_position import Position, origin_of
+from sota_exp.tracking.mlflow_process import FollowingProcess, following_process, keep
 from sota_exp.tracking.mlflow_store import answers, environment, resolved
 
 #: Seconds in which a server must answer at the end of a run, before the run stops waiting.
@@ -60,56 +57,30 @@ class MLflow(Tracking):
 
 
 def _started(tracking: MLflow, directory: Path, uri: str) -> Follower:
-    """The process that follows, in a session of its own: Ctrl-C in the terminal is for training, which then tells it."""
-    interval = tracking.system_interval if tracking.system_metrics else 0.0
-    arguments = json.dumps({"directory": str(directory), "system_interval": interval})
-    package = str(Path(sota_exp.__file__).resolve().parent.parent)
-    paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
-    with (directory / "tracking.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "sota_exp.tracking.mlflow_follow", arguments],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env=os.environ | environment(tracking.timeout, tracking.retries) | {"PYTHONPATH": paths},
-        )
-    return ProcessFollower(process=process, directory=directory, uri=uri, patience=tracking.patience)
+    """A process that has begun to follow."""
+    following = following_process(environment(tracking.timeout, tracking.retries))
+    following.follow(directory, tracking.system_interval if tracking.system_metrics else 0.0)
+    return ProcessFollower(following=following, directory=directory, uri=uri, patience=tracking.patience)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessFollower(Follower):
-    """A process that follows a run's directory until its standard input says `ended`."""
+    """A run's directory and the process that follows it."""
 
-    process: subprocess.Popen[bytes]
+    following: FollowingProcess
     directory: Path
     uri: str
     patience: float
 
     def finish(self) -> str:
-        try:
-            assert self.process.stdin is not None
-            self.process.stdin.write(b"ended\n")
-            self.process.stdin.close()
-        except OSError:
-            pass  # It is gone already; what it sent is in its position.
-        self._wait()
-        return notice(self.directory)
-
-    def _wait(self) -> None:
-        """Until it is done, the patience is spent, or the server does not answer."""
+        self.following.tell("ended")
         deadline = time.monotonic() + self.patience
-        while self.process.poll() is None:
+        while not self.following.is_done(0.2):
             if time.monotonic() > deadline or not answers(self.uri, ANSWER_SECONDS):
-                self.process.kill()  # Everything it does can be done again.
-                self.process.wait()
-                return
-            _wait_a_little(self.process)
-
-
-def _wait_a_little(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=0.2)
+                self.following.stop()
+                return notice(self.directory)
+        keep(self.following)
+        return notice(self.directory)
 
 
 def notice(directory: Path) -> str:

@@ -1,8 +1,10 @@
-"""The process that follows one run's files and sends what is new. Started by the run; ends with it.
+"""The process that follows the files of one run after another and sends what is new. Started by a training; ends with it.
 
-Standard input says `ended` when the files are complete; its end without a word means that the run was killed.
+Standard input names a run in a line of JSON, then says `ended` when its files are complete, which is answered with `done`. The end of
+the input in between means that the training was killed.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -82,13 +84,9 @@ def told() -> str | None:
     return sys.stdin.readline() if ready else None
 
 
-def main(arguments: str) -> None:
-    """Follow until the run has ended, then send what is left, once."""
-    settings = json.loads(arguments)
-    directory = Path(settings["directory"])
-    if sys.platform != "win32":
-        os.nice(10)  # Training has the processor; this process takes what is left of it.
-    sampler = Sampler(directory, settings["system_interval"], os.getppid()) if settings["system_interval"] else None
+def follow(directory: Path, system_interval: float) -> None:
+    """Until the run has ended, then send what is left, once."""
+    sampler = Sampler(directory, system_interval, os.getppid()) if system_interval else None
     if sampler is not None:
         sampler.start()
     following = Following(directory)
@@ -100,5 +98,25 @@ def main(arguments: str) -> None:
     following.send()
 
 
+def speak_into(path: Path) -> None:
+    """From now on what this process says, and what libraries print, goes to the end of a file."""
+    with path.open("ab") as log:
+        os.dup2(log.fileno(), sys.stdout.fileno())
+        os.dup2(log.fileno(), sys.stderr.fileno())
+
+
+def main() -> None:
+    """Follow every run that is named, until there is nobody to name one."""
+    if sys.platform != "win32":
+        os.nice(10)  # Training has the processor; this process takes what is left of it.
+    answer = os.dup(sys.stdout.fileno())
+    for line in iter(sys.stdin.readline, ""):
+        named = json.loads(line)
+        speak_into(Path(named["directory"]) / "tracking.log")
+        follow(Path(named["directory"]), named["system_interval"])
+        with contextlib.suppress(BrokenPipeError):  # Of a training that was killed.
+            os.write(answer, b"done\n")
+
+
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

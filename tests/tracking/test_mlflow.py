@@ -17,6 +17,7 @@ from sota_exp.tracking.mlflow import MLflow
 from sota_exp.tracking.mlflow_content import Content, points
 from sota_exp.tracking.mlflow_follow import told
 from sota_exp.tracking.mlflow_position import Position, origin_of
+from sota_exp.tracking.mlflow_process import close_idle
 from sota_exp.tracking.mlflow_store import opened
 from tests.tracking.rundirs import write_epochs, write_run
 from tests.tracking.test_mlflow_store import server
@@ -160,11 +161,35 @@ def test_a_killed_trainer_leaves_no_follower_behind(
     shutil.copy(made_store, tmp_path / "mlflow.db")
     directory = write_run(tmp_path / "run", num_epochs=1, status=None, pid=2**22 + 1)
     follower = MLflow(**FIELDS).follow(directory)
-    process = follower.process  # type: ignore[attr-defined]
+    process = follower.following.process  # type: ignore[attr-defined]
     process.stdin.close()  # As the kernel does for a process that is killed.
     assert process.wait(timeout=60) == 0
+    process.stdout.close()
     position = Position.read(directory)
     assert MlflowClient(position.uri).get_run(position.run_id).info.status == "KILLED"
+
+
+def test_runs_one_after_the_other_share_a_process(
+    tmp_path: Path, made_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(made_store, tmp_path / "mlflow.db")
+    processes = []
+    for name, timeout in (("a", 2), ("b", 2), ("c", 3), ("d", 3)):
+        directory = write_run(tmp_path / name, num_epochs=1, status=None)
+        follower = MLflow(**{**FIELDS, "timeout": timeout, "system_metrics": False}).follow(directory)
+        processes.append(follower.following.process)  # type: ignore[attr-defined]
+        write_run(directory)
+        assert follower.finish() == f"MLflow: run {Position.read(directory).run_id}; see it with sota-exp dashboard"
+        assert history(Position.read(directory).uri, directory) == expected(directory)
+        if name == "c":
+            processes[-1].kill()
+            processes[-1].wait()
+    one, same, other, fresh = processes
+    assert one is same and len({one.pid, other.pid, fresh.pid}) == 3
+    assert one.poll() == 0, "a process with other settings is let go"
+    close_idle()
+    assert fresh.poll() == 0
 
 
 def test_a_place_that_cannot_be_written_is_no_reason_to_stop(
