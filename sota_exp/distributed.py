@@ -1,4 +1,4 @@
-"""Processes of one run: torchrun starts them, each takes its slice of every batch, rank 0 writes.
+"""Processes of one run: torchrun starts them, each takes every world_size-th image of a batch, rank 0 writes.
 
 Source: https://docs.pytorch.org/docs/stable/elastic/run.html for the environment variables.
 """
