@@ -128,7 +128,10 @@ def start(session: Session) -> State:
     model = session.network().to(session.device).to(memory_format=session.memory_format)
     groups = experiment.regularization.weight_decay(model, experiment.optimizer.decay)
     optimizer = experiment.optimizer(experiment.model.tuning.groups(model, groups), session.peak_lr)
-    average = experiment.regularization.average(model, session.total_steps, experiment.schedule.warmup.share)
+    schedule = experiment.schedule
+    average = experiment.regularization.average(
+        model, session.total_steps, schedule.warmup.share, schedule.length.num_epochs
+    )
     wrapped = session.compiled(parallel(model, session.world, session.device))
     return State(model=model, wrapped=wrapped, optimizer=optimizer, average=average)
 
