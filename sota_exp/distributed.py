@@ -1,4 +1,4 @@
-"""Processes of one run: torchrun starts them, each takes its slice of every batch, rank 0 writes.
+"""Processes of one run: torchrun starts them, each takes every world_size-th image of a batch, rank 0 writes.
 
 Source: https://docs.pytorch.org/docs/stable/elastic/run.html for the environment variables.
 """
@@ -10,6 +10,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from sota_exp.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +48,38 @@ def leave() -> None:
 
 
 def parallel(model: nn.Module, world: World, device: torch.device) -> nn.Module:
-    """The model whose backward pass averages gradients over the world."""
+    """The model whose backward pass averages gradients over the world.
+
+    Raises:
+        ConfigError: batch norm is to be synchronized where torch can't.
+    """
     if world.size == 1:
         return model
+    if device.type != "cuda" and any(isinstance(module, nn.SyncBatchNorm) for module in model.modules()):
+        raise ConfigError(
+            f"regularization/norm=sync_batch: torch synchronizes batch norm on CUDA devices alone, and these {world.size}"
+            f" processes are on runtime.device={device.type}; legal there: batch, ghost_batch, group"
+        )
     # A tuning stage may freeze parameters for a while, so the set that gets gradients changes.
     devices = [device] if device.type == "cuda" else None
     return nn.parallel.DistributedDataParallel(model, device_ids=devices, find_unused_parameters=True)
+
+
+def pool_statistics(model: nn.Module, world: World) -> None:
+    """Make the norm statistics of every process, each from images of its own, the mean of all; counters are the main one's.
+
+    Equal statistics stay as they are, to the bit.
+    """
+    if world.size == 1:
+        return
+    for buffer in model.buffers():
+        main = buffer.clone()
+        dist.broadcast(main, 0)
+        if buffer.is_floating_point():
+            difference = buffer - main
+            dist.all_reduce(difference)
+            main += difference / world.size
+        buffer.copy_(main)
 
 
 def of_main(value: object, world: World) -> Any:

@@ -61,6 +61,14 @@ class Evaluator:
             images = normalize(crops.to(self.device, non_blocking=True), self.normalization)
             yield images.to(memory_format=self.memory_format)
 
+    def equal_shares(self, split: str, view: View) -> Iterator[Tensor]:
+        """As `images`, but equally many on every rank, so that none waits for another in a synchronized norm layer."""
+        left = len(vars(self.data)[split]) // self.world.size
+        for images in self.images(split, view):
+            if left:
+                yield images[:left]
+            left = max(0, left - len(images))
+
     @torch.inference_mode()
     def logits(self, model: nn.Module, split: str, view: View) -> Tensor:
         """Float32 [N, C] on the CPU, in the order of the split."""

@@ -128,7 +128,8 @@ class Source(Stage):
     image_size: side in pixels at which the set is evaluated, and trained unless `augmentation/train_size` says otherwise.
     crop_ratio: evaluation resizes the shorter side to image_size / crop_ratio, then cuts the centre.
     label_preserving: which of `horizontal_flip` and `large_rotation` leave a label true.
-    val_fraction, test_fraction: what is cut from train, stratified by class, where the set has no such part of its own.
+    val_fraction, test_fraction: what is cut from train, stratified by class, where the set has no such part of its own;
+    None: nothing, and one part serves as both. What chooses on val then also reports on it.
     """
 
     name: str
@@ -136,8 +137,8 @@ class Source(Stage):
     crop_ratio: float
     label_preserving: list[str]
     cache: str
-    val_fraction: float
-    test_fraction: float
+    val_fraction: float | None
+    test_fraction: float | None
     split_seed: int
 
     def __post_init__(self) -> None:
@@ -147,8 +148,8 @@ class Source(Stage):
         require(
             set(self.label_preserving) <= known, "label_preserving", self.label_preserving, f"a part of {sorted(known)}"
         )
-        require(0 < self.val_fraction < 0.5, "val_fraction", self.val_fraction, "a fraction in (0, 0.5)")
-        require(0 < self.test_fraction < 0.5, "test_fraction", self.test_fraction, "a fraction in (0, 0.5)")
+        for name, share in (("val_fraction", self.val_fraction), ("test_fraction", self.test_fraction)):
+            require(share is None or 0 < share < 0.5, name, share, "a fraction in (0, 0.5), or null")
 
     @abstractmethod
     def __call__(self) -> DataSet: ...
@@ -514,10 +515,11 @@ class WeightAverage(ABC):
 
 
 class Average(Stage):
-    """Starts averaging a network's weights; `num_steps` optimizer steps lie ahead, `warmup` of them (a share) warm-up."""
+    """Starts averaging a network's weights; `num_steps` optimizer steps lie ahead in `num_epochs` equal epochs, `warmup` of
+    them (a share) warm-up."""
 
     @abstractmethod
-    def __call__(self, model: nn.Module, num_steps: int, warmup: float) -> WeightAverage: ...
+    def __call__(self, model: nn.Module, num_steps: int, warmup: float, num_epochs: int = 1) -> WeightAverage: ...
 
 
 class RawWeights(WeightAverage):
@@ -543,7 +545,7 @@ class RawWeights(WeightAverage):
 class NoAverage(Average):
     """Ships the trained weights themselves."""
 
-    def __call__(self, model: nn.Module, num_steps: int, warmup: float) -> WeightAverage:
+    def __call__(self, model: nn.Module, num_steps: int, warmup: float, num_epochs: int = 1) -> WeightAverage:
         return RawWeights(model)
 
 

@@ -2,7 +2,7 @@
 
 The generator of a slot at a step is seeded from (seed, slot, step), so switching a technique on leaves every other draw
 unchanged, runs of equal seed are paired, and resuming needs no generator state. Draws are made on the CPU for the whole
-global batch and each rank keeps its slice, so they depend neither on the device nor on the number of ranks.
+global batch and each rank keeps every world_size-th, so they depend neither on the device nor on the number of ranks.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ def key_to_seed(*key: object) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Draws:
-    """The random numbers of one slot at one step; per-sample draws are sliced for this rank.
+    """The random numbers of one slot at one step; of per-sample draws this rank takes every world_size-th.
 
     Every method draws on the CPU. `num` is the number of samples on this rank.
     """
@@ -29,21 +29,21 @@ class Draws:
     rank: int = 0
     world_size: int = 1
 
-    def _mine(self, draws: Tensor, num: int) -> Tensor:
-        return draws[self.rank * num : (self.rank + 1) * num]
+    def _mine(self, draws: Tensor) -> Tensor:
+        return draws[self.rank :: self.world_size]
 
     def uniform(self, num: int, *shape: int) -> Tensor:
         """Float32 [num, *shape] in [0, 1), one row a sample."""
-        return self._mine(torch.rand(num * self.world_size, *shape, generator=self.generator), num)
+        return self._mine(torch.rand(num * self.world_size, *shape, generator=self.generator))
 
     def normal(self, num: int, *shape: int) -> Tensor:
         """Float32 [num, *shape], standard normal, one row a sample."""
-        return self._mine(torch.randn(num * self.world_size, *shape, generator=self.generator), num)
+        return self._mine(torch.randn(num * self.world_size, *shape, generator=self.generator))
 
     def integers(self, high: int, num: int, *shape: int) -> Tensor:
         """Int64 [num, *shape] in [0, high), one row a sample."""
         size = (num * self.world_size, *shape)
-        return self._mine(torch.randint(high, size, generator=self.generator), num)
+        return self._mine(torch.randint(high, size, generator=self.generator))
 
     def shared(self, *shape: int) -> Tensor:
         """Float32 `shape` in [0, 1), the same on every rank: one decision for the whole batch."""

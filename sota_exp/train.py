@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sota_exp.data.loading import TrainCrops, load
-from sota_exp.distributed import World, parallel
+from sota_exp.distributed import World, parallel, pool_statistics
 from sota_exp.experiment import Experiment
 from sota_exp.pipeline import Pipeline
 from sota_exp.stages import Batch, DataSet, Loss, Supervised, WeightAverage
@@ -128,7 +128,10 @@ def start(session: Session) -> State:
     model = session.network().to(session.device).to(memory_format=session.memory_format)
     groups = experiment.regularization.weight_decay(model, experiment.optimizer.decay)
     optimizer = experiment.optimizer(experiment.model.tuning.groups(model, groups), session.peak_lr)
-    average = experiment.regularization.average(model, session.total_steps, experiment.schedule.warmup.share)
+    schedule = experiment.schedule
+    average = experiment.regularization.average(
+        model, session.total_steps, schedule.warmup.share, schedule.length.num_epochs
+    )
     wrapped = session.compiled(parallel(model, session.world, session.device))
     return State(model=model, wrapped=wrapped, optimizer=optimizer, average=average)
 
@@ -171,6 +174,7 @@ def fit(session: Session, state: State) -> Iterator[Step | Epoch]:
             lr = session.learning_rate(state.step - 1)
             means = {name: total.item() / session.steps_per_epoch for name, total in state.totals.items()}
             state.totals = {}
+            pool_statistics(state.model, session.world)
             seconds = time.monotonic() - began
             metrics = {**means, **state.supervised.metrics, "train/lr": lr}
             yield Epoch(step=state.step, epoch=epoch, seconds=seconds, metrics=metrics)

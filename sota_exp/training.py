@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from sota_exp.distributed import of_main
+from sota_exp.distributed import of_main, pool_statistics
 from sota_exp.errors import Interrupted, RunFailed
 from sota_exp.evaluate import Evaluator, scores
 from sota_exp.interrupts import Interrupts
@@ -164,7 +164,9 @@ class Training:
         evaluator, average = self.evaluator, self.state.average
         view = self.session.experiment.evaluation.resolution.views()[0]
         labels = evaluator.labels("val")
-        average.finish(evaluator.images("train", view))
+        average.finish(evaluator.equal_shares("train", view))
+        if average.module is not self.state.model:
+            pool_statistics(average.module, self.session.world)
         shipped = scores(evaluator.logits(average.module, "val", view), labels)
         metrics = {f"val/{name}": value for name, value in shipped.items()}
         if average.module is not self.state.model:

@@ -146,8 +146,8 @@ def parse(words: list[str]) -> tuple[dict[str, Any], int]:
     return vars(values), processes
 
 
-def to_overrides(words: list[str], num_images: int = IMAGENET_TRAIN) -> Translation:
-    """The reference's command as overrides of `sota-exp train`; `num_images` is the size of its training set.
+def to_overrides(words: list[str]) -> Translation:
+    """The reference's command as overrides of `sota-exp train`.
 
     Raises:
         WrongFlag: see `parse`.
@@ -163,7 +163,7 @@ def to_overrides(words: list[str], num_images: int = IMAGENET_TRAIN) -> Translat
         _optimizer(flags),
         _schedule(flags),
         _augmentation(flags),
-        _regularization(flags, processes, num_images),
+        _regularization(flags, processes),
     ]
     return Translation(words=[word for part in parts for word in part], lost=lost)
 
@@ -172,7 +172,8 @@ def _data(flags: dict[str, Any]) -> list[str]:
     crop, resize = flags["val-crop-size"], flags["val-resize-size"]
     words = [f"data.image_size={crop}", f"data.crop_ratio={crop / resize!r}", "evaluation.select=last"]
     if flags["data-path"]:
-        words = ["data=image_folder", f"data.root={flags['data-path']}", *words]
+        # The reference validates on val/ and reports on it too: every training image trains.
+        words = ["data=image_folder", f"data.root={flags['data-path']}", "data.test_fraction=null", *words]
     if flags["output-dir"]:
         words.append(f"hydra.run.dir={flags['output-dir']}")
     if flags["device"] != DEFAULTS["device"]:
@@ -255,7 +256,7 @@ def _mixing(mixup: float, cutmix: float) -> list[str]:
     return ["augmentation/mix=cutmix", f"augmentation.mix.alpha={cutmix!r}"] if cutmix > 0 else []
 
 
-def _regularization(flags: dict[str, Any], processes: int, num_images: int) -> list[str]:
+def _regularization(flags: dict[str, Any], processes: int) -> list[str]:
     words = []
     if flags["label-smoothing"] > 0:
         smoothing = f"regularization.smoothing.label_smoothing={flags['label-smoothing']!r}"
@@ -269,9 +270,9 @@ def _regularization(flags: dict[str, Any], processes: int, num_images: int) -> l
     if flags["clip-grad-norm"] is not None:
         words += ["regularization/clip=norm", f"regularization.clip.max_norm={flags['clip-grad-norm']!r}"]
     if flags["model-ema"]:
-        horizon = ema_horizon(flags, processes, num_images)
-        words += ["regularization/average=ema", f"regularization.average.horizon={horizon!r}"]
-        words.append(f"regularization.average.every={flags['model-ema-steps']}")
+        words += ["regularization/average=ema", "regularization.average.horizon=null"]
+        words.append(f"regularization.average.decay={ema_decay(flags, processes)!r}")
+        words += ["regularization.average.anchor=epoch", f"regularization.average.every={flags['model-ema-steps']}"]
     return words
 
 
@@ -281,9 +282,7 @@ def steps_per_epoch(flags: dict[str, Any], processes: int, num_images: int) -> i
     return math.ceil(math.floor(images) / flags["batch-size"])
 
 
-def ema_horizon(flags: dict[str, Any], processes: int, num_images: int) -> float:
-    """Mean age of the reference's average as a share of training, from its decay as it adjusts that; at most 1."""
+def ema_decay(flags: dict[str, Any], processes: int) -> float:
+    """The share of its average that the reference keeps in an update: what it makes of its flag, at least 0."""
     adjust = processes * flags["batch-size"] * flags["model-ema-steps"] / flags["epochs"]
-    decay = 1 - min(1.0, (1 - flags["model-ema-decay"]) * adjust)
-    steps = flags["epochs"] * steps_per_epoch(flags, processes, num_images)
-    return min(1.0, -flags["model-ema-steps"] / (math.log(decay) * steps)) if decay > 0 else 1 / steps
+    return 1 - min(1.0, (1 - flags["model-ema-decay"]) * adjust)

@@ -135,8 +135,11 @@ def _ema_back(
     flags, _ = parse(words)
     average, epochs = tree["regularization"]["average"], flags["epochs"]
     every, steps = average["every"], epochs * steps_per_epoch(flags, processes, num_images)
-    adjusted = 1 - math.exp(-every / (average["horizon"] * steps))
-    decay = 1 - adjusted * epochs / (processes * flags["batch-size"] * every)
+    kept = average["decay"] if average["decay"] is not None else math.exp(-every / (average["horizon"] * steps))
+    decay = 1 - (1 - kept) * epochs / (processes * flags["batch-size"] * every)
+    anchored = average["anchor"] == "epoch"
+    lost = "regularization.average.anchor=last: the reference averages after steps 1, 1 + every, … of each epoch"
     return Translation(
-        words=["--model-ema", "--model-ema-steps", f"{every}", "--model-ema-decay", f"{decay:.10g}"], lost=[]
+        words=["--model-ema", "--model-ema-steps", f"{every}", "--model-ema-decay", f"{decay:.10g}"],
+        lost=[] if anchored else [lost],
     )

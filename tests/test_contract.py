@@ -76,7 +76,7 @@ VALUES = {
 #: Options whose effect a single process on a processor does not have, or that act after training: what shows it instead.
 ELSEWHERE = {
     "evaluation/fine_tune=classifier_and_norm": "tests/evaluation/fine_tune/test_classifier_and_norm.py",
-    "regularization/norm=sync_batch": "tests/test_distributed.py",
+    "regularization/norm=sync_batch": "tests/regularization/norm/test_sync_batch.py",
 }
 
 #: Sets of pixels of their own: fewer and smaller images than they ship with.

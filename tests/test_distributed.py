@@ -3,17 +3,22 @@
 import json
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
+from torch import nn
 from torch.multiprocessing import spawn
 
 from sota_exp.data.loading import load
 from sota_exp.distributed import World, interleave, join, leave
+from sota_exp.errors import ConfigError
 from sota_exp.stages import View
-from sota_exp.train import fit, start
+from sota_exp.tracking.files import RunFiles
+from sota_exp.train import Epoch, fit, start
+from sota_exp.training import Training
 from tests.experiments import OFF, TINY, composed, session_of
 
 #: Per-sample draws in every part of the pipeline; nothing that looks at the whole batch.
@@ -22,10 +27,51 @@ SLICED = ("augmentation/crop=random_resized", "augmentation/flip=random", "augme
           "optimizer.lr=0.05")  # fmt: skip
 
 
+#: Options of the average, and values under which two epochs of three steps have one.
+AVERAGES = {
+    "none": (),
+    "ema": ("regularization.average.every=1", "regularization.average.horizon=0.5"),
+    "swa": ("regularization.average.start=0.2", "regularization.average.num_snapshots=3"),
+}
+
+
 def free_port() -> int:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         return listening.getsockname()[1]
+
+
+def shipped(world: World, average: str) -> dict:
+    """What one process has after two epochs with batch norm: the weights that ship, their scores, its own logits."""
+    words = (*TINY, *OFF, "data.num_images=61", "optimizer.lr=0.05", f"regularization/average={average}")
+    session, evaluator = session_of(composed(*words, *AVERAGES[average]).experiment, world)
+    state = start(session)
+    training = Training(session=session, evaluator=evaluator, state=state, files=RunFiles(directory=Path()),
+                        training_fingerprint="", evaluated_as="")  # fmt: skip
+    metrics = [training.validate() for record in fit(session, state) if isinstance(record, Epoch)]
+    view = View(resize=16, size=16)
+    whole, module = replace(evaluator, world=World(), _cache={}), state.average.module.eval()
+    with torch.no_grad():
+        stem = next(layer for layer in module.modules() if isinstance(layer, nn.Conv2d))
+        first = torch.cat([stem(images) for images in whole.images("train", view)])
+    return {
+        "metrics": metrics,
+        "model": state.model.state_dict(),
+        "module": module.state_dict(),
+        "first": first[: len(first) // 2 * 2].mean((0, 2, 3)),
+        "first_layer": next(layer.running_mean for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)),
+        "logits": whole.logits(module, "val", view),
+    }
+
+
+def refused(world: World, *words: str) -> str:
+    """Why a training does not start; empty where it does."""
+    session, _ = session_of(composed(*TINY, *OFF, *words).experiment, world)
+    try:
+        start(session)
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def measured(world: World) -> dict:
@@ -44,6 +90,8 @@ def measured(world: World) -> dict:
         "positions": positions,
         "losses": [record.metrics["train/loss"] for record in fit(session, state) if "metrics" in vars(record)],
         "weights": state.model.state_dict(),
+        "sync": refused(world, "regularization/norm=sync_batch"),
+        "shipped": {average: shipped(world, average) for average in AVERAGES},
     }
 
 
@@ -85,10 +133,11 @@ def test_every_image_is_scored_once_in_order_on_every_rank(both):
             torch.testing.assert_close(rank["logits"][split], logits, rtol=1e-5, atol=1e-6)
 
 
-def test_each_rank_takes_its_slice_of_the_same_draws(both):
+def test_each_rank_takes_every_second_of_the_same_draws(both):
     alone, ranks = both
-    assert torch.equal(torch.cat([rank["positions"] for rank in ranks]), alone["positions"])
-    torch.testing.assert_close(torch.cat([rank["images"] for rank in ranks]), alone["images"], rtol=1e-5, atol=1e-5)
+    for index, rank in enumerate(ranks):
+        assert torch.equal(rank["positions"], alone["positions"][index::2])
+        torch.testing.assert_close(rank["images"], alone["images"][index::2], rtol=1e-5, atol=1e-5)
 
 
 def test_two_processes_train_as_one(both):
@@ -103,6 +152,32 @@ def test_two_processes_train_as_one(both):
 def test_ranks_hold_the_same_weights_to_the_bit(both):
     _, (first, second) = both
     assert all(torch.equal(value, second["weights"][name]) for name, value in first["weights"].items())
+
+
+@pytest.mark.parametrize("average", AVERAGES)
+def test_with_batch_norm_every_process_scores_the_network_that_ships(both, average):
+    """Each process's statistics are of its own images; before validation they are pooled."""
+    _, ranks = both
+    first, second = (rank["shipped"][average] for rank in ranks)
+    for name in ("model", "module"):
+        assert all(torch.equal(value, second[name][key]) for key, value in first[name].items()), name
+    assert first["metrics"] == second["metrics"]
+    assert torch.equal(first["logits"], second["logits"])
+
+
+def test_swas_statistics_are_of_all_training_images_not_of_one_process(both):
+    """Equally many on each: of an odd number the last is left out."""
+    _, ranks = both
+    for rank in ranks:
+        found = rank["shipped"]["swa"]
+        torch.testing.assert_close(found["first_layer"], found["first"], rtol=1e-4, atol=1e-5)
+
+
+def test_synchronized_batch_norm_on_processors_is_one_line_that_names_it(both):
+    _, ranks = both
+    for rank in ranks:
+        assert rank["sync"].startswith("regularization/norm=sync_batch: torch synchronizes batch norm on CUDA devices")
+        assert "2 processes are on runtime.device=cpu" in rank["sync"] and "\n" not in rank["sync"]
 
 
 @pytest.mark.slow

@@ -13,8 +13,10 @@ from sota_exp.composing import conf_directory
 from sota_exp.experiment import Experiment
 from sota_exp.fingerprint import differences
 from sota_exp.recompose import leaves
-from sota_exp.regularization.average.ema import EMA, decay_per_update
+from sota_exp.regularization.average.ema import EMA
+from sota_exp.run import open_data
 from sota_exp.session import build_network
+from tests import archives
 from tests.experiments import composed
 
 RECIPES = sorted(path.stem for path in (conf_directory() / "recipe").glob("*.yaml"))
@@ -118,11 +120,23 @@ def test_exact_lr_trace_is_that_of_torchs_schedulers_for_600_epochs(exact: Exper
 
 
 def test_exact_ema_is_the_references_number(exact: Experiment) -> None:
-    """1 − (1 − 0.99998) · 8 · 128 · 32 / 600, every 32 of 600 · 1,251 steps."""
+    """1 − (1 − 0.99998) · 8 · 128 · 32 / 600 after steps 1, 33, … of each epoch, however many images the set has."""
     average = exact.regularization.average
     assert isinstance(average, EMA)
-    assert average.every == 32
-    assert decay_per_update(average.horizon, 32, 600 * 1251) == pytest.approx(0.99890773, abs=1e-8)
+    assert (average.horizon, average.every, average.anchor) == (None, 32, "epoch")
+    assert average.decay == pytest.approx(0.99890773, abs=1e-8)
+    assert average.decay == pytest.approx(1 - 2e-5 * 1024 * 32 / 600, abs=1e-12)
+
+
+def test_the_exact_command_trains_on_all_of_train_and_reports_on_val(tmp_path: Path) -> None:
+    """The words of its header, on a small set in the layout of ImageNet's."""
+    header = (conf_directory() / "recipe" / "torchvision_exact.yaml").read_text()
+    (command,) = (line for line in header.splitlines() if line.startswith("# Command: "))
+    archives.imagenet(tmp_path)
+    words = command.partition("sota_exp train ")[2].replace("IMAGENET", str(tmp_path / "imagenet")).split()
+    data = open_data(composed(*words, f"data.cache={tmp_path}").experiment)
+    assert (len(data.train), len(data.val), len(data.test)) == (64, 20, 20)
+    assert torch.equal(data.val, data.test)
 
 
 def test_exact_decay_groups_of_resnet50(exact: Experiment) -> None:

@@ -43,6 +43,10 @@ EXAMPLES = {
         ["evaluation/fine_tune=classifier_and_norm", "loss=binary_cross_entropy"],
         ["evaluation/fine_tune=classifier_and_norm", "loss=cross_entropy"],
     ),
+    "choosing on what reports": (
+        ["data=fake", "data.test_fraction=null"],
+        ["data=fake", "data.test_fraction=null", "evaluation.select=last"],
+    ),
     "flips that change labels": (
         ["data=digits_on_photos", "augmentation/flip=none", "evaluation/tta=flip"],
         ["data=digits_on_photos", "augmentation/flip=none", "evaluation/tta=multi_crop"],

@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from sota_exp.fingerprint import differences
-from sota_exp.translate import DEFAULTS, NO_COUNTERPART, WrongFlag, to_overrides
+from sota_exp.translate import DEFAULTS, IMAGENET_TRAIN, NO_COUNTERPART, WrongFlag, to_overrides
 from sota_exp.translate_back import to_flags
 from tests.experiments import composed
 
@@ -35,7 +35,11 @@ FLAGS = {
     "--sync-bn": {},
     "--weights ResNet50_Weights.IMAGENET1K_V2": {"model.weights.tag": "IMAGENET1K_V2"},
     "--data-path /data/imagenet --device cpu -j 2": {"data.root": "/data/imagenet", "runtime.workers": 2},
-    "--model-ema --epochs 1": {"regularization.average.every": 32},
+    "--model-ema --epochs 1": {
+        "regularization.average.decay": 1 - 2e-5 * 32 * 32,
+        "regularization.average.anchor": "epoch",
+        "regularization.average.every": 32,
+    },
 }
 
 
@@ -65,6 +69,14 @@ def test_flags_set_what_they_mean(line: str) -> None:
     for key, expected in FLAGS[line].items():
         found_value = value(found.tree, key)
         assert found_value == (pytest.approx(expected) if isinstance(expected, float | list) else expected)
+
+
+def test_a_data_path_means_the_references_split() -> None:
+    """train/ trains in whole, val/ is val and test; so many images make the reference's 1,251 steps an epoch."""
+    words = to_overrides([*PUBLISHED, "--data-path", "."]).words
+    found = composed(*words).experiment
+    assert (found.data.name, found.data.test_fraction, found.evaluation.select) == ("image_folder", None, "last")
+    assert IMAGENET_TRAIN // found.batch_size == 1251
 
 
 def test_sync_bn_chooses_its_slot() -> None:
@@ -104,12 +116,12 @@ def test_there_and_back_is_where_it_began(line: str) -> None:
     close = [
         text
         for text in differences(there.tree, again.tree)
-        if not text.startswith(("schedule.lr.final", "regularization.average.horizon"))
+        if not text.startswith(("schedule.lr.final", "regularization.average.decay"))
     ]
     assert close == []
-    horizon = there.tree["regularization"]["average"].get("horizon")
-    if horizon is not None:
-        assert again.tree["regularization"]["average"]["horizon"] == pytest.approx(horizon, rel=1e-6)
+    decay = there.tree["regularization"]["average"].get("decay")
+    if decay is not None:
+        assert again.tree["regularization"]["average"]["decay"] == pytest.approx(decay, rel=1e-6)
 
 
 def test_what_the_reference_lacks_is_listed() -> None:

@@ -2,8 +2,8 @@
        sota-exp translate --reverse [--nproc_per_node=N] OVERRIDE …
 
 Turns a command of torchvision's reference training into one of ours, and one of ours into the reference's where it can.
-What has no counterpart is listed beside it, on standard error. --num-images=N tells the size of the training set, on
-which the reference's averaging depends; ImageNet's unless said otherwise.
+What has no counterpart is listed beside it, on standard error. --num-images=N tells the size of the training set, which
+a decay of the reference needs where regularization.average.horizon is given; ImageNet's unless said otherwise.
 """
 
 import shlex
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> None:
             overrides = words[2:] if words[:2] == ["sota-exp", "train"] else words
             translation, command = reverse(overrides, processes, num_images), []
         else:
-            translation, command = to_overrides(words, num_images), ["sota-exp", "train"]
+            translation, command = to_overrides(words), ["sota-exp", "train"]
     except WrongFlag as error:
         raise ConfigError(f"translate: {error}") from error
     print(shlex.join([*command, *translation.words]))

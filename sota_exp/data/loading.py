@@ -36,9 +36,9 @@ class TrainCrops(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         epoch, place = divmod(step, self.steps_per_epoch)
-        share = self.batch_size // self.streams.world_size
-        start = place * self.batch_size + self.streams.rank * share
-        positions = self.order(epoch)[start : start + share]
+        batch = self.order(epoch)[place * self.batch_size : (place + 1) * self.batch_size]
+        # Every world_size-th, as torch's DistributedSampler: copies side by side in the order go to different ranks.
+        positions = batch[self.streams.rank :: self.streams.world_size]
         rng = self.streams.draws("augmentation/crop", step)
         return self.crop(self.images, self.train[positions], self.size, rng), positions
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from sota_exp.data import splits
 from sota_exp.data.writing import FORMAT, TEST, TRAIN, VAL, Contents, write_store
-from sota_exp.stages import DataSet, Normalization, Source
+from sota_exp.stages import DataSet, Normalization, Source, require
 
 log = logging.getLogger(__name__)
 
@@ -124,14 +124,20 @@ def open_or_build(cache: str, key: str, build: Callable[[], Contents]) -> ImageS
 
 
 def partition(split: np.ndarray, labels: np.ndarray, source: Source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(train, val, test), int64 indices, from the part that every image has [N]; what is missing is cut from train."""
+    """(train, val, test), int64 indices, from the part that every image has [N]; what is missing is cut from train.
+
+    Where the fraction to cut is None nothing is, and val and test are one part.
+    """
     train, val, test = (np.flatnonzero(split == part) for part in (TRAIN, VAL, TEST))
     num = len(train)
-    if len(test) == 0:
+    if len(test) == 0 and source.test_fraction is not None:
         train, test = splits.cut(train, labels, splits.share(source.test_fraction, num), source.split_seed)
-    if len(val) == 0:
+    if len(val) == 0 and source.val_fraction is not None:
         train, val = splits.cut(train, labels, splits.share(source.val_fraction, num), source.split_seed)
-    return train, val, test
+    if source.val_fraction is None and source.test_fraction is None:
+        legal = "a fraction, or data.test_fraction one: the set has neither a val nor a test part"
+        require(len(val) + len(test) > 0, "val_fraction", "null", legal)
+    return train, val if len(val) else test, test if len(test) else val
 
 
 def data_set(store: ImageStore, source: Source) -> DataSet:

@@ -111,6 +111,22 @@ OF_IMAGES = (
         source="Wightman et al. 2021, arXiv:2110.00476; Touvron et al. 2019, arXiv:1906.06423",
     ),
     Rule(
+        name="choosing on what reports",
+        level="warning",
+        fires=every(
+            either(*(value(f"data.{part}_fraction", lambda share: share is None) for part in ("val", "test"))),
+            either(
+                value("evaluation.select", lambda select: select == "best"),
+                chosen("schedule/early_stopping", "patience"),
+                SEARCHED,
+            ),
+        ),
+        reason="data.val_fraction or data.test_fraction is null: where the set lacks that part, val and test are the same images,"
+        " and what is chosen on them reports on them too",
+        mend="a fraction, or evaluation.select=last with nothing searched or stopped early, as torchvision's reference does",
+        source="Recht et al. 2019, arXiv:1902.10811",
+    ),
+    Rule(
         name="flips that change labels",
         level="warning",
         fires=every(

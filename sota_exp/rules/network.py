@@ -118,7 +118,7 @@ OF_NETWORK = (
         level="warning",
         fires=every(chosen("regularization/norm", "sync_batch"), one_process),
         reason="regularization/norm=sync_batch takes statistics over processes, and there is one: it is batch norm",
-        mend="torchrun --nproc_per_node=2 or more, or regularization/norm=batch",
+        mend="torchrun --nproc_per_node=2 or more on CUDA devices, or regularization/norm=batch",
         source="Peng et al. 2017, arXiv:1711.07240",
     ),
     Rule(

@@ -120,10 +120,14 @@ def passes(pool: Tensor, num: int, epoch: int, inner: Sampler, streams: Streams)
     return pool[torch.cat(order)[:num]] if order else pool[:0]
 
 
-def two_pools(labelled: Tensor, others: Tensor, batch_size: int, num_labelled: int) -> Tensor:
-    """Batches with `num_labelled` of `labelled` spread evenly and `others` between them, one after the other."""
+def two_pools(labelled: Tensor, others: Tensor, batch_size: int, num_labelled: int, world_size: int) -> Tensor:
+    """Batches with `num_labelled` of `labelled` and `others` between them, one after the other.
+
+    Labelled images are spread evenly over each rank's samples, which are every `world_size`-th of the batch.
+    """
     place = torch.arange(batch_size)
     is_labelled = (place + 1) * num_labelled // batch_size > place * num_labelled // batch_size
+    is_labelled = is_labelled.view(world_size, -1).T.flatten()
     batches = torch.empty(len(labelled) // num_labelled, batch_size, dtype=torch.long)
     batches[:, is_labelled] = labelled.view(-1, num_labelled)
     batches[:, ~is_labelled] = others.view(-1, batch_size - num_labelled)
@@ -167,7 +171,7 @@ class TwoPools(Sampler):
             return passes(labelled, num_steps * self.batch_size, epoch, self.inner, own)
         some = passes(labelled, num_steps * self.num_labelled, epoch, self.inner, own)
         rest = passes(others, num_steps * (self.batch_size - self.num_labelled), epoch, self.inner, streams)
-        return two_pools(some, rest, self.batch_size, self.num_labelled)
+        return two_pools(some, rest, self.batch_size, self.num_labelled, streams.world_size)
 
 
 @dataclass(frozen=True, kw_only=True)

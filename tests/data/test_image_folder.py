@@ -67,6 +67,33 @@ def test_layouts(tmp_path, counts, sizes):
     assert set(data.labels[data.train].tolist()) == set(range(len(data.classes)))
 
 
+#: Layout and fractions → sizes of train, val and test, where nothing is cut for a part.
+UNCUT = {
+    "val is test": ("train and val", {"test_fraction": None}, (40, 7, 7)),
+    "test is val": ("train and test", {"val_fraction": None}, (40, 10, 10)),
+    "what is cut is both": ("flat", {"test_fraction": None}, (36, 4, 4)),
+    "both are there": ("all three", {"val_fraction": None, "test_fraction": None}, (40, 3, 5)),
+}
+
+
+@pytest.mark.parametrize(("layout", "fractions", "sizes"), UNCUT.values(), ids=UNCUT)
+@pytest.mark.parametrize("store_gigabytes", [50.0, 1e-9], ids=["stored", "streamed"])
+def test_without_a_fraction_nothing_is_cut_and_one_part_serves_as_both(
+    tmp_path, layout, fractions, sizes, store_gigabytes
+):
+    fill(tmp_path / "set", **LAYOUTS[layout][0])
+    data = source(tmp_path, store_gigabytes=store_gigabytes, **fractions)()
+    assert (len(data.train), len(data.val), len(data.test)) == sizes
+    assert torch.equal(data.val, data.test) == (layout != "all three")
+    assert not set(data.train.tolist()) & set(data.test.tolist())
+
+
+def test_without_a_part_and_a_fraction_there_is_nothing_to_validate_on(tmp_path):
+    fill(tmp_path / "set", **LAYOUTS["flat"][0])
+    with pytest.raises(InvalidValue, match="val_fraction=null.*neither a val nor a test part"):
+        source(tmp_path, val_fraction=None, test_fraction=None)()
+
+
 def test_pixels_labels_and_order(tmp_path):
     for name in ("dog", "cat"):
         (tmp_path / "set" / name).mkdir(parents=True)

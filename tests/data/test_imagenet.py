@@ -26,6 +26,13 @@ def test_val_tests_and_val_is_cut_from_train(tmp_path):
     assert data.labels[data.test].tolist() == sorted(archives.labels(archives.TEST))
 
 
+def test_val_is_val_and_test_where_nothing_is_cut(tmp_path):
+    """As torchvision's reference has it: every training image trains."""
+    archives.imagenet(tmp_path)
+    data = opened(tmp_path, val_fraction=None)
+    assert [len(part) for part in (data.train, data.val, data.test)] == [64, 20, 20]
+
+
 def test_a_thousand_different_names_in_the_order_of_ids():
     names = class_names()
     assert len(set(names.values())) == 1000 == len(names)

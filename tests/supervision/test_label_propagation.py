@@ -1,5 +1,6 @@
 """Label propagation against a dense solve, and where it has nothing to go by."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,18 @@ def test_batches_hold_a_fixed_number_of_labelled_images(inner: Sampler) -> None:
         assert max(np.diff(places)) == 4
     assert torch.equal(second, sampler(1000, 5, STREAMS))
     assert not torch.equal(second, sampler(1000, 6, STREAMS))
+
+
+@pytest.mark.parametrize("world_size", [2, 4, 8])
+def test_every_process_gets_its_share_of_labelled_images_evenly_spread(world_size: int) -> None:
+    """A process takes every world_size-th sample of the batch, and half of the batch is every second one."""
+    labels = torch.arange(1000) % 10
+    stage = made(labelled_fraction=0.05, labels_only=0.5, labelled_share=0.5)
+    labelled = set(stage.labelled(labels, STREAMS).tolist())
+    order = stage.sampler(Shuffle(), labels, 10, 64)(1000, 5, replace(STREAMS, world_size=world_size))
+    for rank in range(world_size):
+        mine = [position in labelled for position in order[:64][rank::world_size].tolist()]
+        assert mine == [False, True] * (32 // world_size)
 
 
 def test_every_unlabelled_image_is_drawn_at_most_once_an_epoch_and_the_labelled_alike_often() -> None:

@@ -64,6 +64,6 @@ class SWA(Average):
         require(0 <= self.start < 1, "start", self.start, "a fraction of training in [0, 1)")
         require(self.num_snapshots >= 1, "num_snapshots", self.num_snapshots, "a count of at least 1")
 
-    def __call__(self, model: nn.Module, num_steps: int, warmup: float) -> WeightAverage:
+    def __call__(self, model: nn.Module, num_steps: int, warmup: float, num_epochs: int = 1) -> WeightAverage:
         interval = snapshot_interval(self.start, self.num_snapshots, num_steps)
         return EqualAverage(model, num_steps, self.start, interval)
