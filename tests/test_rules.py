@@ -214,8 +214,8 @@ EXAMPLES = {
         ["optimizer=adamw", "schedule/lr_scaling=square_root"],
     ),
     "an adaptive optimizer at the rate of another": (
+        ["recipe=small_images", "optimizer=adamw", "optimizer.lr=0.1"],
         ["recipe=small_images", "optimizer=adamw"],
-        ["recipe=small_images", "optimizer=adamw", "optimizer.lr=0.001"],
     ),
     "linear scaling without warm-up": (
         ["schedule/lr_scaling=linear", "schedule/warmup=none", "batch_size=1024"],
