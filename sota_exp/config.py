@@ -23,7 +23,10 @@ from sota_exp.errors import ConfigError
 T = TypeVar("T")
 
 #: Nodes of the composed configuration that belong to a sweep or a study, not to a run.
-NOT_OF_A_RUN = ("hydra", "search", "study")
+OF_SEVERAL_RUNS = ("hydra", "search", "study")
+
+#: These, and a recipe's rates of gradient descent: optimizer=sgd and optimizer=nesterov read them, other optimizers keep their own.
+NOT_OF_A_RUN = (*OF_SEVERAL_RUNS, "gradient_descent")
 
 
 def suggestion(word: str, legal: Iterable[str]) -> str:

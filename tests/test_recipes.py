@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
@@ -58,6 +59,23 @@ def test_it_composes_builds_and_says_who_what_it_costs_and_how(recipe: str) -> N
     for heading in ("Paper", "Cost", "Expected", "Command"):
         assert text.count(f"\n# {heading}: ") == 1, heading
     assert f"recipe={recipe}" in text
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "lamb", "lion", "muon", "rmsprop"])
+def test_another_optimizer_keeps_its_own_rate_and_decay(optimizer: str) -> None:
+    """Of the command `optimizer=…` alone: a recipe's numbers are those of gradient descent."""
+    own = yaml.safe_load((conf_directory() / "optimizer" / f"{optimizer}.yaml").read_text())
+    assert composed(f"optimizer={optimizer}").tree["optimizer"] == own
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "nesterov"])
+def test_both_kinds_of_momentum_take_the_recipes_rate(optimizer: str) -> None:
+    """And their own where a recipe has none."""
+    with_rate = composed("recipe=small_images", f"optimizer={optimizer}").tree["optimizer"]
+    assert (with_rate["lr"], with_rate["weight_decay"]) == (0.8, 5e-4)
+    without = composed("recipe=rsb_a2", f"optimizer={optimizer}").tree["optimizer"]
+    assert (without["lr"], without["weight_decay"]) == (0.1, {"sgd": 1e-4, "nesterov": 5e-4}[optimizer])
+    assert composed(f"optimizer={optimizer}", "optimizer.lr=3.0").tree["optimizer"]["lr"] == 3
 
 
 @pytest.mark.parametrize(("before", "after"), list(pairwise(LADDER)))

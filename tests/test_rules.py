@@ -8,7 +8,7 @@ from sota_exp.rules import RULES, check, fired
 from tests.experiments import composed
 
 #: A configuration that breaks each rule, and the nearest ones that do not.
-LOGITS = ("regularization/distillation=logits", "model/arch=timm", "model.arch.name=resnet18")
+LOGITS = ("data=fake", "regularization/distillation=logits", "model/arch=timm", "model.arch.name=resnet18")
 EXAMPLES = {
     "FixRes without resized crop": (
         ["augmentation/train_size=fixres", "augmentation/crop=pad"],
@@ -125,6 +125,10 @@ EXAMPLES = {
         ["model/tuning=head_only", "regularization/clip=adaptive"],
         ["model/tuning=head_only", "regularization/clip=adaptive", "regularization.clip.exclude_classifier=false"],
     ),
+    "a published teacher of other classes": (
+        ["regularization/distillation=logits"],
+        ["regularization/distillation=logits", "data=imagenet"],
+    ),
     "a teacher that the student could be": (
         [*LOGITS, "regularization.distillation.name=resnet18"],
         [*LOGITS, "regularization.distillation.name=resnet50"],
@@ -218,8 +222,8 @@ EXAMPLES = {
         ["optimizer=adamw", "schedule/lr_scaling=square_root"],
     ),
     "an adaptive optimizer at the rate of another": (
+        ["recipe=small_images", "optimizer=adamw", "optimizer.lr=0.1"],
         ["recipe=small_images", "optimizer=adamw"],
-        ["recipe=small_images", "optimizer=adamw", "optimizer.lr=0.001"],
     ),
     "linear scaling without warm-up": (
         ["schedule/lr_scaling=linear", "schedule/warmup=none", "batch_size=1024"],
@@ -265,6 +269,8 @@ MORE = (
     (True, "batch norm of few images", ["schedule/accumulation=micro_batches",
                                         "schedule.accumulation.micro_batch_size=4"]),
     (True, "tuning a classifier on random features", ["model/tuning=head_only"]),
+    (False, "a published teacher of other classes", ["regularization/distillation=logits",
+                                                     "regularization.distillation.source=file"]),
     (False, "a teacher that the student could be", [*LOGITS, "regularization.distillation.name=resnet18",
                                                     "regularization.distillation.source=torchvision"]),
     (False, "smoothing beside a teacher", [*LOGITS, "regularization/smoothing=label_smoothing",
@@ -282,10 +288,10 @@ MORE = (
     (False, "an adaptive optimizer at the rate of another", ["recipe=rsb_a2"]),
 )  # fmt: skip
 
-#: The warnings of recipes at their own values: each is true, and the recipe's header or command says what to do.
+#: The rules that recipes break at their own values: each is true, and the recipe's header or command says what to do.
 OF_RECIPES = {
-    ("distill", "quick"): {"a published teacher at a small size"},
-    ("distill", "full"): {"a published teacher at a small size"},
+    ("distill", "quick"): {"a published teacher at a small size", "a published teacher of other classes"},
+    ("distill", "full"): {"a published teacher at a small size", "a published teacher of other classes"},
     ("torchvision_exact", "quick"): {"warm-up within one stair"},
     ("transfer", "quick"): {"published weights at a small size"},
     ("transfer", "full"): {"published weights at a small size"},

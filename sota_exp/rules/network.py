@@ -19,6 +19,11 @@ from sota_exp.rules.conditions import (
 GHOST, BATCH_NORM = chosen("regularization/norm", "ghost_batch"), chosen("regularization/norm", "batch")
 SCRATCH, HEAD_ONLY = chosen("model/weights", "scratch"), chosen("model/tuning", "head_only")
 DISTILLED = chosen("regularization/distillation", "logits")
+#: Sets whose classes are not the thousand that published networks were trained on; of your own images nobody knows yet.
+OF_OTHER_CLASSES = chosen(
+    "data", "animals_on_photos", "digits_on_photos", "imagenette", "cifar10", "cifar100", "svhn", "fashion_mnist",
+    "flowers102", "oxford_pets", "food101", "stanford_cars",
+)  # fmt: skip
 PROPAGATED = chosen("supervision", "label_propagation")
 ALL_LABELS = every(
     value("supervision.labelled_fraction", lambda share: share == 1),
@@ -158,6 +163,20 @@ OF_NETWORK = (
         " gradient: it clips nothing",
         mend="regularization/clip=norm, or regularization.clip.exclude_classifier=false",
         source="Brock et al. 2021, arXiv:2102.06171",
+    ),
+    Rule(
+        name="a published teacher of other classes",
+        level="error",
+        fires=every(
+            DISTILLED,
+            OF_OTHER_CLASSES,
+            value("regularization.distillation.source", lambda source: source in ("timm", "torchvision")),
+        ),
+        reason="regularization/distillation=logits compares the teacher's classes with the student's one by one, and published"
+        " networks know ImageNet's, not this set's",
+        mend="a network trained on this set: regularization.distillation.source=file, .name=ITS_ARCHITECTURE and"
+        " .path=RUN/model.safetensors",
+        source="Hinton et al. 2015, arXiv:1503.02531: both have the same classes",
     ),
     Rule(
         name="a teacher that the student could be",

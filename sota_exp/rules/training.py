@@ -185,7 +185,7 @@ OF_TRAINING = (
         name="an adaptive optimizer at the rate of another",
         level="warning",
         fires=every(ADAPTIVE, value("optimizer.lr", lambda lr: lr > 0.05)),
-        reason="optimizer.lr is above 0.05, which a recipe sets for gradient descent: steps of adaptive optimizers do not shrink"
+        reason="optimizer.lr is above 0.05, a rate for gradient descent: steps of adaptive optimizers do not shrink"
         " with the gradient, and training fails",
         mend="optimizer.lr=0.001 for adam and adamw, 0.0002 for lion, 0.005 for lamb, 0.002 for muon, 0.016 for rmsprop",
         source="the options' own defaults",

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 from omegaconf import DictConfig, OmegaConf
 
-from sota_exp.config import NOT_OF_A_RUN, leaves, resolve
+from sota_exp.config import OF_SEVERAL_RUNS, leaves, resolve
 from sota_exp.errors import ConfigError
 from sota_exp.study.space import Space
 
@@ -20,7 +20,7 @@ DEFAULT = "default"
 
 def own_values(config: DictConfig) -> dict[str, Any]:
     """Every value of the configuration without a search, by its dotted key."""
-    kept = [str(key) for key in config if key not in NOT_OF_A_RUN]
+    kept = [str(key) for key in config if key not in OF_SEVERAL_RUNS]
     return leaves(resolve(OmegaConf.masked_copy(config, kept)))
 
 

@@ -41,11 +41,21 @@ def test_illegal_values_are_named(field, value):
         Lamb(**{**FIELDS, field: value})
 
 
-def test_a_decayed_layer_moves_by_lr_times_its_own_norm():
+@pytest.mark.parametrize("decay", [0.1, 0.0])
+def test_a_matrix_moves_by_lr_times_its_own_norm_decayed_or_not(decay):
     weights, groups = two_weights()
+    groups[0]["weight_decay"] = decay
     before = weights[0].detach().clone()
     Lamb(**FIELDS)(groups, 0.02).step()
     torch.testing.assert_close((weights[0].detach() - before).norm(), 0.02 * before.norm())
+
+
+def test_a_vector_that_does_not_decay_takes_adams_step():
+    """The first one has length lr in every component; a bias of zero grows by it."""
+    weights, groups = two_weights()
+    weights[1].data.zero_()
+    Lamb(**FIELDS)(groups, 0.02).step()
+    torch.testing.assert_close(weights[1].detach().abs(), torch.full((4,), 0.2), rtol=1e-4, atol=0)
 
 
 def test_gradients_are_not_clipped_behind_the_users_back():

@@ -11,11 +11,12 @@ from matplotlib.ticker import MaxNLocator
 
 def draw(report: dict[str, Any], path: Path) -> None:
     """Write `resolution` of a result as a PNG: one line a crop ratio, the default and the chosen view marked."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2, sharey=True)
+    left, middle, right = figure.subplots(1, 3, sharey=True)
     _curves(left, report, "size", "side of the evaluation crop (px)")
-    _curves(right, report, "gflops_per_image", "GFLOPs an image")
+    _curves(middle, report, "gflops_per_image", "GFLOPs an image")
+    _curves(right, report, "milliseconds_per_image", "milliseconds an image, on this machine")
     left.set_ylabel("val accuracy")
     left.legend(fontsize="small")
     kept = "default kept" if report["chosen"] == report["default"] else "default replaced"

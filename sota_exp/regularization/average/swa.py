@@ -1,7 +1,7 @@
 """SWA: an equal average of the weights at points spread over the last part of training.
 
 avg = (1/n) Σ w_t over `num_snapshots` equally spaced steps from `start` to the end; then one pass over training images
-recomputes the norm statistics, which belong to no single snapshot.
+recomputes the norm statistics, which belong to no single snapshot; where the tuning keeps norms frozen, theirs stay.
 
 Paper: Izmailov et al. 2018, Averaging Weights Leads to Wider Optima and Better Generalization, 1803.05407
 Setting: start 0.75 with a learning rate that stays high to the end (constant, or step): a trained
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel, update_bn
 
 from sota_exp.stages import Average, WeightAverage, require
@@ -22,6 +23,11 @@ from sota_exp.stages import Average, WeightAverage, require
 def snapshot_interval(start: float, num_snapshots: int, num_steps: int) -> int:
     """Optimizer steps between snapshots, such that the last one is the last step."""
     return max(1, math.floor((1 - start) * num_steps / num_snapshots))
+
+
+def has_moving_statistics(model: nn.Module) -> bool:
+    """Whether a batch norm of a network in training is in train mode; frozen ones keep the statistics they were loaded with."""
+    return any(module.training for module in model.modules() if isinstance(module, _BatchNorm))
 
 
 class EqualAverage(WeightAverage):
@@ -41,7 +47,7 @@ class EqualAverage(WeightAverage):
             self.module = self.averaged.module
 
     def finish(self, batches: Iterable[Tensor]) -> None:
-        if self.module is self.averaged.module:
+        if self.module is self.averaged.module and has_moving_statistics(self.model):
             update_bn(batches, self.module)
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """One cycle: the learning rate climbs to the peak along half a cosine, then falls far below where it began.
 
-multiplier: 1/div_factor → 1 over the first `pct_start` of training, then 1 → 1/(div_factor·final_div_factor), by cosines.
+multiplier: 1/div_factor → 1 over the first `pct_start` of training, then 1 → 1/(div_factor·final_div_factor), by cosines. The
+momentum stays as the optimizer has it; in the paper, and in PyTorch's OneCycleLR by default, it falls while the rate climbs.
 
 Paper: Smith & Topin 2017, Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates, 1708.07120
 Setting: pct_start 0.3, div_factor 25, final_div_factor 1e4 (PyTorch's) with a peak two to three times the usual one and few

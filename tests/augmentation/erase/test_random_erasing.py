@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -37,6 +38,18 @@ def test_boxes_are_distributed_as_torchvisions(size, scale):
     for key, values in ours.items():
         assert stats.ks_2samp(values[drawn_ours], [box[key] for box in drawn]).pvalue > 0.005, key
     assert stats.ks_2samp((ours["h"] * ours["w"])[drawn_ours], [box["h"] * box["w"] for box in drawn]).pvalue > 0.005
+
+
+@pytest.mark.parametrize("ratio", [RATIO, [0.5, 2.0], [1.0, 3.0]])
+def test_height_over_width_is_log_uniform_and_area_uniform(ratio):
+    """In a range where every draw fits, on an image so large that whole pixels don't matter; Kolmogorov–Smirnov."""
+    size, scale = 4096, [0.02, 0.25]
+    top, left, bottom, right = erase_boxes(4000, size, scale, ratio, draws()).double().unbind(1)
+    height, width = bottom - top, right - left
+    least, most = np.log(ratio)
+    assert stats.kstest((height / width).log(), "uniform", (least, most - least)).pvalue > 0.01
+    assert stats.kstest(height * width / size**2, "uniform", (scale[0], scale[1] - scale[0])).pvalue > 0.01
+    assert abs(stats.spearmanr(height / width, height * width).statistic) < 0.05
 
 
 def test_nothing_is_erased_where_no_box_is_smaller_than_the_image():

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from sota_exp.model.tuning.head_only import HeadOnly
 from sota_exp.regularization.average.swa import SWA
 from sota_exp.stages import InvalidValue
 
@@ -51,6 +52,19 @@ def test_finish_recomputes_the_norm_statistics_of_the_average():
     torch.testing.assert_close(average.module[1].running_mean, features.mean((0, 2, 3)).detach())
     assert not average.module.training
     assert model[1].running_mean.abs().sum() == 0
+
+
+def test_frozen_norms_keep_their_statistics():
+    """Of `model/tuning=head_only`: the average's are those that the weights were loaded with."""
+    model = network()
+    model[1].running_mean.fill_(0.5)
+    HeadOnly()(model, 0.0)
+    average = SWA(start=0.5, num_snapshots=5)(model, 40, 0.0)
+    train(model, average, 0, 40, 40)
+    average.finish(torch.randn(3, 8, 3, 8, 8))
+    assert average.module is not model
+    for mine, loaded in zip(average.module[1].buffers(), model[1].buffers(), strict=True):
+        assert torch.equal(mine, loaded)
 
 
 def test_resumes_with_its_counter():
