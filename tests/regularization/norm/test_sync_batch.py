@@ -1,8 +1,13 @@
+"""What a machine without two CUDA devices can show; that statistics are those of all devices is PyTorch's own promise."""
+
 import copy
 
+import pytest
 import torch
 from torch import nn
 
+from sota_exp.distributed import World, parallel
+from sota_exp.errors import ConfigError
 from sota_exp.model.arch.small import Small
 from sota_exp.regularization.norm.sync_batch import SyncBatch
 
@@ -25,3 +30,13 @@ def test_on_one_device_it_trains_as_batch_norm():
     model, images = SyncBatch()(copy.deepcopy(plain)), torch.randn(4, 3, 32, 32)
     torch.testing.assert_close(model(images), plain(images))
     torch.testing.assert_close(model.state_dict(), plain.state_dict())
+
+
+def test_several_processes_without_cuda_are_refused_by_the_key():
+    """PyTorch synchronizes on CUDA alone, and would say so at the first step, without the key."""
+    model = SyncBatch()(Small(name="resnet_s", width_multiplier=0.5)(5))
+    with pytest.raises(
+        ConfigError, match="^regularization/norm=sync_batch: .* 2 processes .*; legal there: batch, ghost_batch, group$"
+    ):
+        parallel(model, World(size=2), torch.device("cpu"))
+    assert parallel(model, World(), torch.device("cpu")) is model
