@@ -226,11 +226,15 @@ class Shuffle(Sampler):
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """Weights that somebody trained: a state dict, how its images were normalized, and a hash of the content."""
+    """Weights that somebody trained: a state dict, how its images were normalized, and a hash of the content.
+
+    preprocessing: how its images were sized for its published accuracy, in words; empty where nobody says.
+    """
 
     state: dict[str, Tensor]
     normalization: Normalization
     content: str
+    preprocessing: str = ""
 
 
 class Model(Stage):

@@ -6,6 +6,7 @@ lost is listed. `translate_back` is the other direction.
 
 import argparse
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +94,9 @@ NO_COUNTERPART = {
 AUTO_AUGMENT = {"ra": "randaugment", "ta_wide": "trivialaugment", "augmix": "augmix"}
 AUTO_AUGMENT |= dict.fromkeys(("imagenet", "cifar10", "svhn"), "autoaugment")
 OPTIMIZERS = {"sgd": "sgd", "sgd_nesterov": "nesterov", "rmsprop": "rmsprop", "adamw": "adamw"}
+#: What the reference writes into its code.
+RMSPROP = ["optimizer.alpha=0.9", "optimizer.eps=0.0316"]
+SMALLEST = sys.float_info.min
 SCHEDULES = {"steplr": "step", "cosineannealinglr": "cosine", "exponentiallr": "exponential"}
 
 
@@ -146,6 +150,11 @@ def parse(words: list[str]) -> tuple[dict[str, Any], int]:
     return vars(values), processes
 
 
+def is_distributed(words: list[str]) -> bool:
+    """Whether a launcher starts the reference's processes, be it one."""
+    return any(word.endswith(("torchrun", "torch.distributed.launch", "torch.distributed.run")) for word in words)
+
+
 def to_overrides(words: list[str]) -> Translation:
     """The reference's command as overrides of `sota-exp train`.
 
@@ -156,6 +165,11 @@ def to_overrides(words: list[str]) -> Translation:
     lost = [f"--{flag}: {reason}" for flag, reason in NO_COUNTERPART.items() if flags[flag] != DEFAULTS[flag]]
     if flags["interpolation"] != "bilinear":
         lost.append("--interpolation: images are resized bilinearly, antialiased")
+    if flags["ra-sampler"] and not is_distributed(words):
+        flags["ra-sampler"] = False
+        lost.append("--ra-sampler: without torchrun the reference ignores it, and so does this translation")
+    if flags["lr-scheduler"] == "exponentiallr" and final_factor(flags) == SMALLEST:
+        lost.append("--lr-gamma: so small a rate at the end is no number; ours falls to the smallest there is")
     parts = [
         ["recipe=ladder_00_baseline", "scale=full", f"batch_size={flags['batch-size'] * processes}"],
         _data(flags),
@@ -197,7 +211,14 @@ def _optimizer(flags: dict[str, Any]) -> list[str]:
         f"optimizer.lr={flags['lr']!r}",
         f"optimizer.weight_decay={flags['weight-decay']!r}",
     ]
+    if name == "rmsprop":
+        words += RMSPROP
     return [*words, f"optimizer.momentum={flags['momentum']!r}"] if name != "adamw" else words
+
+
+def final_factor(flags: dict[str, Any]) -> float:
+    """Of `--lr-scheduler exponentiallr`: the last learning rate over the first."""
+    return max(flags["lr-gamma"] ** (flags["epochs"] - flags["lr-warmup-epochs"]), SMALLEST)
 
 
 def _schedule(flags: dict[str, Any]) -> list[str]:
@@ -216,7 +237,7 @@ def _schedule(flags: dict[str, Any]) -> list[str]:
     elif name == "cosineannealinglr":
         words.append(f"schedule.lr.floor={flags['lr-min'] / flags['lr']!r}")
     else:
-        words.append(f"schedule.lr.final_factor={flags['lr-gamma'] ** after!r}")
+        words.append(f"schedule.lr.final_factor={final_factor(flags)!r}")
     if not warmup:
         return [*words, "schedule/warmup=none"]
     factor = "start_factor" if flags["lr-warmup-method"] == "linear" else "factor"

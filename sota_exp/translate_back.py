@@ -4,7 +4,11 @@ import math
 from pathlib import PurePath
 from typing import Any
 
+from sota_exp.config import leaves
 from sota_exp.translate import IMAGENET_TRAIN, SCHEDULES, Translation, parse, steps_per_epoch
+
+#: Groups of which every value ought to be said by a flag.
+MEANT = ("augmentation", "regularization", "schedule", "optimizer", "loss", "model", "evaluation", "supervision")
 
 #: Slot → option → the flags it is, filled in with the values of the option.
 FLAGS_OF: dict[str, dict[str, str]] = {
@@ -78,6 +82,33 @@ def to_flags(
     if "root" in tree["data"]:
         words += ["--data-path", str(PurePath(tree["data"]["root"]))]
     return Translation(words=[*launcher(processes), "train.py", *words], lost=lost)
+
+
+def unsaid(tree: dict[str, Any], again: dict[str, Any], lost: list[str]) -> list[str]:
+    """`key=value: the flags mean …` for every value that the flags do not say; `again` is what they translate back to.
+
+    Left out: slots that are `lost` already, and the learning rate and its scaling, whose product is a flag.
+    """
+    known = (*(line.partition("=")[0].replace("/", ".") for line in lost), "optimizer.lr", "schedule.lr_scaling")
+    meant = {name: value for name, value in tree.items() if name in MEANT}
+    there, said = leaves(meant), leaves({name: value for name, value in again.items() if name in MEANT})
+    return [
+        f"{key}={value}: the flags mean {said.get(key, 'another option')}"
+        for key, value in there.items()
+        if key not in known
+        and not key.endswith("._target_")
+        and not key.startswith(tuple(f"{name}." for name in known))
+        and not same(value, said.get(key))
+    ]
+
+
+def same(one: object, other: object) -> bool:
+    """Equal, or numbers apart by no more than rounding."""
+    if isinstance(one, float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=1e-6)
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return all(map(same, one, other))
+    return one == other
 
 
 def launcher(processes: int) -> list[str]:

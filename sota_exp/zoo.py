@@ -84,7 +84,8 @@ def published_torchvision(name: str, tag: str) -> Published:
     if name in WITH_AUXILIARY:
         state = {key: value for key, value in state.items() if not key.lower().startswith("aux")}
         normalization = Normalization(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-    return Published(state=state, normalization=normalization, content=content_hash(state))
+    seen = sizes_in_words(preset.crop_size[0], preset.crop_size[0] / preset.resize_size[0], preset.interpolation.value)
+    return Published(state=state, normalization=normalization, content=content_hash(state), preprocessing=seen)
 
 
 @lru_cache(maxsize=1)
@@ -103,7 +104,13 @@ def published_timm(name: str, tag: str, img_size: int | None) -> Published:
     settings: Any = model.pretrained_cfg
     state = model.state_dict()
     normalization = Normalization(mean=tuple(settings["mean"]), std=tuple(settings["std"]))
-    return Published(state=state, normalization=normalization, content=content_hash(state))
+    seen = sizes_in_words(settings["input_size"][-1], settings["crop_pct"], settings["interpolation"])
+    return Published(state=state, normalization=normalization, content=content_hash(state), preprocessing=seen)
+
+
+def sizes_in_words(size: int, crop_ratio: float, interpolation: str) -> str:
+    """How published weights were evaluated, in the words of our overrides."""
+    return f"data.image_size={size} data.crop_ratio={crop_ratio:.4g}, {interpolation}"
 
 
 def normalization_of(mean: list[float] | None, std: list[float] | None, default: Normalization) -> Normalization:

@@ -4,6 +4,7 @@ import shlex
 
 import pytest
 
+from sota_exp.commands.translate import reverse
 from sota_exp.fingerprint import differences
 from sota_exp.translate import DEFAULTS, IMAGENET_TRAIN, NO_COUNTERPART, WrongFlag, to_overrides
 from sota_exp.translate_back import to_flags
@@ -20,6 +21,7 @@ PUBLISHED = shlex.split(
 FLAGS = {
     "--opt sgd_nesterov --momentum 0.8": {"optimizer.momentum": 0.8},
     "--opt adamw --lr 0.001": {"optimizer.lr": 0.001, "optimizer.beta1": 0.9},
+    "--opt rmsprop": {"optimizer.eps": 0.0316, "optimizer.alpha": 0.9},
     "-b 64": {"batch_size": 64},
     "--wd 0.1": {"optimizer.weight_decay": 0.1},
     "--lr-scheduler exponentiallr --lr-gamma 0.95 --epochs 10": {"schedule.lr.final_factor": 0.95**10},
@@ -129,3 +131,34 @@ def test_what_the_reference_lacks_is_listed() -> None:
     lost = to_flags(ours.choices, ours.tree, 0.1).lost
     for slot in ("regularization/dropout=head", "evaluation/tta=flip", "model/arch=small", "schedule/stepping=step"):
         assert any(line.startswith(f"{slot}: ") for line in lost), slot
+
+
+def test_repeats_without_a_launcher_are_ignored_as_in_the_reference() -> None:
+    alone, launched = (
+        to_overrides([*start, "train.py", "--ra-sampler"]) for start in ([], ["torchrun", "--nproc_per_node=1"])
+    )
+    assert "augmentation/repeat=repeated" not in alone.words and "augmentation/repeat=repeated" in launched.words
+    assert [line.partition(":")[0] for line in alone.lost] == ["--ra-sampler"] and launched.lost == []
+
+
+def test_a_rate_that_is_no_number_is_listed_and_still_legal() -> None:
+    translation = to_overrides(["--lr-scheduler", "exponentiallr", "--epochs", "600"])
+    assert composed("data=fake", *translation.words).experiment.schedule.lr(1.0) > 0
+    assert [line.partition(":")[0] for line in translation.lost] == ["--lr-gamma"]
+
+
+#: Values that no flag says.
+UNSAID = (
+    "augmentation.crop.scale=[0.35,1.0]", "augmentation.erase.scale=[0.1,0.2]", "augmentation.mix.cutmix_prob=0.9",
+    "augmentation.policy.num_magnitude_bins=10", "regularization.weight_decay.exempt=one_dimensional",
+    "regularization.norm.momentum=0.3", "regularization.norm.zero_init_last_gamma=true", "augmentation.flip.p=0.0",
+    "evaluation.select=best",
+)  # fmt: skip
+
+
+def test_every_value_that_no_flag_says_is_listed() -> None:
+    """The exact recipe loses nothing; each changed value is a line."""
+    exact = ["data=fake", "recipe=torchvision_exact", "scale=full"]
+    assert reverse(exact, 8, IMAGENET_TRAIN).lost == []
+    lost = reverse([*exact, *UNSAID], 8, IMAGENET_TRAIN).lost
+    assert sorted(line.partition("=")[0] for line in lost) == sorted(text.partition("=")[0] for text in UNSAID)

@@ -56,11 +56,18 @@ def reverse(overrides: list[str], processes: int, num_images: int) -> Translatio
     """
     from sota_exp.config import build
     from sota_exp.recompose import composed
-    from sota_exp.translate_back import to_flags
+    from sota_exp.translate_back import to_flags, unsaid
 
     choices, tree = composed(overrides)
     from sota_exp.experiment import Experiment
 
     experiment = build(Experiment, tree)
     lr = experiment.optimizer.peak_lr * experiment.schedule.lr_scaling(experiment.batch_size)
-    return to_flags(choices, tree, lr, processes, num_images)
+    found = to_flags(choices, tree, lr, processes, num_images)
+    _, again = composed([f"data={choices['data']}", *without_data(to_overrides(found.words).words)])
+    return Translation(words=found.words, lost=[*found.lost, *unsaid(tree, again, found.lost)])
+
+
+def without_data(words: list[str]) -> list[str]:
+    """Overrides that leave the set and its place as they are."""
+    return [word for word in words if not word.startswith(("data=", "data.root="))]

@@ -1,18 +1,22 @@
 """Pretrained weights: start from what somebody published for this architecture, and read images as they did.
 
-w₀ = published; a classifier of another size starts at zero; mean and standard deviation are those of the weights.
+w₀ = published; a classifier of another size starts at zero; mean and standard deviation are those of the weights. Their size, crop
+ratio and interpolation are said, and not taken: the first two are the data's, and images are always resized bilinearly.
 
 Paper: Kornblith, Shlens & Le 2018, Do Better ImageNet Models Transfer Better?, 1805.08974
 Setting: with a tenth of the learning rate and of the epochs: transfers to most photographs of things at 224 px; tag "" takes
 the library's default, IMAGENET1K_V1 is the 76.1 % ResNet-50 of torchvision.
 """
 
+import logging
 from dataclasses import dataclass
 
 from torch import nn
 
 from sota_exp.model.weights.loading import load
 from sota_exp.stages import Model, Normalization, Weights
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,4 +32,7 @@ class Pretrained(Weights):
         return arch.published(self.tag).normalization
 
     def __call__(self, model: nn.Module, arch: Model) -> nn.Module:
-        return load(model, arch.published(self.tag).state, "tag", self.tag)
+        published = arch.published(self.tag)
+        if published.preprocessing:
+            log.info("the weights were published for %s; here images are resized bilinearly", published.preprocessing)
+        return load(model, published.state, "tag", self.tag)
