@@ -13,7 +13,7 @@ from pathlib import Path
 from sota_exp.stages import Follower, NoFollower, Tracking, require
 from sota_exp.tracking.mlflow_position import Position, origin_of
 from sota_exp.tracking.mlflow_process import FollowingProcess, following_process, keep
-from sota_exp.tracking.mlflow_store import answers, environment, resolved
+from sota_exp.tracking.mlflow_store import answers, environment, is_legal, resolved
 
 #: Seconds in which a server must answer at the end of a run, before the run stops waiting.
 ANSWER_SECONDS = 0.8
@@ -33,7 +33,8 @@ class MLflow(Tracking):
     patience: float
 
     def __post_init__(self) -> None:
-        require(self.uri != "", "uri", self.uri, "null, or an MLflow tracking URI")
+        legal = self.uri is None or is_legal(self.uri)
+        require(legal, "uri", self.uri, "null, or an MLflow tracking URI such as http://host:5000")
         require(bool(self.experiment.strip()), "experiment", self.experiment, "a name")
         require(self.system_interval >= 1, "system_interval", self.system_interval, "seconds, at least 1")
         require(self.timeout >= 1, "timeout", self.timeout, "seconds, at least 1")
@@ -51,7 +52,7 @@ class MLflow(Tracking):
             position = position.asked(origin_of(directory, os.environ), self.log_model)
             position.write(directory)
             return _started(self, directory.resolve(), uri)
-        except OSError as error:
+        except Exception as error:  # Tracking never ends what it shows.
             print(f"sota-exp: tracking did not start: {error}", file=sys.stderr)
             return NoFollower()
 

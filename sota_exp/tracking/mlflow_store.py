@@ -4,8 +4,10 @@ Imports neither torch nor mlflow but inside `opened`.
 """
 
 import contextlib
+import http.client
 import ssl
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +50,17 @@ def environment(timeout: int, retries: int) -> dict[str, str]:
     }
 
 
+def is_legal(uri: str) -> bool:
+    """Whether an HTTP address names a host, and a number as its port if any; other stores are MLflow's to judge."""
+    if not uri.startswith(("http://", "https://")):
+        return bool(uri)
+    try:
+        parts = urllib.parse.urlsplit(uri)
+        return bool(parts.hostname) and parts.port != 0 and " " not in uri
+    except ValueError:
+        return False
+
+
 def answers(uri: str, seconds: float) -> bool:
     """Whether an HTTP server answers within `seconds` with anything but a failure of its own; True for other stores."""
     return unanswered(uri, seconds) is None
@@ -65,8 +78,10 @@ def unanswered(uri: str, seconds: float) -> str | None:
     except OSError as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         return None if isinstance(reason, ssl.SSLError) else f"{uri} does not answer"
-    except ValueError:
+    except (ValueError, http.client.InvalidURL):
         return f"{uri} is no URL"
+    except http.client.HTTPException as error:  # Of a service that speaks something else.
+        return f"{uri} does not answer as an HTTP server: {type(error).__name__}"
     return None
 
 

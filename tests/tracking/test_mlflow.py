@@ -67,7 +67,17 @@ def end(directory: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("uri", ""), ("experiment", " "), ("timeout", 0), ("retries", -1), ("patience", -1.0), ("system_interval", 0.1)],
+    [
+        ("uri", ""),
+        ("uri", "http://127.0.0.1:57O2"),
+        ("uri", "http://:5000"),
+        ("uri", "http://host:99999"),
+        ("experiment", " "),
+        ("timeout", 0),
+        ("retries", -1),
+        ("patience", -1.0),
+        ("system_interval", 0.1),
+    ],
 )
 def test_illegal_values_are_refused(name: str, value: object) -> None:
     with pytest.raises(InvalidValue, match=name):
