@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from sota_exp.errors import ConfigError, RunFailed
-from sota_exp.tracking.mlflow_position import Position, origin_of, stamp
+from sota_exp.tracking.mlflow_position import Position, in_a_line, origin_of, stamp
 from sota_exp.tracking.mlflow_store import environment, resolved, unanswered
 
 #: Where runs are looked for when no directory is named.
@@ -57,7 +57,11 @@ def found(places: list[Path]) -> Iterator[Path]:
 
 
 def tracking_of(directory: Path) -> dict[str, Any]:
-    config = yaml.safe_load((directory / "config.yaml").read_text())
+    """The run's own settings of tracking; {} where its configuration holds none or cannot be read."""
+    try:
+        config = yaml.safe_load((directory / "config.yaml").read_text())
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
     tracking = config.get("tracking") if isinstance(config, dict) else None
     return tracking if isinstance(tracking, dict) else {}
 
@@ -68,26 +72,30 @@ def is_tracked(directory: Path) -> bool:
 
 
 def sent(directory: Path, options: argparse.Namespace) -> bool:
-    """Send one run and say what was done; False where the store did not take it."""
-    position = place_of(directory, options)
-    if reason := unanswered(position.uri, 5.0):
-        print(f"{directory}: {reason}")
+    """Send one run and say what was done; False where the store did not take it. One run's trouble is not the next one's."""
+    try:
+        position = place_of(directory, options)
+        if reason := unanswered(position.uri, 5.0):
+            print(f"{directory}: {reason}")
+            return False
+        print(f"{directory}: {_sent(directory, position)}")
+    except Exception as error:
+        print(f"{directory}: {in_a_line(error)}")
         return False
+    return True
+
+
+def _sent(directory: Path, position: Position) -> str:
+    """Send one run; what was done, in words."""
     from sota_exp.tracking.mlflow_content import Content
     from sota_exp.tracking.mlflow_upload import Upload
 
     position.write(directory)
-    try:
-        content = Content.read(directory, position.origin)
-        if content.status == "RUNNING":
-            print(f"{directory}: trains still, and sends by itself")
-            return True
-        num = Upload.open(position).send(content)
-    except Exception as error:
-        print(f"{directory}: {type(error).__name__}: {error}")
-        return False
-    print(f"{directory}: {f'sent, {num:,} things were missing' if num else 'nothing was missing'}")
-    return True
+    content = Content.read(directory, position.origin)
+    if content.status == "RUNNING":
+        return "trains still, and sends by itself"
+    num = Upload.open(position).send(content)
+    return f"sent, {num:,} things were missing" if num else "nothing was missing"
 
 
 def place_of(directory: Path, options: argparse.Namespace) -> Position:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sota_exp.tracking.mlflow_content import Content
-from sota_exp.tracking.mlflow_position import Position, stamp
+from sota_exp.tracking.mlflow_position import Position, in_a_line, stamp
 from sota_exp.tracking.mlflow_store import unanswered
 from sota_exp.tracking.mlflow_system import Sampler
 
@@ -70,12 +70,6 @@ class Following:
     def _remember(self, problem: str) -> None:
         self.failed_at, self.seen, self.upload = time.monotonic(), None, None
         replace(Position.read(self.directory), problem=problem).write(self.directory)
-
-
-def in_a_line(error: Exception) -> str:
-    """The first line of what went wrong, not longer than a line."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:160]}" if text else type(error).__name__
 
 
 def told() -> str | None:

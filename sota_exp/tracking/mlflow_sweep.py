@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sota_exp.tracking.mlflow_position import Position
+from sota_exp.tracking.mlflow_position import Position, in_a_line
 from sota_exp.tracking.mlflow_store import opened, unanswered
 
 #: Files of a sweep that are copied as they are.
@@ -25,7 +25,7 @@ def show_sweep(directory: Path) -> str | None:
     try:
         _show(directory, position)
     except Exception as error:
-        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        return in_a_line(error)
     return None
 
 

@@ -1,0 +1,30 @@
+"""`sota-exp sync` where a run cannot be sent: it is said in one line, and the others go on."""
+
+from pathlib import Path
+
+import pytest
+
+from sota_exp.commands import sync
+from sota_exp.errors import RunFailed
+from sota_exp.tracking.mlflow_position import Position
+from tests.tracking.rundirs import write_run
+
+
+def test_a_run_that_cannot_be_sent_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = [write_run(tmp_path / "outputs" / name) for name in ("a", "b", "c", "d")]
+    (runs[0] / "config.yaml").write_text("tracking: [unclosed")
+    Position(uri="http://127.0.0.1:57O2", experiment="e").write(runs[1])
+    (runs[2] / "tracking.json").mkdir()
+    monkeypatch.setattr(sync, "_sent", lambda directory, position: "sent" if directory.name == "d" else 1 / 0)
+    with pytest.raises(RunFailed, match="3 of 4 runs are not sent"):
+        sync.main([str(tmp_path / "outputs")])
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(": ", 1)[1] for line in said] == [
+        "ZeroDivisionError: division by zero",
+        "http://127.0.0.1:57O2 is no URL",
+        "ZeroDivisionError: division by zero",
+        "sent",
+    ]
