@@ -40,6 +40,9 @@ ARTIFACTS = (
     "run.log",
 )
 
+#: Numbers of `hyper` that have a name of their own.
+SHOWN_ALWAYS = ("optimizer.lr", "optimizer.weight_decay", "schedule.length.epochs", "data.image_size")
+
 #: Groups that say nothing about the numbers.
 UNSHOWN = ("tracking",)
 
@@ -216,7 +219,8 @@ def epoch_points(epoch: dict[str, Any], time: int) -> list[Point]:
 def hyper(content: Content) -> dict[str, float]:
     """Numbers that charts need as metrics: parameters are text to MLflow, and its axes are linear.
 
-    Learning rate, weight decay, batch size, epochs and image size always; beside them whatever number was varied.
+    Learning rate, weight decay, batch size, epochs and image size always; beside them, by its dotted key, whatever number
+    was varied.
     """
     config = content.config
     optimizer = config["optimizer"]
@@ -230,9 +234,8 @@ def hyper(content: Content) -> dict[str, float]:
     }
     for override in content.origin.get("overrides", []):
         key, _, text = str(override).lstrip("+").partition("=")
-        name = key.split(".")[-1]
-        if "." in key and name not in ("lr", "weight_decay", "epochs", "image_size"):
-            found |= {f"hp/{name}": _number(text)}
+        if "." in key and key not in SHOWN_ALWAYS:
+            found |= {f"hp/{key}": _number(text)}
     return {key: float(value) for key, value in found.items() if value is not None}
 
 

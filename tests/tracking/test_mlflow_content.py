@@ -56,6 +56,9 @@ def test_a_value_that_mlflow_would_cut_is_left_to_the_artifact(tmp_path: Path, m
 def test_hyper_parameters_are_metrics_too(tmp_path: Path) -> None:
     overrides = [
         "regularization.smoothing.label_smoothing=0.05",
+        "evaluation.fine_tune.batch_size=10",
+        "augmentation.mix.alpha=0.2",
+        "supervision.alpha=0.8",
         "augmentation/mix=cutmix",
         "optimizer.lr=0.01",
         "seed=3",
@@ -64,8 +67,10 @@ def test_hyper_parameters_are_metrics_too(tmp_path: Path) -> None:
     assert values["hp/log10_lr"] == -2
     assert "hp/log10_wd" not in values, "no logarithm of a weight decay of 0"
     assert values["hp/batch_size"] == 64
-    assert values["hp/label_smoothing"] == 0.05
-    assert "hp/lr" not in values
+    assert values["hp/regularization.smoothing.label_smoothing"] == 0.05
+    assert values["hp/evaluation.fine_tune.batch_size"] == 10
+    assert (values["hp/augmentation.mix.alpha"], values["hp/supervision.alpha"]) == (0.2, 0.8)
+    assert not {"hp/lr", "hp/optimizer.lr"} & set(values)
 
 
 def test_every_number_of_the_files_is_there(tmp_path: Path) -> None:
