@@ -15,8 +15,9 @@ from sota_exp.tracking.mlflow_position import Position, origin_of
 from sota_exp.tracking.mlflow_process import FollowingProcess, following_process, keep
 from sota_exp.tracking.mlflow_store import answers, environment, is_legal, resolved
 
-#: Seconds in which a server must answer at the end of a run, before the run stops waiting.
-ANSWER_SECONDS = 0.8
+#: Seconds between two looks at the following process at the end of a run, and in which its server must answer in between:
+#: together below the second that a server of no use may cost.
+LOOK_SECONDS, ANSWER_SECONDS = 0.2, 0.7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ class ProcessFollower(Follower):
     def finish(self) -> str:
         self.following.tell("ended")
         deadline = time.monotonic() + self.patience
-        while not self.following.is_done(0.2):
+        while not self.following.is_done(LOOK_SECONDS):
             if time.monotonic() > deadline or not answers(self.uri, ANSWER_SECONDS):
                 self.following.stop()
                 return notice(self.directory)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 SQLITE = "sqlite:///"
 
+#: Asks the store itself for a thing that is nearly always there; MLflow's /health answers while its database hangs.
+PROBE = "/api/2.0/mlflow/experiments/get?experiment_id=0"
+
 
 def resolved(uri: str | None, root: Path) -> str:
     """An absolute URI: `mlflow.db` below `root` for None; a relative SQLite path is taken from `root` too."""
@@ -71,7 +74,7 @@ def unanswered(uri: str, seconds: float) -> str | None:
     if not uri.startswith(("http://", "https://")):
         return None
     try:
-        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=seconds).close()
+        urllib.request.urlopen(f"{uri.rstrip('/')}{PROBE}", timeout=seconds).close()
     except urllib.error.HTTPError as error:
         error.close()
         return f"{uri} answers {error.code}" if error.code >= 500 else None

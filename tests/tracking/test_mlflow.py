@@ -123,13 +123,15 @@ def test_a_run_is_shown_while_it_trains(tmp_path: Path, made_store: Path, monkey
     assert {"system/cpu_utilization_percentage", "system/process_memory_usage_megabytes"} <= keys
 
 
-@pytest.mark.parametrize("status", [500, None], ids=["500", "hung"])
+@pytest.mark.parametrize(
+    ("status", "health"), [(500, None), (None, None), (None, 200)], ids=["500", "hung", "hung behind its health"]
+)
 def test_a_server_of_no_use_costs_at_most_a_second(
-    tmp_path: Path, status: int | None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, status: int | None, health: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     directory = write_run(tmp_path / "run", num_epochs=1, status=None)
-    with server(status) as uri:
+    with server(status, health) as uri:
         began = time.monotonic()
         follower = MLflow(**{**FIELDS, "uri": uri}).follow(directory)
         started = time.monotonic() - began

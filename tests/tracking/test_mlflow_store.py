@@ -13,16 +13,17 @@ from sota_exp.tracking.mlflow_store import answers, environment, resolved, unans
 
 
 @contextmanager
-def server(status: int | None) -> Iterator[str]:
-    """Answers every request with `status`; None: takes it and never answers."""
+def server(status: int | None, health: int | None = None) -> Iterator[str]:
+    """Answers every request with `status`, None: takes it and never answers; /health with `health` where that is given."""
     ended = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            if status is None:
+            answer = health if health is not None and self.path == "/health" else status
+            if answer is None:
                 ended.wait(30)
                 return
-            self.send_response(status)
+            self.send_response(answer)
             self.end_headers()
 
         do_POST = do_GET
@@ -61,6 +62,11 @@ def test_other_stores_are_left_as_they_are(uri: str, tmp_path: Path) -> None:
 def test_whether_a_server_answers(status: int | None, is_well: bool) -> None:
     with server(status) as uri:
         assert answers(uri, 0.3) is is_well
+
+
+def test_a_store_that_hangs_behind_a_healthy_server_does_not_answer() -> None:
+    with server(None, health=200) as uri:
+        assert unanswered(uri, 0.3) == f"{uri} does not answer"
 
 
 def test_no_server_is_said_in_words() -> None:
