@@ -130,6 +130,9 @@ def _is_of_an_earlier_start(directory: Path, result: dict[str, Any], start: dict
         return True
     if result["status"] in ("finished", "stopped_early") or not (directory / "start.json").exists():
         return False
+    if result.get("start"):
+        return bool(result["start"] != start.get("start"))
+    # Of a start that failed before it had a name, or an older version; a copy of the directory may turn the times around.
     return (directory / "result.json").stat().st_mtime_ns < (directory / "start.json").stat().st_mtime_ns
 
 

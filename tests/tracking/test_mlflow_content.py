@@ -1,6 +1,8 @@
 """What MLflow is told of a run: names it accepts, numbers that equal the files', the same at every reading."""
 
+import json
 import math
+import os
 import re
 from pathlib import Path
 
@@ -125,6 +127,17 @@ def test_the_result_of_an_earlier_start_does_not_end_a_resumed_run(tmp_path: Pat
     assert read(directory).status == "KILLED"
     write_run(directory, status=None)
     assert read(directory).status == "RUNNING"
+
+
+@pytest.mark.parametrize("newer", ["start.json", "result.json"])
+@pytest.mark.parametrize(("start", "expected"), [("one", "FAILED"), ("two", "RUNNING")])
+def test_a_result_belongs_to_the_start_it_names(tmp_path: Path, newer: str, start: str, expected: str) -> None:
+    """Whatever the times of the files, which a copy of the directory turns around."""
+    directory = write_run(tmp_path / "run", status="failed", start=start)
+    (directory / "result.json").write_text(json.dumps(result("failed") | {"start": "one"}))
+    later = (directory / "start.json").stat().st_mtime + 60
+    os.utime(directory / newer, (later, later))
+    assert read(directory).status == expected
 
 
 def test_tags_say_where_the_run_comes_from(tmp_path: Path) -> None:
