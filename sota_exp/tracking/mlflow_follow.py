@@ -22,6 +22,9 @@ from sota_exp.tracking.mlflow_system import Sampler
 #: Seconds between two looks at the files, and between two tries at a server that failed.
 LOOK_SECONDS, RETRY_SECONDS = 0.25, 10.0
 
+#: Seconds in which a server must answer; long, for nobody waits here, and one just started took 5 s over its first answer.
+PROBE_SECONDS = 10.0
+
 #: Samples of the system are sent this often when no epoch ends, in seconds.
 REFRESH_SECONDS = 30.0
 
@@ -58,7 +61,7 @@ class Following:
 
     def _send(self) -> None:
         position = Position.read(self.directory)
-        if reason := unanswered(position.uri, 1.0):
+        if reason := unanswered(position.uri, PROBE_SECONDS):
             self._remember(reason)
             return
         from sota_exp.tracking.mlflow_upload import Upload
