@@ -78,22 +78,25 @@ def sent(directory: Path, options: argparse.Namespace) -> bool:
         if reason := unanswered(position.uri, 5.0):
             print(f"{directory}: {reason}")
             return False
-        print(f"{directory}: {_sent(directory, position)}")
+        print(f"{directory}: {_sent(directory, position, str(directory) in map(str, map(Path, options.directories)))}")
     except Exception as error:
         print(f"{directory}: {in_a_line(error)}")
         return False
     return True
 
 
-def _sent(directory: Path, position: Position) -> str:
-    """Send one run; what was done, in words."""
-    from sota_exp.tracking.mlflow_content import Content
+def _sent(directory: Path, position: Position, is_named: bool) -> str:
+    """Send one run; what was done, in words. A run of another host that is named itself is taken at the word: it is over."""
+    from sota_exp.tracking.mlflow_content import Content, is_here
     from sota_exp.tracking.mlflow_upload import Upload
 
     position.write(directory)
     content = Content.read(directory, position.origin)
-    if content.status == "RUNNING":
+    content = replace(content, is_over=is_named and not is_here(content.start))
+    if content.status == "RUNNING" and is_here(content.start):
         return "trains still, and sends by itself"
+    if content.status == "RUNNING":
+        return f"trains on {content.start['host']}, and sends by itself; if it was killed: sota-exp sync {directory}"
     num = Upload.open(position).send(content)
     return f"sent, {num:,} things were missing" if num else "nothing was missing"
 

@@ -72,7 +72,7 @@ class Run:
         """As `result.json` has it; `running`, or `killed` for a run that ended without writing how."""
         if self.result:
             return str(self.result["status"])
-        return "running" if "pid" in self.start and is_alive(self.start) else "killed"
+        return "running" if "pid" in self.start and is_alive(self.start, self.directory) else "killed"
 
     @property
     def is_complete(self) -> bool:

@@ -9,6 +9,7 @@ import math
 import posixpath
 import re
 import socket
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,9 @@ ARTIFACTS = (
     "run.log",
 )
 
+#: A run on another host that wrote nothing for so long is taken as killed; samples of the system come every few seconds.
+SILENT_SECONDS = 3600.0
+
 #: Numbers of `hyper` that have a name of their own.
 SHOWN_ALWAYS = ("optimizer.lr", "optimizer.weight_decay", "schedule.length.epochs", "data.image_size")
 
@@ -59,7 +63,11 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """The files of a run, read at one moment. `result` is None where no end was written since the last start."""
+    """The files of a run, read at one moment.
+
+    result: None where no end was written since the last start.
+    is_over: somebody knows that nobody trains it any more, whatever the files say.
+    """
 
     directory: Path
     start: dict[str, Any]
@@ -68,6 +76,7 @@ class Content:
     system: list[dict[str, Any]]
     result: dict[str, Any] | None
     origin: dict[str, Any] = field(default_factory=dict)
+    is_over: bool = False
 
     @classmethod
     def read(cls, directory: Path, origin: dict[str, Any]) -> "Content":
@@ -106,22 +115,35 @@ class Content:
         """MLflow's word; KILLED for a run that ended without writing how."""
         if self.result is not None:
             return STATUSES[self.result["status"]]
-        return "RUNNING" if is_alive(self.start) else "KILLED"
+        return "RUNNING" if not self.is_over and is_alive(self.start, self.directory) else "KILLED"
 
     @property
     def last_step(self) -> int:
         return int(self.epochs[-1]["epoch"]) if self.epochs else 0
 
 
-def is_alive(start: dict[str, Any]) -> bool:
-    """Whether the process that wrote `start.json` trains still; on another host, that it does."""
-    if start.get("host") != socket.gethostname():
-        return "host" in start
+def is_alive(start: dict[str, Any], directory: Path) -> bool:
+    """Whether the process that wrote `start.json` trains still; on another host, whether it wrote something lately."""
+    if not is_here(start):
+        return "host" in start and time.time() - _last_written(directory) < SILENT_SECONDS
     try:
         process = psutil.Process(start["pid"])
-        return process.status() != psutil.STATUS_ZOMBIE
+        born = process.create_time()
+        # Another process may have the number by now; create_time is of a clock that can be set, hence the second.
+        return process.status() != psutil.STATUS_ZOMBIE and abs(born - start.get("born", born)) < 1
     except psutil.NoSuchProcess:
         return False
+
+
+def is_here(start: dict[str, Any]) -> bool:
+    """Whether the run was started on this host, where its process can be looked at."""
+    return bool(start.get("host") == socket.gethostname())
+
+
+def _last_written(directory: Path) -> float:
+    """When a run that trains wrote last, in seconds since 1970."""
+    paths = [directory / name for name in ("start.json", "metrics.jsonl", "system.jsonl", "run.log")]
+    return max(path.stat().st_mtime for path in paths if path.exists())
 
 
 def _is_of_an_earlier_start(directory: Path, result: dict[str, Any], start: dict[str, Any]) -> bool:

@@ -9,6 +9,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from sota_exp.stages import DataSet
 from sota_exp.tracking.files import write_json
 
@@ -27,6 +29,7 @@ def write_start(directory: Path, result: dict[str, Any], data: dict[str, Any]) -
         "id": before["id"] if is_same else uuid.uuid4().hex,
         "time": before["time"] if is_same else time.time(),
         "pid": os.getpid(),
+        "born": psutil.Process().create_time(),
         "host": socket.gethostname(),
         "user": _user(),
         "data": data,

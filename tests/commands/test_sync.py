@@ -1,6 +1,7 @@
 """`sota-exp sync` where a run cannot be sent: it is said in one line, and the others go on."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,7 +19,7 @@ def test_a_run_that_cannot_be_sent_does_not_stop_the_others(
     (runs[0] / "config.yaml").write_text("tracking: [unclosed")
     Position(uri="http://127.0.0.1:57O2", experiment="e").write(runs[1])
     (runs[2] / "tracking.json").mkdir()
-    monkeypatch.setattr(sync, "_sent", lambda directory, position: "sent" if directory.name == "d" else 1 / 0)
+    monkeypatch.setattr(sync, "_sent", lambda directory, *_: "sent" if directory.name == "d" else 1 / 0)
     with pytest.raises(RunFailed, match="3 of 4 runs are not sent"):
         sync.main([str(tmp_path / "outputs")])
     said = capsys.readouterr().out.splitlines()
@@ -28,3 +29,17 @@ def test_a_run_that_cannot_be_sent_does_not_stop_the_others(
         "ZeroDivisionError: division by zero",
         "sent",
     ]
+
+
+def test_a_silent_run_of_another_host_is_sent_when_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "outputs" / "run", status=None, host="elsewhere")
+    sent: list[str] = []
+    upload = SimpleNamespace(send=lambda content: sent.append(content.status) or 1)
+    monkeypatch.setattr("sota_exp.tracking.mlflow_upload.Upload.open", lambda position: upload)
+    sync.main(["outputs"])
+    assert "trains on elsewhere" in capsys.readouterr().out and not sent
+    sync.main(["outputs/run"])
+    assert sent == ["KILLED"]

@@ -4,8 +4,10 @@ import json
 import math
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from sota_exp.tracking.mlflow_content import STATUSES, Content, epoch_points, final, params, points, sanitized, tags
@@ -120,6 +122,21 @@ def test_every_status_of_a_result_is_known() -> None:
 def test_a_run_whose_process_is_gone_was_killed(tmp_path: Path) -> None:
     assert read(write_run(tmp_path / "alive", status=None)).status == "RUNNING"
     assert read(write_run(tmp_path / "gone", status=None, pid=2**22 + 1)).status == "KILLED"
+
+
+def test_a_reused_process_number_is_not_the_run(tmp_path: Path) -> None:
+    born = psutil.Process().create_time()
+    assert read(write_run(tmp_path / "alive", status=None, born=born)).status == "RUNNING"
+    assert read(write_run(tmp_path / "reused", status=None, born=born - 100)).status == "KILLED"
+
+
+def test_a_run_of_another_host_that_fell_silent_was_killed(tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "run", status=None, host="elsewhere")
+    assert read(directory).status == "RUNNING"
+    assert replace(read(directory), is_over=True).status == "KILLED"
+    for path in directory.iterdir():
+        os.utime(path, (1, 1))
+    assert read(directory).status == "KILLED"
 
 
 def test_the_result_of_an_earlier_start_does_not_end_a_resumed_run(tmp_path: Path) -> None:
