@@ -34,6 +34,10 @@ def main(arguments: list[str]) -> None:
         return
     os.environ.update(environment(TIMEOUT, RETRIES))
     failed = [run for run in wanted if not sent(run, options)]
+    positions = map(Position.read, wanted)
+    for parent, position in {item.origin["parent"]: item for item in positions if item.origin.get("parent")}.items():
+        if said := show_parent(Path(parent), position):
+            print(f"{parent}: {said}")
     if failed:
         raise RunFailed(f"{len(failed)} of {len(wanted)} runs are not sent; repeat the command when the store answers")
 
@@ -99,6 +103,20 @@ def _sent(directory: Path, position: Position, is_named: bool) -> str:
         return f"trains on {content.start['host']}, and sends by itself; if it was killed: sota-exp sync {directory}"
     num = Upload.open(position).send(content)
     return f"sent, {num:,} things were missing" if num else "nothing was missing"
+
+
+def show_parent(directory: Path, position: Position) -> str | None:
+    """Bring the page of a study or sweep up to its files, in the store of its runs; what is to be said of it, if anything."""
+    if (directory / "study.json").is_file():
+        from sota_exp.tracking.mlflow_study import show_study
+
+        return show_study(directory, position.uri, position.experiment)
+    if (directory / "sweep.json").is_file():
+        from sota_exp.tracking.mlflow_sweep import show_sweep
+
+        problem = show_sweep(directory)
+        return f"the sweep's own page is not up to date: {problem}" if problem else "the sweep's own page is up to date"
+    return None
 
 
 def place_of(directory: Path, options: argparse.Namespace) -> Position:

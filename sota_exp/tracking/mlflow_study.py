@@ -43,7 +43,8 @@ def _send(directory: Path, uri: str, experiment: str) -> str:
     study: dict[str, Any] = json.loads((directory / "study.json").read_text())
     client.set_tag(run_id, "mlflow.note.content", note(study))
     for name, value in differences(study).items():
-        client.log_metric(run_id, name, value)
+        if found[0].data.metrics.get(name) != value:  # Repeating the command adds no points.
+            client.log_metric(run_id, name, value, step=0)
     for name in ARTIFACTS:
         if (directory / name).is_file():
             client.log_artifact(run_id, str(directory / name))

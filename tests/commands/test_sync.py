@@ -43,3 +43,23 @@ def test_a_silent_run_of_another_host_is_sent_when_it_is_named(
     assert "trains on elsewhere" in capsys.readouterr().out and not sent
     sync.main(["outputs/run"])
     assert sent == ["KILLED"]
+
+
+@pytest.mark.parametrize(("kind", "said"), [("study", "a study, e"), ("sweep", "up to date"), ("nothing", "")])
+def test_the_page_of_a_study_or_sweep_is_sent_too(
+    kind: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parent = tmp_path / "multirun" / "p"
+    (parent / "0").mkdir(parents=True)
+    (parent / f"{kind}.json").write_text("{}")
+    for number in range(2):
+        run = write_run(parent / str(number))
+        Position(uri="sqlite:///x.db", experiment="e", origin={"parent": str(parent)}).write(run)
+    monkeypatch.setattr(sync, "_sent", lambda *_: "sent")
+    monkeypatch.setattr(
+        "sota_exp.tracking.mlflow_study.show_study", lambda directory, uri, experiment: f"a study, {experiment}"
+    )
+    monkeypatch.setattr("sota_exp.tracking.mlflow_sweep.show_sweep", lambda directory: None)
+    sync.main([str(parent)])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(f"{parent}: ")]
+    assert len(lines) == bool(said) and all(said in line for line in lines)
