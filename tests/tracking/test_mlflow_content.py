@@ -177,6 +177,7 @@ def test_the_note_tells_scores_with_their_error(tmp_path: Path) -> None:
     text = note(read(write_run(tmp_path / "run"), overrides=["augmentation.crop.scale=[0.1,1]"]))
     assert f"**70.00%** ± {math.sqrt(0.7 * 0.3 / 100):.2%}" in text
     assert "sota-exp train 'augmentation.crop.scale=[0.1,1]'" in text
+    assert "are the metrics `best/val_…`; `val/…` are curves" in text
 
 
 def test_a_run_without_a_start_file_can_be_shown(tmp_path: Path) -> None:
