@@ -92,6 +92,7 @@ def empty_result(seed: int, choices: dict[str, str], fingerprints: tuple[str, st
         "steps": 0,
         "images_seen": 0,
         "distinct_images": 0,
+        "start": None,
         "resumed": resumed,
         "seconds": {},
         "images_per_second": None,

@@ -96,7 +96,7 @@ def train_and_ship(
     training.resume()
     result |= {"resumed": training.resumed, "parameters": parameter_count(training.state.model)}
     if session.world.is_main:
-        write_start(files.directory, result, data_facts(request.tree, session.data))
+        result["start"] = write_start(files.directory, result, data_facts(request.tree, session.data))
     listener.started(plan(request, training, result))
     result["reason"] = training.go(listener, referee)
     if training.given_up is None:

@@ -79,9 +79,15 @@ def require_batch_size(batch_size: int, data: DataSet, world: World) -> None:
     """Raise `ConfigError` for a batch larger than the training set, or not divisible by the number of processes."""
     if batch_size > len(data.train):
         images = f"the {len(data.train)} training images"
-        raise ConfigError(f"batch_size={batch_size} is larger than {images}; legal: at most that many")
+        legal = f"at most that many, such as batch_size={fitting_batch_size(data)}"
+        raise ConfigError(f"batch_size={batch_size} is larger than {images}; legal: {legal}")
     if batch_size % world.size:
         raise ConfigError(f"batch_size={batch_size} does not divide among {world.size} processes")
+
+
+def fitting_batch_size(data: DataSet) -> int:
+    """The largest power of two that the training images fill."""
+    return 1 << max(len(data.train).bit_length() - 1, 0)
 
 
 def training_crops(experiment: Experiment, data: DataSet, streams: Streams) -> TrainCrops:

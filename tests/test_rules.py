@@ -210,8 +210,9 @@ EXAMPLES = {
         ["regularization/average=ema", "regularization.average.horizon=0.4"],
     ),
     "EMA shorter than a step": (
+        ["regularization/average=ema", "scale=quick", "scale.train_images=512", "scale.epochs=2",
+         "regularization.average.horizon=0.05"],
         ["regularization/average=ema", "scale=smoke", "regularization.average.horizon=0.05"],
-        ["regularization/average=ema", "scale=quick", "regularization.average.horizon=0.05"],
     ),
     "SWA under an annealed schedule": (
         ["regularization/average=swa", "schedule/lr=cosine"],

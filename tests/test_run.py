@@ -314,7 +314,10 @@ def test_a_full_disk_fails_the_run_and_the_repeated_one_ends_alike(tmp_path, ref
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("batch_size=49",), "batch_size=49 is larger than the 48 training images"),
+        (
+            ("batch_size=49",),
+            "batch_size=49 is larger than the 48 training images; legal: at most that many, such as batch_size=32",
+        ),
         (("runtime.device=cuda",), "runtime.device=cuda is not on this machine"),
     ],
 )

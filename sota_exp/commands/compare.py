@@ -2,7 +2,7 @@
 
 What differs between runs, what came out, what it cost, and how sure one can be of a difference. Runs that differ in their
 seed alone are one column, mean ± standard deviation over seeds. RUN is a run's directory, a directory of runs, a name below
-outputs/ or multirun/ or its beginning, or the id of an MLflow run.
+outputs/ or multirun/ or the beginning of names, or the id of an MLflow run.
 
   sota-exp compare outputs/a_run outputs/another          two runs
   sota-exp compare multirun/train-1f2e3d4c                all runs of a multirun

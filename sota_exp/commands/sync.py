@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from sota_exp.errors import ConfigError, RunFailed
-from sota_exp.tracking.mlflow_position import Position, origin_of, stamp
+from sota_exp.tracking.mlflow_position import Position, in_a_line, origin_of, stamp
 from sota_exp.tracking.mlflow_store import environment, resolved, unanswered
 
 #: Where runs are looked for when no directory is named.
@@ -34,6 +34,10 @@ def main(arguments: list[str]) -> None:
         return
     os.environ.update(environment(TIMEOUT, RETRIES))
     failed = [run for run in wanted if not sent(run, options)]
+    positions = map(Position.read, wanted)
+    for parent, position in {item.origin["parent"]: item for item in positions if item.origin.get("parent")}.items():
+        if said := show_parent(Path(parent), position):
+            print(f"{parent}: {said}")
     if failed:
         raise RunFailed(f"{len(failed)} of {len(wanted)} runs are not sent; repeat the command when the store answers")
 
@@ -57,7 +61,11 @@ def found(places: list[Path]) -> Iterator[Path]:
 
 
 def tracking_of(directory: Path) -> dict[str, Any]:
-    config = yaml.safe_load((directory / "config.yaml").read_text())
+    """The run's own settings of tracking; {} where its configuration holds none or cannot be read."""
+    try:
+        config = yaml.safe_load((directory / "config.yaml").read_text())
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
     tracking = config.get("tracking") if isinstance(config, dict) else None
     return tracking if isinstance(tracking, dict) else {}
 
@@ -68,26 +76,47 @@ def is_tracked(directory: Path) -> bool:
 
 
 def sent(directory: Path, options: argparse.Namespace) -> bool:
-    """Send one run and say what was done; False where the store did not take it."""
-    position = place_of(directory, options)
-    if reason := unanswered(position.uri, 5.0):
-        print(f"{directory}: {reason}")
+    """Send one run and say what was done; False where the store did not take it. One run's trouble is not the next one's."""
+    try:
+        position = place_of(directory, options)
+        if reason := unanswered(position.uri, 5.0):
+            print(f"{directory}: {reason}")
+            return False
+        print(f"{directory}: {_sent(directory, position, str(directory) in map(str, map(Path, options.directories)))}")
+    except Exception as error:
+        print(f"{directory}: {in_a_line(error)}")
         return False
-    from sota_exp.tracking.mlflow_content import Content
+    return True
+
+
+def _sent(directory: Path, position: Position, is_named: bool) -> str:
+    """Send one run; what was done, in words. A run of another host that is named itself is taken at the word: it is over."""
+    from sota_exp.tracking.mlflow_content import Content, is_here
     from sota_exp.tracking.mlflow_upload import Upload
 
     position.write(directory)
-    try:
-        content = Content.read(directory, position.origin)
-        if content.status == "RUNNING":
-            print(f"{directory}: trains still, and sends by itself")
-            return True
-        num = Upload.open(position).send(content)
-    except Exception as error:
-        print(f"{directory}: {type(error).__name__}: {error}")
-        return False
-    print(f"{directory}: {f'sent, {num:,} things were missing' if num else 'nothing was missing'}")
-    return True
+    content = Content.read(directory, position.origin)
+    content = replace(content, is_over=is_named and not is_here(content.start))
+    if content.status == "RUNNING" and is_here(content.start):
+        return "trains still, and sends by itself"
+    if content.status == "RUNNING":
+        return f"trains on {content.start['host']}, and sends by itself; if it was killed: sota-exp sync {directory}"
+    num = Upload.open(position).send(content)
+    return f"sent, {num:,} things were missing" if num else "nothing was missing"
+
+
+def show_parent(directory: Path, position: Position) -> str | None:
+    """Bring the page of a study or sweep up to its files, in the store of its runs; what is to be said of it, if anything."""
+    if (directory / "study.json").is_file():
+        from sota_exp.tracking.mlflow_study import show_study
+
+        return show_study(directory, position.uri, position.experiment)
+    if (directory / "sweep.json").is_file():
+        from sota_exp.tracking.mlflow_sweep import show_sweep
+
+        problem = show_sweep(directory)
+        return f"the sweep's own page is not up to date: {problem}" if problem else "the sweep's own page is up to date"
+    return None
 
 
 def place_of(directory: Path, options: argparse.Namespace) -> Position:

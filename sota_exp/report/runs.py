@@ -72,7 +72,7 @@ class Run:
         """As `result.json` has it; `running`, or `killed` for a run that ended without writing how."""
         if self.result:
             return str(self.result["status"])
-        return "running" if "pid" in self.start and is_alive(self.start) else "killed"
+        return "running" if "pid" in self.start and is_alive(self.start, self.directory) else "killed"
 
     @property
     def is_complete(self) -> bool:
@@ -162,10 +162,10 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 
 
 def find(word: str) -> list[Path]:
-    """The run directories that `word` means: a directory, a name or its beginning below the roots, an MLflow run id.
+    """The run directories that `word` means: a directory, a name or the beginning of names below the roots, an MLflow run id.
 
     Raises:
-        ConfigError: none, or several that have nothing but their beginning in common.
+        ConfigError: none.
     """
     path = Path(word).expanduser()
     if path.is_dir():
@@ -178,10 +178,8 @@ def find(word: str) -> list[Path]:
         return named[word.strip("/")]
     starting = {name: runs for name, runs in named.items() if name.startswith(word)}
     shortest = {name: runs for name, runs in starting.items() if not _is_below_another(name, starting)}
-    if len(shortest) == 1:
-        return next(iter(shortest.values()))
     if shortest:
-        raise ConfigError(f"{word}: several runs begin so: {_listed(sorted(shortest))}")
+        return [run for name in sorted(shortest, key=lambda name: _natural(Path(name))) for run in shortest[name]]
     return _by_mlflow_id(word, named)
 
 
@@ -193,7 +191,7 @@ def find_one(word: str) -> Run:
     """
     found = find(word)
     if len(found) > 1:
-        raise ConfigError(f"{word} holds {len(found)} runs; name one: {_listed([shown(path) for path in found])}")
+        raise ConfigError(f"{word} means {len(found)} runs; name one: {_listed([shown(path) for path in found])}")
     return Run.read(found[0])
 
 

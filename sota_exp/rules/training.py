@@ -157,7 +157,11 @@ OF_TRAINING = (
     Rule(
         name="EMA shorter than a step",
         level="warning",
-        fires=every(EMA, numbers(lambda horizon, steps: horizon * steps < 1, HORIZON, _num_steps)),
+        fires=every(
+            EMA,
+            negated(chosen("scale", "smoke")),  # Whose numbers mean nothing: every recipe would be warned of.
+            numbers(lambda horizon, steps: horizon * steps < 1, HORIZON, _num_steps),
+        ),
         reason="scale.train_images and the epochs make so few steps that regularization.average.horizon holds less than one: the"
         " average is the last weights",
         mend="a longer training, or regularization.average.horizon of a few steps",

@@ -186,7 +186,7 @@ def leave_word(job: Job, files: RunFiles, reason: str) -> None:
 
     result = empty_result(job.tree["seed"], job.choices, ("", job.brief.words), resumed=0) | {"reason": reason}
     files.write_config(job.tree)
-    write_start(files.directory, result, {})
+    result["start"] = write_start(files.directory, result, {})
     files.write_result(result)
     with contextlib.suppress(ConfigError), as_shown(job.brief.origin):
         build(Tracking, job.tree["tracking"], "tracking").follow(relative(files.directory)).finish()

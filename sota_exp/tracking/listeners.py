@@ -62,11 +62,20 @@ class ShowingListener(Listener):
             return
         if self._tracking(self.plan).figures and result["metrics"] and result["status"] != "pruned":
             draw_or_warn(self.plan)
-        if said := self.follower.finish():
+        if said := finished_or_why_not(self.follower):
             self.say(said)
 
     def _tracking(self, plan: Plan) -> Tracking:
         return plan.request.experiment.tracking
+
+
+def finished_or_why_not(follower: Follower) -> str:
+    """What the follower says at the end; whatever goes wrong with it is one warning, for the run has its result."""
+    try:
+        return follower.finish()
+    except Exception as error:
+        log.warning("the run is not shown elsewhere: %s: %s", type(error).__name__, error)
+        return ""
 
 
 def print_dimly(text: str) -> None:

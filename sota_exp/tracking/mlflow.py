@@ -13,10 +13,11 @@ from pathlib import Path
 from sota_exp.stages import Follower, NoFollower, Tracking, require
 from sota_exp.tracking.mlflow_position import Position, origin_of
 from sota_exp.tracking.mlflow_process import FollowingProcess, following_process, keep
-from sota_exp.tracking.mlflow_store import answers, environment, resolved
+from sota_exp.tracking.mlflow_store import answers, environment, is_legal, resolved
 
-#: Seconds in which a server must answer at the end of a run, before the run stops waiting.
-ANSWER_SECONDS = 0.8
+#: Seconds between two looks at the following process at the end of a run, and in which its server must answer in between:
+#: together below the second that a server of no use may cost.
+LOOK_SECONDS, ANSWER_SECONDS = 0.2, 0.7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,8 @@ class MLflow(Tracking):
     patience: float
 
     def __post_init__(self) -> None:
-        require(self.uri != "", "uri", self.uri, "null, or an MLflow tracking URI")
+        legal = self.uri is None or is_legal(self.uri)
+        require(legal, "uri", self.uri, "null, or an MLflow tracking URI such as http://host:5000")
         require(bool(self.experiment.strip()), "experiment", self.experiment, "a name")
         require(self.system_interval >= 1, "system_interval", self.system_interval, "seconds, at least 1")
         require(self.timeout >= 1, "timeout", self.timeout, "seconds, at least 1")
@@ -51,7 +53,7 @@ class MLflow(Tracking):
             position = position.asked(origin_of(directory, os.environ), self.log_model)
             position.write(directory)
             return _started(self, directory.resolve(), uri)
-        except OSError as error:
+        except Exception as error:  # Tracking never ends what it shows.
             print(f"sota-exp: tracking did not start: {error}", file=sys.stderr)
             return NoFollower()
 
@@ -75,7 +77,7 @@ class ProcessFollower(Follower):
     def finish(self) -> str:
         self.following.tell("ended")
         deadline = time.monotonic() + self.patience
-        while not self.following.is_done(0.2):
+        while not self.following.is_done(LOOK_SECONDS):
             if time.monotonic() > deadline or not answers(self.uri, ANSWER_SECONDS):
                 self.following.stop()
                 return notice(self.directory)

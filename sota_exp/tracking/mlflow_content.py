@@ -9,6 +9,7 @@ import math
 import posixpath
 import re
 import socket
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,12 @@ ARTIFACTS = (
     "run.log",
 )
 
+#: A run on another host that wrote nothing for so long is taken as killed; samples of the system come every few seconds.
+SILENT_SECONDS = 3600.0
+
+#: Numbers of `hyper` that have a name of their own.
+SHOWN_ALWAYS = ("optimizer.lr", "optimizer.weight_decay", "schedule.length.epochs", "data.image_size")
+
 #: Groups that say nothing about the numbers.
 UNSHOWN = ("tracking",)
 
@@ -56,7 +63,11 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """The files of a run, read at one moment. `result` is None where no end was written since the last start."""
+    """The files of a run, read at one moment.
+
+    result: None where no end was written since the last start.
+    is_over: somebody knows that nobody trains it any more, whatever the files say.
+    """
 
     directory: Path
     start: dict[str, Any]
@@ -65,6 +76,7 @@ class Content:
     system: list[dict[str, Any]]
     result: dict[str, Any] | None
     origin: dict[str, Any] = field(default_factory=dict)
+    is_over: bool = False
 
     @classmethod
     def read(cls, directory: Path, origin: dict[str, Any]) -> "Content":
@@ -103,22 +115,35 @@ class Content:
         """MLflow's word; KILLED for a run that ended without writing how."""
         if self.result is not None:
             return STATUSES[self.result["status"]]
-        return "RUNNING" if is_alive(self.start) else "KILLED"
+        return "RUNNING" if not self.is_over and is_alive(self.start, self.directory) else "KILLED"
 
     @property
     def last_step(self) -> int:
         return int(self.epochs[-1]["epoch"]) if self.epochs else 0
 
 
-def is_alive(start: dict[str, Any]) -> bool:
-    """Whether the process that wrote `start.json` trains still; on another host, that it does."""
-    if start.get("host") != socket.gethostname():
-        return "host" in start
+def is_alive(start: dict[str, Any], directory: Path) -> bool:
+    """Whether the process that wrote `start.json` trains still; on another host, whether it wrote something lately."""
+    if not is_here(start):
+        return "host" in start and time.time() - _last_written(directory) < SILENT_SECONDS
     try:
         process = psutil.Process(start["pid"])
-        return process.status() != psutil.STATUS_ZOMBIE
+        born = process.create_time()
+        # Another process may have the number by now; create_time is of a clock that can be set, hence the second.
+        return process.status() != psutil.STATUS_ZOMBIE and abs(born - start.get("born", born)) < 1
     except psutil.NoSuchProcess:
         return False
+
+
+def is_here(start: dict[str, Any]) -> bool:
+    """Whether the run was started on this host, where its process can be looked at."""
+    return bool(start.get("host") == socket.gethostname())
+
+
+def _last_written(directory: Path) -> float:
+    """When a run that trains wrote last, in seconds since 1970."""
+    paths = [directory / name for name in ("start.json", "metrics.jsonl", "system.jsonl", "run.log")]
+    return max(path.stat().st_mtime for path in paths if path.exists())
 
 
 def _is_of_an_earlier_start(directory: Path, result: dict[str, Any], start: dict[str, Any]) -> bool:
@@ -127,6 +152,9 @@ def _is_of_an_earlier_start(directory: Path, result: dict[str, Any], start: dict
         return True
     if result["status"] in ("finished", "stopped_early") or not (directory / "start.json").exists():
         return False
+    if result.get("start"):
+        return bool(result["start"] != start.get("start"))
+    # Of a start that failed before it had a name, or an older version; a copy of the directory may turn the times around.
     return (directory / "result.json").stat().st_mtime_ns < (directory / "start.json").stat().st_mtime_ns
 
 
@@ -216,7 +244,8 @@ def epoch_points(epoch: dict[str, Any], time: int) -> list[Point]:
 def hyper(content: Content) -> dict[str, float]:
     """Numbers that charts need as metrics: parameters are text to MLflow, and its axes are linear.
 
-    Learning rate, weight decay, batch size, epochs and image size always; beside them whatever number was varied.
+    Learning rate, weight decay, batch size, epochs and image size always; beside them, by its dotted key, whatever number
+    was varied.
     """
     config = content.config
     optimizer = config["optimizer"]
@@ -230,9 +259,8 @@ def hyper(content: Content) -> dict[str, float]:
     }
     for override in content.origin.get("overrides", []):
         key, _, text = str(override).lstrip("+").partition("=")
-        name = key.split(".")[-1]
-        if "." in key and name not in ("lr", "weight_decay", "epochs", "image_size"):
-            found |= {f"hp/{name}": _number(text)}
+        if "." in key and key not in SHOWN_ALWAYS:
+            found |= {f"hp/{key}": _number(text)}
     return {key: float(value) for key, value in found.items() if value is not None}
 
 

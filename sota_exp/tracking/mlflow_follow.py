@@ -15,12 +15,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from sota_exp.tracking.mlflow_content import Content
-from sota_exp.tracking.mlflow_position import Position, stamp
+from sota_exp.tracking.mlflow_position import Position, in_a_line, stamp
 from sota_exp.tracking.mlflow_store import unanswered
 from sota_exp.tracking.mlflow_system import Sampler
 
 #: Seconds between two looks at the files, and between two tries at a server that failed.
 LOOK_SECONDS, RETRY_SECONDS = 0.25, 10.0
+
+#: Seconds in which a server must answer; long, for nobody waits here, and one just started took 5 s over its first answer.
+PROBE_SECONDS = 10.0
 
 #: Samples of the system are sent this often when no epoch ends, in seconds.
 REFRESH_SECONDS = 30.0
@@ -58,7 +61,7 @@ class Following:
 
     def _send(self) -> None:
         position = Position.read(self.directory)
-        if reason := unanswered(position.uri, 1.0):
+        if reason := unanswered(position.uri, PROBE_SECONDS):
             self._remember(reason)
             return
         from sota_exp.tracking.mlflow_upload import Upload
@@ -70,12 +73,6 @@ class Following:
     def _remember(self, problem: str) -> None:
         self.failed_at, self.seen, self.upload = time.monotonic(), None, None
         replace(Position.read(self.directory), problem=problem).write(self.directory)
-
-
-def in_a_line(error: Exception) -> str:
-    """The first line of what went wrong, not longer than a line."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:160]}" if text else type(error).__name__
 
 
 def told() -> str | None:

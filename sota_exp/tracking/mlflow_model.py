@@ -9,7 +9,7 @@ from typing import Any
 
 import mlflow
 import numpy as np
-from mlflow.models import ModelSignature
+from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from sota_exp import saved
@@ -17,12 +17,20 @@ from sota_exp.deployed import Deployed
 from sota_exp.saved import SavedModel
 
 
-def log_model(uri: str, run_id: str, directory: Path) -> None:
-    """Log what `model.json` and `model.safetensors` hold to an MLflow run, as `model`."""
+def log_model(uri: str, experiment: str, run_id: str, directory: Path) -> None:
+    """Log what `model.json` and `model.safetensors` hold to a run of that experiment (its id), as `model`."""
     model = saved.load(directory / "model.json", directory / "model.safetensors")
     mlflow.set_tracking_uri(uri)
-    with mlflow.start_run(run_id=run_id, log_system_metrics=False):
-        mlflow.pytorch.log_model(Deployed(model).eval(), name="model", **described(model))
+    mlflow.set_experiment(experiment_id=experiment)
+    # Not mlflow.pytorch.log_model: it needs mlflow.start_run, whose end overwrites status and time of the run.
+    Model.log(
+        artifact_path=None,
+        name="model",
+        flavor=mlflow.pytorch,
+        run_id=run_id,
+        pytorch_model=Deployed(model).eval(),
+        **described(model),
+    )
 
 
 def save_model(model: SavedModel, path: Path) -> None:

@@ -49,7 +49,11 @@ def scores(result: dict[str, Any]) -> str:
         top5 = f"{metrics['top5_accuracy']:.2%}" if "top5_accuracy" in metrics else "–"
         shown = f"**{accuracy:.2%}** ± {error:.2%}"
         rows.append(_row(split, shown, top5, f"{metrics['loss']:.4f}", f"{metrics['ece']:.3f}", f"{num:,}"))
-    return "\n".join([*rows, "", f"Weights of epoch {result['metrics']['best/epoch'] + 1} were best on val."])
+    best = f"Weights of epoch {result['metrics']['best/epoch'] + 1} were best on val."
+    names = (
+        "The val scores above are the metrics `best/val_…`; `val/…` are curves, whose last value is the last epoch's."
+    )
+    return "\n".join([*rows, "", f"{best} {names}"])
 
 
 def _row(*cells: str) -> str:

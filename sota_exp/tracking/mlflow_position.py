@@ -5,6 +5,7 @@ Imports neither torch nor mlflow: the process that follows a run starts in a mom
 
 import json
 import os
+import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -62,6 +63,14 @@ def replace_text(path: Path, text: str) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.write_text(text)
     beside.replace(path)
+
+
+def in_a_line(error: Exception) -> str:
+    """What went wrong: the error's first line, cut between two words where it is longer than a line."""
+    text = str(error).strip().splitlines()
+    return (
+        f"{type(error).__name__}: {textwrap.shorten(text[0], 120, placeholder=' …')}" if text else type(error).__name__
+    )
 
 
 def stamp(path: Path) -> str:

@@ -4,8 +4,10 @@ Imports neither torch nor mlflow but inside `opened`.
 """
 
 import contextlib
+import http.client
 import ssl
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 SQLITE = "sqlite:///"
+
+#: Asks the store itself for a thing that is nearly always there; MLflow's /health answers while its database hangs.
+PROBE = "/api/2.0/mlflow/experiments/get?experiment_id=0"
 
 
 def resolved(uri: str | None, root: Path) -> str:
@@ -48,6 +53,17 @@ def environment(timeout: int, retries: int) -> dict[str, str]:
     }
 
 
+def is_legal(uri: str) -> bool:
+    """Whether an HTTP address names a host, and a number as its port if any; other stores are MLflow's to judge."""
+    if not uri.startswith(("http://", "https://")):
+        return bool(uri)
+    try:
+        parts = urllib.parse.urlsplit(uri)
+        return bool(parts.hostname) and parts.port != 0 and " " not in uri
+    except ValueError:
+        return False
+
+
 def answers(uri: str, seconds: float) -> bool:
     """Whether an HTTP server answers within `seconds` with anything but a failure of its own; True for other stores."""
     return unanswered(uri, seconds) is None
@@ -58,15 +74,17 @@ def unanswered(uri: str, seconds: float) -> str | None:
     if not uri.startswith(("http://", "https://")):
         return None
     try:
-        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=seconds).close()
+        urllib.request.urlopen(f"{uri.rstrip('/')}{PROBE}", timeout=seconds).close()
     except urllib.error.HTTPError as error:
         error.close()
         return f"{uri} answers {error.code}" if error.code >= 500 else None
     except OSError as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         return None if isinstance(reason, ssl.SSLError) else f"{uri} does not answer"
-    except ValueError:
+    except (ValueError, http.client.InvalidURL):
         return f"{uri} is no URL"
+    except http.client.HTTPException as error:  # Of a service that speaks something else.
+        return f"{uri} does not answer as an HTTP server: {type(error).__name__}"
     return None
 
 

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from sota_exp.tracking.mlflow_position import in_a_line
 from sota_exp.tracking.mlflow_store import environment, experiment_id, opened, resolved, unanswered
 
 #: What is copied beside the note.
@@ -26,7 +27,7 @@ def show_study(directory: Path, uri: str | None, experiment: str) -> str:
         os.environ.update(environment(TIMEOUT, RETRIES))
         return _send(directory, where, experiment)
     except Exception as error:  # Tracking never ends what it shows.
-        return f"MLflow: the study's note is not sent ({type(error).__name__}: {str(error).splitlines()[0]})"
+        return f"MLflow: the study's note is not sent ({in_a_line(error)})"
 
 
 def _send(directory: Path, uri: str, experiment: str) -> str:
@@ -42,7 +43,8 @@ def _send(directory: Path, uri: str, experiment: str) -> str:
     study: dict[str, Any] = json.loads((directory / "study.json").read_text())
     client.set_tag(run_id, "mlflow.note.content", note(study))
     for name, value in differences(study).items():
-        client.log_metric(run_id, name, value)
+        if found[0].data.metrics.get(name) != value:  # Repeating the command adds no points.
+            client.log_metric(run_id, name, value, step=0)
     for name in ARTIFACTS:
         if (directory / name).is_file():
             client.log_artifact(run_id, str(directory / name))

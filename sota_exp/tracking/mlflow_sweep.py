@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sota_exp.tracking.mlflow_position import Position
+from sota_exp.tracking.mlflow_position import Position, in_a_line
 from sota_exp.tracking.mlflow_store import opened, unanswered
 
 #: Files of a sweep that are copied as they are.
@@ -25,7 +25,7 @@ def show_sweep(directory: Path) -> str | None:
     try:
         _show(directory, position)
     except Exception as error:
-        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        return in_a_line(error)
     return None
 
 
@@ -33,6 +33,7 @@ def _show(directory: Path, position: Position) -> None:
     client = opened(position.uri)
     assert position.run_id is not None
     parent = client.get_run(position.run_id).data.tags["mlflow.parentRunId"]
+    there = client.get_run(parent).data.metrics
     summary = json.loads((directory / "sweep.json").read_text())
     client.set_tag(parent, "mlflow.note.content", (directory / "sweep.md").read_text())
     client.set_tag(parent, "mlflow.source.name", "sota-exp sweep")
@@ -41,7 +42,8 @@ def _show(directory: Path, position: Position) -> None:
         client.set_tag(parent, "verdict", summary["confirm"]["verdict"])
     now = round(time.time() * 1000)
     for key, value in numbers(summary).items():
-        client.log_metric(parent, key, value, now, 0)
+        if there.get(key) != value:  # Sending twice adds no points.
+            client.log_metric(parent, key, value, now, 0)
     for name in ARTIFACTS:
         if (directory / name).is_file():
             client.log_artifact(parent, str(directory / name))

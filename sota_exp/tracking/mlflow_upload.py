@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelStatus, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from sota_exp.tracking.mlflow_content import ARTIFACTS, Content, Point, params, points, tags
@@ -23,6 +23,9 @@ from sota_exp.tracking.mlflow_store import experiment_id, opened
 from sota_exp.tracking.mlflow_views import KIND, write_views
 
 T = TypeVar("T")
+
+#: Of a model that is there whole.
+READY = LoggedModelStatus.READY
 
 #: Of one request, by MLflow's own limits.
 MOST_METRICS, MOST_PARAMS = 1000, 100
@@ -67,7 +70,10 @@ class Upload:
                 name_run(directory, content.result, run_id)
             position, sent = self._files(content, position)
             ended = content.status != "RUNNING"
-            if ended and position.log_model and content.result is not None and content.result["metrics"]:
+            has_model = (
+                content.result is not None and content.result["metrics"] and (directory / "model.json").is_file()
+            )
+            if ended and position.log_model and has_model:
                 num += self._model(content, run)
             done = stamp(directory / "result.json") or "killed"
             replace(position, sent=done if ended else "", problem=None).write(directory)
@@ -184,12 +190,13 @@ class Upload:
             self.client.set_terminated(parent, "FINISHED" if content.status == "FAILED" else content.status)
 
     def _model(self, content: Content, run: Run) -> int:
-        """The network as an MLflow model, once."""
-        if run.outputs and run.outputs.model_outputs:
+        """The network as an MLflow model, once; one whose upload was cut off is there too, and not ready."""
+        outputs = run.outputs.model_outputs if run.outputs else []
+        if any(self.client.get_logged_model(output.model_id).status == READY for output in outputs):
             return 0
         from sota_exp.tracking.mlflow_model import log_model
 
-        log_model(self.uri, run.info.run_id, content.directory)
+        log_model(self.uri, self.experiment, run.info.run_id, content.directory)
         return 1
 
 

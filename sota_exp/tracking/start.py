@@ -9,25 +9,34 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from sota_exp.stages import DataSet
 from sota_exp.tracking.files import write_json
 
 
-def write_start(directory: Path, result: dict[str, Any], data: dict[str, Any]) -> None:
-    """Write it; `id` and `time` stay those of the first start of the same run when it goes on after an interruption."""
+def write_start(directory: Path, result: dict[str, Any], data: dict[str, Any]) -> str:
+    """Write it; the name of this start, which the result bears when it comes.
+
+    `id` and `time` stay those of the first start of the same run when it goes on after an interruption; `start` does not.
+    """
     path = directory / "start.json"
     before = json.loads(path.read_text()) if path.exists() else {}
     is_same = before.get("fingerprint") == result["fingerprint"]
+    start = uuid.uuid4().hex
     facts = {
+        "start": start,
         "id": before["id"] if is_same else uuid.uuid4().hex,
         "time": before["time"] if is_same else time.time(),
         "pid": os.getpid(),
+        "born": psutil.Process().create_time(),
         "host": socket.gethostname(),
         "user": _user(),
         "data": data,
         **{name: result[name] for name in ("fingerprint", "choices", "device", "commit", "parameters", "resumed")},
     }
     write_json(path, facts)
+    return start
 
 
 def _user() -> str | None:

@@ -176,10 +176,17 @@ def test_few_images_of_a_class_are_a_note():
     assert found.state == "note" and "only " in found.said and "train color_" in found.said
 
 
+def test_a_batch_that_the_images_do_not_fill_is_a_problem():
+    found = only(data_check.data(composed(*TINY, "data.num_images=24", "batch_size=64").experiment, "fake"))
+    assert found.state == "problem" and "batch_size=64 is larger than the training images" in found.said
+    assert found.mend == "batch_size=16"
+
+
 def test_data_that_cannot_be_read_are_a_problem_with_their_key(tmp_path):
     experiment = composed("data=image_folder", f"data.root={tmp_path / 'nowhere'}").experiment
     found = only(data_check.data(experiment, "image_folder"))
     assert found.state == "problem" and "data.root=" in found.said
+    assert "correct the key that is named, or replace or remove that file or line" in found.mend
 
 
 # ------------------------------------------------------------------------------------------------------------ store and runs

@@ -97,6 +97,17 @@ def test_pictures_that_cannot_be_drawn_are_a_warning(tmp_path: Path, caplog: pyt
     assert "pictures of this run could not be drawn" in caplog.text
 
 
+def test_a_follower_that_fails_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(NotingTracking):
+        def finish(self) -> str:
+            raise RuntimeError("no such port")
+
+    listener = ShowingListener(is_main=True, say=print_dimly)
+    listener.started(plan(Failing(figures=False), tmp_path))
+    listener.ended({"metrics": {}})
+    assert "the run is not shown elsewhere: RuntimeError: no such port" in caplog.text
+
+
 def test_no_pictures_where_they_are_off(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     listener = ShowingListener(is_main=True, say=print_dimly)
     listener.started(plan(NoTracking(figures=False), tmp_path))

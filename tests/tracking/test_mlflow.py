@@ -67,7 +67,17 @@ def end(directory: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("uri", ""), ("experiment", " "), ("timeout", 0), ("retries", -1), ("patience", -1.0), ("system_interval", 0.1)],
+    [
+        ("uri", ""),
+        ("uri", "http://127.0.0.1:57O2"),
+        ("uri", "http://:5000"),
+        ("uri", "http://host:99999"),
+        ("experiment", " "),
+        ("timeout", 0),
+        ("retries", -1),
+        ("patience", -1.0),
+        ("system_interval", 0.1),
+    ],
 )
 def test_illegal_values_are_refused(name: str, value: object) -> None:
     with pytest.raises(InvalidValue, match=name):
@@ -113,13 +123,15 @@ def test_a_run_is_shown_while_it_trains(tmp_path: Path, made_store: Path, monkey
     assert {"system/cpu_utilization_percentage", "system/process_memory_usage_megabytes"} <= keys
 
 
-@pytest.mark.parametrize("status", [500, None], ids=["500", "hung"])
+@pytest.mark.parametrize(
+    ("status", "health"), [(500, None), (None, None), (None, 200)], ids=["500", "hung", "hung behind its health"]
+)
 def test_a_server_of_no_use_costs_at_most_a_second(
-    tmp_path: Path, status: int | None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, status: int | None, health: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     directory = write_run(tmp_path / "run", num_epochs=1, status=None)
-    with server(status) as uri:
+    with server(status, health) as uri:
         began = time.monotonic()
         follower = MLflow(**{**FIELDS, "uri": uri}).follow(directory)
         started = time.monotonic() - began

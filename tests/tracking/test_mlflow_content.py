@@ -1,9 +1,13 @@
 """What MLflow is told of a run: names it accepts, numbers that equal the files', the same at every reading."""
 
+import json
 import math
+import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from sota_exp.tracking.mlflow_content import STATUSES, Content, epoch_points, final, params, points, sanitized, tags
@@ -56,6 +60,9 @@ def test_a_value_that_mlflow_would_cut_is_left_to_the_artifact(tmp_path: Path, m
 def test_hyper_parameters_are_metrics_too(tmp_path: Path) -> None:
     overrides = [
         "regularization.smoothing.label_smoothing=0.05",
+        "evaluation.fine_tune.batch_size=10",
+        "augmentation.mix.alpha=0.2",
+        "supervision.alpha=0.8",
         "augmentation/mix=cutmix",
         "optimizer.lr=0.01",
         "seed=3",
@@ -64,8 +71,10 @@ def test_hyper_parameters_are_metrics_too(tmp_path: Path) -> None:
     assert values["hp/log10_lr"] == -2
     assert "hp/log10_wd" not in values, "no logarithm of a weight decay of 0"
     assert values["hp/batch_size"] == 64
-    assert values["hp/label_smoothing"] == 0.05
-    assert "hp/lr" not in values
+    assert values["hp/regularization.smoothing.label_smoothing"] == 0.05
+    assert values["hp/evaluation.fine_tune.batch_size"] == 10
+    assert (values["hp/augmentation.mix.alpha"], values["hp/supervision.alpha"]) == (0.2, 0.8)
+    assert not {"hp/lr", "hp/optimizer.lr"} & set(values)
 
 
 def test_every_number_of_the_files_is_there(tmp_path: Path) -> None:
@@ -115,11 +124,37 @@ def test_a_run_whose_process_is_gone_was_killed(tmp_path: Path) -> None:
     assert read(write_run(tmp_path / "gone", status=None, pid=2**22 + 1)).status == "KILLED"
 
 
+def test_a_reused_process_number_is_not_the_run(tmp_path: Path) -> None:
+    born = psutil.Process().create_time()
+    assert read(write_run(tmp_path / "alive", status=None, born=born)).status == "RUNNING"
+    assert read(write_run(tmp_path / "reused", status=None, born=born - 100)).status == "KILLED"
+
+
+def test_a_run_of_another_host_that_fell_silent_was_killed(tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "run", status=None, host="elsewhere")
+    assert read(directory).status == "RUNNING"
+    assert replace(read(directory), is_over=True).status == "KILLED"
+    for path in directory.iterdir():
+        os.utime(path, (1, 1))
+    assert read(directory).status == "KILLED"
+
+
 def test_the_result_of_an_earlier_start_does_not_end_a_resumed_run(tmp_path: Path) -> None:
     directory = write_run(tmp_path / "run", status="interrupted")
     assert read(directory).status == "KILLED"
     write_run(directory, status=None)
     assert read(directory).status == "RUNNING"
+
+
+@pytest.mark.parametrize("newer", ["start.json", "result.json"])
+@pytest.mark.parametrize(("start", "expected"), [("one", "FAILED"), ("two", "RUNNING")])
+def test_a_result_belongs_to_the_start_it_names(tmp_path: Path, newer: str, start: str, expected: str) -> None:
+    """Whatever the times of the files, which a copy of the directory turns around."""
+    directory = write_run(tmp_path / "run", status="failed", start=start)
+    (directory / "result.json").write_text(json.dumps(result("failed") | {"start": "one"}))
+    later = (directory / "start.json").stat().st_mtime + 60
+    os.utime(directory / newer, (later, later))
+    assert read(directory).status == expected
 
 
 def test_tags_say_where_the_run_comes_from(tmp_path: Path) -> None:
@@ -142,6 +177,7 @@ def test_the_note_tells_scores_with_their_error(tmp_path: Path) -> None:
     text = note(read(write_run(tmp_path / "run"), overrides=["augmentation.crop.scale=[0.1,1]"]))
     assert f"**70.00%** ± {math.sqrt(0.7 * 0.3 / 100):.2%}" in text
     assert "sota-exp train 'augmentation.crop.scale=[0.1,1]'" in text
+    assert "are the metrics `best/val_…`; `val/…` are curves" in text
 
 
 def test_a_run_without_a_start_file_can_be_shown(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
+from mlflow.entities import LoggedModelStatus
 
 from sota_exp import cli, saved
 from sota_exp.deployed import Deployed
@@ -55,6 +56,17 @@ def test_every_number_on_the_page_is_the_results(shown: tuple[Path, str]) -> Non
         assert [point.value for point in history] == [line[key] for line in lines], key
     origins = ("best/", "cost/", "hp/", "system/", "time/", "test/")
     assert {key for key in page if not key.startswith(origins)} <= set(lines[-1])
+
+
+def test_logging_the_model_leaves_status_and_end_of_the_run(shown: tuple[Path, str]) -> None:
+    directory, uri = shown
+    client = MlflowClient(uri)
+    run = client.get_run(Position.read(directory).run_id)
+    (output,) = run.outputs.model_outputs
+    model = client.get_logged_model(output.model_id)
+    assert (model.experiment_id, model.source_run_id) == (run.info.experiment_id, run.info.run_id)
+    assert model.status == LoggedModelStatus.READY and run.info.status == "FINISHED"
+    assert run.info.end_time <= model.creation_timestamp
 
 
 def test_the_model_predicts_at_two_sizes(shown: tuple[Path, str]) -> None:

@@ -1,5 +1,6 @@
 """Where the store is, and whether its server is of use."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,16 +13,17 @@ from sota_exp.tracking.mlflow_store import answers, environment, resolved, unans
 
 
 @contextmanager
-def server(status: int | None) -> Iterator[str]:
-    """Answers every request with `status`; None: takes it and never answers."""
+def server(status: int | None, health: int | None = None) -> Iterator[str]:
+    """Answers every request with `status`, None: takes it and never answers; /health with `health` where that is given."""
     ended = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            if status is None:
+            answer = health if health is not None and self.path == "/health" else status
+            if answer is None:
                 ended.wait(30)
                 return
-            self.send_response(status)
+            self.send_response(answer)
             self.end_headers()
 
         do_POST = do_GET
@@ -62,10 +64,36 @@ def test_whether_a_server_answers(status: int | None, is_well: bool) -> None:
         assert answers(uri, 0.3) is is_well
 
 
+def test_a_store_that_hangs_behind_a_healthy_server_does_not_answer() -> None:
+    with server(None, health=200) as uri:
+        assert unanswered(uri, 0.3) == f"{uri} does not answer"
+
+
 def test_no_server_is_said_in_words() -> None:
     with server(200) as uri:
         pass
     assert unanswered(uri, 0.3) == f"{uri} does not answer"
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:57O2", "http://host:5000 0", "http://[::1"])
+def test_an_address_that_is_none_is_said_in_words(uri: str) -> None:
+    assert unanswered(uri, 0.3) == f"{uri} is no URL"
+
+
+def test_a_service_that_speaks_something_else_is_said_in_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def greet() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"220 mail ready\r\n")
+
+        speaking = threading.Thread(target=greet)
+        speaking.start()
+        uri = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        assert unanswered(uri, 2.0) == f"{uri} does not answer as an HTTP server: BadStatusLine"
+        speaking.join()
 
 
 def test_a_database_needs_no_answer() -> None:

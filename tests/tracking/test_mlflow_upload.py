@@ -4,10 +4,12 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Run
+from mlflow.entities import LoggedModelStatus, Metric, Run
 
 from sota_exp.commands import sync
 from sota_exp.tracking.mlflow_content import Content, points
@@ -208,6 +210,34 @@ def test_a_study_names_kind_and_parent(store: Store, tmp_path: Path) -> None:
     run = the_run(client, directory)
     assert (run.data.tags["kind"], run.info.run_name) == ("arm", "mixup, seed 0")
     assert client.get_run(run.data.tags["mlflow.parentRunId"]).data.tags["kind"] == "study"
+
+
+def test_a_run_without_weights_logs_no_model(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _client, uri = store
+    logged: list[object] = []
+    monkeypatch.setattr("sota_exp.tracking.mlflow_model.log_model", lambda *arguments: logged.append(arguments))
+    directory = write_run(tmp_path / "outputs" / "run")
+    (directory / "model.json").unlink()
+    position = Position.read(directory).at(uri, "sota_exp").asked(origin_of(directory, {}), True)
+    position.write(directory)
+    Upload.open(position).send(Content.read(directory, position.origin))
+    assert not logged and sync.is_sent(directory)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "num"), [([], 1), (["PENDING"], 1), (["FAILED"], 1), (["READY"], 0), (["FAILED", "READY"], 0)]
+)
+def test_a_model_is_logged_until_one_is_whole(
+    statuses: list[str], num: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[object] = []
+    monkeypatch.setattr("sota_exp.tracking.mlflow_model.log_model", lambda *arguments: logged.append(arguments))
+    client = SimpleNamespace(get_logged_model=lambda name: SimpleNamespace(status=LoggedModelStatus(name)))
+    outputs = [SimpleNamespace(model_id=status) for status in statuses]
+    run = SimpleNamespace(info=SimpleNamespace(run_id="r"), outputs=SimpleNamespace(model_outputs=outputs))
+    upload = Upload(client=cast(MlflowClient, client), uri="u", experiment="0")
+    content = Content.read(write_run(tmp_path / "run"), {})
+    assert upload._model(content, cast(Run, run)) == num == len(logged)
 
 
 def test_a_deleted_experiment_is_taken_back(store: Store, tmp_path: Path) -> None:

@@ -21,6 +21,12 @@ def test_a_resumed_run_keeps_id_and_time(tmp_path: Path) -> None:
     assert second["resumed"] == 1
 
 
+def test_every_start_has_a_name_of_its_own(tmp_path: Path) -> None:
+    names = [write_start(tmp_path, RESULT, {}) for _ in range(2)]
+    assert len(set(names)) == 2
+    assert json.loads((tmp_path / "start.json").read_text())["start"] == names[1]
+
+
 def test_another_evaluation_is_another_run(tmp_path: Path) -> None:
     assert started(tmp_path)["id"] != started(tmp_path, fingerprint="g")["id"]
 
