@@ -62,6 +62,10 @@ needs_postgres = pytest.mark.skipif(
 )
 
 
+#: Bounded: copies that are cut more often than they get through a request would never end.
+NUM_CUTS = 20
+
+
 @needs_postgres
 def test_three_copies_share_a_postgresql_study_whose_connections_are_cut(tmp_path):
     with postgres.server() as server:
@@ -74,12 +78,13 @@ def test_three_copies_share_a_postgresql_study_whose_connections_are_cut(tmp_pat
 
 
 def cut_at_random(server, copies):
-    """Until the copies have ended: every connection but this one is ended, a few times; once the server itself goes down."""
-    rng, cuts = random.Random(0), 0
-    while any(copy.poll() is None for copy in copies):
+    """Every connection but this one is ended a few times, while copies run; once the server itself goes down."""
+    rng = random.Random(0)
+    for cut in range(NUM_CUTS):
         time.sleep(rng.uniform(0.3, 1.0))
-        cuts += 1
-        if cuts == 4:
+        if all(copy.poll() is not None for copy in copies):
+            return
+        if cut == 4:
             server.stop("immediate")
             server.start()
             continue
