@@ -23,14 +23,12 @@ from sota_exp.scoring import require_sizes
 from sota_exp.session import limited, open_session, pick_device
 from sota_exp.shipping import ship
 from sota_exp.stages import DataSet
+from sota_exp.statuses import COMPLETE
 from sota_exp.tracking.files import RunFiles
 from sota_exp.tracking.start import data_facts, write_start
 from sota_exp.train import Session, start
 from sota_exp.training import Training
 from sota_exp.watching import Listener, NoReferee, Plan, Referee, Request
-
-#: Statuses of a run that has nothing left to train.
-COMPLETE = ("finished", "stopped_early")
 
 
 def run(request: Request, listener: Listener, referee: Referee | None = None) -> dict[str, Any]:

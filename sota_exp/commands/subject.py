@@ -8,9 +8,7 @@ from typing import Any
 import yaml
 
 from sota_exp.errors import ConfigError
-
-#: Statuses of a run whose weights are final.
-COMPLETE = ("finished", "stopped_early")
+from sota_exp.statuses import COMPLETE
 
 
 @dataclass(frozen=True, kw_only=True)

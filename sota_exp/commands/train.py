@@ -35,7 +35,8 @@ def train(config: DictConfig) -> float:
         if experiment.runtime.measure:
             tree = measured(tree, composing.shared_directory())
             experiment = build(Experiment, tree)
-        from sota_exp.run import COMPLETE, run
+        from sota_exp.run import run
+        from sota_exp.statuses import COMPLETE
         from sota_exp.terminal import console
         from sota_exp.tracking.console import ConsoleListener, summary
         from sota_exp.tracking.listeners import showing

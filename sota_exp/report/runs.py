@@ -15,11 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sota_exp.errors import ConfigError
+from sota_exp.statuses import COMPLETE
 from sota_exp.tracking.mlflow_content import Content, is_alive
 from sota_exp.tracking.mlflow_position import Position
-
-#: Statuses of a run whose numbers are final.
-COMPLETE = ("finished", "stopped_early")
 
 #: Where runs are looked for by name.
 ROOTS = ("outputs", "multirun")

@@ -11,10 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sota_exp.statuses import COMPLETE
 from sota_exp.study.arms import Arms, ReadyArm
-
-#: Statuses of a run that has nothing left to train.
-COMPLETE = ("finished", "stopped_early")
 
 #: How reasons begin that come again with the same configuration and seed, so that a repeated command leaves them.
 FINAL = ("diverged",)

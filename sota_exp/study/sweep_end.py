@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from sota_exp.errors import Interrupted, RunFailed
+from sota_exp.statuses import COMPLETE
 from sota_exp.study import confirm
 from sota_exp.study.confirm import DEFAULT_ARM, Arm
 from sota_exp.study.space import is_search
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from sota_exp.study.sweeper_loop import Loop
 
 log = logging.getLogger(__name__)
-
-#: Statuses of a run whose numbers count.
-COMPLETE = ("finished", "stopped_early")
 
 
 def conclude(loop: "Loop", stopped: str | None) -> None:
