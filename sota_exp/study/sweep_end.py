@@ -16,6 +16,7 @@ from sota_exp.statuses import COMPLETE
 from sota_exp.study import confirm
 from sota_exp.study.confirm import DEFAULT_ARM, Arm
 from sota_exp.study.space import is_search
+from sota_exp.study.storage import patiently
 from sota_exp.study.sweep_summary import summarize, table_text
 from sota_exp.study.trial import Brief
 from sota_exp.terminal import console
@@ -54,7 +55,7 @@ def conclude(loop: "Loop", stopped: str | None) -> None:
 
 def write(loop: "Loop", stopped: str | None, found: dict[str, Any] | None) -> dict[str, Any]:
     """Write what is known by now; the summary."""
-    summary = summarize(loop.study, loop.goal.objectives, loop.goal.directions, loop.n_trials)
+    summary = patiently(lambda: summarize(loop.study, loop.goal.objectives, loop.goal.directions, loop.n_trials))
     before = read(loop.directory)
     summary |= {
         "command": command(loop),

@@ -7,12 +7,14 @@ the input in between means that the training was killed.
 import contextlib
 import json
 import os
-import select
+import queue
 import sys
+import threading
 import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 from sota_exp.tracking.mlflow_content import Content
 from sota_exp.tracking.mlflow_position import Position, in_a_line, stamp
@@ -75,19 +77,38 @@ class Following:
         replace(Position.read(self.directory), problem=problem).write(self.directory)
 
 
-def told() -> str | None:
-    """What standard input says within a look: None for nothing yet, "" for its end."""
-    ready, _, _ = select.select([sys.stdin], [], [], LOOK_SECONDS)
-    return sys.stdin.readline() if ready else None
+class Words:
+    """The lines of a stream, and "" for ever at its end. A thread waits for them: a stream that has buffered two lines at once
+    looks empty to `select`, though one is still to be read."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.stream = stream
+        self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        for line in self.stream:
+            self.lines.put(line)
+        self.lines.put("")
+
+    def next(self, seconds: float | None = None) -> str | None:
+        """The next line; None where there is none within `seconds`."""
+        try:
+            line = self.lines.get(timeout=seconds)
+        except queue.Empty:
+            return None
+        if not line:
+            self.lines.put("")
+        return line
 
 
-def follow(directory: Path, system_interval: float) -> None:
+def follow(directory: Path, system_interval: float, words: Words) -> None:
     """Until the run has ended, then send what is left, once."""
     sampler = Sampler(directory, system_interval, os.getppid()) if system_interval else None
     if sampler is not None:
         sampler.start()
     following = Following(directory)
-    while told() is None:
+    while words.next(LOOK_SECONDS) is None:
         if following.due():
             following.send()
     if sampler is not None:
@@ -107,10 +128,11 @@ def main() -> None:
     if sys.platform != "win32":
         os.nice(10)  # Training has the processor; this process takes what is left of it.
     answer = os.dup(sys.stdout.fileno())
-    for line in iter(sys.stdin.readline, ""):
+    words = Words(sys.stdin)
+    while line := words.next():
         named = json.loads(line)
         speak_into(Path(named["directory"]) / "tracking.log")
-        follow(Path(named["directory"]), named["system_interval"])
+        follow(Path(named["directory"]), named["system_interval"], words)
         with contextlib.suppress(BrokenPipeError):  # Of a training that was killed.
             os.write(answer, b"done\n")
 

@@ -7,10 +7,12 @@ import sys
 import hydra_plugins.hydra_optuna_sweeper._impl as stock
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.trial import TrialState
 
 from sota_exp.cli import run
+from sota_exp.study import sweep_end, sweep_summary
 from tests.experiments import TINY
 from tests.study.toy import main
 
@@ -33,6 +35,20 @@ def sweep(num_trials, *arguments, base=PLAIN):
             return status, json.load(file)
     except FileNotFoundError:
         return status, {}
+
+
+def test_a_connection_lost_at_the_summary_loses_nothing(monkeypatch):
+    answers = iter([StorageInternalError("cut")])
+
+    def summarize(*given):
+        for error in answers:
+            raise error
+        return sweep_summary.summarize(*given)
+
+    monkeypatch.setattr(sweep_end, "summarize", summarize)
+    status, summary = sweep(2)
+    assert (status, summary["trials"]["complete"]) == (0, 2)
+    assert next(answers, None) is None
 
 
 def test_a_larger_total_goes_on_and_the_same_does_nothing(capsys):

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from sota_exp.stages import InvalidValue
 from sota_exp.tracking.mlflow import MLflow
 from sota_exp.tracking.mlflow_content import Content, points
-from sota_exp.tracking.mlflow_follow import told
+from sota_exp.tracking.mlflow_follow import Words
 from sota_exp.tracking.mlflow_position import Position, origin_of
 from sota_exp.tracking.mlflow_process import close_idle
 from sota_exp.tracking.mlflow_store import opened
@@ -211,13 +211,16 @@ def test_a_place_that_cannot_be_written_is_no_reason_to_stop(
     assert "tracking did not start" in capsys.readouterr().err
 
 
-def test_waiting_for_words_ends_with_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_that_come_together_are_heard_one_by_one() -> None:
+    """The start and the end of a short run lie in one buffer: select sees only the first read of it."""
     reading, writing = os.pipe()
     with os.fdopen(reading) as stream:
-        monkeypatch.setattr(sys, "stdin", stream)
-        assert told() is None
+        words = Words(stream)
+        assert words.next(0.05) is None
+        os.write(writing, b"one\ntwo\n")
+        assert [words.next(5), words.next(5), words.next(0.05)] == ["one\n", "two\n", None]
         os.close(writing)
-        assert told() == ""
+        assert [words.next(5), words.next(5)] == ["", ""]
 
 
 TINY = [
