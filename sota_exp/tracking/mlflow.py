@@ -12,12 +12,12 @@ from pathlib import Path
 
 from sota_exp.stages import Follower, NoFollower, Tracking, require
 from sota_exp.tracking.mlflow_position import Position, origin_of
-from sota_exp.tracking.mlflow_process import FollowingProcess, following_process, keep
-from sota_exp.tracking.mlflow_store import answers, environment, is_legal, resolved
+from sota_exp.tracking.mlflow_process import DONE, TOOK, FollowingProcess, following_process, keep
+from sota_exp.tracking.mlflow_store import answers, environment, is_legal, is_served, resolved
 
-#: Seconds between two looks at the following process at the end of a run, and in which its server must answer in between:
-#: together below the second that a server of no use may cost.
-LOOK_SECONDS, ANSWER_SECONDS = 0.2, 0.7
+#: Seconds between two looks at the following process at the end of a run, in which its server must answer in between, and
+#: in which it must take something: a server of no use may cost a second.
+LOOK_SECONDS, ANSWER_SECONDS, TAKE_SECONDS = 0.2, 0.7, 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,20 +76,28 @@ class ProcessFollower(Follower):
 
     def finish(self) -> str:
         self.following.tell("ended")
-        deadline = time.monotonic() + self.patience
-        while not self.following.is_done(LOOK_SECONDS):
-            if time.monotonic() > deadline or not answers(self.uri, ANSWER_SECONDS):
+        last = time.monotonic()
+        deadline = last + self.patience
+        while (word := self.following.says(LOOK_SECONDS)) != DONE:
+            now = time.monotonic()
+            last = now if word == TOOK else last
+            if word is None and not answers(self.uri, ANSWER_SECONDS):
                 self.following.stop()
                 return notice(self.directory)
+            if now > deadline or (is_served(self.uri) and self.following.is_ready and now - last > TAKE_SECONDS):
+                self.following.leave()
+                return notice(self.directory, goes_on=True)
         keep(self.following)
         return notice(self.directory)
 
 
-def notice(directory: Path) -> str:
-    """One line on where the run is shown, or on what is unsent and how to send it."""
+def notice(directory: Path, goes_on: bool = False) -> str:
+    """One line on where the run is shown, or on what is unsent and how to send it; `goes_on`: though nobody waits for it."""
     position = Position.read(directory)
     shown = os.path.relpath(directory) if directory.is_relative_to(Path.cwd()) else directory
     if position.sent:
         return f"MLflow: run {position.run_id}; see it with sota-exp dashboard"
+    if goes_on and position.problem is None:
+        return f"MLflow: {position.uri} is slow and is still being sent to; should that fail: sota-exp sync {shown}"
     problem = position.problem or f"{position.uri} did not take everything in time"
     return f"MLflow: not everything is sent ({problem}); nothing is lost: sota-exp sync {shown}"

@@ -1,23 +1,23 @@
 """The process that follows the files of one run after another and sends what is new. Started by a training; ends with it.
 
 Standard input names a run in a line of JSON, then says `ended` when its files are complete, which is answered with `done`. The end of
-the input in between means that the training was killed.
+the input in between means that the training was killed. `ready` says that all is imported, `took` that the store took something.
 """
 
 import contextlib
 import json
 import os
-import queue
 import sys
-import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
+from sota_exp.tracking.lines import Lines
 from sota_exp.tracking.mlflow_content import Content
 from sota_exp.tracking.mlflow_position import Position, in_a_line, stamp
+from sota_exp.tracking.mlflow_process import DONE, READY, TOOK
 from sota_exp.tracking.mlflow_store import unanswered
 from sota_exp.tracking.mlflow_system import Sampler
 
@@ -34,8 +34,9 @@ REFRESH_SECONDS = 30.0
 class Following:
     """What the process knows between two looks."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, say: Callable[[str], None]) -> None:
         self.directory = directory
+        self.say = say
         self.upload: object = None
         self.seen: object = None
         self.sent_at = self.failed_at = float("-inf")
@@ -68,8 +69,9 @@ class Following:
             return
         from sota_exp.tracking.mlflow_upload import Upload
 
+        self.say(READY)
         if not isinstance(self.upload, Upload):
-            self.upload = Upload.open(position)
+            self.upload = Upload.open(position, lambda: self.say(TOOK))
         self.upload.send(Content.read(self.directory, position.origin))
 
     def _remember(self, problem: str) -> None:
@@ -77,37 +79,12 @@ class Following:
         replace(Position.read(self.directory), problem=problem).write(self.directory)
 
 
-class Words:
-    """The lines of a stream, and "" for ever at its end. A thread waits for them: a stream that has buffered two lines at once
-    looks empty to `select`, though one is still to be read."""
-
-    def __init__(self, stream: IO[str]) -> None:
-        self.stream = stream
-        self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
-        for line in self.stream:
-            self.lines.put(line)
-        self.lines.put("")
-
-    def next(self, seconds: float | None = None) -> str | None:
-        """The next line; None where there is none within `seconds`."""
-        try:
-            line = self.lines.get(timeout=seconds)
-        except queue.Empty:
-            return None
-        if not line:
-            self.lines.put("")
-        return line
-
-
-def follow(directory: Path, system_interval: float, words: Words) -> None:
+def follow(directory: Path, system_interval: float, words: Lines, say: Callable[[str], None]) -> None:
     """Until the run has ended, then send what is left, once."""
     sampler = Sampler(directory, system_interval, os.getppid()) if system_interval else None
     if sampler is not None:
         sampler.start()
-    following = Following(directory)
+    following = Following(directory, say)
     while words.next(LOOK_SECONDS) is None:
         if following.due():
             following.send()
@@ -128,13 +105,17 @@ def main() -> None:
     if sys.platform != "win32":
         os.nice(10)  # Training has the processor; this process takes what is left of it.
     answer = os.dup(sys.stdout.fileno())
-    words = Words(sys.stdin)
+
+    def say(word: str) -> None:
+        with contextlib.suppress(BrokenPipeError):  # Of a training that was killed, or that waits no longer.
+            os.write(answer, f"{word}\n".encode())
+
+    words = Lines(sys.stdin)
     while line := words.next():
         named = json.loads(line)
         speak_into(Path(named["directory"]) / "tracking.log")
-        follow(Path(named["directory"]), named["system_interval"], words)
-        with contextlib.suppress(BrokenPipeError):  # Of a training that was killed.
-            os.write(answer, b"done\n")
+        follow(Path(named["directory"]), named["system_interval"], words, say)
+        say(DONE)
 
 
 if __name__ == "__main__":

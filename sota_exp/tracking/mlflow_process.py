@@ -8,7 +8,6 @@ import atexit
 import contextlib
 import json
 import os
-import select
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,46 +15,70 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sota_exp
+from sota_exp.tracking.lines import Lines
+
+#: What the process says: that it has imported all it needs, that the store took something, that a run is shown to its end.
+READY, TOOK, DONE = "ready", "took", "done"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FollowingProcess:
     """A process that is told a directory, then `ended`, and answers `done`; `settings` are MLflow's variables in it."""
 
-    process: "subprocess.Popen[bytes]"
+    process: "subprocess.Popen[str]"
     settings: Mapping[str, str]
+    answers: Lines
 
     def tell(self, words: str) -> None:
         """Write a line to it; a process that is gone is not told."""
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):
-            self.process.stdin.write(f"{words}\n".encode())
+            self.process.stdin.write(f"{words}\n")
             self.process.stdin.flush()
 
     def follow(self, directory: Path, system_interval: float) -> None:
         """Begin with a run's directory; 0 for `system_interval` takes no samples of the machine."""
         self.tell(json.dumps({"directory": str(directory), "system_interval": system_interval}))
 
-    def is_done(self, seconds: float) -> bool:
-        """Whether it answers within `seconds` that it has sent what it could, or is gone."""
-        assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
-        return bool(ready) and self.process.stdout.readline() in (b"done\n", b"")
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has imported what it needs: from then on it is the store that it waits for."""
+        return self.answers.num > 0
+
+    def says(self, seconds: float) -> str | None:
+        """Its next word, `done` too where it is gone; None where it says nothing within `seconds`."""
+        line = self.answers.next(seconds)
+        return None if line is None else line.strip() or DONE
 
     def stop(self) -> None:
         """End it, whatever it does: everything can be done again."""
         self.process.kill()
-        self.process.communicate()
+        self._hang_up()
+        self.process.wait()
 
     def close(self) -> None:
         """Let an idle process end by itself; it has nothing left to do."""
+        self._hang_up()
         try:
-            self.process.communicate(timeout=5)
+            self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             self.stop()
 
+    def leave(self) -> None:
+        """Wait no longer: it sends what it can, though this process may have ended, then ends by itself."""
+        self._hang_up()
+        _left.append(self.process)
+
+    def _hang_up(self) -> None:
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+
 
 _idle: list[FollowingProcess] = []
+
+#: Kept, since Python complains of a process that it forgets while it runs.
+_left: "list[subprocess.Popen[str]]" = []
 
 
 def following_process(settings: Mapping[str, str]) -> FollowingProcess:
@@ -91,5 +114,7 @@ def _started(settings: Mapping[str, str]) -> FollowingProcess:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
         env=os.environ | settings | {"PYTHONPATH": paths},
+        text=True,
     )
-    return FollowingProcess(process=process, settings=settings)
+    assert process.stdout is not None
+    return FollowingProcess(process=process, settings=settings, answers=Lines(process.stdout))

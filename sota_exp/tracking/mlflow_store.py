@@ -64,6 +64,11 @@ def is_legal(uri: str) -> bool:
         return False
 
 
+def is_served(uri: str) -> bool:
+    """Whether an HTTP server stands between us and the store."""
+    return uri.startswith(("http://", "https://"))
+
+
 def answers(uri: str, seconds: float) -> bool:
     """Whether an HTTP server answers within `seconds` with anything but a failure of its own; True for other stores."""
     return unanswered(uri, seconds) is None
@@ -71,7 +76,7 @@ def answers(uri: str, seconds: float) -> bool:
 
 def unanswered(uri: str, seconds: float) -> str | None:
     """Why an HTTP server is of no use now, in words; None where it answers, and for other stores."""
-    if not uri.startswith(("http://", "https://")):
+    if not is_served(uri):
         return None
     try:
         urllib.request.urlopen(f"{uri.rstrip('/')}{PROBE}", timeout=seconds).close()

@@ -5,7 +5,7 @@ the next one after a resume, or by `sota-exp sync`.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,7 +35,7 @@ MOST_METRICS, MOST_PARAMS = 1000, 100
 class Upload:
     """A connection to one experiment, and which points of the run it knows to be there (None: it has to ask).
 
-    lines: how many of the files `metrics.jsonl` and `system.jsonl` are among them.
+    lines: how many of the files `metrics.jsonl` and `system.jsonl` are among them. took: called whenever the store took something.
     """
 
     client: MlflowClient
@@ -44,15 +44,17 @@ class Upload:
     known: set[tuple[str, int]] | None = None
     lines: tuple[int, int] = (0, 0)
     written: dict[str, str] = field(default_factory=dict)
+    took: Callable[[], None] = lambda: None
 
     @classmethod
-    def open(cls, position: Position) -> "Upload":
+    def open(cls, position: Position, took: Callable[[], None] = lambda: None) -> "Upload":
         """Connect, making store and experiment where they are missing."""
         client = opened(position.uri)
         number = experiment_id(client, position.uri, position.experiment)
         if KIND not in client.get_experiment(number).tags:
             write_views(client, number)
-        return cls(client=client, uri=position.uri, experiment=number)
+        took()
+        return cls(client=client, uri=position.uri, experiment=number, took=took)
 
     def send(self, content: Content) -> int:
         """Bring the store up to the content; how many things it lacked."""
@@ -64,8 +66,11 @@ class Upload:
             if position.run_id != run_id or position.key != content.start["id"]:
                 position = replace(position, run_id=run_id, key=content.start["id"], artifacts={})
                 position.write(directory)
-            num = self._values(content, run) + self._points(content, run) + self._data(content, run)
-            num += self._status(content, run)
+            self.took()
+            num = 0
+            for step in (self._values, self._points, self._data, self._status):
+                num += step(content, run)
+                self.took()
             if content.result is not None:
                 name_run(directory, content.result, run_id)
             position, sent = self._files(content, position)
@@ -163,6 +168,7 @@ class Upload:
                 self.client.log_artifact(position.run_id, str(directory / name), None if folder == "." else folder)
                 position = replace(position, artifacts={**position.artifacts, name: mark})
                 position.write(directory)
+                self.took()
                 num += 1
         return position, num
 

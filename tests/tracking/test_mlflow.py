@@ -15,10 +15,9 @@ from mlflow import MlflowClient
 from sota_exp.stages import InvalidValue
 from sota_exp.tracking.mlflow import MLflow
 from sota_exp.tracking.mlflow_content import Content, points
-from sota_exp.tracking.mlflow_follow import Words
 from sota_exp.tracking.mlflow_position import Position, origin_of
 from sota_exp.tracking.mlflow_process import close_idle
-from sota_exp.tracking.mlflow_store import opened
+from sota_exp.tracking.mlflow_store import PROBE, opened
 from tests.tracking.rundirs import write_epochs, write_run
 from tests.tracking.test_mlflow_store import server
 
@@ -124,14 +123,16 @@ def test_a_run_is_shown_while_it_trains(tmp_path: Path, made_store: Path, monkey
 
 
 @pytest.mark.parametrize(
-    ("status", "health"), [(500, None), (None, None), (None, 200)], ids=["500", "hung", "hung behind its health"]
+    ("status", "well"),
+    [(500, None), (None, None), (None, "/health")],
+    ids=["500", "hung", "hung behind its health"],
 )
 def test_a_server_of_no_use_costs_at_most_a_second(
-    tmp_path: Path, status: int | None, health: int | None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, status: int | None, well: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     directory = write_run(tmp_path / "run", num_epochs=1, status=None)
-    with server(status, health) as uri:
+    with server(status, well) as uri:
         began = time.monotonic()
         follower = MLflow(**{**FIELDS, "uri": uri}).follow(directory)
         started = time.monotonic() - began
@@ -143,6 +144,24 @@ def test_a_server_of_no_use_costs_at_most_a_second(
         )
     assert said.startswith("MLflow: not everything is sent") and said.endswith("sota-exp sync run")
     assert not Position.read(directory).sent
+
+
+def test_a_server_that_takes_nothing_is_left_after_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers what is asked of it and hangs in all else; the process goes on alone, and ends."""
+    monkeypatch.chdir(tmp_path)
+    directory = write_run(tmp_path / "run", num_epochs=1, status=None)
+    with server(None, well=PROBE) as uri:
+        follower = MLflow(**{**FIELDS, "uri": uri}).follow(directory)
+        following = follower.following  # type: ignore[attr-defined]
+        while not following.is_ready and following.process.poll() is None:
+            time.sleep(0.1)
+        end(directory)
+        began = time.monotonic()
+        said = follower.finish()
+        assert time.monotonic() - began < 2.5, "a second, on a machine without load"
+    assert said == f"MLflow: {uri} is slow and is still being sent to; should that fail: sota-exp sync run"
+    assert following.process.wait(timeout=60) == 0
+    assert not Position.read(directory).sent and Position.read(directory).problem
 
 
 def test_no_server_at_all_is_said_and_mended_by_sync(
@@ -176,7 +195,6 @@ def test_a_killed_trainer_leaves_no_follower_behind(
     process = follower.following.process  # type: ignore[attr-defined]
     process.stdin.close()  # As the kernel does for a process that is killed.
     assert process.wait(timeout=60) == 0
-    process.stdout.close()
     position = Position.read(directory)
     assert MlflowClient(position.uri).get_run(position.run_id).info.status == "KILLED"
 
@@ -209,18 +227,6 @@ def test_a_place_that_cannot_be_written_is_no_reason_to_stop(
 ) -> None:
     assert MLflow(**FIELDS).follow(tmp_path / "nowhere").finish() == ""
     assert "tracking did not start" in capsys.readouterr().err
-
-
-def test_words_that_come_together_are_heard_one_by_one() -> None:
-    """The start and the end of a short run lie in one buffer: select sees only the first read of it."""
-    reading, writing = os.pipe()
-    with os.fdopen(reading) as stream:
-        words = Words(stream)
-        assert words.next(0.05) is None
-        os.write(writing, b"one\ntwo\n")
-        assert [words.next(5), words.next(5), words.next(0.05)] == ["one\n", "two\n", None]
-        os.close(writing)
-        assert [words.next(5), words.next(5)] == ["", ""]
 
 
 TINY = [

@@ -13,13 +13,13 @@ from sota_exp.tracking.mlflow_store import answers, environment, resolved, unans
 
 
 @contextmanager
-def server(status: int | None, health: int | None = None) -> Iterator[str]:
-    """Answers every request with `status`, None: takes it and never answers; /health with `health` where that is given."""
+def server(status: int | None, well: str | None = None) -> Iterator[str]:
+    """Answers every request with `status`, None: takes it and never answers; one path is always well."""
     ended = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            answer = health if health is not None and self.path == "/health" else status
+            answer = 200 if well is not None and self.path.startswith(well) else status
             if answer is None:
                 ended.wait(30)
                 return
@@ -65,7 +65,7 @@ def test_whether_a_server_answers(status: int | None, is_well: bool) -> None:
 
 
 def test_a_store_that_hangs_behind_a_healthy_server_does_not_answer() -> None:
-    with server(None, health=200) as uri:
+    with server(None, well="/health") as uri:
         assert unanswered(uri, 0.3) == f"{uri} does not answer"
 
 
