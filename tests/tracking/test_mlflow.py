@@ -1,5 +1,6 @@
 """Following a run: costs training nothing, survives every kind of dead server, and leaves the rest to `sync`."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -266,8 +268,24 @@ def test_four_runs_at_once_on_a_store_that_is_not_there(tmp_path: Path) -> None:
         assert history(Position.read(directory).uri, directory) == expected(directory)
 
 
+def killed(serving: "subprocess.Popen[bytes]") -> contextlib.AbstractContextManager[object]:
+    stop(serving)
+    return contextlib.nullcontext()
+
+
+def hung(serving: "subprocess.Popen[bytes]") -> contextlib.AbstractContextManager[object]:
+    """It takes connections, as the kernel does for it, and never answers."""
+    os.killpg(serving.pid, signal.SIGSTOP)
+    ended = contextlib.ExitStack()
+    ended.callback(stop, serving)
+    return ended
+
+
 @pytest.mark.slow
-def test_a_server_killed_in_the_middle_is_caught_up_with(tmp_path: Path) -> None:
+@pytest.mark.parametrize("outage", [killed, hung])
+def test_a_server_lost_in_the_middle_is_caught_up_with(
+    tmp_path: Path, outage: "Callable[[subprocess.Popen[bytes]], contextlib.AbstractContextManager[object]]"
+) -> None:
     from sota_exp.commands.dashboard import free_port
 
     port = free_port(5100)
@@ -277,8 +295,8 @@ def test_a_server_killed_in_the_middle_is_caught_up_with(tmp_path: Path) -> None
     deadline = time.monotonic() + 120
     while Position.read(tmp_path / "run").run_id is None and time.monotonic() < deadline:
         time.sleep(0.1)
-    stop(serving)
-    said, _ = running.communicate(timeout=300)
+    with outage(serving):
+        said, _ = running.communicate(timeout=300)
     assert running.returncode == 0, said
     assert "sota-exp sync run" in said
     serving = serve(tmp_path, port)
