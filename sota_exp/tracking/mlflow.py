@@ -17,7 +17,7 @@ from sota_exp.tracking.mlflow_store import answers, environment, is_legal, is_se
 
 #: Seconds between two looks at the following process at the end of a run, in which its server must answer in between, and
 #: in which it must take something: a server of no use may cost a second.
-LOOK_SECONDS, ANSWER_SECONDS, TAKE_SECONDS = 0.2, 0.7, 0.8
+LOOK_SECONDS, ANSWER_SECONDS, TAKE_SECONDS = 0.1, 0.6, 0.7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ class ProcessFollower(Follower):
             now = time.monotonic()
             last = now if word == TOOK else last
             if word is None and not answers(self.uri, ANSWER_SECONDS):
-                self.following.stop()
+                self.following.leave()
                 return notice(self.directory)
             if now > deadline or (is_served(self.uri) and self.following.is_ready and now - last > TAKE_SECONDS):
                 self.following.leave()
