@@ -144,6 +144,7 @@ def test_a_server_of_no_use_costs_at_most_a_second(
         assert started + time.monotonic() - began < 2.5, (
             "a second beside what a loaded machine takes to start a process"
         )
+    close_idle()
     assert follower.following.process.wait(timeout=60) == 0, "it is left, and ends"  # type: ignore[attr-defined]
     assert said.startswith("MLflow: not everything is sent") and said.endswith("sota-exp sync run")
     assert not Position.read(directory).sent
@@ -180,6 +181,7 @@ def test_no_server_at_all_is_said_and_mended_by_sync(
     follower = MLflow(**{**FIELDS, "uri": uri}).follow(directory)
     end(directory)
     assert "sota-exp sync run" in follower.finish()
+    close_idle()
     assert follower.following.process.wait(timeout=60) == 0  # type: ignore[attr-defined]
     with pytest.raises(RunFailed, match="1 of 1 runs are not sent"):
         sync.main([str(directory)])
