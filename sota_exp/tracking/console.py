@@ -8,6 +8,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from sota_exp.statuses import COMPLETE
 from sota_exp.terminal import console
 from sota_exp.train import Step
 from sota_exp.watching import Listener, Plan
@@ -75,7 +76,7 @@ class ConsoleListener(Listener):
     def ended(self, result: dict[str, Any]) -> None:
         if self.progress is not None:
             self.progress.stop()
-        if result["status"] in ("finished", "stopped_early"):
+        if result["status"] in COMPLETE:
             self.console.print(summary(result, str(self.plan.request.directory)))
 
 

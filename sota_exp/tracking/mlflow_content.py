@@ -17,6 +17,8 @@ from typing import Any
 import psutil
 import yaml
 
+from sota_exp.statuses import COMPLETE
+
 #: MLflow cuts longer parameter values without a word; the full configuration is an artifact.
 LONGEST_PARAM = 6000
 
@@ -150,7 +152,7 @@ def _is_of_an_earlier_start(directory: Path, result: dict[str, Any], start: dict
     """A start that goes on from an interrupted run finds that run's result, until it writes its own."""
     if result["fingerprint"] != start["fingerprint"]:
         return True
-    if result["status"] in ("finished", "stopped_early") or not (directory / "start.json").exists():
+    if result["status"] in COMPLETE or not (directory / "start.json").exists():
         return False
     if result.get("start"):
         return bool(result["start"] != start.get("start"))
