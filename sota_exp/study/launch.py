@@ -3,11 +3,12 @@
 Registered by `sota-exp ablate` before Hydra starts, so that nothing has to be installed for it.
 """
 
+import contextlib
 import json
 import logging
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +101,8 @@ class StudySweeper(Sweeper):
         Raises:
             Interrupted: a signal ended one of them.
         """
-        logging.getLogger("hydra").setLevel(
-            logging.WARNING
-        )  # Launchers tell of every job; the study says how it ended.
-        returned = self.launcher.launch([self._overrides(job) for job in jobs], initial_job_idx=self.launched)
+        with quiet(logging.getLogger("hydra")):  # Launchers tell of every job; the study says how it ended.
+            returned = self.launcher.launch([self._overrides(job) for job in jobs], initial_job_idx=self.launched)
         self.launched += len(jobs)
         return [_reason(each) for each in returned]
 
@@ -123,6 +122,17 @@ class StudySweeper(Sweeper):
             f"hydra.sweep.subdir='{job.place}'",
             f"++hydra.job.env_set.{ORIGIN_VARIABLE}='{text}'",
         ]
+
+
+@contextlib.contextmanager
+def quiet(logger: logging.Logger) -> Iterator[None]:
+    """While entered, it says nothing below a warning."""
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _reason(returned: JobReturn) -> str | None:
