@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
-from sota_exp.commands.dashboard import free_port, start, wait_until_ready
+from sota_exp.commands.dashboard import end, free_port, start, wait_until_ready
 
 NUM_TURNS = 3
 
@@ -29,18 +29,17 @@ TRAINING = ("train", "scale=smoke", "scale.epochs=12", "runtime.threads=1", "tra
 
 
 @contextmanager
-def working(root: Path, port: int = 0) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+def working(root: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """An MLflow server on an SQLite store in `root`, and its process."""
-    port = port or free_port(5200)
+    port = free_port(5200)
     uri = f"http://127.0.0.1:{port}"
     with (root / "server.log").open("w+b") as said:
         process = start(f"sqlite:///{root / 'mlflow.db'}", port, said)
-        wait_until_ready(process, said, uri)
         try:
+            wait_until_ready(process, said, uri)
             yield uri, process
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            end(process)
 
 
 @contextmanager

@@ -69,8 +69,8 @@ class Following:
             return
         from sota_exp.tracking.mlflow_upload import Upload
 
-        self.say(READY)
         if not isinstance(self.upload, Upload):
+            self.say(READY)
             self.upload = Upload.open(position, lambda: self.say(TOOK))
         self.upload.send(Content.read(self.directory, position.origin))
 

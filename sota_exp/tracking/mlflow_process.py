@@ -50,19 +50,14 @@ class FollowingProcess:
         line = self.answers.next(seconds)
         return None if line is None else line.strip() or DONE
 
-    def stop(self) -> None:
-        """End it, whatever it does: everything can be done again."""
-        self.process.kill()
-        self._hang_up()
-        self.process.wait()
-
     def close(self) -> None:
-        """Let an idle process end by itself; it has nothing left to do."""
+        """Let an idle process end by itself, or end it: it has nothing left to do."""
         self._hang_up()
         try:
             self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
-            self.stop()
+            self.process.kill()
+            self.process.wait()
 
     def leave(self) -> None:
         """Wait no longer: it sends what it can, though this process may have ended, then ends by itself."""
