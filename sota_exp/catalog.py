@@ -14,6 +14,14 @@ SETS = ("recipe", "scale", "runtime", "hydra", "search", "study")
 #: Where the options lie that do nothing.
 NEUTRAL = "sota_exp.stages."
 
+#: What is done where no technique is chosen, in slots that must do something.
+PLAIN = {
+    "evaluation/resolution": "fixed",
+    "loss": "cross_entropy",
+    "schedule/length": "standard",
+    "schedule/stepping": "step",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
@@ -26,6 +34,11 @@ class Option:
     defaults: dict[str, object]
     is_neutral: bool
     target: str
+
+    @property
+    def is_plain(self) -> bool:
+        """Is it what training is without a technique: does it do nothing, or only what must be done somehow?"""
+        return self.is_neutral or PLAIN.get(self.group) == self.name
 
     @property
     def cited(self) -> str:

@@ -81,5 +81,5 @@ def _explain(tree: dict[str, Any], choices: dict[str, str], directory: Path, sec
 
 
 def chosen(found: list[Option], choices: dict[str, str]) -> list[Option]:
-    """The options that are on and do something, in the order of the catalog."""
+    """The options that are on and do something, plain or not, in the order of the catalog."""
     return [option for option in found if choices.get(option.group) == option.name and not option.is_neutral]

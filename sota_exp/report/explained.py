@@ -38,13 +38,15 @@ def techniques(chosen: list[Option], tree: dict[str, Any]) -> RenderableType:
     drawn.add_column(no_wrap=True, style="cyan")
     drawn.add_column(ratio=3)
     drawn.add_column(ratio=2, style="dim")
-    for option in chosen:
-        if option.group not in BESIDE:
+    shown = [option for option in chosen if option.group not in BESIDE]
+    for option in shown:
+        if not option.is_plain:
             said = Text(option.summary.rstrip("."))
             if values := values_of(option, tree):
                 said.append(f" ({values})", style="dim")
             drawn.add_row(f"{option.group}={option.name}", said, option.cited)
-    return section("What is on", drawn)
+    plain = ", ".join(f"{option.group}={option.name}" for option in shown if option.is_plain)
+    return Group(section("What is on", drawn), section("What is plain", Text(plain or "nothing", style="dim")))
 
 
 def values_of(option: Option, tree: dict[str, Any]) -> str:

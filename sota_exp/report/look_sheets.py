@@ -112,7 +112,7 @@ def effects(found: Findings, path: Path) -> None:
         axes.text(column + 1.83, 0.18, text, fontsize=7.5, ha="center", va="bottom")
     headline(
         drawing,
-        f"Each technique alone, with its draws of step {found.step.number:,}, on the images that most of them change",
+        f"Each technique alone on the training crop, with its draws of step {found.step.number:,}, on the images that most of them change",
     )
     save(drawing, path)
 

@@ -53,6 +53,13 @@ def test_options_that_do_nothing_are_not_listed(capfd):
     assert "augmentation/flip" in said_of(capfd, *TINY, "--no-measure") and "augmentation/flip" not in said
 
 
+def test_what_every_training_has_stands_apart(capfd):
+    said = said_of(capfd, *TINY, "--no-measure", "loss=cross_entropy", "schedule/stepping=epoch")
+    on, plain = said.split("What is plain")
+    assert "schedule/stepping=epoch" in on and "loss=cross_entropy" not in on
+    assert plain.startswith(" evaluation/resolution=fixed, loss=cross_entropy, schedule/length=standard Rules")
+
+
 def test_a_warning_is_shown_with_its_mend(capfd):
     said = said_of(capfd, *TINY, "--no-measure", "schedule/early_stopping=patience")
     assert "warning a cosine that is cut short" in said and "Instead: schedule/lr=step" in said
