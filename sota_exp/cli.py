@@ -100,7 +100,17 @@ def usage() -> str:
 
 def main() -> None:
     """Run the command that `sys.argv` names and leave with its exit status."""
+    spin_briefly()
     sys.exit(run(sys.argv[1:]))
+
+
+def spin_briefly() -> None:
+    """Have OpenMP's threads give their core up soon while they wait for each other: beside another program they'd hold it.
+
+    GNU's library reads the environment when torch is imported. docs/log.md, 2026-11-26, has the gain.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def run(arguments: list[str]) -> int:

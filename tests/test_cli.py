@@ -307,3 +307,17 @@ def test_the_installed_command_runs_from_anywhere(elsewhere):
     assert result_of(elsewhere / "here")["status"] == "finished"
     assert [line for line in done.stderr.splitlines() if not line.startswith("INFO: ")] == []
     assert ROOT not in elsewhere.parents
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "")],
+    ids=["unset", "count", "policy"],
+)
+def test_waiting_threads_spin_as_the_user_says_or_briefly(given, found):
+    inherited = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    code = "import os, sys; from sota_exp.cli import main; sys.argv[1:] = ['--version']\ntry: main()\nfinally: print(os.environ.get('GOMP_SPINCOUNT', ''))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=inherited | given, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[1:] == ([found] if found else [""])
