@@ -43,7 +43,8 @@ def device_name(device: torch.device) -> str:
     """`cpu: AMD EPYC…, 2 threads`, or the accelerator's own name."""
     if device.type == "cuda":
         return f"{device}: {torch.cuda.get_device_name(device)}"
-    return f"{device}: {_cpu_name()}, {torch.get_num_threads()} threads"
+    num_threads = torch.get_num_threads()
+    return f"{device}: {_cpu_name()}, {num_threads} thread{'' if num_threads == 1 else 's'}"
 
 
 @functools.cache

@@ -65,7 +65,7 @@ def row_of(cells: Sequence[str]) -> str:
 
 def figure(block: Figure) -> list[str]:
     """The picture by the name under which `figures/` has it."""
-    said = " ".join(dict.fromkeys(escaped(panel.wide.alt) for panel in block.panels))
+    said = ". ".join(dict.fromkeys(escaped(panel.wide.alt) for panel in block.panels))
     return [f"![{said}](figures/{block.name}.svg)", f"**{block.number}.** {inline(block.caption)}"]
 
 

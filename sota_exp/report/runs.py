@@ -99,7 +99,7 @@ class Run:
     def environment(self) -> dict[str, str]:
         """Device, threads, commit, versions and digest of the data: what may explain other numbers of equal choices."""
         device = str(self.result.get("device") or self.start.get("device") or "unknown")
-        name, _, threads = re.sub(r", (\d+) threads$", r"|\1", device).partition("|")
+        name, _, threads = re.sub(r", (\d+) threads?$", r"|\1", device).partition("|")
         found = {"device": name, "threads": threads or "–"}
         found["commit"] = str(self.result.get("commit") or self.start.get("commit") or "none")
         found["data digest"] = self.data_digest or "unknown"

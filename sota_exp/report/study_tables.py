@@ -82,7 +82,7 @@ def results(study: Study) -> Table:
         return Table(caption=[caption], columns=columns, rows=rows)
     caption = (
         f"{metric_name(study)} of every arm over its seeds, and its paired difference from {against}. Pairs: seeds that both have (runs, for an arm "
-        f"held against none). Detectable: the smallest effect that so many pairs would show with a power of {study.power:g}."
+        f"held against none). An interval is its own arm's; p, and the verdict with it, hold for all arms at once. Detectable: the smallest effect that so many pairs would show with a power of {study.power:g}."
     )
     return Table(caption=[caption], columns=columns, rows=rows)
 

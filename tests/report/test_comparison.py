@@ -155,6 +155,6 @@ def test_which_pairs_are_shown(tmp_path: Path, num: int, expected: list[str]) ->
 
 
 def test_surroundings_that_differ_are_said(tmp_path: Path) -> None:
-    one = make(tmp_path / "a", device="cpu: AMD, 2 threads")
+    one = make(tmp_path / "a", device="cpu: AMD, 1 thread")
     other = make(tmp_path / "b", device="cpu: AMD, 4 threads", versions={"torch": "2.13.0"})
-    assert compare(runs(one, other)).environment == {"threads": ["2", "4"], "torch": ["2.14.0", "2.13.0"]}
+    assert compare(runs(one, other)).environment == {"threads": ["1", "4"], "torch": ["2.14.0", "2.13.0"]}

@@ -97,7 +97,7 @@ def result(correct: np.ndarray, labels: np.ndarray, **changes: Any) -> Row:
         "parameters": 77,
         "peak_memory_bytes": 4096,
         "resolution": {"chosen": {"size": 64, "resize": 64}},
-        "device": "cpu: test, 1 threads",
+        "device": "cpu: test, 1 thread",
         "versions": {"python": "3.11", "numpy": "2"},
         "commit": "abc",
     } | changes
