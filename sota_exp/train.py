@@ -79,6 +79,7 @@ class State:
     step: int = 0
     supervised: Supervised | None = None
     totals: dict[str, Tensor] = field(default_factory=dict)
+    seconds: float = 0.0  # of the epoch that has begun, over all resumes
 
     def count(self, values: dict[str, Tensor]) -> None:
         """Add scalars to the epoch's totals, on the device."""
@@ -93,13 +94,14 @@ class State:
             "step": self.step,
             "supervised": None if self.supervised is None else vars(self.supervised),
             "totals": self.totals,
+            "seconds": self.seconds,
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.average.load_state_dict(saved["average"])
-        self.step, self.totals = saved["step"], saved["totals"]
+        self.step, self.totals, self.seconds = saved["step"], saved["totals"], saved.get("seconds", 0.0)
         self.supervised = None if saved["supervised"] is None else Supervised(**saved["supervised"])
 
 
@@ -160,7 +162,7 @@ def train_step(session: Session, state: State, batch: Batch) -> None:
 def fit(session: Session, state: State) -> Iterator[Step | Epoch]:
     """Train from `state.step` to the end, a `Step` after every step and an `Epoch` after every pass."""
     steps = range(state.step, session.total_steps)
-    began, entered = time.monotonic(), True
+    began, entered = time.monotonic() - state.seconds, True
     loader = load(session.crops, steps, session.experiment.runtime.workers, session.device.type == "cuda")
     for crops, positions in loader:
         epoch, place = divmod(state.step, session.steps_per_epoch)
@@ -169,13 +171,14 @@ def fit(session: Session, state: State) -> Iterator[Step | Epoch]:
             entered = False
         assert state.supervised is not None
         train_step(session, state, session.batch(crops, positions, state.supervised, epoch))
+        state.seconds = time.monotonic() - began
         yield Step(step=state.step, epoch=epoch)
         if place + 1 == session.steps_per_epoch:
             lr = session.learning_rate(state.step - 1)
             means = {name: total.item() / session.steps_per_epoch for name, total in state.totals.items()}
             state.totals = {}
             pool_statistics(state.model, session.world)
-            seconds = time.monotonic() - began
+            seconds, state.seconds = time.monotonic() - began, 0.0
             metrics = {**means, **state.supervised.metrics, "train/lr": lr}
             yield Epoch(step=state.step, epoch=epoch, seconds=seconds, metrics=metrics)
             began = time.monotonic()

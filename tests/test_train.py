@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from sota_exp.data.loading import load
 from sota_exp.train import Epoch, Step, fit, start, train_step
-from tests.experiments import OFF, ON, TINY, composed, session_of, trace_of
+from tests.experiments import OFF, ON, TINY, composed, session_of, through_a_file, trace_of
 
 
 def test_the_same_configuration_twice_gives_the_same_bits_and_another_seed_others():
@@ -48,6 +48,19 @@ def test_ceasing_to_iterate_stops_training():
     next(records), next(records)
     records.close()
     assert state.step == 2
+
+
+def test_an_interrupted_epoch_counts_the_seconds_before_and_after():
+    session, _ = session_of(composed(*TINY, *OFF).experiment)
+    state = start(session)
+    next(fit(session, state))
+    assert state.seconds > 0
+    state.seconds += 1000
+    saved = through_a_file(state.state_dict())
+    resumed = start(session)
+    resumed.load_state_dict(saved)
+    first, second = (record.seconds for record in fit(session, resumed) if isinstance(record, Epoch))
+    assert first > 1000 > second > 0 == resumed.seconds
 
 
 def test_one_step_is_that_of_plain_pytorch():
