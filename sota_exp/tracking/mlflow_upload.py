@@ -113,12 +113,17 @@ class Upload:
         """Parameters that are missing (they never change in MLflow), tags and the note where they differ."""
         new = {key: value for key, value in params(content).items() if key not in run.data.params}
         wanted = tags(content) | {"mlflow.note.content": note(content)}
-        changed = {key: value for key, value in wanted.items() if {**run.data.tags, **self.written}.get(key) != value}
+        there = {**run.data.tags, **self.written}
+        changed = {key: value for key, value in wanted.items() if there.get(key) != value}
         for part in parts(list(new.items()), MOST_PARAMS):
             self.client.log_batch(run.info.run_id, params=[Param(key, value) for key, value in part])
         if changed:
             self.client.log_batch(run.info.run_id, tags=[RunTag(key, value) for key, value in changed.items()])
         self.written |= changed
+        if "reason" in there and "reason" not in wanted:
+            self.client.delete_tag(run.info.run_id, "reason")
+            run.data.tags.pop("reason", None)
+            self.written.pop("reason", None)
         return len(new) + len(changed)
 
     def _points(self, content: Content, run: Run) -> int:

@@ -114,10 +114,11 @@ def test_a_resumed_run_is_the_same_run(store: Store, tmp_path: Path) -> None:
     directory = write_run(tmp_path / "outputs" / "run", num_epochs=2, status="interrupted")
     send(directory, uri)
     first = the_run(client, directory)
-    assert first.info.status == "KILLED"
+    assert first.info.status == "KILLED" and first.data.tags["reason"]
     write_run(directory, num_epochs=2, status=None, resumed=1)
     send(directory, uri)
-    assert the_run(client, directory).info.status == "RUNNING"
+    again = the_run(client, directory)
+    assert again.info.status == "RUNNING" and "reason" not in again.data.tags
     write_run(directory, num_epochs=3, resumed=1)
     send(directory, uri)
     last = the_run(client, directory)
