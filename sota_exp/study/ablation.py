@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sota_exp.study.arms import ReadyArm
+from sota_exp.study.evidence import Row, Runs, Study
 from sota_exp.study.files import StudyFiles, training_key, trainings
-from sota_exp.study.outcome import Row, Runs, Study, outcome, tested, wanted_seeds
+from sota_exp.study.outcome import outcome
+from sota_exp.study.testing import tested, wanted_seeds
 
 #: `study.json` is written between runs at most this often in seconds, and at the end.
 WRITE_SECONDS = 20.0

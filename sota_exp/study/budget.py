@@ -11,9 +11,9 @@ from pathlib import Path
 from sota_exp.config import build
 from sota_exp.errors import ConfigError
 from sota_exp.experiment import Experiment
+from sota_exp.study.arm_row import BACKWARD
 from sota_exp.study.arms import Arms, Base, Compose, ReadyArm, made_ready
 from sota_exp.study.estimating import SECONDS_AN_ARM
-from sota_exp.study.outcome import BACKWARD
 from sota_exp.study.plan import Blueprint, key_of, overrides
 
 #: What an arm's length is set by.

@@ -16,8 +16,8 @@ from sota_exp.study.ablation import Ablation
 from sota_exp.study.arms import Base, Compose, compose_base, made_ready
 from sota_exp.study.budget import measured, with_equal_budget
 from sota_exp.study.budget import remembered as remembered_epochs
+from sota_exp.study.evidence import Row, Study
 from sota_exp.study.files import StudyFiles
-from sota_exp.study.outcome import Row, Study
 from sota_exp.study.plan import Blueprint, Technique, key_of, set_to
 from sota_exp.study.settings import Settings
 from sota_exp.terminal import console

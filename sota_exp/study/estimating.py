@@ -6,8 +6,8 @@ from sota_exp.config import build
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.experiment import Experiment
 from sota_exp.study.arms import ReadyArm
+from sota_exp.study.evidence import Study
 from sota_exp.study.files import trainings
-from sota_exp.study.outcome import Study
 
 #: Seconds of training from which an arm's time is told.
 SECONDS_AN_ARM = 1.5

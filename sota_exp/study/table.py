@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sota_exp.study.ablation import Ablation, Job
+from sota_exp.study.evidence import Row, Runs, Study
 from sota_exp.study.files import StudyFiles, trainings
-from sota_exp.study.outcome import Row, Runs, Study, plan_of
+from sota_exp.study.outcome import plan_of
 from sota_exp.study.settings import METRICS
 from sota_exp.terminal import console
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from sota_exp.study.arms import Arms, ReadyArm
+from sota_exp.study.evidence import Row, Study
 from sota_exp.study.files import StudyFiles
-from sota_exp.study.outcome import Row, Study
 from sota_exp.study.plan import Arm, Blueprint
 from sota_exp.study.settings import Settings
 

@@ -10,8 +10,8 @@ import pytest
 from sota_exp.errors import Interrupted
 from sota_exp.study.ablation import Ablation, Job
 from sota_exp.study.arms import ReadyArm
+from sota_exp.study.evidence import Study
 from sota_exp.study.files import StudyFiles
-from sota_exp.study.outcome import Study
 from tests.study.studies import arm, chain, simulated, study, write_run
 
 

@@ -8,8 +8,9 @@ import pytest
 from scipy import stats
 
 from sota_exp.study import plan
+from sota_exp.study.evidence import Runs
 from sota_exp.study.files import StudyFiles
-from sota_exp.study.outcome import Runs, outcome
+from sota_exp.study.outcome import outcome
 from sota_exp.study.plan import Blueprint, Interaction
 from sota_exp.study.settings import technique
 from tests.study.studies import arm, chain, simulated, study, write_all, write_run

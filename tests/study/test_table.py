@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from sota_exp.study import table
+from sota_exp.study.evidence import Runs
 from sota_exp.study.files import StudyFiles
-from sota_exp.study.outcome import Runs, outcome
+from sota_exp.study.outcome import outcome
 from tests.study.studies import chain, study, write_all
 
 

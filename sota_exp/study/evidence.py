@@ -1,0 +1,81 @@
+"""What a study was asked, and what its runs answered so far: read here, judged elsewhere."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sota_exp.study.arms import Arms, ReadyArm
+from sota_exp.study.files import StudyFiles
+from sota_exp.study.plan import Blueprint
+from sota_exp.study.settings import Settings
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What is known before any run: what was asked for, the arms, and the seeds."""
+
+    settings: Settings
+    name: str
+    blueprint: Blueprint
+    arms: Arms
+    seeds: tuple[int, ...]
+    recipe: str
+    data: str
+    command: str
+    budget_note: str = ""
+
+    @property
+    def compared(self) -> list[ReadyArm]:
+        return [arm for arm in self.arms.ready if arm.arm.reference is not None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runs:
+    """The results so far: arm → seed → result of a finished run, its place, or why there is none."""
+
+    results: dict[str, dict[int, dict[str, Any]]]
+    places: dict[str, dict[int, str]]
+    failures: dict[str, dict[int, str]]
+    correct: Callable[[str, int], NDArray[np.bool_]]
+
+    @classmethod
+    def read(cls, study: Study, files: StudyFiles, failures: Mapping[str, str]) -> "Runs":
+        """failures: place → reason, of what has no result of its own."""
+        results: dict[str, dict[int, dict[str, Any]]] = {}
+        places: dict[str, dict[int, str]] = {}
+        reasons: dict[str, dict[int, str]] = {}
+        for arm in study.arms.ready:
+            results[arm.name], places[arm.name], reasons[arm.name] = {}, {}, {}
+            for seed in study.seeds:
+                place = files.place(arm, seed)
+                found = files.result(place)
+                if found is not None and files.is_finished(place):
+                    results[arm.name][seed], places[arm.name][seed] = found, place
+                elif (reason := files.final_failure(place) or failures.get(place)) is not None:
+                    reasons[arm.name][seed] = reason
+        split = study.settings.metric.split("/")[0]
+
+        def correct(name: str, seed: int) -> NDArray[np.bool_]:
+            with np.load(files.directory / places[name][seed] / "predictions.npz") as arrays:
+                return np.unpackbits(arrays[f"{split}_correct"], count=len(arrays[f"{split}_labels"])).astype(bool)
+
+        return cls(results=results, places=places, failures=reasons, correct=correct)
+
+    def values(self, name: str, read: Callable[[Row], float | None]) -> dict[int, float]:
+        found = {seed: read(result) for seed, result in self.results[name].items()}
+        return {seed: float(value) for seed, value in found.items() if value is not None}
+
+    def differences(self, arm: ReadyArm, read: Callable[[Row], float | None], among: Sequence[int]) -> dict[int, float]:
+        """seed → arm − reference, where both have it."""
+        assert arm.arm.reference is not None
+        own, other = self.values(arm.name, read), self.values(arm.arm.reference, read)
+        return {seed: own[seed] - other[seed] for seed in among if seed in own and seed in other}
+
+
+def metric_of(name: str) -> Callable[[Row], float | None]:
+    return lambda result: result["metrics"].get(name)
