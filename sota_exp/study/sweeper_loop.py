@@ -20,27 +20,23 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
-from hydra.utils import instantiate
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sota_exp.composing import in_one_line
-from sota_exp.config import locate
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
 from sota_exp.study import claims
 from sota_exp.study.space import Space, is_search, read_space
 from sota_exp.study.storage import Store, in_a_line, patiently, resolved
+from sota_exp.study.sweeper_checks import another_search, extender, require_prunable
+from sota_exp.study.sweeper_sampling import Sampling
 from sota_exp.study.sweeper_settings import Goal, Settings, plain, read_goal, read_settings
 from sota_exp.study.sweeper_start import enqueue_default, enqueue_points, own_values
-from sota_exp.study.trial import Brief, Identity, beat, make_pruner
+from sota_exp.study.trial import Brief, Identity, beat
 
 log = logging.getLogger(__name__)
-
-#: What a sampler of the configuration may be made of, as the stock sweeper has it.
-SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 
 #: Seconds between two looks at trials that other processes run.
 LOOK_SECONDS = 1.0
@@ -80,7 +76,7 @@ class Loop:
     config: DictConfig
     launcher: Launcher
     loader: ConfigLoader
-    sampler: Any
+    sampling: Sampling
     pruner: dict[str, Any]
     chosen: dict[str, str]
     asked: list[str]
@@ -115,7 +111,7 @@ class Loop:
             config=impl.config,
             launcher=impl.launcher,
             loader=impl.hydra_context.config_loader,
-            sampler=trees["sampler"],
+            sampling=Sampling(node=trees["sampler"], space=space, choices=impl._to_grid_sampler_choices),
             pruner=trees["pruner"],
             chosen=choices,
             asked=[item for item in arguments if is_search(item)],
@@ -238,7 +234,7 @@ class Loop:
                     claims.fail(study, frozen, "its process was killed, and the total is reached without it")
             if room <= 0:
                 return None
-            study.sampler = self.make_sampler(len(trials))
+            study.sampler = self.sampling.sampler(len(trials))
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Heartbeat of storage")  # We give the signs of life ourselves.
                 return self._configured(study.ask(), 0)
@@ -266,31 +262,7 @@ class Loop:
 
     @property
     def n_trials(self) -> int:
-        """The total; a grid may hold less."""
-        if not self.is_grid:
-            return self.settings.n_trials
-        size = 1
-        for values in self.grid().values():
-            size *= len(values)
-        return min(size, self.settings.n_trials)
-
-    @property
-    def is_grid(self) -> bool:
-        return str(self.sampler.get("_target_", "")).endswith("GridSampler")
-
-    def grid(self) -> dict[str, Any]:
-        return {name: self.impl._to_grid_sampler_choices(kind) for name, kind in self.space.knobs.items()}
-
-    def make_sampler(self, number: int) -> BaseSampler:
-        """The sampler for a trial: a seeded one draws by its seed and the trial's number, so that no repeat draws the same."""
-        node = dict(self.sampler)
-        if node.get("seed") is not None:
-            node["seed"] = int(node["seed"]) + number
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            made = instantiate(node, _execution_whitelist_=SAMPLERS)
-            sampler: BaseSampler = made(self.grid()) if isinstance(made, functools.partial) else made
-        return sampler
+        return self.sampling.total(self.settings.n_trials)
 
     def launch(self, claimed: Sequence[Claim]) -> None:
         """Run a batch, give signs of life for it, and see to what it left.
@@ -421,53 +393,3 @@ class Loop:
 
     def _fail(self, number: int, reason: str) -> None:
         patiently(lambda: claims.fail(self.study, self.study.get_trials(deepcopy=False)[number], reason))
-
-
-def extender(path: str | None) -> Callable[[DictConfig, Trial], None]:
-    """The user's own function that draws more; one that draws nothing for None.
-
-    Raises:
-        ConfigError: there is none at that path.
-    """
-    if path is None:
-        return lambda config, trial: None
-    try:
-        found = locate(path, "custom_search_space")
-    except ConfigError as error:
-        raise ConfigError(f"hydra.sweeper.custom_search_space={path} cannot be imported") from error
-    if not callable(found):
-        raise ConfigError(f"hydra.sweeper.custom_search_space={path} is no function")
-    return found
-
-
-def require_prunable(goal: Goal, settings: Settings, pruner: Mapping[str, Any]) -> None:
-    """Raise `ConfigError` for a pruner that can't be asked, or asks what nobody reports."""
-    make_pruner(pruner)
-    name = str(pruner["_target_"]).rpartition(".")[2]
-    if name == "NopPruner":
-        return
-    off = "hydra/sweeper/pruner=none"
-    if not goal.is_single:
-        raise ConfigError(f"hydra/sweeper/pruner: Optuna can't prune with several objectives; choose {off}")
-    if not goal.objectives[0].startswith("val/"):
-        raise ConfigError(f"hydra/sweeper/pruner: {goal.objectives[0]} is not known after an epoch; choose {off}")
-    if name == "WilcoxonPruner" and settings.seeds < 2:
-        raise ConfigError("hydra/sweeper/pruner=wilcoxon compares seeds: hydra.sweeper.seeds=8, say")
-
-
-def another_search(there: Mapping[str, str], wanted: Mapping[str, str], directory: Path) -> str:
-    """Both searches, line by line, where they differ."""
-
-    def listed(space: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
-        return [f"  {'≠' if other.get(key) != text else ' '} {key}: {text}".rstrip(": ") for key, text in space.items()]
-
-    return "\n".join(
-        [
-            f"hydra.sweep.dir={directory} holds the trials of another search, which can't be compared with these.",
-            "There:",
-            *listed(there, wanted),
-            "Asked for:",
-            *listed(wanted, there),
-            "Choose another hydra.sweep.dir, or the search that is there; hydra.sweeper.n_trials may change.",
-        ]
-    )
