@@ -1,4 +1,4 @@
-"""The process's own memory: what it has freed it keeps for the next step, instead of giving it back to the system.
+"""The process's own memory: what it has freed it keeps for the next step, instead of giving it back; and whether there is none left.
 
 glibc returns every block above 32 MiB as soon as it is freed, and the next step's first touch of each of its pages waits for the
 system to clear it: at 128 px this took half of the time of augmentation, and more than that of normalization.
@@ -8,6 +8,8 @@ Source: https://man7.org/linux/man-pages/man3/mallopt.3.html
 
 import ctypes
 import sys
+
+import torch
 
 #: glibc's names for the size from which a block is mapped apart, and for the free memory from which it is given back.
 M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1
@@ -22,3 +24,8 @@ def keep_freed_memory() -> bool:
     except AttributeError:
         return False  # another C library
     return all(mallopt(*setting) == 1 for setting in ((M_MMAP_THRESHOLD, 2**30), (M_TRIM_THRESHOLD, 2**31 - 1)))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocator refused: a device's, Python's, or the CPU's, which raises a `RuntimeError`."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

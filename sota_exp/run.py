@@ -17,7 +17,7 @@ from sota_exp.errors import ConfigError, Interrupted, RunFailed
 from sota_exp.evaluate import Evaluator
 from sota_exp.experiment import Experiment
 from sota_exp.fingerprint import differences, fingerprint, training_fingerprint
-from sota_exp.memory import keep_freed_memory
+from sota_exp.memory import is_out_of_memory, keep_freed_memory
 from sota_exp.result import device_name, empty_result, flops_per_image, parameter_count, peak_memory_bytes
 from sota_exp.scoring import require_sizes
 from sota_exp.session import limited, open_session, pick_device
@@ -65,7 +65,12 @@ def run(request: Request, listener: Listener, referee: Referee | None = None) ->
             raise
         result["status"] = "interrupted" if isinstance(failure, Interrupted) else "failed"
         result["reason"] = str(failure)
+        never_started = result["start"] is None
+        if never_started and world.is_main:
+            result["start"] = write_start(files.directory, result, data_facts(request.tree, data))
         _write_result(files, result, world)
+        if never_started:
+            listener.stillborn(request)
         listener.ended(result)
         raise failure from error
 
@@ -229,7 +234,7 @@ def as_failure(error: Exception) -> RunFailed | Interrupted | None:
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     if isinstance(error, RunFailed | Interrupted):
         return error
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in text:
+    if is_out_of_memory(error):
         return RunFailed(f"out of memory: {text}; try a smaller batch_size or schedule/accumulation=micro_batches")
     if isinstance(error, OSError) and error.errno == 28:
         return RunFailed(f"disk full: {text}")

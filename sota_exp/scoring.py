@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sota_exp.errors import ConfigError
 from sota_exp.evaluate import Evaluator, confusion_matrix, per_class_accuracy, scores
+from sota_exp.memory import is_out_of_memory
 from sota_exp.result import flops_per_image
 from sota_exp.stages import Resolution, View
 
@@ -32,12 +33,14 @@ def require_sizes(network: nn.Module, views: list[View]) -> None:
     """Let the network read a blank image of every size.
 
     Raises:
-        ConfigError: it can't, as transformers built for one size can't.
+        ConfigError: it can't for another reason than memory, as transformers built for one size can't.
     """
     for size in sorted({view.size for view in views}):
         try:
             flops_per_image(network, size)
         except (AssertionError, RuntimeError, ValueError) as error:
+            if is_out_of_memory(error):
+                raise
             cause = (str(error).splitlines() or [type(error).__name__])[0]
             raise ConfigError(
                 f"evaluation/resolution: the network does not read images of {size} px: {cause}"

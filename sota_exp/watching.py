@@ -61,3 +61,6 @@ class Listener(ABC):
 
     @abstractmethod
     def ended(self, result: dict[str, Any]) -> None: ...
+
+    def stillborn(self, request: Request) -> None:  # noqa: B027 (few listeners care)
+        """The run failed before it could start: `ended` comes without `started`, and the files say why."""

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from sota_exp import composing
 from sota_exp.cli import COMMANDS, run
@@ -321,3 +322,17 @@ def test_waiting_threads_spin_as_the_user_says_or_briefly(given, found):
         [sys.executable, "-c", code], env=inherited | given, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[1:] == ([found] if found else [""])
+
+
+def test_brackets_in_the_users_names_are_printed_as_they_are(tmp_path, capfd):
+    """To the terminal's library, `[red]` is a colour and `[/b]` a mistake."""
+    for name in ("[red]", "[bold", "c"):
+        folder = tmp_path / "[photos]" / name
+        folder.mkdir(parents=True)
+        for index in range(20):
+            Image.new("RGB", (20, 20), (index * 12, len(name) * 40, 0)).save(folder / f"{index}.png")
+    own = [text for text in TINY_RUN if not text.startswith("data")]
+    data = ["data=image_folder", "data.root='[photos]'", "data.image_size=16", "batch_size=8", "hydra.run.dir='[out]'"]
+    assert run(["train", *own, *data]) == 0
+    said = " ".join(capfd.readouterr().out.split())
+    assert "[red]" in said and "[bold" in said and "in [out]" in said and "files [out]" in said

@@ -16,6 +16,8 @@ beside them, says to which size images are resized and cut, and names the classe
 import os
 from pathlib import Path
 
+from rich.markup import escape
+
 from sota_exp.commands.subject import subject, values
 from sota_exp.terminal import console
 
@@ -35,7 +37,7 @@ def main(arguments: list[str]) -> None:
     made = export(shipped, given["format"], Path(given["output"]).expanduser())
     out = console()
     size = sum(file.stat().st_size for file in [made.path, *made.path.rglob("*")] if file.is_file()) / 2**20
-    out.print(f"[bold]{os.path.relpath(made.path)}[/] ({size:.1f} MiB): {made.takes}", soft_wrap=True)
+    out.print(f"[bold]{escape(os.path.relpath(made.path))}[/] ({size:.1f} MiB): {made.takes}", soft_wrap=True)
     view = model.view
     out.print(
         f"images: RGB in [0, 1], the shorter side resized to {view.resize} px, the central {view.size} × {view.size}; "

@@ -22,6 +22,7 @@ hydra.run.dir chooses where the pictures go, with the numbers in look.json. The 
 from functools import partial
 
 from omegaconf import DictConfig
+from rich.markup import escape
 
 from sota_exp import composing
 from sota_exp.commands.train import log, remove_empty, shown
@@ -83,7 +84,7 @@ def look(step: int, config: DictConfig) -> None:
     out, place = console(), shown(directory)
     sizes = ", ".join(f"{len(vars(session.data)[split]):,} {split}" for split in ("train", "val", "test"))
     out.print(
-        f"[bold]{experiment.recipe.name}[/] on [bold]{experiment.data.name}[/]: {sizes} images; nothing is trained"
+        f"[bold]{experiment.recipe.name}[/] on [bold]{escape(experiment.data.name)}[/]: {sizes} images; nothing is trained"
     )
     out.print(words(found))
-    out.print(f"pictures and look.json in {place}", style="dim")
+    out.print(f"pictures and look.json in {escape(str(place))}", style="dim")

@@ -102,7 +102,7 @@ def table(found: Repetition) -> Table:
     for heading in ("", "original", "again"):
         drawn.add_column(heading, overflow="fold")
     for key, (before, after) in found.differing.items():
-        drawn.add_row(key, before, after)
+        drawn.add_row(escape(key), escape(before), escape(after))
     return drawn
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
+from rich.markup import escape
 from rich.table import Table
 
 from sota_exp.terminal import console
@@ -50,8 +51,8 @@ def table(directory: Path, runs: list[dict[str, Any]]) -> Table:
     for run, chosen, accuracy in zip(runs, choices, accuracies, strict=True):
         test = run["result"]["metrics"].get("test/accuracy")
         drawn.add_row(
-            run["name"],
-            *(chosen.get(name, "") for name in varied),
+            escape(run["name"]),
+            *(escape(chosen.get(name, "")) for name in varied),
             "–" if accuracy is None else f"[bold]{accuracy:.2%}[/]" if accuracy == best else f"{accuracy:.2%}",
             "–" if test is None else f"{test:.2%}",
             f"{sum(run['result']['seconds'].values()):,.0f}",

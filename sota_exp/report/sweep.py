@@ -60,6 +60,7 @@ def importance_words(summary: Mapping[str, Any]) -> str:
 
 def terminal_summary(summary: Mapping[str, Any], directory: Path) -> Iterator["RenderableType"]:
     """A table of the best, what it took, and whether the winner wins."""
+    from rich.markup import escape
     from rich.panel import Panel
     from rich.table import Table
 
@@ -67,28 +68,28 @@ def terminal_summary(summary: Mapping[str, Any], directory: Path) -> Iterator["R
     for heading in ("trial", *summary["objective"], "values"):
         best.add_column(heading, justify="right" if heading in summary["objective"] else "left")
     for row in rows(summary):
-        best.add_row(*row)
+        best.add_row(*map(escape, row))
     facts = Table.grid(padding=(0, 2))
     facts.add_row("trials", f"{counted(summary)} of {summary['n_trials']}")
     facts.add_row("took", spent(summary))
     if summary["stopped"]:
-        facts.add_row("stopped", summary["stopped"])
+        facts.add_row("stopped", escape(summary["stopped"]))
     if summary["best"] is None:
         facts.add_row("best", "none: no complete trial stays within hydra.sweeper.constraints")
     for item in summary["failures"][:MOST_ROWS]:
-        facts.add_row(f"trial {item['number']} failed", str(item["reason"]))
+        facts.add_row(f"trial {item['number']} failed", escape(str(item["reason"])))
     if summary["importances"]:
         facts.add_row("importance", importance_words(summary))
     found = summary["confirm"]
-    facts.add_row("confirmed", found["words"] if found else "no confirmation was asked for")
-    facts.add_row("files", f"{directory}/sweep.json, trials.csv, figures/")
+    facts.add_row("confirmed", escape(found["words"]) if found else "no confirmation was asked for")
+    facts.add_row("files", escape(f"{directory}/sweep.json, trials.csv, figures/"))
     grid = Table.grid()
     for part in (best, "", facts):
         grid.add_row(part)
     colour = {"beats": "green", "loses": "red"}.get((found or {}).get("verdict", ""), "yellow")
-    yield Panel(grid, title=f"sweep {summary['name']}", title_align="left", border_style=colour, expand=False)
+    yield Panel(grid, title=f"sweep {escape(summary['name'])}", title_align="left", border_style=colour, expand=False)
     if found and found["verdict"] == "beats":
-        yield f"Train with the winner: sota-exp train {' '.join(found['overrides'])}"
+        yield escape(f"Train with the winner: sota-exp train {' '.join(found['overrides'])}")
 
 
 def note(summary: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
+from rich.markup import escape
 
 from sota_exp import composing
 from sota_exp.config import build, resolve
@@ -215,7 +216,7 @@ def last_word(own: OwnTrial) -> str:
     trial = own.frozen
     state = trial.state.name.lower()
     words = {"complete": "green", "pruned": "yellow", "fail": "red"}
-    reason = f": {trial.user_attrs['reason']}" if "reason" in trial.user_attrs else ""
+    reason = f": {escape(trial.user_attrs['reason'])}" if "reason" in trial.user_attrs else ""
     values = " ".join(
         f"{name} {value:.4g}" for name, value in zip(own.identity.objectives, trial.values or [], strict=False)
     )

@@ -37,7 +37,7 @@ def heading(study: Study, files: StudyFiles) -> Iterable[RenderableType]:
     shared = len(ready) - num_trainings
     shares = f", {shared} of them sharing another's training" if shared else ""
     yield Text.from_markup(
-        f"[bold]{escape(study.settings.title)}[/]: {study.recipe} on {study.data}, by {study.settings.metric}"
+        f"[bold]{escape(study.settings.title)}[/]: {study.recipe} on {escape(study.data)}, by {study.settings.metric}"
     )
     yield Text(
         f"  {len(ready)} arms × {len(study.seeds)} seeds{shares}; in {os.path.relpath(files.directory)}", style="dim"

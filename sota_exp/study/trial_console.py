@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rich.markup import escape
 from rich.status import Status
 
 from sota_exp.terminal import console
@@ -19,7 +20,7 @@ class QuietListener(Listener):
 
     def started(self, plan: Plan) -> None:
         again = f" [yellow]goes on from step {plan.first_step:,}[/]" if plan.first_step else ""
-        self.console.print(f"[bold]{self.words}[/]{again}", soft_wrap=True)
+        self.console.print(f"[bold]{escape(self.words)}[/]{again}", soft_wrap=True)
         self.epochs = plan.total_steps // plan.steps_per_epoch
         if self.console.is_terminal:
             self.status = self.console.status("training")

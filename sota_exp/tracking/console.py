@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -37,12 +38,12 @@ class ConsoleListener(Listener):
     def started(self, plan: Plan) -> None:
         tree, out = plan.request.tree, self.console
         model = tree["model"]["arch"]
-        out.print(f"[bold]{tree['recipe']['name']}[/] on [bold]{tree['data']['name']}[/], seed {tree['seed']}")
+        out.print(f"[bold]{tree['recipe']['name']}[/] on [bold]{escape(tree['data']['name'])}[/], seed {tree['seed']}")
         out.print(f"  {model.get('name', '')}, {plan.parameters / 1e6:.2f} M parameters, on {plan.device}", style="dim")
         out.print(f"  {', '.join(techniques(plan.request.choices))}", style="dim")
         epochs = plan.total_steps // plan.steps_per_epoch
         size = f"{plan.num_train:,} images × {epochs} epochs, {plan.total_steps:,} steps of {tree['batch_size']}"
-        out.print(f"  {size}; in {plan.request.directory}", style="dim")
+        out.print(f"  {size}; in {escape(str(plan.request.directory))}", style="dim")
         if plan.first_step:
             out.print(f"  goes on from step {plan.first_step:,}", style="yellow")
         self.first_step, self.began_run = plan.first_step, True
@@ -132,8 +133,8 @@ def evaluation_summary(result: dict[str, Any], directory: str) -> Panel:
         facts.add_row(
             "search", f"choosing gains {100 * gain:+.2f} ± {100 * error:.2f} points on val, cross-fitted: {verdict}"
         )
-    facts.add_row("weights", result["weights"])
-    facts.add_row("files", directory)
+    facts.add_row("weights", escape(result["weights"]))
+    facts.add_row("files", escape(directory))
     grid = Table.grid(padding=(0, 0))
     for row in (score_table(result), "", facts):
         grid.add_row(row)
@@ -146,8 +147,8 @@ def summary(result: dict[str, Any], directory: str) -> Panel:
     classes = sorted(result["per_class_accuracy"].items(), key=lambda item: item[1])
     facts = Table.grid(padding=(0, 2))
     facts.add_row("weights", f"epoch {metrics['best/epoch'] + 1} was best on val; re-scored from the saved model")
-    facts.add_row("hardest", ", ".join(f"{name} {share:.0%}" for name, share in classes[:3]))
-    facts.add_row("easiest", ", ".join(f"{name} {share:.0%}" for name, share in classes[-3:]))
+    facts.add_row("hardest", escape(", ".join(f"{name} {share:.0%}" for name, share in classes[:3])))
+    facts.add_row("easiest", escape(", ".join(f"{name} {share:.0%}" for name, share in classes[-3:])))
     seconds = result["seconds"]
     spent = f"training {_clock(seconds['train'])}, {result['images_per_second']:,.0f} images/s; "
     spent += f"validation {_clock(seconds['validate'])}; final scoring {_clock(seconds['evaluate'])}"
@@ -156,8 +157,8 @@ def summary(result: dict[str, Any], directory: str) -> Panel:
     model_cost = f"{result['parameters'] / 1e6:.2f} M parameters, {result['flops_per_image'] / 1e9:.3f} GFLOPs an image"
     facts.add_row("cost", f"{model_cost}, {memory:,.0f} MiB at the peak")
     if result["reason"]:
-        facts.add_row("stopped", result["reason"])
-    facts.add_row("files", directory)
+        facts.add_row("stopped", escape(result["reason"]))
+    facts.add_row("files", escape(directory))
     grid = Table.grid(padding=(0, 0))
     grid.add_row(score_table(result))
     grid.add_row("")

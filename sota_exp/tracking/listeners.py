@@ -9,7 +9,7 @@ from typing import Any
 from sota_exp.stages import Follower, NoFollower, Tracking
 from sota_exp.terminal import console
 from sota_exp.train import Step
-from sota_exp.watching import Listener, Plan
+from sota_exp.watching import Listener, Plan, Request
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,10 @@ class Listeners(Listener):
     def ended(self, result: dict[str, Any]) -> None:
         for member in self.members:
             member.ended(result)
+
+    def stillborn(self, request: Request) -> None:
+        for member in self.members:
+            member.stillborn(request)
 
 
 @dataclass(kw_only=True)
@@ -63,6 +67,10 @@ class ShowingListener(Listener):
         if self._tracking(self.plan).figures and result["metrics"] and result["status"] != "pruned":
             draw_or_warn(self.plan)
         if said := finished_or_why_not(self.follower):
+            self.say(said)
+
+    def stillborn(self, request: Request) -> None:
+        if self.is_main and (said := finished_or_why_not(request.experiment.tracking.follow(request.directory))):
             self.say(said)
 
     def _tracking(self, plan: Plan) -> Tracking:

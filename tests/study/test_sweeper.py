@@ -7,6 +7,7 @@ import sys
 import hydra_plugins.hydra_optuna_sweeper._impl as stock
 import optuna
 import pytest
+from mlflow import MlflowClient
 from optuna.exceptions import StorageInternalError
 from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.trial import TrialState
@@ -245,6 +246,33 @@ def test_a_training_that_cannot_end_well_fails_its_trial_with_the_reason(broken,
     trials = optuna.load_study(study_name="sweep", storage=f"sqlite:///{tmp_path}/sweep/study.db").trials
     assert all(trial.state == TrialState.FAIL and reason in trial.user_attrs["reason"] for trial in trials)
     assert json.loads((tmp_path / "sweep" / "0" / "result.json").read_text())["status"] == "failed"
+
+
+def test_a_trial_without_memory_fails_in_optuna_and_mlflow_and_the_sweep_goes_on(tmp_path):
+    """Images of terabytes, which no machine holds: the allocator itself refuses."""
+    knob, uri = "data.image_size=choice(16,400000)", f"sqlite:///{tmp_path}/mlflow.db"
+    asked = [*TINY, knob, "hydra.sweep.dir=sweep", "hydra.sweeper.n_trials=3", "hydra.sweeper.confirm.top=0"]
+    assert (
+        run(
+            [
+                "sweep",
+                *asked,
+                "hydra/sweeper/sampler=random",
+                "hydra.sweeper.sampler.seed=3",
+                "tracking=mlflow",
+                f"tracking.uri={uri}",
+            ]
+        )
+        == 0
+    )
+    trials = optuna.load_study(study_name="sweep", storage=f"sqlite:///{tmp_path}/sweep/study.db").trials
+    failed = [trial for trial in trials if trial.state == TrialState.FAIL]
+    assert failed and sum(trial.state == TrialState.COMPLETE for trial in trials) == 3
+    assert all("out of memory" in trial.user_attrs["reason"] for trial in failed)
+    runs = MlflowClient(uri).search_runs(["1"], "tags.kind = 'trial'")
+    ended = [run for run in runs if run.info.status == "FAILED"]
+    assert len(runs) == len(trials) and len(ended) == len(failed)
+    assert all("out of memory" in run.data.tags["reason"] for run in ended)
 
 
 def test_a_trial_of_several_seeds_is_worth_their_mean(tmp_path):

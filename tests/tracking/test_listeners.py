@@ -113,3 +113,15 @@ def test_no_pictures_where_they_are_off(tmp_path: Path, caplog: pytest.LogCaptur
     listener.started(plan(NoTracking(figures=False), tmp_path))
     listener.ended({"status": "finished", "metrics": {"val/accuracy": 1.0}})
     assert not caplog.records and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("is_main", [True, False])
+def test_a_run_that_never_started_is_shown_once_by_the_main_process(is_main: bool, tmp_path: Path) -> None:
+    tracking, said, heard = NotingTracking(figures=False), list[str](), list[str]()
+    request = plan(tracking, tmp_path).request
+    shower = ShowingListener(is_main=is_main, say=said.append)
+    both = Listeners(members=(Noting(name="a", heard=heard), shower))
+    both.stillborn(request)
+    both.ended({"metrics": {}})
+    assert tracking.heard == ([f"follows {tmp_path}", "finished"] if is_main else [])
+    assert said == (["it is shown there"] if is_main else []) and heard == ["a ended"]
