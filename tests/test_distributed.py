@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from sota_exp.stages import View
 from sota_exp.tracking.files import RunFiles
 from sota_exp.train import Epoch, fit, start
 from sota_exp.training import Training
+from sota_exp.watching import Referee
 from tests.experiments import OFF, TINY, composed, session_of
+from tests.test_run import Silent
 
 #: Per-sample draws in every part of the pipeline; nothing that looks at the whole batch.
 SLICED = ("augmentation/crop=random_resized", "augmentation/flip=random", "augmentation/policy=trivialaugment",
@@ -74,6 +77,30 @@ def refused(world: World, *words: str) -> str:
     return ""
 
 
+class Once(Referee):
+    """Gives a run up after its first epoch, and is asked by the main process alone."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def verdict(self, epoch: dict) -> str:
+        assert self.world.is_main
+        return f"enough after epoch {epoch['epoch'] + 1}"
+
+
+def given_up(world: World) -> dict:
+    """What one process has of a training that the main process's referee ends."""
+    session, evaluator = session_of(composed(*TINY, *OFF, "regularization/norm=group").experiment, world)
+    files = RunFiles(directory=Path(tempfile.mkdtemp()))
+    training = Training(session=session, evaluator=evaluator, state=start(session), files=files,
+                        training_fingerprint="", evaluated_as="")  # fmt: skip
+    return {
+        "reason": training.go(Silent(), Once(world)),
+        "steps": training.state.step,
+        "saved": files.checkpoint() is not None,
+    }
+
+
 def measured(world: World) -> dict:
     """What one process sees: evaluation, the first batch after the pipeline, losses, final weights."""
     session, evaluator = session_of(composed(*TINY, *OFF, *SLICED, "data.num_images=61").experiment, world)
@@ -90,6 +117,7 @@ def measured(world: World) -> dict:
         "positions": positions,
         "losses": [record.metrics["train/loss"] for record in fit(session, state) if "metrics" in vars(record)],
         "weights": state.model.state_dict(),
+        "given_up": given_up(world),
         "sync": refused(world, "regularization/norm=sync_batch"),
         "shipped": {average: shipped(world, average) for average in AVERAGES},
     }
@@ -152,6 +180,12 @@ def test_two_processes_train_as_one(both):
 def test_ranks_hold_the_same_weights_to_the_bit(both):
     _, (first, second) = both
     assert all(torch.equal(value, second["weights"][name]) for name, value in first["weights"].items())
+
+
+def test_a_run_that_is_pruned_ends_on_every_process_at_the_same_step(both):
+    alone, ranks = both
+    assert alone["given_up"] == {"reason": "enough after epoch 1", "steps": 3, "saved": True}
+    assert [rank["given_up"] for rank in ranks] == [alone["given_up"], alone["given_up"] | {"saved": False}]
 
 
 @pytest.mark.parametrize("average", AVERAGES)
