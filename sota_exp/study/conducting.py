@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,20 +138,14 @@ def blueprint_of(settings: Settings, base: Base, compose: Compose) -> Blueprint:
     techniques = [each.at(base.choices, values) for each in settings.chosen_techniques()]
     if settings.kind == "leave_one_out":
         return plan.leave_one_out([*techniques, *_other_slots(settings, base, techniques)], base.choices)
-    if settings.kind == "screening":
-        return plan.screening(
-            techniques,
-            settings.interactions,
-            forbidden_in(techniques, base, compose),
-            settings.forbidden == "replace",
-            settings.beside_leave_one_out,
-        )
-    of_kind: Mapping[str, Callable[[Sequence[Technique]], Blueprint]] = {
-        "ladder": lambda found: plan.ladder(found, forbidden_in(found, base, compose)),
-        "add_one_in": plan.add_one_in,
-        "pairs": plan.pairs,
-    }
-    return of_kind[settings.kind](techniques)
+    absent = [each.at(base.choices, values) for each in settings.absent_techniques()]
+    if settings.kind in ("add_one_in", "pairs"):
+        return (plan.pairs if settings.kind == "pairs" else plan.add_one_in)(techniques, absent)
+    forbidden = forbidden_in([*absent, *techniques], base, compose)
+    if settings.kind == "ladder":
+        return plan.ladder(techniques, forbidden, absent)
+    replaces, beside = settings.forbidden == "replace", settings.beside_leave_one_out
+    return plan.screening(techniques, settings.interactions, forbidden, replaces, beside, absent)
 
 
 def _neutral() -> dict[str, str]:

@@ -141,9 +141,14 @@ def _arm(name: str, label: str, reference: Arm | None, settings: tuple[str, ...]
 Forbidden = Callable[[tuple[str, ...]], str | None]
 
 
-def ladder(techniques: Sequence[Technique], forbidden: Forbidden = lambda on: None) -> Blueprint:
-    """All off, then one more on at each step, each compared with the step before; a forbidden step is left out of all to come."""
-    arms = [_arm(BASELINE, "Baseline", None, set_to(techniques, []))]
+def ladder(
+    techniques: Sequence[Technique], forbidden: Forbidden = lambda on: None, absent: Sequence[Technique] = ()
+) -> Blueprint:
+    """All off, then one more on at each step, each compared with the step before; a forbidden step is left out of all to come.
+
+    absent: techniques of the recipe that are off in every arm; so in the other kinds that start from nothing.
+    """
+    arms = [_arm(BASELINE, "Baseline", None, set_to([*absent, *techniques], []))]
     on: tuple[str, ...] = ()
     refused = []
     for technique in techniques:
@@ -151,7 +156,7 @@ def ladder(techniques: Sequence[Technique], forbidden: Forbidden = lambda on: No
             refused.append((technique.name, reason))
             continue
         on = (*on, technique.name)
-        arms.append(_arm(technique.name, technique.label, arms[-1], set_to(techniques, on)))
+        arms.append(_arm(technique.name, technique.label, arms[-1], set_to([*absent, *techniques], on)))
     note = "Every step is compared with the one before it: what it adds there depends on the steps that came before."
     return Blueprint(arms=tuple(arms), refused=tuple(refused), notes=(note,))
 
@@ -171,24 +176,25 @@ def leave_one_out(techniques: Sequence[Technique], choices: Mapping[str, str]) -
     return Blueprint(arms=tuple(arms), refused=tuple(refused), notes=(note,))
 
 
-def add_one_in(techniques: Sequence[Technique]) -> Blueprint:
+def add_one_in(techniques: Sequence[Technique], absent: Sequence[Technique] = ()) -> Blueprint:
     """All off, and each technique alone."""
     note = "Each arm is the baseline and one technique: what a technique does alone, not beside the others."
-    return Blueprint(arms=_baseline_and_each(techniques), notes=(note,))
+    return Blueprint(arms=_baseline_and_each(techniques, absent), notes=(note,))
 
 
-def _baseline_and_each(techniques: Sequence[Technique]) -> tuple[Arm, ...]:
-    baseline = _arm(BASELINE, "Baseline", None, set_to(techniques, []))
-    alone = [_arm(each.name, each.label, baseline, set_to(techniques, [each.name])) for each in techniques]
+def _baseline_and_each(techniques: Sequence[Technique], absent: Sequence[Technique]) -> tuple[Arm, ...]:
+    every = [*absent, *techniques]
+    baseline = _arm(BASELINE, "Baseline", None, set_to(every, []))
+    alone = [_arm(each.name, each.label, baseline, set_to(every, [each.name])) for each in techniques]
     return (baseline, *alone)
 
 
-def pairs(techniques: Sequence[Technique]) -> Blueprint:
+def pairs(techniques: Sequence[Technique], absent: Sequence[Technique] = ()) -> Blueprint:
     """All off, each technique alone, and each two together: an interaction for each two."""
-    arms, interactions = list(_baseline_and_each(techniques)), []
+    arms, interactions = list(_baseline_and_each(techniques, absent)), []
     for one, other in itertools.combinations(techniques, 2):
         both, names = f"{one.name}+{other.name}", (one.name, other.name)
-        arms.append(_arm(both, f"{one.label} and {other.label}", arms[0], set_to(techniques, names)))
+        arms.append(_arm(both, f"{one.label} and {other.label}", arms[0], set_to([*absent, *techniques], names)))
         interactions.append(Interaction(factors=names, both=both, first=one.name, second=other.name, neither=BASELINE))
     note = "An interaction is both − first − second + neither: above 0 the two need each other, below 0 they do the same work."
     return Blueprint(arms=tuple(arms), interactions=tuple(interactions), notes=(note,))
@@ -227,6 +233,7 @@ def screening(
     forbidden: Forbidden,
     replaces: bool,
     beside: bool,
+    absent: Sequence[Technique] = (),
 ) -> Blueprint:
     """Cells of a two-level design over all techniques; with `beside`, leave-one-out from all of them next to it.
 
@@ -238,11 +245,11 @@ def screening(
     names = tuple(technique.name for technique in techniques)
     design = resolution_five(len(names)) if with_pairs else folded_plackett_burman(len(names))
     cells = legal_cells(names, design, forbidden, replaces)
-    arms = [_cell(techniques, index, row) for index, row in enumerate(cells.design)]
+    arms = [_cell(techniques, absent, index, row) for index, row in enumerate(cells.design)]
     notes = _screening_notes(len(design), len(names), with_pairs)
     if beside:
-        full = _arm(FULL, "Everything", None, set_to(techniques, names))
-        arms += [full, *(_without(techniques, technique, full) for technique in techniques)]
+        full = _arm(FULL, "Everything", None, set_to([*absent, *techniques], names))
+        arms += [full, *(_without(techniques, absent, technique, full) for technique in techniques)]
         notes += (
             "Main effects and leave-one-out answer other questions: a main effect is the mean over all settings of the other "
             "techniques, leave-one-out is the loss at one setting, all others on. They agree where techniques do not interact.",
@@ -276,9 +283,9 @@ def _cell_reasons(cells: Cells) -> tuple[tuple[str, str], ...]:
     return (*refused, *((f"cell {index + 1} of the design", reason) for index, reason in cells.replaced))
 
 
-def _cell(techniques: Sequence[Technique], index: int, row: NDArray[np.int64]) -> Arm:
+def _cell(techniques: Sequence[Technique], absent: Sequence[Technique], index: int, row: NDArray[np.int64]) -> Arm:
     on = [technique for technique, sign in zip(techniques, row, strict=True) if sign > 0]
-    settings = set_to(techniques, [technique.name for technique in on])
+    settings = set_to([*absent, *techniques], [technique.name for technique in on])
     return Arm(
         name=f"cell_{index + 1:02}",
         label=", ".join(technique.label for technique in on) or "Nothing",
@@ -289,9 +296,9 @@ def _cell(techniques: Sequence[Technique], index: int, row: NDArray[np.int64]) -
     )
 
 
-def _without(techniques: Sequence[Technique], left_out: Technique, full: Arm) -> Arm:
+def _without(techniques: Sequence[Technique], absent: Sequence[Technique], left_out: Technique, full: Arm) -> Arm:
     names = [technique.name for technique in techniques if technique is not left_out]
-    return _arm(f"without_{left_out.name}", f"Without {left_out.label}", full, set_to(techniques, names))
+    return _arm(f"without_{left_out.name}", f"Without {left_out.label}", full, set_to([*absent, *techniques], names))
 
 
 def of_slots(choices: Mapping[str, str], neutral: Mapping[str, str], taken: set[str]) -> list[Technique]:

@@ -80,6 +80,13 @@ class Settings:
                 )
         return [table[name] for name in self.only] if self.only is not None else list(table.values())
 
+    def absent_techniques(self) -> list[Technique]:
+        """What `only` leaves out of the table: off in every arm of the kinds that start from nothing."""
+        nodes = {name: node for name, node in self.techniques.items() if node is not None}
+        return [
+            technique(name, node) for name, node in nodes.items() if self.only is not None and name not in self.only
+        ]
+
 
 def _is_seeds(seeds: object) -> bool:
     if isinstance(seeds, bool) or not isinstance(seeds, int | list):

@@ -1,6 +1,7 @@
 """Arms by kind: the ladder is the published one, leave-one-out knows what a recipe has on, and options share slots rightly."""
 
 from functools import lru_cache
+from typing import Any
 
 import pytest
 import yaml
@@ -122,3 +123,15 @@ def test_equal_arms_have_disjoint_seeds() -> None:
 
 def test_of_overrides_of_one_key_the_last_stays() -> None:
     assert overrides(["a=1", "b=2"], ["a=3", "+c=4"], ["c=5"]) == ("b=2", "a=3", "c=5")
+
+
+@pytest.mark.parametrize("kind", [plan.ladder, plan.add_one_in, plan.pairs])
+def test_techniques_that_are_not_asked_for_are_off_in_every_arm(kind: Any) -> None:
+    """So that "the baseline" and "alone" mean the same as in the whole table."""
+    _, techniques = on_top_of("data=fake", "recipe=torchvision")
+    chosen = [each for each in techniques if each.name in ("label_smoothing", "ema")]
+    absent = [each for each in techniques if each not in chosen]
+    found = {arm.name: set(arm.overrides) for arm in kind(chosen, absent=absent).arms}
+    whole = {arm.name: set(arm.overrides) for arm in plan.add_one_in(techniques).arms}
+    assert found["baseline"] == whole["baseline"] and found["label_smoothing"] == whole["label_smoothing"]
+    assert all("augmentation/policy=none" in overrides for overrides in found.values())
