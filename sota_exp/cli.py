@@ -5,6 +5,7 @@ Exit status: 0 done; 1 the run failed; 2 wrong usage or configuration; 128 + sig
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -116,12 +117,17 @@ def spin_briefly() -> None:
 def run(arguments: list[str]) -> int:
     """The exit status of a command line."""
     try:
-        return dispatch(arguments)
+        ended = dispatch(arguments)
+        sys.stdout.flush()
+        return ended
     except (ConfigError, RunFailed, Interrupted, KeyboardInterrupt) as error:
         if os.environ.get("SOTA_EXP_TRACEBACK") == "1":
             raise
         print(f"sota-exp: {str(error) or 'interrupted'}", file=sys.stderr)
         return status(error)
+    except BrokenPipeError:  # Whoever read our words has closed the pipe, as `head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
 
 
 def status(error: BaseException) -> int:

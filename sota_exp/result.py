@@ -24,16 +24,16 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def commit() -> str | None:
-    """The git commit of the working directory, `-dirty` where it is changed; None outside a repository."""
-    described = _git("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
-    return described or None
+    """The git commit, `-dirty` where it is changed, of this package where it runs from a checkout, else of the working directory;
+    None outside a repository."""
+    package = Path(__file__).resolve().parent
+    place = package if _git(package, "ls-files", "--error-unmatch", Path(__file__).name) else Path.cwd()
+    return _git(place, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*") or None
 
 
-def _git(*arguments: str) -> str:
+def _git(place: Path, *arguments: str) -> str:
     try:
-        done = subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, timeout=10, check=True, cwd=Path.cwd()
-        )
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True, cwd=place)
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()

@@ -86,7 +86,8 @@ class Training:
                     "best": self.best,
                     "resumed": self.resumed,
                     "evaluated_as": self.evaluated_as,
-                }
+                },
+                len(self.epochs),
             )
 
     def go(self, listener: Listener, referee: Referee) -> str | None:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sota_exp import composing
+from sota_exp import composing, result
 from sota_exp.cli import COMMANDS, run
 from sota_exp.errors import Interrupted
+from sota_exp.result import commit
 from tests.experiments import TINY
 from tests.options import ROOT
 
@@ -326,7 +327,7 @@ def test_waiting_threads_spin_as_the_user_says_or_briefly(given, found):
 
 def test_brackets_in_the_users_names_are_printed_as_they_are(tmp_path, capfd):
     """To the terminal's library, `[red]` is a colour and `[/b]` a mistake."""
-    for name in ("[red]", "[bold", "c"):
+    for name in ("[red]", "[bold"):
         folder = tmp_path / "[photos]" / name
         folder.mkdir(parents=True)
         for index in range(20):
@@ -336,3 +337,34 @@ def test_brackets_in_the_users_names_are_printed_as_they_are(tmp_path, capfd):
     assert run(["train", *own, *data]) == 0
     said = " ".join(capfd.readouterr().out.split())
     assert "[red]" in said and "[bold" in said and "in [out]" in said and "files [out]" in said
+
+
+@pytest.mark.parametrize(("word", "status"), [("--help", 141), ("techniques", 1)], ids=["printed", "by rich"])
+def test_words_that_nobody_reads_any_more_are_no_mistake(word, status):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-m", "sota_exp", word], stdout=writer, stderr=subprocess.PIPE, cwd=ROOT)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (status, b"")
+
+
+def test_a_data_set_that_cannot_be_had_leaves_nothing_behind(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    own = [text for text in TINY_RUN if not text.startswith("data")]
+    assert run(["train", *own, "data=cifar10", "hydra.run.dir=here"]) == 1
+    assert "cifar10" in capfd.readouterr().err and not (tmp_path / "here").exists()
+
+
+def test_the_commit_is_that_of_the_code_wherever_it_is_started(tmp_path, monkeypatch):
+    def git(place, *arguments):
+        names = ["-c", "user.name=me", "-c", "user.email=me@example.org"]
+        done = subprocess.run(["git", *names, *arguments], cwd=place, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git(tmp_path, "init")
+    git(tmp_path, "commit", "--allow-empty", "-m", "another repository")
+    monkeypatch.chdir(tmp_path)
+    assert str(commit.__wrapped__()).removesuffix("-dirty") == git(ROOT, "rev-parse", "HEAD")
+    monkeypatch.setattr(result, "__file__", str(tmp_path / "result.py"))
+    assert commit.__wrapped__() == git(tmp_path, "rev-parse", "HEAD")

@@ -300,7 +300,7 @@ def test_what_nobody_foresaw_stays_what_it_is():
 
 
 def test_a_full_disk_fails_the_run_and_the_repeated_one_ends_alike(tmp_path, reference, monkeypatch):
-    def full(self, state):
+    def full(self, state, num_epochs):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(RunFiles, "write_checkpoint", full)

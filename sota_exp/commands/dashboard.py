@@ -14,7 +14,7 @@ from types import FrameType
 from typing import IO
 
 from sota_exp.errors import ConfigError, RunFailed
-from sota_exp.tracking.mlflow_store import answers, database, environment, resolved
+from sota_exp.tracking.mlflow_store import DEFAULT_EXPERIMENT, answers, database, environment, require_legal, resolved
 
 #: MLflow's server starts within ten seconds on a laptop.
 START_SECONDS = 120
@@ -26,11 +26,14 @@ NUM_PORTS = 50
 def main(arguments: list[str]) -> None:
     """Start the page and stay until Ctrl-C; of a server that is there already, only say where."""
     options = parser().parse_args(arguments)
+    if options.uri is not None:
+        require_legal(options.uri)
     uri = resolved(options.uri, Path.cwd())
     os.environ.update(environment(30, 2))
     if uri.startswith(("http://", "https://")):
         if not answers(uri, 5.0):
             raise RunFailed(f"{uri} does not answer")
+        prepare(uri, options.experiment)
         show(uri, uri, options.experiment, not options.no_browser)
         return
     serve(uri, options)
@@ -43,23 +46,38 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--port", type=int, default=5000, help="the first free one from here on is taken (default: 5000)")
     made.add_argument("--no-browser", action="store_true", help="only print the address")
     made.add_argument("--uri", help="a store other than mlflow.db in this directory")
-    made.add_argument("--experiment", default="sota_exp", help="default: sota_exp")
+    made.add_argument("--experiment", default=DEFAULT_EXPERIMENT, help=f"default: {DEFAULT_EXPERIMENT}")
     return made
 
 
 def serve(uri: str, options: argparse.Namespace) -> None:
     print("opening the store …", flush=True)
-    from sota_exp.tracking.mlflow_store import experiment_id, opened
-    from sota_exp.tracking.mlflow_views import write_views
-
-    client = opened(uri)
-    write_views(client, experiment_id(client, uri, options.experiment))
+    prepare(uri, options.experiment)
     port = free_port(options.port)
     if port != options.port:
         print(f"port {options.port} is taken; {port} is free")
     address = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryFile() as said:
         stay(start(uri, port, said), said, address, uri, options)
+
+
+def prepare(uri: str, experiment: str) -> None:
+    """Write the views of an experiment anew, by the runs that it holds now; say where there are none.
+
+    Raises:
+        ConfigError: there is no such experiment; ours is made where the store holds none yet.
+    """
+    from sota_exp.tracking.mlflow_store import experiment_id, opened
+    from sota_exp.tracking.mlflow_views import write_views
+
+    client = opened(uri)
+    if experiment != DEFAULT_EXPERIMENT and client.get_experiment_by_name(experiment) is None:
+        names = ", ".join(found.name for found in client.search_experiments())
+        raise ConfigError(f"--experiment={experiment}: {uri} has no such experiment; legal: {names}")
+    number = experiment_id(client, uri, experiment)
+    write_views(client, number)
+    if not client.search_runs([number], max_results=1):
+        print(f"no run yet in experiment {experiment}; sota-exp train makes the first")
 
 
 def stay(
@@ -143,8 +161,7 @@ def show(address: str, uri: str, experiment: str, in_browser: bool) -> None:
     from sota_exp.tracking.mlflow_views import view_links
 
     found = MlflowClient(uri).get_experiment_by_name(experiment)
-    if found is None:
-        raise ConfigError(f"--experiment={experiment}: {uri} has no such experiment")
+    assert found is not None
     links = view_links(address, found.experiment_id, mlflow.__version__)
     print(f"MLflow on {uri}")
     for name, link in links.items():

@@ -11,7 +11,7 @@ import yaml
 
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.tracking.mlflow_position import Position, in_a_line, origin_of, stamp
-from sota_exp.tracking.mlflow_store import environment, resolved, unanswered
+from sota_exp.tracking.mlflow_store import environment, require_legal, resolved, unanswered
 
 #: Where runs are looked for when no directory is named.
 PLACES = ("outputs", "multirun")
@@ -23,6 +23,8 @@ TIMEOUT, RETRIES = 30, 2
 def main(arguments: list[str]) -> None:
     """Send every run below the directories; the runs whose configuration asks for MLflow where none is named."""
     options = parser().parse_args(arguments)
+    if options.uri is not None:
+        require_legal(options.uri)
     named = [Path(name) for name in options.directories]
     for place in named:
         if not place.is_dir():
@@ -94,14 +96,15 @@ def _sent(directory: Path, position: Position, is_named: bool) -> str:
     from sota_exp.tracking.mlflow_content import Content, is_here
     from sota_exp.tracking.mlflow_upload import Upload
 
-    position.write(directory)
     content = Content.read(directory, position.origin)
     content = replace(content, is_over=is_named and not is_here(content.start))
     if content.status == "RUNNING" and is_here(content.start):
         return "trains still, and sends by itself"
     if content.status == "RUNNING":
         return f"trains on {content.start['host']}, and sends by itself; if it was killed: sota-exp sync {directory}"
-    num = Upload.open(position).send(content)
+    upload = Upload.open(position)
+    position.write(directory)  # Only now: a store that can't be opened is no place to look for next time.
+    num = upload.send(content)
     return f"sent, {num:,} things were missing" if num else "nothing was missing"
 
 

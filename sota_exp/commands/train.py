@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from sota_exp import composing
 from sota_exp.config import build, resolve
-from sota_exp.errors import ConfigError
+from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.rules import check
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def train(config: DictConfig) -> float:
         request = Request(experiment=experiment, tree=tree, choices=choices, directory=shown(directory))
         listener = ConsoleListener()
         result = run(request, showing(listener))
-    except ConfigError:
+    except (ConfigError, RunFailed):
         remove_empty(directory)
         raise
     if result["status"] in COMPLETE and not listener.began_run:

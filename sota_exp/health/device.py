@@ -88,7 +88,7 @@ def threads(picked: torch.device) -> list[Finding]:
     allowed, used = processors(), torch.get_num_threads()
     if picked.type != "cpu" or used == allowed:
         return []
-    few = f"PyTorch uses {used} threads, and this process may use {allowed} processors"
+    few = f"PyTorch uses {used} thread{'' if used == 1 else 's'}, and this process may use {allowed} processors"
     return [note("device", few, f"runtime.threads={allowed}, or OMP_NUM_THREADS={allowed}")]
 
 

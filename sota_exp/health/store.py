@@ -45,7 +45,7 @@ def opened(uri: str, experiment: str) -> Finding:
         mend = f"mlflow db upgrade {uri}" if "schema" in reason else "another tracking.uri; sota-exp sync fills it"
         return problem("store", f"{uri}: {reason}", mend)
     num = f"{len(runs):,}" if len(runs) < 1000 else "1,000 or more"
-    return ok("store", f"{uri}: {num} runs in experiment {experiment}")
+    return ok("store", f"{uri}: {num} run{'' if len(runs) == 1 else 's'} in experiment {experiment}")
 
 
 def runs() -> list[Finding]:

@@ -66,14 +66,15 @@ def of_effects(found: Findings) -> Said:
 def of_classes(found: Findings) -> Said:
     classes = found.classes
     (largest, most), (smallest, least) = classes.largest, classes.smallest
-    text = f"{len(classes.classes):,} classes; training images: largest {largest} {most:,}, smallest {smallest} {least:,}, "
+    sizes = f"largest {largest} {most:,}, smallest {smallest} {least:,}, ratio {classes.ratio:.1f}"
+    text = f"{len(classes.classes):,} classes; training images: {sizes if most != least else f'each has {most:,}'}"
     warnings = []
     if classes.scarce:
         few = f"{listed(classes.scarce)}: fewer than {FEW_IMAGES} training images, too few to learn or to judge from"
         warnings.append(few)
     if classes.ratio > UNEVEN:
         warnings.append("accuracy will speak of the large classes; read the accuracy of each class too")
-    return Said(text=f"{text}ratio {classes.ratio:.1f}", warnings=tuple(warnings))
+    return Said(text=text, warnings=tuple(warnings))
 
 
 def listed(names: list[str], most: int = 5) -> str:

@@ -145,10 +145,11 @@ def summary(result: dict[str, Any], directory: str) -> Panel:
     """The result as a person wants to read it."""
     metrics = result["metrics"]
     classes = sorted(result["per_class_accuracy"].items(), key=lambda item: item[1])
+    num = max(1, min(3, len(classes) // 2))
     facts = Table.grid(padding=(0, 2))
     facts.add_row("weights", f"epoch {metrics['best/epoch'] + 1} was best on val; re-scored from the saved model")
-    facts.add_row("hardest", escape(", ".join(f"{name} {share:.0%}" for name, share in classes[:3])))
-    facts.add_row("easiest", escape(", ".join(f"{name} {share:.0%}" for name, share in classes[-3:])))
+    facts.add_row("hardest", escape(", ".join(f"{name} {share:.0%}" for name, share in classes[:num])))
+    facts.add_row("easiest", escape(", ".join(f"{name} {share:.0%}" for name, share in classes[-num:])))
     seconds = result["seconds"]
     spent = f"training {_clock(seconds['train'])}, {result['images_per_second']:,.0f} images/s; "
     spent += f"validation {_clock(seconds['validate'])}; final scoring {_clock(seconds['evaluate'])}"

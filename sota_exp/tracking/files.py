@@ -88,8 +88,10 @@ class RunFiles:
     def result(self) -> dict[str, Any] | None:
         return _read(self.directory / "result.json", json.loads)
 
-    def write_checkpoint(self, state: dict[str, Any]) -> None:
+    def write_checkpoint(self, state: dict[str, Any], num_epochs: int) -> None:
+        """num_epochs: how many lines of `metrics.jsonl` it covers; who shows the run reads that without torch."""
         write_atomically(self.directory / "checkpoint" / "state.pt", lambda file: torch.save(state, file))
+        write_text(self.directory / "checkpoint" / "epochs", f"{num_epochs}\n")
 
     def checkpoint(self) -> dict[str, Any] | None:
         """The last checkpoint, on the CPU; tensors and plain values only, so that no code is unpickled."""

@@ -5,6 +5,7 @@ slow or dead server costs training anything; what could not be sent is still in 
 """
 
 import os
+import shlex
 import sys
 import time
 from dataclasses import dataclass
@@ -13,7 +14,15 @@ from pathlib import Path
 from sota_exp.stages import Follower, NoFollower, Tracking, require
 from sota_exp.tracking.mlflow_position import Position, origin_of
 from sota_exp.tracking.mlflow_process import DONE, TOOK, FollowingProcess, following_process, keep
-from sota_exp.tracking.mlflow_store import answers, environment, is_legal, is_served, resolved
+from sota_exp.tracking.mlflow_store import (
+    DEFAULT_EXPERIMENT,
+    SCHEMES,
+    answers,
+    environment,
+    is_legal,
+    is_served,
+    resolved,
+)
 
 #: Seconds between two looks at the following process at the end of a run, in which its server must answer in between, and
 #: in which it must take something: a server of no use may cost a second.
@@ -35,7 +44,9 @@ class MLflow(Tracking):
 
     def __post_init__(self) -> None:
         legal = self.uri is None or is_legal(self.uri)
-        require(legal, "uri", self.uri, "null, or an MLflow tracking URI such as http://host:5000")
+        require(
+            legal, "uri", self.uri, f"null, or an MLflow tracking URI such as http://host:5000, by {', '.join(SCHEMES)}"
+        )
         require(bool(self.experiment.strip()), "experiment", self.experiment, "a name")
         require(self.system_interval >= 1, "system_interval", self.system_interval, "seconds, at least 1")
         require(self.timeout >= 1, "timeout", self.timeout, "seconds, at least 1")
@@ -91,12 +102,22 @@ class ProcessFollower(Follower):
         return notice(self.directory)
 
 
+def dashboard_of(position: Position) -> str:
+    """The command that opens the store and the experiment of a run, from this directory."""
+    said = ["sota-exp dashboard"]
+    if position.uri != resolved(None, Path.cwd()):
+        said.append(f"--uri {position.uri}")
+    if position.experiment != DEFAULT_EXPERIMENT:
+        said.append(f"--experiment {shlex.quote(position.experiment)}")
+    return " ".join(said)
+
+
 def notice(directory: Path, goes_on: bool = False) -> str:
     """One line on where the run is shown, or on what is unsent and how to send it; `goes_on`: though nobody waits for it."""
     position = Position.read(directory)
     shown = os.path.relpath(directory) if directory.is_relative_to(Path.cwd()) else directory
     if position.sent:
-        return f"MLflow: run {position.run_id}; see it with sota-exp dashboard"
+        return f"MLflow: run {position.run_id}; see it with {dashboard_of(position)}"
     if goes_on and position.problem is None:
         return f"MLflow: {position.uri} is slow and is still being sent to; should that fail: sota-exp sync {shown}"
     problem = position.problem or f"{position.uri} did not take everything in time"

@@ -67,6 +67,7 @@ class Point:
 class Content:
     """The files of a run, read at one moment.
 
+    epochs: of a run without an end, those that a checkpoint covers: what comes after it is trained again after a kill.
     result: None where no end was written since the last start.
     is_over: somebody knows that nobody trains it any more, whatever the files say.
     """
@@ -98,7 +99,7 @@ class Content:
             directory=directory.resolve(),
             start=start,
             config=config,
-            epochs=lines["metrics"],
+            epochs=lines["metrics"] if result is not None else lines["metrics"][: _covered(directory)],
             system=lines["system"],
             result=result,
             origin=origin,
@@ -168,6 +169,14 @@ def _config(path: Path, changed_ns: int) -> Any:
 
 def _json(path: Path) -> Any:
     return json.loads(path.read_text()) if path.exists() else None
+
+
+def _covered(directory: Path) -> int:
+    """How many epochs the run's checkpoint covers; 0 without one."""
+    try:
+        return int((directory / "checkpoint" / "epochs").read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

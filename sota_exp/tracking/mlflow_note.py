@@ -65,8 +65,9 @@ def classes(result: dict[str, Any]) -> str:
     ranked = sorted(result.get("per_class_accuracy", {}).items(), key=lambda item: item[1])
     if len(ranked) < 2:
         return ""
+    num = min(3, len(ranked) // 2)
     hardest, easiest = (
-        ", ".join(f"{name} {share:.0%}" for name, share in part) for part in (ranked[:3], ranked[:-4:-1])
+        ", ".join(f"{name} {share:.0%}" for name, share in part) for part in (ranked[:num], ranked[: -num - 1 : -1])
     )
     return f"Hardest on test: {hardest}. Easiest: {easiest}."
 

@@ -5,20 +5,30 @@ Imports neither torch nor mlflow but inside `opened`.
 
 import contextlib
 import http.client
+import re
 import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from sota_exp.errors import ConfigError
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 SQLITE = "sqlite:///"
+
+#: The experiment of runs that name none.
+DEFAULT_EXPERIMENT = "sota_exp"
+
+#: Stores that MLflow has of its own; a plugin of MLflow's may bring more.
+SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks", "uc")
 
 #: Asks the store itself for a thing that is nearly always there; MLflow's /health answers while its database hangs.
 PROBE = "/api/2.0/mlflow/experiments/get?experiment_id=0"
@@ -54,14 +64,24 @@ def environment(timeout: int, retries: int) -> dict[str, str]:
 
 
 def is_legal(uri: str) -> bool:
-    """Whether an HTTP address names a host, and a number as its port if any; other stores are MLflow's to judge."""
-    if not uri.startswith(("http://", "https://")):
-        return bool(uri)
+    """Whether MLflow has such a store; an HTTP address names a host, and a number as its port if any."""
+    if not is_served(uri):
+        scheme = re.split(r"[+:]", uri, maxsplit=1)[0]
+        plugins = {point.name for point in entry_points(group="mlflow.tracking_store")}
+        return (":" in uri or uri in ("databricks", "uc")) and scheme in {*SCHEMES, *plugins}
     try:
         parts = urllib.parse.urlsplit(uri)
         return bool(parts.hostname) and parts.port != 0 and " " not in uri
     except ValueError:
         return False
+
+
+def require_legal(uri: str) -> None:
+    """Raise `ConfigError` for what `--uri` can't be."""
+    if not is_legal(uri):
+        raise ConfigError(
+            f"--uri={uri} is not legal: an MLflow tracking URI such as http://host:5000, by {', '.join(SCHEMES)}"
+        )
 
 
 def is_served(uri: str) -> bool:

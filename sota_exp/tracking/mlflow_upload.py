@@ -143,11 +143,12 @@ class Upload:
         if not facts or run.inputs.dataset_inputs:
             return 0
         data = content.config["data"]
+        place = data.get("root") or data.get("path") or data.get("dataset")
         dataset = Dataset(
             name=facts["name"],
             digest=facts["digest"][:36],
-            source_type="local" if data.get("root") else "code",
-            source=json.dumps({"uri": data.get("root")} if data.get("root") else {"code": data["_target_"]}),
+            source_type="local" if place else "code",
+            source=json.dumps({"uri": place} if place else {"code": data["_target_"]}),
             profile=json.dumps({**facts["counts"], "classes": len(facts["classes"])}),
             schema=json.dumps({"mlflow_colspec": [{"name": "classes", "type": ", ".join(facts["classes"][:50])}]}),
         )

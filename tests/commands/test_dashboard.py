@@ -6,13 +6,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from sota_exp.commands.dashboard import free_port, main
+from sota_exp.commands import sync
+from sota_exp.commands.dashboard import free_port, main, prepare
 from sota_exp.errors import ConfigError, RunFailed
-from sota_exp.tracking.mlflow_store import answers
+from sota_exp.tracking.mlflow_store import answers, opened
 
 
 def test_a_taken_port_is_passed_over() -> None:
@@ -54,3 +56,21 @@ def test_it_starts_on_a_store_that_is_not_there_and_ends_at_ctrl_c(tmp_path: Pat
     time.sleep(0.2)
     assert not answers(address, 0.5)
     assert (tmp_path / "mlflow.db").exists()
+
+
+def test_an_experiment_that_is_not_there_is_refused_and_not_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    opened(uri).create_experiment("mine")
+    with pytest.raises(ConfigError, match=r"--experiment=mien: sqlite:.* has no such experiment; legal: mine, Default"):
+        prepare(uri, "mien")
+    assert {found.name for found in opened(uri).search_experiments()} == {"Default", "mine"}
+    prepare(uri, "mine")
+    assert capsys.readouterr().out == "no run yet in experiment mine; sota-exp train makes the first\n"
+
+
+@pytest.mark.parametrize("command", [main, sync.main])
+def test_a_store_of_no_kind_is_refused(command: Callable[[list[str]], None]) -> None:
+    with pytest.raises(ConfigError, match=r"--uri=htp://typo is not legal: .* by http, https, sqlite"):
+        command(["--uri", "htp://typo"])

@@ -63,3 +63,12 @@ def test_the_page_of_a_study_or_sweep_is_sent_too(
     sync.main([str(parent)])
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(f"{parent}: ")]
     assert len(lines) == bool(said) and all(said in line for line in lines)
+
+
+def test_a_store_that_cannot_be_opened_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = write_run(tmp_path / "outputs" / "run")
+    Position(uri="http://right", experiment="e", run_id="r").write(run)
+    with pytest.raises(RunFailed, match="1 of 1 runs"):
+        sync.main([str(run), "--uri", "sqlite:////proc/no/mlflow.db"])
+    assert (Position.read(run).uri, Position.read(run).run_id) == ("http://right", "r")

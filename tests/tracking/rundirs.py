@@ -104,3 +104,5 @@ def write_run(directory: Path, num_epochs: int = 3, status: str | None = "finish
 def write_epochs(directory: Path, num_epochs: int) -> None:
     lines = "".join(json.dumps(epoch(number)) + "\n" for number in range(num_epochs))
     (directory / "metrics.jsonl").write_text(lines)
+    (directory / "checkpoint").mkdir(exist_ok=True)
+    (directory / "checkpoint" / "epochs").write_text(f"{num_epochs}\n")

@@ -13,11 +13,11 @@ import pytest
 from mlflow import MlflowClient
 
 from sota_exp.stages import InvalidValue
-from sota_exp.tracking.mlflow import MLflow
+from sota_exp.tracking.mlflow import MLflow, notice
 from sota_exp.tracking.mlflow_content import Content, points
 from sota_exp.tracking.mlflow_position import Position, origin_of
 from sota_exp.tracking.mlflow_process import close_idle
-from sota_exp.tracking.mlflow_store import PROBE, opened
+from sota_exp.tracking.mlflow_store import PROBE, opened, resolved
 from tests.tracking.rundirs import write_epochs, write_run
 from tests.tracking.test_mlflow_store import server
 
@@ -318,3 +318,19 @@ def subprocess_sync(root: Path) -> str:
     environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
     command = [sys.executable, "-m", "sota_exp", "sync", "run"]
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("uri", "experiment", "command"),
+    [
+        (None, "sota_exp", "sota-exp dashboard"),
+        (None, "my own", "sota-exp dashboard --experiment 'my own'"),
+        ("http://host:5000", "sota_exp", "sota-exp dashboard --uri http://host:5000"),
+    ],
+)
+def test_the_end_names_the_command_that_shows_this_run(
+    uri: str | None, experiment: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Position(uri=resolved(uri, tmp_path), experiment=experiment, run_id="abc", sent="yes").write(tmp_path)
+    assert notice(tmp_path) == f"MLflow: run abc; see it with {command}"

@@ -200,3 +200,17 @@ def test_points_after_some_lines_are_the_others(tmp_path: Path, after: tuple[int
         if not (point.key in keys and point.step in left_out)
         and not (point.key.startswith("system/") and point.step < after[1])
     ]
+
+
+@pytest.mark.parametrize(("covered", "expected"), [(None, 0), (1, 1), (3, 3)])
+def test_a_training_shows_what_a_checkpoint_covers_and_an_ended_one_all(
+    tmp_path: Path, covered: int | None, expected: int
+) -> None:
+    """What comes after the checkpoint is trained again after a kill, perhaps with other numbers."""
+    directory = write_run(tmp_path / "run", num_epochs=3, status=None)
+    (directory / "checkpoint" / "epochs").unlink()
+    if covered is not None:
+        (directory / "checkpoint" / "epochs").write_text(f"{covered}\n")
+    assert len(read(directory).epochs) == expected
+    (directory / "result.json").write_text(json.dumps(result("finished")))
+    assert len(read(directory).epochs) == 3

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sota_exp.tracking.mlflow_store import answers, environment, resolved, unanswered
+from sota_exp.tracking.mlflow_store import answers, environment, is_legal, resolved, unanswered
 
 
 @contextmanager
@@ -105,3 +105,13 @@ def test_settings_are_those_mlflow_reads() -> None:
 
     known = {name for name in vars(environment_variables) if name.startswith("MLFLOW_")} | {"MLFLOW_LOGGING_LEVEL"}
     assert {name for name in environment(5, 2) if name.startswith("MLFLOW_")} <= known
+
+
+@pytest.mark.parametrize(
+    ("uri", "legal"),
+    [("http://host:5000", True), ("http://:5000", False), ("http://host:0", False), ("sqlite:///a.db", True),
+     ("postgresql+psycopg2://host/db", True), ("databricks", True), ("databricks://profile", True), ("htp://host", False),
+     ("mlflow.db", False), ("", False)],
+)  # fmt: skip
+def test_what_mlflow_has_no_store_for_is_not_legal(uri: str, legal: bool) -> None:
+    assert is_legal(uri) == legal
