@@ -11,7 +11,8 @@ from sota_exp.config import digest
 #: tests/golden_losses.json guard it.
 NUMERICS_VERSION = 3
 
-#: Groups that change neither weights nor scores: where files are, what watches, on what they are computed.
+#: Groups that change neither weights nor scores, where files are, what watches, on what they are computed; and evaluation, whose
+#: default view alone the training looks through: validation chooses the best epoch, label propagation reads features.
 NOT_MEANT = ("tracking", "runtime", "recipe", "scale", "evaluation")
 
 #: Keys of the data group that say where its files are; what is in them comes with the set's digest.
@@ -28,6 +29,7 @@ def training_fingerprint(tree: dict[str, Any], content: dict[str, str]) -> str:
     for group, slot in (("model", "weights"), ("regularization", "distillation")):
         meant[group] = {**meant[group], slot: _without_paths(meant[group][slot])}
     meant["supervision"] = _without_paths(meant["supervision"])
+    meant["validated_at"] = {name: tree["evaluation"]["resolution"].get(name) for name in ("size", "crop_ratio")}
     meant["precision"] = tree["runtime"]["precision"]
     return digest({"numerics": NUMERICS_VERSION, "meant": meant, "content": content})
 

@@ -93,7 +93,6 @@ def train_and_ship(
         state=start(session),
         files=files,
         training_fingerprint=result["training_fingerprint"],
-        evaluated_as=result["fingerprint"],
     )
     require_sizes(training.state.model, request.experiment.evaluation.resolution.views())
     training.resume()

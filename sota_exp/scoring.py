@@ -21,11 +21,10 @@ TIMED_IMAGES, TIMED_BATCHES = 16, 3
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """The view that ships, its logits on val [N, C], what the default view scored, and `resolution` of a result."""
+    """The view that ships, its logits on val [N, C], and `resolution` of a result."""
 
     view: View
     logits: Tensor
-    default_accuracy: float
     report: dict[str, Any]
 
 
@@ -52,11 +51,8 @@ def choose_view(network: nn.Module, evaluator: Evaluator, resolution: Resolution
     views = resolution.views()
     labels = evaluator.labels("val")
     logits = evaluator.logits(network, "val", views[0])
-    default_accuracy = scores(logits, labels)["accuracy"]
     if len(views) == 1:
-        return Chosen(
-            view=views[0], logits=logits, default_accuracy=default_accuracy, report={"chosen": asdict(views[0])}
-        )
+        return Chosen(view=views[0], logits=logits, report={"chosen": asdict(views[0])})
     require_sizes(network, views)
     correct = [logits.argmax(1) == labels]
     for view in views[1:]:
@@ -68,7 +64,7 @@ def choose_view(network: nn.Module, evaluator: Evaluator, resolution: Resolution
     report = {"chosen": asdict(view), "default": asdict(views[0]), **choice.report}
     report["curve"] = [point(network, evaluator, view, right) for view, right in zip(views, correct, strict=True)]
     logits = evaluator.logits(network, "val", view) if choice.index else logits
-    return Chosen(view=view, logits=logits, default_accuracy=default_accuracy, report=report)
+    return Chosen(view=view, logits=logits, report=report)
 
 
 def point(network: nn.Module, evaluator: Evaluator, view: View, right: Tensor) -> dict[str, float]:

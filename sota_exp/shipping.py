@@ -7,6 +7,7 @@ from torch import nn
 
 from sota_exp import saved
 from sota_exp.errors import RunFailed
+from sota_exp.evaluate import scores
 from sota_exp.scoring import choose_view, draw_resolution, score
 from sota_exp.stages import View
 from sota_exp.tracking.files import write_atomically, write_weights
@@ -37,8 +38,8 @@ def ship(request: Request, training: Training, result: dict[str, Any]) -> None:
         network = rewritten_network(training, network)
     shipped = choose_view(network, training.evaluator, evaluation.resolution)
     chosen = training.epochs[training.best_epoch if evaluation.select == "best" else -1]
-    if training.evaluated_as == result["fingerprint"] and not tuned:
-        check_rescored(chosen["val/accuracy"], shipped.default_accuracy, len(shipped.logits))
+    if not tuned:
+        check_rescored(chosen["val/accuracy"], *rescored(network, training))
     arrays = score(network, shipped, training.evaluator, result)
     result["metrics"] |= {"best/epoch": training.best_epoch, "train/loss": chosen["train/loss"]}
     if session.world.is_main:
@@ -46,6 +47,14 @@ def ship(request: Request, training: Training, result: dict[str, Any]) -> None:
         write_atomically(files.predictions, lambda file: np.savez(file, allow_pickle=False, **arrays))
         write_mistakes(files.directory, session.data, shipped.view, arrays)
         draw_resolution(shipped.report, files.directory)
+
+
+def rescored(network: nn.Module, training: Training) -> tuple[float, int]:
+    """Accuracy on val as epochs are validated, and the number of images."""
+    evaluator = training.validator
+    view = training.session.experiment.evaluation.resolution.views()[0]
+    logits = evaluator.logits(network, "val", view)
+    return scores(logits, evaluator.labels("val"))["accuracy"], len(logits)
 
 
 def written_network(training: Training) -> nn.Module:

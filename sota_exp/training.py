@@ -6,7 +6,7 @@ Metrics are written before the checkpoint and cut back to it on resuming, so no 
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from sota_exp.distributed import of_main, pool_statistics
 from sota_exp.errors import Interrupted, RunFailed
 from sota_exp.evaluate import Evaluator, scores
 from sota_exp.interrupts import Interrupts
+from sota_exp.stages import OneView
 from sota_exp.tracking.files import RunFiles
 from sota_exp.train import Epoch, Session, State, Step, fit
 from sota_exp.watching import Listener, Referee
@@ -28,8 +29,7 @@ CHECKPOINT_SECONDS = 10.0
 class Training:
     """The state of training, what it has to remember beside it, and where it is written.
 
-    epochs: every epoch's line so far. given_up: the referee's reason. best: the weights of the best epoch, on the CPU. evaluated_as: the fingerprint under which
-    the epochs were validated, which a later evaluation of the same weights may not share.
+    epochs: every epoch's line so far. given_up: the referee's reason. best: the weights of the best epoch, on the CPU.
     """
 
     session: Session
@@ -37,11 +37,15 @@ class Training:
     state: State
     files: RunFiles
     training_fingerprint: str
-    evaluated_as: str
     epochs: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
     resumed: int = 0
     given_up: str | None = None
+
+    @property
+    def validator(self) -> Evaluator:
+        """Scores one view of each image, whatever `evaluation/tta` does at the end: the best epoch belongs to the training."""
+        return replace(self.evaluator, predictor=OneView())
 
     @property
     def history(self) -> list[float]:
@@ -73,7 +77,7 @@ class Training:
             return
         self.state.load_state_dict(checkpoint["state"])
         self.epochs = [epoch for epoch in self.files.metrics() if epoch["step"] <= self.state.step]
-        self.best, self.evaluated_as = checkpoint["best"], checkpoint["evaluated_as"]
+        self.best = checkpoint["best"]
         self.resumed = checkpoint["resumed"] + 1
 
     def save(self) -> None:
@@ -85,7 +89,6 @@ class Training:
                     "state": self.state.state_dict(),
                     "best": self.best,
                     "resumed": self.resumed,
-                    "evaluated_as": self.evaluated_as,
                 },
                 len(self.epochs),
             )
@@ -162,7 +165,7 @@ class Training:
 
     def validate(self) -> dict[str, float]:
         """Scores on val of the weights that ship, and of the raw ones beside an average."""
-        evaluator, average = self.evaluator, self.state.average
+        evaluator, average = self.validator, self.state.average
         view = self.session.experiment.evaluation.resolution.views()[0]
         labels = evaluator.labels("val")
         average.finish(evaluator.equal_shares("train", view))

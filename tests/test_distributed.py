@@ -50,7 +50,7 @@ def shipped(world: World, average: str) -> dict:
     session, evaluator = session_of(composed(*words, *AVERAGES[average]).experiment, world)
     state = start(session)
     training = Training(session=session, evaluator=evaluator, state=state, files=RunFiles(directory=Path()),
-                        training_fingerprint="", evaluated_as="")  # fmt: skip
+                        training_fingerprint="")  # fmt: skip
     metrics = [training.validate() for record in fit(session, state) if isinstance(record, Epoch)]
     view = View(resize=16, size=16)
     whole, module = replace(evaluator, world=World(), _cache={}), state.average.module.eval()
@@ -93,7 +93,7 @@ def given_up(world: World) -> dict:
     session, evaluator = session_of(composed(*TINY, *OFF, "regularization/norm=group").experiment, world)
     files = RunFiles(directory=Path(tempfile.mkdtemp()))
     training = Training(session=session, evaluator=evaluator, state=start(session), files=files,
-                        training_fingerprint="", evaluated_as="")  # fmt: skip
+                        training_fingerprint="")  # fmt: skip
     return {
         "reason": training.go(Silent(), Once(world)),
         "steps": training.state.step,

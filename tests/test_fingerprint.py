@@ -41,6 +41,7 @@ def test_what_means_the_same_is_the_same_run(override, plain, tmp_path, monkeypa
         "seed=1", "batch_size=8", "optimizer.lr=0.2", "augmentation/mix=mixup", "schedule.length.epochs=3",
         "regularization/average=ema", "data.num_classes=3", "data.image_size=24", "data.val_fraction=0.2",
         "scale.train_images=32", "scale.eval_images=4", "data.split_seed=1", "model.arch.name=resnet_s",
+        "evaluation.resolution.size=24", "evaluation.resolution.crop_ratio=0.8",
     ],
 )  # fmt: skip
 def test_what_changes_the_weights_is_another_training(override, plain):
@@ -58,7 +59,7 @@ def test_precision_is_meant():
     [
         "evaluation/tta=flip",
         "evaluation.select=last",
-        "evaluation.resolution.size=24",
+        "evaluation/resolution=search",
         "evaluation/fine_tune=classifier_and_norm",
     ],
 )

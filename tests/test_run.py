@@ -203,6 +203,16 @@ def test_another_evaluation_shares_the_training(tmp_path):
     assert second["metrics"]["val/loss"] != first["metrics"]["val/loss"]
 
 
+def test_which_epoch_is_best_does_not_depend_on_how_many_views_are_scored_at_the_end(tmp_path):
+    plain, views = Silent(), Silent()
+    first = run(request(tmp_path / "plain"), plain)
+    second = run(request(tmp_path / "views", "evaluation/tta=multi_crop"), views)
+    measured = ("seconds", "validate_seconds", "images_per_second")
+    kept = [[{k: v for k, v in epoch.items() if k not in measured} for epoch in one.epochs] for one in (plain, views)]
+    assert kept[0] == kept[1] and first["metrics"]["best/epoch"] == second["metrics"]["best/epoch"]
+    assert first["metrics"]["val/loss"] != second["metrics"]["val/loss"]
+
+
 def test_a_directory_that_holds_another_run_is_refused_saying_in_what(tmp_path):
     run(request(tmp_path), Silent())
     with pytest.raises(ConfigError, match=r"hydra.run.dir=.* holds another run, which differs in seed: 0 → 5"):
