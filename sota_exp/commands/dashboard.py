@@ -14,7 +14,15 @@ from types import FrameType
 from typing import IO
 
 from sota_exp.errors import ConfigError, RunFailed
-from sota_exp.tracking.mlflow_store import DEFAULT_EXPERIMENT, answers, database, environment, require_legal, resolved
+from sota_exp.tracking.mlflow_store import (
+    DEFAULT_EXPERIMENT,
+    answers,
+    database,
+    environment,
+    masked,
+    require_legal,
+    resolved,
+)
 
 #: MLflow's server starts within ten seconds on a laptop.
 START_SECONDS = 120
@@ -32,7 +40,7 @@ def main(arguments: list[str]) -> None:
     os.environ.update(environment(30, 2))
     if uri.startswith(("http://", "https://")):
         if not answers(uri, 5.0):
-            raise RunFailed(f"{uri} does not answer")
+            raise RunFailed(masked(f"{uri} does not answer"))
         prepare(uri, options.experiment)
         show(uri, uri, options.experiment, not options.no_browser)
         return
@@ -73,7 +81,7 @@ def prepare(uri: str, experiment: str) -> None:
     client = opened(uri)
     if experiment != DEFAULT_EXPERIMENT and client.get_experiment_by_name(experiment) is None:
         names = ", ".join(found.name for found in client.search_experiments())
-        raise ConfigError(f"--experiment={experiment}: {uri} has no such experiment; legal: {names}")
+        raise ConfigError(f"--experiment={experiment}: {masked(uri)} has no such experiment; legal: {names}")
     number = experiment_id(client, uri, experiment)
     write_views(client, number)
     if not client.search_runs([number], max_results=1):
@@ -163,7 +171,7 @@ def show(address: str, uri: str, experiment: str, in_browser: bool) -> None:
     found = MlflowClient(uri).get_experiment_by_name(experiment)
     assert found is not None
     links = view_links(address, found.experiment_id, mlflow.__version__)
-    print(f"MLflow on {uri}")
+    print(f"MLflow on {masked(uri)}")
     for name, link in links.items():
         print(f"  {name}\n    {link}")
     if in_browser:

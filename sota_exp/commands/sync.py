@@ -11,7 +11,7 @@ import yaml
 
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.tracking.mlflow_position import Position, in_a_line, origin_of, stamp
-from sota_exp.tracking.mlflow_store import environment, require_legal, resolved, unanswered
+from sota_exp.tracking.mlflow_store import environment, masked, require_legal, resolved, unanswered
 
 #: Where runs are looked for when no directory is named.
 PLACES = ("outputs", "multirun")
@@ -82,11 +82,11 @@ def sent(directory: Path, options: argparse.Namespace) -> bool:
     try:
         position = place_of(directory, options)
         if reason := unanswered(position.uri, 5.0):
-            print(f"{directory}: {reason}")
+            print(f"{directory}: {masked(reason)}")
             return False
         print(f"{directory}: {_sent(directory, position, str(directory) in map(str, map(Path, options.directories)))}")
     except Exception as error:
-        print(f"{directory}: {in_a_line(error)}")
+        print(f"{directory}: {masked(in_a_line(error))}")
         return False
     return True
 

@@ -8,7 +8,7 @@ from typing import Any
 from sota_exp.commands.sync import PLACES, found, is_sent, is_tracked
 from sota_exp.health.finding import Finding, note, ok, problem
 from sota_exp.health.places import is_writable, nearest
-from sota_exp.tracking.mlflow_store import database, environment, resolved, unanswered
+from sota_exp.tracking.mlflow_store import database, environment, masked, resolved, unanswered
 
 #: Seconds that a store is given.
 SECONDS = 5
@@ -21,7 +21,9 @@ def store(tracking: dict[str, Any]) -> list[Finding]:
     uri = resolved(tracking["uri"], Path.cwd())
     if reason := unanswered(uri, SECONDS):
         return [
-            problem("store", reason, "start the server, or tracking.uri=null for a file here; runs go on without it")
+            problem(
+                "store", masked(reason), "start the server, or tracking.uri=null for a file here; runs go on without it"
+            )
         ]
     path = database(uri)
     if path is not None and not path.exists():
@@ -43,9 +45,9 @@ def opened(uri: str, experiment: str) -> Finding:
     except Exception as error:
         reason = str(error).splitlines()[0]
         mend = f"mlflow db upgrade {uri}" if "schema" in reason else "another tracking.uri; sota-exp sync fills it"
-        return problem("store", f"{uri}: {reason}", mend)
+        return problem("store", masked(f"{uri}: {reason}"), masked(mend))
     num = f"{len(runs):,}" if len(runs) < 1000 else "1,000 or more"
-    return ok("store", f"{uri}: {num} run{'' if len(runs) == 1 else 's'} in experiment {experiment}")
+    return ok("store", f"{masked(uri)}: {num} run{'' if len(runs) == 1 else 's'} in experiment {experiment}")
 
 
 def runs() -> list[Finding]:

@@ -21,6 +21,7 @@ from sota_exp.tracking.mlflow_store import (
     environment,
     is_legal,
     is_served,
+    masked,
     resolved,
 )
 
@@ -55,7 +56,7 @@ class MLflow(Tracking):
 
     @property
     def label(self) -> str:
-        return f"MLflow, experiment {self.experiment} in {resolved(self.uri, Path.cwd())}"
+        return f"MLflow, experiment {self.experiment} in {masked(resolved(self.uri, Path.cwd()))}"
 
     def follow(self, directory: Path) -> Follower:
         uri = resolved(self.uri, Path.cwd())
@@ -117,8 +118,10 @@ def notice(directory: Path, goes_on: bool = False) -> str:
     position = Position.read(directory)
     shown = os.path.relpath(directory) if directory.is_relative_to(Path.cwd()) else directory
     if position.sent:
-        return f"MLflow: run {position.run_id}; see it with {dashboard_of(position)}"
+        return masked(f"MLflow: run {position.run_id}; see it with {dashboard_of(position)}")
     if goes_on and position.problem is None:
-        return f"MLflow: {position.uri} is slow and is still being sent to; should that fail: sota-exp sync {shown}"
+        return masked(
+            f"MLflow: {position.uri} is slow and is still being sent to; should that fail: sota-exp sync {shown}"
+        )
     problem = position.problem or f"{position.uri} did not take everything in time"
-    return f"MLflow: not everything is sent ({problem}); nothing is lost: sota-exp sync {shown}"
+    return masked(f"MLflow: not everything is sent ({problem}); nothing is lost: sota-exp sync {shown}")

@@ -80,8 +80,13 @@ def require_legal(uri: str) -> None:
     """Raise `ConfigError` for what `--uri` can't be."""
     if not is_legal(uri):
         raise ConfigError(
-            f"--uri={uri} is not legal: an MLflow tracking URI such as http://host:5000, by {', '.join(SCHEMES)}"
+            f"--uri={masked(uri)} is not legal: an MLflow tracking URI such as http://host:5000, by {', '.join(SCHEMES)}"
         )
+
+
+def masked(text: str) -> str:
+    """The text, its addresses without their passwords, as it may be printed."""
+    return re.sub(r"(://[^\s:/@]*):[^\s/@]+@", r"\1:***@", text)
 
 
 def is_served(uri: str) -> bool:

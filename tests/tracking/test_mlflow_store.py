@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sota_exp.tracking.mlflow_store import answers, environment, is_legal, resolved, unanswered
+from sota_exp.tracking.mlflow_store import answers, environment, is_legal, masked, resolved, unanswered
 
 
 @contextmanager
@@ -115,3 +115,10 @@ def test_settings_are_those_mlflow_reads() -> None:
 )  # fmt: skip
 def test_what_mlflow_has_no_store_for_is_not_legal(uri: str, legal: bool) -> None:
     assert is_legal(uri) == legal
+
+
+def test_passwords_are_not_printed() -> None:
+    said = "MLflow: run a; see it with sota-exp dashboard --uri postgresql://me:s3cr/t@host:5432/db of http://u:p@h, http://h:50"
+    assert masked(said.replace("/t", "t")) == (
+        "MLflow: run a; see it with sota-exp dashboard --uri postgresql://me:***@host:5432/db of http://u:***@h, http://h:50"
+    )
