@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sota_exp.errors import ConfigError
+from sota_exp.errors import ConfigError, first_line
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     try:
         tree = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"{error.full_key}: {first_line(error)}") from error
     assert isinstance(tree, dict)
     return {str(key): value for key, value in tree.items() if key not in NOT_OF_A_RUN}
 

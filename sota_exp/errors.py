@@ -15,3 +15,9 @@ class Interrupted(Exception):
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"interrupted by signal {signal_number}; repeat the command to go on")
         self.signal_number = signal_number
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says in its first line; its type's name where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

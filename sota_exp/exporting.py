@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sota_exp import saved
 from sota_exp.deployed import Deployed
-from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.errors import ConfigError, RunFailed, first_line
 
 #: Logits of what was read back may differ from the original's by this much of their spread: other kernels round otherwise.
 TOLERANCE = 1e-3
@@ -66,7 +66,7 @@ def export(shipped: Shipped, form: str, output: Path) -> Exported:
     except (ConfigError, RunFailed):
         raise
     except Exception as error:
-        cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        cause = first_line(error)
         raise RunFailed(f"format={form}: this network can't be written so: {cause}") from error
     if shipped.description.resolve() != (output / "model.json").resolve():
         shutil.copyfile(shipped.description, output / "model.json")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sota_exp import distributed, saved
 from sota_exp.config import digest
-from sota_exp.errors import ConfigError
+from sota_exp.errors import ConfigError, first_line
 from sota_exp.evaluate import Evaluator
 from sota_exp.experiment import Experiment
 from sota_exp.result import device_name, empty_result, parameter_count, peak_memory_bytes
@@ -146,7 +146,7 @@ def load(subject: Subject) -> SavedModel:
     try:
         return saved.load(subject.description, subject.weights)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
-        cause = (str(error).splitlines() or [type(error).__name__])[0]
+        cause = first_line(error)
         raise ConfigError(f"{subject.weights} and {subject.description} make no model: {cause}") from error
 
 

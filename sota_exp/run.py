@@ -13,7 +13,7 @@ from sota_exp import distributed
 from sota_exp.config import digest, keyed
 from sota_exp.data.loading import TrainCrops
 from sota_exp.distributed import World
-from sota_exp.errors import ConfigError, Interrupted, RunFailed
+from sota_exp.errors import ConfigError, Interrupted, RunFailed, first_line
 from sota_exp.evaluate import Evaluator
 from sota_exp.experiment import Experiment
 from sota_exp.fingerprint import differences, fingerprint, training_fingerprint
@@ -230,7 +230,7 @@ def foreseen() -> Iterator[None]:
 
 def as_failure(error: Exception) -> RunFailed | Interrupted | None:
     """The failure that an exception means, in one line; None for what nobody foresaw."""
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    text = first_line(error)
     if isinstance(error, RunFailed | Interrupted):
         return error
     if is_out_of_memory(error):

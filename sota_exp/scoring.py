@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sota_exp.errors import ConfigError
+from sota_exp.errors import ConfigError, first_line
 from sota_exp.evaluate import Evaluator, confusion_matrix, per_class_accuracy, scores
 from sota_exp.memory import is_out_of_memory
 from sota_exp.result import flops_per_image
@@ -40,7 +40,7 @@ def require_sizes(network: nn.Module, views: list[View]) -> None:
         except (AssertionError, RuntimeError, ValueError) as error:
             if is_out_of_memory(error):
                 raise
-            cause = (str(error).splitlines() or [type(error).__name__])[0]
+            cause = first_line(error)
             raise ConfigError(
                 f"evaluation/resolution: the network does not read images of {size} px: {cause}"
             ) from error

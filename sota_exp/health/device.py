@@ -8,7 +8,7 @@ import psutil
 import torch
 from torch import nn
 
-from sota_exp.errors import ConfigError
+from sota_exp.errors import ConfigError, first_line
 from sota_exp.health.finding import Finding, in_bytes, note, ok, problem
 from sota_exp.result import device_name
 from sota_exp.session import pick_device
@@ -29,7 +29,7 @@ def step_on(picked: torch.device) -> Finding:
     try:
         seconds = [timed_step(picked, dtype) for dtype in (torch.float32, torch.bfloat16)]
     except RuntimeError as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         return problem("device", f"{name}: a training step fails: {reason}", "another driver, or runtime.device=cpu")
     said = f"{name}; a small step works in fp32 and bf16 ({1e3 * seconds[0]:.0f} and {1e3 * seconds[1]:.0f} ms)"
     return ok("device", f"{said}; {memory(picked)}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sota_exp.commands.sync import PLACES, found, is_sent, is_tracked
+from sota_exp.errors import first_line
 from sota_exp.health.finding import Finding, note, ok, problem
 from sota_exp.health.places import is_writable, nearest
 from sota_exp.tracking.mlflow_store import database, environment, masked, resolved, unanswered
@@ -43,7 +44,7 @@ def opened(uri: str, experiment: str) -> Finding:
         there = client.get_experiment_by_name(experiment)
         runs = client.search_runs([there.experiment_id], max_results=1000) if there is not None else []
     except Exception as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         mend = f"mlflow db upgrade {uri}" if "schema" in reason else "another tracking.uri; sota-exp sync fills it"
         return problem("store", masked(f"{uri}: {reason}"), masked(mend))
     num = f"{len(runs):,}" if len(runs) < 1000 else "1,000 or more"

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp.config import suggestion
-from sota_exp.errors import ConfigError
+from sota_exp.errors import ConfigError, first_line
 from sota_exp.study.storage import Direction
 
 #: Kept as they are written: other modules read them.
@@ -135,7 +135,7 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
     try:
         made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Settings), values))
     except OmegaConfBaseException as error:
-        raise ConfigError(f"hydra.sweeper.{error.full_key}: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"hydra.sweeper.{error.full_key}: {first_line(error)}") from error
     assert isinstance(made, Settings)
     return made
 

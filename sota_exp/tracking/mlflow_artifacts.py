@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sota_exp.errors import first_line
 from sota_exp.stages import InvalidValue
 from sota_exp.tracking.mlflow_store import database, environment, resolved, unanswered
 
@@ -50,7 +51,7 @@ def fetched(uri: str, run_id: str, name: str, place: str) -> Path:
             client.download_artifacts(run_id, "model.json", place)
         return Path(client.download_artifacts(run_id, name, place))
     except (MlflowException, OSError) as error:
-        cause = (str(error).splitlines() or [type(error).__name__])[0]
+        cause = first_line(error)
         raise InvalidValue(
             "path", f"{SCHEME}{run_id}/{name}", f"a run and a file of the MLflow store {uri} ({cause})"
         ) from error
