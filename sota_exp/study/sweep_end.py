@@ -89,10 +89,14 @@ def show(loop: "Loop") -> None:
     tracking = loop.config.get("tracking") or {}
     if "experiment" not in tracking:
         return
+    from sota_exp.tracking.listeners import print_dimly
+    from sota_exp.tracking.mlflow import notice_of_all
     from sota_exp.tracking.mlflow_sweep import show_sweep
 
     if problem := show_sweep(loop.directory):
         log.warning("the sweep's own page in MLflow is not up to date: %s", problem)
+    if said := notice_of_all(loop.directory):
+        print_dimly(said)
 
 
 @dataclass(frozen=True, kw_only=True)

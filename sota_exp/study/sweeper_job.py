@@ -73,7 +73,7 @@ class Job:
             experiment=build(Experiment, tree), tree=tree, choices=self.choices, directory=relative(directory)
         )
         with as_shown(self.brief.origin | {"name": words}):
-            return run(request, showing(QuietListener(words)), referee)
+            return run(request, showing(QuietListener(words), say=log.debug), referee)
 
 
 def run_job(config: DictConfig, brief: Brief) -> float | None:

@@ -125,3 +125,16 @@ def notice(directory: Path, goes_on: bool = False) -> str:
         )
     problem = position.problem or f"{position.uri} did not take everything in time"
     return masked(f"MLflow: not everything is sent ({problem}); nothing is lost: sota-exp sync {shown}")
+
+
+def notice_of_all(directory: Path) -> str:
+    """One line on where the runs below `directory` are shown, or on how many are unsent; empty where none is tracked."""
+    found = [path.parent for path in directory.rglob("tracking.json") if path.parent != directory]
+    positions = [Position.read(run) for run in found]
+    if not positions:
+        return ""
+    num_unsent = sum(not position.sent for position in positions)
+    if num_unsent:
+        shown = os.path.relpath(directory)
+        return f"MLflow: {num_unsent} of {len(found)} runs are not sent in full; nothing is lost: sota-exp sync {shown}"
+    return masked(f"MLflow: {len(found)} runs; see them with {dashboard_of(positions[0])}")

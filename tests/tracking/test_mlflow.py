@@ -13,7 +13,7 @@ import pytest
 from mlflow import MlflowClient
 
 from sota_exp.stages import InvalidValue
-from sota_exp.tracking.mlflow import MLflow, notice
+from sota_exp.tracking.mlflow import MLflow, notice, notice_of_all
 from sota_exp.tracking.mlflow_content import Content, points
 from sota_exp.tracking.mlflow_position import Position, origin_of
 from sota_exp.tracking.mlflow_process import close_idle
@@ -334,3 +334,21 @@ def test_the_end_names_the_command_that_shows_this_run(
     monkeypatch.chdir(tmp_path)
     Position(uri=resolved(uri, tmp_path), experiment=experiment, run_id="abc", sent="yes").write(tmp_path)
     assert notice(tmp_path) == f"MLflow: run abc; see it with {command}"
+
+
+def test_a_sweep_says_once_where_its_runs_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert notice_of_all(tmp_path / "sweep") == ""
+    for number in range(3):
+        (tmp_path / "sweep" / str(number)).mkdir(parents=True)
+        position = Position(
+            uri=resolved(None, tmp_path), experiment="sota_exp", run_id="a", sent="yes" if number else ""
+        )
+        position.write(tmp_path / "sweep" / str(number))
+    (tmp_path / "sweep" / "tracking.json").write_text('{"id": "of the sweep itself"}')
+    unsent = "MLflow: 1 of 3 runs are not sent in full; nothing is lost: sota-exp sync sweep"
+    assert notice_of_all(tmp_path / "sweep") == unsent
+    Position(uri=resolved(None, tmp_path), experiment="sota_exp", run_id="a", sent="yes").write(
+        tmp_path / "sweep" / "0"
+    )
+    assert notice_of_all(tmp_path / "sweep") == "MLflow: 3 runs; see them with sota-exp dashboard"
