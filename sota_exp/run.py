@@ -59,12 +59,10 @@ def run(request: Request, listener: Listener, referee: Referee | None = None) ->
         files.write_config(request.tree)
     try:
         return train_and_ship(request, files, session, evaluator, result, listener, referee or NoReferee())
-    except (RunFailed, Interrupted, RuntimeError, MemoryError, OSError) as error:
+    except Exception as error:
         failure = as_failure(error)
-        if failure is None:
-            raise
         result["status"] = "interrupted" if isinstance(failure, Interrupted) else "failed"
-        result["reason"] = str(failure)
+        result["reason"] = str(failure or f"{type(error).__name__}: {first_line(error)}")
         never_started = result["start"] is None
         if never_started and world.is_main:
             result["start"] = write_start(files.directory, result, data_facts(request.tree, data))
@@ -72,6 +70,8 @@ def run(request: Request, listener: Listener, referee: Referee | None = None) ->
         if never_started:
             listener.stillborn(request)
         listener.ended(result)
+        if failure is None:
+            raise
         raise failure from error
 
 

@@ -31,13 +31,16 @@ def counted(summary: Mapping[str, Any]) -> str:
 def rows(summary: Mapping[str, Any]) -> list[list[str]]:
     """The best trials and the default, as cells: number, objectives, knobs."""
     defaults = {item["number"] for item in summary["entries"] if item["is_default"]}
+    sizes = {item["number"]: item.get("inference_size") for item in summary["entries"]}
+    vary = len({*sizes.values()} - {None}) > 1
     listed = summary["ranking"][:MOST_ROWS]
     listed += [item for item in summary["ranking"][MOST_ROWS:] if item["number"] in defaults]
     return [
         [
             f"{item['number']}{' (the recipe)' if item['number'] in defaults else ''}",
             *(f"{value:.4f}" if abs(value) < 1000 else f"{value:.3g}" for value in item["values"]),
-            " ".join(f"{name}={shown(value)}" for name, value in item["knobs"].items()),
+            " ".join(f"{name}={shown(value)}" for name, value in item["knobs"].items())
+            + (f", inference at {sizes[item['number']]} px" if vary and sizes[item["number"]] else ""),
         ]
         for item in listed
     ]

@@ -114,8 +114,11 @@ def history(sweep: SweepPictures, path: Path) -> None:
     axes = drawing.subplots()
     numbers = [item["number"] for item in sweep.complete]
     values = [item["values"][0] for item in sweep.complete]
-    best = sweep.sign * np.maximum.accumulate(sweep.sign * np.array(values))
-    axes.step(numbers, best, where="post", color=GREY, linewidth=1.5, label="best so far")
+    legal = [item for item in sweep.complete if item.get("feasible", True)]
+    best = sweep.sign * np.maximum.accumulate([sweep.sign * item["values"][0] for item in legal] or [np.nan])
+    axes.step(
+        [item["number"] for item in legal] or [0], best, where="post", color=GREY, linewidth=1.5, label="best so far"
+    )
     axes.scatter(numbers, values, color=BLUE, s=28, zorder=3, label="complete")
     pruned = [item for item in sweep.trials if item["state"] == "pruned" and item["reports"]]
     last = [list(item["reports"].values())[-1] for item in pruned]

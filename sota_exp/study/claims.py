@@ -15,7 +15,10 @@ import psutil
 from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-OWNER, TAKEN_UP, REASON = "owner", "taken_up", "reason"
+OWNER, REASON = "owner", "reason"
+
+#: How often in a row a trial's process was killed, and its last report when that was counted.
+TAKEN_UP, CAME_TO = "taken_up", "came_to"
 
 
 def here() -> str:
@@ -65,6 +68,22 @@ def own(trial: Trial) -> str:
     facts = owner()
     trial.set_user_attr(OWNER, facts)
     return str(facts["token"])
+
+
+def kills_without_progress(trial: FrozenTrial) -> int:
+    """How often an abandoned trial's process was killed since its last report; a process that let it go was not killed."""
+    was_killed = bool(trial.user_attrs.get(OWNER))
+    if max(trial.intermediate_values, default=-1) > trial.user_attrs.get(CAME_TO, -1):
+        return int(was_killed)
+    return int(trial.user_attrs.get(TAKEN_UP, 0)) + was_killed
+
+
+def take_up(trial: Trial, num_kills: int) -> None:
+    """Note, before a process works on a trial, how often that ended in a kill, and how far it has come."""
+    came_to = max(trial.storage.get_trial(trial._trial_id).intermediate_values, default=-1)
+    for name, value, usual in ((TAKEN_UP, num_kills, 0), (CAME_TO, came_to, -1)):
+        if value != trial.user_attrs.get(name, usual):
+            trial.set_user_attr(name, value)
 
 
 def let_go(study: optuna.Study, number: int, token: str) -> None:

@@ -53,12 +53,12 @@ def detectable(estimate: Estimate) -> float:
     return (estimate.high - estimate.low) / 2
 
 
-def compared(default: Mapping[int, float], other: Mapping[int, float], sign: int) -> Estimate | None:
-    """other − default, paired by seed, up is better; None for fewer than two pairs."""
+def compared(default: Mapping[int, float], other: Mapping[int, float]) -> Estimate | None:
+    """other − default, paired by seed; None for fewer than two pairs."""
     seeds = sorted(set(default) & set(other))
     if len(seeds) < 2:
         return None
-    return paired_difference([sign * default[seed] for seed in seeds], [sign * other[seed] for seed in seeds], LEVEL)
+    return paired_difference([default[seed] for seed in seeds], [other[seed] for seed in seeds], LEVEL)
 
 
 def conclude(arms: Sequence[Arm], metric: str, direction: str, seeds: Sequence[int]) -> dict[str, Any]:
@@ -68,24 +68,24 @@ def conclude(arms: Sequence[Arm], metric: str, direction: str, seeds: Sequence[i
     others = [arm for arm in arms if arm is not default]
     whole = [arm for arm in others if set(arm.val) == set(seeds)] or [arm for arm in others if arm.val]
     winner = max(whole, key=lambda arm: sign * mean_and_sd(list(arm.val.values()))[0], default=None)
-    on_test = compared(default.test, winner.test, sign) if winner is not None else None
+    on_test = compared(default.test, winner.test) if winner is not None else None
     return {
         "metric": metric,
         "test_metric": metric.replace("val/", "test/"),
         "direction": direction,
         "seeds": list(seeds),
-        "arms": [described(arm, default, sign) for arm in arms],
+        "arms": [described(arm, default) for arm in arms],
         "winner": winner.name if winner is not None else None,
         "overrides": winner.overrides if winner is not None else [],
         "test": None if on_test is None else numbers(on_test),
-        "verdict": verdict(on_test),
-        "words": words(winner, on_test, metric, len(seeds)),
+        "verdict": verdict(on_test, sign),
+        "words": words(winner, on_test, metric, sign),
     }
 
 
-def described(arm: Arm, default: Arm, sign: int) -> dict[str, Any]:
+def described(arm: Arm, default: Arm) -> dict[str, Any]:
     """An arm's values, and how far it is from the default on val."""
-    difference = compared(default.val, arm.val, sign) if arm is not default else None
+    difference = compared(default.val, arm.val) if arm is not default else None
     mean, sd = mean_and_sd(list(arm.val.values())) if arm.val else (None, None)
     plain = {str(key): value for key, value in asdict(arm).items()}
     for name in ("val", "test", "failures"):
@@ -104,16 +104,21 @@ def numbers(estimate: Estimate) -> dict[str, Any]:
     }
 
 
-def verdict(on_test: Estimate | None) -> str:
-    """beats, loses, cannot be distinguished; too few seeds where nothing was compared."""
+def verdict(on_test: Estimate | None, sign: int) -> str:
+    """beats, loses, cannot be distinguished; too few seeds where nothing was compared. sign: 1 where up is better, else −1."""
     if on_test is None:
         return "too few seeds"
-    if math.isclose(on_test.low, on_test.high, abs_tol=1e-12) and on_test.mean == 0:
+    if has_no_spread(on_test) or on_test.low <= 0 <= on_test.high:
         return "cannot be distinguished"
-    return "beats" if on_test.low > 0 else "loses" if on_test.high < 0 else "cannot be distinguished"
+    return "beats" if sign * on_test.mean > 0 else "loses"
 
 
-def words(winner: Arm | None, on_test: Estimate | None, metric: str, num: int) -> str:
+def has_no_spread(estimate: Estimate) -> bool:
+    """Whether all differences are the same, which says nothing of their noise."""
+    return math.isclose(estimate.low, estimate.high, abs_tol=1e-12)
+
+
+def words(winner: Arm | None, on_test: Estimate | None, metric: str, sign: int) -> str:
     """The verdict as a sentence, accuracies in points."""
     if winner is None or on_test is None:
         return "Nothing can be said: fewer than two seeds ended well on both sides."
@@ -122,12 +127,11 @@ def words(winner: Arm | None, on_test: Estimate | None, metric: str, num: int) -
     span = f"{scale * on_test.low:+.2f} to {scale * on_test.high:+.2f}"
     found = f"{scale * on_test.mean:+.2f}{unit} of {test} ({LEVEL:.0%} interval {span}; {on_test.n} paired fresh seeds)"
     name = f"Trial {winner.number}"
-    least = f"{scale * detectable(on_test):.2f}{unit}"
+    least = f"{on_test.n} seeds of this noise show differences above {scale * detectable(on_test):.2f}{unit}."
+    if has_no_spread(on_test):
+        least = "All differences are the same, which says nothing of the noise: more seeds, or more test images."
     return {
         "beats": f"{name} beats the recipe's own values: {found}.",
         "loses": f"{name} loses to the recipe's own values: {found}. Keep the recipe.",
-        "cannot be distinguished": (
-            f"{name} cannot be distinguished from the recipe's own values: {found}. "
-            f"{num} seeds of this noise show differences above {least}."
-        ),
-    }[verdict(on_test)]
+        "cannot be distinguished": (f"{name} cannot be distinguished from the recipe's own values: {found}. {least}"),
+    }[verdict(on_test, sign)]

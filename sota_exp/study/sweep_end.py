@@ -53,6 +53,19 @@ def conclude(loop: "Loop", stopped: str | None) -> None:
     show(loop)
 
 
+def leave(loop: "Loop", error: RunFailed | Interrupted) -> None:
+    """Write and show what is known of a sweep that fails or is interrupted; whatever goes wrong with that is a warning."""
+    from sota_exp.report.sweep import note
+
+    was_stopped = isinstance(error, Interrupted)
+    try:
+        summary = write(loop, str(error), None)
+        replace_text(loop.directory / "sweep.md", note(summary))
+        show(loop, "KILLED" if was_stopped else "FAILED")
+    except Exception as other:
+        log.warning("what is known of the sweep could not be written: %s: %s", type(other).__name__, other)
+
+
 def write(loop: "Loop", stopped: str | None, found: dict[str, Any] | None) -> dict[str, Any]:
     """Write what is known by now; the summary."""
     summary = patiently(lambda: summarize(loop.study, loop.goal.objectives, loop.goal.directions, loop.n_trials))
@@ -84,7 +97,7 @@ def command(loop: "Loop") -> str:
     return " ".join(["sota-exp sweep", *([f"search={choice}"] if choice else []), *map(shlex.quote, asked)])
 
 
-def show(loop: "Loop") -> None:
+def show(loop: "Loop", status: str = "FINISHED") -> None:
     """The sweep's own run in MLflow, where its runs are tracked there; what goes wrong is a warning."""
     tracking = loop.config.get("tracking") or {}
     if "experiment" not in tracking:
@@ -93,7 +106,7 @@ def show(loop: "Loop") -> None:
     from sota_exp.tracking.mlflow import notice_of_all
     from sota_exp.tracking.mlflow_sweep import show_sweep
 
-    if problem := show_sweep(loop.directory):
+    if problem := show_sweep(loop.directory, status):
         log.warning("the sweep's own page in MLflow is not up to date: %s", problem)
     if said := notice_of_all(loop.directory):
         print_dimly(said)
@@ -192,7 +205,7 @@ class Confirmation:
         asked = [item for item in loop.space.overrides(knobs) if item.partition("=")[0] != "seed"]
         overrides = [*asked, f"seed={seed}"]
         words = f"confirm {name.replace('-', ' ')}, seed {seed}"
-        origin = {"kind": "trial", "name": words, "parent": str(loop.directory.resolve()), "overrides": overrides}
+        origin = {"kind": "confirm", "name": words, "parent": str(loop.directory.resolve()), "overrides": overrides}
         brief = Brief(words=words, origin=origin)
         return [*loop.asked, *overrides, f"++hydra.sweep.subdir=confirm/{name}/seed{seed}", brief.override()]
 

@@ -5,10 +5,12 @@ Nothing here knows of test: a search chooses by val.
 
 import csv
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 #: Optuna's states, by the names that a sweep counts them under.
@@ -18,6 +20,11 @@ STATES = {
     TrialState.FAIL: "failed",
     TrialState.RUNNING: "running",
 }
+
+
+def is_feasible(trial: FrozenTrial) -> bool:
+    """Whether the trial stays within every cap."""
+    return all(value <= 0 for value in trial.constraints.values())
 
 
 def entry(trial: FrozenTrial) -> dict[str, Any]:
@@ -30,13 +37,14 @@ def entry(trial: FrozenTrial) -> dict[str, Any]:
         "params": dict(trial.params),
         "knobs": attrs.get("knobs", {}),
         "is_default": bool(attrs.get("default")),
-        "feasible": all(value <= 0 for value in trial.constraints.values()),
+        "feasible": is_feasible(trial),
         "reason": attrs.get("reason"),
         "taken_up": attrs.get("taken_up", 0),
         "seconds": attrs.get("seconds"),
         "steps": attrs.get("steps"),
         "costs": attrs.get("costs", {}),
         "metrics": attrs.get("metrics", {}),
+        "inference_size": attrs.get("inference_size"),
         "reports": {str(step): value for step, value in sorted(trial.intermediate_values.items())},
         "at": [moment.timestamp() if moment else None for moment in (trial.datetime_start, trial.datetime_complete)],
     }
@@ -116,11 +124,15 @@ def importances(study: optuna.Study) -> dict[str, dict[str, float]]:
     varied = [name for name in sorted(shared) if len({str(trial.params[name]) for trial in ended}) > 1]
     if len(ended) < 4 or len(varied) < 2 or len({trial.values[0] for trial in ended if trial.values}) < 3:
         return {}
-    target = (lambda trial: trial.values[0]) if len(study.directions) > 1 else None
+    # A target of one's own is taken as better the lower it is.
+    sign = -1 if study.directions[0] == StudyDirection.MAXIMIZE else 1
+    target = (lambda trial: sign * trial.values[0]) if len(study.directions) > 1 else None
     methods = {"PED-ANOVA": PedAnovaImportanceEvaluator(), "fANOVA": FanovaImportanceEvaluator(seed=0)}
     found = {}
     for name, method in methods.items():
-        shares = get_param_importances(study, evaluator=method, params=varied, target=target)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*to achieve low", UserWarning)
+            shares = get_param_importances(study, evaluator=method, params=varied, target=target)
         found[name] = {parameter: float(share) for parameter, share in shares.items()}
     return found
 
@@ -133,7 +145,21 @@ def table_text(summary: Mapping[str, Any]) -> str:
     metrics = sorted({name for item in entries for name in item["metrics"]} - set(summary["objective"]))
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["number", "state", *summary["objective"], *knobs, "seconds", "steps", *costs, *metrics, "reason"])
+    writer.writerow(
+        [
+            "number",
+            "state",
+            *summary["objective"],
+            *knobs,
+            "seconds",
+            "steps",
+            *costs,
+            *metrics,
+            "inference_size",
+            "feasible",
+            "reason",
+        ]
+    )
     for item in entries:
         values = item["values"] or [""] * len(summary["objective"])
         known = {**item["params"], **item["knobs"]}
@@ -147,6 +173,8 @@ def table_text(summary: Mapping[str, Any]) -> str:
                 item["steps"] or "",
                 *(item["costs"].get(name, "") for name in costs),
                 *(item["metrics"].get(name, "") for name in metrics),
+                item["inference_size"] or "",
+                item["feasible"],
                 item["reason"] or "",
             ]
         )

@@ -40,16 +40,24 @@ class Judge(Referee):
     metric: str
 
     def verdict(self, epoch: dict[str, Any]) -> str | None:
-        identity = self.own.identity
+        identity, value = self.own.identity, of_epoch(epoch, self.metric)
         try:
-            self.own.report(float(epoch[self.metric]), int(epoch["epoch"]))
+            self.own.report(value, int(epoch["epoch"]))
             if not identity.pruning_starts <= epoch["progress"] < 1 or not self.own.should_stop():
                 return None
         except RunFailed as error:  # A run that trains is worth more than a report.
             log.warning("epoch %d was not reported: %s", epoch["epoch"] + 1, error)
             return None
         name = str(identity.pruner["_target_"]).rpartition(".")[2]
-        return f"{name} gave it up after epoch {epoch['epoch'] + 1}, with {self.metric} {epoch[self.metric]:.4f}"
+        return f"{name} gave it up after epoch {epoch['epoch'] + 1}, with {self.metric} {value:.4f}"
+
+
+def of_epoch(epoch: dict[str, Any], name: str) -> float:
+    """An epoch's value. Raises `RunFailed` where it has none of that name."""
+    if name not in epoch:
+        known = ", ".join(key for key in epoch if key.startswith("val/"))
+        raise RunFailed(f"hydra.sweeper.objective={name} is not among what an epoch measures: {known}")
+    return float(epoch[name])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +173,7 @@ def facts(results: list[dict[str, Any]]) -> dict[str, Any]:
         "status": results[-1]["status"],
         "costs": costs(results[-1]),
         "metrics": {key: value for key, value in results[-1]["metrics"].items() if key.startswith("val/")},
+        "inference_size": (results[-1].get("resolution") or {}).get("chosen", {}).get("size"),
     }
 
 

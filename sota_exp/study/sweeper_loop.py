@@ -23,6 +23,7 @@ from hydra.plugins.launcher import Launcher
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sota_exp.composing import in_one_line
@@ -30,10 +31,11 @@ from sota_exp.errors import ConfigError, Interrupted, RunFailed
 from sota_exp.study import claims
 from sota_exp.study.space import Space, is_search, read_space
 from sota_exp.study.storage import Store, in_a_line, patiently, resolved
+from sota_exp.study.sweep_summary import is_feasible
 from sota_exp.study.sweeper_checks import another_search, extender, require_prunable
 from sota_exp.study.sweeper_sampling import Sampling
 from sota_exp.study.sweeper_settings import Goal, Settings, plain, read_goal, read_settings
-from sota_exp.study.sweeper_start import enqueue_default, enqueue_points, own_values
+from sota_exp.study.sweeper_start import DEFAULT, enqueue_default, enqueue_points, own_values
 from sota_exp.study.trial import Brief, Identity, beat
 
 log = logging.getLogger(__name__)
@@ -129,17 +131,35 @@ class Loop:
         Raises:
             ConfigError: the study in the storage searches something else. RunFailed: nothing works. Interrupted.
         """
-        from sota_exp.study.sweep_end import conclude
+        from sota_exp.study.sweep_end import conclude, leave
 
         self.directory.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, self.directory / "multirun.yaml")
         self.begin()
-        stopped = self.search()
-        conclude(self, stopped)
+        try:
+            conclude(self, self.search())
+        except (RunFailed, Interrupted) as error:
+            leave(self, error)
+            raise
 
     def begin(self) -> None:
-        """Make or find the study, and see that it is the same search; enqueue what is known to be worth a try."""
+        """Make or find the study, and see that it is the same search; enqueue what is known to be worth a try.
+
+        Raises:
+            ConfigError: it is another search, or a knob is no key of the configuration.
+        """
+        for name, kind in self.space.knobs.items():
+            if name not in self.space.coordinates and isinstance(kind, FloatDistribution | IntDistribution):
+                self.require_key(name, kind.low)
         patiently(self._begin)
+
+    def require_key(self, name: str, value: float) -> None:
+        """Raise `ConfigError` where Hydra can't set a knob to a value, as with a mistyped key."""
+        overrides = [f"{name}={value}"]
+        try:
+            self.loader.load_sweep_config(self.config, [*self.asked, *overrides])
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            raise ConfigError(in_one_line(error, overrides)) from error
 
     def _begin(self) -> None:
         with self.store.alone():
@@ -162,6 +182,8 @@ class Loop:
         facts = {"objective": self.goal.objectives, "direction": self.goal.directions, "seeds": self.settings.seeds}
         if self.goal.constraints:
             facts["constraints"] = self.goal.constraints
+        if self.settings.custom_search_space is not None:
+            facts["custom_search_space"] = self.settings.custom_search_space
         return self.space.declaration({f"hydra.sweeper.{name}": value for name, value in facts.items()})
 
     def search(self) -> str | None:
@@ -194,7 +216,9 @@ class Loop:
         ended = [trial for trial in self.trials() if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
         sign = 1 if self.goal.directions[0] == "maximize" else -1
         values = [
-            sign * trial.value if trial.state == TrialState.COMPLETE and trial.value is not None else float("-inf")
+            sign * trial.value
+            if trial.state == TrialState.COMPLETE and trial.value is not None and is_feasible(trial)
+            else float("-inf")
             for trial in ended
         ]
         return len(values) > patience and max(values[-patience:]) <= max(values[:-patience])
@@ -225,11 +249,11 @@ class Loop:
             counted = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
             room = self.n_trials - sum(trial.state in counted for trial in trials) + len(left)
             for frozen in left:
-                taken_up = frozen.user_attrs.get(claims.TAKEN_UP, 0) if frozen.user_attrs.get(KNOBS) else 0
-                if taken_up >= self.settings.retries:
-                    claims.fail(study, frozen, f"its process was killed {taken_up + 1} times")
+                num_kills = claims.kills_without_progress(frozen)
+                if num_kills > self.settings.retries:
+                    claims.fail(study, frozen, f"its process was killed {num_kills} times without having come further")
                 elif room > 0:
-                    return self._configured(Trial(study, frozen._trial_id), taken_up + 1)
+                    return self._configured(Trial(study, frozen._trial_id), num_kills)
                 else:
                     claims.fail(study, frozen, "its process was killed, and the total is reached without it")
             if room <= 0:
@@ -239,7 +263,7 @@ class Loop:
                 warnings.filterwarnings("ignore", "Heartbeat of storage")  # We give the signs of life ourselves.
                 return self._configured(study.ask(), 0)
 
-    def _configured(self, trial: Trial, taken_up: int) -> Claim:
+    def _configured(self, trial: Trial, num_kills: int) -> Claim:
         """Draw what is not drawn yet, and take the trial: first a sign of life, last the owner."""
         self.store.storage.record_heartbeat(trial._trial_id)
         with warnings.catch_warnings():
@@ -247,10 +271,12 @@ class Loop:
             knobs = self.space.suggest(trial, self.chosen)
             before = set(trial.params)
             self.extend(self.config, trial)
-            knobs |= {name: value for name, value in trial.params.items() if name not in before}
+            more = {name: value for name, value in trial.params.items() if name not in before}
+        if more and trial.user_attrs.get(DEFAULT):
+            trial.set_user_attr(DEFAULT, False)  # The user's own function drew what the recipe fixes.
+        knobs |= more
         trial.set_user_attr(KNOBS, knobs)
-        if taken_up:
-            trial.set_user_attr(claims.TAKEN_UP, taken_up)
+        claims.take_up(trial, num_kills)
         token = claims.own(trial)
         return Claim(
             number=trial.number,

@@ -1,5 +1,6 @@
 """What `hydra.sweeper` says, typed and checked, beside what is searched."""
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -82,6 +83,15 @@ class Settings:
         require(self.patience is None or self.patience >= 1, "patience", self.patience, "null, or at least 1 trial")
 
 
+#: What our trainings measure on val, and where it is better; another program's jobs may have other names.
+VAL: dict[str, Direction] = {
+    "val/accuracy": "maximize",
+    "val/top5_accuracy": "maximize",
+    "val/loss": "minimize",
+    "val/ece": "minimize",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Goal:
     """What is optimized: metrics, a direction each, and caps on costs."""
@@ -99,6 +109,11 @@ class Goal:
             require_measure("objective", name, with_val=True)
         for name in self.constraints:
             require_measure("constraints", name, with_val=False)
+        for name, direction in zip(self.objectives, self.directions, strict=False):
+            if direction != VAL.get(name, direction):
+                raise ConfigError(
+                    f"hydra.sweeper.direction={direction} of {name} looks for the worst; legal: {VAL[name]}"
+                )
         if len(self.objectives) != len(self.directions):
             raise ConfigError(
                 f"hydra.sweeper.direction={self.directions} has another length than "
@@ -109,11 +124,13 @@ class Goal:
 def require_measure(key: str, name: str, with_val: bool) -> None:
     """Raise `ConfigError` for what a trial does not measure; test is for reports alone."""
     costs = [f"cost/{cost}" for cost in COSTS]
-    if name in costs or (with_val and name.startswith("val/")):
+    close = difflib.get_close_matches(name, VAL, n=1, cutoff=0.8)
+    meant = f" Did you mean {close[0]}?" if close else ""
+    if name in costs or (with_val and name.startswith("val/") and (name in VAL or not meant)):
         return
     legal = ", ".join([*(["val/accuracy, val/loss, val/…"] if with_val else []), *costs])
     why = "a sweep chooses by val, test is for reports; " if name.startswith("test/") else ""
-    raise ConfigError(f"hydra.sweeper.{key}: {name}: {why}legal: {legal}.{suggestion(name, costs)}")
+    raise ConfigError(f"hydra.sweeper.{key}: {name}: {why}legal: {legal}.{meant or suggestion(name, costs)}")
 
 
 def as_direction(word: str) -> Direction:

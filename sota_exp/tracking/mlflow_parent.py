@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 #: The kind of a parent, by its children's.
-KINDS = {"run": "sweep", "trial": "sweep", "arm": "study"}
+KINDS = {"run": "sweep", "trial": "sweep", "confirm": "sweep", "arm": "study"}
 
 
 def parent_run(client: "MlflowClient", uri: str, experiment: str, directory: Path, child: Content) -> str:

@@ -12,8 +12,8 @@ from sota_exp.tracking.mlflow_store import opened, unanswered
 ARTIFACTS = ("sweep.json", "trials.csv", "sweep.md", "multirun.yaml")
 
 
-def show_sweep(directory: Path) -> str | None:
-    """Bring the sweep's run up to its files; why not, in words, where it can't be done."""
+def show_sweep(directory: Path, status: str = "FINISHED") -> str | None:
+    """Bring the sweep's run up to its files; why not, in words, where it can't be done. status: MLflow's, of the sweep."""
     position = next(
         (found for path in sorted(directory.glob("*/tracking.json")) if (found := Position.read(path.parent)).run_id),
         None,
@@ -23,13 +23,13 @@ def show_sweep(directory: Path) -> str | None:
     if reason := unanswered(position.uri, 2.0):
         return reason
     try:
-        _show(directory, position)
+        _show(directory, position, status)
     except Exception as error:
         return in_a_line(error)
     return None
 
 
-def _show(directory: Path, position: Position) -> None:
+def _show(directory: Path, position: Position, status: str) -> None:
     client = opened(position.uri)
     assert position.run_id is not None
     parent = client.get_run(position.run_id).data.tags["mlflow.parentRunId"]
@@ -49,7 +49,7 @@ def _show(directory: Path, position: Position) -> None:
             client.log_artifact(parent, str(directory / name))
     for picture in sorted((directory / "figures").glob("*.png")):
         client.log_artifact(parent, str(picture), "figures")
-    client.set_terminated(parent, "FINISHED")
+    client.set_terminated(parent, status)
 
 
 def numbers(summary: dict[str, Any]) -> dict[str, float]:

@@ -74,3 +74,26 @@ def test_a_failure_keeps_its_reason_and_ends_nothing_twice(study):
     claims.fail(study, study.trials[0], "out of memory")
     study.tell(trial.number, 1.0, skip_if_finished=True)
     assert study.trials[0].state.name == "FAIL" and study.trials[0].user_attrs["reason"] == "out of memory"
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        (["killed"] * 3, 3),
+        (["let go"] * 5, 0),
+        (["killed", "let go", "killed"], 2),
+        (["killed", "killed", "came further", "killed"], 2),
+    ],
+    ids=["killed", "let go", "both", "came further"],
+)
+def test_only_kills_without_progress_are_counted(study, ends, expected):
+    trial, step = ask(study), 0
+    for end in ends:
+        claims.take_up(trial, claims.kills_without_progress(study.trials[0]))
+        token = claims.own(trial)
+        if end == "came further":
+            trial.report(0.5, step)
+            step += 1
+        if end == "let go":
+            claims.let_go(study, 0, token)
+    assert claims.kills_without_progress(study.trials[0]) == expected

@@ -75,3 +75,18 @@ def test_an_arm_that_lost_seeds_is_compared_on_those_it_has():
 def test_fresh_seeds_are_none_of_the_search():
     assert not set(fresh_seeds(0, 50)) & set(range(1000))
     assert len(set(fresh_seeds(7, 50))) == 50
+
+
+def test_a_loss_that_rises_loses_and_its_difference_is_the_rise():
+    losses = arm("default", None, [0.5, 0.6, 0.5, 0.6], [0.5, 0.6, 0.5, 0.6])
+    other = arm("trial-3", 3, [0.4] * 4, [0.7, 0.82, 0.69, 0.8])
+    found = conclude([losses, other], "val/loss", "minimize", SEEDS)
+    assert found["verdict"] == "loses" and "+0.20 of test loss" in found["words"]
+    assert found["test"]["mean"] == pytest.approx(0.2025)
+
+
+def test_equal_differences_decide_nothing():
+    """Two seeds, the same gain on both: a spread of zero is no knowledge of the noise."""
+    other = arm("trial-3", 3, [0.9] * 2, [0.81, 0.83])
+    found = conclude([DEFAULT, other], "val/accuracy", "maximize", SEEDS[:2])
+    assert found["verdict"] == "cannot be distinguished" and "says nothing of the noise" in found["words"]

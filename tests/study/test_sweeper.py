@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from pathlib import Path
 
 import hydra_plugins.hydra_optuna_sweeper._impl as stock
 import optuna
@@ -91,7 +92,10 @@ def test_failures_end_nothing_and_keep_their_reason(capsys):
 
 @pytest.mark.parametrize("kind, reason", [("failing", "out of memory"), ("not_a_number", "returned nan")])
 def test_a_sweep_whose_trials_all_fail_says_so_and_ends_with_status_1(kind, reason, capsys):
-    status, _ = sweep(9, f"kind={kind}", "hydra.sweeper.max_failures_in_a_row=2")
+    status, found = sweep(9, f"kind={kind}", "hydra.sweeper.max_failures_in_a_row=2")
+    assert (
+        found["trials"]["failed"] == 2 and reason in found["stopped"] and reason in Path("sweep/sweep.md").read_text()
+    )
     said = capsys.readouterr().err
     assert status == 1 and "2 trials in a row failed; no trial has ended well" in said and reason in said
     assert said.splitlines()[-1].startswith("toy: ")
@@ -152,6 +156,9 @@ def test_the_stock_samplers_work_and_a_grid_ends_by_itself(name, num):
         (("hydra.sweeper.storage=journal.log",), "no heartbeat"),
         (("hydra.sweeper.objective=test/accuracy",), "test is for reports"),
         (("hydra.sweeper.objective=cost/parametres",), "Did you mean cost/parameters"),
+        (("hydra.sweeper.objective=val/acuracy",), "Did you mean val/accuracy"),
+        (("hydra.sweeper.objective=val/loss",), "maximize of val/loss looks for the worst; legal: minimize"),
+        (("lrr=interval(0,1)",), "lrr: no such key; legal here: seed"),
         (("hydra.sweeper.direction=up",), "minimize, maximize"),
         (("hydra.sweeper.direction=[maximize,minimize]",), "one direction an objective"),
         (("hydra.sweeper.constraints={val/loss: 1}",), "hydra.sweeper.constraints: val/loss"),
@@ -273,6 +280,8 @@ def test_a_trial_without_memory_fails_in_optuna_and_mlflow_and_the_sweep_goes_on
     ended = [run for run in runs if run.info.status == "FAILED"]
     assert len(runs) == len(trials) and len(ended) == len(failed)
     assert all("out of memory" in run.data.tags["reason"] for run in ended)
+    (parent,) = MlflowClient(uri).search_runs(["1"], "tags.kind = 'sweep'")
+    assert parent.info.status == "FINISHED" and parent.data.metrics["trials/failed"] == len(failed)
 
 
 def test_a_trial_of_several_seeds_is_worth_their_mean(tmp_path):
@@ -284,3 +293,20 @@ def test_a_trial_of_several_seeds_is_worth_their_mean(tmp_path):
         assert item["values"][0] == pytest.approx(sum(values) / 2) and [r["seed"] for r in results] == [0, 1]
         assert not item["feasible"]
     assert found["best"] is None and found["trials"]["complete"] == 2
+
+
+def test_importances_of_several_objectives_are_those_of_the_first_alone():
+    """Optuna takes a target of one's own as better the lower it is."""
+
+    def of(directions):
+        study = optuna.create_study(directions=directions, sampler=optuna.samplers.RandomSampler(seed=0))
+        for _ in range(60):
+            trial = study.ask()
+            x, y = trial.suggest_float("x", -1, 1), trial.suggest_float("y", -1, 1)
+            value = -(x**2) * 10 - (0 if y > -0.5 else 30 * y**2)
+            study.tell(trial, [value, x][: len(directions)])
+        return sweep_summary.importances(study)
+
+    one, two = of(["maximize"]), of(["maximize", "minimize"])
+    for method, shares in one.items():
+        assert two[method] == pytest.approx(shares), method
