@@ -100,6 +100,7 @@ def empty_result(seed: int, choices: dict[str, str], fingerprints: tuple[str, st
         "peak_memory_bytes": None,
         "parameters": None,
         "flops_per_image": None,
+        "train_flops_per_image": None,
         "device": None,
         "versions": versions(),
         "commit": commit(),

@@ -144,6 +144,7 @@ def account(training: Training, result: dict[str, Any]) -> None:
     early = "pruned" if training.given_up is not None else "stopped_early"
     result["status"] = early if result["reason"] else "finished"
     result["steps"] = steps
+    result["train_flops_per_image"] = flops_per_image(training.state.model, session.crops.size)
     result["images_seen"] = steps * session.experiment.batch_size
     result["distinct_images"] = distinct_images(session.crops, steps)
     result["images_per_second"] = result["images_seen"] / max(result["seconds"]["train"], 1e-9)

@@ -22,7 +22,7 @@ from tests.experiments import OFF, TINY, composed
 KEYS = {
     "status", "reason", "fingerprint", "training_fingerprint", "seed", "choices", "metrics", "evaluated_images", "steps",
     "images_seen", "distinct_images", "resumed", "seconds", "images_per_second", "peak_memory_bytes", "parameters",
-    "flops_per_image", "device", "versions", "commit", "mlflow_run_id",
+    "flops_per_image", "train_flops_per_image", "device", "versions", "commit", "mlflow_run_id",
 }  # fmt: skip
 
 

@@ -77,11 +77,9 @@ def spanned(word: Span | str) -> str:
     if isinstance(word, str):
         return escaped(word)
     marks = {"strong": "**", "emphasis": "*"}
-    text = (
-        fenced(word.text)
-        if word.kind == "code"
-        else f"{marks.get(word.kind, '')}{escaped(word.text)}{marks.get(word.kind, '')}"
-    )
+    mark, inner = marks.get(word.kind, ""), word.text.strip()
+    before, after = word.text[: len(word.text) - len(word.text.lstrip())], word.text[len(word.text.rstrip()) :]
+    text = fenced(word.text) if word.kind == "code" else f"{before}{mark}{escaped(inner)}{mark}{after}"
     return f"[{text}]({word.href})" if word.href else text
 
 

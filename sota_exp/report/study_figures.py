@@ -90,7 +90,7 @@ def effects(study: Study) -> Figure:
         for arm in arms
     ]
     caption = (
-        f"Effect of each {kind_of(study).noun} on {metric_name(study).lower()}, with its {percent(study.level)} interval over paired seeds. "
+        f"Effect of each {'arm beside the design' if study.effects else kind_of(study).noun} on {metric_name(study).lower()}, with its {percent(study.level)} interval over paired seeds. "
         f"A filled disc is decided by the joint test over all arms, a ring is not; an arrow head is an interval that goes on.{some_of(len(arms), len(study.compared))}"
     )
     return Figure(name="effects", caption=[caption], panels=forest_panels(study, rows))

@@ -77,7 +77,9 @@ def effects(study: Study) -> list[Block]:
     forest = figures.effects(study) if study.compared else None
     table: Block = tables.results(study)
     if study.effects:
-        table = Details(summary=f"The {len(study.arms)} cells of the design", blocks=[table])
+        num_cells = sum(arm.name.startswith("cell_") for arm in study.arms)
+        beside = "" if num_cells == len(study.arms) else ", and the arms beside it"
+        table = Details(summary=f"The {num_cells} cells of the design{beside}", blocks=[table])
     return [*design(study), *present(ladder, forest, table)]
 
 

@@ -227,7 +227,7 @@ def effects(study: Study, found: Sequence[Effect], what: str) -> Table:
         ]
         for each in found
     ]
-    caption = f"{what}s on {metric_name(study).lower()}, {scale.difference_unit or 'in its own unit'}, averaged over the settings of all other factors."
+    caption = f"{what}s on {metric_name(study).lower()}, {scale.difference_unit or 'in its own unit'}, {'all other techniques off' if study.kind == 'pairs' else 'averaged over the settings of all other factors'}."
     return Table(caption=[caption], columns=columns, rows=rows)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sota_exp.report.document import Block, Listing, Paragraph, Span, Words, code, emphasis, paragraph, phrase, strong
 from sota_exp.report.numbers import Scale, count, duration, listed, scale_of
 from sota_exp.report.study import Arm, Effect, Study
+from sota_exp.study.joint import smallest_p_value
 
 #: Names in a sentence before it ends with "and 5 more".
 MOST_NAMED = 6
@@ -175,6 +176,8 @@ def shown(names: Sequence[str]) -> str:
 def of_null(study: Study) -> list[Span | str]:
     false = [arm for arm in study.compared if arm.verdict in ("helps", "hurts")]
     num = count(len(study.compared), "comparison")
+    if not any(arm.p_adjusted is not None and smallest_p_value(arm.n) <= 1 - study.level for arm in study.compared):
+        return [strong(f"With so few seeds no alarm was possible in {num} of equal arms. "), *undecided(study)]
     if not false:
         return [
             strong(f"As it should be, none of {num} of equal arms was called a help or a hurt. "),
@@ -351,8 +354,17 @@ def limits(study: Study) -> Words:
 def methods(study: Study) -> list[Block]:
     """How the numbers came about."""
     level, error = percent(study.level), f"{100 * (1 - study.level):.3g} %"
+    if study.kind == "screening":
+        return [*of_design(study), *common(study)]
+    first = paragraph(
+        strong("Equal arms."),
+        " All arms are one configuration, on seeds of their own; the first seed of one is held against the first of the other, and so on. An interval "
+        f"is Student's over these differences: it would hold the true mean, zero, in {level} of repetitions of the study.",
+    )
     return [
-        paragraph(
+        first
+        if study.kind == "null"
+        else paragraph(
             strong("Paired seeds."),
             " Arms of equal seed begin with the same weights and see the same images in the same order where their configurations allow, so "
             "a difference is taken within each seed. Its interval is Student's over these differences: it would hold the true mean in "
@@ -365,6 +377,57 @@ def methods(study: Study) -> list[Block]:
             f"is at most {error}. So an interval that leaves out zero by itself may still get “cannot be distinguished”: with "
             f"{count(max(len(study.compared), 1), 'comparison')} some do by chance.",
         ),
+        *of_looks(study),
+        *common(study),
+    ]
+
+
+def of_looks(study: Study) -> list[Block]:
+    """How seeds were added, and what that does to the promise."""
+    if study.looks is not None:
+        return [
+            paragraph(
+                strong("Looks."),
+                " More seeds went to arms whose verdict was open, at looks planned beforehand. Each look's test makes its share of the error, so that "
+                "all of them keep to it; what is called detectable is at the last look's share. An arm that is decided early overstates its effect on "
+                "average, and its interval is too high or too low with it.",
+            )
+        ]
+    return [
+        paragraph(
+            strong("Seeds are decided beforehand."),
+            " Seeds that are added because a verdict is open, and looking again, make false verdicts more frequent than the level says; looks that are "
+            "planned in the study do not.",
+        )
+    ]
+
+
+def of_design(study: Study) -> list[Block]:
+    """How the numbers of a two-level design came about."""
+    level, error = percent(study.level), f"{100 * (1 - study.level):.3g} %"
+    return [
+        paragraph(
+            strong("Effects."),
+            " An effect is the mean of the cells with a technique less the mean of those without it. All have one estimate of noise, from the runs of equal "
+            f"cells with other seeds (of one seed, from what the effects leave over), and Student's intervals of {level} by it.",
+        ),
+        paragraph(
+            strong("Verdicts."),
+            " A technique helps or hurts where its effect is too large for the largest of as many effects that are nothing (the studentized maximum modulus): "
+            f"the chance of even one false verdict among the main effects is at most {error}; interactions are a family of their own, and so are the "
+            "arms beside the design, each held against its reference by the signs of its differences.",
+        ),
+        paragraph(
+            strong("Main effects and leave-one-out"),
+            " have opposite signs where they agree: one says what a technique adds, the other what its absence takes. They need not agree: the one is a "
+            "mean over all settings of the other techniques, the other the loss at one setting, all others on.",
+        ),
+    ]
+
+
+def common(study: Study) -> list[Block]:
+    """What holds for every kind of study."""
+    return [
         paragraph(
             strong("Two noises."),
             " Train again with other seeds and the accuracy moves: seed noise, which the intervals hold. Take other test images and it "

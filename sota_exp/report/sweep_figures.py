@@ -160,7 +160,7 @@ def importances(sweep: SweepPictures, path: Path) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.set_xlim(0, 1.12 * max(max(shares.values()) for shares in methods.values()))
     tidy(axes, f"Importance for {sweep.objective}", "share", "")
-    axes.legend(frameon=False, fontsize=8.5, loc="lower right")
+    axes.legend(frameon=False, fontsize=8.5, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     save(drawing, path)
 
 

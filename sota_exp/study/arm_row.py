@@ -83,7 +83,7 @@ def _comparison(study: Study, runs: Runs, test: Tested, arm: ReadyArm, differenc
     settings, paired, level = study.settings, list(differences), study.settings.level
     found = paired_difference([0.0] * len(paired), list(differences.values()), level)
     _, sd = mean_and_sd(list(differences.values()))
-    smallest = detectable(sd or 0.0, len(paired), len(study.compared), level)
+    smallest = detectable(sd or 0.0, len(paired), len(study.compared), settings.last_level)
     p_adjusted = test.p_adjusted.get(arm.name)
     better = METRICS[settings.metric]
     if p_adjusted is None:
@@ -172,6 +172,9 @@ def _cost(runs: Runs, arm: ReadyArm, seeds: list[int], difference: float | None)
 
 
 def training_flops(arm: ReadyArm, result: Row) -> float:
-    """Forward and backward of every training image; the size of its crop counts by its area. A teacher is left out."""
-    size = result["resolution"]["chosen"]["size"]
-    return BACKWARD * result["flops_per_image"] * (arm.train_size / size) ** 2 * result["images_seen"]
+    """Forward and backward of every training image, at the size of its crop. A teacher is left out."""
+    forward = result.get("train_flops_per_image")
+    if forward is None:  # Of an earlier version: by the area of the crop, which is off where strides round.
+        size = result["resolution"]["chosen"]["size"]
+        forward = result["flops_per_image"] * (arm.train_size / size) ** 2
+    return float(BACKWARD * forward * result["images_seen"])

@@ -18,6 +18,10 @@ Compose = Callable[[Sequence[str]], tuple[dict[str, str], dict[str, Any]]]
 WITHOUT_EFFECT = ("tracking", "recipe", "scale")
 
 
+#: Why an arm is its reference, where the command fixes nothing that it changes.
+NO_CHANGE = "its changes say what the configuration has already"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Base:
     """The study's own configuration: what the command line gives beside `study…`, and what that composes.
@@ -94,7 +98,8 @@ def made_ready(blueprint: Blueprint, base: Base, compose: Compose) -> Arms:
             continue
         ready[arm.name] = made
     if not any(arm.arm.reference or arm.arm.is_cell for arm in ready.values()):
-        raise ConfigError(f"no arm is left to compare: {'; '.join(f'{name}: {reason}' for name, reason in refused)}")
+        why = "; ".join(f"{name}: {reason}" for name, reason in refused)
+        raise ConfigError(f"no arm is left to compare: {why or 'no technique is named'}")
     return Arms(ready=tuple(ready.values()), refused=tuple(refused))
 
 
@@ -142,7 +147,7 @@ def _why_equal(arm: Arm, reference: ReadyArm, base: Base) -> str:
     kept = [
         override for override in base.overrides if key_of(override) in {key_of(item) for item in arm.overrides} & fixed
     ]
-    why = f"the command fixes {', '.join(kept)}" if kept else "its changes say what the configuration has already"
+    why = f"the command fixes {', '.join(kept)}" if kept else NO_CHANGE
     return f"it trains and evaluates exactly as its reference, {reference.name}, does: {why}"
 
 

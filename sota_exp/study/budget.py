@@ -12,7 +12,7 @@ from sota_exp.config import build
 from sota_exp.errors import ConfigError
 from sota_exp.experiment import Experiment
 from sota_exp.study.arm_row import BACKWARD
-from sota_exp.study.arms import Arms, Base, Compose, ReadyArm, made_ready
+from sota_exp.study.arms import NO_CHANGE, Arms, Base, Compose, ReadyArm, made_ready
 from sota_exp.study.estimating import SECONDS_AN_ARM
 from sota_exp.study.plan import Blueprint, key_of, overrides
 
@@ -101,7 +101,11 @@ def with_equal_budget(
     ]
     of_budget = replace(blueprint, arms=tuple(asked), refused=arms.refused)
     said = ", ".join(f"{name} {num}" for name, num in lengths.items())
+    made = made_ready(of_budget, base, compose)
+    before = {name for name, _ in arms.refused}
+    equal = f"with an equal budget of {budget} it is as long as its reference, and differs in nothing else"
+    refused = [(name, why if name in before else why.replace(NO_CHANGE, equal)) for name, why in made.refused]
     return (
-        made_ready(of_budget, base, compose),
+        replace(made, refused=tuple(refused)),
         f"Equal {budget}: every arm trains for as many {budget} as {arms.ready[0].name}, to the nearest epoch ({said}).",
     )

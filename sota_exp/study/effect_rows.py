@@ -6,7 +6,7 @@ import numpy as np
 
 from sota_exp.study.effects import Effect, effects
 from sota_exp.study.evidence import Row, Runs, Study, metric_of
-from sota_exp.study.joint import sign_flip_test
+from sota_exp.study.joint import sign_flip_test, smallest_p_value
 from sota_exp.study.settings import METRICS
 from sota_exp.study.stats import paired_difference
 
@@ -78,5 +78,11 @@ def of_pairs(study: Study, runs: Runs) -> list[Row]:
             p_adjusted=adjusted,
             aliases=(),
         )
-        rows.append(effect_row(study, effect))
+        row = effect_row(study, effect)
+        if smallest_p_value(len(values)) > 1 - study.settings.level:
+            least = (
+                f"Too few seeds for a verdict: {len(values)} have no p-value below {smallest_p_value(len(values)):.2g}."
+            )
+            row |= {"verdict": "too few seeds", "verdict_words": least}
+        rows.append(row)
     return rows

@@ -82,7 +82,7 @@ def effects(
     """Every main effect and, `with_pairs`, every interaction of two: [cells, factors] of ±1, [cells, seeds] of results.
 
     A term that others before it determine completely is left out and stands among the aliases of those. Mains and pairs are a
-    family each. An interaction is half the difference of the one factor's effect with and without the other.
+    family each. An interaction is the difference of the one factor's effect with and without the other: both − first − second + neither.
     """
     matrix = np.asarray(design, np.int64)
     mains: list[tuple[int, ...]] = [(index,) for index in range(len(names))]
@@ -94,13 +94,13 @@ def effects(
     reach = float(stdtrit(found.df, (1 + level) / 2))
     made = []
     for term, coefficient, error in zip(kept, found.coefficients, found.errors, strict=True):
-        t = _t(float(coefficient), float(error))
+        t, scale = _t(float(coefficient), float(error)), 2 ** len(term)
         made.append(
             Effect(
                 factors=tuple(names[index] for index in term),
-                estimate=2 * float(coefficient),
-                low=2 * float(coefficient - reach * error),
-                high=2 * float(coefficient + reach * error),
+                estimate=scale * float(coefficient),
+                low=scale * float(coefficient - reach * error),
+                high=scale * float(coefficient + reach * error),
                 p_value=2 * float(stdtr(found.df, -t)),
                 p_adjusted=1 - modulus_probability(t, sizes[len(term) - 1], found.df),
                 aliases=tuple(aliases(names, matrix, term, others)),

@@ -9,7 +9,7 @@ from sota_exp.study.arm_row import arm_row
 from sota_exp.study.effect_rows import effect_row, of_pairs, screened
 from sota_exp.study.evidence import Row, Runs, Study, metric_of
 from sota_exp.study.looks import Looked, spent_at
-from sota_exp.study.power import POWER, assumed_sd, detectable, seeds_needed
+from sota_exp.study.power import POWER, assumed_sd, detectable, detectable_effect, seeds_needed
 from sota_exp.study.settings import Settings
 from sota_exp.study.testing import Tested, tested, wanted_seeds
 
@@ -96,7 +96,7 @@ def _looks(settings: Settings, looked: Looked | None) -> Row | None:
 
 def plan_of(study: Study, runs: Runs, num_test: int | None) -> Row:
     """What so many seeds can find, from the spread of this study's own differences, or an assumed one before there are any."""
-    metric, level = metric_of(study.settings.metric), study.settings.level
+    metric, level = metric_of(study.settings.metric), study.settings.last_level
     spreads = []
     for arm in study.compared:
         found = list(runs.differences(arm, metric, study.seeds).values())
@@ -110,6 +110,17 @@ def plan_of(study: Study, runs: Runs, num_test: int | None) -> Row:
         sd, source = assumed_sd(num_test), f"an assumption: a fifth of {num_test:,} test images change sides"
     arms = max(1, len(study.compared))
     seeds = sorted({*PLANNED_SEEDS, len(study.seeds)})
+    design = study.blueprint.design
+    if design is not None:
+        return {
+            "sd_assumed": sd,
+            "sd_source": source,
+            "num_factors": len(study.blueprint.factors),
+            "detectable_effect": {
+                str(num): detectable_effect(sd, len(design), num, len(study.blueprint.factors), level)
+                for num in sorted({1, 2, 3, 4, 6, 8, len(study.seeds)})
+            },
+        }
     return {
         "sd_assumed": sd,
         "sd_source": source,

@@ -190,7 +190,13 @@ def _baseline_and_each(techniques: Sequence[Technique], absent: Sequence[Techniq
 
 
 def pairs(techniques: Sequence[Technique], absent: Sequence[Technique] = ()) -> Blueprint:
-    """All off, each technique alone, and each two together: an interaction for each two."""
+    """All off, each technique alone, and each two together: an interaction for each two.
+
+    Raises:
+        ValueError: fewer than two techniques.
+    """
+    if len(techniques) < 2:
+        raise ValueError("pairs need at least two techniques in study.only")
     arms, interactions = list(_baseline_and_each(techniques, absent)), []
     for one, other in itertools.combinations(techniques, 2):
         both, names = f"{one.name}+{other.name}", (one.name, other.name)
@@ -288,7 +294,7 @@ def _cell(techniques: Sequence[Technique], absent: Sequence[Technique], index: i
     settings = set_to([*absent, *techniques], [technique.name for technique in on])
     return Arm(
         name=f"cell_{index + 1:02}",
-        label=", ".join(technique.label for technique in on) or "Nothing",
+        label=f"Cell {index + 1}",
         reference=None,
         changes=settings,
         overrides=settings,

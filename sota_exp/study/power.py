@@ -87,6 +87,22 @@ def detectable(sd: float, num_seeds: int, num_arms: int, level: float = 0.95, po
     return None if effect is None else effect * sd
 
 
+def detectable_effect(
+    sd: float, num_cells: int, num_seeds: int, num_factors: int, level: float = 0.95, power: float = POWER
+) -> float | None:
+    """The smallest main effect of a two-level design that is found in `power` of studies; None: nothing estimates the noise.
+
+    sd: of paired differences, so a run varies by sd / √2, and an effect, a difference of two means of half of the runs, by
+    sd √(2 / runs). Critical value: Student's at the Šidák level of the factors. One seed: noise from what the model leaves over.
+    """
+    num_runs = num_cells * num_seeds
+    df = (num_cells - 1) * (num_seeds - 1) if num_seeds > 1 else num_cells - 1 - num_factors
+    if df < 1:
+        return None
+    critical = float(stdtrit(df, (1 + level ** (1 / num_factors)) / 2))
+    return sd * math.sqrt(2 / num_runs) * (critical + float(stdtrit(df, power)))
+
+
 def seeds_needed(effect: float, sd: float, num_arms: int, level: float = 0.95, power: float = POWER) -> int | None:
     """The fewest seeds with which `effect` is detectable; None for more than 5,000."""
 

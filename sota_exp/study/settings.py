@@ -7,6 +7,7 @@ from typing import Any
 from sota_exp.config import suggestion
 from sota_exp.errors import ConfigError
 from sota_exp.stages import require
+from sota_exp.study.looks import spent_at
 from sota_exp.study.plan import Technique
 
 KINDS = ("ladder", "leave_one_out", "add_one_in", "pairs", "one_slot", "screening", "null")
@@ -55,10 +56,21 @@ class Settings:
             require(
                 bool(self.looks) and rising, "looks", self.looks, "numbers of seeds, each larger than the one before"
             )
-            require(not self.interactions and self.kind not in ("pairs", "screening"), "looks", self.looks, "null here")
+            planned = not self.interactions and self.kind not in ("pairs", "screening")
+            require(planned, "looks", self.looks, f"null in {self.kind}, whose effects are not tested look by look")
+            legal = f"looks of which the last can decide: the smallest p of n seeds is 2 / 2^n, {1 - self.level:.2g} is spent over all"
+            require(2 / 2 ** self.looks[-1] <= spent_at(self.looks, self.level)[-1], "looks", self.looks, legal)
+            if isinstance(self.seeds, list):
+                legal = f"{self.looks[-1]} seeds, as many as the last look has, or a count"
+                require(len(self.seeds) == self.looks[-1], "seeds", self.seeds, legal)
         if self.kind == "null":
             few = not isinstance(self.seeds, list) or max(self.seeds) < 1000
             require(few, "seeds", self.seeds, "below 1000 in a null study, whose arms lie 1000 seeds apart")
+
+    @property
+    def last_level(self) -> float:
+        """One less the error that the test of all seeds may make: with looks, what the last of them adds."""
+        return self.level if self.looks is None else 1 - spent_at(self.looks, self.level)[-1]
 
     def seed_list(self, first: int) -> list[int]:
         """The seeds of every arm: those listed, or as many as counted from the configuration's own; all looks' where planned."""

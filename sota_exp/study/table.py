@@ -213,7 +213,9 @@ def _closing(found: Row) -> list[str]:
     lines = [
         f"p adj. holds for all arms at once; intervals are each arm's own. Differences vary by {100 * about['sd_assumed']:.2f} points ({about['sd_source']})."
     ]
-    if (smallest := about["detectable"].get(str(num))) is not None:
+    if "detectable_effect" in about:
+        lines = effect_lines(about, num)
+    elif (smallest := about["detectable"].get(str(num))) is not None:
         lines[0] += f" {num} seeds find {100 * smallest:.2f} points in four of five studies."
     if found["looks"]:
         looks = found["looks"]
@@ -259,12 +261,29 @@ def plan(study: Study, files: StudyFiles, estimates: dict[str, Any]) -> Renderab
     return Group(*lines, *map(Text, power_lines(study, files, estimates.get("num_test"))))
 
 
+def effect_lines(about: Row, num: int) -> list[str]:
+    """What a design shows with one seed more or less."""
+    found = {int(seeds): value for seeds, value in about["detectable_effect"].items() if value is not None}
+    shown = ", ".join(f"{100 * value:.2f} points with {seeds}" for seeds, value in found.items())
+    varies = (
+        f"Differences between runs of equal seed vary by {100 * about['sd_assumed']:.2f} points ({about['sd_source']})."
+    )
+    here = f"{100 * found[num]:.2f} points" if num in found else "none: add a seed"
+    return [
+        varies,
+        f"The smallest main effect that {num} seed{'' if num == 1 else 's'} a cell show, of {about['num_factors']}, in four of five studies: {here}.",
+        f"By seeds a cell: {shown}.",
+    ]
+
+
 def power_lines(study: Study, files: StudyFiles, num_test: int | None) -> list[str]:
     """The smallest effect that these seeds can show, and how many seeds an effect needs."""
     runs = Runs.read(study, files, {})
     scored = [result["evaluated_images"]["test"] for found in runs.results.values() for result in found.values()]
     about = plan_of(study, runs, scored[0] if scored else num_test)
     num = len(study.seeds)
+    if "detectable_effect" in about:
+        return effect_lines(about, num)
     smallest = about["detectable"][str(num)]
     unit = "points" if METRICS[study.settings.metric] and study.settings.metric.endswith("accuracy") else "hundredths"
     shown = (
@@ -274,7 +293,7 @@ def power_lines(study: Study, files: StudyFiles, num_test: int | None) -> list[s
     )
     lines = [
         f"Differences between paired seeds vary by {100 * about['sd_assumed']:.2f} {unit} ({about['sd_source']}).",
-        f"The smallest effect that {num} seeds show among {about['num_arms']} arms in four of five studies: {shown}.",
+        f"The smallest effect that {num} seeds show among {about['num_arms']} arm{'' if about['num_arms'] == 1 else 's'} in four of five studies: {shown}.",
     ]
     needed = ", ".join(
         f"{seeds or 'over 5,000'} for {100 * float(effect):g}" for effect, seeds in about["seeds_needed"].items()

@@ -15,7 +15,7 @@ def settings(**changes: Any) -> Settings:
 
 
 @pytest.mark.parametrize(
-    ("seeds", "looks", "expected"), [(3, None, [5, 6, 7]), ([4, 1], None, [4, 1]), (3, [2, 4], [5, 6, 7, 8])]
+    ("seeds", "looks", "expected"), [(3, None, [5, 6, 7]), ([4, 1], None, [4, 1]), (3, [2, 8], [*range(5, 13)])]
 )
 def test_seeds_are_a_count_a_list_or_those_of_the_last_look(seeds: Any, looks: Any, expected: list[int]) -> None:
     assert settings(seeds=seeds, looks=looks).seed_list(5) == expected
