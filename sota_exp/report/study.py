@@ -191,6 +191,10 @@ class Study:
         return len(references) > 2 and references == [None, *(arm.name for arm in self.arms[:-1])]
 
     @property
+    def higher_is_better(self) -> bool:
+        return self.metric.endswith("accuracy")
+
+    @property
     def is_share(self) -> bool:
         """Whether the metric is a fraction, shown in percent and its differences in percentage points."""
         return self.metric.endswith(("accuracy", "ece"))

@@ -240,7 +240,7 @@ def interactions(study: Study) -> Figure | None:
         f"Interactions on {metric_name(study).lower()}{', percentage points' if study.is_share else ''}: what two techniques bring together beyond the sum of both. Blue: they "
         f"help each other; orange-red: they stand in each other's way; framed where the {percent(study.level)} interval leaves out zero."
     )
-    panels = both(lambda width: matrix.draw(factors, pairs, scale, width, alt))
+    panels = both(lambda width: matrix.draw(factors, pairs, scale, width, alt, study.higher_is_better))
     return Figure(name="interactions", caption=[caption], panels=panels)
 
 

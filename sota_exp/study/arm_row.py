@@ -12,6 +12,7 @@ from sota_exp.study.power import detectable
 from sota_exp.study.settings import METRICS
 from sota_exp.study.stats import mean_and_sd, paired_difference
 from sota_exp.study.testing import Tested
+from sota_exp.study.units import unit_of
 from sota_exp.study.verdict import CELL, REFERENCE, Verdict, failed, too_few, verdict
 
 #: Floating-point operations of a training step an image, over those of its forward pass: backward costs twice as much.
@@ -50,7 +51,8 @@ def arm_row(study: Study, runs: Runs, test: Tested, arm: ReadyArm) -> Row:
     seeds = study.seeds[: test.seeds.get(arm.name, len(study.seeds))]
     differences = runs.differences(arm, metric, seeds)
     paired = list(differences)
-    calibration, cost = _calibration(runs, arm, paired), _cost(runs, arm, paired, mean_of(differences.values()))
+    gained = mean_of(differences.values()) if study.settings.metric.endswith("accuracy") else None
+    calibration, cost = _calibration(runs, arm, paired), _cost(runs, arm, paired, gained)
     if len(differences) < 2:
         reasons = [*runs.failures[arm.name].values(), *runs.failures[arm.arm.reference].values()]
         said = failed(reasons, len(differences)) if reasons else too_few(len(differences))
@@ -80,6 +82,7 @@ def _no_comparison(said: Verdict) -> Row:
 
 def _comparison(study: Study, runs: Runs, test: Tested, arm: ReadyArm, differences: dict[int, float]) -> Row:
     """An arm against its reference, over the seeds that both have."""
+    unit = unit_of(study.settings.metric)
     settings, paired, level = study.settings, list(differences), study.settings.level
     found = paired_difference([0.0] * len(paired), list(differences.values()), level)
     _, sd = mean_and_sd(list(differences.values()))
@@ -89,7 +92,7 @@ def _comparison(study: Study, runs: Runs, test: Tested, arm: ReadyArm, differenc
     if p_adjusted is None:
         said = Verdict(word="too few seeds", sentence="Too few seeds: the first look is not complete.")
     else:
-        said = verdict(found.mean, (found.low, found.high), p_adjusted, smallest, len(paired), level, better)
+        said = verdict(found.mean, (found.low, found.high), p_adjusted, smallest, len(paired), level, better, unit)
     return {
         "n": len(paired),
         "difference": found.mean,

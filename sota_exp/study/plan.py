@@ -202,7 +202,7 @@ def pairs(techniques: Sequence[Technique], absent: Sequence[Technique] = ()) -> 
         both, names = f"{one.name}+{other.name}", (one.name, other.name)
         arms.append(_arm(both, f"{one.label} and {other.label}", arms[0], set_to([*absent, *techniques], names)))
         interactions.append(Interaction(factors=names, both=both, first=one.name, second=other.name, neither=BASELINE))
-    note = "An interaction is both − first − second + neither: above 0 the two need each other, below 0 they do the same work."
+    note = "An interaction is both − first − second + neither: for the better the two need each other, for the worse they do the same work."
     return Blueprint(arms=tuple(arms), interactions=tuple(interactions), notes=(note,))
 
 

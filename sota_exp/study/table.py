@@ -14,7 +14,7 @@ from sota_exp.study.ablation import Ablation, Job
 from sota_exp.study.evidence import Row, Runs, Study
 from sota_exp.study.files import StudyFiles, trainings
 from sota_exp.study.outcome import plan_of
-from sota_exp.study.settings import METRICS
+from sota_exp.study.units import Unit, unit_of
 from sota_exp.terminal import console
 
 #: How each verdict looks.
@@ -92,7 +92,8 @@ class Progress:
 def _value(metric: str, value: float | None) -> str:
     if value is None:
         return "–"
-    return f"{100 * value:.2f} %" if metric.endswith("accuracy") else f"{value:.4f}"
+    unit = unit_of(metric)
+    return f"{unit.value(value)}{unit.percent}"
 
 
 def result(found: Row) -> RenderableType:
@@ -113,10 +114,10 @@ def _arms(found: Row) -> Table:
         title=f"{found['title']}: {found['recipe']} on {found['data']}", title_justify="left", box=None, pad_edge=False
     )
     drawn.add_column("arm")
-    for head in ("n", found["metric"], "points"):
+    for head in ("n", found["metric"], unit_of(found["metric"]).points or "difference"):
         drawn.add_column(head, justify="right")
     drawn.add_column(f"{found['level']:.0%} interval", justify="right")
-    drawn.add_column(_scale(reach), no_wrap=True)
+    drawn.add_column(_scale(reach, unit_of(found["metric"])), no_wrap=True)
     drawn.add_column("p adj.", justify="right")
     drawn.add_column("time", justify="right")
     drawn.add_column("verdict")
@@ -129,15 +130,15 @@ def _arms(found: Row) -> Table:
 
 
 def _cells(arm: Row, metric: str, reach: float) -> list[str | Text]:
-    style = STYLES[arm["verdict"]]
-    spread = "" if arm["sd"] is None else f" ± {100 * arm['sd']:.2f}"
-    mean = "–" if arm["mean"] is None else f"{100 * arm['mean']:.2f}{spread}"
+    style, unit = STYLES[arm["verdict"]], unit_of(metric)
+    spread = "" if arm["sd"] is None else f" ± {unit.value(arm['sd'])}"
+    mean = "–" if arm["mean"] is None else f"{unit.value(arm['mean'])}{spread}"
     seconds = arm["cost"]["seconds"]
     numbers: list[str] = ["", "", ""]
     bar = Text("")
     if arm["interval"] is not None:
         low, high = arm["interval"]
-        numbers = [f"{100 * arm['difference']:+.2f}", f"{100 * low:+.2f} … {100 * high:+.2f}", _p(arm["p_adjusted"])]
+        numbers = [unit.signed(arm["difference"]), unit.interval(low, high, " … "), _p(arm["p_adjusted"])]
         bar = Text(interval_bar(low, arm["difference"], high, reach), style=style)
     return [
         escape(arm["label"]),
@@ -156,11 +157,11 @@ def _p(value: float | None) -> str:
     return "" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _scale(reach: float) -> str:
+def _scale(reach: float, unit: Unit) -> str:
     """The heading over the drawn intervals: where zero is and how far they go."""
     if not reach:
         return ""
-    ends = f"{-100 * reach:+.1f}", f"{100 * reach:+.1f}"
+    ends = [f"{unit.factor * end:+.{unit.digits - 1}f}" for end in (-reach, reach)]
     middle = WIDTH // 2
     return ends[0].ljust(middle) + "0" + ends[1].rjust(WIDTH - middle - 1)
 
@@ -184,20 +185,20 @@ def _effects(found: Row, key: str, title: str) -> Table:
     reach = max(abs(end) for row in rows for end in row["interval"])
     drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
     drawn.add_column("")
-    drawn.add_column("points", justify="right")
+    drawn.add_column(unit_of(found["metric"]).points or "difference", justify="right")
     drawn.add_column("interval", justify="right")
-    drawn.add_column(_scale(reach), no_wrap=True)
+    drawn.add_column(_scale(reach, unit_of(found["metric"])), no_wrap=True)
     drawn.add_column("p adj.", justify="right")
     drawn.add_column("verdict")
     drawn.add_column("mixed with")
     for row in rows:
         low, high = row["interval"]
-        style = STYLES[row["verdict"]]
+        style, unit = STYLES[row["verdict"]], unit_of(found["metric"])
         aliases = row["aliases"]
         drawn.add_row(
             escape(row["label"]),
-            f"{100 * row['estimate']:+.2f}",
-            f"{100 * low:+.2f} … {100 * high:+.2f}",
+            unit.signed(row["estimate"]),
+            unit.interval(low, high, " … "),
             Text(interval_bar(low, row["estimate"], high, reach), style=style),
             _p(row["p_adjusted"]),
             Text(row["verdict"], style=style),
@@ -208,15 +209,15 @@ def _effects(found: Row, key: str, title: str) -> Table:
 
 def _closing(found: Row) -> list[str]:
     """What so many seeds could have found, and what is missing."""
-    about = found["plan"]
+    about, unit = found["plan"], unit_of(found["metric"])
     num = len(found["seeds"])
     lines = [
-        f"p adj. holds for all arms at once; intervals are each arm's own. Differences vary by {100 * about['sd_assumed']:.2f} points ({about['sd_source']})."
+        f"p adj. holds for all arms at once; intervals are each arm's own. Differences vary by {unit.said(about['sd_assumed'])} ({about['sd_source']})."
     ]
     if "detectable_effect" in about:
-        lines = effect_lines(about, num)
+        lines = effect_lines(about, num, unit)
     elif (smallest := about["detectable"].get(str(num))) is not None:
-        lines[0] += f" {num} seeds find {100 * smallest:.2f} points in four of five studies."
+        lines[0] += f" {num} seeds find {unit.said(smallest)} in four of five studies."
     if found["looks"]:
         looks = found["looks"]
         lines.append(
@@ -261,14 +262,12 @@ def plan(study: Study, files: StudyFiles, estimates: dict[str, Any]) -> Renderab
     return Group(*lines, *map(Text, power_lines(study, files, estimates.get("num_test"))))
 
 
-def effect_lines(about: Row, num: int) -> list[str]:
+def effect_lines(about: Row, num: int, unit: Unit) -> list[str]:
     """What a design shows with one seed more or less."""
     found = {int(seeds): value for seeds, value in about["detectable_effect"].items() if value is not None}
-    shown = ", ".join(f"{100 * value:.2f} points with {seeds}" for seeds, value in found.items())
-    varies = (
-        f"Differences between runs of equal seed vary by {100 * about['sd_assumed']:.2f} points ({about['sd_source']})."
-    )
-    here = f"{100 * found[num]:.2f} points" if num in found else "none: add a seed"
+    shown = ", ".join(f"{unit.said(value)} with {seeds}" for seeds, value in found.items())
+    varies = f"Differences between runs of equal seed vary by {unit.said(about['sd_assumed'])} ({about['sd_source']})."
+    here = unit.said(found[num]) if num in found else "none: add a seed"
     return [
         varies,
         f"The smallest main effect that {num} seed{'' if num == 1 else 's'} a cell show, of {about['num_factors']}, in four of five studies: {here}.",
@@ -283,19 +282,16 @@ def power_lines(study: Study, files: StudyFiles, num_test: int | None) -> list[s
     about = plan_of(study, runs, scored[0] if scored else num_test)
     num = len(study.seeds)
     if "detectable_effect" in about:
-        return effect_lines(about, num)
+        return effect_lines(about, num, unit_of(study.settings.metric))
     smallest = about["detectable"][str(num)]
-    unit = "points" if METRICS[study.settings.metric] and study.settings.metric.endswith("accuracy") else "hundredths"
-    shown = (
-        f"{100 * smallest:.2f} {unit}"
-        if smallest is not None
-        else "nothing, however large: at least 6 seeds are needed"
-    )
+    unit = unit_of(study.settings.metric)
+    shown = unit.said(smallest) if smallest is not None else "nothing, however large: at least 6 seeds are needed"
     lines = [
-        f"Differences between paired seeds vary by {100 * about['sd_assumed']:.2f} {unit} ({about['sd_source']}).",
+        f"Differences between paired seeds vary by {unit.said(about['sd_assumed'])} ({about['sd_source']}).",
         f"The smallest effect that {num} seeds show among {about['num_arms']} arm{'' if about['num_arms'] == 1 else 's'} in four of five studies: {shown}.",
     ]
     needed = ", ".join(
-        f"{seeds or 'over 5,000'} for {100 * float(effect):g}" for effect, seeds in about["seeds_needed"].items()
+        f"{seeds or 'over 5,000'} for {unit.factor * float(effect):g}"
+        for effect, seeds in about["seeds_needed"].items()
     )
-    return [*lines, f"Seeds needed: {needed} {unit}."]
+    return [*lines, f"Seeds needed: {needed} {unit.points}".strip() + "."]

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from sota_exp.study.units import SHARE, Unit
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
@@ -13,11 +15,6 @@ REFERENCE = Verdict(word="reference", sentence="What the others are compared wit
 CELL = Verdict(word="reference", sentence="A cell of the design: it counts through the effects.")
 
 
-def points(value: float) -> str:
-    """A difference of fractions as signed points of a hundred, `+1.20`."""
-    return f"{100 * value:+.2f}"
-
-
 def verdict(
     difference: float,
     interval: tuple[float, float],
@@ -26,9 +23,10 @@ def verdict(
     num: int,
     level: float,
     higher_is_better: bool = True,
+    unit: Unit = SHARE,
 ) -> Verdict:
     """Helps or hurts where the adjusted p-value is at most 1 − level; what more seeds could show where it is not."""
-    size = f"{points(difference)} points, {level:.0%} interval {points(interval[0])} to {points(interval[1])}"
+    size = f"{unit.said(difference, is_signed=True)}, {level:.0%} interval {unit.interval(*interval)}"
     if detectable is None:
         return Verdict(
             word="too few seeds",
@@ -41,7 +39,7 @@ def verdict(
     return Verdict(
         word="cannot be distinguished",
         sentence=f"Cannot be distinguished from its reference: {size}; {num} seeds would have shown "
-        f"{100 * detectable:.2f} points in four of five studies.",
+        f"{unit.said(detectable)} in four of five studies.",
     )
 
 

@@ -87,3 +87,13 @@ def test_the_maximum_modulus_against_simulation() -> None:
     highest = np.abs(rng.standard_normal((200_000, 12)) / np.sqrt(rng.chisquare(11, (200_000, 1)) / 11)).max(1)
     for value in (2.0, 3.0, 4.0):
         assert modulus_probability(value, 12, 11) == pytest.approx((highest <= value).mean(), abs=0.004)
+
+
+def test_a_designs_interaction_is_that_of_pairs() -> None:
+    """Both − first − second + neither: two techniques that bring two only together."""
+    design = resolution_five(5)
+    together = 2.0 * ((design[:, 0] > 0) & (design[:, 1] > 0))
+    noise = np.random.default_rng(0).normal(0, 1e-6, (len(design), 2))
+    found = {each.factors: each for each in effects(list("abcde"), design, together[:, None] + noise, with_pairs=True)}
+    assert found["a", "b"].estimate == pytest.approx(2.0, abs=1e-4)
+    assert found[("a",)].estimate == pytest.approx(1.0, abs=1e-4)

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sota_exp.study.power import MOST_SIMULATED, assumed_sd, detectable, seeds_needed, standardized_effect
+from sota_exp.study.design import folded_plackett_burman
+from sota_exp.study.effects import effects
+from sota_exp.study.power import (
+    MOST_SIMULATED,
+    assumed_sd,
+    detectable,
+    detectable_effect,
+    seeds_needed,
+    standardized_effect,
+)
 
 
 @pytest.mark.parametrize("num_seeds", [1, 2, 5])
@@ -50,3 +59,21 @@ def test_the_assumed_spread_is_that_of_images_that_change_sides() -> None:
     changed = rng.random((4000, 2000)) < 0.2
     difference = np.where(changed, np.where(rng.random((4000, 2000)) < 0.5, 1, -1), 0).mean(1)
     assert assumed_sd(2000) == pytest.approx(difference.std(), rel=0.05)
+
+
+@pytest.mark.parametrize("num_seeds", [1, 2, 4])
+def test_a_designs_plan_names_an_effect_that_is_found_in_four_of_five(num_seeds: int) -> None:
+    """Twelve factors in 24 cells, one of them planted; differences of paired seeds vary by 1."""
+    design, rng = folded_plackett_burman(12), np.random.default_rng(3)
+    planted = detectable_effect(1.0, len(design), num_seeds, 12)
+    assert planted is not None
+    names, found = [f"f{index}" for index in range(12)], 0
+    for _ in range(200):
+        noise = rng.normal(0, np.sqrt(0.5), (len(design), num_seeds))
+        made = effects(names, design, noise + planted / 2 * design[:, :1])
+        found += made[0].p_adjusted <= 0.05
+    assert 0.72 <= found / 200 <= 0.92  # Four standard errors of the simulation below, and Šidák's level is a bound.
+
+
+def test_a_design_of_one_seed_needs_more_cells_than_effects() -> None:
+    assert detectable_effect(1.0, 12, 1, 11) is None

@@ -64,3 +64,24 @@ def test_only_chooses_and_orders_and_knows_the_names() -> None:
 def test_an_entry_that_is_no_technique_is_said_to_be_none(node: Any, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         technique("mine", node)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"looks": [3, 6]}, r"study.looks=\[3, 6\] is not legal: looks of which the last can decide"),
+        (
+            {"looks": [6, 8], "seeds": [0, 1, 2]},
+            r"study.seeds=\[0, 1, 2\] is not legal: 8 seeds, as many as the last look",
+        ),
+        ({"looks": [8, 12], "kind": "pairs"}, "null in pairs, whose effects are not tested look by look"),
+    ],
+)
+def test_looks_that_can_decide_nothing_are_refused(changes: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        settings(**changes)
+
+
+def test_what_is_detectable_with_looks_is_at_the_last_ones_level() -> None:
+    assert settings().last_level == 0.95
+    assert settings(looks=[8, 16]).last_level == pytest.approx(0.975)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sota_exp.study.units import unit_of
 from sota_exp.study.verdict import failed, too_few, verdict
 
 
@@ -29,3 +30,9 @@ def test_what_more_seeds_could_show_is_said_where_nothing_was_found() -> None:
 def test_why_there_is_no_interval() -> None:
     assert failed(["out of memory"], 1).sentence == "Failed: out of memory (1 pairs are left)."
     assert too_few(1).sentence.endswith("1 pair.") and too_few(0).sentence.endswith("0 pairs.")
+
+
+def test_a_loss_is_said_as_it_is_and_falls_for_the_better() -> None:
+    found = verdict(-0.0123, (-0.02, -0.0046), 0.01, 0.006, 8, 0.95, False, unit_of("test/loss"))
+    assert found.sentence == "Helps: -0.0123, 95% interval -0.0200 to -0.0046."
+    assert unit_of("test/accuracy").said(0.0123) == "1.23 points" and unit_of("val/loss").said(0.5) == "0.5000"

@@ -8,7 +8,12 @@ from sota_exp.report.study import Effect
 
 
 def draw(
-    factors: Sequence[str], pairs: Mapping[tuple[str, str], Effect], scale: Scale, width: float, alt: str
+    factors: Sequence[str],
+    pairs: Mapping[tuple[str, str], Effect],
+    scale: Scale,
+    width: float,
+    alt: str,
+    higher_is_better: bool = True,
 ) -> Drawing:
     """Rows are all factors but the first, columns all but the last; a pair stands below the diagonal once."""
     num = len(factors) - 1
@@ -25,7 +30,7 @@ def draw(
         for column, first in enumerate(factors[: row + 1]):
             found = pairs.get((first, second)) or pairs.get((second, first))
             x = room + column * side
-            marks += square(found, x, y, side, height, largest, scale)
+            marks += square(found, x, y, side, height, largest, scale, higher_is_better)
     for column, first in enumerate(factors[:-1]):
         x, y = room + (column + 0.5) * side, top + num * height + 16
         marks.append(Label(x=x, y=y, text=shortened(first, side - 4, 11), anchor="middle", size=11))
@@ -33,12 +38,19 @@ def draw(
 
 
 def square(
-    found: Effect | None, x: float, y: float, side: float, height: float, largest: float, scale: Scale
+    found: Effect | None,
+    x: float,
+    y: float,
+    side: float,
+    height: float,
+    largest: float,
+    scale: Scale,
+    higher_is_better: bool,
 ) -> list[Mark]:
     """Blank where the pair was not measured."""
     if found is None or found.estimate is None:
         return [box(x + 1, y + 1, side - 2, height - 2, "faint", 0.35)]
-    ink = "blue" if found.estimate > 0 else "red"
+    ink = "blue" if (found.estimate > 0) == higher_is_better else "red"
     tip = f"{found.name}: {scale.difference_with_unit(found.estimate)}, interval {scale.interval(found.interval)}"
     shade = 0.08 + 0.5 * abs(found.estimate) / largest
     is_clear = found.interval is not None and found.interval.excludes_zero
