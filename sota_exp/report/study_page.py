@@ -88,7 +88,7 @@ def design(study: Study) -> list[Block]:
     if not study.effects:
         return []
     drawn = figures.factor_effects(study, study.effects, "main_effects", "Main effects")
-    return [drawn, tables.effects(study, study.effects, "Main effect")]
+    return [drawn, tables.effects(study, study.effects, "Main effect"), *present(tables.side_by_side(study))]
 
 
 def curves(study: Study) -> list[Block]:

@@ -16,7 +16,7 @@ from sota_exp.report.numbers import (
     signed,
     size,
 )
-from sota_exp.report.study import Arm, Change, Effect, Study
+from sota_exp.report.study import Arm, Change, Effect, Interval, Study
 from sota_exp.report.study_words import metric_name, percent
 
 #: How a verdict is inked.
@@ -229,6 +229,28 @@ def effects(study: Study, found: Sequence[Effect], what: str) -> Table:
     ]
     caption = f"{what}s on {metric_name(study).lower()}, {scale.difference_unit or 'in its own unit'}, {'all other techniques off' if study.kind == 'pairs' else 'averaged over the settings of all other factors'}."
     return Table(caption=[caption], columns=columns, rows=rows)
+
+
+def side_by_side(study: Study) -> Table | None:
+    """A technique's main effect, and what the whole loses without it; where leave-one-out was run beside a design."""
+    scale = scale_of(study.is_share)
+    columns = [Column(name="Technique", is_number=False), Column(name="Main effect")]
+    columns += [Column(name="Lost without it"), Column(name="Interval of the loss")]
+    rows = []
+    for each in study.effects:
+        arm = study.arm(f"without_{each.factors[0]}")
+        if arm is None or arm.difference is None or each.estimate is None:
+            continue
+        turned = None if arm.interval is None else Interval(low=-arm.interval.high, high=-arm.interval.low)
+        lost = scale.interval(turned)
+        rows.append(
+            [cell(each.name), *map(cell, (scale.difference(each.estimate), scale.difference(-arm.difference), lost))]
+        )
+    caption = (
+        f"Two answers on {metric_name(study).lower()}, with the same sign where they agree: a technique's mean over all settings of the others, and what "
+        "everything loses without it. Where they differ, the technique's worth depends on what else is on."
+    )
+    return Table(caption=[caption], columns=columns, rows=rows) if rows else None
 
 
 def differences(study: Study) -> Table | None:
