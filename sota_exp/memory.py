@@ -6,8 +6,11 @@ system to clear it: at 128 px this took half of the time of augmentation, and mo
 Source: https://man7.org/linux/man-pages/man3/mallopt.3.html
 """
 
+import contextlib
 import ctypes
+import resource
 import sys
+from pathlib import Path
 
 import torch
 
@@ -24,6 +27,30 @@ def keep_freed_memory() -> bool:
     except AttributeError:
         return False  # another C library
     return all(mallopt(*setting) == 1 for setting in ((M_MMAP_THRESHOLD, 2**30), (M_TRIM_THRESHOLD, 2**31 - 1)))
+
+
+def forget_peak(device: torch.device) -> None:
+    """Begin to measure the peak anew, so that a run in a process that has made others counts its own."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak(device: torch.device) -> int:
+    """Bytes of the accelerator's allocator, or of this process's resident memory on the CPU, at most since `forget_peak`.
+
+    Where the system can't measure anew (only Linux can), since the start of the process.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from sota_exp.evaluate import Evaluator
+from sota_exp.memory import peak
 from sota_exp.outline import Outline
-from sota_exp.result import peak_memory_bytes
 from sota_exp.stages import RawWeights
 from sota_exp.train import Epoch, Session, State, Step, fit
 
@@ -65,7 +65,7 @@ def measure(session: Session, state: State, evaluator: Evaluator, seconds: float
         first_step_seconds=first_seconds,
         seconds_per_step=seconds_per_step,
         seconds_per_scored_image=_seconds_per_scored_image(session, state, evaluator),
-        peak_memory_bytes=peak_memory_bytes(session.device),
+        peak_memory_bytes=peak(session.device),
     )
 
 

@@ -19,7 +19,8 @@ from sota_exp.config import digest
 from sota_exp.errors import ConfigError, first_line
 from sota_exp.evaluate import Evaluator
 from sota_exp.experiment import Experiment
-from sota_exp.result import device_name, empty_result, parameter_count, peak_memory_bytes
+from sota_exp.memory import peak
+from sota_exp.result import device_name, empty_result, parameter_count
 from sota_exp.run import open_data
 from sota_exp.saved import SavedModel
 from sota_exp.scoring import choose_view, draw_resolution, score
@@ -116,7 +117,7 @@ def rescore(rescoring: Rescoring, directory: Path) -> dict[str, Any]:
         "weights": str(rescoring.subject.weights),
         "seconds": {"evaluate": time.monotonic() - began},
         "parameters": parameter_count(network),
-        "peak_memory_bytes": peak_memory_bytes(device),
+        "peak_memory_bytes": peak(device),
         "device": device_name(device),
     }
     if world.is_main:

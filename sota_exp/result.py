@@ -2,7 +2,6 @@
 
 import functools
 import platform
-import resource
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -55,14 +54,6 @@ def _cpu_name() -> str:
         return platform.processor() or platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
-
-
-def peak_memory_bytes(device: torch.device) -> int:
-    """Of the accelerator's allocator, or of this process's resident memory on the CPU, since its start."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if platform.system() == "Darwin" else 1024)
 
 
 def flops_per_image(network: nn.Module, size: int) -> int:

@@ -17,8 +17,8 @@ from sota_exp.errors import ConfigError, Interrupted, RunFailed, first_line
 from sota_exp.evaluate import Evaluator
 from sota_exp.experiment import Experiment
 from sota_exp.fingerprint import differences, fingerprint, training_fingerprint
-from sota_exp.memory import is_out_of_memory, keep_freed_memory
-from sota_exp.result import device_name, empty_result, flops_per_image, parameter_count, peak_memory_bytes
+from sota_exp.memory import forget_peak, is_out_of_memory, keep_freed_memory, peak
+from sota_exp.result import device_name, empty_result, flops_per_image, parameter_count
 from sota_exp.scoring import require_sizes
 from sota_exp.session import limited, open_session, pick_device
 from sota_exp.shipping import ship
@@ -85,8 +85,7 @@ def train_and_ship(
     referee: Referee,
 ) -> dict[str, Any]:
     """Go on from what the directory holds to a written result."""
-    if session.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(session.device)
+    forget_peak(session.device)
     training = Training(
         session=session,
         evaluator=evaluator,
@@ -148,7 +147,7 @@ def account(training: Training, result: dict[str, Any]) -> None:
     result["images_seen"] = steps * session.experiment.batch_size
     result["distinct_images"] = distinct_images(session.crops, steps)
     result["images_per_second"] = result["images_seen"] / max(result["seconds"]["train"], 1e-9)
-    result["peak_memory_bytes"] = peak_memory_bytes(session.device)
+    result["peak_memory_bytes"] = peak(session.device)
 
 
 def on_this_machine(experiment: Experiment) -> tuple[World, torch.device]:

@@ -128,7 +128,14 @@ class Confirmation:
         settings, goal = loop.settings.confirm, loop.goal
         index = next((i for i, name in enumerate(goal.objectives) if name.startswith("val/")), None)
         defaults = {item["number"] for item in summary["entries"] if item["is_default"]}
-        best = [item for item in summary["ranking"] if item["number"] not in defaults][: settings.top]
+        met = [item["knobs"] for item in summary["entries"] if item["number"] in defaults]
+        best: list[dict[str, Any]] = []
+        for item in summary[
+            "ranking"
+        ]:  # Equal trials are trained once; one with the recipe's own values is the default.
+            if item["knobs"] not in met and len(best) < settings.top:
+                best.append(item)
+                met.append(item["knobs"])
         if not best or index is None:
             return None
         arms: dict[str, tuple[int | None, dict[str, Any]]] = {DEFAULT_ARM: (None, {})}
