@@ -106,6 +106,15 @@ class Content:
         )
 
     @property
+    def told(self) -> dict[str, Any] | None:
+        """The result as it is shown: of a sweep's trial without test, by which nobody is to choose; its files have it."""
+        if self.result is None or self.origin.get("kind") != "trial":
+            return self.result
+        metrics = {key: value for key, value in self.result["metrics"].items() if not key.startswith("test/")}
+        images = {split: num for split, num in self.result["evaluated_images"].items() if split != "test"}
+        return self.result | {"metrics": metrics, "evaluated_images": images, "per_class_accuracy": {}}
+
+    @property
     def name(self) -> str:
         return str(self.origin.get("name") or self.directory.name)
 
@@ -234,7 +243,7 @@ def points(content: Content, after: tuple[int, int] = (0, 0)) -> list[Point]:
             if key != "time"
         ]
     last = begun + round(seconds * 1000)
-    values = final(content.result or {})
+    values = final(content.told or {})
     found += [
         Point(key=sanitized(key), value=value, time=last, step=content.last_step) for key, value in values.items()
     ]

@@ -14,7 +14,7 @@ IN_HEADING = ("recipe", "data", "scale", "tracking", "runtime")
 def note(content: Content) -> str:
     """Markdown that reads well beside the numbers."""
     parts = [heading(content)]
-    result = content.result
+    result = content.told
     if result is None:
         parts.append("Training.")
     elif result["metrics"]:

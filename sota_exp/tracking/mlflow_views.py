@@ -86,7 +86,7 @@ def view_links(address: str, experiment: str, version: str) -> dict[str, str]:
 
 def views(slots: list[str]) -> dict[str, tuple[str, dict[str, Any]]]:
     """{key: (name, state)}; the first holds all charts, as the page to begin with."""
-    techniques = [parallel("By technique", slots, [ACCURACY, "test/accuracy"])]
+    techniques = [parallel("By technique", slots, [ACCURACY])]
     costs = [
         scatter("Accuracy against training time", COST, ACCURACY),
         scatter("Accuracy against compute per image", "cost/flops_per_image", ACCURACY),

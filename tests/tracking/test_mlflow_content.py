@@ -214,3 +214,14 @@ def test_a_training_shows_what_a_checkpoint_covers_and_an_ended_one_all(
     assert len(read(directory).epochs) == expected
     (directory / "result.json").write_text(json.dumps(result("finished")))
     assert len(read(directory).epochs) == 3
+
+
+def test_a_trial_of_a_sweep_is_shown_without_test(tmp_path: Path) -> None:
+    """So that nobody chooses by it; the confirmation alone says how the winner does there."""
+    content = read(write_run(tmp_path / "run"), kind="trial")
+    keys = {point.key for point in points(content)}
+    assert "best/val_accuracy" in keys and not any(key.startswith("test/") for key in keys)
+    rows = [line for line in note(content).splitlines() if line.startswith("|")]
+    assert any("val" in row for row in rows) and not any("test" in row for row in rows)
+    assert "Hardest on test" not in note(content)
+    assert any(point.key.startswith("test/") for point in points(read(tmp_path / "run", kind="confirm")))
