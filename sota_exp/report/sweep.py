@@ -75,6 +75,8 @@ def terminal_summary(summary: Mapping[str, Any], directory: Path) -> Iterator["R
     facts = Table.grid(padding=(0, 2))
     facts.add_row("trials", f"{counted(summary)} of {summary['n_trials']}")
     facts.add_row("took", spent(summary))
+    if summary.get("fixed"):
+        facts.add_row("all with", escape(" ".join(summary["fixed"])))
     if summary["stopped"]:
         facts.add_row("stopped", escape(summary["stopped"]))
     if summary["best"] is None:
@@ -102,6 +104,8 @@ def note(summary: Mapping[str, Any]) -> str:
     if found:
         parts += [f"**{found['words']}**", markdown(arm_rows(found))]
     parts.append(markdown([["trial", *summary["objective"], "values"], *rows(summary)]))
+    if summary.get("fixed"):
+        parts.append(f"All of them, and the recipe's own values too, with `{' '.join(summary['fixed'])}`.")
     if summary["importances"]:
         parts.append(f"Importance by {importance_words(summary)}.")
     parts += [f"Trial {item['number']} failed: {item['reason']}." for item in summary["failures"][:MOST_ROWS]]

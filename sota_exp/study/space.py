@@ -47,9 +47,14 @@ class Space:
         """Names that Optuna searches and no run has."""
         return {coordinate for coordinate, _ in self.derived.values()}
 
+    @property
+    def counted(self) -> dict[str, str]:
+        """Fixed overrides that decide what a trial, and the recipe beside it, is."""
+        return {key: value for key, value in self.fixed.items() if key.lstrip("+").split(".")[0] not in UNCOUNTED}
+
     def declaration(self, settings: Mapping[str, Any]) -> dict[str, str]:
         """Everything that must stay the same for trials to be comparable, one line each."""
-        counted = {key: value for key, value in self.fixed.items() if key.lstrip("+").split(".")[0] not in UNCOUNTED}
+        counted = self.counted
         searched = {name: _words(distribution) for name, distribution in self.knobs.items()}
         searched |= {
             f"{item.knob} with {item.slot}={'|'.join(item.options)}": _words(item.distribution)

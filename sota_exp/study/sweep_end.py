@@ -72,6 +72,7 @@ def write(loop: "Loop", stopped: str | None, found: dict[str, Any] | None) -> di
     before = read(loop.directory)
     summary |= {
         "command": command(loop),
+        "fixed": [f"{key}={value}" for key, value in loop.space.counted.items()],
         "stopped": stopped,
         "confirm": found or (before or {}).get("confirm"),
         "storage": loop.store.url.split("@")[-1],

@@ -230,8 +230,8 @@ def test_trainings_are_pruned_complete_and_confirmed_and_test_stays_out_of_the_s
         assert not any(key.startswith("test/") for key in result["metrics"])
     confirm = found["confirm"]
     assert {arm["name"] for arm in confirm["arms"]} == {"default", confirm["winner"]}
+    assert "all with" in capsys.readouterr().out and "schedule.length.epochs=4" in found["fixed"]
     assert confirm["seeds"] == [1000, 1001] and confirm["verdict"] in ("beats", "loses", "cannot be distinguished")
-    assert "confirmed" in capsys.readouterr().out
     assert (tmp_path / "sweep" / "figures" / "history.png").is_file() and (tmp_path / "sweep" / "sweep.md").is_file()
 
 
