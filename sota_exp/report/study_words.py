@@ -98,6 +98,8 @@ def answer(study: Study) -> list[Block]:
     found: list[Block] = []
     if study.effects:
         found.append(Paragraph(words=of_effects(study), tone="lead"))
+    elif study.kind == "pairs" and study.interactions:
+        found += [Paragraph(words=of_pairs(study), tone="lead"), Paragraph(words=of_arms(study))]
     elif study.compared:
         found.append(Paragraph(words=of_arms(study), tone="lead"))
     else:
@@ -123,6 +125,26 @@ def of_arms(study: Study) -> list[Span | str]:
     if not words:
         words.append(strong(f"No {kind.noun} of {len(arms)} was shown to help or to hurt. "))
     return words + undecided(study)
+
+
+def of_pairs(study: Study) -> list[Span | str]:
+    """Of the interactions of two, which a study of pairs asks for; for the better, two need each other."""
+    scale, words = scale_of(study.is_share), list[Span | str]()
+    for verdict, verb, rest in (("helps", "need", "each other"), ("hurts", "stand", "in each other's way")):
+        some = sorted(
+            (each for each in study.interactions if each.verdict == verdict), key=lambda each: -abs(each.estimate or 0)
+        )
+        if some:
+            words += [
+                strong(f"{count(len(some), 'pair')} {verb}{'s' if len(some) == 1 else ''} {rest}"),
+                ": ",
+                *effects_named(some, scale),
+                ". ",
+            ]
+    num_open = sum(each.verdict not in ("helps", "hurts") for each in study.interactions)
+    if not words:
+        return [strong(f"No interaction of {len(study.interactions)} was shown.")]
+    return [*words, f"Of {count(num_open, 'more pair')} nothing can be said. "] if num_open else words
 
 
 def strength(arm: Arm) -> float:
@@ -374,7 +396,7 @@ def methods(study: Study) -> list[Block]:
             strong("Verdicts."),
             f" An arm helps or hurts where a joint test over all arms says so: the signs of the differences are flipped by seed for all arms at once, "
             f"and the largest studentized difference is compared (Westfall and Young 1993). The chance of even one false verdict in the whole family "
-            f"is at most {error}. So an interval that leaves out zero by itself may still get “cannot be distinguished”: with "
+            f"is at most {error}{', the arms and the interactions a family each' if study.kind == 'pairs' else ''}. So an interval that leaves out zero by itself may still get “cannot be distinguished”: with "
             f"{count(max(len(study.compared), 1), 'comparison')} some do by chance.",
         ),
         *of_looks(study),

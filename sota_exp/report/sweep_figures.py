@@ -147,7 +147,7 @@ def importances(sweep: SweepPictures, path: Path) -> None:
     """Shares of the variance that each knob explains, by both methods."""
     methods = sweep.summary["importances"]
     if not methods:
-        blank(path, "Importance", "too few complete trials, or a single knob")
+        blank(path, "Importance", "too few complete trials or different values, or a single knob")
         return
     names = list(next(iter(methods.values())))[::-1]
     drawing = figure(7.5, 1.4 + 0.5 * len(names))

@@ -15,6 +15,7 @@ import pytest
 from sota_exp.cli import run
 from sota_exp.commands.ablate import place
 from tests.experiments import TINY
+from tests.options import ROOT
 
 SMALL = [item for item in TINY if not item.startswith("schedule.length")]
 OVERRIDES = [*SMALL, "scale.epochs=1", "scale.long_epochs=2", "tracking.figures=false", "evaluation/resolution=search"]
@@ -136,3 +137,15 @@ def test_an_interrupted_study_ends_as_an_uninterrupted_one(elsewhere: Path, numb
     after = finished(cut / "study")
     assert all(after[path] == mark for path, mark in seen.items())
     assert json.dumps(without_costs(cut)) == json.dumps(without_costs(whole))
+
+
+def test_readmes_way_to_add_a_technique_works(tmp_path, monkeypatch, capsys):
+    text = next(line for line in (ROOT / "README.md").read_text().splitlines() if "+study.techniques.mine=" in line)
+    override = text.split('`"')[1].split('"`')[0]
+    mine = override.replace("group/slot=option", "augmentation/erase=random_erasing").replace(
+        "group/slot=none", "augmentation/erase=none"
+    )
+    monkeypatch.chdir(tmp_path)
+    wanted = ["ablate", "study=add_one_in", "study.only=[mine]", mine, "data=fake", "--plan", "hydra.sweep.dir=here"]
+    assert run(wanted) == 0
+    assert "augmentation/erase=random_erasing" in " ".join(capsys.readouterr().out.split())

@@ -278,6 +278,22 @@ def test_leave_one_out_beside_a_design_is_told_with_the_effects_sign(tmp_path: P
     assert row == ["EMA", "+2.00", "+2.00", "+1.00 to +3.00"]
 
 
+@pytest.mark.parametrize(
+    ("verdict", "says"),
+    [("helps", "1 pair needs each other: EMA × Mixup (+0.40 points, +0.10 to +0.70)"), ("hurts", "1 pair stands in each"),
+     ("cannot be distinguished", "No interaction of 1 was shown.")],
+)  # fmt: skip
+def test_a_study_of_pairs_begins_with_its_interactions(verdict: str, says: str, tmp_path: Path) -> None:
+    def paired(tree: dict[str, Any]) -> None:
+        tree["interactions"] = [
+            {"factors": ["ema", "mixup"], "label": "EMA × Mixup", "estimate": 0.004, "interval": [0.001, 0.007],
+             "p_adjusted": 0.03, "verdict": verdict},
+        ]  # fmt: skip
+
+    page = page_of(changed(write_study(tmp_path, FEW, range(3), kind="pairs", num_test=60), paired))
+    assert says in page.text and "a family each" in page.text
+
+
 def test_runs_that_are_gone_take_only_their_curves_along(tmp_path: Path) -> None:
     import shutil
 
