@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sota_exp.catalog import options
 from sota_exp.composing import conf_directory
 from sota_exp.config import build, leaves
-from sota_exp.errors import ConfigError
+from sota_exp.errors import ConfigError, Interrupted
 from sota_exp.rules import check
 from sota_exp.study import plan, table
 from sota_exp.study.ablation import Ablation
@@ -50,7 +50,11 @@ def conduct(sweeper: "StudySweeper", arguments: list[str]) -> Row | None:
         on_job=progress.job_ended,
     )
     progress.begin(len(ablation.open_jobs()))
-    found = ablation.run()
+    try:
+        found = ablation.run()
+    except Interrupted:
+        tracked(study, files, "KILLED")
+        raise
     out.print(table.result(found))
     for line in told(study, files):
         out.print(line, style="dim", soft_wrap=True, markup=False)
@@ -59,13 +63,17 @@ def conduct(sweeper: "StudySweeper", arguments: list[str]) -> Row | None:
 
 def told(study: Study, files: StudyFiles) -> list[str]:
     """Have the study reported and shown where its configuration says; a line on each."""
-    lines = [os.path.relpath(files.study), *reported(files.directory)]
-    tracking = study.arms.ready[0].tree["tracking"]
-    if "experiment" in tracking:
-        from sota_exp.tracking.mlflow_study import show_study
+    return [os.path.relpath(files.study), *reported(files.directory), *tracked(study, files, "FINISHED")]
 
-        lines.append(show_study(files.directory, tracking["uri"], tracking["experiment"]))
-    return lines
+
+def tracked(study: Study, files: StudyFiles, status: str) -> list[str]:
+    """Show the study's page where its configuration says, with MLflow's status of it; a line on it."""
+    tracking = study.arms.ready[0].tree["tracking"]
+    if "experiment" not in tracking:
+        return []
+    from sota_exp.tracking.mlflow_study import show_study
+
+    return [show_study(files.directory, tracking["uri"], tracking["experiment"], status)]
 
 
 def reported(directory: Path) -> list[str]:

@@ -18,19 +18,19 @@ ARTIFACTS = ("study.json", "report.html", "report.md")
 TIMEOUT, RETRIES = 10, 2
 
 
-def show_study(directory: Path, uri: str | None, experiment: str) -> str:
-    """Send note and artifacts; one line on where they are shown, or on why they are not."""
+def show_study(directory: Path, uri: str | None, experiment: str, status: str = "FINISHED") -> str:
+    """Send note, artifacts and MLflow's status of the study; one line on where they are shown, or on why they are not."""
     try:
         where = resolved(uri, Path.cwd())
         if (reason := unanswered(where, 2.0)) is not None:
             return f"MLflow: the study's note is not sent ({reason}); repeat the command when it answers"
         os.environ.update(environment(TIMEOUT, RETRIES))
-        return _send(directory, where, experiment)
+        return _send(directory, where, experiment, status)
     except Exception as error:  # Tracking never ends what it shows.
         return f"MLflow: the study's note is not sent ({in_a_line(error)})"
 
 
-def _send(directory: Path, uri: str, experiment: str) -> str:
+def _send(directory: Path, uri: str, experiment: str, status: str) -> str:
     facts = directory / "tracking.json"
     if not facts.exists():
         return "MLflow: none of the study's runs is shown there; sota-exp sync sends them"
@@ -50,7 +50,7 @@ def _send(directory: Path, uri: str, experiment: str) -> str:
             client.log_artifact(run_id, str(directory / name))
     if (directory / "figures").is_dir():
         client.log_artifacts(run_id, str(directory / "figures"), "figures")
-    client.set_terminated(run_id, "FINISHED")
+    client.set_terminated(run_id, status)
     return f"MLflow: study {run_id}; see it with sota-exp dashboard"
 
 

@@ -188,12 +188,13 @@ class Upload:
         files = [content.directory / name for name in ("result.json", "metrics.jsonl", "config.yaml")]
         end = next(path.stat().st_mtime for path in files if path.exists())
         self.client.set_terminated(run.info.run_id, content.status, round(end * 1000))
-        if content.origin.get("kind", "run") == "run" and content.origin.get("parent"):
+        was_killed = content.result is None
+        if content.origin.get("parent") and (content.origin.get("kind", "run") == "run" or was_killed):
             self.end_parent(run, content)
         return 1
 
     def end_parent(self, run: Run, content: Content) -> None:
-        """A multirun's own run ends when none of its children trains any more; until the next child. Sweeps and studies end their own."""
+        """A multirun's own run ends when none of its children trains any more; until the next child. Sweeps and studies end their own, unless killed."""
         parent = {**run.data.tags, **self.written}.get("mlflow.parentRunId")
         if parent is None:
             return

@@ -265,3 +265,19 @@ def test_sync_leaves_a_training_run_alone(store: Store, tmp_path: Path, capsys: 
     sync.main([])
     assert "trains still" in capsys.readouterr().out
     assert Position.read(directory).run_id is None
+
+
+@pytest.mark.parametrize(("ends", "expected"), [("finished", "RUNNING"), ("pruned", "RUNNING"), (None, "KILLED")])
+def test_a_sweep_or_study_ends_itself_unless_its_process_is_gone(
+    ends: str | None, expected: str, store: Store, tmp_path: Path
+) -> None:
+    """Between two of its runs none trains, and it goes on; what was killed without a word does not."""
+    client, uri = store
+    gone = {} if ends else {"pid": 2**22 + 1}
+    directory = write_run(tmp_path / "study" / "runs" / "ema", status=ends, **gone)
+    origin = {"kind": "arm", "name": "ema, seed 0", "parent": str(tmp_path / "study")}
+    position = Position.read(directory).at(uri, "sota_exp").asked(origin, False)
+    position.write(directory)
+    Upload.open(position).send(Content.read(directory, origin))
+    run = the_run(client, directory)
+    assert client.get_run(run.data.tags["mlflow.parentRunId"]).info.status == expected
