@@ -52,7 +52,7 @@ def conduct(sweeper: "StudySweeper", arguments: list[str]) -> Row | None:
     progress.begin(len(ablation.open_jobs()))
     try:
         found = ablation.run()
-    except Interrupted:
+    except (Interrupted, KeyboardInterrupt):  # The latter from the launcher: it ends all jobs of a multirun.
         tracked(study, files, "KILLED")
         raise
     out.print(table.result(found))

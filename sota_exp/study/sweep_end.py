@@ -53,15 +53,14 @@ def conclude(loop: "Loop", stopped: str | None) -> None:
     show(loop)
 
 
-def leave(loop: "Loop", error: RunFailed | Interrupted) -> None:
+def leave(loop: "Loop", error: RunFailed | Interrupted | KeyboardInterrupt) -> None:
     """Write and show what is known of a sweep that fails or is interrupted; whatever goes wrong with that is a warning."""
     from sota_exp.report.sweep import note
 
-    was_stopped = isinstance(error, Interrupted)
     try:
-        summary = write(loop, str(error), None)
+        summary = write(loop, str(error.__cause__ or error) or "interrupted", None)
         replace_text(loop.directory / "sweep.md", note(summary))
-        show(loop, "KILLED" if was_stopped else "FAILED")
+        show(loop, "FAILED" if isinstance(error, RunFailed) else "KILLED")
     except Exception as other:
         log.warning("what is known of the sweep could not be written: %s: %s", type(other).__name__, other)
 

@@ -138,7 +138,7 @@ class Loop:
         self.begin()
         try:
             conclude(self, self.search())
-        except (RunFailed, Interrupted) as error:
+        except (RunFailed, Interrupted, KeyboardInterrupt) as error:  # The last from the launcher: it ends all jobs.
             leave(self, error)
             raise
 
