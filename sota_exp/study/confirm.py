@@ -133,5 +133,5 @@ def words(winner: Arm | None, on_test: Estimate | None, metric: str, sign: int) 
     return {
         "beats": f"{name} beats the recipe's own values: {found}.",
         "loses": f"{name} loses to the recipe's own values: {found}. Keep the recipe.",
-        "cannot be distinguished": (f"{name} cannot be distinguished from the recipe's own values: {found}. {least}"),
+        "cannot be distinguished": f"{name} cannot be distinguished from the recipe's own values: {found}. {least}",
     }[verdict(on_test, sign)]

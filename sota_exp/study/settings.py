@@ -7,6 +7,7 @@ from typing import Any
 from sota_exp.config import suggestion
 from sota_exp.errors import ConfigError
 from sota_exp.stages import require
+from sota_exp.study.joint import smallest_p_value
 from sota_exp.study.looks import spent_at
 from sota_exp.study.plan import Technique
 
@@ -59,7 +60,9 @@ class Settings:
             planned = not self.interactions and self.kind not in ("pairs", "screening")
             require(planned, "looks", self.looks, f"null in {self.kind}, whose effects are not tested look by look")
             legal = f"looks of which the last can decide: the smallest p of n seeds is 2 / 2^n, {1 - self.level:.2g} is spent over all"
-            require(2 / 2 ** self.looks[-1] <= spent_at(self.looks, self.level)[-1], "looks", self.looks, legal)
+            require(
+                smallest_p_value(self.looks[-1]) <= spent_at(self.looks, self.level)[-1], "looks", self.looks, legal
+            )
             if isinstance(self.seeds, list):
                 legal = f"{self.looks[-1]} seeds, as many as the last look has, or a count"
                 require(len(self.seeds) == self.looks[-1], "seeds", self.seeds, legal)
@@ -84,7 +87,7 @@ class Settings:
         Raises:
             ConfigError: `only` names what the table lacks, or an entry isn't one.
         """
-        table = {name: technique(name, node) for name, node in self.techniques.items() if node is not None}
+        table = self._table()
         for name in self.only or ():
             if name not in table:
                 raise ConfigError(
@@ -94,10 +97,10 @@ class Settings:
 
     def absent_techniques(self) -> list[Technique]:
         """What `only` leaves out of the table: off in every arm of the kinds that start from nothing."""
-        nodes = {name: node for name, node in self.techniques.items() if node is not None}
-        return [
-            technique(name, node) for name, node in nodes.items() if self.only is not None and name not in self.only
-        ]
+        return [each for name, each in self._table().items() if self.only is not None and name not in self.only]
+
+    def _table(self) -> dict[str, Technique]:
+        return {name: technique(name, node) for name, node in self.techniques.items() if node is not None}
 
 
 def _is_seeds(seeds: object) -> bool:

@@ -130,9 +130,8 @@ class Confirmation:
         defaults = {item["number"] for item in summary["entries"] if item["is_default"]}
         met = [item["knobs"] for item in summary["entries"] if item["number"] in defaults]
         best: list[dict[str, Any]] = []
-        for item in summary[
-            "ranking"
-        ]:  # Equal trials are trained once; one with the recipe's own values is the default.
+        # Equal trials are trained once; one with the recipe's own values is the default.
+        for item in summary["ranking"]:
             if item["knobs"] not in met and len(best) < settings.top:
                 best.append(item)
                 met.append(item["knobs"])
