@@ -2,12 +2,15 @@
 
 `ours` is `sota_exp.train.fit`. `torchvision_loop` is what torchvision's reference script does (references/classification),
 `timm_loop` what timm's train.py does with its loader, Mixup and ModelEmaV3, `bare` forward, backward and SGD on one ready batch.
-All take one thread and no workers: the work itself is compared, which on a machine whose cores are all busy decides the speed.
+All take torch's threads, one a core; the peers' loaders have `workers` processes beside them.
 """
 
-from collections.abc import Iterator
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from timm.data import Mixup, create_loader
@@ -24,6 +27,8 @@ from benchmarks.pictures import NUM_CLASSES
 from sota_exp.config import build
 from sota_exp.distributed import World
 from sota_exp.experiment import Experiment
+from sota_exp.fastest import settled
+from sota_exp.memory import keep_freed_memory
 from sota_exp.recompose import composed
 from sota_exp.run import open_data
 from sota_exp.session import open_session
@@ -35,17 +40,18 @@ COPIES, EVERY = 4, 32
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is trained: pictures in `folder`, cut to `size` px, `batch_size` a step, by the network `arch`."""
+    """What is trained: pictures in `folder`, cut to `size` px, `batch_size` a step, by the network `arch`, for `epochs`."""
 
     folder: Path
     cache: Path
     size: int
     batch_size: int
     arch: tuple[str, ...]
+    epochs: int
 
-    def session(self, *overrides: str) -> Session:
-        """Of torchvision's recipe, crops of the size of evaluation, validation and test left as small as they may be."""
-        _, tree = composed(
+    def tree(self, *overrides: str) -> dict[str, Any]:
+        """The configuration of torchvision's recipe, with crops of the size of evaluation."""
+        return composed(
             [
                 "data=image_folder",
                 f"data.root={self.folder}",
@@ -54,22 +60,34 @@ class Task:
                 "recipe=torchvision",
                 "augmentation/train_size=native",
                 "scale=full",
+                f"schedule.length.epochs={self.epochs}",
                 f"batch_size={self.batch_size}",
                 "runtime.device=cpu",
                 "tracking=none",
                 *self.arch,
                 *overrides,
             ]
-        )
-        experiment = build(Experiment, tree)
-        return open_session(experiment, open_data(experiment), World(), torch.device("cpu"))[0]
+        )[1]
 
     def network(self) -> nn.Module:
-        return self.session().network()
+        """As every loop trains it: of the same architecture, with the same norm, in training mode."""
+        return session_of(self.tree()).network().train()
 
 
-def ours(task: Task, *overrides: str) -> Iterator[None]:
-    session = task.session(*overrides)
+def session_of(tree: dict[str, Any]) -> Session:
+    experiment = build(Experiment, tree)
+    return open_session(experiment, open_data(experiment), World(), torch.device("cpu"))[0]
+
+
+def ours(task: Task, told: dict[str, Any], overrides: tuple[str, ...] = ()) -> Iterator[None]:
+    """`told` learns what `runtime=auto` chose and how long that took."""
+    keep_freed_memory()
+    tree = task.tree(*overrides)
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as place:
+        tree, why = settled(build(Experiment, tree), tree, Path(place) / "runtime.json")
+    told.update(why=why, measuring=time.perf_counter() - began, runtime=tree["runtime"])
+    session = session_of(tree)
     for record in fit(session, start(session)):
         if isinstance(record, Step):
             yield
@@ -80,7 +98,7 @@ def repeated(num_images: int) -> list[int]:
     return torch.randperm(num_images).repeat_interleave(COPIES).tolist() * 100
 
 
-def torchvision_loop(task: Task) -> Iterator[None]:
+def torchvision_loop(task: Task, told: dict[str, Any], workers: int) -> Iterator[None]:
     transform = v2.Compose(
         [
             v2.RandomResizedCrop(task.size, antialias=True),
@@ -95,9 +113,14 @@ def torchvision_loop(task: Task) -> Iterator[None]:
     mix = v2.RandomChoice([v2.MixUp(alpha=0.2, num_classes=NUM_CLASSES), v2.CutMix(alpha=1.0, num_classes=NUM_CLASSES)])
     images = ImageFolder(str(task.folder), transform)
     loader = DataLoader(
-        images, task.batch_size, sampler=repeated(len(images)), collate_fn=lambda rows: mix(*default_collate(rows))
+        images,
+        task.batch_size,
+        sampler=repeated(len(images)),
+        collate_fn=lambda rows: mix(*default_collate(rows)),
+        num_workers=workers,
+        multiprocessing_context="fork" if workers else None,
     )
-    model = task.network().train()
+    model = task.network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=2e-5)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999), use_buffers=True)
     for step, (batch, targets) in enumerate(loader):
@@ -111,23 +134,23 @@ def torchvision_loop(task: Task) -> Iterator[None]:
         yield
 
 
-def timm_loop(task: Task) -> Iterator[None]:
+def timm_loop(task: Task, told: dict[str, Any], workers: int) -> Iterator[None]:
     loader = create_loader(
         ImageDataset(str(task.folder)),
         input_size=(3, task.size, task.size),
         batch_size=task.batch_size,
         is_training=True,
         use_prefetcher=False,
-        num_workers=0,
+        num_workers=workers,
         auto_augment="rand-m9-n1-mstd0.5",  # one operation an image, as TrivialAugment; timm has no TrivialAugment
         re_prob=0.1,
         mean=MEAN,
         std=STD,
-        persistent_workers=False,
+        persistent_workers=workers > 0,
         pin_memory=False,
     )
     mix = Mixup(mixup_alpha=0.2, cutmix_alpha=1.0, switch_prob=0.5, label_smoothing=0.1, num_classes=NUM_CLASSES)
-    model, criterion = task.network().train(), SoftTargetCrossEntropy()
+    model, criterion = task.network(), SoftTargetCrossEntropy()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=2e-5, nesterov=True)
     average = ModelEmaV3(model, decay=0.9998)
     while True:
@@ -141,14 +164,26 @@ def timm_loop(task: Task) -> Iterator[None]:
             yield
 
 
-def bare(task: Task) -> Iterator[None]:
-    """As our own step computes it: channels last, fused SGD; no augmentation, no average."""
-    model = task.network().train().to(memory_format=torch.channels_last)
+def bare(task: Task, told: dict[str, Any], precision: str = "fp32", compiled: bool = False) -> Iterator[None]:
+    """Our own step without data, augmentation and average: channels last, fused SGD, one batch that is ready."""
+    keep_freed_memory()
+    model = task.network().to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=2e-5, fused=True)
     batch = torch.randn(task.batch_size, 3, task.size, task.size).contiguous(memory_format=torch.channels_last)
     targets: Tensor = torch.full((task.batch_size, NUM_CLASSES), 1 / NUM_CLASSES)
+    forward = torch.compile(model) if compiled else model
     while True:
-        nn.functional.cross_entropy(model(batch), targets).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            logits = forward(batch)
+        nn.functional.cross_entropy(logits.float(), targets).backward()
         optimizer.step()
         optimizer.zero_grad()
         yield
+
+
+LOOPS: dict[str, Callable[..., Iterator[None]]] = {
+    "ours": ours,
+    "torchvision": torchvision_loop,
+    "timm": timm_loop,
+    "bare": bare,
+}

@@ -1,73 +1,176 @@
-"""End to end: image files to averaged weights by the full recipe, steps taken in turn, A B C A B C, medians."""
+"""End to end: image files to averaged weights by the full recipe, on all cores, loops in turn, medians.
 
+Each peer has as many worker processes as serve it best here, found by a turn with none, half and all of the cores. Ours runs
+plain, in single precision, and with `runtime=auto`, whose measuring and compiling count against a training of ten minutes.
+"""
+
+import os
 import tempfile
-import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 from benchmarks import pictures
-from benchmarks.loops import Task, bare, ours, timm_loop, torchvision_loop
+from benchmarks.loops import Task
+from benchmarks.racing import Racer, in_turn
 
-#: Steps timed of each loop; the one before warms up.
-NUM_STEPS, NUM_WARMING = 5, 1
+NUM_ROUNDS = 7
+
+#: Seconds of a training against which measuring and compiling count.
+TRAINING_SECONDS = 600.0
 
 RESNET18 = ("model/arch=torchvision", "model.arch.name=resnet18")
 RESNET_XS = ("model.arch.name=resnet_xs",)
+AUTO = ("runtime=auto",)
+STREAMED = ("data.store_gigabytes=0",)
 
-#: Name, network, side of a crop, images a step, images in the set, height and width of the files; goals by peer.
+Goals = dict[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One task, the ways in which ours runs it with their goals by peer, and steps timed a turn."""
+
+    model: str
+    arch: tuple[str, ...]
+    size: int
+    batch_size: int
+    num_images: int
+    shape: tuple[int, int]
+    num_steps: int
+    epochs: int
+    ways: dict[str, tuple[tuple[str, ...], Goals]]
+
+
 CASES = (
-    ("32 px", "resnet18", RESNET18, 32, 64, 640, (32, 32), {"torchvision": 1.3, "timm": 1.3, "bare": 0.95}),
-    ("32 px", "resnet_xs", RESNET_XS, 32, 128, 640, (32, 32), {"torchvision": 2.5, "timm": 2.5, "bare": None}),
-    ("128 px", "resnet18", RESNET18, 128, 16, 160, (240, 320), {"torchvision": 1.5, "timm": 1.5, "bare": None}),
+    Case(
+        model="resnet18",
+        arch=RESNET18,
+        size=32,
+        batch_size=128,
+        num_images=5120,
+        shape=(32, 32),
+        num_steps=8,
+        epochs=100,
+        ways={
+            "plain": ((), {"torchvision": 1.3, "timm": 1.3, "bare": 0.95}),
+            "runtime=auto": (AUTO, {"torchvision": 1.9, "timm": 1.8, "bare": 0.95}),
+        },
+    ),
+    Case(
+        model="resnet_xs",
+        arch=RESNET_XS,
+        size=32,
+        batch_size=128,
+        num_images=5120,
+        shape=(32, 32),
+        num_steps=30,
+        epochs=600,
+        ways={
+            "plain": ((), {"torchvision": 2.5, "timm": None, "bare": None}),
+            "runtime=auto": (AUTO, {"torchvision": 2.5, "timm": None, "bare": None}),
+        },
+    ),
+    Case(
+        model="resnet18",
+        arch=RESNET18,
+        size=128,
+        batch_size=32,
+        num_images=640,
+        shape=(240, 320),
+        num_steps=6,
+        epochs=120,
+        ways={
+            "plain": ((), {"torchvision": None, "timm": None, "bare": None}),
+            "runtime=auto": (AUTO, {"torchvision": 1.5, "timm": 1.5, "bare": None}),
+            "runtime=auto, streaming": ((*AUTO, *STREAMED), {"torchvision": 1.3, "timm": 1.3, "bare": None}),
+        },
+    ),
 )
-STREAMING_GOALS = {"torchvision": 1.3, "timm": 1.3, "bare": None}
 
 
-def seconds(loop: Iterator[None]) -> float:
-    """Of a core that a step takes, decoding threads included: waiting for other programs does not count."""
-    began = time.process_time()
-    next(loop)
-    return time.process_time() - began
+@contextmanager
+def racing(loop: str, task: Task, **settings: object) -> Iterator[Racer]:
+    racer = Racer(loop, task, **settings)
+    try:
+        yield racer
+    finally:
+        racer.close()
 
 
-def medians(loops: dict[str, Iterator[None]]) -> dict[str, float]:
-    """Median seconds of a step of each loop, the loops in turn."""
-    for _ in range(NUM_WARMING):
-        for loop in loops.values():
-            next(loop)
-    times = [{name: seconds(loop) for name, loop in loops.items()} for _ in range(NUM_STEPS)]
-    return {name: median(row[name] for row in times) for name in loops}
+def best_workers(loop: str, task: Task, num_steps: int) -> int:
+    """Worker processes with which a peer is fastest here."""
+    cores = os.cpu_count() or 1
+    seconds = {}
+    for workers in sorted({0, cores // 2, cores}):
+        with racing(loop, task, workers=workers) as racer:
+            seconds[workers] = min(racer.turn(num_steps) for _ in range(2))
+    return min(seconds, key=lambda workers: seconds[workers])
 
 
 def measure() -> list[dict[str, object]]:
     """One row for every case, way of ours and peer: images a second, and ours over the peer's."""
+    return [row for case in CASES for row in rows_of(case)]
+
+
+def rows_of(case: Case) -> list[dict[str, object]]:
+    with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
+        folder = Path(place) / "set"
+        pictures.write(folder, case.num_images, *case.shape)
+        task = Task(
+            folder=folder,
+            cache=Path(place) / "cache",
+            size=case.size,
+            batch_size=case.batch_size,
+            arch=case.arch,
+            epochs=case.epochs,
+        )
+        workers = {peer: best_workers(peer, task, case.num_steps) for peer in ("torchvision", "timm")}
+        racers = {peer: stack.enter_context(racing(peer, task, workers=number)) for peer, number in workers.items()}
+        for way, (overrides, _) in case.ways.items():
+            racers[way] = stack.enter_context(racing("ours", task, overrides=overrides))
+            precision, compiled = (racers[way].told["runtime"][name] for name in ("precision", "compile"))
+            bare = f"bare, {precision}{', compiled' if compiled else ''}"
+            if bare not in racers:
+                racers[bare] = stack.enter_context(racing("bare", task, precision=precision, compiled=compiled))
+        seconds = in_turn(racers, NUM_ROUNDS, case.num_steps)
+        memory = {name: racer.memory() for name, racer in racers.items()}
+        return [row for way in case.ways for row in compared(case, way, racers, seconds, memory, workers)]
+
+
+def compared(
+    case: Case,
+    way: str,
+    racers: dict[str, Racer],
+    seconds: dict[str, float],
+    memory: dict[str, float],
+    workers: dict[str, int],
+) -> list[dict[str, object]]:
+    """A row for each peer of one way of ours."""
+    mine, told = racers[way], racers[way].told
+    setup = told["measuring"] + max(0.0, mine.first - seconds[way]) if "auto" in way else 0.0
+    precision, compiled = (told["runtime"][name] for name in ("precision", "compile"))
     rows: list[dict[str, object]] = []
-    for label, name, arch, size, batch_size, num_images, shape, goals in CASES:
-        with tempfile.TemporaryDirectory() as place:
-            folder = Path(place) / "set"
-            pictures.write(folder, num_images, *shape)
-            task = Task(folder=folder, cache=Path(place) / "cache", size=size, batch_size=batch_size, arch=arch)
-            loops = {"ours": ours(task), "torchvision": torchvision_loop(task), "timm": timm_loop(task)}
-            loops["bare"] = bare(task)
-            if size >= 128:
-                loops["streaming"] = ours(task, "data.store_gigabytes=0")
-            taken = medians(loops)
-        rates = {loop: batch_size / step for loop, step in taken.items()}
-        for way, its_goals in (("ours", goals), ("streaming", STREAMING_GOALS)):
-            rows += [
-                {
-                    "name": f"full recipe, {label}, {'in memory' if way == 'ours' else 'streaming'}, against {peer}",
-                    "ours": round(rates[way], 1),
-                    "peer": round(rates[peer], 1),
-                    "ratio": round(rates[way] / rates[peer], 2),
-                    "goal": goal,
-                    "unit": "images per second of a core",
-                    "precision": "fp32",
-                    "model": name,
-                    "image_size": size,
-                }
-                for peer, goal in its_goals.items()
-                if way in rates
-            ]
+    for peer, goal in case.ways[way][1].items():
+        racer = f"bare, {precision}{', compiled' if compiled else ''}" if peer == "bare" else peer
+        # The bare step is compiled as ours is, so neither's compiling counts.
+        share = 1.0 if peer == "bare" else 1 - setup / TRAINING_SECONDS
+        ours, theirs = share * case.batch_size / seconds[way], case.batch_size / seconds[racer]
+        details = f"{way}: {told['why'] or 'fp32, not compiled'}; {setup:.0f} s of measuring and compiling; "
+        details += f"{memory[way]:.0f} MiB against {memory[racer]:.0f}"
+        rows.append(
+            {
+                "name": f"full recipe, {case.size} px, {way}, against {racer}",
+                "ours": round(ours, 1),
+                "peer": round(theirs, 1),
+                "ratio": round(ours / theirs, 2),
+                "goal": goal,
+                "unit": "images per second",
+                "precision": precision,
+                "model": case.model,
+                "image_size": case.size,
+                "note": details + (f"; {workers[peer]} workers" if peer in workers else ""),
+            }
+        )
     return rows

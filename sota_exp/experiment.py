@@ -115,7 +115,7 @@ class Runtime:
     measure: list[str]
 
     def __post_init__(self) -> None:
-        measurable = ("channels_last", "precision", "workers", "compile")
+        measurable = ("channels_last", "precision", "threads", "workers", "compile")
         require(set(self.measure) <= set(measurable), "measure", self.measure, f"a part of [{', '.join(measurable)}]")
         devices = ("auto", "cpu", "cuda", "mps")
         require(self.device.split(":")[0] in devices, "device", self.device, "auto, cpu, cuda, cuda:N or mps")

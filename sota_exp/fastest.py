@@ -6,9 +6,12 @@ made once for a run, or once for all jobs of a sweep or a study, and kept in a f
 
 import gc
 import json
+import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,16 +24,11 @@ from sota_exp.experiment import Experiment, Runtime
 from sota_exp.rehearsal import finish
 from sota_exp.run import foreseen, on_this_machine, open_data
 from sota_exp.session import open_session
-from sota_exp.stages import DataSet
+from sota_exp.stages import DataSet, Reducible
 from sota_exp.train import Step, fit, start
 
-#: What may be asked for, in the order in which it is tried, and what is tried in place of the value it has.
-TRIED: dict[str, tuple[Any, ...]] = {
-    "channels_last": (False, True),
-    "precision": ("bf16",),
-    "workers": (1,),
-    "compile": (True,),
-}
+#: What may be asked for, in the order in which it is tried.
+TRIED = ("channels_last", "precision", "threads", "workers", "compile")
 
 #: Steps timed each way, and seconds after which no further one is begun.
 TIMED_STEPS, TIMED_SECONDS = 5, 12.0
@@ -38,16 +36,33 @@ TIMED_STEPS, TIMED_SECONDS = 5, 12.0
 #: The least gain for which another way is taken: smaller ones are noise.
 LEAST_GAIN = 1.05
 
-#: Compiling costs about a minute on a CPU: it is tried where training is expected to take longer than this in seconds.
-WORTH_COMPILING = 600.0
+#: Compiling costs a minute, and gains less on a CPU: it is tried where training is expected to take longer than this in seconds.
+WORTH_COMPILING = {"cpu": 1800.0, "other": 600.0}
+
+#: Batches that each worker process prepares in advance, and seconds in which it is let do so while nobody is timed.
+PREPARED, PREPARING_SECONDS = 2, 1.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Way:
-    """One way at work: seconds of its first step, which compiles, and of each one timed after."""
+    """One way at work: seconds of every step that it takes, of its first one, which compiles, and of each one timed after."""
 
+    runtime: Runtime
+    taken: Generator[float]
     first: float
-    steps: list[float]
+    steps: list[float] = field(default_factory=list)
+
+    def turn(self) -> bool:
+        """Time one step; whether there was one. What its workers prepared in the other's turn is used up before."""
+        with threads(self.runtime.threads):
+            prepared = PREPARED * self.runtime.workers + 1 if self.runtime.workers else 0
+            seconds = list(islice(self.taken, prepared + 1))
+            if len(seconds) <= prepared:
+                return False
+            self.steps.append(seconds[-1])
+            if prepared:
+                time.sleep(min(PREPARED * seconds[-1], PREPARING_SECONDS))
+            return True
 
     def total(self, num_steps: int) -> float:
         """Seconds of a training of `num_steps` steps."""
@@ -78,11 +93,10 @@ def measured(experiment: Experiment) -> dict[str, Any]:
     world, device = on_this_machine(experiment)
     with foreseen():
         data = open_data(experiment)
-    best = replace(experiment.runtime, measure=[])
+    best, streams = replace(experiment.runtime, measure=[]), isinstance(data.images, Reducible)
     said = []
-    for name, values in TRIED.items():
-        tried = name in asked and world.size == 1 and possible(name, device)
-        for value in values if tried else ():
+    for name in TRIED:
+        for value in candidates(name, device, streams) if name in asked and world.size == 1 else ():
             if value != vars(experiment.runtime)[name]:
                 other = replace(best, **{name: value})
                 gain = race(experiment, data, best, other, device)
@@ -94,38 +108,69 @@ def measured(experiment: Experiment) -> dict[str, Any]:
     return {"runtime": {**answer, "measure": []}, "why": why}
 
 
-def possible(name: str, device: torch.device) -> bool:
-    """Whether it is worth a try: a CPU without bf16 instructions takes several times as long in bf16."""
-    if name != "precision" or device.type != "cpu":
-        return True
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+def candidates(name: str, device: torch.device, streams: bool) -> tuple[Any, ...]:
+    """What is tried in place of the value that the field `name` has. streams: whether images are decoded as they are cut."""
+    on_cpu, cores = device.type == "cpu", os.cpu_count() or 1
+    # Without bf16 instructions a CPU takes several times as long in bf16.
+    has_bf16 = not on_cpu or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    tried: dict[str, tuple[Any, ...]] = {
+        "channels_last": (False, True),
+        "precision": ("bf16",) if has_bf16 else (),
+        # Half of what the system calls processors are often the second threads of the others.
+        "threads": (cores // 2,) if on_cpu and cores >= 4 else (),
+        # A worker takes its time from a core that trains, where the CPU does.
+        "workers": ((1,) if streams else ()) if on_cpu else tuple(sorted({1, min(4, cores), min(16, cores)})),
+        "compile": (True,),
+    }
+    return tried[name]
+
+
+@contextmanager
+def threads(num: int | None) -> Iterator[None]:
+    """PyTorch's threads meanwhile: `num`, or as many as there are now."""
+    before = torch.get_num_threads()
+    if num is not None:
+        torch.set_num_threads(num)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def in_yaml(value: object) -> str:
     """A value as it is written on the command line."""
+    if value is None:
+        return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def race(experiment: Experiment, data: DataSet, one: Runtime, other: Runtime, device: torch.device) -> float:
     """How many times as fast a whole training is in the other way, compiling included; 0 where it was not tried."""
-    known = trained(experiment, data, one, device)
-    ways = [Way(first=next(known), steps=[next(known, 0.0)])]
-    num_steps = open_session(experiment, data, World(), device)[0].total_steps
-    if other.compile and ways[0].total(num_steps) < WORTH_COMPILING:
+    known = entered(experiment, data, one, device)
+    if not known.turn():
         return 0.0
-    tried = trained(experiment, data, other, device)
-    ways.append(Way(first=next(tried), steps=[]))
+    num_steps = open_session(experiment, data, World(), device)[0].total_steps
+    if other.compile and known.total(num_steps) < WORTH_COMPILING.get(device.type, WORTH_COMPILING["other"]):
+        return 0.0
+    tried = entered(experiment, data, other, device)
     began = time.monotonic()
-    for pair in zip(known, tried, strict=False):
-        for way, seconds in zip(ways, pair, strict=True):
-            way.steps.append(seconds)
-        if len(ways[1].steps) >= TIMED_STEPS or time.monotonic() - began > TIMED_SECONDS:
+    while known.turn() and tried.turn():
+        if len(tried.steps) >= TIMED_STEPS or time.monotonic() - began > TIMED_SECONDS:
             break
+    for way in (known, tried):
+        way.taken.close()
     gc.collect()  # both networks, and the workers of a loader
-    return ways[0].total(num_steps) / ways[1].total(num_steps) if ways[1].steps else 0.0
+    return known.total(num_steps) / tried.total(num_steps) if tried.steps else 0.0
 
 
-def trained(experiment: Experiment, data: DataSet, runtime: Runtime, device: torch.device) -> Iterator[float]:
+def entered(experiment: Experiment, data: DataSet, runtime: Runtime, device: torch.device) -> Way:
+    """A way that has taken its first step."""
+    with threads(runtime.threads):
+        taken = trained(experiment, data, runtime, device)
+        return Way(runtime=runtime, taken=taken, first=next(taken))
+
+
+def trained(experiment: Experiment, data: DataSet, runtime: Runtime, device: torch.device) -> Generator[float]:
     """Train, and give the seconds of every step."""
     session, _ = open_session(replace(experiment, runtime=runtime), data, World(), device)
     began = time.monotonic()

@@ -1,4 +1,6 @@
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import torch
 
 from sota_exp import fastest
 from sota_exp.config import build
-from sota_exp.experiment import Experiment
+from sota_exp.experiment import Experiment, Runtime
 from sota_exp.train import Epoch, fit, start
 from tests.experiments import TINY, composed, session_of
 
@@ -80,6 +82,58 @@ def test_a_short_training_is_not_compiled_for() -> None:
     assert answer["runtime"] == {"compile": False, "measure": []} and "nothing to try" in answer["why"]
 
 
+def way(first: float, steps: list[float], runtime: Runtime | None = None, taken: Sequence[float] = ()) -> fastest.Way:
+    runtime = runtime or build(Experiment, tree()).runtime
+    return fastest.Way(runtime=runtime, taken=(each for each in taken), first=first, steps=steps)
+
+
 def test_a_way_is_judged_with_its_first_step() -> None:
-    slow_to_start, steady = fastest.Way(first=60.0, steps=[0.1, 0.1, 9.0]), fastest.Way(first=0.2, steps=[0.2])
+    slow_to_start, steady = way(60.0, [0.1, 0.1, 9.0]), way(0.2, [0.2])
     assert slow_to_start.total(100) > steady.total(100) and slow_to_start.total(1000) < steady.total(1000)
+
+
+def test_what_workers_prepared_in_the_others_turn_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(fastest.time, "sleep", waited.append)
+    runtime = replace(build(Experiment, tree()).runtime, workers=2)
+    prepared = way(0.0, [], runtime, [0.01, 0.02, 0.03, 0.04, 0.05, 0.25, 0.01])
+    assert prepared.turn() and prepared.steps == [0.25] and waited == [0.5]
+    assert not prepared.turn() and prepared.steps == [0.25]
+
+
+def test_a_way_has_its_own_threads_and_gives_them_back() -> None:
+    before = torch.get_num_threads()
+    seen = []
+    with fastest.threads(before + 1):
+        seen.append(torch.get_num_threads())
+    with fastest.threads(None):
+        seen.append(torch.get_num_threads())
+    assert seen == [before + 1, before] and torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "streams", "cores", "tried"),
+    [
+        ("threads", "cpu", False, 2, ()),
+        ("threads", "cpu", False, 16, (8,)),
+        ("threads", "cuda", False, 16, ()),
+        ("workers", "cpu", False, 16, ()),
+        ("workers", "cpu", True, 16, (1,)),
+        ("workers", "cuda", False, 2, (1, 2)),
+        ("workers", "cuda", True, 64, (1, 4, 16)),
+        ("precision", "cuda", False, 2, ("bf16",)),
+    ],
+)
+def test_what_is_tried_depends_on_the_machine(
+    name: str, device: str, streams: bool, cores: int, tried: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fastest.os, "cpu_count", lambda: cores)
+    assert fastest.candidates(name, torch.device(device), streams) == tried
+
+
+@pytest.mark.parametrize("field", fastest.TRIED)
+def test_whatever_can_be_asked_for_is_tried_and_answered(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fastest, "candidates", lambda name, *_: {"threads": (1,), "workers": (1,)}.get(name, ()))
+    answer = fastest.measured(build(Experiment, tree("runtime=auto", f"runtime.measure=[{field}]")))
+    assert set(answer["runtime"]) == {field, "measure"}
+    assert (" ×" in answer["why"]) == (field in ("threads", "workers"))

@@ -1,0 +1,96 @@
+"""Training loops that race: each in a process of its own, as its users start it, and in turn, A B C A B C.
+
+    python -m benchmarks.racing '{"loop": "ours", "task": {…}}'      # a racer: reads numbers of steps, answers with seconds
+
+A racer has all cores while the others sleep. Before it is timed it takes as many steps as its loader may have prepared in
+the others' turns, so that no batch comes for nothing.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import psutil
+
+from benchmarks.loops import LOOPS, Task
+
+#: Seconds between two turns, in which the worker processes of the one before finish what they prepare.
+SETTLING = 1.0
+
+
+class Racer:
+    """A loop at work in another process. `first`: seconds of its first step; `told`: what the loop says of itself."""
+
+    def __init__(self, loop: str, task: Task, **settings: Any) -> None:
+        request = {"loop": loop, "task": {**asdict(task), "folder": str(task.folder), "cache": str(task.cache)}}
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "benchmarks.racing", json.dumps({**request, "settings": settings})],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.num_prepared = 2 * settings.get("workers", 0)
+        answer = self._read()
+        self.first, self.told = float(answer["seconds"]), answer["told"]
+
+    def _read(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
+
+    def _steps(self, num: int) -> float:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{num}\n")
+        self.process.stdin.flush()
+        return float(self._read()["seconds"])
+
+    def turn(self, num_steps: int) -> float:
+        """Seconds a step."""
+        time.sleep(SETTLING)
+        self._steps(self.num_prepared + 1)
+        return self._steps(num_steps) / num_steps
+
+    def memory(self) -> float:
+        """MiB of this process and its workers, what they share counted once."""
+        root = psutil.Process(self.process.pid)
+        return sum(each.memory_full_info().pss for each in (root, *root.children(recursive=True))) / 2**20
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def in_turn(racers: Mapping[str, Racer], num_rounds: int, num_steps: int) -> dict[str, float]:
+    """Median seconds of a step of each."""
+    rounds = [{name: racer.turn(num_steps) for name, racer in racers.items()} for _ in range(num_rounds)]
+    return {name: median(each[name] for each in rounds) for name in racers}
+
+
+def main(request: dict[str, Any]) -> None:
+    """Take the steps that standard input asks for; standard output belongs to the answers."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    task = Task(**{**request["task"], **{name: Path(request["task"][name]) for name in ("folder", "cache")}})
+    told: dict[str, Any] = {}
+    loop = LOOPS[request["loop"]](task, told, **request["settings"])
+    began = time.perf_counter()
+    next(loop)
+    print(json.dumps({"seconds": time.perf_counter() - began, "told": told}), file=answers)
+    for line in sys.stdin:
+        began = time.perf_counter()
+        for _ in range(int(line)):
+            next(loop)
+        print(json.dumps({"seconds": time.perf_counter() - began}), file=answers)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
