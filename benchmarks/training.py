@@ -157,8 +157,8 @@ def compared(
         # The bare step is compiled as ours is, so neither's compiling counts.
         share = 1.0 if peer == "bare" else 1 - setup / TRAINING_SECONDS
         ours, theirs = share * case.batch_size / seconds[way], case.batch_size / seconds[racer]
-        details = f"{way}: {told['why'] or 'fp32, not compiled'}; {setup:.0f} s of measuring and compiling; "
-        details += f"{memory[way]:.0f} MiB against {memory[racer]:.0f}"
+        details = f"{told['why']}, in {setup:.0f} s; " if told["why"] else ""
+        details += f"memory {memory[way]:.0f} against {memory[racer]:.0f} MiB"
         rows.append(
             {
                 "name": f"full recipe, {case.size} px, {way}, against {racer}",
@@ -170,7 +170,7 @@ def compared(
                 "precision": precision,
                 "model": case.model,
                 "image_size": case.size,
-                "note": details + (f"; {workers[peer]} workers" if peer in workers else ""),
+                "note": details + (f"; the peer has {workers[peer]} workers" if peer in workers else ""),
             }
         )
     return rows

@@ -81,6 +81,8 @@ def to_flags(
         lost += part.lost
     if "root" in tree["data"]:
         words += ["--data-path", str(PurePath(tree["data"]["root"]))]
+        if (fraction := tree["data"]["test_fraction"]) is not None:
+            lost.append(f"data.test_fraction={fraction}: the reference cuts no test part from the training images")
     return Translation(words=[*launcher(processes), "train.py", *words], lost=lost)
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from sota_exp.errors import ConfigError
+from sota_exp.model.arch.small import Small
 from sota_exp.model.arch.timm import Timm
 from sota_exp.model.arch.torchvision import Torchvision
 from sota_exp.regularization.distillation import logits
@@ -28,11 +30,15 @@ NUM_PAIRS = 200
 #: Groups whose options are techniques: what is compared, not what it is compared on.
 GROUPS = ("augmentation", "regularization", "schedule", "model", "optimizer", "loss", "supervision", "evaluation")
 
+#: The variable of the environment that names a file of weights.
+WEIGHTS = "SOTA_EXP_TEST_WEIGHTS"
+
 #: What an option needs to run here: sizes of a tiny experiment, networks that have published weights.
 NEEDS = {
     "model/arch=timm": ("model.arch.name=test_resnet",),
     "model/arch=torchvision": ("model.arch.name=shufflenet_v2_x0_5",),
     "model/weights=pretrained": ("model/arch=timm", "model.arch.name=test_resnet"),
+    "model/weights=checkpoint": (f"model.weights.path=${{oc.env:{WEIGHTS}}}",),
     "regularization/distillation=logits": ("regularization.distillation.name=test_resnet",),
     "regularization/norm=ghost_batch": ("regularization.norm.ghost_batch_size=8",),
     "schedule/accumulation=micro_batches": ("schedule.accumulation.micro_batch_size=8",),
@@ -44,8 +50,8 @@ NEEDS = {
 #: What a rule forbids on top of a recipe, with its reason: FixRes makes up for resized crops, which these take away.
 REFUSED = {"small_images": [], "torchvision": ["augmentation/crop=none", "augmentation/crop=pad"]}
 
-#: Not here: a file that has to be there, and a norm that needs several accelerators.
-LEFT_OUT = ("model/weights=checkpoint", "regularization/norm=sync_batch")
+#: Not here: a norm that needs several accelerators.
+LEFT_OUT = ("regularization/norm=sync_batch",)
 
 
 def techniques() -> list[Option]:
@@ -73,8 +79,11 @@ def needs(one: Option, other: Option) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def published(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Published weights without a network connection: those of another seed."""
+def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Published weights without a network connection: those of another seed, and a file with such weights."""
+    torch.manual_seed(4)
+    save_file(Small(name="resnet_xs", width_multiplier=1.0)(4).state_dict(), tmp_path / "weights.safetensors")
+    monkeypatch.setenv(WEIGHTS, str(tmp_path / "weights.safetensors"))
     normalization = Normalization(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
     def of_arch(self: Model, tag: str) -> Published:
