@@ -147,7 +147,10 @@ def _no_name(found: re.Match[str], arguments: list[str]) -> str:
 
 
 def _not_an_override(found: re.Match[str], arguments: list[str]) -> str:
-    return f"{found[1]}: not an override; write key=value or group/slot=option"
+    # Hydra's grammar reads a second = as a mistake.
+    key, _, value = found[1].partition("=")
+    quoted = f"; a value with = in it needs quotes: {key}='\"{value}\"'" if "=" in value and key else ""
+    return f"{found[1]}: not an override; write key=value or group/slot=option{quoted}"
 
 
 def _several_values(found: re.Match[str], arguments: list[str]) -> str:

@@ -54,6 +54,7 @@ FOUND_BY_COMPOSITION = {
     "optimizer=adamw optimizer.momentum=0.9": ["optimizer.momentum: no such key", "lr, weight_decay, beta1, beta2, eps"],
     "optimizer.lr": ["optimizer.lr: not an override", "key=value"],
     "seed=[1": ["seed=[1: not an override"],
+    "hydra.run.dir=runs/lr=1": ["hydra.run.dir=runs/lr=1: not an override", "hydra.run.dir='\"runs/lr=1\"'"],
     "seed=0,1": ["seed=0,1", "add -m", "seed=[0,1]"],
     "optimizer.lr=${foo}": ["optimizer.lr=${foo}: there is no foo"],
     "--config-dir nowhere": ["nowhere", "not found"],
