@@ -5,7 +5,6 @@ slow or dead server costs training anything; what could not be sent is still in 
 """
 
 import os
-import shlex
 import sys
 import time
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from sota_exp.stages import Follower, NoFollower, Tracking, require
 from sota_exp.tracking.mlflow_position import Position, origin_of
 from sota_exp.tracking.mlflow_process import DONE, TOOK, FollowingProcess, following_process, keep
 from sota_exp.tracking.mlflow_store import (
-    DEFAULT_EXPERIMENT,
     SCHEMES,
     answers,
+    dashboard_of,
     environment,
     is_legal,
     is_served,
@@ -103,22 +102,12 @@ class ProcessFollower(Follower):
         return notice(self.directory)
 
 
-def dashboard_of(position: Position) -> str:
-    """The command that opens the store and the experiment of a run, from this directory."""
-    said = ["sota-exp dashboard"]
-    if position.uri != resolved(None, Path.cwd()):
-        said.append(f"--uri {position.uri}")
-    if position.experiment != DEFAULT_EXPERIMENT:
-        said.append(f"--experiment {shlex.quote(position.experiment)}")
-    return " ".join(said)
-
-
 def notice(directory: Path, goes_on: bool = False) -> str:
     """One line on where the run is shown, or on what is unsent and how to send it; `goes_on`: though nobody waits for it."""
     position = Position.read(directory)
     shown = os.path.relpath(directory) if directory.is_relative_to(Path.cwd()) else directory
     if position.sent:
-        return masked(f"MLflow: run {position.run_id}; see it with {dashboard_of(position)}")
+        return masked(f"MLflow: run {position.run_id}; see it with {dashboard_of(position.uri, position.experiment)}")
     if goes_on and position.problem is None:
         return masked(
             f"MLflow: {position.uri} is slow and is still being sent to; should that fail: sota-exp sync {shown}"
@@ -137,4 +126,4 @@ def notice_of_all(directory: Path) -> str:
     if num_unsent:
         shown = os.path.relpath(directory)
         return f"MLflow: {num_unsent} of {len(found)} runs are not sent in full; nothing is lost: sota-exp sync {shown}"
-    return masked(f"MLflow: {len(found)} runs; see them with {dashboard_of(positions[0])}")
+    return masked(f"MLflow: {len(found)} runs; see them with {dashboard_of(positions[0].uri, positions[0].experiment)}")

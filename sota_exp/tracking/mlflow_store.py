@@ -6,6 +6,7 @@ Imports neither torch nor mlflow but inside `opened`.
 import contextlib
 import http.client
 import re
+import shlex
 import ssl
 import urllib.error
 import urllib.parse
@@ -159,3 +160,13 @@ def experiment_id(client: "MlflowClient", uri: str, name: str) -> str:
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return found.experiment_id
+
+
+def dashboard_of(uri: str, experiment: str) -> str:
+    """The command that opens a store at an experiment, from this directory."""
+    said = ["sota-exp dashboard"]
+    if uri != resolved(None, Path.cwd()):
+        said.append(f"--uri {uri}")
+    if experiment != DEFAULT_EXPERIMENT:
+        said.append(f"--experiment {shlex.quote(experiment)}")
+    return " ".join(said)

@@ -8,8 +8,17 @@ import os
 from pathlib import Path
 from typing import Any
 
+from sota_exp.study.units import unit_of
 from sota_exp.tracking.mlflow_position import in_a_line
-from sota_exp.tracking.mlflow_store import environment, experiment_id, opened, resolved, unanswered
+from sota_exp.tracking.mlflow_store import (
+    dashboard_of,
+    environment,
+    experiment_id,
+    masked,
+    opened,
+    resolved,
+    unanswered,
+)
 
 #: What is copied beside the note.
 ARTIFACTS = ("study.json", "report.html", "report.md")
@@ -51,7 +60,7 @@ def _send(directory: Path, uri: str, experiment: str, status: str) -> str:
     if (directory / "figures").is_dir():
         client.log_artifacts(run_id, str(directory / "figures"), "figures")
     client.set_terminated(run_id, status)
-    return f"MLflow: study {run_id}; see it with sota-exp dashboard"
+    return masked(f"MLflow: study {run_id}; see it with {dashboard_of(uri, experiment)}")
 
 
 def differences(study: dict[str, Any]) -> dict[str, float]:
@@ -65,15 +74,15 @@ def differences(study: dict[str, Any]) -> dict[str, float]:
 
 def note(study: dict[str, Any]) -> str:
     """Markdown: the verdicts as a table, what was refused, what is missing, and how to do it again."""
-    rows = ["| arm | n | points | interval | verdict |", "|---|---|---|---|---|"]
+    unit = unit_of(study["metric"])
+    rows = [f"| arm | n | {unit.points or 'difference'} | interval | verdict |", "|---|---|---|---|---|"]
     for arm in study["arms"]:
         if arm["interval"] is None:
             rows.append(f"| {arm['label']} | {arm['n']} | | | {arm['verdict']} |")
             continue
-        low, high = (f"{100 * end:+.2f}" for end in arm["interval"])
-        rows.append(
-            f"| {arm['label']} | {arm['n']} | {100 * arm['difference']:+.2f} | {low} … {high} | **{arm['verdict']}** |"
-        )
+        low, high = arm["interval"]
+        difference, interval = unit.signed(arm["difference"]), unit.interval(low, high, " … ")
+        rows.append(f"| {arm['label']} | {arm['n']} | {difference} | {interval} | **{arm['verdict']}** |")
     parts = [
         f"**{study['title']}**: {study['recipe']} on {study['data']}, by {study['metric']}, {study['status']}.",
         "\n".join(rows),

@@ -30,3 +30,10 @@ def test_what_can_not_be_sent_is_one_line(tmp_path: Path) -> None:
     assert "none of the study's runs is shown there" in show_study(
         tmp_path, f"sqlite:///{tmp_path}/mlflow.db", "sota_exp"
     )
+
+
+def test_a_losss_differences_are_no_points(tmp_path: Path) -> None:
+    found = made(tmp_path) | {"metric": "val/loss"}
+    assert "| arm | n | difference |" in note(found) and "points" not in note(found).splitlines()[2]
+    low, high = (f"{end:+.4f}" for end in found["arms"][1]["interval"])
+    assert f"{low} … {high}" in note(found)
