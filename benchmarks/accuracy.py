@@ -33,10 +33,20 @@ from sota_exp.train import fit, start
 TRAINING = (
     "data=animals_on_photos",
     "augmentation/policy=trivialaugment",
-    "augmentation.policy.translate_fraction=0.6666666666666667",  # of 48 px: torchvision's 32, whatever the size
     "augmentation/erase=random_erasing",
     "tracking=none",
 )
+
+
+class ScaledTrivialAugment(v2.TrivialAugmentWide):
+    """torchvision's, translations up to a seventh of the side: its own 32 px are for images of 224."""
+
+    _AUGMENTATION_SPACE = v2.TrivialAugmentWide._AUGMENTATION_SPACE | {
+        "TranslateX": (lambda num_bins, height, width: torch.linspace(0.0, width / 7, num_bins), True),
+        "TranslateY": (lambda num_bins, height, width: torch.linspace(0.0, height / 7, num_bins), True),
+    }
+
+
 ARMS = ("batched", "per_sample")
 GOAL = 0.02
 
@@ -62,7 +72,7 @@ def experiment_of(arm: str, seed: int, overrides: list[str]) -> Experiment:
     augmentation = replace(
         experiment.augmentation,
         flip=PerSample(transform=v2.RandomHorizontalFlip()),
-        policy=PerSample(transform=v2.TrivialAugmentWide(interpolation=v2.InterpolationMode.BILINEAR)),
+        policy=PerSample(transform=ScaledTrivialAugment(interpolation=v2.InterpolationMode.BILINEAR)),
         erase=PerSample(transform=v2.RandomErasing(p=0.1)),
     )
     return replace(experiment, augmentation=augmentation)

@@ -14,8 +14,8 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 HEADING = """# Benchmarks
 
-`make bench` writes this page. Ours and the peer take turns (A B A B), and each row is the ratio of the medians: other work on the machine
-weighs on both.
+`make bench` writes this page. A ratio says how many times as good ours is as the peer, of the medians of both in turn (A B A B): other work
+on the machine weighs on both. Where the unit says "at most", the peer is what is allowed or what was there before, and the ratio the share of it.
 
 {date}; {machine}; Python {python}, PyTorch {torch}, torchvision {torchvision}, timm {timm}; {note}
 
@@ -72,11 +72,20 @@ def draw(rows: list[dict[str, object]]) -> None:
     axes.set_yticks(places, [f"{row['name']} ({row['model'] or row['image_size']})" for row in rows])
     axes.axvline(1, color=GREY, linewidth=0.8)
     axes.set_xscale("log")
-    axes.set_xlim(0.5, max(ratios) * 1.5)
-    ticks = [tick for tick in (0.5, 1, 2, 4, 8, 16, 32) if tick <= max(ratios) * 1.5]
+    axes.set_xlim(min(0.5, *ratios) / 1.5, max(ratios) * 1.5)
+    ticks = [
+        tick
+        for tick in (0.125, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+        if min(ratios) / 1.5 <= tick <= max(ratios) * 1.5
+    ]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
-    tidy(axes, "Ours over the peer; the black line is the goal, orange misses it", "ratio (logarithmic)", "")
+    tidy(
+        axes,
+        "How many times as good as the peer, or the share of what is allowed; the black line is the goal, orange misses it",
+        "ratio (logarithmic)",
+        "",
+    )
     save(drawing, DOCS / "benchmarks.png")
 
 

@@ -80,16 +80,18 @@ def session_of(tree: dict[str, Any]) -> Session:
 
 
 def ours(task: Task, told: dict[str, Any], overrides: tuple[str, ...] = ()) -> Iterator[None]:
-    """`told` learns what `runtime=auto` chose and how long that took."""
+    """`told` learns what `runtime=auto` chose, how long that took, and the first step, which compiles."""
     keep_freed_memory()
     tree = task.tree(*overrides)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as place:
-        tree, why = settled(build(Experiment, tree), tree, Path(place) / "runtime.json")
+        tree, why = settled(build(Experiment, tree), tree, Path(place))
     told.update(why=why, measuring=time.perf_counter() - began, runtime=tree["runtime"])
     session = session_of(tree)
-    for record in fit(session, start(session)):
+    state, began = start(session), time.perf_counter()
+    for record in fit(session, state):
         if isinstance(record, Step):
+            told.setdefault("first_step", time.perf_counter() - began)
             yield
 
 

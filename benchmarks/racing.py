@@ -26,7 +26,7 @@ SETTLING = 1.0
 
 
 class Racer:
-    """A loop at work in another process. `first`: seconds of its first step; `told`: what the loop says of itself."""
+    """A loop at work in another process, its first step taken. `told`: what the loop says of itself."""
 
     def __init__(self, loop: str, task: Task, **settings: Any) -> None:
         request = {"loop": loop, "task": {**asdict(task), "folder": str(task.folder), "cache": str(task.cache)}}
@@ -37,9 +37,8 @@ class Racer:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        self.num_prepared = 2 * settings.get("workers", 0)
-        answer = self._read()
-        self.first, self.told = float(answer["seconds"]), answer["told"]
+        self.told: dict[str, Any] = self._read()["told"]
+        self.num_prepared = 2 * self.told.get("runtime", settings).get("workers", 0)
 
     def _read(self) -> dict[str, Any]:
         assert self.process.stdout is not None
@@ -82,9 +81,8 @@ def main(request: dict[str, Any]) -> None:
     task = Task(**{**request["task"], **{name: Path(request["task"][name]) for name in ("folder", "cache")}})
     told: dict[str, Any] = {}
     loop = LOOPS[request["loop"]](task, told, **request["settings"])
-    began = time.perf_counter()
     next(loop)
-    print(json.dumps({"seconds": time.perf_counter() - began, "told": told}), file=answers)
+    print(json.dumps({"told": told}), file=answers)
     for line in sys.stdin:
         began = time.perf_counter()
         for _ in range(int(line)):

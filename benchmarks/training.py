@@ -148,8 +148,9 @@ def compared(
     workers: dict[str, int],
 ) -> list[dict[str, object]]:
     """A row for each peer of one way of ours."""
-    mine, told = racers[way], racers[way].told
-    setup = told["measuring"] + max(0.0, mine.first - seconds[way]) if "auto" in way else 0.0
+    told = racers[way].told
+    compiling = max(0.0, told["first_step"] - seconds[way]) if told["runtime"]["compile"] else 0.0
+    setup = told["measuring"] + compiling if told["why"] else 0.0
     precision, compiled = (told["runtime"][name] for name in ("precision", "compile"))
     rows: list[dict[str, object]] = []
     for peer, goal in case.ways[way][1].items():
@@ -157,7 +158,8 @@ def compared(
         # The bare step is compiled as ours is, so neither's compiling counts.
         share = 1.0 if peer == "bare" else 1 - setup / TRAINING_SECONDS
         ours, theirs = share * case.batch_size / seconds[way], case.batch_size / seconds[racer]
-        details = f"{told['why']}, in {setup:.0f} s; " if told["why"] else ""
+        took = f"{told['measuring']:.0f} s of reading and measuring, {compiling:.0f} s of compiling"
+        details = f"{told['why']}; {took}; " if told["why"] else ""
         details += f"memory {memory[way]:.0f} against {memory[racer]:.0f} MiB"
         rows.append(
             {

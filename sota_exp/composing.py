@@ -201,6 +201,11 @@ def choices() -> dict[str, str]:
     return {group: option for group, option in groups.items() if group.split("/")[0] not in NOT_OF_A_RUN}
 
 
+def said() -> list[str]:
+    """The overrides of the job that runs now."""
+    return list(HydraConfig.get().overrides.task)
+
+
 def output_directory() -> Path:
     return Path(HydraConfig.get().runtime.output_dir)
 

@@ -1,14 +1,15 @@
 """The fastest way to compute a training on this machine, by a short measurement: what `runtime=auto` asks for.
 
 Each step is taken in two ways in turn, A B A B, and the medians decide, so what else the machine does weighs on both. An answer is
-made once for a run, or once for all jobs of a sweep or a study, and kept in a file beside them: repeating a command repeats it.
+made once for a run, or once for all jobs of a sweep or a study that ask the same, and kept in a file beside them: repeating a
+command repeats it.
 """
 
 import gc
 import json
 import os
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -19,7 +20,9 @@ from typing import Any
 import torch
 from filelock import FileLock
 
+from sota_exp.config import digest
 from sota_exp.distributed import World
+from sota_exp.errors import first_line
 from sota_exp.experiment import Experiment, Runtime
 from sota_exp.rehearsal import finish
 from sota_exp.run import foreseen, on_this_machine, open_data
@@ -30,8 +33,8 @@ from sota_exp.train import Step, fit, start
 #: What may be asked for, in the order in which it is tried.
 TRIED = ("channels_last", "precision", "threads", "workers", "compile")
 
-#: Steps timed each way, and seconds after which no further one is begun.
-TIMED_STEPS, TIMED_SECONDS = 5, 12.0
+#: Steps timed each way, and seconds after which no more than the least are.
+TIMED_STEPS, LEAST_STEPS, TIMED_SECONDS = 5, 3, 12.0
 
 #: The least gain for which another way is taken: smaller ones are noise.
 LEAST_GAIN = 1.05
@@ -69,39 +72,58 @@ class Way:
         return self.first + median(self.steps) * (num_steps - 1)
 
 
-def settled(experiment: Experiment, tree: dict[str, Any], place: Path) -> tuple[dict[str, Any], str]:
+def settled(
+    experiment: Experiment, tree: dict[str, Any], directory: Path, said: Sequence[str] = ()
+) -> tuple[dict[str, Any], str]:
     """The configuration with its runtime measured, and what to say of it; as it is, and "", where nothing is asked for.
 
-    place: the file of the answer; where it is there, nothing is measured.
+    directory: where the answer lies, named by the question: where it is there, nothing is measured. said: the overrides of
+    the command; a field that one of them sets is not measured.
     """
-    if not experiment.runtime.measure:
-        return tree, ""
-    place.parent.mkdir(parents=True, exist_ok=True)
+    fixed = {text.lstrip("+").partition("=")[0] for text in said}
+    asked = [name for name in experiment.runtime.measure if f"runtime.{name}" not in fixed]
+    # Before the lock: processes that train together wait for each other here.
+    alone = not asked or on_this_machine(experiment)[0].size == 1
+    question = {**tree["runtime"], "measure": asked}
+    if not asked or not alone:
+        why = (
+            "runtime: not measured, as several processes train together"
+            if experiment.runtime.measure and not alone
+            else ""
+        )
+        return {**tree, "runtime": {**question, "measure": []}}, why
+    directory.mkdir(parents=True, exist_ok=True)
+    place = directory / f"runtime-{digest(question, length=8)}.json"
     with FileLock(f"{place}.lock"):
         if not place.is_file():
-            answer = measured(experiment)
+            answer = measured(experiment, asked)
             draft = place.with_suffix(".draft")
             draft.write_text(json.dumps(answer, indent=1) + "\n")
             draft.rename(place)
     answer = json.loads(place.read_text())
-    return {**tree, "runtime": {**tree["runtime"], **answer["runtime"]}}, answer["why"]
+    return {**tree, "runtime": {**question, **answer["runtime"]}}, answer["why"]
 
 
-def measured(experiment: Experiment) -> dict[str, Any]:
-    """`runtime`: the values that were found, `why`: the measurement in a line."""
-    asked = experiment.runtime.measure
-    world, device = on_this_machine(experiment)
+def measured(experiment: Experiment, asked: Sequence[str]) -> dict[str, Any]:
+    """`runtime`: the values that were found for the fields `asked`, `why`: the measurement in a line."""
+    _, device = on_this_machine(experiment)
     with foreseen():
         data = open_data(experiment)
     best, streams = replace(experiment.runtime, measure=[]), isinstance(data.images, Reducible)
     said = []
     for name in TRIED:
-        for value in candidates(name, device, streams) if name in asked and world.size == 1 else ():
-            if value != vars(experiment.runtime)[name]:
-                other = replace(best, **{name: value})
+        for value in candidates(name, device, streams) if name in asked else ():
+            if value == vars(experiment.runtime)[name]:
+                continue
+            other = replace(best, **{name: value})
+            try:
                 gain = race(experiment, data, best, other, device)
-                best = other if gain >= LEAST_GAIN else best
-                said += [f"{name}={in_yaml(value)} {gain:.2f} ×"] if gain else []
+            except Exception as error:  # No compiler, say, or no memory for two networks at once.
+                said.append(f"{name}={in_yaml(value)} not possible: {first_line(error)}")
+                gc.collect()
+                continue
+            best = other if gain >= LEAST_GAIN else best
+            said += [f"{name}={in_yaml(value)} {gain:.2f} ×"] if gain else []
     answer = {name: vars(best)[name] for name in TRIED if name in asked}
     words = ", ".join(f"{name}={in_yaml(value)}" for name, value in answer.items())
     why = f"runtime: {words} (steps per second against what was chosen before: {', '.join(said) or 'nothing to try'})"
@@ -155,7 +177,8 @@ def race(experiment: Experiment, data: DataSet, one: Runtime, other: Runtime, de
     tried = entered(experiment, data, other, device)
     began = time.monotonic()
     while known.turn() and tried.turn():
-        if len(tried.steps) >= TIMED_STEPS or time.monotonic() - began > TIMED_SECONDS:
+        enough = LEAST_STEPS if time.monotonic() - began > TIMED_SECONDS else TIMED_STEPS
+        if len(tried.steps) >= enough:
             break
     for way in (known, tried):
         way.taken.close()

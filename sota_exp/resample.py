@@ -5,7 +5,9 @@ source pixels that an output pixel covers. It is fastest on channels-last input,
 """
 
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -35,35 +37,41 @@ def center_crop(images: Images, indices: Tensor, resize: int, size: int) -> Tens
     """
     require(0 < size <= resize, "size", size, f"pixels, at most the {resize} that the shorter side is resized to")
     picked = indices.tolist()
+    if isinstance(images, Reducible):
+        return torch.cat(in_threads(partial(_decoded_center, images, resize, size), picked))
     shapes = [images.size(index) for index in picked]
-    whole = wholes(images, picked, [min(shape) / resize for shape in shapes])
-    rows_by_shape: dict[tuple[tuple[int, int], torch.Size], list[int]] = defaultdict(list)
-    for row, (shape, image) in enumerate(zip(shapes, whole, strict=True)):
-        rows_by_shape[shape, image.shape].append(row)
-    crops = []
+    rows_by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for row, shape in enumerate(shapes):
+        rows_by_shape[shape].append(row)
     # Images of one shape go through the kernel together and share its filter weights: 64 to 48 px takes 12 µs an image
     # on one core.
-    for (shape, _), rows in rows_by_shape.items():
-        height, width = shorter_side(*shape, resize)
-        same = torch.stack([whole[row].permute(1, 2, 0) for row in rows]).permute(0, 3, 1, 2)
-        top, left = round((height - size) / 2), round((width - size) / 2)
-        cut = interpolate(same, height, width)[:, :, top : top + size, left : left + size]
-        crops.append(cut.permute(0, 2, 3, 1))
+    crops = [
+        _center(torch.stack([images.image(picked[row]).permute(1, 2, 0) for row in rows]), shape, resize, size)
+        for shape, rows in rows_by_shape.items()
+    ]
     position = torch.tensor([row for rows in rows_by_shape.values() for row in rows]).argsort()
-    return torch.cat(crops).index_select(0, position).permute(0, 3, 1, 2)
+    return torch.cat([crop.permute(0, 2, 3, 1) for crop in crops]).index_select(0, position).permute(0, 3, 1, 2)
 
 
-def wholes(images: Images, indices: list[int], factors: list[float]) -> list[Tensor]:
-    """The images at `indices`, uint8 [3, H, W] each; what must be decoded, at as little as 1/factor of its size."""
-    if isinstance(images, Reducible):
-        return decoded(images, indices, factors)
-    return [images.image(index) for index in indices]
+def _center(batch: Tensor, shape: tuple[int, int], resize: int, size: int) -> Tensor:
+    """The centres of images [B, H, W, 3], which stand for images of `shape`: a view [B, 3, size, size]."""
+    height, width = shorter_side(*shape, resize)
+    top, left = round((height - size) / 2), round((width - size) / 2)
+    return interpolate(batch.permute(0, 3, 1, 2), height, width)[:, :, top : top + size, left : left + size]
 
 
-def decoded(images: Reducible, indices: list[int], factors: list[float]) -> list[Tensor]:
-    """Decoded by as many threads as PyTorch uses, one in a loader's worker: decoding releases the interpreter."""
+def _decoded_center(images: Reducible, resize: int, size: int, index: int) -> Tensor:
+    """The centre of one image that must be decoded, [1, 3, size, size]: a copy, which lets the whole image go."""
+    shape = images.size(index)
+    whole = images.reduced(index, min(shape) / resize)
+    centre = _center(whole.permute(1, 2, 0)[None].contiguous(), shape, resize, size)
+    return centre.clone(memory_format=torch.channels_last)
+
+
+def in_threads(make: Callable[..., Tensor], *arguments: Iterable[object]) -> list[Tensor]:
+    """`make` of each, by as many threads as PyTorch uses, one in a loader's worker: decoding releases the interpreter."""
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        return list(pool.map(images.reduced, indices, factors))
+        return list(pool.map(make, *arguments))
 
 
 def cut(image: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
@@ -78,19 +86,21 @@ def cut(image: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
 def boxes_of(images: Images, indices: Tensor, boxes: Tensor, size: int) -> list[Tensor]:
     """The pixels of each box, uint8 [1, 3, h, w]; reduced where that saves decoding, its edges rounded to reduced pixels."""
     places, picked = boxes.tolist(), indices.tolist()
-    if not isinstance(images, Reducible):
-        return [cut(images.image(index), *place) for index, place in zip(picked, places, strict=True)]
-    found = []
-    sizes = [images.size(index) for index in picked]
-    whole = decoded(images, picked, [min(h, w) / size for _, _, h, w in places])
-    for image, (height, width), (top, left, h, w) in zip(whole, sizes, places, strict=True):
-        down, across = image.shape[1] / height, image.shape[2] / width
-        first_row, first_column = int(top * down), int(left * across)
-        rows, columns = max(1, round(h * down)), max(1, round(w * across))
-        # A rounded box may reach a pixel over the edge.
-        rows, columns = min(rows, image.shape[1] - first_row), min(columns, image.shape[2] - first_column)
-        found.append(cut(image, first_row, first_column, rows, columns))
-    return found
+    if isinstance(images, Reducible):
+        return in_threads(partial(_decoded_box, images, size), picked, places)
+    return [cut(images.image(index), *place) for index, place in zip(picked, places, strict=True)]
+
+
+def _decoded_box(images: Reducible, size: int, index: int, place: list[int]) -> Tensor:
+    """The box at `place` of one image that must be decoded: a copy, which lets the whole image go."""
+    (height, width), (top, left, h, w) = images.size(index), place
+    whole = images.reduced(index, min(h, w) / size)
+    down, across = whole.shape[1] / height, whole.shape[2] / width
+    first_row, first_column = int(top * down), int(left * across)
+    # A rounded box may reach a pixel over the edge.
+    rows = min(max(1, round(h * down)), whole.shape[1] - first_row)
+    columns = min(max(1, round(w * across)), whole.shape[2] - first_column)
+    return cut(whole, first_row, first_column, rows, columns).clone(memory_format=torch.channels_last)
 
 
 def resized_crop(images: Images, indices: Tensor, boxes: Tensor, size: int) -> Tensor:

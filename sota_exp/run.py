@@ -1,5 +1,6 @@
 """One run from its directory's point of view: look what is there, train what is missing, score, write the result."""
 
+import functools
 import hashlib
 import math
 import time
@@ -150,12 +151,18 @@ def account(training: Training, result: dict[str, Any]) -> None:
     result["peak_memory_bytes"] = peak(session.device)
 
 
+@functools.cache
+def default_threads() -> int:
+    """PyTorch's threads as they were before the first run of this process."""
+    return torch.get_num_threads()
+
+
 def on_this_machine(experiment: Experiment) -> tuple[World, torch.device]:
     """This process among those of the run, and its device; sets the number of threads and how memory is kept."""
     keep_freed_memory()
     world = distributed.join("cuda" if torch.cuda.is_available() else "cpu")
-    if experiment.runtime.threads is not None:
-        torch.set_num_threads(experiment.runtime.threads)
+    # A run with its own number of threads must not leave it to the next one of this process.
+    torch.set_num_threads(experiment.runtime.threads or default_threads())
     return world, pick_device(experiment.runtime.device, world.local_rank)
 
 

@@ -103,6 +103,10 @@ class Reducible(ABC):
     """Images that cost less to make at a fraction of their size: what streams from files."""
 
     @abstractmethod
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width in pixels."""
+
+    @abstractmethod
     def reduced(self, index: int, factor: float) -> Tensor:
         """Uint8 [3, h, w], the whole image at some size from 1/`factor` of its own up to its own."""
 

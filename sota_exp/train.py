@@ -58,10 +58,11 @@ class Session:
 
     def batch(self, crops: Tensor, positions: Tensor, supervised: Supervised, epoch: int) -> Batch:
         """Crops and positions of one step, with their targets, on the device."""
-        targets = nn.functional.one_hot(supervised.labels[positions], len(self.data.classes)).float()
+        labels = supervised.labels[positions].to(self.device, non_blocking=True)
+        targets = torch.zeros(len(labels), len(self.data.classes), device=self.device)
         return Batch(
             images=crops.to(self.device, non_blocking=True),
-            targets=targets.to(self.device, non_blocking=True),
+            targets=targets.scatter_(1, labels[:, None], 1.0),
             weights=supervised.weights[positions].to(self.device, non_blocking=True),
             sources=positions,
             epoch=epoch,

@@ -9,7 +9,9 @@ import torch
 
 from sota_exp import fastest
 from sota_exp.config import build
+from sota_exp.distributed import World
 from sota_exp.experiment import Experiment, Runtime
+from sota_exp.run import default_threads, on_this_machine
 from sota_exp.train import Epoch, fit, start
 from tests.experiments import TINY, composed, session_of
 
@@ -49,20 +51,21 @@ def tree(*overrides: str) -> dict[str, Any]:
 
 def test_nothing_is_measured_unless_it_is_asked_for(tmp_path: Path) -> None:
     given = tree()
-    assert fastest.settled(build(Experiment, given), given, tmp_path / "runtime.json") == (given, "")
+    assert fastest.settled(build(Experiment, given), given, tmp_path) == (given, "")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_answer_is_made_once_and_settles_what_was_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given, place = tree("runtime=auto", "runtime.measure=[channels_last]"), tmp_path / "sweep" / "runtime.json"
+    given, place = tree("runtime=auto", "runtime.measure=[channels_last]"), tmp_path / "sweep"
     first, why = fastest.settled(build(Experiment, given), given, place)
     assert first["runtime"] == {**given["runtime"], "channels_last": first["runtime"]["channels_last"], "measure": []}
-    assert why.startswith("runtime: channels_last=") and json.loads(place.read_text())["why"] == why
+    (kept,) = place.glob("runtime-*.json")
+    assert why.startswith("runtime: channels_last=") and json.loads(kept.read_text())["why"] == why
     assert {name: value for name, value in first.items() if name != "runtime"} == {
         name: value for name, value in given.items() if name != "runtime"
     }
 
-    def never(experiment: Experiment) -> dict[str, Any]:
+    def never(experiment: Experiment, asked: Sequence[str]) -> dict[str, Any]:
         raise AssertionError("measured twice")
 
     monkeypatch.setattr(fastest, "measured", never)
@@ -70,15 +73,52 @@ def test_an_answer_is_made_once_and_settles_what_was_asked(tmp_path: Path, monke
     assert fastest.settled(build(Experiment, other), other, place)[0]["runtime"] == first["runtime"]
 
 
+def test_another_question_has_another_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fastest, "race", lambda *arguments: 2.0)
+    answers = []
+    for threads in (1, 2):
+        given = tree("runtime=auto", "runtime.measure=[channels_last]", f"runtime.threads={threads}")
+        answers.append(fastest.settled(build(Experiment, given), given, tmp_path)[0]["runtime"])
+    assert [answer["threads"] for answer in answers] == [1, 2] and len(list(tmp_path.glob("runtime-*.json"))) == 2
+
+
+def test_what_the_command_sets_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fastest, "race", lambda *arguments: 2.0)
+    given = tree("runtime=auto", "runtime.measure=[channels_last,workers]", "runtime.channels_last=true")
+    said = ["seed=1", "runtime.channels_last=true"]
+    found, why = fastest.settled(build(Experiment, given), given, tmp_path, said)
+    assert found["runtime"]["channels_last"] is True and "channels_last" not in why
+    nothing, words = fastest.settled(build(Experiment, given), given, tmp_path, [*said, "runtime.workers=0"])
+    assert words == "" and nothing["runtime"] == {**given["runtime"], "measure": []}
+
+
+def test_processes_that_train_together_are_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fastest, "on_this_machine", lambda experiment: (World(rank=0, size=2), torch.device("cpu")))
+    given = tree("runtime=auto")
+    found, why = fastest.settled(build(Experiment, given), given, tmp_path)
+    assert found["runtime"] == {**given["runtime"], "measure": []} and "several processes" in why
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_way_that_fails_is_said_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: object) -> float:
+        raise RuntimeError("no compiler\nand much more")
+
+    monkeypatch.setattr(fastest, "race", fails)
+    answer = fastest.measured(build(Experiment, tree("runtime=auto")), ["channels_last"])
+    assert answer["runtime"] == {"channels_last": True, "measure": []}
+    assert "channels_last=false not possible: no compiler)" in answer["why"]
+
+
 @pytest.mark.parametrize(("gain", "chosen"), [(2.0, False), (1.04, True), (0.5, True)])
 def test_a_way_is_taken_where_it_gains(gain: float, chosen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fastest, "race", lambda *arguments: gain)
-    answer = fastest.measured(build(Experiment, tree("runtime=auto", "runtime.measure=[channels_last]")))
+    answer = fastest.measured(build(Experiment, tree("runtime=auto")), ["channels_last"])
     assert answer["runtime"] == {"channels_last": chosen, "measure": []}
 
 
 def test_a_short_training_is_not_compiled_for() -> None:
-    answer = fastest.measured(build(Experiment, tree("runtime=auto", "runtime.measure=[compile]")))
+    answer = fastest.measured(build(Experiment, tree("runtime=auto")), ["compile"])
     assert answer["runtime"] == {"compile": False, "measure": []} and "nothing to try" in answer["why"]
 
 
@@ -134,6 +174,21 @@ def test_what_is_tried_depends_on_the_machine(
 @pytest.mark.parametrize("field", fastest.TRIED)
 def test_whatever_can_be_asked_for_is_tried_and_answered(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fastest, "candidates", lambda name, *_: {"threads": (1,), "workers": (1,)}.get(name, ()))
-    answer = fastest.measured(build(Experiment, tree("runtime=auto", f"runtime.measure=[{field}]")))
+    answer = fastest.measured(build(Experiment, tree("runtime=auto")), [field])
     assert set(answer["runtime"]) == {field, "measure"}
     assert (" ×" in answer["why"]) == (field in ("threads", "workers"))
+
+
+def test_a_runs_threads_are_not_the_next_ones() -> None:
+    before = default_threads()
+    seen = []
+    for threads in ("1", "null"):
+        on_this_machine(composed(*TINY, f"runtime.threads={threads}").experiment)
+        seen.append(torch.get_num_threads())
+    assert seen == [1, before]
+
+
+@pytest.mark.slow
+def test_compiled_networks_draw_the_same_dropout() -> None:
+    dropped = ("regularization/dropout=head", "regularization.dropout.drop_rate=0.5")
+    assert losses("runtime.compile=true", *dropped) == pytest.approx(losses(*dropped), rel=1e-3)

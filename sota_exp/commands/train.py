@@ -59,8 +59,9 @@ def measured(tree: dict[str, Any], directory: Path) -> dict[str, Any]:
     from sota_exp.experiment import Experiment
     from sota_exp.fastest import settled
 
-    tree, why = settled(build(Experiment, tree), tree, directory / "runtime.json")
-    log.info(why)
+    tree, why = settled(build(Experiment, tree), tree, directory, composing.said())
+    if why:
+        log.info(why)
     return tree
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from sota_exp.data.writing import UnreadableImage
 from sota_exp.stages import Crop, Images, Sampler
 from sota_exp.streams import Streams
 
@@ -43,10 +44,26 @@ class TrainCrops(Dataset[tuple[Tensor, Tensor]]):
         return self.crop(self.images, self.train[positions], self.size, rng), positions
 
 
+class Readable(Dataset[tuple[Tensor, Tensor] | UnreadableImage]):
+    """Crops by step, or what is wrong with one of their files: a worker that raised would say it in a traceback."""
+
+    def __init__(self, crops: TrainCrops) -> None:
+        self.crops = crops
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor] | UnreadableImage:
+        try:
+            return self.crops[step]
+        except UnreadableImage as error:
+            return error
+
+
 def load(crops: TrainCrops, steps: range, num_workers: int, pin_memory: bool) -> Iterator[tuple[Tensor, Tensor]]:
-    """The crops of `steps` in order, cut by `num_workers` background processes (0: by this one)."""
+    """The crops of `steps` in order, cut by `num_workers` background processes (0: by this one).
+
+    Raises `UnreadableImage` for a file that can't be decoded.
+    """
     loader = DataLoader(
-        crops,
+        Readable(crops),
         batch_size=None,
         sampler=steps,
         num_workers=num_workers,
@@ -54,4 +71,7 @@ def load(crops: TrainCrops, steps: range, num_workers: int, pin_memory: bool) ->
         # Equal in every worker: the draws are keyed, this only keeps torch from consuming the global generator.
         generator=torch.Generator().manual_seed(0),
     )
-    return iter(loader)
+    for item in loader:
+        if isinstance(item, UnreadableImage):
+            raise item
+        yield item

@@ -44,7 +44,8 @@ class StreamedImages(Reducible):
 
     def __init__(self, paths: Sequence[Path], sizes: np.ndarray) -> None:
         """sizes: int64 [N, 2], height and width of the upright images in pixels."""
-        self.paths, self.sizes = [str(path) for path in paths], sizes
+        # An array: a list's many objects would be copied by every process that counts references to them.
+        self.paths, self.sizes = np.array([str(path) for path in paths]), sizes
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -66,7 +67,7 @@ class StreamedImages(Reducible):
         path = Path(self.paths[index])
         try:
             with Image.open(path) as image:
-                if factor >= 2 and image.format == "JPEG":
+                if factor >= 2 and image.format in ("JPEG", "MPO"):
                     width, height = image.size
                     image.draft("RGB", (max(1, int(width / factor)), max(1, int(height / factor))))
                 return upright(image)
@@ -79,7 +80,8 @@ def facts(path: Path) -> tuple[int, int, str]:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            turned = image.getexif().get(ORIENTATION) in TURNED
+            # Pillow tells a TIFF's size as it is after turning.
+            turned = image.format != "TIFF" and image.getexif().get(ORIENTATION) in TURNED
     except UNREADABLE as error:
         raise UnreadableImage(path, str(error)) from error
     with open(path, "rb") as file:
@@ -118,6 +120,19 @@ def normalization_of(images: StreamedImages, indices: np.ndarray) -> Normalizati
     return Normalization(mean=(red, green, blue), std=(spread_red, spread_green, spread_blue))
 
 
+def kept_normalization(images: StreamedImages, indices: np.ndarray, place: Path) -> Normalization:
+    """`normalization_of`, decoded once: kept beside the index at `place`."""
+    name = hashlib.blake2b(indices.tobytes(), digest_size=8).hexdigest()
+    file = place.with_name(f"{place.stem}-{name}.json")
+    if not file.is_file():
+        found = normalization_of(images, indices)
+        draft = file.with_name(f".{file.name}.{os.getpid()}")
+        draft.write_text(json.dumps([found.mean, found.std]))
+        os.replace(draft, file)
+    mean, std = json.loads(file.read_text())
+    return Normalization(mean=tuple(mean), std=tuple(std))
+
+
 def _sampled(images: StreamedImages, index: int) -> Tensor:
     return images.reduced(index, min(images.size(index)) / SAMPLED_SIDE)
 
@@ -154,6 +169,6 @@ def streamed_set(
         val=torch.from_numpy(val),
         test=torch.from_numpy(test),
         classes=tuple(names(name) for name in classes),
-        normalization=normalization_of(images, train),
+        normalization=kept_normalization(images, train, place),
         digest=hashlib.blake2b(content.encode(), digest_size=16).hexdigest(),
     )

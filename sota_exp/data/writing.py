@@ -21,7 +21,10 @@ class UnreadableImage(RunFailed):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} can't be read as an image: {reason}")
-        self.path = path
+        self.path, self.reason = path, reason
+
+    def __reduce__(self) -> tuple[type, tuple[Path, str]]:
+        return type(self), (self.path, self.reason)
 
 
 class Sample(NamedTuple):

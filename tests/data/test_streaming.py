@@ -14,9 +14,10 @@ from sota_exp.data.writing import UnreadableImage
 from sota_exp.distributed import World
 from sota_exp.experiment import Experiment
 from sota_exp.fingerprint import training_fingerprint
-from sota_exp.resample import center_crop, resized_crop
+from sota_exp.resample import boxes_of, center_crop, resized_crop
 from sota_exp.run import open_data
 from sota_exp.session import open_session
+from sota_exp.stages import Normalization
 from sota_exp.train import Epoch, fit, start
 from tests.experiments import TINY, Composed, composed
 
@@ -152,3 +153,59 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
 def test_a_negative_budget_is_refused(folder: Path) -> None:
     with pytest.raises(Exception, match="store_gigabytes=-1.0 is not legal"):
         build(Experiment, of_folder(folder, "data.store_gigabytes=-1").tree)
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tiff"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_turned_file_has_the_size_of_its_pixels(kind: str, orientation: int, tmp_path: Path) -> None:
+    image = picture(1, 40, 60)
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"turned.{kind}"
+    image.save(path, exif=exif)
+    assert facts(path)[:2] == tuple(decode(path).shape[1:])
+
+
+def test_a_cameras_multi_picture_file_is_reduced_like_a_jpeg(tmp_path: Path) -> None:
+    first, second = picture(1, 240, 320), picture(2, 240, 320)
+    first.save(tmp_path / "a.mpo", save_all=True, append_images=[second])
+    (tmp_path / "a.mpo").rename(tmp_path / "a.jpg")
+    images = StreamedImages([tmp_path / "a.jpg"], np.array([[240, 320]]))
+    assert images.reduced(0, 4.0).shape == (3, 60, 80)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_unreadable_file_is_named_in_one_line_whoever_reads_it(
+    workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sota_exp.data.streaming.SAMPLED", 1)
+    root = tmp_path / "pictures"
+    for index in range(60):
+        (root / f"class_{index % 4}").mkdir(parents=True, exist_ok=True)
+        picture(index, 200, 300).save(root / f"class_{index % 4}" / f"{index:02d}.jpg", quality=95)
+    broken = sorted(root.rglob("*.jpg"))[1:]
+    for path in broken:
+        path.write_bytes(path.read_bytes()[:-400])
+    made = of_folder(root, "data.store_gigabytes=0", f"runtime.workers={workers}")
+    session, _ = open_session(made.experiment, open_data(made.experiment), World(), torch.device("cpu"))
+    with pytest.raises(UnreadableImage, match=r"pictures/class_\d/\d\d\.jpg can't be read as an image: [^\n]*$"):
+        list(fit(session, start(session)))
+
+
+def test_statistics_are_decoded_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = opened(folder, "0").normalization
+
+    def never(images: StreamedImages, indices: np.ndarray) -> Normalization:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr("sota_exp.data.streaming.normalization_of", never)
+    assert opened(folder, "0").normalization == first
+    with pytest.raises(AssertionError, match="decoded again"):
+        opened(folder, "0", "data.split_seed=1")  # other training images
+
+
+def test_what_is_cut_lets_its_image_go(folder: Path) -> None:
+    """A batch of large photographs must not be held in memory at once."""
+    streamed = opened(folder, "0").images
+    for box in boxes_of(streamed, torch.arange(4), torch.tensor([[1, 2, 20, 22]]).repeat(4, 1), 64):
+        assert box.untyped_storage().nbytes() == box.numel()
