@@ -4,6 +4,7 @@ Works by class, for torchvision's models, timm's and our own; nothing here chang
 name says so (`replace_batch_norms`).
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Protocol, runtime_checkable
 
@@ -14,6 +15,10 @@ import torchvision.models.resnet as torchvision_resnet
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
+
+from sota_exp.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 
 class ChannelAffine(nn.Module):
@@ -75,17 +80,18 @@ def norm_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 def classifier_name(model: nn.Module) -> str:
     """The name of the layer whose output is the logits, a `Linear` or (SqueezeNet) a `Conv2d`.
 
-    timm's models say where it sits; in all others it is the last such layer registered. Raises `ValueError` for a
+    timm's models say where it sits; in all others it is the last such layer registered. Raises `ConfigError` for a
     network without exactly one.
     """
     root = model.get_classifier() if isinstance(model, TimmModel) else model
     if not isinstance(root, nn.Module):
-        several = f"{type(model).__name__} has several classifiers; techniques here need exactly one"
-        raise ValueError(several)
+        raise ConfigError(
+            f"model.arch: {type(model).__name__} has several classifiers; what was chosen needs a network with exactly one"
+        )
     inside = set(root.modules())
     layers = [n for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d) and m in inside]
     if not layers:
-        raise ValueError(f"{type(model).__name__} has no classifier layer")
+        raise ConfigError(f"model.arch: {type(model).__name__} has no classifier layer")
     return layers[-1]
 
 
@@ -137,10 +143,13 @@ def zero_init_last_gamma(model: nn.Module) -> None:
 
     Call it only on untrained networks: see `is_untrained`.
     """
-    for block in residual_blocks(model):
-        norm = last_norm(block)
-        if isinstance(norm, NORM_LAYERS):
-            nn.init.zeros_(norm.weight)
+    norms = [norm for norm in map(last_norm, residual_blocks(model)) if isinstance(norm, NORM_LAYERS)]
+    if not norms:
+        log.warning(
+            "zero_init_last_gamma: %s has no residual block known here; nothing starts at zero", type(model).__name__
+        )
+    for norm in norms:
+        nn.init.zeros_(norm.weight)
 
 
 def is_untrained(model: nn.Module) -> bool:
@@ -149,9 +158,16 @@ def is_untrained(model: nn.Module) -> bool:
     return not any(layer.running_mean.any() for layer in layers if layer.running_mean is not None)
 
 
+def require_batch_norm(model: nn.Module) -> None:
+    """Raise `ConfigError` for a network that has no batch norm to replace: nothing would happen."""
+    if not any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
+        raise ConfigError(f"regularization/norm: {type(model).__name__} has no batch norm to replace; legal: batch")
+
+
 def replace_batch_norms(model: nn.Module, make: Callable[[nn.BatchNorm2d], nn.Module]) -> nn.Module:
-    """Put `make(layer)` in the place of every `BatchNorm2d`, in place."""
+    """Put `make(layer)` in the place of every `BatchNorm2d`, in place. Raises `ConfigError` where there is none."""
     found = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    require_batch_norm(model)
     for name, module in found:
         model.set_submodule(name, make(module))
     return model

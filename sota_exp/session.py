@@ -63,8 +63,9 @@ def build_network(experiment: Experiment, num_classes: int) -> nn.Module:
     with keyed("model.weights"):
         model = weights(model, arch)
     regularization = experiment.regularization
-    for transform in (regularization.norm, regularization.stochastic_depth, regularization.dropout):
-        model = transform(model)
+    for slot in ("norm", "stochastic_depth", "dropout"):
+        with keyed(f"regularization.{slot}"):
+            model = vars(regularization)[slot](model)
     return model
 
 
@@ -96,7 +97,7 @@ def training_crops(experiment: Experiment, data: DataSet, streams: Streams) -> T
     sampler = experiment.supervision.sampler(
         augmentation.repeat, data.labels[data.train], length.num_epochs, experiment.batch_size
     )
-    return TrainCrops(
+    crops = TrainCrops(
         images=data.images,
         train=data.train,
         sampler=sampler,
@@ -105,6 +106,9 @@ def training_crops(experiment: Experiment, data: DataSet, streams: Streams) -> T
         batch_size=experiment.batch_size,
         streams=streams,
     )
+    with keyed("supervision"):  # A file of positions is read here, before anything is trained.
+        crops.order(0)
+    return crops
 
 
 def open_session(

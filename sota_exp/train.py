@@ -191,6 +191,6 @@ def enter_epoch(session: Session, state: State, epoch: int, fresh: bool) -> None
     if fresh:
         labels = session.data.labels[session.data.train]
         state.supervised = session.experiment.supervision(
-            labels, len(session.data.classes), progress, lambda: session.features(state.model), session.streams
+            labels, len(session.data.classes), progress, lambda: session.features(state.average.module), session.streams
         )
     session.experiment.model.tuning(state.model, progress)

@@ -163,6 +163,13 @@ def to_overrides(words: list[str]) -> Translation:
     """
     flags, processes = parse(words)
     lost = [f"--{flag}: {reason}" for flag, reason in NO_COUNTERPART.items() if flags[flag] != DEFAULTS[flag]]
+    if flags["norm-weight-decay"] == 0 and flags["bias-weight-decay"] == 0:
+        lost = [line for line in lost if not line.startswith("--bias-weight-decay:")]
+    if flags["val-crop-size"] > flags["val-resize-size"]:
+        flags["val-resize-size"] = flags["val-crop-size"]
+        lost.append(
+            "--val-resize-size: a crop larger than the image is padded with black there; ours is the whole image"
+        )
     if flags["interpolation"] != "bilinear":
         lost.append("--interpolation: images are resized bilinearly, antialiased")
     if flags["ra-sampler"] and not is_distributed(words):
@@ -225,10 +232,14 @@ def _schedule(flags: dict[str, Any]) -> list[str]:
     epochs, warmup, name = flags["epochs"], flags["lr-warmup-epochs"], flags["lr-scheduler"]
     if name not in SCHEDULES:
         raise WrongFlag(f"--lr-scheduler {name}: the reference has {', '.join(SCHEDULES)}")
-    words = [f"schedule/lr={SCHEDULES[name]}", "schedule/lr_scaling=none", "schedule/stepping=epoch"]
-    words += ["schedule/length=long", f"schedule.length.epochs={epochs}"]
     after = epochs - warmup
-    if name == "steplr":
+    is_constant = name == "steplr" and flags["lr-step-size"] >= after
+    words = [f"schedule/lr={'constant' if is_constant else SCHEDULES[name]}"]
+    words += ["schedule/lr_scaling=none", "schedule/stepping=epoch"]
+    words += ["schedule/length=long", f"schedule.length.epochs={epochs}"]
+    if is_constant:
+        pass
+    elif name == "steplr":
         milestones = [step / after for step in range(flags["lr-step-size"], after, flags["lr-step-size"])]
         words += [
             f"schedule.lr.milestones=[{','.join(map(repr, milestones))}]",
@@ -283,7 +294,8 @@ def _regularization(flags: dict[str, Any], processes: int) -> list[str]:
         smoothing = f"regularization.smoothing.label_smoothing={flags['label-smoothing']!r}"
         words += ["regularization/smoothing=label_smoothing", smoothing]
     if flags["norm-weight-decay"] == 0:
-        words += ["regularization/weight_decay=weights_only", "regularization.weight_decay.exempt=norm"]
+        exempt = "norm_and_bias" if flags["bias-weight-decay"] == 0 else "norm"
+        words += ["regularization/weight_decay=weights_only", f"regularization.weight_decay.exempt={exempt}"]
     elif flags["norm-weight-decay"] is not None and flags["norm-weight-decay"] != flags["weight-decay"]:
         raise WrongFlag("--norm-weight-decay: legal here: 0, or that of all other parameters")
     if flags["sync-bn"]:

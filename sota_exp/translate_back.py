@@ -70,6 +70,8 @@ def to_flags(
             words += known[option].format(**node_of(tree, slot)).split()
         else:
             lost.append(f"{slot}={option}: the reference has no such thing")
+    if tree["regularization"]["weight_decay"].get("exempt") == "norm_and_bias":
+        words += ["--bias-weight-decay", "0.0"]
     epochs, size = tree["schedule"]["length"]["epochs"], tree["data"]["image_size"]
     words += ["--batch-size", f"{tree['batch_size'] // processes}", "--epochs", f"{epochs}", "--lr", repr(lr)]
     words += ["--weight-decay", repr(tree["optimizer"]["weight_decay"])]
@@ -133,7 +135,9 @@ def _schedule_back(choices: dict[str, str], tree: dict[str, Any], lr: float) -> 
     warmup_epochs = round(epochs * schedule["warmup"].get("fraction", 0.0))
     if choices["schedule/stepping"] != "epoch":
         lost.append("schedule/stepping=step: the reference moves its schedule once an epoch")
-    if option in back:
+    if option == "constant":
+        words += ["--lr-scheduler", "steplr", "--lr-step-size", f"{epochs}"]
+    elif option in back:
         words += ["--lr-scheduler", back[option]]
     else:
         lost.append(f"schedule/lr={option}: the reference has no such thing")

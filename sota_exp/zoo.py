@@ -56,7 +56,12 @@ def build_torchvision(name: str, num_classes: int) -> nn.Module:
 def build_timm(name: str, num_classes: int, img_size: int | None) -> nn.Module:
     """An untrained network of timm; `img_size` in pixels for those that are built for one size."""
     extra: dict[str, Any] = {} if img_size is None else {"img_size": img_size}
-    return timm.create_model(name, pretrained=False, num_classes=num_classes, **extra)
+    try:
+        return timm.create_model(name, pretrained=False, num_classes=num_classes, **extra)
+    except TypeError as error:
+        if img_size is None or "img_size" not in str(error):
+            raise
+        raise InvalidValue("img_size", img_size, f"null: {name} reads images of any size") from error
 
 
 def build(name: str, num_classes: int) -> nn.Module:
@@ -76,7 +81,7 @@ def published_torchvision(name: str, tag: str) -> Published:
     tag = tag or "DEFAULT"
     require_known("tag", tag, known.__members__, f"weight of {name}")
     try:
-        state = dict(known[tag].get_state_dict(progress=False, check_hash=True))
+        state = dict(known[tag].get_state_dict(progress=False, check_hash=True, weights_only=True))
     except OSError as error:
         raise OSError(f"cannot fetch the weights {tag} of torchvision's {name}: {error}") from error
     preset = known[tag].transforms()

@@ -4,6 +4,7 @@ import torch
 import torchvision
 from torch import nn
 
+from sota_exp.errors import ConfigError
 from sota_exp.model.arch.small import Small
 from sota_exp.network import (
     classifier,
@@ -58,12 +59,12 @@ def test_classifier_is_the_layer_that_has_the_classes(library, name, expected):
 
 @pytest.mark.parametrize("name", ["deit_tiny_distilled_patch16_224", "levit_128s"])
 def test_two_classifiers_are_refused(name):
-    with pytest.raises(ValueError, match="several classifiers"):
+    with pytest.raises(ConfigError, match="several classifiers"):
         classifier_name(on_meta("timm", name))
 
 
 def test_no_classifier_is_refused():
-    with pytest.raises(ValueError, match="no classifier layer"):
+    with pytest.raises(ConfigError, match="no classifier layer"):
         classifier_name(nn.Sequential(nn.Flatten()))
 
 

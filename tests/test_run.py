@@ -15,8 +15,9 @@ from sota_exp.errors import ConfigError, Interrupted, RunFailed
 from sota_exp.run import as_failure, run
 from sota_exp.shipping import check_rescored
 from sota_exp.tracking.files import RunFiles
+from sota_exp.train import start
 from sota_exp.watching import Listener, Request
-from tests.experiments import OFF, TINY, composed
+from tests.experiments import OFF, TINY, composed, session_of
 
 #: What section 12 of the design promises of `result.json`.
 KEYS = {
@@ -340,3 +341,21 @@ def test_what_the_data_and_the_machine_refuse_names_its_key(tmp_path, monkeypatc
 def test_repeated_augmentation_reports_how_few_images_were_distinct(tmp_path):
     result = run(request(tmp_path, "augmentation/repeat=repeated", "schedule.length.epochs=1"), Silent())
     assert (result["images_seen"], result["distinct_images"]) == (48, 12)
+
+
+def test_early_stopping_and_the_best_epoch_watch_the_weights_that_ship(tmp_path):
+    """Not the raw ones beside an average, whose accuracies go the other way here."""
+    made = composed(*TINY, *STALLED, "regularization/average=ema").experiment
+    session, evaluator = session_of(made)
+    watched = training.Training(
+        session=session,
+        evaluator=evaluator,
+        state=start(session),
+        files=RunFiles(directory=tmp_path),
+        training_fingerprint="",
+    )
+    rising, falling = [0.1, 0.2, 0.3], [0.3, 0.2, 0.1]
+    for shipped, raw, best, stops in ((rising, falling, 2, False), (falling, rising, 0, True)):
+        pairs = zip(shipped, raw, strict=True)
+        watched.epochs = [{"val/accuracy": one, "val_raw/accuracy": other} for one, other in pairs]
+        assert watched.best_epoch == best and (watched.stopping_reason is not None) == stops

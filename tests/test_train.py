@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from sota_exp.data.loading import load
+from sota_exp.stages import Batch, GradientTransform
 from sota_exp.train import Epoch, Step, fit, start, train_step
 from tests.experiments import OFF, ON, TINY, composed, session_of, through_a_file, trace_of
 
@@ -98,13 +99,13 @@ def test_the_learning_rate_warms_up_and_then_follows_the_schedule_over_what_rema
 
 
 def test_micro_batches_without_norm_are_the_whole_batch():
-    """Sums of gradients over micro-batches; only rounding differs. 16 images in parts of 5: the last one is short."""
+    """Sums of gradients over micro-batches; only rounding differs. 16 images in parts of at most 6: 5, 5 and 6."""
     one = ("regularization/norm=none", "optimizer.lr=0.01")
     whole = trace_of(composed(*TINY, *OFF, *one).experiment)
-    cut = composed(*TINY, *OFF, *one, "schedule/accumulation=micro_batches", "schedule.accumulation.micro_batch_size=5")
+    cut = composed(*TINY, *OFF, *one, "schedule/accumulation=micro_batches", "schedule.accumulation.micro_batch_size=6")
     parts = trace_of(cut.experiment)
-    sizes = torch.tensor([5, 5, 5, 1]) / 16
-    assert (torch.tensor(parts.losses).view(6, 4) * sizes).sum(1).tolist() == pytest.approx(whole.losses, rel=1e-4)
+    sizes = torch.tensor([5, 5, 6]) / 16
+    assert (torch.tensor(parts.losses).view(6, 3) * sizes).sum(1).tolist() == pytest.approx(whole.losses, rel=1e-4)
 
 
 def test_sample_weights_weigh():
@@ -123,3 +124,38 @@ def test_sample_weights_weigh():
         train_step(session, state, batch)
         gradients.append(torch.cat([parameter.detach().flatten() for parameter in state.model.parameters()]))
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
+
+
+def test_accumulation_clips_and_averages_once_an_optimizer_step():
+    """Per window, not per micro-batch: each clip sees the gradient of the whole batch."""
+    parts = ("schedule/accumulation=micro_batches", "schedule.accumulation.micro_batch_size=4")
+    made = composed(*TINY, *OFF, *parts, "regularization/average=ema", "regularization.average.every=1")
+    session, _ = session_of(made.experiment)
+    norms = []
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Counting(GradientTransform):
+        def __call__(self, parameters):
+            norms.append(torch.nn.utils.get_total_norm([p.grad for p in parameters]).item())
+            return {}
+
+    regularization = dataclasses.replace(session.experiment.regularization, clip=Counting())
+    session = dataclasses.replace(
+        session, experiment=dataclasses.replace(session.experiment, regularization=regularization)
+    )
+    state = start(session)
+    for _ in fit(session, state):
+        pass
+    assert len(norms) == state.average.step == session.total_steps == 6
+    whole, _ = session_of(composed(*TINY, *OFF).experiment)
+    assert len(list(whole.experiment.schedule.accumulation(made_batch(16)))) == 1
+    assert len(list(session.experiment.schedule.accumulation(made_batch(16)))) == 4
+
+
+def made_batch(num):
+    return Batch(
+        images=torch.zeros(num, 3, 2, 2),
+        targets=torch.zeros(num, 2),
+        weights=torch.ones(num),
+        sources=torch.arange(num),
+    )

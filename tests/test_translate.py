@@ -106,6 +106,8 @@ def test_what_the_reference_would_not_take_is_refused(line: str) -> None:
         "train.py --model resnet18",
         "torchrun --nproc_per_node 2 train.py --opt adamw --clip-grad-norm 1.0",
         "train.py --auto-augment imagenet --lr-scheduler exponentiallr --lr-gamma 0.97 --lr-warmup-epochs 3",
+        "train.py --norm-weight-decay 0.0 --bias-weight-decay 0.0",
+        "train.py --epochs 20 --lr-step-size 30",
     ],
 )
 def test_there_and_back_is_where_it_began(line: str) -> None:
@@ -162,3 +164,15 @@ def test_every_value_that_no_flag_says_is_listed() -> None:
     assert reverse(exact, 8, IMAGENET_TRAIN).lost == []
     lost = reverse([*exact, *UNSAID], 8, IMAGENET_TRAIN).lost
     assert sorted(line.partition("=")[0] for line in lost) == sorted(text.partition("=")[0] for text in UNSAID)
+
+
+def test_spared_biases_are_no_longer_lost() -> None:
+    found = to_overrides(["--norm-weight-decay", "0.0", "--bias-weight-decay", "0.0"])
+    assert found.lost == [] and "regularization.weight_decay.exempt=norm_and_bias" in found.words
+    assert to_overrides(["--bias-weight-decay", "0.0"]).lost != []
+
+
+def test_a_crop_larger_than_the_image_is_listed() -> None:
+    found = to_overrides(["--val-resize-size", "200", "--val-crop-size", "224"])
+    assert "data.crop_ratio=1.0" in found.words
+    assert [line.partition(":")[0] for line in found.lost] == ["--val-resize-size"]

@@ -2,6 +2,7 @@ import pickle
 
 import pytest
 import torch
+import torchvision
 from safetensors.torch import save_file
 
 from sota_exp import zoo
@@ -72,3 +73,14 @@ def test_content_hash_sees_values_and_names_but_not_order_or_place(tmp_path):
     assert zoo.content_hash({**state, "b": torch.tensor(3)}) != same
     assert zoo.content_hash({"c": state["a"], "b": state["b"]}) != same
     assert zoo.content_hash({**state, "a": state["a"].reshape(4, 3)}) != same
+
+
+def test_published_weights_of_torchvision_run_no_code(tmp_path, monkeypatch):
+    """Also where the file lies in the hub's cache already, whose hash nobody looks at."""
+    weights = torchvision.models.get_model_weights("shufflenet_v2_x0_5").DEFAULT
+    (tmp_path / "checkpoints").mkdir()
+    torch.save({"w": Attack()}, tmp_path / "checkpoints" / weights.url.rpartition("/")[2])
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    zoo.published_torchvision.cache_clear()
+    with pytest.raises(pickle.UnpicklingError):
+        zoo.published_torchvision("shufflenet_v2_x0_5", "")

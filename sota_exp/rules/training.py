@@ -99,8 +99,8 @@ OF_TRAINING = (
     Rule(
         name="early stopping under an annealed schedule",
         level="warning",
-        fires=every(STOPPING, chosen("schedule/lr", "cosine", "cosine_restarts", "one_cycle")),
-        reason="a cosine that is cut short was never annealed: its weights are worse than a shorter cosine's",
+        fires=every(STOPPING, chosen("schedule/lr", "cosine", "cosine_restarts", "exponential", "one_cycle")),
+        reason="a schedule that is cut short was never annealed: its weights are worse than those of a shorter one",
         mend="schedule/lr=step or constant, or a shorter schedule.length.epochs",
         source="Loshchilov & Hutter 2016, arXiv:1608.03983",
     ),
@@ -179,7 +179,7 @@ OF_TRAINING = (
         name="linear scaling for an adaptive optimizer",
         level="warning",
         fires=every(
-            chosen("schedule/lr_scaling", "linear"), chosen("optimizer", "adam", "adamw", "lamb", "lion", "rmsprop")
+            chosen("schedule/lr_scaling", "linear"), ADAPTIVE
         ),
         reason="the learning rate of adaptive optimizers grows with the square root of the batch",
         mend="schedule/lr_scaling=square_root",

@@ -4,7 +4,8 @@ s_ij = max(⟨f_i, f_j⟩, 0) over the k nearest neighbours of i in the features
 (I − alpha·W) Z = Y, where Y marks the labelled images, each class divided by their number. With p_i = Z_i over its sum,
 an unlabelled image gets the label argmax p_i and weight (1 − H(p_i) / log C), over the greatest such weight; class c
 is weighted by (N / C) / |c|. Until `labels_only` of training the labelled images alone are learned from; then the graph
-is made anew every epoch, and `labelled_share` of every batch is labelled. Hidden labels are for monitoring alone.
+is made anew every epoch, from the features of the weights that ship (an average's where there is one: at a high learning rate
+the raw ones are noisier), and `labelled_share` of every batch is labelled. Hidden labels are for monitoring alone.
 
 Paper: Iscen et al. 2019, Label Propagation for Deep Semi-supervised Learning, arXiv 1904.04717; Zhou et al. 2004 (NIPS)
 Setting: k 50, alpha 0.99, gamma 3, half of each batch labelled: CIFAR-10 with 4,000 labels, error 12.7 %

@@ -93,7 +93,8 @@ class Search(Resolution):
         require(relative_ok, "relative_sizes", self.relative_sizes, "multiples of size in [0.25, 4]")
         require(min(self.grid_sizes, default=8) >= 8, "sizes", self.grid_sizes, "pixels, at least 8 each")
         require(ratios_ok, "crop_ratios", self.crop_ratios, legal)
-        require(len(self.views()) > 1, "relative_sizes", self.relative_sizes, "a grid of more than the default view")
+        given = "relative_sizes" if self.sizes is None else "sizes"
+        require(len(self.views()) > 1, given, vars(self)[given], "a grid of more than the default view")
 
     @property
     def grid_sizes(self) -> list[int]:

@@ -9,8 +9,9 @@ ResNet-152 reached 78.9 % on ImageNet in a few further epochs. Under a cosine to
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -20,9 +21,10 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 from sota_exp.stages import Average, WeightAverage, require
 
 
-def snapshot_interval(start: float, num_snapshots: int, num_steps: int) -> int:
-    """Optimizer steps between snapshots, such that the last one is the last step."""
-    return max(1, math.floor((1 - start) * num_steps / num_snapshots))
+def num_taken(step: int, start: float, num_snapshots: int, num_steps: int) -> int:
+    """Snapshots after `step` optimizer steps: all of them after the last, at most one a step, evenly spread from `start` on."""
+    span = num_steps - min(math.floor(start * num_steps), num_steps - 1)
+    return max(0, step - (num_steps - span)) * min(num_snapshots, span) // span
 
 
 def has_moving_statistics(model: nn.Module) -> bool:
@@ -33,8 +35,9 @@ def has_moving_statistics(model: nn.Module) -> bool:
 class EqualAverage(WeightAverage):
     """The averaged copy of a network; `module` is the network itself until the first snapshot."""
 
-    def __init__(self, model: nn.Module, num_steps: int, start: float, interval: int) -> None:
-        self.model, self.num_steps, self.start, self.interval = model, num_steps, start, interval
+    def __init__(self, model: nn.Module, num_taken: Callable[[int], int]) -> None:
+        """num_taken: how many snapshots belong to so many optimizer steps."""
+        self.model, self.num_taken = model, num_taken
         self.averaged = AveragedModel(model)
         self.averaged.module.requires_grad_(False).eval()
         self.module = model
@@ -42,13 +45,14 @@ class EqualAverage(WeightAverage):
 
     def update(self, progress: float) -> None:
         self.step += 1
-        if progress > self.start and (self.num_steps - self.step) % self.interval == 0:
+        if self.num_taken(self.step) > self.num_taken(self.step - 1):
             self.averaged.update_parameters(self.model)
             self.module = self.averaged.module
 
     def finish(self, batches: Iterable[Tensor]) -> None:
         if self.module is self.averaged.module and has_moving_statistics(self.model):
-            update_bn(batches, self.module)
+            # A single image that is left over has no variance where the maps are of one pixel.
+            update_bn((batch for batch in batches if len(batch) > 1), self.module)
 
     def state_dict(self) -> dict[str, Any]:
         return {"step": self.step, "averaged": self.averaged.state_dict()}
@@ -71,5 +75,5 @@ class SWA(Average):
         require(self.num_snapshots >= 1, "num_snapshots", self.num_snapshots, "a count of at least 1")
 
     def __call__(self, model: nn.Module, num_steps: int, warmup: float, num_epochs: int = 1) -> WeightAverage:
-        interval = snapshot_interval(self.start, self.num_snapshots, num_steps)
-        return EqualAverage(model, num_steps, self.start, interval)
+        taken = partial(num_taken, start=self.start, num_snapshots=self.num_snapshots, num_steps=num_steps)
+        return EqualAverage(model, taken)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from timm.layers import convert_sync_batchnorm
 from torch import nn
 
+from sota_exp.network import require_batch_norm
 from sota_exp.stages import ModelTransform
 
 
@@ -24,4 +25,5 @@ class SyncBatch(ModelTransform):
     """Takes batch-norm statistics over all devices."""
 
     def __call__(self, model: nn.Module) -> nn.Module:
+        require_batch_norm(model)
         return synchronize(model)

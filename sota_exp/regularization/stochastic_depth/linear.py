@@ -10,13 +10,14 @@ Setting: 0.5 for the paper's ResNet-110 on CIFAR; 0.05 for ResNet-50 in long, au
 import re
 from dataclasses import dataclass
 
-import timm.models.resnet as timm_resnet
 from timm.layers import DropPath
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth, stochastic_depth
 
 from sota_exp.network import last_norm, residual_blocks
 from sota_exp.stages import InvalidValue, ModelTransform, require
+
+DROP_PATH = re.compile(r"(\w+_)?drop_path\d?")
 
 
 @dataclass(frozen=True)
@@ -37,30 +38,40 @@ def drop_rates(drop_path_rate: float, num_blocks: int) -> list[float]:
 def droppable(model: nn.Module) -> list[list[str]]:
     """Names of what can be dropped, one list a block, from the input to the output.
 
-    ResNet blocks, timm's `drop_path…` places (which hold an `Identity` until they drop) and torchvision's `StochasticDepth`.
+    torchvision's ResNet blocks and its `StochasticDepth`, and timm's `…drop_path` places, which hold nothing or an `Identity`
+    until they drop.
     """
-    resnet_blocks = set(residual_blocks(model))
+    hooked = {block for block in residual_blocks(model) if not drop_path_places(block)}
     places: dict[str, list[str]] = {}
     for name, module in model.named_modules():
-        parent, _, own = name.rpartition(".")
-        if module in resnet_blocks:
+        if module in hooked:
             places.setdefault(name, []).append(name)
-        elif re.fullmatch(r"drop_path\d?", own) or isinstance(module, StochasticDepth):
-            places.setdefault(parent, []).append(name)
+        elif isinstance(module, StochasticDepth):
+            places.setdefault(name.rpartition(".")[0], []).append(name)
+        if own := drop_path_places(module):
+            places[name] = [f"{name}.{place}" for place in own]
     return list(places.values())
+
+
+def drop_path_places(module: nn.Module) -> list[str]:
+    """Attributes in which a block of timm keeps the dropping of a branch, `drop_path` or `mlp_drop_path`, say."""
+    held = {**vars(module), **dict(module.named_children())}
+    return [
+        name
+        for name, value in held.items()
+        if DROP_PATH.fullmatch(name) and (value is None or isinstance(value, nn.Identity | DropPath))
+    ]
 
 
 def set_drop_rate(model: nn.Module, name: str, drop_rate: float) -> None:
     """Make one place of `droppable` drop at `drop_rate`."""
-    module = model.get_submodule(name)
-    if isinstance(module, StochasticDepth):
+    parent, _, own = name.rpartition(".")
+    if own in drop_path_places(holder := model.get_submodule(parent)):
+        setattr(holder, own, DropPath(drop_rate))
+    elif isinstance(module := model.get_submodule(name), StochasticDepth):
         module.p = drop_rate
-    elif isinstance(module, timm_resnet.BasicBlock | timm_resnet.Bottleneck):
-        module.drop_path = DropPath(drop_rate)
-    elif module in residual_blocks(model):
-        last_norm(module).register_forward_hook(DropBranch(drop_rate))
     else:
-        model.set_submodule(name, DropPath(drop_rate))
+        last_norm(module).register_forward_hook(DropBranch(drop_rate))
 
 
 @dataclass(frozen=True, kw_only=True)

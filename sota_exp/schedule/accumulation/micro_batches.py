@@ -1,27 +1,34 @@
 """Gradient accumulation: one optimizer step from several micro-batches, for batches that memory cannot hold at once.
 
-∇ = Σ_m ∇ (Σ_{i in m} w_i·loss_i) / N: divided by the N images of the whole window, so its last, smaller part weighs what it
-should.
+∇ = Σ_m ∇ (Σ_{i in m} w_i·loss_i) / N: divided by the N images of the whole window, so that parts of unequal size weigh what
+they should.
 
 Paper: Goyal et al. 2017, Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour, 1706.02677
 Setting: the largest micro_batch_size that fits. Gradients equal those of the whole batch but for batch norm, which sees
 micro-batches: use ghost batch norm of that size, or group norm, to compare runs of different memory.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from sota_exp.stages import Accumulation, Batch, require
 
 
 def micro_batches(batch: Batch, micro_batch_size: int) -> Iterator[Batch]:
-    """Parts of `micro_batch_size` samples in order; the last holds what is left."""
-    return (batch.rows(start, start + micro_batch_size) for start in range(0, len(batch), micro_batch_size))
+    """As few parts of at most `micro_batch_size` samples as hold the batch, in order, their sizes apart by one at most.
+
+    Equal parts rather than a small rest: batch norm can't normalize a part of a single image.
+    """
+    num = math.ceil(len(batch) / micro_batch_size)
+    bounds = [len(batch) * part // num for part in range(num + 1)]
+    return (batch.rows(start, stop) for start, stop in pairwise(bounds))
 
 
 @dataclass(frozen=True, kw_only=True)
 class MicroBatches(Accumulation):
-    """Runs `micro_batch_size` samples at a time."""
+    """Runs at most `micro_batch_size` samples at a time."""
 
     micro_batch_size: int
 

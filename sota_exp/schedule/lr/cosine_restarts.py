@@ -37,6 +37,9 @@ class CosineRestarts(Schedule):
     def __post_init__(self) -> None:
         require(self.num_cycles >= 1, "num_cycles", self.num_cycles, "a count of at least 1")
         require(self.cycle_mult >= 1, "cycle_mult", self.cycle_mult, "a factor of at least 1")
+        longest = (self.num_cycles - 1) * math.log10(self.cycle_mult)
+        legal = "a factor that makes the last cycle at most a million times as long as the first"
+        require(longest <= 6, "cycle_mult", self.cycle_mult, legal)
         require(0 <= self.floor < 1, "floor", self.floor, "a fraction of the peak in [0, 1)")
 
     def __call__(self, progress: float) -> float:

@@ -28,6 +28,7 @@ class Step(Schedule):
     gamma: float
 
     def __post_init__(self) -> None:
+        require(len(self.milestones) > 0, "milestones", self.milestones, "at least one; schedule/lr=constant has none")
         ascending = all(a < b for a, b in pairwise(self.milestones))
         inside = all(0 < milestone < 1 for milestone in self.milestones)
         require(ascending and inside, "milestones", self.milestones, "ascending fractions of training in (0, 1)")

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -32,6 +34,31 @@ def test_is_the_plain_mean_of_equally_spaced_weights_to_the_last():
     chosen = [seen[step - 1] for step in (24, 28, 32, 36, 40)]
     for mine, values in zip(average.module.parameters(), zip(*chosen, strict=True), strict=True):
         torch.testing.assert_close(mine.detach(), torch.stack(values).mean(0))
+
+
+@pytest.mark.parametrize("start", [0.0, 0.5, 0.75])
+@pytest.mark.parametrize("num_steps", [1, 7, 100, 236, 240, 479, 560])
+@pytest.mark.parametrize("num_snapshots", [1, 5, 30])
+def test_takes_as_many_snapshots_as_it_says_the_last_after_the_last_step(start, num_steps, num_snapshots):
+    model = nn.Linear(1, 1)
+    average = SWA(start=start, num_snapshots=num_snapshots)(model, num_steps, 0.0)
+    taken = []
+    for step in range(num_steps):
+        before = int(average.averaged.n_averaged)
+        average.update((step + 1) / num_steps)
+        taken += [step + 1] if int(average.averaged.n_averaged) > before else []
+    span = num_steps - int(start * num_steps)
+    assert len(taken) == min(num_snapshots, span) and taken[-1] == num_steps and taken[0] > start * num_steps
+    gaps = [later - earlier for earlier, later in pairwise(taken)]
+    assert not gaps or max(gaps) - min(gaps) <= 1
+
+
+def test_a_single_image_that_is_left_over_is_no_batch_to_normalize():
+    model = nn.Sequential(nn.BatchNorm1d(2))
+    average = SWA(start=0.0, num_snapshots=1)(model, 1, 0.0)
+    average.update(1.0)
+    average.finish([torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[9.0, 9.0]])])
+    assert average.module[0].running_mean.tolist() == [2.0, 3.0]
 
 
 def test_before_the_first_snapshot_the_trained_network_is_evaluated():

@@ -88,6 +88,11 @@ def test_a_copy_in_evaluation_mode_does_not_drop_while_the_original_trains():
     [
         ("timm", "vit_tiny_patch16_224", DropPath, 12),
         ("timm", "convnext_atto", DropPath, 12),
+        ("timm", "resnet18", DropPath, 8),
+        ("timm", "rexnet_100", DropPath, 16),
+        ("timm", "skresnet18", DropPath, 8),
+        ("timm", "res2net50_26w_4s", DropPath, 16),
+        ("timm", "ese_vovnet19b_dw", DropPath, 4),
         ("torchvision", "convnext_tiny", StochasticDepth, 18),
         ("torchvision", "swin_t", StochasticDepth, 12),
     ],
@@ -99,6 +104,17 @@ def test_networks_with_their_own_places_get_rates_by_block(library, name, kind, 
     rates = [module.drop_prob if kind is DropPath else module.p for module in found]
     assert sorted(set(rates)) == pytest.approx(drop_rates(0.12, num_blocks))
     assert rates == sorted(rates)
+
+
+@pytest.mark.parametrize(
+    "name", ["rexnet_100", "res2net50_26w_4s", "nextvit_small", "xception41p", "vit_tiny_patch16_224"]
+)
+def test_drops_wherever_timm_itself_would(name):
+    with torch.device("meta"):
+        ours = Linear(drop_path_rate=0.12)(build("timm", name))
+        theirs = timm.create_model(name, num_classes=5, drop_path_rate=0.12)
+    places = [{n for n, m in model.named_modules() if isinstance(m, DropPath)} for model in (ours, theirs)]
+    assert places[1] and places[1] <= places[0]
 
 
 def test_a_network_without_branches_is_refused():

@@ -54,8 +54,14 @@ def test_two_steps_of_the_loop_give_the_weights_of_whole_batches(batch_size, mic
 
 def test_windows_are_exact_in_order_and_lose_nothing():
     parts = list(MicroBatches(micro_batch_size=8)(make_batch(26)))
-    assert [len(part) for part in parts] == [8, 8, 8, 2]
+    assert [len(part) for part in parts] == [6, 7, 6, 7]
     assert torch.cat([part.sources for part in parts]).tolist() == list(range(26))
+
+
+@pytest.mark.parametrize(("num", "size", "sizes"), [(16, 15, [8, 8]), (16, 8, [8, 8]), (5, 9, [5]), (7, 1, [1] * 7)])
+def test_no_part_is_a_small_rest(num, size, sizes):
+    """Batch norm can't normalize a single image that is left over."""
+    assert [len(part) for part in MicroBatches(micro_batch_size=size)(make_batch(num))] == sizes
 
 
 def test_an_empty_micro_batch_is_refused():
