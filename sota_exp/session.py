@@ -160,5 +160,9 @@ def _as_it_is(model: nn.Module) -> nn.Module:
 
 
 def _compiled(model: nn.Module) -> nn.Module:
+    import torch._dynamo.config as dynamo  # here, since it takes a second to import
+
+    # Else a network that drops features by a hook would run as an earlier one of this process that had none was compiled.
+    dynamo.skip_nnmodule_hook_guards = False
     # Its own random numbers would be others: dropout and stochastic depth draw as they do uncompiled.
     return cast(nn.Module, torch.compile(model, options={"fallback_random": True}))

@@ -189,6 +189,15 @@ def test_a_runs_threads_are_not_the_next_ones() -> None:
 
 
 @pytest.mark.slow
-def test_compiled_networks_draw_the_same_dropout() -> None:
-    dropped = ("regularization/dropout=head", "regularization.dropout.drop_rate=0.5")
+@pytest.mark.parametrize(
+    "dropped",
+    [
+        ("regularization/dropout=head", "regularization.dropout.drop_rate=0.5"),
+        ("regularization/dropout=head", "regularization.dropout.drop_rate=0.1"),
+        ("regularization/stochastic_depth=linear", "regularization.stochastic_depth.drop_path_rate=0.5"),
+    ],
+    ids=["half", "tenth", "depth"],
+)
+def test_compiled_networks_drop_the_same_though_others_were_compiled_before(dropped: tuple[str, ...]) -> None:
+    losses("runtime.compile=true")
     assert losses("runtime.compile=true", *dropped) == pytest.approx(losses(*dropped), rel=1e-3)
