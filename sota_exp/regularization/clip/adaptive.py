@@ -34,7 +34,7 @@ def adaptive_clip(parameters: Sequence[nn.Parameter], clip_factor: float, eps: f
 
 @dataclass(frozen=True, kw_only=True)
 class Adaptive(GradientTransform):
-    """Clips each unit to `clip_factor` of its weights' norm; reports the norm before, and whether anything was clipped."""
+    """Clips each unit to `clip_factor` of its weights' norm; reports the whole norm before, and whether anything was clipped."""
 
     clip_factor: float
     eps: float
@@ -46,5 +46,6 @@ class Adaptive(GradientTransform):
 
     def __call__(self, parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
         chosen = without_classifier(parameters) if self.exclude_classifier else parameters
+        whole = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         before, after = adaptive_clip(chosen, self.clip_factor, self.eps)
-        return {"grad_norm": before, "clipped": (after < before).float()}
+        return {"grad_norm": whole, "clipped": (after < before).float()}

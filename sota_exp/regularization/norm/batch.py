@@ -4,7 +4,8 @@ y = γ·(x − μ_B)/√(σ²_B + ε) + β; running ← (1 − momentum)·runnin
 
 Paper: Ioffe & Szegedy 2015, Batch Normalization: Accelerating Deep Network Training …, 1502.03167
 Setting: momentum 0.1 and ε 1e-5 (null keeps what the network was built with, which loaded weights rely on). Zero-initialized
-last γ, on in timm and off in torchvision, starts each residual branch at zero; it is skipped in a network that was trained.
+last γ starts each residual branch at zero; it is skipped in a network that was trained. false leaves a network as it came: timm's
+ResNets start at zero by themselves, torchvision's don't.
 """
 
 from dataclasses import dataclass
