@@ -6,7 +6,7 @@ evaluation mode, without gradients, on the very augmented and mixed image that t
 
 Paper: Hinton, Vinyals & Dean 2015, Distilling the Knowledge in a Neural Network, 1503.02531; the same image for both: Beyer et
 al. 2021, Knowledge distillation: A good teacher is patient and consistent, 2106.05237
-Setting: path is source=file's file or source=mlflow's runs:/RUN_ID; alpha 0.5, T 4. With mixup, long training and a BiT teacher
+Setting: path is source=file's file or source=mlflow's runs:/RUN_ID; alpha 0.9, T 4. With mixup, long training and a BiT teacher
 a ResNet-50 reaches 82.8 % on ImageNet in the second paper.
 """
 
