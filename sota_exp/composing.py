@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hydra
 import yaml
@@ -14,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sota_exp.config import NOT_OF_A_RUN, digest, suggestion
+from sota_exp.config import NOT_OF_A_RUN, digest, resolve, suggestion
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
 
 #: What a configuration may make Hydra call: callbacks of ours, launchers, sweepers, log handlers. Stages are built by `config.build`.
@@ -204,6 +205,13 @@ def choices() -> dict[str, str]:
 def said() -> list[str]:
     """The overrides of the job that runs now."""
     return list(HydraConfig.get().overrides.task)
+
+
+def tree_of(config: DictConfig) -> dict[str, Any]:
+    """The resolved values of the job that runs now, without those of its recipe for options that have no such key."""
+    from sota_exp.recipes import without_strangers
+
+    return without_strangers(resolve(config), choices(), said())
 
 
 def output_directory() -> Path:

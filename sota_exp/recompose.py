@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sota_exp.composing import conf_directory, config_groups, in_one_line, register_resolvers
 from sota_exp.config import leaves, resolve
 from sota_exp.errors import ConfigError
+from sota_exp.recipes import without_strangers
 
 
 def group_of(override: str) -> str:
@@ -43,7 +44,7 @@ def _composed(overrides: list[str]) -> tuple[dict[str, str], dict[str, Any], set
     written = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
     derived = {key for key, value in leaves(written).items() if isinstance(value, str) and "${" in value}
     choices = {group: option for group, option in chosen.items() if not group.startswith("hydra/")}
-    return choices, resolve(config), derived
+    return choices, without_strangers(resolve(config), choices, overrides), derived
 
 
 def overrides_of(choices: dict[str, str], tree: dict[str, Any], changes: list[str]) -> list[str]:

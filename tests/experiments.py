@@ -19,6 +19,7 @@ from sota_exp.config import build, resolve
 from sota_exp.distributed import World
 from sota_exp.evaluate import Evaluator
 from sota_exp.experiment import Experiment
+from sota_exp.recipes import without_strangers
 from sota_exp.run import open_data
 from sota_exp.session import open_session
 from sota_exp.stages import Batch
@@ -84,7 +85,8 @@ def composed(*overrides: str) -> Composed:
     choices = {str(slot): str(option) for slot, option in config.hydra.runtime.choices.items()}
     with open_dict(config):
         del config["hydra"]
-    return Composed(tree=resolve(config), choices={k: v for k, v in choices.items() if not k.startswith("hydra/")})
+    choices = {slot: option for slot, option in choices.items() if not slot.startswith("hydra/")}
+    return Composed(tree=without_strangers(resolve(config), choices, list(overrides)), choices=choices)
 
 
 def session_of(experiment: Experiment, world: World | None = None) -> tuple[Session, Evaluator]:

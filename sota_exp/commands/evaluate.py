@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 from sota_exp import composing
 from sota_exp.commands.subject import Found, subject
 from sota_exp.commands.train import remove_empty, shown
-from sota_exp.config import build, digest, resolve
+from sota_exp.config import build, digest
 from sota_exp.errors import ConfigError
 from sota_exp.recompose import group_of, overrides_of
 from sota_exp.recompose import shown as quoted
@@ -47,7 +47,7 @@ def evaluate(found: Found, asked: set[str], config: DictConfig) -> float:
     """One evaluation in Hydra's output directory; the validation accuracy."""
     directory = composing.output_directory()
     try:
-        tree = resolve(config)
+        tree = composing.tree_of(config)
         check(composing.choices(), tree)
         from sota_exp.experiment import Experiment
 

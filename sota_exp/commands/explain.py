@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from sota_exp import composing
 from sota_exp.catalog import Option, options
 from sota_exp.commands.train import shown
-from sota_exp.config import build, require_filled, resolve
+from sota_exp.config import build, require_filled
 from sota_exp.rules import check, fired
 from sota_exp.terminal import console
 
@@ -43,7 +43,7 @@ def explain(config: DictConfig, seconds: float) -> None:
     """Everything that the configuration alone tells first, then what data and network tell."""
     directory = composing.output_directory()
     try:
-        _explain(resolve(config), composing.choices(), directory, seconds)
+        _explain(composing.tree_of(config), composing.choices(), directory, seconds)
     finally:
         for folder in (directory, directory.parent):
             with contextlib.suppress(OSError):

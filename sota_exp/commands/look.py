@@ -26,7 +26,7 @@ from rich.markup import escape
 
 from sota_exp import composing
 from sota_exp.commands.train import log, remove_empty, shown
-from sota_exp.config import build, resolve
+from sota_exp.config import build
 from sota_exp.errors import ConfigError
 from sota_exp.rules import check
 
@@ -63,7 +63,7 @@ def look(step: int, config: DictConfig) -> None:
     directory = composing.output_directory()
     choices = composing.choices()
     try:
-        tree = resolve(config)
+        tree = composing.tree_of(config)
         for warning in check(choices, tree):
             log.warning(warning)
         from sota_exp.experiment import Experiment

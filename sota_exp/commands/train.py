@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from sota_exp import composing
-from sota_exp.config import build, resolve
+from sota_exp.config import build
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.rules import check
 
@@ -26,7 +26,7 @@ def train(config: DictConfig) -> float:
     directory = composing.output_directory()
     choices = composing.choices()
     try:
-        tree = resolve(config)
+        tree = composing.tree_of(config)
         for warning in check(choices, tree):
             log.warning(warning)
         from sota_exp.experiment import Experiment

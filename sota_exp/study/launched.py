@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from sota_exp import composing
-from sota_exp.config import build, resolve
+from sota_exp.config import build
 from sota_exp.rules import check
 
 log = logging.getLogger(__name__)
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 def train(config: DictConfig) -> float:
     """Train in Hydra's output directory; the validation accuracy."""
     directory, choices = composing.output_directory(), composing.choices()
-    tree = resolve(config)
+    tree = composing.tree_of(config)
     check(choices, tree)
     from sota_exp.experiment import Experiment
     from sota_exp.run import run

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from rich.markup import escape
 
 from sota_exp import composing
-from sota_exp.config import build, resolve
+from sota_exp.config import build
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
 from sota_exp.experiment import Experiment
 from sota_exp.rules import check
@@ -87,7 +87,7 @@ class Job:
 def run_job(config: DictConfig, brief: Brief) -> float | None:
     """A trial, which ends itself in the study; or a run of the confirmation, whose failure is its own."""
     directory, choices = composing.output_directory(), composing.choices()
-    job = Job(tree=resolve(config), choices=choices, directory=directory, brief=brief)
+    job = Job(tree=composing.tree_of(config), choices=choices, directory=directory, brief=brief)
     if brief.trial is not None:
         run_trial(job, brief.trial)
         return None

@@ -1,0 +1,54 @@
+"""A recipe's values belong to the options that it chose: one word switches any of them off."""
+
+import pytest
+
+from sota_exp.config import build
+from sota_exp.errors import ConfigError
+from sota_exp.experiment import Experiment
+from sota_exp.recipes import keys_set, without_strangers
+from tests.experiments import composed
+from tests.options import options
+
+#: Recipes that set values inside slots.
+WITH_VALUES = ("rsb_a2", "torchvision_exact")
+
+
+def test_the_recipes_that_set_values_are_known():
+    assert ("regularization/stochastic_depth", "drop_path_rate") in keys_set("rsb_a2")
+    assert ("regularization/average", "anchor") in keys_set("torchvision_exact")
+    assert keys_set("no such recipe") == frozenset()
+
+
+@pytest.mark.parametrize("recipe", WITH_VALUES)
+def test_any_option_replaces_the_recipes_own(recipe):
+    for slot, _ in sorted(keys_set(recipe)):
+        for option in options():
+            if option.slot == slot:
+                name = "resnet_s" if option.name == "small" else "resnet18"
+                needs = (f"model.arch.name={name}",) if slot == "model/arch" else ()
+                build(Experiment, composed("data=fake", f"recipe={recipe}", str(option), *needs).tree)
+
+
+def test_the_recipes_own_options_keep_its_values():
+    tree = composed("data=fake", "recipe=rsb_a2").tree
+    assert tree["regularization"]["stochastic_depth"]["drop_path_rate"] == 0.05
+    assert tree["augmentation"]["policy"]["magnitude"] == 21
+
+
+def test_a_value_that_the_user_gives_is_never_left_out():
+    """Else a mistake would pass in silence."""
+    said = [
+        "recipe=rsb_a2",
+        "regularization/stochastic_depth=none",
+        "regularization.stochastic_depth.drop_path_rate=0.2",
+    ]
+    with pytest.raises(ConfigError, match="drop_path_rate"):
+        build(Experiment, composed("data=fake", *said).tree)
+
+
+def test_what_is_given_is_not_changed():
+    tree = {"regularization": {"stochastic_depth": {"_target_": "x", "drop_path_rate": 0.05}}}
+    choices = {"recipe": "rsb_a2", "regularization/stochastic_depth": "none"}
+    found = without_strangers(tree, choices, [])
+    assert found == {"regularization": {"stochastic_depth": {"_target_": "x"}}}
+    assert tree["regularization"]["stochastic_depth"]["drop_path_rate"] == 0.05
