@@ -69,7 +69,9 @@ def draw(rows: list[dict[str, object]]) -> None:
         axes.text(max(ratio, goal), place, f"  {ratio:g} ×", va="center", fontsize=8)
         if row["goal"] is not None:
             axes.plot([goal, goal], [place - 0.4, place + 0.4], color="black", linewidth=1.5)
-    axes.set_yticks(places, [f"{row['name']} ({row['model'] or row['image_size']})" for row in rows])
+    kinds = [row["model"] or row["image_size"] for row in rows]
+    names = [f"{row['name']} ({kind})" if kind else str(row["name"]) for row, kind in zip(rows, kinds, strict=True)]
+    axes.set_yticks(places, names)
     axes.axvline(1, color=GREY, linewidth=0.8)
     axes.set_xscale("log")
     axes.set_xlim(min(0.5, *ratios) / 1.5, max(ratios) * 1.5)
@@ -82,8 +84,8 @@ def draw(rows: list[dict[str, object]]) -> None:
     axes.minorticks_off()
     tidy(
         axes,
-        "How many times as good as the peer, or the share of what is allowed; the black line is the goal, orange misses it",
-        "ratio (logarithmic)",
+        "black: the goal; orange: missed",
+        "times as good as the peer, or the share of what is allowed (logarithmic)",
         "",
     )
     save(drawing, DOCS / "benchmarks.png")

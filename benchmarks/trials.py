@@ -105,7 +105,7 @@ def limit(name: str, value: float, goal: float) -> dict[str, object]:
         "name": name,
         "ours": round(value, 3),
         "peer": goal,
-        "ratio": round(value / goal, 2),
+        "ratio": round(value / goal, 3),
         "goal": 1,
         "unit": "seconds (at most the goal)",
         "precision": "fp32",
