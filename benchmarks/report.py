@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.limits import limit
 from tests.report.studies import write_study
 
 NUM_ARMS, NUM_SEEDS = 20, 500
@@ -43,21 +44,9 @@ def measure() -> list[dict[str, object]]:
         )
         seconds, megabytes = json.loads(ran.stdout)
     return [
-        row("report on 10,000 stored runs, time", seconds, GOAL_SECONDS, "s"),
-        row("report on 10,000 stored runs, memory", megabytes, GOAL_MEGABYTES, "MB"),
+        limit("report on 10,000 stored runs, time", seconds, GOAL_SECONDS, "s"),
+        limit("report on 10,000 stored runs, memory", megabytes, GOAL_MEGABYTES, "MB"),
     ]
-
-
-def row(name: str, value: float, goal: float, unit: str) -> dict[str, object]:
-    """`ratio` of what was measured to its limit, which stands as the peer: at most 1."""
-    facts: dict[str, object] = {"name": name, "ours": round(value, 2), "peer": goal, "ratio": round(value / goal, 2)}
-    return facts | {
-        "goal": 1,
-        "unit": f"{unit} (at most the limit)",
-        "precision": None,
-        "model": None,
-        "image_size": None,
-    }
 
 
 if __name__ == "__main__":

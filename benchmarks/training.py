@@ -6,10 +6,10 @@ plain, in single precision, and with `runtime=auto`, whose measuring and compili
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks import pictures
 from benchmarks.loops import Task
@@ -90,21 +90,12 @@ CASES = (
 )
 
 
-@contextmanager
-def racing(loop: str, task: Task, **settings: object) -> Iterator[Racer]:
-    racer = Racer(loop, task, **settings)
-    try:
-        yield racer
-    finally:
-        racer.close()
-
-
 def best_workers(loop: str, task: Task, num_steps: int) -> int:
     """Worker processes with which a peer is fastest here."""
     cores = os.cpu_count() or 1
     seconds = {}
     for workers in sorted({0, cores // 2, cores}):
-        with racing(loop, task, workers=workers) as racer:
+        with closing(Racer(loop, task, workers=workers)) as racer:
             seconds[workers] = min(racer.turn(num_steps) for _ in range(2))
     return min(seconds, key=lambda workers: seconds[workers])
 
@@ -127,16 +118,21 @@ def rows_of(case: Case) -> list[dict[str, object]]:
             epochs=case.epochs,
         )
         workers = {peer: best_workers(peer, task, case.num_steps) for peer in ("torchvision", "timm")}
-        racers = {peer: stack.enter_context(racing(peer, task, workers=number)) for peer, number in workers.items()}
+        racers = {peer: stack.enter_context(closing(Racer(peer, task, workers=num))) for peer, num in workers.items()}
         for way, (overrides, _) in case.ways.items():
-            racers[way] = stack.enter_context(racing("ours", task, overrides=overrides))
-            precision, compiled = (racers[way].told["runtime"][name] for name in ("precision", "compile"))
-            bare = f"bare, {precision}{', compiled' if compiled else ''}"
-            if bare not in racers:
-                racers[bare] = stack.enter_context(racing("bare", task, precision=precision, compiled=compiled))
+            racers[way] = stack.enter_context(closing(Racer("ours", task, overrides=overrides)))
+            runtime = racers[way].told["runtime"]
+            if (bare := bare_of(runtime)) not in racers:
+                settings = {"precision": runtime["precision"], "compiled": runtime["compile"]}
+                racers[bare] = stack.enter_context(closing(Racer("bare", task, **settings)))
         seconds = in_turn(racers, NUM_ROUNDS, case.num_steps)
         memory = {name: racer.memory() for name, racer in racers.items()}
         return [row for way in case.ways for row in compared(case, way, racers, seconds, memory, workers)]
+
+
+def bare_of(runtime: dict[str, Any]) -> str:
+    """The name of the bare step that is computed as `runtime` says."""
+    return f"bare, {runtime['precision']}{', compiled' if runtime['compile'] else ''}"
 
 
 def compared(
@@ -149,12 +145,12 @@ def compared(
 ) -> list[dict[str, object]]:
     """A row for each peer of one way of ours."""
     told = racers[way].told
-    compiling = max(0.0, told["first_step"] - seconds[way]) if told["runtime"]["compile"] else 0.0
+    runtime = told["runtime"]
+    compiling = max(0.0, told["first_step"] - seconds[way]) if runtime["compile"] else 0.0
     setup = told["measuring"] + compiling if told["why"] else 0.0
-    precision, compiled = (told["runtime"][name] for name in ("precision", "compile"))
     rows: list[dict[str, object]] = []
     for peer, goal in case.ways[way][1].items():
-        racer = f"bare, {precision}{', compiled' if compiled else ''}" if peer == "bare" else peer
+        racer = bare_of(runtime) if peer == "bare" else peer
         # The bare step is compiled as ours is, so neither's compiling counts.
         share = 1.0 if peer == "bare" else 1 - setup / TRAINING_SECONDS
         ours, theirs = share * case.batch_size / seconds[way], case.batch_size / seconds[racer]
@@ -169,7 +165,7 @@ def compared(
                 "ratio": round(ours / theirs, 2),
                 "goal": goal,
                 "unit": "images per second",
-                "precision": precision,
+                "precision": runtime["precision"],
                 "model": case.model,
                 "image_size": case.size,
                 "note": details + (f"; the peer has {workers[peer]} workers" if peer in workers else ""),

@@ -12,6 +12,7 @@ from statistics import median
 
 import psutil
 
+from benchmarks.limits import limit
 from sota_exp import cli
 from sota_exp.recompose import composed
 
@@ -99,21 +100,6 @@ def composing() -> float:
     return median(seconds)
 
 
-def limit(name: str, value: float, goal: float) -> dict[str, object]:
-    """A row whose peer is what is allowed."""
-    return {
-        "name": name,
-        "ours": round(value, 3),
-        "peer": goal,
-        "ratio": round(value / goal, 3),
-        "goal": 1,
-        "unit": "seconds (at most the goal)",
-        "precision": "fp32",
-        "model": "resnet_xs",
-        "image_size": 16,
-    }
-
-
 def measure() -> list[dict[str, object]]:
     """Rows of seconds a trial and of resident memory."""
     resident = psutil.Process().memory_info
@@ -139,9 +125,15 @@ def measure() -> list[dict[str, object]]:
             "unit": "seconds",
             **row,
         },
-        limit("a further trial beside composition, training and evaluation", own - composition, BESIDE),
-        limit("the same in MLflow", tracked - composition, BESIDE),
-        limit("composing all slots", composition, COMPOSING),
+        limit(
+            "a further trial beside composition, training and evaluation",
+            own - composition,
+            BESIDE,
+            "seconds",
+            **row,
+        ),
+        limit("the same in MLflow", tracked - composition, BESIDE, "seconds", **row),
+        limit("composing all slots", composition, COMPOSING, "seconds", **row),
         {
             "name": f"memory after {NUM_TRIALS} trials in one process, against after {EARLY}",
             "ours": round(memory[-1] / 2**20),

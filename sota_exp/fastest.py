@@ -82,16 +82,13 @@ def settled(
     """
     fixed = {text.lstrip("+").partition("=")[0] for text in said}
     asked = [name for name in experiment.runtime.measure if f"runtime.{name}" not in fixed]
+    unmeasured = {**tree, "runtime": {**tree["runtime"], "measure": []}}
+    if not asked:
+        return unmeasured, ""
     # Before the lock: processes that train together wait for each other here.
-    alone = not asked or on_this_machine(experiment)[0].size == 1
+    if on_this_machine(experiment)[0].size > 1:
+        return unmeasured, "runtime: not measured, as several processes train together"
     question = {**tree["runtime"], "measure": asked}
-    if not asked or not alone:
-        why = (
-            "runtime: not measured, as several processes train together"
-            if experiment.runtime.measure and not alone
-            else ""
-        )
-        return {**tree, "runtime": {**question, "measure": []}}, why
     directory.mkdir(parents=True, exist_ok=True)
     place = directory / f"runtime-{digest(question, length=8)}.json"
     with FileLock(f"{place}.lock"):

@@ -162,9 +162,10 @@ def to_overrides(words: list[str]) -> Translation:
         WrongFlag: see `parse`.
     """
     flags, processes = parse(words)
-    lost = [f"--{flag}: {reason}" for flag, reason in NO_COUNTERPART.items() if flags[flag] != DEFAULTS[flag]]
+    given = [flag for flag in NO_COUNTERPART if flags[flag] != DEFAULTS[flag]]
     if flags["norm-weight-decay"] == 0 and flags["bias-weight-decay"] == 0:
-        lost = [line for line in lost if not line.startswith("--bias-weight-decay:")]
+        given.remove("bias-weight-decay")  # norms and biases are spared together
+    lost = [f"--{flag}: {NO_COUNTERPART[flag]}" for flag in given]
     if flags["val-crop-size"] > flags["val-resize-size"]:
         flags["val-resize-size"] = flags["val-crop-size"]
         lost.append(
@@ -233,21 +234,20 @@ def _schedule(flags: dict[str, Any]) -> list[str]:
     if name not in SCHEDULES:
         raise WrongFlag(f"--lr-scheduler {name}: the reference has {', '.join(SCHEDULES)}")
     after = epochs - warmup
-    is_constant = name == "steplr" and flags["lr-step-size"] >= after
-    words = [f"schedule/lr={'constant' if is_constant else SCHEDULES[name]}"]
-    words += ["schedule/lr_scaling=none", "schedule/stepping=epoch"]
+    option = SCHEDULES[name]
+    if option == "step" and flags["lr-step-size"] >= after:
+        option = "constant"  # no step is reached
+    words = [f"schedule/lr={option}", "schedule/lr_scaling=none", "schedule/stepping=epoch"]
     words += ["schedule/length=long", f"schedule.length.epochs={epochs}"]
-    if is_constant:
-        pass
-    elif name == "steplr":
+    if option == "step":
         milestones = [step / after for step in range(flags["lr-step-size"], after, flags["lr-step-size"])]
         words += [
             f"schedule.lr.milestones=[{','.join(map(repr, milestones))}]",
             f"schedule.lr.gamma={flags['lr-gamma']!r}",
         ]
-    elif name == "cosineannealinglr":
+    elif option == "cosine":
         words.append(f"schedule.lr.floor={flags['lr-min'] / flags['lr']!r}")
-    else:
+    elif option == "exponential":
         words.append(f"schedule.lr.final_factor={final_factor(flags)!r}")
     if not warmup:
         return [*words, "schedule/warmup=none"]

@@ -7,9 +7,10 @@ import torch
 from torch.nn import functional as F
 
 from sota_exp.data.loading import load
-from sota_exp.stages import Batch, GradientTransform
+from sota_exp.stages import GradientTransform
 from sota_exp.train import Epoch, Step, fit, start, train_step
 from tests.experiments import OFF, ON, TINY, composed, session_of, through_a_file, trace_of
+from tests.schedule.accumulation.test_micro_batches import make_batch
 
 
 def test_the_same_configuration_twice_gives_the_same_bits_and_another_seed_others():
@@ -148,14 +149,5 @@ def test_accumulation_clips_and_averages_once_an_optimizer_step():
         pass
     assert len(norms) == state.average.step == session.total_steps == 6
     whole, _ = session_of(composed(*TINY, *OFF).experiment)
-    assert len(list(whole.experiment.schedule.accumulation(made_batch(16)))) == 1
-    assert len(list(session.experiment.schedule.accumulation(made_batch(16)))) == 4
-
-
-def made_batch(num):
-    return Batch(
-        images=torch.zeros(num, 3, 2, 2),
-        targets=torch.zeros(num, 2),
-        weights=torch.ones(num),
-        sources=torch.arange(num),
-    )
+    assert len(list(whole.experiment.schedule.accumulation(make_batch(16)))) == 1
+    assert len(list(session.experiment.schedule.accumulation(make_batch(16)))) == 4
