@@ -14,7 +14,7 @@ from sota_exp.augmentation.flip.random import RandomFlip
 from sota_exp.augmentation.policy.trivialaugment import TrivialAugment
 from sota_exp.config import build, locate
 from sota_exp.pipeline import Normalize, Pipeline
-from sota_exp.stages import Batch, BatchTransform, Normalization
+from sota_exp.stages import Batch, BatchTransform, Preprocessing
 from sota_exp.streams import Streams
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -33,11 +33,11 @@ def option(path: str) -> BatchTransform:
 
 
 def ours(images: torch.Tensor) -> Callable[[int], object]:
-    normalization = Normalization(mean=MEAN, std=STD)
+    preprocessing = Preprocessing(mean=MEAN, std=STD)
     slots = (
         ("flip", option("augmentation/flip/random")),
         ("policy", option("augmentation/policy/trivialaugment")),
-        ("normalize", Normalize(normalization=normalization)),
+        ("normalize", Normalize(preprocessing=preprocessing)),
         ("erase", option("augmentation/erase/random_erasing")),
     )
     chain = Pipeline(transforms=slots, streams=Streams(seed=0))

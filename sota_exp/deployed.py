@@ -20,8 +20,8 @@ class Deployed(nn.Module):
         super().__init__()
         self.network = model.network
         self.predictor: Predictor = model.predictor
-        self.register_buffer("mean", torch.tensor(model.normalization.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(model.normalization.std).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(model.preprocessing.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(model.preprocessing.std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [B, C]."""

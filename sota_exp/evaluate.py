@@ -19,7 +19,7 @@ from sota_exp.distributed import World, interleave
 from sota_exp.network import classifier
 from sota_exp.pipeline import normalize
 from sota_exp.resample import center_crop
-from sota_exp.stages import DataSet, Normalization, Predictor, TrainingView, View
+from sota_exp.stages import DataSet, Predictor, Preprocessing, TrainingView, View
 
 #: Evaluation crops are kept in memory between epochs up to this size in bytes.
 CACHE_BYTES = 2**30
@@ -31,7 +31,7 @@ class Evaluator:
 
     data: DataSet
     predictor: Predictor
-    normalization: Normalization
+    preprocessing: Preprocessing
     batch_size: int
     device: torch.device
     world: World
@@ -48,7 +48,7 @@ class Evaluator:
         made = []
         keep = len(indices) * 3 * view.size**2 <= CACHE_BYTES
         for part in indices.split(self.batch_size):
-            crops = center_crop(self.data.images, part, view.resize, view.size)
+            crops = center_crop(self.data.images, part, view.resize, view.size, self.preprocessing.interpolation)
             if keep:
                 made.append(crops)
             yield crops
@@ -58,7 +58,7 @@ class Evaluator:
     def images(self, split: str, view: View) -> Iterator[Tensor]:
         """Normalized images on the device, a batch at a time."""
         for crops in self.chunks(split, view):
-            images = normalize(crops.to(self.device, non_blocking=True), self.normalization)
+            images = normalize(crops.to(self.device, non_blocking=True), self.preprocessing)
             yield images.to(memory_format=self.memory_format)
 
     def equal_shares(self, split: str, view: View) -> Iterator[Tensor]:
@@ -99,8 +99,10 @@ class Evaluator:
         """The training images as `view` shows them, to tune on."""
 
         def read(positions: Tensor) -> Tensor:
-            crops = center_crop(self.data.images, self.data.train[positions], view.resize, view.size)
-            images = normalize(crops.to(self.device, non_blocking=True), self.normalization)
+            crops = center_crop(
+                self.data.images, self.data.train[positions], view.resize, view.size, self.preprocessing.interpolation
+            )
+            images = normalize(crops.to(self.device, non_blocking=True), self.preprocessing)
             return images.to(memory_format=self.memory_format)
 
         return TrainingView(read=read, labels=self.labels("train").to(self.device), precision=self.autocast)

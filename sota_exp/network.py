@@ -153,9 +153,14 @@ def zero_init_last_gamma(model: nn.Module) -> None:
 
 
 def is_untrained(model: nn.Module) -> bool:
-    """Whether no batch norm of the network has seen data: every running mean is still exactly zero."""
+    """Whether no batch norm of the network has seen data: every running mean is exactly zero, and no batch was counted.
+
+    Weights that PyTorch wrote before 0.4.1 count no batches, and those trained without running statistics have no means.
+    """
     layers = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    return not any(layer.running_mean.any() for layer in layers if layer.running_mean is not None)
+    return not any(
+        seen.any() for layer in layers for seen in (layer.running_mean, layer.num_batches_tracked) if seen is not None
+    )
 
 
 def require_batch_norm(model: nn.Module) -> None:

@@ -17,24 +17,24 @@ from torch import Tensor
 from sota_exp.config import keyed
 from sota_exp.experiment import Experiment
 from sota_exp.resample import empty_like, in_chunks
-from sota_exp.stages import Batch, BatchTransform, Normalization
+from sota_exp.stages import Batch, BatchTransform, Preprocessing
 from sota_exp.streams import Draws, Streams
 
 
 @lru_cache(maxsize=8)
-def constants(normalization: Normalization, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def constants(preprocessing: Preprocessing, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """−mean/std and 1/(255·std), each laid out as a whole image, float32 [H, W, 3].
 
     Along memory one multiply-add takes a seventh of the time that it takes three values at a time.
     """
-    mean, std = torch.tensor(normalization.mean), torch.tensor(normalization.std)
+    mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
     offset, scale = (each.to(device).expand(height, width, 3).contiguous() for each in (-mean / std, 1 / (255 * std)))
     return offset, scale
 
 
-def normalize(images: Tensor, normalization: Normalization) -> Tensor:
+def normalize(images: Tensor, preprocessing: Preprocessing) -> Tensor:
     """Uint8 [B, 3, H, W] → float32 [B, 3, H, W] in channels-last strides: (x / 255 − mean) / std."""
-    offset, scale = constants(normalization, images.shape[2], images.shape[3], images.device)
+    offset, scale = constants(preprocessing, images.shape[2], images.shape[3], images.device)
     normalized = empty_like(images, torch.float32)
     for part, place in zip(in_chunks(images), in_chunks(normalized), strict=True):
         torch.addcmul(offset, part.permute(0, 2, 3, 1).float(), scale, out=place.permute(0, 2, 3, 1))
@@ -45,10 +45,10 @@ def normalize(images: Tensor, normalization: Normalization) -> Tensor:
 class Normalize(BatchTransform):
     """From uint8 to what the network reads."""
 
-    normalization: Normalization
+    preprocessing: Preprocessing
 
     def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
-        return batch.with_images(normalize(batch.images, self.normalization))
+        return batch.with_images(normalize(batch.images, self.preprocessing))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,18 +65,18 @@ class Pipeline:
 
 
 def pipeline(
-    experiment: Experiment, normalization: Normalization, streams: Streams, num_classes: int, device: torch.device
+    experiment: Experiment, preprocessing: Preprocessing, streams: Streams, num_classes: int, device: torch.device
 ) -> Pipeline:
     """The batch transforms of an experiment, in the order of this module's first lines."""
     augmentation, regularization = experiment.augmentation, experiment.regularization
     with keyed("regularization.distillation"):
-        teacher = regularization.distillation.teacher(num_classes, normalization, device)
+        teacher = regularization.distillation.teacher(num_classes, preprocessing, device)
     return Pipeline(
         transforms=(
             ("augmentation/flip", augmentation.flip),
             ("augmentation/geometry", augmentation.geometry),
             ("augmentation/policy", augmentation.policy),
-            ("normalize", Normalize(normalization=normalization)),
+            ("normalize", Normalize(preprocessing=preprocessing)),
             ("augmentation/erase", augmentation.erase),
             ("augmentation/mix", augmentation.mix),
             ("regularization/smoothing", regularization.smoothing),

@@ -69,7 +69,8 @@ def read(path: Path) -> Tensor | UnreadableImage:
 @torch.inference_mode()
 def classify(network: nn.Module, images: Sequence[Tensor], model: SavedModel, device: torch.device) -> Tensor:
     """Probabilities of uint8 images [3, H, W] of any sizes: float32 [B, C] on the CPU."""
-    crops = center_crop(Decoded(images), torch.arange(len(images)), model.view.resize, model.view.size)
+    view, interpolation = model.view, model.preprocessing.interpolation
+    crops = center_crop(Decoded(images), torch.arange(len(images)), view.resize, view.size, interpolation)
     return network(crops.to(device).float() / 255).float().softmax(1).cpu()
 
 

@@ -16,11 +16,14 @@ from torch.nn import functional as F
 from sota_exp.stages import Images, Reducible, require
 
 
-def interpolate(batch: Tensor, height: int, width: int) -> Tensor:
-    """Uint8 [B, 3, H, W], channels last, → [B, 3, height, width], bilinear and antialiased; same size, same tensor."""
+def interpolate(batch: Tensor, height: int, width: int, mode: str = "bilinear") -> Tensor:
+    """Uint8 [B, 3, H, W], channels last, → [B, 3, height, width], antialiased; same size, same tensor.
+
+    mode: `bilinear` or `bicubic`.
+    """
     if batch.shape[-2:] == (height, width):
         return batch
-    return F.interpolate(batch, size=(height, width), mode="bilinear", antialias=True)
+    return F.interpolate(batch, size=(height, width), mode=mode, antialias=True)
 
 
 def shorter_side(height: int, width: int, side: int) -> tuple[int, int]:
@@ -30,15 +33,17 @@ def shorter_side(height: int, width: int, side: int) -> tuple[int, int]:
     return int(side * height / width), side
 
 
-def center_crop(images: Images, indices: Tensor, resize: int, size: int) -> Tensor:
+def center_crop(images: Images, indices: Tensor, resize: int, size: int, mode: str = "bilinear") -> Tensor:
     """Resize the shorter side to `resize`, then cut the centre: uint8 [B, 3, size, size], channels last.
+
+    mode: `bilinear` or `bicubic`.
 
     Raises `InvalidValue` where the cut is larger than what it is cut from (torchvision would pad it with black).
     """
     require(0 < size <= resize, "size", size, f"pixels, at most the {resize} that the shorter side is resized to")
     picked = indices.tolist()
     if isinstance(images, Reducible):
-        return torch.cat(in_threads(partial(_decoded_center, images, resize, size), picked))
+        return torch.cat(in_threads(partial(_decoded_center, images, resize, size, mode), picked))
     shapes = [images.size(index) for index in picked]
     rows_by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
     for row, shape in enumerate(shapes):
@@ -46,25 +51,25 @@ def center_crop(images: Images, indices: Tensor, resize: int, size: int) -> Tens
     # Images of one shape go through the kernel together and share its filter weights: 64 to 48 px takes 12 µs an image
     # on one core.
     crops = [
-        _center(torch.stack([images.image(picked[row]).permute(1, 2, 0) for row in rows]), shape, resize, size)
+        _center(torch.stack([images.image(picked[row]).permute(1, 2, 0) for row in rows]), shape, resize, size, mode)
         for shape, rows in rows_by_shape.items()
     ]
     position = torch.tensor([row for rows in rows_by_shape.values() for row in rows]).argsort()
     return torch.cat([crop.permute(0, 2, 3, 1) for crop in crops]).index_select(0, position).permute(0, 3, 1, 2)
 
 
-def _center(batch: Tensor, shape: tuple[int, int], resize: int, size: int) -> Tensor:
+def _center(batch: Tensor, shape: tuple[int, int], resize: int, size: int, mode: str) -> Tensor:
     """The centres of images [B, H, W, 3], which stand for images of `shape`: a view [B, 3, size, size]."""
     height, width = shorter_side(*shape, resize)
     top, left = round((height - size) / 2), round((width - size) / 2)
-    return interpolate(batch.permute(0, 3, 1, 2), height, width)[:, :, top : top + size, left : left + size]
+    return interpolate(batch.permute(0, 3, 1, 2), height, width, mode)[:, :, top : top + size, left : left + size]
 
 
-def _decoded_center(images: Reducible, resize: int, size: int, index: int) -> Tensor:
+def _decoded_center(images: Reducible, resize: int, size: int, mode: str, index: int) -> Tensor:
     """The centre of one image that must be decoded, [1, 3, size, size]: a copy, which lets the whole image go."""
     shape = images.size(index)
     whole = images.reduced(index, min(shape) / resize)
-    centre = _center(whole.permute(1, 2, 0)[None].contiguous(), shape, resize, size)
+    centre = _center(whole.permute(1, 2, 0)[None].contiguous(), shape, resize, size, mode)
     return centre.clone(memory_format=torch.channels_last)
 
 
@@ -103,13 +108,13 @@ def _decoded_box(images: Reducible, size: int, index: int, place: list[int]) -> 
     return cut(whole, first_row, first_column, rows, columns).clone(memory_format=torch.channels_last)
 
 
-def resized_crop(images: Images, indices: Tensor, boxes: Tensor, size: int) -> Tensor:
+def resized_crop(images: Images, indices: Tensor, boxes: Tensor, size: int, mode: str = "bilinear") -> Tensor:
     """Cut a box out of each image and resize it to a square: uint8 [B, 3, size, size], channels last.
 
-    boxes: int64 [B, 4], each (top, left, height, width) in pixels and inside its image.
+    boxes: int64 [B, 4], each (top, left, height, width) in pixels and inside its image. mode: `bilinear` or `bicubic`.
     """
     # Two thirds of a small crop's time are the kernel's.
-    return torch.cat([interpolate(box, size, size) for box in boxes_of(images, indices, boxes, size)])
+    return torch.cat([interpolate(box, size, size, mode) for box in boxes_of(images, indices, boxes, size)])
 
 
 def affine(images: Tensor, matrices: Tensor, mode: str) -> Tensor:

@@ -98,7 +98,7 @@ def rescore(rescoring: Rescoring, directory: Path) -> dict[str, Any]:
     evaluator = Evaluator(
         data=data,
         predictor=rescoring.predictor(model),
-        normalization=model.normalization,
+        preprocessing=model.preprocessing,
         batch_size=experiment.evaluation.batch_size,
         device=device,
         world=world,

@@ -9,10 +9,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from sota_exp.config import build
-from sota_exp.stages import Model, ModelTransform, Normalization, Predictor, View
-
-#: What regularization changes of a network, in the order in which it is applied.
-TRANSFORMS = ("norm", "stochastic_depth", "dropout")
+from sota_exp.stages import Predictor, Preprocessing, View
+from sota_exp.zoo import TRANSFORMS, described
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,13 +19,13 @@ class SavedModel:
 
     network: nn.Module
     classes: tuple[str, ...]
-    normalization: Normalization
+    preprocessing: Preprocessing
     view: View
     predictor: Predictor
 
 
 def description(
-    tree: dict[str, Any], classes: tuple[str, ...], normalization: Normalization, view: View
+    tree: dict[str, Any], classes: tuple[str, ...], preprocessing: Preprocessing, view: View
 ) -> dict[str, Any]:
     """The content of `model.json`."""
     return {
@@ -36,7 +34,7 @@ def description(
         "transforms": {name: tree["regularization"][name] for name in TRANSFORMS},
         "predictor": tree["evaluation"]["tta"],
         "classes": list(classes),
-        "preprocessing": {**asdict(view), "mean": list(normalization.mean), "std": list(normalization.std)},
+        "preprocessing": asdict(view) | asdict(preprocessing),
     }
 
 
@@ -47,15 +45,17 @@ def load(description_path: Path, weights_path: Path) -> SavedModel:
         ConfigError: a description that does not build. OSError, RuntimeError: weights that are not there or do not fit.
     """
     saved = json.loads(description_path.read_text())
-    network = build(Model, saved["arch"], "arch")(len(saved["classes"]))
-    for name in TRANSFORMS:
-        network = build(ModelTransform, saved["transforms"][name], f"transforms.{name}")(network)
+    network = described(saved)
     network.load_state_dict(load_file(weights_path))
     preprocessing = saved["preprocessing"]
     return SavedModel(
         network=network.eval(),
         classes=tuple(saved["classes"]),
-        normalization=Normalization(mean=tuple(preprocessing["mean"]), std=tuple(preprocessing["std"])),
+        preprocessing=Preprocessing(
+            mean=tuple(preprocessing["mean"]),
+            std=tuple(preprocessing["std"]),
+            interpolation=preprocessing.get("interpolation", "bilinear"),  # what earlier runs did, and did not write
+        ),
         view=View(resize=preprocessing["resize"], size=preprocessing["size"]),
         predictor=build(Predictor, saved["predictor"], "predictor"),
     )

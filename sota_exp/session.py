@@ -17,7 +17,7 @@ from sota_exp.errors import ConfigError
 from sota_exp.evaluate import Evaluator
 from sota_exp.experiment import Experiment, Runtime, Scale
 from sota_exp.pipeline import pipeline
-from sota_exp.stages import DataSet
+from sota_exp.stages import DataSet, Preprocessing
 from sota_exp.streams import Streams
 from sota_exp.train import Session
 
@@ -91,7 +91,7 @@ def fitting_batch_size(data: DataSet) -> int:
     return 1 << max(len(data.train).bit_length() - 1, 0)
 
 
-def training_crops(experiment: Experiment, data: DataSet, streams: Streams) -> TrainCrops:
+def training_crops(experiment: Experiment, data: DataSet, interpolation: str, streams: Streams) -> TrainCrops:
     """What is cut out of the training images, in which order."""
     augmentation, length = experiment.augmentation, experiment.schedule.length
     sampler = experiment.supervision.sampler(
@@ -103,12 +103,21 @@ def training_crops(experiment: Experiment, data: DataSet, streams: Streams) -> T
         sampler=sampler,
         crop=augmentation.crop,
         size=augmentation.train_size(experiment.data.image_size),
+        interpolation=interpolation,
         batch_size=experiment.batch_size,
         streams=streams,
     )
     with keyed("supervision"):  # A file of positions is read here, before anything is trained.
         crops.order(0)
     return crops
+
+
+def preprocessing_of(experiment: Experiment, data: DataSet) -> Preprocessing:
+    """How images are resized and normalized: as for the weights that training starts from; `data.interpolation` has the last word."""
+    model, interpolation = experiment.model, experiment.data.interpolation
+    with keyed("model.weights"):
+        found = model.weights.preprocessing(model.arch, data.preprocessing)
+    return found if interpolation is None else replace(found, interpolation=interpolation)
 
 
 def open_session(
@@ -122,14 +131,13 @@ def open_session(
     require_batch_size(experiment.batch_size, data, world)
     runtime = experiment.runtime
     streams = Streams(seed=experiment.seed, rank=world.rank, world_size=world.size)
-    with keyed("model.weights"):
-        normalization = experiment.model.weights.normalization(experiment.model.arch, data.normalization)
+    preprocessing = preprocessing_of(experiment, data)
     memory_format = torch.channels_last if runtime.channels_last else torch.contiguous_format
     num_classes = len(data.classes)
     evaluator = Evaluator(
         data=data,
         predictor=experiment.evaluation.tta,
-        normalization=normalization,
+        preprocessing=preprocessing,
         batch_size=experiment.evaluation.batch_size,
         device=device,
         world=world,
@@ -139,8 +147,8 @@ def open_session(
     session = Session(
         experiment=experiment,
         data=data,
-        crops=training_crops(experiment, data, streams),
-        pipeline=pipeline(experiment, normalization, streams, num_classes, device),
+        crops=training_crops(experiment, data, preprocessing.interpolation, streams),
+        pipeline=pipeline(experiment, preprocessing, streams, num_classes, device),
         loss=experiment.regularization.distillation.wrap(experiment.loss),
         streams=streams,
         world=world,

@@ -45,7 +45,8 @@ def ship(request: Request, training: Training, result: dict[str, Any]) -> None:
     if session.world.is_main:
         write_model(request, training, shipped.view)
         write_atomically(files.predictions, lambda file: np.savez(file, allow_pickle=False, **arrays))
-        write_mistakes(files.directory, session.data, shipped.view, arrays)
+        interpolation = training.evaluator.preprocessing.interpolation
+        write_mistakes(files.directory, session.data, shipped.view, interpolation, arrays)
         draw_resolution(shipped.report, files.directory)
 
 
@@ -76,8 +77,8 @@ def rewritten_network(training: Training, network: nn.Module) -> nn.Module:
 
 def write_model(request: Request, training: Training, view: View) -> None:
     """`model.json`: how the network is built, and fed at `view`."""
-    classes, normalization = training.session.data.classes, training.evaluator.normalization
-    training.files.write_model(saved.description(request.tree, classes, normalization, view))
+    classes, preprocessing = training.session.data.classes, training.evaluator.preprocessing
+    training.files.write_model(saved.description(request.tree, classes, preprocessing, view))
 
 
 def check_rescored(trained: float, rescored: float, num_images: int) -> None:

@@ -77,12 +77,17 @@ class Batch:
 # ------------------------------------------------------------------------------------------------------------------ data
 
 
+#: How images can be resized.
+INTERPOLATIONS = ("bilinear", "bicubic")
+
+
 @dataclass(frozen=True, kw_only=True)
-class Normalization:
-    """Per-channel mean and standard deviation of images scaled to [0, 1]."""
+class Preprocessing:
+    """How images become what a network reads: resized by `interpolation`, scaled to [0, 1], then (x − mean) / std by channel."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    interpolation: str = "bilinear"
 
 
 class Images(Protocol):
@@ -121,7 +126,7 @@ class DataSet:
     val: Tensor
     test: Tensor
     classes: tuple[str, ...]
-    normalization: Normalization
+    preprocessing: Preprocessing
     digest: str
 
 
@@ -131,6 +136,7 @@ class Source(Stage):
 
     image_size: side in pixels at which the set is evaluated, and trained unless `augmentation/train_size` says otherwise.
     crop_ratio: evaluation resizes the shorter side to image_size / crop_ratio, then cuts the centre.
+    interpolation: how images are resized, `bilinear` or `bicubic`; None: as for the weights that training starts from, else bilinear.
     label_preserving: which of `horizontal_flip` and `large_rotation` leave a label true.
     val_fraction, test_fraction: what is cut from train, stratified by class, where the set has no such part of its own;
     None: nothing, and one part serves as both. What chooses on val then also reports on it.
@@ -139,6 +145,7 @@ class Source(Stage):
     name: str
     image_size: int
     crop_ratio: float
+    interpolation: str | None
     label_preserving: list[str]
     cache: str
     val_fraction: float | None
@@ -149,6 +156,13 @@ class Source(Stage):
         known = {"horizontal_flip", "large_rotation"}
         require(self.image_size >= 8, "image_size", self.image_size, "pixels, at least 8")
         require(0.1 <= self.crop_ratio <= 1, "crop_ratio", self.crop_ratio, "a fraction in [0.1, 1]")
+        resizing = self.interpolation
+        require(
+            resizing in (None, *INTERPOLATIONS),
+            "interpolation",
+            resizing,
+            f"one of {', '.join(INTERPOLATIONS)}, or null",
+        )
         require(
             set(self.label_preserving) <= known, "label_preserving", self.label_preserving, f"a part of {sorted(known)}"
         )
@@ -174,10 +188,12 @@ class TrainSize(Stage):
 
 
 class Crop(Stage):
-    """Cuts training images out of the store: uint8 [B, 3, S, S], antialiased."""
+    """Cuts training images out of the store: uint8 [B, 3, S, S], resized by `interpolation`, antialiased."""
 
     @abstractmethod
-    def __call__(self, images: Images, indices: Tensor, size: int, rng: Draws) -> Tensor: ...
+    def __call__(
+        self, images: Images, indices: Tensor, size: int, rng: Draws, interpolation: str = "bilinear"
+    ) -> Tensor: ...
 
     @abstractmethod
     def magnification(self, sizes: Tensor, size: int, rng: Draws) -> Tensor:
@@ -230,15 +246,17 @@ class Shuffle(Sampler):
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """Weights that somebody trained: a state dict, how its images were normalized, and a hash of the content.
+    """Weights that somebody trained: a state dict, how its images were resized and normalized, and a hash of the content.
 
-    preprocessing: how its images were sized for its published accuracy, in words; empty where nobody says.
+    evaluated_at: the sizes of its images for its published accuracy, in words; empty where nobody says.
+    description: the `model.json` of the run that trained it; empty for all others.
     """
 
     state: dict[str, Tensor]
-    normalization: Normalization
+    preprocessing: Preprocessing
     content: str
-    preprocessing: str = ""
+    evaluated_at: str = ""
+    description: dict[str, Any] = field(default_factory=dict)
 
 
 class Model(Stage):
@@ -260,8 +278,8 @@ class Weights(Stage):
         """A hash of the weights, for the fingerprint; empty where there are none."""
 
     @abstractmethod
-    def normalization(self, arch: Model, default: Normalization) -> Normalization:
-        """The normalization that the weights were trained with, or the data's own."""
+    def preprocessing(self, arch: Model, default: Preprocessing) -> Preprocessing:
+        """How images were resized and normalized for the weights; what nobody says is as in `default`, the data's own."""
 
     @abstractmethod
     def __call__(self, model: nn.Module, arch: Model) -> nn.Module: ...
@@ -274,7 +292,7 @@ class FromScratch(Weights):
     def content(self, arch: Model) -> str:
         return ""
 
-    def normalization(self, arch: Model, default: Normalization) -> Normalization:
+    def preprocessing(self, arch: Model, default: Preprocessing) -> Preprocessing:
         return default
 
     def __call__(self, model: nn.Module, arch: Model) -> nn.Module:
@@ -337,8 +355,8 @@ class Distillation(Stage):
         """A hash of the teacher's weights, for the fingerprint; empty where there is no teacher."""
 
     @abstractmethod
-    def teacher(self, num_classes: int, normalization: Normalization, device: torch.device) -> BatchTransform:
-        """The transform that fills `Batch.teacher_logits`; `normalization` is what the student's images carry."""
+    def teacher(self, num_classes: int, preprocessing: Preprocessing, device: torch.device) -> BatchTransform:
+        """The transform that fills `Batch.teacher_logits`; `preprocessing` is what the student's images went through."""
 
     @abstractmethod
     def wrap(self, loss: Loss) -> Loss: ...
@@ -351,7 +369,7 @@ class NoTeacher(Distillation):
     def content(self) -> str:
         return ""
 
-    def teacher(self, num_classes: int, normalization: Normalization, device: torch.device) -> BatchTransform:
+    def teacher(self, num_classes: int, preprocessing: Preprocessing, device: torch.device) -> BatchTransform:
         return KeepBatch()
 
     def wrap(self, loss: Loss) -> Loss:

@@ -68,6 +68,9 @@ DEFAULTS: dict[str, Any] = {
     "use-v2": False,
 }
 
+#: What `--interpolation` can say here too.
+RESIZING = ("bilinear", "bicubic")
+
 #: Flags that take a number although their default is None.
 NUMBERS = ("norm-weight-decay", "bias-weight-decay", "transformer-embedding-decay", "clip-grad-norm")
 
@@ -171,8 +174,10 @@ def to_overrides(words: list[str]) -> Translation:
         lost.append(
             "--val-resize-size: a crop larger than the image is padded with black there; ours is the whole image"
         )
-    if flags["interpolation"] != "bilinear":
-        lost.append("--interpolation: images are resized bilinearly, antialiased")
+    if flags["interpolation"] not in RESIZING:
+        lost.append(f"--interpolation: images are resized {' or '.join(RESIZING)}, antialiased")
+    elif flags["interpolation"] != "bilinear" and flags["auto-augment"]:
+        lost.append("--interpolation: images are resized so; --auto-augment moves pixels bilinearly")
     if flags["ra-sampler"] and not is_distributed(words):
         flags["ra-sampler"] = False
         lost.append("--ra-sampler: without torchrun the reference ignores it, and so does this translation")
@@ -193,6 +198,8 @@ def to_overrides(words: list[str]) -> Translation:
 def _data(flags: dict[str, Any]) -> list[str]:
     crop, resize = flags["val-crop-size"], flags["val-resize-size"]
     words = [f"data.image_size={crop}", f"data.crop_ratio={crop / resize!r}", "evaluation.select=last"]
+    if flags["interpolation"] in RESIZING and (flags["interpolation"] != "bilinear" or flags["weights"]):
+        words.append(f"data.interpolation={flags['interpolation']}")  # it does not ask how weights were published
     if flags["data-path"]:
         # The reference validates on val/ and reports on it too: every training image trains.
         words = ["data=image_folder", f"data.root={flags['data-path']}", "data.test_fraction=null", *words]

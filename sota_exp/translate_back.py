@@ -78,6 +78,13 @@ def to_flags(
     words += ["--val-crop-size", f"{size}", "--val-resize-size", f"{round(size / tree['data']['crop_ratio'])}"]
     ratio = tree["augmentation"]["train_size"].get("ratio", 1.0)
     words += ["--train-crop-size", f"{round(size / ratio)}"]
+    interpolation = tree["data"]["interpolation"]
+    if interpolation not in (None, "bilinear"):
+        words += ["--interpolation", interpolation]
+    elif interpolation is None and choices["model/weights"] == "pretrained":
+        lost.append(
+            "data.interpolation=null: as the weights were published; the reference does as --interpolation says"
+        )
     for part in (_schedule_back(choices, tree, lr), _ema_back(choices, tree, words, processes, num_images)):
         words += part.words
         lost += part.lost

@@ -8,6 +8,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,13 @@ import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from sota_exp.config import build as configured
 from sota_exp.model.arch.small import SHAPES, Small
-from sota_exp.stages import InvalidValue, Normalization, Published
+from sota_exp.stages import InvalidValue, Model, ModelTransform, Preprocessing, Published
 from sota_exp.tracking.mlflow_artifacts import local
+
+#: What regularization changes of a network, in the order in which it is applied.
+TRANSFORMS = ("norm", "stochastic_depth", "dropout")
 
 # Where frameworks put the weights inside a training checkpoint.
 NESTED = ("state_dict", "model", "model_state_dict")
@@ -29,7 +34,7 @@ NESTED = ("state_dict", "model", "model_state_dict")
 WITH_AUXILIARY = ("googlenet", "inception_v3")
 
 #: Of images as they are, between 0 and 1.
-NO_NORMALIZATION = Normalization(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+AS_THEY_ARE = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 def require_known(field: str, name: str, known: Iterable[str], kind: str) -> None:
@@ -74,6 +79,17 @@ def build(name: str, num_classes: int) -> nn.Module:
     return build_timm(name, num_classes, None)
 
 
+def described(description: Mapping[str, Any]) -> nn.Module:
+    """The untrained network of a `model.json`: its architecture, with its classes, as regularization changed it.
+
+    Raises `ConfigError` for a description that does not build.
+    """
+    network = configured(Model, description["arch"], "arch")(len(description["classes"]))
+    for name in TRANSFORMS:
+        network = configured(ModelTransform, description["transforms"][name], f"transforms.{name}")(network)
+    return network
+
+
 @lru_cache(maxsize=1)
 def published_torchvision(name: str, tag: str) -> Published:
     """Torchvision's published weights; "" for the best. Raises `InvalidValue`, or `OSError` when they cannot be fetched."""
@@ -85,12 +101,13 @@ def published_torchvision(name: str, tag: str) -> Published:
     except OSError as error:
         raise OSError(f"cannot fetch the weights {tag} of torchvision's {name}: {error}") from error
     preset = known[tag].transforms()
-    normalization = Normalization(mean=tuple(preset.mean), std=tuple(preset.std))
+    mean, std = tuple(preset.mean), tuple(preset.std)
     if name in WITH_AUXILIARY:
         state = {key: value for key, value in state.items() if not key.lower().startswith("aux")}
-        normalization = Normalization(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-    seen = sizes_in_words(preset.crop_size[0], preset.crop_size[0] / preset.resize_size[0], preset.interpolation.value)
-    return Published(state=state, normalization=normalization, content=content_hash(state), preprocessing=seen)
+        mean, std = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+    preprocessing = Preprocessing(mean=mean, std=std, interpolation=preset.interpolation.value)
+    seen = sizes_in_words(preset.crop_size[0], preset.crop_size[0] / preset.resize_size[0])
+    return Published(state=state, preprocessing=preprocessing, content=content_hash(state), evaluated_at=seen)
 
 
 @lru_cache(maxsize=1)
@@ -108,36 +125,41 @@ def published_timm(name: str, tag: str, img_size: int | None) -> Published:
         raise OSError(f"cannot fetch the weights {full_name} of timm: {error}") from error
     settings: Any = model.pretrained_cfg
     state = model.state_dict()
-    normalization = Normalization(mean=tuple(settings["mean"]), std=tuple(settings["std"]))
-    seen = sizes_in_words(settings["input_size"][-1], settings["crop_pct"], settings["interpolation"])
-    return Published(state=state, normalization=normalization, content=content_hash(state), preprocessing=seen)
+    preprocessing = Preprocessing(
+        mean=tuple(settings["mean"]), std=tuple(settings["std"]), interpolation=settings["interpolation"]
+    )
+    seen = sizes_in_words(settings["input_size"][-1], settings["crop_pct"])
+    return Published(state=state, preprocessing=preprocessing, content=content_hash(state), evaluated_at=seen)
 
 
-def sizes_in_words(size: int, crop_ratio: float, interpolation: str) -> str:
+def sizes_in_words(size: int, crop_ratio: float) -> str:
     """How published weights were evaluated, in the words of our overrides."""
-    return f"data.image_size={size} data.crop_ratio={crop_ratio:.4g}, {interpolation}"
+    return f"data.image_size={size} data.crop_ratio={crop_ratio:.4g}"
 
 
-def normalization_of(mean: list[float] | None, std: list[float] | None, default: Normalization) -> Normalization:
-    """`mean` and `std`, three numbers each, where they are given, else those of `default`."""
-    return Normalization(
+def preprocessing_of(mean: list[float] | None, std: list[float] | None, default: Preprocessing) -> Preprocessing:
+    """`mean` and `std`, three numbers each, where they are given, else those of `default`, and its interpolation."""
+    return replace(
+        default,
         mean=default.mean if mean is None else (mean[0], mean[1], mean[2]),
         std=default.std if std is None else (std[0], std[1], std[2]),
     )
 
 
-def read_published(path: str, store: str | None, prefix: str, default: Normalization) -> Published:
-    """The weights in a file, or in a run of MLflow as `runs:/RUN_ID`, and how their images were normalized.
+def read_published(path: str, store: str | None, prefix: str, default: Preprocessing) -> Published:
+    """The weights in a file, or in a run of MLflow as `runs:/RUN_ID`, and how their images were resized and normalized.
 
     store: an MLflow tracking URI, None for the default store. prefix: only keys that start with it count, without it.
-    The normalization is that of a `model.json` beside the weights, as runs write it, else `default`.
+    The preprocessing is that of a `model.json` beside the weights, as runs write it, else `default`.
     Raises `InvalidValue` for a missing or unreadable file, one that holds no weights, or none under `prefix`.
     """
     with local(path, store) as file:
-        state, description = read_state(str(file), prefix), file.with_name("model.json")
-        seen = json.loads(description.read_text())["preprocessing"] if description.is_file() else {}
-    normalization = normalization_of(seen.get("mean"), seen.get("std"), default)
-    return Published(state=state, normalization=normalization, content=content_hash(state))
+        state, beside = read_state(str(file), prefix), file.with_name("model.json")
+        description = json.loads(beside.read_text()) if beside.is_file() else {}
+    seen = description.get("preprocessing", {})
+    default = replace(default, interpolation=seen.get("interpolation", default.interpolation))
+    preprocessing = preprocessing_of(seen.get("mean"), seen.get("std"), default)
+    return Published(state=state, preprocessing=preprocessing, content=content_hash(state), description=description)
 
 
 def read_state(path: str, prefix: str) -> dict[str, Tensor]:

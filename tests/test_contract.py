@@ -20,7 +20,7 @@ from sota_exp.config import build, locate
 from sota_exp.experiment import Experiment
 from sota_exp.model.arch.small import Small
 from sota_exp.model.arch.timm import Timm
-from sota_exp.stages import InvalidValue, Normalization, Published, Stage
+from sota_exp.stages import InvalidValue, Preprocessing, Published, Stage
 from tests import archives, hub
 from tests.experiments import OFF, ON, TINY, Composed, Trace, composed, recorded_draws, trace_of
 from tests.options import ROOT, Option, missing_touches, options, presets
@@ -116,8 +116,8 @@ def published(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def of_another_seed(self: Timm, tag: str) -> Published:
         torch.manual_seed(2)
-        normalization = Normalization(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-        return Published(state=self(4).state_dict(), normalization=normalization, content="of another seed")
+        preprocessing = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+        return Published(state=self(4).state_dict(), preprocessing=preprocessing, content="of another seed")
 
     monkeypatch.setattr(Timm, "published", of_another_seed)
 

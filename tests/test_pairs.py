@@ -17,7 +17,7 @@ from sota_exp.model.arch.torchvision import Torchvision
 from sota_exp.regularization.distillation import logits
 from sota_exp.rules import check
 from sota_exp.run import run
-from sota_exp.stages import Model, Normalization, Published
+from sota_exp.stages import Model, Preprocessing, Published
 from sota_exp.train import Epoch, fit, start
 from sota_exp.watching import Request
 from sota_exp.zoo import build_timm
@@ -84,15 +84,15 @@ def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     torch.manual_seed(4)
     save_file(Small(name="resnet_xs", width_multiplier=1.0)(4).state_dict(), tmp_path / "weights.safetensors")
     monkeypatch.setenv(WEIGHTS, str(tmp_path / "weights.safetensors"))
-    normalization = Normalization(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    preprocessing = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
     def of_arch(self: Model, tag: str) -> Published:
         torch.manual_seed(2)
-        return Published(state=self(4).state_dict(), normalization=normalization, content="of another seed")
+        return Published(state=self(4).state_dict(), preprocessing=preprocessing, content="of another seed")
 
     def of_teacher(name: str, tag: str, img_size: int | None) -> Published:
         torch.manual_seed(3)
-        return Published(state=build_timm(name, 4, None).state_dict(), normalization=normalization, content="a teacher")
+        return Published(state=build_timm(name, 4, None).state_dict(), preprocessing=preprocessing, content="a teacher")
 
     monkeypatch.setattr(Timm, "published", of_arch)
     monkeypatch.setattr(Torchvision, "published", of_arch)

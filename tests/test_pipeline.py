@@ -8,11 +8,11 @@ from torchvision.transforms.v2 import functional as F
 
 from sota_exp.data.loading import load
 from sota_exp.pipeline import Normalize, Pipeline, normalize
-from sota_exp.stages import Batch, BatchTransform, Normalization
+from sota_exp.stages import Batch, BatchTransform, Preprocessing
 from sota_exp.streams import Streams
 from tests.experiments import OFF, ON, TINY, composed, session_of
 
-IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 ORDER = [
     "augmentation/flip", "augmentation/geometry", "augmentation/policy", "normalize", "augmentation/erase",
     "augmentation/mix", "regularization/smoothing", "regularization/distillation",
@@ -33,7 +33,7 @@ def test_normalize_keeps_the_memory_format():
 def test_the_mean_colour_becomes_zero():
     grey = torch.full((1, 3, 2, 2), 51, dtype=torch.uint8)
     assert_close(
-        normalize(grey, Normalization(mean=(0.2,) * 3, std=(0.5,) * 3)), torch.zeros(1, 3, 2, 2), atol=1e-6, rtol=0
+        normalize(grey, Preprocessing(mean=(0.2,) * 3, std=(0.5,) * 3)), torch.zeros(1, 3, 2, 2), atol=1e-6, rtol=0
     )
 
 
@@ -61,7 +61,7 @@ def test_everything_off_is_a_crop_and_its_normalization():
     crops, positions = next(load(session.crops, range(1), 0, False))
     learned = session.experiment.supervision(session.data.labels[session.data.train], 4, 0, list, session.streams)
     batch = session.pipeline(session.batch(crops, positions, learned, 0), 0, 0.0)
-    assert torch.equal(batch.images, normalize(crops, session.data.normalization))
+    assert torch.equal(batch.images, normalize(crops, session.data.preprocessing))
     assert torch.equal(batch.targets.argmax(1), learned.labels[positions])
     assert torch.equal(batch.sources, positions)
 
@@ -92,5 +92,5 @@ def test_normalize_is_a_transform_that_draws_nothing():
     batch = Batch(
         images=torch.zeros(1, 3, 2, 2, dtype=torch.uint8), targets=torch.ones(1, 1), weights=torch.ones(1), sources=torch.arange(1)
     )  # fmt: skip
-    Normalize(normalization=IMAGENET)(batch, 0.0, draws)
+    Normalize(preprocessing=IMAGENET)(batch, 0.0, draws)
     assert torch.equal(draws.generator.get_state(), before)

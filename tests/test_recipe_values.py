@@ -10,7 +10,7 @@ from tests.experiments import composed
 from tests.options import options
 
 #: Recipes that set values inside slots.
-WITH_VALUES = ("rsb_a2", "torchvision_exact")
+WITH_VALUES = ("rsb_a2", "semi_supervised", "torchvision_exact", "transfer")
 
 
 def test_the_recipes_that_set_values_are_known():
@@ -23,10 +23,27 @@ def test_the_recipes_that_set_values_are_known():
 def test_any_option_replaces_the_recipes_own(recipe):
     for slot, _ in sorted(keys_set(recipe)):
         for option in options():
-            if option.slot == slot:
-                name = "resnet_s" if option.name == "small" else "resnet18"
-                needs = (f"model.arch.name={name}",) if slot == "model/arch" else ()
-                build(Experiment, composed("data=fake", f"recipe={recipe}", str(option), *needs).tree)
+            if option.slot == slot and slot != "data":
+                build(Experiment, composed("data=fake", f"recipe={recipe}", str(option)).tree)
+
+
+@pytest.mark.parametrize(
+    ("said", "key", "meant"),
+    [
+        ("recipe=semi_supervised", "augmentation.mix.alpha", 0.5),
+        ("recipe=semi_supervised augmentation/mix=cutmix", "augmentation.mix.alpha", 1.0),
+        ("recipe=semi_supervised augmentation/mix=cutmix augmentation.mix.alpha=0.5", "augmentation.mix.alpha", 0.5),
+        ("recipe=transfer", "model.arch.name", "resnet50"),
+        ("recipe=transfer model/arch=small", "model.arch.name", "resnet_s"),
+        ("recipe=transfer model/arch=timm", "model.arch.name", "resnet18"),
+        ("recipe=torchvision_exact data=image_folder data.root=x", "data.image_size", 224),
+    ],
+)
+def test_a_key_of_the_same_name_has_the_value_of_the_option_that_is_chosen(said, key, meant):
+    node = composed(*said.split()).tree
+    for name in key.split("."):
+        node = node[name]
+    assert node == meant
 
 
 def test_the_recipes_own_options_keep_its_values():

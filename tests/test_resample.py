@@ -3,7 +3,7 @@ import torch
 from torchvision.transforms.v2 import functional as F
 
 from sota_exp.resample import affine, center_crop, interpolate, resized_crop, shorter_side
-from sota_exp.stages import InvalidValue
+from sota_exp.stages import INTERPOLATIONS, InvalidValue
 
 SHAPES = [(64, 64), (40, 97), (64, 64), (131, 50), (33, 32), (40, 97)]
 
@@ -29,13 +29,16 @@ def largest_difference(ours, reference):
     return (ours.int() - reference.int()).abs().max().item()
 
 
+@pytest.mark.parametrize("mode", INTERPOLATIONS)
 @pytest.mark.parametrize("resize, size", [(32, 32), (40, 32), (48, 33), (64, 64), (73, 48), (9, 8)])
-def test_center_crop_agrees_with_torchvision_at_every_shape(resize, size):
+def test_center_crop_agrees_with_torchvision_at_every_shape(resize, size, mode):
     images = Ragged(SHAPES)
     indices = torch.tensor([3, 0, 5, 1, 1, 4, 2])
-    ours = center_crop(images, indices, resize, size)
+    ours = center_crop(images, indices, resize, size, mode)
     for row, index in zip(ours, indices.tolist(), strict=True):
-        expected = F.center_crop(F.resize(images.image(index), [resize], antialias=True), [size, size])
+        expected = F.center_crop(
+            F.resize(images.image(index), [resize], F.InterpolationMode(mode), antialias=True), [size, size]
+        )
         assert largest_difference(row, expected) <= 1
 
 
@@ -53,12 +56,13 @@ def test_center_crop_refuses_a_cut_larger_than_the_image():
 BOXES = torch.tensor([[0, 0, 64, 64], [5, 11, 20, 60], [63, 63, 1, 1], [10, 3, 90, 40], [1, 0, 32, 32], [0, 0, 40, 97]])
 
 
+@pytest.mark.parametrize("mode", INTERPOLATIONS)
 @pytest.mark.parametrize("size", [8, 32, 61])
-def test_resized_crop_agrees_with_torchvision(size):
+def test_resized_crop_agrees_with_torchvision(size, mode):
     images = Ragged(SHAPES)
-    ours = resized_crop(images, torch.arange(6), BOXES, size)
+    ours = resized_crop(images, torch.arange(6), BOXES, size, mode)
     for index, (row, box) in enumerate(zip(ours, BOXES.tolist(), strict=True)):
-        expected = F.resized_crop(images.image(index), *box, [size, size], antialias=True)
+        expected = F.resized_crop(images.image(index), *box, [size, size], F.InterpolationMode(mode), antialias=True)
         assert largest_difference(row, expected) <= 1
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from sota_exp import stages
 from sota_exp.loss.cross_entropy import CrossEntropy
-from sota_exp.stages import Batch, Normalization
+from sota_exp.stages import Batch, Preprocessing
 from sota_exp.streams import Streams
 
 
@@ -37,8 +37,8 @@ def test_the_network_is_handed_on(model):
 
 
 def test_scratch_keeps_the_data_s_normalization():
-    own = Normalization(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
-    assert stages.FromScratch().normalization(None, own) is own
+    own = Preprocessing(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+    assert stages.FromScratch().preprocessing(None, own) is own
     assert stages.FromScratch().content(None) == ""
 
 
@@ -62,7 +62,7 @@ def test_an_epoch_is_a_permutation_and_the_next_another():
 
 def test_no_teacher(batch):
     loss, off = CrossEntropy(), stages.NoTeacher()
-    teacher = off.teacher(2, Normalization(mean=(0.0,) * 3, std=(1.0,) * 3), torch.device("cpu"))
+    teacher = off.teacher(2, Preprocessing(mean=(0.0,) * 3, std=(1.0,) * 3), torch.device("cpu"))
     assert off.wrap(loss) is loss
     assert isinstance(teacher, stages.KeepBatch)
     assert off.content() == ""

@@ -35,7 +35,11 @@ FLAGS = {
     "--cutmix-alpha 0.7": {"augmentation.mix.alpha": 0.7},
     "--clip-grad-norm 1.5": {"regularization.clip.max_norm": 1.5},
     "--sync-bn": {},
-    "--weights ResNet50_Weights.IMAGENET1K_V2": {"model.weights.tag": "IMAGENET1K_V2"},
+    "--weights ResNet50_Weights.IMAGENET1K_V2": {
+        "model.weights.tag": "IMAGENET1K_V2",
+        "data.interpolation": "bilinear",
+    },
+    "--interpolation bicubic": {"data.interpolation": "bicubic"},
     "--data-path /data/imagenet --device cpu -j 2": {"data.root": "/data/imagenet", "runtime.workers": 2},
     "--model-ema --epochs 1": {
         "regularization.average.decay": 1 - 2e-5 * 32 * 32,

@@ -21,10 +21,12 @@ class TrainCrops(Dataset[tuple[Tensor, Tensor]]):
         sampler: Sampler,
         crop: Crop,
         size: int,
+        interpolation: str,
         batch_size: int,
         streams: Streams,
     ) -> None:
         self.images, self.train, self.sampler, self.crop, self.size = images, train, sampler, crop, size
+        self.interpolation = interpolation
         self.batch_size, self.streams = batch_size, streams
         self.steps_per_epoch = len(train) // batch_size
         self._order: tuple[int, Tensor] | None = None
@@ -41,7 +43,7 @@ class TrainCrops(Dataset[tuple[Tensor, Tensor]]):
         # Every world_size-th, as torch's DistributedSampler: copies side by side in the order go to different ranks.
         positions = batch[self.streams.rank :: self.streams.world_size]
         rng = self.streams.draws("augmentation/crop", step)
-        return self.crop(self.images, self.train[positions], self.size, rng), positions
+        return self.crop(self.images, self.train[positions], self.size, rng, self.interpolation), positions
 
 
 class Readable(Dataset[tuple[Tensor, Tensor] | UnreadableImage]):

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from sota_exp.data import splits
 from sota_exp.data.writing import FORMAT, TEST, TRAIN, VAL, Contents, write_store
-from sota_exp.stages import DataSet, Normalization, Source, require
+from sota_exp.stages import DataSet, Preprocessing, Source, require
 
 log = logging.getLogger(__name__)
 
@@ -150,6 +150,6 @@ def data_set(store: ImageStore, source: Source) -> DataSet:
         val=torch.from_numpy(val),
         test=torch.from_numpy(test),
         classes=tuple(store.meta["classes"]),
-        normalization=Normalization(mean=tuple(store.meta["mean"]), std=tuple(store.meta["std"])),
+        preprocessing=Preprocessing(mean=tuple(store.meta["mean"]), std=tuple(store.meta["std"])),
         digest=store.meta["digest"],
     )

@@ -22,7 +22,7 @@ from torch import Tensor
 from sota_exp.data.image_files import UNREADABLE, Found, decode, in_threads, upright
 from sota_exp.data.store import partition
 from sota_exp.data.writing import UnreadableImage
-from sota_exp.stages import DataSet, Normalization, Reducible, Source
+from sota_exp.stages import DataSet, Preprocessing, Reducible, Source
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ def decoded_bytes(found: Sequence[Found], max_side: int | None) -> int:
     return int(total * len(found) / max(1, len(some)))
 
 
-def normalization_of(images: StreamedImages, indices: np.ndarray) -> Normalization:
+def channel_statistics(images: StreamedImages, indices: np.ndarray) -> Preprocessing:
     """Per-channel statistics of up to `SAMPLED` of the images at `indices`, evenly spaced, at a reduced size."""
     sums = np.zeros((2, 3))
     num_pixels = 0
@@ -117,20 +117,20 @@ def normalization_of(images: StreamedImages, indices: np.ndarray) -> Normalizati
     std = np.maximum(np.sqrt(np.maximum(square - mean**2, 0)), 1.0)
     red, green, blue = (mean / 255).tolist()
     spread_red, spread_green, spread_blue = (std / 255).tolist()
-    return Normalization(mean=(red, green, blue), std=(spread_red, spread_green, spread_blue))
+    return Preprocessing(mean=(red, green, blue), std=(spread_red, spread_green, spread_blue))
 
 
-def kept_normalization(images: StreamedImages, indices: np.ndarray, place: Path) -> Normalization:
-    """`normalization_of`, decoded once: kept beside the index at `place`."""
+def kept_statistics(images: StreamedImages, indices: np.ndarray, place: Path) -> Preprocessing:
+    """`channel_statistics`, decoded once: kept beside the index at `place`."""
     name = hashlib.blake2b(indices.tobytes(), digest_size=8).hexdigest()
     file = place.with_name(f"{place.stem}-{name}.json")
     if not file.is_file():
-        found = normalization_of(images, indices)
+        found = channel_statistics(images, indices)
         draft = file.with_name(f".{file.name}.{os.getpid()}")
         draft.write_text(json.dumps([found.mean, found.std]))
         os.replace(draft, file)
     mean, std = json.loads(file.read_text())
-    return Normalization(mean=tuple(mean), std=tuple(std))
+    return Preprocessing(mean=tuple(mean), std=tuple(std))
 
 
 def _sampled(images: StreamedImages, index: int) -> Tensor:
@@ -169,6 +169,6 @@ def streamed_set(
         val=torch.from_numpy(val),
         test=torch.from_numpy(test),
         classes=tuple(names(name) for name in classes),
-        normalization=kept_normalization(images, train, place),
+        preprocessing=kept_statistics(images, train, place),
         digest=hashlib.blake2b(content.encode(), digest_size=16).hexdigest(),
     )

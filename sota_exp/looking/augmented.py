@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sota_exp.errors import ConfigError
 from sota_exp.pipeline import Normalize
-from sota_exp.stages import Batch, KeepBatch, Normalization
+from sota_exp.stages import Batch, KeepBatch, Preprocessing
 from sota_exp.train import Session
 
 #: Columns of the comparison of techniques.
@@ -88,7 +88,7 @@ def telling_rows(session: Session, step: Step) -> Tensor:
 
 def effects(session: Session, step: Step, rows: Tensor) -> list[Effect]:
     """The slots of augmentation that are on, in the order of the pipeline; images of `rows`, int64 [K], alone."""
-    colors = normalization(session)
+    colors = preprocessing(session)
     return [
         Effect(slot=slot, images=shown(images[rows.to(images.device)], colors), num_changed=int(changed.sum()))
         for slot, images, changed in applied(session, step)
@@ -102,15 +102,15 @@ def soft_label(targets: Tensor, classes: tuple[str, ...]) -> list[tuple[str, flo
     return [(classes[index], targets[index].item()) for index in order if targets[index] > floor + SMALL_SHARE]
 
 
-def normalization(session: Session) -> Normalization:
+def preprocessing(session: Session) -> Preprocessing:
     """What the network's images are normalized with."""
     (normalize,) = [each for _, each in session.pipeline.transforms if isinstance(each, Normalize)]
-    return normalize.normalization
+    return normalize.preprocessing
 
 
-def shown(images: Tensor, normalization: Normalization) -> Tensor:
+def shown(images: Tensor, preprocessing: Preprocessing) -> Tensor:
     """Uint8 [B, 3, S, S] for a person, on the CPU: undoes the normalization of floats, leaves uint8 as it is."""
     if images.dtype == torch.uint8:
         return images.cpu()
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (normalization.mean, normalization.std))
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (preprocessing.mean, preprocessing.std))
     return (images.cpu() * std + mean).mul(255).round().clamp(0, 255).to(torch.uint8)

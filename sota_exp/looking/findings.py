@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sota_exp.looking.augmented import Effect, Step, effects, normalization, shown, step_of, telling_rows
+from sota_exp.looking.augmented import Effect, Step, effects, preprocessing, shown, step_of, telling_rows
 from sota_exp.looking.classes import ClassBalance, class_balance
 from sota_exp.looking.duplicates import NEAR, Duplicates, Pair, duplicates
 from sota_exp.looking.object_scale import ObjectScale, drawn_sizes, object_scale
@@ -40,7 +40,7 @@ class Findings:
     @cached_property
     def batch(self) -> Tensor:
         """The images that the network reads, for a person: uint8 [B, 3, S, S]."""
-        return shown(self.step.seen.images, normalization(self.session))
+        return shown(self.step.seen.images, preprocessing(self.session))
 
     def name_of(self, index: int) -> str:
         """The file of an image, or its number in the set."""

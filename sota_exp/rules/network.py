@@ -174,8 +174,7 @@ OF_NETWORK = (
         ),
         reason="regularization/distillation=logits compares the teacher's classes with the student's one by one, and published"
         " networks know ImageNet's, not this set's",
-        mend="a network trained on this set: regularization.distillation.source=file, .name=ITS_ARCHITECTURE and"
-        " .path=RUN/model.safetensors",
+        mend="a network trained on this set: regularization.distillation.source=file and .path=RUN/model.safetensors",
         source="Hinton et al. 2015, arXiv:1503.02531: both have the same classes",
     ),
     Rule(

@@ -22,13 +22,15 @@ def worst(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return wrong[order], confidence[wrong[order]]
 
 
-def write_mistakes(directory: Path, data: DataSet, view: View, arrays: dict[str, np.ndarray]) -> None:
+def write_mistakes(
+    directory: Path, data: DataSet, view: View, interpolation: str, arrays: dict[str, np.ndarray]
+) -> None:
     """From test's logits and labels: images uint8 [K, 3, S, S] as the network saw them, true and predicted [K], confidence [K]."""
     logits, labels = torch.from_numpy(arrays["test_logits"]).float(), torch.from_numpy(arrays["test_labels"])
     positions, confidences = worst(logits, labels)
     images = torch.empty(0, 3, view.size, view.size, dtype=torch.uint8)
     if len(positions):
-        images = center_crop(data.images, data.test[positions], view.resize, view.size)
+        images = center_crop(data.images, data.test[positions], view.resize, view.size, interpolation)
     kept = {
         "images": images.contiguous().numpy(),
         "true": labels[positions].numpy(),

@@ -17,7 +17,7 @@ from sota_exp.fingerprint import training_fingerprint
 from sota_exp.resample import boxes_of, center_crop, resized_crop
 from sota_exp.run import open_data
 from sota_exp.session import open_session
-from sota_exp.stages import Normalization
+from sota_exp.stages import Preprocessing
 from sota_exp.train import Epoch, fit, start
 from tests.experiments import TINY, Composed, composed
 
@@ -71,8 +71,8 @@ def test_a_set_above_the_budget_streams_and_says_so(folder: Path, caplog: pytest
     assert streamed.digest == opened(folder, "0").digest
     pairs = [(index, stored.images.size(index)) for index in range(60)]
     assert all(streamed.images.size(index) == size for index, size in pairs)
-    assert streamed.normalization.mean == pytest.approx(stored.normalization.mean, abs=0.02)
-    assert streamed.normalization.std == pytest.approx(stored.normalization.std, abs=0.02)
+    assert streamed.preprocessing.mean == pytest.approx(stored.preprocessing.mean, abs=0.02)
+    assert streamed.preprocessing.std == pytest.approx(stored.preprocessing.std, abs=0.02)
 
 
 def test_the_budget_is_told_from_the_headers(folder: Path) -> None:
@@ -193,13 +193,13 @@ def test_an_unreadable_file_is_named_in_one_line_whoever_reads_it(
 
 
 def test_statistics_are_decoded_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = opened(folder, "0").normalization
+    first = opened(folder, "0").preprocessing
 
-    def never(images: StreamedImages, indices: np.ndarray) -> Normalization:
+    def never(images: StreamedImages, indices: np.ndarray) -> Preprocessing:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr("sota_exp.data.streaming.normalization_of", never)
-    assert opened(folder, "0").normalization == first
+    monkeypatch.setattr("sota_exp.data.streaming.channel_statistics", never)
+    assert opened(folder, "0").preprocessing == first
     with pytest.raises(AssertionError, match="decoded again"):
         opened(folder, "0", "data.split_seed=1")  # other training images
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sota_exp.stages import DataSet, Normalization, View
+from sota_exp.stages import DataSet, Preprocessing, View
 from sota_exp.tracking.mistakes import NUM_KEPT, worst, write_mistakes
 
 
@@ -35,7 +35,7 @@ def data_set() -> DataSet:
         val=indices[20:30],
         test=indices[30:],
         classes=("a", "b"),
-        normalization=Normalization(mean=(0.5,) * 3, std=(0.5,) * 3),
+        preprocessing=Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3),
         digest="",
     )
 
@@ -56,7 +56,7 @@ def test_images_are_those_of_the_mistakes(tmp_path: Path) -> None:
     logits[:, 0] = 1
     logits[7, 1], logits[19, 1] = 3, 5
     arrays = {"test_logits": logits, "test_labels": np.zeros(30, dtype=np.int64)}
-    write_mistakes(tmp_path, data_set(), View(resize=8, size=8), arrays)
+    write_mistakes(tmp_path, data_set(), View(resize=8, size=8), "bilinear", arrays)
     with np.load(tmp_path / "mistakes.npz") as kept:
         assert kept["images"].shape == (2, 3, 8, 8) and kept["images"].dtype == np.uint8
         assert kept["images"][:, 0, 0, 0].tolist() == [30 + 19, 30 + 7]
@@ -65,6 +65,6 @@ def test_images_are_those_of_the_mistakes(tmp_path: Path) -> None:
 
 def test_a_perfect_network_leaves_an_empty_sheet(tmp_path: Path) -> None:
     arrays = {"test_logits": np.eye(2, dtype=np.float16)[[0] * 30], "test_labels": np.zeros(30, dtype=np.int64)}
-    write_mistakes(tmp_path, data_set(), View(resize=8, size=8), arrays)
+    write_mistakes(tmp_path, data_set(), View(resize=8, size=8), "bilinear", arrays)
     with np.load(tmp_path / "mistakes.npz") as kept:
         assert kept["images"].shape == (0, 3, 8, 8)

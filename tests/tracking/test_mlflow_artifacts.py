@@ -13,14 +13,14 @@ from sota_exp.config import build
 from sota_exp.model.arch.small import Small
 from sota_exp.model.weights.checkpoint import Checkpoint
 from sota_exp.regularization.distillation.logits import Logits
-from sota_exp.stages import Batch, Distillation, InvalidValue, Normalization, Weights
+from sota_exp.stages import Batch, Distillation, InvalidValue, Preprocessing, Weights
 from sota_exp.streams import Streams
 from sota_exp.tracking.mlflow_artifacts import local
 from tests.experiments import TINY, composed
 
 RUN = [text for text in TINY if text != "tracking=none"]
 ARCH = Small(name="resnet_xs", width_multiplier=0.25)
-OTHER = Normalization(mean=(0.1, 0.2, 0.3), std=(1.0, 1.0, 1.0))
+OTHER = Preprocessing(mean=(0.1, 0.2, 0.3), std=(1.0, 1.0, 1.0))
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +48,11 @@ def test_a_run_in_the_default_store_is_a_start(home: Path, run_id: str) -> None:
     state = weights(ARCH(4), ARCH).state_dict()
     assert all(torch.equal(state[name], trained[name]) for name in trained)
     own = json.loads((home / "outputs/a_run/model.json").read_text())["preprocessing"]
-    assert weights.normalization(ARCH, OTHER) == Normalization(mean=tuple(own["mean"]), std=tuple(own["std"]))
+    assert weights.preprocessing(ARCH, OTHER) == Preprocessing(mean=tuple(own["mean"]), std=tuple(own["std"]))
     named = Checkpoint(path=f"runs:/{run_id}/model.safetensors", store=f"sqlite:///{home}/mlflow.db", prefix="",
                        mean=[0.5] * 3, std=None)  # fmt: skip
     assert named.content(ARCH) == weights.content(ARCH)
-    assert named.normalization(ARCH, OTHER).mean == (0.5, 0.5, 0.5)
+    assert named.preprocessing(ARCH, OTHER).mean == (0.5, 0.5, 0.5)
 
 
 def test_a_run_is_a_teacher(run_id: str) -> None:
@@ -61,7 +61,7 @@ def test_a_run_is_a_teacher(run_id: str) -> None:
                      *(f"regularization.distillation.{name}={value}" for name, value in fields.items()))  # fmt: skip
     teacher = build(Distillation, found.tree["regularization"]["distillation"], "regularization.distillation")
     assert isinstance(teacher, Logits)
-    assert teacher.published(OTHER).normalization != OTHER
+    assert teacher.published(OTHER).preprocessing != OTHER
     images = torch.randn(2, 3, 16, 16)
     batch = Batch(images=images, targets=torch.ones(2, 4) / 4, weights=torch.ones(2), sources=torch.arange(2))
     taught = teacher.teacher(4, OTHER, torch.device("cpu"))(batch, 0.5, Streams(seed=0).draws("distillation", 0))
@@ -94,6 +94,6 @@ def test_weights_of_a_copied_run_bring_its_normalization(home: Path, tmp_path: P
     for name in ("model.safetensors", "model.json"):
         shutil.copy(home / "outputs/a_run" / name, tmp_path)
     beside = Checkpoint(path=f"{tmp_path}/model.safetensors", store=None, prefix="", mean=None, std=None)
-    assert beside.normalization(ARCH, OTHER) != OTHER
+    assert beside.preprocessing(ARCH, OTHER) != OTHER
     (tmp_path / "model.json").unlink()
-    assert beside.normalization(ARCH, OTHER) == OTHER
+    assert beside.preprocessing(ARCH, OTHER) == OTHER

@@ -19,8 +19,10 @@ from sota_exp.streams import Draws
 class CenterCrop(Crop):
     """Cuts the centre, deterministically."""
 
-    def __call__(self, images: Images, indices: Tensor, size: int, rng: Draws) -> Tensor:
-        return center_crop(images, indices, size, size)
+    def __call__(
+        self, images: Images, indices: Tensor, size: int, rng: Draws, interpolation: str = "bilinear"
+    ) -> Tensor:
+        return center_crop(images, indices, size, size, interpolation)
 
-    def magnification(self, sizes: Tensor, size: int, rng: Draws) -> Tensor:
+    def magnification(self, sizes: Tensor, size: int, rng: Draws, interpolation: str = "bilinear") -> Tensor:
         return size / sizes.amin(1).double()

@@ -58,9 +58,11 @@ class PadCrop(Crop):
         require(0 <= self.padding_fraction <= 0.5, "padding_fraction", self.padding_fraction, legal)
         require(self.padding_mode in PADDING, "padding_mode", self.padding_mode, f"one of {sorted(PADDING)}")
 
-    def __call__(self, images: Images, indices: Tensor, size: int, rng: Draws) -> Tensor:
+    def __call__(
+        self, images: Images, indices: Tensor, size: int, rng: Draws, interpolation: str = "bilinear"
+    ) -> Tensor:
         padding = round(self.padding_fraction * size)
-        centred = center_crop(images, indices, size, size).permute(0, 2, 3, 1)
+        centred = center_crop(images, indices, size, size, interpolation).permute(0, 2, 3, 1)
         corners = rng.integers(2 * padding + 1, len(indices), 2)
         return shifted(PADDING[self.padding_mode](centred, padding), corners, size)
 

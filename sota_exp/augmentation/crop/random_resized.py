@@ -57,9 +57,11 @@ class RandomResizedCrop(Crop):
         ok = len(self.ratio) == 2 and 0 < self.ratio[0] <= self.ratio[1]
         require(ok, "ratio", self.ratio, "[least, most] width over height, positive")
 
-    def __call__(self, images: Images, indices: Tensor, size: int, rng: Draws) -> Tensor:
+    def __call__(
+        self, images: Images, indices: Tensor, size: int, rng: Draws, interpolation: str = "bilinear"
+    ) -> Tensor:
         sizes = torch.tensor([images.size(index) for index in indices.tolist()])
-        return resized_crop(images, indices, crop_boxes(sizes, self.scale, self.ratio, rng), size)
+        return resized_crop(images, indices, crop_boxes(sizes, self.scale, self.ratio, rng), size, interpolation)
 
     def magnification(self, sizes: Tensor, size: int, rng: Draws) -> Tensor:
         return size / crop_boxes(sizes, self.scale, self.ratio, rng)[:, 2:].double().prod(1).sqrt()

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from sota_exp.model.weights.loading import load
-from sota_exp.stages import Model, Normalization, Published, Weights, require
-from sota_exp.zoo import NO_NORMALIZATION, normalization_of, read_published
+from sota_exp.stages import Model, Preprocessing, Published, Weights, require
+from sota_exp.zoo import AS_THEY_ARE, preprocessing_of, read_published
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +32,14 @@ class Checkpoint(Weights):
         std_ok = self.std is None or (len(self.std) == 3 and min(self.std) > 0)
         require(std_ok, "std", self.std, "three numbers above 0, or null")
 
-    def published(self, default: Normalization) -> Published:
+    def published(self, default: Preprocessing) -> Published:
         return read_published(self.path, self.store, self.prefix, default)
 
     def content(self, arch: Model) -> str:
-        return self.published(NO_NORMALIZATION).content
+        return self.published(AS_THEY_ARE).content
 
-    def normalization(self, arch: Model, default: Normalization) -> Normalization:
-        return normalization_of(self.mean, self.std, self.published(default).normalization)
+    def preprocessing(self, arch: Model, default: Preprocessing) -> Preprocessing:
+        return preprocessing_of(self.mean, self.std, self.published(default).preprocessing)
 
     def __call__(self, model: nn.Module, arch: Model) -> nn.Module:
-        return load(model, self.published(NO_NORMALIZATION).state, "path", self.path)
+        return load(model, self.published(AS_THEY_ARE).state, "path", self.path)

@@ -28,12 +28,36 @@ def fitting(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {**state, **{key: torch.zeros_like(own[key]) for key in keys}}
 
 
+def with_statistics(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`state` with running statistics that change nothing, where the network has batch norms and `state` no statistics at all.
+
+    Weights that were trained with group norm or none name their scales and shifts as batch norm does. Mean 0 and variance
+    1 − ε fold into them without a trace; a batch that counts as seen says that the network is trained.
+    """
+    norms = {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.BatchNorm2d)}
+    if (
+        not norms
+        or any(key.endswith("running_mean") for key in state)
+        or any(f"{n}.weight" not in state for n in norms)
+    ):
+        return dict(state)
+    log.warning("the weights have no running statistics: batch norm, where it is kept, starts at mean 0 and variance 1")
+    made = dict(state)
+    for name, layer in norms.items():
+        scale = state[f"{name}.weight"]
+        made[f"{name}.running_mean"] = torch.zeros_like(scale)
+        made[f"{name}.running_var"] = torch.full_like(scale, 1 - layer.eps)
+        made[f"{name}.num_batches_tracked"] = torch.tensor(1)
+    return made
+
+
 def load(model: nn.Module, state: Mapping[str, Tensor], field: str, value: str) -> nn.Module:
     """Load `state` in place; a classifier of another size starts at zero, and the log says so.
 
     Raises `InvalidValue` of `field` where any other key is missing, left over, or of another shape.
     """
-    state, own = fitting(model, state), model.state_dict()
+    state = with_statistics(model, fitting(model, state))
+    own = model.state_dict()
     # PyTorch before 0.4.1 did not count batches, and files of that age are still about.
     missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
     unexpected = [key for key in state if key not in own]

@@ -1,7 +1,7 @@
 """Pretrained weights: start from what somebody published for this architecture, and read images as they did.
 
-w₀ = published; a classifier of another size starts at zero; mean and standard deviation are those of the weights. Their size, crop
-ratio and interpolation are said, and not taken: the first two are the data's, and images are always resized bilinearly.
+w₀ = published; a classifier of another size starts at zero; mean, standard deviation and interpolation are those of the weights.
+Their size and crop ratio are said, and not taken: these are the data's.
 
 Paper: Kornblith, Shlens & Le 2018, Do Better ImageNet Models Transfer Better?, 1805.08974
 Setting: with a tenth of the learning rate and of the epochs: transfers to most photographs of things at 224 px; tag "" takes
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from sota_exp.model.weights.loading import load
-from sota_exp.stages import Model, Normalization, Weights
+from sota_exp.stages import Model, Preprocessing, Weights
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +28,11 @@ class Pretrained(Weights):
     def content(self, arch: Model) -> str:
         return arch.published(self.tag).content
 
-    def normalization(self, arch: Model, default: Normalization) -> Normalization:
-        return arch.published(self.tag).normalization
+    def preprocessing(self, arch: Model, default: Preprocessing) -> Preprocessing:
+        return arch.published(self.tag).preprocessing
 
     def __call__(self, model: nn.Module, arch: Model) -> nn.Module:
         published = arch.published(self.tag)
-        if published.preprocessing:
-            log.info("the weights were published for %s; here images are resized bilinearly", published.preprocessing)
+        if published.evaluated_at:
+            log.info("the weights were published for %s", published.evaluated_at)
         return load(model, published.state, "tag", self.tag)

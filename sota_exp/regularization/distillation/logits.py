@@ -6,25 +6,28 @@ evaluation mode, without gradients, on the very augmented and mixed image that t
 
 Paper: Hinton, Vinyals & Dean 2015, Distilling the Knowledge in a Neural Network, 1503.02531; the same image for both: Beyer et
 al. 2021, Knowledge distillation: A good teacher is patient and consistent, 2106.05237
-Setting: path is source=file's file or source=mlflow's runs:/RUN_ID; alpha 0.9, T 4. With mixup, long training and a BiT teacher
+Setting: path is source=file's file or source=mlflow's runs:/RUN_ID; name null is what the model.json beside it says, and of
+published teachers resnet50; alpha 0.9, T 4. With mixup, long training and a BiT teacher
 a ResNet-50 reaches 82.8 % on ImageNet in the second paper.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sota_exp.stages import Batch, BatchTransform, Distillation, InvalidValue, Loss, Normalization, Published, require
+from sota_exp.stages import Batch, BatchTransform, Distillation, InvalidValue, Loss, Preprocessing, Published, require
 from sota_exp.streams import Draws
 from sota_exp.zoo import (
-    NO_NORMALIZATION,
+    AS_THEY_ARE,
     build,
     build_timm,
     build_torchvision,
-    normalization_of,
+    described,
+    preprocessing_of,
     published_timm,
     published_torchvision,
     read_published,
@@ -42,7 +45,7 @@ def distillation_loss(logits: Tensor, teacher_logits: Tensor, temperature: float
     return temperature**2 * F.kl_div(student, teacher, reduction="none", log_target=True).sum(1)
 
 
-def renormalize(images: Tensor, old: Normalization, new: Normalization) -> Tensor:
+def renormalize(images: Tensor, old: Preprocessing, new: Preprocessing) -> Tensor:
     """Images [B, 3, H, W] normalized by `old` → the same images normalized by `new`."""
     old_mean, old_std, new_mean, new_std = torch.tensor([old.mean, old.std, new.mean, new.std]).view(4, 1, 3, 1, 1)
     shift, scale = (old_mean - new_mean) / new_std, old_std / new_std
@@ -54,8 +57,8 @@ class Teacher(BatchTransform):
     """Adds the logits of `network` for the images of the batch, `size` pixels a side (None for their own)."""
 
     network: nn.Module
-    student: Normalization
-    own: Normalization
+    student: Preprocessing
+    own: Preprocessing
     size: int | None
 
     @torch.no_grad()
@@ -84,7 +87,7 @@ class Logits(Distillation):
     """Distils the network `name`, with its published weights (`source` torchvision or timm) or those of a file or an MLflow run."""
 
     source: str
-    name: str
+    name: str | None
     tag: str
     path: str | None
     store: str | None
@@ -104,9 +107,9 @@ class Logits(Distillation):
         is_run = self.path is not None and self.path.startswith("runs:/")
         require(is_run == (self.source == "mlflow"), "path", self.path, f"{legal}, if source={self.source}")
         if self.source == "torchvision":
-            require_known("name", self.name, torchvision_names(), "classification network of torchvision")
+            require_known("name", self.published_name, torchvision_names(), "classification network of torchvision")
         if self.source == "timm":
-            require_known("name", self.name, timm.list_models(), "network of timm")
+            require_known("name", self.published_name, timm.list_models(), "network of timm")
         require(0 <= self.alpha <= 1, "alpha", self.alpha, "a fraction in [0, 1]")
         require(self.temperature > 0, "temperature", self.temperature, "a number above 0")
         require(self.image_size is None or self.image_size >= 8, "image_size", self.image_size, "pixels, or null")
@@ -114,36 +117,57 @@ class Logits(Distillation):
         std_ok = self.std is None or (len(self.std) == 3 and min(self.std) > 0)
         require(std_ok, "std", self.std, "three numbers above 0, or null")
 
-    def published(self, student: Normalization) -> Published:
-        """The teacher's weights and normalization: `mean` and `std`, else what came with the weights, else the student's."""
+    @property
+    def published_name(self) -> str:
+        """Of the network whose published weights teach."""
+        return self.name or "resnet50"
+
+    def published(self, student: Preprocessing) -> Published:
+        """The teacher's weights and preprocessing: `mean` and `std`, else what came with the weights, else the student's."""
         if self.source == "torchvision":
-            found = published_torchvision(self.name, self.tag)
+            found = published_torchvision(self.published_name, self.tag)
         elif self.source == "timm":
-            found = published_timm(self.name, self.tag, None)
+            found = published_timm(self.published_name, self.tag, None)
         else:
             found = read_published(str(self.path), self.store, "", student)
-        return replace(found, normalization=normalization_of(self.mean, self.std, found.normalization))
+        return replace(found, preprocessing=preprocessing_of(self.mean, self.std, found.preprocessing))
 
     def content(self) -> str:
-        return self.published(NO_NORMALIZATION).content
+        return self.published(AS_THEY_ARE).content
 
-    def network(self, num_classes: int) -> nn.Module:
-        """The untrained teacher; in a file or a run it may be any network by name, ours included."""
+    def network(self, num_classes: int, description: dict[str, Any]) -> nn.Module:
+        """The untrained teacher; in a file or a run it is the network described beside it, or any by name, ours included."""
         if self.source == "torchvision":
-            return build_torchvision(self.name, num_classes)
+            return build_torchvision(self.published_name, num_classes)
         if self.source == "timm":
-            return build_timm(self.name, num_classes, None)
-        return build(self.name, num_classes)
+            return build_timm(self.published_name, num_classes, None)
+        if not description:
+            require(
+                self.name is not None, "name", "null", f"the network in {self.path}: no model.json beside it says it"
+            )
+            return build(str(self.name), num_classes)
+        own, classes = description["arch"].get("name"), len(description["classes"])
+        require(
+            self.name in (None, own), "name", self.name, f"null, or {own}, as the model.json beside the weights says"
+        )
+        require(
+            classes == num_classes,
+            "path",
+            self.path,
+            f"a teacher of the {num_classes} classes; this one knows {classes}",
+        )
+        return described(description)
 
-    def teacher(self, num_classes: int, normalization: Normalization, device: torch.device) -> BatchTransform:
-        published, network = self.published(normalization), self.network(num_classes)
+    def teacher(self, num_classes: int, preprocessing: Preprocessing, device: torch.device) -> BatchTransform:
+        published = self.published(preprocessing)
+        network = self.network(num_classes, published.description)
         try:
             network.load_state_dict(published.state)
         except RuntimeError as error:
             legal = f"a teacher whose weights fit and which has {num_classes} classes ({str(error).splitlines()[1].strip()})"
-            raise InvalidValue("name", self.name, legal) from error
+            raise InvalidValue("name", self.name or "null", legal) from error
         network = network.requires_grad_(False).eval().to(device).to(memory_format=torch.channels_last)
-        return Teacher(network=network, student=normalization, own=published.normalization, size=self.image_size)
+        return Teacher(network=network, student=preprocessing, own=published.preprocessing, size=self.image_size)
 
     def wrap(self, loss: Loss) -> Loss:
         return DistilledLoss(loss=loss, alpha=self.alpha, temperature=self.temperature)

@@ -7,6 +7,7 @@ Paper: Wu & He 2018, Group Normalization, 1803.08494
 Setting: num_groups 32: 10.6 points better than batch norm at 2 images a device, 0.5 worse at 32 (ResNet-50, ImageNet).
 """
 
+import logging
 import math
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 
 from sota_exp.network import replace_batch_norms
 from sota_exp.stages import ModelTransform, require
+
+log = logging.getLogger(__name__)
 
 
 class GroupNormAct(nn.GroupNorm):
@@ -49,4 +52,9 @@ class Group(ModelTransform):
         require(self.num_groups >= 1, "num_groups", self.num_groups, "a count of at least 1")
 
     def __call__(self, model: nn.Module) -> nn.Module:
+        means = [layer.running_mean for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
+        if any(mean.any() for mean in means if mean is not None):
+            log.warning(
+                "group norm drops the running statistics of the loaded weights, and with them what they compute"
+            )
         return replace_batch_norms(model, lambda norm: group_norm(norm, self.num_groups))

@@ -35,6 +35,7 @@ def of_ours(num_images: int, batch_size: int, epoch: int, num_repeats: int, rank
         sampler=RepeatedAugmentation(num_repeats=num_repeats),
         crop=Positions(),  # type: ignore[arg-type]
         size=1,
+        interpolation="bilinear",
         batch_size=batch_size,
         streams=Streams(seed=7, rank=rank, world_size=world_size),
     )

@@ -4,7 +4,7 @@ import torch
 
 from sota_exp.model.arch.timm import Timm
 from sota_exp.network import classifier
-from sota_exp.stages import InvalidValue
+from sota_exp.stages import InvalidValue, Preprocessing
 
 
 @pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "tf_efficientnet_lite0"])
@@ -38,11 +38,12 @@ def test_unreachable_weights_are_an_os_error_that_names_them(monkeypatch):
         Timm(name="resnet18", img_size=None).published("a1_in1k")
 
 
-def test_published_weights_come_with_their_normalization(monkeypatch):
+def test_published_weights_come_with_their_preprocessing(monkeypatch):
     build = timm.create_model
     monkeypatch.setattr(timm, "create_model", lambda name, **options: build(name, pretrained=False))
     published = Timm(name="tf_efficientnet_lite0", img_size=None).published("")
-    assert published.normalization.mean == (0.5, 0.5, 0.5)
+    assert published.preprocessing == Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bicubic")
+    assert published.evaluated_at == "data.image_size=224 data.crop_ratio=0.875"
     assert published.state["classifier.weight"].shape[0] == 1000
 
 

@@ -36,13 +36,14 @@ def test_an_unknown_tag_gets_suggestions():
         Torchvision(name="resnet50").published("IMAGENET1K_V3")
 
 
-def test_published_weights_come_with_their_normalization(monkeypatch):
+def test_published_weights_come_with_their_preprocessing(monkeypatch):
     state = torchvision.models.resnet18().state_dict()
     monkeypatch.setattr(torchvision.models.ResNet18_Weights, "get_state_dict", lambda self, **options: state)
     published = Torchvision(name="resnet18").published("IMAGENET1K_V1")
-    assert published.normalization.mean == pytest.approx((0.485, 0.456, 0.406))
+    assert published.preprocessing.mean == pytest.approx((0.485, 0.456, 0.406))
     assert published.state.keys() == state.keys()
-    assert len(published.content) == 16
+    assert (published.preprocessing.interpolation, len(published.content)) == ("bilinear", 16)
+    assert published.evaluated_at == "data.image_size=224 data.crop_ratio=0.875"
 
 
 def test_unreachable_weights_are_an_os_error_that_names_them(monkeypatch):

@@ -10,9 +10,12 @@ from skimage import data
 from sota_exp.model.arch.small import Small
 from sota_exp.model.arch.timm import Timm
 from sota_exp.model.weights.checkpoint import Checkpoint
-from sota_exp.stages import InvalidValue, Normalization
+from sota_exp.regularization.norm.batch import Batch
+from sota_exp.regularization.norm.group import Group
+from sota_exp.regularization.norm.none import NoNorm
+from sota_exp.stages import InvalidValue, Preprocessing
 
-DATA = Normalization(mean=(0.1, 0.1, 0.1), std=(1.0, 1.0, 1.0))
+DATA = Preprocessing(mean=(0.1, 0.1, 0.1), std=(1.0, 1.0, 1.0))
 ARCH = Small(name="resnet_xs", width_multiplier=0.5)
 
 
@@ -26,7 +29,7 @@ def test_round_trip_through_safetensors(tmp_path):
     weights, model = checkpoint(tmp_path / "model.safetensors"), ARCH(5)
     weights(model, ARCH)
     torch.testing.assert_close(model.state_dict(), saved.state_dict(), rtol=0, atol=0)
-    assert weights.normalization(ARCH, DATA) == DATA
+    assert weights.preprocessing(ARCH, DATA) == DATA
 
 
 def test_content_follows_the_weights_not_the_path(tmp_path):
@@ -61,6 +64,38 @@ def test_mismatches_are_named(tmp_path, change, reason):
         checkpoint(tmp_path / "w.pth")(ARCH(5), ARCH)
 
 
+NORMS = {
+    "group": Group(num_groups=8),
+    "none": NoNorm(zero_init_last_gamma=True),
+    "batch": Batch(momentum=None, eps=None, zero_init_last_gamma=True),
+}
+
+
+@pytest.mark.parametrize("arch", [ARCH, Timm(name="test_efficientnet", img_size=None)], ids=["ours", "timm"])
+@pytest.mark.parametrize("trained", ["group", "none"])
+def test_weights_without_running_statistics_start_a_network_of_the_same_norm(tmp_path, arch, trained, caplog):
+    network = NORMS[trained](arch(5))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    again = NORMS[trained](checkpoint(tmp_path / "w.safetensors")(arch(5), arch))
+    torch.testing.assert_close(again.state_dict(), network.state_dict(), rtol=1e-6, atol=0)
+    assert "drops the running statistics" not in caplog.text
+    batch = NORMS["batch"](checkpoint(tmp_path / "w.safetensors")(arch(5), arch))
+    assert "the weights have no running statistics" in caplog.text
+    loaded = {key: value for key, value in batch.state_dict().items() if key in network.state_dict()}
+    torch.testing.assert_close(loaded, dict(network.state_dict()), rtol=0, atol=0)
+
+
+def test_group_norm_over_running_statistics_says_what_is_lost(tmp_path, caplog):
+    network = ARCH(5)
+    network(torch.randn(8, 3, 16, 16))
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    NORMS["group"](checkpoint(tmp_path / "w.safetensors")(ARCH(5), ARCH))
+    assert "group norm drops the running statistics" in caplog.text
+
+
 @pytest.mark.parametrize(("field", "value"), [("mean", [0.5]), ("std", [0.5, 0.5, 0.0])])
 def test_illegal_values_are_named(field, value):
     with pytest.raises(InvalidValue, match=field):
@@ -75,7 +110,7 @@ def test_real_imagenet_weights_know_a_cat(tmp_path):
     torch.save(dict(zip(timm.create_model(arch.name).state_dict(), values, strict=True)), tmp_path / "lite0.pth")
     weights = checkpoint(tmp_path / "lite0.pth", mean=[0.5] * 3, std=[0.5] * 3)
     model = weights(arch(1000), arch).eval()
-    assert weights.normalization(arch, DATA).mean == (0.5, 0.5, 0.5)
+    assert weights.preprocessing(arch, DATA).mean == (0.5, 0.5, 0.5)
     cat = torch.from_numpy(data.chelsea()).permute(2, 0, 1)[None, :, :, 75:375] / 255
     image = torch.nn.functional.interpolate(cat, size=(224, 224), mode="bicubic", antialias=True)
     tabby_to_egyptian = range(281, 286)

@@ -6,11 +6,11 @@ import torch
 from sota_exp.model.arch.small import Small
 from sota_exp.model.arch.timm import Timm
 from sota_exp.model.weights.pretrained import Pretrained
-from sota_exp.stages import InvalidValue, Model, Normalization, Published
+from sota_exp.stages import InvalidValue, Model, Preprocessing, Published
 from sota_exp.zoo import sizes_in_words
 
-OWN = Normalization(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
-DATA = Normalization(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+OWN = Preprocessing(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), interpolation="bicubic")
+DATA = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 class PublishedSmall(Model):
@@ -21,8 +21,8 @@ class PublishedSmall(Model):
 
     def published(self, tag):
         torch.manual_seed(5)
-        return Published(state=self(3).state_dict(), normalization=OWN, content=f"hash of {tag}",
-                         preprocessing=sizes_in_words(224, 0.875, "bicubic"))  # fmt: skip
+        return Published(state=self(3).state_dict(), preprocessing=OWN, content=f"hash of {tag}",
+                         evaluated_at=sizes_in_words(224, 0.875))  # fmt: skip
 
 
 def test_loads_every_weight_and_brings_its_normalization():
@@ -30,7 +30,7 @@ def test_loads_every_weight_and_brings_its_normalization():
     model = Pretrained(tag="best")(arch(3), arch)
     for name, value in arch.published("best").state.items():
         assert torch.equal(model.state_dict()[name], value)
-    assert Pretrained(tag="best").normalization(arch, DATA) == OWN
+    assert Pretrained(tag="best").preprocessing(arch, DATA) == OWN
     assert Pretrained(tag="best").content(arch) == "hash of best"
 
 
@@ -43,9 +43,7 @@ def test_a_head_of_another_size_starts_at_zero_and_the_log_says_so(caplog):
     assert torch.equal(model(torch.randn(2, 3, 32, 32)), torch.zeros(2, 7))
     assert torch.equal(model.stem[0].weight, arch.published("").state["stem.0.weight"])
     assert "the weights have 3 classes, here 7" in caplog.text
-    assert (
-        "published for data.image_size=224 data.crop_ratio=0.875, bicubic; here images are resized bil" in caplog.text
-    )
+    assert "published for data.image_size=224 data.crop_ratio=0.875" in caplog.text
 
 
 def test_weights_of_another_network_are_refused_with_the_keys_named():

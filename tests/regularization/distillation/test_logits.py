@@ -1,3 +1,4 @@
+import json
 import math
 from dataclasses import replace
 
@@ -7,14 +8,16 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from sota_exp import saved as saved_models
 from sota_exp.loss.cross_entropy import CrossEntropy
 from sota_exp.model.arch.small import Small
 from sota_exp.regularization.distillation.logits import DistilledLoss, Logits, distillation_loss, renormalize
 from sota_exp.regularization.smoothing.label_smoothing import LabelSmoothing
-from sota_exp.stages import Batch, InvalidValue, Normalization
+from sota_exp.stages import Batch, InvalidValue, Preprocessing
 from sota_exp.streams import Streams
+from tests.experiments import TINY, composed, session_of
 
-STUDENT = Normalization(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
+STUDENT = Preprocessing(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 DRAWS = Streams(seed=0).draws("regularization/distillation", 0)
 
 
@@ -86,7 +89,7 @@ def test_alpha_weighs_labels_against_the_teacher(alpha, part):
 
 def test_renormalized_images_are_the_same_pixels():
     pixels = torch.rand(2, 3, 8, 8)
-    other = Normalization(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    other = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
     def normalized(by):
         return (pixels - torch.tensor(by.mean).view(3, 1, 1)) / torch.tensor(by.std).view(3, 1, 1)
@@ -100,7 +103,7 @@ def test_the_teacher_sees_the_students_image_in_its_own_normalization(saved):
     same = option.teacher(3, STUDENT, torch.device("cpu"))(batch, 0.5, DRAWS)
     torch.testing.assert_close(same.teacher_logits, network(batch.images).detach())
     own = replace(option, mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5]).teacher(3, STUDENT, torch.device("cpu"))
-    expected = network(renormalize(batch.images, STUDENT, Normalization(mean=(0.5,) * 3, std=(0.5,) * 3)))
+    expected = network(renormalize(batch.images, STUDENT, Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3)))
     torch.testing.assert_close(own(batch, 0.5, DRAWS).teacher_logits, expected.detach())
 
 
@@ -144,11 +147,52 @@ def test_a_teacher_of_other_classes_is_refused(saved):
         saved[1].teacher(10, STUDENT, torch.device("cpu"))
 
 
+@pytest.fixture
+def described(tmp_path):
+    """A narrow teacher of four classes with group norm, as a run leaves it, and the option that names its weights alone."""
+    found = composed(*TINY, "model.arch.width_multiplier=0.5", "regularization/norm=group")
+    session, evaluator = session_of(found.experiment)
+    network = session.network()
+    save_file(network.state_dict(), tmp_path / "model.safetensors")
+    view = found.experiment.evaluation.resolution.views()[0]
+    description = saved_models.description(found.tree, session.data.classes, evaluator.preprocessing, view)
+    (tmp_path / "model.json").write_text(json.dumps(description))
+    option = logits_option(path=str(tmp_path / "model.safetensors"), name=None)
+    return network.eval(), option, evaluator.preprocessing
+
+
+def test_a_run_s_teacher_is_built_as_its_run_built_it(described):
+    network, option, preprocessing = described
+    batch = batch_of(num_classes=4)
+    taught = option.teacher(4, preprocessing, torch.device("cpu"))(batch, 0.5, DRAWS)
+    torch.testing.assert_close(taught.teacher_logits, network(batch.images).detach())
+    named = replace(option, name="resnet_xs").teacher(4, preprocessing, torch.device("cpu"))(batch, 0.5, DRAWS)
+    assert torch.equal(named.teacher_logits, taught.teacher_logits)
+
+
+@pytest.mark.parametrize(
+    ("changes", "num_classes", "reason"),
+    [
+        ({"name": "resnet_m"}, 4, "name=resnet_m is not legal: null, or resnet_xs"),
+        ({}, 3, "a teacher of the 3 classes; this one knows 4"),
+    ],
+)
+def test_what_contradicts_the_description_is_refused(described, changes, num_classes, reason):
+    _, option, preprocessing = described
+    with pytest.raises(InvalidValue, match=reason):
+        replace(option, **changes).teacher(num_classes, preprocessing, torch.device("cpu"))
+
+
+def test_a_file_alone_needs_a_name(saved):
+    with pytest.raises(InvalidValue, match="name=null is not legal: the network in .*w.safetensors: no model.json"):
+        replace(saved[1], name=None).teacher(3, STUDENT, torch.device("cpu"))
+
+
 def test_a_published_teacher_brings_its_normalization(monkeypatch):
     build = timm.create_model
     monkeypatch.setattr(timm, "create_model", lambda name, **options: build(name.split(".")[0], num_classes=1000))
     option = logits_option(source="timm", name="tf_efficientnet_lite0", path=None)
-    assert option.published(STUDENT).normalization.mean == (0.5, 0.5, 0.5)
+    assert option.published(STUDENT).preprocessing.mean == (0.5, 0.5, 0.5)
 
 
 @pytest.mark.parametrize(
