@@ -8,7 +8,7 @@ smoothing                                      on targets, once, after they are 
 teacher                                        sees the images that the student sees
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -48,7 +48,7 @@ class Normalize(BatchTransform):
     preprocessing: Preprocessing
 
     def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
-        return batch.with_images(normalize(batch.images, self.preprocessing))
+        return replace(batch, images=normalize(batch.images, self.preprocessing), fresh=True)
 
 
 @dataclass(frozen=True, kw_only=True)

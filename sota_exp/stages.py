@@ -46,6 +46,7 @@ class Batch:
     sources: int64 [B], the index of the training image each sample was cut from (on the CPU: mixing pairs by it).
     teacher_logits: float [B, C] of a distillation teacher, or an empty tensor.
     epoch: how many whole passes over the training set came before.
+    fresh: whether the images were made for this batch alone, so that a transform may write into them.
     """
 
     images: Tensor
@@ -54,12 +55,17 @@ class Batch:
     sources: Tensor
     teacher_logits: Tensor = field(default_factory=lambda: torch.empty(0))
     epoch: int = 0
+    fresh: bool = False
 
     def __len__(self) -> int:
         return len(self.images)
 
     def with_images(self, images: Tensor) -> "Batch":
         return replace(self, images=images)
+
+    def own_images(self) -> Tensor:
+        """Images that may be written into: those of the batch where they are fresh, else a copy."""
+        return self.images if self.fresh else self.images.clone()
 
     def rows(self, start: int, stop: int) -> "Batch":
         """Samples start…stop, as one micro-batch."""

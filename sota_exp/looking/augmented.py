@@ -1,7 +1,7 @@
 """The augmented batch of a configuration as `train_step` sees it, and what each technique does to it alone."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -74,7 +74,7 @@ def applied(session: Session, step: Step) -> Iterator[tuple[str, Tensor, Tensor]
         if isinstance(transform, Normalize):
             plain = transform(plain, progress, draws)
         elif slot.startswith("augmentation/") and not isinstance(transform, KeepBatch):
-            made = transform(plain, progress, draws).images
+            made = transform(replace(plain, fresh=False), progress, draws).images
             yield slot, made, (made != plain.images).flatten(1).any(1).cpu()
 
 

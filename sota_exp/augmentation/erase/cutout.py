@@ -35,4 +35,4 @@ class Cutout(BatchTransform):
     def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
         size = batch.images.shape[-1]
         centres = rng.integers(size, len(batch), 2)
-        return batch.with_images(blank(batch.images, cutout_boxes(centres, size, round(self.length_fraction * size))))
+        return blank(batch, cutout_boxes(centres, size, round(self.length_fraction * size)))

@@ -53,4 +53,4 @@ class RandomErasing(BatchTransform):
     def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
         chosen = rng.uniform(len(batch), 1) < self.p
         boxes = erase_boxes(len(batch), batch.images.shape[-1], self.scale, self.ratio, rng)
-        return batch.with_images(blank(batch.images, torch.where(chosen, boxes, 0)))
+        return blank(batch, torch.where(chosen, boxes, 0))

@@ -8,7 +8,6 @@ Setting: p 0.5 everywhere but on sets whose labels a mirror changes (digits, tex
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from sota_exp.resample import take
@@ -18,8 +17,11 @@ from sota_exp.streams import Draws
 
 def flip_where(images: Tensor, chosen: Tensor) -> Tensor:
     """Images [B, 3, S, S], those `chosen` (bool [B], on the CPU) mirrored left to right."""
-    rows = torch.where(chosen, len(images) + chosen.cumsum(0) - 1, torch.arange(len(images)))
-    return take(torch.cat([images, take(images, chosen.nonzero().flatten()).flip(-1)]), rows)
+    order = chosen.argsort(descending=True, stable=True)
+    images = take(images, order)
+    mirrored = images[: int(chosen.sum())]
+    mirrored.copy_(mirrored.flip(-1))
+    return take(images, order.argsort())
 
 
 @dataclass(frozen=True, kw_only=True)

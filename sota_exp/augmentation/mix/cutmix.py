@@ -30,8 +30,8 @@ def cutmix(batch: Batch, partner: Tensor, box: tuple[int, int, int, int]) -> Bat
     partner = partner.to(batch.images.device, non_blocking=True)
     top, left, bottom, right = box
     pasted = (bottom - top) * (right - left) / (batch.images.shape[-2] * batch.images.shape[-1])
-    images = batch.images.clone()
-    images[:, :, top:bottom, left:right] = batch.images[:, :, top:bottom, left:right][partner]
+    images = batch.own_images()
+    images[:, :, top:bottom, left:right] = images[:, :, top:bottom, left:right][partner]
     return replace(
         batch,
         images=images,

@@ -55,13 +55,13 @@ def test_height_over_width_is_log_uniform_and_area_uniform(ratio):
 def test_nothing_is_erased_where_no_box_is_smaller_than_the_image():
     boxes = erase_boxes(50, 32, [1.0, 1.0], [1.0, 1.0], draws())
     assert (boxes[:, :2] == boxes[:, 2:]).all()
-    images = make_batch(50, 32).images
-    assert torch.equal(blank(images, boxes), images)
+    batch = make_batch(50, 32)
+    assert torch.equal(blank(batch, boxes).images, batch.images)
 
 
 def test_blanking_zeroes_the_box_and_nothing_else():
     images = make_batch(2, 8).images
-    erased = blank(images, torch.tensor([[1, 2, 4, 8], [0, 0, 0, 0]]))
+    erased = blank(make_batch(2, 8), torch.tensor([[1, 2, 4, 8], [0, 0, 0, 0]])).images
     assert erased[0, :, 1:4, 2:8].abs().max() == 0 and torch.equal(erased[1], images[1])
     inside = torch.zeros(8, 8, dtype=torch.bool)
     inside[1:4, 2:8] = True

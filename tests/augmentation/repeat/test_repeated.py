@@ -23,7 +23,7 @@ def of_the_reference(order: list[int], num_repeats: int, rank: int, world_size: 
 class Positions:
     """A crop stage that cuts nothing."""
 
-    def __call__(self, images: object, indices: Tensor, size: int, rng: object) -> Tensor:
+    def __call__(self, images: object, indices: Tensor, size: int, rng: object, interpolation: str) -> Tensor:
         return indices
 
 
