@@ -13,6 +13,7 @@ from sota_exp.data.writing import UnreadableImage
 from sota_exp.deployed import Deployed
 from sota_exp.resample import center_crop
 from sota_exp.saved import SavedModel
+from sota_exp.stages import Images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class Prediction:
     probabilities: tuple[float, ...]
 
 
-class Decoded:
+class Decoded(Images):
     """Images in memory, by their place: what crops are cut from."""
 
     def __init__(self, images: Sequence[Tensor]) -> None:

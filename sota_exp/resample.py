@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sota_exp.stages import Images, Reducible, require
+from sota_exp.stages import Images, Reducible, cut, require
 
 
 def interpolate(batch: Tensor, height: int, width: int, mode: str = "bilinear") -> Tensor:
@@ -79,21 +79,11 @@ def in_threads(make: Callable[..., Tensor], *arguments: Iterable[object]) -> lis
         return list(pool.map(make, *arguments))
 
 
-def cut(image: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
-    """A view of a box inside an image [3, H, W], as a batch of one: [1, 3, height, width]."""
-    assert top + height <= image.shape[1] and left + width <= image.shape[2]
-    channel, row, column = image.stride()
-    # A batch of one sliced out of an image has ambiguous strides, which cost the kernel a repacking; these are channels last.
-    strides = (image.shape[1] * row, channel, row, column)
-    return image.as_strided((1, 3, height, width), strides, image.storage_offset() + top * row + left * column)
-
-
 def boxes_of(images: Images, indices: Tensor, boxes: Tensor, size: int) -> list[Tensor]:
     """The pixels of each box, uint8 [1, 3, h, w]; reduced where that saves decoding, its edges rounded to reduced pixels."""
-    places, picked = boxes.tolist(), indices.tolist()
     if isinstance(images, Reducible):
-        return in_threads(partial(_decoded_box, images, size), picked, places)
-    return [cut(images.image(index), *place) for index, place in zip(picked, places, strict=True)]
+        return in_threads(partial(_decoded_box, images, size), indices.tolist(), boxes.tolist())
+    return images.boxes(indices, boxes)
 
 
 def _decoded_box(images: Reducible, size: int, index: int, place: list[int]) -> Tensor:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -96,26 +96,40 @@ class Preprocessing:
     interpolation: str = "bilinear"
 
 
-class Images(Protocol):
+class Images(ABC):
     """Any-size images by index, as the image store holds them."""
 
+    @abstractmethod
     def __len__(self) -> int: ...
-
-    def size(self, index: int) -> tuple[int, int]:
-        """Height and width in pixels."""
-        ...
-
-    def image(self, index: int) -> Tensor:
-        """Uint8 [3, H, W] in channels-last strides."""
-        ...
-
-
-class Reducible(ABC):
-    """Images that cost less to make at a fraction of their size: what streams from files."""
 
     @abstractmethod
     def size(self, index: int) -> tuple[int, int]:
         """Height and width in pixels."""
+
+    @abstractmethod
+    def image(self, index: int) -> Tensor:
+        """Uint8 [3, H, W] in channels-last strides."""
+
+    def sizes(self, indices: Tensor) -> Tensor:
+        """Height and width in pixels of the images at int64 `indices` [B], int64 [B, 2]."""
+        return torch.tensor([self.size(index) for index in indices.tolist()])
+
+    def boxes(self, indices: Tensor, boxes: Tensor) -> list[Tensor]:
+        """A view [1, 3, h, w] of the part of each image that its box names, int64 [B, 4]: top, left, height, width."""
+        return [cut(self.image(index), *box) for index, box in zip(indices.tolist(), boxes.tolist(), strict=True)]
+
+
+def cut(image: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
+    """A view of a box inside an image [3, H, W], as a batch of one: [1, 3, height, width]."""
+    assert top + height <= image.shape[1] and left + width <= image.shape[2]
+    channel, row, column = image.stride()
+    # A batch of one sliced out of an image has ambiguous strides, which cost the kernel a repacking; these are channels last.
+    strides = (image.shape[1] * row, channel, row, column)
+    return image.as_strided((1, 3, height, width), strides, image.storage_offset() + top * row + left * column)
+
+
+class Reducible(Images):
+    """Images that cost less to make at a fraction of their size: what streams from files."""
 
     @abstractmethod
     def reduced(self, index: int, factor: float) -> Tensor:

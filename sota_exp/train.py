@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -82,6 +83,11 @@ class State:
     totals: dict[str, Tensor] = field(default_factory=dict)
     seconds: float = 0.0  # of the epoch that has begun, over all resumes
 
+    @cached_property
+    def parameters(self) -> list[nn.Parameter]:
+        """Of the network, frozen ones too: listing them anew takes longer than counting a loss."""
+        return list(self.model.parameters())
+
     def count(self, values: dict[str, Tensor]) -> None:
         """Add scalars to the epoch's totals, on the device."""
         for name, value in values.items():
@@ -153,7 +159,7 @@ def train_step(session: Session, state: State, batch: Batch) -> None:
         loss = (session.loss(logits.float(), micro) * micro.weights).sum() / len(batch)
         loss.backward()
         state.count({"train/loss": loss.detach()})
-    state.count(session.experiment.regularization.clip(list(state.model.parameters())))
+    state.count(session.experiment.regularization.clip(state.parameters))
     state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
     state.step += 1

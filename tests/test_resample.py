@@ -3,12 +3,12 @@ import torch
 from torchvision.transforms.v2 import functional as F
 
 from sota_exp.resample import affine, center_crop, interpolate, resized_crop, shorter_side
-from sota_exp.stages import INTERPOLATIONS, InvalidValue
+from sota_exp.stages import INTERPOLATIONS, Images, InvalidValue
 
 SHAPES = [(64, 64), (40, 97), (64, 64), (131, 50), (33, 32), (40, 97)]
 
 
-class Ragged:
+class Ragged(Images):
     """Random images of the given shapes, in channels-last strides."""
 
     def __init__(self, shapes):

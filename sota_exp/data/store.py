@@ -21,7 +21,7 @@ from torch import Tensor
 
 from sota_exp.data import splits
 from sota_exp.data.writing import FORMAT, TEST, TRAIN, VAL, Contents, write_store
-from sota_exp.stages import DataSet, Preprocessing, Source, require
+from sota_exp.stages import DataSet, Images, Preprocessing, Source, require
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class DamagedStore(Exception):
     """A store on disk that isn't what its own record says."""
 
 
-class ImageStore:
+class ImageStore(Images):
     """An open store. Its images are views of the file: they cost no copy and must not be written to."""
 
     def __init__(self, path: Path) -> None:
@@ -68,14 +68,20 @@ class ImageStore:
         # One call instead of slice, view and permute: a crop of a small image is mostly such calls.
         return self._pixels.as_strided((3, height, width), (1, 3 * width, 3), int(self.offset[index]))
 
-    @functools.cached_property
-    def uniform(self) -> bool:
-        """Whether all images have one size, so that `gather` works."""
-        return bool((self.height == self.height[0]).all() and (self.width == self.width[0]).all())
+    def sizes(self, indices: Tensor) -> Tensor:
+        """As `Images.sizes`."""
+        picked = indices.numpy()
+        return torch.from_numpy(np.stack([self.height[picked], self.width[picked]], axis=1).astype(np.int64))
 
-    def gather(self, indices: Tensor) -> Tensor:
-        """The images at int64 `indices` [B] of a uniform store, in one copy: uint8 [B, H, W, 3]."""
-        return self._pixels.view(len(self), *self.size(0), 3)[indices]
+    def boxes(self, indices: Tensor, boxes: Tensor) -> list[Tensor]:
+        """As `Images.boxes`, each by one call: a crop of a small image is mostly such calls."""
+        picked, (top, left, height, width) = indices.numpy(), boxes.numpy().T
+        sides = self.height[picked], self.width[picked]
+        assert (top + height <= sides[0]).all() and (left + width <= sides[1]).all()
+        row = 3 * sides[1].astype(np.int64)
+        starts = self.offset[picked] + top * row + 3 * left
+        places = zip(height.tolist(), width.tolist(), row.tolist(), starts.tolist(), strict=True)
+        return [self._pixels.as_strided((1, 3, h, w), (h * line, 1, line, 3), start) for h, w, line, start in places]
 
 
 def _map_bytes(path: Path) -> Tensor:

@@ -45,15 +45,19 @@ class StreamedImages(Reducible):
     def __init__(self, paths: Sequence[Path], sizes: np.ndarray) -> None:
         """sizes: int64 [N, 2], height and width of the upright images in pixels."""
         # An array: a list's many objects would be copied by every process that counts references to them.
-        self.paths, self.sizes = np.array([str(path) for path in paths]), sizes
+        self.paths, self._sizes = np.array([str(path) for path in paths]), sizes
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def size(self, index: int) -> tuple[int, int]:
         """Height and width in pixels."""
-        height, width = self.sizes[index].tolist()
+        height, width = self._sizes[index].tolist()
         return height, width
+
+    def sizes(self, indices: Tensor) -> Tensor:
+        """As `Images.sizes`."""
+        return torch.from_numpy(self._sizes[indices.numpy()])
 
     def image(self, index: int) -> Tensor:
         """Uint8 [3, H, W] in channels-last strides."""

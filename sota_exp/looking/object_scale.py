@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sota_exp.looking.sizes import sizes_of
 from sota_exp.stages import Crop, DataSet, View
 from sota_exp.streams import Draws, Streams
 
@@ -77,4 +76,4 @@ def object_scale(sizes: Tensor, crop: Crop, train_size: int, view: View, rng: Dr
 def drawn_sizes(data: DataSet, streams: Streams, num: int = NUM_DRAWS) -> Tensor:
     """Sizes of `num` training images drawn with repetition, int64 [num, 2]."""
     places = torch.randint(len(data.train), (num,), generator=streams.generator("look/object_scale", "images"))
-    return sizes_of(data.images, data.train[places])
+    return data.images.sizes(data.train[places])

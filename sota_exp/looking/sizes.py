@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sota_exp.stages import DataSet, Images, View
+from sota_exp.stages import DataSet, View
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +44,7 @@ class ImageSizes:
         return bool((self.sizes == self.sizes[0]).all())
 
 
-def sizes_of(images: Images, indices: Tensor) -> Tensor:
-    """Height and width, int64 [N, 2]."""
-    return torch.tensor([images.size(index) for index in indices.tolist()])
-
-
 def image_sizes(data: DataSet, train_size: int, view: View) -> ImageSizes:
     """Of all splits together."""
     everything = torch.cat([data.train, data.val, data.test])
-    return ImageSizes(sizes=sizes_of(data.images, everything), train_size=train_size, view=view)
+    return ImageSizes(sizes=data.images.sizes(everything), train_size=train_size, view=view)

@@ -10,6 +10,7 @@ import torch
 
 from sota_exp.data.store import DamagedStore, open_or_build, open_store
 from sota_exp.data.writing import TRAIN, Contents, Sample
+from sota_exp.stages import Images
 
 SHAPES = [(12, 7), (5, 30), (12, 7), (1, 1), (64, 48)]
 
@@ -42,14 +43,17 @@ def test_images_are_views_in_channels_last_strides(tmp_path):
     assert second.data_ptr() - first.data_ptr() == 12 * 7 * 3
 
 
-def test_uniform_gather(tmp_path):
-    store = make(tmp_path, [(6, 5)] * 4)
-    assert store.uniform
-    batch = store.gather(torch.tensor([3, 0, 3]))
-    assert batch.shape == (3, 6, 5, 3) and batch.is_contiguous()
-    for row, index in enumerate([3, 0, 3]):
-        assert torch.equal(batch[row].permute(2, 0, 1), store.image(index))
-    assert not make(tmp_path, key="ragged").uniform
+def test_sizes_and_boxes_are_those_of_each_image(tmp_path):
+    store, indices = make(tmp_path), torch.tensor([1, 0, 1])
+    boxes = torch.tensor([[0, 0, 3, 4], [2, 1, 10, 6], [1, 2, 1, 1]])
+    assert store.sizes(indices).tolist() == [list(store.size(index)) for index in (1, 0, 1)]
+    for ours, plain in zip(store.boxes(indices, boxes), Images.boxes(store, indices, boxes), strict=True):
+        assert torch.equal(ours, plain) and ours.data_ptr() == plain.data_ptr()
+        assert ours.is_contiguous(memory_format=torch.channels_last) == plain.is_contiguous(
+            memory_format=torch.channels_last
+        )
+    with pytest.raises(AssertionError):
+        store.boxes(indices[:1], torch.tensor([[0, 0, 99, 1]]))
 
 
 def test_one_object_a_process_and_through_pickle(tmp_path):

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sota_exp.stages import DataSet, Preprocessing, View
+from sota_exp.stages import DataSet, Images, Preprocessing, View
 from sota_exp.tracking.mistakes import NUM_KEPT, worst, write_mistakes
 
 
-class Plain:
+class Plain(Images):
     """Images of one colour: the index is the red value."""
 
     def __len__(self) -> int:

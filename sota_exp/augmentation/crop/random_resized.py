@@ -60,8 +60,9 @@ class RandomResizedCrop(Crop):
     def __call__(
         self, images: Images, indices: Tensor, size: int, rng: Draws, interpolation: str = "bilinear"
     ) -> Tensor:
-        sizes = torch.tensor([images.size(index) for index in indices.tolist()])
-        return resized_crop(images, indices, crop_boxes(sizes, self.scale, self.ratio, rng), size, interpolation)
+        return resized_crop(
+            images, indices, crop_boxes(images.sizes(indices), self.scale, self.ratio, rng), size, interpolation
+        )
 
     def magnification(self, sizes: Tensor, size: int, rng: Draws) -> Tensor:
         return size / crop_boxes(sizes, self.scale, self.ratio, rng)[:, 2:].double().prod(1).sqrt()

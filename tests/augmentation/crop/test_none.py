@@ -2,10 +2,11 @@ import torch
 
 from sota_exp.augmentation.crop.none import CenterCrop
 from sota_exp.resample import center_crop
+from sota_exp.stages import Images
 from sota_exp.streams import Streams
 
 
-class Noise:
+class Noise(Images):
     """Random images of several shapes."""
 
     def __init__(self):

@@ -5,11 +5,11 @@ from torchvision.transforms.v2 import functional as F
 
 from sota_exp.augmentation.crop.pad import PadCrop, shifted
 from sota_exp.resample import center_crop
-from sota_exp.stages import InvalidValue
+from sota_exp.stages import Images, InvalidValue
 from sota_exp.streams import Streams
 
 
-class Noise:
+class Noise(Images):
     """Random images of several shapes."""
 
     def __init__(self, shapes):

@@ -4,14 +4,14 @@ from scipy import stats
 from torchvision.transforms.v2 import RandomResizedCrop as Reference
 
 from sota_exp.augmentation.crop.random_resized import RandomResizedCrop, crop_boxes, largest_boxes
-from sota_exp.stages import InvalidValue
+from sota_exp.stages import Images, InvalidValue
 from sota_exp.streams import Streams
 
 SCALE, RATIO = [0.08, 1.0], [3 / 4, 4 / 3]
 NUM = 4000
 
 
-class Uniform:
+class Uniform(Images):
     """`num` images of one shape whose pixels tell their place: red is the row, green the column, blue the index."""
 
     def __init__(self, num, height, width):
