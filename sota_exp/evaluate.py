@@ -3,7 +3,7 @@
 Numbers are counted on integers over exactly the images of the split, on any number of processes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
@@ -18,8 +18,8 @@ from torchmetrics.functional.classification import (
 from sota_exp.distributed import World, interleave
 from sota_exp.network import classifier
 from sota_exp.pipeline import normalize
-from sota_exp.resample import center_crop
-from sota_exp.stages import DataSet, Predictor, Preprocessing, TrainingView, View
+from sota_exp.resample import DecodedOnce, center_crop
+from sota_exp.stages import DataSet, Images, Predictor, Preprocessing, Reducible, TrainingView, View
 
 #: Evaluation crops are kept in memory between epochs up to this size in bytes.
 CACHE_BYTES = 2**30
@@ -41,14 +41,14 @@ class Evaluator:
 
     def chunks(self, split: str, view: View) -> Iterator[Tensor]:
         """Uint8 crops of this rank's part of `split`, a batch at a time; made once where they fit in memory."""
-        indices: Tensor = vars(self.data)[split][self.world.rank :: self.world.size]
+        indices = self.own(split)
         if (split, view) in self._cache:
             yield from self._cache[split, view].split(self.batch_size)
             return
         made = []
         keep = len(indices) * 3 * view.size**2 <= CACHE_BYTES
         for part in indices.split(self.batch_size):
-            crops = center_crop(self.data.images, part, view.resize, view.size, self.preprocessing.interpolation)
+            crops = self.cut(self.data.images, part, view)
             if keep:
                 made.append(crops)
             yield crops
@@ -58,8 +58,7 @@ class Evaluator:
     def images(self, split: str, view: View) -> Iterator[Tensor]:
         """Normalized images on the device, a batch at a time."""
         for crops in self.chunks(split, view):
-            images = normalize(crops.to(self.device, non_blocking=True), self.preprocessing)
-            yield images.to(memory_format=self.memory_format)
+            yield self.on_device(crops)
 
     def equal_shares(self, split: str, view: View) -> Iterator[Tensor]:
         """As `images`, but equally many on every rank, so that none waits for another in a synchronized norm layer."""
@@ -78,6 +77,34 @@ class Evaluator:
             with self.autocast():
                 parts.append(self.predictor(model, images).float())
         return interleave(torch.cat(parts).cpu(), self.world)
+
+    @torch.inference_mode()
+    def predicted(self, model: nn.Module, split: str, views: Sequence[View]) -> Tensor:
+        """The most probable class in each view, int64 [V, N] on the CPU; images that must be decoded are decoded once."""
+        model.eval()
+        parts: list[list[Tensor]] = [[] for _ in views]
+        for part in self.own(split).split(self.batch_size):
+            images = self.data.images
+            images = DecodedOnce(images) if isinstance(images, Reducible) else images
+            for view, found in zip(views, parts, strict=True):
+                seen = self.on_device(self.cut(images, part, view))
+                with self.autocast():
+                    found.append(self.predictor(model, seen).argmax(1))
+        return torch.stack([interleave(torch.cat(found).cpu(), self.world) for found in parts])
+
+    def own(self, split: str) -> Tensor:
+        """Indices of this rank's part of `split`."""
+        indices: Tensor = vars(self.data)[split][self.world.rank :: self.world.size]
+        return indices
+
+    def cut(self, images: Images, indices: Tensor, view: View) -> Tensor:
+        """Uint8 crops of some images."""
+        return center_crop(images, indices, view.resize, view.size, self.preprocessing.interpolation)
+
+    def on_device(self, crops: Tensor) -> Tensor:
+        """Normalized images on the device, from uint8 crops."""
+        images = normalize(crops.to(self.device, non_blocking=True), self.preprocessing)
+        return images.to(memory_format=self.memory_format)
 
     @torch.inference_mode()
     def features(self, model: nn.Module, split: str, view: View) -> Tensor:
@@ -99,11 +126,7 @@ class Evaluator:
         """The training images as `view` shows them, to tune on."""
 
         def read(positions: Tensor) -> Tensor:
-            crops = center_crop(
-                self.data.images, self.data.train[positions], view.resize, view.size, self.preprocessing.interpolation
-            )
-            images = normalize(crops.to(self.device, non_blocking=True), self.preprocessing)
-            return images.to(memory_format=self.memory_format)
+            return self.on_device(self.cut(self.data.images, self.data.train[positions], view))
 
         return TrainingView(read=read, labels=self.labels("train").to(self.device), precision=self.autocast)
 

@@ -73,6 +73,32 @@ def _decoded_center(images: Reducible, resize: int, size: int, mode: str, index:
     return centre.clone(memory_format=torch.channels_last)
 
 
+class DecodedOnce(Reducible):
+    """Images that keep what was decoded of them: for several looks at a few of them."""
+
+    def __init__(self, images: Reducible) -> None:
+        self.images = images
+        self.kept: dict[tuple[int, int], Tensor] = {}
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def size(self, index: int) -> tuple[int, int]:
+        return self.images.size(index)
+
+    def image(self, index: int) -> Tensor:
+        return self.reduced(index, 1.0)
+
+    def step_of(self, factor: float) -> int:
+        return self.images.step_of(factor)
+
+    def reduced(self, index: int, factor: float) -> Tensor:
+        key = index, self.images.step_of(factor)
+        if key not in self.kept:
+            self.kept[key] = self.images.reduced(index, factor)
+        return self.kept[key]
+
+
 def in_threads(make: Callable[..., Tensor], *arguments: Iterable[object]) -> list[Tensor]:
     """`make` of each, by as many threads as PyTorch uses, one in a loader's worker: decoding releases the interpreter."""
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:

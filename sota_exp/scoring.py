@@ -1,7 +1,7 @@
 """Scoring finished weights: a view is chosen on val, then val and test give their numbers from a set of logits each."""
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +54,9 @@ def choose_view(network: nn.Module, evaluator: Evaluator, resolution: Resolution
     if len(views) == 1:
         return Chosen(view=views[0], logits=logits, report={"chosen": asdict(views[0])})
     require_sizes(network, views)
-    correct = [logits.argmax(1) == labels]
-    for view in views[1:]:
-        # Crops of other sizes are needed once: a cache of its own lets them go.
-        once = replace(evaluator, _cache={})
-        correct.append(once.logits(network, "val", view).argmax(1) == labels)
-    choice = resolution.choose(torch.stack(correct), labels)
+    others = evaluator.predicted(network, "val", views[1:])
+    correct = torch.cat([logits.argmax(1)[None], others]) == labels
+    choice = resolution.choose(correct, labels)
     view = views[choice.index]
     report = {"chosen": asdict(view), "default": asdict(views[0]), **choice.report}
     report["curve"] = [point(network, evaluator, view, right) for view, right in zip(views, correct, strict=True)]

@@ -132,6 +132,10 @@ class Reducible(Images):
     """Images that cost less to make at a fraction of their size: what streams from files."""
 
     @abstractmethod
+    def step_of(self, factor: float) -> int:
+        """The factor in whole steps: factors of one step give the same `reduced` image."""
+
+    @abstractmethod
     def reduced(self, index: int, factor: float) -> Tensor:
         """Uint8 [3, h, w], the whole image at some size from 1/`factor` of its own up to its own."""
 

@@ -38,6 +38,9 @@ SAMPLED_SIDE = 64
 #: EXIF's tag of the orientation, and its values that exchange height and width.
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
 
+#: What JPEG's decoder can reduce an image by, each in less time than the one before.
+STEPS = (1, 2, 4, 8)
+
 
 class StreamedImages(Reducible):
     """Images by index, each decoded anew whenever it is asked for."""
@@ -63,6 +66,10 @@ class StreamedImages(Reducible):
         """Uint8 [3, H, W] in channels-last strides."""
         return decode(Path(self.paths[index]))
 
+    def step_of(self, factor: float) -> int:
+        """What a JPEG is reduced by: 1, 2, 4 or 8."""
+        return max(step for step in STEPS if step <= max(factor, 1))
+
     def reduced(self, index: int, factor: float) -> Tensor:
         """The image at 1/1, 1/2, 1/4 or 1/8 of its size, rounded up; the smallest that is no smaller than 1/`factor`.
 
@@ -71,9 +78,9 @@ class StreamedImages(Reducible):
         path = Path(self.paths[index])
         try:
             with Image.open(path) as image:
-                if factor >= 2 and image.format in ("JPEG", "MPO"):
+                if (step := self.step_of(factor)) > 1 and image.format in ("JPEG", "MPO"):
                     width, height = image.size
-                    image.draft("RGB", (max(1, int(width / factor)), max(1, int(height / factor))))
+                    image.draft("RGB", (max(1, width // step), max(1, height // step)))
                 return upright(image)
         except UNREADABLE as error:
             raise UnreadableImage(path, str(error)) from error

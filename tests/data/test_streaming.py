@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from sota_exp.config import build
 from sota_exp.data.image_files import decode
@@ -17,7 +18,7 @@ from sota_exp.fingerprint import training_fingerprint
 from sota_exp.resample import boxes_of, center_crop, resized_crop
 from sota_exp.run import open_data
 from sota_exp.session import open_session
-from sota_exp.stages import Preprocessing
+from sota_exp.stages import Preprocessing, View
 from sota_exp.train import Epoch, fit, start
 from tests.experiments import TINY, Composed, composed
 
@@ -209,3 +210,23 @@ def test_what_is_cut_lets_its_image_go(folder: Path) -> None:
     streamed = opened(folder, "0").images
     for box in boxes_of(streamed, torch.arange(4), torch.tensor([[1, 2, 20, 22]]).repeat(4, 1), 64):
         assert box.untyped_storage().nbytes() == box.numel()
+
+
+def test_several_views_are_those_one_by_one_and_no_image_is_decoded_twice_alike(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = of_folder(folder, "data.store_gigabytes=0", "data.val_fraction=0.4").experiment
+    session, evaluator = open_session(experiment, open_data(experiment), World(), torch.device("cpu"))
+    network = session.network().eval()
+    views = [View(resize=16, size=16), View(resize=20, size=16), View(resize=60, size=32), View(resize=90, size=32)]
+    expected = torch.stack([evaluator.logits(network, "val", view).argmax(1) for view in views])
+    reduced, asked = StreamedImages.reduced, []
+
+    def counted(images: StreamedImages, index: int, factor: float) -> Tensor:
+        asked.append((index, images.step_of(factor)))
+        return reduced(images, index, factor)
+
+    monkeypatch.setattr(StreamedImages, "reduced", counted)
+    assert torch.equal(evaluator.predicted(network, "val", views), expected)
+    assert len(asked) == len(set(asked)) < len(views) * len(evaluator.data.val)
+    assert {index for index, _ in asked} == set(evaluator.data.val.tolist())
