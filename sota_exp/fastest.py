@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from filelock import FileLock
 
+from sota_exp.atomic import replace_text
 from sota_exp.config import digest
 from sota_exp.distributed import World
 from sota_exp.errors import first_line
@@ -94,9 +95,7 @@ def settled(
     with FileLock(f"{place}.lock"):
         if not place.is_file():
             answer = measured(experiment, asked)
-            draft = place.with_suffix(".draft")
-            draft.write_text(json.dumps(answer, indent=1) + "\n")
-            draft.rename(place)
+            replace_text(place, json.dumps(answer, indent=1) + "\n")
     answer = json.loads(place.read_text())
     return {**tree, "runtime": {**question, **answer["runtime"]}}, answer["why"]
 

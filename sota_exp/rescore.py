@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from sota_exp import distributed, saved
+from sota_exp.atomic import write_atomically
 from sota_exp.config import digest
 from sota_exp.errors import ConfigError, first_line
 from sota_exp.evaluate import Evaluator
@@ -27,7 +28,7 @@ from sota_exp.scoring import choose_view, draw_resolution, score
 from sota_exp.session import autocast, pick_device
 from sota_exp.stages import AsTrained, Choice, DataSet, FineTune, Predictor, Resolution, View
 from sota_exp.streams import Streams
-from sota_exp.tracking.files import RunFiles, write_atomically, write_weights
+from sota_exp.tracking.files import RunFiles, write_weights
 from sota_exp.zoo import content_hash
 
 

@@ -9,10 +9,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from sota_exp.atomic import write_text
 from sota_exp.catalog import Option, options
 from sota_exp.config import suggestion
 from sota_exp.errors import ConfigError
-from sota_exp.tracking.files import write_text
 
 #: Groups of conf/ whose options have machinery of their own beside their module.
 NOT_HERE = ("data", "tracking")

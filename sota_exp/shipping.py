@@ -6,11 +6,12 @@ import numpy as np
 from torch import nn
 
 from sota_exp import saved
+from sota_exp.atomic import write_atomically
 from sota_exp.errors import RunFailed
 from sota_exp.evaluate import scores
 from sota_exp.scoring import choose_view, draw_resolution, score
 from sota_exp.stages import View
-from sota_exp.tracking.files import write_atomically, write_weights
+from sota_exp.tracking.files import write_weights
 from sota_exp.tracking.mistakes import write_mistakes
 from sota_exp.training import Training
 from sota_exp.watching import Request

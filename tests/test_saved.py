@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 from sota_exp import saved
+from sota_exp.atomic import write_json
 from sota_exp.errors import ConfigError
-from sota_exp.tracking.files import write_json, write_weights
+from sota_exp.tracking.files import write_weights
 from tests.experiments import OFF, TINY, composed, session_of
 
 VARIANTS = {

@@ -16,9 +16,9 @@ from sota_exp.data.image_files import (
     PARTS,
     UNREADABLE,
     check_parts,
-    in_threads,
     require_max_side,
     stored,
+    streamed,
     upright,
 )
 from sota_exp.data.store import data_set, open_or_build
@@ -187,4 +187,4 @@ class HuggingFace(Source):
             except (*UNREADABLE, AttributeError) as error:
                 raise RunFailed(f"{self.dataset}: image {row} of {NAMES[split]} can't be read: {error}") from error
 
-        return in_threads(sample, range(len(numbers)))
+        return streamed(sample, range(len(numbers)))

@@ -123,7 +123,7 @@ def stored(image: Tensor, max_side: int | None) -> np.ndarray:
     return shrunk(image, max_side).permute(1, 2, 0).numpy()
 
 
-def in_threads(function: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:
+def streamed(function: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:
     """`function` of every item, in order, with a chunk of results in memory: decoding releases the interpreter."""
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(items), CHUNK):
@@ -146,7 +146,7 @@ def samples(found: list[Found], classes: list[str], max_side: int | None) -> Ite
     """
     labels = {name: label for label, name in enumerate(classes)}
     unreadable: list[UnreadableImage] = []
-    for made in in_threads(partial(sample, labels=labels, max_side=max_side), found):
+    for made in streamed(partial(sample, labels=labels, max_side=max_side), found):
         if isinstance(made, Sample):
             yield made
         else:

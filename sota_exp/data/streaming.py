@@ -8,7 +8,6 @@ that of the cut: libjpeg leaves out the frequencies that the cut could not show,
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,8 @@ from filelock import FileLock
 from PIL import Image
 from torch import Tensor
 
-from sota_exp.data.image_files import UNREADABLE, Found, decode, in_threads, upright
+from sota_exp.atomic import replace_text
+from sota_exp.data.image_files import UNREADABLE, Found, decode, streamed, upright
 from sota_exp.data.store import partition
 from sota_exp.data.writing import UnreadableImage
 from sota_exp.stages import DataSet, Preprocessing, Reducible, Source
@@ -120,7 +120,7 @@ def channel_statistics(images: StreamedImages, indices: np.ndarray) -> Preproces
     num_pixels = 0
     chosen = indices[:: max(1, len(indices) // SAMPLED)].tolist()
     reduced = partial(_sampled, images)
-    for pixels in in_threads(reduced, chosen):
+    for pixels in streamed(reduced, chosen):
         values = pixels.flatten(1).double()
         sums += np.stack([values.sum(1).numpy(), values.square().sum(1).numpy()])
         num_pixels += values.shape[1]
@@ -137,9 +137,7 @@ def kept_statistics(images: StreamedImages, indices: np.ndarray, place: Path) ->
     file = place.with_name(f"{place.stem}-{name}.json")
     if not file.is_file():
         found = channel_statistics(images, indices)
-        draft = file.with_name(f".{file.name}.{os.getpid()}")
-        draft.write_text(json.dumps([found.mean, found.std]))
-        os.replace(draft, file)
+        replace_text(file, json.dumps([found.mean, found.std]))
     mean, std = json.loads(file.read_text())
     return Preprocessing(mean=tuple(mean), std=tuple(std))
 
@@ -154,10 +152,8 @@ def index_of(found: Sequence[Found], place: Path) -> tuple[np.ndarray, list[str]
     with FileLock(f"{place}.lock"):
         if not place.is_file():
             log.info("reading the sizes of %d images", len(found))
-            rows = list(in_threads(facts, [image.path for image in found]))
-            draft = place.with_name(f".{place.name}.draft")
-            draft.write_text(json.dumps(rows))
-            os.replace(draft, place)
+            rows = list(streamed(facts, [image.path for image in found]))
+            replace_text(place, json.dumps(rows))
     rows = json.loads(place.read_text())
     return np.array([row[:2] for row in rows], dtype=np.int64).reshape(-1, 2), [row[2] for row in rows]
 

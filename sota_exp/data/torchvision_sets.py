@@ -16,9 +16,9 @@ from filelock import FileLock
 from sota_exp.data.image_files import (
     DECODING,
     UNREADABLE,
-    in_threads,
     require_max_side,
     stored,
+    streamed,
     upright,
 )
 from sota_exp.data.store import data_set, open_or_build
@@ -213,4 +213,4 @@ class TorchvisionSet(Source):
             except UNREADABLE as error:
                 raise RunFailed(f"{self.name}: image {index} for {part.argument} in {self.place}: {error}") from error
 
-        return in_threads(sample, range(len(images)))
+        return streamed(sample, range(len(images)))

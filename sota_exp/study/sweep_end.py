@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from sota_exp.atomic import replace_text
 from sota_exp.errors import Interrupted, RunFailed
 from sota_exp.statuses import COMPLETE
 from sota_exp.study import confirm
@@ -20,7 +21,6 @@ from sota_exp.study.storage import patiently
 from sota_exp.study.sweep_summary import summarize, table_text
 from sota_exp.study.trial import Brief
 from sota_exp.terminal import console
-from sota_exp.tracking.mlflow_position import replace_text
 
 if TYPE_CHECKING:
     from sota_exp.study.sweeper_loop import Loop

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sota_exp.atomic import write_atomically
 from sota_exp.resample import center_crop
 from sota_exp.stages import DataSet, View
-from sota_exp.tracking.files import write_atomically
 
 #: How many are kept.
 NUM_KEPT = 24

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from filelock import FileLock
 
+from sota_exp.atomic import replace_text
 from sota_exp.tracking.mlflow_content import Content
-from sota_exp.tracking.mlflow_position import replace_text
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

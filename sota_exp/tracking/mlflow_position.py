@@ -4,7 +4,6 @@ Imports neither torch nor mlflow: the process that follows a run starts in a mom
 """
 
 import json
-import os
 import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from sota_exp.atomic import replace_text
 
 #: Says of which kind a run is and what it belongs to: {"kind": "trial" | "arm", "name": …, "parent": directory}.
 ORIGIN_VARIABLE = "SOTA_EXP_ORIGIN"
@@ -56,13 +57,6 @@ class Position:
 
     def asked(self, origin: dict[str, Any], log_model: bool) -> "Position":
         return replace(self, origin=origin or self.origin, log_model=log_model, sent="", problem=None)
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write beside, then rename: a reader sees the old file or the new one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text)
-    beside.replace(path)
 
 
 def in_a_line(error: Exception) -> str:

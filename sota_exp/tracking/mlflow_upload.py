@@ -15,10 +15,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelStatus, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
+from sota_exp.atomic import replace_text
 from sota_exp.tracking.mlflow_content import ARTIFACTS, Content, Point, params, points, tags
 from sota_exp.tracking.mlflow_note import note
 from sota_exp.tracking.mlflow_parent import parent_run
-from sota_exp.tracking.mlflow_position import Position, replace_text, stamp
+from sota_exp.tracking.mlflow_position import Position, stamp
 from sota_exp.tracking.mlflow_store import experiment_id, opened
 from sota_exp.tracking.mlflow_views import KIND, write_views
 

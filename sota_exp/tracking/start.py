@@ -11,8 +11,8 @@ from typing import Any
 
 import psutil
 
+from sota_exp.atomic import write_json
 from sota_exp.stages import DataSet
-from sota_exp.tracking.files import write_json
 
 
 def write_start(directory: Path, result: dict[str, Any], data: dict[str, Any]) -> str:
