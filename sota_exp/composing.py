@@ -9,6 +9,7 @@ from typing import Any
 
 import hydra
 import yaml
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -52,7 +53,8 @@ def launch(task: Callable[[DictConfig], object], arguments: list[str], command: 
     entered: list[DictConfig] = []
     main = hold(_held_back(task, entered, failures))
     try:
-        main()
+        if not show_config(sys.argv[1:]):
+            main()
     except KeyboardInterrupt as stop:
         raise stop.__cause__ or stop from None
     except (HydraException, OmegaConfBaseException) as error:
@@ -64,6 +66,18 @@ def launch(task: Callable[[DictConfig], object], arguments: list[str], command: 
         raise ConfigError(in_one_line(error, arguments)) from error
     if failures:
         raise failures[0]
+
+
+def show_config(arguments: list[str]) -> bool:
+    """Print the configuration that a run would have, where `--cfg job` asks for it: Hydra's would hold a recipe's strangers."""
+    asked = get_args_parser().parse_intermixed_args(arguments)
+    if asked.cfg != "job" or asked.package or asked.multirun:
+        return False
+    from sota_exp.recompose import as_printed
+
+    places = [f"hydra.searchpath=[file://{Path(asked.config_dir).absolute()}]"] if asked.config_dir else []
+    print(as_printed([*places, *asked.overrides], asked.resolve), end="")
+    return True
 
 
 def with_place(arguments: list[str], command: str) -> list[str]:
@@ -209,9 +223,9 @@ def said() -> list[str]:
 
 def tree_of(config: DictConfig) -> dict[str, Any]:
     """The resolved values of the job that runs now, without those of its recipe for options that have no such key."""
-    from sota_exp.recipes import without_strangers
+    from sota_exp.recipes import directories_of, without_strangers
 
-    return without_strangers(resolve(config), choices(), said())
+    return without_strangers(resolve(config), choices(), said(), directories_of(HydraConfig.get()))
 
 
 def output_directory() -> Path:

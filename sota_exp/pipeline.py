@@ -8,6 +8,7 @@ smoothing                                      on targets, once, after they are 
 teacher                                        sees the images that the student sees
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -65,12 +66,12 @@ class Pipeline:
 
 
 def pipeline(
-    experiment: Experiment, preprocessing: Preprocessing, streams: Streams, num_classes: int, device: torch.device
+    experiment: Experiment, preprocessing: Preprocessing, streams: Streams, classes: Sequence[str], device: torch.device
 ) -> Pipeline:
     """The batch transforms of an experiment, in the order of this module's first lines."""
     augmentation, regularization = experiment.augmentation, experiment.regularization
     with keyed("regularization.distillation"):
-        teacher = regularization.distillation.teacher(num_classes, preprocessing, device)
+        teacher = regularization.distillation.teacher(classes, preprocessing, device)
     return Pipeline(
         transforms=(
             ("augmentation/flip", augmentation.flip),

@@ -1,17 +1,18 @@
 """The overrides that compose a finished run's configuration again, so that others can be added to them."""
 
+from pathlib import Path
 from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
-from omegaconf import OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp.composing import conf_directory, config_groups, in_one_line, register_resolvers
 from sota_exp.config import leaves, resolve
 from sota_exp.errors import ConfigError
-from sota_exp.recipes import without_strangers
+from sota_exp.recipes import directories_of, without_strangers
 
 
 def group_of(override: str) -> str:
@@ -31,20 +32,33 @@ def composed(overrides: list[str]) -> tuple[dict[str, str], dict[str, Any]]:
 
 def _composed(overrides: list[str]) -> tuple[dict[str, str], dict[str, Any], set[str]]:
     """Choices, resolved values, and the dotted keys whose value is computed from others."""
-    register_resolvers()
-    GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(conf_directory())):
-            config = compose("config", overrides, return_hydra_config=True)
+        config, choices, places = _by_hydra(overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(in_one_line(error, overrides)) from error
-    chosen = {str(group): str(option) for group, option in config.hydra.runtime.choices.items()}
-    with open_dict(config):
-        del config["hydra"]
     written = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
     derived = {key for key, value in leaves(written).items() if isinstance(value, str) and "${" in value}
-    choices = {group: option for group, option in chosen.items() if not group.startswith("hydra/")}
-    return choices, without_strangers(resolve(config), choices, overrides), derived
+    return choices, without_strangers(resolve(config), choices, overrides, places), derived
+
+
+def _by_hydra(overrides: list[str]) -> tuple[DictConfig, dict[str, str], tuple[Path, ...]]:
+    """What Hydra composes without its own node, the choices, and where it looked for files."""
+    register_resolvers()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_directory())):
+        config = compose("config", overrides, return_hydra_config=True)
+    chosen = {str(group): str(option) for group, option in config.hydra.runtime.choices.items()}
+    places = directories_of(config.hydra)
+    with open_dict(config):
+        del config["hydra"]
+    return config, {group: option for group, option in chosen.items() if not group.startswith("hydra/")}, places
+
+
+def as_printed(overrides: list[str], resolved: bool) -> str:
+    """The configuration of a run with these overrides as YAML, references as they are written or `resolved`."""
+    config, choices, places = _by_hydra(overrides)
+    tree = cast(dict[str, Any], OmegaConf.to_container(config, resolve=resolved))
+    return OmegaConf.to_yaml(OmegaConf.create(without_strangers(tree, choices, overrides, places)))
 
 
 def overrides_of(choices: dict[str, str], tree: dict[str, Any], changes: list[str]) -> list[str]:

@@ -6,7 +6,7 @@ The view and the predictor are those that were saved with the weights, unless th
 import hashlib
 import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,16 @@ from sota_exp.errors import ConfigError, first_line
 from sota_exp.evaluate import Evaluator
 from sota_exp.experiment import Experiment
 from sota_exp.memory import peak
+from sota_exp.network import classifier_name
 from sota_exp.result import device_name, empty_result, parameter_count
 from sota_exp.run import open_data
 from sota_exp.saved import SavedModel
 from sota_exp.scoring import choose_view, draw_resolution, score
-from sota_exp.session import autocast, pick_device
-from sota_exp.stages import AsTrained, Choice, DataSet, FineTune, Predictor, Resolution, View
+from sota_exp.session import autocast, build_network, pick_device, preprocessing_of
+from sota_exp.stages import AsTrained, Choice, DataSet, FineTune, Predictor, Preprocessing, Resolution, View
 from sota_exp.streams import Streams
 from sota_exp.tracking.files import RunFiles, write_weights
-from sota_exp.zoo import content_hash
+from sota_exp.zoo import content_hash, read_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,31 +48,63 @@ class AsSaved(Resolution):
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What is scored: weights, how to build and feed their network, and the training they come from, if it is known."""
+    """What is scored: weights, how to build and feed their network, and the training they come from, if it is known.
+
+    description: a `model.json`; without one the configuration says it.
+    """
 
     weights: Path
-    description: Path
+    description: Path | None
     training_fingerprint: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rescoring:
-    """An evaluation: the configuration it is composed to, and which of its parts replace what was saved."""
+    """An evaluation: the configuration it is composed to; what `asked`, the keys that the command sets, replace of what was saved."""
 
     subject: Subject
     experiment: Experiment
     tree: dict[str, Any]
     choices: dict[str, str]
-    asks_for_view: bool
-    asks_for_predictor: bool
-    asks_for_tuning: bool
+    asked: frozenset[str]
+
+    def asks_for(self, *nodes: str) -> bool:
+        """Whether an override of the command is about one of these keys, or one below it."""
+        return any(f"{key}.".startswith(f"{node}.") for key in self.asked for node in nodes)
+
+    @property
+    def asks_for_tuning(self) -> bool:
+        return self.asks_for("evaluation.fine_tune")
+
+    @property
+    def asks_for_predictor(self) -> bool:
+        return self.asks_for("evaluation.tta")
 
     @property
     def fine_tune(self) -> FineTune:
         return self.experiment.evaluation.fine_tune if self.asks_for_tuning else AsTrained()
 
     def resolution(self, model: SavedModel) -> Resolution:
-        return self.experiment.evaluation.resolution if self.asks_for_view else AsSaved(view=model.view)
+        """As saved, or what is asked for, which begins at the saved view where nothing else is said: whatever the data's own is."""
+        view = model.view
+        resolution: Any = self.experiment.evaluation.resolution
+        if not self.asks_for("evaluation.resolution", "data.image_size", "data.crop_ratio"):
+            return AsSaved(view=view)
+        saved = {("size", "data.image_size"): view.size, ("crop_ratio", "data.crop_ratio"): view.size / view.resize}
+        has = {field.name for field in fields(resolution)}
+        kept = {
+            name: value
+            for (name, key), value in saved.items()
+            if name in has and not self.asks_for(f"evaluation.resolution.{name}", key)
+        }
+        begun: Resolution = replace(resolution, **kept)
+        return begun
+
+    def preprocessing(self, model: SavedModel) -> Preprocessing:
+        interpolation = self.experiment.data.interpolation
+        if interpolation is None or not self.asks_for("data.interpolation"):
+            return model.preprocessing
+        return replace(model.preprocessing, interpolation=interpolation)
 
     def predictor(self, model: SavedModel) -> Predictor:
         return self.experiment.evaluation.tta if self.asks_for_predictor else model.predictor
@@ -86,8 +119,9 @@ def rescore(rescoring: Rescoring, directory: Path) -> dict[str, Any]:
     experiment = rescoring.experiment
     world = distributed.join("cuda" if torch.cuda.is_available() else "cpu")
     device = pick_device(experiment.runtime.device, world.local_rank)
-    model = load(rescoring.subject)
-    data = with_classes(open_data(experiment), model.classes)
+    data = open_data(experiment)
+    model = load(rescoring.subject) if rescoring.subject.description else as_configured(rescoring, data)
+    data = with_classes(data, model.classes)
     prints = (rescoring.subject.training_fingerprint, fingerprint(rescoring, model, data))
     files = RunFiles(directory=directory)
     if (previous := files.result()) is not None:
@@ -99,7 +133,7 @@ def rescore(rescoring: Rescoring, directory: Path) -> dict[str, Any]:
     evaluator = Evaluator(
         data=data,
         predictor=rescoring.predictor(model),
-        preprocessing=model.preprocessing,
+        preprocessing=rescoring.preprocessing(model),
         batch_size=experiment.evaluation.batch_size,
         device=device,
         world=world,
@@ -124,19 +158,54 @@ def rescore(rescoring: Rescoring, directory: Path) -> dict[str, Any]:
     if world.is_main:
         write_atomically(files.predictions, lambda file: np.savez(file, allow_pickle=False, **arrays))
         draw_resolution(chosen.report, directory)
-        write_model(rescoring, network, evaluator, chosen.view, files)
+        write_model(rescoring, model, network, evaluator, chosen.view, files)
         files.write_config(rescoring.tree)
         files.write_result(result)
     return result
 
 
-def write_model(rescoring: Rescoring, network: nn.Module, evaluator: Evaluator, view: View, files: RunFiles) -> None:
+def write_model(
+    rescoring: Rescoring,
+    model: SavedModel,
+    network: nn.Module,
+    evaluator: Evaluator,
+    view: View,
+    files: RunFiles,
+) -> None:
     """A model that stands alone in the evaluation's directory: the weights, and the view and predictor they were scored with."""
-    saved_as = json.loads(rescoring.subject.description.read_text())
+    description = rescoring.subject.description
+    if description is None:
+        saved_as = saved.description(rescoring.tree, model.classes, model.preprocessing, view)
+    else:
+        saved_as = json.loads(description.read_text())
     predictor = rescoring.tree["evaluation"]["tta"] if rescoring.asks_for_predictor else saved_as["predictor"]
-    preprocessing = saved_as["preprocessing"] | asdict(view)
+    preprocessing = asdict(view) | asdict(evaluator.preprocessing)
     write_weights(files.weights, network.state_dict())
     files.write_model(saved_as | {"predictor": predictor, "preprocessing": preprocessing})
+
+
+def as_configured(rescoring: Rescoring, data: DataSet) -> SavedModel:
+    """The network that the configuration names, with the weights of the subject, for the classes of the data.
+
+    Raises:
+        ConfigError: the weights do not fit, or are of another number of classes.
+    """
+    experiment = rescoring.experiment
+    network = build_network(experiment, len(data.classes))
+    head = classifier_name(network)
+    given = read_state(str(rescoring.subject.weights), rescoring.tree["model"]["weights"]["prefix"])
+    known = len(given[f"{head}.weight"])
+    if known != len(data.classes):
+        raise ConfigError(
+            f"data: the set has {len(data.classes)} classes, the weights {known}; choose a set with theirs"
+        )
+    return SavedModel(
+        network=network.eval(),
+        classes=data.classes,
+        preprocessing=preprocessing_of(experiment, data),
+        view=experiment.evaluation.resolution.views()[0],
+        predictor=experiment.evaluation.tta,
+    )
 
 
 def load(subject: Subject) -> SavedModel:
@@ -145,6 +214,7 @@ def load(subject: Subject) -> SavedModel:
     Raises:
         ConfigError: files that cannot be read, or that do not fit each other.
     """
+    assert subject.description is not None, "a model.json"
     try:
         return saved.load(subject.description, subject.weights)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
@@ -172,12 +242,13 @@ def with_classes(data: DataSet, classes: tuple[str, ...]) -> DataSet:
 def fingerprint(rescoring: Rescoring, model: SavedModel, data: DataSet) -> str:
     """Hash of the weights, of the images, and of how they are evaluated."""
     evaluation, images = rescoring.tree["evaluation"], torch.cat([data.val, data.test])
+    precision = rescoring.tree["runtime"]["precision"]
     tuning = [evaluation["fine_tune"], rescoring.experiment.seed, len(data.train)] if rescoring.asks_for_tuning else []
-    view = evaluation["resolution"] if rescoring.asks_for_view else str(model.view)
+    view, preprocessing = str(rescoring.resolution(model)), asdict(rescoring.preprocessing(model))
     return digest(
         {
             "weights": content_hash(model.network.state_dict()),
             "data": [data.digest, len(data.val), hashlib.sha256(images.numpy().tobytes()).hexdigest()],
-            "evaluation": [view, str(rescoring.predictor(model)), rescoring.tree["runtime"]["precision"], *tuning],
+            "evaluation": [view, preprocessing, str(rescoring.predictor(model)), precision, *tuning],
         }
     )

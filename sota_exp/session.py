@@ -148,7 +148,7 @@ def open_session(
         experiment=experiment,
         data=data,
         crops=training_crops(experiment, data, preprocessing.interpolation, streams),
-        pipeline=pipeline(experiment, preprocessing, streams, num_classes, device),
+        pipeline=pipeline(experiment, preprocessing, streams, data.classes, device),
         loss=experiment.regularization.distillation.wrap(experiment.loss),
         streams=streams,
         world=world,

@@ -379,8 +379,11 @@ class Distillation(Stage):
         """A hash of the teacher's weights, for the fingerprint; empty where there is no teacher."""
 
     @abstractmethod
-    def teacher(self, num_classes: int, preprocessing: Preprocessing, device: torch.device) -> BatchTransform:
-        """The transform that fills `Batch.teacher_logits`; `preprocessing` is what the student's images went through."""
+    def teacher(self, classes: Sequence[str], preprocessing: Preprocessing, device: torch.device) -> BatchTransform:
+        """The transform that fills `Batch.teacher_logits`, in the order of `classes`, the student's.
+
+        preprocessing: what the student's images went through.
+        """
 
     @abstractmethod
     def wrap(self, loss: Loss) -> Loss: ...
@@ -393,7 +396,7 @@ class NoTeacher(Distillation):
     def content(self) -> str:
         return ""
 
-    def teacher(self, num_classes: int, preprocessing: Preprocessing, device: torch.device) -> BatchTransform:
+    def teacher(self, classes: Sequence[str], preprocessing: Preprocessing, device: torch.device) -> BatchTransform:
         return KeepBatch()
 
     def wrap(self, loss: Loss) -> Loss:

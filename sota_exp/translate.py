@@ -143,7 +143,7 @@ def parse(words: list[str]) -> tuple[dict[str, Any], int]:
     for index, word in enumerate(launcher):
         name, _, value = word.lstrip("-").partition("=")
         if name.replace("-", "_") in ("nproc_per_node", "nnodes"):
-            processes *= int(value or launcher[index + 1])
+            processes *= count(name, value or "".join(launcher[index + 1 : index + 2]))
     try:
         values, unknown = parser().parse_known_args(flags)
     except argparse.ArgumentError as error:
@@ -151,6 +151,14 @@ def parse(words: list[str]) -> tuple[dict[str, Any], int]:
     if unknown:
         raise WrongFlag(f"{unknown[0]}: the reference has no such flag")
     return vars(values), processes
+
+
+def count(name: str, value: str) -> int:
+    """Processes or machines that torchrun's `name` says: of a range the least, as it starts with as many."""
+    least = value.partition(":")[0]
+    if not least.isdecimal() or int(least) < 1:
+        raise WrongFlag(f"--{name} {value}: a number is needed here, since the effective batch depends on it")
+    return int(least)
 
 
 def is_distributed(words: list[str]) -> bool:
@@ -242,6 +250,10 @@ def _schedule(flags: dict[str, Any]) -> list[str]:
         raise WrongFlag(f"--lr-scheduler {name}: the reference has {', '.join(SCHEDULES)}")
     after = epochs - warmup
     option = SCHEDULES[name]
+    if after < 1:
+        raise WrongFlag(f"--lr-warmup-epochs {warmup}: legal here: fewer than the {epochs} of --epochs")
+    if flags["lr-step-size"] < 1:
+        raise WrongFlag(f"--lr-step-size {flags['lr-step-size']}: legal: at least 1")
     if option == "step" and flags["lr-step-size"] >= after:
         option = "constant"  # no step is reached
     words = [f"schedule/lr={option}", "schedule/lr_scaling=none", "schedule/stepping=epoch"]

@@ -7,8 +7,9 @@ that no file can run code.
 import difflib
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,15 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sota_exp.config import build as configured
+from sota_exp.config import digest
 from sota_exp.model.arch.small import SHAPES, Small
 from sota_exp.stages import InvalidValue, Model, ModelTransform, Preprocessing, Published
 from sota_exp.tracking.mlflow_artifacts import local
 
 #: What regularization changes of a network, in the order in which it is applied.
 TRANSFORMS = ("norm", "stochastic_depth", "dropout")
+
+log = logging.getLogger(__name__)
 
 # Where frameworks put the weights inside a training checkpoint.
 NESTED = ("state_dict", "model", "model_state_dict")
@@ -107,7 +111,9 @@ def published_torchvision(name: str, tag: str) -> Published:
         mean, std = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
     preprocessing = Preprocessing(mean=mean, std=std, interpolation=preset.interpolation.value)
     seen = sizes_in_words(preset.crop_size[0], preset.crop_size[0] / preset.resize_size[0])
-    return Published(state=state, preprocessing=preprocessing, content=content_hash(state), evaluated_at=seen)
+    return Published(
+        state=state, preprocessing=preprocessing, content=content_of(state, preprocessing, {}), evaluated_at=seen
+    )
 
 
 @lru_cache(maxsize=1)
@@ -129,7 +135,9 @@ def published_timm(name: str, tag: str, img_size: int | None) -> Published:
         mean=tuple(settings["mean"]), std=tuple(settings["std"]), interpolation=settings["interpolation"]
     )
     seen = sizes_in_words(settings["input_size"][-1], settings["crop_pct"])
-    return Published(state=state, preprocessing=preprocessing, content=content_hash(state), evaluated_at=seen)
+    return Published(
+        state=state, preprocessing=preprocessing, content=content_of(state, preprocessing, {}), evaluated_at=seen
+    )
 
 
 def sizes_in_words(size: int, crop_ratio: float) -> str:
@@ -154,12 +162,31 @@ def read_published(path: str, store: str | None, prefix: str, default: Preproces
     Raises `InvalidValue` for a missing or unreadable file, one that holds no weights, or none under `prefix`.
     """
     with local(path, store) as file:
-        state, beside = read_state(str(file), prefix), file.with_name("model.json")
-        description = json.loads(beside.read_text()) if beside.is_file() else {}
+        state, description = read_state(str(file), prefix), description_beside(file)
     seen = description.get("preprocessing", {})
     default = replace(default, interpolation=seen.get("interpolation", default.interpolation))
     preprocessing = preprocessing_of(seen.get("mean"), seen.get("std"), default)
-    return Published(state=state, preprocessing=preprocessing, content=content_hash(state), description=description)
+    return Published(
+        state=state,
+        preprocessing=preprocessing,
+        content=content_of(state, preprocessing if seen else None, description),
+        description=description,
+    )
+
+
+def description_beside(file: Path) -> dict[str, Any]:
+    """The `model.json` beside a file of weights, as runs write it; empty where there is none, or another program's."""
+    beside = file.with_name("model.json")
+    if not beside.is_file():
+        return {}
+    try:
+        found = json.loads(beside.read_text())
+    except ValueError:
+        found = None
+    if isinstance(found, dict) and {"arch", "transforms", "classes", "preprocessing"} <= found.keys():
+        return found
+    log.warning("%s is not what a run writes beside its weights: it is not read", beside)
+    return {}
 
 
 def read_state(path: str, prefix: str) -> dict[str, Tensor]:
@@ -182,6 +209,15 @@ def read_state(path: str, prefix: str) -> dict[str, Tensor]:
     if not state:
         raise InvalidValue("prefix", prefix, f"what keys start with, such as {next(iter(found), '')}")
     return state
+
+
+def content_of(state: Mapping[str, Tensor], preprocessing: Preprocessing | None, description: Mapping[str, Any]) -> str:
+    """A hash of weights and of what says how to use them: how images were prepared, and the network of a `model.json`."""
+    meant = {name: description[name] for name in ("arch", "transforms", "classes") if name in description}
+    if preprocessing is None and not meant:
+        return content_hash(state)
+    seen = None if preprocessing is None else asdict(preprocessing)
+    return digest([content_hash(state), seen, meant], length=16)
 
 
 def content_hash(state: Mapping[str, Tensor]) -> str:

@@ -9,17 +9,13 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from omegaconf import open_dict
 from torch import Tensor
 
-from sota_exp.composing import conf_directory, register_resolvers
-from sota_exp.config import build, resolve
+from sota_exp import recompose
+from sota_exp.config import build
 from sota_exp.distributed import World
 from sota_exp.evaluate import Evaluator
 from sota_exp.experiment import Experiment
-from sota_exp.recipes import without_strangers
 from sota_exp.run import open_data
 from sota_exp.session import open_session
 from sota_exp.stages import Batch
@@ -78,15 +74,8 @@ class Composed:
 @lru_cache(maxsize=512)
 def composed(*overrides: str) -> Composed:
     """The configuration of `sota-exp train` with `overrides`."""
-    register_resolvers()
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf_directory())):
-        config = compose("config", list(overrides), return_hydra_config=True)
-    choices = {str(slot): str(option) for slot, option in config.hydra.runtime.choices.items()}
-    with open_dict(config):
-        del config["hydra"]
-    choices = {slot: option for slot, option in choices.items() if not slot.startswith("hydra/")}
-    return Composed(tree=without_strangers(resolve(config), choices, list(overrides)), choices=choices)
+    choices, tree = recompose.composed(list(overrides))
+    return Composed(tree=tree, choices=choices)
 
 
 def session_of(experiment: Experiment, world: World | None = None) -> tuple[Session, Evaluator]:

@@ -62,7 +62,7 @@ def test_an_epoch_is_a_permutation_and_the_next_another():
 
 def test_no_teacher(batch):
     loss, off = CrossEntropy(), stages.NoTeacher()
-    teacher = off.teacher(2, Preprocessing(mean=(0.0,) * 3, std=(1.0,) * 3), torch.device("cpu"))
+    teacher = off.teacher(["a", "b"], Preprocessing(mean=(0.0,) * 3, std=(1.0,) * 3), torch.device("cpu"))
     assert off.wrap(loss) is loss
     assert isinstance(teacher, stages.KeepBatch)
     assert off.content() == ""

@@ -96,8 +96,13 @@ def test_what_has_no_counterpart_is_listed_with_its_reason(flag: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["--modle resnet50", "--epochs many", "--opt sdg", "--auto-augment x", "--norm-weight-decay 0.1"]
-)
+    "line",
+    [
+        "--modle resnet50", "--epochs many", "--opt sdg", "--auto-augment x", "--norm-weight-decay 0.1",
+        "torchrun --nproc_per_node=gpu train.py", "torchrun --nproc_per_node train.py", "torchrun --nnodes=0 train.py",
+        "--lr-step-size 0", "--epochs 10 --lr-warmup-epochs 10",
+    ],
+)  # fmt: skip
 def test_what_the_reference_would_not_take_is_refused(line: str) -> None:
     with pytest.raises(WrongFlag):
         to_overrides(line.split())
@@ -174,6 +179,11 @@ def test_spared_biases_are_no_longer_lost() -> None:
     found = to_overrides(["--norm-weight-decay", "0.0", "--bias-weight-decay", "0.0"])
     assert found.lost == [] and "regularization.weight_decay.exempt=norm_and_bias" in found.words
     assert to_overrides(["--bias-weight-decay", "0.0"]).lost != []
+
+
+def test_a_range_of_machines_counts_as_its_least() -> None:
+    words = ["torchrun", "--nnodes=2:4", "--nproc_per_node", "8", "train.py", "--batch-size", "16"]
+    assert "batch_size=256" in to_overrides(words).words
 
 
 def test_a_crop_larger_than_the_image_is_listed() -> None:

@@ -1,7 +1,8 @@
 """usage: sota-exp evaluate run=DIR|weights=FILE [OVERRIDE …]
 
-Scores finished weights on val and test: those of a run, or a .safetensors file with its model.json beside it. Nothing is
-trained, but the last layers where evaluation/fine_tune is asked for. Data, view and predictor are those of the run or saved
+Scores finished weights on val and test: those of a run, a .safetensors file with its model.json beside it, or any file of
+weights (.safetensors, .pth), whose network model/arch names. Nothing is trained, but the last layers where
+evaluation/fine_tune is asked for. Data, view and predictor are those of the run or saved
 with the weights, unless overrides say otherwise. The data must have the model's classes.
 
   sota-exp evaluate run=outputs/a_run                                    the run's numbers once more
@@ -11,6 +12,7 @@ with the weights, unless overrides say otherwise. The data must have the model's
   sota-exp evaluate run=outputs/a_run data=image_folder data.root=DIR    on other images of the same classes
   sota-exp evaluate run=outputs/a_run -m evaluation/tta=none,flip        several, one after the other
   sota-exp evaluate weights=model.safetensors data=digits_on_photos      a file, on data that it needs named
+  sota-exp evaluate weights=net.pth model/arch=timm model.arch.name=resnet18 data=imagenet data.root=DIR    another program's
 
 hydra.run.dir chooses where result.json goes, and the model with the view it was scored in; the same command with the same
 place is done once.
@@ -38,6 +40,8 @@ def main(arguments: list[str]) -> None:
     found, changes = subject("evaluate", arguments)
     overrides = [change for change in changes if not change.startswith("-")]
     base = overrides_of(found.result["choices"], found.tree, overrides) if found.tree else []
+    if found.description is None:
+        base = ["model/weights=checkpoint", f"model.weights.path={quoted(str(found.weights))}"]
     place = f"outputs/evaluate-{found.name}-{digest([str(found.weights.resolve()), sorted(overrides)], length=8)}"
     asked = {group_of(override).replace("/", ".") for override in overrides}
     composing.launch(partial(evaluate, found, asked), [*base, f"hydra.run.dir={quoted(place)}", *changes], "evaluate")
@@ -66,9 +70,7 @@ def evaluate(found: Found, asked: set[str], config: DictConfig) -> float:
             experiment=experiment,
             tree=tree,
             choices=composing.choices(),
-            asks_for_view=is_asked(asked, "evaluation.resolution"),
-            asks_for_predictor=is_asked(asked, "evaluation.tta"),
-            asks_for_tuning=is_asked(asked, "evaluation.fine_tune"),
+            asked=frozenset(asked),
         )
         result = rescore(rescoring, shown(directory))
     except ConfigError:
@@ -76,8 +78,3 @@ def evaluate(found: Found, asked: set[str], config: DictConfig) -> float:
         raise
     console().print(evaluation_summary(result, str(shown(directory))))
     return float(result["metrics"]["val/accuracy"])
-
-
-def is_asked(asked: set[str], node: str) -> bool:
-    """Whether an override is about `node` or a key below it."""
-    return any(f"{key}.".startswith(f"{node}.") for key in asked)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from sota_exp.commands.subject import subject, values
+from sota_exp.commands.subject import description_of, subject, values
 from sota_exp.terminal import console
 
 
@@ -32,8 +32,8 @@ def main(arguments: list[str]) -> None:
     from sota_exp.exporting import Shipped, export
     from sota_exp.rescore import Subject, load
 
-    model = load(Subject(weights=found.weights, description=found.description, training_fingerprint=""))
-    shipped = Shipped(description=found.description, weights=found.weights, model=model)
+    model = load(Subject(weights=found.weights, description=description_of(found), training_fingerprint=""))
+    shipped = Shipped(description=description_of(found), weights=found.weights, model=model)
     made = export(shipped, given["format"], Path(given["output"]).expanduser())
     out = console()
     size = sum(file.stat().st_size for file in [made.path, *made.path.rglob("*")] if file.is_file()) / 2**20

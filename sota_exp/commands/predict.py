@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from sota_exp.commands.subject import subject, values
+from sota_exp.commands.subject import description_of, subject, values
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.terminal import console
 
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> None:
     from sota_exp.rescore import Subject, load
     from sota_exp.session import pick_device
 
-    model = load(Subject(weights=found.weights, description=found.description, training_fingerprint=""))
+    model = load(Subject(weights=found.weights, description=description_of(found), training_fingerprint=""))
     unreadable: list[str] = []
 
     def readable() -> Iterator[Prediction]:

@@ -13,11 +13,14 @@ from sota_exp.statuses import COMPLETE
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What the command line names: the weights, what describes them, and the run they belong to, where it is known."""
+    """What the command line names: the weights, what describes them, and the run they belong to, where it is known.
+
+    description: a `model.json`; None for a bare file of weights, whose network the configuration has to name.
+    """
 
     name: str
     weights: Path
-    description: Path
+    description: Path | None
     result: dict[str, Any]
     tree: dict[str, Any]
 
@@ -30,9 +33,7 @@ def subject(command: str, arguments: list[str]) -> tuple[Found, list[str]]:
     """
     named = [argument for argument in arguments if argument.startswith(("run=", "weights="))]
     if len(named) != 1:
-        raise ConfigError(
-            f"{command} needs one of run=DIR and weights=FILE.safetensors; sota-exp {command} --help says more"
-        )
+        raise ConfigError(f"{command} needs one of run=DIR and weights=FILE; sota-exp {command} --help says more")
     kind, _, value = named[0].partition("=")
     path = Path(value.strip("'\"")).expanduser()
     return (of_run if kind == "run" else of_file)(path), [argument for argument in arguments if argument not in named]
@@ -64,20 +65,32 @@ def of_file(path: Path) -> Found:
     """Weights in a file, and the run in whose directory they lie, if they do.
 
     Raises:
-        ConfigError: no such file, not safetensors, or nothing beside it that describes the model.
+        ConfigError: no such file, or of another kind.
     """
-    if not path.is_file() or path.suffix != ".safetensors":
-        raise ConfigError(f"weights={path}: legal: a .safetensors file that exists")
+    if not path.is_file() or path.suffix not in (".safetensors", ".pth", ".pt"):
+        raise ConfigError(f"weights={path}: legal: a .safetensors, .pth or .pt file that exists")
     beside = [path.with_suffix(".json"), path.with_name("model.json"), path.parent.parent / "model.json"]
     description = next((file for file in beside if file.is_file()), None)
-    if description is None:
-        raise ConfigError(
-            f"weights={path}: no {beside[1].name} beside it, which says how to build and feed the network"
-        )
+    if description is None or path.suffix != ".safetensors":
+        return Found(name=path.stem, weights=path, description=None, result={}, tree={})
     config = description.with_name("config.yaml")
     result = read_json(description.with_name("result.json")) or {}
     tree = yaml.safe_load(config.read_text()) if config.is_file() and "choices" in result else {}
     return Found(name=path.stem, weights=path, description=description, result=result, tree=tree)
+
+
+def description_of(found: Found) -> Path:
+    """Its `model.json`.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    if found.description is None:
+        raise ConfigError(
+            f"weights={found.weights}: legal: a .safetensors file with a model.json beside it, which says how to build and"
+            " feed the network; sota-exp evaluate writes one for any weights"
+        )
+    return found.description
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sota_exp.composing import in_one_line
 from sota_exp.config import resolve
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
-from sota_exp.recipes import without_strangers
+from sota_exp.recipes import directories_of, without_strangers
 from sota_exp.study.ablation import Job
 
 #: The launcher that trains in this process, one run after the other.
@@ -74,11 +74,11 @@ class StudySweeper(Sweeper):
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise ConfigError(in_one_line(error, list(overrides))) from error
         chosen = config.hydra.runtime.choices.items()
-        said = list(config.hydra.overrides.task)
+        said, directories = list(config.hydra.overrides.task), directories_of(config.hydra)
         choices = {str(slot): str(option) for slot, option in chosen if not str(slot).startswith("hydra/")}
         with open_dict(config):
             del config["hydra"]
-        return choices, without_strangers(resolve(config), choices, said)
+        return choices, without_strangers(resolve(config), choices, said, directories)
 
     @property
     def study_name(self) -> str:

@@ -64,7 +64,9 @@ def test_a_run_is_a_teacher(run_id: str) -> None:
     assert teacher.published(OTHER).preprocessing != OTHER
     images = torch.randn(2, 3, 16, 16)
     batch = Batch(images=images, targets=torch.ones(2, 4) / 4, weights=torch.ones(2), sources=torch.arange(2))
-    taught = teacher.teacher(4, OTHER, torch.device("cpu"))(batch, 0.5, Streams(seed=0).draws("distillation", 0))
+    taught = teacher.teacher([f"color_{index:02d}" for index in range(4)], OTHER, torch.device("cpu"))(
+        batch, 0.5, Streams(seed=0).draws("distillation", 0)
+    )
     assert taught.teacher_logits.shape == (2, 4)
 
 

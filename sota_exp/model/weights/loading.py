@@ -41,7 +41,9 @@ def with_statistics(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, 
         or any(f"{n}.weight" not in state for n in norms)
     ):
         return dict(state)
-    log.warning("the weights have no running statistics: batch norm, where it is kept, starts at mean 0 and variance 1")
+    log.info(
+        "the weights were trained without batch norm; under another regularization/norm than theirs they mean something else"
+    )
     made = dict(state)
     for name, layer in norms.items():
         scale = state[f"{name}.weight"]

@@ -11,6 +11,7 @@ published teachers resnet50; alpha 0.9, T 4. With mixup, long training and a BiT
 a ResNet-50 reaches 82.8 % on ImageNet in the second paper.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,9 +55,13 @@ def renormalize(images: Tensor, old: Preprocessing, new: Preprocessing) -> Tenso
 
 @dataclass(frozen=True, kw_only=True)
 class Teacher(BatchTransform):
-    """Adds the logits of `network` for the images of the batch, `size` pixels a side (None for their own)."""
+    """Adds the logits of `network` for the images of the batch, `size` pixels a side (None for their own).
+
+    order: int64 [C], which of its outputs are the student's classes; None where they are the same, in the same order.
+    """
 
     network: nn.Module
+    order: Tensor | None
     student: Preprocessing
     own: Preprocessing
     size: int | None
@@ -66,7 +71,8 @@ class Teacher(BatchTransform):
         images = renormalize(batch.images, self.student, self.own)
         if self.size is not None:
             images = F.interpolate(images, size=(self.size, self.size), mode="bilinear", antialias=True)
-        return replace(batch, teacher_logits=self.network(images))
+        logits = self.network(images)
+        return replace(batch, teacher_logits=logits if self.order is None else logits.index_select(1, self.order))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,28 +152,36 @@ class Logits(Distillation):
                 self.name is not None, "name", "null", f"the network in {self.path}: no model.json beside it says it"
             )
             return build(str(self.name), num_classes)
-        own, classes = description["arch"].get("name"), len(description["classes"])
-        require(
-            self.name in (None, own), "name", self.name, f"null, or {own}, as the model.json beside the weights says"
-        )
-        require(
-            classes == num_classes,
-            "path",
-            self.path,
-            f"a teacher of the {num_classes} classes; this one knows {classes}",
-        )
+        own = description["arch"].get("name")
+        legal = f"null, or {own}, as the model.json beside the weights says"
+        require(self.name in (None, own), "name", self.name, legal)
         return described(description)
 
-    def teacher(self, num_classes: int, preprocessing: Preprocessing, device: torch.device) -> BatchTransform:
+    def order(self, classes: Sequence[str], description: dict[str, Any]) -> list[int] | None:
+        """Where each of the student's classes is among the teacher's, if its description names them in another order."""
+        own = list(description.get("classes", classes))
+        strange = sorted({*own} ^ {*classes})
+        legal = f"a teacher of the same classes; {', '.join(strange[:3])} is not of both"
+        require(not strange, "path", self.path, legal)
+        return None if own == list(classes) else [own.index(name) for name in classes]
+
+    def teacher(self, classes: Sequence[str], preprocessing: Preprocessing, device: torch.device) -> BatchTransform:
         published = self.published(preprocessing)
-        network = self.network(num_classes, published.description)
+        order = self.order(classes, published.description)
+        network = self.network(len(classes), published.description)
         try:
             network.load_state_dict(published.state)
         except RuntimeError as error:
-            legal = f"a teacher whose weights fit and which has {num_classes} classes ({str(error).splitlines()[1].strip()})"
+            legal = f"a teacher whose weights fit and which has {len(classes)} classes ({str(error).splitlines()[1].strip()})"
             raise InvalidValue("name", self.name or "null", legal) from error
         network = network.requires_grad_(False).eval().to(device).to(memory_format=torch.channels_last)
-        return Teacher(network=network, student=preprocessing, own=published.preprocessing, size=self.image_size)
+        return Teacher(
+            network=network,
+            order=None if order is None else torch.tensor(order, device=device),
+            student=preprocessing,
+            own=published.preprocessing,
+            size=self.image_size,
+        )
 
     def wrap(self, loss: Loss) -> Loss:
         return DistilledLoss(loss=loss, alpha=self.alpha, temperature=self.temperature)

@@ -1,6 +1,7 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import timm
@@ -18,6 +19,7 @@ from sota_exp.streams import Streams
 from tests.experiments import TINY, composed, session_of
 
 STUDENT = Preprocessing(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
+THREE, FOUR = ["a", "b", "c"], ["color_00", "color_01", "color_02", "color_03"]
 DRAWS = Streams(seed=0).draws("regularization/distillation", 0)
 
 
@@ -100,9 +102,9 @@ def test_renormalized_images_are_the_same_pixels():
 def test_the_teacher_sees_the_students_image_in_its_own_normalization(saved):
     network, option = saved
     batch = batch_of()
-    same = option.teacher(3, STUDENT, torch.device("cpu"))(batch, 0.5, DRAWS)
+    same = option.teacher(THREE, STUDENT, torch.device("cpu"))(batch, 0.5, DRAWS)
     torch.testing.assert_close(same.teacher_logits, network(batch.images).detach())
-    own = replace(option, mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5]).teacher(3, STUDENT, torch.device("cpu"))
+    own = replace(option, mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5]).teacher(THREE, STUDENT, torch.device("cpu"))
     expected = network(renormalize(batch.images, STUDENT, Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3)))
     torch.testing.assert_close(own(batch, 0.5, DRAWS).teacher_logits, expected.detach())
 
@@ -111,13 +113,13 @@ def test_the_teacher_sees_images_at_its_own_size(saved):
     network, option = saved
     batch = batch_of()
     larger = nn.functional.interpolate(batch.images, size=(48, 48), mode="bilinear", antialias=True)
-    seen = replace(option, image_size=48).teacher(3, STUDENT, torch.device("cpu"))(batch, 0.5, DRAWS)
+    seen = replace(option, image_size=48).teacher(THREE, STUDENT, torch.device("cpu"))(batch, 0.5, DRAWS)
     torch.testing.assert_close(seen.teacher_logits, network(larger).detach())
 
 
 def test_the_teacher_never_learns_nor_moves(saved):
     _, option = saved
-    teacher = option.teacher(3, STUDENT, torch.device("cpu"))
+    teacher = option.teacher(THREE, STUDENT, torch.device("cpu"))
     before = {name: value.clone() for name, value in teacher.network.state_dict().items()}
     result = teacher(batch_of(), 0.5, DRAWS)
     assert not result.teacher_logits.requires_grad
@@ -127,7 +129,7 @@ def test_the_teacher_never_learns_nor_moves(saved):
 
 def test_smoothing_does_not_reach_the_teacher(saved):
     _, option = saved
-    teacher = option.teacher(3, STUDENT, torch.device("cpu"))
+    teacher = option.teacher(THREE, STUDENT, torch.device("cpu"))
     smoothed = LabelSmoothing(label_smoothing=0.2)(batch_of(), 0.5, DRAWS)
     plain = teacher(batch_of(), 0.5, DRAWS).teacher_logits
     assert torch.equal(teacher(smoothed, 0.5, DRAWS).teacher_logits, plain)
@@ -144,7 +146,7 @@ def test_content_follows_the_weights(saved, tmp_path):
 
 def test_a_teacher_of_other_classes_is_refused(saved):
     with pytest.raises(InvalidValue, match="which has 10 classes"):
-        saved[1].teacher(10, STUDENT, torch.device("cpu"))
+        saved[1].teacher([*"abcdefghij"], STUDENT, torch.device("cpu"))
 
 
 @pytest.fixture
@@ -164,28 +166,60 @@ def described(tmp_path):
 def test_a_run_s_teacher_is_built_as_its_run_built_it(described):
     network, option, preprocessing = described
     batch = batch_of(num_classes=4)
-    taught = option.teacher(4, preprocessing, torch.device("cpu"))(batch, 0.5, DRAWS)
+    taught = option.teacher(FOUR, preprocessing, torch.device("cpu"))(batch, 0.5, DRAWS)
     torch.testing.assert_close(taught.teacher_logits, network(batch.images).detach())
-    named = replace(option, name="resnet_xs").teacher(4, preprocessing, torch.device("cpu"))(batch, 0.5, DRAWS)
+    named = replace(option, name="resnet_xs").teacher(FOUR, preprocessing, torch.device("cpu"))(batch, 0.5, DRAWS)
     assert torch.equal(named.teacher_logits, taught.teacher_logits)
 
 
 @pytest.mark.parametrize(
-    ("changes", "num_classes", "reason"),
+    ("changes", "classes", "reason"),
     [
-        ({"name": "resnet_m"}, 4, "name=resnet_m is not legal: null, or resnet_xs"),
-        ({}, 3, "a teacher of the 3 classes; this one knows 4"),
+        ({"name": "resnet_m"}, FOUR, "name=resnet_m is not legal: null, or resnet_xs"),
+        ({}, FOUR[:3], "a teacher of the same classes; color_03 is not of both"),
+        ({}, [*FOUR[:3], "cat"], "a teacher of the same classes; cat, color_03 is not of both"),
     ],
 )
-def test_what_contradicts_the_description_is_refused(described, changes, num_classes, reason):
+def test_what_contradicts_the_description_is_refused(described, changes, classes, reason):
     _, option, preprocessing = described
     with pytest.raises(InvalidValue, match=reason):
-        replace(option, **changes).teacher(num_classes, preprocessing, torch.device("cpu"))
+        replace(option, **changes).teacher(classes, preprocessing, torch.device("cpu"))
+
+
+def test_classes_in_another_order_are_brought_into_the_students(described):
+    network, option, preprocessing = described
+    batch = batch_of(num_classes=4)
+    taught = option.teacher([FOUR[2], FOUR[0], FOUR[3], FOUR[1]], preprocessing, torch.device("cpu"))(batch, 0.5, DRAWS)
+    torch.testing.assert_close(taught.teacher_logits, network(batch.images).detach()[:, [2, 0, 3, 1]])
+
+
+@pytest.mark.parametrize("text", ["no JSON", '{"foo": 1}', "[]"])
+def test_another_programs_model_json_is_not_read(saved, text, caplog):
+    network, option = saved
+    Path(option.path).with_name("model.json").write_text(text)
+    batch = batch_of()
+    taught = option.teacher(THREE, STUDENT, torch.device("cpu"))(batch, 0.5, DRAWS)
+    torch.testing.assert_close(taught.teacher_logits, network(batch.images).detach())
+    assert "is not what a run writes" in caplog.text
+
+
+def test_content_follows_the_description_too(described):
+    _, option, _ = described
+    before, file = option.content(), Path(option.path).with_name("model.json")
+    description = json.loads(file.read_text())
+    for part, value in (("interpolation", "bicubic"), ("mean", [0.5, 0.5, 0.5])):
+        other = {**description, "preprocessing": {**description["preprocessing"], part: value}}
+        file.write_text(json.dumps(other))
+        assert option.content() != before
+    file.write_text(json.dumps({**description, "classes": description["classes"][::-1]}))
+    assert option.content() != before
+    file.write_text(json.dumps(description))
+    assert option.content() == before
 
 
 def test_a_file_alone_needs_a_name(saved):
     with pytest.raises(InvalidValue, match="name=null is not legal: the network in .*w.safetensors: no model.json"):
-        replace(saved[1], name=None).teacher(3, STUDENT, torch.device("cpu"))
+        replace(saved[1], name=None).teacher(THREE, STUDENT, torch.device("cpu"))
 
 
 def test_a_published_teacher_brings_its_normalization(monkeypatch):
