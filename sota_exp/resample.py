@@ -166,17 +166,17 @@ def slide(images: Tensor, shifts: Tensor, mode: str) -> Tensor:
     """
     num, _, size, _ = images.shape
     bordered = F.pad(images.permute(0, 2, 3, 1), (0, 0, size, size + 1)).flatten()
-    windows = bordered.as_strided((len(bordered) - 3 * size + 1, 3 * size), (1, 1))
+    width = 3 * size + (3 if mode == "bilinear" else 0)  # a pixel more to interpolate with
+    windows = bordered.as_strided((len(bordered) - width + 1, width), (1, 1))
     starts = size - shifts.clamp(-size, size)
     starts = starts if mode == "bilinear" else starts.round()
     whole = starts.floor()
     lines = torch.arange(num * size, device=images.device) * (3 * size + 1) + whole.long().flatten()
-    left = windows.index_select(0, 3 * lines)
+    moved = windows.index_select(0, 3 * lines)
     if mode == "bilinear":
-        right = windows.index_select(0, 3 * lines + 3).float()
-        share = (starts - whole).view(-1, 1)
-        left = torch.lerp(left.float(), right, share).round_().to(torch.int16).to(torch.uint8)
-    return left.view(num, size, size, 3).permute(0, 3, 1, 2)
+        levels, share = moved.float(), (starts - whole).view(-1, 1)
+        moved = torch.lerp(levels[:, :-3], levels[:, 3:], share).round_().to(torch.int16).to(torch.uint8)
+    return moved.view(num, size, size, 3).permute(0, 3, 1, 2)
 
 
 # ------------------------------------------------------------------------------------------------ batches and the cache
