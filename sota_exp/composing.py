@@ -71,13 +71,28 @@ def launch(task: Callable[[DictConfig], object], arguments: list[str], command: 
 def show_config(arguments: list[str]) -> bool:
     """Print the configuration that a run would have, where `--cfg job` asks for it: Hydra's would hold a recipe's strangers."""
     asked = get_args_parser().parse_intermixed_args(arguments)
-    if asked.cfg != "job" or asked.package or asked.multirun:
-        return False
+    others = (asked.package, asked.multirun, asked.info, asked.config_name, asked.config_path)
+    if asked.cfg != "job" or any(others) or (asked.config_dir and not Path(asked.config_dir).is_dir()):
+        return False  # Hydra does it, or says what is wrong
     from sota_exp.recompose import as_printed
 
-    places = [f"hydra.searchpath=[file://{Path(asked.config_dir).absolute()}]"] if asked.config_dir else []
-    print(as_printed([*places, *asked.overrides], asked.resolve), end="")
+    print(as_printed([*search_path(arguments), *overrides_in(arguments)], asked.resolve), end="")
     return True
+
+
+def overrides_in(arguments: list[str]) -> list[str]:
+    """The overrides among a command's arguments: what is neither a flag nor a flag's value, nor the search path."""
+    words: list[str] = get_args_parser().parse_intermixed_args(arguments).overrides
+    return [word for word in words if not word.startswith("hydra.searchpath=")]
+
+
+def search_path(arguments: list[str]) -> list[str]:
+    """The override that makes Hydra look where `--config-dir` and `hydra.searchpath` of the arguments say, if they do."""
+    asked = get_args_parser().parse_intermixed_args(arguments)
+    given = [word.partition("=")[2].strip("[]") for word in asked.overrides if word.startswith("hydra.searchpath=")]
+    quoted = str(Path(asked.config_dir or "").absolute()).replace("\\", "\\\\").replace("'", "\\'")
+    places = [*([f"'file://{quoted}'"] if asked.config_dir else []), *filter(None, given)]
+    return [f"hydra.searchpath=[{','.join(places)}]"] if places else []
 
 
 def with_place(arguments: list[str], command: str) -> list[str]:
@@ -222,10 +237,10 @@ def said() -> list[str]:
 
 
 def tree_of(config: DictConfig) -> dict[str, Any]:
-    """The resolved values of the job that runs now, without those of its recipe for options that have no such key."""
+    """The resolved values of the job that runs now, without those of its recipe for options that the recipe did not choose."""
     from sota_exp.recipes import directories_of, without_strangers
 
-    return without_strangers(resolve(config), choices(), said(), directories_of(HydraConfig.get()))
+    return resolve(without_strangers(config, choices(), said(), directories_of(HydraConfig.get())))
 
 
 def output_directory() -> Path:

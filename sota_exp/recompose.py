@@ -1,10 +1,11 @@
 """The overrides that compose a finished run's configuration again, so that others can be added to them."""
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -33,36 +34,42 @@ def composed(overrides: list[str]) -> tuple[dict[str, str], dict[str, Any]]:
 def _composed(overrides: list[str]) -> tuple[dict[str, str], dict[str, Any], set[str]]:
     """Choices, resolved values, and the dotted keys whose value is computed from others."""
     try:
-        config, choices, places = _by_hydra(overrides)
+        config, choices = _by_hydra(overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(in_one_line(error, overrides)) from error
     written = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
     derived = {key for key, value in leaves(written).items() if isinstance(value, str) and "${" in value}
-    return choices, without_strangers(resolve(config), choices, overrides, places), derived
+    return choices, resolve(config), derived
 
 
-def _by_hydra(overrides: list[str]) -> tuple[DictConfig, dict[str, str], tuple[Path, ...]]:
-    """What Hydra composes without its own node, the choices, and where it looked for files."""
+def _by_hydra(overrides: list[str], for_job: bool = False) -> tuple[DictConfig, dict[str, str]]:
+    """What Hydra composes, without its own node and without strangers, and the choices. for_job: `${hydra:…}` can be resolved."""
     register_resolvers()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_directory())):
         config = compose("config", overrides, return_hydra_config=True)
-    chosen = {str(group): str(option) for group, option in config.hydra.runtime.choices.items()}
-    places = directories_of(config.hydra)
+    if for_job:
+        HydraConfig.instance().set_config(config)
+    found = {str(group): str(option) for group, option in config.hydra.runtime.choices.items()}
+    choices = {group: option for group, option in found.items() if not group.startswith("hydra/")}
+    said, places = list(config.hydra.overrides.task), directories_of(config.hydra)
     with open_dict(config):
         del config["hydra"]
-    return config, {group: option for group, option in chosen.items() if not group.startswith("hydra/")}, places
+    return without_strangers(config, choices, said, places), choices
 
 
 def as_printed(overrides: list[str], resolved: bool) -> str:
     """The configuration of a run with these overrides as YAML, references as they are written or `resolved`."""
-    config, choices, places = _by_hydra(overrides)
-    tree = cast(dict[str, Any], OmegaConf.to_container(config, resolve=resolved))
-    return OmegaConf.to_yaml(OmegaConf.create(without_strangers(tree, choices, overrides, places)))
+    config, _ = _by_hydra(overrides, for_job=True)
+    return OmegaConf.to_yaml(config, resolve=resolved)
 
 
-def overrides_of(choices: dict[str, str], tree: dict[str, Any], changes: list[str]) -> list[str]:
+def overrides_of(
+    choices: dict[str, str], tree: dict[str, Any], changes: list[str], search_path: Sequence[str] = ()
+) -> list[str]:
     """The options chosen in a run, then every value that they do not give, but for groups that `changes` chooses anew.
+
+    search_path: the override that says where files of the user's own are; it is not among the result.
 
     What an option computes from another key, as a size from the data's, is not listed: it follows the changes.
     """
@@ -72,17 +79,17 @@ def overrides_of(choices: dict[str, str], tree: dict[str, Any], changes: list[st
         for group, option in choices.items()
         if group.split("/")[0] in tree and not any(f"{group}/".startswith(f"{new}/") for new in anew)
     ]
-    return [*options, *lacking(options, tree, [f"{new.replace('/', '.')}." for new in anew])]
+    return [*options, *lacking(options, tree, [f"{new.replace('/', '.')}." for new in anew], search_path)]
 
 
-def lacking(overrides: list[str], tree: dict[str, Any], free: list[str]) -> list[str]:
+def lacking(overrides: list[str], tree: dict[str, Any], free: list[str], search_path: Sequence[str] = ()) -> list[str]:
     """The values that `overrides` do not give and `tree` has, keys that begin with one of `free` left out.
 
     Written values come first; one that is computed from others is listed only if it still differs then.
     """
     values: list[str] = []
     for with_derived in (False, True):
-        _, given, derived = _composed([*overrides, *values])
+        _, given, derived = _composed([*search_path, *overrides, *values])
         there = leaves(given)
         differing = {
             key: f"{key}={shown(value)}"

@@ -100,6 +100,11 @@ OPTIMIZERS = {"sgd": "sgd", "sgd_nesterov": "nesterov", "rmsprop": "rmsprop", "a
 #: What the reference writes into its code.
 RMSPROP = ["optimizer.alpha=0.9", "optimizer.eps=0.0316"]
 SMALLEST = sys.float_info.min
+#: Flags that count something, with the least of it.
+SMALLEST_LEGAL = dict.fromkeys(
+    ("epochs", "batch-size", "train-crop-size", "val-crop-size", "val-resize-size"), (1, "at least 1")
+) | {"lr-warmup-epochs": (0, "at least 0")}
+WARMUPS = ("linear", "constant")
 SCHEDULES = {"steplr": "step", "cosineannealinglr": "cosine", "exponentiallr": "exponential"}
 
 
@@ -139,17 +144,21 @@ def parse(words: list[str]) -> tuple[dict[str, Any], int]:
     """
     scripts = [index for index, word in enumerate(words) if word.endswith(".py")]
     launcher, flags = (words[: scripts[0]], words[scripts[0] + 1 :]) if scripts else ([], words)
-    processes = 1
+    counts = {}
     for index, word in enumerate(launcher):
         name, _, value = word.lstrip("-").partition("=")
-        if name.replace("-", "_") in ("nproc_per_node", "nnodes"):
-            processes *= count(name, value or "".join(launcher[index + 1 : index + 2]))
+        if (name := name.replace("-", "_")) in ("nproc_per_node", "nnodes"):
+            counts[name] = count(name, value or "".join(launcher[index + 1 : index + 2]))
+    processes = math.prod(counts.values())
     try:
         values, unknown = parser().parse_known_args(flags)
     except argparse.ArgumentError as error:
         raise WrongFlag(str(error)) from error
     if unknown:
         raise WrongFlag(f"{unknown[0]}: the reference has no such flag")
+    for flag, (least, legal) in SMALLEST_LEGAL.items():
+        if vars(values)[flag] < least:
+            raise WrongFlag(f"--{flag} {vars(values)[flag]}: legal: {legal}")
     return vars(values), processes
 
 
@@ -252,8 +261,10 @@ def _schedule(flags: dict[str, Any]) -> list[str]:
     option = SCHEDULES[name]
     if after < 1:
         raise WrongFlag(f"--lr-warmup-epochs {warmup}: legal here: fewer than the {epochs} of --epochs")
-    if flags["lr-step-size"] < 1:
+    if option == "step" and flags["lr-step-size"] < 1:
         raise WrongFlag(f"--lr-step-size {flags['lr-step-size']}: legal: at least 1")
+    if warmup and flags["lr-warmup-method"] not in WARMUPS:
+        raise WrongFlag(f"--lr-warmup-method {flags['lr-warmup-method']}: the reference has {', '.join(WARMUPS)}")
     if option == "step" and flags["lr-step-size"] >= after:
         option = "constant"  # no step is reached
     words = [f"schedule/lr={option}", "schedule/lr_scaling=none", "schedule/stepping=epoch"]

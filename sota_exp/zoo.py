@@ -6,7 +6,6 @@ that no file can run code.
 
 import difflib
 import hashlib
-import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 
 from sota_exp.config import build as configured
 from sota_exp.config import digest
+from sota_exp.description import read_description
 from sota_exp.model.arch.small import SHAPES, Small
 from sota_exp.stages import InvalidValue, Model, ModelTransform, Preprocessing, Published
 from sota_exp.tracking.mlflow_artifacts import local
@@ -179,14 +179,10 @@ def description_beside(file: Path) -> dict[str, Any]:
     beside = file.with_name("model.json")
     if not beside.is_file():
         return {}
-    try:
-        found = json.loads(beside.read_text())
-    except ValueError:
-        found = None
-    if isinstance(found, dict) and {"arch", "transforms", "classes", "preprocessing"} <= found.keys():
-        return found
-    log.warning("%s is not what a run writes beside its weights: it is not read", beside)
-    return {}
+    found = read_description(beside)
+    if found is None:
+        log.warning("%s is not what a run writes beside its weights: it is not read", beside)
+    return found or {}
 
 
 def read_state(path: str, prefix: str) -> dict[str, Tensor]:

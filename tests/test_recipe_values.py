@@ -2,6 +2,7 @@
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 from sota_exp import cli
 from sota_exp.composing import conf_directory
@@ -9,7 +10,7 @@ from sota_exp.config import build
 from sota_exp.errors import ConfigError
 from sota_exp.experiment import Experiment
 from sota_exp.recipes import keys_set, without_strangers
-from tests.experiments import composed
+from tests.experiments import TINY, composed
 from tests.options import options
 
 #: Recipes that set values inside slots.
@@ -71,43 +72,108 @@ def test_a_value_that_the_user_gives_is_never_left_out():
 
 def test_what_is_given_is_not_changed():
     tree = {"regularization": {"stochastic_depth": {"_target_": "x", "drop_path_rate": 0.05}}}
+    config = OmegaConf.create(tree)
     choices = {"recipe": "rsb_a2", "regularization/stochastic_depth": "none"}
-    found = without_strangers(tree, choices, [], OURS)
+    found = without_strangers(config, choices, [], OURS)
     assert found == {"regularization": {"stochastic_depth": {"_target_": "x"}}}
-    assert tree["regularization"]["stochastic_depth"]["drop_path_rate"] == 0.05
+    assert config == tree
+
+
+HEAD = "# @package _global_\n"
+ALPHA = "augmentation: {mix: {alpha: 0.7}}\n"
+
+#: Recipes, presets and options of a user's own, for `--config-dir`.
+OF_THE_USER = {
+    "recipe/mine": HEAD + "defaults: [rsb_a2, _self_]\nrecipe: {name: mine}\n",
+    "recipe/slot_first": HEAD + "defaults: [small_images, _self_, {override /augmentation/mix: mixup},"
+    " {override /augmentation: classic}]\nrecipe: {name: a}\n" + ALPHA,
+    "recipe/on_a_preset": HEAD + "defaults: [semi_supervised, _self_, {override /augmentation: classic}]\n"
+    "recipe: {name: b}\n",
+    "recipe/inherits": HEAD + "defaults: [small_images, _self_, {override /augmentation: mypreset}]\n"
+    "recipe: {name: c}\n" + ALPHA,
+    "recipe/packaged": HEAD
+    + "defaults: [small_images, _self_, {override /augmentation/mix@augmentation.mix: cutmix}]\n"
+    "recipe: {name: d}\n" + ALPHA,
+    "recipe/absolute": HEAD + "defaults: [/recipe/semi_supervised, _self_]\nrecipe: {name: e}\n",
+    "recipe/interpolates": HEAD + "defaults: [small_images, _self_, {override /optimizer: adamw},"
+    " {override /schedule/length: long}]\nrecipe: {name: f}\noptimizer: {lr: 0.002}\nschedule: {length: {epochs: 5}}\n",
+    "recipe/empty_slot": HEAD + "defaults: [small_images, _self_]\nrecipe: {name: g}\naugmentation: {mix: null}\n",
+    "augmentation/mypreset": "defaults: [classic, {override mix: cutmix}]\n",
+    "augmentation/mix/mymix": "_target_: sota_exp.augmentation.mix.mixup.Mixup\nalpha: 9e-1\n",
+    "experiment/foo": HEAD + "defaults: [{override /recipe: semi_supervised}, {override /augmentation/mix: cutmix}]\n"
+    "augmentation: {mix: {alpha: 0.3}}\n",
+}
 
 
 @pytest.fixture
 def of_the_user(tmp_path):
-    """A directory for `--config-dir`: a recipe on top of one of ours, and a mix of the user's own."""
-    (tmp_path / "recipe").mkdir()
-    base = "# @package _global_\ndefaults:\n  - rsb_a2\n  - _self_\nrecipe:\n  name: mine\n"
-    (tmp_path / "recipe" / "mine.yaml").write_text(base)
-    (tmp_path / "augmentation" / "mix").mkdir(parents=True)
-    mix = "_target_: sota_exp.augmentation.mix.mixup.Mixup\nalpha: 0.9\n"
-    (tmp_path / "augmentation" / "mix" / "mymix.yaml").write_text(mix)
+    for name, text in OF_THE_USER.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{name}.yaml").write_text(text)
     return tmp_path
 
 
+def printed(capsys, directory, *said):
+    """The value of the last of `said` in what `--cfg job` prints for the others."""
+    assert cli.run(["train", "--config-dir", str(directory), "data=fake", *said[:-1], "--cfg", "job", "--resolve"]) == 0
+    node = yaml.safe_load(capsys.readouterr().out)
+    for name in said[-1].split("."):
+        node = node.get(name) if node else None
+    return node
+
+
 @pytest.mark.parametrize(
-    ("said", "key", "meant"),
+    ("said", "meant"),
     [
-        (
-            ("recipe=mine", "regularization/stochastic_depth=none"),
-            "regularization.stochastic_depth.drop_path_rate",
-            None,
-        ),
-        (("recipe=mine",), "regularization.stochastic_depth.drop_path_rate", 0.05),
-        (("recipe=semi_supervised", "augmentation/mix=mymix"), "augmentation.mix.alpha", 0.9),
-        (("recipe=semi_supervised", "augmentation/mix=cutmix"), "augmentation.mix.alpha", 1.0),
+        ("recipe=mine regularization.stochastic_depth.drop_path_rate", 0.05),
+        ("recipe=mine regularization/stochastic_depth=none regularization.stochastic_depth.drop_path_rate", None),
+        ("recipe=semi_supervised augmentation/mix=mymix augmentation.mix.alpha", 0.9),
+        ("recipe=semi_supervised augmentation/mix=cutmix augmentation.mix.alpha", 1.0),
+        ("recipe=semi_supervised augmentation/mix=mixup augmentation.mix.alpha", 0.5),
+        ("recipe=semi_supervised augmentation/mix=cutmix augmentation.mix={alpha:0.3} augmentation.mix.alpha", 0.3),
+        ("recipe=slot_first augmentation.mix.alpha", 0.7),
+        ("recipe=slot_first augmentation/mix=cutmix augmentation.mix.alpha", 1.0),
+        ("recipe=on_a_preset augmentation.mix.alpha", 0.5),
+        ("recipe=inherits augmentation.mix.alpha", 0.7),
+        ("recipe=inherits augmentation/mix=mixup augmentation.mix.alpha", 0.2),
+        ("recipe=packaged augmentation.mix.alpha", 0.7),
+        ("recipe=absolute augmentation/mix=none augmentation.mix.alpha", None),
+        ("recipe=interpolates optimizer.lr", 0.002),
+        ("recipe=interpolates optimizer=sgd optimizer.lr", 0.8),
+        ("recipe=interpolates schedule/length=standard schedule.length.epochs", 14),
+        ("+experiment=foo augmentation.mix.alpha", 0.3),
     ],
 )
-def test_what_is_printed_is_what_a_run_has_with_files_of_the_user_too(of_the_user, capsys, tmp_path, said, key, meant):
-    command = ["train", "--config-dir", str(of_the_user), "data=fake", *said]
-    assert cli.run([*command, "--cfg", "job", "--resolve"]) == 0
-    node = yaml.safe_load(capsys.readouterr().out)
-    *names, last = key.split(".")
-    for name in names:
-        node = node[name]
-    assert node.get(last) == meant
-    assert cli.run(["explain", *command[1:]]) == 0
+def test_what_is_printed_is_what_a_run_has_with_files_of_the_user_too(of_the_user, capsys, said, meant):
+    assert printed(capsys, of_the_user, *said.split()) == meant
+
+
+def test_an_empty_slot_of_a_recipe_is_a_mistake_in_one_line(of_the_user, capsys):
+    assert cli.run(["explain", "--config-dir", str(of_the_user), "data=fake", "recipe=empty_slot"]) == 2
+    assert "augmentation.mix" in capsys.readouterr().err
+
+
+def test_a_run_with_the_users_files_is_evaluated_and_repeated_with_them(of_the_user, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = ["--config-dir", str(of_the_user)]
+    words = [
+        "recipe=mine",
+        "model/arch=small",
+        *TINY,
+        "augmentation/mix=mymix",
+        "augmentation/repeat=none",
+        "optimizer=sgd",
+    ]
+    assert cli.run(["train", *own, *words, "hydra.run.dir=run"]) == 0
+    assert cli.run(["evaluate", "run=run", *own, "evaluation/tta=flip", "hydra.run.dir=flipped"]) == 0
+    assert cli.run(["rerun", "run", *own, "--cfg", "job"]) == 0
+
+
+def test_both_search_paths_are_searched(of_the_user, tmp_path_factory, capsys):
+    other = tmp_path_factory.mktemp("with = and spaces")
+    (other / "recipe").mkdir()
+    (other / "recipe" / "second.yaml").write_text(
+        HEAD + "defaults: [small_images, _self_]\nrecipe: {name: second}\nseed: 7\n"
+    )
+    assert printed(capsys, other, "recipe=second", "seed") == 7
+    assert printed(capsys, of_the_user, f"hydra.searchpath=['file://{other}']", "recipe=second", "seed") == 7

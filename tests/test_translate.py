@@ -100,7 +100,8 @@ def test_what_has_no_counterpart_is_listed_with_its_reason(flag: str) -> None:
     [
         "--modle resnet50", "--epochs many", "--opt sdg", "--auto-augment x", "--norm-weight-decay 0.1",
         "torchrun --nproc_per_node=gpu train.py", "torchrun --nproc_per_node train.py", "torchrun --nnodes=0 train.py",
-        "--lr-step-size 0", "--epochs 10 --lr-warmup-epochs 10",
+        "--lr-step-size 0", "--epochs 10 --lr-warmup-epochs 10", "--train-crop-size 0", "--epochs 0",
+        "--lr-warmup-epochs -5", "--lr-warmup-epochs 2 --lr-warmup-method foo",
     ],
 )  # fmt: skip
 def test_what_the_reference_would_not_take_is_refused(line: str) -> None:

@@ -31,6 +31,9 @@ from sota_exp.recompose import group_of, overrides_of
 from sota_exp.recompose import shown as quoted
 from sota_exp.rules import check
 
+#: What the saved view says, unless the command does.
+OF_THE_VIEW = ("evaluation.resolution.size=", "evaluation.resolution.crop_ratio=")
+
 
 def main(arguments: list[str]) -> None:
     """Evaluate what `run=` or `weights=` names, composed as its run was, with the other arguments as overrides."""
@@ -38,8 +41,9 @@ def main(arguments: list[str]) -> None:
         print(__doc__)
         return
     found, changes = subject("evaluate", arguments)
-    overrides = [change for change in changes if not change.startswith("-")]
-    base = overrides_of(found.result["choices"], found.tree, overrides) if found.tree else []
+    overrides, places = composing.overrides_in(changes), composing.search_path(changes)
+    base = overrides_of(found.result["choices"], found.tree, overrides, places) if found.tree else []
+    base = [word for word in base if not word.startswith(OF_THE_VIEW)]
     if found.description is None:
         base = ["model/weights=checkpoint", f"model.weights.path={quoted(str(found.weights))}"]
     place = f"outputs/evaluate-{found.name}-{digest([str(found.weights.resolve()), sorted(overrides)], length=8)}"

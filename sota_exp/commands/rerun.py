@@ -45,8 +45,8 @@ def main(arguments: list[str]) -> None:
         raise ConfigError(f"{original.name} is an evaluation, which trained nothing; sota-exp evaluate repeats it")
     if not original.choices:
         raise ConfigError(f"{original.name} ended before it wrote down its choices; repeat its command")
-    overrides = [change for change in changes if not change.startswith("-")]
-    base = overrides_of(original.choices, original.config, overrides)
+    overrides = composing.overrides_in(changes)
+    base = overrides_of(original.choices, original.config, overrides, composing.search_path(changes))
     is_one = not {"-m", "--multirun"} & set(changes)
     place = f"hydra.run.dir={quoted(str(place_of(original, overrides)))}"
     composing.launch(partial(rerun, original, is_one), [*base, place, *changes], "rerun")

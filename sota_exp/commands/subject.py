@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from sota_exp.description import read_description
 from sota_exp.errors import ConfigError
 from sota_exp.statuses import COMPLETE
 
@@ -70,7 +71,7 @@ def of_file(path: Path) -> Found:
     if not path.is_file() or path.suffix not in (".safetensors", ".pth", ".pt"):
         raise ConfigError(f"weights={path}: legal: a .safetensors, .pth or .pt file that exists")
     beside = [path.with_suffix(".json"), path.with_name("model.json"), path.parent.parent / "model.json"]
-    description = next((file for file in beside if file.is_file()), None)
+    description = next((file for file in beside if file.is_file() and read_description(file)), None)
     if description is None or path.suffix != ".safetensors":
         return Found(name=path.stem, weights=path, description=None, result={}, tree={})
     config = description.with_name("config.yaml")

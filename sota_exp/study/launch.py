@@ -78,7 +78,7 @@ class StudySweeper(Sweeper):
         choices = {str(slot): str(option) for slot, option in chosen if not str(slot).startswith("hydra/")}
         with open_dict(config):
             del config["hydra"]
-        return choices, without_strangers(resolve(config), choices, said, directories)
+        return choices, resolve(without_strangers(config, choices, said, directories))
 
     @property
     def study_name(self) -> str:

@@ -61,6 +61,8 @@ SEARCH = ("evaluation/resolution=search", "evaluation.resolution.relative_sizes=
     [
         (("data.image_size=20",), [20], 1.0),
         (("data.crop_ratio=0.5",), [16], 0.5),
+        (("data=digits",), [16], 1.0),
+        (("data=digits", "data.image_size=20"), [20], 1.0),
         (("data=digits", *SEARCH), [16, 24], 1.0),  # not the size of the other set
         (("data=digits", "data.image_size=32", *SEARCH), [32, 48], 1.0),
         ((*SEARCH, "evaluation.resolution.size=24"), [24, 36], 1.0),

@@ -20,7 +20,7 @@ def fitting(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     own, head = model.state_dict(), classifier_name(model)
     keys = [f"{head}.{name}" for name, _ in model.get_submodule(head).named_parameters()]
-    differing = [key for key in keys if key in state and state[key].shape != own[key].shape]
+    differing = [key for key in keys if key in state and state[key].shape[:1] != own[key].shape[:1]]
     if not differing:
         return dict(state)
     sizes = f"{len(state[differing[0]])} classes, here {len(own[differing[0]])}"
