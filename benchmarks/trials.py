@@ -96,6 +96,24 @@ def what_tracking_adds(place: Path) -> float:
     return median(costs)
 
 
+def sweep(directory: Path, num_trials: int) -> float:
+    """Seconds of a sweep of `num_trials` trials beside their work."""
+    arguments = [*TRIAL, *UNTRACKED, f"data.cache={directory.parent / 'cache'}", "hydra.sweeper.confirm.top=0"]
+    places = [f"hydra.sweeper.n_trials={num_trials}", f"hydra.sweep.dir={directory}"]
+    began = time.perf_counter()
+    with contextlib.redirect_stdout(io.StringIO()):
+        cli.run(["sweep", "search=learning_rate", *arguments, *places])
+    seconds = time.perf_counter() - began
+    return seconds - sum(worked(result.parent) for result in directory.rglob("result.json"))
+
+
+def a_further_trial(place: Path) -> float:
+    """Seconds that one more trial of a sweep costs beside its work, Optuna's storage and sampler included."""
+    sweep(place / "first", 1)
+    pairs = [[sweep(place / f"{pair}-{num}", num) for num in (FEW, MANY)] for pair in range(NUM_PAIRS)]
+    return median((many - few) / (MANY - FEW) for few, many in pairs)
+
+
 def composing() -> float:
     """Seconds that the whole configuration takes to compose, in a process that has composed before."""
     seconds = []
@@ -118,6 +136,7 @@ def measure() -> list[dict[str, object]]:
         pairs = [(beside(place, seed, True), beside(place, seed, False)) for seed in range(100, 103)]
         own, process = (median(times) for times in zip(*pairs, strict=True))
         tracking, composition = what_tracking_adds(place), composing()
+        trial = a_further_trial(place / "sweeps")
     # What is allocated in the first trials stays; a leak would show from the tenth on.
     grown = memory[-1] / memory[EARLY - 1]
     row = {"precision": "fp32", "model": "resnet_xs", "image_size": 16}
@@ -138,6 +157,7 @@ def measure() -> list[dict[str, object]]:
             "seconds",
             **row,
         ),
+        limit("the same of a trial in a sweep", trial - composition, BESIDE, "seconds", **row),
         limit("the same in MLflow", own - composition + tracking, BESIDE, "seconds", **row),
         limit("composing all slots", composition, COMPOSING, "seconds", **row),
         {

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -34,10 +35,13 @@ def write_json(path: Path, value: object) -> None:
 def replace_text(path: Path, text: str) -> None:
     """Write what can be made again: it is renamed without waiting for the disk."""
     beside = _beside(path)
-    beside.write_text(text)
-    beside.replace(path)
+    try:
+        beside.write_text(text)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _beside(path: Path) -> Path:
-    """Where this process writes a file before it has its name."""
-    return path.with_name(f".{path.name}.{os.getpid()}")
+    """A name that no other thread, process or machine takes: where a file is written before it has its own."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}")

@@ -7,6 +7,7 @@ what is legal.
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import importlib
 import json
@@ -56,8 +57,10 @@ def build(cls: type[T], tree: object, key: str = "") -> T:
     if issubclass(cls, Stage):
         return _build_stage(cls, tree, key)
     if not isinstance(tree, Mapping):
-        raise ConfigError(f"{key}={tree}: expected a group with the keys {', '.join(_field_types(cls))}")
-    types = _field_types(cls)
+        raise ConfigError(
+            f"{key}={tree}: expected a group with the keys {', '.join(_field_types(typing.cast(Any, cls)))}"
+        )
+    types = _field_types(typing.cast(Any, cls))
     _check_keys(tree, types, key)
     values = {name: build(kind, tree.get(name), _join(key, name)) for name, kind in types.items() if _is_branch(kind)}
     leaves = {name: kind for name, kind in types.items() if not _is_branch(kind)}
@@ -118,7 +121,8 @@ def locate(path: str, key: str) -> object:
         raise ConfigError(f"{key}._target_={path} cannot be imported: {error}") from error
 
 
-def _field_types(cls: type) -> dict[str, Any]:
+@functools.cache
+def _field_types(cls: Any) -> dict[str, Any]:
     assert dataclasses.is_dataclass(cls), cls
     hints = typing.get_type_hints(cls)
     return {item.name: hints[item.name] for item in dataclasses.fields(cls)}
@@ -144,8 +148,9 @@ def _check_keys(tree: Mapping[str, Any], types: Mapping[str, Any], key: str) -> 
 
 def _typed_values(types: Mapping[str, Any], values: Mapping[str, Any], key: str) -> dict[str, Any]:
     """Values merged over a structured schema of `types`, so that OmegaConf converts and checks them."""
-    schema = dataclasses.make_dataclass("Schema", [(name, kind, MISSING) for name, kind in types.items()])
-    typed = OmegaConf.structured(schema)
+    if not types:
+        return {}
+    typed = OmegaConf.structured(_schema(tuple(types.items())))
     for name, value in values.items():
         try:
             OmegaConf.update(typed, name, value)
@@ -154,6 +159,11 @@ def _typed_values(types: Mapping[str, Any], values: Mapping[str, Any], key: str)
     result = OmegaConf.to_container(typed, resolve=True, throw_on_missing=True)
     assert isinstance(result, dict)
     return {str(name): value for name, value in result.items()}
+
+
+@functools.cache
+def _schema(types: tuple[tuple[str, Any], ...]) -> type:
+    return dataclasses.make_dataclass("Schema", [(name, kind, MISSING) for name, kind in types])
 
 
 def _shown(value: object) -> str:

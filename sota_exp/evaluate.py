@@ -9,17 +9,15 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.functional.classification import (
-    multiclass_accuracy,
-    multiclass_calibration_error,
-    multiclass_confusion_matrix,
-)
 
 from sota_exp.distributed import World, interleave
 from sota_exp.network import classifier
 from sota_exp.pipeline import normalize
 from sota_exp.resample import DecodedOnce, center_crop
 from sota_exp.stages import DataSet, Images, Predictor, Preprocessing, Reducible, TrainingView, View
+
+#: Images whose crops of all views are in memory together in a search.
+SEARCHED_AT_ONCE = 64
 
 #: Evaluation crops are kept in memory between epochs up to this size in bytes.
 CACHE_BYTES = 2**30
@@ -83,13 +81,10 @@ class Evaluator:
         """The most probable class in each view, int64 [V, N] on the CPU; images that must be decoded are decoded once."""
         model.eval()
         parts: list[list[Tensor]] = [[] for _ in views]
-        for part in self.own(split).split(self.batch_size):
-            images = self.data.images
-            images = DecodedOnce(images) if isinstance(images, Reducible) else images
-            for view, found in zip(views, parts, strict=True):
-                seen = self.on_device(self.cut(images, part, view))
+        for part in self.own(split).split(min(self.batch_size, SEARCHED_AT_ONCE)):
+            for crops, found in zip(self.cuts(part, views), parts, strict=True):
                 with self.autocast():
-                    found.append(self.predictor(model, seen).argmax(1))
+                    found.append(self.predictor(model, self.on_device(crops)).argmax(1))
         return torch.stack([interleave(torch.cat(found).cpu(), self.world) for found in parts])
 
     def own(self, split: str) -> Tensor:
@@ -100,6 +95,17 @@ class Evaluator:
     def cut(self, images: Images, indices: Tensor, view: View) -> Tensor:
         """Uint8 crops of some images."""
         return center_crop(images, indices, view.resize, view.size, self.preprocessing.interpolation)
+
+    def cuts(self, indices: Tensor, views: Sequence[View]) -> list[Tensor]:
+        """Uint8 crops of some images in each view. Only a few decoded images are in memory at a time."""
+        images = self.data.images
+        if not isinstance(images, Reducible):
+            return [self.cut(images, indices, view) for view in views]
+        made: list[list[Tensor]] = []
+        for part in indices.split(torch.get_num_threads()):
+            once = DecodedOnce(images)
+            made.append([self.cut(once, part, view) for view in views])
+        return [torch.cat(crops) for crops in zip(*made, strict=True)]
 
     def on_device(self, crops: Tensor) -> Tensor:
         """Normalized images on the device, from uint8 crops."""
@@ -151,6 +157,8 @@ def scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
 
     Accuracies are shares of `len(labels)` counted as integers; ECE has 15 equal bins (Guo et al. 2017, arXiv:1706.04599).
     """
+    from torchmetrics.functional.classification import multiclass_calibration_error  # a second to import
+
     num_classes = logits.shape[1]
     values = {
         "accuracy": (logits.argmax(1) == labels).sum().item() / len(labels),
@@ -165,9 +173,13 @@ def scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
 
 def per_class_accuracy(logits: Tensor, labels: Tensor) -> list[float]:
     """The share of each class that is recognized; 0 for a class without images."""
+    from torchmetrics.functional.classification import multiclass_accuracy
+
     return multiclass_accuracy(logits, labels, logits.shape[1], average="none").tolist()
 
 
 def confusion_matrix(logits: Tensor, labels: Tensor) -> list[list[int]]:
     """Counts [true class][predicted class]."""
+    from torchmetrics.functional.classification import multiclass_confusion_matrix
+
     return multiclass_confusion_matrix(logits, labels, logits.shape[1]).tolist()

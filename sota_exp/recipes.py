@@ -18,6 +18,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 Directories = tuple[Path, ...]
 
+#: A recipe chooses no data: the size that it says is meant for all.
+FOR_ANY = ("data",)
+
 
 def directories_of(hydra: Any) -> Directories:
     """Where a configuration was looked for, by Hydra's own node of it: our files, then the user's."""
@@ -61,7 +64,7 @@ def without_strangers(
 
 def _is_anothers(slot: str, option: str, recipe: str, words: Sequence[str], directories: Directories) -> bool:
     """Whether the command chose another option than the recipe has by itself."""
-    if not any(f"{slot}/".startswith(f"{word}/") for word in words):
+    if slot in FOR_ANY or not any(f"{slot}/".startswith(f"{word}/") for word in words):
         return False
     return _choices_of(recipe, directories).get(slot, option) != option
 

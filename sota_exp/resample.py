@@ -89,11 +89,11 @@ class DecodedOnce(Reducible):
     def image(self, index: int) -> Tensor:
         return self.reduced(index, 1.0)
 
-    def step_of(self, factor: float) -> int:
-        return self.images.step_of(factor)
+    def step_of(self, index: int, factor: float) -> int:
+        return self.images.step_of(index, factor)
 
     def reduced(self, index: int, factor: float) -> Tensor:
-        key = index, self.images.step_of(factor)
+        key = index, self.images.step_of(index, factor)
         if key not in self.kept:
             self.kept[key] = self.images.reduced(index, factor)
         return self.kept[key]

@@ -14,19 +14,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sota_exp import distributed, saved
+from sota_exp import saved
 from sota_exp.atomic import write_atomically
 from sota_exp.config import digest
 from sota_exp.errors import ConfigError, first_line
 from sota_exp.evaluate import Evaluator
 from sota_exp.experiment import Experiment
-from sota_exp.memory import peak
+from sota_exp.memory import forget_peak, peak
 from sota_exp.network import classifier_name
 from sota_exp.result import device_name, empty_result, parameter_count
-from sota_exp.run import open_data
+from sota_exp.run import on_this_machine, open_data
 from sota_exp.saved import SavedModel
 from sota_exp.scoring import choose_view, draw_resolution, score
-from sota_exp.session import autocast, build_network, pick_device, preprocessing_of
+from sota_exp.session import autocast, build_network, preprocessing_of
 from sota_exp.stages import AsTrained, Choice, DataSet, FineTune, Predictor, Preprocessing, Resolution, View
 from sota_exp.streams import Streams
 from sota_exp.tracking.files import RunFiles, write_weights
@@ -117,8 +117,8 @@ def rescore(rescoring: Rescoring, directory: Path) -> dict[str, Any]:
         ConfigError: the classes of the data are not the model's, or the directory holds something else.
     """
     experiment = rescoring.experiment
-    world = distributed.join("cuda" if torch.cuda.is_available() else "cpu")
-    device = pick_device(experiment.runtime.device, world.local_rank)
+    world, device = on_this_machine(experiment)
+    forget_peak(device)
     data = open_data(experiment)
     model = load(rescoring.subject) if rescoring.subject.description else as_configured(rescoring, data)
     data = with_classes(data, model.classes)

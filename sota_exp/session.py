@@ -172,5 +172,7 @@ def _compiled(model: nn.Module) -> nn.Module:
 
     # Else a network that drops features by a hook would run as an earlier one of this process that had none was compiled.
     dynamo.skip_nnmodule_hook_guards = False
+    # Each value of a rate is a graph of its own; after eight of them PyTorch would go on uncompiled, with a warning alone.
+    dynamo.recompile_limit, dynamo.accumulated_recompile_limit = 1024, 8192
     # Its own random numbers would be others: dropout and stochastic depth draw as they do uncompiled.
     return cast(nn.Module, torch.compile(model, options={"fallback_random": True}))

@@ -132,7 +132,7 @@ class Reducible(Images):
     """Images that cost less to make at a fraction of their size: what streams from files."""
 
     @abstractmethod
-    def step_of(self, factor: float) -> int:
+    def step_of(self, index: int, factor: float) -> int:
         """The factor in whole steps: factors of one step give the same `reduced` image."""
 
     @abstractmethod

@@ -150,7 +150,7 @@ def test_what_is_printed_is_what_a_run_has_with_files_of_the_user_too(of_the_use
 
 def test_an_empty_slot_of_a_recipe_is_a_mistake_in_one_line(of_the_user, capsys):
     assert cli.run(["explain", "--config-dir", str(of_the_user), "data=fake", "recipe=empty_slot"]) == 2
-    assert "augmentation.mix" in capsys.readouterr().err
+    assert "augmentation/mix: no option is chosen" in capsys.readouterr().err
 
 
 def test_a_run_with_the_users_files_is_evaluated_and_repeated_with_them(of_the_user, tmp_path, monkeypatch):

@@ -38,6 +38,9 @@ SAMPLED_SIDE = 64
 #: EXIF's tag of the orientation, and its values that exchange height and width.
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
 
+#: Names that end so are JPEGs.
+REDUCED = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
+
 #: What JPEG's decoder can reduce an image by, each in less time than the one before.
 STEPS = (1, 2, 4, 8)
 
@@ -66,8 +69,10 @@ class StreamedImages(Reducible):
         """Uint8 [3, H, W] in channels-last strides."""
         return decode(Path(self.paths[index]))
 
-    def step_of(self, factor: float) -> int:
-        """What a JPEG is reduced by: 1, 2, 4 or 8."""
+    def step_of(self, index: int, factor: float) -> int:
+        """What a JPEG, by its name, is reduced by: 1, 2, 4 or 8; 1 for all others."""
+        if not str(self.paths[index]).lower().endswith(REDUCED):
+            return 1
         return max(step for step in STEPS if step <= max(factor, 1))
 
     def reduced(self, index: int, factor: float) -> Tensor:
@@ -78,7 +83,7 @@ class StreamedImages(Reducible):
         path = Path(self.paths[index])
         try:
             with Image.open(path) as image:
-                if (step := self.step_of(factor)) > 1 and image.format in ("JPEG", "MPO"):
+                if (step := self.step_of(index, factor)) > 1 and image.format in ("JPEG", "MPO"):
                     width, height = image.size
                     image.draft("RGB", (max(1, width // step), max(1, height // step)))
                 return upright(image)

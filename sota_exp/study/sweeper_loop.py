@@ -68,7 +68,8 @@ def short(value: Any) -> str:
 @dataclass(kw_only=True)
 class Loop:
     """A sweep from the side of the command. `asked`: the override that chose the search, which Hydra wants to see in every job.
-    `reasons`: of the failures in a row since the last trial that did not fail."""
+    `reasons`: of the failures in a row since the last trial that did not fail. `composed`: the overrides of trials that were put
+    together, numbers left out: with another number in the same place they can be put together too."""
 
     settings: Settings
     goal: Goal
@@ -87,6 +88,7 @@ class Loop:
     began: float = field(default_factory=time.monotonic)
     reasons: list[str] = field(default_factory=list)
     launched: int = 0
+    composed: set[tuple[str, ...]] = field(default_factory=set)
 
     @classmethod
     def open(cls, given: Mapping[str, Any], impl: OptunaSweeperImpl, arguments: list[str]) -> "Loop":
@@ -329,11 +331,15 @@ class Loop:
 
     def composes(self, claim: Claim) -> bool:
         """Whether Hydra can put the trial's configuration together; where not, it fails with the reason."""
+        kind = tuple(kind_of(override) for override in claim.overrides)
+        if kind in self.composed:
+            return True
         try:
             self.loader.load_sweep_config(self.config, list(self.job(claim)))
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             self._fail(claim.number, in_one_line(error, list(claim.overrides)))
             return False
+        self.composed.add(kind)
         return True
 
     def job(self, claim: Claim) -> list[str]:
@@ -419,3 +425,13 @@ class Loop:
 
     def _fail(self, number: int, reason: str) -> None:
         patiently(lambda: claims.fail(self.study, self.study.get_trials(deepcopy=False)[number], reason))
+
+
+def kind_of(override: str) -> str:
+    """An override, with its value left out where that is a number."""
+    key, _, value = override.partition("=")
+    try:
+        float(value)
+    except ValueError:
+        return override
+    return key

@@ -220,13 +220,17 @@ def test_several_views_are_those_one_by_one_and_no_image_is_decoded_twice_alike(
     network = session.network().eval()
     views = [View(resize=16, size=16), View(resize=20, size=16), View(resize=60, size=32), View(resize=90, size=32)]
     expected = torch.stack([evaluator.logits(network, "val", view).argmax(1) for view in views])
-    reduced, asked = StreamedImages.reduced, []
+    reduced, images = StreamedImages.reduced, evaluator.data.images
+    asked: list[tuple[int, int]] = []
+    assert isinstance(images, StreamedImages)
 
     def counted(images: StreamedImages, index: int, factor: float) -> Tensor:
-        asked.append((index, images.step_of(factor)))
+        asked.append((index, images.step_of(index, factor)))
         return reduced(images, index, factor)
 
     monkeypatch.setattr(StreamedImages, "reduced", counted)
     assert torch.equal(evaluator.predicted(network, "val", views), expected)
     assert len(asked) == len(set(asked)) < len(views) * len(evaluator.data.val)
+    pngs = [index for index, _ in asked if str(images.paths[index]).endswith("png")]
+    assert len(pngs) == len(set(pngs)) > 0  # at any size the same
     assert {index for index, _ in asked} == set(evaluator.data.val.tolist())
