@@ -78,7 +78,7 @@ def _build_stage(cls: type[T], tree: object, key: str) -> T:
     if not (isinstance(target, type) and issubclass(target, cls)):
         raise ConfigError(f"{key}._target_={tree['_target_']} is not a {cls.__name__}, which {slot} needs")
     values = {name: value for name, value in tree.items() if name != "_target_"}
-    types = _field_types(target)
+    types = _field_types(typing.cast(Any, target))
     _check_keys(values, types, key)
     return _construct(target, _typed_values(types, values, key), key)
 

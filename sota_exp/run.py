@@ -203,7 +203,9 @@ def check_same_run(files: RunFiles, request: Request, training: str) -> None:
     checkpoint, result, config = files.checkpoint(), files.result(), files.config()
     there = (checkpoint or result or {}).get("training_fingerprint", training)
     if there != training:
-        found = differences(config or {}, request.tree) or ["the images or the weights it starts from"]
+        found = differences(config or {}, request.tree) or [
+            "the images, the weights it starts from, or the numerics of this version"
+        ]
         raise ConfigError(
             f"hydra.run.dir={files.directory} holds another run, which differs in {'; '.join(found[:5])}. "
             "Choose another place, or remove that one"
@@ -246,4 +248,6 @@ def as_failure(error: Exception) -> RunFailed | Interrupted | None:
         return RunFailed(f"disk full: {text}")
     if isinstance(error, OSError):
         return RunFailed(f"cannot read or write: {text}")
+    if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
+        return RunFailed(f"runtime.compile=true: PyTorch can't compile here: {text}; try runtime.compile=false")
     return None
