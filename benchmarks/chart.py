@@ -14,7 +14,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 HEADING = """# Benchmarks
 
-`make bench` writes this page. A ratio says how many times as good ours is as the peer, of the medians of both in turn (A B A B): other work
+`make bench` writes this page. A ratio says how many times as good ours is as the peer, of the medians of both in turn (A B B A): other work
 on the machine weighs on both. Where the unit says "at most", the peer is what is allowed or what was there before, and the ratio the share of it.
 
 {date}; {machine}; Python {python}, PyTorch {torch}, torchvision {torchvision}, timm {timm}; {note}

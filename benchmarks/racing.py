@@ -1,4 +1,4 @@
-"""Training loops that race: each in a process of its own, as its users start it, and in turn, A B C A B C.
+"""Training loops that race: each in a process of its own, as its users start it, and in turn, A B C C B A.
 
     python -m benchmarks.racing '{"loop": "ours", "task": {…}}'      # a racer: reads numbers of steps, answers with seconds
 
@@ -23,6 +23,9 @@ from benchmarks.loops import LOOPS, Task
 
 #: Seconds between two turns, in which the worker processes of the one before finish what they prepare.
 SETTLING = 1.0
+
+#: Steps before a turn is timed: the others have filled the caches with theirs.
+WARM_UP = 3
 
 
 class Racer:
@@ -54,7 +57,7 @@ class Racer:
     def turn(self, num_steps: int) -> float:
         """Seconds a step."""
         time.sleep(SETTLING)
-        self._steps(self.num_prepared + 1)
+        self._steps(self.num_prepared + WARM_UP)
         return self._steps(num_steps) / num_steps
 
     def memory(self) -> float:
@@ -69,9 +72,12 @@ class Racer:
 
 
 def in_turn(racers: Mapping[str, Racer], num_rounds: int, num_steps: int) -> dict[str, float]:
-    """Median seconds of a step of each."""
-    rounds = [{name: racer.turn(num_steps) for name, racer in racers.items()} for _ in range(num_rounds)]
-    return {name: median(each[name] for each in rounds) for name in racers}
+    """Median seconds of a step of each. Every other round goes backwards, so that nobody is always before the same one."""
+    seconds: dict[str, list[float]] = {name: [] for name in racers}
+    for number in range(num_rounds):
+        for name in list(racers)[:: -1 if number % 2 else 1]:
+            seconds[name].append(racers[name].turn(num_steps))
+    return {name: median(times) for name, times in seconds.items()}
 
 
 def main(request: dict[str, Any]) -> None:

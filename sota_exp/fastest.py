@@ -37,6 +37,9 @@ TRIED = ("channels_last", "precision", "threads", "workers", "compile")
 #: Steps timed each way, and seconds after which no more than the least are.
 TIMED_STEPS, LEAST_STEPS, TIMED_SECONDS = 5, 3, 12.0
 
+#: Steps where the race is close: a shared machine is slow for seconds at a time, in one way more than in another.
+CLOSE_STEPS, CLOSE = 15, (0.95, 1.25)
+
 #: The least gain for which another way is taken: smaller ones are noise.
 LEAST_GAIN = 1.05
 
@@ -173,8 +176,9 @@ def race(experiment: Experiment, data: DataSet, one: Runtime, other: Runtime, de
     tried = entered(experiment, data, other, device)
     began = time.monotonic()
     while known.turn() and tried.turn():
-        enough = LEAST_STEPS if time.monotonic() - began > TIMED_SECONDS else TIMED_STEPS
-        if len(tried.steps) >= enough:
+        gain = known.total(num_steps) / tried.total(num_steps)
+        wanted = CLOSE_STEPS if CLOSE[0] < gain < CLOSE[1] else TIMED_STEPS
+        if len(tried.steps) >= (LEAST_STEPS if time.monotonic() - began > TIMED_SECONDS else wanted):
             break
     for way in (known, tried):
         way.taken.close()
