@@ -24,6 +24,7 @@ OF_HYDRA = (
     "config.py",
     "composing.py",
     "recompose.py",
+    "recipes.py",
     "rescore.py",
     "commands/",
     "report/closing.py",
