@@ -13,7 +13,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp.config import NOT_OF_A_RUN, digest, resolve, suggestion
@@ -201,14 +201,27 @@ EXPLANATIONS: dict[str, Callable[[re.Match[str], list[str]], str]] = {
 
 def composed_keys(arguments: list[str]) -> list[str]:
     """Every dotted key of the configuration in which `arguments` choose the options, groups included."""
+    groups = set(config_groups())
+    chosen = [item for item in arguments if item.partition("=")[0] in groups and "," not in item]
+    config = by_hydra(chosen)
+    with open_dict(config):
+        del config["hydra"]
+    return _dotted(OmegaConf.to_container(config, resolve=False), "")
+
+
+def by_hydra(overrides: list[str]) -> DictConfig:
+    """What Hydra composes of overrides, its own node included. A job of Hydra's that is running goes on undisturbed."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    groups = set(config_groups())
-    chosen = [item for item in arguments if item.partition("=")[0] in groups and "," not in item]
+    register_resolvers()
+    running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf_directory())):
-        return _dotted(OmegaConf.to_container(compose("config", chosen), resolve=False), "")
+    try:
+        with initialize_config_dir(str(conf_directory())):
+            return compose("config", overrides, return_hydra_config=True)
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def _dotted(tree: object, key: str) -> list[str]:

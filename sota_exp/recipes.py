@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 Directories = tuple[Path, ...]
@@ -32,6 +30,16 @@ def directories_of(hydra: Any) -> Directories:
             spec = importlib.util.find_spec(str(source.path).replace("/", "."))
             found += [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []
     return tuple(found)
+
+
+def run_in(config: DictConfig) -> tuple[DictConfig, dict[str, str]]:
+    """The run's part of what Hydra composed, without its own node and without strangers, and the option in every group."""
+    found = config.hydra.runtime.choices.items()
+    choices = {str(group): str(option) for group, option in found if not str(group).startswith("hydra/")}
+    said, directories = list(config.hydra.overrides.task), directories_of(config.hydra)
+    with open_dict(config):
+        del config["hydra"]
+    return without_strangers(config, choices, said, directories), choices
 
 
 def without_strangers(
@@ -72,18 +80,11 @@ def _is_anothers(slot: str, option: str, recipe: str, words: Sequence[str], dire
 @functools.cache
 def _choices_of(recipe: str, directories: Directories) -> dict[str, str]:
     """Slot → option of a recipe by itself, as Hydra composes it."""
-    from sota_exp.composing import conf_directory
+    from sota_exp.composing import by_hydra, conf_directory
     from sota_exp.recompose import shown
 
     others = [f"file://{place}" for place in directories if place != conf_directory()]
-    words = [f"recipe={recipe}", f"hydra.searchpath={shown(others)}"]
-    running = GlobalHydra.instance().hydra  # of the job that asks
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(conf_directory())):
-            config = compose("config", words, return_hydra_config=True)
-    finally:
-        GlobalHydra.instance().hydra = running
+    config = by_hydra([f"recipe={recipe}", f"hydra.searchpath={shown(others)}"])
     return {str(slot): str(option) for slot, option in config.hydra.runtime.choices.items()}
 
 

@@ -3,17 +3,15 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sota_exp.composing import conf_directory, config_groups, in_one_line, register_resolvers
+from sota_exp.composing import by_hydra, config_groups, in_one_line
 from sota_exp.config import leaves, resolve
 from sota_exp.errors import ConfigError
-from sota_exp.recipes import directories_of, without_strangers
+from sota_exp.recipes import run_in
 
 
 def group_of(override: str) -> str:
@@ -34,7 +32,7 @@ def composed(overrides: list[str]) -> tuple[dict[str, str], dict[str, Any]]:
 def _composed(overrides: list[str]) -> tuple[dict[str, str], dict[str, Any], set[str]]:
     """Choices, resolved values, and the dotted keys whose value is computed from others."""
     try:
-        config, choices = _by_hydra(overrides)
+        config, choices = run_in(by_hydra(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(in_one_line(error, overrides)) from error
     written = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
@@ -42,26 +40,11 @@ def _composed(overrides: list[str]) -> tuple[dict[str, str], dict[str, Any], set
     return choices, resolve(config), derived
 
 
-def _by_hydra(overrides: list[str], for_job: bool = False) -> tuple[DictConfig, dict[str, str]]:
-    """What Hydra composes, without its own node and without strangers, and the choices. for_job: `${hydra:…}` can be resolved."""
-    register_resolvers()
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf_directory())):
-        config = compose("config", overrides, return_hydra_config=True)
-    if for_job:
-        HydraConfig.instance().set_config(config)
-    found = {str(group): str(option) for group, option in config.hydra.runtime.choices.items()}
-    choices = {group: option for group, option in found.items() if not group.startswith("hydra/")}
-    said, places = list(config.hydra.overrides.task), directories_of(config.hydra)
-    with open_dict(config):
-        del config["hydra"]
-    return without_strangers(config, choices, said, places), choices
-
-
 def as_printed(overrides: list[str], resolved: bool) -> str:
     """The configuration of a run with these overrides as YAML, references as they are written or `resolved`."""
-    config, _ = _by_hydra(overrides, for_job=True)
-    return OmegaConf.to_yaml(config, resolve=resolved)
+    config = by_hydra(overrides)
+    HydraConfig.instance().set_config(config)  # for what refers to ${hydra:…}
+    return OmegaConf.to_yaml(run_in(config)[0], resolve=resolved)
 
 
 def overrides_of(

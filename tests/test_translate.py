@@ -6,7 +6,8 @@ import pytest
 
 from sota_exp.commands.translate import reverse
 from sota_exp.fingerprint import differences
-from sota_exp.translate import DEFAULTS, IMAGENET_TRAIN, NO_COUNTERPART, WrongFlag, to_overrides
+from sota_exp.stages import INTERPOLATIONS
+from sota_exp.translate import DEFAULTS, IMAGENET_TRAIN, NO_COUNTERPART, RESIZING, WrongFlag, to_overrides
 from sota_exp.translate_back import to_flags
 from tests.experiments import composed
 
@@ -53,6 +54,11 @@ def value(tree: dict, key: str) -> object:
     for name in key.split("."):
         tree = tree[name]
     return tree
+
+
+def test_what_can_be_said_of_resizing_is_what_can_be_done() -> None:
+    """The translation starts without PyTorch, so it has a list of its own."""
+    assert RESIZING == INTERPOLATIONS
 
 
 def test_the_published_command_is_the_exact_recipe() -> None:

@@ -18,13 +18,13 @@ from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp.composing import in_one_line
 from sota_exp.config import resolve
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
-from sota_exp.recipes import directories_of, without_strangers
+from sota_exp.recipes import run_in
 from sota_exp.study.ablation import Job
 
 #: The launcher that trains in this process, one run after the other.
@@ -73,12 +73,8 @@ class StudySweeper(Sweeper):
             config = self.context.config_loader.load_sweep_config(self.whole, list(overrides))
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise ConfigError(in_one_line(error, list(overrides))) from error
-        chosen = config.hydra.runtime.choices.items()
-        said, directories = list(config.hydra.overrides.task), directories_of(config.hydra)
-        choices = {str(slot): str(option) for slot, option in chosen if not str(slot).startswith("hydra/")}
-        with open_dict(config):
-            del config["hydra"]
-        return choices, resolve(without_strangers(config, choices, said, directories))
+        run, choices = run_in(config)
+        return choices, resolve(run)
 
     @property
     def study_name(self) -> str:

@@ -24,5 +24,5 @@ class CenterCrop(Crop):
     ) -> Tensor:
         return center_crop(images, indices, size, size, interpolation)
 
-    def magnification(self, sizes: Tensor, size: int, rng: Draws, interpolation: str = "bilinear") -> Tensor:
+    def magnification(self, sizes: Tensor, size: int, rng: Draws) -> Tensor:
         return size / sizes.amin(1).double()

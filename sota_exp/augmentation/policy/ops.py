@@ -92,9 +92,8 @@ def color(images: Tensor, magnitude: Tensor) -> Tensor:
     red, green, blue = planes.split(1, dim=1)
     gray = (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2]).floor_()
     levels = _to_levels((planes * (1 + magnitude)).sub_(gray * magnitude))
-    return levels.contiguous(memory_format=torch.channels_last).to(
-        torch.uint8
-    )  # int16 is laid out anew in half of uint8's time
+    # int16 is laid out anew in half of uint8's time.
+    return levels.contiguous(memory_format=torch.channels_last).to(torch.uint8)
 
 
 def contrast(images: Tensor, magnitude: Tensor) -> Tensor:
@@ -113,9 +112,8 @@ def _luma(device: torch.device) -> Tensor:
 def sharpness(images: Tensor, magnitude: Tensor) -> Tensor:
     """Moves away from the image smoothed by a 3 x 3 kernel (5 in the middle, 1 around); the border stays."""
     num, _, size, _ = images.shape
-    sharp = (
-        images.permute(0, 2, 3, 1).reshape(num, size, 3 * size).to(torch.int16)
-    )  # neighbours in a row are three values apart
+    # Neighbours in a row are three values apart.
+    sharp = images.permute(0, 2, 3, 1).reshape(num, size, 3 * size).to(torch.int16)
     inner = sharp[:, 1:-1, 3:-3]
     rows = (sharp[:, :-2] + sharp[:, 1:-1]).add_(sharp[:, 2:])
     nine = (rows[..., :-6] + rows[..., 3:-3]).add_(rows[..., 6:])
