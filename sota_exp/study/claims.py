@@ -5,13 +5,16 @@ seen at once, elsewhere by the heartbeat. A trial that lost its owner is taken u
 directory, from its own checkpoint: so none is lost, and none is counted twice.
 """
 
+import contextlib
 import os
 import socket
 import uuid
+from collections.abc import Collection
 from typing import Any
 
 import optuna
 import psutil
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -45,22 +48,30 @@ def is_alive(facts: dict[str, Any]) -> bool:
         return False
 
 
-def abandoned(study: optuna.Study) -> list[FrozenTrial]:
-    """Running trials that nobody works on: without an owner, its process gone, or without a sign of life. Call it alone."""
+def abandoned(study: optuna.Study, held: Collection[str] = ()) -> list[FrozenTrial]:
+    """Running trials that nobody works on: without an owner, its process gone, or without a sign of life. Call it alone.
+
+    held: the tokens of the trials that this process has taken and not begun. Another of its own is one that it never heard that it
+    has: the connection was lost when the storage had noted it.
+    """
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     if not running:
         return []
     storage = study._storage
     assert isinstance(storage, BaseHeartbeat)
     stale = set(storage._get_stale_trial_ids(study._study_id))
-    return [trial for trial in running if _is_abandoned(trial, stale)]
+    return [trial for trial in running if _is_abandoned(trial, stale, held)]
 
 
-def _is_abandoned(trial: FrozenTrial, stale: set[int]) -> bool:
+def _is_abandoned(trial: FrozenTrial, stale: set[int], held: Collection[str]) -> bool:
     facts = trial.user_attrs.get(OWNER)
     if not facts:
         return True
-    return not is_alive(facts) if facts["host"] == here() else trial._trial_id in stale
+    if facts["host"] != here():
+        return trial._trial_id in stale
+    if facts["pid"] == os.getpid() and is_alive(facts):
+        return facts["token"] not in held
+    return not is_alive(facts)
 
 
 def own(trial: Trial) -> str:
@@ -95,5 +106,12 @@ def let_go(study: optuna.Study, number: int, token: str) -> None:
 
 def fail(study: optuna.Study, trial: FrozenTrial, reason: str) -> None:
     """End a trial as failed, with its reason."""
-    study._storage.set_trial_user_attr(trial._trial_id, REASON, reason)
-    study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+    with contextlib.suppress(UpdateFinishedTrialError):
+        study._storage.set_trial_user_attr(trial._trial_id, REASON, reason)
+    end(study, trial.number, state=TrialState.FAIL)
+
+
+def end(study: optuna.Study, number: int, values: list[float] | None = None, state: TrialState | None = None) -> None:
+    """End a trial with its values or in a state, unless it has ended."""
+    with contextlib.suppress(UpdateFinishedTrialError):  # It ended after Optuna looked.
+        study.tell(number, values, state=state, skip_if_finished=True)

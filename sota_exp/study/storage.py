@@ -19,7 +19,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import RDBStorage
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from sota_exp.config import digest
 from sota_exp.errors import ConfigError, RunFailed
@@ -130,27 +130,31 @@ class Store:
         )
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """While entered, no other process of this study is inside. Let go of when a process dies."""
+    def alone(self) -> Iterator[Callable[[], None]]:
+        """While entered, no other process of this study is inside. Let go of when a process dies.
+
+        Gives a check, to be made before and after what must not happen twice. It raises one of `LOST` where the turn has ended early:
+        PostgreSQL ends it with its connection.
+        """
         if self.url.startswith(SQLITE):
             path = Path(self.url.removeprefix(SQLITE))
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{path}.lock", timeout=600):
-                yield
+                yield lambda: None
             return
-        number = int(digest(self.name, length=15), 16)
+        number = {"n": int(digest(self.name, length=15), 16)}
         with self._turns.connect() as connection:
-            connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:n)"), {"n": number})
+            connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:n)"), number)
             try:
-                yield
+                yield lambda: connection.execute(sqlalchemy.text("SELECT 1")).close()
             finally:
-                with contextlib.suppress(DBAPIError):
-                    connection.execute(sqlalchemy.text("SELECT pg_advisory_unlock(:n)"), {"n": number})
+                with contextlib.suppress(SQLAlchemyError):
+                    connection.execute(sqlalchemy.text("SELECT pg_advisory_unlock(:n)"), number)
 
     @cached_property
     def _turns(self) -> sqlalchemy.Engine:
-        """A connection of its own for taking turns, closed with its turn."""
-        return sqlalchemy.create_engine(self.url, poolclass=sqlalchemy.NullPool)
+        """A connection of its own for taking turns, closed with its turn; without a transaction, which could fail to end."""
+        return sqlalchemy.create_engine(self.url, poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT")
 
     def close(self) -> None:
         self.storage.engine.dispose()

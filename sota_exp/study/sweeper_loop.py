@@ -236,17 +236,17 @@ class Loop:
         """Up to a batch of trials for this process; none where the total is reached or in the hands of others."""
         found: list[Claim] = []
         while len(found) < self.settings.n_jobs:
-            claim = patiently(self._claim)
+            held = {each.token for each in found}
+            claim = patiently(lambda held=held: self._claim(held))  # type: ignore[misc]
             if claim is None:
                 break
-            if claim.number >= 0:
-                found.append(claim)
+            found.append(claim)
         return found
 
-    def _claim(self) -> Claim | None:
-        with self.store.alone():
+    def _claim(self, held: set[str]) -> Claim | None:
+        with self.store.alone() as check:
             study = self.study
-            left = claims.abandoned(study)
+            left = claims.abandoned(study, held)
             trials = study.get_trials(deepcopy=False)
             counted = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
             room = self.n_trials - sum(trial.state in counted for trial in trials) + len(left)
@@ -255,7 +255,7 @@ class Loop:
                 if num_kills > self.settings.retries:
                     claims.fail(study, frozen, f"its process was killed {num_kills} times without having come further")
                 elif room > 0:
-                    return self._configured(Trial(study, frozen._trial_id), num_kills)
+                    return self._configured(Trial(study, frozen._trial_id), num_kills, check)
                 else:
                     claims.fail(study, frozen, "its process was killed, and the total is reached without it")
             if room <= 0:
@@ -263,10 +263,10 @@ class Loop:
             study.sampler = self.sampling.sampler(len(trials))
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Heartbeat of storage")  # We give the signs of life ourselves.
-                return self._configured(study.ask(), 0)
+                return self._configured(study.ask(), 0, check)
 
-    def _configured(self, trial: Trial, num_kills: int) -> Claim:
-        """Draw what is not drawn yet, and take the trial: first a sign of life, last the owner."""
+    def _configured(self, trial: Trial, num_kills: int, check: Callable[[], None]) -> Claim:
+        """Draw what is not drawn yet, and take the trial: first a sign of life, last the owner. check: that our turn lasts."""
         self.store.storage.record_heartbeat(trial._trial_id)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -279,7 +279,9 @@ class Loop:
         knobs |= more
         trial.set_user_attr(KNOBS, knobs)
         claims.take_up(trial, num_kills)
+        check()
         token = claims.own(trial)
+        check()
         return Claim(
             number=trial.number,
             trial_id=trial._trial_id,
@@ -421,7 +423,7 @@ class Loop:
         if len(numbers) != len(self.goal.objectives) or any(math.isnan(value) for value in numbers):
             self._fail(number, f"its job returned {returned}, not {len(self.goal.objectives)} numbers")
             return
-        patiently(lambda: self.study.tell(number, numbers, skip_if_finished=True))
+        patiently(lambda: claims.end(self.study, number, numbers))
 
     def _fail(self, number: int, reason: str) -> None:
         patiently(lambda: claims.fail(self.study, self.study.get_trials(deepcopy=False)[number], reason))

@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sota_exp.config import suggestion
 from sota_exp.errors import ConfigError
-from sota_exp.study.claims import OWNER, REASON, fail, let_go, owner
+from sota_exp.study.claims import OWNER, REASON, end, fail, let_go, owner
 from sota_exp.study.storage import LOST, Store, in_a_line, patiently
 
 log = logging.getLogger(__name__)
@@ -180,7 +180,7 @@ class OwnTrial:
                 warnings.simplefilter("ignore")  # Of a constraint that was set before the connection was lost.
                 for key, most in self.identity.constraints.items():
                     self.trial.set_constraint(key, costs[key] - most)
-            self.study.tell(self.identity.number, values, skip_if_finished=True)
+            end(self.study, self.identity.number, values)
 
         patiently(tell)
 
@@ -195,7 +195,7 @@ class OwnTrial:
 
     def _end(self, state: TrialState) -> None:
         if self.is_ours:
-            self.study.tell(self.identity.number, state=state, skip_if_finished=True)
+            end(self.study, self.identity.number, state=state)
 
     def let_go(self) -> None:
         """Leave the trial running, without an owner, for the next who asks."""

@@ -26,8 +26,20 @@ class Found:
 def start(command: Sequence[str], place: Path) -> subprocess.Popen[bytes]:
     """In a group of its own, so that its workers can be killed with it."""
     with (place / "log.txt").open("ab") as log:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
         return subprocess.Popen(command, cwd=place, stdout=log, stderr=log, start_new_session=True, env=environment)
+
+
+def assert_all_end_well(processes: Sequence[subprocess.Popen[bytes]], place: Path, seconds: float = 300) -> None:
+    """Each ends with status 0; of one that hangs, the log tells where."""
+    deadline = time.monotonic() + seconds
+    for process in processes:
+        try:
+            process.wait(timeout=max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)
+            process.wait()
+    assert [each.returncode for each in processes] == [0] * len(processes), (place / "log.txt").read_text()[-6000:]
 
 
 def num_jobs(sweep: Path) -> int:
@@ -59,7 +71,7 @@ def drive(command: Sequence[str], place: Path, num_kills: int, seed: int = 0, re
             hits += 1
         else:
             break
-    assert start(command, place).wait(timeout=600) == 0, (place / "log.txt").read_text()[-3000:]
+    assert_all_end_well([start(command, place)], place, seconds=600)
     return hits
 
 

@@ -5,6 +5,7 @@ import sys
 import warnings
 
 import pytest
+from optuna.trial import TrialState
 
 from sota_exp.study import claims
 from sota_exp.study.storage import Store, resolved
@@ -29,8 +30,15 @@ def numbers(trials):
 
 def test_a_trial_without_an_owner_is_abandoned_and_ours_is_not(study):
     first, second = ask(study), ask(study)
-    claims.own(second)
-    assert numbers(claims.abandoned(study)) == [first.number]
+    token = claims.own(second)
+    assert numbers(claims.abandoned(study, {token})) == [first.number]
+
+
+def test_a_trial_that_this_process_never_heard_it_has_is_abandoned(study):
+    first, second = ask(study), ask(study)
+    claims.own(first)
+    token = claims.own(second)
+    assert numbers(claims.abandoned(study, {token})) == [first.number]
 
 
 def test_a_dead_owner_on_this_machine_is_seen_at_once(study):
@@ -64,7 +72,7 @@ def test_only_its_owner_lets_a_trial_go(study):
     trial = ask(study)
     token = claims.own(trial)
     claims.let_go(study, trial.number, "another")
-    assert claims.abandoned(study) == []
+    assert claims.abandoned(study, {token}) == []
     claims.let_go(study, trial.number, token)
     assert numbers(claims.abandoned(study)) == [trial.number]
 
@@ -74,6 +82,19 @@ def test_a_failure_keeps_its_reason_and_ends_nothing_twice(study):
     claims.fail(study, study.trials[0], "out of memory")
     study.tell(trial.number, 1.0, skip_if_finished=True)
     assert study.trials[0].state.name == "FAIL" and study.trials[0].user_attrs["reason"] == "out of memory"
+
+
+def test_a_trial_that_another_ends_in_the_same_moment_keeps_that_end(study, monkeypatch):
+    trial = ask(study)
+    write = study._storage.set_trial_state_values
+
+    def second(trial_id, state, values=None):
+        write(trial_id, TrialState.COMPLETE, [1.0])
+        return write(trial_id, state=state, values=values)
+
+    monkeypatch.setattr(study._storage, "set_trial_state_values", second)
+    claims.end(study, trial.number, [2.0])
+    assert study.trials[0].value == 1.0
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.trial import TrialState
 
 from sota_exp.cli import run
-from sota_exp.study import sweep_end, sweep_summary
+from sota_exp.study import claims, sweep_end, sweep_summary, sweeper_loop
 from tests.experiments import TINY
 from tests.study.toy import main
 
@@ -50,6 +50,25 @@ def test_a_connection_lost_at_the_summary_loses_nothing(monkeypatch):
     monkeypatch.setattr(sweep_end, "summarize", summarize)
     status, summary = sweep(2)
     assert (status, summary["trials"]["complete"]) == (0, 2)
+    assert next(answers, None) is None
+
+
+def test_a_connection_lost_when_a_trial_was_just_taken_loses_nothing(monkeypatch):
+    """The storage has noted the owner, who never hears of it: the trial must not wait for its own process to die."""
+    answers = iter([StorageInternalError("cut")])
+    own = claims.own
+
+    def noted(trial):
+        token = own(trial)
+        for error in answers:
+            raise error
+        return token
+
+    monkeypatch.setattr(claims, "own", noted)
+    monkeypatch.setattr(sweeper_loop, "LOOK_SECONDS", 0.0)
+    status, summary = sweep(3, "hydra.sweeper.n_jobs=2")
+    assert (status, summary["trials"]["complete"]) == (0, 3)
+    assert [entry["number"] for entry in summary["entries"]] == [0, 1, 2]
     assert next(answers, None) is None
 
 

@@ -1,5 +1,6 @@
 """Killed at random moments, copied, cut off from its storage: the repeated command ends with exactly what was asked for."""
 
+import contextlib
 import random
 import sys
 import time
@@ -8,8 +9,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from sota_exp.study.storage import LOST, Store
 from tests.study import postgres
-from tests.study.killing import drive, found, start
+from tests.study.killing import assert_all_end_well, drive, found, start
 
 pytestmark = pytest.mark.slow
 
@@ -47,13 +49,13 @@ def test_killed_at_random_moments_it_ends_with_exactly_the_total(tmp_path):
 def test_workers_that_kill_themselves_are_replaced(tmp_path):
     """Every trial's first process dies; joblib loses its batch each time."""
     command = toy(4, "kind=killed", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_jobs=2")
-    assert start(command, tmp_path).wait(timeout=300) == 0, (tmp_path / "log.txt").read_text()[-2000:]
+    assert_all_end_well([start(command, tmp_path)], tmp_path)
     assert_nothing_is_lost(tmp_path, sqlite(tmp_path), 4)
 
 
 def test_three_copies_share_an_sqlite_study(tmp_path):
     copies = [start(toy(18, "seconds=0.05"), tmp_path) for _ in range(3)]
-    assert [copy.wait(timeout=300) for copy in copies] == [0, 0, 0], (tmp_path / "log.txt").read_text()[-2000:]
+    assert_all_end_well(copies, tmp_path)
     assert_nothing_is_lost(tmp_path, sqlite(tmp_path), 18)
 
 
@@ -72,21 +74,39 @@ def test_three_copies_share_a_postgresql_study_whose_connections_are_cut(tmp_pat
         command = toy(18, "seconds=0.3", f"hydra.sweeper.storage={server.url}")
         copies = [start(command, tmp_path) for _ in range(3)]
         cut_at_random(server, copies)
-        assert [copy.wait(timeout=300) for copy in copies] == [0, 0, 0], (tmp_path / "log.txt").read_text()[-2000:]
+        assert_all_end_well(copies, tmp_path)
         left = found(server.url, "sweep")
         assert (len(left.complete), left.running) == (18, [])
+
+
+@needs_postgres
+def test_a_turn_that_ends_with_its_connection_is_noticed():
+    with postgres.server() as server, contextlib.ExitStack() as stack:
+        first, second = (Store(url=server.url, name="s", heartbeat=1, grace=5) for _ in range(2))
+        check = stack.enter_context(first.alone())
+        check()
+        cut(server)
+        with second.alone() as other:
+            other()
+            with pytest.raises(LOST):
+                check()
+            other()
+
+
+def cut(server):
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
 
 
 def cut_at_random(server, copies):
     """Every connection but this one is ended a few times, while copies run; once the server itself goes down."""
     rng = random.Random(0)
-    for cut in range(NUM_CUTS):
+    for number in range(NUM_CUTS):
         time.sleep(rng.uniform(0.3, 1.0))
         if all(copy.poll() is not None for copy in copies):
             return
-        if cut == 4:
+        if number == 4:
             server.stop("immediate")
             server.start()
-            continue
-        with psycopg.connect(server.url, autocommit=True) as connection:
-            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        else:
+            cut(server)
