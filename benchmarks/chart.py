@@ -14,8 +14,8 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 HEADING = """# Benchmarks
 
-`make bench` writes this page. A ratio says how many times as good ours is as the peer, of the medians of both in turn (A B B A): other work
-on the machine weighs on both. Where the unit says "at most", the peer is what is allowed or what was there before, and the ratio the share of it.
+`make bench` writes this page. A ratio says how many times as good ours is as the peer, both in turn (A B B A), so that other work on the
+machine weighs on both: the ratio of their medians, and of whole trainings the median of the rounds' ratios, with the figures of that round. Where the unit says "at most", the peer is what is allowed or what was there before, and the ratio the share of it.
 
 {date}; {machine}; Python {python}, PyTorch {torch}, torchvision {torchvision}, timm {timm}; {note}
 
@@ -29,7 +29,8 @@ FOOT = """
 Whole trainings ("full recipe") run in processes of their own, as their users start them, on all cores, by the clock; what the peers do is
 in [benchmarks/loops.py](../benchmarks/loops.py): torchvision's reference script (PIL transforms an image at a time, its EMA every 32
 steps), timm's loader, Mixup and ModelEmaV3, each with as many worker processes as serve it best here, and the bare step: forward, backward
-and fused SGD, channels last, on one batch that is ready. Ours reads the same files. What `runtime=auto` takes to measure and to compile
+and fused SGD, channels last, on one batch that is ready, with the network's own convolutions and ("products") with those that ours trains
+with, which leave out what multiplies the zeros of a border around a single pixel. Ours reads the same files. What `runtime=auto` takes to measure and to compile
 counts against a training of ten minutes, but not against the bare step, which is steady. The pictures are made by the benchmark. Peers train
 in single precision, as their scripts do by default on a CPU. Augmentation alone runs on one thread, by the processor's time.
 

@@ -32,6 +32,7 @@ from sota_exp.memory import keep_freed_memory
 from sota_exp.recompose import composed
 from sota_exp.run import open_data
 from sota_exp.session import open_session
+from sota_exp.single_pixels import as_products
 from sota_exp.train import Session, Step, fit, start
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -166,10 +167,13 @@ def timm_loop(task: Task, told: dict[str, Any], workers: int) -> Iterator[None]:
             yield
 
 
-def bare(task: Task, told: dict[str, Any], precision: str = "fp32", compiled: bool = False) -> Iterator[None]:
-    """Our own step without data, augmentation and average: channels last, fused SGD, one batch that is ready."""
+def bare(
+    task: Task, told: dict[str, Any], precision: str = "fp32", compiled: bool = False, products: bool = False
+) -> Iterator[None]:
+    """A step without data, augmentation and average: channels last, fused SGD, one batch that is ready."""
     keep_freed_memory()
-    model = task.network().to(memory_format=torch.channels_last)
+    network = as_products(task.network()) if products else task.network()
+    model = network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=2e-5, fused=True)
     batch = torch.randn(task.batch_size, 3, task.size, task.size).contiguous(memory_format=torch.channels_last)
     targets: Tensor = torch.full((task.batch_size, NUM_CLASSES), 1 / NUM_CLASSES)

@@ -14,7 +14,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import psutil
@@ -71,13 +70,26 @@ class Racer:
         self.process.wait()
 
 
-def in_turn(racers: Mapping[str, Racer], num_rounds: int, num_steps: int) -> dict[str, float]:
-    """Median seconds of a step of each. Every other round goes backwards, so that nobody is always before the same one."""
-    seconds: dict[str, list[float]] = {name: [] for name in racers}
+Rounds = dict[str, list[float]]
+
+
+def in_turn(racers: Mapping[str, Racer], num_rounds: int, num_steps: int) -> Rounds:
+    """Seconds of a step of each in each round. Every other one goes backwards: nobody is always before the same other."""
+    seconds: Rounds = {name: [] for name in racers}
     for number in range(num_rounds):
         for name in list(racers)[:: -1 if number % 2 else 1]:
             seconds[name].append(racers[name].turn(num_steps))
-    return {name: median(times) for name, times in seconds.items()}
+    return seconds
+
+
+def middle_round(rounds: Rounds, ours: str, peer: str) -> tuple[float, float]:
+    """Seconds of a step of ours and of the peer, in the round in which their ratio is its median over an odd number of rounds.
+
+    A shared machine is fast and slow for a minute at a time. That weighs on both in a round; their medians may fall into
+    different minutes.
+    """
+    pairs = sorted(zip(rounds[ours], rounds[peer], strict=True), key=lambda pair: pair[1] / pair[0])
+    return pairs[len(pairs) // 2]
 
 
 def main(request: dict[str, Any]) -> None:

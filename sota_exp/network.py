@@ -5,13 +5,11 @@ name says so (`replace_batch_norms`).
 """
 
 import logging
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
-import timm.layers as timm_layers
-import timm.models.resnet as timm_resnet
 import torch
-import torchvision.models.resnet as torchvision_resnet
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
@@ -32,30 +30,42 @@ class ChannelAffine(nn.Module):
         return torch.addcmul(self.bias[:, None, None], x, self.weight[:, None, None])
 
 
-NORM_LAYERS = (
-    _BatchNorm,
-    _InstanceNorm,
-    nn.LayerNorm,
-    nn.GroupNorm,
-    nn.RMSNorm,
-    timm_layers.RmsNorm,
-    timm_layers.RmsNorm2d,
-    timm_layers.FilterResponseNormAct2d,
-    timm_layers.FilterResponseNormTlu2d,
-    timm_layers.EvoNorm2dB0,
-    timm_layers.EvoNorm2dB1,
-    timm_layers.EvoNorm2dB2,
-    timm_layers.EvoNorm2dS0,
-    ChannelAffine,
+# Classes of libraries that take a second or two to import, by the module that has them: a network of such a class has imported it.
+
+PLAIN_NORMS = (_BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, ChannelAffine)
+
+TIMM_NORMS = (
+    "RmsNorm",
+    "RmsNorm2d",
+    "FilterResponseNormAct2d",
+    "FilterResponseNormTlu2d",
+    "EvoNorm2dB0",
+    "EvoNorm2dB1",
+    "EvoNorm2dB2",
+    "EvoNorm2dS0",
 )
 
-# A residual block class → the name of the norm layer that ends its residual branch, just before the shortcut is added.
-RESIDUAL_NORMS = {
-    torchvision_resnet.BasicBlock: "bn2",
-    torchvision_resnet.Bottleneck: "bn3",
-    timm_resnet.BasicBlock: "bn2",
-    timm_resnet.Bottleneck: "bn3",
-}
+#: The norm layer that ends the residual branch of a block, just before the shortcut is added.
+LAST_NORMS = {"BasicBlock": "bn2", "Bottleneck": "bn3"}
+
+RESIDUAL_MODULES = ("torchvision.models.resnet", "timm.models.resnet", "sota_exp.model.arch.small")
+
+
+def loaded(module: str, names: Iterable[str]) -> dict[type[nn.Module], str]:
+    """The classes that a module has under these names, if it is imported, and their names."""
+    found = vars(sys.modules[module]) if module in sys.modules else {}
+    return {found[name]: name for name in names if name in found}
+
+
+def norm_classes() -> tuple[type[nn.Module], ...]:
+    """Every class of normalization layers that a network of this process can have."""
+    return (*PLAIN_NORMS, *loaded("timm.layers", TIMM_NORMS))
+
+
+def residual_norms() -> dict[type[nn.Module], str]:
+    """Every class of residual blocks that a network of this process can have → the name of the norm that ends its branch."""
+    blocks = [loaded(module, LAST_NORMS) for module in RESIDUAL_MODULES]
+    return {block: LAST_NORMS[name] for each in blocks for block, name in each.items()}
 
 
 @runtime_checkable
@@ -74,7 +84,8 @@ class NamesUndecayed(Protocol):
 
 def norm_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Every normalization layer with its name, in order of registration."""
-    return ((name, module) for name, module in model.named_modules() if isinstance(module, NORM_LAYERS))
+    classes = norm_classes()
+    return ((name, module) for name, module in model.named_modules() if isinstance(module, classes))
 
 
 def classifier_name(model: nn.Module) -> str:
@@ -123,19 +134,20 @@ def train_everything(model: nn.Module) -> None:
 
 def residual_blocks(model: nn.Module) -> list[nn.Module]:
     """The residual blocks of a ResNet (torchvision's, timm's or ours), from the input to the output."""
-    return [module for module in model.modules() if type(module) in RESIDUAL_NORMS]
+    classes = residual_norms()
+    return [module for module in model.modules() if type(module) in classes]
 
 
 def last_norm(block: nn.Module) -> nn.Module:
     """The norm layer that ends the residual branch of a block from `residual_blocks`."""
-    return block.get_submodule(RESIDUAL_NORMS[type(block)])
+    return block.get_submodule(residual_norms()[type(block)])
 
 
 def norm_before_pooling(model: nn.Module) -> nn.Module | None:
     """The norm layer nearest to the classifier: of the last residual block's branch, else the last registered; or None."""
     blocks = residual_blocks(model)
     norms = [last_norm(block) for block in blocks[-1:]] or [module for _, module in norm_layers(model)][-1:]
-    return next((norm for norm in norms if isinstance(norm, NORM_LAYERS)), None)
+    return next((norm for norm in norms if isinstance(norm, norm_classes())), None)
 
 
 def zero_init_last_gamma(model: nn.Module) -> None:
@@ -143,7 +155,7 @@ def zero_init_last_gamma(model: nn.Module) -> None:
 
     Call it only on untrained networks: see `is_untrained`.
     """
-    norms = [norm for norm in map(last_norm, residual_blocks(model)) if isinstance(norm, NORM_LAYERS)]
+    norms = [norm for norm in map(last_norm, residual_blocks(model)) if isinstance(norm, norm_classes())]
     if not norms:
         log.warning(
             "zero_init_last_gamma: %s has no residual block known here; nothing starts at zero", type(model).__name__

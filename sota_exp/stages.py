@@ -99,8 +99,15 @@ class Preprocessing:
 class Images(ABC):
     """Any-size images by index, as the image store holds them."""
 
+    #: (height, width), where the images are known to share them and `stacked` has them.
+    shape: tuple[int, int] | None = None
+
     @abstractmethod
     def __len__(self) -> int: ...
+
+    def stacked(self, indices: Tensor) -> Tensor:
+        """A copy of the images at int64 `indices` [B], which share their shape: uint8 [B, H, W, 3]."""
+        return torch.stack([self.image(index).permute(1, 2, 0) for index in indices.tolist()])
 
     @abstractmethod
     def size(self, index: int) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from sota_exp.data.loading import TrainCrops, load
 from sota_exp.distributed import World, parallel, pool_statistics
 from sota_exp.experiment import Experiment
 from sota_exp.pipeline import Pipeline
+from sota_exp.single_pixels import as_products
 from sota_exp.stages import Batch, DataSet, Loss, Supervised, WeightAverage
 from sota_exp.streams import Streams
 
@@ -134,7 +135,7 @@ def start(session: Session) -> State:
     """A fresh network, optimizer and average."""
     experiment = session.experiment
     session.streams.seed_layers("start")
-    model = session.network().to(session.device).to(memory_format=session.memory_format)
+    model = as_products(session.network()).to(session.device).to(memory_format=session.memory_format)
     groups = experiment.regularization.weight_decay(model, experiment.optimizer.decay)
     optimizer = experiment.optimizer(experiment.model.tuning.groups(model, groups), session.peak_lr)
     schedule = experiment.schedule

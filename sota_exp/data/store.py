@@ -41,6 +41,7 @@ class ImageStore(Images):
             self.labels, self.split = index["labels"], index["split"]
         self._check()
         self._pixels = _map_bytes(path / "pixels.u8")
+        self.shape = self._common_shape()
 
     def _check(self) -> None:
         found = os.path.getsize(self.path / "pixels.u8")
@@ -51,6 +52,20 @@ class ImageStore(Images):
             raise DamagedStore(f"pixels.u8 has {found} bytes, not {self.meta['bytes']}")
         if len({self.meta["num_images"], *map(len, (self.offset, self.labels, self.split))}) != 1:
             raise DamagedStore(f"index.npz doesn't hold {self.meta['num_images']} images")
+
+    def _common_shape(self) -> tuple[int, int] | None:
+        """Of all images, where they lie one after the other in their order."""
+        if not len(self):
+            return None
+        height, width = self.size(0)
+        in_order = np.arange(len(self)) * (3 * height * width)
+        same = (self.height == height).all() and (self.width == width).all() and (self.offset == in_order).all()
+        return (height, width) if same else None
+
+    def stacked(self, indices: Tensor) -> Tensor:
+        """As `Images.stacked`, by one call."""
+        assert self.shape is not None
+        return self._pixels.view(len(self), -1).index_select(0, indices).view(-1, *self.shape, 3)
 
     def __reduce__(self) -> tuple[Callable[[Path], "ImageStore"], tuple[Path]]:
         return open_store, (self.path,)
@@ -70,6 +85,8 @@ class ImageStore(Images):
 
     def sizes(self, indices: Tensor) -> Tensor:
         """As `Images.sizes`."""
+        if self.shape is not None:
+            return torch.tensor(self.shape).expand(len(indices), 2)
         picked = indices.numpy()
         return torch.from_numpy(np.stack([self.height[picked], self.width[picked]], axis=1).astype(np.int64))
 

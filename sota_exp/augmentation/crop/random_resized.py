@@ -29,11 +29,13 @@ def crop_boxes(sizes: Tensor, scale: list[float], ratio: list[float], rng: Draws
     shape = (math.log(ratio[0]) + math.log(ratio[1] / ratio[0]) * tries[..., 1]).exp()
     boxes = torch.stack([area / shape, area * shape], dim=2).sqrt().round().long()
     fits = ((boxes > 0) & (boxes <= sizes[:, None])).all(2)
-    first = boxes[torch.arange(num), fits.long().argmax(1)]
-    box = torch.where(fits.any(1, keepdim=True), first, largest_boxes(sizes, ratio))
+    box = boxes[torch.arange(num), fits.to(torch.uint8).argmax(1)]
+    found = fits.any(1, keepdim=True)
+    if not found.all():
+        box = torch.where(found, box, largest_boxes(sizes, ratio))
     free = sizes - box
     placed = (corner * (free + 1)).long()
-    return torch.cat([torch.where(fits.any(1, keepdim=True), placed, free // 2), box], dim=1)
+    return torch.cat([torch.where(found, placed, free // 2), box], dim=1)
 
 
 def largest_boxes(sizes: Tensor, ratio: list[float]) -> Tensor:
