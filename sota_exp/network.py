@@ -161,7 +161,7 @@ def zero_init_last_gamma(model: nn.Module) -> None:
             "zero_init_last_gamma: %s has no residual block known here; nothing starts at zero", type(model).__name__
         )
     for norm in norms:
-        nn.init.zeros_(norm.weight)
+        nn.init.zeros_(norm.get_parameter("weight"))
 
 
 def is_untrained(model: nn.Module) -> bool:

@@ -30,7 +30,7 @@ from sota_exp.session import autocast, build_network, preprocessing_of
 from sota_exp.stages import AsTrained, Choice, DataSet, FineTune, Predictor, Preprocessing, Resolution, View
 from sota_exp.streams import Streams
 from sota_exp.tracking.files import RunFiles, write_weights
-from sota_exp.zoo import content_hash, read_state
+from sota_exp.weight_files import content_hash, read_state
 
 
 @dataclass(frozen=True, kw_only=True)

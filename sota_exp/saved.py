@@ -1,6 +1,7 @@
 """A model that stands alone: `model.safetensors` holds the weights, `model.json` how to build and to feed them."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from sota_exp.config import build
-from sota_exp.stages import Predictor, Preprocessing, View
-from sota_exp.zoo import TRANSFORMS, described
+from sota_exp.stages import Model, ModelTransform, Predictor, Preprocessing, View
+
+#: What regularization changes of a network, in the order in which it is applied.
+TRANSFORMS = ("norm", "stochastic_depth", "dropout")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,17 @@ def description(
         "classes": list(classes),
         "preprocessing": asdict(view) | asdict(preprocessing),
     }
+
+
+def described(description: Mapping[str, Any]) -> nn.Module:
+    """The untrained network of a `model.json`: its architecture, with its classes, as regularization changed it.
+
+    Raises `ConfigError` for a description that does not build.
+    """
+    network = build(Model, description["arch"], "arch")(len(description["classes"]))
+    for name in TRANSFORMS:
+        network = build(ModelTransform, description["transforms"][name], f"transforms.{name}")(network)
+    return network
 
 
 def load(description_path: Path, weights_path: Path) -> SavedModel:

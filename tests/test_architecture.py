@@ -14,7 +14,9 @@ GROUPS = sorted({option.slot.split("/")[0] for option in options()})
 TECHNIQUES = [PACKAGE / option.slot / f"{option.name}.py" for option in options() if not option.is_neutral]
 
 #: What a technique may import of ours, beside files of its own folder.
-OF_TECHNIQUES = ("sota_exp.stages", "sota_exp.streams", "sota_exp.resample", "sota_exp.network", "sota_exp.zoo")
+OF_TECHNIQUES = tuple(
+    f"sota_exp.{name}" for name in ("stages", "streams", "resample", "network", "zoo", "saved", "weight_files")
+)
 
 #: Groups that are no technique: data sources and trackers have machinery of their own.
 OTHER_GROUPS = ("data", "tracking")

@@ -123,6 +123,22 @@ def test_mistakes_that_composition_finds_do_not_import_torch(elsewhere):
     assert done.stdout == "{2} []\n"
 
 
+def test_the_first_step_of_our_own_networks_comes_without_libraries_it_does_not_use(tmp_path):
+    script = """
+import sys
+from sota_exp import cli, train
+
+def first_step(*given):
+    print(sorted({"torchvision", "timm", "matplotlib", "mlflow", "optuna", "sklearn", "pandas", "scipy"} & set(sys.modules)))
+    sys.exit()
+
+train.train_step = first_step
+cli.run(["train", "data=fake", "scale=smoke", "tracking=none"])
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
+
+
 def test_an_unknown_command_is_status_2_and_names_the_near_one(capfd):
     assert run(["trian"]) == 2
     said = capfd.readouterr().err

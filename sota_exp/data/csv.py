@@ -14,6 +14,7 @@ from sota_exp.data.image_files import (
     require_max_side,
     require_store_gigabytes,
 )
+from sota_exp.data.remembered import remembered
 from sota_exp.stages import DataSet, InvalidValue, Source
 
 #: Mistakes named at once.
@@ -94,10 +95,19 @@ class Csv(Source):
         require_store_gigabytes(self.store_gigabytes)
 
     def __call__(self) -> DataSet:
+        return remembered(self, lambda: (self._find(), [Path(self.path).expanduser()]), self._open)
+
+    def _find(self) -> list[Found]:
         table = Path(self.path).expanduser()
-        root = Path(self.root).expanduser() if self.root else table.parent
-        found = find_rows(table, root)
+        found = find_rows(table, self._folder)
         check_classes(found, "path", table)
-        return check_parts(
-            data_set_of_files(self, root, found, self.max_side, store_gigabytes=self.store_gigabytes), "path", table
-        )
+        return found
+
+    @property
+    def _folder(self) -> Path:
+        """The folder that the table's paths start from."""
+        return Path(self.root if self.root else Path(self.path).parent).expanduser()
+
+    def _open(self, found: list[Found]) -> DataSet:
+        data = data_set_of_files(self, self._folder, found, self.max_side, store_gigabytes=self.store_gigabytes)
+        return check_parts(data, "path", self.path)

@@ -15,6 +15,7 @@ from sota_exp.data.image_files import (
     require_max_side,
     require_store_gigabytes,
 )
+from sota_exp.data.remembered import folders_below, remembered
 from sota_exp.data.writing import TRAIN
 from sota_exp.stages import DataSet, InvalidValue, Source
 
@@ -111,5 +112,9 @@ class ImageFolder(Source):
 
     def __call__(self) -> DataSet:
         root = Path(self.root).expanduser()
-        data = data_set_of_files(self, root, find_images(root), self.max_side, store_gigabytes=self.store_gigabytes)
+        return remembered(self, lambda: (find_images(root), folders_below(root)), self._open)
+
+    def _open(self, found: list[Found]) -> DataSet:
+        root = Path(self.root).expanduser()
+        data = data_set_of_files(self, root, found, self.max_side, store_gigabytes=self.store_gigabytes)
         return check_parts(data, "root", root)

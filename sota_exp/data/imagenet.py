@@ -18,6 +18,7 @@ from sota_exp.data.image_files import (
     require_store_gigabytes,
 )
 from sota_exp.data.image_folder import images_of, part_folders
+from sota_exp.data.remembered import folders_below, remembered
 from sota_exp.data.writing import TEST, TRAIN
 from sota_exp.stages import DataSet, InvalidValue, Source
 
@@ -60,8 +61,12 @@ class ImageNet(Source):
         require_store_gigabytes(self.store_gigabytes)
 
     def __call__(self) -> DataSet:
+        root = Path(self.root).expanduser()
+        return remembered(self, lambda: (find_imagenet(root), folders_below(root)), self._open)
+
+    def _open(self, found: list[Found]) -> DataSet:
         root, names = Path(self.root).expanduser(), class_names()
         data = data_set_of_files(
-            self, root, find_imagenet(root), self.max_side, lambda name: names.get(name, name), self.store_gigabytes
+            self, root, found, self.max_side, lambda name: names.get(name, name), self.store_gigabytes
         )
         return check_parts(data, "root", root)

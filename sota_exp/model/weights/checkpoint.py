@@ -14,7 +14,7 @@ from torch import nn
 
 from sota_exp.model.weights.loading import load
 from sota_exp.stages import Model, Preprocessing, Published, Weights, require
-from sota_exp.zoo import AS_THEY_ARE, preprocessing_of, read_published
+from sota_exp.weight_files import AS_THEY_ARE, preprocessing_of, read_published
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,18 +20,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sota_exp.saved import described
 from sota_exp.stages import Batch, BatchTransform, Distillation, InvalidValue, Loss, Preprocessing, Published, require
 from sota_exp.streams import Draws
+from sota_exp.weight_files import AS_THEY_ARE, preprocessing_of, read_published
 from sota_exp.zoo import (
-    AS_THEY_ARE,
     build,
     build_timm,
     build_torchvision,
-    described,
-    preprocessing_of,
     published_timm,
     published_torchvision,
-    read_published,
     require_known,
     torchvision_names,
 )
