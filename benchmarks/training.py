@@ -16,9 +16,6 @@ from benchmarks import pictures
 from benchmarks.loops import Task
 from benchmarks.racing import Racer, Rounds, in_turn, middle_round
 
-#: Odd, so that one of them is in the middle.
-NUM_ROUNDS = 15
-
 #: Seconds of a training against which measuring and compiling count.
 TRAINING_SECONDS = 600.0
 
@@ -35,7 +32,7 @@ Goals = dict[str, float | None]
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One task, the ways in which ours runs it with their goals by peer, and steps timed a turn."""
+    """One task, the ways in which ours runs it with their goals by peer; steps timed a turn, and an odd number of rounds."""
 
     model: str
     arch: tuple[str, ...]
@@ -44,6 +41,7 @@ class Case:
     num_images: int
     shape: tuple[int, int]
     num_steps: int
+    num_rounds: int
     epochs: int
     ways: dict[str, tuple[tuple[str, ...], Goals]]
 
@@ -57,6 +55,7 @@ CASES = (
         num_images=5120,
         shape=(32, 32),
         num_steps=8,
+        num_rounds=15,
         epochs=100,
         ways={
             "plain": ((), {"torchvision": 1.3, "timm": 1.3, "bare": 0.95, PRODUCTS: None}),
@@ -71,6 +70,7 @@ CASES = (
         num_images=5120,
         shape=(32, 32),
         num_steps=30,
+        num_rounds=11,
         epochs=600,
         ways={
             "plain": ((), {"torchvision": 2.5, "timm": None, "bare": None}),
@@ -85,11 +85,27 @@ CASES = (
         num_images=640,
         shape=(240, 320),
         num_steps=6,
+        num_rounds=9,
         epochs=120,
         ways={
             "plain": ((), {"torchvision": None, "timm": None, "bare": None}),
             "runtime=auto": (AUTO, {"torchvision": 1.5, "timm": 1.5, "bare": None}),
             "runtime=auto, streaming": ((*AUTO, *STREAMED), {"torchvision": 1.3, "timm": 1.3, "bare": None}),
+        },
+    ),
+    Case(
+        model="resnet18",
+        arch=RESNET18,
+        size=224,
+        batch_size=16,
+        num_images=640,
+        shape=(375, 500),
+        num_steps=3,
+        num_rounds=5,
+        epochs=30,
+        ways={
+            "plain": ((), {"torchvision": None, "timm": None, "bare": None}),
+            "runtime=auto": (AUTO, {"torchvision": None, "timm": None, "bare": None}),
         },
     ),
 )
@@ -132,7 +148,7 @@ def rows_of(case: Case) -> list[dict[str, object]]:
                     settings = {"precision": runtime["precision"], "compiled": runtime["compile"]}
                     bare = Racer("bare", task, products=peer == PRODUCTS, **settings)
                     racers[racer] = stack.enter_context(closing(bare))
-        rounds = in_turn(racers, NUM_ROUNDS, case.num_steps)
+        rounds = in_turn(racers, case.num_rounds, case.num_steps)
         memory = {name: racer.memory() for name, racer in racers.items()}
         return [row for way in case.ways for row in compared(case, way, racers, rounds, memory, workers)]
 
