@@ -34,7 +34,7 @@ from sota_exp.study.storage import Store, in_a_line, patiently, resolved
 from sota_exp.study.sweep_summary import is_feasible
 from sota_exp.study.sweeper_checks import another_search, extender, require_prunable
 from sota_exp.study.sweeper_sampling import Sampling
-from sota_exp.study.sweeper_settings import Goal, Settings, plain, read_goal, read_settings
+from sota_exp.study.sweeper_settings import Goal, Settings, plain, read_goal, read_settings, read_trees
 from sota_exp.study.sweeper_start import DEFAULT, enqueue_default, enqueue_points, own_values
 from sota_exp.study.trial import Brief, Identity, beat
 
@@ -99,7 +99,7 @@ class Loop:
         """
         assert impl.config is not None and impl.launcher is not None and impl.hydra_context is not None
         settings, goal = read_settings(given), read_goal(given)
-        trees = {name: plain(given[name]) or {} for name in ("params", "conditional", "derived", "sampler", "pruner")}
+        trees = read_trees(given)
         space = read_space(trees["params"], trees["conditional"], trees["derived"], arguments)
         directory = Path(str(impl.config.hydra.sweep.dir))
         require_prunable(goal, settings, trees["pruner"])

@@ -173,6 +173,24 @@ def read_goal(given: Mapping[str, Any]) -> Goal:
     )
 
 
+#: What is searched and how: keys that the user, or an option, names.
+SEARCH = ("params", "conditional", "derived", "sampler", "pruner")
+
+
+def read_trees(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What is searched and how, as plain mappings; empty for null.
+
+    Raises:
+        ConfigError: one is a word: mostly an option that was asked for with a dot.
+    """
+    trees = {name: plain(given[name]) or {} for name in SEARCH}
+    for name, tree in trees.items():
+        if not isinstance(tree, dict):
+            slash = f"; an option is chosen with hydra/sweeper/{name}={tree}" if name in ("sampler", "pruner") else ""
+            raise ConfigError(f"hydra.sweeper.{name}={tree} is not legal: keys with values, or null{slash}")
+    return trees
+
+
 def plain(value: Any) -> Any:
     """Plain values of a configuration, interpolations resolved."""
     if OmegaConf.is_config(value):

@@ -173,6 +173,8 @@ def test_the_stock_samplers_work_and_a_grid_ends_by_itself(name, num):
     "arguments, says",
     [
         (("hydra.sweeper.storage=journal.log",), "no heartbeat"),
+        (("hydra.sweeper.pruner=none",), "an option is chosen with hydra/sweeper/pruner=none"),
+        (("hydra.sweeper.params=[lr]",), "is not legal: keys with values, or null"),
         (("hydra.sweeper.objective=test/accuracy",), "test is for reports"),
         (("hydra.sweeper.objective=cost/parametres",), "Did you mean cost/parameters"),
         (("hydra.sweeper.objective=val/acuracy",), "Did you mean val/accuracy"),
