@@ -30,7 +30,8 @@ Whole trainings ("full recipe") run in processes of their own, as their users st
 in [benchmarks/loops.py](../benchmarks/loops.py): torchvision's reference script (PIL transforms an image at a time, its EMA every 32
 steps), timm's loader, Mixup and ModelEmaV3, each with as many worker processes as serve it best here, and the bare step: forward, backward
 and fused SGD, channels last, on one batch that is ready, with the network's own convolutions and ("products") with those that ours trains
-with, which leave out what multiplies the zeros of a border around a single pixel. Ours reads the same files. What `runtime=auto` takes to measure and to compile
+with, which leave out what multiplies the zeros of a border around a single pixel. The goal of 0.95 is for the network's own; the other shows
+what data, augmentation and averaging cost. Ours reads the same files. What `runtime=auto` takes to measure and to compile
 counts against a training of ten minutes, but not against the bare step, which is steady. The pictures are made by the benchmark. Peers train
 in single precision, as their scripts do by default on a CPU. Augmentation alone runs on one thread, by the processor's time.
 

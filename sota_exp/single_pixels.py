@@ -3,8 +3,8 @@
 At the end of a network of stride 32 an image of 32 px is one pixel: of the nine taps of a 3×3 kernel eight lie in the border
 then and multiply zeros, and so do five where 2×2 pixels become one. Kernels of PyTorch's for the CPU multiply them all the
 same: for torchvision's ResNet-18 that is a third of the step. Left out, the sum is the same one, added in another order; the
-gradient of a tap in the border is zero, as it is otherwise. In evaluation, in what is exported and where operations are
-counted, a network computes as its authors wrote it.
+gradient of a tap in the border is zero, as it is otherwise. In evaluation, in what is exported, where operations are counted
+and on other devices, whose kernels nobody measured for this, a network computes as its authors wrote it.
 """
 
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ def reach(size: int, kernel: int, stride: int, padding: int) -> int:
 
 
 class ProductConv2d(nn.Conv2d):
-    """A convolution that is a matrix product in training where its output is one pixel. Its weights and its name stay."""
+    """A convolution that is a matrix product in training on the CPU where its output is one pixel. Weights keep their names."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         top, left = map(int, self.padding)
@@ -26,10 +26,13 @@ class ProductConv2d(nn.Conv2d):
             reach(size, *own)
             for size, *own in zip(input.shape[-2:], self.kernel_size, self.stride, (top, left), strict=True)
         )
-        if not (self.training and rows and columns and input.dim() == 4):
+        if not (self.training and rows and columns and input.dim() == 4 and input.device.type == "cpu"):
             return super()._conv_forward(input, weight, bias)
         pixels = input.permute(0, 2, 3, 1)[:, :rows, :columns].flatten(1)
-        taps = weight.permute(0, 2, 3, 1)[:, top : top + rows, left : left + columns].flatten(1)
+        if self.kernel_size == (1, 1):
+            taps = weight.flatten(1)  # so that its gradient has the strides of the weight
+        else:
+            taps = weight.permute(0, 2, 3, 1)[:, top : top + rows, left : left + columns].flatten(1)
         return F.linear(pixels, taps, bias)[:, :, None, None]
 
 

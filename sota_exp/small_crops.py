@@ -31,10 +31,11 @@ def resized_boxes(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     """
     num, height, width, _ = images.shape
     top, left, rows, columns = boxes.unbind(1)
-    across = images.transpose(1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-    levels = torch.bmm(_matrices(width, size, left, columns), across.view(num, width, -1)).add_(0.5)
-    down = levels.view(num, size, height, 3).transpose(1, 2).floor().contiguous()
-    levels = torch.bmm(_matrices(height, size, top, rows), down.view(num, height, -1)).add_(0.5)
+    with torch.autocast("cpu", enabled=False):  # bfloat16 would not hold the sums
+        across = images.transpose(1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+        levels = torch.bmm(_matrices(width, size, left, columns), across.view(num, width, -1)).add_(0.5)
+        down = levels.view(num, size, height, 3).transpose(1, 2).floor().contiguous()
+        levels = torch.bmm(_matrices(height, size, top, rows), down.view(num, height, -1)).add_(0.5)
     # To int16 they are cut off, as floor does with levels; straight to uint8 takes three times as long.
     return levels.to(torch.int16).to(torch.uint8).view(num, size, size, 3).permute(0, 3, 1, 2)
 

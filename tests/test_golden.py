@@ -26,6 +26,7 @@ CONFIGURATIONS = {
     "baseline": ("recipe=baseline",),
     "small_images": ("recipe=small_images", "optimizer.lr=0.05"),
     "torchvision": ("recipe=torchvision", "regularization.average.every=1"),
+    "last maps of a single pixel": ("recipe=baseline", "data.image_size=8"),
     "adamw, group norm, pad, randaugment, cutmix": (
         "recipe=baseline",
         "optimizer=adamw",

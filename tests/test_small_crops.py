@@ -48,6 +48,19 @@ def test_they_are_the_bits_of_the_kernel(height, size):
             assert torch.equal(ours, one_by_one(images, boxes, size)), (height, width)
 
 
+@pytest.mark.parametrize("precision", ["medium", "highest"])
+def test_nothing_that_makes_products_coarser_reaches_them(precision):
+    images, boxes = noise(60, 32, 32), random_boxes(60, 32, 32)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            ours = small_crops.resized_boxes(images, boxes, 28)
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert torch.equal(ours, one_by_one(images, boxes, 28))
+
+
 @pytest.mark.parametrize("size", [12, 32, 64])
 def test_every_length_has_the_kernels_weights(size):
     """A line of one white pixel shows a column of the weights, to a level."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from sota_exp.data.image_files import (
     PARTS,
     Found,
+    States,
     check_classes,
     check_parts,
     data_set_of_files,
@@ -95,7 +96,7 @@ class Csv(Source):
         require_store_gigabytes(self.store_gigabytes)
 
     def __call__(self) -> DataSet:
-        return remembered(self, lambda: (self._find(), [Path(self.path).expanduser()]), self._open)
+        return remembered(self, lambda: [Path(self.path).expanduser()], self._find, self._open)
 
     def _find(self) -> list[Found]:
         table = Path(self.path).expanduser()
@@ -108,6 +109,6 @@ class Csv(Source):
         """The folder that the table's paths start from."""
         return Path(self.root if self.root else Path(self.path).parent).expanduser()
 
-    def _open(self, found: list[Found]) -> DataSet:
-        data = data_set_of_files(self, self._folder, found, self.max_side, store_gigabytes=self.store_gigabytes)
+    def _open(self, found: list[Found], states: States) -> DataSet:
+        data = data_set_of_files(self, self._folder, found, states, self.max_side, store_gigabytes=self.store_gigabytes)
         return check_parts(data, "path", self.path)

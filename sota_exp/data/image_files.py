@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -69,12 +69,21 @@ def check_parts(data: DataSet, name: str, value: object) -> DataSet:
     return data
 
 
-def listing_key(root: Path, found: list[Found], max_side: int | None) -> str:
+#: Time of the last change (ns) and size (bytes) of files, int64 [N, 2].
+States = np.ndarray
+
+
+def states_of(paths: Iterable[str | bytes | Path]) -> States:
+    """Of files or folders. Raises `OSError` for a missing one."""
+    states = [(state.st_mtime_ns, state.st_size) for state in map(os.stat, paths)]
+    return np.array(states, dtype=np.int64).reshape(-1, 2)
+
+
+def listing_key(root: Path, found: list[Found], states: States, max_side: int | None) -> str:
     """A hash of what would be decoded: paths from `root`, sizes, times of change, classes and parts, and how."""
     rows = [
-        (os.path.relpath(image.path, root), stat.st_size, stat.st_mtime_ns, image.class_name, image.split)
-        for image in sorted(found)
-        for stat in [image.path.stat()]
+        (os.path.relpath(image.path, root), size, changed, image.class_name, image.split)
+        for image, (changed, size) in sorted(zip(found, states.tolist(), strict=True))
     ]
     text = json.dumps([DECODING, max_side, rows])
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
@@ -162,6 +171,7 @@ def data_set_of_files(
     source: Source,
     root: Path,
     found: list[Found],
+    states: States,
     max_side: int | None,
     names: Callable[[str], str] = str,
     store_gigabytes: float | None = None,
@@ -173,7 +183,7 @@ def data_set_of_files(
     from sota_exp.data.streaming import decoded_bytes, streamed_set
 
     classes = sorted({image.class_name for image in found})
-    key = f"files-{listing_key(root, found, max_side)}"
+    key = f"files-{listing_key(root, found, states, max_side)}"
     if store_gigabytes is not None and (size := decoded_bytes(found, max_side) / 1e9) > store_gigabytes:
         log.warning(
             "%s streams: decoded it would take %.3g GB, more than data.store_gigabytes=%g. Its images are decoded "

@@ -9,6 +9,7 @@ from pathlib import Path
 from sota_exp.data.image_files import (
     PARTS,
     Found,
+    States,
     check_classes,
     check_parts,
     data_set_of_files,
@@ -112,9 +113,9 @@ class ImageFolder(Source):
 
     def __call__(self) -> DataSet:
         root = Path(self.root).expanduser()
-        return remembered(self, lambda: (find_images(root), folders_below(root)), self._open)
+        return remembered(self, lambda: folders_below(root), lambda: find_images(root), self._open)
 
-    def _open(self, found: list[Found]) -> DataSet:
+    def _open(self, found: list[Found], states: States) -> DataSet:
         root = Path(self.root).expanduser()
-        data = data_set_of_files(self, root, found, self.max_side, store_gigabytes=self.store_gigabytes)
+        data = data_set_of_files(self, root, found, states, self.max_side, store_gigabytes=self.store_gigabytes)
         return check_parts(data, "root", root)

@@ -11,6 +11,7 @@ from timm.data import ImageNetInfo
 
 from sota_exp.data.image_files import (
     Found,
+    States,
     check_classes,
     check_parts,
     data_set_of_files,
@@ -62,11 +63,11 @@ class ImageNet(Source):
 
     def __call__(self) -> DataSet:
         root = Path(self.root).expanduser()
-        return remembered(self, lambda: (find_imagenet(root), folders_below(root)), self._open)
+        return remembered(self, lambda: folders_below(root), lambda: find_imagenet(root), self._open)
 
-    def _open(self, found: list[Found]) -> DataSet:
+    def _open(self, found: list[Found], states: States) -> DataSet:
         root, names = Path(self.root).expanduser(), class_names()
         data = data_set_of_files(
-            self, root, found, self.max_side, lambda name: names.get(name, name), self.store_gigabytes
+            self, root, found, states, self.max_side, lambda name: names.get(name, name), self.store_gigabytes
         )
         return check_parts(data, "root", root)

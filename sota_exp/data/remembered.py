@@ -5,13 +5,15 @@ To list 20,000 files, hash the list and open what was decoded of them takes half
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from sota_exp.config import digest
-from sota_exp.data.image_files import Found
-from sota_exp.data.store import ImageStore
+from sota_exp.data.image_files import Found, States, states_of
+from sota_exp.data.store import DamagedStore, ImageStore, open_store
 from sota_exp.stages import DataSet, Source
 
 #: How many sets a process remembers.
@@ -20,17 +22,20 @@ MOST = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Remembered:
-    """A set, what it was made of, and the state of that then."""
+    """A set, the paths that it rests on, one after the other with zeros between them (a million take 60 MB), and their state."""
 
     data: DataSet
-    paths: Sequence[str]
-    states: list[tuple[int, int]]
+    paths: bytes
+    states: States
 
     def holds(self) -> bool:
-        """Whether all that is as it was, and the store that was made of it is still there."""
+        """Whether all that is as it was, and the store that was made of it is whole."""
         images = self.data.images
-        lies_there = not isinstance(images, ImageStore) or images.path.is_dir()
-        return lies_there and states_of(self.paths) == self.states
+        try:
+            is_whole = not isinstance(images, ImageStore) or open_store(images.path) is images
+            return is_whole and np.array_equal(states_of(self.paths.split(b"\0")), self.states)
+        except (OSError, DamagedStore):
+            return False
 
 
 _remembered: OrderedDict[str, Remembered] = OrderedDict()
@@ -38,34 +43,35 @@ _remembered: OrderedDict[str, Remembered] = OrderedDict()
 
 def remembered(
     source: Source,
-    find: Callable[[], tuple[list[Found], Iterable[Path]]],
-    make: Callable[[list[Found]], DataSet],
+    besides: Callable[[], Iterable[Path]],
+    find: Callable[[], list[Found]],
+    make: Callable[[list[Found], States], DataSet],
 ) -> DataSet:
-    """The set that `make` gives of the images that a source finds; anew where one of them has changed since.
+    """The set that `make` gives of the images that a source finds, and of their states; anew where one of them has changed since.
 
-    find: gives the images, and what else must not have changed: folders, a table.
+    besides: what else must not have changed: folders, a table. find: raises `InvalidValue` where there is no set.
     """
     key = digest([type(source).__qualname__, asdict(source)])
     held = _remembered.pop(key, None)
     if held is None or not held.holds():
-        found, besides = find()
-        paths = [*map(str, besides), *(str(image.path) for image in found)]
-        states = states_of(paths)  # before they are read: what changes meanwhile is found changed the next time
-        held = Remembered(data=make(found), paths=paths, states=states or [])
+        # States are taken before what they tell is read: whatever changes meanwhile is found changed the next time.
+        others = [os.fsencode(path) for path in besides()]
+        before = states_of(path for path in others if os.path.exists(path))
+        found = find()
+        images = [os.fsencode(image.path) for image in found]
+        states = states_of(images)
+        paths = b"\0".join([*others, *images])
+        held = Remembered(data=make(found, states), paths=paths, states=np.concatenate([before, states]))
     _remembered[key] = held
     if len(_remembered) > MOST:
         _remembered.popitem(last=False)
     return held.data
 
 
-def states_of(paths: Iterable[str]) -> list[tuple[int, int]] | None:
-    """Time of the last change and size of each file or folder; None where one is missing."""
-    try:
-        return [(state.st_mtime_ns, state.st_size) for state in map(os.stat, paths)]
-    except OSError:
-        return None
-
-
 def folders_below(root: Path) -> list[Path]:
-    """The folder and all below it, which change where a name in them comes or goes."""
-    return [Path(parent) for parent, _, _ in os.walk(root, followlinks=True)]
+    """The folder and the visible ones below it, which change where a name in them comes or goes."""
+    folders = []
+    for parent, names, _ in os.walk(root, followlinks=True):
+        names[:] = [name for name in names if not name.startswith(".")]
+        folders.append(Path(parent))
+    return folders

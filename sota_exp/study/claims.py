@@ -69,9 +69,12 @@ def _is_abandoned(trial: FrozenTrial, stale: set[int], held: Collection[str]) ->
         return True
     if facts["host"] != here():
         return trial._trial_id in stale
-    if facts["pid"] == os.getpid() and is_alive(facts):
-        return facts["token"] not in held
-    return not is_alive(facts)
+    return facts["token"] not in held if is_own(facts) else not is_alive(facts)
+
+
+def is_own(facts: dict[str, Any]) -> bool:
+    """Whether this process is the owner."""
+    return bool(facts["host"] == here() and facts["pid"] == os.getpid() and is_alive(facts))
 
 
 def own(trial: Trial) -> str:
@@ -82,8 +85,12 @@ def own(trial: Trial) -> str:
 
 
 def kills_without_progress(trial: FrozenTrial) -> int:
-    """How often an abandoned trial's process was killed since its last report; a process that let it go was not killed."""
-    was_killed = bool(trial.user_attrs.get(OWNER))
+    """How often an abandoned trial's process was killed since its last report.
+
+    A process that let it go was not killed, nor was this one, which never heard that it had it.
+    """
+    facts = trial.user_attrs.get(OWNER)
+    was_killed = facts is not None and not is_own(facts)
     if max(trial.intermediate_values, default=-1) > trial.user_attrs.get(CAME_TO, -1):
         return int(was_killed)
     return int(trial.user_attrs.get(TAKEN_UP, 0)) + was_killed

@@ -266,7 +266,7 @@ class Loop:
                 return self._configured(study.ask(), 0, check)
 
     def _configured(self, trial: Trial, num_kills: int, check: Callable[[], None]) -> Claim:
-        """Draw what is not drawn yet, and take the trial: first a sign of life, last the owner. check: that our turn lasts."""
+        """Draw what is not drawn yet, and take the trial: first a sign of life, then the owner. check: that our turn lasts."""
         self.store.storage.record_heartbeat(trial._trial_id)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -277,11 +277,11 @@ class Loop:
         if more and trial.user_attrs.get(DEFAULT):
             trial.set_user_attr(DEFAULT, False)  # The user's own function drew what the recipe fixes.
         knobs |= more
-        trial.set_user_attr(KNOBS, knobs)
-        claims.take_up(trial, num_kills)
         check()
+        claims.take_up(trial, num_kills)
         token = claims.own(trial)
         check()
+        trial.set_user_attr(KNOBS, knobs)  # by the owner alone: another's draws are not what was stored
         return Claim(
             number=trial.number,
             trial_id=trial._trial_id,

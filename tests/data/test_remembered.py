@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from sota_exp.config import build
-from sota_exp.data import remembered
+from sota_exp.data import image_folder, remembered
 from sota_exp.stages import Source
 from tests.data.test_image_folder import fill
 
@@ -52,7 +52,12 @@ def remove_the_store(folder):
     shutil.rmtree(folder.parent / "cache" / "stores")
 
 
-CHANGES = [overwrite, touch, add, add_to_an_empty_folder, remove, remove_the_store]
+def empty_the_store(folder):
+    (pixels,) = (folder.parent / "cache" / "stores").glob("*/pixels.u8")
+    pixels.write_bytes(b"")
+
+
+CHANGES = [overwrite, touch, add, add_to_an_empty_folder, remove, remove_the_store, empty_the_store]
 
 
 @pytest.mark.parametrize("gigabytes", [4.0, 0.0], ids=["stored", "streamed"])
@@ -71,6 +76,26 @@ def test_what_changed_is_read_anew(folder, change):
     expected = {"add": 21, "add_to_an_empty_folder": 21, "remove": 19}.get(change.__name__, 20)
     assert len(second.labels) == expected and len(second.images) == expected
     assert source(folder.parent)() is second
+
+
+def test_what_changes_while_files_are_listed_is_found_the_next_time(folder, monkeypatch):
+    listed = image_folder.find_images
+
+    def slowly(root):
+        found = listed(root)
+        if not (folder / "cat" / "new.png").exists():
+            add(folder)
+        return found
+
+    monkeypatch.setattr(image_folder, "find_images", slowly)
+    assert [len(source(folder.parent)().labels) for _ in range(3)] == [20, 21, 21]
+
+
+def test_hidden_folders_are_not_looked_at(folder):
+    (folder / ".cache").mkdir()
+    for name in ("a", "b"):
+        (folder / ".cache" / name).symlink_to(folder)
+    assert len(remembered.folders_below(folder)) == 4
 
 
 def test_another_source_of_the_same_folder_is_another_set(folder):

@@ -1,4 +1,4 @@
-"""An optimizer's fused kernel takes the steps of PyTorch's loop over parameters, whatever their layout."""
+"""An optimizer's fused kernel takes the steps of PyTorch's loop over parameters, channels last among them."""
 
 import copy
 
@@ -18,7 +18,7 @@ def network():
 
 
 def stepped(model, make):
-    """The parameters after five steps of the optimizer that `make` gives, on gradients of both layouts."""
+    """The parameters after five steps of the optimizer that `make` gives, on random gradients laid out as their parameters."""
     optimizer = make([{"params": list(model.parameters()), "lr_scale": 1.0, "weight_decay": 0.1}])
     generator = torch.Generator().manual_seed(1)
     for step in range(5):

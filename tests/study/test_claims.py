@@ -41,6 +41,11 @@ def test_a_trial_that_this_process_never_heard_it_has_is_abandoned(study):
     assert numbers(claims.abandoned(study, {token})) == [first.number]
 
 
+def test_a_process_that_never_heard_of_its_trial_was_not_killed(study):
+    claims.own(ask(study))
+    assert claims.kills_without_progress(study.trials[0]) == 0
+
+
 def test_a_dead_owner_on_this_machine_is_seen_at_once(study):
     trial = ask(study)
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
@@ -111,10 +116,11 @@ def test_only_kills_without_progress_are_counted(study, ends, expected):
     trial, step = ask(study), 0
     for end in ends:
         claims.take_up(trial, claims.kills_without_progress(study.trials[0]))
-        token = claims.own(trial)
+        facts = {**claims.owner(), "born": 0.0}  # a process that is no more
+        trial.set_user_attr(claims.OWNER, facts)
         if end == "came further":
             trial.report(0.5, step)
             step += 1
         if end == "let go":
-            claims.let_go(study, 0, token)
+            claims.let_go(study, 0, facts["token"])
     assert claims.kills_without_progress(study.trials[0]) == expected

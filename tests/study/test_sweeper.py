@@ -1,5 +1,6 @@
 """The sweep from its command line: total, failures, refusals, conditional knobs, warm start, budgets, samplers; and real trainings."""
 
+import contextlib
 import csv
 import json
 import sys
@@ -11,10 +12,13 @@ import pytest
 from mlflow import MlflowClient
 from optuna.exceptions import StorageInternalError
 from optuna.storages._heartbeat import BaseHeartbeat
-from optuna.trial import TrialState
+from optuna.trial import Trial, TrialState
 
 from sota_exp.cli import run
 from sota_exp.study import claims, sweep_end, sweep_summary, sweeper_loop
+from sota_exp.study.space import Space
+from sota_exp.study.storage import Store
+from sota_exp.study.sweeper_loop import Loop
 from tests.experiments import TINY
 from tests.study.toy import main
 
@@ -66,10 +70,41 @@ def test_a_connection_lost_when_a_trial_was_just_taken_loses_nothing(monkeypatch
 
     monkeypatch.setattr(claims, "own", noted)
     monkeypatch.setattr(sweeper_loop, "LOOK_SECONDS", 0.0)
-    status, summary = sweep(3, "hydra.sweeper.n_jobs=2")
-    assert (status, summary["trials"]["complete"]) == (0, 3)
+    status, summary = sweep(3, "hydra.sweeper.n_jobs=2", "hydra.sweeper.retries=0")
+    assert (status, summary["trials"]["complete"], summary["trials"]["failed"]) == (0, 3, 0)
     assert [entry["number"] for entry in summary["entries"]] == [0, 1, 2]
     assert next(answers, None) is None
+
+
+def test_a_copy_that_lost_its_turn_leaves_no_trace_in_the_trial_of_another(monkeypatch):
+    """Between its trial and its draws PostgreSQL ends its turn, and another copy takes the trial up."""
+    suggest, own, turns = Space.suggest, claims.owner(), iter(["lost"])
+    ended = []
+
+    def draw(space, trial, chosen):
+        if next(turns, None):
+            other = Trial(trial.study, trial._trial_id)
+            other.set_user_attr(sweeper_loop.KNOBS, suggest(space, other, chosen))
+            other.set_user_attr(claims.OWNER, {**own, "host": "elsewhere"})
+            ended.append("its turn")
+            return {"lr": 777.0}
+        return suggest(space, trial, chosen)
+
+    @contextlib.contextmanager
+    def alone(store):
+        def check():
+            if ended:
+                raise StorageInternalError(f"cut {ended.pop()}")
+
+        yield check
+
+    monkeypatch.setattr(Space, "suggest", draw)
+    monkeypatch.setattr(Store, "alone", alone)
+    monkeypatch.setattr(Loop, "is_over", lambda loop: True)  # the other's trial runs on
+    assert sweep(2)[1]["trials"] == {"complete": 1, "pruned": 0, "failed": 0, "running": 1}
+    trial = optuna.load_study(study_name="sweep", storage="sqlite:///sweep/study.db").trials[0]
+    assert trial.user_attrs[sweeper_loop.KNOBS] == trial.params
+    assert trial.user_attrs[claims.OWNER]["host"] == "elsewhere"
 
 
 def test_a_larger_total_goes_on_and_the_same_does_nothing(capsys):
