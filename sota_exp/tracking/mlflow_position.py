@@ -18,7 +18,9 @@ from sota_exp.atomic import replace_text
 ORIGIN_VARIABLE = "SOTA_EXP_ORIGIN"
 
 #: libyaml's where PyYAML was built with it: a tenth of the time, which each run of a sweep waits.
-SAFE_LOADER: type[yaml.SafeLoader] | type[yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+SAFE_LOADER: type[yaml.SafeLoader] | type[yaml.CSafeLoader] = (
+    yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+)
 
 
 @dataclass(frozen=True, kw_only=True)
