@@ -174,7 +174,8 @@ def reliability(run: RunPictures, path: Path) -> None:
 
 def predictions(run: RunPictures) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """(confidence [N], is it right [N])."""
-    logits = run.logits.astype(np.float64)
+    # A network that nearly diverged has logits that the file's half precision holds as infinite.
+    logits = run.logits.astype(np.float64).clip(-1e5, 1e5)
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     return shares.max(axis=1), shares.argmax(axis=1) == run.labels

@@ -66,6 +66,16 @@ def test_confidences_are_those_of_the_softmax(tmp_path: Path) -> None:
     assert (correct == (reference.indices.numpy() == run.labels)).all()
 
 
+def test_logits_that_half_precision_holds_as_infinite_are_the_surest(recwarn):
+    logits = np.float32([[np.inf, 1, 2], [0, -np.inf, 1], [1, np.inf, -np.inf]])
+    run = RunPictures(
+        epochs=[], result={}, classes=["a", "b", "c"], logits=logits, labels=np.array([0, 0, 1]), mistakes={}
+    )
+    confidence, correct = predictions(run)
+    assert confidence == pytest.approx([1, np.e / (1 + np.e), 1]) and correct.tolist() == [True, False, True]
+    assert not recwarn.list
+
+
 def test_a_run_without_predictions_says_so(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=str(tmp_path)):
         draw_run(tmp_path)
