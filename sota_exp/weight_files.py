@@ -25,7 +25,7 @@ AS_THEY_ARE = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 log = logging.getLogger(__name__)
 
 
-def preprocessing_of(mean: list[float] | None, std: list[float] | None, default: Preprocessing) -> Preprocessing:
+def preprocessing_with(mean: list[float] | None, std: list[float] | None, default: Preprocessing) -> Preprocessing:
     """`mean` and `std`, three numbers each, where they are given, else those of `default`, and its interpolation."""
     return replace(
         default,
@@ -45,7 +45,7 @@ def read_published(path: str, store: str | None, prefix: str, default: Preproces
         state, description = read_state(str(file), prefix), description_beside(file)
     seen = description.get("preprocessing", {})
     default = replace(default, interpolation=seen.get("interpolation", default.interpolation))
-    preprocessing = preprocessing_of(seen.get("mean"), seen.get("std"), default)
+    preprocessing = preprocessing_with(seen.get("mean"), seen.get("std"), default)
     return Published(
         state=state,
         preprocessing=preprocessing,

@@ -14,7 +14,7 @@ from torch import nn
 
 from sota_exp.model.weights.loading import load
 from sota_exp.stages import Model, Preprocessing, Published, Weights, require
-from sota_exp.weight_files import AS_THEY_ARE, preprocessing_of, read_published
+from sota_exp.weight_files import AS_THEY_ARE, preprocessing_with, read_published
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Checkpoint(Weights):
         return self.published(AS_THEY_ARE).content
 
     def preprocessing(self, arch: Model, default: Preprocessing) -> Preprocessing:
-        return preprocessing_of(self.mean, self.std, self.published(default).preprocessing)
+        return preprocessing_with(self.mean, self.std, self.published(default).preprocessing)
 
     def __call__(self, model: nn.Module, arch: Model) -> nn.Module:
         return load(model, self.published(AS_THEY_ARE).state, "path", self.path)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from sota_exp.saved import described
 from sota_exp.stages import Batch, BatchTransform, Distillation, InvalidValue, Loss, Preprocessing, Published, require
 from sota_exp.streams import Draws
-from sota_exp.weight_files import AS_THEY_ARE, preprocessing_of, read_published
+from sota_exp.weight_files import AS_THEY_ARE, preprocessing_with, read_published
 from sota_exp.zoo import (
     build,
     build_timm,
@@ -134,7 +134,7 @@ class Logits(Distillation):
             found = published_timm(self.published_name, self.tag, None)
         else:
             found = read_published(str(self.path), self.store, "", student)
-        return replace(found, preprocessing=preprocessing_of(self.mean, self.std, found.preprocessing))
+        return replace(found, preprocessing=preprocessing_with(self.mean, self.std, found.preprocessing))
 
     def content(self) -> str:
         return self.published(AS_THEY_ARE).content
