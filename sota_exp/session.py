@@ -17,6 +17,7 @@ from sota_exp.errors import ConfigError
 from sota_exp.evaluate import Evaluator
 from sota_exp.experiment import Experiment, Runtime, Scale
 from sota_exp.pipeline import pipeline
+from sota_exp.saved import TRANSFORMS
 from sota_exp.stages import DataSet, Preprocessing
 from sota_exp.streams import Streams
 from sota_exp.train import Session
@@ -63,7 +64,7 @@ def build_network(experiment: Experiment, num_classes: int) -> nn.Module:
     with keyed("model.weights"):
         model = weights(model, arch)
     regularization = experiment.regularization
-    for slot in ("norm", "stochastic_depth", "dropout"):
+    for slot in TRANSFORMS:
         with keyed(f"regularization.{slot}"):
             model = vars(regularization)[slot](model)
     return model

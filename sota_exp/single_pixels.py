@@ -21,12 +21,12 @@ class ProductConv2d(nn.Conv2d):
     """A convolution that is a matrix product in training on the CPU where its output is one pixel. Weights keep their names."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if not (self.training and input.dim() == 4 and input.device.type == "cpu"):
+            return super()._conv_forward(input, weight, bias)
         top, left = map(int, self.padding)
-        rows, columns = (
-            reach(size, *own)
-            for size, *own in zip(input.shape[-2:], self.kernel_size, self.stride, (top, left), strict=True)
-        )
-        if not (self.training and rows and columns and input.dim() == 4 and input.device.type == "cpu"):
+        rows = reach(input.shape[2], self.kernel_size[0], self.stride[0], top)
+        columns = reach(input.shape[3], self.kernel_size[1], self.stride[1], left)
+        if not (rows and columns):
             return super()._conv_forward(input, weight, bias)
         pixels = input.permute(0, 2, 3, 1)[:, :rows, :columns].flatten(1)
         if self.kernel_size == (1, 1):

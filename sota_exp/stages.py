@@ -99,7 +99,7 @@ class Preprocessing:
 class Images(ABC):
     """Any-size images by index, as the image store holds them."""
 
-    #: (height, width), where the images are known to share them and `stacked` has them.
+    #: (height, width), where all images are known to share them.
     shape: tuple[int, int] | None = None
 
     @abstractmethod

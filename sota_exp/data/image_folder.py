@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from sota_exp.data.image_files import (
     require_max_side,
     require_store_gigabytes,
 )
-from sota_exp.data.remembered import folders_below, remembered
+from sota_exp.data.remembered import remembered
 from sota_exp.data.writing import TRAIN
 from sota_exp.stages import DataSet, InvalidValue, Source
 
@@ -35,13 +35,21 @@ def subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def images_below(folder: Path) -> list[Path]:
-    """The image files in a folder and in the visible folders below it, by path."""
-    found = []
+def visible_below(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """The folder and the visible ones below it, each with the names of its files."""
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]  # such as .ipynb_checkpoints
-        found += [Path(parent) / name for name in names if is_image(name)]
-    return sorted(found)
+        yield Path(parent), names
+
+
+def images_below(folder: Path) -> list[Path]:
+    """The image files in a folder and in the visible folders below it, by path."""
+    return sorted(parent / name for parent, names in visible_below(folder) for name in names if is_image(name))
+
+
+def folders_below(folder: Path) -> list[Path]:
+    """The folder and the visible ones below it, which change where a name in them comes or goes."""
+    return [parent for parent, _ in visible_below(folder)]
 
 
 def is_divided(root: Path) -> bool:

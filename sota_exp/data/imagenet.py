@@ -18,8 +18,8 @@ from sota_exp.data.image_files import (
     require_max_side,
     require_store_gigabytes,
 )
-from sota_exp.data.image_folder import images_of, part_folders
-from sota_exp.data.remembered import folders_below, remembered
+from sota_exp.data.image_folder import folders_below, images_of, part_folders
+from sota_exp.data.remembered import remembered
 from sota_exp.data.writing import TEST, TRAIN
 from sota_exp.stages import DataSet, InvalidValue, Source
 

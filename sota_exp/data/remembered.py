@@ -66,12 +66,3 @@ def remembered(
     if len(_remembered) > MOST:
         _remembered.popitem(last=False)
     return held.data
-
-
-def folders_below(root: Path) -> list[Path]:
-    """The folder and the visible ones below it, which change where a name in them comes or goes."""
-    folders = []
-    for parent, names, _ in os.walk(root, followlinks=True):
-        names[:] = [name for name in names if not name.startswith(".")]
-        folders.append(Path(parent))
-    return folders

@@ -63,8 +63,9 @@ class ImageStore(Images):
         return (height, width) if same else None
 
     def stacked(self, indices: Tensor) -> Tensor:
-        """As `Images.stacked`, by one call."""
-        assert self.shape is not None
+        """As `Images.stacked`, by one call where all images of the store share their shape."""
+        if self.shape is None:
+            return super().stacked(indices)
         return self._pixels.view(len(self), -1).index_select(0, indices).view(-1, *self.shape, 3)
 
     def __reduce__(self) -> tuple[Callable[[Path], "ImageStore"], tuple[Path]]:

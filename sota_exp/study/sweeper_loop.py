@@ -236,8 +236,7 @@ class Loop:
         """Up to a batch of trials for this process; none where the total is reached or in the hands of others."""
         found: list[Claim] = []
         while len(found) < self.settings.n_jobs:
-            held = {each.token for each in found}
-            claim = patiently(lambda held=held: self._claim(held))  # type: ignore[misc]
+            claim = patiently(functools.partial(self._claim, {each.token for each in found}))
             if claim is None:
                 break
             found.append(claim)

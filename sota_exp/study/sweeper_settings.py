@@ -12,8 +12,9 @@ from sota_exp.config import suggestion
 from sota_exp.errors import ConfigError, first_line
 from sota_exp.study.storage import Direction
 
-#: Kept as they are written: other modules read them.
-TREES = ("sampler", "pruner", "params", "conditional", "derived", "objective", "direction", "constraints", "storage")
+#: What is searched and how, in mappings whose keys the user, or an option, names; and what else other modules read.
+SEARCH = ("params", "conditional", "derived", "sampler", "pruner")
+NOT_SETTINGS = (*SEARCH, "objective", "direction", "constraints", "storage")
 
 #: Costs of a trial, by what a result calls them.
 COSTS = (
@@ -148,7 +149,7 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
     Raises:
         ConfigError: unknown key, wrong type, or a value out of range.
     """
-    values = plain({key: value for key, value in given.items() if key not in TREES})
+    values = plain({key: value for key, value in given.items() if key not in NOT_SETTINGS})
     try:
         made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Settings), values))
     except OmegaConfBaseException as error:
@@ -171,10 +172,6 @@ def read_goal(given: Mapping[str, Any]) -> Goal:
         directions=[as_direction(word) for word in directions],
         constraints={str(key): float(value) for key, value in caps.items()},
     )
-
-
-#: What is searched and how: keys that the user, or an option, names.
-SEARCH = ("params", "conditional", "derived", "sampler", "pruner")
 
 
 def read_trees(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -2,23 +2,12 @@
 
 import os
 import shutil
-from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
-from sota_exp.config import build
 from sota_exp.data import image_folder, remembered
-from sota_exp.stages import Source
-from tests.data.test_image_folder import fill
-
-CONF = Path(__file__).parents[2] / "conf" / "data"
-
-
-def source(tmp_path, name="image_folder", **changes):
-    values = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"), resolve=False)
-    place = {"path": str(tmp_path / "table.csv")} if name == "csv" else {"root": str(tmp_path / "set")}
-    return build(Source, values | {"cache": str(tmp_path / "cache")} | place | changes, "data")
+from tests.data import test_csv
+from tests.data.test_image_folder import fill, source
 
 
 @pytest.fixture
@@ -95,7 +84,7 @@ def test_hidden_folders_are_not_looked_at(folder):
     (folder / ".cache").mkdir()
     for name in ("a", "b"):
         (folder / ".cache" / name).symlink_to(folder)
-    assert len(remembered.folders_below(folder)) == 4
+    assert len(image_folder.folders_below(folder)) == 4
 
 
 def test_another_source_of_the_same_folder_is_another_set(folder):
@@ -105,13 +94,13 @@ def test_another_source_of_the_same_folder_is_another_set(folder):
 
 
 def test_a_table_that_changed_is_read_anew(folder):
-    rows = [f"set/{path.relative_to(folder)},{path.parent.name}" for path in sorted(folder.rglob("*.png"))]
-    table = folder.parent / "table.csv"
+    rows = [f"{path.relative_to(folder)},{path.parent.name}" for path in sorted(folder.rglob("*.png"))]
+    table = folder / "table.csv"
     table.write_text("\n".join(["path,label", *rows]))
-    first = source(folder.parent, "csv")()
-    assert source(folder.parent, "csv")() is first
+    first = test_csv.source(folder.parent)()
+    assert test_csv.source(folder.parent)() is first
     table.write_text("\n".join(["path,label", *rows[1:]]))
-    assert len(source(folder.parent, "csv")().labels) == len(first.labels) - 1
+    assert len(test_csv.source(folder.parent)().labels) == len(first.labels) - 1
 
 
 def test_what_fails_is_not_remembered(folder):
