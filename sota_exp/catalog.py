@@ -8,11 +8,10 @@ from pathlib import Path
 
 import yaml
 
+from sota_exp.formats import NEUTRAL
+
 #: Groups whose files are sets of choices or of values, not options of one slot.
 SETS = ("recipe", "scale", "runtime", "hydra", "search", "study")
-
-#: Where the options lie that do nothing.
-NEUTRAL = "sota_exp.stages."
 
 #: What is done where no technique is chosen, in slots that must do something.
 PLAIN = {

@@ -227,7 +227,7 @@ def by_hydra(overrides: list[str]) -> DictConfig:
 def _dotted(tree: object, key: str) -> list[str]:
     if not isinstance(tree, dict):
         return []
-    names = {name: f"{key}.{name}" if key else str(name) for name in tree if name != "_target_"}
+    names = {name: f"{key}.{name}" if key else str(name) for name in tree if name not in ("_target_", "_option_")}
     return [*names.values(), *(path for name, full in names.items() for path in _dotted(tree[name], full))]
 
 
@@ -253,7 +253,8 @@ def tree_of(config: DictConfig) -> dict[str, Any]:
     """The resolved values of the job that runs now, without those of its recipe for options that the recipe did not choose."""
     from sota_exp.recipes import directories_of, without_strangers
 
-    return resolve(without_strangers(config, choices(), said(), directories_of(HydraConfig.get())))
+    chosen = choices()
+    return resolve(without_strangers(config, chosen, said(), directories_of(HydraConfig.get())), chosen)
 
 
 def output_directory() -> Path:

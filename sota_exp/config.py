@@ -20,6 +20,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp.errors import ConfigError, first_line
+from sota_exp.formats import name_options, target_of
 
 T = TypeVar("T")
 
@@ -36,18 +37,21 @@ def suggestion(word: str, legal: Iterable[str]) -> str:
     return f" Did you mean {near[0]}?" if near else ""
 
 
-def resolve(config: DictConfig) -> dict[str, Any]:
-    """The run's part of a composed configuration as plain values, interpolations resolved."""
+def resolve(config: DictConfig, choices: Mapping[str, str]) -> dict[str, Any]:
+    """The run's part of a composed configuration as plain values, interpolations resolved, options of ours named."""
     try:
         tree = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key}: {first_line(error)}") from error
     assert isinstance(tree, dict)
-    return {str(key): value for key, value in tree.items() if key not in NOT_OF_A_RUN}
+    found: dict[str, Any] = name_options(
+        {key: value for key, value in tree.items() if key not in NOT_OF_A_RUN}, choices
+    )
+    return found
 
 
 def build(cls: type[T], tree: object, key: str = "") -> T:
-    """Build `tree` (plain values) into `cls`: a stage, by its `_target_`, or a group of stages and values.
+    """Build `tree` (plain values) into `cls`: a stage, by its `_option_` or `_target_`, or a group of stages and values.
 
     Raises:
         ConfigError: unknown key, wrong type, missing value, value out of range, or a stage of another kind.
@@ -58,12 +62,13 @@ def build(cls: type[T], tree: object, key: str = "") -> T:
         return _build_stage(cls, tree, key)
     if not isinstance(tree, Mapping):
         raise ConfigError(
-            f"{key}={tree}: expected a group with the keys {', '.join(_field_types(typing.cast(Any, cls)))}"
+            f"{key}={tree}: expected a group with the keys {', '.join(field_types(typing.cast(Any, cls)))}"
         )
-    types = _field_types(typing.cast(Any, cls))
+    types = field_types(typing.cast(Any, cls))
+    tree = inert_values(typing.cast(Any, cls)) | dict(tree)
     _check_keys(tree, types, key)
-    values = {name: build(kind, tree.get(name), _join(key, name)) for name, kind in types.items() if _is_branch(kind)}
-    leaves = {name: kind for name, kind in types.items() if not _is_branch(kind)}
+    values = {name: build(kind, tree.get(name), _join(key, name)) for name, kind in types.items() if is_branch(kind)}
+    leaves = {name: kind for name, kind in types.items() if not is_branch(kind)}
     values |= _typed_values(leaves, {name: tree[name] for name in leaves if name in tree}, key)
     return _construct(cls, values, key)
 
@@ -72,15 +77,33 @@ def _build_stage(cls: type[T], tree: object, key: str) -> T:
     slot = key.replace(".", "/")
     _require_option(tree, key)
     assert isinstance(tree, Mapping)
-    if "_target_" not in tree:
+    path = target_of(tree, key)
+    if path is None:
         raise ConfigError(f"{key}: no _target_; choose an option with {slot}=…")
-    target = locate(str(tree["_target_"]), key)
+    target = locate(path, key)
     if not (isinstance(target, type) and issubclass(target, cls)):
-        raise ConfigError(f"{key}._target_={tree['_target_']} is not a {cls.__name__}, which {slot} needs")
-    values = {name: value for name, value in tree.items() if name != "_target_"}
-    types = _field_types(typing.cast(Any, target))
+        raise ConfigError(f"{key}._target_={path} is not a {cls.__name__}, which {slot} needs")
+    return _construct(target, stage_values(target, tree, key), key)
+
+
+def stage_values(target: type, node: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The fields of an option, typed; one that the node lacks has the value that does nothing, if it declares one.
+
+    Raises:
+        ConfigError: unknown key, wrong type or missing value.
+    """
+    types = field_types(typing.cast(Any, target))
+    values = inert_values(target) | {
+        name: value for name, value in node.items() if name not in ("_target_", "_option_")
+    }
     _check_keys(values, types, key)
-    return _construct(target, _typed_values(types, values, key), key)
+    return _typed_values(types, values, key)
+
+
+@functools.cache
+def inert_values(cls: Any) -> dict[str, Any]:
+    """Field → value of the fields that were `added` to a class after files with its values had been written."""
+    return {item.name: item.metadata["inert"] for item in dataclasses.fields(cls) if "inert" in item.metadata}
 
 
 def require_filled(choices: Mapping[str, str], tree: Mapping[str, Any]) -> None:
@@ -122,13 +145,13 @@ def locate(path: str, key: str) -> object:
 
 
 @functools.cache
-def _field_types(cls: Any) -> dict[str, Any]:
+def field_types(cls: Any) -> dict[str, Any]:
     assert dataclasses.is_dataclass(cls), cls
     hints = typing.get_type_hints(cls)
     return {item.name: hints[item.name] for item in dataclasses.fields(cls)}
 
 
-def _is_branch(kind: object) -> bool:
+def is_branch(kind: object) -> bool:
     return isinstance(kind, type) and kind.__module__.startswith("sota_exp.")
 
 
@@ -142,7 +165,7 @@ def _check_keys(tree: Mapping[str, Any], types: Mapping[str, Any], key: str) -> 
             legal = f"legal here: {', '.join(types)}" if types else "this option has no keys"
             raise ConfigError(f"{_join(key, name)}: no such key; {legal}.{suggestion(name, types)}")
     for name in types:
-        if tree.get(name) == MISSING or (name not in tree and not _is_branch(types[name])):
+        if tree.get(name) == MISSING or (name not in tree and not is_branch(types[name])):
             raise ConfigError(f"{_join(key, name)}: a value is missing; give one: {_join(key, name)}=…")
 
 

@@ -37,7 +37,7 @@ def _composed(overrides: list[str]) -> tuple[dict[str, str], dict[str, Any], set
         raise ConfigError(in_one_line(error, overrides)) from error
     written = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
     derived = {key for key, value in leaves(written).items() if isinstance(value, str) and "${" in value}
-    return choices, resolve(config), derived
+    return choices, resolve(config, choices), derived
 
 
 def as_printed(overrides: list[str], resolved: bool) -> str:

@@ -4,7 +4,6 @@ The view and the predictor are those that were saved with the weights, unless th
 """
 
 import hashlib
-import json
 import time
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from sota_exp import saved
 from sota_exp.atomic import write_atomically
 from sota_exp.config import digest
+from sota_exp.description import read_description
 from sota_exp.errors import ConfigError, first_line
 from sota_exp.evaluate import Evaluator
 from sota_exp.experiment import Experiment
@@ -177,7 +177,7 @@ def write_model(
     if description is None:
         saved_as = saved.description(rescoring.tree, model.classes, model.preprocessing, view)
     else:
-        saved_as = json.loads(description.read_text())
+        saved_as = read_description(description) or {}
     predictor = rescoring.tree["evaluation"]["tta"] if rescoring.asks_for_predictor else saved_as["predictor"]
     preprocessing = asdict(view) | asdict(evaluator.preprocessing)
     write_weights(files.weights, network.state_dict())

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from sota_exp.formats import FORMAT
+
 STATUSES = ("finished", "stopped_early", "pruned", "failed", "interrupted")
 
 
@@ -73,6 +75,7 @@ def parameter_count(network: nn.Module) -> int:
 def empty_result(seed: int, choices: dict[str, str], fingerprints: tuple[str, str], resumed: int) -> dict[str, Any]:
     """A result before anything came out, in the order of the keys of `result.json`."""
     return {
+        "format": FORMAT,
         "status": "failed",
         "reason": None,
         "fingerprint": fingerprints[1],

@@ -18,6 +18,7 @@ from sota_exp.errors import ConfigError, Interrupted, RunFailed, first_line
 from sota_exp.evaluate import Evaluator
 from sota_exp.experiment import Experiment
 from sota_exp.fingerprint import differences, fingerprint, training_fingerprint
+from sota_exp.formats import FORMAT
 from sota_exp.memory import forget_peak, is_out_of_memory, keep_freed_memory, peak
 from sota_exp.result import device_name, empty_result, flops_per_image, parameter_count
 from sota_exp.scoring import require_sizes
@@ -200,6 +201,11 @@ def fingerprints(request: Request, data: DataSet, content: dict[str, str]) -> tu
 
 def check_same_run(files: RunFiles, request: Request, training: str) -> None:
     """Refuse a directory that holds another training, saying in what they differ."""
+    if files.format < FORMAT:
+        raise ConfigError(
+            f"hydra.run.dir={files.directory} holds a run that an older version of sota-exp made: predict, evaluate, compare and "
+            "report read it, train does not go on with it. Choose another place, or remove that one"
+        )
     checkpoint, result, config = files.checkpoint(), files.result(), files.config()
     there = (checkpoint or result or {}).get("training_fingerprint", training)
     if there != training:

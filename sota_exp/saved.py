@@ -1,6 +1,5 @@
 """A model that stands alone: `model.safetensors` holds the weights, `model.json` how to build and to feed them."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +9,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from sota_exp.config import build
+from sota_exp.description import read_description
+from sota_exp.formats import FORMAT
 from sota_exp.stages import Model, ModelTransform, Predictor, Preprocessing, View
 
 #: What regularization changes of a network, in the order in which it is applied.
@@ -32,7 +33,7 @@ def description(
 ) -> dict[str, Any]:
     """The content of `model.json`."""
     return {
-        "format": 1,
+        "format": FORMAT,
         "arch": tree["model"]["arch"],
         "transforms": {name: tree["regularization"][name] for name in TRANSFORMS},
         "predictor": tree["evaluation"]["tta"],
@@ -46,9 +47,10 @@ def described(description: Mapping[str, Any]) -> nn.Module:
 
     Raises `ConfigError` for a description that does not build.
     """
-    network = build(Model, description["arch"], "arch")(len(description["classes"]))
+    network = build(Model, description["arch"], "model.arch")(len(description["classes"]))
     for name in TRANSFORMS:
-        network = build(ModelTransform, description["transforms"][name], f"transforms.{name}")(network)
+        if name in description["transforms"]:  # not one that came to regularization after the file was written
+            network = build(ModelTransform, description["transforms"][name], f"regularization.{name}")(network)
     return network
 
 
@@ -57,8 +59,11 @@ def load(description_path: Path, weights_path: Path) -> SavedModel:
 
     Raises:
         ConfigError: a description that does not build. OSError, RuntimeError: weights that are not there or do not fit.
+        ValueError: no description.
     """
-    saved = json.loads(description_path.read_text())
+    saved = read_description(description_path)
+    if saved is None:
+        raise ValueError(f"{description_path} does not describe a model")
     network = described(saved)
     network.load_state_dict(load_file(weights_path))
     preprocessing = saved["preprocessing"]
@@ -71,5 +76,5 @@ def load(description_path: Path, weights_path: Path) -> SavedModel:
             interpolation=preprocessing.get("interpolation", "bilinear"),  # what earlier runs did, and did not write
         ),
         view=View(resize=preprocessing["resize"], size=preprocessing["size"]),
-        predictor=build(Predictor, saved["predictor"], "predictor"),
+        predictor=build(Predictor, saved["predictor"], "evaluation.tta"),
     )

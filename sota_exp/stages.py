@@ -32,6 +32,14 @@ def require(ok: bool, name: str, value: object, legal: str) -> None:
         raise InvalidValue(name, value, legal)
 
 
+def added(inert: Any) -> Any:
+    """A field that an option got after its first release: with the value `inert` it does what it did without the field.
+
+    So files without it are still read, and a run with this value is the run that it was before: its fingerprint is the same.
+    """
+    return field(metadata={"inert": inert})
+
+
 class Stage(ABC):
     """Anything a slot can hold. Subclasses are frozen, keyword-only dataclasses: their own schema."""
 

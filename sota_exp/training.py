@@ -15,6 +15,7 @@ from torch import Tensor
 from sota_exp.distributed import of_main, pool_statistics
 from sota_exp.errors import Interrupted, RunFailed
 from sota_exp.evaluate import Evaluator, scores
+from sota_exp.formats import FORMAT
 from sota_exp.interrupts import Interrupts
 from sota_exp.stages import OneView
 from sota_exp.tracking.files import RunFiles
@@ -85,6 +86,7 @@ class Training:
         if self.session.world.is_main:
             self.files.write_checkpoint(
                 {
+                    "format": FORMAT,
                     "training_fingerprint": self.training_fingerprint,
                     "state": self.state.state_dict(),
                     "best": self.best,

@@ -107,7 +107,7 @@ def unsaid(tree: dict[str, Any], again: dict[str, Any], lost: list[str]) -> list
         f"{key}={value}: the flags mean {said.get(key, 'another option')}"
         for key, value in there.items()
         if key not in known
-        and not key.endswith("._target_")
+        and not key.endswith("._option_")
         and not key.startswith(tuple(f"{name}." for name in known))
         and not same(value, said.get(key))
     ]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sota_exp.config import digest
 from sota_exp.description import read_description
+from sota_exp.fingerprint import option_meaning
 from sota_exp.stages import InvalidValue, Preprocessing, Published
 from sota_exp.tracking.mlflow_artifacts import local
 
@@ -89,7 +90,15 @@ def read_state(path: str, prefix: str) -> dict[str, Tensor]:
 
 def content_of(state: Mapping[str, Tensor], preprocessing: Preprocessing | None, description: Mapping[str, Any]) -> str:
     """A hash of weights and of what says how to use them: how images were prepared, and the network of a `model.json`."""
-    meant = {name: description[name] for name in ("arch", "transforms", "classes") if name in description}
+    meant: dict[str, Any] = {}
+    if description:
+        transforms = description["transforms"].items()
+        named = {name: option_meaning(node, f"regularization.{name}") for name, node in transforms}
+        meant = {
+            "classes": description["classes"],
+            "arch": option_meaning(description["arch"], "model.arch"),
+            "transforms": {name: node for name, node in named.items() if node},
+        }
     if preprocessing is None and not meant:
         return content_hash(state)
     seen = None if preprocessing is None else asdict(preprocessing)

@@ -109,12 +109,12 @@ def test_what_is_built_is_frozen():
 
 def test_interpolations_are_resolved_and_what_is_no_run_s_is_left_out():
     config = OmegaConf.create({"a": {"b": "${seed}"}, "seed": 3, "search": {"x": 1}, "study": {"y": 2}})
-    assert resolve(config) == {"a": {"b": 3}, "seed": 3}
+    assert resolve(config, {}) == {"a": {"b": 3}, "seed": 3}
 
 
 def test_an_interpolation_to_nothing_names_its_key():
     with pytest.raises(ConfigError, match="^a.b: .*nothing"):
-        resolve(OmegaConf.create({"a": {"b": "${nothing}"}}))
+        resolve(OmegaConf.create({"a": {"b": "${nothing}"}}), {})
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sota_exp.description import read_description
 from sota_exp.errors import ConfigError
+from sota_exp.formats import read_config
 from sota_exp.statuses import COMPLETE
 
 
@@ -58,7 +57,7 @@ def of_run(directory: Path) -> Found:
         weights=directory / "model.safetensors",
         description=directory / "model.json",
         result=result,
-        tree=yaml.safe_load((directory / "config.yaml").read_text()),
+        tree=config_of(directory / "config.yaml"),
     )
 
 
@@ -76,7 +75,7 @@ def of_file(path: Path) -> Found:
         return Found(name=path.stem, weights=path, description=None, result={}, tree={})
     config = description.with_name("config.yaml")
     result = read_json(description.with_name("result.json")) or {}
-    tree = yaml.safe_load(config.read_text()) if config.is_file() and "choices" in result else {}
+    tree = config_of(config) if config.is_file() and "choices" in result else {}
     return Found(name=path.stem, weights=path, description=description, result=result, tree=tree)
 
 
@@ -92,6 +91,18 @@ def description_of(found: Found) -> Path:
             " feed the network; sota-exp evaluate writes one for any weights"
         )
     return found.description
+
+
+def config_of(path: Path) -> dict[str, Any]:
+    """The configuration of a run.
+
+    Raises:
+        ConfigError: it can't be read.
+    """
+    try:
+        return read_config(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.formats import read_config
 from sota_exp.tracking.mlflow_position import Position, in_a_line, origin_of, stamp
 from sota_exp.tracking.mlflow_store import environment, masked, require_legal, resolved, unanswered
 
@@ -65,10 +64,9 @@ def found(places: list[Path]) -> Iterator[Path]:
 def tracking_of(directory: Path) -> dict[str, Any]:
     """The run's own settings of tracking; {} where its configuration holds none or cannot be read."""
     try:
-        config = yaml.safe_load((directory / "config.yaml").read_text())
-    except (OSError, ValueError, yaml.YAMLError):
+        tracking = read_config(directory / "config.yaml").get("tracking")
+    except (OSError, ValueError):
         return {}
-    tracking = config.get("tracking") if isinstance(config, dict) else None
     return tracking if isinstance(tracking, dict) else {}
 
 

@@ -169,7 +169,7 @@ def differing_values(
     columns = {
         key: [tree.get(key) for tree in trees]
         for key in keys
-        if not key.startswith(named) and not key.endswith("_target_") and key not in told
+        if not key.startswith(named) and not key.endswith(("_option_", "_target_")) and key not in told
     }
     return {key: values for key, values in columns.items() if _vary([tree[key] for tree in trees if key in tree])}
 

@@ -30,7 +30,7 @@ def difference(one: Run, other: Run) -> Difference:
     """Everything in which two runs differ; the class of an option only where its slot's choice doesn't say it."""
     choices = _differing(reversed({**other.choices, **one.choices}), one.choices, other.choices)
     before, after = leaves(one.config), leaves(other.config)
-    told = {f"{slot.replace('/', '.')}._target_" for slot in choices} | {
+    told = {f"{slot.replace('/', '.')}.{name}" for slot in choices for name in ("_option_", "_target_")} | {
         f"{group}.name" for group in choices if "/" not in group
     }
     keys = [key for key in {**before, **after} if key not in told]

@@ -34,7 +34,9 @@ class Repetition:
 def repetition(original: Run, again: Run) -> Repetition:
     """Compare everything that both have: epochs as far as both go, scores, predictions, weights."""
     found = difference(original, again)
-    known = original.result.get("training_fingerprint")
+    # Fingerprints of two formats can't be compared.
+    comparable = original.result.get("format") == again.result.get("format")
+    known = original.result.get("training_fingerprint") if comparable else None
     is_same = known == again.result.get("training_fingerprint") if known else not (found.choices or found.values)
     epochs = list(zip(original.epochs, again.epochs, strict=False))
     compared = [f"{len(epochs)} epoch{'s' * (len(epochs) != 1)} of metrics"] if epochs else []

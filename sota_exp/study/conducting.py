@@ -30,6 +30,7 @@ def conduct(sweeper: "StudySweeper", arguments: list[str]) -> Row | None:
     """Plan the study that the arguments ask for; then say the plan, or train what is missing and say what came out."""
     study = planned(sweeper, arguments)
     files = StudyFiles(directory=sweeper.directory)
+    files.require_this_version()
     for arm in study.arms.ready:
         files.place(arm, 0)  # The first arm of a configuration names its place, whichever run comes first.
     out = console()

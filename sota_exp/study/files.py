@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sota_exp.errors import ConfigError
+from sota_exp.formats import FORMAT, format_of
 from sota_exp.statuses import COMPLETE
 from sota_exp.study.arms import Arms, ReadyArm
 
@@ -29,6 +31,14 @@ class StudyFiles:
     @property
     def study(self) -> Path:
         return self.directory / "study.json"
+
+    def require_this_version(self) -> None:
+        """Raise `ConfigError` where an older version made the study: its runs are named by hashes that this one doesn't make."""
+        if self.study.is_file() and format_of(json.loads(self.study.read_text()), self.study) < FORMAT:
+            raise ConfigError(
+                f"hydra.sweep.dir={self.directory} holds a study that an older version of sota-exp made: report reads it, "
+                "ablate does not go on with it. Choose another place, or remove that one"
+            )
 
     def place(self, arm: ReadyArm, seed: int) -> str:
         """Relative to the study's directory; a place that was made under another arm's name is kept."""

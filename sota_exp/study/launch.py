@@ -74,7 +74,7 @@ class StudySweeper(Sweeper):
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise ConfigError(in_one_line(error, list(overrides))) from error
         run, choices = run_in(config)
-        return choices, resolve(run)
+        return choices, resolve(run, choices)
 
     @property
     def study_name(self) -> str:

@@ -5,6 +5,7 @@ Times and memory stand under `cost` only; all else is the same to the bit howeve
 
 import numpy as np
 
+from sota_exp.formats import FORMAT
 from sota_exp.study.arm_row import arm_row
 from sota_exp.study.effect_rows import effect_row, of_pairs, screened
 from sota_exp.study.evidence import Row, Runs, Study, metric_of
@@ -26,7 +27,7 @@ def outcome(study: Study, runs: Runs) -> Row:
     first = next((result for arm in study.arms.ready for result in runs.results[arm.name].values()), None)
     missing = _missing(study, runs, test)
     return {
-        "version": 1,
+        "format": FORMAT,
         "kind": settings.kind,
         "name": study.name,
         "title": settings.title,

@@ -13,6 +13,8 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from sota_exp.formats import FORMAT
+
 #: Optuna's states, by the names that a sweep counts them under.
 STATES = {
     TrialState.COMPLETE: "complete",
@@ -78,7 +80,7 @@ def summarize(study: optuna.Study, objectives: Sequence[str], directions: Sequen
     ranking = ranked(entries, directions)
     default = next((item for item in entries if item["is_default"] and item["state"] == "complete"), None)
     return {
-        "version": 1,
+        "format": FORMAT,
         "name": study.study_name,
         "objective": list(objectives),
         "direction": list(directions),

@@ -21,7 +21,7 @@ DEFAULT = "default"
 def own_values(config: DictConfig) -> dict[str, Any]:
     """Every value of the configuration without a search, by its dotted key."""
     kept = [str(key) for key in config if key not in OF_SEVERAL_RUNS]
-    return leaves(resolve(OmegaConf.masked_copy(config, kept)))
+    return leaves(resolve(OmegaConf.masked_copy(config, kept), {}))
 
 
 def enqueue_default(study: optuna.Study, space: Space, values: Mapping[str, Any], chosen: Mapping[str, str]) -> None:

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sota_exp.atomic import write_atomically, write_json, write_text
+from sota_exp.formats import FORMAT, format_of, read_config
 
 
 def write_weights(path: Path, state: dict[str, Tensor]) -> None:
@@ -54,10 +55,19 @@ class RunFiles:
         return self.directory / "checkpoint" / f"{which}.safetensors"
 
     def write_config(self, tree: dict[str, Any]) -> None:
-        write_text(self.directory / "config.yaml", yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+        text = yaml.safe_dump({"format": FORMAT, **tree}, sort_keys=False, allow_unicode=True)
+        write_text(self.directory / "config.yaml", text)
 
     def config(self) -> dict[str, Any] | None:
-        return _read(self.directory / "config.yaml", yaml.safe_load)
+        """The configuration, whatever version wrote it."""
+        path = self.directory / "config.yaml"
+        return read_config(path) if path.exists() else None
+
+    @property
+    def format(self) -> int:
+        """Of what lies there; this version's own where nothing does."""
+        found = _read(self.directory / "config.yaml", yaml.safe_load)
+        return FORMAT if found is None else format_of(found, self.directory / "config.yaml")
 
     def write_result(self, result: dict[str, Any]) -> None:
         write_json(self.directory / "result.json", result)

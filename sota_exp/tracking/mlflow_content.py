@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import yaml
 
+from sota_exp.formats import read_config
 from sota_exp.statuses import COMPLETE
 
 #: MLflow cuts longer parameter values without a word; the full configuration is an artifact.
@@ -173,7 +173,7 @@ def _is_of_an_earlier_start(directory: Path, result: dict[str, Any], start: dict
 @functools.lru_cache(maxsize=1)
 def _config(path: Path, changed_ns: int) -> Any:
     """Parsed once while it stays as it is: a follower reads it every epoch, and YAML is slow."""
-    return yaml.safe_load(path.read_text())
+    return read_config(path)
 
 
 def _json(path: Path) -> Any:
@@ -220,7 +220,12 @@ def params(content: Content) -> dict[str, str]:
 
 def _leaves(tree: Any, key: str) -> list[tuple[str, str]]:
     if isinstance(tree, dict):
-        return [leaf for name, value in tree.items() if name != "_target_" for leaf in _leaves(value, f"{key}.{name}")]
+        return [
+            leaf
+            for name, value in tree.items()
+            if name not in ("_target_", "_option_")
+            for leaf in _leaves(value, f"{key}.{name}")
+        ]
     return [(key, ", ".join(map(str, tree)) if isinstance(tree, list) else str(tree))]
 
 

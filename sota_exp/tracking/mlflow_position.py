@@ -13,14 +13,10 @@ from typing import Any
 import yaml
 
 from sota_exp.atomic import replace_text
+from sota_exp.formats import SAFE_LOADER
 
 #: Says of which kind a run is and what it belongs to: {"kind": "trial" | "arm", "name": …, "parent": directory}.
 ORIGIN_VARIABLE = "SOTA_EXP_ORIGIN"
-
-#: libyaml's where PyYAML was built with it: a tenth of the time, which each run of a sweep waits.
-SAFE_LOADER: type[yaml.SafeLoader] | type[yaml.CSafeLoader] = (
-    yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
-)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -149,7 +149,7 @@ class Upload:
             name=facts["name"],
             digest=facts["digest"][:36],
             source_type="local" if place else "code",
-            source=json.dumps({"uri": place} if place else {"code": data["_target_"]}),
+            source=json.dumps({"uri": place} if place else {"code": data.get("_option_") or data["_target_"]}),
             profile=json.dumps({**facts["counts"], "classes": len(facts["classes"])}),
             schema=json.dumps({"mlflow_colspec": [{"name": "classes", "type": ", ".join(facts["classes"][:50])}]}),
         )

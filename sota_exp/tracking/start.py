@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from sota_exp.atomic import write_json
+from sota_exp.formats import FORMAT
 from sota_exp.stages import DataSet
 
 
@@ -25,6 +26,7 @@ def write_start(directory: Path, result: dict[str, Any], data: dict[str, Any]) -
     is_same = before.get("fingerprint") == result["fingerprint"]
     start = uuid.uuid4().hex
     facts = {
+        "format": FORMAT,
         "start": start,
         "id": before["id"] if is_same else uuid.uuid4().hex,
         "time": before["time"] if is_same else time.time(),

@@ -17,7 +17,7 @@ def test_equal_runs_differ_in_nothing(tmp_path: Path) -> None:
 
 def test_choices_values_and_surroundings(tmp_path: Path) -> None:
     changed = {
-        "optimizer._target_": "sota_exp.optimizer.adam.Adam",
+        "optimizer._option_": "adam",
         "optimizer.lr": None,
         "optimizer.betas": [0.9, 0.99],
     }
@@ -40,5 +40,5 @@ def test_it_is_the_same_from_either_side(tmp_path: Path) -> None:
 
 
 def test_another_class_of_the_same_choice_is_seen(tmp_path: Path) -> None:
-    other = make(tmp_path / "b", values={"optimizer._target_": "mine.Sgd"})
-    assert list(between(make(tmp_path / "a"), other).values) == ["optimizer._target_"]
+    one, other = (make(tmp_path / name, values={"optimizer._target_": name}) for name in ("mine.A", "mine.B"))
+    assert between(one, other).values == {"optimizer._target_": ("mine.A", "mine.B")}

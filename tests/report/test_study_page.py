@@ -107,7 +107,7 @@ def test_every_number_of_a_page_on_real_runs_is_recomputed(real_study: Path) -> 
     assert found.num >= 60
     figures = {path.stem for path in (real_study / "figures").iterdir()}
     assert {"ladder", "effects", "learning_curves", "accuracy_against_cost", "resolution", "reliability"} <= figures
-    assert "_target_: sota_exp.data.fake.Fake" in page.text
+    assert "_option_: fake" in page.text and "sota_exp." not in page.text.replace("sota_exp.saved", "")
 
 
 def test_the_page_needs_nothing_else(ladder: Path) -> None:

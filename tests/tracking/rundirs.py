@@ -12,11 +12,11 @@ import yaml
 CONFIG: dict[str, Any] = {
     "seed": 3,
     "batch_size": 64,
-    "data": {"_target_": "sota_exp.data.fake.Fake", "name": "fake", "image_size": 32},
-    "augmentation": {"crop": {"_target_": "sota_exp.augmentation.crop.pad.Pad", "scale": [0.08, 1.0]}},
-    "schedule": {"length": {"_target_": "sota_exp.schedule.length.standard.Standard", "epochs": 3}},
-    "optimizer": {"_target_": "sota_exp.optimizer.sgd.SGD", "lr": 0.01, "weight_decay": 0.0},
-    "tracking": {"_target_": "sota_exp.tracking.mlflow.MLflow", "uri": None, "experiment": "sota_exp"},
+    "data": {"_option_": "fake", "name": "fake", "image_size": 32},
+    "augmentation": {"crop": {"_option_": "pad", "scale": [0.08, 1.0]}},
+    "schedule": {"length": {"_option_": "standard", "epochs": 3}},
+    "optimizer": {"_option_": "sgd", "lr": 0.01, "weight_decay": 0.0},
+    "tracking": {"_option_": "mlflow", "uri": None, "experiment": "sota_exp"},
     "recipe": {"name": "baseline"},
     "scale": {"name": "smoke"},
 }

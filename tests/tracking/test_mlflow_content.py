@@ -47,13 +47,13 @@ def test_params_are_choices_and_short_values(tmp_path: Path) -> None:
     assert found["augmentation/crop"] == "pad"
     assert found["augmentation.crop.scale"] == "0.08, 1.0"
     assert found["optimizer.lr"] == "0.01"
-    assert not [key for key in found if "tracking" in key or "_target_" in key]
+    assert not [key for key in found if "tracking" in key or "_option_" in key]
 
 
 def test_a_value_that_mlflow_would_cut_is_left_to_the_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = write_run(tmp_path / "run")
     long = {**CONFIG, "batch_sizes": list(range(3000))}
-    monkeypatch.setattr("sota_exp.tracking.mlflow_content.yaml.safe_load", lambda text: long)
+    monkeypatch.setattr("sota_exp.tracking.mlflow_content.read_config", lambda path: long)
     assert "batch_sizes" not in params(read(directory))
 
 
