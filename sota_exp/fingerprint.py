@@ -9,7 +9,7 @@ from typing import Any
 
 from sota_exp.catalog import PLAIN
 from sota_exp.config import digest, field_types, inert_values, is_branch, locate
-from sota_exp.formats import is_neutral, target_of
+from sota_exp.formats import is_neutral, target_of, typed_key
 
 #: Raised when a change of code changes the numbers of an unchanged configuration; the golden losses in
 #: tests/golden_losses.json guard it.
@@ -99,7 +99,7 @@ def differences(one: dict[str, Any], other: dict[str, Any], key: str = "") -> li
     """`key: value → value` for every leaf that differs between two resolved configurations."""
     found = []
     for name in sorted({*one, *other}):
-        path = f"{key}.{name}" if key else name
+        path = typed_key(f"{key}.{name}" if key else name)
         first, second = one.get(name), other.get(name)
         if isinstance(first, dict) and isinstance(second, dict):
             found += differences(first, second, path)

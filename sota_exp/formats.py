@@ -72,6 +72,11 @@ def _option_of(slot: str, target: str, probable: str) -> str | None:
     return probable if probable in fitting else next(iter(fitting), None)
 
 
+def typed_key(key: str) -> str:
+    """A dotted key as a person types it: `augmentation/mix` for `augmentation.mix._option_`."""
+    return key.removesuffix("._option_").replace(".", "/") if key.endswith("._option_") else key
+
+
 def is_neutral(slot: str, option: str) -> bool:
     """Whether the option does nothing: its class is one of the neutral ones, which lie beside the stages."""
     return targets(slot).get(option, "").startswith(NEUTRAL)

@@ -91,3 +91,4 @@ def test_differences_name_every_leaf():
     one, other = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 5}, "e": 4}
     assert differences(one, other) == ["a.c: 2 → 5", "d: 3 → None", "e: None → 4"]
     assert differences(one, one) == []
+    assert differences({"a": {"b": {"_option_": "x"}}}, {"a": {"b": {"_option_": "y"}}}) == ["a/b: x → y"]

@@ -8,6 +8,7 @@ from sota_exp.config import build, leaves
 from sota_exp.errors import ConfigError
 from sota_exp.experiment import Experiment
 from sota_exp.fingerprint import fingerprint, training_fingerprint
+from sota_exp.formats import typed_key
 from sota_exp.rules import check
 from sota_exp.study.plan import Arm, Blueprint, key_of, overrides
 
@@ -157,4 +158,5 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, l
         leaves({key: node for key, node in tree.items() if key not in WITHOUT_EFFECT}) for tree in (one, other)
     )
     keys = [key for key in {**first, **second} if key != "seed"]
-    return {key: [first.get(key), second.get(key)] for key in keys if first.get(key, ...) != second.get(key, ...)}
+    differing = [key for key in keys if first.get(key, ...) != second.get(key, ...)]
+    return {typed_key(key): [first.get(key), second.get(key)] for key in differing}

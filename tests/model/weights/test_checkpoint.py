@@ -48,7 +48,8 @@ def test_content_follows_what_a_model_json_says_of_images(tmp_path):
     weights, seen = checkpoint(tmp_path / "w.safetensors"), {"mean": [0.5] * 3, "std": [0.5] * 3}
     contents = [weights.content(ARCH)]
     for preprocessing in (seen, {**seen, "interpolation": "bicubic"}, {**seen, "mean": [0.4] * 3}):
-        description = {"arch": {}, "transforms": {}, "classes": [], "preprocessing": preprocessing}
+        description = {"format": 2, "arch": {"_option_": "small"}, "transforms": {}, "classes": []}
+        description["preprocessing"] = preprocessing
         (tmp_path / "model.json").write_text(json.dumps(description))
         contents.append(weights.content(ARCH))
     assert len(set(contents)) == len(contents)
