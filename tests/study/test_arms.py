@@ -39,7 +39,7 @@ def test_arms_that_differ_in_evaluation_alone_share_a_training() -> None:
     before, ema, resize = found.ready
     assert before.training != ema.training == resize.training and ema.whole != resize.whole
     assert ema.differences["regularization/average"] == ["none", "ema"]
-    assert all(key.startswith("evaluation.") for key in resize.differences)
+    assert all(key.startswith(("evaluation.", "evaluation/")) for key in resize.differences)
 
 
 def test_an_arm_that_can_not_differ_is_refused_and_the_next_is_compared_with_the_one_before() -> None:
