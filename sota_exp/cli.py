@@ -63,7 +63,7 @@ COMMANDS = {
         summary="train a run's configuration anew, as it was or changed", function="sota_exp.commands.rerun:main"
     ),
     "translate": Command(
-        summary="torchvision's reference command as overrides, and back", function="sota_exp.commands.translate:main"
+        summary="torchvision's reference command as overrides", function="sota_exp.commands.translate:main"
     ),
     "techniques": Command(
         summary="every slot and option: what it does, its paper", function="sota_exp.commands.techniques:main"
