@@ -9,10 +9,9 @@ from sota_exp.study.arms import ReadyArm
 from sota_exp.study.evidence import Row, Runs, Study, metric_of
 from sota_exp.study.examples import paired_bootstrap
 from sota_exp.study.power import detectable
-from sota_exp.study.settings import METRICS
 from sota_exp.study.stats import mean_and_sd, paired_difference
 from sota_exp.study.testing import Tested
-from sota_exp.study.units import unit_of
+from sota_exp.study.units import METRICS, scale_of
 from sota_exp.study.verdict import CELL, REFERENCE, Verdict, failed, too_few, verdict
 
 #: Floating-point operations of a training step an image, over those of its forward pass: backward costs twice as much.
@@ -82,7 +81,7 @@ def _no_comparison(said: Verdict) -> Row:
 
 def _comparison(study: Study, runs: Runs, test: Tested, arm: ReadyArm, differences: dict[int, float]) -> Row:
     """An arm against its reference, over the seeds that both have."""
-    unit = unit_of(study.settings.metric)
+    unit = scale_of(study.settings.metric)
     settings, paired, level = study.settings, list(differences), study.settings.level
     found = paired_difference([0.0] * len(paired), list(differences.values()), level)
     _, sd = mean_and_sd(list(differences.values()))

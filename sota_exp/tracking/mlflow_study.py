@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sota_exp.study.units import unit_of
+from sota_exp.study.units import scale_of
 from sota_exp.tracking.mlflow_position import in_a_line
 from sota_exp.tracking.mlflow_store import (
     dashboard_of,
@@ -74,14 +74,14 @@ def differences(study: dict[str, Any]) -> dict[str, float]:
 
 def note(study: dict[str, Any]) -> str:
     """Markdown: the verdicts as a table, what was refused, what is missing, and how to do it again."""
-    unit = unit_of(study["metric"])
-    rows = [f"| arm | n | {unit.points or 'difference'} | interval | verdict |", "|---|---|---|---|---|"]
+    unit = scale_of(study["metric"])
+    rows = [f"| arm | n | {unit.difference_unit or 'difference'} | interval | verdict |", "|---|---|---|---|---|"]
     for arm in study["arms"]:
         if arm["interval"] is None:
             rows.append(f"| {arm['label']} | {arm['n']} | | | {arm['verdict']} |")
             continue
         low, high = arm["interval"]
-        difference, interval = unit.signed(arm["difference"]), unit.interval(low, high, " … ")
+        difference, interval = unit.difference(arm["difference"]), unit.span(low, high, " … ")
         rows.append(f"| {arm['label']} | {arm['n']} | {difference} | {interval} | **{arm['verdict']}** |")
     parts = [
         f"**{study['title']}**: {study['recipe']} on {study['data']}, by {study['metric']}, {study['status']}.",
