@@ -7,9 +7,8 @@ import numpy as np
 
 from sota_exp.study.arms import ReadyArm
 from sota_exp.study.evidence import Row, Runs, Study, metric_of
-from sota_exp.study.examples import paired_bootstrap
 from sota_exp.study.power import detectable
-from sota_exp.study.stats import mean_and_sd, paired_difference
+from sota_exp.study.stats import mean_and_sd, paired_accuracy_difference, paired_difference
 from sota_exp.study.testing import Tested
 from sota_exp.study.units import METRICS, scale_of
 from sota_exp.study.verdict import CELL, REFERENCE, Verdict, failed, too_few, verdict
@@ -113,13 +112,9 @@ def _examples(study: Study, runs: Runs, arm: ReadyArm, seeds: list[int]) -> Row 
     own, other = (
         np.mean([runs.correct(name, seed) for seed in seeds], axis=0) for name in (arm.name, str(arm.arm.reference))
     )
-    found = paired_bootstrap(other, own, study.settings.level)
-    return {
-        "difference": found.difference,
-        "interval": [found.low, found.high],
-        "won": found.won,
-        "lost": found.lost,
-    }
+    found = paired_accuracy_difference(other, own, study.settings.level)
+    won, lost = int((own > other).sum()), int((own < other).sum())
+    return {"difference": found.mean, "interval": [found.low, found.high], "won": won, "lost": lost}
 
 
 def _change(
