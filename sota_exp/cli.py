@@ -166,5 +166,10 @@ def dispatch(arguments: list[str]) -> int:
 
         legal = ", ".join(COMMANDS)
         raise ConfigError(f"{arguments[0]}: no such command; legal: {legal}.{suggestion(arguments[0], COMMANDS)}")
-    COMMANDS[arguments[0]].load()(arguments[1:])
+    command = COMMANDS[arguments[0]].load()
+    words = sys.modules[command.__module__].__doc__ or ""
+    if words.startswith("usage: ") and {"-h", "--help"} & set(arguments):
+        print(words)
+    else:
+        command(arguments[1:])
     return 0

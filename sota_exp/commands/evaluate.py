@@ -37,9 +37,6 @@ OF_THE_VIEW = ("evaluation.resolution.size=", "evaluation.resolution.crop_ratio=
 
 def main(arguments: list[str]) -> None:
     """Evaluate what `run=` or `weights=` names, composed as its run was, with the other arguments as overrides."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return
     found, changes = subject("evaluate", arguments)
     overrides, places = composing.overrides_in(changes), composing.search_path(changes)
     base = overrides_of(found.result["choices"], found.tree, overrides, places) if found.tree else []

@@ -31,9 +31,6 @@ TRACELESS = ("hydra.output_subdir=null", "hydra/job_logging=none")
 
 def main(arguments: list[str]) -> None:
     """Explain every configuration that the overrides name."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return
     overrides = [argument for argument in arguments if argument != "--no-measure"]
     seconds = 0.0 if "--no-measure" in arguments else MEASURE_SECONDS
     composing.launch(lambda config: explain(config, seconds), [*TRACELESS, *overrides], "explain")

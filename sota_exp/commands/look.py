@@ -36,9 +36,6 @@ PLACE = "outputs/look-${hydra:runtime.choices.recipe}-${hydra:runtime.choices.da
 
 def main(arguments: list[str]) -> None:
     """Look at what the overrides compose, at the step that `step=` names."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return
     named = [argument for argument in arguments if argument.startswith("step=")]
     step = step_number(named[-1]) if named else 0
     overrides = [argument for argument in arguments if argument not in named]

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from sota_exp.errors import ConfigError, RunFailed
-from sota_exp.tracking.mlflow_position import Position, in_a_line, origin_of, stamp
+from sota_exp.errors import ConfigError, RunFailed, in_a_line
+from sota_exp.tracking.mlflow_position import Position, origin_of, stamp
 from sota_exp.tracking.mlflow_store import environment, masked, require_legal, resolved, unanswered
 
 #: Where runs are looked for when no directory is named.

@@ -13,7 +13,7 @@ from sota_exp.translate import WrongFlag, to_overrides
 
 def main(arguments: list[str]) -> None:
     """Print our command; what it loses goes to standard error."""
-    if not arguments or {"-h", "--help"} & set(arguments):
+    if not arguments:
         print(__doc__)
         return
     try:

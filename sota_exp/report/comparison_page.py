@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from sota_exp.atomic import replace_text
 from sota_exp.errors import RunFailed
 from sota_exp.report import html
 from sota_exp.report.charts import curves, forest
@@ -31,7 +32,6 @@ from sota_exp.report.study import Interval
 from sota_exp.report.study_figures import both
 from sota_exp.report.study_page import present
 from sota_exp.report.study_runs import epochs, over_seeds
-from sota_exp.report.writing import write_whole
 from sota_exp.study.stats import Estimate
 from sota_exp.study.units import SHARE, UNKNOWN, p_value
 
@@ -47,7 +47,7 @@ def write(comparison: Comparison, path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, html.write(document(comparison)))
+        replace_text(path, html.write(document(comparison)))
     except OSError as error:
         raise RunFailed(f"{path} can't be written: {error}") from error
 

@@ -1,5 +1,6 @@
 """What `study.json` says of an arm: its runs, its paired comparison with a verdict, its calibration, classes and cost."""
 
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +27,7 @@ def arm_row(study: Study, runs: Runs, test: Tested, arm: ReadyArm) -> Row:
         "label": arm.arm.label,
         "reference": arm.arm.reference,
         "overrides": list(arm.arm.changes),
-        "command": " ".join(["sota-exp train", *map(_quoted, arm.overrides)]),
+        "command": shlex.join(["sota-exp", "train", *arm.overrides]),
         "choices": {slot: option for slot, option in arm.choices.items() if not slot.startswith("study")},
         "differences": arm.differences,
         "seed_offset": arm.arm.seed_offset,
@@ -56,10 +57,6 @@ def arm_row(study: Study, runs: Runs, test: Tested, arm: ReadyArm) -> Row:
         said = failed(reasons, len(differences)) if reasons else too_few(len(differences))
         return row | _no_comparison(said) | {"n": len(differences), "calibration": calibration, "cost": cost}
     return row | _comparison(study, runs, test, arm, differences) | {"calibration": calibration, "cost": cost}
-
-
-def _quoted(override: str) -> str:
-    return f"'{override}'" if any(sign in override for sign in "[]{}() $&;") else override
 
 
 def mean_of(values: Any) -> float | None:

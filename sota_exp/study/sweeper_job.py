@@ -14,14 +14,13 @@ from rich.markup import escape
 
 from sota_exp import composing
 from sota_exp.config import build
-from sota_exp.errors import ConfigError, Interrupted, RunFailed
+from sota_exp.errors import ConfigError, Interrupted, RunFailed, in_a_line
 from sota_exp.experiment import Experiment
 from sota_exp.rules import check
 from sota_exp.run import run
 from sota_exp.stages import Tracking
-from sota_exp.study.storage import in_a_line
 from sota_exp.study.sweeper_settings import COSTS
-from sota_exp.study.trial import Brief, Identity, OwnTrial, mean_over_seeds
+from sota_exp.study.trial import Brief, Identity, OwnTrial, beating, mean_over_seeds
 from sota_exp.study.trial_console import QuietListener
 from sota_exp.terminal import console
 from sota_exp.tracking.files import RunFiles
@@ -102,7 +101,7 @@ def run_trial(job: Job, identity: Identity) -> None:
     if not own.is_ours:
         log.warning("trial %d is in other hands", identity.number)
         return
-    with own.beating():
+    with beating(own.study, [own.trial._trial_id]):
         try:
             run_or_leave_word(job, lambda: _run_trial(job, own))
         except (ConfigError, RunFailed) as error:

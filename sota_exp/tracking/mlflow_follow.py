@@ -15,9 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sota_exp.errors import in_a_line
 from sota_exp.tracking.lines import Lines
 from sota_exp.tracking.mlflow_content import Content
-from sota_exp.tracking.mlflow_position import Position, in_a_line, stamp
+from sota_exp.tracking.mlflow_position import Position, stamp
 from sota_exp.tracking.mlflow_process import DONE, READY, TOOK
 from sota_exp.tracking.mlflow_store import unanswered
 

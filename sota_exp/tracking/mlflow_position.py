@@ -4,7 +4,6 @@ Imports neither torch nor mlflow: the process that follows a run starts in a mom
 """
 
 import json
-import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -62,14 +61,6 @@ class Position:
 
     def asked(self, origin: dict[str, Any], log_model: bool) -> "Position":
         return replace(self, origin=origin or self.origin, log_model=log_model, sent="", problem=None)
-
-
-def in_a_line(error: Exception) -> str:
-    """What went wrong: the error's first line, cut between two words where it is longer than a line."""
-    text = str(error).strip().splitlines()
-    return (
-        f"{type(error).__name__}: {textwrap.shorten(text[0], 120, placeholder=' …')}" if text else type(error).__name__
-    )
 
 
 def stamp(path: Path) -> str:

@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from sota_exp.errors import in_a_line
 from sota_exp.study.units import scale_of
-from sota_exp.tracking.mlflow_position import in_a_line
 from sota_exp.tracking.mlflow_store import (
     dashboard_of,
     environment,

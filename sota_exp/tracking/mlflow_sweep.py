@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sota_exp.tracking.mlflow_position import Position, in_a_line
+from sota_exp.errors import in_a_line
+from sota_exp.tracking.mlflow_position import Position
 from sota_exp.tracking.mlflow_store import opened, unanswered
 
 #: Files of a sweep that are copied as they are.
