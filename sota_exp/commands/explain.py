@@ -17,10 +17,9 @@ from omegaconf import DictConfig
 
 from sota_exp import composing
 from sota_exp.catalog import Option, options
-from sota_exp.commands.train import shown
 from sota_exp.config import build, require_filled
 from sota_exp.rules import check, fired
-from sota_exp.terminal import console
+from sota_exp.terminal import console, shown
 
 #: Seconds of training that the estimate is made from.
 MEASURE_SECONDS = 4.0

@@ -25,10 +25,11 @@ from omegaconf import DictConfig
 from rich.markup import escape
 
 from sota_exp import composing
-from sota_exp.commands.train import log, remove_empty, shown
+from sota_exp.commands.train import log, remove_empty
 from sota_exp.config import build
 from sota_exp.errors import ConfigError
 from sota_exp.rules import check
+from sota_exp.terminal import console, shown
 
 #: Named as a run is, by what was asked for.
 PLACE = "outputs/look-${hydra:runtime.choices.recipe}-${hydra:runtime.choices.data}-seed${seed}"
@@ -69,7 +70,6 @@ def look(step: int, config: DictConfig) -> None:
         from sota_exp.looking import findings
         from sota_exp.report.look import words, write
         from sota_exp.run import foreseen, ready
-        from sota_exp.terminal import console
 
         session, _ = ready(experiment)
         with foreseen():

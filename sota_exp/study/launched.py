@@ -30,7 +30,7 @@ def train(config: DictConfig) -> float:
         def epoch_done(self, epoch: dict[str, Any]) -> None: ...
         def ended(self, result: dict[str, Any]) -> None: ...
 
-    from sota_exp.commands.train import shown
+    from sota_exp.terminal import shown
 
     request = Request(experiment=build(Experiment, tree), tree=tree, choices=choices, directory=shown(directory))
     result = run(request, showing(Silent(), say=log.debug))

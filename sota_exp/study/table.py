@@ -14,7 +14,7 @@ from sota_exp.study.ablation import Ablation, Job
 from sota_exp.study.evidence import Row, Runs, Study
 from sota_exp.study.files import StudyFiles, trainings
 from sota_exp.study.outcome import plan_of
-from sota_exp.study.units import Scale, p_value, scale_of
+from sota_exp.study.units import Scale, clock, p_value, scale_of
 from sota_exp.terminal import console
 
 #: How each verdict looks.
@@ -53,12 +53,6 @@ def heading(study: Study, files: StudyFiles) -> Iterable[RenderableType]:
     for warning, names in said.items():
         where = "all arms" if len(names) == len(ready) else ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
         yield Text.from_markup(f"  [yellow]rule[/] {escape(warning)} [dim]({escape(where)})[/]")
-
-
-def clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 class Progress:

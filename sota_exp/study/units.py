@@ -65,3 +65,15 @@ def p_value(value: float | None) -> str:
     if value is None:
         return UNKNOWN
     return f"{value:.3f}" if value >= 0.0005 else "< 0.001"
+
+
+def clock(seconds: float) -> str:
+    """`45 s`, `3 min 20 s`, `7 h 05 min`, `3 d 04 h`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours < 48 else f"{hours // 24} d {hours % 24:02} h"

@@ -86,12 +86,18 @@ def origin_of(directory: Path, variables: Mapping[str, str]) -> dict[str, Any]:
 
 def _varied(sweep: Path, overrides: list[str]) -> list[str]:
     """The overrides of a job that the sweep varies, each by the last part of its key."""
-    asked = _yaml(sweep / "multirun.yaml").get("hydra", {}).get("overrides", {}).get("task", [])
+    asked = asked_of(sweep)
     return [
         item.split("=")[0].replace("/", ".").split(".")[-1] + "=" + item.split("=", 1)[-1]
         for item in overrides
         if item not in asked and "=" in item
     ]
+
+
+def asked_of(sweep: Path) -> list[str]:
+    """The overrides of a multirun, as Hydra left them in its directory; none where it did not."""
+    asked: list[str] = _yaml(sweep / "multirun.yaml").get("hydra", {}).get("overrides", {}).get("task", [])
+    return asked
 
 
 def _yaml(path: Path) -> dict[str, Any]:
