@@ -38,7 +38,7 @@ def as_it_began(directory: Path) -> dict[str, Any]:
     start = json.loads((directory / "start.json").read_text())
     now = {"id": f"{start['id']}-again", "pid": os.getpid(), "time": time.time()}
     (directory / "start.json").write_text(json.dumps(start | now))
-    for name in ("result.json", "metrics.jsonl", "system.jsonl", "tracking.json"):
+    for name in ("result.json", "metrics.jsonl", "tracking.json"):
         (directory / name).unlink(missing_ok=True)
     return line
 

@@ -11,15 +11,7 @@ from typing import BinaryIO
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write what a crash of the machine must not take: it is on the disk before it is renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = _beside(path)
-    try:
-        with beside.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    _replace(path, write, on_disk=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -32,16 +24,25 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def replace_text(path: Path, text: str) -> None:
+def replace(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write what can be made again: it is renamed without waiting for the disk."""
-    beside = _beside(path)
+    _replace(path, write, on_disk=False)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """As `replace`."""
+    replace(path, lambda file: file.write(text.encode()))
+
+
+def _replace(path: Path, write: Callable[[BinaryIO], object], on_disk: bool) -> None:
+    # A name that no other thread, process or machine takes.
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
-        beside.write_text(text)
+        with beside.open("wb") as file:
+            write(file)
+            if on_disk:
+                file.flush()
+                os.fsync(file.fileno())
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
-
-
-def _beside(path: Path) -> Path:
-    """A name that no other thread, process or machine takes: where a file is written before it has its own."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(6)}")

@@ -8,83 +8,42 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
 
-
-@dataclass(frozen=True, kw_only=True)
-class Command:
-    """A verb: what it does in one line, and the function `module:name` that takes its arguments."""
-
-    summary: str
-    function: str
-
-    def load(self) -> Callable[[list[str]], None]:
-        module, _, name = self.function.partition(":")
-        function: Callable[[list[str]], None] = vars(importlib.import_module(module))[name]
-        return function
-
-
+#: What each does in a line; its module below `commands` has a `main` that takes its arguments.
 COMMANDS = {
-    "train": Command(summary="train and evaluate one configuration", function="sota_exp.commands.train:main"),
-    "sweep": Command(
-        summary="search values or options with Optuna, and confirm the winner", function="sota_exp.commands.sweep:main"
-    ),
-    "explain": Command(
-        summary="what train would do, what it would cost, and which rules fire",
-        function="sota_exp.commands.explain:main",
-    ),
-    "look": Command(
-        summary="what it would train on: pictures of batch and data, copies", function="sota_exp.commands.look:main"
-    ),
-    "doctor": Command(
-        summary="what stands in the way of a training here, and its mend", function="sota_exp.commands.doctor:main"
-    ),
-    "ablate": Command(
-        summary="which techniques help: arms with paired seeds, intervals, verdicts",
-        function="sota_exp.commands.ablate:main",
-    ),
-    "evaluate": Command(
-        summary="score finished weights again: other data, sizes or views", function="sota_exp.commands.evaluate:main"
-    ),
-    "predict": Command(
-        summary="what a finished run's model sees in image files", function="sota_exp.commands.predict:main"
-    ),
-    "export": Command(
-        summary="a finished run's model for other programs: ONNX, torch.export, MLflow",
-        function="sota_exp.commands.export:main",
-    ),
-    "compare": Command(
-        summary="what differs between runs, what came out, and how sure", function="sota_exp.commands.compare:main"
-    ),
-    "diff": Command(summary="the exact differences of two runs", function="sota_exp.commands.diff:main"),
-    "rerun": Command(
-        summary="train a run's configuration anew, as it was or changed", function="sota_exp.commands.rerun:main"
-    ),
-    "translate": Command(
-        summary="torchvision's reference command as overrides, and back", function="sota_exp.commands.translate:main"
-    ),
-    "techniques": Command(
-        summary="every slot and option: what it does, its paper", function="sota_exp.commands.techniques:main"
-    ),
-    "new-technique": Command(
-        summary="begin a technique of your own: module, YAML, test and row",
-        function="sota_exp.commands.new_technique:main",
-    ),
-    "report": Command(
-        summary="a study or sweep as one page: effects, intervals, costs", function="sota_exp.commands.report:main"
-    ),
-    "dashboard": Command(
-        summary="MLflow's page on the runs of this directory", function="sota_exp.commands.dashboard:main"
-    ),
-    "sync": Command(summary="send to MLflow what is unsent", function="sota_exp.commands.sync:main"),
+    "train": "train and evaluate one configuration",
+    "sweep": "search values or options with Optuna, and confirm the winner",
+    "explain": "what train would do, what it would cost, and which rules fire",
+    "look": "what it would train on: pictures of batch and data, copies",
+    "doctor": "what stands in the way of a training here, and its mend",
+    "ablate": "which techniques help: arms with paired seeds, intervals, verdicts",
+    "evaluate": "score finished weights again: other data, sizes or views",
+    "predict": "what a finished run's model sees in image files",
+    "export": "a finished run's model for other programs: ONNX, torch.export, MLflow",
+    "compare": "what differs between runs, what came out, and how sure",
+    "diff": "the exact differences of two runs",
+    "rerun": "train a run's configuration anew, as it was or changed",
+    "translate": "torchvision's reference command as overrides",
+    "techniques": "every slot and option: what it does, its paper",
+    "new-technique": "begin a technique of your own: module, YAML, test and row",
+    "report": "a study or sweep as one page: effects, intervals, costs",
+    "dashboard": "MLflow's page on the runs of this directory",
+    "sync": "send to MLflow what is unsent",
 }
+
+
+def load(name: str) -> Callable[[list[str]], None]:
+    """The function of a command."""
+    module = importlib.import_module(f"sota_exp.commands.{name.replace('-', '_')}")
+    main: Callable[[list[str]], None] = module.main
+    return main
 
 
 def usage() -> str:
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
     return "\n".join(
         [
             "usage: sota-exp COMMAND [ARGUMENT …]",
@@ -166,5 +125,10 @@ def dispatch(arguments: list[str]) -> int:
 
         legal = ", ".join(COMMANDS)
         raise ConfigError(f"{arguments[0]}: no such command; legal: {legal}.{suggestion(arguments[0], COMMANDS)}")
-    COMMANDS[arguments[0]].load()(arguments[1:])
+    command = load(arguments[0])
+    words = sys.modules[command.__module__].__doc__ or ""
+    if words.startswith("usage: ") and {"-h", "--help"} & set(arguments):
+        print(words)
+    else:
+        command(arguments[1:])
     return 0

@@ -1,5 +1,7 @@
 """What can go wrong, by whose hand, and the exit status that says so."""
 
+import textwrap
+
 
 class ConfigError(Exception):
     """The configuration or the command is wrong: exit status 2."""
@@ -21,3 +23,9 @@ def first_line(error: BaseException) -> str:
     """What an exception says in its first line; its type's name where it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def in_a_line(error: BaseException) -> str:
+    """The error's type and first line, cut between two words where it is longer than a line."""
+    name, said = type(error).__name__, first_line(error)
+    return name if said == name else f"{name}: {textwrap.shorten(said, 120, placeholder=' …')}"

@@ -57,7 +57,7 @@ def outline(session: Session, state: State) -> Outline:
         batch_images=len(session.crops.order(0)[:batch_size].unique()),
         distinct_images=distinct_images(session.crops, steps),
         left_out=len(data.train) - session.steps_per_epoch * batch_size,
-        num_epochs=experiment.schedule.length.num_epochs,
+        num_epochs=experiment.schedule.length.epochs,
         steps_per_epoch=session.steps_per_epoch,
         warmup_steps=math.ceil(experiment.schedule.warmup.share * steps),
         curve=tuple(session.learning_rate(step) for step in marks),

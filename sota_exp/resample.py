@@ -4,6 +4,7 @@ Crops go through PyTorch's own uint8 kernel, the one behind torchvision's `resiz
 source pixels that an output pixel covers. It is fastest on channels-last input, so crops are laid out that way first.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -130,6 +131,21 @@ def resized_crop(images: Images, indices: Tensor, boxes: Tensor, size: int, mode
     if mode == "bilinear" and small_crops.are_small(images.shape, size):
         return small_crops.resized_boxes(images.stacked(indices), boxes, size)
     return torch.cat([interpolate(box, size, size, mode) for box in boxes_of(images, indices, boxes, size)])
+
+
+def drawn_sides(areas: Tensor | int, scale: list[float], ratio: list[float], tries: Tensor) -> Tensor:
+    """Heights and widths int64 [B, T, 2] of boxes of a random share of `areas` [B, 1] and a random width / height.
+
+    tries: float64 [B, T, 2], uniform: the place of the share in `scale`, and of the ratio's logarithm in that of `ratio`.
+    """
+    area = areas * (scale[0] + (scale[1] - scale[0]) * tries[..., 0])
+    shape = (math.log(ratio[0]) + math.log(ratio[1] / ratio[0]) * tries[..., 1]).exp()
+    return torch.stack([area / shape, area * shape], dim=2).sqrt().round().long()
+
+
+def first_that_fits(sides: Tensor, fits: Tensor) -> tuple[Tensor, Tensor]:
+    """The first of the boxes [B, T, 2] that fits (bool [B, T]), and whether one does, bool [B, 1]."""
+    return sides[torch.arange(len(sides)), fits.to(torch.uint8).argmax(1)], fits.any(1, keepdim=True)
 
 
 def affine(images: Tensor, matrices: Tensor, mode: str) -> Tensor:

@@ -96,7 +96,7 @@ def training_crops(experiment: Experiment, data: DataSet, interpolation: str, st
     """What is cut out of the training images, in which order."""
     augmentation, length = experiment.augmentation, experiment.schedule.length
     sampler = experiment.supervision.sampler(
-        augmentation.repeat, data.labels[data.train], length.num_epochs, experiment.batch_size
+        augmentation.repeat, data.labels[data.train], length.epochs, experiment.batch_size
     )
     crops = TrainCrops(
         images=data.images,
@@ -159,7 +159,7 @@ def open_session(
         network=lambda: build_network(experiment, num_classes),
         features=lambda model: evaluator.features(model, "train", experiment.evaluation.resolution.views()[0]),
         compiled=_compiled if runtime.compile else _as_it_is,
-        peak_lr=experiment.optimizer.peak_lr * experiment.schedule.lr_scaling(experiment.batch_size),
+        peak_lr=experiment.optimizer.lr * experiment.schedule.lr_scaling(experiment.batch_size),
     )
     return session, evaluator
 

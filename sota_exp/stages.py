@@ -448,17 +448,19 @@ class NoDecay(ParameterGroups):
         return [{"params": [p for p in model.parameters() if p.requires_grad], "weight_decay": 0.0}]
 
 
+@dataclass(frozen=True, kw_only=True)
 class OptimizerFactory(Stage):
-    """Parameter groups → an optimizer whose learning rate the schedule then multiplies."""
+    """Parameter groups → an optimizer whose learning rate, `lr` at its peak, the schedule then multiplies.
 
-    @property
-    @abstractmethod
-    def peak_lr(self) -> float: ...
+    weight_decay: the coefficient; which parameters it touches is `regularization/weight_decay`'s business.
+    """
 
-    @property
-    @abstractmethod
-    def decay(self) -> float:
-        """The weight-decay coefficient; which parameters it touches is `regularization/weight_decay`'s business."""
+    lr: float
+    weight_decay: float
+
+    def __post_init__(self) -> None:
+        require(self.lr > 0, "lr", self.lr, "a number above 0")
+        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "a number of at least 0")
 
     @abstractmethod
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer: ...
@@ -536,12 +538,14 @@ class Stepping(Stage):
     def __call__(self, step: int, steps_per_epoch: int, total_steps: int) -> float: ...
 
 
+@dataclass(frozen=True, kw_only=True)
 class Length(Stage):
-    """How long training lasts, in passes over the training set."""
+    """How long training lasts: `epochs` passes over the training set."""
 
-    @property
-    @abstractmethod
-    def num_epochs(self) -> int: ...
+    epochs: int
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 1, "epochs", self.epochs, "a count of at least 1")
 
 
 class StoppingRule(Stage):

@@ -48,7 +48,7 @@ class Session:
 
     @property
     def total_steps(self) -> int:
-        return self.steps_per_epoch * self.experiment.schedule.length.num_epochs
+        return self.steps_per_epoch * self.experiment.schedule.length.epochs
 
     def learning_rate(self, step: int) -> float:
         """Warm-up, then the schedule over what remains, both functions of progress."""
@@ -136,11 +136,11 @@ def start(session: Session) -> State:
     experiment = session.experiment
     session.streams.seed_layers("start")
     model = as_products(session.network()).to(session.device).to(memory_format=session.memory_format)
-    groups = experiment.regularization.weight_decay(model, experiment.optimizer.decay)
+    groups = experiment.regularization.weight_decay(model, experiment.optimizer.weight_decay)
     optimizer = experiment.optimizer(experiment.model.tuning.groups(model, groups), session.peak_lr)
     schedule = experiment.schedule
     average = experiment.regularization.average(
-        model, session.total_steps, schedule.warmup.share, schedule.length.num_epochs
+        model, session.total_steps, schedule.warmup.share, schedule.length.epochs
     )
     wrapped = session.compiled(parallel(model, session.world, session.device))
     return State(model=model, wrapped=wrapped, optimizer=optimizer, average=average)

@@ -62,7 +62,7 @@ class Training:
     def stopping_reason(self) -> str | None:
         """Early stopping's verdict on the weights that ship, the same on every rank since every rank knows the history."""
         schedule = self.session.experiment.schedule
-        planned = schedule.length.num_epochs
+        planned = schedule.length.epochs
         if 0 < len(self.epochs) < planned and schedule.early_stopping(self.history):
             return f"no better validation accuracy since epoch {self.best_epoch + 1} of {planned}"
         return None

@@ -1,7 +1,7 @@
 """The command line of torchvision's reference training (references/classification/train.py) as our overrides.
 
 One table says what every flag is worth by default, another why some have no counterpart. Nothing is guessed: what is
-lost is listed. `translate_back` is the other direction.
+lost is listed.
 """
 
 import argparse
@@ -9,9 +9,6 @@ import math
 import sys
 from dataclasses import dataclass
 from typing import Any
-
-#: Images that ImageNet trains on: the reference's averaging depends on the number of steps.
-IMAGENET_TRAIN = 1_281_167
 
 #: Flag → the reference's default; of a switch, False.
 DEFAULTS: dict[str, Any] = {
@@ -337,12 +334,6 @@ def _regularization(flags: dict[str, Any], processes: int) -> list[str]:
         words.append(f"regularization.average.decay={ema_decay(flags, processes)!r}")
         words += ["regularization.average.anchor=epoch", f"regularization.average.every={flags['model-ema-steps']}"]
     return words
-
-
-def steps_per_epoch(flags: dict[str, Any], processes: int, num_images: int) -> int:
-    """Of the reference: repeated augmentation rounds images to a multiple of 256, else the last batch is partial."""
-    images = num_images // 256 * 256 / processes if flags["ra-sampler"] else math.ceil(num_images / processes)
-    return math.ceil(math.floor(images) / flags["batch-size"])
 
 
 def ema_decay(flags: dict[str, Any], processes: int) -> float:

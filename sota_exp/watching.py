@@ -47,20 +47,16 @@ class NoReferee(Referee):
         return None
 
 
-class Listener(ABC):
-    """Watches a run; what it does never changes the run."""
+class Listener:
+    """Watches a run; what it does never changes the run. This one does nothing: others say what they care about."""
 
-    @abstractmethod
     def started(self, plan: Plan) -> None: ...
 
-    @abstractmethod
     def stepped(self, record: Step) -> None: ...
 
-    @abstractmethod
     def epoch_done(self, epoch: dict[str, Any]) -> None: ...
 
-    @abstractmethod
     def ended(self, result: dict[str, Any]) -> None: ...
 
-    def stillborn(self, request: Request) -> None:  # noqa: B027 (few listeners care)
+    def stillborn(self, request: Request) -> None:
         """The run failed before it could start: `ended` comes without `started`, and the files say why."""

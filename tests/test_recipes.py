@@ -115,8 +115,8 @@ def test_exact_views_and_sizes(exact: Experiment) -> None:
     assert exact.augmentation.train_size(exact.data.image_size) == 176
     assert isinstance(exact.augmentation.policy, TrivialAugment)
     assert exact.augmentation.policy.translate_fraction * 176 == pytest.approx(32)
-    assert (exact.batch_size, exact.schedule.length.num_epochs) == (1024, 600)
-    assert exact.schedule.lr_scaling(1024) * exact.optimizer.peak_lr == 0.5
+    assert (exact.batch_size, exact.schedule.length.epochs) == (1024, 600)
+    assert exact.schedule.lr_scaling(1024) * exact.optimizer.lr == 0.5
 
 
 def test_exact_lr_trace_is_that_of_torchs_schedulers_for_600_epochs(exact: Experiment) -> None:
@@ -161,7 +161,7 @@ def test_the_exact_command_trains_on_all_of_train_and_reports_on_val(tmp_path: P
 def test_exact_decay_groups_of_resnet50(exact: Experiment) -> None:
     """2e-5 everywhere but on the 53 batch norms; every parameter once."""
     model = build_network(exact, 1000)
-    groups = exact.regularization.weight_decay(model, exact.optimizer.decay)
+    groups = exact.regularization.weight_decay(model, exact.optimizer.weight_decay)
     assert [group["weight_decay"] for group in groups] == [2e-5, 0.0]
     norms = [p for module in model.modules() if isinstance(module, nn.BatchNorm2d) for p in module.parameters()]
     assert len(norms) == 106

@@ -30,9 +30,6 @@ NULL = "equal_arms"
 
 def main(arguments: list[str]) -> None:
     """Make the study that `study=` names, as far as it is not made yet."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return
     overrides = [argument for argument in arguments if argument not in ("--plan", "--no-measure", "-m", "--multirun")]
     asked = [item.partition("=")[2] for item in overrides if item.startswith(("study=", "+study="))]
     kinds = studies()

@@ -29,9 +29,6 @@ FLAGS = ("--each", "--json", "--html")
 
 def main(arguments: list[str]) -> None:
     """Print the comparison of the runs that the arguments name."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return
     arguments, page = page_of(arguments)
     flags = [word for word in arguments if word.startswith("-")]
     if strange := [flag for flag in flags if flag not in FLAGS]:

@@ -22,9 +22,6 @@ from sota_exp.terminal import console
 
 def main(arguments: list[str]) -> None:
     """Print in what the two runs that the arguments name differ."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return
     if len(arguments) != 2:
         raise ConfigError("diff needs two runs: sota-exp diff RUN RUN; sota-exp diff --help says more")
     one, other = map(find_one, arguments)

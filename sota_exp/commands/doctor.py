@@ -29,9 +29,6 @@ MARKS = {"ok": ("✓", "green"), "note": ("•", "yellow"), "problem": ("✗", "
 
 def main(arguments: list[str]) -> None:
     """Print what is found, as it is found."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return
     overrides = [argument for argument in arguments if argument != "--json"]
     if strange := [argument for argument in overrides if argument.startswith("-")]:
         raise ConfigError(f"{strange[0]}: no such option; legal: --json, and overrides as in train")

@@ -24,12 +24,13 @@ from omegaconf import DictConfig
 
 from sota_exp import composing
 from sota_exp.commands.subject import Found, subject
-from sota_exp.commands.train import remove_empty, shown
+from sota_exp.commands.train import remove_empty
 from sota_exp.config import build, digest
 from sota_exp.errors import ConfigError
 from sota_exp.recompose import group_of, overrides_of
 from sota_exp.recompose import shown as quoted
 from sota_exp.rules import check
+from sota_exp.terminal import console, shown
 
 #: What the saved view says, unless the command does.
 OF_THE_VIEW = ("evaluation.resolution.size=", "evaluation.resolution.crop_ratio=")
@@ -37,9 +38,6 @@ OF_THE_VIEW = ("evaluation.resolution.size=", "evaluation.resolution.crop_ratio=
 
 def main(arguments: list[str]) -> None:
     """Evaluate what `run=` or `weights=` names, composed as its run was, with the other arguments as overrides."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return
     found, changes = subject("evaluate", arguments)
     overrides, places = composing.overrides_in(changes), composing.search_path(changes)
     base = overrides_of(found.result["choices"], found.tree, overrides, places) if found.tree else []
@@ -61,7 +59,6 @@ def evaluate(found: Found, asked: set[str], config: DictConfig) -> float:
 
         experiment = build(Experiment, tree)
         from sota_exp.rescore import Rescoring, Subject, rescore
-        from sota_exp.terminal import console
         from sota_exp.tracking.console import evaluation_summary
 
         subject = Subject(

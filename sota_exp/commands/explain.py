@@ -17,10 +17,9 @@ from omegaconf import DictConfig
 
 from sota_exp import composing
 from sota_exp.catalog import Option, options
-from sota_exp.commands.train import shown
 from sota_exp.config import build, require_filled
 from sota_exp.rules import check, fired
-from sota_exp.terminal import console
+from sota_exp.terminal import console, shown
 
 #: Seconds of training that the estimate is made from.
 MEASURE_SECONDS = 4.0
@@ -31,9 +30,6 @@ TRACELESS = ("hydra.output_subdir=null", "hydra/job_logging=none")
 
 def main(arguments: list[str]) -> None:
     """Explain every configuration that the overrides name."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return
     overrides = [argument for argument in arguments if argument != "--no-measure"]
     seconds = 0.0 if "--no-measure" in arguments else MEASURE_SECONDS
     composing.launch(lambda config: explain(config, seconds), [*TRACELESS, *overrides], "explain")

@@ -24,9 +24,6 @@ from sota_exp.terminal import console
 
 def main(arguments: list[str]) -> None:
     """Export what `run=` or `weights=` names."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return
     found, others = subject("export", arguments)
     given = values("export", others, {"format": "", "output": ""})
     from sota_exp.exporting import Shipped, export

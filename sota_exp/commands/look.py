@@ -25,10 +25,11 @@ from omegaconf import DictConfig
 from rich.markup import escape
 
 from sota_exp import composing
-from sota_exp.commands.train import log, remove_empty, shown
+from sota_exp.commands.train import log, remove_empty
 from sota_exp.config import build
 from sota_exp.errors import ConfigError
 from sota_exp.rules import check
+from sota_exp.terminal import console, shown
 
 #: Named as a run is, by what was asked for.
 PLACE = "outputs/look-${hydra:runtime.choices.recipe}-${hydra:runtime.choices.data}-seed${seed}"
@@ -36,9 +37,6 @@ PLACE = "outputs/look-${hydra:runtime.choices.recipe}-${hydra:runtime.choices.da
 
 def main(arguments: list[str]) -> None:
     """Look at what the overrides compose, at the step that `step=` names."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return
     named = [argument for argument in arguments if argument.startswith("step=")]
     step = step_number(named[-1]) if named else 0
     overrides = [argument for argument in arguments if argument not in named]
@@ -72,7 +70,6 @@ def look(step: int, config: DictConfig) -> None:
         from sota_exp.looking import findings
         from sota_exp.report.look import words, write
         from sota_exp.run import foreseen, ready
-        from sota_exp.terminal import console
 
         session, _ = ready(experiment)
         with foreseen():

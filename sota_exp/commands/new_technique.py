@@ -19,9 +19,6 @@ from sota_exp.terminal import console
 
 def main(arguments: list[str]) -> None:
     """Write the four files of the technique that the first argument names."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return
     named = [argument for argument in arguments if "=" not in argument]
     if not 1 <= len(named) <= 2:
         raise ConfigError("new-technique needs SLOT/NAME; sota-exp new-technique --help says more")

@@ -38,9 +38,6 @@ def main(arguments: list[str]) -> None:
     Raises:
         RunFailed: files that can't be read as images; the others are predicted first.
     """
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return
     found, others = subject("predict", arguments)
     places = [word for word in others if word.partition("=")[0] not in DEFAULTS]
     given = values("predict", [word for word in others if word not in places], DEFAULTS)

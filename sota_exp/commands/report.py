@@ -34,9 +34,6 @@ ROOT = Path("multirun")
 
 def main(arguments: list[str]) -> None:
     """Report the directory that the arguments name."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return
     if len(arguments) != 1 or arguments[0].startswith("-"):
         raise ConfigError(f"report takes one directory{known()}; sota-exp report --help says more")
     directory = found(arguments[0])

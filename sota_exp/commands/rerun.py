@@ -35,9 +35,6 @@ from sota_exp.terminal import console
 
 def main(arguments: list[str]) -> None:
     """Train anew what the first argument names, with the others as overrides or flags of Hydra's."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return
     if not arguments or arguments[0].startswith("-"):
         raise ConfigError("rerun needs a run first: sota-exp rerun RUN [OVERRIDE …]; sota-exp rerun --help says more")
     original, changes = find_one(arguments[0]), arguments[1:]

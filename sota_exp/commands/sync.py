@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.errors import ConfigError, RunFailed, in_a_line
 from sota_exp.formats import read_config
-from sota_exp.tracking.mlflow_position import Position, in_a_line, origin_of, stamp
+from sota_exp.tracking.mlflow_position import Position, origin_of, stamp
 from sota_exp.tracking.mlflow_store import environment, masked, require_legal, resolved, unanswered
 
 #: Where runs are looked for when no directory is named.

@@ -1,7 +1,6 @@
 """`sota-exp train`: compose, check, run, and say how it went."""
 
 import logging
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from sota_exp import composing
 from sota_exp.config import build
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.rules import check
+from sota_exp.terminal import console, shown
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,6 @@ def train(config: DictConfig) -> float:
             experiment = build(Experiment, tree)
         from sota_exp.run import run
         from sota_exp.statuses import COMPLETE
-        from sota_exp.terminal import console
         from sota_exp.tracking.console import ConsoleListener, summary
         from sota_exp.tracking.listeners import showing
         from sota_exp.watching import Request
@@ -63,11 +62,6 @@ def measured(tree: dict[str, Any], directory: Path) -> dict[str, Any]:
     if why:
         log.info(why)
     return tree
-
-
-def shown(directory: Path) -> Path:
-    """Relative to the working directory where it lies below it."""
-    return Path(os.path.relpath(directory)) if directory.is_relative_to(Path.cwd()) else directory
 
 
 def remove_empty(directory: Path) -> None:

@@ -2,17 +2,14 @@
 
 import gzip
 import pickle
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sota_exp.data.composite import RECIPE, distinct, package_folder, scenes
-from sota_exp.data.store import data_set, open_or_build
-from sota_exp.data.writing import Contents, Sample
-from sota_exp.stages import DataSet, Source, require
+from sota_exp.data.composite import OnPhotos, distinct, package_folder
+from sota_exp.stages import DataSet
 
 CLASSES = ("bear", "bird", "cat", "cow", "dog", "elephant", "giraffe", "horse", "sheep", "zebra")
 NUM_TEST = 1600
@@ -49,19 +46,8 @@ def silhouettes() -> tuple[np.ndarray, np.ndarray]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnimalsOnPhotos(Source):
+class AnimalsOnPhotos(OnPhotos):
     """Ten animals on photographs; test shapes and test backgrounds appear in no training image."""
 
-    stored_size: int
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(16 <= self.stored_size <= 512, "stored_size", self.stored_size, "pixels, from 16 to 512")
-
     def __call__(self) -> DataSet:
-        key = f"animals_on_photos-{self.stored_size}px-{RECIPE}"
-        return data_set(open_or_build(self.cache, key, lambda: Contents(CLASSES, self.samples())), self)
-
-    def samples(self) -> Iterator[Sample]:
-        """All images, in the package's order."""
-        return scenes("animals_on_photos", *silhouettes(), NUM_TEST, self.stored_size)
+        return self.opened("animals_on_photos", CLASSES, NUM_TEST, silhouettes)

@@ -13,14 +13,17 @@ Everything is whole-number arithmetic on the raw stream of PCG64, so the pixels 
 
 import functools
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from sota_exp.data.splits import stratified
-from sota_exp.data.writing import TEST, TRAIN, Sample
+from sota_exp.data.store import data_set, open_or_build
+from sota_exp.data.writing import TEST, TRAIN, Contents, Sample
+from sota_exp.stages import DataSet, Source, require
 from sota_exp.streams import key_to_seed
 
 # Part of the stores' names: raise it whenever the pixels change.
@@ -148,3 +151,24 @@ def scenes(name: str, shapes: np.ndarray, labels: np.ndarray, num_test: int, sid
         ground = resample(patch(photograph, draw[1], draw[2]), side)
         mask = placed(shape, side, draw[3], draw[4], draw[5])
         yield Sample(blended(ground, mask, draw[6:9]), int(label), part)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnPhotos(Source):
+    """Shapes on photographs; test shapes and test backgrounds appear in no training image."""
+
+    stored_size: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(16 <= self.stored_size <= 512, "stored_size", self.stored_size, "pixels, from 16 to 512")
+
+    def opened(
+        self, name: str, classes: Sequence[str], num_test: int, shapes: Callable[[], tuple[np.ndarray, np.ndarray]]
+    ) -> DataSet:
+        """The set of that name, made of the shapes and their labels where it is not there yet."""
+
+        def contents() -> Contents:
+            return Contents(classes, scenes(name, *shapes(), num_test, self.stored_size))
+
+        return data_set(open_or_build(self.cache, f"{name}-{self.stored_size}px-{RECIPE}", contents), self)

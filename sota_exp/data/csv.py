@@ -7,16 +7,15 @@ from pathlib import Path
 
 from sota_exp.data.image_files import (
     PARTS,
+    FileSource,
     Found,
     States,
     check_classes,
     check_parts,
     data_set_of_files,
-    require_max_side,
-    require_store_gigabytes,
 )
 from sota_exp.data.remembered import remembered
-from sota_exp.stages import DataSet, InvalidValue, Source
+from sota_exp.stages import DataSet, InvalidValue
 
 #: Mistakes named at once.
 SHOWN = 3
@@ -79,7 +78,7 @@ def mistake(row: dict[str, str], path: Path, split: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Csv(Source):
+class Csv(FileSource):
     """The images that a CSV file lists; missing parts are cut from train.
 
     root: the folder that its paths start from; null: the CSV file's own.
@@ -87,13 +86,6 @@ class Csv(Source):
 
     path: str
     root: str | None
-    max_side: int | None
-    store_gigabytes: float | None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_max_side(self.max_side)
-        require_store_gigabytes(self.store_gigabytes)
 
     def __call__(self) -> DataSet:
         return remembered(self, lambda: [Path(self.path).expanduser()], self._find, self._open)
@@ -110,5 +102,5 @@ class Csv(Source):
         return Path(self.root if self.root else Path(self.path).parent).expanduser()
 
     def _open(self, found: list[Found], states: States) -> DataSet:
-        data = data_set_of_files(self, self._folder, found, states, self.max_side, store_gigabytes=self.store_gigabytes)
+        data = data_set_of_files(self, self._folder, found, states)
         return check_parts(data, "path", self.path)

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -167,21 +168,30 @@ def samples(found: list[Found], classes: list[str], max_side: int | None) -> Ite
         raise unreadable[0]
 
 
+@dataclass(frozen=True, kw_only=True)
+class FileSource(Source):
+    """A set of image files: decoded once with their shorter side at most `max_side`, or, above `store_gigabytes`, when they are cut."""
+
+    max_side: int | None
+    store_gigabytes: float | None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_max_side(self.max_side)
+        ok = self.store_gigabytes is None or self.store_gigabytes >= 0
+        require(ok, "store_gigabytes", self.store_gigabytes, "a number of at least 0, or null for no limit")
+
+
 def data_set_of_files(
-    source: Source,
-    root: Path,
-    found: list[Found],
-    states: States,
-    max_side: int | None,
-    names: Callable[[str], str] = str,
-    store_gigabytes: float | None = None,
+    source: FileSource, root: Path, found: list[Found], states: States, names: Callable[[str], str] = str
 ) -> DataSet:
-    """The set of image files below `root`, decoded once; or, where that takes more than `store_gigabytes`, when they are cut.
+    """The set of image files below `root`.
 
     Classes come in the order of their names. names: what a class is called, from the name its files carry.
     """
     from sota_exp.data.streaming import decoded_bytes, streamed_set
 
+    max_side, store_gigabytes = source.max_side, source.store_gigabytes
     classes = sorted({image.class_name for image in found})
     key = f"files-{listing_key(root, found, states, max_side)}"
     if store_gigabytes is not None and (size := decoded_bytes(found, max_side) / 1e9) > store_gigabytes:
@@ -198,9 +208,3 @@ def data_set_of_files(
         return Contents([names(name) for name in classes], samples(found, classes, max_side))
 
     return data_set(open_or_build(source.cache, key, build), source)
-
-
-def require_store_gigabytes(store_gigabytes: float | None) -> None:
-    """Raise `InvalidValue` for a negative budget."""
-    ok = store_gigabytes is None or store_gigabytes >= 0
-    require(ok, "store_gigabytes", store_gigabytes, "a number of at least 0, or null for no limit")

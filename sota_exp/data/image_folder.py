@@ -8,17 +8,16 @@ from pathlib import Path
 
 from sota_exp.data.image_files import (
     PARTS,
+    FileSource,
     Found,
     States,
     check_classes,
     check_parts,
     data_set_of_files,
-    require_max_side,
-    require_store_gigabytes,
 )
 from sota_exp.data.remembered import remembered
 from sota_exp.data.writing import TRAIN
-from sota_exp.stages import DataSet, InvalidValue, Source
+from sota_exp.stages import DataSet, InvalidValue
 
 EXTENSIONS = frozenset([".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"])
 
@@ -107,17 +106,10 @@ def check_wrapped(root: Path) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageFolder(Source):
+class ImageFolder(FileSource):
     """`root/<class>/…` or `root/{train,val,test}/<class>/…`; missing parts are cut from train."""
 
     root: str
-    max_side: int | None
-    store_gigabytes: float | None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_max_side(self.max_side)
-        require_store_gigabytes(self.store_gigabytes)
 
     def __call__(self) -> DataSet:
         root = Path(self.root).expanduser()
@@ -125,5 +117,5 @@ class ImageFolder(Source):
 
     def _open(self, found: list[Found], states: States) -> DataSet:
         root = Path(self.root).expanduser()
-        data = data_set_of_files(self, root, found, states, self.max_side, store_gigabytes=self.store_gigabytes)
+        data = data_set_of_files(self, root, found, states)
         return check_parts(data, "root", root)

@@ -10,18 +10,17 @@ from pathlib import Path
 from timm.data import ImageNetInfo
 
 from sota_exp.data.image_files import (
+    FileSource,
     Found,
     States,
     check_classes,
     check_parts,
     data_set_of_files,
-    require_max_side,
-    require_store_gigabytes,
 )
 from sota_exp.data.image_folder import folders_below, images_of, part_folders
 from sota_exp.data.remembered import remembered
 from sota_exp.data.writing import TEST, TRAIN
-from sota_exp.stages import DataSet, InvalidValue, Source
+from sota_exp.stages import DataSet, InvalidValue
 
 LAYOUT = (
     "a folder with train/ and val/, and in each a folder of images for every class, such as n01440764. Nobody may offer "
@@ -49,17 +48,10 @@ def find_imagenet(root: Path) -> list[Found]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageNet(Source):
+class ImageNet(FileSource):
     """The 1,000 classes, or any of them; the labels of the official test part are secret, so its val part tests."""
 
     root: str
-    max_side: int | None
-    store_gigabytes: float | None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_max_side(self.max_side)
-        require_store_gigabytes(self.store_gigabytes)
 
     def __call__(self) -> DataSet:
         root = Path(self.root).expanduser()
@@ -67,7 +59,5 @@ class ImageNet(Source):
 
     def _open(self, found: list[Found], states: States) -> DataSet:
         root, names = Path(self.root).expanduser(), class_names()
-        data = data_set_of_files(
-            self, root, found, states, self.max_side, lambda name: names.get(name, name), self.store_gigabytes
-        )
+        data = data_set_of_files(self, root, found, states, lambda name: names.get(name, name))
         return check_parts(data, "root", root)

@@ -12,22 +12,12 @@ from typing import Any
 
 import torch
 
-from sota_exp.optimizer.groups import RateAndDecay, require_positive, require_share, with_lr
+from sota_exp.optimizer.groups import Moments, with_lr
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdamW(RateAndDecay):
+class AdamW(Moments):
     """Adam with decoupled weight decay."""
-
-    beta1: float
-    beta2: float
-    eps: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_share("beta1", self.beta1)
-        require_share("beta2", self.beta2)
-        require_positive("eps", self.eps)
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         return torch.optim.AdamW(with_lr(groups, lr), lr=lr, betas=(self.beta1, self.beta2), eps=self.eps, fused=True)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from timm.optim import Lamb as TimmLamb
 
-from sota_exp.optimizer.groups import RateAndDecay, require_positive, require_share, with_lr
+from sota_exp.optimizer.groups import Moments, with_lr
 
 
 def has_matrices(group: dict[str, Any]) -> bool:
@@ -24,18 +24,8 @@ def has_matrices(group: dict[str, Any]) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lamb(RateAndDecay):
+class Lamb(Moments):
     """Adam with layerwise trust ratios."""
-
-    beta1: float
-    beta2: float
-    eps: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_share("beta1", self.beta1)
-        require_share("beta2", self.beta2)
-        require_positive("eps", self.eps)
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         adapted = [{**group, "always_adapt": has_matrices(group)} for group in with_lr(groups, lr)]

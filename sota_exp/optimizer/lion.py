@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from timm.optim import Lion as TimmLion
 
-from sota_exp.optimizer.groups import RateAndDecay, require_share, with_lr
+from sota_exp.optimizer.groups import require_share, with_lr
+from sota_exp.stages import OptimizerFactory
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lion(RateAndDecay):
+class Lion(OptimizerFactory):
     """Sign momentum."""
 
     beta1: float

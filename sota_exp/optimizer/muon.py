@@ -14,11 +14,12 @@ from typing import Any
 import torch
 from timm.optim import Muon as TimmMuon
 
-from sota_exp.optimizer.groups import RateAndDecay, require_share, with_lr
+from sota_exp.optimizer.groups import require_share, with_lr
+from sota_exp.stages import OptimizerFactory
 
 
 @dataclass(frozen=True, kw_only=True)
-class Muon(RateAndDecay):
+class Muon(OptimizerFactory):
     """Orthogonalized momentum, with AdamW for vectors."""
 
     momentum: float

@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 
-from sota_exp.optimizer.groups import RateAndDecay, require_positive, require_share, with_lr
+from sota_exp.optimizer.groups import require_positive, require_share, with_lr
+from sota_exp.stages import OptimizerFactory
 
 
 @dataclass(frozen=True, kw_only=True)
-class RMSprop(RateAndDecay):
+class RMSprop(OptimizerFactory):
     """RMSprop with momentum."""
 
     alpha: float

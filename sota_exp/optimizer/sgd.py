@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 
-from sota_exp.optimizer.groups import RateAndDecay, require_share, with_lr
+from sota_exp.optimizer.groups import require_share, with_lr
+from sota_exp.stages import OptimizerFactory
 
 
 @dataclass(frozen=True, kw_only=True)
-class SGD(RateAndDecay):
+class SGD(OptimizerFactory):
     """Gradient descent with momentum."""
 
     momentum: float

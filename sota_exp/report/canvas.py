@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sota_exp.atomic import replace
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -36,6 +38,4 @@ def tidy(axes: "Axes", title: str, x: str, y: str) -> None:
 
 def save(drawing: "Figure", path: Path) -> None:
     """Write a PNG, whole or not at all."""
-    beside = path.with_name(f".{path.name}")
-    drawing.savefig(beside, dpi=110, format="png", facecolor="white")
-    beside.replace(path)
+    replace(path, lambda file: drawing.savefig(file, dpi=110, format="png", facecolor="white"))

@@ -23,13 +23,7 @@ from sota_exp.study.stats import (
     paired_accuracy_difference,
     paired_difference,
 )
-
-#: Scores, and whether more is better.
-METRICS = {
-    f"{split}/{name}": more
-    for split in ("val", "test")
-    for name, more in (("accuracy", True), ("top5_accuracy", True), ("loss", False), ("ece", False))
-}
+from sota_exp.study.units import METRICS
 
 #: What a run costs: name, and where a result has it.
 COSTS: dict[str, Callable[[dict[str, Any]], float | None]] = {

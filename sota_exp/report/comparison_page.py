@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from sota_exp.atomic import replace_text
 from sota_exp.errors import RunFailed
 from sota_exp.report import html
 from sota_exp.report.charts import curves, forest
@@ -26,13 +27,13 @@ from sota_exp.report.document import (
     phrase,
     strong,
 )
-from sota_exp.report.numbers import SHARE, UNKNOWN, count, listed, p_value
+from sota_exp.report.numbers import count, interval, listed
 from sota_exp.report.study import Interval
 from sota_exp.report.study_figures import both
 from sota_exp.report.study_page import present
 from sota_exp.report.study_runs import epochs, over_seeds
-from sota_exp.report.writing import write_whole
 from sota_exp.study.stats import Estimate
+from sota_exp.study.units import SHARE, UNKNOWN, p_value
 
 #: Inks and dashes of curves, one pair a group; more groups than these are not drawn.
 STYLES = (("blue", ""), ("orange", "6 3"), ("green", "2 2"), ("purple", "8 3 2 3"), ("red", "4 2"), ("grey", "1 2"))
@@ -46,7 +47,7 @@ def write(comparison: Comparison, path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, html.write(document(comparison)))
+        replace_text(path, html.write(document(comparison)))
     except OSError as error:
         raise RunFailed(f"{path} can't be written: {error}") from error
 
@@ -89,7 +90,7 @@ def sentence(each: Pair) -> list[Span | str]:
         return [strong(f"{each.second} and {each.first}"), f" can't be compared: {each.remark}."]
     low, high = (each.seeds or each.images).low, (each.seeds or each.images).high
     noise = "seeds" if each.seeds else "test images alone"
-    reach = f"{SHARE.difference_with_unit(each.images.mean)} of test accuracy, 95 % interval over {noise} {SHARE.interval(bounds(each.seeds or each.images))}"
+    reach = f"{SHARE.difference_with_unit(each.images.mean)} of test accuracy, 95 % interval over {noise} {interval(SHARE, bounds(each.seeds or each.images))}"
     if low <= 0 <= high:
         return [strong(f"{each.second} cannot be distinguished from {each.first}"), f": {reach}."]
     word = "more" if low > 0 else "less"
@@ -130,8 +131,8 @@ def pair_table(comparison: Comparison) -> Table | None:
         [
             cell(f"{each.second} − {each.first}"),
             cell(SHARE.difference(each.images.mean if each.images else None)),
-            cell(SHARE.interval(bounds(each.images))),
-            cell(SHARE.interval(bounds(each.seeds))),
+            cell(interval(SHARE, bounds(each.images))),
+            cell(interval(SHARE, bounds(each.seeds))),
             cell(f"{each.mcnemar.won} : {each.mcnemar.lost}" if each.mcnemar else UNKNOWN),
             cell(p_value(each.mcnemar.p_value if each.mcnemar else None)),
             cell(each.remark),

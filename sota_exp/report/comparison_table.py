@@ -11,6 +11,7 @@ from rich.table import Table
 
 from sota_exp.report.comparison import Cell, Comparison, Group, Pair
 from sota_exp.study.stats import Estimate
+from sota_exp.study.units import SHARE, UNKNOWN, p_value
 
 #: Longest text of a choice or value in a cell.
 LONGEST = 24
@@ -190,17 +191,13 @@ def pair_table(found: Sequence[Pair]) -> Table:
         drawn.add_column(name, justify="right", no_wrap=True)
     drawn.add_column("")
     for each in found:
-        points = "–" if each.images is None else f"{100 * each.images.mean:+.2f}"
+        points = SHARE.difference(each.images.mean if each.images else None)
         drawn.add_row(f"{each.second} − {each.first}", points, *(text(each) for _, text in shown), each.remark)
     return drawn
 
 
 def interval(estimate: Estimate | None) -> str:
-    return "–" if estimate is None else f"{100 * estimate.low:+.2f} … {100 * estimate.high:+.2f}"
-
-
-def p_value(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
+    return UNKNOWN if estimate is None else SHARE.span(estimate.low, estimate.high, " … ")
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:

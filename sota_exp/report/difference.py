@@ -28,7 +28,7 @@ class Difference:
 
 def difference(one: Run, other: Run) -> Difference:
     """Everything in which two runs differ; the class of an option only where its slot's choice doesn't say it."""
-    choices = _differing(reversed({**other.choices, **one.choices}), one.choices, other.choices)
+    choices = differing_of(reversed({**other.choices, **one.choices}), one.choices, other.choices)
     before, after = leaves(one.config), leaves(other.config)
     told = {f"{slot.replace('/', '.')}.{name}" for slot in choices for name in ("_option_", "_target_")} | {
         f"{group}.name" for group in choices if "/" not in group
@@ -37,12 +37,12 @@ def difference(one: Run, other: Run) -> Difference:
     facts = one.environment, other.environment
     return Difference(
         choices=choices,
-        values=_differing(keys, before, after),
-        environment=_differing({**facts[0], **facts[1]}, *facts),
+        values=differing_of(keys, before, after),
+        environment=differing_of({**facts[0], **facts[1]}, *facts),
     )
 
 
-def _differing(keys: Iterable[str], one: Mapping[str, Any], other: Mapping[str, Any]) -> Both:
+def differing_of(keys: Iterable[str], one: Mapping[str, Any], other: Mapping[str, Any]) -> Both:
     return {key: (_text(one, key), _text(other, key)) for key in keys if one.get(key, ...) != other.get(key, ...)}
 
 

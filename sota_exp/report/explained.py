@@ -13,6 +13,7 @@ from rich.text import Text
 from sota_exp.catalog import Option
 from sota_exp.report.plot import with_axes
 from sota_exp.rules.conditions import Rule
+from sota_exp.study.units import clock
 
 if TYPE_CHECKING:
     from sota_exp.outline import Outline
@@ -140,15 +141,3 @@ def cost(measured: "Measured", estimate: "Estimate", device: str) -> RenderableT
     step = f"{measured.num_steps} steps on {device}: {1e3 * measured.seconds_per_step:,.0f} ms a step"
     facts.add_row("[cyan]measured[/]", f"{step}, the first {measured.first_step_seconds:.1f} s")
     return section("The cost", facts)
-
-
-def clock(seconds: float) -> str:
-    """`45 s`, `3 min 20 s`, `7 h 05 min`, `3 d 04 h`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours < 48 else f"{hours // 24} d {hours % 24:02} h"

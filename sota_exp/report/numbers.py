@@ -1,62 +1,13 @@
 """Numbers as people read them: percentage points with a sign, shares in percent, p-values, times, sizes. – is unknown."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from sota_exp.report.study import Interval
-
-#: What stands where nothing is known.
-UNKNOWN = "–"
+from sota_exp.study.units import UNKNOWN, Scale
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scale:
-    """How values of a metric are shown: multiplied by `factor`, with `decimals`, as `unit`; differences in `difference_unit`."""
-
-    factor: float
-    decimals: int
-    unit: str
-    difference_unit: str
-
-    def value(self, value: float | None) -> str:
-        return UNKNOWN if value is None else f"{value * self.factor:.{self.decimals}f}"
-
-    def difference(self, value: float | None) -> str:
-        """With its sign: `+1.24`, `−0.31`, `0.00`."""
-        return UNKNOWN if value is None else signed(value * self.factor, self.decimals)
-
-    def interval(self, interval: Interval | None) -> str:
-        return UNKNOWN if interval is None else f"{self.difference(interval.low)} to {self.difference(interval.high)}"
-
-    def with_unit(self, value: float | None) -> str:
-        return self.value(value) + (f" {self.unit}" if self.unit and value is not None else "")
-
-    def difference_with_unit(self, value: float | None) -> str:
-        unit = f" {self.difference_unit}" if self.difference_unit and value is not None else ""
-        return self.difference(value) + unit
-
-
-SHARE = Scale(factor=100, decimals=2, unit="%", difference_unit="points")
-PLAIN = Scale(factor=1, decimals=4, unit="", difference_unit="")
-SECONDS = Scale(factor=1, decimals=1, unit="s", difference_unit="s")
-
-
-def scale_of(is_share: bool) -> Scale:
-    return SHARE if is_share else PLAIN
-
-
-def signed(value: float, decimals: int) -> str:
-    """With a true minus; nothing before what rounds to zero."""
-    text = f"{abs(value):,.{decimals}f}"
-    if float(text.replace(",", "")) == 0:
-        return text
-    return f"{'+' if value > 0 else '−'}{text}"
-
-
-def p_value(value: float | None) -> str:
-    if value is None:
-        return UNKNOWN
-    return f"{value:.3f}" if value >= 0.0005 else "< 0.001"
+def interval(scale: Scale, found: Interval | None) -> str:
+    return UNKNOWN if found is None else scale.span(found.low, found.high)
 
 
 def duration(seconds: float | None) -> str:

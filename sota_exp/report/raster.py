@@ -6,6 +6,7 @@ Axes lay out and scale what is placed already: with them a page of figures takes
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
+from sota_exp.atomic import replace
 from sota_exp.report.drawing import INKS, Area, Dot, Drawing, Label, Mark, Path
 
 if TYPE_CHECKING:
@@ -29,9 +30,7 @@ def write_png(drawing: Drawing, path: FilePath) -> None:
     paper = ((0, 0), (drawing.width, 0), (drawing.width, drawing.height), (0, drawing.height))
     for mark in (Area(points=paper, ink="paper"), *drawing.marks):
         paint(renderer, mark)
-    beside = path.with_name(f".{path.name}")
-    imsave(beside, np.asarray(renderer.buffer_rgba()), format="png")
-    beside.replace(path)
+    replace(path, lambda file: imsave(file, np.asarray(renderer.buffer_rgba()), format="png"))
 
 
 def paint(renderer: "RendererAgg", drawn: Mark) -> None:

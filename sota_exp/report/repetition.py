@@ -1,12 +1,11 @@
 """Whether a run trained anew came to the same bits, and where it didn't, what surrounds it otherwise."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from sota_exp.report.difference import Both, difference
+from sota_exp.report.difference import Both, difference, differing_of
 from sota_exp.report.runs import Run
 
 #: Of an epoch's line: what the clock says, which no two runs share.
@@ -44,7 +43,8 @@ def repetition(original: Run, again: Run) -> Repetition:
     if original.is_complete and again.is_complete:
         scores = {**original.metrics, **again.metrics}
         compared.append(f"{len(scores)} scores")
-        differing |= _differing(_numbers(original), _numbers(again))
+        numbers = _numbers(original), _numbers(again)
+        differing |= differing_of({**numbers[0], **numbers[1]}, *numbers)
         for name, are_same in (("predictions", same_predictions), ("weights", same_weights)):
             compared.append(name)
             differing |= {} if are_same(original, again) else {name: ("", "differ")}
@@ -62,18 +62,13 @@ def differing_epoch(epochs: list[tuple[dict[str, Any], dict[str, Any]]]) -> Both
     for one, other in epochs:
         number = one["epoch"] + 1
         values = [{f"epoch {number}: {key}": line[key] for key in line if key not in TIMES} for line in (one, other)]
-        if found := _differing(*values):
+        if found := differing_of({**values[0], **values[1]}, *values):
             return found
     return {}
 
 
 def _numbers(run: Run) -> dict[str, Any]:
     return {**run.metrics, **{name: run.result.get(name) for name in COUNTS}}
-
-
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> Both:
-    keys = {**one, **other}
-    return {key: (str(one.get(key, "–")), str(other.get(key, "–"))) for key in keys if one.get(key) != other.get(key)}
 
 
 def same_predictions(one: Run, other: Run) -> bool:

@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sota_exp.errors import ConfigError
+from sota_exp.study.units import METRICS, SHARE, scale_of
 
 T = TypeVar("T")
-
-#: The verdicts that a study may give, in the order in which they are told.
-VERDICTS = ("helps", "hurts", "cannot be distinguished", "too few seeds", "failed", "reference")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,12 +190,12 @@ class Study:
 
     @property
     def higher_is_better(self) -> bool:
-        return self.metric.endswith("accuracy")
+        return METRICS.get(self.metric, False)
 
     @property
     def is_share(self) -> bool:
         """Whether the metric is a fraction, shown in percent and its differences in percentage points."""
-        return self.metric.endswith(("accuracy", "ece"))
+        return scale_of(self.metric) is SHARE
 
 
 def study_of(tree: dict[str, Any], directory: Path) -> Study:

@@ -6,12 +6,13 @@ from sota_exp.report.axis import Axis
 from sota_exp.report.charts import cost, curves, forest, matrix, reliability, waterfall
 from sota_exp.report.document import Figure, Panel
 from sota_exp.report.drawing import Drawing
-from sota_exp.report.numbers import SHARE, Scale, scale_of, time_unit
+from sota_exp.report.numbers import time_unit
 from sota_exp.report.study import Arm, Effect, Study
 from sota_exp.report.study_runs import Curve, inference_sizes, learning_curve, searches
 from sota_exp.report.study_runs import reliability as reliability_of
 from sota_exp.report.study_tables import numbered
 from sota_exp.report.study_words import kind_of, metric_name, percent
+from sota_exp.study.units import SHARE, Scale, scale_of
 
 #: Pixels of a figure on a desktop's page and on a phone's.
 WIDE, NARROW = 920.0, 340.0
@@ -46,7 +47,7 @@ def some_of(shown: int, num: int) -> str:
 
 def ladder(study: Study) -> Figure:
     """The waterfall of a chain of arms."""
-    scale = scale_of(study.is_share)
+    scale = scale_of(study.metric)
     arms = study.arms[:MOST_ROWS]
     steps = [step_of(study, arm, scale) for arm in arms]
     unit = f", {scale.unit}" if scale.unit else ""
@@ -76,7 +77,7 @@ def step_of(study: Study, arm: Arm, scale: Scale) -> waterfall.Step:
 
 def effects(study: Study) -> Figure:
     """A forest plot of the differences of all arms."""
-    scale = scale_of(study.is_share)
+    scale = scale_of(study.metric)
     arms = clearest(study.compared, MOST_ROWS)
     rows = [
         forest.Row(
@@ -97,7 +98,7 @@ def effects(study: Study) -> Figure:
 
 
 def forest_panels(study: Study, rows: Sequence[forest.Row]) -> list[Panel]:
-    scale = scale_of(study.is_share)
+    scale = scale_of(study.metric)
     title = f"difference of {metric_name(study).lower()}" + (", percentage points" if study.is_share else "")
     alt = "Forest plot: " + "; ".join(f"{row.label} {row.word}" for row in rows)
     return both(lambda width: forest.draw(rows, scale, title, width, alt))
@@ -105,7 +106,7 @@ def forest_panels(study: Study, rows: Sequence[forest.Row]) -> list[Panel]:
 
 def factor_effects(study: Study, found: Sequence[Effect], name: str, what: str) -> Figure:
     """A forest plot of what a design estimates."""
-    scale = scale_of(study.is_share)
+    scale = scale_of(study.metric)
     rows = [
         forest.Row(
             label=each.name,
@@ -123,7 +124,7 @@ def factor_effects(study: Study, found: Sequence[Effect], name: str, what: str) 
 
 def noises(study: Study) -> Figure | None:
     """The two intervals of each arm, one below the other."""
-    scale = scale_of(study.is_share)
+    scale = scale_of(study.metric)
     arms = [arm for arm in clearest(study.compared, MOST_ROWS) if arm.examples is not None]
     if not arms:
         return None
@@ -170,12 +171,12 @@ def curve_panel(study: Study, arm: Arm, there: dict[str, Curve], axis: Axis) -> 
     lines = [curves.Line(curve=there[arm.reference], ink="grey", dash="4 3")] if arm.reference in there else []
     lines.append(curves.Line(curve=there[arm.name], ink=ink(arm.verdict) if arm.verdict in INKS else "purple"))
     alt = f"Learning curve of {arm.label}" + (" against its reference" if len(lines) > 1 else "")
-    drawn = curves.draw(lines, scale_of(study.is_share), "epoch", (205, 150), alt, axis)
+    drawn = curves.draw(lines, scale_of(study.metric), "epoch", (205, 150), alt, axis)
     return Panel(wide=drawn, narrow=drawn, title=numbered(study, arm))
 
 
 def accuracy_against_cost(study: Study) -> Figure | None:
-    scale = scale_of(study.is_share)
+    scale = scale_of(study.metric)
     unit, seconds = time_unit(max((arm.cost.seconds or 0 for arm in study.arms), default=0))
     points = [
         cost.Point(
@@ -232,7 +233,7 @@ def interactions(study: Study) -> Figure | None:
     factors = list(dict.fromkeys(name for pair in pairs for name in pair))
     if not 2 <= len(factors) <= 24:
         return None
-    scale = scale_of(study.is_share)
+    scale = scale_of(study.metric)
     alt = "Interaction matrix: " + "; ".join(
         f"{each.name} {scale.difference(each.estimate)}" for each in pairs.values()
     )

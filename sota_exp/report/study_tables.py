@@ -5,19 +5,10 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from sota_exp.report.document import Cell, Column, Span, Table, cell, code
-from sota_exp.report.numbers import (
-    SECONDS,
-    UNKNOWN,
-    duration,
-    known,
-    p_value,
-    quantity,
-    scale_of,
-    signed,
-    size,
-)
+from sota_exp.report.numbers import duration, interval, known, quantity, size
 from sota_exp.report.study import Arm, Change, Effect, Interval, Study
 from sota_exp.report.study_words import metric_name, percent
+from sota_exp.study.units import SECONDS, SHARE, UNKNOWN, p_value, scale_of, signed
 
 #: How a verdict is inked.
 TONES = {"helps": "helps", "hurts": "hurts", "failed": "failed", "reference": ""}
@@ -46,7 +37,7 @@ def tone(verdict: str) -> str:
 
 def results(study: Study) -> Table:
     """Every arm: its mean, its difference, how sure, and the verdict."""
-    scale = scale_of(study.is_share)
+    scale = scale_of(study.metric)
     unit, points = (f", {part}" if part else "" for part in (scale.unit, scale.difference_unit))
     named = {} if study.is_chain else study.numbers
     columns = [
@@ -69,7 +60,7 @@ def results(study: Study) -> Table:
             cell(scale.value(arm.mean)),
             cell(scale.value(arm.sd)),
             cell(scale.difference(arm.difference)),
-            cell(scale.interval(arm.interval)),
+            cell(interval(scale, arm.interval)),
             cell(p_value(arm.p_adjusted)),
             cell(scale.value(arm.detectable)),
             cell(arm.verdict if study.compared else UNKNOWN, tone=tone(arm.verdict)),
@@ -89,15 +80,15 @@ def results(study: Study) -> Table:
 
 def noises(study: Study) -> Table | None:
     """The interval over seeds beside the one over test images."""
-    scale = scale_of(study.is_share)
+    scale = scale_of(study.metric)
     columns = [Column(name="Arm", is_number=False), Column(name="Difference"), Column(name="Over seeds")]
     columns += [Column(name="Over test images"), Column(name="Won"), Column(name="Lost")]
     rows = [
         [
             label(study, arm),
             cell(scale.difference(arm.difference)),
-            cell(scale.interval(arm.interval)),
-            cell(scale.interval(arm.examples.change.interval)),
+            cell(interval(scale, arm.interval)),
+            cell(interval(scale, arm.examples.change.interval)),
             cell(known(arm.examples.won, lambda num: f"{num:,.0f}")),
             cell(known(arm.examples.lost, lambda num: f"{num:,.0f}")),
         ]
@@ -135,7 +126,7 @@ def cost_row(study: Study, arm: Arm) -> list[Cell]:
         label(study, arm),
         cell(duration(cost.seconds)),
         cell(SECONDS.difference(cost.seconds_change.difference)),
-        cell(SECONDS.interval(cost.seconds_change.interval)),
+        cell(interval(SECONDS, cost.seconds_change.interval)),
         cell(quantity(cost.training_flops, "FLOPs")),
         cell(quantity(cost.flops_per_image, "FLOPs")),
         cell(quantity(cost.parameters)),
@@ -153,13 +144,13 @@ def calibration(study: Study) -> Table | None:
         Column(name="Difference, points"),
     ]
     columns += [Column(name=f"{percent(study.level)} interval")]
-    scale = scale_of(True)
+    scale = SHARE
     rows = [
         [
             label(study, arm),
             cell(scale.value(arm.ece)),
             cell(scale.difference(arm.ece_change.difference)),
-            cell(scale.interval(arm.ece_change.interval)),
+            cell(interval(scale, arm.ece_change.interval)),
         ]
         for arm in study.arms
     ]
@@ -210,7 +201,7 @@ def class_cell(change: Change | None, largest: float) -> Cell:
 
 def effects(study: Study, found: Sequence[Effect], what: str) -> Table:
     """Of a design: main effects or interactions."""
-    scale = scale_of(study.is_share)
+    scale = scale_of(study.metric)
     columns = [
         Column(name=what, is_number=False),
         Column(name="Effect"),
@@ -221,7 +212,7 @@ def effects(study: Study, found: Sequence[Effect], what: str) -> Table:
         [
             cell(each.name),
             cell(scale.difference(each.estimate)),
-            cell(scale.interval(each.interval)),
+            cell(interval(scale, each.interval)),
             cell(p_value(each.p_adjusted)),
             cell(each.verdict or UNKNOWN, tone=tone(each.verdict) if each.verdict else ""),
         ]
@@ -233,7 +224,7 @@ def effects(study: Study, found: Sequence[Effect], what: str) -> Table:
 
 def side_by_side(study: Study) -> Table | None:
     """A technique's main effect, and what the whole loses without it; where leave-one-out was run beside a design."""
-    scale = scale_of(study.is_share)
+    scale = scale_of(study.metric)
     columns = [Column(name="Technique", is_number=False), Column(name="Main effect")]
     columns += [Column(name="Lost without it"), Column(name="Interval of the loss")]
     rows = []
@@ -242,7 +233,7 @@ def side_by_side(study: Study) -> Table | None:
         if arm is None or arm.difference is None or each.estimate is None:
             continue
         turned = None if arm.interval is None else Interval(low=-arm.interval.high, high=-arm.interval.low)
-        lost = scale.interval(turned)
+        lost = interval(scale, turned)
         rows.append(
             [cell(each.name), *map(cell, (scale.difference(each.estimate), scale.difference(-arm.difference), lost))]
         )

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sota_exp.report.document import Block, Listing, Paragraph, Span, Words, code, emphasis, paragraph, phrase, strong
-from sota_exp.report.numbers import Scale, count, duration, listed, scale_of
+from sota_exp.report.numbers import count, duration, interval, listed
 from sota_exp.report.study import Arm, Effect, Study
 from sota_exp.study.joint import smallest_p_value
+from sota_exp.study.units import Scale, scale_of
 
 #: Names in a sentence before it ends with "and 5 more".
 MOST_NAMED = 6
@@ -113,7 +114,7 @@ def answer(study: Study) -> list[Block]:
 
 
 def of_arms(study: Study) -> list[Span | str]:
-    kind, arms, scale = kind_of(study), study.compared, scale_of(study.is_share)
+    kind, arms, scale = kind_of(study), study.compared, scale_of(study.metric)
     if study.kind == "null":
         return of_null(study)
     words: list[Span | str] = []
@@ -129,7 +130,7 @@ def of_arms(study: Study) -> list[Span | str]:
 
 def of_pairs(study: Study) -> list[Span | str]:
     """Of the interactions of two, which a study of pairs asks for; for the better, two need each other."""
-    scale, words = scale_of(study.is_share), list[Span | str]()
+    scale, words = scale_of(study.metric), list[Span | str]()
     for verdict, verb, rest in (("helps", "need", "each other"), ("hurts", "stand", "in each other's way")):
         some = sorted(
             (each for each in study.interactions if each.verdict == verdict), key=lambda each: -abs(each.estimate or 0)
@@ -155,7 +156,7 @@ def named(arms: Sequence[Arm], scale: Scale) -> list[Span | str]:
     """`Mixup (+0.41 points, +0.12 to +0.70), …`."""
     words: list[Span | str] = []
     for index, arm in enumerate(arms[:MOST_NAMED]):
-        reach = f", {scale.interval(arm.interval)}" if arm.interval else ""
+        reach = f", {interval(scale, arm.interval)}" if arm.interval else ""
         words += [", " if index else "", emphasis(arm.label), f" ({scale.difference_with_unit(arm.difference)}{reach})"]
     return words + rest_of(len(arms))
 
@@ -166,7 +167,7 @@ def rest_of(num: int) -> list[Span | str]:
 
 def undecided(study: Study) -> list[Span | str]:
     """The arms of which nothing can be said, and the effect they may have hidden."""
-    scale, kind = scale_of(study.is_share), kind_of(study)
+    scale, kind = scale_of(study.metric), kind_of(study)
     words: list[Span | str] = []
     open_arms = [arm for arm in study.compared if arm.verdict == "cannot be distinguished"]
     if open_arms:
@@ -206,12 +207,12 @@ def of_null(study: Study) -> list[Span | str]:
             *undecided(study),
         ]
     words: list[Span | str] = [strong(f"{len(false)} of {num} of equal arms gave a false alarm"), ": "]
-    return [*words, *named(false, scale_of(study.is_share)), ". ", *undecided(study)]
+    return [*words, *named(false, scale_of(study.metric)), ". ", *undecided(study)]
 
 
 def of_effects(study: Study) -> list[Span | str]:
     """Of the main effects of a design."""
-    scale = scale_of(study.is_share)
+    scale = scale_of(study.metric)
     words: list[Span | str] = []
     for verdict, verb in (("helps", "help"), ("hurts", "hurt")):
         some = [each for each in study.effects if each.verdict == verdict]
@@ -233,14 +234,14 @@ def of_effects(study: Study) -> list[Span | str]:
 def effects_named(effects: Sequence[Effect], scale: Scale) -> list[Span | str]:
     words: list[Span | str] = []
     for index, each in enumerate(effects[:MOST_NAMED]):
-        reach = f", {scale.interval(each.interval)}" if each.interval else ""
+        reach = f", {interval(scale, each.interval)}" if each.interval else ""
         words += [", " if index else "", emphasis(each.name), f" ({scale.difference_with_unit(each.estimate)}{reach})"]
     return words + rest_of(len(effects))
 
 
 def from_end_to_end(study: Study) -> list[Span | str]:
     """Where the ladder begins and ends; empty where an end has no number."""
-    scale = scale_of(study.is_share)
+    scale = scale_of(study.metric)
     steps = [arm for arm in study.arms if arm.mean is not None]
     if len(steps) < 2:
         return []
@@ -266,7 +267,7 @@ def inconclusive(study: Study) -> list[Block]:
 
 
 def open_items(study: Study) -> list[Words]:
-    scale, kind = scale_of(study.is_share), kind_of(study)
+    scale, kind = scale_of(study.metric), kind_of(study)
     found: list[Words] = []
     for arm in (arm for arm in study.compared if arm.verdict in ("cannot be distinguished", "too few seeds")):
         words: list[Span | str] = [strong(arm.label), ": "]
@@ -334,7 +335,7 @@ def called(study: Study, name: str) -> str:
 def plan_items(study: Study) -> list[Words]:
     if not study.seeds_needed:
         return []
-    scale = scale_of(study.is_share)
+    scale = scale_of(study.metric)
     needs = [f"{num:,} for {scale.value(size)}" for size, num in study.seeds_needed.items()]
     source = f" (from {study.sd_source})" if study.sd_source else ""
     spread = (

@@ -26,11 +26,12 @@ from sota_exp.report.document import (
     phrase,
     strong,
 )
-from sota_exp.report.numbers import UNKNOWN, count, duration, known, p_value, scale_of
+from sota_exp.report.numbers import count, duration, interval, known
 from sota_exp.report.study import interval_of
 from sota_exp.report.study_figures import both
 from sota_exp.report.study_page import present
 from sota_exp.report.writing import Written, write_document
+from sota_exp.study.units import UNKNOWN, p_value, scale_of
 
 Tree = Mapping[str, Any]
 
@@ -97,17 +98,13 @@ def signs(tree: Tree) -> list[int]:
     return [-1 if word == "minimize" else 1 for word in ([found] if isinstance(found, str) else found)]
 
 
-def is_share(tree: Tree) -> bool:
-    return objectives(tree)[0].endswith(("accuracy", "ece"))
-
-
 def answer(tree: Tree) -> list[Block]:
     confirm, best = tree.get("confirm"), tree.get("best")
     found: list[Block] = []
     if confirm:
         found.append(paragraph(strong(str(confirm.get("words") or confirm.get("verdict") or "")), tone="lead"))
     if best:
-        value, scale = best.get("value"), scale_of(is_share(tree))
+        value, scale = best.get("value"), scale_of(objectives(tree)[0])
         value = value[0] if isinstance(value, list) else value
         words = f"Trial {best.get('number')} is best on {objectives(tree)[0]}: {scale.with_unit(value)}, with "
         found.append(paragraph(words, code(knobs(best.get("params") or {})), ".", tone="plain" if confirm else "lead"))
@@ -131,7 +128,7 @@ def arms(tree: Tree) -> list[Tree]:
 
 def confirmed(tree: Tree) -> Figure | None:
     """Arms of the confirmation against the recipe's own values."""
-    scale, metric = scale_of(is_share(tree)), (tree.get("confirm") or {}).get("metric", objectives(tree)[0])
+    scale, metric = scale_of(objectives(tree)[0]), (tree.get("confirm") or {}).get("metric", objectives(tree)[0])
     rows = [
         forest.Row(
             label=str(arm["name"]),
@@ -156,7 +153,7 @@ def confirmed(tree: Tree) -> Figure | None:
 
 
 def arm_table(tree: Tree) -> Table | None:
-    scale = scale_of(is_share(tree))
+    scale = scale_of(objectives(tree)[0])
     rows = []
     for arm in arms(tree):
         change = arm.get("difference") or {}
@@ -166,7 +163,7 @@ def arm_table(tree: Tree) -> Table | None:
                 cell(scale.value(arm.get("mean"))),
                 cell(scale.value(arm.get("sd"))),
                 cell(scale.difference(change.get("mean"))),
-                cell(scale.interval(interval_of(change.get("interval")))),
+                cell(interval(scale, interval_of(change.get("interval")))),
                 cell(p_value(change.get("p_value"))),
                 Cell(words=[code(" ".join(map(str, arm.get("overrides") or ())) or "the recipe's own values")]),
             ]
@@ -180,7 +177,7 @@ def arm_table(tree: Tree) -> Table | None:
 
 def searched(tree: Tree) -> Figure | None:
     """Every trial's value; of a pruned one the last it reported."""
-    scale = scale_of(is_share(tree))
+    scale = scale_of(objectives(tree)[0])
     trials = [
         history.Trial(number=int(item["number"]), value=value, is_hollow=item.get("state") != "complete")
         for item in tree.get("entries") or ()
@@ -203,7 +200,7 @@ def last_value(item: Tree) -> float | None:
 
 def trial_table(tree: Tree) -> Table | None:
     """The best trials, as they are ranked."""
-    scales = [scale_of(name.endswith(("accuracy", "ece"))) for name in objectives(tree)]
+    scales = [scale_of(name) for name in objectives(tree)]
     ranking = list(tree.get("ranking") or ())
     rows = [
         [

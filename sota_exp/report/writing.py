@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sota_exp.atomic import replace_text
 from sota_exp.errors import RunFailed
 from sota_exp.report import html, markdown, raster, svg
 from sota_exp.report.document import Document, Figure, Paragraph
@@ -31,8 +32,8 @@ def write_document(document: Document, directory: Path) -> Written:
     try:
         (directory / "figures").mkdir(exist_ok=True)
         pictures = [path for figure in document.figures() for path in write_figure(figure, directory / "figures")]
-        write_whole(text, markdown.write(document))
-        write_whole(page, html.write(document))
+        replace_text(text, markdown.write(document))
+        replace_text(page, html.write(document))
     except OSError as error:
         raise RunFailed(f"no report can be written: {error}") from error
     answer = [block for block in document.answer if isinstance(block, Paragraph)]
@@ -42,7 +43,7 @@ def write_document(document: Document, directory: Path) -> Written:
 def write_figure(figure: Figure, folder: Path) -> list[Path]:
     drawn = framed(figure.on_one_paper(), MARGIN)
     vector, pixels = folder / f"{figure.name}.svg", folder / f"{figure.name}.png"
-    write_whole(vector, svg.standalone(drawn))
+    replace_text(vector, svg.standalone(drawn))
     raster.write_png(drawn, pixels)
     return [vector, pixels]
 
@@ -51,10 +52,3 @@ def framed(drawing: Drawing, margin: float) -> Drawing:
     """The same with a margin of paper around it."""
     marks = tuple(moved(mark, margin, margin) for mark in drawing.marks)
     return replace(drawing, width=drawing.width + 2 * margin, height=drawing.height + 2 * margin, marks=marks)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write beside, then rename: a reader sees the old file or the new one."""
-    beside = path.with_name(f".{path.name}")
-    beside.write_text(text)
-    beside.replace(path)

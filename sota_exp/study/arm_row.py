@@ -1,5 +1,6 @@
 """What `study.json` says of an arm: its runs, its paired comparison with a verdict, its calibration, classes and cost."""
 
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -7,12 +8,10 @@ import numpy as np
 
 from sota_exp.study.arms import ReadyArm
 from sota_exp.study.evidence import Row, Runs, Study, metric_of
-from sota_exp.study.examples import paired_bootstrap
 from sota_exp.study.power import detectable
-from sota_exp.study.settings import METRICS
-from sota_exp.study.stats import mean_and_sd, paired_difference
+from sota_exp.study.stats import mean_and_sd, paired_accuracy_difference, paired_difference
 from sota_exp.study.testing import Tested
-from sota_exp.study.units import unit_of
+from sota_exp.study.units import METRICS, scale_of
 from sota_exp.study.verdict import CELL, REFERENCE, Verdict, failed, too_few, verdict
 
 #: Floating-point operations of a training step an image, over those of its forward pass: backward costs twice as much.
@@ -28,7 +27,7 @@ def arm_row(study: Study, runs: Runs, test: Tested, arm: ReadyArm) -> Row:
         "label": arm.arm.label,
         "reference": arm.arm.reference,
         "overrides": list(arm.arm.changes),
-        "command": " ".join(["sota-exp train", *map(_quoted, arm.overrides)]),
+        "command": shlex.join(["sota-exp", "train", *arm.overrides]),
         "choices": {slot: option for slot, option in arm.choices.items() if not slot.startswith("study")},
         "differences": arm.differences,
         "seed_offset": arm.arm.seed_offset,
@@ -60,10 +59,6 @@ def arm_row(study: Study, runs: Runs, test: Tested, arm: ReadyArm) -> Row:
     return row | _comparison(study, runs, test, arm, differences) | {"calibration": calibration, "cost": cost}
 
 
-def _quoted(override: str) -> str:
-    return f"'{override}'" if any(sign in override for sign in "[]{}() $&;") else override
-
-
 def mean_of(values: Any) -> float | None:
     found = list(values)
     return float(np.mean(found)) if found else None
@@ -82,7 +77,7 @@ def _no_comparison(said: Verdict) -> Row:
 
 def _comparison(study: Study, runs: Runs, test: Tested, arm: ReadyArm, differences: dict[int, float]) -> Row:
     """An arm against its reference, over the seeds that both have."""
-    unit = unit_of(study.settings.metric)
+    unit = scale_of(study.settings.metric)
     settings, paired, level = study.settings, list(differences), study.settings.level
     found = paired_difference([0.0] * len(paired), list(differences.values()), level)
     _, sd = mean_and_sd(list(differences.values()))
@@ -114,13 +109,9 @@ def _examples(study: Study, runs: Runs, arm: ReadyArm, seeds: list[int]) -> Row 
     own, other = (
         np.mean([runs.correct(name, seed) for seed in seeds], axis=0) for name in (arm.name, str(arm.arm.reference))
     )
-    found = paired_bootstrap(other, own, study.settings.level)
-    return {
-        "difference": found.difference,
-        "interval": [found.low, found.high],
-        "won": found.won,
-        "lost": found.lost,
-    }
+    found = paired_accuracy_difference(other, own, study.settings.level)
+    won, lost = int((own > other).sum()), int((own < other).sum())
+    return {"difference": found.mean, "interval": [found.low, found.high], "won": won, "lost": lost}
 
 
 def _change(

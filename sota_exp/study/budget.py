@@ -52,7 +52,7 @@ def measured(arm: ReadyArm) -> Epoch:
     steps = session.steps_per_epoch
     images = steps * session.experiment.batch_size
     return Epoch(
-        epochs=session.experiment.schedule.length.num_epochs,
+        epochs=session.experiment.schedule.length.epochs,
         steps=steps,
         flops=float(BACKWARD * flops * images),
         seconds=steps * found.seconds_per_step,

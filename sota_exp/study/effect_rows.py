@@ -7,9 +7,8 @@ import numpy as np
 from sota_exp.study.effects import Effect, effects
 from sota_exp.study.evidence import Row, Runs, Study, metric_of
 from sota_exp.study.joint import sign_flip_test, smallest_p_value
-from sota_exp.study.settings import METRICS
 from sota_exp.study.stats import paired_difference
-from sota_exp.study.units import unit_of
+from sota_exp.study.units import METRICS, scale_of
 
 
 def screened(study: Study, runs: Runs) -> tuple[list[Effect], list[str]]:
@@ -32,9 +31,9 @@ def effect_row(study: Study, effect: Effect) -> Row:
     better = METRICS[study.settings.metric]
     significant = effect.p_adjusted <= 1 - study.settings.level
     word = ("helps" if (effect.estimate > 0) == better else "hurts") if significant else "cannot be distinguished"
-    unit = unit_of(study.settings.metric)
-    span = unit.interval(effect.low, effect.high)
-    size = f"{unit.said(effect.estimate, is_signed=True)}, {study.settings.level:.0%} interval {span}"
+    unit = scale_of(study.settings.metric)
+    span = unit.span(effect.low, effect.high)
+    size = f"{unit.difference_with_unit(effect.estimate)}, {study.settings.level:.0%} interval {span}"
     sentence = f"{word.capitalize()}{'' if significant else ' from no effect'}: {size}."
     labels = {arm.name: arm.label for arm in study.blueprint.arms} | dict(study.blueprint.labels)
     which = {"factor": effect.factors[0]} if len(effect.factors) == 1 else {"factors": list(effect.factors)}

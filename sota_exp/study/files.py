@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sota_exp.atomic import replace_text
 from sota_exp.errors import ConfigError
 from sota_exp.formats import FORMAT, format_of
 from sota_exp.statuses import COMPLETE
@@ -83,9 +84,7 @@ class StudyFiles:
     def write(self, study: dict[str, Any]) -> None:
         text = json.dumps(study, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
         self.directory.mkdir(parents=True, exist_ok=True)
-        beside = self.study.with_name(f".study.json.{os.getpid()}")
-        beside.write_text(text)
-        beside.replace(self.study)
+        replace_text(self.study, text)
 
 
 def _copy(source: Path, target: Path) -> None:

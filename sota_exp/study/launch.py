@@ -23,15 +23,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp.composing import in_one_line
 from sota_exp.config import resolve
-from sota_exp.errors import ConfigError, Interrupted, RunFailed
+from sota_exp.errors import ConfigError, Interrupted, RunFailed, first_line, in_a_line
 from sota_exp.recipes import run_in
 from sota_exp.study.ablation import Job
+from sota_exp.tracking.mlflow_position import ORIGIN_VARIABLE
 
 #: The launcher that trains in this process, one run after the other.
 ONE_BY_ONE = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
-
-#: Names the parent and the arm of a run to whoever shows it.
-ORIGIN_VARIABLE = "SOTA_EXP_ORIGIN"
 
 #: What `sota-exp ablate` adds to a command line.
 OWN = ("hydra/sweeper=", "hydra.sweeper.", "hydra/hydra_logging=", "hydra.sweep.dir=")
@@ -140,8 +138,7 @@ def _reason(returned: JobReturn) -> str | None:
     error = returned._return_value
     if isinstance(error, Interrupted):
         raise error
-    text = (str(error).splitlines() or [""])[0]
-    return text if isinstance(error, ConfigError | RunFailed) else f"{type(error).__name__}: {text}"
+    return first_line(error) if isinstance(error, ConfigError | RunFailed) else in_a_line(error)
 
 
 def command_line(place: Path) -> str:

@@ -1,7 +1,6 @@
 """One run of a study: an ordinary training that says little, since the study says how it goes."""
 
 import logging
-from typing import Any
 
 from omegaconf import DictConfig
 
@@ -19,19 +18,10 @@ def train(config: DictConfig) -> float:
     check(choices, tree)
     from sota_exp.experiment import Experiment
     from sota_exp.run import run
+    from sota_exp.terminal import shown
     from sota_exp.tracking.listeners import showing
-    from sota_exp.watching import Listener, Plan, Request
-
-    class Silent(Listener):
-        """The study says how its runs end."""
-
-        def started(self, plan: Plan) -> None: ...
-        def stepped(self, record: Any) -> None: ...
-        def epoch_done(self, epoch: dict[str, Any]) -> None: ...
-        def ended(self, result: dict[str, Any]) -> None: ...
-
-    from sota_exp.commands.train import shown
+    from sota_exp.watching import Listener, Request
 
     request = Request(experiment=build(Experiment, tree), tree=tree, choices=choices, directory=shown(directory))
-    result = run(request, showing(Silent(), say=log.debug))
+    result = run(request, showing(Listener(), say=log.debug))
     return float(result["metrics"]["val/accuracy"])

@@ -10,16 +10,10 @@ from sota_exp.stages import require
 from sota_exp.study.joint import smallest_p_value
 from sota_exp.study.looks import spent_at
 from sota_exp.study.plan import Technique
+from sota_exp.study.units import METRICS
 
 KINDS = ("ladder", "leave_one_out", "add_one_in", "pairs", "one_slot", "screening", "null")
 BUDGETS = ("epochs", "steps", "flops", "seconds")
-
-#: Metrics of a result by which arms may be compared, and whether more is better.
-METRICS = {
-    f"{split}/{name}": more
-    for split in ("test", "val")
-    for name, more in (("accuracy", True), ("top5_accuracy", True), ("loss", False), ("ece", False))
-}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from sota_exp.config import digest
-from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.errors import ConfigError, RunFailed, in_a_line
 
 T = TypeVar("T")
 
@@ -70,16 +70,14 @@ def patiently(call: Callable[[], T], seconds: float = PATIENCE) -> T:
             return call()
         except LOST as error:
             if time.monotonic() + pause > deadline:
-                raise RunFailed(f"the sweep's storage does not answer: {in_a_line(error)}") from error
+                raise RunFailed(f"the sweep's storage does not answer: {lost_by(error)}") from error
             time.sleep(pause)
             pause = min(2 * pause, 5.0)
 
 
-def in_a_line(error: BaseException) -> str:
-    """The first line of what went wrong, not longer than a line; a database's own words where it has some."""
-    cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
-    text = str(cause).strip().splitlines()
-    return f"{type(cause).__name__}: {text[0][:200]}" if text else type(cause).__name__
+def lost_by(error: BaseException) -> str:
+    """What went wrong in a line: a database's own words where it has some."""
+    return in_a_line(error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error)
 
 
 @dataclass(frozen=True)

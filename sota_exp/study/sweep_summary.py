@@ -145,39 +145,13 @@ def table_text(summary: Mapping[str, Any]) -> str:
     knobs = sorted({name for item in entries for name in {**item["params"], **item["knobs"]}})
     costs = sorted({name for item in entries for name in item["costs"]})
     metrics = sorted({name for item in entries for name in item["metrics"]} - set(summary["objective"]))
+    own = ("inference_size", "feasible", "reason")
+    columns = ["number", "state", *summary["objective"], *knobs, "seconds", "steps", *costs, *metrics, *own]
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(
-        [
-            "number",
-            "state",
-            *summary["objective"],
-            *knobs,
-            "seconds",
-            "steps",
-            *costs,
-            *metrics,
-            "inference_size",
-            "feasible",
-            "reason",
-        ]
-    )
+    writer = csv.DictWriter(file, columns, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
     for item in entries:
-        values = item["values"] or [""] * len(summary["objective"])
-        known = {**item["params"], **item["knobs"]}
-        writer.writerow(
-            [
-                item["number"],
-                item["state"],
-                *values,
-                *(known.get(name, "") for name in knobs),
-                item["seconds"] if item["seconds"] is not None else "",
-                item["steps"] or "",
-                *(item["costs"].get(name, "") for name in costs),
-                *(item["metrics"].get(name, "") for name in metrics),
-                item["inference_size"] or "",
-                item["feasible"],
-                item["reason"] or "",
-            ]
-        )
+        measured = {name: item["metrics"].get(name) for name in metrics}
+        values = dict(zip(summary["objective"], item["values"], strict=False))
+        writer.writerow(item["params"] | item["knobs"] | item["costs"] | measured | values | item)
     return file.getvalue()

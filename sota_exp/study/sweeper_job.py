@@ -14,16 +14,15 @@ from rich.markup import escape
 
 from sota_exp import composing
 from sota_exp.config import build
-from sota_exp.errors import ConfigError, Interrupted, RunFailed
+from sota_exp.errors import ConfigError, Interrupted, RunFailed, in_a_line
 from sota_exp.experiment import Experiment
 from sota_exp.rules import check
 from sota_exp.run import run
 from sota_exp.stages import Tracking
-from sota_exp.study.storage import in_a_line
 from sota_exp.study.sweeper_settings import COSTS
-from sota_exp.study.trial import Brief, Identity, OwnTrial, mean_over_seeds
+from sota_exp.study.trial import Brief, Identity, OwnTrial, beating, mean_over_seeds
 from sota_exp.study.trial_console import QuietListener
-from sota_exp.terminal import console
+from sota_exp.terminal import console, shown
 from sota_exp.tracking.files import RunFiles
 from sota_exp.tracking.listeners import showing
 from sota_exp.tracking.mlflow_position import ORIGIN_VARIABLE
@@ -78,7 +77,7 @@ class Job:
             return before  # Its process was killed between the result and the study's word.
         words = self.brief.words + (f", seed {tree['seed']}" if of > 1 else "")
         request = Request(
-            experiment=build(Experiment, tree), tree=tree, choices=self.choices, directory=relative(directory)
+            experiment=build(Experiment, tree), tree=tree, choices=self.choices, directory=shown(directory)
         )
         with as_shown(self.brief.origin | {"name": words}):
             return run(request, showing(QuietListener(words), say=log.debug), referee)
@@ -102,7 +101,7 @@ def run_trial(job: Job, identity: Identity) -> None:
     if not own.is_ours:
         log.warning("trial %d is in other hands", identity.number)
         return
-    with own.beating():
+    with beating(own.study, [own.trial._trial_id]):
         try:
             run_or_leave_word(job, lambda: _run_trial(job, own))
         except (ConfigError, RunFailed) as error:
@@ -199,7 +198,7 @@ def leave_word(job: Job, files: RunFiles, reason: str) -> None:
     result["start"] = write_start(files.directory, result, {})
     files.write_result(result)
     with contextlib.suppress(ConfigError), as_shown(job.brief.origin):
-        build(Tracking, job.tree["tracking"], "tracking").follow(relative(files.directory)).finish()
+        build(Tracking, job.tree["tracking"], "tracking").follow(shown(files.directory)).finish()
 
 
 @contextlib.contextmanager
@@ -213,11 +212,6 @@ def as_shown(origin: dict[str, Any]) -> Iterator[None]:
         os.environ.pop(ORIGIN_VARIABLE)
         if before is not None:
             os.environ[ORIGIN_VARIABLE] = before
-
-
-def relative(directory: Path) -> Path:
-    """Relative to the working directory where it lies below it."""
-    return Path(os.path.relpath(directory)) if directory.is_relative_to(Path.cwd()) else directory
 
 
 def last_word(own: OwnTrial) -> str:

@@ -7,7 +7,6 @@ draws are keyed by the number of the trial, and a trial whose process died is ta
 import functools
 import logging
 import math
-import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -27,16 +26,16 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sota_exp.composing import in_one_line
-from sota_exp.errors import ConfigError, Interrupted, RunFailed
+from sota_exp.errors import ConfigError, Interrupted, RunFailed, in_a_line
 from sota_exp.study import claims
 from sota_exp.study.space import Space, is_search, read_space
-from sota_exp.study.storage import Store, in_a_line, patiently, resolved
+from sota_exp.study.storage import Store, patiently, resolved
 from sota_exp.study.sweep_summary import is_feasible
 from sota_exp.study.sweeper_checks import another_search, extender, require_prunable
 from sota_exp.study.sweeper_sampling import Sampling
 from sota_exp.study.sweeper_settings import Goal, Settings, plain, read_goal, read_settings, read_trees
 from sota_exp.study.sweeper_start import DEFAULT, enqueue_default, enqueue_points, own_values
-from sota_exp.study.trial import Brief, Identity, beat
+from sota_exp.study.trial import Brief, Identity, beating
 
 log = logging.getLogger(__name__)
 
@@ -304,23 +303,17 @@ class Loop:
         if not ready:
             self.see_to(claimed, None)
             return
-        ended = threading.Event()
-        ids = [claim.trial_id for claim in ready]
-        thread = threading.Thread(target=beat, args=(self.study, ids, ended), daemon=True)
-        thread.start()
         returns: Sequence[JobReturn] | None = None
         try:
-            jobs = [self.job(claim) for claim in ready]
-            returns = self.launcher.launch(jobs, initial_job_idx=ready[0].number)
+            with beating(self.study, [claim.trial_id for claim in ready]):
+                jobs = [self.job(claim) for claim in ready]
+                returns = self.launcher.launch(jobs, initial_job_idx=ready[0].number)
         except (KeyboardInterrupt, Interrupted):
             self.release(ready)
             raise
         except Exception as error:  # A worker died: its launcher knows no more than that.
             log.warning("the launcher lost trials %s: %s", [claim.number for claim in ready], in_a_line(error))
             self.release(ready)
-        finally:
-            ended.set()
-            thread.join()
         self.see_to([claim for claim in claimed if claim not in ready], None)
         if returns is not None:
             self.see_to(ready, returns)

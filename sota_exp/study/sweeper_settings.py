@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sota_exp.config import suggestion
 from sota_exp.errors import ConfigError, first_line
 from sota_exp.study.storage import Direction
+from sota_exp.study.units import METRICS
 
 #: What is searched and how, in mappings whose keys the user, or an option, names; and what else other modules read.
 SEARCH = ("params", "conditional", "derived", "sampler", "pruner")
@@ -86,10 +87,7 @@ class Settings:
 
 #: What our trainings measure on val, and where it is better; another program's jobs may have other names.
 VAL: dict[str, Direction] = {
-    "val/accuracy": "maximize",
-    "val/top5_accuracy": "maximize",
-    "val/loss": "minimize",
-    "val/ece": "minimize",
+    name: "maximize" if more else "minimize" for name, more in METRICS.items() if name.startswith("val/")
 }
 
 

@@ -14,7 +14,7 @@ from sota_exp.study.ablation import Ablation, Job
 from sota_exp.study.evidence import Row, Runs, Study
 from sota_exp.study.files import StudyFiles, trainings
 from sota_exp.study.outcome import plan_of
-from sota_exp.study.units import Unit, unit_of
+from sota_exp.study.units import Scale, clock, p_value, scale_of
 from sota_exp.terminal import console
 
 #: How each verdict looks.
@@ -55,12 +55,6 @@ def heading(study: Study, files: StudyFiles) -> Iterable[RenderableType]:
         yield Text.from_markup(f"  [yellow]rule[/] {escape(warning)} [dim]({escape(where)})[/]")
 
 
-def clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
-
-
 class Progress:
     """A line a run, with what it scored and how long the rest will take."""
 
@@ -90,10 +84,7 @@ class Progress:
 
 
 def _value(metric: str, value: float | None) -> str:
-    if value is None:
-        return "–"
-    unit = unit_of(metric)
-    return f"{unit.value(value)}{unit.percent}"
+    return scale_of(metric).with_unit(value)
 
 
 def result(found: Row) -> RenderableType:
@@ -114,10 +105,10 @@ def _arms(found: Row) -> Table:
         title=f"{found['title']}: {found['recipe']} on {found['data']}", title_justify="left", box=None, pad_edge=False
     )
     drawn.add_column("arm")
-    for head in ("n", found["metric"], unit_of(found["metric"]).points or "difference"):
+    for head in ("n", found["metric"], scale_of(found["metric"]).difference_unit or "difference"):
         drawn.add_column(head, justify="right")
     drawn.add_column(f"{found['level']:.0%} interval", justify="right")
-    drawn.add_column(_scale(reach, unit_of(found["metric"])), no_wrap=True)
+    drawn.add_column(_scale(reach, scale_of(found["metric"])), no_wrap=True)
     drawn.add_column("p adj.", justify="right")
     drawn.add_column("time", justify="right")
     drawn.add_column("verdict")
@@ -130,7 +121,7 @@ def _arms(found: Row) -> Table:
 
 
 def _cells(arm: Row, metric: str, reach: float) -> list[str | Text]:
-    style, unit = STYLES[arm["verdict"]], unit_of(metric)
+    style, unit = STYLES[arm["verdict"]], scale_of(metric)
     spread = "" if arm["sd"] is None else f" ± {unit.value(arm['sd'])}"
     mean = "–" if arm["mean"] is None else f"{unit.value(arm['mean'])}{spread}"
     seconds = arm["cost"]["seconds"]
@@ -138,7 +129,7 @@ def _cells(arm: Row, metric: str, reach: float) -> list[str | Text]:
     bar = Text("")
     if arm["interval"] is not None:
         low, high = arm["interval"]
-        numbers = [unit.signed(arm["difference"]), unit.interval(low, high, " … "), _p(arm["p_adjusted"])]
+        numbers = [unit.difference(arm["difference"]), unit.span(low, high, " … "), p_value(arm["p_adjusted"])]
         bar = Text(interval_bar(low, arm["difference"], high, reach), style=style)
     return [
         escape(arm["label"]),
@@ -153,15 +144,11 @@ def _cells(arm: Row, metric: str, reach: float) -> list[str | Text]:
     ]
 
 
-def _p(value: float | None) -> str:
-    return "" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _scale(reach: float, unit: Unit) -> str:
+def _scale(reach: float, unit: Scale) -> str:
     """The heading over the drawn intervals: where zero is and how far they go."""
     if not reach:
         return ""
-    ends = [f"{unit.factor * end:+.{unit.digits - 1}f}" for end in (-reach, reach)]
+    ends = [f"{unit.factor * end:+.{unit.decimals - 1}f}" for end in (-reach, reach)]
     middle = WIDTH // 2
     return ends[0].ljust(middle) + "0" + ends[1].rjust(WIDTH - middle - 1)
 
@@ -185,22 +172,22 @@ def _effects(found: Row, key: str, title: str) -> Table:
     reach = max(abs(end) for row in rows for end in row["interval"])
     drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
     drawn.add_column("")
-    drawn.add_column(unit_of(found["metric"]).points or "difference", justify="right")
+    drawn.add_column(scale_of(found["metric"]).difference_unit or "difference", justify="right")
     drawn.add_column("interval", justify="right")
-    drawn.add_column(_scale(reach, unit_of(found["metric"])), no_wrap=True)
+    drawn.add_column(_scale(reach, scale_of(found["metric"])), no_wrap=True)
     drawn.add_column("p adj.", justify="right")
     drawn.add_column("verdict")
     drawn.add_column("mixed with")
     for row in rows:
         low, high = row["interval"]
-        style, unit = STYLES[row["verdict"]], unit_of(found["metric"])
+        style, unit = STYLES[row["verdict"]], scale_of(found["metric"])
         aliases = row["aliases"]
         drawn.add_row(
             escape(row["label"]),
-            unit.signed(row["estimate"]),
-            unit.interval(low, high, " … "),
+            unit.difference(row["estimate"]),
+            unit.span(low, high, " … "),
             Text(interval_bar(low, row["estimate"], high, reach), style=style),
-            _p(row["p_adjusted"]),
+            p_value(row["p_adjusted"]),
             Text(row["verdict"], style=style),
             ", ".join(aliases[:2]) + (f" and {len(aliases) - 2} more" if len(aliases) > 2 else ""),
         )
@@ -209,15 +196,15 @@ def _effects(found: Row, key: str, title: str) -> Table:
 
 def _closing(found: Row) -> list[str]:
     """What so many seeds could have found, and what is missing."""
-    about, unit = found["plan"], unit_of(found["metric"])
+    about, unit = found["plan"], scale_of(found["metric"])
     num = len(found["seeds"])
     lines = [
-        f"p adj. holds for all arms at once; intervals are each arm's own. Differences vary by {unit.said(about['sd_assumed'])} ({about['sd_source']})."
+        f"p adj. holds for all arms at once; intervals are each arm's own. Differences vary by {unit.size(about['sd_assumed'])} ({about['sd_source']})."
     ]
     if "detectable_effect" in about:
         lines = effect_lines(about, num, unit)
     elif (smallest := about["detectable"].get(str(num))) is not None:
-        lines[0] += f" {num} seeds find {unit.said(smallest)} in four of five studies."
+        lines[0] += f" {num} seeds find {unit.size(smallest)} in four of five studies."
     if found["looks"]:
         looks = found["looks"]
         lines.append(
@@ -262,12 +249,12 @@ def plan(study: Study, files: StudyFiles, estimates: dict[str, Any]) -> Renderab
     return Group(*lines, *map(Text, power_lines(study, files, estimates.get("num_test"))))
 
 
-def effect_lines(about: Row, num: int, unit: Unit) -> list[str]:
+def effect_lines(about: Row, num: int, unit: Scale) -> list[str]:
     """What a design shows with one seed more or less."""
     found = {int(seeds): value for seeds, value in about["detectable_effect"].items() if value is not None}
-    shown = ", ".join(f"{unit.said(value)} with {seeds}" for seeds, value in found.items())
-    varies = f"Differences between runs of equal seed vary by {unit.said(about['sd_assumed'])} ({about['sd_source']})."
-    here = unit.said(found[num]) if num in found else "none: add a seed"
+    shown = ", ".join(f"{unit.size(value)} with {seeds}" for seeds, value in found.items())
+    varies = f"Differences between runs of equal seed vary by {unit.size(about['sd_assumed'])} ({about['sd_source']})."
+    here = unit.size(found[num]) if num in found else "none: add a seed"
     return [
         varies,
         f"The smallest main effect that {num} seed{'' if num == 1 else 's'} a cell show, of {about['num_factors']}, in four of five studies: {here}.",
@@ -282,16 +269,16 @@ def power_lines(study: Study, files: StudyFiles, num_test: int | None) -> list[s
     about = plan_of(study, runs, scored[0] if scored else num_test)
     num = len(study.seeds)
     if "detectable_effect" in about:
-        return effect_lines(about, num, unit_of(study.settings.metric))
+        return effect_lines(about, num, scale_of(study.settings.metric))
     smallest = about["detectable"][str(num)]
-    unit = unit_of(study.settings.metric)
-    shown = unit.said(smallest) if smallest is not None else "nothing, however large: at least 6 seeds are needed"
+    unit = scale_of(study.settings.metric)
+    shown = unit.size(smallest) if smallest is not None else "nothing, however large: at least 6 seeds are needed"
     lines = [
-        f"Differences between paired seeds vary by {unit.said(about['sd_assumed'])} ({about['sd_source']}).",
+        f"Differences between paired seeds vary by {unit.size(about['sd_assumed'])} ({about['sd_source']}).",
         f"The smallest effect that {num} seeds show among {about['num_arms']} arm{'' if about['num_arms'] == 1 else 's'} in four of five studies: {shown}.",
     ]
     needed = ", ".join(
         f"{seeds or 'over 5,000'} for {unit.factor * float(effect):g}"
         for effect, seeds in about["seeds_needed"].items()
     )
-    return [*lines, f"Seeds needed: {needed} {unit.points}".strip() + "."]
+    return [*lines, f"Seeds needed: {needed} {unit.difference_unit}".strip() + "."]

@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sota_exp.config import suggestion
 from sota_exp.errors import ConfigError
 from sota_exp.study.claims import OWNER, REASON, end, fail, let_go, owner
-from sota_exp.study.storage import LOST, Store, in_a_line, patiently
+from sota_exp.study.storage import LOST, Store, lost_by, patiently
 
 log = logging.getLogger(__name__)
 
@@ -140,18 +140,6 @@ class OwnTrial:
         frozen = self.frozen
         return frozen.state == TrialState.RUNNING and self._has(frozen, self.identity.token)
 
-    @contextlib.contextmanager
-    def beating(self) -> Iterator[None]:
-        """While entered, the storage hears every few seconds that the trial lives."""
-        ended = threading.Event()
-        thread = threading.Thread(target=beat, args=(self.study, [self.trial._trial_id], ended), daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-
     def report(self, value: float, step: int) -> None:
         """Tell the study how the trial does at a step, once."""
 
@@ -202,6 +190,19 @@ class OwnTrial:
         patiently(lambda: let_go(self.study, self.identity.number, self.identity.token))
 
 
+@contextlib.contextmanager
+def beating(study: optuna.Study, trial_ids: list[int]) -> Iterator[None]:
+    """While entered, the storage hears every few seconds that the trials live."""
+    ended = threading.Event()
+    thread = threading.Thread(target=beat, args=(study, trial_ids, ended), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 def beat(study: optuna.Study, trial_ids: list[int], ended: threading.Event) -> None:
     """Give a sign of life for each trial until told to end; a lost connection is none, and is tried again."""
     storage = study._storage
@@ -211,7 +212,7 @@ def beat(study: optuna.Study, trial_ids: list[int], ended: threading.Event) -> N
             for trial_id in trial_ids:
                 storage.record_heartbeat(trial_id)
         except LOST as error:
-            log.warning("no sign of life could be given: %s", in_a_line(error))
+            log.warning("no sign of life could be given: %s", lost_by(error))
         if ended.wait(storage.get_heartbeat_interval()):
             return
 

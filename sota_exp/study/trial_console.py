@@ -6,7 +6,6 @@ from rich.markup import escape
 from rich.status import Status
 
 from sota_exp.terminal import console
-from sota_exp.train import Step
 from sota_exp.watching import Listener, Plan
 
 
@@ -25,9 +24,6 @@ class QuietListener(Listener):
         if self.console.is_terminal:
             self.status = self.console.status("training")
             self.status.start()
-
-    def stepped(self, record: Step) -> None:
-        """An epoch is often enough."""
 
     def epoch_done(self, epoch: dict[str, Any]) -> None:
         if self.status is not None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sota_exp.study.units import SHARE, Unit
+from sota_exp.study.units import SHARE, Scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +23,10 @@ def verdict(
     num: int,
     level: float,
     higher_is_better: bool = True,
-    unit: Unit = SHARE,
+    unit: Scale = SHARE,
 ) -> Verdict:
     """Helps or hurts where the adjusted p-value is at most 1 − level; what more seeds could show where it is not."""
-    size = f"{unit.said(difference, is_signed=True)}, {level:.0%} interval {unit.interval(*interval)}"
+    size = f"{unit.difference_with_unit(difference)}, {level:.0%} interval {unit.span(*interval)}"
     if detectable is None:
         return Verdict(
             word="too few seeds",
@@ -39,7 +39,7 @@ def verdict(
     return Verdict(
         word="cannot be distinguished",
         sentence=f"Cannot be distinguished from its reference: {size}; {num} seeds would have shown "
-        f"{unit.said(detectable)} in four of five studies.",
+        f"{unit.size(detectable)} in four of five studies.",
     )
 
 

@@ -11,11 +11,9 @@ from rich.table import Table
 
 from sota_exp.statuses import COMPLETE
 from sota_exp.terminal import console
+from sota_exp.tracking.mlflow_note import HEADINGS, NEUTRAL, extremes, score_cells
 from sota_exp.train import Step
 from sota_exp.watching import Listener, Plan
-
-#: Slots that are worth a word in the heading only when they differ from these.
-NEUTRAL = ("none", "native", "full", "fixed", "standard", "scratch", "step", "plain")
 
 
 def techniques(choices: dict[str, str]) -> list[str]:
@@ -102,23 +100,12 @@ def _clock(seconds: float) -> str:
 
 def score_table(result: dict[str, Any]) -> Table:
     """What was scored on each split, accuracies with their standard errors."""
-    metrics = result["metrics"]
     table = Table(box=None, pad_edge=False, show_edge=False)
-    for heading in ("", "accuracy", "top-5", "loss", "calibration error", "images"):
-        table.add_column(heading, justify="left" if not heading else "right")
+    for index, heading in enumerate(HEADINGS):
+        table.add_column(heading if index else "", justify="right" if index else "left")
     for split in ("val", "test"):
-        num = result["evaluated_images"][split]
-        accuracy = metrics[f"{split}/accuracy"]
-        error = (accuracy * (1 - accuracy) / num) ** 0.5
-        top5 = metrics.get(f"{split}/top5_accuracy")
-        table.add_row(
-            split,
-            f"[bold]{accuracy:.2%}[/] ± {error:.2%}",
-            "–" if top5 is None else f"{top5:.2%}",
-            f"{metrics[f'{split}/loss']:.4f}",
-            f"{metrics[f'{split}/ece']:.3f}",
-            f"{num:,}",
-        )
+        accuracy, error, *others = score_cells(result, split)
+        table.add_row(split, f"[bold]{accuracy}[/] ± {error}", *others)
     return table
 
 
@@ -144,12 +131,10 @@ def evaluation_summary(result: dict[str, Any], directory: str) -> Panel:
 def summary(result: dict[str, Any], directory: str) -> Panel:
     """The result as a person wants to read it."""
     metrics = result["metrics"]
-    classes = sorted(result["per_class_accuracy"].items(), key=lambda item: item[1])
-    num = max(1, min(3, len(classes) // 2))
     facts = Table.grid(padding=(0, 2))
     facts.add_row("weights", f"epoch {metrics['best/epoch'] + 1} was best on val; re-scored from the saved model")
-    facts.add_row("hardest", escape(", ".join(f"{name} {share:.0%}" for name, share in classes[:num])))
-    facts.add_row("easiest", escape(", ".join(f"{name} {share:.0%}" for name, share in classes[-num:])))
+    for name, classes in zip(("hardest", "easiest"), extremes(result), strict=True):
+        facts.add_row(name, escape(classes))
     seconds = result["seconds"]
     spent = f"training {_clock(seconds['train'])}, {result['images_per_second']:,.0f} images/s; "
     spent += f"validation {_clock(seconds['validate'])}; final scoring {_clock(seconds['evaluate'])}"

@@ -55,12 +55,6 @@ class ShowingListener(Listener):
         if self.is_main:
             self.follower = self._tracking(plan).follow(plan.request.directory)
 
-    def stepped(self, record: Step) -> None:
-        """The follower reads the files."""
-
-    def epoch_done(self, epoch: dict[str, Any]) -> None:
-        """The follower reads the files."""
-
     def ended(self, result: dict[str, Any]) -> None:
         if self.plan is None or not self.is_main:
             return

@@ -43,7 +43,7 @@ ARTIFACTS = (
     "run.log",
 )
 
-#: A run on another host that wrote nothing for so long is taken as killed; samples of the system come every few seconds.
+#: A run on another host that wrote nothing for so long is taken as killed; what follows it writes its position every half minute.
 SILENT_SECONDS = 3600.0
 
 #: Numbers of `hyper` that have a name of their own.
@@ -76,7 +76,6 @@ class Content:
     start: dict[str, Any]
     config: dict[str, Any]
     epochs: list[dict[str, Any]]
-    system: list[dict[str, Any]]
     result: dict[str, Any] | None
     origin: dict[str, Any] = field(default_factory=dict)
     is_over: bool = False
@@ -94,13 +93,12 @@ class Content:
         start = _json(directory / "start.json") or _start_from(directory, result or {})
         if result is not None and _is_of_an_earlier_start(directory, result, start):
             result = None
-        lines = {name: _lines(directory / f"{name}.jsonl") for name in ("metrics", "system")}
+        epochs = _lines(directory / "metrics.jsonl")
         return cls(
             directory=directory.resolve(),
             start=start,
             config=config,
-            epochs=lines["metrics"] if result is not None else lines["metrics"][: _covered(directory)],
-            system=lines["system"],
+            epochs=epochs if result is not None else epochs[: _covered(directory)],
             result=result,
             origin=origin,
         )
@@ -154,7 +152,7 @@ def is_here(start: dict[str, Any]) -> bool:
 
 def _last_written(directory: Path) -> float:
     """When a run that trains wrote last, in seconds since 1970."""
-    paths = [directory / name for name in ("start.json", "metrics.jsonl", "system.jsonl", "run.log")]
+    paths = [directory / name for name in ("start.json", "metrics.jsonl", "tracking.json", "run.log")]
     return max(path.stat().st_mtime for path in paths if path.exists())
 
 
@@ -229,8 +227,8 @@ def _leaves(tree: Any, key: str) -> list[tuple[str, str]]:
     return [(key, ", ".join(map(str, tree)) if isinstance(tree, list) else str(tree))]
 
 
-def points(content: Content, after: tuple[int, int] = (0, 0)) -> list[Point]:
-    """Every point of every metric, in the order of time; without those of the first `after` lines of metrics and system.
+def points(content: Content, after: int = 0) -> list[Point]:
+    """Every point of every metric, in the order of time; without those of the first `after` epochs.
 
     So a run of many epochs costs no more an epoch than a short one.
     """
@@ -239,14 +237,7 @@ def points(content: Content, after: tuple[int, int] = (0, 0)) -> list[Point]:
     seconds = 0.0
     for place, epoch in enumerate(content.epochs):
         seconds += epoch["seconds"] + epoch["validate_seconds"]
-        found += epoch_points(epoch, begun + round(seconds * 1000)) if place >= after[0] else []
-    for step, sample in enumerate(content.system[after[1] :], after[1]):
-        when = round(sample["time"] * 1000)
-        found += [
-            Point(key=sanitized(key), value=value, time=when, step=step)
-            for key, value in sample.items()
-            if key != "time"
-        ]
+        found += epoch_points(epoch, begun + round(seconds * 1000)) if place >= after else []
     last = begun + round(seconds * 1000)
     values = final(content.told or {})
     found += [

@@ -13,13 +13,17 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from sota_exp.errors import in_a_line
 from sota_exp.tracking.lines import Lines
 from sota_exp.tracking.mlflow_content import Content
-from sota_exp.tracking.mlflow_position import Position, in_a_line, stamp
+from sota_exp.tracking.mlflow_position import Position, stamp
 from sota_exp.tracking.mlflow_process import DONE, READY, TOOK
 from sota_exp.tracking.mlflow_store import unanswered
-from sota_exp.tracking.mlflow_system import Sampler
+
+if TYPE_CHECKING:
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 #: Seconds between two looks at the files, and between two tries at a server that failed.
 LOOK_SECONDS, RETRY_SECONDS = 0.25, 10.0
@@ -27,16 +31,18 @@ LOOK_SECONDS, RETRY_SECONDS = 0.25, 10.0
 #: Seconds in which a server must answer; long, for nobody waits here, and one just started took 5 s over its first answer.
 PROBE_SECONDS = 10.0
 
-#: Samples of the system are sent this often when no epoch ends, in seconds.
+#: A run without news is sent this often, in seconds: so other hosts know that it lives, and a server is tried again.
 REFRESH_SECONDS = 30.0
 
 
 class Following:
-    """What the process knows between two looks."""
+    """What the process knows between two looks; 0 for `system_interval` takes no samples of the machine."""
 
-    def __init__(self, directory: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, directory: Path, system_interval: float, say: Callable[[str], None]) -> None:
         self.directory = directory
+        self.system_interval = system_interval
         self.say = say
+        self.monitor: SystemMetricsMonitor | None = None
         self.upload: object = None
         self.seen: object = None
         self.sent_at = self.failed_at = float("-inf")
@@ -72,25 +78,46 @@ class Following:
         if not isinstance(self.upload, Upload):
             self.say(READY)
             self.upload = Upload.open(position, lambda: self.say(TOOK))
-        self.upload.send(Content.read(self.directory, position.origin))
+        content = Content.read(self.directory, position.origin)
+        self.upload.send(content)
+        if self.monitor is None and self.system_interval and content.status == "RUNNING":
+            self.watch_machine()
+
+    def watch_machine(self) -> None:
+        """MLflow's own samples of the machine, from a thread of its own, after those that the run has; not where it can't."""
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        position, interval = Position.read(self.directory), self.system_interval
+        try:
+            self.monitor = SystemMetricsMonitor(
+                position.run_id, sampling_interval=interval, resume_logging=True, tracking_uri=position.uri
+            )
+            self.monitor.start()
+        except Exception:
+            traceback.print_exc()
+            self.system_interval = 0.0
+
+    def rest(self) -> None:
+        """Watch the machine no longer: the run has ended, or MLflow's samples have, as they do when a server fails."""
+        if self.monitor is not None:
+            self.monitor.finish()
+            self.monitor = None
 
     def _remember(self, problem: str) -> None:
         self.failed_at, self.seen, self.upload = time.monotonic(), None, None
         replace(Position.read(self.directory), problem=problem).write(self.directory)
+        self.rest()
 
 
 def follow(directory: Path, system_interval: float, words: Lines, say: Callable[[str], None]) -> None:
     """Until the run has ended, then send what is left, once."""
-    sampler = Sampler(directory, system_interval, os.getppid()) if system_interval else None
-    if sampler is not None:
-        sampler.start()
-    following = Following(directory, say)
+    following = Following(directory, system_interval, say)
     while words.next(LOOK_SECONDS) is None:
         if following.due():
             following.send()
-    if sampler is not None:
-        sampler.stop()
     following.send()
+    say(DONE)
+    following.rest()
 
 
 def speak_into(path: Path) -> None:
@@ -115,7 +142,6 @@ def main() -> None:
         named = json.loads(line)
         speak_into(Path(named["directory"]) / "tracking.log")
         follow(Path(named["directory"]), named["system_interval"], words, say)
-        say(DONE)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
 """The note on a run's page: what it was, what came out, what it cost, how to do it again. Markdown, from the run's files."""
 
+import shlex
 from typing import Any
 
 from sota_exp.tracking.mlflow_content import Content
 
 #: Options that change nothing, in whatever slot.
 NEUTRAL = ("none", "native", "full", "fixed", "standard", "scratch", "step", "plain")
+
+#: Of a table of scores.
+HEADINGS = ("split", "accuracy", "top-5", "loss", "calibration error", "images")
 
 #: Groups whose option is named in the heading.
 IN_HEADING = ("recipe", "data", "scale", "tracking", "runtime")
@@ -36,24 +40,30 @@ def heading(content: Content) -> str:
 
 
 def scores(result: dict[str, Any]) -> str:
-    """A table of both splits, each accuracy with its standard error over images; test first: MLflow folds the rest away."""
-    rows = [_row("split", "accuracy", "top-5", "loss", "calibration error", "images"), "|---|---|---|---|---|---|"]
-    for split, num in sorted(result["evaluated_images"].items()):
-        metrics = {
-            key.removeprefix(f"{split}/"): value
-            for key, value in result["metrics"].items()
-            if key.startswith(f"{split}/")
-        }
-        accuracy = metrics["accuracy"]
-        error = (accuracy * (1 - accuracy) / num) ** 0.5
-        top5 = f"{metrics['top5_accuracy']:.2%}" if "top5_accuracy" in metrics else "–"
-        shown = f"**{accuracy:.2%}** ± {error:.2%}"
-        rows.append(_row(split, shown, top5, f"{metrics['loss']:.4f}", f"{metrics['ece']:.3f}", f"{num:,}"))
+    """A table of both splits; test first: MLflow folds the rest away."""
+    rows = [_row(*HEADINGS), "|---|---|---|---|---|---|"]
+    for split in sorted(result["evaluated_images"]):
+        accuracy, error, *others = score_cells(result, split)
+        rows.append(_row(split, f"**{accuracy}** ± {error}", *others))
     best = f"Weights of epoch {result['metrics']['best/epoch'] + 1} were best on val."
     names = (
         "The val scores above are the metrics `best/val_…`; `val/…` are curves, whose last value is the last epoch's."
     )
     return "\n".join([*rows, "", f"{best} {names}"])
+
+
+def score_cells(result: dict[str, Any], split: str) -> list[str]:
+    """Accuracy, its standard error over images, and the other numbers of a split, as people read them."""
+    metrics, num = result["metrics"], result["evaluated_images"][split]
+    accuracy, top5 = metrics[f"{split}/accuracy"], metrics.get(f"{split}/top5_accuracy")
+    return [
+        f"{accuracy:.2%}",
+        f"{(accuracy * (1 - accuracy) / num) ** 0.5:.2%}",
+        "–" if top5 is None else f"{top5:.2%}",
+        f"{metrics[f'{split}/loss']:.4f}",
+        f"{metrics[f'{split}/ece']:.3f}",
+        f"{num:,}",
+    ]
 
 
 def _row(*cells: str) -> str:
@@ -62,14 +72,18 @@ def _row(*cells: str) -> str:
 
 
 def classes(result: dict[str, Any]) -> str:
-    ranked = sorted(result.get("per_class_accuracy", {}).items(), key=lambda item: item[1])
-    if len(ranked) < 2:
-        return ""
-    num = min(3, len(ranked) // 2)
+    found = extremes(result)
+    return f"Hardest on test: {found[0]}. Easiest: {found[1]}." if len(result["per_class_accuracy"]) > 1 else ""
+
+
+def extremes(result: dict[str, Any]) -> tuple[str, str]:
+    """The hardest and the easiest classes on test, up to three of each, with their accuracies."""
+    ranked = sorted(result["per_class_accuracy"].items(), key=lambda item: item[1])
+    num = max(1, min(3, len(ranked) // 2))
     hardest, easiest = (
-        ", ".join(f"{name} {share:.0%}" for name, share in part) for part in (ranked[:num], ranked[: -num - 1 : -1])
+        ", ".join(f"{name} {share:.0%}" for name, share in part) for part in (ranked[:num], ranked[-num:])
     )
-    return f"Hardest on test: {hardest}. Easiest: {easiest}."
+    return hardest, easiest
 
 
 def cost(result: dict[str, Any]) -> str:
@@ -92,8 +106,4 @@ def techniques(content: Content) -> str:
 
 
 def again(content: Content) -> str:
-    return " ".join(["sota-exp train", *(_quoted(str(item)) for item in content.origin.get("overrides", []))])
-
-
-def _quoted(override: str) -> str:
-    return f"'{override}'" if any(sign in override for sign in ' $(){}[]*&|;<>"') else override
+    return shlex.join(["sota-exp", "train", *map(str, content.origin.get("overrides", []))])

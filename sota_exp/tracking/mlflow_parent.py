@@ -6,14 +6,18 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from filelock import FileLock
 
 from sota_exp.atomic import replace_text
 from sota_exp.tracking.mlflow_content import Content
+from sota_exp.tracking.mlflow_position import asked_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+#: Files of a sweep or study that are copied as they are, where they are.
+ARTIFACTS = ("sweep.json", "trials.csv", "sweep.md", "multirun.yaml", "study.json", "report.html", "report.md")
 
 #: The kind of a parent, by its children's.
 KINDS = {"run": "sweep", "trial": "sweep", "confirm": "sweep", "arm": "study"}
@@ -43,6 +47,24 @@ def parent_run(client: "MlflowClient", uri: str, experiment: str, directory: Pat
         return client.create_run(experiment, begun, labels, directory.name).info.run_id
 
 
+def bring_up(
+    client: "MlflowClient", run: "Run", directory: Path, tags: dict[str, str], numbers: dict[str, float], status: str
+) -> None:
+    """Tags, numbers that are new (sending twice adds no points), figures, and MLflow's status of a sweep's or study's run."""
+    run_id = run.info.run_id
+    for key, text in tags.items():
+        client.set_tag(run_id, key, text)
+    for key, value in numbers.items():
+        if run.data.metrics.get(key) != value:
+            client.log_metric(run_id, key, value, step=0)
+    for name in ARTIFACTS:
+        if (directory / name).is_file():
+            client.log_artifact(run_id, str(directory / name))
+    if (directory / "figures").is_dir():
+        client.log_artifacts(run_id, str(directory / "figures"), "figures")
+    client.set_terminated(run_id, status)
+
+
 def _read(directory: Path) -> dict[str, Any]:
     """`tracking.json` of a sweep: its own id and when it began."""
     path = directory / "tracking.json"
@@ -53,8 +75,7 @@ def _read(directory: Path) -> dict[str, Any]:
 
 
 def _command(directory: Path) -> str:
-    path = directory / "multirun.yaml"
-    asked = yaml.safe_load(path.read_text())["hydra"]["overrides"]["task"] if path.exists() else []
+    asked = asked_of(directory)
     if any(str(item).startswith("+study=") for item in asked):
         return " ".join(
             ["sota-exp ablate", *(str(item).removeprefix("+").replace("=equal_arms", "=null") for item in asked)]

@@ -4,7 +4,6 @@ Imports neither torch nor mlflow: the process that follows a run starts in a mom
 """
 
 import json
-import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -60,14 +59,6 @@ class Position:
         return replace(self, origin=origin or self.origin, log_model=log_model, sent="", problem=None)
 
 
-def in_a_line(error: Exception) -> str:
-    """What went wrong: the error's first line, cut between two words where it is longer than a line."""
-    text = str(error).strip().splitlines()
-    return (
-        f"{type(error).__name__}: {textwrap.shorten(text[0], 120, placeholder=' …')}" if text else type(error).__name__
-    )
-
-
 def stamp(path: Path) -> str:
     """Changes whenever the file is written; "" for no file."""
     try:
@@ -91,12 +82,18 @@ def origin_of(directory: Path, variables: Mapping[str, str]) -> dict[str, Any]:
 
 def _varied(sweep: Path, overrides: list[str]) -> list[str]:
     """The overrides of a job that the sweep varies, each by the last part of its key."""
-    asked = _yaml(sweep / "multirun.yaml").get("hydra", {}).get("overrides", {}).get("task", [])
+    asked = asked_of(sweep)
     return [
         item.split("=")[0].replace("/", ".").split(".")[-1] + "=" + item.split("=", 1)[-1]
         for item in overrides
         if item not in asked and "=" in item
     ]
+
+
+def asked_of(sweep: Path) -> list[str]:
+    """The overrides of a multirun, as Hydra left them in its directory; none where it did not."""
+    asked: list[str] = _yaml(sweep / "multirun.yaml").get("hydra", {}).get("overrides", {}).get("task", [])
+    return asked
 
 
 def _yaml(path: Path) -> dict[str, Any]:

@@ -8,8 +8,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sota_exp.study.units import unit_of
-from sota_exp.tracking.mlflow_position import in_a_line
+from sota_exp.errors import in_a_line
+from sota_exp.study.units import scale_of
+from sota_exp.tracking.mlflow_parent import bring_up
 from sota_exp.tracking.mlflow_store import (
     dashboard_of,
     environment,
@@ -19,9 +20,6 @@ from sota_exp.tracking.mlflow_store import (
     resolved,
     unanswered,
 )
-
-#: What is copied beside the note.
-ARTIFACTS = ("study.json", "report.html", "report.md")
 
 #: Seconds and repeats of one request.
 TIMEOUT, RETRIES = 10, 2
@@ -50,16 +48,7 @@ def _send(directory: Path, uri: str, experiment: str, status: str) -> str:
         return "MLflow: none of the study's runs is shown there; sota-exp sync sends them"
     run_id = found[0].info.run_id
     study: dict[str, Any] = json.loads((directory / "study.json").read_text())
-    client.set_tag(run_id, "mlflow.note.content", note(study))
-    for name, value in differences(study).items():
-        if found[0].data.metrics.get(name) != value:  # Repeating the command adds no points.
-            client.log_metric(run_id, name, value, step=0)
-    for name in ARTIFACTS:
-        if (directory / name).is_file():
-            client.log_artifact(run_id, str(directory / name))
-    if (directory / "figures").is_dir():
-        client.log_artifacts(run_id, str(directory / "figures"), "figures")
-    client.set_terminated(run_id, status)
+    bring_up(client, found[0], directory, {"mlflow.note.content": note(study)}, differences(study), status)
     return masked(f"MLflow: study {run_id}; see it with {dashboard_of(uri, experiment)}")
 
 
@@ -74,14 +63,14 @@ def differences(study: dict[str, Any]) -> dict[str, float]:
 
 def note(study: dict[str, Any]) -> str:
     """Markdown: the verdicts as a table, what was refused, what is missing, and how to do it again."""
-    unit = unit_of(study["metric"])
-    rows = [f"| arm | n | {unit.points or 'difference'} | interval | verdict |", "|---|---|---|---|---|"]
+    unit = scale_of(study["metric"])
+    rows = [f"| arm | n | {unit.difference_unit or 'difference'} | interval | verdict |", "|---|---|---|---|---|"]
     for arm in study["arms"]:
         if arm["interval"] is None:
             rows.append(f"| {arm['label']} | {arm['n']} | | | {arm['verdict']} |")
             continue
         low, high = arm["interval"]
-        difference, interval = unit.signed(arm["difference"]), unit.interval(low, high, " … ")
+        difference, interval = unit.difference(arm["difference"]), unit.span(low, high, " … ")
         rows.append(f"| {arm['label']} | {arm['n']} | {difference} | {interval} | **{arm['verdict']}** |")
     parts = [
         f"**{study['title']}**: {study['recipe']} on {study['data']}, by {study['metric']}, {study['status']}.",

@@ -1,15 +1,13 @@
 """A sweep's own run in MLflow, above its trials: its note, its best numbers, its pictures and tables. From its files."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
-from sota_exp.tracking.mlflow_position import Position, in_a_line
+from sota_exp.errors import in_a_line
+from sota_exp.tracking.mlflow_parent import bring_up
+from sota_exp.tracking.mlflow_position import Position
 from sota_exp.tracking.mlflow_store import opened, unanswered
-
-#: Files of a sweep that are copied as they are.
-ARTIFACTS = ("sweep.json", "trials.csv", "sweep.md", "multirun.yaml")
 
 
 def show_sweep(directory: Path, status: str = "FINISHED") -> str | None:
@@ -32,24 +30,16 @@ def show_sweep(directory: Path, status: str = "FINISHED") -> str | None:
 def _show(directory: Path, position: Position, status: str) -> None:
     client = opened(position.uri)
     assert position.run_id is not None
-    parent = client.get_run(position.run_id).data.tags["mlflow.parentRunId"]
-    there = client.get_run(parent).data.metrics
+    parent = client.get_run(client.get_run(position.run_id).data.tags["mlflow.parentRunId"])
     summary = json.loads((directory / "sweep.json").read_text())
-    client.set_tag(parent, "mlflow.note.content", (directory / "sweep.md").read_text())
-    client.set_tag(parent, "mlflow.source.name", "sota-exp sweep")
-    client.set_tag(parent, "command", summary["command"][:5000])
+    tags = {
+        "mlflow.note.content": (directory / "sweep.md").read_text(),
+        "mlflow.source.name": "sota-exp sweep",
+        "command": summary["command"][:5000],
+    }
     if summary["confirm"]:
-        client.set_tag(parent, "verdict", summary["confirm"]["verdict"])
-    now = round(time.time() * 1000)
-    for key, value in numbers(summary).items():
-        if there.get(key) != value:  # Sending twice adds no points.
-            client.log_metric(parent, key, value, now, 0)
-    for name in ARTIFACTS:
-        if (directory / name).is_file():
-            client.log_artifact(parent, str(directory / name))
-    for picture in sorted((directory / "figures").glob("*.png")):
-        client.log_artifact(parent, str(picture), "figures")
-    client.set_terminated(parent, status)
+        tags["verdict"] = summary["confirm"]["verdict"]
+    bring_up(client, parent, directory, tags, numbers(summary), status)
 
 
 def numbers(summary: dict[str, Any]) -> dict[str, float]:

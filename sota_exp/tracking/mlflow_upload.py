@@ -36,14 +36,14 @@ MOST_METRICS, MOST_PARAMS = 1000, 100
 class Upload:
     """A connection to one experiment, and which points of the run it knows to be there (None: it has to ask).
 
-    lines: how many of the files `metrics.jsonl` and `system.jsonl` are among them. took: called whenever the store took something.
+    lines: how many of `metrics.jsonl` are among them. took: called whenever the store took something.
     """
 
     client: MlflowClient
     uri: str
     experiment: str
     known: set[tuple[str, int]] | None = None
-    lines: tuple[int, int] = (0, 0)
+    lines: int = 0
     written: dict[str, str] = field(default_factory=dict)
     took: Callable[[], None] = lambda: None
 
@@ -95,7 +95,7 @@ class Upload:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
-        self.known, self.lines = None, (0, 0)
+        self.known, self.lines = None, 0
         same = self.client.search_runs([self.experiment], f"tags.run_id = '{content.start['id']}'", max_results=1)
         if same:
             return same[0]
@@ -135,7 +135,7 @@ class Upload:
         for part in parts(new, MOST_METRICS):
             self.client.log_batch(run.info.run_id, metrics=[_metric(point) for point in part])
             self.known |= {(point.key, point.step) for point in part}
-        self.lines = (len(content.epochs), len(content.system))
+        self.lines = len(content.epochs)
         return len(new)
 
     def _data(self, content: Content, run: Run) -> int:
@@ -220,8 +220,9 @@ def parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 
 def held(client: MlflowClient, run: Run) -> set[tuple[str, int]]:
-    """Every point that the store has of a run."""
-    histories = (client.get_metric_history(run.info.run_id, key) for key in run.data.metrics)
+    """Every point that the store has of a run, without MLflow's own of the machine."""
+    ours = (key for key in run.data.metrics if not key.startswith("system/"))
+    histories = (client.get_metric_history(run.info.run_id, key) for key in ours)
     return {(metric.key, metric.step) for history in histories for metric in history}
 
 

@@ -8,7 +8,7 @@ import pytest
 from sota_exp.catalog import options
 from sota_exp.cli import run
 from sota_exp.composing import conf_directory
-from sota_exp.report.explained import clock
+from sota_exp.study.units import clock
 from tests.experiments import TINY
 from tests.options import ROOT
 

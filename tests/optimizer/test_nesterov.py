@@ -30,7 +30,7 @@ def test_groups_keep_their_decay_and_start_at_their_share_of_the_rate():
 
 def test_peak_and_decay_are_the_configured_ones():
     factory = Nesterov(**{**FIELDS, "lr": 0.3, "weight_decay": 0.07})
-    assert (factory.peak_lr, factory.decay) == (0.3, 0.07)
+    assert (factory.lr, factory.weight_decay) == (0.3, 0.07)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_columns_go_into_blocks_that_fit(width: int, expected: list[tuple[int, i
 
 
 def test_intervals_and_probabilities_in_words() -> None:
-    assert interval(Estimate(mean=0.01, low=-0.005, high=0.025, n=9)) == "-0.50 … +2.50"
+    assert interval(Estimate(mean=0.01, low=-0.005, high=0.025, n=9)) == "−0.50 … +2.50"
     assert interval(None) == "–"
     assert (p_value(0.04321), p_value(0.00001)) == ("0.043", "< 0.001")
 

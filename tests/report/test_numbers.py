@@ -9,22 +9,23 @@ from sota_exp.report import numbers, svg
 from sota_exp.report.axis import Axis, decimals_of, spanning, ticks
 from sota_exp.report.drawing import INKS, Dot, Drawing, Label, box, line, moved, sheet, shortened, text_width
 from sota_exp.report.study import Interval
+from sota_exp.study import units
 
 
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (numbers.SHARE.value(0.83871), "83.87"),
-        (numbers.SHARE.with_unit(0.5), "50.00 %"),
-        (numbers.SHARE.difference(0.0124), "+1.24"),
-        (numbers.SHARE.difference(-0.0031), "−0.31"),
-        (numbers.SHARE.difference(-0.00001), "0.00"),
-        (numbers.SHARE.interval(Interval(low=-0.01, high=0.02)), "−1.00 to +2.00"),
-        (numbers.SHARE.difference_with_unit(None), "–"),
-        (numbers.PLAIN.with_unit(1.25), "1.2500"),
-        (numbers.p_value(0.0004), "< 0.001"),
-        (numbers.p_value(0.0005), "0.001"),
-        (numbers.p_value(1.0), "1.000"),
+        (units.SHARE.value(0.83871), "83.87"),
+        (units.SHARE.with_unit(0.5), "50.00 %"),
+        (units.SHARE.difference(0.0124), "+1.24"),
+        (units.SHARE.difference(-0.0031), "−0.31"),
+        (units.SHARE.difference(-0.00001), "0.00"),
+        (numbers.interval(units.SHARE, Interval(low=-0.01, high=0.02)), "−1.00 to +2.00"),
+        (units.SHARE.difference_with_unit(None), "–"),
+        (units.PLAIN.with_unit(1.25), "1.2500"),
+        (units.p_value(0.0004), "< 0.001"),
+        (units.p_value(0.0005), "0.001"),
+        (units.p_value(1.0), "1.000"),
         (numbers.duration(5.64), "5.6 s"),
         (numbers.duration(48.2), "48 s"),
         (numbers.duration(125), "2 min 5 s"),
@@ -35,7 +36,7 @@ from sota_exp.report.study import Interval
         (numbers.quantity(13593088, "FLOPs"), "13.6 MFLOPs"),
         (numbers.quantity(12.0), "12"),
         (numbers.size(900 * 2**20), "900 MiB"),
-        (numbers.signed(-3875.7, 0), "−3,876"),
+        (units.signed(-3875.7, 0), "−3,876"),
         (numbers.count(1, "seed"), "1 seed"),
         (numbers.count(8, "seed"), "8 seeds"),
         (numbers.listed(["a"]), "a"),

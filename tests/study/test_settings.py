@@ -29,7 +29,7 @@ def test_seeds_are_a_count_a_list_or_those_of_the_last_look(seeds: Any, looks: A
         ({"seeds": [1, 1]}, r"study.seeds=\[1, 1\] is not legal"),
         ({"seeds": True}, "study.seeds=true is not legal"),
         ({"budget": "hours"}, "study.budget=hours is not legal: epochs, steps, flops, seconds"),
-        ({"metric": "accuracy"}, "study.metric=accuracy is not legal: test/accuracy"),
+        ({"metric": "accuracy"}, "study.metric=accuracy is not legal: val/accuracy"),
         ({"level": 95}, "study.level=95"),
         ({"looks": [8, 8]}, "study.looks"),
         ({"kind": "null", "seeds": [1, 2000]}, "below 1000"),

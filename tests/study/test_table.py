@@ -53,6 +53,8 @@ def test_a_plan_says_what_these_seeds_can_show(tmp_path: Path) -> None:
     assert "at least 6 seeds are needed" in words and "a fifth of 2,000 test images" in words
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(0.4, "0 s"), (61, "1 min 01 s"), (3700, "1 h 01 min")])
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0.4 s"), (12.4, "12 s"), (61, "1 min 01 s"), (3700, "1 h 01 min")]
+)
 def test_times_are_short(seconds: float, words: str) -> None:
     assert table.clock(seconds) == words

@@ -9,7 +9,7 @@ import pytest
 from sota_exp.errors import ConfigError
 from sota_exp.study import claims
 from sota_exp.study.storage import resolved
-from sota_exp.study.trial import VARIABLE, Brief, Identity, OwnTrial, make_pruner, mean_over_seeds
+from sota_exp.study.trial import VARIABLE, Brief, Identity, OwnTrial, beating, make_pruner, mean_over_seeds
 
 MEDIAN = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 0, "n_warmup_steps": 0}
 
@@ -81,7 +81,7 @@ def test_it_ends_with_its_reason(identity, end, state):
 
 def test_a_trial_that_beats_has_a_heartbeat_from_the_first_moment(identity):
     own = OwnTrial.open(identity)
-    with own.beating():
+    with beating(own.study, [own.trial._trial_id]):
         pass
     with identity.store.storage.engine.connect() as connection:
         rows = connection.exec_driver_sql("SELECT count(*) FROM trial_heartbeats").scalar()

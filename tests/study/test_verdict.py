@@ -2,7 +2,7 @@
 
 import pytest
 
-from sota_exp.study.units import unit_of
+from sota_exp.study.units import scale_of, signed
 from sota_exp.study.verdict import failed, too_few, verdict
 
 
@@ -19,7 +19,7 @@ from sota_exp.study.verdict import failed, too_few, verdict
 )
 def test_the_word(difference: float, p_adjusted: float, detectable: float | None, better: bool, word: str) -> None:
     found = verdict(difference, (difference - 0.01, difference + 0.01), p_adjusted, detectable, 8, 0.95, better)
-    assert found.word == word and f"{100 * difference:+.2f} points" in found.sentence
+    assert found.word == word and f"{signed(100 * difference, 2)} points" in found.sentence
 
 
 def test_what_more_seeds_could_show_is_said_where_nothing_was_found() -> None:
@@ -33,6 +33,6 @@ def test_why_there_is_no_interval() -> None:
 
 
 def test_a_loss_is_said_as_it_is_and_falls_for_the_better() -> None:
-    found = verdict(-0.0123, (-0.02, -0.0046), 0.01, 0.006, 8, 0.95, False, unit_of("test/loss"))
-    assert found.sentence == "Helps: -0.0123, 95% interval -0.0200 to -0.0046."
-    assert unit_of("test/accuracy").said(0.0123) == "1.23 points" and unit_of("val/loss").said(0.5) == "0.5000"
+    found = verdict(-0.0123, (-0.02, -0.0046), 0.01, 0.006, 8, 0.95, False, scale_of("test/loss"))
+    assert found.sentence == "Helps: −0.0123, 95% interval −0.0200 to −0.0046."
+    assert scale_of("test/accuracy").size(0.0123) == "1.23 points" and scale_of("val/loss").size(0.5) == "0.5000"

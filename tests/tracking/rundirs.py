@@ -90,8 +90,6 @@ def write_run(directory: Path, num_epochs: int = 3, status: str | None = "finish
     (directory / "config.yaml").write_text(yaml.safe_dump(CONFIG))
     (directory / "start.json").write_text(json.dumps(facts | start))
     write_epochs(directory, num_epochs)
-    samples = [{"time": 1_700_000_001.0 + step, "system/cpu_utilization_percentage": 50.0 + step} for step in range(2)]
-    (directory / "system.jsonl").write_text("".join(json.dumps(sample) + "\n" for sample in samples))
     if status is not None:
         time.sleep(0.01)
         (directory / "result.json").write_text(json.dumps(result(status)))

@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from sota_exp.stages import InvalidValue
 from sota_exp.tracking.mlflow import MLflow, notice, notice_of_all
 from sota_exp.tracking.mlflow_content import Content, points
+from sota_exp.tracking.mlflow_follow import Following
 from sota_exp.tracking.mlflow_position import Position, origin_of
 from sota_exp.tracking.mlflow_process import close_idle
 from sota_exp.tracking.mlflow_store import PROBE, opened, resolved
@@ -53,7 +54,7 @@ def history(uri: str, directory: Path) -> list[tuple[str, int, float]]:
     """Every point on the server that does not come from the machine's load."""
     client = MlflowClient(uri)
     run = client.get_run(Position.read(directory).run_id)
-    series = (client.get_metric_history(run.info.run_id, key) for key in run.data.metrics)
+    series = (client.get_metric_history(run.info.run_id, key) for key in run.data.metrics if key[:7] != "system/")
     return sorted((point.key, point.step, point.value) for metric in series for point in metric)
 
 
@@ -62,11 +63,20 @@ def expected(directory: Path) -> list[tuple[str, int, float]]:
     return sorted((point.key, point.step, float(point.value)) for point in points(content))
 
 
-def end(directory: Path) -> None:
-    """What a run writes last, its own samples kept."""
-    samples = (directory / "system.jsonl").read_text()
-    write_run(directory)
-    (directory / "system.jsonl").write_text(samples)
+def samples(uri: str, directory: Path) -> list[int]:
+    """The steps at which the server was told the load of the processor."""
+    client, run_id = MlflowClient(uri), Position.read(directory).run_id
+    return (
+        []
+        if run_id is None
+        else [point.step for point in client.get_metric_history(run_id, "system/cpu_utilization_percentage")]
+    )
+
+
+def wait_for_samples(uri: str, directory: Path, num: int) -> None:
+    deadline = time.monotonic() + 60
+    while len(samples(uri, directory)) < num and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(
@@ -112,19 +122,47 @@ def test_a_run_is_shown_while_it_trains(tmp_path: Path, made_store: Path, monkey
     shutil.copy(made_store, tmp_path / "mlflow.db")
     directory = write_run(tmp_path / "run", num_epochs=1, status=None)
     follower = MLflow(**FIELDS).follow(directory)
-    deadline = time.monotonic() + 60
-    while Position.read(directory).run_id is None and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for_samples(resolved(None, tmp_path), directory, 1)
     write_epochs(directory, 2)
-    end(directory)
+    write_run(directory)
     said = follower.finish()
     position = Position.read(directory)
     assert position.sent and position.problem is None
     assert said == f"MLflow: run {position.run_id}; see it with sota-exp dashboard"
     assert history(position.uri, directory) == expected(directory)
     assert json.loads((directory / "result.json").read_text())["mlflow_run_id"] == position.run_id
-    keys = {key for key, _, _ in history(position.uri, directory)}
-    assert {"system/cpu_utilization_percentage", "system/process_memory_usage_megabytes"} <= keys
+    keys = MlflowClient(position.uri).get_run(position.run_id).data.metrics
+    assert {"system/cpu_utilization_percentage", "system/system_memory_usage_megabytes"} <= set(keys)
+
+
+def test_samples_of_the_machine_go_on_after_a_kill(
+    tmp_path: Path, made_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(made_store, tmp_path / "mlflow.db")
+    uri = resolved(None, tmp_path)
+    directory = write_run(tmp_path / "run", num_epochs=1, status=None)
+    for num in (1, 3):
+        following = MLflow(**FIELDS).follow(directory).following  # type: ignore[attr-defined]
+        wait_for_samples(uri, directory, num)
+        following.close()
+    there = samples(uri, directory)
+    assert len(there) >= 3 and there == list(range(len(there)))
+
+
+def test_a_machine_that_mlflow_cannot_watch_is_no_reason_to_stop(
+    tmp_path: Path, made_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.system_metrics.metrics import network_monitor
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(made_store, tmp_path / "mlflow.db")
+    directory = write_run(tmp_path / "run", num_epochs=1, status=None)
+    Position().at(resolved(None, tmp_path), "sota_exp").write(directory)
+    monkeypatch.setattr(network_monitor.psutil, "net_io_counters", lambda: None)
+    following = Following(directory, 1.0, lambda word: None)
+    following.send()
+    assert following.monitor is None and Position.read(directory).problem is None
 
 
 @pytest.mark.parametrize(
@@ -141,7 +179,7 @@ def test_a_server_of_no_use_is_not_waited_for(
         began = time.monotonic()
         follower = MLflow(**{**FIELDS, "uri": uri, "timeout": 20}).follow(directory)
         started = time.monotonic() - began
-        end(directory)
+        write_run(directory)
         began = time.monotonic()
         said = follower.finish()
         assert started + time.monotonic() - began < LEFT_SECONDS
@@ -160,7 +198,7 @@ def test_a_server_that_takes_nothing_is_not_waited_for(tmp_path: Path, monkeypat
         following = follower.following  # type: ignore[attr-defined]
         while not following.is_ready and following.process.poll() is None:
             time.sleep(0.1)
-        end(directory)
+        write_run(directory)
         began = time.monotonic()
         said = follower.finish()
         assert time.monotonic() - began < LEFT_SECONDS
@@ -180,7 +218,7 @@ def test_no_server_at_all_is_said_and_mended_by_sync(
         pass
     directory = write_run(tmp_path / "run", status=None)
     follower = MLflow(**{**FIELDS, "uri": uri}).follow(directory)
-    end(directory)
+    write_run(directory)
     assert "sota-exp sync run" in follower.finish()
     close_idle()
     assert follower.following.process.wait(timeout=60) == 0  # type: ignore[attr-defined]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sota_exp.tracking.mlflow_position import in_a_line
+from sota_exp.errors import in_a_line
 
 
 @pytest.mark.parametrize(

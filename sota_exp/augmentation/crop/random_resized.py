@@ -8,13 +8,12 @@ Paper: Szegedy et al. 2014, Going Deeper with Convolutions, arXiv 1409.4842
 Setting: scale [0.08, 1], ratio [3/4, 4/3] in every ImageNet recipe; scale [0.35, 1] for short trainings
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from sota_exp.resample import resized_crop
+from sota_exp.resample import drawn_sides, first_that_fits, resized_crop
 from sota_exp.stages import Crop, Images, require
 from sota_exp.streams import Draws
 
@@ -25,12 +24,8 @@ def crop_boxes(sizes: Tensor, scale: list[float], ratio: list[float], rng: Draws
     """Boxes int64 [B, 4] (top, left, height, width) in pixels, inside images of `sizes`, int64 [B, 2]."""
     num = len(sizes)
     tries, corner = rng.uniform(num, NUM_ATTEMPTS, 2).double(), rng.uniform(num, 2).double()
-    area = sizes.prod(1, keepdim=True) * (scale[0] + (scale[1] - scale[0]) * tries[..., 0])
-    shape = (math.log(ratio[0]) + math.log(ratio[1] / ratio[0]) * tries[..., 1]).exp()
-    boxes = torch.stack([area / shape, area * shape], dim=2).sqrt().round().long()
-    fits = ((boxes > 0) & (boxes <= sizes[:, None])).all(2)
-    box = boxes[torch.arange(num), fits.to(torch.uint8).argmax(1)]
-    found = fits.any(1, keepdim=True)
+    boxes = drawn_sides(sizes.prod(1, keepdim=True), scale, ratio, tries)
+    box, found = first_that_fits(boxes, ((boxes > 0) & (boxes <= sizes[:, None])).all(2))
     if not found.all():
         box = torch.where(found, box, largest_boxes(sizes, ratio))
     free = sizes - box

@@ -9,13 +9,13 @@ Paper: Zhong, Zheng, Kang, Li, Yang 2017, Random Erasing Data Augmentation, arXi
 Setting: p 0.1, scale [0.02, 0.33], ratio [0.3, 3.3] brought ResNet-50 +0.19 points on ImageNet in torchvision's recipe
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from sota_exp.augmentation.erase.rectangle import blank
+from sota_exp.resample import drawn_sides, first_that_fits
 from sota_exp.stages import Batch, BatchTransform, require
 from sota_exp.streams import Draws
 
@@ -25,12 +25,9 @@ NUM_ATTEMPTS = 10
 def erase_boxes(num: int, size: int, scale: list[float], ratio: list[float], rng: Draws) -> Tensor:
     """Boxes int64 [num, 4] (top, left, bottom, right) inside a square of `size` pixels; empty where no draw fitted."""
     tries, corner = rng.uniform(num, NUM_ATTEMPTS, 2).double(), rng.uniform(num, 2).double()
-    area = size**2 * (scale[0] + (scale[1] - scale[0]) * tries[..., 0])
-    shape = (math.log(ratio[0]) + math.log(ratio[1] / ratio[0]) * tries[..., 1]).exp()
-    sides = torch.stack([area * shape, area / shape], dim=2).sqrt().round().long()
-    fits = (sides < size).all(2)
-    first = sides[torch.arange(num), fits.long().argmax(1)]
-    box = torch.where(fits.any(1, keepdim=True), first, 0)
+    sides = drawn_sides(size**2, scale, ratio, tries).flip(2)  # of height / width
+    box, found = first_that_fits(sides, (sides < size).all(2))
+    box = torch.where(found, box, 0)
     start = (corner * (size - box + 1)).long()
     return torch.cat([start, start + box], dim=1)
 

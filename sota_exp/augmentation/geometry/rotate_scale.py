@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sota_exp.augmentation.policy.ops import require_interpolation
 from sota_exp.resample import affine
 from sota_exp.stages import Batch, BatchTransform, require
 from sota_exp.streams import Draws
-
-INTERPOLATIONS = ("bilinear", "nearest")
 
 
 def rotate_scale_matrices(degrees: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -40,7 +39,7 @@ class RotateScale(BatchTransform):
         require(ok, "scale", self.scale, "[least, most] zoom, positive")
         legal = "a fraction of the side in [0, 1]"
         require(0 <= self.translate_fraction <= 1, "translate_fraction", self.translate_fraction, legal)
-        require(self.interpolation in INTERPOLATIONS, "interpolation", self.interpolation, f"one of {INTERPOLATIONS}")
+        require_interpolation(self.interpolation)
 
     def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
         turn, zoom, *shift = rng.uniform(len(batch), 4).unbind(1)

@@ -62,12 +62,7 @@ class AugMix(BatchTransform):
             self.chain_depth,
             "at least 1, or -1 for random",
         )
-        require(
-            self.interpolation in ops.INTERPOLATIONS,
-            "interpolation",
-            self.interpolation,
-            f"one of {ops.INTERPOLATIONS}",
-        )
+        ops.require_interpolation(self.interpolation)
 
     def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
         num, device = len(batch), batch.images.device

@@ -13,6 +13,8 @@ from functools import cache
 
 import torch
 from torch import Tensor
+from torchvision.transforms import AutoAugment as Published
+from torchvision.transforms import AutoAugmentPolicy
 
 from sota_exp.augmentation.policy import ops
 from sota_exp.augmentation.policy.space import Space, evenly_spaced, standard_ranges
@@ -21,90 +23,8 @@ from sota_exp.streams import Draws
 
 NUM_BINS = 10
 
-# Each half of a pair: operation, probability, magnitude bin (0 where the operation has no magnitude).
-POLICIES = {
-    "imagenet": (
-        (("posterize", 0.4, 8), ("rotate", 0.6, 9)),
-        (("solarize", 0.6, 5), ("autocontrast", 0.6, 0)),
-        (("equalize", 0.8, 0), ("equalize", 0.6, 0)),
-        (("posterize", 0.6, 7), ("posterize", 0.6, 6)),
-        (("equalize", 0.4, 0), ("solarize", 0.2, 4)),
-        (("equalize", 0.4, 0), ("rotate", 0.8, 8)),
-        (("solarize", 0.6, 3), ("equalize", 0.6, 0)),
-        (("posterize", 0.8, 5), ("equalize", 1.0, 0)),
-        (("rotate", 0.2, 3), ("solarize", 0.6, 8)),
-        (("equalize", 0.6, 0), ("posterize", 0.4, 6)),
-        (("rotate", 0.8, 8), ("color", 0.4, 0)),
-        (("rotate", 0.4, 9), ("equalize", 0.6, 0)),
-        (("equalize", 0.0, 0), ("equalize", 0.8, 0)),
-        (("invert", 0.6, 0), ("equalize", 1.0, 0)),
-        (("color", 0.6, 4), ("contrast", 1.0, 8)),
-        (("rotate", 0.8, 8), ("color", 1.0, 2)),
-        (("color", 0.8, 8), ("solarize", 0.8, 7)),
-        (("sharpness", 0.4, 7), ("invert", 0.6, 0)),
-        (("shear_x", 0.6, 5), ("equalize", 1.0, 0)),
-        (("color", 0.4, 0), ("equalize", 0.6, 0)),
-        (("equalize", 0.4, 0), ("solarize", 0.2, 4)),
-        (("solarize", 0.6, 5), ("autocontrast", 0.6, 0)),
-        (("invert", 0.6, 0), ("equalize", 1.0, 0)),
-        (("color", 0.6, 4), ("contrast", 1.0, 8)),
-        (("equalize", 0.8, 0), ("equalize", 0.6, 0)),
-    ),
-    "cifar10": (
-        (("invert", 0.1, 0), ("contrast", 0.2, 6)),
-        (("rotate", 0.7, 2), ("translate_x", 0.3, 9)),
-        (("sharpness", 0.8, 1), ("sharpness", 0.9, 3)),
-        (("shear_y", 0.5, 8), ("translate_y", 0.7, 9)),
-        (("autocontrast", 0.5, 0), ("equalize", 0.9, 0)),
-        (("shear_y", 0.2, 7), ("posterize", 0.3, 7)),
-        (("color", 0.4, 3), ("brightness", 0.6, 7)),
-        (("sharpness", 0.3, 9), ("brightness", 0.7, 9)),
-        (("equalize", 0.6, 0), ("equalize", 0.5, 0)),
-        (("contrast", 0.6, 7), ("sharpness", 0.6, 5)),
-        (("color", 0.7, 7), ("translate_x", 0.5, 8)),
-        (("equalize", 0.3, 0), ("autocontrast", 0.4, 0)),
-        (("translate_y", 0.4, 3), ("sharpness", 0.2, 6)),
-        (("brightness", 0.9, 6), ("color", 0.2, 8)),
-        (("solarize", 0.5, 2), ("invert", 0.0, 0)),
-        (("equalize", 0.2, 0), ("autocontrast", 0.6, 0)),
-        (("equalize", 0.2, 0), ("equalize", 0.6, 0)),
-        (("color", 0.9, 9), ("equalize", 0.6, 0)),
-        (("autocontrast", 0.8, 0), ("solarize", 0.2, 8)),
-        (("brightness", 0.1, 3), ("color", 0.7, 0)),
-        (("solarize", 0.4, 5), ("autocontrast", 0.9, 0)),
-        (("translate_y", 0.9, 9), ("translate_y", 0.7, 9)),
-        (("autocontrast", 0.9, 0), ("solarize", 0.8, 3)),
-        (("equalize", 0.8, 0), ("invert", 0.1, 0)),
-        (("translate_y", 0.7, 9), ("autocontrast", 0.9, 0)),
-    ),
-    "svhn": (
-        (("shear_x", 0.9, 4), ("invert", 0.2, 0)),
-        (("shear_y", 0.9, 8), ("invert", 0.7, 0)),
-        (("equalize", 0.6, 0), ("solarize", 0.6, 6)),
-        (("invert", 0.9, 0), ("equalize", 0.6, 0)),
-        (("equalize", 0.6, 0), ("rotate", 0.9, 3)),
-        (("shear_x", 0.9, 4), ("autocontrast", 0.8, 0)),
-        (("shear_y", 0.9, 8), ("invert", 0.4, 0)),
-        (("shear_y", 0.9, 5), ("solarize", 0.2, 6)),
-        (("invert", 0.9, 0), ("autocontrast", 0.8, 0)),
-        (("equalize", 0.6, 0), ("rotate", 0.9, 3)),
-        (("shear_x", 0.9, 4), ("solarize", 0.3, 3)),
-        (("shear_y", 0.8, 8), ("invert", 0.7, 0)),
-        (("equalize", 0.9, 0), ("translate_y", 0.6, 6)),
-        (("invert", 0.9, 0), ("equalize", 0.6, 0)),
-        (("contrast", 0.3, 3), ("rotate", 0.8, 4)),
-        (("invert", 0.8, 0), ("translate_y", 0.0, 2)),
-        (("shear_y", 0.7, 6), ("solarize", 0.4, 8)),
-        (("invert", 0.6, 0), ("rotate", 0.8, 4)),
-        (("shear_y", 0.3, 7), ("translate_x", 0.9, 3)),
-        (("shear_x", 0.1, 6), ("invert", 0.6, 0)),
-        (("solarize", 0.7, 2), ("translate_y", 0.6, 7)),
-        (("shear_y", 0.8, 4), ("invert", 0.8, 0)),
-        (("shear_x", 0.7, 9), ("translate_y", 0.8, 3)),
-        (("shear_y", 0.8, 5), ("autocontrast", 0.7, 0)),
-        (("shear_x", 0.7, 2), ("invert", 0.1, 0)),
-    ),
-}
+#: The data sets that pairs were searched for on.
+POLICIES = tuple(policy.value for policy in AutoAugmentPolicy)
 
 
 @cache
@@ -115,11 +35,12 @@ def learned_space(size: int) -> Space:
 
 @cache
 def sub_policies(policy: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows of `learned_space`, probabilities and magnitude bins of a policy's pairs, each [25, 2]."""
-    names = [*standard_ranges(1), "invert"]
-    rows = [[names.index(name) for name, _, _ in pair] for pair in POLICIES[policy]]
-    probabilities = [[probability for _, probability, _ in pair] for pair in POLICIES[policy]]
-    bins = [[magnitude_bin for _, _, magnitude_bin in pair] for pair in POLICIES[policy]]
+    """Rows of `learned_space`, probabilities and magnitude bins of a policy's pairs, each [25, 2]; torchvision has the table."""
+    names = [name.replace("_", "") for name in (*standard_ranges(1), "invert")]
+    pairs = Published(AutoAugmentPolicy(policy)).policies
+    rows = [[names.index(name.lower()) for name, _, _ in pair] for pair in pairs]
+    probabilities = [[probability for _, probability, _ in pair] for pair in pairs]
+    bins = [[magnitude_bin or 0 for _, _, magnitude_bin in pair] for pair in pairs]
     return torch.tensor(rows), torch.tensor(probabilities), torch.tensor(bins)
 
 
@@ -131,18 +52,14 @@ class AutoAugment(BatchTransform):
     interpolation: str
 
     def __post_init__(self) -> None:
-        require(self.policy in POLICIES, "policy", self.policy, f"one of {tuple(POLICIES)}")
-        require(
-            self.interpolation in ops.INTERPOLATIONS,
-            "interpolation",
-            self.interpolation,
-            f"one of {ops.INTERPOLATIONS}",
-        )
+        require(self.policy in POLICIES, "policy", self.policy, f"one of {POLICIES}")
+        ops.require_interpolation(self.interpolation)
 
     def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
         space, images = learned_space(batch.images.shape[-1]), batch.images
-        pair = rng.integers(len(POLICIES[self.policy]), len(batch))
-        rows, probabilities, bins = (table[pair] for table in sub_policies(self.policy))
+        tables = sub_policies(self.policy)
+        pair = rng.integers(len(tables[0]), len(batch))
+        rows, probabilities, bins = (table[pair] for table in tables)
         for half in (0, 1):
             coin = rng.uniform(len(batch), 2)
             drawn = torch.where(coin[:, 0] < probabilities[:, half], rows[:, half], 0)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sota_exp.resample import affine, in_chunks, slide, take
+from sota_exp.stages import require
 
 #: Weights of red, green and blue in a gray level, as torchvision has them.
 LUMA = (0.2989, 0.587, 0.114)
@@ -207,6 +208,11 @@ PHOTOMETRIC: dict[str, Op] = {
 OPS = {**GEOMETRIC, **PHOTOMETRIC}
 NAMES = tuple(OPS)
 INTERPOLATIONS = ("bilinear", "nearest")
+
+
+def require_interpolation(value: str) -> None:
+    """Raise `InvalidValue` for what `apply` can't use."""
+    require(value in INTERPOLATIONS, "interpolation", value, f"one of {INTERPOLATIONS}")
 
 
 def apply(images: Tensor, ops: Tensor, magnitudes: Tensor, interpolation: str) -> Tensor:

@@ -35,12 +35,7 @@ class RandAugment(BatchTransform):
         require(self.num_magnitude_bins >= 2, "num_magnitude_bins", self.num_magnitude_bins, "a count, at least 2")
         legal = f"a bin in [0, num_magnitude_bins={self.num_magnitude_bins})"
         require(0 <= self.magnitude < self.num_magnitude_bins, "magnitude", self.magnitude, legal)
-        require(
-            self.interpolation in ops.INTERPOLATIONS,
-            "interpolation",
-            self.interpolation,
-            f"one of {ops.INTERPOLATIONS}",
-        )
+        ops.require_interpolation(self.interpolation)
 
     def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
         space = standard_space(self.num_magnitude_bins, batch.images.shape[-1])

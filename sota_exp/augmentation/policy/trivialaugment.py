@@ -54,12 +54,7 @@ class TrivialAugment(BatchTransform):
         require(self.num_magnitude_bins >= 2, "num_magnitude_bins", self.num_magnitude_bins, "a count, at least 2")
         legal = "a fraction of the side in [0, 1]"
         require(0 <= self.translate_fraction <= 1, "translate_fraction", self.translate_fraction, legal)
-        require(
-            self.interpolation in ops.INTERPOLATIONS,
-            "interpolation",
-            self.interpolation,
-            f"one of {ops.INTERPOLATIONS}",
-        )
+        ops.require_interpolation(self.interpolation)
 
     def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
         space = wide_space(self.num_magnitude_bins, self.translate_fraction * batch.images.shape[-1])

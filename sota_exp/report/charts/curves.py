@@ -7,8 +7,8 @@ import numpy as np
 
 from sota_exp.report.axis import Axis, decimals_of, grid_across, grid_down, spanning
 from sota_exp.report.drawing import Area, Dot, Drawing, Label, Mark, Path
-from sota_exp.report.numbers import Scale
 from sota_exp.report.study_runs import Curve
+from sota_exp.study.units import Scale
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from sota_exp.report.axis import Axis, decimals_of, grid_down, spanning
 from sota_exp.report.drawing import Area, Dot, Drawing, Label, Mark, line, shortened, text_width
-from sota_exp.report.numbers import Scale
+from sota_exp.report.numbers import interval
 from sota_exp.report.study import Interval
+from sota_exp.study.units import Scale
 
 #: Pixels from row to row, where labels stand beside the plot and where they stand above it.
 ROW, TALL_ROW = 25, 42
@@ -91,7 +92,7 @@ def row_marks(row: Row, axis: Axis, place: Layout, top: float, scale: Scale, wid
     if row.interval is not None:
         marks += whisker(row.interval, axis, middle, row.ink)
     if row.mean is not None:
-        tip = f"{row.label}: {scale.difference_with_unit(row.mean)}, interval {scale.interval(row.interval)}"
+        tip = f"{row.label}: {scale.difference_with_unit(row.mean)}, interval {interval(scale, row.interval)}"
         marks.append(Dot(x=axis.at(row.mean), y=middle, radius=4.5, ink=row.ink, is_hollow=row.is_hollow, tip=tip))
     return marks
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sota_exp.report.axis import Axis, decimals_of, grid_across, grid_down, spanning
 from sota_exp.report.drawing import Dot, Drawing, Label, Mark, Path
-from sota_exp.report.numbers import Scale
+from sota_exp.study.units import Scale
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from sota_exp.report.drawing import Drawing, Label, Mark, Path, box, shortened
-from sota_exp.report.numbers import Scale
+from sota_exp.report.numbers import interval
 from sota_exp.report.study import Effect
+from sota_exp.study.units import Scale
 
 
 def draw(
@@ -51,7 +52,7 @@ def square(
     if found is None or found.estimate is None:
         return [box(x + 1, y + 1, side - 2, height - 2, "faint", 0.35)]
     ink = "blue" if (found.estimate > 0) == higher_is_better else "red"
-    tip = f"{found.name}: {scale.difference_with_unit(found.estimate)}, interval {scale.interval(found.interval)}"
+    tip = f"{found.name}: {scale.difference_with_unit(found.estimate)}, interval {interval(scale, found.interval)}"
     shade = 0.08 + 0.5 * abs(found.estimate) / largest
     is_clear = found.interval is not None and found.interval.excludes_zero
     text = scale.difference(found.estimate)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from sota_exp.report.axis import Axis, decimals_of, grid_down, spanning
 from sota_exp.report.charts.forest import whisker
 from sota_exp.report.drawing import Dot, Drawing, Label, Mark, box, line, shortened, text_width
-from sota_exp.report.numbers import Scale
 from sota_exp.report.study import Interval
+from sota_exp.study.units import Scale
 
 ROW, TALL_ROW = 26, 40
 

@@ -1,6 +1,6 @@
 """Long training: several times the standard number of epochs, with the schedule stretched to fit.
 
-num_epochs = epochs; warm-up, decay and averaging are fractions of training, so they stretch with it.
+length = epochs; warm-up, decay and averaging are fractions of training, so they stretch with it.
 
 Paper: Hoffer et al. 2017, Train longer, generalize better, 1705.08741
 Setting: 600 epochs instead of 90: +1.8 points for ResNet-50 on ImageNet, the largest step of torchvision's recipe.
@@ -8,18 +8,9 @@ Setting: 600 epochs instead of 90: +1.8 points for ResNet-50 on ImageNet, the la
 
 from dataclasses import dataclass
 
-from sota_exp.stages import Length, require
+from sota_exp.stages import Length
 
 
 @dataclass(frozen=True, kw_only=True)
 class Long(Length):
     """Trains for `epochs` passes over the training set, several times the standard length."""
-
-    epochs: int
-
-    def __post_init__(self) -> None:
-        require(self.epochs >= 1, "epochs", self.epochs, "a count of at least 1")
-
-    @property
-    def num_epochs(self) -> int:
-        return self.epochs

@@ -1,6 +1,6 @@
 """Standard length: as many epochs as the scale asks for.
 
-num_epochs = epochs; a schedule keeps its shape at any length.
+length = epochs; a schedule keeps its shape at any length.
 
 Paper: He et al. 2015, Deep Residual Learning for Image Recognition, 1512.03385
 Setting: 90 epochs on ImageNet (`scale=full`), which ranks the regularizers less fairly than 300 or 600.
@@ -8,18 +8,9 @@ Setting: 90 epochs on ImageNet (`scale=full`), which ranks the regularizers less
 
 from dataclasses import dataclass
 
-from sota_exp.stages import Length, require
+from sota_exp.stages import Length
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standard(Length):
     """Trains for `epochs` passes over the training set."""
-
-    epochs: int
-
-    def __post_init__(self) -> None:
-        require(self.epochs >= 1, "epochs", self.epochs, "a count of at least 1")
-
-    @property
-    def num_epochs(self) -> int:
-        return self.epochs

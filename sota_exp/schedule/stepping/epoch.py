@@ -11,14 +11,9 @@ from dataclasses import dataclass
 from sota_exp.stages import Stepping
 
 
-def epoch_progress(step: int, steps_per_epoch: int, total_steps: int) -> float:
-    """The share of training done before the epoch of `step`, counted from 0."""
-    return step // steps_per_epoch * steps_per_epoch / total_steps
-
-
 @dataclass(frozen=True, kw_only=True)
 class Epoch(Stepping):
     """Moves the schedule once an epoch."""
 
     def __call__(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
-        return epoch_progress(step, steps_per_epoch, total_steps)
+        return step // steps_per_epoch * steps_per_epoch / total_steps

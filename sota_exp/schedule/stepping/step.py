@@ -11,14 +11,9 @@ from dataclasses import dataclass
 from sota_exp.stages import Stepping
 
 
-def step_progress(step: int, total_steps: int) -> float:
-    """The share of training done before `step`, counted from 0."""
-    return step / total_steps
-
-
 @dataclass(frozen=True, kw_only=True)
 class Step(Stepping):
     """Moves the schedule with every optimizer step."""
 
     def __call__(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
-        return step_progress(step, total_steps)
+        return step / total_steps

@@ -11,11 +11,6 @@ from dataclasses import dataclass
 from sota_exp.stages import Warmup, require
 
 
-def constant_warmup(progress: float, factor: float) -> float:
-    """`factor`, at any progress of the warm-up."""
-    return factor
-
-
 @dataclass(frozen=True, kw_only=True)
 class Constant(Warmup):
     """Holds `factor` of the peak during the first `fraction` of training."""
@@ -33,4 +28,4 @@ class Constant(Warmup):
         return self.fraction
 
     def __call__(self, progress: float) -> float:
-        return constant_warmup(progress, self.factor)
+        return self.factor

@@ -19,11 +19,14 @@ def draws(step=0):
     return Streams(seed=0).draws("augmentation/policy", step)
 
 
-@pytest.mark.parametrize("policy", list(POLICIES))
+@pytest.mark.parametrize("policy", POLICIES)
 def test_pairs_are_torchvisions(policy):
     reference = Reference(AutoAugmentPolicy(policy))._policies
     expected = [[(name.lower(), p, magnitude or 0) for name, p, magnitude in pair] for pair in reference]
-    ours = [[(name.replace("_", ""), p, magnitude) for name, p, magnitude in pair] for pair in POLICIES[policy]]
+    rows, probabilities, bins = sub_policies(policy)
+    names = [ops.NAMES[op].replace("_", "") for op in learned_space(32).ops]
+    tables = zip(rows.tolist(), probabilities.double().tolist(), bins.tolist(), strict=True)
+    ours = [[(names[row], round(p, 6), at) for row, p, at in zip(*pair, strict=True)] for pair in tables]
     assert ours == expected
 
 
@@ -40,7 +43,7 @@ def test_magnitudes_are_torchvisions(size):
         assert bool(ours.signed[row]) == signed
 
 
-@pytest.mark.parametrize("policy", list(POLICIES))
+@pytest.mark.parametrize("policy", POLICIES)
 def test_operations_are_drawn_with_their_probabilities(policy, monkeypatch):
     calls = []
     monkeypatch.setattr(ops, "apply", lambda images, drawn, magnitudes, _: calls.append((drawn, magnitudes)) or images)
@@ -59,7 +62,7 @@ def test_both_halves_belong_to_one_pair(monkeypatch):
     calls = []
     monkeypatch.setattr(ops, "apply", lambda images, drawn, magnitudes, _: calls.append(drawn) or images)
     AutoAugment(policy="svhn", interpolation="nearest")(make_batch(2000, 8), 0.0, draws())
-    pairs = {tuple(ops.NAMES.index(name) for name, _, _ in pair) for pair in POLICIES["svhn"]}
+    pairs = {tuple(pair) for pair in learned_space(8).ops[sub_policies("svhn")[0]].tolist()}
     identity = ops.NAMES.index("identity")
     seen = {(a, b) for a, b in zip(calls[0].tolist(), calls[1].tolist(), strict=True) if identity not in (a, b)}
     assert len(seen) > 10 and seen <= pairs

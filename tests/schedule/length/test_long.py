@@ -5,7 +5,7 @@ from sota_exp.stages import InvalidValue
 
 
 def test_trains_for_its_epochs():
-    assert Long(epochs=7).num_epochs == 7
+    assert Long(epochs=7).epochs == 7
 
 
 @pytest.mark.parametrize("epochs", [0, -1])
