@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import augmentation, chart, report, sampler, tracking, training, trials
-from sota_exp.memory import keep_freed_memory
+from sota_exp.training.memory import keep_freed_memory
 
 Rows = list[dict[str, object]]
 

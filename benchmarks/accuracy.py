@@ -18,17 +18,17 @@ import torch
 from scipy import stats
 from torchvision.transforms import v2
 
-from sota_exp.config import build
-from sota_exp.distributed import World
-from sota_exp.evaluate import scores
-from sota_exp.experiment import Experiment
-from sota_exp.memory import keep_freed_memory
-from sota_exp.recompose import composed
-from sota_exp.run import open_data
-from sota_exp.session import open_session
-from sota_exp.stages import Batch, BatchTransform
-from sota_exp.streams import Draws
-from sota_exp.train import fit, start
+from sota_exp.config.build import build
+from sota_exp.config.experiment import Experiment
+from sota_exp.config.overrides import composed
+from sota_exp.data.open import open_data
+from sota_exp.stages.batch import Batch, BatchTransform
+from sota_exp.stages.random import Draws
+from sota_exp.training.distributed import World
+from sota_exp.training.loop import fit, start
+from sota_exp.training.memory import keep_freed_memory
+from sota_exp.training.metrics import scores
+from sota_exp.training.session import open_session
 
 TRAINING = (
     "data=animals_on_photos",

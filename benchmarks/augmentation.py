@@ -11,13 +11,14 @@ import torch
 from torchvision import transforms
 from torchvision.transforms import v2
 
-from sota_exp.augmentation.erase.random_erasing import RandomErasing
-from sota_exp.augmentation.flip.random import RandomFlip
-from sota_exp.augmentation.policy.trivialaugment import TrivialAugment
-from sota_exp.config import build, locate
-from sota_exp.pipeline import Normalize, Pipeline
-from sota_exp.stages import Batch, BatchTransform, Preprocessing
-from sota_exp.streams import Streams
+from sota_exp.config.build import build, locate
+from sota_exp.stages.batch import Batch, BatchTransform
+from sota_exp.stages.data import Preprocessing
+from sota_exp.stages.random import Streams
+from sota_exp.techniques.augmentation.erase.random_erasing import RandomErasing
+from sota_exp.techniques.augmentation.flip.random import RandomFlip
+from sota_exp.techniques.augmentation.policy.trivialaugment import TrivialAugment
+from sota_exp.training.batch_pipeline import Normalize, Pipeline
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NUM_IMAGES, NUM_ROUNDS = 256, 7
@@ -27,7 +28,7 @@ def option(path: str) -> BatchTransform:
     """An option with the defaults of its YAML."""
     import yaml
 
-    from sota_exp.composing import conf_directory
+    from sota_exp.config.hydra_compose import conf_directory
 
     node = yaml.safe_load((conf_directory() / f"{path}.yaml").read_text())
     assert locate(node["_target_"], path) in (RandomFlip, TrivialAugment, RandomErasing)

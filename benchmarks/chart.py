@@ -8,7 +8,7 @@ import timm
 import torch
 import torchvision
 
-from sota_exp.report.canvas import BLUE, GREY, ORANGE, figure, save, tidy
+from sota_exp.report.drawing.matplotlib_canvas import BLUE, GREY, ORANGE, figure, save, tidy
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

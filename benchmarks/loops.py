@@ -1,6 +1,6 @@
 """Training loops as generators: one optimizer step of the full recipe each, from image files to the averaged weights.
 
-`ours` is `sota_exp.train.fit`. `torchvision_loop` is what torchvision's reference script does (references/classification),
+`ours` is `sota_exp.training.loop.fit`. `torchvision_loop` is what torchvision's reference script does (references/classification),
 `timm_loop` what timm's train.py does with its loader, Mixup and ModelEmaV3, `bare` forward, backward and SGD on one ready batch.
 All take torch's threads, one a core; the peers' loaders have `workers` processes beside them.
 """
@@ -24,16 +24,16 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from benchmarks.pictures import NUM_CLASSES
-from sota_exp.config import build
-from sota_exp.distributed import World
-from sota_exp.experiment import Experiment
-from sota_exp.fastest import settled
-from sota_exp.memory import keep_freed_memory
-from sota_exp.recompose import composed
-from sota_exp.run import open_data
-from sota_exp.session import open_session
-from sota_exp.single_pixels import as_products
-from sota_exp.train import Session, Step, fit, start
+from sota_exp.config.build import build
+from sota_exp.config.experiment import Experiment
+from sota_exp.config.overrides import composed
+from sota_exp.data.open import open_data
+from sota_exp.models.single_pixel_conv import as_products
+from sota_exp.training.autotune import settled
+from sota_exp.training.distributed import World
+from sota_exp.training.loop import Session, Step, fit, start
+from sota_exp.training.memory import keep_freed_memory
+from sota_exp.training.session import open_session
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 COPIES, EVERY = 4, 32

@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
-from sota_exp.commands.dashboard import end, free_port, start, wait_until_ready
+from sota_exp.cli.dashboard import end, free_port, start, wait_until_ready
 
 NUM_TURNS = 3
 

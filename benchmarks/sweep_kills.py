@@ -9,13 +9,13 @@ import tempfile
 from pathlib import Path
 
 from tests.experiments import TINY
-from tests.study.killing import drive, found
+from tests.sweep.killing import drive, found
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def closed_form(num_trials: int) -> list[str]:
-    program = str(ROOT / "tests" / "study" / "toy.py")
+    program = str(ROOT / "tests" / "sweep" / "toy.py")
     goal = (
         "lr=tag(log,interval(0.001,10))",
         "hydra/sweeper/pruner=none",

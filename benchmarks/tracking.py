@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import yaml
 
-from sota_exp.stages import Tracking
+from sota_exp.stages.tracking import Tracking
 
 EPOCH_SECONDS, NUM_EPOCHS = 10.0, 5
 
@@ -44,7 +44,7 @@ def as_it_began(directory: Path) -> dict[str, Any]:
 
 
 def tracking_of(directory: Path) -> Tracking:
-    from sota_exp.config import build
+    from sota_exp.config.build import build
 
     return build(Tracking, yaml.safe_load((directory / "config.yaml").read_text())["tracking"], "tracking")
 

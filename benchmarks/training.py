@@ -24,7 +24,7 @@ RESNET_XS = ("model.arch.name=resnet_xs",)
 AUTO = ("runtime=auto",)
 STREAMED = ("data.store_gigabytes=0",)
 
-#: The bare step with the convolutions that ours trains with (sota_exp/single_pixels.py), not with those of the network's authors.
+#: The bare step with the convolutions that ours trains with (sota_exp/models/single_pixel_conv.py), not with those of the network's authors.
 PRODUCTS = "bare, products"
 
 Goals = dict[str, float | None]

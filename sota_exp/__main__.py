@@ -1,6 +1,6 @@
 """`python -m sota_exp` is `sota-exp`."""
 
-from sota_exp.cli import main
+from sota_exp.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -19,8 +19,8 @@ from PIL import Image
 from scipy.io import savemat
 
 from sota_exp.data import torchvision_sets
+from sota_exp.data.store_writer import TEST, TRAIN, VAL
 from sota_exp.data.torchvision_sets import SETS
-from sota_exp.data.writing import TEST, TRAIN, VAL
 
 COUNTS = {TRAIN: 64, VAL: 20, TEST: 20}
 NAMES = ("apple", "bear", "cup", "dog")

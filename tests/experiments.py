@@ -11,16 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sota_exp import recompose
-from sota_exp.config import build
-from sota_exp.distributed import World
-from sota_exp.evaluate import Evaluator
-from sota_exp.experiment import Experiment
-from sota_exp.run import open_data
-from sota_exp.session import open_session
-from sota_exp.stages import Batch
-from sota_exp.streams import Draws, Streams
-from sota_exp.train import Epoch, Session, State, fit, start
+from sota_exp.config import overrides as recompose
+from sota_exp.config.build import build
+from sota_exp.config.experiment import Experiment
+from sota_exp.data.open import open_data
+from sota_exp.stages.batch import Batch
+from sota_exp.stages.random import Draws, Streams
+from sota_exp.training.distributed import World
+from sota_exp.training.evaluator import Evaluator
+from sota_exp.training.loop import Epoch, Session, State, fit, start
+from sota_exp.training.session import open_session
 
 #: Sixteen pixels, an eighth-width network, three steps an epoch, two epochs: a training in a tenth of a second.
 TINY = (

@@ -29,6 +29,11 @@ class Option:
         return self.target.startswith("sota_exp.stages.")
 
 
+def folder_of(slot: str) -> str:
+    """Where the modules of a slot lie below the package: sources of data and trackers in rooms of their own."""
+    return slot if slot.split("/")[0] in ("data", "tracking") else f"techniques/{slot}"
+
+
 def options(root: Path = ROOT) -> list[Option]:
     """Every file of conf/ with a `_target_`, Hydra's own groups left out."""
     found = []
@@ -62,7 +67,8 @@ def _without_module_or_test(root: Path, found: list[Option]) -> list[str]:
         if option.is_neutral:
             continue
         stem = shared_module(option, found) or option.name
-        module, test = f"sota_exp/{option.slot}/{stem}.py", f"tests/{option.slot}/test_{stem}.py"
+        folder = folder_of(option.slot)
+        module, test = f"sota_exp/{folder}/{stem}.py", f"tests/{folder}/test_{stem}.py"
         expected = module.removesuffix(".py").replace("/", ".")
         if not (root / module).is_file():
             missing.append(f"{module}: no such file, the module of {option}")
@@ -77,7 +83,7 @@ def shared_module(option: Option, found: list[Option]) -> str:
     """The module of the slot that several of its options build the same class of, as published sets do; or ""."""
     folder, _, stem = option.target.rpartition(".")[0].rpartition(".")
     kin = [other for other in found if (other.slot, other.target) == (option.slot, option.target)]
-    return stem if len(kin) > 1 and folder == f"sota_exp.{option.slot.replace('/', '.')}" else ""
+    return stem if len(kin) > 1 and folder == f"sota_exp.{folder_of(option.slot).replace('/', '.')}" else ""
 
 
 def _without_row(root: Path, found: list[Option]) -> list[str]:
@@ -105,7 +111,7 @@ def rows_of(root: Path) -> list[tuple[str, str]]:
 def _without_yaml(root: Path, found: list[Option]) -> list[str]:
     """Modules of the groups that are no option's, that no other module imports and that are no programs."""
     package = root / "sota_exp"
-    groups = sorted({option.slot.split("/")[0] for option in found})
+    groups = sorted({folder_of(option.slot).split("/")[0] for option in found})
     modules = [path for group in groups for path in sorted((package / group).rglob("*.py")) if path.stem != "__init__"]
     targets = {option.target.rpartition(".")[0] for option in found}
     imported = {name for path in package.rglob("*.py") for name in imports(path)}
@@ -114,7 +120,9 @@ def _without_yaml(root: Path, found: list[Option]) -> list[str]:
         place = path.relative_to(package)
         name = ".".join(["sota_exp", *place.with_suffix("").parts])
         if name not in targets and name not in imported and "__main__" not in path.read_text():
-            missing.append(f"conf/{place.with_suffix('.yaml')}: no such file, though sota_exp/{place} is there")
+            missing.append(
+                f"conf/{str(place.with_suffix('.yaml')).removeprefix('techniques/')}: no such file, though sota_exp/{place} is there"
+            )
     return missing
 
 

@@ -16,11 +16,13 @@ import yaml
 from PIL import Image
 from safetensors.torch import save_file
 
-from sota_exp.config import build, locate
-from sota_exp.experiment import Experiment
-from sota_exp.model.arch.small import Small
-from sota_exp.model.arch.timm import Timm
-from sota_exp.stages import InvalidValue, Preprocessing, Published, Stage
+from sota_exp.config.build import build, locate
+from sota_exp.config.experiment import Experiment
+from sota_exp.stages.data import Preprocessing
+from sota_exp.stages.model import Published
+from sota_exp.stages.stage import InvalidValue, Stage
+from sota_exp.techniques.model.arch.small import Small
+from sota_exp.techniques.model.arch.timm import Timm
 from tests import archives, hub
 from tests.experiments import OFF, ON, TINY, Composed, Trace, composed, recorded_draws, trace_of
 from tests.options import ROOT, Option, missing_touches, options, presets
@@ -75,8 +77,8 @@ VALUES = {
 
 #: Options whose effect a single process on a processor does not have, or that act after training: what shows it instead.
 ELSEWHERE = {
-    "evaluation/fine_tune=classifier_and_norm": "tests/evaluation/fine_tune/test_classifier_and_norm.py",
-    "regularization/norm=sync_batch": "tests/regularization/norm/test_sync_batch.py",
+    "evaluation/fine_tune=classifier_and_norm": "tests/techniques/evaluation/fine_tune/test_classifier_and_norm.py",
+    "regularization/norm=sync_batch": "tests/techniques/regularization/norm/test_sync_batch.py",
 }
 
 #: Sets of pixels of their own: fewer and smaller images than they ship with.
@@ -276,7 +278,7 @@ def test_the_fullest_recipe_draws_in_many_slots(draws_with_everything_on: dict[s
 @pytest.mark.parametrize("slot", SLOTS)
 def test_a_slot_needs_a_stage_of_its_own_kind(slot: str) -> None:
     tree: typing.Any = composed(*TINY, *OFF).tree
-    wrong = "sota_exp.stages.NoWarmup" if slot != "schedule/warmup" else "sota_exp.stages.KeepBatch"
+    wrong = "sota_exp.stages.schedule.NoWarmup" if slot != "schedule/warmup" else "sota_exp.stages.batch.KeepBatch"
     changed = yaml.safe_load(yaml.safe_dump(tree))
     *path, last = slot.split("/")
     node = changed
@@ -303,19 +305,19 @@ def copy(tmp_path: Path) -> Path:
 
 
 TOUCHES = {
-    "sota_exp/augmentation/erase/painted_column.py": (
+    "sota_exp/techniques/augmentation/erase/painted_column.py": (
         '"""Painted column: paints the first column.\n\nx[:, 0] = 0\n\nPaper: none\nSetting: none\n"""\n\n'
-        "from dataclasses import dataclass\n\nfrom sota_exp.stages import Batch, BatchTransform\n"
-        "from sota_exp.streams import Draws\n\n\n@dataclass(frozen=True, kw_only=True)\n"
+        "from dataclasses import dataclass\n\nfrom sota_exp.stages.batch import Batch, BatchTransform\n"
+        "from sota_exp.stages.random import Draws\n\n\n@dataclass(frozen=True, kw_only=True)\n"
         'class PaintedColumn(BatchTransform):\n    """Paints the first column."""\n\n    value: float\n\n'
         "    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:\n"
         "        images = batch.images.clone()\n        images[..., 0] = self.value\n"
         "        return batch.with_images(images)\n"
     ),
     "conf/augmentation/erase/painted_column.yaml": (
-        "# Paints the first column\n_target_: sota_exp.augmentation.erase.painted_column.PaintedColumn\nvalue: 0.0\n"
+        "# Paints the first column\n_target_: sota_exp.techniques.augmentation.erase.painted_column.PaintedColumn\nvalue: 0.0\n"
     ),
-    "tests/augmentation/erase/test_painted_column.py": "def test_it():\n    assert True\n",
+    "tests/techniques/augmentation/erase/test_painted_column.py": "def test_it():\n    assert True\n",
     "docs/techniques.md": "| `augmentation/erase` | `painted_column` | Paints the first column | `value: 0.0` | none |\n",
 }
 

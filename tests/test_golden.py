@@ -1,6 +1,6 @@
 """The numbers of unchanged configurations, written down.
 
-A change of code that changes them raises `NUMERICS_VERSION` in sota_exp/fingerprint.py, so that no earlier run passes for a
+A change of code that changes them raises `NUMERICS_VERSION` in sota_exp/config/fingerprint.py, so that no earlier run passes for a
 new one, and writes the file anew:
 
     python -m tests.test_golden
@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sota_exp.fingerprint import NUMERICS_VERSION
+from sota_exp.config.fingerprint import NUMERICS_VERSION
 from tests.experiments import TINY, composed, trace_of
 
 FILE = Path(__file__).with_name("golden_losses.json")

@@ -2,8 +2,8 @@
 
 import pytest
 
+from sota_exp.config.rules import check
 from sota_exp.errors import ConfigError
-from sota_exp.rules import check
 from tests.experiments import composed
 from tests.options import options
 from tests.test_pairs import GROUPS

@@ -10,20 +10,21 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sota_exp.config.rules import check
 from sota_exp.errors import ConfigError
-from sota_exp.model.arch.small import Small
-from sota_exp.model.arch.timm import Timm
-from sota_exp.model.arch.torchvision import Torchvision
-from sota_exp.regularization.distillation import logits
-from sota_exp.rules import check
-from sota_exp.run import run
-from sota_exp.stages import Model, Preprocessing, Published
-from sota_exp.train import Epoch, fit, start
-from sota_exp.watching import Request
-from sota_exp.zoo import build_timm
+from sota_exp.models.zoo import build_timm
+from sota_exp.stages.data import Preprocessing
+from sota_exp.stages.model import Model, Published
+from sota_exp.techniques.model.arch.small import Small
+from sota_exp.techniques.model.arch.timm import Timm
+from sota_exp.techniques.model.arch.torchvision import Torchvision
+from sota_exp.techniques.regularization.distillation import logits
+from sota_exp.training.listener import Request
+from sota_exp.training.loop import Epoch, fit, start
+from sota_exp.training.run import run
 from tests.experiments import TINY, Composed, composed, session_of
 from tests.options import Option, options
-from tests.test_run import Silent
+from tests.training.test_run import Silent
 
 NUM_PAIRS = 200
 

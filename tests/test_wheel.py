@@ -57,7 +57,7 @@ def test_every_option_is_inside(wheel):
 
 
 def test_it_is_the_wheel_that_runs(installed, tmp_path):
-    script = "import sota_exp, sota_exp.composing as c; print(sota_exp.__file__); print(c.conf_directory())"
+    script = "import sota_exp, sota_exp.config.hydra_compose as c; print(sota_exp.__file__); print(c.conf_directory())"
     done = subprocess.run(
         [installed / "python", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
     )
@@ -70,7 +70,7 @@ def test_help_and_the_configuration_outside_the_repository(installed, tmp_path):
     helped = call(installed, "--help", cwd=tmp_path)
     assert helped.returncode == 0 and "commands:" in helped.stdout
     shown = call(installed, "train", "--cfg", "job", "augmentation/mix=cutmix", cwd=tmp_path)
-    assert shown.returncode == 0 and "sota_exp.augmentation.mix.cutmix.CutMix" in shown.stdout
+    assert shown.returncode == 0 and "sota_exp.techniques.augmentation.mix.cutmix.CutMix" in shown.stdout
 
 
 def test_a_mistake_is_as_short_as_ever(installed, tmp_path):

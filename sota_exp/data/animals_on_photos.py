@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sota_exp.data.composite import OnPhotos, distinct, package_folder
-from sota_exp.stages import DataSet
+from sota_exp.stages.data import DataSet
 
 CLASSES = ("bear", "bird", "cat", "cow", "dog", "elephant", "giraffe", "horse", "sheep", "zebra")
 NUM_TEST = 1600

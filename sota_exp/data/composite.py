@@ -22,9 +22,10 @@ from PIL import Image
 
 from sota_exp.data.splits import stratified
 from sota_exp.data.store import data_set, open_or_build
-from sota_exp.data.writing import TEST, TRAIN, Contents, Sample
-from sota_exp.stages import DataSet, Source, require
-from sota_exp.streams import key_to_seed
+from sota_exp.data.store_writer import TEST, TRAIN, Contents, Sample
+from sota_exp.stages.data import DataSet, Source
+from sota_exp.stages.random import key_to_seed
+from sota_exp.stages.stage import require
 
 # Part of the stores' names: raise it whenever the pixels change.
 RECIPE = 1

@@ -5,17 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sota_exp.data.image_files import (
-    PARTS,
-    FileSource,
-    Found,
-    States,
-    check_classes,
-    check_parts,
-    data_set_of_files,
-)
-from sota_exp.data.remembered import remembered
-from sota_exp.stages import DataSet, InvalidValue
+from sota_exp.data.decode import Found
+from sota_exp.data.image_files import PARTS, FileSource, States, check_classes, check_parts, data_set_of_files
+from sota_exp.data.process_cache import remembered
+from sota_exp.stages.data import DataSet
+from sota_exp.stages.stage import InvalidValue
 
 #: Mistakes named at once.
 SHOWN = 3

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sota_exp.data.composite import OnPhotos, distinct, package_folder
-from sota_exp.stages import DataSet
+from sota_exp.stages.data import DataSet
 
 CLASSES = tuple(str(digit) for digit in range(10))
 NUM_TEST = 1000

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from sota_exp.data.store import data_set, open_or_build
-from sota_exp.data.writing import TRAIN, Contents, Sample
-from sota_exp.stages import DataSet, Source, require
-from sota_exp.streams import key_to_seed
+from sota_exp.data.store_writer import TRAIN, Contents, Sample
+from sota_exp.stages.data import DataSet, Source
+from sota_exp.stages.random import key_to_seed
+from sota_exp.stages.stage import require
 
 
 def colors(num_classes: int) -> np.ndarray:

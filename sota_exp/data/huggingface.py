@@ -11,20 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sota_exp.data.image_files import (
-    DECODING,
-    PARTS,
-    UNREADABLE,
-    check_parts,
-    require_max_side,
-    stored,
-    streamed,
-    upright,
-)
+from sota_exp.data.decode import UNREADABLE, streamed, upright
+from sota_exp.data.image_files import DECODING, PARTS, check_parts, require_max_side, stored
 from sota_exp.data.store import data_set, open_or_build
-from sota_exp.data.writing import TEST, TRAIN, VAL, Contents, Sample
+from sota_exp.data.store_writer import TEST, TRAIN, VAL, Contents, Sample
 from sota_exp.errors import ConfigError, RunFailed
-from sota_exp.stages import DataSet, InvalidValue, Source
+from sota_exp.stages.data import DataSet, Source
+from sota_exp.stages.stage import InvalidValue
 
 #: What the label of an image is called where no column says that it is one, in the order of trial.
 LABELS = ("label", "labels", "class", "category")

@@ -4,46 +4,31 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
+from sota_exp.data.decode import Found, decode, streamed
+from sota_exp.data.resize import interpolate, shorter_side
 from sota_exp.data.store import data_set, open_or_build
-from sota_exp.data.writing import TEST, TRAIN, VAL, Contents, Sample, UnreadableImage
+from sota_exp.data.store_writer import TEST, TRAIN, VAL, Contents, Sample, UnreadableImage
 from sota_exp.errors import RunFailed
-from sota_exp.resample import interpolate, shorter_side
-from sota_exp.stages import DataSet, InvalidValue, Source, require
+from sota_exp.stages.data import DataSet, Source
+from sota_exp.stages.stage import InvalidValue, require
 
 #: What people call the parts of a set.
 PARTS = {"train": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "test": TEST}
 
 # Raise it when the same files come to be decoded into other pixels.
 DECODING = 1
-# Decoded images held at once: 16 of 24 megapixels take a gigabyte.
-CHUNK = 16
 
-#: What Pillow raises where bytes are no image, or one it refuses.
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 log = logging.getLogger(__name__)
-In = TypeVar("In")
-Out = TypeVar("Out")
-
-
-class Found(NamedTuple):
-    """An image file: its class and part by name and number."""
-
-    path: Path
-    class_name: str
-    split: int
 
 
 def require_max_side(max_side: int | None) -> None:
@@ -90,35 +75,6 @@ def listing_key(root: Path, found: list[Found], states: States, max_side: int | 
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
-def decode(path: Path) -> Tensor:
-    """The image in a file, upright, uint8 [3, H, W]; the first one of an animation. Raises `UnreadableImage`.
-
-    By Pillow: torchvision's decoders are deprecated since 0.29, and Pillow too releases the interpreter while it decodes.
-    """
-    try:
-        with Image.open(path) as image:
-            return upright(image)
-    except UNREADABLE as error:
-        raise UnreadableImage(path, str(error)) from error
-
-
-def upright(image: Image.Image) -> Tensor:
-    """The pixels of an image, turned as its EXIF tag says: uint8 [3, H, W]."""
-    pixels = np.array(eight_bits(ImageOps.exif_transpose(image)).convert("RGB"))
-    return torch.from_numpy(pixels).permute(2, 0, 1)
-
-
-def eight_bits(image: Image.Image) -> Image.Image:
-    """The image with 8 bits a channel; Pillow itself would clip deeper ones at 255 and leave them white."""
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError(f"its pixels are of kind {image.mode}, whose range is not known")
-    if image.mode == "P" and "transparency" in image.info:
-        return image.convert("RGBA")  # what Pillow asks for, with a warning, on the way to RGB
-    return image
-
-
 def shrunk(image: Tensor, max_side: int | None) -> Tensor:
     """Uint8 [3, H, W] with its shorter side at most `max_side` pixels, antialiased."""
     height, width = image.shape[1:]
@@ -131,13 +87,6 @@ def shrunk(image: Tensor, max_side: int | None) -> Tensor:
 def stored(image: Tensor, max_side: int | None) -> np.ndarray:
     """Uint8 [3, H, W] as a store takes it: uint8 [H, W, 3], reduced to `max_side`."""
     return shrunk(image, max_side).permute(1, 2, 0).numpy()
-
-
-def streamed(function: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:
-    """`function` of every item, in order, with a chunk of results in memory: decoding releases the interpreter."""
-    with ThreadPoolExecutor() as pool:
-        for start in range(0, len(items), CHUNK):
-            yield from pool.map(function, items[start : start + CHUNK])
 
 
 def sample(image: Found, labels: dict[str, int], max_side: int | None) -> Sample | UnreadableImage:

@@ -6,18 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sota_exp.data.image_files import (
-    PARTS,
-    FileSource,
-    Found,
-    States,
-    check_classes,
-    check_parts,
-    data_set_of_files,
-)
-from sota_exp.data.remembered import remembered
-from sota_exp.data.writing import TRAIN
-from sota_exp.stages import DataSet, InvalidValue
+from sota_exp.data.decode import Found
+from sota_exp.data.image_files import PARTS, FileSource, States, check_classes, check_parts, data_set_of_files
+from sota_exp.data.process_cache import remembered
+from sota_exp.data.store_writer import TRAIN
+from sota_exp.stages.data import DataSet
+from sota_exp.stages.stage import InvalidValue
 
 EXTENSIONS = frozenset([".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"])
 

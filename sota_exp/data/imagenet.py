@@ -9,18 +9,13 @@ from pathlib import Path
 
 from timm.data import ImageNetInfo
 
-from sota_exp.data.image_files import (
-    FileSource,
-    Found,
-    States,
-    check_classes,
-    check_parts,
-    data_set_of_files,
-)
+from sota_exp.data.decode import Found
+from sota_exp.data.image_files import FileSource, States, check_classes, check_parts, data_set_of_files
 from sota_exp.data.image_folder import folders_below, images_of, part_folders
-from sota_exp.data.remembered import remembered
-from sota_exp.data.writing import TEST, TRAIN
-from sota_exp.stages import DataSet, InvalidValue
+from sota_exp.data.process_cache import remembered
+from sota_exp.data.store_writer import TEST, TRAIN
+from sota_exp.stages.data import DataSet
+from sota_exp.stages.stage import InvalidValue
 
 LAYOUT = (
     "a folder with train/ and val/, and in each a folder of images for every class, such as n01440764. Nobody may offer "

@@ -3,9 +3,15 @@
 The random order comes from the raw stream of PCG64, which NumPy keeps stable across versions.
 """
 
-import numpy as np
+from dataclasses import replace
 
-from sota_exp.streams import key_to_seed
+import numpy as np
+import torch
+from torch import Tensor
+
+from sota_exp.config.experiment import Scale
+from sota_exp.stages.data import DataSet
+from sota_exp.stages.random import key_to_seed
 
 
 def class_quotas(counts: np.ndarray, num: int) -> np.ndarray:
@@ -53,3 +59,19 @@ def share(fraction: float, num: int) -> int:
 def subset(indices: np.ndarray, labels: np.ndarray, num: int, seed: int) -> np.ndarray:
     """At most `num` of `indices`, stratified: all of them where there are no more."""
     return indices if len(indices) <= num else stratified(indices, labels, num, seed)
+
+
+def limited(data: DataSet, scale: Scale) -> DataSet:
+    """The set with at most as many images a split as the scale allows, stratified; never a different choice by chance."""
+
+    def part(indices: Tensor, num: int | None) -> Tensor:
+        if num is None:
+            return indices
+        return torch.from_numpy(subset(indices.numpy(), data.labels.numpy(), num, seed=0))
+
+    return replace(
+        data,
+        train=part(data.train, scale.train_images),
+        val=part(data.val, scale.eval_images),
+        test=part(data.test, scale.eval_images),
+    )

@@ -20,8 +20,9 @@ from filelock import FileLock
 from torch import Tensor
 
 from sota_exp.data import splits
-from sota_exp.data.writing import FORMAT, TEST, TRAIN, VAL, Contents, write_store
-from sota_exp.stages import DataSet, Images, Preprocessing, Source, require
+from sota_exp.data.store_writer import FORMAT, TEST, TRAIN, VAL, Contents, write_store
+from sota_exp.stages.data import DataSet, Images, Preprocessing, Source
+from sota_exp.stages.stage import require
 
 log = logging.getLogger(__name__)
 

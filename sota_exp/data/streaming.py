@@ -18,11 +18,11 @@ from filelock import FileLock
 from PIL import Image
 from torch import Tensor
 
-from sota_exp.atomic import replace_text
-from sota_exp.data.image_files import UNREADABLE, Found, decode, streamed, upright
+from sota_exp.data.decode import UNREADABLE, Found, decode, streamed, upright
 from sota_exp.data.store import partition
-from sota_exp.data.writing import UnreadableImage
-from sota_exp.stages import DataSet, Preprocessing, Reducible, Source
+from sota_exp.data.store_writer import UnreadableImage
+from sota_exp.runs.atomic import replace_text
+from sota_exp.stages.data import DataSet, Preprocessing, Reducible, Source
 
 log = logging.getLogger(__name__)
 

@@ -13,18 +13,13 @@ from typing import Any, NamedTuple
 import torchvision
 from filelock import FileLock
 
-from sota_exp.data.image_files import (
-    DECODING,
-    UNREADABLE,
-    require_max_side,
-    stored,
-    streamed,
-    upright,
-)
+from sota_exp.data.decode import UNREADABLE, streamed, upright
+from sota_exp.data.image_files import DECODING, require_max_side, stored
 from sota_exp.data.store import data_set, open_or_build
-from sota_exp.data.writing import TEST, TRAIN, VAL, Contents, Sample
+from sota_exp.data.store_writer import TEST, TRAIN, VAL, Contents, Sample
 from sota_exp.errors import RunFailed
-from sota_exp.stages import DataSet, Source, require
+from sota_exp.stages.data import DataSet, Source
+from sota_exp.stages.stage import require
 
 #: Seconds of silence after which a connection has failed; torchvision itself waits forever.
 PATIENCE = 10.0

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from sota_exp.report.study import Interval
-from sota_exp.study.units import UNKNOWN, Scale
+from sota_exp.report.study.read import Interval
+from sota_exp.statistics.units import UNKNOWN, Scale
 
 
 def interval(scale: Scale, found: Interval | None) -> str:
@@ -54,3 +54,15 @@ def count(num: int, noun: str, plural: str | None = None) -> str:
 def listed(words: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def clock(seconds: float) -> str:
+    """`45 s`, `3 min 20 s`, `7 h 05 min`, `3 d 04 h`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours < 48 else f"{hours // 24} d {hours % 24:02} h"

@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sota_exp.config import build, leaves
+from sota_exp.config.build import build
+from sota_exp.config.experiment import Experiment
+from sota_exp.config.fingerprint import fingerprint, training_fingerprint
+from sota_exp.config.formats import typed_key
+from sota_exp.config.rules import check
+from sota_exp.config.values import leaves
 from sota_exp.errors import ConfigError
-from sota_exp.experiment import Experiment
-from sota_exp.fingerprint import fingerprint, training_fingerprint
-from sota_exp.formats import typed_key
-from sota_exp.rules import check
 from sota_exp.study.plan import Arm, Blueprint, key_of, overrides
 
 #: Composes overrides to (choices, resolved values); raises `ConfigError`.

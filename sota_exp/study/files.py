@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sota_exp.atomic import replace_text
+from sota_exp.config.formats import FORMAT, format_of
 from sota_exp.errors import ConfigError
-from sota_exp.formats import FORMAT, format_of
-from sota_exp.statuses import COMPLETE
+from sota_exp.runs.atomic import replace_text
+from sota_exp.runs.status import COMPLETE
 from sota_exp.study.arms import Arms, ReadyArm
 
 #: How reasons begin that come again with the same configuration and seed, so that a repeated command leaves them.

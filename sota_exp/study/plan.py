@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sota_exp.study.design import Cells, folded_plackett_burman, legal_cells, resolution_five
+from sota_exp.statistics.designs import Cells, folded_plackett_burman, legal_cells, resolution_five
 
 #: Between the seeds of the arms of a null study, so that they stay disjoint however many are added.
 DISJOINT = 1000

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sota_exp.config import suggestion
+from sota_exp.config.values import suggestion
 from sota_exp.errors import ConfigError
-from sota_exp.stages import require
-from sota_exp.study.joint import smallest_p_value
-from sota_exp.study.looks import spent_at
+from sota_exp.stages.stage import require
+from sota_exp.statistics.interim import spent_at
+from sota_exp.statistics.sign_flip import smallest_p_value
+from sota_exp.statistics.units import METRICS
 from sota_exp.study.plan import Technique
-from sota_exp.study.units import METRICS
 
 KINDS = ("ladder", "leave_one_out", "add_one_in", "pairs", "one_slot", "screening", "null")
 BUDGETS = ("epochs", "steps", "flops", "seconds")

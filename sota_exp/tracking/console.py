@@ -9,11 +9,11 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from sota_exp.statuses import COMPLETE
-from sota_exp.terminal import console
+from sota_exp.report.terminal import console
+from sota_exp.runs.status import COMPLETE
 from sota_exp.tracking.mlflow_note import HEADINGS, NEUTRAL, extremes, score_cells
-from sota_exp.train import Step
-from sota_exp.watching import Listener, Plan
+from sota_exp.training.listener import Listener, Plan
+from sota_exp.training.loop import Step
 
 
 def techniques(choices: dict[str, str]) -> list[str]:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sota_exp.stages import Follower, NoFollower, Tracking
-from sota_exp.terminal import console
-from sota_exp.train import Step
-from sota_exp.watching import Listener, Plan, Request
+from sota_exp.report.terminal import console
+from sota_exp.stages.tracking import Follower, NoFollower, Tracking
+from sota_exp.training.listener import Listener, Plan, Request
+from sota_exp.training.loop import Step
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def showing(listener: Listener, say: Callable[[str], None] = print_dimly) -> Lis
 
 def draw_or_warn(plan: Plan) -> None:
     """Pictures are an extra: whatever goes wrong with them is one warning."""
-    from sota_exp.report.figures import draw_run
+    from sota_exp.report.run.figures import draw_run
 
     try:
         draw_run(plan.request.directory)

@@ -10,10 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from sota_exp.stages import Follower, NoFollower, Tracking, require
-from sota_exp.tracking.mlflow_position import Position, origin_of
-from sota_exp.tracking.mlflow_process import DONE, TOOK, FollowingProcess, following_process, keep
-from sota_exp.tracking.mlflow_store import (
+from sota_exp.runs.mlflow_store import (
     SCHEMES,
     answers,
     dashboard_of,
@@ -23,6 +20,10 @@ from sota_exp.tracking.mlflow_store import (
     masked,
     resolved,
 )
+from sota_exp.runs.sent_position import Position, origin_of
+from sota_exp.stages.stage import require
+from sota_exp.stages.tracking import Follower, NoFollower, Tracking
+from sota_exp.tracking.mlflow_process import DONE, TOOK, FollowingProcess, following_process, keep
 
 #: Seconds between two looks at the following process at the end of a run, in which its server must answer in between, and
 #: in which it must take something: a server of no use may cost a second.

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sota_exp.errors import in_a_line
-from sota_exp.tracking.lines import Lines
-from sota_exp.tracking.mlflow_content import Content
-from sota_exp.tracking.mlflow_position import Position, stamp
+from sota_exp.runs.contents import Content
+from sota_exp.runs.mlflow_store import unanswered
+from sota_exp.runs.sent_position import Position, stamp
 from sota_exp.tracking.mlflow_process import DONE, READY, TOOK
-from sota_exp.tracking.mlflow_store import unanswered
+from sota_exp.tracking.pipe_lines import Lines
 
 if TYPE_CHECKING:
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor

@@ -3,7 +3,7 @@
 import shlex
 from typing import Any
 
-from sota_exp.tracking.mlflow_content import Content
+from sota_exp.runs.contents import Content
 
 #: Options that change nothing, in whatever slot.
 NEUTRAL = ("none", "native", "full", "fixed", "standard", "scratch", "step", "plain")

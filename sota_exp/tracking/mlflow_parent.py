@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from sota_exp.atomic import replace_text
-from sota_exp.tracking.mlflow_content import Content
-from sota_exp.tracking.mlflow_position import asked_of
+from sota_exp.runs.atomic import replace_text
+from sota_exp.runs.contents import Content
+from sota_exp.runs.sent_position import asked_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

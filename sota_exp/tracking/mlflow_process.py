@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import sota_exp
-from sota_exp.tracking.lines import Lines
+from sota_exp import PACKAGE
+from sota_exp.tracking.pipe_lines import Lines
 
 #: What the process says: that it has imported all it needs, that the store took something, that a run is shown to its end.
 READY, TOOK, DONE = "ready", "took", "done"
@@ -100,8 +100,7 @@ def close_idle() -> None:
 
 def _started(settings: Mapping[str, str]) -> FollowingProcess:
     """A new process, in a session of its own: Ctrl-C in the terminal is for training, which then tells it."""
-    package = str(Path(sota_exp.__file__).resolve().parent.parent)
-    paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
+    paths = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]))
     process = subprocess.Popen(
         [sys.executable, "-m", "sota_exp.tracking.mlflow_follow"],
         stdin=subprocess.PIPE,

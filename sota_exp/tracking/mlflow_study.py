@@ -9,17 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sota_exp.errors import in_a_line
-from sota_exp.study.units import scale_of
+from sota_exp.runs.mlflow_store import dashboard_of, environment, experiment_id, masked, opened, resolved, unanswered
+from sota_exp.statistics.units import scale_of
 from sota_exp.tracking.mlflow_parent import bring_up
-from sota_exp.tracking.mlflow_store import (
-    dashboard_of,
-    environment,
-    experiment_id,
-    masked,
-    opened,
-    resolved,
-    unanswered,
-)
 
 #: Seconds and repeats of one request.
 TIMEOUT, RETRIES = 10, 2

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from sota_exp.errors import in_a_line
+from sota_exp.runs.mlflow_store import opened, unanswered
+from sota_exp.runs.sent_position import Position
 from sota_exp.tracking.mlflow_parent import bring_up
-from sota_exp.tracking.mlflow_position import Position
-from sota_exp.tracking.mlflow_store import opened, unanswered
 
 
 def show_sweep(directory: Path, status: str = "FINISHED") -> str | None:

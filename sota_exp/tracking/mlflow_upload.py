@@ -15,12 +15,13 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelStatus, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
-from sota_exp.atomic import replace_text
-from sota_exp.tracking.mlflow_content import ARTIFACTS, Content, Point, params, points, tags
+from sota_exp.runs.atomic import replace_text
+from sota_exp.runs.contents import Content
+from sota_exp.runs.mlflow_store import experiment_id, opened
+from sota_exp.runs.sent_position import Position, stamp
+from sota_exp.tracking.mlflow_content import ARTIFACTS, Point, params, points, tags
 from sota_exp.tracking.mlflow_note import note
 from sota_exp.tracking.mlflow_parent import parent_run
-from sota_exp.tracking.mlflow_position import Position, stamp
-from sota_exp.tracking.mlflow_store import experiment_id, opened
 from sota_exp.tracking.mlflow_views import KIND, write_views
 
 T = TypeVar("T")
@@ -208,7 +209,7 @@ class Upload:
         outputs = run.outputs.model_outputs if run.outputs else []
         if any(self.client.get_logged_model(output.model_id).status == READY for output in outputs):
             return 0
-        from sota_exp.tracking.mlflow_model import log_model
+        from sota_exp.models.export_mlflow import log_model
 
         log_model(self.uri, self.experiment, run.info.run_id, content.directory)
         return 1

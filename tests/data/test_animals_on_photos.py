@@ -12,12 +12,12 @@ from omegaconf import OmegaConf
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
-from sota_exp.config import build
+from sota_exp.config.build import build
 from sota_exp.data.animals_on_photos import CLASSES, ArrayUnpickler, load_array, silhouettes
 from sota_exp.data.composite import backgrounds
 from sota_exp.data.splits import stratified
 from sota_exp.errors import ConfigError
-from sota_exp.stages import Source
+from sota_exp.stages.data import Source
 
 OPTION = Path(__file__).parents[2] / "conf" / "data" / "animals_on_photos.yaml"
 

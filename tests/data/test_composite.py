@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from sota_exp.data import composite
 from sota_exp.data.composite import backgrounds, blended, distinct, package_folder, placed, resample, resampling, scenes
-from sota_exp.data.writing import TEST, TRAIN
+from sota_exp.data.store_writer import TEST, TRAIN
 
 WORDS = (np.random.default_rng(0).integers(2**32, size=(2000, 9), dtype=np.uint64)).astype(np.uint64)
 

@@ -3,9 +3,9 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from sota_exp.config import build, keyed
+from sota_exp.config.build import build, keyed
 from sota_exp.errors import ConfigError, RunFailed
-from sota_exp.stages import Source
+from sota_exp.stages.data import Source
 from tests.options import ROOT
 
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from sota_exp.config import build
+from sota_exp.config.build import build
 from sota_exp.data.digits_on_photos import digits
 from sota_exp.errors import ConfigError
-from sota_exp.stages import Source
+from sota_exp.stages.data import Source
 
 OPTION = Path(__file__).parents[2] / "conf" / "data" / "digits_on_photos.yaml"
 

@@ -9,12 +9,14 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
-from sota_exp.config import build
-from sota_exp.data.image_files import decode, shrunk
+from sota_exp.config.build import build
+from sota_exp.data.decode import decode
+from sota_exp.data.image_files import shrunk
 from sota_exp.data.image_folder import find_images
-from sota_exp.data.writing import UnreadableImage
+from sota_exp.data.store_writer import UnreadableImage
 from sota_exp.errors import ConfigError, RunFailed
-from sota_exp.stages import InvalidValue, Source
+from sota_exp.stages.data import Source
+from sota_exp.stages.stage import InvalidValue
 
 OPTION = Path(__file__).parents[2] / "conf" / "data" / "image_folder.yaml"
 

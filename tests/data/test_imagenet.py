@@ -3,10 +3,10 @@ import shutil
 import pytest
 from omegaconf import OmegaConf
 
-from sota_exp.config import build, keyed
+from sota_exp.config.build import build, keyed
 from sota_exp.data.imagenet import class_names
 from sota_exp.errors import ConfigError
-from sota_exp.stages import Source
+from sota_exp.stages.data import Source
 from tests import archives
 from tests.options import ROOT
 

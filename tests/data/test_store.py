@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from sota_exp.data.store import DamagedStore, open_or_build, open_store
-from sota_exp.data.writing import TRAIN, Contents, Sample
-from sota_exp.stages import Images
+from sota_exp.data.store_writer import TRAIN, Contents, Sample
+from sota_exp.stages.data import Images
 
 SHAPES = [(12, 7), (5, 30), (12, 7), (1, 1), (64, 48)]
 

@@ -8,18 +8,19 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sota_exp.config import build
-from sota_exp.data.image_files import decode
+from sota_exp.config.build import build
+from sota_exp.config.experiment import Experiment
+from sota_exp.config.fingerprint import training_fingerprint
+from sota_exp.data.decode import decode
+from sota_exp.data.open import open_data
+from sota_exp.data.resize import boxes_of, center_crop, resized_crop
+from sota_exp.data.store_writer import UnreadableImage
 from sota_exp.data.streaming import StreamedImages, decoded_bytes, facts
-from sota_exp.data.writing import UnreadableImage
-from sota_exp.distributed import World
-from sota_exp.experiment import Experiment
-from sota_exp.fingerprint import training_fingerprint
-from sota_exp.resample import boxes_of, center_crop, resized_crop
-from sota_exp.run import open_data
-from sota_exp.session import open_session
-from sota_exp.stages import Preprocessing, View
-from sota_exp.train import Epoch, fit, start
+from sota_exp.stages.data import Preprocessing
+from sota_exp.stages.evaluation import View
+from sota_exp.training.distributed import World
+from sota_exp.training.loop import Epoch, fit, start
+from sota_exp.training.session import open_session
 from tests.experiments import TINY, Composed, composed
 
 

@@ -11,12 +11,12 @@ import torch
 import torchvision
 from omegaconf import OmegaConf
 
-from sota_exp.config import build
+from sota_exp.config.build import build
 from sota_exp.data import torchvision_sets
+from sota_exp.data.store_writer import TEST, TRAIN, VAL
 from sota_exp.data.torchvision_sets import SETS
-from sota_exp.data.writing import TEST, TRAIN, VAL
 from sota_exp.errors import ConfigError, RunFailed
-from sota_exp.stages import Source
+from sota_exp.stages.data import Source
 from tests import archives
 from tests.archives import COUNTS, NAMES, WRITERS
 from tests.options import ROOT, options

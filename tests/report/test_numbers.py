@@ -5,11 +5,12 @@ import math
 
 import pytest
 
-from sota_exp.report import numbers, svg
-from sota_exp.report.axis import Axis, decimals_of, spanning, ticks
-from sota_exp.report.drawing import INKS, Dot, Drawing, Label, box, line, moved, sheet, shortened, text_width
-from sota_exp.report.study import Interval
-from sota_exp.study import units
+from sota_exp.report import numbers
+from sota_exp.report.drawing import svg
+from sota_exp.report.drawing.axis import Axis, decimals_of, spanning, ticks
+from sota_exp.report.drawing.drawing import INKS, Dot, Drawing, Label, box, line, moved, sheet, shortened, text_width
+from sota_exp.report.study.read import Interval
+from sota_exp.statistics import units
 
 
 @pytest.mark.parametrize(

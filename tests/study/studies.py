@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from sota_exp.study.arms import Arms, ReadyArm
-from sota_exp.study.evidence import Row, Study
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.plan import Arm, Blueprint
+from sota_exp.study.results import Row, Study
 from sota_exp.study.settings import Settings
 
 STANDARD: dict[str, Any] = {

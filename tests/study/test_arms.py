@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from sota_exp.config import leaves
+from sota_exp.config.values import leaves
 from sota_exp.errors import ConfigError
 from sota_exp.study import plan
 from sota_exp.study.arms import Base, compose_base, differences, made_ready
-from sota_exp.study.conducting import forbidden_in
+from sota_exp.study.conduct import forbidden_in
 from tests.experiments import TINY, composed
 from tests.study.test_plan import table
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from sota_exp.composing import conf_directory
-from sota_exp.config import leaves
+from sota_exp.config.hydra_compose import conf_directory
+from sota_exp.config.values import leaves
 from sota_exp.study import plan
 from sota_exp.study.arms import differences
 from sota_exp.study.plan import Technique, overrides, set_to

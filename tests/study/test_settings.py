@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sota_exp.config import build
+from sota_exp.config.build import build
 from sota_exp.errors import ConfigError
 from sota_exp.study.settings import Settings, technique
 from tests.study.studies import STANDARD

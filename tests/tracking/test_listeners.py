@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import pytest
 
-from sota_exp.run import Listener, Plan
-from sota_exp.stages import Follower, NoTracking, Tracking
+from sota_exp.stages.tracking import Follower, NoTracking, Tracking
 from sota_exp.tracking.listeners import Listeners, ShowingListener, print_dimly, showing
-from sota_exp.train import Step
+from sota_exp.training.listener import Listener, Plan
+from sota_exp.training.loop import Step
 
 
 @dataclass(kw_only=True)

@@ -12,15 +12,16 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from sota_exp.stages import InvalidValue
+from sota_exp.runs.contents import Content
+from sota_exp.runs.mlflow_store import PROBE, opened, resolved
+from sota_exp.runs.sent_position import Position, origin_of
+from sota_exp.stages.stage import InvalidValue
 from sota_exp.tracking.mlflow import MLflow, notice, notice_of_all
-from sota_exp.tracking.mlflow_content import Content, points
+from sota_exp.tracking.mlflow_content import points
 from sota_exp.tracking.mlflow_follow import Following
-from sota_exp.tracking.mlflow_position import Position, origin_of
 from sota_exp.tracking.mlflow_process import close_idle
-from sota_exp.tracking.mlflow_store import PROBE, opened, resolved
-from tests.tracking.rundirs import write_epochs, write_run
-from tests.tracking.test_mlflow_store import server
+from tests.run_directories import write_epochs, write_run
+from tests.runs.test_mlflow_store import server
 
 #: MLflow's own code warns of SQLAlchemy 2.1.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -210,7 +211,7 @@ def test_a_server_that_takes_nothing_is_not_waited_for(tmp_path: Path, monkeypat
 def test_no_server_at_all_is_said_and_mended_by_sync(
     tmp_path: Path, made_store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from sota_exp.commands import sync
+    from sota_exp.cli import sync
     from sota_exp.errors import RunFailed
 
     monkeypatch.chdir(tmp_path)
@@ -315,7 +316,7 @@ def test_four_runs_at_once_on_a_store_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("outage", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])
 def test_a_server_lost_in_the_middle_is_caught_up_with(tmp_path: Path, outage: signal.Signals) -> None:
     """One that is stopped takes connections, as the kernel does for it, and never answers."""
-    from sota_exp.commands.dashboard import free_port
+    from sota_exp.cli.dashboard import free_port
 
     port = free_port(5100)
     uri = f"http://127.0.0.1:{port}"
@@ -339,7 +340,7 @@ def test_a_server_lost_in_the_middle_is_caught_up_with(tmp_path: Path, outage: s
 
 
 def serve(root: Path, port: int) -> "subprocess.Popen[bytes]":
-    from sota_exp.commands.dashboard import start, wait_until_ready
+    from sota_exp.cli.dashboard import start, wait_until_ready
 
     with (root / "server.log").open("w+b") as said:
         process = start(f"sqlite:///{root / 'mlflow.db'}", port, said)

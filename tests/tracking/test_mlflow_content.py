@@ -10,9 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sota_exp.tracking.mlflow_content import STATUSES, Content, epoch_points, final, params, points, sanitized, tags
+from sota_exp.runs.contents import STATUSES, Content
+from sota_exp.tracking.mlflow_content import epoch_points, final, params, points, sanitized, tags
 from sota_exp.tracking.mlflow_note import note
-from tests.tracking.rundirs import CONFIG, epoch, result, write_run
+from tests.run_directories import CONFIG, epoch, result, write_run
 
 
 def read(directory: Path, **origin: object) -> Content:
@@ -53,7 +54,7 @@ def test_params_are_choices_and_short_values(tmp_path: Path) -> None:
 def test_a_value_that_mlflow_would_cut_is_left_to_the_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = write_run(tmp_path / "run")
     long = {**CONFIG, "batch_sizes": list(range(3000))}
-    monkeypatch.setattr("sota_exp.tracking.mlflow_content.read_config", lambda path: long)
+    monkeypatch.setattr("sota_exp.runs.contents.read_config", lambda path: long)
     assert "batch_sizes" not in params(read(directory))
 
 
@@ -114,7 +115,7 @@ def test_statuses(tmp_path: Path, status: str, expected: str) -> None:
 
 
 def test_every_status_of_a_result_is_known() -> None:
-    from sota_exp.result import STATUSES as OURS
+    from sota_exp.runs.status import STATUSES as OURS
 
     assert set(STATUSES) == set(OURS)
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from sota_exp.study.evidence import Row, Runs
 from sota_exp.study.files import StudyFiles
-from sota_exp.study.outcome import outcome
+from sota_exp.study.results import Row, Runs
+from sota_exp.study.study_json import outcome
 from sota_exp.tracking.mlflow_study import differences, note, show_study
 from tests.study.studies import chain, study, write_all
 

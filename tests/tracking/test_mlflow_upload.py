@@ -11,12 +11,14 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus, Metric, Run
 
-from sota_exp.commands import sync
-from sota_exp.tracking.mlflow_content import Content, points
-from sota_exp.tracking.mlflow_position import Position, origin_of
-from sota_exp.tracking.mlflow_store import environment, opened
+from sota_exp.cli import sync
+from sota_exp.runs.contents import Content
+from sota_exp.runs.mlflow_store import environment, opened
+from sota_exp.runs.sent_position import Position, origin_of
+from sota_exp.tracking import sync as tracking_sync
+from sota_exp.tracking.mlflow_content import points
 from sota_exp.tracking.mlflow_upload import Upload
-from tests.tracking.rundirs import result, write_epochs, write_run
+from tests.run_directories import result, write_epochs, write_run
 
 #: MLflow's own code warns of SQLAlchemy 2.1.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -77,7 +79,7 @@ def test_a_run_is_shown_whole(store: Store, tmp_path: Path) -> None:
     (dataset,) = run.inputs.dataset_inputs
     assert (dataset.dataset.name, dataset.dataset.digest) == ("fake", "d" * 36)
     assert json.loads((directory / "result.json").read_text())["mlflow_run_id"] == run.info.run_id
-    assert sync.is_sent(directory)
+    assert tracking_sync.is_sent(directory)
     for key, value in result()["metrics"].items():
         shown = key if key.startswith(("test/", "best/")) else f"best/{key.replace('/', '_')}"
         assert run.data.metrics[shown] == value
@@ -216,13 +218,13 @@ def test_a_study_names_kind_and_parent(store: Store, tmp_path: Path) -> None:
 def test_a_run_without_weights_logs_no_model(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _client, uri = store
     logged: list[object] = []
-    monkeypatch.setattr("sota_exp.tracking.mlflow_model.log_model", lambda *arguments: logged.append(arguments))
+    monkeypatch.setattr("sota_exp.models.export_mlflow.log_model", lambda *arguments: logged.append(arguments))
     directory = write_run(tmp_path / "outputs" / "run")
     (directory / "model.json").unlink()
     position = Position.read(directory).at(uri, "sota_exp").asked(origin_of(directory, {}), True)
     position.write(directory)
     Upload.open(position).send(Content.read(directory, position.origin))
-    assert not logged and sync.is_sent(directory)
+    assert not logged and tracking_sync.is_sent(directory)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +234,7 @@ def test_a_model_is_logged_until_one_is_whole(
     statuses: list[str], num: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logged: list[object] = []
-    monkeypatch.setattr("sota_exp.tracking.mlflow_model.log_model", lambda *arguments: logged.append(arguments))
+    monkeypatch.setattr("sota_exp.models.export_mlflow.log_model", lambda *arguments: logged.append(arguments))
     client = SimpleNamespace(get_logged_model=lambda name: SimpleNamespace(status=LoggedModelStatus(name)))
     outputs = [SimpleNamespace(model_id=status) for status in statuses]
     run = SimpleNamespace(info=SimpleNamespace(run_id="r"), outputs=SimpleNamespace(model_outputs=outputs))

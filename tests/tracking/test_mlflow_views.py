@@ -10,7 +10,7 @@ import pytest
 from sota_exp.tracking import mlflow_views
 from sota_exp.tracking.mlflow_content import final, points
 from sota_exp.tracking.mlflow_views import TAG, view_links, views, write_views
-from tests.tracking.rundirs import result, write_run
+from tests.run_directories import result, write_run
 
 
 class FakeClient:
@@ -38,7 +38,7 @@ def state_of(client: FakeClient, key: str) -> dict[str, Any]:
 
 
 def test_every_chart_is_in_a_section_and_draws_a_metric_that_runs_have(tmp_path: Any) -> None:
-    from sota_exp.tracking.mlflow_content import Content
+    from sota_exp.runs.contents import Content
 
     known = {point.key for point in points(Content.read(write_run(tmp_path / "run"), {}))} | set(final(result()))
     for _, state in views(["schedule/lr"]).values():

@@ -1,0 +1,28 @@
+"""Shell completion: Hydra's own, with the command's name between the program and the overrides."""
+
+import os
+import sys
+
+from sota_exp.config import compose
+from sota_exp.errors import ConfigError
+
+#: Commands whose arguments are overrides.
+TAKE_OVERRIDES = ("train", "sweep", "ablate", "evaluate", "explain", "look")
+
+
+def main(arguments: list[str], commands: list[str]) -> None:
+    """`install=bash` prints the rule for the shell; `query=bash` answers it from COMP_LINE."""
+    if not arguments:
+        raise ConfigError(
+            "--shell-completion needs install=SHELL, uninstall=SHELL or query=SHELL, SHELL bash, zsh or fish"
+        )
+    words = os.environ.get("COMP_LINE", "").split(" ")
+    if arguments[0].startswith("query"):
+        if len(words) < 3:
+            print(" ".join(command for command in commands if command.startswith(words[-1])))
+            return
+        if words[1] not in TAKE_OVERRIDES:
+            return
+        os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
+    compose.launch(lambda config: None, ["--shell-completion", *arguments], "")
+    sys.stdout.flush()

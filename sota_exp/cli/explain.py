@@ -1,0 +1,83 @@
+"""usage: sota-exp explain [OVERRIDE …] [--no-measure]
+
+Says what `sota-exp train` with the same overrides would do, without doing it: the techniques that are on and who found
+them, images and steps, the learning rate, the rules that fire, and, from a few real steps, time and memory.
+
+  sota-exp explain recipe=torchvision
+  sota-exp explain data=image_folder data.root=photos batch_size=256 --no-measure
+
+Exit status 2 where a rule forbids the configuration, as in train.
+"""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from sota_exp import PACKAGE
+from sota_exp.config import compose, hydra_compose
+from sota_exp.config.build import build, require_filled
+from sota_exp.config.catalog import Option, options
+from sota_exp.config.rules import check, fired
+from sota_exp.report.terminal import console, shown
+
+#: Seconds of training that the estimate is made from.
+MEASURE_SECONDS = 4.0
+
+#: No directory, no log: nothing is left behind.
+TRACELESS = ("hydra.output_subdir=null", "hydra/job_logging=none")
+
+
+def main(arguments: list[str]) -> None:
+    """Explain every configuration that the overrides name."""
+    overrides = [argument for argument in arguments if argument != "--no-measure"]
+    seconds = 0.0 if "--no-measure" in arguments else MEASURE_SECONDS
+    compose.launch(lambda config: explain(config, seconds), [*TRACELESS, *overrides], "explain")
+
+
+def explain(config: DictConfig, seconds: float) -> None:
+    """Everything that the configuration alone tells first, then what data and network tell."""
+    directory = compose.output_directory()
+    try:
+        _explain(compose.tree_of(config), compose.choices(), directory, seconds)
+    finally:
+        for folder in (directory, directory.parent):
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # Hydra made it; one with a run in it stays.
+
+
+def _explain(tree: dict[str, Any], choices: dict[str, str], directory: Path, seconds: float) -> None:
+    from sota_exp.preview import explain as explained
+
+    require_filled(choices, tree)
+    out = console()
+    found = options(hydra_compose.conf_directory(), PACKAGE)
+    out.print(explained.heading(tree))
+    out.print(explained.techniques(chosen(found, choices), tree))
+    out.print(explained.rules(fired(choices, tree)))
+    check(choices, tree)
+    out.print(explained.place(shown(directory)))
+
+    from sota_exp.config.experiment import Experiment
+
+    experiment = build(Experiment, tree)
+    from sota_exp.preview.plan_numbers import outline
+    from sota_exp.preview.timing import estimate, is_averaged, measure
+    from sota_exp.training.failures import foreseen
+    from sota_exp.training.loop import start
+    from sota_exp.training.run import ready
+
+    session, evaluator = ready(experiment)
+    with foreseen():
+        state = start(session)
+        plan = outline(session, state)
+        out.print(explained.plan(plan, tree, str(session.device)))
+        if seconds:
+            measured = measure(session, state, evaluator, seconds)
+            out.print(explained.cost(measured, estimate(plan, measured, is_averaged(state)), str(session.device)))
+
+
+def chosen(found: list[Option], choices: dict[str, str]) -> list[Option]:
+    """The options that are on and do something, plain or not, in the order of the catalog."""
+    return [option for option in found if choices.get(option.group) == option.name and not option.is_neutral]

@@ -1,0 +1,122 @@
+"""usage: sota-exp predict run=DIR|weights=FILE IMAGE|FOLDER … [top=5] [format=table|csv|json] [batch_size=64] [device=auto]
+
+Says what a finished run's model sees in image files, or in all images below a folder: the most probable classes and their
+probabilities. Images are decoded, resized and cut exactly as in evaluation.
+
+  sota-exp predict run=outputs/a_run photo.jpg                    one photograph
+  sota-exp predict run=outputs/a_run photos top=1 format=csv      a folder, as a table for a program
+  sota-exp predict weights=model.safetensors photo.jpg            a file of weights with its model.json beside it
+
+A file that can't be read is named, the others are predicted all the same, and the exit status is 1.
+"""
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from sota_exp.cli.saved_model_argument import description_of, subject, values
+from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.report.terminal import console
+
+if TYPE_CHECKING:
+    from sota_exp.models.predict import Prediction
+
+DEFAULTS = {"top": "5", "format": "table", "batch_size": "64", "device": "auto"}
+
+FORMATS = ("table", "csv", "json")
+
+
+def main(arguments: list[str]) -> None:
+    """Predict the files and folders that the arguments name.
+
+    Raises:
+        RunFailed: files that can't be read as images; the others are predicted first.
+    """
+    found, others = subject("predict", arguments)
+    places = [word for word in others if word.partition("=")[0] not in DEFAULTS]
+    given = values("predict", [word for word in others if word not in places], DEFAULTS)
+    if given["format"] not in FORMATS:
+        raise ConfigError(f"format={given['format']} is not legal: {', '.join(FORMATS)}")
+    top, batch_size = (at_least_one(name, given[name]) for name in ("top", "batch_size"))
+    paths = [path for place in places for path in images(Path(place).expanduser())]
+    if not paths:
+        raise ConfigError("predict needs images: files or folders; sota-exp predict --help says more")
+    from sota_exp.models.predict import Prediction, predictions
+    from sota_exp.training.device import pick_device
+    from sota_exp.training.evaluate_saved import Subject, load
+
+    model = load(Subject(weights=found.weights, description=description_of(found), training_fingerprint=""))
+    unreadable: list[str] = []
+
+    def readable() -> Iterator[Prediction]:
+        for made in predictions(model, paths, top, batch_size, pick_device(given["device"])):
+            if isinstance(made, Prediction):
+                yield made
+            else:
+                print(f"sota-exp: {made}", file=sys.stderr)
+                unreadable.append(str(made.path))
+
+    {"table": print_table, "csv": print_csv, "json": print_json}[given["format"]](readable())
+    if unreadable:
+        raise RunFailed(f"{len(unreadable)} of {len(paths)} files can't be read as images, named above")
+
+
+def at_least_one(name: str, value: str) -> int:
+    """The whole number in `value`.
+
+    Raises:
+        ConfigError: it is none, or 0.
+    """
+    if not value.isdecimal() or int(value) < 1:
+        raise ConfigError(f"{name}={value} is not legal: a whole number, at least 1")
+    return int(value)
+
+
+def images(place: Path) -> list[Path]:
+    """The file itself, or every image below a folder in the order of their paths.
+
+    Raises:
+        ConfigError: nothing there, or a folder without images.
+    """
+    from PIL import Image
+
+    if place.is_file():
+        return [place]
+    if not place.is_dir():
+        raise ConfigError(f"{place}: no such file or folder")
+    endings = Image.registered_extensions()
+    found = sorted(path for path in place.rglob("*") if path.suffix.lower() in endings and path.is_file())
+    if not found:
+        raise ConfigError(f"{place}: no image file in this folder or below it")
+    return found
+
+
+def print_table(made: "Iterable[Prediction]") -> None:
+    """A line a file: `photo.jpg  dog 92.1 %  cat 4.0 % …`."""
+    out = console()
+    for each in made:
+        ranked = [f"{escape(name)} {share:.1%}" for name, share in zip(each.classes, each.probabilities, strict=True)]
+        others = f"  [dim]{'  '.join(ranked[1:])}[/]" if ranked[1:] else ""
+        out.print(f"{escape(os.path.relpath(each.path))}  [bold]{ranked[0]}[/]{others}", soft_wrap=True)
+
+
+def print_csv(made: "Iterable[Prediction]") -> None:
+    """One row a file and class: path, rank from 1, class, probability."""
+    rows = csv.writer(sys.stdout)
+    rows.writerow(["path", "rank", "class", "probability"])
+    for each in made:
+        for rank, (name, share) in enumerate(zip(each.classes, each.probabilities, strict=True), start=1):
+            rows.writerow([each.path, rank, name, f"{share:.6f}"])
+
+
+def print_json(made: "Iterable[Prediction]") -> None:
+    """One object a line and file: path, classes with their probabilities, the best first."""
+    for each in made:
+        ranked = dict(zip(each.classes, each.probabilities, strict=True))
+        print(json.dumps({"path": str(each.path), "classes": ranked}, ensure_ascii=False))

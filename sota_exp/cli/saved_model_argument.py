@@ -1,0 +1,130 @@
+"""Which saved weights a command line means: `run=DIR`, a finished run's, or `weights=FILE`, with their description beside them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sota_exp.config.formats import read_config
+from sota_exp.errors import ConfigError
+from sota_exp.models.model_json import read_description
+from sota_exp.runs.status import COMPLETE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What the command line names: the weights, what describes them, and the run they belong to, where it is known.
+
+    description: a `model.json`; None for a bare file of weights, whose network the configuration has to name.
+    """
+
+    name: str
+    weights: Path
+    description: Path | None
+    result: dict[str, Any]
+    tree: dict[str, Any]
+
+
+def subject(command: str, arguments: list[str]) -> tuple[Found, list[str]]:
+    """What the one of `run=` and `weights=` among the arguments means, and the other arguments.
+
+    Raises:
+        ConfigError: there is not exactly one, or it names no weights.
+    """
+    named = [argument for argument in arguments if argument.startswith(("run=", "weights="))]
+    if len(named) != 1:
+        raise ConfigError(f"{command} needs one of run=DIR and weights=FILE; sota-exp {command} --help says more")
+    kind, _, value = named[0].partition("=")
+    path = Path(value.strip("'\"")).expanduser()
+    return (of_run if kind == "run" else of_file)(path), [argument for argument in arguments if argument not in named]
+
+
+def of_run(directory: Path) -> Found:
+    """The weights that a finished run ships.
+
+    Raises:
+        ConfigError: no such directory, or not that of a finished run.
+    """
+    if not directory.is_dir():
+        raise ConfigError(f"run={directory}: no such directory")
+    result = read_json(directory / "result.json")
+    if result is None or "weights" in result:
+        raise ConfigError(f"run={directory} is not the directory of a finished run: it has no result of a training")
+    if result["status"] not in COMPLETE:
+        raise ConfigError(f"run={directory} is {result['status']}, not finished; repeat its command to go on")
+    return Found(
+        name=directory.name,
+        weights=directory / "model.safetensors",
+        description=directory / "model.json",
+        result=result,
+        tree=config_of(directory / "config.yaml"),
+    )
+
+
+def of_file(path: Path) -> Found:
+    """Weights in a file, and the run in whose directory they lie, if they do.
+
+    Raises:
+        ConfigError: no such file, or of another kind.
+    """
+    if not path.is_file() or path.suffix not in (".safetensors", ".pth", ".pt"):
+        raise ConfigError(f"weights={path}: legal: a .safetensors, .pth or .pt file that exists")
+    beside = [path.with_suffix(".json"), path.with_name("model.json"), path.parent.parent / "model.json"]
+    description = next((file for file in beside if file.is_file() and read_description(file)), None)
+    if description is None or path.suffix != ".safetensors":
+        return Found(name=path.stem, weights=path, description=None, result={}, tree={})
+    config = description.with_name("config.yaml")
+    result = read_json(description.with_name("result.json")) or {}
+    tree = config_of(config) if config.is_file() and "choices" in result else {}
+    return Found(name=path.stem, weights=path, description=description, result=result, tree=tree)
+
+
+def description_of(found: Found) -> Path:
+    """Its `model.json`.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    if found.description is None:
+        raise ConfigError(
+            f"weights={found.weights}: legal: a .safetensors file with a model.json beside it, which says how to build and"
+            " feed the network; sota-exp evaluate writes one for any weights"
+        )
+    return found.description
+
+
+def config_of(path: Path) -> dict[str, Any]:
+    """The configuration of a run.
+
+    Raises:
+        ConfigError: it can't be read.
+    """
+    try:
+        return read_config(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def values(command: str, arguments: list[str], defaults: dict[str, str]) -> dict[str, str]:
+    """`key=value` arguments over their defaults; an empty default must be given.
+
+    Raises:
+        ConfigError: another key, or a missing one.
+    """
+    given = dict(defaults)
+    for argument in arguments:
+        key, found, value = argument.partition("=")
+        if key not in defaults or not found:
+            from sota_exp.config.values import suggestion
+
+            legal = ", ".join(f"{name}=" for name in defaults)
+            raise ConfigError(f"{argument}: not an argument of {command}; legal: {legal}.{suggestion(key, defaults)}")
+        given[key] = value
+    for key, value in given.items():
+        if not value:
+            raise ConfigError(f"{key}: a value is missing; give one: {key}=…; sota-exp {command} --help says more")
+    return given

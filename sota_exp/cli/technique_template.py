@@ -1,0 +1,177 @@
+"""The four touches of a new technique, begun: module, YAML, test and row, as a copy of an option that is already there.
+
+A copy of a slot's neutral option does nothing yet, so the contract's «it changes something» fails until it does. Reads and writes
+source text alone; imports no stage.
+"""
+
+import ast
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from sota_exp.config.catalog import Option, options
+from sota_exp.config.values import suggestion
+from sota_exp.errors import ConfigError
+from sota_exp.runs.atomic import write_text
+
+#: Groups of conf/ whose options have machinery of their own beside their module.
+NOT_HERE = ("data", "tracking")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Technique:
+    """What is to be made: `slot=name`, what it does in a sentence, and the option whose code it starts from."""
+
+    slot: str
+    name: str
+    summary: str
+    like: Option
+
+    @property
+    def class_name(self) -> str:
+        return "".join(part.capitalize() for part in self.name.split("_"))
+
+    @property
+    def module(self) -> str:
+        return f"sota_exp.techniques.{self.slot.replace('/', '.')}.{self.name}"
+
+
+def technique(root: Path, path: str, summary: str, like: str) -> Technique:
+    """What `slot/name` asks for.
+
+    Raises:
+        ConfigError: no such slot, no name for a module, an option that exists, or nothing to start from.
+    """
+    slot, _, name = path.strip("/").rpartition("/")
+    there = options(root / "conf", root / "sota_exp")
+    slots = sorted({option.group for option in there if option.group not in NOT_HERE})
+    if slot not in slots:
+        raise ConfigError(
+            f"{path}: no slot {slot or path}; legal: {', '.join(slots)}.{suggestion(slot or path, slots)}"
+        )
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ConfigError(f"{path}: {name} is no name; legal: small letters, digits and _, as in random_erasing")
+    members = {option.name: option for option in there if option.group == slot}
+    if name in members:
+        raise ConfigError(f"{path}: there is a {slot}={name} already; legal: another name")
+    neutral = next((option.name for option in members.values() if option.is_neutral), "")
+    if (like or neutral) not in members:
+        why = f"like={like}: no such option" if like else f"{slot} has no option that does nothing; say like=OPTION"
+        raise ConfigError(f"{why}; legal: {', '.join(members)}.{suggestion(like, members)}")
+    return Technique(slot=slot, name=name, summary=summary.rstrip("."), like=members[like or neutral])
+
+
+def scaffold(root: Path, made: Technique) -> list[Path]:
+    """Write the four touches below `root`, a checkout; the files, in the order in which they are to be filled in.
+
+    Raises:
+        ConfigError: one of the files is there already.
+    """
+    target = str(made.like.target)
+    files = {
+        root / "sota_exp" / "techniques" / made.slot / f"{made.name}.py": module_text(root, made, target),
+        root / "conf" / made.slot / f"{made.name}.yaml": yaml_text(root, made),
+        root / "tests" / "techniques" / made.slot / f"test_{made.name}.py": test_text(made),
+    }
+    for path in files:
+        if path.exists():
+            raise ConfigError(f"{path.relative_to(root)} is there already; remove it, or choose another name")
+    table = root / "docs" / "techniques.md"
+    files[table] = with_row(table.read_text(), made)
+    for path, text in files.items():
+        write_text(path, text)
+    return list(files)
+
+
+def module_text(root: Path, made: Technique, target: str) -> str:
+    """The module: a docstring to fill in, then the class of `target` under its new name."""
+    source = root.joinpath(*target.split(".")[:-1]).with_suffix(".py").read_text()
+    copied = target.rpartition(".")[2]
+    tree = ast.parse(source)
+    if made.like.is_neutral:
+        code = "\n\n\n".join(alone(source, tree, copied, target.rpartition(".")[0]))
+    else:
+        code = "\n".join(source.splitlines()[tree.body[0].end_lineno or 0 :]).strip("\n")
+    code = re.sub(rf"\b{copied}\b", made.class_name, code)
+    if made.like.is_neutral:
+        code = re.sub(r'(class \w+\(\w+\):\n    """).*?(""")', rf"\g<1>{made.summary}.\g<2>", code, flags=re.DOTALL)
+    return docstring(made) + "\n\n" + code + "\n"
+
+
+def docstring(made: Technique) -> str:
+    """Sentence, formula, paper and setting, each with what belongs there."""
+    words = made.name.replace("_", " ").capitalize()
+    return (
+        f'"""{words}: {made.summary}.\n\n    the formula, in a line or two\n\n'
+        "Paper: authors year, title, arXiv number\n"
+        'Setting: values that are known to work, for what, and what they bought there.\n"""'
+    )
+
+
+def alone(source: str, tree: ast.Module, name: str, module: str) -> list[str]:
+    """The class `name` of `module`, whose text is `source`, as a module of its own: [imports, class]."""
+    (found,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    start = min(found.lineno, *(decorator.lineno for decorator in found.decorator_list))
+    text = "\n".join(source.splitlines()[start - 1 : found.end_lineno])
+    used = {node.id for node in ast.walk(found) if isinstance(node, ast.Name)}
+    used |= set(re.findall(r"\b[A-Z]\w+", " ".join(_quoted(found))))
+    ours = sorted(used & {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)} - {name})
+    lines = []
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            lines += [f"import {alias.name}" for alias in node.names if (alias.asname or alias.name) in used]
+        elif isinstance(node, ast.ImportFrom):
+            names = [alias.name for alias in node.names if alias.name in used]
+            lines += [f"from {node.module} import {', '.join(names)}"] if names else []
+    lines.append(f"from {module} import {', '.join(ours)}")
+    return ["\n".join(in_order(lines)), text]
+
+
+def _quoted(found: ast.ClassDef) -> list[str]:
+    """Annotations that are written as texts."""
+    return [node.value for node in ast.walk(found) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+def in_order(lines: list[str]) -> list[str]:
+    """Import lines in three blocks: the standard library, torch, ours."""
+
+    def block(line: str) -> int:
+        package = line.split()[1].split(".")[0]
+        return {"torch": 1, "sota_exp": 2}.get(package, 0)
+
+    blocks = [sorted(line for line in lines if block(line) == place) for place in range(3)]
+    return "\n\n".join("\n".join(lines) for lines in blocks if lines).split("\n")
+
+
+def yaml_text(root: Path, made: Technique) -> str:
+    """A comment that says what it does, the target, and the fields of the option it is copied from."""
+    lines = (root / "conf" / made.slot / f"{made.like.name}.yaml").read_text().splitlines()
+    kept = [line for line in lines if not line.startswith(("#", "_target_"))]
+    return "\n".join([f"# {made.summary}.", f"_target_: {made.module}.{made.class_name}", *kept]) + "\n"
+
+
+def test_text(made: Technique) -> str:
+    """A test that fails until somebody shows that the technique agrees with its definition."""
+    return (
+        f'"""{made.slot}={made.name}: agreement with a reference, limits, mass conserved, repeatability."""\n\n'
+        "import pytest\n\n"
+        f"from {made.module} import {made.class_name}\n\n\n"
+        "def test_it_agrees_with_its_definition():\n"
+        f'    pytest.fail(f"show that {{{made.class_name}.__name__}} does what its docstring says")\n'
+    )
+
+
+def with_row(text: str, made: Technique) -> str:
+    """docs/techniques.md with a row after the last one of the slot.
+
+    Raises:
+        ConfigError: the slot has no row to put it after.
+    """
+    lines = text.splitlines(keepends=True)
+    places = [place for place, line in enumerate(lines) if line.startswith(f"| `{made.slot}` |")]
+    if not places:
+        raise ConfigError(f"docs/techniques.md has no row of {made.slot} to put the new one after")
+    row = (
+        f"| `{made.slot}` | `{made.name}` | {made.summary} | the defaults that matter | authors year, arXiv number |\n"
+    )
+    return "".join([*lines[: places[-1] + 1], row, *lines[places[-1] + 1 :]])

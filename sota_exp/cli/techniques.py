@@ -1,0 +1,49 @@
+"""`sota-exp techniques`: every slot and option, what it does, who found it."""
+
+import argparse
+import itertools
+import json
+from dataclasses import asdict
+
+from rich.table import Table
+
+from sota_exp import PACKAGE
+from sota_exp.config import hydra_compose
+from sota_exp.config.catalog import Option, options
+from sota_exp.config.values import suggestion
+from sota_exp.errors import ConfigError
+from sota_exp.report.terminal import console
+
+
+def main(arguments: list[str]) -> None:
+    """Print the table, or a part of it, or JSON."""
+    parser = argparse.ArgumentParser(prog="sota-exp techniques", description="Every slot and option, and its paper.")
+    parser.add_argument("group", nargs="?", help="a group or a slot, such as augmentation or augmentation/mix")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    chosen = parser.parse_args(arguments)
+    found = options(hydra_compose.conf_directory(), PACKAGE)
+    if chosen.group is not None:
+        groups = {option.group for option in found} | {option.group.split("/")[0] for option in found}
+        if chosen.group not in groups:
+            legal = ", ".join(sorted(groups))
+            raise ConfigError(f"{chosen.group}: no such group; legal: {legal}.{suggestion(chosen.group, groups)}")
+        found = [option for option in found if f"{option.group}/".startswith(f"{chosen.group}/")]
+    if chosen.json:
+        print(json.dumps([asdict(option) for option in found], indent=2))
+        return
+    console().print(table(found))
+
+
+def table(found: list[Option]) -> Table:
+    """One row an option, ruled off by slot."""
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    drawn.add_column("slot", no_wrap=True)
+    drawn.add_column("option", no_wrap=True)
+    drawn.add_column("what it does", ratio=3)
+    drawn.add_column("paper", ratio=2, style="dim")
+    for group, members in itertools.groupby(found, key=lambda option: option.group):
+        for index, option in enumerate(members):
+            style = "dim" if option.name == "none" else "cyan"
+            drawn.add_row(group if index == 0 else "", f"[{style}]{option.name}[/]", option.summary, option.cited)
+        drawn.add_row()
+    return drawn

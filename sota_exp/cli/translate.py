@@ -1,0 +1,25 @@
+"""usage: sota-exp translate "torchrun --nproc_per_node=8 train.py --model resnet50 …"
+
+Turns a command of torchvision's reference training into one of ours. What has no counterpart is listed beside it, on
+standard error.
+"""
+
+import shlex
+import sys
+
+from sota_exp.config.translate.from_torchvision import WrongFlag, to_overrides
+from sota_exp.errors import ConfigError
+
+
+def main(arguments: list[str]) -> None:
+    """Print our command; what it loses goes to standard error."""
+    if not arguments:
+        print(__doc__)
+        return
+    try:
+        translation = to_overrides(shlex.split(arguments[0]) if len(arguments) == 1 else arguments)
+    except WrongFlag as error:
+        raise ConfigError(f"translate: {error}") from error
+    print(shlex.join(["sota-exp", "train", *translation.words]))
+    for line in translation.lost:
+        print(f"no counterpart: {line}", file=sys.stderr)

@@ -1,0 +1,155 @@
+"""What one training run is, typed: the tree that a composed configuration is built into."""
+
+from dataclasses import dataclass
+
+from sota_exp.stages.augmentation import Crop, Sampler, TrainSize
+from sota_exp.stages.average import Average
+from sota_exp.stages.batch import BatchTransform
+from sota_exp.stages.data import Source
+from sota_exp.stages.evaluation import FineTune, Predictor, Resolution
+from sota_exp.stages.loss import Distillation, Loss
+from sota_exp.stages.model import Model, ModelTransform, Tuning, Weights
+from sota_exp.stages.optimizer import Accumulation, GradientTransform, OptimizerFactory, ParameterGroups
+from sota_exp.stages.schedule import Length, LrScaling, Schedule, Stepping, StoppingRule, Warmup
+from sota_exp.stages.stage import require
+from sota_exp.stages.supervision import Supervision
+from sota_exp.stages.tracking import Tracking
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """What is done to the images."""
+
+    train_size: TrainSize
+    crop: Crop
+    flip: BatchTransform
+    geometry: BatchTransform
+    policy: BatchTransform
+    erase: BatchTransform
+    mix: BatchTransform
+    repeat: Sampler
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regularization:
+    """What is done to the targets, the network, the gradients and the weights."""
+
+    smoothing: BatchTransform
+    weight_decay: ParameterGroups
+    dropout: ModelTransform
+    stochastic_depth: ModelTransform
+    norm: ModelTransform
+    clip: GradientTransform
+    average: Average
+    distillation: Distillation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheduling:
+    """How long, and how fast."""
+
+    lr: Schedule
+    warmup: Warmup
+    lr_scaling: LrScaling
+    stepping: Stepping
+    length: Length
+    accumulation: Accumulation
+    early_stopping: StoppingRule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """Which network, from which weights, which part of it learns."""
+
+    arch: Model
+    weights: Weights
+    tuning: Tuning
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Which epoch's weights ship, tuned for which size, evaluated at which, from how many views."""
+
+    fine_tune: FineTune
+    resolution: Resolution
+    tta: Predictor
+    select: str
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        require(self.select in ("best", "last"), "select", self.select, "best or last")
+        require(self.batch_size >= 1, "batch_size", self.batch_size, "images, at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """How the numbers are computed; only `precision` changes what is computed.
+
+    measure: which of the other fields a short measurement settles before the run; it leaves an empty list.
+    """
+
+    device: str
+    precision: str
+    channels_last: bool
+    compile: bool
+    workers: int
+    threads: int | None
+    measure: list[str]
+
+    def __post_init__(self) -> None:
+        measurable = ("channels_last", "precision", "threads", "workers", "compile")
+        require(set(self.measure) <= set(measurable), "measure", self.measure, f"a part of [{', '.join(measurable)}]")
+        devices = ("auto", "cpu", "cuda", "mps")
+        require(self.device.split(":")[0] in devices, "device", self.device, "auto, cpu, cuda, cuda:N or mps")
+        require(self.precision in ("fp32", "bf16"), "precision", self.precision, "fp32 or bf16")
+        require(self.workers >= 0, "workers", self.workers, "0 or more processes")
+        require(self.threads is None or self.threads >= 1, "threads", self.threads, "null, or 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The recipe's name and its own lengths, in epochs."""
+
+    name: str
+    epochs: int
+    long_epochs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How much of the recipe is run: epochs, and how many images of each split (null for all)."""
+
+    name: str
+    epochs: int
+    long_epochs: int
+    train_images: int | None
+    eval_images: int | None
+
+    def __post_init__(self) -> None:
+        for name, num in (("train_images", self.train_images), ("eval_images", self.eval_images)):
+            require(num is None or num >= 2, name, num, "null for all, or at least 2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One training run. Groups and slots appear in the order in which they act."""
+
+    data: Source
+    model: Network
+    augmentation: Augmentation
+    regularization: Regularization
+    schedule: Scheduling
+    loss: Loss
+    optimizer: OptimizerFactory
+    supervision: Supervision
+    evaluation: Evaluation
+    runtime: Runtime
+    tracking: Tracking
+    recipe: Recipe
+    scale: Scale
+    seed: int
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        require(self.batch_size >= 1, "batch_size", self.batch_size, "images, at least 1")
+        require(0 <= self.seed < 2**63, "seed", self.seed, "an integer from 0 to 2⁶³ − 1")

@@ -1,0 +1,97 @@
+"""Errors of Hydra and OmegaConf in one line: the key, the value, and what is legal."""
+
+import re
+from collections.abc import Callable
+
+import yaml
+from omegaconf import OmegaConf, open_dict
+
+from sota_exp.config.hydra_compose import by_hydra, config_groups
+from sota_exp.config.values import suggestion
+
+
+def in_one_line(error: Exception, arguments: list[str]) -> str:
+    """A composition error as `key=value: what is wrong. What is legal. Did you mean …?`"""
+    text = str(error)
+    for pattern, explain in EXPLANATIONS.items():
+        if found := re.search(pattern, text):
+            return explain(found, arguments)
+    where = ("full_key:", "object_type=", "reference_type=")
+    return " ".join(line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith(where))
+
+
+def _no_option(found: re.Match[str], arguments: list[str]) -> str:
+    option = found[1].rpartition("/")[2]
+    options = found[3].split()
+    return f"{found[2]}={option}: no such option; legal: {', '.join(options)}.{suggestion(option, options)}"
+
+
+def _no_key_or_group(found: re.Match[str], arguments: list[str]) -> str:
+    """Hydra says the same of both; a group is written with slashes or, at the top, found in the files."""
+    key = found[1].lstrip("+~")
+    if "/" in key or "defaults list" in found.string:
+        groups = config_groups()
+        return f"{key}: no such group.{suggestion(key, groups) or ' Legal: ' + ', '.join(groups) + '.'}"
+    legal = composed_keys(arguments)
+    parent = key.rpartition(".")[0]
+    beside = [name for name in legal if name.rpartition(".")[0] == parent]
+    if parent in legal and not beside:
+        return f"{key}: no such key; what {parent.replace('.', '/')} holds has no keys."
+    listed = f"; legal here: {', '.join(name.rpartition('.')[2] for name in beside)}" if beside else ""
+    last = key.rpartition(".")[2]
+    near = suggestion(last, [name.rpartition(".")[2] for name in beside]) if beside else suggestion(key, legal)
+    return f"{key}: no such key{listed}.{near}"
+
+
+def _no_reference(found: re.Match[str], arguments: list[str]) -> str:
+    users = [item for item in arguments if f"${{{found[1]}" in item]
+    return f"{' '.join(users) or '${' + found[1] + '}'}: there is no {found[1]} to refer to"
+
+
+def _no_name(found: re.Match[str], arguments: list[str]) -> str:
+    groups = {*config_groups(), ""}
+    pairs = [item.partition("=") for item in arguments]
+    nameless = [
+        f"{key}={value}" for key, _, value in pairs if key in groups and not isinstance(yaml.safe_load(value), str)
+    ]
+    return f"{' '.join(nameless)}: a group takes the name of an option, group=option"
+
+
+def _not_an_override(found: re.Match[str], arguments: list[str]) -> str:
+    # Hydra's grammar reads a second = as a mistake.
+    key, _, value = found[1].partition("=")
+    quoted = f"; a value with = in it needs quotes: {key}='\"{value}\"'" if "=" in value and key else ""
+    return f"{found[1]}: not an override; write key=value or group/slot=option{quoted}"
+
+
+def _several_values(found: re.Match[str], arguments: list[str]) -> str:
+    key, _, values = found[1].partition("=")
+    return f"{found[1]}: for a run of each value add -m; a list is written {key}=[{values}]"
+
+
+#: What Hydra and OmegaConf say of a mistake, and what we say.
+EXPLANATIONS: dict[str, Callable[[re.Match[str], list[str]], str]] = {
+    r"Could not find '([^']+)'\s*\n+\s*Available options in '([^']+)':\n((?:\t.*\n?)+)": _no_option,
+    r"Could not (?:override|delete)(?: from config)?[:.]? '([^']+)'": _no_key_or_group,
+    r"Interpolation key '([^']+)' not found": _no_reference,
+    r"Error when parsing index: \d+, string: (.+?) out of \[": _not_an_override,
+    r"Config group override must be a string": _no_name,
+    r"Ambiguous value for argument '([^']+)'": _several_values,
+}
+
+
+def composed_keys(arguments: list[str]) -> list[str]:
+    """Every dotted key of the configuration in which `arguments` choose the options, groups included."""
+    groups = set(config_groups())
+    chosen = [item for item in arguments if item.partition("=")[0] in groups and "," not in item]
+    config = by_hydra(chosen)
+    with open_dict(config):
+        del config["hydra"]
+    return _dotted(OmegaConf.to_container(config, resolve=False), "")
+
+
+def _dotted(tree: object, key: str) -> list[str]:
+    if not isinstance(tree, dict):
+        return []
+    names = {name: f"{key}.{name}" if key else str(name) for name in tree if name not in ("_target_", "_option_")}
+    return [*names.values(), *(path for name, full in names.items() for path in _dotted(tree[name], full))]

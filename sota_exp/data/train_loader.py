@@ -1,0 +1,92 @@
+"""Training crops by step: item `step` is a pure function of the seed and the step, so workers and resuming change nothing."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from sota_exp.data.store_writer import UnreadableImage
+from sota_exp.stages.augmentation import Crop, Sampler
+from sota_exp.stages.data import Images
+from sota_exp.stages.random import Streams
+
+
+class TrainCrops(Dataset[tuple[Tensor, Tensor]]):
+    """Item `step`: this rank's crops, uint8 [b, 3, S, S], and their positions in the training set, int64 [b]."""
+
+    def __init__(
+        self,
+        images: Images,
+        train: Tensor,
+        sampler: Sampler,
+        crop: Crop,
+        size: int,
+        interpolation: str,
+        batch_size: int,
+        streams: Streams,
+    ) -> None:
+        self.images, self.train, self.sampler, self.crop, self.size = images, train, sampler, crop, size
+        self.interpolation = interpolation
+        self.batch_size, self.streams = batch_size, streams
+        self.steps_per_epoch = len(train) // batch_size
+        self._order: tuple[int, Tensor] | None = None
+
+    def order(self, epoch: int) -> Tensor:
+        """Positions in the training set, in the order of this epoch."""
+        if self._order is None or self._order[0] != epoch:
+            self._order = (epoch, self.sampler(len(self.train), epoch, self.streams))
+        return self._order[1]
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        epoch, place = divmod(step, self.steps_per_epoch)
+        batch = self.order(epoch)[place * self.batch_size : (place + 1) * self.batch_size]
+        # Every world_size-th, as torch's DistributedSampler: copies side by side in the order go to different ranks.
+        positions = batch[self.streams.rank :: self.streams.world_size]
+        rng = self.streams.draws("augmentation/crop", step)
+        return self.crop(self.images, self.train[positions], self.size, rng, self.interpolation), positions
+
+
+class Readable(Dataset[tuple[Tensor, Tensor] | UnreadableImage]):
+    """Crops by step, or what is wrong with one of their files: a worker that raised would say it in a traceback."""
+
+    def __init__(self, crops: TrainCrops) -> None:
+        self.crops = crops
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor] | UnreadableImage:
+        try:
+            return self.crops[step]
+        except UnreadableImage as error:
+            return error
+
+
+def load(crops: TrainCrops, steps: range, num_workers: int, pin_memory: bool) -> Iterator[tuple[Tensor, Tensor]]:
+    """The crops of `steps` in order, cut by `num_workers` background processes (0: by this one).
+
+    Raises `UnreadableImage` for a file that can't be decoded.
+    """
+    loader = DataLoader(
+        Readable(crops),
+        batch_size=None,
+        sampler=steps,
+        num_workers=num_workers,
+        pin_memory=pin_memory,
+        # Equal in every worker: the draws are keyed, this only keeps torch from consuming the global generator.
+        generator=torch.Generator().manual_seed(0),
+    )
+    for item in loader:
+        if isinstance(item, UnreadableImage):
+            raise item
+        yield item
+
+
+def distinct_images(crops: TrainCrops, num_steps: int) -> int:
+    """How many different training images `num_steps` steps have drawn."""
+    seen = torch.zeros(len(crops.train), dtype=torch.bool)
+    for epoch in range(math.ceil(num_steps / crops.steps_per_epoch)):
+        steps = min(num_steps - epoch * crops.steps_per_epoch, crops.steps_per_epoch)
+        seen[crops.order(epoch)[: steps * crops.batch_size]] = True
+        if seen.all():
+            break
+    return int(seen.sum())

@@ -1,0 +1,19 @@
+"""What a network costs: floating-point operations per image, and parameters."""
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def flops_per_image(network: nn.Module, size: int) -> int:
+    """Floating-point operations (two a multiply-add) of one forward pass on a size × size image."""
+    was_training = network.training
+    weight = next(network.parameters())
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network.eval()(torch.zeros(1, 3, size, size, device=weight.device))
+    network.train(was_training)
+    return counter.get_total_flops()
+
+
+def parameter_count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,0 +1,82 @@
+"""Classes of image files, by a saved model: decoded, resized and cut exactly as evaluation does."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from sota_exp.data.decode import decode
+from sota_exp.data.resize import center_crop
+from sota_exp.data.store_writer import UnreadableImage
+from sota_exp.models.saved import SavedModel
+from sota_exp.models.standalone import Deployed
+from sota_exp.stages.data import Images
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """The most probable classes of one file, the best first, with their probabilities in [0, 1]."""
+
+    path: Path
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+
+class Decoded(Images):
+    """Images in memory, by their place: what crops are cut from."""
+
+    def __init__(self, images: Sequence[Tensor]) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width in pixels."""
+        _, height, width = self.images[index].shape
+        return height, width
+
+    def image(self, index: int) -> Tensor:
+        """Uint8 [3, H, W]."""
+        return self.images[index]
+
+
+def predictions(
+    model: SavedModel, paths: Sequence[Path], top: int, batch_size: int, device: torch.device
+) -> Iterator[Prediction | UnreadableImage]:
+    """The `top` classes of every file in order, or why it can't be read; at most `batch_size` images in memory."""
+    network = Deployed(model).to(device).eval()
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(paths), batch_size):
+            part = paths[start : start + batch_size]
+            found = list(pool.map(read, part))
+            images = [image for image in found if isinstance(image, Tensor)]
+            probabilities = iter(classify(network, images, model, device) if images else ())
+            for path, image in zip(part, found, strict=True):
+                yield image if isinstance(image, UnreadableImage) else best(path, next(probabilities), model, top)
+
+
+def read(path: Path) -> Tensor | UnreadableImage:
+    """The decoded image, uint8 [3, H, W], or why it can't be."""
+    try:
+        return decode(path)
+    except UnreadableImage as error:
+        return error
+
+
+@torch.inference_mode()
+def classify(network: nn.Module, images: Sequence[Tensor], model: SavedModel, device: torch.device) -> Tensor:
+    """Probabilities of uint8 images [3, H, W] of any sizes: float32 [B, C] on the CPU."""
+    view, interpolation = model.view, model.preprocessing.interpolation
+    crops = center_crop(Decoded(images), torch.arange(len(images)), view.resize, view.size, interpolation)
+    return network(crops.to(device).float() / 255).float().softmax(1).cpu()
+
+
+def best(path: Path, probabilities: Tensor, model: SavedModel, top: int) -> Prediction:
+    """The `top` of the probabilities [C] of one image."""
+    values, places = probabilities.topk(min(top, len(model.classes)))
+    names = tuple(model.classes[place] for place in places.tolist())
+    return Prediction(path=path, classes=names, probabilities=tuple(values.tolist()))

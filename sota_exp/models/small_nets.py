@@ -1,0 +1,75 @@
+"""The residual networks of `model/arch/small`: a stem, stages of basic blocks, a linear layer."""
+
+import torch
+from torch import Tensor, nn
+
+# Name → blocks in each of the four stages, and the channels of the first one, doubled from stage to stage.
+SHAPES = {
+    "resnet_xs": ((1, 1, 1, 1), 8),
+    "resnet_s": ((1, 1, 1, 1), 16),
+    "resnet_m": ((1, 1, 1, 1), 32),
+    "resnet_l": ((2, 2, 2, 2), 32),
+}
+
+#: Sides are halved by the stem and by the second and third stage: 48 px end in a map of 6 × 6.
+STRIDES = (1, 2, 2, 1)
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions beside a shortcut. Its parts have the names that they have in torchvision's, which takes a second to import."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int = 1, downsample: nn.Module | None = None) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        branch = self.relu(self.bn1(self.conv1(x)))
+        return self.relu(self.bn2(self.conv2(branch)) + shortcut)
+
+
+class SmallResNet(nn.Module):
+    """Images [B, 3, S, S] → logits [B, num_classes], S ≥ 16."""
+
+    def __init__(self, depths: tuple[int, ...], width: int, num_classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+        )
+        widths = [width * 2**stage for stage in range(len(depths))]
+        inputs = [width, *widths[:-1]]
+        self.stages = nn.Sequential(*map(stage, inputs, widths, depths, STRIDES))
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(widths[-1], num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.fc(torch.flatten(self.pool(self.stages(self.stem(images))), 1))
+
+
+def stage(in_channels: int, channels: int, num_blocks: int, stride: int) -> nn.Sequential:
+    """Basic blocks of one width, the first of which divides the side by `stride`."""
+    shortcut = None
+    if stride > 1 or in_channels != channels:
+        shortcut = nn.Sequential(
+            nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity(),
+            nn.Conv2d(in_channels, channels, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+    first = BasicBlock(in_channels, channels, stride=stride, downsample=shortcut)
+    return nn.Sequential(first, *(BasicBlock(channels, channels) for _ in range(num_blocks - 1)))
+
+
+def build_small(name: str, num_classes: int, width_multiplier: float) -> nn.Module:
+    """An untrained network of `SHAPES`, the channels of its stages multiplied and rounded to whole eights."""
+    depths, width = SHAPES[name]
+    return SmallResNet(depths, max(8, round(width * width_multiplier / 8) * 8), num_classes)

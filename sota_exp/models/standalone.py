@@ -1,0 +1,28 @@
+"""A saved model as one network that takes what a camera gives: normalization and the averaging of views are inside it."""
+
+import torch
+from torch import Tensor, nn
+
+from sota_exp.models.saved import SavedModel
+from sota_exp.stages.evaluation import Predictor
+
+
+class Deployed(nn.Module):
+    """RGB images, float [B, 3, H, W] in [0, 1], resized and cut as `model.json` says → logits [B, C].
+
+    The logits are those that evaluation scores: normalized and predicted from the same views.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: SavedModel) -> None:
+        super().__init__()
+        self.network = model.network
+        self.predictor: Predictor = model.predictor
+        self.register_buffer("mean", torch.tensor(model.preprocessing.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(model.preprocessing.std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [B, C]."""
+        return self.predictor(self.network, (images - self.mean) / self.std)

@@ -1,0 +1,182 @@
+"""Charts of `sota-exp look`: class balance, image sizes, and the object-scale gap between training and evaluation."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sota_exp.preview.look.classes import FEW_IMAGES
+from sota_exp.preview.look.findings import Findings
+from sota_exp.preview.look.sizes import ImageSizes
+from sota_exp.report.drawing.matplotlib_canvas import BLUE, GREEN, GREY, ORANGE, RED, figure, save, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: More classes than this are told apart by rank, not by name.
+MOST_NAMES = 40
+
+#: More sizes than this are counted in cells, not shown one by one.
+MOST_SIZES = 2000
+
+SPLIT_COLORS = {"train": BLUE, "val": ORANGE, "test": GREEN}
+
+
+def class_balance(found: Findings, path: Path) -> None:
+    """Images a class in each split, the largest class of training first."""
+    classes = found.classes
+    order = np.argsort(-np.array(classes.counts["train"]), kind="stable")
+    draw = named_bars if len(order) <= MOST_NAMES else ranked_bars
+    draw(found, order, path)
+
+
+def named_bars(found: Findings, order: NDArray[np.int64], path: Path) -> None:
+    """A bar with its number for every class."""
+    classes, num = found.classes, len(order)
+    drawing = figure(10, 1.2 + 0.25 * max(num, 4))
+    panels = drawing.subplots(1, 3, sharey=True)
+    for axes, (split, counts) in zip(panels, classes.counts.items(), strict=True):
+        values = np.array(counts)[order]
+        axes.barh(range(num), values, 0.78, color=SPLIT_COLORS[split])
+        for place, value in enumerate(values):
+            axes.text(value, place, f" {value:,}", va="center", fontsize=8)
+        axes.set_xlim(0, max(values.max(), 1) * 1.2)
+        axes.set_ylim(num - 0.4, -0.6)
+        axes.set_yticks(range(num), [classes.classes[index][:28] for index in order])
+        tidy(axes, f"{split}: {values.sum():,} images", "images", "")
+        axes.grid(visible=False, axis="y")
+        whole_numbers(axes)
+    save(drawing, path)
+
+
+def ranked_bars(found: Findings, order: NDArray[np.int64], path: Path) -> None:
+    """Many classes as one outline a split, all in the order of training; its largest and smallest class by name."""
+    classes, num = found.classes, len(order)
+    drawing = figure(10, 3.6)
+    for axes, (split, counts) in zip(drawing.subplots(1, 3), classes.counts.items(), strict=True):
+        values = np.array(counts)[order]
+        axes.stairs(values, np.arange(num + 1) + 0.5, fill=True, color=SPLIT_COLORS[split])
+        axes.set_ylim(0, max(values.max(), 1) * 1.15)
+        axes.set_xlim(0.5, num + 0.5)
+        tidy(axes, f"{split}: {values.sum():,} images", "class, by its training images", "images")
+        whole_numbers(axes)
+        if split == "train" and values.min() < 3 * FEW_IMAGES:
+            axes.axhline(FEW_IMAGES, color=RED, linestyle="--", linewidth=1, label=f"{FEW_IMAGES} images")
+            axes.legend(frameon=False, fontsize=8, loc="upper right")
+    (largest, most), (smallest, least) = classes.largest, classes.smallest
+    drawing.suptitle(
+        f"largest {largest[:30]} {most:,}, smallest {smallest[:30]} {least:,} training images", fontsize=10
+    )
+    save(drawing, path)
+
+
+def whole_numbers(axes: "Axes") -> None:
+    """At most four ticks, at whole numbers, along the axis of counts."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis = axes.yaxis if axes.get_ylabel() == "images" else axes.xaxis
+    axis.set_major_locator(MaxNLocator(4, integer=True))
+    axis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+
+
+def image_sizes(found: Findings, path: Path) -> None:
+    """Height against width, the shorter side with what it is resized to, and the aspect."""
+    sizes = found.sizes
+    drawing = figure(11, 4.2)
+    plane, sides, aspects = drawing.subplots(1, 3)
+    plane_of_sizes(plane, sizes)
+    values = sizes.shorter.numpy()
+    sides.hist(values, side_bins(values), color=BLUE)
+    sides.axvline(sizes.train_size, color=RED, linewidth=1.8, label=f"training crop {sizes.train_size} px")
+    resize = sizes.view.resize
+    sides.axvline(resize, color=ORANGE, linestyle="--", linewidth=1.8, label=f"evaluation resizes to {resize} px")
+    sides.set_xlim(left=0)
+    legend_below(sides)
+    tidy(sides, "Shorter side", "pixels", "images")
+    whole_numbers(sides)
+    ratios = sizes.aspect.numpy()
+    low, high = min(ratios.min(), 0.5), max(ratios.max(), 2.0)
+    aspects.hist(ratios, np.geomspace(low * 0.97, high * 1.03, 40), color=BLUE)
+    log_ticks(aspects, [ratio for ratio in (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 10.0) if low <= ratio <= high])
+    tidy(aspects, "Aspect", "width / height", "images")
+    whole_numbers(aspects)
+    save(drawing, path)
+
+
+def legend_below(axes: "Axes") -> None:
+    """Under the axis, where it covers nothing."""
+    axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.15))
+
+
+def side_bins(values: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Edges between whole pixels, at most some forty of them."""
+    width = max(1, -(-int(values.max() - values.min() + 1) // 40), round(values.max() / 80))
+    return np.arange(values.min() - width / 2, values.max() + width, width)
+
+
+def plane_of_sizes(axes: "Axes", sizes: ImageSizes) -> None:
+    """A dot for each size, its area as the number of images; cells where there are too many sizes."""
+    unique, counts = np.unique(sizes.sizes.numpy(), axis=0, return_counts=True)
+    height, width = unique.T
+    most = float(unique.max()) * 1.08
+    if len(unique) > MOST_SIZES:
+        axes.hexbin(width, height, counts, reduce_C_function=np.sum, gridsize=40, cmap="Blues", bins="log", mincnt=1)
+    else:
+        axes.scatter(width, height, 6 + 120 * counts / counts.max(), color=BLUE, alpha=0.55, linewidths=0)
+    side = sizes.train_size
+    axes.plot([side, side, most], [most, side, side], color=RED, linewidth=1.4, label="training crop")
+    legend_below(axes)
+    axes.plot([0, most], [0, most], color=GREY, linewidth=0.8, linestyle=":")
+    axes.set_xlim(0, most)
+    axes.set_ylim(0, most)
+    axes.set_aspect("equal")
+    sort = "size" if len(unique) == 1 else "sizes"
+    tidy(axes, f"{len(sizes.sizes):,} images, {len(unique):,} {sort}", "width (px)", "height (px)")
+
+
+def log_ticks(axes: "Axes", places: list[float]) -> None:
+    from matplotlib.ticker import NullLocator
+
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(places, [f"{place:g}" for place in places])
+
+
+def object_scale(found: Findings, path: Path) -> None:
+    """How much larger objects look in training than in evaluation, and at which evaluation size they would agree."""
+    drawing = figure(10, 3.8)
+    left, right = drawing.subplots(1, 2)
+    distribution(left, found)
+    by_size(right, found)
+    save(drawing, path)
+
+
+def distribution(axes: "Axes", found: Findings) -> None:
+    gap = found.scale.gap.numpy()
+    low, high = min(gap.min(), 0.7), max(gap.max(), 1.43)
+    edges = np.geomspace(low * 0.98, high * 1.02, 60)
+    axes.hist(gap, edges.tolist(), weights=np.full(len(gap), 1 / len(gap)), color=BLUE)
+    axes.axvline(1, color=GREY, linewidth=1.5, linestyle="--", label="equal")
+    axes.axvline(found.scale.median, color=RED, linewidth=1.8, label=f"median {found.scale.median:.2f}")
+    log_ticks(axes, [ratio for ratio in (0.1, 0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0, 8.0) if low <= ratio <= high])
+    axes.legend(frameon=False, fontsize=9, loc="upper right")
+    tidy(axes, "Size of objects, training over evaluation", "ratio of sides", "share of training crops")
+    axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+
+
+def by_size(axes: "Axes", found: Findings) -> None:
+    """The ratio if evaluation were done at other sizes, its middle half shaded."""
+    scale = found.scale
+    size, agreeing = scale.view.size, scale.agreeing_size
+    sides = np.linspace(0.6 * min(size, agreeing), 1.4 * max(size, agreeing), 100)
+    quarter, median, three = (scale.quantile(share) * size / sides for share in (0.25, 0.5, 0.75))
+    axes.fill_between(sides, quarter, three, color=BLUE, alpha=0.2, linewidth=0, label="half of the crops")
+    axes.plot(sides, median, color=BLUE, linewidth=1.8, label="median")
+    axes.axhline(1, color=GREY, linewidth=1.5, linestyle="--")
+    axes.plot([size], [scale.median], "o", color=RED, markersize=7, label=f"configured: {size} px")
+    axes.plot([agreeing], [1], "*", color=GREEN, markersize=12, label=f"agrees: {agreeing} px")
+    axes.legend(frameon=False, fontsize=9, loc="upper right")
+    axes.set_ylim(bottom=0)
+    title = f"Trained at {scale.train_size} px, evaluated at other sizes"
+    tidy(axes, title, "side of the evaluation crop (px)", "ratio of sides")

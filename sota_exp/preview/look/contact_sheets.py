@@ -1,0 +1,169 @@
+"""Contact sheets of `sota-exp look`: the augmented batch, what each technique does, and the closest pairs across splits."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from sota_exp.data.resize import interpolate
+from sota_exp.preview.look.augmented import soft_label
+from sota_exp.preview.look.duplicates import Pair
+from sota_exp.preview.look.findings import Findings
+from sota_exp.report.drawing.matplotlib_canvas import GREY, RED, figure, save
+from sota_exp.stages.data import Images
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Images of the batch that are shown, and how many stand in a row.
+NUM_SHOWN, IN_A_ROW = 32, 8
+
+#: Pairs across splits that are shown, and how many stand in a row.
+NUM_PAIRS, PAIRS_IN_A_ROW = 12, 3
+
+#: Pixels of the longer side of a whole image.
+WHOLE = 192
+
+
+def sheet(columns: float, rows: float, cell: float) -> tuple["Figure", "Axes"]:
+    """A figure of `columns` × `rows` cells, `cell` inches each, with room for a title and one pair of axes for all.
+
+    A pair of axes for each image would take a second to lay out.
+    """
+    drawing = figure(columns * cell, rows * cell + 0.45)
+    drawing.set_layout_engine("none")
+    axes = drawing.add_axes((0, 0, 1, rows * cell / (rows * cell + 0.45)))
+    axes.set_xlim(0, columns)
+    axes.set_ylim(rows, 0)
+    axes.axis("off")
+    return drawing, axes
+
+
+def headline(drawing: "Figure", text: str) -> None:
+    height = drawing.get_figheight()
+    drawing.text(0.12 / drawing.get_figwidth(), 1 - 0.25 / height, text, fontsize=11, ha="left", va="center")
+
+
+def put(axes: "Axes", image: Tensor, left: float, top: float, side: float) -> None:
+    """An image, uint8 [3, H, W], fitted into a square and centred in it."""
+    height, width = image.shape[1:]
+    tall, wide = side * height / max(height, width), side * width / max(height, width)
+    x, y = left + (side - wide) / 2, top + (side - tall) / 2
+    axes.imshow(image.permute(1, 2, 0).numpy(), extent=(x, x + wide, y + tall, y), aspect="auto")
+
+
+def whole(images: Images, index: int) -> Tensor:
+    """The whole image, uint8 [3, H, W], its longer side at most `WHOLE` pixels."""
+    image = images.image(index)
+    height, width = image.shape[1:]
+    shrink = min(1.0, WHOLE / max(height, width))
+    return interpolate(image[None], max(1, round(height * shrink)), max(1, round(width * shrink)))[0]
+
+
+def short(text: str, most: int) -> str:
+    """The text, its middle left out where it is longer than `most` characters."""
+    if len(text) <= most:
+        return text
+    tail = (most - 1) // 2
+    return f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def in_lines(label: Sequence[tuple[str, float]], most: int) -> str:
+    """`dog 0.62` and, on a second line, what it was mixed with."""
+    return "\n".join(f"{short(name, most - 5)} {share:.2f}" for name, share in label[:2])
+
+
+def batch(found: Findings, path: Path) -> None:
+    """The first images of the batch with their soft labels, as the network gets them."""
+    images, targets, step = found.batch, found.step.seen.targets.cpu(), found.step
+    num = min(len(images), NUM_SHOWN)
+    labels = [in_lines(soft_label(target, found.data.classes), 21) for target in targets[:num]]
+    head = 0.08 + 0.11 * max(1 + label.count("\n") for label in labels)
+    tall = 0.96 + head
+    drawing, axes = sheet(IN_A_ROW, -(-num // IN_A_ROW) * tall, 1.45)
+    for position, label in enumerate(labels):
+        row, column = divmod(position, IN_A_ROW)
+        put(axes, images[position], column + 0.04, row * tall + head, 0.92)
+        below = row * tall + head - 0.03
+        axes.text(column + 0.5, below, label, fontsize=7.5, ha="center", va="bottom", linespacing=1.05)
+    shown = f"{num} of its {len(images)} images" if num < len(images) else f"its {num} images"
+    side = images.shape[-1]
+    headline(
+        drawing, f"Step {step.number:,} of {step.total:,}, epoch {step.epoch + 1}: {shown} as trained on, {side} px"
+    )
+    save(drawing, path)
+
+
+def effects(found: Findings, path: Path) -> None:
+    """A row for each slot of augmentation that is on, applied alone; columns are the same images."""
+    rows = effect_rows(found)
+    columns = len(found.rows)
+    drawing, axes = sheet(columns + 1.35, len(rows) * 1.04 + 0.22, 1.2)
+    for row, (name, detail, images) in enumerate(rows):
+        top = row * 1.04 + 0.22
+        axes.text(0.1, top + 0.48, name, fontsize=9.5, ha="left", va="bottom", fontweight="bold")
+        axes.text(0.1, top + 0.53, detail, fontsize=7.5, ha="left", va="top", color=GREY, linespacing=1.3)
+        for column, image in enumerate(images):
+            put(axes, image, column + 1.35, top, 0.96)
+    for column, index in enumerate(sources(found)):
+        text = short(found.class_of(index), 18)
+        axes.text(column + 1.83, 0.18, text, fontsize=7.5, ha="center", va="bottom")
+    headline(
+        drawing,
+        f"Each technique alone on the training crop, with its draws of step {found.step.number:,}, on the images that most of them change",
+    )
+    save(drawing, path)
+
+
+def sources(found: Findings) -> list[int]:
+    """The images, by index in the set, of the columns."""
+    positions = found.step.cut.sources[found.rows]
+    return found.data.train[positions].tolist()
+
+
+def effect_rows(found: Findings) -> list[tuple[str, str, list[Tensor]]]:
+    """(name, what it is, images) of every row: the whole image, the crop, each slot alone, all of it."""
+    step, num = found.step, len(found.step.cut)
+    size = f"{step.cut.images.shape[-1]} px"
+    originals = [whole(found.data.images, index) for index in sources(found)]
+    crop = found.choices["augmentation/crop"]
+    rows = [
+        ("image", "as it is stored", originals),
+        ("crop", f"{'centre' if crop == 'none' else crop}\n{size}", list(step.cut.images[found.rows].cpu())),
+    ]
+    for effect in found.effects:
+        detail = f"{short(found.choices[effect.slot], 22)}\nchanges {effect.num_changed} of {num}"
+        rows.append((effect.slot.rpartition("/")[2], detail, list(effect.images)))
+    return [*rows, ("all", "in the pipeline's order", list(found.batch[found.rows]))]
+
+
+def near_duplicates(found: Findings, path: Path) -> None:
+    """The closest pairs of images across splits, with where they lie; which of them count as near-duplicates is said."""
+    pairs = found.duplicates.pairs[:NUM_PAIRS]
+    rows = max(-(-len(pairs) // PAIRS_IN_A_ROW), 1)
+    drawing, axes = sheet(2.2 * PAIRS_IN_A_ROW, (rows * 1.5) if pairs else 0.3, 1.5)
+    for position, pair in enumerate(pairs):
+        row, column = divmod(position, PAIRS_IN_A_ROW)
+        draw_pair(axes, found, pair, column * 2.2 + 0.06, row * 1.5)
+    num = len(found.duplicates.near)
+    said = (
+        f"The closest pairs across splits; {num:,} are near-duplicates"
+        if pairs
+        else "No two images across splits resemble each other"
+    )
+    headline(drawing, said)
+    save(drawing, path)
+
+
+def draw_pair(axes: "Axes", found: Findings, pair: Pair, left: float, top: float) -> None:
+    """Two images beside each other, each under its split, class and file."""
+    verdict = "near-duplicate" if pair.is_near else "not counted"
+    color = RED if pair.is_near else GREY
+    axes.text(left, top + 0.2, f"distance {pair.distance:.3f}: {verdict}", fontsize=8.5, color=color, va="center")
+    for place, split, index in ((0, pair.split, pair.index), (1, pair.other, pair.other_index)):
+        x = left + place * 1.02
+        put(axes, whole(found.data.images, index), x, top + 0.46, 0.98)
+        said = f"{split}: {short(found.class_of(index), 20)}\n{short(found.name_of(index), 26)}"
+        axes.text(x, top + 0.43, said, fontsize=7, ha="left", va="bottom", linespacing=1.15)

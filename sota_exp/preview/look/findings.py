@@ -1,0 +1,127 @@
+"""Everything that `sota-exp look` finds about a configuration and its data, as numbers; nothing is drawn here."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+
+from sota_exp.preview.look.augmented import Effect, Step, effects, preprocessing, shown, step_of, telling_rows
+from sota_exp.preview.look.classes import ClassBalance, class_balance
+from sota_exp.preview.look.duplicates import NEAR, Duplicates, Pair, duplicates
+from sota_exp.preview.look.object_scale import ObjectScale, drawn_sizes, object_scale
+from sota_exp.preview.look.sizes import ImageSizes, image_sizes
+from sota_exp.stages.data import DataSet
+from sota_exp.training.loop import Session
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What was found, in the order in which it is shown.
+
+    files: the path of every image of the set, or empty. rows: the images of the batch whose effects are shown, int64 [K].
+    """
+
+    session: Session
+    choices: dict[str, str]
+    files: list[str]
+    step: Step
+    rows: Tensor
+    effects: list[Effect]
+    classes: ClassBalance
+    sizes: ImageSizes
+    duplicates: Duplicates
+    scale: ObjectScale
+
+    @property
+    def data(self) -> DataSet:
+        return self.session.data
+
+    @cached_property
+    def batch(self) -> Tensor:
+        """The images that the network reads, for a person: uint8 [B, 3, S, S]."""
+        return shown(self.step.seen.images, preprocessing(self.session))
+
+    def name_of(self, index: int) -> str:
+        """The file of an image, or its number in the set."""
+        return self.files[index] if self.files else f"image {index}"
+
+    def class_of(self, index: int) -> str:
+        return self.data.classes[int(self.data.labels[index])]
+
+
+def look(session: Session, choices: dict[str, str], number: int) -> Findings:
+    """Everything there is to see of a configuration at step `number` of its training, which does not take place.
+
+    Raises:
+        ConfigError: there is no such step, or it can't be known without training.
+    """
+    experiment, data = session.experiment, session.data
+    step = step_of(session, number)
+    rows = telling_rows(session, step)
+    view = experiment.evaluation.resolution.views()[0]
+    size = session.crops.size
+    draws = session.streams.draws("look/object_scale", "crops")
+    return Findings(
+        session=session,
+        choices=choices,
+        files=experiment.data.files(),
+        step=step,
+        rows=rows,
+        effects=effects(session, step, rows),
+        classes=class_balance(data),
+        sizes=image_sizes(data, size, view),
+        duplicates=duplicates(data),
+        scale=object_scale(drawn_sizes(data, session.streams), experiment.augmentation.crop, size, view, draws),
+    )
+
+
+def in_plain_values(found: Findings) -> dict[str, Any]:
+    """The numbers for `look.json`; fractions in [0, 1], sizes in pixels."""
+    ratio = found.classes.ratio
+    copies, scale, sizes = found.duplicates, found.scale, found.sizes
+    return {
+        "step": found.step.number,
+        "images_changed": {effect.slot: effect.num_changed for effect in found.effects},
+        "images": {split: sum(counts) for split, counts in found.classes.counts.items()},
+        "class_counts": {
+            split: dict(zip(found.classes.classes, counts, strict=True))
+            for split, counts in found.classes.counts.items()
+        },
+        "imbalance_ratio": None if ratio == float("inf") else ratio,
+        "scarce_classes": found.classes.scarce,
+        "train_size": sizes.train_size,
+        "evaluation_view": vars(sizes.view),
+        "shorter_side": {name: int(sizes.shorter.double().quantile(q)) for name, q in QUANTILES.items()},
+        "images_below_train_size": sizes.num_small,
+        "near_duplicates": {
+            "distance": NEAR,
+            "compared": copies.compared,
+            "available": copies.available,
+            "flat": copies.num_flat,
+            "val_in_train": copies.num_near("val", "train"),
+            "test_in_train": copies.num_near("test", "train"),
+            "test_in_val": copies.num_near("test", "val"),
+            "pairs": [_pair_in_plain_values(found, pair) for pair in copies.near],
+        },
+        "object_scale": {
+            "median": scale.median,
+            "quartiles": [scale.quantile(0.25), scale.quantile(0.75)],
+            "mean_test_over_train": scale.mean_inverse,
+            "agreeing_evaluation_size": scale.agreeing_size,
+            "agreeing_train_size": scale.agreeing_train_size,
+            "training_crops_enlarged": scale.share_enlarged,
+        },
+    }
+
+
+QUANTILES = {"least": 0.0, "median": 0.5, "most": 1.0}
+
+
+def _pair_in_plain_values(found: Findings, pair: Pair) -> dict[str, Any]:
+    return {
+        pair.split: found.name_of(pair.index),
+        pair.other: found.name_of(pair.other_index),
+        "classes": [found.class_of(pair.index), found.class_of(pair.other_index)],
+        "distance": round(pair.distance, 4),
+    }

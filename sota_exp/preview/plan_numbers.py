@@ -1,0 +1,67 @@
+"""What a training will do, in numbers, before it does it: images, steps, learning rate, network."""
+
+import math
+from dataclasses import dataclass
+
+from sota_exp.data.train_loader import distinct_images
+from sota_exp.models.cost import flops_per_image, parameter_count
+from sota_exp.stages.evaluation import View
+from sota_exp.training.loop import Session, State, enter_epoch
+
+#: Points of the learning-rate curve.
+CURVE_POINTS = 72
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outline:
+    """The plan of a training.
+
+    batch_images: different training images in the first step's batch, below batch_size under repeated augmentation.
+    distinct_images: different training images in the whole training. left_out: images an epoch leaves out for whole batches.
+    curve: the learning rate at evenly spaced steps, from the first to the last.
+    """
+
+    counts: dict[str, int]
+    num_classes: int
+    train_size: int
+    views: tuple[View, ...]
+    batch_images: int
+    distinct_images: int
+    left_out: int
+    num_epochs: int
+    steps_per_epoch: int
+    warmup_steps: int
+    curve: tuple[float, ...]
+    parameters: int
+    trained_parameters: int
+    flops_per_image: int
+
+    @property
+    def total_steps(self) -> int:
+        return self.num_epochs * self.steps_per_epoch
+
+
+def outline(session: Session, state: State) -> Outline:
+    """The plan of a fresh session and its state."""
+    experiment, data = session.experiment, session.data
+    steps, batch_size = session.total_steps, experiment.batch_size
+    views = tuple(experiment.evaluation.resolution.views())
+    enter_epoch(session, state, 0, fresh=False)
+    trained = sum(parameter.numel() for parameter in state.model.parameters() if parameter.requires_grad)
+    marks = sorted({round(point * (steps - 1) / (CURVE_POINTS - 1)) for point in range(CURVE_POINTS)})
+    return Outline(
+        counts={split: len(vars(data)[split]) for split in ("train", "val", "test")},
+        num_classes=len(data.classes),
+        train_size=session.crops.size,
+        views=views,
+        batch_images=len(session.crops.order(0)[:batch_size].unique()),
+        distinct_images=distinct_images(session.crops, steps),
+        left_out=len(data.train) - session.steps_per_epoch * batch_size,
+        num_epochs=experiment.schedule.length.epochs,
+        steps_per_epoch=session.steps_per_epoch,
+        warmup_steps=math.ceil(experiment.schedule.warmup.share * steps),
+        curve=tuple(session.learning_rate(step) for step in marks),
+        parameters=parameter_count(state.model),
+        trained_parameters=trained,
+        flops_per_image=flops_per_image(state.model, views[0].size),
+    )

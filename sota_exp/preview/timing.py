@@ -1,0 +1,112 @@
+"""A few real steps before a training, to tell what the whole will take. Nothing is written."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from sota_exp.preview.plan_numbers import Outline
+from sota_exp.stages.average import RawWeights
+from sota_exp.training.device import finish
+from sota_exp.training.evaluator import Evaluator
+from sota_exp.training.loop import Epoch, Session, State, Step, fit
+from sota_exp.training.memory import peak
+
+#: Steps that are run before any is timed: memory is taken and kernels are picked in them.
+WARMING_STEPS = 3
+
+#: Images that are scored to time the evaluation, at the most.
+SCORED_IMAGES = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What a few real steps took: seconds, and bytes of the process (of the accelerator where there is one)."""
+
+    num_steps: int
+    first_step_seconds: float
+    seconds_per_step: float
+    seconds_per_scored_image: float
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Seconds that a whole training is expected to take, by what it spends them on."""
+
+    train: float
+    validate: float
+    evaluate: float
+
+    @property
+    def total(self) -> float:
+        return self.train + self.validate + self.evaluate
+
+
+def measure(session: Session, state: State, evaluator: Evaluator, seconds: float) -> Measured:
+    """Train with `state` for about that long, then score some images; what it took.
+
+    A training of fewer steps than are warmed up with is told from its first step.
+    """
+    records = fit(session, state)
+    began = time.monotonic()
+    first = _run(records, 1, math.inf)
+    finish(session.device)
+    first_seconds = time.monotonic() - began
+    warmed = _run(records, WARMING_STEPS - 1, math.inf)
+    finish(session.device)
+    began = time.monotonic()
+    timed = _run(records, math.inf, began + seconds)
+    finish(session.device)
+    seconds_per_step = (time.monotonic() - began) / timed if timed else first_seconds
+    return Measured(
+        num_steps=first + warmed + timed,
+        first_step_seconds=first_seconds,
+        seconds_per_step=seconds_per_step,
+        seconds_per_scored_image=_seconds_per_scored_image(session, state, evaluator),
+        peak_memory_bytes=peak(session.device),
+    )
+
+
+def _run(records: Iterator[Step | Epoch], num_steps: float, deadline: float) -> int:
+    """Take records until `num_steps` steps are done, the deadline is over, or training ends; how many were done."""
+    done = 0
+    while done < num_steps and (time.monotonic() < deadline):
+        record = next(records, None)
+        if record is None:
+            break
+        done += isinstance(record, Step)
+    return done
+
+
+def _seconds_per_scored_image(session: Session, state: State, evaluator: Evaluator) -> float:
+    """Of the default view, cutting included, on the second of two equal passes."""
+    view = session.experiment.evaluation.resolution.views()[0]
+    num = min(SCORED_IMAGES, len(evaluator.data.val))
+    part = replace(evaluator.data, val=evaluator.data.val[:num])
+    began = 0.0
+    for _ in range(2):
+        began = time.monotonic()
+        replace(evaluator, data=part, _cache={}).logits(state.average.module, "val", view)
+    return (time.monotonic() - began) / num
+
+
+def estimate(plan: Outline, measured: Measured, is_averaged: bool) -> Estimate:
+    """The whole from its parts; scoring costs in proportion to the area of a view.
+
+    Validation scores the raw weights beside an average. Left out: decoding, label propagation's graph, norm recalibration.
+    """
+    first = plan.views[0]
+    views = sum((view.size / first.size) ** 2 for view in plan.views)
+    networks = 2 if is_averaged else 1
+    scored = measured.seconds_per_scored_image
+    return Estimate(
+        train=plan.total_steps * measured.seconds_per_step,
+        validate=plan.num_epochs * plan.counts["val"] * networks * scored,
+        evaluate=(plan.counts["val"] * views + plan.counts["test"]) * scored,
+    )
+
+
+def is_averaged(state: State) -> bool:
+    """Whether other weights ship than those that are trained."""
+    return not isinstance(state.average, RawWeights)

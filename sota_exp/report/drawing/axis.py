@@ -1,0 +1,88 @@
+"""Values on paper: where they lie, and where the ticks go. Round numbers, few of them."""
+
+import itertools
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sota_exp.report.drawing.drawing import Label, Mark, line
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """Values from `low` to `high` between the pixels `begin` and `end`, which may run backwards; in decades if `is_log`."""
+
+    low: float
+    high: float
+    begin: float
+    end: float
+    is_log: bool = False
+
+    def at(self, value: float) -> float:
+        """Its pixel; what lies outside stays at the nearer end."""
+        low, high, here = (
+            math.log(part) if self.is_log else part for part in (self.low, self.high, self.clipped(value))
+        )
+        return self.begin + (self.end - self.begin) * (here - low) / (high - low)
+
+    def clipped(self, value: float) -> float:
+        return min(max(value, self.low), self.high)
+
+    def ticks(self, most: int = 6) -> list[float]:
+        return decades(self.low, self.high) if self.is_log else ticks(self.low, self.high, most)
+
+
+def ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """At most `most` multiples of 1, 2 or 5 times a power of ten inside the range."""
+    step = step_of((high - low) / max(most, 1))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(index * step, 12) for index in range(first, last + 1)]
+
+
+def step_of(least: float) -> float:
+    """The smallest of 1, 2, 5 times a power of ten that is no less."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
+
+
+def decades(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten inside the range."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [factor * 10.0**power for power in powers for factor in (1, 2, 5) if low <= factor * 10.0**power <= high]
+
+
+def spanning(values: Iterable[float], margin: float = 0.06, least: float = 1e-9) -> tuple[float, float]:
+    """The range of the values and a margin on both sides, at least `least` wide; (0, 1) of none."""
+    found = [value for value in values if math.isfinite(value)]
+    if not found:
+        return 0.0, 1.0
+    low, high = min(found), max(found)
+    reach = max((high - low) * (1 + 2 * margin), least) / 2
+    middle = (low + high) / 2
+    return middle - reach, middle + reach
+
+
+def decimals_of(marks: list[float]) -> int:
+    """So many that ticks can be told apart."""
+    step = min((abs(after - before) for before, after in itertools.pairwise(marks)), default=1.0)
+    return max(0, -math.floor(math.log10(step) + 1e-9))
+
+
+def grid_down(axis: Axis, top: float, bottom: float, texts: dict[float, str], size: float = 11) -> list[Mark]:
+    """A light line down from each tick of a horizontal axis, and its text below."""
+    lines = [line(axis.at(value), top, axis.at(value), bottom, "faint", 1) for value in texts]
+    labels = [
+        Label(x=axis.at(value), y=bottom + size + 4, text=text, ink="muted", anchor="middle", size=size)
+        for value, text in texts.items()
+    ]
+    return [*lines, *labels]
+
+
+def grid_across(axis: Axis, left: float, right: float, texts: dict[float, str], size: float = 11) -> list[Mark]:
+    """A light line across from each tick of a vertical axis, and its text at the left."""
+    lines = [line(left, axis.at(value), right, axis.at(value), "faint", 1) for value in texts]
+    labels = [
+        Label(x=left - 6, y=axis.at(value) + 0.35 * size, text=text, ink="muted", anchor="end", size=size)
+        for value, text in texts.items()
+    ]
+    return [*lines, *labels]

@@ -1,0 +1,100 @@
+"""A score against what it costs: an arm a disc with its number, bars of one standard deviation, the frontier behind."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sota_exp.report.drawing.axis import Axis, decimals_of, grid_across, grid_down, spanning
+from sota_exp.report.drawing.drawing import Dot, Drawing, Label, Mark, Path, line
+from sota_exp.statistics.units import Scale
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """An arm's number on the page, its name, the time it takes, its score and the spread of that over seeds."""
+
+    number: str
+    label: str
+    time: float
+    score: float
+    sd: float | None
+    ink: str
+
+
+def draw(
+    points: Sequence[Point], scale: Scale, titles: tuple[str, str], size: tuple[float, float], alt: str
+) -> Drawing:
+    """`titles` of the horizontal and of the vertical axis. Costs are in decades where they differ much."""
+    width, height = size
+    left, right, top, bottom = 44.0, width - 16, 26.0, height - 42
+    across = time_axis([point.time for point in points], left, right)
+    ends = [point.score + sign * (point.sd or 0) for point in points for sign in (-1, 1)]
+    low, high = spanning(ends, least=1e-3)
+    upright = Axis(low=low, high=high, begin=bottom, end=top)
+    marks = scales(across, upright, scale, width)
+    marks.append(Label(x=0, y=12, text=titles[1], ink="muted", size=11))
+    marks.append(Label(x=(left + right) / 2, y=height - 4, text=titles[0], ink="muted", anchor="middle", size=11))
+    marks.append(Path(points=tuple(frontier(points, across, upright)), ink="faint", width=2))
+    for point in points:
+        marks += whisker(point, across, upright)
+    marks += [disc(point, across, upright, scale) for point in points]
+    marks += numbers(points, across, upright)
+    return Drawing(width=width, height=height, marks=tuple(marks), alt=alt)
+
+
+def time_axis(times: Sequence[float], begin: float, end: float) -> Axis:
+    if max(times) > 4 * min(times) > 0:
+        return Axis(low=min(times) / 1.25, high=max(times) * 1.25, begin=begin, end=end, is_log=True)
+    low, high = spanning(times, margin=0.1, least=0.1 * max(times))
+    return Axis(low=low, high=high, begin=begin, end=end)
+
+
+def scales(across: Axis, upright: Axis, scale: Scale, width: float) -> list[Mark]:
+    shown = Axis(low=upright.low * scale.factor, high=upright.high * scale.factor, begin=upright.begin, end=upright.end)
+    heights = shown.ticks(6)
+    texts = {value: f"{value:.{decimals_of(heights)}f}" for value in heights}
+    times = [place for place in across.ticks(max(2, int(width / 90))) if place >= 0]
+    return [
+        *grid_across(shown, across.begin, across.end, texts),
+        *grid_down(across, upright.end, upright.begin, {place: f"{place:g}" for place in times}),
+    ]
+
+
+def frontier(points: Sequence[Point], across: Axis, upright: Axis) -> list[tuple[float, float]]:
+    """Stairs through the points that no cheaper one surpasses."""
+    corners: list[tuple[float, float]] = []
+    best = -float("inf")
+    for point in sorted(points, key=lambda each: (each.time, -each.score)):
+        if point.score > best:
+            x, y = across.at(point.time), upright.at(point.score)
+            corners += [(x, corners[-1][1]), (x, y)] if corners else [(x, y)]
+            best = point.score
+    return [*corners, (across.end, corners[-1][1])]
+
+
+def whisker(point: Point, across: Axis, upright: Axis) -> list[Mark]:
+    if not point.sd:
+        return []
+    x = across.at(point.time)
+    return [line(x, upright.at(point.score - point.sd), x, upright.at(point.score + point.sd), point.ink, 1.3)]
+
+
+def disc(point: Point, across: Axis, upright: Axis, scale: Scale) -> Dot:
+    tip = f"{point.number} {point.label}: {scale.with_unit(point.score)} at {point.time:.4g}"
+    return Dot(x=across.at(point.time), y=upright.at(point.score), radius=5, ink=point.ink, tip=tip)
+
+
+def numbers(points: Sequence[Point], across: Axis, upright: Axis) -> list[Mark]:
+    """Each disc's number beside it, moved down or up where another's stands already."""
+    taken: list[tuple[float, float]] = []
+    marks: list[Mark] = []
+    for point in sorted(points, key=lambda each: (across.at(each.time), each.score)):
+        x, y = across.at(point.time) + 9, upright.at(point.score) + 4
+        shifts = [(dx, dy) for dx in (0, -26) for dy in (0, -13, 13, -26, 26)]
+        dx, dy = next(((dx, dy) for dx, dy in shifts if is_free(x + dx, y + dy, taken)), (0, 0))
+        taken.append((x + dx, y + dy))
+        marks.append(Label(x=x + dx, y=y + dy, text=point.number, size=11, is_bold=True, halo=True))
+    return marks
+
+
+def is_free(x: float, y: float, taken: Sequence[tuple[float, float]]) -> bool:
+    return all(abs(x - other) > 17 or abs(y - height) > 11 for other, height in taken)

@@ -1,0 +1,125 @@
+"""A forest plot: a row for each effect, its estimate and interval on a common axis, and the same in words beside it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sota_exp.report.drawing.axis import Axis, decimals_of, grid_down, spanning
+from sota_exp.report.drawing.drawing import Area, Dot, Drawing, Label, Mark, line, shortened, text_width
+from sota_exp.report.numbers import interval
+from sota_exp.report.study.read import Interval
+from sota_exp.statistics.units import Scale
+
+#: Pixels from row to row, where labels stand beside the plot and where they stand above it.
+ROW, TALL_ROW = 25, 42
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """An estimate with an interval; `second`, a thinner one below it; `word` at the right. Hollow where nothing is decided."""
+
+    label: str
+    mean: float | None
+    interval: Interval | None
+    word: str
+    ink: str = "grey"
+    is_hollow: bool = True
+    second: Interval | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Where things are: labels begin at 0, the plot lies between `left` and `right`, notes begin at `note`."""
+
+    left: float
+    right: float
+    note: float
+    step: float
+    is_tall: bool
+
+
+def draw(rows: Sequence[Row], scale: Scale, axis_title: str, width: float, alt: str) -> Drawing:
+    """The plot, `width` pixels wide; below 520 labels stand above their rows."""
+    place = layout(rows, width)
+    axis = axis_of(rows, place)
+    top, bottom = 8.0, 8 + place.step * len(rows) + 4
+    marks = axis_ticks(axis, scale, top, bottom)
+    zero = axis.at(0)
+    marks.append(line(zero, top, zero, bottom, "muted", 1.2))
+    for index, row in enumerate(rows):
+        marks += row_marks(row, axis, place, top + place.step * index, scale, width)
+    middle = (place.left + place.right) / 2
+    marks.append(Label(x=middle, y=bottom + 36, text=axis_title, ink="muted", anchor="middle", size=11.5))
+    return Drawing(width=width, height=bottom + 44, marks=tuple(marks), alt=alt)
+
+
+def axis_ticks(axis: Axis, scale: Scale, top: float, bottom: float) -> list[Mark]:
+    """In the units that are shown."""
+    shown = Axis(low=axis.low * scale.factor, high=axis.high * scale.factor, begin=axis.begin, end=axis.end)
+    places = shown.ticks(max(3, int((axis.end - axis.begin) / 70)))
+    decimals = decimals_of(places)
+    texts = {value: f"{value:+.{decimals}f}".replace("-", "−") if value else "0" for value in places}
+    return grid_down(shown, top, bottom, texts)
+
+
+def layout(rows: Sequence[Row], width: float) -> Layout:
+    if width < 520:
+        return Layout(left=14, right=width - 14, note=0, step=TALL_ROW, is_tall=True)
+    widest = max((text_width(row.label) for row in rows), default=0)
+    note = max((text_width(row.word, 11.5) for row in rows), default=0)
+    left = min(widest, 0.32 * width) + 14
+    return Layout(left=left, right=width - note - 14, note=width - note, step=ROW, is_tall=False)
+
+
+def axis_of(rows: Sequence[Row], place: Layout) -> Axis:
+    """Wide enough for zero, every estimate and most intervals: one of two seeds may not squeeze the others."""
+    means = [row.mean for row in rows if row.mean is not None]
+    intervals = [each for row in rows for each in (row.interval, row.second) if each is not None]
+    reaches = sorted(max(abs(each.low), abs(each.high)) for each in intervals)
+    usual = 1.6 * reaches[len(reaches) * 3 // 4] if reaches else 0.0
+    most = max([usual, *(1.3 * abs(mean) for mean in means)], default=0.0)
+    ends = [min(max(end, -most), most) for each in intervals for end in (each.low, each.high)]
+    low, high = spanning([0.0, *means, *ends], least=1e-6)
+    return Axis(low=low, high=high, begin=place.left, end=place.right)
+
+
+def row_marks(row: Row, axis: Axis, place: Layout, top: float, scale: Scale, width: float) -> list[Mark]:
+    middle = top + (30 if place.is_tall else place.step / 2)
+    marks = words(row, place, top, middle, width)
+    if row.second is not None:
+        marks.append(
+            line(axis.at(row.second.low), middle + 6, axis.at(row.second.high), middle + 6, "orange", 1.6, "3 2")
+        )
+    if row.interval is not None:
+        marks += whisker(row.interval, axis, middle, row.ink)
+    if row.mean is not None:
+        tip = f"{row.label}: {scale.difference_with_unit(row.mean)}, interval {interval(scale, row.interval)}"
+        marks.append(Dot(x=axis.at(row.mean), y=middle, radius=4.5, ink=row.ink, is_hollow=row.is_hollow, tip=tip))
+    return marks
+
+
+def words(row: Row, place: Layout, top: float, middle: float, width: float) -> list[Mark]:
+    """Its label and what is said of it: beside the plot, or above it on narrow paper."""
+    ink = row.ink if not row.is_hollow else "muted"
+    if not place.is_tall:
+        label = shortened(row.label, place.left - 14)
+        return [
+            Label(x=0, y=middle + 4, text=label, size=12),
+            Label(x=place.note, y=middle + 4, text=row.word, ink=ink, size=11.5),
+        ]
+    room = width - text_width(row.word, 11.5) - 10
+    return [
+        Label(x=0, y=top + 14, text=shortened(row.label, room), size=12, is_bold=True, halo=True),
+        Label(x=width, y=top + 14, text=row.word, ink=ink, anchor="end", size=11.5, halo=True),
+    ]
+
+
+def whisker(interval: Interval, axis: Axis, y: float, ink: str) -> list[Mark]:
+    """From end to end, with an arrow head where an end lies outside the plot."""
+    low, high = axis.at(interval.low), axis.at(interval.high)
+    marks: list[Mark] = [line(low, y, high, y, ink, 2)]
+    for end, x, towards in ((interval.low, low, -1), (interval.high, high, 1)):
+        if axis.clipped(end) == end:
+            marks.append(line(x, y - 4, x, y + 4, ink, 2))
+        else:
+            marks.append(Area(points=((x, y - 4.5), (x, y + 4.5), (x + 7 * towards, y)), ink=ink))
+    return marks

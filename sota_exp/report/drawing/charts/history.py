@@ -1,0 +1,67 @@
+"""A search as it went: the value of every trial in the order of their numbers, and the best so far."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sota_exp.report.drawing.axis import Axis, decimals_of, grid_across, grid_down, spanning
+from sota_exp.report.drawing.drawing import Dot, Drawing, Label, Mark, Path
+from sota_exp.statistics.units import Scale
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A trial's number and value; hollow where it did not go to its end."""
+
+    number: int
+    value: float
+    is_hollow: bool
+
+
+def draw(trials: Sequence[Trial], sign: int, scale: Scale, title: str, size: tuple[float, float], alt: str) -> Drawing:
+    """`sign` 1 where more is better, −1 where less is. Values far below the rest are put at the edge."""
+    width, height = size
+    left, right, top, bottom = 48.0, width - 10, 26.0, height - 42
+    across = Axis(low=-0.5, high=max(each.number for each in trials) + 0.5, begin=left, end=right)
+    upright = value_axis([each.value for each in trials], sign, bottom, top)
+    marks = [Label(x=0, y=12, text=title, ink="muted", size=11), *scales(across, upright, scale, width)]
+    marks.append(Label(x=(left + right) / 2, y=height - 4, text="trial", ink="muted", anchor="middle", size=11))
+    marks.append(best_so_far(trials, sign, across, upright))
+    for each in trials:
+        tip = f"trial {each.number}: {scale.with_unit(each.value)}"
+        place = {"x": across.at(each.number), "y": upright.at(each.value)}
+        marks.append(
+            Dot(**place, radius=3.8, ink="grey" if each.is_hollow else "blue", is_hollow=each.is_hollow, tip=tip)
+        )
+    return Drawing(width=width, height=height, marks=tuple(marks), alt=alt)
+
+
+def value_axis(values: Sequence[float], sign: int, begin: float, end: float) -> Axis:
+    """From the better three quarters of the values."""
+    kept = sorted(values, key=lambda value: -sign * value)[: max(2, len(values) * 3 // 4)]
+    low, high = spanning(kept, margin=0.1, least=1e-6)
+    return Axis(low=low, high=high, begin=begin, end=end)
+
+
+def scales(across: Axis, upright: Axis, scale: Scale, width: float) -> list[Mark]:
+    shown = Axis(low=upright.low * scale.factor, high=upright.high * scale.factor, begin=upright.begin, end=upright.end)
+    heights = shown.ticks(6)
+    numbers = [place for place in across.ticks(max(2, int(width / 70))) if place == round(place) and place >= 0]
+    return [
+        *grid_across(
+            shown, across.begin, across.end, {value: f"{value:.{decimals_of(heights)}f}" for value in heights}
+        ),
+        *grid_down(across, upright.end, upright.begin, {place: f"{place:.0f}" for place in numbers}),
+    ]
+
+
+def best_so_far(trials: Sequence[Trial], sign: int, across: Axis, upright: Axis) -> Path:
+    """Stairs over the trials that went to their end."""
+    corners: list[tuple[float, float]] = []
+    best = -float("inf")
+    for each in sorted(trials, key=lambda each: each.number):
+        if not each.is_hollow and sign * each.value > best:
+            best = sign * each.value
+            x, y = across.at(each.number), upright.at(each.value)
+            corners += [(x, corners[-1][1]), (x, y)] if corners else [(x, y)]
+    ends = [(across.end, corners[-1][1])] if corners else [(across.begin, upright.begin), (across.begin, upright.begin)]
+    return Path(points=(*corners, *ends), ink="orange", width=1.6)

@@ -1,0 +1,41 @@
+"""Paper for pictures: matplotlib's drawing objects without a screen and without global state, imported when first used."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sota_exp.runs.atomic import replace
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Okabe and Ito (2008).
+BLUE, ORANGE, RED, GREEN, GREY = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#777777"
+
+
+def figure(width: float, height: float) -> "Figure":
+    """An empty figure, inches wide and high."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(drawing)
+    return drawing
+
+
+def tidy(axes: "Axes", title: str, x: str, y: str) -> None:
+    """Title and labels, a light grid behind, no box around."""
+    axes.set_title(title, fontsize=11, loc="left")
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.set_axisbelow(True)
+    if not axes.images:
+        axes.grid(color="#e6e6e6", linewidth=0.8)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    axes.tick_params(length=0, labelsize=8.5)
+
+
+def save(drawing: "Figure", path: Path) -> None:
+    """Write a PNG, whole or not at all."""
+    replace(path, lambda file: drawing.savefig(file, dpi=110, format="png", facecolor="white"))

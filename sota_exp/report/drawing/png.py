@@ -1,0 +1,98 @@
+"""A drawing as PNG on white paper, for where SVG is not taken: mark for mark by matplotlib's renderer, without its axes.
+
+Axes lay out and scale what is placed already: with them a page of figures takes three times as long.
+"""
+
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any
+
+from sota_exp.report.drawing.drawing import INKS, Area, Dot, Drawing, Label, Mark, Path
+from sota_exp.runs.atomic import replace
+
+if TYPE_CHECKING:
+    from matplotlib.backend_bases import GraphicsContextBase
+    from matplotlib.backends.backend_agg import RendererAgg
+
+#: Pixels of the file to a pixel of paper.
+SCALE = 2
+
+#: Matplotlib's own font is wider than those of pages.
+FONT_SCALE = 0.9
+
+
+def write_png(drawing: Drawing, path: FilePath) -> None:
+    """Whole or not at all."""
+    import numpy as np
+    from matplotlib.backends.backend_agg import RendererAgg
+    from matplotlib.image import imsave
+
+    renderer = RendererAgg(drawing.width * SCALE, drawing.height * SCALE, 72 * SCALE)
+    paper = ((0, 0), (drawing.width, 0), (drawing.width, drawing.height), (0, drawing.height))
+    for mark in (Area(points=paper, ink="paper"), *drawing.marks):
+        paint(renderer, mark)
+    replace(path, lambda file: imsave(file, np.asarray(renderer.buffer_rgba()), format="png"))
+
+
+def paint(renderer: "RendererAgg", drawn: Mark) -> None:
+    match drawn:
+        case Path():
+            paint_path(renderer, drawn)
+        case Area():
+            pen = pen_of(renderer, drawn.ink, 0)
+            pen.set_alpha(drawn.opacity)
+            trace(renderer, pen, drawn.points, INKS[drawn.ink][0], is_closed=True)
+        case Dot():
+            paint_dot(renderer, drawn)
+        case Label():
+            paint_label(renderer, drawn)
+
+
+def pen_of(renderer: "RendererAgg", ink: str, width: float) -> "GraphicsContextBase":
+    pen = renderer.new_gc()
+    pen.set_foreground(INKS[ink][0])
+    pen.set_linewidth(width)
+    return pen
+
+
+def trace(renderer: "RendererAgg", pen: Any, points: Any, face: str | None, is_closed: bool) -> None:
+    from matplotlib.colors import to_rgba
+    from matplotlib.path import Path as Outline
+
+    outline = Outline([*points, points[0]] if is_closed else points, closed=is_closed)
+    renderer.draw_path(pen, outline, placing(renderer), to_rgba(face) if face else None)
+
+
+def placing(renderer: "RendererAgg") -> Any:
+    """From pixels of paper, counted down, to the renderer's, counted up."""
+    from matplotlib.transforms import Affine2D
+
+    return Affine2D().scale(SCALE, -SCALE).translate(0, renderer.height)
+
+
+def paint_path(renderer: "RendererAgg", drawn: Path) -> None:
+    pen = pen_of(renderer, drawn.ink, drawn.width)
+    if drawn.dash:
+        pen.set_dashes(0, [float(part) for part in drawn.dash.split()])
+    trace(renderer, pen, drawn.points, None, is_closed=False)
+
+
+def paint_dot(renderer: "RendererAgg", drawn: Dot) -> None:
+    from matplotlib.colors import to_rgba
+    from matplotlib.path import Path as Outline
+
+    pen = pen_of(renderer, drawn.ink, 1.8 if drawn.is_hollow else 0)
+    face = INKS["paper" if drawn.is_hollow else drawn.ink][0]
+    renderer.draw_path(pen, Outline.circle((drawn.x, drawn.y), drawn.radius), placing(renderer), to_rgba(face))
+
+
+def paint_label(renderer: "RendererAgg", drawn: Label) -> None:
+    from matplotlib.font_manager import FontProperties
+
+    font = FontProperties(size=drawn.size * FONT_SCALE, weight="bold" if drawn.is_bold else "normal")
+    width, _, _ = renderer.get_text_width_height_descent(drawn.text, font, False)
+    left = drawn.x * SCALE - {"start": 0.0, "middle": 0.5, "end": 1.0}[drawn.anchor] * width
+    if drawn.halo:
+        pen = pen_of(renderer, "paper", 0)
+        for across, down in ((-3, 0), (3, 0), (0, -3), (0, 3), (-2, -2), (2, -2), (-2, 2), (2, 2)):
+            renderer.draw_text(pen, left + across, drawn.y * SCALE + down, drawn.text, font, 0)
+    renderer.draw_text(pen_of(renderer, drawn.ink, 0), left, drawn.y * SCALE, drawn.text, font, 0)

@@ -1,0 +1,87 @@
+"""A drawing as SVG: inline in a page, whose style sheet holds the inks, or a file by itself in light and dark."""
+
+from html import escape
+
+from sota_exp.report.drawing.drawing import INKS, Area, Dot, Drawing, Label, Mark, Path
+
+FONT = "'Helvetica Neue',Helvetica,Arial,'Liberation Sans',sans-serif"
+
+
+def inline(drawing: Drawing, name: str = "") -> str:
+    """An element for a page; `name` is its class."""
+    box = f"{number(drawing.width)} {number(drawing.height)}"
+    size = f'width="{number(drawing.width)}" height="{number(drawing.height)}"'
+    marks = "".join(map(mark, drawing.marks))
+    label = escape(drawing.alt, quote=True)
+    return f'<svg class="{name}" viewBox="0 0 {box}" {size} role="img" aria-label="{label}">{marks}</svg>'
+
+
+def standalone(drawing: Drawing) -> str:
+    """A file: it brings its inks, light or dark as its reader prefers, and its paper."""
+    drawn = inline(drawing).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    begin = drawn.index(">") + 1
+    paper = '<rect width="100%" height="100%" class="f-paper"/>'
+    return f"{drawn[:begin]}<style>{style()}svg{{font-family:{FONT}}}</style>{paper}{drawn[begin:]}\n"
+
+
+def style() -> str:
+    """Rules for every ink, as a stroke (`s-blue`) and as a fill (`f-blue`)."""
+    light = ";".join(f"--{name}:{pair[0]}" for name, pair in INKS.items())
+    dark = ";".join(f"--{name}:{pair[1]}" for name, pair in INKS.items())
+    rules = "".join(f".s-{name}{{stroke:var(--{name})}}.f-{name}{{fill:var(--{name})}}" for name in INKS)
+    halo = ".halo{paint-order:stroke;stroke:var(--paper);stroke-width:3px;stroke-linejoin:round}"
+    return f":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}{rules}{halo}"
+
+
+def mark(drawn: Mark) -> str:
+    match drawn:
+        case Path():
+            return path(drawn)
+        case Area():
+            return area(drawn)
+        case Dot():
+            return dot(drawn)
+        case Label():
+            return label(drawn)
+
+
+def path(drawn: Path) -> str:
+    dash = f' stroke-dasharray="{drawn.dash}"' if drawn.dash else ""
+    points = coordinates(drawn.points)
+    return f'<polyline class="s-{drawn.ink}" fill="none" stroke-width="{number(drawn.width)}"{dash} points="{points}"/>'
+
+
+def area(drawn: Area) -> str:
+    opacity = f' opacity="{number(drawn.opacity, 3)}"' if drawn.opacity < 1 else ""
+    return f'<polygon class="f-{drawn.ink}"{opacity} points="{coordinates(drawn.points)}">{tip(drawn.tip)}</polygon>'
+
+
+def dot(drawn: Dot) -> str:
+    inks = f"f-paper s-{drawn.ink}" if drawn.is_hollow else f"f-{drawn.ink}"
+    width = ' stroke-width="1.8"' if drawn.is_hollow else ""
+    place = f'cx="{number(drawn.x)}" cy="{number(drawn.y)}" r="{number(drawn.radius)}"'
+    return f'<circle class="{inks}"{width} {place}>{tip(drawn.tip)}</circle>'
+
+
+def label(drawn: Label) -> str:
+    anchor = f' text-anchor="{drawn.anchor}"' if drawn.anchor != "start" else ""
+    weight = ' font-weight="600"' if drawn.is_bold else ""
+    halo = " halo" if drawn.halo else ""
+    place = f'x="{number(drawn.x)}" y="{number(drawn.y)}" font-size="{number(drawn.size)}"'
+    return f'<text class="f-{drawn.ink}{halo}" {place}{anchor}{weight}>{escape(drawn.text)}</text>'
+
+
+def tip(text: str) -> str:
+    """What a pointer at rest is told."""
+    return f"<title>{escape(text)}</title>" if text else ""
+
+
+def coordinates(points: tuple[tuple[float, float], ...]) -> str:
+    return " ".join(f"{number(x)},{number(y)}" for x, y in points)
+
+
+def number(value: float, decimals: int = 1) -> str:
+    """Without zeros that say nothing: a tenth of a pixel is enough."""
+    text = f"{value:.{decimals}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text

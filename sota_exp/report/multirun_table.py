@@ -1,0 +1,61 @@
+"""The closing table of a multirun: one row a run, the values that differ between them in front."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from rich.markup import escape
+from rich.table import Table
+
+from sota_exp.report.terminal import console
+
+
+class ClosingTable(Callback):
+    """Hydra calls it when all jobs of a multirun have ended."""
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        directory = Path(str(config.hydra.sweep.dir))
+        runs = read_runs(directory)
+        if runs and not (directory / "sweep.json").exists():
+            console().print(table(directory, runs))
+
+
+def read_runs(directory: Path) -> list[dict[str, Any]]:
+    """`{name, overrides, result}` of every job below a sweep's directory, in order."""
+    found = []
+    for result in directory.glob("*/result.json"):
+        overrides = result.parent / ".hydra" / "overrides.yaml"
+        listed = [str(item) for item in OmegaConf.load(overrides)] if overrides.exists() else []
+        found.append({"name": result.parent.name, "overrides": listed, "result": json.loads(result.read_text())})
+    return sorted(found, key=lambda run: (len(run["name"]), run["name"]))
+
+
+def table(directory: Path, runs: list[dict[str, Any]]) -> Table:
+    """Rows in the order of the jobs; the best validation accuracy in bold."""
+    choices = [dict(item.partition("=")[::2] for item in run["overrides"]) for run in runs]
+    names = sorted({name for chosen in choices for name in chosen})
+    varied = [name for name in names if len({chosen.get(name) for chosen in choices}) > 1]
+    drawn = Table(
+        title=f"{len(runs)} runs in {os.path.relpath(directory)}", title_justify="left", box=None, pad_edge=False
+    )
+    drawn.add_column("run")
+    for name in varied:
+        drawn.add_column(name)
+    for heading in ("val accuracy", "test accuracy", "seconds", "status"):
+        drawn.add_column(heading, justify="left" if heading == "status" else "right")
+    accuracies = [run["result"]["metrics"].get("val/accuracy") for run in runs]
+    best = max((value for value in accuracies if value is not None), default=None)
+    for run, chosen, accuracy in zip(runs, choices, accuracies, strict=True):
+        test = run["result"]["metrics"].get("test/accuracy")
+        drawn.add_row(
+            escape(run["name"]),
+            *(escape(chosen.get(name, "")) for name in varied),
+            "–" if accuracy is None else f"[bold]{accuracy:.2%}[/]" if accuracy == best else f"{accuracy:.2%}",
+            "–" if test is None else f"{test:.2%}",
+            f"{sum(run['result']['seconds'].values()):,.0f}",
+            run["result"]["status"].replace("_", " "),
+        )
+    return drawn

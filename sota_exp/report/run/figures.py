@@ -1,0 +1,215 @@
+"""The pictures of a run, drawn from its files: learning curves, learning rate, confusion, calibration, worst mistakes.
+
+Colours are Okabe and Ito's (2008), which the colour-blind tell apart; every curve has a line style of its own as well.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sota_exp.report.drawing.matplotlib_canvas import BLUE, GREY, ORANGE, RED, figure, save, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: More classes than this are told apart by position, not by name.
+MOST_NAMES = 40
+
+#: Bins of the reliability diagram: those of the calibration error.
+NUM_BINS = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPictures:
+    """What the pictures are drawn from."""
+
+    epochs: list[dict[str, Any]]
+    result: dict[str, Any]
+    classes: list[str]
+    logits: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    mistakes: dict[str, NDArray[Any]]
+
+    @classmethod
+    def read(cls, directory: Path) -> "RunPictures":
+        """Raises OSError or ValueError where the run did not end well."""
+        with np.load(directory / "predictions.npz") as arrays:
+            logits, labels = arrays["test_logits"].astype(np.float32), arrays["test_labels"]
+        with np.load(directory / "mistakes.npz") as arrays:
+            mistakes = dict(arrays)
+        return cls(
+            epochs=[json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()],
+            result=json.loads((directory / "result.json").read_text()),
+            classes=json.loads((directory / "model.json").read_text())["classes"],
+            logits=logits,
+            labels=labels,
+            mistakes=mistakes,
+        )
+
+    def series(self, key: str) -> tuple[list[int], list[float]]:
+        """(epochs counted from 1, values) of a metric; empty where it was not measured."""
+        found = [(epoch["epoch"] + 1, epoch[key]) for epoch in self.epochs if key in epoch]
+        return [number for number, _ in found], [value for _, value in found]
+
+
+def draw_run(directory: Path) -> None:
+    """Write every picture of the run below `figures/`."""
+    run = RunPictures.read(directory)
+    pictures: dict[str, Callable[[RunPictures, Path], None]] = {
+        "learning_curves": learning_curves,
+        "learning_rate": learning_rate,
+        "confusion_matrix": confusion,
+        "reliability": reliability,
+        "worst_mistakes": worst_mistakes,
+    }
+    folder = directory / "figures"
+    folder.mkdir(exist_ok=True)
+    for name, draw in pictures.items():
+        draw(run, folder / f"{name}.png")
+    draw_resolution(run.result, directory)
+
+
+def draw_resolution(result: dict[str, Any], directory: Path) -> None:
+    """`figures/resolution.png` of a result whose view was searched; nothing for any other."""
+    if "curve" in (result.get("resolution") or {}):
+        from sota_exp.report.run.resolution_curve import draw_resolution_curve
+
+        draw_resolution_curve(result["resolution"], directory / "figures" / "resolution.png")
+
+
+def learning_curves(run: RunPictures, path: Path) -> None:
+    """Loss of train and val, accuracy of val: of the raw weights and, where there is one, of their average."""
+    drawing = figure(10, 4)
+    loss, accuracy = drawing.subplots(1, 2)
+    is_averaged = any("val_raw/accuracy" in epoch for epoch in run.epochs)
+    raw, shipped = ("val_raw", "val") if is_averaged else ("val", None)
+    curve(loss, run.series("train/loss"), "train", BLUE, "-")
+    for axes, name in ((loss, "loss"), (accuracy, "accuracy")):
+        curve(axes, run.series(f"{raw}/{name}"), "val, raw weights" if is_averaged else "val", ORANGE, "--")
+        if shipped:
+            curve(axes, run.series(f"{shipped}/{name}"), "val, averaged weights", RED, "-")
+    best = run.result["metrics"]["best/epoch"] + 1
+    value = run.result["metrics"]["val/accuracy"]
+    accuracy.plot([best], [value], "o", color=RED if shipped else ORANGE, markersize=7)
+    tidy(loss, "Loss", "epoch", "cross-entropy (nats)")
+    tidy(accuracy, f"Accuracy on val: {value:.1%} shipped, epoch {best}", "epoch", "share of images recognized")
+    accuracy.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    for axes, corner in ((loss, "upper right"), (accuracy, "lower right")):
+        whole_epochs(axes, len(run.epochs))
+        axes.legend(frameon=False, loc=corner)
+    save(drawing, path)
+
+
+def curve(axes: "Axes", series: tuple[list[int], list[float]], label: str, color: str, style: str) -> None:
+    marker = "o" if len(series[0]) < 30 else ""
+    axes.plot(*series, style, color=color, label=label, marker=marker, markersize=3.5, linewidth=1.8)
+
+
+def whole_epochs(axes: "Axes", num_epochs: int) -> None:
+    """Ticks at whole epochs, and room for one alone."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlim(0.7, max(num_epochs, 1) + 0.3)
+
+
+def learning_rate(run: RunPictures, path: Path) -> None:
+    """The learning rate at the end of every epoch."""
+    drawing = figure(6, 3.2)
+    axes = drawing.subplots()
+    curve(axes, run.series("train/lr"), "learning rate", BLUE, "-")
+    axes.set_ylim(bottom=0)
+    whole_epochs(axes, len(run.epochs))
+    tidy(axes, "Learning rate", "epoch", "learning rate at the end of the epoch")
+    save(drawing, path)
+
+
+def confusion(run: RunPictures, path: Path) -> None:
+    """Shares of each true class by predicted class, on test; the diagonal is what is recognized."""
+    counts = np.array(run.result["confusion_matrix"], dtype=np.float64)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = float(np.clip(2.2 + 0.42 * len(counts), 4.5, 11))
+    drawing = figure(side + 1, side)
+    axes = drawing.subplots()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    bar = drawing.colorbar(image, ax=axes, fraction=0.045, format=lambda share, _: f"{share:.0%}")
+    bar.set_label("share of the true class")
+    bar.outline.set_visible(False)
+    if len(counts) <= MOST_NAMES:
+        axes.set_xticks(range(len(counts)), run.classes, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(counts)), run.classes)
+    if len(counts) <= 20:
+        write_counts(axes, counts, shares)
+    num = int(counts.sum())
+    tidy(axes, f"Confusion on test ({num:,} images)", "predicted class", "true class")
+    save(drawing, path)
+
+
+def write_counts(axes: "Axes", counts: NDArray[np.float64], shares: NDArray[np.float64]) -> None:
+    for true, predicted in np.argwhere(counts > 0):
+        color = "white" if shares[true, predicted] > 0.5 else "#333333"
+        text = f"{counts[true, predicted]:.0f}"
+        axes.text(predicted, true, text, ha="center", va="center", color=color, fontsize=8)
+
+
+def reliability(run: RunPictures, path: Path) -> None:
+    """How often predictions of a confidence are right, on test, and how many there are of each."""
+    confidence, correct = predictions(run)
+    edges = np.linspace(0, 1, NUM_BINS + 1)
+    index = np.clip(np.digitize(confidence, edges[1:-1], right=True), 0, NUM_BINS - 1)
+    num = np.bincount(index, minlength=NUM_BINS)
+    share = np.bincount(index, weights=correct, minlength=NUM_BINS) / np.maximum(num, 1)
+    drawing = figure(5.2, 5.6)
+    axes, below = drawing.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    axes.plot([0, 1], [0, 1], "--", color=GREY, label="as confident as right")
+    there = num > 0
+    error = np.sqrt(share * (1 - share) / np.maximum(num, 1))
+    centres = (edges[:-1] + edges[1:]) / 2
+    axes.bar(centres[there], share[there], 1 / NUM_BINS * 0.92, color=BLUE, alpha=0.85, yerr=error[there], ecolor=GREY)
+    axes.legend(frameon=False, loc="upper left")
+    below.bar(centres, num, 1 / NUM_BINS * 0.92, color=ORANGE)
+    calibration = run.result["metrics"]["test/ece"]
+    tidy(axes, f"Reliability on test (calibration error {calibration:.3f})", "", "share that is right")
+    tidy(below, "", "confidence of the prediction", "images")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    save(drawing, path)
+
+
+def predictions(run: RunPictures) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(confidence [N], is it right [N])."""
+    # A network that nearly diverged has logits that the file's half precision holds as infinite.
+    logits = run.logits.astype(np.float64).clip(-1e5, 1e5)
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    return shares.max(axis=1), shares.argmax(axis=1) == run.labels
+
+
+def worst_mistakes(run: RunPictures, path: Path) -> None:
+    """A contact sheet of the most confident wrong predictions on test, the worst first.
+
+    All on one pair of axes: a pair for each image takes a second to lay out.
+    """
+    images = run.mistakes["images"]
+    columns, rows = 6, max(-(-len(images) // 6), 1)
+    drawing = figure(columns * 1.65, rows * 2.0 + 0.4)
+    axes = drawing.subplots()
+    for position, image in enumerate(images):
+        row, column = divmod(position, columns)
+        true, predicted = (run.classes[int(run.mistakes[name][position])] for name in ("true", "predicted"))
+        top = row * 1.25
+        axes.imshow(image.transpose(1, 2, 0), extent=(column, column + 0.96, top + 0.96, top), interpolation="nearest")
+        share = run.mistakes["confidence"][position]
+        said = f"{true}\ntaken for {predicted}, {share:.0%}"
+        axes.text(column + 0.48, top - 0.03, said, fontsize=7, ha="center", va="bottom")
+    axes.set_xlim(0, columns)
+    axes.set_ylim(rows * 1.25, -0.25)
+    axes.axis("off")
+    said = "The most confident mistakes on test" if len(images) else "No mistake on test"
+    axes.set_title(said, fontsize=11, loc="left")
+    save(drawing, path)

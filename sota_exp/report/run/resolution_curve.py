@@ -1,0 +1,40 @@
+"""The curve of a resolution search as a picture: accuracy against size, and against what it costs."""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+
+def draw_resolution_curve(report: dict[str, Any], path: Path) -> None:
+    """Write `resolution` of a result as a PNG: one line a crop ratio, the default and the chosen view marked."""
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, middle, right = figure.subplots(1, 3, sharey=True)
+    _curves(left, report, "size", "side of the evaluation crop (px)")
+    _curves(middle, report, "gflops_per_image", "GFLOPs an image")
+    _curves(right, report, "milliseconds_per_image", "milliseconds an image, on this machine")
+    left.set_ylabel("val accuracy")
+    left.legend(fontsize="small")
+    kept = "default kept" if report["chosen"] == report["default"] else "default replaced"
+    gain, error = 100 * report["gain"], 100 * report["gain_standard_error"]
+    figure.suptitle(f"cross-fitted gain {gain:+.2f} ± {error:.2f} points: {kept}", fontsize="medium")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+
+
+def _curves(axes: Axes, report: dict[str, Any], key: str, label: str) -> None:
+    # Sides are whole pixels, so one ratio comes out a little different at each size.
+    for ratio in sorted({round(point["crop_ratio"], 2) for point in report["curve"]}):
+        same = [point for point in report["curve"] if round(point["crop_ratio"], 2) == ratio]
+        points = sorted(same, key=lambda point: point[key])
+        axes.plot([p[key] for p in points], [p["val_accuracy"] for p in points], ".-", label=f"crop ratio {ratio}")
+    for which, marker in (("default", "o"), ("chosen", "*")):
+        point = next(p for p in report["curve"] if (p["resize"], p["size"]) == tuple(report[which].values()))
+        axes.plot(point[key], point["val_accuracy"], marker, mfc="none", mec="black", ms=11, ls="none", label=which)
+    axes.set_xlabel(label)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.grid(alpha=0.3)

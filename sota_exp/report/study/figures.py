@@ -1,0 +1,263 @@
+"""The figures of a study's page: which numbers go into which chart, and what is said below."""
+
+from collections.abc import Callable, Sequence
+
+from sota_exp.report.document.document import Figure, Panel
+from sota_exp.report.drawing.axis import Axis
+from sota_exp.report.drawing.charts import cost, curves, forest, matrix, reliability, waterfall
+from sota_exp.report.drawing.drawing import Drawing
+from sota_exp.report.numbers import time_unit
+from sota_exp.report.study.read import Arm, Effect, Study
+from sota_exp.report.study.runs import Curve, inference_sizes, learning_curve, searches
+from sota_exp.report.study.runs import reliability as reliability_of
+from sota_exp.report.study.sentences import kind_of, metric_name, percent
+from sota_exp.report.study.tables import numbered
+from sota_exp.statistics.units import SHARE, Scale, scale_of
+
+#: Pixels of a figure on a desktop's page and on a phone's.
+WIDE, NARROW = 920.0, 340.0
+
+#: Inks of verdicts: those that are decided are filled as well.
+INKS = {"helps": "blue", "hurts": "red", "failed": "red"}
+
+#: Rows of a forest plot, and panels of curves, before only the clearest are drawn.
+MOST_ROWS, MOST_PANELS = 60, 24
+
+
+def ink(verdict: str) -> str:
+    return INKS.get(verdict, "grey")
+
+
+def both(draw: Callable[[float], Drawing]) -> list[Panel]:
+    return [Panel(wide=draw(WIDE), narrow=draw(NARROW))]
+
+
+def clearest(arms: Sequence[Arm], most: int) -> list[Arm]:
+    """As many arms, those with the largest differences, in their own order."""
+    if len(arms) <= most:
+        return list(arms)
+    kept = sorted(arms, key=lambda arm: -abs(arm.difference or 0))[:most]
+    names = {arm.name for arm in kept}
+    return [arm for arm in arms if arm.name in names]
+
+
+def some_of(shown: int, num: int) -> str:
+    return f" The {shown} largest of {num:,}; all are in the table." if shown < num else ""
+
+
+def ladder(study: Study) -> Figure:
+    """The waterfall of a chain of arms."""
+    scale = scale_of(study.metric)
+    arms = study.arms[:MOST_ROWS]
+    steps = [step_of(study, arm, scale) for arm in arms]
+    unit = f", {scale.unit}" if scale.unit else ""
+    alt = f"Waterfall of {len(arms)} steps: " + "; ".join(f"{step.label} {step.word}" for step in steps)
+    caption = (
+        f"The ladder. A bar goes from the {metric_name(study).lower()} before a step to that after it; the whisker is the "
+        f"{percent(study.level)} interval of the step over paired seeds. Blue helps, orange-red hurts, grey cannot be distinguished."
+    )
+    panels = both(lambda width: waterfall.draw(steps, scale, f"{metric_name(study)}{unit}", width, alt))
+    return Figure(name="ladder", caption=[caption], panels=panels)
+
+
+def step_of(study: Study, arm: Arm, scale: Scale) -> waterfall.Step:
+    reference = study.arm(arm.reference)
+    before = None if reference is None else reference.mean
+    word = scale.with_unit(arm.mean) if before is None else scale.difference(arm.difference)
+    sure = ink(arm.verdict) if reference is not None else "text"
+    return waterfall.Step(
+        label=arm.label,
+        before=before,
+        after=arm.mean,
+        interval=arm.interval,
+        word=word if arm.mean is not None else arm.verdict,
+        ink=sure,
+    )
+
+
+def effects(study: Study) -> Figure:
+    """A forest plot of the differences of all arms."""
+    scale = scale_of(study.metric)
+    arms = clearest(study.compared, MOST_ROWS)
+    rows = [
+        forest.Row(
+            label=arm.label,
+            mean=arm.difference,
+            interval=arm.interval,
+            word=arm.verdict if arm.difference is None else f"{scale.difference(arm.difference)}  {arm.verdict}",
+            ink=ink(arm.verdict),
+            is_hollow=arm.verdict not in ("helps", "hurts"),
+        )
+        for arm in arms
+    ]
+    caption = (
+        f"Effect of each {'arm beside the design' if study.effects else kind_of(study).noun} on {metric_name(study).lower()}, with its {percent(study.level)} interval over paired seeds. "
+        f"A filled disc is decided by the joint test over all arms, a ring is not; an arrow head is an interval that goes on.{some_of(len(arms), len(study.compared))}"
+    )
+    return Figure(name="effects", caption=[caption], panels=forest_panels(study, rows))
+
+
+def forest_panels(study: Study, rows: Sequence[forest.Row]) -> list[Panel]:
+    scale = scale_of(study.metric)
+    title = f"difference of {metric_name(study).lower()}" + (", percentage points" if study.is_share else "")
+    alt = "Forest plot: " + "; ".join(f"{row.label} {row.word}" for row in rows)
+    return both(lambda width: forest.draw(rows, scale, title, width, alt))
+
+
+def factor_effects(study: Study, found: Sequence[Effect], name: str, what: str) -> Figure:
+    """A forest plot of what a design estimates."""
+    scale = scale_of(study.metric)
+    rows = [
+        forest.Row(
+            label=each.name,
+            mean=each.estimate,
+            interval=each.interval,
+            word=f"{scale.difference(each.estimate)}  {each.verdict}",
+            ink=ink(each.verdict),
+            is_hollow=each.verdict not in ("helps", "hurts"),
+        )
+        for each in sorted(found, key=lambda each: -abs(each.estimate or 0))[:MOST_ROWS]
+    ]
+    caption = f"{what} on {metric_name(study).lower()}, the largest first, with {percent(study.level)} intervals."
+    return Figure(name=name, caption=[caption], panels=forest_panels(study, rows))
+
+
+def noises(study: Study) -> Figure | None:
+    """The two intervals of each arm, one below the other."""
+    scale = scale_of(study.metric)
+    arms = [arm for arm in clearest(study.compared, MOST_ROWS) if arm.examples is not None]
+    if not arms:
+        return None
+    rows = [
+        forest.Row(
+            label=arm.label,
+            mean=arm.difference,
+            interval=arm.interval,
+            second=arm.examples.change.interval if arm.examples else None,
+            word=scale.difference(arm.difference),
+            ink="grey",
+            is_hollow=arm.verdict not in ("helps", "hurts"),
+        )
+        for arm in arms
+    ]
+    caption = (
+        f"Solid: {percent(study.level)} interval over seeds, the noise of training anew. Dashed, orange: over test images, the noise of a finite "
+        "test set. Where the dashed one is the longer, more seeds would not help: more test images would."
+    )
+    return Figure(name="two_noises", caption=[caption], panels=forest_panels(study, rows))
+
+
+def learning_curves(study: Study) -> Figure | None:
+    """Each arm against its reference, by epoch, on axes with one vertical range."""
+    key = study.metric.replace("test/", "val/")
+    arms = clearest(study.compared or study.arms, MOST_PANELS)
+    needed = dict.fromkeys(name for arm in arms for name in (arm.reference, arm.name) if name)
+    found = {name: learning_curve(study, arm, key) for name in needed if (arm := study.arm(name)) is not None}
+    there = {name: curve for name, curve in found.items() if curve is not None}
+    shown = [arm for arm in arms if arm.name in there]
+    if not shown:
+        return None
+    axis = curves.range_of(list(there.values()))
+    panels = [curve_panel(study, arm, there, axis) for arm in shown]
+    name = metric_name(study).replace("Test", "validation").lower()
+    caption = (
+        f"Learning curves: {name}{', %,' if study.is_share else ''} by epoch, mean over seeds with a band of one standard deviation. Coloured: the arm; "
+        f"grey, dashed: what it is compared with.{some_of(len(shown), len(study.compared or study.arms))}"
+    )
+    return Figure(name="learning_curves", caption=[caption], panels=panels)
+
+
+def curve_panel(study: Study, arm: Arm, there: dict[str, Curve], axis: Axis) -> Panel:
+    lines = [curves.Line(curve=there[arm.reference], ink="grey", dash="4 3")] if arm.reference in there else []
+    lines.append(curves.Line(curve=there[arm.name], ink=ink(arm.verdict) if arm.verdict in INKS else "purple"))
+    alt = f"Learning curve of {arm.label}" + (" against its reference" if len(lines) > 1 else "")
+    drawn = curves.draw(lines, scale_of(study.metric), "epoch", (205, 150), alt, axis)
+    return Panel(wide=drawn, narrow=drawn, title=numbered(study, arm))
+
+
+def accuracy_against_cost(study: Study) -> Figure | None:
+    scale = scale_of(study.metric)
+    unit, seconds = time_unit(max((arm.cost.seconds or 0 for arm in study.arms), default=0))
+    points = [
+        cost.Point(
+            number=study.numbers[arm.name],
+            label=arm.label,
+            time=arm.cost.seconds / seconds,
+            score=arm.mean,
+            sd=arm.sd,
+            ink=ink(arm.verdict) if arm.reference else "text",
+        )
+        for arm in clearest(study.arms, MOST_ROWS)
+        if arm.cost.seconds and arm.mean is not None
+    ]
+    if len(points) < 2 or study.effects:
+        return None
+    titles = f"training time of one run, {unit}", metric_name(study) + (f", {scale.unit}" if scale.unit else "")
+    alt = "Score against training time: " + "; ".join(f"{each.label} {scale.with_unit(each.score)}" for each in points)
+    caption = (
+        f"{metric_name(study)} against the time of one training; numbers are those of the table, bars one standard deviation over seeds. The stairs join "
+        f"the arms that nothing cheaper surpasses: with this noise, a hint and no verdict.{some_of(len(points), len(study.arms))}"
+    )
+    sizes = {WIDE: (WIDE, 400.0), NARROW: (NARROW, 300.0)}
+    panels = both(lambda width: cost.draw(points, scale, titles, sizes[width], alt))
+    return Figure(name="accuracy_against_cost", caption=[caption], panels=panels)
+
+
+def resolution(study: Study) -> Figure | None:
+    """Accuracy on val by inference size, for arms that searched."""
+    searching = [arm for arm in study.arms if searches(study, arm)][:MOST_PANELS]
+    found = {arm.name: sizes for arm in searching if (sizes := inference_sizes(study, arm)) is not None}
+    if not found:
+        return None
+    axis = curves.range_of([each.curve for each in found.values()])
+    panels = []
+    for arm in (arm for arm in searching if arm.name in found):
+        sizes = found[arm.name]
+        marks = tuple(
+            (float(size), 2.5 + 4 * num / sizes.curve.n) for size, num in sizes.chosen.items() if size in sizes.curve.x
+        )
+        line = curves.Line(curve=sizes.curve, ink="green", marks=marks)
+        chosen = ", ".join(f"{size} px by {num}" for size, num in sizes.chosen.items())
+        alt = f"Validation accuracy of {arm.label} by inference size; chosen: {chosen}"
+        drawn = curves.draw([line], SHARE, "inference size, px", (260, 180), alt, axis)
+        panels.append(Panel(wide=drawn, narrow=drawn, title=numbered(study, arm)))
+    caption = (
+        "Validation accuracy, %, by the size at which images are evaluated, mean over seeds with a band of one standard deviation. Discs: the sizes that "
+        "seeds chose, larger where more did."
+    )
+    return Figure(name="resolution", caption=[caption], panels=panels)
+
+
+def interactions(study: Study) -> Figure | None:
+    pairs = {(each.labels[0], each.labels[1]): each for each in study.interactions if len(each.labels) == 2}
+    factors = list(dict.fromkeys(name for pair in pairs for name in pair))
+    if not 2 <= len(factors) <= 24:
+        return None
+    scale = scale_of(study.metric)
+    alt = "Interaction matrix: " + "; ".join(
+        f"{each.name} {scale.difference(each.estimate)}" for each in pairs.values()
+    )
+    caption = (
+        f"Interactions on {metric_name(study).lower()}{', percentage points' if study.is_share else ''}: what two techniques bring together beyond the sum of both. Blue: they "
+        f"help each other; orange-red: they stand in each other's way; framed where the {percent(study.level)} interval leaves out zero."
+    )
+    panels = both(lambda width: matrix.draw(factors, pairs, scale, width, alt, study.higher_is_better))
+    return Figure(name="interactions", caption=[caption], panels=panels)
+
+
+def reliabilities(study: Study) -> Figure | None:
+    """Of the first arm and of those whose calibration changes most."""
+    changed = sorted(study.compared, key=lambda arm: -abs(arm.ece_change.difference or 0))[:3]
+    kept = {arm.name for arm in (*study.arms[:1], *changed)}
+    panels = []
+    for arm in (arm for arm in study.arms if arm.name in kept):
+        found = reliability_of(study, arm)
+        if found is not None:
+            alt = f"Reliability of {arm.label} on test"
+            drawn = reliability.draw(found, "purple" if arm.reference else "grey", 205, alt)
+            panels.append(Panel(wide=drawn, narrow=drawn, title=numbered(study, arm)))
+    caption = (
+        "Reliability on test of the first arm and of those whose calibration changes most: the share that is right, %, by confidence; the area of a ring is its share "
+        "of the images. Below the diagonal a model is surer than it should be."
+    )
+    return Figure(name="reliability", caption=[caption], panels=panels) if panels else None

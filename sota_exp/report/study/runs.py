@@ -1,0 +1,164 @@
+"""What a report draws from the run directories of a study: curves, inference sizes, reliability, configurations.
+
+Read when asked for, one run at a time; what is kept is a mean and a spread over seeds. A run that can't be read is left out.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sota_exp.report.study.read import Arm, Study
+
+#: Points of a curve on paper; longer trainings are thinned to about as many.
+MOST_POINTS = 60
+
+#: Runs of an arm whose logits are read.
+MOST_SCORED = 16
+
+#: Bins of the reliability diagram: those of the calibration error.
+NUM_BINS = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """At each place of `x`, float [P], the mean over seeds and the standard deviation (0 of one seed); `n` seeds."""
+
+    x: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    sd: NDArray[np.float64]
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Accuracy on val by inference size in pixels, and how many of the seeds chose each size."""
+
+    curve: Curve
+    chosen: dict[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reliability:
+    """By bins of confidence: their share of the images, the mean confidence and the share that is right; NaN in empty bins."""
+
+    weight: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    correct: NDArray[np.float64]
+    n: int
+
+
+def places(study: Study, arm: Arm) -> Iterator[Path]:
+    """The directories of an arm's runs, in the order of their seeds."""
+    for relative in arm.runs.values():
+        yield study.directory / relative
+
+
+def learning_curve(study: Study, arm: Arm, key: str) -> Curve | None:
+    """A metric by epochs, counted from 1, as far as every seed went; None where no run has it."""
+    return over_seeds([points for place in places(study, arm) if (points := epochs(place / "metrics.jsonl", key))])
+
+
+def epochs(path: Path, key: str) -> dict[float, float]:
+    """The metric by epoch, thinned to about `MOST_POINTS` of them; the last is always there."""
+    try:
+        lines = path.read_text().splitlines(keepends=True)
+    except OSError:
+        return {}
+    whole = [line for line in lines if line.endswith("\n")]
+    stride = -(-len(whole) // MOST_POINTS) or 1
+    kept = whole[(len(whole) - 1) % stride :: stride] if whole else []
+    rows = [json.loads(line) for line in kept]
+    return {row["epoch"] + 1: row[key] for row in rows if row.get(key) is not None}
+
+
+def over_seeds(runs: Sequence[dict[float, float]]) -> Curve | None:
+    """Mean and spread at the places that all runs have."""
+    shared = sorted(set.intersection(*(set(run) for run in runs))) if runs else []
+    if not shared:
+        return None
+    values = np.array([[run[place] for place in shared] for run in runs], np.float64)
+    sd = values.std(axis=0, ddof=1) if len(runs) > 1 else np.zeros(len(shared))
+    return Curve(x=np.array(shared, np.float64), mean=values.mean(axis=0), sd=sd, n=len(runs))
+
+
+def inference_sizes(study: Study, arm: Arm) -> Sizes | None:
+    """Of the runs that searched for the inference size; the best crop ratio at each size."""
+    found = [search for place in places(study, arm) if (search := searched(place))]
+    curve = over_seeds([best_by_size(search) for search in found])
+    if curve is None or len(curve.x) < 2:
+        return None
+    chosen = [int(search["chosen"]["size"]) for search in found]
+    return Sizes(curve=curve, chosen={size: chosen.count(size) for size in sorted(set(chosen))})
+
+
+def searches(study: Study, arm: Arm) -> bool:
+    """Whether the arm's runs may hold a curve over inference sizes."""
+    option = arm.choices.get("evaluation/resolution")
+    if option is not None:
+        return option != "fixed"
+    first = next(places(study, arm), None)
+    return first is not None and searched(first) is not None
+
+
+def searched(place: Path) -> dict[str, Any] | None:
+    """What a run found by looking at several inference sizes; None where it looked at one."""
+    result = read_json(place / "result.json")
+    found = (result or {}).get("resolution") or {}
+    return found if found.get("curve") else None
+
+
+def best_by_size(search: dict[str, Any]) -> dict[float, float]:
+    found: dict[float, float] = {}
+    for point in search["curve"]:
+        size, value = float(point["size"]), point["val_accuracy"]
+        found[size] = max(found.get(size, value), value)
+    return found
+
+
+def reliability(study: Study, arm: Arm) -> Reliability | None:
+    """Over the test predictions of the first seeds, taken together."""
+    found = [each for place in list(places(study, arm))[:MOST_SCORED] if (each := confidences(place)) is not None]
+    if not found:
+        return None
+    confidence = np.concatenate([each[0] for each in found])
+    correct = np.concatenate([each[1] for each in found])
+    index = np.clip(np.ceil(confidence * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
+    num = np.bincount(index, minlength=NUM_BINS).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        sums = [np.bincount(index, weights=each, minlength=NUM_BINS) / num for each in (confidence, correct)]
+    return Reliability(weight=num / num.sum(), confidence=sums[0], correct=sums[1], n=len(found))
+
+
+def confidences(place: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """(confidence [N], whether it is right [N]) on test; None where nothing was scored."""
+    try:
+        with np.load(place / "predictions.npz") as arrays:
+            logits, labels = arrays["test_logits"].astype(np.float64), arrays["test_labels"]
+    except (OSError, KeyError, ValueError):
+        return None
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    return shares.max(axis=1), (shares.argmax(axis=1) == labels).astype(np.float64)
+
+
+def configuration(study: Study, arm: Arm) -> str | None:
+    """The resolved configuration of the arm's first run, as it was written."""
+    for place in places(study, arm):
+        try:
+            return (place / "config.yaml").read_text()
+        except OSError:
+            continue
+    return None
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return found

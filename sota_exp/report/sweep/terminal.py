@@ -1,0 +1,135 @@
+"""A sweep for a person: the closing words on the terminal, and the note on its page in MLflow. From `sweep.json` alone."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+#: Trials in a table.
+MOST_ROWS = 5
+
+
+def draw(summary: Mapping[str, Any], directory: Path) -> None:
+    """Every picture of the sweep, below `figures/`."""
+    from sota_exp.report.sweep.figures import draw_sweep
+
+    draw_sweep(summary, directory / "figures")
+
+
+def shown(value: Any) -> str:
+    """A value in a table."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def counted(summary: Mapping[str, Any]) -> str:
+    trials = summary["trials"]
+    return ", ".join(f"{trials[name]} {name}" for name in ("complete", "pruned", "failed", "running") if trials[name])
+
+
+def rows(summary: Mapping[str, Any]) -> list[list[str]]:
+    """The best trials and the default, as cells: number, objectives, knobs."""
+    defaults = {item["number"] for item in summary["entries"] if item["is_default"]}
+    sizes = {item["number"]: item.get("inference_size") for item in summary["entries"]}
+    vary = len({*sizes.values()} - {None}) > 1
+    listed = summary["ranking"][:MOST_ROWS]
+    listed += [item for item in summary["ranking"][MOST_ROWS:] if item["number"] in defaults]
+    return [
+        [
+            f"{item['number']}{' (the recipe)' if item['number'] in defaults else ''}",
+            *(f"{value:.4f}" if abs(value) < 1000 else f"{value:.3g}" for value in item["values"]),
+            " ".join(f"{name}={shown(value)}" for name, value in item["knobs"].items())
+            + (f", inference at {sizes[item['number']]} px" if vary and sizes[item["number"]] else ""),
+        ]
+        for item in listed
+    ]
+
+
+def spent(summary: Mapping[str, Any]) -> str:
+    """What the search took, and what pruning saved."""
+    minutes = f"{summary['seconds'] / 60:.1f} minutes of training and scoring"
+    share = summary["pruning"]["share_of_full_steps"]
+    saved = f"; pruning left {share:.0%} of the steps of full trials" if summary["trials"]["pruned"] and share else ""
+    return minutes + saved
+
+
+def importance_words(summary: Mapping[str, Any]) -> str:
+    methods = summary["importances"].items()
+    return "; ".join(
+        f"{method}: {', '.join(f'{name} {share:.0%}' for name, share in shares.items())}" for method, shares in methods
+    )
+
+
+def terminal_summary(summary: Mapping[str, Any], directory: Path) -> Iterator["RenderableType"]:
+    """A table of the best, what it took, and whether the winner wins."""
+    from rich.markup import escape
+    from rich.panel import Panel
+    from rich.table import Table
+
+    best = Table(box=None, pad_edge=False, show_edge=False)
+    for heading in ("trial", *summary["objective"], "values"):
+        best.add_column(heading, justify="right" if heading in summary["objective"] else "left")
+    for row in rows(summary):
+        best.add_row(*map(escape, row))
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("trials", f"{counted(summary)} of {summary['n_trials']}")
+    facts.add_row("took", spent(summary))
+    if summary.get("fixed"):
+        facts.add_row("all with", escape(" ".join(summary["fixed"])))
+    if summary["stopped"]:
+        facts.add_row("stopped", escape(summary["stopped"]))
+    if summary["best"] is None:
+        facts.add_row("best", "none: no complete trial stays within hydra.sweeper.constraints")
+    for item in summary["failures"][:MOST_ROWS]:
+        facts.add_row(f"trial {item['number']} failed", escape(str(item["reason"])))
+    if summary["importances"]:
+        facts.add_row("importance", importance_words(summary))
+    found = summary["confirm"]
+    facts.add_row("confirmed", escape(found["words"]) if found else "no confirmation was asked for")
+    facts.add_row("files", escape(f"{directory}/sweep.json, trials.csv, figures/"))
+    grid = Table.grid()
+    for part in (best, "", facts):
+        grid.add_row(part)
+    colour = {"beats": "green", "loses": "red"}.get((found or {}).get("verdict", ""), "yellow")
+    yield Panel(grid, title=f"sweep {escape(summary['name'])}", title_align="left", border_style=colour, expand=False)
+    if found and found["verdict"] == "beats":
+        yield escape(f"Train with the winner: sota-exp train {' '.join(found['overrides'])}")
+
+
+def note(summary: Mapping[str, Any]) -> str:
+    """Markdown, for the sweep's page in MLflow and beside its files."""
+    found = summary["confirm"]
+    parts = [f"**Sweep {summary['name']}**: {counted(summary)} of {summary['n_trials']} trials; {spent(summary)}."]
+    if found:
+        parts += [f"**{found['words']}**", markdown(arm_rows(found))]
+    parts.append(markdown([["trial", *summary["objective"], "values"], *rows(summary)]))
+    if summary.get("fixed"):
+        parts.append(f"All of them, and the recipe's own values too, with `{' '.join(summary['fixed'])}`.")
+    if summary["importances"]:
+        parts.append(f"Importance by {importance_words(summary)}.")
+    parts += [f"Trial {item['number']} failed: {item['reason']}." for item in summary["failures"][:MOST_ROWS]]
+    if summary["stopped"]:
+        parts.append(f"It stopped early: {summary['stopped']}.")
+    parts.append(f"```\n{summary['command']}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def arm_rows(found: Mapping[str, Any]) -> list[list[str]]:
+    """The arms of a confirmation on val; test is the winner's alone."""
+    lines = [["arm", f"{found['metric']} on fresh seeds", "sd", "against the recipe", "interval"]]
+    for arm in found["arms"]:
+        difference = arm["difference"]
+        span = ["", ""]
+        if difference:
+            low, high = difference["interval"]
+            span = [f"{difference['mean']:+.4f}", f"{low:+.4f} to {high:+.4f}"]
+        mean = "–" if arm["mean"] is None else f"{arm['mean']:.4f}"
+        lines.append([arm["name"], mean, "–" if arm["sd"] is None else f"{arm['sd']:.4f}", *span])
+    return lines
+
+
+def markdown(lines: list[list[str]]) -> str:
+    """A table; em spaces, because MLflow's page draws tables without room between the columns."""
+    drawn = ["| " + " | ".join(f"{cell}\u2003" for cell in line) + " |" for line in lines]
+    return "\n".join([drawn[0], "|---" * len(lines[0]) + "|", *drawn[1:]])

@@ -1,0 +1,64 @@
+"""What came out of a run: the content of `result.json`, and the facts about machine and model that go into it."""
+
+import functools
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from sota_exp import PACKAGE
+from sota_exp.config.formats import FORMAT
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that decide the numbers."""
+    packages = ("sota-exp", "torch", "torchvision", "timm", "numpy", "hydra-core")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+@functools.cache
+def commit() -> str | None:
+    """The git commit, `-dirty` where it is changed, of this package where it runs from a checkout, else of the working directory;
+    None outside a repository."""
+    place = PACKAGE if _git(PACKAGE, "ls-files", "--error-unmatch", "__init__.py") else Path.cwd()
+    return _git(place, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*") or None
+
+
+def _git(place: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True, cwd=place)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def empty_result(seed: int, choices: dict[str, str], fingerprints: tuple[str, str], resumed: int) -> dict[str, Any]:
+    """A result before anything came out, in the order of the keys of `result.json`."""
+    return {
+        "format": FORMAT,
+        "status": "failed",
+        "reason": None,
+        "fingerprint": fingerprints[1],
+        "training_fingerprint": fingerprints[0],
+        "seed": seed,
+        "choices": choices,
+        "metrics": {},
+        "evaluated_images": {},
+        "steps": 0,
+        "images_seen": 0,
+        "distinct_images": 0,
+        "start": None,
+        "resumed": resumed,
+        "seconds": {},
+        "images_per_second": None,
+        "peak_memory_bytes": None,
+        "parameters": None,
+        "flops_per_image": None,
+        "train_flops_per_image": None,
+        "device": None,
+        "versions": versions(),
+        "commit": commit(),
+        "mlflow_run_id": None,
+    }

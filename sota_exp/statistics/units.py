@@ -1,0 +1,67 @@
+"""In which unit a metric and its differences are said, shares in percent and points, losses as they are; and which way is better."""
+
+from dataclasses import dataclass
+
+#: What stands where nothing is known.
+UNKNOWN = "–"
+
+#: Scores of a result, and whether more is better.
+METRICS = {
+    f"{split}/{name}": more
+    for split in ("val", "test")
+    for name, more in (("accuracy", True), ("top5_accuracy", True), ("loss", False), ("ece", False))
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How values of a metric are shown: multiplied by `factor`, with `decimals`, as `unit`; differences in `difference_unit`."""
+
+    factor: float
+    decimals: int
+    unit: str
+    difference_unit: str
+
+    def value(self, value: float | None) -> str:
+        return UNKNOWN if value is None else f"{value * self.factor:.{self.decimals}f}"
+
+    def difference(self, value: float | None) -> str:
+        """With its sign: `+1.24`, `−0.31`, `0.00`."""
+        return UNKNOWN if value is None else signed(value * self.factor, self.decimals)
+
+    def span(self, low: float, high: float, between: str = " to ") -> str:
+        return f"{self.difference(low)}{between}{self.difference(high)}"
+
+    def with_unit(self, value: float | None) -> str:
+        return self.value(value) + (f" {self.unit}" if self.unit and value is not None else "")
+
+    def size(self, value: float) -> str:
+        """Of a difference, without its sign: `1.20 points`, or `0.0120`."""
+        return f"{self.value(value)} {self.difference_unit}".rstrip()
+
+    def difference_with_unit(self, value: float | None) -> str:
+        unit = f" {self.difference_unit}" if self.difference_unit and value is not None else ""
+        return self.difference(value) + unit
+
+
+SHARE = Scale(factor=100, decimals=2, unit="%", difference_unit="points")
+PLAIN = Scale(factor=1, decimals=4, unit="", difference_unit="")
+SECONDS = Scale(factor=1, decimals=1, unit="s", difference_unit="s")
+
+
+def scale_of(metric: str) -> Scale:
+    return SHARE if metric.endswith(("accuracy", "ece")) else PLAIN
+
+
+def signed(value: float, decimals: int) -> str:
+    """With a true minus; nothing before what rounds to zero."""
+    text = f"{abs(value):,.{decimals}f}"
+    if float(text.replace(",", "")) == 0:
+        return text
+    return f"{'+' if value > 0 else '−'}{text}"
+
+
+def p_value(value: float | None) -> str:
+    if value is None:
+        return UNKNOWN
+    return f"{value:.3f}" if value >= 0.0005 else "< 0.001"

@@ -1,0 +1,54 @@
+"""What can be said of a difference, in a word and in a sentence."""
+
+from dataclasses import dataclass
+
+from sota_exp.statistics.units import SHARE, Scale
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    word: str
+    sentence: str
+
+
+REFERENCE = Verdict(word="reference", sentence="What the others are compared with.")
+CELL = Verdict(word="reference", sentence="A cell of the design: it counts through the effects.")
+
+
+def verdict(
+    difference: float,
+    interval: tuple[float, float],
+    p_adjusted: float,
+    detectable: float | None,
+    num: int,
+    level: float,
+    higher_is_better: bool = True,
+    unit: Scale = SHARE,
+) -> Verdict:
+    """Helps or hurts where the adjusted p-value is at most 1 − level; what more seeds could show where it is not."""
+    size = f"{unit.difference_with_unit(difference)}, {level:.0%} interval {unit.span(*interval)}"
+    if detectable is None:
+        return Verdict(
+            word="too few seeds",
+            sentence=f"Too few seeds for a verdict: {num}, with which no effect, however large, could be told from chance "
+            f"({size}).",
+        )
+    if p_adjusted <= 1 - level and difference != 0:
+        helps = (difference > 0) == higher_is_better
+        return Verdict(word="helps" if helps else "hurts", sentence=f"{'Helps' if helps else 'Hurts'}: {size}.")
+    return Verdict(
+        word="cannot be distinguished",
+        sentence=f"Cannot be distinguished from its reference: {size}; {num} seeds would have shown "
+        f"{unit.size(detectable)} in four of five studies.",
+    )
+
+
+def failed(reasons: list[str], num_pairs: int) -> Verdict:
+    """An arm with fewer than two pairs because runs failed."""
+    return Verdict(word="failed", sentence=f"Failed: {reasons[0]} ({num_pairs} pairs are left).")
+
+
+def too_few(num: int) -> Verdict:
+    return Verdict(
+        word="too few seeds", sentence=f"Too few seeds for an interval: {num} pair{'s' if num != 1 else ''}."
+    )

@@ -1,0 +1,46 @@
+"""What a study will take: a few real steps of every training that its arms need. Nothing is written."""
+
+from typing import Any
+
+from sota_exp.config.build import build
+from sota_exp.config.experiment import Experiment
+from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.study.arms import ReadyArm
+from sota_exp.study.files import trainings
+from sota_exp.study.results import Study
+
+#: Seconds of training from which an arm's time is told.
+SECONDS_AN_ARM = 1.5
+
+
+def estimated(study: Study) -> dict[str, Any]:
+    """Arm → seconds of a run, or in a word why that is unknown; and `num_test`. An arm that shares a training pays evaluation alone."""
+    found: dict[str, Any] = {}
+    own = {arm.name for arm in trainings(study.arms).values()}
+    for arm in study.arms.ready:
+        try:
+            found[arm.name], found["num_test"] = seconds_of_a_run(arm, trains=arm.name in own)
+        except (ConfigError, RunFailed) as error:
+            found[arm.name] = str(error)
+    return found
+
+
+def seconds_of_a_run(arm: ReadyArm, trains: bool) -> tuple[float, int]:
+    """Estimated seconds of training, validation and evaluation, and the number of test images.
+
+    Raises:
+        ConfigError, RunFailed: it can't be trained.
+    """
+    from sota_exp.preview.plan_numbers import outline
+    from sota_exp.preview.timing import estimate, is_averaged, measure
+    from sota_exp.training.failures import foreseen
+    from sota_exp.training.loop import start
+    from sota_exp.training.run import ready
+
+    session, evaluator = ready(build(Experiment, arm.tree))
+    with foreseen():
+        state = start(session)
+        plan = outline(session, state)
+        measured = measure(session, state, evaluator, SECONDS_AN_ARM if trains else 0.0)
+    whole = estimate(plan, measured, is_averaged(state))
+    return whole.total if trains else whole.evaluate, plan.counts["test"]

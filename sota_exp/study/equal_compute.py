@@ -1,0 +1,112 @@
+"""Equal compute instead of equal epochs: how many epochs each arm may train for the steps, the arithmetic or the time of the first.
+
+An epoch of each arm is measured once; what was measured stays in `budget.json`, so that a repeated command asks for the same runs.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from sota_exp.config.build import build
+from sota_exp.config.experiment import Experiment
+from sota_exp.errors import ConfigError
+from sota_exp.study.arms import NO_CHANGE, Arms, Base, Compose, ReadyArm, made_ready
+from sota_exp.study.cost_estimate import SECONDS_AN_ARM
+from sota_exp.study.plan import Blueprint, key_of, overrides
+from sota_exp.study.study_json_arms import BACKWARD
+
+#: What an arm's length is set by.
+EPOCHS, STANDARD = "schedule.length.epochs", "schedule/length=standard"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """What one pass of an arm's training takes, a teacher's arithmetic left out of `flops`, and how many it has on its own."""
+
+    epochs: int
+    steps: int
+    flops: float
+    seconds: float
+
+    def of(self, budget: str) -> float:
+        return {"steps": float(self.steps), "flops": self.flops, "seconds": self.seconds}[budget]
+
+
+def measured(arm: ReadyArm) -> Epoch:
+    """By a short rehearsal of the arm's training.
+
+    Raises:
+        ConfigError, RunFailed: it can't be trained.
+    """
+    from sota_exp.models.cost import flops_per_image
+    from sota_exp.preview.timing import measure
+    from sota_exp.training.failures import foreseen
+    from sota_exp.training.loop import start
+    from sota_exp.training.run import ready
+
+    session, evaluator = ready(build(Experiment, arm.tree))
+    with foreseen():
+        state = start(session)
+        flops = flops_per_image(state.model, session.crops.size)
+        found = measure(session, state, evaluator, SECONDS_AN_ARM)
+    steps = session.steps_per_epoch
+    images = steps * session.experiment.batch_size
+    return Epoch(
+        epochs=session.experiment.schedule.length.epochs,
+        steps=steps,
+        flops=float(BACKWARD * flops * images),
+        seconds=steps * found.seconds_per_step,
+    )
+
+
+def remembered(path: Path, measure: Callable[[ReadyArm], Epoch]) -> Callable[[ReadyArm], Epoch]:
+    """`measure`, of each training once and then from `budget.json`."""
+    known: dict[str, dict[str, float]] = json.loads(path.read_text()) if path.exists() else {}
+
+    def of(arm: ReadyArm) -> Epoch:
+        if arm.training not in known:
+            known[arm.training] = asdict(measure(arm))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(known, indent=2) + "\n")
+        found = known[arm.training]
+        return Epoch(
+            epochs=int(found["epochs"]), steps=int(found["steps"]), flops=found["flops"], seconds=found["seconds"]
+        )
+
+    return of
+
+
+def equal_epochs(epochs: Mapping[str, Epoch], budget: str) -> dict[str, int]:
+    """Arm → the number of epochs that comes nearest to the whole training of the first; at least one."""
+    first = next(iter(epochs.values()))
+    whole = first.epochs * first.of(budget)
+    return {name: max(1, round(whole / epoch.of(budget))) for name, epoch in epochs.items()}
+
+
+def with_equal_budget(
+    arms: Arms, blueprint: Blueprint, base: Base, compose: Compose, budget: str, measure: Callable[[ReadyArm], Epoch]
+) -> tuple[Arms, str]:
+    """The arms, each as long as the budget allows, and a sentence that says how long; those that no longer differ are refused.
+
+    Raises:
+        ConfigError: the command fixes the number of epochs.
+    """
+    if any(key_of(override) == EPOCHS for override in base.overrides):
+        raise ConfigError(f"study.budget={budget} chooses {EPOCHS} for every arm; give scale.epochs instead")
+    lengths = equal_epochs({arm.name: measure(arm) for arm in arms.ready}, budget)
+    asked = [
+        replace(arm, overrides=overrides(arm.overrides, [STANDARD, f"{EPOCHS}={lengths[arm.name]}"]))
+        for arm in blueprint.arms
+        if arm.name in lengths
+    ]
+    of_budget = replace(blueprint, arms=tuple(asked), refused=arms.refused)
+    said = ", ".join(f"{name} {num}" for name, num in lengths.items())
+    made = made_ready(of_budget, base, compose)
+    before = {name for name, _ in arms.refused}
+    equal = f"with an equal budget of {budget} it is as long as its reference, and differs in nothing else"
+    refused = [(name, why if name in before else why.replace(NO_CHANGE, equal)) for name, why in made.refused]
+    return (
+        replace(made, refused=tuple(refused)),
+        f"Equal {budget}: every arm trains for as many {budget} as {arms.ready[0].name}, to the nearest epoch ({said}).",
+    )

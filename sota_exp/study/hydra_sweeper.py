@@ -1,0 +1,143 @@
+"""The study as a Hydra sweeper: composes arms as Hydra composes its jobs, and hands runs to whatever launcher is configured.
+
+Registered by `sota-exp ablate` before Hydra starts, so that nothing has to be installed for it.
+"""
+
+import contextlib
+import json
+import logging
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from sota_exp.config.build import resolve
+from sota_exp.config.hydra_errors import in_one_line
+from sota_exp.config.recipe_values import run_in
+from sota_exp.errors import ConfigError, Interrupted, RunFailed, first_line, in_a_line
+from sota_exp.runs.sent_position import ORIGIN_VARIABLE
+from sota_exp.study.files import StudyFiles
+from sota_exp.study.results import Study
+from sota_exp.study.scheduler import Job
+
+#: The launcher that trains in this process, one run after the other.
+ONE_BY_ONE = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+
+
+class StudySweeper(Sweeper):
+    """Plans a study from the command line, then trains what of it is missing."""
+
+    def __init__(self, plan_only: bool, measure: bool) -> None:
+        self.plan_only, self.measure = plan_only, measure
+        self.launched = 0
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.context, self.whole = hydra_context, config
+        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from sota_exp.study.conduct import conduct
+
+        return conduct(self, arguments)
+
+    @abstractmethod
+    def show(self, study: Study, files: StudyFiles, status: str) -> list[str]:
+        """Show a study that has ended, `status` being MLflow's word for how; a line on each place."""
+
+    @property
+    def directory(self) -> Path:
+        return Path(str(self.whole.hydra.sweep.dir))
+
+    @property
+    def is_one_by_one(self) -> bool:
+        return str(self.whole.hydra.launcher._target_) == ONE_BY_ONE
+
+    def compose(self, overrides: Sequence[str]) -> tuple[dict[str, str], dict[str, Any]]:
+        """Choices and values of a job with these overrides.
+
+        Raises:
+            ConfigError: they don't compose.
+        """
+        try:
+            config = self.context.config_loader.load_sweep_config(self.whole, list(overrides))
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            raise ConfigError(in_one_line(error, list(overrides))) from error
+        run, choices = run_in(config)
+        return choices, resolve(run, choices)
+
+    @property
+    def study_name(self) -> str:
+        """The option of the group `study`; of equal arms the word of the command line, which Hydra would read as nothing."""
+        option = str(self.whole.hydra.runtime.choices.study)
+        return "null" if option == "equal_arms" else option
+
+    def study_node(self) -> dict[str, Any]:
+        """The values below `study`, of the whole command line."""
+        node = OmegaConf.to_container(self.whole.study, resolve=True, throw_on_missing=False)
+        assert isinstance(node, dict)
+        return {str(key): value for key, value in node.items()}
+
+    def save_command(self) -> None:
+        """What was asked for, where Hydra's own sweepers leave it; MLflow's note reads it there."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.whole, self.directory / "multirun.yaml")
+
+    def launch(self, jobs: Sequence[Job]) -> list[str | None]:
+        """Of each job, None or why it failed.
+
+        Raises:
+            Interrupted: a signal ended one of them.
+        """
+        with quiet(logging.getLogger("hydra")):  # Launchers tell of every job; the study says how it ended.
+            returned = self.launcher.launch([self._overrides(job) for job in jobs], initial_job_idx=self.launched)
+        self.launched += len(jobs)
+        return [_reason(each) for each in returned]
+
+    def _overrides(self, job: Job) -> list[str]:
+        changes = [f"seed={job.seed + job.arm.arm.seed_offset}", *job.arm.arm.changes]
+        origin = {
+            "kind": "arm",
+            "name": job.name,
+            "parent": str(self.directory.resolve()),
+            "arm": job.arm.name,
+            "overrides": job.overrides,
+            "changes": changes,
+        }
+        text = json.dumps(origin).replace("\\", "\\\\").replace("'", "\\'")
+        return [
+            *job.overrides,
+            f"hydra.sweep.subdir='{job.place}'",
+            f"++hydra.job.env_set.{ORIGIN_VARIABLE}='{text}'",
+        ]
+
+
+@contextlib.contextmanager
+def quiet(logger: logging.Logger) -> Iterator[None]:
+    """While entered, it says nothing below a warning."""
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _reason(returned: JobReturn) -> str | None:
+    """Why a job failed, in one line."""
+    if returned.status is JobStatus.COMPLETED:
+        return None
+    error = returned._return_value
+    if isinstance(error, Interrupted):
+        raise error
+    return first_line(error) if isinstance(error, ConfigError | RunFailed) else in_a_line(error)

@@ -1,0 +1,90 @@
+"""What `study.json` says of effects that no single arm shows: those of a screening design, and interactions of two techniques."""
+
+from typing import Any
+
+import numpy as np
+
+from sota_exp.statistics.effects import Effect, effects
+from sota_exp.statistics.paired import paired_difference
+from sota_exp.statistics.sign_flip import sign_flip_test, smallest_p_value
+from sota_exp.statistics.units import METRICS, scale_of
+from sota_exp.study.results import Row, Runs, Study, metric_of
+
+
+def screened(study: Study, runs: Runs) -> tuple[list[Effect], list[str]]:
+    """Of a screening design: its effects once enough cells are finished, or the reason why there are none yet."""
+    blueprint = study.blueprint
+    if blueprint.design is None:
+        return [], []
+    metric = metric_of(study.settings.metric)
+    names = {arm.name for arm in study.arms.ready}
+    cells = [arm.name for arm in blueprint.arms if arm.is_cell]
+    values = [runs.values(name, metric) if name in names else {} for name in cells]
+    table = np.array([[found.get(seed, np.nan) for seed in study.seeds] for found in values])
+    try:
+        return effects(blueprint.factors, blueprint.design, table, blueprint.with_pairs, study.settings.level), []
+    except ValueError as error:
+        return [], [f"No effects yet: {error}."]
+
+
+def effect_row(study: Study, effect: Effect) -> Row:
+    better = METRICS[study.settings.metric]
+    significant = effect.p_adjusted <= 1 - study.settings.level
+    word = ("helps" if (effect.estimate > 0) == better else "hurts") if significant else "cannot be distinguished"
+    unit = scale_of(study.settings.metric)
+    span = unit.span(effect.low, effect.high)
+    size = f"{unit.difference_with_unit(effect.estimate)}, {study.settings.level:.0%} interval {span}"
+    sentence = f"{word.capitalize()}{'' if significant else ' from no effect'}: {size}."
+    labels = {arm.name: arm.label for arm in study.blueprint.arms} | dict(study.blueprint.labels)
+    which = {"factor": effect.factors[0]} if len(effect.factors) == 1 else {"factors": list(effect.factors)}
+    return {
+        **which,
+        "label": " × ".join(labels.get(name, name) for name in effect.factors),
+        "estimate": effect.estimate,
+        "interval": [effect.low, effect.high],
+        "p_value": effect.p_value,
+        "p_adjusted": effect.p_adjusted,
+        "verdict": word,
+        "verdict_words": sentence,
+        "aliases": list(effect.aliases),
+    }
+
+
+def of_pairs(study: Study, runs: Runs) -> list[Row]:
+    """Of a study of pairs: paired over seeds, and tested jointly."""
+    names = {arm.name for arm in study.arms.ready}
+    found: list[tuple[Any, dict[int, float]]] = []
+    for item in study.blueprint.interactions:
+        if not {item.both, item.first, item.second, item.neither} <= names:
+            continue
+        parts = [
+            runs.values(name, metric_of(study.settings.metric))
+            for name in (item.both, item.first, item.second, item.neither)
+        ]
+        common = [seed for seed in study.seeds if all(seed in part for part in parts)]
+        both, first, second, neither = parts
+        found.append((item, {seed: both[seed] - first[seed] - second[seed] + neither[seed] for seed in common}))
+    enough = [(item, values) for item, values in found if len(values) > 1]
+    if not enough:
+        return []
+    joint = sign_flip_test([[values.get(seed, np.nan) for _, values in enough] for seed in study.seeds])
+    rows = []
+    for (item, values), own, adjusted in zip(enough, joint.p_values, joint.p_adjusted, strict=True):
+        estimate = paired_difference([0.0] * len(values), list(values.values()), study.settings.level)
+        effect = Effect(
+            factors=item.factors,
+            estimate=estimate.mean,
+            low=estimate.low,
+            high=estimate.high,
+            p_value=own,
+            p_adjusted=adjusted,
+            aliases=(),
+        )
+        row = effect_row(study, effect)
+        if smallest_p_value(len(values)) > 1 - study.settings.level:
+            least = (
+                f"Too few seeds for a verdict: {len(values)} have no p-value below {smallest_p_value(len(values)):.2g}."
+            )
+            row |= {"verdict": "too few seeds", "verdict_words": least}
+        rows.append(row)
+    return rows

@@ -1,0 +1,195 @@
+"""What `hydra.sweeper` says, typed and checked, beside what is searched."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from sota_exp.config.values import suggestion
+from sota_exp.errors import ConfigError, first_line
+from sota_exp.statistics.units import METRICS
+from sota_exp.sweep.storage import Direction
+
+#: What is searched and how, in mappings whose keys the user, or an option, names; and what else other modules read.
+SEARCH = ("params", "conditional", "derived", "sampler", "pruner")
+NOT_SETTINGS = (*SEARCH, "objective", "direction", "constraints", "storage")
+
+#: Costs of a trial, by what a result calls them.
+COSTS = (
+    "train_seconds",
+    "flops_per_image",
+    "parameters",
+    "peak_memory_bytes",
+    "images_per_second",
+    "images_seen",
+    "steps",
+)
+
+
+def require(ok: bool, name: str, value: object, legal: str) -> None:
+    """Raise `ConfigError` unless `ok`."""
+    if not ok:
+        raise ConfigError(f"hydra.sweeper.{name}={value} is not legal: {legal}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirm:
+    """How many of the best trials meet the recipe's own values, on how many fresh seeds."""
+
+    top: int
+    seeds: int
+
+    def __post_init__(self) -> None:
+        require(self.top >= 0, "confirm.top", self.top, "a count, 0 for no confirmation")
+        require(
+            self.top == 0 or self.seeds >= 2,
+            "confirm.seeds",
+            self.seeds,
+            "at least 2: an interval over seeds needs them",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Plain values of `hydra.sweeper`."""
+
+    n_trials: int
+    n_jobs: int
+    study_name: str | None
+    custom_search_space: str | None
+    seeds: int
+    timeout: float | None
+    patience: int | None
+    max_failure_rate: float
+    max_failures_in_a_row: int
+    retries: int
+    heartbeat: int
+    grace: int
+    pruning_starts: float
+    defaults_first: bool
+    warm_start: str | None
+    warm_start_points: int
+    confirm: Confirm
+
+    def __post_init__(self) -> None:
+        for name in ("n_trials", "n_jobs", "seeds", "max_failures_in_a_row", "heartbeat", "warm_start_points"):
+            require(vars(self)[name] >= 1, name, vars(self)[name], "a count, at least 1")
+        require(self.retries >= 0, "retries", self.retries, "a count, 0 or more")
+        require(self.grace > self.heartbeat, "grace", self.grace, f"seconds, above heartbeat={self.heartbeat}")
+        require(0 <= self.max_failure_rate <= 1, "max_failure_rate", self.max_failure_rate, "a fraction in [0, 1]")
+        require(0 <= self.pruning_starts <= 1, "pruning_starts", self.pruning_starts, "a fraction in [0, 1]")
+        require(self.timeout is None or self.timeout > 0, "timeout", self.timeout, "null, or seconds above 0")
+        require(self.patience is None or self.patience >= 1, "patience", self.patience, "null, or at least 1 trial")
+
+
+#: What our trainings measure on val, and where it is better; another program's jobs may have other names.
+VAL: dict[str, Direction] = {
+    name: "maximize" if more else "minimize" for name, more in METRICS.items() if name.startswith("val/")
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """What is optimized: metrics, a direction each, and caps on costs."""
+
+    objectives: list[str]
+    directions: list[Direction]
+    constraints: dict[str, float]
+
+    @property
+    def is_single(self) -> bool:
+        return len(self.objectives) == 1
+
+    def __post_init__(self) -> None:
+        for name in self.objectives:
+            require_measure("objective", name, with_val=True)
+        for name in self.constraints:
+            require_measure("constraints", name, with_val=False)
+        for name, direction in zip(self.objectives, self.directions, strict=False):
+            if direction != VAL.get(name, direction):
+                raise ConfigError(
+                    f"hydra.sweeper.direction={direction} of {name} looks for the worst; legal: {VAL[name]}"
+                )
+        if len(self.objectives) != len(self.directions):
+            raise ConfigError(
+                f"hydra.sweeper.direction={self.directions} has another length than "
+                f"hydra.sweeper.objective={self.objectives}: one direction an objective"
+            )
+
+
+def require_measure(key: str, name: str, with_val: bool) -> None:
+    """Raise `ConfigError` for what a trial does not measure; test is for reports alone."""
+    costs = [f"cost/{cost}" for cost in COSTS]
+    close = difflib.get_close_matches(name, VAL, n=1, cutoff=0.8)
+    meant = f" Did you mean {close[0]}?" if close else ""
+    if name in costs or (with_val and name.startswith("val/") and (name in VAL or not meant)):
+        return
+    legal = ", ".join([*(["val/accuracy, val/loss, val/…"] if with_val else []), *costs])
+    why = "a sweep chooses by val, test is for reports; " if name.startswith("test/") else ""
+    raise ConfigError(f"hydra.sweeper.{key}: {name}: {why}legal: {legal}.{meant or suggestion(name, costs)}")
+
+
+def as_direction(word: str) -> Direction:
+    """Raises `ConfigError` for a word that is none."""
+    if word == "minimize":
+        return "minimize"
+    if word == "maximize":
+        return "maximize"
+    raise ConfigError(f"hydra.sweeper.direction={word}; legal: minimize, maximize")
+
+
+def read_settings(given: Mapping[str, Any]) -> Settings:
+    """The plain part of `hydra.sweeper`.
+
+    Raises:
+        ConfigError: unknown key, wrong type, or a value out of range.
+    """
+    values = plain({key: value for key, value in given.items() if key not in NOT_SETTINGS})
+    try:
+        made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Settings), values))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"hydra.sweeper.{error.full_key}: {first_line(error)}") from error
+    assert isinstance(made, Settings)
+    return made
+
+
+def read_goal(given: Mapping[str, Any]) -> Goal:
+    """Objectives with their directions, and caps.
+
+    Raises:
+        ConfigError: something no trial measures, or not a direction an objective.
+    """
+    objective, direction = plain(given["objective"]), plain(given["direction"])
+    directions = [str(word).rpartition(".")[2] for word in (direction if isinstance(direction, list) else [direction])]
+    caps = plain(given["constraints"]) or {}
+    return Goal(
+        objectives=list(objective) if isinstance(objective, list) else [str(objective)],
+        directions=[as_direction(word) for word in directions],
+        constraints={str(key): float(value) for key, value in caps.items()},
+    )
+
+
+def read_trees(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What is searched and how, as plain mappings; empty for null.
+
+    Raises:
+        ConfigError: one is a word: mostly an option that was asked for with a dot.
+    """
+    trees = {name: plain(given[name]) or {} for name in SEARCH}
+    for name, tree in trees.items():
+        if not isinstance(tree, dict):
+            slash = f"; an option is chosen with hydra/sweeper/{name}={tree}" if name in ("sampler", "pruner") else ""
+            raise ConfigError(f"hydra.sweeper.{name}={tree} is not legal: keys with values, or null{slash}")
+    return trees
+
+
+def plain(value: Any) -> Any:
+    """Plain values of a configuration, interpolations resolved."""
+    if OmegaConf.is_config(value):
+        return OmegaConf.to_container(value, resolve=True)
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,157 @@
+"""What came out of a sweep's search, as plain values: `sweep.json` and `trials.csv` are written from them.
+
+Nothing here knows of test: a search chooses by val.
+"""
+
+import csv
+import io
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from sota_exp.config.formats import FORMAT
+
+#: Optuna's states, by the names that a sweep counts them under.
+STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+}
+
+
+def is_feasible(trial: FrozenTrial) -> bool:
+    """Whether the trial stays within every cap."""
+    return all(value <= 0 for value in trial.constraints.values())
+
+
+def entry(trial: FrozenTrial) -> dict[str, Any]:
+    """One trial as plain values. `at`: seconds since 1970 of its beginning and end."""
+    attrs = trial.user_attrs
+    return {
+        "number": trial.number,
+        "state": STATES.get(trial.state, "waiting"),
+        "values": list(trial.values) if trial.state == TrialState.COMPLETE and trial.values else [],
+        "params": dict(trial.params),
+        "knobs": attrs.get("knobs", {}),
+        "is_default": bool(attrs.get("default")),
+        "feasible": is_feasible(trial),
+        "reason": attrs.get("reason"),
+        "taken_up": attrs.get("taken_up", 0),
+        "seconds": attrs.get("seconds"),
+        "steps": attrs.get("steps"),
+        "costs": attrs.get("costs", {}),
+        "metrics": attrs.get("metrics", {}),
+        "inference_size": attrs.get("inference_size"),
+        "reports": {str(step): value for step, value in sorted(trial.intermediate_values.items())},
+        "at": [moment.timestamp() if moment else None for moment in (trial.datetime_start, trial.datetime_complete)],
+    }
+
+
+def ranked(entries: Sequence[Mapping[str, Any]], directions: Sequence[str]) -> list[Mapping[str, Any]]:
+    """Complete trials within their caps, the best first; of several objectives the front, by the first of them."""
+    there = [item for item in entries if item["state"] == "complete" and item["feasible"]]
+    signs = [-1 if word == "maximize" else 1 for word in directions]
+    losses = {
+        item["number"]: [sign * value for sign, value in zip(signs, item["values"], strict=True)] for item in there
+    }
+    if len(directions) > 1:
+        there = [item for item in there if not any(beats(other, losses[item["number"]]) for other in losses.values())]
+    return sorted(there, key=lambda item: (losses[item["number"]], item["number"]))
+
+
+def beats(first: Sequence[float], second: Sequence[float]) -> bool:
+    """Whether the first losses are nowhere higher and somewhere lower."""
+    pairs = list(zip(first, second, strict=True))
+    return all(one <= other for one, other in pairs) and any(one < other for one, other in pairs)
+
+
+def counts(entries: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    return {name: sum(item["state"] == name for item in entries) for name in STATES.values()}
+
+
+def summarize(study: optuna.Study, objectives: Sequence[str], directions: Sequence[str], of: int) -> dict[str, Any]:
+    """Everything that is known of the search so far."""
+    entries = [entry(trial) for trial in study.get_trials(deepcopy=False)]
+    ranking = ranked(entries, directions)
+    default = next((item for item in entries if item["is_default"] and item["state"] == "complete"), None)
+    return {
+        "format": FORMAT,
+        "name": study.study_name,
+        "objective": list(objectives),
+        "direction": list(directions),
+        "n_trials": of,
+        "search": study.user_attrs.get("declaration", {}),
+        "trials": counts(entries),
+        "best": best_of(ranking[0], len(directions)) if ranking else None,
+        "front": [best_of(item, len(directions)) for item in ranking] if len(directions) > 1 else [],
+        "default": best_of(default, len(directions)) if default else None,
+        "ranking": [{"number": item["number"], "knobs": item["knobs"], "values": item["values"]} for item in ranking],
+        "failures": [
+            {"number": item["number"], "reason": item["reason"]} for item in entries if item["state"] == "failed"
+        ],
+        "pruning": pruning(entries),
+        "seconds": sum(item["seconds"] or 0.0 for item in entries),
+        "importances": importances(study),
+        "entries": entries,
+    }
+
+
+def best_of(item: Mapping[str, Any], num: int) -> dict[str, Any]:
+    """A trial as `sweep.json` names it: `value` is a number, or with several objectives a list."""
+    value = item["values"][0] if num == 1 else item["values"]
+    return {"number": item["number"], "value": value, "params": item["knobs"] or item["params"]}
+
+
+def pruning(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Steps that pruning saved: a pruned trial's own, against the mean of the complete ones."""
+    full = [item["steps"] for item in entries if item["state"] == "complete" and item["steps"]]
+    cut = [item["steps"] for item in entries if item["state"] == "pruned" and item["steps"]]
+    if not full:
+        return {"share_of_full_steps": None}
+    whole = sum(full) / len(full) * (len(full) + len(cut))
+    return {"share_of_full_steps": (sum(full) + sum(cut)) / whole}
+
+
+def importances(study: optuna.Study) -> dict[str, dict[str, float]]:
+    """{method: {parameter: share}} by PED-ANOVA and fANOVA on the first objective; {} where too little is known."""
+    from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
+
+    ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
+    shared = set.intersection(*(set(trial.params) for trial in ended)) if ended else set()
+    varied = [name for name in sorted(shared) if len({str(trial.params[name]) for trial in ended}) > 1]
+    if len(ended) < 4 or len(varied) < 2 or len({trial.values[0] for trial in ended if trial.values}) < 3:
+        return {}
+    # A target of one's own is taken as better the lower it is.
+    sign = -1 if study.directions[0] == StudyDirection.MAXIMIZE else 1
+    target = (lambda trial: sign * trial.values[0]) if len(study.directions) > 1 else None
+    methods = {"PED-ANOVA": PedAnovaImportanceEvaluator(), "fANOVA": FanovaImportanceEvaluator(seed=0)}
+    found = {}
+    for name, method in methods.items():
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*to achieve low", UserWarning)
+            shares = get_param_importances(study, evaluator=method, params=varied, target=target)
+        found[name] = {parameter: float(share) for parameter, share in shares.items()}
+    return found
+
+
+def table_text(summary: Mapping[str, Any]) -> str:
+    """`trials.csv`: a row a trial."""
+    entries = summary["entries"]
+    knobs = sorted({name for item in entries for name in {**item["params"], **item["knobs"]}})
+    costs = sorted({name for item in entries for name in item["costs"]})
+    metrics = sorted({name for item in entries for name in item["metrics"]} - set(summary["objective"]))
+    own = ("inference_size", "feasible", "reason")
+    columns = ["number", "state", *summary["objective"], *knobs, "seconds", "steps", *costs, *metrics, *own]
+    file = io.StringIO()
+    writer = csv.DictWriter(file, columns, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    for item in entries:
+        measured = {name: item["metrics"].get(name) for name in metrics}
+        values = dict(zip(summary["objective"], item["values"], strict=False))
+        writer.writerow(item["params"] | item["knobs"] | item["costs"] | measured | values | item)
+    return file.getvalue()

@@ -1,0 +1,231 @@
+"""A trial from the side of its job: it reports, asks whether to go on, and ends its own trial.
+
+Who the job is comes through an environment variable of the job (`hydra.job.env_set`), which every launcher carries and every
+process of the job inherits; it stays out of the overrides of the run.
+"""
+
+import base64
+import contextlib
+import json
+import logging
+import statistics
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import optuna
+from optuna.pruners import BasePruner
+from optuna.storages._heartbeat import BaseHeartbeat
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from sota_exp.config.values import suggestion
+from sota_exp.errors import ConfigError
+from sota_exp.sweep.ownership import OWNER, REASON, end, fail, let_go, owner
+from sota_exp.sweep.storage import LOST, Store, lost_by, patiently
+
+log = logging.getLogger(__name__)
+
+VARIABLE = "SOTA_EXP_TRIAL"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Which trial a job is, and how it is judged. Plain values: they travel as JSON.
+
+    of: the total that the sweep wants.
+    """
+
+    url: str
+    study: str
+    heartbeat: int
+    grace: int
+    number: int
+    token: str
+    of: int
+    pruner: dict[str, Any]
+    pruning_starts: float
+    objectives: list[str]
+    constraints: dict[str, float] = field(default_factory=dict)
+    seeds: int = 1
+
+    @property
+    def store(self) -> Store:
+        return Store(url=self.url, name=self.study, heartbeat=self.heartbeat, grace=self.grace)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Brief:
+    """What a job of a sweep is told: which trial it is (none in the confirmation), and how MLflow shows it."""
+
+    words: str
+    origin: dict[str, Any]
+    trial: Identity | None = None
+
+    @classmethod
+    def of_job(cls, variables: Mapping[str, str]) -> "Brief | None":
+        """Of the job that this process runs; None outside a sweep."""
+        text = variables.get(VARIABLE)
+        if not text:
+            return None
+        told = json.loads(base64.urlsafe_b64decode(text))
+        identity = Identity(**told["trial"]) if told["trial"] else None
+        return cls(words=told["words"], origin=told["origin"], trial=identity)
+
+    def override(self) -> str:
+        """The override that tells a job. Base64, so that nothing in it is quoted, escaped or interpolated on the way."""
+        text = base64.urlsafe_b64encode(json.dumps(asdict(self)).encode()).decode()
+        return f"++hydra.job.env_set.{VARIABLE}='{text}'"
+
+
+def make_pruner(node: Mapping[str, Any]) -> BasePruner:
+    """An Optuna pruner from `{_target_: optuna.pruners.Name, …}`.
+
+    Raises:
+        ConfigError: no such pruner, or not such values.
+    """
+    target = str(node.get("_target_", ""))
+    module, _, name = target.rpartition(".")
+    legal = [word for word in optuna.pruners.__all__ if word.endswith("Pruner") and word != "BasePruner"]
+    if module != "optuna.pruners" or name not in legal:
+        near = suggestion(name, legal)
+        raise ConfigError(
+            f"hydra.sweeper.pruner._target_={target}: no pruner of Optuna's; legal: {', '.join(legal)}.{near}"
+        )
+    values = {key: value for key, value in node.items() if key != "_target_"}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            made: BasePruner = vars(optuna.pruners)[name](**values)
+            return made
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"hydra.sweeper.pruner: {error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnTrial:
+    """The trial of this job, in the study."""
+
+    identity: Identity
+    study: optuna.Study
+    trial: Trial
+
+    @classmethod
+    def open(cls, identity: Identity) -> "OwnTrial":
+        """Connect, and say that this process has the trial now."""
+
+        def connect() -> OwnTrial:
+            study = identity.store.study(pruner=make_pruner(identity.pruner))
+            frozen = study.get_trials(deepcopy=False)[identity.number]
+            trial = Trial(study, frozen._trial_id)
+            if frozen.state == TrialState.RUNNING and cls._has(frozen, identity.token):
+                trial.set_user_attr(OWNER, owner(identity.token))
+            return cls(identity=identity, study=study, trial=trial)
+
+        return patiently(connect)
+
+    @staticmethod
+    def _has(frozen: FrozenTrial, token: str) -> bool:
+        return bool((frozen.user_attrs.get(OWNER) or {}).get("token") == token)
+
+    @property
+    def frozen(self) -> FrozenTrial:
+        """As the storage has it now."""
+        return self.study._storage.get_trial(self.trial._trial_id)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether nobody has ended the trial or taken it up in the meantime."""
+        frozen = self.frozen
+        return frozen.state == TrialState.RUNNING and self._has(frozen, self.identity.token)
+
+    def report(self, value: float, step: int) -> None:
+        """Tell the study how the trial does at a step, once."""
+
+        def tell() -> None:
+            if step not in self.frozen.intermediate_values:
+                self.trial.report(value, step)
+
+        patiently(tell)
+
+    def should_stop(self) -> bool:
+        """What the pruner says of the reports so far."""
+        return patiently(lambda: bool(self.trial.should_prune()))
+
+    def note(self, **facts: Any) -> None:
+        """Keep facts beside the trial's values."""
+        for key, value in facts.items():
+            patiently(lambda key=key, value=value: self.trial.set_user_attr(key, value))  # type: ignore[misc]
+
+    def complete(self, values: list[float], costs: Mapping[str, float]) -> None:
+        """End the trial with its values; a cost above its cap makes it infeasible, not failed."""
+
+        def tell() -> None:
+            if not self.is_ours:
+                return
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Of a constraint that was set before the connection was lost.
+                for key, most in self.identity.constraints.items():
+                    self.trial.set_constraint(key, costs[key] - most)
+            end(self.study, self.identity.number, values)
+
+        patiently(tell)
+
+    def prune(self, reason: str) -> None:
+        """End the trial as pruned."""
+        self.note(**{REASON: reason})
+        patiently(lambda: self._end(TrialState.PRUNED))
+
+    def fail(self, reason: str) -> None:
+        """End the trial as failed, and let the sweep go on."""
+        patiently(lambda: fail(self.study, self.frozen, reason) if self.is_ours else None)
+
+    def _end(self, state: TrialState) -> None:
+        if self.is_ours:
+            end(self.study, self.identity.number, state=state)
+
+    def let_go(self) -> None:
+        """Leave the trial running, without an owner, for the next who asks."""
+        patiently(lambda: let_go(self.study, self.identity.number, self.identity.token))
+
+
+@contextlib.contextmanager
+def beating(study: optuna.Study, trial_ids: list[int]) -> Iterator[None]:
+    """While entered, the storage hears every few seconds that the trials live."""
+    ended = threading.Event()
+    thread = threading.Thread(target=beat, args=(study, trial_ids, ended), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def beat(study: optuna.Study, trial_ids: list[int], ended: threading.Event) -> None:
+    """Give a sign of life for each trial until told to end; a lost connection is none, and is tried again."""
+    storage = study._storage
+    assert isinstance(storage, BaseHeartbeat)
+    while True:
+        try:
+            for trial_id in trial_ids:
+                storage.record_heartbeat(trial_id)
+        except LOST as error:
+            log.warning("no sign of life could be given: %s", lost_by(error))
+        if ended.wait(storage.get_heartbeat_interval()):
+            return
+
+
+def mean_over_seeds(own: OwnTrial, run_seed: Callable[[int], float], num_seeds: int) -> tuple[float, int]:
+    """Run the same seeds in every trial, seed by seed the pruner's steps; (mean, number of seeds that were run).
+
+    A trial that is given up early returns the mean so far instead of ending without a value, as WilcoxonPruner wants it.
+    """
+    values: list[float] = []
+    for index in range(num_seeds):
+        values.append(run_seed(index))
+        own.report(values[-1], index)
+        if index + 1 < num_seeds and own.should_stop():
+            break
+    return statistics.fmean(values), len(values)

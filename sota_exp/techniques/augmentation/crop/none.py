@@ -1,0 +1,29 @@
+"""CenterCrop: resizes the shorter side to the training size and cuts the centre, with nothing random.
+
+    shorter side → S, then the centred S × S
+
+Paper: Simonyan, Zisserman 2014, Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv 1409.1556
+Setting: the baseline of every crop; sufficient where the training set is large or the objects are already centred
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from sota_exp.data.resize import center_crop
+from sota_exp.stages.augmentation import Crop
+from sota_exp.stages.data import Images
+from sota_exp.stages.random import Draws
+
+
+@dataclass(frozen=True, kw_only=True)
+class CenterCrop(Crop):
+    """Cuts the centre, deterministically."""
+
+    def __call__(
+        self, images: Images, indices: Tensor, size: int, rng: Draws, interpolation: str = "bilinear"
+    ) -> Tensor:
+        return center_crop(images, indices, size, size, interpolation)
+
+    def magnification(self, sizes: Tensor, size: int, rng: Draws) -> Tensor:
+        return size / sizes.amin(1).double()

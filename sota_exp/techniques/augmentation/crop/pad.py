@@ -1,0 +1,72 @@
+"""PadCrop: widens each image by a border and cuts the training size out of it at a random place.
+
+    pad S × S to (S + 2p) × (S + 2p), p = round(padding_fraction · S), corner uniform in {0, …, 2p}²
+
+An image that is not S × S is first brought there: shorter side resized to S, centre cut.
+
+Paper: He, Zhang, Ren, Sun 2015, Deep Residual Learning for Image Recognition, arXiv 1512.03385
+Setting: padding_fraction 0.125 (4 px at 32) with black borders is the CIFAR standard; `reflect` suits short trainings
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sota_exp.data.resize import center_crop
+from sota_exp.stages.augmentation import Crop
+from sota_exp.stages.data import Images
+from sota_exp.stages.random import Draws
+from sota_exp.stages.stage import require
+
+
+def pad_reflect(images: Tensor, padding: int) -> Tensor:
+    """Uint8 [B, S, S, 3] → [B, S + 2·padding, S + 2·padding, 3], mirrored about the border pixels; padding < S."""
+    last = images.shape[1] - 1
+    source = last - (torch.arange(-padding, last + 1 + padding).abs() - last).abs()
+    return images.index_select(1, source).index_select(2, source)
+
+
+def pad_constant(images: Tensor, padding: int) -> Tensor:
+    """Uint8 [B, S, S, 3] → [B, S + 2·padding, S + 2·padding, 3], black outside."""
+    return F.pad(images, (0, 0, padding, padding, padding, padding))
+
+
+def shifted(padded: Tensor, corners: Tensor, size: int) -> Tensor:
+    """Uint8 [B, 3, size, size], channels last, cut from [B, P, P, 3] at `corners`, int64 [B, 2] (top, left)."""
+    num, side = padded.shape[:2]
+    # Whole rows of pixels move with index_select; then, transposed, whole columns.
+    for axis in (0, 1):
+        start = torch.arange(num) * side + corners[:, axis]
+        lines = (start[:, None] + torch.arange(size)).flatten()
+        flat = padded.reshape(num * side, -1).index_select(0, lines)
+        padded = flat.view(num, size, -1, 3).transpose(1, 2)
+    return padded.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+
+
+PADDING = {"reflect": pad_reflect, "constant": pad_constant}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PadCrop(Crop):
+    """Width of the border as a fraction of the side, and what it shows."""
+
+    padding_fraction: float
+    padding_mode: str
+
+    def __post_init__(self) -> None:
+        legal = "a fraction of the side in [0, 0.5]"
+        require(0 <= self.padding_fraction <= 0.5, "padding_fraction", self.padding_fraction, legal)
+        require(self.padding_mode in PADDING, "padding_mode", self.padding_mode, f"one of {sorted(PADDING)}")
+
+    def __call__(
+        self, images: Images, indices: Tensor, size: int, rng: Draws, interpolation: str = "bilinear"
+    ) -> Tensor:
+        padding = round(self.padding_fraction * size)
+        centred = center_crop(images, indices, size, size, interpolation).permute(0, 2, 3, 1)
+        corners = rng.integers(2 * padding + 1, len(indices), 2)
+        return shifted(PADDING[self.padding_mode](centred, padding), corners, size)
+
+    def magnification(self, sizes: Tensor, size: int, rng: Draws) -> Tensor:
+        return size / sizes.amin(1).double()

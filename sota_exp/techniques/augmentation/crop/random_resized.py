@@ -1,0 +1,67 @@
+"""RandomResizedCrop: cuts a box of random area and shape out of each image and resizes it to the training size.
+
+    area ~ U(scale) · H · W,  log(width / height) ~ U(log ratio),  corner uniform among those that keep the box inside
+
+An image gets the first of ten draws that fits; where none does, the largest centred box of a legal ratio.
+
+Paper: Szegedy et al. 2014, Going Deeper with Convolutions, arXiv 1409.4842
+Setting: scale [0.08, 1], ratio [3/4, 4/3] in every ImageNet recipe; scale [0.35, 1] for short trainings
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sota_exp.data.resize import drawn_sides, first_that_fits, resized_crop
+from sota_exp.stages.augmentation import Crop
+from sota_exp.stages.data import Images
+from sota_exp.stages.random import Draws
+from sota_exp.stages.stage import require
+
+NUM_ATTEMPTS = 10
+
+
+def crop_boxes(sizes: Tensor, scale: list[float], ratio: list[float], rng: Draws) -> Tensor:
+    """Boxes int64 [B, 4] (top, left, height, width) in pixels, inside images of `sizes`, int64 [B, 2]."""
+    num = len(sizes)
+    tries, corner = rng.uniform(num, NUM_ATTEMPTS, 2).double(), rng.uniform(num, 2).double()
+    boxes = drawn_sides(sizes.prod(1, keepdim=True), scale, ratio, tries)
+    box, found = first_that_fits(boxes, ((boxes > 0) & (boxes <= sizes[:, None])).all(2))
+    if not found.all():
+        box = torch.where(found, box, largest_boxes(sizes, ratio))
+    free = sizes - box
+    placed = (corner * (free + 1)).long()
+    return torch.cat([torch.where(found, placed, free // 2), box], dim=1)
+
+
+def largest_boxes(sizes: Tensor, ratio: list[float]) -> Tensor:
+    """The largest (height, width) of a legal ratio inside each image, int64 [B, 2]."""
+    height, width = sizes.unbind(1)
+    limited_height = torch.minimum(height, (width / ratio[0]).round().long())
+    limited_width = torch.minimum(width, (height * ratio[1]).round().long())
+    return torch.stack([limited_height, limited_width], dim=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomResizedCrop(Crop):
+    """Range of the area as a share of the image, and range of width over height."""
+
+    scale: list[float]
+    ratio: list[float]
+
+    def __post_init__(self) -> None:
+        ok = len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1] <= 1
+        require(ok, "scale", self.scale, "[least, most] share of the image's area in (0, 1]")
+        ok = len(self.ratio) == 2 and 0 < self.ratio[0] <= self.ratio[1]
+        require(ok, "ratio", self.ratio, "[least, most] width over height, positive")
+
+    def __call__(
+        self, images: Images, indices: Tensor, size: int, rng: Draws, interpolation: str = "bilinear"
+    ) -> Tensor:
+        return resized_crop(
+            images, indices, crop_boxes(images.sizes(indices), self.scale, self.ratio, rng), size, interpolation
+        )
+
+    def magnification(self, sizes: Tensor, size: int, rng: Draws) -> Tensor:
+        return size / crop_boxes(sizes, self.scale, self.ratio, rng)[:, 2:].double().prod(1).sqrt()

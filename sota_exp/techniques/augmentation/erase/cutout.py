@@ -1,0 +1,39 @@
+"""Cutout: fills a square with the mean colour in every image; the square may reach over the border.
+
+    pixels ← 0 after normalization, in a square of side round(length_fraction · S) about a uniform centre, clipped
+
+Paper: DeVries, Taylor 2017, Improved Regularization of Convolutional Neural Networks with Cutout, arXiv 1708.04552
+Setting: length_fraction 0.5 (16 of 32 px) on CIFAR-10 took ResNet-18 from 4.72 to 3.99 % error; 0.25 on CIFAR-100
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sota_exp.stages.batch import Batch, BatchTransform
+from sota_exp.stages.random import Draws
+from sota_exp.stages.stage import require
+from sota_exp.techniques.augmentation.erase.rectangle import blank
+
+
+def cutout_boxes(centres: Tensor, size: int, length: int) -> Tensor:
+    """Boxes int64 [B, 4] (top, left, bottom, right) of side `length` about `centres` [B, 2], clipped to `size`."""
+    start = centres - length // 2
+    return torch.cat([start, start + length], dim=1).clamp(0, size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cutout(BatchTransform):
+    """Side of the square as a fraction of the image's."""
+
+    length_fraction: float
+
+    def __post_init__(self) -> None:
+        legal = "a fraction of the side in (0, 1]"
+        require(0 < self.length_fraction <= 1, "length_fraction", self.length_fraction, legal)
+
+    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+        size = batch.images.shape[-1]
+        centres = rng.integers(size, len(batch), 2)
+        return blank(batch, cutout_boxes(centres, size, round(self.length_fraction * size)))

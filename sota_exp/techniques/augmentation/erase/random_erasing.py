@@ -1,0 +1,54 @@
+"""RandomErasing: fills a random rectangle with the mean colour, in some of the images.
+
+    with probability p: pixels ← 0 after normalization, in a box of
+    area ~ U(scale) · S²,  log(height / width) ~ U(log ratio),  corner uniform
+
+An image gets the first of ten draws that is smaller than it; where none is, nothing is erased.
+
+Paper: Zhong, Zheng, Kang, Li, Yang 2017, Random Erasing Data Augmentation, arXiv 1708.04896
+Setting: p 0.1, scale [0.02, 0.33], ratio [0.3, 3.3] brought ResNet-50 +0.19 points on ImageNet in torchvision's recipe
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sota_exp.data.resize import drawn_sides, first_that_fits
+from sota_exp.stages.batch import Batch, BatchTransform
+from sota_exp.stages.random import Draws
+from sota_exp.stages.stage import require
+from sota_exp.techniques.augmentation.erase.rectangle import blank
+
+NUM_ATTEMPTS = 10
+
+
+def erase_boxes(num: int, size: int, scale: list[float], ratio: list[float], rng: Draws) -> Tensor:
+    """Boxes int64 [num, 4] (top, left, bottom, right) inside a square of `size` pixels; empty where no draw fitted."""
+    tries, corner = rng.uniform(num, NUM_ATTEMPTS, 2).double(), rng.uniform(num, 2).double()
+    sides = drawn_sides(size**2, scale, ratio, tries).flip(2)  # of height / width
+    box, found = first_that_fits(sides, (sides < size).all(2))
+    box = torch.where(found, box, 0)
+    start = (corner * (size - box + 1)).long()
+    return torch.cat([start, start + box], dim=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomErasing(BatchTransform):
+    """Probability per image, range of the area as a share of the image, and range of height over width."""
+
+    p: float
+    scale: list[float]
+    ratio: list[float]
+
+    def __post_init__(self) -> None:
+        require(0 <= self.p <= 1, "p", self.p, "a probability in [0, 1]")
+        ok = len(self.scale) == 2 and 0 <= self.scale[0] <= self.scale[1] <= 1
+        require(ok, "scale", self.scale, "[least, most] share of the image's area in [0, 1]")
+        ok = len(self.ratio) == 2 and 0 < self.ratio[0] <= self.ratio[1]
+        require(ok, "ratio", self.ratio, "[least, most] height over width, positive")
+
+    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+        chosen = rng.uniform(len(batch), 1) < self.p
+        boxes = erase_boxes(len(batch), batch.images.shape[-1], self.scale, self.ratio, rng)
+        return blank(batch, torch.where(chosen, boxes, 0))

@@ -1,0 +1,25 @@
+"""Blanking one rectangle in each image of a batch."""
+
+import torch
+from torch import Tensor
+
+from sota_exp.stages.batch import Batch
+
+
+def blank(batch: Batch, boxes: Tensor) -> Batch:
+    """The batch with zeros in `boxes`, int64 [B, 4] (top, left, bottom, right), ends excluded.
+
+    On normalized images zero is the mean colour. An empty box erases nothing.
+    """
+    images = batch.own_images().contiguous(memory_format=torch.channels_last)
+    rows = (boxes[:, 2:] > boxes[:, :2]).all(1).nonzero().flatten()
+    top, left, bottom, right = boxes[rows].to(images.device, non_blocking=True).view(-1, 4, 1).unbind(1)
+    along = torch.arange(images.shape[-1], device=images.device)
+    down, across = (along >= top) & (along < bottom), (along >= left) & (along < right)
+    keep = ~(down[:, :, None] & across[:, None, :])[..., None]
+    # Only the images that lose a box are touched, one in ten in the published recipe, and moved as rows: whole images
+    # [B, S, S, 3] take several times as long.
+    pixels, rows = images.permute(0, 2, 3, 1), rows.to(images.device, non_blocking=True)
+    erased = pixels.index_select(0, rows).mul_(keep.to(images.dtype))
+    pixels.flatten(1).index_copy_(0, rows, erased.flatten(1))
+    return batch.with_images(images)

@@ -1,0 +1,33 @@
+"""AlternatingFlip: mirrors each image every other epoch, starting from a fixed half of the images.
+
+    flipped in epoch e  ⇔  (bit(source) + e) mod 2 = 1,  bit: one bit of a hash of the source's index
+
+Any two epochs in a row show every image both ways, where random flips repeat a view half of the time.
+
+Paper: Jordan 2024, 94% on CIFAR-10 in 3.29 Seconds on a Single A100 GPU, arXiv 2404.00498
+Setting: in place of a random flip where training is short: the paper's CIFAR-10 net reaches 94 % in 9.9 epochs
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from sota_exp.stages.batch import Batch, BatchTransform
+from sota_exp.stages.random import Draws
+from sota_exp.techniques.augmentation.flip.random import flip_where
+
+
+def hash_bit(sources: Tensor) -> Tensor:
+    """A fixed pseudo-random bit (0 or 1, int64 [B]) of each source's index, by two rounds of multiply and shift."""
+    mixed = sources
+    for _ in range(2):
+        mixed = ((mixed ^ (mixed >> 15)) * 0x2C1B3C6D + 0x297A2D39) & 0xFFFFFFFF
+    return (mixed >> 16) & 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlternatingFlip(BatchTransform):
+    """Mirrors by the epoch's parity, with nothing random."""
+
+    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+        return batch.with_images(flip_where(batch.images, (hash_bit(batch.sources) + batch.epoch) % 2 == 1))

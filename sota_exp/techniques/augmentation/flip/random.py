@@ -1,0 +1,38 @@
+"""RandomFlip: mirrors each image left to right with probability p.
+
+    x[:, :, ::-1] with probability p
+
+Paper: Simonyan, Zisserman 2014, Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv 1409.1556
+Setting: p 0.5 everywhere but on sets whose labels a mirror changes (digits, text, left and right hands)
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from sota_exp.data.resize import take
+from sota_exp.stages.batch import Batch, BatchTransform
+from sota_exp.stages.random import Draws
+from sota_exp.stages.stage import require
+
+
+def flip_where(images: Tensor, chosen: Tensor) -> Tensor:
+    """Images [B, 3, S, S], those `chosen` (bool [B], on the CPU) mirrored left to right."""
+    order = chosen.argsort(descending=True, stable=True)
+    images = take(images, order)
+    mirrored = images[: int(chosen.sum())]
+    mirrored.copy_(mirrored.flip(-1))
+    return take(images, order.argsort())
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomFlip(BatchTransform):
+    """Probability of a mirror image: `p`."""
+
+    p: float
+
+    def __post_init__(self) -> None:
+        require(0 <= self.p <= 1, "p", self.p, "a probability in [0, 1]")
+
+    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+        return batch.with_images(flip_where(batch.images, rng.uniform(len(batch)) < self.p))

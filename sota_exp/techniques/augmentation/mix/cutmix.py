@@ -1,0 +1,56 @@
+"""CutMix: pastes a box of one image into another and shares the target by area.
+
+    box of sides sqrt(1 - λ)·S about a uniform centre, clipped at the border,  λ ~ Beta(alpha, alpha), one box a batch
+    y = (1 - a)·y_i + a·y_j,  a = the share of pixels that were pasted, after clipping
+
+Sample weights are mixed like targets. The partner j never is a copy of i where that can be avoided.
+
+Paper: Yun et al. 2019, CutMix: Regularization Strategy to Train Strong Classifiers, arXiv 1905.04899
+Setting: alpha 1.0, in turns with mixup, brought ResNet-50 +0.28 points on ImageNet in torchvision's recipe
+"""
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from sota_exp.stages.batch import Batch, BatchTransform
+from sota_exp.stages.random import Draws
+from sota_exp.stages.stage import require
+from sota_exp.techniques.augmentation.mix.pairing import partners
+
+
+def cutmix_box(size: int, lam: float, centre: list[float]) -> tuple[int, int, int, int]:
+    """(top, left, bottom, right) in an image of `size` px; `lam` is the share to keep, `centre` in [0, 1)²."""
+    half = int(0.5 * (1 - lam) ** 0.5 * size)
+    row, column = (int(share * size) for share in centre)
+    return max(row - half, 0), max(column - half, 0), min(row + half, size), min(column + half, size)
+
+
+def cutmix(batch: Batch, partner: Tensor, box: tuple[int, int, int, int]) -> Batch:
+    """Each sample with `box` of its `partner` (int64 [B], positions) pasted in; sources stay those of the first."""
+    partner = partner.to(batch.images.device, non_blocking=True)
+    top, left, bottom, right = box
+    pasted = (bottom - top) * (right - left) / (batch.images.shape[-2] * batch.images.shape[-1])
+    images = batch.own_images()
+    images[:, :, top:bottom, left:right] = images[:, :, top:bottom, left:right][partner]
+    return replace(
+        batch,
+        images=images,
+        targets=batch.targets.lerp(batch.targets[partner], pasted),
+        weights=batch.weights.lerp(batch.weights[partner], pasted),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutMix(BatchTransform):
+    """Both parameters of the Beta distribution of the kept share: `alpha`."""
+
+    alpha: float
+
+    def __post_init__(self) -> None:
+        require(self.alpha > 0, "alpha", self.alpha, "positive; `augmentation/mix=none` switches mixing off")
+
+    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+        lam, centre = rng.shared_beta(self.alpha), rng.shared(2).tolist()
+        partner = partners(batch.sources, rng.uniform(len(batch), 3))
+        return cutmix(batch, partner, cutmix_box(batch.images.shape[-1], lam, centre))

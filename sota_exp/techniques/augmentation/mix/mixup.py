@@ -1,0 +1,43 @@
+"""Mixup: trains on weighted means of two images and of their targets.
+
+    x = λ·x_i + (1 - λ)·x_j,  y = λ·y_i + (1 - λ)·y_j,  λ ~ Beta(alpha, alpha), one λ a batch
+
+Sample weights are mixed like targets. The partner j never is a copy of i where that can be avoided.
+
+Paper: Zhang, Cissé, Dauphin, Lopez-Paz 2017, mixup: Beyond Empirical Risk Minimization, arXiv 1710.09412
+Setting: alpha 0.2 brought ResNet-50 +0.12 points on ImageNet in torchvision's recipe
+"""
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from sota_exp.stages.batch import Batch, BatchTransform
+from sota_exp.stages.random import Draws
+from sota_exp.stages.stage import require
+from sota_exp.techniques.augmentation.mix.pairing import partners
+
+
+def mixup(batch: Batch, partner: Tensor, lam: float) -> Batch:
+    """`lam` of each sample and 1 - `lam` of its `partner` (int64 [B], positions); sources stay those of the first."""
+    partner = partner.to(batch.images.device, non_blocking=True)
+    return replace(
+        batch,
+        images=batch.images.lerp(batch.images[partner], 1 - lam),
+        targets=batch.targets.lerp(batch.targets[partner], 1 - lam),
+        weights=batch.weights.lerp(batch.weights[partner], 1 - lam),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixup(BatchTransform):
+    """Both parameters of the Beta distribution of the share: `alpha`."""
+
+    alpha: float
+
+    def __post_init__(self) -> None:
+        require(self.alpha > 0, "alpha", self.alpha, "positive; `augmentation/mix=none` switches mixing off")
+
+    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+        lam = rng.shared_beta(self.alpha)
+        return mixup(batch, partners(batch.sources, rng.uniform(len(batch), 3)), lam)

@@ -1,0 +1,34 @@
+"""MixupOrCutMix: mixes every batch in one of the two ways, drawn anew each time; never both.
+
+    CutMix(cutmix_alpha) with probability cutmix_prob, else Mixup(mixup_alpha)
+
+Paper: Yun et al. 2019, CutMix, arXiv 1905.04899; Zhang et al. 2017, mixup, arXiv 1710.09412
+Setting: mixup_alpha 0.2, cutmix_alpha 1.0, cutmix_prob 0.5: +0.40 points for ResNet-50 in torchvision's recipe
+"""
+
+from dataclasses import dataclass
+
+from sota_exp.stages.batch import Batch, BatchTransform
+from sota_exp.stages.random import Draws
+from sota_exp.stages.stage import require
+from sota_exp.techniques.augmentation.mix.cutmix import CutMix
+from sota_exp.techniques.augmentation.mix.mixup import Mixup
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixupOrCutMix(BatchTransform):
+    """The Beta parameters of both, and the share of batches that CutMix takes."""
+
+    mixup_alpha: float
+    cutmix_alpha: float
+    cutmix_prob: float
+
+    def __post_init__(self) -> None:
+        require(self.mixup_alpha > 0, "mixup_alpha", self.mixup_alpha, "positive")
+        require(self.cutmix_alpha > 0, "cutmix_alpha", self.cutmix_alpha, "positive")
+        require(0 <= self.cutmix_prob <= 1, "cutmix_prob", self.cutmix_prob, "a probability in [0, 1]")
+
+    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+        cut = rng.shared(1).tolist()[0] < self.cutmix_prob
+        mix = CutMix(alpha=self.cutmix_alpha) if cut else Mixup(alpha=self.mixup_alpha)
+        return mix(batch, progress, rng)

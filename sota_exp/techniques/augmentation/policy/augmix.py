@@ -1,0 +1,90 @@
+"""AugMix: blends each image with a few differently augmented versions of itself.
+
+    x' = m·x + (1 - m)·Σ_k w_k·chain_k(x),  m ~ U(0, 1),  w ~ Dirichlet(1, …, 1),  chain_k: 1 to 3 operations in a row
+
+m and w are the paper's Beta(1, 1) and Dirichlet(1): uniform over the interval and the simplex. Operations are drawn
+uniformly, with magnitudes from the first `severity` of ten bins. The paper's consistency loss is not part of this.
+
+Paper: Hendrycks et al. 2019, AugMix: A Simple Method to Improve Robustness and Uncertainty, arXiv 1912.02781
+Setting: severity 3, mixture_width 3, chain_depth -1 (1 to 3 at random); helps corrupted images more than clean ones
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from sota_exp.stages.batch import Batch, BatchTransform
+from sota_exp.stages.random import Draws
+from sota_exp.stages.stage import require
+from sota_exp.techniques.augmentation.policy import ops
+from sota_exp.techniques.augmentation.policy.space import Space, evenly_spaced, standard_ranges
+
+NUM_BINS = 10
+OVERLAPPING = ("brightness", "color", "contrast", "sharpness")
+
+
+@cache
+def mixed_space(size: int, all_ops: bool) -> Space:
+    """The operations of a chain at images of `size` pixels; without `all_ops` those akin to ImageNet-C are left out."""
+    ranges = {
+        **standard_ranges(size),
+        "translate_x": (0, size / 3, True),
+        "translate_y": (0, size / 3, True),
+        "posterize": (4, 0, False),
+    }
+    left_out = ("identity",) if all_ops else ("identity", *OVERLAPPING)
+    return evenly_spaced({name: span for name, span in ranges.items() if name not in left_out}, NUM_BINS)
+
+
+def blend_weights(uniforms: Tensor) -> Tensor:
+    """Weights [B, 1 + K] of the image (Beta(1, 1)) and of its K chains (Dirichlet(1)) from uniforms of that shape."""
+    keep, exponentials = uniforms[:, :1], -torch.log1p(-uniforms[:, 1:])
+    return torch.cat([keep, (1 - keep) * exponentials / exponentials.sum(1, keepdim=True).clamp(min=1e-30)], dim=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugMix(BatchTransform):
+    """Strength, number and depth of the chains (-1: random), whether they may change colours, and the interpolation."""
+
+    severity: int
+    mixture_width: int
+    chain_depth: int
+    all_ops: bool
+    interpolation: str
+
+    def __post_init__(self) -> None:
+        require(1 <= self.severity <= NUM_BINS, "severity", self.severity, f"a whole number in [1, {NUM_BINS}]")
+        require(self.mixture_width >= 1, "mixture_width", self.mixture_width, "chains per image, at least 1")
+        require(
+            self.chain_depth == -1 or self.chain_depth >= 1,
+            "chain_depth",
+            self.chain_depth,
+            "at least 1, or -1 for random",
+        )
+        ops.require_interpolation(self.interpolation)
+
+    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+        num, device = len(batch), batch.images.device
+        weights = (
+            blend_weights(rng.uniform(num, 1 + self.mixture_width)).to(device, non_blocking=True).view(num, -1, 1, 1, 1)
+        )
+        blend = batch.images * weights[:, 0]
+        for k in range(self.mixture_width):
+            blend.add_(self.chain(batch.images, rng) * weights[:, 1 + k])
+        # Rounding error of the weights must not take a level off an image that no chain changed.
+        return batch.with_images((blend + 1e-3).clamp_(0, 255).to(torch.uint8))
+
+    def chain(self, images: Tensor, rng: Draws) -> Tensor:
+        """Images after `chain_depth` operations each, or 1 to 3."""
+        num, identity = len(images), ops.NAMES.index("identity")
+        space = mixed_space(images.shape[-1], self.all_ops)
+        longest = 3 if self.chain_depth == -1 else self.chain_depth
+        depth = 1 + rng.integers(3, num) if self.chain_depth == -1 else torch.full((num,), longest)
+        for position in range(longest):
+            drawn, bins = rng.integers(len(space.ops), num), rng.integers(self.severity, num)
+            magnitudes = space.magnitude(drawn, bins, rng.uniform(num))
+            op = torch.where(position < depth, space.ops[drawn], identity)
+            images = ops.apply(images, op, magnitudes, self.interpolation)
+        return images

@@ -1,0 +1,63 @@
+"""What a policy draws from: operations and their evenly spaced magnitudes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sota_exp.techniques.augmentation.policy import ops
+
+# Posterize counts bits; solarize compares with a level, whose fraction of 255 torchvision takes in double precision.
+WHOLE: dict[str, Callable[[Tensor], Tensor]] = {
+    "posterize": torch.round,
+    "solarize": lambda fraction: (255 * fraction.double()).ceil().float(),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """The operations that a policy draws from, and their magnitudes.
+
+    ops: int64 [K], positions in `ops.NAMES`. table: float [K, num_bins]. signed: bool [K], whether a sign is drawn.
+    """
+
+    ops: Tensor
+    table: Tensor
+    signed: Tensor
+
+    def magnitude(self, drawn: Tensor, bins: Tensor | int, coin: Tensor) -> Tensor:
+        """Magnitudes [B] of the drawn rows at `bins`, negated where a row is signed and `coin` is below 1/2."""
+        magnitude = self.table[drawn, bins]
+        return torch.where(self.signed[drawn] & (coin < 0.5), -magnitude, magnitude)
+
+
+def standard_ranges(size: int) -> dict[str, tuple[float, float, bool]]:
+    """What RandAugment draws from at images of `size` pixels, in the form that `evenly_spaced` takes."""
+    return {
+        "identity": (0, 0, False),
+        "shear_x": (0, 0.3, True),
+        "shear_y": (0, 0.3, True),
+        "translate_x": (0, 150 / 331 * size, True),
+        "translate_y": (0, 150 / 331 * size, True),
+        "rotate": (0, 30, True),
+        "brightness": (0, 0.9, True),
+        "color": (0, 0.9, True),
+        "contrast": (0, 0.9, True),
+        "sharpness": (0, 0.9, True),
+        "posterize": (8, 4, False),
+        "solarize": (1, 0, False),
+        "autocontrast": (0, 0, False),
+        "equalize": (0, 0, False),
+    }
+
+
+def evenly_spaced(ranges: Mapping[str, tuple[float, float, bool]], num_bins: int) -> Space:
+    """A `Space` of evenly spaced magnitudes from {operation: (first, last, signed)}."""
+    rows = {name: torch.linspace(first, last, num_bins) for name, (first, last, _) in ranges.items()}
+    table = [WHOLE[name](row) if name in WHOLE else row for name, row in rows.items()]
+    return Space(
+        ops=torch.tensor([ops.NAMES.index(name) for name in ranges]),
+        table=torch.stack(table),
+        signed=torch.tensor([signed for _, _, signed in ranges.values()]),
+    )

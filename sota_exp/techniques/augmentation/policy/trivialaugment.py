@@ -1,0 +1,64 @@
+"""TrivialAugment: applies one operation to each image, the operation and its strength drawn uniformly.
+
+    op ~ U(14 operations), magnitude ~ U(num_magnitude_bins evenly spaced ones), sign ±1 where it has one
+
+The wide space: shears 0.99, rotation 135°, colour operations 0.99, posterize 8 to 2 bits, solarize 1 to 0. Translation
+goes up to 32 px in the paper, which would push small images out of the frame: here it is a fraction of the side.
+
+Paper: Müller, Hutter 2021, TrivialAugment: Tuning-free Yet State-of-the-Art Data Augmentation, arXiv 2103.10158
+Setting: 31 bins, bilinear brought ResNet-50 +0.31 points on ImageNet in torchvision's recipe
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+from sota_exp.stages.batch import Batch, BatchTransform
+from sota_exp.stages.random import Draws
+from sota_exp.stages.stage import require
+from sota_exp.techniques.augmentation.policy import ops
+from sota_exp.techniques.augmentation.policy.space import Space, evenly_spaced
+
+
+@cache
+def wide_space(num_bins: int, translate_pixels: float) -> Space:
+    """The operations of TrivialAugment and their magnitudes, translations up to `translate_pixels`."""
+    return evenly_spaced(
+        {
+            "identity": (0, 0, False),
+            "shear_x": (0, 0.99, True),
+            "shear_y": (0, 0.99, True),
+            "translate_x": (0, translate_pixels, True),
+            "translate_y": (0, translate_pixels, True),
+            "rotate": (0, 135, True),
+            "brightness": (0, 0.99, True),
+            "color": (0, 0.99, True),
+            "contrast": (0, 0.99, True),
+            "sharpness": (0, 0.99, True),
+            "posterize": (8, 2, False),
+            "solarize": (1, 0, False),
+            "autocontrast": (0, 0, False),
+            "equalize": (0, 0, False),
+        },
+        num_bins,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrivialAugment(BatchTransform):
+    """How finely magnitudes are spaced, the largest translation as a fraction of the side, and the interpolation."""
+
+    num_magnitude_bins: int
+    translate_fraction: float
+    interpolation: str
+
+    def __post_init__(self) -> None:
+        require(self.num_magnitude_bins >= 2, "num_magnitude_bins", self.num_magnitude_bins, "a count, at least 2")
+        legal = "a fraction of the side in [0, 1]"
+        require(0 <= self.translate_fraction <= 1, "translate_fraction", self.translate_fraction, legal)
+        ops.require_interpolation(self.interpolation)
+
+    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+        space = wide_space(self.num_magnitude_bins, self.translate_fraction * batch.images.shape[-1])
+        drawn, bins = rng.integers(len(space.ops), len(batch)), rng.integers(self.num_magnitude_bins, len(batch))
+        magnitudes = space.magnitude(drawn, bins, rng.uniform(len(batch)))
+        return batch.with_images(ops.apply(batch.images, space.ops[drawn], magnitudes, self.interpolation))

@@ -1,0 +1,32 @@
+"""Fixed size: every image is evaluated at one size.
+
+    resize the shorter side to size / crop_ratio (antialiased, bilinear) → cut the central size × size
+
+Paper: Krizhevsky et al. 2012, "ImageNet Classification with Deep Convolutional Neural Networks" (256 → 224).
+Setting: crop_ratio 0.875 on photographs, 1.0 where the object fills the image.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from sota_exp.stages.evaluation import Choice, Resolution, View
+from sota_exp.stages.stage import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fixed(Resolution):
+    """Evaluates at one size."""
+
+    size: int
+    crop_ratio: float
+
+    def __post_init__(self) -> None:
+        require(self.size >= 8, "size", self.size, "pixels, at least 8")
+        require(0.1 <= self.crop_ratio <= 1, "crop_ratio", self.crop_ratio, "a fraction in [0.1, 1]")
+
+    def views(self) -> list[View]:
+        return [View(resize=round(self.size / self.crop_ratio), size=self.size)]
+
+    def choose(self, correct: Tensor, labels: Tensor) -> Choice:
+        return Choice(index=0, report={})

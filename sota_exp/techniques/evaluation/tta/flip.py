@@ -1,0 +1,23 @@
+"""Flip averaging: each image is scored together with its mirror image.
+
+p = (softmax(f(x)) + softmax(f(mirror x))) / 2, returned as log p, whose softmax is p.
+
+Paper: Krizhevsky, Sutskever & Hinton 2012, ImageNet Classification with Deep Convolutional Neural Networks (NIPS, no arXiv)
+Setting: for twice the cost of evaluation, on photographs; not where mirroring changes the label.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sota_exp.stages.evaluation import Predictor
+from sota_exp.techniques.evaluation.tta.averaging import log_mean_probability
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flip(Predictor):
+    """Averages probabilities over an image and its mirror image."""
+
+    def __call__(self, model: nn.Module, images: Tensor) -> Tensor:
+        return log_mean_probability(torch.stack([model(images), model(images.flip(3))]))

@@ -1,0 +1,28 @@
+"""Cross-entropy: the negative log-likelihood of soft targets under a softmax.
+
+loss_i = −Σ_k y_ik log softmax(z_i)_k, in float32 whatever the precision of the logits.
+
+Paper: Bridle 1990, Probabilistic Interpretation of Feedforward Classification Network Outputs (Neurocomputing, no arXiv)
+Setting: the default of every recipe here; targets arrive already smoothed and mixed, so nothing is smoothed twice.
+"""
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from sota_exp.stages.batch import Batch
+from sota_exp.stages.loss import Loss
+
+
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Logits and soft targets, both [B, C] → float32 loss per sample [B]."""
+    return F.cross_entropy(logits.float(), targets.float(), reduction="none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossEntropy(Loss):
+    """Softmax cross-entropy on soft targets."""
+
+    def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
+        return cross_entropy(logits, batch.targets)

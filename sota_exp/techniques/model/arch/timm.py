@@ -1,0 +1,34 @@
+"""timm: any of its more than a thousand networks, by name.
+
+`timm.list_models("*convnext*")` lists them. A transformer is built for one image size: give it as `img_size`.
+
+Paper: Wightman 2019, PyTorch Image Models (software, no arXiv)
+Setting: resnet18, convnext_atto or vit_tiny_patch16_224 to begin with; img_size null keeps a network's own size.
+"""
+
+from dataclasses import dataclass
+
+import timm
+from torch import nn
+
+from sota_exp.models.zoo import build_timm, published_timm, require_known
+from sota_exp.stages.model import Model, Published
+from sota_exp.stages.stage import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timm(Model):
+    """A network of timm, for images of `img_size` pixels where it must know."""
+
+    name: str
+    img_size: int | None
+
+    def __post_init__(self) -> None:
+        require_known("name", self.name, timm.list_models(), "network of timm")
+        require(self.img_size is None or self.img_size >= 8, "img_size", self.img_size, "pixels, or null")
+
+    def __call__(self, num_classes: int) -> nn.Module:
+        return build_timm(self.name, num_classes, self.img_size)
+
+    def published(self, tag: str) -> Published:
+        return published_timm(self.name, tag, self.img_size)

@@ -1,0 +1,32 @@
+"""Head only: the classifier learns, everything below it stays as the weights were loaded (linear probing).
+
+∂w = 0 for all but the classifier; the frozen part runs as in evaluation, so its norm statistics stay as well.
+
+Paper: Kornblith, Shlens & Le 2018, Do Better ImageNet Models Transfer Better?, 1805.08974
+Setting: with `model/weights=pretrained` and few images a class; a high learning rate (SGD 0.1 and up) and no weight decay.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from sota_exp.models.parts import classifier, train_classifier_alone
+from sota_exp.stages.model import Tuning
+
+
+def only(parameters: set[nn.Parameter], groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The groups with no other parameters than these, without those left empty."""
+    kept = [{**group, "params": [p for p in group["params"] if p in parameters]} for group in groups]
+    return [group for group in kept if group["params"]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadOnly(Tuning):
+    """Trains the classifier alone."""
+
+    def groups(self, model: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{**group, "lr_scale": 1.0} for group in only(set(classifier(model).parameters()), groups)]
+
+    def __call__(self, model: nn.Module, progress: float) -> None:
+        train_classifier_alone(model)

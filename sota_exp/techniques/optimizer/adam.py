@@ -1,0 +1,22 @@
+"""Adam: steps scaled by moving averages of the gradient and of its square.
+
+g ← g + λ·w;  m, v ← averages of g, g²;  w ← w − lr·m̂ / (√v̂ + ε). Weight decay is L2 and is scaled away with the gradient.
+
+Paper: Kingma & Ba 2014, Adam: A Method for Stochastic Optimization, 1412.6980
+Setting: lr 1e-3, betas 0.9 and 0.999, no weight decay; with decay, prefer AdamW.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sota_exp.techniques.optimizer.torch_optimizer import Moments, with_lr
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adam(Moments):
+    """Adam with L2 regularization."""
+
+    def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+        return torch.optim.Adam(with_lr(groups, lr), lr=lr, betas=(self.beta1, self.beta2), eps=self.eps, fused=True)

@@ -1,0 +1,32 @@
+"""Lion: the sign of a momentum, found by a search over programs.
+
+w ← w − lr·(sign(β₁·m + (1 − β₁)·g) + λ·w);  m ← β₂·m + (1 − β₂)·g.
+
+Paper: Chen et al. 2023, Symbolic Discovery of Optimization Algorithms, 2302.06675
+Setting: a third to a tenth of AdamW's lr and three to ten times its weight decay, as every step has the size of lr.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from timm.optim import Lion as TimmLion
+
+from sota_exp.stages.optimizer import OptimizerFactory
+from sota_exp.techniques.optimizer.torch_optimizer import require_share, with_lr
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lion(OptimizerFactory):
+    """Sign momentum."""
+
+    beta1: float
+    beta2: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_share("beta1", self.beta1)
+        require_share("beta2", self.beta2)
+
+    def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+        return TimmLion(with_lr(groups, lr), lr=lr, betas=(self.beta1, self.beta2))

@@ -1,0 +1,32 @@
+"""Muon: momentum whose update is orthogonalized, weight matrix by weight matrix.
+
+u = Newton–Schulz(g + μ·v) ≈ UVᵀ of its singular value decomposition;  w ← w − lr·(0.2·√max(rows, columns)·u + λ·w).
+A convolution is flattened to a matrix; vectors (norm layers, biases) take AdamW's step, with Nesterov's momentum.
+
+Paper: Jordan et al. 2024, Muon: An optimizer for hidden layers in neural networks (blog, no arXiv); the scale that makes
+AdamW's lr and weight decay fit is Liu et al. 2025, Muon is Scalable for LLM Training, 2502.16982
+Setting: AdamW's lr 1e-3 to 5e-3 and weight decay; the CIFAR-10 speed record (airbench, 2404.00498) has used it since 2024.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from timm.optim import Muon as TimmMuon
+
+from sota_exp.stages.optimizer import OptimizerFactory
+from sota_exp.techniques.optimizer.torch_optimizer import require_share, with_lr
+
+
+@dataclass(frozen=True, kw_only=True)
+class Muon(OptimizerFactory):
+    """Orthogonalized momentum, with AdamW for vectors."""
+
+    momentum: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_share("momentum", self.momentum)
+
+    def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+        return TimmMuon(with_lr(groups, lr), lr=lr, momentum=self.momentum, nesterov=True)

@@ -1,0 +1,33 @@
+"""RMSprop: steps scaled by a moving average of the gradient's square, with momentum on top.
+
+g ← g + λ·w;  v ← alpha·v + (1 − alpha)·g²;  b ← μ·b + g / (√v + ε);  w ← w − lr·b.
+
+Paper: Hinton, Srivastava & Swersky 2012, Neural Networks for Machine Learning, lecture 6e (no arXiv)
+Setting: lr 0.016 for a batch of 256, alpha 0.9, momentum 0.9, eps 1e-3, weight decay 1e-5: EfficientNet's (1905.11946).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sota_exp.stages.optimizer import OptimizerFactory
+from sota_exp.techniques.optimizer.torch_optimizer import require_positive, require_share, with_lr
+
+
+@dataclass(frozen=True, kw_only=True)
+class RMSprop(OptimizerFactory):
+    """RMSprop with momentum."""
+
+    alpha: float
+    momentum: float
+    eps: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_share("alpha", self.alpha)
+        require_share("momentum", self.momentum)
+        require_positive("eps", self.eps)
+
+    def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+        return torch.optim.RMSprop(with_lr(groups, lr), lr=lr, alpha=self.alpha, momentum=self.momentum, eps=self.eps)

@@ -1,0 +1,29 @@
+"""SGD: gradient descent with heavy-ball momentum.
+
+g ← g + λ·w;  v ← μ·v + g;  w ← w − lr·v. Weight decay λ is L2 through the gradient, so it acts multiplied by lr.
+
+Paper: Sutskever et al. 2013, On the importance of initialization and momentum in deep learning (ICML, no arXiv)
+Setting: lr 0.1 for a batch of 256, momentum 0.9, weight decay 1e-4: ResNet-50 reaches 76.1 % on ImageNet in 90 epochs.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sota_exp.stages.optimizer import OptimizerFactory
+from sota_exp.techniques.optimizer.torch_optimizer import require_share, with_lr
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGD(OptimizerFactory):
+    """Gradient descent with momentum."""
+
+    momentum: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_share("momentum", self.momentum)
+
+    def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+        return torch.optim.SGD(with_lr(groups, lr), lr=lr, momentum=self.momentum, fused=True)

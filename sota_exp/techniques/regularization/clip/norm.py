@@ -1,0 +1,34 @@
+"""Clipping by norm: a gradient longer than a limit is scaled down to it, keeping its direction.
+
+g ← g · min(1, max_norm / ‖g‖₂), with the norm over all parameters together.
+
+Paper: Pascanu, Mikolov & Bengio 2013, On the difficulty of training Recurrent Neural Networks, 1211.5063
+Setting: max_norm 1 for transformers (ViT, 2010.11929); 5 to 10 spares a ResNet its rare explosions and is else inactive.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from sota_exp.stages.optimizer import GradientTransform
+from sota_exp.stages.stage import require
+
+
+def clip_norm(parameters: Sequence[nn.Parameter], max_norm: float) -> Tensor:
+    """Clip the gradients in place; their norm before that, a scalar on their device."""
+    return nn.utils.clip_grad_norm_(parameters, max_norm)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Norm(GradientTransform):
+    """Scales the gradient down to `max_norm`; reports its norm before that, and whether it was clipped."""
+
+    max_norm: float
+
+    def __post_init__(self) -> None:
+        require(self.max_norm > 0, "max_norm", self.max_norm, "a number above 0")
+
+    def __call__(self, parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
+        grad_norm = clip_norm(parameters, self.max_norm)
+        return {"grad_norm": grad_norm, "clipped": (grad_norm > self.max_norm).float()}

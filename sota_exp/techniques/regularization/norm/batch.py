@@ -1,0 +1,45 @@
+"""Batch norm: each channel is centred and scaled by the statistics of the batch, then by a learnable scale and shift.
+
+y = γ·(x − μ_B)/√(σ²_B + ε) + β; running ← (1 − momentum)·running + momentum·batch, used in evaluation.
+
+Paper: Ioffe & Szegedy 2015, Batch Normalization: Accelerating Deep Network Training …, 1502.03167
+Setting: momentum 0.1 and ε 1e-5 (null keeps what the network was built with, which loaded weights rely on). Zero-initialized
+last γ starts each residual branch at zero; it is skipped in a network that was trained. false leaves a network as it came: timm's
+ResNets start at zero by themselves, torchvision's don't.
+"""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from sota_exp.models.parts import is_untrained, zero_init_last_gamma
+from sota_exp.stages.model import ModelTransform
+from sota_exp.stages.stage import require
+
+
+def set_batch_norms(model: nn.Module, momentum: float | None, eps: float | None) -> nn.Module:
+    """Set momentum and epsilon of every `BatchNorm2d` in place; None keeps the layer's own."""
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = layer.momentum if momentum is None else momentum
+            layer.eps = layer.eps if eps is None else eps
+    return model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch(ModelTransform):
+    """Keeps batch norm."""
+
+    momentum: float | None
+    eps: float | None
+    zero_init_last_gamma: bool
+
+    def __post_init__(self) -> None:
+        momentum_ok = self.momentum is None or 0 < self.momentum <= 1
+        require(momentum_ok, "momentum", self.momentum, "a share in (0, 1], or null for the network's own")
+        require(self.eps is None or self.eps > 0, "eps", self.eps, "a number above 0, or null for the network's own")
+
+    def __call__(self, model: nn.Module) -> nn.Module:
+        if self.zero_init_last_gamma and is_untrained(model):
+            zero_init_last_gamma(model)
+        return set_batch_norms(model, self.momentum, self.eps)

@@ -1,0 +1,98 @@
+"""Ghost batch norm: batch norm over chunks of the device's batch, so that large batches keep the noise of small ones.
+
+In training each chunk of `ghost_batch_size` samples, the last possibly smaller, is normalized by its own statistics; in
+evaluation it is batch norm. Running statistics move once a step: running ← (1 − m)·running + m·(mean over the chunks of
+their statistics, weighted by size), so m means what it means for batch norm, whatever the number of chunks.
+
+Paper: Hoffer et al. 2017, Train longer, generalize better, 1705.08741; Dimitriou & Arandjelovic 2020, A New Look at Ghost
+Normalization, 2007.08554
+Setting: chunks of 16 to 64 with batches of 256 and more, where the noise of small batches is what is missed.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from timm.layers import BatchNormAct2d
+from torch import Tensor, nn
+
+from sota_exp.models.parts import replace_batch_norms
+from sota_exp.stages.model import ModelTransform
+from sota_exp.stages.stage import require
+
+
+def chunk_sizes(batch_size: int, ghost_batch_size: int, num_pixels: int) -> list[int]:
+    """Sizes of the chunks; a last one that has a single value per channel joins its neighbour, as it has no variance."""
+    full, rest = divmod(batch_size, ghost_batch_size)
+    sizes = [ghost_batch_size] * full + [rest] * (rest > 0)
+    if len(sizes) > 1 and sizes[-1] * num_pixels == 1:
+        sizes[-2:] = [sizes[-2] + sizes[-1]]
+    return sizes
+
+
+def chunk_momenta(sizes: list[int], momentum: float) -> list[float]:
+    """Momenta that, applied chunk after chunk, move a running statistic by `momentum` to the chunks' weighted mean."""
+    total, momenta, kept = sum(sizes), [], 1.0
+    for size in reversed(sizes):
+        share = momentum * size / total
+        momenta.append(share / kept)
+        kept -= share
+    return momenta[::-1]
+
+
+class GhostBatchNorm2d(nn.BatchNorm2d):
+    """`BatchNorm2d` whose training statistics come from chunks; [B, C, H, W] → [B, C, H, W], state-dict keys unchanged."""
+
+    def __init__(self, norm: nn.BatchNorm2d, ghost_batch_size: int) -> None:
+        super().__init__(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+        self.ghost_batch_size = ghost_batch_size
+        self.weight, self.bias = norm.weight, norm.bias
+        self.running_mean, self.running_var = norm.running_mean, norm.running_var
+        self.num_batches_tracked = norm.num_batches_tracked
+        self.train(norm.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        assert self.num_batches_tracked is not None, "a batch norm that keeps running statistics"
+        self.num_batches_tracked.add_(1)
+        momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        sizes = chunk_sizes(len(x), self.ghost_batch_size, x.shape[2] * x.shape[3])
+        chunks = zip(x.split(sizes), chunk_momenta(sizes, momentum), strict=True)
+        return torch.cat([self.normalize(chunk, momentum) for chunk, momentum in chunks])
+
+    def normalize(self, chunk: Tensor, momentum: float) -> Tensor:
+        """Batch norm of one chunk by its own statistics."""
+        mean, var = self.running_mean, self.running_var
+        return F.batch_norm(chunk, mean, var, self.weight, self.bias, True, momentum, self.eps)
+
+
+class GhostBatchNormAct2d(GhostBatchNorm2d):
+    """timm's batch norm with a fused activation, by chunks."""
+
+    def __init__(self, norm: BatchNormAct2d, ghost_batch_size: int) -> None:
+        super().__init__(norm, ghost_batch_size)
+        self.drop, self.act = norm.drop, norm.act
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.drop(super().forward(x)))
+
+
+def ghost(norm: nn.BatchNorm2d, ghost_batch_size: int) -> nn.Module:
+    """The ghost layer with the parameters and running statistics of `norm`."""
+    if isinstance(norm, BatchNormAct2d):
+        return GhostBatchNormAct2d(norm, ghost_batch_size)
+    return GhostBatchNorm2d(norm, ghost_batch_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GhostBatch(ModelTransform):
+    """Normalizes chunks of `ghost_batch_size` samples apart."""
+
+    ghost_batch_size: int
+
+    def __post_init__(self) -> None:
+        require(self.ghost_batch_size >= 2, "ghost_batch_size", self.ghost_batch_size, "a count of at least 2")
+
+    def __call__(self, model: nn.Module) -> nn.Module:
+        return replace_batch_norms(model, lambda norm: ghost(norm, self.ghost_batch_size))

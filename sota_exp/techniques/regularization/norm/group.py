@@ -1,0 +1,61 @@
+"""Group norm: each sample is normalized over groups of its own channels, so the batch size does not matter.
+
+y = γ·(x − μ_g)/√(σ²_g + ε) + β, with the mean and variance of one sample's group of channels. A layer whose channels 32 does
+not divide gets the greatest common divisor as its number of groups. γ and β stay, running statistics go.
+
+Paper: Wu & He 2018, Group Normalization, 1803.08494
+Setting: num_groups 32: 10.6 points better than batch norm at 2 images a device, 0.5 worse at 32 (ResNet-50, ImageNet).
+"""
+
+import logging
+import math
+from dataclasses import dataclass
+
+from timm.layers import BatchNormAct2d
+from torch import Tensor, nn
+
+from sota_exp.models.parts import replace_batch_norms
+from sota_exp.stages.model import ModelTransform
+from sota_exp.stages.stage import require
+
+log = logging.getLogger(__name__)
+
+
+class GroupNormAct(nn.GroupNorm):
+    """Group norm, then the dropout and activation that timm fused into the batch norm it replaces."""
+
+    def __init__(self, norm: BatchNormAct2d, num_groups: int) -> None:
+        super().__init__(num_groups, norm.num_features, norm.eps)
+        self.drop, self.act = norm.drop, norm.act
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.drop(super().forward(x)))
+
+
+def group_norm(norm: nn.BatchNorm2d, num_groups: int) -> nn.GroupNorm:
+    """The group norm with the scale and shift of `norm`, on its device."""
+    groups = math.gcd(num_groups, norm.num_features)
+    if isinstance(norm, BatchNormAct2d):
+        layer: nn.GroupNorm = GroupNormAct(norm, groups)
+    else:
+        layer = nn.GroupNorm(groups, norm.num_features, norm.eps)
+    layer.weight, layer.bias = norm.weight, norm.bias
+    return layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group(ModelTransform):
+    """Replaces batch norm by group norm of up to `num_groups` groups."""
+
+    num_groups: int
+
+    def __post_init__(self) -> None:
+        require(self.num_groups >= 1, "num_groups", self.num_groups, "a count of at least 1")
+
+    def __call__(self, model: nn.Module) -> nn.Module:
+        means = [layer.running_mean for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
+        if any(mean.any() for mean in means if mean is not None):
+            log.warning(
+                "group norm drops the running statistics of the loaded weights, and with them what they compute"
+            )
+        return replace_batch_norms(model, lambda norm: group_norm(norm, self.num_groups))

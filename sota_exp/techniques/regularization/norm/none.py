@@ -1,0 +1,52 @@
+"""No norm: batch norm without the normalization: its learnable scale and shift stay, its statistics go.
+
+y = γ′·x + β′ with γ′ = γ/√(σ² + ε) and β′ = β − γ′·μ folded from the running statistics, so a trained network starts from
+what it computes in evaluation, and an untrained one has the same learnable parameters as with batch norm.
+
+Paper: De & Smith 2020, Batch Normalization Biases Residual Blocks Towards the Identity Function in Deep Networks, 2002.10444
+Setting: zero_init_last_gamma starts each residual branch at zero (their SkipInit), without which activations of a deep
+network overflow; lower the learning rate, or clip adaptively. Skipped in a network that was trained.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from timm.layers import BatchNormAct2d
+from torch import Tensor, nn
+
+from sota_exp.models.parts import ChannelAffine, is_untrained, replace_batch_norms, zero_init_last_gamma
+from sota_exp.stages.model import ModelTransform
+
+
+class ChannelAffineAct(ChannelAffine):
+    """Scale and shift, then the dropout and activation that timm fused into the batch norm it replaces."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, norm: BatchNormAct2d) -> None:
+        super().__init__(weight, bias)
+        self.drop, self.act = norm.drop, norm.act
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.drop(super().forward(x)))
+
+
+def folded(norm: nn.BatchNorm2d) -> ChannelAffine:
+    """The scale and shift that compute what `norm` computes in evaluation."""
+    assert norm.running_mean is not None, "a batch norm that keeps running statistics"
+    assert norm.running_var is not None, "a batch norm that keeps running statistics"
+    weight = (norm.weight * torch.rsqrt(norm.running_var + norm.eps)).detach()
+    bias = (norm.bias - weight * norm.running_mean).detach()
+    return ChannelAffineAct(weight, bias, norm) if isinstance(norm, BatchNormAct2d) else ChannelAffine(weight, bias)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoNorm(ModelTransform):
+    """Replaces batch norm by its scale and shift."""
+
+    zero_init_last_gamma: bool
+
+    def __call__(self, model: nn.Module) -> nn.Module:
+        untrained = is_untrained(model)
+        replace_batch_norms(model, folded)
+        if self.zero_init_last_gamma and untrained:
+            zero_init_last_gamma(model)
+        return model

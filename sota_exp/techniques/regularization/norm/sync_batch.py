@@ -1,0 +1,29 @@
+"""Synchronized batch norm: statistics over the batches of all devices, as if one device held them all.
+
+μ, σ² over the global batch; on one device it is batch norm.
+
+Paper: Peng et al. 2017, MegDet: A Large Mini-Batch Object Detector, 1711.07240
+Setting: for fewer than about 16 images a device; off in torchvision's recipe, whose 128 a device are plenty.
+"""
+
+from dataclasses import dataclass
+
+from timm.layers import convert_sync_batchnorm
+from torch import nn
+
+from sota_exp.models.parts import require_batch_norm
+from sota_exp.stages.model import ModelTransform
+
+
+def synchronize(model: nn.Module) -> nn.Module:
+    """Every batch norm becomes a `SyncBatchNorm` with the same parameters, statistics and state-dict keys."""
+    return convert_sync_batchnorm(model)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncBatch(ModelTransform):
+    """Takes batch-norm statistics over all devices."""
+
+    def __call__(self, model: nn.Module) -> nn.Module:
+        require_batch_norm(model)
+        return synchronize(model)

@@ -1,0 +1,33 @@
+"""Label smoothing: a share of every target moves to all classes alike, so that no logit need grow without end.
+
+y′ = (1 − ε)·y + ε/K, on the soft targets that mixing leaves.
+
+Paper: Szegedy et al. 2015, Rethinking the Inception Architecture for Computer Vision, 1512.00567
+Setting: ε 0.1: +0.32 points for ResNet-50 in torchvision's recipe. It changes calibration: compare `val/ece` too.
+"""
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from sota_exp.stages.batch import Batch, BatchTransform
+from sota_exp.stages.random import Draws
+from sota_exp.stages.stage import require
+
+
+def smooth(targets: Tensor, label_smoothing: float) -> Tensor:
+    """Soft targets [B, K] → soft targets [B, K]; rows still sum to 1."""
+    return targets * (1 - label_smoothing) + label_smoothing / targets.shape[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSmoothing(BatchTransform):
+    """Mixes targets with the uniform distribution, to the share `label_smoothing`."""
+
+    label_smoothing: float
+
+    def __post_init__(self) -> None:
+        require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "a fraction in [0, 1)")
+
+    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+        return replace(batch, targets=smooth(batch.targets, self.label_smoothing))

@@ -1,0 +1,27 @@
+"""Weight decay everywhere: every parameter shrinks alike, those of normalization layers and biases included.
+
+∇L(w) + λ·w for every w (the optimizer says whether coupled or decoupled).
+
+Paper: Krogh & Hertz 1991, A Simple Weight Decay Can Improve Generalization (NIPS, no arXiv)
+Setting: λ 1e-4 with SGD: torchvision's baseline for ResNet-50 and the default of most older recipes.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from sota_exp.stages.optimizer import ParameterGroups
+
+
+def one_group(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """All trainable parameters, in one group."""
+    return [{"params": [p for p in model.parameters() if p.requires_grad], "weight_decay": weight_decay}]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Everywhere(ParameterGroups):
+    """Decays every parameter."""
+
+    def __call__(self, model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+        return one_group(model, weight_decay)

@@ -1,0 +1,31 @@
+"""Cosine annealing: the learning rate falls along half a cosine, slowly at both ends.
+
+multiplier(p) = floor + (1 − floor)·(1 + cos πp) / 2, which reaches the floor at p = 1.
+
+Paper: Loshchilov & Hutter 2016, SGDR: Stochastic Gradient Descent with Warm Restarts, 1608.03983
+Setting: floor 0 after five epochs of warm-up, with batch 1024 and lr 0.5: +0.36 points for ResNet-50 on ImageNet.
+"""
+
+import math
+from dataclasses import dataclass
+
+from sota_exp.stages.schedule import Schedule
+from sota_exp.stages.stage import require
+
+
+def cosine_annealing(progress: float, floor: float) -> float:
+    """Multiplier at `progress`: 1 at 0, `floor` at 1."""
+    return floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cosine(Schedule):
+    """Anneals along half a cosine to `floor`, a fraction of the peak."""
+
+    floor: float
+
+    def __post_init__(self) -> None:
+        require(0 <= self.floor < 1, "floor", self.floor, "a fraction of the peak in [0, 1)")
+
+    def __call__(self, progress: float) -> float:
+        return cosine_annealing(progress, self.floor)

@@ -1,0 +1,47 @@
+"""Cosine annealing with warm restarts: several half cosines, each from the peak to the floor, each longer than the last.
+
+Cycle i lasts cycle_mult^i / Σ_j cycle_mult^j of training; within it, multiplier = floor + (1 − floor)·(1 + cos πt) / 2.
+
+Paper: Loshchilov & Hutter 2016, SGDR: Stochastic Gradient Descent with Warm Restarts, 1608.03983
+Setting: num_cycles 4, cycle_mult 2: good weights at the end of every cycle; 3.1 % error for an ensemble on CIFAR-10.
+"""
+
+import math
+from dataclasses import dataclass
+
+from sota_exp.stages.schedule import Schedule
+from sota_exp.stages.stage import require
+
+
+def cosine_restarts(progress: float, num_cycles: int, cycle_mult: float, floor: float) -> float:
+    """Multiplier at `progress`: 1 at the start of a cycle; the floor at 1, where no further cycle starts."""
+    lengths = [cycle_mult**cycle for cycle in range(num_cycles)]
+    position = progress * sum(lengths)
+    for length in lengths[:-1]:
+        # A quotient of step counts can fall a rounding error short of the boundary it stands for.
+        if position < length - 1e-9:
+            break
+        position -= length
+    else:
+        length = lengths[-1]
+    return floor + (1 - floor) * (1 + math.cos(math.pi * min(max(position / length, 0.0), 1.0))) / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class CosineRestarts(Schedule):
+    """Anneals along several half cosines, each `cycle_mult` times as long as the one before."""
+
+    num_cycles: int
+    cycle_mult: float
+    floor: float
+
+    def __post_init__(self) -> None:
+        require(self.num_cycles >= 1, "num_cycles", self.num_cycles, "a count of at least 1")
+        require(self.cycle_mult >= 1, "cycle_mult", self.cycle_mult, "a factor of at least 1")
+        longest = (self.num_cycles - 1) * math.log10(self.cycle_mult)
+        legal = "a factor that makes the last cycle at most a million times as long as the first"
+        require(longest <= 6, "cycle_mult", self.cycle_mult, legal)
+        require(0 <= self.floor < 1, "floor", self.floor, "a fraction of the peak in [0, 1)")
+
+    def __call__(self, progress: float) -> float:
+        return cosine_restarts(progress, self.num_cycles, self.cycle_mult, self.floor)

@@ -1,0 +1,30 @@
+"""Exponential decay: the learning rate falls by the same factor in equal shares of training.
+
+multiplier(p) = final_factor ^ p.
+
+Paper: Tan & Le 2019, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, 1905.11946
+Setting: final_factor 0.012: EfficientNet's 0.97 every 2.4 epochs, over its 350 epochs.
+"""
+
+from dataclasses import dataclass
+
+from sota_exp.stages.schedule import Schedule
+from sota_exp.stages.stage import require
+
+
+def exponential_decay(progress: float, final_factor: float) -> float:
+    """Multiplier at `progress`: 1 at 0, `final_factor` at 1."""
+    return final_factor**progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exponential(Schedule):
+    """Decays geometrically to `final_factor` of the peak."""
+
+    final_factor: float
+
+    def __post_init__(self) -> None:
+        require(0 < self.final_factor < 1, "final_factor", self.final_factor, "a factor in (0, 1)")
+
+    def __call__(self, progress: float) -> float:
+        return exponential_decay(progress, self.final_factor)

@@ -1,0 +1,44 @@
+"""One cycle: the learning rate climbs to the peak along half a cosine, then falls far below where it began.
+
+multiplier: 1/div_factor → 1 over the first `pct_start` of training, then 1 → 1/(div_factor·final_div_factor), by cosines. The
+momentum stays as the optimizer has it; in the paper, and in PyTorch's OneCycleLR by default, it falls while the rate climbs.
+
+Paper: Smith & Topin 2017, Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates, 1708.07120
+Setting: pct_start 0.3, div_factor 25, final_div_factor 1e4 (PyTorch's) with a peak two to three times the usual one and few
+epochs. It is its own warm-up: combine it with `schedule/warmup=none`.
+"""
+
+import math
+from dataclasses import dataclass
+
+from sota_exp.stages.schedule import Schedule
+from sota_exp.stages.stage import require
+
+
+def cosine_between(start: float, end: float, share: float) -> float:
+    """From `start` to `end` along half a cosine, at `share` in [0, 1] of the way."""
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
+def one_cycle(progress: float, pct_start: float, div_factor: float, final_div_factor: float) -> float:
+    """Multiplier at `progress`: 1/div_factor at 0, 1 at pct_start, 1/(div_factor·final_div_factor) at 1."""
+    if progress < pct_start:
+        return cosine_between(1 / div_factor, 1.0, progress / pct_start)
+    return cosine_between(1.0, 1 / (div_factor * final_div_factor), (progress - pct_start) / (1 - pct_start))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneCycle(Schedule):
+    """Climbs to the peak, then anneals far below the start."""
+
+    pct_start: float
+    div_factor: float
+    final_div_factor: float
+
+    def __post_init__(self) -> None:
+        require(0 < self.pct_start < 1, "pct_start", self.pct_start, "a fraction of training in (0, 1)")
+        require(self.div_factor >= 1, "div_factor", self.div_factor, "a divisor of at least 1")
+        require(self.final_div_factor >= 1, "final_div_factor", self.final_div_factor, "a divisor of at least 1")
+
+    def __call__(self, progress: float) -> float:
+        return one_cycle(progress, self.pct_start, self.div_factor, self.final_div_factor)

@@ -1,0 +1,30 @@
+"""Linear scaling: the learning rate grows with the effective batch (per device × devices × accumulation).
+
+factor(B) = B / base_batch_size.
+
+Paper: Goyal et al. 2017, Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour, 1706.02677
+Setting: for SGD, with warm-up: lr 0.1 for each 256 images held ResNet-50's accuracy up to batches of 8,192.
+"""
+
+from dataclasses import dataclass
+
+from sota_exp.stages.schedule import LrScaling
+from sota_exp.stages.stage import require
+
+
+def linear_factor(batch_size: int, base_batch_size: int) -> float:
+    """Factor of the learning rate that was tuned at `base_batch_size`."""
+    return batch_size / base_batch_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear(LrScaling):
+    """Scales `optimizer.lr`, given for `base_batch_size`, in proportion to the effective batch."""
+
+    base_batch_size: int
+
+    def __post_init__(self) -> None:
+        require(self.base_batch_size >= 1, "base_batch_size", self.base_batch_size, "a count of at least 1")
+
+    def __call__(self, batch_size: int) -> float:
+        return linear_factor(batch_size, self.base_batch_size)

@@ -1,0 +1,31 @@
+"""Square-root scaling: the learning rate grows with the root of the effective batch, as the gradient's noise shrinks.
+
+factor(B) = √(B / base_batch_size).
+
+Paper: Malladi et al. 2022, On the SDEs and Scaling Rules for Adaptive Gradient Algorithms, 2205.10287
+Setting: for Adam, AdamW, LAMB and Lion, whose steps do not shrink with the gradient.
+"""
+
+import math
+from dataclasses import dataclass
+
+from sota_exp.stages.schedule import LrScaling
+from sota_exp.stages.stage import require
+
+
+def square_root_factor(batch_size: int, base_batch_size: int) -> float:
+    """Factor of the learning rate that was tuned at `base_batch_size`."""
+    return math.sqrt(batch_size / base_batch_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SquareRoot(LrScaling):
+    """Scales `optimizer.lr`, given for `base_batch_size`, with the root of the effective batch."""
+
+    base_batch_size: int
+
+    def __post_init__(self) -> None:
+        require(self.base_batch_size >= 1, "base_batch_size", self.base_batch_size, "a count of at least 1")
+
+    def __call__(self, batch_size: int) -> float:
+        return square_root_factor(batch_size, self.base_batch_size)

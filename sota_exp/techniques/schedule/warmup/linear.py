@@ -1,0 +1,37 @@
+"""Linear warm-up: the learning rate climbs in a straight line from a small share of the peak.
+
+multiplier(p) = start_factor + (1 − start_factor)·p, at p in [0, 1) of the warm-up itself.
+
+Paper: Goyal et al. 2017, Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour, 1706.02677
+Setting: five epochs from 0.01 of the peak (fraction 5/90 or 5/600): what makes a batch of 1024 and more train like 256.
+"""
+
+from dataclasses import dataclass
+
+from sota_exp.stages.schedule import Warmup
+from sota_exp.stages.stage import require
+
+
+def linear_warmup(progress: float, start_factor: float) -> float:
+    """Multiplier at `progress` of the warm-up: `start_factor` at 0, 1 at 1."""
+    return start_factor + (1 - start_factor) * progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear(Warmup):
+    """Climbs in a straight line from `start_factor` of the peak during the first `fraction` of training."""
+
+    fraction: float
+    start_factor: float
+
+    def __post_init__(self) -> None:
+        legal = "a fraction of training in [0, 1): warm-up must be shorter than training"
+        require(0 <= self.fraction < 1, "fraction", self.fraction, legal)
+        require(0 < self.start_factor <= 1, "start_factor", self.start_factor, "a share of the peak in (0, 1]")
+
+    @property
+    def share(self) -> float:
+        return self.fraction
+
+    def __call__(self, progress: float) -> float:
+        return linear_warmup(progress, self.start_factor)

@@ -1,0 +1,205 @@
+"""The fastest way to compute a training on this machine, by a short measurement: what `runtime=auto` asks for.
+
+Each step is taken in two ways in turn, A B A B, and the medians decide, so what else the machine does weighs on both. An answer is
+made once for a run, or once for all jobs of a sweep or a study that ask the same, and kept in a file beside them: repeating a
+command repeats it.
+"""
+
+import gc
+import json
+import os
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from filelock import FileLock
+
+from sota_exp.config.experiment import Experiment, Runtime
+from sota_exp.config.hashing import digest
+from sota_exp.data.open import open_data
+from sota_exp.errors import first_line
+from sota_exp.runs.atomic import replace_text
+from sota_exp.stages.data import DataSet, Reducible
+from sota_exp.training.device import finish, on_this_machine
+from sota_exp.training.distributed import World
+from sota_exp.training.failures import foreseen
+from sota_exp.training.loop import Step, fit, start
+from sota_exp.training.session import open_session
+
+#: What may be asked for, in the order in which it is tried.
+TRIED = ("channels_last", "precision", "threads", "workers", "compile")
+
+#: Steps timed each way, and seconds after which no more than the least are.
+TIMED_STEPS, LEAST_STEPS, TIMED_SECONDS = 5, 3, 12.0
+
+#: Steps where the race is close: a shared machine is slow for seconds at a time, in one way more than in another.
+CLOSE_STEPS, CLOSE = 15, (0.95, 1.25)
+
+#: The least gain for which another way is taken: smaller ones are noise.
+LEAST_GAIN = 1.05
+
+#: Compiling costs a minute, and gains less on a CPU: it is tried where training is expected to take longer than this in seconds.
+WORTH_COMPILING = {"cpu": 1800.0, "other": 600.0}
+
+#: Batches that each worker process prepares in advance, and seconds in which it is let do so while nobody is timed.
+PREPARED, PREPARING_SECONDS = 2, 1.0
+
+
+@dataclass(kw_only=True)
+class Way:
+    """One way at work: seconds of every step that it takes, of its first one, which compiles, and of each one timed after."""
+
+    runtime: Runtime
+    taken: Generator[float]
+    first: float
+    steps: list[float] = field(default_factory=list)
+
+    def turn(self) -> bool:
+        """Time one step; whether there was one. What its workers prepared in the other's turn is used up before."""
+        with threads(self.runtime.threads):
+            prepared = PREPARED * self.runtime.workers + 1 if self.runtime.workers else 0
+            seconds = list(islice(self.taken, prepared + 1))
+            if len(seconds) <= prepared:
+                return False
+            self.steps.append(seconds[-1])
+            if prepared:
+                time.sleep(min(PREPARED * seconds[-1], PREPARING_SECONDS))
+            return True
+
+    def total(self, num_steps: int) -> float:
+        """Seconds of a training of `num_steps` steps."""
+        return self.first + median(self.steps) * (num_steps - 1)
+
+
+def settled(
+    experiment: Experiment, tree: dict[str, Any], directory: Path, said: Sequence[str] = ()
+) -> tuple[dict[str, Any], str]:
+    """The configuration with its runtime measured, and what to say of it; as it is, and "", where nothing is asked for.
+
+    directory: where the answer lies, named by the question: where it is there, nothing is measured. said: the overrides of
+    the command; a field that one of them sets is not measured.
+    """
+    fixed = {text.lstrip("+").partition("=")[0] for text in said}
+    asked = [name for name in experiment.runtime.measure if f"runtime.{name}" not in fixed]
+    unmeasured = {**tree, "runtime": {**tree["runtime"], "measure": []}}
+    if not asked:
+        return unmeasured, ""
+    # Before the lock: processes that train together wait for each other here.
+    if on_this_machine(experiment)[0].size > 1:
+        return unmeasured, "runtime: not measured, as several processes train together"
+    question = {**tree["runtime"], "measure": asked}
+    directory.mkdir(parents=True, exist_ok=True)
+    place = directory / f"runtime-{digest(question, length=8)}.json"
+    with FileLock(f"{place}.lock"):
+        if not place.is_file():
+            answer = measured(experiment, asked)
+            replace_text(place, json.dumps(answer, indent=1) + "\n")
+    answer = json.loads(place.read_text())
+    return {**tree, "runtime": {**question, **answer["runtime"]}}, answer["why"]
+
+
+def measured(experiment: Experiment, asked: Sequence[str]) -> dict[str, Any]:
+    """`runtime`: the values that were found for the fields `asked`, `why`: the measurement in a line."""
+    _, device = on_this_machine(experiment)
+    with foreseen():
+        data = open_data(experiment)
+    best, streams = replace(experiment.runtime, measure=[]), isinstance(data.images, Reducible)
+    said = []
+    for name in TRIED:
+        for value in candidates(name, device, streams) if name in asked else ():
+            if value == vars(experiment.runtime)[name]:
+                continue
+            other = replace(best, **{name: value})
+            try:
+                gain = race(experiment, data, best, other, device)
+            except Exception as error:  # No compiler, say, or no memory for two networks at once.
+                said.append(f"{name}={in_yaml(value)} not possible: {first_line(error)}")
+                gc.collect()
+                continue
+            best = other if gain >= LEAST_GAIN else best
+            said += [f"{name}={in_yaml(value)} {gain:.2f} ×"] if gain else []
+    answer = {name: vars(best)[name] for name in TRIED if name in asked}
+    words = ", ".join(f"{name}={in_yaml(value)}" for name, value in answer.items())
+    why = f"runtime: {words} (steps per second against what was chosen before: {', '.join(said) or 'nothing to try'})"
+    return {"runtime": {**answer, "measure": []}, "why": why}
+
+
+def candidates(name: str, device: torch.device, streams: bool) -> tuple[Any, ...]:
+    """What is tried in place of the value that the field `name` has. streams: whether images are decoded as they are cut."""
+    on_cpu, cores = device.type == "cpu", os.cpu_count() or 1
+    # Without bf16 instructions a CPU takes several times as long in bf16.
+    has_bf16 = not on_cpu or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    tried: dict[str, tuple[Any, ...]] = {
+        "channels_last": (False, True),
+        "precision": ("bf16",) if has_bf16 else (),
+        # Half of what the system calls processors are often the second threads of the others.
+        "threads": (cores // 2,) if on_cpu and cores >= 4 else (),
+        # A worker takes its time from a core that trains, where the CPU does.
+        "workers": ((1,) if streams else ()) if on_cpu else tuple(sorted({1, min(4, cores), min(16, cores)})),
+        "compile": (True,),
+    }
+    return tried[name]
+
+
+@contextmanager
+def threads(num: int | None) -> Iterator[None]:
+    """PyTorch's threads meanwhile: `num`, or as many as there are now."""
+    before = torch.get_num_threads()
+    if num is not None:
+        torch.set_num_threads(num)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def in_yaml(value: object) -> str:
+    """A value as it is written on the command line."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def race(experiment: Experiment, data: DataSet, one: Runtime, other: Runtime, device: torch.device) -> float:
+    """How many times as fast a whole training is in the other way, compiling included; 0 where it was not tried."""
+    known = entered(experiment, data, one, device)
+    if not known.turn():
+        return 0.0
+    num_steps = open_session(experiment, data, World(), device)[0].total_steps
+    if other.compile and known.total(num_steps) < WORTH_COMPILING.get(device.type, WORTH_COMPILING["other"]):
+        return 0.0
+    tried = entered(experiment, data, other, device)
+    began = time.monotonic()
+    while known.turn() and tried.turn():
+        gain = known.total(num_steps) / tried.total(num_steps)
+        wanted = CLOSE_STEPS if CLOSE[0] < gain < CLOSE[1] else TIMED_STEPS
+        if len(tried.steps) >= (LEAST_STEPS if time.monotonic() - began > TIMED_SECONDS else wanted):
+            break
+    for way in (known, tried):
+        way.taken.close()
+    gc.collect()  # both networks, and the workers of a loader
+    return known.total(num_steps) / tried.total(num_steps) if tried.steps else 0.0
+
+
+def entered(experiment: Experiment, data: DataSet, runtime: Runtime, device: torch.device) -> Way:
+    """A way that has taken its first step."""
+    with threads(runtime.threads):
+        taken = trained(experiment, data, runtime, device)
+        return Way(runtime=runtime, taken=taken, first=next(taken))
+
+
+def trained(experiment: Experiment, data: DataSet, runtime: Runtime, device: torch.device) -> Generator[float]:
+    """Train, and give the seconds of every step."""
+    session, _ = open_session(replace(experiment, runtime=runtime), data, World(), device)
+    began = time.monotonic()
+    for record in fit(session, start(session)):
+        if isinstance(record, Step):
+            finish(device)
+            yield time.monotonic() - began
+            began = time.monotonic()

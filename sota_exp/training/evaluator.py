@@ -1,0 +1,153 @@
+"""Scoring a network on a split: logits once, every number from them.
+
+Numbers are counted on integers over exactly the images of the split, on any number of processes.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from sota_exp.data.resize import DecodedOnce, center_crop
+from sota_exp.models.parts import classifier
+from sota_exp.stages.data import DataSet, Images, Preprocessing, Reducible
+from sota_exp.stages.evaluation import Predictor, TrainingView, View
+from sota_exp.training.batch_pipeline import normalize
+from sota_exp.training.distributed import World, interleave
+
+#: Images whose crops of all views are in memory together in a search.
+SEARCHED_AT_ONCE = 64
+
+#: Evaluation crops are kept in memory between epochs up to this size in bytes.
+CACHE_BYTES = 2**30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluator:
+    """Everything that scoring needs but the network and the split."""
+
+    data: DataSet
+    predictor: Predictor
+    preprocessing: Preprocessing
+    batch_size: int
+    device: torch.device
+    world: World
+    autocast: Callable[[], AbstractContextManager[None]]
+    memory_format: torch.memory_format = torch.contiguous_format
+    _cache: dict[tuple[str, View], Tensor] = field(default_factory=dict, repr=False)
+
+    def chunks(self, split: str, view: View) -> Iterator[Tensor]:
+        """Uint8 crops of this rank's part of `split`, a batch at a time; made once where they fit in memory."""
+        indices = self.own(split)
+        if (split, view) in self._cache:
+            yield from self._cache[split, view].split(self.batch_size)
+            return
+        made = []
+        keep = len(indices) * 3 * view.size**2 <= CACHE_BYTES
+        for part in indices.split(self.batch_size):
+            crops = self.cut(self.data.images, part, view)
+            if keep:
+                made.append(crops)
+            yield crops
+        if keep:
+            self._cache[split, view] = torch.cat(made)
+
+    def images(self, split: str, view: View) -> Iterator[Tensor]:
+        """Normalized images on the device, a batch at a time."""
+        for crops in self.chunks(split, view):
+            yield self.on_device(crops)
+
+    def equal_shares(self, split: str, view: View) -> Iterator[Tensor]:
+        """As `images`, but equally many on every rank, so that none waits for another in a synchronized norm layer."""
+        left = len(vars(self.data)[split]) // self.world.size
+        for images in self.images(split, view):
+            if left:
+                yield images[:left]
+            left = max(0, left - len(images))
+
+    @torch.inference_mode()
+    def logits(self, model: nn.Module, split: str, view: View) -> Tensor:
+        """Float32 [N, C] on the CPU, in the order of the split."""
+        model.eval()
+        parts = []
+        for images in self.images(split, view):
+            with self.autocast():
+                parts.append(self.predictor(model, images).float())
+        return interleave(torch.cat(parts).cpu(), self.world)
+
+    @torch.inference_mode()
+    def predicted(self, model: nn.Module, split: str, views: Sequence[View]) -> Tensor:
+        """The most probable class in each view, int64 [V, N] on the CPU; images that must be decoded are decoded once."""
+        model.eval()
+        parts: list[list[Tensor]] = [[] for _ in views]
+        for part in self.own(split).split(min(self.batch_size, SEARCHED_AT_ONCE)):
+            for crops, found in zip(self.cuts(part, views), parts, strict=True):
+                with self.autocast():
+                    found.append(self.predictor(model, self.on_device(crops)).argmax(1))
+        return torch.stack([interleave(torch.cat(found).cpu(), self.world) for found in parts])
+
+    def own(self, split: str) -> Tensor:
+        """Indices of this rank's part of `split`."""
+        indices: Tensor = vars(self.data)[split][self.world.rank :: self.world.size]
+        return indices
+
+    def cut(self, images: Images, indices: Tensor, view: View) -> Tensor:
+        """Uint8 crops of some images."""
+        return center_crop(images, indices, view.resize, view.size, self.preprocessing.interpolation)
+
+    def cuts(self, indices: Tensor, views: Sequence[View]) -> list[Tensor]:
+        """Uint8 crops of some images in each view. Only a few decoded images are in memory at a time."""
+        images = self.data.images
+        if not isinstance(images, Reducible):
+            return [self.cut(images, indices, view) for view in views]
+        made: list[list[Tensor]] = []
+        for part in indices.split(torch.get_num_threads()):
+            once = DecodedOnce(images)
+            made.append([self.cut(once, part, view) for view in views])
+        return [torch.cat(crops) for crops in zip(*made, strict=True)]
+
+    def on_device(self, crops: Tensor) -> Tensor:
+        """Normalized images on the device, from uint8 crops."""
+        images = normalize(crops.to(self.device, non_blocking=True), self.preprocessing)
+        return images.to(memory_format=self.memory_format)
+
+    @torch.inference_mode()
+    def features(self, model: nn.Module, split: str, view: View) -> Tensor:
+        """What the classifier reads: float32 [N, D] on the CPU, rows of unit length, in the order of the split."""
+        model.eval()
+        parts = []
+        with reads(classifier(model)) as read:
+            for images in self.images(split, view):
+                with self.autocast():
+                    model(images)
+                parts.append(nn.functional.normalize(read.pop().float().flatten(2).mean(2), dim=1))
+        return interleave(torch.cat(parts).cpu(), self.world)
+
+    def labels(self, split: str) -> Tensor:
+        """Int64 [N]."""
+        return self.data.labels[vars(self.data)[split]]
+
+    def training_view(self, view: View) -> TrainingView:
+        """The training images as `view` shows them, to tune on."""
+
+        def read(positions: Tensor) -> Tensor:
+            return self.on_device(self.cut(self.data.images, self.data.train[positions], view))
+
+        return TrainingView(read=read, labels=self.labels("train").to(self.device), precision=self.autocast)
+
+
+@contextmanager
+def reads(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """While entered, what `layer` is called on, [B, D, …], gathers in the list with one more axis at its end."""
+    found: list[Tensor] = []
+
+    def gather(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        found.append(arguments[0].unsqueeze(-1))
+
+    handle = layer.register_forward_pre_hook(gather)
+    try:
+        yield found
+    finally:
+        handle.remove()

@@ -1,0 +1,32 @@
+"""Failures that a run can foresee, each in one line: memory, disk, files, the compiler."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sota_exp.errors import Interrupted, RunFailed, first_line
+from sota_exp.training.memory import is_out_of_memory
+
+
+@contextmanager
+def foreseen() -> Iterator[None]:
+    """While entered, what can go wrong with memory, disk and files is a `RunFailed` in one line."""
+    try:
+        yield
+    except (RuntimeError, MemoryError, OSError) as error:
+        raise as_failure(error) or error from error
+
+
+def as_failure(error: Exception) -> RunFailed | Interrupted | None:
+    """The failure that an exception means, in one line; None for what nobody foresaw."""
+    text = first_line(error)
+    if isinstance(error, RunFailed | Interrupted):
+        return error
+    if is_out_of_memory(error):
+        return RunFailed(f"out of memory: {text}; try a smaller batch_size or schedule/accumulation=micro_batches")
+    if isinstance(error, OSError) and error.errno == 28:
+        return RunFailed(f"disk full: {text}")
+    if isinstance(error, OSError):
+        return RunFailed(f"cannot read or write: {text}")
+    if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
+        return RunFailed(f"runtime.compile=true: PyTorch can't compile here: {text}; try runtime.compile=false")
+    return None

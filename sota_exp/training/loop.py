@@ -1,0 +1,207 @@
+"""The loop: start, one step, and `fit`, which yields a record after every step and every epoch.
+
+from sota_exp.training.loop import fit, start
+for record in fit(session, start(session)): ...      # a consumer stops by ceasing to iterate
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sota_exp.config.experiment import Experiment
+from sota_exp.data.train_loader import TrainCrops, load
+from sota_exp.models.single_pixel_conv import as_products
+from sota_exp.stages.average import WeightAverage
+from sota_exp.stages.batch import Batch
+from sota_exp.stages.data import DataSet
+from sota_exp.stages.loss import Loss
+from sota_exp.stages.random import Streams
+from sota_exp.stages.supervision import Supervised
+from sota_exp.training.batch_pipeline import Pipeline
+from sota_exp.training.distributed import World, parallel, pool_statistics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """What stays the same from the first step to the last."""
+
+    experiment: Experiment
+    data: DataSet
+    crops: TrainCrops
+    pipeline: Pipeline
+    loss: Loss
+    streams: Streams
+    world: World
+    device: torch.device
+    autocast: Callable[[], AbstractContextManager[None]]
+    memory_format: torch.memory_format
+    network: Callable[[], nn.Module]
+    features: Callable[[nn.Module], Tensor]
+    compiled: Callable[[nn.Module], nn.Module]
+    peak_lr: float
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.crops.steps_per_epoch
+
+    @property
+    def total_steps(self) -> int:
+        return self.steps_per_epoch * self.experiment.schedule.length.epochs
+
+    def learning_rate(self, step: int) -> float:
+        """Warm-up, then the schedule over what remains, both functions of progress."""
+        schedule = self.experiment.schedule
+        progress, share = schedule.stepping(step, self.steps_per_epoch, self.total_steps), schedule.warmup.share
+        if progress < share:
+            return self.peak_lr * schedule.warmup(progress / share)
+        return self.peak_lr * schedule.lr((progress - share) / (1 - share))
+
+    def batch(self, crops: Tensor, positions: Tensor, supervised: Supervised, epoch: int) -> Batch:
+        """Crops and positions of one step, with their targets, on the device."""
+        labels = supervised.labels[positions].to(self.device, non_blocking=True)
+        targets = torch.zeros(len(labels), len(self.data.classes), device=self.device)
+        return Batch(
+            images=crops.to(self.device, non_blocking=True),
+            targets=targets.scatter_(1, labels[:, None], 1.0),
+            weights=supervised.weights[positions].to(self.device, non_blocking=True),
+            sources=positions,
+            epoch=epoch,
+        )
+
+
+@dataclass(kw_only=True)
+class State:
+    """What changes: all of it is in a checkpoint."""
+
+    model: nn.Module
+    wrapped: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: WeightAverage
+    step: int = 0
+    supervised: Supervised | None = None
+    totals: dict[str, Tensor] = field(default_factory=dict)
+    seconds: float = 0.0  # of the epoch that has begun, over all resumes
+
+    @cached_property
+    def parameters(self) -> list[nn.Parameter]:
+        """Of the network, frozen ones too: listing them anew takes longer than counting a loss."""
+        return list(self.model.parameters())
+
+    def count(self, values: dict[str, Tensor]) -> None:
+        """Add scalars to the epoch's totals, on the device."""
+        for name, value in values.items():
+            self.totals[name] = self.totals[name] + value if name in self.totals else value.clone()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict(),
+            "step": self.step,
+            "supervised": None if self.supervised is None else vars(self.supervised),
+            "totals": self.totals,
+            "seconds": self.seconds,
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.average.load_state_dict(saved["average"])
+        self.step, self.totals, self.seconds = saved["step"], saved["totals"], saved.get("seconds", 0.0)
+        self.supervised = None if saved["supervised"] is None else Supervised(**saved["supervised"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One optimizer step is done; nothing is read back from the device."""
+
+    step: int
+    epoch: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One pass is done: `metrics` are means over its steps."""
+
+    step: int
+    epoch: int
+    seconds: float
+    metrics: dict[str, float]
+
+
+def start(session: Session) -> State:
+    """A fresh network, optimizer and average."""
+    experiment = session.experiment
+    session.streams.seed_layers("start")
+    model = as_products(session.network()).to(session.device).to(memory_format=session.memory_format)
+    groups = experiment.regularization.weight_decay(model, experiment.optimizer.weight_decay)
+    optimizer = experiment.optimizer(experiment.model.tuning.groups(model, groups), session.peak_lr)
+    schedule = experiment.schedule
+    average = experiment.regularization.average(
+        model, session.total_steps, schedule.warmup.share, schedule.length.epochs
+    )
+    wrapped = session.compiled(parallel(model, session.world, session.device))
+    return State(model=model, wrapped=wrapped, optimizer=optimizer, average=average)
+
+
+def train_step(session: Session, state: State, batch: Batch) -> None:
+    """One optimizer step: schedule, augment, forward and backward by micro-batches, clip, step, average."""
+    progress = state.step / session.total_steps
+    lr = session.learning_rate(state.step)
+    for group in state.optimizer.param_groups:
+        group["lr"] = lr * group["lr_scale"]
+    session.streams.seed_layers(state.step)
+    batch = session.pipeline(batch, state.step, progress)
+    for micro in session.experiment.schedule.accumulation(batch):
+        with session.autocast():
+            logits = state.wrapped(micro.images.contiguous(memory_format=session.memory_format))
+        loss = (session.loss(logits.float(), micro) * micro.weights).sum() / len(batch)
+        loss.backward()
+        state.count({"train/loss": loss.detach()})
+    state.count(session.experiment.regularization.clip(state.parameters))
+    state.optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)
+    state.step += 1
+    state.average.update(state.step / session.total_steps)
+
+
+def fit(session: Session, state: State) -> Iterator[Step | Epoch]:
+    """Train from `state.step` to the end, a `Step` after every step and an `Epoch` after every pass."""
+    steps = range(state.step, session.total_steps)
+    began, entered = time.monotonic() - state.seconds, True
+    loader = load(session.crops, steps, session.experiment.runtime.workers, session.device.type == "cuda")
+    for crops, positions in loader:
+        epoch, place = divmod(state.step, session.steps_per_epoch)
+        if place == 0 or entered:
+            enter_epoch(session, state, epoch, fresh=place == 0)
+            entered = False
+        assert state.supervised is not None
+        train_step(session, state, session.batch(crops, positions, state.supervised, epoch))
+        state.seconds = time.monotonic() - began
+        yield Step(step=state.step, epoch=epoch)
+        if place + 1 == session.steps_per_epoch:
+            lr = session.learning_rate(state.step - 1)
+            means = {name: total.item() / session.steps_per_epoch for name, total in state.totals.items()}
+            state.totals = {}
+            pool_statistics(state.model, session.world)
+            seconds, state.seconds = time.monotonic() - began, 0.0
+            metrics = {**means, **state.supervised.metrics, "train/lr": lr}
+            yield Epoch(step=state.step, epoch=epoch, seconds=seconds, metrics=metrics)
+            began = time.monotonic()
+
+
+def enter_epoch(session: Session, state: State, epoch: int, fresh: bool) -> None:
+    """Decide what is learned from and which parts learn; in the middle of an epoch, after a resume, only the latter."""
+    progress = epoch * session.steps_per_epoch / session.total_steps
+    if fresh:
+        labels = session.data.labels[session.data.train]
+        state.supervised = session.experiment.supervision(
+            labels, len(session.data.classes), progress, lambda: session.features(state.average.module), session.streams
+        )
+    session.experiment.model.tuning(state.model, progress)

@@ -1,0 +1,37 @@
+"""Numbers of logits and labels: accuracy, calibration, per-class accuracy, the confusion matrix."""
+
+import torch
+from torch import Tensor
+
+
+def scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """Accuracy, top-5 accuracy where there are more than five classes, plain cross-entropy, expected calibration error.
+
+    Accuracies are shares of `len(labels)` counted as integers; ECE has 15 equal bins (Guo et al. 2017, arXiv:1706.04599).
+    """
+    from torchmetrics.functional.classification import multiclass_calibration_error  # a second to import
+
+    num_classes = logits.shape[1]
+    values = {
+        "accuracy": (logits.argmax(1) == labels).sum().item() / len(labels),
+        "loss": torch.nn.functional.cross_entropy(logits.double(), labels).item(),
+        "ece": multiclass_calibration_error(logits.softmax(1), labels, num_classes, n_bins=15).item(),
+    }
+    if num_classes > 5:
+        top5 = logits.topk(5, dim=1).indices
+        values["top5_accuracy"] = (top5 == labels[:, None]).any(1).sum().item() / len(labels)
+    return values
+
+
+def per_class_accuracy(logits: Tensor, labels: Tensor) -> list[float]:
+    """The share of each class that is recognized; 0 for a class without images."""
+    from torchmetrics.functional.classification import multiclass_accuracy
+
+    return multiclass_accuracy(logits, labels, logits.shape[1], average="none").tolist()
+
+
+def confusion_matrix(logits: Tensor, labels: Tensor) -> list[list[int]]:
+    """Counts [true class][predicted class]."""
+    from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+    return multiclass_confusion_matrix(logits, labels, logits.shape[1]).tolist()

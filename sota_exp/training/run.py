@@ -1,0 +1,202 @@
+"""One run from its directory's point of view: look what is there, train what is missing, score, write the result."""
+
+import hashlib
+import time
+from typing import Any
+
+import torch
+
+from sota_exp.config.build import keyed
+from sota_exp.config.experiment import Experiment
+from sota_exp.config.fingerprint import differences, fingerprint, training_fingerprint
+from sota_exp.config.formats import FORMAT
+from sota_exp.config.hashing import digest
+from sota_exp.data.open import open_data
+from sota_exp.data.train_loader import distinct_images
+from sota_exp.errors import ConfigError, Interrupted, first_line
+from sota_exp.models.cost import flops_per_image, parameter_count
+from sota_exp.runs.files import RunFiles
+from sota_exp.runs.result import empty_result
+from sota_exp.runs.start_json import data_facts, write_start
+from sota_exp.runs.status import COMPLETE
+from sota_exp.stages.data import DataSet
+from sota_exp.training.device import device_name, on_this_machine
+from sota_exp.training.distributed import World
+from sota_exp.training.evaluator import Evaluator
+from sota_exp.training.failures import as_failure, foreseen
+from sota_exp.training.final_scores import require_sizes
+from sota_exp.training.finish import ship
+from sota_exp.training.listener import Listener, NoReferee, Plan, Referee, Request
+from sota_exp.training.loop import Session, start
+from sota_exp.training.memory import forget_peak, peak
+from sota_exp.training.session import open_session
+from sota_exp.training.trainer import Training
+
+
+def run(request: Request, listener: Listener, referee: Referee | None = None) -> dict[str, Any]:
+    """Do what the request asks and its directory lacks, or less if the referee gives it up; the content of `result.json`.
+
+    Raises:
+        ConfigError: the request can't be met as it is written, or the directory holds another run.
+        RunFailed: it diverged, ran out of memory or disk, or met unreadable data. Interrupted: a signal came.
+    """
+    experiment = request.experiment
+    world, device = on_this_machine(experiment)
+    began = time.monotonic()
+    with foreseen():
+        content = content_of_files(experiment)
+        data = open_data(experiment)
+    data_seconds = time.monotonic() - began
+    prints = fingerprints(request, data, content)
+    files = RunFiles(directory=request.directory)
+    previous = files.result()
+    check_same_run(files, request, prints[0])
+    if previous is not None and previous["status"] in COMPLETE and previous["fingerprint"] == prints[1]:
+        return previous
+    session, evaluator = open_session(experiment, data, world, device)
+    result = empty_result(experiment.seed, request.choices, prints, resumed=0)
+    result["device"] = device_name(device)
+    result["seconds"] = {"data": data_seconds}
+    if world.is_main:
+        files.write_config(request.tree)
+    try:
+        return train_and_ship(request, files, session, evaluator, result, listener, referee or NoReferee())
+    except Exception as error:
+        failure = as_failure(error)
+        result["status"] = "interrupted" if isinstance(failure, Interrupted) else "failed"
+        result["reason"] = str(failure or f"{type(error).__name__}: {first_line(error)}")
+        never_started = result["start"] is None
+        if never_started and world.is_main:
+            result["start"] = write_start(files.directory, result, data_facts(request.tree, data))
+        _write_result(files, result, world)
+        if never_started:
+            listener.stillborn(request)
+        listener.ended(result)
+        if failure is None:
+            raise
+        raise failure from error
+
+
+def train_and_ship(
+    request: Request,
+    files: RunFiles,
+    session: Session,
+    evaluator: Evaluator,
+    result: dict[str, Any],
+    listener: Listener,
+    referee: Referee,
+) -> dict[str, Any]:
+    """Go on from what the directory holds to a written result."""
+    forget_peak(session.device)
+    training = Training(
+        session=session,
+        evaluator=evaluator,
+        state=start(session),
+        files=files,
+        training_fingerprint=result["training_fingerprint"],
+    )
+    require_sizes(training.state.model, request.experiment.evaluation.resolution.views())
+    training.resume()
+    result |= {"resumed": training.resumed, "parameters": parameter_count(training.state.model)}
+    if session.world.is_main:
+        result["start"] = write_start(files.directory, result, data_facts(request.tree, session.data))
+    listener.started(plan(request, training, result))
+    result["reason"] = training.go(listener, referee)
+    if training.given_up is None:
+        began = time.monotonic()
+        ship(request, training, result)
+        result["seconds"]["evaluate"] = time.monotonic() - began
+    else:
+        leave_unfinished(training, result)
+    account(training, result)
+    _write_result(files, result, session.world)
+    listener.ended(result)
+    return result
+
+
+def plan(request: Request, training: Training, result: dict[str, Any]) -> Plan:
+    session = training.session
+    return Plan(
+        request=request,
+        device=result["device"],
+        num_train=len(session.data.train),
+        steps_per_epoch=session.steps_per_epoch,
+        total_steps=session.total_steps,
+        first_step=training.state.step,
+        parameters=result["parameters"],
+    )
+
+
+def leave_unfinished(training: Training, result: dict[str, Any]) -> None:
+    """The result of a training that was given up: what val said at its best epoch. Nothing ships, and test is not looked at."""
+    view = training.session.experiment.evaluation.resolution.views()[0]
+    best = training.epochs[training.best_epoch]
+    metrics = {name: value for name, value in best.items() if name.startswith("val/")}
+    result["metrics"] = metrics | {"best/epoch": training.best_epoch, "train/loss": best["train/loss"]}
+    result["evaluated_images"] = {"val": len(training.session.data.val)}
+    result["flops_per_image"] = flops_per_image(training.state.model, view.size)
+
+
+def account(training: Training, result: dict[str, Any]) -> None:
+    """Fill in what the training took: steps, images, seconds, memory."""
+    session, steps = training.session, training.state.step
+    result["seconds"]["train"] = sum(epoch["seconds"] for epoch in training.epochs)
+    result["seconds"]["validate"] = sum(epoch["validate_seconds"] for epoch in training.epochs)
+    early = "pruned" if training.given_up is not None else "stopped_early"
+    result["status"] = early if result["reason"] else "finished"
+    result["steps"] = steps
+    result["train_flops_per_image"] = flops_per_image(training.state.model, session.crops.size)
+    result["images_seen"] = steps * session.experiment.batch_size
+    result["distinct_images"] = distinct_images(session.crops, steps)
+    result["images_per_second"] = result["images_seen"] / max(result["seconds"]["train"], 1e-9)
+    result["peak_memory_bytes"] = peak(session.device)
+
+
+def ready(experiment: Experiment) -> tuple[Session, Evaluator]:
+    """The session and the evaluator of a training that is looked at, not run."""
+    world, device = on_this_machine(experiment)
+    with foreseen():
+        data = open_data(experiment)
+    return open_session(experiment, data, world, device)
+
+
+def content_of_files(experiment: Experiment) -> dict[str, str]:
+    """Hashes of the weights and the knowledge a run starts from; read before the data, which may take long to make."""
+    model, distillation = experiment.model, experiment.regularization.distillation
+    with keyed("model.weights"):
+        weights = model.weights.content(model.arch)
+    with keyed("regularization.distillation"):
+        teacher = distillation.content()
+    return {"weights": weights, "teacher": teacher, "supervision": experiment.supervision.content()}
+
+
+def fingerprints(request: Request, data: DataSet, content: dict[str, str]) -> tuple[str, str]:
+    """(of the training, of the run)."""
+    images = torch.cat([data.train, data.val, data.test])
+    split = digest([len(data.train), len(data.val), hashlib.sha256(images.numpy().tobytes()).hexdigest()])
+    training = training_fingerprint(request.tree, {"data": data.digest, "images": split, **content})
+    return training, fingerprint(training, request.tree)
+
+
+def check_same_run(files: RunFiles, request: Request, training: str) -> None:
+    """Refuse a directory that holds another training, saying in what they differ."""
+    if files.format < FORMAT:
+        raise ConfigError(
+            f"hydra.run.dir={files.directory} holds a run that an older version of sota-exp made: predict, evaluate, compare and "
+            "report read it, train does not go on with it. Choose another place, or remove that one"
+        )
+    checkpoint, result, config = files.checkpoint(), files.result(), files.config()
+    there = (checkpoint or result or {}).get("training_fingerprint", training)
+    if there != training:
+        found = differences(config or {}, request.tree) or [
+            "the images, the weights it starts from, or the numerics of this version"
+        ]
+        raise ConfigError(
+            f"hydra.run.dir={files.directory} holds another run, which differs in {'; '.join(found[:5])}. "
+            "Choose another place, or remove that one"
+        )
+
+
+def _write_result(files: RunFiles, result: dict[str, Any], world: World) -> None:
+    if world.is_main:
+        files.write_result(result)

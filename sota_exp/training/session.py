@@ -1,0 +1,122 @@
+"""From a typed experiment and its data to what the loop and the evaluation need."""
+
+import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import cast
+
+import torch
+from torch import nn
+
+from sota_exp.config.build import keyed
+from sota_exp.config.experiment import Experiment, Runtime
+from sota_exp.data.train_loader import TrainCrops
+from sota_exp.errors import ConfigError
+from sota_exp.models.build import build_network, preprocessing_of
+from sota_exp.stages.data import DataSet
+from sota_exp.stages.random import Streams
+from sota_exp.training.batch_pipeline import pipeline
+from sota_exp.training.distributed import World
+from sota_exp.training.evaluator import Evaluator
+from sota_exp.training.loop import Session
+
+
+def autocast(runtime: Runtime, device: torch.device) -> Callable[[], AbstractContextManager[None]]:
+    """The context of every forward pass: bf16 where asked for, nothing otherwise."""
+    if runtime.precision == "fp32":
+        return contextlib.nullcontext
+    return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def require_batch_size(batch_size: int, data: DataSet, world: World) -> None:
+    """Raise `ConfigError` for a batch larger than the training set, or not divisible by the number of processes."""
+    if batch_size > len(data.train):
+        images = f"the {len(data.train)} training images"
+        legal = f"at most that many, such as batch_size={fitting_batch_size(data)}"
+        raise ConfigError(f"batch_size={batch_size} is larger than {images}; legal: {legal}")
+    if batch_size % world.size:
+        raise ConfigError(f"batch_size={batch_size} does not divide among {world.size} processes")
+
+
+def fitting_batch_size(data: DataSet) -> int:
+    """The largest power of two that the training images fill."""
+    return 1 << max(len(data.train).bit_length() - 1, 0)
+
+
+def training_crops(experiment: Experiment, data: DataSet, interpolation: str, streams: Streams) -> TrainCrops:
+    """What is cut out of the training images, in which order."""
+    augmentation, length = experiment.augmentation, experiment.schedule.length
+    sampler = experiment.supervision.sampler(
+        augmentation.repeat, data.labels[data.train], length.epochs, experiment.batch_size
+    )
+    crops = TrainCrops(
+        images=data.images,
+        train=data.train,
+        sampler=sampler,
+        crop=augmentation.crop,
+        size=augmentation.train_size(experiment.data.image_size),
+        interpolation=interpolation,
+        batch_size=experiment.batch_size,
+        streams=streams,
+    )
+    with keyed("supervision"):  # A file of positions is read here, before anything is trained.
+        crops.order(0)
+    return crops
+
+
+def open_session(
+    experiment: Experiment, data: DataSet, world: World, device: torch.device
+) -> tuple[Session, Evaluator]:
+    """Everything that stays the same during the run.
+
+    Raises:
+        ConfigError: a batch larger than the training set, or not divisible by the number of processes.
+    """
+    require_batch_size(experiment.batch_size, data, world)
+    runtime = experiment.runtime
+    streams = Streams(seed=experiment.seed, rank=world.rank, world_size=world.size)
+    preprocessing = preprocessing_of(experiment, data)
+    memory_format = torch.channels_last if runtime.channels_last else torch.contiguous_format
+    num_classes = len(data.classes)
+    evaluator = Evaluator(
+        data=data,
+        predictor=experiment.evaluation.tta,
+        preprocessing=preprocessing,
+        batch_size=experiment.evaluation.batch_size,
+        device=device,
+        world=world,
+        autocast=autocast(runtime, device),
+        memory_format=memory_format,
+    )
+    session = Session(
+        experiment=experiment,
+        data=data,
+        crops=training_crops(experiment, data, preprocessing.interpolation, streams),
+        pipeline=pipeline(experiment, preprocessing, streams, data.classes, device),
+        loss=experiment.regularization.distillation.wrap(experiment.loss),
+        streams=streams,
+        world=world,
+        device=device,
+        autocast=autocast(runtime, device),
+        memory_format=memory_format,
+        network=lambda: build_network(experiment, num_classes),
+        features=lambda model: evaluator.features(model, "train", experiment.evaluation.resolution.views()[0]),
+        compiled=_compiled if runtime.compile else _as_it_is,
+        peak_lr=experiment.optimizer.lr * experiment.schedule.lr_scaling(experiment.batch_size),
+    )
+    return session, evaluator
+
+
+def _as_it_is(model: nn.Module) -> nn.Module:
+    return model
+
+
+def _compiled(model: nn.Module) -> nn.Module:
+    import torch._dynamo.config as dynamo  # here, since it takes a second to import
+
+    # Else a network that drops features by a hook would run as an earlier one of this process that had none was compiled.
+    dynamo.skip_nnmodule_hook_guards = False
+    # Each value of a rate is a graph of its own; after eight of them PyTorch would go on uncompiled, with a warning alone.
+    dynamo.recompile_limit, dynamo.accumulated_recompile_limit = 1024, 8192
+    # Its own random numbers would be others: dropout and stochastic depth draw as they do uncompiled.
+    return cast(nn.Module, torch.compile(model, options={"fallback_random": True}))

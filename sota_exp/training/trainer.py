@@ -1,0 +1,182 @@
+"""A training that survives: the consumer of `fit`'s records, which validates, checkpoints, resumes and stops.
+
+Metrics are written before the checkpoint and cut back to it on resuming, so no epoch's line is lost or doubled.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from sota_exp.config.formats import FORMAT
+from sota_exp.errors import Interrupted, RunFailed
+from sota_exp.runs.files import RunFiles
+from sota_exp.stages.evaluation import OneView
+from sota_exp.training.distributed import of_main, pool_statistics
+from sota_exp.training.evaluator import Evaluator
+from sota_exp.training.listener import Listener, Referee
+from sota_exp.training.loop import Epoch, Session, State, Step, fit
+from sota_exp.training.metrics import scores
+from sota_exp.training.signals import Interrupts
+
+#: Checkpoints are written after an epoch, but not more often than this in seconds; a shorter loss is quickly trained again.
+CHECKPOINT_SECONDS = 10.0
+
+
+@dataclass(kw_only=True)
+class Training:
+    """The state of training, what it has to remember beside it, and where it is written.
+
+    epochs: every epoch's line so far. given_up: the referee's reason. best: the weights of the best epoch, on the CPU.
+    """
+
+    session: Session
+    evaluator: Evaluator
+    state: State
+    files: RunFiles
+    training_fingerprint: str
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    resumed: int = 0
+    given_up: str | None = None
+
+    @property
+    def validator(self) -> Evaluator:
+        """Scores one view of each image, whatever `evaluation/tta` does at the end: the best epoch belongs to the training."""
+        return replace(self.evaluator, predictor=OneView())
+
+    @property
+    def history(self) -> list[float]:
+        """Validation accuracy of the weights that ship, an epoch each."""
+        return [epoch["val/accuracy"] for epoch in self.epochs]
+
+    @property
+    def best_epoch(self) -> int:
+        """The first epoch of the highest validation accuracy of the weights that ship."""
+        return int(np.argmax(self.history))
+
+    @property
+    def stopping_reason(self) -> str | None:
+        """Early stopping's verdict on the weights that ship, the same on every rank since every rank knows the history."""
+        schedule = self.session.experiment.schedule
+        planned = schedule.length.epochs
+        if 0 < len(self.epochs) < planned and schedule.early_stopping(self.history):
+            return f"no better validation accuracy since epoch {self.best_epoch + 1} of {planned}"
+        return None
+
+    def shipping_weights(self) -> dict[str, Tensor]:
+        """A copy, on the CPU, of the weights that ship: the average's where there is one."""
+        return {name: tensor.detach().cpu().clone() for name, tensor in self.state.average.module.state_dict().items()}
+
+    def resume(self) -> None:
+        """Take up a checkpoint where there is one: state, epochs up to it, best weights."""
+        checkpoint = self.files.checkpoint()
+        if checkpoint is None:
+            return
+        self.state.load_state_dict(checkpoint["state"])
+        self.epochs = [epoch for epoch in self.files.metrics() if epoch["step"] <= self.state.step]
+        self.best = checkpoint["best"]
+        self.resumed = checkpoint["resumed"] + 1
+
+    def save(self) -> None:
+        """Write a checkpoint from which this training goes on bit for bit."""
+        if self.session.world.is_main:
+            self.files.write_checkpoint(
+                {
+                    "format": FORMAT,
+                    "training_fingerprint": self.training_fingerprint,
+                    "state": self.state.state_dict(),
+                    "best": self.best,
+                    "resumed": self.resumed,
+                },
+                len(self.epochs),
+            )
+
+    def go(self, listener: Listener, referee: Referee) -> str | None:
+        """Train to the end; the reason for stopping earlier, if any.
+
+        Raises:
+            RunFailed: a metric is no longer a number. Interrupted: a signal came, and the checkpoint is written.
+        """
+        saved_at = time.monotonic()
+        with Interrupts() as interrupts:
+            for record in self._records():
+                if isinstance(record, Epoch):
+                    self.close_epoch(record)
+                    listener.epoch_done(self.epochs[-1])
+                    self.given_up = self._asked(referee)
+                    early = self.given_up is not None or self.stopping_reason is not None
+                    over = early or self.state.step == self.session.total_steps
+                    if over or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+                        self.save()
+                        saved_at = time.monotonic()
+                    if over:
+                        break
+                else:
+                    listener.stepped(record)
+                if interrupts.received is not None and self._may_stop(record):
+                    self.save()
+                    raise Interrupted(interrupts.received)
+        return self.given_up or self.stopping_reason
+
+    def _asked(self, referee: Referee) -> str | None:
+        """The referee's verdict on the last epoch, the same on every process."""
+        world = self.session.world
+        verdict: str | None = of_main(referee.verdict(self.epochs[-1]) if world.is_main else None, world)
+        return verdict
+
+    def _records(self) -> Iterator[Step | Epoch]:
+        """The records of `fit`; none where training had ended before."""
+        if self.state.step < self.session.total_steps and self.stopping_reason is None:
+            yield from fit(self.session, self.state)
+
+    def _may_stop(self, record: Step | Epoch) -> bool:
+        """After an epoch, or inside one; not between an epoch's last step and its validation, which would then be left out.
+
+        Processes that train together stop after an epoch, where none waits for another in the middle of a step.
+        """
+        inside = isinstance(record, Step) and record.step % self.session.steps_per_epoch != 0
+        return isinstance(record, Epoch) or (inside and self.session.world.size == 1)
+
+    def close_epoch(self, record: Epoch) -> None:
+        """Validate, remember the best, write the epoch's line."""
+        for name, value in record.metrics.items():
+            if not math.isfinite(value):
+                raise RunFailed(f"diverged: {name} is {value} in epoch {record.epoch + 1}; try a lower optimizer.lr")
+        began = time.monotonic()
+        metrics = record.metrics | self.validate()
+        images = self.session.steps_per_epoch * self.session.experiment.batch_size
+        self.epochs.append(
+            {
+                "epoch": record.epoch,
+                "step": record.step,
+                "progress": record.step / self.session.total_steps,
+                "seconds": record.seconds,
+                "validate_seconds": time.monotonic() - began,
+                "images_per_second": images / record.seconds,
+                **metrics,
+            }
+        )
+        if self.best_epoch == len(self.epochs) - 1:
+            self.best = self.shipping_weights()
+        if self.session.world.is_main:
+            self.files.write_metrics(self.epochs)
+
+    def validate(self) -> dict[str, float]:
+        """Scores on val of the weights that ship, and of the raw ones beside an average."""
+        evaluator, average = self.validator, self.state.average
+        view = self.session.experiment.evaluation.resolution.views()[0]
+        labels = evaluator.labels("val")
+        average.finish(evaluator.equal_shares("train", view))
+        if average.module is not self.state.model:
+            pool_statistics(average.module, self.session.world)
+        shipped = scores(evaluator.logits(average.module, "val", view), labels)
+        metrics = {f"val/{name}": value for name, value in shipped.items()}
+        if average.module is not self.state.model:
+            raw = scores(evaluator.logits(self.state.model, "val", view), labels)
+            metrics |= {f"val_raw/{name}": value for name, value in raw.items()}
+        return metrics

@@ -1,0 +1,151 @@
+"""`sota-exp ablate` on the smallest real study: what it writes and says, what it refuses, and that it goes on."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sota_exp.cli.ablate import place
+from sota_exp.cli.main import run
+from tests.experiments import TINY
+from tests.options import ROOT
+
+SMALL = [item for item in TINY if not item.startswith("schedule.length")]
+OVERRIDES = [*SMALL, "scale.epochs=1", "scale.long_epochs=2", "tracking.figures=false", "evaluation/resolution=search"]
+STUDY = ["ablate", "study=ladder", "study.only=[ema,inference_resize]", "hydra.sweep.dir=study"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SOTA_EXP_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def small(*more: str) -> list[str]:
+    return [
+        *STUDY,
+        *[item for item in OVERRIDES if not item.startswith("evaluation")],
+        "augmentation/train_size=native",
+        *more,
+    ]
+
+
+def finished(study: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in study.glob("runs/*/*/result.json")}
+
+
+def test_a_study_is_made_extended_and_never_made_twice(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(small("study.seeds=1")) == 0
+    said = capsys.readouterr().out
+    assert "3 arms × 1 seeds" in said and "too few seeds" in said and "study/study.json" in said
+    first = finished(elsewhere / "study")
+    assert run(small("study.seeds=2")) == 0
+    found = json.loads((elsewhere / "study" / "study.json").read_text())
+    after = finished(elsewhere / "study")
+    assert len(first) == 3 and len(after) == 6 and all(after[path] == mark for path, mark in first.items())
+    assert [row["n"] for row in found["arms"]] == [2, 2, 2] and found["status"] == "complete"
+    assert found["command"].startswith("sota-exp ablate study=ladder 'study.only=[ema,inference_resize]'")
+    ema, resize = (elsewhere / "study" / found["arms"][index]["runs"]["0"] for index in (1, 2))
+    weights = [(path / "model.safetensors").read_bytes() for path in (ema, resize)]
+    assert weights[0] == weights[1]
+    capsys.readouterr()
+    assert run(small("study.seeds=2")) == 0
+    assert "nothing is trained" in capsys.readouterr().out and finished(elsewhere / "study") == after
+
+
+def test_a_plan_trains_nothing(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*small("study.seeds=8"), "--plan", "--no-measure"]) == 0
+    said = capsys.readouterr().out
+    assert "The smallest effect that 8 seeds show among 2 arms" in said and "Seeds needed" in said
+    assert not (elsewhere / "study" / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["ablate"], "ablate needs a study; legal: study=add_one_in"),
+        (["ablate", "study=lader"], "study=lader: no such study"),
+        (small("study.seeds=no"), "study.seeds=no is not legal"),
+        (small("study.only=[emma]"), "study.only=emma: no such technique"),
+        (small("study.sedes=3"), "study.sedes: no such key"),
+        (small("seed=1,2"), "seed=1,2"),
+        (small("regularization/average=none", "evaluation/resolution=fixed"), "no arm is left to compare"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(
+    arguments: list[str], words: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    said = capsys.readouterr().err
+    assert words in said and said.count("\n") == 1
+    assert not (elsewhere / "study" / "study.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (["data=fake"], ["study.seeds=16", "data=fake"], True),
+        (["data=fake", "batch_size=8"], ["batch_size=8", "data=fake", "study.looks=[8,12]"], True),
+        (["data=fake"], ["data=fake", "batch_size=8"], False),
+    ],
+)
+def test_a_study_lies_where_the_same_command_finds_it_again(one: list[str], other: list[str], same: bool) -> None:
+    assert (place("ladder", one) == place("ladder", other)) is same
+    assert place("ladder", one).startswith("hydra.sweep.dir=multirun/ladder-fake-")
+
+
+def started(directory: Path) -> "subprocess.Popen[bytes]":
+    directory.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "sota_exp", *small("study.seeds=2")]
+    return subprocess.Popen(command, cwd=directory, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
+def without_costs(directory: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((directory / "study" / "study.json").read_text())
+    for row in found["arms"]:
+        del row["cost"]
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_study_ends_as_an_uninterrupted_one(elsewhere: Path, number: signal.Signals) -> None:
+    whole, cut, rng = elsewhere / "whole", elsewhere / "cut", random.Random(int(number))
+    assert started(whole).wait() == 0
+    seen: dict[str, int] = {}
+    for goal in (1, 3):
+        process = started(cut)
+        while process.poll() is None and len(finished(cut / "study")) < goal:
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 0.5))
+        process.send_signal(number)
+        process.wait()
+        after = finished(cut / "study")
+        assert all(after[path] == mark for path, mark in seen.items())
+        seen = {
+            path: mark for path, mark in after.items() if json.loads(Path(path).read_text())["status"] == "finished"
+        }
+    assert started(cut).wait() == 0
+    after = finished(cut / "study")
+    assert all(after[path] == mark for path, mark in seen.items())
+    assert json.dumps(without_costs(cut)) == json.dumps(without_costs(whole))
+
+
+def test_readmes_way_to_add_a_technique_works(tmp_path, monkeypatch, capsys):
+    text = next(line for line in (ROOT / "README.md").read_text().splitlines() if "+study.techniques.mine=" in line)
+    override = text.split('`"')[1].split('"`')[0]
+    mine = override.replace("group/slot=option", "augmentation/erase=random_erasing").replace(
+        "group/slot=none", "augmentation/erase=none"
+    )
+    monkeypatch.chdir(tmp_path)
+    wanted = ["ablate", "study=add_one_in", "study.only=[mine]", mine, "data=fake", "--plan", "hydra.sweep.dir=here"]
+    assert run(wanted) == 0
+    assert "augmentation/erase=random_erasing" in " ".join(capsys.readouterr().out.split())

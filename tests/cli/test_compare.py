@@ -1,0 +1,60 @@
+"""`sota-exp compare` as a person runs it, on runs written in a moment."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sota_exp.cli.main import run
+from tests.finished_runs import make, right
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for seed in range(2):
+        make(Path("multirun/sweep") / str(seed), seed)
+        make(Path("multirun/sweep") / str(seed + 2), seed, {"optimizer.lr": 0.1}, correct=right(32 + seed))
+    return tmp_path
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert run(["compare", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_sweep_is_compared_by_arm(capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(capsys, "multirun/sweep")
+    for words in ("multirun/sweep/{0,1}", "multirun/sweep/{2,3}", "optimizer.lr", "test accuracy, %", "95 %: seeds"):
+        assert words in text
+
+
+def test_each_run_in_a_column(capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(capsys, "sweep", "--each")
+    assert ["seed", "0", "1", "0", "1"] in [line.split() for line in text.splitlines()]
+    assert "D − A" in text
+
+
+def test_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(said(capsys, "--json", "sweep/0", "sweep/2"))
+    assert [group["seeds"] for group in found["groups"]] == [[0], [0]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "compare needs runs"),
+        (["--eech", "sweep"], "--eech: no such option of compare; legal: --each, --json"),
+        (["nothing"], "nothing: no such directory, and no run below"),
+    ],
+)
+def test_mistakes_are_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["compare", *arguments]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1 and message in errors[0]
+
+
+@pytest.mark.parametrize("command", ["compare", "diff", "rerun"])
+def test_help_says_how(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([command, "--help"]) == 0
+    assert f"usage: sota-exp {command} RUN" in capsys.readouterr().out

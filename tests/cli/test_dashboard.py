@@ -1,0 +1,76 @@
+"""`sota-exp dashboard`: the right port, the right store, and a clean end."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sota_exp.cli import sync
+from sota_exp.cli.dashboard import free_port, main, prepare
+from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.runs.mlflow_store import answers, opened
+
+
+def test_a_taken_port_is_passed_over() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert port < free_port(port) <= port + 50
+
+
+@pytest.mark.parametrize("port", [0, 70000])
+def test_an_illegal_port(port: int) -> None:
+    with pytest.raises(ConfigError, match=f"--port={port}"):
+        free_port(port)
+
+
+def test_a_server_that_is_not_there() -> None:
+    with pytest.raises(RunFailed, match="does not answer"):
+        main(["--uri", "http://127.0.0.1:9", "--no-browser"])
+
+
+@pytest.mark.slow
+def test_it_starts_on_a_store_that_is_not_there_and_ends_at_ctrl_c(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sota_exp", "dashboard", "--no-browser", "--port", "5200"]
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            lines = []
+            while not lines or "Ctrl-C" not in lines[-1]:
+                lines.append(process.stdout.readline())
+                assert process.poll() is None, lines
+            address = next(line for line in lines if "http://" in line).strip().split("/#/")[0]
+            assert answers(address, 5.0)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()
+    time.sleep(0.2)
+    assert not answers(address, 0.5)
+    assert (tmp_path / "mlflow.db").exists()
+
+
+def test_an_experiment_that_is_not_there_is_refused_and_not_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    opened(uri).create_experiment("mine")
+    with pytest.raises(ConfigError, match=r"--experiment=mien: sqlite:.* has no such experiment; legal: mine, Default"):
+        prepare(uri, "mien")
+    assert {found.name for found in opened(uri).search_experiments()} == {"Default", "mine"}
+    prepare(uri, "mine")
+    assert capsys.readouterr().out == "no run yet in experiment mine; sota-exp train makes the first\n"
+
+
+@pytest.mark.parametrize("command", [main, sync.main])
+def test_a_store_of_no_kind_is_refused(command: Callable[[list[str]], None]) -> None:
+    with pytest.raises(ConfigError, match=r"--uri=htp://typo is not legal: .* by http, https, sqlite"):
+        command(["--uri", "htp://typo"])

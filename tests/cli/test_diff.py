@@ -1,0 +1,68 @@
+"""`sota-exp diff` as a person runs it; the overrides it says turn the one run into the other."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sota_exp.cli import main
+from sota_exp.config.overrides import overrides_of
+from sota_exp.runs.find import Run
+from tests.experiments import TINY, composed
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def make(directory: str, *overrides: str) -> Path:
+    """A finished run of a composed configuration, with the scores of another."""
+    from tests.finished_runs import make as make_run
+
+    found = composed(*TINY, *overrides)
+    make_run(Path(directory), choices=found.choices)
+    (Path(directory) / "config.yaml").write_text(yaml.safe_dump(found.tree))
+    return Path(directory)
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main.run(["diff", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_equal_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    make("outputs/one"), make("outputs/two")
+    assert said(capsys, "one", "two").startswith("No difference: outputs/one and outputs/two")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (("seed=1", "augmentation=torchvision"), {"seed=1", "augmentation=torchvision"}),
+        (("optimizer=adamw", "data.label_preserving=[]"), {"optimizer=adamw", "data.label_preserving=[]"}),
+    ],
+)
+def test_the_command_composes_the_second_run(
+    changes: tuple[str, ...], expected: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = make("outputs/one", "recipe=baseline"), make("outputs/two", "recipe=baseline", *changes)
+    text = said(capsys, "one", "two")
+    words = shlex.split(text[text.index("sota-exp rerun") :])
+    assert words[:3] == ["sota-exp", "rerun", "outputs/one"]
+    assert set(words[3:]) == expected
+    first = Run.read(one)
+    again = composed(*overrides_of(first.choices, first.config, words[3:]), *words[3:])
+    assert again.tree == Run.read(other).config
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [([], "diff needs two runs"), (["one", "nowhere"], "nowhere: no such directory")]
+)
+def test_mistakes_are_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    make("outputs/one")
+    assert main.run(["diff", *arguments]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1 and message in errors[0]

@@ -1,0 +1,200 @@
+"""`sota-exp evaluate` as a person runs it: a finished run again, in other ways, on other data; what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from sota_exp.cli import main
+from tests.experiments import TINY
+
+CONFIGURED = [*TINY, "recipe=baseline", "optimizer.lr=0.05", "evaluation.batch_size=7"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("runs") / "a_run"
+    assert main.run(["train", *CONFIGURED, f"hydra.run.dir={directory}"]) == 0
+    return directory
+
+
+def evaluated(place: Path, *arguments: str) -> dict:
+    assert main.run(["evaluate", *arguments, f"hydra.run.dir={place}"]) == 0
+    return json.loads((place / "result.json").read_text())
+
+
+def read(directory: Path) -> dict:
+    return json.loads((directory / "result.json").read_text())
+
+
+def test_a_run_scores_as_it_did(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, trained = evaluated(tmp_path / "e", f"run={finished}"), read(finished)
+    for split in ("val", "test"):
+        for name in ("accuracy", "loss", "ece"):
+            assert result["metrics"][f"{split}/{name}"] == trained["metrics"][f"{split}/{name}"]
+    assert result["evaluated_images"] == trained["evaluated_images"]
+    assert result["confusion_matrix"] == trained["confusion_matrix"]
+    assert result["training_fingerprint"] == trained["training_fingerprint"]
+    assert (tmp_path / "e" / "predictions.npz").is_file()
+    assert "evaluated" in capsys.readouterr().out
+    assert not any(finished.glob("*.tmp"))
+
+
+def test_a_search_without_training(finished: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    sizes = "evaluation.resolution.relative_sizes=[1.0,1.5]"
+    result = evaluated(tmp_path / "e", f"run={finished}", "evaluation/resolution=search", sizes)
+    assert [point["size"] for point in result["resolution"]["curve"]] == [16, 24]
+    assert (tmp_path / "e" / "figures" / "resolution.png").is_file()
+    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
+
+
+SEARCH = ("evaluation/resolution=search", "evaluation.resolution.relative_sizes=[1.0,1.5]")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sizes", "ratio"),
+    [
+        (("data.image_size=20",), [20], 1.0),
+        (("data.crop_ratio=0.5",), [16], 0.5),
+        (("data=digits",), [16], 1.0),
+        (("data=digits", "data.image_size=20"), [20], 1.0),
+        (("data=digits", *SEARCH), [16, 24], 1.0),  # not the size of the other set
+        (("data=digits", "data.image_size=32", *SEARCH), [32, 48], 1.0),
+        ((*SEARCH, "evaluation.resolution.size=24"), [24, 36], 1.0),
+    ],
+)
+def test_a_view_is_the_saved_one_but_for_what_is_asked(
+    finished: Path, tmp_path: Path, arguments: tuple[str, ...], sizes: list[int], ratio: float
+) -> None:
+    classes = json.loads((finished / "model.json").read_text())["classes"]
+    for index in range(40):
+        place = tmp_path / "set" / classes[index % 4]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40 + index, 40), (index, 0, 0)).save(place / f"{index}.png")
+    other = ["data=image_folder", f"data.root={tmp_path}/set", f"data.cache={tmp_path}/cache", "data.val_fraction=0.4"]
+    said = [word for argument in arguments for word in (other if argument == "data=digits" else [argument])]
+    result = evaluated(tmp_path / "e", f"run={finished}", *said)
+    report = result["resolution"]
+    assert [point["size"] for point in report.get("curve", [report["chosen"]])] == sizes
+    default = report.get("default", report["chosen"])
+    assert default["resize"] == round(default["size"] / ratio)
+
+
+def test_another_interpolation_is_used_and_saved(finished: Path, tmp_path: Path) -> None:
+    bicubic = evaluated(tmp_path / "e", f"run={finished}", "data.interpolation=bicubic")
+    assert bicubic["metrics"]["test/loss"] != read(finished)["metrics"]["test/loss"]
+    assert json.loads((tmp_path / "e" / "model.json").read_text())["preprocessing"]["interpolation"] == "bicubic"
+    again = evaluated(tmp_path / "again", f"weights={tmp_path}/e/model.safetensors", *TINY[:6])
+    assert again["metrics"]["test/loss"] == bicubic["metrics"]["test/loss"]
+
+
+def test_another_description_is_another_evaluation(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(finished, tmp_path / "copy")
+    evaluated(tmp_path / "e", f"run={tmp_path}/copy")
+    description = json.loads((tmp_path / "copy" / "model.json").read_text())
+    description["preprocessing"]["mean"] = [0.1, 0.1, 0.1]
+    (tmp_path / "copy" / "model.json").write_text(json.dumps(description))
+    assert main.run(["evaluate", f"run={tmp_path}/copy", f"hydra.run.dir={tmp_path}/e"]) == 2
+    assert "holds another result" in capsys.readouterr().err
+
+
+def test_other_views_of_each_image(finished: Path, tmp_path: Path) -> None:
+    flipped = evaluated(tmp_path / "e", f"run={finished}", "evaluation/tta=flip")
+    assert flipped["choices"]["evaluation/tta"] == "flip"
+    assert flipped["metrics"]["test/loss"] != read(finished)["metrics"]["test/loss"]
+
+
+def test_other_data_of_the_same_classes(finished: Path, tmp_path: Path) -> None:
+    result = evaluated(tmp_path / "e", f"run={finished}", "data.num_images=100")
+    assert result["evaluated_images"]["val"] > read(finished)["evaluated_images"]["val"]
+
+
+def test_a_file_of_weights_in_its_run_and_alone(finished: Path, tmp_path: Path) -> None:
+    trained = read(finished)
+    at_home = evaluated(tmp_path / "home", f"weights={finished}/model.safetensors")
+    assert at_home["metrics"]["test/loss"] == trained["metrics"]["test/loss"]
+    last = evaluated(tmp_path / "last", f"weights={finished}/checkpoint/last.safetensors")
+    assert last["evaluated_images"] == trained["evaluated_images"]
+    for name in ("model.safetensors", "model.json"):
+        shutil.copy(finished / name, tmp_path)
+    data = [text for text in TINY if text.startswith("data")]
+    alone = evaluated(tmp_path / "alone", f"weights={tmp_path}/model.safetensors", *data)
+    assert alone["metrics"]["test/loss"] == trained["metrics"]["test/loss"]
+
+
+@pytest.mark.parametrize("name", ["net.pth", "net.safetensors"])
+def test_a_bare_file_of_weights_on_the_network_that_is_named(finished: Path, tmp_path: Path, name: str) -> None:
+    state = load_file(finished / "model.safetensors")
+    torch.save({"state_dict": state}, tmp_path / name) if name.endswith("pth") else save_file(state, tmp_path / name)
+    result = evaluated(tmp_path / "e", f"weights={tmp_path}/{name}", *TINY, "recipe=baseline")
+    assert result["metrics"]["test/accuracy"] == read(finished)["metrics"]["test/accuracy"]
+    again = evaluated(tmp_path / "again", f"weights={tmp_path}/e/model.safetensors", *TINY[:6])
+    assert again["metrics"]["test/loss"] == pytest.approx(result["metrics"]["test/loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("model.arch.name=resnet_l",), "weights of this network"),
+        (("data.num_classes=5",), "the set has 5 classes, the weights 4"),
+    ],
+)
+def test_a_bare_file_that_does_not_fit_is_refused(
+    finished: Path, tmp_path: Path, words: tuple[str, ...], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(finished / "model.safetensors", tmp_path / "net.safetensors")
+    command = ["evaluate", f"weights={tmp_path}/net.safetensors", *TINY, *words, f"hydra.run.dir={tmp_path}/e"]
+    assert main.run(command) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_the_same_command_twice_is_done_once(finished: Path, tmp_path: Path) -> None:
+    evaluated(tmp_path / "e", f"run={finished}")
+    written = (tmp_path / "e" / "result.json").stat().st_mtime_ns
+    evaluated(tmp_path / "e", f"run={finished}")
+    assert (tmp_path / "e" / "result.json").stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "evaluate needs one of run=DIR"),
+        (["run={finished}", "weights=x.safetensors"], "evaluate needs one of"),
+        (["run={tmp}/nowhere"], "no such directory"),
+        (["run={tmp}"], "not the directory of a finished run"),
+        (["weights={tmp}/nowhere.safetensors"], "a .safetensors, .pth or .pt file that exists"),
+        (["weights={tmp}/lone.safetensors"], "a safetensors file or a PyTorch file of plain tensors"),
+        (["run={finished}", "data.num_classes=5"], "the set has 5 classes, the model 4"),
+        (["run={finished}", "evaluation/tta=filp"], "Did you mean flip?"),
+        (["run={finished}", "hydra.run.dir={finished}"], "holds another result"),
+    ],
+)
+def test_what_cannot_be_scored_is_said_in_one_line(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    (tmp_path / "lone.safetensors").touch()
+    words = [word.format(finished=finished, tmp=tmp_path) for word in arguments]
+    place = [] if any("hydra.run.dir" in word for word in words) else [f"hydra.run.dir={tmp_path}/e"]
+    assert main.run(["evaluate", *words, *place]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("INFO: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert not (tmp_path / "e").exists()
+
+
+def test_an_unfinished_run_is_refused(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "result.json").write_text(json.dumps({**read(finished), "status": "interrupted"}))
+    assert main.run(["evaluate", f"run={tmp_path}"]) == 2
+    assert "is interrupted, not finished" in capsys.readouterr().err
+
+
+def test_help_says_how(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["evaluate", "--help"]) == 0
+    assert "run=outputs/a_run evaluation/resolution=search" in capsys.readouterr().out

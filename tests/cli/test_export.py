@@ -1,0 +1,107 @@
+"""`sota-exp export`: every format is read back by the program it is for, with the original's logits, in a clean process."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sota_exp.cli import main
+from sota_exp.errors import RunFailed
+from sota_exp.models import saved
+from sota_exp.models.export import Shipped, export, largest_difference
+from sota_exp.models.standalone import Deployed
+from tests.experiments import TINY
+
+#: Programs that know nothing of us but, for safetensors and MLflow, our package: read images, print logits.
+READERS = {
+    "torch_export": "import torch; f = torch.export.load('model.pt2').module(); g = lambda x: f(torch.from_numpy(x)).detach().numpy()",
+    "onnx": "import onnxruntime as o; s = o.InferenceSession('model.onnx', providers=['CPUExecutionProvider'])\n"
+    "g = lambda x: s.run(['logits'], {'images': x})[0]",
+    "mlflow": "import mlflow; f = mlflow.pyfunc.load_model('mlflow_model'); g = lambda x: f.predict(x)",
+    "safetensors": "import torch; from pathlib import Path; from sota_exp.models import saved; from sota_exp.models.standalone import Deployed\n"
+    "f = Deployed(saved.load(Path('model.json'), Path('model.safetensors'))).eval(); g = lambda x: f(torch.from_numpy(x)).detach().numpy()",
+}
+READ = "import warnings; warnings.simplefilter('ignore'); import numpy as np\n{reader}\nnp.save('logits.npy', g(np.load('images.npy')))"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("runs") / "a_run"
+    flags = ["recipe=baseline", "evaluation/tta=flip", "regularization/norm=ghost_batch", "optimizer.lr=0.05"]
+    assert main.run(["train", *TINY, *flags, f"hydra.run.dir={directory}"]) == 0
+    return directory
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", READERS)
+def test_another_program_sees_the_same(
+    finished: Path, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["export", f"run={finished}", f"format={form}", f"output={tmp_path}"]) == 0
+    said = capsys.readouterr().out
+    assert "read back" in said and "4 classes" in said
+    assert json.loads((tmp_path / "model.json").read_text())["classes"]
+    # Another batch size, height and width than any it was made with.
+    images = torch.rand(5, 3, 24, 20, generator=torch.Generator().manual_seed(7))
+    np.save(tmp_path / "images.npy", images.numpy())
+    subprocess.run([sys.executable, "-c", READ.format(reader=READERS[form])], cwd=tmp_path, check=True)
+    model = saved.load(finished / "model.json", finished / "model.safetensors")
+    with torch.no_grad():
+        expected = Deployed(model).eval()(images)
+    torch.testing.assert_close(torch.from_numpy(np.load(tmp_path / "logits.npy")), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_again_into_the_same_place(finished: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert main.run(["export", f"run={finished}", "format=safetensors", f"output={tmp_path}"]) == 0
+    assert (
+        main.run(["export", f"weights={tmp_path}/model.safetensors", "format=safetensors", f"output={tmp_path}"]) == 0
+    )
+    assert (tmp_path / "model.safetensors").read_bytes() == (finished / "model.safetensors").read_bytes()
+
+
+def test_a_network_that_cannot_be_written_is_a_failure_in_one_line(finished: Path, tmp_path: Path) -> None:
+    model = saved.load(finished / "model.json", finished / "model.safetensors")
+
+    class Fickle(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.mean((1, 2, 3)) if images.sum().item() > 0 else images
+
+    broken = saved.SavedModel(**{**vars(model), "network": Fickle()})
+    shipped = Shipped(description=finished / "model.json", weights=finished / "model.safetensors", model=broken)
+    with pytest.raises(RunFailed, match=r"format=torch_export: this network can't be written so: \S+"):
+        export(shipped, "torch_export", tmp_path)
+
+
+def test_other_logits_are_a_failure(finished: Path) -> None:
+    model = saved.load(finished / "model.json", finished / "model.safetensors")
+    shipped = Shipped(description=finished / "model.json", weights=finished / "model.safetensors", model=model)
+    network = shipped.network
+    assert largest_difference(shipped, network) == 0
+    with pytest.raises(RunFailed, match="other logits"):
+        largest_difference(shipped, lambda images: network(images) + 0.1)
+    with pytest.raises(RunFailed, match="other logits"):
+        largest_difference(shipped, lambda images: network(images) * float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["format=onnx", "output=x"], "export needs one of run=DIR"),
+        (["run={finished}", "output=x"], "format: a value is missing"),
+        (["run={finished}", "format=onxx", "output={tmp}/x"], "format=onxx is not legal: safetensors, torch_export"),
+        (["run={finished}", "fromat=onnx", "output=x"], "Did you mean format?"),
+        (["run={tmp}", "format=onnx", "output=x"], "not the directory of a finished run"),
+    ],
+)
+def test_a_wrong_command_is_said_in_one_line(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main.run(["export", *(word.format(finished=finished, tmp=tmp_path) for word in arguments)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert not (tmp_path / "x").exists()

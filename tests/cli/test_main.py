@@ -1,0 +1,393 @@
+"""The command line: mistakes end quickly with status 2 and one line; Hydra's habits work; a whole run from end to end."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from sota_exp.cli.main import COMMANDS, load, run, spin_briefly
+from sota_exp.config import compose
+from sota_exp.errors import Interrupted
+from sota_exp.runs import result
+from sota_exp.runs.result import commit
+from tests.experiments import TINY
+from tests.options import ROOT
+
+#: A whole training in a second.
+TINY_RUN = (*(text for text in TINY if not text.startswith("schedule.length")), "schedule.length.epochs=1")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Outside the repository, as users are; with a folder of options of the user's own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["sota-exp"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    options = tmp_path / "mine" / "augmentation" / "mix"
+    options.mkdir(parents=True)
+    (options / "typo.yaml").write_text("_target_: sota_exp.techniques.augmentation.mix.mixup.Mixup\nalhpa: 0.2\n")
+    (options / "warmup.yaml").write_text("_target_: sota_exp.stages.schedule.NoWarmup\n")
+    (options / "gone.yaml").write_text("_target_: sota_exp.techniques.augmentation.mix.gone.Gone\n")
+    (options / "broken.yaml").write_text("_target_: [\n")
+    (options / "half.yaml").write_text("_target_: sota_exp.techniques.augmentation.mix.mixup.Mixup\nalpha: 0.5\n")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("no folder")
+    return tmp_path
+
+
+#: Arguments of `train`, and what the line has to say.
+FOUND_BY_COMPOSITION = {
+    "augmentation/mix=mixupp": ["augmentation/mix=mixupp", "legal: cutmix, mixup", "Did you mean mixup?"],
+    "augmentation/mixx=mixup": ["augmentation/mixx: no such group", "Did you mean augmentation/mix?"],
+    "augmentation=cutmix": ["augmentation=cutmix: no such option", "legal: classic, none, torchvision"],
+    "data=cifar": ["data=cifar: no such option", "animals_on_photos"],
+    "recipe=torchvison": ["recipe=torchvison", "Did you mean torchvision?"],
+    "scale=tiny": ["scale=tiny", "full, quick, smoke"],
+    "data=null": ["data=null", "name of an option"],
+    "schedule.warmup.fracton=0.1": ["schedule.warmup.fracton: no such key", "fraction, start_factor", "Did you mean fraction?"],
+    "optimiser.lr=1": ["optimiser.lr: no such key", "Did you mean optimizer.lr?"],
+    "sead=1": ["sead: no such key", "Did you mean seed?"],
+    "augmentation/mix=none augmentation.mix.alpha=1": ["augmentation.mix.alpha: no such key", "augmentation/mix holds has no keys"],
+    "optimizer=adamw optimizer.momentum=0.9": ["optimizer.momentum: no such key", "lr, weight_decay, beta1, beta2, eps"],
+    "optimizer.lr": ["optimizer.lr: not an override", "key=value"],
+    "seed=[1": ["seed=[1: not an override"],
+    "hydra.run.dir=runs/lr=1": ["hydra.run.dir=runs/lr=1: not an override", "hydra.run.dir='\"runs/lr=1\"'"],
+    "seed=0,1": ["seed=0,1", "add -m", "seed=[0,1]"],
+    "optimizer.lr=${foo}": ["optimizer.lr=${foo}: there is no foo"],
+    "--config-dir nowhere": ["nowhere", "not found"],
+    "--config-dir mine augmentation/mix=broken": ["broken.yaml", "line 2"],
+    "augmentation.mix=cutmix": ["augmentation.mix=cutmix", "augmentation/mix=cutmix"],
+    "schedule.lr=cosine": ["schedule.lr=cosine", "schedule/lr=cosine"],
+    "data=image_folder": ["data.root: a value is missing", "data.root=…"],
+    "model/weights=checkpoint": ["model.weights.path: a value is missing"],
+    "schedule/warmup=linear schedule.warmup.fraction=1": ["schedule.warmup.fraction", "below 1"],
+    "augmentation/train_size=fixres augmentation/crop=none": ["augmentation/train_size=fixres", "augmentation/crop=random_resized"],
+}  # fmt: skip
+
+FOUND_BY_TYPES = {
+    "~augmentation/mix": ["augmentation/mix: no option is chosen"],
+    "+foo=1": ["foo: no such key", "seed"],
+    "++optimizer.foo=1": ["optimizer.foo: no such key", "lr, weight_decay, momentum"],
+    "~regularization.average.horizon": ["regularization.average.horizon: a value is missing"],
+    "optimizer.lr=high": ["optimizer.lr=high: expected a number"],
+    "optimizer.lr=null": ["optimizer.lr=null: expected a number"],
+    "optimizer.lr=-1": ["optimizer.lr=-1.0 is not legal", "above 0"],
+    "seed=one": ["seed=one: expected an integer"],
+    "seed=-1": ["seed=-1 is not legal", "from 0"],
+    "batch_size=2.5": ["batch_size=2.5: expected an integer"],
+    "batch_size=0": ["batch_size=0 is not legal", "at least 1"],
+    "schedule.length.epochs=0": ["schedule.length.epochs=0 is not legal"],
+    "augmentation/crop=random_resized augmentation.crop.scale=0.5": ["augmentation.crop.scale=0.5: expected a list"],
+    "augmentation/crop=random_resized augmentation.crop.scale=[1]": ["augmentation.crop.scale=[1.0] is not legal"],
+    "evaluation.select=worst": ["evaluation.select=worst is not legal: best or last"],
+    "runtime.device=tpu": ["runtime.device=tpu is not legal", "cuda"],
+    "runtime.workers=-1": ["runtime.workers=-1 is not legal"],
+    "scale.train_images=1": ["scale.train_images=1 is not legal"],
+    "model.arch.name=resnet_sx": ["model.arch.name=resnet_sx is not legal", "resnet_s"],
+    "model/arch=torchvision model.arch.name=resnet81": ["model.arch.name=resnet81", "resnet18"],
+    "model/arch=timm model.arch.name=resnet10q": ["model.arch.name=resnet10q", "resnet10t"],
+    "data=image_folder data.root=nowhere": ["data.root=nowhere is not legal", "a folder of images"],
+    "data=image_folder data.root=empty": ["data.root=empty is not legal", "no image was found"],
+    "data=image_folder data.root=file": ["data.root=file is not legal", "this is a file"],
+    "data=fake model/weights=checkpoint model.weights.path=nowhere.pth": ["model.weights.path=nowhere.pth", "a file that exists"],
+    "data=fake batch_size=100000": ["batch_size=100000", "480 training images"],
+    "--config-dir mine augmentation/mix=typo": ["augmentation.mix.alhpa: no such key", "Did you mean alpha?"],
+    "--config-dir mine augmentation/mix=warmup": ["augmentation.mix._target_=sota_exp.stages.schedule.NoWarmup is not a BatchTransform"],
+    "--config-dir mine augmentation/mix=gone": ["augmentation.mix._target_=sota_exp.techniques.augmentation.mix.gone.Gone", "imported"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", [*FOUND_BY_COMPOSITION, *FOUND_BY_TYPES])
+def test_a_mistake_is_status_2_and_one_line_that_names_it(arguments, capfd, elsewhere):
+    assert run(["train", *arguments.split()]) == 2
+    said = capfd.readouterr()
+    lines = [line for line in said.err.splitlines() if not line.startswith(("WARNING:", "INFO:"))]
+    assert len(lines) == 1 and lines[0].startswith("sota-exp: ")
+    assert said.out == ""
+    for words in {**FOUND_BY_COMPOSITION, **FOUND_BY_TYPES}[arguments]:
+        assert words in lines[0]
+    assert [path for path in (elsewhere / "outputs").rglob("*") if path.is_file()] == []
+
+
+def test_mistakes_that_composition_finds_do_not_import_torch(elsewhere):
+    """All of them in one process, which says at the end what it has imported."""
+    script = (
+        "import sys\nfrom sota_exp.cli.main import run\n"
+        f"statuses = [run(['train', *line.split()]) for line in {list(FOUND_BY_COMPOSITION)!r}]\n"
+        "print(set(statuses), sorted({'torch', 'mlflow', 'torchvision', 'timm'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "{2} []\n"
+
+
+def test_the_first_step_of_our_own_networks_comes_without_libraries_it_does_not_use(tmp_path):
+    script = """
+import sys
+from sota_exp.cli import main
+from sota_exp.training import loop
+
+def first_step(*given):
+    print(sorted({"torchvision", "timm", "matplotlib", "mlflow", "optuna", "sklearn", "pandas", "scipy"} & set(sys.modules)))
+    sys.exit()
+
+loop.train_step = first_step
+main.run(["train", "data=fake", "scale=smoke", "tracking=none"])
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
+
+
+def test_an_unknown_command_is_status_2_and_names_the_near_one(capfd):
+    assert run(["trian"]) == 2
+    said = capfd.readouterr().err
+    assert "trian: no such command; legal: train" in said and "Did you mean train?" in said
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["help"]])
+def test_help_lists_every_command(arguments, capfd):
+    assert run(arguments) == 0
+    said = capfd.readouterr().out
+    assert all(f"  {name} " in said and summary in said for name, summary in COMMANDS.items())
+
+
+def test_no_command_is_wrong_usage(capfd):
+    assert run([]) == 2
+    assert "usage: sota-exp COMMAND" in capfd.readouterr().out
+
+
+def test_every_command_is_there():
+    for name in COMMANDS:
+        assert callable(load(name))
+
+
+def test_train_help_says_its_own_name_and_groups(capfd):
+    with pytest.raises(SystemExit) as left:
+        run(["train", "--help"])
+    assert left.value.code in (0, None)
+
+
+def test_python_m_is_the_same_program():
+    done = subprocess.run([sys.executable, "-m", "sota_exp", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("sota-exp ")
+
+
+def test_a_traceback_on_request(monkeypatch):
+    from sota_exp.errors import ConfigError
+
+    monkeypatch.setenv("SOTA_EXP_TRACEBACK", "1")
+    with pytest.raises(ConfigError, match="seed=-1 is not legal"):
+        run(["train", "seed=-1"])
+
+
+# ------------------------------------------------------------------------------------------------------- Hydra's own habits
+
+
+def test_cfg_job_prints_the_configuration(capfd):
+    assert run(["train", "--cfg", "job", "augmentation/mix=mixup", "seed=7"]) == 0
+    said = capfd.readouterr().out
+    assert "_target_: sota_exp.techniques.augmentation.mix.mixup.Mixup" in said and "seed: 7" in said
+
+
+def test_package_narrows_it(capfd):
+    assert run(["train", "--cfg", "job", "--package", "optimizer"]) == 0
+    assert capfd.readouterr().out.startswith("# @package optimizer")
+
+
+@pytest.mark.parametrize("kind", ["defaults", "searchpath", "plugins"])
+def test_info_is_hydras(kind, capfd):
+    assert run(["train", "--info", kind]) == 0
+    assert len(capfd.readouterr().out.splitlines()) > 3
+
+
+def test_the_default_list_reads_as_the_table_of_contents(capfd):
+    assert run(["train", "--info", "defaults"]) == 0
+    said = capfd.readouterr().out
+    assert "augmentation/mix/none" in said and "schedule/lr/cosine" in said
+
+
+def test_an_option_of_ones_own_from_config_dir(capfd):
+    assert run(["train", "--config-dir", "mine", "augmentation/mix=half", "--cfg", "job"]) == 0
+    assert "alpha: 0.5" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("sota-exp tra", "train"),
+        ("sota-exp train augmentation/mix=mixup_", "augmentation/mix=mixup_or_cutmix"),
+        ("sota-exp train optimizer.weight_d", "optimizer.weight_decay="),
+        ("sota-exp train recipe=torch", "recipe=torchvision"),
+    ],
+)
+def test_the_shell_completes(typed, offered, capfd, monkeypatch):
+    monkeypatch.setenv("COMP_LINE", typed)
+    monkeypatch.setenv("COMP_POINT", str(len(typed)))
+    assert run(["-sc", "query=bash"]) == 0
+    assert offered in capfd.readouterr().out.split()
+
+
+def test_the_shells_rule_can_be_installed(capfd):
+    assert run(["--shell-completion", "install=bash"]) == 0
+    assert "complete" in capfd.readouterr().out
+
+
+# ------------------------------------------------------------------------------------------------------------- whole runs
+
+
+def result_of(directory):
+    return json.loads((Path(directory) / "result.json").read_text())
+
+
+def test_a_whole_run_and_its_repetition(capfd, elsewhere):
+    command = ["train", *TINY_RUN, "recipe=torchvision", "hydra.run.dir=here"]
+    assert run(command) == 0
+    said = capfd.readouterr().out
+    assert "val accuracy" in said and "finished" in said and "images/s" in said
+    result = result_of("here")
+    assert (result["status"], result["choices"]["augmentation/mix"]) == ("finished", "mixup_or_cutmix")
+    before = (elsewhere / "here" / "result.json").stat().st_mtime_ns
+    assert run(command) == 0
+    assert "finished before; nothing was done" in capfd.readouterr().out
+    assert (elsewhere / "here" / "result.json").stat().st_mtime_ns == before
+
+
+def test_the_place_is_the_same_for_the_same_overrides_in_any_order(elsewhere):
+    assert run(["train", *TINY_RUN]) == 0
+    (first,) = (elsewhere / "outputs").iterdir()
+    assert run(["train", *reversed(TINY_RUN)]) == 0
+    assert list((elsewhere / "outputs").iterdir()) == [first]
+    assert first.name.startswith("small_images-fake-seed0-")
+
+
+def test_another_configuration_in_the_same_place_is_refused(capfd):
+    assert run(["train", *TINY_RUN, "hydra.run.dir=here"]) == 0
+    assert run(["train", *TINY_RUN, "hydra.run.dir=here", "seed=1"]) == 2
+    assert "holds another run, which differs in seed: 0 → 1" in capfd.readouterr().err
+    assert result_of("here")["seed"] == 0
+
+
+def test_a_multirun_over_slots_and_values_makes_four_runs_and_a_table(capfd, elsewhere):
+    arguments = [*TINY_RUN, "augmentation/mix=none,mixup_or_cutmix", "seed=0,1"]
+    assert run(["train", "-m", *arguments, "hydra.sweep.dir=swept"]) == 0
+    results = {path.parent.name: json.loads(path.read_text()) for path in elsewhere.glob("swept/*/result.json")}
+    made = [(results[name]["choices"]["augmentation/mix"], results[name]["seed"]) for name in "0123"]
+    assert made == [("none", 0), ("none", 1), ("mixup_or_cutmix", 0), ("mixup_or_cutmix", 1)]
+    table = capfd.readouterr().out.split("4 runs in swept")[1]
+    assert "augmentation/mix" in table and "seed" in table and "test accuracy" in table
+    assert table.count("finished") == 4
+    before = {path: path.stat().st_mtime_ns for path in elsewhere.glob("swept/*/result.json")}
+    assert run(["train", "-m", *arguments, "hydra.sweep.dir=swept"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in elsewhere.glob("swept/*/result.json")} == before
+
+
+def test_a_signal_ends_a_whole_multirun(elsewhere):
+    begun = []
+
+    def interrupted(config):
+        begun.append(config.seed)
+        raise Interrupted(15)
+
+    with pytest.raises(Interrupted):
+        compose.launch(interrupted, ["-m", "seed=0,1"], "train")
+    assert begun == [0]
+
+
+def test_a_multirun_that_names_no_place_has_the_same_one_each_time(elsewhere):
+    for _ in range(2):
+        assert run(["train", "-m", *TINY_RUN, "seed=0,1"]) == 0
+    (place,) = (elsewhere / "multirun").iterdir()
+    assert sorted(path.parent.name for path in place.glob("*/result.json")) == ["0", "1"]
+
+
+def test_a_diverged_run_is_status_1_and_one_line(capfd):
+    assert run(["train", *TINY_RUN, "optimizer.lr=1e30", "hydra.run.dir=here"]) == 1
+    assert "sota-exp: diverged: train/loss is nan" in capfd.readouterr().err
+    assert result_of("here")["status"] == "failed"
+
+
+def test_an_image_that_cannot_be_read_is_status_1_and_named(capfd, elsewhere):
+    for name in ("a", "b"):
+        (elsewhere / "images" / name).mkdir(parents=True)
+        (elsewhere / "images" / name / "bad.png").write_bytes(b"no image")
+    assert run(["train", "data=image_folder", "data.root=images"]) == 1
+    assert "bad.png can't be read as an image" in capfd.readouterr().err
+
+
+def test_what_is_said_off_a_terminal_has_no_control_characters(capfd):
+    assert run(["train", *TINY_RUN]) == 0
+    assert "\x1b" not in capfd.readouterr().out
+
+
+def test_the_installed_command_runs_from_anywhere(elsewhere):
+    command = [str(Path(sys.executable).parent / "sota-exp"), "train", *TINY_RUN, "hydra.run.dir=here"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONWARNINGS": "error::FutureWarning"})  # fmt: skip
+    assert result_of(elsewhere / "here")["status"] == "finished"
+    assert [line for line in done.stderr.splitlines() if not line.startswith("INFO: ")] == []
+    assert ROOT not in elsewhere.parents
+
+
+@pytest.mark.parametrize(
+    ("given", "load", "found"),
+    [
+        ({}, 0.5, "1000"),
+        ({}, 0.49, ""),
+        ({"GOMP_SPINCOUNT": "7"}, 9.0, "7"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, 9.0, ""),
+    ],
+    ids=["busy", "idle", "count", "policy"],
+)
+def test_waiting_threads_spin_as_the_user_says_or_as_the_machine_is_busy(monkeypatch, given, load, found):
+    monkeypatch.setattr(os, "environ", dict(given))
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "getloadavg", lambda: (load * 4, 0.0, 0.0))
+    spin_briefly()
+    assert os.environ.get("GOMP_SPINCOUNT", "") == found
+
+
+def test_brackets_in_the_users_names_are_printed_as_they_are(tmp_path, capfd):
+    """To the terminal's library, `[red]` is a colour and `[/b]` a mistake."""
+    for name in ("[red]", "[bold"):
+        folder = tmp_path / "[photos]" / name
+        folder.mkdir(parents=True)
+        for index in range(20):
+            Image.new("RGB", (20, 20), (index * 12, len(name) * 40, 0)).save(folder / f"{index}.png")
+    own = [text for text in TINY_RUN if not text.startswith("data")]
+    data = ["data=image_folder", "data.root='[photos]'", "data.image_size=16", "batch_size=8", "hydra.run.dir='[out]'"]
+    assert run(["train", *own, *data]) == 0
+    said = " ".join(capfd.readouterr().out.split())
+    assert "[red]" in said and "[bold" in said and "in [out]" in said and "files [out]" in said
+
+
+@pytest.mark.parametrize(("word", "status"), [("--help", 141), ("techniques", 1)], ids=["printed", "by rich"])
+def test_words_that_nobody_reads_any_more_are_no_mistake(word, status):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-m", "sota_exp", word], stdout=writer, stderr=subprocess.PIPE, cwd=ROOT)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (status, b"")
+
+
+def test_a_data_set_that_cannot_be_had_leaves_nothing_behind(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    own = [text for text in TINY_RUN if not text.startswith("data")]
+    assert run(["train", *own, "data=cifar10", "hydra.run.dir=here"]) == 1
+    assert "cifar10" in capfd.readouterr().err and not (tmp_path / "here").exists()
+
+
+def test_the_commit_is_that_of_the_code_wherever_it_is_started(tmp_path, monkeypatch):
+    def git(place, *arguments):
+        names = ["-c", "user.name=me", "-c", "user.email=me@example.org"]
+        done = subprocess.run(["git", *names, *arguments], cwd=place, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git(tmp_path, "init")
+    git(tmp_path, "commit", "--allow-empty", "-m", "another repository")
+    monkeypatch.chdir(tmp_path)
+    assert str(commit.__wrapped__()).removesuffix("-dirty") == git(ROOT, "rev-parse", "HEAD")
+    monkeypatch.setattr(result, "PACKAGE", tmp_path)
+    assert commit.__wrapped__() == git(tmp_path, "rev-parse", "HEAD")

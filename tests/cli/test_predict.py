@@ -1,0 +1,98 @@
+"""`sota-exp predict`: what is said of a file equals what evaluation says of the image in it."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sota_exp.cli import main
+from tests.experiments import TINY
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on a folder of PNG files of many sizes, two classes."""
+    root = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for place in range(60):
+        side = rng.integers(18, 30, 2)
+        kind = "dark" if place % 2 else "light"
+        pixels = rng.integers(0, 120, (*side, 3)) + (0 if place % 2 else 130)
+        folder = root / ("test" if place < 20 else "train") / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{place:02}.png")
+    flags = [text for text in TINY if not text.startswith("data")]
+    data = ["data=image_folder", f"data.root={root}", "data.image_size=16", "recipe=baseline"]
+    assert main.run(["train", *flags, *data, f"hydra.run.dir={root / 'a_run'}"]) == 0
+    return root
+
+
+def predicted(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict]:
+    capsys.readouterr()
+    assert main.run(["predict", *arguments, "format=json"]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_file_is_seen_as_evaluation_saw_it(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = predicted(capsys, f"run={finished}/a_run", f"{finished}/test", "batch_size=7")
+    with np.load(finished / "a_run" / "predictions.npz") as arrays:
+        logits = arrays["test_logits"].astype(np.float64)
+    names = json.loads((finished / "a_run" / "model.json").read_text())["classes"]
+    files = sorted((finished / "test").rglob("*.png"))
+    assert [each["path"] for each in made] == [str(path) for path in files]
+    expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    shares = np.array([[each["classes"][name] for name in names] for each in made])
+    np.testing.assert_allclose(shares, expected, atol=2e-3)  # logits are stored in half precision
+    assert all(list(each["classes"].values()) == sorted(each["classes"].values(), reverse=True) for each in made)
+
+
+def test_how_files_are_batched_changes_nothing(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = (
+        predicted(capsys, f"run={finished}/a_run", f"{finished}/test", f"batch_size={num}") for num in (1, 64)
+    )
+    for alone, together in zip(one, other, strict=True):
+        assert alone["classes"] == pytest.approx(together["classes"], abs=1e-5)
+
+
+def test_a_table_for_a_person_and_one_for_a_program(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo = next((finished / "test" / "dark").iterdir())
+    assert main.run(["predict", f"run={finished}/a_run", str(photo), "top=1"]) == 0
+    assert "dark" in capsys.readouterr().out
+    assert main.run(["predict", f"weights={finished}/a_run/model.safetensors", str(photo), "format=csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["rank"] for row in rows] == ["1", "2"]
+    assert sum(float(row["probability"]) for row in rows) == pytest.approx(1, abs=1e-5)
+
+
+def test_an_unreadable_file_costs_the_others_nothing(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    photo = next((finished / "test" / "light").iterdir())
+    assert main.run(["predict", f"run={finished}/a_run", f"{tmp_path}/broken.png", str(photo), "format=json"]) == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out)["path"] == str(photo)
+    assert "broken.png can't be read as an image" in said.err and "1 of 2 files" in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["photo.png"], "predict needs one of run=DIR"),
+        (["run={finished}/a_run"], "predict needs images"),
+        (["run={finished}/a_run", "nowhere.png"], "nowhere.png: no such file or folder"),
+        (["run={finished}/a_run", "{tmp}"], "no image file in this folder"),
+        (["run={finished}/a_run", "{finished}/test", "top=0"], "top=0 is not legal"),
+        (["run={finished}/a_run", "{finished}/test", "format=xml"], "format=xml is not legal: table, csv, json"),
+    ],
+)
+def test_a_wrong_command_is_said_in_one_line(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main.run(["predict", *(word.format(finished=finished, tmp=tmp_path) for word in arguments)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line

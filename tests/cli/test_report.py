@@ -1,0 +1,139 @@
+"""`sota-exp report` and `compare --html` as a person runs them: what is written and said, what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sota_exp.cli import main
+from sota_exp.cli.compare import main as compare
+from sota_exp.errors import ConfigError
+from tests.report.pages import Page
+from tests.report.studies import STEPS, write_study
+from tests.run_directories import write_run
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return write_study(Path("multirun/ladder"), STEPS[:3], range(3), num_test=60)
+
+
+@pytest.mark.parametrize("word", ["multirun/ladder", "ladder", "multirun/ladder/"])
+def test_a_study_is_reported_by_its_path_or_name(study: Path, word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["report", word]) == 0
+    said = capsys.readouterr().out
+    assert "of 2" in said and "multirun/ladder/report.html, report.md and" in said
+    assert Page((study / "report.html").read_text()).tables
+    assert (study / "report.md").read_text().startswith("# The published ladder")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "report takes one directory; there are ladder"),
+        (["a", "b"], "report takes one directory"),
+        (["--open"], "report takes one directory"),
+        (["nowhere"], "nowhere: no such directory; there are ladder"),
+        (["multirun"], "multirun holds neither study.json nor sweep.json"),
+        (["multirun"], "sota-exp compare multirun --html report.html"),
+    ],
+)
+def test_what_cannot_be_reported_is_said_in_one_line(
+    study: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main.run(["report", *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_a_place_that_cannot_be_written_fails_in_one_line(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (study / "figures").write_text("a file")
+    assert main.run(["report", str(study)]) == 1
+    assert "no report can be written" in capsys.readouterr().err
+
+
+def test_help_says_how(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["report", "--help"]) == 0
+    assert "sota-exp report multirun/" in capsys.readouterr().out
+
+
+def test_runs_are_compared_on_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("one", "two"):
+        write_run(tmp_path / name)
+    (tmp_path / "two" / "result.json").write_text(
+        (tmp_path / "two" / "result.json").read_text().replace('"pad"', '"random_resized"')
+    )
+    compare([str(tmp_path / "one"), "--html", str(tmp_path / "pages" / "page.html"), str(tmp_path / "two"), "--each"])
+    page = Page((tmp_path / "pages" / "page.html").read_text())
+    assert "augmentation/crop (pad, random_resized)" in page.text
+    (results,) = [table for table in page.tables if "A" in table.heads]
+    assert ["val accuracy, %", "70.00 ± 4.58", "70.00 ± 4.58"] in results.rows
+    compare([str(tmp_path / "one"), f"--html={tmp_path}/alone.html"])
+    assert "Comparison of 1 run" in (tmp_path / "alone.html").read_text()
+
+
+@pytest.mark.parametrize("words", [["--html"], ["--html", "--each"], ["--html="]])
+def test_a_page_needs_a_name(tmp_path: Path, words: list[str]) -> None:
+    with pytest.raises(ConfigError, match="expected the name of a file"):
+        compare([str(write_run(tmp_path / "one")), *words])
+
+
+SWEEP = {
+    "name": "lr_wd",
+    "objective": ["val/accuracy"],
+    "direction": ["maximize"],
+    "trials": {"complete": 2, "pruned": 1, "failed": 1, "running": 0},
+    "best": {"number": 2, "value": 0.85, "params": {"optimizer.lr": 0.123456}},
+    "ranking": [{"number": 2, "knobs": {"lr": 0.1}, "values": [0.85]}, {"number": 0, "knobs": {}, "values": [0.8]}],
+    "failures": [{"number": 3, "reason": "diverged"}],
+    "importances": {"fANOVA": {"lr": 0.75, "wd": 0.25}},
+    "seconds": 125.0,
+    "entries": [
+        {"number": 0, "state": "complete", "values": [0.8], "reports": {}},
+        {"number": 1, "state": "pruned", "values": [], "reports": {"1": 0.4, "2": 0.5}},
+        {"number": 2, "state": "complete", "values": [0.85], "reports": {}},
+        {"number": 3, "state": "failed", "values": [], "reports": {}},
+    ],
+    "confirm": {
+        "metric": "val/accuracy",
+        "winner": "trial 2",
+        "words": "Trial 2 beats the recipe's own values: +1.20 points.",
+        "verdict": "beats",
+        "overrides": ["optimizer.lr=0.123456"],
+        "arms": [
+            {"name": "default", "overrides": [], "mean": 0.8, "sd": 0.01, "difference": None},
+            {"name": "trial 2", "overrides": ["optimizer.lr=0.123456"], "mean": 0.82, "sd": 0.01,
+             "difference": {"mean": 0.02, "interval": [0.01, 0.03], "p_value": 0.01}},
+        ],
+    },
+    "command": "sota-exp sweep search=lr",
+}  # fmt: skip
+
+
+def test_a_sweep_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "sweep.json").write_text(json.dumps(SWEEP))
+    assert main.run(["report", str(tmp_path)]) == 0
+    assert "Trial 2 beats the recipe's own values" in capsys.readouterr().out
+    page = Page((tmp_path / "report.html").read_text())
+    assert ["trial 2", "82.00", "1.00", "+2.00", "+1.00 to +3.00", "0.010", "optimizer.lr=0.123456"] in page.tables[
+        0
+    ].rows
+    assert page.tables[1].rows == [["2", "85.00", "lr=0.1"], ["0", "80.00", "its own values"]]
+    assert page.tables[2].rows == [["lr", "75%"], ["wd", "25%"]]
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"confirmed", "search_history"}
+
+
+@pytest.mark.parametrize(
+    "tree", [{}, {"trials": {"complete": 0}}, SWEEP | {"confirm": None}, SWEEP | {"objective": "val/loss"}]
+)
+def test_a_sweep_that_says_little_is_reported_too(tmp_path: Path, tree: dict[str, object]) -> None:
+    (tmp_path / "sweep.json").write_text(json.dumps(tree))
+    assert main.run(["report", str(tmp_path)]) == 0
+    assert Page((tmp_path / "report.html").read_text()).ids
+
+
+def test_a_sweep_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "sweep.json").write_text("[]")
+    assert main.run(["report", str(tmp_path)]) == 2
+    assert "not what a sweep writes" in capsys.readouterr().err

@@ -1,0 +1,96 @@
+"""`sota-exp rerun` as a person runs it: to the bit, changed, and of what did not finish."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from sota_exp.cli import main
+from sota_exp.runs.find import Run
+from tests.experiments import TINY
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One real run, `outputs/one`, in a working directory of its own."""
+    place = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        assert main.run(["train", *TINY, "recipe=baseline", "optimizer.lr=0.05", "hydra.run.dir=outputs/one"]) == 0
+    return place
+
+
+@pytest.fixture(autouse=True)
+def place(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["sota-exp"])
+    return tmp_path
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main.run(["rerun", *arguments]) == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+def others(place: Path) -> list[Path]:
+    return sorted(path for path in (place / "outputs").iterdir() if path.name != "one")
+
+
+def test_the_same_again_is_identical_to_the_bit(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(capsys, "one")
+    assert "Identical to the bit with outputs/one: 2 epochs of metrics," in text and "predictions, weights." in text
+    (again,) = others(place)
+    assert again.name.startswith("one-rerun-")
+    assert Run.read(again).config == Run.read(place / "outputs" / "one").config
+    assert "Identical to the bit" in said(capsys, "one"), "the finished one is found again"
+    assert others(place) == [again]
+
+
+def test_changed_it_is_compared(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(capsys, "outputs/one", "seed=1", "augmentation/flip=none")
+    for words in ("changed: seed: 0 → 1", "changed: augmentation/flip: random → none", "A outputs/one seed 0", "B − A"):
+        assert words in text
+    (again,) = others(place)
+    assert (Run.read(again).seed, Run.read(again).choices["augmentation/flip"]) == (1, "none")
+    assert "Identical" not in text
+
+
+def test_other_numbers_of_the_same_training_are_shown(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = place / "outputs" / "one" / "result.json"
+    result = json.loads(path.read_text())
+    result["metrics"]["test/loss"] += 1e-9
+    path.write_text(json.dumps(result | {"versions": {**result["versions"], "torch": "2.9.0"}}))
+    text = said(capsys, "one")
+    assert "Not identical with outputs/one." in text and "test/loss" in text
+    assert "The probable reason: torch: 2.9.0 →" in text
+
+
+def test_a_killed_run_is_trained_from_its_start(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "outputs" / "one" / "result.json").unlink()
+    text = said(capsys, "one")
+    assert "outputs/one is" in text and "trained from the start" in text
+    assert "Identical to the bit with outputs/one: 2 epochs of metrics." in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "rerun needs a run first"),
+        (["seed=1"], "seed=1: no such directory"),
+        (["one", "augmentation/flip=rnadom"], "Did you mean random?"),
+        (["one", "hydra.run.dir=outputs/one"], "is the run itself; choose another place"),
+    ],
+)
+def test_mistakes_are_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["rerun", *arguments]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1 and message in errors[0]
+
+
+def test_an_evaluation_trained_nothing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["evaluate", "run=outputs/one", "hydra.run.dir=outputs/scored"]) == 0
+    assert main.run(["rerun", "scored"]) == 2
+    assert "outputs/scored is an evaluation, which trained nothing" in capsys.readouterr().err

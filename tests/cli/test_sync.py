@@ -1,0 +1,74 @@
+"""`sota-exp sync` where a run cannot be sent: it is said in one line, and the others go on."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from sota_exp.cli import sync
+from sota_exp.errors import RunFailed
+from sota_exp.runs.sent_position import Position
+from tests.run_directories import write_run
+
+
+def test_a_run_that_cannot_be_sent_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = [write_run(tmp_path / "outputs" / name) for name in ("a", "b", "c", "d")]
+    (runs[0] / "config.yaml").write_text("tracking: [unclosed")
+    Position(uri="http://127.0.0.1:57O2", experiment="e").write(runs[1])
+    (runs[2] / "tracking.json").mkdir()
+    monkeypatch.setattr(sync, "_sent", lambda directory, *_: "sent" if directory.name == "d" else 1 / 0)
+    with pytest.raises(RunFailed, match="3 of 4 runs are not sent"):
+        sync.main([str(tmp_path / "outputs")])
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(": ", 1)[1] for line in said] == [
+        "ZeroDivisionError: division by zero",
+        "http://127.0.0.1:57O2 is no URL",
+        "ZeroDivisionError: division by zero",
+        "sent",
+    ]
+
+
+def test_a_silent_run_of_another_host_is_sent_when_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "outputs" / "run", status=None, host="elsewhere")
+    sent: list[str] = []
+    upload = SimpleNamespace(send=lambda content: sent.append(content.status) or 1)
+    monkeypatch.setattr("sota_exp.tracking.mlflow_upload.Upload.open", lambda position: upload)
+    sync.main(["outputs"])
+    assert "trains on elsewhere" in capsys.readouterr().out and not sent
+    sync.main(["outputs/run"])
+    assert sent == ["KILLED"]
+
+
+@pytest.mark.parametrize(("kind", "said"), [("study", "a study, e"), ("sweep", "up to date"), ("nothing", "")])
+def test_the_page_of_a_study_or_sweep_is_sent_too(
+    kind: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parent = tmp_path / "multirun" / "p"
+    (parent / "0").mkdir(parents=True)
+    (parent / f"{kind}.json").write_text("{}")
+    for number in range(2):
+        run = write_run(parent / str(number))
+        Position(uri="sqlite:///x.db", experiment="e", origin={"parent": str(parent)}).write(run)
+    monkeypatch.setattr(sync, "_sent", lambda *_: "sent")
+    monkeypatch.setattr(
+        "sota_exp.tracking.mlflow_study.show_study", lambda directory, uri, experiment: f"a study, {experiment}"
+    )
+    monkeypatch.setattr("sota_exp.tracking.mlflow_sweep.show_sweep", lambda directory: None)
+    sync.main([str(parent)])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(f"{parent}: ")]
+    assert len(lines) == bool(said) and all(said in line for line in lines)
+
+
+def test_a_store_that_cannot_be_opened_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = write_run(tmp_path / "outputs" / "run")
+    Position(uri="http://right", experiment="e", run_id="r").write(run)
+    with pytest.raises(RunFailed, match="1 of 1 runs"):
+        sync.main([str(run), "--uri", "sqlite:////proc/no/mlflow.db"])
+    assert (Position.read(run).uri, Position.read(run).run_id) == ("http://right", "r")

@@ -1,0 +1,107 @@
+"""`sota-exp new-technique`: in a copy of the tree, the four touches are there, the option builds, and what is unfinished fails."""
+
+import ast
+import dataclasses
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sota_exp.cli import new_technique
+from sota_exp.cli.technique_template import NOT_HERE, scaffold, technique
+from sota_exp.config.catalog import options
+from sota_exp.errors import ConfigError
+from sota_exp.stages.stage import Stage
+from tests.options import ROOT, missing_touches
+
+SLOTS = sorted({option.group for option in options(ROOT / "conf", ROOT / "sota_exp")} - set(NOT_HERE))
+MISSING = missing_touches(ROOT)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy that every test adds to, and none to the same slot and name."""
+    root = tmp_path_factory.mktemp("checkout")
+    for name in ("conf", "docs", "sota_exp", "tests"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", root)
+    return root
+
+
+@pytest.mark.parametrize("slot", SLOTS)
+def test_every_slot_takes_a_new_option(tree: Path, slot: str) -> None:
+    """Its class builds from its YAML, and nothing but the unwritten test is left to do."""
+    members = [option for option in options(ROOT / "conf", ROOT / "sota_exp") if option.group == slot]
+    like = "" if any(option.is_neutral for option in members) else members[0].name
+    made = technique(tree, f"{slot}/brand_new", "Does something new.", like)
+    files = scaffold(tree, made)
+    assert missing_touches(tree) == MISSING
+    source = files[0].read_text()
+    text = ast.get_docstring(ast.parse(source)) or ""
+    assert text.startswith("Brand new: Does something new.\n")
+    assert re.search(r"^Paper: .+", text, re.M) and re.search(r"^Setting: .+", text, re.M)
+    node = yaml.safe_load(files[1].read_text())
+    assert node["_target_"] == f"sota_exp.techniques.{slot.replace('/', '.')}.brand_new.BrandNew"
+    spec = importlib.util.spec_from_file_location(made.module, files[0])
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[made.module] = module
+    try:
+        spec.loader.exec_module(module)
+        assert issubclass(module.BrandNew, Stage) and not module.BrandNew.__abstractmethods__
+        assert {field.name for field in dataclasses.fields(module.BrandNew)} == set(node) - {"_target_"}
+    finally:
+        del sys.modules[made.module]
+    assert f"| `{slot}` | `brand_new` | Does something new |" in files[3].read_text()
+
+
+def test_what_is_written_passes_the_linter_and_its_test_fails(tree: Path) -> None:
+    files = scaffold(tree, technique(tree, "augmentation/erase/grid_mask", "Erases a grid of squares", ""))
+    files += scaffold(tree, technique(tree, "optimizer/adan", "Adaptive Nesterov momentum", "adamw"))
+    python = [str(path) for path in files if path.suffix == ".py"]
+    for command in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, *python], cwd=tree, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    environment = {**os.environ, "PYTHONPATH": str(tree)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(files[2]), "--rootdir", str(tree)]
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True, env=environment)
+    assert done.returncode == 1
+    assert "show that GridMask does what its docstring says" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("path", "like", "message"),
+    [
+        ("grid_mask", "", "no slot grid_mask; legal: augmentation/crop"),
+        ("augmentation/erasing/grid_mask", "", "no slot augmentation/erasing; .* Did you mean augmentation/erase?"),
+        ("augmentation/erase/GridMask", "", "GridMask is no name; legal: small letters"),
+        ("augmentation/erase/cutout", "", "there is a augmentation/erase=cutout already"),
+        ("optimizer/adan", "", r"optimizer has no option that does nothing; say like=OPTION; legal: adam, adamw"),
+        ("optimizer/adan", "adamm", r"like=adamm: no such option; .* Did you mean adam?"),
+    ],
+)
+def test_what_cannot_be_made_is_said_in_one_line(path: str, like: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        technique(ROOT, path, "Does something", like)
+
+
+def test_a_file_that_is_there_is_not_written_over(tree: Path) -> None:
+    wanted = technique(tree, "augmentation/erase/hide_and_seek", "Erases", "")
+    (tree / "tests/techniques/augmentation/erase/test_hide_and_seek.py").write_text("mine")
+    with pytest.raises(ConfigError, match="test_hide_and_seek.py is there already"):
+        scaffold(tree, wanted)
+    assert not (tree / "conf/augmentation/erase/hide_and_seek.yaml").exists()
+
+
+def test_outside_a_checkout_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(new_technique, "PACKAGE", tmp_path / "site-packages/sota_exp")
+    with pytest.raises(ConfigError, match="works in a checkout"):
+        new_technique.main(["augmentation/erase/grid_mask"])

@@ -1,0 +1,166 @@
+"""What is written and hashed names options, never modules of this package; older files are read; later additions change no hash."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from sota_exp.cli import evaluate, predict, train
+from sota_exp.cli.compare import main as compare
+from sota_exp.config import build as config
+from sota_exp.config import experiment, formats
+from sota_exp.config.build import build
+from sota_exp.config.fingerprint import meaning
+from sota_exp.config.formats import FORMAT, name_options, read_config, target_of, targets
+from sota_exp.errors import ConfigError
+from sota_exp.models import saved
+from sota_exp.runs.files import RunFiles
+from sota_exp.stages.stage import Stage, added
+from tests.experiments import OFF, ON, TINY, composed
+from tests.options import ROOT, Option, options
+
+OLD = ROOT / "tests" / "run_of_format_1"
+
+
+@pytest.mark.parametrize("option", options(), ids=str)
+def test_an_option_is_named_and_found_again(option: Option) -> None:
+    written = yaml.safe_load((ROOT / "conf" / option.slot / f"{option.name}.yaml").read_text())
+    named = name_options(written, {option.slot: option.name}, option.slot)
+    assert named["_option_"] == option.name and "_target_" not in named
+    assert target_of(named, option.slot.replace("/", ".")) == option.target
+
+
+def test_no_value_of_a_configuration_names_this_package() -> None:
+    for overrides in (OFF, ON):
+        assert "sota_exp." not in json.dumps(composed(*TINY, *overrides).tree)
+
+
+def test_an_option_of_another_package_keeps_its_class() -> None:
+    node = {"augmentation": {"mix": {"_target_": "mine.Mix", "alpha": 1}}}
+    assert name_options(node) == node
+
+
+def test_of_several_options_of_one_class_the_chosen_one_is_named() -> None:
+    node = {"data": {"_target_": targets("data")["svhn"], "name": "mine"}}
+    assert name_options(node, {"data": "svhn"})["data"]["_option_"] == "svhn"
+    node["data"]["name"] = "cifar100"
+    assert name_options(node)["data"]["_option_"] == "cifar100"
+
+
+def test_an_option_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigError, match="augmentation/mix=foo: this version has no such option; legal: cutmix"):
+        target_of({"_option_": "foo"}, "augmentation.mix")
+
+
+# ------------------------------------------------------------------------------------------------------- format 1 is read
+
+
+def test_a_configuration_of_format_1_says_what_it_said() -> None:
+    """The same as if this version had composed it, so that runs of both can be compared."""
+    found, now = read_config(OLD / "config.yaml"), composed(*overrides_of_the_old_run())
+    assert found == now.tree
+    assert RunFiles(directory=OLD).format == 1
+
+
+def overrides_of_the_old_run() -> list[str]:
+    return [
+        *TINY, "recipe=baseline", "data.cache=cache", "augmentation/mix=mixup", "regularization/norm=ghost_batch",
+        "regularization.norm.ghost_batch_size=8",
+    ]  # fmt: skip
+
+
+def test_a_model_of_format_1_predicts_and_evaluates_as_it_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(OLD, "old")
+    evaluate.main(["run=old", "hydra.run.dir=again"])
+    before, after = (json.loads(Path(place, "result.json").read_text()) for place in ("old", "again"))
+    for key, value in after["metrics"].items():
+        assert value == pytest.approx(before["metrics"][key], abs=1e-4)
+    assert json.loads(Path("again/model.json").read_text())["format"] == FORMAT
+    assert "sota_exp." not in Path("again/model.json").read_text() + Path("again/config.yaml").read_text()
+    capsys.readouterr()
+    compare(["old", "again", "--json"])
+    assert json.loads(capsys.readouterr().out)
+    from PIL import Image
+
+    Image.new("RGB", (20, 20), (200, 30, 30)).save("red.png")
+    predict.main(["run=old", "red.png"])
+    assert "color_0" in capsys.readouterr().out
+
+
+def test_training_does_not_go_on_in_a_directory_of_format_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(OLD, "old")
+    before = Path("old/result.json").read_bytes()
+    with pytest.raises(ConfigError, match="hydra.run.dir=old holds a run that an older version of sota-exp made"):
+        train.main([*overrides_of_the_old_run(), "hydra.run.dir=old"])
+    assert Path("old/result.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("number", [FORMAT + 1, 0, "two", None])
+def test_another_format_is_refused(number: object, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"format": number, "seed": 0}))
+    with pytest.raises(ConfigError, match=r"config.yaml has format .*; this version of sota-exp reads 1 to 2"):
+        read_config(tmp_path / "config.yaml")
+
+
+# ---------------------------------------------------------------------------------------- what comes later changes no hash
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extended(Stage):
+    """An option that got `jitter` after its first release."""
+
+    alpha: float
+    jitter: float = added(0.0)
+
+
+@pytest.fixture
+def extended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "locate", lambda path, key: Extended)
+    monkeypatch.setattr("sota_exp.config.fingerprint.locate", lambda path, key: Extended)
+
+
+@pytest.mark.usefixtures("extended")
+def test_a_new_field_that_does_nothing_is_the_same_run_and_old_files_are_read() -> None:
+    before, after = ({"_target_": "x.Extended", "alpha": 1, **new} for new in ({}, {"jitter": 0}))
+    assert build(Stage, before, "a.b") == build(Stage, after, "a.b") == Extended(alpha=1.0, jitter=0.0)
+    meant = [meaning({"augmentation": {"mix": node}}) for node in (before, after, {**after, "jitter": 0.1})]
+    assert meant[0] == meant[1] != meant[2]
+
+
+def test_a_new_slot_that_does_nothing_is_the_same_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = composed(*TINY, *OFF).tree
+    known = formats.targets
+    new = {"none": "sota_exp.stages.batch.KeepBatch", "some": "sota_exp.techniques.augmentation.mix.mixup.Mixup"}
+    monkeypatch.setattr(formats, "targets", lambda slot: new if slot == "augmentation/new" else known(slot))
+    nothing, something = ({"_option_": "none"}, {"_option_": "some", "alpha": 0.2})
+    with_slot = [{**before, "augmentation": {**before["augmentation"], "new": node}} for node in (nothing, something)]
+    assert meaning(with_slot[0]) == meaning(before)
+    assert meaning(with_slot[1]) != meaning(before)
+
+
+def test_a_whole_number_where_a_float_belongs_is_the_same_run() -> None:
+    one, other = (composed(*TINY, *OFF, f"optimizer.lr={text}", "augmentation/mix=mixup").tree for text in ("1", "1.0"))
+    assert meaning(one) == meaning(other)
+
+
+def test_a_model_saved_before_a_transform_was_there_is_built(tmp_path: Path) -> None:
+    description = json.loads((OLD / "model.json").read_text())
+    del description["transforms"]["stochastic_depth"]
+    (tmp_path / "model.json").write_text(json.dumps(description))
+    images = torch.rand(2, 3, 16, 16)
+    whole, part = (saved.load(place / "model.json", OLD / "model.safetensors").network for place in (OLD, tmp_path))
+    assert torch.equal(whole(images), part(images))
+
+
+def test_every_group_of_an_experiment_has_its_meaning() -> None:
+    """What is hashed says every group: nothing is lost but neutral options."""
+    found = meaning(composed(*TINY, *ON).tree)
+    assert set(found) >= set(config.field_types(experiment.Experiment)) - {"loss", "supervision", "tracking"}

@@ -1,0 +1,76 @@
+import json
+
+import numpy as np
+import pytest
+
+from sota_exp.data.store_writer import TEST, TRAIN, VAL, Sample, Tally, write_store
+
+
+def samples(seed=0, shapes=((8, 9), (5, 4), (8, 9), (11, 3))):
+    rng = np.random.default_rng(seed)
+    parts = [TRAIN, TRAIN, VAL, TEST]
+    return [Sample(rng.integers(256, size=(*shapes[k], 3), dtype=np.uint8), k % 2, parts[k]) for k in range(4)]
+
+
+def digest(these, classes=("a", "b")):
+    tally = Tally(classes)
+    for sample in these:
+        tally.add(sample)
+    return tally.digest()
+
+
+def test_statistics_are_those_of_the_training_pixels(tmp_path):
+    write_store(tmp_path / "set", ["a", "b"], iter(samples()))
+    meta = json.loads((tmp_path / "set" / "meta.json").read_text())
+    pixels = np.concatenate([sample.image.reshape(-1, 3) for sample in samples()[:2]]) / 255
+    np.testing.assert_allclose(meta["mean"], pixels.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(meta["std"], pixels.std(0), rtol=1e-12)
+
+
+def test_flat_images_keep_a_standard_deviation_to_divide_by():
+    tally = Tally(["a"])
+    tally.add(Sample(np.full((4, 4, 3), 200, np.uint8), 0, TRAIN))
+    assert tally.meta()["std"] == [1 / 255] * 3
+
+
+def test_digest_sees_every_part_of_the_content():
+    first, *rest = samples()
+    turned = first._replace(image=np.ascontiguousarray(first.image.transpose(1, 0, 2)))
+    reshaped = first._replace(image=first.image.reshape(9, 8, 3))
+    changed = first.image.copy()
+    changed[3, 3, 1] ^= 1
+    digests = [
+        digest(samples()),
+        digest([turned, *rest]),
+        digest([reshaped, *rest]),
+        digest([first._replace(image=changed), *rest]),
+        digest([first._replace(label=1), *rest]),
+        digest([first._replace(split=TEST), *rest]),
+        digest([*rest, first]),
+        digest(samples(), classes=("a", "c")),
+    ]
+    assert len(set(digests)) == len(digests)
+    assert digest(samples()) == digests[0]
+
+
+def test_a_failed_build_leaves_nothing_and_keeps_the_old(tmp_path):
+    write_store(tmp_path / "set", ["a", "b"], samples())
+    before = (tmp_path / "set" / "pixels.u8").read_bytes()
+
+    def failing():
+        yield samples()[0]
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_store(tmp_path / "set", ["a", "b"], failing())
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    assert (tmp_path / "set" / "pixels.u8").read_bytes() == before
+
+
+def test_what_a_killed_build_left_is_swept_away(tmp_path):
+    left = tmp_path / ".set.draft"
+    left.mkdir()
+    (left / "junk").write_text("half")
+    write_store(tmp_path / "set", ["a", "b"], samples())
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    assert {path.name for path in (tmp_path / "set").iterdir()} == {"pixels.u8", "index.npz", "meta.json"}

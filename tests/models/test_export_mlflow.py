@@ -1,0 +1,83 @@
+"""A real run on MLflow's page: its numbers are the files', and its model predicts at more than one size."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelStatus
+
+from sota_exp.cli import main
+from sota_exp.models import saved
+from sota_exp.models.standalone import Deployed
+from sota_exp.runs.contents import Content
+from sota_exp.runs.sent_position import Position, origin_of
+from sota_exp.tracking.mlflow_upload import Upload
+from tests.experiments import TINY
+
+#: MLflow's own code, and torch.export's, warn of what they themselves use.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A finished run with its model in a store: its directory and the store's address."""
+    root = tmp_path_factory.mktemp("shown")
+    directory, uri = root / "run", f"sqlite:///{root / 'mlflow.db'}"
+    assert main.run(["train", *TINY, "recipe=baseline", "optimizer.lr=0.05", f"hydra.run.dir={directory}"]) == 0
+    position = Position.read(directory).at(uri, "sota_exp").asked(origin_of(directory, {}), True)
+    position.write(directory)
+    Upload.open(position).send(Content.read(directory, position.origin))
+    return directory, uri
+
+
+def test_every_number_on_the_page_is_the_results(shown: tuple[Path, str]) -> None:
+    directory, uri = shown
+    result = json.loads((directory / "result.json").read_text())
+    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    client = MlflowClient(uri)
+    page = client.get_run(result["mlflow_run_id"]).data.metrics
+    for key, value in result["metrics"].items():
+        name = key if key.startswith(("test/", "best/")) else f"best/{key.replace('/', '_')}"
+        assert page[name] == value, key
+    for key in ("images_per_second", "peak_memory_bytes", "parameters", "flops_per_image", "images_seen", "steps"):
+        assert page[f"cost/{key}"] == result[key], key
+    for part, seconds in result["seconds"].items():
+        assert page[f"cost/{part}_seconds"] == seconds, part
+    for key in (key for key in lines[-1] if "/" in key and lines[-1][key] is not None):
+        history = client.get_metric_history(result["mlflow_run_id"], key)
+        assert [point.value for point in history] == [line[key] for line in lines], key
+    origins = ("best/", "cost/", "hp/", "system/", "time/", "test/")
+    assert {key for key in page if not key.startswith(origins)} <= set(lines[-1])
+
+
+def test_logging_the_model_leaves_status_and_end_of_the_run(shown: tuple[Path, str]) -> None:
+    directory, uri = shown
+    client = MlflowClient(uri)
+    run = client.get_run(Position.read(directory).run_id)
+    (output,) = run.outputs.model_outputs
+    model = client.get_logged_model(output.model_id)
+    assert (model.experiment_id, model.source_run_id) == (run.info.experiment_id, run.info.run_id)
+    assert model.status == LoggedModelStatus.READY and run.info.status == "FINISHED"
+    assert run.info.end_time <= model.creation_timestamp
+
+
+def test_the_model_predicts_at_two_sizes(shown: tuple[Path, str]) -> None:
+    directory, uri = shown
+    mlflow.set_tracking_uri(uri)
+    (output,) = MlflowClient(uri).get_run(Position.read(directory).run_id).outputs.model_outputs
+    model = mlflow.pyfunc.load_model(f"models:/{output.model_id}")
+    network = Deployed(saved.load(directory / "model.json", directory / "model.safetensors")).eval()
+    for height, width in ((16, 16), (24, 40)):
+        images = torch.rand(3, 3, height, width, generator=torch.Generator().manual_seed(height))
+        with torch.no_grad():
+            expected = network(images).numpy()
+        assert np.allclose(model.predict(images.numpy()), expected, atol=1e-5)

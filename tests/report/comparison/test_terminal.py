@@ -1,0 +1,113 @@
+"""What a comparison looks like: numbers, blocks of columns that fit, and the same as JSON."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sota_exp.report.comparison.compute import Cell, compare
+from sota_exp.report.comparison.terminal import as_json, blocks, interval, number, short, show
+from sota_exp.runs.find import Run
+from sota_exp.statistics.paired import Estimate
+from sota_exp.statistics.units import p_value
+from tests.finished_runs import make, right
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def shown(*directories: Path, width: int = 120, each: bool = False) -> str:
+    out = io.StringIO()
+    show(compare([Run.read(directory) for directory in directories], each), Console(file=out, width=width))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "text"),
+    [
+        ("test/accuracy", Cell(mean=0.8387, sd=None, standard_error=0.0129, n=1), "83.87 ± 1.29"),
+        ("test/accuracy", Cell(mean=0.8387, sd=0.004, standard_error=None, n=3), "83.87 ± 0.40"),
+        ("test/loss", Cell(mean=0.5, sd=None, standard_error=None, n=1), "0.5000"),
+        ("best/epoch", Cell(mean=12.0, sd=None, standard_error=None, n=1), "13"),
+        ("best/epoch", Cell(mean=11.5, sd=0.7, standard_error=None, n=2), "12 ± 0.7"),
+        ("parameters", Cell(mean=310_000, sd=0.0, standard_error=None, n=2), "0.31"),
+        ("peak_memory_bytes", Cell(mean=2**30, sd=None, standard_error=None, n=1), "1,024"),
+        ("test/ece", None, "–"),
+    ],
+)
+def test_a_number_and_its_spread(name: str, cell: Cell | None, text: str) -> None:
+    assert number(name, cell, False) == text
+    if cell is not None:
+        assert number(name, cell, True) == f"[bold]{text}[/]"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "–"), (True, "true"), (0.5, "0.5"), ("x" * 30, "x" * 23 + "…"), ([1, 2], "[1, 2]")]
+)
+def test_a_value_in_a_cell(value: object, text: str) -> None:
+    assert short(value) == text
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"), [(100, [(0, 4)]), (16, [(0, 2), (2, 4)]), (4, [(0, 1), (1, 2), (2, 3), (3, 4)])]
+)
+def test_columns_go_into_blocks_that_fit(width: int, expected: list[tuple[int, int]]) -> None:
+    sections = [[("name", ["1234"] * 4)]]
+    assert [(block.start, block.stop) for block in blocks(sections, 4, width)] == expected
+
+
+def test_intervals_and_probabilities_in_words() -> None:
+    assert interval(Estimate(mean=0.01, low=-0.005, high=0.025, n=9)) == "−0.50 … +2.50"
+    assert interval(None) == "–"
+    assert (p_value(0.04321), p_value(0.00001)) == ("0.043", "< 0.001")
+
+
+def test_the_whole_page(tmp_path: Path) -> None:
+    directories = [
+        make(tmp_path / "outputs" / f"{name}{seed}", seed, {"optimizer.lr": lr}, correct=right(28 + seed))
+        for name, lr in (("low", 0.01), ("high", 0.1))
+        for seed in range(2)
+    ]
+    text = shown(*directories)
+    for words in (
+        "A  outputs/{low0,low1}    seeds 0, 1 (n = 2)",
+        "optimizer.lr",
+        "71.25 ± 1.77",
+        "± of several seeds: their standard deviation.",
+        "B − A",
+        "paired over 2 seeds",
+    ):
+        assert words in text
+    assert "± of one run" not in text and "Bold" not in text
+
+
+def test_equal_runs_say_that_nothing_differs(tmp_path: Path) -> None:
+    text = shown(make(tmp_path / "a"), make(tmp_path / "b"))
+    assert "No choice and no value differs." in text
+
+
+def test_a_narrow_terminal_cuts_no_number(tmp_path: Path) -> None:
+    directories = [make(tmp_path / str(index), values={"batch_size": 8 + index}) for index in range(6)]
+    text = shown(*directories, width=60)
+    assert text.count("70.00 ± 7.25") == 6
+    assert max(len(line) for line in text.split("test accuracy  ")[0].splitlines()) <= 60
+
+
+def test_square_brackets_are_no_markup(tmp_path: Path) -> None:
+    one, other = make(tmp_path / "[bold]a"), make(tmp_path / "b", values={"augmentation.crop.scale": ["[red]", 1]})
+    text = shown(one, other)
+    assert "[bold]a" in text and "['[red]', 1]" in text
+
+
+def test_json_has_everything_as_plain_values(tmp_path: Path) -> None:
+    one, other = make(tmp_path / "a"), make(tmp_path / "b", values={"optimizer.lr": 0.1}, correct=right(35))
+    found = json.loads(json.dumps(as_json(compare([Run.read(one), Run.read(other)])), allow_nan=False))
+    assert [group["runs"] for group in found["groups"]] == [["a"], ["b"]]
+    assert found["differing"]["values"] == {"optimizer.lr": [0.01, 0.1]}
+    assert [cell["mean"] for cell in found["metrics"]["test/accuracy"]] == [0.7, 0.875]
+    assert found["best"]["test/accuracy"] == ["B"]
+    assert found["pairs"][0]["mcnemar"]["won"] == 7

@@ -1,0 +1,311 @@
+"""A study's page: sound HTML that needs nothing else, the same words as Markdown, every kind of study, every number recomputed."""
+
+import itertools
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sota_exp.cli import main
+from sota_exp.report.study.page import write
+from tests.experiments import TINY
+from tests.report.pages import Page, markdown_tables
+from tests.report.recomputed import check
+from tests.report.studies import (
+    STEPS,
+    adjusted,
+    arm_tree,
+    compare,
+    read_tree,
+    study_tree,
+    verdict,
+    write_study,
+    write_tree,
+)
+
+#: Looks at two sizes.
+SEARCH = ("evaluation/resolution=search", "evaluation.resolution.relative_sizes=[1.0,1.5]")
+
+#: Three arms are enough to be a ladder.
+FEW = STEPS[:3]
+
+
+@pytest.fixture(scope="module")
+def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All thirteen steps, reported."""
+    directory = write_study(tmp_path_factory.mktemp("ladder"), num_test=200)
+    write(directory)
+    return directory
+
+
+def page_of(directory: Path) -> Page:
+    write(directory)
+    return Page((directory / "report.html").read_text())
+
+
+def changed(directory: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    tree = read_tree(directory)
+    change(tree)
+    write_tree(directory, tree)
+    return directory
+
+
+def test_every_number_of_the_tables_is_recomputed(ladder: Path) -> None:
+    found = check(ladder)
+    assert found.wrong == []
+    assert found.num > 300
+
+
+def test_a_wrong_number_is_found(tmp_path: Path) -> None:
+    """What the test above rests on."""
+    directory = write_study(tmp_path, FEW, range(4), num_test=60)
+    changed(directory, lambda tree: tree["arms"][1].update(mean=tree["arms"][1]["mean"] + 0.0002))
+    write(directory)
+    assert [line for line in check(directory).wrong if "lr_optimizations mean" in line]
+
+
+@pytest.fixture(scope="module")
+def real_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three arms of three seeds, really trained in a moment."""
+    directory = tmp_path_factory.mktemp("real")
+    arms = {
+        "plain": [],
+        "smoothed": ["regularization/smoothing=label_smoothing"],
+        "resized": ["regularization/smoothing=label_smoothing", *SEARCH],
+    }
+    trees: list[dict[str, Any]] = []
+    for name, overrides in arms.items():
+        for seed in range(3):
+            place = directory / "runs" / name / str(seed)
+            words = [
+                *TINY,
+                "recipe=baseline",
+                "optimizer.lr=0.01",
+                "data.num_images=120",
+                "tracking.figures=false",
+                *overrides,
+            ]
+            assert main.run(["train", *words, f"seed={seed}", f"hydra.run.dir={place}"]) == 0
+        trees.append(arm_tree(directory, name, name, trees[-1]["name"] if trees else None, range(3)))
+    result = json.loads((directory / "runs/plain/0/result.json").read_text())
+    families = [compare(directory, after, before) for before, after in itertools.pairwise(trees)]
+    for arm, p_value in zip(trees[1:], adjusted(families), strict=True):
+        arm |= {"p_adjusted": p_value, "verdict": verdict(arm["interval"], p_value)}
+        arm["classes"] = {}
+    tree = study_tree(trees, range(3), result["evaluated_images"]["test"], "ladder")
+    write_tree(directory, tree | {"classes": list(result["per_class_accuracy"])})
+    return directory
+
+
+def test_every_number_of_a_page_on_real_runs_is_recomputed(real_study: Path) -> None:
+    page = page_of(real_study)
+    found = check(real_study)
+    assert found.wrong == []
+    assert found.num >= 60
+    figures = {path.stem for path in (real_study / "figures").iterdir()}
+    assert {"ladder", "effects", "learning_curves", "accuracy_against_cost", "resolution", "reliability"} <= figures
+    assert "_option_: fake" in page.text and "sota_exp." not in page.text.replace("sota_exp.models.saved", "")
+
+
+def test_the_page_needs_nothing_else(ladder: Path) -> None:
+    text = (ladder / "report.html").read_text()
+    page = Page(text)
+    assert not any(tag in ("script", "link", "img", "iframe", "object", "embed") for tag, _ in page.attributes)
+    assert not any("src" in found or "srcset" in found for _, found in page.attributes)
+    assert not re.search(r"url\(|@import|https?://", text)
+    assert len(text) < 400_000
+
+
+def test_the_page_is_sound_and_can_be_read_without_seeing_it(ladder: Path) -> None:
+    page = Page((ladder / "report.html").read_text())
+    assert len(page.ids) == len(set(page.ids))
+    for link in page.links:
+        assert link[1:] in page.ids if link.startswith("#") else (ladder / link).exists()
+    drawings = [found for tag, found in page.attributes if tag == "svg"]
+    assert drawings and all(found["role"] == "img" and found["aria-label"] for found in drawings)
+    assert all(table.caption for table in page.tables)
+    heads = [found.get("scope") for tag, found in page.attributes if tag == "th"]
+    assert heads and set(heads) == {"col", "row"}
+    regions = [found for _, found in page.attributes if found.get("class") == "scroll"]
+    assert len(regions) == len(page.tables)
+    assert all(found["tabindex"] == "0" and found["aria-label"] for found in regions)
+
+
+def test_drawings_ink_with_names_alone(ladder: Path) -> None:
+    """A colour written into a drawing would not follow light and dark."""
+    text = (ladder / "report.html").read_text()
+    drawn = "".join(re.findall(r"<svg.*?</svg>", text, re.S))
+    assert not re.search(r'(fill|stroke)="(?!none)', drawn)
+    defined = set(re.findall(r"\.([sf]-\w+)\{", text))
+    assert set(re.findall(r"\b([sf]-[a-z]+)\b", " ".join(re.findall(r'class="([^"]*)"', drawn)))) <= defined
+
+
+def test_markdown_has_the_tables_of_the_page(ladder: Path) -> None:
+    page = Page((ladder / "report.html").read_text())
+    text = (ladder / "report.md").read_text()
+    tables = markdown_tables(text)
+    assert len(tables) == len(page.tables) > 5
+    for shown, written in zip(page.tables, tables, strict=True):
+        plain = [[re.sub(r"^[▲▼○✕] ", "", cell).strip() for cell in row] for row in shown.rows]
+        assert plain == [[re.sub(r"\[`?(.*?)`?\]\(.*?\)", r"\1", cell) for cell in row] for row in written]
+    for picture in re.findall(r"\]\((figures/.*?)\)", text):
+        assert (ladder / picture).is_file()
+        assert (ladder / picture).with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_files_give_the_same_bytes(ladder: Path) -> None:
+    before = {path: path.read_bytes() for path in ladder.rglob("*") if path.is_file()}
+    write(ladder)
+    assert {path: path.read_bytes() for path in ladder.rglob("*") if path.is_file()} == before
+
+
+def test_hostile_words_stay_words(tmp_path: Path) -> None:
+    evil = "<script>alert('&amp;')</script> | `x` **y** $z$ [a](b)"
+
+    def poison(tree: dict[str, Any]) -> None:
+        tree |= {"title": evil, "recipe": evil, "command": evil, "refused": [{"name": evil, "reason": evil}]}
+        for arm in tree["arms"]:
+            arm |= {"label": evil, "overrides": [evil], "verdict_words": evil}
+
+    directory = changed(write_study(tmp_path, FEW, range(3), num_test=60), poison)
+    page = page_of(directory)
+    assert not any(tag == "script" for tag, _ in page.attributes)
+    assert page.tables[0].column("Arm")[0].endswith(evil)
+    assert "<script>" not in re.sub(r"```.*?```|``.*?``|`.*?`", "", (directory / "report.md").read_text(), flags=re.S)
+
+
+MINIMAL = {
+    "metric": "test/accuracy",
+    "arms": [
+        {"name": "a", "reference": None, "runs": {"0": "0"}, "n": 1, "mean": 0.5, "verdict": "reference"},
+        {"name": "b", "reference": "a", "runs": {"0": "1"}, "n": 1, "mean": None, "verdict": "failed"},
+    ],
+    "refused": [{"name": "c", "reason": "it is a"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        (MINIMAL, "1 failed: b. 1 arm was refused: c."),
+        (MINIMAL | {"arms": []}, "nothing to compare yet"),
+        (MINIMAL | {"arms": MINIMAL["arms"][:1]}, "nothing to compare yet"),  # type: ignore[index]
+        (MINIMAL | {"status": "partial", "missing": [{"arm": "b", "seed": 3, "reason": "diverged"}]}, "not complete"),
+        (MINIMAL | {"metric": "test/loss"}, "Test loss"),
+    ],
+    ids=["no more than promised", "no arm", "one arm", "partial", "another metric"],
+)
+def test_little_is_enough(tmp_path: Path, tree: dict[str, Any], words: str) -> None:
+    write_tree(tmp_path, tree)
+    assert words in page_of(tmp_path).text
+
+
+def test_one_seed_makes_a_page(tmp_path: Path) -> None:
+    page = page_of(write_study(tmp_path, FEW, range(1), num_test=60))
+    assert "2 have too few seeds" in page.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("leave_one_out", "an omission that hurts is a technique that helps"),
+        ("null", "of equal arms"),
+        ("add_one_in", "without the others"),
+        ("something new", "Each arm is compared with its reference"),
+    ],
+)
+def test_stars_have_no_waterfall(tmp_path: Path, kind: str, words: str) -> None:
+    page = page_of(write_study(tmp_path, STEPS[:4], range(3), kind=kind, num_test=60))
+    assert words in page.text
+    assert page.tables[0].column("Against") == ["–", "0", "0", "0"]
+    assert "ladder" not in {path.stem for path in (tmp_path / "figures").iterdir()}
+
+
+def test_failures_refusals_rules_looks_and_plans_are_told(tmp_path: Path) -> None:
+    def change(tree: dict[str, Any]) -> None:
+        tree["arms"][2]["failures"] = {"1": "diverged: the loss is nan"}
+        tree["rules"] = [{"arm": "mixup", "message": "smooths twice"}]
+        tree["looks"] = {"planned": [8, 12], "done": [8], "alpha_spent": [0.01], "decided": {"lr_optimizations": 8}}
+        tree["missing"] = [{"arm": "mixup", "seed": seed, "reason": "not yet"} for seed in (1, 2)]
+
+    page = page_of(changed(write_study(tmp_path, FEW, range(3), num_test=60), change))
+    for words in (
+        "TrivialAugment, seed 1, failed: diverged: the loss is nan",
+        "A rule fired for mixup: smooths twice",
+        "planned at 8 and 12 seeds, taken at 8; error spent so far: 0.01. Decided: lr_optimizations at 8.",
+        "Missing: seeds 1 and 2 of mixup: not yet",
+        "312 for 0.20, 51 for 0.50 and 15 for 1.00",
+    ):
+        assert words in page.text
+
+
+def screened(tree: dict[str, Any]) -> None:
+    """As a screening design is written: cells without reference, effects of factors."""
+    for arm in tree["arms"]:
+        arm |= {"reference": None, "difference": None, "label": f"cell: {arm['label']}, and more"}
+    tree["effects"] = [
+        {"factor": "ema", "label": "EMA", "estimate": 0.02, "interval": [0.01, 0.03], "p_adjusted": 0.01, "verdict": "helps"},
+        {"factor": "mixup", "label": "Mixup", "estimate": -0.01, "interval": [-0.02, 0.01], "p_adjusted": 0.4,
+         "verdict": "cannot be distinguished", "aliases": ["a × b"]},
+    ]  # fmt: skip
+    tree["interactions"] = [
+        {"factors": ["ema", "mixup"], "label": "EMA × Mixup", "estimate": 0.004, "interval": [0.001, 0.007],
+         "p_adjusted": 0.03, "verdict": "helps"},
+    ]  # fmt: skip
+
+
+def test_a_screening_design_is_told_by_its_effects(tmp_path: Path) -> None:
+    page = page_of(changed(write_study(tmp_path, FEW, range(2), kind="screening", num_test=60), screened))
+    assert "1 of 2 techniques helps: EMA (+2.00 points, +1.00 to +3.00). 1 cannot be distinguished" in page.text
+    assert page.tables[0].rows[0] == ["EMA", "+2.00", "+1.00 to +3.00", "0.010", "▲ helps"]
+    assert "Mixup can't be told apart from a × b" in page.text
+    figures = {path.stem for path in (tmp_path / "figures").iterdir()}
+    assert {"main_effects", "interactions"} <= figures
+    assert not {"learning_curves", "effects", "ladder"} & figures
+
+
+def test_leave_one_out_beside_a_design_is_told_with_the_effects_sign(tmp_path: Path) -> None:
+    def beside(tree: dict[str, Any]) -> None:
+        screened(tree)
+        tree["arms"][-1] |= {"reference": "baseline", "difference": -0.02, "interval": [-0.03, -0.01]}
+
+    arms = [*FEW, ("without_ema", "Without EMA", -0.02)]
+    page = page_of(changed(write_study(tmp_path, arms, range(3), kind="screening", num_test=60), beside))
+    (row,) = [row for table in page.tables for row in table.rows if row[0] == "EMA" and len(row) == 4]
+    assert row == ["EMA", "+2.00", "+2.00", "+1.00 to +3.00"]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "says"),
+    [("helps", "1 pair needs each other: EMA × Mixup (+0.40 points, +0.10 to +0.70)"), ("hurts", "1 pair stands in each"),
+     ("cannot be distinguished", "No interaction of 1 was shown.")],
+)  # fmt: skip
+def test_a_study_of_pairs_begins_with_its_interactions(verdict: str, says: str, tmp_path: Path) -> None:
+    def paired(tree: dict[str, Any]) -> None:
+        tree["interactions"] = [
+            {"factors": ["ema", "mixup"], "label": "EMA × Mixup", "estimate": 0.004, "interval": [0.001, 0.007],
+             "p_adjusted": 0.03, "verdict": verdict},
+        ]  # fmt: skip
+
+    page = page_of(changed(write_study(tmp_path, FEW, range(3), kind="pairs", num_test=60), paired))
+    assert says in page.text and "a family each" in page.text
+
+
+def test_runs_that_are_gone_take_only_their_curves_along(tmp_path: Path) -> None:
+    import shutil
+
+    directory = write_study(tmp_path, FEW, range(3), num_test=60)
+    shutil.rmtree(directory / "runs")
+    page = page_of(directory)
+    assert len(page.tables[0].rows) == 3
+    assert "learning_curves" not in {path.stem for path in (directory / "figures").iterdir()}
+
+
+def test_many_arms_are_drawn_in_part_and_told_whole(tmp_path: Path) -> None:
+    steps = [(f"arm_{index}", f"Arm {index}", 0.001 * index) for index in range(70)]
+    page = page_of(write_study(tmp_path, steps, range(2), kind="add_one_in", num_test=20, num_epochs=2))
+    assert len(page.tables[0].rows) == 70
+    assert "The 60 largest of 69" in page.text and "The 24 largest of 69" in page.text

@@ -1,8 +1,0 @@
-import pytest
-
-from sota_exp.schedule.lr.constant import Constant
-
-
-@pytest.mark.parametrize("progress", [0.0, 0.3, 1.0])
-def test_is_one_everywhere(progress):
-    assert Constant()(progress) == 1.0

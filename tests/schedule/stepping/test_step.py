@@ -1,5 +1,0 @@
-from sota_exp.schedule.stepping.step import Step
-
-
-def test_moves_with_every_step():
-    assert [Step()(step, 4, 8) for step in range(9)] == [step / 8 for step in range(9)]

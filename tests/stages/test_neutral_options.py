@@ -1,0 +1,139 @@
+"""The neutral options: off is an object that does nothing, costs nothing and draws nothing."""
+
+import pytest
+import torch
+from torch import nn
+
+from sota_exp.stages.augmentation import NativeSize, Shuffle
+from sota_exp.stages.average import NoAverage
+from sota_exp.stages.batch import Batch, KeepBatch
+from sota_exp.stages.data import Preprocessing
+from sota_exp.stages.evaluation import OneView
+from sota_exp.stages.loss import NoTeacher
+from sota_exp.stages.model import FromScratch, KeepModel, TuneAll
+from sota_exp.stages.optimizer import KeepGradients, NoDecay, OneBatch
+from sota_exp.stages.random import Streams
+from sota_exp.stages.schedule import KeepLr, NeverStop, NoWarmup
+from sota_exp.stages.stage import InvalidValue, require
+from sota_exp.stages.supervision import TrueLabels
+from sota_exp.techniques.loss.cross_entropy import CrossEntropy
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+
+
+@pytest.fixture
+def batch() -> Batch:
+    targets = nn.functional.one_hot(torch.arange(6) % 2, 2).float()
+    return Batch(images=torch.rand(6, 3, 8, 8), targets=targets, weights=torch.ones(6), sources=torch.arange(6))
+
+
+def test_the_batch_is_handed_on(batch):
+    draws = Streams(seed=0).draws("slot", 0)
+    before = draws.generator.get_state()
+    assert KeepBatch()(batch, 0.5, draws) is batch
+    assert torch.equal(draws.generator.get_state(), before)
+
+
+def test_the_network_is_handed_on(model):
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert KeepModel()(model) is model
+    assert FromScratch()(model, None) is model
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_scratch_keeps_the_data_s_normalization():
+    own = Preprocessing(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+    assert FromScratch().preprocessing(None, own) is own
+    assert FromScratch().content(None) == ""
+
+
+def test_gradients_stay(model, batch):
+    model(batch.images).sum().backward()
+    before = [parameter.grad.clone() for parameter in model.parameters()]
+    assert KeepGradients()(list(model.parameters())) == {}
+    assert all(torch.equal(parameter.grad, kept) for parameter, kept in zip(model.parameters(), before, strict=True))
+
+
+def test_the_batch_is_one_micro_batch(batch):
+    (only,) = OneBatch()(batch)
+    assert only is batch
+
+
+def test_an_epoch_is_a_permutation_and_the_next_another():
+    orders = [Shuffle()(50, epoch, Streams(seed=0)) for epoch in range(2)]
+    assert all(torch.equal(order.sort().values, torch.arange(50)) for order in orders)
+    assert not torch.equal(*orders)
+
+
+def test_no_teacher(batch):
+    loss, off = CrossEntropy(), NoTeacher()
+    teacher = off.teacher(["a", "b"], Preprocessing(mean=(0.0,) * 3, std=(1.0,) * 3), torch.device("cpu"))
+    assert off.wrap(loss) is loss
+    assert isinstance(teacher, KeepBatch)
+    assert off.content() == ""
+
+
+def test_the_weights_that_ship_are_the_trained_ones(model):
+    average = NoAverage()(model, 100, 0.1)
+    average.update(0.5)
+    average.finish(iter(()))
+    assert average.module is model
+    assert average.state_dict() == {}
+
+
+@pytest.mark.parametrize("size", [32, 224])
+def test_training_at_the_size_of_evaluation(size):
+    assert NativeSize()(size) == size
+
+
+@pytest.mark.parametrize("batch_size", [1, 128, 4096])
+def test_the_learning_rate_at_any_batch(batch_size):
+    assert KeepLr()(batch_size) == 1
+
+
+def test_no_warm_up_and_no_end():
+    assert NoWarmup().share == 0
+    assert not any(NeverStop()([0.5] * count) for count in range(50))
+
+
+def test_no_decay_for_any_parameter(model):
+    (group,) = NoDecay()(model, 0.5)
+    assert group["weight_decay"] == 0
+    assert list(map(id, group["params"])) == list(map(id, model.parameters()))
+
+
+def test_every_parameter_is_tuned_at_the_full_rate(model):
+    (group,) = TuneAll().groups(model, [{"params": list(model.parameters())}])
+    TuneAll()(model.eval(), 0.0)
+    assert group["lr_scale"] == 1
+    assert all(module.training for module in model.modules())
+
+
+def test_one_view(model, batch):
+    model.eval()
+    assert torch.equal(OneView()(model, batch.images), model(batch.images))
+
+
+def test_all_labels_count_alike():
+    labels = torch.tensor([1, 0, 2])
+    learned = TrueLabels()(labels, 3, 0, lambda: pytest.fail("features were asked for"), Streams(seed=0))
+    assert torch.equal(learned.labels, labels)
+    assert torch.equal(learned.weights, torch.ones(3))
+
+
+def test_a_micro_batch_is_a_part_of_every_field(batch):
+    part = batch.rows(2, 5)
+    assert torch.equal(part.images, batch.images[2:5])
+    assert torch.equal(part.targets, batch.targets[2:5])
+    assert torch.equal(part.sources, torch.tensor([2, 3, 4]))
+    assert len(part) == len(part.weights) == 3
+    assert len(part.teacher_logits) == 0
+
+
+def test_a_value_that_is_not_legal_says_what_is():
+    with pytest.raises(InvalidValue, match=r"alpha=-1 is not legal: a number above 0"):
+        require(False, "alpha", -1, "a number above 0")

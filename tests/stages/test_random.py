@@ -1,0 +1,80 @@
+"""Random numbers are keyed: equal for an equal key, whatever else is drawn, on any number of ranks."""
+
+import pytest
+import torch
+from scipy import stats
+
+from sota_exp.stages.random import Streams, key_to_seed
+
+METHODS = {
+    "uniform": lambda draws, num: draws.uniform(num, 2),
+    "normal": lambda draws, num: draws.normal(num, 2),
+    "integers": lambda draws, num: draws.integers(7, num),
+}
+
+
+def test_a_key_means_the_same_seed_everywhere():
+    """Written down once: a change here changes every number of every run."""
+    assert key_to_seed(0, "augmentation/mix", 7) == 1337432890453797964
+
+
+@pytest.mark.parametrize("other", [(1, "a", 0), (0, "b", 0), (0, "a", 1), (0, "a", "0/")])
+def test_another_key_means_another_seed(other):
+    assert key_to_seed(0, "a", 0) != key_to_seed(*other)
+
+
+@pytest.mark.parametrize("draw", METHODS.values(), ids=METHODS)
+def test_equal_keys_draw_alike_whatever_was_drawn_before(draw):
+    streams = Streams(seed=3)
+    first = draw(streams.draws("slot", 5), 8)
+    streams.draws("other", 5).uniform(100)
+    torch.rand(17)
+    assert torch.equal(draw(streams.draws("slot", 5), 8), first)
+    assert not torch.equal(draw(streams.draws("slot", 6), 8), first)
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+@pytest.mark.parametrize("draw", METHODS.values(), ids=METHODS)
+def test_ranks_hold_every_nth_of_what_one_process_draws(draw, world_size):
+    whole = draw(Streams(seed=3).draws("slot", 5), 8)
+    parts = [
+        draw(Streams(seed=3, rank=rank, world_size=world_size).draws("slot", 5), 8 // world_size)
+        for rank in range(world_size)
+    ]
+    assert torch.equal(torch.stack(parts, 1).flatten(0, 1), whole)
+
+
+def test_shared_draws_are_equal_on_every_rank_and_keep_the_ranks_in_step():
+    ranks = [Streams(seed=3, rank=rank, world_size=2).draws("slot", 5) for rank in range(2)]
+    assert len({draws.shared_beta(0.2) for draws in ranks}) == 1
+    assert torch.equal(*(draws.shared(3) for draws in ranks))
+    parts = [draws.uniform(4) for draws in ranks]
+    alone = Streams(seed=3).draws("slot", 5)
+    alone.shared_beta(0.2), alone.shared(3)
+    assert torch.equal(torch.stack(parts, 1).flatten(), alone.uniform(8))
+
+
+def test_permutations_are_of_each_rank_s_own_samples():
+    ranks = [Streams(seed=3, rank=rank, world_size=2).draws("slot", 5).permutation(64) for rank in range(2)]
+    assert all(torch.equal(order.sort().values, torch.arange(64)) for order in ranks)
+    assert not torch.equal(*ranks)
+
+
+def test_layers_are_reseeded_each_step():
+    streams = Streams(seed=3)
+    streams.seed_layers(4)
+    first = torch.rand(5)
+    torch.rand(100)
+    streams.seed_layers(4)
+    assert torch.equal(torch.rand(5), first)
+
+
+def test_beta_is_beta():
+    draws = [Streams(seed=0).draws("mix", step).shared_beta(0.4) for step in range(2000)]
+    assert stats.kstest(draws, stats.beta(0.4, 0.4).cdf).pvalue > 0.001
+
+
+def test_steps_are_independent_and_uniform():
+    first = torch.cat([Streams(seed=0).draws("slot", step).uniform(1) for step in range(2000)])
+    assert stats.kstest(first.numpy(), "uniform").pvalue > 0.001
+    assert abs(torch.corrcoef(torch.stack([first[:-1], first[1:]]))[0, 1]) < 0.08

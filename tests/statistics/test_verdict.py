@@ -1,0 +1,38 @@
+"""Verdicts: every word in its case, and sentences that name sizes in points."""
+
+import pytest
+
+from sota_exp.statistics.units import scale_of, signed
+from sota_exp.statistics.verdict import failed, too_few, verdict
+
+
+@pytest.mark.parametrize(
+    ("difference", "p_adjusted", "detectable", "better", "word"),
+    [
+        (0.012, 0.04, 0.01, True, "helps"),
+        (-0.012, 0.05, 0.01, True, "hurts"),
+        (-0.012, 0.04, 0.01, False, "helps"),
+        (0.012, 0.051, 0.01, True, "cannot be distinguished"),
+        (0.0, 0.01, 0.01, True, "cannot be distinguished"),
+        (0.5, 0.03, None, True, "too few seeds"),
+    ],
+)
+def test_the_word(difference: float, p_adjusted: float, detectable: float | None, better: bool, word: str) -> None:
+    found = verdict(difference, (difference - 0.01, difference + 0.01), p_adjusted, detectable, 8, 0.95, better)
+    assert found.word == word and f"{signed(100 * difference, 2)} points" in found.sentence
+
+
+def test_what_more_seeds_could_show_is_said_where_nothing_was_found() -> None:
+    found = verdict(0.001, (-0.01, 0.012), 0.9, 0.0143, 8, 0.95)
+    assert "8 seeds would have shown 1.43 points" in found.sentence
+
+
+def test_why_there_is_no_interval() -> None:
+    assert failed(["out of memory"], 1).sentence == "Failed: out of memory (1 pairs are left)."
+    assert too_few(1).sentence.endswith("1 pair.") and too_few(0).sentence.endswith("0 pairs.")
+
+
+def test_a_loss_is_said_as_it_is_and_falls_for_the_better() -> None:
+    found = verdict(-0.0123, (-0.02, -0.0046), 0.01, 0.006, 8, 0.95, False, scale_of("test/loss"))
+    assert found.sentence == "Helps: −0.0123, 95% interval −0.0200 to −0.0046."
+    assert scale_of("test/accuracy").size(0.0123) == "1.23 points" and scale_of("val/loss").size(0.5) == "0.5000"

@@ -1,0 +1,159 @@
+"""The study as it runs: what is launched, what never again, and that interruptions leave no trace in study.json."""
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from sota_exp.errors import Interrupted
+from sota_exp.study.arms import ReadyArm
+from sota_exp.study.files import StudyFiles
+from sota_exp.study.results import Study
+from sota_exp.study.scheduler import Ablation, Job
+from tests.study.studies import arm, chain, simulated, study, write_run
+
+
+class Trainer:
+    """Writes what a training would; `cut` runs, if given, it is interrupted."""
+
+    def __init__(self, directory: Path, cut: int | None = None, diverging: str = "") -> None:
+        self.directory, self.cut, self.diverging = directory, cut, diverging
+        self.made: list[str] = []
+
+    def __call__(self, jobs: Sequence[Job]) -> list[str | None]:
+        return [self.train(job) for job in jobs]
+
+    def train(self, job: Job) -> str | None:
+        place = self.directory / job.place
+        if self.cut is not None and len(self.made) == self.cut:
+            place.mkdir(parents=True, exist_ok=True)
+            (place / "result.json").write_text(
+                json.dumps({"status": "interrupted", "reason": "interrupted by signal 2"})
+            )
+            raise Interrupted(2)
+        self.made.append(job.place)
+        if job.arm.name == self.diverging:
+            place.mkdir(parents=True, exist_ok=True)
+            (place / "result.json").write_text(
+                json.dumps({"status": "failed", "reason": "diverged: train/loss is nan"})
+            )
+            return "diverged: train/loss is nan"
+        correct, labels = simulated(job.arm.name, job.seed, gains={"b": 0.8, "c": 0.8})
+        write_run(place, correct, labels)
+        (place / "checkpoint").mkdir(exist_ok=True)
+        (place / "checkpoint" / "state.pt").write_text(job.arm.training)
+        (place / "metrics.jsonl").write_text("{}\n")
+        return None
+
+
+def ablation(made: Study, trainer: Trainer, batch_size: int | None = 1) -> Ablation:
+    files = StudyFiles(directory=trainer.directory)
+    return Ablation(study=made, files=files, launch=trainer, batch_size=batch_size, on_job=lambda *_: None)
+
+
+def made_with(directory: Path, arms: Sequence[ReadyArm], **changes: object) -> tuple[dict, Trainer]:
+    trainer = Trainer(directory)
+    return ablation(study(arms, **changes), trainer).run(), trainer
+
+
+def test_a_finished_study_trains_nothing_again(tmp_path: Path) -> None:
+    first, trainer = made_with(tmp_path, chain("a", "b"), seeds=6)
+    assert len(trainer.made) == 12 and first["status"] == "complete"
+    second, trainer = made_with(tmp_path, chain("a", "b"), seeds=6)
+    assert trainer.made == [] and second == first == json.loads((tmp_path / "study.json").read_text())
+
+
+def test_more_seeds_and_more_arms_train_only_what_is_new(tmp_path: Path) -> None:
+    made_with(tmp_path, chain("a", "c"), seeds=2)
+    _, trainer = made_with(tmp_path, chain("a", "b", "c"), seeds=3)
+    assert sorted(place.split("-")[0].split("/")[1] + place[-1] for place in trainer.made) == [
+        "a2",
+        "b0",
+        "b1",
+        "b2",
+        "c2",
+    ]
+
+
+def test_twenty_interruptions_leave_the_study_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    arms, rng = [*chain("a", "b", "c"), arm("d", "c", training="training-c")], random.Random(0)
+    whole, _ = made_with(tmp_path / "whole", arms, seeds=8)
+    made: list[str] = []
+    for _ in range(20):
+        trainer = Trainer(tmp_path / "cut", cut=rng.randrange(3))
+        try:
+            ablation(study(arms, seeds=8), trainer).run()
+        except Interrupted:
+            assert json.loads((tmp_path / "cut" / "study.json").read_text())["status"] == "partial"
+        made += trainer.made
+    found, trainer = made_with(tmp_path / "cut", arms, seeds=8)
+    made += trainer.made
+    assert len(made) == len(set(made)) == 32
+    assert json.dumps(found) == json.dumps(whole)
+
+
+def test_arms_of_one_training_wait_for_it_and_start_from_its_checkpoint(tmp_path: Path) -> None:
+    arms = [arm("a"), arm("b", "a", training="shared"), arm("c", "b", training="shared")]
+    batches: list[list[str]] = []
+
+    class Watched(Trainer):
+        def __call__(self, jobs: Sequence[Job]) -> list[str | None]:
+            batches.append([job.arm.name for job in jobs])
+            for job in jobs:
+                if job.arm.name == "c":
+                    assert (self.directory / job.place / "checkpoint" / "state.pt").read_text() == "shared"
+            return super().__call__(jobs)
+
+    ablation(study(arms, seeds=2), Watched(tmp_path), batch_size=None).run()
+    assert batches == [["a", "b", "a", "b"], ["c", "c"]]
+
+
+def test_what_diverged_is_not_tried_again_and_other_failures_are(tmp_path: Path) -> None:
+    made = study(chain("a", "b", "c"), seeds=2)
+    found = ablation(made, Trainer(tmp_path, diverging="b")).run()
+    assert {row["name"]: row["verdict"] for row in found["arms"]}["b"] == "failed" and found["status"] == "partial"
+    again = Trainer(tmp_path)
+    assert ablation(made, again).run() == found and again.made == []
+    for path in tmp_path.glob("runs/b-*/*/result.json"):
+        path.write_text(json.dumps({"status": "failed", "reason": "disk full"}))
+    again = Trainer(tmp_path)
+    assert ablation(made, again).run()["status"] == "complete" and len(again.made) == 2
+
+
+def test_a_job_that_ends_without_a_result_is_a_failure_and_the_study_goes_on(tmp_path: Path) -> None:
+    class Broken(Trainer):
+        def train(self, job: Job) -> str | None:
+            return "OSError: lost" if job.arm.name == "b" else super().train(job)
+
+    found = ablation(study(chain("a", "b"), seeds=2), Broken(tmp_path)).run()
+    assert [item["reason"] for item in found["missing"]] == ["OSError: lost"] * 2
+    assert [row["n"] for row in found["arms"]] == [2, 0]
+
+
+def test_seeds_are_added_where_the_verdict_is_open(tmp_path: Path) -> None:
+    """b is clear at the first look; c, which is compared with b, goes on to the last."""
+    arms = chain("a", "b", "c")
+    trainer = Trainer(tmp_path)
+    made = study(arms, looks=[8, 10, 12])
+    ablation(made, trainer).run()
+    counts = {
+        name: sum(place.startswith((f"runs/{name}-", f"runs/{name}_")) for place in trainer.made) for name in "abc"
+    }
+    assert counts == {"a": 8, "b": 12, "c": 12}
+    found = json.loads((tmp_path / "study.json").read_text())
+    assert (
+        found["looks"]["decided"] == {"b": 8}
+        and found["looks"]["done"] == [8, 10, 12]
+        and found["status"] == "complete"
+    )
+
+
+@pytest.mark.parametrize("batch_size", [1, None])
+def test_equal_arms_share_runs(tmp_path: Path, batch_size: int | None) -> None:
+    twins = [arm("a"), arm("b", "a")]
+    same = [twins[0], ReadyArm(**{**vars(twins[1]), "whole": twins[0].whole, "training": twins[0].training})]
+    trainer = Trainer(tmp_path)
+    ablation(study(same, seeds=3), trainer, batch_size).run()
+    assert len(trainer.made) == 3

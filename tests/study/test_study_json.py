@@ -1,0 +1,136 @@
+"""study.json from runs written by hand: every number computed again from the files, and what is said of what is missing."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sota_exp.study import plan
+from sota_exp.study.files import StudyFiles
+from sota_exp.study.plan import Blueprint, Interaction
+from sota_exp.study.results import Runs
+from sota_exp.study.settings import technique
+from sota_exp.study.study_json import outcome
+from tests.study.studies import arm, chain, simulated, study, write_all, write_run
+
+GAINS = {"b": 0.4, "c": 0.4}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> StudyFiles:
+    return StudyFiles(directory=tmp_path)
+
+
+def test_every_number_of_an_arm_is_that_of_its_files(files: StudyFiles) -> None:
+    made = study(chain("a", "b", "c"), seeds=8)
+    write_all(made, files, GAINS)
+    found = outcome(made, Runs.read(made, files, {}))
+    rows = {row["name"]: row for row in found["arms"]}
+    raw = {
+        name: [
+            json.loads((files.directory / rows[name]["runs"][str(seed)] / "result.json").read_text())
+            for seed in range(8)
+        ]
+        for name in rows
+    }
+    difference = np.array([run["metrics"]["test/accuracy"] for run in raw["b"]]) - [
+        run["metrics"]["test/accuracy"] for run in raw["a"]
+    ]
+    interval = stats.ttest_1samp(difference, 0).confidence_interval(0.95)
+    row = rows["b"]
+    assert row["difference"] == pytest.approx(difference.mean()) and row["n"] == 8
+    assert row["interval"] == pytest.approx([interval.low, interval.high])
+    expected = stats.permutation_test((difference,), np.sum, permutation_type="samples", n_resamples=np.inf)
+    assert row["p_value"] == pytest.approx(expected.pvalue)
+    assert row["verdict"] == "helps" and row["p_adjusted"] <= 0.05 and "points" in row["verdict_words"]
+    correct = {name: np.mean([simulated(name, seed, gains=GAINS)[0] for seed in range(8)], axis=0) for name in "ab"}
+    assert row["examples"]["difference"] == pytest.approx(row["difference"])
+    assert row["examples"]["won"] == int((correct["b"] > correct["a"]).sum())
+    ece = np.array([run["metrics"]["test/ece"] for run in raw["b"]])
+    assert row["calibration"]["ece"] == pytest.approx(ece.mean())
+    cats = [
+        after["per_class_accuracy"]["cat"] - before["per_class_accuracy"]["cat"]
+        for after, before in zip(raw["b"], raw["a"], strict=True)
+    ]
+    assert row["classes"]["cat"]["difference"] == pytest.approx(np.mean(cats))
+    assert row["cost"]["seconds_difference"] == pytest.approx(difference.mean())
+    assert row["cost"]["training_flops"] == 3 * 500 * 0.25 * 1000
+    assert row["cost"]["points_per_hour"] == pytest.approx(100 * 3600)
+    assert rows["a"]["verdict"] == "reference" and rows["c"]["verdict"] == "cannot be distinguished"
+    assert found["status"] == "complete" and not found["missing"] and found["plan"]["num_arms"] == 2
+    assert found["refused"] == [{"name": "impossible", "reason": "a rule forbids it"}]
+
+
+def test_it_is_plain_json_and_the_same_twice(files: StudyFiles) -> None:
+    made = study(chain("a", "b"), seeds=6)
+    write_all(made, files)
+    one = json.dumps(outcome(made, Runs.read(made, files, {})), allow_nan=False)
+    assert one == json.dumps(outcome(made, Runs.read(made, StudyFiles(directory=files.directory), {})))
+
+
+def test_failures_are_shown_and_leave_the_other_arms_standing(files: StudyFiles) -> None:
+    made = study(chain("a", "b", "c"), seeds=6)
+    write_all(made, files)
+    for seed in range(6):
+        place = files.directory / files.place(made.arms.named("b"), seed)
+        (place / "result.json").write_text(json.dumps({"status": "failed", "reason": "diverged: train/loss is nan"}))
+    found = outcome(made, Runs.read(made, StudyFiles(directory=files.directory), {}))
+    rows = {row["name"]: row for row in found["arms"]}
+    assert rows["b"]["verdict"] == rows["c"]["verdict"] == "failed" and "diverged" in rows["b"]["verdict_words"]
+    assert rows["a"]["n"] == 6 and found["status"] == "partial"
+    assert found["missing"][0] == {"arm": "b", "seed": 0, "reason": "diverged: train/loss is nan"}
+
+
+def test_a_study_before_its_first_run_says_what_it_will_need(files: StudyFiles) -> None:
+    made = study(chain("a", "b"), seeds=3)
+    found = outcome(made, Runs.read(made, files, {}))
+    assert [row["verdict"] for row in found["arms"]] == ["reference", "too few seeds"]
+    assert len(found["missing"]) == 6 and found["missing"][0]["reason"] == "not run yet"
+    assert found["plan"]["detectable"]["3"] is None and found["plan"]["seeds_needed"]["0.01"] > 6
+
+
+def test_with_looks_only_the_undecided_want_more_seeds(files: StudyFiles) -> None:
+    made = study(chain("a", "b", "c"), looks=[8, 12])
+    for each in made.arms.ready:
+        for seed in range(8):
+            correct, labels = simulated(each.name, seed, gains={"b": 2.0, "c": 2.0})
+            write_run(files.directory / files.place(each, seed), correct, labels)
+    found = outcome(made, Runs.read(made, files, {}))
+    rows = {row["name"]: row for row in found["arms"]}
+    assert found["looks"]["done"] == [8] and found["looks"]["decided"] == {"b": 8}
+    assert rows["b"]["verdict"] == "helps" and rows["c"]["verdict"] == "cannot be distinguished"
+    assert {(item["arm"], item["seed"]) for item in found["missing"]} == {
+        (name, seed) for name in "bc" for seed in range(8, 12)
+    }
+
+
+def test_interactions_of_pairs_are_both_minus_each_plus_neither(files: StudyFiles) -> None:
+    arms = [arm("z"), arm("a", "z"), arm("b", "z"), arm("a+b", "z")]
+    item = Interaction(factors=("a", "b"), both="a+b", first="a", second="b", neither="z")
+    blueprint = Blueprint(arms=tuple(each.arm for each in arms), interactions=(item,))
+    made = study(arms, blueprint, seeds=6)
+    write_all(made, files)
+    (row,) = outcome(made, Runs.read(made, files, {}))["interactions"]
+    accuracy = {each.name: np.array([simulated(each.name, seed)[0].mean() for seed in range(6)]) for each in arms}
+    assert row["estimate"] == pytest.approx((accuracy["a+b"] - accuracy["a"] - accuracy["b"] + accuracy["z"]).mean())
+    assert row["factors"] == ["a", "b"] and row["verdict"] == "cannot be distinguished"
+
+
+def test_a_screening_study_has_effects_of_its_cells(files: StudyFiles) -> None:
+    techniques = [technique(name, {"with": [f"{name}=1"], "without": [f"{name}=0"]}) for name in "pqrs"]
+    blueprint = plan.screening(techniques, False, lambda on: None, False, beside=False)
+    cells = [arm(each.name, is_cell=True) for each in blueprint.arms]
+    made = study(cells, blueprint, kind="screening", seeds=2)
+    assert blueprint.design is not None
+    gains = {each.name: 0.6 * float(row[1]) for each, row in zip(cells, blueprint.design, strict=True)}
+    write_all(made, files, gains)
+    found = outcome(made, Runs.read(made, files, {}))
+    assert [row["factor"] for row in found["effects"]] == list("pqrs")
+    assert [row["verdict"] for row in found["effects"]] == [
+        "cannot be distinguished",
+        "helps",
+        *["cannot be distinguished"] * 2,
+    ]
+    assert found["effects"][1]["aliases"] == []

@@ -1,0 +1,60 @@
+"""A study on the terminal: intervals drawn to scale, every arm and reason in words, narrow or wide."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sota_exp.study import terminal
+from sota_exp.study.files import StudyFiles
+from sota_exp.study.results import Runs
+from sota_exp.study.study_json import outcome
+from tests.study.studies import chain, study, write_all
+
+
+def printed(*parts: object, width: int = 120) -> str:
+    out = Console(file=io.StringIO(), width=width)
+    for part in parts:
+        out.print(part)
+    text: str = out.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+@pytest.mark.parametrize(("low", "middle", "high"), [(-1.0, 0.0, 1.0), (0.5, 0.75, 1.0), (-0.2, -0.1, 0.3)])
+def test_an_interval_is_drawn_to_scale(low: float, middle: float, high: float) -> None:
+    def place(value: float) -> int:
+        return round((value + 1) / 2 * (terminal.WIDTH - 1))
+
+    found = terminal.interval_bar(low, middle, high, 1)
+    drawn = [index for index, sign in enumerate(found) if sign in "─●┼"]
+    assert len(found) == terminal.WIDTH and found.index("●") == place(middle)
+    assert (drawn[0], drawn[-1]) == (place(low), place(high))
+    assert found[terminal.WIDTH // 2] in "│┼●"
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_a_result_names_every_arm_and_what_is_not_known(tmp_path: Path, width: int) -> None:
+    made, files = study(chain("a", "b", "c"), seeds=6), StudyFiles(directory=tmp_path)
+    write_all(made, files, {"b": 2.0, "c": 2.0})
+    found = outcome(made, Runs.read(made, files, {}))
+    text = printed(terminal.result(found), width=width)
+    assert "helps" in text and "A" in text and "refused impossible: a rule forbids it" in text.replace("\n", " ")
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_plan_says_what_these_seeds_can_show(tmp_path: Path) -> None:
+    made, files = study(chain("a", "b"), seeds=4), StudyFiles(directory=tmp_path)
+    text = printed(
+        *terminal.heading(made, files), terminal.plan(made, files, {"a": 61.0, "b": "too large", "num_test": 2000})
+    )
+    assert "2 arms × 4 seeds" in text and "1 min 01 s" in text and "0/4" in text and "too large" in text
+    words = " ".join(text.split())
+    assert "at least 6 seeds are needed" in words and "a fifth of 2,000 test images" in words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0.4 s"), (12.4, "12 s"), (61, "1 min 01 s"), (3700, "1 h 01 min")]
+)
+def test_times_are_short(seconds: float, words: str) -> None:
+    assert terminal.clock(seconds) == words

@@ -1,0 +1,112 @@
+"""Killed at random moments, copied, cut off from its storage: the repeated command ends with exactly what was asked for."""
+
+import contextlib
+import random
+import sys
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from sota_exp.sweep.storage import LOST, Store
+from tests.sweep import postgres
+from tests.sweep.killing import assert_all_end_well, drive, found, start
+
+pytestmark = pytest.mark.slow
+
+TOY = Path(__file__).with_name("toy.py")
+
+#: Kills of a test; `benchmarks/sweep_kills.py` does thirty.
+NUM_KILLS = 5
+
+
+def toy(num_trials, *more):
+    return [
+        *(sys.executable, str(TOY), "lr=tag(log,interval(0.001,10))", "hydra/sweeper/pruner=none"),
+        *("hydra.sweeper.objective=val/x", f"hydra.sweeper.n_trials={num_trials}", "hydra.sweeper.retries=100", *more),
+    ]  # fmt: skip
+
+
+def assert_nothing_is_lost(place, url, num_trials):
+    """Exactly the total, no trial left running, no directory that two trials wrote into."""
+    left = found(url, "sweep")
+    assert (left.complete, left.running) == (list(range(num_trials)), [])
+    for number in left.complete:
+        lines = (place / "sweep" / str(number) / "values").read_text().splitlines()
+        assert len(set(lines)) == 1, (number, lines)
+
+
+def sqlite(place):
+    return f"sqlite:///{place / 'sweep' / 'study.db'}"
+
+
+def test_killed_at_random_moments_it_ends_with_exactly_the_total(tmp_path):
+    assert drive(toy(12, "seconds=0.2"), tmp_path, NUM_KILLS, reach=0.4) >= NUM_KILLS - 1
+    assert_nothing_is_lost(tmp_path, sqlite(tmp_path), 12)
+
+
+def test_workers_that_kill_themselves_are_replaced(tmp_path):
+    """Every trial's first process dies; joblib loses its batch each time."""
+    command = toy(4, "kind=killed", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_jobs=2")
+    assert_all_end_well([start(command, tmp_path)], tmp_path)
+    assert_nothing_is_lost(tmp_path, sqlite(tmp_path), 4)
+
+
+def test_three_copies_share_an_sqlite_study(tmp_path):
+    copies = [start(toy(18, "seconds=0.05"), tmp_path) for _ in range(3)]
+    assert_all_end_well(copies, tmp_path)
+    assert_nothing_is_lost(tmp_path, sqlite(tmp_path), 18)
+
+
+needs_postgres = pytest.mark.skipif(
+    postgres.binaries() is None, reason="PostgreSQL is not installed: apt-get install postgresql"
+)
+
+
+#: Bounded: copies that are cut more often than they get through a request would never end.
+NUM_CUTS = 20
+
+
+@needs_postgres
+def test_three_copies_share_a_postgresql_study_whose_connections_are_cut(tmp_path):
+    with postgres.server() as server:
+        command = toy(18, "seconds=0.3", f"hydra.sweeper.storage={server.url}")
+        copies = [start(command, tmp_path) for _ in range(3)]
+        cut_at_random(server, copies)
+        assert_all_end_well(copies, tmp_path)
+        left = found(server.url, "sweep")
+        assert (len(left.complete), left.running) == (18, [])
+
+
+@needs_postgres
+def test_a_turn_that_ends_with_its_connection_is_noticed():
+    with postgres.server() as server, contextlib.ExitStack() as stack:
+        first, second = (Store(url=server.url, name="s", heartbeat=1, grace=5) for _ in range(2))
+        check = stack.enter_context(first.alone())
+        check()
+        cut(server)
+        with second.alone() as other:
+            other()
+            with pytest.raises(LOST):
+                check()
+            other()
+
+
+def cut(server):
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+
+
+def cut_at_random(server, copies):
+    """Every connection but this one is ended a few times, while copies run; once the server itself goes down."""
+    rng = random.Random(0)
+    for number in range(NUM_CUTS):
+        time.sleep(rng.uniform(0.3, 1.0))
+        if all(copy.poll() is not None for copy in copies):
+            return
+        if number == 4:
+            server.stop("immediate")
+            server.start()
+        else:
+            cut(server)

@@ -1,0 +1,369 @@
+"""The sweep from its command line: total, failures, refusals, conditional knobs, warm start, budgets, samplers; and real trainings."""
+
+import contextlib
+import csv
+import json
+import sys
+from pathlib import Path
+
+import hydra_plugins.hydra_optuna_sweeper._impl as stock
+import optuna
+import pytest
+from mlflow import MlflowClient
+from optuna.exceptions import StorageInternalError
+from optuna.storages._heartbeat import BaseHeartbeat
+from optuna.trial import Trial, TrialState
+
+from sota_exp.cli.main import run
+from sota_exp.sweep import end, ownership, sweep_json
+from sota_exp.sweep import loop as sweeper_loop
+from sota_exp.sweep.loop import Loop
+from sota_exp.sweep.space import Space
+from sota_exp.sweep.storage import Store
+from tests.experiments import TINY
+from tests.sweep.toy import main
+
+LR = "lr=tag(log,interval(0.001,10))"
+PLAIN = (LR, "hydra/sweeper/pruner=none", "hydra.sweeper.objective=val/x")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["sota-exp"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+
+
+def sweep(num_trials, *arguments, base=PLAIN):
+    """Exit status of the toy sweep, and what it wrote."""
+    status = main([*base, f"hydra.sweeper.n_trials={num_trials}", *arguments])
+    try:
+        with open("sweep/sweep.json") as file:
+            return status, json.load(file)
+    except FileNotFoundError:
+        return status, {}
+
+
+def test_a_connection_lost_at_the_summary_loses_nothing(monkeypatch):
+    answers = iter([StorageInternalError("cut")])
+
+    def summarize(*given):
+        for error in answers:
+            raise error
+        return sweep_json.summarize(*given)
+
+    monkeypatch.setattr(end, "summarize", summarize)
+    status, summary = sweep(2)
+    assert (status, summary["trials"]["complete"]) == (0, 2)
+    assert next(answers, None) is None
+
+
+def test_a_connection_lost_when_a_trial_was_just_taken_loses_nothing(monkeypatch):
+    """The storage has noted the owner, who never hears of it: the trial must not wait for its own process to die."""
+    answers = iter([StorageInternalError("cut")])
+    own = ownership.own
+
+    def noted(trial):
+        token = own(trial)
+        for error in answers:
+            raise error
+        return token
+
+    monkeypatch.setattr(ownership, "own", noted)
+    monkeypatch.setattr(sweeper_loop, "LOOK_SECONDS", 0.0)
+    status, summary = sweep(3, "hydra.sweeper.n_jobs=2", "hydra.sweeper.retries=0")
+    assert (status, summary["trials"]["complete"], summary["trials"]["failed"]) == (0, 3, 0)
+    assert [entry["number"] for entry in summary["entries"]] == [0, 1, 2]
+    assert next(answers, None) is None
+
+
+def test_a_copy_that_lost_its_turn_leaves_no_trace_in_the_trial_of_another(monkeypatch):
+    """Between its trial and its draws PostgreSQL ends its turn, and another copy takes the trial up."""
+    suggest, own, turns = Space.suggest, ownership.owner(), iter(["lost"])
+    ended = []
+
+    def draw(space, trial, chosen):
+        if next(turns, None):
+            other = Trial(trial.study, trial._trial_id)
+            other.set_user_attr(sweeper_loop.KNOBS, suggest(space, other, chosen))
+            other.set_user_attr(ownership.OWNER, {**own, "host": "elsewhere"})
+            ended.append("its turn")
+            return {"lr": 777.0}
+        return suggest(space, trial, chosen)
+
+    @contextlib.contextmanager
+    def alone(store):
+        def check():
+            if ended:
+                raise StorageInternalError(f"cut {ended.pop()}")
+
+        yield check
+
+    monkeypatch.setattr(Space, "suggest", draw)
+    monkeypatch.setattr(Store, "alone", alone)
+    monkeypatch.setattr(Loop, "is_over", lambda loop: True)  # the other's trial runs on
+    assert sweep(2)[1]["trials"] == {"complete": 1, "pruned": 0, "failed": 0, "running": 1}
+    trial = optuna.load_study(study_name="sweep", storage="sqlite:///sweep/study.db").trials[0]
+    assert trial.user_attrs[sweeper_loop.KNOBS] == trial.params
+    assert trial.user_attrs[ownership.OWNER]["host"] == "elsewhere"
+
+
+def test_a_larger_total_goes_on_and_the_same_does_nothing(capsys):
+    _, first = sweep(3)
+    _, second = sweep(5)
+    _, third = sweep(5)
+    assert [found["trials"]["complete"] for found in (first, second, third)] == [3, 5, 5]
+    assert second["entries"][:3] == first["entries"]
+    assert len({entry["params"]["lr"] for entry in second["entries"]}) == 5
+    assert first["entries"][0]["is_default"] and first["entries"][0]["params"] == {"lr": 0.1}
+    with open("sweep/trials.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["number"] for row in rows] == ["0", "1", "2", "3", "4"] and float(rows[0]["lr"]) == 0.1
+    assert "5 complete of 5" in capsys.readouterr().out
+
+
+def test_a_repeat_draws_what_an_uninterrupted_sweep_draws(tmp_path):
+    _, whole = sweep(5, "hydra.sweep.dir=whole")
+    sweep(2)
+    _, parts = sweep(5)
+    whole = json.loads((tmp_path / "whole" / "sweep.json").read_text())
+    assert [entry["params"] for entry in parts["entries"]] == [entry["params"] for entry in whole["entries"]]
+
+
+def test_another_search_is_refused_with_both_shown(capsys):
+    sweep(1)
+    status, _ = sweep(1, base=("lr=interval(0.1,1.0)", *PLAIN[1:]))
+    said = capsys.readouterr().err
+    assert status == 2
+    assert "lr: 0.001 to 10, by its logarithm" in said and "lr: 0.1 to 1" in said and "There:" in said
+
+
+def test_failures_end_nothing_and_keep_their_reason(capsys):
+    status, found = sweep(4, "kind=sometimes")
+    assert status == 0 and found["trials"]["complete"] == 4 and found["trials"]["failed"] > 0
+    assert all("diverged: lr is too low" in item["reason"] for item in found["failures"])
+    assert "INFO" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind, reason", [("failing", "out of memory"), ("not_a_number", "returned nan")])
+def test_a_sweep_whose_trials_all_fail_says_so_and_ends_with_status_1(kind, reason, capsys):
+    status, found = sweep(9, f"kind={kind}", "hydra.sweeper.max_failures_in_a_row=2")
+    assert (
+        found["trials"]["failed"] == 2 and reason in found["stopped"] and reason in Path("sweep/sweep.md").read_text()
+    )
+    said = capsys.readouterr().err
+    assert status == 1 and "2 trials in a row failed; no trial has ended well" in said and reason in said
+    assert said.splitlines()[-1].startswith("toy: ")
+
+
+def test_a_batch_of_failures_ends_it_where_the_stock_sweepers_key_says_so(capsys):
+    assert sweep(9, "kind=failing", "hydra.sweeper.max_failure_rate=0.5")[0] == 1
+    assert "1 of 1 trials of a batch failed" in capsys.readouterr().err
+
+
+def test_an_option_that_does_not_compose_fails_its_trial_alone():
+    status, found = sweep(3, "mix=choice(none,gone)", "hydra.sweeper.sampler.seed=3")
+    assert status == 0 and found["trials"]["complete"] == 3
+    assert all("gone" in item["reason"] for item in found["failures"])
+
+
+def test_conditional_knobs_exist_with_their_option_alone():
+    _, found = sweep(8, "mix=choice(none,mixup,cutmix)")
+    for entry in found["entries"]:
+        knobs = {"none": set(), "mixup": {"mix.alpha"}, "cutmix": {"mix.alpha", "mix.box"}}[entry["knobs"]["mix"]]
+        assert set(entry["knobs"]) == {"lr", "mix"} | knobs
+    assert found["trials"] == {"complete": 8, "pruned": 0, "failed": 0, "running": 0}
+
+
+def test_the_best_of_another_sweep_is_tried_early(tmp_path):
+    _, first = sweep(6, "hydra.sweep.dir=first")
+    first = json.loads((tmp_path / "first" / "sweep.json").read_text())
+    _, second = sweep(3, f"hydra.sweeper.warm_start={tmp_path / 'first'}", "hydra.sweeper.defaults_first=false")
+    assert [e["params"] for e in second["entries"][:3]] == [item["knobs"] for item in first["ranking"][:3]]
+    assert sweep(3, "hydra.sweeper.warm_start=nowhere", "hydra.sweep.dir=third")[0] == 2
+
+
+def test_time_and_patience_end_it_early(capsys):
+    _, found = sweep(50, "hydra.sweeper.timeout=0.01")
+    assert found["trials"]["complete"] == 1 and "time budget" in found["stopped"]
+    _, found = sweep(50, "hydra.sweeper.patience=3")
+    assert found["trials"]["complete"] == 4 and "no new best in 3 trials" in found["stopped"]
+
+
+def test_several_objectives_give_a_front():
+    goal = ("hydra.sweeper.objective=[val/x,cost/parameters]", "hydra.sweeper.direction=[maximize,minimize]")
+    _, found = sweep(6, "kind=front", *goal)
+    values = [item["value"] for item in found["front"]]
+    assert found["best"]["number"] == 0 and values == sorted(values, key=lambda pair: -pair[0])
+    assert [pair[1] for pair in values] == sorted((pair[1] for pair in values), reverse=True)
+
+
+@pytest.mark.parametrize("name, num", [("random", 3), ("qmc", 3), ("grid", 2), ("gp", 3), ("nsgaii", 3)])
+def test_the_stock_samplers_work_and_a_grid_ends_by_itself(name, num):
+    knob = "lr=choice(0.1,0.2)" if name == "grid" else LR
+    status, found = sweep(3, f"hydra/sweeper/sampler={name}", base=(knob, *PLAIN[1:]))
+    assert status == 0 and found["trials"]["complete"] == num
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        (("hydra.sweeper.storage=journal.log",), "no heartbeat"),
+        (("hydra.sweeper.pruner=none",), "an option is chosen with hydra/sweeper/pruner=none"),
+        (("hydra.sweeper.params=[lr]",), "is not legal: keys with values, or null"),
+        (("hydra.sweeper.objective=test/accuracy",), "test is for reports"),
+        (("hydra.sweeper.objective=cost/parametres",), "Did you mean cost/parameters"),
+        (("hydra.sweeper.objective=val/acuracy",), "Did you mean val/accuracy"),
+        (("hydra.sweeper.objective=val/loss",), "maximize of val/loss looks for the worst; legal: minimize"),
+        (("lrr=interval(0,1)",), "lrr: no such key; legal here: seed"),
+        (("hydra.sweeper.direction=up",), "minimize, maximize"),
+        (("hydra.sweeper.direction=[maximize,minimize]",), "one direction an objective"),
+        (("hydra.sweeper.constraints={val/loss: 1}",), "hydra.sweeper.constraints: val/loss"),
+        (("hydra.sweeper.n_trials=0",), "n_trials=0 is not legal"),
+        (("hydra.sweeper.n_jobs=two",), "n_jobs"),
+        (("hydra.sweeper.grace=5",), "above heartbeat"),
+        (("hydra/sweeper/pruner=wilcoxon", "hydra.sweeper.objective=val/accuracy"), "hydra.sweeper.seeds=8"),
+        (("hydra/sweeper/pruner=median", "hydra.sweeper.objective=cost/parameters"), "not known after an epoch"),
+        (
+            ("hydra/sweeper/pruner=median", "hydra.sweeper.objective=[val/x,cost/steps]", "hydra.sweeper.direction=[maximize,minimize]"),
+            "several objectives",
+        ),
+    ],
+)  # fmt: skip
+def test_mistakes_end_at_once_with_the_key_and_what_is_legal(arguments, says, capsys):
+    status, found = sweep(1, *arguments)
+    assert status == 2 and found == {} and says in capsys.readouterr().err
+
+
+def test_a_custom_search_space_works_as_in_the_stock_sweeper(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text("def extend(config, trial):\n    trial.suggest_float('wd', 0.001, 0.002)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    _, found = sweep(2, "hydra.sweeper.custom_search_space=mine.extend")
+    assert all(0.001 <= entry["knobs"]["wd"] <= 0.002 for entry in found["entries"])
+
+
+def test_joblib_runs_batches():
+    status, found = sweep(4, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_jobs=2")
+    assert status == 0 and found["trials"]["complete"] == 4
+
+
+def test_the_private_surface_that_this_rests_on_is_there():
+    """Of hydra-optuna-sweeper 1.4 and Optuna 5: what a new version may take away."""
+    sweeper = stock.OptunaSweeperImpl(None, "maximize", None, None, 1, 1, 0.0, None, None)
+    assert {"params", "n_trials", "job_idx"} <= set(vars(sweeper))
+    assert stock.create_params_from_overrides(["a=interval(0,1)", "b=1", "~c"])[1:] == ({"b": "1"}, ["~c"])
+    assert stock.OptunaSweeperImpl._to_grid_sampler_choices(optuna.distributions.CategoricalDistribution([1, 2])) == (
+        1,
+        2,
+    )
+    assert {"record_heartbeat", "_get_stale_trial_ids", "get_heartbeat_interval"} <= set(dir(BaseHeartbeat))
+    study = optuna.create_study()
+    trial = optuna.trial.Trial(study, study.ask()._trial_id)
+    assert trial._suggest("x", optuna.distributions.FloatDistribution(0, 0)) == 0
+    assert study._storage.get_trial(trial._trial_id).state == TrialState.RUNNING
+
+
+def real(*arguments):
+    """Exit status of `sota-exp sweep` over trainings of a tenth of a second."""
+    knob = "optimizer.lr=tag(log,interval(0.01,1.0))"
+    asked = [*TINY, knob, "hydra.sweep.dir=sweep", "tracking.figures=false", *arguments]
+    status = run(["sweep", *asked])
+    with open("sweep/sweep.json") as file:
+        return status, json.load(file)
+
+
+def test_trainings_are_pruned_complete_and_confirmed_and_test_stays_out_of_the_search(tmp_path, capsys):
+    status, found = real("schedule.length.epochs=4", "hydra.sweeper.n_trials=8", "hydra.sweeper.pruner.n_startup_trials=2", "hydra.sweeper.pruner.n_min_trials=1", "hydra.sweeper.confirm={top: 1, seeds: 2}")  # fmt: skip
+    assert status == 0 and found["trials"]["complete"] + found["trials"]["pruned"] == 8
+    assert "test/accuracy" not in json.dumps(found["entries"])
+    pruned = [item for item in found["entries"] if item["state"] == "pruned"]
+    assert pruned and found["pruning"]["share_of_full_steps"] < 1
+    for item in pruned:
+        result = json.loads((tmp_path / "sweep" / str(item["number"]) / "result.json").read_text())
+        assert result["status"] == "pruned" and result["reason"] == item["reason"]
+        assert (
+            min(map(int, item["reports"])) == 0 and max(map(int, item["reports"])) >= 1
+        )  # half of four epochs come first
+        assert not any(key.startswith("test/") for key in result["metrics"])
+    confirm = found["confirm"]
+    assert {arm["name"] for arm in confirm["arms"]} == {"default", confirm["winner"]}
+    assert "all with" in capsys.readouterr().out and "schedule.length.epochs=4" in found["fixed"]
+    assert confirm["seeds"] == [1000, 1001] and confirm["verdict"] in ("beats", "loses", "cannot be distinguished")
+    assert (tmp_path / "sweep" / "figures" / "history.png").is_file() and (tmp_path / "sweep" / "sweep.md").is_file()
+
+
+@pytest.mark.parametrize(
+    "broken, reason",
+    [
+        ("optimizer.lr=1e30", "diverged"),
+        ("batch_size=4096", "is larger than"),
+        ("data=image_folder data.root=nowhere", "nowhere"),
+    ],
+)
+def test_a_training_that_cannot_end_well_fails_its_trial_with_the_reason(broken, reason, tmp_path, capsys):
+    knob = "seed=range(0,9)"
+    asked = [*(item for item in TINY if not (item.startswith("data") and "root" in broken)), *broken.split(), knob]
+    limits = ("hydra.sweep.dir=sweep", "hydra.sweeper.n_trials=2", "hydra.sweeper.max_failures_in_a_row=2")
+    assert run(["sweep", *asked, *limits]) == 1
+    said = capsys.readouterr().err
+    assert "2 trials in a row failed" in said and reason in said and "Traceback" not in said
+    trials = optuna.load_study(study_name="sweep", storage=f"sqlite:///{tmp_path}/sweep/study.db").trials
+    assert all(trial.state == TrialState.FAIL and reason in trial.user_attrs["reason"] for trial in trials)
+    assert json.loads((tmp_path / "sweep" / "0" / "result.json").read_text())["status"] == "failed"
+
+
+def test_a_trial_without_memory_fails_in_optuna_and_mlflow_and_the_sweep_goes_on(tmp_path):
+    """Images of terabytes, which no machine holds: the allocator itself refuses."""
+    knob, uri = "data.image_size=choice(16,400000)", f"sqlite:///{tmp_path}/mlflow.db"
+    asked = [*TINY, knob, "hydra.sweep.dir=sweep", "hydra.sweeper.n_trials=3", "hydra.sweeper.confirm.top=0"]
+    assert (
+        run(
+            [
+                "sweep",
+                *asked,
+                "hydra/sweeper/sampler=random",
+                "hydra.sweeper.sampler.seed=3",
+                "tracking=mlflow",
+                f"tracking.uri={uri}",
+            ]
+        )
+        == 0
+    )
+    trials = optuna.load_study(study_name="sweep", storage=f"sqlite:///{tmp_path}/sweep/study.db").trials
+    failed = [trial for trial in trials if trial.state == TrialState.FAIL]
+    assert failed and sum(trial.state == TrialState.COMPLETE for trial in trials) == 3
+    assert all("out of memory" in trial.user_attrs["reason"] for trial in failed)
+    runs = MlflowClient(uri).search_runs(["1"], "tags.kind = 'trial'")
+    ended = [run for run in runs if run.info.status == "FAILED"]
+    assert len(runs) == len(trials) and len(ended) == len(failed)
+    assert all("out of memory" in run.data.tags["reason"] for run in ended)
+    (parent,) = MlflowClient(uri).search_runs(["1"], "tags.kind = 'sweep'")
+    assert parent.info.status == "FINISHED" and parent.data.metrics["trials/failed"] == len(failed)
+
+
+def test_a_trial_of_several_seeds_is_worth_their_mean(tmp_path):
+    _, found = real("hydra.sweeper.seeds=2", "hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=2", "hydra.sweeper.confirm.top=0", "hydra.sweeper.constraints={cost/parameters: 1}")  # fmt: skip
+    for item in found["entries"]:
+        place = tmp_path / "sweep" / str(item["number"])
+        results = [json.loads((place / f"seed{seed}" / "result.json").read_text()) for seed in (0, 1)]
+        values = [result["metrics"]["val/accuracy"] for result in results]
+        assert item["values"][0] == pytest.approx(sum(values) / 2) and [r["seed"] for r in results] == [0, 1]
+        assert not item["feasible"]
+    assert found["best"] is None and found["trials"]["complete"] == 2
+
+
+def test_importances_of_several_objectives_are_those_of_the_first_alone():
+    """Optuna takes a target of one's own as better the lower it is."""
+
+    def of(directions):
+        study = optuna.create_study(directions=directions, sampler=optuna.samplers.RandomSampler(seed=0))
+        for _ in range(60):
+            trial = study.ask()
+            x, y = trial.suggest_float("x", -1, 1), trial.suggest_float("y", -1, 1)
+            value = -(x**2) * 10 - (0 if y > -0.5 else 30 * y**2)
+            study.tell(trial, [value, x][: len(directions)])
+        return sweep_json.importances(study)
+
+    one, two = of(["maximize"]), of(["maximize", "minimize"])
+    for method, shares in one.items():
+        assert two[method] == pytest.approx(shares), method

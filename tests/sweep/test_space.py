@@ -1,0 +1,98 @@
+"""The space: what is declared, drawn, turned into overrides, and reached by given values."""
+
+import optuna
+import pytest
+
+from sota_exp.errors import ConfigError
+from sota_exp.sweep.space import read_space
+
+LOG_LR = "tag(log, interval(0.01, 1))"
+
+
+def drawn(space, chosen=None, fixed=None):
+    """One trial's knobs, with Optuna's parameters fixed to `fixed`."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    if fixed:
+        study.enqueue_trial(fixed)
+    trial = study.ask()
+    return space.suggest(trial, chosen or {}), trial.params
+
+
+def test_a_coordinate_is_searched_and_its_knob_is_run():
+    space = read_space(
+        {"optimizer.lr": LOG_LR, "lr_wd": "tag(log, interval(1e-6, 1e-3))"}, {}, {"optimizer.weight_decay": "lr_wd / optimizer.lr"}, []
+    )  # fmt: skip
+    knobs, params = drawn(space, fixed={"optimizer.lr": 0.5, "lr_wd": 1e-4})
+    assert knobs == {"optimizer.lr": 0.5, "optimizer.weight_decay": pytest.approx(2e-4)}
+    assert set(params) == {"optimizer.lr", "lr_wd"}
+    assert space.point({"optimizer.lr": 0.5, "optimizer.weight_decay": 2e-4}, {}) == {
+        "optimizer.lr": 0.5,
+        "lr_wd": 1e-4,
+    }
+    assert not any(item.startswith("lr_wd") for item in space.overrides(knobs))
+
+
+@pytest.mark.parametrize(
+    "mix, knobs", [("none", {"mix"}), ("mixup", {"mix", "mix.alpha"}), ("cutmix", {"mix", "mix.alpha", "mix.box"})]
+)
+def test_a_knob_is_drawn_with_its_option_alone(mix, knobs):
+    conditional = {"mix=mixup|cutmix": {"mix.alpha": "interval(0.1, 0.9)"}, "mix=cutmix": {"mix.box": "range(1, 5)"}}
+    space = read_space({"mix": "choice(none, mixup, cutmix)"}, conditional, {}, [])
+    assert set(drawn(space, fixed={"mix": mix})[0]) == knobs
+
+
+def test_a_knob_follows_the_option_of_the_recipe_too():
+    space = read_space({"lr": LOG_LR}, {"mix=mixup": {"mix.alpha": "interval(0.1, 0.9)"}}, {}, [])
+    assert "mix.alpha" in drawn(space, chosen={"mix": "mixup"})[0]
+    assert "mix.alpha" not in drawn(space, chosen={"mix": "none"})[0]
+
+
+def test_one_knob_with_two_ranges_is_kept_as_two():
+    conditional = {"mix=mixup": {"mix.alpha": "interval(0.1, 0.5)"}, "mix=cutmix": {"mix.alpha": "interval(0.5, 2)"}}
+    space = read_space({"mix": "choice(mixup, cutmix)"}, conditional, {}, [])
+    assert drawn(space, fixed={"mix": "cutmix"})[1].keys() == {"mix", "mix.alpha (cutmix)"}
+
+
+@pytest.mark.parametrize(
+    "arguments, knobs, fixed",
+    [
+        (["+search=x", "seed=1"], {"lr"}, {"seed": "1"}),
+        (["lr=interval(1, 2)"], {"lr"}, {}),
+        (["lr=0.5", "wd=interval(0, 1)"], {"wd"}, {"lr": "0.5"}),
+        (["mix=choice(none,mixup)", "~x"], {"lr", "mix"}, {}),
+    ],
+)
+def test_the_command_line_has_the_last_word(arguments, knobs, fixed):
+    space = read_space({"lr": LOG_LR}, {}, {}, arguments)
+    assert (set(space.knobs), space.fixed) == (knobs, fixed)
+    assert all(item in space.overrides({}) for item in ["~x"] if item in arguments)
+
+
+@pytest.mark.parametrize(
+    "params, conditional, derived, arguments, says",
+    [
+        ({}, {}, {}, [], "nothing to search"),
+        ({"lr": LOG_LR}, {"mix": {"a": "interval(0, 1)"}}, {}, [], "slot=option"),
+        ({"lr": LOG_LR}, {"mix=a": {"a": "0.5"}}, {}, [], "no range to search"),
+        ({"lr": LOG_LR}, {}, {"wd": "lr * wd"}, [], "coordinate / knob"),
+        ({"lr": LOG_LR}, {}, {"wd": "lr_wd / lr"}, [], "needs lr_wd"),
+        ({"lr": LOG_LR, "c": LOG_LR}, {}, {"wd": "c / lr"}, ["c=1"], "can't be fixed"),
+        ({"lr": "range(1, 2, 0)"}, {}, {}, [], "nonzero"),
+    ],
+)
+def test_a_declaration_that_means_nothing_says_so(params, conditional, derived, arguments, says):
+    with pytest.raises(ConfigError, match=says):
+        read_space(params, conditional, derived, arguments)
+
+
+def test_values_out_of_reach_are_left_out_of_a_point():
+    space = read_space({"lr": LOG_LR, "mix": "choice(none, mixup)", "size": "range(1, 9)"}, {}, {}, [])
+    assert space.point({"lr": 5.0, "size": 4}, {"mix": "none"}) == {"mix": "none", "size": 4}
+    assert space.point({"lr": 0.5, "size": 40}, {"mix": "cutmix"}) == {"lr": 0.5}
+
+
+def test_the_declaration_tells_spaces_apart_and_leaves_out_what_changes_no_number():
+    one = read_space({"lr": LOG_LR}, {}, {}, ["data=fake", "tracking=none", "runtime.threads=1"]).declaration({})
+    same = read_space({"lr": LOG_LR}, {}, {}, ["data=fake", "tracking.uri=x"]).declaration({})
+    assert one == same == {"lr": "0.01 to 1, by its logarithm", "data": "fake"}
+    assert read_space({"lr": "interval(0.01, 1)"}, {}, {}, ["data=fake"]).declaration({}) != one

@@ -1,0 +1,125 @@
+"""A trial from its job's side: what it is told, what it reports, how it ends."""
+
+import warnings
+from dataclasses import replace
+
+import optuna
+import pytest
+
+from sota_exp.errors import ConfigError
+from sota_exp.sweep import ownership
+from sota_exp.sweep.storage import resolved
+from sota_exp.sweep.trial import VARIABLE, Brief, Identity, OwnTrial, beating, make_pruner, mean_over_seeds
+
+MEDIAN = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 0, "n_warmup_steps": 0}
+
+
+@pytest.fixture
+def identity(tmp_path):
+    """Of a trial that was asked for and owned, as the sweeper leaves it."""
+    made = Identity(
+        url=resolved(None, tmp_path),
+        study="s",
+        heartbeat=1,
+        grace=5,
+        number=0,
+        token="",
+        of=3,
+        pruner=MEDIAN,
+        pruning_starts=0.5,
+        objectives=["val/accuracy"],
+        constraints={"cost/parameters": 100.0},
+    )
+    study = made.store.study(["maximize"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        token = ownership.own(study.ask())
+    return replace(made, token=token)
+
+
+def test_a_brief_travels_as_a_job_variable_whatever_is_in_it(identity):
+    words = "lr=0.1 ${seed} 'quoted' \"twice\" \\ ü = {}"
+    brief = Brief(words=words, origin={"overrides": [words]}, trial=identity)
+    name, _, text = brief.override().partition("=")
+    assert name == f"++hydra.job.env_set.{VARIABLE}"
+    assert Brief.of_job({VARIABLE: text.strip("'")}) == brief
+    assert Brief.of_job({}) is None
+
+
+@pytest.mark.parametrize("cost, feasible", [(90.0, True), (100.0, True), (101.0, False)])
+def test_it_ends_with_its_value_and_above_its_cap_it_is_infeasible(identity, cost, feasible):
+    own = OwnTrial.open(identity)
+    own.complete([0.7], {"cost/parameters": cost})
+    own.complete([0.9], {"cost/parameters": cost})  # told twice, it counts once
+    assert own.frozen.value == 0.7
+    assert all(value <= 0 for value in own.frozen.constraints.values()) is feasible
+
+
+def test_it_reports_a_step_once(identity, recwarn):
+    own = OwnTrial.open(identity)
+    own.report(0.5, 0)
+    own.report(0.6, 0)
+    assert own.frozen.intermediate_values == {0: 0.5}
+
+
+def test_what_another_has_taken_up_is_no_longer_ours(identity):
+    own = OwnTrial.open(identity)
+    ownership.own(own.trial)
+    assert not own.is_ours
+    own.complete([0.7], {"cost/parameters": 1.0})
+    own.prune("x")
+    own.fail("y")
+    assert own.frozen.state.name == "RUNNING"
+
+
+@pytest.mark.parametrize("end, state", [("prune", "PRUNED"), ("fail", "FAIL")])
+def test_it_ends_with_its_reason(identity, end, state):
+    own = OwnTrial.open(identity)
+    vars(OwnTrial)[end](own, "because")
+    assert (own.frozen.state.name, own.frozen.user_attrs["reason"]) == (state, "because")
+
+
+def test_a_trial_that_beats_has_a_heartbeat_from_the_first_moment(identity):
+    own = OwnTrial.open(identity)
+    with beating(own.study, [own.trial._trial_id]):
+        pass
+    with identity.store.storage.engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT count(*) FROM trial_heartbeats").scalar()
+    assert rows == 1
+
+
+@pytest.mark.parametrize("values, num", [([0.1] * 8, 4), ([0.9] * 8, 8)])
+def test_seeds_are_compared_with_the_same_seeds_and_the_mean_comes_back(tmp_path, values, num):
+    """WilcoxonPruner gives a trial up that is worse seed by seed, after 4 seeds at p 0.1 at the earliest."""
+    study = optuna.create_study(
+        direction="maximize", pruner=make_pruner({"_target_": "optuna.pruners.WilcoxonPruner", "p_threshold": 0.1})
+    )
+    best = optuna.trial.create_trial(value=0.5, intermediate_values={seed: 0.5 + 0.01 * seed for seed in range(8)})
+    study.add_trial(best)
+
+    class Own:
+        trial = study.ask()
+
+        def report(self, value, step):
+            self.trial.report(value, step)
+
+        def should_stop(self):
+            return self.trial.should_prune()
+
+    mean, seeds = mean_over_seeds(Own(), lambda index: values[index] + 0.001 * index, 8)
+    assert seeds == num
+    assert mean == pytest.approx(values[0] + 0.001 * (num - 1) / 2)
+
+
+@pytest.mark.parametrize(
+    "node, says",
+    [
+        ({"_target_": "optuna.pruners.MedianPrune"}, "Did you mean MedianPruner"),
+        ({"_target_": "os.system"}, "no pruner of Optuna's"),
+        ({"_target_": "optuna.pruners.MedianPruner", "steps": 1}, "steps"),
+        ({"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": -1}, "hydra.sweeper.pruner"),
+    ],
+)
+def test_a_pruner_that_is_none_is_refused(node, says):
+    with pytest.raises(ConfigError, match=says):
+        make_pruner(node)

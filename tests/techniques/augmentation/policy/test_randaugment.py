@@ -1,0 +1,68 @@
+import pytest
+import torch
+from scipy import stats
+from torchvision.transforms.v2 import RandAugment as Reference
+
+from sota_exp.stages.batch import Batch
+from sota_exp.stages.random import Streams
+from sota_exp.stages.stage import InvalidValue
+from sota_exp.techniques.augmentation.policy import ops
+from sota_exp.techniques.augmentation.policy.randaugment import RandAugment, standard_space
+
+
+def make_batch(num, size):
+    images = torch.randint(256, (num, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return Batch(images=images, targets=torch.ones(num, 1), weights=torch.ones(num), sources=torch.arange(num))
+
+
+def draws(step=0):
+    return Streams(seed=0).draws("augmentation/policy", step)
+
+
+def make(num_ops=2, magnitude=9, num_bins=31, interpolation="bilinear"):
+    return RandAugment(num_ops=num_ops, magnitude=magnitude, num_magnitude_bins=num_bins, interpolation=interpolation)
+
+
+@pytest.mark.parametrize("num_bins, size", [(31, 224), (31, 32), (10, 48)])
+def test_space_is_torchvisions(num_bins, size):
+    ours, theirs = standard_space(num_bins, size), Reference._AUGMENTATION_SPACE
+    assert [ops.NAMES[op].replace("_", "") for op in ours.ops] == [name.lower() for name in theirs]
+    for row, signed, (name, (magnitudes, their_sign)) in zip(ours.table, ours.signed, theirs.items(), strict=True):
+        expected = magnitudes(num_bins, size, size)
+        expected = torch.zeros(num_bins) if expected is None else expected.float()
+        expected = (255 * expected.double()).ceil().float() if name == "Solarize" else expected
+        assert torch.equal(row, expected), name
+        assert bool(signed) == their_sign
+
+
+def test_operations_are_uniform_at_one_magnitude_and_independent(monkeypatch):
+    calls = []
+    monkeypatch.setattr(ops, "apply", lambda images, drawn, magnitudes, _: calls.append((drawn, magnitudes)) or images)
+    make(num_ops=3)(make_batch(4000, 8), 0.0, draws())
+    assert len(calls) == 3
+    for drawn, magnitudes in calls:
+        counts = drawn.bincount(minlength=len(ops.NAMES))
+        assert (counts > 0).sum() == 14 and stats.chisquare(counts[counts > 0]).pvalue > 0.01
+        turns = magnitudes[drawn == ops.NAMES.index("rotate")]
+        assert turns.abs().unique().tolist() == [9.0] and 0.3 < (turns > 0).float().mean() < 0.7
+    pairs = torch.zeros(len(ops.NAMES), len(ops.NAMES)).index_put(
+        (calls[0][0], calls[1][0]), torch.ones(4000), accumulate=True
+    )
+    assert stats.chi2_contingency(pairs[:-1, :-1]).pvalue > 0.01
+
+
+@pytest.mark.parametrize("num, size", [(1, 8), (5, 33)])
+def test_output_is_repeatable_uint8_in_channels_last_strides(num, size):
+    batch = make_batch(num, size)
+    first, again = (make()(batch, 0.0, draws()).images for _ in range(2))
+    assert torch.equal(first, again) and first.dtype == torch.uint8 and first.shape == batch.images.shape
+    assert first.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(
+    "fields, name",
+    [({"num_ops": 0}, "num_ops"), ({"magnitude": 31}, "magnitude"), ({"num_bins": 1}, "num_magnitude_bins")],
+)
+def test_illegal_fields_are_refused(fields, name):
+    with pytest.raises(InvalidValue, match=f"^{name}="):
+        make(**fields)

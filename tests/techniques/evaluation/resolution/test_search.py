@@ -1,0 +1,132 @@
+"""Resolution search: an honest gain, a default that stands unless it is beaten, and a picture."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from sota_exp.report.run.resolution_curve import draw_resolution_curve
+from sota_exp.stages.evaluation import View
+from sota_exp.stages.stage import InvalidValue
+from sota_exp.techniques.evaluation.resolution.search import Search, choose, cross_fitted, gain_and_error, grid, halves
+
+
+def search(**fields: object) -> Search:
+    given = {"size": 48, "crop_ratio": 0.875, "relative_sizes": [0.875, 1.0, 1.25], "sizes": None, "crop_ratios": None}
+    return Search(**{**given, **fields})  # type: ignore[arg-type]
+
+
+def noisy(num_views: int, num: int, accuracies: list[float], seed: int) -> torch.Tensor:
+    """Correctness whose views mostly agree, as those of one network do."""
+    generator = torch.Generator().manual_seed(seed)
+    shared = torch.rand(num, generator=generator)
+    own = torch.rand(num_views, num, generator=generator)
+    use_own = torch.rand(num_views, num, generator=generator) < 0.1
+    return torch.where(use_own, own, shared) < torch.tensor(accuracies)[:, None]
+
+
+def test_the_default_comes_first_and_no_view_twice() -> None:
+    views = search().views()
+    assert views[0] == View(resize=55, size=48)
+    assert [view.size for view in views] == [48, 42, 60]
+    assert len(set(views)) == len(views)
+    many = search(sizes=[48, 64], crop_ratios=[0.875, 1.0]).views()
+    assert many == [
+        View(resize=55, size=48),
+        View(resize=48, size=48),
+        View(resize=73, size=64),
+        View(resize=64, size=64),
+    ]
+
+
+def test_torchvisions_grid() -> None:
+    """Resize 224…256 in steps of 8 before a crop of 224."""
+    ratios = [224 / resize for resize in range(224, 257, 8)]
+    views = search(size=224, crop_ratio=224 / 256, sizes=[224], crop_ratios=ratios).views()
+    assert sorted(view.resize for view in views) == list(range(224, 257, 8))
+    assert views[0].resize == 256
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("crop_ratios", [1.1]), ("crop_ratio", 1.2), ("sizes", [4]), ("relative_sizes", [0.1]), ("relative_sizes", [1.0])],
+)
+def test_a_crop_larger_than_the_image_and_other_mistakes_are_refused(field: str, value: object) -> None:
+    with pytest.raises(InvalidValue, match=field):
+        search(**{field: value})
+
+
+def test_a_view_whose_crop_is_larger_than_its_resize_cannot_be_made() -> None:
+    with pytest.raises(InvalidValue, match="at most the 40"):
+        View(resize=40, size=48)
+
+
+def test_halves_are_stratified_and_always_the_same() -> None:
+    labels = torch.tensor([0] * 31 + [1] * 8 + [2] * 2).repeat_interleave(3)
+    second = halves(labels)
+    assert abs(int(second.sum()) * 2 - len(labels)) <= 1
+    per_class = [(int(second[labels == c].sum()), int((labels == c).sum())) for c in range(3)]
+    assert all(abs(2 * taken - count) <= 1 for taken, count in per_class)
+    assert torch.equal(second, halves(labels))
+
+
+def test_cross_fitting_by_hand() -> None:
+    """The first half likes view 1, the second view 2: each is judged by the other."""
+    second = torch.tensor([False, False, True, True])
+    correct = torch.tensor([[0, 0, 0, 1], [1, 1, 0, 0], [0, 1, 1, 1]], dtype=torch.bool)
+    chosen, right = cross_fitted(correct, second)
+    assert chosen == [1, 2]
+    assert right.tolist() == [False, True, False, False]
+    gain, error = gain_and_error(right, correct[0])
+    assert gain == 0.0
+    assert error == pytest.approx(torch.tensor([0, 1.0, 0, -1]).std().item() / 2)
+    report = choose(correct, second).report
+    assert report["gain"] == 0.0
+    assert report["optimism_gap"] == pytest.approx(0.75)
+
+
+def test_a_clearly_better_view_ships() -> None:
+    correct = noisy(3, 2000, [0.7, 0.71, 0.8], seed=0)
+    choice = choose(correct, halves(torch.arange(2000) % 5))
+    assert choice.index == 2
+    assert choice.report["best_on_halves"] == [2, 2]
+    assert choice.report["gain"] == pytest.approx(0.1, abs=0.03)
+
+
+def test_equal_views_keep_the_default() -> None:
+    correct = torch.rand(1, 100).lt(0.5).repeat(4, 1)
+    choice = choose(correct, halves(torch.arange(100) % 5))
+    assert choice.index == 0
+    assert choice.report["gain"] == choice.report["optimism_gap"] == 0.0
+
+
+def test_chance_is_seldom_taken_for_a_gain_and_the_gap_shows_the_optimism() -> None:
+    """Twelve views of one accuracy: choosing looks good where it was done, the cross-fitted gain does not."""
+    labels = torch.arange(400) % 4
+    choices = [choose(noisy(12, 400, [0.7] * 12, seed), halves(labels)) for seed in range(60)]
+    gains = torch.tensor([choice.report["gain"] for choice in choices])
+    gaps = torch.tensor([choice.report["optimism_gap"] for choice in choices])
+    assert gains.mean().abs() < 3 * gains.std() / 60**0.5
+    assert gaps.mean() > 0.01
+    assert sum(choice.index != 0 for choice in choices) < 20
+
+
+def test_the_picture_is_drawn(tmp_path: Path) -> None:
+    views = grid(View(resize=55, size=48), [40, 48, 56], [0.875, 1.0])
+    curve = [
+        {
+            "resize": v.resize,
+            "size": v.size,
+            "crop_ratio": v.size / v.resize,
+            "val_accuracy": 0.5 + v.size / 1000,
+            "gflops_per_image": v.size**2 / 1e5,
+            "milliseconds_per_image": 1.0,
+        }
+        for v in views
+    ]
+    place = {"resize": 55, "size": 48}
+    draw_resolution_curve(
+        {"chosen": place, "default": place, "gain": 0.01, "gain_standard_error": 0.02, "curve": curve},
+        tmp_path / "f" / "r.png",
+    )
+    assert (tmp_path / "f" / "r.png").read_bytes().startswith(b"\x89PNG")

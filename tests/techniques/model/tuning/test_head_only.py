@@ -1,0 +1,41 @@
+import torch
+from torch import nn
+
+from sota_exp.techniques.model.arch.small import Small
+from sota_exp.techniques.model.tuning.head_only import HeadOnly
+from sota_exp.techniques.regularization.weight_decay.weights_only import WeightsOnly
+
+
+def small():
+    torch.manual_seed(0)
+    return Small(name="resnet_xs", width_multiplier=0.5)(5)
+
+
+def test_only_the_head_is_given_to_the_optimizer():
+    model = small()
+    groups = HeadOnly().groups(model, WeightsOnly(exempt="norm_and_bias")(model, 0.1))
+    assert [(group["weight_decay"], group["lr_scale"]) for group in groups] == [(0.1, 1.0), (0.0, 1.0)]
+    assert [id(p) for group in groups for p in group["params"]] == [id(model.fc.weight), id(model.fc.bias)]
+
+
+def test_groups_are_the_same_before_and_after_freezing():
+    model, frozen = small(), small()
+    HeadOnly()(frozen, 0.0)
+    sizes = [
+        [[p.shape for p in group["params"]] for group in HeadOnly().groups(m, WeightsOnly(exempt="norm")(m, 0.1))]
+        for m in (model, frozen)
+    ]
+    assert sizes[0] == sizes[1]
+
+
+def test_training_moves_neither_weights_nor_statistics_below_the_head():
+    model = small()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    optimizer = torch.optim.SGD(HeadOnly().groups(model, [{"params": list(model.parameters())}]), lr=0.1)
+    for step in range(3):
+        HeadOnly()(model, step / 3)
+        nn.functional.cross_entropy(model(torch.randn(8, 3, 32, 32)), torch.arange(8) % 5).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"fc.weight", "fc.bias"}

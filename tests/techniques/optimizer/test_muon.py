@@ -1,0 +1,68 @@
+import pytest
+import torch
+from torch import nn
+
+from sota_exp.stages.stage import InvalidValue
+from sota_exp.techniques.optimizer.muon import Muon
+
+FIELDS = {"lr": 2e-3, "weight_decay": 0.05, "momentum": 0.95}
+
+
+def two_weights():
+    """A matrix and a vector, as two groups with their own decay and rate, with fixed gradients."""
+    rng = torch.Generator().manual_seed(0)
+    weights = [nn.Parameter(torch.randn(4, 3, generator=rng)), nn.Parameter(torch.randn(4, generator=rng))]
+    for weight in weights:
+        weight.grad = torch.randn(weight.shape, generator=rng)
+    groups = [
+        {"params": [weights[0]], "weight_decay": 0.1, "lr_scale": 1.0},
+        {"params": [weights[1]], "weight_decay": 0.0, "lr_scale": 10.0},
+    ]
+    return weights, groups
+
+
+def test_groups_keep_their_decay_and_start_at_their_share_of_the_rate():
+    optimizer = Muon(**FIELDS)(two_weights()[1], 0.02)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.02, 0.2])
+    assert [group["lr_scale"] for group in optimizer.param_groups] == [1.0, 10.0]
+
+
+def test_peak_and_decay_are_the_configured_ones():
+    factory = Muon(**{**FIELDS, "lr": 0.3, "weight_decay": 0.07})
+    assert (factory.lr, factory.weight_decay) == (0.3, 0.07)
+
+
+@pytest.mark.parametrize(("field", "value"), [("lr", 0.0), ("weight_decay", -0.1), ("momentum", 1.0)])
+def test_illegal_values_are_named(field, value):
+    with pytest.raises(InvalidValue, match=field):
+        Muon(**{**FIELDS, field: value})
+
+
+def test_a_matrix_moves_by_a_nearly_orthogonal_update():
+    rng = torch.Generator().manual_seed(1)
+    weight = nn.Parameter(torch.randn(64, 32, generator=rng))
+    weight.grad = torch.randn(64, 32, generator=rng)
+    before = weight.detach().clone()
+    Muon(**FIELDS)([{"params": [weight], "weight_decay": 0.0, "lr_scale": 1.0}], 0.1).step()
+    stretch = torch.linalg.svdvals((before - weight.detach()) / (0.1 * 0.2 * 64**0.5))
+    assert stretch.min() > 0.6
+    assert stretch.max() < 1.3
+
+
+def test_a_vector_takes_adams_step():
+    rng = torch.Generator().manual_seed(1)
+    weight = nn.Parameter(torch.zeros(8))
+    weight.grad = torch.randn(8, generator=rng)
+    Muon(**FIELDS)([{"params": [weight], "weight_decay": 0.0, "lr_scale": 1.0}], 0.1).step()
+    assert torch.equal(weight.detach().sign(), -weight.grad.sign())
+    assert weight.detach().abs().std() < 0.01 * weight.detach().abs().mean()
+
+
+def test_trains_a_convolution_kept_in_channels_last():
+    rng = torch.Generator().manual_seed(1)
+    weight = nn.Parameter(torch.randn(16, 8, 3, 3, generator=rng).to(memory_format=torch.channels_last))
+    weight.grad = torch.randn(16, 8, 3, 3, generator=rng)
+    before = weight.detach().clone()
+    Muon(**FIELDS)([{"params": [weight], "weight_decay": 0.0, "lr_scale": 1.0}], 0.1).step()
+    assert ((before - weight.detach()) * weight.grad).sum() > 0

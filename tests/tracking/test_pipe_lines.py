@@ -1,0 +1,17 @@
+"""Lines of a stream: each is heard, however many come at once."""
+
+import os
+
+from sota_exp.tracking.pipe_lines import Lines
+
+
+def test_lines_that_come_together_are_heard_one_by_one() -> None:
+    """The start and the end of a short run lie in one buffer: select sees only the first read of it."""
+    reading, writing = os.pipe()
+    lines = Lines(os.fdopen(reading))
+    assert (lines.next(0.05), lines.num) == (None, 0)
+    os.write(writing, b"one\ntwo\n")
+    assert [lines.next(5), lines.next(5), lines.next(0.05)] == ["one\n", "two\n", None]
+    os.close(writing)
+    assert [lines.next(5), lines.next(5)] == ["", ""]
+    assert (lines.num, lines.stream.closed) == (2, True)

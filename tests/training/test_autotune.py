@@ -1,0 +1,203 @@
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sota_exp.config.build import build
+from sota_exp.config.experiment import Experiment, Runtime
+from sota_exp.training import autotune
+from sota_exp.training.device import default_threads, on_this_machine
+from sota_exp.training.distributed import World
+from sota_exp.training.loop import Epoch, fit, start
+from tests.experiments import TINY, composed, session_of
+
+#: How far the loss of an epoch may lie from that of plain single precision, as a share of it: sums in another order, or
+#: numbers of 8 bits, over three steps of a small network.
+TOLERANCES = {
+    "runtime.channels_last=false": 1e-4,
+    "runtime.workers=1": 0.0,
+    "runtime.threads=1": 1e-4,
+    "runtime.precision=bf16": 2e-2,
+}
+
+
+def losses(*overrides: str) -> list[float]:
+    session, _ = session_of(composed(*TINY, "optimizer.lr=0.02", *overrides).experiment)
+    records = [record for record in fit(session, start(session)) if isinstance(record, Epoch)]
+    return [record.metrics["train/loss"] for record in records]
+
+
+@pytest.mark.parametrize("override", TOLERANCES)
+def test_an_option_changes_the_losses_by_rounding_alone(override: str) -> None:
+    assert losses(override) == pytest.approx(losses(), rel=TOLERANCES[override], abs=0)
+
+
+@pytest.mark.slow
+def test_compiled_losses_agree_and_a_second_trial_compiles_nothing() -> None:
+    compiled = losses("runtime.compile=true")
+    assert compiled == pytest.approx(losses(), rel=1e-3)
+    before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    assert losses("runtime.compile=true") == compiled
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before
+
+
+def tree(*overrides: str) -> dict[str, Any]:
+    return composed(*TINY, *overrides).tree
+
+
+def test_nothing_is_measured_unless_it_is_asked_for(tmp_path: Path) -> None:
+    given = tree()
+    assert autotune.settled(build(Experiment, given), given, tmp_path) == (given, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_answer_is_made_once_and_settles_what_was_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, place = tree("runtime=auto", "runtime.measure=[channels_last]"), tmp_path / "sweep"
+    first, why = autotune.settled(build(Experiment, given), given, place)
+    assert first["runtime"] == {**given["runtime"], "channels_last": first["runtime"]["channels_last"], "measure": []}
+    (kept,) = place.glob("runtime-*.json")
+    assert why.startswith("runtime: channels_last=") and json.loads(kept.read_text())["why"] == why
+    assert {name: value for name, value in first.items() if name != "runtime"} == {
+        name: value for name, value in given.items() if name != "runtime"
+    }
+
+    def never(experiment: Experiment, asked: Sequence[str]) -> dict[str, Any]:
+        raise AssertionError("measured twice")
+
+    monkeypatch.setattr(autotune, "measured", never)
+    other = tree("runtime=auto", "runtime.measure=[channels_last]", "seed=3")
+    assert autotune.settled(build(Experiment, other), other, place)[0]["runtime"] == first["runtime"]
+
+
+def test_another_question_has_another_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autotune, "race", lambda *arguments: 2.0)
+    answers = []
+    for threads in (1, 2):
+        given = tree("runtime=auto", "runtime.measure=[channels_last]", f"runtime.threads={threads}")
+        answers.append(autotune.settled(build(Experiment, given), given, tmp_path)[0]["runtime"])
+    assert [answer["threads"] for answer in answers] == [1, 2] and len(list(tmp_path.glob("runtime-*.json"))) == 2
+
+
+def test_what_the_command_sets_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autotune, "race", lambda *arguments: 2.0)
+    given = tree("runtime=auto", "runtime.measure=[channels_last,workers]", "runtime.channels_last=true")
+    said = ["seed=1", "runtime.channels_last=true"]
+    found, why = autotune.settled(build(Experiment, given), given, tmp_path, said)
+    assert found["runtime"]["channels_last"] is True and "channels_last" not in why
+    nothing, words = autotune.settled(build(Experiment, given), given, tmp_path, [*said, "runtime.workers=0"])
+    assert words == "" and nothing["runtime"] == {**given["runtime"], "measure": []}
+
+
+def test_processes_that_train_together_are_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autotune, "on_this_machine", lambda experiment: (World(rank=0, size=2), torch.device("cpu")))
+    given = tree("runtime=auto")
+    found, why = autotune.settled(build(Experiment, given), given, tmp_path)
+    assert found["runtime"] == {**given["runtime"], "measure": []} and "several processes" in why
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_way_that_fails_is_said_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: object) -> float:
+        raise RuntimeError("no compiler\nand much more")
+
+    monkeypatch.setattr(autotune, "race", fails)
+    answer = autotune.measured(build(Experiment, tree("runtime=auto")), ["channels_last"])
+    assert answer["runtime"] == {"channels_last": True, "measure": []}
+    assert "channels_last=false not possible: no compiler)" in answer["why"]
+
+
+@pytest.mark.parametrize(("gain", "chosen"), [(2.0, False), (1.04, True), (0.5, True)])
+def test_a_way_is_taken_where_it_gains(gain: float, chosen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autotune, "race", lambda *arguments: gain)
+    answer = autotune.measured(build(Experiment, tree("runtime=auto")), ["channels_last"])
+    assert answer["runtime"] == {"channels_last": chosen, "measure": []}
+
+
+def test_a_short_training_is_not_compiled_for() -> None:
+    answer = autotune.measured(build(Experiment, tree("runtime=auto")), ["compile"])
+    assert answer["runtime"] == {"compile": False, "measure": []} and "nothing to try" in answer["why"]
+
+
+def way(first: float, steps: list[float], runtime: Runtime | None = None, taken: Sequence[float] = ()) -> autotune.Way:
+    runtime = runtime or build(Experiment, tree()).runtime
+    return autotune.Way(runtime=runtime, taken=(each for each in taken), first=first, steps=steps)
+
+
+def test_a_way_is_judged_with_its_first_step() -> None:
+    slow_to_start, steady = way(60.0, [0.1, 0.1, 9.0]), way(0.2, [0.2])
+    assert slow_to_start.total(100) > steady.total(100) and slow_to_start.total(1000) < steady.total(1000)
+
+
+def test_what_workers_prepared_in_the_others_turn_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(autotune.time, "sleep", waited.append)
+    runtime = replace(build(Experiment, tree()).runtime, workers=2)
+    prepared = way(0.0, [], runtime, [0.01, 0.02, 0.03, 0.04, 0.05, 0.25, 0.01])
+    assert prepared.turn() and prepared.steps == [0.25] and waited == [0.5]
+    assert not prepared.turn() and prepared.steps == [0.25]
+
+
+def test_a_way_has_its_own_threads_and_gives_them_back() -> None:
+    before = torch.get_num_threads()
+    seen = []
+    with autotune.threads(before + 1):
+        seen.append(torch.get_num_threads())
+    with autotune.threads(None):
+        seen.append(torch.get_num_threads())
+    assert seen == [before + 1, before] and torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "streams", "cores", "tried"),
+    [
+        ("threads", "cpu", False, 2, ()),
+        ("threads", "cpu", False, 16, (8,)),
+        ("threads", "cuda", False, 16, ()),
+        ("workers", "cpu", False, 16, ()),
+        ("workers", "cpu", True, 16, (1,)),
+        ("workers", "cuda", False, 2, (1, 2)),
+        ("workers", "cuda", True, 64, (1, 4, 16)),
+        ("precision", "cuda", False, 2, ("bf16",)),
+    ],
+)
+def test_what_is_tried_depends_on_the_machine(
+    name: str, device: str, streams: bool, cores: int, tried: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(autotune.os, "cpu_count", lambda: cores)
+    assert autotune.candidates(name, torch.device(device), streams) == tried
+
+
+@pytest.mark.parametrize("field", autotune.TRIED)
+def test_whatever_can_be_asked_for_is_tried_and_answered(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autotune, "candidates", lambda name, *_: {"threads": (1,), "workers": (1,)}.get(name, ()))
+    answer = autotune.measured(build(Experiment, tree("runtime=auto")), [field])
+    assert set(answer["runtime"]) == {field, "measure"}
+    assert (" ×" in answer["why"]) == (field in ("threads", "workers"))
+
+
+def test_a_runs_threads_are_not_the_next_ones() -> None:
+    before = default_threads()
+    seen = []
+    for threads in ("1", "null"):
+        on_this_machine(composed(*TINY, f"runtime.threads={threads}").experiment)
+        seen.append(torch.get_num_threads())
+    assert seen == [1, before]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "dropped",
+    [
+        ("regularization/dropout=head", "regularization.dropout.drop_rate=0.5"),
+        ("regularization/dropout=head", "regularization.dropout.drop_rate=0.1"),
+        ("regularization/stochastic_depth=linear", "regularization.stochastic_depth.drop_path_rate=0.5"),
+    ],
+    ids=["half", "tenth", "depth"],
+)
+def test_compiled_networks_drop_the_same_though_others_were_compiled_before(dropped: tuple[str, ...]) -> None:
+    losses("runtime.compile=true")
+    assert losses("runtime.compile=true", *dropped) == pytest.approx(losses(*dropped), rel=1e-3)

@@ -1,0 +1,238 @@
+"""Two processes are one run: the same images evaluated once each, the same draws, nearly the same losses."""
+
+import json
+import os
+import socket
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.multiprocessing import spawn
+
+from sota_exp.data.train_loader import load
+from sota_exp.errors import ConfigError
+from sota_exp.runs.files import RunFiles
+from sota_exp.stages.evaluation import View
+from sota_exp.training.distributed import World, interleave, join, leave
+from sota_exp.training.listener import Referee
+from sota_exp.training.loop import Epoch, fit, start
+from sota_exp.training.trainer import Training
+from tests.experiments import OFF, TINY, composed, session_of
+from tests.training.test_run import Silent
+
+#: Per-sample draws in every part of the pipeline; nothing that looks at the whole batch.
+SLICED = ("augmentation/crop=random_resized", "augmentation/flip=random", "augmentation/policy=trivialaugment",
+          "augmentation/erase=random_erasing", "augmentation.erase.p=0.5", "regularization/norm=group",
+          "optimizer.lr=0.05")  # fmt: skip
+
+
+#: Options of the average, and values under which two epochs of three steps have one.
+AVERAGES = {
+    "none": (),
+    "ema": ("regularization.average.every=1", "regularization.average.horizon=0.5"),
+    "swa": ("regularization.average.start=0.2", "regularization.average.num_snapshots=3"),
+}
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+def shipped(world: World, average: str) -> dict:
+    """What one process has after two epochs with batch norm: the weights that ship, their scores, its own logits."""
+    words = (*TINY, *OFF, "data.num_images=61", "optimizer.lr=0.05", f"regularization/average={average}")
+    session, evaluator = session_of(composed(*words, *AVERAGES[average]).experiment, world)
+    state = start(session)
+    training = Training(session=session, evaluator=evaluator, state=state, files=RunFiles(directory=Path()),
+                        training_fingerprint="")  # fmt: skip
+    metrics = [training.validate() for record in fit(session, state) if isinstance(record, Epoch)]
+    view = View(resize=16, size=16)
+    whole, module = replace(evaluator, world=World(), _cache={}), state.average.module.eval()
+    with torch.no_grad():
+        stem = next(layer for layer in module.modules() if isinstance(layer, nn.Conv2d))
+        first = torch.cat([stem(images) for images in whole.images("train", view)])
+    return {
+        "metrics": metrics,
+        "model": state.model.state_dict(),
+        "module": module.state_dict(),
+        "first": first[: len(first) // 2 * 2].mean((0, 2, 3)),
+        "first_layer": next(layer.running_mean for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)),
+        "logits": whole.logits(module, "val", view),
+    }
+
+
+def refused(world: World, *words: str) -> str:
+    """Why a training does not start; empty where it does."""
+    session, _ = session_of(composed(*TINY, *OFF, *words).experiment, world)
+    try:
+        start(session)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+class Once(Referee):
+    """Gives a run up after its first epoch, and is asked by the main process alone."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def verdict(self, epoch: dict) -> str:
+        assert self.world.is_main
+        return f"enough after epoch {epoch['epoch'] + 1}"
+
+
+def given_up(world: World) -> dict:
+    """What one process has of a training that the main process's referee ends."""
+    session, evaluator = session_of(composed(*TINY, *OFF, "regularization/norm=group").experiment, world)
+    files = RunFiles(directory=Path(tempfile.mkdtemp()))
+    training = Training(session=session, evaluator=evaluator, state=start(session), files=files,
+                        training_fingerprint="")  # fmt: skip
+    return {
+        "reason": training.go(Silent(), Once(world)),
+        "steps": training.state.step,
+        "saved": files.checkpoint() is not None,
+    }
+
+
+def measured(world: World) -> dict:
+    """What one process sees: evaluation, the first batch after the pipeline, losses, final weights."""
+    session, evaluator = session_of(composed(*TINY, *OFF, *SLICED, "data.num_images=61").experiment, world)
+    torch.manual_seed(0)
+    network = session.network()
+    view = View(resize=16, size=16)
+    state = start(session)
+    crops, positions = next(load(session.crops, range(1), 0, False))
+    learned = session.experiment.supervision(session.data.labels[session.data.train], 4, 0, list, session.streams)
+    batch = session.pipeline(session.batch(crops, positions, learned, 0), 0, 0.0)
+    return {
+        "logits": {split: evaluator.logits(network, split, view) for split in ("train", "val", "test")},
+        "images": batch.images,
+        "positions": positions,
+        "losses": [record.metrics["train/loss"] for record in fit(session, state) if "metrics" in vars(record)],
+        "weights": state.model.state_dict(),
+        "given_up": given_up(world),
+        "sync": refused(world, "regularization/norm=sync_batch"),
+        "shipped": {average: shipped(world, average) for average in AVERAGES},
+    }
+
+
+def worker(rank: int, port: int, directory: str, arguments: tuple[str, ...]) -> None:
+    os.environ |= {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1",
+                   "MASTER_PORT": str(port)}  # fmt: skip
+    torch.set_num_threads(1)
+    world = join("cpu")
+    try:
+        if arguments:
+            from sota_exp.cli.main import run
+
+            os.chdir(directory)
+            Path(f"status{rank}").write_text(str(run(["train", *arguments])))
+        else:
+            torch.save(measured(world), Path(directory) / f"rank{rank}.pt")
+    finally:
+        leave()
+
+
+def two_processes(directory: Path, *arguments: str) -> None:
+    spawn(worker, (free_port(), str(directory), arguments), nprocs=2)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("world")
+    alone = measured(World())
+    two_processes(directory)
+    return alone, [torch.load(directory / f"rank{rank}.pt") for rank in range(2)]
+
+
+def test_every_image_is_scored_once_in_order_on_every_rank(both):
+    """61 images: no split divides by two, and nothing is padded."""
+    alone, ranks = both
+    assert [len(alone["logits"][split]) % 2 for split in ("train", "val", "test")].count(1) >= 1
+    for rank in ranks:
+        for split, logits in alone["logits"].items():
+            torch.testing.assert_close(rank["logits"][split], logits, rtol=1e-5, atol=1e-6)
+
+
+def test_each_rank_takes_every_second_of_the_same_draws(both):
+    alone, ranks = both
+    for index, rank in enumerate(ranks):
+        assert torch.equal(rank["positions"], alone["positions"][index::2])
+        torch.testing.assert_close(rank["images"], alone["images"][index::2], rtol=1e-5, atol=1e-5)
+
+
+def test_two_processes_train_as_one(both):
+    """Only the order of sums differs: each rank's loss is its half's mean, gradients are averaged."""
+    alone, ranks = both
+    means = torch.tensor([rank["losses"] for rank in ranks]).mean(0)
+    assert means.tolist() == pytest.approx(alone["losses"], rel=1e-3)
+    for name, value in alone["weights"].items():
+        torch.testing.assert_close(ranks[0]["weights"][name], value, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_ranks_hold_the_same_weights_to_the_bit(both):
+    _, (first, second) = both
+    assert all(torch.equal(value, second["weights"][name]) for name, value in first["weights"].items())
+
+
+def test_a_run_that_is_pruned_ends_on_every_process_at_the_same_step(both):
+    alone, ranks = both
+    assert alone["given_up"] == {"reason": "enough after epoch 1", "steps": 3, "saved": True}
+    assert [rank["given_up"] for rank in ranks] == [alone["given_up"], alone["given_up"] | {"saved": False}]
+
+
+@pytest.mark.parametrize("average", AVERAGES)
+def test_with_batch_norm_every_process_scores_the_network_that_ships(both, average):
+    """Each process's statistics are of its own images; before validation they are pooled."""
+    _, ranks = both
+    first, second = (rank["shipped"][average] for rank in ranks)
+    for name in ("model", "module"):
+        assert all(torch.equal(value, second[name][key]) for key, value in first[name].items()), name
+    assert first["metrics"] == second["metrics"]
+    assert torch.equal(first["logits"], second["logits"])
+
+
+def test_swas_statistics_are_of_all_training_images_not_of_one_process(both):
+    """Equally many on each: of an odd number the last is left out."""
+    _, ranks = both
+    for rank in ranks:
+        found = rank["shipped"]["swa"]
+        torch.testing.assert_close(found["first_layer"], found["first"], rtol=1e-4, atol=1e-5)
+
+
+def test_synchronized_batch_norm_on_processors_is_one_line_that_names_it(both):
+    _, ranks = both
+    for rank in ranks:
+        assert rank["sync"].startswith("regularization/norm=sync_batch: torch synchronizes batch norm on CUDA devices")
+        assert "2 processes are on runtime.device=cpu" in rank["sync"] and "\n" not in rank["sync"]
+
+
+@pytest.mark.slow
+def test_a_whole_run_of_two_processes_counts_what_one_counts(tmp_path, monkeypatch):
+    arguments = (*TINY, *OFF, *SLICED, "data.num_images=61", "hydra.run.dir=run")
+    two_processes(tmp_path, *arguments)
+    assert [(tmp_path / f"status{rank}").read_text() for rank in range(2)] == ["0", "0"]
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    _, alone = session_of(composed(*TINY, *OFF, *SLICED, "data.num_images=61").experiment)
+    assert result["evaluated_images"] == {split: len(alone.labels(split)) for split in ("val", "test")}
+    assert (result["status"], result["images_seen"]) == ("finished", 96)
+
+
+def test_alone_nothing_is_joined(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert join("cpu") == World()
+    assert not dist.is_initialized()
+    rows = torch.rand(5, 2)
+    assert interleave(rows, World()) is rows
+
+
+def test_a_batch_that_does_not_divide_names_its_key():
+    with pytest.raises(Exception, match="batch_size=16 does not divide among 3 processes"):
+        session_of(composed(*TINY, *OFF).experiment, World(size=3))

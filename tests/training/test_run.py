@@ -1,0 +1,363 @@
+"""A run's directory: complete, resumed to the bit after any interruption, never done twice, never mixed up."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sota_exp.errors import ConfigError, Interrupted, RunFailed
+from sota_exp.models import saved
+from sota_exp.runs.files import RunFiles
+from sota_exp.training import finish, trainer
+from sota_exp.training import run as running
+from sota_exp.training.failures import as_failure
+from sota_exp.training.finish import check_rescored
+from sota_exp.training.listener import Listener, Request
+from sota_exp.training.loop import start
+from sota_exp.training.run import run
+from tests.experiments import OFF, TINY, composed, session_of
+
+#: What section 12 of the design promises of `result.json`.
+KEYS = {
+    "status", "reason", "fingerprint", "training_fingerprint", "seed", "choices", "metrics", "evaluated_images", "steps",
+    "images_seen", "distinct_images", "resumed", "seconds", "images_per_second", "peak_memory_bytes", "parameters",
+    "flops_per_image", "train_flops_per_image", "device", "versions", "commit", "mlflow_run_id",
+}  # fmt: skip
+
+
+class Silent(Listener):
+    """Remembers what it was told; `on_step` is called with every step's number."""
+
+    def __init__(self, on_step=lambda step: None):
+        self.on_step, self.steps, self.epochs, self.results, self.plan = on_step, [], [], [], None
+
+    def started(self, plan):
+        self.plan = plan
+
+    def stepped(self, record):
+        self.steps.append(record.step)
+        self.on_step(record.step)
+
+    def epoch_done(self, epoch):
+        self.epochs.append(epoch)
+
+    def ended(self, result):
+        self.results.append(result)
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it, nothing is written after it."""
+
+
+def request(directory, *overrides):
+    found = composed(*TINY, *OFF, *overrides)
+    return Request(experiment=found.experiment, tree=found.tree, choices=found.choices, directory=directory)
+
+
+def signalled_at(moment, number):
+    return lambda step: os.kill(os.getpid(), number) if step == moment else None
+
+
+def killed_at(moment):
+    def kill(step):
+        if step == moment:
+            raise Killed
+
+    return kill
+
+
+def weights(directory):
+    return {name: load_file(directory / "checkpoint" / f"{name}.safetensors") for name in ("best", "last")}
+
+
+def assert_same_run(directory, reference):
+    for name, tensors in weights(directory).items():
+        for key, value in weights(reference)[name].items():
+            assert torch.equal(tensors[key], value), (name, key)
+    volatile = {"seconds", "validate_seconds", "images_per_second"}
+    ours, theirs = (
+        [{k: v for k, v in epoch.items() if k not in volatile} for epoch in RunFiles(directory=place).metrics()]
+        for place in (directory, reference)
+    )
+    assert ours == theirs
+    assert RunFiles(directory=directory).result()["metrics"] == RunFiles(directory=reference).result()["metrics"]
+
+
+EMA = ("regularization/average=ema", "regularization.average.every=1", "schedule.length.epochs=3")
+
+
+#: No epoch is better than the first.
+STALLED = (
+    "schedule/early_stopping=patience",
+    "schedule.early_stopping.patience=1",
+    "schedule.length.epochs=6",
+    "optimizer.lr=1e-9",
+    "regularization/norm=none",
+)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """An uninterrupted run of three epochs of three steps, with an average."""
+    directory = tmp_path_factory.mktemp("reference")
+    run(request(directory, *EMA), Silent())
+    return directory
+
+
+def test_a_finished_run_has_every_file_and_every_key(reference):
+    names = {str(path.relative_to(reference)) for path in reference.rglob("*") if path.is_file()}
+    assert names >= {
+        "config.yaml", "start.json", "metrics.jsonl", "result.json", "predictions.npz", "mistakes.npz", "model.safetensors",
+            "model.json",
+        "checkpoint/state.pt", "checkpoint/best.safetensors", "checkpoint/last.safetensors",
+    }  # fmt: skip
+    result = json.loads((reference / "result.json").read_text())
+    assert set(result) >= KEYS
+    assert (result["status"], result["steps"], result["images_seen"], result["resumed"]) == ("finished", 9, 144, 0)
+    assert result["distinct_images"] == 48
+    assert result["evaluated_images"] == {"val": 6, "test": 6}
+    assert result["choices"]["augmentation/mix"] == "none"
+    for split in ("val", "test"):
+        for name in ("accuracy", "loss", "ece"):
+            assert result["metrics"][f"{split}/{name}"] >= 0
+    assert result["parameters"] > 1000 and result["flops_per_image"] > 1000
+
+
+def test_an_epoch_s_line_says_where_it_is_and_how_it_went(reference):
+    lines = [json.loads(line) for line in (reference / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["epoch"], line["step"]) for line in lines] == [(0, 3), (1, 6), (2, 9)]
+    assert [line["progress"] for line in lines] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert {"seconds", "train/loss", "train/lr", "val/accuracy", "val_raw/accuracy"} <= set(lines[0])
+
+
+def test_predictions_are_those_of_the_numbers(reference):
+    result, found = RunFiles(directory=reference).result(), np.load(reference / "predictions.npz")
+    for split in ("val", "test"):
+        labels, correct = found[f"{split}_labels"], np.unpackbits(found[f"{split}_correct"])[:6]
+        assert found[f"{split}_logits"].dtype == np.float16
+        assert correct.mean() == pytest.approx(result["metrics"][f"{split}/accuracy"])
+        assert ((found[f"{split}_logits"].argmax(1) == labels) == correct.astype(bool)).all()
+
+
+def test_a_finished_run_is_not_done_again(reference):
+    before = {path: path.stat().st_mtime_ns for path in reference.rglob("*")}
+    listener = Silent()
+    result = run(request(reference, *EMA), listener)
+    assert listener.plan is None and listener.steps == []
+    assert result == RunFiles(directory=reference).result()
+    assert {path: path.stat().st_mtime_ns for path in reference.rglob("*")} == before
+
+
+@pytest.mark.parametrize("moment", [1, 3, 4, 6, 8])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_at_any_step_leaves_a_checkpoint_and_the_repeated_run_ends_alike(tmp_path, reference, moment, number):
+    """Also at the last step of an epoch, before its validation."""
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(Interrupted) as caught:
+        run(request(tmp_path, *EMA), Silent(signalled_at(moment, number)))
+    assert caught.value.signal_number == number
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert RunFiles(directory=tmp_path).result()["status"] == "interrupted"
+    listener = Silent()
+    result = run(request(tmp_path, *EMA), listener)
+    assert listener.plan.first_step == moment
+    assert listener.steps == list(range(moment + 1, 10))
+    assert (result["resumed"], result["status"]) == (1, "finished")
+    assert_same_run(tmp_path, reference)
+
+
+def test_killed_at_three_moments_it_ends_alike(tmp_path, reference, monkeypatch):
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0.0)
+    for moment in (2, 4, 8):
+        with pytest.raises(Killed):
+            run(request(tmp_path, *EMA), Silent(killed_at(moment)))
+    listener = Silent()
+    result = run(request(tmp_path, *EMA), listener)
+    assert listener.steps == [7, 8, 9]
+    assert result["resumed"] == 2
+    assert_same_run(tmp_path, reference)
+
+
+def test_killed_after_training_only_the_scoring_is_done_again(tmp_path, reference, monkeypatch):
+    def no_time(*_):
+        raise Killed
+
+    monkeypatch.setattr(running, "ship", no_time)
+    with pytest.raises(Killed):
+        run(request(tmp_path, *EMA), Silent())
+    monkeypatch.undo()
+    listener = Silent()
+    run(request(tmp_path, *EMA), listener)
+    assert listener.steps == []
+    assert_same_run(tmp_path, reference)
+
+
+def test_another_evaluation_shares_the_training(tmp_path):
+    first = run(request(tmp_path), Silent())
+    listener = Silent()
+    second = run(request(tmp_path, "evaluation/tta=flip"), listener)
+    assert listener.steps == []
+    assert second["training_fingerprint"] == first["training_fingerprint"]
+    assert second["fingerprint"] != first["fingerprint"]
+    assert second["metrics"]["val/loss"] != first["metrics"]["val/loss"]
+
+
+def test_which_epoch_is_best_does_not_depend_on_how_many_views_are_scored_at_the_end(tmp_path):
+    plain, views = Silent(), Silent()
+    first = run(request(tmp_path / "plain"), plain)
+    second = run(request(tmp_path / "views", "evaluation/tta=multi_crop"), views)
+    measured = ("seconds", "validate_seconds", "images_per_second")
+    kept = [[{k: v for k, v in epoch.items() if k not in measured} for epoch in one.epochs] for one in (plain, views)]
+    assert kept[0] == kept[1] and first["metrics"]["best/epoch"] == second["metrics"]["best/epoch"]
+    assert first["metrics"]["val/loss"] != second["metrics"]["val/loss"]
+
+
+def test_a_directory_that_holds_another_run_is_refused_saying_in_what(tmp_path):
+    run(request(tmp_path), Silent())
+    with pytest.raises(ConfigError, match=r"hydra.run.dir=.* holds another run, which differs in seed: 0 → 5"):
+        run(request(tmp_path, "seed=5"), Silent())
+
+
+def test_where_it_runs_is_no_other_run(tmp_path):
+    first = run(request(tmp_path), Silent())
+    assert run(request(tmp_path, "runtime.threads=1", "runtime.workers=1"), Silent()) == first
+
+
+def test_divergence_is_a_failure_in_one_line(tmp_path):
+    listener = Silent()
+    with pytest.raises(RunFailed, match=r"^diverged: train/loss is nan in epoch 1; try a lower optimizer.lr$"):
+        run(request(tmp_path, "optimizer.lr=1e30"), listener)
+    result = RunFiles(directory=tmp_path).result()
+    assert (result["status"], result["reason"][:8]) == ("failed", "diverged")
+    assert listener.results == [result]
+
+
+def test_early_stopping_ends_with_its_reason_and_stays_ended(tmp_path):
+    result = run(request(tmp_path, *STALLED), Silent())
+    assert result["status"] == "stopped_early"
+    assert result["reason"].startswith("no better validation accuracy since epoch 1 of 6")
+    assert result["steps"] == 6
+    listener = Silent()
+    assert run(request(tmp_path, *STALLED), listener) == result
+    assert listener.plan is None
+
+
+def test_a_stopped_run_that_was_killed_before_its_result_does_not_train_on(tmp_path, monkeypatch):
+    def no_time(*_):
+        raise Killed
+
+    monkeypatch.setattr(running, "ship", no_time)
+    with pytest.raises(Killed):
+        run(request(tmp_path, *STALLED), Silent())
+    monkeypatch.undo()
+    listener = Silent()
+    result = run(request(tmp_path, *STALLED), listener)
+    assert listener.steps == []
+    assert (result["status"], result["steps"]) == ("stopped_early", 6)
+
+
+@pytest.mark.parametrize("select", ["best", "last"])
+def test_the_weights_that_ship_are_the_chosen_ones(tmp_path, select):
+    run(request(tmp_path, f"evaluation.select={select}", "schedule.length.epochs=4", "optimizer.lr=0.3"), Silent())
+    shipped, kept = load_file(tmp_path / "model.safetensors"), weights(tmp_path)[select]
+    assert all(torch.equal(value, kept[name]) for name, value in shipped.items())
+
+
+def test_a_saved_model_that_scores_otherwise_fails_the_run(tmp_path, monkeypatch):
+    def damaged(description, path):
+        model = original(description, path)
+        model.network.fc.weight.data.neg_()
+        return model
+
+    original = saved.load
+    monkeypatch.setattr(saved, "load", damaged)
+    monkeypatch.setattr(finish, "check_rescored", lambda trained, rescored, num: check_rescored(1.0, 0.0, 6))
+    with pytest.raises(RunFailed, match="the saved model scores 0.0000 on val, the trained one scored 1.0000"):
+        run(request(tmp_path), Silent())
+
+
+@pytest.mark.parametrize(
+    ("difference", "num", "fails"), [(1, 100, False), (2, 100, True), (4, 5000, False), (6, 5000, True)]
+)
+def test_one_image_in_a_thousand_may_change_sides(difference, num, fails):
+    if fails:
+        with pytest.raises(RunFailed):
+            check_rescored(0.5, 0.5 - difference / num, num)
+    else:
+        check_rescored(0.5, 0.5 - difference / num, num)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), "out of memory: CUDA out of memory.; try a smaller batch_size"),
+        (MemoryError(), "out of memory: MemoryError; try a smaller batch_size"),
+        (OSError(28, "No space left on device"), r"disk full: \[Errno 28\] No space left"),
+        (OSError(5, "Input/output error"), r"cannot read or write: \[Errno 5\]"),
+        (RunFailed("diverged"), "diverged"),
+    ],
+)
+def test_what_goes_wrong_is_one_line(error, line):
+    failure = as_failure(error)
+    assert isinstance(failure, RunFailed)
+    with pytest.raises(RunFailed, match=line):
+        raise failure
+
+
+def test_what_nobody_foresaw_stays_what_it_is():
+    assert as_failure(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
+
+
+def test_a_full_disk_fails_the_run_and_the_repeated_one_ends_alike(tmp_path, reference, monkeypatch):
+    def full(self, state, num_epochs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RunFiles, "write_checkpoint", full)
+    with pytest.raises(RunFailed, match="disk full"):
+        run(request(tmp_path, *EMA), Silent())
+    monkeypatch.undo()
+    run(request(tmp_path, *EMA), Silent())
+    assert_same_run(tmp_path, reference)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ("batch_size=49",),
+            "batch_size=49 is larger than the 48 training images; legal: at most that many, such as batch_size=32",
+        ),
+        (("runtime.device=cuda",), "runtime.device=cuda is not on this machine"),
+    ],
+)
+def test_what_the_data_and_the_machine_refuse_names_its_key(tmp_path, monkeypatch, overrides, message):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=message):
+        run(request(tmp_path, *overrides), Silent())
+
+
+def test_repeated_augmentation_reports_how_few_images_were_distinct(tmp_path):
+    result = run(request(tmp_path, "augmentation/repeat=repeated", "schedule.length.epochs=1"), Silent())
+    assert (result["images_seen"], result["distinct_images"]) == (48, 12)
+
+
+def test_early_stopping_and_the_best_epoch_watch_the_weights_that_ship(tmp_path):
+    """Not the raw ones beside an average, whose accuracies go the other way here."""
+    made = composed(*TINY, *STALLED, "regularization/average=ema").experiment
+    session, evaluator = session_of(made)
+    watched = trainer.Training(
+        session=session,
+        evaluator=evaluator,
+        state=start(session),
+        files=RunFiles(directory=tmp_path),
+        training_fingerprint="",
+    )
+    rising, falling = [0.1, 0.2, 0.3], [0.3, 0.2, 0.1]
+    for shipped, raw, best, stops in ((rising, falling, 2, False), (falling, rising, 0, True)):
+        pairs = zip(shipped, raw, strict=True)
+        watched.epochs = [{"val/accuracy": one, "val_raw/accuracy": other} for one, other in pairs]
+        assert watched.best_epoch == best and (watched.stopping_reason is not None) == stops

@@ -1,0 +1,50 @@
+"""Images are resized as for the weights that training starts from, in training and in evaluation."""
+
+import pytest
+import torch
+
+from sota_exp.data.resize import center_crop
+from sota_exp.stages.data import INTERPOLATIONS, Preprocessing
+from sota_exp.stages.model import Published
+from sota_exp.techniques.model.arch.small import Small
+from tests.experiments import OFF, TINY, composed, session_of
+
+
+@pytest.fixture
+def bicubic_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody published bicubic weights for our small networks."""
+    preprocessing = Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bicubic")
+
+    def published(self: Small, tag: str) -> Published:
+        return Published(state=self(10).state_dict(), preprocessing=preprocessing, content="some")
+
+    monkeypatch.setattr(Small, "published", published)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "meant"),
+    [
+        ((), "bilinear"),
+        (("model/weights=pretrained",), "bicubic"),
+        (("model/weights=pretrained", "data.interpolation=bilinear"), "bilinear"),
+        (("data.interpolation=bicubic",), "bicubic"),
+    ],
+)
+def test_every_image_is_resized_as_the_weights_were_published(
+    overrides: tuple[str, ...], meant: str, bicubic_weights: None
+) -> None:
+    size = ["data.image_size=12", "data.crop_ratio=1.0"]
+    experiment = composed(*TINY, *OFF, "augmentation/crop=none", *size, *overrides).experiment
+    session, evaluator = session_of(experiment)
+    data, view = session.data, experiment.evaluation.resolution.views()[0]
+    crops, positions = session.crops[0]
+    made = {mode: center_crop(data.images, data.train[positions], 12, 12, mode) for mode in INTERPOLATIONS}
+    assert not torch.equal(made["bilinear"], made["bicubic"])
+    assert torch.equal(crops, made[meant])
+    shown = torch.cat(list(evaluator.chunks("val", view)))
+    assert torch.equal(shown, center_crop(data.images, data.val, 12, 12, meant))
+    tuned_on = evaluator.training_view(view).read(positions)
+    mean, std = evaluator.preprocessing.mean, evaluator.preprocessing.std
+    expected = (made[meant] / 255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    torch.testing.assert_close(tuned_on, expected, rtol=1e-5, atol=1e-5)
+    assert evaluator.preprocessing.interpolation == meant
