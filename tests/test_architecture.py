@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,68 +13,28 @@ PACKAGE = ROOT / "sota_exp"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 TECHNIQUES = [PACKAGE / folder_of(option.slot) / f"{option.name}.py" for option in options() if not option.is_neutral]
 
-#: What a technique may import of ours, beside files of its own folder.
-OF_TECHNIQUES = (
-    "sota_exp.data.resize",
-    *(f"sota_exp.models.{name}" for name in ("load_state", "parts", "saved", "small_nets", "weight_files", "zoo")),
-)
-
 #: Groups that are no technique: data sources and trackers have machinery of their own.
 OTHER_GROUPS = ("data/", "tracking/")
 
-#: The modules that may know Hydra and OmegaConf: the typed configuration, the command line, the sweeper.
-OF_HYDRA = (
-    "config/build.py",
-    "config/compose.py",
-    "config/hydra_compose.py",
-    "config/hydra_errors.py",
-    "config/overrides.py",
-    "config/recipe_values.py",
-    "cli/",
-    "report/multirun_table.py",
-    "study/hydra_sweeper.py",
-    "sweep/checks.py",
-    "sweep/job.py",
-    "sweep/loop.py",
-    "sweep/plugin.py",
-    "sweep/sampler.py",
-    "sweep/settings.py",
-    "sweep/start_points.py",
-)
+#: Who may know Hydra and OmegaConf: the configuration, the command line, and the two sweepers.
+OF_HYDRA = ("config/", "cli/", "study/hydra_sweeper.py", "sweep/", "report/multirun_table.py")
 
 #: Modules that stay light, so that mistakes end quickly and reports need no trainer; and what they must not import.
 LIGHT = {
-    "cli/train.py": ("torch", "torchvision", "timm", "mlflow"),
-    "cli/evaluate.py": ("torch", "torchvision", "timm", "mlflow"),
-    "cli/explain.py": ("torch", "torchvision", "timm", "mlflow"),
-    "cli/main.py": ("torch", "hydra", "omegaconf", "mlflow"),
-    "config/compose.py": ("torch", "torchvision", "timm", "mlflow"),
+    **dict.fromkeys(("cli/train.py", "cli/evaluate.py", "cli/explain.py"), ("torch", "torchvision", "timm", "mlflow")),
+    **dict.fromkeys(("config/compose.py", "config/fingerprint.py"), ("torch", "torchvision", "timm", "mlflow")),
+    **dict.fromkeys(("cli/main.py", "errors.py", "config/formats.py"), ("torch", "hydra", "omegaconf", "mlflow")),
     "config/rules/__init__.py": ("torch", "hydra", "mlflow"),
-    "errors.py": ("torch", "hydra", "omegaconf", "mlflow"),
     "study/plan.py": ("torch", "hydra", "omegaconf", "mlflow"),
-    "statistics/paired.py": ("torch", "hydra", "omegaconf", "mlflow"),
-    "report/study/read.py": ("torch", "hydra", "omegaconf", "mlflow"),
-    "report/study/page.py": ("torch", "hydra", "omegaconf", "mlflow"),
-    "report/sweep/page.py": ("torch", "hydra", "omegaconf", "mlflow"),
 }
 
-#: What each room may import, beside itself and `errors`.
-ROOMS = {
-    "statistics": (),
-    "stages": (),
-    "config": ("stages",),
-    "runs": ("config", "stages"),
-    "data": ("config", "runs", "stages"),
-    "report": ("config", "runs", "statistics"),
-    "models": ("config", "data", "runs", "stages"),
-    "techniques": ("data", "models", "stages"),
-    "training": ("config", "data", "models", "runs", "stages"),
-    "tracking": ("models", "report", "runs", "stages", "statistics", "training"),
-    "preview": ("config", "data", "models", "report", "runs", "stages", "tracking", "training"),
-    "study": ("config", "models", "preview", "report", "runs", "stages", "statistics", "training"),
-    "sweep": ("config", "report", "runs", "stages", "statistics", "tracking", "training"),
-    "cli": ("config", "runs", "report", "models", "training", "tracking", "preview", "study", "sweep"),
+#: Rooms of which all modules are light.
+LIGHT_ROOMS = {
+    "statistics": ("torch", "hydra", "omegaconf", "mlflow"),
+    "report": ("torch", "torchvision", "timm", "mlflow"),
 }
+
+MAX_MODULE_LINES, MAX_FUNCTION_LINES = 300, 50
 
 DRAWERS = re.compile(r"^(utils?|helpers?|common|misc|tools|base|core|lib)$")
 
@@ -133,20 +94,6 @@ def length(function: ast.FunctionDef) -> int:
 
 
 @pytest.mark.parametrize("path", TECHNIQUES, ids=place)
-def test_a_technique_imports_stages_and_its_own_folder_alone(path):
-    if place(path).startswith(OTHER_GROUPS):
-        return
-    own = ".".join(["sota_exp", *path.parent.relative_to(PACKAGE).parts])
-    ours = {name for name in imported_modules(path) if name.startswith("sota_exp")}
-    group = ".".join(own.split(".")[:3])
-    allowed = {
-        name for name in ours if name in OF_TECHNIQUES or name.startswith(("sota_exp.stages.", f"{own}.", f"{group}."))
-    }
-    assert ours - allowed == set()
-    assert not any(name.split(".")[0] in ("hydra", "omegaconf", "mlflow") for name in imported_modules(path))
-
-
-@pytest.mark.parametrize("path", TECHNIQUES, ids=place)
 def test_a_technique_file_reads_in_order_docstring_functions_class(path):
     """A sentence `Name: what it does.`, the formula, the paper, a known-good setting; the option's class comes last."""
     if place(path).startswith(OTHER_GROUPS):
@@ -174,38 +121,117 @@ def test_the_training_loop_imports_no_technique():
 
 @pytest.mark.parametrize("name", LIGHT)
 def test_light_modules_import_nothing_heavy(name):
-    path = PACKAGE / name
-    assert path.is_file()
-    assert {found.split(".")[0] for found in at_top(path)} & set(LIGHT[name]) == set()
+    assert {found.split(".")[0] for found in at_top(PACKAGE / name)} & set(LIGHT[name]) == set()
 
 
-def room(name: str) -> str:
-    return name.split(".")[1] if "." in name else ""
+def rooms(package: Path) -> dict[str, list[Path]]:
+    """The modules of every folder of the package."""
+    folders = [path for path in sorted(package.iterdir()) if path.is_dir() and path.name != "__pycache__"]
+    return {folder.name: sorted(folder.rglob("*.py")) for folder in folders}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=place)
-def test_a_room_imports_the_rooms_it_may(path):
-    own = place(path).split("/")[0]
-    if own not in ROOMS:
-        return
-    found = {room(name) for name in imported_modules(path) if name.startswith("sota_exp.")}
-    assert found - {own, "errors", "CONF", "PACKAGE", *ROOMS[own]} == set()
+@pytest.mark.parametrize("path", [path for room in LIGHT_ROOMS for path in rooms(PACKAGE)[room]], ids=place)
+def test_modules_of_light_rooms_import_nothing_heavy(path):
+    heavy = LIGHT_ROOMS[place(path).split("/")[0]]
+    assert {found.split(".")[0] for found in at_top(path) | imported_modules(path)} & set(heavy) == set()
 
 
-def test_there_is_no_circle_of_rooms_or_files():
-    known = {".".join(["sota_exp", *Path(place(path)).with_suffix("").parts]): path for path in MODULES}
-    arrows = {name: {other for other in imports(path) if other in known} for name, path in known.items()}
-    rooms = {own: set(others) for own, others in ROOMS.items()}
-    for graph in (arrows, rooms):
-        while free := [name for name, others in graph.items() if not others & graph.keys()]:
-            for name in free:
-                del graph[name]
-        assert not graph
+def declared(package: Path, room: str) -> set[str]:
+    """The rooms that the second sentence of a room's docstring says it imports."""
+    text = ast.get_docstring(ast.parse((package / room / "__init__.py").read_text())) or ""
+    found = re.search(r"^Imports ([a-z, ]+)\.$", text, re.M)
+    assert found, f"sota_exp/{room}/__init__.py: no line `Imports …, … and ….`"
+    return set() if found[1] == "no other room" else set(re.split(r", | and ", found[1]))
 
 
-def test_nothing_else_lies_at_the_top():
-    there = {path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
-    assert there - set(ROOMS) == {"__init__.py", "__main__.py", "errors.py"}
+def faults_of_layout(package: Path) -> list[str]:
+    """What breaks the layout: loose files, too many rooms, imports that a room does not declare, declared ones that it does not
+    make, circles between rooms or files."""
+    found = rooms(package)
+    faults = [
+        f"{path.name} lies loose at the top of the package"
+        for path in package.glob("*.py")
+        if path.name not in ("__init__.py", "__main__.py", "errors.py")
+    ]
+    faults += [f"{len(found)} rooms"] if len(found) > 14 else []
+    arrows = {name: _imported_rooms(paths) - {name} for name, paths in found.items()}
+    for name, others in arrows.items():
+        says = declared(package, name)
+        faults += [f"{name} imports {other}, which its __init__.py does not say" for other in sorted(others - says)]
+        faults += [f"{name}/__init__.py says {other}, which {name} does not import" for other in sorted(says - others)]
+    modules = {
+        ".".join(["sota_exp", *path.relative_to(package).with_suffix("").parts]): path for path in package.rglob("*.py")
+    }
+    files = {name: {other for other in imports(path) if other in modules} for name, path in modules.items()}
+    faults += [f"circle of rooms: {', '.join(circle)}" for circle in [_on_circles(arrows)] if circle]
+    return faults + [f"circle of files: {', '.join(circle)}" for circle in [_on_circles(files)] if circle]
+
+
+def _imported_rooms(paths: list[Path]) -> set[str]:
+    """The rooms that files import anywhere in them: at the top, in functions, for types."""
+    names = {name for path in paths for name in imports(path) if name.startswith("sota_exp.")}
+    return {name.split(".")[1] for name in names} - {"errors", "CONF", "PACKAGE"}
+
+
+def _on_circles(arrows: dict[str, set[str]]) -> list[str]:
+    """What is left of a graph when whatever imports nothing that is left is taken away, again and again."""
+    left = {name: set(others) for name, others in arrows.items()}
+    while free := [name for name, others in left.items() if not others & left.keys()]:
+        for name in free:
+            del left[name]
+    return sorted(left)
+
+
+def test_the_layout_is_what_the_rooms_say():
+    assert faults_of_layout(PACKAGE) == []
+
+
+BROKEN = {
+    "a loose file": ("extra.py", "", "lies loose"),
+    "a fifteenth room": ("extra/__init__.py", '"""A room.\n\nImports no other room.\n"""\n', "15 rooms"),
+    "an undeclared import": (
+        "statistics/extra.py",
+        "from sota_exp.runs.status import COMPLETE\n",
+        "statistics imports runs",
+    ),
+    "one inside a function": (
+        "data/extra.py",
+        "def load():\n    from sota_exp.cli.main import main\n    return main\n",
+        "data imports cli",
+    ),
+    "one for types alone": (
+        "stages/extra.py",
+        "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from sota_exp.runs import files\n",
+        "stages imports runs",
+    ),
+    "an import that is not there": (
+        "stages/__init__.py",
+        '"""Stages.\n\nImports statistics.\n"""\n',
+        "says statistics, which stages does not import",
+    ),
+    "a circle of files": (
+        "statistics/extra.py",
+        "from sota_exp.statistics import extra\n",
+        "circle of files: sota_exp.statistics.extra",
+    ),
+    "a circle of rooms": ("stages/extra.py", "from sota_exp.cli.main import main\n", "circle of rooms: "),
+}
+
+
+@pytest.mark.parametrize(("name", "text", "fault"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_rule_of_the_layout_is_found(name, text, fault, tmp_path):
+    package = tmp_path / "sota_exp"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / name).parent.mkdir(exist_ok=True)
+    (package / name).write_text(text)
+    assert [line for line in faults_of_layout(package) if fault in line]
+
+
+@pytest.mark.parametrize("path", TECHNIQUES, ids=place)
+def test_a_technique_imports_no_technique_of_another_group(path):
+    group = ".".join(["sota_exp", *path.relative_to(PACKAGE).parts[:2]])
+    ours = {name for name in imported_modules(path) if name.startswith("sota_exp.techniques.")}
+    assert {name for name in ours if not name.startswith(f"{group}.")} == set()
 
 
 def test_train_step_fits_in_thirty_lines_and_names_no_technique():
@@ -235,8 +261,15 @@ def test_the_pipeline_has_no_branches():
 
 
 @pytest.mark.parametrize("path", MODULES, ids=place)
-def test_functions_are_short(path):
-    assert [f"{each.name}: {length(each)}" for each in functions(path) if length(each) > 60] == []
+def test_modules_and_functions_are_short(path):
+    assert len(path.read_text().splitlines()) <= MAX_MODULE_LINES
+    assert [f"{each.name}: {length(each)}" for each in functions(path) if length(each) > MAX_FUNCTION_LINES] == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=place)
+def test_lines_are_short_prose_too(path):
+    lines = enumerate(path.read_text().splitlines(), 1)
+    assert [number for number, line in lines if len(line) > 120] == []
 
 
 def test_the_median_function_is_near_ten_lines():
@@ -264,7 +297,8 @@ def test_nothing_is_left_to_do_and_nothing_is_probed(path):
 @pytest.mark.parametrize("path", MODULES, ids=place)
 def test_every_module_says_what_it_is(path):
     text = path.read_text()
-    assert not text.strip() or ast.get_docstring(ast.parse(text))
+    is_folder_of_techniques = path.name == "__init__.py" and path.parent.parent != PACKAGE and not text.strip()
+    assert is_folder_of_techniques or ast.get_docstring(ast.parse(text))
 
 
 def test_no_step_waits_for_the_device():

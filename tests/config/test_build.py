@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pytest
 from omegaconf import OmegaConf
 
-from sota_exp.config.build import build, keyed, require_filled
-from sota_exp.config.configuration import Configuration, resolve
+from sota_exp.config.build import build, keyed
+from sota_exp.config.configuration import Configuration, require_filled, resolve
 from sota_exp.config.hashing import digest
 from sota_exp.config.values import suggestion
 from sota_exp.errors import ConfigError
