@@ -16,7 +16,11 @@ from sota_exp.stages.evaluation import Predictor, View
 from sota_exp.stages.model import Model, ModelTransform
 
 #: What regularization changes of a network, in the order in which it is applied.
-TRANSFORMS = ("norm", "stochastic_depth", "dropout")
+TRANSFORMS = (
+    "norm",
+    "stochastic_depth",
+    "dropout",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
