@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from sota_exp.config import compose
 from sota_exp.config.build import build
-from sota_exp.config.experiment import Experiment
+from sota_exp.config.configuration import Configuration
 from sota_exp.config.rules import check
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, in_a_line
 from sota_exp.report.terminal import console, shown
@@ -63,34 +63,30 @@ def of_epoch(epoch: dict[str, Any], name: str) -> float:
 class Job:
     """What a job runs: a configuration with a seed to be changed, in a place."""
 
-    tree: dict[str, Any]
-    choices: dict[str, str]
+    configuration: Configuration
     directory: Path
     brief: Brief
 
     def run_seed(self, index: int, of: int, referee: Referee) -> dict[str, Any]:
         """The result of one run, with the index-th seed after the configuration's own."""
-        tree = {**self.tree, "seed": self.tree["seed"] + index}
-        directory = self.directory / f"seed{tree['seed']}" if of > 1 else self.directory
+        seed = self.configuration.values["seed"] + index
+        directory = self.directory / f"seed{seed}" if of > 1 else self.directory
         before = RunFiles(directory=directory).result()
         if before is not None and before["status"] == "pruned":
             return before  # Its process was killed between the result and the study's word.
-        words = self.brief.words + (f", seed {tree['seed']}" if of > 1 else "")
-        request = Request(
-            experiment=build(Experiment, tree), tree=tree, choices=self.choices, directory=shown(directory)
-        )
+        words = self.brief.words + (f", seed {seed}" if of > 1 else "")
+        request = Request(configuration=self.configuration.with_values(seed=seed), directory=shown(directory))
         with as_shown(self.brief.origin | {"name": words}):
             return run(request, showing(QuietListener(words), say=log.debug), referee)
 
 
 def run_job(config: DictConfig, brief: Brief) -> float | None:
     """A trial, which ends itself in the study; or a run of the confirmation, whose failure is its own."""
-    directory, choices = compose.output_directory(), compose.choices()
-    job = Job(tree=compose.tree_of(config), choices=choices, directory=directory, brief=brief)
+    job = Job(configuration=compose.configuration_of(config), directory=compose.output_directory(), brief=brief)
     if brief.trial is not None:
         run_trial(job, brief.trial)
         return None
-    check(choices, job.tree)
+    check(job.configuration)
     result = run_or_leave_word(job, lambda: job.run_seed(0, 1, NoReferee()))
     return float(result["metrics"]["val/accuracy"])
 
@@ -117,7 +113,7 @@ def run_trial(job: Job, identity: Identity) -> None:
 
 def _run_trial(job: Job, own: OwnTrial) -> dict[str, Any]:
     identity = own.identity
-    for warning in check(job.choices, job.tree):
+    for warning in check(job.configuration):
         log.debug(warning)
     if identity.seeds == 1:
         judge = (
@@ -193,12 +189,14 @@ def leave_word(job: Job, files: RunFiles, reason: str) -> None:
     from sota_exp.runs.result import empty_result
     from sota_exp.runs.start_json import write_start
 
-    result = empty_result(job.tree["seed"], job.choices, ("", job.brief.words), resumed=0) | {"reason": reason}
-    files.write_config(job.tree)
+    result = empty_result(
+        job.configuration.values["seed"], job.configuration.choices, ("", job.brief.words), resumed=0
+    ) | {"reason": reason}
+    files.write_config(job.configuration.values)
     result["start"] = write_start(files.directory, result, {})
     files.write_result(result)
     with contextlib.suppress(ConfigError), as_shown(job.brief.origin):
-        build(Tracking, job.tree["tracking"], "tracking").follow(shown(files.directory)).finish()
+        build(Tracking, job.configuration.values["tracking"], "tracking").follow(shown(files.directory)).finish()
 
 
 @contextlib.contextmanager
