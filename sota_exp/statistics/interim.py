@@ -2,9 +2,10 @@
 
 At look k of n₁ < … < n_K seeds the alpha spent so far is α n_k / n_K; its increment is the level of the joint test at
 that look. The levels sum to α, so the family-wise error is at most α however the looks are correlated (Bonferroni over
-looks). Only a significant effect decides an arm; no arm is dropped for futility, because that would bias the tests of
-the others. Source: Lan and DeMets 1983, Biometrika 70 (alpha spending). Spending is linear because a sign-flip test of
-8 seeds has no p-value small enough for the first O'Brien–Fleming boundary.
+looks). Only a significant effect decides an arm; no arm is dropped for futility, because the tests of the remaining
+arms would then be too liberal. Spending is linear because a sign-flip test of 8 seeds has no p-value small enough for
+the first O'Brien–Fleming boundary.
+Source: Lan and DeMets 1983, Biometrika 70 (alpha spending).
 """
 
 from collections.abc import Mapping, Sequence

@@ -64,9 +64,9 @@ def paired_accuracy_difference(first: ArrayLike, second: ArrayLike, level: float
     first, second: correctness [n], 0 or 1, or its mean over seeds. Bonett and Price's adjusted Wald interval: add one
     won and one lost example, then d̃ ± z · √((Σd² + 2) / (n + 2) − d̃²) / √(n + 2) with d̃ = Σd / (n + 2). So the width
     is not zero even where both classifiers are always right. `mean` is the unadjusted difference. For means over seeds
-    the interval covers the sampling of examples, not of seeds. Source: Bonett and Price 2012, "Adjusted Wald confidence
-    interval for a difference of binomial proportions based on paired data", Journal of Educational and Behavioral
-    Statistics 37.
+    the interval covers the sampling of examples, not of seeds.
+    Source: Bonett and Price 2012, "Adjusted Wald confidence interval for a difference of binomial proportions based on
+    paired data", Journal of Educational and Behavioral Statistics 37.
 
     Raises:
         ValueError: the shapes differ, or there are no examples.
@@ -85,9 +85,9 @@ def paired_accuracy_difference(first: ArrayLike, second: ArrayLike, level: float
 def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
     """McNemar's exact test of equal accuracy on the same examples; first, second: correctness, bool [n].
 
-    Of the won + lost examples on which the two differ, `won` is binomial with p = ½; p = min(1, 2 · P(X ≤ min(won,
-    lost))). Source: McNemar 1947, Psychometrika 12; exact form: Fagerland, Lydersen and Laake 2013, BMC Med. Res.
-    Methodol. 13:91.
+    Of the won + lost examples on which the two differ, `won` is binomial with probability ½ under the null hypothesis:
+    p = min(1, 2 · P(X ≤ min(won, lost))).
+    Source: McNemar 1947, Psychometrika 12; exact form: Fagerland et al. 2013, BMC Med. Res. Methodol. 13:91.
     """
     one, other = np.asarray(first, bool), np.asarray(second, bool)
     won, lost = int((other & ~one).sum()), int((one & ~other).sum())

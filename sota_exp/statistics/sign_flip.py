@@ -2,8 +2,8 @@
 
 Under the null hypothesis a seed's vector of differences (one per arm) is symmetric about zero. Flipping the signs of
 whole seeds preserves the correlation between arms; the largest |t| over the arms of each sign flip gives the null
-distribution that controls the family-wise error. Source: Westfall and Young 1993, "Resampling-Based Multiple Testing";
-Romano and Wolf 2005, Econometrica 73 (studentized).
+distribution that controls the family-wise error.
+Source: Westfall and Young 1993, "Resampling-Based Multiple Testing"; Romano and Wolf 2005, Econometrica 73.
 """
 
 import itertools
