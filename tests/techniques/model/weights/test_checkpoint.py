@@ -67,7 +67,7 @@ def test_a_prefix_is_taken_off(tmp_path):
     ("change", "reason"),
     [
         (lambda s: s.pop("stem.0.weight"), "1 keys are missing: stem.0.weight"),
-        (lambda s: s.update(extra=torch.zeros(1)), "1 keys are left over: extra"),
+        (lambda s: s.update(extra=torch.zeros(1)), "1 keys are unexpected: extra"),
         (lambda s: s.update({"stem.0.weight": torch.zeros(1)}), "1 keys are of another shape: stem.0.weight"),
     ],
 )

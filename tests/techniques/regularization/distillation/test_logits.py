@@ -202,7 +202,7 @@ def test_another_programs_model_json_is_not_read(saved, text, caplog):
     batch = batch_of()
     taught = option.teacher(THREE, STUDENT, torch.device("cpu"))(batch, 0.5, DRAWS)
     torch.testing.assert_close(taught.teacher_logits, network(batch.images).detach())
-    assert "is not what a run writes" in caplog.text
+    assert "is not a model.json of a run" in caplog.text
 
 
 def test_content_follows_the_description_too(described):
