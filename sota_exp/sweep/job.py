@@ -1,4 +1,4 @@
-"""One job of a sweep from the inside: the run or runs of a trial, and how the trial ends by them."""
+"""One job of a sweep: train the run or runs of a trial, and record the outcome in the study."""
 
 import contextlib
 import json
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Judge(Referee):
-    """Reports each epoch to the study, and gives the run up when the study's pruner does."""
+    """Reports each epoch to the study, and prunes the run when the study's pruner decides so."""
 
     own: OwnTrial
     metric: str
@@ -44,24 +44,28 @@ class Judge(Referee):
             self.own.report(value, int(epoch["epoch"]))
             if not identity.pruning_starts <= epoch["progress"] < 1 or not self.own.should_stop():
                 return None
-        except RunFailed as error:  # A run that trains is worth more than a report.
+        except RunFailed as error:  # A lost report does not stop a training.
             log.warning("epoch %d was not reported: %s", epoch["epoch"] + 1, error)
             return None
         name = str(identity.pruner["_target_"]).rpartition(".")[2]
-        return f"{name} gave it up after epoch {epoch['epoch'] + 1}, with {self.metric} {value:.4f}"
+        return f"{name} pruned it after epoch {epoch['epoch'] + 1}, with {self.metric} {value:.4f}"
 
 
 def of_epoch(epoch: dict[str, Any], name: str) -> float:
-    """An epoch's value. Raises `RunFailed` where it has none of that name."""
+    """The metric of an epoch.
+
+    Raises:
+        RunFailed: the epoch has no such metric.
+    """
     if name not in epoch:
         known = ", ".join(key for key in epoch if key.startswith("val/"))
-        raise RunFailed(f"hydra.sweeper.objective={name} is not among what an epoch measures: {known}")
+        raise RunFailed(f"hydra.sweeper.objective={name} is not measured per epoch; legal: {known}")
     return float(epoch[name])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What a job runs: a configuration with a seed to be changed, in a place."""
+    """A configuration and the directory of its runs. tree: the resolved configuration; its seed is the first one."""
 
     tree: dict[str, Any]
     choices: dict[str, str]
@@ -69,22 +73,22 @@ class Job:
     brief: Brief
 
     def run_seed(self, index: int, of: int, referee: Referee) -> dict[str, Any]:
-        """The result of one run, with the index-th seed after the configuration's own."""
+        """Train with seed `tree["seed"] + index` and return the content of `result.json`. of: the number of seeds."""
         tree = {**self.tree, "seed": self.tree["seed"] + index}
         directory = self.directory / f"seed{tree['seed']}" if of > 1 else self.directory
         before = RunFiles(directory=directory).result()
         if before is not None and before["status"] == "pruned":
-            return before  # Its process was killed between the result and the study's word.
-        words = self.brief.words + (f", seed {tree['seed']}" if of > 1 else "")
+            return before  # Its process was killed after result.json and before the study was updated.
+        title = self.brief.words + (f", seed {tree['seed']}" if of > 1 else "")
         request = Request(
             experiment=build(Experiment, tree), tree=tree, choices=self.choices, directory=shown(directory)
         )
-        with as_shown(self.brief.origin | {"name": words}):
-            return run(request, showing(QuietListener(words), say=log.debug), referee)
+        with as_shown(self.brief.origin | {"name": title}):
+            return run(request, showing(QuietListener(title), say=log.debug), referee)
 
 
 def run_job(config: DictConfig, brief: Brief) -> float | None:
-    """A trial, which ends itself in the study; or a run of the confirmation, whose failure is its own."""
+    """Run a trial and return None, or a run of the confirmation and return its val accuracy."""
     directory, choices = compose.output_directory(), compose.choices()
     job = Job(tree=compose.tree_of(config), choices=choices, directory=directory, brief=brief)
     if brief.trial is not None:
@@ -96,10 +100,14 @@ def run_job(config: DictConfig, brief: Brief) -> float | None:
 
 
 def run_trial(job: Job, identity: Identity) -> None:
-    """Run, and end the trial: complete, pruned, failed with a reason, or left for the next command."""
+    """Run the trial and end it as complete, pruned or failed; if interrupted, release it for the next command.
+
+    Raises:
+        Interrupted: a signal ended the run.
+    """
     own = OwnTrial.open(identity)
     if not own.is_ours:
-        log.warning("trial %d is in other hands", identity.number)
+        log.warning("trial %d has another owner by now", identity.number)
         return
     with beating(own.study, [own.trial._trial_id]):
         try:
@@ -110,7 +118,7 @@ def run_trial(job: Job, identity: Identity) -> None:
             own.let_go()
             raise
         except Exception as error:
-            log.exception("trial %d met a mistake of the program", identity.number)
+            log.exception("trial %d: unexpected error", identity.number)
             own.fail(in_a_line(error))
     console().print(last_word(own), soft_wrap=True)
 
@@ -146,26 +154,26 @@ def _run_trial(job: Job, own: OwnTrial) -> dict[str, Any]:
 
 
 def measure(result: dict[str, Any], name: str) -> float:
-    """An objective of a run: of val, or a cost.
+    """The value of an objective, `val/…` or `cost/…`, of a run.
 
     Raises:
-        RunFailed: the run has no such number.
+        RunFailed: the run has no such value.
     """
     value = costs(result).get(name) if name.startswith("cost/") else result["metrics"].get(name)
     if value is None:
         known = [*(key for key in result["metrics"] if key.startswith("val/")), *costs(result)]
-        raise RunFailed(f"hydra.sweeper.objective={name} is not among what a run measures: {', '.join(known)}")
+        raise RunFailed(f"hydra.sweeper.objective={name} is not measured; legal: {', '.join(known)}")
     return float(value)
 
 
 def costs(result: dict[str, Any]) -> dict[str, float]:
-    """`cost/…` of a run, as MLflow shows them."""
+    """{`cost/…`: value} of a run, named as in MLflow."""
     found = {"train_seconds": result["seconds"].get("train"), **result}
     return {f"cost/{name}": float(found[name]) for name in COSTS if found.get(name) is not None}
 
 
 def facts(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the study keeps of a trial's runs, beside their values; nothing of test."""
+    """Attributes of the trial in the study. Test metrics are left out: a search must not see them."""
     return {
         "seconds": sum(sum(result["seconds"].values()) for result in results),
         "steps": sum(result["steps"] for result in results),
@@ -177,7 +185,11 @@ def facts(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def run_or_leave_word(job: Job, call: Any) -> dict[str, Any]:
-    """The call's result; of a run that failed before it wrote anything, its reason is written, and shown in MLflow."""
+    """Return the result of the call; if it fails without a `result.json`, write one with the reason.
+
+    Raises:
+        ConfigError, RunFailed: from the call.
+    """
     try:
         result: dict[str, Any] = call()
         return result
@@ -189,7 +201,7 @@ def run_or_leave_word(job: Job, call: Any) -> dict[str, Any]:
 
 
 def leave_word(job: Job, files: RunFiles, reason: str) -> None:
-    """`config.yaml`, `start.json` and `result.json` of a run that never began."""
+    """Write `config.yaml`, `start.json` and `result.json` of a run that never began, and send them to MLflow."""
     from sota_exp.runs.result import empty_result
     from sota_exp.runs.start_json import write_start
 
@@ -203,7 +215,7 @@ def leave_word(job: Job, files: RunFiles, reason: str) -> None:
 
 @contextlib.contextmanager
 def as_shown(origin: dict[str, Any]) -> Iterator[None]:
-    """While entered, what follows a run's files knows what the run belongs to."""
+    """Context in which a tracker reads from the environment to which trial or confirmation a run belongs."""
     before = os.environ.get(ORIGIN_VARIABLE)
     os.environ[ORIGIN_VARIABLE] = json.dumps(origin)
     try:
@@ -215,13 +227,13 @@ def as_shown(origin: dict[str, Any]) -> Iterator[None]:
 
 
 def last_word(own: OwnTrial) -> str:
-    """How the trial ended, in a line."""
+    """One line for the terminal: how the trial ended."""
     trial = own.frozen
     state = trial.state.name.lower()
-    words = {"complete": "green", "pruned": "yellow", "fail": "red"}
+    colors = {"complete": "green", "pruned": "yellow", "fail": "red"}
     reason = f": {escape(trial.user_attrs['reason'])}" if "reason" in trial.user_attrs else ""
     values = " ".join(
         f"{name} {value:.4g}" for name, value in zip(own.identity.objectives, trial.values or [], strict=False)
     )
     seconds = f", {trial.user_attrs['seconds']:.0f} s" if "seconds" in trial.user_attrs else ""
-    return f"  [{words.get(state, 'dim')}]{state}[/] {values if state == 'complete' else ''}{reason}{seconds}"
+    return f"  [{colors.get(state, 'dim')}]{state}[/] {values if state == 'complete' else ''}{reason}{seconds}"

@@ -1,7 +1,4 @@
-"""What came out of a sweep's search, as plain values: `sweep.json` and `trials.csv` are written from them.
-
-Nothing here knows of test: a search chooses by val.
-"""
+"""The content of `sweep.json` and `trials.csv`. Test metrics do not appear: a search chooses by val."""
 
 import csv
 import io
@@ -15,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sota_exp.config.formats import FORMAT
 
-#: Optuna's states, by the names that a sweep counts them under.
+#: Names of Optuna's states in `sweep.json`.
 STATES = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
@@ -25,12 +22,12 @@ STATES = {
 
 
 def is_feasible(trial: FrozenTrial) -> bool:
-    """Whether the trial stays within every cap."""
+    """Whether the trial satisfies every constraint."""
     return all(value <= 0 for value in trial.constraints.values())
 
 
 def entry(trial: FrozenTrial) -> dict[str, Any]:
-    """One trial as plain values. `at`: seconds since 1970 of its beginning and end."""
+    """One trial as plain values. `at`: its start and end, in seconds since 1970."""
     attrs = trial.user_attrs
     return {
         "number": trial.number,
@@ -53,7 +50,7 @@ def entry(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def ranked(entries: Sequence[Mapping[str, Any]], directions: Sequence[str]) -> list[Mapping[str, Any]]:
-    """Complete trials within their caps, the best first; of several objectives the front, by the first of them."""
+    """Complete, feasible trials, best first; with several objectives the Pareto front, by the first."""
     there = [item for item in entries if item["state"] == "complete" and item["feasible"]]
     signs = [-1 if word == "maximize" else 1 for word in directions]
     losses = {
@@ -65,7 +62,7 @@ def ranked(entries: Sequence[Mapping[str, Any]], directions: Sequence[str]) -> l
 
 
 def beats(first: Sequence[float], second: Sequence[float]) -> bool:
-    """Whether the first losses are nowhere higher and somewhere lower."""
+    """Whether the first losses dominate the second ones (Pareto)."""
     pairs = list(zip(first, second, strict=True))
     return all(one <= other for one, other in pairs) and any(one < other for one, other in pairs)
 
@@ -75,7 +72,7 @@ def counts(entries: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def summarize(study: optuna.Study, objectives: Sequence[str], directions: Sequence[str], of: int) -> dict[str, Any]:
-    """Everything that is known of the search so far."""
+    """The content of `sweep.json`, except what `end.py` adds. of: `n_trials`."""
     entries = [entry(trial) for trial in study.get_trials(deepcopy=False)]
     ranking = ranked(entries, directions)
     default = next((item for item in entries if item["is_default"] and item["state"] == "complete"), None)
@@ -102,13 +99,13 @@ def summarize(study: optuna.Study, objectives: Sequence[str], directions: Sequen
 
 
 def best_of(item: Mapping[str, Any], num: int) -> dict[str, Any]:
-    """A trial as `sweep.json` names it: `value` is a number, or with several objectives a list."""
+    """The short form of a trial in `sweep.json`; `value` is a list if there are several (`num`) objectives."""
     value = item["values"][0] if num == 1 else item["values"]
     return {"number": item["number"], "value": value, "params": item["knobs"] or item["params"]}
 
 
 def pruning(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Steps that pruning saved: a pruned trial's own, against the mean of the complete ones."""
+    """Training steps of all trials as a fraction of the steps that they would take without pruning."""
     full = [item["steps"] for item in entries if item["state"] == "complete" and item["steps"]]
     cut = [item["steps"] for item in entries if item["state"] == "pruned" and item["steps"]]
     if not full:
@@ -118,7 +115,7 @@ def pruning(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def importances(study: optuna.Study) -> dict[str, dict[str, float]]:
-    """{method: {parameter: share}} by PED-ANOVA and fANOVA on the first objective; {} where too little is known."""
+    """{method: {parameter: share}} by PED-ANOVA and fANOVA on the first objective; {} with too few trials."""
     from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
 
     ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
@@ -126,7 +123,7 @@ def importances(study: optuna.Study) -> dict[str, dict[str, float]]:
     varied = [name for name in sorted(shared) if len({str(trial.params[name]) for trial in ended}) > 1]
     if len(ended) < 4 or len(varied) < 2 or len({trial.values[0] for trial in ended if trial.values}) < 3:
         return {}
-    # A target of one's own is taken as better the lower it is.
+    # Optuna minimizes a custom target.
     sign = -1 if study.directions[0] == StudyDirection.MAXIMIZE else 1
     target = (lambda trial: sign * trial.values[0]) if len(study.directions) > 1 else None
     methods = {"PED-ANOVA": PedAnovaImportanceEvaluator(), "fANOVA": FanovaImportanceEvaluator(seed=0)}
@@ -140,7 +137,7 @@ def importances(study: optuna.Study) -> dict[str, dict[str, float]]:
 
 
 def table_text(summary: Mapping[str, Any]) -> str:
-    """`trials.csv`: a row a trial."""
+    """The text of `trials.csv`: one row per trial."""
     entries = summary["entries"]
     knobs = sorted({name for item in entries for name in {**item["params"], **item["knobs"]}})
     costs = sorted({name for item in entries for name in item["costs"]})

@@ -73,10 +73,10 @@ def test_the_command_line_has_the_last_word(arguments, knobs, fixed):
     [
         ({}, {}, {}, [], "nothing to search"),
         ({"lr": LOG_LR}, {"mix": {"a": "interval(0, 1)"}}, {}, [], "slot=option"),
-        ({"lr": LOG_LR}, {"mix=a": {"a": "0.5"}}, {}, [], "no range to search"),
+        ({"lr": LOG_LR}, {"mix=a": {"a": "0.5"}}, {}, [], "is not a range"),
         ({"lr": LOG_LR}, {}, {"wd": "lr * wd"}, [], "coordinate / knob"),
         ({"lr": LOG_LR}, {}, {"wd": "lr_wd / lr"}, [], "needs lr_wd"),
-        ({"lr": LOG_LR, "c": LOG_LR}, {}, {"wd": "c / lr"}, ["c=1"], "can't be fixed"),
+        ({"lr": LOG_LR, "c": LOG_LR}, {}, {"wd": "c / lr"}, ["c=1"], "cannot be fixed"),
         ({"lr": "range(1, 2, 0)"}, {}, {}, [], "nonzero"),
     ],
 )
