@@ -34,11 +34,13 @@ OF_HYDRA = (
     "study/hydra_sweeper.py",
     "sweep/checks.py",
     "sweep/job.py",
-    "sweep/loop.py",
+    "sweep/job_end.py",
+    "sweep/launch.py",
     "sweep/plugin.py",
     "sweep/sampler.py",
     "sweep/settings.py",
     "sweep/start_points.py",
+    "sweep/sweep.py",
 )
 
 #: Modules that stay light, so that mistakes end quickly and reports need no trainer; and what they must not import.

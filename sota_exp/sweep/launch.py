@@ -6,12 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.utils import JobReturn
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
 from optuna.trial import TrialState
 
-from sota_exp.config.hydra_errors import in_one_line
-from sota_exp.errors import Interrupted, RunFailed, in_a_line
+from sota_exp.errors import ConfigError, Interrupted, RunFailed, in_a_line
 from sota_exp.sweep import ownership
 from sota_exp.sweep.claim import Claim
 from sota_exp.sweep.job_end import end_trial, fail_trial, release_trials
@@ -67,9 +64,9 @@ class BatchLauncher:
         if pattern in self.composed:
             return True
         try:
-            self.sweep.loader.load_sweep_config(self.sweep.config, job_overrides(self.sweep, claim))
-        except (HydraException, OmegaConfBaseException, ValueError) as error:
-            fail_trial(self.sweep, claim.number, in_one_line(error, list(claim.overrides)))
+            self.sweep.require_composable(list(claim.overrides), job_overrides(self.sweep, claim))
+        except ConfigError as error:
+            fail_trial(self.sweep, claim.number, str(error))
             return False
         self.composed.add(pattern)
         return True

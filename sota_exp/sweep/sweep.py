@@ -109,14 +109,18 @@ class Sweep:
         OmegaConf.save(self.config, self.directory / "multirun.yaml")
         for name, kind in self.space.knobs.items():
             if name not in self.space.coordinates and isinstance(kind, FloatDistribution | IntDistribution):
-                self._require_key(name, kind.low)
+                overrides = [f"{name}={kind.low}"]
+                self.require_composable(overrides, [*self.search_overrides, *overrides])
         patiently(self._begin_study)
 
-    def _require_key(self, name: str, value: float) -> None:
-        """Raise `ConfigError` where Hydra cannot set the key to the value, for example because the key is mistyped."""
-        overrides = [f"{name}={value}"]
+    def require_composable(self, overrides: list[str], job: list[str]) -> None:
+        """Check that Hydra can compose a job. overrides: those of `job` that an error message may name.
+
+        Raises:
+            ConfigError: it cannot, for example because a key is mistyped.
+        """
         try:
-            self.loader.load_sweep_config(self.config, [*self.search_overrides, *overrides])
+            self.loader.load_sweep_config(self.config, job)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise ConfigError(in_one_line(error, overrides)) from error
 

@@ -1,4 +1,4 @@
-"""A run on the terminal: a live bar where there is a terminal, plain lines where there is none, and a closing summary."""
+"""A run on the terminal: a progress bar (only on a terminal), one line per epoch, and a summary."""
 
 import time
 from typing import Any
@@ -17,14 +17,14 @@ from sota_exp.training.loop import Step
 
 
 def techniques(choices: dict[str, str]) -> list[str]:
-    """`slot=option` of every slot that holds more than its neutral option."""
+    """`slot=option` of every slot whose option is not neutral."""
     return [
         f"{slot.split('/')[-1]}={option}" for slot, option in choices.items() if "/" in slot and option not in NEUTRAL
     ]
 
 
 class ConsoleListener(Listener):
-    """Tells a person how the run goes."""
+    """Prints the progress of a run."""
 
     def __init__(self) -> None:
         self.console = console()
@@ -43,7 +43,7 @@ class ConsoleListener(Listener):
         size = f"{plan.num_train:,} images × {epochs} epochs, {plan.total_steps:,} steps of {tree['batch_size']}"
         out.print(f"  {size}; in {escape(str(plan.request.directory))}", style="dim")
         if plan.first_step:
-            out.print(f"  goes on from step {plan.first_step:,}", style="yellow")
+            out.print(f"  resumes at step {plan.first_step:,}", style="yellow")
         self.first_step, self.began_run = plan.first_step, True
         self.plan = plan
         if out.is_terminal and plan.first_step < plan.total_steps:
@@ -99,7 +99,7 @@ def _clock(seconds: float) -> str:
 
 
 def score_table(result: dict[str, Any]) -> Table:
-    """What was scored on each split, accuracies with their standard errors."""
+    """Table of the scores on val and test, accuracies with standard errors."""
     table = Table(box=None, pad_edge=False, show_edge=False)
     for index, heading in enumerate(HEADINGS):
         table.add_column(heading if index else "", justify="right" if index else "left")
@@ -110,7 +110,7 @@ def score_table(result: dict[str, Any]) -> Table:
 
 
 def evaluation_summary(result: dict[str, Any], directory: str) -> Panel:
-    """What scoring saved weights anew came to."""
+    """Panel with the result of `sota-exp evaluate`."""
     found, facts = result["resolution"], Table.grid(padding=(0, 2))
     view = found["chosen"]
     facts.add_row("view", f"{view['size']} px, cut from images whose shorter side is {view['resize']} px")
@@ -129,19 +129,21 @@ def evaluation_summary(result: dict[str, Any], directory: str) -> Panel:
 
 
 def summary(result: dict[str, Any], directory: str) -> Panel:
-    """The result as a person wants to read it."""
+    """Panel with the result of a training."""
     metrics = result["metrics"]
     facts = Table.grid(padding=(0, 2))
     facts.add_row("weights", f"epoch {metrics['best/epoch'] + 1} was best on val; re-scored from the saved model")
     for name, classes in zip(("hardest", "easiest"), extremes(result), strict=True):
         facts.add_row(name, escape(classes))
     seconds = result["seconds"]
-    spent = f"training {_clock(seconds['train'])}, {result['images_per_second']:,.0f} images/s; "
-    spent += f"validation {_clock(seconds['validate'])}; final scoring {_clock(seconds['evaluate'])}"
-    facts.add_row("time", spent)
+    durations = f"training {_clock(seconds['train'])}, {result['images_per_second']:,.0f} images/s; "
+    durations += f"validation {_clock(seconds['validate'])}; final scoring {_clock(seconds['evaluate'])}"
+    facts.add_row("time", durations)
     memory = result["peak_memory_bytes"] / 2**20
-    model_cost = f"{result['parameters'] / 1e6:.2f} M parameters, {result['flops_per_image'] / 1e9:.3f} GFLOPs an image"
-    facts.add_row("cost", f"{model_cost}, {memory:,.0f} MiB at the peak")
+    model_cost = (
+        f"{result['parameters'] / 1e6:.2f} M parameters, {result['flops_per_image'] / 1e9:.3f} GFLOPs per image"
+    )
+    facts.add_row("cost", f"{model_cost}, {memory:,.0f} MiB peak memory")
     if result["reason"]:
         facts.add_row("stopped", escape(result["reason"]))
     facts.add_row("files", escape(directory))

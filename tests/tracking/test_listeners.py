@@ -94,7 +94,7 @@ def test_pictures_that_cannot_be_drawn_are_a_warning(tmp_path: Path, caplog: pyt
     listener = ShowingListener(is_main=True, say=print_dimly)
     listener.started(plan(NoTracking(figures=True), tmp_path))
     listener.ended({"status": "finished", "metrics": {"val/accuracy": 1.0}})
-    assert "pictures of this run could not be drawn" in caplog.text
+    assert "figures of this run could not be drawn" in caplog.text
 
 
 def test_a_follower_that_fails_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -105,7 +105,7 @@ def test_a_follower_that_fails_is_a_warning(tmp_path: Path, caplog: pytest.LogCa
     listener = ShowingListener(is_main=True, say=print_dimly)
     listener.started(plan(Failing(figures=False), tmp_path))
     listener.ended({"metrics": {}})
-    assert "the run is not shown elsewhere: RuntimeError: no such port" in caplog.text
+    assert "tracking of this run failed: RuntimeError: no such port" in caplog.text
 
 
 def test_no_pictures_where_they_are_off(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

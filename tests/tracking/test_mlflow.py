@@ -203,7 +203,7 @@ def test_a_server_that_takes_nothing_is_not_waited_for(tmp_path: Path, monkeypat
         began = time.monotonic()
         said = follower.finish()
         assert time.monotonic() - began < LEFT_SECONDS
-    assert said == f"MLflow: {uri} is slow and is still being sent to; should that fail: sota-exp sync run"
+    assert said == f"MLflow: {uri} is slow; sending continues in the background; if it fails, run sota-exp sync run"
     assert following.process.wait(timeout=60) == 0
     assert not Position.read(directory).sent and Position.read(directory).problem
 
@@ -385,7 +385,7 @@ def test_a_sweep_says_once_where_its_runs_are(tmp_path: Path, monkeypatch: pytes
         )
         position.write(tmp_path / "sweep" / str(number))
     (tmp_path / "sweep" / "tracking.json").write_text('{"id": "of the sweep itself"}')
-    unsent = "MLflow: 1 of 3 runs are not sent in full; nothing is lost: sota-exp sync sweep"
+    unsent = "MLflow: 1 of 3 runs are not sent in full; nothing is lost, run sota-exp sync sweep"
     assert notice_of_all(tmp_path / "sweep") == unsent
     Position(uri=resolved(None, tmp_path), experiment="sota_exp", run_id="a", sent="yes").write(
         tmp_path / "sweep" / "0"
