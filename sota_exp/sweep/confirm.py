@@ -41,19 +41,18 @@ def fresh_seeds(first: int, num: int) -> list[int]:
 
 def p_value(estimate: Estimate, level: float = LEVEL) -> float | None:
     """Two-sided p-value of the paired t-test; None if all differences are equal."""
-    half_width = (estimate.high - estimate.low) / 2
-    if half_width == 0:
+    if half_width(estimate) == 0:
         return None
-    standard_error = half_width / float(stdtrit(estimate.n - 1, (1 + level) / 2))
+    standard_error = half_width(estimate) / float(stdtrit(estimate.n - 1, (1 + level) / 2))
     return float(2 * stdtr(estimate.n - 1, -abs(estimate.mean) / standard_error))
 
 
-def detectable(estimate: Estimate) -> float:
+def half_width(estimate: Estimate) -> float:
     """Half the width of the interval: a smaller mean difference would not be significant with these seeds."""
     return (estimate.high - estimate.low) / 2
 
 
-def compared(default: Mapping[int, float], other: Mapping[int, float]) -> Estimate | None:
+def compare_paired(default: Mapping[int, float], other: Mapping[int, float]) -> Estimate | None:
     """other − default, paired by seed; None for fewer than two pairs."""
     seeds = sorted(set(default) & set(other))
     if len(seeds) < 2:
@@ -68,43 +67,43 @@ def conclude(arms: Sequence[Arm], metric: str, direction: str, seeds: Sequence[i
     others = [arm for arm in arms if arm is not default]
     complete = [arm for arm in others if set(arm.val) == set(seeds)] or [arm for arm in others if arm.val]
     winner = max(complete, key=lambda arm: sign * mean_and_sd(list(arm.val.values()))[0], default=None)
-    on_test = compared(default.test, winner.test) if winner is not None else None
+    on_test = compare_paired(default.test, winner.test) if winner is not None else None
     return {
         "metric": metric,
         "test_metric": metric.replace("val/", "test/"),
         "direction": direction,
         "seeds": list(seeds),
-        "arms": [described(arm, default) for arm in arms],
+        "arms": [arm_to_json(arm, default) for arm in arms],
         "winner": winner.name if winner is not None else None,
         "overrides": winner.overrides if winner is not None else [],
-        "test": None if on_test is None else numbers(on_test),
-        "verdict": verdict(on_test, sign),
-        "words": words(winner, on_test, metric, sign),
+        "test": None if on_test is None else estimate_to_json(on_test),
+        "verdict": get_verdict(on_test, sign),
+        "words": format_verdict(winner, on_test, metric, sign),
     }
 
 
-def described(arm: Arm, default: Arm) -> dict[str, Any]:
+def arm_to_json(arm: Arm, default: Arm) -> dict[str, Any]:
     """The entry of an arm in `sweep.json`: its values, and its difference from the default on val."""
-    difference = compared(default.val, arm.val) if arm is not default else None
+    difference = compare_paired(default.val, arm.val) if arm is not default else None
     mean, sd = mean_and_sd(list(arm.val.values())) if arm.val else (None, None)
     plain = {str(key): value for key, value in asdict(arm).items()}
     for name in ("val", "test", "failures"):
         plain[name] = {str(seed): value for seed, value in plain[name].items()}
-    return {**plain, "mean": mean, "sd": sd, "difference": None if difference is None else numbers(difference)}
+    return {**plain, "mean": mean, "sd": sd, "difference": None if difference is None else estimate_to_json(difference)}
 
 
-def numbers(estimate: Estimate) -> dict[str, Any]:
+def estimate_to_json(estimate: Estimate) -> dict[str, Any]:
     return {
         "mean": estimate.mean,
         "interval": [estimate.low, estimate.high],
         "level": LEVEL,
         "p_value": p_value(estimate),
-        "detectable": detectable(estimate),
+        "detectable": half_width(estimate),
         "n": estimate.n,
     }
 
 
-def verdict(on_test: Estimate | None, sign: int) -> str:
+def get_verdict(on_test: Estimate | None, sign: int) -> str:
     """sign: 1 if higher is better, else −1."""
     if on_test is None:
         return "too few seeds"
@@ -118,7 +117,7 @@ def has_no_spread(estimate: Estimate) -> bool:
     return math.isclose(estimate.low, estimate.high, abs_tol=1e-12)
 
 
-def words(winner: Arm | None, on_test: Estimate | None, metric: str, sign: int) -> str:
+def format_verdict(winner: Arm | None, on_test: Estimate | None, metric: str, sign: int) -> str:
     """The verdict as a sentence; accuracies in percentage points."""
     if winner is None or on_test is None:
         return "No comparison: fewer than two fresh seeds are complete in both arms."
@@ -129,7 +128,7 @@ def words(winner: Arm | None, on_test: Estimate | None, metric: str, sign: int) 
         f"{scale * on_test.mean:+.2f}{unit} of {test} ({LEVEL:.0%} interval {interval}; {on_test.n} paired fresh seeds)"
     )
     name, default = f"Trial {winner.number}", "the recipe's own values"
-    smallest = f"{scale * detectable(on_test):.2f}{unit}"
+    smallest = f"{scale * half_width(on_test):.2f}{unit}"
     advice = f"With {on_test.n} seeds and this noise, differences above {smallest} are detectable."
     if has_no_spread(on_test):
         advice = "All differences are equal, so the noise is unknown: use more seeds or more test images."
@@ -137,4 +136,4 @@ def words(winner: Arm | None, on_test: Estimate | None, metric: str, sign: int) 
         "beats": f"{name} beats {default}: {difference}.",
         "loses": f"{name} loses to {default}: {difference}. Keep the recipe.",
         "cannot be distinguished": f"{name} cannot be distinguished from {default}: {difference}. {advice}",
-    }[verdict(on_test, sign)]
+    }[get_verdict(on_test, sign)]

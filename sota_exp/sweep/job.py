@@ -32,14 +32,14 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judge(Referee):
+class StudyPruner(Referee):
     """Reports each epoch to the study, and prunes the run when the study's pruner decides so."""
 
     own: OwnTrial
     metric: str
 
     def verdict(self, epoch: dict[str, Any]) -> str | None:
-        identity, value = self.own.identity, of_epoch(epoch, self.metric)
+        identity, value = self.own.identity, get_epoch_metric(epoch, self.metric)
         try:
             self.own.report(value, int(epoch["epoch"]))
             if not identity.pruning_starts <= epoch["progress"] < 1 or not self.own.should_stop():
@@ -51,7 +51,7 @@ class Judge(Referee):
         return f"{name} pruned it after epoch {epoch['epoch'] + 1}, with {self.metric} {value:.4f}"
 
 
-def of_epoch(epoch: dict[str, Any], name: str) -> float:
+def get_epoch_metric(epoch: dict[str, Any], name: str) -> float:
     """The metric of an epoch.
 
     Raises:
@@ -83,7 +83,7 @@ class Job:
         request = Request(
             experiment=build(Experiment, tree), tree=tree, choices=self.choices, directory=shown(directory)
         )
-        with as_shown(self.brief.origin | {"name": title}):
+        with set_origin(self.brief.origin | {"name": title}):
             return run(request, showing(QuietListener(title), say=log.debug), referee)
 
 
@@ -95,7 +95,7 @@ def run_job(config: DictConfig, brief: Brief) -> float | None:
         run_trial(job, brief.trial)
         return None
     check(choices, job.tree)
-    result = run_or_leave_word(job, lambda: job.run_seed(0, 1, NoReferee()))
+    result = run_or_write_failure(job, lambda: job.run_seed(0, 1, NoReferee()))
     return float(result["metrics"]["val/accuracy"])
 
 
@@ -111,7 +111,7 @@ def run_trial(job: Job, identity: Identity) -> None:
         return
     with beating(own.study, [own.trial._trial_id]):
         try:
-            run_or_leave_word(job, lambda: _run_trial(job, own))
+            run_or_write_failure(job, lambda: _run_trial(job, own))
         except (ConfigError, RunFailed) as error:
             own.fail(str(error))
         except Interrupted:
@@ -120,7 +120,7 @@ def run_trial(job: Job, identity: Identity) -> None:
         except Exception as error:
             log.exception("trial %d: unexpected error", identity.number)
             own.fail(in_a_line(error))
-    console().print(last_word(own), soft_wrap=True)
+    console().print(format_outcome(own), soft_wrap=True)
 
 
 def _run_trial(job: Job, own: OwnTrial) -> dict[str, Any]:
@@ -129,62 +129,62 @@ def _run_trial(job: Job, own: OwnTrial) -> dict[str, Any]:
         log.debug(warning)
     if identity.seeds == 1:
         judge = (
-            Judge(own=own, metric=identity.objectives[0])
+            StudyPruner(own=own, metric=identity.objectives[0])
             if len(identity.objectives) == 1 and identity.objectives[0].startswith("val/")
             else NoReferee()
         )
         result = job.run_seed(0, 1, judge)
-        own.note(**facts([result]))
+        own.note(**build_trial_attributes([result]))
         if result["status"] == "pruned":
             own.prune(result["reason"])
         else:
-            own.complete([measure(result, name) for name in identity.objectives], costs(result))
+            own.complete([get_objective(result, name) for name in identity.objectives], get_costs(result))
         return result
     results: list[dict[str, Any]] = []
 
     def run_seed(index: int) -> float:
         results.append(job.run_seed(index, identity.seeds, NoReferee()))
-        return measure(results[-1], identity.objectives[0])
+        return get_objective(results[-1], identity.objectives[0])
 
     mean, num = mean_over_seeds(own, run_seed, identity.seeds)
-    own.note(**facts(results), seeds=num)
-    others = [sum(measure(result, name) for result in results) / num for name in identity.objectives[1:]]
-    own.complete([mean, *others], costs(results[0]))
+    own.note(**build_trial_attributes(results), seeds=num)
+    others = [sum(get_objective(result, name) for result in results) / num for name in identity.objectives[1:]]
+    own.complete([mean, *others], get_costs(results[0]))
     return results[-1]
 
 
-def measure(result: dict[str, Any], name: str) -> float:
+def get_objective(result: dict[str, Any], name: str) -> float:
     """The value of an objective, `val/…` or `cost/…`, of a run.
 
     Raises:
         RunFailed: the run has no such value.
     """
-    value = costs(result).get(name) if name.startswith("cost/") else result["metrics"].get(name)
+    value = get_costs(result).get(name) if name.startswith("cost/") else result["metrics"].get(name)
     if value is None:
-        known = [*(key for key in result["metrics"] if key.startswith("val/")), *costs(result)]
+        known = [*(key for key in result["metrics"] if key.startswith("val/")), *get_costs(result)]
         raise RunFailed(f"hydra.sweeper.objective={name} is not measured; legal: {', '.join(known)}")
     return float(value)
 
 
-def costs(result: dict[str, Any]) -> dict[str, float]:
+def get_costs(result: dict[str, Any]) -> dict[str, float]:
     """{`cost/…`: value} of a run, named as in MLflow."""
     found = {"train_seconds": result["seconds"].get("train"), **result}
     return {f"cost/{name}": float(found[name]) for name in COSTS if found.get(name) is not None}
 
 
-def facts(results: list[dict[str, Any]]) -> dict[str, Any]:
+def build_trial_attributes(results: list[dict[str, Any]]) -> dict[str, Any]:
     """Attributes of the trial in the study. Test metrics are left out: a search must not see them."""
     return {
         "seconds": sum(sum(result["seconds"].values()) for result in results),
         "steps": sum(result["steps"] for result in results),
         "status": results[-1]["status"],
-        "costs": costs(results[-1]),
+        "costs": get_costs(results[-1]),
         "metrics": {key: value for key, value in results[-1]["metrics"].items() if key.startswith("val/")},
         "inference_size": (results[-1].get("resolution") or {}).get("chosen", {}).get("size"),
     }
 
 
-def run_or_leave_word(job: Job, call: Any) -> dict[str, Any]:
+def run_or_write_failure(job: Job, call: Any) -> dict[str, Any]:
     """Return the result of the call; if it fails without a `result.json`, write one with the reason.
 
     Raises:
@@ -196,11 +196,11 @@ def run_or_leave_word(job: Job, call: Any) -> dict[str, Any]:
     except (ConfigError, RunFailed) as error:
         files = RunFiles(directory=job.directory)
         if files.result() is None:
-            leave_word(job, files, str(error))
+            write_failed_run(job, files, str(error))
         raise
 
 
-def leave_word(job: Job, files: RunFiles, reason: str) -> None:
+def write_failed_run(job: Job, files: RunFiles, reason: str) -> None:
     """Write `config.yaml`, `start.json` and `result.json` of a run that never began, and send them to MLflow."""
     from sota_exp.runs.result import empty_result
     from sota_exp.runs.start_json import write_start
@@ -209,12 +209,12 @@ def leave_word(job: Job, files: RunFiles, reason: str) -> None:
     files.write_config(job.tree)
     result["start"] = write_start(files.directory, result, {})
     files.write_result(result)
-    with contextlib.suppress(ConfigError), as_shown(job.brief.origin):
+    with contextlib.suppress(ConfigError), set_origin(job.brief.origin):
         build(Tracking, job.tree["tracking"], "tracking").follow(shown(files.directory)).finish()
 
 
 @contextlib.contextmanager
-def as_shown(origin: dict[str, Any]) -> Iterator[None]:
+def set_origin(origin: dict[str, Any]) -> Iterator[None]:
     """Context in which a tracker reads from the environment to which trial or confirmation a run belongs."""
     before = os.environ.get(ORIGIN_VARIABLE)
     os.environ[ORIGIN_VARIABLE] = json.dumps(origin)
@@ -226,7 +226,7 @@ def as_shown(origin: dict[str, Any]) -> Iterator[None]:
             os.environ[ORIGIN_VARIABLE] = before
 
 
-def last_word(own: OwnTrial) -> str:
+def format_outcome(own: OwnTrial) -> str:
     """One line for the terminal: how the trial ended."""
     trial = own.frozen
     state = trial.state.name.lower()

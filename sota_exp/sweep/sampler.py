@@ -29,13 +29,13 @@ class Sampling:
         """The number of trials: `n_trials`, or the size of the grid where that is smaller."""
         if not self.is_grid:
             return n_trials
-        return min(n_trials, math.prod(len(values) for values in self.grid().values()))
+        return min(n_trials, math.prod(len(values) for values in self.build_grid().values()))
 
     @property
     def is_grid(self) -> bool:
         return str(self.node.get("_target_", "")).endswith("GridSampler")
 
-    def grid(self) -> dict[str, Any]:
+    def build_grid(self) -> dict[str, Any]:
         return {name: self.choices(kind) for name, kind in self.space.knobs.items()}
 
     def sampler(self, number: int) -> BaseSampler:
@@ -46,5 +46,5 @@ class Sampling:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             made = instantiate(node, _execution_whitelist_=SAMPLERS)
-            sampler: BaseSampler = made(self.grid()) if isinstance(made, functools.partial) else made
+            sampler: BaseSampler = made(self.build_grid()) if isinstance(made, functools.partial) else made
         return sampler

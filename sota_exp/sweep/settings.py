@@ -140,7 +140,7 @@ def require_measure(key: str, name: str, with_val: bool) -> None:
     raise ConfigError(f"hydra.sweeper.{key}: {name}: {why}legal: {legal}.{meant or suggestion(name, costs)}")
 
 
-def as_direction(word: str) -> Direction:
+def parse_direction(word: str) -> Direction:
     """Parse a direction.
 
     Raises:
@@ -179,7 +179,7 @@ def read_goal(given: Mapping[str, Any]) -> Goal:
     caps = plain(given["constraints"]) or {}
     return Goal(
         objectives=list(objective) if isinstance(objective, list) else [str(objective)],
-        directions=[as_direction(word) for word in directions],
+        directions=[parse_direction(word) for word in directions],
         constraints={str(key): float(value) for key, value in caps.items()},
     )
 

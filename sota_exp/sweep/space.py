@@ -73,9 +73,9 @@ class Space:
         for item in self.conditions:
             if options.get(item.slot) in item.options:
                 values[item.knob] = trial._suggest(item.name, item.distribution)
-        return self.knobs_of(values)
+        return self.derive_knobs(values)
 
-    def knobs_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def derive_knobs(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Replace coordinates by the knobs derived from them."""
         known = {**{name: _number(text) for name, text in self.fixed.items()}, **values}
         quotients = {

@@ -26,7 +26,7 @@ def is_feasible(trial: FrozenTrial) -> bool:
     return all(value <= 0 for value in trial.constraints.values())
 
 
-def entry(trial: FrozenTrial) -> dict[str, Any]:
+def trial_to_json(trial: FrozenTrial) -> dict[str, Any]:
     """One trial as plain values. `at`: its start and end, in seconds since 1970."""
     attrs = trial.user_attrs
     return {
@@ -49,32 +49,35 @@ def entry(trial: FrozenTrial) -> dict[str, Any]:
     }
 
 
-def ranked(entries: Sequence[Mapping[str, Any]], directions: Sequence[str]) -> list[Mapping[str, Any]]:
+def rank_trials(entries: Sequence[Mapping[str, Any]], directions: Sequence[str]) -> list[Mapping[str, Any]]:
     """Complete, feasible trials, best first; with several objectives the Pareto front, by the first."""
-    there = [item for item in entries if item["state"] == "complete" and item["feasible"]]
-    signs = [-1 if word == "maximize" else 1 for word in directions]
+    complete = [item for item in entries if item["state"] == "complete" and item["feasible"]]
+    signs = [-1 if direction == "maximize" else 1 for direction in directions]
     losses = {
-        item["number"]: [sign * value for sign, value in zip(signs, item["values"], strict=True)] for item in there
+        item["number"]: [sign * value for sign, value in zip(signs, item["values"], strict=True)] for item in complete
     }
     if len(directions) > 1:
-        there = [item for item in there if not any(beats(other, losses[item["number"]]) for other in losses.values())]
-    return sorted(there, key=lambda item: (losses[item["number"]], item["number"]))
+        front = {
+            number for number, own in losses.items() if not any(dominates(other, own) for other in losses.values())
+        }
+        complete = [item for item in complete if item["number"] in front]
+    return sorted(complete, key=lambda item: (losses[item["number"]], item["number"]))
 
 
-def beats(first: Sequence[float], second: Sequence[float]) -> bool:
+def dominates(first: Sequence[float], second: Sequence[float]) -> bool:
     """Whether the first losses dominate the second ones (Pareto)."""
     pairs = list(zip(first, second, strict=True))
     return all(one <= other for one, other in pairs) and any(one < other for one, other in pairs)
 
 
-def counts(entries: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+def count_states(entries: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return {name: sum(item["state"] == name for item in entries) for name in STATES.values()}
 
 
 def summarize(study: optuna.Study, objectives: Sequence[str], directions: Sequence[str], of: int) -> dict[str, Any]:
     """The content of `sweep.json`, except what `end.py` adds. of: `n_trials`."""
-    entries = [entry(trial) for trial in study.get_trials(deepcopy=False)]
-    ranking = ranked(entries, directions)
+    entries = [trial_to_json(trial) for trial in study.get_trials(deepcopy=False)]
+    ranking = rank_trials(entries, directions)
     default = next((item for item in entries if item["is_default"] and item["state"] == "complete"), None)
     return {
         "format": FORMAT,
@@ -83,28 +86,28 @@ def summarize(study: optuna.Study, objectives: Sequence[str], directions: Sequen
         "direction": list(directions),
         "n_trials": of,
         "search": study.user_attrs.get("declaration", {}),
-        "trials": counts(entries),
-        "best": best_of(ranking[0], len(directions)) if ranking else None,
-        "front": [best_of(item, len(directions)) for item in ranking] if len(directions) > 1 else [],
-        "default": best_of(default, len(directions)) if default else None,
+        "trials": count_states(entries),
+        "best": trial_to_summary(ranking[0], len(directions)) if ranking else None,
+        "front": [trial_to_summary(item, len(directions)) for item in ranking] if len(directions) > 1 else [],
+        "default": trial_to_summary(default, len(directions)) if default else None,
         "ranking": [{"number": item["number"], "knobs": item["knobs"], "values": item["values"]} for item in ranking],
         "failures": [
             {"number": item["number"], "reason": item["reason"]} for item in entries if item["state"] == "failed"
         ],
-        "pruning": pruning(entries),
+        "pruning": compute_pruning(entries),
         "seconds": sum(item["seconds"] or 0.0 for item in entries),
         "importances": importances(study),
         "entries": entries,
     }
 
 
-def best_of(item: Mapping[str, Any], num: int) -> dict[str, Any]:
+def trial_to_summary(item: Mapping[str, Any], num: int) -> dict[str, Any]:
     """The short form of a trial in `sweep.json`; `value` is a list if there are several (`num`) objectives."""
     value = item["values"][0] if num == 1 else item["values"]
     return {"number": item["number"], "value": value, "params": item["knobs"] or item["params"]}
 
 
-def pruning(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def compute_pruning(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Training steps of all trials as a fraction of the steps that they would take without pruning."""
     full = [item["steps"] for item in entries if item["state"] == "complete" and item["steps"]]
     cut = [item["steps"] for item in entries if item["state"] == "pruned" and item["steps"]]

@@ -194,7 +194,7 @@ class OwnTrial:
 def beating(study: optuna.Study, trial_ids: list[int]) -> Iterator[None]:
     """Context in which a thread sends heartbeats for the trials."""
     ended = threading.Event()
-    thread = threading.Thread(target=beat, args=(study, trial_ids, ended), daemon=True)
+    thread = threading.Thread(target=_send_heartbeats, args=(study, trial_ids, ended), daemon=True)
     thread.start()
     try:
         yield
@@ -203,7 +203,7 @@ def beating(study: optuna.Study, trial_ids: list[int]) -> Iterator[None]:
         thread.join()
 
 
-def beat(study: optuna.Study, trial_ids: list[int], ended: threading.Event) -> None:
+def _send_heartbeats(study: optuna.Study, trial_ids: list[int], ended: threading.Event) -> None:
     """Send heartbeats for the trials until `ended` is set; a lost connection is logged and retried."""
     storage = study._storage
     assert isinstance(storage, BaseHeartbeat)

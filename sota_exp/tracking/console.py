@@ -16,7 +16,7 @@ from sota_exp.training.listener import Listener, Plan
 from sota_exp.training.loop import Step
 
 
-def techniques(choices: dict[str, str]) -> list[str]:
+def list_techniques(choices: dict[str, str]) -> list[str]:
     """`slot=option` of every slot whose option is not neutral."""
     return [
         f"{slot.split('/')[-1]}={option}" for slot, option in choices.items() if "/" in slot and option not in NEUTRAL
@@ -38,7 +38,7 @@ class ConsoleListener(Listener):
         model = tree["model"]["arch"]
         out.print(f"[bold]{tree['recipe']['name']}[/] on [bold]{escape(tree['data']['name'])}[/], seed {tree['seed']}")
         out.print(f"  {model.get('name', '')}, {plan.parameters / 1e6:.2f} M parameters, on {plan.device}", style="dim")
-        out.print(f"  {', '.join(techniques(plan.request.choices))}", style="dim")
+        out.print(f"  {', '.join(list_techniques(plan.request.choices))}", style="dim")
         epochs = plan.total_steps // plan.steps_per_epoch
         size = f"{plan.num_train:,} images × {epochs} epochs, {plan.total_steps:,} steps of {tree['batch_size']}"
         out.print(f"  {size}; in {escape(str(plan.request.directory))}", style="dim")
@@ -98,7 +98,7 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def score_table(result: dict[str, Any]) -> Table:
+def build_score_table(result: dict[str, Any]) -> Table:
     """Table of the scores on val and test, accuracies with standard errors."""
     table = Table(box=None, pad_edge=False, show_edge=False)
     for index, heading in enumerate(HEADINGS):
@@ -123,7 +123,7 @@ def evaluation_summary(result: dict[str, Any], directory: str) -> Panel:
     facts.add_row("weights", escape(result["weights"]))
     facts.add_row("files", escape(directory))
     grid = Table.grid(padding=(0, 0))
-    for row in (score_table(result), "", facts):
+    for row in (build_score_table(result), "", facts):
         grid.add_row(row)
     return Panel(grid, title="evaluated", title_align="left", border_style="green", expand=False)
 
@@ -148,7 +148,7 @@ def summary(result: dict[str, Any], directory: str) -> Panel:
         facts.add_row("stopped", escape(result["reason"]))
     facts.add_row("files", escape(directory))
     grid = Table.grid(padding=(0, 0))
-    grid.add_row(score_table(result))
+    grid.add_row(build_score_table(result))
     grid.add_row("")
     grid.add_row(facts)
     return Panel(

@@ -60,18 +60,18 @@ class ShowingListener(Listener):
             return
         if self._tracking(self.plan).figures and result["metrics"] and result["status"] != "pruned":
             draw_or_warn(self.plan)
-        if notice := finished_or_why_not(self.follower):
+        if notice := finish_or_warn(self.follower):
             self.say(notice)
 
     def stillborn(self, request: Request) -> None:
-        if self.is_main and (notice := finished_or_why_not(request.experiment.tracking.follow(request.directory))):
+        if self.is_main and (notice := finish_or_warn(request.experiment.tracking.follow(request.directory))):
             self.say(notice)
 
     def _tracking(self, plan: Plan) -> Tracking:
         return plan.request.experiment.tracking
 
 
-def finished_or_why_not(follower: Follower) -> str:
+def finish_or_warn(follower: Follower) -> str:
     """Finish tracking and return its notice; an error is only logged, because the run already has its result."""
     try:
         return follower.finish()

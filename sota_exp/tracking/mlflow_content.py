@@ -28,7 +28,7 @@ ARTIFACTS = (
     "run.log",
 )
 
-#: Keys that `hyper` logs under a short name.
+#: Keys that `build_hyperparameter_metrics` logs under a short name.
 SHOWN_ALWAYS = ("optimizer.lr", "optimizer.weight_decay", "schedule.length.epochs", "data.image_size")
 
 #: Groups that do not affect results.
@@ -74,7 +74,10 @@ def _leaves(tree: Any, key: str) -> list[tuple[str, str]]:
 def points(content: Content, after: int = 0) -> list[Point]:
     """All points of all metrics in order of time, without the first `after` epochs, which are already sent."""
     start_ms = content.started_ms
-    found = [Point(key=sanitized(key), value=value, time=start_ms, step=0) for key, value in hyper(content).items()]
+    found = [
+        Point(key=sanitized(key), value=value, time=start_ms, step=0)
+        for key, value in build_hyperparameter_metrics(content).items()
+    ]
     seconds = 0.0
     for index, epoch in enumerate(content.epochs):
         seconds += epoch["seconds"] + epoch["validate_seconds"]
@@ -98,7 +101,7 @@ def epoch_points(epoch: dict[str, Any], time: int) -> list[Point]:
     return [Point(key=sanitized(key), value=value, time=time, step=epoch["epoch"]) for key, value in values.items()]
 
 
-def hyper(content: Content) -> dict[str, float]:
+def build_hyperparameter_metrics(content: Content) -> dict[str, float]:
     """Hyperparameters logged as metrics `hp/…`, because MLflow's charts treat parameters as text and have linear axes.
 
     Always lr, weight decay, batch size, seed, epochs and image size; besides them every number that an override sets.

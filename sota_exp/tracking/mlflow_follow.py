@@ -48,7 +48,7 @@ class Following:
         self.seen: object = None
         self.sent_at = self.failed_at = float("-inf")
 
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         """Whether there is something to send: files changed, or an attempt failed a while ago."""
         now = time.monotonic()
         if now - self.failed_at < RETRY_SECONDS:
@@ -82,9 +82,9 @@ class Following:
         content = Content.read(self.directory, position.origin)
         self.upload.send(content)
         if self.monitor is None and self.system_interval and content.status == "RUNNING":
-            self.watch_machine()
+            self.start_system_metrics()
 
-    def watch_machine(self) -> None:
+    def start_system_metrics(self) -> None:
         """Start MLflow's thread for system metrics, which continues those of the run; an error is only logged."""
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
@@ -98,7 +98,7 @@ class Following:
             traceback.print_exc()
             self.system_interval = 0.0
 
-    def rest(self) -> None:
+    def stop_system_metrics(self) -> None:
         """Stop the system metrics: at the end of the run, or after a failure of the server, which ends them too."""
         if self.monitor is not None:
             self.monitor.finish()
@@ -107,21 +107,21 @@ class Following:
     def _record_failure(self, problem: str) -> None:
         self.failed_at, self.seen, self.upload = time.monotonic(), None, None
         replace(Position.read(self.directory), problem=problem).write(self.directory)
-        self.rest()
+        self.stop_system_metrics()
 
 
 def follow(directory: Path, system_interval: float, lines: Lines, say: Callable[[str], None]) -> None:
     """Send what is new until the run has ended, then send the rest once."""
     following = Following(directory, system_interval, say)
     while lines.next(LOOK_SECONDS) is None:
-        if following.due():
+        if following.is_due():
             following.send()
     following.send()
     say(DONE)
-    following.rest()
+    following.stop_system_metrics()
 
 
-def speak_into(path: Path) -> None:
+def redirect_output(path: Path) -> None:
     """Redirect standard output and standard error of this process, appending to a file."""
     with path.open("ab") as log:
         os.dup2(log.fileno(), sys.stdout.fileno())
@@ -141,7 +141,7 @@ def main() -> None:
     lines = Lines(sys.stdin)
     while line := lines.next():
         run = json.loads(line)
-        speak_into(Path(run["directory"]) / "tracking.log")
+        redirect_output(Path(run["directory"]) / "tracking.log")
         follow(Path(run["directory"]), run["system_interval"], lines, say)
 
 

@@ -11,25 +11,25 @@ NEUTRAL = ("none", "native", "full", "fixed", "standard", "scratch", "step", "pl
 #: Columns of the table of scores.
 HEADINGS = ("split", "accuracy", "top-5", "loss", "calibration error", "images")
 
-#: Groups that `techniques` leaves out: the heading shows them, or they do not affect results.
+#: Groups that `format_techniques` leaves out: the heading shows them, or they do not affect results.
 IN_HEADING = ("recipe", "data", "scale", "tracking", "runtime")
 
 
 def note(content: Content) -> str:
     """The whole note."""
-    parts = [heading(content)]
+    parts = [format_heading(content)]
     result = content.told
     if result is None:
         parts.append("Training.")
     elif result["metrics"]:
-        parts += [scores(result), classes(result), cost(result)]
+        parts += [format_scores(result), format_classes(result), format_cost(result)]
     if result is not None and result["reason"]:
         parts.append(f"**{result['status'].replace('_', ' ').capitalize()}**: {result['reason']}.")
-    parts += [techniques(content), f"```\n{again(content)}\n```"]
+    parts += [format_techniques(content), f"```\n{format_command(content)}\n```"]
     return "\n\n".join(filter(None, parts))
 
 
-def heading(content: Content) -> str:
+def format_heading(content: Content) -> str:
     config, data = content.config, content.start.get("data") or {}
     counts = ", ".join(f"{num:,} {split}" for split, num in data.get("counts", {}).items())
     of = f" ({counts} images, {len(data['classes'])} classes)" if counts else ""
@@ -39,7 +39,7 @@ def heading(content: Content) -> str:
     )
 
 
-def scores(result: dict[str, Any]) -> str:
+def format_scores(result: dict[str, Any]) -> str:
     """A table of both splits; test first, because MLflow collapses the rest."""
     rows = [_row(*HEADINGS), "|---|---|---|---|---|---|"]
     for split in sorted(result["evaluated_images"]):
@@ -71,7 +71,7 @@ def _row(*cells: str) -> str:
     return "| " + " | ".join(f"{cell}\u2003" for cell in cells) + " |"
 
 
-def classes(result: dict[str, Any]) -> str:
+def format_classes(result: dict[str, Any]) -> str:
     found = extremes(result)
     return f"Hardest on test: {found[0]}. Easiest: {found[1]}." if len(result["per_class_accuracy"]) > 1 else ""
 
@@ -86,7 +86,7 @@ def extremes(result: dict[str, Any]) -> tuple[str, str]:
     return hardest, easiest
 
 
-def cost(result: dict[str, Any]) -> str:
+def format_cost(result: dict[str, Any]) -> str:
     return (
         f"Cost: {result['seconds']['train']:,.0f} s of training at {result['images_per_second']:,.0f} images/s on "
         f"{result['device']}; {result['parameters'] / 1e6:.2f} M parameters, "
@@ -95,7 +95,7 @@ def cost(result: dict[str, Any]) -> str:
     )
 
 
-def techniques(content: Content) -> str:
+def format_techniques(content: Content) -> str:
     chosen = [
         f"`{slot}={option}`"
         for slot, option in sorted((content.start.get("choices") or {}).items())
@@ -106,5 +106,5 @@ def techniques(content: Content) -> str:
     return f"Chosen: {', '.join(chosen)}." if chosen else ""
 
 
-def again(content: Content) -> str:
+def format_command(content: Content) -> str:
     return shlex.join(["sota-exp", "train", *map(str, content.origin.get("overrides", []))])

@@ -39,10 +39,10 @@ def _show(directory: Path, position: Position, status: str) -> None:
     }
     if summary["confirm"]:
         tags["verdict"] = summary["confirm"]["verdict"]
-    bring_up(client, parent, directory, tags, numbers(summary), status)
+    bring_up(client, parent, directory, tags, build_metrics(summary), status)
 
 
-def numbers(summary: dict[str, Any]) -> dict[str, float]:
+def build_metrics(summary: dict[str, Any]) -> dict[str, float]:
     """Metrics `trials/…` (counts), `best/…` (from the search), and `confirm/…` (on fresh seeds)."""
     found: dict[str, float] = {f"trials/{name}": float(num) for name, num in summary["trials"].items()}
     best, confirm = summary["best"], summary["confirm"]

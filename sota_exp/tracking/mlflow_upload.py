@@ -76,7 +76,7 @@ class Upload:
                 num += step(content, run)
                 self.took()
             if content.result is not None:
-                name_run(directory, content.result, run_id)
+                write_run_id(directory, content.result, run_id)
             position, sent = self._files(content, position)
             ended = content.status != "RUNNING"
             has_model = (
@@ -119,7 +119,7 @@ class Upload:
         wanted = tags(content) | {"mlflow.note.content": note(content)}
         stored = {**run.data.tags, **self.written}
         changed = {key: value for key, value in wanted.items() if stored.get(key) != value}
-        for part in parts(list(new.items()), MOST_PARAMS):
+        for part in split_into_parts(list(new.items()), MOST_PARAMS):
             self.client.log_batch(run.info.run_id, params=[Param(key, value) for key, value in part])
         if changed:
             self.client.log_batch(run.info.run_id, tags=[RunTag(key, value) for key, value in changed.items()])
@@ -133,9 +133,9 @@ class Upload:
     def _points(self, content: Content, run: Run) -> int:
         """Send missing points, identified by key and step, in one request per epoch."""
         if self.known is None:
-            self.known = held(self.client, run)
+            self.known = read_point_keys(self.client, run)
         new = [point for point in points(content, self.lines) if (point.key, point.step) not in self.known]
-        for part in parts(new, MOST_METRICS):
+        for part in split_into_parts(new, MOST_METRICS):
             self.client.log_batch(run.info.run_id, metrics=[_metric(point) for point in part])
             self.known |= {(point.key, point.step) for point in part}
         self.lines = len(content.epochs)
@@ -194,10 +194,10 @@ class Upload:
         self.client.set_terminated(run.info.run_id, content.status, round(end * 1000))
         was_killed = content.result is None
         if content.origin.get("parent") and (content.origin.get("kind", "run") == "run" or was_killed):
-            self.end_parent(run, content)
+            self._end_parent(run, content)
         return 1
 
-    def end_parent(self, run: Run, content: Content) -> None:
+    def _end_parent(self, run: Run, content: Content) -> None:
         """End the parent run of a multirun when none of its children trains; the next child sets it to RUNNING again.
 
         Sweeps and studies end their own parent run, except after a kill.
@@ -220,12 +220,12 @@ class Upload:
         return 1
 
 
-def parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+def split_into_parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """Split the items into parts of at most `size`."""
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def held(client: MlflowClient, run: Run) -> set[tuple[str, int]]:
+def read_point_keys(client: MlflowClient, run: Run) -> set[tuple[str, int]]:
     """(key, step) of every point of a run in the store, without the system metrics."""
     keys = (key for key in run.data.metrics if not key.startswith("system/"))
     histories = (client.get_metric_history(run.info.run_id, key) for key in keys)
@@ -236,7 +236,7 @@ def _metric(point: Point) -> Metric:
     return Metric(point.key, float(point.value), point.time, point.step)
 
 
-def name_run(directory: Path, result: dict[str, Any], run_id: str) -> None:
+def write_run_id(directory: Path, result: dict[str, Any], run_id: str) -> None:
     """Write the id of the MLflow run into `result.json`."""
     if result["mlflow_run_id"] != run_id:
         result["mlflow_run_id"] = run_id

@@ -85,36 +85,42 @@ def view_links(address: str, experiment: str, version: str) -> dict[str, str]:
 
 def views(slots: list[str]) -> dict[str, tuple[str, dict[str, Any]]]:
     """{key: (name, state)}; the first view holds all charts."""
-    techniques = [parallel("By technique", slots, [ACCURACY])]
+    techniques = [build_parallel_coordinates("By technique", slots, [ACCURACY])]
     costs = [
-        scatter("Accuracy against training time", COST, ACCURACY),
-        scatter("Accuracy against compute per image", "cost/flops_per_image", ACCURACY),
-        scatter("Accuracy against learning rate", "hp/log10_lr", ACCURACY),
+        build_scatter_chart("Accuracy against training time", COST, ACCURACY),
+        build_scatter_chart("Accuracy against compute per image", "cost/flops_per_image", ACCURACY),
+        build_scatter_chart("Accuracy against learning rate", "hp/log10_lr", ACCURACY),
     ]
     curves = [
-        line("Validation accuracy", ["val/accuracy"]),
-        line("Validation loss", ["val/loss"]),
-        line("Training loss", ["train/loss"]),
-        line("Learning rate", ["train/lr"]),
+        build_line_chart("Validation accuracy", ["val/accuracy"]),
+        build_line_chart("Validation loss", ["val/loss"]),
+        build_line_chart("Training loss", ["train/loss"]),
+        build_line_chart("Learning rate", ["train/lr"]),
     ]
     return {
-        "sota-exp": ("sota_exp: techniques, cost, curves", state(techniques=techniques, cost=costs, curves=curves)),
-        "sota-exp-techniques": ("sota_exp: by technique", state(techniques=techniques)),
-        "sota-exp-cost": ("sota_exp: accuracy against cost", state(cost=costs)),
-        "sota-exp-curves": ("sota_exp: learning curves", state(curves=curves)),
-        "sota-exp-arms": ("sota_exp: studies, by arm", by_arm(curves)),
+        "sota-exp": (
+            "sota_exp: techniques, cost, curves",
+            build_page_state(techniques=techniques, cost=costs, curves=curves),
+        ),
+        "sota-exp-techniques": ("sota_exp: by technique", build_page_state(techniques=techniques)),
+        "sota-exp-cost": ("sota_exp: accuracy against cost", build_page_state(cost=costs)),
+        "sota-exp-curves": ("sota_exp: learning curves", build_page_state(curves=curves)),
+        "sota-exp-arms": ("sota_exp: studies, by arm", build_arm_state(curves)),
     }
 
 
-def by_arm(curves: list[dict[str, Any]]) -> dict[str, Any]:
+def build_arm_state(curves: list[dict[str, Any]]) -> dict[str, Any]:
     """State of the view of studies: runs grouped by arm, accuracy as bars, curves with bands over seeds."""
-    bars = [bar("Test accuracy by arm", "test/accuracy"), bar("Validation accuracy by arm", ACCURACY)]
-    costs = [scatter("Test accuracy against training time, by arm", COST, "test/accuracy")]
+    bars = [
+        build_bar_chart("Test accuracy by arm", "test/accuracy"),
+        build_bar_chart("Validation accuracy by arm", ACCURACY),
+    ]
+    costs = [build_scatter_chart("Test accuracy against training time, by arm", COST, "test/accuracy")]
     grouped = {"searchFilter": OF_ARMS, "groupBy": BY_ARM, "useGroupedValuesInCharts": True}
-    return state(techniques=bars, cost=costs, curves=curves) | grouped
+    return build_page_state(techniques=bars, cost=costs, curves=curves) | grouped
 
 
-def state(**sections: list[dict[str, Any]]) -> dict[str, Any]:
+def build_page_state(**sections: list[dict[str, Any]]) -> dict[str, Any]:
     """State of the page: filter, order, columns of the table, and {section: charts}."""
     titles = {"techniques": "Techniques", "cost": "Cost", "curves": "Learning curves"}
     columns_of = {"techniques": 1, "cost": 3, "curves": 2}
@@ -160,26 +166,26 @@ def state(**sections: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def card(kind: str, title: str, **fields: Any) -> dict[str, Any]:
+def build_chart(kind: str, title: str, **fields: Any) -> dict[str, Any]:
     uuid = f"{kind.lower()}-{title.lower().replace(' ', '-')}"
     return {"type": kind, "uuid": uuid, "displayName": title, "deleted": False, "isGenerated": False, **fields}
 
 
-def parallel(title: str, params: list[str], metrics: list[str]) -> dict[str, Any]:
-    return card("PARALLEL", title, selectedParams=params, selectedMetrics=metrics, showAllRuns=True)
+def build_parallel_coordinates(title: str, params: list[str], metrics: list[str]) -> dict[str, Any]:
+    return build_chart("PARALLEL", title, selectedParams=params, selectedMetrics=metrics, showAllRuns=True)
 
 
-def scatter(title: str, x: str, y: str) -> dict[str, Any]:
+def build_scatter_chart(title: str, x: str, y: str) -> dict[str, Any]:
     axes = {"xaxis": {"key": x, "type": "METRIC"}, "yaxis": {"key": y, "type": "METRIC"}}
-    return card("SCATTER", title, runsCountToCompare=100, **axes)
+    return build_chart("SCATTER", title, runsCountToCompare=100, **axes)
 
 
-def bar(title: str, metric: str) -> dict[str, Any]:
-    return card("BAR", title, metricKey=metric, dataAccessKey=metric, runsCountToCompare=100)
+def build_bar_chart(title: str, metric: str) -> dict[str, Any]:
+    return build_chart("BAR", title, metricKey=metric, dataAccessKey=metric, runsCountToCompare=100)
 
 
-def line(title: str, metrics: list[str]) -> dict[str, Any]:
-    return card(
+def build_line_chart(title: str, metrics: list[str]) -> dict[str, Any]:
+    return build_chart(
         "LINE",
         title,
         metricKey=metrics[0],
