@@ -104,7 +104,6 @@ def job_overrides(sweep: Sweep, claim: Claim) -> list[str]:
         grace=sweep.settings.grace,
         number=claim.number,
         token=claim.token,
-        of=sweep.n_trials,
         pruner=sweep.pruner,
         pruning_starts=sweep.settings.pruning_starts,
         objectives=sweep.goal.objectives,

@@ -57,9 +57,9 @@ class Space:
     def declaration(self, settings: Mapping[str, Any]) -> dict[str, str]:
         """Everything that must be equal for trials to be comparable, as {key: text}. settings: added as they are."""
         counted = self.counted
-        searched = {name: _words(distribution) for name, distribution in self.knobs.items()}
+        searched = {name: _format_distribution(distribution) for name, distribution in self.knobs.items()}
         searched |= {
-            f"{item.knob} with {item.slot}={'|'.join(item.options)}": _words(item.distribution)
+            f"{item.knob} with {item.slot}={'|'.join(item.options)}": _format_distribution(item.distribution)
             for item in self.conditions
         }
         quotients = {knob: f"{top} / {bottom}" for knob, (top, bottom) in self.derived.items()}
@@ -77,7 +77,7 @@ class Space:
 
     def derive_knobs(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Replace coordinates by the knobs derived from them."""
-        known = {**{name: _number(text) for name, text in self.fixed.items()}, **values}
+        known = {**{name: _parse_number(text) for name, text in self.fixed.items()}, **values}
         quotients = {
             knob: known[top] / known[bottom] for knob, (top, bottom) in self.derived.items() if knob not in self.fixed
         }
@@ -92,10 +92,10 @@ class Space:
         for knob, (top, bottom) in self.derived.items():
             if knob in values and bottom in values:
                 values[top] = float(values[knob]) * float(values[bottom])
-        found = {name: _legal(kind, values[name]) for name, kind in self.knobs.items() if name in values}
+        found = {name: _to_legal_value(kind, values[name]) for name, kind in self.knobs.items() if name in values}
         for item in self.conditions:
             if options.get(item.slot) in item.options and item.knob in values:
-                found[item.name] = _legal(item.distribution, values[item.knob])
+                found[item.name] = _to_legal_value(item.distribution, values[item.knob])
         return {name: value for name, value in found.items() if value is not None}
 
     def overrides(self, knobs: Mapping[str, Any]) -> list[str]:
@@ -118,9 +118,9 @@ def read_space(
     """
     declared = [f"{key}={value}" for key, value in params.items()]
     kept = [item for item in arguments if not is_search(item)]
-    knobs, fixed, bare = _parsed([*declared, *kept])
+    knobs, fixed, bare = _parse_overrides([*declared, *kept])
     knobs = {name: kind for name, kind in knobs.items() if name not in fixed}
-    quotients = {knob: _quotient(knob, text) for knob, text in derived.items()}
+    quotients = {knob: _parse_quotient(knob, text) for knob, text in derived.items()}
     wanted = {coordinate for coordinate, _ in quotients.values()}
     if coordinates := wanted & set(fixed):
         raise ConfigError(
@@ -131,7 +131,7 @@ def read_space(
             knobs.pop(top, None)
         elif missing := [name for name in (top, bottom) if name not in knobs and name not in fixed]:
             raise ConfigError(f"hydra.sweeper.derived: {knob} needs {' and '.join(missing)} in hydra.sweeper.params")
-    conditions = tuple(_conditions(conditional, fixed))
+    conditions = tuple(_read_conditions(conditional, fixed))
     if not knobs and not conditions:
         raise ConfigError(
             "there is nothing to search: choose search=…, or give a knob a range, such as "
@@ -140,7 +140,7 @@ def read_space(
     return Space(knobs=knobs, conditions=conditions, derived=quotients, fixed=fixed, bare=tuple(bare))
 
 
-def _parsed(overrides: list[str]) -> tuple[dict[str, BaseDistribution], dict[str, str], list[str]]:
+def _parse_overrides(overrides: list[str]) -> tuple[dict[str, BaseDistribution], dict[str, str], list[str]]:
     """Split overrides into searched, fixed, and those without a value; of a repeated key the last one counts."""
     last = {item.lstrip("+").partition("=")[0]: item for item in overrides}
     try:
@@ -150,14 +150,14 @@ def _parsed(overrides: list[str]) -> tuple[dict[str, BaseDistribution], dict[str
     return knobs, {name: str(value) for name, value in fixed.items()}, bare
 
 
-def _quotient(knob: str, text: str) -> tuple[str, str]:
+def _parse_quotient(knob: str, text: str) -> tuple[str, str]:
     found = re.fullmatch(r"\s*([\w.]+)\s*/\s*([\w.]+)\s*", str(text))
     if found is None:
         raise ConfigError(f"hydra.sweeper.derived: {knob}: {text} is not `coordinate / knob`")
     return found[1], found[2]
 
 
-def _conditions(conditional: Mapping[str, Any], fixed: Mapping[str, str]) -> Iterator[Condition]:
+def _read_conditions(conditional: Mapping[str, Any], fixed: Mapping[str, str]) -> Iterator[Condition]:
     """A knob with different ranges under different options becomes several parameters in Optuna."""
     declared = [(when, knob, str(text)) for when, knobs in conditional.items() for knob, text in knobs.items()]
     ranges = {knob: {text for _, name, text in declared if name == knob} for _, knob, _ in declared}
@@ -167,7 +167,7 @@ def _conditions(conditional: Mapping[str, Any], fixed: Mapping[str, str]) -> Ite
             raise ConfigError(f"hydra.sweeper.conditional: {when} is not slot=option or slot=option|option")
         if knob in fixed:
             continue
-        knobs, _, _ = _parsed([f"{knob}={text}"])
+        knobs, _, _ = _parse_overrides([f"{knob}={text}"])
         if knob not in knobs:
             raise ConfigError(
                 f"hydra.sweeper.conditional: {knob}={text} is not a range; give it an interval, range or choice"
@@ -176,7 +176,7 @@ def _conditions(conditional: Mapping[str, Any], fixed: Mapping[str, str]) -> Ite
         yield Condition(slot=slot, options=tuple(options.split("|")), knob=knob, name=name, distribution=knobs[knob])
 
 
-def _words(distribution: BaseDistribution) -> str:
+def _format_distribution(distribution: BaseDistribution) -> str:
     """A distribution as text, to print and to compare."""
     facts = vars(distribution)
     if "choices" in facts:
@@ -189,14 +189,14 @@ def _words(distribution: BaseDistribution) -> str:
     return f"{facts['low']:g} to {facts['high']:g}{step}{whole}{log}"
 
 
-def _number(text: str) -> float | str:
+def _parse_number(text: str) -> float | str:
     try:
         return float(text)
     except ValueError:
         return text
 
 
-def _legal(distribution: BaseDistribution, value: Any) -> Any:
+def _to_legal_value(distribution: BaseDistribution, value: Any) -> Any:
     """The value in the type of the distribution; None if the distribution does not contain it."""
     choices = vars(distribution).get("choices")
     if choices is not None:

@@ -157,6 +157,3 @@ class Store:
     def _lock_engine(self) -> sqlalchemy.Engine:
         """Connections for the lock only, closed with the lock; without a transaction, whose commit could fail."""
         return sqlalchemy.create_engine(self.url, poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT")
-
-    def close(self) -> None:
-        self.storage.engine.dispose()

@@ -34,7 +34,7 @@ VARIABLE = "SOTA_EXP_TRIAL"
 class Identity:
     """Which trial a job runs, and how it is pruned and valued. Plain values, because they are sent as JSON.
 
-    of: `n_trials` of the sweep. pruning_starts: fraction of the epochs. constraints: {cost: its largest legal value}.
+    pruning_starts: fraction of the epochs. constraints: {cost: its largest legal value}.
     """
 
     url: str
@@ -43,7 +43,6 @@ class Identity:
     grace: int
     number: int
     token: str
-    of: int
     pruner: dict[str, Any]
     pruning_starts: float
     objectives: list[str]
@@ -70,8 +69,7 @@ class Brief:
         if not text:
             return None
         values = json.loads(base64.urlsafe_b64decode(text))
-        identity = Identity(**values["trial"]) if values["trial"] else None
-        return cls(words=values["words"], origin=values["origin"], trial=identity)
+        return cls(**values | {"trial": Identity(**values["trial"]) if values["trial"] else None})
 
     def override(self) -> str:
         """The override that sends the brief to a job; Base64 needs no quoting and is never interpolated."""

@@ -15,7 +15,7 @@ from sota_exp.sweep.storage import Store, resolved
 def study(tmp_path):
     store = Store(url=resolved(None, tmp_path), name="s", heartbeat=1, grace=2)
     yield store.study(["maximize"])
-    store.close()
+    store.storage.engine.dispose()
 
 
 def ask(study):

@@ -24,7 +24,6 @@ def identity(tmp_path):
         grace=5,
         number=0,
         token="",
-        of=3,
         pruner=MEDIAN,
         pruning_starts=0.5,
         objectives=["val/accuracy"],

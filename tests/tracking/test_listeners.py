@@ -1,4 +1,4 @@
-"""Several listeners as one, and the one that has a run shown."""
+"""Several listeners combined, and the one that draws figures and tracks."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from sota_exp.training.loop import Step
 
 @dataclass(kw_only=True)
 class Noting(Listener):
-    """Notes what it hears."""
+    """Records its calls."""
 
     name: str
     heard: list[str]
@@ -35,7 +35,7 @@ class Noting(Listener):
 
 @dataclass(frozen=True, kw_only=True)
 class NotingTracking(Tracking, Follower):
-    """Notes which directory it follows, and that it finished."""
+    """Records the directory that it follows, and that it finished."""
 
     heard: list[str] = field(default_factory=list)
 
