@@ -63,8 +63,8 @@ class Confirmation:
         """Run what is missing, wait for runs of other copies of the command, then compare."""
         runs = [(name, seed) for seed in self.seeds for name in self.arms]
         if any(self._result(name, seed) is None for name, seed in runs):
-            words = f"{len(self.arms) - 1} best trials and the recipe's own values on {len(self.seeds)} fresh seeds"
-            console().print(f"[bold]confirmation[/]: {words}", soft_wrap=True)
+            text = f"{len(self.arms) - 1} best trials and the recipe's own values on {len(self.seeds)} fresh seeds"
+            console().print(f"[bold]confirmation[/]: {text}", soft_wrap=True)
         failures: dict[tuple[str, int], str] = {}
         while missing := [key for key in runs if self._result(*key) is None and key not in failures]:
             if not self._run_some(missing, failures):
@@ -83,7 +83,7 @@ class Confirmation:
         return found if found is not None and found["status"] in COMPLETE else None
 
     def _run_some(self, missing: Sequence[tuple[str, int]], failures: dict[tuple[str, int], str]) -> int:
-        """Run up to `n_jobs` runs that no other process has locked; returns how many locks were free."""
+        """Run up to `n_jobs` runs that no other process has locked; returns how many it locked."""
         locks: list[FileLock] = []
         taken: list[tuple[str, int]] = []
         try:

@@ -128,12 +128,12 @@ def _run_trial(job: Job, own: OwnTrial) -> dict[str, Any]:
     for warning in check(job.choices, job.tree):
         log.debug(warning)
     if identity.seeds == 1:
-        judge = (
+        pruner = (
             StudyPruner(own=own, metric=identity.objectives[0])
             if len(identity.objectives) == 1 and identity.objectives[0].startswith("val/")
             else NoReferee()
         )
-        result = job.run_seed(0, 1, judge)
+        result = job.run_seed(0, 1, pruner)
         own.note(**build_trial_attributes([result]))
         if result["status"] == "pruned":
             own.prune(result["reason"])

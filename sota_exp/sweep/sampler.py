@@ -1,4 +1,4 @@
-"""The sampler of a sweep, created anew for every trial, and the number of trials that it can draw."""
+"""The sampler of a sweep, created for every trial, and the number of trials that it can draw."""
 
 import functools
 import math

@@ -140,17 +140,17 @@ def require_measure(key: str, name: str, with_val: bool) -> None:
     raise ConfigError(f"hydra.sweeper.{key}: {name}: {why}legal: {legal}.{meant or suggestion(name, costs)}")
 
 
-def parse_direction(word: str) -> Direction:
+def parse_direction(text: str) -> Direction:
     """Parse a direction.
 
     Raises:
         ConfigError: it is neither minimize nor maximize.
     """
-    if word == "minimize":
+    if text == "minimize":
         return "minimize"
-    if word == "maximize":
+    if text == "maximize":
         return "maximize"
-    raise ConfigError(f"hydra.sweeper.direction={word}; legal: minimize, maximize")
+    raise ConfigError(f"hydra.sweeper.direction={text}; legal: minimize, maximize")
 
 
 def read_settings(given: Mapping[str, Any]) -> Settings:
@@ -175,11 +175,11 @@ def read_goal(given: Mapping[str, Any]) -> Goal:
         ConfigError: a metric that no trial measures, or not one direction per objective.
     """
     objective, direction = plain(given["objective"]), plain(given["direction"])
-    directions = [str(word).rpartition(".")[2] for word in (direction if isinstance(direction, list) else [direction])]
+    directions = [str(item).rpartition(".")[2] for item in (direction if isinstance(direction, list) else [direction])]
     caps = plain(given["constraints"]) or {}
     return Goal(
         objectives=list(objective) if isinstance(objective, list) else [str(objective)],
-        directions=[parse_direction(word) for word in directions],
+        directions=[parse_direction(item) for item in directions],
         constraints={str(key): float(value) for key, value in caps.items()},
     )
 

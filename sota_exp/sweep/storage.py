@@ -76,7 +76,7 @@ def patiently(call: Callable[[], T], seconds: float = PATIENCE) -> T:
 
 
 def lost_by(error: BaseException) -> str:
-    """The error in one line, in the words of the database if it has some."""
+    """The error in one line, from the database where it has a message."""
     return in_a_line(error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error)
 
 

@@ -30,7 +30,7 @@ from sota_exp.sweep.space import Space, is_search, read_space
 from sota_exp.sweep.start_points import enqueue_default, enqueue_points, own_values
 from sota_exp.sweep.storage import Store, patiently, resolved
 
-#: Attributes of the study: the search space in words, and whether the start points are enqueued.
+#: Attributes of the study: the search space as text, and whether the start points are enqueued.
 DECLARATION, ENQUEUED = "declaration", "enqueued"
 
 

@@ -85,7 +85,7 @@ def make_pruner(node: Mapping[str, Any]) -> BasePruner:
     """
     target = str(node.get("_target_", ""))
     module, _, name = target.rpartition(".")
-    legal = [word for word in optuna.pruners.__all__ if word.endswith("Pruner") and word != "BasePruner"]
+    legal = [each for each in optuna.pruners.__all__ if each.endswith("Pruner") and each != "BasePruner"]
     if module != "optuna.pruners" or name not in legal:
         near = suggestion(name, legal)
         raise ConfigError(
