@@ -18,7 +18,6 @@ import torch
 from scipy import stats
 from torchvision.transforms import v2
 
-from sota_exp.config.build import build
 from sota_exp.config.experiment import Experiment
 from sota_exp.config.overrides import composed
 from sota_exp.data.open import open_data
@@ -65,8 +64,7 @@ class PerSample(BatchTransform):
 
 
 def experiment_of(arm: str, seed: int, overrides: list[str]) -> Experiment:
-    _, tree = composed([*TRAINING, f"seed={seed}", *overrides])
-    experiment = build(Experiment, tree)
+    experiment = composed([*TRAINING, f"seed={seed}", *overrides]).experiment
     if arm == "batched":
         return experiment
     augmentation = replace(

@@ -24,8 +24,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from benchmarks.pictures import NUM_CLASSES
-from sota_exp.config.build import build
-from sota_exp.config.experiment import Experiment
+from sota_exp.config.configuration import Configuration
 from sota_exp.config.overrides import composed
 from sota_exp.data.open import open_data
 from sota_exp.models.single_pixel_conv import as_products
@@ -50,7 +49,7 @@ class Task:
     arch: tuple[str, ...]
     epochs: int
 
-    def tree(self, *overrides: str) -> dict[str, Any]:
+    def configuration(self, *overrides: str) -> Configuration:
         """The configuration of torchvision's recipe, with crops of the size of evaluation."""
         return composed(
             [
@@ -68,27 +67,27 @@ class Task:
                 *self.arch,
                 *overrides,
             ]
-        )[1]
+        )
 
     def network(self) -> nn.Module:
         """As every loop trains it: of the same architecture, with the same norm, in training mode."""
-        return session_of(self.tree()).network().train()
+        return session_of(self.configuration()).network().train()
 
 
-def session_of(tree: dict[str, Any]) -> Session:
-    experiment = build(Experiment, tree)
+def session_of(configuration: Configuration) -> Session:
+    experiment = configuration.experiment
     return open_session(experiment, open_data(experiment), World(), torch.device("cpu"))[0]
 
 
 def ours(task: Task, told: dict[str, Any], overrides: tuple[str, ...] = ()) -> Iterator[None]:
     """`told` learns what `runtime=auto` chose, how long that took, and the first step, which compiles."""
     keep_freed_memory()
-    tree = task.tree(*overrides)
+    configuration = task.configuration(*overrides)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as place:
-        tree, why = settled(build(Experiment, tree), tree, Path(place))
-    told.update(why=why, measuring=time.perf_counter() - began, runtime=tree["runtime"])
-    session = session_of(tree)
+        configuration, why = settled(configuration, Path(place))
+    told.update(why=why, measuring=time.perf_counter() - began, runtime=configuration.values["runtime"])
+    session = session_of(configuration)
     state, began = start(session), time.perf_counter()
     for record in fit(session, state):
         if isinstance(record, Step):

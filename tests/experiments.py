@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sota_exp.config import overrides as recompose
-from sota_exp.config.build import build
+from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment
 from sota_exp.data.open import open_data
 from sota_exp.stages.batch import Batch
@@ -59,23 +59,10 @@ ON = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Composed:
-    """The resolved values, the option in every slot, and what they build."""
-
-    tree: dict[str, Any]
-    choices: dict[str, str]
-
-    @property
-    def experiment(self) -> Experiment:
-        return build(Experiment, self.tree)
-
-
 @lru_cache(maxsize=512)
-def composed(*overrides: str) -> Composed:
+def composed(*overrides: str) -> Configuration:
     """The configuration of `sota-exp train` with `overrides`."""
-    choices, tree = recompose.composed(list(overrides))
-    return Composed(tree=tree, choices=choices)
+    return recompose.composed(list(overrides))
 
 
 def session_of(experiment: Experiment, world: World | None = None) -> tuple[Session, Evaluator]:

@@ -17,6 +17,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from sota_exp.config.build import build, locate
+from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.model import Published
@@ -24,7 +25,7 @@ from sota_exp.stages.stage import InvalidValue, Stage
 from sota_exp.techniques.model.arch.small import Small
 from sota_exp.techniques.model.arch.timm import Timm
 from tests import archives, hub
-from tests.experiments import OFF, ON, TINY, Composed, Trace, composed, recorded_draws, trace_of
+from tests.experiments import OFF, ON, TINY, Trace, composed, recorded_draws, trace_of
 from tests.options import ROOT, Option, missing_touches, options, presets
 
 OPTIONS = options()
@@ -171,12 +172,12 @@ def context_of(option: Option) -> tuple[str, ...]:
     return (*tiny, *OFF, *CONTEXT.get(str(option), ()), *SETS.get(str(option), ()))
 
 
-def with_option(option: Option, made: Path) -> Composed:
+def with_option(option: Option, made: Path) -> Configuration:
     values = tuple(text for text in overrides_of(option, made) if not text.startswith("~"))
     return composed(*context_of(option), f"{option.slot}={option.name}", *values)
 
 
-def with_neutral(option: Option) -> Composed:
+def with_neutral(option: Option) -> Configuration:
     if option.slot == "data":
         return composed(*TINY, *OFF)
     context = context_of(option)
@@ -277,7 +278,7 @@ def test_the_fullest_recipe_draws_in_many_slots(draws_with_everything_on: dict[s
 
 @pytest.mark.parametrize("slot", SLOTS)
 def test_a_slot_needs_a_stage_of_its_own_kind(slot: str) -> None:
-    tree: typing.Any = composed(*TINY, *OFF).tree
+    tree: typing.Any = composed(*TINY, *OFF).values
     wrong = "sota_exp.stages.schedule.NoWarmup" if slot != "schedule/warmup" else "sota_exp.stages.batch.KeepBatch"
     changed = yaml.safe_load(yaml.safe_dump(tree))
     *path, last = slot.split("/")

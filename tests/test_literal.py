@@ -26,7 +26,7 @@ def test_every_option_alone_builds_or_says_why_not() -> None:
     for option in ALONE:
         made = composed("scale=smoke", f"{option.slot}={option.name}")
         try:
-            check(made.choices, made.tree)
+            check(made)
             assert made.experiment.scale.name == "smoke"
         except ConfigError as error:
             said[str(option)] = str(error)

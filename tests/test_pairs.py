@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sota_exp.config.configuration import Configuration
 from sota_exp.config.rules import check
 from sota_exp.errors import ConfigError
 from sota_exp.models.zoo import build_timm
@@ -22,7 +23,7 @@ from sota_exp.techniques.regularization.distillation import logits
 from sota_exp.training.listener import Request
 from sota_exp.training.loop import Epoch, fit, start
 from sota_exp.training.run import run
-from tests.experiments import TINY, Composed, composed, session_of
+from tests.experiments import TINY, composed, session_of
 from tests.options import Option, options
 from tests.training.test_run import Silent
 
@@ -100,15 +101,15 @@ def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(logits, "published_timm", of_teacher)
 
 
-def is_legal(made: Composed) -> bool:
+def is_legal(made: Configuration) -> bool:
     try:
-        check(made.choices, made.tree)
+        check(made)
     except ConfigError:
         return False
     return True
 
 
-def trained(made: Composed) -> list[Tensor]:
+def trained(made: Configuration) -> list[Tensor]:
     """Four steps, into a second epoch, and one scoring of val: what has to be finite."""
     session, evaluator = session_of(made.experiment)
     state = start(session)
@@ -138,9 +139,9 @@ def overrides_on(recipe: str, option: Option) -> tuple[str, ...]:
     return (*small, f"recipe={recipe}", "scale=smoke", "model=none", *sized, *arch, *chosen)
 
 
-def shipped(made: Composed, directory: Path) -> dict[str, float]:
+def shipped(made: Configuration, directory: Path) -> dict[str, float]:
     """The metrics of a whole run: trained, written, read and scored."""
-    request = Request(experiment=made.experiment, tree=made.tree, choices=made.choices, directory=directory)
+    request = Request(configuration=made, directory=directory)
     result = run(request, Silent())
     assert result["status"] in ("finished", "stopped_early")
     return dict(result["metrics"])
@@ -155,7 +156,7 @@ def test_every_option_runs_alone_and_on_top_of_the_whole_recipe(recipe: str, pub
     ]:
         made = composed(*overrides_on(recipe, option))
         try:
-            check(made.choices, made.tree)
+            check(made)
         except ConfigError as error:
             refused.append(f"{option}: {error}")
             continue

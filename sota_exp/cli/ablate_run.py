@@ -7,7 +7,6 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from sota_exp.config import compose
-from sota_exp.config.build import build
 from sota_exp.config.rules import check
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.hydra_sweeper import StudySweeper
@@ -18,16 +17,14 @@ log = logging.getLogger(__name__)
 
 def train(config: DictConfig) -> float:
     """Train in Hydra's output directory; the validation accuracy."""
-    directory, choices = compose.output_directory(), compose.choices()
-    tree = compose.tree_of(config)
-    check(choices, tree)
-    from sota_exp.config.experiment import Experiment
+    directory, configuration = compose.output_directory(), compose.configuration_of(config)
+    check(configuration)
     from sota_exp.report.terminal import shown
     from sota_exp.tracking.listeners import showing
     from sota_exp.training.listener import Listener, Request
     from sota_exp.training.run import run
 
-    request = Request(experiment=build(Experiment, tree), tree=tree, choices=choices, directory=shown(directory))
+    request = Request(configuration=configuration, directory=shown(directory))
     result = run(request, showing(Listener(), say=log.debug))
     return float(result["metrics"]["val/accuracy"])
 
@@ -43,7 +40,7 @@ class ShownStudySweeper(StudySweeper):
 
 def show_in_mlflow(study: Study, files: StudyFiles, status: str) -> list[str]:
     """Show the study's page where its configuration says, with MLflow's status of it; a line on it."""
-    tracking = study.arms.ready[0].tree["tracking"]
+    tracking = study.arms.ready[0].configuration.values["tracking"]
     if "experiment" not in tracking:
         return []
     from sota_exp.tracking.mlflow_study import show_study

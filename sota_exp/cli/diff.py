@@ -57,7 +57,7 @@ def command(one: Run, other: Run) -> str:
     from sota_exp.config.overrides import changes_between
 
     try:
-        changes = changes_between((one.choices, one.config), (other.choices, other.config))
+        changes = changes_between(one.configuration, other.configuration)
     except ConfigError as error:
         return f"No overrides turn the first into the second with the options of this version: {error}"
     return f"The first becomes the second with\n  {shlex.join(['sota-exp', 'rerun', one.name, *changes])}"

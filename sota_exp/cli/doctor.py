@@ -13,11 +13,10 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from rich.text import Text
 
-from sota_exp.config.build import build
+from sota_exp.config.configuration import Configuration
 from sota_exp.config.overrides import composed
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.preview.doctor.finding import Finding, problem
@@ -34,7 +33,7 @@ def main(arguments: list[str]) -> None:
         raise ConfigError(f"{strange[0]}: no such option; legal: --json, and overrides as in train")
     as_json = "--json" in arguments
     findings = []
-    for finding in findings_of(composed(overrides)[1]):
+    for finding in findings_of(composed(overrides)):
         findings.append(finding)
         if not as_json:
             console().print(line(finding), soft_wrap=True)
@@ -45,9 +44,9 @@ def main(arguments: list[str]) -> None:
         raise RunFailed(f"{num} problem{'s' if num > 1 else ''} found; what helps is said with each")
 
 
-def findings_of(tree: dict[str, Any]) -> Iterator[Finding]:
+def findings_of(configuration: Configuration) -> Iterator[Finding]:
     """Every check in turn; one that fails itself is a problem, and the others go on."""
-    for name, check in checks(tree).items():
+    for name, check in checks(configuration).items():
         try:
             yield from check()
         except ConfigError:
@@ -58,7 +57,7 @@ def findings_of(tree: dict[str, Any]) -> Iterator[Finding]:
             yield problem(name, said, "SOTA_EXP_TRACEBACK=1 sota-exp train shows more")
 
 
-def checks(tree: dict[str, Any]) -> dict[str, Callable[[], list[Finding]]]:
+def checks(configuration: Configuration) -> dict[str, Callable[[], list[Finding]]]:
     """What is looked at, in order; each imports what it needs when it is its turn."""
     from sota_exp.preview.doctor.disk import homes, places, weights
     from sota_exp.preview.doctor.hosts import hosts
@@ -68,21 +67,21 @@ def checks(tree: dict[str, Any]) -> dict[str, Callable[[], list[Finding]]]:
     def device() -> list[Finding]:
         from sota_exp.preview.doctor.device import device
 
-        return device(str(tree["runtime"]["device"]))
+        return device(str(configuration.values["runtime"]["device"]))
 
     def data() -> list[Finding]:
-        from sota_exp.config.experiment import Experiment
         from sota_exp.preview.doctor.data import data
 
-        return data(build(Experiment, tree), str(tree["data"]["name"]))
+        return data(configuration.experiment, str(values["data"]["name"]))
 
-    cache = Path(tree["data"]["cache"]).expanduser()
+    values = configuration.values
+    cache = Path(values["data"]["cache"]).expanduser()
     return {
         "packages": packages,
         "device": device,
         "disk": lambda: places(Path.cwd(), cache),
         "data": data,
-        "store": lambda: store(tree["tracking"]),
+        "store": lambda: store(values["tracking"]),
         "runs": runs,
         "weights": lambda: weights(*homes()),
         "network": hosts,

@@ -26,7 +26,6 @@ from omegaconf import DictConfig
 from sota_exp.cli.saved_model_argument import Found, subject
 from sota_exp.cli.train import remove_empty
 from sota_exp.config import compose
-from sota_exp.config.build import build
 from sota_exp.config.hashing import digest
 from sota_exp.config.overrides import overrides_of
 from sota_exp.config.rules import check
@@ -43,7 +42,7 @@ def main(arguments: list[str]) -> None:
     """Evaluate what `run=` or `weights=` names, composed as its run was, with the other arguments as overrides."""
     found, changes = subject("evaluate", arguments)
     overrides, places = compose.overrides_in(changes), compose.search_path(changes)
-    base = overrides_of(found.result["choices"], found.tree, overrides, places) if found.tree else []
+    base = overrides_of(found.configuration, overrides, places) if found.configuration else []
     base = [word for word in base if not word.startswith(OF_THE_VIEW)]
     if found.description is None:
         base = ["model/weights=checkpoint", f"model.weights.path={quoted(str(found.weights))}"]
@@ -56,11 +55,8 @@ def evaluate(found: Found, asked: set[str], config: DictConfig) -> float:
     """One evaluation in Hydra's output directory; the validation accuracy."""
     directory = compose.output_directory()
     try:
-        tree = compose.tree_of(config)
-        check(compose.choices(), tree)
-        from sota_exp.config.experiment import Experiment
-
-        experiment = build(Experiment, tree)
+        configuration = compose.configuration_of(config)
+        check(configuration)
         from sota_exp.tracking.console import evaluation_summary
         from sota_exp.training.evaluate_saved import Rescoring, Subject, rescore
 
@@ -71,9 +67,7 @@ def evaluate(found: Found, asked: set[str], config: DictConfig) -> float:
         )
         rescoring = Rescoring(
             subject=subject,
-            experiment=experiment,
-            tree=tree,
-            choices=compose.choices(),
+            configuration=configuration,
             asked=frozenset(asked),
         )
         result = rescore(rescoring, shown(directory))

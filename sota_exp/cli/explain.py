@@ -11,14 +11,14 @@ Exit status 2 where a rule forbids the configuration, as in train.
 
 import contextlib
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
 from sota_exp import PACKAGE
 from sota_exp.config import compose, hydra_compose
-from sota_exp.config.build import build, require_filled
+from sota_exp.config.build import require_filled
 from sota_exp.config.catalog import Option, options
+from sota_exp.config.configuration import Configuration
 from sota_exp.config.rules import check, fired
 from sota_exp.report.terminal import console, shown
 
@@ -40,39 +40,36 @@ def explain(config: DictConfig, seconds: float) -> None:
     """Everything that the configuration alone tells first, then what data and network tell."""
     directory = compose.output_directory()
     try:
-        _explain(compose.tree_of(config), compose.choices(), directory, seconds)
+        _explain(compose.configuration_of(config), directory, seconds)
     finally:
         for folder in (directory, directory.parent):
             with contextlib.suppress(OSError):
                 folder.rmdir()  # Hydra made it; one with a run in it stays.
 
 
-def _explain(tree: dict[str, Any], choices: dict[str, str], directory: Path, seconds: float) -> None:
+def _explain(configuration: Configuration, directory: Path, seconds: float) -> None:
     from sota_exp.preview import explain as explained
 
-    require_filled(choices, tree)
-    out = console()
+    require_filled(configuration)
+    out, values = console(), configuration.values
     found = options(hydra_compose.conf_directory(), PACKAGE)
-    out.print(explained.heading(tree))
-    out.print(explained.techniques(chosen(found, choices), tree))
-    out.print(explained.rules(fired(choices, tree)))
-    check(choices, tree)
+    out.print(explained.heading(values))
+    out.print(explained.techniques(chosen(found, configuration.choices), values))
+    out.print(explained.rules(fired(configuration)))
+    check(configuration)
     out.print(explained.place(shown(directory)))
 
-    from sota_exp.config.experiment import Experiment
-
-    experiment = build(Experiment, tree)
     from sota_exp.preview.plan_numbers import outline
     from sota_exp.preview.timing import estimate, is_averaged, measure
     from sota_exp.training.failures import foreseen
     from sota_exp.training.loop import start
     from sota_exp.training.run import ready
 
-    session, evaluator = ready(experiment)
+    session, evaluator = ready(configuration.experiment)
     with foreseen():
         state = start(session)
         plan = outline(session, state)
-        out.print(explained.plan(plan, tree, str(session.device)))
+        out.print(explained.plan(plan, values, str(session.device)))
         if seconds:
             measured = measure(session, state, evaluator, seconds)
             out.print(explained.cost(measured, estimate(plan, measured, is_averaged(state)), str(session.device)))

@@ -26,7 +26,6 @@ from rich.markup import escape
 
 from sota_exp.cli.train import log, remove_empty
 from sota_exp.config import compose
-from sota_exp.config.build import build
 from sota_exp.config.rules import check
 from sota_exp.errors import ConfigError
 from sota_exp.report.terminal import console, shown
@@ -59,14 +58,11 @@ def step_number(argument: str) -> int:
 def look(step: int, config: DictConfig) -> None:
     """Look once, into Hydra's output directory."""
     directory = compose.output_directory()
-    choices = compose.choices()
     try:
-        tree = compose.tree_of(config)
-        for warning in check(choices, tree):
+        configuration = compose.configuration_of(config)
+        for warning in check(configuration):
             log.warning(warning)
-        from sota_exp.config.experiment import Experiment
-
-        experiment = build(Experiment, tree)
+        experiment = configuration.experiment
         from sota_exp.preview.look import findings
         from sota_exp.preview.look.show import words, write
         from sota_exp.training.failures import foreseen
@@ -74,7 +70,7 @@ def look(step: int, config: DictConfig) -> None:
 
         session, _ = ready(experiment)
         with foreseen():
-            found = findings.look(session, choices, step)
+            found = findings.look(session, configuration.choices, step)
             write(found, directory)
     except ConfigError:
         remove_empty(directory)

@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
     if not original.choices:
         raise ConfigError(f"{original.name} ended before it wrote down its choices; repeat its command")
     overrides = compose.overrides_in(changes)
-    base = overrides_of(original.choices, original.config, overrides, compose.search_path(changes))
+    base = overrides_of(original.configuration, overrides, compose.search_path(changes))
     is_one = not {"-m", "--multirun"} & set(changes)
     place = f"hydra.run.dir={quoted(str(place_of(original, overrides)))}"
     compose.launch(partial(rerun, original, is_one), [*base, place, *changes], "rerun")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sota_exp.config.configuration import Configuration
 from sota_exp.config.formats import read_config
 from sota_exp.errors import ConfigError
 from sota_exp.models.model_json import read_description
@@ -22,7 +23,7 @@ class Found:
     weights: Path
     description: Path | None
     result: dict[str, Any]
-    tree: dict[str, Any]
+    configuration: Configuration | None
 
 
 def subject(command: str, arguments: list[str]) -> tuple[Found, list[str]]:
@@ -57,7 +58,7 @@ def of_run(directory: Path) -> Found:
         weights=directory / "model.safetensors",
         description=directory / "model.json",
         result=result,
-        tree=config_of(directory / "config.yaml"),
+        configuration=config_of(directory / "config.yaml", result),
     )
 
 
@@ -72,11 +73,11 @@ def of_file(path: Path) -> Found:
     beside = [path.with_suffix(".json"), path.with_name("model.json"), path.parent.parent / "model.json"]
     description = next((file for file in beside if file.is_file() and read_description(file)), None)
     if description is None or path.suffix != ".safetensors":
-        return Found(name=path.stem, weights=path, description=None, result={}, tree={})
+        return Found(name=path.stem, weights=path, description=None, result={}, configuration=None)
     config = description.with_name("config.yaml")
     result = read_json(description.with_name("result.json")) or {}
-    tree = config_of(config) if config.is_file() and "choices" in result else {}
-    return Found(name=path.stem, weights=path, description=description, result=result, tree=tree)
+    configuration = config_of(config, result) if config.is_file() and "choices" in result else None
+    return Found(name=path.stem, weights=path, description=description, result=result, configuration=configuration)
 
 
 def description_of(found: Found) -> Path:
@@ -93,14 +94,14 @@ def description_of(found: Found) -> Path:
     return found.description
 
 
-def config_of(path: Path) -> dict[str, Any]:
+def config_of(path: Path, result: dict[str, Any]) -> Configuration:
     """The configuration of a run.
 
     Raises:
         ConfigError: it can't be read.
     """
     try:
-        return read_config(path)
+        return Configuration(choices=result["choices"], values=read_config(path))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
 

@@ -3,12 +3,11 @@
 import logging
 import shutil
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
 from sota_exp.config import compose
-from sota_exp.config.build import build
+from sota_exp.config.configuration import Configuration
 from sota_exp.config.rules import check
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.report.terminal import console, shown
@@ -24,24 +23,19 @@ def main(arguments: list[str]) -> None:
 def train(config: DictConfig) -> float:
     """One run in Hydra's output directory; the validation accuracy, which a sweeper maximizes."""
     directory = compose.output_directory()
-    choices = compose.choices()
     try:
-        tree = compose.tree_of(config)
-        for warning in check(choices, tree):
+        configuration = compose.configuration_of(config)
+        for warning in check(configuration):
             log.warning(warning)
-        from sota_exp.config.experiment import Experiment
-
-        experiment = build(Experiment, tree)
-        if experiment.runtime.measure:
-            tree = measured(tree, compose.shared_directory())
-            experiment = build(Experiment, tree)
+        if configuration.experiment.runtime.measure:
+            configuration = measured(configuration, compose.shared_directory())
         from sota_exp.runs.status import COMPLETE
         from sota_exp.tracking.console import ConsoleListener, summary
         from sota_exp.tracking.listeners import showing
         from sota_exp.training.listener import Request
         from sota_exp.training.run import run
 
-        request = Request(experiment=experiment, tree=tree, choices=choices, directory=shown(directory))
+        request = Request(configuration=configuration, directory=shown(directory))
         listener = ConsoleListener()
         result = run(request, showing(listener))
     except (ConfigError, RunFailed):
@@ -53,15 +47,14 @@ def train(config: DictConfig) -> float:
     return float(result["metrics"]["val/accuracy"])
 
 
-def measured(tree: dict[str, Any], directory: Path) -> dict[str, Any]:
+def measured(configuration: Configuration, directory: Path) -> Configuration:
     """The configuration with the fastest runtime in it; the answer lies in `directory`, for every job that shares it."""
-    from sota_exp.config.experiment import Experiment
     from sota_exp.training.autotune import settled
 
-    tree, why = settled(build(Experiment, tree), tree, directory, compose.said())
+    configuration, why = settled(configuration, directory, compose.said())
     if why:
         log.info(why)
-    return tree
+    return configuration
 
 
 def remove_empty(directory: Path) -> None:

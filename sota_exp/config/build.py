@@ -13,33 +13,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sota_exp.config.formats import name_options, target_of
+from sota_exp.config.configuration import Configuration
+from sota_exp.config.formats import target_of
 from sota_exp.config.values import join_key, leaves, suggestion
-from sota_exp.errors import ConfigError, first_line
+from sota_exp.errors import ConfigError
 
 T = TypeVar("T")
-
-#: Nodes of the composed configuration that belong to a sweep or a study, not to a run.
-OF_SEVERAL_RUNS = ("hydra", "search", "study")
-
-#: These, and a recipe's rates of gradient descent: optimizer=sgd and optimizer=nesterov read them, other optimizers keep their own.
-NOT_OF_A_RUN = (*OF_SEVERAL_RUNS, "gradient_descent")
-
-
-def resolve(config: DictConfig, choices: Mapping[str, str]) -> dict[str, Any]:
-    """The run's part of a composed configuration as plain values, interpolations resolved, options of ours named."""
-    try:
-        tree = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key}: {first_line(error)}") from error
-    assert isinstance(tree, dict)
-    found: dict[str, Any] = name_options(
-        {key: value for key, value in tree.items() if key not in NOT_OF_A_RUN}, choices
-    )
-    return found
 
 
 def build(cls: type[T], tree: object, key: str = "") -> T:
@@ -98,14 +80,18 @@ def inert_values(cls: Any) -> dict[str, Any]:
     return {item.name: item.metadata["inert"] for item in dataclasses.fields(cls) if "inert" in item.metadata}
 
 
-def require_filled(choices: Mapping[str, str], tree: Mapping[str, Any]) -> None:
-    """What can be seen without importing any stage: a value where an option belongs, or a value that is missing."""
-    for slot in choices:
-        node: object = tree
+def require_filled(configuration: Configuration) -> None:
+    """Check what can be seen without importing any stage.
+
+    Raises:
+        ConfigError: a value where an option belongs, or a value that is missing.
+    """
+    for slot in configuration.choices:
+        node: object = configuration.values
         for name in slot.split("/"):
             node = node.get(name) if isinstance(node, Mapping) else None
         _require_option(node, slot.replace("/", "."))
-    for key, value in leaves(tree).items():
+    for key, value in leaves(configuration.values).items():
         if value == MISSING:
             raise ConfigError(f"{key}: a value is missing; give one: {key}=…")
 

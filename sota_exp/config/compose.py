@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import hydra
 import yaml
@@ -15,11 +14,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sota_exp.config.build import NOT_OF_A_RUN, resolve
+from sota_exp.config.configuration import Configuration, resolve
 from sota_exp.config.hashing import digest
 from sota_exp.config.hydra_compose import by_hydra, conf_directory, register_resolvers
 from sota_exp.config.hydra_errors import in_one_line
-from sota_exp.config.recipe_values import run_in
+from sota_exp.config.recipe_values import directories_of, run_in, without_strangers
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
 
 #: What a configuration may make Hydra call: callbacks of ours, launchers, sweepers, log handlers. Stages are built by `config.build`.
@@ -114,24 +113,20 @@ def _held_back(
     return held_back
 
 
-def choices() -> dict[str, str]:
-    """The option chosen in every group of the configuration being run, Hydra's own groups left out."""
-    chosen = HydraConfig.get().runtime.choices
-    groups = {str(group): str(option) for group, option in chosen.items()}
-    return {group: option for group, option in groups.items() if group.split("/")[0] not in NOT_OF_A_RUN}
-
-
 def said() -> list[str]:
     """The overrides of the job that runs now."""
     return list(HydraConfig.get().overrides.task)
 
 
-def tree_of(config: DictConfig) -> dict[str, Any]:
-    """The resolved values of the job that runs now, without those of its recipe for options that the recipe did not choose."""
-    from sota_exp.config.recipe_values import directories_of, without_strangers
+def configuration_of(config: DictConfig) -> Configuration:
+    """The configuration of the job that runs now, without the recipe's values for options that the recipe did not choose.
 
-    chosen = choices()
-    return resolve(without_strangers(config, chosen, said(), directories_of(HydraConfig.get())), chosen)
+    Raises:
+        ConfigError: an interpolation refers to nothing.
+    """
+    hydra = HydraConfig.get()
+    choices = {str(group): str(option) for group, option in hydra.runtime.choices.items()}
+    return resolve(without_strangers(config, choices, said(), directories_of(hydra)), choices)
 
 
 def output_directory() -> Path:

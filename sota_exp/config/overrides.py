@@ -7,7 +7,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sota_exp.config.build import resolve
+from sota_exp.config.configuration import Configuration, resolve
 from sota_exp.config.hydra_compose import by_hydra, config_groups
 from sota_exp.config.hydra_errors import in_one_line
 from sota_exp.config.recipe_values import run_in
@@ -15,30 +15,27 @@ from sota_exp.config.values import group_of, leaves, shown
 from sota_exp.errors import ConfigError
 
 
-def composed(overrides: list[str]) -> tuple[dict[str, str], dict[str, Any]]:
-    """The option in every slot, and the resolved values, of the configuration that `overrides` compose.
+def composed(overrides: list[str]) -> Configuration:
+    """The configuration that `overrides` compose.
 
     Raises:
         ConfigError: they don't.
     """
-    choices, tree, _ = _composed(overrides)
-    return choices, tree
+    return _composed(overrides)[0]
 
 
-def _composed(overrides: list[str]) -> tuple[dict[str, str], dict[str, Any], set[str]]:
-    """Choices, resolved values, and the dotted keys whose value is computed from others."""
+def _composed(overrides: list[str]) -> tuple[Configuration, set[str]]:
+    """The configuration, and the dotted keys whose value is computed from others."""
     try:
         config, choices = run_in(by_hydra(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(in_one_line(error, overrides)) from error
     written = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
     derived = {key for key, value in leaves(written).items() if isinstance(value, str) and "${" in value}
-    return choices, resolve(config, choices), derived
+    return resolve(config, choices), derived
 
 
-def overrides_of(
-    choices: dict[str, str], tree: dict[str, Any], changes: list[str], search_path: Sequence[str] = ()
-) -> list[str]:
+def overrides_of(configuration: Configuration, changes: list[str], search_path: Sequence[str] = ()) -> list[str]:
     """The options chosen in a run, then every value that they do not give, but for groups that `changes` chooses anew.
 
     search_path: the override that says where files of the user's own are; it is not among the result.
@@ -48,10 +45,13 @@ def overrides_of(
     anew = {group_of(change) for change in changes} & set(config_groups())
     options = [
         f"{group}={option}"
-        for group, option in choices.items()
-        if group.split("/")[0] in tree and not any(f"{group}/".startswith(f"{new}/") for new in anew)
+        for group, option in configuration.choices.items()
+        if group.split("/")[0] in configuration.values and not any(f"{group}/".startswith(f"{new}/") for new in anew)
     ]
-    return [*options, *lacking(options, tree, [f"{new.replace('/', '.')}." for new in anew], search_path)]
+    return [
+        *options,
+        *lacking(options, configuration.values, [f"{new.replace('/', '.')}." for new in anew], search_path),
+    ]
 
 
 def lacking(overrides: list[str], tree: dict[str, Any], free: list[str], search_path: Sequence[str] = ()) -> list[str]:
@@ -61,8 +61,8 @@ def lacking(overrides: list[str], tree: dict[str, Any], free: list[str], search_
     """
     values: list[str] = []
     for with_derived in (False, True):
-        _, given, derived = _composed([*search_path, *overrides, *values])
-        there = leaves(given)
+        given, derived = _composed([*search_path, *overrides, *values])
+        there = leaves(given.values)
         differing = {
             key: f"{key}={shown(value)}"
             for key, value in leaves(tree).items()
@@ -74,25 +74,19 @@ def lacking(overrides: list[str], tree: dict[str, Any], free: list[str], search_
     return values
 
 
-def changes_between(
-    one: tuple[dict[str, str], dict[str, Any]], other: tuple[dict[str, str], dict[str, Any]]
-) -> list[str]:
+def changes_between(one: Configuration, other: Configuration) -> list[str]:
     """A short list of overrides that, added to one run's own, composes the other's configuration.
 
-    Each of the two: choices and resolved values. A preset is used where it says in one word what its slots say in several.
+    A preset is used where it says in one word what its slots say in several.
 
     Raises:
         ConfigError: no list does, as where an option isn't among the configuration's files.
     """
-    if one[1] == other[1]:
+    if one.values == other.values:
         return []
-    options = _options_between(one[0], {group: option for group, option in other[0].items() if _is_of(group, other[1])})
-    base = overrides_of(*one, options)
-    return [*options, *lacking([*base, *options], other[1], [])]
-
-
-def _is_of(group: str, tree: dict[str, Any]) -> bool:
-    return group.split("/")[0] in tree
+    after = {group: option for group, option in other.choices.items() if group.split("/")[0] in other.values}
+    options = _options_between(one.choices, after)
+    return [*options, *lacking([*overrides_of(one, options), *options], other.values, [])]
 
 
 def _options_between(before: dict[str, str], after: dict[str, str]) -> list[str]:
@@ -104,7 +98,7 @@ def _options_between(before: dict[str, str], after: dict[str, str]) -> list[str]
     if not short:
         return [f"{slot}={after[slot]}" for slot in differing]
     kept = {group: option for group, option in {**before, **after}.items() if not _inside_any(short, group)}
-    chosen, _ = composed([f"{group}={option}" for group, option in kept.items() if group in after])
+    chosen = composed([f"{group}={option}" for group, option in kept.items() if group in after]).choices
     odd = [slot for slot in slots if chosen.get(slot) != after[slot]]
     short = {preset for preset in short if 1 + len(_inside(preset, odd)) < len(_inside(preset, differing))}
     groups = [*sorted(short), *(slot for slot in slots if slot in (odd if _inside_any(short, slot) else differing))]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sota_exp.config.configuration import Configuration
 from sota_exp.errors import ConfigError
 from sota_exp.runs.contents import Content, is_alive
 from sota_exp.runs.sent_position import Position
@@ -55,6 +56,10 @@ class Run:
             result=result,
             epochs=content.epochs,
         )
+
+    @property
+    def configuration(self) -> Configuration:
+        return Configuration(choices=self.choices, values=self.config)
 
     @property
     def name(self) -> str:

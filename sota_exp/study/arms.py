@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sota_exp.config.build import build
-from sota_exp.config.experiment import Experiment
+from sota_exp.config.configuration import Configuration
 from sota_exp.config.fingerprint import fingerprint, training_fingerprint
 from sota_exp.config.formats import typed_key
 from sota_exp.config.rules import check
@@ -13,8 +12,8 @@ from sota_exp.config.values import leaves
 from sota_exp.errors import ConfigError
 from sota_exp.study.plan import Arm, Blueprint, key_of, overrides
 
-#: Composes overrides to (choices, resolved values); raises `ConfigError`.
-Compose = Callable[[Sequence[str]], tuple[dict[str, str], dict[str, Any]]]
+#: Composes overrides; raises `ConfigError`.
+Compose = Callable[[Sequence[str]], Configuration]
 
 #: Groups that change no number.
 WITHOUT_EFFECT = ("tracking", "recipe", "scale")
@@ -32,8 +31,7 @@ class Base:
     """
 
     overrides: tuple[str, ...]
-    choices: dict[str, str]
-    tree: dict[str, Any]
+    configuration: Configuration
 
     def with_changes(self, changes: Sequence[str]) -> tuple[str, ...]:
         """The whole list of overrides of an arm."""
@@ -47,8 +45,7 @@ class ReadyArm:
 
     arm: Arm
     overrides: tuple[str, ...]
-    choices: dict[str, str]
-    tree: dict[str, Any]
+    configuration: Configuration
     differences: dict[str, list[Any]]
     warnings: tuple[str, ...]
     training: str
@@ -73,8 +70,7 @@ class Arms:
 
 def compose_base(given: Sequence[str], compose: Compose) -> Base:
     """The configuration as it composes; whether it can be trained is asked of the arms, of which it need not be one."""
-    choices, tree = compose(given)
-    return Base(overrides=tuple(given), choices=choices, tree=tree)
+    return Base(overrides=tuple(given), configuration=compose(given))
 
 
 def made_ready(blueprint: Blueprint, base: Base, compose: Compose) -> Arms:
@@ -118,20 +114,19 @@ def _ready(arm: Arm, base: Base, ready: Mapping[str, ReadyArm], compose: Compose
         ConfigError: it doesn't compose, a rule forbids it, or it can't differ from its reference.
     """
     whole_list = base.with_changes(arm.overrides)
-    choices, tree = compose(whole_list)
-    warnings = check(choices, tree)
-    experiment = build(Experiment, tree)
-    training = config_digest(tree)
+    configuration = compose(whole_list)
+    warnings = check(configuration)
+    experiment, values = configuration.experiment, configuration.values
+    training = config_digest(values)
     reference = ready.get(arm.reference or "")
     made = ReadyArm(
         arm=arm,
         overrides=whole_list,
-        choices=choices,
-        tree=tree,
-        differences={} if reference is None else differences(reference.tree, tree),
+        configuration=configuration,
+        differences={} if reference is None else differences(reference.configuration.values, values),
         warnings=tuple(warnings),
         training=training,
-        whole=fingerprint(training, tree),
+        whole=fingerprint(training, values),
         train_size=experiment.augmentation.train_size(experiment.data.image_size),
     )
     if reference is not None and made.whole == reference.whole and arm.seed_offset == reference.arm.seed_offset:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from sota_exp import PACKAGE
 from sota_exp.config.build import build
 from sota_exp.config.catalog import options
+from sota_exp.config.configuration import Configuration
 from sota_exp.config.hydra_compose import conf_directory
 from sota_exp.config.rules import check
 from sota_exp.config.values import leaves
@@ -42,7 +43,7 @@ class Sweeper(Protocol):
     @property
     def study_name(self) -> str: ...
 
-    def compose(self, overrides: Sequence[str]) -> tuple[dict[str, str], dict[str, Any]]: ...
+    def compose(self, overrides: Sequence[str]) -> Configuration: ...
     def study_node(self) -> dict[str, Any]: ...
     def save_command(self) -> None: ...
     def launch(self, jobs: Sequence[Job]) -> list[str | None]: ...
@@ -112,9 +113,9 @@ def planned(sweeper: Sweeper, arguments: list[str]) -> Study:
         name=sweeper.study_name,
         blueprint=blueprint,
         arms=arms,
-        seeds=tuple(settings.seed_list(int(base.tree["seed"]))),
-        recipe=str(base.tree["recipe"]["name"]),
-        data=str(base.tree["data"]["name"]),
+        seeds=tuple(settings.seed_list(int(base.configuration.values["seed"]))),
+        recipe=str(base.configuration.values["recipe"]["name"]),
+        data=str(base.configuration.values["data"]["name"]),
         command=command_line(sweeper.directory),
         budget_note=note,
     )
@@ -124,7 +125,7 @@ def remembered(compose: Compose) -> Compose:
     """Composes equal lists once."""
 
     @functools.cache
-    def once(overrides: tuple[str, ...]) -> tuple[dict[str, str], dict[str, Any]]:
+    def once(overrides: tuple[str, ...]) -> Configuration:
         return compose(overrides)
 
     return lambda overrides: once(tuple(overrides))
@@ -140,11 +141,11 @@ def blueprint_of(settings: Settings, base: Base, compose: Compose) -> Blueprint:
         return plan.null(settings.num_arms)
     if settings.kind == "one_slot":
         return _one_slot(settings, base)
-    values = leaves(base.tree)
-    techniques = [each.at(base.choices, values) for each in settings.chosen_techniques()]
+    values = leaves(base.configuration.values)
+    techniques = [each.at(base.configuration.choices, values) for each in settings.chosen_techniques()]
     if settings.kind == "leave_one_out":
-        return plan.leave_one_out([*techniques, *_other_slots(settings, base, techniques)], base.choices)
-    absent = [each.at(base.choices, values) for each in settings.absent_techniques()]
+        return plan.leave_one_out([*techniques, *_other_slots(settings, base, techniques)], base.configuration.choices)
+    absent = [each.at(base.configuration.choices, values) for each in settings.absent_techniques()]
     if settings.kind in ("add_one_in", "pairs"):
         return (plan.pairs if settings.kind == "pairs" else plan.add_one_in)(techniques, absent)
     forbidden = forbidden_in([*absent, *techniques], base, compose)
@@ -170,7 +171,7 @@ def _other_slots(settings: Settings, base: Base, techniques: Sequence[Technique]
     keys = {key for technique in techniques for key in technique.keys}
     neutral = _neutral()
     taken = {slot for slot in neutral if slot in keys or slot.rpartition("/")[0] in keys}
-    return plan.of_slots(base.choices, neutral, taken)
+    return plan.of_slots(base.configuration.choices, neutral, taken)
 
 
 def _one_slot(settings: Settings, base: Base) -> Blueprint:
@@ -178,7 +179,7 @@ def _one_slot(settings: Settings, base: Base) -> Blueprint:
     names = [option.name for option in options(conf_directory(), PACKAGE) if option.group == slot]
     if not names:
         raise ConfigError(f"study.slot={slot}: no such slot; sota-exp techniques lists them")
-    reference = settings.reference or _neutral().get(slot, base.choices.get(slot, names[0]))
+    reference = settings.reference or _neutral().get(slot, base.configuration.choices.get(slot, names[0]))
     if reference not in names:
         raise ConfigError(f"study.reference={reference}: no such option of {slot}; legal: {', '.join(names)}")
     return plan.one_slot(slot, names, reference)
@@ -192,7 +193,7 @@ def forbidden_in(
     @functools.cache
     def reason(on: tuple[str, ...]) -> str | None:
         try:
-            check(*compose(base.with_changes(set_to(techniques, on))))
+            check(compose(base.with_changes(set_to(techniques, on))))
         except ConfigError as error:
             return str(error)
         return None

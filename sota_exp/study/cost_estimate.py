@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from sota_exp.config.build import build
-from sota_exp.config.experiment import Experiment
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.study.arms import ReadyArm
 from sota_exp.study.files import trainings
@@ -37,7 +35,7 @@ def seconds_of_a_run(arm: ReadyArm, trains: bool) -> tuple[float, int]:
     from sota_exp.training.loop import start
     from sota_exp.training.run import ready
 
-    session, evaluator = ready(build(Experiment, arm.tree))
+    session, evaluator = ready(arm.configuration.experiment)
     with foreseen():
         state = start(session)
         plan = outline(session, state)

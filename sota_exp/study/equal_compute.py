@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from sota_exp.config.build import build
-from sota_exp.config.experiment import Experiment
 from sota_exp.errors import ConfigError
 from sota_exp.study.arms import NO_CHANGE, Arms, Base, Compose, ReadyArm, made_ready
 from sota_exp.study.cost_estimate import SECONDS_AN_ARM
@@ -45,7 +43,7 @@ def measured(arm: ReadyArm) -> Epoch:
     from sota_exp.training.loop import start
     from sota_exp.training.run import ready
 
-    session, evaluator = ready(build(Experiment, arm.tree))
+    session, evaluator = ready(arm.configuration.experiment)
     with foreseen():
         state = start(session)
         flops = flops_per_image(state.model, session.crops.size)

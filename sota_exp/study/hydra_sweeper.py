@@ -20,7 +20,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sota_exp.config.build import resolve
+from sota_exp.config.configuration import Configuration, resolve
 from sota_exp.config.hydra_errors import in_one_line
 from sota_exp.config.recipe_values import run_in
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, first_line, in_a_line
@@ -63,8 +63,8 @@ class StudySweeper(Sweeper):
     def is_one_by_one(self) -> bool:
         return str(self.whole.hydra.launcher._target_) == ONE_BY_ONE
 
-    def compose(self, overrides: Sequence[str]) -> tuple[dict[str, str], dict[str, Any]]:
-        """Choices and values of a job with these overrides.
+    def compose(self, overrides: Sequence[str]) -> Configuration:
+        """The configuration of a job with these overrides.
 
         Raises:
             ConfigError: they don't compose.
@@ -74,7 +74,7 @@ class StudySweeper(Sweeper):
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise ConfigError(in_one_line(error, list(overrides))) from error
         run, choices = run_in(config)
-        return choices, resolve(run, choices)
+        return resolve(run, choices)
 
     @property
     def study_name(self) -> str:

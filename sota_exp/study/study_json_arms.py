@@ -28,7 +28,7 @@ def arm_row(study: Study, runs: Runs, test: Tested, arm: ReadyArm) -> Row:
         "reference": arm.arm.reference,
         "overrides": list(arm.arm.changes),
         "command": shlex.join(["sota-exp", "train", *arm.overrides]),
-        "choices": {slot: option for slot, option in arm.choices.items() if not slot.startswith("study")},
+        "choices": {slot: option for slot, option in arm.configuration.choices.items() if not slot.startswith("study")},
         "differences": arm.differences,
         "seed_offset": arm.arm.seed_offset,
         "runs": {str(seed): place for seed, place in runs.places[arm.name].items()},

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from sota_exp.config import compose
 from sota_exp.config.build import build
-from sota_exp.config.experiment import Experiment
+from sota_exp.config.configuration import Configuration
 from sota_exp.config.rules import check
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, in_a_line
 from sota_exp.report.terminal import console, shown
@@ -65,36 +65,32 @@ def get_epoch_metric(epoch: dict[str, Any], name: str) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A configuration and the directory of its runs. tree: the resolved configuration; its seed is the first one."""
+    """A configuration and the directory of its runs; its seed is that of the first run."""
 
-    tree: dict[str, Any]
-    choices: dict[str, str]
+    configuration: Configuration
     directory: Path
     brief: Brief
 
     def run_seed(self, index: int, of: int, referee: Referee) -> dict[str, Any]:
-        """Train with seed `tree["seed"] + index` and return the content of `result.json`. of: the number of seeds."""
-        tree = {**self.tree, "seed": self.tree["seed"] + index}
-        directory = self.directory / f"seed{tree['seed']}" if of > 1 else self.directory
+        """Train with seed `values["seed"] + index` and return `result.json`. of: the number of seeds."""
+        seed = self.configuration.values["seed"] + index
+        directory = self.directory / f"seed{seed}" if of > 1 else self.directory
         before = RunFiles(directory=directory).result()
         if before is not None and before["status"] == "pruned":
             return before  # Its process was killed after result.json and before the study was updated.
-        title = self.brief.words + (f", seed {tree['seed']}" if of > 1 else "")
-        request = Request(
-            experiment=build(Experiment, tree), tree=tree, choices=self.choices, directory=shown(directory)
-        )
+        title = self.brief.words + (f", seed {seed}" if of > 1 else "")
+        request = Request(configuration=self.configuration.with_values(seed=seed), directory=shown(directory))
         with set_origin(self.brief.origin | {"name": title}):
             return run(request, showing(QuietListener(title), say=log.debug), referee)
 
 
 def run_job(config: DictConfig, brief: Brief) -> float | None:
     """Run a trial and return None, or a run of the confirmation and return its val accuracy."""
-    directory, choices = compose.output_directory(), compose.choices()
-    job = Job(tree=compose.tree_of(config), choices=choices, directory=directory, brief=brief)
+    job = Job(configuration=compose.configuration_of(config), directory=compose.output_directory(), brief=brief)
     if brief.trial is not None:
         run_trial(job, brief.trial)
         return None
-    check(choices, job.tree)
+    check(job.configuration)
     result = run_or_write_failure(job, lambda: job.run_seed(0, 1, NoReferee()))
     return float(result["metrics"]["val/accuracy"])
 
@@ -125,7 +121,7 @@ def run_trial(job: Job, identity: Identity) -> None:
 
 def _run_trial(job: Job, own: OwnTrial) -> dict[str, Any]:
     identity = own.identity
-    for warning in check(job.choices, job.tree):
+    for warning in check(job.configuration):
         log.debug(warning)
     if identity.seeds == 1:
         pruner = (
@@ -205,12 +201,14 @@ def write_failed_run(job: Job, files: RunFiles, reason: str) -> None:
     from sota_exp.runs.result import empty_result
     from sota_exp.runs.start_json import write_start
 
-    result = empty_result(job.tree["seed"], job.choices, ("", job.brief.words), resumed=0) | {"reason": reason}
-    files.write_config(job.tree)
+    result = empty_result(
+        job.configuration.values["seed"], job.configuration.choices, ("", job.brief.words), resumed=0
+    ) | {"reason": reason}
+    files.write_config(job.configuration.values)
     result["start"] = write_start(files.directory, result, {})
     files.write_result(result)
     with contextlib.suppress(ConfigError), set_origin(job.brief.origin):
-        build(Tracking, job.tree["tracking"], "tracking").follow(shown(files.directory)).finish()
+        build(Tracking, job.configuration.values["tracking"], "tracking").follow(shown(files.directory)).finish()
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 from omegaconf import DictConfig, OmegaConf
 
-from sota_exp.config.build import OF_SEVERAL_RUNS, resolve
+from sota_exp.config.configuration import OF_SEVERAL_RUNS, resolve
 from sota_exp.config.values import leaves
 from sota_exp.errors import ConfigError
 from sota_exp.sweep.space import Space
@@ -22,7 +22,7 @@ DEFAULT = "default"
 def own_values(config: DictConfig) -> dict[str, Any]:
     """{dotted key: value} of the configuration without a search."""
     kept = [str(key) for key in config if key not in OF_SEVERAL_RUNS]
-    return leaves(resolve(OmegaConf.masked_copy(config, kept), {}))
+    return leaves(resolve(OmegaConf.masked_copy(config, kept), {}).values)
 
 
 def enqueue_default(study: optuna.Study, space: Space, values: Mapping[str, Any], chosen: Mapping[str, str]) -> None:

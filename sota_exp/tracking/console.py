@@ -34,11 +34,11 @@ class ConsoleListener(Listener):
         self.began_run = False
 
     def started(self, plan: Plan) -> None:
-        tree, out = plan.request.tree, self.console
+        tree, out = plan.request.configuration.values, self.console
         model = tree["model"]["arch"]
         out.print(f"[bold]{tree['recipe']['name']}[/] on [bold]{escape(tree['data']['name'])}[/], seed {tree['seed']}")
         out.print(f"  {model.get('name', '')}, {plan.parameters / 1e6:.2f} M parameters, on {plan.device}", style="dim")
-        out.print(f"  {', '.join(list_techniques(plan.request.choices))}", style="dim")
+        out.print(f"  {', '.join(list_techniques(plan.request.configuration.choices))}", style="dim")
         epochs = plan.total_steps // plan.steps_per_epoch
         size = f"{plan.num_train:,} images × {epochs} epochs, {plan.total_steps:,} steps of {tree['batch_size']}"
         out.print(f"  {size}; in {escape(str(plan.request.directory))}", style="dim")

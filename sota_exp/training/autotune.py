@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from filelock import FileLock
 
+from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment, Runtime
 from sota_exp.config.hashing import digest
 from sota_exp.data.open import open_data
@@ -77,23 +78,23 @@ class Way:
         return self.first + median(self.steps) * (num_steps - 1)
 
 
-def settled(
-    experiment: Experiment, tree: dict[str, Any], directory: Path, said: Sequence[str] = ()
-) -> tuple[dict[str, Any], str]:
+def settled(configuration: Configuration, directory: Path, said: Sequence[str] = ()) -> tuple[Configuration, str]:
     """The configuration with its runtime measured, and what to say of it; as it is, and "", where nothing is asked for.
 
     directory: where the answer lies, named by the question: where it is there, nothing is measured. said: the overrides of
     the command; a field that one of them sets is not measured.
     """
     fixed = {text.lstrip("+").partition("=")[0] for text in said}
+    experiment = configuration.experiment
     asked = [name for name in experiment.runtime.measure if f"runtime.{name}" not in fixed]
-    unmeasured = {**tree, "runtime": {**tree["runtime"], "measure": []}}
+    runtime = configuration.values["runtime"]
+    unmeasured = configuration.with_values(runtime={**runtime, "measure": []})
     if not asked:
         return unmeasured, ""
     # Before the lock: processes that train together wait for each other here.
     if on_this_machine(experiment)[0].size > 1:
         return unmeasured, "runtime: not measured, as several processes train together"
-    question = {**tree["runtime"], "measure": asked}
+    question = {**runtime, "measure": asked}
     directory.mkdir(parents=True, exist_ok=True)
     place = directory / f"runtime-{digest(question, length=8)}.json"
     with FileLock(f"{place}.lock"):
@@ -101,7 +102,7 @@ def settled(
             answer = measured(experiment, asked)
             replace_text(place, json.dumps(answer, indent=1) + "\n")
     answer = json.loads(place.read_text())
-    return {**tree, "runtime": {**question, **answer["runtime"]}}, answer["why"]
+    return configuration.with_values(runtime={**question, **answer["runtime"]}), answer["why"]
 
 
 def measured(experiment: Experiment, asked: Sequence[str]) -> dict[str, Any]:

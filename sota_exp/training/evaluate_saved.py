@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment
 from sota_exp.config.hashing import digest
 from sota_exp.data.open import open_data
@@ -67,10 +68,12 @@ class Rescoring:
     """An evaluation: the configuration it is composed to; what `asked`, the keys that the command sets, replace of what was saved."""
 
     subject: Subject
-    experiment: Experiment
-    tree: dict[str, Any]
-    choices: dict[str, str]
+    configuration: Configuration
     asked: frozenset[str]
+
+    @property
+    def experiment(self) -> Experiment:
+        return self.configuration.experiment
 
     def asks_for(self, *nodes: str) -> bool:
         """Whether an override of the command is about one of these keys, or one below it."""
@@ -145,7 +148,7 @@ def rescore(rescoring: Rescoring, directory: Path) -> dict[str, Any]:
         memory_format=memory_format,
     )
     network = model.network.to(device).to(memory_format=memory_format)
-    result = empty_result(experiment.seed, rescoring.choices, prints, resumed=0)
+    result = empty_result(experiment.seed, rescoring.configuration.choices, prints, resumed=0)
     resolution = rescoring.resolution(model)
     streams = Streams(seed=experiment.seed, rank=world.rank, world_size=world.size)
     rescoring.fine_tune(network, evaluator.training_view(resolution.views()[0]), streams)
@@ -162,7 +165,7 @@ def rescore(rescoring: Rescoring, directory: Path) -> dict[str, Any]:
     if world.is_main:
         write_atomically(files.predictions, lambda file: np.savez(file, allow_pickle=False, **arrays))
         write_model(rescoring, model, network, evaluator, chosen.view, files)
-        files.write_config(rescoring.tree)
+        files.write_config(rescoring.configuration.values)
         files.write_result(result)
     return result
 
@@ -178,10 +181,12 @@ def write_model(
     """A model that stands alone in the evaluation's directory: the weights, and the view and predictor they were scored with."""
     description = rescoring.subject.description
     if description is None:
-        saved_as = saved.description(rescoring.tree, model.classes, model.preprocessing, view)
+        saved_as = saved.description(rescoring.configuration.values, model.classes, model.preprocessing, view)
     else:
         saved_as = read_description(description) or {}
-    predictor = rescoring.tree["evaluation"]["tta"] if rescoring.asks_for_predictor else saved_as["predictor"]
+    predictor = (
+        rescoring.configuration.values["evaluation"]["tta"] if rescoring.asks_for_predictor else saved_as["predictor"]
+    )
     preprocessing = asdict(view) | asdict(evaluator.preprocessing)
     write_weights(files.weights, network.state_dict())
     files.write_model(saved_as | {"predictor": predictor, "preprocessing": preprocessing})
@@ -196,7 +201,7 @@ def as_configured(rescoring: Rescoring, data: DataSet) -> SavedModel:
     experiment = rescoring.experiment
     network = build_network(experiment, len(data.classes))
     head = classifier_name(network)
-    given = read_state(str(rescoring.subject.weights), rescoring.tree["model"]["weights"]["prefix"])
+    given = read_state(str(rescoring.subject.weights), rescoring.configuration.values["model"]["weights"]["prefix"])
     known = len(given[f"{head}.weight"])
     if known != len(data.classes):
         raise ConfigError(
@@ -244,8 +249,8 @@ def with_classes(data: DataSet, classes: tuple[str, ...]) -> DataSet:
 
 def fingerprint(rescoring: Rescoring, model: SavedModel, data: DataSet) -> str:
     """Hash of the weights, of the images, and of how they are evaluated."""
-    evaluation, images = rescoring.tree["evaluation"], torch.cat([data.val, data.test])
-    precision = rescoring.tree["runtime"]["precision"]
+    evaluation, images = rescoring.configuration.values["evaluation"], torch.cat([data.val, data.test])
+    precision = rescoring.configuration.values["runtime"]["precision"]
     tuning = [evaluation["fine_tune"], rescoring.experiment.seed, len(data.train)] if rescoring.asks_for_tuning else []
     view, preprocessing = str(rescoring.resolution(model)), asdict(rescoring.preprocessing(model))
     return digest(

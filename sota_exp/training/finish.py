@@ -78,7 +78,7 @@ def rewritten_network(training: Training, network: nn.Module) -> nn.Module:
 def write_model(request: Request, training: Training, view: View) -> None:
     """`model.json`: how the network is built, and fed at `view`."""
     classes, preprocessing = training.session.data.classes, training.evaluator.preprocessing
-    training.files.write_model(saved.description(request.tree, classes, preprocessing, view))
+    training.files.write_model(saved.description(request.configuration.values, classes, preprocessing, view))
 
 
 def check_rescored(trained: float, rescored: float, num_images: int) -> None:

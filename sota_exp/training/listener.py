@@ -5,18 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment
 from sota_exp.training.loop import Step
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is asked for: the experiment, its resolved configuration, the option in each slot, and the place."""
+    """What is asked for: a configuration, trained in a directory."""
 
-    experiment: Experiment
-    tree: dict[str, Any]
-    choices: dict[str, str]
+    configuration: Configuration
     directory: Path
+
+    @property
+    def experiment(self) -> Experiment:
+        return self.configuration.experiment
 
 
 @dataclass(frozen=True, kw_only=True)

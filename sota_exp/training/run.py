@@ -54,11 +54,11 @@ def run(request: Request, listener: Listener, referee: Referee | None = None) ->
     if previous is not None and previous["status"] in COMPLETE and previous["fingerprint"] == prints[1]:
         return previous
     session, evaluator = open_session(experiment, data, world, device)
-    result = empty_result(experiment.seed, request.choices, prints, resumed=0)
+    result = empty_result(experiment.seed, request.configuration.choices, prints, resumed=0)
     result["device"] = device_name(device)
     result["seconds"] = {"data": data_seconds}
     if world.is_main:
-        files.write_config(request.tree)
+        files.write_config(request.configuration.values)
     try:
         return train_and_ship(request, files, session, evaluator, result, listener, referee or NoReferee())
     except Exception as error:
@@ -67,7 +67,7 @@ def run(request: Request, listener: Listener, referee: Referee | None = None) ->
         result["reason"] = str(failure or f"{type(error).__name__}: {first_line(error)}")
         never_started = result["start"] is None
         if never_started and world.is_main:
-            result["start"] = write_start(files.directory, result, data_facts(request.tree, data))
+            result["start"] = write_start(files.directory, result, data_facts(request.configuration.values, data))
         _write_result(files, result, world)
         if never_started:
             listener.stillborn(request)
@@ -99,7 +99,7 @@ def train_and_ship(
     training.resume()
     result |= {"resumed": training.resumed, "parameters": parameter_count(training.state.model)}
     if session.world.is_main:
-        result["start"] = write_start(files.directory, result, data_facts(request.tree, session.data))
+        result["start"] = write_start(files.directory, result, data_facts(request.configuration.values, session.data))
     listener.started(plan(request, training, result))
     result["reason"] = training.go(listener, referee)
     if training.given_up is None:
@@ -174,8 +174,8 @@ def fingerprints(request: Request, data: DataSet, content: dict[str, str]) -> tu
     """(of the training, of the run)."""
     images = torch.cat([data.train, data.val, data.test])
     split = digest([len(data.train), len(data.val), hashlib.sha256(images.numpy().tobytes()).hexdigest()])
-    training = training_fingerprint(request.tree, {"data": data.digest, "images": split, **content})
-    return training, fingerprint(training, request.tree)
+    training = training_fingerprint(request.configuration.values, {"data": data.digest, "images": split, **content})
+    return training, fingerprint(training, request.configuration.values)
 
 
 def check_same_run(files: RunFiles, request: Request, training: str) -> None:
@@ -188,7 +188,7 @@ def check_same_run(files: RunFiles, request: Request, training: str) -> None:
     checkpoint, result, config = files.checkpoint(), files.result(), files.config()
     there = (checkpoint or result or {}).get("training_fingerprint", training)
     if there != training:
-        found = differences(config or {}, request.tree) or [
+        found = differences(config or {}, request.configuration.values) or [
             "the images, the weights it starts from, or the numerics of this version"
         ]
         raise ConfigError(

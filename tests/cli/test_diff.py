@@ -24,7 +24,7 @@ def make(directory: str, *overrides: str) -> Path:
 
     found = composed(*TINY, *overrides)
     make_run(Path(directory), choices=found.choices)
-    (Path(directory) / "config.yaml").write_text(yaml.safe_dump(found.tree))
+    (Path(directory) / "config.yaml").write_text(yaml.safe_dump(found.values))
     return Path(directory)
 
 
@@ -54,8 +54,8 @@ def test_the_command_composes_the_second_run(
     assert words[:3] == ["sota-exp", "rerun", "outputs/one"]
     assert set(words[3:]) == expected
     first = Run.read(one)
-    again = composed(*overrides_of(first.choices, first.config, words[3:]), *words[3:])
-    assert again.tree == Run.read(other).config
+    again = composed(*overrides_of(first.configuration, words[3:]), *words[3:])
+    assert again.values == Run.read(other).config
 
 
 @pytest.mark.parametrize(

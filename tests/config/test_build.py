@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import pytest
 from omegaconf import OmegaConf
 
-from sota_exp.config.build import build, keyed, require_filled, resolve
+from sota_exp.config.build import build, keyed, require_filled
+from sota_exp.config.configuration import resolve
 from sota_exp.config.hashing import digest
 from sota_exp.config.values import suggestion
 from sota_exp.errors import ConfigError
@@ -111,7 +112,7 @@ def test_what_is_built_is_frozen():
 
 def test_interpolations_are_resolved_and_what_is_no_run_s_is_left_out():
     config = OmegaConf.create({"a": {"b": "${seed}"}, "seed": 3, "search": {"x": 1}, "study": {"y": 2}})
-    assert resolve(config, {}) == {"a": {"b": 3}, "seed": 3}
+    assert resolve(config, {}).values == {"a": {"b": 3}, "seed": 3}
 
 
 def test_an_interpolation_to_nothing_names_its_key():

@@ -14,7 +14,7 @@ from tests.experiments import OFF, TINY, composed
 
 def prints(*overrides):
     found = composed(*TINY, *OFF, *overrides)
-    request = Request(experiment=found.experiment, tree=found.tree, choices=found.choices, directory=None)
+    request = Request(configuration=found, directory=None)
     return fingerprints(request, open_data(found.experiment), content_of_files(found.experiment))
 
 

@@ -36,7 +36,7 @@ def test_an_option_is_named_and_found_again(option: Option) -> None:
 
 def test_no_value_of_a_configuration_names_this_package() -> None:
     for overrides in (OFF, ON):
-        assert "sota_exp." not in json.dumps(composed(*TINY, *overrides).tree)
+        assert "sota_exp." not in json.dumps(composed(*TINY, *overrides).values)
 
 
 def test_an_option_of_another_package_keeps_its_class() -> None:
@@ -62,7 +62,7 @@ def test_an_option_that_is_not_there_is_named() -> None:
 def test_a_configuration_of_format_1_says_what_it_said() -> None:
     """The same as if this version had composed it, so that runs of both can be compared."""
     found, now = read_config(OLD / "config.yaml"), composed(*overrides_of_the_old_run())
-    assert found == now.tree
+    assert found == now.values
     assert RunFiles(directory=OLD).format == 1
 
 
@@ -136,7 +136,7 @@ def test_a_new_field_that_does_nothing_is_the_same_run_and_old_files_are_read() 
 
 
 def test_a_new_slot_that_does_nothing_is_the_same_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = composed(*TINY, *OFF).tree
+    before = composed(*TINY, *OFF).values
     known = formats.targets
     new = {"none": "sota_exp.stages.batch.KeepBatch", "some": "sota_exp.techniques.augmentation.mix.mixup.Mixup"}
     monkeypatch.setattr(formats, "targets", lambda slot: new if slot == "augmentation/new" else known(slot))
@@ -147,7 +147,9 @@ def test_a_new_slot_that_does_nothing_is_the_same_run(monkeypatch: pytest.Monkey
 
 
 def test_a_whole_number_where_a_float_belongs_is_the_same_run() -> None:
-    one, other = (composed(*TINY, *OFF, f"optimizer.lr={text}", "augmentation/mix=mixup").tree for text in ("1", "1.0"))
+    one, other = (
+        composed(*TINY, *OFF, f"optimizer.lr={text}", "augmentation/mix=mixup").values for text in ("1", "1.0")
+    )
     assert meaning(one) == meaning(other)
 
 
@@ -162,5 +164,5 @@ def test_a_model_saved_before_a_transform_was_there_is_built(tmp_path: Path) -> 
 
 def test_every_group_of_an_experiment_has_its_meaning() -> None:
     """What is hashed says every group: nothing is lost but neutral options."""
-    found = meaning(composed(*TINY, *ON).tree)
+    found = meaning(composed(*TINY, *ON).values)
     assert set(found) >= set(config.field_types(experiment.Experiment)) - {"loss", "supervision", "tracking"}

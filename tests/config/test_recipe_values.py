@@ -31,7 +31,7 @@ def test_any_option_replaces_the_recipes_own(recipe):
     for slot, _ in sorted(keys_set(recipe, OURS)):
         for option in options():
             if option.slot == slot and slot != "data":
-                build(Experiment, composed("data=fake", f"recipe={recipe}", str(option)).tree)
+                build(Experiment, composed("data=fake", f"recipe={recipe}", str(option)).values)
 
 
 @pytest.mark.parametrize(
@@ -47,14 +47,14 @@ def test_any_option_replaces_the_recipes_own(recipe):
     ],
 )
 def test_a_key_of_the_same_name_has_the_value_of_the_option_that_is_chosen(said, key, meant):
-    node = composed(*said.split()).tree
+    node = composed(*said.split()).values
     for name in key.split("."):
         node = node[name]
     assert node == meant
 
 
 def test_the_recipes_own_options_keep_its_values():
-    tree = composed("data=fake", "recipe=rsb_a2").tree
+    tree = composed("data=fake", "recipe=rsb_a2").values
     assert tree["regularization"]["stochastic_depth"]["drop_path_rate"] == 0.05
     assert tree["augmentation"]["policy"]["magnitude"] == 21
 
@@ -67,7 +67,7 @@ def test_a_value_that_the_user_gives_is_never_left_out():
         "regularization.stochastic_depth.drop_path_rate=0.2",
     ]
     with pytest.raises(ConfigError, match="drop_path_rate"):
-        build(Experiment, composed("data=fake", *said).tree)
+        build(Experiment, composed("data=fake", *said).values)
 
 
 def test_what_is_given_is_not_changed():

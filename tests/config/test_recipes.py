@@ -66,17 +66,17 @@ def test_another_optimizer_keeps_its_own_rate_and_decay(optimizer: str) -> None:
     """Of the command `optimizer=…` alone: a recipe's numbers are those of gradient descent."""
     own = yaml.safe_load((conf_directory() / "optimizer" / f"{optimizer}.yaml").read_text())
     del own["_target_"]
-    assert composed(f"optimizer={optimizer}").tree["optimizer"] == {"_option_": optimizer, **own}
+    assert composed(f"optimizer={optimizer}").values["optimizer"] == {"_option_": optimizer, **own}
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "nesterov"])
 def test_both_kinds_of_momentum_take_the_recipes_rate(optimizer: str) -> None:
     """And their own where a recipe has none."""
-    with_rate = composed("recipe=small_images", f"optimizer={optimizer}").tree["optimizer"]
+    with_rate = composed("recipe=small_images", f"optimizer={optimizer}").values["optimizer"]
     assert (with_rate["lr"], with_rate["weight_decay"]) == (0.8, 5e-4)
-    without = composed("recipe=rsb_a2", f"optimizer={optimizer}").tree["optimizer"]
+    without = composed("recipe=rsb_a2", f"optimizer={optimizer}").values["optimizer"]
     assert (without["lr"], without["weight_decay"]) == (0.1, {"sgd": 1e-4, "nesterov": 5e-4}[optimizer])
-    assert composed(f"optimizer={optimizer}", "optimizer.lr=3.0").tree["optimizer"]["lr"] == 3
+    assert composed(f"optimizer={optimizer}", "optimizer.lr=3.0").values["optimizer"]["lr"] == 3
 
 
 @pytest.mark.parametrize(("before", "after"), list(pairwise(LADDER)))
@@ -88,20 +88,20 @@ def test_each_step_is_the_one_before_and_one_change(before: str, after: str) -> 
     changed = {slot: option for slot, option in other.choices.items() if one.choices.get(slot) != option}
     assert changed == {"recipe": after, **slots}
     of_slots = tuple(f"{slot.replace('/', '.')}." for slot in slots if "/" in slot)
-    first, second = leaves(one.tree), leaves(other.tree)
+    first, second = leaves(one.values), leaves(other.values)
     differing = {key: second.get(key) for key in {*first, *second} if first.get(key) != second.get(key)}
     assert {key: value for key, value in differing.items() if not key.startswith(of_slots)} == {
         "recipe.name": after,
         **values,
     }
-    assert other.tree["model"] == one.tree["model"]
-    assert other.tree["batch_size"] == 64
+    assert other.values["model"] == one.values["model"]
+    assert other.values["batch_size"] == 64
 
 
 def test_the_last_step_is_the_whole_recipe() -> None:
     """But for the published numbers' own spelling there is nothing that `recipe=torchvision` adds."""
     last, whole = composed("data=fake", f"recipe={LADDER[-1]}"), composed("data=fake", "recipe=torchvision")
-    assert differences(last.tree, whole.tree) == ["recipe.name: ladder_12_repeated_augmentation → torchvision"]
+    assert differences(last.values, whole.values) == ["recipe.name: ladder_12_repeated_augmentation → torchvision"]
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from sota_exp.config.build import build
+from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment
 from sota_exp.config.fingerprint import training_fingerprint
 from sota_exp.data.decode import decode
@@ -21,7 +22,7 @@ from sota_exp.stages.evaluation import View
 from sota_exp.training.distributed import World
 from sota_exp.training.loop import Epoch, fit, start
 from sota_exp.training.session import open_session
-from tests.experiments import TINY, Composed, composed
+from tests.experiments import TINY, composed
 
 
 def picture(seed: int, height: int, width: int) -> Image.Image:
@@ -47,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def of_folder(folder: Path, *overrides: str) -> Composed:
+def of_folder(folder: Path, *overrides: str) -> Configuration:
     left_out = ("data=fake", "data.num", "data.min_side", "data.max_side")
     tiny = [item for item in TINY if not item.startswith(left_out)]
     return composed(
@@ -120,7 +121,7 @@ def test_a_reduced_image_is_never_smaller_than_asked(folder: Path, factor: float
         assert height / least - 1 <= h <= height and width / least - 1 <= w <= width
 
 
-def losses(found: Composed) -> list[float]:
+def losses(found: Configuration) -> list[float]:
     experiment = found.experiment
     session, _ = open_session(experiment, open_data(experiment), World(), torch.device("cpu"))
     records = fit(session, start(session))
@@ -136,7 +137,7 @@ def test_training_is_the_same_with_any_number_of_workers(folder: Path) -> None:
 
 
 def test_the_budget_itself_is_no_part_of_what_a_run_is(folder: Path) -> None:
-    one, other = (of_folder(folder, f"data.store_gigabytes={budget}").tree for budget in ("1", "2"))
+    one, other = (of_folder(folder, f"data.store_gigabytes={budget}").values for budget in ("1", "2"))
     assert training_fingerprint(one, {}) == training_fingerprint(other, {})
 
 
@@ -154,7 +155,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
 
 def test_a_negative_budget_is_refused(folder: Path) -> None:
     with pytest.raises(Exception, match="store_gigabytes=-1.0 is not legal"):
-        build(Experiment, of_folder(folder, "data.store_gigabytes=-1").tree)
+        build(Experiment, of_folder(folder, "data.store_gigabytes=-1").values)
 
 
 @pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tiff"])

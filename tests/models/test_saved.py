@@ -32,7 +32,7 @@ def test_the_files_give_the_same_logits_to_the_bit(tmp_path, overrides):
     torch.manual_seed(0)
     network = session.network()
     write_weights(tmp_path / "model.safetensors", network.state_dict())
-    description = saved.description(found.tree, session.data.classes, evaluator.preprocessing, view)
+    description = saved.description(found.values, session.data.classes, evaluator.preprocessing, view)
     write_json(tmp_path / "model.json", description)
     again = saved.load(tmp_path / "model.json", tmp_path / "model.safetensors")
     assert torch.equal(evaluator.logits(again.network, "val", again.view), evaluator.logits(network, "val", view))
@@ -46,7 +46,7 @@ def test_a_description_that_does_not_build_names_its_key(tmp_path):
     found = composed(*TINY, *OFF)
     session, evaluator = session_of(found.experiment)
     view = found.experiment.evaluation.resolution.views()[0]
-    description = deepcopy(saved.description(found.tree, session.data.classes, evaluator.preprocessing, view))
+    description = deepcopy(saved.description(found.values, session.data.classes, evaluator.preprocessing, view))
     description["arch"]["name"] = "resnet_xxl"
     (tmp_path / "model.json").write_text(json.dumps(description))
     with pytest.raises(ConfigError, match="arch.name=resnet_xxl is not legal"):
@@ -58,7 +58,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
     session, evaluator = session_of(found.experiment)
     view = found.experiment.evaluation.resolution.views()[0]
     write_json(
-        tmp_path / "model.json", saved.description(found.tree, session.data.classes, evaluator.preprocessing, view)
+        tmp_path / "model.json", saved.description(found.values, session.data.classes, evaluator.preprocessing, view)
     )
     save_file({"fc.weight": torch.zeros(3, 3)}, tmp_path / "model.safetensors")
     with pytest.raises(RuntimeError, match="fc.weight"):

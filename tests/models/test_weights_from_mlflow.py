@@ -47,7 +47,7 @@ def run_id(home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_run_in_the_default_store_is_a_start(home: Path, run_id: str) -> None:
     trained = load_file(home / "outputs/a_run/model.safetensors")
     found = composed(*TINY, "model/weights=checkpoint", f"model.weights.path=runs:/{run_id}")
-    weights = build(Weights, found.tree["model"]["weights"], "model.weights")
+    weights = build(Weights, found.values["model"]["weights"], "model.weights")
     assert isinstance(weights, Checkpoint) and weights.store is None
     state = weights(ARCH(4), ARCH).state_dict()
     assert all(torch.equal(state[name], trained[name]) for name in trained)
@@ -63,7 +63,7 @@ def test_a_run_is_a_teacher(run_id: str) -> None:
     fields = {"source": "mlflow", "name": "resnet_xs", "path": f"runs:/{run_id}"}
     found = composed(*TINY, "regularization/distillation=logits",
                      *(f"regularization.distillation.{name}={value}" for name, value in fields.items()))  # fmt: skip
-    teacher = build(Distillation, found.tree["regularization"]["distillation"], "regularization.distillation")
+    teacher = build(Distillation, found.values["regularization"]["distillation"], "regularization.distillation")
     assert isinstance(teacher, Logits)
     assert teacher.published(OTHER).preprocessing != OTHER
     images = torch.randn(2, 3, 16, 16)
@@ -75,7 +75,7 @@ def test_a_run_is_a_teacher(run_id: str) -> None:
 
 
 def test_the_trackers_own_store_is_where_it_looks(home: Path) -> None:
-    weights = composed("model/weights=checkpoint", "model.weights.path=runs:/1", "tracking.uri=http://a.b").tree[
+    weights = composed("model/weights=checkpoint", "model.weights.path=runs:/1", "tracking.uri=http://a.b").values[
         "model"
     ]
     assert weights["weights"]["store"] == "http://a.b"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sota_exp.config.configuration import Configuration
 from sota_exp.study.arms import Arms, ReadyArm
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.plan import Arm, Blueprint
@@ -52,8 +53,7 @@ def arm(
     return ReadyArm(
         arm=plain,
         overrides=(f"change={name}",),
-        choices={"slot": name},
-        tree={"tracking": {}},
+        configuration=Configuration(choices={"slot": name}, values={"tracking": {}}),
         differences={} if reference is None else {"change": [reference, name]},
         warnings=(),
         training=training or f"training-{name}",

@@ -1,10 +1,10 @@
 """Arms made ready: those that can't differ are refused with the reason and stand in for nothing; what the command fixes stays."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 
+from sota_exp.config.configuration import Configuration
 from sota_exp.config.values import leaves
 from sota_exp.errors import ConfigError
 from sota_exp.study import plan
@@ -14,12 +14,11 @@ from tests.experiments import TINY, composed
 from tests.study.test_plan import table
 
 
-def compose(overrides: Sequence[str]) -> tuple[dict[str, str], dict[str, Any]]:
+def compose(overrides: Sequence[str]) -> Configuration:
     try:
-        found = composed(*overrides)
+        return composed(*overrides)
     except Exception as error:
         raise ConfigError(str(error).splitlines()[0]) from error
-    return found.choices, found.tree
 
 
 def base(*more: str) -> Base:
@@ -29,7 +28,7 @@ def base(*more: str) -> Base:
 
 def ladder(of: Base, *names: str) -> plan.Blueprint:
     chosen = [each for each in table() if each.name in names]
-    techniques = [each.at(of.choices, leaves(of.tree)) for each in chosen]
+    techniques = [each.at(of.configuration.choices, leaves(of.configuration.values)) for each in chosen]
     return plan.ladder(techniques, forbidden_in(techniques, of, compose))
 
 
@@ -61,7 +60,7 @@ def test_an_arm_that_a_rule_forbids_is_refused_with_the_rule() -> None:
 def test_a_value_that_the_command_gives_is_kept_in_every_arm() -> None:
     of = base("optimizer.lr=0.3")
     found = made_ready(ladder(of, "lr_optimizations"), of, compose)
-    assert {arm.tree["optimizer"]["lr"] for arm in found.ready} == {0.3}
+    assert {arm.configuration.values["optimizer"]["lr"] for arm in found.ready} == {0.3}
 
 
 def test_a_study_without_an_arm_to_compare_ends_with_the_reason() -> None:

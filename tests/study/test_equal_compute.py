@@ -50,7 +50,7 @@ def test_of_equal_steps_long_training_is_no_arm() -> None:
 
     found, said = with_equal_budget(arms, blueprint, of, compose, "steps", measure)
     assert [each.name for each in found.ready] == ["baseline", "ema"] and found.refused[0][0] == "long_training"
-    assert {each.tree["schedule"]["length"]["epochs"] for each in found.ready} == {2}
+    assert {each.configuration.values["schedule"]["length"]["epochs"] for each in found.ready} == {2}
     assert said.startswith("Equal steps") and "ema 2" in said
 
 

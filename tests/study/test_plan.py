@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 import yaml
 
+from sota_exp.config.configuration import Configuration
 from sota_exp.config.hydra_compose import conf_directory
 from sota_exp.config.values import leaves
 from sota_exp.study import plan
 from sota_exp.study.arms import differences
 from sota_exp.study.plan import Technique, overrides, set_to
 from sota_exp.study.settings import technique
-from tests.experiments import Composed, composed
+from tests.experiments import composed
 
 RECIPES = sorted(path.stem for path in (conf_directory() / "recipe").glob("ladder_*.yaml"))
 
@@ -23,9 +24,9 @@ def table() -> tuple[Technique, ...]:
     return tuple(technique(name, node) for name, node in nodes.items())
 
 
-def on_top_of(*given: str) -> tuple[Composed, list[Technique]]:
+def on_top_of(*given: str) -> tuple[Configuration, list[Technique]]:
     base = composed(*given)
-    return base, [each.at(base.choices, leaves(base.tree)) for each in table()]
+    return base, [each.at(base.choices, leaves(base.values)) for each in table()]
 
 
 @pytest.mark.parametrize(("index", "recipe"), list(enumerate(RECIPES)))
@@ -33,7 +34,7 @@ def test_each_step_of_the_ladder_is_the_published_recipe(index: int, recipe: str
     _, techniques = on_top_of("data=fake", "recipe=torchvision")
     arm = plan.ladder(techniques).arms[index]
     made = composed(*overrides(("data=fake", "recipe=torchvision"), arm.overrides))
-    assert differences(made.tree, composed("data=fake", f"recipe={recipe}").tree) == {}
+    assert differences(made.values, composed("data=fake", f"recipe={recipe}").values) == {}
 
 
 def test_the_ladder_has_all_thirteen_and_says_what_each_step_changes() -> None:

@@ -38,7 +38,7 @@ def test_it_reaches_the_recipe_and_what_it_draws_builds(name):
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(2):
         overrides = space.overrides(space.suggest(study.ask(), choices))
-        build(Experiment, composed(*overrides).tree)
+        build(Experiment, composed(*overrides).values)
 
 
 def test_there_are_the_searches_that_the_documents_name():

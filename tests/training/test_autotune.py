@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from sota_exp.config.build import build
+from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment, Runtime
 from sota_exp.training import autotune
 from sota_exp.training.device import default_threads, on_this_machine
@@ -45,58 +45,62 @@ def test_compiled_losses_agree_and_a_second_trial_compiles_nothing() -> None:
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before
 
 
-def tree(*overrides: str) -> dict[str, Any]:
-    return composed(*TINY, *overrides).tree
+def asking(*overrides: str) -> Configuration:
+    return composed(*TINY, *overrides)
 
 
 def test_nothing_is_measured_unless_it_is_asked_for(tmp_path: Path) -> None:
-    given = tree()
-    assert autotune.settled(build(Experiment, given), given, tmp_path) == (given, "")
+    given = asking()
+    assert autotune.settled(given, tmp_path) == (given, "")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_answer_is_made_once_and_settles_what_was_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given, place = tree("runtime=auto", "runtime.measure=[channels_last]"), tmp_path / "sweep"
-    first, why = autotune.settled(build(Experiment, given), given, place)
-    assert first["runtime"] == {**given["runtime"], "channels_last": first["runtime"]["channels_last"], "measure": []}
+    given, place = asking("runtime=auto", "runtime.measure=[channels_last]"), tmp_path / "sweep"
+    first, why = autotune.settled(given, place)
+    assert first.values["runtime"] == {
+        **given.values["runtime"],
+        "channels_last": first.values["runtime"]["channels_last"],
+        "measure": [],
+    }
     (kept,) = place.glob("runtime-*.json")
     assert why.startswith("runtime: channels_last=") and json.loads(kept.read_text())["why"] == why
-    assert {name: value for name, value in first.items() if name != "runtime"} == {
-        name: value for name, value in given.items() if name != "runtime"
+    assert {name: value for name, value in first.values.items() if name != "runtime"} == {
+        name: value for name, value in given.values.items() if name != "runtime"
     }
 
     def never(experiment: Experiment, asked: Sequence[str]) -> dict[str, Any]:
         raise AssertionError("measured twice")
 
     monkeypatch.setattr(autotune, "measured", never)
-    other = tree("runtime=auto", "runtime.measure=[channels_last]", "seed=3")
-    assert autotune.settled(build(Experiment, other), other, place)[0]["runtime"] == first["runtime"]
+    other = asking("runtime=auto", "runtime.measure=[channels_last]", "seed=3")
+    assert autotune.settled(other, place)[0].values["runtime"] == first.values["runtime"]
 
 
 def test_another_question_has_another_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autotune, "race", lambda *arguments: 2.0)
     answers = []
     for threads in (1, 2):
-        given = tree("runtime=auto", "runtime.measure=[channels_last]", f"runtime.threads={threads}")
-        answers.append(autotune.settled(build(Experiment, given), given, tmp_path)[0]["runtime"])
+        given = asking("runtime=auto", "runtime.measure=[channels_last]", f"runtime.threads={threads}")
+        answers.append(autotune.settled(given, tmp_path)[0].values["runtime"])
     assert [answer["threads"] for answer in answers] == [1, 2] and len(list(tmp_path.glob("runtime-*.json"))) == 2
 
 
 def test_what_the_command_sets_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autotune, "race", lambda *arguments: 2.0)
-    given = tree("runtime=auto", "runtime.measure=[channels_last,workers]", "runtime.channels_last=true")
+    given = asking("runtime=auto", "runtime.measure=[channels_last,workers]", "runtime.channels_last=true")
     said = ["seed=1", "runtime.channels_last=true"]
-    found, why = autotune.settled(build(Experiment, given), given, tmp_path, said)
-    assert found["runtime"]["channels_last"] is True and "channels_last" not in why
-    nothing, words = autotune.settled(build(Experiment, given), given, tmp_path, [*said, "runtime.workers=0"])
-    assert words == "" and nothing["runtime"] == {**given["runtime"], "measure": []}
+    found, why = autotune.settled(given, tmp_path, said)
+    assert found.values["runtime"]["channels_last"] is True and "channels_last" not in why
+    nothing, words = autotune.settled(given, tmp_path, [*said, "runtime.workers=0"])
+    assert words == "" and nothing.values["runtime"] == {**given.values["runtime"], "measure": []}
 
 
 def test_processes_that_train_together_are_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autotune, "on_this_machine", lambda experiment: (World(rank=0, size=2), torch.device("cpu")))
-    given = tree("runtime=auto")
-    found, why = autotune.settled(build(Experiment, given), given, tmp_path)
-    assert found["runtime"] == {**given["runtime"], "measure": []} and "several processes" in why
+    given = asking("runtime=auto")
+    found, why = autotune.settled(given, tmp_path)
+    assert found.values["runtime"] == {**given.values["runtime"], "measure": []} and "several processes" in why
     assert list(tmp_path.iterdir()) == []
 
 
@@ -105,7 +109,7 @@ def test_a_way_that_fails_is_said_and_left_out(monkeypatch: pytest.MonkeyPatch) 
         raise RuntimeError("no compiler\nand much more")
 
     monkeypatch.setattr(autotune, "race", fails)
-    answer = autotune.measured(build(Experiment, tree("runtime=auto")), ["channels_last"])
+    answer = autotune.measured(asking("runtime=auto").experiment, ["channels_last"])
     assert answer["runtime"] == {"channels_last": True, "measure": []}
     assert "channels_last=false not possible: no compiler)" in answer["why"]
 
@@ -113,17 +117,17 @@ def test_a_way_that_fails_is_said_and_left_out(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(("gain", "chosen"), [(2.0, False), (1.04, True), (0.5, True)])
 def test_a_way_is_taken_where_it_gains(gain: float, chosen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autotune, "race", lambda *arguments: gain)
-    answer = autotune.measured(build(Experiment, tree("runtime=auto")), ["channels_last"])
+    answer = autotune.measured(asking("runtime=auto").experiment, ["channels_last"])
     assert answer["runtime"] == {"channels_last": chosen, "measure": []}
 
 
 def test_a_short_training_is_not_compiled_for() -> None:
-    answer = autotune.measured(build(Experiment, tree("runtime=auto")), ["compile"])
+    answer = autotune.measured(asking("runtime=auto").experiment, ["compile"])
     assert answer["runtime"] == {"compile": False, "measure": []} and "nothing to try" in answer["why"]
 
 
 def way(first: float, steps: list[float], runtime: Runtime | None = None, taken: Sequence[float] = ()) -> autotune.Way:
-    runtime = runtime or build(Experiment, tree()).runtime
+    runtime = runtime or asking().experiment.runtime
     return autotune.Way(runtime=runtime, taken=(each for each in taken), first=first, steps=steps)
 
 
@@ -135,7 +139,7 @@ def test_a_way_is_judged_with_its_first_step() -> None:
 def test_what_workers_prepared_in_the_others_turn_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
     monkeypatch.setattr(autotune.time, "sleep", waited.append)
-    runtime = replace(build(Experiment, tree()).runtime, workers=2)
+    runtime = replace(asking().experiment.runtime, workers=2)
     prepared = way(0.0, [], runtime, [0.01, 0.02, 0.03, 0.04, 0.05, 0.25, 0.01])
     assert prepared.turn() and prepared.steps == [0.25] and waited == [0.5]
     assert not prepared.turn() and prepared.steps == [0.25]
@@ -174,7 +178,7 @@ def test_what_is_tried_depends_on_the_machine(
 @pytest.mark.parametrize("field", autotune.TRIED)
 def test_whatever_can_be_asked_for_is_tried_and_answered(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autotune, "candidates", lambda name, *_: {"threads": (1,), "workers": (1,)}.get(name, ()))
-    answer = autotune.measured(build(Experiment, tree("runtime=auto")), [field])
+    answer = autotune.measured(asking("runtime=auto").experiment, [field])
     assert set(answer["runtime"]) == {field, "measure"}
     assert (" ×" in answer["why"]) == (field in ("threads", "workers"))
 

@@ -27,7 +27,7 @@ SEARCH = ("evaluation/resolution=search", "evaluation.resolution.relative_sizes=
 
 def run_in(directory: Path, *overrides: str) -> dict:
     made = composed(*TINY, *overrides)
-    request = Request(experiment=made.experiment, tree=made.tree, choices=made.choices, directory=directory)
+    request = Request(configuration=made, directory=directory)
     return run(request, ConsoleListener())
 
 

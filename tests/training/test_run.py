@@ -55,7 +55,7 @@ class Killed(BaseException):
 
 def request(directory, *overrides):
     found = composed(*TINY, *OFF, *overrides)
-    return Request(experiment=found.experiment, tree=found.tree, choices=found.choices, directory=directory)
+    return Request(configuration=found, directory=directory)
 
 
 def signalled_at(moment, number):

@@ -4,7 +4,8 @@ A rule sees the chosen option of every slot and the resolved values. It imports 
 """
 
 from sota_exp.config.build import require_filled
-from sota_exp.config.rules.conditions import Rule, Values
+from sota_exp.config.configuration import Configuration
+from sota_exp.config.rules.conditions import Rule
 from sota_exp.config.rules.images import OF_IMAGES
 from sota_exp.config.rules.network import OF_NETWORK
 from sota_exp.config.rules.training import OF_TRAINING
@@ -13,19 +14,19 @@ from sota_exp.errors import ConfigError
 RULES: tuple[Rule, ...] = (*OF_IMAGES, *OF_NETWORK, *OF_TRAINING)
 
 
-def fired(choices: dict[str, str], values: Values) -> list[Rule]:
+def fired(configuration: Configuration) -> list[Rule]:
     """The rules that apply to a configuration."""
-    return [rule for rule in RULES if rule.fires(choices, values)]
+    return [rule for rule in RULES if rule.fires(configuration)]
 
 
-def check(choices: dict[str, str], values: Values) -> list[str]:
+def check(configuration: Configuration) -> list[str]:
     """Warnings in words.
 
     Raises:
         ConfigError: an option or a value is missing, or a rule of level error fires.
     """
-    require_filled(choices, values)
-    rules = fired(choices, values)
+    require_filled(configuration)
+    rules = fired(configuration)
     for rule in rules:
         if rule.level == "error":
             raise ConfigError(str(rule))

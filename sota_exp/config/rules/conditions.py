@@ -8,13 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sota_exp.config.configuration import Configuration
+
 Values = dict[str, Any]
 
-#: From the chosen option of every slot and the resolved values to whether a rule applies.
-Condition = Callable[[dict[str, str], Values], bool]
+#: Whether a rule applies to a configuration.
+Condition = Callable[[Configuration], bool]
 
 #: A number out of a configuration; None where it has none.
-Number = Callable[[dict[str, str], Values], float | None]
+Number = Callable[[Configuration], float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,24 +35,24 @@ class Rule:
 
 
 def chosen(slot: str, *options: str) -> Condition:
-    return lambda choices, values: choices.get(slot) in options
+    return lambda run: run.choices.get(slot) in options
 
 
 def every(*conditions: Condition) -> Condition:
-    return lambda choices, values: all(condition(choices, values) for condition in conditions)
+    return lambda run: all(condition(run) for condition in conditions)
 
 
 def either(*conditions: Condition) -> Condition:
-    return lambda choices, values: any(condition(choices, values) for condition in conditions)
+    return lambda run: any(condition(run) for condition in conditions)
 
 
 def negated(condition: Condition) -> Condition:
-    return lambda choices, values: not condition(choices, values)
+    return lambda run: not condition(run)
 
 
 def on(slot: str) -> Condition:
     """Whether the slot holds another option than `none`."""
-    return lambda choices, values: choices.get(slot, "none") != "none"
+    return lambda run: run.choices.get(slot, "none") != "none"
 
 
 def at(values: Values, path: str) -> Any:
@@ -66,9 +68,9 @@ def at(values: Values, path: str) -> Any:
 def value(path: str, holds: Callable[[Any], bool]) -> Condition:
     """Whether the value at a dotted path is there and `holds`."""
 
-    def fires(choices: dict[str, str], values: Values) -> bool:
+    def fires(run: Configuration) -> bool:
         try:
-            return bool(holds(at(values, path)))
+            return bool(holds(at(run.values, path)))
         except (LookupError, TypeError, AttributeError):
             return False
 
@@ -78,9 +80,9 @@ def value(path: str, holds: Callable[[Any], bool]) -> Condition:
 def number(path: str) -> Number:
     """The number at a dotted path."""
 
-    def read(choices: dict[str, str], values: Values) -> float | None:
+    def read(run: Configuration) -> float | None:
         try:
-            found = at(values, path)
+            found = at(run.values, path)
         except LookupError:
             return None
         return found if isinstance(found, int | float) and not isinstance(found, bool) else None
@@ -92,8 +94,8 @@ def numbers(holds: Callable[..., bool], *sources: str | Number) -> Condition:
     """Whether all numbers, each by its path or by a function, are there and `holds` of them."""
     readers = [number(source) if isinstance(source, str) else source for source in sources]
 
-    def fires(choices: dict[str, str], values: Values) -> bool:
-        found = [read(choices, values) for read in readers]
+    def fires(run: Configuration) -> bool:
+        found = [read(run) for read in readers]
         return None not in found and holds(*found)
 
     return fires
@@ -105,23 +107,23 @@ def num_processes() -> int:
     return int(size) if size.isdecimal() else 1
 
 
-def one_process(choices: dict[str, str], values: Values) -> bool:
+def one_process(run: Configuration) -> bool:
     return num_processes() == 1
 
 
-def rank_batch(choices: dict[str, str], values: Values) -> float | None:
+def rank_batch(run: Configuration) -> float | None:
     """Images of one optimizer step on one process."""
-    batch = number("batch_size")(choices, values)
+    batch = number("batch_size")(run)
     return None if batch is None else batch / num_processes()
 
 
-def seen_batch(choices: dict[str, str], values: Values) -> float | None:
+def seen_batch(run: Configuration) -> float | None:
     """Images that a norm layer sees at once: a micro-batch where there are several, else the process's batch."""
-    batch = rank_batch(choices, values)
-    micro = number("schedule.accumulation.micro_batch_size")(choices, values)
+    batch = rank_batch(run)
+    micro = number("schedule.accumulation.micro_batch_size")(run)
     return batch if batch is None or micro is None else min(batch, micro)
 
 
-def copies(choices: dict[str, str], values: Values) -> float | None:
+def copies(run: Configuration) -> float | None:
     """How many times an image is in a batch."""
-    return number("augmentation.repeat.num_repeats")(choices, values) or 1
+    return number("augmentation.repeat.num_repeats")(run) or 1

@@ -1,8 +1,8 @@
 """Rules about the network: its weights, which part learns, its norm layers, its teacher, and what it learns from."""
 
+from sota_exp.config.configuration import Configuration
 from sota_exp.config.rules.conditions import (
     Rule,
-    Values,
     at,
     chosen,
     either,
@@ -31,14 +31,14 @@ ALL_LABELS = every(
 )
 
 
-def _teacher_is_student(choices: dict[str, str], values: Values) -> bool:
+def _teacher_is_student(run: Configuration) -> bool:
     """Whether the published teacher is the student's own architecture."""
     try:
         source, teacher = (
-            at(values, "regularization.distillation.source"),
-            at(values, "regularization.distillation.name"),
+            at(run.values, "regularization.distillation.source"),
+            at(run.values, "regularization.distillation.name"),
         )
-        return source == choices.get("model/arch") and teacher == at(values, "model.arch.name")
+        return source == run.choices.get("model/arch") and teacher == at(run.values, "model.arch.name")
     except LookupError:
         return False
 

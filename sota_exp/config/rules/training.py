@@ -1,5 +1,6 @@
 """Rules about the training: learning rate, length, stopping, accumulation, averages, decay."""
 
+from sota_exp.config.configuration import Configuration
 from sota_exp.config.rules.conditions import (
     Rule,
     chosen,
@@ -25,9 +26,9 @@ EPOCHS, PATIENCE, HORIZON = (
 )
 
 
-def _num_steps(choices: dict[str, str], values: dict[str, object]) -> float | None:
+def _num_steps(run: Configuration) -> float | None:
     """The most optimizer steps that a training on `scale.train_images` images has; None where all images are used."""
-    images, batch, epochs = (number(path)(choices, values) for path in ("scale.train_images", "batch_size", EPOCHS))
+    images, batch, epochs = (number(path)(run) for path in ("scale.train_images", "batch_size", EPOCHS))
     return None if images is None or not batch or epochs is None else images // batch * epochs
 
 

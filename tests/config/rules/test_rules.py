@@ -301,7 +301,7 @@ OF_RECIPES = {
 
 def names(overrides):
     found = composed(*overrides)
-    return {rule.name for rule in fired(found.choices, found.tree)}
+    return {rule.name for rule in fired(found)}
 
 
 def test_every_rule_has_its_examples():
@@ -350,10 +350,10 @@ def test_a_rule_says_why_what_instead_and_who_says_so(rule):
     found = composed(*EXAMPLES[rule.name][0])
     if rule.level == "error":
         with pytest.raises(ConfigError) as caught:
-            check(found.choices, found.tree)
+            check(found)
         assert caught.value.args[0].startswith(rule.reason) and rule.mend in caught.value.args[0]
     else:
-        assert any(warning.startswith(rule.reason) for warning in check(found.choices, found.tree))
+        assert any(warning.startswith(rule.reason) for warning in check(found))
 
 
 def test_a_value_of_a_wrong_type_is_left_to_the_typed_configuration():
@@ -363,4 +363,4 @@ def test_a_value_of_a_wrong_type_is_left_to_the_typed_configuration():
         "batch_size=big",
         "schedule/accumulation=micro_batches",
     )
-    assert check(found.choices, found.tree)
+    assert check(found)

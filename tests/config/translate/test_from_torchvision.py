@@ -69,7 +69,7 @@ def test_the_published_command_is_the_exact_recipe() -> None:
         "recipe.name: ladder_00_baseline → torchvision_exact",
         "scale.epochs: 90 → 600",
     ]
-    assert differences(here.tree, there.tree) == own_name
+    assert differences(here.values, there.values) == own_name
 
 
 @pytest.mark.parametrize("line", FLAGS)
@@ -77,7 +77,7 @@ def test_flags_set_what_they_mean(line: str) -> None:
     found = composed("data=fake", *to_overrides(line.split()).words)
     assert found.experiment.batch_size == (64 if line == "-b 64" else 32)
     for key, expected in FLAGS[line].items():
-        found_value = value(found.tree, key)
+        found_value = value(found.values, key)
         assert found_value == (pytest.approx(expected) if isinstance(expected, float | list) else expected)
 
 

@@ -18,7 +18,7 @@ OPTIONS = [option for option in options() if option.slot in {f"augmentation/{slo
 @pytest.mark.parametrize("option", OPTIONS, ids=str)
 def test_images_of_others_are_never_written_into(option: Option) -> None:
     name = option.slot.split("/")[1]
-    node = composed("data=fake", "augmentation/crop=random_resized", str(option)).tree["augmentation"][name]
+    node = composed("data=fake", "augmentation/crop=random_resized", str(option)).values["augmentation"][name]
     stage = build(BatchTransform, node, f"augmentation.{name}")
     images = torch.randint(0, 256, (24, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     if name in ("erase", "mix"):

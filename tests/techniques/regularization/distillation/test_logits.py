@@ -159,7 +159,7 @@ def described(tmp_path):
     network = session.network()
     save_file(network.state_dict(), tmp_path / "model.safetensors")
     view = found.experiment.evaluation.resolution.views()[0]
-    description = saved_models.description(found.tree, session.data.classes, evaluator.preprocessing, view)
+    description = saved_models.description(found.values, session.data.classes, evaluator.preprocessing, view)
     (tmp_path / "model.json").write_text(json.dumps(description))
     option = logits_option(path=str(tmp_path / "model.safetensors"), name=None)
     return network.eval(), option, evaluator.preprocessing

@@ -1,0 +1,64 @@
+"""The configuration of one run: what the command line chose and set, before and after it becomes typed objects."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from sota_exp.config.formats import name_options
+from sota_exp.errors import ConfigError, first_line
+
+if TYPE_CHECKING:
+    from sota_exp.config.experiment import Experiment
+
+#: Nodes of the composed configuration that belong to a sweep or a study, not to a run.
+OF_SEVERAL_RUNS = ("hydra", "search", "study")
+
+#: These, and a recipe's rates of gradient descent: optimizer=sgd and optimizer=nesterov read them, other optimizers keep their own.
+NOT_OF_A_RUN = (*OF_SEVERAL_RUNS, "gradient_descent")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """The option in every group and slot, such as {"augmentation/mix": "mixup"}, and all values, nested and resolved.
+
+    The values of an option stand beside its name, `_option_`.
+    """
+
+    choices: dict[str, str]
+    values: dict[str, Any]
+
+    @cached_property
+    def experiment(self) -> "Experiment":
+        """The typed experiment, built once; imports torch.
+
+        Raises:
+            ConfigError: an unknown key, a wrong type, or a value that is missing or out of range.
+        """
+        from sota_exp.config.build import build
+        from sota_exp.config.experiment import Experiment
+
+        return build(Experiment, self.values)
+
+    def with_values(self, **values: Any) -> "Configuration":
+        """The same with other values at the top: `seed`, `batch_size`, or whole groups."""
+        return replace(self, values={**self.values, **values})
+
+
+def resolve(config: DictConfig, choices: Mapping[str, str]) -> Configuration:
+    """The run's part of what Hydra composed, interpolations resolved.
+
+    Raises:
+        ConfigError: an interpolation refers to nothing.
+    """
+    try:
+        tree = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: {first_line(error)}") from error
+    assert isinstance(tree, dict)
+    chosen = {group: option for group, option in choices.items() if group.split("/")[0] not in NOT_OF_A_RUN}
+    values = {key: value for key, value in tree.items() if key not in NOT_OF_A_RUN}
+    return Configuration(choices=chosen, values=name_options(values, chosen))
