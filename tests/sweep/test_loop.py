@@ -224,7 +224,8 @@ def test_the_stock_samplers_work_and_a_grid_ends_by_itself(name, num):
         (("hydra/sweeper/pruner=wilcoxon", "hydra.sweeper.objective=val/accuracy"), "hydra.sweeper.seeds=1; choose at least 2"),
         (("hydra/sweeper/pruner=median", "hydra.sweeper.objective=cost/parameters"), "not known after an epoch"),
         (
-            ("hydra/sweeper/pruner=median", "hydra.sweeper.objective=[val/x,cost/steps]", "hydra.sweeper.direction=[maximize,minimize]"),
+            ("hydra/sweeper/pruner=median", "hydra.sweeper.objective=[val/x,cost/steps]",
+             "hydra.sweeper.direction=[maximize,minimize]"),
             "several objectives",
         ),
     ],
@@ -272,7 +273,13 @@ def real(*arguments):
 
 
 def test_trainings_are_pruned_complete_and_confirmed_and_test_stays_out_of_the_search(tmp_path, capsys):
-    status, found = real("schedule.length.epochs=4", "hydra.sweeper.n_trials=8", "hydra.sweeper.pruner.n_startup_trials=2", "hydra.sweeper.pruner.n_min_trials=1", "hydra.sweeper.confirm={top: 1, seeds: 2}")  # fmt: skip
+    status, found = real(
+        "schedule.length.epochs=4",
+        "hydra.sweeper.n_trials=8",
+        "hydra.sweeper.pruner.n_startup_trials=2",
+        "hydra.sweeper.pruner.n_min_trials=1",
+        "hydra.sweeper.confirm={top: 1, seeds: 2}",
+    )
     assert status == 0 and found["trials"]["complete"] + found["trials"]["pruned"] == 8
     assert "test/accuracy" not in json.dumps(found["entries"])
     pruned = [item for item in found["entries"] if item["state"] == "pruned"]
@@ -341,7 +348,13 @@ def test_a_trial_without_memory_fails_in_optuna_and_mlflow_and_the_sweep_goes_on
 
 
 def test_a_trial_of_several_seeds_is_worth_their_mean(tmp_path):
-    _, found = real("hydra.sweeper.seeds=2", "hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=2", "hydra.sweeper.confirm.top=0", "hydra.sweeper.constraints={cost/parameters: 1}")  # fmt: skip
+    _, found = real(
+        "hydra.sweeper.seeds=2",
+        "hydra/sweeper/pruner=none",
+        "hydra.sweeper.n_trials=2",
+        "hydra.sweeper.confirm.top=0",
+        "hydra.sweeper.constraints={cost/parameters: 1}",
+    )
     for item in found["entries"]:
         place = tmp_path / "sweep" / str(item["number"])
         results = [json.loads((place / f"seed{seed}" / "result.json").read_text()) for seed in (0, 1)]

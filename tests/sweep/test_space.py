@@ -19,9 +19,8 @@ def drawn(space, chosen=None, fixed=None):
 
 
 def test_a_coordinate_is_searched_and_its_knob_is_run():
-    space = read_space(
-        {"optimizer.lr": LOG_LR, "lr_wd": "tag(log, interval(1e-6, 1e-3))"}, {}, {"optimizer.weight_decay": "lr_wd / optimizer.lr"}, []
-    )  # fmt: skip
+    knobs = {"optimizer.lr": LOG_LR, "lr_wd": "tag(log, interval(1e-6, 1e-3))"}
+    space = read_space(knobs, {}, {"optimizer.weight_decay": "lr_wd / optimizer.lr"}, [])
     knobs, params = drawn(space, fixed={"optimizer.lr": 0.5, "lr_wd": 1e-4})
     assert knobs == {"optimizer.lr": 0.5, "optimizer.weight_decay": pytest.approx(2e-4)}
     assert set(params) == {"optimizer.lr", "lr_wd"}
