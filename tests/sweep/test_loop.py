@@ -221,7 +221,7 @@ def test_the_stock_samplers_work_and_a_grid_ends_by_itself(name, num):
         (("hydra.sweeper.n_trials=0",), "n_trials=0 is not legal"),
         (("hydra.sweeper.n_jobs=two",), "n_jobs"),
         (("hydra.sweeper.grace=5",), "above heartbeat"),
-        (("hydra/sweeper/pruner=wilcoxon", "hydra.sweeper.objective=val/accuracy"), "hydra.sweeper.seeds=1; choose at least 2"),
+        (("hydra/sweeper/pruner=wilcoxon", "hydra.sweeper.objective=val/accuracy"), "seeds=1; choose at least 2"),
         (("hydra/sweeper/pruner=median", "hydra.sweeper.objective=cost/parameters"), "not known after an epoch"),
         (
             ("hydra/sweeper/pruner=median", "hydra.sweeper.objective=[val/x,cost/steps]",
