@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sota_exp.report.study.read import Interval
+from sota_exp.report.study.study import Interval
 from sota_exp.statistics.units import UNKNOWN, Scale
 
 

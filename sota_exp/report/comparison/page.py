@@ -4,7 +4,9 @@ from pathlib import Path
 
 from sota_exp.errors import RunFailed
 from sota_exp.report.comparison.compute import Cell as Value
-from sota_exp.report.comparison.compute import Comparison, Group, Pair
+from sota_exp.report.comparison.compute import Comparison
+from sota_exp.report.comparison.groups import Group
+from sota_exp.report.comparison.pairs import Pair
 from sota_exp.report.comparison.terminal import FROM_ONE, ROWS
 from sota_exp.report.document import html
 from sota_exp.report.document.document import (
@@ -29,8 +31,8 @@ from sota_exp.report.drawing.charts import curves, forest
 from sota_exp.report.numbers import count, interval, listed
 from sota_exp.report.study.figures import both
 from sota_exp.report.study.page import present
-from sota_exp.report.study.read import Interval
 from sota_exp.report.study.runs import epochs, over_seeds
+from sota_exp.report.study.study import Interval
 from sota_exp.runs.atomic import replace_text
 from sota_exp.statistics.paired import Estimate
 from sota_exp.statistics.units import SHARE, UNKNOWN, p_value

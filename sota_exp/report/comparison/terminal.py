@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sota_exp.report.comparison.compute import Cell, Comparison, Group, Pair
+from sota_exp.report.comparison.compute import Cell, Comparison
+from sota_exp.report.comparison.groups import Group
+from sota_exp.report.comparison.pairs import Pair
 from sota_exp.statistics.paired import Estimate
 from sota_exp.statistics.units import SHARE, UNKNOWN, p_value
 

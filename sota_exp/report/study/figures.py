@@ -7,11 +7,11 @@ from sota_exp.report.drawing.axis import Axis
 from sota_exp.report.drawing.charts import cost, curves, forest, matrix, reliability, waterfall
 from sota_exp.report.drawing.drawing import Drawing
 from sota_exp.report.numbers import time_unit
-from sota_exp.report.study.read import Arm, Effect, Study
 from sota_exp.report.study.runs import Curve, inference_sizes, learning_curve, searches
 from sota_exp.report.study.runs import reliability as reliability_of
-from sota_exp.report.study.sentences import kind_of, metric_name, percent
+from sota_exp.report.study.study import Arm, Effect, Study
 from sota_exp.report.study.tables import numbered
+from sota_exp.report.study.terms import kind_of, metric_name, percent
 from sota_exp.statistics.units import SHARE, Scale, scale_of
 
 #: Pixels of a figure on a desktop's page and on a phone's.

@@ -5,9 +5,12 @@ from pathlib import Path
 from sota_exp.report.document.document import Block, Code, Details, Document, Section, code, paragraph
 from sota_exp.report.document.write import Written, write_document
 from sota_exp.report.study import figures, tables
-from sota_exp.report.study import sentences as words
-from sota_exp.report.study.read import Study
+from sota_exp.report.study.answer import answer, facts
+from sota_exp.report.study.inconclusive import inconclusive
+from sota_exp.report.study.methods import methods
+from sota_exp.report.study.read import read_study
 from sota_exp.report.study.runs import configuration
+from sota_exp.report.study.study import Study
 
 #: Rows of what arms change before they are folded away, and whole configurations that are shown.
 MOST_ROWS, MOST_WHOLE = 80, 3
@@ -24,8 +27,8 @@ def write(directory: Path) -> list[Path]:
 
 
 def report(directory: Path) -> Written:
-    """Write the report, as `write` does; with the answer in words."""
-    return write_document(document(Study.read(directory)), directory)
+    """Write the report, as `write` does; with the answer in"""
+    return write_document(document(read_study(directory)), directory)
 
 
 def document(study: Study) -> Document:
@@ -46,15 +49,15 @@ def document(study: Study) -> Document:
             anchor="calibration",
             blocks=present(tables.calibration(study), figures.reliabilities(study)),
         ),
-        Section(title="What could not be concluded", anchor="open", blocks=words.inconclusive(study)),
+        Section(title="What could not be concluded", anchor="open", blocks=inconclusive(study)),
         Section(title="Configurations", anchor="configurations", blocks=configurations(study)),
         Section(title="How to reproduce", anchor="reproduce", blocks=reproduction(study)),
-        Section(title="How to read the numbers", anchor="methods", blocks=words.methods(study)),
+        Section(title="How to read the numbers", anchor="methods", blocks=methods(study)),
     ]
     return Document(
         title=study.title,
-        facts=words.facts(study),
-        answer=words.answer(study),
+        facts=facts(study),
+        answer=answer(study),
         sections=[section for section in sections if section.blocks],
         colophon=[
             "Made by ",

@@ -1,201 +1,31 @@
-"""A study as its `study.json` has it, typed. Everything was computed when the study ran; nothing is computed again here.
+"""`study.json` to a typed `Study`."""
 
-Imports neither torch nor Hydra nor MLflow. What a file leaves out is None or empty: a page says what it can.
-"""
-
-import functools
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sota_exp.errors import ConfigError
-from sota_exp.statistics.units import METRICS, SHARE, scale_of
+from sota_exp.report.study.study import Arm, Change, Cost, Effect, Examples, Interval, Looks, Study
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """Where the true value lies, at the study's level."""
+def read_study(directory: Path) -> Study:
+    """The study of a directory.
 
-    low: float
-    high: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """A value minus that of the reference."""
-
-    difference: float | None = None
-    interval: Interval | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Examples:
-    """The difference over the draw of test images alone; images that only the arm gets right, and only the reference."""
-
-    change: Change
-    won: float | None
-    lost: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cost:
-    """Means over seeds; `seconds` of training; points of the metric for an hour more of training."""
-
-    seconds: float | None = None
-    seconds_change: Change = Change()
-    training_flops: float | None = None
-    flops_per_image: float | None = None
-    parameters: float | None = None
-    peak_memory_bytes: float | None = None
-    points_per_hour: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arm:
-    """One variant of the recipe, its runs by seed, and what is known of its difference from its reference."""
-
-    name: str
-    label: str
-    reference: str | None
-    overrides: tuple[str, ...]
-    choices: Mapping[str, str]
-    differences: Mapping[str, tuple[Any, Any]]
-    runs: Mapping[int, str]
-    failures: Mapping[int, str]
-    n: int
-    mean: float | None
-    sd: float | None
-    values: Mapping[int, float]
-    difference: float | None
-    interval: Interval | None
-    p_value: float | None
-    p_adjusted: float | None
-    detectable: float | None
-    verdict: str
-    verdict_words: str
-    examples: Examples | None
-    ece: float | None
-    ece_change: Change
-    classes: Mapping[str, Change]
-    cost: Cost
-
-
-@dataclass(frozen=True, kw_only=True)
-class Effect:
-    """Of one factor of a design, or of several together; `aliases` are what the design can't tell it from."""
-
-    factors: tuple[str, ...]
-    labels: tuple[str, ...]
-    estimate: float | None
-    interval: Interval | None
-    p_adjusted: float | None
-    verdict: str
-    aliases: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        return " × ".join(self.labels)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Looks:
-    """Numbers of seeds at which results are looked at, planned beforehand; the error spent at each; when arms were decided."""
-
-    planned: tuple[int, ...]
-    done: tuple[int, ...]
-    alpha_spent: tuple[float, ...]
-    decided: Mapping[str, int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Study:
-    """Everything `study.json` holds."""
-
-    directory: Path
-    kind: str
-    name: str
-    title: str
-    recipe: str
-    data: str
-    metric: str
-    level: float
-    power: float
-    seeds: tuple[int, ...]
-    budget: str
-    command: str
-    classes: tuple[str, ...]
-    num_test: int | None
-    environment: Mapping[str, Any]
-    arms: tuple[Arm, ...]
-    refused: tuple[tuple[str, str], ...]
-    rules: tuple[tuple[str, str], ...]
-    effects: tuple[Effect, ...]
-    interactions: tuple[Effect, ...]
-    looks: Looks | None
-    detectable: Mapping[int, float]
-    seeds_needed: Mapping[float, int]
-    sd_assumed: float | None
-    sd_source: str
-    notes: tuple[str, ...]
-    status: str
-    missing: tuple[tuple[str, int | None, str], ...]
-
-    @classmethod
-    def read(cls, directory: Path) -> "Study":
-        """The study of a directory.
-
-        Raises:
-            ConfigError: `study.json` is not there or not that of a study; names the file, the place in it and what is wrong.
-        """
-        path = directory / "study.json"
-        try:
-            tree = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{path}: no study can be read: {error}") from error
-        try:
-            return study_of(tree, directory)
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise ConfigError(f"{path}: not what a study writes: {type(error).__name__}: {error}") from error
-
-    def arm(self, name: str | None) -> Arm | None:
-        return self._by_name.get(name)
-
-    @functools.cached_property
-    def _by_name(self) -> dict[str | None, Arm]:
-        return {arm.name: arm for arm in self.arms}
-
-    @functools.cached_property
-    def numbers(self) -> dict[str, str]:
-        """The number by which a page calls each arm: 0 for the first."""
-        return {arm.name: str(index) for index, arm in enumerate(self.arms)}
-
-    @property
-    def compared(self) -> list[Arm]:
-        """The arms that have a reference, in order."""
-        return [arm for arm in self.arms if arm.reference is not None]
-
-    @property
-    def is_chain(self) -> bool:
-        """Whether each arm but the first is held against the one before it: steps of one ladder, at least two."""
-        references = [arm.reference for arm in self.arms]
-        return len(references) > 2 and references == [None, *(arm.name for arm in self.arms[:-1])]
-
-    @property
-    def higher_is_better(self) -> bool:
-        return METRICS.get(self.metric, False)
-
-    @property
-    def is_share(self) -> bool:
-        """Whether the metric is a fraction, shown in percent and its differences in percentage points."""
-        return scale_of(self.metric) is SHARE
+    Raises:
+        ConfigError: `study.json` is not there or not that of a study; names the file, the place in it and what is wrong.
+    """
+    path = directory / "study.json"
+    try:
+        tree = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: no study can be read: {error}") from error
+    try:
+        return study_of(tree, directory)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise ConfigError(f"{path}: not what a study writes: {type(error).__name__}: {error}") from error
 
 
 def study_of(tree: dict[str, Any], directory: Path) -> Study:

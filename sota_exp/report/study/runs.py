@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sota_exp.report.study.read import Arm, Study
+from sota_exp.report.study.study import Arm, Study
 
 #: Points of a curve on paper; longer trainings are thinned to about as many.
 MOST_POINTS = 60

@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 from sota_exp.report.document.document import Cell, Column, Span, Table, cell, code
 from sota_exp.report.numbers import duration, interval, known, quantity, size
-from sota_exp.report.study.read import Arm, Change, Effect, Interval, Study
-from sota_exp.report.study.sentences import metric_name, percent
+from sota_exp.report.study.study import Arm, Change, Effect, Interval, Study
+from sota_exp.report.study.terms import metric_name, percent
 from sota_exp.statistics.units import SECONDS, SHARE, UNKNOWN, p_value, scale_of, signed
 
 #: How a verdict is inked.

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sota_exp.report.comparison.compute import Comparison, compare, letters
+from sota_exp.report.comparison.compute import Comparison, compare
+from sota_exp.report.comparison.groups import letters
 from sota_exp.runs.find import Run
 from sota_exp.statistics.paired import mcnemar, paired_accuracy_difference, paired_difference
 from tests.finished_runs import make, right

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sota_exp.report.drawing.axis import Axis, decimals_of, grid_down, spanning
 from sota_exp.report.drawing.drawing import Area, Dot, Drawing, Label, Mark, line, shortened, text_width
 from sota_exp.report.numbers import interval
-from sota_exp.report.study.read import Interval
+from sota_exp.report.study.study import Interval
 from sota_exp.statistics.units import Scale
 
 #: Pixels from row to row, where labels stand beside the plot and where they stand above it.

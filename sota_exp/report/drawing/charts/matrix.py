@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from sota_exp.report.drawing.drawing import Drawing, Label, Mark, Path, box, shortened
 from sota_exp.report.numbers import interval
-from sota_exp.report.study.read import Effect
+from sota_exp.report.study.study import Effect
 from sota_exp.statistics.units import Scale
 
 

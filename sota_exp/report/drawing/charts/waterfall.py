@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sota_exp.report.drawing.axis import Axis, decimals_of, grid_down, spanning
 from sota_exp.report.drawing.charts.forest import whisker
 from sota_exp.report.drawing.drawing import Dot, Drawing, Label, Mark, box, line, shortened, text_width
-from sota_exp.report.study.read import Interval
+from sota_exp.report.study.study import Interval
 from sota_exp.statistics.units import Scale
 
 ROW, TALL_ROW = 26, 40

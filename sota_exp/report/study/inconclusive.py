@@ -1,0 +1,135 @@
+"""What a study could not conclude, in sentences, and what would be needed."""
+
+from collections.abc import Sequence
+
+from sota_exp.report.document.document import (
+    Block,
+    Listing,
+    Span,
+    Words,
+    phrase,
+    strong,
+)
+from sota_exp.report.numbers import count, listed
+from sota_exp.report.study.study import Study
+from sota_exp.report.study.terms import kind_of, shown
+from sota_exp.statistics.units import scale_of
+
+#: Points of a list before it is told in one.
+MOST_LISTED = 40
+
+
+def inconclusive(study: Study) -> list[Block]:
+    """What could not be concluded, and what would be needed."""
+    items: list[Words] = [*open_items(study), *failure_items(study), *refused_items(study), *rule_items(study)]
+    items += [*missing_items(study), *plan_items(study), *alias_items(study), *look_items(study)]
+    items.append(limits(study))
+    return [Listing(items=items)]
+
+
+def open_items(study: Study) -> list[Words]:
+    scale, kind = scale_of(study.metric), kind_of(study)
+    found: list[Words] = []
+    for arm in (arm for arm in study.compared if arm.verdict in ("cannot be distinguished", "too few seeds")):
+        words: list[Span | str] = [strong(arm.label), ": "]
+        if arm.verdict_words:
+            words.append(arm.verdict_words)
+        elif arm.detectable is None:
+            words.append(f"{arm.verdict}.")
+        else:
+            smallest = f"{scale.value(arm.detectable)} {scale.difference_unit}".rstrip()
+            words.append(f"{arm.verdict}; {count(arm.n, 'pair')} of runs could have shown {smallest}.")
+        found.append(words)
+    if len(found) > MOST_LISTED:
+        return [
+            [f"{len(found)} {kind.plural} cannot be distinguished or have too few seeds: see their rows in Table 1."]
+        ]
+    return found
+
+
+def failure_items(study: Study) -> list[Words]:
+    return [
+        [strong(arm.label), f", seed {seed}, failed: {reason}"]
+        for arm in study.arms
+        for seed, reason in arm.failures.items()
+    ]
+
+
+def refused_items(study: Study) -> list[Words]:
+    return [[strong(name), f" was refused: {reason}"] for name, reason in study.refused]
+
+
+def rule_items(study: Study) -> list[Words]:
+    """The rules that fired, each with all its arms."""
+    groups: dict[str, list[str]] = {}
+    for arm, message in study.rules:
+        groups.setdefault(message, []).append(called(study, arm) if arm else "every arm")
+    return [phrase(strong("A rule fired"), f" for {shown(arms)}: {message}") for message, arms in groups.items()]
+
+
+def missing_items(study: Study) -> list[Words]:
+    """Runs that are not there, taken together by seeds and reason."""
+    seeds: dict[tuple[str, str], list[int]] = {}
+    for arm, seed, reason in study.missing:
+        seeds.setdefault((arm, reason), []).extend([] if seed is None else [seed])
+    arms: dict[tuple[str, str], list[str]] = {}
+    for (arm, reason), found in seeds.items():
+        arms.setdefault((numbered_seeds(found), reason), []).append(called(study, arm))
+    return [missing_words(shown(names), which, reason) for (which, reason), names in arms.items()]
+
+
+def numbered_seeds(seeds: Sequence[int]) -> str:
+    return f"{'seed' if len(seeds) == 1 else 'seeds'} {shown([str(seed) for seed in seeds])}" if seeds else ""
+
+
+def missing_words(arms: str, seeds: str, reason: str) -> Words:
+    """The runs that some arms lack for one reason."""
+    return phrase(strong("Missing"), f": {seeds}{' of ' if seeds else ''}{arms}{f': {reason}' if reason else ''}")
+
+
+def called(study: Study, name: str) -> str:
+    """An arm's label; its name where it is none of the study."""
+    arm = study.arm(name)
+    return name if arm is None else arm.label
+
+
+def plan_items(study: Study) -> list[Words]:
+    if not study.seeds_needed:
+        return []
+    scale = scale_of(study.metric)
+    needs = [f"{num:,} for {scale.value(size)}" for size, num in study.seeds_needed.items()]
+    source = f" (from {study.sd_source})" if study.sd_source else ""
+    spread = (
+        f", if differences scatter by {scale.value(study.sd_assumed)}{source}" if study.sd_assumed is not None else ""
+    )
+    return [
+        [
+            strong("Seeds that would be needed"),
+            f" to see an effect, in {scale.difference_unit}{spread}: {listed(needs)}.",
+        ]
+    ]
+
+
+def alias_items(study: Study) -> list[Words]:
+    there = [each for each in (*study.effects, *study.interactions) if each.aliases]
+    return [
+        phrase(strong(each.name), " can't be told apart from ", listed(list(each.aliases)), " in this design.")
+        for each in there[:MOST_LISTED]
+    ]
+
+
+def look_items(study: Study) -> list[Words]:
+    if study.looks is None:
+        return []
+    planned, done = (listed([str(num) for num in nums]) or "none" for nums in (study.looks.planned, study.looks.done))
+    spent = listed([f"{alpha:.3g}" for alpha in study.looks.alpha_spent])
+    words = f" were planned at {planned} seeds, taken at {done}" + (f"; error spent so far: {spent}." if spent else ".")
+    decided = [f"{name} at {num}" for name, num in study.looks.decided.items()]
+    return [[strong("Looks"), words, f" Decided: {listed(decided)}." if decided else ""]]
+
+
+def limits(study: Study) -> Words:
+    where = f"{study.recipe} on {study.data}" if study.recipe and study.data else "one recipe on one data set"
+    return [
+        f"All of this holds for {where}, at this length of training. Other data, models and lengths may rank techniques otherwise."
+    ]

@@ -1,0 +1,80 @@
+"""The trials of a sweep and the axes of its searched parameters."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+#: Knobs that a picture of all of them has room for.
+MOST_KNOBS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepPictures:
+    """What the pictures are drawn from: trials as plain values, the first objective, and its direction."""
+
+    summary: Mapping[str, Any]
+
+    @property
+    def trials(self) -> list[Mapping[str, Any]]:
+        return list(self.summary["entries"])
+
+    @property
+    def complete(self) -> list[Mapping[str, Any]]:
+        return [item for item in self.trials if item["values"]]
+
+    @property
+    def objective(self) -> str:
+        return str(self.summary["objective"][0])
+
+    @property
+    def sign(self) -> int:
+        return 1 if self.summary["direction"][0] == "maximize" else -1
+
+    @property
+    def names(self) -> list[str]:
+        """Searched names that took more than one value, the most important first."""
+        found = {name for item in self.complete for name in item["params"]}
+        varied = [name for name in sorted(found) if len({str(item["params"].get(name)) for item in self.complete}) > 1]
+        shares: Mapping[str, float] = next(iter(self.summary["importances"].values()), {})
+        return sorted(varied, key=lambda name: -shares.get(name, 0.0))[:MOST_KNOBS]
+
+    def axis(self, name: str) -> "Scale":
+        """How the values of a name are laid along an axis."""
+        values = [item["params"][name] for item in self.trials if name in item["params"]]
+        if any(isinstance(value, str | bool) or value is None for value in values):
+            return Scale(name=name, words=tuple(sorted({str(value) for value in values})))
+        return Scale(name=name, is_log=min(values) > 0 and max(values) / min(values) > 30)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """A name's axis: words side by side, or numbers, in decades where they span more than one and a half."""
+
+    name: str
+    words: tuple[str, ...] = ()
+    is_log: bool = False
+
+    @property
+    def label(self) -> str:
+        return self.name
+
+    def place(self, value: Any) -> float:
+        if self.words:
+            return float(self.words.index(str(value)))
+        return math.log10(value) if self.is_log else float(value)
+
+    def dress(self, axis: Any) -> None:
+        """Ticks in the values' own words."""
+        if self.words:
+            axis.set_ticks(range(len(self.words)), self.words)
+        elif self.is_log:
+            low, high = axis.get_view_interval()
+            decades = list(range(math.ceil(low), math.floor(high) + 1))
+            if len(decades) > 1:
+                axis.set_ticks(decades, [f"$10^{{{power}}}$" for power in decades])
+            else:
+                ticks = np.linspace(low, high, 4)
+                axis.set_ticks(ticks, [f"{10**tick:.2g}" for tick in ticks])
