@@ -20,7 +20,7 @@ class ClosingTable(Callback):
         directory = Path(str(config.hydra.sweep.dir))
         runs = read_runs(directory)
         if runs and not (directory / "sweep.json").exists():
-            console().print(table(directory, runs))
+            console().print(build_multirun_table(directory, runs))
 
 
 def read_runs(directory: Path) -> list[dict[str, Any]]:
@@ -33,7 +33,7 @@ def read_runs(directory: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda run: (len(run["name"]), run["name"]))
 
 
-def table(directory: Path, runs: list[dict[str, Any]]) -> Table:
+def build_multirun_table(directory: Path, runs: list[dict[str, Any]]) -> Table:
     """Rows in the order of the jobs; the best validation accuracy in bold."""
     choices = [dict(item.partition("=")[::2] for item in run["overrides"]) for run in runs]
     names = sorted({name for chosen in choices for name in chosen})

@@ -51,22 +51,22 @@ class Comparison:
 def compare(runs: Sequence[Run], each: bool = False) -> Comparison:
     """Group the runs (with `each`, leave every run by itself) and collect what differs and what came out."""
     groups = grouped(runs, each)
-    metrics = {name: [cell(group, _metric(name)) for group in groups] for name in [*METRICS, "best/epoch"]}
+    metrics = {name: [summarize(group, _metric_reader(name)) for group in groups] for name in [*METRICS, "best/epoch"]}
     choices = differing_choices([group.first for group in groups])
     return Comparison(
         groups=groups,
         choices=choices,
         values=differing_values([group.first for group in groups], choices, with_seed=each),
         metrics={name: cells for name, cells in metrics.items() if any(cells)},
-        costs={name: [cell(group, _cost(read)) for group in groups] for name, read in COSTS.items()},
+        costs={name: [summarize(group, _cost_reader(read)) for group in groups] for name, read in COSTS.items()},
         pairs=pairs(groups),
-        best={name: best(groups, name, metrics[name]) for name in METRICS},
-        notes=notes(groups),
-        environment=environment([run for group in groups for run in group.runs]),
+        best={name: find_best(groups, name, metrics[name]) for name in METRICS},
+        notes=collect_notes(groups),
+        environment=find_environment_differences([run for group in groups for run in group.runs]),
     )
 
 
-def _metric(name: str) -> Callable[[Run], tuple[float | None, int | None]]:
+def _metric_reader(name: str) -> Callable[[Run], tuple[float | None, int | None]]:
     split = name.split("/")[0]
     is_share = name.endswith("accuracy")
     return lambda run: (
@@ -75,11 +75,11 @@ def _metric(name: str) -> Callable[[Run], tuple[float | None, int | None]]:
     )
 
 
-def _cost(read: Callable[[dict[str, Any]], float | None]) -> Callable[[Run], tuple[float | None, None]]:
+def _cost_reader(read: Callable[[dict[str, Any]], float | None]) -> Callable[[Run], tuple[float | None, None]]:
     return lambda run: (read(run.result) if run.is_complete else None, None)
 
 
-def cell(group: Group, read: Callable[[Run], tuple[float | None, int | None]]) -> Cell | None:
+def summarize(group: Group, read: Callable[[Run], tuple[float | None, int | None]]) -> Cell | None:
     """The mean of what `read` gives of each run: (value, number of images a share rests on)."""
     found = [(value, num) for value, num in map(read, group.runs) if value is not None]
     if not found:
@@ -90,7 +90,7 @@ def cell(group: Group, read: Callable[[Run], tuple[float | None, int | None]]) -
     return Cell(mean=mean, sd=sd, standard_error=error, n=len(found))
 
 
-def best(groups: Sequence[Group], name: str, cells: Sequence[Cell | None]) -> set[int]:
+def find_best(groups: Sequence[Group], name: str, cells: Sequence[Cell | None]) -> set[int]:
     """The columns with the best mean, where all that have one were scored on the same images."""
     there = {index: found.mean for index, found in enumerate(cells) if found is not None}
     split = name.split("/")[0]
@@ -101,12 +101,12 @@ def best(groups: Sequence[Group], name: str, cells: Sequence[Cell | None]) -> se
     return {index for index, mean in there.items() if mean == top} if len(set(there.values())) > 1 else set()
 
 
-def notes(groups: Sequence[Group]) -> list[str]:
+def collect_notes(groups: Sequence[Group]) -> list[str]:
     """What must be known to read the numbers."""
     found = []
     complete = [group for group in groups if group.first.is_complete]
     for group in complete[1:]:
-        if reason := _other_data(complete[0].first, group.first):
+        if reason := _explain_other_data(complete[0].first, group.first):
             found.append(f"{group.name} and {complete[0].name}: accuracies are not comparable: {reason}")
     for run in (run for group in groups for run in group.runs):
         if not run.is_complete:
@@ -116,7 +116,7 @@ def notes(groups: Sequence[Group]) -> list[str]:
     return found
 
 
-def _other_data(one: Run, other: Run) -> str | None:
+def _explain_other_data(one: Run, other: Run) -> str | None:
     if one.classes != other.classes:
         return f"other classes ({len(other.classes)} and {len(one.classes)})"
     names = [str(run.config["data"].get("name")) for run in (other, one)]
@@ -125,7 +125,7 @@ def _other_data(one: Run, other: Run) -> str | None:
     return None if same_images(one, other, "test") else "other test images"
 
 
-def environment(runs: Sequence[Run]) -> dict[str, list[str]]:
+def find_environment_differences(runs: Sequence[Run]) -> dict[str, list[str]]:
     """Device, commit and versions that are not the same in all runs: each key with its values, a run each."""
     facts = [run.environment for run in runs]
     columns = {key: [fact.get(key, "unknown") for fact in facts] for key in dict.fromkeys(k for f in facts for k in f)}

@@ -35,7 +35,11 @@ def grouped(runs: Sequence[Run], each: bool) -> list[Group]:
     found: dict[str, list[Run]] = {}
     for run in dict.fromkeys(run.directory.resolve() for run in runs):
         one = next(item for item in runs if item.directory.resolve() == run)
-        key = digest([one.is_evaluation, one.data_digest, _meant(one)]) if one.is_complete and not each else str(run)
+        key = (
+            digest([one.is_evaluation, one.data_digest, _config_without_seed(one)])
+            if one.is_complete and not each
+            else str(run)
+        )
         while any(other.seed == one.seed for other in found.get(key, [])):
             key += "+"
         found.setdefault(key, []).append(one)
@@ -54,7 +58,7 @@ def letters(index: int) -> str:
     return text
 
 
-def _meant(run: Run) -> dict[str, Any]:
+def _config_without_seed(run: Run) -> dict[str, Any]:
     """The configuration without its seed, and without what changes no number: what watches, and where files lie."""
     tree = {name: value for name, value in run.config.items() if name not in ("seed", "tracking")}
     return {**tree, "data": {name: value for name, value in tree["data"].items() if name not in PLACES}}
@@ -72,7 +76,7 @@ def differing_values(
     runs: Sequence[Run], choices: dict[str, list[str | None]], with_seed: bool
 ) -> dict[str, list[Any]]:
     """The values that differ between runs that have the key; what only repeats the name of an option is left out."""
-    trees = [leaves(_meant(run) | ({"seed": run.seed} if with_seed else {})) for run in runs]
+    trees = [leaves(_config_without_seed(run) | ({"seed": run.seed} if with_seed else {})) for run in runs]
     keys = dict.fromkeys(key for tree in trees for key in tree)
     named = tuple(f"{group}." for group in ("recipe", "scale") if group in choices)
     told = {f"{group}.name" for group in choices if "/" not in group}
@@ -81,8 +85,8 @@ def differing_values(
         for key in keys
         if not key.startswith(named) and not key.endswith(("_option_", "_target_")) and key not in told
     }
-    return {key: values for key, values in columns.items() if _vary([tree[key] for tree in trees if key in tree])}
+    return {key: values for key, values in columns.items() if _is_varied([tree[key] for tree in trees if key in tree])}
 
 
-def _vary(values: Sequence[object]) -> bool:
+def _is_varied(values: Sequence[object]) -> bool:
     return any(value != values[0] for value in values)

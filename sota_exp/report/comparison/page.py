@@ -49,35 +49,39 @@ def write(comparison: Comparison, path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(path, html.write(document(comparison)))
+        replace_text(path, html.write(build_document(comparison)))
     except OSError as error:
         raise RunFailed(f"{path} can't be written: {error}") from error
 
 
-def document(comparison: Comparison) -> Document:
+def build_document(comparison: Comparison) -> Document:
     num = sum(len(group.runs) for group in comparison.groups)
     sections = [
-        Section(title="How sure", anchor="sure", blocks=present(differences(comparison), pair_table(comparison))),
-        Section(title="What differs, and what came out", anchor="results", blocks=[results(comparison)]),
-        Section(title="Learning curves", anchor="curves", blocks=present(learning_curves(comparison))),
-        Section(title="What must be known", anchor="notes", blocks=notes(comparison)),
-        Section(title="Who is who", anchor="runs", blocks=[legend(comparison)]),
+        Section(
+            title="How sure",
+            anchor="sure",
+            blocks=present(build_difference_figure(comparison), build_pair_table(comparison)),
+        ),
+        Section(title="What differs, and what came out", anchor="results", blocks=[build_results_table(comparison)]),
+        Section(title="Learning curves", anchor="curves", blocks=present(build_learning_curves_figure(comparison))),
+        Section(title="What must be known", anchor="notes", blocks=build_notes(comparison)),
+        Section(title="Who is who", anchor="runs", blocks=[build_legend(comparison)]),
     ]
     return Document(
         title=f"Comparison of {count(num, 'run')}",
         facts=[count(len(comparison.groups), "configuration"), count(num, "run")],
-        answer=answer(comparison),
+        answer=build_answer(comparison),
         sections=[section for section in sections if section.blocks],
         colophon=["Made by ", code("sota-exp compare"), " from the files of the runs. Percent and percentage points."],
     ).numbered()
 
 
-def answer(comparison: Comparison) -> list[Block]:
+def build_answer(comparison: Comparison) -> list[Block]:
     """What differs, then a sentence for every pair."""
     options = [f"{slot} ({', '.join(map(str, found))})" for slot, found in comparison.choices.items()]
     keys = list(comparison.values)
     differing = listed([*options, *keys][:8]) + (" and more" if len(options) + len(keys) > 8 else "")
-    found: list[Block] = [Paragraph(words=sentence(each), tone="lead") for each in comparison.pairs[:6]]
+    found: list[Block] = [Paragraph(words=describe_pair(each), tone="lead") for each in comparison.pairs[:6]]
     what = (
         paragraph("They differ in ", emphasis(differing), ".")
         if differing
@@ -86,13 +90,13 @@ def answer(comparison: Comparison) -> list[Block]:
     return [*found, what]
 
 
-def sentence(each: Pair) -> list[Span | str]:
+def describe_pair(each: Pair) -> list[Span | str]:
     """`B is more accurate than A by 1.24 points …`, or that nothing can be said."""
     if each.images is None:
         return [strong(f"{each.second} and {each.first}"), f" can't be compared: {each.remark}."]
     low, high = (each.seeds or each.images).low, (each.seeds or each.images).high
     noise = "seeds" if each.seeds else "test images alone"
-    reach = f"{SHARE.difference_with_unit(each.images.mean)} of test accuracy, 95 % interval over {noise} {interval(SHARE, bounds(each.seeds or each.images))}"
+    reach = f"{SHARE.difference_with_unit(each.images.mean)} of test accuracy, 95 % interval over {noise} {interval(SHARE, estimate_to_interval(each.seeds or each.images))}"
     if low <= 0 <= high:
         return [strong(f"{each.second} cannot be distinguished from {each.first}"), f": {reach}."]
     word = "more" if low > 0 else "less"
@@ -100,11 +104,11 @@ def sentence(each: Pair) -> list[Span | str]:
     return [strong(f"{each.second} is {word} accurate than {each.first}"), f": {reach}.{doubt}"]
 
 
-def bounds(estimate: Estimate | None) -> Interval | None:
+def estimate_to_interval(estimate: Estimate | None) -> Interval | None:
     return None if estimate is None else Interval(low=estimate.low, high=estimate.high)
 
 
-def differences(comparison: Comparison) -> Figure | None:
+def build_difference_figure(comparison: Comparison) -> Figure | None:
     pairs = [each for each in comparison.pairs if each.images is not None]
     if not pairs:
         return None
@@ -112,8 +116,8 @@ def differences(comparison: Comparison) -> Figure | None:
         forest.Row(
             label=f"{each.second} − {each.first}",
             mean=each.images.mean if each.images else None,
-            interval=bounds(each.seeds),
-            second=bounds(each.images),
+            interval=estimate_to_interval(each.seeds),
+            second=estimate_to_interval(each.images),
             word=SHARE.difference(each.images.mean if each.images else None),
         )
         for each in pairs
@@ -128,13 +132,13 @@ def differences(comparison: Comparison) -> Figure | None:
     )
 
 
-def pair_table(comparison: Comparison) -> Table | None:
+def build_pair_table(comparison: Comparison) -> Table | None:
     rows = [
         [
             cell(f"{each.second} − {each.first}"),
             cell(SHARE.difference(each.images.mean if each.images else None)),
-            cell(interval(SHARE, bounds(each.images))),
-            cell(interval(SHARE, bounds(each.seeds))),
+            cell(interval(SHARE, estimate_to_interval(each.images))),
+            cell(interval(SHARE, estimate_to_interval(each.seeds))),
             cell(f"{each.mcnemar.won} : {each.mcnemar.lost}" if each.mcnemar else UNKNOWN),
             cell(p_value(each.mcnemar.p_value if each.mcnemar else None)),
             cell(each.remark),
@@ -149,7 +153,7 @@ def pair_table(comparison: Comparison) -> Table | None:
     return Table(caption=[caption], columns=columns, rows=rows) if rows else None
 
 
-def results(comparison: Comparison) -> Table:
+def build_results_table(comparison: Comparison) -> Table:
     """Slots and values that differ, scores and costs: a column for each group."""
     num = len(comparison.groups)
     rows = [
@@ -160,7 +164,7 @@ def results(comparison: Comparison) -> Table:
         [
             cell(ROWS[name][0]),
             *(
-                cell(number(name, value), shade=0.4 if at in comparison.best.get(name, ()) else None)
+                cell(format_mean_and_spread(name, value), shade=0.4 if at in comparison.best.get(name, ()) else None)
                 for at, value in enumerate(values)
             ),
         ]
@@ -179,7 +183,7 @@ def shown(value: object) -> str:
     return words.get(str(value), str(value))
 
 
-def number(name: str, value: Value | None) -> str:
+def format_mean_and_spread(name: str, value: Value | None) -> str:
     """`83.87 ± 1.29`."""
     if value is None:
         return UNKNOWN
@@ -189,10 +193,10 @@ def number(name: str, value: Value | None) -> str:
     return f"{mean} ± {spread * factor:,.{decimals}f}" if spread else mean
 
 
-def learning_curves(comparison: Comparison) -> Figure | None:
+def build_learning_curves_figure(comparison: Comparison) -> Figure | None:
     """Validation accuracy by epoch of every group, on one paper."""
     groups = comparison.groups[: len(STYLES)]
-    found = [(group, over_seeds(points_of(group))) for group in groups]
+    found = [(group, over_seeds(read_curves(group))) for group in groups]
     lines = [
         curves.Line(curve=curve, ink=ink, dash=dash)
         for (_, curve), (ink, dash) in zip(found, STYLES, strict=False)
@@ -211,12 +215,12 @@ def learning_curves(comparison: Comparison) -> Figure | None:
     return Figure(name="learning_curves", caption=[caption], panels=panels)
 
 
-def points_of(group: Group) -> list[dict[float, float]]:
+def read_curves(group: Group) -> list[dict[float, float]]:
     found = [epochs(run.directory / "metrics.jsonl", "val/accuracy") for run in group.runs]
     return [points for points in found if points]
 
 
-def notes(comparison: Comparison) -> list[Block]:
+def build_notes(comparison: Comparison) -> list[Block]:
     items = [phrase(note) for note in comparison.notes]
     items += [
         phrase(strong(key), f" is not the same everywhere: {listed(list(dict.fromkeys(values)))}")
@@ -225,7 +229,7 @@ def notes(comparison: Comparison) -> list[Block]:
     return [Listing(items=items)] if items else []
 
 
-def legend(comparison: Comparison) -> Table:
+def build_legend(comparison: Comparison) -> Table:
     rows = [
         [
             cell(group.name),

@@ -48,10 +48,14 @@ def pairs(groups: Sequence[Group]) -> list[Pair]:
     """Every group against the first; every pair where there are no more than three."""
     scored = [group for group in groups if all(run.correct("test") is not None for run in group.runs)]
     against = scored if len(scored) <= 3 else scored[:1]
-    return [pair(first, second) for index, first in enumerate(against) for second in scored[scored.index(first) + 1 :]]
+    return [
+        compare_pair(first, second)
+        for index, first in enumerate(against)
+        for second in scored[scored.index(first) + 1 :]
+    ]
 
 
-def pair(first: Group, second: Group) -> Pair:
+def compare_pair(first: Group, second: Group) -> Pair:
     """The difference over the seeds that both have; over all of each where they have none in common."""
     common = tuple(seed for seed in first.seeds if seed in second.seeds)
     if not same_images(first.first, second.first, "test"):
@@ -65,7 +69,7 @@ def pair(first: Group, second: Group) -> Pair:
             mcnemar=None,
             remark=remark,
         )
-    before, after = (_correct(group, common or group.seeds) for group in (first, second))
+    before, after = (_load_correct(group, common or group.seeds) for group in (first, second))
     is_single = len(before) == len(after) == 1
     accuracies = [matrix.mean(axis=1) for matrix in (before, after)]
     return Pair(
@@ -75,16 +79,16 @@ def pair(first: Group, second: Group) -> Pair:
         images=paired_accuracy_difference(before.mean(axis=0), after.mean(axis=0)),
         seeds=paired_difference(*accuracies) if len(common) > 1 else None,
         mcnemar=mcnemar(before[0], after[0]) if is_single else None,
-        remark=_remark(first, second, common),
+        remark=_explain_pairing(first, second, common),
     )
 
 
-def _correct(group: Group, seeds: Sequence[int]) -> NDArray[np.bool_]:
+def _load_correct(group: Group, seeds: Sequence[int]) -> NDArray[np.bool_]:
     """Correctness on the test images, bool [seeds, N]."""
     return np.stack(group.over(seeds, lambda run: run.correct("test")))
 
 
-def _remark(first: Group, second: Group, common: tuple[int, ...]) -> str:
+def _explain_pairing(first: Group, second: Group, common: tuple[int, ...]) -> str:
     if len(common) > 1:
         return f"paired over {len(common)} seeds"
     if len(common) == 1:

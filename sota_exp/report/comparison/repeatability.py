@@ -39,13 +39,13 @@ def repetition(original: Run, again: Run) -> Repetition:
     is_same = known == again.result.get("training_fingerprint") if known else not (found.choices or found.values)
     epochs = list(zip(original.epochs, again.epochs, strict=False))
     compared = [f"{len(epochs)} epoch{'s' * (len(epochs) != 1)} of metrics"] if epochs else []
-    differing = differing_epoch(epochs)
+    differing = find_differing_epoch(epochs)
     if original.is_complete and again.is_complete:
         scores = {**original.metrics, **again.metrics}
         compared.append(f"{len(scores)} scores")
-        numbers = _numbers(original), _numbers(again)
+        numbers = _collect_numbers(original), _collect_numbers(again)
         differing |= differing_of({**numbers[0], **numbers[1]}, *numbers)
-        for name, are_same in (("predictions", same_predictions), ("weights", same_weights)):
+        for name, are_same in (("predictions", have_same_predictions), ("weights", have_same_weights)):
             compared.append(name)
             differing |= {} if are_same(original, again) else {name: ("", "differ")}
     return Repetition(
@@ -57,7 +57,7 @@ def repetition(original: Run, again: Run) -> Repetition:
     )
 
 
-def differing_epoch(epochs: list[tuple[dict[str, Any], dict[str, Any]]]) -> Both:
+def find_differing_epoch(epochs: list[tuple[dict[str, Any], dict[str, Any]]]) -> Both:
     """The values of the first epoch that isn't equal, the clock's left out."""
     for one, other in epochs:
         number = one["epoch"] + 1
@@ -67,16 +67,16 @@ def differing_epoch(epochs: list[tuple[dict[str, Any], dict[str, Any]]]) -> Both
     return {}
 
 
-def _numbers(run: Run) -> dict[str, Any]:
+def _collect_numbers(run: Run) -> dict[str, Any]:
     return {**run.metrics, **{name: run.result.get(name) for name in COUNTS}}
 
 
-def same_predictions(one: Run, other: Run) -> bool:
+def have_same_predictions(one: Run, other: Run) -> bool:
     """Whether the logits of every image of val and test are the same half-precision numbers."""
     first, second = one.predictions(), other.predictions()
     return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
 
 
-def same_weights(one: Run, other: Run) -> bool:
+def have_same_weights(one: Run, other: Run) -> bool:
     paths = [run.directory / "model.safetensors" for run in (one, other)]
     return all(path.is_file() for path in paths) and paths[0].read_bytes() == paths[1].read_bytes()

@@ -16,7 +16,7 @@ from sota_exp.statistics.paired import Estimate
 from sota_exp.statistics.units import SHARE, UNKNOWN, p_value
 
 #: Longest text of a choice or value in a cell.
-LONGEST = 24
+MAX_LENGTH = 24
 
 #: Of each number: its row's name, the factor to show it by, and its decimals.
 ROWS = {
@@ -44,16 +44,21 @@ Row = tuple[str, list[str]]
 
 def show(comparison: Comparison, console: Console) -> None:
     """Print everything, in blocks of as many columns as fit."""
-    console.print(legend(comparison.groups))
-    sections = [differing(comparison), scores(comparison), costs(comparison), [status(comparison)]]
+    console.print(build_legend(comparison.groups))
+    sections = [
+        build_difference_rows(comparison),
+        build_score_rows(comparison),
+        build_cost_rows(comparison),
+        [build_status_row(comparison)],
+    ]
     for columns in blocks(sections, len(comparison.groups), console.width):
         console.print()
-        console.print(table(comparison.groups, sections, columns))
+        console.print(build_results_table(comparison.groups, sections, columns))
     console.print()
-    console.print(f"[dim]{spread_of(comparison)}[/]")
+    console.print(f"[dim]{explain_spread(comparison)}[/]")
     if comparison.pairs:
         console.print()
-        console.print(pair_table(comparison.pairs))
+        console.print(build_pair_table(comparison.pairs))
         if len(comparison.pairs) > 1:
             console.print(f"[dim]{len(comparison.pairs)} intervals, none widened for their number.[/]")
     for note in comparison.notes:
@@ -63,16 +68,18 @@ def show(comparison: Comparison, console: Console) -> None:
         console.print(f"[dim]not the same everywhere: {escape('; '.join(listed))}[/]", soft_wrap=True)
 
 
-def legend(groups: Sequence[Group]) -> Table:
+def build_legend(groups: Sequence[Group]) -> Table:
     grid = Table.grid(padding=(0, 2))
     for group in groups:
         seeds = ", ".join(map(str, group.seeds))
         count = f" (n = {len(group.runs)})" if len(group.runs) > 1 else ""
-        grid.add_row(f"[bold]{group.name}[/]", escape(directories(group)), f"seed{'s' if count else ''} {seeds}{count}")
+        grid.add_row(
+            f"[bold]{group.name}[/]", escape(format_directories(group)), f"seed{'s' if count else ''} {seeds}{count}"
+        )
     return grid
 
 
-def directories(group: Group) -> str:
+def format_directories(group: Group) -> str:
     """One path, or several that share all but their last name as `parent/{0,2}`."""
     paths = [Path(run.name) for run in group.runs]
     if len(paths) == 1:
@@ -82,7 +89,7 @@ def directories(group: Group) -> str:
     return ", ".join(map(str, paths))
 
 
-def differing(comparison: Comparison) -> list[Row]:
+def build_difference_rows(comparison: Comparison) -> list[Row]:
     """Slots first, then values; a line that says so where nothing differs."""
     rows = {**comparison.choices, **comparison.values}
     return [(name, [escape(short(value)) for value in values]) for name, values in rows.items()]
@@ -91,10 +98,10 @@ def differing(comparison: Comparison) -> list[Row]:
 def short(value: object) -> str:
     words = {"None": "–", "True": "true", "False": "false"}
     text = words.get(str(value), str(value))
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 1]}…"
 
 
-def scores(comparison: Comparison) -> list[Row]:
+def build_score_rows(comparison: Comparison) -> list[Row]:
     return [
         (
             ROWS[name][0],
@@ -104,7 +111,7 @@ def scores(comparison: Comparison) -> list[Row]:
     ]
 
 
-def costs(comparison: Comparison) -> list[Row]:
+def build_cost_rows(comparison: Comparison) -> list[Row]:
     return [(ROWS[name][0], [number(name, cell, False) for cell in cells]) for name, cells in comparison.costs.items()]
 
 
@@ -122,12 +129,12 @@ def number(name: str, cell: Cell | None, is_best: bool) -> str:
     return f"[bold]{text}[/]" if is_best else text
 
 
-def status(comparison: Comparison) -> Row:
-    words = [dict.fromkeys(_word(run) for run in group.runs) for group in comparison.groups]
+def build_status_row(comparison: Comparison) -> Row:
+    words = [dict.fromkeys(_format_status(run) for run in group.runs) for group in comparison.groups]
     return "status", [", ".join(each) for each in words]
 
 
-def _word(run: Any) -> str:
+def _format_status(run: Any) -> str:
     return "evaluation" if run.is_evaluation and run.is_complete else str(run.status).replace("_", " ")
 
 
@@ -149,7 +156,7 @@ def _length(text: str) -> int:
     return len(text.removeprefix("[bold]").removesuffix("[/]"))
 
 
-def table(groups: Sequence[Group], sections: Sequence[list[Row]], columns: range) -> Table:
+def build_results_table(groups: Sequence[Group], sections: Sequence[list[Row]], columns: range) -> Table:
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     drawn.add_column("", style="cyan", no_wrap=True)
     for index in columns:
@@ -163,7 +170,7 @@ def table(groups: Sequence[Group], sections: Sequence[list[Row]], columns: range
     return drawn
 
 
-def spread_of(comparison: Comparison) -> str:
+def explain_spread(comparison: Comparison) -> str:
     """What ± means in this table."""
     words = []
     if not (comparison.choices or comparison.values):
@@ -177,7 +184,7 @@ def spread_of(comparison: Comparison) -> str:
     return " ".join(words)
 
 
-def pair_table(found: Sequence[Pair]) -> Table:
+def build_pair_table(found: Sequence[Pair]) -> Table:
     """Differences in points of test accuracy with 95 % intervals."""
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     drawn.add_column("test accuracy", no_wrap=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from sota_exp.report.drawing.drawing import Drawing, sheet
 
 #: Pixels of the paper on which a figure's panels are put together.
-SHEET = 900.0
+FIGURE_WIDTH = 900.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +69,11 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     number: str = ""
 
-    def without_empty(self) -> "Table":
+    def drop_empty_columns(self) -> "Table":
         """Without columns that say – in every row."""
-        kept = [index for index in range(len(self.columns)) if index == 0 or any(says(row[index]) for row in self.rows)]
+        kept = [
+            index for index in range(len(self.columns)) if index == 0 or any(has_text(row[index]) for row in self.rows)
+        ]
         rows = [[row[index] for index in kept] for row in self.rows]
         return replace(self, columns=[self.columns[index] for index in kept], rows=rows)
 
@@ -98,7 +100,7 @@ class Figure:
         """What a file of it shows."""
         if len(self.panels) == 1:
             return self.panels[0].wide
-        return sheet([(panel.title, panel.wide) for panel in self.panels], SHEET, plain(self.caption))
+        return sheet([(panel.title, panel.wide) for panel in self.panels], FIGURE_WIDTH, plain(self.caption))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,44 +134,44 @@ class Document:
     colophon: Words = field(default=())
 
     def figures(self) -> Iterator[Figure]:
-        for block in within([*self.answer, *self.sections]):
+        for block in walk_blocks([*self.answer, *self.sections]):
             if isinstance(block, Figure):
                 yield block
 
     def numbered(self) -> "Document":
         """As it is shown: `Table 1`, `Figure 1` and so on in their order, tables without empty columns."""
         counts = {"Table": 0, "Figure": 0}
-        answer = [with_number(block, counts) for block in self.answer]
+        answer = [number_block(block, counts) for block in self.answer]
         sections = [
-            replace(part, blocks=[with_number(block, counts) for block in part.blocks]) for part in self.sections
+            replace(part, blocks=[number_block(block, counts) for block in part.blocks]) for part in self.sections
         ]
         return replace(self, answer=answer, sections=sections)
 
 
-def with_number(block: Block, counts: dict[str, int]) -> Block:
+def number_block(block: Block, counts: dict[str, int]) -> Block:
     """The block, and what is inside it, numbered on from `counts`."""
     match block:
         case Table():
             counts["Table"] += 1
-            return replace(block.without_empty(), number=f"Table {counts['Table']}")
+            return replace(block.drop_empty_columns(), number=f"Table {counts['Table']}")
         case Figure():
             counts["Figure"] += 1
             return replace(block, number=f"Figure {counts['Figure']}")
         case Section() | Details():
-            return replace(block, blocks=[with_number(inner, counts) for inner in block.blocks])
+            return replace(block, blocks=[number_block(inner, counts) for inner in block.blocks])
         case Paragraph() | Listing() | Code():
             return block
 
 
-def within(blocks: Sequence[Block]) -> Iterator[Block]:
+def walk_blocks(blocks: Sequence[Block]) -> Iterator[Block]:
     """Every block and what is inside it, in order."""
     for block in blocks:
         yield block
         if isinstance(block, Section | Details):
-            yield from within(block.blocks)
+            yield from walk_blocks(block.blocks)
 
 
-def says(cell: Cell) -> bool:
+def has_text(cell: Cell) -> bool:
     return plain(cell.words) not in ("", "–")
 
 

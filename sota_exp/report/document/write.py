@@ -42,14 +42,14 @@ def write_document(document: Document, directory: Path) -> Written:
 
 
 def write_figure(figure: Figure, folder: Path) -> list[Path]:
-    drawn = framed(figure.on_one_paper(), MARGIN)
+    drawn = add_margin(figure.on_one_paper(), MARGIN)
     vector, pixels = folder / f"{figure.name}.svg", folder / f"{figure.name}.png"
     replace_text(vector, svg.standalone(drawn))
     png.write_png(drawn, pixels)
     return [vector, pixels]
 
 
-def framed(drawing: Drawing, margin: float) -> Drawing:
+def add_margin(drawing: Drawing, margin: float) -> Drawing:
     """The same with a margin of paper around it."""
     marks = tuple(moved(mark, margin, margin) for mark in drawing.marks)
     return replace(drawing, width=drawing.width + 2 * margin, height=drawing.height + 2 * margin, marks=marks)

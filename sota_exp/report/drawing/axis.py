@@ -29,23 +29,23 @@ class Axis:
         return min(max(value, self.low), self.high)
 
     def ticks(self, most: int = 6) -> list[float]:
-        return decades(self.low, self.high) if self.is_log else ticks(self.low, self.high, most)
+        return compute_log_ticks(self.low, self.high) if self.is_log else ticks(self.low, self.high, most)
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
     """At most `most` multiples of 1, 2 or 5 times a power of ten inside the range."""
-    step = step_of((high - low) / max(most, 1))
+    step = round_up_step((high - low) / max(most, 1))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(index * step, 12) for index in range(first, last + 1)]
 
 
-def step_of(least: float) -> float:
+def round_up_step(least: float) -> float:
     """The smallest of 1, 2, 5 times a power of ten that is no less."""
     power = 10.0 ** math.floor(math.log10(least))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
 
 
-def decades(low: float, high: float) -> list[float]:
+def compute_log_ticks(low: float, high: float) -> list[float]:
     """1, 2 and 5 times powers of ten inside the range."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     return [factor * 10.0**power for power in powers for factor in (1, 2, 5) if low <= factor * 10.0**power <= high]

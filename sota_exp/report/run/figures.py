@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: More classes than this are told apart by position, not by name.
-MOST_NAMES = 40
+MAX_CLASS_NAMES = 40
 
 #: Bins of the reliability diagram: those of the calibration error.
 NUM_BINS = 15
@@ -61,11 +61,11 @@ def draw_run(directory: Path) -> None:
     """Write every picture of the run below `figures/`."""
     run = RunPictures.read(directory)
     pictures: dict[str, Callable[[RunPictures, Path], None]] = {
-        "learning_curves": learning_curves,
-        "learning_rate": learning_rate,
-        "confusion_matrix": confusion,
-        "reliability": reliability,
-        "worst_mistakes": worst_mistakes,
+        "learning_curves": draw_learning_curves,
+        "learning_rate": draw_learning_rate,
+        "confusion_matrix": draw_confusion_matrix,
+        "reliability": draw_run_reliability,
+        "worst_mistakes": draw_worst_mistakes,
     }
     folder = directory / "figures"
     folder.mkdir(exist_ok=True)
@@ -82,17 +82,17 @@ def draw_resolution(result: dict[str, Any], directory: Path) -> None:
         draw_resolution_curve(result["resolution"], directory / "figures" / "resolution.png")
 
 
-def learning_curves(run: RunPictures, path: Path) -> None:
+def draw_learning_curves(run: RunPictures, path: Path) -> None:
     """Loss of train and val, accuracy of val: of the raw weights and, where there is one, of their average."""
     drawing = figure(10, 4)
     loss, accuracy = drawing.subplots(1, 2)
     is_averaged = any("val_raw/accuracy" in epoch for epoch in run.epochs)
     raw, shipped = ("val_raw", "val") if is_averaged else ("val", None)
-    curve(loss, run.series("train/loss"), "train", BLUE, "-")
+    plot_curve(loss, run.series("train/loss"), "train", BLUE, "-")
     for axes, name in ((loss, "loss"), (accuracy, "accuracy")):
-        curve(axes, run.series(f"{raw}/{name}"), "val, raw weights" if is_averaged else "val", ORANGE, "--")
+        plot_curve(axes, run.series(f"{raw}/{name}"), "val, raw weights" if is_averaged else "val", ORANGE, "--")
         if shipped:
-            curve(axes, run.series(f"{shipped}/{name}"), "val, averaged weights", RED, "-")
+            plot_curve(axes, run.series(f"{shipped}/{name}"), "val, averaged weights", RED, "-")
     best = run.result["metrics"]["best/epoch"] + 1
     value = run.result["metrics"]["val/accuracy"]
     accuracy.plot([best], [value], "o", color=RED if shipped else ORANGE, markersize=7)
@@ -100,17 +100,17 @@ def learning_curves(run: RunPictures, path: Path) -> None:
     tidy(accuracy, f"Accuracy on val: {value:.1%} shipped, epoch {best}", "epoch", "share of images recognized")
     accuracy.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     for axes, corner in ((loss, "upper right"), (accuracy, "lower right")):
-        whole_epochs(axes, len(run.epochs))
+        set_epoch_ticks(axes, len(run.epochs))
         axes.legend(frameon=False, loc=corner)
     save(drawing, path)
 
 
-def curve(axes: "Axes", series: tuple[list[int], list[float]], label: str, color: str, style: str) -> None:
+def plot_curve(axes: "Axes", series: tuple[list[int], list[float]], label: str, color: str, style: str) -> None:
     marker = "o" if len(series[0]) < 30 else ""
     axes.plot(*series, style, color=color, label=label, marker=marker, markersize=3.5, linewidth=1.8)
 
 
-def whole_epochs(axes: "Axes", num_epochs: int) -> None:
+def set_epoch_ticks(axes: "Axes", num_epochs: int) -> None:
     """Ticks at whole epochs, and room for one alone."""
     from matplotlib.ticker import MaxNLocator
 
@@ -118,18 +118,18 @@ def whole_epochs(axes: "Axes", num_epochs: int) -> None:
     axes.set_xlim(0.7, max(num_epochs, 1) + 0.3)
 
 
-def learning_rate(run: RunPictures, path: Path) -> None:
+def draw_learning_rate(run: RunPictures, path: Path) -> None:
     """The learning rate at the end of every epoch."""
     drawing = figure(6, 3.2)
     axes = drawing.subplots()
-    curve(axes, run.series("train/lr"), "learning rate", BLUE, "-")
+    plot_curve(axes, run.series("train/lr"), "learning rate", BLUE, "-")
     axes.set_ylim(bottom=0)
-    whole_epochs(axes, len(run.epochs))
+    set_epoch_ticks(axes, len(run.epochs))
     tidy(axes, "Learning rate", "epoch", "learning rate at the end of the epoch")
     save(drawing, path)
 
 
-def confusion(run: RunPictures, path: Path) -> None:
+def draw_confusion_matrix(run: RunPictures, path: Path) -> None:
     """Shares of each true class by predicted class, on test; the diagonal is what is recognized."""
     counts = np.array(run.result["confusion_matrix"], dtype=np.float64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -140,24 +140,24 @@ def confusion(run: RunPictures, path: Path) -> None:
     bar = drawing.colorbar(image, ax=axes, fraction=0.045, format=lambda share, _: f"{share:.0%}")
     bar.set_label("share of the true class")
     bar.outline.set_visible(False)
-    if len(counts) <= MOST_NAMES:
+    if len(counts) <= MAX_CLASS_NAMES:
         axes.set_xticks(range(len(counts)), run.classes, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(counts)), run.classes)
     if len(counts) <= 20:
-        write_counts(axes, counts, shares)
+        annotate_counts(axes, counts, shares)
     num = int(counts.sum())
     tidy(axes, f"Confusion on test ({num:,} images)", "predicted class", "true class")
     save(drawing, path)
 
 
-def write_counts(axes: "Axes", counts: NDArray[np.float64], shares: NDArray[np.float64]) -> None:
+def annotate_counts(axes: "Axes", counts: NDArray[np.float64], shares: NDArray[np.float64]) -> None:
     for true, predicted in np.argwhere(counts > 0):
         color = "white" if shares[true, predicted] > 0.5 else "#333333"
         text = f"{counts[true, predicted]:.0f}"
         axes.text(predicted, true, text, ha="center", va="center", color=color, fontsize=8)
 
 
-def reliability(run: RunPictures, path: Path) -> None:
+def draw_run_reliability(run: RunPictures, path: Path) -> None:
     """How often predictions of a confidence are right, on test, and how many there are of each."""
     confidence, correct = predictions(run)
     edges = np.linspace(0, 1, NUM_BINS + 1)
@@ -190,7 +190,7 @@ def predictions(run: RunPictures) -> tuple[NDArray[np.float64], NDArray[np.bool_
     return shares.max(axis=1), shares.argmax(axis=1) == run.labels
 
 
-def worst_mistakes(run: RunPictures, path: Path) -> None:
+def draw_worst_mistakes(run: RunPictures, path: Path) -> None:
     """A contact sheet of the most confident wrong predictions on test, the worst first.
 
     All on one pair of axes: a pair for each image takes a second to lay out.

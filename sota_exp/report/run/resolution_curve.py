@@ -14,9 +14,9 @@ def draw_resolution_curve(report: dict[str, Any], path: Path) -> None:
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     left, middle, right = figure.subplots(1, 3, sharey=True)
-    _curves(left, report, "size", "side of the evaluation crop (px)")
-    _curves(middle, report, "gflops_per_image", "GFLOPs an image")
-    _curves(right, report, "milliseconds_per_image", "milliseconds an image, on this machine")
+    _plot_curves(left, report, "size", "side of the evaluation crop (px)")
+    _plot_curves(middle, report, "gflops_per_image", "GFLOPs an image")
+    _plot_curves(right, report, "milliseconds_per_image", "milliseconds an image, on this machine")
     left.set_ylabel("val accuracy")
     left.legend(fontsize="small")
     kept = "default kept" if report["chosen"] == report["default"] else "default replaced"
@@ -26,7 +26,7 @@ def draw_resolution_curve(report: dict[str, Any], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def _curves(axes: Axes, report: dict[str, Any], key: str, label: str) -> None:
+def _plot_curves(axes: Axes, report: dict[str, Any], key: str, label: str) -> None:
     # Sides are whole pixels, so one ratio comes out a little different at each size.
     for ratio in sorted({round(point["crop_ratio"], 2) for point in report["curve"]}):
         same = [point for point in report["curve"] if round(point["crop_ratio"], 2) == ratio]

@@ -31,37 +31,42 @@ def answer(study: Study) -> list[Block]:
     """What a reader who stops here should know."""
     found: list[Block] = []
     if study.effects:
-        found.append(Paragraph(words=of_effects(study), tone="lead"))
+        found.append(Paragraph(words=describe_main_effects(study), tone="lead"))
     elif study.kind == "pairs" and study.interactions:
-        found += [Paragraph(words=of_pairs(study), tone="lead"), Paragraph(words=of_arms(study))]
+        found += [Paragraph(words=describe_interactions(study), tone="lead"), Paragraph(words=describe_arms(study))]
     elif study.compared:
-        found.append(Paragraph(words=of_arms(study), tone="lead"))
+        found.append(Paragraph(words=describe_arms(study), tone="lead"))
     else:
         found.append(paragraph("No arm of this study has a reference: there is nothing to compare yet.", tone="lead"))
-    if study.is_chain and (words := from_end_to_end(study)):
+    if study.is_chain and (words := describe_ends(study)):
         found.append(Paragraph(words=words))
     found += [paragraph(note) for note in study.notes or (kind_of(study).meaning,)]
     if study.status != "complete":
-        found.append(paragraph(*unfinished(study), tone="note"))
+        found.append(paragraph(*describe_unfinished(study), tone="note"))
     return found
 
 
-def of_arms(study: Study) -> list[Span | str]:
+def describe_arms(study: Study) -> list[Span | str]:
     kind, arms, scale = kind_of(study), study.compared, scale_of(study.metric)
     if study.kind == "null":
-        return of_null(study)
+        return describe_null_study(study)
     words: list[Span | str] = []
     for verdict, verb in (("helps", "help"), ("hurts", "hurt")):
-        some = sorted((arm for arm in arms if arm.verdict == verdict), key=strength, reverse=True)
+        some = sorted((arm for arm in arms if arm.verdict == verdict), key=get_effect_size, reverse=True)
         if some:
             of = f" of {len(arms)} {kind.plural if len(arms) > 1 else kind.noun}" if not words else ""
-            words += [strong(f"{len(some)}{of} {verb if len(some) > 1 else verdict}"), ": ", *named(some, scale), ". "]
+            words += [
+                strong(f"{len(some)}{of} {verb if len(some) > 1 else verdict}"),
+                ": ",
+                *list_arms(some, scale),
+                ". ",
+            ]
     if not words:
         words.append(strong(f"No {kind.noun} of {len(arms)} was shown to help or to hurt. "))
-    return words + undecided(study)
+    return words + describe_undecided(study)
 
 
-def of_pairs(study: Study) -> list[Span | str]:
+def describe_interactions(study: Study) -> list[Span | str]:
     """Of the interactions of two, which a study of pairs asks for; for the better, two need each other."""
     scale, words = scale_of(study.metric), list[Span | str]()
     for verdict, verb, rest in (("helps", "need", "each other"), ("hurts", "stand", "in each other's way")):
@@ -72,7 +77,7 @@ def of_pairs(study: Study) -> list[Span | str]:
             words += [
                 strong(f"{count(len(some), 'pair')} {verb}{'s' if len(some) == 1 else ''} {rest}"),
                 ": ",
-                *effects_named(some, scale),
+                *list_effects(some, scale),
                 ". ",
             ]
     num_open = sum(each.verdict not in ("helps", "hurts") for each in study.interactions)
@@ -81,24 +86,24 @@ def of_pairs(study: Study) -> list[Span | str]:
     return [*words, f"Of {count(num_open, 'more pair')} nothing can be said. "] if num_open else words
 
 
-def strength(arm: Arm) -> float:
+def get_effect_size(arm: Arm) -> float:
     return abs(arm.difference or 0)
 
 
-def named(arms: Sequence[Arm], scale: Scale) -> list[Span | str]:
+def list_arms(arms: Sequence[Arm], scale: Scale) -> list[Span | str]:
     """`Mixup (+0.41 points, +0.12 to +0.70), …`."""
     words: list[Span | str] = []
     for index, arm in enumerate(arms[:MOST_NAMED]):
         reach = f", {interval(scale, arm.interval)}" if arm.interval else ""
         words += [", " if index else "", emphasis(arm.label), f" ({scale.difference_with_unit(arm.difference)}{reach})"]
-    return words + rest_of(len(arms))
+    return words + describe_rest(len(arms))
 
 
-def rest_of(num: int) -> list[Span | str]:
+def describe_rest(num: int) -> list[Span | str]:
     return [f" and {num - MOST_NAMED} more"] if num > MOST_NAMED else []
 
 
-def undecided(study: Study) -> list[Span | str]:
+def describe_undecided(study: Study) -> list[Span | str]:
     """The arms of which nothing can be said, and the effect they may have hidden."""
     scale, kind = scale_of(study.metric), kind_of(study)
     words: list[Span | str] = []
@@ -124,21 +129,21 @@ def undecided(study: Study) -> list[Span | str]:
     return words
 
 
-def of_null(study: Study) -> list[Span | str]:
+def describe_null_study(study: Study) -> list[Span | str]:
     false = [arm for arm in study.compared if arm.verdict in ("helps", "hurts")]
     num = count(len(study.compared), "comparison")
     if not any(arm.p_adjusted is not None and smallest_p_value(arm.n) <= 1 - study.level for arm in study.compared):
-        return [strong(f"With so few seeds no alarm was possible in {num} of equal arms. "), *undecided(study)]
+        return [strong(f"With so few seeds no alarm was possible in {num} of equal arms. "), *describe_undecided(study)]
     if not false:
         return [
             strong(f"As it should be, none of {num} of equal arms was called a help or a hurt. "),
-            *undecided(study),
+            *describe_undecided(study),
         ]
     words: list[Span | str] = [strong(f"{len(false)} of {num} of equal arms gave a false alarm"), ": "]
-    return [*words, *named(false, scale_of(study.metric)), ". ", *undecided(study)]
+    return [*words, *list_arms(false, scale_of(study.metric)), ". ", *describe_undecided(study)]
 
 
-def of_effects(study: Study) -> list[Span | str]:
+def describe_main_effects(study: Study) -> list[Span | str]:
     """Of the main effects of a design."""
     scale = scale_of(study.metric)
     words: list[Span | str] = []
@@ -150,7 +155,7 @@ def of_effects(study: Study) -> list[Span | str]:
             words += [
                 strong(f"{len(some)}{of} {verb if len(some) > 1 else verdict}"),
                 ": ",
-                *effects_named(some, scale),
+                *list_effects(some, scale),
                 ". ",
             ]
     if not words:
@@ -159,15 +164,15 @@ def of_effects(study: Study) -> list[Span | str]:
     return [*words, f"{num_open} cannot be distinguished from no effect. "] if num_open else words
 
 
-def effects_named(effects: Sequence[Effect], scale: Scale) -> list[Span | str]:
+def list_effects(effects: Sequence[Effect], scale: Scale) -> list[Span | str]:
     words: list[Span | str] = []
     for index, each in enumerate(effects[:MOST_NAMED]):
         reach = f", {interval(scale, each.interval)}" if each.interval else ""
         words += [", " if index else "", emphasis(each.name), f" ({scale.difference_with_unit(each.estimate)}{reach})"]
-    return words + rest_of(len(effects))
+    return words + describe_rest(len(effects))
 
 
-def from_end_to_end(study: Study) -> list[Span | str]:
+def describe_ends(study: Study) -> list[Span | str]:
     """Where the ladder begins and ends; empty where an end has no number."""
     scale = scale_of(study.metric)
     steps = [arm for arm in study.arms if arm.mean is not None]
@@ -181,6 +186,6 @@ def from_end_to_end(study: Study) -> list[Span | str]:
     return [*words, "."]
 
 
-def unfinished(study: Study) -> list[Span | str]:
+def describe_unfinished(study: Study) -> list[Span | str]:
     words: list[Span | str] = [strong("This study is not complete"), f": {count(len(study.missing), 'run')} missing. "]
     return [*words, "Repeat its command and it goes on where it stopped."]

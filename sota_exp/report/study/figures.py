@@ -24,7 +24,7 @@ INKS = {"helps": "blue", "hurts": "red", "failed": "red"}
 MOST_ROWS, MOST_PANELS = 60, 24
 
 
-def ink(verdict: str) -> str:
+def get_ink(verdict: str) -> str:
     return INKS.get(verdict, "grey")
 
 
@@ -32,7 +32,7 @@ def both(draw: Callable[[float], Drawing]) -> list[Panel]:
     return [Panel(wide=draw(WIDE), narrow=draw(NARROW))]
 
 
-def clearest(arms: Sequence[Arm], most: int) -> list[Arm]:
+def select_clearest(arms: Sequence[Arm], most: int) -> list[Arm]:
     """As many arms, those with the largest differences, in their own order."""
     if len(arms) <= most:
         return list(arms)
@@ -41,7 +41,7 @@ def clearest(arms: Sequence[Arm], most: int) -> list[Arm]:
     return [arm for arm in arms if arm.name in names]
 
 
-def some_of(shown: int, num: int) -> str:
+def describe_selection(shown: int, num: int) -> str:
     return f" The {shown} largest of {num:,}; all are in the table." if shown < num else ""
 
 
@@ -49,7 +49,7 @@ def ladder(study: Study) -> Figure:
     """The waterfall of a chain of arms."""
     scale = scale_of(study.metric)
     arms = study.arms[:MOST_ROWS]
-    steps = [step_of(study, arm, scale) for arm in arms]
+    steps = [build_waterfall_step(study, arm, scale) for arm in arms]
     unit = f", {scale.unit}" if scale.unit else ""
     alt = f"Waterfall of {len(arms)} steps: " + "; ".join(f"{step.label} {step.word}" for step in steps)
     caption = (
@@ -60,11 +60,11 @@ def ladder(study: Study) -> Figure:
     return Figure(name="ladder", caption=[caption], panels=panels)
 
 
-def step_of(study: Study, arm: Arm, scale: Scale) -> waterfall.Step:
+def build_waterfall_step(study: Study, arm: Arm, scale: Scale) -> waterfall.Step:
     reference = study.arm(arm.reference)
     before = None if reference is None else reference.mean
     word = scale.with_unit(arm.mean) if before is None else scale.difference(arm.difference)
-    sure = ink(arm.verdict) if reference is not None else "text"
+    sure = get_ink(arm.verdict) if reference is not None else "text"
     return waterfall.Step(
         label=arm.label,
         before=before,
@@ -78,26 +78,26 @@ def step_of(study: Study, arm: Arm, scale: Scale) -> waterfall.Step:
 def effects(study: Study) -> Figure:
     """A forest plot of the differences of all arms."""
     scale = scale_of(study.metric)
-    arms = clearest(study.compared, MOST_ROWS)
+    arms = select_clearest(study.compared, MOST_ROWS)
     rows = [
         forest.Row(
             label=arm.label,
             mean=arm.difference,
             interval=arm.interval,
             word=arm.verdict if arm.difference is None else f"{scale.difference(arm.difference)}  {arm.verdict}",
-            ink=ink(arm.verdict),
+            ink=get_ink(arm.verdict),
             is_hollow=arm.verdict not in ("helps", "hurts"),
         )
         for arm in arms
     ]
     caption = (
         f"Effect of each {'arm beside the design' if study.effects else kind_of(study).noun} on {metric_name(study).lower()}, with its {percent(study.level)} interval over paired seeds. "
-        f"A filled disc is decided by the joint test over all arms, a ring is not; an arrow head is an interval that goes on.{some_of(len(arms), len(study.compared))}"
+        f"A filled disc is decided by the joint test over all arms, a ring is not; an arrow head is an interval that goes on.{describe_selection(len(arms), len(study.compared))}"
     )
-    return Figure(name="effects", caption=[caption], panels=forest_panels(study, rows))
+    return Figure(name="effects", caption=[caption], panels=build_forest_panels(study, rows))
 
 
-def forest_panels(study: Study, rows: Sequence[forest.Row]) -> list[Panel]:
+def build_forest_panels(study: Study, rows: Sequence[forest.Row]) -> list[Panel]:
     scale = scale_of(study.metric)
     title = f"difference of {metric_name(study).lower()}" + (", percentage points" if study.is_share else "")
     alt = "Forest plot: " + "; ".join(f"{row.label} {row.word}" for row in rows)
@@ -113,19 +113,19 @@ def factor_effects(study: Study, found: Sequence[Effect], name: str, what: str) 
             mean=each.estimate,
             interval=each.interval,
             word=f"{scale.difference(each.estimate)}  {each.verdict}",
-            ink=ink(each.verdict),
+            ink=get_ink(each.verdict),
             is_hollow=each.verdict not in ("helps", "hurts"),
         )
         for each in sorted(found, key=lambda each: -abs(each.estimate or 0))[:MOST_ROWS]
     ]
     caption = f"{what} on {metric_name(study).lower()}, the largest first, with {percent(study.level)} intervals."
-    return Figure(name=name, caption=[caption], panels=forest_panels(study, rows))
+    return Figure(name=name, caption=[caption], panels=build_forest_panels(study, rows))
 
 
 def noises(study: Study) -> Figure | None:
     """The two intervals of each arm, one below the other."""
     scale = scale_of(study.metric)
-    arms = [arm for arm in clearest(study.compared, MOST_ROWS) if arm.examples is not None]
+    arms = [arm for arm in select_clearest(study.compared, MOST_ROWS) if arm.examples is not None]
     if not arms:
         return None
     rows = [
@@ -144,13 +144,13 @@ def noises(study: Study) -> Figure | None:
         f"Solid: {percent(study.level)} interval over seeds, the noise of training anew. Dashed, orange: over test images, the noise of a finite "
         "test set. Where the dashed one is the longer, more seeds would not help: more test images would."
     )
-    return Figure(name="two_noises", caption=[caption], panels=forest_panels(study, rows))
+    return Figure(name="two_noises", caption=[caption], panels=build_forest_panels(study, rows))
 
 
 def learning_curves(study: Study) -> Figure | None:
     """Each arm against its reference, by epoch, on axes with one vertical range."""
     key = study.metric.replace("test/", "val/")
-    arms = clearest(study.compared or study.arms, MOST_PANELS)
+    arms = select_clearest(study.compared or study.arms, MOST_PANELS)
     needed = dict.fromkeys(name for arm in arms for name in (arm.reference, arm.name) if name)
     found = {name: learning_curve(study, arm, key) for name in needed if (arm := study.arm(name)) is not None}
     there = {name: curve for name, curve in found.items() if curve is not None}
@@ -158,18 +158,18 @@ def learning_curves(study: Study) -> Figure | None:
     if not shown:
         return None
     axis = curves.range_of(list(there.values()))
-    panels = [curve_panel(study, arm, there, axis) for arm in shown]
+    panels = [build_curve_panel(study, arm, there, axis) for arm in shown]
     name = metric_name(study).replace("Test", "validation").lower()
     caption = (
         f"Learning curves: {name}{', %,' if study.is_share else ''} by epoch, mean over seeds with a band of one standard deviation. Coloured: the arm; "
-        f"grey, dashed: what it is compared with.{some_of(len(shown), len(study.compared or study.arms))}"
+        f"grey, dashed: what it is compared with.{describe_selection(len(shown), len(study.compared or study.arms))}"
     )
     return Figure(name="learning_curves", caption=[caption], panels=panels)
 
 
-def curve_panel(study: Study, arm: Arm, there: dict[str, Curve], axis: Axis) -> Panel:
+def build_curve_panel(study: Study, arm: Arm, there: dict[str, Curve], axis: Axis) -> Panel:
     lines = [curves.Line(curve=there[arm.reference], ink="grey", dash="4 3")] if arm.reference in there else []
-    lines.append(curves.Line(curve=there[arm.name], ink=ink(arm.verdict) if arm.verdict in INKS else "purple"))
+    lines.append(curves.Line(curve=there[arm.name], ink=get_ink(arm.verdict) if arm.verdict in INKS else "purple"))
     alt = f"Learning curve of {arm.label}" + (" against its reference" if len(lines) > 1 else "")
     drawn = curves.draw(lines, scale_of(study.metric), "epoch", (205, 150), alt, axis)
     return Panel(wide=drawn, narrow=drawn, title=numbered(study, arm))
@@ -185,9 +185,9 @@ def accuracy_against_cost(study: Study) -> Figure | None:
             time=arm.cost.seconds / seconds,
             score=arm.mean,
             sd=arm.sd,
-            ink=ink(arm.verdict) if arm.reference else "text",
+            ink=get_ink(arm.verdict) if arm.reference else "text",
         )
-        for arm in clearest(study.arms, MOST_ROWS)
+        for arm in select_clearest(study.arms, MOST_ROWS)
         if arm.cost.seconds and arm.mean is not None
     ]
     if len(points) < 2 or study.effects:
@@ -196,7 +196,7 @@ def accuracy_against_cost(study: Study) -> Figure | None:
     alt = "Score against training time: " + "; ".join(f"{each.label} {scale.with_unit(each.score)}" for each in points)
     caption = (
         f"{metric_name(study)} against the time of one training; numbers are those of the table, bars one standard deviation over seeds. The stairs join "
-        f"the arms that nothing cheaper surpasses: with this noise, a hint and no verdict.{some_of(len(points), len(study.arms))}"
+        f"the arms that nothing cheaper surpasses: with this noise, a hint and no verdict.{describe_selection(len(points), len(study.arms))}"
     )
     sizes = {WIDE: (WIDE, 400.0), NARROW: (NARROW, 300.0)}
     panels = both(lambda width: cost.draw(points, scale, titles, sizes[width], alt))

@@ -21,13 +21,18 @@ MOST_LISTED = 40
 
 def inconclusive(study: Study) -> list[Block]:
     """What could not be concluded, and what would be needed."""
-    items: list[Words] = [*open_items(study), *failure_items(study), *refused_items(study), *rule_items(study)]
-    items += [*missing_items(study), *plan_items(study), *alias_items(study), *look_items(study)]
-    items.append(limits(study))
+    items: list[Words] = [
+        *list_open_arms(study),
+        *list_failures(study),
+        *list_refused_arms(study),
+        *list_fired_rules(study),
+    ]
+    items += [*list_missing_runs(study), *list_seeds_needed(study), *list_aliases(study), *list_looks(study)]
+    items.append(describe_limits(study))
     return [Listing(items=items)]
 
 
-def open_items(study: Study) -> list[Words]:
+def list_open_arms(study: Study) -> list[Words]:
     scale, kind = scale_of(study.metric), kind_of(study)
     found: list[Words] = []
     for arm in (arm for arm in study.compared if arm.verdict in ("cannot be distinguished", "too few seeds")):
@@ -47,7 +52,7 @@ def open_items(study: Study) -> list[Words]:
     return found
 
 
-def failure_items(study: Study) -> list[Words]:
+def list_failures(study: Study) -> list[Words]:
     return [
         [strong(arm.label), f", seed {seed}, failed: {reason}"]
         for arm in study.arms
@@ -55,45 +60,45 @@ def failure_items(study: Study) -> list[Words]:
     ]
 
 
-def refused_items(study: Study) -> list[Words]:
+def list_refused_arms(study: Study) -> list[Words]:
     return [[strong(name), f" was refused: {reason}"] for name, reason in study.refused]
 
 
-def rule_items(study: Study) -> list[Words]:
+def list_fired_rules(study: Study) -> list[Words]:
     """The rules that fired, each with all its arms."""
     groups: dict[str, list[str]] = {}
     for arm, message in study.rules:
-        groups.setdefault(message, []).append(called(study, arm) if arm else "every arm")
+        groups.setdefault(message, []).append(get_arm_label(study, arm) if arm else "every arm")
     return [phrase(strong("A rule fired"), f" for {shown(arms)}: {message}") for message, arms in groups.items()]
 
 
-def missing_items(study: Study) -> list[Words]:
+def list_missing_runs(study: Study) -> list[Words]:
     """Runs that are not there, taken together by seeds and reason."""
     seeds: dict[tuple[str, str], list[int]] = {}
     for arm, seed, reason in study.missing:
         seeds.setdefault((arm, reason), []).extend([] if seed is None else [seed])
     arms: dict[tuple[str, str], list[str]] = {}
     for (arm, reason), found in seeds.items():
-        arms.setdefault((numbered_seeds(found), reason), []).append(called(study, arm))
-    return [missing_words(shown(names), which, reason) for (which, reason), names in arms.items()]
+        arms.setdefault((format_seeds(found), reason), []).append(get_arm_label(study, arm))
+    return [describe_missing(shown(names), which, reason) for (which, reason), names in arms.items()]
 
 
-def numbered_seeds(seeds: Sequence[int]) -> str:
+def format_seeds(seeds: Sequence[int]) -> str:
     return f"{'seed' if len(seeds) == 1 else 'seeds'} {shown([str(seed) for seed in seeds])}" if seeds else ""
 
 
-def missing_words(arms: str, seeds: str, reason: str) -> Words:
+def describe_missing(arms: str, seeds: str, reason: str) -> Words:
     """The runs that some arms lack for one reason."""
     return phrase(strong("Missing"), f": {seeds}{' of ' if seeds else ''}{arms}{f': {reason}' if reason else ''}")
 
 
-def called(study: Study, name: str) -> str:
+def get_arm_label(study: Study, name: str) -> str:
     """An arm's label; its name where it is none of the study."""
     arm = study.arm(name)
     return name if arm is None else arm.label
 
 
-def plan_items(study: Study) -> list[Words]:
+def list_seeds_needed(study: Study) -> list[Words]:
     if not study.seeds_needed:
         return []
     scale = scale_of(study.metric)
@@ -110,7 +115,7 @@ def plan_items(study: Study) -> list[Words]:
     ]
 
 
-def alias_items(study: Study) -> list[Words]:
+def list_aliases(study: Study) -> list[Words]:
     there = [each for each in (*study.effects, *study.interactions) if each.aliases]
     return [
         phrase(strong(each.name), " can't be told apart from ", listed(list(each.aliases)), " in this design.")
@@ -118,7 +123,7 @@ def alias_items(study: Study) -> list[Words]:
     ]
 
 
-def look_items(study: Study) -> list[Words]:
+def list_looks(study: Study) -> list[Words]:
     if study.looks is None:
         return []
     planned, done = (listed([str(num) for num in nums]) or "none" for nums in (study.looks.planned, study.looks.done))
@@ -128,7 +133,7 @@ def look_items(study: Study) -> list[Words]:
     return [[strong("Looks"), words, f" Decided: {listed(decided)}." if decided else ""]]
 
 
-def limits(study: Study) -> Words:
+def describe_limits(study: Study) -> Words:
     where = f"{study.recipe} on {study.data}" if study.recipe and study.data else "one recipe on one data set"
     return [
         f"All of this holds for {where}, at this length of training. Other data, models and lengths may rank techniques otherwise."

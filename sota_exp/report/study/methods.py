@@ -15,7 +15,7 @@ def methods(study: Study) -> list[Block]:
     """How the numbers came about."""
     level, error = percent(study.level), f"{100 * (1 - study.level):.3g} %"
     if study.kind == "screening":
-        return [*of_design(study), *common(study)]
+        return [*describe_design(study), *describe_noise_and_verdicts(study)]
     first = paragraph(
         strong("Equal arms."),
         " All arms are one configuration, on seeds of their own; the first seed of one is held against the first of the other, and so on. An interval "
@@ -37,12 +37,12 @@ def methods(study: Study) -> list[Block]:
             f"is at most {error}{', the arms and the interactions a family each' if study.kind == 'pairs' else ''}. So an interval that leaves out zero by itself may still get “cannot be distinguished”: with "
             f"{count(max(len(study.compared), 1), 'comparison')} some do by chance.",
         ),
-        *of_looks(study),
-        *common(study),
+        *describe_looks(study),
+        *describe_noise_and_verdicts(study),
     ]
 
 
-def of_looks(study: Study) -> list[Block]:
+def describe_looks(study: Study) -> list[Block]:
     """How seeds were added, and what that does to the promise."""
     if study.looks is not None:
         return [
@@ -62,7 +62,7 @@ def of_looks(study: Study) -> list[Block]:
     ]
 
 
-def of_design(study: Study) -> list[Block]:
+def describe_design(study: Study) -> list[Block]:
     """How the numbers of a two-level design came about."""
     level, error = percent(study.level), f"{100 * (1 - study.level):.3g} %"
     return [
@@ -85,7 +85,7 @@ def of_design(study: Study) -> list[Block]:
     ]
 
 
-def common(study: Study) -> list[Block]:
+def describe_noise_and_verdicts(study: Study) -> list[Block]:
     """What holds for every kind of study."""
     return [
         paragraph(

@@ -28,21 +28,21 @@ def write(directory: Path) -> list[Path]:
 
 def report(directory: Path) -> Written:
     """Write the report, as `write` does; with the answer in"""
-    return write_document(document(read_study(directory)), directory)
+    return write_document(build_document(read_study(directory)), directory)
 
 
-def document(study: Study) -> Document:
+def build_document(study: Study) -> Document:
     sections = [
-        Section(title="What was found", anchor="effects", blocks=effects(study)),
-        Section(title="Two kinds of noise", anchor="noise", blocks=noise(study)),
-        Section(title="Learning curves", anchor="curves", blocks=curves(study)),
+        Section(title="What was found", anchor="effects", blocks=build_effects(study)),
+        Section(title="Two kinds of noise", anchor="noise", blocks=build_noise(study)),
+        Section(title="Learning curves", anchor="curves", blocks=build_curves(study)),
         Section(
             title="What it costs",
             anchor="cost",
             blocks=present(figures.accuracy_against_cost(study), tables.costs(study)),
         ),
         Section(title="Inference size", anchor="resolution", blocks=present(figures.resolution(study))),
-        Section(title="Interactions", anchor="interactions", blocks=interactions(study)),
+        Section(title="Interactions", anchor="interactions", blocks=build_interactions(study)),
         Section(title="Class by class", anchor="classes", blocks=present(tables.by_class(study))),
         Section(
             title="Calibration",
@@ -50,8 +50,8 @@ def document(study: Study) -> Document:
             blocks=present(tables.calibration(study), figures.reliabilities(study)),
         ),
         Section(title="What could not be concluded", anchor="open", blocks=inconclusive(study)),
-        Section(title="Configurations", anchor="configurations", blocks=configurations(study)),
-        Section(title="How to reproduce", anchor="reproduce", blocks=reproduction(study)),
+        Section(title="Configurations", anchor="configurations", blocks=build_configurations(study)),
+        Section(title="How to reproduce", anchor="reproduce", blocks=build_reproduction(study)),
         Section(title="How to read the numbers", anchor="methods", blocks=methods(study)),
     ]
     return Document(
@@ -73,7 +73,7 @@ def present(*blocks: Block | None) -> list[Block]:
     return [block for block in blocks if block is not None]
 
 
-def effects(study: Study) -> list[Block]:
+def build_effects(study: Study) -> list[Block]:
     """Pictures of the effects, and the table that the page is about."""
     ladder = figures.ladder(study) if study.is_chain and not study.effects else None
     forest = figures.effects(study) if study.compared else None
@@ -82,10 +82,10 @@ def effects(study: Study) -> list[Block]:
         num_cells = sum(arm.name.startswith("cell_") for arm in study.arms)
         beside = "" if num_cells == len(study.arms) else ", and the arms beside it"
         table = Details(summary=f"The {num_cells} cells of the design{beside}", blocks=[table])
-    return [*design(study), *present(ladder, forest, table)]
+    return [*build_design(study), *present(ladder, forest, table)]
 
 
-def design(study: Study) -> list[Block]:
+def build_design(study: Study) -> list[Block]:
     """The main effects that a screening design estimates."""
     if not study.effects:
         return []
@@ -93,37 +93,37 @@ def design(study: Study) -> list[Block]:
     return [drawn, tables.effects(study, study.effects, "Main effect"), *present(tables.side_by_side(study))]
 
 
-def curves(study: Study) -> list[Block]:
+def build_curves(study: Study) -> list[Block]:
     """None of the cells of a design: no two of them differ in one thing."""
     return [] if study.effects else present(figures.learning_curves(study))
 
 
-def noise(study: Study) -> list[Block]:
+def build_noise(study: Study) -> list[Block]:
     found = present(figures.noises(study), tables.noises(study))
-    return [paragraph(NOISES), *found] if found else []
+    return [paragraph(NOISE_TEXT), *found] if found else []
 
 
-NOISES = (
+NOISE_TEXT = (
     "A difference moves when the networks are trained again from other seeds, and it moves when other test images are taken. The two are kept apart: "
     "verdicts rest on seeds, and hold for this test set."
 )
 
 
-def interactions(study: Study) -> list[Block]:
+def build_interactions(study: Study) -> list[Block]:
     if not study.interactions:
         return []
     return present(figures.interactions(study), tables.effects(study, study.interactions, "Interaction"))
 
 
-def configurations(study: Study) -> list[Block]:
+def build_configurations(study: Study) -> list[Block]:
     """What each arm changes; folded away, commands, runs and the whole configurations that the others are compared with."""
     table = tables.differences(study)
     if table is not None and len(table.rows) > MOST_ROWS:
-        return [Details(summary="What each arm changes", blocks=[table]), *folded(study)]
-    return [*present(table), *folded(study)]
+        return [Details(summary="What each arm changes", blocks=[table]), *build_folded(study)]
+    return [*present(table), *build_folded(study)]
 
 
-def folded(study: Study) -> list[Block]:
+def build_folded(study: Study) -> list[Block]:
     found: list[Block] = [Details(summary="Overrides and runs of every arm", blocks=[tables.overrides(study)])]
     for arm in [arm for arm in study.arms if arm.reference is None][:MOST_WHOLE]:
         text = configuration(study, arm)
@@ -132,7 +132,7 @@ def folded(study: Study) -> list[Block]:
     return found
 
 
-def reproduction(study: Study) -> list[Block]:
+def build_reproduction(study: Study) -> list[Block]:
     blocks: list[Block] = [Code(text=study.command)] if study.command else []
     blocks.append(
         paragraph(

@@ -23,12 +23,12 @@ def read_study(directory: Path) -> Study:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: no study can be read: {error}") from error
     try:
-        return study_of(tree, directory)
+        return parse_study(tree, directory)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise ConfigError(f"{path}: not what a study writes: {type(error).__name__}: {error}") from error
 
 
-def study_of(tree: dict[str, Any], directory: Path) -> Study:
+def parse_study(tree: dict[str, Any], directory: Path) -> Study:
     plan = tree.get("plan") or {}
     missing = tree.get("missing") or ()
     return Study(
@@ -47,15 +47,15 @@ def study_of(tree: dict[str, Any], directory: Path) -> Study:
         classes=tuple(map(str, tree.get("classes") or ())),
         num_test=tree.get("num_test"),
         environment=tree.get("environment") or {},
-        arms=tuple(arm_of(arm, index) for index, arm in enumerate(tree["arms"])),
+        arms=tuple(parse_arm(arm, index) for index, arm in enumerate(tree["arms"])),
         refused=tuple((str(each["name"]), str(each["reason"])) for each in tree.get("refused") or ()),
         rules=tuple((str(each.get("arm") or ""), str(each["message"])) for each in tree.get("rules") or ()),
-        effects=tuple(effect_of(each) for each in tree.get("effects") or ()),
-        interactions=tuple(effect_of(each) for each in tree.get("interactions") or ()),
-        looks=looks_of(tree.get("looks")),
-        detectable=keyed(plan.get("detectable"), int, float),
-        seeds_needed=keyed(plan.get("seeds_needed"), float, int),
-        sd_assumed=optional(plan.get("sd_assumed")),
+        effects=tuple(parse_effect(each) for each in tree.get("effects") or ()),
+        interactions=tuple(parse_effect(each) for each in tree.get("interactions") or ()),
+        looks=parse_looks(tree.get("looks")),
+        detectable=parse_mapping(plan.get("detectable"), int, float),
+        seeds_needed=parse_mapping(plan.get("seeds_needed"), float, int),
+        sd_assumed=parse_optional_float(plan.get("sd_assumed")),
         sd_source=str(plan.get("sd_source") or ""),
         notes=tuple(map(str, tree.get("notes") or ())),
         status=str(tree.get("status") or "complete"),
@@ -63,7 +63,7 @@ def study_of(tree: dict[str, Any], directory: Path) -> Study:
     )
 
 
-def arm_of(tree: dict[str, Any], index: int) -> Arm:
+def parse_arm(tree: dict[str, Any], index: int) -> Arm:
     """The arm at a place of the list.
 
     Raises:
@@ -71,12 +71,12 @@ def arm_of(tree: dict[str, Any], index: int) -> Arm:
     """
     name = str(tree.get("name", f"arm {index}"))
     try:
-        return Arm(name=name, label=str(tree.get("label") or name), **said(tree), **measured(tree))
+        return Arm(name=name, label=str(tree.get("label") or name), **parse_arm_plan(tree), **parse_arm_results(tree))
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"arms[{index}] ({name}): {error}") from error
 
 
-def said(tree: dict[str, Any]) -> dict[str, Any]:
+def parse_arm_plan(tree: dict[str, Any]) -> dict[str, Any]:
     """What the arm is, as fields of `Arm`."""
     differences = tree.get("differences") or {}
     return {
@@ -84,38 +84,38 @@ def said(tree: dict[str, Any]) -> dict[str, Any]:
         "overrides": tuple(map(str, tree.get("overrides") or ())),
         "choices": tree.get("choices") or {},
         "differences": {str(key): (pair[0], pair[1]) for key, pair in differences.items()},
-        "runs": keyed(tree.get("runs"), int, str),
-        "failures": keyed(tree.get("failures"), int, str),
+        "runs": parse_mapping(tree.get("runs"), int, str),
+        "failures": parse_mapping(tree.get("failures"), int, str),
         "verdict": str(tree.get("verdict") or "reference"),
         "verdict_words": str(tree.get("verdict_words") or ""),
     }
 
 
-def measured(tree: dict[str, Any]) -> dict[str, Any]:
+def parse_arm_results(tree: dict[str, Any]) -> dict[str, Any]:
     """What came out of the arm, as fields of `Arm`."""
     calibration = tree.get("calibration") or {}
-    values = keyed(tree.get("values"), int, float)
+    values = parse_mapping(tree.get("values"), int, float)
     return {
         "n": int(tree.get("n") or len(values)),
-        "mean": optional(tree.get("mean")),
-        "sd": optional(tree.get("sd")),
+        "mean": parse_optional_float(tree.get("mean")),
+        "sd": parse_optional_float(tree.get("sd")),
         "values": values,
-        "difference": optional(tree.get("difference")),
+        "difference": parse_optional_float(tree.get("difference")),
         "interval": interval_of(tree.get("interval")),
-        "p_value": optional(tree.get("p_value")),
-        "p_adjusted": optional(tree.get("p_adjusted")),
-        "detectable": optional(tree.get("detectable")),
-        "examples": examples_of(tree.get("examples")),
-        "ece": optional(calibration.get("ece")),
-        "ece_change": change_of(calibration),
-        "classes": {str(name): change_of(change) for name, change in (tree.get("classes") or {}).items()},
-        "cost": cost_of(tree.get("cost") or {}),
+        "p_value": parse_optional_float(tree.get("p_value")),
+        "p_adjusted": parse_optional_float(tree.get("p_adjusted")),
+        "detectable": parse_optional_float(tree.get("detectable")),
+        "examples": parse_examples(tree.get("examples")),
+        "ece": parse_optional_float(calibration.get("ece")),
+        "ece_change": parse_change(calibration),
+        "classes": {str(name): parse_change(change) for name, change in (tree.get("classes") or {}).items()},
+        "cost": parse_cost(tree.get("cost") or {}),
     }
 
 
-def change_of(tree: dict[str, Any] | None) -> Change:
+def parse_change(tree: dict[str, Any] | None) -> Change:
     found = tree or {}
-    return Change(difference=optional(found.get("difference")), interval=interval_of(found.get("interval")))
+    return Change(difference=parse_optional_float(found.get("difference")), interval=interval_of(found.get("interval")))
 
 
 def interval_of(pair: Any) -> Interval | None:
@@ -130,38 +130,44 @@ def interval_of(pair: Any) -> Interval | None:
     return Interval(low=low, high=high)
 
 
-def examples_of(tree: dict[str, Any] | None) -> Examples | None:
+def parse_examples(tree: dict[str, Any] | None) -> Examples | None:
     if not tree:
         return None
-    return Examples(change=change_of(tree), won=optional(tree.get("won")), lost=optional(tree.get("lost")))
+    return Examples(
+        change=parse_change(tree),
+        won=parse_optional_float(tree.get("won")),
+        lost=parse_optional_float(tree.get("lost")),
+    )
 
 
-def cost_of(tree: dict[str, Any]) -> Cost:
+def parse_cost(tree: dict[str, Any]) -> Cost:
     names = ("seconds", "training_flops", "flops_per_image", "parameters", "peak_memory_bytes", "points_per_hour")
-    change = Change(difference=optional(tree.get("seconds_difference")), interval=interval_of(tree.get("interval")))
-    return Cost(seconds_change=change, **{name: optional(tree.get(name)) for name in names})
+    change = Change(
+        difference=parse_optional_float(tree.get("seconds_difference")), interval=interval_of(tree.get("interval"))
+    )
+    return Cost(seconds_change=change, **{name: parse_optional_float(tree.get(name)) for name in names})
 
 
-def effect_of(tree: dict[str, Any]) -> Effect:
+def parse_effect(tree: dict[str, Any]) -> Effect:
     factors = tuple(map(str, tree.get("factors") or [tree["factor"]]))
     labels = tuple(str(tree.get("label") or "").split(" × "))
     return Effect(
         factors=factors,
         labels=labels if len(labels) == len(factors) and all(labels) else factors,
-        estimate=optional(tree.get("estimate")),
+        estimate=parse_optional_float(tree.get("estimate")),
         interval=interval_of(tree.get("interval")),
-        p_adjusted=optional(tree.get("p_adjusted")),
+        p_adjusted=parse_optional_float(tree.get("p_adjusted")),
         verdict=str(tree.get("verdict") or ""),
-        aliases=tuple(map(spelled, tree.get("aliases") or ())),
+        aliases=tuple(map(format_alias, tree.get("aliases") or ())),
     )
 
 
-def spelled(alias: Any) -> str:
+def format_alias(alias: Any) -> str:
     """`a × b` of a list of factors."""
     return alias if isinstance(alias, str) else " × ".join(map(str, alias))
 
 
-def looks_of(tree: dict[str, Any] | None) -> Looks | None:
+def parse_looks(tree: dict[str, Any] | None) -> Looks | None:
     if not tree:
         return None
     return Looks(
@@ -172,11 +178,11 @@ def looks_of(tree: dict[str, Any] | None) -> Looks | None:
     )
 
 
-def keyed(tree: dict[str, Any] | None, key: Callable[[str], Any], value: Callable[[Any], T]) -> dict[Any, T]:
+def parse_mapping(tree: dict[str, Any] | None, key: Callable[[str], Any], value: Callable[[Any], T]) -> dict[Any, T]:
     """A mapping with its keys and values made of their kinds, in the order of its keys; what is null is left out."""
     found = {key(name): value(item) for name, item in (tree or {}).items() if item is not None}
     return dict(sorted(found.items()))
 
 
-def optional(value: Any) -> float | None:
+def parse_optional_float(value: Any) -> float | None:
     return None if value is None else float(value)

@@ -35,7 +35,7 @@ class Curve:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class InferenceSizes:
     """Accuracy on val by inference size in pixels, and how many of the seeds chose each size."""
 
     curve: Curve
@@ -52,7 +52,7 @@ class Reliability:
     n: int
 
 
-def places(study: Study, arm: Arm) -> Iterator[Path]:
+def iterate_run_directories(study: Study, arm: Arm) -> Iterator[Path]:
     """The directories of an arm's runs, in the order of their seeds."""
     for relative in arm.runs.values():
         yield study.directory / relative
@@ -60,7 +60,9 @@ def places(study: Study, arm: Arm) -> Iterator[Path]:
 
 def learning_curve(study: Study, arm: Arm, key: str) -> Curve | None:
     """A metric by epochs, counted from 1, as far as every seed went; None where no run has it."""
-    return over_seeds([points for place in places(study, arm) if (points := epochs(place / "metrics.jsonl", key))])
+    return over_seeds(
+        [points for place in iterate_run_directories(study, arm) if (points := epochs(place / "metrics.jsonl", key))]
+    )
 
 
 def epochs(path: Path, key: str) -> dict[float, float]:
@@ -86,14 +88,14 @@ def over_seeds(runs: Sequence[dict[float, float]]) -> Curve | None:
     return Curve(x=np.array(shared, np.float64), mean=values.mean(axis=0), sd=sd, n=len(runs))
 
 
-def inference_sizes(study: Study, arm: Arm) -> Sizes | None:
+def inference_sizes(study: Study, arm: Arm) -> InferenceSizes | None:
     """Of the runs that searched for the inference size; the best crop ratio at each size."""
-    found = [search for place in places(study, arm) if (search := searched(place))]
-    curve = over_seeds([best_by_size(search) for search in found])
+    found = [search for place in iterate_run_directories(study, arm) if (search := read_resolution_search(place))]
+    curve = over_seeds([find_best_by_size(search) for search in found])
     if curve is None or len(curve.x) < 2:
         return None
     chosen = [int(search["chosen"]["size"]) for search in found]
-    return Sizes(curve=curve, chosen={size: chosen.count(size) for size in sorted(set(chosen))})
+    return InferenceSizes(curve=curve, chosen={size: chosen.count(size) for size in sorted(set(chosen))})
 
 
 def searches(study: Study, arm: Arm) -> bool:
@@ -101,18 +103,18 @@ def searches(study: Study, arm: Arm) -> bool:
     option = arm.choices.get("evaluation/resolution")
     if option is not None:
         return option != "fixed"
-    first = next(places(study, arm), None)
-    return first is not None and searched(first) is not None
+    first = next(iterate_run_directories(study, arm), None)
+    return first is not None and read_resolution_search(first) is not None
 
 
-def searched(place: Path) -> dict[str, Any] | None:
+def read_resolution_search(place: Path) -> dict[str, Any] | None:
     """What a run found by looking at several inference sizes; None where it looked at one."""
     result = read_json(place / "result.json")
     found = (result or {}).get("resolution") or {}
     return found if found.get("curve") else None
 
 
-def best_by_size(search: dict[str, Any]) -> dict[float, float]:
+def find_best_by_size(search: dict[str, Any]) -> dict[float, float]:
     found: dict[float, float] = {}
     for point in search["curve"]:
         size, value = float(point["size"]), point["val_accuracy"]
@@ -122,7 +124,11 @@ def best_by_size(search: dict[str, Any]) -> dict[float, float]:
 
 def reliability(study: Study, arm: Arm) -> Reliability | None:
     """Over the test predictions of the first seeds, taken together."""
-    found = [each for place in list(places(study, arm))[:MOST_SCORED] if (each := confidences(place)) is not None]
+    found = [
+        each
+        for place in list(iterate_run_directories(study, arm))[:MOST_SCORED]
+        if (each := confidences(place)) is not None
+    ]
     if not found:
         return None
     confidence = np.concatenate([each[0] for each in found])
@@ -148,7 +154,7 @@ def confidences(place: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]] 
 
 def configuration(study: Study, arm: Arm) -> str | None:
     """The resolved configuration of the arm's first run, as it was written."""
-    for place in places(study, arm):
+    for place in iterate_run_directories(study, arm):
         try:
             return (place / "config.yaml").read_text()
         except OSError:

@@ -27,11 +27,11 @@ def numbered(study: Study, arm: Arm) -> str:
     return f"{study.numbers[arm.name]}\N{NO-BREAK SPACE}{arm.label}"
 
 
-def label(study: Study, arm: Arm) -> Cell:
+def build_arm_cell(study: Study, arm: Arm) -> Cell:
     return cell(numbered(study, arm))
 
 
-def tone(verdict: str) -> str:
+def get_tone(verdict: str) -> str:
     return TONES.get(verdict, "open")
 
 
@@ -54,7 +54,7 @@ def results(study: Study) -> Table:
     ]
     rows = [
         [
-            label(study, arm) if study.compared else cell(arm.label),
+            build_arm_cell(study, arm) if study.compared else cell(arm.label),
             cell(named.get(arm.reference or "", UNKNOWN)),
             cell(str(arm.n)),
             cell(scale.value(arm.mean)),
@@ -63,7 +63,7 @@ def results(study: Study) -> Table:
             cell(interval(scale, arm.interval)),
             cell(p_value(arm.p_adjusted)),
             cell(scale.value(arm.detectable)),
-            cell(arm.verdict if study.compared else UNKNOWN, tone=tone(arm.verdict)),
+            cell(arm.verdict if study.compared else UNKNOWN, tone=get_tone(arm.verdict)),
         ]
         for arm in study.arms
     ]
@@ -85,7 +85,7 @@ def noises(study: Study) -> Table | None:
     columns += [Column(name="Over test images"), Column(name="Won"), Column(name="Lost")]
     rows = [
         [
-            label(study, arm),
+            build_arm_cell(study, arm),
             cell(scale.difference(arm.difference)),
             cell(interval(scale, arm.interval)),
             cell(interval(scale, arm.examples.change.interval)),
@@ -112,7 +112,7 @@ def costs(study: Study) -> Table | None:
         Column(name="An image"),
     ]
     columns += [Column(name="Parameters"), Column(name="Peak memory"), Column(name="Points an hour")]
-    rows = [cost_row(study, arm) for arm in study.arms]
+    rows = [build_cost_row(study, arm) for arm in study.arms]
     caption = (
         "Mean cost of one training. Times are those of the machine below, beside whatever else ran on it. Points an hour: the difference for each "
         "hour of training that it costs more; – where nothing more was spent or nothing can be said."
@@ -120,10 +120,10 @@ def costs(study: Study) -> Table | None:
     return Table(caption=[caption], columns=columns, rows=rows)
 
 
-def cost_row(study: Study, arm: Arm) -> list[Cell]:
+def build_cost_row(study: Study, arm: Arm) -> list[Cell]:
     cost = arm.cost
     return [
-        label(study, arm),
+        build_arm_cell(study, arm),
         cell(duration(cost.seconds)),
         cell(SECONDS.difference(cost.seconds_change.difference)),
         cell(interval(SECONDS, cost.seconds_change.interval)),
@@ -147,7 +147,7 @@ def calibration(study: Study) -> Table | None:
     scale = SHARE
     rows = [
         [
-            label(study, arm),
+            build_arm_cell(study, arm),
             cell(scale.value(arm.ece)),
             cell(scale.difference(arm.ece_change.difference)),
             cell(interval(scale, arm.ece_change.interval)),
@@ -161,11 +161,14 @@ def calibration(study: Study) -> Table | None:
 def by_class(study: Study) -> Table | None:
     """Arms by classes, shaded; bold where the interval of the class leaves out zero."""
     arms = [arm for arm in study.compared if arm.classes]
-    names = classes_shown(study, arms)
+    names = select_classes(study, arms)
     if not names:
         return None
-    largest = max((abs(size_of(arm.classes.get(name))) for arm in arms for name in names), default=0.0) or 1.0
-    rows = [[label(study, arm), *(class_cell(arm.classes.get(name), largest) for name in names)] for arm in arms]
+    largest = max((abs(get_change_size(arm.classes.get(name))) for arm in arms for name in names), default=0.0) or 1.0
+    rows = [
+        [build_arm_cell(study, arm), *(build_class_cell(arm.classes.get(name), largest) for name in names)]
+        for arm in arms
+    ]
     columns = [Column(name="Arm", is_number=False), *(Column(name=name) for name in names)]
     some = (
         f" The {len(names)} of {len(study.classes)} classes that change most."
@@ -179,20 +182,20 @@ def by_class(study: Study) -> Table | None:
     return Table(caption=[caption], columns=columns, rows=rows)
 
 
-def classes_shown(study: Study, arms: Sequence[Arm]) -> list[str]:
+def select_classes(study: Study, arms: Sequence[Arm]) -> list[str]:
     names = list(study.classes) or list(dict.fromkeys(name for arm in arms for name in arm.classes))
     if len(names) <= MOST_CLASSES:
         return names if arms else []
-    changes = {name: max((abs(size_of(arm.classes.get(name))) for arm in arms), default=0.0) for name in names}
+    changes = {name: max((abs(get_change_size(arm.classes.get(name))) for arm in arms), default=0.0) for name in names}
     most = sorted(names, key=lambda name: -changes[name])[:MOST_CLASSES]
     return [name for name in names if name in most]
 
 
-def size_of(change: Change | None) -> float:
+def get_change_size(change: Change | None) -> float:
     return 0.0 if change is None or change.difference is None else change.difference
 
 
-def class_cell(change: Change | None, largest: float) -> Cell:
+def build_class_cell(change: Change | None, largest: float) -> Cell:
     if change is None or change.difference is None:
         return cell(UNKNOWN)
     star = "*" if change.interval is not None and change.interval.excludes_zero else ""
@@ -214,7 +217,7 @@ def effects(study: Study, found: Sequence[Effect], what: str) -> Table:
             cell(scale.difference(each.estimate)),
             cell(interval(scale, each.interval)),
             cell(p_value(each.p_adjusted)),
-            cell(each.verdict or UNKNOWN, tone=tone(each.verdict) if each.verdict else ""),
+            cell(each.verdict or UNKNOWN, tone=get_tone(each.verdict) if each.verdict else ""),
         ]
         for each in found
     ]
@@ -258,16 +261,19 @@ def differences(study: Study) -> Table | None:
 def overrides(study: Study) -> Table:
     """What is asked of each arm, and where its runs lie."""
     columns = [Column(name=name, is_number=False) for name in ("Arm", "Overrides", "Runs by seed")]
-    rows = [[label(study, arm), Cell(words=[code(asked(arm))]), Cell(words=links(arm))] for arm in study.arms]
+    rows = [
+        [build_arm_cell(study, arm), Cell(words=[code(format_overrides(arm))]), Cell(words=build_run_links(arm))]
+        for arm in study.arms
+    ]
     caption = "Overrides of each arm beyond those of its reference, and the directories of its runs, each with its own config.yaml."
     return Table(caption=[caption], columns=columns, rows=rows)
 
 
-def asked(arm: Arm) -> str:
+def format_overrides(arm: Arm) -> str:
     return " ".join(map(shlex.quote, arm.overrides)) or UNKNOWN
 
 
-def links(arm: Arm) -> list[Span | str]:
+def build_run_links(arm: Arm) -> list[Span | str]:
     """To the first runs."""
     found: list[Span | str] = []
     for seed, place in list(arm.runs.items())[:MOST_RUNS]:

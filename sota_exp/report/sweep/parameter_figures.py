@@ -11,14 +11,14 @@ from sota_exp.report.drawing.matplotlib_canvas import BLUE, GREY, ORANGE, RED, f
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-from sota_exp.report.sweep.trials import Scale, SweepPictures
+from sota_exp.report.sweep.trials import ParameterAxis, SweepFigureData
 
 
-def importances(sweep: SweepPictures, path: Path) -> None:
+def draw_importances(sweep: SweepFigureData, path: Path) -> None:
     """Shares of the variance that each knob explains, by both methods."""
     methods = sweep.summary["importances"]
     if not methods:
-        blank(path, "Importance", "too few complete trials or different values, or a single knob")
+        draw_empty_figure(path, "Importance", "too few complete trials or different values, or a single knob")
         return
     names = list(next(iter(methods.values())))[::-1]
     drawing = figure(7.5, 1.4 + 0.5 * len(names))
@@ -35,63 +35,63 @@ def importances(sweep: SweepPictures, path: Path) -> None:
     save(drawing, path)
 
 
-def slices(sweep: SweepPictures, path: Path) -> None:
+def draw_slices(sweep: SweepFigureData, path: Path) -> None:
     """Value against each knob; darker is later."""
     names = sweep.names
     if not names:
-        blank(path, "Value against each knob", "no knob took two values")
+        draw_empty_figure(path, "Value against each knob", "no knob took two values")
         return
     columns = min(len(names), 3)
     lines = math.ceil(len(names) / columns)
     drawing = figure(3.6 * columns, 3.2 * lines)
     cells = drawing.subplots(lines, columns, squeeze=False, sharey=True)
     for cell, name in zip(cells.flat, names, strict=False):
-        scale = sweep.axis(name)
+        scale = sweep.build_axis(name)
         items = [item for item in sweep.complete if name in item["params"]]
         order = [item["number"] for item in items]
-        places = [scale.place(item["params"][name]) for item in items]
+        places = [scale.compute_position(item["params"][name]) for item in items]
         values = [item["values"][0] for item in items]
         cell.scatter(
             places, values, c=order, cmap="Blues", vmin=-0.5 * max(order, default=1) - 1, s=26, edgecolors=BLUE
         )
         tidy(cell, "", scale.label, sweep.objective if cell in cells[:, 0] else "")
-        scale.dress(cell.xaxis)
+        scale.set_ticks(cell.xaxis)
     for cell in cells.flat[len(names) :]:
         cell.set_visible(False)
     drawing.suptitle("Value against each knob; darker is later", x=0.01, ha="left", fontsize=11)
     save(drawing, path)
 
 
-def contours(sweep: SweepPictures, path: Path) -> None:
+def draw_contours(sweep: SweepFigureData, path: Path) -> None:
     """The two most important knobs that are numbers: trials, and a surface between them."""
-    scales = [scale for name in sweep.names if not (scale := sweep.axis(name)).words][:2]
+    scales = [scale for name in sweep.names if not (scale := sweep.build_axis(name)).words][:2]
     items = [item for item in sweep.complete if all(scale.name in item["params"] for scale in scales)]
     if len(scales) < 2 or len(items) < 6:
-        blank(path, "Contour", "needs two knobs that are numbers, and six complete trials")
+        draw_empty_figure(path, "Contour", "needs two knobs that are numbers, and six complete trials")
         return
     first, second = scales
-    x = np.array([first.place(item["params"][first.name]) for item in items])
-    y = np.array([second.place(item["params"][second.name]) for item in items])
+    x = np.array([first.compute_position(item["params"][first.name]) for item in items])
+    y = np.array([second.compute_position(item["params"][second.name]) for item in items])
     values = np.array([item["values"][0] for item in items])
     drawing = figure(7, 5)
     axes = drawing.subplots()
-    surface(axes, x, y, values)
+    draw_surface(axes, x, y, values)
     dots = axes.scatter(x, y, c=values, cmap="viridis", s=40, edgecolors="white", zorder=3)
     drawing.colorbar(dots, ax=axes, label=sweep.objective)
     pruned = [item for item in sweep.trials if item["state"] == "pruned" and first.name in item["params"]]
-    across, up = ([scale.place(item["params"][scale.name]) for item in pruned] for scale in scales)
+    across, up = ([scale.compute_position(item["params"][scale.name]) for item in pruned] for scale in scales)
     axes.scatter(across, up, color=RED, marker="v", s=26, zorder=3, label="pruned")
     best = int(np.argmax(sweep.sign * values))
     axes.scatter(x[best], y[best], s=170, facecolors="none", edgecolors=RED, linewidth=1.8, zorder=4, label="best")
     tidy(axes, f"{sweep.objective} over the two most important knobs", first.label, second.label)
     axes.margins(0.06)
-    first.dress(axes.xaxis)
-    second.dress(axes.yaxis)
+    first.set_ticks(axes.xaxis)
+    second.set_ticks(axes.yaxis)
     axes.legend(frameon=True, framealpha=0.85, fontsize=8.5)
     save(drawing, path)
 
 
-def surface(axes: "Axes", x: "np.ndarray", y: "np.ndarray", values: "np.ndarray") -> None:
+def draw_surface(axes: "Axes", x: "np.ndarray", y: "np.ndarray", values: "np.ndarray") -> None:
     """Filled levels of a smooth fit through scattered points, faint: it is a guess between few trials."""
     from scipy.interpolate import RBFInterpolator
 
@@ -106,20 +106,20 @@ def surface(axes: "Axes", x: "np.ndarray", y: "np.ndarray", values: "np.ndarray"
     axes.contourf(columns, lines, heights, levels=12, cmap="viridis", alpha=0.45)
 
 
-def parallel_coordinates(sweep: SweepPictures, path: Path) -> None:
+def draw_parallel_coordinates(sweep: SweepFigureData, path: Path) -> None:
     """A line a trial through its values; the best third in colour."""
     names = sweep.names
     if not names:
-        blank(path, "Parallel coordinates", "no knob took two values")
+        draw_empty_figure(path, "Parallel coordinates", "no knob took two values")
         return
-    scales = [sweep.axis(name) for name in names]
+    scales = [sweep.build_axis(name) for name in names]
     items = sorted((item for item in sweep.complete), key=lambda item: sweep.sign * item["values"][0])
     columns = [
-        [scale.place(item["params"][scale.name]) if scale.name in item["params"] else None for item in items]
+        [scale.compute_position(item["params"][scale.name]) if scale.name in item["params"] else None for item in items]
         for scale in scales
     ]
     columns.append([item["values"][0] for item in items])
-    spans = [span([value for value in column if value is not None]) for column in columns]
+    spans = [compute_span([value for value in column if value is not None]) for column in columns]
     drawing = figure(max(6.0, 1.9 * len(columns)), 4)
     axes = drawing.subplots()
     for index in range(len(items)):
@@ -141,17 +141,17 @@ def parallel_coordinates(sweep: SweepPictures, path: Path) -> None:
     for place, (low, high) in enumerate(spans):
         axes.axvline(place, color=GREY, linewidth=0.8, zorder=1)
         scale = scales[place] if place < len(scales) else None
-        for height, text in ends(scale, low, high):
+        for height, text in format_axis_ends(scale, low, high):
             axes.annotate(text, (place, height), xytext=(4, 0), textcoords="offset points", fontsize=8, color="#444444")
     save(drawing, path)
 
 
-def span(values: Sequence[float]) -> tuple[float, float]:
+def compute_span(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def ends(scale: Scale | None, low: float, high: float) -> list[tuple[float, str]]:
+def format_axis_ends(scale: ParameterAxis | None, low: float, high: float) -> list[tuple[float, str]]:
     """(height, words) of what is written along an axis: every word, or both ends of the numbers."""
     if scale is not None and scale.words:
         return [((index - low) / (high - low), word) for index, word in enumerate(scale.words)]
@@ -160,7 +160,7 @@ def ends(scale: Scale | None, low: float, high: float) -> list[tuple[float, str]
     return [(0.0, f"{low:.4g}"), (1.0, f"{high:.4g}")]
 
 
-def blank(path: Path, title: str, reason: str) -> None:
+def draw_empty_figure(path: Path, title: str, reason: str) -> None:
     """A picture that says why it isn't one."""
     drawing = figure(5, 1.6)
     axes = drawing.subplots()

@@ -9,12 +9,12 @@ from sota_exp.report.drawing.matplotlib_canvas import BLUE, GREEN, GREY, ORANGE,
 
 if TYPE_CHECKING:
     pass
-from sota_exp.report.sweep.trials import SweepPictures
+from sota_exp.report.sweep.trials import SweepFigureData
 
 COLOURS = {"complete": BLUE, "pruned": ORANGE, "failed": RED, "running": GREY}
 
 
-def history(sweep: SweepPictures, path: Path) -> None:
+def draw_sweep_history(sweep: SweepFigureData, path: Path) -> None:
     """Each trial's value in the order of their beginning, and the best so far."""
     drawing = figure(7.5, 4)
     axes = drawing.subplots()
@@ -37,19 +37,19 @@ def history(sweep: SweepPictures, path: Path) -> None:
     axes.scatter(failed, [low] * len(failed), color=RED, marker="x", s=30, label="failed", clip_on=False)
     tidy(axes, "Value of each trial", "trial", sweep.objective)
     handles, labels = axes.get_legend_handles_labels()
-    kept = [(handle, label) for handle, label in zip(handles, labels, strict=True) if is_drawn(handle)]
+    kept = [(handle, label) for handle, label in zip(handles, labels, strict=True) if has_points(handle)]
     axes.legend([handle for handle, _ in kept], [label for _, label in kept], frameon=False, fontsize=8.5)
     save(drawing, path)
 
 
-def is_drawn(handle: Any) -> bool:
+def has_points(handle: Any) -> bool:
     """Whether a scatter holds a point; lines always count."""
     from matplotlib.collections import PathCollection
 
     return not isinstance(handle, PathCollection) or np.size(handle.get_offsets()) > 0
 
 
-def intermediate_values(sweep: SweepPictures, path: Path) -> None:
+def draw_intermediate_values(sweep: SweepFigureData, path: Path) -> None:
     """What each trial reported, epoch by epoch."""
     drawing = figure(7.5, 4)
     axes = drawing.subplots()
@@ -70,7 +70,7 @@ def intermediate_values(sweep: SweepPictures, path: Path) -> None:
     save(drawing, path)
 
 
-def timeline(sweep: SweepPictures, path: Path) -> None:
+def draw_timeline(sweep: SweepFigureData, path: Path) -> None:
     """When each trial ran, on the clock of the first."""
     from matplotlib.ticker import MaxNLocator
 
@@ -93,7 +93,7 @@ def timeline(sweep: SweepPictures, path: Path) -> None:
     save(drawing, path)
 
 
-def front(sweep: SweepPictures, path: Path) -> None:
+def draw_objectives_front(sweep: SweepFigureData, path: Path) -> None:
     """The two first objectives against each other, and the trials that no other beats in both."""
     drawing = figure(7, 4.5)
     axes = drawing.subplots()

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 #: Knobs that a picture of all of them has room for.
-MOST_KNOBS = 8
+MAX_PARAMETERS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepPictures:
+class SweepFigureData:
     """What the pictures are drawn from: trials as plain values, the first objective, and its direction."""
 
     summary: Mapping[str, Any]
@@ -39,18 +39,18 @@ class SweepPictures:
         found = {name for item in self.complete for name in item["params"]}
         varied = [name for name in sorted(found) if len({str(item["params"].get(name)) for item in self.complete}) > 1]
         shares: Mapping[str, float] = next(iter(self.summary["importances"].values()), {})
-        return sorted(varied, key=lambda name: -shares.get(name, 0.0))[:MOST_KNOBS]
+        return sorted(varied, key=lambda name: -shares.get(name, 0.0))[:MAX_PARAMETERS]
 
-    def axis(self, name: str) -> "Scale":
+    def build_axis(self, name: str) -> "ParameterAxis":
         """How the values of a name are laid along an axis."""
         values = [item["params"][name] for item in self.trials if name in item["params"]]
         if any(isinstance(value, str | bool) or value is None for value in values):
-            return Scale(name=name, words=tuple(sorted({str(value) for value in values})))
-        return Scale(name=name, is_log=min(values) > 0 and max(values) / min(values) > 30)
+            return ParameterAxis(name=name, words=tuple(sorted({str(value) for value in values})))
+        return ParameterAxis(name=name, is_log=min(values) > 0 and max(values) / min(values) > 30)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scale:
+class ParameterAxis:
     """A name's axis: words side by side, or numbers, in decades where they span more than one and a half."""
 
     name: str
@@ -61,12 +61,12 @@ class Scale:
     def label(self) -> str:
         return self.name
 
-    def place(self, value: Any) -> float:
+    def compute_position(self, value: Any) -> float:
         if self.words:
             return float(self.words.index(str(value)))
         return math.log10(value) if self.is_log else float(value)
 
-    def dress(self, axis: Any) -> None:
+    def set_ticks(self, axis: Any) -> None:
         """Ticks in the values' own words."""
         if self.words:
             axis.set_ticks(range(len(self.words)), self.words)

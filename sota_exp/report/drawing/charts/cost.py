@@ -26,29 +26,29 @@ def draw(
     """`titles` of the horizontal and of the vertical axis. Costs are in decades where they differ much."""
     width, height = size
     left, right, top, bottom = 44.0, width - 16, 26.0, height - 42
-    across = time_axis([point.time for point in points], left, right)
+    across = choose_time_axis([point.time for point in points], left, right)
     ends = [point.score + sign * (point.sd or 0) for point in points for sign in (-1, 1)]
     low, high = spanning(ends, least=1e-3)
     upright = Axis(low=low, high=high, begin=bottom, end=top)
-    marks = scales(across, upright, scale, width)
+    marks = draw_axes(across, upright, scale, width)
     marks.append(Label(x=0, y=12, text=titles[1], ink="muted", size=11))
     marks.append(Label(x=(left + right) / 2, y=height - 4, text=titles[0], ink="muted", anchor="middle", size=11))
-    marks.append(Path(points=tuple(frontier(points, across, upright)), ink="faint", width=2))
+    marks.append(Path(points=tuple(compute_pareto_front(points, across, upright)), ink="faint", width=2))
     for point in points:
-        marks += whisker(point, across, upright)
-    marks += [disc(point, across, upright, scale) for point in points]
-    marks += numbers(points, across, upright)
+        marks += draw_error_bar(point, across, upright)
+    marks += [draw_point(point, across, upright, scale) for point in points]
+    marks += draw_numbers(points, across, upright)
     return Drawing(width=width, height=height, marks=tuple(marks), alt=alt)
 
 
-def time_axis(times: Sequence[float], begin: float, end: float) -> Axis:
+def choose_time_axis(times: Sequence[float], begin: float, end: float) -> Axis:
     if max(times) > 4 * min(times) > 0:
         return Axis(low=min(times) / 1.25, high=max(times) * 1.25, begin=begin, end=end, is_log=True)
     low, high = spanning(times, margin=0.1, least=0.1 * max(times))
     return Axis(low=low, high=high, begin=begin, end=end)
 
 
-def scales(across: Axis, upright: Axis, scale: Scale, width: float) -> list[Mark]:
+def draw_axes(across: Axis, upright: Axis, scale: Scale, width: float) -> list[Mark]:
     shown = Axis(low=upright.low * scale.factor, high=upright.high * scale.factor, begin=upright.begin, end=upright.end)
     heights = shown.ticks(6)
     texts = {value: f"{value:.{decimals_of(heights)}f}" for value in heights}
@@ -59,7 +59,7 @@ def scales(across: Axis, upright: Axis, scale: Scale, width: float) -> list[Mark
     ]
 
 
-def frontier(points: Sequence[Point], across: Axis, upright: Axis) -> list[tuple[float, float]]:
+def compute_pareto_front(points: Sequence[Point], across: Axis, upright: Axis) -> list[tuple[float, float]]:
     """Stairs through the points that no cheaper one surpasses."""
     corners: list[tuple[float, float]] = []
     best = -float("inf")
@@ -71,19 +71,19 @@ def frontier(points: Sequence[Point], across: Axis, upright: Axis) -> list[tuple
     return [*corners, (across.end, corners[-1][1])]
 
 
-def whisker(point: Point, across: Axis, upright: Axis) -> list[Mark]:
+def draw_error_bar(point: Point, across: Axis, upright: Axis) -> list[Mark]:
     if not point.sd:
         return []
     x = across.at(point.time)
     return [line(x, upright.at(point.score - point.sd), x, upright.at(point.score + point.sd), point.ink, 1.3)]
 
 
-def disc(point: Point, across: Axis, upright: Axis, scale: Scale) -> Dot:
+def draw_point(point: Point, across: Axis, upright: Axis, scale: Scale) -> Dot:
     tip = f"{point.number} {point.label}: {scale.with_unit(point.score)} at {point.time:.4g}"
     return Dot(x=across.at(point.time), y=upright.at(point.score), radius=5, ink=point.ink, tip=tip)
 
 
-def numbers(points: Sequence[Point], across: Axis, upright: Axis) -> list[Mark]:
+def draw_numbers(points: Sequence[Point], across: Axis, upright: Axis) -> list[Mark]:
     """Each disc's number beside it, moved down or up where another's stands already."""
     taken: list[tuple[float, float]] = []
     marks: list[Mark] = []

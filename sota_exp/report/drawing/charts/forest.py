@@ -39,20 +39,20 @@ class Layout:
 
 def draw(rows: Sequence[Row], scale: Scale, axis_title: str, width: float, alt: str) -> Drawing:
     """The plot, `width` pixels wide; below 520 labels stand above their rows."""
-    place = layout(rows, width)
-    axis = axis_of(rows, place)
+    place = compute_layout(rows, width)
+    axis = choose_axis(rows, place)
     top, bottom = 8.0, 8 + place.step * len(rows) + 4
-    marks = axis_ticks(axis, scale, top, bottom)
+    marks = draw_axis(axis, scale, top, bottom)
     zero = axis.at(0)
     marks.append(line(zero, top, zero, bottom, "muted", 1.2))
     for index, row in enumerate(rows):
-        marks += row_marks(row, axis, place, top + place.step * index, scale, width)
+        marks += draw_row(row, axis, place, top + place.step * index, scale, width)
     middle = (place.left + place.right) / 2
     marks.append(Label(x=middle, y=bottom + 36, text=axis_title, ink="muted", anchor="middle", size=11.5))
     return Drawing(width=width, height=bottom + 44, marks=tuple(marks), alt=alt)
 
 
-def axis_ticks(axis: Axis, scale: Scale, top: float, bottom: float) -> list[Mark]:
+def draw_axis(axis: Axis, scale: Scale, top: float, bottom: float) -> list[Mark]:
     """In the units that are shown."""
     shown = Axis(low=axis.low * scale.factor, high=axis.high * scale.factor, begin=axis.begin, end=axis.end)
     places = shown.ticks(max(3, int((axis.end - axis.begin) / 70)))
@@ -61,7 +61,7 @@ def axis_ticks(axis: Axis, scale: Scale, top: float, bottom: float) -> list[Mark
     return grid_down(shown, top, bottom, texts)
 
 
-def layout(rows: Sequence[Row], width: float) -> Layout:
+def compute_layout(rows: Sequence[Row], width: float) -> Layout:
     if width < 520:
         return Layout(left=14, right=width - 14, note=0, step=TALL_ROW, is_tall=True)
     widest = max((text_width(row.label) for row in rows), default=0)
@@ -70,7 +70,7 @@ def layout(rows: Sequence[Row], width: float) -> Layout:
     return Layout(left=left, right=width - note - 14, note=width - note, step=ROW, is_tall=False)
 
 
-def axis_of(rows: Sequence[Row], place: Layout) -> Axis:
+def choose_axis(rows: Sequence[Row], place: Layout) -> Axis:
     """Wide enough for zero, every estimate and most intervals: one of two seeds may not squeeze the others."""
     means = [row.mean for row in rows if row.mean is not None]
     intervals = [each for row in rows for each in (row.interval, row.second) if each is not None]
@@ -82,9 +82,9 @@ def axis_of(rows: Sequence[Row], place: Layout) -> Axis:
     return Axis(low=low, high=high, begin=place.left, end=place.right)
 
 
-def row_marks(row: Row, axis: Axis, place: Layout, top: float, scale: Scale, width: float) -> list[Mark]:
+def draw_row(row: Row, axis: Axis, place: Layout, top: float, scale: Scale, width: float) -> list[Mark]:
     middle = top + (30 if place.is_tall else place.step / 2)
-    marks = words(row, place, top, middle, width)
+    marks = draw_row_text(row, place, top, middle, width)
     if row.second is not None:
         marks.append(
             line(axis.at(row.second.low), middle + 6, axis.at(row.second.high), middle + 6, "orange", 1.6, "3 2")
@@ -97,7 +97,7 @@ def row_marks(row: Row, axis: Axis, place: Layout, top: float, scale: Scale, wid
     return marks
 
 
-def words(row: Row, place: Layout, top: float, middle: float, width: float) -> list[Mark]:
+def draw_row_text(row: Row, place: Layout, top: float, middle: float, width: float) -> list[Mark]:
     """Its label and what is said of it: beside the plot, or above it on narrow paper."""
     ink = row.ink if not row.is_hollow else "muted"
     if not place.is_tall:

@@ -31,14 +31,14 @@ def draw(
         for column, first in enumerate(factors[: row + 1]):
             found = pairs.get((first, second)) or pairs.get((second, first))
             x = room + column * side
-            marks += square(found, x, y, side, height, largest, scale, higher_is_better)
+            marks += draw_interaction(found, x, y, side, height, largest, scale, higher_is_better)
     for column, first in enumerate(factors[:-1]):
         x, y = room + (column + 0.5) * side, top + num * height + 16
         marks.append(Label(x=x, y=y, text=shortened(first, side - 4, 11), anchor="middle", size=11))
     return Drawing(width=room + num * side + 4, height=top + num * height + 24, marks=tuple(marks), alt=alt)
 
 
-def square(
+def draw_interaction(
     found: Effect | None,
     x: float,
     y: float,
