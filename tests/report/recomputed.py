@@ -1,7 +1,7 @@
-"""Every number in the tables of a study's page, recomputed from the runs' own files by other code than the package's.
+"""Every number in the tables of a study's report, recomputed from the run files with code of its own.
 
-`python -m tests.report.recomputed DIRECTORY` does it for any study and prints what disagrees. Of `study.json` only the shape is
-taken: which arm is held against which, and where its runs lie. Not recomputed: training FLOPs, which rest on the size of crops.
+`python -m tests.report.recomputed DIRECTORY` checks any study and prints what disagrees. Only the reference of each arm
+and the paths of its runs are read from `study.json`. Training FLOPs are not recomputed: they depend on the crop size.
 """
 
 import itertools
@@ -151,7 +151,7 @@ def check_p_value(found: Check, name: str, shown: str, value: float | None) -> N
 
 
 def check_verdict(found: Check, name: str, shown: str, paired: Sequence[float], p_value: float | None) -> None:
-    """Helps and hurts stand where the joint p-value allows them, and nowhere else; not for studies that spend their error in looks."""
+    """The verdict is helps or hurts exactly if the joint p-value allows it; not checked for studies with looks."""
     if found.tree.get("looks"):
         return
     found.num += 1
@@ -163,7 +163,7 @@ def check_verdict(found: Check, name: str, shown: str, paired: Sequence[float], 
 
 
 def joint(differences: dict[str, Values], seeds: Sequence[int]) -> dict[str, float]:
-    """Adjusted p-values: signs are flipped by seed for all arms at once, the largest |t| is counted (Westfall and Young)."""
+    """Adjusted p-values: sign flips by seed for all arms at once, with the largest |t| (Westfall and Young)."""
     family = {name: values for name, values in differences.items() if len(values) > 1}
     if not family or len(seeds) > 14:
         return {}
@@ -234,7 +234,7 @@ def check_costs(found: Check) -> None:
         cells, name = dict(zip(table.heads, row, strict=True)), arm["name"]
         seconds = list(found.values(arm, lambda result: result["seconds"]["train"]).values())
         check_duration(found, f"{name} training", cells["Training"], float(np.mean(seconds)) if seconds else None)
-        for head, key, unit in (("An image", "flops_per_image", "FLOPs"), ("Parameters", "parameters", "")):
+        for head, key, unit in (("Per image", "flops_per_image", "FLOPs"), ("Parameters", "parameters", "")):
             if head in cells:
                 values = list(found.values(arm, lambda result, key=key: result[key]).values())  # type: ignore[misc]
                 check_quantity(found, f"{name} {key}", cells[head], float(np.mean(values)) if values else None, unit)
@@ -253,11 +253,11 @@ def check_extra_seconds(found: Check, arm: dict[str, Any], cells: dict[str, str]
     head = f"{100 * level:g} % interval, s"
     if head in cells:
         found.compare_interval(f"{arm['name']} seconds interval", cells[head], interval, factor=1)
-    if "Points an hour" in cells:
+    if "Points per hour" in cells:
         gain = list(found.paired(arm, metric_of(found)).values())
         is_sure = interval is not None and not interval[0] <= 0 <= interval[1]
         rate = 100 * float(np.mean(gain)) / (float(np.mean(extra)) / 3600) if is_sure and gain else None
-        found.compare(f"{arm['name']} points an hour", cells["Points an hour"], rate, factor=1)
+        found.compare(f"{arm['name']} points per hour", cells["Points per hour"], rate, factor=1)
 
 
 def check_duration(found: Check, what: str, shown: str, value: float | None) -> None:

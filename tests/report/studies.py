@@ -1,7 +1,7 @@
-"""Studies for tests and benchmarks, written in a moment: `study.json` and the run directories it speaks of, without training.
+"""Made studies for tests and benchmarks: `study.json` and its run directories, without training.
 
-Accuracies, curves, logits and confusions of the runs are drawn; what `study.json` says of them is computed from the run files by
-scipy or by hand, not by the package.
+Accuracies, curves, logits and confusion matrices of the runs are random; the values of `study.json` are computed from the
+run files by scipy or by hand, not by the package.
 """
 
 import itertools

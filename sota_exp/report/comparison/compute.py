@@ -1,4 +1,7 @@
-"""A comparison of runs in numbers."""
+"""A comparison of runs as numbers: scores, costs, paired differences, and what restricts their meaning.
+
+Runs that differ only in their seed are one group; a group has the mean and standard deviation over its seeds.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +16,7 @@ from sota_exp.statistics.paired import (
 )
 from sota_exp.statistics.units import METRICS
 
-#: What a run costs: name, and where a result has it.
+#: The costs of a run, read from its `result.json`; times in seconds.
 COSTS: dict[str, Callable[[dict[str, Any]], float | None]] = {
     "training_seconds": lambda result: result["seconds"].get("train"),
     "images_per_second": lambda result: result.get("images_per_second"),
@@ -25,7 +28,7 @@ COSTS: dict[str, Callable[[dict[str, Any]], float | None]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A number of a group: its mean over `n` seeds, their standard deviation, and for one accuracy its standard error."""
+    """A number of a group: mean and standard deviation over `n` seeds; for one accuracy also its standard error."""
 
     mean: float
     sd: float | None
@@ -35,7 +38,7 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Columns are groups: every list below has one entry a group, in order; None where a group lacks it."""
+    """Every list has one entry per group, in order; None if the group has no such value."""
 
     groups: list[Group]
     choices: dict[str, list[str | None]]
@@ -49,7 +52,7 @@ class Comparison:
 
 
 def compare(runs: Sequence[Run], each: bool = False) -> Comparison:
-    """Group the runs (with `each`, leave every run by itself) and collect what differs and what came out."""
+    """Group the runs (with `each`, every run is a group of its own) and collect differences and results."""
     groups = grouped(runs, each)
     metrics = {name: [summarize(group, _metric_reader(name)) for group in groups] for name in [*METRICS, "best/epoch"]}
     choices = differing_choices([group.first for group in groups])
@@ -80,7 +83,10 @@ def _cost_reader(read: Callable[[dict[str, Any]], float | None]) -> Callable[[Ru
 
 
 def summarize(group: Group, read: Callable[[Run], tuple[float | None, int | None]]) -> Cell | None:
-    """The mean of what `read` gives of each run: (value, number of images a share rests on)."""
+    """Mean and spread of the values of a group.
+
+    `read` returns (value, number of images of an accuracy) for a run.
+    """
     found = [(value, num) for value, num in map(read, group.runs) if value is not None]
     if not found:
         return None
@@ -91,7 +97,7 @@ def summarize(group: Group, read: Callable[[Run], tuple[float | None, int | None
 
 
 def find_best(groups: Sequence[Group], name: str, cells: Sequence[Cell | None]) -> set[int]:
-    """The columns with the best mean, where all that have one were scored on the same images."""
+    """Indices of the groups with the best mean; empty unless all were evaluated on the same images."""
     there = {index: found.mean for index, found in enumerate(cells) if found is not None}
     split = name.split("/")[0]
     runs = [groups[index].first for index in there]
@@ -102,7 +108,7 @@ def find_best(groups: Sequence[Group], name: str, cells: Sequence[Cell | None]) 
 
 
 def collect_notes(groups: Sequence[Group]) -> list[str]:
-    """What must be known to read the numbers."""
+    """What a reader must know about the numbers: other data, incomplete runs, evaluations."""
     found = []
     complete = [group for group in groups if group.first.is_complete]
     for group in complete[1:]:
@@ -126,7 +132,7 @@ def _explain_other_data(one: Run, other: Run) -> str | None:
 
 
 def find_environment_differences(runs: Sequence[Run]) -> dict[str, list[str]]:
-    """Device, commit and versions that are not the same in all runs: each key with its values, a run each."""
+    """Device, commit and versions that differ between runs: by key, one value per run."""
     facts = [run.environment for run in runs]
     columns = {key: [fact.get(key, "unknown") for fact in facts] for key in dict.fromkeys(k for f in facts for k in f)}
     return {

@@ -13,7 +13,7 @@ from sota_exp.runs.find import Run
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Runs that differ in their seed alone, in the order of their seeds; named by a letter."""
+    """Runs that differ only in their seed, in the order of their seeds; the name is a letter."""
 
     name: str
     runs: tuple[Run, ...]
@@ -31,7 +31,7 @@ class Group:
 
 
 def grouped(runs: Sequence[Run], each: bool) -> list[Group]:
-    """Complete runs that differ in their seed alone together; a second run of the same seed begins another group."""
+    """One group for complete runs that differ only in their seed; a second run of a seed begins another group."""
     found: dict[str, list[Run]] = {}
     for run in dict.fromkeys(run.directory.resolve() for run in runs):
         one = next(item for item in runs if item.directory.resolve() == run)
@@ -59,13 +59,13 @@ def letters(index: int) -> str:
 
 
 def _config_without_seed(run: Run) -> dict[str, Any]:
-    """The configuration without its seed, and without what changes no number: what watches, and where files lie."""
+    """The configuration without its seed and without tracking and paths, which change no number."""
     tree = {name: value for name, value in run.config.items() if name not in ("seed", "tracking")}
     return {**tree, "data": {name: value for name, value in tree["data"].items() if name not in PLACES}}
 
 
 def differing_choices(runs: Sequence[Run]) -> dict[str, list[str | None]]:
-    """The option of each run in every slot in which they differ; a preset that its slots tell is left out."""
+    """By slot in which the runs differ, the option of each run; presets are left out if their slots are there."""
     groups = list(dict.fromkeys(group for run in runs for group in reversed(run.choices)))
     presets = {group for group in groups if any(other.startswith(f"{group}/") for other in groups)}
     columns = {group: [run.choices.get(group) for run in runs] for group in groups if group not in presets}
@@ -75,15 +75,15 @@ def differing_choices(runs: Sequence[Run]) -> dict[str, list[str | None]]:
 def differing_values(
     runs: Sequence[Run], choices: dict[str, list[str | None]], with_seed: bool
 ) -> dict[str, list[Any]]:
-    """The values that differ between runs that have the key; what only repeats the name of an option is left out."""
+    """By dotted key, values that differ between the runs with that key; names of options are left out."""
     trees = [leaves(_config_without_seed(run) | ({"seed": run.seed} if with_seed else {})) for run in runs]
     keys = dict.fromkeys(key for tree in trees for key in tree)
     named = tuple(f"{group}." for group in ("recipe", "scale") if group in choices)
-    told = {f"{group}.name" for group in choices if "/" not in group}
+    option_names = {f"{group}.name" for group in choices if "/" not in group}
     columns = {
         key: [tree.get(key) for tree in trees]
         for key in keys
-        if not key.startswith(named) and not key.endswith(("_option_", "_target_")) and key not in told
+        if not key.startswith(named) and not key.endswith(("_option_", "_target_")) and key not in option_names
     }
     return {key: values for key, values in columns.items() if _is_varied([tree[key] for tree in trees if key in tree])}
 

@@ -1,4 +1,4 @@
-"""A comparison of a few runs as a page with the look of a study's: what differs, what came out, how sure one can be."""
+"""A comparison of runs as an HTML page in the style of a study's report."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from sota_exp.report.document.document import (
     strong,
 )
 from sota_exp.report.drawing.charts import curves, forest
-from sota_exp.report.numbers import count, interval, listed
+from sota_exp.report.numbers import count, interval, listed, plain_value
 from sota_exp.report.study.figures import both
 from sota_exp.report.study.page import present
 from sota_exp.report.study.runs import epochs, over_seeds
@@ -37,35 +37,35 @@ from sota_exp.runs.atomic import replace_text
 from sota_exp.statistics.paired import Estimate
 from sota_exp.statistics.units import SHARE, UNKNOWN, p_value
 
-#: Inks and dashes of curves, one pair a group; more groups than these are not drawn.
+#: Ink and dash of the curve of each group; further groups are not drawn.
 STYLES = (("blue", ""), ("orange", "6 3"), ("green", "2 2"), ("purple", "8 3 2 3"), ("red", "4 2"), ("grey", "1 2"))
 
 
 def write(comparison: Comparison, path: Path) -> None:
-    """The page as one file.
+    """Write the page as one file.
 
     Raises:
-        RunFailed: it can't be written there.
+        RunFailed: the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_text(path, html.write(build_document(comparison)))
     except OSError as error:
-        raise RunFailed(f"{path} can't be written: {error}") from error
+        raise RunFailed(f"{path} cannot be written: {error}") from error
 
 
 def build_document(comparison: Comparison) -> Document:
     num = sum(len(group.runs) for group in comparison.groups)
     sections = [
         Section(
-            title="How sure",
+            title="How certain",
             anchor="sure",
             blocks=present(build_difference_figure(comparison), build_pair_table(comparison)),
         ),
-        Section(title="What differs, and what came out", anchor="results", blocks=[build_results_table(comparison)]),
+        Section(title="Differences and results", anchor="results", blocks=[build_results_table(comparison)]),
         Section(title="Learning curves", anchor="curves", blocks=present(build_learning_curves_figure(comparison))),
-        Section(title="What must be known", anchor="notes", blocks=build_notes(comparison)),
-        Section(title="Who is who", anchor="runs", blocks=[build_legend(comparison)]),
+        Section(title="Notes", anchor="notes", blocks=build_notes(comparison)),
+        Section(title="Runs", anchor="runs", blocks=[build_legend(comparison)]),
     ]
     return Document(
         title=f"Comparison of {count(num, 'run')}",
@@ -77,7 +77,7 @@ def build_document(comparison: Comparison) -> Document:
 
 
 def build_answer(comparison: Comparison) -> list[Block]:
-    """What differs, then a sentence for every pair."""
+    """One sentence per pair (at most six), then what differs."""
     options = [f"{slot} ({', '.join(map(str, found))})" for slot, found in comparison.choices.items()]
     keys = list(comparison.values)
     differing = listed([*options, *keys][:8]) + (" and more" if len(options) + len(keys) > 8 else "")
@@ -91,16 +91,17 @@ def build_answer(comparison: Comparison) -> list[Block]:
 
 
 def describe_pair(each: Pair) -> list[Span | str]:
-    """`B is more accurate than A by 1.24 points …`, or that nothing can be said."""
+    """`B is more accurate than A: +1.24 points …`, or that the two cannot be distinguished."""
     if each.images is None:
-        return [strong(f"{each.second} and {each.first}"), f" can't be compared: {each.remark}."]
+        return [strong(f"{each.second} and {each.first}"), f" cannot be compared: {each.remark}."]
     low, high = (each.seeds or each.images).low, (each.seeds or each.images).high
     noise = "seeds" if each.seeds else "test images alone"
-    reach = f"{SHARE.difference_with_unit(each.images.mean)} of test accuracy, 95 % interval over {noise} {interval(SHARE, estimate_to_interval(each.seeds or each.images))}"
+    span = interval(SHARE, estimate_to_interval(each.seeds or each.images))
+    reach = f"{SHARE.difference_with_unit(each.images.mean)} of test accuracy, 95 % interval over {noise} {span}"
     if low <= 0 <= high:
         return [strong(f"{each.second} cannot be distinguished from {each.first}"), f": {reach}."]
     word = "more" if low > 0 else "less"
-    doubt = "" if each.seeds else " Whether that survives another seed is not known."
+    doubt = "" if each.seeds else " Whether this holds for other seeds is not known."
     return [strong(f"{each.second} is {word} accurate than {each.first}"), f": {reach}.{doubt}"]
 
 
@@ -124,7 +125,10 @@ def build_difference_figure(comparison: Comparison) -> Figure | None:
     ]
     title = "difference of test accuracy, percentage points"
     alt = "Forest plot: " + "; ".join(f"{row.label} {row.word}" for row in rows)
-    caption = "Differences of test accuracy. Solid: 95 % interval over seeds, where two or more are common; dashed, orange: over test images."
+    caption = (
+        "Differences of test accuracy. Solid: 95 % interval over seeds, if two or more are common; "
+        "dashed, orange: over test images."
+    )
     return Figure(
         name="differences",
         caption=[caption],
@@ -148,16 +152,19 @@ def build_pair_table(comparison: Comparison) -> Table | None:
     names = ("Points", "95 %: images", "95 %: seeds", "Won : lost", "McNemar p")
     columns = [Column(name="Pair", is_number=False), *(Column(name=name) for name in names)]
     columns.append(Column(name="Remark", is_number=False))
-    widened = f" {len(rows)} intervals, none widened for their number." if len(rows) > 1 else ""
-    caption = f"Test accuracy, paired by image and by seed. Won : lost counts images that only one of the two gets right.{widened}"
+    widened = f" {len(rows)} intervals, not corrected for multiple comparisons." if len(rows) > 1 else ""
+    caption = (
+        "Test accuracy, paired by image and by seed. Won : lost counts images that only one of the two classifies "
+        f"correctly.{widened}"
+    )
     return Table(caption=[caption], columns=columns, rows=rows) if rows else None
 
 
 def build_results_table(comparison: Comparison) -> Table:
-    """Slots and values that differ, scores and costs: a column for each group."""
+    """Slots and values that differ, scores and costs; one column per group."""
     num = len(comparison.groups)
     rows = [
-        [Cell(words=[code(name)]), *(cell(shown(part)) for part in found)]
+        [Cell(words=[code(name)]), *(cell(plain_value(part, none=UNKNOWN)) for part in found)]
         for name, found in (*comparison.choices.items(), *comparison.values.items())
     ]
     rows += [
@@ -172,15 +179,10 @@ def build_results_table(comparison: Comparison) -> Table:
     ]
     columns = [Column(name="", is_number=False), *(Column(name=group.name) for group in comparison.groups)]
     caption = (
-        "What differs, scores and costs. ± of several seeds is their standard deviation, of one run the standard error from the number of images. Shaded: the "
-        "highest or lowest, which alone means nothing."
+        "What differs, scores and costs. ±: the standard deviation over several seeds; for one run, the standard "
+        "error from the number of images. Shaded: the best value, which alone is no evidence."
     )
     return Table(caption=[caption], columns=columns[: num + 1], rows=rows)
-
-
-def shown(value: object) -> str:
-    words = {"None": UNKNOWN, "True": "true", "False": "false"}
-    return words.get(str(value), str(value))
 
 
 def format_mean_and_spread(name: str, value: Value | None) -> str:
@@ -194,7 +196,7 @@ def format_mean_and_spread(name: str, value: Value | None) -> str:
 
 
 def build_learning_curves_figure(comparison: Comparison) -> Figure | None:
-    """Validation accuracy by epoch of every group, on one paper."""
+    """Validation accuracy by epoch of every group, in one plot."""
     groups = comparison.groups[: len(STYLES)]
     found = [(group, over_seeds(read_curves(group))) for group in groups]
     lines = [
@@ -223,7 +225,7 @@ def read_curves(group: Group) -> list[dict[float, float]]:
 def build_notes(comparison: Comparison) -> list[Block]:
     items = [phrase(note) for note in comparison.notes]
     items += [
-        phrase(strong(key), f" is not the same everywhere: {listed(list(dict.fromkeys(values)))}")
+        phrase(strong(key), f" differs between runs: {listed(list(dict.fromkeys(values)))}")
         for key, values in comparison.environment.items()
     ]
     return [Listing(items=items)] if items else []

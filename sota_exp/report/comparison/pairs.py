@@ -21,8 +21,8 @@ from sota_exp.statistics.paired import (
 class Pair:
     """Test accuracy of `second` minus `first`, paired by image and by seed.
 
-    images: the interval over the draw of test images. seeds: the one over seeds, where two are common. mcnemar: for one run each.
-    remark: what the intervals do and don't cover, or why there are none.
+    images: interval for the sampling of test images. seeds: interval over seeds, if at least two are common.
+    mcnemar: only for one run each. remark: which noise the intervals cover, or why there are none.
     """
 
     first: str
@@ -35,7 +35,7 @@ class Pair:
 
 
 def same_images(one: Run, other: Run, split: str) -> bool:
-    """Whether both were scored on the same images in the same order, by what they recorded of contents, classes and labels."""
+    """Whether both were evaluated on the same images in the same order, by recorded data digest, classes and labels."""
     digests = {run.data_digest for run in (one, other)} - {None}
     first, second = one.labels(split), other.labels(split)
     if len(digests) > 1 or one.classes != other.classes or first is None or second is None:
@@ -45,7 +45,7 @@ def same_images(one: Run, other: Run, split: str) -> bool:
 
 
 def pairs(groups: Sequence[Group]) -> list[Pair]:
-    """Every group against the first; every pair where there are no more than three."""
+    """Every group against the first; all pairs if there are at most three groups."""
     scored = [group for group in groups if all(run.correct("test") is not None for run in group.runs)]
     against = scored if len(scored) <= 3 else scored[:1]
     return [
@@ -56,7 +56,7 @@ def pairs(groups: Sequence[Group]) -> list[Pair]:
 
 
 def compare_pair(first: Group, second: Group) -> Pair:
-    """The difference over the seeds that both have; over all of each where they have none in common."""
+    """The difference over the common seeds; over all seeds of both if none is common."""
     common = tuple(seed for seed in first.seeds if seed in second.seeds)
     if not same_images(first.first, second.first, "test"):
         remark = "not comparable: other test images or classes"

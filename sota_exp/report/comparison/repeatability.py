@@ -1,4 +1,4 @@
-"""Whether a run trained anew came to the same bits, and where it didn't, what surrounds it otherwise."""
+"""Whether training again gives bitwise the same run, and if not, how the environment differs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,19 +8,20 @@ import numpy as np
 from sota_exp.report.comparison.config_difference import Both, difference, differing_of
 from sota_exp.runs.find import Run
 
-#: Of an epoch's line: what the clock says, which no two runs share.
+#: Times in a line of `metrics.jsonl`: they differ between any two runs.
 TIMES = ("seconds", "validate_seconds", "images_per_second")
 
-#: Of a result, beside its metrics.
+#: Values of a result that are compared beside its metrics.
 COUNTS = ("steps", "images_seen", "distinct_images", "evaluated_images")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Repetition:
-    """What was changed on purpose, what is compared and what differs, and what surrounds the runs.
+    """An original run against its repetition; pairs are (original, again).
 
-    is_same_training: whether both are the same training by configuration and content, so that equal numbers are due.
-    compared: in words. differing: by name, (original, again); of the epochs, those of the first that differs.
+    is_same_training: same configuration and data, so the numbers must be equal. changed: options and values.
+    compared: what was compared, as text. differing: by name; of the epochs only the first that differs.
+    surroundings: differences of the environment.
     """
 
     is_same_training: bool
@@ -31,9 +32,9 @@ class Repetition:
 
 
 def repetition(original: Run, again: Run) -> Repetition:
-    """Compare everything that both have: epochs as far as both go, scores, predictions, weights."""
+    """Compare all that both runs have: common epochs, scores, predictions, weights."""
     found = difference(original, again)
-    # Fingerprints of two formats can't be compared.
+    # Fingerprints of different formats cannot be compared.
     comparable = original.result.get("format") == again.result.get("format")
     known = original.result.get("training_fingerprint") if comparable else None
     is_same = known == again.result.get("training_fingerprint") if known else not (found.choices or found.values)
@@ -58,7 +59,7 @@ def repetition(original: Run, again: Run) -> Repetition:
 
 
 def find_differing_epoch(epochs: list[tuple[dict[str, Any], dict[str, Any]]]) -> Both:
-    """The values of the first epoch that isn't equal, the clock's left out."""
+    """The differing values of the first epoch that differs, without times."""
     for one, other in epochs:
         number = one["epoch"] + 1
         values = [{f"epoch {number}: {key}": line[key] for key in line if key not in TIMES} for line in (one, other)]
@@ -72,7 +73,7 @@ def _collect_numbers(run: Run) -> dict[str, Any]:
 
 
 def have_same_predictions(one: Run, other: Run) -> bool:
-    """Whether the logits of every image of val and test are the same half-precision numbers."""
+    """Whether all stored logits (half precision) of val and test are equal."""
     first, second = one.predictions(), other.predictions()
     return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
 

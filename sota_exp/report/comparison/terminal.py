@@ -1,4 +1,4 @@
-"""A comparison on the terminal: who is who, what differs, what came out, and how sure one can be; and the same as JSON."""
+"""A comparison on the terminal (runs, differences, results, paired differences), and the same as JSON."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -12,13 +12,14 @@ from rich.table import Table
 from sota_exp.report.comparison.compute import Cell, Comparison
 from sota_exp.report.comparison.groups import Group
 from sota_exp.report.comparison.pairs import Pair
+from sota_exp.report.numbers import plain_value
 from sota_exp.statistics.paired import Estimate
 from sota_exp.statistics.units import SHARE, UNKNOWN, p_value
 
-#: Longest text of a choice or value in a cell.
+#: Longest text of an option or value in a cell.
 MAX_LENGTH = 24
 
-#: Of each number: its row's name, the factor to show it by, and its decimals.
+#: By number: name of the row, factor to the displayed unit, decimals.
 ROWS = {
     "val/accuracy": ("val accuracy, %", 100, 2),
     "val/top5_accuracy": ("val top-5, %", 100, 2),
@@ -36,14 +37,14 @@ ROWS = {
     "flops_per_image": ("GFLOPs an image", 1e-9, 3),
 }
 
-#: Metrics that count from 0 in files and from 1 for people.
+#: Metrics that count from 0 in files and are displayed from 1.
 FROM_ONE = ("best/epoch",)
 
 Row = tuple[str, list[str]]
 
 
 def show(comparison: Comparison, console: Console) -> None:
-    """Print everything, in blocks of as many columns as fit."""
+    """Print everything, in blocks of as many columns as the console is wide."""
     console.print(build_legend(comparison.groups))
     sections = [
         build_difference_rows(comparison),
@@ -64,8 +65,8 @@ def show(comparison: Comparison, console: Console) -> None:
     for note in comparison.notes:
         console.print(f"[yellow]{escape(note)}[/]", soft_wrap=True)
     if comparison.environment:
-        listed = [f"{key} {' | '.join(dict.fromkeys(values))}" for key, values in comparison.environment.items()]
-        console.print(f"[dim]not the same everywhere: {escape('; '.join(listed))}[/]", soft_wrap=True)
+        facts = [f"{key} {' | '.join(dict.fromkeys(values))}" for key, values in comparison.environment.items()]
+        console.print(f"[dim]not the same everywhere: {escape('; '.join(facts))}[/]", soft_wrap=True)
 
 
 def build_legend(groups: Sequence[Group]) -> Table:
@@ -80,7 +81,7 @@ def build_legend(groups: Sequence[Group]) -> Table:
 
 
 def format_directories(group: Group) -> str:
-    """One path, or several that share all but their last name as `parent/{0,2}`."""
+    """One path; several in one folder as `parent/{0,2}`."""
     paths = [Path(run.name) for run in group.runs]
     if len(paths) == 1:
         return str(paths[0])
@@ -90,14 +91,13 @@ def format_directories(group: Group) -> str:
 
 
 def build_difference_rows(comparison: Comparison) -> list[Row]:
-    """Slots first, then values; a line that says so where nothing differs."""
+    """Slots first, then values."""
     rows = {**comparison.choices, **comparison.values}
     return [(name, [escape(short(value)) for value in values]) for name, values in rows.items()]
 
 
 def short(value: object) -> str:
-    words = {"None": "–", "True": "true", "False": "false"}
-    text = words.get(str(value), str(value))
+    text = plain_value(value, none=UNKNOWN)
     return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 1]}…"
 
 
@@ -139,7 +139,7 @@ def _format_status(run: Any) -> str:
 
 
 def blocks(sections: Sequence[list[Row]], num: int, width: int) -> list[range]:
-    """Consecutive columns that fit beside the names of the rows, at least one at a time."""
+    """Ranges of consecutive columns that fit beside the row names, at least one column each."""
     rows = [row for section in sections for row in section]
     left = width - max(len(name) for name, _ in rows)
     widths = [max(_length(cells[index]) for _, cells in rows) + 2 for index in range(num)]
@@ -157,21 +157,21 @@ def _length(text: str) -> int:
 
 
 def build_results_table(groups: Sequence[Group], sections: Sequence[list[Row]], columns: range) -> Table:
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    drawn.add_column("", style="cyan", no_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("", style="cyan", no_wrap=True)
     for index in columns:
-        drawn.add_column(groups[index].name, justify="right", no_wrap=True)
+        table.add_column(groups[index].name, justify="right", no_wrap=True)
     there = [section for section in sections if section]
     for place, section in enumerate(there):
         for name, cells in section:
-            drawn.add_row(escape(name), *(cells[index] for index in columns))
+            table.add_row(escape(name), *(cells[index] for index in columns))
         if place < len(there) - 1:
-            drawn.add_row()
-    return drawn
+            table.add_row()
+    return table
 
 
 def explain_spread(comparison: Comparison) -> str:
-    """What ± means in this table."""
+    """What ± and bold mean in this table."""
     words = []
     if not (comparison.choices or comparison.values):
         words.append("No choice and no value differs.")
@@ -185,10 +185,10 @@ def explain_spread(comparison: Comparison) -> str:
 
 
 def build_pair_table(found: Sequence[Pair]) -> Table:
-    """Differences in points of test accuracy with 95 % intervals."""
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    drawn.add_column("test accuracy", no_wrap=True)
-    drawn.add_column("points", justify="right", no_wrap=True)
+    """Differences of test accuracy in percentage points with 95 % intervals."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("test accuracy", no_wrap=True)
+    table.add_column("points", justify="right", no_wrap=True)
     rows: list[tuple[str, Callable[[Pair], str]]] = [
         ("95 %: images", lambda each: interval(each.images)),
         ("95 %: seeds", lambda each: interval(each.seeds)),
@@ -197,12 +197,12 @@ def build_pair_table(found: Sequence[Pair]) -> Table:
     ]
     shown = [(name, text) for name, text in rows if any(text(each) != "–" for each in found)]
     for name, _ in shown:
-        drawn.add_column(name, justify="right", no_wrap=True)
-    drawn.add_column("")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("")
     for each in found:
         points = SHARE.difference(each.images.mean if each.images else None)
-        drawn.add_row(f"{each.second} − {each.first}", points, *(text(each) for _, text in shown), each.remark)
-    return drawn
+        table.add_row(f"{each.second} − {each.first}", points, *(text(each) for _, text in shown), each.remark)
+    return table
 
 
 def interval(estimate: Estimate | None) -> str:
@@ -210,7 +210,7 @@ def interval(estimate: Estimate | None) -> str:
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """Everything, as plain values; fractions in [0, 1], epochs counted from 0 as in the files."""
+    """The comparison as plain values; fractions in [0, 1], epochs counted from 0 as in the files."""
     return {
         "groups": [
             {

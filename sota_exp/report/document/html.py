@@ -1,4 +1,4 @@
-"""A document as one HTML file that needs nothing else: style and drawings are inside, no script, no network."""
+"""A document as one self-contained HTML file: styles and drawings are inline, no script, no network."""
 
 from collections.abc import Sequence
 from html import escape
@@ -23,12 +23,12 @@ from sota_exp.report.document.document import (
 )
 from sota_exp.report.drawing import svg
 
-#: Signs that say what a colour says, for those who can't tell colours and for print.
+#: Signs with the meaning of the colours, for colour-blind readers and for print.
 SIGNS = {"helps": "▲", "hurts": "▼", "open": "○", "failed": "✕"}
 
 
 def write(document: Document) -> str:
-    """The whole page."""
+    """The page as HTML text."""
     style = svg.style() + files("sota_exp.report.document").joinpath("page.css").read_text()
     title = escape(document.title)
     facts = "".join(f"<li>{escape(fact)}</li>" for fact in document.facts)
@@ -76,7 +76,7 @@ def format_block(block: Block, level: int) -> str:
 
 
 def format_table(block: Table) -> str:
-    """It scrolls by itself where it is wider than the paper, its first column standing still."""
+    """A table that scrolls if it is wider than the page; its first column stays in view."""
     name = escape(f"{block.number}: {plain(block.caption)}", quote=True)
     caption = f"<caption><b>{escape(block.number)}.</b> {format_words(block.caption)}</caption>"
     heads = "".join(
@@ -118,7 +118,7 @@ def format_figure(block: Figure) -> str:
 
 
 def format_panel(each: Panel) -> str:
-    """Both sizes, of which the style sheet shows one; once where they are the same."""
+    """Both widths, of which the style sheet shows one; one drawing if they are the same."""
     if each.wide is each.narrow:
         drawn = svg.inline(each.wide, "both")
     else:

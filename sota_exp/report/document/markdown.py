@@ -1,4 +1,4 @@
-"""A document as Markdown: the same words, tables and figures as the page."""
+"""A document as Markdown: the same text, tables and figures as the page."""
 
 import re
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from sota_exp.report.document.document import (
     Words,
 )
 
-#: What Markdown or HTML would take for more than text.
+#: Characters with a meaning in Markdown or HTML.
 SPECIAL = re.compile(r"([\\`*\[\]<>|]|(?<!\w)_|_(?!\w))")
 
 
@@ -33,7 +33,7 @@ def format_blocks(blocks: Sequence[Block], level: int) -> list[str]:
 
 
 def format_block(block: Block, level: int) -> list[str]:
-    """The parts of a block, between which empty lines go."""
+    """The parts of a block; empty lines go between them."""
     match block:
         case Paragraph():
             return [f"> {format_words(block.words)}" if block.tone == "note" else format_words(block.words)]
@@ -64,9 +64,9 @@ def format_row(cells: Sequence[str]) -> str:
 
 
 def format_figure(block: Figure) -> list[str]:
-    """The picture by the name under which `figures/` has it."""
-    said = ". ".join(dict.fromkeys(escape(panel.wide.alt) for panel in block.panels))
-    return [f"![{said}](figures/{block.name}.svg)", f"**{block.number}.** {format_words(block.caption)}"]
+    """The picture by its file below `figures/`."""
+    alt = ". ".join(dict.fromkeys(escape(panel.wide.alt) for panel in block.panels))
+    return [f"![{alt}](figures/{block.name}.svg)", f"**{block.number}.** {format_words(block.caption)}"]
 
 
 def format_words(words: Words) -> str:
@@ -84,7 +84,7 @@ def format_span(word: Span | str) -> str:
 
 
 def format_code(text: str) -> str:
-    """Code, whatever back ticks and bars are in it."""
+    """Inline code; backticks and bars in it are handled."""
     inner = text.replace("|", "\\|").replace("\n", " ")
     return f"`` {inner} ``" if "`" in inner else f"`{inner}`"
 

@@ -1,4 +1,4 @@
-"""A document on disk: one page, the same as Markdown, and its figures as files. Each is written whole or not at all."""
+"""A document on disk: HTML, Markdown and figure files. Each file is replaced atomically."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,23 +11,23 @@ from sota_exp.report.drawing import png, svg
 from sota_exp.report.drawing.drawing import Drawing, moved
 from sota_exp.runs.atomic import replace_text
 
-#: Pixels of paper around a figure in a file.
+#: Pixels around a figure in its file.
 MARGIN = 12.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """What was written, the page first and Markdown second; and the answer in words that begins both."""
+    """The written files (HTML first, Markdown second), and the paragraphs of the answer."""
 
     paths: list[Path]
     answer: Sequence[Paragraph]
 
 
 def write_document(document: Document, directory: Path) -> Written:
-    """`report.html`, `report.md` and `figures/NAME.svg` and `.png`.
+    """Write `report.html`, `report.md`, `figures/NAME.svg` and `figures/NAME.png`.
 
     Raises:
-        RunFailed: the directory can't be written to.
+        RunFailed: the directory cannot be written.
     """
     page, text = directory / "report.html", directory / "report.md"
     try:
@@ -50,6 +50,6 @@ def write_figure(figure: Figure, folder: Path) -> list[Path]:
 
 
 def add_margin(drawing: Drawing, margin: float) -> Drawing:
-    """The same with a margin of paper around it."""
+    """The drawing with a margin around it."""
     marks = tuple(moved(mark, margin, margin) for mark in drawing.marks)
     return replace(drawing, width=drawing.width + 2 * margin, height=drawing.height + 2 * margin, marks=marks)

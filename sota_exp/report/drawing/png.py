@@ -1,6 +1,6 @@
-"""A drawing as PNG on white paper, for where SVG is not taken: mark for mark by matplotlib's renderer, without its axes.
+"""A drawing as PNG on white, where SVG is not supported. Marks are drawn by matplotlib's renderer, without its axes.
 
-Axes lay out and scale what is placed already: with them a page of figures takes three times as long.
+Positions are final already; with matplotlib's axes, the figures of a page take three times as long.
 """
 
 from pathlib import Path as FilePath
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from matplotlib.backend_bases import GraphicsContextBase
     from matplotlib.backends.backend_agg import RendererAgg
 
-#: Pixels of the file to a pixel of paper.
+#: Pixels of the file per pixel of the drawing.
 SCALE = 2
 
-#: Matplotlib's own font is wider than those of pages.
+#: Matplotlib's default font is wider than the fonts of pages.
 FONT_SCALE = 0.9
 
 
 def write_png(drawing: Drawing, path: FilePath) -> None:
-    """Whole or not at all."""
+    """Write the PNG atomically."""
     import numpy as np
     from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.image import imsave
@@ -63,7 +63,7 @@ def paint_outline(renderer: "RendererAgg", pen: Any, points: Any, face: str | No
 
 
 def make_transform(renderer: "RendererAgg") -> Any:
-    """From pixels of paper, counted down, to the renderer's, counted up."""
+    """From pixels of the drawing (y points down) to those of the renderer (y points up)."""
     from matplotlib.transforms import Affine2D
 
     return Affine2D().scale(SCALE, -SCALE).translate(0, renderer.height)

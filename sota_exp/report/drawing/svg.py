@@ -1,4 +1,4 @@
-"""A drawing as SVG: inline in a page, whose style sheet holds the inks, or a file by itself in light and dark."""
+"""A drawing as SVG: inline in a page, whose style sheet defines the inks, or as a file of its own."""
 
 from html import escape
 
@@ -8,7 +8,7 @@ FONT = "'Helvetica Neue',Helvetica,Arial,'Liberation Sans',sans-serif"
 
 
 def inline(drawing: Drawing, name: str = "") -> str:
-    """An element for a page; `name` is its class."""
+    """The SVG element for a page; `name` is its class."""
     box = f"{format_number(drawing.width)} {format_number(drawing.height)}"
     size = f'width="{format_number(drawing.width)}" height="{format_number(drawing.height)}"'
     marks = "".join(map(format_mark, drawing.marks))
@@ -17,7 +17,7 @@ def inline(drawing: Drawing, name: str = "") -> str:
 
 
 def standalone(drawing: Drawing) -> str:
-    """A file: it brings its inks, light or dark as its reader prefers, and its paper."""
+    """The SVG file with its own inks and background, light or dark by the reader's preference."""
     drawn = inline(drawing).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
     begin = drawn.index(">") + 1
     paper = '<rect width="100%" height="100%" class="f-paper"/>'
@@ -48,12 +48,14 @@ def format_mark(drawn: Mark) -> str:
 def format_path(drawn: Path) -> str:
     dash = f' stroke-dasharray="{drawn.dash}"' if drawn.dash else ""
     points = format_points(drawn.points)
-    return f'<polyline class="s-{drawn.ink}" fill="none" stroke-width="{format_number(drawn.width)}"{dash} points="{points}"/>'
+    width = format_number(drawn.width)
+    return f'<polyline class="s-{drawn.ink}" fill="none" stroke-width="{width}"{dash} points="{points}"/>'
 
 
 def format_area(drawn: Area) -> str:
     opacity = f' opacity="{format_number(drawn.opacity, 3)}"' if drawn.opacity < 1 else ""
-    return f'<polygon class="f-{drawn.ink}"{opacity} points="{format_points(drawn.points)}">{format_tooltip(drawn.tip)}</polygon>'
+    points = format_points(drawn.points)
+    return f'<polygon class="f-{drawn.ink}"{opacity} points="{points}">{format_tooltip(drawn.tip)}</polygon>'
 
 
 def format_dot(drawn: Dot) -> str:
@@ -72,7 +74,7 @@ def format_label(drawn: Label) -> str:
 
 
 def format_tooltip(text: str) -> str:
-    """What a pointer at rest is told."""
+    """The tooltip."""
     return f"<title>{escape(text)}</title>" if text else ""
 
 
@@ -81,7 +83,7 @@ def format_points(points: tuple[tuple[float, float], ...]) -> str:
 
 
 def format_number(value: float, decimals: int = 1) -> str:
-    """Without zeros that say nothing: a tenth of a pixel is enough."""
+    """Without trailing zeros; a tenth of a pixel is enough."""
     text = f"{value:.{decimals}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text == "-0" else text

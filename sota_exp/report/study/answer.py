@@ -18,7 +18,7 @@ from sota_exp.statistics.units import Scale, scale_of
 
 
 def facts(study: Study) -> list[str]:
-    """The line below the title."""
+    """The line of facts below the title."""
     runs = sum(len(arm.runs) for arm in study.arms)
     found = [f"Recipe {study.recipe}"] if study.recipe else []
     found += [f"Data {study.data}"] if study.data else []
@@ -28,7 +28,7 @@ def facts(study: Study) -> list[str]:
 
 
 def answer(study: Study) -> list[Block]:
-    """What a reader who stops here should know."""
+    """The main result, then what its differences mean."""
     found: list[Block] = []
     if study.effects:
         found.append(Paragraph(words=describe_main_effects(study), tone="lead"))
@@ -67,15 +67,15 @@ def describe_arms(study: Study) -> list[Span | str]:
 
 
 def describe_interactions(study: Study) -> list[Span | str]:
-    """Of the interactions of two, which a study of pairs asks for; for the better, two need each other."""
+    """The decided interactions of a study of pairs, then the number of undecided ones."""
     scale, words = scale_of(study.metric), list[Span | str]()
-    for verdict, verb, rest in (("helps", "need", "each other"), ("hurts", "stand", "in each other's way")):
+    for verdict, how in (("helps", "more"), ("hurts", "less")):
         some = sorted(
             (each for each in study.interactions if each.verdict == verdict), key=lambda each: -abs(each.estimate or 0)
         )
         if some:
             words += [
-                strong(f"{count(len(some), 'pair')} {verb}{'s' if len(some) == 1 else ''} {rest}"),
+                strong(f"{count(len(some), 'pair')} help{'s' if len(some) == 1 else ''} {how} together"),
                 ": ",
                 *list_effects(some, scale),
                 ". ",
@@ -104,7 +104,7 @@ def describe_rest(num: int) -> list[Span | str]:
 
 
 def describe_undecided(study: Study) -> list[Span | str]:
-    """The arms of which nothing can be said, and the effect they may have hidden."""
+    """Undecided arms with the effects that they may hide, arms with too few seeds, failed and refused arms."""
     scale, kind = scale_of(study.metric), kind_of(study)
     words: list[Span | str] = []
     open_arms = [arm for arm in study.compared if arm.verdict == "cannot be distinguished"]
@@ -114,7 +114,7 @@ def describe_undecided(study: Study) -> list[Span | str]:
         sizes = sorted(arm.detectable for arm in open_arms if arm.detectable is not None)
         if sizes:
             reach = scale.value(sizes[0]) + (f" to {scale.value(sizes[-1])}" if len(sizes) > 1 else "")
-            words.append(f": effects below {reach} {scale.difference_unit} could hide there".replace("  ", " "))
+            words.append(f": effects below {reach} {scale.difference_unit} would not be detected".replace("  ", " "))
         words.append(". ")
     for verdict, one, many in (
         ("too few seeds", "has too few seeds", "have too few seeds"),
@@ -124,8 +124,9 @@ def describe_undecided(study: Study) -> list[Span | str]:
         if some:
             words.append(f"{len(some)} {one if len(some) == 1 else many}: {shown(some)}. ")
     if study.refused:
-        what = f"{count(len(study.refused), kind.noun, kind.plural)} {'was' if len(study.refused) == 1 else 'were'} refused"
-        words.append(f"{what}: {shown([name for name, _ in study.refused])}. ")
+        verb = "was" if len(study.refused) == 1 else "were"
+        names = shown([name for name, _ in study.refused])
+        words.append(f"{count(len(study.refused), kind.noun, kind.plural)} {verb} refused: {names}. ")
     return words
 
 
@@ -133,10 +134,13 @@ def describe_null_study(study: Study) -> list[Span | str]:
     false = [arm for arm in study.compared if arm.verdict in ("helps", "hurts")]
     num = count(len(study.compared), "comparison")
     if not any(arm.p_adjusted is not None and smallest_p_value(arm.n) <= 1 - study.level for arm in study.compared):
-        return [strong(f"With so few seeds no alarm was possible in {num} of equal arms. "), *describe_undecided(study)]
+        return [
+            strong(f"With so few seeds, no false alarm was possible in {num} of equal arms. "),
+            *describe_undecided(study),
+        ]
     if not false:
         return [
-            strong(f"As it should be, none of {num} of equal arms was called a help or a hurt. "),
+            strong(f"As expected, none of {num} of equal arms has a false “helps” or “hurts”. "),
             *describe_undecided(study),
         ]
     words: list[Span | str] = [strong(f"{len(false)} of {num} of equal arms gave a false alarm"), ": "]
@@ -144,7 +148,7 @@ def describe_null_study(study: Study) -> list[Span | str]:
 
 
 def describe_main_effects(study: Study) -> list[Span | str]:
-    """Of the main effects of a design."""
+    """The decided main effects of a design, then the number of undecided ones."""
     scale = scale_of(study.metric)
     words: list[Span | str] = []
     for verdict, verb in (("helps", "help"), ("hurts", "hurt")):
@@ -173,7 +177,7 @@ def list_effects(effects: Sequence[Effect], scale: Scale) -> list[Span | str]:
 
 
 def describe_ends(study: Study) -> list[Span | str]:
-    """Where the ladder begins and ends; empty where an end has no number."""
+    """First and last result of a ladder; empty if there are fewer than two results."""
     scale = scale_of(study.metric)
     steps = [arm for arm in study.arms if arm.mean is not None]
     if len(steps) < 2:
@@ -182,10 +186,10 @@ def describe_ends(study: Study) -> list[Span | str]:
     ends = f"{scale.with_unit(first.mean)} ({first.label}) to {scale.with_unit(last.mean)} ({last.label})"
     words: list[Span | str] = [f"From first to last, {metric_name(study).lower()} goes from {ends}"]
     if first.cost.seconds is not None and last.cost.seconds is not None:
-        words.append(f", and a training from {duration(first.cost.seconds)} to {duration(last.cost.seconds)}")
+        words.append(f", and training time from {duration(first.cost.seconds)} to {duration(last.cost.seconds)}")
     return [*words, "."]
 
 
 def describe_unfinished(study: Study) -> list[Span | str]:
     words: list[Span | str] = [strong("This study is not complete"), f": {count(len(study.missing), 'run')} missing. "]
-    return [*words, "Repeat its command and it goes on where it stopped."]
+    return [*words, "Run its command again: it continues where it stopped."]

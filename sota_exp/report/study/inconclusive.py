@@ -1,4 +1,4 @@
-"""What a study could not conclude, in sentences, and what would be needed."""
+"""What a study could not conclude and what would be needed, as a list of sentences."""
 
 from collections.abc import Sequence
 
@@ -15,12 +15,12 @@ from sota_exp.report.study.study import Study
 from sota_exp.report.study.terms import kind_of, shown
 from sota_exp.statistics.units import scale_of
 
-#: Points of a list before it is told in one.
+#: Most undecided arms that are listed one by one.
 MOST_LISTED = 40
 
 
 def inconclusive(study: Study) -> list[Block]:
-    """What could not be concluded, and what would be needed."""
+    """One list: undecided, failed, refused and missing arms, rules, seeds needed, aliases, looks, limits."""
     items: list[Words] = [
         *list_open_arms(study),
         *list_failures(study),
@@ -43,7 +43,7 @@ def list_open_arms(study: Study) -> list[Words]:
             words.append(f"{arm.verdict}.")
         else:
             smallest = f"{scale.value(arm.detectable)} {scale.difference_unit}".rstrip()
-            words.append(f"{arm.verdict}; {count(arm.n, 'pair')} of runs could have shown {smallest}.")
+            words.append(f"{arm.verdict}; {count(arm.n, 'pair')} of runs could have detected {smallest}.")
         found.append(words)
     if len(found) > MOST_LISTED:
         return [
@@ -65,7 +65,7 @@ def list_refused_arms(study: Study) -> list[Words]:
 
 
 def list_fired_rules(study: Study) -> list[Words]:
-    """The rules that fired, each with all its arms."""
+    """The rules that fired, each with its arms."""
     groups: dict[str, list[str]] = {}
     for arm, message in study.rules:
         groups.setdefault(message, []).append(get_arm_label(study, arm) if arm else "every arm")
@@ -73,7 +73,7 @@ def list_fired_rules(study: Study) -> list[Words]:
 
 
 def list_missing_runs(study: Study) -> list[Words]:
-    """Runs that are not there, taken together by seeds and reason."""
+    """Missing runs, grouped by seeds and reason."""
     seeds: dict[tuple[str, str], list[int]] = {}
     for arm, seed, reason in study.missing:
         seeds.setdefault((arm, reason), []).extend([] if seed is None else [seed])
@@ -88,12 +88,12 @@ def format_seeds(seeds: Sequence[int]) -> str:
 
 
 def describe_missing(arms: str, seeds: str, reason: str) -> Words:
-    """The runs that some arms lack for one reason."""
+    """Missing seeds of some arms with their reason."""
     return phrase(strong("Missing"), f": {seeds}{' of ' if seeds else ''}{arms}{f': {reason}' if reason else ''}")
 
 
 def get_arm_label(study: Study, name: str) -> str:
-    """An arm's label; its name where it is none of the study."""
+    """The label of an arm; the name itself if the study has no such arm."""
     arm = study.arm(name)
     return name if arm is None else arm.label
 
@@ -105,12 +105,14 @@ def list_seeds_needed(study: Study) -> list[Words]:
     needs = [f"{num:,} for {scale.value(size)}" for size, num in study.seeds_needed.items()]
     source = f" (from {study.sd_source})" if study.sd_source else ""
     spread = (
-        f", if differences scatter by {scale.value(study.sd_assumed)}{source}" if study.sd_assumed is not None else ""
+        f", if differences have a standard deviation of {scale.value(study.sd_assumed)}{source}"
+        if study.sd_assumed is not None
+        else ""
     )
     return [
         [
-            strong("Seeds that would be needed"),
-            f" to see an effect, in {scale.difference_unit}{spread}: {listed(needs)}.",
+            strong("Seeds needed"),
+            f" to detect an effect, in {scale.difference_unit}{spread}: {listed(needs)}.",
         ]
     ]
 
@@ -118,7 +120,7 @@ def list_seeds_needed(study: Study) -> list[Words]:
 def list_aliases(study: Study) -> list[Words]:
     there = [each for each in (*study.effects, *study.interactions) if each.aliases]
     return [
-        phrase(strong(each.name), " can't be told apart from ", listed(list(each.aliases)), " in this design.")
+        phrase(strong(each.name), " cannot be separated from ", listed(list(each.aliases)), " in this design.")
         for each in there[:MOST_LISTED]
     ]
 
@@ -136,5 +138,6 @@ def list_looks(study: Study) -> list[Words]:
 def describe_limits(study: Study) -> Words:
     where = f"{study.recipe} on {study.data}" if study.recipe and study.data else "one recipe on one data set"
     return [
-        f"All of this holds for {where}, at this length of training. Other data, models and lengths may rank techniques otherwise."
+        f"All results hold for {where}, at this length of training. Other data, models and lengths may rank techniques "
+        "differently."
     ]

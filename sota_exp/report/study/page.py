@@ -1,4 +1,4 @@
-"""A study's report: `report.html`, `report.md` and `figures/` in its directory, made from `study.json` and the runs it names."""
+"""The report of a study: `report.html`, `report.md` and `figures/`, from `study.json` and its run directories."""
 
 from pathlib import Path
 
@@ -12,22 +12,17 @@ from sota_exp.report.study.read import read_study
 from sota_exp.report.study.runs import configuration
 from sota_exp.report.study.study import Study
 
-#: Rows of what arms change before they are folded away, and whole configurations that are shown.
+#: Most unfolded rows of configuration changes; most whole configurations.
 MOST_ROWS, MOST_WHOLE = 80, 3
 
 
-def write(directory: Path) -> list[Path]:
-    """Write the report of the study in a directory; the paths written, the page first.
+def report(directory: Path) -> Written:
+    """Write the report of the study in a directory.
 
     Raises:
-        ConfigError: there is no study to be read.
-        RunFailed: the directory can't be written to.
+        ConfigError: `study.json` is missing or malformed.
+        RunFailed: the directory cannot be written.
     """
-    return report(directory).paths
-
-
-def report(directory: Path) -> Written:
-    """Write the report, as `write` does; with the answer in"""
     return write_document(build_document(read_study(directory)), directory)
 
 
@@ -74,19 +69,19 @@ def present(*blocks: Block | None) -> list[Block]:
 
 
 def build_effects(study: Study) -> list[Block]:
-    """Pictures of the effects, and the table that the page is about."""
+    """Figures and table of the effects; the cells of a design are folded."""
     ladder = figures.ladder(study) if study.is_chain and not study.effects else None
     forest = figures.effects(study) if study.compared else None
     table: Block = tables.results(study)
     if study.effects:
         num_cells = sum(arm.name.startswith("cell_") for arm in study.arms)
-        beside = "" if num_cells == len(study.arms) else ", and the arms beside it"
-        table = Details(summary=f"The {num_cells} cells of the design{beside}", blocks=[table])
+        others = "" if num_cells == len(study.arms) else ", and the arms beside it"
+        table = Details(summary=f"The {num_cells} cells of the design{others}", blocks=[table])
     return [*build_design(study), *present(ladder, forest, table)]
 
 
 def build_design(study: Study) -> list[Block]:
-    """The main effects that a screening design estimates."""
+    """The main effects of a screening design."""
     if not study.effects:
         return []
     drawn = figures.factor_effects(study, study.effects, "main_effects", "Main effects")
@@ -94,7 +89,7 @@ def build_design(study: Study) -> list[Block]:
 
 
 def build_curves(study: Study) -> list[Block]:
-    """None of the cells of a design: no two of them differ in one thing."""
+    """Learning curves; none for a design, whose cells differ in many techniques at once."""
     return [] if study.effects else present(figures.learning_curves(study))
 
 
@@ -104,8 +99,8 @@ def build_noise(study: Study) -> list[Block]:
 
 
 NOISE_TEXT = (
-    "A difference moves when the networks are trained again from other seeds, and it moves when other test images are taken. The two are kept apart: "
-    "verdicts rest on seeds, and hold for this test set."
+    "A difference changes if the networks are trained again with other seeds, and it changes with other test images. "
+    "The two are reported separately: verdicts are based on seeds and hold for this test set."
 )
 
 
@@ -116,7 +111,7 @@ def build_interactions(study: Study) -> list[Block]:
 
 
 def build_configurations(study: Study) -> list[Block]:
-    """What each arm changes; folded away, commands, runs and the whole configurations that the others are compared with."""
+    """What each arm changes; folded: overrides, runs, and the whole configurations of arms without a reference."""
     table = tables.differences(study)
     if table is not None and len(table.rows) > MOST_ROWS:
         return [Details(summary="What each arm changes", blocks=[table]), *build_folded(study)]
@@ -136,8 +131,9 @@ def build_reproduction(study: Study) -> list[Block]:
     blocks: list[Block] = [Code(text=study.command)] if study.command else []
     blocks.append(
         paragraph(
-            "Repeated in the same place, the command redoes nothing that is finished and goes on with what is missing; more seeds extend the study. "
-            "On the same machine and versions every number comes out the same to the last digit, times aside. One run alone is trained again with ",
+            "Run again in the same directory, the command skips finished runs and trains missing ones; more "
+            "seeds extend the study. On the same machine with the same versions, every number except times is "
+            "reproduced exactly. To train one run again: ",
             code("sota-exp rerun RUN"),
             ".",
         )

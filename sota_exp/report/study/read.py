@@ -1,4 +1,4 @@
-"""`study.json` to a typed `Study`."""
+"""Reads `study.json` into a typed `Study`; nothing is computed again. Absent values are None or empty."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ def read_study(directory: Path) -> Study:
     """The study of a directory.
 
     Raises:
-        ConfigError: `study.json` is not there or not that of a study; names the file, the place in it and what is wrong.
+        ConfigError: `study.json` is missing or malformed.
     """
     path = directory / "study.json"
     try:
@@ -25,7 +25,7 @@ def read_study(directory: Path) -> Study:
     try:
         return parse_study(tree, directory)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise ConfigError(f"{path}: not what a study writes: {type(error).__name__}: {error}") from error
+        raise ConfigError(f"{path}: not the format of a study: {type(error).__name__}: {error}") from error
 
 
 def parse_study(tree: dict[str, Any], directory: Path) -> Study:
@@ -64,10 +64,10 @@ def parse_study(tree: dict[str, Any], directory: Path) -> Study:
 
 
 def parse_arm(tree: dict[str, Any], index: int) -> Arm:
-    """The arm at a place of the list.
+    """The arm at `index` of the list.
 
     Raises:
-        ValueError: a part is not what it must be; names the arm and the part.
+        ValueError: a value of the arm is malformed.
     """
     name = str(tree.get("name", f"arm {index}"))
     try:
@@ -77,7 +77,7 @@ def parse_arm(tree: dict[str, Any], index: int) -> Arm:
 
 
 def parse_arm_plan(tree: dict[str, Any]) -> dict[str, Any]:
-    """What the arm is, as fields of `Arm`."""
+    """The fields of `Arm` that describe what was run."""
     differences = tree.get("differences") or {}
     return {
         "reference": tree.get("reference"),
@@ -92,7 +92,7 @@ def parse_arm_plan(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def parse_arm_results(tree: dict[str, Any]) -> dict[str, Any]:
-    """What came out of the arm, as fields of `Arm`."""
+    """The fields of `Arm` with its results."""
     calibration = tree.get("calibration") or {}
     values = parse_mapping(tree.get("values"), int, float)
     return {
@@ -119,7 +119,7 @@ def parse_change(tree: dict[str, Any] | None) -> Change:
 
 
 def interval_of(pair: Any) -> Interval | None:
-    """None where an end is unknown.
+    """The interval; None if an end is unknown.
 
     Raises:
         ValueError: not two numbers.
@@ -163,7 +163,7 @@ def parse_effect(tree: dict[str, Any]) -> Effect:
 
 
 def format_alias(alias: Any) -> str:
-    """`a × b` of a list of factors."""
+    """A list of factors as `a × b`."""
     return alias if isinstance(alias, str) else " × ".join(map(str, alias))
 
 
@@ -179,7 +179,7 @@ def parse_looks(tree: dict[str, Any] | None) -> Looks | None:
 
 
 def parse_mapping(tree: dict[str, Any] | None, key: Callable[[str], Any], value: Callable[[Any], T]) -> dict[Any, T]:
-    """A mapping with its keys and values made of their kinds, in the order of its keys; what is null is left out."""
+    """The mapping with converted keys and values, sorted by key, without null values."""
     found = {key(name): value(item) for name, item in (tree or {}).items() if item is not None}
     return dict(sorted(found.items()))
 

@@ -11,7 +11,7 @@ from sota_exp.statistics.units import METRICS, SHARE, scale_of
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """Where the true value lies, at the study's level."""
+    """A confidence interval at the study's level."""
 
     low: float
     high: float
@@ -23,7 +23,7 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A value minus that of the reference."""
+    """The value of an arm minus that of its reference."""
 
     difference: float | None = None
     interval: Interval | None = None
@@ -31,7 +31,7 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """The difference over the draw of test images alone; images that only the arm gets right, and only the reference."""
+    """The difference over test images; `won`, `lost`: images that the arm classifies correctly more or less often."""
 
     change: Change
     won: float | None
@@ -40,7 +40,7 @@ class Examples:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Means over seeds; `seconds` of training; points of the metric for an hour more of training."""
+    """Means over seeds; `seconds` of training; `points_per_hour`: gain per additional hour of training."""
 
     seconds: float | None = None
     seconds_change: Change = Change()
@@ -53,7 +53,7 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One variant of the recipe, its runs by seed, and what is known of its difference from its reference."""
+    """A variant of the recipe: its runs by seed, its results and its difference from its reference."""
 
     name: str
     label: str
@@ -83,7 +83,7 @@ class Arm:
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """Of one factor of a design, or of several together; `aliases` are what the design can't tell it from."""
+    """A main effect or an interaction of a design; `aliases`: effects that the design cannot separate from it."""
 
     factors: tuple[str, ...]
     labels: tuple[str, ...]
@@ -100,7 +100,7 @@ class Effect:
 
 @dataclass(frozen=True, kw_only=True)
 class Looks:
-    """Numbers of seeds at which results are looked at, planned beforehand; the error spent at each; when arms were decided."""
+    """Interim looks: numbers of seeds, planned and done; alpha spent at each; by arm, the seeds at its decision."""
 
     planned: tuple[int, ...]
     done: tuple[int, ...]
@@ -110,7 +110,7 @@ class Looks:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Everything `study.json` holds."""
+    """The contents of `study.json`."""
 
     directory: Path
     kind: str
@@ -150,17 +150,17 @@ class Study:
 
     @functools.cached_property
     def numbers(self) -> dict[str, str]:
-        """The number by which a page calls each arm: 0 for the first."""
+        """The number of each arm on the page, from 0."""
         return {arm.name: str(index) for index, arm in enumerate(self.arms)}
 
     @property
     def compared(self) -> list[Arm]:
-        """The arms that have a reference, in order."""
+        """The arms with a reference, in order."""
         return [arm for arm in self.arms if arm.reference is not None]
 
     @property
     def is_chain(self) -> bool:
-        """Whether each arm but the first is held against the one before it: steps of one ladder, at least two."""
+        """Whether each arm but the first has the arm before it as its reference, in at least two steps."""
         references = [arm.reference for arm in self.arms]
         return len(references) > 2 and references == [None, *(arm.name for arm in self.arms[:-1])]
 
@@ -170,5 +170,5 @@ class Study:
 
     @property
     def is_share(self) -> bool:
-        """Whether the metric is a fraction, shown in percent and its differences in percentage points."""
+        """Whether the metric is a fraction: displayed in percent, its differences in percentage points."""
         return scale_of(self.metric) is SHARE

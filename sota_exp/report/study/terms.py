@@ -1,4 +1,4 @@
-"""The terms of a page: names for kinds of study, metrics, levels and lists of arms."""
+"""The wording that all parts of a page share: kinds of study, metrics, levels, lists of names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from sota_exp.report.numbers import listed
 from sota_exp.report.study.study import Study
 
-#: Names in a sentence before it ends with "and 5 more".
+#: Most names in a sentence; the rest is counted, as in "and 5 more".
 MOST_NAMED = 6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """How a kind of study speaks of its arms, and what one of its differences means."""
+    """What the arms of a kind of study are called, and what one of its differences means."""
 
     noun: str
     plural: str
@@ -23,22 +23,25 @@ KINDS = {
     "ladder": Kind(
         noun="step",
         plural="steps",
-        meaning="Each step is compared with the one before it, so its effect is that of adding it at this place of the ladder.",
+        meaning="Each step is compared with the one before it: its effect is that of adding it at this place.",
     ),
     "leave_one_out": Kind(
         noun="omission",
         plural="omissions",
-        meaning="Each arm is the whole recipe without one technique: an omission that hurts is a technique that helps, beside all others.",
+        meaning="Each arm is the whole recipe without one technique: an omission that hurts is a technique that helps "
+        "in the presence of all others.",
     ),
     "add_one_in": Kind(
         noun="addition",
         plural="additions",
-        meaning="Each arm is the plain recipe and one technique: an effect is that of the technique alone, without the others.",
+        meaning="Each arm is the plain recipe with one technique: its effect is that of the technique alone, "
+        "without the others.",
     ),
     "pairs": Kind(
         noun="arm",
         plural="arms",
-        meaning="Techniques alone and two by two: an interaction is what two bring together beyond the sum of what each brings alone.",
+        meaning="Each technique alone and each pair: an interaction is the effect of a pair minus the sum of the "
+        "effects of its two techniques.",
     ),
     "one_slot": Kind(
         noun="option", plural="options", meaning="Every option of one slot is compared with the same reference."
@@ -46,13 +49,13 @@ KINDS = {
     "screening": Kind(
         noun="cell",
         plural="cells",
-        meaning="Each run of the design switches about half of the techniques on: a main effect is averaged over the settings of all "
-        "others, unlike that of leaving one out of a whole recipe.",
+        meaning="Each run of the design switches about half of the techniques on: a main effect is averaged over the "
+        "settings of all others, unlike the effect of leaving one out of the whole recipe.",
     ),
     "null": Kind(
         noun="null arm",
         plural="null arms",
-        meaning="All arms are equal and trained on other seeds: whatever is called a help or a hurt here is a false alarm.",
+        meaning="All arms have the same configuration: every “helps” or “hurts” is a false alarm.",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""All pictures of a sweep."""
+"""Writes all figures of a sweep from `sweep.json`."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ from sota_exp.report.sweep.trials import SweepFigureData
 
 
 def draw_sweep(summary: Mapping[str, Any], folder: Path) -> None:
-    """Write every picture that the sweep's numbers allow."""
+    """Write every figure of the sweep into `folder`; none without a complete trial."""
     sweep = SweepFigureData(summary=summary)
     pictures: dict[str, Callable[[SweepFigureData, Path], None]] = {
         "history": draw_sweep_history,

@@ -1,6 +1,6 @@
-"""A sweep's page: whether the winner wins on fresh seeds, how the search went, what mattered, and the best trials.
+"""The report of a sweep from `sweep.json`: confirmation on fresh seeds, history, importances and the best trials.
 
-From `sweep.json` alone, whose numbers are shown as they are; what a file leaves out is left out here.
+Values that the file does not contain are left out.
 """
 
 import json
@@ -31,35 +31,31 @@ from sota_exp.report.numbers import count, duration, interval, known
 from sota_exp.report.study.figures import both
 from sota_exp.report.study.page import present
 from sota_exp.report.study.read import interval_of
+from sota_exp.report.sweep.terminal import format_parameter
 from sota_exp.statistics.units import UNKNOWN, p_value, scale_of
 
 Tree = Mapping[str, Any]
 
-#: Rows of the table of trials.
+#: Most rows of the table of trials.
 MOST_TRIALS = 30
 
 #: How a verdict of the confirmation is inked.
 INKS = {"beats": "blue", "loses": "red"}
 
 
-def write(directory: Path) -> list[Path]:
-    """Write the report of the sweep in a directory; the paths written, the page first.
+def report(directory: Path) -> Written:
+    """Write the report of the sweep in a directory.
 
     Raises:
-        ConfigError: there is no sweep to be read.
-        RunFailed: the directory can't be written to.
+        ConfigError: `sweep.json` is missing or malformed.
+        RunFailed: the directory cannot be written.
     """
-    return report(directory).paths
-
-
-def report(directory: Path) -> Written:
-    """Write the report, as `write` does; with the answer in words."""
     path = directory / "sweep.json"
     try:
         tree = json.loads(path.read_text())
         made = build_document(tree, directory)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ConfigError(f"{path}: not what a sweep writes: {type(error).__name__}: {error}") from error
+        raise ConfigError(f"{path}: not the format of a sweep: {type(error).__name__}: {error}") from error
     return write_document(made, directory)
 
 
@@ -67,17 +63,17 @@ def build_document(tree: Tree, directory: Path) -> Document:
     name = str(tree.get("name") or directory.name)
     sections = [
         Section(
-            title="Confirmed on fresh seeds",
+            title="Confirmation on fresh seeds",
             anchor="confirmed",
             blocks=present(build_confirmation_figure(tree), build_arm_table(tree)),
         ),
         Section(
-            title="How the search went",
+            title="History of the search",
             anchor="search",
             blocks=present(build_history_figure(tree), build_trial_table(tree)),
         ),
-        Section(title="What mattered", anchor="importance", blocks=present(build_importance_table(tree))),
-        Section(title="What went wrong", anchor="failures", blocks=build_failures(tree)),
+        Section(title="Importance of parameters", anchor="importance", blocks=present(build_importance_table(tree))),
+        Section(title="Failures", anchor="failures", blocks=build_failures(tree)),
         Section(title="How to reproduce", anchor="reproduce", blocks=build_reproduction(tree)),
     ]
     return Document(
@@ -122,16 +118,14 @@ def build_answer(tree: Tree) -> list[Block]:
         )
     if not found:
         found.append(paragraph("No trial of this sweep is complete.", tone="lead"))
-    found.append(paragraph("The best of many trials looks better than it is; only fresh seeds say whether it wins."))
+    found.append(
+        paragraph("The value of the best of many trials is biased upwards; only fresh seeds show whether it is better.")
+    )
     return found
 
 
 def format_parameters(params: Tree) -> str:
-    return " ".join(f"{name}={shown(value)}" for name, value in params.items()) or "its own values"
-
-
-def shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return " ".join(f"{name}={format_parameter(value)}" for name, value in params.items()) or "its own values"
 
 
 def get_arms(tree: Tree) -> list[Tree]:
@@ -139,7 +133,7 @@ def get_arms(tree: Tree) -> list[Tree]:
 
 
 def build_confirmation_figure(tree: Tree) -> Figure | None:
-    """Arms of the confirmation against the recipe's own values."""
+    """Forest plot of the confirmed arms against the recipe's own values."""
     scale, metric = (
         scale_of(get_objectives(tree)[0]),
         (tree.get("confirm") or {}).get("metric", get_objectives(tree)[0]),
@@ -191,7 +185,7 @@ def build_arm_table(tree: Tree) -> Table | None:
 
 
 def build_history_figure(tree: Tree) -> Figure | None:
-    """Every trial's value; of a pruned one the last it reported."""
+    """The value of every trial; for a pruned trial, its last report."""
     scale = scale_of(get_objectives(tree)[0])
     trials = [
         history.Trial(number=int(item["number"]), value=value, is_hollow=item.get("state") != "complete")
@@ -203,7 +197,10 @@ def build_history_figure(tree: Tree) -> Figure | None:
     title = get_objectives(tree)[0] + (f", {scale.unit}" if scale.unit else "")
     alt = f"Values of {len(trials)} trials in their order"
     sign = get_signs(tree)[0]
-    caption = f"{get_objectives(tree)[0]} of every trial and the best so far. Rings: trials that were pruned, at their last report."
+    caption = (
+        f"{get_objectives(tree)[0]} of every trial and the best so far. Rings: trials that did not finish, at "
+        "their last report."
+    )
     panels = both(lambda width: history.draw(trials, sign, scale, title, (width, 300), alt))
     return Figure(name="search_history", caption=[caption], panels=panels)
 
@@ -214,7 +211,7 @@ def get_last_value(item: Tree) -> float | None:
 
 
 def build_trial_table(tree: Tree) -> Table | None:
-    """The best trials, as they are ranked."""
+    """The best trials in the order of their ranking."""
     scales = [scale_of(name) for name in get_objectives(tree)]
     ranking = list(tree.get("ranking") or ())
     rows = [
@@ -250,7 +247,7 @@ def build_importance_table(tree: Tree) -> Table | None:
 
 def build_failures(tree: Tree) -> list[Block]:
     failed = list(tree.get("failures") or ())
-    items = [phrase(strong("It stopped early"), f": {tree['stopped']}")] if tree.get("stopped") else []
+    items = [phrase(strong("The search stopped early"), f": {tree['stopped']}")] if tree.get("stopped") else []
     items += [phrase(strong(f"Trial {item.get('number')}"), f": {item.get('reason')}") for item in failed[:MOST_TRIALS]]
     if len(failed) > MOST_TRIALS:
         items.append(phrase(f"and {count(len(failed) - MOST_TRIALS, 'trial')} more"))

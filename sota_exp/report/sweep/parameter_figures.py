@@ -1,4 +1,4 @@
-"""Pictures of the searched parameters of a sweep."""
+"""Figures of the searched parameters of a sweep: importance, slices, contour, parallel coordinates."""
 
 import math
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from sota_exp.report.sweep.trials import ParameterAxis, SweepFigureData
 
 
 def draw_importances(sweep: SweepFigureData, path: Path) -> None:
-    """Shares of the variance that each knob explains, by both methods."""
+    """Importance of each parameter by each method."""
     methods = sweep.summary["importances"]
     if not methods:
-        draw_empty_figure(path, "Importance", "too few complete trials or different values, or a single knob")
+        draw_empty_figure(path, "Importance", "too few complete trials or values, or only one parameter")
         return
     names = list(next(iter(methods.values())))[::-1]
     drawing = figure(7.5, 1.4 + 0.5 * len(names))
@@ -36,10 +36,10 @@ def draw_importances(sweep: SweepFigureData, path: Path) -> None:
 
 
 def draw_slices(sweep: SweepFigureData, path: Path) -> None:
-    """Value against each knob; darker is later."""
+    """Value against each parameter; darker is later."""
     names = sweep.names
     if not names:
-        draw_empty_figure(path, "Value against each knob", "no knob took two values")
+        draw_empty_figure(path, "Value against each parameter", "no parameter has two values")
         return
     columns = min(len(names), 3)
     lines = math.ceil(len(names) / columns)
@@ -58,16 +58,16 @@ def draw_slices(sweep: SweepFigureData, path: Path) -> None:
         scale.set_ticks(cell.xaxis)
     for cell in cells.flat[len(names) :]:
         cell.set_visible(False)
-    drawing.suptitle("Value against each knob; darker is later", x=0.01, ha="left", fontsize=11)
+    drawing.suptitle("Value against each parameter; darker is later", x=0.01, ha="left", fontsize=11)
     save(drawing, path)
 
 
 def draw_contours(sweep: SweepFigureData, path: Path) -> None:
-    """The two most important knobs that are numbers: trials, and a surface between them."""
+    """Trials over the two most important numeric parameters, on a smooth fit."""
     scales = [scale for name in sweep.names if not (scale := sweep.build_axis(name)).words][:2]
     items = [item for item in sweep.complete if all(scale.name in item["params"] for scale in scales)]
     if len(scales) < 2 or len(items) < 6:
-        draw_empty_figure(path, "Contour", "needs two knobs that are numbers, and six complete trials")
+        draw_empty_figure(path, "Contour", "needs two numeric parameters and six complete trials")
         return
     first, second = scales
     x = np.array([first.compute_position(item["params"][first.name]) for item in items])
@@ -83,7 +83,7 @@ def draw_contours(sweep: SweepFigureData, path: Path) -> None:
     axes.scatter(across, up, color=RED, marker="v", s=26, zorder=3, label="pruned")
     best = int(np.argmax(sweep.sign * values))
     axes.scatter(x[best], y[best], s=170, facecolors="none", edgecolors=RED, linewidth=1.8, zorder=4, label="best")
-    tidy(axes, f"{sweep.objective} over the two most important knobs", first.label, second.label)
+    tidy(axes, f"{sweep.objective} over the two most important numeric parameters", first.label, second.label)
     axes.margins(0.06)
     first.set_ticks(axes.xaxis)
     second.set_ticks(axes.yaxis)
@@ -92,7 +92,7 @@ def draw_contours(sweep: SweepFigureData, path: Path) -> None:
 
 
 def draw_surface(axes: "Axes", x: "np.ndarray", y: "np.ndarray", values: "np.ndarray") -> None:
-    """Filled levels of a smooth fit through scattered points, faint: it is a guess between few trials."""
+    """Filled contours of a smooth fit, drawn faintly because trials are few; x, y and values: float [N]."""
     from scipy.interpolate import RBFInterpolator
 
     spans = np.ptp(x) or 1.0, np.ptp(y) or 1.0
@@ -107,10 +107,10 @@ def draw_surface(axes: "Axes", x: "np.ndarray", y: "np.ndarray", values: "np.nda
 
 
 def draw_parallel_coordinates(sweep: SweepFigureData, path: Path) -> None:
-    """A line a trial through its values; the best third in colour."""
+    """One line per trial through its values; the best third in blue."""
     names = sweep.names
     if not names:
-        draw_empty_figure(path, "Parallel coordinates", "no knob took two values")
+        draw_empty_figure(path, "Parallel coordinates", "no parameter has two values")
         return
     scales = [sweep.build_axis(name) for name in names]
     items = sorted((item for item in sweep.complete), key=lambda item: sweep.sign * item["values"][0])
@@ -152,7 +152,7 @@ def compute_span(values: Sequence[float]) -> tuple[float, float]:
 
 
 def format_axis_ends(scale: ParameterAxis | None, low: float, high: float) -> list[tuple[float, str]]:
-    """(height, words) of what is written along an axis: every word, or both ends of the numbers."""
+    """(height in [0, 1], text) of the labels along an axis: every category, or both ends of the numbers."""
     if scale is not None and scale.words:
         return [((index - low) / (high - low), word) for index, word in enumerate(scale.words)]
     if scale is not None and scale.is_log:
@@ -161,7 +161,7 @@ def format_axis_ends(scale: ParameterAxis | None, low: float, high: float) -> li
 
 
 def draw_empty_figure(path: Path, title: str, reason: str) -> None:
-    """A picture that says why it isn't one."""
+    """A figure with the reason why there is nothing to draw."""
     drawing = figure(5, 1.6)
     axes = drawing.subplots()
     axes.text(0.5, 0.5, reason, ha="center", va="center", color=GREY)

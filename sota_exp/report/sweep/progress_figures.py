@@ -1,21 +1,18 @@
-"""Pictures of the course of a sweep."""
+"""Figures of the course of a sweep: history, reported values, timeline, Pareto front."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from sota_exp.report.drawing.matplotlib_canvas import BLUE, GREEN, GREY, ORANGE, RED, figure, save, tidy
-
-if TYPE_CHECKING:
-    pass
 from sota_exp.report.sweep.trials import SweepFigureData
 
 COLOURS = {"complete": BLUE, "pruned": ORANGE, "failed": RED, "running": GREY}
 
 
 def draw_sweep_history(sweep: SweepFigureData, path: Path) -> None:
-    """Each trial's value in the order of their beginning, and the best so far."""
+    """The value of each trial by its number, and the best so far."""
     drawing = figure(7.5, 4)
     axes = drawing.subplots()
     numbers = [item["number"] for item in sweep.complete]
@@ -28,7 +25,7 @@ def draw_sweep_history(sweep: SweepFigureData, path: Path) -> None:
     axes.scatter(numbers, values, color=BLUE, s=28, zorder=3, label="complete")
     pruned = [item for item in sweep.trials if item["state"] == "pruned" and item["reports"]]
     last = [list(item["reports"].values())[-1] for item in pruned]
-    axes.scatter([item["number"] for item in pruned], last, color=ORANGE, marker="v", s=28, label="pruned, its last")
+    axes.scatter([item["number"] for item in pruned], last, color=ORANGE, marker="v", s=28, label="pruned, last value")
     default = [item for item in sweep.complete if item["is_default"]]
     for item in default:
         axes.axhline(item["values"][0], color=GREEN, linestyle=":", linewidth=1.5, label="the recipe's own values")
@@ -43,14 +40,14 @@ def draw_sweep_history(sweep: SweepFigureData, path: Path) -> None:
 
 
 def has_points(handle: Any) -> bool:
-    """Whether a scatter holds a point; lines always count."""
+    """Whether a scatter has a point; True for lines."""
     from matplotlib.collections import PathCollection
 
     return not isinstance(handle, PathCollection) or np.size(handle.get_offsets()) > 0
 
 
 def draw_intermediate_values(sweep: SweepFigureData, path: Path) -> None:
-    """What each trial reported, epoch by epoch."""
+    """The values that each trial reported, by epoch."""
     drawing = figure(7.5, 4)
     axes = drawing.subplots()
     names: set[str] = set()
@@ -64,14 +61,14 @@ def draw_intermediate_values(sweep: SweepFigureData, path: Path) -> None:
             axes.plot(steps, list(item["reports"].values()), style, color=colour, linewidth=1, alpha=0.7, label=label)
             if item["state"] == "pruned":
                 axes.plot(steps[-1], list(item["reports"].values())[-1], "v", color=colour, markersize=5)
-    tidy(axes, "What each trial reported", "epoch, or seed", sweep.objective)
+    tidy(axes, "Reported values of each trial", "epoch, or seed", sweep.objective)
     if names:
         axes.legend(frameon=False, fontsize=8.5)
     save(drawing, path)
 
 
 def draw_timeline(sweep: SweepFigureData, path: Path) -> None:
-    """When each trial ran, on the clock of the first."""
+    """Start and end of each trial, from the start of the first."""
     from matplotlib.ticker import MaxNLocator
 
     items = [item for item in sweep.trials if item["at"][0] is not None]
@@ -87,14 +84,14 @@ def draw_timeline(sweep: SweepFigureData, path: Path) -> None:
             widths = [((item["at"][1] or latest) - item["at"][0]) / seconds for item in chosen]
             axes.barh([item["number"] for item in chosen], widths, left=starts, color=colour, height=0.75, label=state)
     axes.invert_yaxis()
-    tidy(axes, "When each trial ran", f"{unit} since the first began", "trial")
+    tidy(axes, "When each trial ran", f"{unit} since the start of the first trial", "trial")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, fontsize=8.5)
     save(drawing, path)
 
 
 def draw_objectives_front(sweep: SweepFigureData, path: Path) -> None:
-    """The two first objectives against each other, and the trials that no other beats in both."""
+    """The first two objectives and the Pareto front."""
     drawing = figure(7, 4.5)
     axes = drawing.subplots()
     first, second = sweep.summary["objective"][:2]
@@ -102,9 +99,9 @@ def draw_objectives_front(sweep: SweepFigureData, path: Path) -> None:
         [t["values"][1] for t in sweep.complete], [t["values"][0] for t in sweep.complete], color="#c4c4c4", s=28
     )
     best = sorted((item["value"][1], item["value"][0], item["number"]) for item in sweep.summary["front"])
-    axes.plot([x for x, _, _ in best], [y for _, y, _ in best], "o-", color=BLUE, markersize=6, label="the front")
+    axes.plot([x for x, _, _ in best], [y for _, y, _ in best], "o-", color=BLUE, markersize=6, label="Pareto front")
     for x, y, number in best:
         axes.annotate(str(number), (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8.5)
-    tidy(axes, "What no other trial beats in both, by trial number", second, first)
+    tidy(axes, "Pareto front, with trial numbers", second, first)
     axes.legend(frameon=False, fontsize=8.5)
     save(drawing, path)

@@ -1,4 +1,4 @@
-"""A sweep for a person: the closing words on the terminal, and the note on its page in MLflow. From `sweep.json` alone."""
+"""A sweep as text from `sweep.json`: the summary on the terminal and the note in MLflow."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-#: Trials in a table.
+#: Most trials in a table.
 MOST_ROWS = 5
 
 
 def draw(summary: Mapping[str, Any], directory: Path) -> None:
-    """Every picture of the sweep, below `figures/`."""
+    """Write every figure of the sweep below `figures/`."""
     from sota_exp.report.sweep.figures import draw_sweep
 
     draw_sweep(summary, directory / "figures")
 
 
 def format_parameter(value: Any) -> str:
-    """A value in a table."""
+    """A parameter value in a table; floats with four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -29,7 +29,7 @@ def format_trial_counts(summary: Mapping[str, Any]) -> str:
 
 
 def build_trial_rows(summary: Mapping[str, Any]) -> list[list[str]]:
-    """The best trials and the default, as cells: number, objectives, knobs."""
+    """Rows of the best trials and the default: number, objectives, parameters."""
     defaults = {item["number"] for item in summary["entries"] if item["is_default"]}
     sizes = {item["number"]: item.get("inference_size") for item in summary["entries"]}
     vary = len({*sizes.values()} - {None}) > 1
@@ -47,10 +47,14 @@ def build_trial_rows(summary: Mapping[str, Any]) -> list[list[str]]:
 
 
 def describe_time(summary: Mapping[str, Any]) -> str:
-    """What the search took, and what pruning saved."""
+    """The time of the search, and what pruning saved."""
     minutes = f"{summary['seconds'] / 60:.1f} minutes of training and scoring"
     share = summary["pruning"]["share_of_full_steps"]
-    saved = f"; pruning left {share:.0%} of the steps of full trials" if summary["trials"]["pruned"] and share else ""
+    saved = (
+        f"; with pruning, {share:.0%} of the steps of full trials were run"
+        if summary["trials"]["pruned"] and share
+        else ""
+    )
     return minutes + saved
 
 
@@ -62,7 +66,7 @@ def describe_importances(summary: Mapping[str, Any]) -> str:
 
 
 def terminal_summary(summary: Mapping[str, Any], directory: Path) -> Iterator["RenderableType"]:
-    """A table of the best, what it took, and whether the winner wins."""
+    """The best trials, the cost of the search, and the result of the confirmation."""
     from rich.markup import escape
     from rich.panel import Panel
     from rich.table import Table
@@ -86,7 +90,7 @@ def terminal_summary(summary: Mapping[str, Any], directory: Path) -> Iterator["R
     if summary["importances"]:
         facts.add_row("importance", describe_importances(summary))
     found = summary["confirm"]
-    facts.add_row("confirmed", escape(found["words"]) if found else "no confirmation was asked for")
+    facts.add_row("confirmed", escape(found["words"]) if found else "no confirmation was run")
     facts.add_row("files", escape(f"{directory}/sweep.json, trials.csv, figures/"))
     grid = Table.grid()
     for part in (best, "", facts):
@@ -98,10 +102,11 @@ def terminal_summary(summary: Mapping[str, Any], directory: Path) -> Iterator["R
 
 
 def note(summary: Mapping[str, Any]) -> str:
-    """Markdown, for the sweep's page in MLflow and beside its files."""
+    """The summary as Markdown, for MLflow and beside the sweep's files."""
     found = summary["confirm"]
     parts = [
-        f"**Sweep {summary['name']}**: {format_trial_counts(summary)} of {summary['n_trials']} trials; {describe_time(summary)}."
+        f"**Sweep {summary['name']}**: {format_trial_counts(summary)} of {summary['n_trials']} trials; "
+        f"{describe_time(summary)}."
     ]
     if found:
         parts += [f"**{found['words']}**", format_markdown_table(build_arm_rows(found))]
@@ -118,7 +123,7 @@ def note(summary: Mapping[str, Any]) -> str:
 
 
 def build_arm_rows(found: Mapping[str, Any]) -> list[list[str]]:
-    """The arms of a confirmation on val; test is the winner's alone."""
+    """A row per arm of a confirmation, with headings; on val, as only the winner is evaluated on test."""
     lines = [["arm", f"{found['metric']} on fresh seeds", "sd", "against the recipe", "interval"]]
     for arm in found["arms"]:
         difference = arm["difference"]
@@ -132,6 +137,6 @@ def build_arm_rows(found: Mapping[str, Any]) -> list[list[str]]:
 
 
 def format_markdown_table(lines: list[list[str]]) -> str:
-    """A table; em spaces, because MLflow's page draws tables without room between the columns."""
-    drawn = ["| " + " | ".join(f"{cell}\u2003" for cell in line) + " |" for line in lines]
-    return "\n".join([drawn[0], "|---" * len(lines[0]) + "|", *drawn[1:]])
+    """A Markdown table with em spaces, because MLflow displays tables without space between columns."""
+    table = ["| " + " | ".join(f"{cell}\u2003" for cell in line) + " |" for line in lines]
+    return "\n".join([table[0], "|---" * len(lines[0]) + "|", *table[1:]])

@@ -1,4 +1,4 @@
-"""The trials of a sweep and the axes of its searched parameters."""
+"""The trials of a sweep as its figures need them, and the axes of searched parameters."""
 
 import math
 from collections.abc import Mapping
@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-#: Knobs that a picture of all of them has room for.
+#: Most parameters in one figure.
 MAX_PARAMETERS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepFigureData:
-    """What the pictures are drawn from: trials as plain values, the first objective, and its direction."""
+    """The contents of `sweep.json`: trials, the first objective and its direction."""
 
     summary: Mapping[str, Any]
 
@@ -35,14 +35,14 @@ class SweepFigureData:
 
     @property
     def names(self) -> list[str]:
-        """Searched names that took more than one value, the most important first."""
+        """Searched parameters with more than one value, the most important first."""
         found = {name for item in self.complete for name in item["params"]}
         varied = [name for name in sorted(found) if len({str(item["params"].get(name)) for item in self.complete}) > 1]
         shares: Mapping[str, float] = next(iter(self.summary["importances"].values()), {})
         return sorted(varied, key=lambda name: -shares.get(name, 0.0))[:MAX_PARAMETERS]
 
     def build_axis(self, name: str) -> "ParameterAxis":
-        """How the values of a name are laid along an axis."""
+        """The axis of a parameter."""
         values = [item["params"][name] for item in self.trials if name in item["params"]]
         if any(isinstance(value, str | bool) or value is None for value in values):
             return ParameterAxis(name=name, words=tuple(sorted({str(value) for value in values})))
@@ -51,7 +51,7 @@ class SweepFigureData:
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterAxis:
-    """A name's axis: words side by side, or numbers, in decades where they span more than one and a half."""
+    """The axis of a parameter: categories (`words`) or numbers, logarithmic if max / min exceeds 30."""
 
     name: str
     words: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ class ParameterAxis:
         return math.log10(value) if self.is_log else float(value)
 
     def set_ticks(self, axis: Any) -> None:
-        """Ticks in the values' own words."""
+        """Label the ticks with values of the parameter."""
         if self.words:
             axis.set_ticks(range(len(self.words)), self.words)
         elif self.is_log:

@@ -1,4 +1,4 @@
-"""A study's page: sound HTML that needs nothing else, the same words as Markdown, every kind of study, every number recomputed."""
+"""A study's report: valid self-contained HTML, the same text as Markdown, every kind of study, every number."""
 
 import itertools
 import json
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sota_exp.cli import main
-from sota_exp.report.study.page import write
+from sota_exp.report.study.page import report
 from tests.experiments import TINY
 from tests.report.pages import Page, markdown_tables
 from tests.report.recomputed import check
@@ -37,12 +37,12 @@ FEW = STEPS[:3]
 def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All thirteen steps, reported."""
     directory = write_study(tmp_path_factory.mktemp("ladder"), num_test=200)
-    write(directory)
+    report(directory)
     return directory
 
 
 def page_of(directory: Path) -> Page:
-    write(directory)
+    report(directory)
     return Page((directory / "report.html").read_text())
 
 
@@ -63,7 +63,7 @@ def test_a_wrong_number_is_found(tmp_path: Path) -> None:
     """What the test above rests on."""
     directory = write_study(tmp_path, FEW, range(4), num_test=60)
     changed(directory, lambda tree: tree["arms"][1].update(mean=tree["arms"][1]["mean"] + 0.0002))
-    write(directory)
+    report(directory)
     assert [line for line in check(directory).wrong if "lr_optimizations mean" in line]
 
 
@@ -158,7 +158,7 @@ def test_markdown_has_the_tables_of_the_page(ladder: Path) -> None:
 
 def test_the_same_files_give_the_same_bytes(ladder: Path) -> None:
     before = {path: path.read_bytes() for path in ladder.rglob("*") if path.is_file()}
-    write(ladder)
+    report(ladder)
     assert {path: path.read_bytes() for path in ladder.rglob("*") if path.is_file()} == before
 
 
@@ -247,7 +247,8 @@ def screened(tree: dict[str, Any]) -> None:
     for arm in tree["arms"]:
         arm |= {"reference": None, "difference": None, "label": f"cell: {arm['label']}, and more"}
     tree["effects"] = [
-        {"factor": "ema", "label": "EMA", "estimate": 0.02, "interval": [0.01, 0.03], "p_adjusted": 0.01, "verdict": "helps"},
+        {"factor": "ema", "label": "EMA", "estimate": 0.02, "interval": [0.01, 0.03], "p_adjusted": 0.01,
+         "verdict": "helps"},
         {"factor": "mixup", "label": "Mixup", "estimate": -0.01, "interval": [-0.02, 0.01], "p_adjusted": 0.4,
          "verdict": "cannot be distinguished", "aliases": ["a × b"]},
     ]  # fmt: skip
@@ -280,7 +281,8 @@ def test_leave_one_out_beside_a_design_is_told_with_the_effects_sign(tmp_path: P
 
 @pytest.mark.parametrize(
     ("verdict", "says"),
-    [("helps", "1 pair needs each other: EMA × Mixup (+0.40 points, +0.10 to +0.70)"), ("hurts", "1 pair stands in each"),
+    [("helps", "1 pair helps more together: EMA × Mixup (+0.40 points, +0.10 to +0.70)"),
+     ("hurts", "1 pair helps less together"),
      ("cannot be distinguished", "No interaction of 1 was shown.")],
 )  # fmt: skip
 def test_a_study_of_pairs_begins_with_its_interactions(verdict: str, says: str, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_a_chain_is_steps_in_their_order(tmp_path: Path, references: list[str | 
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
-        ([], "not what a study writes"),
+        ([], "not the format of a study"),
         ({"arms": []}, "KeyError: 'metric'"),
         ({"metric": "test/accuracy"}, "KeyError: 'arms'"),
         (
@@ -91,7 +91,8 @@ def test_reading_imports_nothing_heavy() -> None:
     import subprocess
     import sys
 
-    code = "import sota_exp.report.study.page, sys; print(*{'torch', 'hydra', 'omegaconf', 'mlflow', 'matplotlib'} & set(sys.modules))"
+    heavy = {"torch", "hydra", "omegaconf", "mlflow", "matplotlib"}
+    code = f"import sota_exp.report.study.page, sys; print(*{heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 

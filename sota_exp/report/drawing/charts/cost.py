@@ -1,4 +1,4 @@
-"""A score against what it costs: an arm a disc with its number, bars of one standard deviation, the frontier behind."""
+"""Scatter plot of score against training time: one numbered point per arm, error bars, Pareto front behind."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from sota_exp.statistics.units import Scale
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """An arm's number on the page, its name, the time it takes, its score and the spread of that over seeds."""
+    """An arm: its number and label on the page, training time, mean score and its standard deviation over seeds."""
 
     number: str
     label: str
@@ -23,7 +23,7 @@ class Point:
 def draw(
     points: Sequence[Point], scale: Scale, titles: tuple[str, str], size: tuple[float, float], alt: str
 ) -> Drawing:
-    """`titles` of the horizontal and of the vertical axis. Costs are in decades where they differ much."""
+    """`titles`: horizontal axis, vertical axis. The time axis is logarithmic if times differ by more than 4×."""
     width, height = size
     left, right, top, bottom = 44.0, width - 16, 26.0, height - 42
     across = choose_time_axis([point.time for point in points], left, right)
@@ -49,7 +49,7 @@ def choose_time_axis(times: Sequence[float], begin: float, end: float) -> Axis:
 
 
 def draw_axes(across: Axis, upright: Axis, scale: Scale, width: float) -> list[Mark]:
-    shown = Axis(low=upright.low * scale.factor, high=upright.high * scale.factor, begin=upright.begin, end=upright.end)
+    shown = upright.scaled(scale.factor)
     heights = shown.ticks(6)
     texts = {value: f"{value:.{decimals_of(heights)}f}" for value in heights}
     times = [place for place in across.ticks(max(2, int(width / 90))) if place >= 0]
@@ -60,7 +60,7 @@ def draw_axes(across: Axis, upright: Axis, scale: Scale, width: float) -> list[M
 
 
 def compute_pareto_front(points: Sequence[Point], across: Axis, upright: Axis) -> list[tuple[float, float]]:
-    """Stairs through the points that no cheaper one surpasses."""
+    """Steps (pixels) through the points that no point of shorter time exceeds."""
     corners: list[tuple[float, float]] = []
     best = -float("inf")
     for point in sorted(points, key=lambda each: (each.time, -each.score)):
@@ -84,7 +84,7 @@ def draw_point(point: Point, across: Axis, upright: Axis, scale: Scale) -> Dot:
 
 
 def draw_numbers(points: Sequence[Point], across: Axis, upright: Axis) -> list[Mark]:
-    """Each disc's number beside it, moved down or up where another's stands already."""
+    """The number beside each point, shifted if the place is taken."""
     taken: list[tuple[float, float]] = []
     marks: list[Mark] = []
     for point in sorted(points, key=lambda each: (across.at(each.time), each.score)):

@@ -1,4 +1,4 @@
-"""Curves with bands over seeds, on small paper: an arm against its reference."""
+"""Curves with bands over seeds: an arm against its reference."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from sota_exp.statistics.units import Scale
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """A curve and how it is inked; `marks` are the places of x that get a disc of a radius."""
+    """A curve with its ink and dash; `marks`: (x, radius in pixels) of discs on it."""
 
     curve: Curve
     ink: str
@@ -22,7 +22,7 @@ class Line:
 
 
 def draw(lines: Sequence[Line], scale: Scale, x_title: str, size: tuple[float, float], alt: str, y: Axis) -> Drawing:
-    """Bands of one standard deviation behind, lines before them; `y` gives the range, so that panels can share it."""
+    """Lines over bands of one standard deviation; `y` gives the vertical range, so that panels can share it."""
     width, height = size
     left, right, top, bottom = 34.0, width - 6, 6.0, height - 34
     begin, end = min(each.curve.x[0] for each in lines), max(each.curve.x[-1] for each in lines)
@@ -38,14 +38,14 @@ def draw(lines: Sequence[Line], scale: Scale, x_title: str, size: tuple[float, f
 
 
 def crop_start(curve: Curve, low: float) -> Curve:
-    """Without the beginning that lies below the paper, but for its last point."""
+    """The curve without its start below `low`, except for the last point of that."""
     above = np.flatnonzero(curve.mean >= low)
     begin = max(int(above[0]) - 1, 0) if len(above) else 0
     return replace(curve, x=curve.x[begin:], mean=curve.mean[begin:], sd=curve.sd[begin:])
 
 
 def draw_axes(across: Axis, upright: Axis, scale: Scale, width: float) -> list[Mark]:
-    shown = Axis(low=upright.low * scale.factor, high=upright.high * scale.factor, begin=upright.begin, end=upright.end)
+    shown = upright.scaled(scale.factor)
     heights = shown.ticks(5)
     texts = {value: f"{value:.{decimals_of(heights)}f}" for value in heights}
     places = [place for place in across.ticks(max(2, int(width / 60))) if place == round(place)]
@@ -56,7 +56,7 @@ def draw_axes(across: Axis, upright: Axis, scale: Scale, width: float) -> list[M
 
 
 def range_of(curves: Sequence[Curve]) -> Axis:
-    """Of all curves and bands, but not of the first third of a training: there nothing is to be told apart."""
+    """A vertical range for all curves and bands, without their first third, where curves do not differ visibly."""
     late = [slice(len(each.x) // 3, None) for each in curves]
     lows = [value for each, part in zip(curves, late, strict=True) for value in (each.mean - each.sd)[part].tolist()]
     highs = [value for each, part in zip(curves, late, strict=True) for value in (each.mean + each.sd)[part].tolist()]

@@ -1,4 +1,4 @@
-"""A forest plot: a row for each effect, its estimate and interval on a common axis, and the same in words beside it."""
+"""Forest plot: one row per effect with its estimate and interval on a common axis, and the same as text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from sota_exp.report.numbers import interval
 from sota_exp.report.study.study import Interval
 from sota_exp.statistics.units import Scale
 
-#: Pixels from row to row, where labels stand beside the plot and where they stand above it.
+#: Height of a row in pixels with labels beside the plot, and with labels above it.
 ROW, TALL_ROW = 25, 42
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """An estimate with an interval; `second`, a thinner one below it; `word` at the right. Hollow where nothing is decided."""
+    """An estimate and its interval; `second`: a dashed interval below; `word`: text at the right; hollow: undecided."""
 
     label: str
     mean: float | None
@@ -28,7 +28,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Where things are: labels begin at 0, the plot lies between `left` and `right`, notes begin at `note`."""
+    """Positions in pixels: labels begin at 0, the plot is between `left` and `right`, the texts begin at `note`."""
 
     left: float
     right: float
@@ -38,7 +38,7 @@ class Layout:
 
 
 def draw(rows: Sequence[Row], scale: Scale, axis_title: str, width: float, alt: str) -> Drawing:
-    """The plot, `width` pixels wide; below 520 labels stand above their rows."""
+    """The plot, `width` pixels wide; below 520, labels are above their rows."""
     place = compute_layout(rows, width)
     axis = choose_axis(rows, place)
     top, bottom = 8.0, 8 + place.step * len(rows) + 4
@@ -53,8 +53,8 @@ def draw(rows: Sequence[Row], scale: Scale, axis_title: str, width: float, alt: 
 
 
 def draw_axis(axis: Axis, scale: Scale, top: float, bottom: float) -> list[Mark]:
-    """In the units that are shown."""
-    shown = Axis(low=axis.low * scale.factor, high=axis.high * scale.factor, begin=axis.begin, end=axis.end)
+    """Ticks in the displayed unit."""
+    shown = axis.scaled(scale.factor)
     places = shown.ticks(max(3, int((axis.end - axis.begin) / 70)))
     decimals = decimals_of(places)
     texts = {value: f"{value:+.{decimals}f}".replace("-", "−") if value else "0" for value in places}
@@ -71,7 +71,7 @@ def compute_layout(rows: Sequence[Row], width: float) -> Layout:
 
 
 def choose_axis(rows: Sequence[Row], place: Layout) -> Axis:
-    """Wide enough for zero, every estimate and most intervals: one of two seeds may not squeeze the others."""
+    """A range with zero, every estimate and most intervals; one very long interval does not squeeze the rest."""
     means = [row.mean for row in rows if row.mean is not None]
     intervals = [each for row in rows for each in (row.interval, row.second) if each is not None]
     reaches = sorted(max(abs(each.low), abs(each.high)) for each in intervals)
@@ -98,7 +98,7 @@ def draw_row(row: Row, axis: Axis, place: Layout, top: float, scale: Scale, widt
 
 
 def draw_row_text(row: Row, place: Layout, top: float, middle: float, width: float) -> list[Mark]:
-    """Its label and what is said of it: beside the plot, or above it on narrow paper."""
+    """The label and the text of a row: beside the plot, or above it if the plot is narrow."""
     ink = row.ink if not row.is_hollow else "muted"
     if not place.is_tall:
         label = shortened(row.label, place.left - 14)
@@ -114,7 +114,7 @@ def draw_row_text(row: Row, place: Layout, top: float, middle: float, width: flo
 
 
 def whisker(interval: Interval, axis: Axis, y: float, ink: str) -> list[Mark]:
-    """From end to end, with an arrow head where an end lies outside the plot."""
+    """The interval as a line, with an arrow head at an end outside the plot."""
     low, high = axis.at(interval.low), axis.at(interval.high)
     marks: list[Mark] = [line(low, y, high, y, ink, 2)]
     for end, x, towards in ((interval.low, low, -1), (interval.high, high, 1)):

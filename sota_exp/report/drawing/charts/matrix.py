@@ -1,4 +1,4 @@
-"""A matrix of factors by factors: each pair's interaction as a number on a shade, frames where it is more than noise."""
+"""Matrix of interactions: one cell per pair of factors, shaded by estimate, framed if the interval excludes zero."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +16,7 @@ def draw(
     alt: str,
     higher_is_better: bool = True,
 ) -> Drawing:
-    """Rows are all factors but the first, columns all but the last; a pair stands below the diagonal once."""
+    """Lower triangle: rows are all factors but the first, columns all but the last."""
     num = len(factors) - 1
     room = min(0.3 * width, 150.0)
     side = min((width - room) / max(num, 1), 74.0)
@@ -48,7 +48,7 @@ def draw_interaction(
     scale: Scale,
     higher_is_better: bool,
 ) -> list[Mark]:
-    """Blank where the pair was not measured."""
+    """The cell of a pair; grey if the pair was not measured."""
     if found is None or found.estimate is None:
         return [box(x + 1, y + 1, side - 2, height - 2, "faint", 0.35)]
     ink = "blue" if (found.estimate > 0) == higher_is_better else "red"

@@ -1,4 +1,4 @@
-"""How often predictions of a confidence are right: a disc for each bin, as large as its share of the images."""
+"""Reliability diagram: accuracy by confidence, one ring per bin whose area is its share of the images."""
 
 import math
 
@@ -10,7 +10,7 @@ from sota_exp.report.study.runs import Reliability
 
 
 def draw(found: Reliability, ink: str, size: float, alt: str) -> Drawing:
-    """On square paper; the diagonal is where confidence is what it says."""
+    """A square drawing; on the diagonal, accuracy equals confidence."""
     left, right, top, bottom = 34.0, size - 8, 8.0, size - 36
     across = Axis(low=0, high=1, begin=left, end=right)
     upright = Axis(low=0, high=1, begin=bottom, end=top)

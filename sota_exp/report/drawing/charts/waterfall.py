@@ -1,4 +1,4 @@
-"""A ladder as a waterfall: where each step begins, how far it goes, and the interval of that step around its end."""
+"""Waterfall chart of a ladder: one bar per step from the value before to the value after, with the step's interval."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ ROW, TALL_ROW = 26, 40
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """The value after a step and the one before it; none before the first. Where nothing came out both are None."""
+    """Values before and after a step; `before` is None for the first step, `after` if the arm has no result."""
 
     label: str
     before: float | None
@@ -25,7 +25,7 @@ class Step:
 
 
 def draw(steps: Sequence[Step], scale: Scale, axis_title: str, width: float, alt: str) -> Drawing:
-    """A row for each step, from top to bottom; below 520 pixels labels stand above their rows."""
+    """One row per step from top to bottom; below 520 pixels, labels are above their rows."""
     is_tall = width < 520
     row, label_room = (TALL_ROW, 0.0) if is_tall else (ROW, compute_label_width(steps, width))
     note = 0.0 if is_tall else max(text_width(step.word, 11.5) for step in steps) + 12
@@ -59,20 +59,20 @@ def choose_axis(steps: Sequence[Step], begin: float, end: float) -> Axis:
 
 
 def get_interval_ends(step: Step) -> tuple[float, ...]:
-    """The ends of a step's interval, on the axis of the values."""
+    """The ends of a step's interval as values; empty if there is none."""
     if step.interval is None or step.before is None:
         return ()
     return step.before + step.interval.low, step.before + step.interval.high
 
 
 def draw_axis(axis: Axis, scale: Scale, top: float, bottom: float) -> list[Mark]:
-    shown = Axis(low=axis.low * scale.factor, high=axis.high * scale.factor, begin=axis.begin, end=axis.end)
+    shown = axis.scaled(scale.factor)
     places = shown.ticks(max(3, int((axis.end - axis.begin) / 70)))
     return grid_down(shown, top, bottom, {value: f"{value:.{decimals_of(places)}f}" for value in places})
 
 
 def draw_bar(step: Step, axis: Axis, y: float, scale: Scale) -> list[Mark]:
-    """A bar from the value before to the value after; a disc for what nothing comes before."""
+    """A bar from the value before to the value after; a disc for the first step."""
     if step.after is None:
         return []
     tip = f"{step.label}: {scale.with_unit(step.after)}"
@@ -90,7 +90,7 @@ def draw_bar(step: Step, axis: Axis, y: float, scale: Scale) -> list[Mark]:
 
 
 def draw_connector(step: Step, following: Step | None, axis: Axis, y: float, row: float) -> list[Mark]:
-    """From where a step ends down to where the next begins."""
+    """A dashed line from the end of a step down to the start of the next."""
     if step.after is None or following is None or following.before is None:
         return []
     x = axis.at(step.after)
@@ -98,7 +98,7 @@ def draw_connector(step: Step, following: Step | None, axis: Axis, y: float, row
 
 
 def draw_step_text(step: Step, y: float, width: float, note: float, is_tall: bool) -> list[Mark]:
-    """The step's label and what is said of it, which begins at `note` on wide paper."""
+    """The label and the text of a step; on wide drawings the text begins at `note`."""
     ink = "muted" if step.ink == "grey" else step.ink
     if not is_tall:
         return [
