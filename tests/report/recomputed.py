@@ -25,7 +25,7 @@ Values = dict[int, float]
 
 @dataclass(kw_only=True)
 class Check:
-    """A study's shape, its page, and what was found: how many numbers agree, and which don't."""
+    """A study, its page, the number of compared numbers and the differences."""
 
     directory: Path
     tree: dict[str, Any]
@@ -41,7 +41,7 @@ class Check:
         return next(arm for arm in self.arms if arm["name"] == name)
 
     def runs(self, arm: dict[str, Any]) -> dict[int, dict[str, Any]]:
-        """Results of the runs that ended well, by seed."""
+        """Results of the runs that finished, by seed."""
         found = {}
         for seed, place in arm["runs"].items():
             path = self.directory / place / "result.json"
@@ -65,7 +65,7 @@ class Check:
         return None
 
     def compare(self, what: str, shown: str, value: float | None, factor: float = 100, tolerance: float = 0.0) -> None:
-        """A number on the page against ours, to half of its last digit; – against None."""
+        """Compare a number on the page with ours, to half of its last digit; – with None."""
         self.num += 1
         text = shown.strip().replace("−", "-").replace(",", "").rstrip("*")
         if value is None or text == "–":
@@ -85,7 +85,7 @@ class Check:
 
 
 def check(directory: Path) -> Check:
-    """All tables of the report in a directory."""
+    """Compare all tables of the report in a directory."""
     tree = json.loads((directory / "study.json").read_text())
     found = Check(directory=directory, tree=tree, page=Page((directory / "report.html").read_text()))
     check_results(found)
@@ -180,7 +180,7 @@ def joint(differences: dict[str, Values], seeds: Sequence[int]) -> dict[str, flo
 
 
 def score(values: Sequence[float], family: dict[str, Values]) -> float:
-    """|t|; on the normal scale where arms have other numbers of seeds."""
+    """|t|; as a normal quantile if arms have different numbers of seeds."""
     num, mean = len(values), sum(values) / len(values)
     variance = sum((value - mean) ** 2 for value in values) / (num - 1)
     if variance <= 1e-12 * max(sum(value**2 for value in values), 1e-300) / (num - 1):
@@ -192,21 +192,21 @@ def score(values: Sequence[float], family: dict[str, Values]) -> float:
 
 
 def correct(place: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """(whether each test image is right, its label), from the stored logits."""
+    """(correctness [N], labels [N]) of the test images, as stored."""
     with np.load(place / "predictions.npz") as arrays:
         labels = arrays["test_labels"]
         return np.unpackbits(arrays["test_correct"], count=len(labels)).astype(float), labels
 
 
 def gains(found: Check, arm: dict[str, Any]) -> NDArray[np.float64]:
-    """[seeds, images]: 1 where only the arm is right, −1 where only its reference is."""
+    """[seeds, N]: 1 if only the arm is correct, −1 if only its reference is."""
     own, other = found.runs(arm), found.runs(found.arm(arm["reference"]))
     shared = [seed for seed in own if seed in other]
     return np.array([correct(own[seed]["place"])[0] - correct(other[seed]["place"])[0] for seed in shared])
 
 
 def check_noises(found: Check) -> None:
-    """Intervals over images agree with another bootstrap to its own noise; won and lost exactly."""
+    """Intervals over images must agree with our bootstrap up to its noise; won and lost exactly."""
     table = found.table("Over test images")
     if table is None:
         return
@@ -261,7 +261,7 @@ def check_extra_seconds(found: Check, arm: dict[str, Any], cells: dict[str, str]
 
 
 def check_duration(found: Check, what: str, shown: str, value: float | None) -> None:
-    """`1 h 2 min`, `3 min 4 s`, `5.6 s`, to the last unit that is shown."""
+    """`1 h 2 min`, `3 min 4 s`, `5.6 s`, to the last displayed unit."""
     found.num += 1
     if value is None or shown == "–":
         if not (value is None and shown == "–"):

@@ -1,4 +1,4 @@
-"""Numbers as people read them, their axes, and drawings as data."""
+"""Numbers as text, axes, and drawings as data."""
 
 import itertools
 import math

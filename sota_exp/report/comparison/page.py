@@ -37,7 +37,7 @@ from sota_exp.runs.atomic import replace_text
 from sota_exp.statistics.paired import Estimate
 from sota_exp.statistics.units import SHARE, UNKNOWN, p_value
 
-#: Ink and dash of the curve of each group; further groups are not drawn.
+#: Ink and dash of the curve of each group; further groups have no curve.
 STYLES = (("blue", ""), ("orange", "6 3"), ("green", "2 2"), ("purple", "8 3 2 3"), ("red", "4 2"), ("grey", "1 2"))
 
 
@@ -58,7 +58,7 @@ def build_document(comparison: Comparison) -> Document:
     num = sum(len(group.runs) for group in comparison.groups)
     sections = [
         Section(
-            title="How certain",
+            title="Paired differences",
             anchor="sure",
             blocks=present(build_difference_figure(comparison), build_pair_table(comparison)),
         ),
@@ -152,10 +152,10 @@ def build_pair_table(comparison: Comparison) -> Table | None:
     names = ("Points", "95 %: images", "95 %: seeds", "Won : lost", "McNemar p")
     columns = [Column(name="Pair", is_number=False), *(Column(name=name) for name in names)]
     columns.append(Column(name="Remark", is_number=False))
-    widened = f" {len(rows)} intervals, not corrected for multiple comparisons." if len(rows) > 1 else ""
+    uncorrected = f" {len(rows)} intervals, not corrected for multiple comparisons." if len(rows) > 1 else ""
     caption = (
         "Test accuracy, paired by image and by seed. Won : lost counts images that only one of the two classifies "
-        f"correctly.{widened}"
+        f"correctly.{uncorrected}"
     )
     return Table(caption=[caption], columns=columns, rows=rows) if rows else None
 

@@ -61,12 +61,12 @@ def show(comparison: Comparison, console: Console) -> None:
         console.print()
         console.print(build_pair_table(comparison.pairs))
         if len(comparison.pairs) > 1:
-            console.print(f"[dim]{len(comparison.pairs)} intervals, none widened for their number.[/]")
+            console.print(f"[dim]{len(comparison.pairs)} intervals, not corrected for multiple comparisons.[/]")
     for note in comparison.notes:
         console.print(f"[yellow]{escape(note)}[/]", soft_wrap=True)
     if comparison.environment:
         facts = [f"{key} {' | '.join(dict.fromkeys(values))}" for key, values in comparison.environment.items()]
-        console.print(f"[dim]not the same everywhere: {escape('; '.join(facts))}[/]", soft_wrap=True)
+        console.print(f"[dim]different between runs: {escape('; '.join(facts))}[/]", soft_wrap=True)
 
 
 def build_legend(groups: Sequence[Group]) -> Table:

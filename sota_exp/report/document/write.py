@@ -36,7 +36,7 @@ def write_document(document: Document, directory: Path) -> Written:
         replace_text(text, markdown.write(document))
         replace_text(page, html.write(document))
     except OSError as error:
-        raise RunFailed(f"no report can be written: {error}") from error
+        raise RunFailed(f"no report can be written: {error}; check permissions and free space") from error
     answer = [block for block in document.answer if isinstance(block, Paragraph)]
     return Written(paths=[page, text, *pictures], answer=answer)
 

@@ -47,60 +47,62 @@ def answer(study: Study) -> list[Block]:
 
 
 def describe_arms(study: Study) -> list[Span | str]:
-    kind, arms, scale = kind_of(study), study.compared, scale_of(study.metric)
     if study.kind == "null":
         return describe_null_study(study)
-    words: list[Span | str] = []
-    for verdict, verb in (("helps", "help"), ("hurts", "hurt")):
-        some = sorted((arm for arm in arms if arm.verdict == verdict), key=get_effect_size, reverse=True)
-        if some:
-            of = f" of {len(arms)} {kind.plural if len(arms) > 1 else kind.noun}" if not words else ""
-            words += [
-                strong(f"{len(some)}{of} {verb if len(some) > 1 else verdict}"),
-                ": ",
-                *list_arms(some, scale),
-                ". ",
-            ]
-    if not words:
-        words.append(strong(f"No {kind.noun} of {len(arms)} was shown to help or to hurt. "))
-    return words + describe_undecided(study)
+    kind, num = kind_of(study), len(study.compared)
+    words = describe_decided(study.compared, f"{num} {kind.plural if num > 1 else kind.noun}", scale_of(study.metric))
+    return [*(words or [strong(f"No {kind.noun} of {num} was shown to help or to hurt. ")]), *describe_undecided(study)]
+
+
+def describe_main_effects(study: Study) -> list[Span | str]:
+    """The decided main effects of a design, then the number of undecided ones."""
+    num = len(study.effects)
+    words = describe_decided(study.effects, f"{num} techniques", scale_of(study.metric))
+    words = words or [strong(f"No technique of {num} was shown to help or to hurt. ")]
+    num_open = sum(each.verdict not in ("helps", "hurts") for each in study.effects)
+    return [*words, f"{num_open} cannot be distinguished from no effect. "] if num_open else words
 
 
 def describe_interactions(study: Study) -> list[Span | str]:
     """The decided interactions of a study of pairs, then the number of undecided ones."""
-    scale, words = scale_of(study.metric), list[Span | str]()
+    words = list[Span | str]()
     for verdict, how in (("helps", "more"), ("hurts", "less")):
-        some = sorted(
-            (each for each in study.interactions if each.verdict == verdict), key=lambda each: -abs(each.estimate or 0)
-        )
-        if some:
-            words += [
-                strong(f"{count(len(some), 'pair')} help{'s' if len(some) == 1 else ''} {how} together"),
-                ": ",
-                *list_effects(some, scale),
-                ". ",
-            ]
+        if some := sort_by_size(study.interactions, verdict):
+            begin = f"{count(len(some), 'pair')} help{'s' if len(some) == 1 else ''} {how} together"
+            words += [strong(begin), ": ", *list_estimates(some, scale_of(study.metric)), ". "]
     num_open = sum(each.verdict not in ("helps", "hurts") for each in study.interactions)
     if not words:
         return [strong(f"No interaction of {len(study.interactions)} was shown.")]
-    return [*words, f"Of {count(num_open, 'more pair')} nothing can be said. "] if num_open else words
+    return [*words, f"{count(num_open, 'more pair')} cannot be distinguished. "] if num_open else words
 
 
-def get_effect_size(arm: Arm) -> float:
-    return abs(arm.difference or 0)
+def describe_decided(found: Sequence[Arm | Effect], total: str, scale: Scale) -> list[Span | str]:
+    """`2 of 12 steps help: …. 1 hurts: ….`; empty if nothing is decided."""
+    words: list[Span | str] = []
+    for verdict, verb in (("helps", "help"), ("hurts", "hurt")):
+        if some := sort_by_size(found, verdict):
+            begin = f"{len(some)}{'' if words else f' of {total}'} {verb if len(some) > 1 else verdict}"
+            words += [strong(begin), ": ", *list_estimates(some, scale), ". "]
+    return words
 
 
-def list_arms(arms: Sequence[Arm], scale: Scale) -> list[Span | str]:
+def sort_by_size(found: Sequence[Arm | Effect], verdict: str) -> list[Arm | Effect]:
+    """Those with the verdict, the largest effect first."""
+    return sorted((each for each in found if each.verdict == verdict), key=lambda each: -abs(get_estimate(each) or 0))
+
+
+def get_estimate(each: Arm | Effect) -> float | None:
+    return each.difference if isinstance(each, Arm) else each.estimate
+
+
+def list_estimates(found: Sequence[Arm | Effect], scale: Scale) -> list[Span | str]:
     """`Mixup (+0.41 points, +0.12 to +0.70), …`."""
     words: list[Span | str] = []
-    for index, arm in enumerate(arms[:MOST_NAMED]):
-        reach = f", {interval(scale, arm.interval)}" if arm.interval else ""
-        words += [", " if index else "", emphasis(arm.label), f" ({scale.difference_with_unit(arm.difference)}{reach})"]
-    return words + describe_rest(len(arms))
-
-
-def describe_rest(num: int) -> list[Span | str]:
-    return [f" and {num - MOST_NAMED} more"] if num > MOST_NAMED else []
+    for index, each in enumerate(found[:MOST_NAMED]):
+        label = each.label if isinstance(each, Arm) else each.name
+        span = f", {interval(scale, each.interval)}" if each.interval else ""
+        words += [", " if index else "", emphasis(label), f" ({scale.difference_with_unit(get_estimate(each))}{span})"]
+    return words + ([f" and {len(found) - MOST_NAMED} more"] if len(found) > MOST_NAMED else [])
 
 
 def describe_undecided(study: Study) -> list[Span | str]:
@@ -114,7 +116,7 @@ def describe_undecided(study: Study) -> list[Span | str]:
         sizes = sorted(arm.detectable for arm in open_arms if arm.detectable is not None)
         if sizes:
             reach = scale.value(sizes[0]) + (f" to {scale.value(sizes[-1])}" if len(sizes) > 1 else "")
-            words.append(f": effects below {reach} {scale.difference_unit} would not be detected".replace("  ", " "))
+            words.append(f": effects below {reach} {scale.difference_unit} could be missed".replace("  ", " "))
         words.append(". ")
     for verdict, one, many in (
         ("too few seeds", "has too few seeds", "have too few seeds"),
@@ -144,36 +146,7 @@ def describe_null_study(study: Study) -> list[Span | str]:
             *describe_undecided(study),
         ]
     words: list[Span | str] = [strong(f"{len(false)} of {num} of equal arms gave a false alarm"), ": "]
-    return [*words, *list_arms(false, scale_of(study.metric)), ". ", *describe_undecided(study)]
-
-
-def describe_main_effects(study: Study) -> list[Span | str]:
-    """The decided main effects of a design, then the number of undecided ones."""
-    scale = scale_of(study.metric)
-    words: list[Span | str] = []
-    for verdict, verb in (("helps", "help"), ("hurts", "hurt")):
-        some = [each for each in study.effects if each.verdict == verdict]
-        some.sort(key=lambda each: abs(each.estimate or 0), reverse=True)
-        if some:
-            of = f" of {len(study.effects)} techniques" if not words else ""
-            words += [
-                strong(f"{len(some)}{of} {verb if len(some) > 1 else verdict}"),
-                ": ",
-                *list_effects(some, scale),
-                ". ",
-            ]
-    if not words:
-        words.append(strong(f"No technique of {len(study.effects)} was shown to help or to hurt. "))
-    num_open = sum(each.verdict not in ("helps", "hurts") for each in study.effects)
-    return [*words, f"{num_open} cannot be distinguished from no effect. "] if num_open else words
-
-
-def list_effects(effects: Sequence[Effect], scale: Scale) -> list[Span | str]:
-    words: list[Span | str] = []
-    for index, each in enumerate(effects[:MOST_NAMED]):
-        reach = f", {interval(scale, each.interval)}" if each.interval else ""
-        words += [", " if index else "", emphasis(each.name), f" ({scale.difference_with_unit(each.estimate)}{reach})"]
-    return words + describe_rest(len(effects))
+    return [*words, *list_estimates(false, scale_of(study.metric)), ". ", *describe_undecided(study)]
 
 
 def describe_ends(study: Study) -> list[Span | str]:

@@ -131,7 +131,7 @@ def build_reproduction(study: Study) -> list[Block]:
     blocks: list[Block] = [Code(text=study.command)] if study.command else []
     blocks.append(
         paragraph(
-            "Run again in the same directory, the command skips finished runs and trains missing ones; more "
+            "If the command is run again in the same directory, it skips finished runs and trains missing ones; more "
             "seeds extend the study. On the same machine with the same versions, every number except times is "
             "reproduced exactly. To train one run again: ",
             code("sota-exp rerun RUN"),

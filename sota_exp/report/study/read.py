@@ -21,7 +21,7 @@ def read_study(directory: Path) -> Study:
     try:
         tree = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: no study can be read: {error}") from error
+        raise ConfigError(f"{path}: no study can be read: {error}; sota-exp ablate writes it") from error
     try:
         return parse_study(tree, directory)
     except (TypeError, ValueError, KeyError, AttributeError) as error:

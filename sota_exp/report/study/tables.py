@@ -116,9 +116,8 @@ def costs(study: Study) -> Table | None:
     columns += [Column(name="Parameters"), Column(name="Peak memory"), Column(name="Points per hour")]
     rows = [build_cost_row(study, arm) for arm in study.arms]
     caption = (
-        "Mean cost of one training. Times were measured on the machine below, possibly with other load. Points "
-        "per hour: the gain per additional hour of training; – if the cost is not higher or cannot be "
-        "distinguished."
+        "Mean cost of one training. Times were measured on the machine below, possibly with other load. Points per "
+        "hour: the gain per additional hour of training; – if no additional time is shown."
     )
     return Table(caption=[caption], columns=columns, rows=rows)
 

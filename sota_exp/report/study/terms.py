@@ -23,7 +23,8 @@ KINDS = {
     "ladder": Kind(
         noun="step",
         plural="steps",
-        meaning="Each step is compared with the one before it: its effect is that of adding it at this place.",
+        meaning="Each step is compared with the one before it: its effect is that of adding it at this place of the "
+        "ladder.",
     ),
     "leave_one_out": Kind(
         noun="omission",

@@ -37,7 +37,7 @@ def draw_importances(sweep: SweepFigureData, path: Path) -> None:
 
 def draw_slices(sweep: SweepFigureData, path: Path) -> None:
     """Value against each parameter; darker is later."""
-    names = sweep.names
+    names = sweep.parameter_names
     if not names:
         draw_empty_figure(path, "Value against each parameter", "no parameter has two values")
         return
@@ -54,7 +54,7 @@ def draw_slices(sweep: SweepFigureData, path: Path) -> None:
         cell.scatter(
             places, values, c=order, cmap="Blues", vmin=-0.5 * max(order, default=1) - 1, s=26, edgecolors=BLUE
         )
-        tidy(cell, "", scale.label, sweep.objective if cell in cells[:, 0] else "")
+        tidy(cell, "", scale.name, sweep.objective if cell in cells[:, 0] else "")
         scale.set_ticks(cell.xaxis)
     for cell in cells.flat[len(names) :]:
         cell.set_visible(False)
@@ -64,7 +64,7 @@ def draw_slices(sweep: SweepFigureData, path: Path) -> None:
 
 def draw_contours(sweep: SweepFigureData, path: Path) -> None:
     """Trials over the two most important numeric parameters, on a smooth fit."""
-    scales = [scale for name in sweep.names if not (scale := sweep.build_axis(name)).words][:2]
+    scales = [scale for name in sweep.parameter_names if not (scale := sweep.build_axis(name)).categories][:2]
     items = [item for item in sweep.complete if all(scale.name in item["params"] for scale in scales)]
     if len(scales) < 2 or len(items) < 6:
         draw_empty_figure(path, "Contour", "needs two numeric parameters and six complete trials")
@@ -83,7 +83,7 @@ def draw_contours(sweep: SweepFigureData, path: Path) -> None:
     axes.scatter(across, up, color=RED, marker="v", s=26, zorder=3, label="pruned")
     best = int(np.argmax(sweep.sign * values))
     axes.scatter(x[best], y[best], s=170, facecolors="none", edgecolors=RED, linewidth=1.8, zorder=4, label="best")
-    tidy(axes, f"{sweep.objective} over the two most important numeric parameters", first.label, second.label)
+    tidy(axes, f"{sweep.objective} over the two most important numeric parameters", first.name, second.name)
     axes.margins(0.06)
     first.set_ticks(axes.xaxis)
     second.set_ticks(axes.yaxis)
@@ -108,7 +108,7 @@ def draw_surface(axes: "Axes", x: "np.ndarray", y: "np.ndarray", values: "np.nda
 
 def draw_parallel_coordinates(sweep: SweepFigureData, path: Path) -> None:
     """One line per trial through its values; the best third in blue."""
-    names = sweep.names
+    names = sweep.parameter_names
     if not names:
         draw_empty_figure(path, "Parallel coordinates", "no parameter has two values")
         return
@@ -133,7 +133,7 @@ def draw_parallel_coordinates(sweep: SweepFigureData, path: Path) -> None:
         axes.plot(
             *zip(*points, strict=True), color=colour, linewidth=1.6 if is_good else 0.9, alpha=0.85, zorder=2 + is_good
         )
-    labels = [*(scale.label for scale in scales), sweep.objective]
+    labels = [*(scale.name for scale in scales), sweep.objective]
     tidy(axes, "Values of each trial; the best third in blue", "", "")
     axes.set_xticks(range(len(labels)), [label.replace(".", ".\n", 1) for label in labels])
     axes.set_yticks([])
@@ -153,8 +153,8 @@ def compute_span(values: Sequence[float]) -> tuple[float, float]:
 
 def format_axis_ends(scale: ParameterAxis | None, low: float, high: float) -> list[tuple[float, str]]:
     """(height in [0, 1], text) of the labels along an axis: every category, or both ends of the numbers."""
-    if scale is not None and scale.words:
-        return [((index - low) / (high - low), word) for index, word in enumerate(scale.words)]
+    if scale is not None and scale.categories:
+        return [((index - low) / (high - low), word) for index, word in enumerate(scale.categories)]
     if scale is not None and scale.is_log:
         return [(0.0, f"{10**low:.2g}"), (1.0, f"{10**high:.2g}")]
     return [(0.0, f"{low:.4g}"), (1.0, f"{high:.4g}")]

@@ -34,7 +34,7 @@ class SweepFigureData:
         return 1 if self.summary["direction"][0] == "maximize" else -1
 
     @property
-    def names(self) -> list[str]:
+    def parameter_names(self) -> list[str]:
         """Searched parameters with more than one value, the most important first."""
         found = {name for item in self.complete for name in item["params"]}
         varied = [name for name in sorted(found) if len({str(item["params"].get(name)) for item in self.complete}) > 1]
@@ -45,31 +45,27 @@ class SweepFigureData:
         """The axis of a parameter."""
         values = [item["params"][name] for item in self.trials if name in item["params"]]
         if any(isinstance(value, str | bool) or value is None for value in values):
-            return ParameterAxis(name=name, words=tuple(sorted({str(value) for value in values})))
+            return ParameterAxis(name=name, categories=tuple(sorted({str(value) for value in values})))
         return ParameterAxis(name=name, is_log=min(values) > 0 and max(values) / min(values) > 30)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterAxis:
-    """The axis of a parameter: categories (`words`) or numbers, logarithmic if max / min exceeds 30."""
+    """The axis of a parameter: categories or numbers, logarithmic if max / min exceeds 30."""
 
     name: str
-    words: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
     is_log: bool = False
 
-    @property
-    def label(self) -> str:
-        return self.name
-
     def compute_position(self, value: Any) -> float:
-        if self.words:
-            return float(self.words.index(str(value)))
+        if self.categories:
+            return float(self.categories.index(str(value)))
         return math.log10(value) if self.is_log else float(value)
 
     def set_ticks(self, axis: Any) -> None:
         """Label the ticks with values of the parameter."""
-        if self.words:
-            axis.set_ticks(range(len(self.words)), self.words)
+        if self.categories:
+            axis.set_ticks(range(len(self.categories)), self.categories)
         elif self.is_log:
             low, high = axis.get_view_interval()
             decades = list(range(math.ceil(low), math.floor(high) + 1))

@@ -1,4 +1,4 @@
-"""The pictures of a run: all there, right in their numbers, and drawn whatever the run looked like."""
+"""The figures of a run: complete, deterministic, correct, and drawn for unusual runs as well."""
 
 import json
 from pathlib import Path

@@ -35,7 +35,7 @@ FEW = STEPS[:3]
 
 @pytest.fixture(scope="module")
 def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All thirteen steps, reported."""
+    """The report of all thirteen steps."""
     directory = write_study(tmp_path_factory.mktemp("ladder"), num_test=200)
     report(directory)
     return directory
@@ -60,7 +60,7 @@ def test_every_number_of_the_tables_is_recomputed(ladder: Path) -> None:
 
 
 def test_a_wrong_number_is_found(tmp_path: Path) -> None:
-    """What the test above rests on."""
+    """The test above can fail."""
     directory = write_study(tmp_path, FEW, range(4), num_test=60)
     changed(directory, lambda tree: tree["arms"][1].update(mean=tree["arms"][1]["mean"] + 0.0002))
     report(directory)
@@ -69,7 +69,7 @@ def test_a_wrong_number_is_found(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def real_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three arms of three seeds, really trained in a moment."""
+    """Three arms with three seeds, trained by the command."""
     directory = tmp_path_factory.mktemp("real")
     arms = {
         "plain": [],
@@ -135,7 +135,7 @@ def test_the_page_is_sound_and_can_be_read_without_seeing_it(ladder: Path) -> No
 
 
 def test_drawings_ink_with_names_alone(ladder: Path) -> None:
-    """A colour written into a drawing would not follow light and dark."""
+    """A fixed colour in a drawing would not change between light and dark."""
     text = (ladder / "report.html").read_text()
     drawn = "".join(re.findall(r"<svg.*?</svg>", text, re.S))
     assert not re.search(r'(fill|stroke)="(?!none)', drawn)
@@ -243,7 +243,7 @@ def test_failures_refusals_rules_looks_and_plans_are_told(tmp_path: Path) -> Non
 
 
 def screened(tree: dict[str, Any]) -> None:
-    """As a screening design is written: cells without reference, effects of factors."""
+    """Change the tree to that of a screening design: cells without reference, effects of factors."""
     for arm in tree["arms"]:
         arm |= {"reference": None, "difference": None, "label": f"cell: {arm['label']}, and more"}
     tree["effects"] = [
@@ -262,7 +262,7 @@ def test_a_screening_design_is_told_by_its_effects(tmp_path: Path) -> None:
     page = page_of(changed(write_study(tmp_path, FEW, range(2), kind="screening", num_test=60), screened))
     assert "1 of 2 techniques helps: EMA (+2.00 points, +1.00 to +3.00). 1 cannot be distinguished" in page.text
     assert page.tables[0].rows[0] == ["EMA", "+2.00", "+1.00 to +3.00", "0.010", "▲ helps"]
-    assert "Mixup can't be told apart from a × b" in page.text
+    assert "Mixup cannot be separated from a × b" in page.text
     figures = {path.stem for path in (tmp_path / "figures").iterdir()}
     assert {"main_effects", "interactions"} <= figures
     assert not {"learning_curves", "effects", "ladder"} & figures

@@ -1,4 +1,4 @@
-"""`study.json` read: what is there is typed, what is missing is None, what is wrong is named."""
+"""Reading `study.json`: values are typed, absent ones are None, malformed ones are named in the error."""
 
 import json
 from pathlib import Path

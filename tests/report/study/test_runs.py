@@ -1,4 +1,4 @@
-"""What is read of run directories for curves: means over seeds, thinned, and never more than is there."""
+"""Curves and reliability from run directories: means over seeds, thinned, without damaged lines."""
 
 import json
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_a_study_is_read_from_its_runs(tmp_path: Path) -> None:
 
 
 def test_the_reliability_diagram_holds_the_calibration_error(tmp_path: Path) -> None:
-    """Σ weight · |right − confidence| over one run's bins is the error that the run recorded."""
+    """Σ weight · |accuracy − confidence| over the bins of one run equals its recorded calibration error."""
     study = read_study(write_study(tmp_path, STEPS[:1], range(1), num_test=400))
     found = reliability(study, study.arms[0])
     assert found is not None
