@@ -30,7 +30,6 @@ OF_HYDRA = (
     "config/overrides.py",
     "config/recipe_values.py",
     "cli/",
-    "report/multirun_table.py",
     "study/hydra_sweeper.py",
     "sweep/checks.py",
     "sweep/job.py",

@@ -102,7 +102,6 @@ def parse_arm_results(tree: dict[str, Any]) -> dict[str, Any]:
         "values": values,
         "difference": parse_optional_float(tree.get("difference")),
         "interval": interval_of(tree.get("interval")),
-        "p_value": parse_optional_float(tree.get("p_value")),
         "p_adjusted": parse_optional_float(tree.get("p_adjusted")),
         "detectable": parse_optional_float(tree.get("detectable")),
         "examples": parse_examples(tree.get("examples")),

@@ -69,7 +69,6 @@ class Arm:
     values: Mapping[int, float]
     difference: float | None
     interval: Interval | None
-    p_value: float | None
     p_adjusted: float | None
     detectable: float | None
     verdict: str

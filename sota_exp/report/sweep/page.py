@@ -39,9 +39,6 @@ Tree = Mapping[str, Any]
 #: Most rows of the table of trials.
 MOST_TRIALS = 30
 
-#: How a verdict of the confirmation is inked.
-INKS = {"beats": "blue", "loses": "red"}
-
 
 def report(directory: Path) -> Written:
     """Write the report of the sweep in a directory.
