@@ -17,7 +17,7 @@ TECHNIQUES = [PACKAGE / folder_of(option.slot) / f"{option.name}.py" for option 
 OTHER_GROUPS = ("data/", "tracking/")
 
 #: Who may know Hydra and OmegaConf: the configuration, the command line, and the two sweepers.
-OF_HYDRA = ("config/", "cli/", "study/hydra_sweeper.py", "sweep/", "report/multirun_table.py")
+OF_HYDRA = ("config/", "cli/", "study/hydra_sweeper.py", "sweep/")
 
 #: Modules that stay light, so that mistakes end quickly and reports need no trainer; and what they must not import.
 LIGHT = {
@@ -31,7 +31,7 @@ LIGHT = {
 #: Rooms of which all modules are light.
 LIGHT_ROOMS = {
     "statistics": ("torch", "hydra", "omegaconf", "mlflow"),
-    "report": ("torch", "torchvision", "timm", "mlflow"),
+    "report": ("torch", "torchvision", "timm", "mlflow", "hydra"),
 }
 
 MAX_MODULE_LINES, MAX_FUNCTION_LINES = 300, 50
