@@ -35,7 +35,7 @@ CHUNK = 1024
 
 
 def nearest_neighbors(features: Tensor, num_neighbors: int) -> tuple[Tensor, Tensor]:
-    """Largest inner products of each row of features [N, D] with other rows, float32 [N, k], and their int64 indices."""
+    """Largest inner products of each row of features [N, D] with other rows, float32 [N, k], and their indices."""
     similarities, neighbors = [], []
     for start in range(0, len(features), CHUNK):
         products = features[start : start + CHUNK] @ features.T
@@ -122,7 +122,7 @@ def read_positions(path: str, num: int) -> Tensor:
 
 
 def passes(pool: Tensor, num: int, epoch: int, inner: Sampler, streams: Streams) -> Tensor:
-    """`num` samples of `pool`, int64 [P] → int64 [num]: passes in the order of `inner`; each epoch starts a new pass."""
+    """`num` samples of `pool`, int64 [P] → int64 [num]: passes in `inner`'s order; each epoch starts a new pass."""
     per_epoch = -(-num // len(pool))
     order = [inner(len(pool), epoch * per_epoch + index, streams) for index in range(per_epoch)]
     return pool[torch.cat(order)[:num]] if order else pool[:0]
@@ -131,8 +131,8 @@ def passes(pool: Tensor, num: int, epoch: int, inner: Sampler, streams: Streams)
 def two_pools(labelled: Tensor, others: Tensor, batch_size: int, num_labelled: int, world_size: int) -> Tensor:
     """Order of an epoch, int64 [S · batch_size], with `num_labelled` of `labelled` in each of its S batches.
 
-    labelled: int64 [S · num_labelled]. others: int64 [S · (batch_size − num_labelled)]. Labelled images are evenly spread
-    over the samples of each rank, which are every `world_size`-th of the batch.
+    labelled: int64 [S · num_labelled]. others: int64 [S · (batch_size − num_labelled)]. Labelled images are evenly
+    spread over the samples of each rank, which are every `world_size`-th of the batch.
     """
     position = torch.arange(batch_size)
     is_labelled = (position + 1) * num_labelled // batch_size > position * num_labelled // batch_size
