@@ -178,8 +178,8 @@ def test_a_run_s_teacher_is_built_as_its_run_built_it(described):
     ("changes", "classes", "reason"),
     [
         ({"name": "resnet_m"}, FOUR, "name=resnet_m is not legal: null, or resnet_xs"),
-        ({}, FOUR[:3], "a teacher of the same classes; color_03 is not of both"),
-        ({}, [*FOUR[:3], "cat"], "a teacher of the same classes; cat, color_03 is not of both"),
+        ({}, FOUR[:3], "a teacher with the same classes; only one of the two networks has color_03"),
+        ({}, [*FOUR[:3], "cat"], "a teacher with the same classes; only one of the two networks has cat, color_03"),
     ],
 )
 def test_what_contradicts_the_description_is_refused(described, changes, classes, reason):
@@ -220,7 +220,9 @@ def test_content_follows_the_description_too(described):
 
 
 def test_a_file_alone_needs_a_name(saved):
-    with pytest.raises(InvalidValue, match="name=null is not legal: the network in .*w.safetensors: no model.json"):
+    with pytest.raises(
+        InvalidValue, match="name=null is not legal: the name of .* in .*w.safetensors, which has no model.json"
+    ):
         replace(saved[1], name=None).teacher(THREE, STUDENT, torch.device("cpu"))
 
 
