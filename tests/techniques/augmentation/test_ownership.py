@@ -1,4 +1,4 @@
-"""A transform writes into images only where the batch says that nobody else holds them, and the result is the same."""
+"""A transform writes into the images of a batch only if the batch is `fresh`; the result is the same otherwise."""
 
 from dataclasses import replace
 

@@ -131,7 +131,7 @@ class Logits(Distillation):
         return self.name or "resnet50"
 
     def published(self, student: Preprocessing) -> Published:
-        """The teacher's weights and preprocessing (`mean` and `std` if set, else the weights' own, else the student's)."""
+        """The teacher's weights and preprocessing: `mean` and `std` if set, else the weights', else the student's."""
         if self.source == "torchvision":
             published = published_torchvision(self.published_name, self.tag)
         elif self.source == "timm":

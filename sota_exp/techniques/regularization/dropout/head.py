@@ -19,7 +19,7 @@ from sota_exp.stages.stage import require
 
 @dataclass(frozen=True)
 class DropInput:
-    """A forward pre-hook; reads the mode from the layer it is called with, so that it also works in copies of a model."""
+    """A forward pre-hook; reads the mode from the layer it is called with, so it also works in copies of a model."""
 
     drop_rate: float
 

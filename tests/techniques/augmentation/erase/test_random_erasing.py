@@ -43,7 +43,7 @@ def test_boxes_are_distributed_as_torchvisions(size, scale):
 
 @pytest.mark.parametrize("ratio", [RATIO, [0.5, 2.0], [1.0, 3.0]])
 def test_height_over_width_is_log_uniform_and_area_uniform(ratio):
-    """In a range where every draw fits, on an image so large that whole pixels don't matter; Kolmogorov–Smirnov."""
+    """Kolmogorov–Smirnov tests, in ranges where every draw fits, on an image so large that rounding is negligible."""
     size, scale = 4096, [0.02, 0.25]
     top, left, bottom, right = erase_boxes(4000, size, scale, ratio, draws()).double().unbind(1)
     height, width = bottom - top, right - left

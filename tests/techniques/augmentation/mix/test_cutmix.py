@@ -40,7 +40,7 @@ def test_the_box_is_clipped_at_the_border(lam, centre, expected):
 @pytest.mark.parametrize("step", range(12))
 @pytest.mark.parametrize("size", [8, 25])
 def test_targets_are_the_area_actually_pasted(step, size):
-    # Image i holds the number i alone, so the share of each source can be counted.
+    # All pixels of image i are i, so the fraction of each source can be counted.
     batch = make_batch(6, size)
     batch = batch.with_images(torch.arange(6.0).view(6, 1, 1, 1).expand(6, 3, size, size).contiguous())
     mixed = CutMix(alpha=1.0)(batch, 0.0, draws(step))
@@ -78,7 +78,7 @@ def test_pairs_cross_sources_under_repeated_augmentation():
     targets = torch.eye(4)[batch.sources]
     mixed = [CutMix(alpha=1.0)(replace(batch, targets=targets), 0.0, draws(step)) for step in range(8)]
     own = torch.stack([(m.targets * targets).sum(1) for m in mixed])
-    # One box a batch: every sample keeps the same share, which a pair of one source would raise to 1.
+    # One box per batch: every sample keeps the same fraction; in a pair of equal sources it would be 1.
     assert (own == own[:, :1]).all() and own.min() < 0.9
 
 

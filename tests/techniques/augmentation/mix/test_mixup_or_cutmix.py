@@ -11,7 +11,7 @@ NUM = 4
 
 
 def mixed(step, cutmix_prob=0.5, rank=0):
-    """A batch whose image i holds 2^i alone, mixed at `step`."""
+    """A batch whose image i is constant, 2^i, mixed at `step`."""
     images = torch.arange(float(NUM)).exp2().view(NUM, 1, 1, 1).expand(NUM, 3, 16, 16).contiguous()
     batch = Batch(images=images, targets=torch.eye(NUM), weights=torch.ones(NUM), sources=torch.arange(NUM))
     stage = MixupOrCutMix(mixup_alpha=1.0, cutmix_alpha=1.0, cutmix_prob=cutmix_prob)
@@ -19,7 +19,7 @@ def mixed(step, cutmix_prob=0.5, rank=0):
 
 
 def is_mixup(batch):
-    """Whether every image is of one value that is none of the originals."""
+    """Whether every image is constant with a value that no original has."""
     flat = batch.images.flatten(1)
     return bool((flat == flat[:, :1]).all() and (flat[:, 0].log2() % 1 != 0).any())
 

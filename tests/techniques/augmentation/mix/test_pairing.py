@@ -21,7 +21,7 @@ def own_pairs(sources, partner):
 def test_any_batch_has_as_few_own_pairs_as_possible(seed):
     generator = torch.Generator().manual_seed(seed)
     num, distinct = torch.randint(1, 40, (2,), generator=generator).tolist()
-    # Powers make some sources far commoner than others.
+    # Powers make some sources far more frequent than others.
     sources = (torch.rand(num, generator=generator) ** (1 + seed % 4) * distinct).long() * 1000 + 7
     partner = partners(sources, noise(num, seed))
     assert torch.equal(partner.sort().values, torch.arange(num))

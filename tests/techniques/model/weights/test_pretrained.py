@@ -16,7 +16,7 @@ DATA = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 class PublishedSmall(Model):
-    """A small network of three classes whose weights somebody published."""
+    """A small network with published weights for three classes."""
 
     def __call__(self, num_classes):
         return Small(name="resnet_xs", width_multiplier=0.5)(num_classes)

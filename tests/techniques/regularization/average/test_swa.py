@@ -15,7 +15,7 @@ def network():
 
 
 def train(model, average, first, last, num_steps):
-    """Weights after each step from `first` to `last`, the average updated after each."""
+    """Weights after each step from `first` to `last`; the average is updated after each."""
     seen = []
     for step in range(first, last):
         torch.manual_seed(step)
@@ -82,7 +82,7 @@ def test_finish_recomputes_the_norm_statistics_of_the_average():
 
 
 def test_frozen_norms_keep_their_statistics():
-    """Of `model/tuning=head_only`: the average's are those that the weights were loaded with."""
+    """With `model/tuning=head_only` the average keeps the statistics that were loaded."""
     model = network()
     model[1].running_mean.fill_(0.5)
     HeadOnly()(model, 0.0)

@@ -43,7 +43,7 @@ def batch_of(num_samples=4, num_classes=3, size=32):
 
 @pytest.fixture
 def saved(tmp_path):
-    """A trained teacher of ours, and the option that distils it."""
+    """A trained teacher of this package, and the option that distills it."""
     torch.manual_seed(3)
     network = Small(name="resnet_xs", width_multiplier=1.0)(3)
     network(torch.randn(16, 3, 32, 32))
@@ -153,7 +153,7 @@ def test_a_teacher_of_other_classes_is_refused(saved):
 
 @pytest.fixture
 def described(tmp_path):
-    """A narrow teacher of four classes with group norm, as a run leaves it, and the option that names its weights alone."""
+    """A narrow teacher of four classes with group norm, in the files of a run, and the option with its path only."""
     found = composed(*TINY, "model.arch.width_multiplier=0.5", "regularization/norm=group")
     session, evaluator = session_of(found.experiment)
     network = session.network()
@@ -236,8 +236,8 @@ def test_a_published_teacher_brings_its_normalization(monkeypatch):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("source", "web"), ("path", None), ("path", "runs:/1"), ("source", "mlflow"), ("alpha", 1.5), ("temperature", 0.0), ("image_size", 4), ("mean", [0.5]),
-        ("std", [0.1, 0.1, 0.0]),
+        ("source", "web"), ("path", None), ("path", "runs:/1"), ("source", "mlflow"), ("alpha", 1.5),
+        ("temperature", 0.0), ("image_size", 4), ("mean", [0.5]), ("std", [0.1, 0.1, 0.0]),
     ],
 )  # fmt: skip
 def test_illegal_values_are_named(field, value):

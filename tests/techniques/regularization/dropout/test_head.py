@@ -12,7 +12,7 @@ from sota_exp.techniques.regularization.dropout.head import Head
 
 
 def features_seen(model, images):
-    """What the classifier's linear map is applied to, recovered by making it the identity."""
+    """The input of the classifier's linear map, which is made the identity here."""
     head = classifier(model)
     head.weight.data.copy_(torch.eye(*head.weight.shape))
     head.bias.data.zero_()
