@@ -32,7 +32,7 @@ def test_a_vector_that_does_not_decay_takes_adams_step(two_weights):
     torch.testing.assert_close(weights[1].detach().abs(), torch.full((4,), 0.2), rtol=1e-4, atol=0)
 
 
-def test_gradients_are_not_clipped_behind_the_users_back(two_weights):
+def test_gradients_are_not_clipped_by_default(two_weights):
     moved = []
     for scale in (1.0, 1000.0):
         weights, groups = two_weights

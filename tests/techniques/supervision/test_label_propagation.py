@@ -117,7 +117,7 @@ def test_an_empty_class_and_an_isolated_image_give_no_nan() -> None:
     assert result.weights[4] == 0
 
 
-def test_all_zero_features_leave_the_given_labels_alone() -> None:
+def test_all_zero_features_leave_the_true_labels_alone() -> None:
     labels = torch.arange(12) % 3
     stage = made(labelled_fraction=0.25)
     result = stage(labels, 3, 0.9, lambda: torch.zeros(12, 5), STREAMS)
@@ -140,7 +140,7 @@ def test_class_weights_balance_classes() -> None:
     assert weights[labels].sum() == 9  # three classes with images, 3 each
 
 
-def test_given_labels_stay_and_weigh_one_by_class() -> None:
+def test_true_labels_stay_with_certainty_one_times_the_class_weight() -> None:
     features, labels = clusters()
     stage = made(labelled_fraction=0.1, num_neighbors=10)
     labelled = stage.labelled(labels, STREAMS)
@@ -215,7 +215,7 @@ def test_every_process_gets_its_share_of_labelled_images_evenly_spread(world_siz
         assert mine == [False, True] * (32 // world_size)
 
 
-def test_every_unlabelled_image_is_drawn_at_most_once_an_epoch_and_the_labelled_alike_often() -> None:
+def test_every_unlabelled_image_is_drawn_at_most_once_per_epoch_and_labelled_ones_equally_often() -> None:
     labels = torch.arange(1000) % 10
     stage = made(labelled_fraction=0.05, labels_only=0.5, labelled_share=0.5)
     labelled = stage.labelled(labels, STREAMS)
@@ -225,7 +225,7 @@ def test_every_unlabelled_image_is_drawn_at_most_once_an_epoch_and_the_labelled_
     assert counts.max() == 1
 
 
-def test_with_every_label_given_it_learns_from_all_of_them() -> None:
+def test_with_every_label_known_it_trains_on_all_of_them() -> None:
     labels = torch.arange(128) % 2
     order = made(labelled_fraction=1.0).sampler(Shuffle(), labels, 10, 32)(128, 9, STREAMS)
     assert sorted(order.tolist()) == list(range(128))

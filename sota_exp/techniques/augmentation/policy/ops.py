@@ -156,30 +156,30 @@ def autocontrast(images: Tensor, magnitude: Tensor) -> Tensor:
 def equalize(images: Tensor, magnitude: Tensor) -> Tensor:
     """Equalizes the histogram of each channel of images [B, 3, S, S], as Pillow does; a constant channel stays."""
     num, _, height, width = images.shape
-    places = _places(images)
-    ones = torch.ones(1, dtype=torch.int32, device=images.device).repeat(len(places))
+    positions = _table_positions(images)
+    ones = torch.ones(1, dtype=torch.int32, device=images.device).repeat(len(positions))
     histogram = torch.zeros(num * 3 * 256, dtype=torch.int32, device=images.device)
-    histogram = histogram.scatter_add_(0, places.long(), ones).view(-1, 3, 256)
+    histogram = histogram.scatter_add_(0, positions.long(), ones).view(-1, 3, 256)
     levels = torch.arange(256, device=images.device)
     brightest = torch.where(histogram > 0, levels, 0).amax(2, keepdim=True)
     below = histogram.cumsum(2) - histogram
     step = (height * width - histogram.gather(2, brightest)) // 255
     table = ((below + step // 2) // step.clamp(min=1)).clamp_(max=255)
     table = torch.where(step > 0, table, levels).to(torch.uint8)
-    return table.flatten().index_select(0, places).view(num, height, width, 3).permute(0, 3, 1, 2)
+    return table.flatten().index_select(0, positions).view(num, height, width, 3).permute(0, 3, 1, 2)
 
 
 @cache
-def _first_places(num_pixels: int, device: torch.device) -> Tensor:
+def _table_offsets(num_pixels: int, device: torch.device) -> Tensor:
     """Offset of the channel's table for every value of an image: int32 [num_pixels · 3]."""
     return (torch.arange(3, dtype=torch.int32, device=device) * 256).repeat(num_pixels)
 
 
-def _places(images: Tensor) -> Tensor:
+def _table_positions(images: Tensor) -> Tensor:
     """Position of every level in flattened tables [B, 3, 256]: int32 [B · S · S · 3], in channels-last order."""
     levels = images.permute(0, 2, 3, 1).reshape(len(images), -1)
     tables = torch.arange(len(images), dtype=torch.int32, device=images.device) * (3 * 256)
-    return (levels + _first_places(levels.shape[1] // 3, images.device)).add_(tables[:, None]).flatten()
+    return (levels + _table_offsets(levels.shape[1] // 3, images.device)).add_(tables[:, None]).flatten()
 
 
 Op = Callable[[Tensor, Tensor, str], Tensor]

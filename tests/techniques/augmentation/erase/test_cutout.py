@@ -21,7 +21,7 @@ def test_the_square_is_clipped_at_the_border(centre, expected):
     assert cutout_boxes(torch.tensor([centre]), size=32, length=16).tolist() == [expected]
 
 
-def test_every_image_loses_a_square_of_at_most_the_asked_side():
+def test_every_image_loses_a_square_of_at_most_the_configured_side():
     holes = erased(2000, 32, 0.5)[:, 0] == 0
     heights, widths = holes.any(2).sum(1), holes.any(1).sum(1)
     assert torch.equal(holes.sum((1, 2)), heights * widths)

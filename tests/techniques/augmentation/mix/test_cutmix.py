@@ -49,7 +49,7 @@ def test_targets_are_the_area_actually_pasted(step, size):
     assert torch.allclose(mixed.targets.sum(0), torch.ones(6), atol=1e-5)
 
 
-def test_clipping_at_the_border_changes_the_share():
+def test_clipping_at_the_border_changes_the_pasted_area():
     batch, partner = make_batch(2, 32), torch.tensor([1, 0])
     inside, clipped = (cutmix(batch, partner, cutmix_box(32, 0.75, centre)) for centre in ([0.5, 0.5], [0.0, 0.0]))
     assert inside.targets[0].tolist() == [0.75, 0.25] and clipped.targets[0].tolist() == [1 - 1 / 16, 1 / 16]
@@ -73,7 +73,7 @@ def test_an_empty_box_is_the_batch_and_a_full_one_the_partners():
     assert torch.equal(swapped.images, batch.images[partner]) and torch.equal(swapped.targets, batch.targets[partner])
 
 
-def test_pairs_cross_sources_under_repeated_augmentation():
+def test_pairs_have_different_sources_with_repeated_augmentation():
     batch = make_batch(16, num_repeats=4)
     targets = torch.eye(4)[batch.sources]
     mixed = [CutMix(alpha=1.0)(replace(batch, targets=targets), 0.0, draws(step)) for step in range(8)]

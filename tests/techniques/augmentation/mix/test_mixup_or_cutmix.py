@@ -35,7 +35,7 @@ def test_a_batch_is_mixed_in_one_way_never_both():
 
 
 @pytest.mark.parametrize("cutmix_prob", [0.5, 0.2])
-def test_share_of_batches_that_cutmix_takes(cutmix_prob):
+def test_fraction_of_batches_with_cutmix(cutmix_prob):
     cut = sum(only_original_values(mixed(step, cutmix_prob)) for step in range(400))
     assert stats.binomtest(cut, 400, cutmix_prob).pvalue > 0.01
 
@@ -45,7 +45,7 @@ def test_limits(cutmix_prob, cuts):
     assert all(only_original_values(mixed(step, cutmix_prob)) == cuts for step in range(30))
 
 
-def test_targets_tell_what_the_images_show():
+def test_targets_match_the_images():
     values = torch.arange(float(NUM)).exp2()
     for step in range(20):
         batch = mixed(step)

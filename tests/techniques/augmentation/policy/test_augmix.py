@@ -62,7 +62,7 @@ def chain_lengths(depth, monkeypatch):
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5])
-def test_chains_have_the_asked_depth(depth, monkeypatch):
+def test_chains_have_the_configured_depth(depth, monkeypatch):
     assert chain_lengths(depth, monkeypatch) == [0] * depth + [3000]
 
 

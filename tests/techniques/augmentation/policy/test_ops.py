@@ -148,7 +148,7 @@ def mixed_draws(num):
 
 @pytest.mark.parametrize("interpolation", ops.INTERPOLATIONS)
 @pytest.mark.parametrize("num, size", [(1, 8), (2, 16), (64, 24)])
-def test_a_mixed_batch_is_each_sample_on_its_own(num, size, interpolation):
+def test_operations_of_a_mixed_batch_equal_those_of_single_samples(num, size, interpolation):
     images, (drawn, magnitudes) = pictures(num, size), mixed_draws(num)
     together = ops.apply(images, drawn, magnitudes, interpolation)
     alone = [ops.apply(images[i : i + 1], drawn[i : i + 1], magnitudes[i : i + 1], interpolation) for i in range(num)]

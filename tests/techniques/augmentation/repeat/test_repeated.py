@@ -70,7 +70,7 @@ def test_of_1024_images_a_step_each_of_8_ranks_sees_128_distinct_ones():
     assert len(distinct) == 256 and (counts == 4).all()
 
 
-def test_seeds_and_epochs_shuffle_anew_and_ranks_alike():
+def test_seeds_and_epochs_differ_and_ranks_are_equal():
     orders = {tuple(RepeatedAugmentation(num_repeats=4)(64, 0, Streams(seed=seed)).tolist()) for seed in range(8)}
     assert len(orders) == 8
 
@@ -83,7 +83,7 @@ def test_fewer_than_256_images_are_shown_where_the_reference_has_none():
 
 @pytest.mark.parametrize("num_samples", [1, 2, 3, 4, 5, 100, 255, 256, 1001])
 @pytest.mark.parametrize("num_repeats", [1, 2, 3, 4])
-def test_an_epoch_has_all_its_samples_of_a_share_of_the_images(num_samples, num_repeats):
+def test_an_epoch_has_all_its_samples_from_a_fraction_of_the_images(num_samples, num_repeats):
     order = RepeatedAugmentation(num_repeats=num_repeats)(num_samples, 0, Streams(seed=0))
     distinct, counts = order.unique(return_counts=True)
     assert len(order) == num_samples and order.min() >= 0 and order.max() < num_samples

@@ -111,7 +111,7 @@ def test_false_gains_are_rare_and_the_optimism_gap_is_positive() -> None:
     assert sum(choice.index != 0 for choice in choices) < 20
 
 
-def test_the_picture_is_drawn(tmp_path: Path) -> None:
+def test_the_figure_is_drawn(tmp_path: Path) -> None:
     views = grid(View(resize=55, size=48), [40, 48, 56], [0.875, 1.0])
     curve = [
         {

@@ -47,7 +47,7 @@ def test_agrees_with_pytorchs_averaged_model(every):
     assert_same(average, reference.module)
 
 
-def test_the_published_number_comes_back():
+def test_gives_the_published_decay():
     # Batch 1024, every 32 steps, decay 0.99998 before torchvision's adjustment, 600 epochs of ImageNet.
     adjusted = 1 - (1 - 0.99998) * 1024 * 32 / 600
     num_steps = 600 * 1251

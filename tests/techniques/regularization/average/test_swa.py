@@ -39,7 +39,7 @@ def test_is_the_plain_mean_of_equally_spaced_weights_to_the_last():
 @pytest.mark.parametrize("start", [0.0, 0.5, 0.75])
 @pytest.mark.parametrize("num_steps", [1, 7, 100, 236, 240, 479, 560])
 @pytest.mark.parametrize("num_snapshots", [1, 5, 30])
-def test_takes_as_many_snapshots_as_it_says_the_last_after_the_last_step(start, num_steps, num_snapshots):
+def test_takes_num_snapshots_snapshots_the_last_after_the_last_step(start, num_steps, num_snapshots):
     model = nn.Linear(1, 1)
     average = SWA(start=start, num_snapshots=num_snapshots)(model, num_steps, 0.0)
     taken = []

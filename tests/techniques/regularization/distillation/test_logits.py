@@ -119,7 +119,7 @@ def test_the_teacher_sees_images_at_its_own_size(saved):
     torch.testing.assert_close(seen.teacher_logits, network(larger).detach())
 
 
-def test_the_teacher_never_learns_nor_moves(saved):
+def test_the_teacher_is_frozen_and_unchanged(saved):
     _, option = saved
     teacher = option.teacher(THREE, STUDENT, torch.device("cpu"))
     before = {name: value.clone() for name, value in teacher.network.state_dict().items()}
