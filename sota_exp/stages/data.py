@@ -65,7 +65,7 @@ class Reducible(Images):
 
     @abstractmethod
     def step_of(self, index: int, factor: float) -> int:
-        """The reduction step that `factor` (≥ 1) falls into: all factors of one step give the same `reduced` image."""
+        """The reduction step that `factor` falls into: all factors of one step give the same `reduced` image."""
 
     @abstractmethod
     def reduced(self, index: int, factor: float) -> Tensor:
@@ -97,7 +97,7 @@ class Source(Stage):
     crop_ratio: evaluation resizes the shorter side to image_size / crop_ratio, then cuts the centre.
     interpolation: `bilinear` or `bicubic`; None: that of the pretrained weights, or bilinear without them.
     label_preserving: which of `horizontal_flip` and `large_rotation` leave labels correct.
-    cache: directory of the image store.
+    cache: directory of image stores and downloads.
     val_fraction, test_fraction: fraction of train to split off, stratified by class, if the data set has no such split.
     None: one split is both val and test, so the images of the final scores have already served to choose the weights.
     """
