@@ -14,7 +14,7 @@ def test_a_quoted_command_becomes_ours(capsys: pytest.CaptureFixture[str]) -> No
     words = shlex.split(out)
     assert words[:2] == ["sota-exp", "train"]
     assert {"model.arch.name=resnet50", "batch_size=128"} <= set(words)
-    assert err == "no counterpart: --print-freq: a record is written every epoch\n"
+    assert err == "no counterpart: --print-freq: metrics are written once per epoch\n"
     assert main.run(["translate", *shlex.split(line)]) == 0
     assert capsys.readouterr().out == out
 
