@@ -62,7 +62,7 @@ def test_what_every_training_has_stands_apart(capfd):
 
 def test_a_warning_is_shown_with_its_mend(capfd):
     said = said_of(capfd, *TINY, "--no-measure", "schedule/early_stopping=patience")
-    assert "warning a schedule that is cut short" in said and "Instead: schedule/lr=step" in said
+    assert "warning early stopping ends the schedule" in said and "Instead: schedule/lr=step" in said
 
 
 def test_an_error_is_shown_and_is_status_2(capfd, elsewhere):

@@ -51,7 +51,7 @@ FOUND_BY_COMPOSITION = {
     "schedule.warmup.fracton=0.1": ["schedule.warmup.fracton: no such key", "fraction, start_factor", "Did you mean fraction?"],
     "optimiser.lr=1": ["optimiser.lr: no such key", "Did you mean optimizer.lr?"],
     "sead=1": ["sead: no such key", "Did you mean seed?"],
-    "augmentation/mix=none augmentation.mix.alpha=1": ["augmentation.mix.alpha: no such key", "augmentation/mix holds has no keys"],
+    "augmentation/mix=none augmentation.mix.alpha=1": ["augmentation.mix.alpha: no such key", "augmentation/mix has no keys"],
     "optimizer=adamw optimizer.momentum=0.9": ["optimizer.momentum: no such key", "lr, weight_decay, beta1, beta2, eps"],
     "optimizer.lr": ["optimizer.lr: not an override", "key=value"],
     "seed=[1": ["seed=[1: not an override"],

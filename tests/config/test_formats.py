@@ -1,4 +1,4 @@
-"""What is written and hashed names options, never modules of this package; older files are read; later additions change no hash."""
+"""Files and hashes name options, not modules; older files are read; later additions change no hash."""
 
 import json
 import shutil
@@ -56,9 +56,6 @@ def test_an_option_that_is_not_there_is_named() -> None:
         target_of({"_option_": "foo"}, "augmentation.mix")
 
 
-# ------------------------------------------------------------------------------------------------------- format 1 is read
-
-
 def test_a_configuration_of_format_1_says_what_it_said() -> None:
     """The same as if this version had composed it, so that runs of both can be compared."""
     found, now = read_config(OLD / "config.yaml"), composed(*overrides_of_the_old_run())
@@ -108,9 +105,6 @@ def test_another_format_is_refused(number: object, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({"format": number, "seed": 0}))
     with pytest.raises(ConfigError, match=r"config.yaml has format .*; this version of sota-exp reads 1 to 2"):
         read_config(tmp_path / "config.yaml")
-
-
-# ---------------------------------------------------------------------------------------- what comes later changes no hash
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,8 @@ RESIZING = ("bilinear", "bicubic")
 
 #: Flag → why it has no counterpart.
 NO_COUNTERPART = {
-    "bias-weight-decay": "regularization.weight_decay.exempt=norm_and_bias exempts biases; biases have no decay of their own",
-    "transformer-embedding-decay": "regularization.weight_decay.exempt=one_dimensional exempts the parameters that timm exempts",
+    "bias-weight-decay": "regularization.weight_decay.exempt=norm_and_bias exempts biases; they have no own decay",
+    "transformer-embedding-decay": "regularization.weight_decay.exempt=one_dimensional is the nearest",
     "print-freq": "metrics are written once per epoch",
     "resume": "the same command, repeated, resumes from its checkpoint",
     "start-epoch": "the same command, repeated, resumes from its checkpoint",
@@ -61,7 +61,7 @@ def to_overrides(words: list[str]) -> Translation:
     if flags["val-crop-size"] > flags["val-resize-size"]:
         flags["val-resize-size"] = flags["val-crop-size"]
         lost.append(
-            "--val-resize-size: the reference pads a crop that is larger than the image with black; here the crop is the whole image"
+            "--val-resize-size: the reference pads a crop larger than the image with black; here it is the whole image"
         )
     if flags["interpolation"] not in RESIZING:
         lost.append(f"--interpolation: legal here: {' or '.join(RESIZING)}, both antialiased")
@@ -215,6 +215,6 @@ def _regularization(flags: dict[str, Any], processes: int) -> list[str]:
 
 
 def ema_decay(flags: dict[str, Any], processes: int) -> float:
-    """The decay of the reference's EMA per update, in [0, 1]: it scales 1 − `--model-ema-decay` by batch size and epochs."""
+    """The decay of the reference's EMA per update, in [0, 1]: 1 − `--model-ema-decay` is scaled by batch and epochs."""
     adjust = processes * flags["batch-size"] * flags["model-ema-steps"] / flags["epochs"]
     return 1 - min(1.0, (1 - flags["model-ema-decay"]) * adjust)
