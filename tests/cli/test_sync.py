@@ -25,7 +25,7 @@ def test_a_run_that_cannot_be_sent_does_not_stop_the_others(
     said = capsys.readouterr().out.splitlines()
     assert [line.split(": ", 1)[1] for line in said] == [
         "ZeroDivisionError: division by zero",
-        "http://127.0.0.1:57O2 is no URL",
+        "http://127.0.0.1:57O2 is not a URL",
         "ZeroDivisionError: division by zero",
         "sent",
     ]
