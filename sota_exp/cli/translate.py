@@ -1,7 +1,7 @@
 """usage: sota-exp translate "torchrun --nproc_per_node=8 train.py --model resnet50 …"
 
-Translates a command of torchvision's reference training into a sota-exp command. Flags without a counterpart are listed on
-standard error.
+Translates a command of torchvision's reference training into a sota-exp command. Flags without a counterpart are
+listed on standard error.
 """
 
 import shlex

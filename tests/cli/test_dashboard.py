@@ -67,7 +67,7 @@ def test_an_experiment_that_is_not_there_is_refused_and_not_made(
         prepare(uri, "mien")
     assert {found.name for found in opened(uri).search_experiments()} == {"Default", "mine"}
     prepare(uri, "mine")
-    assert capsys.readouterr().out == "no run yet in experiment mine; sota-exp train makes the first\n"
+    assert capsys.readouterr().out == "no run yet in experiment mine; create one with sota-exp train\n"
 
 
 @pytest.mark.parametrize("command", [main, sync.main])

@@ -37,7 +37,7 @@ def test_a_problem_is_status_1_and_counted(checked, capfd):
     assert run(["doctor"]) == 1
     said = capfd.readouterr()
     assert "✗ disk      full" in said.out and "✓ data      fine" in said.out
-    assert said.err == "sota-exp: 2 problems found; what helps is said with each\n"
+    assert said.err == "sota-exp: 2 problems found; each is printed with its fix\n"
 
 
 def test_a_check_that_fails_is_a_problem_and_the_others_go_on(monkeypatch, capfd):

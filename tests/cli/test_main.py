@@ -57,7 +57,7 @@ FOUND_BY_COMPOSITION = {
     "seed=[1": ["seed=[1: not an override"],
     "hydra.run.dir=runs/lr=1": ["hydra.run.dir=runs/lr=1: not an override", "hydra.run.dir='\"runs/lr=1\"'"],
     "seed=0,1": ["seed=0,1", "add -m", "seed=[0,1]"],
-    "optimizer.lr=${foo}": ["optimizer.lr=${foo}: there is no foo"],
+    "optimizer.lr=${foo}": ["optimizer.lr=${foo}: the configuration has no key foo"],
     "--config-dir nowhere": ["nowhere", "not found"],
     "--config-dir mine augmentation/mix=broken": ["broken.yaml", "line 2"],
     "augmentation.mix=cutmix": ["augmentation.mix=cutmix", "augmentation/mix=cutmix"],

@@ -31,11 +31,11 @@ def test_a_study_is_reported_by_its_path_or_name(study: Path, word: str, capsys:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "report takes one directory; there are ladder"),
+        ([], "report takes one directory; legal: ladder"),
         (["a", "b"], "report takes one directory"),
         (["--open"], "report takes one directory"),
-        (["nowhere"], "nowhere: no such directory; there are ladder"),
-        (["multirun"], "multirun holds neither study.json nor sweep.json"),
+        (["nowhere"], "nowhere: no such directory; legal: ladder"),
+        (["multirun"], "multirun contains neither study.json nor sweep.json"),
         (["multirun"], "sota-exp compare multirun --html report.html"),
     ],
 )

@@ -81,7 +81,7 @@ def test_a_killed_run_is_trained_from_its_start(place: Path, capsys: pytest.Capt
         ([], "rerun needs a run first"),
         (["seed=1"], "seed=1: no such directory"),
         (["one", "augmentation/flip=rnadom"], "Did you mean random?"),
-        (["one", "hydra.run.dir=outputs/one"], "is the run itself; choose another place"),
+        (["one", "hydra.run.dir=outputs/one"], "is the run itself; choose another directory"),
     ],
 )
 def test_mistakes_are_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

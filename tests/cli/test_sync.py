@@ -40,7 +40,7 @@ def test_a_silent_run_of_another_host_is_sent_when_it_is_named(
     upload = SimpleNamespace(send=lambda content: sent.append(content.status) or 1)
     monkeypatch.setattr("sota_exp.tracking.mlflow_upload.Upload.open", lambda position: upload)
     sync.main(["outputs"])
-    assert "trains on elsewhere" in capsys.readouterr().out and not sent
+    assert "is training on elsewhere" in capsys.readouterr().out and not sent
     sync.main(["outputs/run"])
     assert sent == ["KILLED"]
 
