@@ -58,7 +58,7 @@ def test_a_word_finds_these_runs(place: Path, word: str, expected: list[str]) ->
         ("empty", "no run in this directory or below it"),
     ],
 )
-def test_a_word_that_means_none_is_said(place: Path, word: str, message: str) -> None:
+def test_a_word_that_finds_no_run_is_reported(place: Path, word: str, message: str) -> None:
     (place / "empty").mkdir()
     with pytest.raises(ConfigError, match=message):
         find(word)
@@ -116,7 +116,7 @@ KINDS = ("labels", "correct", "logits")
 
 
 @pytest.mark.parametrize(
-    ("status", "pid", "said"),
+    ("status", "pid", "expected"),
     [
         ("failed", None, "failed"),
         ("interrupted", None, "interrupted"),
@@ -124,13 +124,13 @@ KINDS = ("labels", "correct", "logits")
         (None, 2**22 + 1, "killed"),
     ],
 )
-def test_a_run_without_scores(tmp_path: Path, status: str | None, pid: int | None, said: str) -> None:
+def test_a_run_without_scores(tmp_path: Path, status: str | None, pid: int | None, expected: str) -> None:
     directory = make(tmp_path / "run", status=status)
     if pid is not None:
         start = json.loads((directory / "start.json").read_text())
         (directory / "start.json").write_text(json.dumps(start | {"pid": pid}))
     run = Run.read(directory)
-    assert (run.status, run.is_complete, run.metrics) == (said, False, {})
+    assert (run.status, run.is_complete, run.metrics) == (expected, False, {})
     assert run.correct("test") is None and run.predictions() == {}
 
 

@@ -80,7 +80,7 @@ def test_an_address_that_is_not_legal_is_reported(uri: str) -> None:
     assert unanswered(uri, 0.3) == f"{uri} is not a URL"
 
 
-def test_a_service_that_speaks_something_else_is_said_in_words() -> None:
+def test_a_service_of_another_protocol_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def greet() -> None:

@@ -55,7 +55,7 @@ def value(tree: dict, key: str) -> object:
     return tree
 
 
-def test_what_can_be_said_of_resizing_is_what_can_be_done() -> None:
+def test_the_interpolations_are_those_of_the_data() -> None:
     """The translation starts without PyTorch, so it has a list of its own."""
     assert RESIZING == INTERPOLATIONS
 
