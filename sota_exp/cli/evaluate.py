@@ -47,11 +47,11 @@ def main(arguments: list[str]) -> None:
     if found.description is None:
         base = ["model/weights=checkpoint", f"model.weights.path={quoted(str(found.weights))}"]
     place = f"outputs/evaluate-{found.name}-{digest([str(found.weights.resolve()), sorted(overrides)], length=8)}"
-    asked = {group_of(override).replace("/", ".") for override in overrides}
-    compose.launch(partial(evaluate, found, asked), [*base, f"hydra.run.dir={quoted(place)}", *changes], "evaluate")
+    changed = {group_of(override).replace("/", ".") for override in overrides}
+    compose.launch(partial(evaluate, found, changed), [*base, f"hydra.run.dir={quoted(place)}", *changes], "evaluate")
 
 
-def evaluate(found: Found, asked: set[str], config: DictConfig) -> float:
+def evaluate(found: Found, changed: set[str], config: DictConfig) -> float:
     """Evaluate once in Hydra's output directory and return the validation accuracy in [0, 1]."""
     directory = compose.output_directory()
     try:
@@ -68,7 +68,7 @@ def evaluate(found: Found, asked: set[str], config: DictConfig) -> float:
         rescoring = Rescoring(
             subject=subject,
             configuration=configuration,
-            asked=frozenset(asked),
+            asked=frozenset(changed),
         )
         result = rescore(rescoring, shown(directory))
         if os.environ.get("RANK", "0") == "0":

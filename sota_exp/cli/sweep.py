@@ -35,8 +35,8 @@ def with_sweeper(arguments: list[str]) -> list[str]:
     extended = ["+" + item if item.startswith("search=") else item for item in arguments]
     if not {"-m", "--multirun"} & set(arguments):
         extended.insert(0, "-m")
-    ours = {"hydra/sweeper": "sota_exp", "hydra/hydra_logging": "sota_exp"}
-    extended += [f"{group}={option}" for group, option in ours.items() if group not in given]
+    defaults = {"hydra/sweeper": "sota_exp", "hydra/hydra_logging": "sota_exp"}
+    extended += [f"{group}={option}" for group, option in defaults.items() if group not in given]
     if "hydra.sweep.dir" not in given:
         overrides = sorted(item for item in arguments if "=" in item and is_of_the_search(item))
         names = [item.partition("=")[2] for item in arguments if item.lstrip("+").startswith("search=")]

@@ -43,14 +43,14 @@ def run_in(config: DictConfig) -> tuple[DictConfig, dict[str, str]]:
 
 
 def without_strangers(
-    config: DictConfig, choices: dict[str, str], said: Sequence[str], directories: Directories
+    config: DictConfig, choices: dict[str, str], overrides: Sequence[str], directories: Directories
 ) -> DictConfig:
     """The configuration, unresolved, without values that the recipe set for options that are no longer chosen.
 
-    said: the overrides; a value that one of them sets is kept. directories: see `directories_of`.
+    overrides: a value that one of them sets is kept. directories: see `directories_of`.
     """
-    words = [text.lstrip("+~").partition("=")[0] for text in said]
-    values = [word for word in words if not _is_group(word, directories)]
+    keys = [text.lstrip("+~").partition("=")[0] for text in overrides]
+    values = [key for key in keys if not _is_group(key, directories)]
     recipe, cleaned = choices.get("recipe", ""), None
     for slot, key in sorted(keys_set(recipe, directories)):
         path, option = f"{slot.replace('/', '.')}.{key}", choices.get(slot, "")
@@ -58,7 +58,7 @@ def without_strangers(
         if "_target_" not in own or "defaults" in own or any(f"{path}.".startswith(f"{word}.") for word in values):
             continue  # Not a slot, an option with a defaults list, or a value that an override sets.
         is_unknown = key not in own
-        if not is_unknown and not _is_replaced(slot, option, recipe, words, directories):
+        if not is_unknown and not _is_replaced(slot, option, recipe, keys, directories):
             continue
         if cleaned is None:
             cleaned = copy.deepcopy(config)
@@ -70,9 +70,9 @@ def without_strangers(
     return config if cleaned is None else cleaned
 
 
-def _is_replaced(slot: str, option: str, recipe: str, words: Sequence[str], directories: Directories) -> bool:
+def _is_replaced(slot: str, option: str, recipe: str, keys: Sequence[str], directories: Directories) -> bool:
     """Whether the overrides chose another option than the recipe does."""
-    if slot in FOR_ANY or not any(f"{slot}/".startswith(f"{word}/") for word in words):
+    if slot in FOR_ANY or not any(f"{slot}/".startswith(f"{key}/") for key in keys):
         return False
     return _choices_of(recipe, directories).get(slot, option) != option
 

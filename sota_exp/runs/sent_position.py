@@ -83,18 +83,18 @@ def origin_of(directory: Path, variables: Mapping[str, str]) -> dict[str, Any]:
 
 def _find_varied_overrides(sweep: Path, overrides: list[str]) -> list[str]:
     """The overrides of a job that differ between jobs, each with the last part of its key."""
-    asked = asked_of(sweep)
+    common = asked_of(sweep)
     return [
         item.split("=")[0].replace("/", ".").split(".")[-1] + "=" + item.split("=", 1)[-1]
         for item in overrides
-        if item not in asked and "=" in item
+        if item not in common and "=" in item
     ]
 
 
 def asked_of(sweep: Path) -> list[str]:
     """The overrides of a multirun from Hydra's multirun.yaml; [] without it."""
-    asked: list[str] = _read_yaml(sweep / "multirun.yaml").get("hydra", {}).get("overrides", {}).get("task", [])
-    return asked
+    overrides: list[str] = _read_yaml(sweep / "multirun.yaml").get("hydra", {}).get("overrides", {}).get("task", [])
+    return overrides
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
