@@ -67,10 +67,10 @@ def resolve(config: DictConfig, choices: Mapping[str, str]) -> Configuration:
 
 
 def require_filled(configuration: Configuration) -> None:
-    """Check what can be seen without importing any stage.
+    """Check that all options are chosen and all values are set, without importing torch.
 
     Raises:
-        ConfigError: a value where an option belongs, or a value that is missing.
+        ConfigError: a slot without an option, or a missing value.
     """
     for slot in configuration.choices:
         node: object = configuration.values

@@ -46,10 +46,10 @@ def shown(value: object) -> str:
 
 
 def require_option(node: object, key: str) -> None:
-    """Check that the node of a slot is that of an option.
+    """Check that the value of a slot is the node of an option.
 
     Raises:
-        ConfigError: nothing is chosen, or a value stands where an option belongs.
+        ConfigError: no option is chosen, or the slot has a plain value.
     """
     slot = key.replace(".", "/")
     if node is None:
