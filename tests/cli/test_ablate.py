@@ -64,7 +64,7 @@ def test_a_study_is_made_extended_and_never_made_twice(elsewhere: Path, capsys: 
 def test_a_plan_trains_nothing(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*small("study.seeds=8"), "--plan", "--no-measure"]) == 0
     said = capsys.readouterr().out
-    assert "The smallest effect that 8 seeds show among 2 arms" in said and "Seeds needed" in said
+    assert "The smallest effect that 8 seeds detect among 2 arms" in said and "Seeds needed" in said
     assert not (elsewhere / "study" / "runs").exists()
 
 
