@@ -234,5 +234,5 @@ def test_alone_nothing_is_joined(monkeypatch):
 
 
 def test_a_batch_that_does_not_divide_names_its_key():
-    with pytest.raises(Exception, match="batch_size=16 does not divide among 3 processes"):
+    with pytest.raises(Exception, match="batch_size=16 is not divisible by the 3 processes"):
         session_of(composed(*TINY, *OFF).experiment, World(size=3))

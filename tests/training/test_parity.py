@@ -2,8 +2,8 @@
 
 Augmentation is given: the batches are those that the recipe's own pipeline makes, and each of its parts is held to
 torchvision's in its own test. What is compared is everything after it: soft targets, loss, decay groups, the rate of
-every step, SGD, batch norm's statistics, and the moving average of weights and buffers, with warm-up's copies and an interval
-that does not divide the steps of an epoch.
+every step, SGD, batch norm's statistics, and the moving average of weights and buffers, with warm-up's copies and an
+interval that does not divide the steps of an epoch.
 """
 
 from dataclasses import replace
