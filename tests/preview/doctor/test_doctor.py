@@ -173,12 +173,12 @@ def test_data_are_counted():
 
 def test_few_images_of_a_class_are_a_note():
     found = only(data_check.data(composed(*TINY, "data.num_images=24").experiment, "fake"))
-    assert found.state == "note" and "only " in found.said and "train color_" in found.said
+    assert found.state == "note" and "only " in found.said and "training images of color_" in found.said
 
 
 def test_a_batch_that_the_images_do_not_fill_is_a_problem():
     found = only(data_check.data(composed(*TINY, "data.num_images=24", "batch_size=64").experiment, "fake"))
-    assert found.state == "problem" and "batch_size=64 is larger than the training images" in found.said
+    assert found.state == "problem" and "batch_size=64 is larger than the training set" in found.said
     assert found.mend == "batch_size=16"
 
 
@@ -186,7 +186,7 @@ def test_data_that_cannot_be_read_are_a_problem_with_their_key(tmp_path):
     experiment = composed("data=image_folder", f"data.root={tmp_path / 'nowhere'}").experiment
     found = only(data_check.data(experiment, "image_folder"))
     assert found.state == "problem" and "data.root=" in found.said
-    assert "correct the key that is named, or replace or remove that file or line" in found.mend
+    assert "correct that key, or replace or remove that file or line" in found.mend
 
 
 # ------------------------------------------------------------------------------------------------------------ store and runs
@@ -206,7 +206,7 @@ def test_no_tracking_is_a_note(here):
 
 def test_a_store_that_is_not_there_yet_is_not_made(here):
     found = only(store_check.store({"uri": None, "experiment": "sota_exp"}))
-    assert found.state == "ok" and "will be made" in found.said and list(here.iterdir()) == []
+    assert found.state == "ok" and "will be created" in found.said and list(here.iterdir()) == []
 
 
 def test_a_server_that_does_not_answer_is_a_problem(here):
