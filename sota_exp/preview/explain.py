@@ -109,14 +109,16 @@ def plan_rows(outline: "Outline", tree: dict[str, Any]) -> list[tuple[str, str]]
     trained = outline.trained_parameters
     part = "" if trained == outline.parameters else f", {trained / 1e6:.2f} M of them are trained at first"
     warm = f", {outline.warmup_steps:,} of them warm-up" if outline.warmup_steps else ""
+    length = f"{outline.num_epochs:,} epochs × {outline.steps_per_epoch:,} steps"
+    gflops = outline.flops_per_image / 1e9
     return [
         ("images", f"{counts}; {outline.num_classes} classes"),
         ("trained at", f"{outline.train_size} px"),
         ("scored at", f"{first}{searched}"),
         ("batch", batch_in_words(outline, tree)),
-        ("length", f"{outline.num_epochs:,} epochs × {outline.steps_per_epoch:,} steps = {outline.total_steps:,} steps{warm}"),
+        ("length", f"{length} = {outline.total_steps:,} steps{warm}"),
         ("seen", seen_in_words(outline, tree)),
-        ("network", f"{outline.parameters / 1e6:.2f} M parameters{part}; {outline.flops_per_image / 1e9:.3f} GFLOPs per image"),
+        ("network", f"{outline.parameters / 1e6:.2f} M parameters{part}; {gflops:.3f} GFLOPs per image"),
         ("peak lr", f"{max(outline.curve):.4g}; weight decay {tree['optimizer'].get('weight_decay', 0):g}"),
     ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""From a blueprint to arms that can be trained: composed, checked against the rules, and compared with their references."""
+"""From a blueprint to arms that can be trained: composed, checked against the rules, unequal to their references."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ NO_CHANGE = "its changes set values that the configuration has already"
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """The configuration of the study: the overrides of the command line without those of `study`, and what they compose.
+    """The configuration of the study: the overrides of the command, without those of `study`, and their composition.
 
     Keys that the command line sets keep their value in every arm.
     """
@@ -92,14 +92,14 @@ def made_ready(blueprint: Blueprint, base: Base, compose: Compose) -> Arms:
     for arm in blueprint.arms:
         reference = _first_trainable(arm.reference, replaced_by)
         try:
-            made = _compose_arm(replace(arm, reference=reference), base, ready, compose)
+            composed = _compose_arm(replace(arm, reference=reference), base, ready, compose)
         except ConfigError as error:
             if arm.reference is None and not arm.is_cell:
                 raise ConfigError(f"arm {arm.name}: {error}") from error
             refused.append((arm.name, str(error)))
             replaced_by[arm.name] = reference
             continue
-        ready[arm.name] = made
+        ready[arm.name] = composed
     if not any(arm.arm.reference or arm.arm.is_cell for arm in ready.values()):
         why = "; ".join(f"{name}: {reason}" for name, reason in refused)
         raise ConfigError(f"no arm is left to compare: {why or 'no technique is named'}")
@@ -125,7 +125,7 @@ def _compose_arm(arm: Arm, base: Base, ready: Mapping[str, ReadyArm], compose: C
     experiment, values = configuration.experiment, configuration.values
     training = config_digest(values)
     reference = ready.get(arm.reference or "")
-    made = ReadyArm(
+    composed = ReadyArm(
         arm=arm,
         overrides=whole_overrides,
         configuration=configuration,
@@ -135,9 +135,9 @@ def _compose_arm(arm: Arm, base: Base, ready: Mapping[str, ReadyArm], compose: C
         whole=fingerprint(training, values),
         train_size=experiment.augmentation.train_size(experiment.data.image_size),
     )
-    if reference is not None and made.whole == reference.whole and arm.seed_offset == reference.arm.seed_offset:
+    if reference is not None and composed.whole == reference.whole and arm.seed_offset == reference.arm.seed_offset:
         raise ConfigError(_explain_equality(arm, reference, base))
-    return made
+    return composed
 
 
 def config_digest(tree: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ def estimated(study: Study) -> dict[str, Any]:
 
 
 def seconds_of_a_run(arm: ReadyArm, trains: bool) -> tuple[float, int]:
-    """Estimated seconds of training, validation and evaluation (evaluation only without `trains`), and the number of test images.
+    """Estimated seconds of a run (of its evaluation if it does not train), and the number of test images.
 
     Raises:
         ConfigError: the configuration does not fit the data.
@@ -44,5 +44,5 @@ def seconds_of_a_run(arm: ReadyArm, trains: bool) -> tuple[float, int]:
         state = start(session)
         plan = outline(session, state)
         measured = measure(session, state, evaluator, SECONDS_AN_ARM if trains else 0.0)
-    whole = estimate(plan, measured, is_averaged(state))
-    return whole.total if trains else whole.evaluate, plan.counts["test"]
+    cost = estimate(plan, measured, is_averaged(state))
+    return cost.total if trains else cost.evaluate, plan.counts["test"]

@@ -21,7 +21,7 @@ EPOCHS, STANDARD = "schedule.length.epochs", "schedule/length=standard"
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """The cost of one training epoch of an arm: steps, FLOPs without those of a teacher, seconds. epochs: its own number of them."""
+    """The cost of one epoch of an arm, FLOPs without those of a teacher. epochs: how many it trains on its own."""
 
     epochs: int
     steps: int
@@ -80,14 +80,14 @@ def remembered(path: Path, measure: Callable[[ReadyArm], Epoch]) -> Callable[[Re
 def equal_epochs(epochs: Mapping[str, Epoch], budget: str) -> dict[str, int]:
     """Arm → the number of epochs, at least one, that costs about as much as the whole training of the first arm."""
     first = next(iter(epochs.values()))
-    whole = first.epochs * first.of(budget)
-    return {name: max(1, round(whole / epoch.of(budget))) for name, epoch in epochs.items()}
+    total = first.epochs * first.of(budget)
+    return {name: max(1, round(total / epoch.of(budget))) for name, epoch in epochs.items()}
 
 
 def with_equal_budget(
     arms: Arms, blueprint: Blueprint, base: Base, compose: Compose, budget: str, measure: Callable[[ReadyArm], Epoch]
 ) -> tuple[Arms, str]:
-    """The arms, each as long as the budget allows, and a sentence with their epochs; arms that no longer differ are refused.
+    """The arms, as long as the budget allows, and a sentence with their epochs; arms that no longer differ are refused.
 
     Raises:
         ConfigError: the command fixes the number of epochs.
@@ -102,11 +102,12 @@ def with_equal_budget(
     ]
     with_budget = replace(blueprint, arms=tuple(with_lengths), refused=arms.refused)
     listing = ", ".join(f"{name} {num}" for name, num in lengths.items())
-    made = made_ready(with_budget, base, compose)
+    adjusted = made_ready(with_budget, base, compose)
     before = {name for name, _ in arms.refused}
     equal = f"with an equal budget of {budget} it is as long as its reference, and differs in nothing else"
-    refused = [(name, why if name in before else why.replace(NO_CHANGE, equal)) for name, why in made.refused]
+    refused = [(name, why if name in before else why.replace(NO_CHANGE, equal)) for name, why in adjusted.refused]
     return (
-        replace(made, refused=tuple(refused)),
-        f"Equal {budget}: every arm trains for as many {budget} as {arms.ready[0].name}, to the nearest epoch ({listing}).",
+        replace(adjusted, refused=tuple(refused)),
+        f"Equal {budget}: every arm trains for as many {budget} as {arms.ready[0].name}, to the nearest epoch "
+        f"({listing}).",
     )

@@ -76,7 +76,7 @@ class StudyFiles:
         return reason if reason.startswith(FINAL) else None
 
     def share_training(self, source: str, place: str) -> None:
-        """Copy the finished training of `source` to `place`, to be scored there again; does nothing if `place` has a checkpoint."""
+        """Copy the finished training of `source` to `place`, to be scored there; not if `place` has a checkpoint."""
         source_directory, directory = self.directory / source, self.directory / place
         checkpoint = directory / "checkpoint" / "state.pt"
         if checkpoint.exists():

@@ -1,4 +1,4 @@
-"""The study as a Hydra sweeper: composes arms as Hydra composes its jobs, and launches runs with the configured launcher.
+"""The study as a Hydra sweeper: arms are composed as Hydra composes jobs, and launched by the configured launcher.
 
 `sota-exp ablate` registers it before Hydra starts, so it needs no plug-in package.
 """
@@ -78,7 +78,7 @@ class StudySweeper(Sweeper):
 
     @property
     def study_name(self) -> str:
-        """The option of the group `study` as it is typed: `null` for `equal_arms`, since YAML reads `null` as no value."""
+        """The option of the group `study` as typed: `null` for `equal_arms`, since Hydra reads `null` as no value."""
         option = str(self.whole.hydra.runtime.choices.study)
         return "null" if option == "equal_arms" else option
 

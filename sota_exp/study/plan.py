@@ -1,4 +1,4 @@
-"""The arms of each kind of study, each with the arm that it is compared with: pure functions of a list of techniques."""
+"""The arms of each kind of study, and what each is compared with: pure functions of a list of techniques."""
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -106,7 +106,7 @@ def ladder(
 
 
 def leave_one_out(techniques: Sequence[Technique], choices: Mapping[str, str]) -> Blueprint:
-    """The configuration of the study, which has chosen `choices`, and the same without each technique that it has on."""
+    """The study's configuration, with its `choices`, and the same without each technique that it has on."""
     on = [technique for technique in techniques if technique.is_on(choices)]
     full = build_arm(FULL, "Everything", None, ())
     arms = [full]
@@ -146,7 +146,7 @@ def pairs(techniques: Sequence[Technique], absent: Sequence[Technique] = ()) -> 
         arms.append(build_arm(both, f"{one.label} and {other.label}", arms[0], set_to([*absent, *techniques], names)))
         interactions.append(Interaction(factors=names, both=both, first=one.name, second=other.name, neither=BASELINE))
     note = (
-        "An interaction is both − first − second + neither: if it is for the better, the two techniques need each other; "
+        "An interaction is both − first − second + neither: if it is for the better, the techniques need each other; "
         "if it is for the worse, they do the same work."
     )
     return Blueprint(arms=tuple(arms), interactions=tuple(interactions), notes=(note,))

@@ -1,4 +1,4 @@
-"""The runs of a study: which one is launched next, and what happens when one ends. Repeating the command continues the study.
+"""The runs of a study: which one is launched next, and what is done when one ends. A repeated command goes on.
 
 A run waits for the run that trains its weights, if it shares a training. Runs that are finished, or that would fail
 again in the same way, are not launched. After every batch of runs the files are read again and `study.json` is written.
@@ -56,7 +56,7 @@ class Ablation:
     written_at: float = 0.0
 
     def run(self) -> Row:
-        """Train the missing runs; returns the content of `study.json`, which is written after a signal or an error too."""
+        """Train the missing runs; returns the content of `study.json`, which is written even after a signal."""
         try:
             while jobs := self.next_jobs():
                 batch = jobs[: self.batch_size]

@@ -39,9 +39,9 @@ def screening(
             on = [name for name in names if name != left_out.name]
             arms.append(leave_out(left_out, full, set_to(every, on)))
         notes += (
-            "Main effects and leave-one-out answer different questions: a main effect is the mean over all settings of the "
-            "other techniques, leave-one-out is the loss at one setting, all others on. They agree where techniques do not "
-            "interact.",
+            "Main effects and leave-one-out answer different questions: a main effect is the mean over all settings of "
+            "the other techniques, leave-one-out is the loss at one setting, all others on. They agree where "
+            "techniques do not interact.",
         )
     return Blueprint(
         arms=tuple(arms),
@@ -58,12 +58,12 @@ def _design_notes(num_cells: int, num_factors: int, with_pairs: bool) -> tuple[s
     kind = (
         "a fraction of resolution V: no two-factor interaction is aliased with another one or with a main effect"
         if with_pairs
-        else "a folded-over Plackett-Burman design: no two-factor interaction is aliased with a main effect, but interactions "
-        "are aliased with each other"
+        else "a folded-over Plackett-Burman design: no two-factor interaction is aliased with a main effect, but "
+        "interactions are aliased with each other"
     )
     return (
         f"{num_factors} techniques in {num_cells} cells; the design is {kind}.",
-        "An effect is the mean with a technique minus the mean without it, over all settings of the others in the design.",
+        "An effect is the mean with a technique minus the mean without it, over all settings of the others.",
     )
 
 

@@ -56,8 +56,8 @@ class Settings:
                 has_looks, "looks", self.looks, f"null for kind {self.kind}, whose effects are tested once, at the end"
             )
             legal = (
-                "more seeds at the last look, so that it can decide: the smallest p-value of n seeds is 2 / 2^n, and all looks "
-                f"together spend {1 - self.level:.2g}"
+                "more seeds at the last look, so that it can decide: the smallest p-value of n seeds is 2 / 2^n, "
+                f"and all looks together spend {1 - self.level:.2g}"
             )
             require(
                 smallest_p_value(self.looks[-1]) <= spent_at(self.looks, self.level)[-1], "looks", self.looks, legal
@@ -75,7 +75,7 @@ class Settings:
         return self.level if self.looks is None else 1 - spent_at(self.looks, self.level)[-1]
 
     def seed_list(self, first: int) -> list[int]:
-        """The seeds of every arm: the listed ones, or consecutive ones from `first`, as many as the last look has, or as `seeds`."""
+        """The seeds of every arm: the listed ones, or from `first` as many as the last look has, or as `seeds` says."""
         if isinstance(self.seeds, list):
             return [int(seed) for seed in self.seeds]
         return list(range(first, first + (self.looks[-1] if self.looks else int(self.seeds))))
@@ -107,8 +107,8 @@ def _are_seeds(seeds: object) -> bool:
         return False
     if isinstance(seeds, int):
         return seeds >= 1
-    whole = all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds)
-    return bool(seeds) and whole and len(set(seeds)) == len(seeds)
+    are_counts = all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds)
+    return bool(seeds) and are_counts and len(set(seeds)) == len(seeds)
 
 
 def technique(name: str, node: object) -> Technique:

@@ -159,13 +159,13 @@ def _cost(runs: Runs, arm: ReadyArm, seeds: list[int], difference: float | None)
     change = _change(runs, arm, seeds, seconds)
     extra, interval = change["difference"], change["interval"]
     costs_differ = interval is not None and not interval[0] <= 0 <= interval[1]
-    whole = {key: mean(key) for key in ("flops_per_image", "parameters", "peak_memory_bytes")}
+    means = {key: mean(key) for key in ("flops_per_image", "parameters", "peak_memory_bytes")}
     return {
         "seconds": mean_of(runs.values(arm.name, seconds).values()),
         "seconds_difference": extra,
         "interval": interval,
         "training_flops": mean_of(runs.values(arm.name, lambda result: training_flops(arm, result)).values()),
-        **{key: None if value is None else round(value) for key, value in whole.items()},
+        **{key: None if value is None else round(value) for key, value in means.items()},
         "points_per_hour": 100 * difference / (extra / 3600) if costs_differ and difference is not None else None,
     }
 

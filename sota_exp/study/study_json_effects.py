@@ -1,4 +1,4 @@
-"""Effects in `study.json` that are estimated from several arms: those of a screening design, and two-factor interactions."""
+"""Effects in `study.json` from several arms: those of a screening design, and interactions of two techniques."""
 
 from typing import Any
 
@@ -31,11 +31,11 @@ def effect_row(study: Study, effect: Effect) -> Row:
     """An entry of `effects` or `interactions`."""
     better = METRICS[study.settings.metric]
     significant = effect.p_adjusted <= 1 - study.settings.level
-    word = ("helps" if (effect.estimate > 0) == better else "hurts") if significant else "cannot be distinguished"
+    verdict = ("helps" if (effect.estimate > 0) == better else "hurts") if significant else "cannot be distinguished"
     unit = scale_of(study.settings.metric)
     span = unit.span(effect.low, effect.high)
     size = f"{unit.difference_with_unit(effect.estimate)}, {study.settings.level:.0%} interval {span}"
-    sentence = f"{word.capitalize()}{'' if significant else ' from no effect'}: {size}."
+    sentence = f"{verdict.capitalize()}{'' if significant else ' from no effect'}: {size}."
     labels = {arm.name: arm.label for arm in study.blueprint.arms} | dict(study.blueprint.labels)
     which = {"factor": effect.factors[0]} if len(effect.factors) == 1 else {"factors": list(effect.factors)}
     return {
@@ -45,7 +45,7 @@ def effect_row(study: Study, effect: Effect) -> Row:
         "interval": [effect.low, effect.high],
         "p_value": effect.p_value,
         "p_adjusted": effect.p_adjusted,
-        "verdict": word,
+        "verdict": verdict,
         "verdict_words": sentence,
         "aliases": list(effect.aliases),
     }
@@ -83,7 +83,8 @@ def of_pairs(study: Study, runs: Runs) -> list[Row]:
         )
         row = effect_row(study, effect)
         if smallest_p_value(len(values)) > 1 - study.settings.level:
-            sentence = f"Too few seeds for a verdict: the smallest p-value of {len(values)} is {smallest_p_value(len(values)):.2g}."
+            smallest = smallest_p_value(len(values))
+            sentence = f"Too few seeds for a verdict: the smallest p-value of {len(values)} is {smallest:.2g}."
             row |= {"verdict": "too few seeds", "verdict_words": sentence}
         rows.append(row)
     return rows

@@ -22,7 +22,7 @@ class Technique:
     beside: Mapping[str, tuple[str, ...]]
 
     def at(self, choices: Mapping[str, str], values: Mapping[str, Any]) -> "Technique":
-        """The technique for one configuration: scaled values become overrides, computed from the configuration's own."""
+        """The technique for one configuration: scaled values become overrides, computed from its own values."""
         own = {key: float(values[key]) for key in self.scaled if isinstance(values.get(key), int | float)}
         is_on = self.is_on(choices)
         on = [f"{key}={value if is_on else value * self.scaled[key]:.10g}" for key, value in own.items()]
@@ -30,7 +30,7 @@ class Technique:
         return replace(self, on=(*self.on, *on), off=(*self.off, *off), scaled={})
 
     def is_on(self, choices: Mapping[str, str]) -> bool:
-        """Whether a configuration has chosen the options that turn the technique on, alone or with another technique."""
+        """Whether a configuration has chosen the options that turn it on, alone or beside another technique."""
         return any(_has_options(choices, overrides) for overrides in (self.on, *self.beside.values()))
 
     @property

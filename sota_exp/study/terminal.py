@@ -261,8 +261,8 @@ def effect_lines(power: Row, num: int, unit: Scale) -> list[str]:
     here = unit.size(found[num]) if num in found else "none: add a seed"
     return [
         f"Differences between runs of equal seed have a standard deviation of {spread}.",
-        f"The smallest of {power['num_factors']} main effects that {num} seed{'' if num == 1 else 's'} per cell detect in four of five "
-        f"studies: {here}.",
+        f"The smallest of {power['num_factors']} main effects that {num} seed{'' if num == 1 else 's'} per cell detect "
+        f"in four of five studies: {here}.",
         f"By seeds per cell: {by_seeds}.",
     ]
 
@@ -280,7 +280,8 @@ def power_lines(study: Study, files: StudyFiles, num_test: int | None) -> list[s
     found = unit.size(smallest) if smallest is not None else "none, however large: at least 6 seeds are needed"
     arms = f"{power['num_arms']} arm{'' if power['num_arms'] == 1 else 's'}"
     lines = [
-        f"Differences between paired seeds have a standard deviation of {unit.size(power['sd_assumed'])} ({power['sd_source']}).",
+        f"Differences between paired seeds have a standard deviation of {unit.size(power['sd_assumed'])} "
+        f"({power['sd_source']}).",
         f"The smallest effect that {num} seeds detect among {arms} in four of five studies: {found}.",
     ]
     needed = ", ".join(

@@ -11,7 +11,7 @@ from sota_exp.study.results import Runs, Study, metric_of
 
 @dataclass(kw_only=True)
 class Tested:
-    """p-values by arm, and the number of seeds that each verdict is based on. looked: the interim looks, where planned."""
+    """p-values by arm, the number of seeds behind each verdict, and the interim looks, where planned."""
 
     p_values: dict[str, float] = field(default_factory=dict)
     p_adjusted: dict[str, float] = field(default_factory=dict)

@@ -66,7 +66,7 @@ class Way:
     steps: list[float] = field(default_factory=list)
 
     def turn(self) -> bool:
-        """Time one step; returns whether there was one. Batches that workers prepared in the meantime are used up before."""
+        """Time one step; returns whether there was one. Batches that workers have prepared are used up before."""
         with threads(self.runtime.threads):
             prepared = PREPARED * self.runtime.workers + 1 if self.runtime.workers else 0
             seconds = list(islice(self.taken, prepared + 1))
@@ -90,23 +90,23 @@ def settled(configuration: Configuration, directory: Path, said: Sequence[str] =
     """
     fixed = {text.lstrip("+").partition("=")[0] for text in said}
     experiment = configuration.experiment
-    asked = [name for name in experiment.runtime.measure if f"runtime.{name}" not in fixed]
+    fields = [name for name in experiment.runtime.measure if f"runtime.{name}" not in fixed]
     runtime = configuration.values["runtime"]
     unmeasured = configuration.with_values(runtime={**runtime, "measure": []})
-    if not asked:
+    if not fields:
         return unmeasured, ""
     # Before the lock, since processes that train together wait for each other here.
     if on_this_machine(experiment)[0].size > 1:
         return unmeasured, "runtime: not measured, as several processes train together"
-    question = {**runtime, "measure": asked}
+    settings = {**runtime, "measure": fields}
     directory.mkdir(parents=True, exist_ok=True)
-    place = directory / f"runtime-{digest(question, length=8)}.json"
-    with FileLock(f"{place}.lock"):
-        if not place.is_file():
-            answer = measured(experiment, asked)
-            replace_text(place, json.dumps(answer, indent=1) + "\n")
-    answer = json.loads(place.read_text())
-    return configuration.with_values(runtime={**question, **answer["runtime"]}), answer["why"]
+    path = directory / f"runtime-{digest(settings, length=8)}.json"
+    with FileLock(f"{path}.lock"):
+        if not path.is_file():
+            answer = measured(experiment, fields)
+            replace_text(path, json.dumps(answer, indent=1) + "\n")
+    answer = json.loads(path.read_text())
+    return configuration.with_values(runtime={**settings, **answer["runtime"]}), answer["why"]
 
 
 def measured(experiment: Experiment, asked: Sequence[str]) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def measured(experiment: Experiment, asked: Sequence[str]) -> dict[str, Any]:
     with foreseen():
         data = open_data(experiment)
     best, streams = replace(experiment.runtime, measure=[]), isinstance(data.images, Reducible)
-    said = []
+    gains = []
     for name in TRIED:
         for value in candidates(name, device, streams) if name in asked else ():
             if value == vars(experiment.runtime)[name]:
@@ -124,14 +124,14 @@ def measured(experiment: Experiment, asked: Sequence[str]) -> dict[str, Any]:
             try:
                 gain = race(experiment, data, best, other, device)
             except Exception as error:  # Such as no compiler, or not enough memory for two networks.
-                said.append(f"{name}={in_yaml(value)} not possible: {first_line(error)}")
+                gains.append(f"{name}={in_yaml(value)} not possible: {first_line(error)}")
                 gc.collect()
                 continue
             best = other if gain >= LEAST_GAIN else best
-            said += [f"{name}={in_yaml(value)} {gain:.2f} ×"] if gain else []
+            gains += [f"{name}={in_yaml(value)} {gain:.2f} ×"] if gain else []
     answer = {name: vars(best)[name] for name in TRIED if name in asked}
-    words = ", ".join(f"{name}={in_yaml(value)}" for name, value in answer.items())
-    why = f"runtime: {words} (speed-up over the best setting before: {', '.join(said) or 'nothing to try'})"
+    chosen = ", ".join(f"{name}={in_yaml(value)}" for name, value in answer.items())
+    why = f"runtime: {chosen} (speed-up over the best setting before: {', '.join(gains) or 'nothing to try'})"
     return {"runtime": {**answer, "measure": []}, "why": why}
 
 
@@ -172,7 +172,7 @@ def in_yaml(value: object) -> str:
 
 
 def race(experiment: Experiment, data: DataSet, one: Runtime, other: Runtime, device: torch.device) -> float:
-    """Speed-up of a whole training with the settings `other` over `one`, compiling included; 0 if it was not measured."""
+    """Speed-up of a whole training by the settings `other` over `one`, compiling included; 0 if not measured."""
     known = entered(experiment, data, one, device)
     if not known.turn():
         return 0.0

@@ -1,4 +1,4 @@
-"""Several processes of one run, started by torchrun: each gets every world_size-th image of a batch, rank 0 writes files.
+"""The processes of a run with torchrun: each gets every world_size-th image of a batch, rank 0 writes files.
 
 Source: https://docs.pytorch.org/docs/stable/elastic/run.html (the environment variables)
 """
@@ -33,7 +33,7 @@ class World:
 
 
 def join(device_type: str) -> World:
-    """Initialize the process group that torchrun describes in the environment; without torchrun, a world of one process."""
+    """Initialize the process group of torchrun's environment variables; without them, a world of one process."""
     if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
         return World()
     if not dist.is_initialized():
@@ -57,8 +57,8 @@ def parallel(model: nn.Module, world: World, device: torch.device) -> nn.Module:
         return model
     if device.type != "cuda" and any(isinstance(module, nn.SyncBatchNorm) for module in model.modules()):
         raise ConfigError(
-            f"regularization/norm=sync_batch: torch synchronizes batch norm on CUDA devices alone, and these {world.size}"
-            f" processes are on runtime.device={device.type}; legal there: batch, ghost_batch, group"
+            f"regularization/norm=sync_batch: torch synchronizes batch norm on CUDA devices only; these "
+            f"{world.size} processes are on runtime.device={device.type}; legal there: batch, ghost_batch, group"
         )
     # `model/tuning` may freeze parameters for some epochs, so the set of parameters with gradients changes.
     devices = [device] if device.type == "cuda" else None
@@ -97,7 +97,7 @@ def interleave(rows: Tensor, world: World) -> Tensor:
         return rows
     parts: list[Tensor] = [torch.empty(0)] * world.size
     dist.all_gather_object(parts, rows.cpu())
-    whole = rows.new_empty((sum(len(part) for part in parts), *rows.shape[1:]), device="cpu")
+    gathered = rows.new_empty((sum(len(part) for part in parts), *rows.shape[1:]), device="cpu")
     for rank, part in enumerate(parts):
-        whole[rank :: world.size] = part
-    return whole
+        gathered[rank :: world.size] = part
+    return gathered

@@ -66,7 +66,7 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Rescoring:
-    """An evaluation of saved weights. asked: the keys that the command sets; they replace what was saved with the weights."""
+    """An evaluation of saved weights. asked: keys that the command sets, which replace the saved values."""
 
     subject: Subject
     configuration: Configuration
@@ -93,7 +93,7 @@ class Rescoring:
         return self.experiment.evaluation.fine_tune if self.asks_for_tuning else AsTrained()
 
     def resolution(self, model: SavedModel) -> Resolution:
-        """The saved view, or the configured resolution; sizes that the command does not set are those of the saved view."""
+        """The saved view, or the configured resolution with the saved view's sizes where the command sets none."""
         view = model.view
         resolution: Any = self.experiment.evaluation.resolution
         if not self.asks_for("evaluation.resolution", "data.image_size", "data.crop_ratio"):
@@ -210,7 +210,7 @@ def as_configured(rescoring: Rescoring, data: DataSet) -> SavedModel:
     known = len(given[f"{head}.weight"])
     if known != len(data.classes):
         raise ConfigError(
-            f"data: the set has {len(data.classes)} classes, the weights have {known}; choose a set with the same classes"
+            f"data: the set has {len(data.classes)} classes, the weights have {known}; choose a set with these classes"
         )
     return SavedModel(
         network=network.eval(),
@@ -243,7 +243,8 @@ def with_classes(data: DataSet, classes: tuple[str, ...]) -> DataSet:
     """
     if len(data.classes) != len(classes):
         raise ConfigError(
-            f"data: the set has {len(data.classes)} classes, the model has {len(classes)}; choose a set with the same classes"
+            f"data: the set has {len(data.classes)} classes, the model has {len(classes)}; "
+            "choose a set with the classes of the model"
         )
     unknown = [name for name in data.classes if name not in classes]
     if unknown:

@@ -44,15 +44,15 @@ class Evaluator:
         if (split, view) in self._cache:
             yield from self._cache[split, view].split(self.batch_size)
             return
-        made = []
+        kept = []
         keep = len(indices) * 3 * view.size**2 <= CACHE_BYTES
         for part in indices.split(self.batch_size):
             crops = self.cut(self.data.images, part, view)
             if keep:
-                made.append(crops)
+                kept.append(crops)
             yield crops
         if keep:
-            self._cache[split, view] = torch.cat(made)
+            self._cache[split, view] = torch.cat(kept)
 
     def images(self, split: str, view: View) -> Iterator[Tensor]:
         """Batches of this rank's normalized images of `split`, float32 [B, 3, S, S] on the device."""
@@ -60,7 +60,7 @@ class Evaluator:
             yield self.on_device(crops)
 
     def equal_shares(self, split: str, view: View) -> Iterator[Tensor]:
-        """`images`, [B, 3, S, S], but equally many on every rank, so that no rank waits in a synchronized norm layer."""
+        """`images`, [B, 3, S, S], but equally many on every rank, so none waits in a synchronized norm layer."""
         left = len(vars(self.data)[split]) // self.world.size
         for images in self.images(split, view):
             if left:
@@ -98,15 +98,15 @@ class Evaluator:
         return center_crop(images, indices, view.resize, view.size, self.preprocessing.interpolation)
 
     def cuts(self, indices: Tensor, views: Sequence[View]) -> list[Tensor]:
-        """Crops of the images `indices`, int64 [B], uint8 [B, 3, S, S] per view. Only a few decoded images are in memory."""
+        """Crops of the images `indices`, int64 [B]: uint8 [B, 3, S, S] per view. Few decoded images are in memory."""
         images = self.data.images
         if not isinstance(images, Reducible):
             return [self.cut(images, indices, view) for view in views]
-        made: list[list[Tensor]] = []
+        crops_by_part: list[list[Tensor]] = []
         for part in indices.split(torch.get_num_threads()):
             once = DecodedOnce(images)
-            made.append([self.cut(once, part, view) for view in views])
-        return [torch.cat(crops) for crops in zip(*made, strict=True)]
+            crops_by_part.append([self.cut(once, part, view) for view in views])
+        return [torch.cat(crops) for crops in zip(*crops_by_part, strict=True)]
 
     def on_device(self, crops: Tensor) -> Tensor:
         """Crops, uint8 [B, 3, S, S], to normalized images, float32 [B, 3, S, S] on the device."""

@@ -65,7 +65,7 @@ def choose_view(network: nn.Module, evaluator: Evaluator, resolution: Resolution
 
 
 def point(network: nn.Module, evaluator: Evaluator, view: View, right: Tensor) -> dict[str, float]:
-    """An entry of `curve`: a view, its accuracy on val, and its cost. right: bool [N], correctly classified images of val."""
+    """An entry of `curve`: a view, its accuracy on val, and its cost. right: bool [N], correctness on val."""
     return {
         **asdict(view),
         "crop_ratio": view.size / view.resize,

@@ -1,4 +1,4 @@
-"""The end of a training: the model is written, read back from its files, and scored, so that scores are those of the files."""
+"""The end of a training: the model is written, read back from its files and scored, so scores are of the files."""
 
 from typing import Any
 
@@ -37,17 +37,17 @@ def ship(request: Request, training: Training, result: dict[str, Any]) -> None:
     )
     if tuned:
         network = rewritten_network(training, network)
-    shipped = choose_view(network, training.evaluator, evaluation.resolution)
+    chosen_view = choose_view(network, training.evaluator, evaluation.resolution)
     chosen = training.epochs[training.best_epoch if evaluation.select == "best" else -1]
     if not tuned:
         check_rescored(chosen["val/accuracy"], *rescored(network, training))
-    arrays = score(network, shipped, training.evaluator, result)
+    arrays = score(network, chosen_view, training.evaluator, result)
     result["metrics"] |= {"best/epoch": training.best_epoch, "train/loss": chosen["train/loss"]}
     if session.world.is_main:
-        write_model(request, training, shipped.view)
+        write_model(request, training, chosen_view.view)
         write_atomically(files.predictions, lambda file: np.savez(file, allow_pickle=False, **arrays))
         interpolation = training.evaluator.preprocessing.interpolation
-        write_mistakes(files.directory, session.data, shipped.view, interpolation, arrays)
+        write_mistakes(files.directory, session.data, chosen_view.view, interpolation, arrays)
 
 
 def rescored(network: nn.Module, training: Training) -> tuple[float, int]:

@@ -67,7 +67,7 @@ class Session:
         return self.peak_lr * schedule.lr((progress - share) / (1 - share))
 
     def batch(self, crops: Tensor, positions: Tensor, supervised: Supervised, epoch: int) -> Batch:
-        """The batch of one step on the device. crops: uint8 [B, 3, S, S]. positions: int64 [B], among the training images."""
+        """One step's batch on the device. crops: uint8 [B, 3, S, S]. positions: int64 [B], of the training images."""
         labels = supervised.labels[positions].to(self.device, non_blocking=True)
         targets = torch.zeros(len(labels), len(self.data.classes), device=self.device)
         return Batch(
@@ -155,7 +155,7 @@ def start(session: Session) -> State:
 
 
 def train_step(session: Session, state: State, batch: Batch) -> None:
-    """One optimizer step: learning rate, augmentation, forward and backward per micro-batch, clipping, step, averaging."""
+    """One optimizer step: learning rate, augmentation, forward and backward per micro-batch, clip, step, average."""
     progress = state.step / session.total_steps
     lr = session.learning_rate(state.step)
     for group in state.optimizer.param_groups:
@@ -201,7 +201,7 @@ def fit(session: Session, state: State) -> Iterator[Step | Epoch]:
 
 
 def enter_epoch(session: Session, state: State, epoch: int, fresh: bool) -> None:
-    """Set which parameters are trained and, at the beginning of an epoch (`fresh`), the labels and weights of its images."""
+    """Set which parameters are trained and, if the epoch is `fresh`, the labels and weights of its images."""
     progress = epoch * session.steps_per_epoch / session.total_steps
     if fresh:
         labels = session.data.labels[session.data.train]

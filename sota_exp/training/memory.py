@@ -40,7 +40,7 @@ def forget_peak(device: torch.device) -> None:
 
 
 def peak(device: torch.device) -> int:
-    """Peak memory in bytes since `forget_peak`: of the accelerator's allocator, or resident memory of this process on a CPU.
+    """Peak memory in bytes since `forget_peak`: of the accelerator, or resident memory of this process on a CPU.
 
     Where the system cannot reset the peak (only Linux can), since the start of the process.
     """

@@ -130,7 +130,7 @@ def plan(request: Request, training: Training, result: dict[str, Any]) -> Plan:
 
 
 def leave_unfinished(training: Training, result: dict[str, Any]) -> None:
-    """Fill the result of a pruned run: the scores on val at its best epoch. No model is written, and test is not scored."""
+    """Fill the result of a pruned run: its scores on val at the best epoch. Test is not scored."""
     view = training.session.experiment.evaluation.resolution.views()[0]
     best = training.epochs[training.best_epoch]
     metrics = {name: value for name, value in best.items() if name.startswith("val/")}
@@ -163,7 +163,7 @@ def ready(experiment: Experiment) -> tuple[Session, Evaluator]:
 
 
 def content_of_files(experiment: Experiment) -> dict[str, str]:
-    """Hashes of the initial weights, the teacher and the labels. Read before the data, which may take long to decode."""
+    """Hashes of the initial weights, the teacher and the labels. Read before the data, which are slow to decode."""
     model, distillation = experiment.model, experiment.regularization.distillation
     with keyed("model.weights"):
         weights = model.weights.content(model.arch)

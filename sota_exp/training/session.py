@@ -120,9 +120,9 @@ def _as_it_is(model: nn.Module) -> nn.Module:
 def _compiled(model: nn.Module) -> nn.Module:
     import torch._dynamo.config as dynamo  # slow to import (one second)
 
-    # Without this, a network with hooks would run the code compiled for an earlier network of this process without hooks.
+    # Without this, a network with hooks would run the code compiled for an earlier network without hooks.
     dynamo.skip_nnmodule_hook_guards = False
-    # Each value of a rate is compiled on its own; after eight of them PyTorch would continue uncompiled, with a warning only.
+    # Each value of a rate is compiled on its own; after eight of them PyTorch would warn and continue uncompiled.
     dynamo.recompile_limit, dynamo.accumulated_recompile_limit = 1024, 8192
     # Dropout and stochastic depth draw the same random numbers as without compiling.
     return cast(nn.Module, torch.compile(model, options={"fallback_random": True}))

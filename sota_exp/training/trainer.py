@@ -47,7 +47,7 @@ class Training:
 
     @property
     def validator(self) -> Evaluator:
-        """Evaluates one view of each image, whatever `evaluation/tta` is, so that it has no effect on the best epoch."""
+        """Evaluates one view per image: `evaluation/tta` has no effect on the choice of the best epoch."""
         return replace(self.evaluator, predictor=OneView())
 
     @property
@@ -70,7 +70,7 @@ class Training:
         return None
 
     def shipping_weights(self) -> dict[str, Tensor]:
-        """A copy on the CPU of the weights that are evaluated, name → [...]: the averaged ones where there is an average."""
+        """A copy on the CPU of the evaluated weights, name → [...]: the averaged ones if there is an average."""
         return {name: tensor.detach().cpu().clone() for name, tensor in self.state.average.module.state_dict().items()}
 
     def resume(self) -> None:
@@ -180,8 +180,8 @@ class Training:
         average.finish(evaluator.equal_shares("train", view))
         if average.module is not self.state.model:
             pool_statistics(average.module, self.session.world)
-        shipped = scores(evaluator.logits(average.module, "val", view), labels)
-        metrics = {f"val/{name}": value for name, value in shipped.items()}
+        evaluated = scores(evaluator.logits(average.module, "val", view), labels)
+        metrics = {f"val/{name}": value for name, value in evaluated.items()}
         if average.module is not self.state.model:
             raw = scores(evaluator.logits(self.state.model, "val", view), labels)
             metrics |= {f"val_raw/{name}": value for name, value in raw.items()}

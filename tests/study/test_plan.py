@@ -1,4 +1,4 @@
-"""Arms by kind: the ladder is the published one, leave-one-out knows what a recipe has on, and options share slots rightly."""
+"""The arms of each kind of study: the published ladder, leave-one-out of a recipe, and techniques of one slot."""
 
 from functools import lru_cache
 from typing import Any

@@ -1,4 +1,4 @@
-"""The `study` node: what is legal, and what is said of what isn't."""
+"""The node `study`: legal settings, and the messages of errors."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""study.json from runs written by hand: every number computed again from the files, and what is said of what is missing."""
+"""study.json of simulated runs: every number is recomputed from the files, and missing runs are reported."""
 
 import json
 from pathlib import Path

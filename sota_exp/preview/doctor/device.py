@@ -14,7 +14,7 @@ from sota_exp.training.device import device_name, pick_device
 
 
 def device(asked: str) -> list[Finding]:
-    """Findings on the device `asked`, a value of `runtime.device`: a training step, GPUs that PyTorch does not see, threads."""
+    """Findings on `asked`, a value of `runtime.device`: a training step, GPUs that PyTorch does not see, threads."""
     try:
         picked = pick_device(asked)
     except ConfigError as error:

@@ -20,7 +20,7 @@ def places(runs: Path, cache: Path) -> list[Finding]:
 
 
 def room(what: str, place: Path, elsewhere: str) -> Finding:
-    """Whether files can be written to `place`, which need not exist yet, and the free space there. elsewhere: the fix."""
+    """Whether `place`, which need not exist yet, can be written, and its free space. elsewhere: the fix."""
     folder = nearest(place)
     if not is_writable(folder):
         return problem("disk", f"{what} {place}: it cannot be written to", elsewhere)
@@ -57,7 +57,7 @@ def size(folder: Path) -> int:
 
 
 def weights(torch_home: Path, hub_home: Path) -> list[Finding]:
-    """Findings on the caches of torchvision's and timm's weights: whether they can be written, and what they contain."""
+    """Findings on the caches of torchvision's and timm's weights: permission to write, and contents."""
     found = []
     for library, place, variable, pattern in (
         ("torchvision", torch_home / "hub" / "checkpoints", "TORCH_HOME", "*.pth"),

@@ -8,7 +8,7 @@ State = Literal["ok", "note", "problem"]
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """The result of one check. A problem would make a run fail, a note would not. said: what was found. mend: the fix."""
+    """What a check found (`said`), and the fix (`mend`). A problem makes runs fail, a note does not."""
 
     name: str
     state: State

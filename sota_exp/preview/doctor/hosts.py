@@ -15,16 +15,14 @@ HOSTS = {
 #: Timeout in seconds.
 SECONDS = 4.0
 
-MEND = (
-    "work with what is there: data=animals_on_photos, model/weights=checkpoint; or copy the files into the caches above"
-)
+MEND = "work offline: data=animals_on_photos, model/weights=checkpoint; or copy the files into the caches above"
 
 
 def hosts() -> list[Finding]:
     """One finding: all hosts respond, or which do not. Only downloads need them."""
     with ThreadPoolExecutor() as pool:
         answered = list(pool.map(answers, HOSTS.values()))
-    silent = [f"{what} ({url})" for (what, url), there in zip(HOSTS.items(), answered, strict=True) if not there]
+    silent = [f"{what} ({url})" for (what, url), responds in zip(HOSTS.items(), answered, strict=True) if not responds]
     if silent:
         return [note("network", f"out of reach: {'; '.join(silent)}", MEND)]
     return [ok("network", f"{' and '.join(HOSTS)} can be downloaded")]

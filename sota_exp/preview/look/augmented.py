@@ -77,8 +77,8 @@ def applied(session: Session, step: Step) -> Iterator[tuple[str, Tensor, Tensor]
         if isinstance(transform, Normalize):
             plain = transform(plain, progress, draws)
         elif slot.startswith("augmentation/") and not isinstance(transform, KeepBatch):
-            made = transform(replace(plain, fresh=False), progress, draws).images
-            yield slot, made, (made != plain.images).flatten(1).any(1).cpu()
+            augmented = transform(replace(plain, fresh=False), progress, draws).images
+            yield slot, augmented, (augmented != plain.images).flatten(1).any(1).cpu()
 
 
 def telling_rows(session: Session, step: Step) -> Tensor:

@@ -126,7 +126,7 @@ def sources(found: Findings) -> list[int]:
 
 
 def effect_rows(found: Findings) -> list[tuple[str, str, list[Tensor]]]:
-    """(name, description, images uint8 [3, H, W]) of every row: the originals, the crops, each slot alone, all of them."""
+    """(name, description, images uint8 [3, H, W]) per row: originals, crops, each slot alone, all slots."""
     step, num = found.step, len(found.step.cut)
     size = f"{step.cut.images.shape[-1]} px"
     originals = [whole(found.data.images, index) for index in sources(found)]

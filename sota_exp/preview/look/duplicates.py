@@ -127,11 +127,11 @@ def reduced(images: Images, indices: Tensor, side: int) -> Tensor:
     picked = indices.tolist()
     for row, index in enumerate(picked):
         rows_by_shape[images.size(index)].append(row)
-    made = torch.empty(len(picked), 3, side, side, dtype=torch.uint8)
+    squares = torch.empty(len(picked), 3, side, side, dtype=torch.uint8)
     for rows in rows_by_shape.values():
         same = torch.stack([images.image(picked[row]).permute(1, 2, 0) for row in rows]).permute(0, 3, 1, 2)
-        made[rows] = interpolate(same, side, side)
-    return made
+        squares[rows] = interpolate(same, side, side)
+    return squares
 
 
 def prints(images: Images, indices: Tensor) -> Prints:
@@ -148,7 +148,7 @@ def prints(images: Images, indices: Tensor) -> Prints:
 
 
 def closest(queries: Prints, gallery: Prints) -> tuple[Tensor, Tensor]:
-    """The closest candidate of each query: row in the gallery, int64 [N], and distance, float32 [N], inf if there is none."""
+    """The closest candidate of each query: row of the gallery, int64 [N], and distance, float32 [N], inf if none."""
     candidates = min(NUM_CANDIDATES, len(gallery.indices))
     rows, distances = [], []
     for start in range(0, len(queries.indices), CHUNK):
@@ -157,10 +157,10 @@ def closest(queries: Prints, gallery: Prints) -> tuple[Tensor, Tensor]:
         agreement[:, gallery.flat] = -torch.inf
         most = agreement.topk(candidates, dim=1)
         differing = (queries.bits.shape[1] - most.values) / 2
-        there = standardized(gallery.thumbnails[most.indices].flatten(0, 1)).view(*most.indices.shape, -1)
-        apart = (there - standardized(queries.thumbnails[cut])[:, None]).square().mean(2).sqrt()
-        apart[(differing > MOST_BITS) | queries.flat[cut, None]] = torch.inf
-        best = apart.min(1)
+        candidates_z = standardized(gallery.thumbnails[most.indices].flatten(0, 1)).view(*most.indices.shape, -1)
+        distance = (candidates_z - standardized(queries.thumbnails[cut])[:, None]).square().mean(2).sqrt()
+        distance[(differing > MOST_BITS) | queries.flat[cut, None]] = torch.inf
+        best = distance.min(1)
         rows.append(most.indices.gather(1, best.indices[:, None])[:, 0])
         distances.append(best.values)
     return torch.cat(rows), torch.cat(distances)
@@ -174,23 +174,23 @@ def compared_part(data: DataSet, split: str) -> Tensor:
 
 def duplicates(data: DataSet) -> Duplicates:
     """Find the closest candidates of val and test images in train, and of test images in val."""
-    made = {split: prints(data.images, compared_part(data, split)) for split in MOST_IMAGES}
+    hashed = {split: prints(data.images, compared_part(data, split)) for split in MOST_IMAGES}
     pairs = []
     for split, other in SEARCHES:
-        rows, distances = closest(made[split], made[other])
+        rows, distances = closest(hashed[split], hashed[other])
         for row in distances.isfinite().nonzero().flatten().tolist():
             pairs.append(
                 Pair(
                     split=split,
-                    index=int(made[split].indices[row]),
+                    index=int(hashed[split].indices[row]),
                     other=other,
-                    other_index=int(made[other].indices[rows[row]]),
+                    other_index=int(hashed[other].indices[rows[row]]),
                     distance=distances[row].item(),
                 )
             )
     return Duplicates(
         pairs=sorted(pairs, key=lambda pair: (pair.distance, pair.index)),
-        compared={split: len(each.indices) for split, each in made.items()},
-        available={split: len(vars(data)[split]) for split in made},
-        num_flat=sum(int(each.flat.sum()) for each in made.values()),
+        compared={split: len(each.indices) for split, each in hashed.items()},
+        available={split: len(vars(data)[split]) for split in hashed},
+        num_flat=sum(int(each.flat.sum()) for each in hashed.values()),
     )

@@ -136,7 +136,7 @@ def of_scale(found: Findings) -> Said:
     if scale.agreeing_size == scale.view.size:
         return Said(text=f"objects are equally large in {now} (median; {half})")
     return Said(
-        text=f"objects are {scale.median:.2f} times as large in training as in evaluation (median; {half}) with {now}; they are "
+        text=f"objects are {scale.median:.2f} times as large in training as in evaluation (median; {half}) with {now}; "
         f"equally large with evaluation at {scale.agreeing_size} px or training at {scale.agreeing_train_size} px; "
         "see augmentation/train_size=fixres, evaluation/resolution=search"
     )

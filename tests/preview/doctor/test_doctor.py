@@ -1,4 +1,4 @@
-"""Each check says ok where all is well, and names what is wrong and its mend where it is not."""
+"""Each check returns ok, or names the problem and its fix."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def test_bytes_in_words(num, said):
     assert in_bytes(num) == said
 
 
-# ---------------------------------------------------------------------------------------------------------------- packages
+# packages
 
 
 def test_the_installed_packages_are_as_asked_for():
@@ -68,7 +68,7 @@ def test_a_torchvision_of_another_torch_is_a_problem(monkeypatch):
     assert found.state == "problem" and "--force-reinstall torch torchvision" in found.mend
 
 
-# ------------------------------------------------------------------------------------------------------------------ device
+# device
 
 
 def test_a_step_on_the_cpu_works(monkeypatch):
@@ -107,7 +107,7 @@ def test_unused_processors_are_a_note(monkeypatch):
     assert found.state == "note" and found.mend.startswith(f"runtime.threads={torch.get_num_threads() + 3}")
 
 
-# ------------------------------------------------------------------------------------------------------------------ places
+# places
 
 
 @pytest.mark.parametrize(("free", "state"), [(10**8, "problem"), (5 * 10**9, "note"), (10**11, "ok")])
@@ -145,7 +145,7 @@ def test_the_caches_are_where_the_environment_says(monkeypatch, tmp_path):
     assert places_check.homes() == (tmp_path / "torch", tmp_path / "caches" / "huggingface")
 
 
-# ------------------------------------------------------------------------------------------------------------------- hosts
+# hosts
 
 
 def test_hosts_that_do_not_answer_are_a_note_that_names_them(monkeypatch):
@@ -163,7 +163,7 @@ def test_a_closed_port_does_not_answer():
     assert hosts_check.answers("http://127.0.0.1:9") is False
 
 
-# -------------------------------------------------------------------------------------------------------------------- data
+# data
 
 
 def test_data_are_counted():
@@ -189,7 +189,7 @@ def test_data_that_cannot_be_read_are_a_problem_with_their_key(tmp_path):
     assert "correct that key, or replace or remove that file or line" in found.mend
 
 
-# ------------------------------------------------------------------------------------------------------------ store and runs
+# store and runs
 
 
 @pytest.fixture
