@@ -124,6 +124,7 @@ def plan_rows(outline: "Outline", tree: dict[str, Any]) -> list[tuple[str, str]]
 
 
 def batch_in_words(outline: "Outline", tree: dict[str, Any]) -> str:
+    """`512 images per step in 4 micro-batches of 128`."""
     size, micro = tree["batch_size"], tree["schedule"]["accumulation"].get("micro_batch_size")
     parts = f" in {-(-size // micro)} micro-batches of {micro}" if micro else ""
     distinct = "" if outline.batch_images == size else f", {outline.batch_images} of them distinct"
@@ -131,6 +132,7 @@ def batch_in_words(outline: "Outline", tree: dict[str, Any]) -> str:
 
 
 def seen_in_words(outline: "Outline", tree: dict[str, Any]) -> str:
+    """The number of images of the whole training, and of distinct ones."""
     seen = outline.total_steps * tree["batch_size"]
     left = f"; each epoch leaves out {outline.left_out} that do not fill a batch" if outline.left_out else ""
     return f"{seen:,} images in all, {outline.distinct_images:,} distinct{left}"

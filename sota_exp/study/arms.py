@@ -8,10 +8,10 @@ from sota_exp.config.configuration import Configuration
 from sota_exp.config.fingerprint import fingerprint, training_fingerprint
 from sota_exp.config.formats import typed_key
 from sota_exp.config.rules import check
-from sota_exp.config.values import leaves
+from sota_exp.config.values import group_of, leaves
 from sota_exp.errors import ConfigError
 from sota_exp.study.plan import Arm, Blueprint
-from sota_exp.study.technique import key_of, overrides
+from sota_exp.study.technique import overrides
 
 #: Composes a list of overrides; raises `ConfigError`.
 Compose = Callable[[Sequence[str]], Configuration]
@@ -35,8 +35,8 @@ class Base:
 
     def with_changes(self, changes: Sequence[str]) -> tuple[str, ...]:
         """All overrides of an arm that changes the study's configuration by `changes`."""
-        fixed = {key_of(override) for override in self.overrides} - {"recipe"}
-        return overrides(self.overrides, [change for change in changes if key_of(change) not in fixed])
+        fixed = {group_of(override) for override in self.overrides} - {"recipe"}
+        return overrides(self.overrides, [change for change in changes if group_of(change) not in fixed])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,9 +146,11 @@ def config_digest(tree: Mapping[str, Any]) -> str:
 
 
 def _explain_equality(arm: Arm, reference: ReadyArm, base: Base) -> str:
-    fixed = {key_of(override) for override in base.overrides}
+    fixed = {group_of(override) for override in base.overrides}
     kept = [
-        override for override in base.overrides if key_of(override) in {key_of(item) for item in arm.overrides} & fixed
+        override
+        for override in base.overrides
+        if group_of(override) in {group_of(item) for item in arm.overrides} & fixed
     ]
     why = f"the command fixes {', '.join(kept)}" if kept else NO_CHANGE
     return f"it trains and evaluates exactly as its reference, {reference.name}, does: {why}"

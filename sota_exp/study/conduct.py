@@ -14,7 +14,7 @@ from sota_exp.config.catalog import options
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.hydra_compose import conf_directory
 from sota_exp.config.rules import check
-from sota_exp.config.values import leaves
+from sota_exp.config.values import group_of, leaves
 from sota_exp.errors import ConfigError, Interrupted
 from sota_exp.report.terminal import console
 from sota_exp.study import plan, terminal
@@ -27,7 +27,7 @@ from sota_exp.study.results import Row, Study
 from sota_exp.study.scheduler import Ablation, Job
 from sota_exp.study.screening import screening
 from sota_exp.study.settings import Settings
-from sota_exp.study.technique import Technique, key_of, of_slots, set_to
+from sota_exp.study.technique import Technique, of_slots, set_to
 
 
 class Sweeper(Protocol):
@@ -100,8 +100,8 @@ def planned(sweeper: Sweeper, arguments: list[str]) -> Study:
         ConfigError: a wrong key or value, or no arm is left to compare.
     """
     settings: Settings = build(Settings, sweeper.study_node(), "study")
-    given = [item for item in arguments if not key_of(item).startswith("study")]
-    if settings.recipe is not None and not any(key_of(item) == "recipe" for item in given):
+    given = [item for item in arguments if not group_of(item).startswith("study")]
+    if settings.recipe is not None and not any(group_of(item) == "recipe" for item in given):
         given.append(f"recipe={settings.recipe}")
     compose: Compose = remembered(sweeper.compose)
     base = compose_base(given, compose)

@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from sota_exp.config.values import group_of
 from sota_exp.errors import ConfigError
 from sota_exp.study.arms import NO_CHANGE, Arms, Base, Compose, ReadyArm, made_ready
 from sota_exp.study.cost_estimate import SECONDS_AN_ARM
 from sota_exp.study.plan import Blueprint
 from sota_exp.study.study_json_arms import BACKWARD
-from sota_exp.study.technique import key_of, overrides
+from sota_exp.study.technique import overrides
 
 #: The overrides that set the length of an arm.
 EPOCHS, STANDARD = "schedule.length.epochs", "schedule/length=standard"
@@ -92,7 +93,7 @@ def with_equal_budget(
     Raises:
         ConfigError: the command fixes the number of epochs.
     """
-    if any(key_of(override) == EPOCHS for override in base.overrides):
+    if any(group_of(override) == EPOCHS for override in base.overrides):
         raise ConfigError(f"study.budget={budget} chooses {EPOCHS} for every arm; set scale.epochs instead")
     lengths = equal_epochs({arm.name: measure(arm) for arm in arms.ready}, budget)
     with_lengths = [

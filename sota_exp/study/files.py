@@ -86,6 +86,7 @@ class StudyFiles:
         _copy(source_directory / "checkpoint" / "state.pt", checkpoint)
 
     def write(self, study: dict[str, Any]) -> None:
+        """Write `study.json` as a whole."""
         text = json.dumps(study, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
         self.directory.mkdir(parents=True, exist_ok=True)
         replace_text(self.study, text)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from sota_exp.study.technique import Technique, key_of, set_to
+from sota_exp.config.values import group_of
+from sota_exp.study.technique import Technique, set_to
 
 #: Distance between the seeds of the arms of a null study, so that they stay disjoint when seeds are added.
 DISJOINT = 1000
@@ -112,7 +113,7 @@ def leave_one_out(techniques: Sequence[Technique], choices: Mapping[str, str]) -
     arms = [full]
     for technique in on:
         settings = set_to(on, [other.name for other in on if other is not technique])
-        own = tuple(override for override in settings if key_of(override) in technique.keys)
+        own = tuple(override for override in settings if group_of(override) in technique.keys)
         arms.append(leave_out(technique, full, own))
     refused = [(f"without_{each.name}", "the recipe has it off") for each in techniques if each not in on]
     note = "Each arm leaves out one technique: where it is worse, the technique helps on top of all the others."

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sota_exp.config.values import group_of
+
 
 @dataclass(frozen=True, kw_only=True)
 class Technique:
@@ -36,12 +38,7 @@ class Technique:
     @property
     def keys(self) -> set[str]:
         """The keys of its overrides."""
-        return {key_of(override) for override in (*self.on, *self.off, *itertools.chain(*self.beside.values()))}
-
-
-def key_of(override: str) -> str:
-    """`group/slot` of `+group/slot=option`."""
-    return override.partition("=")[0].lstrip("+~")
+        return {group_of(override) for override in (*self.on, *self.off, *itertools.chain(*self.beside.values()))}
 
 
 def _has_options(choices: Mapping[str, str], overrides: Sequence[str]) -> bool:
@@ -53,7 +50,7 @@ def overrides(*parts: Sequence[str]) -> tuple[str, ...]:
     """Lists of overrides in one list; where a key occurs more than once, only its last override stays."""
     by_key: dict[str, str] = {}
     for override in itertools.chain(*parts):
-        key = key_of(override)
+        key = group_of(override)
         by_key.pop(key, None)
         by_key[key] = override
     return tuple(by_key.values())

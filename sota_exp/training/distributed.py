@@ -66,7 +66,7 @@ def parallel(model: nn.Module, world: World, device: torch.device) -> nn.Module:
 
 
 def pool_statistics(model: nn.Module, world: World) -> None:
-    """Average the buffers of normalization layers over all processes; integer buffers are copied from rank 0.
+    """Average all float buffers (statistics of norm layers) over all processes; other buffers are those of rank 0.
 
     Buffers that are equal on all processes are left bitwise unchanged.
     """

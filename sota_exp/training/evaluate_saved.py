@@ -124,7 +124,7 @@ def rescore(rescoring: Rescoring, directory: Path) -> dict[str, Any]:
     Returns the content of `result.json`; an equal evaluation that is there already is not repeated.
 
     Raises:
-        ConfigError: the data set has other classes than the model, or the directory contains another result.
+        ConfigError: the data set has other classes than the model, or the directory holds another result.
     """
     experiment = rescoring.experiment
     world, device = on_this_machine(experiment)

@@ -32,7 +32,7 @@ def require_sizes(network: nn.Module, views: list[View]) -> None:
     """Run the network on a blank image of every size.
 
     Raises:
-        ConfigError: the network cannot read a size, as transformers that are built for one size.
+        ConfigError: the network cannot read a size, such as a transformer that is built for one size.
     """
     for size in sorted({view.size for view in views}):
         try:

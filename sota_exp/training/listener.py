@@ -51,7 +51,10 @@ class NoReferee(Referee):
 
 
 class Listener:
-    """Callbacks of a run, which must not change it. This class does nothing; subclasses override what they need."""
+    """Callbacks of a run, which must not change it. This class does nothing; subclasses override what they need.
+
+    epoch: the line of the epoch in `metrics.jsonl`. result: the content of `result.json`.
+    """
 
     def started(self, plan: Plan) -> None: ...
 

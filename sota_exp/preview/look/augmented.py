@@ -34,7 +34,8 @@ class Step:
 class Effect:
     """The effect of one slot that is applied alone to the cropped batch.
 
-    images: some of the changed images, uint8 [K, 3, S, S]. num_changed: number of images of the batch that it changes.
+    images: chosen images of the batch after the slot, uint8 [K, 3, S, S]. num_changed: number of images of the batch
+    that it changes.
     """
 
     slot: str
