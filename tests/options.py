@@ -6,6 +6,8 @@ from pathlib import Path
 
 import yaml
 
+from sota_exp.cli.technique_template import UNWRITTEN
+
 ROOT = Path(__file__).resolve().parents[1]
 
 #: Folders of conf/ that hold no stage: presets and values, or Hydra's own.
@@ -58,7 +60,22 @@ def presets(root: Path = ROOT) -> list[tuple[str, str]]:
 def missing_touches(root: Path) -> list[str]:
     """`path: what is missing there` for every touch of every technique that a tree lacks."""
     found = options(root)
-    return sorted([*_without_module_or_test(root, found), *_without_row(root, found), *_without_yaml(root, found)])
+    missing = [*_without_module_or_test(root, found), *_without_row(root, found), *_without_yaml(root, found)]
+    return sorted([*missing, *_unwritten(root, found)])
+
+
+def _unwritten(root: Path, found: list[Option]) -> list[str]:
+    """Touches that still say what `sota-exp new-technique` wrote into them for a person to replace."""
+    paths = [root / "docs" / "techniques.md"]
+    for option in found:
+        folder, stem = folder_of(option.slot), shared_module(option, found) or option.name
+        paths += [root / "sota_exp" / folder / f"{stem}.py", root / "tests" / folder / f"test_{stem}.py"]
+    return [
+        f"{path.relative_to(root)}: still says {text!r}"
+        for path in dict.fromkeys(paths)
+        for text in (*UNWRITTEN, "pytest.fail(")
+        if path.is_file() and text in path.read_text()
+    ]
 
 
 def _without_module_or_test(root: Path, found: list[Option]) -> list[str]:

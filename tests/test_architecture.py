@@ -2,78 +2,39 @@
 
 import ast
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.options import ROOT, folder_of, imports, options
+from tests.rooms import PACKAGE, faults_of_layout, rooms, table
 
-PACKAGE = ROOT / "sota_exp"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 TECHNIQUES = [PACKAGE / folder_of(option.slot) / f"{option.name}.py" for option in options() if not option.is_neutral]
-
-#: What a technique may import of ours, beside files of its own folder.
-OF_TECHNIQUES = (
-    "sota_exp.data.resize",
-    *(f"sota_exp.models.{name}" for name in ("load_state", "parts", "saved", "small_nets", "weight_files", "zoo")),
-)
 
 #: Groups that are no technique: data sources and trackers have machinery of their own.
 OTHER_GROUPS = ("data/", "tracking/")
 
-#: The modules that may know Hydra and OmegaConf: the typed configuration, the command line, the sweeper.
-OF_HYDRA = (
-    "config/build.py",
-    "config/compose.py",
-    "config/hydra_compose.py",
-    "config/hydra_errors.py",
-    "config/overrides.py",
-    "config/recipe_values.py",
-    "cli/",
-    "report/multirun_table.py",
-    "study/hydra_sweeper.py",
-    "sweep/checks.py",
-    "sweep/job.py",
-    "sweep/loop.py",
-    "sweep/plugin.py",
-    "sweep/sampler.py",
-    "sweep/settings.py",
-    "sweep/start_points.py",
-)
+#: Who may know Hydra and OmegaConf: the configuration, the command line, and the two sweepers.
+OF_HYDRA = ("config/", "cli/", "study/hydra_sweeper.py", "sweep/")
 
 #: Modules that stay light, so that mistakes end quickly and reports need no trainer; and what they must not import.
 LIGHT = {
-    "cli/train.py": ("torch", "torchvision", "timm", "mlflow"),
-    "cli/evaluate.py": ("torch", "torchvision", "timm", "mlflow"),
-    "cli/explain.py": ("torch", "torchvision", "timm", "mlflow"),
-    "cli/main.py": ("torch", "hydra", "omegaconf", "mlflow"),
-    "config/compose.py": ("torch", "torchvision", "timm", "mlflow"),
+    **dict.fromkeys(("cli/train.py", "cli/evaluate.py", "cli/explain.py"), ("torch", "torchvision", "timm", "mlflow")),
+    **dict.fromkeys(("config/compose.py", "config/fingerprint.py"), ("torch", "torchvision", "timm", "mlflow")),
+    **dict.fromkeys(("cli/main.py", "errors.py", "config/formats.py"), ("torch", "hydra", "omegaconf", "mlflow")),
     "config/rules/__init__.py": ("torch", "hydra", "mlflow"),
-    "errors.py": ("torch", "hydra", "omegaconf", "mlflow"),
     "study/plan.py": ("torch", "hydra", "omegaconf", "mlflow"),
-    "statistics/paired.py": ("torch", "hydra", "omegaconf", "mlflow"),
-    "report/study/read.py": ("torch", "hydra", "omegaconf", "mlflow"),
-    "report/study/page.py": ("torch", "hydra", "omegaconf", "mlflow"),
-    "report/sweep/page.py": ("torch", "hydra", "omegaconf", "mlflow"),
 }
 
-#: What each room may import, beside itself and `errors`.
-ROOMS = {
-    "statistics": (),
-    "stages": (),
-    "config": ("stages",),
-    "runs": ("config", "stages"),
-    "data": ("config", "runs", "stages"),
-    "report": ("config", "runs", "statistics"),
-    "models": ("config", "data", "runs", "stages"),
-    "techniques": ("data", "models", "stages"),
-    "training": ("config", "data", "models", "runs", "stages"),
-    "tracking": ("models", "report", "runs", "stages", "statistics", "training"),
-    "preview": ("config", "data", "models", "report", "runs", "stages", "tracking", "training"),
-    "study": ("config", "models", "preview", "report", "runs", "stages", "statistics", "training"),
-    "sweep": ("config", "report", "runs", "stages", "statistics", "tracking", "training"),
-    "cli": ("config", "runs", "report", "models", "training", "tracking", "preview", "study", "sweep"),
+#: Rooms of which all modules are light.
+LIGHT_ROOMS = {
+    "statistics": ("torch", "hydra", "omegaconf", "mlflow"),
+    "report": ("torch", "torchvision", "timm", "mlflow", "hydra"),
 }
+
+MAX_MODULE_LINES, MAX_FUNCTION_LINES = 300, 50
 
 DRAWERS = re.compile(r"^(utils?|helpers?|common|misc|tools|base|core|lib)$")
 
@@ -96,7 +57,7 @@ def imported_modules(path: Path) -> set[str]:
 
 
 def at_top(path: Path) -> set[str]:
-    """What a file imports when it is imported: the imports outside functions, and theirs in turn inside the package."""
+    """What a file imports when it is imported: outside functions and not for types alone, and what that imports in the package."""
     seen: set[str] = set()
     todo = [path]
     while todo:
@@ -104,9 +65,10 @@ def at_top(path: Path) -> set[str]:
         tree = ast.parse(current.read_text())
         inside = {
             id(node)
-            for function in ast.walk(tree)
-            if isinstance(function, ast.FunctionDef)
-            for node in ast.walk(function)
+            for block in ast.walk(tree)
+            if isinstance(block, ast.FunctionDef)
+            or (isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING")
+            for node in ast.walk(block)
         }
         for node in ast.walk(tree):
             if id(node) in inside:
@@ -130,20 +92,6 @@ def functions(path: Path) -> list[ast.FunctionDef]:
 
 def length(function: ast.FunctionDef) -> int:
     return (function.end_lineno or 0) - function.lineno + 1
-
-
-@pytest.mark.parametrize("path", TECHNIQUES, ids=place)
-def test_a_technique_imports_stages_and_its_own_folder_alone(path):
-    if place(path).startswith(OTHER_GROUPS):
-        return
-    own = ".".join(["sota_exp", *path.parent.relative_to(PACKAGE).parts])
-    ours = {name for name in imported_modules(path) if name.startswith("sota_exp")}
-    group = ".".join(own.split(".")[:3])
-    allowed = {
-        name for name in ours if name in OF_TECHNIQUES or name.startswith(("sota_exp.stages.", f"{own}.", f"{group}."))
-    }
-    assert ours - allowed == set()
-    assert not any(name.split(".")[0] in ("hydra", "omegaconf", "mlflow") for name in imported_modules(path))
 
 
 @pytest.mark.parametrize("path", TECHNIQUES, ids=place)
@@ -174,38 +122,83 @@ def test_the_training_loop_imports_no_technique():
 
 @pytest.mark.parametrize("name", LIGHT)
 def test_light_modules_import_nothing_heavy(name):
-    path = PACKAGE / name
-    assert path.is_file()
-    assert {found.split(".")[0] for found in at_top(path)} & set(LIGHT[name]) == set()
+    assert {found.split(".")[0] for found in at_top(PACKAGE / name)} & set(LIGHT[name]) == set()
 
 
-def room(name: str) -> str:
-    return name.split(".")[1] if "." in name else ""
+@pytest.mark.parametrize("path", [path for room in LIGHT_ROOMS for path in rooms(PACKAGE)[room]], ids=place)
+def test_modules_of_light_rooms_import_nothing_heavy(path):
+    heavy = LIGHT_ROOMS[place(path).split("/")[0]]
+    assert {found.split(".")[0] for found in at_top(path) | imported_modules(path)} & set(heavy) == set()
 
 
-@pytest.mark.parametrize("path", MODULES, ids=place)
-def test_a_room_imports_the_rooms_it_may(path):
-    own = place(path).split("/")[0]
-    if own not in ROOMS:
+def test_the_layout_is_what_the_rooms_say():
+    assert faults_of_layout(PACKAGE) == []
+
+
+BROKEN = {
+    "a loose file": ("extra.py", "", "lies loose"),
+    "a fifteenth room": ("extra/__init__.py", '"""A room.\n\nImports no other room.\n"""\n', "15 rooms"),
+    "an undeclared import": (
+        "statistics/extra.py",
+        "from sota_exp.runs.status import COMPLETE\n",
+        "statistics imports runs",
+    ),
+    "one inside a function": (
+        "data/extra.py",
+        "def load():\n    from sota_exp.cli.main import main\n    return main\n",
+        "data imports cli",
+    ),
+    "one for types alone": (
+        "stages/extra.py",
+        "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from sota_exp.runs import files\n",
+        "stages imports runs",
+    ),
+    "an import that is not there": (
+        "stages/__init__.py",
+        '"""Stages.\n\nImports statistics.\n"""\n',
+        "says statistics, which stages does not import",
+    ),
+    "a circle of files": (
+        "statistics/extra.py",
+        "from sota_exp.statistics import extra\n",
+        "circle of files: sota_exp.statistics.extra",
+    ),
+    "a circle of rooms": ("stages/extra.py", "from sota_exp.cli.main import main\n", "circle of rooms: "),
+}
+
+
+@pytest.mark.parametrize(("name", "text", "fault"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_rule_of_the_layout_is_found(name, text, fault, tmp_path):
+    package = tmp_path / "sota_exp"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / name).parent.mkdir(exist_ok=True)
+    (package / name).write_text(text)
+    assert [line for line in faults_of_layout(package) if fault in line]
+
+
+@pytest.mark.parametrize("path", TECHNIQUES, ids=place)
+def test_a_technique_imports_no_technique_of_another_group(path):
+    if place(path).startswith(OTHER_GROUPS):
         return
-    found = {room(name) for name in imported_modules(path) if name.startswith("sota_exp.")}
-    assert found - {own, "errors", "CONF", "PACKAGE", *ROOMS[own]} == set()
+    group = ".".join(["sota_exp", *path.relative_to(PACKAGE).parts[:2]])
+    ours = {name for name in imported_modules(path) if name.startswith("sota_exp.techniques.")}
+    assert {name for name in ours if not name.startswith(f"{group}.")} == set()
 
 
-def test_there_is_no_circle_of_rooms_or_files():
-    known = {".".join(["sota_exp", *Path(place(path)).with_suffix("").parts]): path for path in MODULES}
-    arrows = {name: {other for other in imports(path) if other in known} for name, path in known.items()}
-    rooms = {own: set(others) for own, others in ROOMS.items()}
-    for graph in (arrows, rooms):
-        while free := [name for name, others in graph.items() if not others & graph.keys()]:
-            for name in free:
-                del graph[name]
-        assert not graph
+def test_the_architecture_page_shows_the_rooms_as_they_are():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    assert table() in page, "docs/architecture.md: put the output of `python -m tests.rooms` there"
 
 
-def test_nothing_else_lies_at_the_top():
-    there = {path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
-    assert there - set(ROOMS) == {"__init__.py", "__main__.py", "errors.py"}
+@pytest.mark.parametrize("page", ["docs/architecture.md", "docs/decisions.md", "CONTRIBUTING.md"])
+def test_files_that_a_page_names_exist(page):
+    named = set(re.findall(r"`([\w/]+/[\w/]*\w+\.(?:py|yaml|md)|[a-z_]+/)`", (ROOT / page).read_text()))
+    there = {
+        f"/{path.relative_to(ROOT)}{'/' * path.is_dir()}"
+        for folder in ("sota_exp", "conf", "docs", "tests")
+        for path in [ROOT / folder, *(ROOT / folder).rglob("*")]
+    }
+    assert {name for name in named if not any(path.endswith(f"/{name}") for path in there)} == set()
 
 
 def test_train_step_fits_in_thirty_lines_and_names_no_technique():
@@ -235,8 +228,15 @@ def test_the_pipeline_has_no_branches():
 
 
 @pytest.mark.parametrize("path", MODULES, ids=place)
-def test_functions_are_short(path):
-    assert [f"{each.name}: {length(each)}" for each in functions(path) if length(each) > 60] == []
+def test_modules_and_functions_are_short(path):
+    assert len(path.read_text().splitlines()) <= MAX_MODULE_LINES
+    assert [f"{each.name}: {length(each)}" for each in functions(path) if length(each) > MAX_FUNCTION_LINES] == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=place)
+def test_lines_are_short_prose_too(path):
+    lines = enumerate(path.read_text().splitlines(), 1)
+    assert [number for number, line in lines if len(line) > 120] == []
 
 
 def test_the_median_function_is_near_ten_lines():
@@ -264,7 +264,8 @@ def test_nothing_is_left_to_do_and_nothing_is_probed(path):
 @pytest.mark.parametrize("path", MODULES, ids=place)
 def test_every_module_says_what_it_is(path):
     text = path.read_text()
-    assert not text.strip() or ast.get_docstring(ast.parse(text))
+    is_folder_of_techniques = path.name == "__init__.py" and path.parent.parent != PACKAGE and not text.strip()
+    assert is_folder_of_techniques or ast.get_docstring(ast.parse(text))
 
 
 def test_no_step_waits_for_the_device():

@@ -16,9 +16,8 @@ from omegaconf import DictConfig
 
 from sota_exp import PACKAGE
 from sota_exp.config import compose, hydra_compose
-from sota_exp.config.build import require_filled
 from sota_exp.config.catalog import Option, options
-from sota_exp.config.configuration import Configuration
+from sota_exp.config.configuration import Configuration, require_filled
 from sota_exp.config.rules import check, fired
 from sota_exp.report.terminal import console, shown
 

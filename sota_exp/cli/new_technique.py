@@ -1,14 +1,21 @@
-"""usage: sota-exp new-technique SLOT/NAME ["What it does."] [like=OPTION]
+"""usage: sota-exp new-technique SLOT/NAME ["What it does."] [like=OPTION|SLOT]
 
-Begins a technique in a checkout of sota_exp: its module, its YAML, its test and its row in docs/techniques.md, as a copy of the slot's
-option that does nothing, or of another one of the slot.
+Begins a technique in a checkout of sota_exp: its module, its YAML, its test and its row in docs/techniques.md. It starts as a
+copy of the slot's option that does nothing, or of the option that like= names.
 
   sota-exp new-technique augmentation/erase/grid_mask "Erases a grid of squares"
   sota-exp new-technique optimizer/adan "Adaptive Nesterov momentum" like=adamw
 
+A slot that does not exist is begun too: its field, its line in each preset, its call, and its option none. like= then names
+a slot of the same kind, behind which it acts; augmentation/erase and regularization/clip unless it does.
+
+  sota-exp new-technique regularization/centralization/gradient "Subtracts the mean of each filter's gradient"
+  sota-exp new-technique augmentation/color/jitter "Changes brightness and contrast" like=augmentation/policy
+
 It can be chosen at once. Its test fails until it is written, and the contract of all options until it changes something.
 """
 
+import itertools
 from pathlib import Path
 
 from sota_exp import PACKAGE
@@ -29,12 +36,15 @@ def main(arguments: list[str]) -> None:
     made = technique(root, named[0], summary, like.strip())
     files = scaffold(root, made)
     out = console()
-    start = f"a copy of {made.slot}={made.like.name}"
-    for path, what in zip(
-        files, (f"the technique, {start}", "its defaults", "its test, which fails", "its row"), strict=True
-    ):
+    start = f"a copy of {made.like.group}={made.like.name}"
+    whats = (f"the technique, {start}", "its defaults", "its test, which fails", "its row")
+    for path, what in zip(files, itertools.chain(whats, itertools.repeat("of the new slot")), strict=False):
         out.print(f"  {path.relative_to(root)}", style="cyan", end="  ")
         out.print(what)
+    if made.new_slot is not None:
+        out.print(
+            f"\n{made.slot} is a slot of the kind {made.new_slot.kind}, and acts right after {made.new_slot.like}."
+        )
     out.print(f"\nchoose it     sota-exp train scale=smoke {made.slot}={made.name}", soft_wrap=True)
     out.print(
         f"when it works make check, and pytest tests/test_contract.py -k '{made.slot}={made.name}'", soft_wrap=True

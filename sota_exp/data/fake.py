@@ -1,4 +1,4 @@
-"""Small images made in an instant for tests and dry runs: each class has a colour, under noise."""
+"""Generated images for tests and dry runs: one colour per class, with noise."""
 
 import colorsys
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from sota_exp.stages.random import key_to_seed
 from sota_exp.stages.stage import require
 
 
-def colors(num_classes: int) -> np.ndarray:
-    """One colour a class, evenly spaced in hue: uint8 [num_classes, 3]."""
+def make_colors(num_classes: int) -> np.ndarray:
+    """One colour per class, evenly spaced in hue: uint8 [num_classes, 3]."""
     hues = [colorsys.hsv_to_rgb(index / num_classes, 0.5, 0.75) for index in range(num_classes)]
     return np.rint(np.array(hues) * 255).astype(np.uint8)
 
 
-def noisy(color: np.ndarray, height: int, width: int, seed: int) -> np.ndarray:
-    """An image of one colour with uniform noise of 32 grey levels up and down: uint8 [height, width, 3]."""
+def draw_image(color: np.ndarray, height: int, width: int, seed: int) -> np.ndarray:
+    """An image of one colour [3] with uniform noise of ±32 grey levels: uint8 [height, width, 3]."""
     num_bytes = height * width * 3
     words = np.random.PCG64(seed).random_raw(num_bytes // 8 + 1)
     noise = words.astype("<u8").view(np.uint8)[:num_bytes].reshape(height, width, 3) >> 2
@@ -29,7 +29,7 @@ def noisy(color: np.ndarray, height: int, width: int, seed: int) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class Fake(Source):
-    """Colours to tell apart; sides run from `min_side` to `max_side` pixels, so the set is uniform where these are equal."""
+    """One colour per class; the sides of images are from `min_side` to `max_side` pixels."""
 
     num_images: int
     num_classes: int
@@ -40,7 +40,7 @@ class Fake(Source):
         super().__post_init__()
         require(2 <= self.num_classes <= 36, "num_classes", self.num_classes, "from 2 to 36 colours")
         least = 3 * self.num_classes
-        require(self.num_images >= least, "num_images", self.num_images, f"at least {least}, three a class")
+        require(self.num_images >= least, "num_images", self.num_images, f"at least {least}, three per class")
         require(self.min_side >= 8, "min_side", self.min_side, "pixels, at least 8")
         require(self.max_side >= self.min_side, "max_side", self.max_side, f"pixels, at least min_side={self.min_side}")
 
@@ -50,11 +50,11 @@ class Fake(Source):
         return data_set(open_or_build(self.cache, key, lambda: Contents(classes, self.samples())), self)
 
     def samples(self) -> Iterator[Sample]:
-        """All images, the classes in turn."""
-        palette = colors(self.num_classes)
+        """All images, cycling through the classes."""
+        palette = make_colors(self.num_classes)
         spread = self.max_side - self.min_side + 1
         for index in range(self.num_images):
             seed = key_to_seed("fake", index)
             height, width = self.min_side + seed % spread, self.min_side + seed // spread % spread
             label = index % self.num_classes
-            yield Sample(noisy(palette[label], height, width, seed), label, TRAIN)
+            yield Sample(draw_image(palette[label], height, width, seed), label, TRAIN)

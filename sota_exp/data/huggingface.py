@@ -1,4 +1,4 @@
-"""Sets of Hugging Face's hub, by name, read with the package `datasets` (extra `huggingface`)."""
+"""Data sets of the Hugging Face Hub by name, read with the package `datasets` (extra `huggingface`)."""
 
 import errno
 import hashlib
@@ -19,61 +19,69 @@ from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.stages.data import DataSet, Source
 from sota_exp.stages.stage import InvalidValue
 
-#: What the label of an image is called where no column says that it is one, in the order of trial.
-LABELS = ("label", "labels", "class", "category")
+#: Names of label columns, tried in this order where no column has the type `ClassLabel`.
+LABEL_COLUMNS = ("label", "labels", "class", "category")
 
-NAMES = {TRAIN: "train", VAL: "validation", TEST: "test"}
+#: Split → its name on the hub.
+HUB_SPLITS = {TRAIN: "train", VAL: "validation", TEST: "test"}
 
 log = logging.getLogger(__name__)
 
 
-def package() -> Any:
-    """The package `datasets`. Raises `ConfigError` where it is not installed."""
+def import_datasets() -> Any:
+    """The package `datasets`.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
     try:
         return importlib.import_module("datasets")
     except ModuleNotFoundError as error:
-        wanted = (
-            "data=huggingface needs the package datasets, the extra huggingface: pip install 'sota-exp[huggingface]'"
-        )
-        raise ConfigError(f"{wanted} ({error})") from error
+        raise ConfigError(
+            f"data=huggingface needs the extra huggingface: pip install 'sota-exp[huggingface]' ({error})"
+        ) from error
 
 
-def chosen(name: str, asked: str | None, candidates: list[str], columns: list[str]) -> str:
-    """The column that is asked for, or the only candidate. Raises `InvalidValue` of the field `name`."""
-    legal = f"a column of the set: {', '.join(columns)}"
-    if asked is not None and asked not in columns:
-        raise InvalidValue(name, asked, legal)
-    if asked is None and len(candidates) != 1:
-        what = f"{len(candidates)} could be it ({', '.join(candidates)})" if candidates else "none is seen to be it"
-        raise InvalidValue(name, "null", f"{legal}; {what}, so name one")
-    return asked or candidates[0]
-
-
-def label_columns(features: dict[str, Any]) -> list[str]:
-    """The columns that may hold the label: those of classes, or else the first that is called so."""
-    classes = [name for name, kind in features.items() if isinstance(kind, package().ClassLabel)]
-    return classes or [name for name in LABELS if name in features][:1]
-
-
-def classes_of(kind: Any, labels: list[Any]) -> tuple[list[str], dict[Any, int]]:
-    """The names of the classes and each label's number, from the column's kind or the labels of train.
+def choose_column(name: str, column: str | None, candidates: list[str], columns: list[str]) -> str:
+    """`column`, or the only candidate where it is None; name: the field, for the error.
 
     Raises:
-        InvalidValue: labels that are no texts or numbers.
+        InvalidValue: the data set has no such column, or there is not exactly one candidate.
     """
-    if isinstance(kind, package().ClassLabel):
+    legal = f"a column of the data set: {', '.join(columns)}"
+    if column is not None and column not in columns:
+        raise InvalidValue(name, column, legal)
+    if column is None and len(candidates) != 1:
+        problem = f"{len(candidates)} could be it: {', '.join(candidates)}" if candidates else "none was found"
+        raise InvalidValue(name, "null", f"{legal}; {problem}, so set {name}")
+    return column or candidates[0]
+
+
+def find_label_columns(features: dict[str, Any]) -> list[str]:
+    """The columns of type `ClassLabel`, or else the first one with a usual name of a label column."""
+    classes = [name for name, kind in features.items() if isinstance(kind, import_datasets().ClassLabel)]
+    return classes or [name for name in LABEL_COLUMNS if name in features][:1]
+
+
+def find_classes(kind: Any, labels: list[Any]) -> tuple[list[str], dict[Any, int]]:
+    """Class names, and label → class index, from the type of the label column or else the labels of train.
+
+    Raises:
+        InvalidValue: the labels are neither strings nor integers.
+    """
+    if isinstance(kind, import_datasets().ClassLabel):
         return list(kind.names), {number: number for number in range(len(kind.names))}
     if not all(isinstance(label, str | int) for label in labels):
-        raise InvalidValue("label_column", kind, "a column with one text or whole number an image")
+        raise InvalidValue("label_column", kind, "a column with one string or integer per image")
     values = sorted(set(labels))
     return [str(value) for value in values], {value: number for number, value in enumerate(values)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class HuggingFace(Source):
-    """A set with an image column and a label column; its parts train, validation and test, the missing ones cut from train.
+    """A data set of the hub with the splits train, validation and test; missing ones are taken from train.
 
-    config, revision: as the hub calls them. The columns are found by their kind where they are null.
+    config, revision: as on the hub. Columns that are null are found by their type.
     """
 
     dataset: str
@@ -88,89 +96,95 @@ class HuggingFace(Source):
         require_max_side(self.max_side)
 
     def __call__(self) -> DataSet:
-        asked = [
-            self.dataset,
-            self.config,
-            self.revision,
-            self.image_column,
-            self.label_column,
-            self.max_side,
-            DECODING,
-        ]
-        key = f"huggingface-{hashlib.blake2b(json.dumps(asked).encode(), digest_size=12).hexdigest()}"
+        columns = [self.image_column, self.label_column]
+        request = [self.dataset, self.config, self.revision, *columns, self.max_side, DECODING]
+        key = f"huggingface-{hashlib.blake2b(json.dumps(request).encode(), digest_size=12).hexdigest()}"
         data = data_set(open_or_build(self.cache, key, self.contents), self)
         return check_parts(data, "dataset", self.dataset)
 
     def contents(self) -> Contents:
-        """The names of the classes and the decoded images, of all parts in turn.
+        """The class names and the decoded images of all splits.
 
         Raises:
-            RunFailed: the hub can't be reached or has no such set. InvalidValue: no train part, no such column.
+            RunFailed: the hub cannot be reached or has no such data set.
+            InvalidValue: there is no train split, no such column, or only one class.
         """
-        parts = self.parts(self.loaded())
+        parts = self.select_splits(self.download())
         features = parts[TRAIN].features
-        images = [name for name, kind in features.items() if isinstance(kind, package().Image)]
-        image = chosen("image_column", self.image_column, images, list(features))
-        label = chosen("label_column", self.label_column, label_columns(features), list(features))
-        names, index = classes_of(features[label], list(parts[TRAIN][label]))
+        images = [name for name, kind in features.items() if isinstance(kind, import_datasets().Image)]
+        image = choose_column("image_column", self.image_column, images, list(features))
+        label = choose_column("label_column", self.label_column, find_label_columns(features), list(features))
+        names, index = find_classes(features[label], list(parts[TRAIN][label]))
         if len(names) < 2:
-            raise InvalidValue("label_column", label, f"a column of two classes at least; it has {len(names)}")
-        known = {split: part for split, part in parts.items() if self.is_labelled(part[label], split, index)}
+            raise InvalidValue("label_column", label, f"a column of at least two classes; it has {len(names)}")
+        labelled = {split: part for split, part in parts.items() if self.has_labels(part[label], split, index)}
         samples = (
-            self.samples(part.select_columns([image]), split, part[label], index) for split, part in known.items()
+            self.samples(part.select_columns([image]), split, part[label], index) for split, part in labelled.items()
         )
         return Contents(names, itertools.chain.from_iterable(samples))
 
-    def loaded(self) -> dict[str, Any]:
-        """The parts by their names on the hub, downloaded where they are not there yet. Raises `RunFailed`."""
-        load_dataset = package().load_dataset
-        place = Path(self.cache).expanduser().absolute() / "downloads" / "huggingface"
+    def download(self) -> dict[str, Any]:
+        """Name on the hub → split, downloaded where it is not in the cache.
+
+        Raises:
+            RunFailed: the hub cannot be reached or has no such data set.
+        """
+        load_dataset = import_datasets().load_dataset
+        folder = Path(self.cache).expanduser().absolute() / "downloads" / "huggingface"
         try:
-            return dict(load_dataset(self.dataset, self.config, revision=self.revision, cache_dir=str(place)))
+            return dict(load_dataset(self.dataset, self.config, revision=self.revision, cache_dir=str(folder)))
         except MemoryError:
             raise
         except Exception as error:
             if isinstance(error, OSError) and error.errno == errno.ENOSPC:
                 raise
-            said = " ".join(str(error).split())[:400] or type(error).__name__
+            cause = " ".join(str(error).split())[:400] or type(error).__name__
             raise RunFailed(
-                f"{self.dataset} is not to be had from Hugging Face's hub (huggingface.co): {said}. data.dataset=DIR reads "
-                f"a folder, data.config=NAME chooses a part of a collection; downloads go to {place} (data.cache=DIR)"
+                f"cannot download {self.dataset} from the Hugging Face Hub (huggingface.co): {cause}. data.dataset=DIR "
+                f"reads a folder, data.config=NAME chooses a configuration; downloads go to {folder} (data.cache=DIR)"
             ) from error
 
-    def parts(self, loaded: dict[str, Any]) -> dict[int, Any]:
-        """Our parts among those of the set. Raises `InvalidValue` where none trains, or two are one part."""
+    def select_splits(self, loaded: dict[str, Any]) -> dict[int, Any]:
+        """Split → its data, by the names on the hub; splits with other names are ignored.
+
+        Raises:
+            InvalidValue: there is no train split, or a split has two names.
+        """
         parts: dict[int, Any] = {}
         for name, part in loaded.items():
             if name not in PARTS:
-                log.warning("%s: its part %s is left aside: not one of %s", self.dataset, name, ", ".join(PARTS))
+                log.warning("%s: its split %s is ignored: not one of %s", self.dataset, name, ", ".join(PARTS))
             elif PARTS[name] in parts:
-                raise InvalidValue(
-                    "dataset", self.dataset, f"a set whose parts are one of each; it has {', '.join(loaded)}"
-                )
+                legal = f"a data set with one split each to train, validate and test; it has {', '.join(loaded)}"
+                raise InvalidValue("dataset", self.dataset, legal)
             else:
                 parts[PARTS[name]] = part
         if TRAIN not in parts:
-            raise InvalidValue("dataset", self.dataset, f"a set with a part train; it has {', '.join(loaded)}")
+            raise InvalidValue("dataset", self.dataset, f"a data set with a split train; it has {', '.join(loaded)}")
         return dict(sorted(parts.items()))
 
-    def is_labelled(self, labels: Any, split: int, index: dict[Any, int]) -> bool:
-        """Whether a part has labels; those of a test part that a challenge keeps secret are all -1 or null.
+    def has_labels(self, labels: Any, split: int, index: dict[Any, int]) -> bool:
+        """Whether a split has labels; the secret ones of the test split of a challenge are all -1 or null.
 
         Raises:
-            InvalidValue: a label that train doesn't know.
+            InvalidValue: a label does not occur in train.
         """
         found = set(labels)
         if found <= {-1, None} and split != TRAIN:
-            log.warning("%s: its part %s has no labels and is left aside", self.dataset, NAMES[split])
+            log.warning("%s: its split %s has no labels and is ignored", self.dataset, HUB_SPLITS[split])
             return False
-        if strange := found - set(index):
-            some = ", ".join(sorted(map(str, strange))[:5])
-            raise InvalidValue("dataset", self.dataset, f"labels that train knows too; {NAMES[split]} has {some}")
+        if unknown := found - set(index):
+            some = ", ".join(sorted(map(str, unknown))[:5])
+            legal = f"labels that occur in train; {HUB_SPLITS[split]} has {some}"
+            raise InvalidValue("dataset", self.dataset, legal)
         return True
 
     def samples(self, part: Any, split: int, labels: Any, index: dict[Any, int]) -> Iterator[Sample]:
-        """The images of one part, decoded in threads."""
+        """The images of one split, decoded in threads.
+
+        Raises:
+            RunFailed: an image cannot be decoded.
+        """
         numbers = [index[label] for label in labels]
 
         def sample(row: int) -> Sample:
@@ -178,6 +192,6 @@ class HuggingFace(Source):
                 (image,) = part[row].values()
                 return Sample(stored(upright(image), self.max_side), numbers[row], split)
             except (*UNREADABLE, AttributeError) as error:
-                raise RunFailed(f"{self.dataset}: image {row} of {NAMES[split]} can't be read: {error}") from error
+                raise RunFailed(f"{self.dataset}: image {row} of {HUB_SPLITS[split]} can't be read: {error}") from error
 
         return streamed(sample, range(len(numbers)))

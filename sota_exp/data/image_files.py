@@ -1,4 +1,4 @@
-"""Image files decoded into a store, whatever says which class each of them shows: its folder, a table, a published layout."""
+"""Data sets of image files, shared by all sources that list such files: folders, a CSV file, ImageNet's layout."""
 
 import hashlib
 import json
@@ -21,10 +21,10 @@ from sota_exp.errors import RunFailed
 from sota_exp.stages.data import DataSet, Source
 from sota_exp.stages.stage import InvalidValue, require
 
-#: What people call the parts of a set.
+#: Usual names of the splits.
 PARTS = {"train": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "test": TEST}
 
-# Raise it when the same files come to be decoded into other pixels.
+# Part of the keys of the cache: increment it when the same files are decoded into different pixels.
 DECODING = 1
 
 
@@ -32,41 +32,56 @@ log = logging.getLogger(__name__)
 
 
 def require_max_side(max_side: int | None) -> None:
-    """Raise `InvalidValue` for a `max_side` that `shrunk` can't use."""
+    """Check that `max_side` is at least 8 pixels, or None.
+
+    Raises:
+        InvalidValue: it is smaller.
+    """
     require(max_side is None or max_side >= 8, "max_side", max_side, "pixels, at least 8, or null")
 
 
 def check_classes(found: list[Found], name: str, value: object) -> None:
-    """Raise `InvalidValue` of the field `name` unless training images show two classes or more, and the other parts no
-    class besides."""
+    """Check that train has at least two classes, and the other splits no others; name, value: the field, for the error.
+
+    Raises:
+        InvalidValue: they do not.
+    """
     known = {image.class_name for image in found if image.split == TRAIN}
     if len(known) < 2:
         only = f"only {', '.join(known)}" if known else "none"
         raise InvalidValue(name, value, f"at least two classes with training images; {only} was found")
-    if strange := {image.class_name for image in found} - known:
-        raise InvalidValue(name, value, f"classes that train knows too; it lacks {', '.join(sorted(strange))}")
+    if unknown := {image.class_name for image in found} - known:
+        raise InvalidValue(name, value, f"classes that occur in train, which has no {', '.join(sorted(unknown))}")
 
 
 def check_parts(data: DataSet, name: str, value: object) -> DataSet:
-    """The set itself. Raises `InvalidValue` of the field `name` where a part is empty."""
+    """Return the data set if no split is empty; name, value: the field, for the error.
+
+    Raises:
+        InvalidValue: a split is empty.
+    """
     if min(len(data.train), len(data.val), len(data.test)) == 0:
         legal = f"enough images to train, validate and test; {len(data.labels)} were found"
         raise InvalidValue(name, value, legal)
     return data
 
 
-#: Time of the last change (ns) and size (bytes) of files, int64 [N, 2].
+#: Modification time (ns) and size (bytes) of files: int64 [N, 2].
 States = np.ndarray
 
 
 def states_of(paths: Iterable[str | bytes | Path]) -> States:
-    """Of files or folders. Raises `OSError` for a missing one."""
+    """Modification times (ns) and sizes (bytes) of files or folders: int64 [N, 2].
+
+    Raises:
+        OSError: one of them does not exist.
+    """
     states = [(state.st_mtime_ns, state.st_size) for state in map(os.stat, paths)]
     return np.array(states, dtype=np.int64).reshape(-1, 2)
 
 
 def listing_key(root: Path, found: list[Found], states: States, max_side: int | None) -> str:
-    """A hash of what would be decoded: paths from `root`, sizes, times of change, classes and parts, and how."""
+    """A hash of what is decoded (paths relative to `root`, sizes, modification times, classes, splits) and how."""
     rows = [
         (os.path.relpath(image.path, root), size, changed, image.class_name, image.split)
         for image, (changed, size) in sorted(zip(found, states.tolist(), strict=True))
@@ -76,7 +91,7 @@ def listing_key(root: Path, found: list[Found], states: States, max_side: int | 
 
 
 def shrunk(image: Tensor, max_side: int | None) -> Tensor:
-    """Uint8 [3, H, W] with its shorter side at most `max_side` pixels, antialiased."""
+    """Reduce uint8 [3, H, W], antialiased, until its shorter side is at most `max_side` pixels."""
     height, width = image.shape[1:]
     if max_side is None or min(height, width) <= max_side:
         return image
@@ -85,12 +100,11 @@ def shrunk(image: Tensor, max_side: int | None) -> Tensor:
 
 
 def stored(image: Tensor, max_side: int | None) -> np.ndarray:
-    """Uint8 [3, H, W] as a store takes it: uint8 [H, W, 3], reduced to `max_side`."""
+    """Uint8 [3, H, W] → uint8 [H, W, 3] as in a store, with its shorter side at most `max_side` pixels."""
     return shrunk(image, max_side).permute(1, 2, 0).numpy()
 
 
-def sample(image: Found, labels: dict[str, int], max_side: int | None) -> Sample | UnreadableImage:
-    """The decoded image, or why it can't be."""
+def _decode_sample(image: Found, labels: dict[str, int], max_side: int | None) -> Sample | UnreadableImage:
     try:
         return Sample(stored(decode(image.path), max_side), labels[image.class_name], image.split)
     except UnreadableImage as error:
@@ -98,28 +112,31 @@ def sample(image: Found, labels: dict[str, int], max_side: int | None) -> Sample
 
 
 def samples(found: list[Found], classes: list[str], max_side: int | None) -> Iterator[Sample]:
-    """The images, decoded. Unreadable ones are named as they are met; the failure at the end counts them all.
+    """The decoded images. Every unreadable one is logged; an error at the end gives their number.
 
     Raises:
-        RunFailed: a file can't be read as an image.
+        RunFailed: a file cannot be decoded.
     """
     labels = {name: label for label, name in enumerate(classes)}
     unreadable: list[UnreadableImage] = []
-    for made in streamed(partial(sample, labels=labels, max_side=max_side), found):
-        if isinstance(made, Sample):
-            yield made
+    for result in streamed(partial(_decode_sample, labels=labels, max_side=max_side), found):
+        if isinstance(result, Sample):
+            yield result
         else:
-            log.warning("%s", made)
-            unreadable.append(made)
+            log.warning("%s", result)
+            unreadable.append(result)
     if len(unreadable) > 1:
-        raise RunFailed(f"{unreadable[0]}; nor can {len(unreadable) - 1} more, named above: mend or remove them")
+        raise RunFailed(f"{unreadable[0]}; nor can {len(unreadable) - 1} more, named above: fix or remove them")
     if unreadable:
         raise unreadable[0]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileSource(Source):
-    """A set of image files: decoded once with their shorter side at most `max_side`, or, above `store_gigabytes`, when they are cut."""
+    """A data set of image files, decoded once into a store, or streamed where that would exceed `store_gigabytes` GB.
+
+    max_side: pixels; images in a store are reduced until their shorter side is at most this. Streamed images are not.
+    """
 
     max_side: int | None
     store_gigabytes: float | None
@@ -134,9 +151,9 @@ class FileSource(Source):
 def data_set_of_files(
     source: FileSource, root: Path, found: list[Found], states: States, names: Callable[[str], str] = str
 ) -> DataSet:
-    """The set of image files below `root`.
+    """The data set of image files below `root`, its classes sorted by name.
 
-    Classes come in the order of their names. names: what a class is called, from the name its files carry.
+    names: class name in the files → name to show.
     """
     from sota_exp.data.streaming import decoded_bytes, streamed_set
 
@@ -145,8 +162,8 @@ def data_set_of_files(
     key = f"files-{listing_key(root, found, states, max_side)}"
     if store_gigabytes is not None and (size := decoded_bytes(found, max_side) / 1e9) > store_gigabytes:
         log.warning(
-            "%s streams: decoded it would take %.3g GB, more than data.store_gigabytes=%g. Its images are decoded "
-            "whenever they are cut (runtime.workers=N does it in the background), at full size whatever data.max_side says",
+            "%s is streamed: decoded it would take %.3g GB, more than data.store_gigabytes=%g. Its images are decoded "
+            "for every crop (runtime.workers=N does it in the background), at full size: data.max_side is ignored",
             root,
             size,
             store_gigabytes,

@@ -1,4 +1,4 @@
-"""A folder of images, one sub-folder a class, with or without folders for train, val and test."""
+"""A data set in folders of images, one per class, with or without folders for train, val and test."""
 
 import logging
 import os
@@ -19,34 +19,34 @@ log = logging.getLogger(__name__)
 
 
 def is_image(name: str) -> bool:
-    """Whether a file name is that of an image, and not hidden (macOS leaves `._photo.jpg` beside `photo.jpg`)."""
+    """Whether a file name is that of an image and not hidden (macOS writes `._photo.jpg` beside `photo.jpg`)."""
     return not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The visible folders in a folder, by name."""
+    """The folders in a folder that are not hidden, sorted by name."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def visible_below(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """The folder and the visible ones below it, each with the names of its files."""
+def walk_visible(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """The folder and all below it that are not hidden, each with the names of its files."""
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]  # such as .ipynb_checkpoints
         yield Path(parent), names
 
 
-def images_below(folder: Path) -> list[Path]:
-    """The image files in a folder and in the visible folders below it, by path."""
-    return sorted(parent / name for parent, names in visible_below(folder) for name in names if is_image(name))
+def find_image_files(folder: Path) -> list[Path]:
+    """The image files in a folder and all below it that are not hidden, sorted by path."""
+    return sorted(parent / name for parent, names in walk_visible(folder) for name in names if is_image(name))
 
 
 def folders_below(folder: Path) -> list[Path]:
-    """The folder and the visible ones below it, which change where a name in them comes or goes."""
-    return [parent for parent, _ in visible_below(folder)]
+    """The folder and all below it that are not hidden; each changes its state when a file is added or removed."""
+    return [parent for parent, _ in walk_visible(folder)]
 
 
-def is_divided(root: Path) -> bool:
-    """Whether `root` has parts: a `train` that holds folders and no image. With images in it, it is a class of that name."""
+def has_splits(root: Path) -> bool:
+    """Whether `root` has splits: a folder `train` of folders, without images (with images it is a class)."""
     train = root / "train"
     if not train.is_dir():
         return False
@@ -54,54 +54,67 @@ def is_divided(root: Path) -> bool:
 
 
 def find_images(root: Path) -> list[Found]:
-    """Every image under `root`, by part, class and path. Raises `InvalidValue` where there is no data set to see."""
+    """Every image under `root`, sorted by split, class and path.
+
+    Raises:
+        InvalidValue: `root` is not a folder, has no images, or is not organized as classes.
+    """
     if not root.is_dir():
         raise InvalidValue("root", root, "a folder of images" if not root.exists() else "a folder, this is a file")
-    found = images_of(part_folders(root, PARTS) if is_divided(root) else {TRAIN: root})
+    found = images_of(part_folders(root, PARTS) if has_splits(root) else {TRAIN: root})
     if not found:
         legal = "a folder with a sub-folder of images for each class; no image was found in one"
         raise InvalidValue("root", root, legal)
-    if not is_divided(root):
-        check_wrapped(root)
+    if not has_splits(root):
+        check_not_nested(root)
     check_classes(found, "root", root)
     return found
 
 
 def images_of(folders: dict[int, Path]) -> list[Found]:
-    """Every image in the class folders of each part's folder, by part, class and path."""
+    """Every image in the class folders of the splits (split → folder), sorted by split, class and path."""
     return [
-        Found(path, folder.name, part)
-        for part, place in sorted(folders.items())
-        for folder in subfolders(place)
-        for path in images_below(folder)
+        Found(path, class_folder.name, split)
+        for split, split_folder in sorted(folders.items())
+        for class_folder in subfolders(split_folder)
+        for path in find_image_files(class_folder)
     ]
 
 
 def part_folders(root: Path, parts: Mapping[str, int]) -> dict[int, Path]:
-    """Which folder holds which part; says in the log which folders are left aside."""
+    """Split → its folder in `root`; other folders are ignored and logged. parts: name of a folder → split.
+
+    Raises:
+        InvalidValue: two folders are the same split.
+    """
     folders: dict[int, Path] = {}
     for folder in subfolders(root):
         part = parts.get(folder.name)
         if part is None or not subfolders(folder):
-            log.warning("%s is left aside: not %s with a folder a class", folder, " or ".join(parts))
+            log.warning("%s is ignored: not %s with one folder per class", folder, " or ".join(parts))
         elif part in folders:
-            raise InvalidValue("root", root, f"one folder a part, not {folders[part].name} and {folder.name}")
+            raise InvalidValue("root", root, f"one folder per split, not {folders[part].name} and {folder.name}")
         else:
             folders[part] = folder
     return folders
 
 
-def check_wrapped(root: Path) -> None:
-    """Raise `InvalidValue` where the only folder in `root` holds the classes: archives unpack so."""
+def check_not_nested(root: Path) -> None:
+    """Check that the classes are not one folder deeper, as after unpacking an archive.
+
+    Raises:
+        InvalidValue: they are.
+    """
     folders = subfolders(root)
     if len(folders) == 1 and len(inner := subfolders(folders[0])) > 1:
         names = ", ".join(folder.name for folder in inner[:5])
-        raise InvalidValue("root", root, f"a folder a class; its only one holds {names}. Did you mean {folders[0]}?")
+        legal = f"one folder per class; its only one contains {names}. Did you mean {folders[0]}?"
+        raise InvalidValue("root", root, legal)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFolder(FileSource):
-    """`root/<class>/…` or `root/{train,val,test}/<class>/…`; missing parts are cut from train."""
+    """`root/<class>/…` or `root/{train,val,test}/<class>/…`; missing splits are taken from train."""
 
     root: str
 

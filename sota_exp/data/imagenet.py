@@ -1,4 +1,4 @@
-"""ImageNet in the folders that torchvision unpacks it to: `train/<WordNet id>/…` and `val/<WordNet id>/…`.
+"""ImageNet in torchvision's layout: `train/<WordNet id>/…` and `val/<WordNet id>/…`.
 
 Paper: Russakovsky et al. 2014, ImageNet Large Scale Visual Recognition Challenge, arXiv 1409.0575.
 """
@@ -18,14 +18,14 @@ from sota_exp.stages.data import DataSet
 from sota_exp.stages.stage import InvalidValue
 
 LAYOUT = (
-    "a folder with train/ and val/, and in each a folder of images for every class, such as n01440764. Nobody may offer "
-    "ImageNet for download: get ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz from "
-    "image-net.org, put them there, and let torchvision.datasets.ImageNet(DIR, 'train') and (DIR, 'val') unpack them"
+    "a folder with train/ and val/, and in each one folder of images per class, such as n01440764. ImageNet cannot be "
+    "downloaded automatically: get ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz "
+    "from image-net.org, put them there, unpack them with torchvision.datasets.ImageNet(DIR, 'train') and (DIR, 'val')"
 )
 
 
 def class_names() -> dict[str, str]:
-    """WordNet id → the first of its words; with the id where two classes share it (a bird and a machine are cranes)."""
+    """WordNet id → its first word, with the id where two classes have the same one ("crane": a bird and a machine)."""
     info = ImageNetInfo("imagenet-1k")
     words = {name: info.label_name_to_description(name).split(",")[0] for name in info.label_names()}
     count = Counter(words.values())
@@ -33,7 +33,11 @@ def class_names() -> dict[str, str]:
 
 
 def find_imagenet(root: Path) -> list[Found]:
-    """Every image of both parts; `val` tests. Raises `InvalidValue` unless both are there, with the same classes."""
+    """Every image of both splits; the folder `val` is the test split.
+
+    Raises:
+        InvalidValue: a split is missing, or their classes differ.
+    """
     folders = part_folders(root, {"train": TRAIN, "val": TEST}) if root.is_dir() else {}
     found = images_of(folders)
     if {image.split for image in found} != {TRAIN, TEST}:
@@ -44,7 +48,7 @@ def find_imagenet(root: Path) -> list[Found]:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageNet(FileSource):
-    """The 1,000 classes, or any of them; the labels of the official test part are secret, so its val part tests."""
+    """ImageNet, or any of its classes; the official test labels are secret, so its val split is the test split."""
 
     root: str
 

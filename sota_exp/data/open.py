@@ -1,4 +1,4 @@
-"""The data of an experiment, limited to its scale."""
+"""Opens the data set of an experiment."""
 
 from sota_exp.config.build import keyed
 from sota_exp.config.experiment import Experiment
@@ -7,6 +7,6 @@ from sota_exp.stages.data import DataSet
 
 
 def open_data(experiment: Experiment) -> DataSet:
-    """The set, limited to the scale; what is wrong with it names its key."""
+    """The data set, limited to the number of images of the experiment's scale; errors name the key."""
     with keyed("data"):
         return limited(experiment.data(), experiment.scale)

@@ -1,6 +1,6 @@
-"""A set of files is put together once a process, for as long as none of them changes: a sweep or a study asks for it in every run.
+"""Per-process cache of opened data sets, invalidated when a file changes: every run of a sweep or study opens one.
 
-To list 20,000 files, hash the list and open what was decoded of them takes half a second; to look whether one has changed, a tenth.
+To list 20,000 files, hash the list and open their store takes 0.5 s; to check that none has changed, 0.1 s.
 """
 
 import os
@@ -17,20 +17,20 @@ from sota_exp.data.image_files import States, states_of
 from sota_exp.data.store import DamagedStore, ImageStore, open_store
 from sota_exp.stages.data import DataSet, Source
 
-#: How many sets a process remembers.
-MOST = 4
+#: Number of data sets in the cache.
+MAX_CACHED = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Remembered:
-    """A set, the paths that it rests on, one after the other with zeros between them (a million take 60 MB), and their state."""
+class CachedDataSet:
+    """A data set, the paths that it depends on, joined by zero bytes (a million take 60 MB), and their `States`."""
 
     data: DataSet
     paths: bytes
     states: States
 
-    def holds(self) -> bool:
-        """Whether all that is as it was, and the store that was made of it is whole."""
+    def is_valid(self) -> bool:
+        """Whether no path has changed and the store is undamaged."""
         images = self.data.images
         try:
             is_whole = not isinstance(images, ImageStore) or open_store(images.path) is images
@@ -39,7 +39,7 @@ class Remembered:
             return False
 
 
-_remembered: OrderedDict[str, Remembered] = OrderedDict()
+_cache: OrderedDict[str, CachedDataSet] = OrderedDict()
 
 
 def remembered(
@@ -48,22 +48,23 @@ def remembered(
     find: Callable[[], list[Found]],
     make: Callable[[list[Found], States], DataSet],
 ) -> DataSet:
-    """The set that `make` gives of the images that a source finds, and of their states; anew where one of them has changed since.
+    """The data set of a source from the cache; built by `find` and `make` where it is not there or a file has changed.
 
-    besides: what else must not have changed: folders, a table. find: raises `InvalidValue` where there is no set.
+    besides: paths other than images that must not have changed: folders, a CSV file. find: lists the images. make:
+    opens the data set from the images and their `States`.
     """
     key = digest([type(source).__qualname__, asdict(source)])
-    held = _remembered.pop(key, None)
-    if held is None or not held.holds():
-        # States are taken before what they tell is read: whatever changes meanwhile is found changed the next time.
+    cached = _cache.pop(key, None)
+    if cached is None or not cached.is_valid():
+        # States are read before the files, so that a change in between is noticed the next time.
         others = [os.fsencode(path) for path in besides()]
         before = states_of(path for path in others if os.path.exists(path))
         found = find()
         images = [os.fsencode(image.path) for image in found]
         states = states_of(images)
         paths = b"\0".join([*others, *images])
-        held = Remembered(data=make(found, states), paths=paths, states=np.concatenate([before, states]))
-    _remembered[key] = held
-    if len(_remembered) > MOST:
-        _remembered.popitem(last=False)
-    return held.data
+        cached = CachedDataSet(data=make(found, states), paths=paths, states=np.concatenate([before, states]))
+    _cache[key] = cached
+    if len(_cache) > MAX_CACHED:
+        _cache.popitem(last=False)
+    return cached.data

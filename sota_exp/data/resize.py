@@ -1,7 +1,7 @@
-"""Cutting and resizing images of any size into one uint8 batch, antialiased.
+"""Crops and resizes images of any size into one uint8 batch, with antialiasing.
 
-Crops go through PyTorch's own uint8 kernel, the one behind torchvision's `resize`: it averages, in integers, over the
-source pixels that an output pixel covers. It is fastest on channels-last input, so crops are laid out that way first.
+Crops use PyTorch's uint8 kernel, as torchvision's `resize` does: a weighted integer average of the source pixels that
+an output pixel covers. It is fastest on channels-last input, so crops get that layout first.
 """
 
 import math
@@ -20,7 +20,7 @@ from sota_exp.stages.stage import require
 
 
 def interpolate(batch: Tensor, height: int, width: int, mode: str = "bilinear") -> Tensor:
-    """Uint8 [B, 3, H, W], channels last, → [B, 3, height, width], antialiased; same size, same tensor.
+    """Uint8 [B, 3, H, W], channels last, → [B, 3, height, width], antialiased; the same tensor for the same size.
 
     mode: `bilinear` or `bicubic`.
     """
@@ -30,51 +30,50 @@ def interpolate(batch: Tensor, height: int, width: int, mode: str = "bilinear") 
 
 
 def shorter_side(height: int, width: int, side: int) -> tuple[int, int]:
-    """Height and width after the shorter of them became `side`, the longer one rounded down as torchvision does."""
+    """Height and width after resizing the shorter side to `side`; the longer is rounded down, as in torchvision."""
     if height <= width:
         return side, int(side * width / height)
     return int(side * height / width), side
 
 
 def center_crop(images: Images, indices: Tensor, resize: int, size: int, mode: str = "bilinear") -> Tensor:
-    """Resize the shorter side to `resize`, then cut the centre: uint8 [B, 3, size, size], channels last.
+    """Resize the shorter side to `resize`, then crop the centre: uint8 [B, 3, size, size], channels last.
 
-    mode: `bilinear` or `bicubic`.
+    indices: int64 [B]. resize, size: pixels. mode: `bilinear` or `bicubic`.
 
-    Raises `InvalidValue` where the cut is larger than what it is cut from (torchvision would pad it with black).
+    Raises:
+        InvalidValue: the crop is larger than the resized image (torchvision would pad it with black).
     """
     require(0 < size <= resize, "size", size, f"pixels, at most the {resize} that the shorter side is resized to")
-    picked = indices.tolist()
     if isinstance(images, Reducible):
-        return torch.cat(in_threads(partial(_decoded_center, images, resize, size, mode), picked))
-    shapes = [images.size(index) for index in picked]
+        return torch.cat(in_threads(partial(_decoded_center, images, resize, size, mode), indices.tolist()))
     rows_by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for row, shape in enumerate(shapes):
-        rows_by_shape[shape].append(row)
-    # Images of one shape go through the kernel together and share its filter weights: 64 to 48 px takes 12 µs an image
-    # on one core.
+    for row, index in enumerate(indices.tolist()):
+        rows_by_shape[images.size(index)].append(row)
+    # Images of one shape are one call of the kernel and share its filter weights: 64 to 48 px takes 12 µs per image on
+    # one core.
     crops = [_center(images.stacked(indices[rows]), shape, resize, size, mode) for shape, rows in rows_by_shape.items()]
     position = torch.tensor([row for rows in rows_by_shape.values() for row in rows]).argsort()
     return torch.cat([crop.permute(0, 2, 3, 1) for crop in crops]).index_select(0, position).permute(0, 3, 1, 2)
 
 
 def _center(batch: Tensor, shape: tuple[int, int], resize: int, size: int, mode: str) -> Tensor:
-    """The centres of images [B, H, W, 3], which stand for images of `shape`: a view [B, 3, size, size]."""
+    """The centres of images [B, H, W, 3], reduced or not from images of `shape`: a view [B, 3, size, size]."""
     height, width = shorter_side(*shape, resize)
     top, left = round((height - size) / 2), round((width - size) / 2)
     return interpolate(batch.permute(0, 3, 1, 2), height, width, mode)[:, :, top : top + size, left : left + size]
 
 
 def _decoded_center(images: Reducible, resize: int, size: int, mode: str, index: int) -> Tensor:
-    """The centre of one image that must be decoded, [1, 3, size, size]: a copy, which lets the whole image go."""
+    """The centre of one image that must be decoded, [1, 3, size, size]: a copy, so that the image's memory is freed."""
     shape = images.size(index)
-    whole = images.reduced(index, min(shape) / resize)
-    centre = _center(whole.permute(1, 2, 0)[None].contiguous(), shape, resize, size, mode)
+    image = images.reduced(index, min(shape) / resize)
+    centre = _center(image.permute(1, 2, 0)[None].contiguous(), shape, resize, size, mode)
     return centre.clone(memory_format=torch.channels_last)
 
 
 class DecodedOnce(Reducible):
-    """Images that keep what was decoded of them: for several looks at a few of them."""
+    """Images that are decoded once and kept in memory, for repeated reads of a few of them."""
 
     def __init__(self, images: Reducible) -> None:
         self.images = images
@@ -100,34 +99,42 @@ class DecodedOnce(Reducible):
 
 
 def in_threads(make: Callable[..., Tensor], *arguments: Iterable[object]) -> list[Tensor]:
-    """`make` of each, by as many threads as PyTorch uses, one in a loader's worker: decoding releases the interpreter."""
+    """`make` of every argument → its tensors [...], in as many threads as PyTorch uses (one in a worker of a loader).
+
+    Threads help because decoding releases the GIL.
+    """
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         return list(pool.map(make, *arguments))
 
 
 def boxes_of(images: Images, indices: Tensor, boxes: Tensor, size: int) -> list[Tensor]:
-    """The pixels of each box, uint8 [1, 3, h, w]; reduced where that saves decoding, its edges rounded to reduced pixels."""
+    """The pixels of each box, uint8 [1, 3, h, w]; decoded at a reduced size where possible, with rounded edges.
+
+    indices: int64 [B]. boxes: int64 [B, 4], each (top, left, height, width) in pixels of the full size. size: the side
+    that the boxes are to be resized to.
+    """
     if isinstance(images, Reducible):
         return in_threads(partial(_decoded_box, images, size), indices.tolist(), boxes.tolist())
     return images.boxes(indices, boxes)
 
 
-def _decoded_box(images: Reducible, size: int, index: int, place: list[int]) -> Tensor:
-    """The box at `place` of one image that must be decoded: a copy, which lets the whole image go."""
-    (height, width), (top, left, h, w) = images.size(index), place
-    whole = images.reduced(index, min(h, w) / size)
-    down, across = whole.shape[1] / height, whole.shape[2] / width
+def _decoded_box(images: Reducible, size: int, index: int, box: list[int]) -> Tensor:
+    """A box (top, left, height, width) of one image that must be decoded: a copy, which frees the image's memory."""
+    (height, width), (top, left, h, w) = images.size(index), box
+    image = images.reduced(index, min(h, w) / size)
+    down, across = image.shape[1] / height, image.shape[2] / width
     first_row, first_column = int(top * down), int(left * across)
-    # A rounded box may reach a pixel over the edge.
-    rows = min(max(1, round(h * down)), whole.shape[1] - first_row)
-    columns = min(max(1, round(w * across)), whole.shape[2] - first_column)
-    return cut(whole, first_row, first_column, rows, columns).clone(memory_format=torch.channels_last)
+    # A rounded box may extend one pixel over the edge.
+    rows = min(max(1, round(h * down)), image.shape[1] - first_row)
+    columns = min(max(1, round(w * across)), image.shape[2] - first_column)
+    return cut(image, first_row, first_column, rows, columns).clone(memory_format=torch.channels_last)
 
 
 def resized_crop(images: Images, indices: Tensor, boxes: Tensor, size: int, mode: str = "bilinear") -> Tensor:
-    """Cut a box out of each image and resize it to a square: uint8 [B, 3, size, size], channels last.
+    """Crop a box of each image and resize it to a square: uint8 [B, 3, size, size], channels last.
 
-    boxes: int64 [B, 4], each (top, left, height, width) in pixels and inside its image. mode: `bilinear` or `bicubic`.
+    indices: int64 [B]. boxes: int64 [B, 4], each (top, left, height, width) in pixels and inside its image. mode:
+    `bilinear` or `bicubic`.
     """
     if mode == "bilinear" and resize_small.are_small(images.shape, size):
         return resize_small.resized_boxes(images.stacked(indices), boxes, size)
@@ -135,9 +142,10 @@ def resized_crop(images: Images, indices: Tensor, boxes: Tensor, size: int, mode
 
 
 def drawn_sides(areas: Tensor | int, scale: list[float], ratio: list[float], tries: Tensor) -> Tensor:
-    """Heights and widths int64 [B, T, 2] of boxes of a random share of `areas` [B, 1] and a random width / height.
+    """Heights and widths, int64 [B, T, 2], of boxes with a random share of `areas` [B, 1] and a random width / height.
 
-    tries: float64 [B, T, 2], uniform: the place of the share in `scale`, and of the ratio's logarithm in that of `ratio`.
+    scale, ratio: (lowest, highest) share and width / height. tries: float64 [B, T, 2], uniform in [0, 1): they choose
+    the share uniformly and the ratio log-uniformly.
     """
     area = areas * (scale[0] + (scale[1] - scale[0]) * tries[..., 0])
     shape = (math.log(ratio[0]) + math.log(ratio[1] / ratio[0]) * tries[..., 1]).exp()
@@ -145,7 +153,7 @@ def drawn_sides(areas: Tensor | int, scale: list[float], ratio: list[float], tri
 
 
 def first_that_fits(sides: Tensor, fits: Tensor) -> tuple[Tensor, Tensor]:
-    """The first of the boxes [B, T, 2] that fits (bool [B, T]), and whether one does, bool [B, 1]."""
+    """The first of the T boxes, sides [B, T, 2], that fits (bool [B, T]): [B, 2], and whether any does, bool [B, 1]."""
     return sides[torch.arange(len(sides)), fits.to(torch.uint8).argmax(1)], fits.any(1, keepdim=True)
 
 
@@ -157,16 +165,16 @@ def affine(images: Tensor, matrices: Tensor, mode: str) -> Tensor:
     mode: `bilinear` or `nearest`.
     """
     matrices = matrices.to(images.device, non_blocking=True)
-    done = empty_like(images, torch.uint8)
-    for part, own, place in zip(in_chunks(images), in_chunks(matrices, images), in_chunks(done), strict=True):
-        moved = F.grid_sample(part.float(), _grid(own, images.shape[-1]), mode=mode, align_corners=False)
-        # It comes one colour after the other; laying out int16 anew takes half of the time of uint8.
-        place.copy_(moved.round_().to(torch.int16).contiguous(memory_format=torch.channels_last))
-    return done
+    output = empty_like(images, torch.uint8)
+    for chunk, own, target in zip(in_chunks(images), in_chunks(matrices, images), in_chunks(output), strict=True):
+        moved = F.grid_sample(chunk.float(), _grid(own, images.shape[-1]), mode=mode, align_corners=False)
+        # It is in channels-first strides; int16 is converted to channels last in half the time of uint8.
+        target.copy_(moved.round_().to(torch.int16).contiguous(memory_format=torch.channels_last))
+    return output
 
 
 def _grid(matrices: Tensor, size: int) -> Tensor:
-    """What `affine_grid` makes of `matrices` [B, 2, 3] in pixels, float [B, S, S, 2]: in a tenth of its time."""
+    """The result of `affine_grid` for `matrices` [B, 2, 3] in pixels, float [B, S, S, 2], in a tenth of its time."""
     along = (2 * torch.arange(size, device=matrices.device) + 1) / size - 1
     of_x, of_y, constant = matrices[..., None, None].unbind(2)
     row = torch.addcmul(constant * (2 / size), of_y, along[:, None])
@@ -174,11 +182,12 @@ def _grid(matrices: Tensor, size: int) -> Tensor:
 
 
 def slide(images: Tensor, shifts: Tensor, mode: str) -> Tensor:
-    """Move each row of square images to the right by its own shift in pixels; black comes in. uint8 [B, 3, S, S].
+    """Move each row of square images, uint8 [B, 3, S, S], to the right by its own shift in pixels, filling with black.
 
     shifts: float [B, S] on the images' device. mode: `bilinear` or `nearest`.
 
-    A row is one run of bytes at some place between black borders, so no pixel is looked up: a tenth of `affine`'s time.
+    A shifted row is one contiguous slice of the row with black borders, copied without indexing pixels: a tenth of the
+    time of `affine`.
     """
     num, _, size, _ = images.shape
     bordered = F.pad(images.permute(0, 2, 3, 1), (0, 0, size, size + 1)).flatten()
@@ -195,30 +204,28 @@ def slide(images: Tensor, shifts: Tensor, mode: str) -> Tensor:
     return moved.view(num, size, size, 3).permute(0, 3, 1, 2)
 
 
-# ------------------------------------------------------------------------------------------------ batches and the cache
-
-#: What one intermediate of a chunk may take, in bytes of float32, so that a few of them stay in the cache. From half a megabyte to
-#: four it makes no difference; the whole batch at once takes half as long again at 128 px.
+#: Size of a chunk in bytes of float32, so that a few intermediates stay in the CPU cache. Between 0.5 and 4 MB the time
+#: is the same; the whole batch at once takes 1.5 times as long at 128 px.
 CHUNK_BYTES = 2**20
 
 
 def chunk_length(images: Tensor) -> int:
-    """How many images [B, …] an operation takes at once: on a CPU as many as stay in its cache, elsewhere all."""
+    """The number of images [B, …] that an operation processes at once: on a CPU `CHUNK_BYTES`, elsewhere all."""
     if images.device.type != "cpu":
         return max(1, len(images))
     return max(1, CHUNK_BYTES // (4 * max(1, images[:1].numel())))
 
 
 def in_chunks(rows: Tensor, images: Tensor | None = None) -> tuple[Tensor, ...]:
-    """Views of `rows` [B, …], one for each chunk of `images` (by default of `rows` themselves)."""
+    """Views of `rows` [B, …], one per chunk of `images` [B, …] (default: `rows` themselves)."""
     return rows.split(chunk_length(rows if images is None else images))
 
 
 def empty_like(images: Tensor, dtype: torch.dtype) -> Tensor:
-    """Room for a batch of the same shape in channels-last strides."""
+    """An uninitialized batch of the same shape [B, C, H, W] in channels-last strides."""
     return torch.empty(images.shape, dtype=dtype, device=images.device, memory_format=torch.channels_last)
 
 
 def take(images: Tensor, rows: Tensor) -> Tensor:
-    """Rows of a channels-last batch: whole images are copied, at 0.2 µs each instead of 8 by indexing [B, 3, S, S]."""
+    """Images `rows` int64 [N] of a channels-last batch [B, 3, S, S], in 0.2 µs per image; indexing takes 8 µs."""
     return images.permute(0, 2, 3, 1).index_select(0, rows.to(images.device, non_blocking=True)).permute(0, 3, 1, 2)

@@ -1,6 +1,6 @@
-"""Cutting a set into parts: stratified by class, exact in number, and the same for a seed on every machine.
+"""Splits a data set: stratified by class, exact in number, and identical for a seed on every machine.
 
-The random order comes from the raw stream of PCG64, which NumPy keeps stable across versions.
+The random order comes from the raw stream of PCG64, which is stable across versions of NumPy.
 """
 
 from dataclasses import replace
@@ -15,10 +15,10 @@ from sota_exp.stages.random import key_to_seed
 
 
 def class_quotas(counts: np.ndarray, num: int) -> np.ndarray:
-    """How many of `num` samples each class gives, by largest remainder: int64 [C].
+    """The number of samples per class that sum to `num`, by the largest remainder method: int64 [C].
 
-    counts: images per class [C]. Every class with two images or more gives at least one where `num` allows, and none gives
-    its last; so `num` is met exactly unless it exceeds what may be given.
+    counts: images per class [C]. A class with two images or more gets at least one where `num` allows, and every class
+    keeps at least one image; so the sum is exactly `num` unless `num` exceeds what the classes can give.
     """
     most = np.maximum(counts - 1, 0)
     num = min(num, int(most.sum()))
@@ -33,7 +33,7 @@ def class_quotas(counts: np.ndarray, num: int) -> np.ndarray:
 
 
 def stratified(indices: np.ndarray, labels: np.ndarray, num: int, seed: int | str) -> np.ndarray:
-    """`num` of `indices`, each class in proportion, drawn by `seed`: int64, ascending.
+    """A random sample of `num` of `indices`, stratified by class: int64 [num], ascending.
 
     indices: int64 [M] into labels; labels: int64 [N].
     """
@@ -46,23 +46,23 @@ def stratified(indices: np.ndarray, labels: np.ndarray, num: int, seed: int | st
 
 
 def cut(indices: np.ndarray, labels: np.ndarray, num: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(the rest, the `num` cut out), both ascending."""
+    """Split off `num` of `indices` [M], stratified: (the rest, the `num`), both int64, ascending."""
     taken = stratified(indices, labels, num, seed)
     return np.setdiff1d(indices, taken), taken
 
 
 def share(fraction: float, num: int) -> int:
-    """`fraction` of `num`, rounded half up, at least one."""
+    """`fraction` (in [0, 1]) of `num`, rounded half up, at least one."""
     return max(1, int(fraction * num + 0.5))
 
 
 def subset(indices: np.ndarray, labels: np.ndarray, num: int, seed: int) -> np.ndarray:
-    """At most `num` of `indices`, stratified: all of them where there are no more."""
+    """At most `num` of `indices` [M], stratified; all of them where M ≤ num."""
     return indices if len(indices) <= num else stratified(indices, labels, num, seed)
 
 
 def limited(data: DataSet, scale: Scale) -> DataSet:
-    """The set with at most as many images a split as the scale allows, stratified; never a different choice by chance."""
+    """The data set with at most as many images per split as the scale allows, stratified; always the same ones."""
 
     def part(indices: Tensor, num: int | None) -> Tensor:
         if num is None:

@@ -1,7 +1,7 @@
-"""Images decoded once into one memory-mapped file, each at its own size, shared by every process that asks.
+"""An image store: images decoded once into one memory-mapped file, each at its own size, shared by all processes.
 
-A store is a folder: `pixels.u8` (height x width x channel bytes, image after image), `index.npz` (where each image lies, its
-size, label and part) and `meta.json` (classes, statistics, digest).
+A store is a folder: `pixels.u8` (height × width × channel bytes, image after image), `index.npz` (offset, size, label
+and split of each image) and `meta.json` (classes, statistics, digest).
 """
 
 import functools
@@ -28,11 +28,11 @@ log = logging.getLogger(__name__)
 
 
 class DamagedStore(Exception):
-    """A store on disk that isn't what its own record says."""
+    """The files of a store are incomplete or contradict its `meta.json`."""
 
 
 class ImageStore(Images):
-    """An open store. Its images are views of the file: they cost no copy and must not be written to."""
+    """An open store. Its images are views of the file, without a copy; they must not be modified."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -55,7 +55,7 @@ class ImageStore(Images):
             raise DamagedStore(f"index.npz doesn't hold {self.meta['num_images']} images")
 
     def _common_shape(self) -> tuple[int, int] | None:
-        """Of all images, where they lie one after the other in their order."""
+        """The (height, width) of all images, where these are equal and stored contiguously in order; else None."""
         if not len(self):
             return None
         height, width = self.size(0)
@@ -64,7 +64,7 @@ class ImageStore(Images):
         return (height, width) if same else None
 
     def stacked(self, indices: Tensor) -> Tensor:
-        """As `Images.stacked`, by one call where all images of the store share their shape."""
+        """Like `Images.stacked`, uint8 [B, H, W, 3], in one call where all images have the same shape."""
         if self.shape is None:
             return super().stacked(indices)
         return self._pixels.view(len(self), -1).index_select(0, indices).view(-1, *self.shape, 3)
@@ -82,18 +82,18 @@ class ImageStore(Images):
     def image(self, index: int) -> Tensor:
         """Uint8 [3, H, W] in channels-last strides, without a copy."""
         height, width = self.size(index)
-        # One call instead of slice, view and permute: a crop of a small image is mostly such calls.
+        # One call instead of slice, view and permute: the time of a small crop is mostly such calls.
         return self._pixels.as_strided((3, height, width), (1, 3 * width, 3), int(self.offset[index]))
 
     def sizes(self, indices: Tensor) -> Tensor:
-        """As `Images.sizes`."""
+        """Like `Images.sizes`: int64 [B, 2]."""
         if self.shape is not None:
             return torch.tensor(self.shape).expand(len(indices), 2)
         picked = indices.numpy()
         return torch.from_numpy(np.stack([self.height[picked], self.width[picked]], axis=1).astype(np.int64))
 
     def boxes(self, indices: Tensor, boxes: Tensor) -> list[Tensor]:
-        """As `Images.boxes`, each by one call: a crop of a small image is mostly such calls."""
+        """Like `Images.boxes`, uint8 [1, 3, h, w] each, in one call per box."""
         picked, (top, left, height, width) = indices.numpy(), boxes.numpy().T
         sides = self.height[picked], self.width[picked]
         assert (top + height <= sides[0]).all() and (left + width <= sides[1]).all()
@@ -104,7 +104,7 @@ class ImageStore(Images):
 
 
 def _map_bytes(path: Path) -> Tensor:
-    """Uint8 [bytes of the file], mapped read-only: a private writable map counts against memory, so big ones are refused."""
+    """Uint8 [bytes of the file], mapped read-only: large writable maps count against memory limits and are refused."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(np.memmap(path, np.uint8, mode="r"))
@@ -116,9 +116,11 @@ def _shared(path: Path, state: tuple[int, int]) -> ImageStore:
 
 
 def open_store(path: Path) -> ImageStore:
-    """The store at `path`: one object a process, for as long as its files stay as they are.
+    """The store at `path`: one object per process until its files change.
 
-    Raises `FileNotFoundError` where there is no store, `DamagedStore` where it is not whole.
+    Raises:
+        FileNotFoundError: there is no store.
+        DamagedStore: its files are incomplete or contradictory.
     """
     path.stat()
     try:
@@ -131,7 +133,10 @@ def open_store(path: Path) -> ImageStore:
 
 
 def open_or_build(cache: str, key: str, build: Callable[[], Contents]) -> ImageStore:
-    """The store `key` under `cache`; processes that ask at once build it once. `build` streams: it never holds the set."""
+    """The store `key` in the folder `cache`, built where it does not exist, by one process at a time.
+
+    build: returns the classes and an iterator of images, which are not all in memory at once.
+    """
     path = Path(cache).expanduser().absolute() / "stores" / key
     try:
         return open_store(path)  # without the lock: a cache may be read-only
@@ -143,15 +148,18 @@ def open_or_build(cache: str, key: str, build: Callable[[], Contents]) -> ImageS
         except FileNotFoundError:
             log.info("building the image store %s", path)
         except DamagedStore as error:
-            log.warning("the image store %s is damaged (%s): building it anew", path, error)
+            log.warning("the image store %s is damaged (%s): building it again", path, error)
         write_store(path, *build())
     return open_store(path)
 
 
 def partition(split: np.ndarray, labels: np.ndarray, source: Source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(train, val, test), int64 indices, from the part that every image has [N]; what is missing is cut from train.
+    """(train, val, test) as int64 indices; split, labels: of every image [N]. Missing splits are taken from train.
 
-    Where the fraction to cut is None nothing is, and val and test are one part.
+    Where the fraction of a missing split is None, nothing is taken, and val and test are the same images.
+
+    Raises:
+        InvalidValue: there is neither val nor test, and both fractions are None.
     """
     train, val, test = (np.flatnonzero(split == part) for part in (TRAIN, VAL, TEST))
     num = len(train)
@@ -160,13 +168,13 @@ def partition(split: np.ndarray, labels: np.ndarray, source: Source) -> tuple[np
     if len(val) == 0 and source.val_fraction is not None:
         train, val = splits.cut(train, labels, splits.share(source.val_fraction, num), source.split_seed)
     if source.val_fraction is None and source.test_fraction is None:
-        legal = "a fraction, or data.test_fraction one: the set has neither a val nor a test part"
+        legal = "a fraction, unless data.test_fraction is one: the data set has neither a val nor a test split"
         require(len(val) + len(test) > 0, "val_fraction", "null", legal)
     return train, val if len(val) else test, test if len(test) else val
 
 
 def data_set(store: ImageStore, source: Source) -> DataSet:
-    """The set in a store, with the parts it lacks cut from train: `source` says how much, and by which seed."""
+    """The data set of a store; missing splits are taken from train, by the fractions and the seed of `source`."""
     train, val, test = partition(store.split, store.labels, source)
     return DataSet(
         images=store,

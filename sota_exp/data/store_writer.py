@@ -1,4 +1,4 @@
-"""Writing an image store: its images stream by, and it appears under its name only when it is whole and on disk."""
+"""Writes an image store from a stream of images; it gets its final name only when it is complete and on disk."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ TRAIN, VAL, TEST = 0, 1, 2
 
 
 class UnreadableImage(RunFailed):
-    """An image file that can't be decoded; the message names it."""
+    """An image file that cannot be decoded; the message names it."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} can't be read as an image: {reason}")
@@ -28,7 +28,7 @@ class UnreadableImage(RunFailed):
 
 
 class Sample(NamedTuple):
-    """One image on its way into a store: uint8 [H, W, 3], its class, and TRAIN, VAL or TEST."""
+    """One image to be stored: uint8 [H, W, 3], its class index, and its split (TRAIN, VAL or TEST)."""
 
     image: np.ndarray
     label: int
@@ -36,14 +36,14 @@ class Sample(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What a store is made of: the names of the classes, and the samples as they stream by."""
+    """The contents of a store to be written: the class names and a stream of samples."""
 
     classes: Sequence[str]
     samples: Iterable[Sample]
 
 
 def write_store(path: Path, classes: Sequence[str], samples: Iterable[Sample]) -> None:
-    """Write a store in a folder beside `path` and rename it there, whole and on disk; the caller holds the lock."""
+    """Write a store to a temporary folder, flush it to disk, then rename it to `path`; the caller holds the lock."""
     draft = path.with_name(f".{path.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
@@ -64,7 +64,7 @@ def write_store(path: Path, classes: Sequence[str], samples: Iterable[Sample]) -
 
 
 def _flush(path: Path) -> None:
-    """Wait until a file or folder is on disk."""
+    """Flush a file or folder to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -73,7 +73,7 @@ def _flush(path: Path) -> None:
 
 
 class Tally:
-    """What a store records about its images, gathered while they stream by."""
+    """Collects the index, statistics and digest of a store from a stream of samples."""
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = list(classes)
@@ -83,14 +83,14 @@ class Tally:
         self.num_pixels = 0
 
     def add(self, sample: Sample) -> bytes:
-        """Take in one sample; returns its pixels."""
+        """Add one sample; returns the bytes of its pixels."""
         image = np.ascontiguousarray(sample.image)
         height, width, _ = image.shape
         self.rows.append((height, width, sample.label, sample.split))
         pixels = image.tobytes()
         self.hash.update(pixels)
         if sample.split == TRAIN:
-            # Whole numbers below 2**53: the float64 sums are exact, whatever the order.
+            # Integers below 2**53: the float64 sums are exact in any order.
             values = image.astype(np.float64)
             self.sums += np.stack([values.sum(0).sum(0), np.square(values).sum(0).sum(0)])
             self.num_pixels += height * width
@@ -103,7 +103,7 @@ class Tally:
 
     def meta(self) -> dict[str, Any]:
         mean, square = self.sums / max(self.num_pixels, 1)
-        # One grey level: a set of flat images must not be divided by zero.
+        # At least one grey level, so that images of one colour are not divided by zero.
         std = np.maximum(np.sqrt(np.maximum(square - mean**2, 0)), 1.0)
         return {
             "format": FORMAT,
@@ -116,7 +116,7 @@ class Tally:
         }
 
     def digest(self) -> str:
-        """Hash of the pixels, sizes, labels, parts and classes: the content alone, not where it came from."""
-        whole = self.hash.copy()
-        whole.update(json.dumps([self.rows, self.classes]).encode())
-        return whole.hexdigest()
+        """A hash of the pixels, sizes, labels, splits and classes, independent of their source."""
+        content = self.hash.copy()
+        content.update(json.dumps([self.rows, self.classes]).encode())
+        return content.hexdigest()

@@ -1,8 +1,8 @@
-"""Image files that are decoded when they are cut: for sets whose decoded images would take too much room.
+"""Image files that are decoded for every crop: for data sets whose decoded images would take too much disk space.
 
-What is known of every file before the first cut is read once, in threads, and kept on disk: its size in pixels (upright), and a
-hash of its bytes. A JPEG of which a small cut is asked is decoded at a half, a quarter or an eighth of its size, never below
-that of the cut: libjpeg leaves out the frequencies that the cut could not show, in a fraction of the time.
+The size in pixels (upright) and a hash of every file are read once, in threads, and cached on disk. For a small crop, a
+JPEG is decoded at 1/2, 1/4 or 1/8 of its size, never below that of the crop: libjpeg then skips the high frequencies,
+which takes a fraction of the time.
 """
 
 import hashlib
@@ -26,31 +26,31 @@ from sota_exp.stages.data import DataSet, Preprocessing, Reducible, Source
 
 log = logging.getLogger(__name__)
 
-#: Raise it when the same files come to be decoded into other pixels.
+#: Part of the digest: increment it when the same files are decoded into different pixels.
 DECODING = 1
 
-#: Images that mean and standard deviation are taken from, evenly spaced over the training part.
+#: Number of training images, evenly spaced, from which mean and standard deviation are computed.
 SAMPLED = 1000
 
-#: Side in pixels that a sampled image is decoded to, at least.
+#: Smallest side in pixels at which these images are decoded.
 SAMPLED_SIDE = 64
 
-#: EXIF's tag of the orientation, and its values that exchange height and width.
+#: EXIF tag of the orientation, and its values that exchange height and width.
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
 
-#: Names that end so are JPEGs.
-REDUCED = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
+#: File name extensions of JPEGs.
+JPEG_EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
 
-#: What JPEG's decoder can reduce an image by, each in less time than the one before.
+#: Factors by which libjpeg can reduce an image while decoding it; larger ones are faster.
 STEPS = (1, 2, 4, 8)
 
 
 class StreamedImages(Reducible):
-    """Images by index, each decoded anew whenever it is asked for."""
+    """Images by index, decoded at every access."""
 
     def __init__(self, paths: Sequence[Path], sizes: np.ndarray) -> None:
         """sizes: int64 [N, 2], height and width of the upright images in pixels."""
-        # An array: a list's many objects would be copied by every process that counts references to them.
+        # An array: reference counts of a list's objects would make every worker process copy their memory pages.
         self.paths, self._sizes = np.array([str(path) for path in paths]), sizes
 
     def __len__(self) -> int:
@@ -62,7 +62,7 @@ class StreamedImages(Reducible):
         return height, width
 
     def sizes(self, indices: Tensor) -> Tensor:
-        """As `Images.sizes`."""
+        """Like `Images.sizes`: int64 [B, 2]."""
         return torch.from_numpy(self._sizes[indices.numpy()])
 
     def image(self, index: int) -> Tensor:
@@ -70,15 +70,18 @@ class StreamedImages(Reducible):
         return decode(Path(self.paths[index]))
 
     def step_of(self, index: int, factor: float) -> int:
-        """What a JPEG, by its name, is reduced by: 1, 2, 4 or 8; 1 for all others."""
-        if not str(self.paths[index]).lower().endswith(REDUCED):
+        """The factor 1, 2, 4 or 8 by which a JPEG (by its file name) is reduced; 1 for other formats."""
+        if not str(self.paths[index]).lower().endswith(JPEG_EXTENSIONS):
             return 1
         return max(step for step in STEPS if step <= max(factor, 1))
 
     def reduced(self, index: int, factor: float) -> Tensor:
-        """The image at 1/1, 1/2, 1/4 or 1/8 of its size, rounded up; the smallest that is no smaller than 1/`factor`.
+        """The image at 1/1, 1/2, 1/4 or 1/8 of its size, at least 1/`factor`, rounded up: uint8 [3, H, W].
 
-        Other formats than JPEG come at their own size.
+        Formats other than JPEG are decoded at full size.
+
+        Raises:
+            UnreadableImage: the file cannot be decoded.
         """
         path = Path(self.paths[index])
         try:
@@ -92,11 +95,15 @@ class StreamedImages(Reducible):
 
 
 def facts(path: Path) -> tuple[int, int, str]:
-    """Height and width of the upright image, and a hash of the file. Raises `UnreadableImage`."""
+    """Height and width of the upright image in pixels, and a hash of the file.
+
+    Raises:
+        UnreadableImage: the header of the file cannot be read.
+    """
     try:
         with Image.open(path) as image:
             width, height = image.size
-            # Pillow tells a TIFF's size as it is after turning.
+            # Pillow gives the size of a TIFF after its rotation.
             turned = image.format != "TIFF" and image.getexif().get(ORIENTATION) in TURNED
     except UNREADABLE as error:
         raise UnreadableImage(path, str(error)) from error
@@ -106,7 +113,7 @@ def facts(path: Path) -> tuple[int, int, str]:
 
 
 def decoded_bytes(found: Sequence[Found], max_side: int | None) -> int:
-    """Of all images together, each with its shorter side at most `max_side`; told from the headers of some of them."""
+    """Estimated bytes of all decoded images, their shorter side at most `max_side`, from the headers of some."""
     some = found[:: max(1, len(found) // SAMPLED)]
     total = 0.0
     for image in some:
@@ -114,64 +121,64 @@ def decoded_bytes(found: Sequence[Found], max_side: int | None) -> int:
             with Image.open(image.path) as opened:
                 width, height = opened.size
         except UNREADABLE:
-            continue  # the store's builder names it
+            continue  # reported when the image is decoded
         total += 3 * width * height * min(1.0, (max_side or np.inf) / min(width, height)) ** 2
     return int(total * len(found) / max(1, len(some)))
 
 
 def channel_statistics(images: StreamedImages, indices: np.ndarray) -> Preprocessing:
-    """Per-channel statistics of up to `SAMPLED` of the images at `indices`, evenly spaced, at a reduced size."""
+    """Mean and standard deviation per channel of about `SAMPLED` of the images at `indices` [N], at a reduced size."""
     sums = np.zeros((2, 3))
     num_pixels = 0
     chosen = indices[:: max(1, len(indices) // SAMPLED)].tolist()
-    reduced = partial(_sampled, images)
-    for pixels in streamed(reduced, chosen):
+    for pixels in streamed(partial(_decode_reduced, images), chosen):
         values = pixels.flatten(1).double()
         sums += np.stack([values.sum(1).numpy(), values.square().sum(1).numpy()])
         num_pixels += values.shape[1]
     mean, square = sums / max(1, num_pixels)
     std = np.maximum(np.sqrt(np.maximum(square - mean**2, 0)), 1.0)
-    red, green, blue = (mean / 255).tolist()
-    spread_red, spread_green, spread_blue = (std / 255).tolist()
-    return Preprocessing(mean=(red, green, blue), std=(spread_red, spread_green, spread_blue))
+    return Preprocessing(mean=tuple((mean / 255).tolist()), std=tuple((std / 255).tolist()))
 
 
-def kept_statistics(images: StreamedImages, indices: np.ndarray, place: Path) -> Preprocessing:
-    """`channel_statistics`, decoded once: kept beside the index at `place`."""
+def load_or_compute_statistics(images: StreamedImages, indices: np.ndarray, index_path: Path) -> Preprocessing:
+    """`channel_statistics` of the images at `indices` [N], cached in a file beside the index."""
     name = hashlib.blake2b(indices.tobytes(), digest_size=8).hexdigest()
-    file = place.with_name(f"{place.stem}-{name}.json")
+    file = index_path.with_name(f"{index_path.stem}-{name}.json")
     if not file.is_file():
-        found = channel_statistics(images, indices)
-        replace_text(file, json.dumps([found.mean, found.std]))
+        statistics = channel_statistics(images, indices)
+        replace_text(file, json.dumps([statistics.mean, statistics.std]))
     mean, std = json.loads(file.read_text())
     return Preprocessing(mean=tuple(mean), std=tuple(std))
 
 
-def _sampled(images: StreamedImages, index: int) -> Tensor:
+def _decode_reduced(images: StreamedImages, index: int) -> Tensor:
     return images.reduced(index, min(images.size(index)) / SAMPLED_SIDE)
 
 
-def index_of(found: Sequence[Found], place: Path) -> tuple[np.ndarray, list[str]]:
-    """Sizes int64 [N, 2] and hashes of all files, kept at `place`."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{place}.lock"):
-        if not place.is_file():
+def load_or_build_index(found: Sequence[Found], path: Path) -> tuple[np.ndarray, list[str]]:
+    """Height and width, int64 [N, 2], and hashes of all files, cached in the file `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if not path.is_file():
             log.info("reading the sizes of %d images", len(found))
             rows = list(streamed(facts, [image.path for image in found]))
-            replace_text(place, json.dumps(rows))
-    rows = json.loads(place.read_text())
+            replace_text(path, json.dumps(rows))
+    rows = json.loads(path.read_text())
     return np.array([row[:2] for row in rows], dtype=np.int64).reshape(-1, 2), [row[2] for row in rows]
 
 
 def streamed_set(
     source: Source, found: Sequence[Found], classes: Sequence[str], key: str, names: Callable[[str], str]
 ) -> DataSet:
-    """The set of image files that are decoded when they are cut; `key` names the listing in the cache."""
-    place = Path(source.cache).expanduser().absolute() / "streams" / f"{key}.json"
-    sizes, hashes = index_of(found, place)
+    """The data set of image files that are decoded for every crop.
+
+    key: name of the index in the cache. names: class name in the files → name to show.
+    """
+    index_path = Path(source.cache).expanduser().absolute() / "streams" / f"{key}.json"
+    sizes, hashes = load_or_build_index(found, index_path)
     images = StreamedImages([image.path for image in found], sizes)
-    numbers = {name: label for label, name in enumerate(classes)}
-    labels = np.array([numbers[image.class_name] for image in found])
+    label_by_name = {name: label for label, name in enumerate(classes)}
+    labels = np.array([label_by_name[image.class_name] for image in found])
     train, val, test = partition(np.array([image.split for image in found]), labels, source)
     content = json.dumps([DECODING, hashes, labels.tolist(), [image.split for image in found], list(classes)])
     return DataSet(
@@ -181,6 +188,6 @@ def streamed_set(
         val=torch.from_numpy(val),
         test=torch.from_numpy(test),
         classes=tuple(names(name) for name in classes),
-        preprocessing=kept_statistics(images, train, place),
+        preprocessing=load_or_compute_statistics(images, train, index_path),
         digest=hashlib.blake2b(content.encode(), digest_size=16).hexdigest(),
     )

@@ -1,4 +1,4 @@
-"""Published sets that torchvision reads: what each part is called there, how large it is, and where the files come from."""
+"""Data sets that torchvision reads: arguments and sizes of their splits, and the source of their files."""
 
 import errno
 import itertools
@@ -21,12 +21,12 @@ from sota_exp.errors import RunFailed
 from sota_exp.stages.data import DataSet, Source
 from sota_exp.stages.stage import require
 
-#: Seconds of silence after which a connection has failed; torchvision itself waits forever.
+#: Socket timeout in seconds; torchvision itself has none.
 PATIENCE = 10.0
 
 
-class Part(NamedTuple):
-    """One of our parts: the argument that asks torchvision for it, and how many images it has."""
+class SplitArgument(NamedTuple):
+    """A split, the arguments of torchvision's class that select it, and its number of images."""
 
     split: int
     argument: dict[str, Any]
@@ -34,14 +34,14 @@ class Part(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
-    """A set as torchvision reads it.
+class TorchvisionFiles:
+    """A data set as torchvision reads it.
 
-    files: what torchvision unpacks or reads, by path below its root. url: where these are from.
-    arguments: what its class takes beside root and part. classes: their names, where its class has none.
+    files: the paths, relative to its root, of the files that torchvision reads. url: where they come from.
+    arguments: of torchvision's class, beside root and split. classes: class names, where torchvision's class has none.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[SplitArgument, ...]
     files: tuple[str, ...]
     url: str
     arguments: dict[str, Any] = field(default_factory=lambda: {"download": True})
@@ -49,30 +49,30 @@ class Published:
 
 
 def parts(argument: str, train: tuple[Any, int], test: tuple[Any, int], val: tuple[Any, int] | None = None) -> Any:
-    """Parts from (value of the argument, number of images)."""
+    """The splits of a data set, each from (value of torchvision's argument, number of images)."""
     named = {TRAIN: train, VAL: val, TEST: test}
-    return tuple(Part(split, {argument: part[0]}, part[1]) for split, part in named.items() if part is not None)
+    return tuple(SplitArgument(split, {argument: part[0]}, part[1]) for split, part in named.items() if part)
 
 
-#: By the name of torchvision's class.
+#: Name of torchvision's class → data set.
 SETS = {
-    "CIFAR10": Published(
+    "CIFAR10": TorchvisionFiles(
         parts=parts("train", train=(True, 50_000), test=(False, 10_000)),
         files=("cifar-10-python.tar.gz",),
         url="https://www.cs.toronto.edu/~kriz/",
     ),
-    "CIFAR100": Published(
+    "CIFAR100": TorchvisionFiles(
         parts=parts("train", train=(True, 50_000), test=(False, 10_000)),
         files=("cifar-100-python.tar.gz",),
         url="https://www.cs.toronto.edu/~kriz/",
     ),
-    "SVHN": Published(
+    "SVHN": TorchvisionFiles(
         parts=parts("split", train=("train", 73_257), test=("test", 26_032)),
         files=("train_32x32.mat", "test_32x32.mat"),
         url="http://ufldl.stanford.edu/housenumbers/",
         classes=tuple("0123456789"),
     ),
-    "FashionMNIST": Published(
+    "FashionMNIST": TorchvisionFiles(
         parts=parts("train", train=(True, 60_000), test=(False, 10_000)),
         files=tuple(
             f"FashionMNIST/raw/{name}-ubyte.gz"
@@ -80,22 +80,22 @@ SETS = {
         ),
         url="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     ),
-    "Flowers102": Published(
+    "Flowers102": TorchvisionFiles(
         parts=parts("split", train=("train", 1_020), val=("val", 1_020), test=("test", 6_149)),
         files=("flowers-102/102flowers.tgz", "flowers-102/imagelabels.mat", "flowers-102/setid.mat"),
         url="https://www.robots.ox.ac.uk/~vgg/data/flowers/102/",
     ),
-    "OxfordIIITPet": Published(
+    "OxfordIIITPet": TorchvisionFiles(
         parts=parts("split", train=("trainval", 3_680), test=("test", 3_669)),
         files=("oxford-iiit-pet/images.tar.gz", "oxford-iiit-pet/annotations.tar.gz"),
         url="https://www.robots.ox.ac.uk/~vgg/data/pets/data/",
     ),
-    "Food101": Published(
+    "Food101": TorchvisionFiles(
         parts=parts("split", train=("train", 75_750), test=("test", 25_250)),
         files=("food-101.tar.gz",),
         url="http://data.vision.ee.ethz.ch/cvl/",
     ),
-    "StanfordCars": Published(
+    "StanfordCars": TorchvisionFiles(
         parts=parts("split", train=("train", 8_144), test=("test", 8_041)),
         files=tuple(
             f"stanford_cars/{name}" for name in ("cars_train", "cars_test", "devkit", "cars_test_annos_withlabels.mat")
@@ -103,7 +103,7 @@ SETS = {
         url="copies listed at https://github.com/pytorch/vision/issues/7545, as the authors' site is gone",
         arguments={},
     ),
-    "Imagenette": Published(
+    "Imagenette": TorchvisionFiles(
         parts=parts("split", train=("train", 9_469), test=("val", 3_925)),
         files=("imagenette2-320.tgz",),
         url="https://s3.amazonaws.com/fast-ai-imageclas/",
@@ -113,8 +113,8 @@ SETS = {
 
 
 @contextmanager
-def patience(seconds: float) -> Iterator[None]:
-    """While entered, a connection that is silent for so long has failed."""
+def set_socket_timeout(seconds: float) -> Iterator[None]:
+    """While entered, new sockets have this timeout."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -125,9 +125,9 @@ def patience(seconds: float) -> Iterator[None]:
 
 @dataclass(frozen=True, kw_only=True)
 class TorchvisionSet(Source):
-    """A set that torchvision downloads, checks and reads; decoded once into the store.
+    """A data set that torchvision downloads, checks and reads; decoded once into a store.
 
-    dataset: the class in `torchvision.datasets`. root: where its files lie, or are downloaded to; null: the cache.
+    dataset: the class in `torchvision.datasets`. root: the folder of its files, also for downloads; null: the cache.
     """
 
     dataset: str
@@ -144,68 +144,76 @@ class TorchvisionSet(Source):
         return data_set(open_or_build(self.cache, key, self.contents), self)
 
     @property
-    def place(self) -> Path:
-        """The folder that torchvision calls `root`."""
+    def folder(self) -> Path:
+        """The `root` of torchvision's class."""
         return Path(self.root or Path(self.cache) / "downloads").expanduser().absolute()
 
     def contents(self) -> Contents:
-        """The names of the classes and the decoded images, of all parts in turn."""
-        opened = self.opened()
+        """The class names and the decoded images of all splits."""
+        opened = self.open_splits()
         names = SETS[self.dataset].classes or opened[0].classes
         first = [name if isinstance(name, str) else name[0] for name in names]  # Imagenette's are tuples of synonyms
         samples = (self.samples(part, images) for part, images in zip(SETS[self.dataset].parts, opened, strict=True))
         return Contents(first, itertools.chain.from_iterable(samples))
 
-    def opened(self) -> list[Any]:
-        """torchvision's object for each part, its files downloaded and unpacked where they are not there yet.
+    def open_splits(self) -> list[Any]:
+        """torchvision's object for each split; its files are downloaded and unpacked where they do not exist.
 
         Raises:
-            RunFailed: no connection, a damaged or incomplete download: whatever torchvision says, and what to do.
+            RunFailed: there is no connection, or the files are damaged or incomplete.
         """
         published, cls = SETS[self.dataset], vars(torchvision.datasets)[self.dataset]
         lock = Path(self.cache).expanduser() / "downloads" / f".{self.dataset}.lock"
         lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock), patience(PATIENCE):
+        with FileLock(lock), set_socket_timeout(PATIENCE):
             try:
-                found = [cls(self.place, **published.arguments, **part.argument) for part in published.parts]
+                opened = [cls(self.folder, **published.arguments, **part.argument) for part in published.parts]
             except MemoryError:
                 raise
             except Exception as error:
                 if isinstance(error, OSError) and error.errno == errno.ENOSPC:
                     raise
-                raise self.failure(error) from error
-        for part, images in zip(published.parts, found, strict=True):
+                raise self.describe_failure(error) from error
+        for part, images in zip(published.parts, opened, strict=True):
             self.check_complete(part, images)
-        return found
+        return opened
 
-    def failure(self, error: Exception) -> RunFailed:
-        """What torchvision could not do, in one line, with the files it wants and where."""
+    def describe_failure(self, error: Exception) -> RunFailed:
+        """The error to raise for torchvision's error: its cause, the files that are needed, and where to put them."""
         published = SETS[self.dataset]
-        said = re.sub(r"<urlopen error (.*?)>", r"\1", " ".join(str(error).split())).rstrip(".")
-        there = [name for name in published.files if (self.place / name).exists()]
-        damaged = f" (there, whole or not: {', '.join(there)})" if there else ""
+        cause = re.sub(r"<urlopen error (.*?)>", r"\1", " ".join(str(error).split())).rstrip(".")
+        existing = [name for name in published.files if (self.folder / name).exists()]
+        note = f" (existing, complete or not: {', '.join(existing)})" if existing else ""
         return RunFailed(
-            f"{self.name} is not to be had: {said}. torchvision needs {', '.join(published.files)} in {self.place}"
-            f"{damaged}, from {published.url}; put them there by hand, or name a folder that has them with data.root=DIR, "
-            "or another cache with data.cache=DIR. data=animals_on_photos needs no download"
+            f"{self.name} is not available: {cause}. torchvision needs {', '.join(published.files)} in {self.folder}"
+            f"{note}, from {published.url}; put them there by hand, or set data.root=DIR to a folder that has them, or "
+            "data.cache=DIR to another cache. data=animals_on_photos needs no download"
         )
 
-    def check_complete(self, part: Part, images: Any) -> None:
-        """Raise `RunFailed` where unpacking ended halfway, which torchvision does not see."""
+    def check_complete(self, part: SplitArgument, images: Any) -> None:
+        """Check that unpacking was not interrupted, which torchvision does not notice.
+
+        Raises:
+            RunFailed: the number of images is wrong.
+        """
         if len(images) != part.num_images:
             raise RunFailed(
-                f"{self.name} is incomplete: {len(images)} of {part.num_images} images for {part.argument} in {self.place}. "
-                "Remove what torchvision unpacked there, and it unpacks it anew"
+                f"{self.name} is incomplete: {len(images)} of {part.num_images} images for {part.argument} in "
+                f"{self.folder}. Remove the files that torchvision unpacked there, and it unpacks them again"
             )
 
-    def samples(self, part: Part, images: Any) -> Iterator[Sample]:
-        """The images of one part, decoded in threads."""
+    def samples(self, part: SplitArgument, images: Any) -> Iterator[Sample]:
+        """The images of one split, decoded in threads.
+
+        Raises:
+            RunFailed: an image cannot be decoded.
+        """
 
         def sample(index: int) -> Sample:
             try:
                 image, label = images[index]
                 return Sample(stored(upright(image), self.max_side), int(label), part.split)
             except UNREADABLE as error:
-                raise RunFailed(f"{self.name}: image {index} for {part.argument} in {self.place}: {error}") from error
+                raise RunFailed(f"{self.name}: image {index} for {part.argument} in {self.folder}: {error}") from error
 
         return streamed(sample, range(len(images)))

@@ -1,4 +1,4 @@
-"""Training crops by step: item `step` is a pure function of the seed and the step, so workers and resuming change nothing."""
+"""Loads training crops by step: a pure function of seed and step, so workers and resuming change nothing."""
 
 import math
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from sota_exp.stages.random import Streams
 
 
 class TrainCrops(Dataset[tuple[Tensor, Tensor]]):
-    """Item `step`: this rank's crops, uint8 [b, 3, S, S], and their positions in the training set, int64 [b]."""
+    """Item `step`: the crops of this rank, uint8 [b, 3, S, S], and their positions in the training set, int64 [b]."""
 
     def __init__(
         self,
@@ -34,22 +34,22 @@ class TrainCrops(Dataset[tuple[Tensor, Tensor]]):
         self._order: tuple[int, Tensor] | None = None
 
     def order(self, epoch: int) -> Tensor:
-        """Positions in the training set, in the order of this epoch."""
+        """The positions in the training set in the order of this epoch: int64 [N]."""
         if self._order is None or self._order[0] != epoch:
             self._order = (epoch, self.sampler(len(self.train), epoch, self.streams))
         return self._order[1]
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
-        epoch, place = divmod(step, self.steps_per_epoch)
-        batch = self.order(epoch)[place * self.batch_size : (place + 1) * self.batch_size]
-        # Every world_size-th, as torch's DistributedSampler: copies side by side in the order go to different ranks.
+        epoch, position = divmod(step, self.steps_per_epoch)
+        batch = self.order(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
+        # Every world_size-th, as in PyTorch's DistributedSampler: adjacent repeats of an image go to different ranks.
         positions = batch[self.streams.rank :: self.streams.world_size]
         rng = self.streams.draws("augmentation/crop", step)
         return self.crop(self.images, self.train[positions], self.size, rng, self.interpolation), positions
 
 
-class Readable(Dataset[tuple[Tensor, Tensor] | UnreadableImage]):
-    """Crops by step, or what is wrong with one of their files: a worker that raised would say it in a traceback."""
+class _CropsOrError(Dataset[tuple[Tensor, Tensor] | UnreadableImage]):
+    """Crops by step, or the error of an unreadable file: an error raised in a worker would be shown as a traceback."""
 
     def __init__(self, crops: TrainCrops) -> None:
         self.crops = crops
@@ -62,17 +62,20 @@ class Readable(Dataset[tuple[Tensor, Tensor] | UnreadableImage]):
 
 
 def load(crops: TrainCrops, steps: range, num_workers: int, pin_memory: bool) -> Iterator[tuple[Tensor, Tensor]]:
-    """The crops of `steps` in order, cut by `num_workers` background processes (0: by this one).
+    """The crops of `steps` in order, each uint8 [b, 3, S, S] with positions int64 [b].
 
-    Raises `UnreadableImage` for a file that can't be decoded.
+    num_workers: number of background processes; 0: crops are made in this process.
+
+    Raises:
+        UnreadableImage: a file cannot be decoded.
     """
     loader = DataLoader(
-        Readable(crops),
+        _CropsOrError(crops),
         batch_size=None,
         sampler=steps,
         num_workers=num_workers,
         pin_memory=pin_memory,
-        # Equal in every worker: the draws are keyed, this only keeps torch from consuming the global generator.
+        # Random numbers are keyed by step; this generator only keeps PyTorch from using the global one.
         generator=torch.Generator().manual_seed(0),
     )
     for item in loader:
@@ -82,7 +85,7 @@ def load(crops: TrainCrops, steps: range, num_workers: int, pin_memory: bool) ->
 
 
 def distinct_images(crops: TrainCrops, num_steps: int) -> int:
-    """How many different training images `num_steps` steps have drawn."""
+    """The number of different training images in the first `num_steps` steps."""
     seen = torch.zeros(len(crops.train), dtype=torch.bool)
     for epoch in range(math.ceil(num_steps / crops.steps_per_epoch)):
         steps = min(num_steps - epoch * crops.steps_per_epoch, crops.steps_per_epoch)

@@ -1,4 +1,4 @@
-"""The network and the preprocessing that an experiment's configuration describes."""
+"""Builds the network and the preprocessing of an experiment."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from sota_exp.stages.data import DataSet, Preprocessing
 
 
 def build_network(experiment: Experiment, num_classes: int) -> nn.Module:
-    """Architecture, then weights, then what regularization changes of the network: norm, stochastic depth, dropout."""
+    """Build the architecture, load its weights, then apply the norm, stochastic depth and dropout of regularization."""
     arch, weights = experiment.model.arch, experiment.model.weights
     with keyed("model.arch"):
         model = arch(num_classes)
@@ -25,8 +25,8 @@ def build_network(experiment: Experiment, num_classes: int) -> nn.Module:
 
 
 def preprocessing_of(experiment: Experiment, data: DataSet) -> Preprocessing:
-    """How images are resized and normalized: as for the weights that training starts from; `data.interpolation` has the last word."""
+    """The preprocessing of the initial weights; `data.interpolation`, where it is set, overrides theirs."""
     model, interpolation = experiment.model, experiment.data.interpolation
     with keyed("model.weights"):
-        found = model.weights.preprocessing(model.arch, data.preprocessing)
-    return found if interpolation is None else replace(found, interpolation=interpolation)
+        preprocessing = model.weights.preprocessing(model.arch, data.preprocessing)
+    return preprocessing if interpolation is None else replace(preprocessing, interpolation=interpolation)

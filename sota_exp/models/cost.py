@@ -1,4 +1,4 @@
-"""What a network costs: floating-point operations per image, and parameters."""
+"""The cost of a network: floating-point operations per image, and parameters."""
 
 import torch
 from torch import nn
@@ -6,7 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def flops_per_image(network: nn.Module, size: int) -> int:
-    """Floating-point operations (two a multiply-add) of one forward pass on a size × size image."""
+    """Floating-point operations (two per multiply-add) of one forward pass on an image of size × size pixels."""
     was_training = network.training
     weight = next(network.parameters())
     with FlopCounterMode(display=False) as counter, torch.no_grad():

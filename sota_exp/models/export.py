@@ -1,4 +1,4 @@
-"""A saved model in the formats of other programs. Each is written, read back, and compared with the original on two batches."""
+"""Exports a saved model to other formats. Each export is read back and compared with the original on two batches."""
 
 import importlib.util
 import shutil
@@ -16,15 +16,15 @@ from sota_exp.errors import ConfigError, RunFailed, first_line
 from sota_exp.models import saved
 from sota_exp.models.standalone import Deployed
 
-#: Logits of what was read back may differ from the original's by this much of their spread: other kernels round otherwise.
+#: Largest difference of logits after reading back, relative to the largest absolute logit: kernels round differently.
 TOLERANCE = 1e-3
 
 Predict = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exported:
-    """What was written: the file or folder, in words what it takes, and how far its logits were from the original's."""
+class ExportResult:
+    """The file or folder written, how to load it and its input, and the largest difference of its logits."""
 
     path: Path
     takes: str
@@ -44,17 +44,17 @@ class Shipped:
         return Deployed(self.model).eval()
 
     def images(self, num: int) -> Tensor:
-        """Random images that the model can read, the same every time: float [num, 3, S, S] in [0, 1]."""
+        """Fixed random images of the model's size: float32 [num, 3, S, S] in [0, 1]."""
         size = self.model.view.size
         return torch.rand(num, 3, size, size, generator=torch.Generator().manual_seed(num))
 
 
-def export(shipped: Shipped, form: str, output: Path) -> Exported:
-    """Write the model to `output` as `form`, one of `FORMATS`, with `model.json` beside it.
+def export(shipped: Shipped, form: str, output: Path) -> ExportResult:
+    """Write the model to the folder `output` as `form`, one of `FORMATS`, with `model.json` beside it.
 
     Raises:
-        ConfigError: an unknown format, or a package that it needs is missing.
-        RunFailed: the model can't be written so, or what was read back gives other logits.
+        ConfigError: the format is unknown, or a package that it needs is missing.
+        RunFailed: the model cannot be exported to this format, or the export gives different logits.
     """
     if form not in FORMATS:
         raise ConfigError(f"format={form} is not legal: {', '.join(FORMATS)}")
@@ -62,22 +62,22 @@ def export(shipped: Shipped, form: str, output: Path) -> Exported:
     try:
         with torch.no_grad(), quiet():
             path, takes, predict = FORMATS[form](shipped, output)
-            difference = largest_difference(shipped, predict)
+            difference = compare_logits(shipped, predict)
     except (ConfigError, RunFailed):
         raise
     except Exception as error:
         cause = first_line(error)
-        raise RunFailed(f"format={form}: this network can't be written so: {cause}") from error
+        raise RunFailed(f"format={form}: this network cannot be exported: {cause}") from error
     if shipped.description.resolve() != (output / "model.json").resolve():
         shutil.copyfile(shipped.description, output / "model.json")
-    return Exported(path=path, takes=takes, largest_difference=difference)
+    return ExportResult(path=path, takes=takes, largest_difference=difference)
 
 
-def largest_difference(shipped: Shipped, predict: Predict) -> float:
-    """Of logits, between what was read back and the original, on a batch of one and a batch of three.
+def compare_logits(shipped: Shipped, predict: Predict) -> float:
+    """The largest difference of logits between an export and the original, on a batch of one and a batch of three.
 
     Raises:
-        RunFailed: it is more than rounding.
+        RunFailed: the difference is larger than `TOLERANCE`.
     """
     worst = 0.0
     for num in (1, 3):
@@ -85,13 +85,13 @@ def largest_difference(shipped: Shipped, predict: Predict) -> float:
         expected = shipped.network(images).float()
         difference = (predict(images).float() - expected).abs().max().item()
         if not difference <= TOLERANCE * max(1.0, expected.abs().max().item()):
-            raise RunFailed(f"what was read back gives other logits: they differ by {difference:.3g}")
+            raise RunFailed(f"the export gives different logits when read back: they differ by {difference:.3g}")
         worst = max(worst, difference)
     return worst
 
 
-def as_safetensors(shipped: Shipped, output: Path) -> tuple[Path, str, Predict]:
-    """The files of the run themselves."""
+def export_safetensors(shipped: Shipped, output: Path) -> tuple[Path, str, Predict]:
+    """Copy the files of the run."""
     path, description = output / "model.safetensors", output / "model.json"
     if shipped.weights.resolve() != path.resolve():
         shutil.copyfile(shipped.weights, path)
@@ -100,24 +100,28 @@ def as_safetensors(shipped: Shipped, output: Path) -> tuple[Path, str, Predict]:
     return path, 'sota_exp.models.saved.load(Path("model.json"), Path("model.safetensors")) reads it', network
 
 
-def as_torch_export(shipped: Shipped, output: Path) -> tuple[Path, str, Predict]:
-    """A program of PyTorch's that needs no code of ours; any batch size, any height and width where the network allows."""
+def export_torch(shipped: Shipped, output: Path) -> tuple[Path, str, Predict]:
+    """A torch.export program, which runs without this package; batch, height and width are free where possible."""
     path = output / "model.pt2"
-    program = exported_program(shipped)
+    program = trace(shipped)
     torch.export.save(program, path)
     read = torch.export.load(path).module()
-    return path, f"torch.export.load(path).module() reads it; it takes {shape_of(program)}", read
+    return path, f"torch.export.load(path).module() reads it; it takes {format_input_shape(program)}", read
 
 
-def as_onnx(shipped: Shipped, output: Path) -> tuple[Path, str, Predict]:
-    """ONNX with the input `images` and the output `logits`, checked with ONNX Runtime on the CPU."""
+def export_onnx(shipped: Shipped, output: Path) -> tuple[Path, str, Predict]:
+    """ONNX with the input `images` and the output `logits`, read back with ONNX Runtime on the CPU.
+
+    Raises:
+        ConfigError: a package of the extra `onnx` is missing.
+    """
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(f"format=onnx needs {', '.join(missing)}: pip install 'sota-exp[onnx]'")
     import onnxruntime
 
     path = output / "model.onnx"
-    program = exported_program(shipped)
+    program = trace(shipped)
     torch.onnx.export(
         program,
         f=str(path),
@@ -133,11 +137,11 @@ def as_onnx(shipped: Shipped, output: Path) -> tuple[Path, str, Predict]:
         (logits,) = session.run(None, {"images": images.numpy()})
         return torch.from_numpy(np.asarray(logits))
 
-    return path, f"onnxruntime.InferenceSession(path) reads it; it takes {shape_of(program)}", predict
+    return path, f"onnxruntime.InferenceSession(path) reads it; it takes {format_input_shape(program)}", predict
 
 
-def as_mlflow(shipped: Shipped, output: Path) -> tuple[Path, str, Predict]:
-    """A folder that MLflow serves and loads, its signature with free batch size, height and width."""
+def export_mlflow(shipped: Shipped, output: Path) -> tuple[Path, str, Predict]:
+    """A folder that MLflow loads and serves; batch size, height and width are free in its signature."""
     import mlflow
 
     from sota_exp.models.export_mlflow import save_model
@@ -155,21 +159,21 @@ def as_mlflow(shipped: Shipped, output: Path) -> tuple[Path, str, Predict]:
 
 
 FORMATS: dict[str, Callable[[Shipped, Path], tuple[Path, str, Predict]]] = {
-    "safetensors": as_safetensors,
-    "torch_export": as_torch_export,
-    "onnx": as_onnx,
-    "mlflow": as_mlflow,
+    "safetensors": export_safetensors,
+    "torch_export": export_torch,
+    "onnx": export_onnx,
+    "mlflow": export_mlflow,
 }
 
 
-def exported_program(shipped: Shipped) -> torch.export.ExportedProgram:
-    """The network traced on a batch of two, each of its batch, height and width free unless the network fixes it."""
+def trace(shipped: Shipped) -> torch.export.ExportedProgram:
+    """Trace the network on a batch of two; batch, height and width are free unless the network fixes them."""
     free = {0: torch.export.Dim.AUTO, 2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
     return torch.export.export(shipped.network, (shipped.images(2),), dynamic_shapes=(free,))
 
 
-def shape_of(program: torch.export.ExportedProgram) -> str:
-    """`float32 [B, 3, H, W]`, with a number where the program has fixed one."""
+def format_input_shape(program: torch.export.ExportedProgram) -> str:
+    """`float32 [B, 3, H, W]`, with a number for each dimension that the program fixes."""
     (name,) = program.graph_signature.user_inputs
     (node,) = [node for node in program.graph.nodes if node.name == name]
     shape = node.meta["val"].shape
@@ -179,7 +183,7 @@ def shape_of(program: torch.export.ExportedProgram) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """While entered, what exporters warn of among themselves is not shown."""
+    """Suppress the warnings that exporters raise about their own code."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,7 +1,7 @@
-"""A run's model as MLflow keeps and serves it: a program of torch.export's, which runs no code from a pickle.
+"""A run's model in MLflow's format: a torch.export program, so that loading it runs no code from a pickle.
 
-It takes RGB images, float [B, 3, H, W] in [0, 1], resized and cut as the metadata say; normalization is inside. Height and width
-stay free wherever the network allows it: MLflow asks torch.export for that where the signature has −1.
+It takes RGB images, float [B, 3, H, W] in [0, 1], resized and cropped as its metadata state; normalization is inside.
+Height and width stay free where the network allows: MLflow makes dimensions dynamic where the signature has −1.
 """
 
 from pathlib import Path
@@ -18,30 +18,33 @@ from sota_exp.models.standalone import Deployed
 
 
 def log_model(uri: str, experiment: str, run_id: str, directory: Path) -> None:
-    """Log what `model.json` and `model.safetensors` hold to a run of that experiment (its id), as `model`."""
+    """Log the model of `model.json` and `model.safetensors` in `directory` to a run, as `model`.
+
+    uri: of the MLflow tracking store. experiment: its id.
+    """
     model = saved.load(directory / "model.json", directory / "model.safetensors")
     mlflow.set_tracking_uri(uri)
     mlflow.set_experiment(experiment_id=experiment)
-    # Not mlflow.pytorch.log_model: it needs mlflow.start_run, whose end overwrites status and time of the run.
+    # Not mlflow.pytorch.log_model: it needs mlflow.start_run, which overwrites status and end time of the run on exit.
     Model.log(
         artifact_path=None,
         name="model",
         flavor=mlflow.pytorch,
         run_id=run_id,
         pytorch_model=Deployed(model).eval(),
-        **described(model),
+        **mlflow_arguments(model),
     )
 
 
 def save_model(model: SavedModel, path: Path) -> None:
     """Write a model as a folder that MLflow loads and serves."""
-    mlflow.pytorch.save_model(Deployed(model).eval(), str(path), **described(model))
+    mlflow.pytorch.save_model(Deployed(model).eval(), str(path), **mlflow_arguments(model))
 
 
-def described(model: SavedModel) -> dict[str, Any]:
-    """What MLflow is told of a model: what goes in and comes out, its classes and its preprocessing."""
+def mlflow_arguments(model: SavedModel) -> dict[str, Any]:
+    """Signature, input example, requirements and metadata (classes, preprocessing) of a model for MLflow."""
     size = model.view.size
-    # Without names: MLflow's PyTorch flavor takes a bare array only.
+    # Tensors without names: MLflow's PyTorch flavor accepts a plain array only.
     images = TensorSpec(np.dtype(np.float32), (-1, 3, -1, -1))
     logits = TensorSpec(np.dtype(np.float32), (-1, len(model.classes)))
     return {

@@ -1,4 +1,4 @@
-"""`model.json`, which says how to build and to feed a network: read without PyTorch, and told from other programs' files."""
+"""Reads `model.json`, the description of a network and its preprocessing, without PyTorch."""
 
 import json
 from pathlib import Path
@@ -6,29 +6,28 @@ from typing import Any
 
 from sota_exp.config.formats import FORMAT, format_of, name_options
 
-#: The slots whose options a description holds; each of its transforms is one of regularization.
+#: The slots whose options a description contains; its transforms are slots of regularization.
 ARCH, REGULARIZATION, PREDICTOR = "model/arch", "regularization", "evaluation/tta"
 
-#: What it has, and of which kind.
-PARTS = {"arch": dict, "transforms": dict, "classes": list, "preprocessing": dict}
+#: Keys that a description must have, and their types.
+REQUIRED = {"arch": dict, "transforms": dict, "classes": list, "preprocessing": dict}
 
 
 def read_description(path: Path) -> dict[str, Any] | None:
-    """The content of a `model.json` as a run writes it; None for a file of another program."""
+    """The content of a `model.json`, upgraded to the current format; None for a file of another program.
+
+    Raises:
+        ConfigError: a later version of this package wrote it.
+    """
     try:
         found = json.loads(path.read_text())
     except ValueError:
         return None
-    is_ours = isinstance(found, dict) and all(isinstance(found.get(name), kind) for name, kind in PARTS.items())
-    return upgraded(found, path) if is_ours else None
+    is_ours = isinstance(found, dict) and all(isinstance(found.get(name), kind) for name, kind in REQUIRED.items())
+    return _upgrade(found, path) if is_ours else None
 
 
-def upgraded(found: dict[str, Any], path: Path) -> dict[str, Any]:
-    """A description of any version as this one writes it.
-
-    Raises:
-        ConfigError: a later version wrote it.
-    """
+def _upgrade(found: dict[str, Any], path: Path) -> dict[str, Any]:
     if format_of(found, path) == FORMAT:
         return found
     named = {

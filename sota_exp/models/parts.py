@@ -1,7 +1,6 @@
-"""The parts of a network that several techniques need: its classifier, its norm layers, its residual blocks.
+"""Finds the parts of a network that several techniques need: its classifier, its norm layers, its residual blocks.
 
-Works by class, for torchvision's models, timm's and our own; nothing here changes what a network computes unless its
-name says so (`replace_batch_norms`).
+Parts are found by class, in torchvision's networks, timm's and our own.
 """
 
 import logging
@@ -20,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class ChannelAffine(nn.Module):
-    """A learnable scale and shift per channel: what is left of batch norm when it no longer normalizes."""
+    """A learnable scale and shift per channel, batch norm without the normalization: [B, C, H, W] → [B, C, H, W]."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
@@ -30,7 +29,8 @@ class ChannelAffine(nn.Module):
         return torch.addcmul(self.bias[:, None, None], x, self.weight[:, None, None])
 
 
-# Classes of libraries that take a second or two to import, by the module that has them: a network of such a class has imported it.
+# Library classes are named, not imported, since importing takes a second or two: any network with such a class has done
+# so.
 
 PLAIN_NORMS = (_BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, ChannelAffine)
 
@@ -52,38 +52,38 @@ RESIDUAL_MODULES = ("torchvision.models.resnet", "timm.models.resnet", "sota_exp
 
 
 def loaded(module: str, names: Iterable[str]) -> dict[type[nn.Module], str]:
-    """The classes that a module has under these names, if it is imported, and their names."""
-    found = vars(sys.modules[module]) if module in sys.modules else {}
-    return {found[name]: name for name in names if name in found}
+    """Class → name, of the classes with these names in a module; empty where the module is not imported."""
+    members = vars(sys.modules[module]) if module in sys.modules else {}
+    return {members[name]: name for name in names if name in members}
 
 
 def norm_classes() -> tuple[type[nn.Module], ...]:
-    """Every class of normalization layers that a network of this process can have."""
+    """All classes of normalization layers that a network in this process can contain."""
     return (*PLAIN_NORMS, *loaded("timm.layers", TIMM_NORMS))
 
 
 def residual_norms() -> dict[type[nn.Module], str]:
-    """Every class of residual blocks that a network of this process can have → the name of the norm that ends its branch."""
+    """Class of residual block → name of the norm that ends its branch, for all networks in this process."""
     blocks = [loaded(module, LAST_NORMS) for module in RESIDUAL_MODULES]
     return {block: LAST_NORMS[name] for each in blocks for block, name in each.items()}
 
 
 @runtime_checkable
 class TimmModel(Protocol):
-    """What timm's models promise beyond `nn.Module`."""
+    """The methods of timm's networks beyond `nn.Module`."""
 
     def get_classifier(self) -> nn.Module: ...
 
 
 @runtime_checkable
 class NamesUndecayed(Protocol):
-    """A timm network that names parameters which weight decay should spare."""
+    """A timm network that names the parameters to exclude from weight decay."""
 
     def no_weight_decay(self) -> set[str]: ...
 
 
 def norm_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Every normalization layer with its name, in order of registration."""
+    """All normalization layers with their names, in order of registration."""
     classes = norm_classes()
     return ((name, module) for name, module in model.named_modules() if isinstance(module, classes))
 
@@ -91,13 +91,15 @@ def norm_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 def classifier_name(model: nn.Module) -> str:
     """The name of the layer whose output is the logits, a `Linear` or (SqueezeNet) a `Conv2d`.
 
-    timm's models say where it sits; in all others it is the last such layer registered. Raises `ConfigError` for a
-    network without exactly one.
+    timm's networks return it from `get_classifier`; in all others it is the last such layer registered.
+
+    Raises:
+        ConfigError: the network has no classifier, or several.
     """
     root = model.get_classifier() if isinstance(model, TimmModel) else model
     if not isinstance(root, nn.Module):
         raise ConfigError(
-            f"model.arch: {type(model).__name__} has several classifiers; what was chosen needs a network with exactly one"
+            f"model.arch: {type(model).__name__} has several classifiers; this needs a network with exactly one"
         )
     inside = set(root.modules())
     layers = [n for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d) and m in inside]
@@ -112,15 +114,15 @@ def classifier(model: nn.Module) -> nn.Module:
 
 
 def head_dropouts(model: nn.Module) -> list[nn.Dropout]:
-    """The dropout layer registered just before the classifier, if there is one."""
+    """The dropout layer registered directly before the classifier, if any."""
     parent, _, name = classifier_name(model).rpartition(".")
     children = list(model.get_submodule(parent).named_children())
-    place = [child for child, _ in children].index(name)
-    return [module for _, module in children[max(place - 1, 0) : place] if isinstance(module, nn.Dropout)]
+    position = [child for child, _ in children].index(name)
+    return [module for _, module in children[max(position - 1, 0) : position] if isinstance(module, nn.Dropout)]
 
 
 def train_classifier_alone(model: nn.Module) -> None:
-    """Freeze all but the classifier, and run the frozen part as in evaluation: no dropout, fixed norm statistics."""
+    """Freeze all but the classifier, with the frozen part in eval mode: no dropout, fixed norm statistics."""
     model.eval().requires_grad_(False)
     classifier(model).train().requires_grad_(True)
     for dropout in head_dropouts(model):
@@ -128,7 +130,7 @@ def train_classifier_alone(model: nn.Module) -> None:
 
 
 def train_everything(model: nn.Module) -> None:
-    """Free every parameter, and put every module into train mode."""
+    """Unfreeze every parameter and put every module in train mode."""
     model.train().requires_grad_(True)
 
 
@@ -144,30 +146,31 @@ def last_norm(block: nn.Module) -> nn.Module:
 
 
 def norm_before_pooling(model: nn.Module) -> nn.Module | None:
-    """The norm layer nearest to the classifier: of the last residual block's branch, else the last registered; or None."""
+    """The last norm layer before the classifier: of the last residual block, else the last one registered, or None."""
     blocks = residual_blocks(model)
     norms = [last_norm(block) for block in blocks[-1:]] or [module for _, module in norm_layers(model)][-1:]
     return next((norm for norm in norms if isinstance(norm, norm_classes())), None)
 
 
 def zero_init_last_gamma(model: nn.Module) -> None:
-    """Start each residual branch at zero (Goyal 2017, 1706.02677), by the scale of the norm layer that ends it.
+    """Zero the scale of the norm layer that ends each residual branch (Goyal 2017, 1706.02677), in place.
 
-    Call it only on untrained networks: see `is_untrained`.
+    Only for untrained networks: see `is_untrained`.
     """
     norms = [norm for norm in map(last_norm, residual_blocks(model)) if isinstance(norm, norm_classes())]
     if not norms:
         log.warning(
-            "zero_init_last_gamma: %s has no residual block known here; nothing starts at zero", type(model).__name__
+            "zero_init_last_gamma: %s has no known residual block; no scale is set to zero", type(model).__name__
         )
     for norm in norms:
         nn.init.zeros_(norm.get_parameter("weight"))
 
 
 def is_untrained(model: nn.Module) -> bool:
-    """Whether no batch norm of the network has seen data: every running mean is exactly zero, and no batch was counted.
+    """Whether no batch norm has seen data: every running mean is exactly zero and every batch count is zero.
 
-    Weights that PyTorch wrote before 0.4.1 count no batches, and those trained without running statistics have no means.
+    Both are checked: weights saved before PyTorch 0.4.1 have no batch count, and those without running statistics no
+    mean.
     """
     layers = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     return not any(
@@ -176,15 +179,23 @@ def is_untrained(model: nn.Module) -> bool:
 
 
 def require_batch_norm(model: nn.Module) -> None:
-    """Raise `ConfigError` for a network that has no batch norm to replace: nothing would happen."""
+    """Check that a network has a batch norm to replace.
+
+    Raises:
+        ConfigError: it has none, so that the option would have no effect.
+    """
     if not any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
         raise ConfigError(f"regularization/norm: {type(model).__name__} has no batch norm to replace; legal: batch")
 
 
 def replace_batch_norms(model: nn.Module, make: Callable[[nn.BatchNorm2d], nn.Module]) -> nn.Module:
-    """Put `make(layer)` in the place of every `BatchNorm2d`, in place. Raises `ConfigError` where there is none."""
-    found = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    """Replace every `BatchNorm2d` by `make(layer)`, in place.
+
+    Raises:
+        ConfigError: the network has no `BatchNorm2d`.
+    """
     require_batch_norm(model)
-    for name, module in found:
+    layers = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    for name, module in layers:
         model.set_submodule(name, make(module))
     return model

@@ -1,4 +1,4 @@
-"""Classes of image files, by a saved model: decoded, resized and cut exactly as evaluation does."""
+"""Predicts the classes of image files with a saved model; images are decoded, resized and cropped as in evaluation."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,15 +18,15 @@ from sota_exp.stages.data import Images
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """The most probable classes of one file, the best first, with their probabilities in [0, 1]."""
+    """The most probable classes of one file and their probabilities in [0, 1], in descending order."""
 
     path: Path
     classes: tuple[str, ...]
     probabilities: tuple[float, ...]
 
 
-class Decoded(Images):
-    """Images in memory, by their place: what crops are cut from."""
+class DecodedImages(Images):
+    """Decoded images in memory, uint8 [3, H, W] each."""
 
     def __init__(self, images: Sequence[Tensor]) -> None:
         self.images = images
@@ -47,20 +47,19 @@ class Decoded(Images):
 def predictions(
     model: SavedModel, paths: Sequence[Path], top: int, batch_size: int, device: torch.device
 ) -> Iterator[Prediction | UnreadableImage]:
-    """The `top` classes of every file in order, or why it can't be read; at most `batch_size` images in memory."""
+    """The `top` classes of every file in order, or the error of an unreadable one; `batch_size` images in memory."""
     network = Deployed(model).to(device).eval()
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(paths), batch_size):
-            part = paths[start : start + batch_size]
-            found = list(pool.map(read, part))
-            images = [image for image in found if isinstance(image, Tensor)]
+            batch = paths[start : start + batch_size]
+            decoded = list(pool.map(_decode_or_error, batch))
+            images = [image for image in decoded if isinstance(image, Tensor)]
             probabilities = iter(classify(network, images, model, device) if images else ())
-            for path, image in zip(part, found, strict=True):
-                yield image if isinstance(image, UnreadableImage) else best(path, next(probabilities), model, top)
+            for path, image in zip(batch, decoded, strict=True):
+                yield image if isinstance(image, UnreadableImage) else _rank(path, next(probabilities), model, top)
 
 
-def read(path: Path) -> Tensor | UnreadableImage:
-    """The decoded image, uint8 [3, H, W], or why it can't be."""
+def _decode_or_error(path: Path) -> Tensor | UnreadableImage:
     try:
         return decode(path)
     except UnreadableImage as error:
@@ -69,14 +68,13 @@ def read(path: Path) -> Tensor | UnreadableImage:
 
 @torch.inference_mode()
 def classify(network: nn.Module, images: Sequence[Tensor], model: SavedModel, device: torch.device) -> Tensor:
-    """Probabilities of uint8 images [3, H, W] of any sizes: float32 [B, C] on the CPU."""
+    """Class probabilities of images of any sizes: uint8 [3, H, W] each → float32 [B, C] on the CPU."""
     view, interpolation = model.view, model.preprocessing.interpolation
-    crops = center_crop(Decoded(images), torch.arange(len(images)), view.resize, view.size, interpolation)
+    crops = center_crop(DecodedImages(images), torch.arange(len(images)), view.resize, view.size, interpolation)
     return network(crops.to(device).float() / 255).float().softmax(1).cpu()
 
 
-def best(path: Path, probabilities: Tensor, model: SavedModel, top: int) -> Prediction:
-    """The `top` of the probabilities [C] of one image."""
-    values, places = probabilities.topk(min(top, len(model.classes)))
-    names = tuple(model.classes[place] for place in places.tolist())
+def _rank(path: Path, probabilities: Tensor, model: SavedModel, top: int) -> Prediction:
+    values, labels = probabilities.topk(min(top, len(model.classes)))
+    names = tuple(model.classes[label] for label in labels.tolist())
     return Prediction(path=path, classes=names, probabilities=tuple(values.tolist()))

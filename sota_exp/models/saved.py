@@ -1,4 +1,4 @@
-"""A model that stands alone: `model.safetensors` holds the weights, `model.json` how to build and to feed them."""
+"""A saved model: `model.safetensors` contains the weights, `model.json` describes the network and its preprocessing."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,13 +15,17 @@ from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.evaluation import Predictor, View
 from sota_exp.stages.model import Model, ModelTransform
 
-#: What regularization changes of a network, in the order in which it is applied.
-TRANSFORMS = ("norm", "stochastic_depth", "dropout")
+#: The slots of regularization that change a network, in the order of their application.
+TRANSFORMS = (
+    "norm",
+    "stochastic_depth",
+    "dropout",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SavedModel:
-    """A network in eval mode with its own preprocessing."""
+    """A network in eval mode, its classes in the order of its logits, and its preprocessing."""
 
     network: nn.Module
     classes: tuple[str, ...]
@@ -33,7 +37,7 @@ class SavedModel:
 def description(
     tree: dict[str, Any], classes: tuple[str, ...], preprocessing: Preprocessing, view: View
 ) -> dict[str, Any]:
-    """The content of `model.json`."""
+    """The content of `model.json`; tree: the composed configuration."""
     return {
         "format": FORMAT,
         "arch": tree["model"]["arch"],
@@ -45,27 +49,30 @@ def description(
 
 
 def described(description: Mapping[str, Any]) -> nn.Module:
-    """The untrained network of a `model.json`: its architecture, with its classes, as regularization changed it.
+    """The untrained network that a `model.json` describes.
 
-    Raises `ConfigError` for a description that does not build.
+    Raises:
+        ConfigError: an option of the description cannot be built.
     """
     network = build(Model, description["arch"], "model.arch")(len(description["classes"]))
     for name in TRANSFORMS:
-        if name in description["transforms"]:  # not one that came to regularization after the file was written
+        if name in description["transforms"]:  # older files do not have every slot
             network = build(ModelTransform, description["transforms"][name], f"regularization.{name}")(network)
     return network
 
 
 def load(description_path: Path, weights_path: Path) -> SavedModel:
-    """Rebuild the network and read its weights.
+    """Rebuild the network of a `model.json` and load its weights.
 
     Raises:
-        ConfigError: a description that does not build. OSError, RuntimeError: weights that are not there or do not fit.
-        ValueError: no description.
+        ConfigError: an option of the description cannot be built.
+        OSError: a file does not exist.
+        RuntimeError: the weights do not fit the network.
+        ValueError: the file is not a `model.json` of a run.
     """
     saved = read_description(description_path)
     if saved is None:
-        raise ValueError(f"{description_path} does not describe a model")
+        raise ValueError(f"{description_path} is not a model.json of a run")
     network = described(saved)
     network.load_state_dict(load_file(weights_path))
     preprocessing = saved["preprocessing"]
@@ -75,7 +82,7 @@ def load(description_path: Path, weights_path: Path) -> SavedModel:
         preprocessing=Preprocessing(
             mean=tuple(preprocessing["mean"]),
             std=tuple(preprocessing["std"]),
-            interpolation=preprocessing.get("interpolation", "bilinear"),  # what earlier runs did, and did not write
+            interpolation=preprocessing.get("interpolation", "bilinear"),  # older files do not have it
         ),
         view=View(resize=preprocessing["resize"], size=preprocessing["size"]),
         predictor=build(Predictor, saved["predictor"], "evaluation.tta"),

@@ -1,10 +1,10 @@
-"""Convolutions that give a single pixel, computed in training as the matrix products they are.
+"""Computes convolutions whose output is a single pixel as matrix products, in training on the CPU.
 
-At the end of a network of stride 32 an image of 32 px is one pixel: of the nine taps of a 3×3 kernel eight lie in the border
-then and multiply zeros, and so do five where 2×2 pixels become one. Kernels of PyTorch's for the CPU multiply them all the
-same: for torchvision's ResNet-18 that is a third of the step. Left out, the sum is the same one, added in another order; the
-gradient of a tap in the border is zero, as it is otherwise. In evaluation, in what is exported, where operations are counted
-and on other devices, whose kernels nobody measured for this, a network computes as its authors wrote it.
+At the end of a network of stride 32 an image of 32 px is one pixel: eight of the nine weights of a 3×3 kernel then
+multiply zeros of the padding, and five of nine where 2×2 pixels become one. PyTorch's CPU kernels compute these
+products too, a third of the step for torchvision's ResNet-18. Without them the sum is the same, in another order; the
+gradient of a weight over the padding is zero either way. Evaluation, exports, FLOP counts and other devices (not
+measured) use the original convolution.
 """
 
 from torch import Tensor, nn
@@ -12,13 +12,13 @@ from torch.nn import functional as F
 
 
 def reach(size: int, kernel: int, stride: int, padding: int) -> int:
-    """How many of the `size` pixels along a side the only output sees; 0 where it is not the only one."""
-    is_only = 0 <= size + 2 * padding - kernel < stride
-    return max(0, min(size, kernel - padding)) if is_only else 0
+    """The number of the `size` pixels along a side that a single output pixel reads; 0 where there are more outputs."""
+    is_single = 0 <= size + 2 * padding - kernel < stride
+    return max(0, min(size, kernel - padding)) if is_single else 0
 
 
 class ProductConv2d(nn.Conv2d):
-    """A convolution that is a matrix product in training on the CPU where its output is one pixel. Weights keep their names."""
+    """A convolution, in training on the CPU a matrix product where its output is one pixel; same state dict."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if not (self.training and input.dim() == 4 and input.device.type == "cpu"):
@@ -30,14 +30,14 @@ class ProductConv2d(nn.Conv2d):
             return super()._conv_forward(input, weight, bias)
         pixels = input.permute(0, 2, 3, 1)[:, :rows, :columns].flatten(1)
         if self.kernel_size == (1, 1):
-            taps = weight.flatten(1)  # so that its gradient has the strides of the weight
+            taps = weight.flatten(1)  # a view, so that the gradient has the strides of the weight
         else:
             taps = weight.permute(0, 2, 3, 1)[:, top : top + rows, left : left + columns].flatten(1)
         return F.linear(pixels, taps, bias)[:, :, None, None]
 
 
 def as_products(model: nn.Module) -> nn.Module:
-    """Let every plain convolution of a network be a `ProductConv2d`, in place; groups and dilation are left as they are."""
+    """Turn every convolution without groups or dilation into a `ProductConv2d`, in place."""
     for module in model.modules():
         if type(module) is nn.Conv2d and _is_plain(module):
             module.__class__ = ProductConv2d
@@ -45,5 +45,5 @@ def as_products(model: nn.Module) -> nn.Module:
 
 
 def _is_plain(layer: nn.Conv2d) -> bool:
-    borders = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
-    return borders and layer.groups == 1 and layer.dilation == (1, 1)
+    has_zero_padding = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+    return has_zero_padding and layer.groups == 1 and layer.dilation == (1, 1)

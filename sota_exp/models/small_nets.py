@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-# Name → blocks in each of the four stages, and the channels of the first one, doubled from stage to stage.
+# Name → number of blocks in each of the four stages, channels of the first stage (doubled from stage to stage).
 SHAPES = {
     "resnet_xs": ((1, 1, 1, 1), 8),
     "resnet_s": ((1, 1, 1, 1), 16),
@@ -11,12 +11,12 @@ SHAPES = {
     "resnet_l": ((2, 2, 2, 2), 32),
 }
 
-#: Sides are halved by the stem and by the second and third stage: 48 px end in a map of 6 × 6.
+#: Strides of the stages; with the stem's stride of 2 an image of 48 px ends in a feature map of 6 × 6.
 STRIDES = (1, 2, 2, 1)
 
 
 class BasicBlock(nn.Module):
-    """Two 3×3 convolutions beside a shortcut. Its parts have the names that they have in torchvision's, which takes a second to import."""
+    """Two 3×3 convolutions and a shortcut; parameter names as in torchvision, which takes a second to import."""
 
     def __init__(self, in_channels: int, channels: int, stride: int = 1, downsample: nn.Module | None = None) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class SmallResNet(nn.Module):
 
 
 def stage(in_channels: int, channels: int, num_blocks: int, stride: int) -> nn.Sequential:
-    """Basic blocks of one width, the first of which divides the side by `stride`."""
+    """Basic blocks of one width; the first has the given stride."""
     shortcut = None
     if stride > 1 or in_channels != channels:
         shortcut = nn.Sequential(
@@ -70,6 +70,6 @@ def stage(in_channels: int, channels: int, num_blocks: int, stride: int) -> nn.S
 
 
 def build_small(name: str, num_classes: int, width_multiplier: float) -> nn.Module:
-    """An untrained network of `SHAPES`, the channels of its stages multiplied and rounded to whole eights."""
+    """An untrained network of `SHAPES`; its channels are multiplied and rounded to multiples of eight."""
     depths, width = SHAPES[name]
     return SmallResNet(depths, max(8, round(width * width_multiplier / 8) * 8), num_classes)

@@ -1,4 +1,4 @@
-"""A saved model as one network that takes what a camera gives: normalization and the averaging of views are inside it."""
+"""A saved model as one network with normalization and test-time augmentation inside."""
 
 import torch
 from torch import Tensor, nn
@@ -8,9 +8,9 @@ from sota_exp.stages.evaluation import Predictor
 
 
 class Deployed(nn.Module):
-    """RGB images, float [B, 3, H, W] in [0, 1], resized and cut as `model.json` says → logits [B, C].
+    """RGB images, float [B, 3, H, W] in [0, 1], resized and cropped as `model.json` states → logits [B, C].
 
-    The logits are those that evaluation scores: normalized and predicted from the same views.
+    The logits are those of evaluation.
     """
 
     mean: Tensor

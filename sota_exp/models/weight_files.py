@@ -1,4 +1,4 @@
-"""Weights in files: safetensors, or PyTorch's own format read with `weights_only`, so that no file can run code."""
+"""Reads weights from safetensors, or from PyTorch's own format with `weights_only`, so that no file can run code."""
 
 import hashlib
 import logging
@@ -19,17 +19,17 @@ from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.model import Published
 from sota_exp.stages.stage import InvalidValue
 
-#: Where frameworks put the weights inside a training checkpoint.
-NESTED = ("state_dict", "model", "model_state_dict")
+#: Keys of the weights in training checkpoints of other frameworks.
+CHECKPOINT_KEYS = ("state_dict", "model", "model_state_dict")
 
-#: Of images as they are, between 0 and 1.
+#: No normalization: images stay in [0, 1].
 AS_THEY_ARE = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 log = logging.getLogger(__name__)
 
 
 def preprocessing_with(mean: list[float] | None, std: list[float] | None, default: Preprocessing) -> Preprocessing:
-    """`mean` and `std`, three numbers each, where they are given, else those of `default`, and its interpolation."""
+    """`default` with `mean` and `std`, three numbers each, replaced where they are given."""
     return replace(
         default,
         mean=default.mean if mean is None else (mean[0], mean[1], mean[2]),
@@ -38,40 +38,43 @@ def preprocessing_with(mean: list[float] | None, std: list[float] | None, defaul
 
 
 def read_published(path: str, store: str | None, prefix: str, default: Preprocessing) -> Published:
-    """The weights in a file, or in a run of MLflow as `runs:/RUN_ID`, and how their images were resized and normalized.
+    """The weights of a file, or of an MLflow run as `runs:/RUN_ID`, and their preprocessing.
 
-    store: an MLflow tracking URI, None for the default store. prefix: only keys that start with it count, without it.
-    The preprocessing is that of a `model.json` beside the weights, as runs write it, else `default`.
-    Raises `InvalidValue` for a missing or unreadable file, one that holds no weights, or none under `prefix`.
+    store: an MLflow tracking URI, None for the default store. prefix: read only the keys that start with it, and strip
+    it. The preprocessing is that of the `model.json` beside the weights, as runs write it, else `default`.
+
+    Raises:
+        InvalidValue: the file is missing or unreadable, has no weights, or no key starts with `prefix`.
     """
     with local(path, store) as file:
-        state, description = read_state(str(file), prefix), description_beside(file)
-    seen = description.get("preprocessing", {})
-    default = replace(default, interpolation=seen.get("interpolation", default.interpolation))
-    preprocessing = preprocessing_with(seen.get("mean"), seen.get("std"), default)
+        state, description = read_state(str(file), prefix), _read_description_beside(file)
+    described = description.get("preprocessing", {})
+    default = replace(default, interpolation=described.get("interpolation", default.interpolation))
+    preprocessing = preprocessing_with(described.get("mean"), described.get("std"), default)
     return Published(
         state=state,
         preprocessing=preprocessing,
-        content=content_of(state, preprocessing if seen else None, description),
+        content=content_of(state, preprocessing if described else None, description),
         description=description,
     )
 
 
-def description_beside(file: Path) -> dict[str, Any]:
-    """The `model.json` beside a file of weights, as runs write it; empty where there is none, or another program's."""
-    beside = file.with_name("model.json")
-    if not beside.is_file():
+def _read_description_beside(file: Path) -> dict[str, Any]:
+    """The `model.json` beside a file of weights; empty where there is none, or one of another program."""
+    path = file.with_name("model.json")
+    if not path.is_file():
         return {}
-    found = read_description(beside)
-    if found is None:
-        log.warning("%s is not what a run writes beside its weights: it is not read", beside)
-    return found or {}
+    description = read_description(path)
+    if description is None:
+        log.warning("%s is not a model.json of a run: it is ignored", path)
+    return description or {}
 
 
 def read_state(path: str, prefix: str) -> dict[str, Tensor]:
-    """The weights in a file; with a `prefix`, only keys that start with it, without it.
+    """The state dict in a file, key → tensor [...]; only keys that start with `prefix`, which is stripped.
 
-    Raises `InvalidValue` for a missing or unreadable file, one that holds no weights, or none under `prefix`.
+    Raises:
+        InvalidValue: the file is missing or unreadable, has no weights, or no key starts with `prefix`.
     """
     if not Path(path).is_file():
         raise InvalidValue("path", path, "a file that exists")
@@ -79,36 +82,36 @@ def read_state(path: str, prefix: str) -> dict[str, Tensor]:
         found = load_file(path) if path.endswith(".safetensors") else torch.load(path, "cpu", weights_only=True)
     except Exception as error:
         raise InvalidValue("path", path, f"a safetensors file or a PyTorch file of plain tensors ({error})") from error
-    for entry in NESTED:
-        if isinstance(found, Mapping) and isinstance(found.get(entry), Mapping):
-            found = found[entry]
+    for key in CHECKPOINT_KEYS:
+        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
+            found = found[key]
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise InvalidValue("path", path, "a file that holds a state dict")
+        raise InvalidValue("path", path, "a file with a state dict")
     state = {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
     if not state:
-        raise InvalidValue("prefix", prefix, f"what keys start with, such as {next(iter(found), '')}")
+        raise InvalidValue("prefix", prefix, f"a prefix of keys such as {next(iter(found), '')}")
     return state
 
 
 def content_of(state: Mapping[str, Tensor], preprocessing: Preprocessing | None, description: Mapping[str, Any]) -> str:
-    """A hash of weights and of what says how to use them: how images were prepared, and the network of a `model.json`."""
-    meant: dict[str, Any] = {}
+    """A hash of the weights, key → tensor [...], of their preprocessing and of the network of their `model.json`."""
+    network: dict[str, Any] = {}
     if description:
         transforms = description["transforms"].items()
-        named = {name: option_meaning(node, f"regularization.{name}") for name, node in transforms}
-        meant = {
+        meanings = {name: option_meaning(node, f"regularization.{name}") for name, node in transforms}
+        network = {
             "classes": description["classes"],
             "arch": option_meaning(description["arch"], "model.arch"),
-            "transforms": {name: node for name, node in named.items() if node},
+            "transforms": {name: node for name, node in meanings.items() if node},
         }
-    if preprocessing is None and not meant:
+    if preprocessing is None and not network:
         return content_hash(state)
-    seen = None if preprocessing is None else asdict(preprocessing)
-    return digest([content_hash(state), seen, meant], length=16)
+    images = None if preprocessing is None else asdict(preprocessing)
+    return digest([content_hash(state), images, network], length=16)
 
 
 def content_hash(state: Mapping[str, Tensor]) -> str:
-    """A hash of names, types, shapes and values, whatever their order and wherever they were read."""
+    """A hash of the keys, types, shapes and values of tensors [...], independent of their order and source."""
     digest = hashlib.sha256()
     for key in sorted(state):
         value = state[key].detach().cpu().contiguous()

@@ -1,4 +1,4 @@
-"""Weights that a run keeps in an MLflow store, brought here: `runs:/RUN_ID`, or `runs:/RUN_ID/folder/file.safetensors`."""
+"""Downloads the weights of a run from an MLflow store: `runs:/RUN_ID`, or `runs:/RUN_ID/folder/file.safetensors`."""
 
 import os
 import tempfile
@@ -12,34 +12,34 @@ from sota_exp.stages.stage import InvalidValue
 
 SCHEME = "runs:/"
 
-#: Seconds that one call to a server may take, and how often it is tried again.
+#: Timeout of one request to a server in seconds, and number of retries.
 TIMEOUT, RETRIES = 20, 1
 
 
 @contextmanager
 def local(path: str, store: str | None) -> Iterator[Path]:
-    """The file `path`, or that of a run in MLflow in a place that is gone on leaving, the run's `model.json` beside it.
+    """The file `path`, or a temporary download of an MLflow run's file with the run's `model.json` beside it.
 
-    store: an MLflow tracking URI; None for `mlflow.db` in the working directory, where runs are shown by default.
+    store: an MLflow tracking URI; None for `mlflow.db` in the working directory, the default store.
 
     Raises:
-        InvalidValue: no such store, run or file.
+        InvalidValue: there is no such store, run or file.
     """
     if not path.startswith(SCHEME):
         yield Path(path)
         return
     run_id, _, name = path.removeprefix(SCHEME).partition("/")
     uri = resolved(store, Path.cwd())
-    known = database(uri)
-    problem = f"{known} does not exist" if known is not None and not known.is_file() else unanswered(uri, TIMEOUT)
+    file = database(uri)
+    problem = f"{file} does not exist" if file is not None and not file.is_file() else unanswered(uri, TIMEOUT)
     if problem is not None:
-        raise InvalidValue("path", path, f"a run of an MLflow store, and {problem}")
-    with tempfile.TemporaryDirectory() as place:
-        yield fetched(uri, run_id, name or "model.safetensors", place)
+        raise InvalidValue("path", path, f"a run of an MLflow store, but {problem}")
+    with tempfile.TemporaryDirectory() as folder:
+        yield _download(uri, run_id, name or "model.safetensors", folder)
 
 
-def fetched(uri: str, run_id: str, name: str, place: str) -> Path:
-    """Download a run's artifact, and its `model.json` where it has one, into `place`; where the former lies."""
+def _download(uri: str, run_id: str, name: str, folder: str) -> Path:
+    """Download an artifact of a run, and the run's `model.json` if any, into `folder`; returns the artifact's path."""
     os.environ.update({**environment(TIMEOUT, RETRIES), "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"})
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -48,8 +48,8 @@ def fetched(uri: str, run_id: str, name: str, place: str) -> Path:
     try:
         files = {item.path for item in client.list_artifacts(run_id)}
         if "model.json" in files:
-            client.download_artifacts(run_id, "model.json", place)
-        return Path(client.download_artifacts(run_id, name, place))
+            client.download_artifacts(run_id, "model.json", folder)
+        return Path(client.download_artifacts(run_id, name, folder))
     except (MlflowException, OSError) as error:
         cause = first_line(error)
         raise InvalidValue(

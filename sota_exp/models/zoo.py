@@ -1,4 +1,4 @@
-"""Networks by library and name, and the weights published for them. Libraries: `small` (ours), `torchvision`, `timm`."""
+"""Networks by library (`small`, ours; `torchvision`; `timm`) and name, and their published weights."""
 
 import difflib
 from collections.abc import Iterable
@@ -15,12 +15,18 @@ from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.model import Published
 from sota_exp.stages.stage import InvalidValue
 
-# Both train with auxiliary classifiers, and their published weights expect images scaled to [-1, 1], not ImageNet's scale.
+# Both have auxiliary classifiers, and their published weights expect images in [-1, 1] instead of ImageNet's
+# normalization.
 WITH_AUXILIARY = ("googlenet", "inception_v3")
 
 
 def require_known(field: str, name: str, known: Iterable[str], kind: str) -> None:
-    """Raise `InvalidValue` unless `name` is among `known`, with the nearest names that are."""
+    """Check that `name` is among `known`.
+
+    Raises:
+        InvalidValue: it is not; the message lists the nearest names. kind: what the names are names of, for the
+        message.
+    """
     known = list(known)
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3)
@@ -41,7 +47,11 @@ def build_torchvision(name: str, num_classes: int) -> nn.Module:
 
 
 def build_timm(name: str, num_classes: int, img_size: int | None) -> nn.Module:
-    """An untrained network of timm; `img_size` in pixels for those that are built for one size."""
+    """An untrained network of timm; `img_size` in pixels, for networks built for one size.
+
+    Raises:
+        InvalidValue: `img_size` is given for a network that reads images of any size.
+    """
     extra: dict[str, Any] = {} if img_size is None else {"img_size": img_size}
     try:
         return timm.create_model(name, pretrained=False, num_classes=num_classes, **extra)
@@ -52,7 +62,11 @@ def build_timm(name: str, num_classes: int, img_size: int | None) -> nn.Module:
 
 
 def build(name: str, num_classes: int) -> nn.Module:
-    """An untrained network by name: ours, else torchvision's, else timm's. Raises `InvalidValue` for another name."""
+    """An untrained network by name: ours, else torchvision's, else timm's.
+
+    Raises:
+        InvalidValue: no library has a network of this name.
+    """
     if name in SHAPES:
         return build_small(name, num_classes, width_multiplier=1.0)
     if name in torchvision_names():
@@ -63,50 +77,64 @@ def build(name: str, num_classes: int) -> nn.Module:
 
 @lru_cache(maxsize=1)
 def published_torchvision(name: str, tag: str) -> Published:
-    """Torchvision's published weights; "" for the best. Raises `InvalidValue`, or `OSError` when they cannot be fetched."""
+    """Torchvision's published weights; tag: "" for the default, which are the best.
+
+    Raises:
+        InvalidValue: there are no weights with this tag.
+        OSError: the weights cannot be downloaded.
+    """
     known = torchvision.models.get_model_weights(name)
     tag = tag or "DEFAULT"
     require_known("tag", tag, known.__members__, f"weight of {name}")
     try:
         state = dict(known[tag].get_state_dict(progress=False, check_hash=True, weights_only=True))
     except OSError as error:
-        raise OSError(f"cannot fetch the weights {tag} of torchvision's {name}: {error}") from error
+        raise OSError(f"cannot download the weights {tag} of torchvision's {name}: {error}") from error
     preset = known[tag].transforms()
     mean, std = tuple(preset.mean), tuple(preset.std)
     if name in WITH_AUXILIARY:
         state = {key: value for key, value in state.items() if not key.lower().startswith("aux")}
         mean, std = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
     preprocessing = Preprocessing(mean=mean, std=std, interpolation=preset.interpolation.value)
-    seen = sizes_in_words(preset.crop_size[0], preset.crop_size[0] / preset.resize_size[0])
     return Published(
-        state=state, preprocessing=preprocessing, content=content_of(state, preprocessing, {}), evaluated_at=seen
+        state=state,
+        preprocessing=preprocessing,
+        content=content_of(state, preprocessing, {}),
+        evaluated_at=sizes_in_words(preset.crop_size[0], preset.crop_size[0] / preset.resize_size[0]),
     )
 
 
 @lru_cache(maxsize=1)
 def published_timm(name: str, tag: str, img_size: int | None) -> Published:
-    """timm's published weights; "" for its default. Raises `InvalidValue`, or `OSError` when they cannot be fetched."""
+    """timm's published weights; tag: "" for its default.
+
+    Raises:
+        InvalidValue: there are no weights with this tag.
+        OSError: the weights cannot be downloaded.
+    """
     full_name = f"{name}.{tag}" if tag else name
     tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{name}*") if known.partition(".")[0] == name]
     if not tags:
-        raise InvalidValue("tag", tag, f"no weights at all: nobody published any of timm's {name}")
+        raise InvalidValue("tag", tag, f"none: timm has no published weights of {name}")
     require_known("tag", tag or tags[0], tags, f"weight of {name}")
     extra: dict[str, Any] = {} if img_size is None else {"img_size": img_size}
     try:
         model = timm.create_model(full_name, pretrained=True, **extra)
     except (OSError, RuntimeError) as error:
-        raise OSError(f"cannot fetch the weights {full_name} of timm: {error}") from error
+        raise OSError(f"cannot download the weights {full_name} of timm: {error}") from error
     settings: Any = model.pretrained_cfg
     state = model.state_dict()
     preprocessing = Preprocessing(
         mean=tuple(settings["mean"]), std=tuple(settings["std"]), interpolation=settings["interpolation"]
     )
-    seen = sizes_in_words(settings["input_size"][-1], settings["crop_pct"])
     return Published(
-        state=state, preprocessing=preprocessing, content=content_of(state, preprocessing, {}), evaluated_at=seen
+        state=state,
+        preprocessing=preprocessing,
+        content=content_of(state, preprocessing, {}),
+        evaluated_at=sizes_in_words(settings["input_size"][-1], settings["crop_pct"]),
     )
 
 
 def sizes_in_words(size: int, crop_ratio: float) -> str:
-    """How published weights were evaluated, in the words of our overrides."""
+    """How published weights were evaluated, written as overrides of this package."""
     return f"data.image_size={size} data.crop_ratio={crop_ratio:.4g}"

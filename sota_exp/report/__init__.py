@@ -1,0 +1,4 @@
+"""Numbers that exist, shown as pages, tables and pictures.
+
+Imports config, runs and statistics.
+"""

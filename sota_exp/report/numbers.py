@@ -1,8 +1,8 @@
-"""Numbers as people read them: percentage points with a sign, shares in percent, p-values, times, sizes. – is unknown."""
+"""Numbers as text: intervals, times, sizes, counts. – means unknown."""
 
 from collections.abc import Callable
 
-from sota_exp.report.study.read import Interval
+from sota_exp.report.study.study import Interval
 from sota_exp.statistics.units import UNKNOWN, Scale
 
 
@@ -11,7 +11,7 @@ def interval(scale: Scale, found: Interval | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`48 s`, `12 min 5 s`, `3 h 20 min`; tenths below ten seconds."""
+    """`5.6 s`, `48 s`, `12 min 5 s`, `3 h 20 min`: tenths below ten seconds, no zero parts."""
     if seconds is None:
         return UNKNOWN
     if seconds < 60:
@@ -24,16 +24,17 @@ def duration(seconds: float | None) -> str:
 
 
 def time_unit(longest: float) -> tuple[str, float]:
-    """The unit in which times up to `longest` seconds are drawn, and its seconds."""
+    """The unit for an axis of times up to `longest` seconds, and its length in seconds."""
     return next((unit for unit in (("s", 1.0), ("minutes", 60.0)) if longest < 300 * unit[1]), ("hours", 3600.0))
 
 
-def size(num: float | None) -> str:
-    return known(num, lambda value: f"{value / 2**20:,.0f} MiB")
+def size(num_bytes: float | None) -> str:
+    """`900 MiB`."""
+    return known(num_bytes, lambda value: f"{value / 2**20:,.0f} MiB")
 
 
 def quantity(value: float | None, unit: str = "") -> str:
-    """Three figures and a power's letter: `12.3 M`, `1.61 GFLOPs`."""
+    """Three significant digits with a metric prefix: `12.3 M`, `1.61 GFLOPs`."""
     if value is None:
         return UNKNOWN
     for power, letter in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -42,8 +43,14 @@ def quantity(value: float | None, unit: str = "") -> str:
     return f"{value:.3g} {unit}".rstrip()
 
 
-def known(value: float | None, text: Callable[[float], str]) -> str:
-    return UNKNOWN if value is None else text(value)
+def known(value: float | None, format_value: Callable[[float], str]) -> str:
+    """The value as text; – for None."""
+    return UNKNOWN if value is None else format_value(value)
+
+
+def plain_value(value: object, none: str = "null") -> str:
+    """A value of a configuration as YAML writes it; `none` for None."""
+    return {"None": none, "True": "true", "False": "false"}.get(str(value), str(value))
 
 
 def count(num: int, noun: str, plural: str | None = None) -> str:
@@ -51,13 +58,13 @@ def count(num: int, noun: str, plural: str | None = None) -> str:
     return f"{num:,} {noun if num == 1 else plural or noun + 's'}"
 
 
-def listed(words: list[str]) -> str:
+def listed(items: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
 def clock(seconds: float) -> str:
-    """`45 s`, `3 min 20 s`, `7 h 05 min`, `3 d 04 h`."""
+    """`5.6 s`, `45 s`, `3 min 20 s`, `7 h 05 min`, `3 d 04 h`: always two parts, the second with two digits."""
     whole = round(seconds)
     if whole < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"

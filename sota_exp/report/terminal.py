@@ -1,4 +1,4 @@
-"""Where words for a person go: standard output, and how wide it is; and how places are said there."""
+"""The terminal: its console and how paths are printed there."""
 
 import os
 import sys
@@ -8,10 +8,10 @@ from rich.console import Console
 
 
 def console() -> Console:
-    """Standard output; 120 columns wide where it is not a terminal, so that logs do not wrap."""
+    """A console on standard output, 120 columns wide if that is not a terminal, so that logs do not wrap."""
     return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
 
 
 def shown(directory: Path) -> Path:
-    """Relative to the working directory where it lies below it."""
+    """The path relative to the working directory if it is below it, else unchanged."""
     return Path(os.path.relpath(directory)) if directory.is_relative_to(Path.cwd()) else directory

@@ -1,4 +1,4 @@
-"""Training crops, their size, and the order of an epoch."""
+"""Size of the training crops, the crops themselves, and the order of the images in an epoch."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -12,46 +12,49 @@ from sota_exp.stages.stage import Stage
 
 
 class TrainSize(Stage):
-    """The side of a training crop, from the side used in evaluation."""
+    """Computes the side of a training crop."""
 
     @abstractmethod
-    def __call__(self, image_size: int) -> int: ...
+    def __call__(self, image_size: int) -> int:
+        """Side in evaluation, in pixels → side of a training crop, in pixels."""
 
 
 class Crop(Stage):
-    """Cuts training images out of the store: uint8 [B, 3, S, S], resized by `interpolation`, antialiased."""
+    """Cuts square training crops out of images of any size."""
 
     @abstractmethod
     def __call__(
         self, images: Images, indices: Tensor, size: int, rng: Draws, interpolation: str = "bilinear"
-    ) -> Tensor: ...
+    ) -> Tensor:
+        """Crops of the images at `indices`, int64 [B]: uint8 [B, 3, S, S], S = `size`, resized with antialiasing."""
 
     @abstractmethod
     def magnification(self, sizes: Tensor, size: int, rng: Draws) -> Tensor:
-        """Side of an object in a crop over its side in the image, geometric mean of both axes: float64 [B].
+        """Side of an object in the crop over its side in the image, geometric mean of both axes: float64 [B].
 
-        sizes: int64 [B, 2], height and width of the images; the same `rng` gives the crops that a call would cut.
+        sizes: int64 [B, 2], heights and widths in pixels. With equal `rng` the crops are those that `__call__` cuts.
         """
 
 
 @dataclass(frozen=True, kw_only=True)
 class NativeSize(TrainSize):
-    """Trains at the size of evaluation."""
+    """Trains at the size used in evaluation."""
 
     def __call__(self, image_size: int) -> int:
         return image_size
 
 
 class Sampler(Stage):
-    """The order of an epoch: int64 indices into `num_samples` training images, equal on every rank."""
+    """Chooses the images of an epoch and their order."""
 
     @abstractmethod
-    def __call__(self, num_samples: int, epoch: int, streams: Streams) -> Tensor: ...
+    def __call__(self, num_samples: int, epoch: int, streams: Streams) -> Tensor:
+        """Indices in [0, num_samples) in the order of training: int64 [N], equal on every rank."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shuffle(Sampler):
-    """Every training image once an epoch, in a new order."""
+    """Uses every training image once per epoch, in a new random order."""
 
     def __call__(self, num_samples: int, epoch: int, streams: Streams) -> Tensor:
         return torch.randperm(num_samples, generator=streams.generator("order", epoch))

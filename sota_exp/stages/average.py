@@ -1,4 +1,4 @@
-"""Running averages of the weights."""
+"""Averages of the weights over training."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -11,17 +11,20 @@ from sota_exp.stages.stage import Stage
 
 
 class WeightAverage(ABC):
-    """A running average of a network's weights, held apart: the trained weights are never swapped."""
+    """A running average of a network's weights, kept in `module`: the trained weights are never replaced by it."""
 
     module: nn.Module
 
     @abstractmethod
     def update(self, progress: float) -> None:
-        """Take in the weights after an optimizer step; `progress` is the share of training done."""
+        """Called after every optimizer step; `progress` in [0, 1] is the fraction of training that is done."""
 
     @abstractmethod
     def finish(self, batches: Iterable[Tensor]) -> None:
-        """Make `module` ready for evaluation, from training images where its norm statistics need them."""
+        """Prepare `module` for evaluation; batch-norm statistics may be recomputed from `batches`.
+
+        batches: normalized training images, float [B, 3, S, S] each.
+        """
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]: ...
@@ -31,11 +34,11 @@ class WeightAverage(ABC):
 
 
 class Average(Stage):
-    """Starts averaging a network's weights; `num_steps` optimizer steps lie ahead in `num_epochs` equal epochs, `warmup` of
-    them (a share) warm-up."""
+    """Creates the running average of a network's weights."""
 
     @abstractmethod
-    def __call__(self, model: nn.Module, num_steps: int, warmup: float, num_epochs: int = 1) -> WeightAverage: ...
+    def __call__(self, model: nn.Module, num_steps: int, warmup: float, num_epochs: int = 1) -> WeightAverage:
+        """num_steps: optimizer steps in `num_epochs` equal epochs. warmup: the fraction that is warm-up, in [0, 1)."""
 
 
 class RawWeights(WeightAverage):

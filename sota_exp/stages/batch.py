@@ -1,4 +1,4 @@
-"""Batches, and what changes them on the device."""
+"""A batch, and transforms that change it on the device."""
 
 from abc import abstractmethod
 from dataclasses import dataclass, field, replace
@@ -12,15 +12,15 @@ from sota_exp.stages.stage import Stage
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """What flows through the batch transforms, on the device of the model.
+    """Images and targets of one optimizer step or micro-batch, on the device of the model.
 
-    images: uint8 [B, 3, S, S] up to `normalize`, float [B, 3, S, S] after it.
-    targets: float [B, C], soft from the first line of the step, rows sum to 1.
-    weights: float [B], the share of each sample in the loss.
-    sources: int64 [B], the index of the training image each sample was cut from (on the CPU: mixing pairs by it).
+    images: uint8 [B, 3, S, S] before normalization, float [B, 3, S, S] after it.
+    targets: float [B, C], soft targets; rows sum to 1.
+    weights: float [B], the factor of each sample's loss.
+    sources: int64 [B], on the CPU: index of the training image that each sample was cut from, by which mixing pairs.
     teacher_logits: float [B, C] of a distillation teacher, or an empty tensor.
-    epoch: how many whole passes over the training set came before.
-    fresh: whether the images were made for this batch alone, so that a transform may write into them.
+    epoch: number of epochs that are complete.
+    fresh: whether no other object uses the memory of `images`, so that a transform may write into it.
     """
 
     images: Tensor
@@ -38,11 +38,11 @@ class Batch:
         return replace(self, images=images)
 
     def own_images(self) -> Tensor:
-        """Images that may be written into: those of the batch where they are fresh, else a copy."""
+        """Images [B, 3, S, S] that may be written into: the batch's own if `fresh`, else a copy."""
         return self.images if self.fresh else self.images.clone()
 
     def rows(self, start: int, stop: int) -> "Batch":
-        """Samples start…stop, as one micro-batch."""
+        """Samples start to stop − 1, as one micro-batch."""
         cut = slice(start, stop)
         return replace(
             self,
@@ -55,10 +55,11 @@ class Batch:
 
 
 class BatchTransform(Stage):
-    """Changes a batch on the device, with parameters drawn per sample from `rng`."""
+    """Changes a batch on the device."""
 
     @abstractmethod
-    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch: ...
+    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+        """B samples → B samples. progress: fraction of training that is done, in [0, 1). rng: its random numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Data sources, the images and splits that they give, and how images are preprocessed."""
+"""Data sources, the images and splits that they return, and how images are preprocessed."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from torch import Tensor
 
 from sota_exp.stages.stage import Stage, require
 
-#: How images can be resized.
+#: Interpolation modes for resizing.
 INTERPOLATIONS = ("bilinear", "bicubic")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """How images become what a network reads: resized by `interpolation`, scaled to [0, 1], then (x − mean) / std by channel."""
+    """Input of a network: images resized by `interpolation`, scaled to [0, 1], then (x − mean) / std per channel."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -22,16 +22,16 @@ class Preprocessing:
 
 
 class Images(ABC):
-    """Any-size images by index, as the image store holds them."""
+    """A sequence of images of any size, read by index."""
 
-    #: (height, width), where all images are known to share them.
+    #: (height, width) in pixels if they are known to be equal for all images.
     shape: tuple[int, int] | None = None
 
     @abstractmethod
     def __len__(self) -> int: ...
 
     def stacked(self, indices: Tensor) -> Tensor:
-        """A copy of the images at int64 `indices` [B], which share their shape: uint8 [B, H, W, 3]."""
+        """A copy of the images at `indices`, int64 [B], which must have one shape: uint8 [B, H, W, 3]."""
         return torch.stack([self.image(index).permute(1, 2, 0) for index in indices.tolist()])
 
     @abstractmethod
@@ -40,14 +40,14 @@ class Images(ABC):
 
     @abstractmethod
     def image(self, index: int) -> Tensor:
-        """Uint8 [3, H, W] in channels-last strides."""
+        """One image: uint8 [3, H, W] in channels-last strides."""
 
     def sizes(self, indices: Tensor) -> Tensor:
-        """Height and width in pixels of the images at int64 `indices` [B], int64 [B, 2]."""
+        """Heights and widths in pixels of the images at `indices`, int64 [B]: int64 [B, 2]."""
         return torch.tensor([self.size(index) for index in indices.tolist()])
 
     def boxes(self, indices: Tensor, boxes: Tensor) -> list[Tensor]:
-        """A view [1, 3, h, w] of the part of each image that its box names, int64 [B, 4]: top, left, height, width."""
+        """One box of each image, as a view [1, 3, h, w]; boxes: int64 [B, 4], (top, left, height, width) in pixels."""
         return [cut(self.image(index), *box) for index, box in zip(indices.tolist(), boxes.tolist(), strict=True)]
 
 
@@ -55,26 +55,29 @@ def cut(image: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
     """A view of a box inside an image [3, H, W], as a batch of one: [1, 3, height, width]."""
     assert top + height <= image.shape[1] and left + width <= image.shape[2]
     channel, row, column = image.stride()
-    # A batch of one sliced out of an image has ambiguous strides, which cost the kernel a repacking; these are channels last.
+    # Slices with a new batch dimension have ambiguous strides, for which the kernel copies; these are channels last.
     strides = (image.shape[1] * row, channel, row, column)
     return image.as_strided((1, 3, height, width), strides, image.storage_offset() + top * row + left * column)
 
 
 class Reducible(Images):
-    """Images that cost less to make at a fraction of their size: what streams from files."""
+    """Images that are cheaper to decode at a reduced size: those streamed from files."""
 
     @abstractmethod
     def step_of(self, index: int, factor: float) -> int:
-        """The factor in whole steps: factors of one step give the same `reduced` image."""
+        """The reduction step that `factor` falls into: all factors of one step give the same `reduced` image."""
 
     @abstractmethod
     def reduced(self, index: int, factor: float) -> Tensor:
-        """Uint8 [3, h, w], the whole image at some size from 1/`factor` of its own up to its own."""
+        """The whole image, with sides between 1/`factor` of its own and its own: uint8 [3, h, w]."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
-    """Images, their labels, and which of them train, validate and test (int64 indices, ascending, disjoint)."""
+    """Images, their labels (int64 [N]), and the splits: ascending int64 indices of the images of each.
+
+    digest: hash of the content, part of the fingerprint.
+    """
 
     images: Images
     labels: Tensor
@@ -88,14 +91,15 @@ class DataSet:
 
 @dataclass(frozen=True, kw_only=True)
 class Source(Stage):
-    """Where images come from. Called, it makes or opens the store and returns the set with its splits.
+    """Builds or opens the image store of a data set.
 
-    image_size: side in pixels at which the set is evaluated, and trained unless `augmentation/train_size` says otherwise.
+    image_size: side in pixels for evaluation, and for training unless `augmentation/train_size` changes it.
     crop_ratio: evaluation resizes the shorter side to image_size / crop_ratio, then cuts the centre.
-    interpolation: how images are resized, `bilinear` or `bicubic`; None: as for the weights that training starts from, else bilinear.
-    label_preserving: which of `horizontal_flip` and `large_rotation` leave a label true.
-    val_fraction, test_fraction: what is cut from train, stratified by class, where the set has no such part of its own;
-    None: nothing, and one part serves as both. What chooses on val then also reports on it.
+    interpolation: `bilinear` or `bicubic`; None: that of the pretrained weights, or bilinear without them.
+    label_preserving: which of `horizontal_flip` and `large_rotation` leave labels correct.
+    cache: directory of image stores and downloads.
+    val_fraction, test_fraction: fraction of train to split off, stratified by class, if the data set has no such split.
+    None: one split is both val and test, so the images of the final scores have already served to choose the weights.
     """
 
     name: str
@@ -126,8 +130,9 @@ class Source(Stage):
             require(share is None or 0 < share < 0.5, name, share, "a fraction in (0, 0.5), or null")
 
     @abstractmethod
-    def __call__(self) -> DataSet: ...
+    def __call__(self) -> DataSet:
+        """Images of any size [3, H, W], labels int64 [N] and the indices of the splits."""
 
     def files(self) -> list[str]:
-        """Where each image of the set was read from; empty where images have no files of their own."""
+        """The file of each image; empty if the images have no files of their own."""
         return []

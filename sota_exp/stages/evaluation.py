@@ -1,4 +1,4 @@
-"""Evaluation: views, how one of them is chosen, predictions, and tuning after training."""
+"""Evaluation: sizes, the choice between them, predictions, and fine-tuning after training."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -13,10 +13,11 @@ from sota_exp.stages.stage import Stage, require
 
 
 class Predictor(Stage):
-    """Normalized images [B, 3, S, S] → logits [B, C]."""
+    """Predicts classes, possibly from several views of each image (test-time augmentation)."""
 
     @abstractmethod
-    def __call__(self, model: nn.Module, images: Tensor) -> Tensor: ...
+    def __call__(self, model: nn.Module, images: Tensor) -> Tensor:
+        """Normalized images, float [B, 3, S, S] → logits [B, C]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class OneView(Predictor):
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What evaluation sees of an image: the shorter side resized to `resize` pixels, then the central `size` × `size`."""
+    """An evaluation size: the shorter side is resized to `resize` pixels, then the central `size` × `size` is cut."""
 
     resize: int
     size: int
@@ -41,29 +42,30 @@ class View:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The view that ships, by its place in the list, and what the choosing says about it in plain values."""
+    """The chosen view, as an index into the list of views, and the numbers behind the choice (JSON values)."""
 
     index: int
     report: dict[str, Any]
 
 
 class Resolution(Stage):
-    """The views that evaluation may choose from, the default first, and how one of them is chosen."""
+    """Views that evaluation may use, and how one of them is chosen."""
 
     @abstractmethod
-    def views(self) -> list[View]: ...
+    def views(self) -> list[View]:
+        """The V views to compare, the default first."""
 
     @abstractmethod
     def choose(self, correct: Tensor, labels: Tensor) -> Choice:
-        """From which validation images (labels int64 [N]) are recognized in each view: bool [V, N], V ≥ 2."""
+        """correct: bool [V, N], V ≥ 2: is validation image n classified correctly in view v? labels: int64 [N]."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingView:
-    """The training images as evaluation shows images.
+    """The training images, preprocessed as in evaluation.
 
-    read: positions int64 [B] → normalized images [B, 3, S, S] in the default view, on the network's device.
-    labels: int64 [N], on that device. precision: the context of a forward pass.
+    read: positions int64 [B] → normalized images float [B, 3, S, S] in the default view, on the network's device.
+    labels: int64 [N], on that device. precision: returns the autocast context of a forward pass.
     """
 
     read: Callable[[Tensor], Tensor]
@@ -72,11 +74,11 @@ class TrainingView:
 
 
 class FineTune(Stage):
-    """Adapts the weights that ship to images as evaluation shows them, after training."""
+    """Fine-tunes the finished weights on training images that are preprocessed as in evaluation."""
 
     @abstractmethod
     def __call__(self, network: nn.Module, training: TrainingView, streams: Streams) -> bool:
-        """Tune `network` in place; whether it was changed."""
+        """Tune `network`, [B, 3, S, S] → [B, C], in place; returns whether it was changed."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,28 +13,30 @@ from sota_exp.stages.stage import Stage
 
 
 class Loss(Stage):
-    """Logits [B, C] and a batch with soft targets → loss per sample [B]."""
+    """Computes the loss of each sample."""
 
     @abstractmethod
-    def __call__(self, logits: Tensor, batch: Batch) -> Tensor: ...
+    def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Logits [B, C] and a batch with soft targets [B, C] → loss per sample, float [B]."""
 
 
 class Distillation(Stage):
-    """A teacher: one batch transform that adds its logits, and a loss wrapped around the student's own."""
+    """A teacher network: a batch transform that adds its logits, and a loss that uses them."""
 
     @abstractmethod
     def content(self) -> str:
-        """A hash of the teacher's weights, for the fingerprint; empty where there is no teacher."""
+        """A hash of the teacher's weights, for the fingerprint; empty without a teacher."""
 
     @abstractmethod
     def teacher(self, classes: Sequence[str], preprocessing: Preprocessing, device: torch.device) -> BatchTransform:
-        """The transform that fills `Batch.teacher_logits`, in the order of `classes`, the student's.
+        """The transform that fills `Batch.teacher_logits`, float [B, C], with columns in the order of `classes`.
 
-        preprocessing: what the student's images went through.
+        classes: the student's C classes. preprocessing: that of the student's images.
         """
 
     @abstractmethod
-    def wrap(self, loss: Loss) -> Loss: ...
+    def wrap(self, loss: Loss) -> Loss:
+        """Adds the distillation loss to `loss`; per sample, [B], as before."""
 
 
 @dataclass(frozen=True, kw_only=True)

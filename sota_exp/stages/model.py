@@ -1,4 +1,4 @@
-"""Architectures, the weights they start from, which parts learn, and changes of a built network."""
+"""Architectures, their initial weights, which parts are trained, and changes of a built network."""
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
@@ -12,10 +12,10 @@ from sota_exp.stages.stage import Stage
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """Weights that somebody trained: a state dict, how its images were resized and normalized, and a hash of the content.
+    """Trained weights: a state dict, the preprocessing they were trained with, and a hash of the content.
 
-    evaluated_at: the sizes of its images for its published accuracy, in words; empty where nobody says.
-    description: the `model.json` of the run that trained it; empty for all others.
+    evaluated_at: image sizes of the published accuracy, as text; empty if unknown.
+    description: the `model.json` of the run that trained them; empty for weights of other origin.
     """
 
     state: dict[str, Tensor]
@@ -26,29 +26,35 @@ class Published:
 
 
 class Model(Stage):
-    """Builds an untrained network with `num_classes` outputs; its weights come from the global generator."""
+    """An architecture."""
 
     @abstractmethod
-    def __call__(self, num_classes: int) -> nn.Module: ...
+    def __call__(self, num_classes: int) -> nn.Module:
+        """An untrained network, float [B, 3, H, W] → logits [B, num_classes], initialized by the global generator."""
 
     @abstractmethod
     def published(self, tag: str) -> Published:
-        """The published weights `tag` of this architecture ("" for the default); raises `InvalidValue` without any."""
+        """The published weights `tag` of this architecture, "" for the default ones.
+
+        Raises:
+            InvalidValue: there are no such weights.
+        """
 
 
 class Weights(Stage):
-    """Loads weights into a built network; a head of another size starts at zero."""
+    """The initial weights of a network."""
 
     @abstractmethod
     def content(self, arch: Model) -> str:
-        """A hash of the weights, for the fingerprint; empty where there are none."""
+        """A hash of the weights, for the fingerprint; empty for random weights."""
 
     @abstractmethod
     def preprocessing(self, arch: Model, default: Preprocessing) -> Preprocessing:
-        """How images were resized and normalized for the weights; what nobody says is as in `default`, the data's own."""
+        """The preprocessing the weights were trained with; unknown fields are taken from `default`, the data set's."""
 
     @abstractmethod
-    def __call__(self, model: nn.Module, arch: Model) -> nn.Module: ...
+    def __call__(self, model: nn.Module, arch: Model) -> nn.Module:
+        """Load the weights into `model`, [B, 3, H, W] → [B, C]; a classifier of another size is initialized to zero."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,15 +72,15 @@ class FromScratch(Weights):
 
 
 class Tuning(Stage):
-    """Which parts of the network learn, when, and how fast."""
+    """Which parameters are trained, when, and at which learning rate."""
 
     @abstractmethod
     def groups(self, model: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Parameter groups, split further where parts learn at their own rate; each carries `lr_scale`."""
+        """Optimizer groups, split further where parts have their own learning rate: `lr_scale` times the common one."""
 
     @abstractmethod
     def __call__(self, model: nn.Module, progress: float) -> None:
-        """Put every module into train or eval mode, and freeze or free parameters, for training at `progress`."""
+        """Set every module's mode (train or eval) and `requires_grad`; `progress` of training is in [0, 1)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,10 +95,11 @@ class TuneAll(Tuning):
 
 
 class ModelTransform(Stage):
-    """Changes a network after its weights are loaded, keeping its state-dict keys where the technique allows."""
+    """Changes a network after its weights are loaded."""
 
     @abstractmethod
-    def __call__(self, model: nn.Module) -> nn.Module: ...
+    def __call__(self, model: nn.Module) -> nn.Module:
+        """Network, [B, 3, H, W] → [B, C], to one of the same shapes, and of the same state-dict keys where possible."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Optimizers: accumulation, parameter groups, gradients, the step."""
+"""Optimizers, parameter groups, gradient accumulation and gradient transforms."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -13,10 +13,11 @@ from sota_exp.stages.stage import Stage, require
 
 
 class Accumulation(Stage):
-    """Splits the batch of one optimizer step into the micro-batches that are run one after the other."""
+    """Splits the batch of one optimizer step into micro-batches."""
 
     @abstractmethod
-    def __call__(self, batch: Batch) -> Iterator[Batch]: ...
+    def __call__(self, batch: Batch) -> Iterator[Batch]:
+        """A batch of B samples → micro-batches that contain each sample once, in order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +29,16 @@ class OneBatch(Accumulation):
 
 
 class ParameterGroups(Stage):
-    """Splits the parameters into optimizer groups: every trainable parameter in exactly one, each with its decay."""
+    """Splits the parameters into optimizer groups."""
 
     @abstractmethod
-    def __call__(self, model: nn.Module, weight_decay: float) -> list[dict[str, Any]]: ...
+    def __call__(self, model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+        """Groups with keys `params` and `weight_decay`; every trainable parameter is in exactly one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoDecay(ParameterGroups):
-    """Decays nothing, whatever `optimizer.weight_decay` says."""
+    """Applies no weight decay, whatever `optimizer.weight_decay` is."""
 
     def __call__(self, model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
         return [{"params": [p for p in model.parameters() if p.requires_grad], "weight_decay": 0.0}]
@@ -44,9 +46,10 @@ class NoDecay(ParameterGroups):
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerFactory(Stage):
-    """Parameter groups → an optimizer whose learning rate, `lr` at its peak, the schedule then multiplies.
+    """Builds an optimizer.
 
-    weight_decay: the coefficient; which parameters it touches is `regularization/weight_decay`'s business.
+    lr: the peak learning rate, before scaling by batch size. weight_decay: the coefficient; the slot
+    `regularization/weight_decay` chooses the parameters that decay.
     """
 
     lr: float
@@ -57,14 +60,16 @@ class OptimizerFactory(Stage):
         require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "a number of at least 0")
 
     @abstractmethod
-    def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer: ...
+    def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+        """groups: `params`, `weight_decay`, `lr_scale` each. lr: peak learning rate, which the schedule multiplies."""
 
 
 class GradientTransform(Stage):
-    """Changes the gradients in place before the optimizer's step; returns scalars to average over the epoch."""
+    """Changes the gradients before the optimizer step."""
 
     @abstractmethod
-    def __call__(self, parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]: ...
+    def __call__(self, parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
+        """Change the gradients in place; returns metrics to average over the epoch, scalars [] on the device."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Schedules: learning rate, warm-up, scaling, length, early stopping."""
+"""Learning-rate schedule, warm-up and scaling, length of training, early stopping."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -8,14 +8,15 @@ from sota_exp.stages.stage import Stage, require
 
 
 class Schedule(Stage):
-    """Progress in [0, 1] → a multiplier of the peak learning rate."""
+    """The learning rate over training, after warm-up."""
 
     @abstractmethod
-    def __call__(self, progress: float) -> float: ...
+    def __call__(self, progress: float) -> float:
+        """Progress in [0, 1] → multiplier of the peak learning rate."""
 
 
 class Warmup(Stage):
-    """The start of the schedule: `fraction` of training during which the multiplier comes from here."""
+    """The learning rate in the first part of training, before the schedule."""
 
     @property
     @abstractmethod
@@ -24,7 +25,7 @@ class Warmup(Stage):
 
     @abstractmethod
     def __call__(self, progress: float) -> float:
-        """Multiplier at `progress` in [0, 1) of the warm-up itself."""
+        """Progress within the warm-up, in [0, 1) → multiplier of the peak learning rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +41,11 @@ class NoWarmup(Warmup):
 
 
 class LrScaling(Stage):
-    """Effective batch size → factor of the learning rate."""
+    """Scales the learning rate with the batch size."""
 
     @abstractmethod
-    def __call__(self, batch_size: int) -> float: ...
+    def __call__(self, batch_size: int) -> float:
+        """Effective batch size, in images per optimizer step → factor of the learning rate, above 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +57,11 @@ class KeepLr(LrScaling):
 
 
 class Stepping(Stage):
-    """How often the schedule moves: (step, steps per epoch, steps in all) → the progress it sees."""
+    """How often the schedule is updated: per optimizer step or per epoch."""
 
     @abstractmethod
-    def __call__(self, step: int, steps_per_epoch: int, total_steps: int) -> float: ...
+    def __call__(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
+        """The progress passed to the schedule at `step` (counted from 0), in [0, 1)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +75,11 @@ class Length(Stage):
 
 
 class StoppingRule(Stage):
-    """The validation accuracies so far of the weights that ship → whether to stop."""
+    """Decides whether training stops early."""
 
     @abstractmethod
-    def __call__(self, history: Sequence[float]) -> bool: ...
+    def __call__(self, history: Sequence[float]) -> bool:
+        """Validation accuracies so far, in [0, 1], of the averaged weights if there are any → whether to stop."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
-"""The kinds of thing a training run is made of: one abstract class and one call signature each, beside its neutral option.
+"""The base class of all stages: the configurable parts of a training run, one abstract class per kind.
 
-A stage is a frozen, keyword-only dataclass whose fields are its configuration. Off is an object, not a branch: the neutral
-options (`Keep…`, `No…`) do nothing and cost nothing. Technique modules import this module, `torch` and nothing else of ours.
+A stage is a frozen, keyword-only dataclass whose fields are its configuration. Each slot has a neutral option (`Keep…`,
+`No…`), an object that does nothing, so that the training loop needs no branch for "off".
 """
 
 from abc import ABC
@@ -12,7 +12,7 @@ from sota_exp.errors import ConfigError
 
 
 class InvalidValue(ConfigError, ValueError):
-    """A field whose value is not legal: names the field, the value and what is legal."""
+    """The value of a field is not legal; the message contains the field, the value and what is legal."""
 
     def __init__(self, name: str, value: object, legal: str) -> None:
         super().__init__(f"{name}={value} is not legal: {legal}")
@@ -20,18 +20,22 @@ class InvalidValue(ConfigError, ValueError):
 
 
 def require(ok: bool, name: str, value: object, legal: str) -> None:
-    """Raise `InvalidValue` unless `ok`; called from `__post_init__`."""
+    """Check a field; called from `__post_init__`.
+
+    Raises:
+        InvalidValue: `ok` is false.
+    """
     if not ok:
         raise InvalidValue(name, value, legal)
 
 
 def added(inert: Any) -> Any:
-    """A field that an option got after its first release: with the value `inert` it does what it did without the field.
+    """A field that was added to an option after its first release; with the value `inert` the option behaves as before.
 
-    So files without it are still read, and a run with this value is the run that it was before: its fingerprint is the same.
+    Files without the field are still read, and the fingerprint of a run with this value does not change.
     """
     return field(metadata={"inert": inert})
 
 
 class Stage(ABC):
-    """Anything a slot can hold. Subclasses are frozen, keyword-only dataclasses: their own schema."""
+    """Base class of the options of a slot. Subclasses are frozen, keyword-only dataclasses: fields are their schema."""

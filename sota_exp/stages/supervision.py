@@ -1,4 +1,4 @@
-"""Which labels an epoch learns from."""
+"""Labels and sample weights for training."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -14,9 +14,9 @@ from sota_exp.stages.stage import Stage
 
 @dataclass(frozen=True, kw_only=True)
 class Supervised:
-    """What an epoch learns from: a label (int64 [N]) and a weight (float [N]) for every training image.
+    """Labels (int64 [N]) and weights in the loss (float [N]) of all training images, for one epoch.
 
-    metrics: what there is to say about these labels, for the epoch's record.
+    metrics: measurements of these labels, which are logged with the epoch.
     """
 
     labels: Tensor
@@ -25,29 +25,29 @@ class Supervised:
 
 
 class Supervision(Stage):
-    """Which labels are learned from, and how often each image is drawn because of it."""
+    """Chooses the labels to train with, and how often each image is drawn."""
 
     @abstractmethod
     def content(self) -> str:
-        """A hash of the files it reads, for the fingerprint; empty where there are none."""
+        """A hash of the files it reads, for the fingerprint; empty if it reads none."""
 
     @abstractmethod
     def sampler(self, inner: Sampler, labels: Tensor, num_epochs: int, batch_size: int) -> Sampler:
-        """The order of every epoch, from the true labels (int64 [N]) and the order that `inner` gives a pool."""
+        """The sampler to train with; labels: the true ones, int64 [N]; inner: the order within a set of images."""
 
     @abstractmethod
     def __call__(
         self, labels: Tensor, num_classes: int, progress: float, features: Callable[[], Tensor], streams: Streams
     ) -> Supervised:
-        """What the epoch that starts at `progress` learns from.
+        """Labels and weights of the epoch that starts at `progress` in [0, 1); labels: the true ones, int64 [N].
 
-        features: extracts what the classifier reads of each training image, float32 [N, D], rows of unit length.
+        features: computes the input of the classifier for each training image, float32 [N, D], rows of unit length.
         """
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrueLabels(Supervision):
-    """Learns from the label of every training image."""
+    """Trains with the true label of every image."""
 
     def content(self) -> str:
         return ""

@@ -1,4 +1,4 @@
-"""Where runs are shown beside their files."""
+"""Experiment tracking: showing a run elsewhere, beside its own files."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from sota_exp.stages.stage import Stage
 
 
 class Follower(ABC):
-    """Whoever shows a run elsewhere while its directory is written."""
+    """Copies a run to a tracking store while its directory is written."""
 
     @abstractmethod
     def finish(self) -> str:
-        """The run has ended and its files are complete: show the rest, without waiting long; what to tell a person, or ""."""
+        """Copy the rest after the run has ended, without waiting long; returns a message for the terminal, or ""."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tracking(Stage):
-    """Where runs are shown beside their files.
+    """Where runs are tracked beside their files.
 
-    figures: draw the pictures of a run into its directory when it has ended.
+    figures: whether the figures of a run are drawn into its directory when it has ended.
     """
 
     figures: bool
@@ -27,16 +27,16 @@ class Tracking(Stage):
     @property
     @abstractmethod
     def label(self) -> str:
-        """Where to look, in words."""
+        """The place of the tracked runs, as text for the terminal."""
 
     @abstractmethod
     def follow(self, directory: Path) -> Follower:
-        """Begin to show what a run writes into `directory`; returns at once and never raises."""
+        """Start copying what a run writes into `directory`; returns at once and never raises."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoFollower(Follower):
-    """Shows nothing."""
+    """Copies nothing."""
 
     def finish(self) -> str:
         return ""

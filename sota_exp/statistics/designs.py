@@ -1,8 +1,9 @@
-"""Two-level designs for screening: which techniques are on in which cell, and what is done about cells that cannot be trained.
+"""Two-level screening designs: which techniques are on in which cell, and how forbidden cells are replaced.
 
-The matrices are pyDOE's. Main effects: Plackett and Burman 1946 with its mirror image (fold-over), in which no interaction of two
-factors is mixed with a main effect; a dozen factors take 24 cells. Interactions: a fraction of resolution V, in which no
-interaction of two is mixed with another or with a main effect; five factors take 16 cells, eight 64, twelve 256.
+The matrices come from pyDOE. Main effects: Plackett and Burman 1946 with fold-over (its mirror image), in which no
+two-factor interaction is aliased with a main effect; twelve factors take 24 cells. Interactions: a fractional factorial
+design of resolution V, in which no two-factor interaction is aliased with another or with a main effect; five factors
+take 16 cells, eight take 64, twelve take 256.
 """
 
 import math
@@ -12,17 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-#: Orders of Plackett–Burman matrices that pyDOE has.
+#: Orders of the Plackett–Burman matrices in pyDOE.
 ORDERS = (4, 8, 12, 16, 20, 24, 32, 40, 48)
 
 
 def folded_plackett_burman(num_factors: int) -> NDArray[np.int64]:
-    """±1 [cells, factors]: a matrix of order n and its mirror image, 2 n cells for up to n factors.
+    """A Plackett–Burman design with fold-over: ±1 [cells, factors], 2n cells for up to n factors, n the matrix order.
 
-    The constant column, which the mirror image turns too, carries the n-th factor.
+    The constant column, whose sign the mirror image flips as well, is used for the n-th factor.
 
     Raises:
-        ValueError: fewer than 2 factors, or more than 48.
+        ValueError: there are fewer than 2 factors, or more than 48.
     """
     from pydoe import pbdesign
 
@@ -34,22 +35,26 @@ def folded_plackett_burman(num_factors: int) -> NDArray[np.int64]:
 
 
 def resolution_five(num_factors: int) -> NDArray[np.int64]:
-    """±1 [cells, factors]; all combinations for up to four factors.
+    """A design of resolution V: ±1 [cells, factors]; the full factorial for up to four factors.
 
     Raises:
-        ValueError: fewer than 2 factors, or more than 12.
+        ValueError: there are fewer than 2 factors, or more than 12.
     """
     from pydoe import ff2n, fracfact_by_res
 
     if not 2 <= num_factors <= 12:
         raise ValueError(f"{num_factors} factors: a design of resolution V takes 2 to 12")
-    made = ff2n(num_factors) if num_factors < 5 else fracfact_by_res(num_factors, 5)
-    return np.asarray(made).astype(np.int64)
+    design = ff2n(num_factors) if num_factors < 5 else fracfact_by_res(num_factors, 5)
+    return np.asarray(design).astype(np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cells:
-    """The cells that are trained, ±1 [cells, factors]; those that could not be, in words; and those that stand for others."""
+    """The cells of a design that are trained, and what happened to the forbidden ones.
+
+    design: ±1 [cells, factors]. refused, replaced: (row of the original design, reason) of each cell that was left out,
+    or replaced by a neighbour.
+    """
 
     design: NDArray[np.int64]
     refused: tuple[tuple[int, str], ...]
@@ -59,15 +64,15 @@ class Cells:
 def legal_cells(
     names: Sequence[str], design: NDArray[np.int64], forbidden: Callable[[tuple[str, ...]], str | None], replace: bool
 ) -> Cells:
-    """The design without the cells that `forbidden` (of the factors that are on) gives a reason against.
+    """The design without its forbidden cells.
 
-    With `replace` such a cell is traded for the legal one, a factor away, with which the whole determines main effects best (the
-    largest determinant of X'X).
+    design: ±1 [cells, factors]. forbidden: returns the reason why these factors cannot be on together, or None.
+    replace: exchange a forbidden cell for the legal cell one factor away that maximizes det X'X (D-optimality).
 
     Raises:
-        ValueError: what is left does not determine every main effect.
+        ValueError: the remaining cells do not determine every main effect.
     """
-    reasons = [forbidden(_on(names, row)) for row in design]
+    reasons = [forbidden(_factors_on(names, row)) for row in design]
     rows = [row for row, reason in zip(design, reasons, strict=True) if reason is None]
     refused, replaced = [], []
     for index, (row, reason) in enumerate(zip(design, reasons, strict=True)):
@@ -77,23 +82,23 @@ def legal_cells(
         if factor is None:
             refused.append((index, reason))
         else:
-            rows.append(_flipped(row, factor))
-            word = "without" if row[factor] > 0 else "with"
-            replaced.append((index, f"{reason}; it is trained {word} {names[factor]}"))
-    left = np.array(rows, np.int64).reshape(len(rows), len(names))
-    if not len(rows) or _information(left) == -math.inf:
+            rows.append(_flip(row, factor))
+            change = "without" if row[factor] > 0 else "with"
+            replaced.append((index, f"{reason}; it is trained {change} {names[factor]}"))
+    trained = np.array(rows, np.int64).reshape(len(rows), len(names))
+    if not len(rows) or _information(trained) == -math.inf:
         raise ValueError(
-            f"{len(design) - len(rows)} of {len(design)} cells are forbidden ({refused[0][1] if refused else reasons[0]}); "
-            f"the others do not determine {len(names)} effects"
+            f"{len(design) - len(rows)} of {len(design)} cells are forbidden "
+            f"({refused[0][1] if refused else reasons[0]}); the others do not determine {len(names)} effects"
         )
-    return Cells(design=left, refused=tuple(refused), replaced=tuple(replaced))
+    return Cells(design=trained, refused=tuple(refused), replaced=tuple(replaced))
 
 
-def _on(names: Sequence[str], row: NDArray[np.int64]) -> tuple[str, ...]:
+def _factors_on(names: Sequence[str], row: NDArray[np.int64]) -> tuple[str, ...]:
     return tuple(name for name, sign in zip(names, row, strict=True) if sign > 0)
 
 
-def _flipped(row: NDArray[np.int64], factor: int) -> NDArray[np.int64]:
+def _flip(row: NDArray[np.int64], factor: int) -> NDArray[np.int64]:
     other = row.copy()
     other[factor] *= -1
     return other
@@ -105,13 +110,13 @@ def _best_flip(
     rows: Sequence[NDArray[np.int64]],
     forbidden: Callable[[tuple[str, ...]], str | None],
 ) -> int | None:
-    """The factor whose turning makes the cell legal and the design most informative; None where no single one does."""
-    legal = [factor for factor in range(len(names)) if forbidden(_on(names, _flipped(row, factor))) is None]
-    return max(legal, key=lambda factor: _information(np.array([*rows, _flipped(row, factor)])), default=None)
+    """The factor whose flip makes the cell legal and the design most informative; None where no single flip does."""
+    legal = [factor for factor in range(len(names)) if forbidden(_factors_on(names, _flip(row, factor))) is None]
+    return max(legal, key=lambda factor: _information(np.array([*rows, _flip(row, factor)])), default=None)
 
 
 def _information(design: NDArray[np.int64]) -> float:
-    """log det X'X of a constant and the main effects."""
+    """log det X'X of the model with an intercept and the main effects; -inf where it is singular."""
     model = np.column_stack([np.ones(len(design)), design])
     sign, value = np.linalg.slogdet(model.T @ model)
     return float(value) if sign > 0 and np.linalg.matrix_rank(model) == model.shape[1] else -math.inf

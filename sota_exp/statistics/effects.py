@@ -1,9 +1,10 @@
-"""Main effects and interactions of a two-level design, with intervals that know how noisy the runs are.
+"""Main effects and interactions of a two-level design, with confidence intervals.
 
-A factor's effect is the mean with it minus the mean without it, over all settings of the others: half of it is the coefficient of
-its ±1 column in a linear model of cells and seeds. With two or more seeds the noise is that between seeds within a cell, seeds
-being blocks; with one seed it is what the model leaves over, which holds real interactions too and makes intervals wider.
-Adjusted p-values are of the studentized maximum modulus: exact for orthogonal columns, and too large otherwise (Šidák 1967).
+A factor's effect is the mean with it minus the mean without it, averaged over all settings of the others: twice the
+coefficient of its ±1 column in a linear model with seeds as blocks. With two or more seeds the error variance is
+estimated between seeds within cells; with one seed it is the residual variance of the model, which contains real
+interactions too and widens the intervals. Adjusted p-values use the studentized maximum modulus: exact for orthogonal
+columns, conservative otherwise (Šidák 1967).
 """
 
 import functools
@@ -17,13 +18,16 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, stdtr, stdtrit
 from scipy.stats import chi
 
-#: Two columns count as aliased from this correlation on.
+#: Two columns with a larger absolute correlation are aliased.
 ALIASED = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """Of one factor, or of two together; in units of what was measured."""
+    """A main effect (one factor) or an interaction (two factors), with its interval, in the unit of the response.
+
+    p_adjusted: adjusted for all effects of its family (main effects, or interactions). aliases: see `aliases`.
+    """
 
     factors: tuple[str, ...]
     estimate: float
@@ -36,7 +40,7 @@ class Effect:
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """Coefficients of ±1 columns, the standard error of each, and the degrees of freedom of the noise."""
+    """Coefficients of the ±1 columns [terms], their standard errors [terms], and the error degrees of freedom."""
 
     coefficients: NDArray[np.float64]
     errors: NDArray[np.float64]
@@ -44,7 +48,7 @@ class Fit:
 
 
 def columns(design: NDArray[np.int64], terms: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:
-    """Products of the design's columns [cells, factors], one a term."""
+    """One column per term, the product of its factors' columns: design ±1 [cells, factors] → [cells, terms]."""
     sizes = {len(term) for term in terms}
     if len(sizes) == 1:
         return design[:, np.array(terms)].prod(axis=2).astype(np.float64)
@@ -52,26 +56,26 @@ def columns(design: NDArray[np.int64], terms: Sequence[tuple[int, ...]]) -> NDAr
 
 
 def fit(design: ArrayLike, values: ArrayLike, terms: Sequence[tuple[int, ...]]) -> Fit:
-    """Least squares of `values` [cells, seeds] (NaN: missing) on the terms' columns, a constant a seed.
+    """Least squares of `values` [cells, seeds] (NaN: missing) on the terms' columns, with one intercept per seed.
 
     Raises:
-        ValueError: the cells that are left don't determine every term, or leave nothing to estimate noise from.
+        ValueError: the finished cells do not determine every term, or no degrees of freedom are left for the noise.
     """
-    matrix, table = columns(np.asarray(design), terms), np.asarray(values, np.float64)
-    cell, seed = np.nonzero(np.isfinite(table))
+    matrix, response = columns(np.asarray(design), terms), np.asarray(values, np.float64)
+    cell, seed = np.nonzero(np.isfinite(response))
     blocks = (seed[:, None] == np.unique(seed)).astype(np.float64)
     model = np.column_stack([matrix[cell], blocks])
-    y = table[cell, seed]
+    y = response[cell, seed]
     if np.linalg.matrix_rank(model) < model.shape[1]:
         raise ValueError(f"{len(set(cell.tolist()))} finished cells do not determine {len(terms)} effects")
     solution, *_ = np.linalg.lstsq(model, y, rcond=None)
-    # Noise: within cells where they have several seeds, around the model where they have one.
-    whole = np.column_stack([cell[:, None] == np.unique(cell), blocks[:, 1:]]).astype(np.float64)
-    finest = whole if len(y) > np.linalg.matrix_rank(whole) else model
-    df = len(y) - int(np.linalg.matrix_rank(finest))
+    # Noise: within cells where cells have several seeds, else the residuals of the model.
+    saturated = np.column_stack([cell[:, None] == np.unique(cell), blocks[:, 1:]]).astype(np.float64)
+    noise_model = saturated if len(y) > np.linalg.matrix_rank(saturated) else model
+    df = len(y) - int(np.linalg.matrix_rank(noise_model))
     if df < 1:
         raise ValueError(f"{len(y)} runs for {len(terms)} effects leave nothing to estimate noise from; add a seed")
-    residual = y - finest @ np.linalg.lstsq(finest, y, rcond=None)[0]
+    residual = y - noise_model @ np.linalg.lstsq(noise_model, y, rcond=None)[0]
     variance = float(residual @ residual) / df * np.linalg.inv(model.T @ model).diagonal()[: len(terms)]
     return Fit(coefficients=solution[: len(terms)], errors=np.sqrt(variance), df=df)
 
@@ -79,34 +83,35 @@ def fit(design: ArrayLike, values: ArrayLike, terms: Sequence[tuple[int, ...]]) 
 def effects(
     names: Sequence[str], design: ArrayLike, values: ArrayLike, with_pairs: bool = False, level: float = 0.95
 ) -> list[Effect]:
-    """Every main effect and, `with_pairs`, every interaction of two: [cells, factors] of ±1, [cells, seeds] of results.
+    """Every main effect and, `with_pairs`, every two-factor interaction.
 
-    A term that others before it determine completely is left out and stands among the aliases of those. Mains and pairs are a
-    family each. An interaction is the difference of the one factor's effect with and without the other: both − first − second + neither.
+    design: ±1 [cells, factors]. values: responses [cells, seeds], NaN where missing. A term that earlier terms
+    determine completely is left out and listed among their aliases. Main effects and interactions are one family each.
+    An interaction is the difference of one factor's effect with and without the other: both − first − second + neither.
     """
     matrix = np.asarray(design, np.int64)
     mains: list[tuple[int, ...]] = [(index,) for index in range(len(names))]
     pairs: list[tuple[int, ...]] = list(itertools.combinations(range(len(names)), 2)) if with_pairs else []
     kept = _estimable(matrix.tobytes(), matrix.shape[1], (*mains, *pairs))
-    found = fit(matrix, values, kept)
+    fitted = fit(matrix, values, kept)
     sizes = (len([term for term in kept if len(term) == 1]), len([term for term in kept if len(term) == 2]))
     others = [*mains, *itertools.combinations(range(len(names)), 2)]
-    reach = float(stdtrit(found.df, (1 + level) / 2))
-    made = []
-    for term, coefficient, error in zip(kept, found.coefficients, found.errors, strict=True):
+    critical = float(stdtrit(fitted.df, (1 + level) / 2))
+    estimates = []
+    for term, coefficient, error in zip(kept, fitted.coefficients, fitted.errors, strict=True):
         t, scale = _t(float(coefficient), float(error)), 2 ** len(term)
-        made.append(
+        estimates.append(
             Effect(
                 factors=tuple(names[index] for index in term),
                 estimate=scale * float(coefficient),
-                low=scale * float(coefficient - reach * error),
-                high=scale * float(coefficient + reach * error),
-                p_value=2 * float(stdtr(found.df, -t)),
-                p_adjusted=1 - modulus_probability(t, sizes[len(term) - 1], found.df),
+                low=scale * float(coefficient - critical * error),
+                high=scale * float(coefficient + critical * error),
+                p_value=2 * float(stdtr(fitted.df, -t)),
+                p_adjusted=1 - modulus_probability(t, sizes[len(term) - 1], fitted.df),
                 aliases=tuple(aliases(names, matrix, term, others)),
             )
         )
-    return made
+    return estimates
 
 
 def _t(coefficient: float, error: float) -> float:
@@ -117,7 +122,7 @@ def _t(coefficient: float, error: float) -> float:
 
 @functools.cache
 def _estimable(cells: bytes, num_factors: int, terms: tuple[tuple[int, ...], ...]) -> list[tuple[int, ...]]:
-    """The terms that those before them, and the constant, do not determine; `cells` are the bytes of a design."""
+    """The terms that are linearly independent of the intercept and of earlier terms; `cells`: the bytes of a design."""
     design = np.frombuffer(cells, np.int64).reshape(-1, num_factors)
     kept: list[tuple[int, ...]] = []
     for term in terms:
@@ -130,7 +135,10 @@ def _estimable(cells: bytes, num_factors: int, terms: tuple[tuple[int, ...], ...
 def aliases(
     names: Sequence[str], design: NDArray[np.int64], term: tuple[int, ...], others: Sequence[tuple[int, ...]]
 ) -> list[str]:
-    """The terms whose columns go partly with this one's, with the share of them that its estimate holds: `a × b (-0.33)`."""
+    """The terms whose columns correlate with this term's, and their share in its estimate: `a × b (-0.33)`.
+
+    design: ±1 [cells, factors].
+    """
     by_size: dict[int, list[tuple[int, ...]]] = {}
     for other in others:
         by_size.setdefault(len(other), []).append(other)
@@ -144,14 +152,14 @@ def aliases(
 
 
 def modulus_probability(value: float, num: int, df: int) -> float:
-    """P(max of `num` |t| with one estimate of variance on `df` degrees of freedom ≤ value), by quadrature.
+    """P(studentized maximum modulus ≤ value): of `num` |t| that share a variance estimate on `df` degrees of freedom.
 
-    The studentized maximum modulus; by Šidák's inequality a lower bound for any correlation of the numerators.
+    By quadrature. A lower bound for any correlation of the numerators (Šidák's inequality).
     """
     return float(((2 * ndtr(value * _scales(df)) - 1) ** num).mean())
 
 
 @functools.cache
 def _scales(df: int) -> NDArray[np.float64]:
-    """s / σ at evenly spaced shares of its distribution, chi on `df` degrees of freedom over √df."""
+    """Evenly spaced quantiles [4000] of s / σ, whose distribution is chi on `df` degrees of freedom over √df."""
     return chi.ppf((np.arange(4000) + 0.5) / 4000, df) / math.sqrt(df)

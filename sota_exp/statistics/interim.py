@@ -1,10 +1,11 @@
-"""Seeds added where the verdict is open, at looks planned beforehand: how much error each look may spend, and what it decides.
+"""Interim analyses (looks) planned in advance: seeds are added only for arms that are still undecided.
 
-Before look k of n₁ < … < n_K seeds the error spent is α n_k / n_K; what a look adds is the level of its joint test. The sum of the
-levels is α, so the family's error is at most α whatever the looks share (Bonferroni over looks). An arm is decided by a clear
-effect alone: none leaves for looking hopeless, which would make the remaining ones too easy.
-Source: Lan and DeMets 1983, Biometrika 70 (spending functions); linear spending, because a sign-flip test of 8 seeds has no
-p-value small enough for the first look of O'Brien and Fleming.
+At look k of n₁ < … < n_K seeds the alpha spent so far is α n_k / n_K; its increment is the level of the joint test at
+that look. The levels sum to α, so the family-wise error is at most α however the looks are correlated (Bonferroni over
+looks). Only a significant effect decides an arm; no arm is dropped for futility, because the tests of the remaining
+arms would then be too liberal. Spending is linear because a sign-flip test of 8 seeds has no p-value small enough for
+the first O'Brien–Fleming boundary.
+Source: Lan and DeMets 1983, Biometrika 70 (alpha spending).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,17 +18,18 @@ from sota_exp.statistics.sign_flip import sign_flip_test
 
 
 def spent_at(looks: Sequence[int], level: float = 0.95) -> list[float]:
-    """The level of the test at each look; their sum is 1 − level."""
+    """The significance level of the test at each look, from the seeds at each look; they sum to 1 − level."""
     shares = np.diff([0, *looks]) / looks[-1]
     return [float(share) * (1 - level) for share in shares]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Looked:
-    """What the looks so far came to.
+    """The results of the looks so far.
 
-    done: the looks whose seeds are all there. decided: arm → seeds at its decision. p_values, p_adjusted: of every arm that was
-    tested, the latter on the scale of 1 − level; seeds: how many it was last tested with.
+    done: number of seeds of each completed look. decided: arm → number of seeds at its decision. p_values, p_adjusted:
+    of every arm that was tested, the latter to be compared with 1 − level. seeds: arm → number of seeds of its last
+    test.
     """
 
     done: list[int] = field(default_factory=list)
@@ -44,10 +46,11 @@ def look(
     looks: Sequence[int],
     level: float = 0.95,
 ) -> Looked:
-    """Go through the looks in order until one lacks a run.
+    """Test the undecided arms at each look in order, up to the first look with a missing run.
 
-    differences: arm → seed → paired difference. settled: arm → seeds that are finished or have failed for good, reference
-    included. An arm with fewer than two differences at a look is left open.
+    differences: arm → seed → paired difference. settled: arm → seeds whose runs, the reference's included, have
+    finished or failed for good. seeds: all seeds in order. looks: number of seeds at each look. An arm with fewer than
+    two differences at a look stays undecided.
     """
     found = Looked()
     for num, alpha in zip(looks, spent_at(looks, level), strict=True):
@@ -56,10 +59,10 @@ def look(
         if not all(settled[name] >= set(until) for name in open_arms):
             break
         found.done.append(num)
-        tested = [name for name in open_arms if len(_there(differences[name], until)) > 1]
+        tested = [name for name in open_arms if len(differences[name].keys() & set(until)) > 1]
         if not tested:
             continue
-        joint = sign_flip_test(_table(differences, tested, until))
+        joint = sign_flip_test(_to_matrix(differences, tested, until))
         for name, own, adjusted in zip(tested, joint.p_values, joint.p_adjusted, strict=True):
             scaled = min(1.0, adjusted * (1 - level) / alpha)
             found.p_values[name], found.seeds[name] = own, num
@@ -69,11 +72,8 @@ def look(
     return found
 
 
-def _there(differences: Mapping[int, float], seeds: Sequence[int]) -> list[float]:
-    return [differences[seed] for seed in seeds if seed in differences]
-
-
-def _table(
+def _to_matrix(
     differences: Mapping[str, Mapping[int, float]], arms: Sequence[str], seeds: Sequence[int]
 ) -> NDArray[np.float64]:
+    """[seeds, arms], NaN where a difference is missing."""
     return np.array([[differences[name].get(seed, np.nan) for name in arms] for seed in seeds])

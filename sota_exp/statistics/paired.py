@@ -1,6 +1,6 @@
-"""How sure one can be of a difference: pure functions on arrays. Seed noise and test-set noise are kept apart.
+"""Intervals and tests for paired differences. Variation between seeds and sampling of the test set are kept apart.
 
-Every function returns plain numbers; a level of 0.95 is an interval that holds the true value in 95 of 100 repetitions.
+`level` is the coverage of an interval: at 0.95 it contains the true value in 95 of 100 repetitions.
 """
 
 import math
@@ -13,7 +13,7 @@ from scipy.special import bdtr, ndtri, stdtrit
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A mean of `n` differences, second minus first, and its interval."""
+    """The mean of `n` differences, second minus first, and its confidence interval from `low` to `high`."""
 
     mean: float
     low: float
@@ -23,7 +23,7 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class McNemar:
-    """Examples that only the second classifier gets right (`won`), only the first (`lost`), and the two-sided p-value."""
+    """Numbers of examples that only the second (`won`) or first (`lost`) classifier gets right; two-sided p-value."""
 
     won: int
     lost: int
@@ -31,38 +31,45 @@ class McNemar:
 
 
 def mean_and_sd(values: ArrayLike) -> tuple[float, float | None]:
-    """Mean, and standard deviation with n − 1 in the denominator; None for a single value."""
+    """Mean and sample standard deviation (denominator n − 1) of values [n]; the latter is None for a single value."""
     array = np.asarray(values, np.float64)
     return float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else None
 
 
 def accuracy_standard_error(accuracy: float, num_images: int) -> float:
-    """√(p (1 − p) / n): how far an accuracy strays by the draw of its images, the weights being given."""
+    """√(p (1 − p) / n): the standard error of an accuracy in [0, 1] from sampling n images, for fixed weights."""
     return math.sqrt(accuracy * (1 - accuracy) / num_images)
 
 
 def paired_difference(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Estimate:
-    """Student's interval for the mean of second − first, paired by position: one number a seed, float [n], n ≥ 2.
+    """Student's t interval for the mean of second − first, paired by position: one number per seed, float [n], n ≥ 2.
 
     d̄ ± t(n − 1) · s / √n. Source: Student 1908, "The probable error of a mean", Biometrika 6.
+
+    Raises:
+        ValueError: the shapes differ, or there are fewer than two pairs.
     """
     differences = _paired(first, second)
     num = len(differences)
     if num < 2:
         raise ValueError(f"{num} pair: an interval over seeds needs at least 2")
     mean = float(differences.mean())
-    reach = float(stdtrit(num - 1, (1 + level) / 2)) * float(differences.std(ddof=1)) / math.sqrt(num)
-    return Estimate(mean=mean, low=mean - reach, high=mean + reach, n=num)
+    margin = float(stdtrit(num - 1, (1 + level) / 2)) * float(differences.std(ddof=1)) / math.sqrt(num)
+    return Estimate(mean=mean, low=mean - margin, high=mean + margin, n=num)
 
 
 def paired_accuracy_difference(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Estimate:
-    """Interval for the difference of two accuracies on the same n examples: correctness [n], 0 or 1, or its mean over seeds.
+    """Interval for the difference of two accuracies on the same n examples.
 
-    Bonett and Price's adjusted Wald interval: one example won and one lost are added, then
-    d̃ ± z · √((Σd² + 2) / (n + 2) − d̃²) / √(n + 2) with d̃ = Σd / (n + 2). So it keeps its width where both are right everywhere.
-    `mean` is the plain difference. For means over seeds it covers the draw of the examples, not that of the seeds.
-    Source: Bonett and Price 2012, "Adjusted Wald confidence interval for a difference of binomial proportions based on paired
-    data", Journal of Educational and Behavioral Statistics 37.
+    first, second: correctness [n], 0 or 1, or its mean over seeds. Bonett and Price's adjusted Wald interval: add one
+    won and one lost example, then d̃ ± z · √((Σd² + 2) / (n + 2) − d̃²) / √(n + 2) with d̃ = Σd / (n + 2). So the width
+    is not zero even where both classifiers are always right. `mean` is the unadjusted difference. For means over seeds
+    the interval covers the sampling of examples, not of seeds.
+    Source: Bonett and Price 2012, "Adjusted Wald confidence interval for a difference of binomial proportions based on
+    paired data", Journal of Educational and Behavioral Statistics 37.
+
+    Raises:
+        ValueError: the shapes differ, or there are no examples.
     """
     differences = _paired(first, second)
     num = len(differences)
@@ -70,15 +77,17 @@ def paired_accuracy_difference(first: ArrayLike, second: ArrayLike, level: float
         raise ValueError("no examples")
     middle = float(differences.sum()) / (num + 2)
     variance = (float((differences**2).sum()) + 2) / (num + 2) - middle**2
-    reach = float(ndtri((1 + level) / 2)) * math.sqrt(variance / (num + 2))
-    return Estimate(mean=float(differences.mean()), low=max(-1.0, middle - reach), high=min(1.0, middle + reach), n=num)
+    margin = float(ndtri((1 + level) / 2)) * math.sqrt(variance / (num + 2))
+    low, high = max(-1.0, middle - margin), min(1.0, middle + margin)
+    return Estimate(mean=float(differences.mean()), low=low, high=high, n=num)
 
 
 def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
-    """Exact test of equal accuracy on the same examples: correctness, bool [n].
+    """McNemar's exact test of equal accuracy on the same examples; first, second: correctness, bool [n].
 
-    Of the won + lost examples on which the two differ, `won` is binomial with p = ½; p = min(1, 2 · P(X ≤ min(won, lost))).
-    Source: McNemar 1947, Psychometrika 12; the exact form in Fagerland, Lydersen and Laake 2013, BMC Med. Res. Methodol. 13:91.
+    Of the won + lost examples on which the two differ, `won` is binomial with probability ½ under the null hypothesis:
+    p = min(1, 2 · P(X ≤ min(won, lost))).
+    Source: McNemar 1947, Psychometrika 12; exact form: Fagerland et al. 2013, BMC Med. Res. Methodol. 13:91.
     """
     one, other = np.asarray(first, bool), np.asarray(second, bool)
     won, lost = int((other & ~one).sum()), int((one & ~other).sum())
@@ -89,5 +98,5 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
 def _paired(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
     one, other = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if one.shape != other.shape or one.ndim != 1:
-        raise ValueError(f"not paired: shapes {one.shape} and {other.shape}")
+        raise ValueError(f"not paired: shapes {one.shape} and {other.shape}; expected twice the same [n]")
     return other - one

@@ -1,7 +1,9 @@
-"""How small an effect so many seeds can find, and how many seeds an effect needs: the sign-flip test's own power.
+"""Power analysis of the sign-flip test: the smallest effect that n seeds detect, and the seeds that an effect needs.
 
-With a standard deviation s of the paired differences, an effect of e · s is found in `power` of studies of m arms with n seeds:
-e(n, m) comes from simulated studies for few seeds, where the test's steps are coarse, and from Student's distribution for many. The other arms are taken to be independent, which asks for a little more than arms that share a reference need.
+With a standard deviation s of the paired differences, a study of m arms with n seeds detects an effect of e · s with
+probability `power`. For few seeds, where the p-values of the test are coarse, e(n, m) is simulated; for many it comes
+from Student's t distribution. The other arms are assumed to be independent, which is slightly conservative for arms
+that share a reference.
 """
 
 import functools
@@ -13,27 +15,30 @@ from scipy.special import nctdtr, stdtrit
 
 from sota_exp.statistics.sign_flip import TOLERANCE, sign_flips, smallest_p_value, studentized
 
-#: The share of effects of the named size that are found.
+#: The default power: the probability that an effect of the given size is detected.
 POWER = 0.8
 
-#: Up to this many seeds the test itself is simulated, in so many studies; above, Student's distribution is within 2 % of it.
+#: Up to this many seeds the test is simulated, with this many studies; above, Student's t is within 2 % of it.
 MOST_SIMULATED, NUM_STUDIES = 9, 1500
 
-#: Added to the power that is asked of Student's distribution, which the test's coarser steps fall short of.
+#: Added to the requested power when Student's t is used: the coarser p-values of the test have less power.
 SHORTFALL = 0.015
 
-#: More seeds than this nobody trains.
+#: The upper limit of the search in `seeds_needed`.
 MOST_SEEDS = 5000
 
 
 @functools.cache
 def standardized_effect(num_seeds: int, num_arms: int, level: float = 0.95, power: float = POWER) -> float | None:
-    """The effect, in standard deviations of the paired differences, that is found in `power` of studies; None: no effect is."""
+    """The smallest effect detected with probability `power`, in standard deviations of the paired differences.
+
+    None: too few seeds for any effect.
+    """
     if num_seeds < 2 or smallest_p_value(num_seeds) > 1 - level:
         return None
     if num_seeds > MOST_SIMULATED:
-        return _by_student(num_seeds, num_arms, level, power)
-    study = _Simulated(num_seeds, num_arms)
+        return _effect_by_student(num_seeds, num_arms, level, power)
+    study = _SimulatedStudies(num_seeds, num_arms)
     low, high = 0.0, 4.0
     if study.power(high, level) < power:
         low, high = high, 64.0
@@ -45,8 +50,8 @@ def standardized_effect(num_seeds: int, num_arms: int, level: float = 0.95, powe
     return high
 
 
-class _Simulated:
-    """Studies of one planted effect among arms that do nothing, normal noise of standard deviation 1, all from one seed."""
+class _SimulatedStudies:
+    """Seeded simulation of studies: one arm with a true effect among arms without, under standard normal noise."""
 
     def __init__(self, num_seeds: int, num_arms: int) -> None:
         rng = np.random.default_rng([num_seeds, num_arms])
@@ -57,21 +62,22 @@ class _Simulated:
             noise = rng.standard_normal((num_seeds, NUM_STUDIES))
             np.maximum(self.highest, studentized(flips @ noise, (noise**2).sum(0), self.num), out=self.highest)
         self.noise = rng.standard_normal((num_seeds, NUM_STUDIES))
-        self.turned, self.signs = flips @ self.noise, flips.sum(1, keepdims=True)
+        self.flipped_sums, self.signs = flips @ self.noise, flips.sum(1, keepdims=True)
 
     def power(self, effect: float, level: float) -> float:
-        """The share of studies in which the adjusted p-value of the planted effect is small enough, two standard errors less."""
+        """The share of studies that detect the true effect, minus two standard errors to be conservative."""
         squares = ((effect + self.noise) ** 2).sum(0)
-        own: NDArray[np.float64] = studentized(effect * self.signs + self.turned, squares, self.num)
+        own: NDArray[np.float64] = studentized(effect * self.signs + self.flipped_sums, squares, self.num)
         p_adjusted = (np.maximum(self.highest, own) >= own[0] * (1 - TOLERANCE)).mean(0)
         share = float((p_adjusted <= 1 - level).mean())
-        return share - 2 * math.sqrt(share * (1 - share) / NUM_STUDIES)  # What the simulation can't have flattered.
+        return share - 2 * math.sqrt(share * (1 - share) / NUM_STUDIES)
 
 
 @functools.cache
-def _by_student(num_seeds: int, num_arms: int, level: float, power: float) -> float:
+def _effect_by_student(num_seeds: int, num_arms: int, level: float, power: float) -> float:
     df = num_seeds - 1
-    # Each arm has its own estimate of variance: independent |t|, so the critical value is Student's at the Šidák level.
+    # Each arm has its own variance estimate, so the |t| are independent: the critical value is Student's at the Šidák
+    # level.
     critical = float(stdtrit(df, (1 + level ** (1 / num_arms)) / 2))
     low, high = 0.0, 64.0
     for _ in range(40):
@@ -82,7 +88,7 @@ def _by_student(num_seeds: int, num_arms: int, level: float, power: float) -> fl
 
 
 def detectable(sd: float, num_seeds: int, num_arms: int, level: float = 0.95, power: float = POWER) -> float | None:
-    """The smallest effect that is found in `power` of studies, where paired differences vary by `sd`; None: too few seeds."""
+    """The smallest effect detected with probability `power`; sd: of the paired differences. None: too few seeds."""
     effect = standardized_effect(num_seeds, num_arms, level, power)
     return None if effect is None else effect * sd
 
@@ -90,10 +96,11 @@ def detectable(sd: float, num_seeds: int, num_arms: int, level: float = 0.95, po
 def detectable_effect(
     sd: float, num_cells: int, num_seeds: int, num_factors: int, level: float = 0.95, power: float = POWER
 ) -> float | None:
-    """The smallest main effect of a two-level design that is found in `power` of studies; None: nothing estimates the noise.
+    """The smallest main effect of a two-level design detected with probability `power`; None: no degrees of freedom.
 
-    sd: of paired differences, so a run varies by sd / √2, and an effect, a difference of two means of half of the runs, by
-    sd √(2 / runs). Critical value: Student's at the Šidák level of the factors. One seed: noise from what the model leaves over.
+    sd: of paired differences, so the standard deviation of a run is sd / √2, and that of an effect, a difference of the
+    means of half the runs each, sd √(2 / runs). Critical value: Student's t at the Šidák level of the factors. With one
+    seed the noise is estimated from the residuals of the model.
     """
     num_runs = num_cells * num_seeds
     df = (num_cells - 1) * (num_seeds - 1) if num_seeds > 1 else num_cells - 1 - num_factors
@@ -104,7 +111,7 @@ def detectable_effect(
 
 
 def seeds_needed(effect: float, sd: float, num_arms: int, level: float = 0.95, power: float = POWER) -> int | None:
-    """The fewest seeds with which `effect` is detectable; None for more than 5,000."""
+    """The fewest seeds with which `effect` is detectable; None where more than 5,000 are needed."""
 
     def is_enough(num: int) -> bool:
         found = detectable(sd, num, num_arms, level, power)
@@ -120,9 +127,10 @@ def seeds_needed(effect: float, sd: float, num_arms: int, level: float = 0.95, p
 
 
 def assumed_sd(num_test: int, disagreement: float = 0.2) -> float:
-    """What paired differences of accuracy vary by before anything is run: √(disagreement / N).
+    """The standard deviation of paired accuracy differences to assume before any run: √(disagreement / N).
 
-    Two trainings differ in the correctness of a share of test images (a fifth, in short trainings), each image for itself. So
-    Jordan 2023, "Calibrated Chaos" (arXiv:2304.01910), explains the spread between runs.
+    disagreement: the share of the N test images on which two trainings differ in correctness (0.2 in short trainings),
+    independently per image: the explanation of the spread between runs in Jordan 2023, "Calibrated Chaos"
+    (arXiv:2304.01910).
     """
     return math.sqrt(disagreement / num_test)

@@ -1,8 +1,9 @@
-"""Which of several arms differ from their reference: one sign-flip test over all of them, studentized maximum.
+"""A joint sign-flip test of several arms against their reference, with the studentized maximum.
 
-If nothing helps or hurts, a seed's differences (one an arm) are as likely as the same numbers with all signs turned. Turning the
-signs of whole seeds keeps what the arms share, and the largest |t| over the arms of each turning says how far chance alone goes.
-Source: Westfall and Young 1993, "Resampling-Based Multiple Testing"; Romano and Wolf 2005, Econometrica 73 (studentized).
+Under the null hypothesis a seed's vector of differences (one per arm) is symmetric about zero. Flipping the signs of
+whole seeds preserves the correlation between arms; the largest |t| over the arms of each sign flip gives the null
+distribution that controls the family-wise error.
+Source: Westfall and Young 1993, "Resampling-Based Multiple Testing"; Romano and Wolf 2005, Econometrica 73.
 """
 
 import itertools
@@ -12,23 +13,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri, stdtr
 
-#: Up to this many seeds every turning is counted, 2^(n − 1) of them since |t| knows no sign; above, this many are drawn.
+#: Up to this many seeds all 2^(n − 1) sign flips are enumerated (|t| ignores a global sign); above, this many are
+#: drawn.
 MOST_EXACT, NUM_DRAWN = 14, 20_000
 
-#: |t| of equal data may differ in its last digits by the order of a sum.
+#: Relative tolerance of comparisons: |t| of equal data may differ in the last digits with the order of summation.
 TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
 class Joint:
-    """Of every arm: the two-sided p-value of its own sign-flip test, and the one adjusted for all arms at once."""
+    """Per arm: the two-sided p-value of its own sign-flip test, and the p-value adjusted over all arms."""
 
     p_values: tuple[float, ...]
     p_adjusted: tuple[float, ...]
 
 
 def sign_flips(num_seeds: int, seed: int = 0) -> NDArray[np.float64]:
-    """Turnings of signs [F, num_seeds], ±1, the first of them none: all up to a global sign, or a seeded draw."""
+    """Sign flips, ±1 [F, num_seeds], the first all +1: all of them up to a global sign, or a seeded random sample."""
     if num_seeds <= MOST_EXACT:
         rest = np.array(list(itertools.product((1.0, -1.0), repeat=num_seeds - 1)), np.float64)
         return np.column_stack([np.ones(len(rest)), rest.reshape(len(rest), num_seeds - 1)])
@@ -38,7 +40,10 @@ def sign_flips(num_seeds: int, seed: int = 0) -> NDArray[np.float64]:
 
 
 def studentized(sums: NDArray[np.float64], squares: NDArray[np.float64], num: NDArray[np.int64]) -> NDArray[np.float64]:
-    """|t| from sums of (turned) differences [..., m], sums of squares [m], and how many there are [m]; 0 for no spread at 0."""
+    """|t| [..., m] from sums of sign-flipped differences [..., m], sums of squares [m] and numbers of differences [m].
+
+    Without variance it is 0 for a zero sum and infinite otherwise.
+    """
     variance = np.maximum(squares - sums**2 / num, 0.0) / np.maximum(num - 1, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.abs(sums) / np.sqrt(num * variance)
@@ -48,22 +53,25 @@ def studentized(sums: NDArray[np.float64], squares: NDArray[np.float64], num: ND
 
 
 def sign_flip_test(differences: ArrayLike, seed: int = 0) -> Joint:
-    """The test of differences [seeds, arms]; NaN where a seed of an arm is missing. Every arm needs two seeds.
+    """The sign-flip test of differences [seeds, arms], NaN where a seed of an arm is missing.
 
-    p is the share of turnings with a statistic at least as large. Arms with other numbers of seeds are brought to one scale by
-    their Student distributions before the maximum is taken.
+    p is the share of sign flips whose statistic is at least as large. Where arms have different numbers of seeds, |t|
+    is converted to a normal quantile by each arm's Student t distribution before the maximum is taken.
+
+    Raises:
+        ValueError: the shape is not [seeds, arms], or an arm has fewer than two seeds.
     """
-    table = np.asarray(differences, np.float64)
-    if table.ndim != 2:
-        raise ValueError(f"differences of shape {table.shape}: expected [seeds, arms]")
-    there = np.isfinite(table)
-    num = there.sum(0)
-    if table.shape[1] == 0:
+    matrix = np.asarray(differences, np.float64)
+    if matrix.ndim != 2:
+        raise ValueError(f"differences of shape {matrix.shape}: expected [seeds, arms]")
+    is_present = np.isfinite(matrix)
+    num = is_present.sum(0)
+    if matrix.shape[1] == 0:
         return Joint(p_values=(), p_adjusted=())
     if num.min() < 2:
         raise ValueError(f"{num.min()} seed: a sign-flip test needs at least 2")
-    filled = np.where(there, table, 0.0)
-    statistics = studentized(sign_flips(len(table), seed) @ filled, (filled**2).sum(0), num)
+    filled = np.where(is_present, matrix, 0.0)
+    statistics = studentized(sign_flips(len(matrix), seed) @ filled, (filled**2).sum(0), num)
     if len(set(num.tolist())) > 1:
         with np.errstate(divide="ignore"):
             statistics = -ndtri(np.maximum(stdtr(num - 1, -statistics), 1e-300))
@@ -74,5 +82,5 @@ def sign_flip_test(differences: ArrayLike, seed: int = 0) -> Joint:
 
 
 def smallest_p_value(num_seeds: int) -> float:
-    """What the clearest effect can reach with so many seeds: it and its mirror image of 2^n turnings."""
+    """The smallest p-value the test can give with this many seeds: 2 of 2^n sign flips."""
     return 2.0 ** (1 - num_seeds)

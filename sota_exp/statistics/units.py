@@ -1,21 +1,21 @@
-"""In which unit a metric and its differences are said, shares in percent and points, losses as they are; and which way is better."""
+"""How metrics and differences are formatted: shares in percent and points, losses plain; and which way is better."""
 
 from dataclasses import dataclass
 
-#: What stands where nothing is known.
+#: Shown in place of an unknown value.
 UNKNOWN = "–"
 
-#: Scores of a result, and whether more is better.
+#: Metric of a result → whether higher is better.
 METRICS = {
-    f"{split}/{name}": more
+    f"{split}/{name}": higher_is_better
     for split in ("val", "test")
-    for name, more in (("accuracy", True), ("top5_accuracy", True), ("loss", False), ("ece", False))
+    for name, higher_is_better in (("accuracy", True), ("top5_accuracy", True), ("loss", False), ("ece", False))
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """How values of a metric are shown: multiplied by `factor`, with `decimals`, as `unit`; differences in `difference_unit`."""
+    """How a metric is formatted: times `factor`, with `decimals`, in `unit`; differences in `difference_unit`."""
 
     factor: float
     decimals: int
@@ -26,7 +26,7 @@ class Scale:
         return UNKNOWN if value is None else f"{value * self.factor:.{self.decimals}f}"
 
     def difference(self, value: float | None) -> str:
-        """With its sign: `+1.24`, `−0.31`, `0.00`."""
+        """A difference with its sign: `+1.24`, `−0.31`, `0.00`."""
         return UNKNOWN if value is None else signed(value * self.factor, self.decimals)
 
     def span(self, low: float, high: float, between: str = " to ") -> str:
@@ -36,7 +36,7 @@ class Scale:
         return self.value(value) + (f" {self.unit}" if self.unit and value is not None else "")
 
     def size(self, value: float) -> str:
-        """Of a difference, without its sign: `1.20 points`, or `0.0120`."""
+        """The size of a difference with its unit and without sign: `1.20 points`, or `0.0120`."""
         return f"{self.value(value)} {self.difference_unit}".rstrip()
 
     def difference_with_unit(self, value: float | None) -> str:
@@ -54,7 +54,7 @@ def scale_of(metric: str) -> Scale:
 
 
 def signed(value: float, decimals: int) -> str:
-    """With a true minus; nothing before what rounds to zero."""
+    """A number with its sign, minus as U+2212; no sign where it rounds to zero."""
     text = f"{abs(value):,.{decimals}f}"
     if float(text.replace(",", "")) == 0:
         return text

@@ -1,4 +1,4 @@
-"""What can be said of a difference, in a word and in a sentence."""
+"""The verdict on a difference: one word and one sentence."""
 
 from dataclasses import dataclass
 
@@ -25,13 +25,16 @@ def verdict(
     higher_is_better: bool = True,
     unit: Scale = SHARE,
 ) -> Verdict:
-    """Helps or hurts where the adjusted p-value is at most 1 − level; what more seeds could show where it is not."""
+    """The verdict by the adjusted p-value: significant where it is at most 1 − level.
+
+    detectable: the smallest effect these seeds can detect; None: too few seeds for any. num: number of seeds.
+    """
     size = f"{unit.difference_with_unit(difference)}, {level:.0%} interval {unit.span(*interval)}"
     if detectable is None:
         return Verdict(
             word="too few seeds",
-            sentence=f"Too few seeds for a verdict: {num}, with which no effect, however large, could be told from chance "
-            f"({size}).",
+            sentence=f"Too few seeds for a verdict: with {num}, no effect, however large, can be distinguished from "
+            f"chance ({size}).",
         )
     if p_adjusted <= 1 - level and difference != 0:
         helps = (difference > 0) == higher_is_better
@@ -49,6 +52,7 @@ def failed(reasons: list[str], num_pairs: int) -> Verdict:
 
 
 def too_few(num: int) -> Verdict:
+    """An arm with too few pairs for an interval."""
     return Verdict(
         word="too few seeds", sentence=f"Too few seeds for an interval: {num} pair{'s' if num != 1 else ''}."
     )

@@ -1,0 +1,4 @@
+"""An ablation: arms planned, composed, launched and compared.
+
+Imports config, models, preview, report, runs, stages, statistics and training.
+"""

@@ -1,4 +1,4 @@
-"""What a sweep is refused for before its first trial: a pruner that can't be asked, a function that isn't there, another search's study."""
+"""Checks before the first trial: the pruner, the custom search space, and the search space of an existing study."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,50 +14,61 @@ from sota_exp.sweep.trial import make_pruner
 
 
 def extender(path: str | None) -> Callable[[DictConfig, Trial], None]:
-    """The user's own function that draws more; one that draws nothing for None.
+    """The user's function that draws more values; for None one that draws nothing.
 
     Raises:
-        ConfigError: there is none at that path.
+        ConfigError: the path cannot be imported, or is not callable.
     """
     if path is None:
         return lambda config, trial: None
     try:
         found = locate(path, "custom_search_space")
     except ConfigError as error:
-        raise ConfigError(f"hydra.sweeper.custom_search_space={path} cannot be imported") from error
+        raise ConfigError(
+            f"hydra.sweeper.custom_search_space={path} cannot be imported; legal: the dotted path of a function"
+        ) from error
     if not callable(found):
-        raise ConfigError(f"hydra.sweeper.custom_search_space={path} is no function")
+        raise ConfigError(f"hydra.sweeper.custom_search_space={path} is not a function (config, trial)")
     return found
 
 
 def require_prunable(goal: Goal, settings: Settings, pruner: Mapping[str, Any]) -> None:
-    """Raise `ConfigError` for a pruner that can't be asked, or asks what nobody reports."""
+    """Check the pruner and that it can be used with the objectives.
+
+    Raises:
+        ConfigError: no such pruner; several objectives; an objective that is not reported per epoch; too few seeds.
+    """
     make_pruner(pruner)
     name = str(pruner["_target_"]).rpartition(".")[2]
     if name == "NopPruner":
         return
     off = "hydra/sweeper/pruner=none"
     if not goal.is_single:
-        raise ConfigError(f"hydra/sweeper/pruner: Optuna can't prune with several objectives; choose {off}")
+        raise ConfigError(f"hydra/sweeper/pruner={name}: Optuna cannot prune with several objectives; choose {off}")
     if not goal.objectives[0].startswith("val/"):
-        raise ConfigError(f"hydra/sweeper/pruner: {goal.objectives[0]} is not known after an epoch; choose {off}")
+        raise ConfigError(
+            f"hydra/sweeper/pruner={name}: {goal.objectives[0]} is not known after an epoch; choose {off}"
+        )
     if name == "WilcoxonPruner" and settings.seeds < 2:
-        raise ConfigError("hydra/sweeper/pruner=wilcoxon compares seeds: hydra.sweeper.seeds=8, say")
+        raise ConfigError(
+            f"hydra/sweeper/pruner=wilcoxon compares seeds, and "
+            f"hydra.sweeper.seeds={settings.seeds}; choose at least 2, such as 8"
+        )
 
 
-def another_search(there: Mapping[str, str], wanted: Mapping[str, str], directory: Path) -> str:
-    """Both searches, line by line, where they differ."""
+def another_search(stored: Mapping[str, str], wanted: Mapping[str, str], directory: Path) -> str:
+    """Error message with both searches, line by line; `≠` marks differences."""
 
-    def listed(space: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    def format_lines(space: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
         return [f"  {'≠' if other.get(key) != text else ' '} {key}: {text}".rstrip(": ") for key, text in space.items()]
 
     return "\n".join(
         [
-            f"hydra.sweep.dir={directory} holds the trials of another search, which can't be compared with these.",
-            "There:",
-            *listed(there, wanted),
-            "Asked for:",
-            *listed(wanted, there),
-            "Choose another hydra.sweep.dir, or the search that is there; hydra.sweeper.n_trials may change.",
+            f"hydra.sweep.dir={directory} holds trials of another search, which cannot be compared with these.",
+            "Stored:",
+            *format_lines(stored, wanted),
+            "Requested:",
+            *format_lines(wanted, stored),
+            "Choose another hydra.sweep.dir, or repeat the stored search; hydra.sweeper.n_trials may differ.",
         ]
     )

@@ -1,4 +1,4 @@
-"""A run of a sweep on the terminal: one line when it begins, and one that follows it where there is a terminal."""
+"""A run of a sweep on the terminal: one line when it begins, and a status line that follows its epochs."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from sota_exp.training.listener import Listener, Plan
 
 
 class QuietListener(Listener):
-    """Says which run begins, and on a terminal how far it is."""
+    """words: which run it is."""
 
     def __init__(self, words: str) -> None:
         self.words = words
@@ -18,8 +18,8 @@ class QuietListener(Listener):
         self.status: Status | None = None
 
     def started(self, plan: Plan) -> None:
-        again = f" [yellow]goes on from step {plan.first_step:,}[/]" if plan.first_step else ""
-        self.console.print(f"[bold]{escape(self.words)}[/]{again}", soft_wrap=True)
+        resumed = f" [yellow]resumes at step {plan.first_step:,}[/]" if plan.first_step else ""
+        self.console.print(f"[bold]{escape(self.words)}[/]{resumed}", soft_wrap=True)
         self.epochs = plan.total_steps // plan.steps_per_epoch
         if self.console.is_terminal:
             self.status = self.console.status("training")
@@ -27,8 +27,8 @@ class QuietListener(Listener):
 
     def epoch_done(self, epoch: dict[str, Any]) -> None:
         if self.status is not None:
-            words = f"epoch {epoch['epoch'] + 1}/{self.epochs}, val accuracy {epoch['val/accuracy']:.4f}"
-            self.status.update(words)
+            progress = f"epoch {epoch['epoch'] + 1}/{self.epochs}, val accuracy {epoch['val/accuracy']:.4f}"
+            self.status.update(progress)
 
     def ended(self, result: dict[str, Any]) -> None:
         if self.status is not None:

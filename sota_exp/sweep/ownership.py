@@ -1,8 +1,8 @@
-"""Who works on a trial, and which trials nobody works on any more.
+"""Which process owns a trial, and which running trials are abandoned.
 
-A running trial carries its owner: host, process, and a token that changes hands with it. On the same machine a dead process is
-seen at once, elsewhere by the heartbeat. A trial that lost its owner is taken up again under its own number, in its own
-directory, from its own checkpoint: so none is lost, and none is counted twice.
+A running trial stores its owner: host, process and a token that is new with every owner. A dead process is noticed at
+once on its own machine, and by its missing heartbeat on others. An abandoned trial is resumed under its own number,
+in its own directory, from its own checkpoint: so no trial is lost, and none is counted twice.
 """
 
 import contextlib
@@ -20,27 +20,27 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 OWNER, REASON = "owner", "reason"
 
-#: How often in a row a trial's process was killed, and its last report when that was counted.
+#: How often in a row the trial's process was killed without progress, and the last reported step at that time.
 TAKEN_UP, CAME_TO = "taken_up", "came_to"
 
 
 def here() -> str:
-    """This machine, or this container of it: process numbers mean the same wherever it is equal."""
+    """Host name and PID namespace: process ids can be compared only where both are equal."""
     try:
-        space = os.readlink("/proc/self/ns/pid")
+        namespace = os.readlink("/proc/self/ns/pid")
     except OSError:
-        space = ""
-    return f"{socket.gethostname()} {space}".strip()
+        namespace = ""
+    return f"{socket.gethostname()} {namespace}".strip()
 
 
 def owner(token: str | None = None) -> dict[str, Any]:
-    """This process as the owner of a trial; a new token unless it takes over another's."""
+    """This process as the owner of a trial; with a new token if none is given."""
     process = psutil.Process()
     return {"token": token or uuid.uuid4().hex, "host": here(), "pid": process.pid, "born": process.create_time()}
 
 
 def is_alive(facts: dict[str, Any]) -> bool:
-    """Whether the owner's process runs; of an owner on this machine."""
+    """Whether the owner's process runs; only for an owner on this host."""
     try:
         process = psutil.Process(facts["pid"])
         return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - facts["born"]) < 1
@@ -49,10 +49,12 @@ def is_alive(facts: dict[str, Any]) -> bool:
 
 
 def abandoned(study: optuna.Study, held: Collection[str] = ()) -> list[FrozenTrial]:
-    """Running trials that nobody works on: without an owner, its process gone, or without a sign of life. Call it alone.
+    """Running trials without an owner, with a dead process, or on another host without heartbeats.
 
-    held: the tokens of the trials that this process has taken and not begun. Another of its own is one that it never heard that it
-    has: the connection was lost when the storage had noted it.
+    Call it inside `Store.alone`.
+
+    held: the tokens of the trials in the current batch. Any other trial with this process as its owner is abandoned
+    too: the connection was lost after the storage had stored the owner, so this process never received the trial.
     """
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     if not running:
@@ -78,7 +80,7 @@ def is_own(facts: dict[str, Any]) -> bool:
 
 
 def own(trial: Trial) -> str:
-    """Make this process the owner; the token that says so."""
+    """Make this process the owner; returns the new token."""
     facts = owner()
     trial.set_user_attr(OWNER, facts)
     return str(facts["token"])
@@ -87,7 +89,7 @@ def own(trial: Trial) -> str:
 def kills_without_progress(trial: FrozenTrial) -> int:
     """How often an abandoned trial's process was killed since its last report.
 
-    A process that let it go was not killed, nor was this one, which never heard that it had it.
+    Not counted: a process that released the trial, and this process if it never received the trial (see `abandoned`).
     """
     facts = trial.user_attrs.get(OWNER)
     was_killed = facts is not None and not is_own(facts)
@@ -97,28 +99,28 @@ def kills_without_progress(trial: FrozenTrial) -> int:
 
 
 def take_up(trial: Trial, num_kills: int) -> None:
-    """Note, before a process works on a trial, how often that ended in a kill, and how far it has come."""
+    """Store the number of kills without progress and the last reported step, before a process works on the trial."""
     came_to = max(trial.storage.get_trial(trial._trial_id).intermediate_values, default=-1)
-    for name, value, usual in ((TAKEN_UP, num_kills, 0), (CAME_TO, came_to, -1)):
-        if value != trial.user_attrs.get(name, usual):
+    for name, value, default in ((TAKEN_UP, num_kills, 0), (CAME_TO, came_to, -1)):
+        if value != trial.user_attrs.get(name, default):
             trial.set_user_attr(name, value)
 
 
 def let_go(study: optuna.Study, number: int, token: str) -> None:
-    """Leave a running trial for the next who asks, unless somebody else has it by now."""
+    """Remove the owner of a running trial, unless the token shows that it has another owner by now."""
     trial = study.get_trials(deepcopy=False)[number]
     if trial.state == TrialState.RUNNING and (trial.user_attrs.get(OWNER) or {}).get("token") == token:
         study._storage.set_trial_user_attr(trial._trial_id, OWNER, None)
 
 
 def fail(study: optuna.Study, trial: FrozenTrial, reason: str) -> None:
-    """End a trial as failed, with its reason."""
+    """End a trial as failed, with the reason."""
     with contextlib.suppress(UpdateFinishedTrialError):
         study._storage.set_trial_user_attr(trial._trial_id, REASON, reason)
     end(study, trial.number, state=TrialState.FAIL)
 
 
 def end(study: optuna.Study, number: int, values: list[float] | None = None, state: TrialState | None = None) -> None:
-    """End a trial with its values or in a state, unless it has ended."""
-    with contextlib.suppress(UpdateFinishedTrialError):  # It ended after Optuna looked.
+    """End a trial with values or a state, unless it has ended."""
+    with contextlib.suppress(UpdateFinishedTrialError):  # It ended after Optuna had checked.
         study.tell(number, values, state=state, skip_if_finished=True)

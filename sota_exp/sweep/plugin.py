@@ -1,6 +1,7 @@
-"""Hydra's plugin for Optuna sweeps: the stock sweeper's configuration and parser, and a loop of our own behind them.
+"""Hydra's plugin for Optuna sweeps: the configuration and parser of hydra-optuna-sweeper, with a loop of our own.
 
-Hydra finds it by the entry point `hydra.plugins` and imports it at every start, so Optuna is imported when a sweep begins.
+Hydra finds it by the entry point `hydra.plugins` and imports it at every start, so Optuna is imported only when a
+sweep begins.
 """
 
 import warnings
@@ -14,12 +15,12 @@ from sota_exp.errors import Interrupted, RunFailed
 
 
 class TrialSweeper(OptunaSweeper):
-    """The stock sweeper's keys keep their meaning; `conf/hydra/sweeper/sota_exp.yaml` lists those beside them."""
+    """Its keys are in `conf/hydra/sweeper/sota_exp.yaml`; those of hydra-optuna-sweeper keep their meaning."""
 
     def __init__(self, sampler: Any, n_trials: int, **settings: Any) -> None:
         stock = ("direction", "storage", "study_name", "n_jobs", "max_failure_rate", "params")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Of the sampler's experimental arguments; it is made anew for each trial.
+            warnings.simplefilter("ignore")  # About experimental arguments of this sampler, which is not used.
             given = {name: settings[name] for name in stock}
             super().__init__(sampler, n_trials=n_trials, custom_search_space=None, **given)
         self.settings = {"sampler": sampler, "n_trials": n_trials, **settings}
@@ -29,18 +30,21 @@ class TrialSweeper(OptunaSweeper):
         self.hydra_context, self.config = hydra_context, config
 
     def sweep(self, arguments: list[str]) -> None:
-        """Until the total is reached, or time, patience or luck ends; then confirm, and say what came out.
+        """Search until `n_trials` or a budget is reached, then confirm, and write and print the result.
 
         Raises:
-            ConfigError: the study in the storage searches something else. RunFailed: nothing works. Interrupted.
+            ConfigError: a setting is not legal, or the study in the storage searches something else.
+            RunFailed: too many trials failed, or none is complete.
+            Interrupted: a signal ended a trial.
         """
         from sota_exp.sweep.end import conclude, leave
-        from sota_exp.sweep.loop import Loop
+        from sota_exp.sweep.loop import search
+        from sota_exp.sweep.sweep import Sweep
 
-        loop = Loop.open(self.settings, self.sweeper, arguments)
-        loop.begin()
+        sweep = Sweep.open(self.settings, self.sweeper, arguments)
+        sweep.begin()
         try:
-            conclude(loop, loop.search())
-        except (RunFailed, Interrupted, KeyboardInterrupt) as error:  # The last from the launcher: it ends all jobs.
-            leave(loop, error)
+            conclude(sweep, search(sweep))
+        except (RunFailed, Interrupted, KeyboardInterrupt) as error:  # A launcher raises KeyboardInterrupt.
+            leave(sweep, error)
             raise

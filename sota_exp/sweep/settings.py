@@ -1,4 +1,4 @@
-"""What `hydra.sweeper` says, typed and checked, beside what is searched."""
+"""The keys of `hydra.sweeper`, typed and checked, except the search space itself."""
 
 import difflib
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from sota_exp.errors import ConfigError, first_line
 from sota_exp.statistics.units import METRICS
 from sota_exp.sweep.storage import Direction
 
-#: What is searched and how, in mappings whose keys the user, or an option, names; and what else other modules read.
+#: Keys that hold mappings with free keys; and these together with the keys of `Goal` and the storage.
 SEARCH = ("params", "conditional", "derived", "sampler", "pruner")
 NOT_SETTINGS = (*SEARCH, "objective", "direction", "constraints", "storage")
 
-#: Costs of a trial, by what a result calls them.
+#: Costs of a trial, by their names in `result.json`.
 COSTS = (
     "train_seconds",
     "flops_per_image",
@@ -30,14 +30,18 @@ COSTS = (
 
 
 def require(ok: bool, name: str, value: object, legal: str) -> None:
-    """Raise `ConfigError` unless `ok`."""
+    """Check a value.
+
+    Raises:
+        ConfigError: `ok` is false.
+    """
     if not ok:
         raise ConfigError(f"hydra.sweeper.{name}={value} is not legal: {legal}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Confirm:
-    """How many of the best trials meet the recipe's own values, on how many fresh seeds."""
+    """top: how many of the best trials are compared with the recipe's own values. seeds: on how many fresh seeds."""
 
     top: int
     seeds: int
@@ -48,13 +52,13 @@ class Confirm:
             self.top == 0 or self.seeds >= 2,
             "confirm.seeds",
             self.seeds,
-            "at least 2: an interval over seeds needs them",
+            "at least 2: an interval needs several seeds",
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Plain values of `hydra.sweeper`."""
+    """Plain values of `hydra.sweeper`, described in `conf/hydra/sweeper/sota_exp.yaml`."""
 
     n_trials: int
     n_jobs: int
@@ -85,7 +89,7 @@ class Settings:
         require(self.patience is None or self.patience >= 1, "patience", self.patience, "null, or at least 1 trial")
 
 
-#: What our trainings measure on val, and where it is better; another program's jobs may have other names.
+#: Direction of every metric that our training measures on val; jobs of another program may have other metrics.
 VAL: dict[str, Direction] = {
     name: "maximize" if more else "minimize" for name, more in METRICS.items() if name.startswith("val/")
 }
@@ -93,7 +97,7 @@ VAL: dict[str, Direction] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """What is optimized: metrics, a direction each, and caps on costs."""
+    """The objectives with one direction per objective. constraints: {cost: its largest legal value}."""
 
     objectives: list[str]
     directions: list[Direction]
@@ -111,38 +115,46 @@ class Goal:
         for name, direction in zip(self.objectives, self.directions, strict=False):
             if direction != VAL.get(name, direction):
                 raise ConfigError(
-                    f"hydra.sweeper.direction={direction} of {name} looks for the worst; legal: {VAL[name]}"
+                    f"hydra.sweeper.direction={direction} of {name} searches for the worst; legal: {VAL[name]}"
                 )
         if len(self.objectives) != len(self.directions):
             raise ConfigError(
-                f"hydra.sweeper.direction={self.directions} has another length than "
-                f"hydra.sweeper.objective={self.objectives}: one direction an objective"
+                f"hydra.sweeper.direction={self.directions} does not have the length of "
+                f"hydra.sweeper.objective={self.objectives}: give one direction per objective"
             )
 
 
 def require_measure(key: str, name: str, with_val: bool) -> None:
-    """Raise `ConfigError` for what a trial does not measure; test is for reports alone."""
+    """Check that a trial measures the metric; test metrics are refused, because a search must not see them.
+
+    Raises:
+        ConfigError: it does not.
+    """
     costs = [f"cost/{cost}" for cost in COSTS]
     close = difflib.get_close_matches(name, VAL, n=1, cutoff=0.8)
     meant = f" Did you mean {close[0]}?" if close else ""
     if name in costs or (with_val and name.startswith("val/") and (name in VAL or not meant)):
         return
     legal = ", ".join([*(["val/accuracy, val/loss, val/…"] if with_val else []), *costs])
-    why = "a sweep chooses by val, test is for reports; " if name.startswith("test/") else ""
+    why = "a sweep must not see test metrics; " if name.startswith("test/") else ""
     raise ConfigError(f"hydra.sweeper.{key}: {name}: {why}legal: {legal}.{meant or suggestion(name, costs)}")
 
 
-def as_direction(word: str) -> Direction:
-    """Raises `ConfigError` for a word that is none."""
-    if word == "minimize":
+def parse_direction(text: str) -> Direction:
+    """Parse a direction.
+
+    Raises:
+        ConfigError: it is neither minimize nor maximize.
+    """
+    if text == "minimize":
         return "minimize"
-    if word == "maximize":
+    if text == "maximize":
         return "maximize"
-    raise ConfigError(f"hydra.sweeper.direction={word}; legal: minimize, maximize")
+    raise ConfigError(f"hydra.sweeper.direction={text}; legal: minimize, maximize")
 
 
 def read_settings(given: Mapping[str, Any]) -> Settings:
-    """The plain part of `hydra.sweeper`.
+    """The plain values of `hydra.sweeper`.
 
     Raises:
         ConfigError: unknown key, wrong type, or a value out of range.
@@ -157,37 +169,37 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
 
 
 def read_goal(given: Mapping[str, Any]) -> Goal:
-    """Objectives with their directions, and caps.
+    """The objectives with their directions, and the constraints.
 
     Raises:
-        ConfigError: something no trial measures, or not a direction an objective.
+        ConfigError: a metric that no trial measures, or not one direction per objective.
     """
     objective, direction = plain(given["objective"]), plain(given["direction"])
-    directions = [str(word).rpartition(".")[2] for word in (direction if isinstance(direction, list) else [direction])]
+    directions = [str(item).rpartition(".")[2] for item in (direction if isinstance(direction, list) else [direction])]
     caps = plain(given["constraints"]) or {}
     return Goal(
         objectives=list(objective) if isinstance(objective, list) else [str(objective)],
-        directions=[as_direction(word) for word in directions],
+        directions=[parse_direction(item) for item in directions],
         constraints={str(key): float(value) for key, value in caps.items()},
     )
 
 
 def read_trees(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What is searched and how, as plain mappings; empty for null.
+    """The values of the keys `SEARCH` as plain mappings; empty for null.
 
     Raises:
-        ConfigError: one is a word: mostly an option that was asked for with a dot.
+        ConfigError: a value is not a mapping, for example because an option was chosen with a dot.
     """
     trees = {name: plain(given[name]) or {} for name in SEARCH}
     for name, tree in trees.items():
         if not isinstance(tree, dict):
-            slash = f"; an option is chosen with hydra/sweeper/{name}={tree}" if name in ("sampler", "pruner") else ""
-            raise ConfigError(f"hydra.sweeper.{name}={tree} is not legal: keys with values, or null{slash}")
+            hint = f"; an option is chosen with hydra/sweeper/{name}={tree}" if name in ("sampler", "pruner") else ""
+            raise ConfigError(f"hydra.sweeper.{name}={tree} is not legal: a mapping, or null{hint}")
     return trees
 
 
 def plain(value: Any) -> Any:
-    """Plain values of a configuration, interpolations resolved."""
+    """The value with OmegaConf containers converted to plain ones and interpolations resolved."""
     if OmegaConf.is_config(value):
         return OmegaConf.to_container(value, resolve=True)
     if isinstance(value, dict):

@@ -1,6 +1,7 @@
-"""What a sweep searches: knobs, knobs that only some options have, coordinates that are no knob, and what is fixed.
+"""The search space: knobs (searched keys), conditional knobs, coordinates of derived knobs, and fixed overrides.
 
-Knobs are written as Hydra's sweeps (`interval`, `range`, `choice`, tagged `log`); the stock sweeper's parser reads them.
+Knobs are written as in Hydra's sweeps (`interval`, `range`, `choice`, `tag(log, …)`) and parsed by
+hydra-optuna-sweeper.
 """
 
 import re
@@ -14,13 +15,13 @@ from optuna.trial import Trial
 
 from sota_exp.errors import ConfigError
 
-#: Overrides that change no number, so that a sweep goes on under others of them.
+#: Groups whose overrides do not change results: a sweep can be continued with other values of them.
 UNCOUNTED = ("tracking", "runtime", "hydra")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    """A knob of some options of a slot, and the name under which Optuna keeps it."""
+    """A knob that is searched only for some options of a slot. name: of its parameter in Optuna."""
 
     slot: str
     options: tuple[str, ...]
@@ -31,9 +32,10 @@ class Condition:
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """knobs: searched in every trial. derived: knob → (coordinate, other knob), its value their quotient.
+    """The search space.
 
-    fixed: overrides of every trial, by key. bare: overrides without a value (`~key`).
+    knobs: {name: distribution}, searched in every trial. derived: {knob: (coordinate, other knob)}; the knob is their
+    quotient. fixed: {key: value} of the overrides of every trial. bare: overrides without a value (`~key`).
     """
 
     knobs: dict[str, BaseDistribution]
@@ -44,20 +46,20 @@ class Space:
 
     @property
     def coordinates(self) -> set[str]:
-        """Names that Optuna searches and no run has."""
+        """Names that Optuna searches but that are no key of the configuration."""
         return {coordinate for coordinate, _ in self.derived.values()}
 
     @property
     def counted(self) -> dict[str, str]:
-        """Fixed overrides that decide what a trial, and the recipe beside it, is."""
+        """Fixed overrides that change results."""
         return {key: value for key, value in self.fixed.items() if key.lstrip("+").split(".")[0] not in UNCOUNTED}
 
     def declaration(self, settings: Mapping[str, Any]) -> dict[str, str]:
-        """Everything that must stay the same for trials to be comparable, one line each."""
+        """Everything that must be equal for trials to be comparable, as {key: text}. settings: added as they are."""
         counted = self.counted
-        searched = {name: _words(distribution) for name, distribution in self.knobs.items()}
+        searched = {name: _format_distribution(distribution) for name, distribution in self.knobs.items()}
         searched |= {
-            f"{item.knob} with {item.slot}={'|'.join(item.options)}": _words(item.distribution)
+            f"{item.knob} with {item.slot}={'|'.join(item.options)}": _format_distribution(item.distribution)
             for item in self.conditions
         }
         quotients = {knob: f"{top} / {bottom}" for knob, (top, bottom) in self.derived.items()}
@@ -65,66 +67,71 @@ class Space:
         return searched | quotients | counted | bare | {key: str(value) for key, value in settings.items()}
 
     def suggest(self, trial: Trial, chosen: Mapping[str, str]) -> dict[str, Any]:
-        """Draw a trial's values; {knob: value} of its run. `chosen`: the option of every slot outside the search."""
+        """Draw the values of a trial; returns {knob: value}. chosen: the option of every slot outside the search."""
         values: dict[str, Any] = {name: trial._suggest(name, kind) for name, kind in self.knobs.items()}
         options = {**chosen, **self.fixed, **{name: str(value) for name, value in values.items()}}
         for item in self.conditions:
             if options.get(item.slot) in item.options:
                 values[item.knob] = trial._suggest(item.name, item.distribution)
-        return self.knobs_of(values)
+        return self.derive_knobs(values)
 
-    def knobs_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of a run: coordinates are turned into the knobs that they stand for."""
-        known = {**{name: _number(text) for name, text in self.fixed.items()}, **values}
+    def derive_knobs(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace coordinates by the knobs derived from them."""
+        known = {**{name: _parse_number(text) for name, text in self.fixed.items()}, **values}
         quotients = {
             knob: known[top] / known[bottom] for knob, (top, bottom) in self.derived.items() if knob not in self.fixed
         }
         return {name: value for name, value in values.items() if name not in self.coordinates} | quotients
 
     def point(self, run: Mapping[str, Any], options: Mapping[str, str]) -> dict[str, Any]:
-        """What Optuna has to draw for a run of these values (dotted keys) and options; what is out of reach is left out."""
+        """Convert a run to a point for `study.enqueue_trial`; parameters that the space cannot draw are left out.
+
+        run: values by dotted key. options: the option of every slot.
+        """
         values = {**run, **options}
         for knob, (top, bottom) in self.derived.items():
             if knob in values and bottom in values:
                 values[top] = float(values[knob]) * float(values[bottom])
-        found = {name: _legal(kind, values[name]) for name, kind in self.knobs.items() if name in values}
+        found = {name: _to_legal_value(kind, values[name]) for name, kind in self.knobs.items() if name in values}
         for item in self.conditions:
             if options.get(item.slot) in item.options and item.knob in values:
-                found[item.name] = _legal(item.distribution, values[item.knob])
+                found[item.name] = _to_legal_value(item.distribution, values[item.knob])
         return {name: value for name, value in found.items() if value is not None}
 
     def overrides(self, knobs: Mapping[str, Any]) -> list[str]:
-        """The overrides of a run, fixed ones included."""
+        """The overrides of a run, including the fixed ones."""
         return [*(f"{key}={value}" for key, value in {**self.fixed, **knobs}.items()), *self.bare]
 
 
 def is_search(override: str) -> bool:
-    """Whether an override chooses the search, not something of a run."""
+    """Whether an override chooses the option of `search`, which is no part of a run."""
     return override.lstrip("+").partition("=")[0] == "search"
 
 
 def read_space(
     params: Mapping[str, Any], conditional: Mapping[str, Any], derived: Mapping[str, str], arguments: list[str]
 ) -> Space:
-    """The space that the sweeper's configuration declares and the command line changes.
+    """The search space of `hydra.sweeper`, changed by the overrides of the command line.
 
     Raises:
-        ConfigError: something is declared in a way that means nothing.
+        ConfigError: a declaration cannot be parsed or is inconsistent, or nothing is searched.
     """
-    written = [f"{key}={value}" for key, value in params.items()]
+    declared = [f"{key}={value}" for key, value in params.items()]
     kept = [item for item in arguments if not is_search(item)]
-    knobs, fixed, bare = _parsed([*written, *kept])
+    knobs, fixed, bare = _parse_overrides([*declared, *kept])
     knobs = {name: kind for name, kind in knobs.items() if name not in fixed}
-    quotients = {knob: _quotient(knob, text) for knob, text in derived.items()}
+    quotients = {knob: _parse_quotient(knob, text) for knob, text in derived.items()}
     wanted = {coordinate for coordinate, _ in quotients.values()}
-    if lost := wanted & set(fixed):
-        raise ConfigError(f"{', '.join(lost)} is a coordinate of the search, not a value of a run; it can't be fixed")
+    if coordinates := wanted & set(fixed):
+        raise ConfigError(
+            f"{', '.join(coordinates)} is a coordinate of the search, not a key of a run; it cannot be fixed"
+        )
     for knob, (top, bottom) in quotients.items():
         if knob in fixed:
             knobs.pop(top, None)
         elif missing := [name for name in (top, bottom) if name not in knobs and name not in fixed]:
             raise ConfigError(f"hydra.sweeper.derived: {knob} needs {' and '.join(missing)} in hydra.sweeper.params")
-    conditions = tuple(_conditions(conditional, fixed))
+    conditions = tuple(_read_conditions(conditional, fixed))
     if not knobs and not conditions:
         raise ConfigError(
             "there is nothing to search: choose search=…, or give a knob a range, such as "
@@ -133,8 +140,8 @@ def read_space(
     return Space(knobs=knobs, conditions=conditions, derived=quotients, fixed=fixed, bare=tuple(bare))
 
 
-def _parsed(overrides: list[str]) -> tuple[dict[str, BaseDistribution], dict[str, str], list[str]]:
-    """Searched, fixed, without a value. Of a key that is given twice, the last word counts."""
+def _parse_overrides(overrides: list[str]) -> tuple[dict[str, BaseDistribution], dict[str, str], list[str]]:
+    """Split overrides into searched, fixed, and those without a value; of a repeated key the last one counts."""
     last = {item.lstrip("+").partition("=")[0]: item for item in overrides}
     try:
         knobs, fixed, bare = create_params_from_overrides(list(last.values()))
@@ -143,15 +150,15 @@ def _parsed(overrides: list[str]) -> tuple[dict[str, BaseDistribution], dict[str
     return knobs, {name: str(value) for name, value in fixed.items()}, bare
 
 
-def _quotient(knob: str, text: str) -> tuple[str, str]:
+def _parse_quotient(knob: str, text: str) -> tuple[str, str]:
     found = re.fullmatch(r"\s*([\w.]+)\s*/\s*([\w.]+)\s*", str(text))
     if found is None:
         raise ConfigError(f"hydra.sweeper.derived: {knob}: {text} is not `coordinate / knob`")
     return found[1], found[2]
 
 
-def _conditions(conditional: Mapping[str, Any], fixed: Mapping[str, str]) -> Iterator[Condition]:
-    """Where the same knob has two ranges under different options, Optuna keeps two."""
+def _read_conditions(conditional: Mapping[str, Any], fixed: Mapping[str, str]) -> Iterator[Condition]:
+    """A knob with different ranges under different options becomes several parameters in Optuna."""
     declared = [(when, knob, str(text)) for when, knobs in conditional.items() for knob, text in knobs.items()]
     ranges = {knob: {text for _, name, text in declared if name == knob} for _, knob, _ in declared}
     for when, knob, text in declared:
@@ -160,15 +167,17 @@ def _conditions(conditional: Mapping[str, Any], fixed: Mapping[str, str]) -> Ite
             raise ConfigError(f"hydra.sweeper.conditional: {when} is not slot=option or slot=option|option")
         if knob in fixed:
             continue
-        knobs, _, _ = _parsed([f"{knob}={text}"])
+        knobs, _, _ = _parse_overrides([f"{knob}={text}"])
         if knob not in knobs:
-            raise ConfigError(f"hydra.sweeper.conditional: {knob}={text} is no range to search")
+            raise ConfigError(
+                f"hydra.sweeper.conditional: {knob}={text} is not a range; give it an interval, range or choice"
+            )
         name = knob if len(ranges[knob]) == 1 else f"{knob} ({options})"
         yield Condition(slot=slot, options=tuple(options.split("|")), knob=knob, name=name, distribution=knobs[knob])
 
 
-def _words(distribution: BaseDistribution) -> str:
-    """A distribution for a person, and for comparison."""
+def _format_distribution(distribution: BaseDistribution) -> str:
+    """A distribution as text, to print and to compare."""
     facts = vars(distribution)
     if "choices" in facts:
         return f"one of {', '.join(map(str, facts['choices']))}"
@@ -180,15 +189,15 @@ def _words(distribution: BaseDistribution) -> str:
     return f"{facts['low']:g} to {facts['high']:g}{step}{whole}{log}"
 
 
-def _number(text: str) -> float | str:
+def _parse_number(text: str) -> float | str:
     try:
         return float(text)
     except ValueError:
         return text
 
 
-def _legal(distribution: BaseDistribution, value: Any) -> Any:
-    """The value as the distribution draws it; None where it never does."""
+def _to_legal_value(distribution: BaseDistribution, value: Any) -> Any:
+    """The value in the type of the distribution; None if the distribution does not contain it."""
     choices = vars(distribution).get("choices")
     if choices is not None:
         return next((choice for choice in choices if str(choice) == str(value)), None)

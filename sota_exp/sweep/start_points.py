@@ -1,4 +1,4 @@
-"""Points that a sweep tries first: the recipe's own values as trial 0, and the best of another sweep."""
+"""Start points of a sweep: the recipe's own values as trial 0, and the best trials of another sweep."""
 
 import json
 import logging
@@ -20,25 +20,30 @@ DEFAULT = "default"
 
 
 def own_values(config: DictConfig) -> dict[str, Any]:
-    """Every value of the configuration without a search, by its dotted key."""
+    """{dotted key: value} of the configuration without a search."""
     kept = [str(key) for key in config if key not in OF_SEVERAL_RUNS]
     return leaves(resolve(OmegaConf.masked_copy(config, kept), {}).values)
 
 
 def enqueue_default(study: optuna.Study, space: Space, values: Mapping[str, Any], chosen: Mapping[str, str]) -> None:
-    """The recipe's own values as the first trial, where the search can reach them."""
+    """Enqueue the recipe's own values, as far as the search space contains them."""
     point = space.point({**values, **space.fixed}, {**chosen, **space.fixed})
     if missing := [name for name in space.knobs if name not in point]:
-        log.warning("trial 0 is not wholly the recipe's own: the search does not reach its %s", ", ".join(missing))
+        log.warning(
+            "trial 0 differs from the recipe: the search space does not contain the recipe's value of %s",
+            ", ".join(missing),
+        )
     if point:
         study.enqueue_trial(point, user_attrs={DEFAULT: not missing})
 
 
 def enqueue_points(study: optuna.Study, space: Space, directory: Path, most: int) -> None:
-    """The best points of another sweep, as far as this search knows their knobs.
+    """Enqueue the best trials of another sweep, as far as this search space contains their values.
+
+    most: how many.
 
     Raises:
-        ConfigError: no sweep in the directory.
+        ConfigError: the directory holds no finished sweep.
     """
     path = directory / "sweep.json"
     if not path.is_file():

@@ -1,6 +1,6 @@
-"""Where a sweep's trials are kept: SQLite in its directory, or PostgreSQL; one process at a time decides what comes next.
+"""The storage of a study, SQLite or PostgreSQL, and the lock under which one process at a time takes trials.
 
-Optuna's journal is refused: it has no heartbeat, so that a killed trial would stay running for ever.
+Optuna's journal is refused: it has no heartbeat, so a killed trial would stay running for ever.
 """
 
 import contextlib
@@ -31,18 +31,18 @@ Direction = Literal["minimize", "maximize"]
 SQLITE = "sqlite:///"
 POSTGRESQL = ("postgresql://", "postgresql+psycopg://", "postgresql+psycopg2://")
 
-#: What a connection that is lost, or a file that is busy, raises.
+#: Exceptions of a lost connection or a busy file.
 LOST = (StorageInternalError, DBAPIError)
 
-#: Seconds for which a lost connection is tried again.
+#: Seconds for which a call is repeated after its connection is lost.
 PATIENCE = 60.0
 
 
 def resolved(url: object, directory: Path) -> str:
-    """The storage's URL, absolute: `study.db` in the sweep's directory for None.
+    """The absolute URL of the storage; for None `study.db` in the sweep's directory.
 
     Raises:
-        ConfigError: a storage without heartbeat, or none that we know.
+        ConfigError: a storage without heartbeat, in memory, or of an unknown kind.
     """
     legal = "legal: null for SQLite in the sweep's directory, sqlite:///PATH, postgresql://USER@HOST/DATABASE"
     if url is None:
@@ -55,14 +55,14 @@ def resolved(url: object, directory: Path) -> str:
         return f"{SQLITE}{Path(text.removeprefix(SQLITE)).resolve()}"
     if text.startswith(POSTGRESQL):
         return text
-    raise ConfigError(f"hydra.sweeper.storage={text}: no storage that a sweep can survive in; {legal}")
+    raise ConfigError(f"hydra.sweeper.storage={text}: a sweep cannot be resumed from this storage; {legal}")
 
 
 def patiently(call: Callable[[], T], seconds: float = PATIENCE) -> T:
-    """What the call gives, tried again while the storage's connection is lost.
+    """The result of the call, repeated while the connection to the storage is lost.
 
     Raises:
-        RunFailed: it stays lost.
+        RunFailed: it is still lost after `seconds`.
     """
     deadline, pause = time.monotonic() + seconds, 0.1
     while True:
@@ -76,13 +76,13 @@ def patiently(call: Callable[[], T], seconds: float = PATIENCE) -> T:
 
 
 def lost_by(error: BaseException) -> str:
-    """What went wrong in a line: a database's own words where it has some."""
+    """The error in one line, from the database where it has a message."""
     return in_a_line(error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error)
 
 
 @dataclass(frozen=True)
 class Store:
-    """One study in one storage. url: absolute. lock: a file for the machine's processes to take turns by."""
+    """One study in one storage. grace: seconds without a heartbeat after which a trial is stale."""
 
     url: str
     name: str
@@ -91,7 +91,11 @@ class Store:
 
     @cached_property
     def storage(self) -> RDBStorage:
-        """The connection, its tables made where they are missing; call it under `alone` the first time."""
+        """The connection; creates missing tables, so the first access must be inside `alone`.
+
+        Raises:
+            ConfigError: psycopg is not installed.
+        """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         sqlite = self.url.startswith(SQLITE)
         if sqlite:
@@ -114,7 +118,7 @@ class Store:
         sampler: BaseSampler | None = None,
         pruner: BasePruner | None = None,
     ) -> optuna.Study:
-        """The study, made where `directions` are given and it is missing."""
+        """Load the study; if `directions` are given, create it where it is missing."""
         sampler, pruner = sampler or RandomSampler(), pruner or optuna.pruners.NopPruner()
         if directions is None:
             return optuna.load_study(study_name=self.name, storage=self.storage, sampler=sampler, pruner=pruner)
@@ -129,10 +133,10 @@ class Store:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[Callable[[], None]]:
-        """While entered, no other process of this study is inside. Let go of when a process dies.
+        """Lock the study against other processes; the lock ends when its process dies.
 
-        Gives a check, to be made before and after what must not happen twice. It raises one of `LOST` where the turn has ended early:
-        PostgreSQL ends it with its connection.
+        Yields a check that must be called before and after whatever must not happen twice: it raises one of `LOST` if
+        the lock is lost, because PostgreSQL releases an advisory lock when its connection ends.
         """
         if self.url.startswith(SQLITE):
             path = Path(self.url.removeprefix(SQLITE))
@@ -141,7 +145,7 @@ class Store:
                 yield lambda: None
             return
         number = {"n": int(digest(self.name, length=15), 16)}
-        with self._turns.connect() as connection:
+        with self._lock_engine.connect() as connection:
             connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:n)"), number)
             try:
                 yield lambda: connection.execute(sqlalchemy.text("SELECT 1")).close()
@@ -150,9 +154,6 @@ class Store:
                     connection.execute(sqlalchemy.text("SELECT pg_advisory_unlock(:n)"), number)
 
     @cached_property
-    def _turns(self) -> sqlalchemy.Engine:
-        """A connection of its own for taking turns, closed with its turn; without a transaction, which could fail to end."""
+    def _lock_engine(self) -> sqlalchemy.Engine:
+        """Connections for the lock only, closed with the lock; without a transaction, whose commit could fail."""
         return sqlalchemy.create_engine(self.url, poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT")
-
-    def close(self) -> None:
-        self.storage.engine.dispose()

@@ -1,7 +1,4 @@
-"""What came out of a sweep's search, as plain values: `sweep.json` and `trials.csv` are written from them.
-
-Nothing here knows of test: a search chooses by val.
-"""
+"""The content of `sweep.json` and `trials.csv`. Test metrics do not appear: a search chooses by val."""
 
 import csv
 import io
@@ -15,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sota_exp.config.formats import FORMAT
 
-#: Optuna's states, by the names that a sweep counts them under.
+#: Names of Optuna's states in `sweep.json`.
 STATES = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
@@ -25,12 +22,12 @@ STATES = {
 
 
 def is_feasible(trial: FrozenTrial) -> bool:
-    """Whether the trial stays within every cap."""
+    """Whether the trial satisfies every constraint."""
     return all(value <= 0 for value in trial.constraints.values())
 
 
-def entry(trial: FrozenTrial) -> dict[str, Any]:
-    """One trial as plain values. `at`: seconds since 1970 of its beginning and end."""
+def trial_to_json(trial: FrozenTrial) -> dict[str, Any]:
+    """One trial as plain values. `at`: its start and end, in seconds since 1970."""
     attrs = trial.user_attrs
     return {
         "number": trial.number,
@@ -52,32 +49,35 @@ def entry(trial: FrozenTrial) -> dict[str, Any]:
     }
 
 
-def ranked(entries: Sequence[Mapping[str, Any]], directions: Sequence[str]) -> list[Mapping[str, Any]]:
-    """Complete trials within their caps, the best first; of several objectives the front, by the first of them."""
-    there = [item for item in entries if item["state"] == "complete" and item["feasible"]]
-    signs = [-1 if word == "maximize" else 1 for word in directions]
+def rank_trials(entries: Sequence[Mapping[str, Any]], directions: Sequence[str]) -> list[Mapping[str, Any]]:
+    """Complete, feasible trials, best first; with several objectives the Pareto front, by the first."""
+    complete = [item for item in entries if item["state"] == "complete" and item["feasible"]]
+    signs = [-1 if direction == "maximize" else 1 for direction in directions]
     losses = {
-        item["number"]: [sign * value for sign, value in zip(signs, item["values"], strict=True)] for item in there
+        item["number"]: [sign * value for sign, value in zip(signs, item["values"], strict=True)] for item in complete
     }
     if len(directions) > 1:
-        there = [item for item in there if not any(beats(other, losses[item["number"]]) for other in losses.values())]
-    return sorted(there, key=lambda item: (losses[item["number"]], item["number"]))
+        front = {
+            number for number, own in losses.items() if not any(dominates(other, own) for other in losses.values())
+        }
+        complete = [item for item in complete if item["number"] in front]
+    return sorted(complete, key=lambda item: (losses[item["number"]], item["number"]))
 
 
-def beats(first: Sequence[float], second: Sequence[float]) -> bool:
-    """Whether the first losses are nowhere higher and somewhere lower."""
+def dominates(first: Sequence[float], second: Sequence[float]) -> bool:
+    """Whether the first losses dominate the second ones (Pareto)."""
     pairs = list(zip(first, second, strict=True))
     return all(one <= other for one, other in pairs) and any(one < other for one, other in pairs)
 
 
-def counts(entries: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+def count_states(entries: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return {name: sum(item["state"] == name for item in entries) for name in STATES.values()}
 
 
 def summarize(study: optuna.Study, objectives: Sequence[str], directions: Sequence[str], of: int) -> dict[str, Any]:
-    """Everything that is known of the search so far."""
-    entries = [entry(trial) for trial in study.get_trials(deepcopy=False)]
-    ranking = ranked(entries, directions)
+    """The content of `sweep.json`, except what `end.py` adds. of: `n_trials`."""
+    entries = [trial_to_json(trial) for trial in study.get_trials(deepcopy=False)]
+    ranking = rank_trials(entries, directions)
     default = next((item for item in entries if item["is_default"] and item["state"] == "complete"), None)
     return {
         "format": FORMAT,
@@ -86,29 +86,29 @@ def summarize(study: optuna.Study, objectives: Sequence[str], directions: Sequen
         "direction": list(directions),
         "n_trials": of,
         "search": study.user_attrs.get("declaration", {}),
-        "trials": counts(entries),
-        "best": best_of(ranking[0], len(directions)) if ranking else None,
-        "front": [best_of(item, len(directions)) for item in ranking] if len(directions) > 1 else [],
-        "default": best_of(default, len(directions)) if default else None,
+        "trials": count_states(entries),
+        "best": trial_to_summary(ranking[0], len(directions)) if ranking else None,
+        "front": [trial_to_summary(item, len(directions)) for item in ranking] if len(directions) > 1 else [],
+        "default": trial_to_summary(default, len(directions)) if default else None,
         "ranking": [{"number": item["number"], "knobs": item["knobs"], "values": item["values"]} for item in ranking],
         "failures": [
             {"number": item["number"], "reason": item["reason"]} for item in entries if item["state"] == "failed"
         ],
-        "pruning": pruning(entries),
+        "pruning": compute_pruning(entries),
         "seconds": sum(item["seconds"] or 0.0 for item in entries),
         "importances": importances(study),
         "entries": entries,
     }
 
 
-def best_of(item: Mapping[str, Any], num: int) -> dict[str, Any]:
-    """A trial as `sweep.json` names it: `value` is a number, or with several objectives a list."""
+def trial_to_summary(item: Mapping[str, Any], num: int) -> dict[str, Any]:
+    """The short form of a trial in `sweep.json`; `value` is a list if there are several (`num`) objectives."""
     value = item["values"][0] if num == 1 else item["values"]
     return {"number": item["number"], "value": value, "params": item["knobs"] or item["params"]}
 
 
-def pruning(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Steps that pruning saved: a pruned trial's own, against the mean of the complete ones."""
+def compute_pruning(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Training steps of all trials as a fraction of the steps that they would take without pruning."""
     full = [item["steps"] for item in entries if item["state"] == "complete" and item["steps"]]
     cut = [item["steps"] for item in entries if item["state"] == "pruned" and item["steps"]]
     if not full:
@@ -118,7 +118,7 @@ def pruning(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def importances(study: optuna.Study) -> dict[str, dict[str, float]]:
-    """{method: {parameter: share}} by PED-ANOVA and fANOVA on the first objective; {} where too little is known."""
+    """{method: {parameter: share}} by PED-ANOVA and fANOVA on the first objective; {} with too few trials."""
     from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
 
     ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
@@ -126,7 +126,7 @@ def importances(study: optuna.Study) -> dict[str, dict[str, float]]:
     varied = [name for name in sorted(shared) if len({str(trial.params[name]) for trial in ended}) > 1]
     if len(ended) < 4 or len(varied) < 2 or len({trial.values[0] for trial in ended if trial.values}) < 3:
         return {}
-    # A target of one's own is taken as better the lower it is.
+    # Optuna minimizes a custom target.
     sign = -1 if study.directions[0] == StudyDirection.MAXIMIZE else 1
     target = (lambda trial: sign * trial.values[0]) if len(study.directions) > 1 else None
     methods = {"PED-ANOVA": PedAnovaImportanceEvaluator(), "fANOVA": FanovaImportanceEvaluator(seed=0)}
@@ -140,7 +140,7 @@ def importances(study: optuna.Study) -> dict[str, dict[str, float]]:
 
 
 def table_text(summary: Mapping[str, Any]) -> str:
-    """`trials.csv`: a row a trial."""
+    """The text of `trials.csv`: one row per trial."""
     entries = summary["entries"]
     knobs = sorted({name for item in entries for name in {**item["params"], **item["knobs"]}})
     costs = sorted({name for item in entries for name in item["costs"]})

@@ -1,7 +1,7 @@
-"""A trial from the side of its job: it reports, asks whether to go on, and ends its own trial.
+"""The trial of the current job: report values, check pruning, and end the trial in the study.
 
-Who the job is comes through an environment variable of the job (`hydra.job.env_set`), which every launcher carries and every
-process of the job inherits; it stays out of the overrides of the run.
+The job reads which trial it runs from an environment variable (`hydra.job.env_set`). Every launcher passes it on,
+every process of the job inherits it, and it is not among the overrides of the run.
 """
 
 import base64
@@ -32,9 +32,9 @@ VARIABLE = "SOTA_EXP_TRIAL"
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Which trial a job is, and how it is judged. Plain values: they travel as JSON.
+    """Which trial a job runs, and how it is pruned and valued. Plain values, because they are sent as JSON.
 
-    of: the total that the sweep wants.
+    pruning_starts: fraction of the epochs. constraints: {cost: its largest legal value}.
     """
 
     url: str
@@ -43,7 +43,6 @@ class Identity:
     grace: int
     number: int
     token: str
-    of: int
     pruner: dict[str, Any]
     pruning_starts: float
     objectives: list[str]
@@ -57,7 +56,7 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True)
 class Brief:
-    """What a job of a sweep is told: which trial it is (none in the confirmation), and how MLflow shows it."""
+    """What a job of a sweep receives: its title, its trial (None in the confirmation), and its origin for MLflow."""
 
     words: str
     origin: dict[str, Any]
@@ -65,33 +64,32 @@ class Brief:
 
     @classmethod
     def of_job(cls, variables: Mapping[str, str]) -> "Brief | None":
-        """Of the job that this process runs; None outside a sweep."""
+        """The brief of the job that this process runs; None outside a sweep."""
         text = variables.get(VARIABLE)
         if not text:
             return None
-        told = json.loads(base64.urlsafe_b64decode(text))
-        identity = Identity(**told["trial"]) if told["trial"] else None
-        return cls(words=told["words"], origin=told["origin"], trial=identity)
+        values = json.loads(base64.urlsafe_b64decode(text))
+        return cls(**values | {"trial": Identity(**values["trial"]) if values["trial"] else None})
 
     def override(self) -> str:
-        """The override that tells a job. Base64, so that nothing in it is quoted, escaped or interpolated on the way."""
+        """The override that sends the brief to a job; Base64 needs no quoting and is never interpolated."""
         text = base64.urlsafe_b64encode(json.dumps(asdict(self)).encode()).decode()
         return f"++hydra.job.env_set.{VARIABLE}='{text}'"
 
 
 def make_pruner(node: Mapping[str, Any]) -> BasePruner:
-    """An Optuna pruner from `{_target_: optuna.pruners.Name, …}`.
+    """Create an Optuna pruner from `{_target_: optuna.pruners.Name, …}`.
 
     Raises:
-        ConfigError: no such pruner, or not such values.
+        ConfigError: Optuna has no such pruner, or refuses the values.
     """
     target = str(node.get("_target_", ""))
     module, _, name = target.rpartition(".")
-    legal = [word for word in optuna.pruners.__all__ if word.endswith("Pruner") and word != "BasePruner"]
+    legal = [each for each in optuna.pruners.__all__ if each.endswith("Pruner") and each != "BasePruner"]
     if module != "optuna.pruners" or name not in legal:
         near = suggestion(name, legal)
         raise ConfigError(
-            f"hydra.sweeper.pruner._target_={target}: no pruner of Optuna's; legal: {', '.join(legal)}.{near}"
+            f"hydra.sweeper.pruner._target_={target}: not a pruner of Optuna; legal: {', '.join(legal)}.{near}"
         )
     values = {key: value for key, value in node.items() if key != "_target_"}
     try:
@@ -105,7 +103,7 @@ def make_pruner(node: Mapping[str, Any]) -> BasePruner:
 
 @dataclass(frozen=True, kw_only=True)
 class OwnTrial:
-    """The trial of this job, in the study."""
+    """The trial of this job in the study."""
 
     identity: Identity
     study: optuna.Study
@@ -113,7 +111,7 @@ class OwnTrial:
 
     @classmethod
     def open(cls, identity: Identity) -> "OwnTrial":
-        """Connect, and say that this process has the trial now."""
+        """Connect, and store this process as the owner, if the token is still valid."""
 
         def connect() -> OwnTrial:
             study = identity.store.study(pruner=make_pruner(identity.pruner))
@@ -131,46 +129,46 @@ class OwnTrial:
 
     @property
     def frozen(self) -> FrozenTrial:
-        """As the storage has it now."""
+        """The trial as the storage has it now."""
         return self.study._storage.get_trial(self.trial._trial_id)
 
     @property
     def is_ours(self) -> bool:
-        """Whether nobody has ended the trial or taken it up in the meantime."""
+        """Whether the trial still runs and still has our token."""
         frozen = self.frozen
         return frozen.state == TrialState.RUNNING and self._has(frozen, self.identity.token)
 
     def report(self, value: float, step: int) -> None:
-        """Tell the study how the trial does at a step, once."""
+        """Report the value of a step to the study, once per step."""
 
-        def tell() -> None:
+        def send() -> None:
             if step not in self.frozen.intermediate_values:
                 self.trial.report(value, step)
 
-        patiently(tell)
+        patiently(send)
 
     def should_stop(self) -> bool:
-        """What the pruner says of the reports so far."""
+        """Whether the pruner decides to prune, from the reports so far."""
         return patiently(lambda: bool(self.trial.should_prune()))
 
     def note(self, **facts: Any) -> None:
-        """Keep facts beside the trial's values."""
+        """Store attributes of the trial."""
         for key, value in facts.items():
             patiently(lambda key=key, value=value: self.trial.set_user_attr(key, value))  # type: ignore[misc]
 
     def complete(self, values: list[float], costs: Mapping[str, float]) -> None:
-        """End the trial with its values; a cost above its cap makes it infeasible, not failed."""
+        """End the trial with its values; a violated constraint makes it infeasible, not failed."""
 
-        def tell() -> None:
+        def send() -> None:
             if not self.is_ours:
                 return
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Of a constraint that was set before the connection was lost.
+                warnings.simplefilter("ignore")  # About constraints set before a connection was lost.
                 for key, most in self.identity.constraints.items():
                     self.trial.set_constraint(key, costs[key] - most)
             end(self.study, self.identity.number, values)
 
-        patiently(tell)
+        patiently(send)
 
     def prune(self, reason: str) -> None:
         """End the trial as pruned."""
@@ -178,7 +176,7 @@ class OwnTrial:
         patiently(lambda: self._end(TrialState.PRUNED))
 
     def fail(self, reason: str) -> None:
-        """End the trial as failed, and let the sweep go on."""
+        """End the trial as failed; the sweep continues."""
         patiently(lambda: fail(self.study, self.frozen, reason) if self.is_ours else None)
 
     def _end(self, state: TrialState) -> None:
@@ -186,15 +184,15 @@ class OwnTrial:
             end(self.study, self.identity.number, state=state)
 
     def let_go(self) -> None:
-        """Leave the trial running, without an owner, for the next who asks."""
+        """Leave the trial running without an owner, so that another process can take it."""
         patiently(lambda: let_go(self.study, self.identity.number, self.identity.token))
 
 
 @contextlib.contextmanager
 def beating(study: optuna.Study, trial_ids: list[int]) -> Iterator[None]:
-    """While entered, the storage hears every few seconds that the trials live."""
+    """Context in which a thread sends heartbeats for the trials."""
     ended = threading.Event()
-    thread = threading.Thread(target=beat, args=(study, trial_ids, ended), daemon=True)
+    thread = threading.Thread(target=_send_heartbeats, args=(study, trial_ids, ended), daemon=True)
     thread.start()
     try:
         yield
@@ -203,8 +201,8 @@ def beating(study: optuna.Study, trial_ids: list[int]) -> Iterator[None]:
         thread.join()
 
 
-def beat(study: optuna.Study, trial_ids: list[int], ended: threading.Event) -> None:
-    """Give a sign of life for each trial until told to end; a lost connection is none, and is tried again."""
+def _send_heartbeats(study: optuna.Study, trial_ids: list[int], ended: threading.Event) -> None:
+    """Send heartbeats for the trials until `ended` is set; a lost connection is logged and retried."""
     storage = study._storage
     assert isinstance(storage, BaseHeartbeat)
     while True:
@@ -212,15 +210,15 @@ def beat(study: optuna.Study, trial_ids: list[int], ended: threading.Event) -> N
             for trial_id in trial_ids:
                 storage.record_heartbeat(trial_id)
         except LOST as error:
-            log.warning("no sign of life could be given: %s", lost_by(error))
+            log.warning("no heartbeat could be sent: %s", lost_by(error))
         if ended.wait(storage.get_heartbeat_interval()):
             return
 
 
 def mean_over_seeds(own: OwnTrial, run_seed: Callable[[int], float], num_seeds: int) -> tuple[float, int]:
-    """Run the same seeds in every trial, seed by seed the pruner's steps; (mean, number of seeds that were run).
+    """Run seed after seed, the seeds being the steps of the pruner; returns (mean, number of seeds run).
 
-    A trial that is given up early returns the mean so far instead of ending without a value, as WilcoxonPruner wants it.
+    A trial that is pruned early returns the mean so far instead of no value, as WilcoxonPruner requires.
     """
     values: list[float] = []
     for index in range(num_seeds):

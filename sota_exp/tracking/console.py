@@ -1,4 +1,4 @@
-"""A run on the terminal: a live bar where there is a terminal, plain lines where there is none, and a closing summary."""
+"""A run on the terminal: a progress bar (only on a terminal), one line per epoch, and a summary."""
 
 import time
 from typing import Any
@@ -16,15 +16,15 @@ from sota_exp.training.listener import Listener, Plan
 from sota_exp.training.loop import Step
 
 
-def techniques(choices: dict[str, str]) -> list[str]:
-    """`slot=option` of every slot that holds more than its neutral option."""
+def list_techniques(choices: dict[str, str]) -> list[str]:
+    """`slot=option` of every slot whose option is not neutral."""
     return [
         f"{slot.split('/')[-1]}={option}" for slot, option in choices.items() if "/" in slot and option not in NEUTRAL
     ]
 
 
 class ConsoleListener(Listener):
-    """Tells a person how the run goes."""
+    """Prints the progress of a run."""
 
     def __init__(self) -> None:
         self.console = console()
@@ -38,12 +38,12 @@ class ConsoleListener(Listener):
         model = tree["model"]["arch"]
         out.print(f"[bold]{tree['recipe']['name']}[/] on [bold]{escape(tree['data']['name'])}[/], seed {tree['seed']}")
         out.print(f"  {model.get('name', '')}, {plan.parameters / 1e6:.2f} M parameters, on {plan.device}", style="dim")
-        out.print(f"  {', '.join(techniques(plan.request.configuration.choices))}", style="dim")
+        out.print(f"  {', '.join(list_techniques(plan.request.configuration.choices))}", style="dim")
         epochs = plan.total_steps // plan.steps_per_epoch
         size = f"{plan.num_train:,} images × {epochs} epochs, {plan.total_steps:,} steps of {tree['batch_size']}"
         out.print(f"  {size}; in {escape(str(plan.request.directory))}", style="dim")
         if plan.first_step:
-            out.print(f"  goes on from step {plan.first_step:,}", style="yellow")
+            out.print(f"  resumes at step {plan.first_step:,}", style="yellow")
         self.first_step, self.began_run = plan.first_step, True
         self.plan = plan
         if out.is_terminal and plan.first_step < plan.total_steps:
@@ -98,8 +98,8 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def score_table(result: dict[str, Any]) -> Table:
-    """What was scored on each split, accuracies with their standard errors."""
+def build_score_table(result: dict[str, Any]) -> Table:
+    """Table of the scores on val and test, accuracies with standard errors."""
     table = Table(box=None, pad_edge=False, show_edge=False)
     for index, heading in enumerate(HEADINGS):
         table.add_column(heading if index else "", justify="right" if index else "left")
@@ -110,7 +110,7 @@ def score_table(result: dict[str, Any]) -> Table:
 
 
 def evaluation_summary(result: dict[str, Any], directory: str) -> Panel:
-    """What scoring saved weights anew came to."""
+    """Panel with the result of `sota-exp evaluate`."""
     found, facts = result["resolution"], Table.grid(padding=(0, 2))
     view = found["chosen"]
     facts.add_row("view", f"{view['size']} px, cut from images whose shorter side is {view['resize']} px")
@@ -123,30 +123,32 @@ def evaluation_summary(result: dict[str, Any], directory: str) -> Panel:
     facts.add_row("weights", escape(result["weights"]))
     facts.add_row("files", escape(directory))
     grid = Table.grid(padding=(0, 0))
-    for row in (score_table(result), "", facts):
+    for row in (build_score_table(result), "", facts):
         grid.add_row(row)
     return Panel(grid, title="evaluated", title_align="left", border_style="green", expand=False)
 
 
 def summary(result: dict[str, Any], directory: str) -> Panel:
-    """The result as a person wants to read it."""
+    """Panel with the result of a training."""
     metrics = result["metrics"]
     facts = Table.grid(padding=(0, 2))
     facts.add_row("weights", f"epoch {metrics['best/epoch'] + 1} was best on val; re-scored from the saved model")
     for name, classes in zip(("hardest", "easiest"), extremes(result), strict=True):
         facts.add_row(name, escape(classes))
     seconds = result["seconds"]
-    spent = f"training {_clock(seconds['train'])}, {result['images_per_second']:,.0f} images/s; "
-    spent += f"validation {_clock(seconds['validate'])}; final scoring {_clock(seconds['evaluate'])}"
-    facts.add_row("time", spent)
+    durations = f"training {_clock(seconds['train'])}, {result['images_per_second']:,.0f} images/s; "
+    durations += f"validation {_clock(seconds['validate'])}; final scoring {_clock(seconds['evaluate'])}"
+    facts.add_row("time", durations)
     memory = result["peak_memory_bytes"] / 2**20
-    model_cost = f"{result['parameters'] / 1e6:.2f} M parameters, {result['flops_per_image'] / 1e9:.3f} GFLOPs an image"
-    facts.add_row("cost", f"{model_cost}, {memory:,.0f} MiB at the peak")
+    model_cost = (
+        f"{result['parameters'] / 1e6:.2f} M parameters, {result['flops_per_image'] / 1e9:.3f} GFLOPs per image"
+    )
+    facts.add_row("cost", f"{model_cost}, {memory:,.0f} MiB peak memory")
     if result["reason"]:
         facts.add_row("stopped", escape(result["reason"]))
     facts.add_row("files", escape(directory))
     grid = Table.grid(padding=(0, 0))
-    grid.add_row(score_table(result))
+    grid.add_row(build_score_table(result))
     grid.add_row("")
     grid.add_row(facts)
     return Panel(

@@ -1,4 +1,4 @@
-"""Who else listens to a run beside the console: several as one, and the one that shows the run elsewhere."""
+"""Listeners of a run: several combined, and the one that draws figures and starts tracking."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Listeners(Listener):
-    """Several listeners as one, in their order."""
+    """Calls several listeners in order."""
 
     members: tuple[Listener, ...]
 
@@ -43,7 +43,7 @@ class Listeners(Listener):
 
 @dataclass(kw_only=True)
 class ShowingListener(Listener):
-    """Draws the run's pictures and has the run shown where its configuration says; main process only."""
+    """Draws the figures of the run and starts and ends its tracking; does nothing outside the main process."""
 
     is_main: bool
     say: Callable[[str], None]
@@ -60,23 +60,23 @@ class ShowingListener(Listener):
             return
         if self._tracking(self.plan).figures and result["metrics"] and result["status"] != "pruned":
             draw_or_warn(self.plan)
-        if said := finished_or_why_not(self.follower):
-            self.say(said)
+        if notice := finish_or_warn(self.follower):
+            self.say(notice)
 
     def stillborn(self, request: Request) -> None:
-        if self.is_main and (said := finished_or_why_not(request.experiment.tracking.follow(request.directory))):
-            self.say(said)
+        if self.is_main and (notice := finish_or_warn(request.experiment.tracking.follow(request.directory))):
+            self.say(notice)
 
     def _tracking(self, plan: Plan) -> Tracking:
         return plan.request.experiment.tracking
 
 
-def finished_or_why_not(follower: Follower) -> str:
-    """What the follower says at the end; whatever goes wrong with it is one warning, for the run has its result."""
+def finish_or_warn(follower: Follower) -> str:
+    """Finish tracking and return its notice; an error is only logged, because the run already has its result."""
     try:
         return follower.finish()
     except Exception as error:
-        log.warning("the run is not shown elsewhere: %s: %s", type(error).__name__, error)
+        log.warning("tracking of this run failed: %s: %s", type(error).__name__, error)
         return ""
 
 
@@ -85,15 +85,15 @@ def print_dimly(text: str) -> None:
 
 
 def showing(listener: Listener, say: Callable[[str], None] = print_dimly) -> Listener:
-    """The listener, and beside it what shows the run elsewhere, and says so; of several processes the first does."""
+    """Combine the listener with figures and tracking. say: prints the notice of the tracking."""
     return Listeners(members=(listener, ShowingListener(is_main=os.environ.get("RANK", "0") == "0", say=say)))
 
 
 def draw_or_warn(plan: Plan) -> None:
-    """Pictures are an extra: whatever goes wrong with them is one warning."""
+    """Draw the figures of the run; an error is only logged, because a run is complete without them."""
     from sota_exp.report.run.figures import draw_run
 
     try:
         draw_run(plan.request.directory)
     except Exception as error:
-        log.warning("the pictures of this run could not be drawn: %s: %s", type(error).__name__, error)
+        log.warning("the figures of this run could not be drawn: %s: %s", type(error).__name__, error)

@@ -1,7 +1,7 @@
-"""MLflow: shows every run in an MLflow store while it trains.
+"""Tracking in MLflow while a run trains.
 
-A process of its own follows the files of the run and sends what is new, so that neither MLflow's import (two seconds) nor a
-slow or dead server costs training anything; what could not be sent is still in the files, for `sota-exp sync`.
+A separate process reads the files of the run and sends what is new, so that neither the import of MLflow (2 s) nor a
+slow or dead server slows training down. What could not be sent is still in the files; `sota-exp sync` sends it.
 """
 
 import os
@@ -25,14 +25,14 @@ from sota_exp.stages.stage import require
 from sota_exp.stages.tracking import Follower, NoFollower, Tracking
 from sota_exp.tracking.mlflow_process import DONE, TOOK, FollowingProcess, following_process, keep
 
-#: Seconds between two looks at the following process at the end of a run, in which its server must answer in between, and
-#: in which it must take something: a server of no use may cost a second.
+#: Seconds at the end of a run: between two reads from the uploading process, in which the server must answer, and in
+#: which it must accept something. A server that does not work may cost one second.
 LOOK_SECONDS, ANSWER_SECONDS, TAKE_SECONDS = 0.1, 0.6, 0.7
 
 
 @dataclass(frozen=True, kw_only=True)
 class MLflow(Tracking):
-    """Shows runs in MLflow."""
+    """Logs runs to MLflow. uri: None for the default. system_interval, timeout, patience: seconds."""
 
     uri: str | None
     experiment: str
@@ -46,7 +46,10 @@ class MLflow(Tracking):
     def __post_init__(self) -> None:
         legal = self.uri is None or is_legal(self.uri)
         require(
-            legal, "uri", self.uri, f"null, or an MLflow tracking URI such as http://host:5000, by {', '.join(SCHEMES)}"
+            legal,
+            "uri",
+            self.uri,
+            f"null, or an MLflow tracking URI such as http://host:5000; schemes {', '.join(SCHEMES)}",
         )
         require(bool(self.experiment.strip()), "experiment", self.experiment, "a name")
         require(self.system_interval >= 1, "system_interval", self.system_interval, "seconds, at least 1")
@@ -64,14 +67,13 @@ class MLflow(Tracking):
             position = Position.read(directory).at(uri, self.experiment)
             position = position.asked(origin_of(directory, os.environ), self.log_model)
             position.write(directory)
-            return _started(self, directory.resolve(), uri)
-        except Exception as error:  # Tracking never ends what it shows.
+            return _start_following(self, directory.resolve(), uri)
+        except Exception as error:  # An error of tracking must not stop a training.
             print(f"sota-exp: tracking did not start: {error}", file=sys.stderr)
             return NoFollower()
 
 
-def _started(tracking: MLflow, directory: Path, uri: str) -> Follower:
-    """A process that has begun to follow."""
+def _start_following(tracking: MLflow, directory: Path, uri: str) -> Follower:
     following = following_process(environment(tracking.timeout, tracking.retries))
     following.follow(directory, tracking.system_interval if tracking.system_metrics else 0.0)
     return ProcessFollower(following=following, directory=directory, uri=uri, patience=tracking.patience)
@@ -79,7 +81,7 @@ def _started(tracking: MLflow, directory: Path, uri: str) -> Follower:
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessFollower(Follower):
-    """A run's directory and the process that follows it."""
+    """Waits at the end of a run until its uploading process has sent everything, at most `patience` seconds."""
 
     following: FollowingProcess
     directory: Path
@@ -88,15 +90,15 @@ class ProcessFollower(Follower):
 
     def finish(self) -> str:
         self.following.tell("ended")
-        last = time.monotonic()
-        deadline = last + self.patience
-        while (word := self.following.says(LOOK_SECONDS)) != DONE:
+        last_took = time.monotonic()
+        deadline = last_took + self.patience
+        while (message := self.following.says(LOOK_SECONDS)) != DONE:
             now = time.monotonic()
-            last = now if word == TOOK else last
-            if word is None and not answers(self.uri, ANSWER_SECONDS):
+            last_took = now if message == TOOK else last_took
+            if message is None and not answers(self.uri, ANSWER_SECONDS):
                 self.following.leave()
                 return notice(self.directory)
-            if now > deadline or (is_served(self.uri) and self.following.is_ready and now - last > TAKE_SECONDS):
+            if now > deadline or (is_served(self.uri) and self.following.is_ready and now - last_took > TAKE_SECONDS):
                 self.following.leave()
                 return notice(self.directory, goes_on=True)
         keep(self.following)
@@ -104,27 +106,30 @@ class ProcessFollower(Follower):
 
 
 def notice(directory: Path, goes_on: bool = False) -> str:
-    """One line on where the run is shown, or on what is unsent and how to send it; `goes_on`: though nobody waits for it."""
+    """One line: where to see the run, or what is unsent and how to send it. goes_on: the process still sends."""
     position = Position.read(directory)
-    shown = os.path.relpath(directory) if directory.is_relative_to(Path.cwd()) else directory
+    path = os.path.relpath(directory) if directory.is_relative_to(Path.cwd()) else directory
     if position.sent:
         return masked(f"MLflow: run {position.run_id}; see it with {dashboard_of(position.uri, position.experiment)}")
     if goes_on and position.problem is None:
         return masked(
-            f"MLflow: {position.uri} is slow and is still being sent to; should that fail: sota-exp sync {shown}"
+            f"MLflow: {position.uri} is slow; sending continues in the background; "
+            f"if it fails, run sota-exp sync {path}"
         )
-    problem = position.problem or f"{position.uri} did not take everything in time"
-    return masked(f"MLflow: not everything is sent ({problem}); nothing is lost: sota-exp sync {shown}")
+    problem = position.problem or f"{position.uri} did not accept everything in time"
+    return masked(f"MLflow: not everything is sent ({problem}); nothing is lost, run sota-exp sync {path}")
 
 
 def notice_of_all(directory: Path) -> str:
-    """One line on where the runs below `directory` are shown, or on how many are unsent; empty where none is tracked."""
+    """One line: where to see the runs below `directory`, or how many are unsent; empty if none is tracked."""
     found = [path.parent for path in directory.rglob("tracking.json") if path.parent != directory]
     positions = [Position.read(run) for run in found]
     if not positions:
         return ""
     num_unsent = sum(not position.sent for position in positions)
     if num_unsent:
-        shown = os.path.relpath(directory)
-        return f"MLflow: {num_unsent} of {len(found)} runs are not sent in full; nothing is lost: sota-exp sync {shown}"
+        path = os.path.relpath(directory)
+        return (
+            f"MLflow: {num_unsent} of {len(found)} runs are not sent in full; nothing is lost, run sota-exp sync {path}"
+        )
     return masked(f"MLflow: {len(found)} runs; see them with {dashboard_of(positions[0].uri, positions[0].experiment)}")

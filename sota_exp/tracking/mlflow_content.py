@@ -1,6 +1,7 @@
-"""What MLflow shows of a run, from the run's files alone: names, parameters, points, tags, status.
+"""Parameters, metrics and tags of a run for MLflow, computed from the files of the run.
 
-Equal files give equal content, timestamps included, so that sending twice changes nothing. Imports neither torch nor mlflow.
+Equal files give equal content, including timestamps, so that sending twice changes nothing. Imports neither torch nor
+mlflow.
 """
 
 import math
@@ -12,11 +13,10 @@ from typing import Any
 
 from sota_exp.runs.contents import Content
 
-#: MLflow cuts longer parameter values without a word; the full configuration is an artifact.
+#: MLflow silently truncates longer parameter values (characters); the full configuration is an artifact.
 LONGEST_PARAM = 6000
 
-
-#: Files that are copied as they are, beside the pictures.
+#: Files that are uploaded as artifacts, besides the figures.
 ARTIFACTS = (
     "config.yaml",
     "start.json",
@@ -28,17 +28,16 @@ ARTIFACTS = (
     "run.log",
 )
 
-
-#: Numbers of `hyper` that have a name of their own.
+#: Keys that `build_hyperparameter_metrics` logs under a short name.
 SHOWN_ALWAYS = ("optimizer.lr", "optimizer.weight_decay", "schedule.length.epochs", "data.image_size")
 
-#: Groups that say nothing about the numbers.
+#: Groups that do not affect results.
 UNSHOWN = ("tracking",)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One value of a metric; `time` in milliseconds since 1970."""
+    """One value of a metric; time: in milliseconds since 1970."""
 
     key: str
     value: float
@@ -47,13 +46,13 @@ class Point:
 
 
 def sanitized(key: str) -> str:
-    """The key with every sign that MLflow refuses replaced by `_`: word signs, `-`, `.`, space, `:` and `/` are legal."""
+    """Replace characters that MLflow refuses by `_`; legal are word characters, `-`, `.`, space, `:` and `/`."""
     key = posixpath.normpath(re.sub(r"[^\w\-. :/]", "_", key)).lstrip("/")[:250]
     return re.sub(r"^\.+", "_", key) or "_"
 
 
 def params(content: Content) -> dict[str, str]:
-    """Every slot's choice, and every short value of the resolved configuration by its dotted key."""
+    """The option of every slot, and every value of the resolved configuration that is short enough, by dotted key."""
     found = {slot: option for slot, option in (content.start.get("choices") or {}).items() if slot not in UNSHOWN}
     for group, tree in content.config.items():
         if group not in UNSHOWN:
@@ -73,26 +72,26 @@ def _leaves(tree: Any, key: str) -> list[tuple[str, str]]:
 
 
 def points(content: Content, after: int = 0) -> list[Point]:
-    """Every point of every metric, in the order of time; without those of the first `after` epochs.
-
-    So a run of many epochs costs no more an epoch than a short one.
-    """
-    begun = content.started_ms
-    found = [Point(key=sanitized(key), value=value, time=begun, step=0) for key, value in hyper(content).items()]
+    """All points of all metrics in order of time, without the first `after` epochs, which are already sent."""
+    start_ms = content.started_ms
+    found = [
+        Point(key=sanitized(key), value=value, time=start_ms, step=0)
+        for key, value in build_hyperparameter_metrics(content).items()
+    ]
     seconds = 0.0
-    for place, epoch in enumerate(content.epochs):
+    for index, epoch in enumerate(content.epochs):
         seconds += epoch["seconds"] + epoch["validate_seconds"]
-        found += epoch_points(epoch, begun + round(seconds * 1000)) if place >= after else []
-    last = begun + round(seconds * 1000)
+        found += epoch_points(epoch, start_ms + round(seconds * 1000)) if index >= after else []
+    end_ms = start_ms + round(seconds * 1000)
     values = final(content.told or {})
     found += [
-        Point(key=sanitized(key), value=value, time=last, step=content.last_step) for key, value in values.items()
+        Point(key=sanitized(key), value=value, time=end_ms, step=content.last_step) for key, value in values.items()
     ]
     return found
 
 
 def epoch_points(epoch: dict[str, Any], time: int) -> list[Point]:
-    """One epoch's line: its scores as they are, its costs below `time/`. Steps are the file's own epochs, from 0."""
+    """Points of one line of `metrics.jsonl`; costs become `time/…`. The step is the epoch, from 0."""
     values = {key: value for key, value in epoch.items() if "/" in key and value is not None}
     values |= {
         "time/epoch_seconds": epoch["seconds"],
@@ -102,11 +101,10 @@ def epoch_points(epoch: dict[str, Any], time: int) -> list[Point]:
     return [Point(key=sanitized(key), value=value, time=time, step=epoch["epoch"]) for key, value in values.items()]
 
 
-def hyper(content: Content) -> dict[str, float]:
-    """Numbers that charts need as metrics: parameters are text to MLflow, and its axes are linear.
+def build_hyperparameter_metrics(content: Content) -> dict[str, float]:
+    """Hyperparameters logged as metrics `hp/…`, because MLflow's charts treat parameters as text and have linear axes.
 
-    Learning rate, weight decay, batch size, epochs and image size always; beside them, by its dotted key, whatever number
-    was varied.
+    Always lr, weight decay, batch size, seed, epochs and image size; besides them every number that an override sets.
     """
     config = content.config
     optimizer = config["optimizer"]
@@ -137,9 +135,9 @@ def _number(text: str) -> float | None:
 
 
 def final(result: dict[str, Any]) -> dict[str, float]:
-    """What a result says, once: `best/…` of the weights that ship, `test/…`, and `cost/…`.
+    """Final metrics of a result: `best/…` of the saved weights, `test/…`, and `cost/…`.
 
-    `val/…` is an epoch's curve already, whose last value the table shows; the result's own is `best/val_…`.
+    `val/…` of the result becomes `best/val_…`, because `val/…` is the curve over epochs.
     """
     found: dict[str, Any] = {}
     for key, value in result.get("metrics", {}).items():
@@ -152,7 +150,7 @@ def final(result: dict[str, Any]) -> dict[str, float]:
 
 
 def tags(content: Content) -> dict[str, str]:
-    """Where the run comes from and what it belongs to."""
+    """MLflow tags: code version, host, recipe, data, and the sweep or study that the run belongs to."""
     start, config = content.start, content.config
     commit = start.get("commit")
     command = " ".join(["sota-exp train", *map(str, content.origin.get("overrides", []))])

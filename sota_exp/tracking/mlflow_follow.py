@@ -1,7 +1,8 @@
-"""The process that follows the files of one run after another and sends what is new. Started by a training; ends with it.
+"""The uploading process: reads the files of one run after another and sends what is new to MLflow.
 
-Standard input names a run in a line of JSON, then says `ended` when its files are complete, which is answered with `done`. The end of
-the input in between means that the training was killed. `ready` says that all is imported, `took` that the store took something.
+It is started by a training and ends with it. Standard input holds one line of JSON per run, then `ended` when the
+files of the run are complete. If the input ends before that, the training was killed. The process answers `ready`
+when all is imported, `took` when the store accepted something, and `done` when the run is sent.
 """
 
 import contextlib
@@ -25,18 +26,18 @@ from sota_exp.tracking.pipe_lines import Lines
 if TYPE_CHECKING:
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-#: Seconds between two looks at the files, and between two tries at a server that failed.
+#: Seconds between two looks at the files, and between two attempts at a server that failed.
 LOOK_SECONDS, RETRY_SECONDS = 0.25, 10.0
 
-#: Seconds in which a server must answer; long, for nobody waits here, and one just started took 5 s over its first answer.
+#: Seconds in which a server must answer; long, because nothing waits here, and a server that just started took 5 s.
 PROBE_SECONDS = 10.0
 
-#: A run without news is sent this often, in seconds: so other hosts know that it lives, and a server is tried again.
+#: Seconds after which a run without news is sent again, so that other hosts see it alive and servers are retried.
 REFRESH_SECONDS = 30.0
 
 
 class Following:
-    """What the process knows between two looks; 0 for `system_interval` takes no samples of the machine."""
+    """The upload of one run. system_interval: seconds between two system metrics, 0 for none."""
 
     def __init__(self, directory: Path, system_interval: float, say: Callable[[str], None]) -> None:
         self.directory = directory
@@ -47,8 +48,8 @@ class Following:
         self.seen: object = None
         self.sent_at = self.failed_at = float("-inf")
 
-    def due(self) -> bool:
-        """Something is new, or old news waits since a failure."""
+    def is_due(self) -> bool:
+        """Whether there is something to send: files changed, or an attempt failed a while ago."""
         now = time.monotonic()
         if now - self.failed_at < RETRY_SECONDS:
             return False
@@ -60,18 +61,18 @@ class Following:
         return False
 
     def send(self) -> None:
-        """One try; a failure is remembered in the position and tried again later."""
+        """Try once to send what is new; a failure is written to `tracking.json` and retried later."""
         try:
             self._send()
             self.sent_at = time.monotonic()
         except Exception as error:
             traceback.print_exc()
-            self._remember(in_a_line(error))
+            self._record_failure(in_a_line(error))
 
     def _send(self) -> None:
         position = Position.read(self.directory)
         if reason := unanswered(position.uri, PROBE_SECONDS):
-            self._remember(reason)
+            self._record_failure(reason)
             return
         from sota_exp.tracking.mlflow_upload import Upload
 
@@ -81,10 +82,10 @@ class Following:
         content = Content.read(self.directory, position.origin)
         self.upload.send(content)
         if self.monitor is None and self.system_interval and content.status == "RUNNING":
-            self.watch_machine()
+            self.start_system_metrics()
 
-    def watch_machine(self) -> None:
-        """MLflow's own samples of the machine, from a thread of its own, after those that the run has; not where it can't."""
+    def start_system_metrics(self) -> None:
+        """Start MLflow's thread for system metrics, which continues those of the run; an error is only logged."""
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
         position, interval = Position.read(self.directory), self.system_interval
@@ -97,51 +98,51 @@ class Following:
             traceback.print_exc()
             self.system_interval = 0.0
 
-    def rest(self) -> None:
-        """Watch the machine no longer: the run has ended, or MLflow's samples have, as they do when a server fails."""
+    def stop_system_metrics(self) -> None:
+        """Stop the system metrics: at the end of the run, or after a failure of the server, which ends them too."""
         if self.monitor is not None:
             self.monitor.finish()
             self.monitor = None
 
-    def _remember(self, problem: str) -> None:
+    def _record_failure(self, problem: str) -> None:
         self.failed_at, self.seen, self.upload = time.monotonic(), None, None
         replace(Position.read(self.directory), problem=problem).write(self.directory)
-        self.rest()
+        self.stop_system_metrics()
 
 
-def follow(directory: Path, system_interval: float, words: Lines, say: Callable[[str], None]) -> None:
-    """Until the run has ended, then send what is left, once."""
+def follow(directory: Path, system_interval: float, lines: Lines, say: Callable[[str], None]) -> None:
+    """Send what is new until the run has ended, then send the rest once."""
     following = Following(directory, system_interval, say)
-    while words.next(LOOK_SECONDS) is None:
-        if following.due():
+    while lines.next(LOOK_SECONDS) is None:
+        if following.is_due():
             following.send()
     following.send()
     say(DONE)
-    following.rest()
+    following.stop_system_metrics()
 
 
-def speak_into(path: Path) -> None:
-    """From now on what this process says, and what libraries print, goes to the end of a file."""
+def redirect_output(path: Path) -> None:
+    """Redirect standard output and standard error of this process, appending to a file."""
     with path.open("ab") as log:
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())
 
 
 def main() -> None:
-    """Follow every run that is named, until there is nobody to name one."""
+    """Follow every run named on standard input, until it ends."""
     if sys.platform != "win32":
-        os.nice(10)  # Training has the processor; this process takes what is left of it.
-    answer = os.dup(sys.stdout.fileno())
+        os.nice(10)  # Training has priority.
+    stdout = os.dup(sys.stdout.fileno())
 
-    def say(word: str) -> None:
-        with contextlib.suppress(BrokenPipeError):  # Of a training that was killed, or that waits no longer.
-            os.write(answer, f"{word}\n".encode())
+    def say(message: str) -> None:
+        with contextlib.suppress(BrokenPipeError):  # The training was killed or waits no longer.
+            os.write(stdout, f"{message}\n".encode())
 
-    words = Lines(sys.stdin)
-    while line := words.next():
-        named = json.loads(line)
-        speak_into(Path(named["directory"]) / "tracking.log")
-        follow(Path(named["directory"]), named["system_interval"], words, say)
+    lines = Lines(sys.stdin)
+    while line := lines.next():
+        run = json.loads(line)
+        redirect_output(Path(run["directory"]) / "tracking.log")
+        follow(Path(run["directory"]), run["system_interval"], lines, say)
 
 
 if __name__ == "__main__":

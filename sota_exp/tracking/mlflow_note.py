@@ -1,35 +1,35 @@
-"""The note on a run's page: what it was, what came out, what it cost, how to do it again. Markdown, from the run's files."""
+"""The Markdown note of a run in MLflow: configuration, scores, cost and command, from the files of the run."""
 
 import shlex
 from typing import Any
 
 from sota_exp.runs.contents import Content
 
-#: Options that change nothing, in whatever slot.
+#: Names of neutral options, in any slot.
 NEUTRAL = ("none", "native", "full", "fixed", "standard", "scratch", "step", "plain")
 
-#: Of a table of scores.
+#: Columns of the table of scores.
 HEADINGS = ("split", "accuracy", "top-5", "loss", "calibration error", "images")
 
-#: Groups whose option is named in the heading.
+#: Groups that `format_techniques` leaves out: the heading shows them, or they do not affect results.
 IN_HEADING = ("recipe", "data", "scale", "tracking", "runtime")
 
 
 def note(content: Content) -> str:
-    """Markdown that reads well beside the numbers."""
-    parts = [heading(content)]
+    """The whole note."""
+    parts = [format_heading(content)]
     result = content.told
     if result is None:
         parts.append("Training.")
     elif result["metrics"]:
-        parts += [scores(result), classes(result), cost(result)]
+        parts += [format_scores(result), format_classes(result), format_cost(result)]
     if result is not None and result["reason"]:
         parts.append(f"**{result['status'].replace('_', ' ').capitalize()}**: {result['reason']}.")
-    parts += [techniques(content), f"```\n{again(content)}\n```"]
+    parts += [format_techniques(content), f"```\n{format_command(content)}\n```"]
     return "\n\n".join(filter(None, parts))
 
 
-def heading(content: Content) -> str:
+def format_heading(content: Content) -> str:
     config, data = content.config, content.start.get("data") or {}
     counts = ", ".join(f"{num:,} {split}" for split, num in data.get("counts", {}).items())
     of = f" ({counts} images, {len(data['classes'])} classes)" if counts else ""
@@ -39,8 +39,8 @@ def heading(content: Content) -> str:
     )
 
 
-def scores(result: dict[str, Any]) -> str:
-    """A table of both splits; test first: MLflow folds the rest away."""
+def format_scores(result: dict[str, Any]) -> str:
+    """A table of both splits; test first, because MLflow collapses the rest."""
     rows = [_row(*HEADINGS), "|---|---|---|---|---|---|"]
     for split in sorted(result["evaluated_images"]):
         accuracy, error, *others = score_cells(result, split)
@@ -53,7 +53,7 @@ def scores(result: dict[str, Any]) -> str:
 
 
 def score_cells(result: dict[str, Any], split: str) -> list[str]:
-    """Accuracy, its standard error over images, and the other numbers of a split, as people read them."""
+    """The row of a split below `HEADINGS`, with the standard error over images after the accuracy."""
     metrics, num = result["metrics"], result["evaluated_images"][split]
     accuracy, top5 = metrics[f"{split}/accuracy"], metrics.get(f"{split}/top5_accuracy")
     return [
@@ -67,11 +67,11 @@ def score_cells(result: dict[str, Any], split: str) -> list[str]:
 
 
 def _row(*cells: str) -> str:
-    """Em spaces, because MLflow's page draws tables without room between the columns."""
+    """Em spaces, because MLflow draws tables without space between columns."""
     return "| " + " | ".join(f"{cell}\u2003" for cell in cells) + " |"
 
 
-def classes(result: dict[str, Any]) -> str:
+def format_classes(result: dict[str, Any]) -> str:
     found = extremes(result)
     return f"Hardest on test: {found[0]}. Easiest: {found[1]}." if len(result["per_class_accuracy"]) > 1 else ""
 
@@ -86,15 +86,16 @@ def extremes(result: dict[str, Any]) -> tuple[str, str]:
     return hardest, easiest
 
 
-def cost(result: dict[str, Any]) -> str:
+def format_cost(result: dict[str, Any]) -> str:
     return (
         f"Cost: {result['seconds']['train']:,.0f} s of training at {result['images_per_second']:,.0f} images/s on "
         f"{result['device']}; {result['parameters'] / 1e6:.2f} M parameters, "
-        f"{result['flops_per_image'] / 1e9:.3f} GFLOPs an image, {result['peak_memory_bytes'] / 2**20:,.0f} MiB at the peak."
+        f"{result['flops_per_image'] / 1e9:.3f} GFLOPs per image, "
+        f"{result['peak_memory_bytes'] / 2**20:,.0f} MiB peak memory."
     )
 
 
-def techniques(content: Content) -> str:
+def format_techniques(content: Content) -> str:
     chosen = [
         f"`{slot}={option}`"
         for slot, option in sorted((content.start.get("choices") or {}).items())
@@ -105,5 +106,5 @@ def techniques(content: Content) -> str:
     return f"Chosen: {', '.join(chosen)}." if chosen else ""
 
 
-def again(content: Content) -> str:
+def format_command(content: Content) -> str:
     return shlex.join(["sota-exp", "train", *map(str, content.origin.get("overrides", []))])

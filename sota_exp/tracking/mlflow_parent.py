@@ -1,4 +1,4 @@
-"""The run of a sweep or study, above the runs of its jobs: made by the first job, in whatever process, found by the others."""
+"""The parent run of a sweep or study in MLflow: created by the first job, found by the others, in any process."""
 
 import json
 import time
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-#: Files of a sweep or study that are copied as they are, where they are.
+#: Files of a sweep or study that are uploaded as artifacts where they exist.
 ARTIFACTS = ("sweep.json", "trials.csv", "sweep.md", "multirun.yaml", "study.json", "report.html", "report.md")
 
-#: The kind of a parent, by its children's.
+#: {kind of a child: kind of its parent}.
 KINDS = {"run": "sweep", "trial": "sweep", "confirm": "sweep", "arm": "study"}
 
 
 def parent_run(client: "MlflowClient", uri: str, experiment: str, directory: Path, child: Content) -> str:
-    """The run id of the sweep in `directory`, training again."""
+    """Find or create the parent run in `directory`, set its status to RUNNING, and return its run id."""
     directory.mkdir(parents=True, exist_ok=True)
     with FileLock(directory / ".tracking.lock", timeout=60):
         facts = _read(directory)
@@ -43,14 +43,14 @@ def parent_run(client: "MlflowClient", uri: str, experiment: str, directory: Pat
             "command": _command(directory)[:5000],
             "mlflow.source.type": "LOCAL",
         }
-        begun = round(facts["time"] * 1000)
-        return client.create_run(experiment, begun, labels, directory.name).info.run_id
+        start_ms = round(facts["time"] * 1000)
+        return client.create_run(experiment, start_ms, labels, directory.name).info.run_id
 
 
 def bring_up(
     client: "MlflowClient", run: "Run", directory: Path, tags: dict[str, str], numbers: dict[str, float], status: str
 ) -> None:
-    """Tags, numbers that are new (sending twice adds no points), figures, and MLflow's status of a sweep's or study's run."""
+    """Update a parent run: tags, metrics that differ (sending twice adds no points), artifacts, figures and status."""
     run_id = run.info.run_id
     for key, text in tags.items():
         client.set_tag(run_id, key, text)
@@ -66,7 +66,7 @@ def bring_up(
 
 
 def _read(directory: Path) -> dict[str, Any]:
-    """`tracking.json` of a sweep: its own id and when it began."""
+    """`tracking.json` of a sweep or study: its id and its start in seconds since 1970; written if it is missing."""
     path = directory / "tracking.json"
     if not path.exists():
         replace_text(path, json.dumps({"id": uuid.uuid4().hex, "time": time.time()}) + "\n")
@@ -75,12 +75,12 @@ def _read(directory: Path) -> dict[str, Any]:
 
 
 def _command(directory: Path) -> str:
-    asked = asked_of(directory)
-    if any(str(item).startswith("+study=") for item in asked):
+    overrides = asked_of(directory)
+    if any(str(item).startswith("+study=") for item in overrides):
         return " ".join(
-            ["sota-exp ablate", *(str(item).removeprefix("+").replace("=equal_arms", "=null") for item in asked)]
+            ["sota-exp ablate", *(str(item).removeprefix("+").replace("=equal_arms", "=null") for item in overrides)]
         )
-    return " ".join(["sota-exp train -m", *map(str, asked)]) if asked else directory.name
+    return " ".join(["sota-exp train -m", *map(str, overrides)]) if overrides else directory.name
 
 
 def _note(directory: Path, kind: str) -> str:

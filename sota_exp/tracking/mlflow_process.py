@@ -1,7 +1,7 @@
-"""The processes that follow runs, from the side of the training: one serves all runs that are trained one after the other.
+"""Start, reuse and end the uploading processes (`mlflow_follow`) of a training.
 
-To import MLflow takes seconds, so a process that has shown a run to its end is kept for the next run with the same settings. It
-ends when its standard input does, which is when the training process ends, however that comes about.
+Importing MLflow takes seconds, so a process that has sent a run is kept for the next run with the same settings. It
+ends when its standard input ends, that is when the training process ends for any reason.
 """
 
 import atexit
@@ -17,42 +17,42 @@ from pathlib import Path
 from sota_exp import PACKAGE
 from sota_exp.tracking.pipe_lines import Lines
 
-#: What the process says: that it has imported all it needs, that the store took something, that a run is shown to its end.
+#: Messages of the process: all imports are done, the store accepted something, the run is sent in full.
 READY, TOOK, DONE = "ready", "took", "done"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FollowingProcess:
-    """A process that is told a directory, then `ended`, and answers `done`; `settings` are MLflow's variables in it."""
+    """A process that reads a directory, then `ended`, and answers `done`. settings: MLflow's environment variables."""
 
     process: "subprocess.Popen[str]"
     settings: Mapping[str, str]
     answers: Lines
 
-    def tell(self, words: str) -> None:
-        """Write a line to it; a process that is gone is not told."""
+    def tell(self, line: str) -> None:
+        """Write a line to the process, unless it has ended."""
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):
-            self.process.stdin.write(f"{words}\n")
+            self.process.stdin.write(f"{line}\n")
             self.process.stdin.flush()
 
     def follow(self, directory: Path, system_interval: float) -> None:
-        """Begin with a run's directory; 0 for `system_interval` takes no samples of the machine."""
+        """Start to send a run. system_interval: seconds between two system metrics, 0 for none."""
         self.tell(json.dumps({"directory": str(directory), "system_interval": system_interval}))
 
     @property
     def is_ready(self) -> bool:
-        """Whether it has imported what it needs: from then on it is the store that it waits for."""
+        """Whether all imports are done: from then on the process can only wait for the store."""
         return self.answers.num > 0
 
     def says(self, seconds: float) -> str | None:
-        """Its next word, `done` too where it is gone; None where it says nothing within `seconds`."""
+        """The next message; `done` also if the process has ended; None if there is none within `seconds`."""
         line = self.answers.next(seconds)
         return None if line is None else line.strip() or DONE
 
     def close(self) -> None:
-        """Let an idle process end by itself, or end it: it has nothing left to do."""
-        self._hang_up()
+        """Wait up to 5 s for an idle process to end, then kill it."""
+        self._close_input()
         try:
             self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -60,11 +60,11 @@ class FollowingProcess:
             self.process.wait()
 
     def leave(self) -> None:
-        """Wait no longer: it sends what it can, though this process may have ended, then ends by itself."""
-        self._hang_up()
+        """Wait no longer: the process sends what it can, even after this one has ended, then ends."""
+        self._close_input()
         _left.append(self.process)
 
-    def _hang_up(self) -> None:
+    def _close_input(self) -> None:
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):
             self.process.stdin.close()
@@ -72,22 +72,22 @@ class FollowingProcess:
 
 _idle: list[FollowingProcess] = []
 
-#: Kept, since Python complains of a process that it forgets while it runs.
+#: Kept, because Python warns about a Popen object that is deleted while its process runs.
 _left: "list[subprocess.Popen[str]]" = []
 
 
 def following_process(settings: Mapping[str, str]) -> FollowingProcess:
-    """An idle process with these settings, or a new one."""
+    """Return an idle process with these settings, or start one."""
     while _idle:
         kept = _idle.pop()
         if kept.settings == settings and kept.process.poll() is None:
             return kept
         kept.close()
-    return _started(settings)
+    return _start(settings)
 
 
 def keep(following: FollowingProcess) -> None:
-    """Its run has ended and it is idle: the next run may have it."""
+    """Keep an idle process for the next run."""
     _idle.append(following)
 
 
@@ -98,8 +98,8 @@ def close_idle() -> None:
         _idle.pop().close()
 
 
-def _started(settings: Mapping[str, str]) -> FollowingProcess:
-    """A new process, in a session of its own: Ctrl-C in the terminal is for training, which then tells it."""
+def _start(settings: Mapping[str, str]) -> FollowingProcess:
+    """Start a process in its own session, so that Ctrl-C in the terminal reaches only the training."""
     paths = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]))
     process = subprocess.Popen(
         [sys.executable, "-m", "sota_exp.tracking.mlflow_follow"],

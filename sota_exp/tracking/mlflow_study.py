@@ -1,6 +1,6 @@
-"""What a study says, on its own run in MLflow: a note with the verdicts, and study.json, report and figures as artifacts.
+"""The result of a study on its parent run in MLflow: a note with the verdicts, artifacts and figures.
 
-The study's run was made by the first of its runs that was shown; where none was, there is nothing to write on.
+The first tracked run of the study creates the parent run; without one there is nothing to update.
 """
 
 import json
@@ -13,19 +13,19 @@ from sota_exp.runs.mlflow_store import dashboard_of, environment, experiment_id,
 from sota_exp.statistics.units import scale_of
 from sota_exp.tracking.mlflow_parent import bring_up
 
-#: Seconds and repeats of one request.
+#: Seconds for one request, and how often it is repeated.
 TIMEOUT, RETRIES = 10, 2
 
 
 def show_study(directory: Path, uri: str | None, experiment: str, status: str = "FINISHED") -> str:
-    """Send note, artifacts and MLflow's status of the study; one line on where they are shown, or on why they are not."""
+    """Send note, artifacts and status of the study; returns one line: where to see them, or why they are not sent."""
     try:
-        where = resolved(uri, Path.cwd())
-        if (reason := unanswered(where, 2.0)) is not None:
+        store = resolved(uri, Path.cwd())
+        if (reason := unanswered(store, 2.0)) is not None:
             return f"MLflow: the study's note is not sent ({reason}); repeat the command when it answers"
         os.environ.update(environment(TIMEOUT, RETRIES))
-        return _send(directory, where, experiment, status)
-    except Exception as error:  # Tracking never ends what it shows.
+        return _send(directory, store, experiment, status)
+    except Exception as error:  # An error of tracking must not stop a study.
         return f"MLflow: the study's note is not sent ({in_a_line(error)})"
 
 
@@ -34,8 +34,10 @@ def _send(directory: Path, uri: str, experiment: str, status: str) -> str:
     if not facts.exists():
         return "MLflow: none of the study's runs is shown there; sota-exp sync sends them"
     client = opened(uri)
-    number = experiment_id(client, uri, experiment)
-    found = client.search_runs([number], f"tags.run_id = '{json.loads(facts.read_text())['id']}'", max_results=1)
+    experiment_number = experiment_id(client, uri, experiment)
+    found = client.search_runs(
+        [experiment_number], f"tags.run_id = '{json.loads(facts.read_text())['id']}'", max_results=1
+    )
     if not found:
         return "MLflow: none of the study's runs is shown there; sota-exp sync sends them"
     run_id = found[0].info.run_id
@@ -45,7 +47,7 @@ def _send(directory: Path, uri: str, experiment: str, status: str) -> str:
 
 
 def differences(study: dict[str, Any]) -> dict[str, float]:
-    """`difference/<arm>` of every arm that was compared."""
+    """{`difference/ARM`: difference} of every arm that was compared."""
     return {
         f"difference/{arm['name'].replace('+', '_')}": arm["difference"]
         for arm in study["arms"]
@@ -54,7 +56,7 @@ def differences(study: dict[str, Any]) -> dict[str, float]:
 
 
 def note(study: dict[str, Any]) -> str:
-    """Markdown: the verdicts as a table, what was refused, what is missing, and how to do it again."""
+    """Markdown: a table of the verdicts, refused arms, the number of missing runs, and the command."""
     unit = scale_of(study["metric"])
     rows = [f"| arm | n | {unit.difference_unit or 'difference'} | interval | verdict |", "|---|---|---|---|---|"]
     for arm in study["arms"]:

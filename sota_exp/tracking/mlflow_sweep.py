@@ -1,4 +1,4 @@
-"""A sweep's own run in MLflow, above its trials: its note, its best numbers, its pictures and tables. From its files."""
+"""The result of a sweep on its parent run in MLflow: note, best values, figures and tables, from the sweep's files."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from sota_exp.tracking.mlflow_parent import bring_up
 
 
 def show_sweep(directory: Path, status: str = "FINISHED") -> str | None:
-    """Bring the sweep's run up to its files; why not, in words, where it can't be done. status: MLflow's, of the sweep."""
+    """Update the parent run of the sweep; returns why this failed, or None. status: the run's new status in MLflow."""
     position = next(
         (found for path in sorted(directory.glob("*/tracking.json")) if (found := Position.read(path.parent)).run_id),
         None,
@@ -39,11 +39,11 @@ def _show(directory: Path, position: Position, status: str) -> None:
     }
     if summary["confirm"]:
         tags["verdict"] = summary["confirm"]["verdict"]
-    bring_up(client, parent, directory, tags, numbers(summary), status)
+    bring_up(client, parent, directory, tags, build_metrics(summary), status)
 
 
-def numbers(summary: dict[str, Any]) -> dict[str, float]:
-    """`best/…` as the search saw it, `trials/…`, and `confirm/…` on fresh seeds."""
+def build_metrics(summary: dict[str, Any]) -> dict[str, float]:
+    """Metrics `trials/…` (counts), `best/…` (from the search), and `confirm/…` (on fresh seeds)."""
     found: dict[str, float] = {f"trials/{name}": float(num) for name, num in summary["trials"].items()}
     best, confirm = summary["best"], summary["confirm"]
     if best:

@@ -1,7 +1,7 @@
-"""Sends a run's files to an MLflow store: whatever the store lacks, nothing twice.
+"""Send to an MLflow store what it does not yet have of a run's files.
 
-Every step asks what is there first, so that it can be cut off anywhere and done again: by the process that follows a run, by
-the next one after a resume, or by `sota-exp sync`.
+Every step first reads what the store has, so that it can be interrupted anywhere and repeated: by the uploading
+process, by the next one after a resume, or by `sota-exp sync`.
 """
 
 import json
@@ -26,18 +26,20 @@ from sota_exp.tracking.mlflow_views import KIND, write_views
 
 T = TypeVar("T")
 
-#: Of a model that is there whole.
+#: Status of a model that is uploaded in full.
 READY = LoggedModelStatus.READY
 
-#: Of one request, by MLflow's own limits.
+#: MLflow's limits for one request.
 MOST_METRICS, MOST_PARAMS = 1000, 100
 
 
 @dataclass(kw_only=True)
 class Upload:
-    """A connection to one experiment, and which points of the run it knows to be there (None: it has to ask).
+    """A connection to one experiment, and what is known of the run in the store.
 
-    lines: how many of `metrics.jsonl` are among them. took: called whenever the store took something.
+    experiment: its id. known: (key, step) of the points in the store, None if not read yet. lines: how many lines of
+    `metrics.jsonl` are among them. written: tags set by this object. took: called whenever the store accepted
+    something.
     """
 
     client: MlflowClient
@@ -50,7 +52,7 @@ class Upload:
 
     @classmethod
     def open(cls, position: Position, took: Callable[[], None] = lambda: None) -> "Upload":
-        """Connect, making store and experiment where they are missing."""
+        """Connect, and create store and experiment if they are missing."""
         client = opened(position.uri)
         number = experiment_id(client, position.uri, position.experiment)
         if KIND not in client.get_experiment(number).tags:
@@ -59,7 +61,7 @@ class Upload:
         return cls(client=client, uri=position.uri, experiment=number, took=took)
 
     def send(self, content: Content) -> int:
-        """Bring the store up to the content; how many things it lacked."""
+        """Send what the store does not have; returns the number of things sent."""
         directory = content.directory
         with FileLock(directory / ".tracking.lock", timeout=60):
             position = Position.read(directory)
@@ -74,7 +76,7 @@ class Upload:
                 num += step(content, run)
                 self.took()
             if content.result is not None:
-                name_run(directory, content.result, run_id)
+                write_run_id(directory, content.result, run_id)
             position, sent = self._files(content, position)
             ended = content.status != "RUNNING"
             has_model = (
@@ -87,7 +89,7 @@ class Upload:
         return num + sent
 
     def _run(self, content: Content, position: Position) -> Run:
-        """The run of this start: by its number, by its tag, or a new one."""
+        """The MLflow run of this start, found by its id or its tag, or created."""
         if position.key == content.start["id"] and position.run_id:
             try:
                 found = self.client.get_run(position.run_id)
@@ -100,57 +102,57 @@ class Upload:
         same = self.client.search_runs([self.experiment], f"tags.run_id = '{content.start['id']}'", max_results=1)
         if same:
             return same[0]
-        first = tags(content) | self._belongs(content)
+        new_tags = tags(content) | self._parent_tag(content)
         self.known = set()
-        return self.client.create_run(self.experiment, content.started_ms, first, content.name)
+        return self.client.create_run(self.experiment, content.started_ms, new_tags, content.name)
 
-    def _belongs(self, content: Content) -> dict[str, str]:
-        """The tag that puts a run below its sweep's or study's."""
+    def _parent_tag(self, content: Content) -> dict[str, str]:
+        """The tag that makes the run a child of its sweep or study."""
         directory = content.origin.get("parent")
         if not directory:
             return {}
         return {"mlflow.parentRunId": parent_run(self.client, self.uri, self.experiment, Path(directory), content)}
 
     def _values(self, content: Content, run: Run) -> int:
-        """Parameters that are missing (they never change in MLflow), tags and the note where they differ."""
+        """Send missing parameters (MLflow never changes them), and tags and the note that differ."""
         new = {key: value for key, value in params(content).items() if key not in run.data.params}
         wanted = tags(content) | {"mlflow.note.content": note(content)}
-        there = {**run.data.tags, **self.written}
-        changed = {key: value for key, value in wanted.items() if there.get(key) != value}
-        for part in parts(list(new.items()), MOST_PARAMS):
+        stored = {**run.data.tags, **self.written}
+        changed = {key: value for key, value in wanted.items() if stored.get(key) != value}
+        for part in split_into_parts(list(new.items()), MOST_PARAMS):
             self.client.log_batch(run.info.run_id, params=[Param(key, value) for key, value in part])
         if changed:
             self.client.log_batch(run.info.run_id, tags=[RunTag(key, value) for key, value in changed.items()])
         self.written |= changed
-        if "reason" in there and "reason" not in wanted:
+        if "reason" in stored and "reason" not in wanted:
             self.client.delete_tag(run.info.run_id, "reason")
             run.data.tags.pop("reason", None)
             self.written.pop("reason", None)
         return len(new) + len(changed)
 
     def _points(self, content: Content, run: Run) -> int:
-        """Points the store lacks, in one request an epoch; a point is the same when key and step are."""
+        """Send missing points, identified by key and step, in one request per epoch."""
         if self.known is None:
-            self.known = held(self.client, run)
+            self.known = read_point_keys(self.client, run)
         new = [point for point in points(content, self.lines) if (point.key, point.step) not in self.known]
-        for part in parts(new, MOST_METRICS):
+        for part in split_into_parts(new, MOST_METRICS):
             self.client.log_batch(run.info.run_id, metrics=[_metric(point) for point in part])
             self.known |= {(point.key, point.step) for point in part}
         self.lines = len(content.epochs)
         return len(new)
 
     def _data(self, content: Content, run: Run) -> int:
-        """The data set as an input of the run, known by the digest of its content."""
+        """Log the data set, with the digest of its content, as an input of the run."""
         facts = content.start.get("data")
         if not facts or run.inputs.dataset_inputs:
             return 0
         data = content.config["data"]
-        place = data.get("root") or data.get("path") or data.get("dataset")
+        source = data.get("root") or data.get("path") or data.get("dataset")
         dataset = Dataset(
             name=facts["name"],
             digest=facts["digest"][:36],
-            source_type="local" if place else "code",
-            source=json.dumps({"uri": place} if place else {"code": data.get("_option_") or data["_target_"]}),
+            source_type="local" if source else "code",
+            source=json.dumps({"uri": source} if source else {"code": data.get("_option_") or data["_target_"]}),
             profile=json.dumps({**facts["counts"], "classes": len(facts["classes"])}),
             schema=json.dumps({"mlflow_colspec": [{"name": "classes", "type": ", ".join(facts["classes"][:50])}]}),
         )
@@ -159,7 +161,7 @@ class Upload:
         return 1
 
     def _files(self, content: Content, position: Position) -> tuple[Position, int]:
-        """Files and pictures that changed since they were sent; while the run trains, only what does not change any more."""
+        """Upload changed files and figures; while the run trains, only the files that no longer change."""
         directory = content.directory
         names = ["config.yaml", "start.json"]
         if content.status != "RUNNING":
@@ -169,19 +171,19 @@ class Upload:
             ]
         num = 0
         for name in names:
-            mark = stamp(directory / name)
-            if mark and position.artifacts.get(name) != mark:
+            version = stamp(directory / name)
+            if version and position.artifacts.get(name) != version:
                 folder = str(Path(name).parent)
                 assert position.run_id is not None
                 self.client.log_artifact(position.run_id, str(directory / name), None if folder == "." else folder)
-                position = replace(position, artifacts={**position.artifacts, name: mark})
+                position = replace(position, artifacts={**position.artifacts, name: version})
                 position.write(directory)
                 self.took()
                 num += 1
         return position, num
 
     def _status(self, content: Content, run: Run) -> int:
-        """How it goes or went, and the end's time: that of the last file written."""
+        """Set status, name and end time, which is the time of the last written file."""
         if run.info.status == content.status and run.info.run_name == content.name:
             return 0
         if content.status == "RUNNING":
@@ -192,11 +194,14 @@ class Upload:
         self.client.set_terminated(run.info.run_id, content.status, round(end * 1000))
         was_killed = content.result is None
         if content.origin.get("parent") and (content.origin.get("kind", "run") == "run" or was_killed):
-            self.end_parent(run, content)
+            self._end_parent(run, content)
         return 1
 
-    def end_parent(self, run: Run, content: Content) -> None:
-        """A multirun's own run ends when none of its children trains any more; until the next child. Sweeps and studies end their own, unless killed."""
+    def _end_parent(self, run: Run, content: Content) -> None:
+        """End the parent run of a multirun when none of its children trains; the next child sets it to RUNNING again.
+
+        Sweeps and studies end their own parent run, except after a kill.
+        """
         parent = {**run.data.tags, **self.written}.get("mlflow.parentRunId")
         if parent is None:
             return
@@ -205,7 +210,7 @@ class Upload:
             self.client.set_terminated(parent, "FINISHED" if content.status == "FAILED" else content.status)
 
     def _model(self, content: Content, run: Run) -> int:
-        """The network as an MLflow model, once; one whose upload was cut off is there too, and not ready."""
+        """Log the network as an MLflow model, unless the run has one that is READY (an interrupted upload is not)."""
         outputs = run.outputs.model_outputs if run.outputs else []
         if any(self.client.get_logged_model(output.model_id).status == READY for output in outputs):
             return 0
@@ -215,15 +220,15 @@ class Upload:
         return 1
 
 
-def parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """The items in pieces of at most `size`."""
+def split_into_parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Split the items into parts of at most `size`."""
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def held(client: MlflowClient, run: Run) -> set[tuple[str, int]]:
-    """Every point that the store has of a run, without MLflow's own of the machine."""
-    ours = (key for key in run.data.metrics if not key.startswith("system/"))
-    histories = (client.get_metric_history(run.info.run_id, key) for key in ours)
+def read_point_keys(client: MlflowClient, run: Run) -> set[tuple[str, int]]:
+    """(key, step) of every point of a run in the store, without the system metrics."""
+    keys = (key for key in run.data.metrics if not key.startswith("system/"))
+    histories = (client.get_metric_history(run.info.run_id, key) for key in keys)
     return {(metric.key, metric.step) for history in histories for metric in history}
 
 
@@ -231,8 +236,8 @@ def _metric(point: Point) -> Metric:
     return Metric(point.key, float(point.value), point.time, point.step)
 
 
-def name_run(directory: Path, result: dict[str, Any], run_id: str) -> None:
-    """Say in `result.json` which MLflow run shows it."""
+def write_run_id(directory: Path, result: dict[str, Any], run_id: str) -> None:
+    """Write the id of the MLflow run into `result.json`."""
     if result["mlflow_run_id"] != run_id:
         result["mlflow_run_id"] = run_id
         replace_text(directory / "result.json", json.dumps(result, indent=2, allow_nan=False) + "\n")

@@ -1,7 +1,6 @@
-"""Saved views of MLflow's chart page, as code: how runs compare by technique, by cost, and epoch by epoch.
+"""Saved views of MLflow's chart page: runs by technique, by cost, and their learning curves.
 
-MLflow keeps a shared view as a tag of the experiment. Its format is undocumented; it was looked at in the versions below, and
-any other gets no view.
+MLflow stores a shared view as a tag of the experiment, in an undocumented format. Only versions in `SEEN` get views.
 """
 
 import json
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-#: MLflow versions whose page was seen to draw these views.
+#: MLflow versions (prefixes) whose page was checked to draw these views.
 SEEN = ("3.17.",)
 
-#: The slots on the axes of the comparison by technique, until runs differ.
+#: Axes of the comparison by technique, while runs differ in fewer than two slots.
 SLOTS = (
     "augmentation/policy",
     "augmentation/mix",
@@ -23,47 +22,47 @@ SLOTS = (
     "optimizer",
 )
 
-#: More axes than this cannot be read.
+#: More axes are not readable.
 MOST_SLOTS = 8
 
-#: A sweep's own run has no scores.
+#: Filter: without parent runs, which have no scores.
 NO_PARENTS = "tags.kind != 'sweep' and tags.kind != 'study'"
 
-#: Rows grouped by sweep: the page draws no run below a closed row, and opens a group but not a parent.
+#: Rows grouped by sweep: the page draws no run below a collapsed row, and it expands groups but not parent runs.
 BY_SWEEP = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "sweep"}]}
 
-#: Rows grouped by the arm of a study: a mean over its seeds, and the band between its lowest and highest.
+#: Rows grouped by arm of a study: mean over seeds, and a band from minimum to maximum.
 BY_ARM = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "arm"}]}
 
-#: Runs of studies alone.
+#: Filter: only runs of studies.
 OF_ARMS = "tags.kind = 'arm'"
 
-#: The experiment's kind, without which MLflow's page opens among traces of language models.
+#: Tag with the kind of the experiment; without it MLflow opens the page for language models.
 KIND = "mlflow.experimentKind"
 
 TAG = "mlflow.sharedViewState."
-#: What every section of charts has in common.
+#: Fields that are equal in all sections of charts.
 SECTION = {"display": True, "isReordered": True, "deleted": False, "isGenerated": False}
 
 ACCURACY, COST = "best/val_accuracy", "cost/train_seconds"
 
 
 def write_views(client: "MlflowClient", experiment: str) -> None:
-    """Give the experiment its views, where this MLflow is one of those seen; their axes are the slots that vary by now."""
+    """Write the views as tags of the experiment, if the MLflow version is in `SEEN`; axes are the slots that vary."""
     import mlflow
 
-    there = client.get_experiment(experiment).tags
+    stored = client.get_experiment(experiment).tags
     wanted = {KIND: "custom_model_development"}
     if mlflow.__version__.startswith(SEEN):
         for key, (name, state) in views(varied_slots(client, experiment)).items():
             wanted[f"{TAG}{key}"] = json.dumps({"name": name, "createdAt": 0, "state": json.dumps(state)})
     for key, value in wanted.items():
-        if there.get(key) != value:
+        if stored.get(key) != value:
             client.set_experiment_tag(experiment, key, value)
 
 
 def varied_slots(client: "MlflowClient", experiment: str) -> list[str]:
-    """The slots in which the latest runs differ; the usual ones where there are not two such slots."""
+    """Slots in which the latest 500 runs differ, completed by `SLOTS` if there are fewer than two."""
     found: dict[str, set[str]] = {}
     for run in client.search_runs([experiment], NO_PARENTS, max_results=500):
         for key, value in run.data.params.items():
@@ -74,49 +73,55 @@ def varied_slots(client: "MlflowClient", experiment: str) -> list[str]:
 
 
 def view_links(address: str, experiment: str, version: str) -> dict[str, str]:
-    """Where each view is shown, by its name; the plain experiment for versions that were not seen."""
+    """{name of a view: its URL}; the page of the experiment alone for versions that are not in `SEEN`."""
     page = f"{address.rstrip('/')}/#/experiments/{experiment}/runs"
     if not version.startswith(SEEN):
         return {"Runs": page}
-    query, named = "workflowType=machine_learning", views(list(SLOTS))
-    links = {name: f"{page}?viewStateShareKey={key}&compareRunsMode=CHART&{query}" for key, (name, _) in named.items()}
-    # The view brings its columns; MLflow's own table shows no score.
-    return links | {"all runs, as a table": f"{page}?viewStateShareKey={next(iter(named))}&{query}"}
+    query, shared = "workflowType=machine_learning", views(list(SLOTS))
+    links = {name: f"{page}?viewStateShareKey={key}&compareRunsMode=CHART&{query}" for key, (name, _) in shared.items()}
+    # The view selects columns with scores; MLflow's default table has none.
+    return links | {"all runs, as a table": f"{page}?viewStateShareKey={next(iter(shared))}&{query}"}
 
 
 def views(slots: list[str]) -> dict[str, tuple[str, dict[str, Any]]]:
-    """{key: (name, state)}; the first holds all charts, as the page to begin with."""
-    techniques = [parallel("By technique", slots, [ACCURACY])]
+    """{key: (name, state)}; the first view holds all charts."""
+    techniques = [build_parallel_coordinates("By technique", slots, [ACCURACY])]
     costs = [
-        scatter("Accuracy against training time", COST, ACCURACY),
-        scatter("Accuracy against compute per image", "cost/flops_per_image", ACCURACY),
-        scatter("Accuracy against learning rate", "hp/log10_lr", ACCURACY),
+        build_scatter_chart("Accuracy against training time", COST, ACCURACY),
+        build_scatter_chart("Accuracy against compute per image", "cost/flops_per_image", ACCURACY),
+        build_scatter_chart("Accuracy against learning rate", "hp/log10_lr", ACCURACY),
     ]
     curves = [
-        line("Validation accuracy", ["val/accuracy"]),
-        line("Validation loss", ["val/loss"]),
-        line("Training loss", ["train/loss"]),
-        line("Learning rate", ["train/lr"]),
+        build_line_chart("Validation accuracy", ["val/accuracy"]),
+        build_line_chart("Validation loss", ["val/loss"]),
+        build_line_chart("Training loss", ["train/loss"]),
+        build_line_chart("Learning rate", ["train/lr"]),
     ]
     return {
-        "sota-exp": ("sota_exp: techniques, cost, curves", state(techniques=techniques, cost=costs, curves=curves)),
-        "sota-exp-techniques": ("sota_exp: by technique", state(techniques=techniques)),
-        "sota-exp-cost": ("sota_exp: accuracy against cost", state(cost=costs)),
-        "sota-exp-curves": ("sota_exp: learning curves", state(curves=curves)),
-        "sota-exp-arms": ("sota_exp: studies, by arm", by_arm(curves)),
+        "sota-exp": (
+            "sota_exp: techniques, cost, curves",
+            build_page_state(techniques=techniques, cost=costs, curves=curves),
+        ),
+        "sota-exp-techniques": ("sota_exp: by technique", build_page_state(techniques=techniques)),
+        "sota-exp-cost": ("sota_exp: accuracy against cost", build_page_state(cost=costs)),
+        "sota-exp-curves": ("sota_exp: learning curves", build_page_state(curves=curves)),
+        "sota-exp-arms": ("sota_exp: studies, by arm", build_arm_state(curves)),
     }
 
 
-def by_arm(curves: list[dict[str, Any]]) -> dict[str, Any]:
-    """Runs of studies in groups of an arm each: accuracies and costs as bars, curves with bands over seeds."""
-    bars = [bar("Test accuracy by arm", "test/accuracy"), bar("Validation accuracy by arm", ACCURACY)]
-    costs = [scatter("Test accuracy against training time, by arm", COST, "test/accuracy")]
+def build_arm_state(curves: list[dict[str, Any]]) -> dict[str, Any]:
+    """State of the view of studies: runs grouped by arm, accuracy as bars, curves with bands over seeds."""
+    bars = [
+        build_bar_chart("Test accuracy by arm", "test/accuracy"),
+        build_bar_chart("Validation accuracy by arm", ACCURACY),
+    ]
+    costs = [build_scatter_chart("Test accuracy against training time, by arm", COST, "test/accuracy")]
     grouped = {"searchFilter": OF_ARMS, "groupBy": BY_ARM, "useGroupedValuesInCharts": True}
-    return state(techniques=bars, cost=costs, curves=curves) | grouped
+    return build_page_state(techniques=bars, cost=costs, curves=curves) | grouped
 
 
-def state(**sections: list[dict[str, Any]]) -> dict[str, Any]:
-    """The page's state: what is searched and sorted, the table's columns, and the charts by section."""
+def build_page_state(**sections: list[dict[str, Any]]) -> dict[str, Any]:
+    """State of the page: filter, order, columns of the table, and {section: charts}."""
     titles = {"techniques": "Techniques", "cost": "Cost", "curves": "Learning curves"}
     columns_of = {"techniques": 1, "cost": 3, "curves": 2}
     table = [
@@ -161,26 +166,26 @@ def state(**sections: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def card(kind: str, title: str, **fields: Any) -> dict[str, Any]:
+def build_chart(kind: str, title: str, **fields: Any) -> dict[str, Any]:
     uuid = f"{kind.lower()}-{title.lower().replace(' ', '-')}"
     return {"type": kind, "uuid": uuid, "displayName": title, "deleted": False, "isGenerated": False, **fields}
 
 
-def parallel(title: str, params: list[str], metrics: list[str]) -> dict[str, Any]:
-    return card("PARALLEL", title, selectedParams=params, selectedMetrics=metrics, showAllRuns=True)
+def build_parallel_coordinates(title: str, params: list[str], metrics: list[str]) -> dict[str, Any]:
+    return build_chart("PARALLEL", title, selectedParams=params, selectedMetrics=metrics, showAllRuns=True)
 
 
-def scatter(title: str, x: str, y: str) -> dict[str, Any]:
+def build_scatter_chart(title: str, x: str, y: str) -> dict[str, Any]:
     axes = {"xaxis": {"key": x, "type": "METRIC"}, "yaxis": {"key": y, "type": "METRIC"}}
-    return card("SCATTER", title, runsCountToCompare=100, **axes)
+    return build_chart("SCATTER", title, runsCountToCompare=100, **axes)
 
 
-def bar(title: str, metric: str) -> dict[str, Any]:
-    return card("BAR", title, metricKey=metric, dataAccessKey=metric, runsCountToCompare=100)
+def build_bar_chart(title: str, metric: str) -> dict[str, Any]:
+    return build_chart("BAR", title, metricKey=metric, dataAccessKey=metric, runsCountToCompare=100)
 
 
-def line(title: str, metrics: list[str]) -> dict[str, Any]:
-    return card(
+def build_line_chart(title: str, metrics: list[str]) -> dict[str, Any]:
+    return build_chart(
         "LINE",
         title,
         metricKey=metrics[0],

@@ -1,4 +1,4 @@
-"""Lines of a stream, waited for with a time limit."""
+"""Read lines of a stream with a timeout."""
 
 import queue
 import threading
@@ -6,10 +6,9 @@ from typing import IO
 
 
 class Lines:
-    """The lines of a stream, and "" for ever at its end. A thread waits for them: a stream that has buffered two lines at once
-    looks empty to `select`, though one is still to be read.
+    """The lines of a stream; "" at its end, repeatedly. num: how many lines have arrived, read or not.
 
-    num: how many have come, read or not.
+    A thread reads them, because `select` reports an empty stream while a second line waits in its buffer.
     """
 
     def __init__(self, stream: IO[str]) -> None:
@@ -26,7 +25,7 @@ class Lines:
         self.queue.put("")
 
     def next(self, seconds: float | None = None) -> str | None:
-        """The next line; None where there is none within `seconds`."""
+        """The next line; None if there is none within `seconds`."""
         try:
             line = self.queue.get(timeout=seconds)
         except queue.Empty:

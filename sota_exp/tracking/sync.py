@@ -1,4 +1,4 @@
-"""Which runs are there to be sent to MLflow, and which of them were sent."""
+"""Find runs on disk, and read whether they are tracked and sent to MLflow."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,21 +6,21 @@ from pathlib import Path
 from sota_exp.runs.contents import tracking_of
 from sota_exp.runs.sent_position import Position, stamp
 
-#: Where runs are looked for when no directory is named.
+#: Directories that are searched when none is given.
 PLACES = ("outputs", "multirun")
 
 
 def found(places: list[Path]) -> Iterator[Path]:
-    """Every run directory below the places, in order."""
+    """Every run directory below the given directories, sorted."""
     for place in places:
         yield from sorted(path.parent for path in place.rglob("config.yaml") if path.parent.name != ".hydra")
 
 
 def is_tracked(directory: Path) -> bool:
-    """Whether the run's configuration asks for MLflow, or it was sent somewhere before."""
+    """Whether the configuration of the run chooses MLflow, or the run was sent before."""
     return "experiment" in tracking_of(directory) or bool(Position.read(directory).uri)
 
 
 def is_sent(directory: Path) -> bool:
-    """Whether all that the run wrote was sent, by its own word."""
+    """Whether `tracking.json` says that everything of the run was sent."""
     return Position.read(directory).sent == (stamp(directory / "result.json") or "killed")

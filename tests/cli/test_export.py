@@ -12,7 +12,7 @@ import torch
 from sota_exp.cli import main
 from sota_exp.errors import RunFailed
 from sota_exp.models import saved
-from sota_exp.models.export import Shipped, export, largest_difference
+from sota_exp.models.export import Shipped, compare_logits, export
 from sota_exp.models.standalone import Deployed
 from tests.experiments import TINY
 
@@ -73,7 +73,7 @@ def test_a_network_that_cannot_be_written_is_a_failure_in_one_line(finished: Pat
 
     broken = saved.SavedModel(**{**vars(model), "network": Fickle()})
     shipped = Shipped(description=finished / "model.json", weights=finished / "model.safetensors", model=broken)
-    with pytest.raises(RunFailed, match=r"format=torch_export: this network can't be written so: \S+"):
+    with pytest.raises(RunFailed, match=r"format=torch_export: this network cannot be exported: \S+"):
         export(shipped, "torch_export", tmp_path)
 
 
@@ -81,11 +81,11 @@ def test_other_logits_are_a_failure(finished: Path) -> None:
     model = saved.load(finished / "model.json", finished / "model.safetensors")
     shipped = Shipped(description=finished / "model.json", weights=finished / "model.safetensors", model=model)
     network = shipped.network
-    assert largest_difference(shipped, network) == 0
-    with pytest.raises(RunFailed, match="other logits"):
-        largest_difference(shipped, lambda images: network(images) + 0.1)
-    with pytest.raises(RunFailed, match="other logits"):
-        largest_difference(shipped, lambda images: network(images) * float("nan"))
+    assert compare_logits(shipped, network) == 0
+    with pytest.raises(RunFailed, match="different logits"):
+        compare_logits(shipped, lambda images: network(images) + 0.1)
+    with pytest.raises(RunFailed, match="different logits"):
+        compare_logits(shipped, lambda images: network(images) * float("nan"))
 
 
 @pytest.mark.parametrize(

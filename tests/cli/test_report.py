@@ -136,4 +136,4 @@ def test_a_sweep_that_says_little_is_reported_too(tmp_path: Path, tree: dict[str
 def test_a_sweep_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "sweep.json").write_text("[]")
     assert main.run(["report", str(tmp_path)]) == 2
-    assert "not what a sweep writes" in capsys.readouterr().err
+    assert "not the format of a sweep" in capsys.readouterr().err

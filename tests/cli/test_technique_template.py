@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -36,12 +37,15 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("slot", SLOTS)
 def test_every_slot_takes_a_new_option(tree: Path, slot: str) -> None:
-    """Its class builds from its YAML, and nothing but the unwritten test is left to do."""
+    """Its class builds from its YAML, and nothing is left but what a person writes: docstring, test and row."""
     members = [option for option in options(ROOT / "conf", ROOT / "sota_exp") if option.group == slot]
     like = "" if any(option.is_neutral for option in members) else members[0].name
     made = technique(tree, f"{slot}/brand_new", "Does something new.", like)
     files = scaffold(tree, made)
-    assert missing_touches(tree) == MISSING
+    assert MISSING == []
+    left = {line.partition(":")[0] for line in missing_touches(tree)}
+    own = {str(files[place].relative_to(tree)) for place in (0, 2, 3)}
+    assert {name for name in left if f"/{slot}/" in name or name.startswith("docs/")} == own
     source = files[0].read_text()
     text = ast.get_docstring(ast.parse(source)) or ""
     assert text.startswith("Brand new: Does something new.\n")
@@ -80,10 +84,9 @@ def test_what_is_written_passes_the_linter_and_its_test_fails(tree: Path) -> Non
 @pytest.mark.parametrize(
     ("path", "like", "message"),
     [
-        ("grid_mask", "", "no slot grid_mask; legal: augmentation/crop"),
-        ("augmentation/erasing/grid_mask", "", "no slot augmentation/erasing; .* Did you mean augmentation/erase?"),
+        ("grid_mask", "", "grid_mask: no slot|no slot grid_mask; legal: augmentation/crop"),
         ("augmentation/erase/GridMask", "", "GridMask is no name; legal: small letters"),
-        ("augmentation/erase/cutout", "", "there is a augmentation/erase=cutout already"),
+        ("augmentation/erase/cutout", "", "augmentation/erase=cutout exists already"),
         ("optimizer/adan", "", r"optimizer has no option that does nothing; say like=OPTION; legal: adam, adamw"),
         ("optimizer/adan", "adamm", r"like=adamm: no such option; .* Did you mean adam?"),
     ],
@@ -96,7 +99,7 @@ def test_what_cannot_be_made_is_said_in_one_line(path: str, like: str, message: 
 def test_a_file_that_is_there_is_not_written_over(tree: Path) -> None:
     wanted = technique(tree, "augmentation/erase/hide_and_seek", "Erases", "")
     (tree / "tests/techniques/augmentation/erase/test_hide_and_seek.py").write_text("mine")
-    with pytest.raises(ConfigError, match="test_hide_and_seek.py is there already"):
+    with pytest.raises(ConfigError, match="test_hide_and_seek.py exists already"):
         scaffold(tree, wanted)
     assert not (tree / "conf/augmentation/erase/hide_and_seek.yaml").exists()
 
@@ -105,3 +108,58 @@ def test_outside_a_checkout_it_says_what_to_do(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(new_technique, "PACKAGE", tmp_path / "site-packages/sota_exp")
     with pytest.raises(ConfigError, match="works in a checkout"):
         new_technique.main(["augmentation/erase/grid_mask"])
+
+
+NEW_SLOTS = {
+    "regularization/gradient_noise/gaussian": ("", "GradientTransform", "sota_exp/training/loop.py"),
+    "regularization/shake/branch": ("regularization/stochastic_depth", "ModelTransform", "sota_exp/models/saved.py"),
+    "augmentation/color/jitter": ("augmentation/policy", "BatchTransform", "sota_exp/training/batch_pipeline.py"),
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "like", "kind", "call"), [(path, *rest) for path, rest in NEW_SLOTS.items()], ids=NEW_SLOTS
+)
+def test_a_new_slot_is_begun_whole(tmp_path: Path, path: str, like: str, kind: str, call: str) -> None:
+    """In a copy of the tree it composes, its two options build, and training calls it; nothing is left but what a person writes."""
+    for name in ("conf", "docs", "sota_exp", "tests"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    made = technique(tmp_path, path, "Does something new.", like)
+    assert made.new_slot is not None and made.new_slot.kind == kind
+    files = scaffold(tmp_path, made)
+    assert tmp_path / call in files
+    own = {str(file.relative_to(tmp_path)) for file in (files[0], files[2], files[3])}
+    assert {line.partition(":")[0] for line in missing_touches(tmp_path)} == own
+    slot = path.rpartition("/")[0]
+    command = [sys.executable, "-m", "sota_exp", "train", "data=fake", "scale=smoke", "tracking=none"]
+    for number, option in enumerate(("none", path.rpartition("/")[2])):
+        done = subprocess.run(
+            [*command, f"{slot}={option}", f"hydra.run.dir=out{number}", f"data.cache={tmp_path}/cache"],
+            cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    results = [json.loads((tmp_path / f"out{number}" / "result.json").read_text()) for number in range(2)]
+    assert [result["choices"][slot] for result in results] == ["none", path.rpartition("/")[2]]
+    assert results[0]["metrics"] == results[1]["metrics"]  # the copy of an option that does nothing does nothing yet
+
+
+@pytest.mark.parametrize(
+    ("path", "like", "message"),
+    [
+        ("augmentation/erasing/grid_mask", "", "no slot augmentation/erasing; .* Did you mean augmentation/erase?"),
+        ("schedule/rhythm/waltz", "", "no slot schedule/rhythm; legal: augmentation/crop"),
+        (
+            "augmentation/color/jitter",
+            "augmentation/crop",
+            "like=augmentation/crop: no slot of augmentation/ that can have",
+        ),
+        (
+            "augmentation/color/jitter",
+            "regularization/clip",
+            "like=regularization/clip: no slot of augmentation/ that can",
+        ),
+    ],
+)
+def test_a_slot_that_cannot_be_begun_is_said_in_one_line(path: str, like: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        technique(ROOT, path, "Does something", like)

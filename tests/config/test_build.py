@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pytest
 from omegaconf import OmegaConf
 
-from sota_exp.config.build import build, keyed, require_filled
-from sota_exp.config.configuration import resolve
+from sota_exp.config.build import build, keyed
+from sota_exp.config.configuration import Configuration, require_filled, resolve
 from sota_exp.config.hashing import digest
 from sota_exp.config.values import suggestion
 from sota_exp.errors import ConfigError
@@ -130,7 +130,7 @@ def test_an_interpolation_to_nothing_names_its_key():
 )
 def test_what_is_seen_before_any_stage_is_imported(tree, message):
     with pytest.raises(ConfigError, match=message):
-        require_filled({"a/b": "x"}, tree)
+        require_filled(Configuration(choices={"a/b": "x"}, values=tree))
 
 
 def test_keyed_puts_the_slot_before_the_field():

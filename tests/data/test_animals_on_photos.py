@@ -33,11 +33,11 @@ def data(tmp_path_factory):
 
 
 def test_pixels_are_pinned(data):
-    """Also the labels, the parts and the classes. A change needs a new `RECIPE`, or old caches would go on being used."""
+    """And the labels, splits and classes. Increment `RECIPE` with any change, so that old caches are not used."""
     assert data.digest == "b04f7ba4dd57f50a0af9ef5b66040729"
 
 
-def test_sizes_of_the_parts(data):
+def test_sizes_of_the_splits(data):
     assert [len(part) for part in (data.train, data.val, data.test)] == [7304, 812, 1600]
     assert len(torch.cat([data.train, data.val, data.test]).unique()) == len(data.images) == 9716
     for part in (data.train, data.val, data.test):
@@ -46,7 +46,7 @@ def test_sizes_of_the_parts(data):
         assert (part.diff() > 0).all()
 
 
-def test_no_silhouette_twice_so_none_on_both_sides():
+def test_no_silhouette_is_in_two_splits():
     shapes, labels = silhouettes()
     assert len(np.unique(shapes.reshape(len(shapes), -1), axis=0)) == len(shapes) == len(labels) == 9716
 
@@ -61,7 +61,7 @@ def test_classes_are_the_ones_the_package_names():
     assert np.mean(area[labels == CLASSES.index("elephant")]) > 1.5 * np.mean(area[labels == CLASSES.index("giraffe")])
 
 
-def test_val_is_cut_by_seed_and_fraction_from_one_store(data):
+def test_val_is_taken_by_seed_and_fraction_from_one_store(data):
     cache = data.images.path.parents[1]
     other = source(cache, split_seed=1, val_fraction=0.2)()
     assert other.images is data.images and other.digest == data.digest
@@ -78,7 +78,7 @@ def pixels(data, part, side):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_linear_classifier_learns_little(data):
-    """Above chance, or the labels would be wrong; below 0.3, or there would be nothing to learn."""
+    """Above chance, so the labels are right; below 0.3, so the set is not trivial."""
     train = torch.from_numpy(stratified(data.train.numpy(), data.labels.numpy(), 4000, 0))
     model = LogisticRegression(C=0.01, max_iter=40).fit(pixels(data, train, 16), data.labels[train])
     accuracy = model.score(pixels(data, data.test, 16), data.labels[data.test])

@@ -63,7 +63,7 @@ def test_visible_on_any_background():
         assert np.abs(difference).min() >= 32 - 1  # one level is lost in rounding
 
 
-def test_outside_the_shape_the_background_is_untouched():
+def test_outside_the_shape_the_background_is_unchanged():
     patch = np.random.default_rng(4).integers(256, size=(64, 64, 3), dtype=np.uint8)
     mask = np.zeros((64, 64), dtype=np.uint8)
     assert np.array_equal(blended(patch, mask, WORDS[0, 6:9]), patch)
@@ -72,7 +72,7 @@ def test_outside_the_shape_the_background_is_untouched():
     assert not changed[mask == 0].any() and changed[mask == 255].mean() > 0.95
 
 
-def test_parts_are_the_two_sides_of_each_photograph():
+def test_splits_are_the_two_sides_of_each_photograph():
     regions = backgrounds()
     assert len(regions[TRAIN]) == len(regions[TEST]) == len(composite.PHOTOGRAPHS)
     for left, right in zip(regions[TRAIN], regions[TEST], strict=True):
@@ -84,7 +84,7 @@ def test_parts_are_the_two_sides_of_each_photograph():
     assert not any(np.shares_memory(left, right) for left, right in zip(regions[TRAIN], regions[TEST], strict=True))
 
 
-def test_every_scene_takes_its_background_from_its_own_part(monkeypatch):
+def test_every_scene_has_a_background_of_its_own_split(monkeypatch):
     plain = {part: [np.full((80, 90, 3), level, np.uint8)] * 9 for part, level in ((TRAIN, 10), (TEST, 200))}
     monkeypatch.setattr(composite, "backgrounds", lambda: plain)
     made = list(scenes("any", np.full((50, 28, 28), 255, np.uint8), np.arange(50) % 5, 10, 32))
@@ -94,7 +94,7 @@ def test_every_scene_takes_its_background_from_its_own_part(monkeypatch):
 
 @pytest.mark.parametrize("side", [48, 96])
 def test_same_scenes_at_any_size(side):
-    """Up to the rounding of places to whole pixels, which differs between sizes."""
+    """Up to the rounding of positions to whole pixels, which differs between sizes."""
     squares = np.full((40, 28, 28), 255, dtype=np.uint8)
     stored, other = (list(scenes("any", squares, np.arange(40) % 2, 8, size)) for size in (64, side))
     for one, two in zip(stored, other, strict=True):

@@ -26,7 +26,7 @@ def pixels(index):
 
 @pytest.fixture
 def images(tmp_path):
-    """Forty images below set/images, 0 to 39."""
+    """Forty images in set/images, numbered 0 to 39."""
     (tmp_path / "set" / "images").mkdir(parents=True)
     for index in range(40):
         Image.fromarray(pixels(index)).save(tmp_path / "set" / "images" / f"{index}.png")
@@ -41,7 +41,7 @@ def write(tmp_path, lines, header="path,label", encoding="utf-8"):
 ROWS = [f"images/{index}.png,{'cat' if index % 2 else 'dog'}" for index in range(40)]
 
 
-def test_labels_pixels_and_cut_parts(tmp_path, images):
+def test_labels_pixels_and_missing_splits(tmp_path, images):
     write(tmp_path, ROWS)
     data = opened(tmp_path)
     assert data.classes == ("cat", "dog")
@@ -51,7 +51,7 @@ def test_labels_pixels_and_cut_parts(tmp_path, images):
         assert np.array_equal(data.images.image(index).permute(1, 2, 0).numpy(), pixels(index))
 
 
-def test_parts_of_its_own(tmp_path, images):
+def test_splits_in_the_table(tmp_path, images):
     parts = ["train"] * 30 + ["Val"] * 4 + ["validation"] * 2 + ["test"] * 4
     write(tmp_path, [f"{row},{part}" for row, part in zip(ROWS, parts, strict=True)], "path,label,split")
     data = opened(tmp_path)
@@ -71,14 +71,14 @@ def test_columns_in_any_order_blank_lines_spaces_and_others(tmp_path, images, en
 
 def test_root_and_absolute_paths(tmp_path, images):
     write(tmp_path, [row.removeprefix("images/") for row in ROWS])
-    with pytest.raises(ConfigError, match=r"0\.png is no file"):
+    with pytest.raises(ConfigError, match=r"0\.png is not a file"):
         opened(tmp_path)
     first = opened(tmp_path, root=str(images))
     write(tmp_path, [f"{tmp_path}/set/{row}" for row in ROWS])
     assert opened(tmp_path).digest == first.digest
 
 
-def test_other_labels_or_parts_make_another_set(tmp_path, images):
+def test_other_labels_or_splits_make_another_data_set(tmp_path, images):
     write(tmp_path, ROWS)
     first = opened(tmp_path)
     write(tmp_path, [*ROWS[:-1], "images/39.png,dog"])
@@ -91,17 +91,17 @@ ERRORS = {
     "no columns": (
         ["a,b"],
         "image,class",
-        "a first line with the columns path and label, and maybe split; it has image, class",
+        "a first line with the columns path and label, optionally split; it has image, class",
     ),
     "no header": ([], "images/0.png,dog", "it has images/0.png, dog"),
     "empty": ([], "", "it has none"),
     "no rows": ([], "path,label", "at least two classes with training images; none was found"),
     "one class": (["images/0.png,cat", "images/1.png,cat"], "path,label", "only cat was found"),
-    "a cell too few": ([*ROWS[:3], "images/3.png"], "path,label", "2 cells a line as in the first one; line 5 has 1"),
+    "a cell too few": ([*ROWS[:3], "images/3.png"], "path,label", "2 cells per line as in the first one; line 5 has 1"),
     "an unquoted comma": (["images/0.png,cat, tabby"], "path,label", "line 2 has 3"),
     "empty label": (["images/0.png,"], "path,label", "line 2: the label is empty"),
     "empty path": ([" ,cat"], "path,label", "line 2: the path is empty"),
-    "missing file": ([*ROWS[:2], "images/99.png,cat"], "path,label", r"line 4: .*images/99\.png is no file"),
+    "missing file": ([*ROWS[:2], "images/99.png,cat"], "path,label", r"line 4: .*images/99\.png is not a file"),
     "unknown part": (["images/0.png,cat,tset"], "path,label,split", "line 2: split=tset is not one of train, val,"),
     "twice": ([*ROWS[:3], "images/1.png,dog"], "path,label", r"line 5: images/1\.png is on line 3 too"),
     "many": (
@@ -112,7 +112,7 @@ ERRORS = {
     "test knows more": (
         ["images/0.png,a,train", "images/1.png,b,train", "images/2.png,c,test"],
         "path,label,split",
-        "it lacks c",
+        "classes that occur in train, which has no c",
     ),
     "too few": (
         ["images/0.png,a", "images/1.png,b"],
@@ -129,7 +129,7 @@ def test_errors_name_path_and_line(tmp_path, images, lines, header, message):
         opened(tmp_path)
 
 
-def test_no_such_file_and_no_text(tmp_path, images):
+def test_a_missing_file_and_one_that_is_not_text(tmp_path, images):
     with pytest.raises(ConfigError, match=r"data\.path=.*table\.csv is not legal: a CSV file that exists"):
         opened(tmp_path)
     (tmp_path / "set" / "table.csv").write_bytes(b"path,label\n\xff\xfe\x00,cat\n")

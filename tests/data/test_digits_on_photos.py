@@ -24,11 +24,11 @@ def data(tmp_path_factory):
 
 
 def test_pixels_are_pinned(data):
-    """Also the labels, the parts and the classes. A change needs a new `RECIPE`, or old caches would go on being used."""
+    """And the labels, splits and classes. Increment `RECIPE` with any change, so that old caches are not used."""
     assert data.digest == "3258bad7683a895a318dc4c9796288ae"
 
 
-def test_parts(data):
+def test_splits(data):
     assert [len(part) for part in (data.train, data.val, data.test)] == [3600, 400, 1000]
     assert len(torch.cat([data.train, data.val, data.test]).unique()) == len(data.images) == 5000
     assert torch.bincount(data.labels[data.test]).tolist() == [100] * 10
@@ -42,7 +42,7 @@ def test_digits_are_distinct_and_labelled_right():
     assert middle[labels == 0].mean() < 40 and middle[labels == 1].mean() > 150
 
 
-def test_flips_and_turns_are_declared_to_change_labels(tmp_path):
+def test_flips_and_rotations_are_declared_to_change_labels(tmp_path):
     assert source(tmp_path).label_preserving == []
 
 

@@ -20,7 +20,7 @@ def test_pinned(tmp_path):
     assert source(tmp_path)().digest == "48795f187b0b05b589bc8dc9bda924bf"
 
 
-def test_parts_and_sizes(tmp_path):
+def test_splits_and_sizes(tmp_path):
     data = source(tmp_path)()
     assert [len(part) for part in (data.train, data.val, data.test)] == [480, 60, 60]
     sides = {side for index in range(600) for side in data.images.size(index)}
@@ -29,7 +29,7 @@ def test_parts_and_sizes(tmp_path):
         assert len(torch.bincount(data.labels[part], minlength=10).unique()) == 1
 
 
-def test_uniform_on_demand(tmp_path):
+def test_equal_sides_give_images_of_one_size(tmp_path):
     data = source(tmp_path, max_side=32, num_images=30)()
     assert (data.images.sizes(torch.arange(30)) == 32).all()
 

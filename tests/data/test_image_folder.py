@@ -80,9 +80,7 @@ UNCUT = {
 
 @pytest.mark.parametrize(("layout", "fractions", "sizes"), UNCUT.values(), ids=UNCUT)
 @pytest.mark.parametrize("store_gigabytes", [50.0, 1e-9], ids=["stored", "streamed"])
-def test_without_a_fraction_nothing_is_cut_and_one_part_serves_as_both(
-    tmp_path, layout, fractions, sizes, store_gigabytes
-):
+def test_without_a_fraction_val_and_test_are_the_same_split(tmp_path, layout, fractions, sizes, store_gigabytes):
     fill(tmp_path / "set", **LAYOUTS[layout][0])
     data = source(tmp_path, store_gigabytes=store_gigabytes, **fractions)()
     assert (len(data.train), len(data.val), len(data.test)) == sizes
@@ -90,9 +88,9 @@ def test_without_a_fraction_nothing_is_cut_and_one_part_serves_as_both(
     assert not set(data.train.tolist()) & set(data.test.tolist())
 
 
-def test_without_a_part_and_a_fraction_there_is_nothing_to_validate_on(tmp_path):
+def test_without_split_and_fraction_there_is_nothing_to_validate_on(tmp_path):
     fill(tmp_path / "set", **LAYOUTS["flat"][0])
-    with pytest.raises(InvalidValue, match="val_fraction=null.*neither a val nor a test part"):
+    with pytest.raises(InvalidValue, match="val_fraction=null.*neither a val nor a test split"):
         source(tmp_path, val_fraction=None, test_fraction=None)()
 
 
@@ -119,15 +117,15 @@ ERRORS = {
     "train without class folders": ({"train": 5}, "only train was found"),
     "train with one class": ({"train/cat": 5, "val/cat": 2}, "only cat was found"),
     "empty train": ({"train/cat": 0, "val/cat": 2, "val/dog": 2}, "none was found"),
-    "val knows more": ({"train/cat": 3, "train/dog": 3, "val/fox": 1}, "it lacks fox"),
+    "val knows more": ({"train/cat": 3, "train/dog": 3, "val/fox": 1}, "which has no fox"),
     "val twice": ({"train/cat": 3, "train/dog": 3, "val/cat": 1, "valid/cat": 1}, "not val and valid"),
     "classes in one more folder": (
         {"animals/cat": 3, "animals/dog": 3},
-        "only one holds cat, dog. Did you mean .*/set/animals",
+        "only one contains cat, dog. Did you mean .*/set/animals",
     ),
     "parts in one more folder": (
         {"set/train/cat": 3, "set/train/dog": 3, "set/test/dog": 3},
-        "only one holds test, train",
+        "only one contains test, train",
     ),
     "nothing to cut": ({"cat": 1, "dog": 1}, "enough images to train, validate and test; 2 were found"),
 }
@@ -154,21 +152,21 @@ def test_root_is_mandatory(tmp_path):
         source(tmp_path, root="???")
 
 
-def test_folders_left_aside_are_named(tmp_path, caplog):
+def test_ignored_folders_are_named(tmp_path, caplog):
     fill(tmp_path / "set", **{"train/cat": 3, "train/dog": 3, "vall/cat": 3})
     with caplog.at_level(logging.WARNING):
         source(tmp_path)()
-    assert "vall is left aside" in caplog.text
+    assert "vall is ignored" in caplog.text
 
 
-def test_what_is_no_image_is_passed_over(tmp_path):
+def test_other_files_are_ignored(tmp_path):
     fill(tmp_path / "set", **{"cat": 5, "dog": 5, ".git/objects": 2, "cat/.ipynb_checkpoints": 2})
     for name in ("._000.png", "notes.txt", ".DS_Store"):
         (tmp_path / "set" / "cat" / name).write_text("not an image")
     assert len(find_images(tmp_path / "set")) == 10
 
 
-def test_store_is_found_again_and_built_anew_after_a_change(tmp_path):
+def test_a_store_is_reused_and_rebuilt_after_a_change(tmp_path):
     fill(tmp_path / "set", cat=5, dog=5)
     first = source(tmp_path)()
     assert source(tmp_path)().images is first.images
@@ -176,7 +174,7 @@ def test_store_is_found_again_and_built_anew_after_a_change(tmp_path):
     assert source(tmp_path)().digest != first.digest
 
 
-def test_digest_is_of_the_content_not_of_the_place(tmp_path):
+def test_the_digest_depends_on_content_and_not_on_the_path(tmp_path):
     fill(tmp_path / "set", cat=5, dog=5)
     first = source(tmp_path)()
     shutil.copytree(tmp_path / "set", tmp_path / "elsewhere")
@@ -216,7 +214,7 @@ def test_formats(tmp_path, suffix, tolerance):
     assert np.abs(decode(path).permute(1, 2, 0).numpy() - smooth).max() <= tolerance
 
 
-def test_other_kinds_of_pixels_become_rgb(tmp_path):
+def test_other_pixel_modes_become_rgb(tmp_path):
     grey = np.arange(240, dtype=np.uint8).reshape(12, 20)
     red = Image.fromarray(np.stack([grey, 0 * grey, 0 * grey], axis=2))
     Image.fromarray(grey).save(tmp_path / "grey.png")
@@ -247,7 +245,7 @@ def test_other_kinds_of_pixels_become_rgb(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "tif"])
-def test_images_are_turned_upright(tmp_path, suffix):
+def test_images_are_rotated_upright(tmp_path, suffix):
     image = Image.fromarray(pixels(0, 16, 32))
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned a quarter clockwise

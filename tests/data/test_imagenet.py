@@ -18,7 +18,7 @@ def opened(tmp_path, **changes):
         return build(Source, values | named | changes, "data")()
 
 
-def test_val_tests_and_val_is_cut_from_train(tmp_path):
+def test_val_is_the_test_split_and_val_is_taken_from_train(tmp_path):
     archives.imagenet(tmp_path)
     data = opened(tmp_path, val_fraction=0.25)
     assert [len(part) for part in (data.train, data.val, data.test)] == [48, 16, 20]
@@ -26,8 +26,8 @@ def test_val_tests_and_val_is_cut_from_train(tmp_path):
     assert data.labels[data.test].tolist() == sorted(archives.labels(archives.TEST))
 
 
-def test_val_is_val_and_test_where_nothing_is_cut(tmp_path):
-    """As torchvision's reference has it: every training image trains."""
+def test_val_is_val_and_test_without_a_fraction(tmp_path):
+    """As in torchvision: every training image is used for training."""
     archives.imagenet(tmp_path)
     data = opened(tmp_path, val_fraction=None)
     assert [len(part) for part in (data.train, data.val, data.test)] == [64, 20, 20]
@@ -47,7 +47,7 @@ def test_classes_beyond_the_thousand_keep_their_ids(tmp_path):
 
 
 @pytest.mark.parametrize("lacking", ["", "train", "val"])
-def test_without_the_folders_it_says_what_belongs_there(tmp_path, lacking):
+def test_without_the_folders_the_error_names_them(tmp_path, lacking):
     archives.imagenet(tmp_path)
     shutil.rmtree(tmp_path / "imagenet" / lacking)
     with pytest.raises(
@@ -57,7 +57,7 @@ def test_without_the_folders_it_says_what_belongs_there(tmp_path, lacking):
 
 
 def test_images_of_val_without_class_folders_are_not_silently_replaced(tmp_path):
-    """As the archive of val unpacks by hand: fifty thousand files and no folder."""
+    """As after unpacking the archive of val by hand: files without class folders."""
     archives.imagenet(tmp_path)
     val = tmp_path / "imagenet" / "val"
     for path in list(val.glob("*/*.JPEG")):
@@ -65,12 +65,12 @@ def test_images_of_val_without_class_folders_are_not_silently_replaced(tmp_path)
     for folder in list(val.glob("n*")):
         if folder.is_dir():
             folder.rmdir()
-    with pytest.raises(ConfigError, match="for every class"):
+    with pytest.raises(ConfigError, match="one folder of images per class"):
         opened(tmp_path)
 
 
-def test_a_class_that_train_lacks(tmp_path):
+def test_a_class_without_training_images(tmp_path):
     archives.imagenet(tmp_path)
     shutil.rmtree(tmp_path / "imagenet" / "train" / "n02979186")
-    with pytest.raises(ConfigError, match="it lacks n02979186"):
+    with pytest.raises(ConfigError, match="which has no n02979186"):
         opened(tmp_path)

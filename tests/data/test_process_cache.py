@@ -1,4 +1,4 @@
-"""A set of files is put together once a process, until something that it rests on changes."""
+"""Per-process cache of data sets: they are opened once, until a file that they depend on changes."""
 
 import os
 import shutil
@@ -57,7 +57,7 @@ def test_a_second_run_gets_the_same_set(folder, gigabytes, monkeypatch):
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_what_changed_is_read_anew(folder, change):
+def test_a_change_is_read(folder, change):
     first = source(folder.parent)()
     change(folder)
     second = source(folder.parent)()
@@ -67,7 +67,7 @@ def test_what_changed_is_read_anew(folder, change):
     assert source(folder.parent)() is second
 
 
-def test_what_changes_while_files_are_listed_is_found_the_next_time(folder, monkeypatch):
+def test_a_change_while_files_are_listed_is_noticed_the_next_time(folder, monkeypatch):
     listed = image_folder.find_images
 
     def slowly(root):
@@ -80,7 +80,7 @@ def test_what_changes_while_files_are_listed_is_found_the_next_time(folder, monk
     assert [len(source(folder.parent)().labels) for _ in range(3)] == [20, 21, 21]
 
 
-def test_hidden_folders_are_not_looked_at(folder):
+def test_hidden_folders_are_ignored(folder):
     (folder / ".cache").mkdir()
     for name in ("a", "b"):
         (folder / ".cache" / name).symlink_to(folder)
@@ -93,7 +93,7 @@ def test_another_source_of_the_same_folder_is_another_set(folder):
     assert source(folder.parent)() is first
 
 
-def test_a_table_that_changed_is_read_anew(folder):
+def test_a_changed_table_is_read(folder):
     rows = [f"{path.relative_to(folder)},{path.parent.name}" for path in sorted(folder.rglob("*.png"))]
     table = folder / "table.csv"
     table.write_text("\n".join(["path,label", *rows]))
@@ -103,7 +103,7 @@ def test_a_table_that_changed_is_read_anew(folder):
     assert len(test_csv.source(folder.parent)().labels) == len(first.labels) - 1
 
 
-def test_what_fails_is_not_remembered(folder):
+def test_a_failure_is_not_cached(folder):
     (folder / "cat" / "broken.png").write_text("no image")
     for _ in range(2):
         with pytest.raises(Exception, match="broken.png"):
@@ -112,8 +112,8 @@ def test_what_fails_is_not_remembered(folder):
     assert len(source(folder.parent)().labels) == 20
 
 
-def test_a_process_remembers_a_few_sets(folder):
-    sets = [source(folder.parent, split_seed=seed) for seed in range(process_cache.MOST + 1)]
+def test_a_process_caches_a_few_data_sets(folder):
+    sets = [source(folder.parent, split_seed=seed) for seed in range(process_cache.MAX_CACHED + 1)]
     first = [each() for each in sets]
-    assert len(process_cache._remembered) == process_cache.MOST
+    assert len(process_cache._cache) == process_cache.MAX_CACHED
     assert sets[-1]() is first[-1] and sets[0]() is not first[0]

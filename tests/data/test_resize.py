@@ -49,7 +49,7 @@ def test_center_crop_at_the_stored_size_copies_the_pixels():
     assert torch.equal(ours, torch.stack([images.image(2), images.image(0)]))
 
 
-def test_center_crop_refuses_a_cut_larger_than_the_image():
+def test_center_crop_refuses_a_crop_larger_than_the_image():
     with pytest.raises(InvalidValue, match="at most the 32"):
         center_crop(Ragged(SHAPES), torch.tensor([0]), resize=32, size=33)
 
@@ -67,7 +67,7 @@ def test_resized_crop_agrees_with_torchvision(size, mode):
         assert largest_difference(row, expected) <= 1
 
 
-def test_resized_crop_of_a_box_of_the_asked_size_copies_the_pixels():
+def test_resized_crop_of_a_box_of_the_output_size_copies_the_pixels():
     images = Ragged(SHAPES)
     ours = resized_crop(images, torch.tensor([3]), torch.tensor([[17, 4, 32, 32]]), 32)
     assert torch.equal(ours[0], images.image(3)[:, 17:49, 4:36])
@@ -89,7 +89,7 @@ def test_reducing_is_antialiased():
 @pytest.mark.parametrize(
     "shape, side, expected", [((50, 75), 32, (32, 48)), ((75, 50), 33, (49, 33)), ((9, 9), 4, (4, 4))]
 )
-def test_the_shorter_side_becomes_the_asked_one(shape, side, expected):
+def test_the_shorter_side_gets_the_requested_size(shape, side, expected):
     assert shorter_side(*shape, side) == expected
 
 
@@ -101,7 +101,7 @@ def test_affine_without_change_returns_the_pixels_in_channels_last_strides(mode,
     assert torch.equal(same, images) and same.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_affine_shows_the_source_pixel_that_the_matrix_names():
+def test_affine_shows_the_source_pixel_of_the_matrix():
     images = torch.randint(256, (2, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     right_and_up = torch.tensor([[[1.0, 0.0, -3.0], [0.0, 1.0, 2.0]]]).expand(2, 2, 3)
     moved = affine(images, right_and_up, "bilinear")

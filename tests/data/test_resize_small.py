@@ -13,7 +13,7 @@ SIZES = (12, 16, 28, 32, 33, 64, 224)
 
 
 def random_boxes(num, height, width, seed=0):
-    """Of every size, whole images and single pixels among them."""
+    """Random boxes of every size, including whole images and single pixels."""
     generator = torch.Generator().manual_seed(seed)
     sides = torch.tensor([height, width])
     box = 1 + (torch.rand(num, 2, generator=generator) * sides).long()
@@ -23,7 +23,7 @@ def random_boxes(num, height, width, seed=0):
 
 
 def noise(num, height, width):
-    """Levels at random; a third of the images have 0 and 255 alone, where sums are largest."""
+    """Random levels; a third of the images have only 0 and 255, where sums are largest."""
     images = torch.randint(256, (num, height, width, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     images[: num // 3] = images[: num // 3] // 128 * 255
     return images
@@ -39,7 +39,7 @@ def one_by_one(images, boxes, size):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("height", SIDES)
-def test_they_are_the_bits_of_the_kernel(height, size):
+def test_crops_are_bitwise_those_of_the_kernel(height, size):
     for width in (height, 31, 48):
         if resize_small.are_small((height, width), size):
             images, boxes = noise(150, height, width), random_boxes(150, height, width)
@@ -49,7 +49,7 @@ def test_they_are_the_bits_of_the_kernel(height, size):
 
 
 @pytest.mark.parametrize("precision", ["medium", "highest"])
-def test_nothing_that_makes_products_coarser_reaches_them(precision):
+def test_settings_of_lower_precision_do_not_change_them(precision):
     images, boxes = noise(60, 32, 32), random_boxes(60, 32, 32)
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(precision)
@@ -63,7 +63,7 @@ def test_nothing_that_makes_products_coarser_reaches_them(precision):
 
 @pytest.mark.parametrize("size", [12, 32, 64])
 def test_every_length_has_the_kernels_weights(size):
-    """A line of one white pixel shows a column of the weights, to a level."""
+    """Resizing a line with one white pixel gives a column of the weights, within one level."""
     for length in range(1, 49):
         lines = (torch.eye(length) * 255).to(torch.uint8).view(length, 1, 1, length).expand(-1, 3, 2, -1)
         kernel = interpolate(lines.contiguous(memory_format=torch.channels_last), 2, size)[:, 0, 0].double()
@@ -82,7 +82,7 @@ def test_every_length_has_the_kernels_weights(size):
         (None, 32, False),
     ],
 )
-def test_only_small_images_that_shrink_little_are_cut_so(shape, size, expected):
+def test_only_small_images_with_little_reduction_are_supported(shape, size, expected):
     assert resize_small.are_small(shape, size) == expected
 
 
@@ -92,7 +92,7 @@ def stored(place, shapes):
 
 
 class OneByOne(Images):
-    """The same images, of which nothing is known beforehand."""
+    """The same images, without their common shape."""
 
     def __init__(self, images):
         self.images = images

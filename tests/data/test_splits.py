@@ -38,7 +38,7 @@ def some_labels():
     return np.random.default_rng(0).permutation(np.repeat(np.arange(5), [400, 200, 100, 30, 1]))
 
 
-def test_cut_divides_without_loss():
+def test_cut_loses_no_index():
     labels = some_labels()
     indices = np.flatnonzero(np.arange(len(labels)) % 7)
     rest, taken = cut(indices, labels, 60, seed=0)
@@ -54,8 +54,8 @@ def test_a_class_with_one_image_stays_in_train():
     assert 4 in some_labels()[rest] and 4 not in some_labels()[taken]
 
 
-def test_same_seed_same_cut_on_every_machine():
-    """The literal pins the order of the raw stream: a change of it would move images between parts."""
+def test_a_seed_gives_the_same_split_on_every_machine():
+    """The literal pins the order of the raw stream: a change of it would move images between splits."""
     taken = stratified(np.arange(731), some_labels(), 8, seed=0)
     assert np.array_equal(taken, stratified(np.arange(731), some_labels(), 8, seed=0))
     labels = np.arange(12) % 2

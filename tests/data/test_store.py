@@ -56,7 +56,7 @@ def test_sizes_and_boxes_are_those_of_each_image(tmp_path):
         store.boxes(indices[:1], torch.tensor([[0, 0, 99, 1]]))
 
 
-def test_one_object_a_process_and_through_pickle(tmp_path):
+def test_one_object_per_process_and_through_pickle(tmp_path):
     store = make(tmp_path)
     assert make(tmp_path) is store
     text = pickle.dumps(store)
@@ -102,7 +102,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_store_is_built_anew_with_one_line_of_notice(tmp_path, damage, caplog):
+def test_a_damaged_store_is_rebuilt_with_one_warning(tmp_path, damage, caplog):
     whole = make(tmp_path)
     pixels, path = whole.image(4).clone(), whole.path
     damage(path)
@@ -115,7 +115,7 @@ def test_a_damaged_store_is_built_anew_with_one_line_of_notice(tmp_path, damage,
 
 
 def build_slowly(cache, ready, answers):
-    """In a process of its own: note each build by a file, wait for the others, answer with what was opened."""
+    """Run in its own process: write a file per build, wait for the others, return what was opened."""
 
     def samples():
         (cache / f"built-{multiprocessing.current_process().pid}").touch()

@@ -27,13 +27,13 @@ def test_statistics_are_those_of_the_training_pixels(tmp_path):
     np.testing.assert_allclose(meta["std"], pixels.std(0), rtol=1e-12)
 
 
-def test_flat_images_keep_a_standard_deviation_to_divide_by():
+def test_the_standard_deviation_is_never_zero():
     tally = Tally(["a"])
     tally.add(Sample(np.full((4, 4, 3), 200, np.uint8), 0, TRAIN))
     assert tally.meta()["std"] == [1 / 255] * 3
 
 
-def test_digest_sees_every_part_of_the_content():
+def test_the_digest_depends_on_all_of_the_content():
     first, *rest = samples()
     turned = first._replace(image=np.ascontiguousarray(first.image.transpose(1, 0, 2)))
     reshaped = first._replace(image=first.image.reshape(9, 8, 3))
@@ -53,7 +53,7 @@ def test_digest_sees_every_part_of_the_content():
     assert digest(samples()) == digests[0]
 
 
-def test_a_failed_build_leaves_nothing_and_keeps_the_old(tmp_path):
+def test_a_failed_build_leaves_no_files_and_keeps_the_old_store(tmp_path):
     write_store(tmp_path / "set", ["a", "b"], samples())
     before = (tmp_path / "set" / "pixels.u8").read_bytes()
 
@@ -67,7 +67,7 @@ def test_a_failed_build_leaves_nothing_and_keeps_the_old(tmp_path):
     assert (tmp_path / "set" / "pixels.u8").read_bytes() == before
 
 
-def test_what_a_killed_build_left_is_swept_away(tmp_path):
+def test_files_of_a_killed_build_are_removed(tmp_path):
     left = tmp_path / ".set.draft"
     left.mkdir()
     (left / "junk").write_text("half")

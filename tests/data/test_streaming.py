@@ -26,14 +26,14 @@ from tests.experiments import TINY, composed
 
 
 def picture(seed: int, height: int, width: int) -> Image.Image:
-    """A smooth picture, as photographs are: what a JPEG keeps."""
+    """A smooth image like a photograph, which JPEG changes little."""
     coarse = np.random.default_rng(seed).integers(256, size=(3, 4, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixty pictures of four classes, most of them JPEGs, of which some are turned and every seventh is a PNG."""
+    """Sixty images of four classes: JPEGs, some of them rotated, and every seventh a PNG."""
     root = tmp_path_factory.mktemp("pictures")
     for index in range(60):
         place = root / f"class_{index % 4}"
@@ -60,13 +60,13 @@ def opened(folder: Path, store_gigabytes: str, *overrides: str) -> Any:
     return open_data(of_folder(folder, f"data.store_gigabytes={store_gigabytes}", *overrides).experiment)
 
 
-def test_a_set_above_the_budget_streams_and_says_so(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_set_above_the_budget_is_streamed_and_logged(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         stored = opened(folder, "1")
         assert caplog.messages == []
         streamed = opened(folder, "0.0001")
     (said,) = caplog.messages
-    assert "streams: decoded it would take 0.00" in said and "data.store_gigabytes=0.0001" in said
+    assert "is streamed: decoded it would take 0.00" in said and "data.store_gigabytes=0.0001" in said
     assert isinstance(streamed.images, StreamedImages) and not isinstance(stored.images, StreamedImages)
     for name in ("labels", "train", "val", "test"):
         assert torch.equal(vars(streamed)[name], vars(stored)[name])
@@ -78,7 +78,7 @@ def test_a_set_above_the_budget_streams_and_says_so(folder: Path, caplog: pytest
     assert streamed.preprocessing.std == pytest.approx(stored.preprocessing.std, abs=0.02)
 
 
-def test_the_budget_is_told_from_the_headers(folder: Path) -> None:
+def test_the_decoded_size_is_estimated_from_headers(folder: Path) -> None:
     found = sorted(folder.rglob("*.*"))
     images = [type("F", (), {"path": path})() for path in found]
     exact = sum(decode(path).numel() for path in found)
@@ -87,7 +87,7 @@ def test_the_budget_is_told_from_the_headers(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [70, 200])
-def test_crops_that_reduce_nothing_are_those_of_the_store(folder: Path, size: int) -> None:
+def test_crops_without_reduction_are_those_of_the_store(folder: Path, size: int) -> None:
     stored, streamed = opened(folder, "1").images, opened(folder, "0").images
     indices = torch.arange(60)
     assert torch.equal(center_crop(streamed, indices, size, size), center_crop(stored, indices, size, size))
@@ -95,13 +95,14 @@ def test_crops_that_reduce_nothing_are_those_of_the_store(folder: Path, size: in
     assert torch.equal(resized_crop(streamed, indices, boxes, size), resized_crop(stored, indices, boxes, size))
 
 
-def test_crops_of_a_reduced_jpeg_show_the_same_picture(folder: Path) -> None:
+def test_crops_of_a_reduced_jpeg_show_the_same_image(folder: Path) -> None:
     stored, streamed = opened(folder, "1").images, opened(folder, "0").images
     indices, boxes = torch.arange(60), torch.tensor([[3, 5, 53, 51]]).repeat(60, 1)
     assert any(streamed.reduced(index, 4.0).shape != streamed.image(index).shape for index in range(60))
     whole = (center_crop(streamed, indices, 14, 12).float() - center_crop(stored, indices, 14, 12).float()).abs()
     assert whole.mean() < 3
-    # The edges of a box move by up to half a reduced pixel, and these pictures change by forty levels from pixel to pixel.
+    # The edges of a box move by up to half a reduced pixel, and these pictures change by forty levels from pixel to
+    # pixel.
     boxed = (
         resized_crop(streamed, indices, boxes, 12).float() - resized_crop(stored, indices, boxes, 12).float()
     ).abs()
@@ -112,7 +113,7 @@ def test_crops_of_a_reduced_jpeg_show_the_same_picture(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 1.9, 2.0, 3.0, 5.0, 100.0])
-def test_a_reduced_image_is_never_smaller_than_asked(folder: Path, factor: float) -> None:
+def test_a_reduced_image_is_never_smaller_than_requested(folder: Path, factor: float) -> None:
     images = opened(folder, "0").images
     for index in range(12):
         height, width = images.size(index)
@@ -136,7 +137,7 @@ def test_training_is_the_same_with_any_number_of_workers(folder: Path) -> None:
     assert others == [first, first]
 
 
-def test_the_budget_itself_is_no_part_of_what_a_run_is(folder: Path) -> None:
+def test_the_budget_is_not_part_of_the_fingerprint(folder: Path) -> None:
     one, other = (of_folder(folder, f"data.store_gigabytes={budget}").values for budget in ("1", "2"))
     assert training_fingerprint(one, {}) == training_fingerprint(other, {})
 
@@ -160,7 +161,7 @@ def test_a_negative_budget_is_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tiff"])
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-def test_a_turned_file_has_the_size_of_its_pixels(kind: str, orientation: int, tmp_path: Path) -> None:
+def test_a_rotated_file_has_the_size_of_its_pixels(kind: str, orientation: int, tmp_path: Path) -> None:
     image = picture(1, 40, 60)
     exif = image.getexif()
     exif[0x0112] = orientation
@@ -169,7 +170,7 @@ def test_a_turned_file_has_the_size_of_its_pixels(kind: str, orientation: int, t
     assert facts(path)[:2] == tuple(decode(path).shape[1:])
 
 
-def test_a_cameras_multi_picture_file_is_reduced_like_a_jpeg(tmp_path: Path) -> None:
+def test_a_multi_picture_file_is_reduced_like_a_jpeg(tmp_path: Path) -> None:
     first, second = picture(1, 240, 320), picture(2, 240, 320)
     first.save(tmp_path / "a.mpo", save_all=True, append_images=[second])
     (tmp_path / "a.mpo").rename(tmp_path / "a.jpg")
@@ -178,7 +179,7 @@ def test_a_cameras_multi_picture_file_is_reduced_like_a_jpeg(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_an_unreadable_file_is_named_in_one_line_whoever_reads_it(
+def test_an_unreadable_file_is_named_in_one_line_in_every_command(
     workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sota_exp.data.streaming.SAMPLED", 1)
@@ -207,16 +208,14 @@ def test_statistics_are_decoded_once(folder: Path, monkeypatch: pytest.MonkeyPat
         opened(folder, "0", "data.split_seed=1")  # other training images
 
 
-def test_what_is_cut_lets_its_image_go(folder: Path) -> None:
+def test_a_crop_frees_the_memory_of_its_image(folder: Path) -> None:
     """A batch of large photographs must not be held in memory at once."""
     streamed = opened(folder, "0").images
     for box in boxes_of(streamed, torch.arange(4), torch.tensor([[1, 2, 20, 22]]).repeat(4, 1), 64):
         assert box.untyped_storage().nbytes() == box.numel()
 
 
-def test_several_views_are_those_one_by_one_and_no_image_is_decoded_twice_alike(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_several_views_decode_each_image_once_per_size(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = of_folder(folder, "data.store_gigabytes=0", "data.val_fraction=0.4").experiment
     session, evaluator = open_session(experiment, open_data(experiment), World(), torch.device("cpu"))
     network = session.network().eval()

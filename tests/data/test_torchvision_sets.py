@@ -60,7 +60,7 @@ def downloads(tmp_path):
 
 @pytest.fixture
 def offline(monkeypatch):
-    """No host has an address."""
+    """Every host name lookup fails."""
 
     def unknown(*_, **__):
         raise socket.gaierror(-2, "Name or service not known")
@@ -68,7 +68,7 @@ def offline(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
 
 
-def test_every_set_has_an_option_and_the_other_way_round():
+def test_data_sets_and_options_correspond():
     assert set(OPTIONS) == set(WRITERS)
     assert {source(name, Path("nowhere")).dataset for name in OPTIONS} == set(SETS)
 
@@ -87,7 +87,7 @@ def test_torchvision_has_the_class_the_arguments_and_the_address(dataset):
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_it_reads_the_true_format(name, tmp_path, downloads, monkeypatch, offline):
+def test_the_original_format_is_read(name, tmp_path, downloads, monkeypatch, offline):
     WRITERS[name](downloads)
     archives.admit(monkeypatch)
     data = source(name, tmp_path)()
@@ -115,17 +115,17 @@ def check_image(data, name, place, order):
     assert nearest == 0 if name in LOSSLESS else nearest < 6
 
 
-def test_a_store_needs_no_files_any_more(tmp_path, downloads, monkeypatch, offline):
+def test_a_store_needs_no_original_files(tmp_path, downloads, monkeypatch, offline):
     archives.cifar10(downloads)
     archives.admit(monkeypatch)
     first = source("cifar10", tmp_path)()
     (downloads / "cifar-10-batches-py" / "test_batch").unlink()
     assert source("cifar10", tmp_path)().images is first.images
-    with pytest.raises(RunFailed, match="cifar10 is not to be had"):
+    with pytest.raises(RunFailed, match="cifar10 is not available"):
         source("cifar10", tmp_path, max_side=16)()
 
 
-def test_root_is_where_files_lie_and_may_not_be_written_to(tmp_path, monkeypatch, offline):
+def test_root_is_the_folder_of_the_files_and_may_be_read_only(tmp_path, monkeypatch, offline):
     place = tmp_path / "shared"
     archives.cifar100(place)
     archives.admit(monkeypatch)
@@ -149,14 +149,14 @@ def test_an_archive_put_there_by_hand_is_unpacked(tmp_path, downloads, monkeypat
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_without_a_connection_one_line_says_what_to_do(name, tmp_path, offline):
+def test_without_a_connection_the_error_is_one_line_with_the_fix(name, tmp_path, offline):
     with pytest.raises(RunFailed) as caught:
         source(name, tmp_path)()
     published = SETS[source(name, tmp_path).dataset]
     text = str(caught.value)
     said = "Dataset not found" if name == "stanford_cars" else "Name or service not known"
     for part in (
-        f"{name} is not to be had",
+        f"{name} is not available",
         said,
         published.url,
         str(tmp_path / "cache" / "downloads"),
@@ -168,26 +168,26 @@ def test_without_a_connection_one_line_says_what_to_do(name, tmp_path, offline):
     assert not list((tmp_path / "cache" / "stores").glob("*/pixels.u8"))
 
 
-def test_a_damaged_archive_is_found_out(tmp_path, downloads, offline):
-    """By torchvision's md5, which then wants to download it again."""
+def test_a_damaged_archive_is_noticed(tmp_path, downloads, offline):
+    """Found by torchvision's MD5 check, after which it tries to download the file again."""
     (downloads / "cifar-10-python.tar.gz").write_bytes(b"half of it")
-    with pytest.raises(RunFailed, match=r"Name or service not known.*there, whole or not: cifar-10-python\.tar\.gz"):
+    with pytest.raises(RunFailed, match=r"service not known.*existing, complete or not: cifar-10-python\.tar\.gz"):
         source("cifar10", tmp_path)()
 
 
 def test_an_unreadable_archive_is_one_line(tmp_path, downloads, monkeypatch, offline):
     (downloads / "cifar-10-python.tar.gz").write_bytes(b"no archive")
     archives.admit(monkeypatch)
-    with pytest.raises(RunFailed, match="not to be had: not a gzip file"):
+    with pytest.raises(RunFailed, match="not available: not a gzip file"):
         source("cifar10", tmp_path)()
 
 
-def test_a_folder_unpacked_halfway_is_found_out(tmp_path, downloads, monkeypatch, offline):
+def test_a_folder_unpacked_halfway_is_noticed(tmp_path, downloads, monkeypatch, offline):
     archives.imagenette(downloads)
     archives.admit(monkeypatch)
     next((downloads / "imagenette2-320" / "train" / "n01440764").iterdir()).unlink()
     with pytest.raises(
-        RunFailed, match=r"imagenette is incomplete: 63 of 64 images for {'split': 'train'}.*unpacks it anew"
+        RunFailed, match=r"imagenette is incomplete: 63 of 64 images for {'split': 'train'}.*unpacks them again"
     ):
         source("imagenette", tmp_path)()
 
@@ -200,7 +200,7 @@ def test_an_unreadable_image_is_named_by_set_and_index(tmp_path, downloads, monk
         source("oxford_pets", tmp_path)()
 
 
-def test_a_silent_host_does_not_hold_up(tmp_path, monkeypatch):
+def test_a_silent_host_times_out(tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/cifar-10-python.tar.gz"
         monkeypatch.setattr(torchvision.datasets.CIFAR10, "url", url)
@@ -211,7 +211,7 @@ def test_a_silent_host_does_not_hold_up(tmp_path, monkeypatch):
     assert time.monotonic() - began < 20 and socket.getdefaulttimeout() is None
 
 
-def test_a_full_disk_stays_a_full_disk(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_as_such(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -227,7 +227,7 @@ def test_max_side(tmp_path, downloads, monkeypatch, offline):
     assert source("food101", tmp_path, max_side=16)().images.size(0) == (16, 16)
 
 
-def test_threads_ask_at_once_and_download_once(tmp_path, downloads, monkeypatch, offline):
+def test_concurrent_threads_download_once(tmp_path, downloads, monkeypatch, offline):
     archives.svhn(downloads)
     archives.admit(monkeypatch)
     sides, found = (8, 16, 24), []

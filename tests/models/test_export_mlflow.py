@@ -1,4 +1,4 @@
-"""A real run on MLflow's page: its numbers are the files', and its model predicts at more than one size."""
+"""A run in MLflow: its numbers are those of its files, and its model predicts at more than one size."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ from sota_exp.runs.sent_position import Position, origin_of
 from sota_exp.tracking.mlflow_upload import Upload
 from tests.experiments import TINY
 
-#: MLflow's own code, and torch.export's, warn of what they themselves use.
+#: Warnings of MLflow and torch.export about their own code.
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -28,9 +28,9 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A finished run with its model in a store: its directory and the store's address."""
-    root = tmp_path_factory.mktemp("shown")
+def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A finished run with its model in a store: its directory and the URI of the store."""
+    root = tmp_path_factory.mktemp("tracked")
     directory, uri = root / "run", f"sqlite:///{root / 'mlflow.db'}"
     assert main.run(["train", *TINY, "recipe=baseline", "optimizer.lr=0.05", f"hydra.run.dir={directory}"]) == 0
     position = Position.read(directory).at(uri, "sota_exp").asked(origin_of(directory, {}), True)
@@ -39,8 +39,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return directory, uri
 
 
-def test_every_number_on_the_page_is_the_results(shown: tuple[Path, str]) -> None:
-    directory, uri = shown
+def test_every_number_in_mlflow_is_that_of_the_result(tracked: tuple[Path, str]) -> None:
+    directory, uri = tracked
     result = json.loads((directory / "result.json").read_text())
     lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     client = MlflowClient(uri)
@@ -59,8 +59,8 @@ def test_every_number_on_the_page_is_the_results(shown: tuple[Path, str]) -> Non
     assert {key for key in page if not key.startswith(origins)} <= set(lines[-1])
 
 
-def test_logging_the_model_leaves_status_and_end_of_the_run(shown: tuple[Path, str]) -> None:
-    directory, uri = shown
+def test_logging_the_model_keeps_status_and_end_of_the_run(tracked: tuple[Path, str]) -> None:
+    directory, uri = tracked
     client = MlflowClient(uri)
     run = client.get_run(Position.read(directory).run_id)
     (output,) = run.outputs.model_outputs
@@ -70,8 +70,8 @@ def test_logging_the_model_leaves_status_and_end_of_the_run(shown: tuple[Path, s
     assert run.info.end_time <= model.creation_timestamp
 
 
-def test_the_model_predicts_at_two_sizes(shown: tuple[Path, str]) -> None:
-    directory, uri = shown
+def test_the_model_predicts_at_two_sizes(tracked: tuple[Path, str]) -> None:
+    directory, uri = tracked
     mlflow.set_tracking_uri(uri)
     (output,) = MlflowClient(uri).get_run(Position.read(directory).run_id).outputs.model_outputs
     model = mlflow.pyfunc.load_model(f"models:/{output.model_id}")

@@ -51,7 +51,7 @@ def on_meta(library, name):
         ("timm", "resnetv2_50x1_bit", "head.fc"),
     ],
 )
-def test_classifier_is_the_layer_that_has_the_classes(library, name, expected):
+def test_classifier_is_the_layer_with_the_logits(library, name, expected):
     model = on_meta(library, name)
     assert classifier_name(model) == expected
     assert classifier(model).weight.shape[0] == NUM_CLASSES
@@ -98,7 +98,7 @@ def test_head_dropout_is_found_only_beside_the_classifier():
     assert head_dropouts(on_meta("torchvision", "resnet18")) == []
 
 
-def test_a_frozen_network_is_in_evaluation_mode_but_for_its_head():
+def test_a_frozen_network_is_in_eval_mode_except_its_head():
     model = torchvision.models.mobilenet_v3_small(num_classes=5)
     train_classifier_alone(model)
     training = {name for name, module in model.named_modules() if module.training}
@@ -112,7 +112,7 @@ def test_a_frozen_network_is_in_evaluation_mode_but_for_its_head():
     assert all(p.requires_grad for p in model.parameters())
 
 
-def test_zeroed_last_gamma_leaves_the_shortcut_alone():
+def test_zeroed_last_gamma_leaves_only_the_shortcut():
     model = Small(name="resnet_l", width_multiplier=0.5)(5)
     zero_init_last_gamma(model)
     block = residual_blocks(model)[1]
@@ -120,7 +120,7 @@ def test_zeroed_last_gamma_leaves_the_shortcut_alone():
     torch.testing.assert_close(block(x), x.relu())
 
 
-def test_one_step_of_statistics_tells_a_trained_network():
+def test_one_step_of_running_statistics_marks_a_trained_network():
     model = Small(name="resnet_xs", width_multiplier=0.5)(5)
     assert is_untrained(model)
     model.train()(torch.randn(4, 3, 32, 32))

@@ -1,4 +1,4 @@
-"""A saved model stands alone: its two files are enough to build it, feed it and get the same answers."""
+"""A saved model: its two files are enough to rebuild it and get the same logits."""
 
 import json
 from copy import deepcopy
@@ -42,7 +42,7 @@ def test_the_files_give_the_same_logits_to_the_bit(tmp_path, overrides):
     assert not again.network.training
 
 
-def test_a_description_that_does_not_build_names_its_key(tmp_path):
+def test_a_description_that_cannot_be_built_names_its_key(tmp_path):
     found = composed(*TINY, *OFF)
     session, evaluator = session_of(found.experiment)
     view = found.experiment.evaluation.resolution.views()[0]

@@ -10,14 +10,14 @@ from sota_exp.models.single_pixel_conv import ProductConv2d, as_products, reach
 
 
 def both(**settings):
-    """A convolution and the same one as a product, in double precision, in training."""
+    """A convolution and the same one as a matrix product, in double precision and train mode."""
     torch.manual_seed(0)
     plain = nn.Conv2d(5, 7, **settings).double()
     return plain, as_products(copy.deepcopy(plain))
 
 
 def results(layer, images):
-    """Output and gradients of a fixed weighting of it: of the images, the weights and the bias."""
+    """Output, and the gradients of its weighted sum by images, weights and bias."""
     images = images.clone().requires_grad_()
     layer.zero_grad()
     output = layer(images)
@@ -40,7 +40,7 @@ def results(layer, images):
         ((2, 2), {"kernel_size": 2, "stride": 2}),
     ],
 )
-def test_one_pixel_is_what_the_convolution_gives_with_its_gradients(size, settings):
+def test_one_pixel_has_the_output_and_gradients_of_the_convolution(size, settings):
     plain, product = both(**settings)
     sides = zip(size, plain.kernel_size, plain.stride, plain.padding, strict=True)
     assert all(reach(*side) for side in sides), "the product is what computes it"
@@ -50,7 +50,7 @@ def test_one_pixel_is_what_the_convolution_gives_with_its_gradients(size, settin
         torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_taps_in_the_border_have_no_gradient():
+def test_weights_over_the_padding_have_no_gradient():
     _, product = both(kernel_size=3, padding=1)
     gradient = results(product, torch.ones(4, 5, 1, 1, dtype=torch.float64))[2]
     assert gradient[:, :, 1, 1].abs().min() > 0
@@ -70,7 +70,7 @@ def test_taps_in_the_border_have_no_gradient():
         (2, 3, 1, 0, 0),
     ],
 )
-def test_it_is_a_product_where_one_output_sees_so_many_pixels(size, kernel, stride, padding, expected):
+def test_it_is_a_product_where_the_output_is_one_pixel(size, kernel, stride, padding, expected):
     assert reach(size, kernel, stride, padding) == expected
 
 
@@ -83,14 +83,14 @@ def test_everything_else_is_the_convolution_to_the_bit(train, size):
     assert torch.equal(product.train(train)(images), plain.train(train)(images))
 
 
-def test_an_image_without_a_batch_and_one_too_small_are_the_convolutions_affair():
+def test_unbatched_and_too_small_images_are_left_to_the_convolution():
     plain, product = both(kernel_size=3, padding=1)
     assert torch.equal(product(torch.ones(5, 1, 1).double()), plain(torch.ones(5, 1, 1).double()))
     with pytest.raises(RuntimeError, match="Kernel size can't be greater"):
         both(kernel_size=3)[1](torch.ones(1, 5, 2, 2).double())
 
 
-def test_groups_dilation_and_other_borders_are_left_alone():
+def test_groups_dilation_and_other_paddings_are_left_unchanged():
     settings = [{"groups": 2}, {"dilation": 2}, {"padding_mode": "circular"}, {"padding": "same"}]
     layers = nn.Sequential(*(nn.Conv2d(4, 4, 3, **{"padding": 1, **each}) for each in settings))
     assert {type(layer) for layer in as_products(layers)} == {nn.Conv2d}

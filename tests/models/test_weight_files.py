@@ -23,7 +23,7 @@ def test_reads_safetensors_under_a_prefix(tmp_path):
 
 
 class Attack:
-    """What a hostile pickle does: it runs code when it is read."""
+    """A malicious pickle: it runs code when it is loaded."""
 
     def __reduce__(self):
         return (pytest.fail, ("code of a weights file was run",))
@@ -48,7 +48,7 @@ def test_other_files_are_refused(tmp_path, content, reason):
         read_state(str(tmp_path / "w.pth"), "")
 
 
-def test_content_hash_sees_values_and_names_but_not_order_or_place(tmp_path):
+def test_content_hash_depends_on_values_and_names_but_not_on_order_or_device(tmp_path):
     state = {"a": torch.randn(3, 4, generator=torch.Generator().manual_seed(0)), "b": torch.tensor(2)}
     save_file(state, tmp_path / "w.safetensors")
     same = content_hash(read_state(str(tmp_path / "w.safetensors"), ""))

@@ -1,4 +1,4 @@
-"""Weights out of an MLflow store: those of a run that was shown there, as a start and as a teacher."""
+"""Weights from an MLflow store: those of a tracked run, as initial weights and as a teacher."""
 
 import json
 import shutil
@@ -44,7 +44,7 @@ def run_id(home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(json.loads((home / "outputs/a_run/result.json").read_text())["mlflow_run_id"])
 
 
-def test_a_run_in_the_default_store_is_a_start(home: Path, run_id: str) -> None:
+def test_a_run_in_the_default_store_gives_initial_weights(home: Path, run_id: str) -> None:
     trained = load_file(home / "outputs/a_run/model.safetensors")
     found = composed(*TINY, "model/weights=checkpoint", f"model.weights.path=runs:/{run_id}")
     weights = build(Weights, found.values["model"]["weights"], "model.weights")
@@ -59,7 +59,7 @@ def test_a_run_in_the_default_store_is_a_start(home: Path, run_id: str) -> None:
     assert named.preprocessing(ARCH, OTHER).mean == (0.5, 0.5, 0.5)
 
 
-def test_a_run_is_a_teacher(run_id: str) -> None:
+def test_a_run_can_be_the_teacher(run_id: str) -> None:
     fields = {"source": "mlflow", "name": "resnet_xs", "path": f"runs:/{run_id}"}
     found = composed(*TINY, "regularization/distillation=logits",
                      *(f"regularization.distillation.{name}={value}" for name, value in fields.items()))  # fmt: skip
@@ -74,7 +74,7 @@ def test_a_run_is_a_teacher(run_id: str) -> None:
     assert taught.teacher_logits.shape == (2, 4)
 
 
-def test_the_trackers_own_store_is_where_it_looks(home: Path) -> None:
+def test_the_default_store_is_that_of_the_tracker(home: Path) -> None:
     weights = composed("model/weights=checkpoint", "model.weights.path=runs:/1", "tracking.uri=http://a.b").values[
         "model"
     ]
@@ -90,13 +90,13 @@ def test_the_trackers_own_store_is_where_it_looks(home: Path) -> None:
         ("runs:/{run}", "http://127.0.0.1:1", "does not answer"),
     ],
 )
-def test_what_is_not_there_is_said(run_id: str, path: str, store: str | None, reason: str) -> None:
+def test_a_missing_store_run_or_file_is_named(run_id: str, path: str, store: str | None, reason: str) -> None:
     with pytest.raises(InvalidValue, match=reason), local(path.format(run=run_id), store):
         pass
     assert not Path("elsewhere.db").exists()
 
 
-def test_weights_of_a_copied_run_bring_its_normalization(home: Path, tmp_path: Path) -> None:
+def test_weights_of_a_copied_run_come_with_its_normalization(home: Path, tmp_path: Path) -> None:
     for name in ("model.safetensors", "model.json"):
         shutil.copy(home / "outputs/a_run" / name, tmp_path)
     beside = Checkpoint(path=f"{tmp_path}/model.safetensors", store=None, prefix="", mean=None, std=None)

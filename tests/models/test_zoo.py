@@ -26,7 +26,7 @@ def test_an_unknown_name_gets_suggestions():
 
 
 def test_published_weights_of_torchvision_run_no_code(tmp_path, monkeypatch):
-    """Also where the file lies in the hub's cache already, whose hash nobody looks at."""
+    """Also where the file is already in the cache of the hub, whose hash is not checked."""
     weights = torchvision.models.get_model_weights("shufflenet_v2_x0_5").DEFAULT
     (tmp_path / "checkpoints").mkdir()
     torch.save({"w": Attack()}, tmp_path / "checkpoints" / weights.url.rpartition("/")[2])

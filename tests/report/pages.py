@@ -1,4 +1,4 @@
-"""A page as a reader sees it: its tables as text, its ids and links, and whether its elements are closed."""
+"""Parses a page: tables as text, ids, links; fails on elements that are not closed."""
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -20,7 +20,7 @@ class Table:
 
 
 class Page(HTMLParser):
-    """Reads a whole page; fails on elements that are not closed in their order."""
+    """Parses a whole page; fails on elements that are not closed in order."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -70,7 +70,7 @@ class Page(HTMLParser):
 
 
 def markdown_tables(text: str) -> list[list[list[str]]]:
-    """The rows of every table in Markdown, without headings and back slashes."""
+    """The rows of every table in Markdown, without headings and backslashes."""
     tables: list[list[list[str]]] = []
     before = ""
     for line in text.splitlines():

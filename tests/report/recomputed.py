@@ -1,7 +1,7 @@
-"""Every number in the tables of a study's page, recomputed from the runs' own files by other code than the package's.
+"""Every number in the tables of a study's report, recomputed from the run files with code of its own.
 
-`python -m tests.report.recomputed DIRECTORY` does it for any study and prints what disagrees. Of `study.json` only the shape is
-taken: which arm is held against which, and where its runs lie. Not recomputed: training FLOPs, which rest on the size of crops.
+`python -m tests.report.recomputed DIRECTORY` checks any study and prints what disagrees. Only the reference of each arm
+and the paths of its runs are read from `study.json`. Training FLOPs are not recomputed: they depend on the crop size.
 """
 
 import itertools
@@ -25,7 +25,7 @@ Values = dict[int, float]
 
 @dataclass(kw_only=True)
 class Check:
-    """A study's shape, its page, and what was found: how many numbers agree, and which don't."""
+    """A study, its page, the number of compared numbers and the differences."""
 
     directory: Path
     tree: dict[str, Any]
@@ -41,7 +41,7 @@ class Check:
         return next(arm for arm in self.arms if arm["name"] == name)
 
     def runs(self, arm: dict[str, Any]) -> dict[int, dict[str, Any]]:
-        """Results of the runs that ended well, by seed."""
+        """Results of the runs that finished, by seed."""
         found = {}
         for seed, place in arm["runs"].items():
             path = self.directory / place / "result.json"
@@ -65,7 +65,7 @@ class Check:
         return None
 
     def compare(self, what: str, shown: str, value: float | None, factor: float = 100, tolerance: float = 0.0) -> None:
-        """A number on the page against ours, to half of its last digit; – against None."""
+        """Compare a number on the page with ours, to half of its last digit; – with None."""
         self.num += 1
         text = shown.strip().replace("−", "-").replace(",", "").rstrip("*")
         if value is None or text == "–":
@@ -85,7 +85,7 @@ class Check:
 
 
 def check(directory: Path) -> Check:
-    """All tables of the report in a directory."""
+    """Compare all tables of the report in a directory."""
     tree = json.loads((directory / "study.json").read_text())
     found = Check(directory=directory, tree=tree, page=Page((directory / "report.html").read_text()))
     check_results(found)
@@ -151,7 +151,7 @@ def check_p_value(found: Check, name: str, shown: str, value: float | None) -> N
 
 
 def check_verdict(found: Check, name: str, shown: str, paired: Sequence[float], p_value: float | None) -> None:
-    """Helps and hurts stand where the joint p-value allows them, and nowhere else; not for studies that spend their error in looks."""
+    """The verdict is helps or hurts exactly if the joint p-value allows it; not checked for studies with looks."""
     if found.tree.get("looks"):
         return
     found.num += 1
@@ -163,7 +163,7 @@ def check_verdict(found: Check, name: str, shown: str, paired: Sequence[float], 
 
 
 def joint(differences: dict[str, Values], seeds: Sequence[int]) -> dict[str, float]:
-    """Adjusted p-values: signs are flipped by seed for all arms at once, the largest |t| is counted (Westfall and Young)."""
+    """Adjusted p-values: sign flips by seed for all arms at once, with the largest |t| (Westfall and Young)."""
     family = {name: values for name, values in differences.items() if len(values) > 1}
     if not family or len(seeds) > 14:
         return {}
@@ -180,7 +180,7 @@ def joint(differences: dict[str, Values], seeds: Sequence[int]) -> dict[str, flo
 
 
 def score(values: Sequence[float], family: dict[str, Values]) -> float:
-    """|t|; on the normal scale where arms have other numbers of seeds."""
+    """|t|; as a normal quantile if arms have different numbers of seeds."""
     num, mean = len(values), sum(values) / len(values)
     variance = sum((value - mean) ** 2 for value in values) / (num - 1)
     if variance <= 1e-12 * max(sum(value**2 for value in values), 1e-300) / (num - 1):
@@ -192,21 +192,21 @@ def score(values: Sequence[float], family: dict[str, Values]) -> float:
 
 
 def correct(place: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """(whether each test image is right, its label), from the stored logits."""
+    """(correctness [N], labels [N]) of the test images, as stored."""
     with np.load(place / "predictions.npz") as arrays:
         labels = arrays["test_labels"]
         return np.unpackbits(arrays["test_correct"], count=len(labels)).astype(float), labels
 
 
 def gains(found: Check, arm: dict[str, Any]) -> NDArray[np.float64]:
-    """[seeds, images]: 1 where only the arm is right, −1 where only its reference is."""
+    """[seeds, N]: 1 if only the arm is correct, −1 if only its reference is."""
     own, other = found.runs(arm), found.runs(found.arm(arm["reference"]))
     shared = [seed for seed in own if seed in other]
     return np.array([correct(own[seed]["place"])[0] - correct(other[seed]["place"])[0] for seed in shared])
 
 
 def check_noises(found: Check) -> None:
-    """Intervals over images agree with another bootstrap to its own noise; won and lost exactly."""
+    """Intervals over images must agree with our bootstrap up to its noise; won and lost exactly."""
     table = found.table("Over test images")
     if table is None:
         return
@@ -234,7 +234,7 @@ def check_costs(found: Check) -> None:
         cells, name = dict(zip(table.heads, row, strict=True)), arm["name"]
         seconds = list(found.values(arm, lambda result: result["seconds"]["train"]).values())
         check_duration(found, f"{name} training", cells["Training"], float(np.mean(seconds)) if seconds else None)
-        for head, key, unit in (("An image", "flops_per_image", "FLOPs"), ("Parameters", "parameters", "")):
+        for head, key, unit in (("Per image", "flops_per_image", "FLOPs"), ("Parameters", "parameters", "")):
             if head in cells:
                 values = list(found.values(arm, lambda result, key=key: result[key]).values())  # type: ignore[misc]
                 check_quantity(found, f"{name} {key}", cells[head], float(np.mean(values)) if values else None, unit)
@@ -253,15 +253,15 @@ def check_extra_seconds(found: Check, arm: dict[str, Any], cells: dict[str, str]
     head = f"{100 * level:g} % interval, s"
     if head in cells:
         found.compare_interval(f"{arm['name']} seconds interval", cells[head], interval, factor=1)
-    if "Points an hour" in cells:
+    if "Points per hour" in cells:
         gain = list(found.paired(arm, metric_of(found)).values())
         is_sure = interval is not None and not interval[0] <= 0 <= interval[1]
         rate = 100 * float(np.mean(gain)) / (float(np.mean(extra)) / 3600) if is_sure and gain else None
-        found.compare(f"{arm['name']} points an hour", cells["Points an hour"], rate, factor=1)
+        found.compare(f"{arm['name']} points per hour", cells["Points per hour"], rate, factor=1)
 
 
 def check_duration(found: Check, what: str, shown: str, value: float | None) -> None:
-    """`1 h 2 min`, `3 min 4 s`, `5.6 s`, to the last unit that is shown."""
+    """`1 h 2 min`, `3 min 4 s`, `5.6 s`, to the last displayed unit."""
     found.num += 1
     if value is None or shown == "–":
         if not (value is None and shown == "–"):

@@ -1,7 +1,7 @@
-"""Studies for tests and benchmarks, written in a moment: `study.json` and the run directories it speaks of, without training.
+"""Made studies for tests and benchmarks: `study.json` and its run directories, without training.
 
-Accuracies, curves, logits and confusions of the runs are drawn; what `study.json` says of them is computed from the run files by
-scipy or by hand, not by the package.
+Accuracies, curves, logits and confusion matrices of the runs are random. The values of `study.json` are computed from
+the run files by scipy or by hand, not by the package.
 """
 
 import itertools
@@ -35,7 +35,7 @@ STEPS = [
 
 
 def write_run(place: Path, accuracy: float, seed: int, num_test: int, num_epochs: int, is_searched: bool) -> None:
-    """The files that a report reads of a run, with about this accuracy on test."""
+    """Write the files of a run that a report reads, with about this accuracy on test."""
     rng = np.random.default_rng([seed, round(1e6 * accuracy)])
     labels = np.arange(num_test) % len(CLASSES)
     easiness = np.random.default_rng(7).normal(size=num_test)
@@ -129,7 +129,7 @@ def verdict(interval: list[float] | None, p_adjusted: float) -> str:
 
 
 def arm_tree(directory: Path, name: str, label: str, reference: str | None, seeds: Sequence[int]) -> dict[str, Any]:
-    """An arm of `study.json` from the result files of its runs; what needs the reference is added by `compare`."""
+    """An arm of `study.json` from the result files of its runs; `compare` adds the values that need the reference."""
     runs = {str(seed): f"runs/{name}/{seed}" for seed in seeds}
     results = {seed: json.loads((directory / place / "result.json").read_text()) for seed, place in runs.items()}
     values = {seed: result["metrics"]["test/accuracy"] for seed, result in results.items()}
@@ -167,7 +167,7 @@ def arm_tree(directory: Path, name: str, label: str, reference: str | None, seed
 
 
 def compare(directory: Path, arm: dict[str, Any], reference: dict[str, Any]) -> list[float]:
-    """Fill in the arm's paired difference and what goes with it; the differences by seed."""
+    """Add the values of the arm that need its reference; returns the differences by seed."""
     shared = [seed for seed in arm["values"] if seed in reference["values"]]
     differences = [arm["values"][seed] - reference["values"][seed] for seed in shared]
     before, after = (correctness(directory, each, shared) for each in (reference, arm))
@@ -210,7 +210,7 @@ def compare(directory: Path, arm: dict[str, Any], reference: dict[str, Any]) -> 
 def paired_numbers(
     directory: Path, arm: dict[str, Any], reference: dict[str, Any], seeds: Sequence[str], group: str, key: str
 ) -> list[float]:
-    """Differences by seed of a number of the results."""
+    """Differences of a value of the results by seed."""
 
     def of(one: dict[str, Any], seed: str) -> float:
         return float(json.loads((directory / one["runs"][seed] / "result.json").read_text())[group][key])
@@ -219,7 +219,7 @@ def paired_numbers(
 
 
 def correctness(directory: Path, arm: dict[str, Any], seeds: Sequence[str]) -> NDArray[np.float64]:
-    """Whether each test image is right: [seeds, N]."""
+    """Correctness of each test image, 0 or 1: [seeds, N]."""
     found = []
     for seed in seeds:
         with np.load(directory / arm["runs"][seed] / "predictions.npz") as arrays:
@@ -273,7 +273,7 @@ def write_study(
     num_test: int = 500,
     num_epochs: int = 12,
 ) -> Path:
-    """A ladder, or (any other kind) a star whose arms all have the first as their reference."""
+    """A ladder; for any other kind, the first arm is the reference of all others."""
     base, level = 0.7, 0.0
     arms: list[dict[str, Any]] = []
     for name, label, gain in steps:

@@ -1,4 +1,4 @@
-"""Numbers as people read them, their axes, and drawings as data."""
+"""Numbers as text, axes, and drawings as data."""
 
 import itertools
 import math
@@ -9,7 +9,7 @@ from sota_exp.report import numbers
 from sota_exp.report.drawing import svg
 from sota_exp.report.drawing.axis import Axis, decimals_of, spanning, ticks
 from sota_exp.report.drawing.drawing import INKS, Dot, Drawing, Label, box, line, moved, sheet, shortened, text_width
-from sota_exp.report.study.read import Interval
+from sota_exp.report.study.study import Interval
 from sota_exp.statistics import units
 
 

@@ -1,4 +1,4 @@
-"""The neutral options: off is an object that does nothing, costs nothing and draws nothing."""
+"""The neutral options change nothing and draw no random number."""
 
 import pytest
 import torch
@@ -31,27 +31,27 @@ def batch() -> Batch:
     return Batch(images=torch.rand(6, 3, 8, 8), targets=targets, weights=torch.ones(6), sources=torch.arange(6))
 
 
-def test_the_batch_is_handed_on(batch):
+def test_the_batch_is_returned_as_it_is(batch):
     draws = Streams(seed=0).draws("slot", 0)
     before = draws.generator.get_state()
     assert KeepBatch()(batch, 0.5, draws) is batch
     assert torch.equal(draws.generator.get_state(), before)
 
 
-def test_the_network_is_handed_on(model):
+def test_the_network_is_returned_as_it_is(model):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     assert KeepModel()(model) is model
     assert FromScratch()(model, None) is model
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_scratch_keeps_the_data_s_normalization():
+def test_random_weights_keep_the_normalization_of_the_data_set():
     own = Preprocessing(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
     assert FromScratch().preprocessing(None, own) is own
     assert FromScratch().content(None) == ""
 
 
-def test_gradients_stay(model, batch):
+def test_gradients_are_unchanged(model, batch):
     model(batch.images).sum().backward()
     before = [parameter.grad.clone() for parameter in model.parameters()]
     assert KeepGradients()(list(model.parameters())) == {}
@@ -63,7 +63,7 @@ def test_the_batch_is_one_micro_batch(batch):
     assert only is batch
 
 
-def test_an_epoch_is_a_permutation_and_the_next_another():
+def test_each_epoch_is_another_permutation():
     orders = [Shuffle()(50, epoch, Streams(seed=0)) for epoch in range(2)]
     assert all(torch.equal(order.sort().values, torch.arange(50)) for order in orders)
     assert not torch.equal(*orders)
@@ -77,7 +77,7 @@ def test_no_teacher(batch):
     assert off.content() == ""
 
 
-def test_the_weights_that_ship_are_the_trained_ones(model):
+def test_without_an_average_the_module_is_the_trained_network(model):
     average = NoAverage()(model, 100, 0.1)
     average.update(0.5)
     average.finish(iter(()))
@@ -86,16 +86,16 @@ def test_the_weights_that_ship_are_the_trained_ones(model):
 
 
 @pytest.mark.parametrize("size", [32, 224])
-def test_training_at_the_size_of_evaluation(size):
+def test_native_size_is_the_size_of_evaluation(size):
     assert NativeSize()(size) == size
 
 
 @pytest.mark.parametrize("batch_size", [1, 128, 4096])
-def test_the_learning_rate_at_any_batch(batch_size):
+def test_the_learning_rate_is_not_scaled(batch_size):
     assert KeepLr()(batch_size) == 1
 
 
-def test_no_warm_up_and_no_end():
+def test_no_warmup_and_no_early_stop():
     assert NoWarmup().share == 0
     assert not any(NeverStop()([0.5] * count) for count in range(50))
 
@@ -106,7 +106,7 @@ def test_no_decay_for_any_parameter(model):
     assert list(map(id, group["params"])) == list(map(id, model.parameters()))
 
 
-def test_every_parameter_is_tuned_at_the_full_rate(model):
+def test_every_parameter_is_trained_at_the_full_learning_rate(model):
     (group,) = TuneAll().groups(model, [{"params": list(model.parameters())}])
     TuneAll()(model.eval(), 0.0)
     assert group["lr_scale"] == 1
@@ -118,14 +118,14 @@ def test_one_view(model, batch):
     assert torch.equal(OneView()(model, batch.images), model(batch.images))
 
 
-def test_all_labels_count_alike():
+def test_all_true_labels_have_equal_weight():
     labels = torch.tensor([1, 0, 2])
-    learned = TrueLabels()(labels, 3, 0, lambda: pytest.fail("features were asked for"), Streams(seed=0))
-    assert torch.equal(learned.labels, labels)
-    assert torch.equal(learned.weights, torch.ones(3))
+    supervised = TrueLabels()(labels, 3, 0, lambda: pytest.fail("features were computed"), Streams(seed=0))
+    assert torch.equal(supervised.labels, labels)
+    assert torch.equal(supervised.weights, torch.ones(3))
 
 
-def test_a_micro_batch_is_a_part_of_every_field(batch):
+def test_rows_slices_every_field(batch):
     part = batch.rows(2, 5)
     assert torch.equal(part.images, batch.images[2:5])
     assert torch.equal(part.targets, batch.targets[2:5])
@@ -134,6 +134,6 @@ def test_a_micro_batch_is_a_part_of_every_field(batch):
     assert len(part.teacher_logits) == 0
 
 
-def test_a_value_that_is_not_legal_says_what_is():
+def test_the_message_about_an_illegal_value_contains_what_is_legal():
     with pytest.raises(InvalidValue, match=r"alpha=-1 is not legal: a number above 0"):
         require(False, "alpha", -1, "a number above 0")

@@ -1,4 +1,4 @@
-"""Random numbers are keyed: equal for an equal key, whatever else is drawn, on any number of ranks."""
+"""Random numbers depend on their key alone: not on other draws, nor on the number of ranks."""
 
 import pytest
 import torch
@@ -13,18 +13,18 @@ METHODS = {
 }
 
 
-def test_a_key_means_the_same_seed_everywhere():
-    """Written down once: a change here changes every number of every run."""
+def test_a_key_gives_the_same_seed_everywhere():
+    """A reference value: if it changes, the random numbers of every run change."""
     assert key_to_seed(0, "augmentation/mix", 7) == 1337432890453797964
 
 
 @pytest.mark.parametrize("other", [(1, "a", 0), (0, "b", 0), (0, "a", 1), (0, "a", "0/")])
-def test_another_key_means_another_seed(other):
+def test_another_key_gives_another_seed(other):
     assert key_to_seed(0, "a", 0) != key_to_seed(*other)
 
 
 @pytest.mark.parametrize("draw", METHODS.values(), ids=METHODS)
-def test_equal_keys_draw_alike_whatever_was_drawn_before(draw):
+def test_equal_keys_give_equal_numbers_whatever_was_drawn_before(draw):
     streams = Streams(seed=3)
     first = draw(streams.draws("slot", 5), 8)
     streams.draws("other", 5).uniform(100)
@@ -35,7 +35,7 @@ def test_equal_keys_draw_alike_whatever_was_drawn_before(draw):
 
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 @pytest.mark.parametrize("draw", METHODS.values(), ids=METHODS)
-def test_ranks_hold_every_nth_of_what_one_process_draws(draw, world_size):
+def test_each_rank_keeps_every_nth_number_of_a_single_process(draw, world_size):
     whole = draw(Streams(seed=3).draws("slot", 5), 8)
     parts = [
         draw(Streams(seed=3, rank=rank, world_size=world_size).draws("slot", 5), 8 // world_size)
@@ -44,7 +44,7 @@ def test_ranks_hold_every_nth_of_what_one_process_draws(draw, world_size):
     assert torch.equal(torch.stack(parts, 1).flatten(0, 1), whole)
 
 
-def test_shared_draws_are_equal_on_every_rank_and_keep_the_ranks_in_step():
+def test_shared_draws_are_equal_on_every_rank_and_keep_the_generators_in_step():
     ranks = [Streams(seed=3, rank=rank, world_size=2).draws("slot", 5) for rank in range(2)]
     assert len({draws.shared_beta(0.2) for draws in ranks}) == 1
     assert torch.equal(*(draws.shared(3) for draws in ranks))
@@ -60,7 +60,7 @@ def test_permutations_are_of_each_rank_s_own_samples():
     assert not torch.equal(*ranks)
 
 
-def test_layers_are_reseeded_each_step():
+def test_layers_are_reseeded_at_each_step():
     streams = Streams(seed=3)
     streams.seed_layers(4)
     first = torch.rand(5)
@@ -69,7 +69,7 @@ def test_layers_are_reseeded_each_step():
     assert torch.equal(torch.rand(5), first)
 
 
-def test_beta_is_beta():
+def test_shared_beta_follows_the_beta_distribution():
     draws = [Streams(seed=0).draws("mix", step).shared_beta(0.4) for step in range(2000)]
     assert stats.kstest(draws, stats.beta(0.4, 0.4).cdf).pvalue > 0.001
 

@@ -1,4 +1,4 @@
-"""Two-level designs: orthogonal, of the promised resolution, and what happens to cells that can't be trained."""
+"""Two-level designs: orthogonal, of the stated resolution; forbidden cells are refused or replaced."""
 
 import itertools
 
@@ -15,7 +15,7 @@ def terms(design: np.ndarray, order: int) -> dict[tuple[int, ...], np.ndarray]:
 @pytest.mark.parametrize(
     ("num", "cells"), [(2, 8), (5, 16), (11, 24), (12, 24), (13, 32), (20, 40), (24, 48), (25, 64)]
 )
-def test_main_effects_are_orthogonal_and_free_of_interactions_of_two(num: int, cells: int) -> None:
+def test_main_effects_are_orthogonal_and_free_of_two_factor_interactions(num: int, cells: int) -> None:
     design = folded_plackett_burman(num)
     assert design.shape == (cells, num) and set(np.unique(design)) == {-1, 1}
     assert (design.T @ design == cells * np.eye(num)).all() and (design.sum(0) == 0).all()
@@ -25,7 +25,7 @@ def test_main_effects_are_orthogonal_and_free_of_interactions_of_two(num: int, c
 
 
 @pytest.mark.parametrize(("num", "cells"), [(2, 4), (4, 16), (5, 16), (6, 32), (8, 64)])
-def test_resolution_five_keeps_mains_and_interactions_of_two_apart(num: int, cells: int) -> None:
+def test_resolution_five_keeps_mains_and_two_factor_interactions_apart(num: int, cells: int) -> None:
     design = resolution_five(num)
     assert design.shape == (cells, num)
     columns = np.column_stack([*terms(design, 1).values(), *terms(design, 2).values()])
@@ -62,6 +62,6 @@ def test_forbidden_cells_are_replaced_by_legal_neighbours() -> None:
     assert "it is trained without" in found.replaced[0][1]
 
 
-def test_a_design_that_is_no_longer_enough_is_refused() -> None:
+def test_a_design_that_no_longer_determines_its_effects_is_refused() -> None:
     with pytest.raises(ValueError, match="do not determine"):
         legal_cells(NAMES, folded_plackett_burman(6), lambda on: "never a" if "a" in on else None, replace=False)

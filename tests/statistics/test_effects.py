@@ -1,4 +1,4 @@
-"""Effects of designs: planted ones come back, nothing comes from nothing, and aliases are named."""
+"""Effects of designs: true effects are recovered, the family-wise error is kept, and aliases are named."""
 
 import numpy as np
 import pytest
@@ -11,15 +11,15 @@ PLANTED = {"b": 0.02, "f": -0.015, "l": 0.03}
 
 
 def measured(design: np.ndarray, num_seeds: int, sd: float, rng: np.random.Generator, pair: float = 0.0) -> np.ndarray:
-    """Accuracies [cells, seeds]: mains planted, an interaction of the first two factors, a shift a seed, noise."""
+    """Accuracies [cells, seeds]: main effects, an interaction of the first two factors, a shift per seed, noise."""
     sizes = np.array([PLANTED.get(name, 0.0) for name in NAMES[: design.shape[1]]])
     mean = 0.7 + design @ sizes / 2 + pair * design[:, 0] * design[:, 1] / 2
     return mean[:, None] + 0.02 * rng.standard_normal(num_seeds) + sd * rng.standard_normal((len(design), num_seeds))
 
 
 @pytest.mark.parametrize("num_seeds", [1, 2])
-def test_a_screening_design_of_24_cells_recovers_planted_main_effects(num_seeds: int) -> None:
-    """200 studies: estimates without bias, intervals that cover, every planted effect found in four of five."""
+def test_a_screening_design_of_24_cells_recovers_true_main_effects(num_seeds: int) -> None:
+    """200 studies: unbiased estimates, intervals that cover, every true effect detected in four of five."""
     design, rng = folded_plackett_burman(12), np.random.default_rng(num_seeds)
     estimates, covered, found = [], [], dict.fromkeys(PLANTED, 0)
     for _ in range(200):
@@ -41,7 +41,7 @@ def test_an_interaction_does_not_move_main_effects_of_the_folded_design() -> Non
     assert made == pytest.approx({name: PLANTED.get(name, 0.0) for name in NAMES}, abs=1e-12)
 
 
-def test_resolution_five_recovers_a_planted_interaction() -> None:
+def test_resolution_five_recovers_a_true_interaction() -> None:
     names, design, rng = NAMES[:5], resolution_five(5), np.random.default_rng(3)
     found, others = 0, 0
     for _ in range(200):
@@ -54,8 +54,8 @@ def test_resolution_five_recovers_a_planted_interaction() -> None:
 
 
 @pytest.mark.parametrize("num_seeds", [1, 2])
-def test_nothing_comes_from_nothing(num_seeds: int) -> None:
-    """200 designs without effects: in at most one of twenty does any effect show."""
+def test_no_effects_are_found_where_there_are_none(num_seeds: int) -> None:
+    """200 designs without effects: at most one in twenty finds any effect."""
     design, rng = folded_plackett_burman(12), np.random.default_rng(5)
     wrong = 0
     for _ in range(200):
@@ -72,7 +72,7 @@ def test_effects_survive_cells_that_are_left_out() -> None:
     assert aliases(NAMES, cells.design, (0,), [(1,)]) == ["b (-0.33)"]
 
 
-def test_a_missing_run_is_no_hole_and_too_few_runs_are_said() -> None:
+def test_a_missing_run_is_allowed_and_too_few_runs_are_refused() -> None:
     design = folded_plackett_burman(4)
     values = measured(design, 2, 0.01, np.random.default_rng(1))
     values[3, 1] = np.nan
@@ -89,8 +89,8 @@ def test_the_maximum_modulus_against_simulation() -> None:
         assert modulus_probability(value, 12, 11) == pytest.approx((highest <= value).mean(), abs=0.004)
 
 
-def test_a_designs_interaction_is_that_of_pairs() -> None:
-    """Both − first − second + neither: two techniques that bring two only together."""
+def test_the_interaction_of_a_design_is_both_minus_first_minus_second_plus_neither() -> None:
+    """Both − first − second + neither: two techniques that gain 2 only together."""
     design = resolution_five(5)
     together = 2.0 * ((design[:, 0] > 0) & (design[:, 1] > 0))
     noise = np.random.default_rng(0).normal(0, 1e-6, (len(design), 2))

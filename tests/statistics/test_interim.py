@@ -1,4 +1,4 @@
-"""Looks planned beforehand: what is spent, what is decided and stays so, and the family's error over all looks."""
+"""Interim analyses: alpha spending, decisions that stay, and the family-wise error over all looks."""
 
 import numpy as np
 import pytest
@@ -10,13 +10,13 @@ SEEDS = tuple(range(16))
 
 
 def looked(table: np.ndarray, there: int = 16):  # type: ignore[no-untyped-def]
-    """[seeds, arms], of which the first `there` seeds are run."""
+    """[seeds, arms], of which only the first `there` seeds have been run."""
     differences = {f"arm{index}": dict(enumerate(column[:there].tolist())) for index, column in enumerate(table.T)}
     settled = {name: frozenset(range(there)) for name in differences}
     return look(differences, settled, SEEDS, LOOKS)
 
 
-def test_what_the_looks_spend_is_the_level() -> None:
+def test_the_spent_alpha_sums_to_the_level() -> None:
     assert spent_at(LOOKS) == pytest.approx([0.025, 0.0125, 0.0125])
     assert spent_at([6]) == pytest.approx([0.05])
 
@@ -35,7 +35,7 @@ def test_a_look_waits_for_its_seeds() -> None:
     assert looked(np.random.default_rng(0).normal(0, 1, (16, 2)), 7).done == []
 
 
-def test_decided_and_adjusted_p_values_say_the_same() -> None:
+def test_decisions_agree_with_adjusted_p_values() -> None:
     rng = np.random.default_rng(1)
     for _ in range(10):
         table = rng.normal(0, 1, (16, 4))
@@ -44,7 +44,7 @@ def test_decided_and_adjusted_p_values_say_the_same() -> None:
         assert {name for name, value in found.p_adjusted.items() if value <= 0.05} == set(found.decided)
 
 
-def test_over_all_looks_equal_arms_are_told_apart_in_at_most_one_family_of_twenty() -> None:
+def test_the_family_wise_error_over_all_looks_is_at_most_the_level() -> None:
     rng, wrong = np.random.default_rng(2), 0
     for _ in range(300):
         table = np.diff(rng.normal(0, 1, (10, 5)), axis=1)
@@ -54,7 +54,7 @@ def test_over_all_looks_equal_arms_are_told_apart_in_at_most_one_family_of_twent
     assert wrong / 300 <= 0.05 + 0.0126
 
 
-def test_an_arm_without_pairs_stays_open() -> None:
+def test_an_arm_without_pairs_stays_undecided() -> None:
     differences = {"a": {seed: 5.0 + 0.01 * seed for seed in range(8)}, "b": {}}
     settled = {"a": frozenset(range(8)), "b": frozenset(range(8))}
     found = look(differences, settled, SEEDS, LOOKS)

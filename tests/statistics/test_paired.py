@@ -1,4 +1,4 @@
-"""The statistics of a comparison: by hand, against SciPy, and that intervals hold what they promise."""
+"""Paired statistics: by hand, against SciPy, and the coverage of intervals."""
 
 import math
 
@@ -83,7 +83,7 @@ def test_swapping_mirrors_every_statistic() -> None:
     assert (one.won, one.lost, one.p_value) == (other.lost, other.won, other.p_value)
 
 
-def test_for_many_examples_it_is_the_plain_interval_of_a_mean() -> None:
+def test_for_many_examples_it_is_the_normal_interval_of_a_mean() -> None:
     rng = np.random.default_rng(0)
     first, second = rng.random((2, 3, 20_000)) < np.array([0.7, 0.72])[:, None, None]
     differences = second.mean(0) - first.mean(0)
@@ -92,7 +92,7 @@ def test_for_many_examples_it_is_the_plain_interval_of_a_mean() -> None:
     assert (found.low, found.high) == pytest.approx((low, high), abs=1e-4)
 
 
-def test_the_interval_over_examples_covers_what_it_promises() -> None:
+def test_the_interval_over_examples_has_its_nominal_coverage() -> None:
     """2,000 draws of 200 examples, 8 % won and 3 % lost: 95 % within three standard errors."""
     rng = np.random.default_rng(1)
     held = 0

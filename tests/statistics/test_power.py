@@ -1,4 +1,4 @@
-"""The power plan: no effect for too few seeds, less for more seeds, and a plan that says how many seeds an effect takes."""
+"""Power: nothing is detectable with too few seeds, smaller effects with more seeds, and the number of seeds needed."""
 
 import itertools
 import math
@@ -20,24 +20,24 @@ from sota_exp.statistics.power import (
 
 
 @pytest.mark.parametrize("num_seeds", [1, 2, 5])
-def test_too_few_seeds_find_nothing(num_seeds: int) -> None:
-    """2^(1 − 5) > 0.05: no sign-flip test of five seeds says anything."""
+def test_too_few_seeds_detect_nothing(num_seeds: int) -> None:
+    """2^(1 − 5) > 0.05: no sign-flip test of five seeds can be significant."""
     assert detectable(0.01, num_seeds, 3) is None
 
 
-def test_more_seeds_find_less_and_more_arms_need_more() -> None:
+def test_more_seeds_detect_smaller_effects_and_more_arms_need_larger_ones() -> None:
     sizes = [standardized_effect(num, 12) for num in (6, 7, 8, 9, 10, 12, 16, 32)]
     assert all(one is not None and other is not None and one > other for one, other in itertools.pairwise(sizes))
     assert (standardized_effect(8, 1) or 0) < (standardized_effect(8, 12) or 0)
 
 
-def test_simulated_and_computed_sizes_meet() -> None:
+def test_simulated_and_computed_effects_agree() -> None:
     at, beyond = standardized_effect(MOST_SIMULATED, 12), standardized_effect(MOST_SIMULATED + 1, 12)
     assert at is not None and beyond is not None
     assert beyond * math.sqrt(MOST_SIMULATED + 1) == pytest.approx(at * math.sqrt(MOST_SIMULATED), rel=0.08)
 
 
-def test_of_one_arm_and_many_seeds_it_is_the_t_tests() -> None:
+def test_one_arm_and_many_seeds_give_the_power_of_the_t_test() -> None:
     size, df = standardized_effect(30, 1), 29
     assert size is not None
     power = 1 - stats.nct.cdf(stats.t.ppf(0.975, df), df, size * math.sqrt(30))
@@ -53,8 +53,8 @@ def test_seeds_needed_are_the_fewest() -> None:
     assert seeds_needed(1.0, 0.01, 12) == 6
 
 
-def test_the_assumed_spread_is_that_of_images_that_change_sides() -> None:
-    """A fifth of 2,000 images differ in correctness between two runs, each way as likely."""
+def test_the_assumed_sd_is_that_of_images_whose_correctness_changes() -> None:
+    """A fifth of 2,000 images differ in correctness between two runs, equally often each way."""
     rng = np.random.default_rng(0)
     changed = rng.random((4000, 2000)) < 0.2
     difference = np.where(changed, np.where(rng.random((4000, 2000)) < 0.5, 1, -1), 0).mean(1)
@@ -62,15 +62,15 @@ def test_the_assumed_spread_is_that_of_images_that_change_sides() -> None:
 
 
 @pytest.mark.parametrize("num_seeds", [1, 2, 4])
-def test_a_designs_plan_names_an_effect_that_is_found_in_four_of_five(num_seeds: int) -> None:
-    """Twelve factors in 24 cells, one of them planted; differences of paired seeds vary by 1."""
+def test_the_detectable_effect_of_a_design_is_found_in_four_of_five(num_seeds: int) -> None:
+    """Twelve factors in 24 cells, one with a true effect; paired differences have sd 1."""
     design, rng = folded_plackett_burman(12), np.random.default_rng(3)
-    planted = detectable_effect(1.0, len(design), num_seeds, 12)
-    assert planted is not None
+    effect = detectable_effect(1.0, len(design), num_seeds, 12)
+    assert effect is not None
     names, found = [f"f{index}" for index in range(12)], 0
     for _ in range(200):
         noise = rng.normal(0, np.sqrt(0.5), (len(design), num_seeds))
-        made = effects(names, design, noise + planted / 2 * design[:, :1])
+        made = effects(names, design, noise + effect / 2 * design[:, :1])
         found += made[0].p_adjusted <= 0.05
     assert 0.72 <= found / 200 <= 0.92  # Four standard errors of the simulation below, and Šidák's level is a bound.
 

@@ -1,4 +1,4 @@
-"""The joint sign-flip test: by hand, against SciPy and a plain loop, its properties, and the error it makes in a family."""
+"""The joint sign-flip test: by hand, against SciPy and a plain loop, its properties, and its family-wise error."""
 
 import itertools
 
@@ -10,7 +10,7 @@ from sota_exp.statistics.power import detectable
 from sota_exp.statistics.sign_flip import MOST_EXACT, NUM_DRAWN, sign_flip_test, sign_flips, smallest_p_value
 
 
-def test_of_one_arm_it_is_scipys_permutation_test() -> None:
+def test_one_arm_gives_scipys_permutation_test() -> None:
     values = np.random.default_rng(0).normal(0.6, 1, 8)
     (own,) = sign_flip_test(values[:, None]).p_values
     expected = stats.permutation_test((values,), np.sum, permutation_type="samples", alternative="two-sided")
@@ -35,7 +35,7 @@ def test_a_clear_effect_reaches_the_smallest_p_value_and_no_other_arm_hides_it()
     assert found.p_values[0] == found.p_adjusted[0] == smallest_p_value(7) == 2 / 2**7
 
 
-def test_units_and_the_sign_do_not_matter_and_more_arms_never_help() -> None:
+def test_scale_and_sign_do_not_matter_and_more_arms_never_lower_p() -> None:
     table = np.random.default_rng(3).normal(0.5, 1, (8, 4))
     found = sign_flip_test(table)
     assert sign_flip_test(-100 * table).p_adjusted == found.p_adjusted
@@ -50,7 +50,7 @@ def test_no_difference_at_all_is_no_effect_and_the_same_difference_everywhere_is
     assert found.p_values[0] == 2 / 2**6 and found.p_adjusted[1] == 1.0
 
 
-def test_missing_seeds_count_for_their_own_arm_alone() -> None:
+def test_missing_seeds_affect_only_their_own_arm() -> None:
     table = np.random.default_rng(4).normal(0.5, 1, (8, 2))
     holes = table.copy()
     holes[6:, 1] = np.nan
@@ -58,7 +58,7 @@ def test_missing_seeds_count_for_their_own_arm_alone() -> None:
     assert sign_flip_test(holes).p_values[1] == pytest.approx(sign_flip_test(table[:6, 1:]).p_values[0])
 
 
-def test_many_seeds_are_drawn_and_drawn_the_same_again() -> None:
+def test_for_many_seeds_sign_flips_are_drawn_reproducibly() -> None:
     num = MOST_EXACT + 2
     assert sign_flips(num).shape == (NUM_DRAWN, num) and set(np.unique(sign_flips(num))) == {-1.0, 1.0}
     assert (sign_flips(num)[0] == 1).all()
@@ -69,15 +69,15 @@ def test_many_seeds_are_drawn_and_drawn_the_same_again() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (4,)])
-def test_what_is_no_table_of_seeds_and_arms_is_refused(shape: tuple[int, ...]) -> None:
+def test_other_shapes_than_seeds_by_arms_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="expected|at least 2"):
         sign_flip_test(np.ones(shape))
 
 
 def accuracies(rng: np.random.Generator, num_arms: int, num_seeds: int, gain: float = 0.0) -> np.ndarray:
-    """A ladder's, [arms + 1, seeds]: a run's own shift, then each of 2,000 images for itself, in whole images.
+    """Accuracies of a ladder [arms + 1, seeds]: a random shift per run and binomial noise of 2,000 test images.
 
-    From the middle step on `gain` is added.
+    `gain` is added from the middle arm on.
     """
     shift, binomial = 0.008, 0.33 / np.sqrt(2000)
     made = (
@@ -89,13 +89,13 @@ def accuracies(rng: np.random.Generator, num_arms: int, num_seeds: int, gain: fl
     return np.round(made * 2000) / 2000
 
 
-#: Of paired differences of the above.
+#: Standard deviation of the paired differences of `accuracies`.
 SD = np.sqrt(2 * (0.008**2 + 0.33**2 / 2000))
 
 
 @pytest.mark.parametrize(("num_arms", "num_seeds"), [(12, 8), (12, 6), (4, 8), (1, 6)])
-def test_equal_arms_are_told_apart_in_at_most_one_family_of_twenty(num_arms: int, num_seeds: int) -> None:
-    """2,000 simulated A/A ladders; and their Student intervals cover."""
+def test_the_family_wise_error_is_at_most_one_in_twenty(num_arms: int, num_seeds: int) -> None:
+    """2,000 simulated ladders without effects; Student's intervals have their coverage too."""
     rng = np.random.default_rng([7, num_arms, num_seeds])
     reach = stats.t.ppf(0.975, num_seeds - 1) / np.sqrt(num_seeds)
     wrong, covered = 0, []
@@ -103,7 +103,7 @@ def test_equal_arms_are_told_apart_in_at_most_one_family_of_twenty(num_arms: int
         differences = np.diff(accuracies(rng, num_arms, num_seeds), axis=0).T
         wrong += min(sign_flip_test(differences).p_adjusted) <= 0.05
         covered.append(np.abs(differences.mean(0)) <= reach * differences.std(0, ddof=1))
-    assert wrong / 2000 <= 0.05 + 0.005  # The noise of 2,000 studies; of 8 seeds, the test's own level is 6 of 128.
+    assert wrong / 2000 <= 0.05 + 0.005  # Noise of 2,000 studies; with 8 seeds the level of the test is 6 / 128.
     assert 0.93 <= np.mean(covered) <= 0.97
 
 
@@ -117,4 +117,4 @@ def test_an_effect_of_the_planned_size_is_found_in_four_of_five_studies(num_arms
         joint = sign_flip_test(differences)
         middle = num_arms // 2
         found += joint.p_adjusted[middle] <= 0.05 and differences[:, middle].mean() > 0
-    assert found / 1000 >= 0.78  # 0.8, and the noise of 1,000 studies.
+    assert found / 1000 >= 0.78  # 0.8, less the noise of 1,000 studies.

@@ -1,4 +1,4 @@
-"""Verdicts: every word in its case, and sentences that name sizes in points."""
+"""Verdicts: the word of every case, and sentences with sizes in points."""
 
 import pytest
 
@@ -22,17 +22,17 @@ def test_the_word(difference: float, p_adjusted: float, detectable: float | None
     assert found.word == word and f"{signed(100 * difference, 2)} points" in found.sentence
 
 
-def test_what_more_seeds_could_show_is_said_where_nothing_was_found() -> None:
+def test_the_detectable_effect_is_named_where_nothing_was_found() -> None:
     found = verdict(0.001, (-0.01, 0.012), 0.9, 0.0143, 8, 0.95)
     assert "8 seeds would have shown 1.43 points" in found.sentence
 
 
-def test_why_there_is_no_interval() -> None:
+def test_the_reason_why_there_is_no_interval_is_named() -> None:
     assert failed(["out of memory"], 1).sentence == "Failed: out of memory (1 pairs are left)."
     assert too_few(1).sentence.endswith("1 pair.") and too_few(0).sentence.endswith("0 pairs.")
 
 
-def test_a_loss_is_said_as_it_is_and_falls_for_the_better() -> None:
+def test_a_loss_has_no_unit_and_is_better_when_lower() -> None:
     found = verdict(-0.0123, (-0.02, -0.0046), 0.01, 0.006, 8, 0.95, False, scale_of("test/loss"))
     assert found.sentence == "Helps: −0.0123, 95% interval −0.0200 to −0.0046."
     assert scale_of("test/accuracy").size(0.0123) == "1.23 points" and scale_of("val/loss").size(0.5) == "0.5000"

@@ -1,4 +1,4 @@
-"""Kills a sweep's command at random moments and repeats it; then looks whether anything was lost, doubled or overwritten."""
+"""Kills the command of a sweep at random times, repeats it, and reads which trials are left."""
 
 import os
 import random
@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 
 @dataclass(frozen=True)
 class Found:
-    """What is left in the end."""
+    """Numbers of the trials of the study, by state."""
 
     complete: list[int]
     pruned: list[int]
@@ -24,14 +24,14 @@ class Found:
 
 
 def start(command: Sequence[str], place: Path) -> subprocess.Popen[bytes]:
-    """In a group of its own, so that its workers can be killed with it."""
+    """Start in its own process group, so that its workers can be killed with it."""
     with (place / "log.txt").open("ab") as log:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
         return subprocess.Popen(command, cwd=place, stdout=log, stderr=log, start_new_session=True, env=environment)
 
 
 def assert_all_end_well(processes: Sequence[subprocess.Popen[bytes]], place: Path, seconds: float = 300) -> None:
-    """Each ends with status 0; of one that hangs, the log tells where."""
+    """Each process ends with status 0; one that hangs is aborted, and its log shows where it hung."""
     deadline = time.monotonic() + seconds
     for process in processes:
         try:
@@ -47,7 +47,7 @@ def num_jobs(sweep: Path) -> int:
 
 
 def kill_at_random(process: subprocess.Popen[bytes], sweep: Path, rng: random.Random, reach: float) -> bool:
-    """SIGKILL the command with all its children at a moment after its next trial began, or at any; False if it ended before."""
+    """SIGKILL the command and its children, mostly just after a trial began; False if it ended before."""
     before, deadline = num_jobs(sweep), time.monotonic() + 60
     if rng.random() < 0.7:
         while num_jobs(sweep) == before and process.poll() is None and time.monotonic() < deadline:
@@ -63,7 +63,7 @@ def kill_at_random(process: subprocess.Popen[bytes], sweep: Path, rng: random.Ra
 
 
 def drive(command: Sequence[str], place: Path, num_kills: int, seed: int = 0, reach: float = 1.0) -> int:
-    """Kill and repeat until `num_kills` have hit, then let it end; how many hit."""
+    """Kill and repeat `num_kills` times, then let the command end; returns the number of kills."""
     rng, hits = random.Random(seed), 0
     while hits < num_kills:
         process = start(command, place)

@@ -30,7 +30,7 @@ DEFAULT = arm("default", None, [0.80, 0.81, 0.79, 0.80], [0.80, 0.82, 0.79, 0.81
     [
         ([0.02, 0.021, 0.019, 0.02], "beats", "Trial 3 beats the recipe's own values: +2.00 points of test accuracy"),
         ([-0.02, -0.021, -0.019, -0.02], "loses", "Keep the recipe"),
-        ([0.02, -0.02, 0.01, -0.01], "cannot be distinguished", "4 seeds of this noise show differences above"),
+        ([0.02, -0.02, 0.01, -0.01], "cannot be distinguished", "4 seeds and this noise, differences above"),
         ([0.0, 0.0, 0.0, 0.0], "cannot be distinguished", "+0.00 points"),
     ],
 )
@@ -89,4 +89,4 @@ def test_equal_differences_decide_nothing():
     """Two seeds, the same gain on both: a spread of zero is no knowledge of the noise."""
     other = arm("trial-3", 3, [0.9] * 2, [0.81, 0.83])
     found = conclude([DEFAULT, other], "val/accuracy", "maximize", SEEDS[:2])
-    assert found["verdict"] == "cannot be distinguished" and "says nothing of the noise" in found["words"]
+    assert found["verdict"] == "cannot be distinguished" and "the noise is unknown" in found["words"]

@@ -1,4 +1,4 @@
-"""Killed at random moments, copied, cut off from its storage: the repeated command ends with exactly what was asked for."""
+"""A sweep that is killed, run in copies, or cut off from its storage ends with exactly `n_trials` trials."""
 
 import contextlib
 import random
@@ -29,7 +29,7 @@ def toy(num_trials, *more):
 
 
 def assert_nothing_is_lost(place, url, num_trials):
-    """Exactly the total, no trial left running, no directory that two trials wrote into."""
+    """Exactly `n_trials`, no trial left running, no directory with the files of two trials."""
     left = found(url, "sweep")
     assert (left.complete, left.running) == (list(range(num_trials)), [])
     for number in left.complete:
@@ -47,7 +47,7 @@ def test_killed_at_random_moments_it_ends_with_exactly_the_total(tmp_path):
 
 
 def test_workers_that_kill_themselves_are_replaced(tmp_path):
-    """Every trial's first process dies; joblib loses its batch each time."""
+    """The first process of every trial dies, and joblib loses its batch each time."""
     command = toy(4, "kind=killed", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_jobs=2")
     assert_all_end_well([start(command, tmp_path)], tmp_path)
     assert_nothing_is_lost(tmp_path, sqlite(tmp_path), 4)

@@ -1,4 +1,4 @@
-"""The sweep from its command line: total, failures, refusals, conditional knobs, warm start, budgets, samplers; and real trainings."""
+"""The sweep from its command line: total, failures, refusals, conditional knobs, budgets, samplers; real trainings."""
 
 import contextlib
 import csv
@@ -15,9 +15,8 @@ from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.trial import Trial, TrialState
 
 from sota_exp.cli.main import run
-from sota_exp.sweep import end, ownership, sweep_json
-from sota_exp.sweep import loop as sweeper_loop
-from sota_exp.sweep.loop import Loop
+from sota_exp.sweep import claim, end, ownership, sweep_json
+from sota_exp.sweep import loop as sweep_loop
 from sota_exp.sweep.space import Space
 from sota_exp.sweep.storage import Store
 from tests.experiments import TINY
@@ -70,7 +69,7 @@ def test_a_connection_lost_when_a_trial_was_just_taken_loses_nothing(monkeypatch
         return token
 
     monkeypatch.setattr(ownership, "own", noted)
-    monkeypatch.setattr(sweeper_loop, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(sweep_loop, "LOOK_SECONDS", 0.0)
     status, summary = sweep(3, "hydra.sweeper.n_jobs=2", "hydra.sweeper.retries=0")
     assert (status, summary["trials"]["complete"], summary["trials"]["failed"]) == (0, 3, 0)
     assert [entry["number"] for entry in summary["entries"]] == [0, 1, 2]
@@ -85,7 +84,7 @@ def test_a_copy_that_lost_its_turn_leaves_no_trace_in_the_trial_of_another(monke
     def draw(space, trial, chosen):
         if next(turns, None):
             other = Trial(trial.study, trial._trial_id)
-            other.set_user_attr(sweeper_loop.KNOBS, suggest(space, other, chosen))
+            other.set_user_attr(claim.KNOBS, suggest(space, other, chosen))
             other.set_user_attr(ownership.OWNER, {**own, "host": "elsewhere"})
             ended.append("its turn")
             return {"lr": 777.0}
@@ -101,10 +100,10 @@ def test_a_copy_that_lost_its_turn_leaves_no_trace_in_the_trial_of_another(monke
 
     monkeypatch.setattr(Space, "suggest", draw)
     monkeypatch.setattr(Store, "alone", alone)
-    monkeypatch.setattr(Loop, "is_over", lambda loop: True)  # the other's trial runs on
+    monkeypatch.setattr(sweep_loop, "has_running_trials", lambda sweep: False)  # the other's trial runs on
     assert sweep(2)[1]["trials"] == {"complete": 1, "pruned": 0, "failed": 0, "running": 1}
     trial = optuna.load_study(study_name="sweep", storage="sqlite:///sweep/study.db").trials[0]
-    assert trial.user_attrs[sweeper_loop.KNOBS] == trial.params
+    assert trial.user_attrs[claim.KNOBS] == trial.params
     assert trial.user_attrs[ownership.OWNER]["host"] == "elsewhere"
 
 
@@ -135,7 +134,7 @@ def test_another_search_is_refused_with_both_shown(capsys):
     status, _ = sweep(1, base=("lr=interval(0.1,1.0)", *PLAIN[1:]))
     said = capsys.readouterr().err
     assert status == 2
-    assert "lr: 0.001 to 10, by its logarithm" in said and "lr: 0.1 to 1" in said and "There:" in said
+    assert "lr: 0.001 to 10, by its logarithm" in said and "lr: 0.1 to 1" in said and "Stored:" in said
 
 
 def test_failures_end_nothing_and_keep_their_reason(capsys):
@@ -152,7 +151,7 @@ def test_a_sweep_whose_trials_all_fail_says_so_and_ends_with_status_1(kind, reas
         found["trials"]["failed"] == 2 and reason in found["stopped"] and reason in Path("sweep/sweep.md").read_text()
     )
     said = capsys.readouterr().err
-    assert status == 1 and "2 trials in a row failed; no trial has ended well" in said and reason in said
+    assert status == 1 and "2 trials in a row failed; no trial is complete" in said and reason in said
     assert said.splitlines()[-1].startswith("toy: ")
 
 
@@ -210,22 +209,23 @@ def test_the_stock_samplers_work_and_a_grid_ends_by_itself(name, num):
     [
         (("hydra.sweeper.storage=journal.log",), "no heartbeat"),
         (("hydra.sweeper.pruner=none",), "an option is chosen with hydra/sweeper/pruner=none"),
-        (("hydra.sweeper.params=[lr]",), "is not legal: keys with values, or null"),
-        (("hydra.sweeper.objective=test/accuracy",), "test is for reports"),
+        (("hydra.sweeper.params=[lr]",), "is not legal: a mapping, or null"),
+        (("hydra.sweeper.objective=test/accuracy",), "a sweep must not see test metrics"),
         (("hydra.sweeper.objective=cost/parametres",), "Did you mean cost/parameters"),
         (("hydra.sweeper.objective=val/acuracy",), "Did you mean val/accuracy"),
-        (("hydra.sweeper.objective=val/loss",), "maximize of val/loss looks for the worst; legal: minimize"),
+        (("hydra.sweeper.objective=val/loss",), "maximize of val/loss searches for the worst; legal: minimize"),
         (("lrr=interval(0,1)",), "lrr: no such key; legal here: seed"),
         (("hydra.sweeper.direction=up",), "minimize, maximize"),
-        (("hydra.sweeper.direction=[maximize,minimize]",), "one direction an objective"),
+        (("hydra.sweeper.direction=[maximize,minimize]",), "one direction per objective"),
         (("hydra.sweeper.constraints={val/loss: 1}",), "hydra.sweeper.constraints: val/loss"),
         (("hydra.sweeper.n_trials=0",), "n_trials=0 is not legal"),
         (("hydra.sweeper.n_jobs=two",), "n_jobs"),
         (("hydra.sweeper.grace=5",), "above heartbeat"),
-        (("hydra/sweeper/pruner=wilcoxon", "hydra.sweeper.objective=val/accuracy"), "hydra.sweeper.seeds=8"),
+        (("hydra/sweeper/pruner=wilcoxon", "hydra.sweeper.objective=val/accuracy"), "seeds=1; choose at least 2"),
         (("hydra/sweeper/pruner=median", "hydra.sweeper.objective=cost/parameters"), "not known after an epoch"),
         (
-            ("hydra/sweeper/pruner=median", "hydra.sweeper.objective=[val/x,cost/steps]", "hydra.sweeper.direction=[maximize,minimize]"),
+            ("hydra/sweeper/pruner=median", "hydra.sweeper.objective=[val/x,cost/steps]",
+             "hydra.sweeper.direction=[maximize,minimize]"),
             "several objectives",
         ),
     ],
@@ -273,7 +273,13 @@ def real(*arguments):
 
 
 def test_trainings_are_pruned_complete_and_confirmed_and_test_stays_out_of_the_search(tmp_path, capsys):
-    status, found = real("schedule.length.epochs=4", "hydra.sweeper.n_trials=8", "hydra.sweeper.pruner.n_startup_trials=2", "hydra.sweeper.pruner.n_min_trials=1", "hydra.sweeper.confirm={top: 1, seeds: 2}")  # fmt: skip
+    status, found = real(
+        "schedule.length.epochs=4",
+        "hydra.sweeper.n_trials=8",
+        "hydra.sweeper.pruner.n_startup_trials=2",
+        "hydra.sweeper.pruner.n_min_trials=1",
+        "hydra.sweeper.confirm={top: 1, seeds: 2}",
+    )
     assert status == 0 and found["trials"]["complete"] + found["trials"]["pruned"] == 8
     assert "test/accuracy" not in json.dumps(found["entries"])
     pruned = [item for item in found["entries"] if item["state"] == "pruned"]
@@ -342,7 +348,13 @@ def test_a_trial_without_memory_fails_in_optuna_and_mlflow_and_the_sweep_goes_on
 
 
 def test_a_trial_of_several_seeds_is_worth_their_mean(tmp_path):
-    _, found = real("hydra.sweeper.seeds=2", "hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=2", "hydra.sweeper.confirm.top=0", "hydra.sweeper.constraints={cost/parameters: 1}")  # fmt: skip
+    _, found = real(
+        "hydra.sweeper.seeds=2",
+        "hydra/sweeper/pruner=none",
+        "hydra.sweeper.n_trials=2",
+        "hydra.sweeper.confirm.top=0",
+        "hydra.sweeper.constraints={cost/parameters: 1}",
+    )
     for item in found["entries"]:
         place = tmp_path / "sweep" / str(item["number"])
         results = [json.loads((place / f"seed{seed}" / "result.json").read_text()) for seed in (0, 1)]

@@ -1,4 +1,4 @@
-"""Who works on a trial: dead processes are seen, live ones are left alone, and a token that changed hands ends a claim."""
+"""Ownership of trials: dead processes are noticed, live ones are not, and a new token ends a claim."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from sota_exp.sweep.storage import Store, resolved
 def study(tmp_path):
     store = Store(url=resolved(None, tmp_path), name="s", heartbeat=1, grace=2)
     yield store.study(["maximize"])
-    store.close()
+    store.storage.engine.dispose()
 
 
 def ask(study):
@@ -116,7 +116,7 @@ def test_only_kills_without_progress_are_counted(study, ends, expected):
     trial, step = ask(study), 0
     for end in ends:
         ownership.take_up(trial, ownership.kills_without_progress(study.trials[0]))
-        facts = {**ownership.owner(), "born": 0.0}  # a process that is no more
+        facts = {**ownership.owner(), "born": 0.0}  # a process that has ended
         trial.set_user_attr(ownership.OWNER, facts)
         if end == "came further":
             trial.report(0.5, step)

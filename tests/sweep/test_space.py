@@ -19,9 +19,8 @@ def drawn(space, chosen=None, fixed=None):
 
 
 def test_a_coordinate_is_searched_and_its_knob_is_run():
-    space = read_space(
-        {"optimizer.lr": LOG_LR, "lr_wd": "tag(log, interval(1e-6, 1e-3))"}, {}, {"optimizer.weight_decay": "lr_wd / optimizer.lr"}, []
-    )  # fmt: skip
+    knobs = {"optimizer.lr": LOG_LR, "lr_wd": "tag(log, interval(1e-6, 1e-3))"}
+    space = read_space(knobs, {}, {"optimizer.weight_decay": "lr_wd / optimizer.lr"}, [])
     knobs, params = drawn(space, fixed={"optimizer.lr": 0.5, "lr_wd": 1e-4})
     assert knobs == {"optimizer.lr": 0.5, "optimizer.weight_decay": pytest.approx(2e-4)}
     assert set(params) == {"optimizer.lr", "lr_wd"}
@@ -73,10 +72,10 @@ def test_the_command_line_has_the_last_word(arguments, knobs, fixed):
     [
         ({}, {}, {}, [], "nothing to search"),
         ({"lr": LOG_LR}, {"mix": {"a": "interval(0, 1)"}}, {}, [], "slot=option"),
-        ({"lr": LOG_LR}, {"mix=a": {"a": "0.5"}}, {}, [], "no range to search"),
+        ({"lr": LOG_LR}, {"mix=a": {"a": "0.5"}}, {}, [], "is not a range"),
         ({"lr": LOG_LR}, {}, {"wd": "lr * wd"}, [], "coordinate / knob"),
         ({"lr": LOG_LR}, {}, {"wd": "lr_wd / lr"}, [], "needs lr_wd"),
-        ({"lr": LOG_LR, "c": LOG_LR}, {}, {"wd": "c / lr"}, ["c=1"], "can't be fixed"),
+        ({"lr": LOG_LR, "c": LOG_LR}, {}, {"wd": "c / lr"}, ["c=1"], "cannot be fixed"),
         ({"lr": "range(1, 2, 0)"}, {}, {}, [], "nonzero"),
     ],
 )

@@ -21,7 +21,7 @@ def test_the_default_is_sqlite_in_the_sweeps_directory(tmp_path):
     [
         ("journal.log", "no heartbeat"),
         ("{'_target_': 'optuna.storages.JournalStorage'}", "no heartbeat"),
-        ("sqlite:///:memory:", "no storage that a sweep can survive in"),
+        ("sqlite:///:memory:", "a sweep cannot be resumed from this storage"),
         ("redis://host", "legal: null for SQLite"),
     ],
 )

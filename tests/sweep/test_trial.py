@@ -1,4 +1,4 @@
-"""A trial from its job's side: what it is told, what it reports, how it ends."""
+"""The trial of a job: its brief, its reports, and how it ends."""
 
 import warnings
 from dataclasses import replace
@@ -16,7 +16,7 @@ MEDIAN = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 0, "n_w
 
 @pytest.fixture
 def identity(tmp_path):
-    """Of a trial that was asked for and owned, as the sweeper leaves it."""
+    """A trial that is created and owned, as the sweeper does it."""
     made = Identity(
         url=resolved(None, tmp_path),
         study="s",
@@ -24,7 +24,6 @@ def identity(tmp_path):
         grace=5,
         number=0,
         token="",
-        of=3,
         pruner=MEDIAN,
         pruning_starts=0.5,
         objectives=["val/accuracy"],
@@ -50,7 +49,7 @@ def test_a_brief_travels_as_a_job_variable_whatever_is_in_it(identity):
 def test_it_ends_with_its_value_and_above_its_cap_it_is_infeasible(identity, cost, feasible):
     own = OwnTrial.open(identity)
     own.complete([0.7], {"cost/parameters": cost})
-    own.complete([0.9], {"cost/parameters": cost})  # told twice, it counts once
+    own.complete([0.9], {"cost/parameters": cost})  # ended twice, it counts once
     assert own.frozen.value == 0.7
     assert all(value <= 0 for value in own.frozen.constraints.values()) is feasible
 
@@ -90,7 +89,7 @@ def test_a_trial_that_beats_has_a_heartbeat_from_the_first_moment(identity):
 
 @pytest.mark.parametrize("values, num", [([0.1] * 8, 4), ([0.9] * 8, 8)])
 def test_seeds_are_compared_with_the_same_seeds_and_the_mean_comes_back(tmp_path, values, num):
-    """WilcoxonPruner gives a trial up that is worse seed by seed, after 4 seeds at p 0.1 at the earliest."""
+    """WilcoxonPruner prunes a trial that is worse on every seed, at p = 0.1 after 4 seeds at the earliest."""
     study = optuna.create_study(
         direction="maximize", pruner=make_pruner({"_target_": "optuna.pruners.WilcoxonPruner", "p_threshold": 0.1})
     )
@@ -115,7 +114,7 @@ def test_seeds_are_compared_with_the_same_seeds_and_the_mean_comes_back(tmp_path
     "node, says",
     [
         ({"_target_": "optuna.pruners.MedianPrune"}, "Did you mean MedianPruner"),
-        ({"_target_": "os.system"}, "no pruner of Optuna's"),
+        ({"_target_": "os.system"}, "not a pruner of Optuna"),
         ({"_target_": "optuna.pruners.MedianPruner", "steps": 1}, "steps"),
         ({"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": -1}, "hydra.sweeper.pruner"),
     ],

@@ -1,6 +1,6 @@
-"""A program of a sweep without torch in its trials: an objective in closed form, under our sweeper. For tests of the loop.
+"""A program for tests of the sweep: objectives in closed form, without torch.
 
-Run as `python toy.py key=value …`; the objective is looked up by `kind`.
+Run it as `python toy.py key=value …`; `kind` chooses the objective.
 """
 
 import math
@@ -44,7 +44,7 @@ hydra:
 
 
 def bowl(config: DictConfig) -> float:
-    """Highest, 0, at lr 0.1 and lr · wd 1e-4."""
+    """Maximum 0 at lr = 0.1 and lr · wd = 1e-4."""
     time.sleep(config.seconds)
     with (Path(HydraConfig.get().runtime.output_dir) / "values").open("a") as file:
         file.write(f"{config.lr} {config.wd}\n")
@@ -56,7 +56,7 @@ def failing(config: DictConfig) -> float:
 
 
 def sometimes(config: DictConfig) -> float:
-    """Fails in every region but one."""
+    """Fails for lr below 0.1."""
     if config.lr < 0.1:
         raise RunFailed("diverged: lr is too low, for once")
     return bowl(config)
@@ -71,7 +71,7 @@ def front(config: DictConfig) -> list[float]:
 
 
 def killed(config: DictConfig) -> float:
-    """Kills its own process the first time it meets each job."""
+    """Kills its own process the first time that each job runs."""
     marker = Path(HydraConfig.get().runtime.output_dir) / "met"
     if not marker.exists():
         marker.touch()

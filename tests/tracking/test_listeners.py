@@ -1,4 +1,4 @@
-"""Several listeners as one, and the one that has a run shown."""
+"""Several listeners combined, and the one that draws figures and tracks."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from sota_exp.training.loop import Step
 
 @dataclass(kw_only=True)
 class Noting(Listener):
-    """Notes what it hears."""
+    """Records its calls."""
 
     name: str
     heard: list[str]
@@ -35,7 +35,7 @@ class Noting(Listener):
 
 @dataclass(frozen=True, kw_only=True)
 class NotingTracking(Tracking, Follower):
-    """Notes which directory it follows, and that it finished."""
+    """Records the directory that it follows, and that it finished."""
 
     heard: list[str] = field(default_factory=list)
 
@@ -94,7 +94,7 @@ def test_pictures_that_cannot_be_drawn_are_a_warning(tmp_path: Path, caplog: pyt
     listener = ShowingListener(is_main=True, say=print_dimly)
     listener.started(plan(NoTracking(figures=True), tmp_path))
     listener.ended({"status": "finished", "metrics": {"val/accuracy": 1.0}})
-    assert "pictures of this run could not be drawn" in caplog.text
+    assert "figures of this run could not be drawn" in caplog.text
 
 
 def test_a_follower_that_fails_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -105,7 +105,7 @@ def test_a_follower_that_fails_is_a_warning(tmp_path: Path, caplog: pytest.LogCa
     listener = ShowingListener(is_main=True, say=print_dimly)
     listener.started(plan(Failing(figures=False), tmp_path))
     listener.ended({"metrics": {}})
-    assert "the run is not shown elsewhere: RuntimeError: no such port" in caplog.text
+    assert "tracking of this run failed: RuntimeError: no such port" in caplog.text
 
 
 def test_no_pictures_where_they_are_off(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

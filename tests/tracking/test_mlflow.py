@@ -1,4 +1,4 @@
-"""Following a run: costs training nothing, survives every kind of dead server, and leaves the rest to `sync`."""
+"""Tracking in MLflow does not slow training down, survives dead servers, and leaves the rest to `sync`."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from sota_exp.tracking.mlflow_process import close_idle
 from tests.run_directories import write_epochs, write_run
 from tests.runs.test_mlflow_store import server
 
-#: MLflow's own code warns of SQLAlchemy 2.1.
+#: MLflow's own code triggers warnings of SQLAlchemy 2.1.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 FIELDS = {
@@ -39,8 +39,8 @@ FIELDS = {
 }
 
 
-#: Between the second that a server of no use may cost, many times over for a machine under load, and the 10 s and more that its own
-#: time-outs would. What it really costs is measured by `benchmarks/outages.py`.
+#: Above the second that a dead server may cost, for a machine under load; below the 10 s and more of its own time-outs.
+#: `benchmarks/outages.py` measures the real cost.
 LEFT_SECONDS = 8.0
 
 
@@ -52,7 +52,7 @@ def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def history(uri: str, directory: Path) -> list[tuple[str, int, float]]:
-    """Every point on the server that does not come from the machine's load."""
+    """Every point on the server except system metrics."""
     client = MlflowClient(uri)
     run = client.get_run(Position.read(directory).run_id)
     series = (client.get_metric_history(run.info.run_id, key) for key in run.data.metrics if key[:7] != "system/")
@@ -65,7 +65,7 @@ def expected(directory: Path) -> list[tuple[str, int, float]]:
 
 
 def samples(uri: str, directory: Path) -> list[int]:
-    """The steps at which the server was told the load of the processor."""
+    """The steps at which the server has the CPU load."""
     client, run_id = MlflowClient(uri), Position.read(directory).run_id
     return (
         []
@@ -191,7 +191,7 @@ def test_a_server_of_no_use_is_not_waited_for(
 
 
 def test_a_server_that_takes_nothing_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It answers what is asked of it and hangs in all else; the process goes on alone, and ends."""
+    """The server answers the first probe and hangs in all other requests; the process continues alone, and ends."""
     monkeypatch.chdir(tmp_path)
     directory = write_run(tmp_path / "run", num_epochs=1, status=None)
     with server(None, well=PROBE) as uri:
@@ -203,7 +203,7 @@ def test_a_server_that_takes_nothing_is_not_waited_for(tmp_path: Path, monkeypat
         began = time.monotonic()
         said = follower.finish()
         assert time.monotonic() - began < LEFT_SECONDS
-    assert said == f"MLflow: {uri} is slow and is still being sent to; should that fail: sota-exp sync run"
+    assert said == f"MLflow: {uri} is slow; sending continues in the background; if it fails, run sota-exp sync run"
     assert following.process.wait(timeout=60) == 0
     assert not Position.read(directory).sent and Position.read(directory).problem
 
@@ -315,7 +315,7 @@ def test_four_runs_at_once_on_a_store_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("outage", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])
 def test_a_server_lost_in_the_middle_is_caught_up_with(tmp_path: Path, outage: signal.Signals) -> None:
-    """One that is stopped takes connections, as the kernel does for it, and never answers."""
+    """A stopped server accepts connections, because the kernel does, and never answers."""
     from sota_exp.cli.dashboard import free_port
 
     port = free_port(5100)
@@ -385,7 +385,7 @@ def test_a_sweep_says_once_where_its_runs_are(tmp_path: Path, monkeypatch: pytes
         )
         position.write(tmp_path / "sweep" / str(number))
     (tmp_path / "sweep" / "tracking.json").write_text('{"id": "of the sweep itself"}')
-    unsent = "MLflow: 1 of 3 runs are not sent in full; nothing is lost: sota-exp sync sweep"
+    unsent = "MLflow: 1 of 3 runs are not sent in full; nothing is lost, run sota-exp sync sweep"
     assert notice_of_all(tmp_path / "sweep") == unsent
     Position(uri=resolved(None, tmp_path), experiment="sota_exp", run_id="a", sent="yes").write(
         tmp_path / "sweep" / "0"

@@ -1,4 +1,4 @@
-"""What MLflow is told of a run: names it accepts, numbers that equal the files', the same at every reading."""
+"""The content sent to MLflow: legal names, values equal to those of the files, the same at every reading."""
 
 import json
 import math
@@ -150,7 +150,7 @@ def test_the_result_of_an_earlier_start_does_not_end_a_resumed_run(tmp_path: Pat
 @pytest.mark.parametrize("newer", ["start.json", "result.json"])
 @pytest.mark.parametrize(("start", "expected"), [("one", "FAILED"), ("two", "RUNNING")])
 def test_a_result_belongs_to_the_start_it_names(tmp_path: Path, newer: str, start: str, expected: str) -> None:
-    """Whatever the times of the files, which a copy of the directory turns around."""
+    """The times of the files do not matter: copying a directory may reverse them."""
     directory = write_run(tmp_path / "run", status="failed", start=start)
     (directory / "result.json").write_text(json.dumps(result("failed") | {"start": "one"}))
     later = (directory / "start.json").stat().st_mtime + 60
@@ -201,7 +201,7 @@ def test_points_after_some_lines_are_the_others(tmp_path: Path, after: int) -> N
 def test_a_training_shows_what_a_checkpoint_covers_and_an_ended_one_all(
     tmp_path: Path, covered: int | None, expected: int
 ) -> None:
-    """What comes after the checkpoint is trained again after a kill, perhaps with other numbers."""
+    """Epochs after the checkpoint are trained again after a kill, perhaps with other values."""
     directory = write_run(tmp_path / "run", num_epochs=3, status=None)
     (directory / "checkpoint" / "epochs").unlink()
     if covered is not None:
@@ -212,7 +212,7 @@ def test_a_training_shows_what_a_checkpoint_covers_and_an_ended_one_all(
 
 
 def test_a_trial_of_a_sweep_is_shown_without_test(tmp_path: Path) -> None:
-    """So that nobody chooses by it; the confirmation alone says how the winner does there."""
+    """Nobody may choose a trial by test; only the confirmation shows the winner on test."""
     content = read(write_run(tmp_path / "run"), kind="trial")
     keys = {point.key for point in points(content)}
     assert "best/val_accuracy" in keys and not any(key.startswith("test/") for key in keys)

@@ -1,4 +1,4 @@
-"""A study's own run in MLflow: the note and the differences, from study.json; and a line where it can't be sent."""
+"""The parent run of a study in MLflow: note and differences from study.json; one line if it cannot be sent."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A store is brought up to the files, from whatever state, and never gets anything twice."""
+"""An upload completes the store from any state, and never sends anything twice."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ from sota_exp.tracking.mlflow_content import points
 from sota_exp.tracking.mlflow_upload import Upload
 from tests.run_directories import result, write_epochs, write_run
 
-#: MLflow's own code warns of SQLAlchemy 2.1.
+#: MLflow's own code triggers warnings of SQLAlchemy 2.1.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 Store = tuple[MlflowClient, str]
@@ -28,7 +28,7 @@ Store = tuple[MlflowClient, str]
 
 @pytest.fixture(scope="module")
 def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store: MLflow takes five seconds to make one, and a copy does as well."""
+    """An empty store, copied, because MLflow takes 5 s to create one."""
     path = tmp_path_factory.mktemp("made") / "mlflow.db"
     opened(f"sqlite:///{path}")
     return path
@@ -273,7 +273,7 @@ def test_sync_leaves_a_training_run_alone(store: Store, tmp_path: Path, capsys: 
 def test_a_sweep_or_study_ends_itself_unless_its_process_is_gone(
     ends: str | None, expected: str, store: Store, tmp_path: Path
 ) -> None:
-    """Between two of its runs none trains, and it goes on; what was killed without a word does not."""
+    """It stays RUNNING between two of its runs; after a kill it ends."""
     client, uri = store
     gone = {} if ends else {"pid": 2**22 + 1}
     directory = write_run(tmp_path / "study" / "runs" / "ema", status=ends, **gone)

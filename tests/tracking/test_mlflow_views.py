@@ -1,4 +1,4 @@
-"""Saved views: charts of metrics that exist, for MLflow versions that were looked at, and for no other."""
+"""Saved views: charts of existing metrics, for checked MLflow versions only."""
 
 import json
 from types import SimpleNamespace
@@ -14,7 +14,7 @@ from tests.run_directories import result, write_run
 
 
 class FakeClient:
-    """An experiment with tags, and runs with parameters."""
+    """A fake client: an experiment with tags, and runs with parameters."""
 
     def __init__(self, *params: dict[str, str]) -> None:
         self.tags: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Lines of a stream: each is heard, however many come at once."""
+"""Lines of a stream: each is read, even if several arrive at once."""
 
 import os
 
@@ -6,7 +6,7 @@ from sota_exp.tracking.pipe_lines import Lines
 
 
 def test_lines_that_come_together_are_heard_one_by_one() -> None:
-    """The start and the end of a short run lie in one buffer: select sees only the first read of it."""
+    """Start and end of a short run are in one buffer, of which `select` reports only the first read."""
     reading, writing = os.pipe()
     lines = Lines(os.fdopen(reading))
     assert (lines.next(0.05), lines.num) == (None, 0)

@@ -3,8 +3,7 @@
 A rule sees the chosen option of every slot and the resolved values. It imports nothing heavy: mistakes end before torch starts.
 """
 
-from sota_exp.config.build import require_filled
-from sota_exp.config.configuration import Configuration
+from sota_exp.config.configuration import Configuration, require_filled
 from sota_exp.config.rules.conditions import Rule
 from sota_exp.config.rules.images import OF_IMAGES
 from sota_exp.config.rules.network import OF_NETWORK

@@ -1,13 +1,14 @@
-"""The exact differences of two runs, as text: choices, values, and what surrounded them."""
+"""The differences of two runs as text: options, values and environment."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sota_exp.config.values import leaves
+from sota_exp.report.numbers import plain_value
 from sota_exp.runs.find import Run
 
-#: What stands where one of the two has nothing.
+#: The text where one of the two runs has no value.
 ABSENT = "–"
 
 Both = dict[str, tuple[str, str]]
@@ -15,7 +16,7 @@ Both = dict[str, tuple[str, str]]
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """By slot, by dotted key, and by kind of surroundings: what the first has, what the second."""
+    """(value of the first run, value of the second): by slot, by dotted key, by key of the environment."""
 
     choices: Both
     values: Both
@@ -27,13 +28,13 @@ class Difference:
 
 
 def difference(one: Run, other: Run) -> Difference:
-    """Everything in which two runs differ; the class of an option only where its slot's choice doesn't say it."""
+    """Everything in which two runs differ; the class of an option only if the options of its slot are equal."""
     choices = differing_of(reversed({**other.choices, **one.choices}), one.choices, other.choices)
     before, after = leaves(one.config), leaves(other.config)
-    told = {f"{slot.replace('/', '.')}.{name}" for slot in choices for name in ("_option_", "_target_")} | {
+    implied = {f"{slot.replace('/', '.')}.{name}" for slot in choices for name in ("_option_", "_target_")} | {
         f"{group}.name" for group in choices if "/" not in group
     }
-    keys = [key for key in {**before, **after} if key not in told]
+    keys = [key for key in {**before, **after} if key not in implied]
     facts = one.environment, other.environment
     return Difference(
         choices=choices,
@@ -47,6 +48,4 @@ def differing_of(keys: Iterable[str], one: Mapping[str, Any], other: Mapping[str
 
 
 def _text(values: Mapping[str, Any], key: str) -> str:
-    words = {"None": "null", "True": "true", "False": "false"}
-    text = str(values.get(key, ABSENT))
-    return words.get(text, text)
+    return plain_value(values.get(key, ABSENT))

@@ -1,10 +1,12 @@
-"""A comparison of a few runs as a page with the look of a study's: what differs, what came out, how sure one can be."""
+"""A comparison of runs as an HTML page in the style of a study's report."""
 
 from pathlib import Path
 
 from sota_exp.errors import RunFailed
 from sota_exp.report.comparison.compute import Cell as Value
-from sota_exp.report.comparison.compute import Comparison, Group, Pair
+from sota_exp.report.comparison.compute import Comparison
+from sota_exp.report.comparison.groups import Group
+from sota_exp.report.comparison.pairs import Pair
 from sota_exp.report.comparison.terminal import FROM_ONE, ROWS
 from sota_exp.report.document import html
 from sota_exp.report.document.document import (
@@ -26,56 +28,60 @@ from sota_exp.report.document.document import (
     strong,
 )
 from sota_exp.report.drawing.charts import curves, forest
-from sota_exp.report.numbers import count, interval, listed
+from sota_exp.report.numbers import count, interval, listed, plain_value
 from sota_exp.report.study.figures import both
 from sota_exp.report.study.page import present
-from sota_exp.report.study.read import Interval
 from sota_exp.report.study.runs import epochs, over_seeds
+from sota_exp.report.study.study import Interval
 from sota_exp.runs.atomic import replace_text
 from sota_exp.statistics.paired import Estimate
 from sota_exp.statistics.units import SHARE, UNKNOWN, p_value
 
-#: Inks and dashes of curves, one pair a group; more groups than these are not drawn.
+#: Ink and dash of the curve of each group; further groups have no curve.
 STYLES = (("blue", ""), ("orange", "6 3"), ("green", "2 2"), ("purple", "8 3 2 3"), ("red", "4 2"), ("grey", "1 2"))
 
 
 def write(comparison: Comparison, path: Path) -> None:
-    """The page as one file.
+    """Write the page as one file.
 
     Raises:
-        RunFailed: it can't be written there.
+        RunFailed: the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(path, html.write(document(comparison)))
+        replace_text(path, html.write(build_document(comparison)))
     except OSError as error:
-        raise RunFailed(f"{path} can't be written: {error}") from error
+        raise RunFailed(f"{path} cannot be written: {error}") from error
 
 
-def document(comparison: Comparison) -> Document:
+def build_document(comparison: Comparison) -> Document:
     num = sum(len(group.runs) for group in comparison.groups)
     sections = [
-        Section(title="How sure", anchor="sure", blocks=present(differences(comparison), pair_table(comparison))),
-        Section(title="What differs, and what came out", anchor="results", blocks=[results(comparison)]),
-        Section(title="Learning curves", anchor="curves", blocks=present(learning_curves(comparison))),
-        Section(title="What must be known", anchor="notes", blocks=notes(comparison)),
-        Section(title="Who is who", anchor="runs", blocks=[legend(comparison)]),
+        Section(
+            title="Paired differences",
+            anchor="sure",
+            blocks=present(build_difference_figure(comparison), build_pair_table(comparison)),
+        ),
+        Section(title="Differences and results", anchor="results", blocks=[build_results_table(comparison)]),
+        Section(title="Learning curves", anchor="curves", blocks=present(build_learning_curves_figure(comparison))),
+        Section(title="Notes", anchor="notes", blocks=build_notes(comparison)),
+        Section(title="Runs", anchor="runs", blocks=[build_legend(comparison)]),
     ]
     return Document(
         title=f"Comparison of {count(num, 'run')}",
         facts=[count(len(comparison.groups), "configuration"), count(num, "run")],
-        answer=answer(comparison),
+        answer=build_answer(comparison),
         sections=[section for section in sections if section.blocks],
         colophon=["Made by ", code("sota-exp compare"), " from the files of the runs. Percent and percentage points."],
     ).numbered()
 
 
-def answer(comparison: Comparison) -> list[Block]:
-    """What differs, then a sentence for every pair."""
+def build_answer(comparison: Comparison) -> list[Block]:
+    """One sentence per pair (at most six), then what differs."""
     options = [f"{slot} ({', '.join(map(str, found))})" for slot, found in comparison.choices.items()]
     keys = list(comparison.values)
     differing = listed([*options, *keys][:8]) + (" and more" if len(options) + len(keys) > 8 else "")
-    found: list[Block] = [Paragraph(words=sentence(each), tone="lead") for each in comparison.pairs[:6]]
+    found: list[Block] = [Paragraph(words=describe_pair(each), tone="lead") for each in comparison.pairs[:6]]
     what = (
         paragraph("They differ in ", emphasis(differing), ".")
         if differing
@@ -84,25 +90,26 @@ def answer(comparison: Comparison) -> list[Block]:
     return [*found, what]
 
 
-def sentence(each: Pair) -> list[Span | str]:
-    """`B is more accurate than A by 1.24 points …`, or that nothing can be said."""
+def describe_pair(each: Pair) -> list[Span | str]:
+    """`B is more accurate than A: +1.24 points …`, or that the two cannot be distinguished."""
     if each.images is None:
-        return [strong(f"{each.second} and {each.first}"), f" can't be compared: {each.remark}."]
+        return [strong(f"{each.second} and {each.first}"), f" cannot be compared: {each.remark}."]
     low, high = (each.seeds or each.images).low, (each.seeds or each.images).high
     noise = "seeds" if each.seeds else "test images alone"
-    reach = f"{SHARE.difference_with_unit(each.images.mean)} of test accuracy, 95 % interval over {noise} {interval(SHARE, bounds(each.seeds or each.images))}"
+    span = interval(SHARE, estimate_to_interval(each.seeds or each.images))
+    reach = f"{SHARE.difference_with_unit(each.images.mean)} of test accuracy, 95 % interval over {noise} {span}"
     if low <= 0 <= high:
         return [strong(f"{each.second} cannot be distinguished from {each.first}"), f": {reach}."]
     word = "more" if low > 0 else "less"
-    doubt = "" if each.seeds else " Whether that survives another seed is not known."
+    doubt = "" if each.seeds else " Whether this holds for other seeds is not known."
     return [strong(f"{each.second} is {word} accurate than {each.first}"), f": {reach}.{doubt}"]
 
 
-def bounds(estimate: Estimate | None) -> Interval | None:
+def estimate_to_interval(estimate: Estimate | None) -> Interval | None:
     return None if estimate is None else Interval(low=estimate.low, high=estimate.high)
 
 
-def differences(comparison: Comparison) -> Figure | None:
+def build_difference_figure(comparison: Comparison) -> Figure | None:
     pairs = [each for each in comparison.pairs if each.images is not None]
     if not pairs:
         return None
@@ -110,15 +117,18 @@ def differences(comparison: Comparison) -> Figure | None:
         forest.Row(
             label=f"{each.second} − {each.first}",
             mean=each.images.mean if each.images else None,
-            interval=bounds(each.seeds),
-            second=bounds(each.images),
+            interval=estimate_to_interval(each.seeds),
+            second=estimate_to_interval(each.images),
             word=SHARE.difference(each.images.mean if each.images else None),
         )
         for each in pairs
     ]
     title = "difference of test accuracy, percentage points"
     alt = "Forest plot: " + "; ".join(f"{row.label} {row.word}" for row in rows)
-    caption = "Differences of test accuracy. Solid: 95 % interval over seeds, where two or more are common; dashed, orange: over test images."
+    caption = (
+        "Differences of test accuracy. Solid: 95 % interval over seeds, if two or more are common; "
+        "dashed, orange: over test images."
+    )
     return Figure(
         name="differences",
         caption=[caption],
@@ -126,13 +136,13 @@ def differences(comparison: Comparison) -> Figure | None:
     )
 
 
-def pair_table(comparison: Comparison) -> Table | None:
+def build_pair_table(comparison: Comparison) -> Table | None:
     rows = [
         [
             cell(f"{each.second} − {each.first}"),
             cell(SHARE.difference(each.images.mean if each.images else None)),
-            cell(interval(SHARE, bounds(each.images))),
-            cell(interval(SHARE, bounds(each.seeds))),
+            cell(interval(SHARE, estimate_to_interval(each.images))),
+            cell(interval(SHARE, estimate_to_interval(each.seeds))),
             cell(f"{each.mcnemar.won} : {each.mcnemar.lost}" if each.mcnemar else UNKNOWN),
             cell(p_value(each.mcnemar.p_value if each.mcnemar else None)),
             cell(each.remark),
@@ -142,23 +152,26 @@ def pair_table(comparison: Comparison) -> Table | None:
     names = ("Points", "95 %: images", "95 %: seeds", "Won : lost", "McNemar p")
     columns = [Column(name="Pair", is_number=False), *(Column(name=name) for name in names)]
     columns.append(Column(name="Remark", is_number=False))
-    widened = f" {len(rows)} intervals, none widened for their number." if len(rows) > 1 else ""
-    caption = f"Test accuracy, paired by image and by seed. Won : lost counts images that only one of the two gets right.{widened}"
+    uncorrected = f" {len(rows)} intervals, not corrected for multiple comparisons." if len(rows) > 1 else ""
+    caption = (
+        "Test accuracy, paired by image and by seed. Won : lost counts images that only one of the two classifies "
+        f"correctly.{uncorrected}"
+    )
     return Table(caption=[caption], columns=columns, rows=rows) if rows else None
 
 
-def results(comparison: Comparison) -> Table:
-    """Slots and values that differ, scores and costs: a column for each group."""
+def build_results_table(comparison: Comparison) -> Table:
+    """Slots and values that differ, scores and costs; one column per group."""
     num = len(comparison.groups)
     rows = [
-        [Cell(words=[code(name)]), *(cell(shown(part)) for part in found)]
+        [Cell(words=[code(name)]), *(cell(plain_value(part, none=UNKNOWN)) for part in found)]
         for name, found in (*comparison.choices.items(), *comparison.values.items())
     ]
     rows += [
         [
             cell(ROWS[name][0]),
             *(
-                cell(number(name, value), shade=0.4 if at in comparison.best.get(name, ()) else None)
+                cell(format_mean_and_spread(name, value), shade=0.4 if at in comparison.best.get(name, ()) else None)
                 for at, value in enumerate(values)
             ),
         ]
@@ -166,18 +179,13 @@ def results(comparison: Comparison) -> Table:
     ]
     columns = [Column(name="", is_number=False), *(Column(name=group.name) for group in comparison.groups)]
     caption = (
-        "What differs, scores and costs. ± of several seeds is their standard deviation, of one run the standard error from the number of images. Shaded: the "
-        "highest or lowest, which alone means nothing."
+        "What differs, scores and costs. ±: the standard deviation over several seeds; for one run, the standard "
+        "error from the number of images. Shaded: the best value, which alone is no evidence."
     )
     return Table(caption=[caption], columns=columns[: num + 1], rows=rows)
 
 
-def shown(value: object) -> str:
-    words = {"None": UNKNOWN, "True": "true", "False": "false"}
-    return words.get(str(value), str(value))
-
-
-def number(name: str, value: Value | None) -> str:
+def format_mean_and_spread(name: str, value: Value | None) -> str:
     """`83.87 ± 1.29`."""
     if value is None:
         return UNKNOWN
@@ -187,10 +195,10 @@ def number(name: str, value: Value | None) -> str:
     return f"{mean} ± {spread * factor:,.{decimals}f}" if spread else mean
 
 
-def learning_curves(comparison: Comparison) -> Figure | None:
-    """Validation accuracy by epoch of every group, on one paper."""
+def build_learning_curves_figure(comparison: Comparison) -> Figure | None:
+    """Validation accuracy by epoch of every group, in one plot."""
     groups = comparison.groups[: len(STYLES)]
-    found = [(group, over_seeds(points_of(group))) for group in groups]
+    found = [(group, over_seeds(read_curves(group))) for group in groups]
     lines = [
         curves.Line(curve=curve, ink=ink, dash=dash)
         for (_, curve), (ink, dash) in zip(found, STYLES, strict=False)
@@ -209,21 +217,21 @@ def learning_curves(comparison: Comparison) -> Figure | None:
     return Figure(name="learning_curves", caption=[caption], panels=panels)
 
 
-def points_of(group: Group) -> list[dict[float, float]]:
+def read_curves(group: Group) -> list[dict[float, float]]:
     found = [epochs(run.directory / "metrics.jsonl", "val/accuracy") for run in group.runs]
     return [points for points in found if points]
 
 
-def notes(comparison: Comparison) -> list[Block]:
+def build_notes(comparison: Comparison) -> list[Block]:
     items = [phrase(note) for note in comparison.notes]
     items += [
-        phrase(strong(key), f" is not the same everywhere: {listed(list(dict.fromkeys(values)))}")
+        phrase(strong(key), f" differs between runs: {listed(list(dict.fromkeys(values)))}")
         for key, values in comparison.environment.items()
     ]
     return [Listing(items=items)] if items else []
 
 
-def legend(comparison: Comparison) -> Table:
+def build_legend(comparison: Comparison) -> Table:
     rows = [
         [
             cell(group.name),

@@ -1,4 +1,4 @@
-"""Whether a run trained anew came to the same bits, and where it didn't, what surrounds it otherwise."""
+"""Whether training again gives bitwise the same run, and if not, how the environment differs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,19 +8,20 @@ import numpy as np
 from sota_exp.report.comparison.config_difference import Both, difference, differing_of
 from sota_exp.runs.find import Run
 
-#: Of an epoch's line: what the clock says, which no two runs share.
+#: Times in a line of `metrics.jsonl`: they differ between any two runs.
 TIMES = ("seconds", "validate_seconds", "images_per_second")
 
-#: Of a result, beside its metrics.
+#: Values of a result that are compared beside its metrics.
 COUNTS = ("steps", "images_seen", "distinct_images", "evaluated_images")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Repetition:
-    """What was changed on purpose, what is compared and what differs, and what surrounds the runs.
+    """An original run against its repetition; pairs are (original, again).
 
-    is_same_training: whether both are the same training by configuration and content, so that equal numbers are due.
-    compared: in words. differing: by name, (original, again); of the epochs, those of the first that differs.
+    is_same_training: same configuration and data, so the numbers must be equal. changed: options and values.
+    compared: what was compared, as text. differing: by name; of the epochs only the first that differs.
+    surroundings: differences of the environment.
     """
 
     is_same_training: bool
@@ -31,21 +32,21 @@ class Repetition:
 
 
 def repetition(original: Run, again: Run) -> Repetition:
-    """Compare everything that both have: epochs as far as both go, scores, predictions, weights."""
+    """Compare all that both runs have: common epochs, scores, predictions, weights."""
     found = difference(original, again)
-    # Fingerprints of two formats can't be compared.
+    # Fingerprints of different formats cannot be compared.
     comparable = original.result.get("format") == again.result.get("format")
     known = original.result.get("training_fingerprint") if comparable else None
     is_same = known == again.result.get("training_fingerprint") if known else not (found.choices or found.values)
     epochs = list(zip(original.epochs, again.epochs, strict=False))
     compared = [f"{len(epochs)} epoch{'s' * (len(epochs) != 1)} of metrics"] if epochs else []
-    differing = differing_epoch(epochs)
+    differing = find_differing_epoch(epochs)
     if original.is_complete and again.is_complete:
         scores = {**original.metrics, **again.metrics}
         compared.append(f"{len(scores)} scores")
-        numbers = _numbers(original), _numbers(again)
+        numbers = _collect_numbers(original), _collect_numbers(again)
         differing |= differing_of({**numbers[0], **numbers[1]}, *numbers)
-        for name, are_same in (("predictions", same_predictions), ("weights", same_weights)):
+        for name, are_same in (("predictions", have_same_predictions), ("weights", have_same_weights)):
             compared.append(name)
             differing |= {} if are_same(original, again) else {name: ("", "differ")}
     return Repetition(
@@ -57,8 +58,8 @@ def repetition(original: Run, again: Run) -> Repetition:
     )
 
 
-def differing_epoch(epochs: list[tuple[dict[str, Any], dict[str, Any]]]) -> Both:
-    """The values of the first epoch that isn't equal, the clock's left out."""
+def find_differing_epoch(epochs: list[tuple[dict[str, Any], dict[str, Any]]]) -> Both:
+    """The differing values of the first epoch that differs, without times."""
     for one, other in epochs:
         number = one["epoch"] + 1
         values = [{f"epoch {number}: {key}": line[key] for key in line if key not in TIMES} for line in (one, other)]
@@ -67,16 +68,16 @@ def differing_epoch(epochs: list[tuple[dict[str, Any], dict[str, Any]]]) -> Both
     return {}
 
 
-def _numbers(run: Run) -> dict[str, Any]:
+def _collect_numbers(run: Run) -> dict[str, Any]:
     return {**run.metrics, **{name: run.result.get(name) for name in COUNTS}}
 
 
-def same_predictions(one: Run, other: Run) -> bool:
-    """Whether the logits of every image of val and test are the same half-precision numbers."""
+def have_same_predictions(one: Run, other: Run) -> bool:
+    """Whether all stored logits (half precision) of val and test are equal."""
     first, second = one.predictions(), other.predictions()
     return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
 
 
-def same_weights(one: Run, other: Run) -> bool:
+def have_same_weights(one: Run, other: Run) -> bool:
     paths = [run.directory / "model.safetensors" for run in (one, other)]
     return all(path.is_file() for path in paths) and paths[0].read_bytes() == paths[1].read_bytes()

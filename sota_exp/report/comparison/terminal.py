@@ -1,4 +1,4 @@
-"""A comparison on the terminal: who is who, what differs, what came out, and how sure one can be; and the same as JSON."""
+"""A comparison on the terminal (runs, differences, results, paired differences), and the same as JSON."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -9,14 +9,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sota_exp.report.comparison.compute import Cell, Comparison, Group, Pair
+from sota_exp.report.comparison.compute import Cell, Comparison
+from sota_exp.report.comparison.groups import Group
+from sota_exp.report.comparison.pairs import Pair
+from sota_exp.report.numbers import plain_value
 from sota_exp.statistics.paired import Estimate
 from sota_exp.statistics.units import SHARE, UNKNOWN, p_value
 
-#: Longest text of a choice or value in a cell.
-LONGEST = 24
+#: Longest text of an option or value in a cell.
+MAX_LENGTH = 24
 
-#: Of each number: its row's name, the factor to show it by, and its decimals.
+#: By number: name of the row, factor to the displayed unit, decimals.
 ROWS = {
     "val/accuracy": ("val accuracy, %", 100, 2),
     "val/top5_accuracy": ("val top-5, %", 100, 2),
@@ -34,44 +37,51 @@ ROWS = {
     "flops_per_image": ("GFLOPs an image", 1e-9, 3),
 }
 
-#: Metrics that count from 0 in files and from 1 for people.
+#: Metrics that count from 0 in files and are displayed from 1.
 FROM_ONE = ("best/epoch",)
 
 Row = tuple[str, list[str]]
 
 
 def show(comparison: Comparison, console: Console) -> None:
-    """Print everything, in blocks of as many columns as fit."""
-    console.print(legend(comparison.groups))
-    sections = [differing(comparison), scores(comparison), costs(comparison), [status(comparison)]]
+    """Print everything, in blocks of as many columns as the console is wide."""
+    console.print(build_legend(comparison.groups))
+    sections = [
+        build_difference_rows(comparison),
+        build_score_rows(comparison),
+        build_cost_rows(comparison),
+        [build_status_row(comparison)],
+    ]
     for columns in blocks(sections, len(comparison.groups), console.width):
         console.print()
-        console.print(table(comparison.groups, sections, columns))
+        console.print(build_results_table(comparison.groups, sections, columns))
     console.print()
-    console.print(f"[dim]{spread_of(comparison)}[/]")
+    console.print(f"[dim]{explain_spread(comparison)}[/]")
     if comparison.pairs:
         console.print()
-        console.print(pair_table(comparison.pairs))
+        console.print(build_pair_table(comparison.pairs))
         if len(comparison.pairs) > 1:
-            console.print(f"[dim]{len(comparison.pairs)} intervals, none widened for their number.[/]")
+            console.print(f"[dim]{len(comparison.pairs)} intervals, not corrected for multiple comparisons.[/]")
     for note in comparison.notes:
         console.print(f"[yellow]{escape(note)}[/]", soft_wrap=True)
     if comparison.environment:
-        listed = [f"{key} {' | '.join(dict.fromkeys(values))}" for key, values in comparison.environment.items()]
-        console.print(f"[dim]not the same everywhere: {escape('; '.join(listed))}[/]", soft_wrap=True)
+        facts = [f"{key} {' | '.join(dict.fromkeys(values))}" for key, values in comparison.environment.items()]
+        console.print(f"[dim]different between runs: {escape('; '.join(facts))}[/]", soft_wrap=True)
 
 
-def legend(groups: Sequence[Group]) -> Table:
+def build_legend(groups: Sequence[Group]) -> Table:
     grid = Table.grid(padding=(0, 2))
     for group in groups:
         seeds = ", ".join(map(str, group.seeds))
         count = f" (n = {len(group.runs)})" if len(group.runs) > 1 else ""
-        grid.add_row(f"[bold]{group.name}[/]", escape(directories(group)), f"seed{'s' if count else ''} {seeds}{count}")
+        grid.add_row(
+            f"[bold]{group.name}[/]", escape(format_directories(group)), f"seed{'s' if count else ''} {seeds}{count}"
+        )
     return grid
 
 
-def directories(group: Group) -> str:
-    """One path, or several that share all but their last name as `parent/{0,2}`."""
+def format_directories(group: Group) -> str:
+    """One path; several in one folder as `parent/{0,2}`."""
     paths = [Path(run.name) for run in group.runs]
     if len(paths) == 1:
         return str(paths[0])
@@ -80,19 +90,18 @@ def directories(group: Group) -> str:
     return ", ".join(map(str, paths))
 
 
-def differing(comparison: Comparison) -> list[Row]:
-    """Slots first, then values; a line that says so where nothing differs."""
+def build_difference_rows(comparison: Comparison) -> list[Row]:
+    """Slots first, then values."""
     rows = {**comparison.choices, **comparison.values}
     return [(name, [escape(short(value)) for value in values]) for name, values in rows.items()]
 
 
 def short(value: object) -> str:
-    words = {"None": "–", "True": "true", "False": "false"}
-    text = words.get(str(value), str(value))
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    text = plain_value(value, none=UNKNOWN)
+    return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 1]}…"
 
 
-def scores(comparison: Comparison) -> list[Row]:
+def build_score_rows(comparison: Comparison) -> list[Row]:
     return [
         (
             ROWS[name][0],
@@ -102,7 +111,7 @@ def scores(comparison: Comparison) -> list[Row]:
     ]
 
 
-def costs(comparison: Comparison) -> list[Row]:
+def build_cost_rows(comparison: Comparison) -> list[Row]:
     return [(ROWS[name][0], [number(name, cell, False) for cell in cells]) for name, cells in comparison.costs.items()]
 
 
@@ -120,17 +129,17 @@ def number(name: str, cell: Cell | None, is_best: bool) -> str:
     return f"[bold]{text}[/]" if is_best else text
 
 
-def status(comparison: Comparison) -> Row:
-    words = [dict.fromkeys(_word(run) for run in group.runs) for group in comparison.groups]
+def build_status_row(comparison: Comparison) -> Row:
+    words = [dict.fromkeys(_format_status(run) for run in group.runs) for group in comparison.groups]
     return "status", [", ".join(each) for each in words]
 
 
-def _word(run: Any) -> str:
+def _format_status(run: Any) -> str:
     return "evaluation" if run.is_evaluation and run.is_complete else str(run.status).replace("_", " ")
 
 
 def blocks(sections: Sequence[list[Row]], num: int, width: int) -> list[range]:
-    """Consecutive columns that fit beside the names of the rows, at least one at a time."""
+    """Ranges of consecutive columns that fit beside the row names, at least one column each."""
     rows = [row for section in sections for row in section]
     left = width - max(len(name) for name, _ in rows)
     widths = [max(_length(cells[index]) for _, cells in rows) + 2 for index in range(num)]
@@ -147,22 +156,22 @@ def _length(text: str) -> int:
     return len(text.removeprefix("[bold]").removesuffix("[/]"))
 
 
-def table(groups: Sequence[Group], sections: Sequence[list[Row]], columns: range) -> Table:
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    drawn.add_column("", style="cyan", no_wrap=True)
+def build_results_table(groups: Sequence[Group], sections: Sequence[list[Row]], columns: range) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("", style="cyan", no_wrap=True)
     for index in columns:
-        drawn.add_column(groups[index].name, justify="right", no_wrap=True)
+        table.add_column(groups[index].name, justify="right", no_wrap=True)
     there = [section for section in sections if section]
     for place, section in enumerate(there):
         for name, cells in section:
-            drawn.add_row(escape(name), *(cells[index] for index in columns))
+            table.add_row(escape(name), *(cells[index] for index in columns))
         if place < len(there) - 1:
-            drawn.add_row()
-    return drawn
+            table.add_row()
+    return table
 
 
-def spread_of(comparison: Comparison) -> str:
-    """What ± means in this table."""
+def explain_spread(comparison: Comparison) -> str:
+    """What ± and bold mean in this table."""
     words = []
     if not (comparison.choices or comparison.values):
         words.append("No choice and no value differs.")
@@ -175,11 +184,11 @@ def spread_of(comparison: Comparison) -> str:
     return " ".join(words)
 
 
-def pair_table(found: Sequence[Pair]) -> Table:
-    """Differences in points of test accuracy with 95 % intervals."""
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    drawn.add_column("test accuracy", no_wrap=True)
-    drawn.add_column("points", justify="right", no_wrap=True)
+def build_pair_table(found: Sequence[Pair]) -> Table:
+    """Differences of test accuracy in percentage points with 95 % intervals."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("test accuracy", no_wrap=True)
+    table.add_column("points", justify="right", no_wrap=True)
     rows: list[tuple[str, Callable[[Pair], str]]] = [
         ("95 %: images", lambda each: interval(each.images)),
         ("95 %: seeds", lambda each: interval(each.seeds)),
@@ -188,12 +197,12 @@ def pair_table(found: Sequence[Pair]) -> Table:
     ]
     shown = [(name, text) for name, text in rows if any(text(each) != "–" for each in found)]
     for name, _ in shown:
-        drawn.add_column(name, justify="right", no_wrap=True)
-    drawn.add_column("")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("")
     for each in found:
         points = SHARE.difference(each.images.mean if each.images else None)
-        drawn.add_row(f"{each.second} − {each.first}", points, *(text(each) for _, text in shown), each.remark)
-    return drawn
+        table.add_row(f"{each.second} − {each.first}", points, *(text(each) for _, text in shown), each.remark)
+    return table
 
 
 def interval(estimate: Estimate | None) -> str:
@@ -201,7 +210,7 @@ def interval(estimate: Estimate | None) -> str:
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """Everything, as plain values; fractions in [0, 1], epochs counted from 0 as in the files."""
+    """The comparison as plain values; fractions in [0, 1], epochs counted from 0 as in the files."""
     return {
         "groups": [
             {

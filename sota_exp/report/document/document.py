@@ -1,12 +1,12 @@
-"""A report as data: sections of paragraphs, tables and figures. `html.py` and `markdown.py` write the same one down."""
+"""A report as data: sections of paragraphs, tables and figures. `html.py` and `markdown.py` format it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from sota_exp.report.drawing.drawing import Drawing, sheet
 
-#: Pixels of the paper on which a figure's panels are put together.
-SHEET = 900.0
+#: Width in pixels of a figure file with several panels.
+FIGURE_WIDTH = 900.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ Words = Sequence[Span | str]
 
 @dataclass(frozen=True, kw_only=True)
 class Paragraph:
-    """`tone`: plain, `lead` for the answer in words, `note` for what qualifies."""
+    """`tone`: `plain`, `lead` for the main result, `note` for a restriction."""
 
     words: Words
     tone: str = "plain"
@@ -31,21 +31,21 @@ class Paragraph:
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """Points, one below the other."""
+    """A bulleted list."""
 
     items: Sequence[Words]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
-    """Lines as they are typed or stored."""
+    """Preformatted lines: a command or a file."""
 
     text: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """`tone`: helps, hurts, open, failed or nothing; `shade` in [−1, 1] colours it, below zero like `hurts`."""
+    """`tone`: `helps`, `hurts`, `open`, `failed` or empty; `shade` in [−1, 1] sets the background colour."""
 
     words: Words
     tone: str = ""
@@ -54,7 +54,7 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A heading; numbers stand to the right."""
+    """A heading; columns of numbers are aligned right."""
 
     name: str
     is_number: bool = True
@@ -62,23 +62,25 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """The first cell of a row heads it. `number` is given when the document is whole."""
+    """The first cell of a row is its heading. `number` (`Table 1`) is set by `Document.numbered`."""
 
     caption: Words
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
     number: str = ""
 
-    def without_empty(self) -> "Table":
-        """Without columns that say – in every row."""
-        kept = [index for index in range(len(self.columns)) if index == 0 or any(says(row[index]) for row in self.rows)]
+    def drop_empty_columns(self) -> "Table":
+        """The table without columns that are empty or – in every row."""
+        kept = [
+            index for index in range(len(self.columns)) if index == 0 or any(has_text(row[index]) for row in self.rows)
+        ]
         rows = [[row[index] for index in kept] for row in self.rows]
         return replace(self, columns=[self.columns[index] for index in kept], rows=rows)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One drawing for wide paper and the same for a phone; a title where there are several to a figure."""
+    """A drawing for a wide page and the same for a phone; it has a title if the figure has several panels."""
 
     wide: Drawing
     narrow: Drawing
@@ -87,7 +89,7 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """`name` is that of its files. Panels stand beside each other where there is room."""
+    """`name` is that of its files. Panels are side by side if there is room."""
 
     name: str
     caption: Words
@@ -95,15 +97,15 @@ class Figure:
     number: str = ""
 
     def on_one_paper(self) -> Drawing:
-        """What a file of it shows."""
+        """All panels as one drawing, for the figure's file."""
         if len(self.panels) == 1:
             return self.panels[0].wide
-        return sheet([(panel.title, panel.wide) for panel in self.panels], SHEET, plain(self.caption))
+        return sheet([(panel.title, panel.wide) for panel in self.panels], FIGURE_WIDTH, plain(self.caption))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Details:
-    """What is folded away until it is asked for."""
+    """Blocks that are folded until a reader opens them."""
 
     summary: str
     blocks: Sequence["Block"]
@@ -111,7 +113,7 @@ class Details:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A heading, with an anchor that links can name, and what it is above."""
+    """A heading with an anchor for links, and the blocks below it."""
 
     title: str
     anchor: str
@@ -123,7 +125,7 @@ Block = Paragraph | Listing | Code | Table | Figure | Details | Section
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """A page: its title, a line of facts, the answer, and sections."""
+    """A page: title, a line of facts, the answer, sections, and a last line (`colophon`)."""
 
     title: str
     facts: Sequence[str]
@@ -132,44 +134,44 @@ class Document:
     colophon: Words = field(default=())
 
     def figures(self) -> Iterator[Figure]:
-        for block in within([*self.answer, *self.sections]):
+        for block in walk_blocks([*self.answer, *self.sections]):
             if isinstance(block, Figure):
                 yield block
 
     def numbered(self) -> "Document":
-        """As it is shown: `Table 1`, `Figure 1` and so on in their order, tables without empty columns."""
+        """The document with numbers (`Table 1`, `Figure 1`) in order, and tables without empty columns."""
         counts = {"Table": 0, "Figure": 0}
-        answer = [with_number(block, counts) for block in self.answer]
+        answer = [number_block(block, counts) for block in self.answer]
         sections = [
-            replace(part, blocks=[with_number(block, counts) for block in part.blocks]) for part in self.sections
+            replace(part, blocks=[number_block(block, counts) for block in part.blocks]) for part in self.sections
         ]
         return replace(self, answer=answer, sections=sections)
 
 
-def with_number(block: Block, counts: dict[str, int]) -> Block:
-    """The block, and what is inside it, numbered on from `counts`."""
+def number_block(block: Block, counts: dict[str, int]) -> Block:
+    """The block and the blocks inside it, numbered; `counts` is advanced in place."""
     match block:
         case Table():
             counts["Table"] += 1
-            return replace(block.without_empty(), number=f"Table {counts['Table']}")
+            return replace(block.drop_empty_columns(), number=f"Table {counts['Table']}")
         case Figure():
             counts["Figure"] += 1
             return replace(block, number=f"Figure {counts['Figure']}")
         case Section() | Details():
-            return replace(block, blocks=[with_number(inner, counts) for inner in block.blocks])
+            return replace(block, blocks=[number_block(inner, counts) for inner in block.blocks])
         case Paragraph() | Listing() | Code():
             return block
 
 
-def within(blocks: Sequence[Block]) -> Iterator[Block]:
-    """Every block and what is inside it, in order."""
+def walk_blocks(blocks: Sequence[Block]) -> Iterator[Block]:
+    """Every block and the blocks inside it, in order."""
     for block in blocks:
         yield block
         if isinstance(block, Section | Details):
-            yield from within(block.blocks)
+            yield from walk_blocks(block.blocks)
 
 
-def says(cell: Cell) -> bool:
+def has_text(cell: Cell) -> bool:
     return plain(cell.words) not in ("", "–")
 
 
@@ -198,5 +200,5 @@ def cell(*words: Span | str, tone: str = "", shade: float | None = None) -> Cell
 
 
 def plain(words: Words) -> str:
-    """The text alone."""
+    """The text without its markup."""
     return "".join(word if isinstance(word, str) else word.text for word in words)

@@ -1,4 +1,4 @@
-"""A document on disk: one page, the same as Markdown, and its figures as files. Each is written whole or not at all."""
+"""A document on disk: HTML, Markdown and figure files. Each file is replaced atomically."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,23 +11,23 @@ from sota_exp.report.drawing import png, svg
 from sota_exp.report.drawing.drawing import Drawing, moved
 from sota_exp.runs.atomic import replace_text
 
-#: Pixels of paper around a figure in a file.
+#: Pixels around a figure in its file.
 MARGIN = 12.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """What was written, the page first and Markdown second; and the answer in words that begins both."""
+    """The written files (HTML first, Markdown second), and the paragraphs of the answer."""
 
     paths: list[Path]
     answer: Sequence[Paragraph]
 
 
 def write_document(document: Document, directory: Path) -> Written:
-    """`report.html`, `report.md` and `figures/NAME.svg` and `.png`.
+    """Write `report.html`, `report.md`, `figures/NAME.svg` and `figures/NAME.png`.
 
     Raises:
-        RunFailed: the directory can't be written to.
+        RunFailed: the directory cannot be written.
     """
     page, text = directory / "report.html", directory / "report.md"
     try:
@@ -36,20 +36,20 @@ def write_document(document: Document, directory: Path) -> Written:
         replace_text(text, markdown.write(document))
         replace_text(page, html.write(document))
     except OSError as error:
-        raise RunFailed(f"no report can be written: {error}") from error
+        raise RunFailed(f"no report can be written: {error}; check permissions and free space") from error
     answer = [block for block in document.answer if isinstance(block, Paragraph)]
     return Written(paths=[page, text, *pictures], answer=answer)
 
 
 def write_figure(figure: Figure, folder: Path) -> list[Path]:
-    drawn = framed(figure.on_one_paper(), MARGIN)
+    drawn = add_margin(figure.on_one_paper(), MARGIN)
     vector, pixels = folder / f"{figure.name}.svg", folder / f"{figure.name}.png"
     replace_text(vector, svg.standalone(drawn))
     png.write_png(drawn, pixels)
     return [vector, pixels]
 
 
-def framed(drawing: Drawing, margin: float) -> Drawing:
-    """The same with a margin of paper around it."""
+def add_margin(drawing: Drawing, margin: float) -> Drawing:
+    """The drawing with a margin around it."""
     marks = tuple(moved(mark, margin, margin) for mark in drawing.marks)
     return replace(drawing, width=drawing.width + 2 * margin, height=drawing.height + 2 * margin, marks=marks)

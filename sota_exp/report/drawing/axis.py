@@ -1,16 +1,16 @@
-"""Values on paper: where they lie, and where the ticks go. Round numbers, few of them."""
+"""Axes: from values to pixels, ticks at few round numbers, grid lines."""
 
 import itertools
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sota_exp.report.drawing.drawing import Label, Mark, line
 
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """Values from `low` to `high` between the pixels `begin` and `end`, which may run backwards; in decades if `is_log`."""
+    """Values from `low` to `high` on the pixels from `begin` to `end` (may be reversed); logarithmic if `is_log`."""
 
     low: float
     high: float
@@ -19,7 +19,7 @@ class Axis:
     is_log: bool = False
 
     def at(self, value: float) -> float:
-        """Its pixel; what lies outside stays at the nearer end."""
+        """The pixel of a value; values outside the range are clipped."""
         low, high, here = (
             math.log(part) if self.is_log else part for part in (self.low, self.high, self.clipped(value))
         )
@@ -28,31 +28,35 @@ class Axis:
     def clipped(self, value: float) -> float:
         return min(max(value, self.low), self.high)
 
+    def scaled(self, factor: float) -> "Axis":
+        """The axis for values multiplied by `factor`, on the same pixels."""
+        return replace(self, low=self.low * factor, high=self.high * factor)
+
     def ticks(self, most: int = 6) -> list[float]:
-        return decades(self.low, self.high) if self.is_log else ticks(self.low, self.high, most)
+        return compute_log_ticks(self.low, self.high) if self.is_log else ticks(self.low, self.high, most)
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """At most `most` multiples of 1, 2 or 5 times a power of ten inside the range."""
-    step = step_of((high - low) / max(most, 1))
+    """Multiples of 1, 2 or 5 times a power of ten inside the range, about `most` of them."""
+    step = round_up_step((high - low) / max(most, 1))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(index * step, 12) for index in range(first, last + 1)]
 
 
-def step_of(least: float) -> float:
-    """The smallest of 1, 2, 5 times a power of ten that is no less."""
+def round_up_step(least: float) -> float:
+    """The smallest of 1, 2, 5 times a power of ten that is at least `least`."""
     power = 10.0 ** math.floor(math.log10(least))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
 
 
-def decades(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times powers of ten inside the range."""
+def compute_log_ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times the powers of ten inside the range."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     return [factor * 10.0**power for power in powers for factor in (1, 2, 5) if low <= factor * 10.0**power <= high]
 
 
 def spanning(values: Iterable[float], margin: float = 0.06, least: float = 1e-9) -> tuple[float, float]:
-    """The range of the values and a margin on both sides, at least `least` wide; (0, 1) of none."""
+    """The range of the finite values with a margin on both sides, at least `least` wide; (0, 1) without values."""
     found = [value for value in values if math.isfinite(value)]
     if not found:
         return 0.0, 1.0
@@ -63,13 +67,13 @@ def spanning(values: Iterable[float], margin: float = 0.06, least: float = 1e-9)
 
 
 def decimals_of(marks: list[float]) -> int:
-    """So many that ticks can be told apart."""
+    """The number of decimals that makes the ticks distinct."""
     step = min((abs(after - before) for before, after in itertools.pairwise(marks)), default=1.0)
     return max(0, -math.floor(math.log10(step) + 1e-9))
 
 
 def grid_down(axis: Axis, top: float, bottom: float, texts: dict[float, str], size: float = 11) -> list[Mark]:
-    """A light line down from each tick of a horizontal axis, and its text below."""
+    """A light vertical line at each tick of a horizontal axis, and its text below."""
     lines = [line(axis.at(value), top, axis.at(value), bottom, "faint", 1) for value in texts]
     labels = [
         Label(x=axis.at(value), y=bottom + size + 4, text=text, ink="muted", anchor="middle", size=size)
@@ -79,7 +83,7 @@ def grid_down(axis: Axis, top: float, bottom: float, texts: dict[float, str], si
 
 
 def grid_across(axis: Axis, left: float, right: float, texts: dict[float, str], size: float = 11) -> list[Mark]:
-    """A light line across from each tick of a vertical axis, and its text at the left."""
+    """A light horizontal line at each tick of a vertical axis, and its text at the left."""
     lines = [line(left, axis.at(value), right, axis.at(value), "faint", 1) for value in texts]
     labels = [
         Label(x=left - 6, y=axis.at(value) + 0.35 * size, text=text, ink="muted", anchor="end", size=size)

@@ -1,12 +1,12 @@
-"""A drawing as data: marks on paper, in pixels from the top left. `svg.py` writes it for pages, `raster.py` paints it.
+"""A drawing as data: shapes and text in pixels from the top left. `svg.py` and `png.py` write it.
 
-Inks are names of meanings or of Okabe and Ito's colours, which each writer looks up, so that one drawing serves light and dark.
+Inks are names of colours. Each writer looks them up in `INKS`, so one drawing fits light and dark pages.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-#: What each ink is on white and on black paper. Okabe and Ito (2008), lightened on black to a contrast of 4.5 or more.
+#: Each ink on white and on black. Okabe and Ito (2008), lightened on black to a contrast of at least 4.5.
 INKS = {
     "text": ("#1b1f24", "#e6e8ea"),
     "muted": ("#57606a", "#9aa4ae"),
@@ -23,7 +23,7 @@ INKS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Path:
-    """A line through points (x, y)."""
+    """A line through points (x, y). `dash`: lengths of dashes and gaps, `6 3`."""
 
     points: tuple[tuple[float, float], ...]
     ink: str = "text"
@@ -33,7 +33,7 @@ class Path:
 
 @dataclass(frozen=True, kw_only=True)
 class Area:
-    """A filled polygon."""
+    """A filled polygon. `tip`: text of the tooltip."""
 
     points: tuple[tuple[float, float], ...]
     ink: str
@@ -43,7 +43,7 @@ class Area:
 
 @dataclass(frozen=True, kw_only=True)
 class Dot:
-    """A disc, or a ring around paper where it is hollow."""
+    """A disc, or a ring if it is hollow."""
 
     x: float
     y: float
@@ -55,7 +55,7 @@ class Dot:
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """Text whose baseline begins (`start`), has its middle or ends at (x, y). `halo`: paper around the letters."""
+    """Text; (x, y) is the `start`, `middle` or `end` of its baseline. `halo`: an outline in the colour of the page."""
 
     x: float
     y: float
@@ -72,7 +72,7 @@ Mark = Path | Area | Dot | Label
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """Marks from back to front on paper of a width and height; `alt` says in words what they show."""
+    """Marks from back to front; `alt` is the text for readers who cannot see them."""
 
     width: float
     height: float
@@ -85,20 +85,20 @@ def line(x1: float, y1: float, x2: float, y2: float, ink: str = "text", width: f
 
 
 def box(x: float, y: float, width: float, height: float, ink: str, opacity: float = 1.0, tip: str = "") -> Area:
-    """A rectangle; a negative width or height reaches to the left or up."""
+    """A rectangle; a negative width or height extends to the left or up."""
     corners = ((x, y), (x + width, y), (x + width, y + height), (x, y + height))
     return Area(points=corners, ink=ink, opacity=opacity, tip=tip)
 
 
 def text_width(text: str, size: float = 12) -> float:
-    """Pixels that text takes at most, by the widest of the usual sans-serifs: no font is at hand to measure."""
+    """An upper bound of the width in pixels, for the widest common sans-serif: no font is loaded to measure it."""
     narrow = sum(letter in "iljtfr.,:;'|!()[] " for letter in text)
     wide = sum(letter in "mwMW%@+−±×…" or letter.isupper() for letter in text)
     return size * (0.64 * (len(text) - narrow - wide) + 0.37 * narrow + 0.84 * wide)
 
 
 def shortened(text: str, room: float, size: float = 12) -> str:
-    """The text, cut with … where it would take more pixels than there are."""
+    """The text, cut with … if it is wider than `room` pixels."""
     if text_width(text, size) <= room:
         return text
     while text and text_width(f"{text}…", size) > room:
@@ -107,7 +107,7 @@ def shortened(text: str, room: float, size: float = 12) -> str:
 
 
 def sheet(panels: Sequence[tuple[str, Drawing]], width: float, alt: str) -> Drawing:
-    """Drawings with their titles side by side on one paper, in as many rows as they need."""
+    """Drawings with their titles side by side in one drawing, in as many rows as needed."""
     marks: list[Mark] = []
     x = y = below = 0.0
     for title, drawing in panels:
@@ -122,7 +122,7 @@ def sheet(panels: Sequence[tuple[str, Drawing]], width: float, alt: str) -> Draw
 
 
 def moved(mark: Mark, x: float, y: float) -> Mark:
-    """The same mark further right and further down."""
+    """The mark shifted right by `x` and down by `y`."""
     match mark:
         case Path() | Area():
             return replace(mark, points=tuple((across + x, down + y) for across, down in mark.points))

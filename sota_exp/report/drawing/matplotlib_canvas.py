@@ -1,4 +1,4 @@
-"""Paper for pictures: matplotlib's drawing objects without a screen and without global state, imported when first used."""
+"""Matplotlib figures without a display and without pyplot's global state; imported on first use."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ BLUE, ORANGE, RED, GREEN, GREY = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#7
 
 
 def figure(width: float, height: float) -> "Figure":
-    """An empty figure, inches wide and high."""
+    """An empty figure; width and height in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -24,7 +24,7 @@ def figure(width: float, height: float) -> "Figure":
 
 
 def tidy(axes: "Axes", title: str, x: str, y: str) -> None:
-    """Title and labels, a light grid behind, no box around."""
+    """Set title and labels; a light grid behind, no frame."""
     axes.set_title(title, fontsize=11, loc="left")
     axes.set_xlabel(x)
     axes.set_ylabel(y)
@@ -37,5 +37,5 @@ def tidy(axes: "Axes", title: str, x: str, y: str) -> None:
 
 
 def save(drawing: "Figure", path: Path) -> None:
-    """Write a PNG, whole or not at all."""
+    """Write a PNG atomically."""
     replace(path, lambda file: drawing.savefig(file, dpi=110, format="png", facecolor="white"))

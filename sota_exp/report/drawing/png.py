@@ -1,6 +1,6 @@
-"""A drawing as PNG on white paper, for where SVG is not taken: mark for mark by matplotlib's renderer, without its axes.
+"""A drawing as PNG on white, where SVG is not supported. Marks are drawn by matplotlib's renderer, without its axes.
 
-Axes lay out and scale what is placed already: with them a page of figures takes three times as long.
+Positions are final already; with matplotlib's axes, the figures of a page take three times as long.
 """
 
 from pathlib import Path as FilePath
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from matplotlib.backend_bases import GraphicsContextBase
     from matplotlib.backends.backend_agg import RendererAgg
 
-#: Pixels of the file to a pixel of paper.
+#: Pixels of the file per pixel of the drawing.
 SCALE = 2
 
-#: Matplotlib's own font is wider than those of pages.
+#: Matplotlib's default font is wider than the fonts of pages.
 FONT_SCALE = 0.9
 
 
 def write_png(drawing: Drawing, path: FilePath) -> None:
-    """Whole or not at all."""
+    """Write the PNG atomically."""
     import numpy as np
     from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.image import imsave
@@ -38,51 +38,51 @@ def paint(renderer: "RendererAgg", drawn: Mark) -> None:
         case Path():
             paint_path(renderer, drawn)
         case Area():
-            pen = pen_of(renderer, drawn.ink, 0)
+            pen = make_pen(renderer, drawn.ink, 0)
             pen.set_alpha(drawn.opacity)
-            trace(renderer, pen, drawn.points, INKS[drawn.ink][0], is_closed=True)
+            paint_outline(renderer, pen, drawn.points, INKS[drawn.ink][0], is_closed=True)
         case Dot():
             paint_dot(renderer, drawn)
         case Label():
             paint_label(renderer, drawn)
 
 
-def pen_of(renderer: "RendererAgg", ink: str, width: float) -> "GraphicsContextBase":
+def make_pen(renderer: "RendererAgg", ink: str, width: float) -> "GraphicsContextBase":
     pen = renderer.new_gc()
     pen.set_foreground(INKS[ink][0])
     pen.set_linewidth(width)
     return pen
 
 
-def trace(renderer: "RendererAgg", pen: Any, points: Any, face: str | None, is_closed: bool) -> None:
+def paint_outline(renderer: "RendererAgg", pen: Any, points: Any, face: str | None, is_closed: bool) -> None:
     from matplotlib.colors import to_rgba
     from matplotlib.path import Path as Outline
 
     outline = Outline([*points, points[0]] if is_closed else points, closed=is_closed)
-    renderer.draw_path(pen, outline, placing(renderer), to_rgba(face) if face else None)
+    renderer.draw_path(pen, outline, make_transform(renderer), to_rgba(face) if face else None)
 
 
-def placing(renderer: "RendererAgg") -> Any:
-    """From pixels of paper, counted down, to the renderer's, counted up."""
+def make_transform(renderer: "RendererAgg") -> Any:
+    """From pixels of the drawing (y points down) to those of the renderer (y points up)."""
     from matplotlib.transforms import Affine2D
 
     return Affine2D().scale(SCALE, -SCALE).translate(0, renderer.height)
 
 
 def paint_path(renderer: "RendererAgg", drawn: Path) -> None:
-    pen = pen_of(renderer, drawn.ink, drawn.width)
+    pen = make_pen(renderer, drawn.ink, drawn.width)
     if drawn.dash:
         pen.set_dashes(0, [float(part) for part in drawn.dash.split()])
-    trace(renderer, pen, drawn.points, None, is_closed=False)
+    paint_outline(renderer, pen, drawn.points, None, is_closed=False)
 
 
 def paint_dot(renderer: "RendererAgg", drawn: Dot) -> None:
     from matplotlib.colors import to_rgba
     from matplotlib.path import Path as Outline
 
-    pen = pen_of(renderer, drawn.ink, 1.8 if drawn.is_hollow else 0)
+    pen = make_pen(renderer, drawn.ink, 1.8 if drawn.is_hollow else 0)
     face = INKS["paper" if drawn.is_hollow else drawn.ink][0]
-    renderer.draw_path(pen, Outline.circle((drawn.x, drawn.y), drawn.radius), placing(renderer), to_rgba(face))
+    renderer.draw_path(pen, Outline.circle((drawn.x, drawn.y), drawn.radius), make_transform(renderer), to_rgba(face))
 
 
 def paint_label(renderer: "RendererAgg", drawn: Label) -> None:
@@ -92,7 +92,7 @@ def paint_label(renderer: "RendererAgg", drawn: Label) -> None:
     width, _, _ = renderer.get_text_width_height_descent(drawn.text, font, False)
     left = drawn.x * SCALE - {"start": 0.0, "middle": 0.5, "end": 1.0}[drawn.anchor] * width
     if drawn.halo:
-        pen = pen_of(renderer, "paper", 0)
+        pen = make_pen(renderer, "paper", 0)
         for across, down in ((-3, 0), (3, 0), (0, -3), (0, 3), (-2, -2), (2, -2), (-2, 2), (2, 2)):
             renderer.draw_text(pen, left + across, drawn.y * SCALE + down, drawn.text, font, 0)
-    renderer.draw_text(pen_of(renderer, drawn.ink, 0), left, drawn.y * SCALE, drawn.text, font, 0)
+    renderer.draw_text(make_pen(renderer, drawn.ink, 0), left, drawn.y * SCALE, drawn.text, font, 0)

@@ -1,4 +1,4 @@
-"""A drawing as SVG: inline in a page, whose style sheet holds the inks, or a file by itself in light and dark."""
+"""A drawing as SVG: inline in a page, whose style sheet defines the inks, or as a file of its own."""
 
 from html import escape
 
@@ -8,16 +8,16 @@ FONT = "'Helvetica Neue',Helvetica,Arial,'Liberation Sans',sans-serif"
 
 
 def inline(drawing: Drawing, name: str = "") -> str:
-    """An element for a page; `name` is its class."""
-    box = f"{number(drawing.width)} {number(drawing.height)}"
-    size = f'width="{number(drawing.width)}" height="{number(drawing.height)}"'
-    marks = "".join(map(mark, drawing.marks))
+    """The SVG element for a page; `name` is its class."""
+    box = f"{format_number(drawing.width)} {format_number(drawing.height)}"
+    size = f'width="{format_number(drawing.width)}" height="{format_number(drawing.height)}"'
+    marks = "".join(map(format_mark, drawing.marks))
     label = escape(drawing.alt, quote=True)
     return f'<svg class="{name}" viewBox="0 0 {box}" {size} role="img" aria-label="{label}">{marks}</svg>'
 
 
 def standalone(drawing: Drawing) -> str:
-    """A file: it brings its inks, light or dark as its reader prefers, and its paper."""
+    """The SVG file with its own inks and background, light or dark by the reader's preference."""
     drawn = inline(drawing).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
     begin = drawn.index(">") + 1
     paper = '<rect width="100%" height="100%" class="f-paper"/>'
@@ -33,55 +33,57 @@ def style() -> str:
     return f":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}{rules}{halo}"
 
 
-def mark(drawn: Mark) -> str:
+def format_mark(drawn: Mark) -> str:
     match drawn:
         case Path():
-            return path(drawn)
+            return format_path(drawn)
         case Area():
-            return area(drawn)
+            return format_area(drawn)
         case Dot():
-            return dot(drawn)
+            return format_dot(drawn)
         case Label():
-            return label(drawn)
+            return format_label(drawn)
 
 
-def path(drawn: Path) -> str:
+def format_path(drawn: Path) -> str:
     dash = f' stroke-dasharray="{drawn.dash}"' if drawn.dash else ""
-    points = coordinates(drawn.points)
-    return f'<polyline class="s-{drawn.ink}" fill="none" stroke-width="{number(drawn.width)}"{dash} points="{points}"/>'
+    points = format_points(drawn.points)
+    width = format_number(drawn.width)
+    return f'<polyline class="s-{drawn.ink}" fill="none" stroke-width="{width}"{dash} points="{points}"/>'
 
 
-def area(drawn: Area) -> str:
-    opacity = f' opacity="{number(drawn.opacity, 3)}"' if drawn.opacity < 1 else ""
-    return f'<polygon class="f-{drawn.ink}"{opacity} points="{coordinates(drawn.points)}">{tip(drawn.tip)}</polygon>'
+def format_area(drawn: Area) -> str:
+    opacity = f' opacity="{format_number(drawn.opacity, 3)}"' if drawn.opacity < 1 else ""
+    points = format_points(drawn.points)
+    return f'<polygon class="f-{drawn.ink}"{opacity} points="{points}">{format_tooltip(drawn.tip)}</polygon>'
 
 
-def dot(drawn: Dot) -> str:
+def format_dot(drawn: Dot) -> str:
     inks = f"f-paper s-{drawn.ink}" if drawn.is_hollow else f"f-{drawn.ink}"
     width = ' stroke-width="1.8"' if drawn.is_hollow else ""
-    place = f'cx="{number(drawn.x)}" cy="{number(drawn.y)}" r="{number(drawn.radius)}"'
-    return f'<circle class="{inks}"{width} {place}>{tip(drawn.tip)}</circle>'
+    place = f'cx="{format_number(drawn.x)}" cy="{format_number(drawn.y)}" r="{format_number(drawn.radius)}"'
+    return f'<circle class="{inks}"{width} {place}>{format_tooltip(drawn.tip)}</circle>'
 
 
-def label(drawn: Label) -> str:
+def format_label(drawn: Label) -> str:
     anchor = f' text-anchor="{drawn.anchor}"' if drawn.anchor != "start" else ""
     weight = ' font-weight="600"' if drawn.is_bold else ""
     halo = " halo" if drawn.halo else ""
-    place = f'x="{number(drawn.x)}" y="{number(drawn.y)}" font-size="{number(drawn.size)}"'
+    place = f'x="{format_number(drawn.x)}" y="{format_number(drawn.y)}" font-size="{format_number(drawn.size)}"'
     return f'<text class="f-{drawn.ink}{halo}" {place}{anchor}{weight}>{escape(drawn.text)}</text>'
 
 
-def tip(text: str) -> str:
-    """What a pointer at rest is told."""
+def format_tooltip(text: str) -> str:
+    """The tooltip."""
     return f"<title>{escape(text)}</title>" if text else ""
 
 
-def coordinates(points: tuple[tuple[float, float], ...]) -> str:
-    return " ".join(f"{number(x)},{number(y)}" for x, y in points)
+def format_points(points: tuple[tuple[float, float], ...]) -> str:
+    return " ".join(f"{format_number(x)},{format_number(y)}" for x, y in points)
 
 
-def number(value: float, decimals: int = 1) -> str:
-    """Without zeros that say nothing: a tenth of a pixel is enough."""
+def format_number(value: float, decimals: int = 1) -> str:
+    """Without trailing zeros; a tenth of a pixel is enough."""
     text = f"{value:.{decimals}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text == "-0" else text

@@ -1,16 +1,19 @@
-"""A curve in a terminal: filled columns of eighth blocks, so that seven lines show fifty-six levels."""
+"""A curve in a terminal: filled columns of block characters, with eight levels per line."""
 
 import math
 from collections.abc import Sequence
 
-#: From empty to full, an eighth of a line each.
+#: From empty to full in eighths of a line.
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
 def area(values: Sequence[float], height: int) -> list[str]:
-    """`height` lines, the highest first, with a column for each value; the largest value fills its column.
+    """`height` lines from top to bottom, one column per value; the largest value fills its column.
 
-    A value above 0 always shows. Raises ValueError for a negative value or one that is not finite.
+    A value above 0 is always visible.
+
+    Raises:
+        ValueError: a value is negative or not finite.
     """
     if any(not math.isfinite(value) or value < 0 for value in values):
         raise ValueError("only finite values from 0 can be drawn")
@@ -20,7 +23,7 @@ def area(values: Sequence[float], height: int) -> list[str]:
 
 
 def with_axes(values: Sequence[float], height: int, last: str) -> list[str]:
-    """The area with its largest value at the left and `last` at the right end of the horizontal axis."""
+    """The curve with its largest value at the vertical axis and `last` at the right end of the horizontal axis."""
     lines = area(values, height)
     most = f"{max(values, default=0):.2g}"
     margin = max(len(most), 1)

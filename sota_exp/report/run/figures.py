@@ -1,6 +1,6 @@
-"""The pictures of a run, drawn from its files: learning curves, learning rate, confusion, calibration, worst mistakes.
+"""The figures of a run: learning curves, learning rate, confusion matrix, reliability, worst mistakes, resolution.
 
-Colours are Okabe and Ito's (2008), which the colour-blind tell apart; every curve has a line style of its own as well.
+Colours are those of Okabe and Ito (2008), which colour-blind readers can distinguish; curves also differ in line style.
 """
 
 import json
@@ -13,20 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sota_exp.report.drawing.matplotlib_canvas import BLUE, GREY, ORANGE, RED, figure, save, tidy
+from sota_exp.report.run.predictions import NUM_BINS, compute_confidence
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: More classes than this are told apart by position, not by name.
-MOST_NAMES = 40
-
-#: Bins of the reliability diagram: those of the calibration error.
-NUM_BINS = 15
+#: With more classes, the axes of the confusion matrix have no names.
+MAX_CLASS_NAMES = 40
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunPictures:
-    """What the pictures are drawn from."""
+    """The data of the figures: logits float32 [N, C], labels int64 [N], `mistakes` as in `mistakes.npz`."""
 
     epochs: list[dict[str, Any]]
     result: dict[str, Any]
@@ -37,7 +35,12 @@ class RunPictures:
 
     @classmethod
     def read(cls, directory: Path) -> "RunPictures":
-        """Raises OSError or ValueError where the run did not end well."""
+        """Read the files of a finished run.
+
+        Raises:
+            OSError: a file is missing; the run did not finish.
+            ValueError: a file is damaged.
+        """
         with np.load(directory / "predictions.npz") as arrays:
             logits, labels = arrays["test_logits"].astype(np.float32), arrays["test_labels"]
         with np.load(directory / "mistakes.npz") as arrays:
@@ -52,20 +55,20 @@ class RunPictures:
         )
 
     def series(self, key: str) -> tuple[list[int], list[float]]:
-        """(epochs counted from 1, values) of a metric; empty where it was not measured."""
+        """(epochs counted from 1, values) of a metric; empty if it was not measured."""
         found = [(epoch["epoch"] + 1, epoch[key]) for epoch in self.epochs if key in epoch]
         return [number for number, _ in found], [value for _, value in found]
 
 
 def draw_run(directory: Path) -> None:
-    """Write every picture of the run below `figures/`."""
+    """Write every figure of the run below `figures/`."""
     run = RunPictures.read(directory)
     pictures: dict[str, Callable[[RunPictures, Path], None]] = {
-        "learning_curves": learning_curves,
-        "learning_rate": learning_rate,
-        "confusion_matrix": confusion,
-        "reliability": reliability,
-        "worst_mistakes": worst_mistakes,
+        "learning_curves": draw_learning_curves,
+        "learning_rate": draw_learning_rate,
+        "confusion_matrix": draw_confusion_matrix,
+        "reliability": draw_run_reliability,
+        "worst_mistakes": draw_worst_mistakes,
     }
     folder = directory / "figures"
     folder.mkdir(exist_ok=True)
@@ -75,62 +78,62 @@ def draw_run(directory: Path) -> None:
 
 
 def draw_resolution(result: dict[str, Any], directory: Path) -> None:
-    """`figures/resolution.png` of a result whose view was searched; nothing for any other."""
+    """Write `figures/resolution.png` if the result has a resolution search."""
     if "curve" in (result.get("resolution") or {}):
         from sota_exp.report.run.resolution_curve import draw_resolution_curve
 
         draw_resolution_curve(result["resolution"], directory / "figures" / "resolution.png")
 
 
-def learning_curves(run: RunPictures, path: Path) -> None:
-    """Loss of train and val, accuracy of val: of the raw weights and, where there is one, of their average."""
+def draw_learning_curves(run: RunPictures, path: Path) -> None:
+    """Loss on train and val, accuracy on val; of the raw weights and, if there are any, of the averaged weights."""
     drawing = figure(10, 4)
     loss, accuracy = drawing.subplots(1, 2)
     is_averaged = any("val_raw/accuracy" in epoch for epoch in run.epochs)
-    raw, shipped = ("val_raw", "val") if is_averaged else ("val", None)
-    curve(loss, run.series("train/loss"), "train", BLUE, "-")
+    raw, averaged = ("val_raw", "val") if is_averaged else ("val", None)
+    plot_curve(loss, run.series("train/loss"), "train", BLUE, "-")
     for axes, name in ((loss, "loss"), (accuracy, "accuracy")):
-        curve(axes, run.series(f"{raw}/{name}"), "val, raw weights" if is_averaged else "val", ORANGE, "--")
-        if shipped:
-            curve(axes, run.series(f"{shipped}/{name}"), "val, averaged weights", RED, "-")
+        plot_curve(axes, run.series(f"{raw}/{name}"), "val, raw weights" if is_averaged else "val", ORANGE, "--")
+        if averaged:
+            plot_curve(axes, run.series(f"{averaged}/{name}"), "val, averaged weights", RED, "-")
     best = run.result["metrics"]["best/epoch"] + 1
     value = run.result["metrics"]["val/accuracy"]
-    accuracy.plot([best], [value], "o", color=RED if shipped else ORANGE, markersize=7)
+    accuracy.plot([best], [value], "o", color=RED if averaged else ORANGE, markersize=7)
     tidy(loss, "Loss", "epoch", "cross-entropy (nats)")
-    tidy(accuracy, f"Accuracy on val: {value:.1%} shipped, epoch {best}", "epoch", "share of images recognized")
+    tidy(accuracy, f"Accuracy on val: {value:.1%} of the saved weights, epoch {best}", "epoch", "accuracy")
     accuracy.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     for axes, corner in ((loss, "upper right"), (accuracy, "lower right")):
-        whole_epochs(axes, len(run.epochs))
+        set_epoch_ticks(axes, len(run.epochs))
         axes.legend(frameon=False, loc=corner)
     save(drawing, path)
 
 
-def curve(axes: "Axes", series: tuple[list[int], list[float]], label: str, color: str, style: str) -> None:
+def plot_curve(axes: "Axes", series: tuple[list[int], list[float]], label: str, color: str, style: str) -> None:
     marker = "o" if len(series[0]) < 30 else ""
     axes.plot(*series, style, color=color, label=label, marker=marker, markersize=3.5, linewidth=1.8)
 
 
-def whole_epochs(axes: "Axes", num_epochs: int) -> None:
-    """Ticks at whole epochs, and room for one alone."""
+def set_epoch_ticks(axes: "Axes", num_epochs: int) -> None:
+    """Ticks at whole epochs, with room for a single one."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(0.7, max(num_epochs, 1) + 0.3)
 
 
-def learning_rate(run: RunPictures, path: Path) -> None:
+def draw_learning_rate(run: RunPictures, path: Path) -> None:
     """The learning rate at the end of every epoch."""
     drawing = figure(6, 3.2)
     axes = drawing.subplots()
-    curve(axes, run.series("train/lr"), "learning rate", BLUE, "-")
+    plot_curve(axes, run.series("train/lr"), "learning rate", BLUE, "-")
     axes.set_ylim(bottom=0)
-    whole_epochs(axes, len(run.epochs))
+    set_epoch_ticks(axes, len(run.epochs))
     tidy(axes, "Learning rate", "epoch", "learning rate at the end of the epoch")
     save(drawing, path)
 
 
-def confusion(run: RunPictures, path: Path) -> None:
-    """Shares of each true class by predicted class, on test; the diagonal is what is recognized."""
+def draw_confusion_matrix(run: RunPictures, path: Path) -> None:
+    """Confusion matrix on test; each row is normalized by the number of images of the true class."""
     counts = np.array(run.result["confusion_matrix"], dtype=np.float64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = float(np.clip(2.2 + 0.42 * len(counts), 4.5, 11))
@@ -140,33 +143,34 @@ def confusion(run: RunPictures, path: Path) -> None:
     bar = drawing.colorbar(image, ax=axes, fraction=0.045, format=lambda share, _: f"{share:.0%}")
     bar.set_label("share of the true class")
     bar.outline.set_visible(False)
-    if len(counts) <= MOST_NAMES:
+    if len(counts) <= MAX_CLASS_NAMES:
         axes.set_xticks(range(len(counts)), run.classes, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(counts)), run.classes)
     if len(counts) <= 20:
-        write_counts(axes, counts, shares)
+        annotate_counts(axes, counts, shares)
     num = int(counts.sum())
     tidy(axes, f"Confusion on test ({num:,} images)", "predicted class", "true class")
     save(drawing, path)
 
 
-def write_counts(axes: "Axes", counts: NDArray[np.float64], shares: NDArray[np.float64]) -> None:
+def annotate_counts(axes: "Axes", counts: NDArray[np.float64], shares: NDArray[np.float64]) -> None:
+    """Write the counts [C, C] into the cells; white on dark, by the shares [C, C] in [0, 1]."""
     for true, predicted in np.argwhere(counts > 0):
         color = "white" if shares[true, predicted] > 0.5 else "#333333"
         text = f"{counts[true, predicted]:.0f}"
         axes.text(predicted, true, text, ha="center", va="center", color=color, fontsize=8)
 
 
-def reliability(run: RunPictures, path: Path) -> None:
-    """How often predictions of a confidence are right, on test, and how many there are of each."""
-    confidence, correct = predictions(run)
+def draw_run_reliability(run: RunPictures, path: Path) -> None:
+    """Accuracy by confidence on test, and the number of images per bin."""
+    confidence, correct = compute_confidence(run.logits, run.labels)
     edges = np.linspace(0, 1, NUM_BINS + 1)
     index = np.clip(np.digitize(confidence, edges[1:-1], right=True), 0, NUM_BINS - 1)
     num = np.bincount(index, minlength=NUM_BINS)
     share = np.bincount(index, weights=correct, minlength=NUM_BINS) / np.maximum(num, 1)
     drawing = figure(5.2, 5.6)
     axes, below = drawing.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    axes.plot([0, 1], [0, 1], "--", color=GREY, label="as confident as right")
+    axes.plot([0, 1], [0, 1], "--", color=GREY, label="perfect calibration")
     there = num > 0
     error = np.sqrt(share * (1 - share) / np.maximum(num, 1))
     centres = (edges[:-1] + edges[1:]) / 2
@@ -174,26 +178,17 @@ def reliability(run: RunPictures, path: Path) -> None:
     axes.legend(frameon=False, loc="upper left")
     below.bar(centres, num, 1 / NUM_BINS * 0.92, color=ORANGE)
     calibration = run.result["metrics"]["test/ece"]
-    tidy(axes, f"Reliability on test (calibration error {calibration:.3f})", "", "share that is right")
+    tidy(axes, f"Reliability on test (calibration error {calibration:.3f})", "", "accuracy")
     tidy(below, "", "confidence of the prediction", "images")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     save(drawing, path)
 
 
-def predictions(run: RunPictures) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """(confidence [N], is it right [N])."""
-    # A network that nearly diverged has logits that the file's half precision holds as infinite.
-    logits = run.logits.astype(np.float64).clip(-1e5, 1e5)
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
-    return shares.max(axis=1), shares.argmax(axis=1) == run.labels
+def draw_worst_mistakes(run: RunPictures, path: Path) -> None:
+    """The most confident wrong predictions on test, the most confident first.
 
-
-def worst_mistakes(run: RunPictures, path: Path) -> None:
-    """A contact sheet of the most confident wrong predictions on test, the worst first.
-
-    All on one pair of axes: a pair for each image takes a second to lay out.
+    All images share one pair of axes: with one pair per image, layout takes a second.
     """
     images = run.mistakes["images"]
     columns, rows = 6, max(-(-len(images) // 6), 1)
@@ -205,11 +200,11 @@ def worst_mistakes(run: RunPictures, path: Path) -> None:
         top = row * 1.25
         axes.imshow(image.transpose(1, 2, 0), extent=(column, column + 0.96, top + 0.96, top), interpolation="nearest")
         share = run.mistakes["confidence"][position]
-        said = f"{true}\ntaken for {predicted}, {share:.0%}"
-        axes.text(column + 0.48, top - 0.03, said, fontsize=7, ha="center", va="bottom")
+        text = f"{true}\ntaken for {predicted}, {share:.0%}"
+        axes.text(column + 0.48, top - 0.03, text, fontsize=7, ha="center", va="bottom")
     axes.set_xlim(0, columns)
     axes.set_ylim(rows * 1.25, -0.25)
     axes.axis("off")
-    said = "The most confident mistakes on test" if len(images) else "No mistake on test"
-    axes.set_title(said, fontsize=11, loc="left")
+    title = "The most confident mistakes on test" if len(images) else "No mistake on test"
+    axes.set_title(title, fontsize=11, loc="left")
     save(drawing, path)

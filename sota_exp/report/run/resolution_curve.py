@@ -1,4 +1,4 @@
-"""The curve of a resolution search as a picture: accuracy against size, and against what it costs."""
+"""Figure of a resolution search: accuracy by size, by FLOPs and by measured time."""
 
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ from matplotlib.ticker import MaxNLocator
 
 
 def draw_resolution_curve(report: dict[str, Any], path: Path) -> None:
-    """Write `resolution` of a result as a PNG: one line a crop ratio, the default and the chosen view marked."""
+    """Write `resolution` of a result as a PNG: one line per crop ratio; the default and the chosen view are marked."""
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     left, middle, right = figure.subplots(1, 3, sharey=True)
-    _curves(left, report, "size", "side of the evaluation crop (px)")
-    _curves(middle, report, "gflops_per_image", "GFLOPs an image")
-    _curves(right, report, "milliseconds_per_image", "milliseconds an image, on this machine")
+    _plot_curves(left, report, "size", "side of the evaluation crop (px)")
+    _plot_curves(middle, report, "gflops_per_image", "GFLOPs per image")
+    _plot_curves(right, report, "milliseconds_per_image", "milliseconds per image, on this machine")
     left.set_ylabel("val accuracy")
     left.legend(fontsize="small")
     kept = "default kept" if report["chosen"] == report["default"] else "default replaced"
@@ -26,8 +26,8 @@ def draw_resolution_curve(report: dict[str, Any], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def _curves(axes: Axes, report: dict[str, Any], key: str, label: str) -> None:
-    # Sides are whole pixels, so one ratio comes out a little different at each size.
+def _plot_curves(axes: Axes, report: dict[str, Any], key: str, label: str) -> None:
+    # Sizes are whole pixels, so a crop ratio differs a little from size to size.
     for ratio in sorted({round(point["crop_ratio"], 2) for point in report["curve"]}):
         same = [point for point in report["curve"] if round(point["crop_ratio"], 2) == ratio]
         points = sorted(same, key=lambda point: point[key])

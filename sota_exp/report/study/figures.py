@@ -1,4 +1,4 @@
-"""The figures of a study's page: which numbers go into which chart, and what is said below."""
+"""The figures of a study's report: the numbers of each chart and its caption."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,24 +7,24 @@ from sota_exp.report.drawing.axis import Axis
 from sota_exp.report.drawing.charts import cost, curves, forest, matrix, reliability, waterfall
 from sota_exp.report.drawing.drawing import Drawing
 from sota_exp.report.numbers import time_unit
-from sota_exp.report.study.read import Arm, Effect, Study
 from sota_exp.report.study.runs import Curve, inference_sizes, learning_curve, searches
 from sota_exp.report.study.runs import reliability as reliability_of
-from sota_exp.report.study.sentences import kind_of, metric_name, percent
+from sota_exp.report.study.study import Arm, Effect, Study
 from sota_exp.report.study.tables import numbered
+from sota_exp.report.study.terms import kind_of, metric_name, percent
 from sota_exp.statistics.units import SHARE, Scale, scale_of
 
-#: Pixels of a figure on a desktop's page and on a phone's.
+#: Width of a figure in pixels on a desktop and on a phone.
 WIDE, NARROW = 920.0, 340.0
 
-#: Inks of verdicts: those that are decided are filled as well.
+#: Inks of verdicts; grey for others.
 INKS = {"helps": "blue", "hurts": "red", "failed": "red"}
 
-#: Rows of a forest plot, and panels of curves, before only the clearest are drawn.
+#: Most rows of a forest plot, and most panels of curves; with more arms, the largest differences are drawn.
 MOST_ROWS, MOST_PANELS = 60, 24
 
 
-def ink(verdict: str) -> str:
+def get_ink(verdict: str) -> str:
     return INKS.get(verdict, "grey")
 
 
@@ -32,8 +32,8 @@ def both(draw: Callable[[float], Drawing]) -> list[Panel]:
     return [Panel(wide=draw(WIDE), narrow=draw(NARROW))]
 
 
-def clearest(arms: Sequence[Arm], most: int) -> list[Arm]:
-    """As many arms, those with the largest differences, in their own order."""
+def select_clearest(arms: Sequence[Arm], most: int) -> list[Arm]:
+    """At most `most` arms: those with the largest differences, in their own order."""
     if len(arms) <= most:
         return list(arms)
     kept = sorted(arms, key=lambda arm: -abs(arm.difference or 0))[:most]
@@ -41,63 +41,65 @@ def clearest(arms: Sequence[Arm], most: int) -> list[Arm]:
     return [arm for arm in arms if arm.name in names]
 
 
-def some_of(shown: int, num: int) -> str:
+def describe_selection(shown: int, num: int) -> str:
     return f" The {shown} largest of {num:,}; all are in the table." if shown < num else ""
 
 
 def ladder(study: Study) -> Figure:
-    """The waterfall of a chain of arms."""
+    """Waterfall chart of a ladder."""
     scale = scale_of(study.metric)
     arms = study.arms[:MOST_ROWS]
-    steps = [step_of(study, arm, scale) for arm in arms]
+    steps = [build_waterfall_step(study, arm, scale) for arm in arms]
     unit = f", {scale.unit}" if scale.unit else ""
     alt = f"Waterfall of {len(arms)} steps: " + "; ".join(f"{step.label} {step.word}" for step in steps)
     caption = (
-        f"The ladder. A bar goes from the {metric_name(study).lower()} before a step to that after it; the whisker is the "
-        f"{percent(study.level)} interval of the step over paired seeds. Blue helps, orange-red hurts, grey cannot be distinguished."
+        f"The ladder. A bar goes from the {metric_name(study).lower()} before a step to the value after it; the "
+        f"whisker is the {percent(study.level)} interval of the step over paired seeds. Blue: helps; orange-red: "
+        "hurts; grey: cannot be distinguished."
     )
     panels = both(lambda width: waterfall.draw(steps, scale, f"{metric_name(study)}{unit}", width, alt))
     return Figure(name="ladder", caption=[caption], panels=panels)
 
 
-def step_of(study: Study, arm: Arm, scale: Scale) -> waterfall.Step:
+def build_waterfall_step(study: Study, arm: Arm, scale: Scale) -> waterfall.Step:
     reference = study.arm(arm.reference)
     before = None if reference is None else reference.mean
     word = scale.with_unit(arm.mean) if before is None else scale.difference(arm.difference)
-    sure = ink(arm.verdict) if reference is not None else "text"
     return waterfall.Step(
         label=arm.label,
         before=before,
         after=arm.mean,
         interval=arm.interval,
         word=word if arm.mean is not None else arm.verdict,
-        ink=sure,
+        ink=get_ink(arm.verdict) if reference is not None else "text",
     )
 
 
 def effects(study: Study) -> Figure:
-    """A forest plot of the differences of all arms."""
+    """Forest plot of the differences of all arms."""
     scale = scale_of(study.metric)
-    arms = clearest(study.compared, MOST_ROWS)
+    arms = select_clearest(study.compared, MOST_ROWS)
     rows = [
         forest.Row(
             label=arm.label,
             mean=arm.difference,
             interval=arm.interval,
             word=arm.verdict if arm.difference is None else f"{scale.difference(arm.difference)}  {arm.verdict}",
-            ink=ink(arm.verdict),
+            ink=get_ink(arm.verdict),
             is_hollow=arm.verdict not in ("helps", "hurts"),
         )
         for arm in arms
     ]
+    noun = "arm beside the design" if study.effects else kind_of(study).noun
     caption = (
-        f"Effect of each {'arm beside the design' if study.effects else kind_of(study).noun} on {metric_name(study).lower()}, with its {percent(study.level)} interval over paired seeds. "
-        f"A filled disc is decided by the joint test over all arms, a ring is not; an arrow head is an interval that goes on.{some_of(len(arms), len(study.compared))}"
+        f"Effect of each {noun} on {metric_name(study).lower()}, with its {percent(study.level)} interval over paired "
+        "seeds. Filled discs are decided by the joint test over all arms, rings are not; an arrow head means that the "
+        f"interval continues outside the plot.{describe_selection(len(arms), len(study.compared))}"
     )
-    return Figure(name="effects", caption=[caption], panels=forest_panels(study, rows))
+    return Figure(name="effects", caption=[caption], panels=build_forest_panels(study, rows))
 
 
-def forest_panels(study: Study, rows: Sequence[forest.Row]) -> list[Panel]:
+def build_forest_panels(study: Study, rows: Sequence[forest.Row]) -> list[Panel]:
     scale = scale_of(study.metric)
     title = f"difference of {metric_name(study).lower()}" + (", percentage points" if study.is_share else "")
     alt = "Forest plot: " + "; ".join(f"{row.label} {row.word}" for row in rows)
@@ -105,7 +107,7 @@ def forest_panels(study: Study, rows: Sequence[forest.Row]) -> list[Panel]:
 
 
 def factor_effects(study: Study, found: Sequence[Effect], name: str, what: str) -> Figure:
-    """A forest plot of what a design estimates."""
+    """Forest plot of the effects of a design."""
     scale = scale_of(study.metric)
     rows = [
         forest.Row(
@@ -113,19 +115,19 @@ def factor_effects(study: Study, found: Sequence[Effect], name: str, what: str) 
             mean=each.estimate,
             interval=each.interval,
             word=f"{scale.difference(each.estimate)}  {each.verdict}",
-            ink=ink(each.verdict),
+            ink=get_ink(each.verdict),
             is_hollow=each.verdict not in ("helps", "hurts"),
         )
         for each in sorted(found, key=lambda each: -abs(each.estimate or 0))[:MOST_ROWS]
     ]
     caption = f"{what} on {metric_name(study).lower()}, the largest first, with {percent(study.level)} intervals."
-    return Figure(name=name, caption=[caption], panels=forest_panels(study, rows))
+    return Figure(name=name, caption=[caption], panels=build_forest_panels(study, rows))
 
 
 def noises(study: Study) -> Figure | None:
-    """The two intervals of each arm, one below the other."""
+    """Forest plot with two intervals per arm: over seeds and over test images."""
     scale = scale_of(study.metric)
-    arms = [arm for arm in clearest(study.compared, MOST_ROWS) if arm.examples is not None]
+    arms = [arm for arm in select_clearest(study.compared, MOST_ROWS) if arm.examples is not None]
     if not arms:
         return None
     rows = [
@@ -141,16 +143,17 @@ def noises(study: Study) -> Figure | None:
         for arm in arms
     ]
     caption = (
-        f"Solid: {percent(study.level)} interval over seeds, the noise of training anew. Dashed, orange: over test images, the noise of a finite "
-        "test set. Where the dashed one is the longer, more seeds would not help: more test images would."
+        f"Solid: {percent(study.level)} interval over seeds, the noise of training again. Dashed, orange: over "
+        "test images, the noise of a finite test set. If the dashed one is longer, more test images would help, "
+        "more seeds would not."
     )
-    return Figure(name="two_noises", caption=[caption], panels=forest_panels(study, rows))
+    return Figure(name="two_noises", caption=[caption], panels=build_forest_panels(study, rows))
 
 
 def learning_curves(study: Study) -> Figure | None:
-    """Each arm against its reference, by epoch, on axes with one vertical range."""
+    """Each arm against its reference by epoch; all panels have the same vertical range."""
     key = study.metric.replace("test/", "val/")
-    arms = clearest(study.compared or study.arms, MOST_PANELS)
+    arms = select_clearest(study.compared or study.arms, MOST_PANELS)
     needed = dict.fromkeys(name for arm in arms for name in (arm.reference, arm.name) if name)
     found = {name: learning_curve(study, arm, key) for name in needed if (arm := study.arm(name)) is not None}
     there = {name: curve for name, curve in found.items() if curve is not None}
@@ -158,18 +161,19 @@ def learning_curves(study: Study) -> Figure | None:
     if not shown:
         return None
     axis = curves.range_of(list(there.values()))
-    panels = [curve_panel(study, arm, there, axis) for arm in shown]
+    panels = [build_curve_panel(study, arm, there, axis) for arm in shown]
     name = metric_name(study).replace("Test", "validation").lower()
     caption = (
-        f"Learning curves: {name}{', %,' if study.is_share else ''} by epoch, mean over seeds with a band of one standard deviation. Coloured: the arm; "
-        f"grey, dashed: what it is compared with.{some_of(len(shown), len(study.compared or study.arms))}"
+        f"Learning curves: {name}{', %,' if study.is_share else ''} by epoch, mean over seeds with a band of one "
+        "standard deviation. Coloured: the arm; grey, dashed: its "
+        f"reference.{describe_selection(len(shown), len(study.compared or study.arms))}"
     )
     return Figure(name="learning_curves", caption=[caption], panels=panels)
 
 
-def curve_panel(study: Study, arm: Arm, there: dict[str, Curve], axis: Axis) -> Panel:
+def build_curve_panel(study: Study, arm: Arm, there: dict[str, Curve], axis: Axis) -> Panel:
     lines = [curves.Line(curve=there[arm.reference], ink="grey", dash="4 3")] if arm.reference in there else []
-    lines.append(curves.Line(curve=there[arm.name], ink=ink(arm.verdict) if arm.verdict in INKS else "purple"))
+    lines.append(curves.Line(curve=there[arm.name], ink=get_ink(arm.verdict) if arm.verdict in INKS else "purple"))
     alt = f"Learning curve of {arm.label}" + (" against its reference" if len(lines) > 1 else "")
     drawn = curves.draw(lines, scale_of(study.metric), "epoch", (205, 150), alt, axis)
     return Panel(wide=drawn, narrow=drawn, title=numbered(study, arm))
@@ -185,9 +189,9 @@ def accuracy_against_cost(study: Study) -> Figure | None:
             time=arm.cost.seconds / seconds,
             score=arm.mean,
             sd=arm.sd,
-            ink=ink(arm.verdict) if arm.reference else "text",
+            ink=get_ink(arm.verdict) if arm.reference else "text",
         )
-        for arm in clearest(study.arms, MOST_ROWS)
+        for arm in select_clearest(study.arms, MOST_ROWS)
         if arm.cost.seconds and arm.mean is not None
     ]
     if len(points) < 2 or study.effects:
@@ -195,8 +199,9 @@ def accuracy_against_cost(study: Study) -> Figure | None:
     titles = f"training time of one run, {unit}", metric_name(study) + (f", {scale.unit}" if scale.unit else "")
     alt = "Score against training time: " + "; ".join(f"{each.label} {scale.with_unit(each.score)}" for each in points)
     caption = (
-        f"{metric_name(study)} against the time of one training; numbers are those of the table, bars one standard deviation over seeds. The stairs join "
-        f"the arms that nothing cheaper surpasses: with this noise, a hint and no verdict.{some_of(len(points), len(study.arms))}"
+        f"{metric_name(study)} against the time of one training; numbers as in the table, bars of one standard "
+        "deviation over seeds. The grey line is the Pareto front: it ignores the noise and is no "
+        f"verdict.{describe_selection(len(points), len(study.arms))}"
     )
     sizes = {WIDE: (WIDE, 400.0), NARROW: (NARROW, 300.0)}
     panels = both(lambda width: cost.draw(points, scale, titles, sizes[width], alt))
@@ -204,7 +209,7 @@ def accuracy_against_cost(study: Study) -> Figure | None:
 
 
 def resolution(study: Study) -> Figure | None:
-    """Accuracy on val by inference size, for arms that searched."""
+    """Accuracy on val by inference size, for arms with a resolution search."""
     searching = [arm for arm in study.arms if searches(study, arm)][:MOST_PANELS]
     found = {arm.name: sizes for arm in searching if (sizes := inference_sizes(study, arm)) is not None}
     if not found:
@@ -222,8 +227,8 @@ def resolution(study: Study) -> Figure | None:
         drawn = curves.draw([line], SHARE, "inference size, px", (260, 180), alt, axis)
         panels.append(Panel(wide=drawn, narrow=drawn, title=numbered(study, arm)))
     caption = (
-        "Validation accuracy, %, by the size at which images are evaluated, mean over seeds with a band of one standard deviation. Discs: the sizes that "
-        "seeds chose, larger where more did."
+        "Validation accuracy, %, by inference size, mean over seeds with a band of one standard deviation. "
+        "Discs: sizes that were chosen, larger if more seeds chose them."
     )
     return Figure(name="resolution", caption=[caption], panels=panels)
 
@@ -237,16 +242,18 @@ def interactions(study: Study) -> Figure | None:
     alt = "Interaction matrix: " + "; ".join(
         f"{each.name} {scale.difference(each.estimate)}" for each in pairs.values()
     )
+    unit = ", percentage points" if study.is_share else ""
     caption = (
-        f"Interactions on {metric_name(study).lower()}{', percentage points' if study.is_share else ''}: what two techniques bring together beyond the sum of both. Blue: they "
-        f"help each other; orange-red: they stand in each other's way; framed where the {percent(study.level)} interval leaves out zero."
+        f"Interactions on {metric_name(study).lower()}{unit}: the effect of two techniques together minus the "
+        "sum of their effects. Blue: they help more together; orange-red: they help less together; framed if the "
+        f"{percent(study.level)} interval excludes zero."
     )
     panels = both(lambda width: matrix.draw(factors, pairs, scale, width, alt, study.higher_is_better))
     return Figure(name="interactions", caption=[caption], panels=panels)
 
 
 def reliabilities(study: Study) -> Figure | None:
-    """Of the first arm and of those whose calibration changes most."""
+    """Reliability of the first arm and of the three arms whose calibration changes most."""
     changed = sorted(study.compared, key=lambda arm: -abs(arm.ece_change.difference or 0))[:3]
     kept = {arm.name for arm in (*study.arms[:1], *changed)}
     panels = []
@@ -257,7 +264,7 @@ def reliabilities(study: Study) -> Figure | None:
             drawn = reliability.draw(found, "purple" if arm.reference else "grey", 205, alt)
             panels.append(Panel(wide=drawn, narrow=drawn, title=numbered(study, arm)))
     caption = (
-        "Reliability on test of the first arm and of those whose calibration changes most: the share that is right, %, by confidence; the area of a ring is its share "
-        "of the images. Below the diagonal a model is surer than it should be."
+        "Reliability on test of the first arm and of those whose calibration changes most: accuracy, %, by "
+        "confidence; the area of a ring is its share of the images. Below the diagonal a model is overconfident."
     )
     return Figure(name="reliability", caption=[caption], panels=panels) if panels else None

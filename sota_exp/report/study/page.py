@@ -1,60 +1,58 @@
-"""A study's report: `report.html`, `report.md` and `figures/` in its directory, made from `study.json` and the runs it names."""
+"""The report of a study: `report.html`, `report.md` and `figures/`, from `study.json` and its run directories."""
 
 from pathlib import Path
 
 from sota_exp.report.document.document import Block, Code, Details, Document, Section, code, paragraph
 from sota_exp.report.document.write import Written, write_document
 from sota_exp.report.study import figures, tables
-from sota_exp.report.study import sentences as words
-from sota_exp.report.study.read import Study
+from sota_exp.report.study.answer import answer, facts
+from sota_exp.report.study.inconclusive import inconclusive
+from sota_exp.report.study.methods import methods
+from sota_exp.report.study.read import read_study
 from sota_exp.report.study.runs import configuration
+from sota_exp.report.study.study import Study
 
-#: Rows of what arms change before they are folded away, and whole configurations that are shown.
+#: Most unfolded rows of configuration changes; most whole configurations.
 MOST_ROWS, MOST_WHOLE = 80, 3
 
 
-def write(directory: Path) -> list[Path]:
-    """Write the report of the study in a directory; the paths written, the page first.
+def report(directory: Path) -> Written:
+    """Write the report of the study in a directory.
 
     Raises:
-        ConfigError: there is no study to be read.
-        RunFailed: the directory can't be written to.
+        ConfigError: `study.json` is missing or malformed.
+        RunFailed: the directory cannot be written.
     """
-    return report(directory).paths
+    return write_document(build_document(read_study(directory)), directory)
 
 
-def report(directory: Path) -> Written:
-    """Write the report, as `write` does; with the answer in words."""
-    return write_document(document(Study.read(directory)), directory)
-
-
-def document(study: Study) -> Document:
+def build_document(study: Study) -> Document:
     sections = [
-        Section(title="What was found", anchor="effects", blocks=effects(study)),
-        Section(title="Two kinds of noise", anchor="noise", blocks=noise(study)),
-        Section(title="Learning curves", anchor="curves", blocks=curves(study)),
+        Section(title="What was found", anchor="effects", blocks=build_effects(study)),
+        Section(title="Two kinds of noise", anchor="noise", blocks=build_noise(study)),
+        Section(title="Learning curves", anchor="curves", blocks=build_curves(study)),
         Section(
             title="What it costs",
             anchor="cost",
             blocks=present(figures.accuracy_against_cost(study), tables.costs(study)),
         ),
         Section(title="Inference size", anchor="resolution", blocks=present(figures.resolution(study))),
-        Section(title="Interactions", anchor="interactions", blocks=interactions(study)),
+        Section(title="Interactions", anchor="interactions", blocks=build_interactions(study)),
         Section(title="Class by class", anchor="classes", blocks=present(tables.by_class(study))),
         Section(
             title="Calibration",
             anchor="calibration",
             blocks=present(tables.calibration(study), figures.reliabilities(study)),
         ),
-        Section(title="What could not be concluded", anchor="open", blocks=words.inconclusive(study)),
-        Section(title="Configurations", anchor="configurations", blocks=configurations(study)),
-        Section(title="How to reproduce", anchor="reproduce", blocks=reproduction(study)),
-        Section(title="How to read the numbers", anchor="methods", blocks=words.methods(study)),
+        Section(title="What could not be concluded", anchor="open", blocks=inconclusive(study)),
+        Section(title="Configurations", anchor="configurations", blocks=build_configurations(study)),
+        Section(title="How to reproduce", anchor="reproduce", blocks=build_reproduction(study)),
+        Section(title="How to read the numbers", anchor="methods", blocks=methods(study)),
     ]
     return Document(
         title=study.title,
-        facts=words.facts(study),
-        answer=words.answer(study),
+        facts=facts(study),
+        answer=answer(study),
         sections=[section for section in sections if section.blocks],
         colophon=[
             "Made by ",
@@ -70,57 +68,57 @@ def present(*blocks: Block | None) -> list[Block]:
     return [block for block in blocks if block is not None]
 
 
-def effects(study: Study) -> list[Block]:
-    """Pictures of the effects, and the table that the page is about."""
+def build_effects(study: Study) -> list[Block]:
+    """Figures and table of the effects; the cells of a design are folded."""
     ladder = figures.ladder(study) if study.is_chain and not study.effects else None
     forest = figures.effects(study) if study.compared else None
     table: Block = tables.results(study)
     if study.effects:
         num_cells = sum(arm.name.startswith("cell_") for arm in study.arms)
-        beside = "" if num_cells == len(study.arms) else ", and the arms beside it"
-        table = Details(summary=f"The {num_cells} cells of the design{beside}", blocks=[table])
-    return [*design(study), *present(ladder, forest, table)]
+        others = "" if num_cells == len(study.arms) else ", and the arms beside it"
+        table = Details(summary=f"The {num_cells} cells of the design{others}", blocks=[table])
+    return [*build_design(study), *present(ladder, forest, table)]
 
 
-def design(study: Study) -> list[Block]:
-    """The main effects that a screening design estimates."""
+def build_design(study: Study) -> list[Block]:
+    """The main effects of a screening design."""
     if not study.effects:
         return []
     drawn = figures.factor_effects(study, study.effects, "main_effects", "Main effects")
     return [drawn, tables.effects(study, study.effects, "Main effect"), *present(tables.side_by_side(study))]
 
 
-def curves(study: Study) -> list[Block]:
-    """None of the cells of a design: no two of them differ in one thing."""
+def build_curves(study: Study) -> list[Block]:
+    """Learning curves; none for a design, whose cells differ in many techniques at once."""
     return [] if study.effects else present(figures.learning_curves(study))
 
 
-def noise(study: Study) -> list[Block]:
+def build_noise(study: Study) -> list[Block]:
     found = present(figures.noises(study), tables.noises(study))
-    return [paragraph(NOISES), *found] if found else []
+    return [paragraph(NOISE_TEXT), *found] if found else []
 
 
-NOISES = (
-    "A difference moves when the networks are trained again from other seeds, and it moves when other test images are taken. The two are kept apart: "
-    "verdicts rest on seeds, and hold for this test set."
+NOISE_TEXT = (
+    "A difference changes if the networks are trained again with other seeds, and it changes with other test images. "
+    "The two are reported separately: verdicts are based on seeds and hold for this test set."
 )
 
 
-def interactions(study: Study) -> list[Block]:
+def build_interactions(study: Study) -> list[Block]:
     if not study.interactions:
         return []
     return present(figures.interactions(study), tables.effects(study, study.interactions, "Interaction"))
 
 
-def configurations(study: Study) -> list[Block]:
-    """What each arm changes; folded away, commands, runs and the whole configurations that the others are compared with."""
+def build_configurations(study: Study) -> list[Block]:
+    """What each arm changes; folded: overrides, runs, and the whole configurations of arms without a reference."""
     table = tables.differences(study)
     if table is not None and len(table.rows) > MOST_ROWS:
-        return [Details(summary="What each arm changes", blocks=[table]), *folded(study)]
-    return [*present(table), *folded(study)]
+        return [Details(summary="What each arm changes", blocks=[table]), *build_folded(study)]
+    return [*present(table), *build_folded(study)]
 
 
-def folded(study: Study) -> list[Block]:
+def build_folded(study: Study) -> list[Block]:
     found: list[Block] = [Details(summary="Overrides and runs of every arm", blocks=[tables.overrides(study)])]
     for arm in [arm for arm in study.arms if arm.reference is None][:MOST_WHOLE]:
         text = configuration(study, arm)
@@ -129,12 +127,13 @@ def folded(study: Study) -> list[Block]:
     return found
 
 
-def reproduction(study: Study) -> list[Block]:
+def build_reproduction(study: Study) -> list[Block]:
     blocks: list[Block] = [Code(text=study.command)] if study.command else []
     blocks.append(
         paragraph(
-            "Repeated in the same place, the command redoes nothing that is finished and goes on with what is missing; more seeds extend the study. "
-            "On the same machine and versions every number comes out the same to the last digit, times aside. One run alone is trained again with ",
+            "If the command is run again in the same directory, it skips finished runs and trains missing ones; more "
+            "seeds extend the study. On the same machine with the same versions, every number except times is "
+            "reproduced exactly. To train one run again: ",
             code("sota-exp rerun RUN"),
             ".",
         )

@@ -1,204 +1,34 @@
-"""A study as its `study.json` has it, typed. Everything was computed when the study ran; nothing is computed again here.
+"""Reads `study.json` into a typed `Study`; nothing is computed again. Absent values are None or empty."""
 
-Imports neither torch nor Hydra nor MLflow. What a file leaves out is None or empty: a page says what it can.
-"""
-
-import functools
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sota_exp.errors import ConfigError
-from sota_exp.statistics.units import METRICS, SHARE, scale_of
+from sota_exp.report.study.study import Arm, Change, Cost, Effect, Examples, Interval, Looks, Study
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """Where the true value lies, at the study's level."""
+def read_study(directory: Path) -> Study:
+    """The study of a directory.
 
-    low: float
-    high: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """A value minus that of the reference."""
-
-    difference: float | None = None
-    interval: Interval | None = None
+    Raises:
+        ConfigError: `study.json` is missing or malformed.
+    """
+    path = directory / "study.json"
+    try:
+        tree = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: no study can be read: {error}; sota-exp ablate writes it") from error
+    try:
+        return parse_study(tree, directory)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise ConfigError(f"{path}: not the format of a study: {type(error).__name__}: {error}") from error
 
 
-@dataclass(frozen=True, kw_only=True)
-class Examples:
-    """The difference over the draw of test images alone; images that only the arm gets right, and only the reference."""
-
-    change: Change
-    won: float | None
-    lost: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cost:
-    """Means over seeds; `seconds` of training; points of the metric for an hour more of training."""
-
-    seconds: float | None = None
-    seconds_change: Change = Change()
-    training_flops: float | None = None
-    flops_per_image: float | None = None
-    parameters: float | None = None
-    peak_memory_bytes: float | None = None
-    points_per_hour: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arm:
-    """One variant of the recipe, its runs by seed, and what is known of its difference from its reference."""
-
-    name: str
-    label: str
-    reference: str | None
-    overrides: tuple[str, ...]
-    choices: Mapping[str, str]
-    differences: Mapping[str, tuple[Any, Any]]
-    runs: Mapping[int, str]
-    failures: Mapping[int, str]
-    n: int
-    mean: float | None
-    sd: float | None
-    values: Mapping[int, float]
-    difference: float | None
-    interval: Interval | None
-    p_value: float | None
-    p_adjusted: float | None
-    detectable: float | None
-    verdict: str
-    verdict_words: str
-    examples: Examples | None
-    ece: float | None
-    ece_change: Change
-    classes: Mapping[str, Change]
-    cost: Cost
-
-
-@dataclass(frozen=True, kw_only=True)
-class Effect:
-    """Of one factor of a design, or of several together; `aliases` are what the design can't tell it from."""
-
-    factors: tuple[str, ...]
-    labels: tuple[str, ...]
-    estimate: float | None
-    interval: Interval | None
-    p_adjusted: float | None
-    verdict: str
-    aliases: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        return " × ".join(self.labels)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Looks:
-    """Numbers of seeds at which results are looked at, planned beforehand; the error spent at each; when arms were decided."""
-
-    planned: tuple[int, ...]
-    done: tuple[int, ...]
-    alpha_spent: tuple[float, ...]
-    decided: Mapping[str, int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Study:
-    """Everything `study.json` holds."""
-
-    directory: Path
-    kind: str
-    name: str
-    title: str
-    recipe: str
-    data: str
-    metric: str
-    level: float
-    power: float
-    seeds: tuple[int, ...]
-    budget: str
-    command: str
-    classes: tuple[str, ...]
-    num_test: int | None
-    environment: Mapping[str, Any]
-    arms: tuple[Arm, ...]
-    refused: tuple[tuple[str, str], ...]
-    rules: tuple[tuple[str, str], ...]
-    effects: tuple[Effect, ...]
-    interactions: tuple[Effect, ...]
-    looks: Looks | None
-    detectable: Mapping[int, float]
-    seeds_needed: Mapping[float, int]
-    sd_assumed: float | None
-    sd_source: str
-    notes: tuple[str, ...]
-    status: str
-    missing: tuple[tuple[str, int | None, str], ...]
-
-    @classmethod
-    def read(cls, directory: Path) -> "Study":
-        """The study of a directory.
-
-        Raises:
-            ConfigError: `study.json` is not there or not that of a study; names the file, the place in it and what is wrong.
-        """
-        path = directory / "study.json"
-        try:
-            tree = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{path}: no study can be read: {error}") from error
-        try:
-            return study_of(tree, directory)
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise ConfigError(f"{path}: not what a study writes: {type(error).__name__}: {error}") from error
-
-    def arm(self, name: str | None) -> Arm | None:
-        return self._by_name.get(name)
-
-    @functools.cached_property
-    def _by_name(self) -> dict[str | None, Arm]:
-        return {arm.name: arm for arm in self.arms}
-
-    @functools.cached_property
-    def numbers(self) -> dict[str, str]:
-        """The number by which a page calls each arm: 0 for the first."""
-        return {arm.name: str(index) for index, arm in enumerate(self.arms)}
-
-    @property
-    def compared(self) -> list[Arm]:
-        """The arms that have a reference, in order."""
-        return [arm for arm in self.arms if arm.reference is not None]
-
-    @property
-    def is_chain(self) -> bool:
-        """Whether each arm but the first is held against the one before it: steps of one ladder, at least two."""
-        references = [arm.reference for arm in self.arms]
-        return len(references) > 2 and references == [None, *(arm.name for arm in self.arms[:-1])]
-
-    @property
-    def higher_is_better(self) -> bool:
-        return METRICS.get(self.metric, False)
-
-    @property
-    def is_share(self) -> bool:
-        """Whether the metric is a fraction, shown in percent and its differences in percentage points."""
-        return scale_of(self.metric) is SHARE
-
-
-def study_of(tree: dict[str, Any], directory: Path) -> Study:
+def parse_study(tree: dict[str, Any], directory: Path) -> Study:
     plan = tree.get("plan") or {}
     missing = tree.get("missing") or ()
     return Study(
@@ -217,15 +47,15 @@ def study_of(tree: dict[str, Any], directory: Path) -> Study:
         classes=tuple(map(str, tree.get("classes") or ())),
         num_test=tree.get("num_test"),
         environment=tree.get("environment") or {},
-        arms=tuple(arm_of(arm, index) for index, arm in enumerate(tree["arms"])),
+        arms=tuple(parse_arm(arm, index) for index, arm in enumerate(tree["arms"])),
         refused=tuple((str(each["name"]), str(each["reason"])) for each in tree.get("refused") or ()),
         rules=tuple((str(each.get("arm") or ""), str(each["message"])) for each in tree.get("rules") or ()),
-        effects=tuple(effect_of(each) for each in tree.get("effects") or ()),
-        interactions=tuple(effect_of(each) for each in tree.get("interactions") or ()),
-        looks=looks_of(tree.get("looks")),
-        detectable=keyed(plan.get("detectable"), int, float),
-        seeds_needed=keyed(plan.get("seeds_needed"), float, int),
-        sd_assumed=optional(plan.get("sd_assumed")),
+        effects=tuple(parse_effect(each) for each in tree.get("effects") or ()),
+        interactions=tuple(parse_effect(each) for each in tree.get("interactions") or ()),
+        looks=parse_looks(tree.get("looks")),
+        detectable=parse_mapping(plan.get("detectable"), int, float),
+        seeds_needed=parse_mapping(plan.get("seeds_needed"), float, int),
+        sd_assumed=parse_optional_float(plan.get("sd_assumed")),
         sd_source=str(plan.get("sd_source") or ""),
         notes=tuple(map(str, tree.get("notes") or ())),
         status=str(tree.get("status") or "complete"),
@@ -233,63 +63,62 @@ def study_of(tree: dict[str, Any], directory: Path) -> Study:
     )
 
 
-def arm_of(tree: dict[str, Any], index: int) -> Arm:
-    """The arm at a place of the list.
+def parse_arm(tree: dict[str, Any], index: int) -> Arm:
+    """The arm at `index` of the list.
 
     Raises:
-        ValueError: a part is not what it must be; names the arm and the part.
+        ValueError: a value of the arm is malformed.
     """
     name = str(tree.get("name", f"arm {index}"))
     try:
-        return Arm(name=name, label=str(tree.get("label") or name), **said(tree), **measured(tree))
+        return Arm(name=name, label=str(tree.get("label") or name), **parse_arm_plan(tree), **parse_arm_results(tree))
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"arms[{index}] ({name}): {error}") from error
 
 
-def said(tree: dict[str, Any]) -> dict[str, Any]:
-    """What the arm is, as fields of `Arm`."""
+def parse_arm_plan(tree: dict[str, Any]) -> dict[str, Any]:
+    """The fields of `Arm` that describe what was run."""
     differences = tree.get("differences") or {}
     return {
         "reference": tree.get("reference"),
         "overrides": tuple(map(str, tree.get("overrides") or ())),
         "choices": tree.get("choices") or {},
         "differences": {str(key): (pair[0], pair[1]) for key, pair in differences.items()},
-        "runs": keyed(tree.get("runs"), int, str),
-        "failures": keyed(tree.get("failures"), int, str),
+        "runs": parse_mapping(tree.get("runs"), int, str),
+        "failures": parse_mapping(tree.get("failures"), int, str),
         "verdict": str(tree.get("verdict") or "reference"),
         "verdict_words": str(tree.get("verdict_words") or ""),
     }
 
 
-def measured(tree: dict[str, Any]) -> dict[str, Any]:
-    """What came out of the arm, as fields of `Arm`."""
+def parse_arm_results(tree: dict[str, Any]) -> dict[str, Any]:
+    """The fields of `Arm` with its results."""
     calibration = tree.get("calibration") or {}
-    values = keyed(tree.get("values"), int, float)
+    values = parse_mapping(tree.get("values"), int, float)
     return {
         "n": int(tree.get("n") or len(values)),
-        "mean": optional(tree.get("mean")),
-        "sd": optional(tree.get("sd")),
+        "mean": parse_optional_float(tree.get("mean")),
+        "sd": parse_optional_float(tree.get("sd")),
         "values": values,
-        "difference": optional(tree.get("difference")),
+        "difference": parse_optional_float(tree.get("difference")),
         "interval": interval_of(tree.get("interval")),
-        "p_value": optional(tree.get("p_value")),
-        "p_adjusted": optional(tree.get("p_adjusted")),
-        "detectable": optional(tree.get("detectable")),
-        "examples": examples_of(tree.get("examples")),
-        "ece": optional(calibration.get("ece")),
-        "ece_change": change_of(calibration),
-        "classes": {str(name): change_of(change) for name, change in (tree.get("classes") or {}).items()},
-        "cost": cost_of(tree.get("cost") or {}),
+        "p_adjusted": parse_optional_float(tree.get("p_adjusted")),
+        "detectable": parse_optional_float(tree.get("detectable")),
+        "examples": parse_examples(tree.get("examples")),
+        "ece": parse_optional_float(calibration.get("ece")),
+        "ece_change": parse_change(calibration),
+        "classes": {str(name): parse_change(change) for name, change in (tree.get("classes") or {}).items()},
+        "cost": parse_cost(tree.get("cost") or {}),
     }
 
 
-def change_of(tree: dict[str, Any] | None) -> Change:
+def parse_change(tree: dict[str, Any] | None) -> Change:
     found = tree or {}
-    return Change(difference=optional(found.get("difference")), interval=interval_of(found.get("interval")))
+    return Change(difference=parse_optional_float(found.get("difference")), interval=interval_of(found.get("interval")))
 
 
 def interval_of(pair: Any) -> Interval | None:
-    """None where an end is unknown.
+    """The interval; None if an end is unknown.
 
     Raises:
         ValueError: not two numbers.
@@ -300,38 +129,44 @@ def interval_of(pair: Any) -> Interval | None:
     return Interval(low=low, high=high)
 
 
-def examples_of(tree: dict[str, Any] | None) -> Examples | None:
+def parse_examples(tree: dict[str, Any] | None) -> Examples | None:
     if not tree:
         return None
-    return Examples(change=change_of(tree), won=optional(tree.get("won")), lost=optional(tree.get("lost")))
+    return Examples(
+        change=parse_change(tree),
+        won=parse_optional_float(tree.get("won")),
+        lost=parse_optional_float(tree.get("lost")),
+    )
 
 
-def cost_of(tree: dict[str, Any]) -> Cost:
+def parse_cost(tree: dict[str, Any]) -> Cost:
     names = ("seconds", "training_flops", "flops_per_image", "parameters", "peak_memory_bytes", "points_per_hour")
-    change = Change(difference=optional(tree.get("seconds_difference")), interval=interval_of(tree.get("interval")))
-    return Cost(seconds_change=change, **{name: optional(tree.get(name)) for name in names})
+    change = Change(
+        difference=parse_optional_float(tree.get("seconds_difference")), interval=interval_of(tree.get("interval"))
+    )
+    return Cost(seconds_change=change, **{name: parse_optional_float(tree.get(name)) for name in names})
 
 
-def effect_of(tree: dict[str, Any]) -> Effect:
+def parse_effect(tree: dict[str, Any]) -> Effect:
     factors = tuple(map(str, tree.get("factors") or [tree["factor"]]))
     labels = tuple(str(tree.get("label") or "").split(" × "))
     return Effect(
         factors=factors,
         labels=labels if len(labels) == len(factors) and all(labels) else factors,
-        estimate=optional(tree.get("estimate")),
+        estimate=parse_optional_float(tree.get("estimate")),
         interval=interval_of(tree.get("interval")),
-        p_adjusted=optional(tree.get("p_adjusted")),
+        p_adjusted=parse_optional_float(tree.get("p_adjusted")),
         verdict=str(tree.get("verdict") or ""),
-        aliases=tuple(map(spelled, tree.get("aliases") or ())),
+        aliases=tuple(map(format_alias, tree.get("aliases") or ())),
     )
 
 
-def spelled(alias: Any) -> str:
-    """`a × b` of a list of factors."""
+def format_alias(alias: Any) -> str:
+    """A list of factors as `a × b`."""
     return alias if isinstance(alias, str) else " × ".join(map(str, alias))
 
 
-def looks_of(tree: dict[str, Any] | None) -> Looks | None:
+def parse_looks(tree: dict[str, Any] | None) -> Looks | None:
     if not tree:
         return None
     return Looks(
@@ -342,11 +177,11 @@ def looks_of(tree: dict[str, Any] | None) -> Looks | None:
     )
 
 
-def keyed(tree: dict[str, Any] | None, key: Callable[[str], Any], value: Callable[[Any], T]) -> dict[Any, T]:
-    """A mapping with its keys and values made of their kinds, in the order of its keys; what is null is left out."""
+def parse_mapping(tree: dict[str, Any] | None, key: Callable[[str], Any], value: Callable[[Any], T]) -> dict[Any, T]:
+    """The mapping with converted keys and values, sorted by key, without null values."""
     found = {key(name): value(item) for name, item in (tree or {}).items() if item is not None}
     return dict(sorted(found.items()))
 
 
-def optional(value: Any) -> float | None:
+def parse_optional_float(value: Any) -> float | None:
     return None if value is None else float(value)

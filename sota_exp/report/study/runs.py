@@ -1,6 +1,6 @@
-"""What a report draws from the run directories of a study: curves, inference sizes, reliability, configurations.
+"""Data that a report reads from the run directories of a study: curves, inference sizes, reliability, configurations.
 
-Read when asked for, one run at a time; what is kept is a mean and a spread over seeds. A run that can't be read is left out.
+Runs are read one at a time; only means and spreads over seeds are kept. Runs that cannot be read are left out.
 """
 
 import json
@@ -12,21 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sota_exp.report.study.read import Arm, Study
+from sota_exp.report.run.predictions import NUM_BINS, compute_confidence
+from sota_exp.report.study.study import Arm, Study
 
-#: Points of a curve on paper; longer trainings are thinned to about as many.
+#: Points of a drawn curve; longer runs are thinned to about as many.
 MOST_POINTS = 60
 
-#: Runs of an arm whose logits are read.
+#: Most runs of an arm whose logits are read.
 MOST_SCORED = 16
-
-#: Bins of the reliability diagram: those of the calibration error.
-NUM_BINS = 15
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """At each place of `x`, float [P], the mean over seeds and the standard deviation (0 of one seed); `n` seeds."""
+    """Mean and standard deviation (0 for one seed) over `n` seeds at each `x`; arrays float64 [P]."""
 
     x: NDArray[np.float64]
     mean: NDArray[np.float64]
@@ -35,8 +33,8 @@ class Curve:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """Accuracy on val by inference size in pixels, and how many of the seeds chose each size."""
+class InferenceSizes:
+    """Accuracy on val by inference size in pixels; `chosen`: number of seeds that chose each size."""
 
     curve: Curve
     chosen: dict[int, int]
@@ -44,7 +42,7 @@ class Sizes:
 
 @dataclass(frozen=True, kw_only=True)
 class Reliability:
-    """By bins of confidence: their share of the images, the mean confidence and the share that is right; NaN in empty bins."""
+    """By bin of confidence, [NUM_BINS]: share of the images, mean confidence, accuracy; NaN in empty bins."""
 
     weight: NDArray[np.float64]
     confidence: NDArray[np.float64]
@@ -52,19 +50,21 @@ class Reliability:
     n: int
 
 
-def places(study: Study, arm: Arm) -> Iterator[Path]:
+def iterate_run_directories(study: Study, arm: Arm) -> Iterator[Path]:
     """The directories of an arm's runs, in the order of their seeds."""
     for relative in arm.runs.values():
         yield study.directory / relative
 
 
 def learning_curve(study: Study, arm: Arm, key: str) -> Curve | None:
-    """A metric by epochs, counted from 1, as far as every seed went; None where no run has it."""
-    return over_seeds([points for place in places(study, arm) if (points := epochs(place / "metrics.jsonl", key))])
+    """A metric by epoch (from 1), up to the last epoch that all seeds have; None if no run has the metric."""
+    return over_seeds(
+        [points for place in iterate_run_directories(study, arm) if (points := epochs(place / "metrics.jsonl", key))]
+    )
 
 
 def epochs(path: Path, key: str) -> dict[float, float]:
-    """The metric by epoch, thinned to about `MOST_POINTS` of them; the last is always there."""
+    """The metric by epoch (from 1), thinned to at most `MOST_POINTS`; the last epoch is kept."""
     try:
         lines = path.read_text().splitlines(keepends=True)
     except OSError:
@@ -77,7 +77,7 @@ def epochs(path: Path, key: str) -> dict[float, float]:
 
 
 def over_seeds(runs: Sequence[dict[float, float]]) -> Curve | None:
-    """Mean and spread at the places that all runs have."""
+    """Mean and spread at the values of x that all runs have; None if there are none."""
     shared = sorted(set.intersection(*(set(run) for run in runs))) if runs else []
     if not shared:
         return None
@@ -86,33 +86,33 @@ def over_seeds(runs: Sequence[dict[float, float]]) -> Curve | None:
     return Curve(x=np.array(shared, np.float64), mean=values.mean(axis=0), sd=sd, n=len(runs))
 
 
-def inference_sizes(study: Study, arm: Arm) -> Sizes | None:
-    """Of the runs that searched for the inference size; the best crop ratio at each size."""
-    found = [search for place in places(study, arm) if (search := searched(place))]
-    curve = over_seeds([best_by_size(search) for search in found])
+def inference_sizes(study: Study, arm: Arm) -> InferenceSizes | None:
+    """Accuracy by inference size of the runs with a resolution search; the best crop ratio at each size."""
+    found = [search for place in iterate_run_directories(study, arm) if (search := read_resolution_search(place))]
+    curve = over_seeds([find_best_by_size(search) for search in found])
     if curve is None or len(curve.x) < 2:
         return None
     chosen = [int(search["chosen"]["size"]) for search in found]
-    return Sizes(curve=curve, chosen={size: chosen.count(size) for size in sorted(set(chosen))})
+    return InferenceSizes(curve=curve, chosen={size: chosen.count(size) for size in sorted(set(chosen))})
 
 
 def searches(study: Study, arm: Arm) -> bool:
-    """Whether the arm's runs may hold a curve over inference sizes."""
+    """Whether the first run of the arm has a resolution search."""
     option = arm.choices.get("evaluation/resolution")
     if option is not None:
         return option != "fixed"
-    first = next(places(study, arm), None)
-    return first is not None and searched(first) is not None
+    first = next(iterate_run_directories(study, arm), None)
+    return first is not None and read_resolution_search(first) is not None
 
 
-def searched(place: Path) -> dict[str, Any] | None:
-    """What a run found by looking at several inference sizes; None where it looked at one."""
+def read_resolution_search(place: Path) -> dict[str, Any] | None:
+    """The resolution search in a result; None if only one size was evaluated."""
     result = read_json(place / "result.json")
     found = (result or {}).get("resolution") or {}
     return found if found.get("curve") else None
 
 
-def best_by_size(search: dict[str, Any]) -> dict[float, float]:
+def find_best_by_size(search: dict[str, Any]) -> dict[float, float]:
     found: dict[float, float] = {}
     for point in search["curve"]:
         size, value = float(point["size"]), point["val_accuracy"]
@@ -121,8 +121,12 @@ def best_by_size(search: dict[str, Any]) -> dict[float, float]:
 
 
 def reliability(study: Study, arm: Arm) -> Reliability | None:
-    """Over the test predictions of the first seeds, taken together."""
-    found = [each for place in list(places(study, arm))[:MOST_SCORED] if (each := confidences(place)) is not None]
+    """Reliability over the test predictions of the first `MOST_SCORED` runs together."""
+    found = [
+        each
+        for place in list(iterate_run_directories(study, arm))[:MOST_SCORED]
+        if (each := confidences(place)) is not None
+    ]
     if not found:
         return None
     confidence = np.concatenate([each[0] for each in found])
@@ -135,20 +139,18 @@ def reliability(study: Study, arm: Arm) -> Reliability | None:
 
 
 def confidences(place: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """(confidence [N], whether it is right [N]) on test; None where nothing was scored."""
+    """(confidence [N], correctness 0 or 1 [N]) on test; None if the run has no predictions."""
     try:
         with np.load(place / "predictions.npz") as arrays:
-            logits, labels = arrays["test_logits"].astype(np.float64), arrays["test_labels"]
+            confidence, correct = compute_confidence(arrays["test_logits"], arrays["test_labels"])
     except (OSError, KeyError, ValueError):
         return None
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
-    return shares.max(axis=1), (shares.argmax(axis=1) == labels).astype(np.float64)
+    return confidence, correct.astype(np.float64)
 
 
 def configuration(study: Study, arm: Arm) -> str | None:
-    """The resolved configuration of the arm's first run, as it was written."""
-    for place in places(study, arm):
+    """`config.yaml` of the arm's first readable run, as text."""
+    for place in iterate_run_directories(study, arm):
         try:
             return (place / "config.yaml").read_text()
         except OSError:

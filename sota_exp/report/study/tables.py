@@ -1,42 +1,42 @@
-"""The tables of a study's page."""
+"""The tables of a study's report."""
 
 import shlex
 from collections.abc import Sequence
 from urllib.parse import quote
 
 from sota_exp.report.document.document import Cell, Column, Span, Table, cell, code
-from sota_exp.report.numbers import duration, interval, known, quantity, size
-from sota_exp.report.study.read import Arm, Change, Effect, Interval, Study
-from sota_exp.report.study.sentences import metric_name, percent
+from sota_exp.report.numbers import duration, interval, known, plain_value, quantity, size
+from sota_exp.report.study.study import Arm, Change, Effect, Interval, Study
+from sota_exp.report.study.terms import metric_name, percent
 from sota_exp.statistics.units import SECONDS, SHARE, UNKNOWN, p_value, scale_of, signed
 
-#: How a verdict is inked.
+#: The tone of the cell of a verdict; `open` for others.
 TONES = {"helps": "helps", "hurts": "hurts", "failed": "failed", "reference": ""}
 
-#: Classes in the table of changes; beyond them, those that changed most.
+#: Most classes in the table of changes; with more, those that change most.
 MOST_CLASSES = 24
 
-#: Runs of an arm that are linked.
+#: Most runs of an arm that are linked.
 MOST_RUNS = 40
 
 
 def numbered(study: Study, arm: Arm) -> str:
-    """`3 EMA`, in which the number stays with the word after it; a cell of a design is called by the beginning of its label."""
+    """`3 EMA` with a no-break space; for a cell of a design, its label up to the colon."""
     if not study.compared:
         return arm.label.partition(":")[0]
     return f"{study.numbers[arm.name]}\N{NO-BREAK SPACE}{arm.label}"
 
 
-def label(study: Study, arm: Arm) -> Cell:
+def build_arm_cell(study: Study, arm: Arm) -> Cell:
     return cell(numbered(study, arm))
 
 
-def tone(verdict: str) -> str:
+def get_tone(verdict: str) -> str:
     return TONES.get(verdict, "open")
 
 
 def results(study: Study) -> Table:
-    """Every arm: its mean, its difference, how sure, and the verdict."""
+    """Every arm with its mean, its difference from its reference, interval, p-value and verdict."""
     scale = scale_of(study.metric)
     unit, points = (f", {part}" if part else "" for part in (scale.unit, scale.difference_unit))
     named = {} if study.is_chain else study.numbers
@@ -54,7 +54,7 @@ def results(study: Study) -> Table:
     ]
     rows = [
         [
-            label(study, arm) if study.compared else cell(arm.label),
+            build_arm_cell(study, arm) if study.compared else cell(arm.label),
             cell(named.get(arm.reference or "", UNKNOWN)),
             cell(str(arm.n)),
             cell(scale.value(arm.mean)),
@@ -63,17 +63,19 @@ def results(study: Study) -> Table:
             cell(interval(scale, arm.interval)),
             cell(p_value(arm.p_adjusted)),
             cell(scale.value(arm.detectable)),
-            cell(arm.verdict if study.compared else UNKNOWN, tone=tone(arm.verdict)),
+            cell(arm.verdict if study.compared else UNKNOWN, tone=get_tone(arm.verdict)),
         ]
         for arm in study.arms
     ]
-    against = "the arm before it" if study.is_chain else "the arm whose number stands under Against"
+    against = "the arm before it" if study.is_chain else "the arm whose number is in the column Against"
     if not study.compared:
-        caption = f"{metric_name(study)} of every arm over its seeds; nothing is paired."
+        caption = f"{metric_name(study)} of every arm over its seeds, unpaired."
         return Table(caption=[caption], columns=columns, rows=rows)
     caption = (
-        f"{metric_name(study)} of every arm over its seeds, and its paired difference from {against}. Pairs: seeds that both have (runs, for an arm "
-        f"held against none). An interval is its own arm's; p, and the verdict with it, hold for all arms at once. Detectable: the smallest effect that so many pairs would show with a power of {study.power:g}."
+        f"{metric_name(study)} of every arm over its seeds, and its paired difference from {against}. Pairs: "
+        "seeds that both have (for an arm without a reference: runs). Each interval is for its arm alone; p and "
+        "the verdict are joint over all arms. Detectable: the smallest effect that so many pairs would detect "
+        f"with a power of {study.power:g}."
     )
     return Table(caption=[caption], columns=columns, rows=rows)
 
@@ -85,7 +87,7 @@ def noises(study: Study) -> Table | None:
     columns += [Column(name="Over test images"), Column(name="Won"), Column(name="Lost")]
     rows = [
         [
-            label(study, arm),
+            build_arm_cell(study, arm),
             cell(scale.difference(arm.difference)),
             cell(interval(scale, arm.interval)),
             cell(interval(scale, arm.examples.change.interval)),
@@ -96,8 +98,8 @@ def noises(study: Study) -> Table | None:
         if arm.examples is not None
     ]
     caption = (
-        f"The same differences with {percent(study.level)} intervals for each of the two noises alone. Won and lost: test images on which the arm "
-        "is right more often, or less often, than its reference, over the seeds."
+        f"The same differences with {percent(study.level)} intervals for each noise alone. Won and lost: test "
+        "images that the arm classifies correctly with more seeds, or with fewer seeds, than its reference."
     )
     return Table(caption=[caption], columns=columns, rows=rows) if rows else None
 
@@ -109,21 +111,21 @@ def costs(study: Study) -> Table | None:
     columns += [
         Column(name=f"{percent(study.level)} interval, s"),
         Column(name="Training cost"),
-        Column(name="An image"),
+        Column(name="Per image"),
     ]
-    columns += [Column(name="Parameters"), Column(name="Peak memory"), Column(name="Points an hour")]
-    rows = [cost_row(study, arm) for arm in study.arms]
+    columns += [Column(name="Parameters"), Column(name="Peak memory"), Column(name="Points per hour")]
+    rows = [build_cost_row(study, arm) for arm in study.arms]
     caption = (
-        "Mean cost of one training. Times are those of the machine below, beside whatever else ran on it. Points an hour: the difference for each "
-        "hour of training that it costs more; – where nothing more was spent or nothing can be said."
+        "Mean cost of one training. Times were measured on the machine below, possibly with other load. Points per "
+        "hour: the gain per additional hour of training; – if no additional time is shown."
     )
     return Table(caption=[caption], columns=columns, rows=rows)
 
 
-def cost_row(study: Study, arm: Arm) -> list[Cell]:
+def build_cost_row(study: Study, arm: Arm) -> list[Cell]:
     cost = arm.cost
     return [
-        label(study, arm),
+        build_arm_cell(study, arm),
         cell(duration(cost.seconds)),
         cell(SECONDS.difference(cost.seconds_change.difference)),
         cell(interval(SECONDS, cost.seconds_change.interval)),
@@ -147,25 +149,31 @@ def calibration(study: Study) -> Table | None:
     scale = SHARE
     rows = [
         [
-            label(study, arm),
+            build_arm_cell(study, arm),
             cell(scale.value(arm.ece)),
             cell(scale.difference(arm.ece_change.difference)),
             cell(interval(scale, arm.ece_change.interval)),
         ]
         for arm in study.arms
     ]
-    caption = "Expected calibration error on test (15 bins), mean over seeds: how far confidence is from being right. Less is better."
+    caption = (
+        "Expected calibration error on test (15 bins), mean over seeds: the gap between confidence and accuracy. "
+        "Lower is better."
+    )
     return Table(caption=[caption], columns=columns, rows=rows)
 
 
 def by_class(study: Study) -> Table | None:
-    """Arms by classes, shaded; bold where the interval of the class leaves out zero."""
+    """Changes of accuracy by arm and class, shaded; * if the interval excludes zero."""
     arms = [arm for arm in study.compared if arm.classes]
-    names = classes_shown(study, arms)
+    names = select_classes(study, arms)
     if not names:
         return None
-    largest = max((abs(size_of(arm.classes.get(name))) for arm in arms for name in names), default=0.0) or 1.0
-    rows = [[label(study, arm), *(class_cell(arm.classes.get(name), largest) for name in names)] for arm in arms]
+    largest = max((abs(get_change_size(arm.classes.get(name))) for arm in arms for name in names), default=0.0) or 1.0
+    rows = [
+        [build_arm_cell(study, arm), *(build_class_cell(arm.classes.get(name), largest) for name in names)]
+        for arm in arms
+    ]
     columns = [Column(name="Arm", is_number=False), *(Column(name=name) for name in names)]
     some = (
         f" The {len(names)} of {len(study.classes)} classes that change most."
@@ -173,26 +181,26 @@ def by_class(study: Study) -> Table | None:
         else ""
     )
     caption = (
-        f"Change of the accuracy of each class, percentage points; * where the class's own {percent(study.level)} interval leaves out zero, "
-        f"which among so many will happen by chance.{some}"
+        f"Change of the accuracy of each class, percentage points; * if the {percent(study.level)} interval of "
+        f"the class alone excludes zero, which happens by chance among so many.{some}"
     )
     return Table(caption=[caption], columns=columns, rows=rows)
 
 
-def classes_shown(study: Study, arms: Sequence[Arm]) -> list[str]:
+def select_classes(study: Study, arms: Sequence[Arm]) -> list[str]:
     names = list(study.classes) or list(dict.fromkeys(name for arm in arms for name in arm.classes))
     if len(names) <= MOST_CLASSES:
         return names if arms else []
-    changes = {name: max((abs(size_of(arm.classes.get(name))) for arm in arms), default=0.0) for name in names}
+    changes = {name: max((abs(get_change_size(arm.classes.get(name))) for arm in arms), default=0.0) for name in names}
     most = sorted(names, key=lambda name: -changes[name])[:MOST_CLASSES]
     return [name for name in names if name in most]
 
 
-def size_of(change: Change | None) -> float:
+def get_change_size(change: Change | None) -> float:
     return 0.0 if change is None or change.difference is None else change.difference
 
 
-def class_cell(change: Change | None, largest: float) -> Cell:
+def build_class_cell(change: Change | None, largest: float) -> Cell:
     if change is None or change.difference is None:
         return cell(UNKNOWN)
     star = "*" if change.interval is not None and change.interval.excludes_zero else ""
@@ -200,7 +208,7 @@ def class_cell(change: Change | None, largest: float) -> Cell:
 
 
 def effects(study: Study, found: Sequence[Effect], what: str) -> Table:
-    """Of a design: main effects or interactions."""
+    """Main effects or interactions of a design."""
     scale = scale_of(study.metric)
     columns = [
         Column(name=what, is_number=False),
@@ -214,16 +222,18 @@ def effects(study: Study, found: Sequence[Effect], what: str) -> Table:
             cell(scale.difference(each.estimate)),
             cell(interval(scale, each.interval)),
             cell(p_value(each.p_adjusted)),
-            cell(each.verdict or UNKNOWN, tone=tone(each.verdict) if each.verdict else ""),
+            cell(each.verdict or UNKNOWN, tone=get_tone(each.verdict) if each.verdict else ""),
         ]
         for each in found
     ]
-    caption = f"{what}s on {metric_name(study).lower()}, {scale.difference_unit or 'in its own unit'}, {'all other techniques off' if study.kind == 'pairs' else 'averaged over the settings of all other factors'}."
+    unit = scale.difference_unit or "in its own unit"
+    setting = "all other techniques off" if study.kind == "pairs" else "averaged over the settings of all other factors"
+    caption = f"{what}s on {metric_name(study).lower()}, {unit}, {setting}."
     return Table(caption=[caption], columns=columns, rows=rows)
 
 
 def side_by_side(study: Study) -> Table | None:
-    """A technique's main effect, and what the whole loses without it; where leave-one-out was run beside a design."""
+    """Main effect and leave-one-out loss of each technique, if a leave-one-out was run beside a design."""
     scale = scale_of(study.metric)
     columns = [Column(name="Technique", is_number=False), Column(name="Main effect")]
     columns += [Column(name="Lost without it"), Column(name="Interval of the loss")]
@@ -232,43 +242,47 @@ def side_by_side(study: Study) -> Table | None:
         arm = study.arm(f"without_{each.factors[0]}")
         if arm is None or arm.difference is None or each.estimate is None:
             continue
-        turned = None if arm.interval is None else Interval(low=-arm.interval.high, high=-arm.interval.low)
-        lost = interval(scale, turned)
+        negated = None if arm.interval is None else Interval(low=-arm.interval.high, high=-arm.interval.low)
+        lost = interval(scale, negated)
         rows.append(
             [cell(each.name), *map(cell, (scale.difference(each.estimate), scale.difference(-arm.difference), lost))]
         )
     caption = (
-        f"Two answers on {metric_name(study).lower()}, with the same sign where they agree: a technique's mean over all settings of the others, and what "
-        "everything loses without it. Where they differ, the technique's worth depends on what else is on."
+        f"Two estimates on {metric_name(study).lower()}, with the same sign if they agree: the mean effect over all "
+        "settings of the other techniques, and the loss when the technique is removed from all. If they differ, the "
+        "effect depends on the other techniques."
     )
     return Table(caption=[caption], columns=columns, rows=rows) if rows else None
 
 
 def differences(study: Study) -> Table | None:
-    """Which values of the configuration each arm changes: a row a value, the arm's name in the first of them."""
+    """The configuration values that each arm changes: one row per value, the arm's name in its first row."""
     columns = [Column(name=name, is_number=False) for name in ("Arm", "Key", "In its reference", "Here")]
     rows = []
     for arm in study.compared:
         for index, (key, pair) in enumerate(arm.differences.items()):
-            cells = [Cell(words=[code(part)]) for part in (key, *map(written, pair))]
+            cells = [Cell(words=[code(part)]) for part in (key, *map(plain_value, pair))]
             rows.append([cell("" if index else numbered(study, arm)), *cells])
     return Table(caption=["What each arm changes in the configuration."], columns=columns, rows=rows) if rows else None
 
 
 def overrides(study: Study) -> Table:
-    """What is asked of each arm, and where its runs lie."""
+    """The overrides of each arm and the directories of its runs."""
     columns = [Column(name=name, is_number=False) for name in ("Arm", "Overrides", "Runs by seed")]
-    rows = [[label(study, arm), Cell(words=[code(asked(arm))]), Cell(words=links(arm))] for arm in study.arms]
-    caption = "Overrides of each arm beyond those of its reference, and the directories of its runs, each with its own config.yaml."
+    rows = [
+        [build_arm_cell(study, arm), Cell(words=[code(format_overrides(arm))]), Cell(words=build_run_links(arm))]
+        for arm in study.arms
+    ]
+    caption = "Overrides of each arm beyond those of its reference, and the directories of its runs."
     return Table(caption=[caption], columns=columns, rows=rows)
 
 
-def asked(arm: Arm) -> str:
+def format_overrides(arm: Arm) -> str:
     return " ".join(map(shlex.quote, arm.overrides)) or UNKNOWN
 
 
-def links(arm: Arm) -> list[Span | str]:
-    """To the first runs."""
+def build_run_links(arm: Arm) -> list[Span | str]:
+    """Links to the first `MOST_RUNS` runs."""
     found: list[Span | str] = []
     for seed, place in list(arm.runs.items())[:MOST_RUNS]:
         found += [" " if found else "", code(str(seed), quote(f"{place}/"))]
@@ -276,15 +290,9 @@ def links(arm: Arm) -> list[Span | str]:
     return [*found, f" and {rest:,} more"] if rest > 0 else found
 
 
-def written(value: object) -> str:
-    """As YAML has it."""
-    words = {"None": "null", "True": "true", "False": "false"}
-    return words.get(str(value), str(value))
-
-
 def environment(study: Study) -> Table | None:
     found = study.environment
     facts = {name: value for name, value in found.items() if name != "versions"} | dict(found.get("versions") or {})
     columns = [Column(name="What", is_number=False), Column(name="Which", is_number=False)]
     rows = [[cell(str(name)), Cell(words=[code(str(value))])] for name, value in facts.items() if value is not None]
-    return Table(caption=["Where the runs were trained, and with what."], columns=columns, rows=rows) if rows else None
+    return Table(caption=["Hardware and software of the runs."], columns=columns, rows=rows) if rows else None

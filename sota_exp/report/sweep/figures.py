@@ -1,362 +1,39 @@
-"""The pictures of a sweep, drawn from `sweep.json`: how it went, which knobs matter, and where the good values are."""
+"""Writes all figures of a sweep from `sweep.json`."""
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from sota_exp.report.drawing.matplotlib_canvas import BLUE, GREEN, GREY, ORANGE, RED, figure, save, tidy
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-COLOURS = {"complete": BLUE, "pruned": ORANGE, "failed": RED, "running": GREY}
-
-#: Knobs that a picture of all of them has room for.
-MOST_KNOBS = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweepPictures:
-    """What the pictures are drawn from: trials as plain values, the first objective, and its direction."""
-
-    summary: Mapping[str, Any]
-
-    @property
-    def trials(self) -> list[Mapping[str, Any]]:
-        return list(self.summary["entries"])
-
-    @property
-    def complete(self) -> list[Mapping[str, Any]]:
-        return [item for item in self.trials if item["values"]]
-
-    @property
-    def objective(self) -> str:
-        return str(self.summary["objective"][0])
-
-    @property
-    def sign(self) -> int:
-        return 1 if self.summary["direction"][0] == "maximize" else -1
-
-    @property
-    def names(self) -> list[str]:
-        """Searched names that took more than one value, the most important first."""
-        found = {name for item in self.complete for name in item["params"]}
-        varied = [name for name in sorted(found) if len({str(item["params"].get(name)) for item in self.complete}) > 1]
-        shares: Mapping[str, float] = next(iter(self.summary["importances"].values()), {})
-        return sorted(varied, key=lambda name: -shares.get(name, 0.0))[:MOST_KNOBS]
-
-    def axis(self, name: str) -> "Scale":
-        """How the values of a name are laid along an axis."""
-        values = [item["params"][name] for item in self.trials if name in item["params"]]
-        if any(isinstance(value, str | bool) or value is None for value in values):
-            return Scale(name=name, words=tuple(sorted({str(value) for value in values})))
-        return Scale(name=name, is_log=min(values) > 0 and max(values) / min(values) > 30)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scale:
-    """A name's axis: words side by side, or numbers, in decades where they span more than one and a half."""
-
-    name: str
-    words: tuple[str, ...] = ()
-    is_log: bool = False
-
-    @property
-    def label(self) -> str:
-        return self.name
-
-    def place(self, value: Any) -> float:
-        if self.words:
-            return float(self.words.index(str(value)))
-        return math.log10(value) if self.is_log else float(value)
-
-    def dress(self, axis: Any) -> None:
-        """Ticks in the values' own words."""
-        if self.words:
-            axis.set_ticks(range(len(self.words)), self.words)
-        elif self.is_log:
-            low, high = axis.get_view_interval()
-            decades = list(range(math.ceil(low), math.floor(high) + 1))
-            if len(decades) > 1:
-                axis.set_ticks(decades, [f"$10^{{{power}}}$" for power in decades])
-            else:
-                ticks = np.linspace(low, high, 4)
-                axis.set_ticks(ticks, [f"{10**tick:.2g}" for tick in ticks])
+from sota_exp.report.sweep.parameter_figures import (
+    draw_contours,
+    draw_importances,
+    draw_parallel_coordinates,
+    draw_slices,
+)
+from sota_exp.report.sweep.progress_figures import (
+    draw_intermediate_values,
+    draw_objectives_front,
+    draw_sweep_history,
+    draw_timeline,
+)
+from sota_exp.report.sweep.trials import SweepFigureData
 
 
 def draw_sweep(summary: Mapping[str, Any], folder: Path) -> None:
-    """Write every picture that the sweep's numbers allow."""
-    sweep = SweepPictures(summary=summary)
-    pictures: dict[str, Callable[[SweepPictures, Path], None]] = {
-        "history": history,
-        "importances": importances,
-        "slice": slices,
-        "contour": contours,
-        "parallel_coordinates": parallel_coordinates,
-        "intermediate_values": intermediate_values,
-        "timeline": timeline,
+    """Write every figure of the sweep into `folder`; none without a complete trial."""
+    sweep = SweepFigureData(summary=summary)
+    pictures: dict[str, Callable[[SweepFigureData, Path], None]] = {
+        "history": draw_sweep_history,
+        "importances": draw_importances,
+        "slice": draw_slices,
+        "contour": draw_contours,
+        "parallel_coordinates": draw_parallel_coordinates,
+        "intermediate_values": draw_intermediate_values,
+        "timeline": draw_timeline,
     }
     if len(summary["objective"]) > 1:
-        pictures["front"] = front
+        pictures["front"] = draw_objectives_front
     folder.mkdir(exist_ok=True)
     if sweep.complete:
         for name, draw in pictures.items():
             draw(sweep, folder / f"{name}.png")
-
-
-def history(sweep: SweepPictures, path: Path) -> None:
-    """Each trial's value in the order of their beginning, and the best so far."""
-    drawing = figure(7.5, 4)
-    axes = drawing.subplots()
-    numbers = [item["number"] for item in sweep.complete]
-    values = [item["values"][0] for item in sweep.complete]
-    legal = [item for item in sweep.complete if item.get("feasible", True)]
-    best = sweep.sign * np.maximum.accumulate([sweep.sign * item["values"][0] for item in legal] or [np.nan])
-    axes.step(
-        [item["number"] for item in legal] or [0], best, where="post", color=GREY, linewidth=1.5, label="best so far"
-    )
-    axes.scatter(numbers, values, color=BLUE, s=28, zorder=3, label="complete")
-    pruned = [item for item in sweep.trials if item["state"] == "pruned" and item["reports"]]
-    last = [list(item["reports"].values())[-1] for item in pruned]
-    axes.scatter([item["number"] for item in pruned], last, color=ORANGE, marker="v", s=28, label="pruned, its last")
-    default = [item for item in sweep.complete if item["is_default"]]
-    for item in default:
-        axes.axhline(item["values"][0], color=GREEN, linestyle=":", linewidth=1.5, label="the recipe's own values")
-    failed = [item["number"] for item in sweep.trials if item["state"] == "failed"]
-    low = axes.get_ylim()[0]
-    axes.scatter(failed, [low] * len(failed), color=RED, marker="x", s=30, label="failed", clip_on=False)
-    tidy(axes, "Value of each trial", "trial", sweep.objective)
-    handles, labels = axes.get_legend_handles_labels()
-    kept = [(handle, label) for handle, label in zip(handles, labels, strict=True) if is_drawn(handle)]
-    axes.legend([handle for handle, _ in kept], [label for _, label in kept], frameon=False, fontsize=8.5)
-    save(drawing, path)
-
-
-def is_drawn(handle: Any) -> bool:
-    """Whether a scatter holds a point; lines always count."""
-    from matplotlib.collections import PathCollection
-
-    return not isinstance(handle, PathCollection) or np.size(handle.get_offsets()) > 0
-
-
-def importances(sweep: SweepPictures, path: Path) -> None:
-    """Shares of the variance that each knob explains, by both methods."""
-    methods = sweep.summary["importances"]
-    if not methods:
-        blank(path, "Importance", "too few complete trials or different values, or a single knob")
-        return
-    names = list(next(iter(methods.values())))[::-1]
-    drawing = figure(7.5, 1.4 + 0.5 * len(names))
-    axes = drawing.subplots()
-    for index, (method, shares) in enumerate(methods.items()):
-        places = np.arange(len(names)) + 0.2 - 0.4 * index
-        values = [shares.get(name, 0.0) for name in names]
-        bars = axes.barh(places, values, height=0.36, color=(BLUE, ORANGE)[index], label=method)
-        axes.bar_label(bars, [f" {value:.0%}" for value in values], fontsize=8.5)
-    axes.set_yticks(range(len(names)), names)
-    axes.set_xlim(0, 1.12 * max(max(shares.values()) for shares in methods.values()))
-    tidy(axes, f"Importance for {sweep.objective}", "share", "")
-    axes.legend(frameon=False, fontsize=8.5, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
-    save(drawing, path)
-
-
-def slices(sweep: SweepPictures, path: Path) -> None:
-    """Value against each knob; darker is later."""
-    names = sweep.names
-    if not names:
-        blank(path, "Value against each knob", "no knob took two values")
-        return
-    columns = min(len(names), 3)
-    lines = math.ceil(len(names) / columns)
-    drawing = figure(3.6 * columns, 3.2 * lines)
-    cells = drawing.subplots(lines, columns, squeeze=False, sharey=True)
-    for cell, name in zip(cells.flat, names, strict=False):
-        scale = sweep.axis(name)
-        items = [item for item in sweep.complete if name in item["params"]]
-        order = [item["number"] for item in items]
-        places = [scale.place(item["params"][name]) for item in items]
-        values = [item["values"][0] for item in items]
-        cell.scatter(
-            places, values, c=order, cmap="Blues", vmin=-0.5 * max(order, default=1) - 1, s=26, edgecolors=BLUE
-        )
-        tidy(cell, "", scale.label, sweep.objective if cell in cells[:, 0] else "")
-        scale.dress(cell.xaxis)
-    for cell in cells.flat[len(names) :]:
-        cell.set_visible(False)
-    drawing.suptitle("Value against each knob; darker is later", x=0.01, ha="left", fontsize=11)
-    save(drawing, path)
-
-
-def contours(sweep: SweepPictures, path: Path) -> None:
-    """The two most important knobs that are numbers: trials, and a surface between them."""
-    scales = [scale for name in sweep.names if not (scale := sweep.axis(name)).words][:2]
-    items = [item for item in sweep.complete if all(scale.name in item["params"] for scale in scales)]
-    if len(scales) < 2 or len(items) < 6:
-        blank(path, "Contour", "needs two knobs that are numbers, and six complete trials")
-        return
-    first, second = scales
-    x = np.array([first.place(item["params"][first.name]) for item in items])
-    y = np.array([second.place(item["params"][second.name]) for item in items])
-    values = np.array([item["values"][0] for item in items])
-    drawing = figure(7, 5)
-    axes = drawing.subplots()
-    surface(axes, x, y, values)
-    dots = axes.scatter(x, y, c=values, cmap="viridis", s=40, edgecolors="white", zorder=3)
-    drawing.colorbar(dots, ax=axes, label=sweep.objective)
-    pruned = [item for item in sweep.trials if item["state"] == "pruned" and first.name in item["params"]]
-    across, up = ([scale.place(item["params"][scale.name]) for item in pruned] for scale in scales)
-    axes.scatter(across, up, color=RED, marker="v", s=26, zorder=3, label="pruned")
-    best = int(np.argmax(sweep.sign * values))
-    axes.scatter(x[best], y[best], s=170, facecolors="none", edgecolors=RED, linewidth=1.8, zorder=4, label="best")
-    tidy(axes, f"{sweep.objective} over the two most important knobs", first.label, second.label)
-    axes.margins(0.06)
-    first.dress(axes.xaxis)
-    second.dress(axes.yaxis)
-    axes.legend(frameon=True, framealpha=0.85, fontsize=8.5)
-    save(drawing, path)
-
-
-def surface(axes: "Axes", x: "np.ndarray", y: "np.ndarray", values: "np.ndarray") -> None:
-    """Filled levels of a smooth fit through scattered points, faint: it is a guess between few trials."""
-    from scipy.interpolate import RBFInterpolator
-
-    spans = np.ptp(x) or 1.0, np.ptp(y) or 1.0
-    points = np.stack([x / spans[0], y / spans[1]], 1)
-    if len(np.unique(points, axis=0)) < 4 or np.linalg.matrix_rank(points - points.mean(0)) < 2:
-        return
-    fit = RBFInterpolator(points, values, kernel="thin_plate_spline", smoothing=0.05)
-    columns, lines = np.linspace(x.min(), x.max(), 60), np.linspace(y.min(), y.max(), 60)
-    grid = np.stack([axis.ravel() for axis in np.meshgrid(columns / spans[0], lines / spans[1])], 1)
-    heights = np.clip(fit(grid), values.min(), values.max()).reshape(60, 60)
-    axes.contourf(columns, lines, heights, levels=12, cmap="viridis", alpha=0.45)
-
-
-def parallel_coordinates(sweep: SweepPictures, path: Path) -> None:
-    """A line a trial through its values; the best third in colour."""
-    names = sweep.names
-    if not names:
-        blank(path, "Parallel coordinates", "no knob took two values")
-        return
-    scales = [sweep.axis(name) for name in names]
-    items = sorted((item for item in sweep.complete), key=lambda item: sweep.sign * item["values"][0])
-    columns = [
-        [scale.place(item["params"][scale.name]) if scale.name in item["params"] else None for item in items]
-        for scale in scales
-    ]
-    columns.append([item["values"][0] for item in items])
-    spans = [span([value for value in column if value is not None]) for column in columns]
-    drawing = figure(max(6.0, 1.9 * len(columns)), 4)
-    axes = drawing.subplots()
-    for index in range(len(items)):
-        points = [
-            (place, (value - low) / (high - low))
-            for place, (column, (low, high)) in enumerate(zip(columns, spans, strict=True))
-            if (value := column[index]) is not None
-        ]
-        is_good = index >= len(items) * 2 / 3
-        colour = BLUE if is_good else "#c4c4c4"
-        axes.plot(
-            *zip(*points, strict=True), color=colour, linewidth=1.6 if is_good else 0.9, alpha=0.85, zorder=2 + is_good
-        )
-    labels = [*(scale.label for scale in scales), sweep.objective]
-    tidy(axes, "Values of each trial; the best third in blue", "", "")
-    axes.set_xticks(range(len(labels)), [label.replace(".", ".\n", 1) for label in labels])
-    axes.set_yticks([])
-    axes.margins(x=0.08)
-    for place, (low, high) in enumerate(spans):
-        axes.axvline(place, color=GREY, linewidth=0.8, zorder=1)
-        scale = scales[place] if place < len(scales) else None
-        for height, text in ends(scale, low, high):
-            axes.annotate(text, (place, height), xytext=(4, 0), textcoords="offset points", fontsize=8, color="#444444")
-    save(drawing, path)
-
-
-def span(values: Sequence[float]) -> tuple[float, float]:
-    low, high = min(values), max(values)
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
-
-
-def ends(scale: Scale | None, low: float, high: float) -> list[tuple[float, str]]:
-    """(height, words) of what is written along an axis: every word, or both ends of the numbers."""
-    if scale is not None and scale.words:
-        return [((index - low) / (high - low), word) for index, word in enumerate(scale.words)]
-    if scale is not None and scale.is_log:
-        return [(0.0, f"{10**low:.2g}"), (1.0, f"{10**high:.2g}")]
-    return [(0.0, f"{low:.4g}"), (1.0, f"{high:.4g}")]
-
-
-def intermediate_values(sweep: SweepPictures, path: Path) -> None:
-    """What each trial reported, epoch by epoch."""
-    drawing = figure(7.5, 4)
-    axes = drawing.subplots()
-    names: set[str] = set()
-    for item in sweep.trials:
-        if item["reports"] and item["state"] in COLOURS:
-            steps = [int(step) + 1 for step in item["reports"]]
-            label = item["state"] if item["state"] not in names else None
-            names.add(item["state"])
-            style = {"complete": "-", "pruned": "--"}.get(item["state"], ":")
-            colour = COLOURS[item["state"]]
-            axes.plot(steps, list(item["reports"].values()), style, color=colour, linewidth=1, alpha=0.7, label=label)
-            if item["state"] == "pruned":
-                axes.plot(steps[-1], list(item["reports"].values())[-1], "v", color=colour, markersize=5)
-    tidy(axes, "What each trial reported", "epoch, or seed", sweep.objective)
-    if names:
-        axes.legend(frameon=False, fontsize=8.5)
-    save(drawing, path)
-
-
-def timeline(sweep: SweepPictures, path: Path) -> None:
-    """When each trial ran, on the clock of the first."""
-    from matplotlib.ticker import MaxNLocator
-
-    items = [item for item in sweep.trials if item["at"][0] is not None]
-    begun = min(item["at"][0] for item in items)
-    latest = max((item["at"][1] or item["at"][0]) for item in items)
-    unit, seconds = ("minutes", 60) if latest - begun < 7200 else ("hours", 3600)
-    drawing = figure(7.5, max(2.4, 0.6 + 0.16 * len(items)))
-    axes = drawing.subplots()
-    for state, colour in COLOURS.items():
-        chosen = [item for item in items if item["state"] == state]
-        if chosen:
-            starts = [(item["at"][0] - begun) / seconds for item in chosen]
-            widths = [((item["at"][1] or latest) - item["at"][0]) / seconds for item in chosen]
-            axes.barh([item["number"] for item in chosen], widths, left=starts, color=colour, height=0.75, label=state)
-    axes.invert_yaxis()
-    tidy(axes, "When each trial ran", f"{unit} since the first began", "trial")
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, fontsize=8.5)
-    save(drawing, path)
-
-
-def front(sweep: SweepPictures, path: Path) -> None:
-    """The two first objectives against each other, and the trials that no other beats in both."""
-    drawing = figure(7, 4.5)
-    axes = drawing.subplots()
-    first, second = sweep.summary["objective"][:2]
-    axes.scatter(
-        [t["values"][1] for t in sweep.complete], [t["values"][0] for t in sweep.complete], color="#c4c4c4", s=28
-    )
-    best = sorted((item["value"][1], item["value"][0], item["number"]) for item in sweep.summary["front"])
-    axes.plot([x for x, _, _ in best], [y for _, y, _ in best], "o-", color=BLUE, markersize=6, label="the front")
-    for x, y, number in best:
-        axes.annotate(str(number), (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8.5)
-    tidy(axes, "What no other trial beats in both, by trial number", second, first)
-    axes.legend(frameon=False, fontsize=8.5)
-    save(drawing, path)
-
-
-def blank(path: Path, title: str, reason: str) -> None:
-    """A picture that says why it isn't one."""
-    drawing = figure(5, 1.6)
-    axes = drawing.subplots()
-    axes.text(0.5, 0.5, reason, ha="center", va="center", color=GREY)
-    tidy(axes, title, "", "")
-    axes.grid(False)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    save(drawing, path)

@@ -1,6 +1,6 @@
-"""A sweep's page: whether the winner wins on fresh seeds, how the search went, what mattered, and the best trials.
+"""The report of a sweep from `sweep.json`: confirmation on fresh seeds, history, importances and the best trials.
 
-From `sweep.json` alone, whose numbers are shown as they are; what a file leaves out is left out here.
+Values that the file does not contain are left out.
 """
 
 import json
@@ -31,104 +31,110 @@ from sota_exp.report.numbers import count, duration, interval, known
 from sota_exp.report.study.figures import both
 from sota_exp.report.study.page import present
 from sota_exp.report.study.read import interval_of
+from sota_exp.report.sweep.terminal import format_parameter
 from sota_exp.statistics.units import UNKNOWN, p_value, scale_of
 
 Tree = Mapping[str, Any]
 
-#: Rows of the table of trials.
+#: Most rows of the table of trials.
 MOST_TRIALS = 30
-
-#: How a verdict of the confirmation is inked.
-INKS = {"beats": "blue", "loses": "red"}
-
-
-def write(directory: Path) -> list[Path]:
-    """Write the report of the sweep in a directory; the paths written, the page first.
-
-    Raises:
-        ConfigError: there is no sweep to be read.
-        RunFailed: the directory can't be written to.
-    """
-    return report(directory).paths
 
 
 def report(directory: Path) -> Written:
-    """Write the report, as `write` does; with the answer in words."""
+    """Write the report of the sweep in a directory.
+
+    Raises:
+        ConfigError: `sweep.json` is missing or malformed.
+        RunFailed: the directory cannot be written.
+    """
     path = directory / "sweep.json"
     try:
         tree = json.loads(path.read_text())
-        made = document(tree, directory)
+        made = build_document(tree, directory)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ConfigError(f"{path}: not what a sweep writes: {type(error).__name__}: {error}") from error
+        raise ConfigError(f"{path}: not the format of a sweep: {type(error).__name__}: {error}") from error
     return write_document(made, directory)
 
 
-def document(tree: Tree, directory: Path) -> Document:
+def build_document(tree: Tree, directory: Path) -> Document:
     name = str(tree.get("name") or directory.name)
     sections = [
-        Section(title="Confirmed on fresh seeds", anchor="confirmed", blocks=present(confirmed(tree), arm_table(tree))),
-        Section(title="How the search went", anchor="search", blocks=present(searched(tree), trial_table(tree))),
-        Section(title="What mattered", anchor="importance", blocks=present(importance_table(tree))),
-        Section(title="What went wrong", anchor="failures", blocks=failures(tree)),
-        Section(title="How to reproduce", anchor="reproduce", blocks=reproduction(tree)),
+        Section(
+            title="Confirmation on fresh seeds",
+            anchor="confirmed",
+            blocks=present(build_confirmation_figure(tree), build_arm_table(tree)),
+        ),
+        Section(
+            title="History of the search",
+            anchor="search",
+            blocks=present(build_history_figure(tree), build_trial_table(tree)),
+        ),
+        Section(title="Importance of parameters", anchor="importance", blocks=present(build_importance_table(tree))),
+        Section(title="Failures", anchor="failures", blocks=build_failures(tree)),
+        Section(title="How to reproduce", anchor="reproduce", blocks=build_reproduction(tree)),
     ]
     return Document(
         title=f"Sweep {name}",
-        facts=facts(tree),
-        answer=answer(tree),
+        facts=build_facts(tree),
+        answer=build_answer(tree),
         sections=[section for section in sections if section.blocks],
         colophon=["Made by ", code("sota-exp report"), " from ", code("sweep.json", "sweep.json"), "."],
     ).numbered()
 
 
-def facts(tree: Tree) -> list[str]:
+def build_facts(tree: Tree) -> list[str]:
     trials = tree.get("trials") or {}
     found = [f"{num:,} {state}" for state, num in trials.items() if num]
     took = tree.get("seconds")
-    return [f"Objective {', '.join(objectives(tree))}", *found, *([f"{duration(took)} in all"] if took else [])]
+    return [f"Objective {', '.join(get_objectives(tree))}", *found, *([f"{duration(took)} in all"] if took else [])]
 
 
-def objectives(tree: Tree) -> list[str]:
+def get_objectives(tree: Tree) -> list[str]:
     found = tree.get("objective") or ["val/accuracy"]
     return [found] if isinstance(found, str) else list(map(str, found))
 
 
-def signs(tree: Tree) -> list[int]:
+def get_signs(tree: Tree) -> list[int]:
     found = tree.get("direction") or ["maximize"]
     return [-1 if word == "minimize" else 1 for word in ([found] if isinstance(found, str) else found)]
 
 
-def answer(tree: Tree) -> list[Block]:
+def build_answer(tree: Tree) -> list[Block]:
     confirm, best = tree.get("confirm"), tree.get("best")
     found: list[Block] = []
     if confirm:
         found.append(paragraph(strong(str(confirm.get("words") or confirm.get("verdict") or "")), tone="lead"))
     if best:
-        value, scale = best.get("value"), scale_of(objectives(tree)[0])
+        value, scale = best.get("value"), scale_of(get_objectives(tree)[0])
         value = value[0] if isinstance(value, list) else value
-        words = f"Trial {best.get('number')} is best on {objectives(tree)[0]}: {scale.with_unit(value)}, with "
-        found.append(paragraph(words, code(knobs(best.get("params") or {})), ".", tone="plain" if confirm else "lead"))
+        words = f"Trial {best.get('number')} is best on {get_objectives(tree)[0]}: {scale.with_unit(value)}, with "
+        found.append(
+            paragraph(
+                words, code(format_parameters(best.get("params") or {})), ".", tone="plain" if confirm else "lead"
+            )
+        )
     if not found:
         found.append(paragraph("No trial of this sweep is complete.", tone="lead"))
-    found.append(paragraph("The best of many trials looks better than it is; only fresh seeds say whether it wins."))
+    found.append(
+        paragraph("The value of the best of many trials is biased upwards; only fresh seeds show whether it is better.")
+    )
     return found
 
 
-def knobs(params: Tree) -> str:
-    return " ".join(f"{name}={shown(value)}" for name, value in params.items()) or "its own values"
+def format_parameters(params: Tree) -> str:
+    return " ".join(f"{name}={format_parameter(value)}" for name, value in params.items()) or "its own values"
 
 
-def shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def arms(tree: Tree) -> list[Tree]:
+def get_arms(tree: Tree) -> list[Tree]:
     return list((tree.get("confirm") or {}).get("arms") or ())
 
 
-def confirmed(tree: Tree) -> Figure | None:
-    """Arms of the confirmation against the recipe's own values."""
-    scale, metric = scale_of(objectives(tree)[0]), (tree.get("confirm") or {}).get("metric", objectives(tree)[0])
+def build_confirmation_figure(tree: Tree) -> Figure | None:
+    """Forest plot of the confirmed arms against the recipe's own values."""
+    scale, metric = (
+        scale_of(get_objectives(tree)[0]),
+        (tree.get("confirm") or {}).get("metric", get_objectives(tree)[0]),
+    )
     rows = [
         forest.Row(
             label=str(arm["name"]),
@@ -138,7 +144,7 @@ def confirmed(tree: Tree) -> Figure | None:
             ink="blue" if arm["name"] == tree["confirm"].get("winner") else "grey",
             is_hollow=arm["name"] != tree["confirm"].get("winner"),
         )
-        for arm in arms(tree)
+        for arm in get_arms(tree)
         if arm.get("difference")
     ]
     if not rows:
@@ -152,10 +158,10 @@ def confirmed(tree: Tree) -> Figure | None:
     return Figure(name="confirmed", caption=[caption], panels=panels)
 
 
-def arm_table(tree: Tree) -> Table | None:
-    scale = scale_of(objectives(tree)[0])
+def build_arm_table(tree: Tree) -> Table | None:
+    scale = scale_of(get_objectives(tree)[0])
     rows = []
-    for arm in arms(tree):
+    for arm in get_arms(tree):
         change = arm.get("difference") or {}
         rows.append(
             [
@@ -175,51 +181,54 @@ def arm_table(tree: Tree) -> Table | None:
     return Table(caption=[caption], columns=columns, rows=rows) if rows else None
 
 
-def searched(tree: Tree) -> Figure | None:
-    """Every trial's value; of a pruned one the last it reported."""
-    scale = scale_of(objectives(tree)[0])
+def build_history_figure(tree: Tree) -> Figure | None:
+    """The value of every trial; for a pruned trial, its last report."""
+    scale = scale_of(get_objectives(tree)[0])
     trials = [
         history.Trial(number=int(item["number"]), value=value, is_hollow=item.get("state") != "complete")
         for item in tree.get("entries") or ()
-        if (value := last_value(item)) is not None
+        if (value := get_last_value(item)) is not None
     ]
     if not trials:
         return None
-    title = objectives(tree)[0] + (f", {scale.unit}" if scale.unit else "")
+    title = get_objectives(tree)[0] + (f", {scale.unit}" if scale.unit else "")
     alt = f"Values of {len(trials)} trials in their order"
-    sign = signs(tree)[0]
-    caption = f"{objectives(tree)[0]} of every trial and the best so far. Rings: trials that were pruned, at their last report."
+    sign = get_signs(tree)[0]
+    caption = (
+        f"{get_objectives(tree)[0]} of every trial and the best so far. Rings: trials that did not finish, at "
+        "their last report."
+    )
     panels = both(lambda width: history.draw(trials, sign, scale, title, (width, 300), alt))
     return Figure(name="search_history", caption=[caption], panels=panels)
 
 
-def last_value(item: Tree) -> float | None:
+def get_last_value(item: Tree) -> float | None:
     values = item.get("values") or list((item.get("reports") or {}).values())[-1:]
     return float(values[0]) if values else None
 
 
-def trial_table(tree: Tree) -> Table | None:
-    """The best trials, as they are ranked."""
-    scales = [scale_of(name) for name in objectives(tree)]
+def build_trial_table(tree: Tree) -> Table | None:
+    """The best trials in the order of their ranking."""
+    scales = [scale_of(name) for name in get_objectives(tree)]
     ranking = list(tree.get("ranking") or ())
     rows = [
         [
             cell(str(item["number"])),
             *(cell(scale.value(value)) for scale, value in zip(scales, item["values"], strict=False)),
-            Cell(words=[code(knobs(item.get("knobs") or item.get("params") or {}))]),
+            Cell(words=[code(format_parameters(item.get("knobs") or item.get("params") or {}))]),
         ]
         for item in ranking[:MOST_TRIALS]
     ]
     columns = [
         Column(name="Trial"),
-        *(Column(name=name) for name in objectives(tree)),
+        *(Column(name=name) for name in get_objectives(tree)),
         Column(name="Values", is_number=False),
     ]
     more = f" The first {MOST_TRIALS} of {len(ranking):,}; all are in trials.csv." if len(ranking) > MOST_TRIALS else ""
     return Table(caption=[f"The best trials.{more}"], columns=columns, rows=rows) if rows else None
 
 
-def importance_table(tree: Tree) -> Table | None:
+def build_importance_table(tree: Tree) -> Table | None:
     found = tree.get("importances") or {}
     names = list(dict.fromkeys(name for shares in found.values() for name in shares))
     rows = [
@@ -233,16 +242,16 @@ def importance_table(tree: Tree) -> Table | None:
     return Table(caption=[caption], columns=columns, rows=rows) if rows else None
 
 
-def failures(tree: Tree) -> list[Block]:
+def build_failures(tree: Tree) -> list[Block]:
     failed = list(tree.get("failures") or ())
-    items = [phrase(strong("It stopped early"), f": {tree['stopped']}")] if tree.get("stopped") else []
+    items = [phrase(strong("The search stopped early"), f": {tree['stopped']}")] if tree.get("stopped") else []
     items += [phrase(strong(f"Trial {item.get('number')}"), f": {item.get('reason')}") for item in failed[:MOST_TRIALS]]
     if len(failed) > MOST_TRIALS:
         items.append(phrase(f"and {count(len(failed) - MOST_TRIALS, 'trial')} more"))
     return [Listing(items=items)] if items else []
 
 
-def reproduction(tree: Tree) -> list[Block]:
+def build_reproduction(tree: Tree) -> list[Block]:
     found: list[Block] = [Code(text=str(tree["command"]))] if tree.get("command") else []
     winner = (tree.get("confirm") or {}).get("overrides")
     if winner:

@@ -1,4 +1,4 @@
-"""A sweep for a person: the closing words on the terminal, and the note on its page in MLflow. From `sweep.json` alone."""
+"""A sweep as text from `sweep.json`: the summary on the terminal and the note in MLflow."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -7,29 +7,29 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-#: Trials in a table.
+#: Most trials in a table.
 MOST_ROWS = 5
 
 
 def draw(summary: Mapping[str, Any], directory: Path) -> None:
-    """Every picture of the sweep, below `figures/`."""
+    """Write every figure of the sweep below `figures/`."""
     from sota_exp.report.sweep.figures import draw_sweep
 
     draw_sweep(summary, directory / "figures")
 
 
-def shown(value: Any) -> str:
-    """A value in a table."""
+def format_parameter(value: Any) -> str:
+    """A parameter value in a table; floats with four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def counted(summary: Mapping[str, Any]) -> str:
+def format_trial_counts(summary: Mapping[str, Any]) -> str:
     trials = summary["trials"]
     return ", ".join(f"{trials[name]} {name}" for name in ("complete", "pruned", "failed", "running") if trials[name])
 
 
-def rows(summary: Mapping[str, Any]) -> list[list[str]]:
-    """The best trials and the default, as cells: number, objectives, knobs."""
+def build_trial_rows(summary: Mapping[str, Any]) -> list[list[str]]:
+    """Rows of the best trials and the default: number, objectives, parameters."""
     defaults = {item["number"] for item in summary["entries"] if item["is_default"]}
     sizes = {item["number"]: item.get("inference_size") for item in summary["entries"]}
     vary = len({*sizes.values()} - {None}) > 1
@@ -39,22 +39,26 @@ def rows(summary: Mapping[str, Any]) -> list[list[str]]:
         [
             f"{item['number']}{' (the recipe)' if item['number'] in defaults else ''}",
             *(f"{value:.4f}" if abs(value) < 1000 else f"{value:.3g}" for value in item["values"]),
-            " ".join(f"{name}={shown(value)}" for name, value in item["knobs"].items())
+            " ".join(f"{name}={format_parameter(value)}" for name, value in item["knobs"].items())
             + (f", inference at {sizes[item['number']]} px" if vary and sizes[item["number"]] else ""),
         ]
         for item in listed
     ]
 
 
-def spent(summary: Mapping[str, Any]) -> str:
-    """What the search took, and what pruning saved."""
+def describe_time(summary: Mapping[str, Any]) -> str:
+    """The time of the search, and what pruning saved."""
     minutes = f"{summary['seconds'] / 60:.1f} minutes of training and scoring"
     share = summary["pruning"]["share_of_full_steps"]
-    saved = f"; pruning left {share:.0%} of the steps of full trials" if summary["trials"]["pruned"] and share else ""
+    saved = (
+        f"; with pruning, {share:.0%} of the steps of full trials were run"
+        if summary["trials"]["pruned"] and share
+        else ""
+    )
     return minutes + saved
 
 
-def importance_words(summary: Mapping[str, Any]) -> str:
+def describe_importances(summary: Mapping[str, Any]) -> str:
     methods = summary["importances"].items()
     return "; ".join(
         f"{method}: {', '.join(f'{name} {share:.0%}' for name, share in shares.items())}" for method, shares in methods
@@ -62,7 +66,7 @@ def importance_words(summary: Mapping[str, Any]) -> str:
 
 
 def terminal_summary(summary: Mapping[str, Any], directory: Path) -> Iterator["RenderableType"]:
-    """A table of the best, what it took, and whether the winner wins."""
+    """The best trials, the cost of the search, and the result of the confirmation."""
     from rich.markup import escape
     from rich.panel import Panel
     from rich.table import Table
@@ -70,11 +74,11 @@ def terminal_summary(summary: Mapping[str, Any], directory: Path) -> Iterator["R
     best = Table(box=None, pad_edge=False, show_edge=False)
     for heading in ("trial", *summary["objective"], "values"):
         best.add_column(heading, justify="right" if heading in summary["objective"] else "left")
-    for row in rows(summary):
+    for row in build_trial_rows(summary):
         best.add_row(*map(escape, row))
     facts = Table.grid(padding=(0, 2))
-    facts.add_row("trials", f"{counted(summary)} of {summary['n_trials']}")
-    facts.add_row("took", spent(summary))
+    facts.add_row("trials", f"{format_trial_counts(summary)} of {summary['n_trials']}")
+    facts.add_row("took", describe_time(summary))
     if summary.get("fixed"):
         facts.add_row("all with", escape(" ".join(summary["fixed"])))
     if summary["stopped"]:
@@ -84,9 +88,9 @@ def terminal_summary(summary: Mapping[str, Any], directory: Path) -> Iterator["R
     for item in summary["failures"][:MOST_ROWS]:
         facts.add_row(f"trial {item['number']} failed", escape(str(item["reason"])))
     if summary["importances"]:
-        facts.add_row("importance", importance_words(summary))
+        facts.add_row("importance", describe_importances(summary))
     found = summary["confirm"]
-    facts.add_row("confirmed", escape(found["words"]) if found else "no confirmation was asked for")
+    facts.add_row("confirmed", escape(found["words"]) if found else "no confirmation was run")
     facts.add_row("files", escape(f"{directory}/sweep.json, trials.csv, figures/"))
     grid = Table.grid()
     for part in (best, "", facts):
@@ -98,16 +102,19 @@ def terminal_summary(summary: Mapping[str, Any], directory: Path) -> Iterator["R
 
 
 def note(summary: Mapping[str, Any]) -> str:
-    """Markdown, for the sweep's page in MLflow and beside its files."""
+    """The summary as Markdown, for MLflow and beside the sweep's files."""
     found = summary["confirm"]
-    parts = [f"**Sweep {summary['name']}**: {counted(summary)} of {summary['n_trials']} trials; {spent(summary)}."]
+    parts = [
+        f"**Sweep {summary['name']}**: {format_trial_counts(summary)} of {summary['n_trials']} trials; "
+        f"{describe_time(summary)}."
+    ]
     if found:
-        parts += [f"**{found['words']}**", markdown(arm_rows(found))]
-    parts.append(markdown([["trial", *summary["objective"], "values"], *rows(summary)]))
+        parts += [f"**{found['words']}**", format_markdown_table(build_arm_rows(found))]
+    parts.append(format_markdown_table([["trial", *summary["objective"], "values"], *build_trial_rows(summary)]))
     if summary.get("fixed"):
         parts.append(f"All of them, and the recipe's own values too, with `{' '.join(summary['fixed'])}`.")
     if summary["importances"]:
-        parts.append(f"Importance by {importance_words(summary)}.")
+        parts.append(f"Importance by {describe_importances(summary)}.")
     parts += [f"Trial {item['number']} failed: {item['reason']}." for item in summary["failures"][:MOST_ROWS]]
     if summary["stopped"]:
         parts.append(f"It stopped early: {summary['stopped']}.")
@@ -115,8 +122,8 @@ def note(summary: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def arm_rows(found: Mapping[str, Any]) -> list[list[str]]:
-    """The arms of a confirmation on val; test is the winner's alone."""
+def build_arm_rows(found: Mapping[str, Any]) -> list[list[str]]:
+    """A row per arm of a confirmation, with headings; on val, as only the winner is evaluated on test."""
     lines = [["arm", f"{found['metric']} on fresh seeds", "sd", "against the recipe", "interval"]]
     for arm in found["arms"]:
         difference = arm["difference"]
@@ -129,7 +136,7 @@ def arm_rows(found: Mapping[str, Any]) -> list[list[str]]:
     return lines
 
 
-def markdown(lines: list[list[str]]) -> str:
-    """A table; em spaces, because MLflow's page draws tables without room between the columns."""
-    drawn = ["| " + " | ".join(f"{cell}\u2003" for cell in line) + " |" for line in lines]
-    return "\n".join([drawn[0], "|---" * len(lines[0]) + "|", *drawn[1:]])
+def format_markdown_table(lines: list[list[str]]) -> str:
+    """A Markdown table with em spaces, because MLflow displays tables without space between columns."""
+    table = ["| " + " | ".join(f"{cell}\u2003" for cell in line) + " |" for line in lines]
+    return "\n".join([table[0], "|---" * len(lines[0]) + "|", *table[1:]])

@@ -1,10 +1,11 @@
-"""Binary cross-entropy: every class is a yes-or-no question of its own, so a mixed image may be two things at once.
+"""Binary cross-entropy: one binary classification per class, so a mixed image may belong to two classes.
 
 loss_i = mean or sum over k of −y_ik log σ(z_ik) − (1 − y_ik) log(1 − σ(z_ik)), in float32.
 
 Paper: Wightman, Touvron & Jégou 2021, ResNet strikes back: An improved training procedure in timm, 2110.00476
-Setting: their procedures A1 and A2 use it with LAMB, mixup and CutMix: ResNet-50 reaches 80.4 % in 600 epochs. `mean` over
-classes is timm's scale and makes the gradient 1/C of the sum's: raise the learning rate with it, as LAMB does by itself.
+Setting: the paper's procedures A1 and A2 use it with LAMB, mixup and CutMix: ResNet-50 reaches 80.4 % in 600 epochs.
+`mean` over classes, as in timm, divides the gradient of `sum` by C: use a larger learning rate (not with LAMB, whose
+step does not depend on the scale of the gradient).
 """
 
 from dataclasses import dataclass

@@ -2,8 +2,9 @@
 
 loss_i = −Σ_k y_ik log softmax(z_i)_k, in float32 whatever the precision of the logits.
 
-Paper: Bridle 1990, Probabilistic Interpretation of Feedforward Classification Network Outputs (Neurocomputing, no arXiv)
-Setting: the default of every recipe here; targets arrive already smoothed and mixed, so nothing is smoothed twice.
+Paper: Bridle 1990, Probabilistic Interpretation of Feedforward Classification Network Outputs (Neurocomputing, no
+arXiv)
+Setting: the default; label smoothing and mixing have already been applied to the targets.
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,10 @@
-"""Adam: steps scaled by moving averages of the gradient and of its square.
+"""Adam: steps scaled by moving averages of the gradient and its square.
 
-g ← g + λ·w;  m, v ← averages of g, g²;  w ← w − lr·m̂ / (√v̂ + ε). Weight decay is L2 and is scaled away with the gradient.
+g ← g + λ·w;  m, v ← averages of g, g²;  w ← w − lr·m̂ / (√v̂ + ε). Weight decay λ is L2 regularization: it is divided
+by √v̂ like the gradient.
 
 Paper: Kingma & Ba 2014, Adam: A Method for Stochastic Optimization, 1412.6980
-Setting: lr 1e-3, betas 0.9 and 0.999, no weight decay; with decay, prefer AdamW.
+Setting: lr 1e-3, betas 0.9 and 0.999, no weight decay; with weight decay prefer AdamW.
 """
 
 from dataclasses import dataclass

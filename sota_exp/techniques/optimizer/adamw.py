@@ -1,10 +1,10 @@
-"""AdamW: Adam whose weight decay is decoupled from the gradient's scaling.
+"""AdamW: Adam with weight decay that is decoupled from the scaling of the gradient.
 
 m, v ← averages of g, g²;  w ← w − lr·(m̂ / (√v̂ + ε) + λ·w).
 
 Paper: Loshchilov & Hutter 2017, Decoupled Weight Decay Regularization, 1711.05101
-Setting: lr 1e-3 for a batch of 1024, weight decay 0.05: what trains vision transformers (DeiT, 2012.12877). Scale lr with the
-square root of the batch (`schedule/lr_scaling=square_root`).
+Setting: lr 1e-3 for a batch of 1024, weight decay 0.05, as for vision transformers (DeiT, 2012.12877). Scale lr with
+the square root of the batch size (`schedule/lr_scaling=square_root`).
 """
 
 from dataclasses import dataclass

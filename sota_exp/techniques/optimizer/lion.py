@@ -1,9 +1,10 @@
-"""Lion: the sign of a momentum, found by a search over programs.
+"""Lion: steps in the direction of the sign of a momentum; the algorithm was found by program search.
 
 w ← w − lr·(sign(β₁·m + (1 − β₁)·g) + λ·w);  m ← β₂·m + (1 − β₂)·g.
 
 Paper: Chen et al. 2023, Symbolic Discovery of Optimization Algorithms, 2302.06675
-Setting: a third to a tenth of AdamW's lr and three to ten times its weight decay, as every step has the size of lr.
+Setting: a third to a tenth of AdamW's lr and three to ten times its weight decay, since every weight moves by lr per
+step.
 """
 
 from dataclasses import dataclass

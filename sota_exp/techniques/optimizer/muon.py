@@ -1,11 +1,12 @@
-"""Muon: momentum whose update is orthogonalized, weight matrix by weight matrix.
+"""Muon: SGD momentum with the update of each weight matrix orthogonalized.
 
-u = Newton–Schulz(g + μ·v) ≈ UVᵀ of its singular value decomposition;  w ← w − lr·(0.2·√max(rows, columns)·u + λ·w).
-A convolution is flattened to a matrix; vectors (norm layers, biases) take AdamW's step, with Nesterov's momentum.
+u = Newton–Schulz(g + μ·v) ≈ UVᵀ of its singular value decomposition;  w ← w − lr·(0.2·√max(rows, columns)·u + λ·w). A
+convolution kernel is flattened to a matrix; vectors (norm layers, biases) are updated by AdamW with Nesterov momentum.
 
-Paper: Jordan et al. 2024, Muon: An optimizer for hidden layers in neural networks (blog, no arXiv); the scale that makes
-AdamW's lr and weight decay fit is Liu et al. 2025, Muon is Scalable for LLM Training, 2502.16982
-Setting: AdamW's lr 1e-3 to 5e-3 and weight decay; the CIFAR-10 speed record (airbench, 2404.00498) has used it since 2024.
+Paper: Jordan et al. 2024, Muon: An optimizer for hidden layers in neural networks (blog, no arXiv); the scale, with
+which AdamW's lr and weight decay fit: Liu et al. 2025, Muon is Scalable for LLM Training, 2502.16982
+Setting: lr 1e-3 to 5e-3 and weight decay as for AdamW; used by the CIFAR-10 speed record (airbench, 2404.00498) since
+2024.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from sota_exp.techniques.optimizer.torch_optimizer import require_share, with_lr
 
 @dataclass(frozen=True, kw_only=True)
 class Muon(OptimizerFactory):
-    """Orthogonalized momentum, with AdamW for vectors."""
+    """Orthogonalized momentum for matrices, AdamW for vectors."""
 
     momentum: float
 

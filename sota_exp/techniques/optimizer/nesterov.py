@@ -1,9 +1,9 @@
-"""Nesterov: gradient descent with momentum that looks one step ahead.
+"""Nesterov: SGD with Nesterov momentum, which looks one step ahead.
 
 g ← g + λ·w;  v ← μ·v + g;  w ← w − lr·(g + μ·v).
 
 Paper: Sutskever et al. 2013, On the importance of initialization and momentum in deep learning (ICML, no arXiv)
-Setting: lr 0.1 for a batch of 128, momentum 0.9, weight decay 5e-4: the usual choice for wide ResNets on CIFAR.
+Setting: lr 0.1 for a batch of 128, momentum 0.9, weight decay 5e-4, as is usual for wide ResNets on CIFAR.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from sota_exp.techniques.optimizer.torch_optimizer import require_positive, requ
 
 @dataclass(frozen=True, kw_only=True)
 class Nesterov(OptimizerFactory):
-    """Gradient descent with Nesterov's momentum."""
+    """SGD with Nesterov momentum."""
 
     momentum: float
 

@@ -1,9 +1,9 @@
-"""RMSprop: steps scaled by a moving average of the gradient's square, with momentum on top.
+"""RMSprop: steps scaled by a moving average of the squared gradient, with momentum.
 
 g ← g + λ·w;  v ← alpha·v + (1 − alpha)·g²;  b ← μ·b + g / (√v + ε);  w ← w − lr·b.
 
 Paper: Hinton, Srivastava & Swersky 2012, Neural Networks for Machine Learning, lecture 6e (no arXiv)
-Setting: lr 0.016 for a batch of 256, alpha 0.9, momentum 0.9, eps 1e-3, weight decay 1e-5: EfficientNet's (1905.11946).
+Setting: lr 0.016 for a batch of 256, alpha 0.9, momentum 0.9, eps 1e-3, weight decay 1e-5 (EfficientNet, 1905.11946).
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
-"""SGD: gradient descent with heavy-ball momentum.
+"""SGD: stochastic gradient descent with heavy-ball momentum.
 
-g ← g + λ·w;  v ← μ·v + g;  w ← w − lr·v. Weight decay λ is L2 through the gradient, so it acts multiplied by lr.
+g ← g + λ·w;  v ← μ·v + g;  w ← w − lr·v. Weight decay λ is L2 regularization, added to the gradient and multiplied by
+lr.
 
 Paper: Sutskever et al. 2013, On the importance of initialization and momentum in deep learning (ICML, no arXiv)
 Setting: lr 0.1 for a batch of 256, momentum 0.9, weight decay 1e-4: ResNet-50 reaches 76.1 % on ImageNet in 90 epochs.
@@ -17,7 +18,7 @@ from sota_exp.techniques.optimizer.torch_optimizer import require_share, with_lr
 
 @dataclass(frozen=True, kw_only=True)
 class SGD(OptimizerFactory):
-    """Gradient descent with momentum."""
+    """SGD with momentum."""
 
     momentum: float
 

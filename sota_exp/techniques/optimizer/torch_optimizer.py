@@ -1,4 +1,4 @@
-"""What several optimizers have: groups that learn at their own rate, and moments."""
+"""Parts that several optimizers share: learning rates of groups, checks of fields, and Adam's moments."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,12 +8,12 @@ from sota_exp.stages.stage import require
 
 
 def with_lr(groups: list[dict[str, Any]], lr: float) -> list[dict[str, Any]]:
-    """Groups that start at `lr` times their own `lr_scale`."""
+    """The groups with the learning rate `lr` times their own `lr_scale`."""
     return [{**group, "lr": lr * group["lr_scale"]} for group in groups]
 
 
 def require_share(field: str, value: float) -> None:
-    """Raise `InvalidValue` unless `value` is legal for a momentum or a moving average's decay."""
+    """Raise `InvalidValue` unless `value` is in [0, 1), as for a momentum or the decay of a moving average."""
     require(0 <= value < 1, field, value, "a number in [0, 1)")
 
 
@@ -24,7 +24,7 @@ def require_positive(field: str, value: float) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Moments(OptimizerFactory):
-    """An optimizer by moving averages of the gradient and of its square."""
+    """An optimizer with moving averages of the gradient (decay `beta1`) and of its square (decay `beta2`)."""
 
     beta1: float
     beta2: float

@@ -1,11 +1,12 @@
-"""Label propagation: a part of the labels is given; the others are inferred along a graph of similar images.
+"""Label propagation: trains with a part of the labels and infers the others from a graph of similar images.
 
-s_ij = max(⟨f_i, f_j⟩, 0) over the k nearest neighbours of i in the features f, A = s^gamma, W = D^−½ (A + Aᵀ) D^−½;
-(I − alpha·W) Z = Y, where Y marks the labelled images, each class divided by their number. With p_i = Z_i over its sum,
-an unlabelled image gets the label argmax p_i and weight (1 − H(p_i) / log C), over the greatest such weight; class c
-is weighted by (N / C) / |c|. Until `labels_only` of training the labelled images alone are learned from; then the graph
-is made anew every epoch, from the features of the weights that ship (an average's where there is one: at a high learning rate
-the raw ones are noisier), and `labelled_share` of every batch is labelled. Hidden labels are for monitoring alone.
+s_ij = max(⟨f_i, f_j⟩, 0) over the k nearest neighbours of i in the features f, A = s^gamma, W = D^−½ (A + Aᵀ) D^−½; (I
+− alpha·W) Z = Y, where column c of Y is 1 / (number of labelled images of class c) at these images, 0 elsewhere. With
+p_i = Z_i / sum(Z_i), an unlabelled image i gets the label argmax p_i and the weight (1 − H(p_i) / log C), divided by
+the largest such weight; class c is also weighted by (N / C) / |c|. Until the fraction `labels_only` of training only
+labelled images are used. Then a new graph is built every epoch, from the features of the averaged weights if there are
+any (at a high learning rate those of the raw weights are noisier), and the fraction `labelled_share` of every batch is
+labelled. Hidden true labels only enter the metrics.
 
 Paper: Iscen et al. 2019, Label Propagation for Deep Semi-supervised Learning, arXiv 1904.04717; Zhou et al. 2004 (NIPS)
 Setting: k 50, alpha 0.99, gamma 3, half of each batch labelled: CIFAR-10 with 4,000 labels, error 12.7 %
@@ -29,12 +30,12 @@ from sota_exp.stages.random import Streams, key_to_seed
 from sota_exp.stages.stage import require
 from sota_exp.stages.supervision import Supervised, Supervision
 
-#: Rows of similarities computed at a time: 1,024 × 50,000 images take 200 MB.
+#: Rows of similarities computed at a time; 1,024 × 50,000 float32 values take 200 MB.
 CHUNK = 1024
 
 
 def nearest_neighbors(features: Tensor, num_neighbors: int) -> tuple[Tensor, Tensor]:
-    """Greatest inner products of each row of features [N, D] with the others, and whose: float32 and int64 [N, k]."""
+    """Largest inner products of each row of features [N, D] with other rows, float32 [N, k], and their indices."""
     similarities, neighbors = [], []
     for start in range(0, len(features), CHUNK):
         products = features[start : start + CHUNK] @ features.T
@@ -46,15 +47,15 @@ def nearest_neighbors(features: Tensor, num_neighbors: int) -> tuple[Tensor, Ten
 
 
 def graph(similarities: Tensor, neighbors: Tensor, gamma: float) -> sparse.csr_array:
-    """W = D^−½ (A + Aᵀ) D^−½ [N, N] with A = max(s, 0)^gamma; an image that resembles none has an empty row."""
+    """W = D^−½ (A + Aᵀ) D^−½, [N, N], from [N, k] neighbours, A = max(s, 0)^gamma; an isolated image has a zero row."""
     num, k = similarities.shape
     weights = similarities.double().clamp(min=0).pow(gamma).flatten().numpy()
     rows = np.repeat(np.arange(num), k)
     directed = sparse.csr_array((weights, (rows, neighbors.flatten().numpy())), shape=(num, num))
-    both = directed + directed.T
-    degrees = np.asarray(both.sum(axis=1)).ravel()
+    symmetric = directed + directed.T
+    degrees = np.asarray(symmetric.sum(axis=1)).ravel()
     scale = sparse.diags_array(np.divide(1, np.sqrt(degrees), out=np.zeros(num), where=degrees > 0))
-    return sparse.csr_array(scale @ both @ scale)
+    return sparse.csr_array(scale @ symmetric @ scale)
 
 
 def propagate(
@@ -66,40 +67,40 @@ def propagate(
     max_iterations: int,
     tolerance: float,
 ) -> Tensor:
-    """Solve (I − alpha·W) Z = Y by conjugate gradients, class by class: float64 [N, C]; 0 for a class without labels.
+    """Solve (I − alpha·W) Z = Y by conjugate gradients per class: float64 [N, C]; 0 for a class without labels.
 
-    labels: int64 [N], read at `labelled` (int64 positions) alone.
+    labels: int64 [N], read only at the indices `labelled`, int64 [L].
     """
     num = len(labels)
     system = sparse.csr_array(sparse.eye_array(num) - alpha * weights)
     solution = np.zeros((num, num_classes))
     for index in labels[labelled].unique().tolist():
         members = labelled[labels[labelled] == index].numpy()
-        given = np.zeros(num)
-        given[members] = 1 / len(members)
-        solution[:, index], _ = cg(system, given, rtol=tolerance, maxiter=max_iterations)
+        column = np.zeros(num)
+        column[members] = 1 / len(members)
+        solution[:, index], _ = cg(system, column, rtol=tolerance, maxiter=max_iterations)
     return torch.from_numpy(solution)
 
 
 def pseudo_labels(solution: Tensor) -> tuple[Tensor, Tensor]:
-    """Z [N, C] → the likeliest class, int64 [N], and its certainty, float32 [N] in [0, 1]: 0 where nothing arrived."""
+    """Z [N, C] → most likely classes, int64 [N], and certainties in [0, 1], float32 [N]: 0 for rows without mass."""
     mass = solution.clamp(min=0).numpy()
     total = mass.sum(axis=1, keepdims=True)
     shares = np.divide(mass, total, out=np.zeros_like(mass), where=total > 0)
     entropy = -xlogy(shares, shares).sum(axis=1)
-    # The entropy of a row of zeros is 0, which would make it the surest of all.
+    # A row of zeros has entropy 0, which would make it the most certain of all.
     certainty = np.where(total[:, 0] > 0, 1 - entropy / np.log(mass.shape[1]), 0).clip(0, 1)
     certainty = certainty / certainty.max() if certainty.max() > 0 else certainty
     return torch.from_numpy(shares.argmax(axis=1)), torch.from_numpy(certainty).float()
 
 
 def class_weights(labels: Tensor, num_classes: int) -> Tensor:
-    """(N / C) / |c| of each class c, float32 [C]; a class without images, which weighs nothing, gets N / C."""
+    """(N / C) / |c| for each class c, from labels int64 [N]: float32 [C]; N / C for a class without images."""
     return len(labels) / num_classes / labels.bincount(minlength=num_classes).clamp(min=1)
 
 
 def labelled_part(labels: Tensor, fraction: float, streams: Streams) -> Tensor:
-    """Positions whose labels are given: `fraction` of each class, at least one image, drawn by the seed; ascending."""
+    """Labels int64 [N] → indices of a random `fraction` of each class (at least one image): int64 [L], ascending."""
     shuffled = torch.randperm(len(labels), generator=streams.generator("supervision", "labelled"))
     order = shuffled[labels[shuffled].argsort(stable=True)]
     counts = labels.bincount()
@@ -109,27 +110,32 @@ def labelled_part(labels: Tensor, fraction: float, streams: Streams) -> Tensor:
 
 
 def read_positions(path: str, num: int) -> Tensor:
-    """Positions in the training set, one a line of the file `path`: int64, ascending, each once, below `num`."""
+    """Indices of training images, one per line of the file `path`: int64 [L], ascending, unique.
+
+    Raises:
+        InvalidValue: the file contains anything but integers from 0 to num − 1.
+    """
     words = Path(path).read_text().split()
-    legal = f"a text file with positions in the training set, 0 to {num - 1}, one a line"
+    legal = f"a text file with indices of training images, 0 to {num - 1}, one per line"
     require(bool(words) and all(word.isdecimal() and int(word) < num for word in words), "labelled_file", path, legal)
     return torch.tensor([int(word) for word in words]).unique()
 
 
 def passes(pool: Tensor, num: int, epoch: int, inner: Sampler, streams: Streams) -> Tensor:
-    """`num` draws from `pool` in passes over it, each in an order that `inner` gives; no two epochs share a pass."""
+    """`num` samples of `pool`, int64 [P] → int64 [num]: passes in `inner`'s order; each epoch starts a new pass."""
     per_epoch = -(-num // len(pool))
     order = [inner(len(pool), epoch * per_epoch + index, streams) for index in range(per_epoch)]
     return pool[torch.cat(order)[:num]] if order else pool[:0]
 
 
 def two_pools(labelled: Tensor, others: Tensor, batch_size: int, num_labelled: int, world_size: int) -> Tensor:
-    """Batches with `num_labelled` of `labelled` and `others` between them, one after the other.
+    """Order of an epoch, int64 [S · batch_size], with `num_labelled` of `labelled` in each of its S batches.
 
-    Labelled images are spread evenly over each rank's samples, which are every `world_size`-th of the batch.
+    labelled: int64 [S · num_labelled]. others: int64 [S · (batch_size − num_labelled)]. Labelled images are evenly
+    spread over the samples of each rank, which are every `world_size`-th of the batch.
     """
-    place = torch.arange(batch_size)
-    is_labelled = (place + 1) * num_labelled // batch_size > place * num_labelled // batch_size
+    position = torch.arange(batch_size)
+    is_labelled = (position + 1) * num_labelled // batch_size > position * num_labelled // batch_size
     is_labelled = is_labelled.view(world_size, -1).T.flatten()
     batches = torch.empty(len(labelled) // num_labelled, batch_size, dtype=torch.long)
     batches[:, is_labelled] = labelled.view(-1, num_labelled)
@@ -140,9 +146,10 @@ def two_pools(labelled: Tensor, others: Tensor, batch_size: int, num_labelled: i
 def with_pseudo_labels(
     labels: Tensor, labelled: Tensor, inferred: Tensor, certainty: Tensor, num_classes: int
 ) -> Supervised:
-    """Given labels at `labelled`, inferred ones elsewhere, each weighted by certainty and class.
+    """True labels at the indices `labelled`, `inferred` ones (int64 [N]) elsewhere, weighted by certainty and class.
 
-    labels: int64 [N]; what it says elsewhere than at `labelled` only enters `train/pseudo_label_accuracy`.
+    labels: int64 [N]; those not in `labelled` only enter the metric `train/pseudo_label_accuracy`.
+    certainty: float32 [N] in [0, 1].
     """
     hidden = torch.ones(len(labels), dtype=torch.bool).index_fill(0, labelled, False)
     mixed = torch.where(hidden, inferred, labels)
@@ -156,7 +163,7 @@ def with_pseudo_labels(
 
 @dataclass(frozen=True, kw_only=True)
 class TwoPools(Sampler):
-    """Labelled images alone until `labels_only` of `num_epochs`, then a fixed number of them in each batch."""
+    """Only labelled images until the fraction `labels_only` of training, then `num_labelled` of them in each batch."""
 
     inner: Sampler
     labelled: Callable[[Streams], Tensor]
@@ -169,17 +176,17 @@ class TwoPools(Sampler):
         num_steps = num_samples // self.batch_size
         labelled = self.labelled(streams)
         others = torch.ones(num_samples, dtype=torch.bool).index_fill(0, labelled, False).nonzero()[:, 0]
-        own = replace(streams, seed=key_to_seed(streams.seed, "labelled"))
+        labelled_streams = replace(streams, seed=key_to_seed(streams.seed, "labelled"))
         if epoch / self.num_epochs < self.labels_only or len(others) == 0 or self.batch_size == 1:
-            return passes(labelled, num_steps * self.batch_size, epoch, self.inner, own)
-        some = passes(labelled, num_steps * self.num_labelled, epoch, self.inner, own)
+            return passes(labelled, num_steps * self.batch_size, epoch, self.inner, labelled_streams)
+        some = passes(labelled, num_steps * self.num_labelled, epoch, self.inner, labelled_streams)
         rest = passes(others, num_steps * (self.batch_size - self.num_labelled), epoch, self.inner, streams)
         return two_pools(some, rest, self.batch_size, self.num_labelled, streams.world_size)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelPropagation(Supervision):
-    """Learns from the labels of `labelled_fraction` of the training images, or of those that `labelled_file` lists."""
+    """Trains with the labels of `labelled_fraction` of the training images, or of those listed in `labelled_file`."""
 
     labelled_fraction: float
     labelled_file: str | None
@@ -193,8 +200,8 @@ class LabelPropagation(Supervision):
 
     def __post_init__(self) -> None:
         require(0 < self.labelled_fraction <= 1, "labelled_fraction", self.labelled_fraction, "a fraction in (0, 1]")
-        there = self.labelled_file is None or Path(self.labelled_file).is_file()
-        require(there, "labelled_file", self.labelled_file, "a text file that exists, or null")
+        file_ok = self.labelled_file is None or Path(self.labelled_file).is_file()
+        require(file_ok, "labelled_file", self.labelled_file, "a text file that exists, or null")
         require(0 < self.labels_only <= 1, "labels_only", self.labels_only, "a fraction of training in (0, 1]")
         require(0 < self.labelled_share < 1, "labelled_share", self.labelled_share, "a fraction of the batch in (0, 1)")
         require(self.num_neighbors >= 1, "num_neighbors", self.num_neighbors, "at least 1")
@@ -207,7 +214,7 @@ class LabelPropagation(Supervision):
         return "" if self.labelled_file is None else hashlib.sha256(Path(self.labelled_file).read_bytes()).hexdigest()
 
     def labelled(self, labels: Tensor, streams: Streams) -> Tensor:
-        """Positions of the images whose labels are given, int64, ascending."""
+        """Indices of the images whose labels are used, from labels int64 [N]: int64 [L], ascending."""
         if self.labelled_file is None:
             return labelled_part(labels, self.labelled_fraction, streams)
         return read_positions(self.labelled_file, len(labels))
@@ -227,8 +234,8 @@ class LabelPropagation(Supervision):
     ) -> Supervised:
         labelled = self.labelled(labels, streams)
         if progress < self.labels_only:
-            # Only labelled images are drawn; the rest weighs nothing, should anybody draw it.
+            # The sampler draws only labelled images; weight 0 excludes the others in any case.
             return Supervised(labels=labels, weights=torch.zeros(len(labels)).index_fill(0, labelled, 1.0))
         weights = graph(*nearest_neighbors(features(), self.num_neighbors), self.gamma)
-        solved = propagate(weights, labels, labelled, num_classes, self.alpha, self.max_iterations, self.tolerance)
-        return with_pseudo_labels(labels, labelled, *pseudo_labels(solved), num_classes)
+        solution = propagate(weights, labels, labelled, num_classes, self.alpha, self.max_iterations, self.tolerance)
+        return with_pseudo_labels(labels, labelled, *pseudo_labels(solution), num_classes)

@@ -1,11 +1,12 @@
-"""Groups, differences and how sure they are, against the statistics and against arithmetic by hand."""
+"""Groups, differences and their intervals, against the statistics functions and values computed by hand."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sota_exp.report.comparison.compute import Comparison, compare, letters
+from sota_exp.report.comparison.compute import Comparison, compare
+from sota_exp.report.comparison.groups import letters
 from sota_exp.runs.find import Run
 from sota_exp.statistics.paired import mcnemar, paired_accuracy_difference, paired_difference
 from tests.finished_runs import make, right
@@ -19,7 +20,7 @@ def runs(*directories: Path) -> list[Run]:
 
 @pytest.fixture
 def grid(tmp_path: Path) -> Comparison:
-    """Two arms, three seeds each; the second arm gets 1, 2 and 3 more of the forty right."""
+    """Two arms, three seeds each; the second arm has 1, 2 and 3 more of 40 images correct."""
     plain = [make(tmp_path / f"plain{seed}", seed, correct=right(28 + seed)) for seed in range(3)]
     mixed = [
         make(tmp_path / f"mixed{seed}", seed, {"augmentation.mix.alpha": 0.2}, MIXUP, right(29 + 2 * seed))

@@ -1,4 +1,4 @@
-"""Whether a run trained anew came to the same bits."""
+"""Whether training again gives bitwise the same run."""
 
 import json
 from pathlib import Path

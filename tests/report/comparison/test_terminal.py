@@ -1,4 +1,4 @@
-"""What a comparison looks like: numbers, blocks of columns that fit, and the same as JSON."""
+"""A comparison on the terminal: numbers, blocks of columns that fit, and the same as JSON."""
 
 import io
 import json

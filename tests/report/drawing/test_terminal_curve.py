@@ -1,4 +1,4 @@
-"""A curve of eighth blocks: heights add up to the values, the largest fills its column, what is above 0 shows."""
+"""A curve of block characters: heights match values, the largest fills its column, values above 0 are visible."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The pictures of a run: all there, right in their numbers, and drawn whatever the run looked like."""
+"""The figures of a run: complete, deterministic, correct, and drawn for unusual runs as well."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sota_exp.report.run.figures import RunPictures, draw_run, predictions
+from sota_exp.report.run.figures import RunPictures, draw_run
+from sota_exp.report.run.predictions import compute_confidence
 
 NAMES = {"learning_curves", "learning_rate", "confusion_matrix", "reliability", "worst_mistakes"}
 
@@ -60,7 +61,7 @@ def test_confidences_are_those_of_the_softmax(tmp_path: Path) -> None:
     import torch
 
     run = RunPictures.read(write_run(tmp_path))
-    confidence, correct = predictions(run)
+    confidence, correct = compute_confidence(run.logits, run.labels)
     reference = torch.from_numpy(run.logits).double().softmax(1).max(1)
     np.testing.assert_allclose(confidence, reference.values.numpy(), rtol=1e-12)
     assert (correct == (reference.indices.numpy() == run.labels)).all()
@@ -68,10 +69,7 @@ def test_confidences_are_those_of_the_softmax(tmp_path: Path) -> None:
 
 def test_logits_that_half_precision_holds_as_infinite_are_the_surest(recwarn):
     logits = np.float32([[np.inf, 1, 2], [0, -np.inf, 1], [1, np.inf, -np.inf]])
-    run = RunPictures(
-        epochs=[], result={}, classes=["a", "b", "c"], logits=logits, labels=np.array([0, 0, 1]), mistakes={}
-    )
-    confidence, correct = predictions(run)
+    confidence, correct = compute_confidence(logits, np.array([0, 0, 1]))
     assert confidence == pytest.approx([1, np.e / (1 + np.e), 1]) and correct.tolist() == [True, False, True]
     assert not recwarn.list
 

@@ -1,4 +1,4 @@
-"""A study's page: sound HTML that needs nothing else, the same words as Markdown, every kind of study, every number recomputed."""
+"""A study's report: valid self-contained HTML, the same text as Markdown, every kind of study, every number."""
 
 import itertools
 import json
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sota_exp.cli import main
-from sota_exp.report.study.page import write
+from sota_exp.report.study.page import report
 from tests.experiments import TINY
 from tests.report.pages import Page, markdown_tables
 from tests.report.recomputed import check
@@ -35,14 +35,14 @@ FEW = STEPS[:3]
 
 @pytest.fixture(scope="module")
 def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All thirteen steps, reported."""
+    """The report of all thirteen steps."""
     directory = write_study(tmp_path_factory.mktemp("ladder"), num_test=200)
-    write(directory)
+    report(directory)
     return directory
 
 
 def page_of(directory: Path) -> Page:
-    write(directory)
+    report(directory)
     return Page((directory / "report.html").read_text())
 
 
@@ -60,16 +60,16 @@ def test_every_number_of_the_tables_is_recomputed(ladder: Path) -> None:
 
 
 def test_a_wrong_number_is_found(tmp_path: Path) -> None:
-    """What the test above rests on."""
+    """The test above can fail."""
     directory = write_study(tmp_path, FEW, range(4), num_test=60)
     changed(directory, lambda tree: tree["arms"][1].update(mean=tree["arms"][1]["mean"] + 0.0002))
-    write(directory)
+    report(directory)
     assert [line for line in check(directory).wrong if "lr_optimizations mean" in line]
 
 
 @pytest.fixture(scope="module")
 def real_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three arms of three seeds, really trained in a moment."""
+    """Three arms with three seeds, trained by the command."""
     directory = tmp_path_factory.mktemp("real")
     arms = {
         "plain": [],
@@ -135,7 +135,7 @@ def test_the_page_is_sound_and_can_be_read_without_seeing_it(ladder: Path) -> No
 
 
 def test_drawings_ink_with_names_alone(ladder: Path) -> None:
-    """A colour written into a drawing would not follow light and dark."""
+    """A fixed colour in a drawing would not change between light and dark."""
     text = (ladder / "report.html").read_text()
     drawn = "".join(re.findall(r"<svg.*?</svg>", text, re.S))
     assert not re.search(r'(fill|stroke)="(?!none)', drawn)
@@ -158,7 +158,7 @@ def test_markdown_has_the_tables_of_the_page(ladder: Path) -> None:
 
 def test_the_same_files_give_the_same_bytes(ladder: Path) -> None:
     before = {path: path.read_bytes() for path in ladder.rglob("*") if path.is_file()}
-    write(ladder)
+    report(ladder)
     assert {path: path.read_bytes() for path in ladder.rglob("*") if path.is_file()} == before
 
 
@@ -243,11 +243,12 @@ def test_failures_refusals_rules_looks_and_plans_are_told(tmp_path: Path) -> Non
 
 
 def screened(tree: dict[str, Any]) -> None:
-    """As a screening design is written: cells without reference, effects of factors."""
+    """Change the tree to that of a screening design: cells without reference, effects of factors."""
     for arm in tree["arms"]:
         arm |= {"reference": None, "difference": None, "label": f"cell: {arm['label']}, and more"}
     tree["effects"] = [
-        {"factor": "ema", "label": "EMA", "estimate": 0.02, "interval": [0.01, 0.03], "p_adjusted": 0.01, "verdict": "helps"},
+        {"factor": "ema", "label": "EMA", "estimate": 0.02, "interval": [0.01, 0.03], "p_adjusted": 0.01,
+         "verdict": "helps"},
         {"factor": "mixup", "label": "Mixup", "estimate": -0.01, "interval": [-0.02, 0.01], "p_adjusted": 0.4,
          "verdict": "cannot be distinguished", "aliases": ["a × b"]},
     ]  # fmt: skip
@@ -261,7 +262,7 @@ def test_a_screening_design_is_told_by_its_effects(tmp_path: Path) -> None:
     page = page_of(changed(write_study(tmp_path, FEW, range(2), kind="screening", num_test=60), screened))
     assert "1 of 2 techniques helps: EMA (+2.00 points, +1.00 to +3.00). 1 cannot be distinguished" in page.text
     assert page.tables[0].rows[0] == ["EMA", "+2.00", "+1.00 to +3.00", "0.010", "▲ helps"]
-    assert "Mixup can't be told apart from a × b" in page.text
+    assert "Mixup cannot be separated from a × b" in page.text
     figures = {path.stem for path in (tmp_path / "figures").iterdir()}
     assert {"main_effects", "interactions"} <= figures
     assert not {"learning_curves", "effects", "ladder"} & figures
@@ -280,7 +281,8 @@ def test_leave_one_out_beside_a_design_is_told_with_the_effects_sign(tmp_path: P
 
 @pytest.mark.parametrize(
     ("verdict", "says"),
-    [("helps", "1 pair needs each other: EMA × Mixup (+0.40 points, +0.10 to +0.70)"), ("hurts", "1 pair stands in each"),
+    [("helps", "1 pair helps more together: EMA × Mixup (+0.40 points, +0.10 to +0.70)"),
+     ("hurts", "1 pair helps less together"),
      ("cannot be distinguished", "No interaction of 1 was shown.")],
 )  # fmt: skip
 def test_a_study_of_pairs_begins_with_its_interactions(verdict: str, says: str, tmp_path: Path) -> None:

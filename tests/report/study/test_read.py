@@ -1,4 +1,4 @@
-"""`study.json` read: what is there is typed, what is missing is None, what is wrong is named."""
+"""Reading `study.json`: values are typed, absent ones are None, malformed ones are named in the error."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from sota_exp.errors import ConfigError
-from sota_exp.report.study.read import Interval, Study
+from sota_exp.report.study.read import read_study
+from sota_exp.report.study.study import Interval, Study
 from tests.report.studies import STEPS, read_tree, write_study, write_tree
 
 ARM = {"name": "a", "reference": None}
@@ -15,11 +16,11 @@ ARM = {"name": "a", "reference": None}
 
 def read(directory: Path, tree: dict[str, Any]) -> Study:
     write_tree(directory, tree)
-    return Study.read(directory)
+    return read_study(directory)
 
 
 def test_a_study_is_read_whole(tmp_path: Path) -> None:
-    study = Study.read(write_study(tmp_path, STEPS[:3], range(4), num_test=40))
+    study = read_study(write_study(tmp_path, STEPS[:3], range(4), num_test=40))
     tree = read_tree(tmp_path)
     arm, written = study.arms[1], tree["arms"][1]
     assert (arm.n, arm.mean, arm.difference) == (4, written["mean"], written["difference"])
@@ -56,7 +57,7 @@ def test_a_chain_is_steps_in_their_order(tmp_path: Path, references: list[str | 
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
-        ([], "not what a study writes"),
+        ([], "not the format of a study"),
         ({"arms": []}, "KeyError: 'metric'"),
         ({"metric": "test/accuracy"}, "KeyError: 'arms'"),
         (
@@ -77,7 +78,7 @@ def test_what_cannot_be_read_is_said_with_its_path(tmp_path: Path, text: str | N
     if text is not None:
         (tmp_path / "study.json").write_text(text)
     with pytest.raises(ConfigError, match=r"study\.json: no study can be read"):
-        Study.read(tmp_path)
+        read_study(tmp_path)
 
 
 def test_an_effect_is_called_by_its_labels(tmp_path: Path) -> None:
@@ -90,7 +91,8 @@ def test_reading_imports_nothing_heavy() -> None:
     import subprocess
     import sys
 
-    code = "import sota_exp.report.study.page, sys; print(*{'torch', 'hydra', 'omegaconf', 'mlflow', 'matplotlib'} & set(sys.modules))"
+    heavy = {"torch", "hydra", "omegaconf", "mlflow", "matplotlib"}
+    code = f"import sota_exp.report.study.page, sys; print(*{heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 

@@ -1,4 +1,4 @@
-"""What is read of run directories for curves: means over seeds, thinned, and never more than is there."""
+"""Curves and reliability from run directories: means over seeds, thinned, without damaged lines."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sota_exp.report.study.read import Study
+from sota_exp.report.study.read import read_study
 from sota_exp.report.study.runs import (
     MOST_POINTS,
     confidences,
@@ -48,7 +48,7 @@ def test_curves_reach_as_far_as_every_seed() -> None:
 
 def test_a_study_is_read_from_its_runs(tmp_path: Path) -> None:
     steps = [STEPS[0], STEPS[11], STEPS[2]]
-    study = Study.read(write_study(tmp_path, steps, range(3), num_test=50))
+    study = read_study(write_study(tmp_path, steps, range(3), num_test=50))
     curve = learning_curve(study, study.arms[0], "val/accuracy")
     assert curve is not None and curve.n == 3 and len(curve.x) == 12
     sizes = inference_sizes(study, study.arms[1])
@@ -59,8 +59,8 @@ def test_a_study_is_read_from_its_runs(tmp_path: Path) -> None:
 
 
 def test_the_reliability_diagram_holds_the_calibration_error(tmp_path: Path) -> None:
-    """Σ weight · |right − confidence| over one run's bins is the error that the run recorded."""
-    study = Study.read(write_study(tmp_path, STEPS[:1], range(1), num_test=400))
+    """Σ weight · |accuracy − confidence| over the bins of one run equals its recorded calibration error."""
+    study = read_study(write_study(tmp_path, STEPS[:1], range(1), num_test=400))
     found = reliability(study, study.arms[0])
     assert found is not None
     there = found.weight > 0

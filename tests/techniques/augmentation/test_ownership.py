@@ -1,4 +1,4 @@
-"""A transform writes into images only where the batch says that nobody else holds them, and the result is the same."""
+"""A transform writes into the images of a batch only if the batch is `fresh`; the result is the same otherwise."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ OPTIONS = [option for option in options() if option.slot in {f"augmentation/{slo
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=str)
-def test_images_of_others_are_never_written_into(option: Option) -> None:
+def test_images_that_are_not_fresh_are_never_written_into(option: Option) -> None:
     name = option.slot.split("/")[1]
     node = composed("data=fake", "augmentation/crop=random_resized", str(option)).values["augmentation"][name]
     stage = build(BatchTransform, node, f"augmentation.{name}")

@@ -1,4 +1,4 @@
-"""An optimizer's fused kernel takes the steps of PyTorch's loop over parameters, channels last among them."""
+"""The fused kernel of an optimizer takes the same steps as PyTorch's loop over parameters, also in channels last."""
 
 import copy
 
@@ -18,7 +18,7 @@ def network():
 
 
 def stepped(model, make):
-    """The parameters after five steps of the optimizer that `make` gives, on random gradients laid out as their parameters."""
+    """The parameters after five steps of the optimizer `make(…)`, with random gradients in their memory format."""
     optimizer = make([{"params": list(model.parameters()), "lr_scale": 1.0, "weight_decay": 0.1}])
     generator = torch.Generator().manual_seed(1)
     for step in range(5):

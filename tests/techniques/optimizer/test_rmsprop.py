@@ -1,36 +1,10 @@
 import pytest
 import torch
-from torch import nn
 
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.optimizer.rmsprop import RMSprop
 
 FIELDS = {"lr": 0.01, "weight_decay": 1e-4, "alpha": 0.9, "momentum": 0.9, "eps": 1e-3}
-
-
-def two_weights():
-    """A matrix and a vector, as two groups with their own decay and rate, with fixed gradients."""
-    rng = torch.Generator().manual_seed(0)
-    weights = [nn.Parameter(torch.randn(4, 3, generator=rng)), nn.Parameter(torch.randn(4, generator=rng))]
-    for weight in weights:
-        weight.grad = torch.randn(weight.shape, generator=rng)
-    groups = [
-        {"params": [weights[0]], "weight_decay": 0.1, "lr_scale": 1.0},
-        {"params": [weights[1]], "weight_decay": 0.0, "lr_scale": 10.0},
-    ]
-    return weights, groups
-
-
-def test_groups_keep_their_decay_and_start_at_their_share_of_the_rate():
-    optimizer = RMSprop(**FIELDS)(two_weights()[1], 0.02)
-    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
-    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.02, 0.2])
-    assert [group["lr_scale"] for group in optimizer.param_groups] == [1.0, 10.0]
-
-
-def test_peak_and_decay_are_the_configured_ones():
-    factory = RMSprop(**{**FIELDS, "lr": 0.3, "weight_decay": 0.07})
-    assert (factory.lr, factory.weight_decay) == (0.3, 0.07)
 
 
 @pytest.mark.parametrize(
@@ -51,8 +25,8 @@ def by_hand(weight, gradient, group):
     return weight
 
 
-def test_two_steps_by_hand():
-    weights, groups = two_weights()
+def test_two_steps_by_hand(two_weights):
+    weights, groups = two_weights
     expected = [by_hand(w.detach().clone(), w.grad.clone(), g) for w, g in zip(weights, groups, strict=True)]
     optimizer = RMSprop(**FIELDS)(groups, 0.02)
     for _ in range(2):

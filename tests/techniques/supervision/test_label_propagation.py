@@ -1,4 +1,4 @@
-"""Label propagation against a dense solve, and where it has nothing to go by."""
+"""Label propagation compared with a dense solve, and without labels or similar images."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +37,7 @@ def made(**fields: Any) -> LabelPropagation:
 
 
 def clusters(num: int = 90, classes: int = 3, dims: int = 8) -> tuple[Tensor, Tensor]:
-    """Unit vectors around one direction a class, and their labels."""
+    """Unit vectors around one direction per class, and their labels."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(num) % classes
     centres = torch.eye(dims)[labels]
@@ -45,7 +45,7 @@ def clusters(num: int = 90, classes: int = 3, dims: int = 8) -> tuple[Tensor, Te
 
 
 def dense_solution(features: Tensor, k: int, gamma: float, alpha: float, given: Tensor) -> Tensor:
-    """The formulas once more, with whole matrices in double precision."""
+    """The same formulas with dense matrices in double precision."""
     similarity = (features @ features.T).double()
     similarity.fill_diagonal_(-torch.inf)
     kept = torch.zeros_like(similarity)
@@ -99,7 +99,7 @@ def test_twenty_iterations_give_the_labels_of_the_dense_solve() -> None:
 
 
 def test_an_empty_class_and_an_isolated_image_give_no_nan() -> None:
-    """Class 3 has no label, image 4 resembles nobody: it gets no weight rather than the greatest."""
+    """Class 3 has no label. Image 4 is similar to no other: its weight is 0, not the maximum."""
     features, labels = clusters()
     features = torch.cat([features, torch.zeros(90, 1)], 1)
     features[4] = torch.eye(9)[8] * -1
@@ -117,7 +117,7 @@ def test_an_empty_class_and_an_isolated_image_give_no_nan() -> None:
     assert result.weights[4] == 0
 
 
-def test_all_zero_features_leave_the_given_labels_alone() -> None:
+def test_all_zero_features_leave_the_true_labels_alone() -> None:
     labels = torch.arange(12) % 3
     stage = made(labelled_fraction=0.25)
     result = stage(labels, 3, 0.9, lambda: torch.zeros(12, 5), STREAMS)
@@ -137,10 +137,10 @@ def test_class_weights_balance_classes() -> None:
     labels = torch.tensor([0] * 6 + [1] * 3 + [3] * 3)
     weights = class_weights(labels, 4)
     assert weights[[0, 1, 3]].tolist() == [0.5, 1.0, 1.0]
-    assert weights[labels].sum() == 9  # three classes with images share alike, 3 each
+    assert weights[labels].sum() == 9  # three classes with images, 3 each
 
 
-def test_given_labels_stay_and_weigh_one_by_class() -> None:
+def test_true_labels_stay_with_certainty_one_times_the_class_weight() -> None:
     features, labels = clusters()
     stage = made(labelled_fraction=0.1, num_neighbors=10)
     labelled = stage.labelled(labels, STREAMS)
@@ -205,7 +205,7 @@ def test_batches_hold_a_fixed_number_of_labelled_images(inner: Sampler) -> None:
 
 @pytest.mark.parametrize("world_size", [2, 4, 8])
 def test_every_process_gets_its_share_of_labelled_images_evenly_spread(world_size: int) -> None:
-    """A process takes every world_size-th sample of the batch, and half of the batch is every second one."""
+    """A process takes every world_size-th sample of the batch; half of the batch is labelled."""
     labels = torch.arange(1000) % 10
     stage = made(labelled_fraction=0.05, labels_only=0.5, labelled_share=0.5)
     labelled = set(stage.labelled(labels, STREAMS).tolist())
@@ -215,7 +215,7 @@ def test_every_process_gets_its_share_of_labelled_images_evenly_spread(world_siz
         assert mine == [False, True] * (32 // world_size)
 
 
-def test_every_unlabelled_image_is_drawn_at_most_once_an_epoch_and_the_labelled_alike_often() -> None:
+def test_every_unlabelled_image_is_drawn_at_most_once_per_epoch_and_labelled_ones_equally_often() -> None:
     labels = torch.arange(1000) % 10
     stage = made(labelled_fraction=0.05, labels_only=0.5, labelled_share=0.5)
     labelled = stage.labelled(labels, STREAMS)
@@ -225,13 +225,13 @@ def test_every_unlabelled_image_is_drawn_at_most_once_an_epoch_and_the_labelled_
     assert counts.max() == 1
 
 
-def test_with_every_label_given_it_learns_from_all_of_them() -> None:
+def test_with_every_label_known_it_trains_on_all_of_them() -> None:
     labels = torch.arange(128) % 2
     order = made(labelled_fraction=1.0).sampler(Shuffle(), labels, 10, 32)(128, 9, STREAMS)
     assert sorted(order.tolist()) == list(range(128))
 
 
-def test_stage_one_asks_for_no_features() -> None:
+def test_no_features_are_computed_while_only_labels_are_used() -> None:
     def no_features() -> Tensor:
         raise AssertionError("features were asked for")
 

@@ -1,4 +1,4 @@
-"""A score against what it costs: an arm a disc with its number, bars of one standard deviation, the frontier behind."""
+"""Scatter plot of score against training time: one numbered point per arm, error bars, Pareto front behind."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from sota_exp.statistics.units import Scale
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """An arm's number on the page, its name, the time it takes, its score and the spread of that over seeds."""
+    """An arm: its number and label on the page, training time, mean score and its standard deviation over seeds."""
 
     number: str
     label: str
@@ -23,33 +23,33 @@ class Point:
 def draw(
     points: Sequence[Point], scale: Scale, titles: tuple[str, str], size: tuple[float, float], alt: str
 ) -> Drawing:
-    """`titles` of the horizontal and of the vertical axis. Costs are in decades where they differ much."""
+    """`titles`: horizontal axis, vertical axis. The time axis is logarithmic if times differ by more than 4×."""
     width, height = size
     left, right, top, bottom = 44.0, width - 16, 26.0, height - 42
-    across = time_axis([point.time for point in points], left, right)
+    across = choose_time_axis([point.time for point in points], left, right)
     ends = [point.score + sign * (point.sd or 0) for point in points for sign in (-1, 1)]
     low, high = spanning(ends, least=1e-3)
     upright = Axis(low=low, high=high, begin=bottom, end=top)
-    marks = scales(across, upright, scale, width)
+    marks = draw_axes(across, upright, scale, width)
     marks.append(Label(x=0, y=12, text=titles[1], ink="muted", size=11))
     marks.append(Label(x=(left + right) / 2, y=height - 4, text=titles[0], ink="muted", anchor="middle", size=11))
-    marks.append(Path(points=tuple(frontier(points, across, upright)), ink="faint", width=2))
+    marks.append(Path(points=tuple(compute_pareto_front(points, across, upright)), ink="faint", width=2))
     for point in points:
-        marks += whisker(point, across, upright)
-    marks += [disc(point, across, upright, scale) for point in points]
-    marks += numbers(points, across, upright)
+        marks += draw_error_bar(point, across, upright)
+    marks += [draw_point(point, across, upright, scale) for point in points]
+    marks += draw_numbers(points, across, upright)
     return Drawing(width=width, height=height, marks=tuple(marks), alt=alt)
 
 
-def time_axis(times: Sequence[float], begin: float, end: float) -> Axis:
+def choose_time_axis(times: Sequence[float], begin: float, end: float) -> Axis:
     if max(times) > 4 * min(times) > 0:
         return Axis(low=min(times) / 1.25, high=max(times) * 1.25, begin=begin, end=end, is_log=True)
     low, high = spanning(times, margin=0.1, least=0.1 * max(times))
     return Axis(low=low, high=high, begin=begin, end=end)
 
 
-def scales(across: Axis, upright: Axis, scale: Scale, width: float) -> list[Mark]:
-    shown = Axis(low=upright.low * scale.factor, high=upright.high * scale.factor, begin=upright.begin, end=upright.end)
+def draw_axes(across: Axis, upright: Axis, scale: Scale, width: float) -> list[Mark]:
+    shown = upright.scaled(scale.factor)
     heights = shown.ticks(6)
     texts = {value: f"{value:.{decimals_of(heights)}f}" for value in heights}
     times = [place for place in across.ticks(max(2, int(width / 90))) if place >= 0]
@@ -59,8 +59,8 @@ def scales(across: Axis, upright: Axis, scale: Scale, width: float) -> list[Mark
     ]
 
 
-def frontier(points: Sequence[Point], across: Axis, upright: Axis) -> list[tuple[float, float]]:
-    """Stairs through the points that no cheaper one surpasses."""
+def compute_pareto_front(points: Sequence[Point], across: Axis, upright: Axis) -> list[tuple[float, float]]:
+    """Steps (pixels) through the points that no point of shorter time exceeds."""
     corners: list[tuple[float, float]] = []
     best = -float("inf")
     for point in sorted(points, key=lambda each: (each.time, -each.score)):
@@ -71,20 +71,20 @@ def frontier(points: Sequence[Point], across: Axis, upright: Axis) -> list[tuple
     return [*corners, (across.end, corners[-1][1])]
 
 
-def whisker(point: Point, across: Axis, upright: Axis) -> list[Mark]:
+def draw_error_bar(point: Point, across: Axis, upright: Axis) -> list[Mark]:
     if not point.sd:
         return []
     x = across.at(point.time)
     return [line(x, upright.at(point.score - point.sd), x, upright.at(point.score + point.sd), point.ink, 1.3)]
 
 
-def disc(point: Point, across: Axis, upright: Axis, scale: Scale) -> Dot:
+def draw_point(point: Point, across: Axis, upright: Axis, scale: Scale) -> Dot:
     tip = f"{point.number} {point.label}: {scale.with_unit(point.score)} at {point.time:.4g}"
     return Dot(x=across.at(point.time), y=upright.at(point.score), radius=5, ink=point.ink, tip=tip)
 
 
-def numbers(points: Sequence[Point], across: Axis, upright: Axis) -> list[Mark]:
-    """Each disc's number beside it, moved down or up where another's stands already."""
+def draw_numbers(points: Sequence[Point], across: Axis, upright: Axis) -> list[Mark]:
+    """The number beside each point, shifted if the place is taken."""
     taken: list[tuple[float, float]] = []
     marks: list[Mark] = []
     for point in sorted(points, key=lambda each: (across.at(each.time), each.score)):

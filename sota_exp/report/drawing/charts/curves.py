@@ -1,4 +1,4 @@
-"""Curves with bands over seeds, on small paper: an arm against its reference."""
+"""Curves with bands over seeds: an arm against its reference."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from sota_exp.statistics.units import Scale
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """A curve and how it is inked; `marks` are the places of x that get a disc of a radius."""
+    """A curve with its ink and dash; `marks`: (x, radius in pixels) of discs on it."""
 
     curve: Curve
     ink: str
@@ -22,30 +22,30 @@ class Line:
 
 
 def draw(lines: Sequence[Line], scale: Scale, x_title: str, size: tuple[float, float], alt: str, y: Axis) -> Drawing:
-    """Bands of one standard deviation behind, lines before them; `y` gives the range, so that panels can share it."""
+    """Lines over bands of one standard deviation; `y` gives the vertical range, so that panels can share it."""
     width, height = size
     left, right, top, bottom = 34.0, width - 6, 6.0, height - 34
     begin, end = min(each.curve.x[0] for each in lines), max(each.curve.x[-1] for each in lines)
     across = Axis(low=begin, high=max(end, begin + 1e-6), begin=left, end=right)
     upright = Axis(low=y.low, high=y.high, begin=bottom, end=top)
-    marks = scales(across, upright, scale, width)
+    marks = draw_axes(across, upright, scale, width)
     marks.append(Label(x=(left + right) / 2, y=height - 4, text=x_title, ink="muted", anchor="middle", size=10.5))
-    shown = [replace(each, curve=risen(each.curve, y.low)) for each in lines]
-    marks += [band(each, across, upright) for each in shown if each.curve.sd.any()]
+    shown = [replace(each, curve=crop_start(each.curve, y.low)) for each in lines]
+    marks += [draw_band(each, across, upright) for each in shown if each.curve.sd.any()]
     for each in shown:
-        marks += curve(each, across, upright, scale)
+        marks += draw_curve(each, across, upright, scale)
     return Drawing(width=width, height=height, marks=tuple(marks), alt=alt)
 
 
-def risen(curve: Curve, low: float) -> Curve:
-    """Without the beginning that lies below the paper, but for its last point."""
+def crop_start(curve: Curve, low: float) -> Curve:
+    """The curve without its start below `low`, except for the last point of that."""
     above = np.flatnonzero(curve.mean >= low)
     begin = max(int(above[0]) - 1, 0) if len(above) else 0
     return replace(curve, x=curve.x[begin:], mean=curve.mean[begin:], sd=curve.sd[begin:])
 
 
-def scales(across: Axis, upright: Axis, scale: Scale, width: float) -> list[Mark]:
-    shown = Axis(low=upright.low * scale.factor, high=upright.high * scale.factor, begin=upright.begin, end=upright.end)
+def draw_axes(across: Axis, upright: Axis, scale: Scale, width: float) -> list[Mark]:
+    shown = upright.scaled(scale.factor)
     heights = shown.ticks(5)
     texts = {value: f"{value:.{decimals_of(heights)}f}" for value in heights}
     places = [place for place in across.ticks(max(2, int(width / 60))) if place == round(place)]
@@ -56,7 +56,7 @@ def scales(across: Axis, upright: Axis, scale: Scale, width: float) -> list[Mark
 
 
 def range_of(curves: Sequence[Curve]) -> Axis:
-    """Of all curves and bands, but not of the first third of a training: there nothing is to be told apart."""
+    """A vertical range for all curves and bands, without their first third, where curves do not differ visibly."""
     late = [slice(len(each.x) // 3, None) for each in curves]
     lows = [value for each, part in zip(curves, late, strict=True) for value in (each.mean - each.sd)[part].tolist()]
     highs = [value for each, part in zip(curves, late, strict=True) for value in (each.mean + each.sd)[part].tolist()]
@@ -64,13 +64,13 @@ def range_of(curves: Sequence[Curve]) -> Axis:
     return Axis(low=low, high=high, begin=0, end=1)
 
 
-def band(each: Line, across: Axis, upright: Axis) -> Area:
+def draw_band(each: Line, across: Axis, upright: Axis) -> Area:
     above = [(across.at(x), upright.at(y)) for x, y in zip(each.curve.x, each.curve.mean + each.curve.sd, strict=True)]
     below = [(across.at(x), upright.at(y)) for x, y in zip(each.curve.x, each.curve.mean - each.curve.sd, strict=True)]
     return Area(points=(*above, *reversed(below)), ink=each.ink, opacity=0.18)
 
 
-def curve(each: Line, across: Axis, upright: Axis, scale: Scale) -> list[Mark]:
+def draw_curve(each: Line, across: Axis, upright: Axis, scale: Scale) -> list[Mark]:
     points = tuple((across.at(x), upright.at(y)) for x, y in zip(each.curve.x, each.curve.mean, strict=True))
     values = dict(zip(each.curve.x.tolist(), each.curve.mean.tolist(), strict=True))
     marks: list[Mark] = [Path(points=points, ink=each.ink, width=1.8, dash=each.dash)] if len(points) > 1 else []

@@ -1,4 +1,4 @@
-"""A forest plot: a row for each effect, its estimate and interval on a common axis, and the same in words beside it."""
+"""Forest plot: one row per effect with its estimate and interval on a common axis, and the same as text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from sota_exp.report.drawing.axis import Axis, decimals_of, grid_down, spanning
 from sota_exp.report.drawing.drawing import Area, Dot, Drawing, Label, Mark, line, shortened, text_width
 from sota_exp.report.numbers import interval
-from sota_exp.report.study.read import Interval
+from sota_exp.report.study.study import Interval
 from sota_exp.statistics.units import Scale
 
-#: Pixels from row to row, where labels stand beside the plot and where they stand above it.
+#: Height of a row in pixels with labels beside the plot, and with labels above it.
 ROW, TALL_ROW = 25, 42
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """An estimate with an interval; `second`, a thinner one below it; `word` at the right. Hollow where nothing is decided."""
+    """An estimate and its interval; `second`: a dashed interval below; `word`: text at the right; hollow: undecided."""
 
     label: str
     mean: float | None
@@ -28,7 +28,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Where things are: labels begin at 0, the plot lies between `left` and `right`, notes begin at `note`."""
+    """Positions in pixels: labels begin at 0, the plot is between `left` and `right`, the texts begin at `note`."""
 
     left: float
     right: float
@@ -38,30 +38,30 @@ class Layout:
 
 
 def draw(rows: Sequence[Row], scale: Scale, axis_title: str, width: float, alt: str) -> Drawing:
-    """The plot, `width` pixels wide; below 520 labels stand above their rows."""
-    place = layout(rows, width)
-    axis = axis_of(rows, place)
+    """The plot, `width` pixels wide; below 520, labels are above their rows."""
+    place = compute_layout(rows, width)
+    axis = choose_axis(rows, place)
     top, bottom = 8.0, 8 + place.step * len(rows) + 4
-    marks = axis_ticks(axis, scale, top, bottom)
+    marks = draw_axis(axis, scale, top, bottom)
     zero = axis.at(0)
     marks.append(line(zero, top, zero, bottom, "muted", 1.2))
     for index, row in enumerate(rows):
-        marks += row_marks(row, axis, place, top + place.step * index, scale, width)
+        marks += draw_row(row, axis, place, top + place.step * index, scale, width)
     middle = (place.left + place.right) / 2
     marks.append(Label(x=middle, y=bottom + 36, text=axis_title, ink="muted", anchor="middle", size=11.5))
     return Drawing(width=width, height=bottom + 44, marks=tuple(marks), alt=alt)
 
 
-def axis_ticks(axis: Axis, scale: Scale, top: float, bottom: float) -> list[Mark]:
-    """In the units that are shown."""
-    shown = Axis(low=axis.low * scale.factor, high=axis.high * scale.factor, begin=axis.begin, end=axis.end)
+def draw_axis(axis: Axis, scale: Scale, top: float, bottom: float) -> list[Mark]:
+    """Ticks in the displayed unit."""
+    shown = axis.scaled(scale.factor)
     places = shown.ticks(max(3, int((axis.end - axis.begin) / 70)))
     decimals = decimals_of(places)
     texts = {value: f"{value:+.{decimals}f}".replace("-", "−") if value else "0" for value in places}
     return grid_down(shown, top, bottom, texts)
 
 
-def layout(rows: Sequence[Row], width: float) -> Layout:
+def compute_layout(rows: Sequence[Row], width: float) -> Layout:
     if width < 520:
         return Layout(left=14, right=width - 14, note=0, step=TALL_ROW, is_tall=True)
     widest = max((text_width(row.label) for row in rows), default=0)
@@ -70,8 +70,8 @@ def layout(rows: Sequence[Row], width: float) -> Layout:
     return Layout(left=left, right=width - note - 14, note=width - note, step=ROW, is_tall=False)
 
 
-def axis_of(rows: Sequence[Row], place: Layout) -> Axis:
-    """Wide enough for zero, every estimate and most intervals: one of two seeds may not squeeze the others."""
+def choose_axis(rows: Sequence[Row], place: Layout) -> Axis:
+    """A range with zero, every estimate and most intervals; one very long interval does not squeeze the rest."""
     means = [row.mean for row in rows if row.mean is not None]
     intervals = [each for row in rows for each in (row.interval, row.second) if each is not None]
     reaches = sorted(max(abs(each.low), abs(each.high)) for each in intervals)
@@ -82,9 +82,9 @@ def axis_of(rows: Sequence[Row], place: Layout) -> Axis:
     return Axis(low=low, high=high, begin=place.left, end=place.right)
 
 
-def row_marks(row: Row, axis: Axis, place: Layout, top: float, scale: Scale, width: float) -> list[Mark]:
+def draw_row(row: Row, axis: Axis, place: Layout, top: float, scale: Scale, width: float) -> list[Mark]:
     middle = top + (30 if place.is_tall else place.step / 2)
-    marks = words(row, place, top, middle, width)
+    marks = draw_row_text(row, place, top, middle, width)
     if row.second is not None:
         marks.append(
             line(axis.at(row.second.low), middle + 6, axis.at(row.second.high), middle + 6, "orange", 1.6, "3 2")
@@ -97,8 +97,8 @@ def row_marks(row: Row, axis: Axis, place: Layout, top: float, scale: Scale, wid
     return marks
 
 
-def words(row: Row, place: Layout, top: float, middle: float, width: float) -> list[Mark]:
-    """Its label and what is said of it: beside the plot, or above it on narrow paper."""
+def draw_row_text(row: Row, place: Layout, top: float, middle: float, width: float) -> list[Mark]:
+    """The label and the text of a row: beside the plot, or above it if the plot is narrow."""
     ink = row.ink if not row.is_hollow else "muted"
     if not place.is_tall:
         label = shortened(row.label, place.left - 14)
@@ -114,7 +114,7 @@ def words(row: Row, place: Layout, top: float, middle: float, width: float) -> l
 
 
 def whisker(interval: Interval, axis: Axis, y: float, ink: str) -> list[Mark]:
-    """From end to end, with an arrow head where an end lies outside the plot."""
+    """The interval as a line, with an arrow head at an end outside the plot."""
     low, high = axis.at(interval.low), axis.at(interval.high)
     marks: list[Mark] = [line(low, y, high, y, ink, 2)]
     for end, x, towards in ((interval.low, low, -1), (interval.high, high, 1)):

@@ -1,4 +1,4 @@
-"""A search as it went: the value of every trial in the order of their numbers, and the best so far."""
+"""The history of a search: the value of every trial by its number, and the best so far."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from sota_exp.statistics.units import Scale
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """A trial's number and value; hollow where it did not go to its end."""
+    """A trial's number and value; hollow if it is not complete."""
 
     number: int
     value: float
@@ -18,14 +18,14 @@ class Trial:
 
 
 def draw(trials: Sequence[Trial], sign: int, scale: Scale, title: str, size: tuple[float, float], alt: str) -> Drawing:
-    """`sign` 1 where more is better, −1 where less is. Values far below the rest are put at the edge."""
+    """`sign`: 1 if higher is better, −1 if lower is. Values outside the axis are clipped to its end."""
     width, height = size
     left, right, top, bottom = 48.0, width - 10, 26.0, height - 42
     across = Axis(low=-0.5, high=max(each.number for each in trials) + 0.5, begin=left, end=right)
-    upright = value_axis([each.value for each in trials], sign, bottom, top)
-    marks = [Label(x=0, y=12, text=title, ink="muted", size=11), *scales(across, upright, scale, width)]
+    upright = choose_value_axis([each.value for each in trials], sign, bottom, top)
+    marks = [Label(x=0, y=12, text=title, ink="muted", size=11), *draw_axes(across, upright, scale, width)]
     marks.append(Label(x=(left + right) / 2, y=height - 4, text="trial", ink="muted", anchor="middle", size=11))
-    marks.append(best_so_far(trials, sign, across, upright))
+    marks.append(draw_best_so_far(trials, sign, across, upright))
     for each in trials:
         tip = f"trial {each.number}: {scale.with_unit(each.value)}"
         place = {"x": across.at(each.number), "y": upright.at(each.value)}
@@ -35,15 +35,15 @@ def draw(trials: Sequence[Trial], sign: int, scale: Scale, title: str, size: tup
     return Drawing(width=width, height=height, marks=tuple(marks), alt=alt)
 
 
-def value_axis(values: Sequence[float], sign: int, begin: float, end: float) -> Axis:
-    """From the better three quarters of the values."""
+def choose_value_axis(values: Sequence[float], sign: int, begin: float, end: float) -> Axis:
+    """The range of the better three quarters of the values."""
     kept = sorted(values, key=lambda value: -sign * value)[: max(2, len(values) * 3 // 4)]
     low, high = spanning(kept, margin=0.1, least=1e-6)
     return Axis(low=low, high=high, begin=begin, end=end)
 
 
-def scales(across: Axis, upright: Axis, scale: Scale, width: float) -> list[Mark]:
-    shown = Axis(low=upright.low * scale.factor, high=upright.high * scale.factor, begin=upright.begin, end=upright.end)
+def draw_axes(across: Axis, upright: Axis, scale: Scale, width: float) -> list[Mark]:
+    shown = upright.scaled(scale.factor)
     heights = shown.ticks(6)
     numbers = [place for place in across.ticks(max(2, int(width / 70))) if place == round(place) and place >= 0]
     return [
@@ -54,8 +54,8 @@ def scales(across: Axis, upright: Axis, scale: Scale, width: float) -> list[Mark
     ]
 
 
-def best_so_far(trials: Sequence[Trial], sign: int, across: Axis, upright: Axis) -> Path:
-    """Stairs over the trials that went to their end."""
+def draw_best_so_far(trials: Sequence[Trial], sign: int, across: Axis, upright: Axis) -> Path:
+    """A step line over the complete trials."""
     corners: list[tuple[float, float]] = []
     best = -float("inf")
     for each in sorted(trials, key=lambda each: each.number):

@@ -1,10 +1,10 @@
-"""A matrix of factors by factors: each pair's interaction as a number on a shade, frames where it is more than noise."""
+"""Matrix of interactions: one cell per pair of factors, shaded by estimate, framed if the interval excludes zero."""
 
 from collections.abc import Mapping, Sequence
 
 from sota_exp.report.drawing.drawing import Drawing, Label, Mark, Path, box, shortened
 from sota_exp.report.numbers import interval
-from sota_exp.report.study.read import Effect
+from sota_exp.report.study.study import Effect
 from sota_exp.statistics.units import Scale
 
 
@@ -16,7 +16,7 @@ def draw(
     alt: str,
     higher_is_better: bool = True,
 ) -> Drawing:
-    """Rows are all factors but the first, columns all but the last; a pair stands below the diagonal once."""
+    """Lower triangle: rows are all factors but the first, columns all but the last."""
     num = len(factors) - 1
     room = min(0.3 * width, 150.0)
     side = min((width - room) / max(num, 1), 74.0)
@@ -31,14 +31,14 @@ def draw(
         for column, first in enumerate(factors[: row + 1]):
             found = pairs.get((first, second)) or pairs.get((second, first))
             x = room + column * side
-            marks += square(found, x, y, side, height, largest, scale, higher_is_better)
+            marks += draw_interaction(found, x, y, side, height, largest, scale, higher_is_better)
     for column, first in enumerate(factors[:-1]):
         x, y = room + (column + 0.5) * side, top + num * height + 16
         marks.append(Label(x=x, y=y, text=shortened(first, side - 4, 11), anchor="middle", size=11))
     return Drawing(width=room + num * side + 4, height=top + num * height + 24, marks=tuple(marks), alt=alt)
 
 
-def square(
+def draw_interaction(
     found: Effect | None,
     x: float,
     y: float,
@@ -48,7 +48,7 @@ def square(
     scale: Scale,
     higher_is_better: bool,
 ) -> list[Mark]:
-    """Blank where the pair was not measured."""
+    """The cell of a pair; grey if the pair was not measured."""
     if found is None or found.estimate is None:
         return [box(x + 1, y + 1, side - 2, height - 2, "faint", 0.35)]
     ink = "blue" if (found.estimate > 0) == higher_is_better else "red"

@@ -1,4 +1,4 @@
-"""How often predictions of a confidence are right: a disc for each bin, as large as its share of the images."""
+"""Reliability diagram: accuracy by confidence, one ring per bin whose area is its share of the images."""
 
 import math
 
@@ -10,20 +10,20 @@ from sota_exp.report.study.runs import Reliability
 
 
 def draw(found: Reliability, ink: str, size: float, alt: str) -> Drawing:
-    """On square paper; the diagonal is where confidence is what it says."""
+    """A square drawing; on the diagonal, accuracy equals confidence."""
     left, right, top, bottom = 34.0, size - 8, 8.0, size - 36
     across = Axis(low=0, high=1, begin=left, end=right)
     upright = Axis(low=0, high=1, begin=bottom, end=top)
     texts = {share: f"{100 * share:.0f}" for share in (0.0, 0.5, 1.0)}
     marks: list[Mark] = [*grid_across(upright, left, right, texts, 10), *grid_down(across, top, bottom, texts, 10)]
     marks.append(line(left, bottom, right, top, "muted", 1.2, "3 3"))
-    marks += [disc(found, index, across, upright, ink) for index in np.flatnonzero(found.weight > 0).tolist()]
+    marks += [draw_bin(found, index, across, upright, ink) for index in np.flatnonzero(found.weight > 0).tolist()]
     middle = (left + right) / 2
     marks.append(Label(x=middle, y=size - 3, text="confidence, %", ink="muted", anchor="middle", size=10.5))
     return Drawing(width=size, height=size, marks=tuple(marks), alt=alt)
 
 
-def disc(found: Reliability, index: int, across: Axis, upright: Axis, ink: str) -> Dot:
+def draw_bin(found: Reliability, index: int, across: Axis, upright: Axis, ink: str) -> Dot:
     confidence, correct, weight = found.confidence[index], found.correct[index], found.weight[index]
     tip = f"confidence {confidence:.0%}: {correct:.0%} right, {weight:.0%} of images"
     radius = max(1.5, 14 * math.sqrt(weight))

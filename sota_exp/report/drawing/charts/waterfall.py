@@ -1,4 +1,4 @@
-"""A ladder as a waterfall: where each step begins, how far it goes, and the interval of that step around its end."""
+"""Waterfall chart of a ladder: one bar per step from the value before to the value after, with the step's interval."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sota_exp.report.drawing.axis import Axis, decimals_of, grid_down, spanning
 from sota_exp.report.drawing.charts.forest import whisker
 from sota_exp.report.drawing.drawing import Dot, Drawing, Label, Mark, box, line, shortened, text_width
-from sota_exp.report.study.read import Interval
+from sota_exp.report.study.study import Interval
 from sota_exp.statistics.units import Scale
 
 ROW, TALL_ROW = 26, 40
@@ -14,7 +14,7 @@ ROW, TALL_ROW = 26, 40
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """The value after a step and the one before it; none before the first. Where nothing came out both are None."""
+    """Values before and after a step; `before` is None for the first step, `after` if the arm has no result."""
 
     label: str
     before: float | None
@@ -25,52 +25,54 @@ class Step:
 
 
 def draw(steps: Sequence[Step], scale: Scale, axis_title: str, width: float, alt: str) -> Drawing:
-    """A row for each step, from top to bottom; below 520 pixels labels stand above their rows."""
+    """One row per step from top to bottom; below 520 pixels, labels are above their rows."""
     is_tall = width < 520
-    row, label_room = (TALL_ROW, 0.0) if is_tall else (ROW, labels_of(steps, width))
+    row, label_room = (TALL_ROW, 0.0) if is_tall else (ROW, compute_label_width(steps, width))
     note = 0.0 if is_tall else max(text_width(step.word, 11.5) for step in steps) + 12
     top, bottom = 8.0, 8.0 + row * len(steps) + 4
-    axis = axis_of(steps, 10 if is_tall else label_room + 14, width - note - (10 if is_tall else 0))
-    marks = ticks_of(axis, scale, top, bottom)
+    axis = choose_axis(steps, 10 if is_tall else label_room + 14, width - note - (10 if is_tall else 0))
+    marks = draw_axis(axis, scale, top, bottom)
     for index, step in enumerate(steps):
         y = top + row * index + (row - 12 if is_tall else row / 2)
         following = steps[index + 1] if index + 1 < len(steps) else None
-        marks += bar(step, axis, y, scale)
-        marks += connector(step, following, axis, y, row)
-        marks += names(step, y, width, width - note + 12, is_tall)
+        marks += draw_bar(step, axis, y, scale)
+        marks += draw_connector(step, following, axis, y, row)
+        marks += draw_step_text(step, y, width, width - note + 12, is_tall)
     middle = (axis.begin + axis.end) / 2
     marks.append(Label(x=middle, y=bottom + 36, text=axis_title, ink="muted", anchor="middle", size=11.5))
     return Drawing(width=width, height=bottom + 44, marks=tuple(marks), alt=alt)
 
 
-def labels_of(steps: Sequence[Step], width: float) -> float:
+def compute_label_width(steps: Sequence[Step], width: float) -> float:
     return min(max(text_width(step.label) for step in steps), 0.32 * width)
 
 
-def axis_of(steps: Sequence[Step], begin: float, end: float) -> Axis:
+def choose_axis(steps: Sequence[Step], begin: float, end: float) -> Axis:
     ends = [value for step in steps for value in (step.before, step.after) if value is not None]
     low, high = spanning(ends, least=1e-6)
     reach = high - low
-    whiskers = [end for step in steps for end in reaches(step) if low - 0.5 * reach < end < high + 0.5 * reach]
+    whiskers = [
+        end for step in steps for end in get_interval_ends(step) if low - 0.5 * reach < end < high + 0.5 * reach
+    ]
     low, high = spanning([*ends, *whiskers], margin=0.04, least=1e-6)
     return Axis(low=low, high=high, begin=begin, end=end)
 
 
-def reaches(step: Step) -> tuple[float, ...]:
-    """The ends of a step's interval, on the axis of the values."""
+def get_interval_ends(step: Step) -> tuple[float, ...]:
+    """The ends of a step's interval as values; empty if there is none."""
     if step.interval is None or step.before is None:
         return ()
     return step.before + step.interval.low, step.before + step.interval.high
 
 
-def ticks_of(axis: Axis, scale: Scale, top: float, bottom: float) -> list[Mark]:
-    shown = Axis(low=axis.low * scale.factor, high=axis.high * scale.factor, begin=axis.begin, end=axis.end)
+def draw_axis(axis: Axis, scale: Scale, top: float, bottom: float) -> list[Mark]:
+    shown = axis.scaled(scale.factor)
     places = shown.ticks(max(3, int((axis.end - axis.begin) / 70)))
     return grid_down(shown, top, bottom, {value: f"{value:.{decimals_of(places)}f}" for value in places})
 
 
-def bar(step: Step, axis: Axis, y: float, scale: Scale) -> list[Mark]:
-    """A bar from the value before to the value after; a disc for what nothing comes before."""
+def draw_bar(step: Step, axis: Axis, y: float, scale: Scale) -> list[Mark]:
+    """A bar from the value before to the value after; a disc for the first step."""
     if step.after is None:
         return []
     tip = f"{step.label}: {scale.with_unit(step.after)}"
@@ -82,21 +84,21 @@ def bar(step: Step, axis: Axis, y: float, scale: Scale) -> list[Mark]:
         line(end, y - 7, end, y + 7, step.ink, 2.5),
     ]
     if step.interval is not None:
-        low, high = reaches(step)
+        low, high = get_interval_ends(step)
         marks += whisker(Interval(low=low, high=high), axis, y, step.ink)
     return marks
 
 
-def connector(step: Step, following: Step | None, axis: Axis, y: float, row: float) -> list[Mark]:
-    """From where a step ends down to where the next begins."""
+def draw_connector(step: Step, following: Step | None, axis: Axis, y: float, row: float) -> list[Mark]:
+    """A dashed line from the end of a step down to the start of the next."""
     if step.after is None or following is None or following.before is None:
         return []
     x = axis.at(step.after)
     return [line(x, y + 7, x, y + row - 7, "muted", 1, "2 2")]
 
 
-def names(step: Step, y: float, width: float, note: float, is_tall: bool) -> list[Mark]:
-    """The step's label and what is said of it, which begins at `note` on wide paper."""
+def draw_step_text(step: Step, y: float, width: float, note: float, is_tall: bool) -> list[Mark]:
+    """The label and the text of a step; on wide drawings the text begins at `note`."""
     ink = "muted" if step.ink == "grey" else step.ink
     if not is_tall:
         return [

@@ -1,9 +1,9 @@
-"""CenterCrop: resizes the shorter side to the training size and cuts the centre, with nothing random.
+"""CenterCrop: resizes the shorter side to the training size and cuts the centre; nothing is random.
 
-    shorter side → S, then the centred S × S
+    resize the shorter side to S → cut the central S × S
 
 Paper: Simonyan, Zisserman 2014, Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv 1409.1556
-Setting: the baseline of every crop; sufficient where the training set is large or the objects are already centred
+Setting: the baseline of every crop; sufficient if the training set is large or the objects are centred
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from sota_exp.stages.random import Draws
 
 @dataclass(frozen=True, kw_only=True)
 class CenterCrop(Crop):
-    """Cuts the centre, deterministically."""
+    """Cuts the centre of each image."""
 
     def __call__(
         self, images: Images, indices: Tensor, size: int, rng: Draws, interpolation: str = "bilinear"

@@ -1,8 +1,8 @@
-"""PadCrop: widens each image by a border and cuts the training size out of it at a random place.
+"""PadCrop: pads each image and cuts a crop of the training size at a random position.
 
     pad S × S to (S + 2p) × (S + 2p), p = round(padding_fraction · S), corner uniform in {0, …, 2p}²
 
-An image that is not S × S is first brought there: shorter side resized to S, centre cut.
+An image that is not S × S is center-cropped first: shorter side resized to S, central S × S cut.
 
 Paper: He, Zhang, Ren, Sun 2015, Deep Residual Learning for Image Recognition, arXiv 1512.03385
 Setting: padding_fraction 0.125 (4 px at 32) with black borders is the CIFAR standard; `reflect` suits short trainings
@@ -22,21 +22,21 @@ from sota_exp.stages.stage import require
 
 
 def pad_reflect(images: Tensor, padding: int) -> Tensor:
-    """Uint8 [B, S, S, 3] → [B, S + 2·padding, S + 2·padding, 3], mirrored about the border pixels; padding < S."""
+    """Uint8 [B, S, S, 3] → [B, S + 2·padding, S + 2·padding, 3], reflected about the border pixels; padding < S."""
     last = images.shape[1] - 1
     source = last - (torch.arange(-padding, last + 1 + padding).abs() - last).abs()
     return images.index_select(1, source).index_select(2, source)
 
 
 def pad_constant(images: Tensor, padding: int) -> Tensor:
-    """Uint8 [B, S, S, 3] → [B, S + 2·padding, S + 2·padding, 3], black outside."""
+    """Uint8 [B, S, S, 3] → [B, S + 2·padding, S + 2·padding, 3] with black borders."""
     return F.pad(images, (0, 0, padding, padding, padding, padding))
 
 
 def shifted(padded: Tensor, corners: Tensor, size: int) -> Tensor:
-    """Uint8 [B, 3, size, size], channels last, cut from [B, P, P, 3] at `corners`, int64 [B, 2] (top, left)."""
+    """Crops of uint8 [B, P, P, 3] at `corners`, int64 [B, 2] (top, left): uint8 [B, 3, size, size], channels last."""
     num, side = padded.shape[:2]
-    # Whole rows of pixels move with index_select; then, transposed, whole columns.
+    # index_select copies whole rows of pixels, then, after a transpose, whole columns.
     for axis in (0, 1):
         start = torch.arange(num) * side + corners[:, axis]
         lines = (start[:, None] + torch.arange(size)).flatten()
@@ -50,7 +50,7 @@ PADDING = {"reflect": pad_reflect, "constant": pad_constant}
 
 @dataclass(frozen=True, kw_only=True)
 class PadCrop(Crop):
-    """Width of the border as a fraction of the side, and what it shows."""
+    """Pads each side by `padding_fraction` of the image side, with `padding_mode` constant (black) or reflect."""
 
     padding_fraction: float
     padding_mode: str

@@ -1,8 +1,8 @@
-"""RandomResizedCrop: cuts a box of random area and shape out of each image and resizes it to the training size.
+"""RandomResizedCrop: cuts a box of random area and aspect ratio from each image and resizes it to the training size.
 
-    area ~ U(scale) · H · W,  log(width / height) ~ U(log ratio),  corner uniform among those that keep the box inside
+    area ~ U(scale) · H · W,  log(width / height) ~ U(log ratio),  corner uniform, box inside the image
 
-An image gets the first of ten draws that fits; where none does, the largest centred box of a legal ratio.
+The first of ten draws that fits into the image is used; if none fits, the largest centred box with a ratio in range.
 
 Paper: Szegedy et al. 2014, Going Deeper with Convolutions, arXiv 1409.4842
 Setting: scale [0.08, 1], ratio [3/4, 4/3] in every ImageNet recipe; scale [0.35, 1] for short trainings
@@ -23,7 +23,7 @@ NUM_ATTEMPTS = 10
 
 
 def crop_boxes(sizes: Tensor, scale: list[float], ratio: list[float], rng: Draws) -> Tensor:
-    """Boxes int64 [B, 4] (top, left, height, width) in pixels, inside images of `sizes`, int64 [B, 2]."""
+    """Random boxes in pixels, int64 [B, 4] (top, left, height, width), inside images of `sizes`, int64 [B, 2]."""
     num = len(sizes)
     tries, corner = rng.uniform(num, NUM_ATTEMPTS, 2).double(), rng.uniform(num, 2).double()
     boxes = drawn_sides(sizes.prod(1, keepdim=True), scale, ratio, tries)
@@ -36,7 +36,7 @@ def crop_boxes(sizes: Tensor, scale: list[float], ratio: list[float], rng: Draws
 
 
 def largest_boxes(sizes: Tensor, ratio: list[float]) -> Tensor:
-    """The largest (height, width) of a legal ratio inside each image, int64 [B, 2]."""
+    """The largest (height, width) with a width/height in `ratio` that fits into `sizes`, both int64 [B, 2]."""
     height, width = sizes.unbind(1)
     limited_height = torch.minimum(height, (width / ratio[0]).round().long())
     limited_width = torch.minimum(width, (height * ratio[1]).round().long())
@@ -45,16 +45,16 @@ def largest_boxes(sizes: Tensor, ratio: list[float]) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class RandomResizedCrop(Crop):
-    """Range of the area as a share of the image, and range of width over height."""
+    """Cuts a box with an area in `scale` (fraction of the image) and a width/height in `ratio`."""
 
     scale: list[float]
     ratio: list[float]
 
     def __post_init__(self) -> None:
         ok = len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1] <= 1
-        require(ok, "scale", self.scale, "[least, most] share of the image's area in (0, 1]")
+        require(ok, "scale", self.scale, "[min, max] area as a fraction of the image, in (0, 1]")
         ok = len(self.ratio) == 2 and 0 < self.ratio[0] <= self.ratio[1]
-        require(ok, "ratio", self.ratio, "[least, most] width over height, positive")
+        require(ok, "ratio", self.ratio, "[min, max] width divided by height, positive")
 
     def __call__(
         self, images: Images, indices: Tensor, size: int, rng: Draws, interpolation: str = "bilinear"

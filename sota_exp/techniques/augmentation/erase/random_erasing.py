@@ -1,9 +1,9 @@
-"""RandomErasing: fills a random rectangle with the mean colour, in some of the images.
+"""RandomErasing: fills a random rectangle in some of the images with the mean colour.
 
     with probability p: pixels ← 0 after normalization, in a box of
     area ~ U(scale) · S²,  log(height / width) ~ U(log ratio),  corner uniform
 
-An image gets the first of ten draws that is smaller than it; where none is, nothing is erased.
+The first of ten draws that is smaller than the image is used; if none is, nothing is erased.
 
 Paper: Zhong, Zheng, Kang, Li, Yang 2017, Random Erasing Data Augmentation, arXiv 1708.04896
 Setting: p 0.1, scale [0.02, 0.33], ratio [0.3, 3.3] brought ResNet-50 +0.19 points on ImageNet in torchvision's recipe
@@ -24,7 +24,7 @@ NUM_ATTEMPTS = 10
 
 
 def erase_boxes(num: int, size: int, scale: list[float], ratio: list[float], rng: Draws) -> Tensor:
-    """Boxes int64 [num, 4] (top, left, bottom, right) inside a square of `size` pixels; empty where no draw fitted."""
+    """Random boxes inside `size` × `size` px, int64 [num, 4] (top, left, bottom, right); empty if no draw fits."""
     tries, corner = rng.uniform(num, NUM_ATTEMPTS, 2).double(), rng.uniform(num, 2).double()
     sides = drawn_sides(size**2, scale, ratio, tries).flip(2)  # of height / width
     box, found = first_that_fits(sides, (sides < size).all(2))
@@ -35,7 +35,7 @@ def erase_boxes(num: int, size: int, scale: list[float], ratio: list[float], rng
 
 @dataclass(frozen=True, kw_only=True)
 class RandomErasing(BatchTransform):
-    """Probability per image, range of the area as a share of the image, and range of height over width."""
+    """Erases, with probability `p`, a box with area in `scale` (fraction of the image) and height/width in `ratio`."""
 
     p: float
     scale: list[float]
@@ -44,9 +44,9 @@ class RandomErasing(BatchTransform):
     def __post_init__(self) -> None:
         require(0 <= self.p <= 1, "p", self.p, "a probability in [0, 1]")
         ok = len(self.scale) == 2 and 0 <= self.scale[0] <= self.scale[1] <= 1
-        require(ok, "scale", self.scale, "[least, most] share of the image's area in [0, 1]")
+        require(ok, "scale", self.scale, "[min, max] area as a fraction of the image, in [0, 1]")
         ok = len(self.ratio) == 2 and 0 < self.ratio[0] <= self.ratio[1]
-        require(ok, "ratio", self.ratio, "[least, most] height over width, positive")
+        require(ok, "ratio", self.ratio, "[min, max] height divided by width, positive")
 
     def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
         chosen = rng.uniform(len(batch), 1) < self.p

@@ -1,4 +1,4 @@
-"""Blanking one rectangle in each image of a batch."""
+"""Erases one rectangle in each image of a batch."""
 
 import torch
 from torch import Tensor
@@ -7,18 +7,18 @@ from sota_exp.stages.batch import Batch
 
 
 def blank(batch: Batch, boxes: Tensor) -> Batch:
-    """The batch with zeros in `boxes`, int64 [B, 4] (top, left, bottom, right), ends excluded.
+    """The batch with zeros in `boxes`, int64 [B, 4] (top, left, bottom, right), bottom and right excluded.
 
-    On normalized images zero is the mean colour. An empty box erases nothing.
+    In normalized images zero is the mean colour. An empty box erases nothing.
     """
     images = batch.own_images().contiguous(memory_format=torch.channels_last)
     rows = (boxes[:, 2:] > boxes[:, :2]).all(1).nonzero().flatten()
     top, left, bottom, right = boxes[rows].to(images.device, non_blocking=True).view(-1, 4, 1).unbind(1)
-    along = torch.arange(images.shape[-1], device=images.device)
-    down, across = (along >= top) & (along < bottom), (along >= left) & (along < right)
-    keep = ~(down[:, :, None] & across[:, None, :])[..., None]
-    # Only the images that lose a box are touched, one in ten in the published recipe, and moved as rows: whole images
-    # [B, S, S, 3] take several times as long.
+    position = torch.arange(images.shape[-1], device=images.device)
+    in_rows, in_columns = (position >= top) & (position < bottom), (position >= left) & (position < right)
+    keep = ~(in_rows[:, :, None] & in_columns[:, None, :])[..., None]
+    # Only images with a box are copied, one in ten in the published recipe, and as flat rows: indexing [B, S, S, 3]
+    # takes several times as long.
     pixels, rows = images.permute(0, 2, 3, 1), rows.to(images.device, non_blocking=True)
     erased = pixels.index_select(0, rows).mul_(keep.to(images.dtype))
     pixels.flatten(1).index_copy_(0, rows, erased.flatten(1))

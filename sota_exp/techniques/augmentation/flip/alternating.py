@@ -1,11 +1,11 @@
-"""AlternatingFlip: mirrors each image every other epoch, starting from a fixed half of the images.
+"""AlternatingFlip: flips each image horizontally in every other epoch; a fixed half of the images starts flipped.
 
-    flipped in epoch e  ⇔  (bit(source) + e) mod 2 = 1,  bit: one bit of a hash of the source's index
+    flipped in epoch e  ⇔  (bit(source) + e) mod 2 = 1,  bit: one bit of a hash of the image's index
 
-Any two epochs in a row show every image both ways, where random flips repeat a view half of the time.
+Any two consecutive epochs contain both views of every image, while random flips repeat a view half of the time.
 
 Paper: Jordan 2024, 94% on CIFAR-10 in 3.29 Seconds on a Single A100 GPU, arXiv 2404.00498
-Setting: in place of a random flip where training is short: the paper's CIFAR-10 net reaches 94 % in 9.9 epochs
+Setting: instead of random flips in short trainings: the paper's CIFAR-10 network reaches 94 % in 9.9 epochs
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from sota_exp.techniques.augmentation.flip.random import flip_where
 
 
 def hash_bit(sources: Tensor) -> Tensor:
-    """A fixed pseudo-random bit (0 or 1, int64 [B]) of each source's index, by two rounds of multiply and shift."""
+    """Indices int64 [B] → a fixed pseudo-random bit (0 or 1) of each, int64 [B], by a multiply-shift hash."""
     mixed = sources
     for _ in range(2):
         mixed = ((mixed ^ (mixed >> 15)) * 0x2C1B3C6D + 0x297A2D39) & 0xFFFFFFFF
@@ -27,7 +27,7 @@ def hash_bit(sources: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class AlternatingFlip(BatchTransform):
-    """Mirrors by the epoch's parity, with nothing random."""
+    """Flips by the parity of the epoch; nothing is random."""
 
     def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
         return batch.with_images(flip_where(batch.images, (hash_bit(batch.sources) + batch.epoch) % 2 == 1))

@@ -1,9 +1,9 @@
-"""RandomFlip: mirrors each image left to right with probability p.
+"""RandomFlip: flips each image horizontally with probability p.
 
     x[:, :, ::-1] with probability p
 
 Paper: Simonyan, Zisserman 2014, Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv 1409.1556
-Setting: p 0.5 everywhere but on sets whose labels a mirror changes (digits, text, left and right hands)
+Setting: p 0.5, except for data sets whose labels a flip changes (digits, text, left and right hands)
 """
 
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ from sota_exp.stages.stage import require
 
 
 def flip_where(images: Tensor, chosen: Tensor) -> Tensor:
-    """Images [B, 3, S, S], those `chosen` (bool [B], on the CPU) mirrored left to right."""
+    """Images [B, 3, S, S] with those `chosen` (bool [B], on the CPU) flipped horizontally."""
     order = chosen.argsort(descending=True, stable=True)
     images = take(images, order)
-    mirrored = images[: int(chosen.sum())]
-    mirrored.copy_(mirrored.flip(-1))
+    flipped = images[: int(chosen.sum())]
+    flipped.copy_(flipped.flip(-1))
     return take(images, order.argsort())
 
 
 @dataclass(frozen=True, kw_only=True)
 class RandomFlip(BatchTransform):
-    """Probability of a mirror image: `p`."""
+    """Flips with probability `p`."""
 
     p: float
 

@@ -1,9 +1,9 @@
-"""RotateScale: turns, zooms and moves each image by a random amount, in one resampling.
+"""RotateScale: rotates, zooms and shifts each image by random amounts, in one resampling.
 
     angle ~ U(-degrees, degrees),  zoom ~ U(scale),  shift / S ~ U(-translate_fraction, translate_fraction)²
 
 Paper: Cireşan et al. 2010, Deep Big Simple Neural Nets Excel on Handwritten Digit Recognition, arXiv 1003.0358
-Setting: degrees 15, scale [0.85, 1.15]; with elastic distortions added, plain networks reached 0.35 % error on MNIST
+Setting: degrees 15, scale [0.85, 1.15]; with elastic distortions as well, MLPs reached 0.35 % error on MNIST
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from sota_exp.techniques.augmentation.policy.ops import require_interpolation
 
 
 def rotate_scale_matrices(degrees: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """Inverse matrices [B, 2, 3]: turn clockwise by `degrees` [B], zoom by `scale` [B], shift by [B, 2] px (x, y)."""
+    """Inverse matrices [B, 2, 3]: rotate clockwise by `degrees` [B], zoom by `scale` [B], shift by [B, 2] px (x, y)."""
     cos, sin = degrees.deg2rad().cos() / scale, degrees.deg2rad().sin() / scale
     linear = torch.stack([cos, sin, -sin, cos], dim=1).view(-1, 2, 2)
     return torch.cat([linear, -linear @ shift[:, :, None]], dim=2)
@@ -27,7 +27,7 @@ def rotate_scale_matrices(degrees: Tensor, scale: Tensor, shift: Tensor) -> Tens
 
 @dataclass(frozen=True, kw_only=True)
 class RotateScale(BatchTransform):
-    """Largest turn, range of the zoom, largest shift as a fraction of the side, and the interpolation."""
+    """Rotates by up to `degrees`, zooms by a factor in `scale`, shifts by up to `translate_fraction` of the side."""
 
     degrees: float
     scale: list[float]
@@ -35,18 +35,18 @@ class RotateScale(BatchTransform):
     interpolation: str
 
     def __post_init__(self) -> None:
-        require(0 <= self.degrees <= 180, "degrees", self.degrees, "the largest turn, in [0, 180]")
+        require(0 <= self.degrees <= 180, "degrees", self.degrees, "the largest rotation, in [0, 180]")
         ok = len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1]
-        require(ok, "scale", self.scale, "[least, most] zoom, positive")
+        require(ok, "scale", self.scale, "[min, max] zoom factor, positive")
         legal = "a fraction of the side in [0, 1]"
         require(0 <= self.translate_fraction <= 1, "translate_fraction", self.translate_fraction, legal)
         require_interpolation(self.interpolation)
 
     def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
-        turn, zoom, *shift = rng.uniform(len(batch), 4).unbind(1)
+        angle, zoom, *shift = rng.uniform(len(batch), 4).unbind(1)
         low, high = self.scale
-        reach = self.translate_fraction * batch.images.shape[-1]
+        max_shift = self.translate_fraction * batch.images.shape[-1]
         matrices = rotate_scale_matrices(
-            self.degrees * (2 * turn - 1), low + (high - low) * zoom, reach * (2 * torch.stack(shift, dim=1) - 1)
+            self.degrees * (2 * angle - 1), low + (high - low) * zoom, max_shift * (2 * torch.stack(shift, dim=1) - 1)
         )
         return batch.with_images(affine(batch.images, matrices, self.interpolation))

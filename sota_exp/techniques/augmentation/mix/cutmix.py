@@ -1,12 +1,12 @@
-"""CutMix: pastes a box of one image into another and shares the target by area.
+"""CutMix: pastes a box of one image into another and mixes the targets in proportion to the area.
 
-    box of sides sqrt(1 - λ)·S about a uniform centre, clipped at the border,  λ ~ Beta(alpha, alpha), one box a batch
-    y = (1 - a)·y_i + a·y_j,  a = the share of pixels that were pasted, after clipping
+    box of sides sqrt(1 - λ)·S around a uniform centre, clipped to the image,  λ ~ Beta(alpha, alpha), one box per batch
+    y = (1 - a)·y_i + a·y_j,  a = the fraction of pixels that were pasted, after clipping
 
-Sample weights are mixed like targets. The partner j never is a copy of i where that can be avoided.
+Sample weights are mixed like targets. The partner j is a copy of the same image i only if that cannot be avoided.
 
 Paper: Yun et al. 2019, CutMix: Regularization Strategy to Train Strong Classifiers, arXiv 1905.04899
-Setting: alpha 1.0, in turns with mixup, brought ResNet-50 +0.28 points on ImageNet in torchvision's recipe
+Setting: alpha 1.0, in turns with mixup: +0.28 points for ResNet-50 on ImageNet in torchvision's recipe
 """
 
 from dataclasses import dataclass, replace
@@ -20,14 +20,14 @@ from sota_exp.techniques.augmentation.mix.pairing import partners
 
 
 def cutmix_box(size: int, lam: float, centre: list[float]) -> tuple[int, int, int, int]:
-    """(top, left, bottom, right) in an image of `size` px; `lam` is the share to keep, `centre` in [0, 1)²."""
+    """(top, left, bottom, right) in an image of `size` px; `lam` is the fraction to keep, `centre` in [0, 1)²."""
     half = int(0.5 * (1 - lam) ** 0.5 * size)
-    row, column = (int(share * size) for share in centre)
+    row, column = (int(fraction * size) for fraction in centre)
     return max(row - half, 0), max(column - half, 0), min(row + half, size), min(column + half, size)
 
 
 def cutmix(batch: Batch, partner: Tensor, box: tuple[int, int, int, int]) -> Batch:
-    """Each sample with `box` of its `partner` (int64 [B], positions) pasted in; sources stay those of the first."""
+    """Each sample with `box` of its partner pasted in; partner: int64 [B], positions in the batch; `sources` stay."""
     partner = partner.to(batch.images.device, non_blocking=True)
     top, left, bottom, right = box
     pasted = (bottom - top) * (right - left) / (batch.images.shape[-2] * batch.images.shape[-1])
@@ -43,7 +43,7 @@ def cutmix(batch: Batch, partner: Tensor, box: tuple[int, int, int, int]) -> Bat
 
 @dataclass(frozen=True, kw_only=True)
 class CutMix(BatchTransform):
-    """Both parameters of the Beta distribution of the kept share: `alpha`."""
+    """CutMix with λ ~ Beta(`alpha`, `alpha`)."""
 
     alpha: float
 

@@ -1,11 +1,11 @@
 """Mixup: trains on weighted means of two images and of their targets.
 
-    x = λ·x_i + (1 - λ)·x_j,  y = λ·y_i + (1 - λ)·y_j,  λ ~ Beta(alpha, alpha), one λ a batch
+    x = λ·x_i + (1 - λ)·x_j,  y = λ·y_i + (1 - λ)·y_j,  λ ~ Beta(alpha, alpha), one λ per batch
 
-Sample weights are mixed like targets. The partner j never is a copy of i where that can be avoided.
+Sample weights are mixed like targets. The partner j is a copy of the same image i only if that cannot be avoided.
 
 Paper: Zhang, Cissé, Dauphin, Lopez-Paz 2017, mixup: Beyond Empirical Risk Minimization, arXiv 1710.09412
-Setting: alpha 0.2 brought ResNet-50 +0.12 points on ImageNet in torchvision's recipe
+Setting: alpha 0.2: +0.12 points for ResNet-50 on ImageNet in torchvision's recipe
 """
 
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from sota_exp.techniques.augmentation.mix.pairing import partners
 
 
 def mixup(batch: Batch, partner: Tensor, lam: float) -> Batch:
-    """`lam` of each sample and 1 - `lam` of its `partner` (int64 [B], positions); sources stay those of the first."""
+    """`lam` · sample + (1 - `lam`) · partner; partner: int64 [B], positions in the batch; `sources` stay."""
     partner = partner.to(batch.images.device, non_blocking=True)
     return replace(
         batch,
@@ -31,7 +31,7 @@ def mixup(batch: Batch, partner: Tensor, lam: float) -> Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Mixup(BatchTransform):
-    """Both parameters of the Beta distribution of the share: `alpha`."""
+    """Mixup with λ ~ Beta(`alpha`, `alpha`)."""
 
     alpha: float
 

@@ -1,4 +1,4 @@
-"""MixupOrCutMix: mixes every batch in one of the two ways, drawn anew each time; never both.
+"""MixupOrCutMix: applies either mixup or CutMix, chosen at random for each batch.
 
     CutMix(cutmix_alpha) with probability cutmix_prob, else Mixup(mixup_alpha)
 
@@ -17,7 +17,7 @@ from sota_exp.techniques.augmentation.mix.mixup import Mixup
 
 @dataclass(frozen=True, kw_only=True)
 class MixupOrCutMix(BatchTransform):
-    """The Beta parameters of both, and the share of batches that CutMix takes."""
+    """Applies CutMix with probability `cutmix_prob` per batch, else mixup; each with its own alpha."""
 
     mixup_alpha: float
     cutmix_alpha: float
@@ -29,6 +29,6 @@ class MixupOrCutMix(BatchTransform):
         require(0 <= self.cutmix_prob <= 1, "cutmix_prob", self.cutmix_prob, "a probability in [0, 1]")
 
     def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
-        cut = rng.shared(1).tolist()[0] < self.cutmix_prob
-        mix = CutMix(alpha=self.cutmix_alpha) if cut else Mixup(alpha=self.mixup_alpha)
+        use_cutmix = rng.shared(1).tolist()[0] < self.cutmix_prob
+        mix = CutMix(alpha=self.cutmix_alpha) if use_cutmix else Mixup(alpha=self.mixup_alpha)
         return mix(batch, progress, rng)

@@ -1,12 +1,12 @@
-"""AugMix: blends each image with a few differently augmented versions of itself.
+"""AugMix: blends each image with several augmented versions of itself.
 
-    x' = m·x + (1 - m)·Σ_k w_k·chain_k(x),  m ~ U(0, 1),  w ~ Dirichlet(1, …, 1),  chain_k: 1 to 3 operations in a row
+    x' = m·x + (1 - m)·Σ_k w_k·chain_k(x),  m ~ U(0, 1),  w ~ Dirichlet(1, …, 1),  chain_k: 1 to 3 operations
 
 m and w are the paper's Beta(1, 1) and Dirichlet(1): uniform over the interval and the simplex. Operations are drawn
-uniformly, with magnitudes from the first `severity` of ten bins. The paper's consistency loss is not part of this.
+uniformly, with magnitudes from the first `severity` of ten bins. The paper's consistency loss is not included.
 
 Paper: Hendrycks et al. 2019, AugMix: A Simple Method to Improve Robustness and Uncertainty, arXiv 1912.02781
-Setting: severity 3, mixture_width 3, chain_depth -1 (1 to 3 at random); helps corrupted images more than clean ones
+Setting: severity 3, mixture_width 3, chain_depth -1 (1 to 3 at random); improves accuracy on corrupted images most
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ OVERLAPPING = ("brightness", "color", "contrast", "sharpness")
 
 @cache
 def mixed_space(size: int, all_ops: bool) -> Space:
-    """The operations of a chain at images of `size` pixels; without `all_ops` those akin to ImageNet-C are left out."""
+    """The operations of a chain for images of `size` px, without those of ImageNet-C unless `all_ops`."""
     ranges = {
         **standard_ranges(size),
         "translate_x": (0, size / 3, True),
@@ -39,14 +39,14 @@ def mixed_space(size: int, all_ops: bool) -> Space:
 
 
 def blend_weights(uniforms: Tensor) -> Tensor:
-    """Weights [B, 1 + K] of the image (Beta(1, 1)) and of its K chains (Dirichlet(1)) from uniforms of that shape."""
+    """Uniforms [B, 1 + K] → weights [B, 1 + K] of the image (Beta(1, 1)) and of its K chains (Dirichlet(1))."""
     keep, exponentials = uniforms[:, :1], -torch.log1p(-uniforms[:, 1:])
     return torch.cat([keep, (1 - keep) * exponentials / exponentials.sum(1, keepdim=True).clamp(min=1e-30)], dim=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AugMix(BatchTransform):
-    """Strength, number and depth of the chains (-1: random), whether they may change colours, and the interpolation."""
+    """Blends `mixture_width` chains of `chain_depth` operations (-1: 1 to 3 at random) of strength `severity`."""
 
     severity: int
     mixture_width: int
@@ -73,11 +73,11 @@ class AugMix(BatchTransform):
         blend = batch.images * weights[:, 0]
         for k in range(self.mixture_width):
             blend.add_(self.chain(batch.images, rng) * weights[:, 1 + k])
-        # Rounding error of the weights must not take a level off an image that no chain changed.
+        # Without 1e-3, rounding errors of the weights would lower some levels of images that no chain changed.
         return batch.with_images((blend + 1e-3).clamp_(0, 255).to(torch.uint8))
 
     def chain(self, images: Tensor, rng: Draws) -> Tensor:
-        """Images after `chain_depth` operations each, or 1 to 3."""
+        """Images uint8 [B, 3, S, S] → the same after one chain of `chain_depth`, or 1 to 3, random operations each."""
         num, identity = len(images), ops.NAMES.index("identity")
         space = mixed_space(images.shape[-1], self.all_ops)
         longest = 3 if self.chain_depth == -1 else self.chain_depth

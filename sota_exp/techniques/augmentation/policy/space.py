@@ -1,4 +1,4 @@
-"""What a policy draws from: operations and their evenly spaced magnitudes."""
+"""The search space of a policy: operations and their evenly spaced magnitudes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sota_exp.techniques.augmentation.policy import ops
 
-# Posterize counts bits; solarize compares with a level, whose fraction of 255 torchvision takes in double precision.
+# Posterize takes a number of bits. Solarize takes a level, a fraction of 255, which torchvision computes in float64.
 WHOLE: dict[str, Callable[[Tensor], Tensor]] = {
     "posterize": torch.round,
     "solarize": lambda fraction: (255 * fraction.double()).ceil().float(),
@@ -17,9 +17,10 @@ WHOLE: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """The operations that a policy draws from, and their magnitudes.
+    """The K operations that a policy draws from.
 
-    ops: int64 [K], positions in `ops.NAMES`. table: float [K, num_bins]. signed: bool [K], whether a sign is drawn.
+    ops: int64 [K], positions in `ops.NAMES`. table: magnitudes, float [K, num_bins].
+    signed: bool [K], whether the sign of the magnitude is random.
     """
 
     ops: Tensor
@@ -27,13 +28,13 @@ class Space:
     signed: Tensor
 
     def magnitude(self, drawn: Tensor, bins: Tensor | int, coin: Tensor) -> Tensor:
-        """Magnitudes [B] of the drawn rows at `bins`, negated where a row is signed and `coin` is below 1/2."""
+        """Magnitudes [B] of the rows `drawn` [B] at `bins` [B], negated if the row is signed and `coin` [B] < 1/2."""
         magnitude = self.table[drawn, bins]
         return torch.where(self.signed[drawn] & (coin < 0.5), -magnitude, magnitude)
 
 
 def standard_ranges(size: int) -> dict[str, tuple[float, float, bool]]:
-    """What RandAugment draws from at images of `size` pixels, in the form that `evenly_spaced` takes."""
+    """{operation: (first magnitude, last magnitude, signed)} of RandAugment for images of `size` pixels."""
     return {
         "identity": (0, 0, False),
         "shear_x": (0, 0.3, True),
@@ -53,7 +54,7 @@ def standard_ranges(size: int) -> dict[str, tuple[float, float, bool]]:
 
 
 def evenly_spaced(ranges: Mapping[str, tuple[float, float, bool]], num_bins: int) -> Space:
-    """A `Space` of evenly spaced magnitudes from {operation: (first, last, signed)}."""
+    """The space of `num_bins` evenly spaced magnitudes, from {operation: (first, last, signed)}."""
     rows = {name: torch.linspace(first, last, num_bins) for name, (first, last, _) in ranges.items()}
     table = [WHOLE[name](row) if name in WHOLE else row for name, row in rows.items()]
     return Space(

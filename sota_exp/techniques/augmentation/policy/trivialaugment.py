@@ -1,12 +1,12 @@
-"""TrivialAugment: applies one operation to each image, the operation and its strength drawn uniformly.
+"""TrivialAugment: applies one operation to each image; operation and strength are drawn uniformly.
 
-    op ~ U(14 operations), magnitude ~ U(num_magnitude_bins evenly spaced ones), sign ±1 where it has one
+    op ~ U(14 operations), magnitude ~ U(num_magnitude_bins evenly spaced values), sign ±1 for signed operations
 
-The wide space: shears 0.99, rotation 135°, colour operations 0.99, posterize 8 to 2 bits, solarize 1 to 0. Translation
-goes up to 32 px in the paper, which would push small images out of the frame: here it is a fraction of the side.
+The paper's wide space: shears 0.99, rotation 135°, colour operations 0.99, posterize 8 to 2 bits, solarize 1 to 0. The
+paper's translation of up to 32 px would move small images out of the frame: here it is a fraction of the side.
 
 Paper: Müller, Hutter 2021, TrivialAugment: Tuning-free Yet State-of-the-Art Data Augmentation, arXiv 2103.10158
-Setting: 31 bins, bilinear brought ResNet-50 +0.31 points on ImageNet in torchvision's recipe
+Setting: 31 bins, bilinear: +0.31 points for ResNet-50 on ImageNet in torchvision's recipe
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from sota_exp.techniques.augmentation.policy.space import Space, evenly_spaced
 
 @cache
 def wide_space(num_bins: int, translate_pixels: float) -> Space:
-    """The operations of TrivialAugment and their magnitudes, translations up to `translate_pixels`."""
+    """The operations of TrivialAugment and their magnitudes, with translations of up to `translate_pixels`."""
     return evenly_spaced(
         {
             "identity": (0, 0, False),
@@ -45,7 +45,7 @@ def wide_space(num_bins: int, translate_pixels: float) -> Space:
 
 @dataclass(frozen=True, kw_only=True)
 class TrivialAugment(BatchTransform):
-    """How finely magnitudes are spaced, the largest translation as a fraction of the side, and the interpolation."""
+    """Applies one operation at one of `num_magnitude_bins`; translations are up to `translate_fraction` of the side."""
 
     num_magnitude_bins: int
     translate_fraction: float

@@ -1,12 +1,12 @@
-"""Classifier-and-norm fine-tuning: the last layers get used to objects as large as evaluation shows them.
+"""Classifier-and-norm fine-tuning: adapts the last layers to the apparent object size of evaluation, after training.
 
-After training, the classifier and the norm layer before the global pooling (its scale, shift and running statistics) learn
-on for a few passes over the training images, resized and cut as in evaluation, with plain cross-entropy; everything else
-stays as it is, in evaluation mode. Stochastic gradient descent, momentum 0.9, lr_t = lr·(1 + cos(π·t/T))/2.
+The classifier and the norm layer before global pooling (scale, shift and running statistics) are trained for a few more
+epochs on the training images, preprocessed as in evaluation, with cross-entropy. All other layers are frozen, in
+evaluation mode. SGD with momentum 0.9, lr_t = lr·(1 + cos(π·t/T))/2.
 
 Paper: Touvron et al. 2019, Fixing the train-test resolution discrepancy, 1906.06423
-Setting: after training at 128 px ResNet-50 reaches 77.1 % on ImageNet at a larger test size, after 224 px 79.8 %, in the paper.
-Ours starts gently: lr 0.01 for 128 images, 3 passes.
+Setting: in the paper ResNet-50 reaches 77.1 % on ImageNet after training at 128 px and 79.8 % after 224 px, both with a
+larger test size. The defaults here are cautious: lr 0.01 for a batch of 128, 3 epochs.
 """
 
 import math
@@ -25,7 +25,7 @@ MOMENTUM = 0.9
 
 
 def train_classifier_and_norm(network: nn.Module) -> list[nn.Parameter]:
-    """Freeze all but the classifier and the norm layer before the pooling; what is left to learn."""
+    """Freeze all but the classifier and the norm layer before pooling; returns the parameters to train."""
     train_classifier_alone(network)
     norm = norm_before_pooling(network)
     if norm is not None:
@@ -35,7 +35,7 @@ def train_classifier_and_norm(network: nn.Module) -> list[nn.Parameter]:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierAndNorm(FineTune):
-    """Tunes the classifier and the last norm layer for `epochs` passes at the size of evaluation."""
+    """Fine-tunes the classifier and the last norm layer for `epochs` epochs at the size of evaluation."""
 
     epochs: int
     lr: float
@@ -52,9 +52,9 @@ class ClassifierAndNorm(FineTune):
         num = len(training.labels)
         per_epoch = max(1, num // self.batch_size)
         for step in range(total := per_epoch * self.epochs):
-            epoch, place = divmod(step, per_epoch)
+            epoch, index = divmod(step, per_epoch)
             order = torch.randperm(num, generator=streams.generator("evaluation/fine_tune", epoch))
-            chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
+            chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
             optimizer.param_groups[0]["lr"] = self.lr * (1 + math.cos(math.pi * step / total)) / 2
             streams.seed_layers(f"fine_tune/{step}")
             with training.precision():

@@ -1,6 +1,6 @@
-"""Fixed size: every image is evaluated at one size.
+"""Fixed size: evaluates every image at one size.
 
-    resize the shorter side to size / crop_ratio (antialiased, bilinear) → cut the central size × size
+    resize the shorter side to size / crop_ratio (antialiased) → cut the central size × size
 
 Paper: Krizhevsky et al. 2012, "ImageNet Classification with Deep Convolutional Neural Networks" (256 → 224).
 Setting: crop_ratio 0.875 on photographs, 1.0 where the object fills the image.
@@ -16,7 +16,7 @@ from sota_exp.stages.stage import require
 
 @dataclass(frozen=True, kw_only=True)
 class Fixed(Resolution):
-    """Evaluates at one size."""
+    """Evaluates at `size` pixels."""
 
     size: int
     crop_ratio: float

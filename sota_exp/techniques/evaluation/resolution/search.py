@@ -1,8 +1,8 @@
-"""Resolution search: finished weights are evaluated at several sizes, and the best size ships with them.
+"""Resolution search: evaluates the finished weights at several sizes and keeps the best size, if its gain is confirmed.
 
-Val is cut into two stratified halves. Each half chooses the view it likes best, which the other half confirms:
-d_i = right(i, choice of the other half) − right(i, default). The view that all of val likes best replaces the default
-only if mean(d) > sd(d) / √N. The optimism gap is how much better a choice looks on the half that made it.
+Val is split into two stratified halves (two-fold cross-fitting). The best view of each half is scored on the other
+half: d_i = correct(i, best view of the half without i) − correct(i, default view). The best view of all of val replaces
+the default only if mean(d) > sd(d) / √N. The optimism gap is the gain measured on the half that chose, minus mean(d).
 
 Paper: Touvron et al. 2019, Fixing the train-test resolution discrepancy, arXiv 1906.06423; procedure: Vryniotis 2021
 Setting: resize 232 instead of 256 before a crop of 224: +0.22 points for ResNet-50 in torchvision's recipe
@@ -19,7 +19,7 @@ from sota_exp.stages.stage import require
 
 
 def halves(labels: Tensor) -> Tensor:
-    """Which images are in the second half: bool [N]; sizes differ by at most one, in every class too."""
+    """Labels int64 [N] → is an image in the second half? bool [N]. Sizes differ by at most one, in each class too."""
     generator = torch.Generator().manual_seed(key_to_seed("evaluation/resolution", len(labels)))
     shuffled = torch.randperm(len(labels), generator=generator)
     order = shuffled[labels[shuffled].argsort(stable=True)]
@@ -29,28 +29,31 @@ def halves(labels: Tensor) -> Tensor:
 
 
 def best_view(correct: Tensor) -> int:
-    """The view with the most images right in correct, bool [V, N]; the first of several."""
+    """Index of the first view with the most correct predictions; correct: bool [V, N]."""
     return int(correct.sum(1).argmax())
 
 
-def gain_and_error(right: Tensor, default: Tensor) -> tuple[float, float]:
+def gain_and_error(correct: Tensor, default: Tensor) -> tuple[float, float]:
     """Mean of the paired differences of two bool [N], and its standard error."""
-    difference = right.double() - default.double()
+    difference = correct.double() - default.double()
     error = difference.std(correction=1) / len(difference) ** 0.5 if len(difference) > 1 else torch.tensor(torch.inf)
     return difference.mean().item(), error.item()
 
 
 def cross_fitted(correct: Tensor, second: Tensor) -> tuple[list[int], Tensor]:
-    """The view that each half chooses, and for every image whether the other half's choice is right: bool [N].
+    """The best view of each half, and whether each image is correct in the best view of the other half: bool [N].
 
-    correct: bool [V, N], the default view first; second: bool [N], which half an image is in.
+    correct: bool [V, N], the default view first; second: bool [N], which images are in the second half.
     """
     chosen = [best_view(correct[:, ~second]), best_view(correct[:, second])]
     return chosen, torch.where(second, correct[chosen[0]], correct[chosen[1]])
 
 
 def choose(correct: Tensor, second: Tensor) -> Choice:
-    """The default view, 0, unless the cross-fitted gain of choosing exceeds its standard error."""
+    """View 0, the default, unless the cross-fitted gain exceeds its standard error.
+
+    correct: bool [V, N], the default view first; second: bool [N], which images are in the second half.
+    """
     chosen, confirmed = cross_fitted(correct, second)
     gain, error = gain_and_error(confirmed, correct[0])
     apparent, _ = gain_and_error(torch.where(second, correct[chosen[1]], correct[chosen[0]]), correct[0])
@@ -68,14 +71,14 @@ def choose(correct: Tensor, second: Tensor) -> Choice:
 
 
 def grid(default: View, sizes: list[int], crop_ratios: list[float]) -> list[View]:
-    """The default view, then every other pair of a size and a crop ratio, each once."""
+    """The default view, then all pairs of size and crop ratio, without duplicates."""
     views = [View(resize=round(size / ratio), size=size) for size in sizes for ratio in crop_ratios]
     return list(dict.fromkeys([default, *views]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search(Resolution):
-    """Looks at the default `size` and `crop_ratio` and a grid around them: `sizes` in pixels, or `relative_sizes`."""
+    """Compares the default `size` and `crop_ratio` with a grid: `sizes` in pixels, or `relative_sizes` times `size`."""
 
     size: int
     crop_ratio: float
@@ -86,20 +89,18 @@ class Search(Resolution):
     def __post_init__(self) -> None:
         relative_ok = all(0.25 <= factor <= 4 for factor in self.relative_sizes)
         ratios_ok = self.crop_ratios is None or all(0.1 <= ratio <= 1 for ratio in self.crop_ratios)
-        legal = (
-            "fractions in [0.1, 1]: a crop larger than the resized image would be padded; or null for crop_ratio alone"
-        )
+        legal = "fractions in [0.1, 1], as a crop can't be larger than the resized image; or null for crop_ratio alone"
         require(self.size >= 8, "size", self.size, "pixels, at least 8")
         require(0.1 <= self.crop_ratio <= 1, "crop_ratio", self.crop_ratio, "a fraction in [0.1, 1]")
         require(relative_ok, "relative_sizes", self.relative_sizes, "multiples of size in [0.25, 4]")
         require(min(self.grid_sizes, default=8) >= 8, "sizes", self.grid_sizes, "pixels, at least 8 each")
         require(ratios_ok, "crop_ratios", self.crop_ratios, legal)
-        given = "relative_sizes" if self.sizes is None else "sizes"
-        require(len(self.views()) > 1, given, vars(self)[given], "a grid of more than the default view")
+        field = "relative_sizes" if self.sizes is None else "sizes"
+        require(len(self.views()) > 1, field, vars(self)[field], "a grid of more than the default view")
 
     @property
     def grid_sizes(self) -> list[int]:
-        """Sides of the evaluation crop in pixels."""
+        """Sides of the evaluation crops in pixels."""
         return [round(self.size * factor) for factor in self.relative_sizes] if self.sizes is None else self.sizes
 
     def views(self) -> list[View]:

@@ -1,4 +1,4 @@
-"""One score from several views of an image."""
+"""Averages the predictions for several views of an image."""
 
 import math
 
@@ -7,5 +7,5 @@ from torch import Tensor
 
 
 def log_mean_probability(logits: Tensor) -> Tensor:
-    """Logits of several views [V, B, C] → logarithm of their mean probability [B, C]."""
+    """Logits of V views [V, B, C] → logarithm of the mean probability [B, C], float32."""
     return torch.logsumexp(logits.float().log_softmax(2), dim=0) - math.log(len(logits))

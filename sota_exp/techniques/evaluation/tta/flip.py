@@ -1,9 +1,10 @@
-"""Flip averaging: each image is scored together with its mirror image.
+"""Flip averaging: averages the predictions for each image and its mirror image.
 
 p = (softmax(f(x)) + softmax(f(mirror x))) / 2, returned as log p, whose softmax is p.
 
-Paper: Krizhevsky, Sutskever & Hinton 2012, ImageNet Classification with Deep Convolutional Neural Networks (NIPS, no arXiv)
-Setting: for twice the cost of evaluation, on photographs; not where mirroring changes the label.
+Paper: Krizhevsky, Sutskever & Hinton 2012, ImageNet Classification with Deep Convolutional Neural Networks (NIPS, no
+arXiv)
+Setting: on photographs, at twice the cost of evaluation; not if a horizontal flip changes the label.
 """
 
 from dataclasses import dataclass

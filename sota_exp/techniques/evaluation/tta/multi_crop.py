@@ -1,10 +1,11 @@
-"""Multi-crop averaging: each image is scored as five overlapping parts of itself, the corners and the centre.
+"""Multi-crop averaging: averages the predictions for five overlapping crops of each image, the corners and the centre.
 
-p = (1/5) Σ_v softmax(f(part_v)), returned as log p. Only the image at the size of evaluation is at hand, so each part covers
-`crop_fraction` of its side and is resized back to that size: objects look larger, as in training with random resized crops.
+p = (1/5) Σ_v softmax(f(crop_v)), returned as log p. The input is the image at the size of evaluation. Each crop covers
+`crop_fraction` of its side and is resized back: objects look larger, as in training with random resized crops.
 
-Paper: Krizhevsky, Sutskever & Hinton 2012, ImageNet Classification with Deep Convolutional Neural Networks (NIPS, no arXiv)
-Setting: crop_fraction 0.875 for five times the cost of evaluation.
+Paper: Krizhevsky, Sutskever & Hinton 2012, ImageNet Classification with Deep Convolutional Neural Networks (NIPS, no
+arXiv)
+Setting: crop_fraction 0.875, at five times the cost of evaluation.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from sota_exp.techniques.evaluation.tta.averaging import log_mean_probability
 
 
 def five_parts(images: Tensor, crop_fraction: float) -> list[Tensor]:
-    """Corners and centre of images [B, 3, S, S], each covering `crop_fraction` of the side and resized back to S."""
+    """Corner and centre crops of images [B, 3, S, S], of side `crop_fraction`·S, each resized back to [B, 3, S, S]."""
     size = images.shape[-1]
     part = max(1, round(size * crop_fraction))
     end, middle = size - part, (size - part) // 2
@@ -30,7 +31,7 @@ def five_parts(images: Tensor, crop_fraction: float) -> list[Tensor]:
 
 @dataclass(frozen=True, kw_only=True)
 class MultiCrop(Predictor):
-    """Averages probabilities over five parts that cover `crop_fraction` of the side."""
+    """Averages probabilities over five crops of side `crop_fraction` times that of the image."""
 
     crop_fraction: float
 

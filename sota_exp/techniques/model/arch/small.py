@@ -1,11 +1,12 @@
-"""Small: residual networks of ours for images of 32 to 96 px, fast enough to train on a laptop's processor.
+"""Small: residual networks of this package for images of 32 to 96 px, fast enough to train on a laptop CPU.
 
-A 3×3 stem of stride 2, then three stages of basic blocks that each halve the side, a global average and a linear layer.
-The shortcut of a halving block averages 2×2 before its 1×1 convolution ("ResNet-D"), so that it loses no pixel.
+A 3×3 stem of stride 2, then three stages of basic blocks that each halve the side, global average pooling and a linear
+layer. The shortcut of a downsampling block averages 2×2 before its 1×1 convolution ("ResNet-D"), so it uses every
+pixel.
 
 Paper: He et al. 2015, Deep Residual Learning for Image Recognition, 1512.03385; shortcut of He et al. 2018, 1812.01187.
-Setting: at 48 px, batch 128, channels-last float32, two processor cores: forward, backward and step of resnet_xs take 3,100
-images/s, resnet_s 1,000, resnet_m 450. The stem's stride 2 before the first stage's own is what buys the speed.
+Setting: training at 48 px, batch 128, channels-last float32, on two CPU cores: resnet_xs 3,100 images/s, resnet_s
+1,000, resnet_m 450. The speed comes from the stride 2 of the stem, in addition to that of the first stage.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from sota_exp.stages.stage import InvalidValue, require
 
 @dataclass(frozen=True, kw_only=True)
 class Small(Model):
-    """A residual network of ours, by name and a multiplier of its width."""
+    """A residual network of this package; `width_multiplier` scales its channels."""
 
     name: str
     width_multiplier: float
@@ -32,4 +33,4 @@ class Small(Model):
         return build_small(self.name, num_classes, self.width_multiplier)
 
     def published(self, tag: str) -> Published:
-        raise InvalidValue("weights", tag, "scratch or checkpoint: nobody published weights of our own networks")
+        raise InvalidValue("weights", tag, "scratch or checkpoint: nobody published weights of model/arch=small")

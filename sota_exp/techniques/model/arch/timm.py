@@ -1,9 +1,10 @@
-"""timm: any of its more than a thousand networks, by name.
+"""timm: any of more than a thousand networks of timm, by name.
 
-`timm.list_models("*convnext*")` lists them. A transformer is built for one image size: give it as `img_size`.
+`timm.list_models("*convnext*")` lists names. A transformer is built for one image size: pass it as `img_size`.
 
 Paper: Wightman 2019, PyTorch Image Models (software, no arXiv)
-Setting: resnet18, convnext_atto or vit_tiny_patch16_224 to begin with; img_size null keeps a network's own size.
+Setting: start with resnet18, convnext_atto or vit_tiny_patch16_224; img_size null keeps the default size of the
+network.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from sota_exp.stages.stage import require
 
 @dataclass(frozen=True, kw_only=True)
 class Timm(Model):
-    """A network of timm, for images of `img_size` pixels where it must know."""
+    """A network of timm; `img_size` in pixels is for those that are built for one image size."""
 
     name: str
     img_size: int | None

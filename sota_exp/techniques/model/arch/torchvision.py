@@ -1,6 +1,6 @@
-"""torchvision: any of its eighty classification networks, by name.
+"""torchvision: any of the eighty classification networks of torchvision, by name.
 
-`torchvision.models.list_models(module=torchvision.models)` lists them; auxiliary classifiers are left out.
+`torchvision.models.list_models(module=torchvision.models)` lists names. Auxiliary classifiers are removed.
 
 Paper: TorchVision maintainers 2016, TorchVision: PyTorch's Computer Vision library (software, no arXiv)
 Setting: resnet50: 76.1 % on ImageNet with the classic recipe, 80.9 % with torchvision's new one.

@@ -1,9 +1,9 @@
-"""Head only: the classifier learns, everything below it stays as the weights were loaded (linear probing).
+"""Head only: trains the classifier; all other layers keep the weights that were loaded (linear probing).
 
-∂w = 0 for all but the classifier; the frozen part runs as in evaluation, so its norm statistics stay as well.
+∂w = 0 for all parameters but the classifier's. The frozen layers are in evaluation mode, so norm statistics stay too.
 
 Paper: Kornblith, Shlens & Le 2018, Do Better ImageNet Models Transfer Better?, 1805.08974
-Setting: with `model/weights=pretrained` and few images a class; a high learning rate (SGD 0.1 and up) and no weight decay.
+Setting: with `model/weights=pretrained` and few images per class; learning rate 0.1 or more with SGD, no weight decay.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from sota_exp.stages.model import Tuning
 
 
 def only(parameters: set[nn.Parameter], groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The groups with no other parameters than these, without those left empty."""
+    """The groups reduced to `parameters`, without empty groups."""
     kept = [{**group, "params": [p for p in group["params"] if p in parameters]} for group in groups]
     return [group for group in kept if group["params"]]
 

@@ -1,11 +1,12 @@
-"""Checkpoint: start from weights in a file, such as another run's `model.safetensors`, or in a run of MLflow.
+"""Checkpoint: starts from weights in a file, such as `model.safetensors` of another run, or in an MLflow run.
 
-w₀ = file; a classifier of another size starts at zero. Only tensors are read: no file can run code.
+w₀ = the weights in the file; a classifier of another size starts at zero. Only tensors are read, so no file can run
+code.
 
 Paper: Yosinski et al. 2014, How transferable are features in deep neural networks?, 1411.1792
-Setting: path to a .safetensors or .pth, or runs:/RUN_ID for what the store of `store` (null for the default one) keeps of that
-run; prefix "module." for weights saved from a wrapped network; mean and std are those the weights were trained with: null for
-those of the model.json beside them, and without one the data's own.
+Setting: path of a .safetensors or .pth file, or runs:/RUN_ID for a run in the MLflow store `store` (null: the default
+store); prefix "module." for weights saved from a wrapped network; mean and std of the images that the weights were
+trained with (null: those in model.json beside the weights, or those of the data set if there is no model.json).
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from sota_exp.stages.stage import require
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint(Weights):
-    """Loads the weights in the file or the MLflow run `path`."""
+    """Loads the weights of the file or MLflow run `path`."""
 
     path: str
     store: str | None

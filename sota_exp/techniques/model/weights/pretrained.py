@@ -1,11 +1,11 @@
-"""Pretrained weights: start from what somebody published for this architecture, and read images as they did.
+"""Pretrained weights: starts from published weights of the architecture, with their preprocessing.
 
-w₀ = published; a classifier of another size starts at zero; mean, standard deviation and interpolation are those of the weights.
-Their size and crop ratio are said, and not taken: these are the data's.
+w₀ = the published weights; a classifier of another size starts at zero. Mean, standard deviation and interpolation are
+those of the weights. Image size and crop ratio stay those of the data set; the log mentions those of the weights.
 
 Paper: Kornblith, Shlens & Le 2018, Do Better ImageNet Models Transfer Better?, 1805.08974
-Setting: with a tenth of the learning rate and of the epochs: transfers to most photographs of things at 224 px; tag "" takes
-the library's default, IMAGENET1K_V1 is the 76.1 % ResNet-50 of torchvision.
+Setting: photographs of objects at 224 px, with a tenth of the usual learning rate and of the epochs; tag "" is the
+default of the library, IMAGENET1K_V1 is the 76.1 % ResNet-50 of torchvision.
 """
 
 import logging
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrained(Weights):
-    """Loads the weights published under `tag`, or the default ones."""
+    """Loads the published weights `tag`, "" for the default ones."""
 
     tag: str
 
@@ -35,5 +35,5 @@ class Pretrained(Weights):
     def __call__(self, model: nn.Module, arch: Model) -> nn.Module:
         published = arch.published(self.tag)
         if published.evaluated_at:
-            log.info("the weights were published for %s", published.evaluated_at)
+            log.info("the published accuracy of the weights was measured at %s", published.evaluated_at)
         return load(model, published.state, "tag", self.tag)

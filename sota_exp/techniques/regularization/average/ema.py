@@ -1,15 +1,16 @@
-"""EMA: an exponential moving average of the weights, evaluated in their place.
+"""EMA: evaluates an exponential moving average of the weights instead of the weights themselves.
 
-avg ← d·avg + (1 − d)·w every `every` optimizer steps, d = exp(−every / (horizon · num_steps)), buffers too. During warm-up
-avg is a copy of w. On a run so short that its horizon holds fewer than `every` steps, the average is updated once a horizon,
-and always at the last step, so that it is never a stale copy.
+avg ← d·avg + (1 − d)·w every `every` optimizer steps, d = exp(−every / (horizon · num_steps)), buffers too. During
+warm-up avg is a copy of w. If the horizon of a short run has fewer than `every` steps, avg is updated once per horizon.
+The last step always updates avg, so that it is never outdated.
 
-With `anchor` epoch the updates are torchvision's: after steps 1, 1 + every, … of each epoch, and the first one after warm-up
-is one more copy. `decay` in place of `horizon` is d itself.
+With anchor=epoch the updates are those of torchvision: after steps 1, 1 + every, … of each epoch, and the first update
+after warm-up is a copy too. `decay`, if set instead of `horizon`, is d itself.
 
-Paper: Polyak & Juditsky 1992 (SIAM, no arXiv); Tarvainen & Valpola 2017, Mean teachers are better role models, 1703.01780
-Setting: horizon 0.039 (a mean age of 3.9 % of training), every 32: +0.25 points for ResNet-50 in torchvision's recipe, whose
-adjusted decay is 0.99891 an update there. Its own rule leaves out the size of the data set, hence a horizon here.
+Paper: Polyak & Juditsky 1992 (SIAM, no arXiv); Tarvainen & Valpola 2017, Mean teachers are better role models,
+1703.01780
+Setting: horizon 0.039 (a mean age of 3.9 % of training), every 32: +0.25 points for ResNet-50 in torchvision's recipe,
+where d is 0.99891 per update. torchvision's rule for d ignores the size of the data set; a horizon does not.
 """
 
 import math
@@ -26,28 +27,30 @@ from sota_exp.stages.stage import require
 
 
 def update_interval(horizon: float, every: int, num_steps: int) -> int:
-    """Optimizer steps between updates: `every`, or the whole horizon where that is shorter."""
+    """Optimizer steps between updates: `every`, or the horizon if that is shorter."""
     return max(1, min(every, math.floor(horizon * num_steps)))
 
 
 def decay_per_update(horizon: float, interval: float, num_steps: int) -> float:
-    """The share of the average that an update keeps, for a mean age of `horizon` · `num_steps` steps."""
+    """The decay d in [0, 1) for a mean age of `horizon` · `num_steps` steps."""
     return math.exp(-interval / (horizon * num_steps))
 
 
 class Updates(ABC):
-    """After which optimizer steps, counted from 1, an average takes in the weights, and when as a copy."""
+    """The optimizer steps, counted from 1, after which the average is updated, and which updates are copies."""
 
     @abstractmethod
-    def due(self, step: int) -> bool: ...
+    def due(self, step: int) -> bool:
+        """Whether the average is updated after `step`."""
 
     @abstractmethod
-    def is_copy(self, step: int) -> bool: ...
+    def is_copy(self, step: int) -> bool:
+        """Whether the update after `step` copies the weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FromTheLast(Updates):
-    """Every `interval` steps counted back from the last; a copy until the share `warmup` of training is done."""
+    """Every `interval` steps, counted back from the last step; copies during the fraction `warmup` of training."""
 
     num_steps: int
     interval: int
@@ -62,7 +65,7 @@ class FromTheLast(Updates):
 
 @dataclass(frozen=True, kw_only=True)
 class InEveryEpoch(Updates):
-    """After steps 1, 1 + `every`, … of each epoch; a copy if the update before it was in an epoch that began in warm-up."""
+    """After steps 1, 1 + `every`, … of each epoch; a copy if the previous update's epoch started during warm-up."""
 
     num_epochs: int
     steps_per_epoch: int
@@ -73,17 +76,17 @@ class InEveryEpoch(Updates):
         return (step - 1) % self.steps_per_epoch % self.every == 0
 
     def is_copy(self, step: int) -> bool:
-        epoch, place = divmod(step - 1, self.steps_per_epoch)
-        return (epoch if place else epoch - 1) / self.num_epochs < self.warmup
+        epoch, position = divmod(step - 1, self.steps_per_epoch)
+        return (epoch if position else epoch - 1) / self.num_epochs < self.warmup
 
     @property
     def mean_interval(self) -> float:
-        """Steps from one update to the next, on average."""
+        """Mean number of steps between updates."""
         return self.steps_per_epoch / math.ceil(self.steps_per_epoch / self.every)
 
 
 class MovingAverage(WeightAverage):
-    """The averaged copy of a network, and how many optimizer steps it has seen."""
+    """The averaged copy of a network, and the number of optimizer steps so far."""
 
     def __init__(self, model: nn.Module, updates: Updates, decay: float) -> None:
         self.model, self.updates = model, updates
@@ -99,7 +102,7 @@ class MovingAverage(WeightAverage):
             self.averaged.update_parameters(self.model)
 
     def finish(self, batches: Iterable[Tensor]) -> None:
-        """Nothing to do: the norm statistics were averaged with the weights."""
+        """Does nothing with the images [B, 3, S, S]: norm statistics were averaged with the weights."""
 
     def state_dict(self) -> dict[str, Any]:
         return {"step": self.step, "averaged": self.averaged.state_dict()}
@@ -111,9 +114,9 @@ class MovingAverage(WeightAverage):
 
 @dataclass(frozen=True, kw_only=True)
 class EMA(Average):
-    """Averages over a mean age of `horizon`, a fraction of training, or by `decay` an update; looks `every` optimizer steps.
+    """Averages every `every` optimizer steps, with a mean age of `horizon` (a fraction of training) or with `decay`.
 
-    anchor: `last`: counted back from the last step; `epoch`: counted from the first step of each epoch.
+    anchor: steps are counted back from the `last` one, or from the first of each `epoch`.
     """
 
     horizon: float | None
@@ -122,23 +125,23 @@ class EMA(Average):
     anchor: str
 
     def __post_init__(self) -> None:
-        legal = "a fraction of training in (0, 1]; null with a decay, and only then"
+        legal = "a fraction of training in (0, 1], or null with a decay; exactly one of the two"
         require((self.horizon is None) == (self.decay is not None), "horizon", self.horizon, legal)
         require(self.horizon is None or 0 < self.horizon <= 1, "horizon", self.horizon, legal)
-        legal = "the share of the average that an update keeps, in [0, 1), or null"
+        legal = "the fraction of the average that an update keeps, in [0, 1), or null"
         require(self.decay is None or 0 <= self.decay < 1, "decay", self.decay, legal)
         require(self.every >= 1, "every", self.every, "a count of optimizer steps, at least 1")
         require(self.anchor in ("last", "epoch"), "anchor", self.anchor, "last or epoch")
 
     def __call__(self, model: nn.Module, num_steps: int, warmup: float, num_epochs: int = 1) -> WeightAverage:
         if self.anchor == "epoch":
-            epochs = InEveryEpoch(
+            per_epoch = InEveryEpoch(
                 num_epochs=num_epochs, steps_per_epoch=num_steps // num_epochs, every=self.every, warmup=warmup
             )
-            return MovingAverage(model, epochs, self._decay(epochs.mean_interval, num_steps))
+            return MovingAverage(model, per_epoch, self._decay(per_epoch.mean_interval, num_steps))
         interval = self.every if self.horizon is None else update_interval(self.horizon, self.every, num_steps)
-        counted = FromTheLast(num_steps=num_steps, interval=interval, warmup=warmup)
-        return MovingAverage(model, counted, self._decay(interval, num_steps))
+        from_the_last = FromTheLast(num_steps=num_steps, interval=interval, warmup=warmup)
+        return MovingAverage(model, from_the_last, self._decay(interval, num_steps))
 
     def _decay(self, interval: float, num_steps: int) -> float:
         if self.horizon is not None:

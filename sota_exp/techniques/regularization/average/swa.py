@@ -1,11 +1,11 @@
-"""SWA: an equal average of the weights at points spread over the last part of training.
+"""SWA: an equally weighted average of snapshots of the weights from the last part of training.
 
-avg = (1/n) Σ w_t over `num_snapshots` equally spaced steps from `start` to the end; then one pass over training images
-recomputes the norm statistics, which belong to no single snapshot; where the tuning keeps norms frozen, theirs stay.
+avg = (1/n) Σ w_t over `num_snapshots` equally spaced steps from `start` to the end. Then one pass over training images
+recomputes the batch-norm statistics for the averaged weights; statistics that were frozen in training stay.
 
 Paper: Izmailov et al. 2018, Averaging Weights Leads to Wider Optima and Better Generalization, 1803.05407
-Setting: start 0.75 with a learning rate that stays high to the end (constant, or step): a trained
-ResNet-152 reached 78.9 % on ImageNet in a few further epochs. Under a cosine to zero there is little left to average.
+Setting: start 0.75 with a learning rate that stays high to the end (constant or step): a trained ResNet-152 reached
+78.9 % on ImageNet in a few more epochs. With a cosine to zero, snapshots are too similar for averaging to help.
 """
 
 import math
@@ -23,13 +23,13 @@ from sota_exp.stages.stage import require
 
 
 def num_taken(step: int, start: float, num_snapshots: int, num_steps: int) -> int:
-    """Snapshots after `step` optimizer steps: all of them after the last, at most one a step, evenly spread from `start` on."""
+    """Number of snapshots after `step` optimizer steps: at most one per step, evenly spaced from `start` to the end."""
     span = num_steps - min(math.floor(start * num_steps), num_steps - 1)
     return max(0, step - (num_steps - span)) * min(num_snapshots, span) // span
 
 
 def has_moving_statistics(model: nn.Module) -> bool:
-    """Whether a batch norm of a network in training is in train mode; frozen ones keep the statistics they were loaded with."""
+    """Whether any batch norm of the network is in train mode; the others are frozen, with the statistics loaded."""
     return any(module.training for module in model.modules() if isinstance(module, _BatchNorm))
 
 
@@ -37,7 +37,7 @@ class EqualAverage(WeightAverage):
     """The averaged copy of a network; `module` is the network itself until the first snapshot."""
 
     def __init__(self, model: nn.Module, num_taken: Callable[[int], int]) -> None:
-        """num_taken: how many snapshots belong to so many optimizer steps."""
+        """num_taken: number of optimizer steps → number of snapshots."""
         self.model, self.num_taken = model, num_taken
         self.averaged = AveragedModel(model)
         self.averaged.module.requires_grad_(False).eval()
@@ -52,7 +52,7 @@ class EqualAverage(WeightAverage):
 
     def finish(self, batches: Iterable[Tensor]) -> None:
         if self.module is self.averaged.module and has_moving_statistics(self.model):
-            # A single image that is left over has no variance where the maps are of one pixel.
+            # A last batch of one image has no variance in layers whose feature maps are one pixel.
             update_bn((batch for batch in batches if len(batch) > 1), self.module)
 
     def state_dict(self) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class EqualAverage(WeightAverage):
 
 @dataclass(frozen=True, kw_only=True)
 class SWA(Average):
-    """Averages `num_snapshots` states of the weights from the share `start` of training on."""
+    """Averages `num_snapshots` snapshots of the weights, from the fraction `start` of training to its end."""
 
     start: float
     num_snapshots: int

@@ -1,12 +1,12 @@
-"""Adaptive gradient clipping (AGC): each unit's gradient is scaled down to a share of the norm of its own weights.
+"""Adaptive gradient clipping (AGC): limits the gradient norm of each unit to a fraction of its weight norm.
 
 For unit i (a row of a weight, a whole bias): g_i ← g_i · min(1, clip_factor · max(‖w_i‖, eps) / ‖g_i‖).
 
-The classifier is left out by default, as in the paper. Only the parameters arrive here, so it is found by place, as timm
-does: in the order of `model.parameters()`, the last weight of two or more dimensions and all that follows it.
+The classifier is not clipped by default, as in the paper. As in timm it is found by its position in
+`model.parameters()`: the last weight of two or more dimensions and all parameters after it.
 
 Paper: Brock et al. 2021, High-Performance Large-Scale Image Recognition Without Normalization, 2102.06171
-Setting: clip_factor 0.01 to 0.02, eps 1e-3: what lets networks without normalization train at batch 4096.
+Setting: clip_factor 0.01 to 0.02, eps 1e-3: makes batches of 4096 possible for networks without normalization.
 """
 
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ from sota_exp.stages.stage import require
 
 
 def without_classifier(parameters: Sequence[nn.Parameter]) -> Sequence[nn.Parameter]:
-    """The parameters registered before the last weight of two or more dimensions."""
-    weights = [place for place, p in enumerate(parameters) if p.ndim >= 2]
+    """The parameters before the last weight of two or more dimensions."""
+    weights = [index for index, p in enumerate(parameters) if p.ndim >= 2]
     return parameters[: weights[-1]] if weights else parameters
 
 
 def adaptive_clip(parameters: Sequence[nn.Parameter], clip_factor: float, eps: float) -> tuple[Tensor, Tensor]:
-    """Clip the gradients in place; their norm together before and after, scalars on their device."""
+    """Clip the gradients in place; returns their total norm before and after, scalars on their device."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     before = nn.utils.get_total_norm(gradients)
     adaptive_clip_grad(parameters, clip_factor=clip_factor, eps=eps)
@@ -35,7 +35,7 @@ def adaptive_clip(parameters: Sequence[nn.Parameter], clip_factor: float, eps: f
 
 @dataclass(frozen=True, kw_only=True)
 class Adaptive(GradientTransform):
-    """Clips each unit to `clip_factor` of its weights' norm; reports the whole norm before, and whether anything was clipped."""
+    """Clips each unit to `clip_factor` times its weight norm; reports the total norm before, and if it was clipped."""
 
     clip_factor: float
     eps: float
@@ -46,7 +46,7 @@ class Adaptive(GradientTransform):
         require(self.eps > 0, "eps", self.eps, "a number above 0")
 
     def __call__(self, parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
-        chosen = without_classifier(parameters) if self.exclude_classifier else parameters
-        whole = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        before, after = adaptive_clip(chosen, self.clip_factor, self.eps)
-        return {"grad_norm": whole, "clipped": (after < before).float()}
+        clippable = without_classifier(parameters) if self.exclude_classifier else parameters
+        total = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        before, after = adaptive_clip(clippable, self.clip_factor, self.eps)
+        return {"grad_norm": total, "clipped": (after < before).float()}

@@ -1,9 +1,10 @@
-"""Clipping by norm: a gradient longer than a limit is scaled down to it, keeping its direction.
+"""Clipping by norm: scales a gradient whose norm exceeds a limit down to the limit, keeping its direction.
 
-g ← g · min(1, max_norm / ‖g‖₂), with the norm over all parameters together.
+g ← g · min(1, max_norm / ‖g‖₂), with the norm over all parameters.
 
 Paper: Pascanu, Mikolov & Bengio 2013, On the difficulty of training Recurrent Neural Networks, 1211.5063
-Setting: max_norm 1 for transformers (ViT, 2010.11929); 5 to 10 spares a ResNet its rare explosions and is else inactive.
+Setting: max_norm 1 for transformers (ViT, 2010.11929); 5 to 10 for ResNets, where it is active only for rare
+explosions.
 """
 
 from collections.abc import Sequence
@@ -16,13 +17,13 @@ from sota_exp.stages.stage import require
 
 
 def clip_norm(parameters: Sequence[nn.Parameter], max_norm: float) -> Tensor:
-    """Clip the gradients in place; their norm before that, a scalar on their device."""
+    """Clip the gradients in place; returns their norm before, a scalar on their device."""
     return nn.utils.clip_grad_norm_(parameters, max_norm)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Norm(GradientTransform):
-    """Scales the gradient down to `max_norm`; reports its norm before that, and whether it was clipped."""
+    """Limits the gradient norm to `max_norm`; reports the norm before, and whether it was clipped."""
 
     max_norm: float
 

@@ -1,10 +1,10 @@
-"""Clipping by value: every component of the gradient is cut to a greatest magnitude; the direction may change.
+"""Clipping by value: limits the magnitude of every component of the gradient; the direction may change.
 
 g_i ← max(−clip_value, min(clip_value, g_i)).
 
-Paper: Pascanu, Mikolov & Bengio 2013, On the difficulty of training Recurrent Neural Networks, 1211.5063 (section 3.2, after
-Mikolov 2012)
-Setting: 0.1 or less for a ResNet, whose components are mostly far smaller; clipping by norm is the better first choice.
+Paper: Pascanu, Mikolov & Bengio 2013, On the difficulty of training Recurrent Neural Networks, 1211.5063 (section 3.2,
+after Mikolov 2012)
+Setting: 0.1 or less for a ResNet, most of whose components are far smaller; try clipping by norm first.
 """
 
 from collections.abc import Sequence
@@ -18,17 +18,17 @@ from sota_exp.stages.stage import require
 
 
 def clip_value(parameters: Sequence[nn.Parameter], limit: float) -> tuple[Tensor, Tensor]:
-    """Clip the gradients in place; their 2-norm and greatest magnitude before that, scalars on their device."""
+    """Clip the gradients in place; returns their 2-norm and maximum norm before, scalars on their device."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     norm = nn.utils.get_total_norm(gradients)
-    greatest = nn.utils.get_total_norm(gradients, norm_type=torch.inf)
+    max_norm = nn.utils.get_total_norm(gradients, norm_type=torch.inf)
     nn.utils.clip_grad_value_(parameters, limit)
-    return norm, greatest
+    return norm, max_norm
 
 
 @dataclass(frozen=True, kw_only=True)
 class Value(GradientTransform):
-    """Cuts components to `clip_value`; reports the gradient's norm before that, and whether anything was cut."""
+    """Limits components to `clip_value`; reports the gradient norm before, and whether any component was clipped."""
 
     clip_value: float
 
@@ -36,5 +36,5 @@ class Value(GradientTransform):
         require(self.clip_value > 0, "clip_value", self.clip_value, "a number above 0")
 
     def __call__(self, parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
-        grad_norm, greatest = clip_value(parameters, self.clip_value)
-        return {"grad_norm": grad_norm, "clipped": (greatest > self.clip_value).float()}
+        grad_norm, max_norm = clip_value(parameters, self.clip_value)
+        return {"grad_norm": grad_norm, "clipped": (max_norm > self.clip_value).float()}

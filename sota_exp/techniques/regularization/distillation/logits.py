@@ -1,14 +1,14 @@
-"""Knowledge distillation: the student also learns the softened outputs of a trained teacher.
+"""Knowledge distillation: trains the student on the softened outputs of a trained teacher as well as on the labels.
 
-loss_i = (1 − alpha)·loss(z_i, y_i) + alpha·T²·KL(softmax(t_i/T) ‖ softmax(z_i/T)), softmaxes in float32. The teacher runs in
-evaluation mode, without gradients, on the very augmented and mixed image that the student sees, in its own normalization
-(and at `image_size`, where it needs another). Smoothing and mixing act on y alone.
+loss_i = (1 − alpha)·loss(z_i, y_i) + alpha·T²·KL(softmax(t_i/T) ‖ softmax(z_i/T)), softmaxes in float32. The teacher
+runs in evaluation mode, without gradients, on the same augmented and mixed images as the student, with its own
+normalization (and resized to `image_size`, if set). Label smoothing changes y, not t.
 
-Paper: Hinton, Vinyals & Dean 2015, Distilling the Knowledge in a Neural Network, 1503.02531; the same image for both: Beyer et
-al. 2021, Knowledge distillation: A good teacher is patient and consistent, 2106.05237
-Setting: path is source=file's file or source=mlflow's runs:/RUN_ID; name null is what the model.json beside it says, and of
-published teachers resnet50; alpha 0.9, T 4. With mixup, long training and a BiT teacher
-a ResNet-50 reaches 82.8 % on ImageNet in the second paper.
+Paper: Hinton, Vinyals & Dean 2015, Distilling the Knowledge in a Neural Network, 1503.02531; the same images for both:
+Beyer et al. 2021, Knowledge distillation: A good teacher is patient and consistent, 2106.05237
+Setting: alpha 0.9, T 4. With mixup, long training and a BiT teacher, ResNet-50 reaches 82.8 % on ImageNet in the second
+paper. path: a file if source=file, runs:/RUN_ID if source=mlflow. name null: the network in model.json beside these
+weights, or resnet50 for published teachers.
 """
 
 from collections.abc import Sequence
@@ -57,9 +57,9 @@ def renormalize(images: Tensor, old: Preprocessing, new: Preprocessing) -> Tenso
 
 @dataclass(frozen=True, kw_only=True)
 class Teacher(BatchTransform):
-    """Adds the logits of `network` for the images of the batch, `size` pixels a side (None for their own).
+    """Adds the logits of `network` for the images of the batch, resized to `size` pixels unless None.
 
-    order: int64 [C], which of its outputs are the student's classes; None where they are the same, in the same order.
+    order: int64 [C], index of the teacher's output for each class of the student; None if the order is equal.
     """
 
     network: nn.Module
@@ -79,7 +79,7 @@ class Teacher(BatchTransform):
 
 @dataclass(frozen=True, kw_only=True)
 class DistilledLoss(Loss):
-    """The student's own loss and the divergence from the teacher, alpha to 1 − alpha."""
+    """(1 − alpha) times the student's own loss plus alpha times the divergence from the teacher."""
 
     loss: Loss
     alpha: float
@@ -92,7 +92,7 @@ class DistilledLoss(Loss):
 
 @dataclass(frozen=True, kw_only=True)
 class Logits(Distillation):
-    """Distils the network `name`, with its published weights (`source` torchvision or timm) or those of a file or an MLflow run."""
+    """Distills the network `name`, with published weights (`source` torchvision or timm) or those in `path`."""
 
     source: str
     name: str | None
@@ -127,44 +127,51 @@ class Logits(Distillation):
 
     @property
     def published_name(self) -> str:
-        """Of the network whose published weights teach."""
+        """Name of the teacher, for published weights."""
         return self.name or "resnet50"
 
     def published(self, student: Preprocessing) -> Published:
-        """The teacher's weights and preprocessing: `mean` and `std`, else what came with the weights, else the student's."""
+        """The teacher's weights and preprocessing: `mean` and `std` if set, else the weights', else the student's."""
         if self.source == "torchvision":
-            found = published_torchvision(self.published_name, self.tag)
+            published = published_torchvision(self.published_name, self.tag)
         elif self.source == "timm":
-            found = published_timm(self.published_name, self.tag, None)
+            published = published_timm(self.published_name, self.tag, None)
         else:
-            found = read_published(str(self.path), self.store, "", student)
-        return replace(found, preprocessing=preprocessing_with(self.mean, self.std, found.preprocessing))
+            published = read_published(str(self.path), self.store, "", student)
+        return replace(published, preprocessing=preprocessing_with(self.mean, self.std, published.preprocessing))
 
     def content(self) -> str:
         return self.published(AS_THEY_ARE).content
 
     def network(self, num_classes: int, description: dict[str, Any]) -> nn.Module:
-        """The untrained teacher; in a file or a run it is the network described beside it, or any by name, ours included."""
+        """The untrained teacher: a published network, that of `description` (a `model.json`), or any network by name.
+
+        Raises:
+            InvalidValue: `name` is missing, or differs from that in `description`.
+        """
         if self.source == "torchvision":
             return build_torchvision(self.published_name, num_classes)
         if self.source == "timm":
             return build_timm(self.published_name, num_classes, None)
         if not description:
-            require(
-                self.name is not None, "name", "null", f"the network in {self.path}: no model.json beside it says it"
-            )
+            legal = f"the name of the network in {self.path}, which has no model.json beside it"
+            require(self.name is not None, "name", "null", legal)
             return build(str(self.name), num_classes)
         own = description["arch"].get("name")
-        legal = f"null, or {own}, as the model.json beside the weights says"
+        legal = f"null, or {own} as in the model.json beside the weights"
         require(self.name in (None, own), "name", self.name, legal)
         return described(description)
 
     def order(self, classes: Sequence[str], description: dict[str, Any]) -> list[int] | None:
-        """Where each of the student's classes is among the teacher's, if its description names them in another order."""
+        """Indices of the student's classes among those of the teacher; None if the order is equal.
+
+        Raises:
+            InvalidValue: the classes differ.
+        """
         own = list(description.get("classes", classes))
-        strange = sorted({*own} ^ {*classes})
-        legal = f"a teacher of the same classes; {', '.join(strange[:3])} is not of both"
-        require(not strange, "path", self.path, legal)
+        not_shared = sorted({*own} ^ {*classes})
+        legal = f"a teacher with the same classes; only one of the two networks has {', '.join(not_shared[:3])}"
+        require(not not_shared, "path", self.path, legal)
         return None if own == list(classes) else [own.index(name) for name in classes]
 
     def teacher(self, classes: Sequence[str], preprocessing: Preprocessing, device: torch.device) -> BatchTransform:
@@ -174,7 +181,8 @@ class Logits(Distillation):
         try:
             network.load_state_dict(published.state)
         except RuntimeError as error:
-            legal = f"a teacher whose weights fit and which has {len(classes)} classes ({str(error).splitlines()[1].strip()})"
+            reason = str(error).splitlines()[1].strip()
+            legal = f"a teacher whose weights fit and which has {len(classes)} classes ({reason})"
             raise InvalidValue("name", self.name or "null", legal) from error
         network = network.requires_grad_(False).eval().to(device).to(memory_format=torch.channels_last)
         return Teacher(

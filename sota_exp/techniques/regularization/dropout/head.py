@@ -1,10 +1,10 @@
-"""Dropout before the classifier: each feature is zeroed with probability p in training, the others grow by 1/(1 − p).
+"""Dropout before the classifier: zeroes each feature with probability p in training and scales the rest by 1/(1 − p).
 
-x′ = x·m / (1 − p), m ~ Bernoulli(1 − p); the identity in evaluation. A network that has a dropout layer just before its
-classifier gets its p set; any other (ResNets) drops in a hook of the classifier, so state-dict keys stay as they were.
+x′ = x·m / (1 − p), m ~ Bernoulli(1 − p); the identity in evaluation. If the network has dropout layers before its
+classifier, their p is set; otherwise (ResNets) a hook of the classifier drops, so that state-dict keys do not change.
 
 Paper: Srivastava et al. 2014, Dropout: A Simple Way to Prevent Neural Networks from Overfitting (JMLR, no arXiv)
-Setting: p 0.2 for EfficientNet-B0, 0.5 for the widest; little or nothing for a ResNet with long, augmented training.
+Setting: p 0.2 for EfficientNet-B0, 0.5 for the widest; little or none for a ResNet with long, augmented training.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from sota_exp.stages.stage import require
 
 @dataclass(frozen=True)
 class DropInput:
-    """A forward pre-hook; reads train or eval mode off the layer it is called for, so that copies of a model are right."""
+    """A forward pre-hook; reads the mode from the layer it is called with, so it also works in copies of a model."""
 
     drop_rate: float
 
@@ -39,7 +39,7 @@ def drop_head(model: nn.Module, drop_rate: float) -> nn.Module:
 
 @dataclass(frozen=True, kw_only=True)
 class Head(ModelTransform):
-    """Drops features before the classifier with probability `drop_rate`."""
+    """Drops the input features of the classifier with probability `drop_rate`."""
 
     drop_rate: float
 

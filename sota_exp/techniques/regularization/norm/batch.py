@@ -1,11 +1,11 @@
-"""Batch norm: each channel is centred and scaled by the statistics of the batch, then by a learnable scale and shift.
+"""Batch norm: normalizes each channel by the statistics of the batch, followed by a learnable scale and shift.
 
 y = γ·(x − μ_B)/√(σ²_B + ε) + β; running ← (1 − momentum)·running + momentum·batch, used in evaluation.
 
 Paper: Ioffe & Szegedy 2015, Batch Normalization: Accelerating Deep Network Training …, 1502.03167
-Setting: momentum 0.1 and ε 1e-5 (null keeps what the network was built with, which loaded weights rely on). Zero-initialized
-last γ starts each residual branch at zero; it is skipped in a network that was trained. false leaves a network as it came: timm's
-ResNets start at zero by themselves, torchvision's don't.
+Setting: momentum 0.1 and ε 1e-5 (null keeps the network's own values, which pretrained weights rely on).
+zero_init_last_gamma true sets the last γ of each residual branch to zero, except in pretrained networks; false leaves γ
+as built: zero in timm's ResNets, one in torchvision's.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from sota_exp.stages.stage import require
 
 
 def set_batch_norms(model: nn.Module, momentum: float | None, eps: float | None) -> nn.Module:
-    """Set momentum and epsilon of every `BatchNorm2d` in place; None keeps the layer's own."""
+    """Set momentum and epsilon of every `BatchNorm2d` in place; None keeps the value of the layer."""
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = layer.momentum if momentum is None else momentum
@@ -28,7 +28,7 @@ def set_batch_norms(model: nn.Module, momentum: float | None, eps: float | None)
 
 @dataclass(frozen=True, kw_only=True)
 class Batch(ModelTransform):
-    """Keeps batch norm."""
+    """Keeps batch norm, with its momentum and epsilon set here unless None."""
 
     momentum: float | None
     eps: float | None
@@ -36,7 +36,7 @@ class Batch(ModelTransform):
 
     def __post_init__(self) -> None:
         momentum_ok = self.momentum is None or 0 < self.momentum <= 1
-        require(momentum_ok, "momentum", self.momentum, "a share in (0, 1], or null for the network's own")
+        require(momentum_ok, "momentum", self.momentum, "a fraction in (0, 1], or null for the network's own")
         require(self.eps is None or self.eps > 0, "eps", self.eps, "a number above 0, or null for the network's own")
 
     def __call__(self, model: nn.Module) -> nn.Module:

@@ -1,12 +1,12 @@
 """Ghost batch norm: batch norm over chunks of the device's batch, so that large batches keep the noise of small ones.
 
-In training each chunk of `ghost_batch_size` samples, the last possibly smaller, is normalized by its own statistics; in
-evaluation it is batch norm. Running statistics move once a step: running ← (1 − m)·running + m·(mean over the chunks of
-their statistics, weighted by size), so m means what it means for batch norm, whatever the number of chunks.
+In training each chunk of `ghost_batch_size` samples (the last may be smaller) is normalized by its own statistics; in
+evaluation it is batch norm. Running statistics are updated once per step: running ← (1 − m)·running + m·(mean of the
+chunk statistics, weighted by size), so the effect of the momentum m does not depend on the number of chunks.
 
-Paper: Hoffer et al. 2017, Train longer, generalize better, 1705.08741; Dimitriou & Arandjelovic 2020, A New Look at Ghost
-Normalization, 2007.08554
-Setting: chunks of 16 to 64 with batches of 256 and more, where the noise of small batches is what is missed.
+Paper: Hoffer et al. 2017, Train longer, generalize better, 1705.08741; Dimitriou & Arandjelovic 2020, A New Look at
+Ghost Normalization, 2007.08554
+Setting: chunks of 16 to 64 for batches of 256 and more.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from sota_exp.stages.stage import require
 
 
 def chunk_sizes(batch_size: int, ghost_batch_size: int, num_pixels: int) -> list[int]:
-    """Sizes of the chunks; a last one that has a single value per channel joins its neighbour, as it has no variance."""
+    """Sizes of the chunks; a last one with a single value per channel has no variance and joins the one before."""
     full, rest = divmod(batch_size, ghost_batch_size)
     sizes = [ghost_batch_size] * full + [rest] * (rest > 0)
     if len(sizes) > 1 and sizes[-1] * num_pixels == 1:
@@ -31,7 +31,7 @@ def chunk_sizes(batch_size: int, ghost_batch_size: int, num_pixels: int) -> list
 
 
 def chunk_momenta(sizes: list[int], momentum: float) -> list[float]:
-    """Momenta that, applied chunk after chunk, move a running statistic by `momentum` to the chunks' weighted mean."""
+    """Momentum of each chunk, so that all updates together equal one with `momentum` and the chunks' weighted mean."""
     total, momenta, kept = sum(sizes), [], 1.0
     for size in reversed(sizes):
         share = momentum * size / total
@@ -41,7 +41,7 @@ def chunk_momenta(sizes: list[int], momentum: float) -> list[float]:
 
 
 class GhostBatchNorm2d(nn.BatchNorm2d):
-    """`BatchNorm2d` whose training statistics come from chunks; [B, C, H, W] → [B, C, H, W], state-dict keys unchanged."""
+    """`BatchNorm2d` with training statistics per chunk; [B, C, H, W] → [B, C, H, W], with the same state-dict keys."""
 
     def __init__(self, norm: nn.BatchNorm2d, ghost_batch_size: int) -> None:
         super().__init__(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
@@ -62,13 +62,13 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
         return torch.cat([self.normalize(chunk, momentum) for chunk, momentum in chunks])
 
     def normalize(self, chunk: Tensor, momentum: float) -> Tensor:
-        """Batch norm of one chunk by its own statistics."""
+        """Batch norm of a chunk [b, C, H, W] by its own statistics."""
         mean, var = self.running_mean, self.running_var
         return F.batch_norm(chunk, mean, var, self.weight, self.bias, True, momentum, self.eps)
 
 
 class GhostBatchNormAct2d(GhostBatchNorm2d):
-    """timm's batch norm with a fused activation, by chunks."""
+    """Ghost batch norm, then the dropout and activation that timm fused into the batch norm it replaces."""
 
     def __init__(self, norm: BatchNormAct2d, ghost_batch_size: int) -> None:
         super().__init__(norm, ghost_batch_size)
@@ -79,7 +79,7 @@ class GhostBatchNormAct2d(GhostBatchNorm2d):
 
 
 def ghost(norm: nn.BatchNorm2d, ghost_batch_size: int) -> nn.Module:
-    """The ghost layer with the parameters and running statistics of `norm`."""
+    """The ghost batch norm with the parameters and running statistics of `norm`."""
     if isinstance(norm, BatchNormAct2d):
         return GhostBatchNormAct2d(norm, ghost_batch_size)
     return GhostBatchNorm2d(norm, ghost_batch_size)
@@ -87,7 +87,7 @@ def ghost(norm: nn.BatchNorm2d, ghost_batch_size: int) -> nn.Module:
 
 @dataclass(frozen=True, kw_only=True)
 class GhostBatch(ModelTransform):
-    """Normalizes chunks of `ghost_batch_size` samples apart."""
+    """Normalizes chunks of `ghost_batch_size` samples separately."""
 
     ghost_batch_size: int
 

@@ -1,10 +1,12 @@
-"""Group norm: each sample is normalized over groups of its own channels, so the batch size does not matter.
+"""Group norm: normalizes each sample over groups of its channels, independently of the batch size.
 
-y = γ·(x − μ_g)/√(σ²_g + ε) + β, with the mean and variance of one sample's group of channels. A layer whose channels 32 does
-not divide gets the greatest common divisor as its number of groups. γ and β stay, running statistics go.
+y = γ·(x − μ_g)/√(σ²_g + ε) + β, with the mean and variance of one group of channels of one sample. A layer whose number
+of channels is no multiple of `num_groups` gets their greatest common divisor of groups. γ and β are kept, running
+statistics are dropped.
 
 Paper: Wu & He 2018, Group Normalization, 1803.08494
-Setting: num_groups 32: 10.6 points better than batch norm at 2 images a device, 0.5 worse at 32 (ResNet-50, ImageNet).
+Setting: num_groups 32: 10.6 points better than batch norm at 2 images per device, 0.5 worse at 32 (ResNet-50,
+ImageNet).
 """
 
 import logging
@@ -33,7 +35,7 @@ class GroupNormAct(nn.GroupNorm):
 
 
 def group_norm(norm: nn.BatchNorm2d, num_groups: int) -> nn.GroupNorm:
-    """The group norm with the scale and shift of `norm`, on its device."""
+    """The group norm with the scale and shift parameters of `norm`."""
     groups = math.gcd(num_groups, norm.num_features)
     if isinstance(norm, BatchNormAct2d):
         layer: nn.GroupNorm = GroupNormAct(norm, groups)
@@ -55,7 +57,5 @@ class Group(ModelTransform):
     def __call__(self, model: nn.Module) -> nn.Module:
         means = [layer.running_mean for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
         if any(mean.any() for mean in means if mean is not None):
-            log.warning(
-                "group norm drops the running statistics of the loaded weights, and with them what they compute"
-            )
+            log.warning("group norm drops the running statistics of the loaded weights, which changes their outputs")
         return replace_batch_norms(model, lambda norm: group_norm(norm, self.num_groups))

@@ -1,11 +1,12 @@
-"""No norm: batch norm without the normalization: its learnable scale and shift stay, its statistics go.
+"""No norm: replaces batch norm by its learnable scale and shift, without normalization.
 
-y = γ′·x + β′ with γ′ = γ/√(σ² + ε) and β′ = β − γ′·μ folded from the running statistics, so a trained network starts from
-what it computes in evaluation, and an untrained one has the same learnable parameters as with batch norm.
+y = γ′·x + β′ with γ′ = γ/√(σ² + ε) and β′ = β − γ′·μ from the running statistics (folding). A pretrained network thus
+starts with its outputs in evaluation, and an untrained one has the same learnable parameters as with batch norm.
 
-Paper: De & Smith 2020, Batch Normalization Biases Residual Blocks Towards the Identity Function in Deep Networks, 2002.10444
-Setting: zero_init_last_gamma starts each residual branch at zero (their SkipInit), without which activations of a deep
-network overflow; lower the learning rate, or clip adaptively. Skipped in a network that was trained.
+Paper: De & Smith 2020, Batch Normalization Biases Residual Blocks Towards the Identity Function in Deep Networks,
+2002.10444
+Setting: zero_init_last_gamma true sets the last γ of each residual branch to zero (the paper's SkipInit), except in
+pretrained networks; without it activations of deep networks overflow. Use a lower learning rate or adaptive clipping.
 """
 
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ class ChannelAffineAct(ChannelAffine):
 
 
 def folded(norm: nn.BatchNorm2d) -> ChannelAffine:
-    """The scale and shift that compute what `norm` computes in evaluation."""
+    """The scale and shift with the same output as `norm` in evaluation."""
     assert norm.running_mean is not None, "a batch norm that keeps running statistics"
     assert norm.running_var is not None, "a batch norm that keeps running statistics"
     weight = (norm.weight * torch.rsqrt(norm.running_var + norm.eps)).detach()
@@ -40,7 +41,7 @@ def folded(norm: nn.BatchNorm2d) -> ChannelAffine:
 
 @dataclass(frozen=True, kw_only=True)
 class NoNorm(ModelTransform):
-    """Replaces batch norm by its scale and shift."""
+    """Replaces batch norm by its learnable scale and shift."""
 
     zero_init_last_gamma: bool
 

@@ -1,9 +1,9 @@
-"""Synchronized batch norm: statistics over the batches of all devices, as if one device held them all.
+"""Synchronized batch norm: computes batch-norm statistics over the batches of all devices.
 
 μ, σ² over the global batch; on one device it is batch norm.
 
 Paper: Peng et al. 2017, MegDet: A Large Mini-Batch Object Detector, 1711.07240
-Setting: for fewer than about 16 images a device; off in torchvision's recipe, whose 128 a device are plenty.
+Setting: for fewer than about 16 images per device; off in torchvision's recipe, which has 128 per device.
 """
 
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from sota_exp.stages.model import ModelTransform
 
 
 def synchronize(model: nn.Module) -> nn.Module:
-    """Every batch norm becomes a `SyncBatchNorm` with the same parameters, statistics and state-dict keys."""
+    """Replace every batch norm by a `SyncBatchNorm` with the same parameters, statistics and state-dict keys."""
     return convert_sync_batchnorm(model)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SyncBatch(ModelTransform):
-    """Takes batch-norm statistics over all devices."""
+    """Computes batch-norm statistics over all devices."""
 
     def __call__(self, model: nn.Module) -> nn.Module:
         require_batch_norm(model)

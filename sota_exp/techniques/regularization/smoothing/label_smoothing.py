@@ -1,6 +1,6 @@
-"""Label smoothing: a share of every target moves to all classes alike, so that no logit need grow without end.
+"""Label smoothing: mixes every target with the uniform distribution over classes, so that optimal logits are finite.
 
-y′ = (1 − ε)·y + ε/K, on the soft targets that mixing leaves.
+y′ = (1 − ε)·y + ε/C, applied to the soft targets after mixing.
 
 Paper: Szegedy et al. 2015, Rethinking the Inception Architecture for Computer Vision, 1512.00567
 Setting: ε 0.1: +0.32 points for ResNet-50 in torchvision's recipe. It changes calibration: compare `val/ece` too.
@@ -16,13 +16,13 @@ from sota_exp.stages.stage import require
 
 
 def smooth(targets: Tensor, label_smoothing: float) -> Tensor:
-    """Soft targets [B, K] → soft targets [B, K]; rows still sum to 1."""
+    """Soft targets [B, C] → smoothed targets [B, C]; rows still sum to 1."""
     return targets * (1 - label_smoothing) + label_smoothing / targets.shape[1]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSmoothing(BatchTransform):
-    """Mixes targets with the uniform distribution, to the share `label_smoothing`."""
+    """Mixes targets with the uniform distribution, with weight `label_smoothing`."""
 
     label_smoothing: float
 

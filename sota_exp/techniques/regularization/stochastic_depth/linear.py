@@ -1,10 +1,11 @@
-"""Stochastic depth: each sample skips residual branches at random, deeper ones more often.
+"""Stochastic depth: drops residual branches at random for each sample, deeper ones more often.
 
-Block l of L is dropped with probability (l/L)·drop_path_rate; a branch that survives grows by 1/(1 − its probability) in
-training, and every branch runs in evaluation. The shortcut is never dropped, state-dict keys stay as they were.
+The branch of block l of L is dropped with probability p_l = (l/L)·drop_path_rate in training and scaled by 1/(1 − p_l)
+otherwise; in evaluation every branch is used. Shortcuts are never dropped, and state-dict keys do not change.
 
 Paper: Huang et al. 2016, Deep Networks with Stochastic Depth, 1603.09382
-Setting: 0.5 for the paper's ResNet-110 on CIFAR; 0.05 for ResNet-50 in long, augmented training (2110.00476), more for deeper ones.
+Setting: 0.5 for the paper's ResNet-110 on CIFAR; 0.05 for ResNet-50 in long, augmented training (2110.00476), more for
+deeper networks.
 """
 
 import re
@@ -23,7 +24,7 @@ DROP_PATH = re.compile(r"(\w+_)?drop_path\d?")
 
 @dataclass(frozen=True)
 class DropBranch:
-    """A forward hook of a branch's last layer; reads train or eval mode off the layer it is called for."""
+    """A forward hook of the last layer of a branch; reads the mode from the layer it is called with."""
 
     drop_rate: float
 
@@ -32,43 +33,43 @@ class DropBranch:
 
 
 def drop_rates(drop_path_rate: float, num_blocks: int) -> list[float]:
-    """The drop probability of each block: rises linearly from the input, where it would be 0, to `drop_path_rate`."""
+    """The drop probability of each block: increases linearly from 0 (input) to `drop_path_rate` (last block)."""
     return [drop_path_rate * (block + 1) / num_blocks for block in range(num_blocks)]
 
 
 def droppable(model: nn.Module) -> list[list[str]]:
-    """Names of what can be dropped, one list a block, from the input to the output.
+    """Names of the modules that can drop a branch, one list per block, from input to output.
 
-    torchvision's ResNet blocks and its `StochasticDepth`, and timm's `…drop_path` places, which hold nothing or an `Identity`
-    until they drop.
+    These are torchvision's ResNet blocks and `StochasticDepth` layers, and timm's `…drop_path` attributes, which are
+    None or an `Identity` without stochastic depth.
     """
-    hooked = {block for block in residual_blocks(model) if not drop_path_places(block)}
-    places: dict[str, list[str]] = {}
+    with_hook = {block for block in residual_blocks(model) if not drop_path_places(block)}
+    names: dict[str, list[str]] = {}
     for name, module in model.named_modules():
-        if module in hooked:
-            places.setdefault(name, []).append(name)
+        if module in with_hook:
+            names.setdefault(name, []).append(name)
         elif isinstance(module, StochasticDepth):
-            places.setdefault(name.rpartition(".")[0], []).append(name)
-        if own := drop_path_places(module):
-            places[name] = [f"{name}.{place}" for place in own]
-    return list(places.values())
+            names.setdefault(name.rpartition(".")[0], []).append(name)
+        if attributes := drop_path_places(module):
+            names[name] = [f"{name}.{attribute}" for attribute in attributes]
+    return list(names.values())
 
 
 def drop_path_places(module: nn.Module) -> list[str]:
-    """Attributes in which a block of timm keeps the dropping of a branch, `drop_path` or `mlp_drop_path`, say."""
-    held = {**vars(module), **dict(module.named_children())}
+    """Attributes of a timm block that can drop a branch, such as `drop_path` or `mlp_drop_path`."""
+    attributes = {**vars(module), **dict(module.named_children())}
     return [
         name
-        for name, value in held.items()
+        for name, value in attributes.items()
         if DROP_PATH.fullmatch(name) and (value is None or isinstance(value, nn.Identity | DropPath))
     ]
 
 
 def set_drop_rate(model: nn.Module, name: str, drop_rate: float) -> None:
-    """Make one place of `droppable` drop at `drop_rate`."""
-    parent, _, own = name.rpartition(".")
-    if own in drop_path_places(holder := model.get_submodule(parent)):
-        setattr(holder, own, DropPath(drop_rate))
+    """Set the drop probability of the module `name`, one of `droppable`."""
+    parent_name, _, attribute = name.rpartition(".")
+    if attribute in drop_path_places(parent := model.get_submodule(parent_name)):
+        setattr(parent, attribute, DropPath(drop_rate))
     elif isinstance(module := model.get_submodule(name), StochasticDepth):
         module.p = drop_rate
     else:
@@ -77,7 +78,7 @@ def set_drop_rate(model: nn.Module, name: str, drop_rate: float) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Linear(ModelTransform):
-    """Drops residual branches per sample, with a probability that rises linearly to `drop_path_rate`."""
+    """Drops residual branches per sample, with a probability that increases linearly to `drop_path_rate`."""
 
     drop_path_rate: float
 

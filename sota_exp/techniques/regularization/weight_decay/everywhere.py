@@ -1,6 +1,6 @@
-"""Weight decay everywhere: every parameter shrinks alike, those of normalization layers and biases included.
+"""Weight decay everywhere: applies weight decay to every parameter, including normalization layers and biases.
 
-∇L(w) + λ·w for every w (the optimizer says whether coupled or decoupled).
+∇L(w) + λ·w for every w (coupled or decoupled, depending on the optimizer).
 
 Paper: Krogh & Hertz 1991, A Simple Weight Decay Can Improve Generalization (NIPS, no arXiv)
 Setting: λ 1e-4 with SGD: torchvision's baseline for ResNet-50 and the default of most older recipes.

@@ -1,11 +1,12 @@
-"""Weight decay on weights only: normalization layers, and biases where asked, do not shrink.
+"""Weight decay on weights only: excludes normalization layers, and optionally biases, from weight decay.
 
-λ = 0 for exempt parameters. `norm` exempts by module class, as torchvision does, so biases of convolutions and linear layers
-still decay; `norm_and_bias` spares those too; `one_dimensional` is timm's rule: every vector, every bias, and whatever the
-network itself asks to spare (a transformer's class token and position embedding).
+λ = 0 for exempt parameters. exempt=norm: all parameters of normalization layers, as in torchvision; biases of
+convolutions and linear layers still decay. exempt=norm_and_bias: biases too. exempt=one_dimensional, timm's rule: every
+vector, every bias, and what the network's `no_weight_decay()` lists (class token and position embedding of a
+transformer).
 
 Paper: He et al. 2018, Bag of Tricks for Image Classification with Convolutional Neural Networks, 1812.01187
-Setting: `norm` with λ 2e-5: +0.53 points for ResNet-50 in torchvision's recipe, where it came with the smaller λ.
+Setting: `norm` with λ 2e-5: +0.53 points for ResNet-50 in torchvision's recipe, together with the smaller λ.
 """
 
 from dataclasses import dataclass
@@ -38,13 +39,13 @@ def exempt_names(model: nn.Module, exempt: str) -> set[str]:
         return norm_names(model)
     if exempt == "norm_and_bias":
         return norm_names(model) | bias_names(model)
-    asked = set(model.no_weight_decay()) if isinstance(model, NamesUndecayed) else set()
-    return bias_names(model) | {name for name, p in model.named_parameters() if p.ndim <= 1 or name in asked}
+    listed = set(model.no_weight_decay()) if isinstance(model, NamesUndecayed) else set()
+    return bias_names(model) | {name for name, p in model.named_parameters() if p.ndim <= 1 or name in listed}
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsOnly(ParameterGroups):
-    """Decays all but the parameters that the rule `exempt` spares."""
+    """Decays all parameters but those of the rule `exempt`."""
 
     exempt: str
 
@@ -52,10 +53,10 @@ class WeightsOnly(ParameterGroups):
         require(self.exempt in EXEMPT, "exempt", self.exempt, f"one of {', '.join(EXEMPT)}")
 
     def __call__(self, model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-        spared = exempt_names(model, self.exempt)
+        exempt = exempt_names(model, self.exempt)
         trainable = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         groups = [
-            {"params": [p for name, p in trainable if name not in spared], "weight_decay": weight_decay},
-            {"params": [p for name, p in trainable if name in spared], "weight_decay": 0.0},
+            {"params": [p for name, p in trainable if name not in exempt], "weight_decay": weight_decay},
+            {"params": [p for name, p in trainable if name in exempt], "weight_decay": 0.0},
         ]
         return [group for group in groups if group["params"]]

@@ -1,11 +1,12 @@
-"""Gradient accumulation: one optimizer step from several micro-batches, for batches that memory cannot hold at once.
+"""Gradient accumulation: makes one optimizer step from several micro-batches, for batches that do not fit into memory.
 
-∇ = Σ_m ∇ (Σ_{i in m} w_i·loss_i) / N: divided by the N images of the whole window, so that parts of unequal size weigh what
-they should.
+∇ = Σ_m ∇ (Σ_{i in m} w_i·loss_i) / N, with N the size of the whole batch, so micro-batches of unequal size are weighted
+correctly.
 
 Paper: Goyal et al. 2017, Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour, 1706.02677
-Setting: the largest micro_batch_size that fits. Gradients equal those of the whole batch but for batch norm, which sees
-micro-batches: use ghost batch norm of that size, or group norm, to compare runs of different memory.
+Setting: the largest micro_batch_size that fits. Gradients equal those of the whole batch except with batch norm, whose
+statistics are those of a micro-batch: to compare runs with different memory, use ghost batch norm of that size or group
+norm.
 """
 
 import math
@@ -19,9 +20,9 @@ from sota_exp.stages.stage import require
 
 
 def micro_batches(batch: Batch, micro_batch_size: int) -> Iterator[Batch]:
-    """As few parts of at most `micro_batch_size` samples as hold the batch, in order, their sizes apart by one at most.
+    """Split into the fewest parts of at most `micro_batch_size` samples, in order; their sizes differ by at most one.
 
-    Equal parts rather than a small rest: batch norm can't normalize a part of a single image.
+    Parts are of equal size because batch norm can't normalize a remainder of a single image.
     """
     num = math.ceil(len(batch) / micro_batch_size)
     bounds = [len(batch) * part // num for part in range(num + 1)]

@@ -1,10 +1,10 @@
-"""Early stopping: training ends once validation accuracy has not improved for a while.
+"""Early stopping: stops training when validation accuracy has not improved for several evaluations.
 
-Stop when `patience` evaluations in a row brought no more than `min_delta` over the best before them.
+Stop when `patience` consecutive evaluations have not exceeded the best one before them by more than `min_delta`.
 
 Paper: Prechelt 1998, Early Stopping – But When? (Neural Networks: Tricks of the Trade, no arXiv)
-Setting: patience 5 with a constant or step schedule. A cosine that is cut short was never annealed: its accuracy still rises
-most at the end, so there this saves time by giving up accuracy.
+Setting: patience 5 with a constant or step schedule. With a cosine schedule accuracy increases most at the end, so that
+stopping early costs accuracy.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from sota_exp.stages.stage import require
 
 
 def evaluations_without_gain(history: Sequence[float], min_delta: float) -> int:
-    """How many of the latest values brought no gain above `min_delta`; a NaN is never a gain."""
+    """Number of values since the last one that exceeded the best before it by more than `min_delta`; NaN never does."""
     best, last_gain = float("-inf"), -1
     for index, value in enumerate(history):
         if value > best + min_delta:

@@ -1,6 +1,6 @@
-"""Long training: several times the standard number of epochs, with the schedule stretched to fit.
+"""Long training: trains for several times the standard number of epochs, with the schedule stretched accordingly.
 
-length = epochs; warm-up, decay and averaging are fractions of training, so they stretch with it.
+length = epochs; warm-up, learning-rate decay and averaging are fractions of training, so they are stretched too.
 
 Paper: Hoffer et al. 2017, Train longer, generalize better, 1705.08741
 Setting: 600 epochs instead of 90: +1.8 points for ResNet-50 on ImageNet, the largest step of torchvision's recipe.

@@ -1,9 +1,9 @@
-"""Constant: the peak learning rate from the end of warm-up to the end of training.
+"""Constant: keeps the peak learning rate from the end of warm-up to the end of training.
 
 multiplier(p) = 1.
 
 Paper: Smith et al. 2017, Don't Decay the Learning Rate, Increase the Batch Size, 1711.00489 (what a decay is worth)
-Setting: the honest baseline for every schedule, and the one to combine with averaged weights.
+Setting: the baseline for every schedule, and the schedule to combine with averaged weights.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from sota_exp.stages.schedule import Schedule
 
 
 def constant(progress: float) -> float:
-    """1, at any progress in [0, 1]."""
+    """Multiplier at `progress` in [0, 1]: always 1."""
     return 1.0
 
 

@@ -1,4 +1,4 @@
-"""Cosine annealing: the learning rate falls along half a cosine, slowly at both ends.
+"""Cosine annealing: decreases the learning rate along half a cosine, slowly at both ends.
 
 multiplier(p) = floor + (1 − floor)·(1 + cos πp) / 2, which reaches the floor at p = 1.
 
@@ -14,7 +14,7 @@ from sota_exp.stages.stage import require
 
 
 def cosine_annealing(progress: float, floor: float) -> float:
-    """Multiplier at `progress`: 1 at 0, `floor` at 1."""
+    """Multiplier at `progress` in [0, 1]: 1 at 0, `floor` at 1."""
     return floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2
 
 

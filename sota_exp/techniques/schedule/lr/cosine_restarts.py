@@ -1,6 +1,7 @@
-"""Cosine annealing with warm restarts: several half cosines, each from the peak to the floor, each longer than the last.
+"""Cosine annealing with warm restarts: several half cosines, each `cycle_mult` times as long as the one before.
 
-Cycle i lasts cycle_mult^i / Σ_j cycle_mult^j of training; within it, multiplier = floor + (1 − floor)·(1 + cos πt) / 2.
+Cycle i takes the fraction cycle_mult^i / Σ_j cycle_mult^j of training; in it, with t from 0 to 1, multiplier = floor +
+(1 − floor)·(1 + cos πt) / 2.
 
 Paper: Loshchilov & Hutter 2016, SGDR: Stochastic Gradient Descent with Warm Restarts, 1608.03983
 Setting: num_cycles 4, cycle_mult 2: good weights at the end of every cycle; 3.1 % error for an ensemble on CIFAR-10.
@@ -14,11 +15,11 @@ from sota_exp.stages.stage import require
 
 
 def cosine_restarts(progress: float, num_cycles: int, cycle_mult: float, floor: float) -> float:
-    """Multiplier at `progress`: 1 at the start of a cycle; the floor at 1, where no further cycle starts."""
+    """Multiplier at `progress` in [0, 1]: 1 at the start of each cycle, `floor` at progress 1."""
     lengths = [cycle_mult**cycle for cycle in range(num_cycles)]
     position = progress * sum(lengths)
     for length in lengths[:-1]:
-        # A quotient of step counts can fall a rounding error short of the boundary it stands for.
+        # `progress` is a rounded quotient and may be slightly below the exact boundary of a cycle.
         if position < length - 1e-9:
             break
         position -= length
@@ -29,7 +30,7 @@ def cosine_restarts(progress: float, num_cycles: int, cycle_mult: float, floor: 
 
 @dataclass(frozen=True, kw_only=True)
 class CosineRestarts(Schedule):
-    """Anneals along several half cosines, each `cycle_mult` times as long as the one before."""
+    """Anneals along `num_cycles` half cosines, each `cycle_mult` times as long as the one before."""
 
     num_cycles: int
     cycle_mult: float

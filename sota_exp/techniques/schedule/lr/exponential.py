@@ -1,4 +1,4 @@
-"""Exponential decay: the learning rate falls by the same factor in equal shares of training.
+"""Exponential decay: multiplies the learning rate by the same factor in equal fractions of training.
 
 multiplier(p) = final_factor ^ p.
 
@@ -13,13 +13,13 @@ from sota_exp.stages.stage import require
 
 
 def exponential_decay(progress: float, final_factor: float) -> float:
-    """Multiplier at `progress`: 1 at 0, `final_factor` at 1."""
+    """Multiplier at `progress` in [0, 1]: 1 at 0, `final_factor` at 1."""
     return final_factor**progress
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exponential(Schedule):
-    """Decays geometrically to `final_factor` of the peak."""
+    """Decays exponentially to `final_factor` times the peak."""
 
     final_factor: float
 

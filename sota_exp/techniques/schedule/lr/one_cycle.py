@@ -1,11 +1,13 @@
-"""One cycle: the learning rate climbs to the peak along half a cosine, then falls far below where it began.
+"""One cycle: increases the learning rate to the peak along half a cosine, then decreases it far below its start.
 
-multiplier: 1/div_factor → 1 over the first `pct_start` of training, then 1 → 1/(div_factor·final_div_factor), by cosines. The
-momentum stays as the optimizer has it; in the paper, and in PyTorch's OneCycleLR by default, it falls while the rate climbs.
+multiplier: 1/div_factor → 1 over the first `pct_start` of training, then 1 → 1/(div_factor·final_div_factor), both
+along half a cosine. The momentum is constant here; in the paper, and by default in PyTorch's OneCycleLR, it decreases
+while the learning rate increases.
 
-Paper: Smith & Topin 2017, Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates, 1708.07120
-Setting: pct_start 0.3, div_factor 25, final_div_factor 1e4 (PyTorch's) with a peak two to three times the usual one and few
-epochs. It is its own warm-up: combine it with `schedule/warmup=none`.
+Paper: Smith & Topin 2017, Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates,
+1708.07120
+Setting: pct_start 0.3, div_factor 25, final_div_factor 1e4, as in PyTorch, with two to three times the usual peak and
+few epochs. The schedule includes a warm-up: combine it with `schedule/warmup=none`.
 """
 
 import math
@@ -16,12 +18,12 @@ from sota_exp.stages.stage import require
 
 
 def cosine_between(start: float, end: float, share: float) -> float:
-    """From `start` to `end` along half a cosine, at `share` in [0, 1] of the way."""
+    """The value at `share` in [0, 1] of the way from `start` to `end` along half a cosine."""
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
 
 
 def one_cycle(progress: float, pct_start: float, div_factor: float, final_div_factor: float) -> float:
-    """Multiplier at `progress`: 1/div_factor at 0, 1 at pct_start, 1/(div_factor·final_div_factor) at 1."""
+    """Multiplier at `progress` in [0, 1]: 1/div_factor at 0, 1 at pct_start, 1/(div_factor·final_div_factor) at 1."""
     if progress < pct_start:
         return cosine_between(1 / div_factor, 1.0, progress / pct_start)
     return cosine_between(1.0, 1 / (div_factor * final_div_factor), (progress - pct_start) / (1 - pct_start))
@@ -29,7 +31,7 @@ def one_cycle(progress: float, pct_start: float, div_factor: float, final_div_fa
 
 @dataclass(frozen=True, kw_only=True)
 class OneCycle(Schedule):
-    """Climbs to the peak, then anneals far below the start."""
+    """Increases to the peak, then anneals far below the start."""
 
     pct_start: float
     div_factor: float

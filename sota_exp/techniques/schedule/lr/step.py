@@ -1,4 +1,4 @@
-"""Step decay: the learning rate falls by a factor at fixed shares of training.
+"""Step decay: multiplies the learning rate by a factor at fixed fractions of training.
 
 multiplier(p) = gamma ^ (number of milestones ≤ p).
 
@@ -12,12 +12,12 @@ from itertools import pairwise
 from sota_exp.stages.schedule import Schedule
 from sota_exp.stages.stage import require
 
-# One third has no exact decimal, and progress after warm-up is a rounded quotient: both round far below this.
+# Milestones such as 1/3 and progress after warm-up are rounded numbers; their errors are far smaller than this.
 ROUNDING = 1e-9
 
 
 def step_decay(progress: float, milestones: list[float], gamma: float) -> float:
-    """Multiplier at `progress`; a milestone counts from the step that reaches it."""
+    """Multiplier at `progress` in [0, 1]; a milestone takes effect at the step that reaches it."""
     return gamma ** sum(progress >= milestone - ROUNDING for milestone in milestones)
 
 

@@ -1,9 +1,9 @@
-"""Linear scaling: the learning rate grows with the effective batch (per device × devices × accumulation).
+"""Linear scaling: scales the learning rate in proportion to the effective batch size (images per optimizer step).
 
 factor(B) = B / base_batch_size.
 
 Paper: Goyal et al. 2017, Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour, 1706.02677
-Setting: for SGD, with warm-up: lr 0.1 for each 256 images held ResNet-50's accuracy up to batches of 8,192.
+Setting: for SGD with warm-up: with lr 0.1 per 256 images, ResNet-50 keeps its accuracy up to a batch size of 8,192.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from sota_exp.stages.stage import require
 
 
 def linear_factor(batch_size: int, base_batch_size: int) -> float:
-    """Factor of the learning rate that was tuned at `base_batch_size`."""
+    """Factor of a learning rate that was tuned for `base_batch_size`."""
     return batch_size / base_batch_size
 
 
 @dataclass(frozen=True, kw_only=True)
 class Linear(LrScaling):
-    """Scales `optimizer.lr`, given for `base_batch_size`, in proportion to the effective batch."""
+    """Scales `optimizer.lr`, which is for `base_batch_size`, in proportion to the effective batch size."""
 
     base_batch_size: int
 

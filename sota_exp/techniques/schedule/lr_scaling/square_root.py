@@ -1,9 +1,9 @@
-"""Square-root scaling: the learning rate grows with the root of the effective batch, as the gradient's noise shrinks.
+"""Square-root scaling: scales the learning rate with the square root of the effective batch size.
 
 factor(B) = √(B / base_batch_size).
 
 Paper: Malladi et al. 2022, On the SDEs and Scaling Rules for Adaptive Gradient Algorithms, 2205.10287
-Setting: for Adam, AdamW, LAMB and Lion, whose steps do not shrink with the gradient.
+Setting: for Adam, AdamW, LAMB and Lion, whose step size does not depend on the size of the gradient.
 """
 
 import math
@@ -14,13 +14,13 @@ from sota_exp.stages.stage import require
 
 
 def square_root_factor(batch_size: int, base_batch_size: int) -> float:
-    """Factor of the learning rate that was tuned at `base_batch_size`."""
+    """Factor of a learning rate that was tuned for `base_batch_size`."""
     return math.sqrt(batch_size / base_batch_size)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SquareRoot(LrScaling):
-    """Scales `optimizer.lr`, given for `base_batch_size`, with the root of the effective batch."""
+    """Scales `optimizer.lr`, which is for `base_batch_size`, with the square root of the effective batch size."""
 
     base_batch_size: int
 

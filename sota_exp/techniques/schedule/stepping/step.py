@@ -1,9 +1,9 @@
-"""Stepping by step: the schedule moves with every optimizer step.
+"""Stepping by step: updates the schedule at every optimizer step.
 
 progress = step / total_steps.
 
 Paper: Loshchilov & Hutter 2016, SGDR: Stochastic Gradient Descent with Warm Restarts, 1608.03983
-Setting: the default: short trainings, of few epochs, get a smooth schedule and a warm-up that really starts small.
+Setting: the default: makes the schedule smooth, and the start of warm-up small, even in trainings of few epochs.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from sota_exp.stages.schedule import Stepping
 
 @dataclass(frozen=True, kw_only=True)
 class Step(Stepping):
-    """Moves the schedule with every optimizer step."""
+    """Updates the schedule at every optimizer step."""
 
     def __call__(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
         return step / total_steps

@@ -1,9 +1,9 @@
-"""Constant warm-up: a small learning rate for a while, then the peak at once.
+"""Constant warm-up: keeps a small learning rate during warm-up, then jumps to the peak.
 
-multiplier(p) = factor, at any p of the warm-up itself.
+multiplier(p) = factor, with p in [0, 1) the progress of the warm-up.
 
 Paper: He et al. 2015, Deep Residual Learning for Image Recognition, 1512.03385
-Setting: factor 0.1 for the first epoch or two: how the first 110-layer ResNet was started on CIFAR-10.
+Setting: factor 0.1 for the first epoch or two, as in the paper for the 110-layer ResNet on CIFAR-10.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from sota_exp.stages.stage import require
 
 @dataclass(frozen=True, kw_only=True)
 class Constant(Warmup):
-    """Holds `factor` of the peak during the first `fraction` of training."""
+    """Keeps `factor` times the peak during the first `fraction` of training."""
 
     fraction: float
     factor: float
@@ -22,7 +22,7 @@ class Constant(Warmup):
     def __post_init__(self) -> None:
         legal = "a fraction of training in [0, 1): warm-up must be shorter than training"
         require(0 <= self.fraction < 1, "fraction", self.fraction, legal)
-        require(0 < self.factor <= 1, "factor", self.factor, "a share of the peak in (0, 1]")
+        require(0 < self.factor <= 1, "factor", self.factor, "a fraction of the peak in (0, 1]")
 
     @property
     def share(self) -> float:

@@ -1,9 +1,9 @@
-"""Linear warm-up: the learning rate climbs in a straight line from a small share of the peak.
+"""Linear warm-up: increases the learning rate linearly from a small fraction of the peak.
 
-multiplier(p) = start_factor + (1 − start_factor)·p, at p in [0, 1) of the warm-up itself.
+multiplier(p) = start_factor + (1 − start_factor)·p, with p in [0, 1) the progress of the warm-up.
 
 Paper: Goyal et al. 2017, Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour, 1706.02677
-Setting: five epochs from 0.01 of the peak (fraction 5/90 or 5/600): what makes a batch of 1024 and more train like 256.
+Setting: five epochs from 0.01 of the peak (fraction 5/90 or 5/600): makes batches of 1024 and more as accurate as 256.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ def linear_warmup(progress: float, start_factor: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Linear(Warmup):
-    """Climbs in a straight line from `start_factor` of the peak during the first `fraction` of training."""
+    """Increases linearly from `start_factor` times the peak during the first `fraction` of training."""
 
     fraction: float
     start_factor: float
@@ -27,7 +27,7 @@ class Linear(Warmup):
     def __post_init__(self) -> None:
         legal = "a fraction of training in [0, 1): warm-up must be shorter than training"
         require(0 <= self.fraction < 1, "fraction", self.fraction, legal)
-        require(0 < self.start_factor <= 1, "start_factor", self.start_factor, "a share of the peak in (0, 1]")
+        require(0 < self.start_factor <= 1, "start_factor", self.start_factor, "a fraction of the peak in (0, 1]")
 
     @property
     def share(self) -> float:

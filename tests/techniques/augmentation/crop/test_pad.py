@@ -53,7 +53,7 @@ def test_corners_are_uniform_over_both_axes():
     assert counts.sum() == 3000 and stats.chisquare(counts).pvalue > 0.01
 
 
-def test_other_shapes_are_brought_to_size_first():
+def test_other_shapes_are_resized_first():
     images, indices = Noise([(40, 70), (21, 16)]), torch.tensor([1, 0])
     ours = PadCrop(padding_fraction=0.0, padding_mode="reflect")(images, indices, 16, draws())
     assert torch.equal(ours, center_crop(images, indices, 16, 16))

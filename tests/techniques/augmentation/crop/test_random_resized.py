@@ -13,7 +13,7 @@ NUM = 4000
 
 
 class Uniform(Images):
-    """`num` images of one shape whose pixels tell their place: red is the row, green the column, blue the index."""
+    """`num` images of one shape with positions as colours: red is the row, green the column, blue the index."""
 
     def __init__(self, num, height, width):
         rows = torch.arange(height).expand(width, height).T
@@ -72,7 +72,7 @@ def test_boxes_lie_inside_their_image(height, width):
 
 @pytest.mark.parametrize("height, width", [(10, 100), (100, 10), (64, 64)])
 def test_the_fallback_is_torchvisions_central_box(height, width):
-    # A scale of 1 never fits a shape outside the legal ratios, nor an inexact ratio at 64 x 64.
+    # With scale 1 no box fits if the ratio of the image is out of range, or, at 64 × 64, if the ratio is not exactly 1.
     ratio = RATIO if height != width else [1.1, 1.3]
     ours = boxes_of(height, width, num=5, scale=[1.0, 1.0], ratio=ratio)
     assert torch.equal(ours, reference_boxes(height, width, num=5, scale=[1.0, 1.0], ratio=ratio))

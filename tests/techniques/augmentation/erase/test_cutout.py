@@ -21,7 +21,7 @@ def test_the_square_is_clipped_at_the_border(centre, expected):
     assert cutout_boxes(torch.tensor([centre]), size=32, length=16).tolist() == [expected]
 
 
-def test_every_image_loses_a_square_of_at_most_the_asked_side():
+def test_every_image_loses_a_square_of_at_most_the_configured_side():
     holes = erased(2000, 32, 0.5)[:, 0] == 0
     heights, widths = holes.any(2).sum(1), holes.any(1).sum(1)
     assert torch.equal(holes.sum((1, 2)), heights * widths)
@@ -29,7 +29,7 @@ def test_every_image_loses_a_square_of_at_most_the_asked_side():
 
 
 def test_centres_are_uniform_over_the_pixels():
-    # With one pixel cut out, the hole is the centre.
+    # A square of one pixel is its own centre.
     holes = (erased(4000, 8, 0.125)[:, 0] == 0).flatten(1)
     assert (holes.sum(1) == 1).all()
     assert stats.chisquare(holes.sum(0)).pvalue > 0.01

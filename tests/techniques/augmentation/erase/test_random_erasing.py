@@ -43,7 +43,7 @@ def test_boxes_are_distributed_as_torchvisions(size, scale):
 
 @pytest.mark.parametrize("ratio", [RATIO, [0.5, 2.0], [1.0, 3.0]])
 def test_height_over_width_is_log_uniform_and_area_uniform(ratio):
-    """In a range where every draw fits, on an image so large that whole pixels don't matter; Kolmogorov–Smirnov."""
+    """Kolmogorov–Smirnov tests, in ranges where every draw fits, on an image so large that rounding is negligible."""
     size, scale = 4096, [0.02, 0.25]
     top, left, bottom, right = erase_boxes(4000, size, scale, ratio, draws()).double().unbind(1)
     height, width = bottom - top, right - left
@@ -60,7 +60,7 @@ def test_nothing_is_erased_where_no_box_is_smaller_than_the_image():
     assert torch.equal(blank(batch, boxes).images, batch.images)
 
 
-def test_blanking_zeroes_the_box_and_nothing_else():
+def test_erasing_zeroes_the_box_and_nothing_else():
     images = make_batch(2, 8).images
     erased = blank(make_batch(2, 8), torch.tensor([[1, 2, 4, 8], [0, 0, 0, 0]])).images
     assert erased[0, :, 1:4, 2:8].abs().max() == 0 and torch.equal(erased[1], images[1])
@@ -70,7 +70,7 @@ def test_blanking_zeroes_the_box_and_nothing_else():
 
 
 @pytest.mark.parametrize("p", [0.1, 0.7])
-def test_share_of_erased_images(p):
+def test_fraction_of_erased_images(p):
     batch = make_batch(3000, 8)
     erased = RandomErasing(p=p, scale=[0.1, 0.33], ratio=RATIO)(batch, 0.0, draws()).images
     changed = (erased != batch.images).flatten(1).any(1).sum().item()

@@ -18,20 +18,20 @@ def flipped(batch, epoch, step=0):
     return AlternatingFlip()(replace(batch, epoch=epoch), 0.0, rng).images
 
 
-def test_two_epochs_in_a_row_show_each_image_both_ways():
+def test_two_consecutive_epochs_contain_both_views_of_each_image():
     batch = make_batch(40)
     for epoch in range(4):
         assert torch.equal(flipped(batch, epoch), flipped(batch, epoch + 1).flip(-1))
         assert torch.equal(flipped(batch, epoch), flipped(batch, epoch + 2))
 
 
-def test_the_choice_belongs_to_the_source_and_not_to_place_or_step():
+def test_the_bit_depends_on_the_source_not_on_position_or_step():
     batch, order = make_batch(40), torch.randperm(40, generator=torch.Generator().manual_seed(1))
     moved = replace(batch, images=batch.images[order], sources=batch.sources[order])
     assert torch.equal(flipped(moved, 3, step=9), flipped(batch, 3, step=2)[order])
 
 
-def test_half_of_the_sources_start_mirrored_without_pattern():
+def test_half_of_the_sources_start_flipped_without_pattern():
     bits = hash_bit(torch.arange(20000))
     assert stats.binomtest(bits.sum().item(), 20000).pvalue > 0.01
     for lag in (1, 2, 7, 16, 256, 1000):

@@ -22,7 +22,7 @@ def flipped(p, batch, step=0):
     return RandomFlip(p=p)(batch, 0.0, Streams(seed=0).draws("augmentation/flip", step)).images
 
 
-def test_only_the_chosen_are_mirrored():
+def test_only_the_chosen_images_are_flipped():
     images = make_batch(3).images
     ours = flip_where(images, torch.tensor([True, False, True]))
     assert torch.equal(ours, torch.stack([images[0].flip(-1), images[1], images[2].flip(-1)]))
@@ -35,7 +35,7 @@ def test_limits(p, expected):
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5])
-def test_share_of_mirrored_images(p):
+def test_fraction_of_flipped_images(p):
     batch = make_batch(3000)
     mirrored = (flipped(p, batch) != batch.images).flatten(1).any(1).sum().item()
     assert stats.binomtest(mirrored, 3000, p).pvalue > 0.01

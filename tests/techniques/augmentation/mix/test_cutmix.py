@@ -40,7 +40,7 @@ def test_the_box_is_clipped_at_the_border(lam, centre, expected):
 @pytest.mark.parametrize("step", range(12))
 @pytest.mark.parametrize("size", [8, 25])
 def test_targets_are_the_area_actually_pasted(step, size):
-    # Image i holds the number i alone, so the share of each source can be counted.
+    # All pixels of image i are i, so the fraction of each source can be counted.
     batch = make_batch(6, size)
     batch = batch.with_images(torch.arange(6.0).view(6, 1, 1, 1).expand(6, 3, size, size).contiguous())
     mixed = CutMix(alpha=1.0)(batch, 0.0, draws(step))
@@ -49,7 +49,7 @@ def test_targets_are_the_area_actually_pasted(step, size):
     assert torch.allclose(mixed.targets.sum(0), torch.ones(6), atol=1e-5)
 
 
-def test_clipping_at_the_border_changes_the_share():
+def test_clipping_at_the_border_changes_the_pasted_area():
     batch, partner = make_batch(2, 32), torch.tensor([1, 0])
     inside, clipped = (cutmix(batch, partner, cutmix_box(32, 0.75, centre)) for centre in ([0.5, 0.5], [0.0, 0.0]))
     assert inside.targets[0].tolist() == [0.75, 0.25] and clipped.targets[0].tolist() == [1 - 1 / 16, 1 / 16]
@@ -73,12 +73,12 @@ def test_an_empty_box_is_the_batch_and_a_full_one_the_partners():
     assert torch.equal(swapped.images, batch.images[partner]) and torch.equal(swapped.targets, batch.targets[partner])
 
 
-def test_pairs_cross_sources_under_repeated_augmentation():
+def test_pairs_have_different_sources_with_repeated_augmentation():
     batch = make_batch(16, num_repeats=4)
     targets = torch.eye(4)[batch.sources]
     mixed = [CutMix(alpha=1.0)(replace(batch, targets=targets), 0.0, draws(step)) for step in range(8)]
     own = torch.stack([(m.targets * targets).sum(1) for m in mixed])
-    # One box a batch: every sample keeps the same share, which a pair of one source would raise to 1.
+    # One box per batch: every sample keeps the same fraction; in a pair of equal sources it would be 1.
     assert (own == own[:, :1]).all() and own.min() < 0.9
 
 

@@ -52,7 +52,7 @@ def test_limits(lam, rows):
     assert torch.equal(mixed.images, batch.images[rows]) and torch.equal(mixed.targets, batch.targets[rows])
 
 
-def test_one_share_is_drawn_for_the_batch_and_pairs_cross_sources():
+def test_one_lambda_is_drawn_per_batch_and_pairs_have_different_sources():
     batch = make_batch(16, num_repeats=4)
     rng = draws()
     lam = rng.shared_beta(0.2)
@@ -62,7 +62,7 @@ def test_one_share_is_drawn_for_the_batch_and_pairs_cross_sources():
     assert (batch.sources[partner] != batch.sources).all()
 
 
-def test_ranks_mix_by_the_same_share():
+def test_ranks_mix_with_the_same_lambda():
     batch = replace(make_batch(6), targets=torch.eye(6))
     ranks = [Streams(seed=0, rank=rank, world_size=2).draws("augmentation/mix", 1) for rank in (0, 1)]
     kept = [Mixup(alpha=1.0)(batch, 0.0, rng).targets.diagonal() for rng in ranks]

@@ -11,7 +11,7 @@ NUM = 4
 
 
 def mixed(step, cutmix_prob=0.5, rank=0):
-    """A batch whose image i holds 2^i alone, mixed at `step`."""
+    """A batch whose image i is constant, 2^i, mixed at `step`."""
     images = torch.arange(float(NUM)).exp2().view(NUM, 1, 1, 1).expand(NUM, 3, 16, 16).contiguous()
     batch = Batch(images=images, targets=torch.eye(NUM), weights=torch.ones(NUM), sources=torch.arange(NUM))
     stage = MixupOrCutMix(mixup_alpha=1.0, cutmix_alpha=1.0, cutmix_prob=cutmix_prob)
@@ -19,7 +19,7 @@ def mixed(step, cutmix_prob=0.5, rank=0):
 
 
 def is_mixup(batch):
-    """Whether every image is of one value that is none of the originals."""
+    """Whether every image is constant with a value that no original has."""
     flat = batch.images.flatten(1)
     return bool((flat == flat[:, :1]).all() and (flat[:, 0].log2() % 1 != 0).any())
 
@@ -35,7 +35,7 @@ def test_a_batch_is_mixed_in_one_way_never_both():
 
 
 @pytest.mark.parametrize("cutmix_prob", [0.5, 0.2])
-def test_share_of_batches_that_cutmix_takes(cutmix_prob):
+def test_fraction_of_batches_with_cutmix(cutmix_prob):
     cut = sum(only_original_values(mixed(step, cutmix_prob)) for step in range(400))
     assert stats.binomtest(cut, 400, cutmix_prob).pvalue > 0.01
 
@@ -45,7 +45,7 @@ def test_limits(cutmix_prob, cuts):
     assert all(only_original_values(mixed(step, cutmix_prob)) == cuts for step in range(30))
 
 
-def test_targets_tell_what_the_images_show():
+def test_targets_match_the_images():
     values = torch.arange(float(NUM)).exp2()
     for step in range(20):
         batch = mixed(step)

@@ -18,10 +18,10 @@ def own_pairs(sources, partner):
 
 
 @pytest.mark.parametrize("seed", range(200))
-def test_any_batch_has_as_few_own_pairs_as_possible(seed):
+def test_any_batch_has_as_few_pairs_of_equal_source_as_possible(seed):
     generator = torch.Generator().manual_seed(seed)
     num, distinct = torch.randint(1, 40, (2,), generator=generator).tolist()
-    # Powers make some sources far commoner than others.
+    # Powers make some sources far more frequent than others.
     sources = (torch.rand(num, generator=generator) ** (1 + seed % 4) * distinct).long() * 1000 + 7
     partner = partners(sources, noise(num, seed))
     assert torch.equal(partner.sort().values, torch.arange(num))
@@ -36,7 +36,7 @@ def test_repeated_augmentation_never_pairs_an_image_with_itself(num, num_repeats
         assert own_pairs(sources, partners(sources, noise(num, seed))) == 0
 
 
-def test_pairing_by_roll_would_not_do():
+def test_pairing_by_roll_would_pair_copies():
     sources = torch.arange(64).repeat_interleave(4)
     assert own_pairs(sources, torch.arange(256).roll(1)) == 192
 
@@ -47,14 +47,14 @@ def test_a_batch_of_one_source_is_still_permuted(num):
     assert torch.equal(partner.sort().values, torch.arange(num))
 
 
-def test_noise_with_ties_at_the_edges_of_its_range_keeps_the_promise():
+def test_noise_with_ties_at_the_edges_of_its_range_gives_the_fewest_pairs():
     sources = torch.arange(8).repeat_interleave(4)
     for value in (0.0, 1 - 2**-24):
         assert own_pairs(sources, partners(sources, torch.full((32, 3), value))) == 0
 
 
 @pytest.mark.parametrize("num_repeats", [1, 2])
-def test_every_foreign_sample_is_an_equally_likely_partner(num_repeats):
+def test_every_sample_of_another_source_is_an_equally_likely_partner(num_repeats):
     sources = torch.arange(12 // num_repeats).repeat_interleave(num_repeats)
     counts = torch.zeros(12, 12)
     for seed in range(3000):

@@ -48,13 +48,13 @@ def test_weights_are_beta_and_dirichlet():
     weights = blend_weights(torch.rand(3000, 4, generator=torch.Generator().manual_seed(0)))
     assert (weights >= 0).all() and torch.allclose(weights.sum(1), torch.ones(3000))
     assert stats.kstest(weights[:, 0], "uniform").pvalue > 0.01
-    # One of three parts of a uniform point of the simplex is Beta(1, 2).
+    # One of the three coordinates of a uniform point on the simplex follows Beta(1, 2).
     for part in weights[:, 1:].div(1 - weights[:, :1]).unbind(1):
         assert stats.kstest(part, stats.beta(1, 2).cdf).pvalue > 0.01
 
 
 def chain_lengths(depth, monkeypatch):
-    """How many of 3000 chains have 0, 1, 2… operations."""
+    """Number of 3000 chains with 0, 1, 2… operations."""
     calls = []
     monkeypatch.setattr(ops, "apply", lambda images, drawn, magnitudes, _: calls.append(drawn) or images)
     make(chain_depth=depth).chain(torch.zeros(3000, 3, 8, 8, dtype=torch.uint8), draws())
@@ -62,7 +62,7 @@ def chain_lengths(depth, monkeypatch):
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5])
-def test_chains_have_the_asked_depth(depth, monkeypatch):
+def test_chains_have_the_configured_depth(depth, monkeypatch):
     assert chain_lengths(depth, monkeypatch) == [0] * depth + [3000]
 
 

@@ -41,7 +41,7 @@ BLENDED = ("brightness", "color", "contrast", "sharpness")
 
 
 def pictures(num, size, seed=0):
-    """Smooth pictures, noise and flat ones, in turns, in channels-last strides."""
+    """Smooth, noisy and constant images in turns, in channels-last strides."""
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randint(256, (num, 3, size, size), dtype=torch.uint8, generator=generator)
     coarse = torch.rand(num, 3, 4, 4, generator=generator) * 180 + 20
@@ -52,7 +52,7 @@ def pictures(num, size, seed=0):
 
 
 def reference(image, name, magnitude, interpolation):
-    """What torchvision's TrivialAugment does to one image."""
+    """One image after an operation of torchvision's TrivialAugment."""
     policy = TrivialAugmentWide(interpolation=interpolation)
     return policy._apply_image_or_video_transform(
         image, REFERENCE_NAMES[name], magnitude, interpolation=policy.interpolation, fill=policy._fill
@@ -64,7 +64,7 @@ def apply_one(images, name, magnitudes, interpolation="bilinear"):
 
 
 def differences(name, size, interpolation="bilinear"):
-    """Ours minus torchvision's, int [B, 3, S, S], over the magnitudes of `name` and four kinds of pictures."""
+    """Our result minus torchvision's, int [B, 3, S, S], for all magnitudes of `name` and four kinds of images."""
     magnitudes = torch.tensor(MAGNITUDES.get(name, [0.0] * 7)).repeat(4)
     images = pictures(28, size)
     expected = [
@@ -95,7 +95,7 @@ def test_bilinear_geometry_agrees_with_torchvision_within_a_level(name, size):
 @pytest.mark.parametrize("size", [8, 33, 64])
 @pytest.mark.parametrize("name", list(ops.GEOMETRIC))
 def test_nearest_geometry_differs_from_torchvision_only_at_ties(name, size):
-    # A source place half-way between two pixels may round either way.
+    # A source position half-way between two pixels may be rounded either way.
     assert (differences(name, size, "nearest") != 0).float().mean() < 0.01
 
 
@@ -148,7 +148,7 @@ def mixed_draws(num):
 
 @pytest.mark.parametrize("interpolation", ops.INTERPOLATIONS)
 @pytest.mark.parametrize("num, size", [(1, 8), (2, 16), (64, 24)])
-def test_a_mixed_batch_is_each_sample_on_its_own(num, size, interpolation):
+def test_operations_of_a_mixed_batch_equal_those_of_single_samples(num, size, interpolation):
     images, (drawn, magnitudes) = pictures(num, size), mixed_draws(num)
     together = ops.apply(images, drawn, magnitudes, interpolation)
     alone = [ops.apply(images[i : i + 1], drawn[i : i + 1], magnitudes[i : i + 1], interpolation) for i in range(num)]

@@ -36,14 +36,14 @@ def test_space_is_torchvisions(num_bins):
     for row, signed, (name, (magnitudes, their_sign)) in zip(ours.table, ours.signed, theirs.items(), strict=True):
         expected = magnitudes(num_bins, 224, 224)
         expected = torch.zeros(num_bins) if expected is None else expected.float()
-        # Ours holds the level at which solarize starts, torchvision's its fraction of 255.
+        # Our table contains the level at which solarize starts, torchvision's a fraction of 255.
         expected = (255 * expected.double()).ceil().float() if name == "Solarize" else expected
         assert torch.equal(row, expected), name
         assert bool(signed) == their_sign
 
 
 def drawn_by(policy, num, size, monkeypatch):
-    """The operations and magnitudes that `policy` hands to `ops.apply`, in the order of the calls."""
+    """The operations and magnitudes that `policy` passes to `ops.apply`, in the order of the calls."""
     calls = []
     monkeypatch.setattr(ops, "apply", lambda images, drawn, magnitudes, _: calls.append((drawn, magnitudes)) or images)
     blank = Batch(
@@ -66,7 +66,7 @@ def test_operations_bins_and_signs_are_uniform(monkeypatch):
     assert stats.chisquare(bins).pvalue > 0.01
     assert stats.binomtest((shears < 0).sum().item(), (shears != 0).sum().item()).pvalue > 0.01
     bits = magnitudes[drawn == ops.NAMES.index("posterize")]
-    # 31 bins rounded to 2…8 bits: the ends get three of them, every other number of bits five.
+    # 31 bins rounded to 2…8 bits: three bins for 2 and for 8 bits, five for every other number of bits.
     expected = torch.tensor([3, 5, 5, 5, 5, 5, 3]).double() / 31 * len(bits)
     assert stats.chisquare(bits.long().bincount(minlength=9)[2:], expected).pvalue > 0.01
 

@@ -12,7 +12,7 @@ from sota_exp.techniques.augmentation.repeat.repeated import RepeatedAugmentatio
 
 
 def of_the_reference(order: list[int], num_repeats: int, rank: int, world_size: int) -> list[int]:
-    """What torchvision's RASampler (references/classification/sampler.py) hands a rank from a shuffled set, by its own arithmetic."""
+    """Indices of a rank by the arithmetic of torchvision's RASampler (references/classification/sampler.py)."""
     num_samples = math.ceil(len(order) * float(num_repeats) / world_size)
     total_size = num_samples * world_size
     num_selected = math.floor(len(order) // 256 * 256 / world_size)
@@ -22,14 +22,14 @@ def of_the_reference(order: list[int], num_repeats: int, rank: int, world_size: 
 
 
 class Positions:
-    """A crop stage that cuts nothing."""
+    """A crop stage that returns the indices."""
 
     def __call__(self, images: object, indices: Tensor, size: int, rng: object, interpolation: str) -> Tensor:
         return indices
 
 
 def of_ours(num_images: int, batch_size: int, epoch: int, num_repeats: int, rank: int, world_size: int) -> list[Tensor]:
-    """The positions of each step of an epoch, as a rank's loader receives them."""
+    """The indices of each step of an epoch, as the loader of a rank receives them."""
     crops = TrainCrops(
         images=None,  # type: ignore[arg-type]
         train=torch.arange(num_images),
@@ -50,14 +50,14 @@ def of_ours(num_images: int, batch_size: int, epoch: int, num_repeats: int, rank
     [(2048, 1024, 4, 8), (2048, 256, 3, 8), (1500, 64, 4, 4), (1025, 32, 3, 2), (5000, 1024, 4, 8)],
 )
 def test_a_rank_receives_what_the_reference_hands_it(num_images, batch_size, num_repeats, world_size, epoch):
-    """Of the same shuffle, which both make anew every epoch; the reference's last, partial batch is left out."""
+    """Both shuffle anew every epoch, here equally; the reference's last, partial batch is left out."""
     order = torch.randperm(num_images, generator=Streams(seed=7).generator("order", epoch)).tolist()
     share = batch_size // world_size
     for rank in range(world_size):
         theirs = of_the_reference(order, num_repeats, rank, world_size)
         ours = torch.cat(of_ours(num_images, batch_size, epoch, num_repeats, rank, world_size)).tolist()
         common = len(theirs) // share * share
-        # Whole batches: the reference rounds its images down to a multiple of 256, we to one of the batch.
+        # Whole batches: the reference rounds the number of images down to a multiple of 256, we to whole batches.
         assert ours[:common] == theirs[:common]
         assert len(ours) == num_images // batch_size * share
         assert 0 <= len(ours) - common < max(256, batch_size)
@@ -70,7 +70,7 @@ def test_of_1024_images_a_step_each_of_8_ranks_sees_128_distinct_ones():
     assert len(distinct) == 256 and (counts == 4).all()
 
 
-def test_seeds_and_epochs_shuffle_anew_and_ranks_alike():
+def test_seeds_and_epochs_differ_and_ranks_are_equal():
     orders = {tuple(RepeatedAugmentation(num_repeats=4)(64, 0, Streams(seed=seed)).tolist()) for seed in range(8)}
     assert len(orders) == 8
 
@@ -83,7 +83,7 @@ def test_fewer_than_256_images_are_shown_where_the_reference_has_none():
 
 @pytest.mark.parametrize("num_samples", [1, 2, 3, 4, 5, 100, 255, 256, 1001])
 @pytest.mark.parametrize("num_repeats", [1, 2, 3, 4])
-def test_an_epoch_has_all_its_samples_of_a_share_of_the_images(num_samples, num_repeats):
+def test_an_epoch_has_all_its_samples_from_a_fraction_of_the_images(num_samples, num_repeats):
     order = RepeatedAugmentation(num_repeats=num_repeats)(num_samples, 0, Streams(seed=0))
     distinct, counts = order.unique(return_counts=True)
     assert len(order) == num_samples and order.min() >= 0 and order.max() < num_samples

@@ -1,4 +1,4 @@
-"""Fine-tuning at the size of evaluation: what it changes, what it leaves, and a loop of torch's own pieces beside it."""
+"""Fine-tuning at the size of evaluation: what it changes and keeps, compared with a plain PyTorch loop."""
 
 import contextlib
 import copy
@@ -24,7 +24,7 @@ from tests.experiments import TINY
 STREAMS = Streams(seed=3)
 STAGE = ClassifierAndNorm(epochs=2, lr=0.05, batch_size=8)
 
-#: What differs from the trained network: the branch's own norm, with its statistics, and the classifier.
+#: Keys that fine-tuning changes: those of the last norm of the branch and of the classifier.
 TUNED = {f"stages.3.0.bn2.{name}" for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")}
 
 
@@ -53,7 +53,7 @@ def test_only_the_classifier_and_the_last_norm_change() -> None:
     assert all(parameter.requires_grad for parameter in tuned.parameters())
 
 
-def test_it_is_a_loop_of_torchs_own_pieces() -> None:
+def test_agrees_with_a_plain_pytorch_loop() -> None:
     ours, theirs, data = network(), network(), images()
     STAGE(ours, data, STREAMS)
     theirs.requires_grad_(False)
@@ -72,7 +72,7 @@ def test_it_is_a_loop_of_torchs_own_pieces() -> None:
         assert torch.allclose(ours.state_dict()[name], value, atol=1e-6), name
 
 
-def test_the_same_twice_to_the_bit_and_never_from_the_generator_of_layers() -> None:
+def test_is_repeatable_to_the_bit_whatever_the_global_generator() -> None:
     one, other = network(), network()
     STAGE(one, images(), STREAMS)
     torch.manual_seed(99)
@@ -80,7 +80,7 @@ def test_the_same_twice_to_the_bit_and_never_from_the_generator_of_layers() -> N
     assert all(map(torch.equal, one.state_dict().values(), other.state_dict().values()))
 
 
-def test_it_learns() -> None:
+def test_reduces_the_loss() -> None:
     tuned, data = network(), images()
     everything = torch.arange(22)
 
@@ -104,7 +104,7 @@ def test_fewer_images_than_a_batch_are_one_batch() -> None:
     [("resnet18", "layer4.1.bn2"), ("resnet50", "layer4.2.bn3"), ("vit_tiny_patch16_224", "norm"), ("vgg11", None)],
 )
 def test_the_norm_before_the_pooling(name: str, expected: str | None) -> None:
-    """ResNets end a branch with it; a transformer's is its last; a network without any has its classifier alone."""
+    """The last norm of the last branch in a ResNet, the last norm of a transformer, None without norms."""
     with torch.device("meta"):
         model = timm.create_model(name)
     found = {module: label for label, module in model.named_modules()}
@@ -115,7 +115,7 @@ def test_the_norm_before_the_pooling(name: str, expected: str | None) -> None:
     assert modes == {label for label in (expected, found[model.get_classifier()]) if label is not None} - {""}
 
 
-def test_off_touches_nothing() -> None:
+def test_the_neutral_option_changes_nothing() -> None:
     left = network()
     before = copy.deepcopy(left.state_dict())
     assert not AsTrained()(left, images(), STREAMS)
@@ -138,7 +138,7 @@ def done(command: str, place: Path, *arguments: str) -> dict:
 
 
 def test_a_finished_run_is_tuned_without_training_it_anew(tmp_path: Path) -> None:
-    """`evaluate run=DIR` gives bit for bit what `train` with the option ships, and leaves the run as it was."""
+    """`evaluate run=DIR` computes bit for bit the weights of `train` with the option, and does not change the run."""
     plain = done("train", tmp_path / "plain", *CONFIGURED)
     trained = load_file(tmp_path / "plain" / "model.safetensors")
     evaluated = done("evaluate", tmp_path / "e", f"run={tmp_path}/plain", *FINE_TUNE)

@@ -1,4 +1,4 @@
-"""One size: the default view is all there is."""
+"""Fixed size: the default view is the only one."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Resolution search: an honest gain, a default that stands unless it is beaten, and a picture."""
+"""Resolution search: an unbiased gain, a default that is kept unless another view is better, and a figure."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def search(**fields: object) -> Search:
 
 
 def noisy(num_views: int, num: int, accuracies: list[float], seed: int) -> torch.Tensor:
-    """Correctness whose views mostly agree, as those of one network do."""
+    """Correctness [V, N] with highly correlated views, like those of one network."""
     generator = torch.Generator().manual_seed(seed)
     shared = torch.rand(num, generator=generator)
     own = torch.rand(num_views, num, generator=generator)
@@ -71,7 +71,7 @@ def test_halves_are_stratified_and_always_the_same() -> None:
 
 
 def test_cross_fitting_by_hand() -> None:
-    """The first half likes view 1, the second view 2: each is judged by the other."""
+    """View 1 is best on the first half, view 2 on the second: each is scored on the other half."""
     second = torch.tensor([False, False, True, True])
     correct = torch.tensor([[0, 0, 0, 1], [1, 1, 0, 0], [0, 1, 1, 1]], dtype=torch.bool)
     chosen, right = cross_fitted(correct, second)
@@ -85,7 +85,7 @@ def test_cross_fitting_by_hand() -> None:
     assert report["optimism_gap"] == pytest.approx(0.75)
 
 
-def test_a_clearly_better_view_ships() -> None:
+def test_a_clearly_better_view_is_chosen() -> None:
     correct = noisy(3, 2000, [0.7, 0.71, 0.8], seed=0)
     choice = choose(correct, halves(torch.arange(2000) % 5))
     assert choice.index == 2
@@ -100,8 +100,8 @@ def test_equal_views_keep_the_default() -> None:
     assert choice.report["gain"] == choice.report["optimism_gap"] == 0.0
 
 
-def test_chance_is_seldom_taken_for_a_gain_and_the_gap_shows_the_optimism() -> None:
-    """Twelve views of one accuracy: choosing looks good where it was done, the cross-fitted gain does not."""
+def test_false_gains_are_rare_and_the_optimism_gap_is_positive() -> None:
+    """Twelve views of equal accuracy: the gain is positive on the half that chose, but not when cross-fitted."""
     labels = torch.arange(400) % 4
     choices = [choose(noisy(12, 400, [0.7] * 12, seed), halves(labels)) for seed in range(60)]
     gains = torch.tensor([choice.report["gain"] for choice in choices])
@@ -111,7 +111,7 @@ def test_chance_is_seldom_taken_for_a_gain_and_the_gap_shows_the_optimism() -> N
     assert sum(choice.index != 0 for choice in choices) < 20
 
 
-def test_the_picture_is_drawn(tmp_path: Path) -> None:
+def test_the_figure_is_drawn(tmp_path: Path) -> None:
     views = grid(View(resize=55, size=48), [40, 48, 56], [0.875, 1.0])
     curve = [
         {

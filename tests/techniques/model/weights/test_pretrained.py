@@ -16,7 +16,7 @@ DATA = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 class PublishedSmall(Model):
-    """A small network of three classes whose weights somebody published."""
+    """A small network with published weights for three classes."""
 
     def __call__(self, num_classes):
         return Small(name="resnet_xs", width_multiplier=0.5)(num_classes)
@@ -45,7 +45,7 @@ def test_a_head_of_another_size_starts_at_zero_and_the_log_says_so(caplog):
     assert torch.equal(model(torch.randn(2, 3, 32, 32)), torch.zeros(2, 7))
     assert torch.equal(model.stem[0].weight, arch.published("").state["stem.0.weight"])
     assert "the weights have 3 classes, here 7" in caplog.text
-    assert "published for data.image_size=224 data.crop_ratio=0.875" in caplog.text
+    assert "measured at data.image_size=224 data.crop_ratio=0.875" in caplog.text
 
 
 def test_weights_of_another_network_are_refused_with_the_keys_named():

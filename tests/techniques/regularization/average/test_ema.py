@@ -16,12 +16,12 @@ def network():
 
 
 def ema(**fields):
-    """Values of the option, with those of the test."""
+    """The option with default values, except for those of the test."""
     return EMA(**{"horizon": 0.1, "decay": None, "every": 1, "anchor": "last", **fields})
 
 
 def train(model, average, steps, num_steps, reference=None, first=0):
-    """Steps that move weights and statistics, each followed by an update; `reference(step)` is called after it."""
+    """Steps that change weights and statistics, each followed by an update and a call of `reference(step)`."""
     for step in range(first, first + steps):
         torch.manual_seed(step)
         model(torch.randn(4, 3, 8, 8))
@@ -47,8 +47,8 @@ def test_agrees_with_pytorchs_averaged_model(every):
     assert_same(average, reference.module)
 
 
-def test_the_published_number_comes_back():
-    # Batch 1024, every 32 steps, decay 0.99998 before its adjustment, 600 epochs of ImageNet.
+def test_gives_the_published_decay():
+    # Batch 1024, every 32 steps, decay 0.99998 before torchvision's adjustment, 600 epochs of ImageNet.
     adjusted = 1 - (1 - 0.99998) * 1024 * 32 / 600
     num_steps = 600 * 1251
     assert update_interval(0.039, 32, num_steps) == 32
@@ -72,7 +72,7 @@ def test_is_not_a_stale_copy_on_a_run_shorter_than_its_interval():
     assert not torch.allclose(average.module.state_dict()["3.weight"], start["3.weight"])
 
 
-def test_the_last_step_is_always_taken_in():
+def test_the_last_step_always_updates():
     model = network()
     average = ema(horizon=1.0, every=7)(model, 20, 0.0)
     train(model, average, 19, 20)
@@ -133,7 +133,7 @@ def of_the_reference(reference, model, epoch, i, every, warmup_epochs):
 @pytest.mark.parametrize("warmup_epochs", [0, 1, 2])
 @pytest.mark.parametrize(("steps_per_epoch", "every"), [(7, 3), (40, 32), (3, 32), (6, 2), (5, 1)])
 def test_anchored_at_epochs_it_is_the_references_to_the_bit(warmup_epochs, steps_per_epoch, every):
-    """After every step, in warm-up and beyond, also where `every` does not divide the steps of an epoch."""
+    """After every step, during and after warm-up, also if `every` does not divide the steps of an epoch."""
     model, epochs, decay = network(), 6, 0.7
     num_steps = epochs * steps_per_epoch
     average = ema(horizon=None, decay=decay, every=every, anchor="epoch")(
@@ -156,7 +156,7 @@ def test_the_first_update_after_warmup_is_one_more_copy():
 
 
 def test_a_horizon_means_the_same_age_where_epochs_anchor():
-    """40 steps with updates after 1 and 33: 20 steps from one to the next, on average."""
+    """40 steps per epoch with updates after 1 and 33: 20 steps between updates on average."""
     assert InEveryEpoch(num_epochs=10, steps_per_epoch=40, every=32, warmup=0).mean_interval == 20
 
 

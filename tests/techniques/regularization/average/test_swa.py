@@ -15,7 +15,7 @@ def network():
 
 
 def train(model, average, first, last, num_steps):
-    """Weights after each step from `first` to `last`, the average updated after each."""
+    """Weights after each step from `first` to `last`; the average is updated after each."""
     seen = []
     for step in range(first, last):
         torch.manual_seed(step)
@@ -39,7 +39,7 @@ def test_is_the_plain_mean_of_equally_spaced_weights_to_the_last():
 @pytest.mark.parametrize("start", [0.0, 0.5, 0.75])
 @pytest.mark.parametrize("num_steps", [1, 7, 100, 236, 240, 479, 560])
 @pytest.mark.parametrize("num_snapshots", [1, 5, 30])
-def test_takes_as_many_snapshots_as_it_says_the_last_after_the_last_step(start, num_steps, num_snapshots):
+def test_takes_num_snapshots_snapshots_the_last_after_the_last_step(start, num_steps, num_snapshots):
     model = nn.Linear(1, 1)
     average = SWA(start=start, num_snapshots=num_snapshots)(model, num_steps, 0.0)
     taken = []
@@ -82,7 +82,7 @@ def test_finish_recomputes_the_norm_statistics_of_the_average():
 
 
 def test_frozen_norms_keep_their_statistics():
-    """Of `model/tuning=head_only`: the average's are those that the weights were loaded with."""
+    """With `model/tuning=head_only` the average keeps the statistics that were loaded."""
     model = network()
     model[1].running_mean.fill_(0.5)
     HeadOnly()(model, 0.0)

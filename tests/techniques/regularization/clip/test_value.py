@@ -12,7 +12,7 @@ def parameter_with_gradient(value):
     return [parameter, nn.Parameter(torch.zeros(2))]
 
 
-def test_components_are_cut_and_the_norm_before_is_reported():
+def test_components_are_clipped_and_the_norm_before_is_reported():
     parameters = parameter_with_gradient([3.0, -4.0, 0.5])
     report = Value(clip_value=1.0)(parameters)
     torch.testing.assert_close(report["grad_norm"], torch.tensor(25.25).sqrt())

@@ -43,7 +43,7 @@ def batch_of(num_samples=4, num_classes=3, size=32):
 
 @pytest.fixture
 def saved(tmp_path):
-    """A trained teacher of ours, and the option that distils it."""
+    """A trained teacher of this package, and the option that distills it."""
     torch.manual_seed(3)
     network = Small(name="resnet_xs", width_multiplier=1.0)(3)
     network(torch.randn(16, 3, 32, 32))
@@ -119,7 +119,7 @@ def test_the_teacher_sees_images_at_its_own_size(saved):
     torch.testing.assert_close(seen.teacher_logits, network(larger).detach())
 
 
-def test_the_teacher_never_learns_nor_moves(saved):
+def test_the_teacher_is_frozen_and_unchanged(saved):
     _, option = saved
     teacher = option.teacher(THREE, STUDENT, torch.device("cpu"))
     before = {name: value.clone() for name, value in teacher.network.state_dict().items()}
@@ -153,7 +153,7 @@ def test_a_teacher_of_other_classes_is_refused(saved):
 
 @pytest.fixture
 def described(tmp_path):
-    """A narrow teacher of four classes with group norm, as a run leaves it, and the option that names its weights alone."""
+    """A narrow teacher of four classes with group norm, in the files of a run, and the option with its path only."""
     found = composed(*TINY, "model.arch.width_multiplier=0.5", "regularization/norm=group")
     session, evaluator = session_of(found.experiment)
     network = session.network()
@@ -178,8 +178,8 @@ def test_a_run_s_teacher_is_built_as_its_run_built_it(described):
     ("changes", "classes", "reason"),
     [
         ({"name": "resnet_m"}, FOUR, "name=resnet_m is not legal: null, or resnet_xs"),
-        ({}, FOUR[:3], "a teacher of the same classes; color_03 is not of both"),
-        ({}, [*FOUR[:3], "cat"], "a teacher of the same classes; cat, color_03 is not of both"),
+        ({}, FOUR[:3], "a teacher with the same classes; only one of the two networks has color_03"),
+        ({}, [*FOUR[:3], "cat"], "a teacher with the same classes; only one of the two networks has cat, color_03"),
     ],
 )
 def test_what_contradicts_the_description_is_refused(described, changes, classes, reason):
@@ -202,7 +202,7 @@ def test_another_programs_model_json_is_not_read(saved, text, caplog):
     batch = batch_of()
     taught = option.teacher(THREE, STUDENT, torch.device("cpu"))(batch, 0.5, DRAWS)
     torch.testing.assert_close(taught.teacher_logits, network(batch.images).detach())
-    assert "is not what a run writes" in caplog.text
+    assert "is not a model.json of a run" in caplog.text
 
 
 def test_content_follows_the_description_too(described):
@@ -220,7 +220,9 @@ def test_content_follows_the_description_too(described):
 
 
 def test_a_file_alone_needs_a_name(saved):
-    with pytest.raises(InvalidValue, match="name=null is not legal: the network in .*w.safetensors: no model.json"):
+    with pytest.raises(
+        InvalidValue, match="name=null is not legal: the name of .* in .*w.safetensors, which has no model.json"
+    ):
         replace(saved[1], name=None).teacher(THREE, STUDENT, torch.device("cpu"))
 
 
@@ -234,8 +236,8 @@ def test_a_published_teacher_brings_its_normalization(monkeypatch):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("source", "web"), ("path", None), ("path", "runs:/1"), ("source", "mlflow"), ("alpha", 1.5), ("temperature", 0.0), ("image_size", 4), ("mean", [0.5]),
-        ("std", [0.1, 0.1, 0.0]),
+        ("source", "web"), ("path", None), ("path", "runs:/1"), ("source", "mlflow"), ("alpha", 1.5),
+        ("temperature", 0.0), ("image_size", 4), ("mean", [0.5]), ("std", [0.1, 0.1, 0.0]),
     ],
 )  # fmt: skip
 def test_illegal_values_are_named(field, value):

@@ -12,7 +12,7 @@ from sota_exp.techniques.regularization.dropout.head import Head
 
 
 def features_seen(model, images):
-    """What the classifier's linear map is applied to, recovered by making it the identity."""
+    """The input of the classifier's linear map, which is made the identity here."""
     head = classifier(model)
     head.weight.data.copy_(torch.eye(*head.weight.shape))
     head.bias.data.zero_()
@@ -24,7 +24,7 @@ def small():
     return Small(name="resnet_xs", width_multiplier=2.0)(256)
 
 
-def test_training_zeroes_a_share_and_rescales_the_rest():
+def test_training_zeroes_a_fraction_and_rescales_the_rest():
     images = torch.randn(16, 3, 32, 32)
     plain, dropped = small().train(), Head(drop_rate=0.3)(small()).train()
     kept, full = features_seen(dropped, images), features_seen(plain, images)
@@ -56,7 +56,7 @@ def test_equal_seeds_drop_alike():
     assert torch.equal(first, second)
 
 
-def test_a_head_that_has_dropout_gets_its_rate():
+def test_existing_dropout_before_the_head_gets_the_rate():
     model = Head(drop_rate=0.45)(torchvision.models.mobilenet_v3_small(num_classes=5))
     assert [m.p for m in model.modules() if isinstance(m, nn.Dropout)] == [0.45]
     assert len(classifier(model)._forward_pre_hooks) == 0

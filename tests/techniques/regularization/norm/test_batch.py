@@ -34,7 +34,7 @@ def test_zero_init_starts_every_branch_at_zero(name):
     assert (model.bn1.weight == 1).all()
 
 
-def test_zero_init_spares_a_trained_network():
+def test_zero_init_skips_a_trained_network():
     model = small().train()
     model(torch.randn(4, 3, 32, 32))
     Batch(momentum=None, eps=None, zero_init_last_gamma=True)(model)

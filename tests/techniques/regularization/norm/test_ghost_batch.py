@@ -13,7 +13,7 @@ from sota_exp.techniques.regularization.norm.ghost_batch import GhostBatch, Ghos
 
 
 def pair(ghost_batch_size, channels=6):
-    """A batch norm with random parameters and statistics, and its ghost."""
+    """A batch norm with random parameters and statistics, and its ghost batch norm."""
     torch.manual_seed(0)
     norm = nn.BatchNorm2d(channels, momentum=0.2)
     norm.weight.data.normal_()

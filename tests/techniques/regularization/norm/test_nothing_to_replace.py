@@ -1,4 +1,4 @@
-"""A norm that finds no batch norm would do nothing: it is an error."""
+"""A norm option that finds no batch norm to replace raises an error."""
 
 import pytest
 import timm

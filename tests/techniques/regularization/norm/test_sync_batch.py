@@ -1,4 +1,4 @@
-"""What a machine without two CUDA devices can show; that statistics are those of all devices is PyTorch's own promise."""
+"""Synchronized batch norm on a machine without two CUDA devices; PyTorch tests the statistics over devices itself."""
 
 import copy
 
@@ -33,7 +33,7 @@ def test_on_one_device_it_trains_as_batch_norm():
 
 
 def test_several_processes_without_cuda_are_refused_by_the_key():
-    """PyTorch synchronizes on CUDA alone, and would say so at the first step, without the key."""
+    """PyTorch synchronizes on CUDA only; its own error would come at the first step and not name the key."""
     model = SyncBatch()(Small(name="resnet_s", width_multiplier=0.5)(5))
     with pytest.raises(
         ConfigError, match="^regularization/norm=sync_batch: .* 2 processes .*; legal there: batch, ghost_batch, group$"

@@ -27,7 +27,7 @@ def test_loss_on_smoothed_targets_is_pytorchs_smoothed_loss(targets):
 
 
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 0.9])
-def test_mass_is_conserved(label_smoothing):
+def test_targets_still_sum_to_one(label_smoothing):
     torch.testing.assert_close(smoothed(MIXED, label_smoothing).targets.sum(1), torch.ones(4))
 
 

@@ -97,7 +97,7 @@ def test_a_copy_in_evaluation_mode_does_not_drop_while_the_original_trains():
         ("torchvision", "swin_t", StochasticDepth, 12),
     ],
 )
-def test_networks_with_their_own_places_get_rates_by_block(library, name, kind, num_blocks):
+def test_networks_with_their_own_drop_layers_get_rates_by_block(library, name, kind, num_blocks):
     with torch.device("meta"):
         model = Linear(drop_path_rate=0.12)(build(library, name))
     found = [module for module in model.modules() if isinstance(module, kind)]

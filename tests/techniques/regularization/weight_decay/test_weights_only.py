@@ -60,7 +60,7 @@ def test_norm_goes_by_module_class_as_in_torchvisions_reference(name):
     assert spared_names(model, WeightsOnly(exempt="norm")(model, 2e-5)) == expected
 
 
-def test_norm_and_bias_spares_what_norm_does_and_all_biases():
+def test_norm_and_bias_exempts_norms_and_all_biases():
     model = build("vit_tiny_patch16_224")
     norm = spared_names(model, WeightsOnly(exempt="norm")(model, 2e-5))
     both = spared_names(model, WeightsOnly(exempt="norm_and_bias")(model, 2e-5))

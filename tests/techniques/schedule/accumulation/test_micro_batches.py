@@ -23,7 +23,7 @@ def make_batch(num_samples: int) -> Batch:
 
 
 def trained(batch_size: int, *words: str) -> dict[str, Tensor]:
-    """The weights after two optimizer steps of the loop's own `train_step`, on a network whose norm sees one image at a time."""
+    """The weights after two optimizer steps of `train_step`, on a network that normalizes each image separately."""
     settings = (
         *TINY,
         *OFF,
@@ -45,7 +45,7 @@ def trained(batch_size: int, *words: str) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize(("batch_size", "micro_batch_size"), [(24, 8), (26, 8), (25, 8), (5, 8), (7, 1)])
 def test_two_steps_of_the_loop_give_the_weights_of_whole_batches(batch_size, micro_batch_size):
-    """To 1e-6, the last window, which may be smaller, included."""
+    """To 1e-6, including the last batch, which may be smaller."""
     words = ("schedule/accumulation=micro_batches", f"schedule.accumulation.micro_batch_size={micro_batch_size}")
     split, whole, longer = trained(batch_size, *words), trained(batch_size), trained(batch_size + 1)
     for name, value in whole.items():
@@ -61,7 +61,7 @@ def test_windows_are_exact_in_order_and_lose_nothing():
 
 @pytest.mark.parametrize(("num", "size", "sizes"), [(16, 15, [8, 8]), (16, 8, [8, 8]), (5, 9, [5]), (7, 1, [1] * 7)])
 def test_no_part_is_a_small_rest(num, size, sizes):
-    """Batch norm can't normalize a single image that is left over."""
+    """Batch norm can't normalize a remainder of a single image."""
     assert [len(part) for part in MicroBatches(micro_batch_size=size)(make_batch(num))] == sizes
 
 

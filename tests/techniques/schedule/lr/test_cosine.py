@@ -10,7 +10,7 @@ from sota_exp.techniques.schedule.warmup.linear import Linear
 
 
 def published_lr(epoch: int, step: int) -> float:
-    """The recipe's learning rate by our parts, at a step within an epoch of 1251 steps."""
+    """The recipe's learning rate computed by our stages, at a step within an epoch of 1251 steps."""
     warmup, cosine = Linear(fraction=5 / 600, start_factor=0.01), Cosine(floor=0.0)
     progress = Epoch()(epoch * 1251 + step, 1251, 600 * 1251)
     if progress < warmup.share:

@@ -1,4 +1,4 @@
-"""The closing table of a multirun: one row a run, the values that differ between them in front."""
+"""The table at the end of a multirun: one row per run, first the overrides that differ between runs."""
 
 import json
 import os
@@ -14,17 +14,17 @@ from sota_exp.report.terminal import console
 
 
 class ClosingTable(Callback):
-    """Hydra calls it when all jobs of a multirun have ended."""
+    """Hydra callback that prints the table when all jobs of a multirun have ended."""
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         directory = Path(str(config.hydra.sweep.dir))
         runs = read_runs(directory)
         if runs and not (directory / "sweep.json").exists():
-            console().print(table(directory, runs))
+            console().print(build_multirun_table(directory, runs))
 
 
 def read_runs(directory: Path) -> list[dict[str, Any]]:
-    """`{name, overrides, result}` of every job below a sweep's directory, in order."""
+    """`{name, overrides, result}` of every finished job below a multirun directory, in the order of the jobs."""
     found = []
     for result in directory.glob("*/result.json"):
         overrides = result.parent / ".hydra" / "overrides.yaml"
@@ -33,24 +33,24 @@ def read_runs(directory: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda run: (len(run["name"]), run["name"]))
 
 
-def table(directory: Path, runs: list[dict[str, Any]]) -> Table:
-    """Rows in the order of the jobs; the best validation accuracy in bold."""
+def build_multirun_table(directory: Path, runs: list[dict[str, Any]]) -> Table:
+    """The table with the rows in the order of the jobs; the best validation accuracy is bold."""
     choices = [dict(item.partition("=")[::2] for item in run["overrides"]) for run in runs]
     names = sorted({name for chosen in choices for name in chosen})
     varied = [name for name in names if len({chosen.get(name) for chosen in choices}) > 1]
-    drawn = Table(
+    table = Table(
         title=f"{len(runs)} runs in {os.path.relpath(directory)}", title_justify="left", box=None, pad_edge=False
     )
-    drawn.add_column("run")
+    table.add_column("run")
     for name in varied:
-        drawn.add_column(name)
+        table.add_column(name)
     for heading in ("val accuracy", "test accuracy", "seconds", "status"):
-        drawn.add_column(heading, justify="left" if heading == "status" else "right")
+        table.add_column(heading, justify="left" if heading == "status" else "right")
     accuracies = [run["result"]["metrics"].get("val/accuracy") for run in runs]
     best = max((value for value in accuracies if value is not None), default=None)
     for run, chosen, accuracy in zip(runs, choices, accuracies, strict=True):
         test = run["result"]["metrics"].get("test/accuracy")
-        drawn.add_row(
+        table.add_row(
             escape(run["name"]),
             *(escape(chosen.get(name, "")) for name in varied),
             "–" if accuracy is None else f"[bold]{accuracy:.2%}[/]" if accuracy == best else f"{accuracy:.2%}",
@@ -58,4 +58,4 @@ def table(directory: Path, runs: list[dict[str, Any]]) -> Table:
             f"{sum(run['result']['seconds'].values()):,.0f}",
             run["result"]["status"].replace("_", " "),
         )
-    return drawn
+    return table

@@ -1,0 +1,112 @@
+"""The touches of a new slot, begun: its line wherever a slot of the same kind has one, and its option `none`.
+
+A slot is a field of the experiment, a line in each preset of its group, and a call. What the call looks like depends on the kind
+of stage, so only kinds of which there are several slots can get another one.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from sota_exp.config.catalog import Option
+from sota_exp.config.values import suggestion
+from sota_exp.errors import ConfigError
+
+#: Where the slots of a kind are called, and what a line that calls one contains.
+CALLS = {
+    "BatchTransform": ("sota_exp/training/batch_pipeline.py", '("{group}/{name}", '),
+    "GradientTransform": ("sota_exp/training/loop.py", ".{group}.{name}("),
+    "ModelTransform": ("sota_exp/models/saved.py", '    "{name}",'),
+}
+
+#: The slot that a new one of a group resembles where the command names none.
+RESEMBLED = {"augmentation": "augmentation/erase", "regularization": "regularization/clip"}
+
+EXPERIMENT = "sota_exp/config/experiment.py"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewSlot:
+    """A slot to be made, the slot of the same kind that it stands behind everywhere, and their kind of stage."""
+
+    slot: str
+    like: str
+    kind: str
+
+    def renamed(self, line: str) -> str:
+        """A line about the other slot, written for the new one."""
+        return re.sub(rf"\b{self.like.rpartition('/')[2]}\b", self.slot.rpartition("/")[2], line)
+
+
+def new_slot(root: Path, slot: str, like: str, there: list[Option]) -> NewSlot:
+    """What a command that names an unknown slot asks for.
+
+    Raises:
+        ConfigError: a slot that is a misspelled one, no name, no group of slots, or a kind of which there is one slot only.
+    """
+    slots = sorted({option.group for option in there if "/" in option.group})
+    group, _, name = slot.rpartition("/")
+    near = suggestion(name, [each.rpartition("/")[2] for each in slots if each.startswith(f"{group}/")])
+    like = like or RESEMBLED.get(group, "")
+    if not like or (near and like == RESEMBLED.get(group)) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        hint = f"; a new slot of {group}/ needs like=SLOT, a slot of the same kind" if group in RESEMBLED else ""
+        legal = sorted({option.group for option in there})
+        raise ConfigError(f"no slot {slot}; legal: {', '.join(legal)}{hint}.{suggestion(slot, legal)}")
+    kind = kind_of(root, like)
+    if like not in slots or kind not in CALLS or not like.startswith(f"{group}/"):
+        several = [each for each in slots if each.startswith(f"{group}/") and kind_of(root, each) in CALLS]
+        raise ConfigError(
+            f"like={like}: no slot of {group}/ that can have another beside it; legal: {', '.join(several)}"
+        )
+    return NewSlot(slot=slot, like=like, kind=kind)
+
+
+def kind_of(root: Path, slot: str) -> str:
+    """The kind of stage that a slot holds, by the annotation of its field in the experiment; empty where it has no field."""
+    found = re.search(rf"^    {slot.rpartition('/')[2]}: (\w+)$", (root / EXPERIMENT).read_text(), re.M)
+    return found[1] if found else ""
+
+
+def slot_files(root: Path, made: NewSlot, neutral: Option) -> dict[Path, str]:
+    """The content of every file that a new slot touches; neutral: the option of the other slot that does nothing."""
+    group, _, name = made.like.rpartition("/")
+    call, marker = CALLS[made.kind]
+    presets = [
+        path for path in (root / "conf" / group).glob("*.yaml") if "defaults" in yaml.safe_load(path.read_text())
+    ]
+    lines = {root / EXPERIMENT: f"    {name}: ", root / call: marker.format(group=group, name=name)}
+    files = {path: _doubled(path, marker, made.renamed) for path, marker in lines.items()}
+    files |= {
+        path: _doubled(path, f"  - {name}: ", lambda line: re.sub(": .*", ": none", made.renamed(line)))
+        for path in presets
+    }
+    table = root / "docs" / "techniques.md"
+    row = f"| `{made.slot}` | `none` | Does nothing |  |  |\n"
+    return files | {
+        root / "conf" / made.slot / "none.yaml": f"# Does nothing.\n_target_: {neutral.target}\n",
+        root / "sota_exp" / "techniques" / made.slot / "__init__.py": "",
+        table: with_row_after(table.read_text(), made.like, row),
+    }
+
+
+def _doubled(path: Path, marker: str, rename: Callable[[str], str]) -> str:
+    """A file's text in which the last line that contains `marker` is followed by itself, renamed."""
+    lines = path.read_text().splitlines(keepends=True)
+    (*_, place) = [number for number, line in enumerate(lines) if marker in line]
+    return "".join([*lines[: place + 1], rename(lines[place]), *lines[place + 1 :]])
+
+
+def with_row_after(text: str, slot: str, row: str) -> str:
+    """docs/techniques.md with a row after the last one of a slot.
+
+    Raises:
+        ConfigError: the slot has no row to put it after.
+    """
+    lines = text.splitlines(keepends=True)
+    places = [place for place, line in enumerate(lines) if line.startswith(f"| `{slot}` |")]
+    if not places:
+        raise ConfigError(f"docs/techniques.md has no row of {slot} to put the new one after")
+    return "".join([*lines[: places[-1] + 1], row, *lines[places[-1] + 1 :]])

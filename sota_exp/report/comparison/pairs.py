@@ -1,0 +1,100 @@
+"""Paired differences of test accuracy between groups of runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sota_exp.report.comparison.groups import Group
+from sota_exp.runs.find import Run
+from sota_exp.statistics.paired import (
+    Estimate,
+    McNemar,
+    mcnemar,
+    paired_accuracy_difference,
+    paired_difference,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Test accuracy of `second` minus `first`, paired by image and by seed.
+
+    images: interval for the sampling of test images. seeds: interval over seeds, if at least two are common.
+    mcnemar: only for one run each. remark: which noise the intervals cover, or why there are none.
+    """
+
+    first: str
+    second: str
+    common_seeds: tuple[int, ...]
+    images: Estimate | None
+    seeds: Estimate | None
+    mcnemar: McNemar | None
+    remark: str
+
+
+def same_images(one: Run, other: Run, split: str) -> bool:
+    """Whether both were evaluated on the same images in the same order, by recorded data digest, classes and labels."""
+    digests = {run.data_digest for run in (one, other)} - {None}
+    first, second = one.labels(split), other.labels(split)
+    if len(digests) > 1 or one.classes != other.classes or first is None or second is None:
+        return False
+    names = {run.config["data"].get("name") for run in (one, other)}
+    return len(names) == 1 and np.array_equal(first, second)
+
+
+def pairs(groups: Sequence[Group]) -> list[Pair]:
+    """Every group against the first; all pairs if there are at most three groups."""
+    scored = [group for group in groups if all(run.correct("test") is not None for run in group.runs)]
+    against = scored if len(scored) <= 3 else scored[:1]
+    return [
+        compare_pair(first, second)
+        for index, first in enumerate(against)
+        for second in scored[scored.index(first) + 1 :]
+    ]
+
+
+def compare_pair(first: Group, second: Group) -> Pair:
+    """The difference over the common seeds; over all seeds of both if none is common."""
+    common = tuple(seed for seed in first.seeds if seed in second.seeds)
+    if not same_images(first.first, second.first, "test"):
+        remark = "not comparable: other test images or classes"
+        return Pair(
+            first=first.name,
+            second=second.name,
+            common_seeds=common,
+            images=None,
+            seeds=None,
+            mcnemar=None,
+            remark=remark,
+        )
+    before, after = (_load_correct(group, common or group.seeds) for group in (first, second))
+    is_single = len(before) == len(after) == 1
+    accuracies = [matrix.mean(axis=1) for matrix in (before, after)]
+    return Pair(
+        first=first.name,
+        second=second.name,
+        common_seeds=common,
+        images=paired_accuracy_difference(before.mean(axis=0), after.mean(axis=0)),
+        seeds=paired_difference(*accuracies) if len(common) > 1 else None,
+        mcnemar=mcnemar(before[0], after[0]) if is_single else None,
+        remark=_explain_pairing(first, second, common),
+    )
+
+
+def _load_correct(group: Group, seeds: Sequence[int]) -> NDArray[np.bool_]:
+    """Correctness on the test images, bool [seeds, N]."""
+    return np.stack(group.over(seeds, lambda run: run.correct("test")))
+
+
+def _explain_pairing(first: Group, second: Group, common: tuple[int, ...]) -> str:
+    if len(common) > 1:
+        return f"paired over {len(common)} seeds"
+    if len(common) == 1:
+        return (
+            "test-set noise only: one seed"
+            if len(first.runs) == len(second.runs) == 1
+            else (f"test-set noise only: one common seed, {common[0]}")
+        )
+    return "test-set noise only: no common seed, so the draw of the seed is in the difference"

@@ -1,0 +1,104 @@
+"""Choose the next trials for this process and become their owner.
+
+One process at a time does so (`Store.alone`). An abandoned trial is taken before a new one is created. The sampler is
+seeded by the number of the trial, so that a repeated command draws what an uninterrupted one draws.
+"""
+
+import functools
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.trial import Trial, TrialState
+
+from sota_exp.sweep import ownership
+from sota_exp.sweep.start_points import DEFAULT
+from sota_exp.sweep.storage import patiently
+from sota_exp.sweep.sweep import Sweep
+
+#: Attribute of a trial: the values of its searched keys.
+KNOBS = "knobs"
+
+#: Trials in these states count towards `n_trials`.
+COUNTED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A trial that this process owns and has to run. knobs: {searched key: value}."""
+
+    number: int
+    trial_id: int
+    token: str
+    knobs: dict[str, Any]
+    overrides: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        values = (f"{value:.3g}" if isinstance(value, float) else str(value) for value in self.knobs.values())
+        return " ".join(f"{name.rpartition('.')[2]}={value}" for name, value in zip(self.knobs, values, strict=True))
+
+
+def claim_batch(sweep: Sweep) -> list[Claim]:
+    """Up to `n_jobs` trials; none where all that are missing from the total run in other processes."""
+    batch: list[Claim] = []
+    while len(batch) < sweep.settings.n_jobs:
+        claim = patiently(functools.partial(_claim, sweep, {each.token for each in batch}))
+        if claim is None:
+            break
+        batch.append(claim)
+    return batch
+
+
+def _claim(sweep: Sweep, held: set[str]) -> Claim | None:
+    """held: the tokens of the trials in the current batch."""
+    with sweep.store.alone() as check:
+        study = sweep.study
+        abandoned = ownership.abandoned(study, held)
+        trials = study.get_trials(deepcopy=False)
+        num_missing = sweep.n_trials - sum(trial.state in COUNTED for trial in trials) + len(abandoned)
+        for frozen in abandoned:
+            num_kills = ownership.kills_without_progress(frozen)
+            if num_kills > sweep.settings.retries:
+                ownership.fail(study, frozen, f"its process was killed {num_kills} times without progress")
+            elif num_missing > 0:
+                return _draw_and_own(sweep, Trial(study, frozen._trial_id), num_kills, check)
+            else:
+                ownership.fail(study, frozen, "its process was killed, and n_trials is reached without it")
+        if num_missing <= 0:
+            return None
+        study.sampler = sweep.sampling.sampler(len(trials))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Heartbeat of storage")  # `beating` sends heartbeats instead of Optuna.
+            return _draw_and_own(sweep, study.ask(), 0, check)
+
+
+def _draw_and_own(sweep: Sweep, trial: Trial, num_kills: int, check: Callable[[], None]) -> Claim:
+    """Draw the values that are not drawn yet, and take the trial: first a heartbeat, then the owner.
+
+    check: raises where the lock of `Store.alone` is lost.
+    """
+    sweep.store.storage.record_heartbeat(trial._trial_id)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        knobs = sweep.space.suggest(trial, sweep.choices)
+        before = set(trial.params)
+        sweep.custom_search_space(sweep.config, trial)
+        more = {name: value for name, value in trial.params.items() if name not in before}
+    if more and trial.user_attrs.get(DEFAULT):
+        trial.set_user_attr(DEFAULT, False)  # custom_search_space drew values that the recipe fixes.
+    knobs |= more
+    check()
+    ownership.take_up(trial, num_kills)
+    token = ownership.own(trial)
+    check()
+    trial.set_user_attr(KNOBS, knobs)  # Only the owner writes them: another process may have drawn other values.
+    return Claim(
+        number=trial.number,
+        trial_id=trial._trial_id,
+        token=token,
+        knobs=knobs,
+        overrides=tuple(sweep.space.overrides(knobs)),
+    )

@@ -1,0 +1,150 @@
+"""A sweep as the command line and `hydra.sweeper` define it, and its Optuna study.
+
+Every copy of the command opens the same study. The first creates it; each later one checks that it searches the same
+space.
+"""
+
+import functools
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+from hydra.core.config_loader import ConfigLoader
+from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
+from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, Trial
+
+from sota_exp.config.hydra_errors import in_one_line
+from sota_exp.errors import ConfigError
+from sota_exp.sweep.checks import another_search, extender, require_prunable
+from sota_exp.sweep.sampler import Sampling
+from sota_exp.sweep.settings import Goal, Settings, plain, read_goal, read_settings, read_trees
+from sota_exp.sweep.space import Space, is_search, read_space
+from sota_exp.sweep.start_points import enqueue_default, enqueue_points, own_values
+from sota_exp.sweep.storage import Store, patiently, resolved
+
+#: Attributes of the study: the search space as text, and whether the start points are enqueued.
+DECLARATION, ENQUEUED = "declaration", "enqueued"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """Everything that stays the same while the command runs.
+
+    choices: the option of every slot outside the search. search_overrides: `search=…`, which Hydra needs in every job.
+    started_at: monotonic time in seconds.
+    """
+
+    settings: Settings
+    goal: Goal
+    space: Space
+    store: Store
+    config: DictConfig
+    launcher: Launcher
+    loader: ConfigLoader
+    sampling: Sampling
+    pruner: dict[str, Any]
+    choices: dict[str, str]
+    search_overrides: list[str]
+    directory: Path
+    custom_search_space: Callable[[DictConfig, Trial], None]
+    started_at: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def open(cls, given: Mapping[str, Any], impl: OptunaSweeperImpl, arguments: list[str]) -> "Sweep":
+        """Read and check `hydra.sweeper` and the overrides of the command line.
+
+        Raises:
+            ConfigError: a setting, the search space, the pruner or the storage is not legal.
+        """
+        assert impl.config is not None and impl.launcher is not None and impl.hydra_context is not None
+        settings, goal = read_settings(given), read_goal(given)
+        trees = read_trees(given)
+        space = read_space(trees["params"], trees["conditional"], trees["derived"], arguments)
+        directory = Path(str(impl.config.hydra.sweep.dir))
+        require_prunable(goal, settings, trees["pruner"])
+        url = resolved(plain(given["storage"]), directory)
+        name = settings.study_name or directory.resolve().name
+        return cls(
+            settings=settings,
+            goal=goal,
+            space=space,
+            store=Store(url=url, name=name, heartbeat=settings.heartbeat, grace=settings.grace),
+            config=impl.config,
+            launcher=impl.launcher,
+            loader=impl.hydra_context.config_loader,
+            sampling=Sampling(node=trees["sampler"], space=space, choices=impl._to_grid_sampler_choices),
+            pruner=trees["pruner"],
+            choices={str(group): str(option) for group, option in impl.config.hydra.runtime.choices.items()},
+            search_overrides=[item for item in arguments if is_search(item)],
+            directory=directory,
+            custom_search_space=extender(settings.custom_search_space),
+        )
+
+    @functools.cached_property
+    def study(self) -> optuna.Study:
+        return self.store.study()
+
+    @property
+    def n_trials(self) -> int:
+        return self.sampling.total(self.settings.n_trials)
+
+    def get_trials(self) -> list[FrozenTrial]:
+        return patiently(lambda: self.study.get_trials(deepcopy=False))
+
+    def begin(self) -> None:
+        """Create or load the study, and enqueue the start points once.
+
+        Raises:
+            ConfigError: the study searches something else, or a searched key is not in the configuration.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, self.directory / "multirun.yaml")
+        for name, kind in self.space.knobs.items():
+            if name not in self.space.coordinates and isinstance(kind, FloatDistribution | IntDistribution):
+                overrides = [f"{name}={kind.low}"]
+                self.require_composable(overrides, [*self.search_overrides, *overrides])
+        patiently(self._begin_study)
+
+    def require_composable(self, overrides: list[str], job: list[str]) -> None:
+        """Check that Hydra can compose a job. overrides: those of `job` that an error message may name.
+
+        Raises:
+            ConfigError: it cannot, for example because a key is mistyped.
+        """
+        try:
+            self.loader.load_sweep_config(self.config, job)
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            raise ConfigError(in_one_line(error, overrides)) from error
+
+    def _begin_study(self) -> None:
+        with self.store.alone():
+            study = self.store.study(self.goal.directions)
+            stored = study.user_attrs.get(DECLARATION)
+            wanted = self._declaration
+            if stored is None:
+                study.set_user_attr(DECLARATION, wanted)
+            elif stored != wanted:
+                raise ConfigError(another_search(stored, wanted, self.directory))
+            if not study.user_attrs.get(ENQUEUED):
+                if self.settings.defaults_first:
+                    enqueue_default(study, self.space, own_values(self.config), self.choices)
+                if self.settings.warm_start:
+                    enqueue_points(study, self.space, Path(self.settings.warm_start), self.settings.warm_start_points)
+                study.set_user_attr(ENQUEUED, True)
+
+    @property
+    def _declaration(self) -> dict[str, str]:
+        facts = {"objective": self.goal.objectives, "direction": self.goal.directions, "seeds": self.settings.seeds}
+        if self.goal.constraints:
+            facts["constraints"] = self.goal.constraints
+        if self.settings.custom_search_space is not None:
+            facts["custom_search_space"] = self.settings.custom_search_space
+        return self.space.declaration({f"hydra.sweeper.{name}": value for name, value in facts.items()})
