@@ -64,7 +64,7 @@ def test_a_study_runs_once_and_can_be_extended(elsewhere: Path, capsys: pytest.C
 def test_a_plan_trains_nothing(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*small("study.seeds=8"), "--plan", "--no-measure"]) == 0
     output = capsys.readouterr().out
-    assert "The smallest effect that 8 seeds show among 2 arms" in output and "Seeds needed" in output
+    assert "The smallest effect that 8 seeds detect among 2 arms" in output and "Seeds needed" in output
     assert not (elsewhere / "study" / "runs").exists()
 
 

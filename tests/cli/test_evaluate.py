@@ -143,7 +143,7 @@ def test_weights_without_description_on_the_given_network(finished: Path, tmp_pa
     ("words", "reason"),
     [
         (("model.arch.name=resnet_l",), "weights of this network"),
-        (("data.num_classes=5",), "the set has 5 classes, the weights 4"),
+        (("data.num_classes=5",), "the set has 5 classes, the weights have 4"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(
@@ -171,7 +171,7 @@ def test_the_same_command_twice_is_done_once(finished: Path, tmp_path: Path) -> 
         (["run={tmp}"], "not the directory of a finished run"),
         (["weights={tmp}/nowhere.safetensors"], "a .safetensors, .pth or .pt file that exists"),
         (["weights={tmp}/lone.safetensors"], "a safetensors file or a PyTorch file of plain tensors"),
-        (["run={finished}", "data.num_classes=5"], "the set has 5 classes, the model 4"),
+        (["run={finished}", "data.num_classes=5"], "the set has 5 classes, the model has 4"),
         (["run={finished}", "evaluation/tta=filp"], "Did you mean flip?"),
         (["run={finished}", "hydra.run.dir={finished}"], "holds another result"),
     ],

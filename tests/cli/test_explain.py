@@ -33,7 +33,7 @@ def test_it_prints_techniques_plan_and_cost_and_leaves_no_files(capfd, elsewhere
         "augmentation/policy=trivialaugment",
         "arXiv:2103.10158",
         "2 epochs × 3 steps = 6 steps",
-        "16 images a step",
+        "16 images per step",
         "learning rate",
         "nothing is there yet",
         "6 steps on cpu",
