@@ -132,7 +132,3 @@ class Source(Stage):
     @abstractmethod
     def __call__(self) -> DataSet:
         """Images of any size [3, H, W], labels int64 [N] and the indices of the splits."""
-
-    def files(self) -> list[str]:
-        """The file of each image; empty if the images have no files of their own."""
-        return []

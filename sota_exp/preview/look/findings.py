@@ -19,12 +19,11 @@ from sota_exp.training.loop import Session
 class Findings:
     """What was found, in the order in which it is shown.
 
-    files: the path of every image of the set, or empty. rows: the images of the batch whose effects are shown, int64 [K].
+    rows: the images of the batch whose effects are shown, int64 [K].
     """
 
     session: Session
     choices: dict[str, str]
-    files: list[str]
     step: Step
     rows: Tensor
     effects: list[Effect]
@@ -41,10 +40,6 @@ class Findings:
     def batch(self) -> Tensor:
         """The images that the network reads, for a person: uint8 [B, 3, S, S]."""
         return shown(self.step.seen.images, preprocessing(self.session))
-
-    def name_of(self, index: int) -> str:
-        """The file of an image, or its number in the set."""
-        return self.files[index] if self.files else f"image {index}"
 
     def class_of(self, index: int) -> str:
         return self.data.classes[int(self.data.labels[index])]
@@ -65,7 +60,6 @@ def look(session: Session, choices: dict[str, str], number: int) -> Findings:
     return Findings(
         session=session,
         choices=choices,
-        files=experiment.data.files(),
         step=step,
         rows=rows,
         effects=effects(session, step, rows),
@@ -120,8 +114,8 @@ QUANTILES = {"least": 0.0, "median": 0.5, "most": 1.0}
 
 def _pair_in_plain_values(found: Findings, pair: Pair) -> dict[str, Any]:
     return {
-        pair.split: found.name_of(pair.index),
-        pair.other: found.name_of(pair.other_index),
+        pair.split: f"image {pair.index}",
+        pair.other: f"image {pair.other_index}",
         "classes": [found.class_of(pair.index), found.class_of(pair.other_index)],
         "distance": round(pair.distance, 4),
     }
