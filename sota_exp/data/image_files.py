@@ -29,11 +29,7 @@ log = logging.getLogger(__name__)
 
 
 def require_max_side(max_side: int | None) -> None:
-    """Check that `max_side` is at least 8 pixels, or None.
-
-    Raises:
-        InvalidValue: it is smaller.
-    """
+    """Raise `InvalidValue` unless `max_side` is at least 8 pixels, or None."""
     require(max_side is None or max_side >= 8, "max_side", max_side, "pixels, at least 8, or null")
 
 

@@ -114,7 +114,7 @@ def channel_statistics(images: StreamedImages, indices: np.ndarray) -> Preproces
     sums = np.zeros((2, 3))
     num_pixels = 0
     chosen = indices[:: max(1, len(indices) // SAMPLED)].tolist()
-    for pixels in streamed(partial(_decode_reduced, images), chosen):
+    for pixels in streamed(lambda index: images.reduced(index, min(images.size(index)) / SAMPLED_SIDE), chosen):
         values = pixels.flatten(1).double()
         sums += np.stack([values.sum(1).numpy(), values.square().sum(1).numpy()])
         num_pixels += values.shape[1]
@@ -132,10 +132,6 @@ def load_or_compute_statistics(images: StreamedImages, indices: np.ndarray, inde
         replace_text(file, json.dumps([statistics.mean, statistics.std]))
     mean, std = json.loads(file.read_text())
     return Preprocessing(mean=tuple(mean), std=tuple(std))
-
-
-def _decode_reduced(images: StreamedImages, index: int) -> Tensor:
-    return images.reduced(index, min(images.size(index)) / SAMPLED_SIDE)
 
 
 def load_or_build_index(found: Sequence[Found], path: Path) -> tuple[np.ndarray, list[str]]:

@@ -129,11 +129,6 @@ def train_classifier_alone(model: nn.Module) -> None:
         dropout.train()
 
 
-def train_everything(model: nn.Module) -> None:
-    """Unfreeze every parameter and put every module in train mode."""
-    model.train().requires_grad_(True)
-
-
 def residual_blocks(model: nn.Module) -> list[nn.Module]:
     """The residual blocks of a ResNet (torchvision's, timm's or ours), from the input to the output."""
     classes = residual_norms()
