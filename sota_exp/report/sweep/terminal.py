@@ -11,13 +11,6 @@ if TYPE_CHECKING:
 MOST_ROWS = 5
 
 
-def draw(summary: Mapping[str, Any], directory: Path) -> None:
-    """Write every figure of the sweep below `figures/`."""
-    from sota_exp.report.sweep.figures import draw_sweep
-
-    draw_sweep(summary, directory / "figures")
-
-
 def format_parameter(value: Any) -> str:
     """A parameter value in a table; floats with four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
