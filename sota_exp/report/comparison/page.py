@@ -12,7 +12,6 @@ from sota_exp.report.document import html
 from sota_exp.report.document.document import (
     Block,
     Cell,
-    Column,
     Document,
     Figure,
     Listing,
@@ -20,6 +19,7 @@ from sota_exp.report.document.document import (
     Section,
     Span,
     Table,
+    build_table,
     cell,
     code,
     emphasis,
@@ -149,20 +149,17 @@ def build_pair_table(comparison: Comparison) -> Table | None:
         ]
         for each in comparison.pairs
     ]
-    names = ("Points", "95 %: images", "95 %: seeds", "Won : lost", "McNemar p")
-    columns = [Column(name="Pair", is_number=False), *(Column(name=name) for name in names)]
-    columns.append(Column(name="Remark", is_number=False))
+    names = ["Pair", "Points", "95 %: images", "95 %: seeds", "Won : lost", "McNemar p", "Remark"]
     uncorrected = f" {len(rows)} intervals, not corrected for multiple comparisons." if len(rows) > 1 else ""
     caption = (
         "Test accuracy, paired by image and by seed. Won : lost counts images that only one of the two classifies "
         f"correctly.{uncorrected}"
     )
-    return Table(caption=[caption], columns=columns, rows=rows) if rows else None
+    return build_table(caption, names, rows, ["Remark"]) if rows else None
 
 
 def build_results_table(comparison: Comparison) -> Table:
     """Slots and values that differ, scores and costs; one column per group."""
-    num = len(comparison.groups)
     rows = [
         [Cell(words=[code(name)]), *(cell(plain_value(part, none=UNKNOWN)) for part in found)]
         for name, found in (*comparison.choices.items(), *comparison.values.items())
@@ -177,12 +174,11 @@ def build_results_table(comparison: Comparison) -> Table:
         ]
         for name, values in (*comparison.metrics.items(), *comparison.costs.items())
     ]
-    columns = [Column(name="", is_number=False), *(Column(name=group.name) for group in comparison.groups)]
     caption = (
         "What differs, scores and costs. ±: the standard deviation over several seeds; for one run, the standard "
         "error from the number of images. Shaded: the best value, which alone is no evidence."
     )
-    return Table(caption=[caption], columns=columns[: num + 1], rows=rows)
+    return build_table(caption, ["", *(group.name for group in comparison.groups)], rows)
 
 
 def format_mean_and_spread(name: str, value: Value | None) -> str:
@@ -241,5 +237,5 @@ def build_legend(comparison: Comparison) -> Table:
         ]
         for group in comparison.groups
     ]
-    columns = [Column(name=name, is_number=False) for name in ("", "Runs", "Seeds", "Status")]
-    return Table(caption=["The runs behind each letter."], columns=columns, rows=rows)
+    names = ["", "Runs", "Seeds", "Status"]
+    return build_table("The runs behind each letter.", names, rows, names)

@@ -195,6 +195,12 @@ def paragraph(*words: Span | str, tone: str = "plain") -> Paragraph:
     return Paragraph(words=words, tone=tone)
 
 
+def build_table(caption: str, names: Sequence[str], rows: Sequence[Sequence[Cell]], words: Sequence[str] = ()) -> Table:
+    """A table whose first column and those in `words` hold text; the others hold numbers."""
+    columns = [Column(name=name, is_number=index > 0 and name not in words) for index, name in enumerate(names)]
+    return Table(caption=[caption], columns=columns, rows=rows)
+
+
 def cell(*words: Span | str, tone: str = "", shade: float | None = None) -> Cell:
     return Cell(words=words, tone=tone, shade=shade)
 

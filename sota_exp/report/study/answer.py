@@ -127,7 +127,7 @@ def describe_undecided(study: Study) -> list[Span | str]:
             words.append(f"{len(some)} {one if len(some) == 1 else many}: {shown(some)}. ")
     if study.refused:
         verb = "was" if len(study.refused) == 1 else "were"
-        names = shown([name for name, _ in study.refused])
+        names = shown([each["name"] for each in study.refused])
         words.append(f"{count(len(study.refused), kind.noun, kind.plural)} {verb} refused: {names}. ")
     return words
 

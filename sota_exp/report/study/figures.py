@@ -135,7 +135,7 @@ def noises(study: Study) -> Figure | None:
             label=arm.label,
             mean=arm.difference,
             interval=arm.interval,
-            second=arm.examples.change.interval if arm.examples else None,
+            second=arm.examples.interval if arm.examples else None,
             word=scale.difference(arm.difference),
             ink="grey",
             is_hollow=arm.verdict not in ("helps", "hurts"),
@@ -254,7 +254,7 @@ def interactions(study: Study) -> Figure | None:
 
 def reliabilities(study: Study) -> Figure | None:
     """Reliability of the first arm and of the three arms whose calibration changes most."""
-    changed = sorted(study.compared, key=lambda arm: -abs(arm.ece_change.difference or 0))[:3]
+    changed = sorted(study.compared, key=lambda arm: -abs(arm.calibration.difference or 0))[:3]
     kept = {arm.name for arm in (*study.arms[:1], *changed)}
     panels = []
     for arm in (arm for arm in study.arms if arm.name in kept):

@@ -61,22 +61,24 @@ def list_failures(study: Study) -> list[Words]:
 
 
 def list_refused_arms(study: Study) -> list[Words]:
-    return [[strong(name), f" was refused: {reason}"] for name, reason in study.refused]
+    return [[strong(each["name"]), f" was refused: {each['reason']}"] for each in study.refused]
 
 
 def list_fired_rules(study: Study) -> list[Words]:
     """The rules that fired, each with its arms."""
     groups: dict[str, list[str]] = {}
-    for arm, message in study.rules:
-        groups.setdefault(message, []).append(get_arm_label(study, arm) if arm else "every arm")
+    for each in study.rules:
+        names = groups.setdefault(each["message"], [])
+        names.append(get_arm_label(study, each["arm"]) if each.get("arm") else "every arm")
     return [phrase(strong("A rule fired"), f" for {shown(arms)}: {message}") for message, arms in groups.items()]
 
 
 def list_missing_runs(study: Study) -> list[Words]:
     """Missing runs, grouped by seeds and reason."""
     seeds: dict[tuple[str, str], list[int]] = {}
-    for arm, seed, reason in study.missing:
-        seeds.setdefault((arm, reason), []).extend([] if seed is None else [seed])
+    for each in study.missing:
+        found = seeds.setdefault((each["arm"], each.get("reason") or ""), [])
+        found += [each["seed"]] if each.get("seed") is not None else []
     arms: dict[tuple[str, str], list[str]] = {}
     for (arm, reason), found in seeds.items():
         arms.setdefault((format_seeds(found), reason), []).append(get_arm_label(study, arm))
@@ -99,14 +101,14 @@ def get_arm_label(study: Study, name: str) -> str:
 
 
 def list_seeds_needed(study: Study) -> list[Words]:
-    if not study.seeds_needed:
+    if not study.plan.seeds_needed:
         return []
     scale = scale_of(study.metric)
-    needs = [f"{num:,} for {scale.value(size)}" for size, num in study.seeds_needed.items()]
-    source = f" (from {study.sd_source})" if study.sd_source else ""
+    needs = [f"{num:,} for {scale.value(size)}" for size, num in study.plan.seeds_needed.items()]
+    source = f" (from {study.plan.sd_source})" if study.plan.sd_source else ""
     spread = (
-        f", if differences have a standard deviation of {scale.value(study.sd_assumed)}{source}"
-        if study.sd_assumed is not None
+        f", if differences have a standard deviation of {scale.value(study.plan.sd_assumed)}{source}"
+        if study.plan.sd_assumed is not None
         else ""
     )
     return [

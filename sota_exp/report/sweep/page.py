@@ -13,12 +13,12 @@ from sota_exp.report.document.document import (
     Block,
     Cell,
     Code,
-    Column,
     Document,
     Figure,
     Listing,
     Section,
     Table,
+    build_table,
     cell,
     code,
     paragraph,
@@ -174,11 +174,9 @@ def build_arm_table(tree: Tree) -> Table | None:
                 Cell(words=[code(" ".join(map(str, arm.get("overrides") or ())) or "the recipe's own values")]),
             ]
         )
-    names = ("Mean", "± sd", "Difference", "Interval", "p")
-    columns = [Column(name="Arm", is_number=False), *(Column(name=name) for name in names)]
-    columns.append(Column(name="Overrides", is_number=False))
+    names = ["Arm", "Mean", "± sd", "Difference", "Interval", "p", "Overrides"]
     caption = f"The confirmation on {(tree.get('confirm') or {}).get('metric', '')}: means over fresh seeds."
-    return Table(caption=[caption], columns=columns, rows=rows) if rows else None
+    return build_table(caption, names, rows, ["Overrides"]) if rows else None
 
 
 def build_history_figure(tree: Tree) -> Figure | None:
@@ -219,13 +217,9 @@ def build_trial_table(tree: Tree) -> Table | None:
         ]
         for item in ranking[:MOST_TRIALS]
     ]
-    columns = [
-        Column(name="Trial"),
-        *(Column(name=name) for name in get_objectives(tree)),
-        Column(name="Values", is_number=False),
-    ]
+    names = ["Trial", *get_objectives(tree), "Values"]
     more = f" The first {MOST_TRIALS} of {len(ranking):,}; all are in trials.csv." if len(ranking) > MOST_TRIALS else ""
-    return Table(caption=[f"The best trials.{more}"], columns=columns, rows=rows) if rows else None
+    return build_table(f"The best trials.{more}", names, rows, ["Values"]) if rows else None
 
 
 def build_importance_table(tree: Tree) -> Table | None:
@@ -235,11 +229,10 @@ def build_importance_table(tree: Tree) -> Table | None:
         [cell(name), *(cell(known(shares.get(name), lambda share: f"{share:.0%}")) for shares in found.values())]
         for name in names
     ]
-    columns = [Column(name="Parameter", is_number=False), *(Column(name=method) for method in found)]
     caption = (
         "The share of the objective's variation over this search that each parameter accounts for, by each method."
     )
-    return Table(caption=[caption], columns=columns, rows=rows) if rows else None
+    return build_table(caption, ["Parameter", *found], rows) if rows else None
 
 
 def build_failures(tree: Tree) -> list[Block]:
