@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 from sota_exp.report.study.study import Interval
+from sota_exp.statistics.paired import Estimate
 from sota_exp.statistics.units import UNKNOWN, Scale
 
 
-def interval(scale: Scale, found: Interval | None) -> str:
+def interval(scale: Scale, found: Interval | Estimate | None) -> str:
     return UNKNOWN if found is None else scale.span(found.low, found.high)
 
 

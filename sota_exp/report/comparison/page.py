@@ -3,11 +3,10 @@
 from pathlib import Path
 
 from sota_exp.errors import RunFailed
-from sota_exp.report.comparison.compute import Cell as Value
 from sota_exp.report.comparison.compute import Comparison
 from sota_exp.report.comparison.groups import Group
 from sota_exp.report.comparison.pairs import Pair
-from sota_exp.report.comparison.terminal import FROM_ONE, ROWS
+from sota_exp.report.comparison.tables import build_pair_table, build_results_table
 from sota_exp.report.document import html
 from sota_exp.report.document.document import (
     Block,
@@ -28,14 +27,12 @@ from sota_exp.report.document.document import (
     strong,
 )
 from sota_exp.report.drawing.charts import curves, forest
-from sota_exp.report.numbers import count, interval, listed, plain_value
+from sota_exp.report.numbers import count, interval, listed
 from sota_exp.report.study.figures import both
 from sota_exp.report.study.page import present
 from sota_exp.report.study.runs import epochs, over_seeds
-from sota_exp.report.study.study import Interval
 from sota_exp.runs.atomic import replace_text
-from sota_exp.statistics.paired import Estimate
-from sota_exp.statistics.units import SHARE, UNKNOWN, p_value
+from sota_exp.statistics.units import SHARE
 
 #: Ink and dash of the curve of each group; further groups have no curve.
 STYLES = (("blue", ""), ("orange", "6 3"), ("green", "2 2"), ("purple", "8 3 2 3"), ("red", "4 2"), ("grey", "1 2"))
@@ -96,17 +93,13 @@ def describe_pair(each: Pair) -> list[Span | str]:
         return [strong(f"{each.second} and {each.first}"), f" cannot be compared: {each.remark}."]
     low, high = (each.seeds or each.images).low, (each.seeds or each.images).high
     noise = "seeds" if each.seeds else "test images alone"
-    span = interval(SHARE, estimate_to_interval(each.seeds or each.images))
+    span = interval(SHARE, each.seeds or each.images)
     reach = f"{SHARE.difference_with_unit(each.images.mean)} of test accuracy, 95 % interval over {noise} {span}"
     if low <= 0 <= high:
         return [strong(f"{each.second} cannot be distinguished from {each.first}"), f": {reach}."]
     word = "more" if low > 0 else "less"
     doubt = "" if each.seeds else " Whether this holds for other seeds is not known."
     return [strong(f"{each.second} is {word} accurate than {each.first}"), f": {reach}.{doubt}"]
-
-
-def estimate_to_interval(estimate: Estimate | None) -> Interval | None:
-    return None if estimate is None else Interval(low=estimate.low, high=estimate.high)
 
 
 def build_difference_figure(comparison: Comparison) -> Figure | None:
@@ -117,8 +110,8 @@ def build_difference_figure(comparison: Comparison) -> Figure | None:
         forest.Row(
             label=f"{each.second} − {each.first}",
             mean=each.images.mean if each.images else None,
-            interval=estimate_to_interval(each.seeds),
-            second=estimate_to_interval(each.images),
+            interval=each.seeds,
+            second=each.images,
             word=SHARE.difference(each.images.mean if each.images else None),
         )
         for each in pairs
@@ -134,61 +127,6 @@ def build_difference_figure(comparison: Comparison) -> Figure | None:
         caption=[caption],
         panels=both(lambda width: forest.draw(rows, SHARE, title, width, alt)),
     )
-
-
-def build_pair_table(comparison: Comparison) -> Table | None:
-    rows = [
-        [
-            cell(f"{each.second} − {each.first}"),
-            cell(SHARE.difference(each.images.mean if each.images else None)),
-            cell(interval(SHARE, estimate_to_interval(each.images))),
-            cell(interval(SHARE, estimate_to_interval(each.seeds))),
-            cell(f"{each.mcnemar.won} : {each.mcnemar.lost}" if each.mcnemar else UNKNOWN),
-            cell(p_value(each.mcnemar.p_value if each.mcnemar else None)),
-            cell(each.remark),
-        ]
-        for each in comparison.pairs
-    ]
-    names = ["Pair", "Points", "95 %: images", "95 %: seeds", "Won : lost", "McNemar p", "Remark"]
-    uncorrected = f" {len(rows)} intervals, not corrected for multiple comparisons." if len(rows) > 1 else ""
-    caption = (
-        "Test accuracy, paired by image and by seed. Won : lost counts images that only one of the two classifies "
-        f"correctly.{uncorrected}"
-    )
-    return build_table(caption, names, rows, ["Remark"]) if rows else None
-
-
-def build_results_table(comparison: Comparison) -> Table:
-    """Slots and values that differ, scores and costs; one column per group."""
-    rows = [
-        [Cell(words=[code(name)]), *(cell(plain_value(part, none=UNKNOWN)) for part in found)]
-        for name, found in (*comparison.choices.items(), *comparison.values.items())
-    ]
-    rows += [
-        [
-            cell(ROWS[name][0]),
-            *(
-                cell(format_mean_and_spread(name, value), shade=0.4 if at in comparison.best.get(name, ()) else None)
-                for at, value in enumerate(values)
-            ),
-        ]
-        for name, values in (*comparison.metrics.items(), *comparison.costs.items())
-    ]
-    caption = (
-        "What differs, scores and costs. ±: the standard deviation over several seeds; for one run, the standard "
-        "error from the number of images. Shaded: the best value, which alone is no evidence."
-    )
-    return build_table(caption, ["", *(group.name for group in comparison.groups)], rows)
-
-
-def format_mean_and_spread(name: str, value: Value | None) -> str:
-    """`83.87 ± 1.29`."""
-    if value is None:
-        return UNKNOWN
-    _, factor, decimals = ROWS[name]
-    mean = f"{(value.mean + (name in FROM_ONE)) * factor:,.{decimals}f}"
-    spread = value.sd if value.sd is not None else value.standard_error
-    return f"{mean} ± {spread * factor:,.{decimals}f}" if spread else mean
 
 
 def build_learning_curves_figure(comparison: Comparison) -> Figure | None:

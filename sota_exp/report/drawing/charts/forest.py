@@ -7,6 +7,7 @@ from sota_exp.report.drawing.axis import Axis, decimals_of, grid_down, spanning
 from sota_exp.report.drawing.drawing import Area, Dot, Drawing, Label, Mark, line, shortened, text_width
 from sota_exp.report.numbers import interval
 from sota_exp.report.study.study import Interval
+from sota_exp.statistics.paired import Estimate
 from sota_exp.statistics.units import Scale
 
 #: Height of a row in pixels with labels beside the plot, and with labels above it.
@@ -19,11 +20,11 @@ class Row:
 
     label: str
     mean: float | None
-    interval: Interval | None
+    interval: Interval | Estimate | None
     word: str
     ink: str = "grey"
     is_hollow: bool = True
-    second: Interval | None = None
+    second: Interval | Estimate | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +114,7 @@ def draw_row_text(row: Row, place: Layout, top: float, middle: float, width: flo
     ]
 
 
-def whisker(interval: Interval, axis: Axis, y: float, ink: str) -> list[Mark]:
+def whisker(interval: Interval | Estimate, axis: Axis, y: float, ink: str) -> list[Mark]:
     """The interval as a line, with an arrow head at an end outside the plot."""
     low, high = axis.at(interval.low), axis.at(interval.high)
     marks: list[Mark] = [line(low, y, high, y, ink, 2)]
