@@ -15,7 +15,6 @@ from sota_exp.report.document.document import (
     Figure,
     Listing,
     Paragraph,
-    Section,
     Span,
     Table,
     build_table,
@@ -24,12 +23,12 @@ from sota_exp.report.document.document import (
     emphasis,
     paragraph,
     phrase,
+    section,
     strong,
 )
 from sota_exp.report.drawing.charts import curves, forest
 from sota_exp.report.numbers import count, interval, listed
-from sota_exp.report.study.figures import both
-from sota_exp.report.study.page import present
+from sota_exp.report.study.figures import both, build_forest_figure
 from sota_exp.report.study.runs import epochs, over_seeds
 from sota_exp.runs.atomic import replace_text
 from sota_exp.statistics.units import SHARE
@@ -54,21 +53,17 @@ def write(comparison: Comparison, path: Path) -> None:
 def build_document(comparison: Comparison) -> Document:
     num = sum(len(group.runs) for group in comparison.groups)
     sections = [
-        Section(
-            title="Paired differences",
-            anchor="sure",
-            blocks=present(build_difference_figure(comparison), build_pair_table(comparison)),
-        ),
-        Section(title="Differences and results", anchor="results", blocks=[build_results_table(comparison)]),
-        Section(title="Learning curves", anchor="curves", blocks=present(build_learning_curves_figure(comparison))),
-        Section(title="Notes", anchor="notes", blocks=build_notes(comparison)),
-        Section(title="Runs", anchor="runs", blocks=[build_legend(comparison)]),
+        section("Paired differences", "sure", build_difference_figure(comparison), build_pair_table(comparison)),
+        section("Differences and results", "results", build_results_table(comparison)),
+        section("Learning curves", "curves", build_learning_curves_figure(comparison)),
+        section("Notes", "notes", build_notes(comparison)),
+        section("Runs", "runs", build_legend(comparison)),
     ]
     return Document(
         title=f"Comparison of {count(num, 'run')}",
         facts=[count(len(comparison.groups), "configuration"), count(num, "run")],
         answer=build_answer(comparison),
-        sections=[section for section in sections if section.blocks],
+        sections=sections,
         colophon=["Made by ", code("sota-exp compare"), " from the files of the runs. Percent and percentage points."],
     ).numbered()
 
@@ -116,17 +111,11 @@ def build_difference_figure(comparison: Comparison) -> Figure | None:
         )
         for each in pairs
     ]
-    title = "difference of test accuracy, percentage points"
-    alt = "Forest plot: " + "; ".join(f"{row.label} {row.word}" for row in rows)
     caption = (
         "Differences of test accuracy. Solid: 95 % interval over seeds, if two or more are common; "
         "dashed, orange: over test images."
     )
-    return Figure(
-        name="differences",
-        caption=[caption],
-        panels=both(lambda width: forest.draw(rows, SHARE, title, width, alt)),
-    )
+    return build_forest_figure("differences", rows, SHARE, "difference of test accuracy", caption)
 
 
 def build_learning_curves_figure(comparison: Comparison) -> Figure | None:
@@ -156,13 +145,13 @@ def read_curves(group: Group) -> list[dict[float, float]]:
     return [points for points in found if points]
 
 
-def build_notes(comparison: Comparison) -> list[Block]:
+def build_notes(comparison: Comparison) -> Listing | None:
     items = [phrase(note) for note in comparison.notes]
     items += [
         phrase(strong(key), f" differs between runs: {listed(list(dict.fromkeys(values)))}")
         for key, values in comparison.environment.items()
     ]
-    return [Listing(items=items)] if items else []
+    return Listing(items=items) if items else None
 
 
 def build_legend(comparison: Comparison) -> Table:

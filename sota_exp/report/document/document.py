@@ -139,11 +139,13 @@ class Document:
                 yield block
 
     def numbered(self) -> "Document":
-        """The document with numbers (`Table 1`, `Figure 1`) in order, and tables without empty columns."""
+        """The document with numbers (`Table 1`, `Figure 1`) in order, without empty sections and columns."""
         counts = {"Table": 0, "Figure": 0}
         answer = [number_block(block, counts) for block in self.answer]
         sections = [
-            replace(part, blocks=[number_block(block, counts) for block in part.blocks]) for part in self.sections
+            replace(part, blocks=[number_block(block, counts) for block in part.blocks])
+            for part in self.sections
+            if part.blocks
         ]
         return replace(self, answer=answer, sections=sections)
 
@@ -173,6 +175,11 @@ def walk_blocks(blocks: Sequence[Block]) -> Iterator[Block]:
 
 def has_text(cell: Cell) -> bool:
     return plain(cell.words) not in ("", "–")
+
+
+def section(title: str, anchor: str, *blocks: Block | None) -> Section:
+    """A section of the blocks that there are."""
+    return Section(title=title, anchor=anchor, blocks=[block for block in blocks if block is not None])
 
 
 def phrase(*words: Span | str) -> Words:

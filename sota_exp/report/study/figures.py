@@ -96,14 +96,15 @@ def effects(study: Study) -> Figure:
         "seeds. Filled discs are decided by the joint test over all arms, rings are not; an arrow head means that the "
         f"interval continues outside the plot.{describe_selection(len(arms), len(study.compared))}"
     )
-    return Figure(name="effects", caption=[caption], panels=build_forest_panels(study, rows))
+    return build_forest_figure("effects", rows, scale, f"difference of {metric_name(study).lower()}", caption)
 
 
-def build_forest_panels(study: Study, rows: Sequence[forest.Row]) -> list[Panel]:
-    scale = scale_of(study.metric)
-    title = f"difference of {metric_name(study).lower()}" + (", percentage points" if study.is_share else "")
+def build_forest_figure(name: str, rows: Sequence[forest.Row], scale: Scale, title: str, caption: str) -> Figure:
+    """A forest plot; `title` is that of its axis, to which the unit is added."""
+    title += ", percentage points" if scale is SHARE else ""
     alt = "Forest plot: " + "; ".join(f"{row.label} {row.word}" for row in rows)
-    return both(lambda width: forest.draw(rows, scale, title, width, alt))
+    panels = both(lambda width: forest.draw(rows, scale, title, width, alt))
+    return Figure(name=name, caption=[caption], panels=panels)
 
 
 def factor_effects(study: Study, found: Sequence[Effect], name: str, what: str) -> Figure:
@@ -121,7 +122,7 @@ def factor_effects(study: Study, found: Sequence[Effect], name: str, what: str) 
         for each in sorted(found, key=lambda each: -abs(each.estimate or 0))[:MOST_ROWS]
     ]
     caption = f"{what} on {metric_name(study).lower()}, the largest first, with {percent(study.level)} intervals."
-    return Figure(name=name, caption=[caption], panels=build_forest_panels(study, rows))
+    return build_forest_figure(name, rows, scale, f"difference of {metric_name(study).lower()}", caption)
 
 
 def noises(study: Study) -> Figure | None:
@@ -147,7 +148,7 @@ def noises(study: Study) -> Figure | None:
         "test images, the noise of a finite test set. If the dashed one is longer, more test images would help, "
         "more seeds would not."
     )
-    return Figure(name="two_noises", caption=[caption], panels=build_forest_panels(study, rows))
+    return build_forest_figure("two_noises", rows, scale, f"difference of {metric_name(study).lower()}", caption)
 
 
 def learning_curves(study: Study) -> Figure | None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from sota_exp.report.document.document import (
-    Block,
     Listing,
     Span,
     Words,
@@ -19,7 +18,7 @@ from sota_exp.statistics.units import scale_of
 MOST_LISTED = 40
 
 
-def inconclusive(study: Study) -> list[Block]:
+def inconclusive(study: Study) -> Listing:
     """One list: undecided, failed, refused and missing arms, rules, seeds needed, aliases, looks, limits."""
     items: list[Words] = [
         *list_open_arms(study),
@@ -29,7 +28,7 @@ def inconclusive(study: Study) -> list[Block]:
     ]
     items += [*list_missing_runs(study), *list_seeds_needed(study), *list_aliases(study), *list_looks(study)]
     items.append(describe_limits(study))
-    return [Listing(items=items)]
+    return Listing(items=items)
 
 
 def list_open_arms(study: Study) -> list[Words]:
