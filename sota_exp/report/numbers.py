@@ -54,9 +54,9 @@ def plain_value(value: object, none: str = "null") -> str:
     return {"None": none, "True": "true", "False": "false"}.get(str(value), str(value))
 
 
-def count(num: int, noun: str, plural: str | None = None) -> str:
+def count(num: int, noun: str) -> str:
     """`1 seed`, `8 seeds`."""
-    return f"{num:,} {noun if num == 1 else plural or noun + 's'}"
+    return f"{num:,} {noun}{'' if num == 1 else 's'}"
 
 
 def listed(items: list[str]) -> str:

@@ -50,7 +50,7 @@ def describe_arms(study: Study) -> list[Span | str]:
     if study.kind == "null":
         return describe_null_study(study)
     kind, num = kind_of(study), len(study.compared)
-    words = describe_decided(study.compared, f"{num} {kind.plural if num > 1 else kind.noun}", scale_of(study.metric))
+    words = describe_decided(study.compared, count(num, kind.noun), scale_of(study.metric))
     return [*(words or [strong(f"No {kind.noun} of {num} was shown to help or to hurt. ")]), *describe_undecided(study)]
 
 
@@ -128,7 +128,7 @@ def describe_undecided(study: Study) -> list[Span | str]:
     if study.refused:
         verb = "was" if len(study.refused) == 1 else "were"
         names = shown([each["name"] for each in study.refused])
-        words.append(f"{count(len(study.refused), kind.noun, kind.plural)} {verb} refused: {names}. ")
+        words.append(f"{count(len(study.refused), kind.noun)} {verb} refused: {names}. ")
     return words
 
 

@@ -41,12 +41,12 @@ def list_open_arms(study: Study) -> list[Words]:
         elif arm.detectable is None:
             words.append(f"{arm.verdict}.")
         else:
-            smallest = f"{scale.value(arm.detectable)} {scale.difference_unit}".rstrip()
-            words.append(f"{arm.verdict}; {count(arm.n, 'pair')} of runs could have detected {smallest}.")
+            pairs = count(arm.n, "pair")
+            words.append(f"{arm.verdict}; {pairs} of runs could have detected {scale.size(arm.detectable)}.")
         found.append(words)
     if len(found) > MOST_LISTED:
         return [
-            [f"{len(found)} {kind.plural} cannot be distinguished or have too few seeds: see their rows in Table 1."]
+            [f"{len(found)} {kind.noun}s cannot be distinguished or have too few seeds: see their rows in Table 1."]
         ]
     return found
 
