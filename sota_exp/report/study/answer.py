@@ -135,18 +135,15 @@ def describe_undecided(study: Study) -> list[Span | str]:
 def describe_null_study(study: Study) -> list[Span | str]:
     false = [arm for arm in study.compared if arm.verdict in ("helps", "hurts")]
     num = count(len(study.compared), "comparison")
+    begin: list[Span | str]
     if not any(arm.p_adjusted is not None and smallest_p_value(arm.n) <= 1 - study.level for arm in study.compared):
-        return [
-            strong(f"With so few seeds, no false alarm was possible in {num} of equal arms. "),
-            *describe_undecided(study),
-        ]
-    if not false:
-        return [
-            strong(f"As expected, none of {num} of equal arms has a false “helps” or “hurts”. "),
-            *describe_undecided(study),
-        ]
-    words: list[Span | str] = [strong(f"{len(false)} of {num} of equal arms gave a false alarm"), ": "]
-    return [*words, *list_estimates(false, scale_of(study.metric)), ". ", *describe_undecided(study)]
+        begin = [strong(f"With so few seeds, no false alarm was possible in {num} of equal arms. ")]
+    elif not false:
+        begin = [strong(f"As expected, none of {num} of equal arms has a false “helps” or “hurts”. ")]
+    else:
+        begin = [strong(f"{len(false)} of {num} of equal arms gave a false alarm"), ": "]
+        begin += [*list_estimates(false, scale_of(study.metric)), ". "]
+    return [*begin, *describe_undecided(study)]
 
 
 def describe_ends(study: Study) -> list[Span | str]:
