@@ -1,19 +1,16 @@
-"""The figures of a sweep: most by Optuna; the history also shows pruned and failed trials and the recipe's values."""
+"""The figures of a sweep: by Optuna, except the importances, whose numbers are those of `sweep.json`."""
 
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sota_exp.report.drawing.matplotlib_canvas import BLUE, GREEN, GREY, ORANGE, RED, figure, save, tidy
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from sota_exp.report.drawing.matplotlib_canvas import figure, save, tidy
 
 #: Most parameters in one figure.
 MAX_PARAMETERS = 8
@@ -24,32 +21,34 @@ def draw_sweep(study: optuna.Study, summary: Mapping[str, Any], folder: Path) ->
     folder.mkdir(exist_ok=True)
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if complete:
-        draw_history(study, str(summary["objective"][0]), folder / "history.png")
+        shares: Mapping[str, float] = next(iter(summary["importances"].values()), {})
+        parameters = rank_parameters(complete, shares)
+        drawings = choose_drawings(study, list(summary["objective"]), parameters)
+        save_all(drawings, folder)
         if summary["importances"]:
             draw_importances(summary["importances"], folder / "importances.png")
-        draw_by_optuna(study, list(summary["objective"]), rank_parameters(complete, summary), folder)
 
 
-def rank_parameters(complete: list[FrozenTrial], summary: Mapping[str, Any]) -> list[str]:
+def rank_parameters(complete: list[FrozenTrial], shares: Mapping[str, float]) -> list[str]:
     """Searched parameters with more than one value, the most important first."""
     found: dict[str, set[str]] = defaultdict(set)
     for trial in complete:
         for name, value in trial.params.items():
             found[name].add(str(value))
     varied = sorted(name for name, values in found.items() if len(values) > 1)
-    shares: Mapping[str, float] = next(iter(summary["importances"].values()), {})
     return sorted(varied, key=lambda name: -shares.get(name, 0.0))[:MAX_PARAMETERS]
 
 
-def draw_by_optuna(study: optuna.Study, objectives: list[str], parameters: list[str], folder: Path) -> None:
-    """Slices, contour of the two most important parameters, parallel coordinates, reports, timeline, Pareto front."""
-    import matplotlib as mpl
-    from matplotlib import pyplot
+def choose_drawings(
+    study: optuna.Study, objectives: list[str], parameters: list[str]
+) -> dict[str, Callable[[], object]]:
+    """The figures that this study has data for, by name."""
     from optuna.visualization import matplotlib as plots
 
-    of_first: dict[str, Any] = {"target": lambda trial: trial.values[0], "target_name": objectives[0]}
-    of_first |= {} if len(objectives) > 1 else {"target": None}
+    of_first: dict[str, Any] = {"target_name": objectives[0]}
+    of_first |= {"target": lambda trial: trial.values[0]} if len(objectives) > 1 else {}
     drawings: dict[str, Callable[[], object]] = {"timeline": lambda: plots.plot_timeline(study)}
+    drawings["history"] = lambda: draw_history(study, of_first)
     if any(trial.intermediate_values for trial in study.get_trials(deepcopy=False)):
         drawings["intermediate_values"] = lambda: plots.plot_intermediate_values(study)
     if parameters:
@@ -59,6 +58,14 @@ def draw_by_optuna(study: optuna.Study, objectives: list[str], parameters: list[
         drawings["contour"] = lambda: plots.plot_contour(study, parameters[:2], **of_first)
     if len(objectives) > 1:
         drawings["front"] = lambda: draw_front(study, objectives)
+    return drawings
+
+
+def save_all(drawings: Mapping[str, Callable[[], object]], folder: Path) -> None:
+    """Write each figure as a PNG; pyplot's settings, which Optuna changes, are restored."""
+    import matplotlib as mpl
+    from matplotlib import pyplot
+
     with mpl.rc_context({"backend": "agg", "savefig.bbox": "tight"}), warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         for name, draw in drawings.items():
@@ -67,45 +74,24 @@ def draw_by_optuna(study: optuna.Study, objectives: list[str], parameters: list[
             pyplot.close()
 
 
-def draw_front(study: optuna.Study, objectives: list[str]) -> "Axes":
+def draw_history(study: optuna.Study, of_first: Mapping[str, Any]) -> None:
+    """The value of each complete trial, the best so far, and the value of the recipe's own trial."""
+    from optuna.visualization.matplotlib import plot_optimization_history
+
+    axes = plot_optimization_history(study, **of_first)
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        if trial.user_attrs.get("default"):
+            axes.axhline(trial.values[0], linestyle=":", label="the recipe's own values")
+    axes.legend()
+
+
+def draw_front(study: optuna.Study, objectives: list[str]) -> None:
     """The first two objectives and the Pareto front, with trial numbers."""
     from optuna.visualization.matplotlib import plot_pareto_front
 
     axes = plot_pareto_front(study, target_names=objectives[:2], targets=lambda trial: trial.values[:2])
     for trial in study.best_trials:
         axes.annotate(str(trial.number), trial.values[:2], xytext=(5, 5), textcoords="offset points", fontsize=8.5)
-    return axes
-
-
-def draw_history(study: optuna.Study, objective: str, path: Path) -> None:
-    """The value of each trial by its number, the best so far, the recipe's own values, pruned and failed trials."""
-    trials = study.get_trials(deepcopy=False)
-    drawing = figure(7.5, 4)
-    axes = drawing.subplots()
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    legal = [trial for trial in complete if all(value <= 0 for value in trial.constraints.values())]
-    extreme = np.maximum if study.directions[0] == optuna.study.StudyDirection.MAXIMIZE else np.minimum
-    best = extreme.accumulate([trial.values[0] for trial in legal])
-    axes.step([trial.number for trial in legal], best, where="post", color=GREY, label="best so far")
-    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED and trial.intermediate_values]
-    draw_trials(axes, {trial.number: trial.values[0] for trial in complete}, BLUE, "o", "complete")
-    last = {trial.number: trial.intermediate_values[max(trial.intermediate_values)] for trial in pruned}
-    draw_trials(axes, last, ORANGE, "v", "pruned, last value")
-    for trial in complete:
-        if trial.user_attrs.get("default"):
-            axes.axhline(trial.values[0], color=GREEN, linestyle=":", label="the recipe's own values")
-    bottom = axes.get_ylim()[0]
-    failed = {trial.number: bottom for trial in trials if trial.state == TrialState.FAIL}
-    draw_trials(axes, failed, RED, "x", "failed")
-    tidy(axes, "Value of each trial", "trial", objective)
-    axes.legend(frameon=False, fontsize=8.5)
-    save(drawing, path)
-
-
-def draw_trials(axes: "Axes", values: Mapping[int, float], color: str, marker: str, label: str) -> None:
-    """A mark per trial number; no entry in the legend without a trial."""
-    if values:
-        axes.plot(*zip(*values.items(), strict=True), marker, color=color, markersize=5, label=label, clip_on=False)
 
 
 def draw_importances(methods: Mapping[str, Mapping[str, float]], path: Path) -> None:
