@@ -17,12 +17,7 @@ MOST_ROWS, MOST_WHOLE = 80, 3
 
 
 def report(directory: Path) -> Written:
-    """Write the report of the study in a directory.
-
-    Raises:
-        ConfigError: `study.json` is missing or malformed.
-        RunFailed: the directory cannot be written.
-    """
+    """Write the report of the study in a directory."""
     return write_document(build_document(read_study(directory)), directory)
 
 

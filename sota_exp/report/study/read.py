@@ -66,11 +66,7 @@ def convert(kind: Any, value: Any) -> Any:
 
 
 def interval_of(pair: Any) -> Interval | None:
-    """The interval; None if an end is unknown.
-
-    Raises:
-        ValueError: not two numbers.
-    """
+    """The interval; None if an end is unknown."""
     if pair is None or None in pair:
         return None
     low, high = (float(end) for end in pair)

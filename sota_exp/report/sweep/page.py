@@ -44,7 +44,6 @@ def report(directory: Path) -> Written:
 
     Raises:
         ConfigError: `sweep.json` is missing or malformed.
-        RunFailed: the directory cannot be written.
     """
     path = directory / "sweep.json"
     try:
