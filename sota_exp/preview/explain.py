@@ -13,7 +13,7 @@ from rich.text import Text
 from sota_exp.config.catalog import Option
 from sota_exp.config.rules.conditions import Rule
 from sota_exp.report.drawing.terminal_curve import with_axes
-from sota_exp.report.numbers import clock
+from sota_exp.report.numbers import duration
 
 if TYPE_CHECKING:
     from sota_exp.preview.plan_numbers import Outline
@@ -141,9 +141,9 @@ def seen_in_words(outline: "Outline", tree: dict[str, Any]) -> str:
 def cost(measured: "Measured", estimate: "Estimate", device: str) -> RenderableType:
     """Time and memory, and how they were measured."""
     facts = Table.grid(padding=(0, 2))
-    train, validate, evaluate = clock(estimate.train), clock(estimate.validate), clock(estimate.evaluate)
+    train, validate, evaluate = duration(estimate.train), duration(estimate.validate), duration(estimate.evaluate)
     parts = f"training {train}, validation {validate}, final evaluation {evaluate}"
-    facts.add_row("[cyan]time[/]", f"about [bold]{clock(estimate.total)}[/]: {parts}")
+    facts.add_row("[cyan]time[/]", f"about [bold]{duration(estimate.total)}[/]: {parts}")
     facts.add_row("[cyan]memory[/]", f"{measured.peak_memory_bytes / 2**20:,.0f} MiB at the peak of these steps")
     step = f"{measured.num_steps} steps on {device}: {1e3 * measured.seconds_per_step:,.0f} ms per step"
     facts.add_row("[cyan]measured[/]", f"{step}, the first {measured.first_step_seconds:.1f} s")

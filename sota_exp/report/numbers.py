@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 from sota_exp.report.study.study import Interval
+from sota_exp.statistics.paired import Estimate
 from sota_exp.statistics.units import UNKNOWN, Scale
 
 
-def interval(scale: Scale, found: Interval | None) -> str:
+def interval(scale: Scale, found: Interval | Estimate | None) -> str:
     return UNKNOWN if found is None else scale.span(found.low, found.high)
 
 
@@ -14,7 +15,7 @@ def duration(seconds: float | None) -> str:
     """`5.6 s`, `48 s`, `12 min 5 s`, `3 h 20 min`: tenths below ten seconds, no zero parts."""
     if seconds is None:
         return UNKNOWN
-    if seconds < 60:
+    if round(seconds) < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
@@ -53,23 +54,11 @@ def plain_value(value: object, none: str = "null") -> str:
     return {"None": none, "True": "true", "False": "false"}.get(str(value), str(value))
 
 
-def count(num: int, noun: str, plural: str | None = None) -> str:
+def count(num: int, noun: str) -> str:
     """`1 seed`, `8 seeds`."""
-    return f"{num:,} {noun if num == 1 else plural or noun + 's'}"
+    return f"{num:,} {noun}{'' if num == 1 else 's'}"
 
 
 def listed(items: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
-
-
-def clock(seconds: float) -> str:
-    """`5.6 s`, `45 s`, `3 min 20 s`, `7 h 05 min`, `3 d 04 h`: always two parts, the second with two digits."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours < 48 else f"{hours // 24} d {hours % 24:02} h"

@@ -8,10 +8,11 @@ that share a reference.
 
 import functools
 import math
+from bisect import bisect_left
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import nctdtr, stdtrit
+from scipy.special import nctdtrinc, stdtrit
 
 from sota_exp.statistics.sign_flip import TOLERANCE, sign_flips, smallest_p_value, studentized
 
@@ -79,12 +80,7 @@ def _effect_by_student(num_seeds: int, num_arms: int, level: float, power: float
     # Each arm has its own variance estimate, so the |t| are independent: the critical value is Student's at the Šidák
     # level.
     critical = float(stdtrit(df, (1 + level ** (1 / num_arms)) / 2))
-    low, high = 0.0, 64.0
-    for _ in range(40):
-        middle = (low + high) / 2
-        found = 1 - float(nctdtr(df, middle * math.sqrt(num_seeds), critical))
-        low, high = (middle, high) if found < min(power + SHORTFALL, 0.999) else (low, middle)
-    return high
+    return float(nctdtrinc(df, 1 - min(power + SHORTFALL, 0.999), critical)) / math.sqrt(num_seeds)
 
 
 def detectable(sd: float, num_seeds: int, num_arms: int, level: float = 0.95, power: float = POWER) -> float | None:
@@ -117,13 +113,8 @@ def seeds_needed(effect: float, sd: float, num_arms: int, level: float = 0.95, p
         found = detectable(sd, num, num_arms, level, power)
         return found is not None and found <= effect
 
-    low, high = 2, MOST_SEEDS
-    if not is_enough(high):
-        return None
-    while high - low > 1:
-        middle = math.isqrt(low * high) if high > 4 * low else (low + high) // 2
-        low, high = (low, middle) if is_enough(middle) else (middle, high)
-    return high
+    found = bisect_left(range(MOST_SEEDS + 1), True, lo=3, key=is_enough)
+    return found if found <= MOST_SEEDS else None
 
 
 def assumed_sd(num_test: int, disagreement: float = 0.2) -> float:

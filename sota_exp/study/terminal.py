@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from sota_exp.report.numbers import clock
+from sota_exp.report.numbers import duration
 from sota_exp.report.terminal import console
 from sota_exp.statistics.units import Scale, p_value, scale_of
 from sota_exp.study.files import StudyFiles, trainings
@@ -80,8 +80,8 @@ class Progress:
         else:
             result = self.files.result(job.place) or {}
             value = result["metrics"].get(self.study.settings.metric)
-            outcome = f"{_value(self.study.settings.metric, value)}, {clock(sum(result['seconds'].values()))}"
-        self.out.print(f"[dim]{self.done:>4}/{self.total}[/]  {job.name:<36} {outcome}  [dim]{clock(left)} left[/]")
+            outcome = f"{_value(self.study.settings.metric, value)}, {duration(sum(result['seconds'].values()))}"
+        self.out.print(f"[dim]{self.done:>4}/{self.total}[/]  {job.name:<36} {outcome}  [dim]{duration(left)} left[/]")
 
 
 def _value(metric: str, value: float | None) -> str:
@@ -140,7 +140,7 @@ def _cells(arm: Row, metric: str, reach: float) -> list[str | Text]:
         numbers[1],
         bar,
         numbers[2],
-        "–" if seconds is None else clock(seconds),
+        duration(seconds),
         Text(arm["verdict"], style=style),
     ]
 
@@ -241,13 +241,13 @@ def plan(study: Study, files: StudyFiles, estimates: dict[str, Any]) -> Renderab
             escape(arm.arm.label),
             arm.arm.reference or "",
             escape(", ".join(arm.arm.changes)),
-            clock(seconds) if isinstance(seconds, float) else escape(str(seconds or "–")),
+            duration(seconds) if isinstance(seconds, float) else escape(str(seconds or "–")),
             f"{finished}/{len(study.seeds)}",
         )
     lines: list[RenderableType] = [table, ""]
     if estimates:
         lines.append(
-            f"About {clock(left)} if the runs are trained one after the other ({clock(total)} for the whole study), "
+            f"About {duration(left)} if the runs are trained one after the other ({duration(total)} for the whole study), "
             "estimated from a few measured steps."
         )
     return Group(*lines, *map(Text, power_lines(study, files, estimates.get("num_test"))))

@@ -31,10 +31,11 @@ def conclude(sweep: Sweep, stopped: str | None) -> None:
         raise RunFailed(f"no trial of {summary['name']} is complete or pruned; the last reason: {last}")
     confirmation = Confirmation.of(sweep, summary)
     summary = _write_summary(sweep, stopped, confirmation.run() if confirmation is not None else None)
-    from sota_exp.report.sweep.terminal import draw, note, terminal_summary
+    from sota_exp.report.sweep.figures import draw_sweep
+    from sota_exp.report.sweep.terminal import note, terminal_summary
 
     try:
-        draw(summary, sweep.directory)
+        draw_sweep(sweep.study, summary, sweep.directory / "figures")
     except Exception as error:  # A sweep is complete without its figures.
         log.warning("the figures of the sweep could not be drawn: %s: %s", type(error).__name__, error)
     replace_text(sweep.directory / "sweep.md", note(summary))

@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from sota_exp.report.numbers import clock
+from sota_exp.report.numbers import duration
 from sota_exp.report.terminal import console
 from sota_exp.runs.status import COMPLETE
 from sota_exp.tracking.mlflow_note import HEADINGS, NEUTRAL, extremes, format_model_cost, score_cells
@@ -65,7 +65,7 @@ class ConsoleListener(Listener):
             *([f"(raw {epoch['val_raw/accuracy']:.4f})"] if "val_raw/accuracy" in epoch else []),
             f"lr {epoch['train/lr']:.2e}",
             f"{epoch['images_per_second']:,.0f} images/s",
-            f"{clock(seconds_per_step * (self.plan.total_steps - epoch['step']))} left",
+            f"{duration(seconds_per_step * (self.plan.total_steps - epoch['step']))} left",
         ]
         self.console.print("  ".join(parts))
 
@@ -111,8 +111,8 @@ def summary(result: dict[str, Any], directory: str) -> Panel:
     for name, classes in zip(("hardest", "easiest"), extremes(result), strict=True):
         facts.add_row(name, escape(classes))
     seconds = result["seconds"]
-    durations = f"training {clock(seconds['train'])}, {result['images_per_second']:,.0f} images/s; "
-    durations += f"validation {clock(seconds['validate'])}; final scoring {clock(seconds['evaluate'])}"
+    durations = f"training {duration(seconds['train'])}, {result['images_per_second']:,.0f} images/s; "
+    durations += f"validation {duration(seconds['validate'])}; final scoring {duration(seconds['evaluate'])}"
     facts.add_row("time", durations)
     facts.add_row("cost", format_model_cost(result))
     if result["reason"]:

@@ -8,7 +8,6 @@ import pytest
 from sota_exp.cli.main import run
 from sota_exp.config.catalog import options
 from sota_exp.config.hydra_compose import conf_directory
-from sota_exp.report.numbers import clock
 from tests.experiments import TINY
 from tests.options import ROOT
 
@@ -104,14 +103,3 @@ def test_every_option_is_neutral_or_has_a_description():
     for option in options(conf_directory(), ROOT / "sota_exp"):
         assert option.summary and json.dumps(option.defaults)
         assert option.is_neutral or option.cited or option.group.split("/")[0] in ("data", "tracking", "model")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.34, "0.3 s"), (45.2, "45 s"), (59.7, "1 min 00 s"), (200, "3 min 20 s"),
-        (3599.8, "1 h 00 min"), (25500, "7 h 05 min"), (273_600, "3 d 04 h"),
-    ],
-)  # fmt: skip
-def test_format_of_seconds(seconds, words):
-    assert clock(seconds) == words

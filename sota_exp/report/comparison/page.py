@@ -3,39 +3,35 @@
 from pathlib import Path
 
 from sota_exp.errors import RunFailed
-from sota_exp.report.comparison.compute import Cell as Value
 from sota_exp.report.comparison.compute import Comparison
 from sota_exp.report.comparison.groups import Group
 from sota_exp.report.comparison.pairs import Pair
-from sota_exp.report.comparison.terminal import FROM_ONE, ROWS
+from sota_exp.report.comparison.tables import build_pair_table, build_results_table
 from sota_exp.report.document import html
 from sota_exp.report.document.document import (
     Block,
     Cell,
-    Column,
     Document,
     Figure,
     Listing,
     Paragraph,
-    Section,
     Span,
     Table,
+    build_table,
     cell,
     code,
     emphasis,
     paragraph,
     phrase,
+    section,
     strong,
 )
 from sota_exp.report.drawing.charts import curves, forest
-from sota_exp.report.numbers import count, interval, listed, plain_value
-from sota_exp.report.study.figures import both
-from sota_exp.report.study.page import present
+from sota_exp.report.numbers import count, interval, listed
+from sota_exp.report.study.figures import both, build_forest_figure
 from sota_exp.report.study.runs import epochs, over_seeds
-from sota_exp.report.study.study import Interval
 from sota_exp.runs.atomic import replace_text
-from sota_exp.statistics.paired import Estimate
-from sota_exp.statistics.units import SHARE, UNKNOWN, p_value
+from sota_exp.statistics.units import SHARE
 
 #: Ink and dash of the curve of each group; further groups have no curve.
 STYLES = (("blue", ""), ("orange", "6 3"), ("green", "2 2"), ("purple", "8 3 2 3"), ("red", "4 2"), ("grey", "1 2"))
@@ -57,21 +53,17 @@ def write(comparison: Comparison, path: Path) -> None:
 def build_document(comparison: Comparison) -> Document:
     num = sum(len(group.runs) for group in comparison.groups)
     sections = [
-        Section(
-            title="Paired differences",
-            anchor="sure",
-            blocks=present(build_difference_figure(comparison), build_pair_table(comparison)),
-        ),
-        Section(title="Differences and results", anchor="results", blocks=[build_results_table(comparison)]),
-        Section(title="Learning curves", anchor="curves", blocks=present(build_learning_curves_figure(comparison))),
-        Section(title="Notes", anchor="notes", blocks=build_notes(comparison)),
-        Section(title="Runs", anchor="runs", blocks=[build_legend(comparison)]),
+        section("Paired differences", "sure", build_difference_figure(comparison), build_pair_table(comparison)),
+        section("Differences and results", "results", build_results_table(comparison)),
+        section("Learning curves", "curves", build_learning_curves_figure(comparison)),
+        section("Notes", "notes", build_notes(comparison)),
+        section("Runs", "runs", build_legend(comparison)),
     ]
     return Document(
         title=f"Comparison of {count(num, 'run')}",
         facts=[count(len(comparison.groups), "configuration"), count(num, "run")],
         answer=build_answer(comparison),
-        sections=[section for section in sections if section.blocks],
+        sections=sections,
         colophon=["Made by ", code("sota-exp compare"), " from the files of the runs. Percent and percentage points."],
     ).numbered()
 
@@ -96,17 +88,13 @@ def describe_pair(each: Pair) -> list[Span | str]:
         return [strong(f"{each.second} and {each.first}"), f" cannot be compared: {each.remark}."]
     low, high = (each.seeds or each.images).low, (each.seeds or each.images).high
     noise = "seeds" if each.seeds else "test images alone"
-    span = interval(SHARE, estimate_to_interval(each.seeds or each.images))
+    span = interval(SHARE, each.seeds or each.images)
     reach = f"{SHARE.difference_with_unit(each.images.mean)} of test accuracy, 95 % interval over {noise} {span}"
     if low <= 0 <= high:
         return [strong(f"{each.second} cannot be distinguished from {each.first}"), f": {reach}."]
     word = "more" if low > 0 else "less"
     doubt = "" if each.seeds else " Whether this holds for other seeds is not known."
     return [strong(f"{each.second} is {word} accurate than {each.first}"), f": {reach}.{doubt}"]
-
-
-def estimate_to_interval(estimate: Estimate | None) -> Interval | None:
-    return None if estimate is None else Interval(low=estimate.low, high=estimate.high)
 
 
 def build_difference_figure(comparison: Comparison) -> Figure | None:
@@ -117,82 +105,17 @@ def build_difference_figure(comparison: Comparison) -> Figure | None:
         forest.Row(
             label=f"{each.second} − {each.first}",
             mean=each.images.mean if each.images else None,
-            interval=estimate_to_interval(each.seeds),
-            second=estimate_to_interval(each.images),
+            interval=each.seeds,
+            second=each.images,
             word=SHARE.difference(each.images.mean if each.images else None),
         )
         for each in pairs
     ]
-    title = "difference of test accuracy, percentage points"
-    alt = "Forest plot: " + "; ".join(f"{row.label} {row.word}" for row in rows)
     caption = (
         "Differences of test accuracy. Solid: 95 % interval over seeds, if two or more are common; "
         "dashed, orange: over test images."
     )
-    return Figure(
-        name="differences",
-        caption=[caption],
-        panels=both(lambda width: forest.draw(rows, SHARE, title, width, alt)),
-    )
-
-
-def build_pair_table(comparison: Comparison) -> Table | None:
-    rows = [
-        [
-            cell(f"{each.second} − {each.first}"),
-            cell(SHARE.difference(each.images.mean if each.images else None)),
-            cell(interval(SHARE, estimate_to_interval(each.images))),
-            cell(interval(SHARE, estimate_to_interval(each.seeds))),
-            cell(f"{each.mcnemar.won} : {each.mcnemar.lost}" if each.mcnemar else UNKNOWN),
-            cell(p_value(each.mcnemar.p_value if each.mcnemar else None)),
-            cell(each.remark),
-        ]
-        for each in comparison.pairs
-    ]
-    names = ("Points", "95 %: images", "95 %: seeds", "Won : lost", "McNemar p")
-    columns = [Column(name="Pair", is_number=False), *(Column(name=name) for name in names)]
-    columns.append(Column(name="Remark", is_number=False))
-    uncorrected = f" {len(rows)} intervals, not corrected for multiple comparisons." if len(rows) > 1 else ""
-    caption = (
-        "Test accuracy, paired by image and by seed. Won : lost counts images that only one of the two classifies "
-        f"correctly.{uncorrected}"
-    )
-    return Table(caption=[caption], columns=columns, rows=rows) if rows else None
-
-
-def build_results_table(comparison: Comparison) -> Table:
-    """Slots and values that differ, scores and costs; one column per group."""
-    num = len(comparison.groups)
-    rows = [
-        [Cell(words=[code(name)]), *(cell(plain_value(part, none=UNKNOWN)) for part in found)]
-        for name, found in (*comparison.choices.items(), *comparison.values.items())
-    ]
-    rows += [
-        [
-            cell(ROWS[name][0]),
-            *(
-                cell(format_mean_and_spread(name, value), shade=0.4 if at in comparison.best.get(name, ()) else None)
-                for at, value in enumerate(values)
-            ),
-        ]
-        for name, values in (*comparison.metrics.items(), *comparison.costs.items())
-    ]
-    columns = [Column(name="", is_number=False), *(Column(name=group.name) for group in comparison.groups)]
-    caption = (
-        "What differs, scores and costs. ±: the standard deviation over several seeds; for one run, the standard "
-        "error from the number of images. Shaded: the best value, which alone is no evidence."
-    )
-    return Table(caption=[caption], columns=columns[: num + 1], rows=rows)
-
-
-def format_mean_and_spread(name: str, value: Value | None) -> str:
-    """`83.87 ± 1.29`."""
-    if value is None:
-        return UNKNOWN
-    _, factor, decimals = ROWS[name]
-    mean = f"{(value.mean + (name in FROM_ONE)) * factor:,.{decimals}f}"
-    spread = value.sd if value.sd is not None else value.standard_error
-    return f"{mean} ± {spread * factor:,.{decimals}f}" if spread else mean
+    return build_forest_figure("differences", rows, SHARE, "difference of test accuracy", caption)
 
 
 def build_learning_curves_figure(comparison: Comparison) -> Figure | None:
@@ -222,13 +145,13 @@ def read_curves(group: Group) -> list[dict[float, float]]:
     return [points for points in found if points]
 
 
-def build_notes(comparison: Comparison) -> list[Block]:
+def build_notes(comparison: Comparison) -> Listing | None:
     items = [phrase(note) for note in comparison.notes]
     items += [
         phrase(strong(key), f" differs between runs: {listed(list(dict.fromkeys(values)))}")
         for key, values in comparison.environment.items()
     ]
-    return [Listing(items=items)] if items else []
+    return Listing(items=items) if items else None
 
 
 def build_legend(comparison: Comparison) -> Table:
@@ -241,5 +164,5 @@ def build_legend(comparison: Comparison) -> Table:
         ]
         for group in comparison.groups
     ]
-    columns = [Column(name=name, is_number=False) for name in ("", "Runs", "Seeds", "Status")]
-    return Table(caption=["The runs behind each letter."], columns=columns, rows=rows)
+    names = ["", "Runs", "Seeds", "Status"]
+    return build_table("The runs behind each letter.", names, rows, names)

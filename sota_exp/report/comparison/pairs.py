@@ -28,9 +28,9 @@ class Pair:
     first: str
     second: str
     common_seeds: tuple[int, ...]
-    images: Estimate | None
-    seeds: Estimate | None
-    mcnemar: McNemar | None
+    images: Estimate | None = None
+    seeds: Estimate | None = None
+    mcnemar: McNemar | None = None
     remark: str
 
 
@@ -60,15 +60,7 @@ def compare_pair(first: Group, second: Group) -> Pair:
     common = tuple(seed for seed in first.seeds if seed in second.seeds)
     if not same_images(first.first, second.first, "test"):
         remark = "not comparable: other test images or classes"
-        return Pair(
-            first=first.name,
-            second=second.name,
-            common_seeds=common,
-            images=None,
-            seeds=None,
-            mcnemar=None,
-            remark=remark,
-        )
+        return Pair(first=first.name, second=second.name, common_seeds=common, remark=remark)
     before, after = (_load_correct(group, common or group.seeds) for group in (first, second))
     is_single = len(before) == len(after) == 1
     accuracies = [matrix.mean(axis=1) for matrix in (before, after)]

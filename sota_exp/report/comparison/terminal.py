@@ -1,67 +1,39 @@
 """A comparison on the terminal (runs, differences, results, paired differences), and the same as JSON."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from sota_exp.report.comparison.compute import Cell, Comparison
+from sota_exp.report.comparison.compute import Comparison
 from sota_exp.report.comparison.groups import Group
-from sota_exp.report.comparison.pairs import Pair
-from sota_exp.report.numbers import plain_value
-from sota_exp.statistics.paired import Estimate
-from sota_exp.statistics.units import SHARE, UNKNOWN, p_value
+from sota_exp.report.comparison.tables import build_pair_table, build_results_table
+from sota_exp.report.document.document import Table as PageTable
+from sota_exp.report.document.document import plain
 
 #: Longest text of an option or value in a cell.
 MAX_LENGTH = 24
-
-#: By number: name of the row, factor to the displayed unit, decimals.
-ROWS = {
-    "val/accuracy": ("val accuracy, %", 100, 2),
-    "val/top5_accuracy": ("val top-5, %", 100, 2),
-    "val/loss": ("val loss", 1, 4),
-    "val/ece": ("val calibration error", 1, 3),
-    "test/accuracy": ("test accuracy, %", 100, 2),
-    "test/top5_accuracy": ("test top-5, %", 100, 2),
-    "test/loss": ("test loss", 1, 4),
-    "test/ece": ("test calibration error", 1, 3),
-    "best/epoch": ("best epoch", 1, 0),
-    "training_seconds": ("training, s", 1, 1),
-    "images_per_second": ("images/s", 1, 0),
-    "peak_memory_bytes": ("peak memory, MiB", 2**-20, 0),
-    "parameters": ("parameters, M", 1e-6, 2),
-    "flops_per_image": ("GFLOPs an image", 1e-9, 3),
-}
-
-#: Metrics that count from 0 in files and are displayed from 1.
-FROM_ONE = ("best/epoch",)
-
-Row = tuple[str, list[str]]
 
 
 def show(comparison: Comparison, console: Console) -> None:
     """Print everything, in blocks of as many columns as the console is wide."""
     console.print(build_legend(comparison.groups))
-    sections = [
-        build_difference_rows(comparison),
-        build_score_rows(comparison),
-        build_cost_rows(comparison),
-        [build_status_row(comparison)],
-    ]
-    for columns in blocks(sections, len(comparison.groups), console.width):
+    results = build_results_table(comparison)
+    for columns in blocks(to_texts(results), console.width):
         console.print()
-        console.print(build_results_table(comparison.groups, sections, columns))
+        console.print(to_rich(results, [0, *columns]))
     console.print()
     console.print(f"[dim]{explain_spread(comparison)}[/]")
-    if comparison.pairs:
+    if pairs := build_pair_table(comparison):
+        shown = pairs.drop_empty_columns()
         console.print()
-        console.print(build_pair_table(comparison.pairs))
-        if len(comparison.pairs) > 1:
-            console.print(f"[dim]{len(comparison.pairs)} intervals, not corrected for multiple comparisons.[/]")
+        console.print(to_rich(shown, range(len(shown.columns))))
+        console.print(plain(pairs.caption), style="dim")
     for note in comparison.notes:
         console.print(f"[yellow]{escape(note)}[/]", soft_wrap=True)
     if comparison.environment:
@@ -75,9 +47,17 @@ def build_legend(groups: Sequence[Group]) -> Table:
         seeds = ", ".join(map(str, group.seeds))
         count = f" (n = {len(group.runs)})" if len(group.runs) > 1 else ""
         grid.add_row(
-            f"[bold]{group.name}[/]", escape(format_directories(group)), f"seed{'s' if count else ''} {seeds}{count}"
+            f"[bold]{group.name}[/]",
+            escape(format_directories(group)),
+            f"seed{'s' if count else ''} {seeds}{count}",
+            format_status(group),
         )
     return grid
+
+
+def format_status(group: Group) -> str:
+    words = ["evaluation" if run.is_evaluation and run.is_complete else run.status for run in group.runs]
+    return ", ".join(dict.fromkeys(words)).replace("_", " ")
 
 
 def format_directories(group: Group) -> str:
@@ -90,84 +70,39 @@ def format_directories(group: Group) -> str:
     return ", ".join(map(str, paths))
 
 
-def build_difference_rows(comparison: Comparison) -> list[Row]:
-    """Slots first, then values."""
-    rows = {**comparison.choices, **comparison.values}
-    return [(name, [escape(short(value)) for value in values]) for name, values in rows.items()]
+def to_texts(table: PageTable) -> list[list[str]]:
+    """The headings and the rows as text; long options and values are cut."""
+    rows = [[plain(cell.words) for cell in row] for row in table.rows]
+    cut = [[name, *(shorten(text) for text in texts)] for name, *texts in rows]
+    return [[column.name for column in table.columns], *cut]
 
 
-def short(value: object) -> str:
-    text = plain_value(value, none=UNKNOWN)
+def shorten(text: str) -> str:
     return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 1]}…"
 
 
-def build_score_rows(comparison: Comparison) -> list[Row]:
-    return [
-        (
-            ROWS[name][0],
-            [number(name, cell, index in comparison.best.get(name, ())) for index, cell in enumerate(cells)],
-        )
-        for name, cells in comparison.metrics.items()
-    ]
-
-
-def build_cost_rows(comparison: Comparison) -> list[Row]:
-    return [(ROWS[name][0], [number(name, cell, False) for cell in cells]) for name, cells in comparison.costs.items()]
-
-
-def number(name: str, cell: Cell | None, is_best: bool) -> str:
-    """`83.87 ± 1.29`, the best in bold."""
-    if cell is None:
-        return "–"
-    _, factor, decimals = ROWS[name]
-    mean = cell.mean + (name in FROM_ONE)
-    is_constant = cell.sd == 0
-    text = f"{mean * factor:,.{decimals}f}"
-    spread = cell.sd if cell.sd is not None else cell.standard_error
-    if spread is not None and not (is_constant and name in ("parameters", "flops_per_image", "best/epoch")):
-        text += f" ± {spread * factor:,.{max(decimals, int(name in FROM_ONE))}f}"
-    return f"[bold]{text}[/]" if is_best else text
-
-
-def build_status_row(comparison: Comparison) -> Row:
-    words = [dict.fromkeys(_format_status(run) for run in group.runs) for group in comparison.groups]
-    return "status", [", ".join(each) for each in words]
-
-
-def _format_status(run: Any) -> str:
-    return "evaluation" if run.is_evaluation and run.is_complete else str(run.status).replace("_", " ")
-
-
-def blocks(sections: Sequence[list[Row]], num: int, width: int) -> list[range]:
-    """Ranges of consecutive columns that fit beside the row names, at least one column each."""
-    rows = [row for section in sections for row in section]
-    left = width - max(len(name) for name, _ in rows)
-    widths = [max(_length(cells[index]) for _, cells in rows) + 2 for index in range(num)]
-    found, begin, used = [], 0, 0
-    for index, size in enumerate(widths):
-        if index > begin and used + size > left:
+def blocks(rows: Sequence[Sequence[str]], width: int) -> list[range]:
+    """Ranges of consecutive columns that fit beside the first column, at least one column each."""
+    first, *widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
+    found, begin, used = [], 1, 0
+    for index, size in enumerate(widths, start=1):
+        if index > begin and used + size > width - first + 2:
             found.append(range(begin, index))
             begin, used = index, 0
         used += size
-    return [*found, range(begin, num)]
+    return [*found, range(begin, len(widths) + 1)]
 
 
-def _length(text: str) -> int:
-    return len(text.removeprefix("[bold]").removesuffix("[/]"))
-
-
-def build_results_table(groups: Sequence[Group], sections: Sequence[list[Row]], columns: range) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("", style="cyan", no_wrap=True)
+def to_rich(table: PageTable, columns: Sequence[int]) -> Table:
+    """Some columns of a table of the page for the terminal; shaded cells are bold."""
+    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for index in columns:
-        table.add_column(groups[index].name, justify="right", no_wrap=True)
-    there = [section for section in sections if section]
-    for place, section in enumerate(there):
-        for name, cells in section:
-            table.add_row(escape(name), *(cells[index] for index in columns))
-        if place < len(there) - 1:
-            table.add_row()
-    return table
+        column = table.columns[index]
+        justify: Literal["left", "right"] = "right" if column.is_number else "left"
+        drawn.add_column(column.name, style="" if index else "cyan", justify=justify, no_wrap=True)
+    for row, texts in zip(table.rows, to_texts(table)[1:], strict=True):
+        drawn.add_row(*(Text(texts[index], "bold" if row[index].shade else "") for index in columns))
+    return drawn
 
 
 def explain_spread(comparison: Comparison) -> str:
@@ -182,31 +117,6 @@ def explain_spread(comparison: Comparison) -> str:
     if any(comparison.best.values()):
         words.append("Bold: the highest or lowest, which alone means nothing.")
     return " ".join(words)
-
-
-def build_pair_table(found: Sequence[Pair]) -> Table:
-    """Differences of test accuracy in percentage points with 95 % intervals."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("test accuracy", no_wrap=True)
-    table.add_column("points", justify="right", no_wrap=True)
-    rows: list[tuple[str, Callable[[Pair], str]]] = [
-        ("95 %: images", lambda each: interval(each.images)),
-        ("95 %: seeds", lambda each: interval(each.seeds)),
-        ("won : lost", lambda each: f"{each.mcnemar.won} : {each.mcnemar.lost}" if each.mcnemar else "–"),
-        ("McNemar p", lambda each: p_value(each.mcnemar.p_value) if each.mcnemar else "–"),
-    ]
-    shown = [(name, text) for name, text in rows if any(text(each) != "–" for each in found)]
-    for name, _ in shown:
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("")
-    for each in found:
-        points = SHARE.difference(each.images.mean if each.images else None)
-        table.add_row(f"{each.second} − {each.first}", points, *(text(each) for _, text in shown), each.remark)
-    return table
-
-
-def interval(estimate: Estimate | None) -> str:
-    return UNKNOWN if estimate is None else SHARE.span(estimate.low, estimate.high, " … ")
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:

@@ -139,11 +139,13 @@ class Document:
                 yield block
 
     def numbered(self) -> "Document":
-        """The document with numbers (`Table 1`, `Figure 1`) in order, and tables without empty columns."""
+        """The document with numbers (`Table 1`, `Figure 1`) in order, without empty sections and columns."""
         counts = {"Table": 0, "Figure": 0}
         answer = [number_block(block, counts) for block in self.answer]
         sections = [
-            replace(part, blocks=[number_block(block, counts) for block in part.blocks]) for part in self.sections
+            replace(part, blocks=[number_block(block, counts) for block in part.blocks])
+            for part in self.sections
+            if part.blocks
         ]
         return replace(self, answer=answer, sections=sections)
 
@@ -175,6 +177,11 @@ def has_text(cell: Cell) -> bool:
     return plain(cell.words) not in ("", "–")
 
 
+def section(title: str, anchor: str, *blocks: Block | None) -> Section:
+    """A section of the blocks that there are."""
+    return Section(title=title, anchor=anchor, blocks=[block for block in blocks if block is not None])
+
+
 def phrase(*words: Span | str) -> Words:
     return words
 
@@ -193,6 +200,12 @@ def code(text: str, href: str = "") -> Span:
 
 def paragraph(*words: Span | str, tone: str = "plain") -> Paragraph:
     return Paragraph(words=words, tone=tone)
+
+
+def build_table(caption: str, names: Sequence[str], rows: Sequence[Sequence[Cell]], words: Sequence[str] = ()) -> Table:
+    """A table whose first column and those in `words` hold text; the others hold numbers."""
+    columns = [Column(name=name, is_number=index > 0 and name not in words) for index, name in enumerate(names)]
+    return Table(caption=[caption], columns=columns, rows=rows)
 
 
 def cell(*words: Span | str, tone: str = "", shade: float | None = None) -> Cell:

@@ -90,3 +90,21 @@ def grid_across(axis: Axis, left: float, right: float, texts: dict[float, str], 
         for value, text in texts.items()
     ]
     return [*lines, *labels]
+
+
+def grid(
+    across: Axis, upright: Axis, factor: float, most: int, texts: dict[float, str], size: float = 11
+) -> list[Mark]:
+    """Both grids: about `most` ticks of the vertical axis, its values times `factor`, and `texts` on the horizontal."""
+    shown = upright.scaled(factor)
+    heights = shown.ticks(most)
+    decimals = decimals_of(heights)
+    return [
+        *grid_across(shown, across.begin, across.end, {value: f"{value:.{decimals}f}" for value in heights}, size),
+        *grid_down(across, upright.end, upright.begin, texts, size),
+    ]
+
+
+def whole_ticks(axis: Axis, most: int) -> dict[float, str]:
+    """The text of each tick at a whole number from 0."""
+    return {place: f"{place:.0f}" for place in axis.ticks(max(2, most)) if place == round(place) and place >= 0}

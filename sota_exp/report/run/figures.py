@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sota_exp.report.drawing.matplotlib_canvas import BLUE, GREY, ORANGE, RED, figure, save, tidy
-from sota_exp.report.run.predictions import NUM_BINS, compute_confidence
+from sota_exp.report.run.predictions import NUM_BINS, bin_by_confidence, compute_confidence
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -164,16 +164,13 @@ def annotate_counts(axes: "Axes", counts: NDArray[np.float64], shares: NDArray[n
 def draw_run_reliability(run: RunPictures, path: Path) -> None:
     """Accuracy by confidence on test, and the number of images per bin."""
     confidence, correct = compute_confidence(run.logits, run.labels)
-    edges = np.linspace(0, 1, NUM_BINS + 1)
-    index = np.clip(np.digitize(confidence, edges[1:-1], right=True), 0, NUM_BINS - 1)
-    num = np.bincount(index, minlength=NUM_BINS)
-    share = np.bincount(index, weights=correct, minlength=NUM_BINS) / np.maximum(num, 1)
+    num, share = bin_by_confidence(confidence, correct)
     drawing = figure(5.2, 5.6)
     axes, below = drawing.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     axes.plot([0, 1], [0, 1], "--", color=GREY, label="perfect calibration")
     there = num > 0
     error = np.sqrt(share * (1 - share) / np.maximum(num, 1))
-    centres = (edges[:-1] + edges[1:]) / 2
+    centres = (np.arange(NUM_BINS) + 0.5) / NUM_BINS
     axes.bar(centres[there], share[there], 1 / NUM_BINS * 0.92, color=BLUE, alpha=0.85, yerr=error[there], ecolor=GREY)
     axes.legend(frameon=False, loc="upper left")
     below.bar(centres, num, 1 / NUM_BINS * 0.92, color=ORANGE)

@@ -1,10 +1,22 @@
 """Confidence and correctness of stored predictions."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 #: Bins of a reliability diagram, as for the calibration error.
 NUM_BINS = 15
+
+
+def bin_by_confidence(
+    confidence: NDArray[np.float64], values: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(number of images, mean of the values) by bin of confidence, [NUM_BINS]; confidence and values: [N]."""
+    index = np.clip(np.ceil(confidence * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
+    num = np.bincount(index, minlength=NUM_BINS).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        return num, np.bincount(index, weights=values, minlength=NUM_BINS) / num
 
 
 def compute_confidence(

@@ -1,32 +1,30 @@
 """Figure of a resolution search: accuracy by size, by FLOPs and by measured time."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from sota_exp.report.drawing.matplotlib_canvas import figure, save, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def draw_resolution_curve(report: dict[str, Any], path: Path) -> None:
     """Write `resolution` of a result as a PNG: one line per crop ratio; the default and the chosen view are marked."""
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    left, middle, right = figure.subplots(1, 3, sharey=True)
+    drawing = figure(12, 3.6)
+    left, middle, right = drawing.subplots(1, 3, sharey=True)
     _plot_curves(left, report, "size", "side of the evaluation crop (px)")
     _plot_curves(middle, report, "gflops_per_image", "GFLOPs per image")
     _plot_curves(right, report, "milliseconds_per_image", "milliseconds per image, on this machine")
-    left.set_ylabel("val accuracy")
     left.legend(fontsize="small")
     kept = "default kept" if report["chosen"] == report["default"] else "default replaced"
     gain, error = 100 * report["gain"], 100 * report["gain_standard_error"]
-    figure.suptitle(f"cross-fitted gain {gain:+.2f} ± {error:.2f} points: {kept}", fontsize="medium")
+    drawing.suptitle(f"cross-fitted gain {gain:+.2f} ± {error:.2f} points: {kept}", fontsize="medium")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    save(drawing, path)
 
 
-def _plot_curves(axes: Axes, report: dict[str, Any], key: str, label: str) -> None:
+def _plot_curves(axes: "Axes", report: dict[str, Any], key: str, label: str) -> None:
     # Sizes are whole pixels, so a crop ratio differs a little from size to size.
     for ratio in sorted({round(point["crop_ratio"], 2) for point in report["curve"]}):
         same = [point for point in report["curve"] if round(point["crop_ratio"], 2) == ratio]
@@ -35,6 +33,5 @@ def _plot_curves(axes: Axes, report: dict[str, Any], key: str, label: str) -> No
     for which, marker in (("default", "o"), ("chosen", "*")):
         point = next(p for p in report["curve"] if (p["resize"], p["size"]) == tuple(report[which].values()))
         axes.plot(point[key], point["val_accuracy"], marker, mfc="none", mec="black", ms=11, ls="none", label=which)
-    axes.set_xlabel(label)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.grid(alpha=0.3)
+    axes.locator_params("x", nbins=5)
+    tidy(axes, "", label, "val accuracy" if key == "size" else "")

@@ -50,7 +50,7 @@ def describe_arms(study: Study) -> list[Span | str]:
     if study.kind == "null":
         return describe_null_study(study)
     kind, num = kind_of(study), len(study.compared)
-    words = describe_decided(study.compared, f"{num} {kind.plural if num > 1 else kind.noun}", scale_of(study.metric))
+    words = describe_decided(study.compared, count(num, kind.noun), scale_of(study.metric))
     return [*(words or [strong(f"No {kind.noun} of {num} was shown to help or to hurt. ")]), *describe_undecided(study)]
 
 
@@ -127,26 +127,23 @@ def describe_undecided(study: Study) -> list[Span | str]:
             words.append(f"{len(some)} {one if len(some) == 1 else many}: {shown(some)}. ")
     if study.refused:
         verb = "was" if len(study.refused) == 1 else "were"
-        names = shown([name for name, _ in study.refused])
-        words.append(f"{count(len(study.refused), kind.noun, kind.plural)} {verb} refused: {names}. ")
+        names = shown([each["name"] for each in study.refused])
+        words.append(f"{count(len(study.refused), kind.noun)} {verb} refused: {names}. ")
     return words
 
 
 def describe_null_study(study: Study) -> list[Span | str]:
     false = [arm for arm in study.compared if arm.verdict in ("helps", "hurts")]
     num = count(len(study.compared), "comparison")
+    begin: list[Span | str]
     if not any(arm.p_adjusted is not None and smallest_p_value(arm.n) <= 1 - study.level for arm in study.compared):
-        return [
-            strong(f"With so few seeds, no false alarm was possible in {num} of equal arms. "),
-            *describe_undecided(study),
-        ]
-    if not false:
-        return [
-            strong(f"As expected, none of {num} of equal arms has a false “helps” or “hurts”. "),
-            *describe_undecided(study),
-        ]
-    words: list[Span | str] = [strong(f"{len(false)} of {num} of equal arms gave a false alarm"), ": "]
-    return [*words, *list_estimates(false, scale_of(study.metric)), ". ", *describe_undecided(study)]
+        begin = [strong(f"With so few seeds, no false alarm was possible in {num} of equal arms. ")]
+    elif not false:
+        begin = [strong(f"As expected, none of {num} of equal arms has a false “helps” or “hurts”. ")]
+    else:
+        begin = [strong(f"{len(false)} of {num} of equal arms gave a false alarm"), ": "]
+        begin += [*list_estimates(false, scale_of(study.metric)), ". "]
+    return [*begin, *describe_undecided(study)]
 
 
 def describe_ends(study: Study) -> list[Span | str]:

@@ -1,6 +1,7 @@
 """The figures of a study's report: the numbers of each chart and its caption."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from sota_exp.report.document.document import Figure, Panel
 from sota_exp.report.drawing.axis import Axis
@@ -79,49 +80,42 @@ def effects(study: Study) -> Figure:
     """Forest plot of the differences of all arms."""
     scale = scale_of(study.metric)
     arms = select_clearest(study.compared, MOST_ROWS)
-    rows = [
-        forest.Row(
-            label=arm.label,
-            mean=arm.difference,
-            interval=arm.interval,
-            word=arm.verdict if arm.difference is None else f"{scale.difference(arm.difference)}  {arm.verdict}",
-            ink=get_ink(arm.verdict),
-            is_hollow=arm.verdict not in ("helps", "hurts"),
-        )
-        for arm in arms
-    ]
+    rows = [build_row(arm.label, arm.difference, arm, scale) for arm in arms]
     noun = "arm beside the design" if study.effects else kind_of(study).noun
     caption = (
         f"Effect of each {noun} on {metric_name(study).lower()}, with its {percent(study.level)} interval over paired "
         "seeds. Filled discs are decided by the joint test over all arms, rings are not; an arrow head means that the "
         f"interval continues outside the plot.{describe_selection(len(arms), len(study.compared))}"
     )
-    return Figure(name="effects", caption=[caption], panels=build_forest_panels(study, rows))
+    return build_forest_figure("effects", rows, scale, f"difference of {metric_name(study).lower()}", caption)
 
 
-def build_forest_panels(study: Study, rows: Sequence[forest.Row]) -> list[Panel]:
-    scale = scale_of(study.metric)
-    title = f"difference of {metric_name(study).lower()}" + (", percentage points" if study.is_share else "")
+def build_row(label: str, mean: float | None, found: Arm | Effect, scale: Scale) -> forest.Row:
+    return forest.Row(
+        label=label,
+        mean=mean,
+        interval=found.interval,
+        word=found.verdict if mean is None else f"{scale.difference(mean)}  {found.verdict}",
+        ink=get_ink(found.verdict),
+        is_hollow=found.verdict not in ("helps", "hurts"),
+    )
+
+
+def build_forest_figure(name: str, rows: Sequence[forest.Row], scale: Scale, title: str, caption: str) -> Figure:
+    """A forest plot; `title` is that of its axis, to which the unit is added."""
+    title += ", percentage points" if scale is SHARE else ""
     alt = "Forest plot: " + "; ".join(f"{row.label} {row.word}" for row in rows)
-    return both(lambda width: forest.draw(rows, scale, title, width, alt))
+    panels = both(lambda width: forest.draw(rows, scale, title, width, alt))
+    return Figure(name=name, caption=[caption], panels=panels)
 
 
 def factor_effects(study: Study, found: Sequence[Effect], name: str, what: str) -> Figure:
     """Forest plot of the effects of a design."""
     scale = scale_of(study.metric)
-    rows = [
-        forest.Row(
-            label=each.name,
-            mean=each.estimate,
-            interval=each.interval,
-            word=f"{scale.difference(each.estimate)}  {each.verdict}",
-            ink=get_ink(each.verdict),
-            is_hollow=each.verdict not in ("helps", "hurts"),
-        )
-        for each in sorted(found, key=lambda each: -abs(each.estimate or 0))[:MOST_ROWS]
-    ]
+    largest = sorted(found, key=lambda each: -abs(each.estimate or 0))[:MOST_ROWS]
+    rows = [build_row(each.name, each.estimate, each, scale) for each in largest]
     caption = f"{what} on {metric_name(study).lower()}, the largest first, with {percent(study.level)} intervals."
-    return Figure(name=name, caption=[caption], panels=build_forest_panels(study, rows))
+    return build_forest_figure(name, rows, scale, f"difference of {metric_name(study).lower()}", caption)
 
 
 def noises(study: Study) -> Figure | None:
@@ -131,14 +125,11 @@ def noises(study: Study) -> Figure | None:
     if not arms:
         return None
     rows = [
-        forest.Row(
-            label=arm.label,
-            mean=arm.difference,
-            interval=arm.interval,
-            second=arm.examples.change.interval if arm.examples else None,
+        replace(
+            build_row(arm.label, arm.difference, arm, scale),
+            second=arm.examples.interval if arm.examples else None,
             word=scale.difference(arm.difference),
             ink="grey",
-            is_hollow=arm.verdict not in ("helps", "hurts"),
         )
         for arm in arms
     ]
@@ -147,7 +138,7 @@ def noises(study: Study) -> Figure | None:
         "test images, the noise of a finite test set. If the dashed one is longer, more test images would help, "
         "more seeds would not."
     )
-    return Figure(name="two_noises", caption=[caption], panels=build_forest_panels(study, rows))
+    return build_forest_figure("two_noises", rows, scale, f"difference of {metric_name(study).lower()}", caption)
 
 
 def learning_curves(study: Study) -> Figure | None:
@@ -254,7 +245,7 @@ def interactions(study: Study) -> Figure | None:
 
 def reliabilities(study: Study) -> Figure | None:
     """Reliability of the first arm and of the three arms whose calibration changes most."""
-    changed = sorted(study.compared, key=lambda arm: -abs(arm.ece_change.difference or 0))[:3]
+    changed = sorted(study.compared, key=lambda arm: -abs(arm.calibration.difference or 0))[:3]
     kept = {arm.name for arm in (*study.arms[:1], *changed)}
     panels = []
     for arm in (arm for arm in study.arms if arm.name in kept):

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from sota_exp.report.document.document import (
-    Block,
     Listing,
     Span,
     Words,
@@ -19,7 +18,7 @@ from sota_exp.statistics.units import scale_of
 MOST_LISTED = 40
 
 
-def inconclusive(study: Study) -> list[Block]:
+def inconclusive(study: Study) -> Listing:
     """One list: undecided, failed, refused and missing arms, rules, seeds needed, aliases, looks, limits."""
     items: list[Words] = [
         *list_open_arms(study),
@@ -29,7 +28,7 @@ def inconclusive(study: Study) -> list[Block]:
     ]
     items += [*list_missing_runs(study), *list_seeds_needed(study), *list_aliases(study), *list_looks(study)]
     items.append(describe_limits(study))
-    return [Listing(items=items)]
+    return Listing(items=items)
 
 
 def list_open_arms(study: Study) -> list[Words]:
@@ -42,12 +41,12 @@ def list_open_arms(study: Study) -> list[Words]:
         elif arm.detectable is None:
             words.append(f"{arm.verdict}.")
         else:
-            smallest = f"{scale.value(arm.detectable)} {scale.difference_unit}".rstrip()
-            words.append(f"{arm.verdict}; {count(arm.n, 'pair')} of runs could have detected {smallest}.")
+            pairs = count(arm.n, "pair")
+            words.append(f"{arm.verdict}; {pairs} of runs could have detected {scale.size(arm.detectable)}.")
         found.append(words)
     if len(found) > MOST_LISTED:
         return [
-            [f"{len(found)} {kind.plural} cannot be distinguished or have too few seeds: see their rows in Table 1."]
+            [f"{len(found)} {kind.noun}s cannot be distinguished or have too few seeds: see their rows in Table 1."]
         ]
     return found
 
@@ -61,22 +60,24 @@ def list_failures(study: Study) -> list[Words]:
 
 
 def list_refused_arms(study: Study) -> list[Words]:
-    return [[strong(name), f" was refused: {reason}"] for name, reason in study.refused]
+    return [[strong(each["name"]), f" was refused: {each['reason']}"] for each in study.refused]
 
 
 def list_fired_rules(study: Study) -> list[Words]:
     """The rules that fired, each with its arms."""
     groups: dict[str, list[str]] = {}
-    for arm, message in study.rules:
-        groups.setdefault(message, []).append(get_arm_label(study, arm) if arm else "every arm")
+    for each in study.rules:
+        names = groups.setdefault(each["message"], [])
+        names.append(get_arm_label(study, each["arm"]) if each.get("arm") else "every arm")
     return [phrase(strong("A rule fired"), f" for {shown(arms)}: {message}") for message, arms in groups.items()]
 
 
 def list_missing_runs(study: Study) -> list[Words]:
     """Missing runs, grouped by seeds and reason."""
     seeds: dict[tuple[str, str], list[int]] = {}
-    for arm, seed, reason in study.missing:
-        seeds.setdefault((arm, reason), []).extend([] if seed is None else [seed])
+    for each in study.missing:
+        found = seeds.setdefault((each["arm"], each.get("reason") or ""), [])
+        found += [each["seed"]] if each.get("seed") is not None else []
     arms: dict[tuple[str, str], list[str]] = {}
     for (arm, reason), found in seeds.items():
         arms.setdefault((format_seeds(found), reason), []).append(get_arm_label(study, arm))
@@ -99,14 +100,14 @@ def get_arm_label(study: Study, name: str) -> str:
 
 
 def list_seeds_needed(study: Study) -> list[Words]:
-    if not study.seeds_needed:
+    if not study.plan.seeds_needed:
         return []
     scale = scale_of(study.metric)
-    needs = [f"{num:,} for {scale.value(size)}" for size, num in study.seeds_needed.items()]
-    source = f" (from {study.sd_source})" if study.sd_source else ""
+    needs = [f"{num:,} for {scale.value(size)}" for size, num in study.plan.seeds_needed.items()]
+    source = f" (from {study.plan.sd_source})" if study.plan.sd_source else ""
     spread = (
-        f", if differences have a standard deviation of {scale.value(study.sd_assumed)}{source}"
-        if study.sd_assumed is not None
+        f", if differences have a standard deviation of {scale.value(study.plan.sd_assumed)}{source}"
+        if study.plan.sd_assumed is not None
         else ""
     )
     return [

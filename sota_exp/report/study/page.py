@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sota_exp.report.document.document import Block, Code, Details, Document, Section, code, paragraph
+from sota_exp.report.document.document import Block, Code, Details, Document, code, paragraph, section
 from sota_exp.report.document.write import Written, write_document
 from sota_exp.report.study import figures, tables
 from sota_exp.report.study.answer import answer, facts
@@ -17,43 +17,31 @@ MOST_ROWS, MOST_WHOLE = 80, 3
 
 
 def report(directory: Path) -> Written:
-    """Write the report of the study in a directory.
-
-    Raises:
-        ConfigError: `study.json` is missing or malformed.
-        RunFailed: the directory cannot be written.
-    """
+    """Write the report of the study in a directory."""
     return write_document(build_document(read_study(directory)), directory)
 
 
 def build_document(study: Study) -> Document:
     sections = [
-        Section(title="What was found", anchor="effects", blocks=build_effects(study)),
-        Section(title="Two kinds of noise", anchor="noise", blocks=build_noise(study)),
-        Section(title="Learning curves", anchor="curves", blocks=build_curves(study)),
-        Section(
-            title="What it costs",
-            anchor="cost",
-            blocks=present(figures.accuracy_against_cost(study), tables.costs(study)),
-        ),
-        Section(title="Inference size", anchor="resolution", blocks=present(figures.resolution(study))),
-        Section(title="Interactions", anchor="interactions", blocks=build_interactions(study)),
-        Section(title="Class by class", anchor="classes", blocks=present(tables.by_class(study))),
-        Section(
-            title="Calibration",
-            anchor="calibration",
-            blocks=present(tables.calibration(study), figures.reliabilities(study)),
-        ),
-        Section(title="What could not be concluded", anchor="open", blocks=inconclusive(study)),
-        Section(title="Configurations", anchor="configurations", blocks=build_configurations(study)),
-        Section(title="How to reproduce", anchor="reproduce", blocks=build_reproduction(study)),
-        Section(title="How to read the numbers", anchor="methods", blocks=methods(study)),
+        section("What was found", "effects", *build_effects(study)),
+        section("Two kinds of noise", "noise", *build_noise(study)),
+        # The cells of a design differ in many techniques at once: their curves say nothing.
+        section("Learning curves", "curves", None if study.effects else figures.learning_curves(study)),
+        section("What it costs", "cost", figures.accuracy_against_cost(study), tables.costs(study)),
+        section("Inference size", "resolution", figures.resolution(study)),
+        section("Interactions", "interactions", *build_interactions(study)),
+        section("Class by class", "classes", tables.by_class(study)),
+        section("Calibration", "calibration", tables.calibration(study), figures.reliabilities(study)),
+        section("What could not be concluded", "open", inconclusive(study)),
+        section("Configurations", "configurations", *build_configurations(study)),
+        section("How to reproduce", "reproduce", *build_reproduction(study), tables.environment(study)),
+        section("How to read the numbers", "methods", *methods(study)),
     ]
     return Document(
         title=study.title,
         facts=facts(study),
         answer=answer(study),
-        sections=[section for section in sections if section.blocks],
+        sections=sections,
         colophon=[
             "Made by ",
             code("sota-exp report"),
@@ -86,11 +74,6 @@ def build_design(study: Study) -> list[Block]:
         return []
     drawn = figures.factor_effects(study, study.effects, "main_effects", "Main effects")
     return [drawn, tables.effects(study, study.effects, "Main effect"), *present(tables.side_by_side(study))]
-
-
-def build_curves(study: Study) -> list[Block]:
-    """Learning curves; none for a design, whose cells differ in many techniques at once."""
-    return [] if study.effects else present(figures.learning_curves(study))
 
 
 def build_noise(study: Study) -> list[Block]:
@@ -138,4 +121,4 @@ def build_reproduction(study: Study) -> list[Block]:
             ".",
         )
     )
-    return blocks + present(tables.environment(study))
+    return blocks

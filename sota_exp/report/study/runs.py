@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sota_exp.report.run.predictions import NUM_BINS, compute_confidence
+from sota_exp.report.run.predictions import bin_by_confidence, compute_confidence
 from sota_exp.report.study.study import Arm, Study
 
 #: Points of a drawn curve; longer runs are thinned to about as many.
@@ -131,11 +131,9 @@ def reliability(study: Study, arm: Arm) -> Reliability | None:
         return None
     confidence = np.concatenate([each[0] for each in found])
     correct = np.concatenate([each[1] for each in found])
-    index = np.clip(np.ceil(confidence * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
-    num = np.bincount(index, minlength=NUM_BINS).astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        sums = [np.bincount(index, weights=each, minlength=NUM_BINS) / num for each in (confidence, correct)]
-    return Reliability(weight=num / num.sum(), confidence=sums[0], correct=sums[1], n=len(found))
+    num, mean = bin_by_confidence(confidence, confidence)
+    _, share = bin_by_confidence(confidence, correct)
+    return Reliability(weight=num / num.sum(), confidence=mean, correct=share, n=len(found))
 
 
 def confidences(place: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,18 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Examples:
+class Examples(Change):
     """The difference over test images; `won`, `lost`: images that the arm classifies correctly more or less often."""
 
-    change: Change
-    won: float | None
-    lost: float | None
+    won: float | None = None
+    lost: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration(Change):
+    """The calibration error on test."""
+
+    ece: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +49,8 @@ class Cost:
     """Means over seeds; `seconds` of training; `points_per_hour`: gain per additional hour of training."""
 
     seconds: float | None = None
-    seconds_change: Change = Change()
+    seconds_difference: float | None = None
+    interval: Interval | None = None
     training_flops: float | None = None
     flops_per_image: float | None = None
     parameters: float | None = None
@@ -52,45 +59,49 @@ class Cost:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arm:
+class Arm(Change):
     """A variant of the recipe: its runs by seed, its results and its difference from its reference."""
 
     name: str
     label: str
-    reference: str | None
-    overrides: tuple[str, ...]
-    choices: Mapping[str, str]
-    differences: Mapping[str, tuple[Any, Any]]
-    runs: Mapping[int, str]
-    failures: Mapping[int, str]
-    n: int
-    mean: float | None
-    sd: float | None
-    values: Mapping[int, float]
-    difference: float | None
-    interval: Interval | None
-    p_adjusted: float | None
-    detectable: float | None
-    verdict: str
-    verdict_words: str
-    examples: Examples | None
-    ece: float | None
-    ece_change: Change
-    classes: Mapping[str, Change]
-    cost: Cost
+    reference: str | None = None
+    overrides: tuple[str, ...] = ()
+    choices: Mapping[str, str] = field(default_factory=dict)
+    differences: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    runs: Mapping[int, str] = field(default_factory=dict)
+    failures: Mapping[int, str] = field(default_factory=dict)
+    n: int = 0
+    mean: float | None = None
+    sd: float | None = None
+    values: Mapping[int, float] = field(default_factory=dict)
+    p_adjusted: float | None = None
+    detectable: float | None = None
+    verdict: str = "reference"
+    verdict_words: str = ""
+    examples: Examples | None = None
+    calibration: Calibration = Calibration()
+    classes: Mapping[str, Change] = field(default_factory=dict)
+    cost: Cost = Cost()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """A main effect or an interaction of a design; `aliases`: effects that the design cannot separate from it."""
+    """A main effect (`factor`) or an interaction (`factors`); `aliases`: effects that cannot be separated from it."""
 
-    factors: tuple[str, ...]
-    labels: tuple[str, ...]
-    estimate: float | None
-    interval: Interval | None
-    p_adjusted: float | None
-    verdict: str
-    aliases: tuple[str, ...]
+    factor: str = ""
+    factors: tuple[str, ...] = ()
+    label: str = ""
+    estimate: float | None = None
+    interval: Interval | None = None
+    p_adjusted: float | None = None
+    verdict: str = ""
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """One label per factor; the names of the factors if their number differs."""
+        factors, labels = self.factors or (self.factor,), tuple(self.label.split(" × "))
+        return labels if len(labels) == len(factors) and all(labels) else factors
 
     @property
     def name(self) -> str:
@@ -101,10 +112,19 @@ class Effect:
 class Looks:
     """Interim looks: numbers of seeds, planned and done; alpha spent at each; by arm, the seeds at its decision."""
 
-    planned: tuple[int, ...]
-    done: tuple[int, ...]
-    alpha_spent: tuple[float, ...]
-    decided: Mapping[str, int]
+    planned: tuple[int, ...] = ()
+    done: tuple[int, ...] = ()
+    alpha_spent: tuple[float, ...] = ()
+    decided: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Seeds needed by size of an effect, and the assumed standard deviation of paired differences."""
+
+    seeds_needed: Mapping[float, int] = field(default_factory=dict)
+    sd_assumed: float | None = None
+    sd_source: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,33 +132,30 @@ class Study:
     """The contents of `study.json`."""
 
     directory: Path
-    kind: str
+    kind: str = "study"
     name: str
     title: str
-    recipe: str
-    data: str
+    recipe: str = ""
+    data: str = ""
     metric: str
-    level: float
-    power: float
-    seeds: tuple[int, ...]
-    budget: str
-    command: str
-    classes: tuple[str, ...]
-    num_test: int | None
-    environment: Mapping[str, Any]
+    level: float = 0.95
+    power: float = 0.8
+    seeds: tuple[int, ...] = ()
+    budget: str = "epochs"
+    command: str = ""
+    classes: tuple[str, ...] = ()
+    num_test: int | None = None
+    environment: Mapping[str, Any] = field(default_factory=dict)
     arms: tuple[Arm, ...]
-    refused: tuple[tuple[str, str], ...]
-    rules: tuple[tuple[str, str], ...]
-    effects: tuple[Effect, ...]
-    interactions: tuple[Effect, ...]
-    looks: Looks | None
-    detectable: Mapping[int, float]
-    seeds_needed: Mapping[float, int]
-    sd_assumed: float | None
-    sd_source: str
-    notes: tuple[str, ...]
-    status: str
-    missing: tuple[tuple[str, int | None, str], ...]
+    refused: tuple[Mapping[str, str], ...] = ()
+    rules: tuple[Mapping[str, str], ...] = ()
+    effects: tuple[Effect, ...] = ()
+    interactions: tuple[Effect, ...] = ()
+    looks: Looks | None = None
+    plan: Plan = Plan()
+    notes: tuple[str, ...] = ()
+    status: str = "complete"
+    missing: tuple[Mapping[str, Any], ...] = ()
 
     def arm(self, name: str | None) -> Arm | None:
         return self._by_name.get(name)

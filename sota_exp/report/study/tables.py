@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from sota_exp.report.document.document import Cell, Column, Span, Table, cell, code
+from sota_exp.report.document.document import Cell, Span, Table, build_table, cell, code
 from sota_exp.report.numbers import duration, interval, known, plain_value, quantity, size
 from sota_exp.report.study.study import Arm, Change, Effect, Interval, Study
 from sota_exp.report.study.terms import metric_name, percent
@@ -40,18 +40,8 @@ def results(study: Study) -> Table:
     scale = scale_of(study.metric)
     unit, points = (f", {part}" if part else "" for part in (scale.unit, scale.difference_unit))
     named = {} if study.is_chain else study.numbers
-    columns = [
-        Column(name="Arm", is_number=False),
-        Column(name="Against"),
-        Column(name="Pairs"),
-        Column(name=f"Mean{unit}"),
-        Column(name="± sd"),
-        Column(name=f"Difference{points}"),
-        Column(name=f"{percent(study.level)} interval"),
-        Column(name="p, joint"),
-        Column(name="Detectable"),
-        Column(name="Verdict", is_number=False),
-    ]
+    names = ["Arm", "Against", "Pairs", f"Mean{unit}", "± sd", f"Difference{points}"]
+    names += [f"{percent(study.level)} interval", "p, joint", "Detectable", "Verdict"]
     rows = [
         [
             build_arm_cell(study, arm) if study.compared else cell(arm.label),
@@ -69,28 +59,26 @@ def results(study: Study) -> Table:
     ]
     against = "the arm before it" if study.is_chain else "the arm whose number is in the column Against"
     if not study.compared:
-        caption = f"{metric_name(study)} of every arm over its seeds, unpaired."
-        return Table(caption=[caption], columns=columns, rows=rows)
+        return build_table(f"{metric_name(study)} of every arm over its seeds, unpaired.", names, rows, ["Verdict"])
     caption = (
         f"{metric_name(study)} of every arm over its seeds, and its paired difference from {against}. Pairs: "
         "seeds that both have (for an arm without a reference: runs). Each interval is for its arm alone; p and "
         "the verdict are joint over all arms. Detectable: the smallest effect that so many pairs would detect "
         f"with a power of {study.power:g}."
     )
-    return Table(caption=[caption], columns=columns, rows=rows)
+    return build_table(caption, names, rows, ["Verdict"])
 
 
 def noises(study: Study) -> Table | None:
     """The interval over seeds beside the one over test images."""
     scale = scale_of(study.metric)
-    columns = [Column(name="Arm", is_number=False), Column(name="Difference"), Column(name="Over seeds")]
-    columns += [Column(name="Over test images"), Column(name="Won"), Column(name="Lost")]
+    names = ["Arm", "Difference", "Over seeds", "Over test images", "Won", "Lost"]
     rows = [
         [
             build_arm_cell(study, arm),
             cell(scale.difference(arm.difference)),
             cell(interval(scale, arm.interval)),
-            cell(interval(scale, arm.examples.change.interval)),
+            cell(interval(scale, arm.examples.interval)),
             cell(known(arm.examples.won, lambda num: f"{num:,.0f}")),
             cell(known(arm.examples.lost, lambda num: f"{num:,.0f}")),
         ]
@@ -101,25 +89,20 @@ def noises(study: Study) -> Table | None:
         f"The same differences with {percent(study.level)} intervals for each noise alone. Won and lost: test "
         "images that the arm classifies correctly with more seeds, or with fewer seeds, than its reference."
     )
-    return Table(caption=[caption], columns=columns, rows=rows) if rows else None
+    return build_table(caption, names, rows) if rows else None
 
 
 def costs(study: Study) -> Table | None:
     if not any(arm.cost.seconds is not None for arm in study.arms):
         return None
-    columns = [Column(name="Arm", is_number=False), Column(name="Training"), Column(name="Difference, s")]
-    columns += [
-        Column(name=f"{percent(study.level)} interval, s"),
-        Column(name="Training cost"),
-        Column(name="Per image"),
-    ]
-    columns += [Column(name="Parameters"), Column(name="Peak memory"), Column(name="Points per hour")]
+    names = ["Arm", "Training", "Difference, s", f"{percent(study.level)} interval, s", "Training cost", "Per image"]
+    names += ["Parameters", "Peak memory", "Points per hour"]
     rows = [build_cost_row(study, arm) for arm in study.arms]
     caption = (
         "Mean cost of one training. Times were measured on the machine below, possibly with other load. Points per "
         "hour: the gain per additional hour of training; – if no additional time is shown."
     )
-    return Table(caption=[caption], columns=columns, rows=rows)
+    return build_table(caption, names, rows)
 
 
 def build_cost_row(study: Study, arm: Arm) -> list[Cell]:
@@ -127,8 +110,8 @@ def build_cost_row(study: Study, arm: Arm) -> list[Cell]:
     return [
         build_arm_cell(study, arm),
         cell(duration(cost.seconds)),
-        cell(SECONDS.difference(cost.seconds_change.difference)),
-        cell(interval(SECONDS, cost.seconds_change.interval)),
+        cell(SECONDS.difference(cost.seconds_difference)),
+        cell(interval(SECONDS, cost.interval)),
         cell(quantity(cost.training_flops, "FLOPs")),
         cell(quantity(cost.flops_per_image, "FLOPs")),
         cell(quantity(cost.parameters)),
@@ -138,21 +121,15 @@ def build_cost_row(study: Study, arm: Arm) -> list[Cell]:
 
 
 def calibration(study: Study) -> Table | None:
-    if not any(arm.ece is not None for arm in study.arms):
+    if not any(arm.calibration.ece is not None for arm in study.arms):
         return None
-    columns = [
-        Column(name="Arm", is_number=False),
-        Column(name="Calibration error, %"),
-        Column(name="Difference, points"),
-    ]
-    columns += [Column(name=f"{percent(study.level)} interval")]
-    scale = SHARE
+    names = ["Arm", "Calibration error, %", "Difference, points", f"{percent(study.level)} interval"]
     rows = [
         [
             build_arm_cell(study, arm),
-            cell(scale.value(arm.ece)),
-            cell(scale.difference(arm.ece_change.difference)),
-            cell(interval(scale, arm.ece_change.interval)),
+            cell(SHARE.value(arm.calibration.ece)),
+            cell(SHARE.difference(arm.calibration.difference)),
+            cell(interval(SHARE, arm.calibration.interval)),
         ]
         for arm in study.arms
     ]
@@ -160,7 +137,7 @@ def calibration(study: Study) -> Table | None:
         "Expected calibration error on test (15 bins), mean over seeds: the gap between confidence and accuracy. "
         "Lower is better."
     )
-    return Table(caption=[caption], columns=columns, rows=rows)
+    return build_table(caption, names, rows)
 
 
 def by_class(study: Study) -> Table | None:
@@ -174,7 +151,6 @@ def by_class(study: Study) -> Table | None:
         [build_arm_cell(study, arm), *(build_class_cell(arm.classes.get(name), largest) for name in names)]
         for arm in arms
     ]
-    columns = [Column(name="Arm", is_number=False), *(Column(name=name) for name in names)]
     some = (
         f" The {len(names)} of {len(study.classes)} classes that change most."
         if len(names) < len(study.classes)
@@ -184,7 +160,7 @@ def by_class(study: Study) -> Table | None:
         f"Change of the accuracy of each class, percentage points; * if the {percent(study.level)} interval of "
         f"the class alone excludes zero, which happens by chance among so many.{some}"
     )
-    return Table(caption=[caption], columns=columns, rows=rows)
+    return build_table(caption, ["Arm", *names], rows)
 
 
 def select_classes(study: Study, arms: Sequence[Arm]) -> list[str]:
@@ -210,12 +186,7 @@ def build_class_cell(change: Change | None, largest: float) -> Cell:
 def effects(study: Study, found: Sequence[Effect], what: str) -> Table:
     """Main effects or interactions of a design."""
     scale = scale_of(study.metric)
-    columns = [
-        Column(name=what, is_number=False),
-        Column(name="Effect"),
-        Column(name=f"{percent(study.level)} interval"),
-    ]
-    columns += [Column(name="p, joint"), Column(name="Verdict", is_number=False)]
+    names = [what, "Effect", f"{percent(study.level)} interval", "p, joint", "Verdict"]
     rows = [
         [
             cell(each.name),
@@ -229,17 +200,15 @@ def effects(study: Study, found: Sequence[Effect], what: str) -> Table:
     unit = scale.difference_unit or "in its own unit"
     setting = "all other techniques off" if study.kind == "pairs" else "averaged over the settings of all other factors"
     caption = f"{what}s on {metric_name(study).lower()}, {unit}, {setting}."
-    return Table(caption=[caption], columns=columns, rows=rows)
+    return build_table(caption, names, rows, ["Verdict"])
 
 
 def side_by_side(study: Study) -> Table | None:
     """Main effect and leave-one-out loss of each technique, if a leave-one-out was run beside a design."""
     scale = scale_of(study.metric)
-    columns = [Column(name="Technique", is_number=False), Column(name="Main effect")]
-    columns += [Column(name="Lost without it"), Column(name="Interval of the loss")]
     rows = []
     for each in study.effects:
-        arm = study.arm(f"without_{each.factors[0]}")
+        arm = study.arm(f"without_{each.factor}")
         if arm is None or arm.difference is None or each.estimate is None:
             continue
         negated = None if arm.interval is None else Interval(low=-arm.interval.high, high=-arm.interval.low)
@@ -252,29 +221,30 @@ def side_by_side(study: Study) -> Table | None:
         "settings of the other techniques, and the loss when the technique is removed from all. If they differ, the "
         "effect depends on the other techniques."
     )
-    return Table(caption=[caption], columns=columns, rows=rows) if rows else None
+    names = ["Technique", "Main effect", "Lost without it", "Interval of the loss"]
+    return build_table(caption, names, rows) if rows else None
 
 
 def differences(study: Study) -> Table | None:
     """The configuration values that each arm changes: one row per value, the arm's name in its first row."""
-    columns = [Column(name=name, is_number=False) for name in ("Arm", "Key", "In its reference", "Here")]
+    names = ["Arm", "Key", "In its reference", "Here"]
     rows = []
     for arm in study.compared:
         for index, (key, pair) in enumerate(arm.differences.items()):
             cells = [Cell(words=[code(part)]) for part in (key, *map(plain_value, pair))]
             rows.append([cell("" if index else numbered(study, arm)), *cells])
-    return Table(caption=["What each arm changes in the configuration."], columns=columns, rows=rows) if rows else None
+    return build_table("What each arm changes in the configuration.", names, rows, names) if rows else None
 
 
 def overrides(study: Study) -> Table:
     """The overrides of each arm and the directories of its runs."""
-    columns = [Column(name=name, is_number=False) for name in ("Arm", "Overrides", "Runs by seed")]
+    names = ["Arm", "Overrides", "Runs by seed"]
     rows = [
         [build_arm_cell(study, arm), Cell(words=[code(format_overrides(arm))]), Cell(words=build_run_links(arm))]
         for arm in study.arms
     ]
     caption = "Overrides of each arm beyond those of its reference, and the directories of its runs."
-    return Table(caption=[caption], columns=columns, rows=rows)
+    return build_table(caption, names, rows, names)
 
 
 def format_overrides(arm: Arm) -> str:
@@ -293,6 +263,5 @@ def build_run_links(arm: Arm) -> list[Span | str]:
 def environment(study: Study) -> Table | None:
     found = study.environment
     facts = {name: value for name, value in found.items() if name != "versions"} | dict(found.get("versions") or {})
-    columns = [Column(name="What", is_number=False), Column(name="Which", is_number=False)]
     rows = [[cell(str(name)), Cell(words=[code(str(value))])] for name, value in facts.items() if value is not None]
-    return Table(caption=["Hardware and software of the runs."], columns=columns, rows=rows) if rows else None
+    return build_table("Hardware and software of the runs.", ["What", "Which"], rows, ["Which"]) if rows else None

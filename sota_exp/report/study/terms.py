@@ -15,53 +15,44 @@ class Kind:
     """What the arms of a kind of study are called, and what one of its differences means."""
 
     noun: str
-    plural: str
     meaning: str
 
 
 KINDS = {
     "ladder": Kind(
         noun="step",
-        plural="steps",
         meaning="Each step is compared with the one before it: its effect is that of adding it at this place of the "
         "ladder.",
     ),
     "leave_one_out": Kind(
         noun="omission",
-        plural="omissions",
         meaning="Each arm is the whole recipe without one technique: an omission that hurts is a technique that helps "
         "in the presence of all others.",
     ),
     "add_one_in": Kind(
         noun="addition",
-        plural="additions",
         meaning="Each arm is the plain recipe with one technique: its effect is that of the technique alone, "
         "without the others.",
     ),
     "pairs": Kind(
         noun="arm",
-        plural="arms",
         meaning="Each technique alone and each pair: an interaction is the effect of a pair minus the sum of the "
         "effects of its two techniques.",
     ),
-    "one_slot": Kind(
-        noun="option", plural="options", meaning="Every option of one slot is compared with the same reference."
-    ),
+    "one_slot": Kind(noun="option", meaning="Every option of one slot is compared with the same reference."),
     "screening": Kind(
         noun="cell",
-        plural="cells",
         meaning="Each run of the design switches about half of the techniques on: a main effect is averaged over the "
         "settings of all others, unlike the effect of leaving one out of the whole recipe.",
     ),
     "null": Kind(
         noun="null arm",
-        plural="null arms",
         meaning="All arms have the same configuration: every “helps” or “hurts” is a false alarm.",
     ),
 }
 
 
-OTHER = Kind(noun="arm", plural="arms", meaning="Each arm is compared with its reference.")
+OTHER = Kind(noun="arm", meaning="Each arm is compared with its reference.")
 
 
 METRICS = {

@@ -1,39 +1,110 @@
-"""Writes all figures of a sweep from `sweep.json`."""
+"""The figures of a sweep: by Optuna, except the importances, whose numbers are those of `sweep.json`."""
 
+import warnings
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sota_exp.report.sweep.parameter_figures import (
-    draw_contours,
-    draw_importances,
-    draw_parallel_coordinates,
-    draw_slices,
-)
-from sota_exp.report.sweep.progress_figures import (
-    draw_intermediate_values,
-    draw_objectives_front,
-    draw_sweep_history,
-    draw_timeline,
-)
-from sota_exp.report.sweep.trials import SweepFigureData
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from sota_exp.report.drawing.matplotlib_canvas import figure, save, tidy
+
+#: Most parameters in one figure.
+MAX_PARAMETERS = 8
 
 
-def draw_sweep(summary: Mapping[str, Any], folder: Path) -> None:
+def draw_sweep(study: optuna.Study, summary: Mapping[str, Any], folder: Path) -> None:
     """Write every figure of the sweep into `folder`; none without a complete trial."""
-    sweep = SweepFigureData(summary=summary)
-    pictures: dict[str, Callable[[SweepFigureData, Path], None]] = {
-        "history": draw_sweep_history,
-        "importances": draw_importances,
-        "slice": draw_slices,
-        "contour": draw_contours,
-        "parallel_coordinates": draw_parallel_coordinates,
-        "intermediate_values": draw_intermediate_values,
-        "timeline": draw_timeline,
-    }
-    if len(summary["objective"]) > 1:
-        pictures["front"] = draw_objectives_front
     folder.mkdir(exist_ok=True)
-    if sweep.complete:
-        for name, draw in pictures.items():
-            draw(sweep, folder / f"{name}.png")
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if complete:
+        shares: Mapping[str, float] = next(iter(summary["importances"].values()), {})
+        parameters = rank_parameters(complete, shares)
+        drawings = choose_drawings(study, list(summary["objective"]), parameters)
+        save_all(drawings, folder)
+        if summary["importances"]:
+            draw_importances(summary["importances"], folder / "importances.png")
+
+
+def rank_parameters(complete: list[FrozenTrial], shares: Mapping[str, float]) -> list[str]:
+    """Searched parameters with more than one value, the most important first."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for trial in complete:
+        for name, value in trial.params.items():
+            found[name].add(str(value))
+    varied = sorted(name for name, values in found.items() if len(values) > 1)
+    return sorted(varied, key=lambda name: -shares.get(name, 0.0))[:MAX_PARAMETERS]
+
+
+def choose_drawings(
+    study: optuna.Study, objectives: list[str], parameters: list[str]
+) -> dict[str, Callable[[], object]]:
+    """The figures that this study has data for, by name."""
+    from optuna.visualization import matplotlib as plots
+
+    of_first: dict[str, Any] = {"target_name": objectives[0]}
+    of_first |= {"target": lambda trial: trial.values[0]} if len(objectives) > 1 else {}
+    drawings: dict[str, Callable[[], object]] = {"timeline": lambda: plots.plot_timeline(study)}
+    drawings["history"] = lambda: draw_history(study, of_first)
+    if any(trial.intermediate_values for trial in study.get_trials(deepcopy=False)):
+        drawings["intermediate_values"] = lambda: plots.plot_intermediate_values(study)
+    if parameters:
+        drawings["slice"] = lambda: plots.plot_slice(study, parameters, **of_first)
+        drawings["parallel_coordinates"] = lambda: plots.plot_parallel_coordinate(study, parameters, **of_first)
+    if len(parameters) > 1:
+        drawings["contour"] = lambda: plots.plot_contour(study, parameters[:2], **of_first)
+    if len(objectives) > 1:
+        drawings["front"] = lambda: draw_front(study, objectives)
+    return drawings
+
+
+def save_all(drawings: Mapping[str, Callable[[], object]], folder: Path) -> None:
+    """Write each figure as a PNG; pyplot's settings, which Optuna changes, are restored."""
+    import matplotlib as mpl
+    from matplotlib import pyplot
+
+    with mpl.rc_context({"backend": "agg", "savefig.bbox": "tight"}), warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        for name, draw in drawings.items():
+            draw()
+            save(pyplot.gcf(), folder / f"{name}.png")
+            pyplot.close()
+
+
+def draw_history(study: optuna.Study, of_first: Mapping[str, Any]) -> None:
+    """The value of each complete trial, the best so far, and the value of the recipe's own trial."""
+    from optuna.visualization.matplotlib import plot_optimization_history
+
+    axes = plot_optimization_history(study, **of_first)
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        if trial.user_attrs.get("default"):
+            axes.axhline(trial.values[0], linestyle=":", label="the recipe's own values")
+    axes.legend()
+
+
+def draw_front(study: optuna.Study, objectives: list[str]) -> None:
+    """The first two objectives and the Pareto front, with trial numbers."""
+    from optuna.visualization.matplotlib import plot_pareto_front
+
+    axes = plot_pareto_front(study, target_names=objectives[:2], targets=lambda trial: trial.values[:2])
+    for trial in study.best_trials:
+        axes.annotate(str(trial.number), trial.values[:2], xytext=(5, 5), textcoords="offset points", fontsize=8.5)
+
+
+def draw_importances(methods: Mapping[str, Mapping[str, float]], path: Path) -> None:
+    """Importance of each parameter by each method."""
+    names = list(next(iter(methods.values())))[::-1]
+    drawing = figure(7.5, 1.4 + 0.5 * len(names))
+    axes = drawing.subplots()
+    for index, (method, shares) in enumerate(methods.items()):
+        places = np.arange(len(names)) + 0.2 - 0.4 * index
+        bars = axes.barh(places, [shares.get(name, 0.0) for name in names], height=0.36, label=method)
+        axes.bar_label(bars, fmt=" {:.0%}", fontsize=8.5)
+    axes.set_yticks(range(len(names)), names)
+    axes.margins(x=0.12)
+    tidy(axes, "Importance", "share", "")
+    axes.legend(frameon=False, fontsize=8.5)
+    save(drawing, path)

@@ -13,23 +13,22 @@ from sota_exp.report.document.document import (
     Block,
     Cell,
     Code,
-    Column,
     Document,
     Figure,
     Listing,
-    Section,
     Table,
+    build_table,
     cell,
     code,
     paragraph,
     phrase,
+    section,
     strong,
 )
 from sota_exp.report.document.write import Written, write_document
 from sota_exp.report.drawing.charts import forest, history
 from sota_exp.report.numbers import count, duration, interval, known
-from sota_exp.report.study.figures import both
-from sota_exp.report.study.page import present
+from sota_exp.report.study.figures import both, build_forest_figure
 from sota_exp.report.study.read import interval_of
 from sota_exp.report.sweep.terminal import format_parameter
 from sota_exp.statistics.units import UNKNOWN, p_value, scale_of
@@ -45,7 +44,6 @@ def report(directory: Path) -> Written:
 
     Raises:
         ConfigError: `sweep.json` is missing or malformed.
-        RunFailed: the directory cannot be written.
     """
     path = directory / "sweep.json"
     try:
@@ -59,25 +57,17 @@ def report(directory: Path) -> Written:
 def build_document(tree: Tree, directory: Path) -> Document:
     name = str(tree.get("name") or directory.name)
     sections = [
-        Section(
-            title="Confirmation on fresh seeds",
-            anchor="confirmed",
-            blocks=present(build_confirmation_figure(tree), build_arm_table(tree)),
-        ),
-        Section(
-            title="History of the search",
-            anchor="search",
-            blocks=present(build_history_figure(tree), build_trial_table(tree)),
-        ),
-        Section(title="Importance of parameters", anchor="importance", blocks=present(build_importance_table(tree))),
-        Section(title="Failures", anchor="failures", blocks=build_failures(tree)),
-        Section(title="How to reproduce", anchor="reproduce", blocks=build_reproduction(tree)),
+        section("Confirmation on fresh seeds", "confirmed", build_confirmation_figure(tree), build_arm_table(tree)),
+        section("History of the search", "search", build_history_figure(tree), build_trial_table(tree)),
+        section("Importance of parameters", "importance", build_importance_table(tree)),
+        section("Failures", "failures", build_failures(tree)),
+        section("How to reproduce", "reproduce", *build_reproduction(tree)),
     ]
     return Document(
         title=f"Sweep {name}",
         facts=build_facts(tree),
         answer=build_answer(tree),
-        sections=[section for section in sections if section.blocks],
+        sections=sections,
         colophon=["Made by ", code("sota-exp report"), " from ", code("sweep.json", "sweep.json"), "."],
     ).numbered()
 
@@ -149,13 +139,11 @@ def build_confirmation_figure(tree: Tree) -> Figure | None:
     ]
     if not rows:
         return None
-    title = f"difference of {metric} from the recipe's own values" + (", percentage points" if scale.unit else "")
-    alt = "Forest plot: " + "; ".join(f"{row.label} {row.word}" for row in rows)
     caption = (
         f"{metric} on fresh seeds against the recipe's own values, paired by seed, with intervals. Filled: the winner."
     )
-    panels = both(lambda width: forest.draw(rows, scale, title, width, alt))
-    return Figure(name="confirmed", caption=[caption], panels=panels)
+    title = f"difference of {metric} from the recipe's own values"
+    return build_forest_figure("confirmed", rows, scale, title, caption)
 
 
 def build_arm_table(tree: Tree) -> Table | None:
@@ -174,11 +162,9 @@ def build_arm_table(tree: Tree) -> Table | None:
                 Cell(words=[code(" ".join(map(str, arm.get("overrides") or ())) or "the recipe's own values")]),
             ]
         )
-    names = ("Mean", "± sd", "Difference", "Interval", "p")
-    columns = [Column(name="Arm", is_number=False), *(Column(name=name) for name in names)]
-    columns.append(Column(name="Overrides", is_number=False))
+    names = ["Arm", "Mean", "± sd", "Difference", "Interval", "p", "Overrides"]
     caption = f"The confirmation on {(tree.get('confirm') or {}).get('metric', '')}: means over fresh seeds."
-    return Table(caption=[caption], columns=columns, rows=rows) if rows else None
+    return build_table(caption, names, rows, ["Overrides"]) if rows else None
 
 
 def build_history_figure(tree: Tree) -> Figure | None:
@@ -219,13 +205,9 @@ def build_trial_table(tree: Tree) -> Table | None:
         ]
         for item in ranking[:MOST_TRIALS]
     ]
-    columns = [
-        Column(name="Trial"),
-        *(Column(name=name) for name in get_objectives(tree)),
-        Column(name="Values", is_number=False),
-    ]
+    names = ["Trial", *get_objectives(tree), "Values"]
     more = f" The first {MOST_TRIALS} of {len(ranking):,}; all are in trials.csv." if len(ranking) > MOST_TRIALS else ""
-    return Table(caption=[f"The best trials.{more}"], columns=columns, rows=rows) if rows else None
+    return build_table(f"The best trials.{more}", names, rows, ["Values"]) if rows else None
 
 
 def build_importance_table(tree: Tree) -> Table | None:
@@ -235,20 +217,19 @@ def build_importance_table(tree: Tree) -> Table | None:
         [cell(name), *(cell(known(shares.get(name), lambda share: f"{share:.0%}")) for shares in found.values())]
         for name in names
     ]
-    columns = [Column(name="Parameter", is_number=False), *(Column(name=method) for method in found)]
     caption = (
         "The share of the objective's variation over this search that each parameter accounts for, by each method."
     )
-    return Table(caption=[caption], columns=columns, rows=rows) if rows else None
+    return build_table(caption, ["Parameter", *found], rows) if rows else None
 
 
-def build_failures(tree: Tree) -> list[Block]:
+def build_failures(tree: Tree) -> Listing | None:
     failed = list(tree.get("failures") or ())
     items = [phrase(strong("The search stopped early"), f": {tree['stopped']}")] if tree.get("stopped") else []
     items += [phrase(strong(f"Trial {item.get('number')}"), f": {item.get('reason')}") for item in failed[:MOST_TRIALS]]
     if len(failed) > MOST_TRIALS:
         items.append(phrase(f"and {count(len(failed) - MOST_TRIALS, 'trial')} more"))
-    return [Listing(items=items)] if items else []
+    return Listing(items=items) if items else None
 
 
 def build_reproduction(tree: Tree) -> list[Block]:

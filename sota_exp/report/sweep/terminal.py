@@ -4,18 +4,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sota_exp.report.numbers import interval
+from sota_exp.report.study.read import interval_of
+from sota_exp.statistics.units import PLAIN
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 #: Most trials in a table.
 MOST_ROWS = 5
-
-
-def draw(summary: Mapping[str, Any], directory: Path) -> None:
-    """Write every figure of the sweep below `figures/`."""
-    from sota_exp.report.sweep.figures import draw_sweep
-
-    draw_sweep(summary, directory / "figures")
 
 
 def format_parameter(value: Any) -> str:
@@ -126,13 +123,10 @@ def build_arm_rows(found: Mapping[str, Any]) -> list[list[str]]:
     """A row per arm of a confirmation, with headings; on val, as only the winner is evaluated on test."""
     lines = [["arm", f"{found['metric']} on fresh seeds", "sd", "against the recipe", "interval"]]
     for arm in found["arms"]:
-        difference = arm["difference"]
-        span = ["", ""]
-        if difference:
-            low, high = difference["interval"]
-            span = [f"{difference['mean']:+.4f}", f"{low:+.4f} to {high:+.4f}"]
-        mean = "–" if arm["mean"] is None else f"{arm['mean']:.4f}"
-        lines.append([arm["name"], mean, "–" if arm["sd"] is None else f"{arm['sd']:.4f}", *span])
+        change = arm["difference"] or {}
+        span = interval(PLAIN, interval_of(change.get("interval")))
+        lines.append([arm["name"], PLAIN.value(arm["mean"]), PLAIN.value(arm["sd"])])
+        lines[-1] += [PLAIN.difference(change.get("mean")), span]
     return lines
 
 

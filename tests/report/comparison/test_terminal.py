@@ -8,10 +8,12 @@ import pytest
 from rich.console import Console
 
 from sota_exp.report.comparison.compute import Cell, compare
-from sota_exp.report.comparison.terminal import as_json, blocks, interval, number, short, show
+from sota_exp.report.comparison.tables import format_mean_and_spread
+from sota_exp.report.comparison.terminal import as_json, blocks, shorten, show
+from sota_exp.report.numbers import interval, plain_value
 from sota_exp.runs.find import Run
 from sota_exp.statistics.paired import Estimate
-from sota_exp.statistics.units import p_value
+from sota_exp.statistics.units import SHARE, UNKNOWN, p_value
 from tests.finished_runs import make, right
 
 
@@ -40,29 +42,27 @@ def shown(*directories: Path, width: int = 120, each: bool = False) -> str:
     ],
 )
 def test_a_number_and_its_spread(name: str, cell: Cell | None, text: str) -> None:
-    assert number(name, cell, False) == text
-    if cell is not None:
-        assert number(name, cell, True) == f"[bold]{text}[/]"
+    assert format_mean_and_spread(name, cell) == text
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(None, "–"), (True, "true"), (0.5, "0.5"), ("x" * 30, "x" * 23 + "…"), ([1, 2], "[1, 2]")]
 )
 def test_a_value_in_a_cell(value: object, text: str) -> None:
-    assert short(value) == text
+    assert shorten(plain_value(value, none=UNKNOWN)) == text
 
 
 @pytest.mark.parametrize(
     ("width", "expected"), [(100, [(0, 4)]), (16, [(0, 2), (2, 4)]), (4, [(0, 1), (1, 2), (2, 3), (3, 4)])]
 )
 def test_columns_go_into_blocks_that_fit(width: int, expected: list[tuple[int, int]]) -> None:
-    sections = [[("name", ["1234"] * 4)]]
-    assert [(block.start, block.stop) for block in blocks(sections, 4, width)] == expected
+    found = [(block.start - 1, block.stop - 1) for block in blocks([["name", *["1234"] * 4]], width)]
+    assert found == expected
 
 
 def test_intervals_and_probabilities_in_words() -> None:
-    assert interval(Estimate(mean=0.01, low=-0.005, high=0.025, n=9)) == "−0.50 … +2.50"
-    assert interval(None) == "–"
+    assert interval(SHARE, Estimate(mean=0.01, low=-0.005, high=0.025, n=9)) == "−0.50 to +2.50"
+    assert interval(SHARE, None) == "–"
     assert (p_value(0.04321), p_value(0.00001)) == ("0.043", "< 0.001")
 
 

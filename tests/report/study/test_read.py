@@ -27,14 +27,21 @@ def test_a_study_is_read_whole(tmp_path: Path) -> None:
     assert arm.interval == Interval(low=written["interval"][0], high=written["interval"][1])
     assert list(arm.runs) == list(arm.values) == [0, 1, 2, 3]
     assert study.is_chain and study.is_share
-    assert study.seeds_needed == {0.002: 312, 0.005: 51, 0.01: 15}
+    assert study.plan.seeds_needed == {0.002: 312, 0.005: 51, 0.01: 15}
     assert list(arm.classes) == list(study.classes)
 
 
 def test_what_is_missing_is_none(tmp_path: Path) -> None:
     study = read(tmp_path, {"metric": "test/loss", "arms": [ARM]})
     (arm,) = study.arms
-    assert (arm.label, arm.n, arm.mean, arm.interval, arm.examples, arm.ece) == ("a", 0, None, None, None, None)
+    assert (arm.label, arm.n, arm.mean, arm.interval, arm.examples, arm.calibration.ece) == (
+        "a",
+        0,
+        None,
+        None,
+        None,
+        None,
+    )
     assert (study.level, study.power, study.status, study.looks) == (0.95, 0.8, "complete", None)
     assert not study.is_share and not study.is_chain
 
@@ -58,7 +65,7 @@ def test_a_chain_is_steps_in_their_order(tmp_path: Path, references: list[str | 
     ("tree", "message"),
     [
         ([], "not the format of a study"),
-        ({"arms": []}, "KeyError: 'metric'"),
+        ({"arms": []}, "missing 1 required keyword-only argument: 'metric'"),
         ({"metric": "test/accuracy"}, "KeyError: 'arms'"),
         (
             {"metric": "test/accuracy", "arms": [ARM, {**ARM, "name": "b", "mean": "high"}]},

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sota_exp.report.drawing.axis import Axis, decimals_of, grid_across, grid_down, spanning
+from sota_exp.report.drawing.axis import Axis, grid, spanning
 from sota_exp.report.drawing.drawing import Dot, Drawing, Label, Mark, Path, line
 from sota_exp.statistics.units import Scale
 
@@ -30,7 +30,8 @@ def draw(
     ends = [point.score + sign * (point.sd or 0) for point in points for sign in (-1, 1)]
     low, high = spanning(ends, least=1e-3)
     upright = Axis(low=low, high=high, begin=bottom, end=top)
-    marks = draw_axes(across, upright, scale, width)
+    times = {place: f"{place:g}" for place in across.ticks(max(2, int(width / 90))) if place >= 0}
+    marks = grid(across, upright, scale.factor, 6, times)
     marks.append(Label(x=0, y=12, text=titles[1], ink="muted", size=11))
     marks.append(Label(x=(left + right) / 2, y=height - 4, text=titles[0], ink="muted", anchor="middle", size=11))
     marks.append(Path(points=tuple(compute_pareto_front(points, across, upright)), ink="faint", width=2))
@@ -46,17 +47,6 @@ def choose_time_axis(times: Sequence[float], begin: float, end: float) -> Axis:
         return Axis(low=min(times) / 1.25, high=max(times) * 1.25, begin=begin, end=end, is_log=True)
     low, high = spanning(times, margin=0.1, least=0.1 * max(times))
     return Axis(low=low, high=high, begin=begin, end=end)
-
-
-def draw_axes(across: Axis, upright: Axis, scale: Scale, width: float) -> list[Mark]:
-    shown = upright.scaled(scale.factor)
-    heights = shown.ticks(6)
-    texts = {value: f"{value:.{decimals_of(heights)}f}" for value in heights}
-    times = [place for place in across.ticks(max(2, int(width / 90))) if place >= 0]
-    return [
-        *grid_across(shown, across.begin, across.end, texts),
-        *grid_down(across, upright.end, upright.begin, {place: f"{place:g}" for place in times}),
-    ]
 
 
 def compute_pareto_front(points: Sequence[Point], across: Axis, upright: Axis) -> list[tuple[float, float]]:

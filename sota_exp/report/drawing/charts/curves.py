@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sota_exp.report.drawing.axis import Axis, decimals_of, grid_across, grid_down, spanning
+from sota_exp.report.drawing.axis import Axis, grid, spanning, whole_ticks
 from sota_exp.report.drawing.drawing import Area, Dot, Drawing, Label, Mark, Path
 from sota_exp.report.study.runs import Curve
 from sota_exp.statistics.units import Scale
@@ -28,7 +28,7 @@ def draw(lines: Sequence[Line], scale: Scale, x_title: str, size: tuple[float, f
     begin, end = min(each.curve.x[0] for each in lines), max(each.curve.x[-1] for each in lines)
     across = Axis(low=begin, high=max(end, begin + 1e-6), begin=left, end=right)
     upright = Axis(low=y.low, high=y.high, begin=bottom, end=top)
-    marks = draw_axes(across, upright, scale, width)
+    marks = grid(across, upright, scale.factor, 5, whole_ticks(across, int(width / 60)), 10)
     marks.append(Label(x=(left + right) / 2, y=height - 4, text=x_title, ink="muted", anchor="middle", size=10.5))
     shown = [replace(each, curve=crop_start(each.curve, y.low)) for each in lines]
     marks += [draw_band(each, across, upright) for each in shown if each.curve.sd.any()]
@@ -42,17 +42,6 @@ def crop_start(curve: Curve, low: float) -> Curve:
     above = np.flatnonzero(curve.mean >= low)
     begin = max(int(above[0]) - 1, 0) if len(above) else 0
     return replace(curve, x=curve.x[begin:], mean=curve.mean[begin:], sd=curve.sd[begin:])
-
-
-def draw_axes(across: Axis, upright: Axis, scale: Scale, width: float) -> list[Mark]:
-    shown = upright.scaled(scale.factor)
-    heights = shown.ticks(5)
-    texts = {value: f"{value:.{decimals_of(heights)}f}" for value in heights}
-    places = [place for place in across.ticks(max(2, int(width / 60))) if place == round(place)]
-    return [
-        *grid_across(shown, across.begin, across.end, texts, 10),
-        *grid_down(across, upright.end, upright.begin, {place: f"{place:.0f}" for place in places}, 10),
-    ]
 
 
 def range_of(curves: Sequence[Curve]) -> Axis:

@@ -7,6 +7,7 @@ from sota_exp.report.drawing.axis import Axis, decimals_of, grid_down, spanning
 from sota_exp.report.drawing.drawing import Area, Dot, Drawing, Label, Mark, line, shortened, text_width
 from sota_exp.report.numbers import interval
 from sota_exp.report.study.study import Interval
+from sota_exp.statistics.paired import Estimate
 from sota_exp.statistics.units import Scale
 
 #: Height of a row in pixels with labels beside the plot, and with labels above it.
@@ -19,11 +20,11 @@ class Row:
 
     label: str
     mean: float | None
-    interval: Interval | None
+    interval: Interval | Estimate | None
     word: str
     ink: str = "grey"
     is_hollow: bool = True
-    second: Interval | None = None
+    second: Interval | Estimate | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,9 @@ def choose_axis(rows: Sequence[Row], place: Layout) -> Axis:
 
 def draw_row(row: Row, axis: Axis, place: Layout, top: float, scale: Scale, width: float) -> list[Mark]:
     middle = top + (30 if place.is_tall else place.step / 2)
-    marks = draw_row_text(row, place, top, middle, width)
+    ink = row.ink if not row.is_hollow else "muted"
+    beside = None if place.is_tall else (place.left - 14, place.note)
+    marks = row_text(row.label, row.word, ink, width, middle, beside)
     if row.second is not None:
         marks.append(
             line(axis.at(row.second.low), middle + 6, axis.at(row.second.high), middle + 6, "orange", 1.6, "3 2")
@@ -97,23 +100,23 @@ def draw_row(row: Row, axis: Axis, place: Layout, top: float, scale: Scale, widt
     return marks
 
 
-def draw_row_text(row: Row, place: Layout, top: float, middle: float, width: float) -> list[Mark]:
-    """The label and the text of a row: beside the plot, or above it if the plot is narrow."""
-    ink = row.ink if not row.is_hollow else "muted"
-    if not place.is_tall:
-        label = shortened(row.label, place.left - 14)
+def row_text(
+    label: str, word: str, ink: str, width: float, middle: float, beside: tuple[float, float] | None
+) -> list[Mark]:
+    """The label and the text of a row: above it, or beside the plot: room of the label, beginning of the text."""
+    if beside is not None:
         return [
-            Label(x=0, y=middle + 4, text=label, size=12),
-            Label(x=place.note, y=middle + 4, text=row.word, ink=ink, size=11.5),
+            Label(x=0, y=middle + 4, text=shortened(label, beside[0])),
+            Label(x=beside[1], y=middle + 4, text=word, ink=ink, size=11.5),
         ]
-    room = width - text_width(row.word, 11.5) - 10
+    room = width - text_width(word, 11.5) - 10
     return [
-        Label(x=0, y=top + 14, text=shortened(row.label, room), size=12, is_bold=True, halo=True),
-        Label(x=width, y=top + 14, text=row.word, ink=ink, anchor="end", size=11.5, halo=True),
+        Label(x=0, y=middle - 16, text=shortened(label, room), is_bold=True, halo=True),
+        Label(x=width, y=middle - 16, text=word, ink=ink, anchor="end", size=11.5, halo=True),
     ]
 
 
-def whisker(interval: Interval, axis: Axis, y: float, ink: str) -> list[Mark]:
+def whisker(interval: Interval | Estimate, axis: Axis, y: float, ink: str) -> list[Mark]:
     """The interval as a line, with an arrow head at an end outside the plot."""
     low, high = axis.at(interval.low), axis.at(interval.high)
     marks: list[Mark] = [line(low, y, high, y, ink, 2)]

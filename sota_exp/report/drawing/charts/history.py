@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sota_exp.report.drawing.axis import Axis, decimals_of, grid_across, grid_down, spanning
+from sota_exp.report.drawing.axis import Axis, grid, spanning, whole_ticks
 from sota_exp.report.drawing.drawing import Dot, Drawing, Label, Mark, Path
 from sota_exp.statistics.units import Scale
 
@@ -23,7 +23,8 @@ def draw(trials: Sequence[Trial], sign: int, scale: Scale, title: str, size: tup
     left, right, top, bottom = 48.0, width - 10, 26.0, height - 42
     across = Axis(low=-0.5, high=max(each.number for each in trials) + 0.5, begin=left, end=right)
     upright = choose_value_axis([each.value for each in trials], sign, bottom, top)
-    marks = [Label(x=0, y=12, text=title, ink="muted", size=11), *draw_axes(across, upright, scale, width)]
+    marks: list[Mark] = [Label(x=0, y=12, text=title, ink="muted", size=11)]
+    marks += grid(across, upright, scale.factor, 6, whole_ticks(across, int(width / 70)))
     marks.append(Label(x=(left + right) / 2, y=height - 4, text="trial", ink="muted", anchor="middle", size=11))
     marks.append(draw_best_so_far(trials, sign, across, upright))
     for each in trials:
@@ -40,18 +41,6 @@ def choose_value_axis(values: Sequence[float], sign: int, begin: float, end: flo
     kept = sorted(values, key=lambda value: -sign * value)[: max(2, len(values) * 3 // 4)]
     low, high = spanning(kept, margin=0.1, least=1e-6)
     return Axis(low=low, high=high, begin=begin, end=end)
-
-
-def draw_axes(across: Axis, upright: Axis, scale: Scale, width: float) -> list[Mark]:
-    shown = upright.scaled(scale.factor)
-    heights = shown.ticks(6)
-    numbers = [place for place in across.ticks(max(2, int(width / 70))) if place == round(place) and place >= 0]
-    return [
-        *grid_across(
-            shown, across.begin, across.end, {value: f"{value:.{decimals_of(heights)}f}" for value in heights}
-        ),
-        *grid_down(across, upright.end, upright.begin, {place: f"{place:.0f}" for place in numbers}),
-    ]
 
 
 def draw_best_so_far(trials: Sequence[Trial], sign: int, across: Axis, upright: Axis) -> Path:

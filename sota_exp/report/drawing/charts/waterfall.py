@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sota_exp.report.drawing.axis import Axis, decimals_of, grid_down, spanning
-from sota_exp.report.drawing.charts.forest import whisker
-from sota_exp.report.drawing.drawing import Dot, Drawing, Label, Mark, box, line, shortened, text_width
+from sota_exp.report.drawing.charts.forest import row_text, whisker
+from sota_exp.report.drawing.drawing import Dot, Drawing, Label, Mark, box, line, text_width
 from sota_exp.report.study.study import Interval
 from sota_exp.statistics.units import Scale
 
@@ -33,11 +33,12 @@ def draw(steps: Sequence[Step], scale: Scale, axis_title: str, width: float, alt
     axis = choose_axis(steps, 10 if is_tall else label_room + 14, width - note - (10 if is_tall else 0))
     marks = draw_axis(axis, scale, top, bottom)
     for index, step in enumerate(steps):
-        y = top + row * index + (row - 12 if is_tall else row / 2)
+        y = top + row * index + (row - 10 if is_tall else row / 2)
         following = steps[index + 1] if index + 1 < len(steps) else None
         marks += draw_bar(step, axis, y, scale)
         marks += draw_connector(step, following, axis, y, row)
-        marks += draw_step_text(step, y, width, width - note + 12, is_tall)
+        ink = "muted" if step.ink == "grey" else step.ink
+        marks += row_text(step.label, step.word, ink, width, y, None if is_tall else (0.32 * width, width - note + 12))
     middle = (axis.begin + axis.end) / 2
     marks.append(Label(x=middle, y=bottom + 36, text=axis_title, ink="muted", anchor="middle", size=11.5))
     return Drawing(width=width, height=bottom + 44, marks=tuple(marks), alt=alt)
@@ -95,18 +96,3 @@ def draw_connector(step: Step, following: Step | None, axis: Axis, y: float, row
         return []
     x = axis.at(step.after)
     return [line(x, y + 7, x, y + row - 7, "muted", 1, "2 2")]
-
-
-def draw_step_text(step: Step, y: float, width: float, note: float, is_tall: bool) -> list[Mark]:
-    """The label and the text of a step; on wide drawings the text begins at `note`."""
-    ink = "muted" if step.ink == "grey" else step.ink
-    if not is_tall:
-        return [
-            Label(x=0, y=y + 4, text=shortened(step.label, 0.32 * width)),
-            Label(x=note, y=y + 4, text=step.word, ink=ink, size=11.5),
-        ]
-    left = width - text_width(step.word, 11.5) - 10
-    return [
-        Label(x=0, y=y - 14, text=shortened(step.label, left), is_bold=True, halo=True),
-        Label(x=width, y=y - 14, text=step.word, ink=ink, anchor="end", size=11.5, halo=True),
-    ]
