@@ -150,7 +150,7 @@ def get_objective(values: Mapping[str, Any], name: str) -> float:
 
 
 def measure(result: dict[str, Any]) -> dict[str, Any]:
-    """What an objective may name, `val/…` and `cost/…`, of a run; test metrics are left out: a search must not see them."""
+    """The values of a run that an objective may name: `val/…` and `cost/…`. A search must not see test metrics."""
     return {key: value for key, value in result["metrics"].items() if key.startswith("val/")} | get_costs(result)
 
 
