@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.options import ROOT, folder_of, imports, options
+from tests.rooms import PACKAGE, faults_of_layout, rooms, table
 
-PACKAGE = ROOT / "sota_exp"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 TECHNIQUES = [PACKAGE / folder_of(option.slot) / f"{option.name}.py" for option in options() if not option.is_neutral]
 
@@ -57,7 +57,7 @@ def imported_modules(path: Path) -> set[str]:
 
 
 def at_top(path: Path) -> set[str]:
-    """What a file imports when it is imported: the imports outside functions, and theirs in turn inside the package."""
+    """What a file imports when it is imported: outside functions and not for types alone, and what that imports in the package."""
     seen: set[str] = set()
     todo = [path]
     while todo:
@@ -65,9 +65,10 @@ def at_top(path: Path) -> set[str]:
         tree = ast.parse(current.read_text())
         inside = {
             id(node)
-            for function in ast.walk(tree)
-            if isinstance(function, ast.FunctionDef)
-            for node in ast.walk(function)
+            for block in ast.walk(tree)
+            if isinstance(block, ast.FunctionDef)
+            or (isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING")
+            for node in ast.walk(block)
         }
         for node in ast.walk(tree):
             if id(node) in inside:
@@ -124,62 +125,10 @@ def test_light_modules_import_nothing_heavy(name):
     assert {found.split(".")[0] for found in at_top(PACKAGE / name)} & set(LIGHT[name]) == set()
 
 
-def rooms(package: Path) -> dict[str, list[Path]]:
-    """The modules of every folder of the package."""
-    folders = [path for path in sorted(package.iterdir()) if path.is_dir() and path.name != "__pycache__"]
-    return {folder.name: sorted(folder.rglob("*.py")) for folder in folders}
-
-
 @pytest.mark.parametrize("path", [path for room in LIGHT_ROOMS for path in rooms(PACKAGE)[room]], ids=place)
 def test_modules_of_light_rooms_import_nothing_heavy(path):
     heavy = LIGHT_ROOMS[place(path).split("/")[0]]
     assert {found.split(".")[0] for found in at_top(path) | imported_modules(path)} & set(heavy) == set()
-
-
-def declared(package: Path, room: str) -> set[str]:
-    """The rooms that the second sentence of a room's docstring says it imports."""
-    text = ast.get_docstring(ast.parse((package / room / "__init__.py").read_text())) or ""
-    found = re.search(r"^Imports ([a-z, ]+)\.$", text, re.M)
-    assert found, f"sota_exp/{room}/__init__.py: no line `Imports …, … and ….`"
-    return set() if found[1] == "no other room" else set(re.split(r", | and ", found[1]))
-
-
-def faults_of_layout(package: Path) -> list[str]:
-    """What breaks the layout: loose files, too many rooms, imports that a room does not declare, declared ones that it does not
-    make, circles between rooms or files."""
-    found = rooms(package)
-    faults = [
-        f"{path.name} lies loose at the top of the package"
-        for path in package.glob("*.py")
-        if path.name not in ("__init__.py", "__main__.py", "errors.py")
-    ]
-    faults += [f"{len(found)} rooms"] if len(found) > 14 else []
-    arrows = {name: _imported_rooms(paths) - {name} for name, paths in found.items()}
-    for name, others in arrows.items():
-        says = declared(package, name)
-        faults += [f"{name} imports {other}, which its __init__.py does not say" for other in sorted(others - says)]
-        faults += [f"{name}/__init__.py says {other}, which {name} does not import" for other in sorted(says - others)]
-    modules = {
-        ".".join(["sota_exp", *path.relative_to(package).with_suffix("").parts]): path for path in package.rglob("*.py")
-    }
-    files = {name: {other for other in imports(path) if other in modules} for name, path in modules.items()}
-    faults += [f"circle of rooms: {', '.join(circle)}" for circle in [_on_circles(arrows)] if circle]
-    return faults + [f"circle of files: {', '.join(circle)}" for circle in [_on_circles(files)] if circle]
-
-
-def _imported_rooms(paths: list[Path]) -> set[str]:
-    """The rooms that files import anywhere in them: at the top, in functions, for types."""
-    names = {name for path in paths for name in imports(path) if name.startswith("sota_exp.")}
-    return {name.split(".")[1] for name in names} - {"errors", "CONF", "PACKAGE"}
-
-
-def _on_circles(arrows: dict[str, set[str]]) -> list[str]:
-    """What is left of a graph when whatever imports nothing that is left is taken away, again and again."""
-    left = {name: set(others) for name, others in arrows.items()}
-    while free := [name for name, others in left.items() if not others & left.keys()]:
-        for name in free:
-            del left[name]
-    return sorted(left)
 
 
 def test_the_layout_is_what_the_rooms_say():
@@ -234,6 +183,22 @@ def test_a_technique_imports_no_technique_of_another_group(path):
     group = ".".join(["sota_exp", *path.relative_to(PACKAGE).parts[:2]])
     ours = {name for name in imported_modules(path) if name.startswith("sota_exp.techniques.")}
     assert {name for name in ours if not name.startswith(f"{group}.")} == set()
+
+
+def test_the_architecture_page_shows_the_rooms_as_they_are():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    assert table() in page, "docs/architecture.md: put the output of `python -m tests.rooms` there"
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "docs/decisions.md", "CONTRIBUTING.md"])
+def test_files_that_a_page_names_exist(page):
+    named = set(re.findall(r"`([\w/]+/[\w/]*\w+\.(?:py|yaml|md)|[a-z_]+/)`", (ROOT / page).read_text()))
+    there = {
+        f"/{path.relative_to(ROOT)}{'/' * path.is_dir()}"
+        for folder in ("sota_exp", "conf", "docs", "tests")
+        for path in [ROOT / folder, *(ROOT / folder).rglob("*")]
+    }
+    assert {name for name in named if not any(path.endswith(f"/{name}") for path in there)} == set()
 
 
 def test_train_step_fits_in_thirty_lines_and_names_no_technique():

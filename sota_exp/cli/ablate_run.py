@@ -1,4 +1,4 @@
-"""One run of a study: an ordinary training that says little, since the study says how it goes; and how a study is shown."""
+"""Trains one run of a study with little output, and writes the report of a finished study."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def train(config: DictConfig) -> float:
-    """Train in Hydra's output directory; the validation accuracy."""
+    """Train in Hydra's output directory and return the validation accuracy in [0, 1]."""
     directory, configuration = compose.output_directory(), compose.configuration_of(config)
     check(configuration)
     from sota_exp.report.terminal import shown
@@ -30,16 +30,16 @@ def train(config: DictConfig) -> float:
 
 
 class ShownStudySweeper(StudySweeper):
-    """A study that is reported, and shown in MLflow where its configuration says."""
+    """A sweeper that writes the study's report and logs it to MLflow if `tracking=mlflow`."""
 
     def show(self, study: Study, files: StudyFiles, status: str) -> list[str]:
-        """Report a study that has finished, and show it with MLflow's `status` of it; a line on each."""
+        """Write the report of a finished study and log it to MLflow with its `status`; returns one line for each."""
         written = write_report(files.directory) if status == "FINISHED" else []
         return [*written, *show_in_mlflow(study, files, status)]
 
 
 def show_in_mlflow(study: Study, files: StudyFiles, status: str) -> list[str]:
-    """Show the study's page where its configuration says, with MLflow's status of it; a line on it."""
+    """Log the study to MLflow if its configuration has tracking there; returns at most one line about it."""
     tracking = study.arms.ready[0].configuration.values["tracking"]
     if "experiment" not in tracking:
         return []
@@ -49,7 +49,7 @@ def show_in_mlflow(study: Study, files: StudyFiles, status: str) -> list[str]:
 
 
 def write_report(directory: Path) -> list[str]:
-    """Write the report beside study.json; pages are an extra, whose mistakes end nothing."""
+    """Write the report beside study.json. An error is only printed, because the study itself is complete."""
     from sota_exp.report.study.page import report
 
     try:

@@ -1,18 +1,19 @@
 """usage: sota-exp compare RUN RUN … [--each] [--json] [--html FILE]
 
-What differs between runs, what came out, what it cost, and how sure one can be of a difference. Runs that differ in their
-seed alone are one column, mean ± standard deviation over seeds. RUN is a run's directory, a directory of runs, a name below
-outputs/ or multirun/ or the beginning of names, or the id of an MLflow run.
+Compares runs: differences of configuration, metrics, costs, and confidence intervals of differences. Runs that differ
+only in their seed are one column, mean ± standard deviation over seeds. RUN is a run's directory, a directory of runs,
+a name below outputs/ or multirun/ or a prefix of names, or an MLflow run id.
 
   sota-exp compare outputs/a_run outputs/another          two runs
   sota-exp compare multirun/train-1f2e3d4c                all runs of a multirun
-  sota-exp compare small_images torchvision               the runs whose names begin so
-  sota-exp compare multirun/train-1f2e3d4c --each         every seed in a column of its own
-  sota-exp compare multirun/train-1f2e3d4c --json         everything, for a program
-  sota-exp compare small_images torchvision --html page.html   the same as one self-contained page
+  sota-exp compare small_images torchvision               the runs whose names begin like this
+  sota-exp compare multirun/train-1f2e3d4c --each         one column per seed
+  sota-exp compare multirun/train-1f2e3d4c --json         all numbers as JSON
+  sota-exp compare small_images torchvision --html page.html   a self-contained page
 
-Differences of test accuracy are paired by image. "95 %: images" holds the noise of a finite test set, "95 %: seeds" that of
-training anew; with one seed the second is unknown. won : lost counts the images that only one of the two gets right.
+Differences of test accuracy are paired by image. "95 %: images" is the interval for the noise of a finite test set,
+"95 %: seeds" that for the noise of training, unknown with one seed. won : lost counts the images that only one of the
+two classifies correctly.
 """
 
 import json
@@ -28,15 +29,19 @@ FLAGS = ("--each", "--json", "--html")
 
 
 def main(arguments: list[str]) -> None:
-    """Print the comparison of the runs that the arguments name."""
+    """Print the comparison of the runs in the arguments.
+
+    Raises:
+        ConfigError: an unknown flag, or no runs.
+    """
     arguments, page = page_of(arguments)
     flags = [word for word in arguments if word.startswith("-")]
-    if strange := [flag for flag in flags if flag not in FLAGS]:
-        raise ConfigError(f"{strange[0]}: no such option of compare; legal: {', '.join(FLAGS)}")
+    if unknown := [flag for flag in flags if flag not in FLAGS]:
+        raise ConfigError(f"{unknown[0]}: no such option of compare; legal: {', '.join(FLAGS)}")
     words = [word for word in arguments if word not in flags]
     runs = [Run.read(path) for word in words for path in find(word)]
     if not runs:
-        raise ConfigError("compare needs runs: sota-exp compare RUN RUN …; sota-exp compare --help says more")
+        raise ConfigError("compare needs runs: sota-exp compare RUN RUN …; see sota-exp compare --help")
     comparison = compare(runs, each="--each" in flags)
     if "--json" in flags:
         print(json.dumps(as_json(comparison), indent=2))
@@ -49,16 +54,16 @@ def main(arguments: list[str]) -> None:
 
 
 def page_of(arguments: list[str]) -> tuple[list[str], Path | None]:
-    """The arguments without `--html FILE` or `--html=FILE`, and that file.
+    """Split the arguments into those without `--html FILE` or `--html=FILE`, and that file.
 
     Raises:
-        ConfigError: no file is named.
+        ConfigError: the name of the file is missing.
     """
-    at = next((place for place, word in enumerate(arguments) if word.partition("=")[0] == "--html"), None)
-    if at is None:
+    index = next((place for place, word in enumerate(arguments) if word.partition("=")[0] == "--html"), None)
+    if index is None:
         return arguments, None
-    word = arguments[at]
-    name = word.partition("=")[2] or "".join(arguments[at + 1 : at + 2])
+    word = arguments[index]
+    name = word.partition("=")[2] or "".join(arguments[index + 1 : index + 2])
     if not name or name.startswith("-"):
-        raise ConfigError("--html: expected the name of a file to write, --html page.html")
-    return arguments[:at] + arguments[at + (1 if "=" in word else 2) :], Path(name)
+        raise ConfigError("--html: expected the name of a file to write, such as --html page.html")
+    return arguments[:index] + arguments[index + (1 if "=" in word else 2) :], Path(name)

@@ -1,4 +1,4 @@
-"""Shell completion: Hydra's own, with the command's name between the program and the overrides."""
+"""Shell completion: Hydra's, with the command's name between program and overrides."""
 
 import os
 import sys
@@ -11,10 +11,14 @@ TAKE_OVERRIDES = ("train", "sweep", "ablate", "evaluate", "explain", "look")
 
 
 def main(arguments: list[str], commands: list[str]) -> None:
-    """`install=bash` prints the rule for the shell; `query=bash` answers it from COMP_LINE."""
+    """`install=bash` prints the rule for the shell; `query=bash` prints the completions of COMP_LINE.
+
+    Raises:
+        ConfigError: no action is given.
+    """
     if not arguments:
         raise ConfigError(
-            "--shell-completion needs install=SHELL, uninstall=SHELL or query=SHELL, SHELL bash, zsh or fish"
+            "--shell-completion needs install=SHELL, uninstall=SHELL or query=SHELL; SHELL is bash, zsh or fish"
         )
     words = os.environ.get("COMP_LINE", "").split(" ")
     if arguments[0].startswith("query"):

@@ -1,4 +1,4 @@
-"""`sota-exp dashboard`: MLflow's own page on the store of this directory, opened at a view of ours."""
+"""`sota-exp dashboard`: MLflow's web page for the store of this directory, with links to prepared views."""
 
 import argparse
 import os
@@ -24,15 +24,20 @@ from sota_exp.runs.mlflow_store import (
     resolved,
 )
 
-#: MLflow's server starts within ten seconds on a laptop.
+#: Timeout for the start of MLflow's server, which takes about ten seconds on a laptop.
 START_SECONDS = 120
 
-#: Ports tried after the one asked for.
+#: Number of ports that are tried.
 NUM_PORTS = 50
 
 
 def main(arguments: list[str]) -> None:
-    """Start the page and stay until Ctrl-C; of a server that is there already, only say where."""
+    """Serve the page until Ctrl-C; for a store behind a server, only print and open its address.
+
+    Raises:
+        ConfigError: an illegal URI, or an unknown experiment.
+        RunFailed: the server does not answer.
+    """
     options = parser().parse_args(arguments)
     if options.uri is not None:
         require_legal(options.uri)
@@ -48,32 +53,36 @@ def main(arguments: list[str]) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        prog="sota-exp dashboard", description="MLflow's page on the runs of this directory."
+    """The parser of the command's arguments."""
+    result = argparse.ArgumentParser(
+        prog="sota-exp dashboard", description="MLflow's web page for the runs of this directory."
     )
-    made.add_argument("--port", type=int, default=5000, help="the first free one from here on is taken (default: 5000)")
-    made.add_argument("--no-browser", action="store_true", help="only print the address")
-    made.add_argument("--uri", help="a store other than mlflow.db in this directory")
-    made.add_argument("--experiment", default=DEFAULT_EXPERIMENT, help=f"default: {DEFAULT_EXPERIMENT}")
-    return made
+    result.add_argument(
+        "--port", type=int, default=5000, help="the first free port from this one on is used (default: 5000)"
+    )
+    result.add_argument("--no-browser", action="store_true", help="only print the address")
+    result.add_argument("--uri", help="another store than mlflow.db in this directory")
+    result.add_argument("--experiment", default=DEFAULT_EXPERIMENT, help=f"default: {DEFAULT_EXPERIMENT}")
+    return result
 
 
 def serve(uri: str, options: argparse.Namespace) -> None:
+    """Start MLflow's server on a free port and serve the store until Ctrl-C."""
     print("opening the store …", flush=True)
     prepare(uri, options.experiment)
     port = free_port(options.port)
     if port != options.port:
         print(f"port {options.port} is taken; {port} is free")
     address = f"http://127.0.0.1:{port}"
-    with tempfile.TemporaryFile() as said:
-        stay(start(uri, port, said), said, address, uri, options)
+    with tempfile.TemporaryFile() as errors:
+        stay(start(uri, port, errors), errors, address, uri, options)
 
 
 def prepare(uri: str, experiment: str) -> None:
-    """Write the views of an experiment anew, by the runs that it holds now; say where there are none.
+    """Write the views of an experiment for its present runs, and create the default experiment if it is missing.
 
     Raises:
-        ConfigError: there is no such experiment; ours is made where the store holds none yet.
+        ConfigError: there is no such experiment.
     """
     from sota_exp.runs.mlflow_store import experiment_id, opened
     from sota_exp.tracking.mlflow_views import write_views
@@ -85,33 +94,47 @@ def prepare(uri: str, experiment: str) -> None:
     number = experiment_id(client, uri, experiment)
     write_views(client, number)
     if not client.search_runs([number], max_results=1):
-        print(f"no run yet in experiment {experiment}; sota-exp train makes the first")
+        print(f"no run yet in experiment {experiment}; create one with sota-exp train")
 
 
 def stay(
-    process: subprocess.Popen[bytes], said: IO[bytes], address: str, uri: str, options: argparse.Namespace
+    process: subprocess.Popen[bytes], errors: IO[bytes], address: str, uri: str, options: argparse.Namespace
 ) -> None:
-    """Say where to look when the server is ready, and end it at Ctrl-C or SIGTERM."""
-    stopping = signal.signal(signal.SIGTERM, interrupt)
+    """Print and open the address when the server is ready; end the server at Ctrl-C or SIGTERM.
+
+    Raises:
+        RunFailed: the server did not start, or ended.
+    """
+    previous_handler = signal.signal(signal.SIGTERM, interrupt)
     try:
-        wait_until_ready(process, said, address)
+        wait_until_ready(process, errors, address)
         show(address, uri, options.experiment, not options.no_browser)
-        print("Ctrl-C ends it.", flush=True)
+        print("Press Ctrl-C to stop.", flush=True)
         process.wait()
-        raise RunFailed(f"MLflow's server ended by itself with status {process.returncode}")
+        raise RunFailed(f"MLflow's server ended with status {process.returncode}")
     except KeyboardInterrupt:
-        print("\nended")
+        print("\nstopped")
     finally:
         end(process)
-        signal.signal(signal.SIGTERM, stopping)
+        signal.signal(signal.SIGTERM, previous_handler)
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
+    """Signal handler that ends the server like Ctrl-C.
+
+    Raises:
+        KeyboardInterrupt: always.
+    """
     raise KeyboardInterrupt
 
 
 def free_port(first: int) -> int:
-    """The first port from `first` on that nobody listens at."""
+    """Find the first port from `first` on that no program uses.
+
+    Raises:
+        ConfigError: `first` is not a port.
+        RunFailed: all ports are in use.
+    """
     if not 1 <= first <= 65535:
         raise ConfigError(f"--port={first} is not legal: 1 to 65535")
     for port in range(first, min(first + NUM_PORTS, 65536)):
@@ -125,23 +148,28 @@ def free_port(first: int) -> int:
     raise RunFailed(f"no free port from {first} on; name another with --port=…")
 
 
-def start(uri: str, port: int, said: IO[bytes]) -> subprocess.Popen[bytes]:
-    """MLflow's server on the loopback, in a process group of its own, so that its workers end with it; its words go to `said`."""
+def start(uri: str, port: int, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start MLflow's server on 127.0.0.1, in its own process group, so that its workers end with it."""
     path = database(uri)
     artifacts = (path.parent if path else Path.cwd()) / "mlartifacts"
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
     command += ["--port", str(port), "--workers", "1", "--artifacts-destination", str(artifacts)]
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # 240 MB for what no run here needs.
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # Saves 240 MB.
     environ = os.environ | quiet
-    return subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True)
+    return subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True)
 
 
-def wait_until_ready(process: subprocess.Popen[bytes], said: IO[bytes], address: str) -> None:
+def wait_until_ready(process: subprocess.Popen[bytes], errors: IO[bytes], address: str) -> None:
+    """Wait until the server answers.
+
+    Raises:
+        RunFailed: it ended, or did not answer in time.
+    """
     deadline = time.monotonic() + START_SECONDS
     while not answers(address, 1.0):
         if process.poll() is not None:
-            said.seek(0)
-            lines = said.read().decode(errors="replace").strip().splitlines()
+            errors.seek(0)
+            lines = errors.read().decode(errors="replace").strip().splitlines()
             raise RunFailed(f"MLflow's server did not start: {lines[-1] if lines else process.returncode}")
         if time.monotonic() > deadline:
             raise RunFailed(f"MLflow's server did not answer within {START_SECONDS} s")
@@ -149,7 +177,7 @@ def wait_until_ready(process: subprocess.Popen[bytes], said: IO[bytes], address:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Its whole group: gently, then not."""
+    """End the process group with SIGTERM, then with SIGKILL."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
@@ -162,7 +190,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def show(address: str, uri: str, experiment: str, in_browser: bool) -> None:
-    """Print where to look, and open the first view."""
+    """Print the addresses of the views, and open the first one."""
     import mlflow
     from mlflow import MlflowClient
 

@@ -1,12 +1,12 @@
 """usage: sota-exp diff RUN RUN
 
-The exact differences of two runs: choices, values, versions, commit, device and data; and the overrides that turn the first
-into the second. RUN is a run's directory, a name below outputs/ or multirun/ or its beginning, or the id of an MLflow run.
+Lists the differences of two runs: choices, values, versions, commit, device and data; and the overrides that turn the
+first into the second. RUN is a run's directory, a name below outputs/ or multirun/ or its prefix, or an MLflow run id.
 
   sota-exp diff outputs/a_run outputs/another
   sota-exp diff multirun/train-1f2e3d4c/0 multirun/train-1f2e3d4c/1
 
-sota-exp compare shows what came out of them.
+sota-exp compare compares their metrics and costs.
 """
 
 import shlex
@@ -21,9 +21,13 @@ from sota_exp.runs.find import Run, find_one
 
 
 def main(arguments: list[str]) -> None:
-    """Print in what the two runs that the arguments name differ."""
+    """Print the differences of the two runs in the arguments.
+
+    Raises:
+        ConfigError: not two runs.
+    """
     if len(arguments) != 2:
-        raise ConfigError("diff needs two runs: sota-exp diff RUN RUN; sota-exp diff --help says more")
+        raise ConfigError("diff needs two runs: sota-exp diff RUN RUN; see sota-exp diff --help")
     one, other = map(find_one, arguments)
     found = difference(one, other)
     if found.is_nothing:
@@ -36,22 +40,22 @@ def main(arguments: list[str]) -> None:
 
 
 def table(one: Run, other: Run, found: Difference) -> Table:
-    """One row a difference: choices, then values, then what surrounded the runs."""
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    drawn.add_column("", style="cyan", overflow="fold")
+    """One row per difference: choices, then values, then environment."""
+    rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    rows.add_column("", style="cyan", overflow="fold")
     for run in (one, other):
-        drawn.add_column(escape(run.name), overflow="fold")
-    there = [section for section in (found.choices, found.values, found.environment) if section]
-    for place, section in enumerate(there):
+        rows.add_column(escape(run.name), overflow="fold")
+    sections = [section for section in (found.choices, found.values, found.environment) if section]
+    for index, section in enumerate(sections):
         for name, values in section.items():
-            drawn.add_row(escape(name), *(escape(value) for value in values))
-        if place < len(there) - 1:
-            drawn.add_row()
-    return drawn
+            rows.add_row(escape(name), *(escape(value) for value in values))
+        if index < len(sections) - 1:
+            rows.add_row()
+    return rows
 
 
 def command(one: Run, other: Run) -> str:
-    """The command line that trains the second run's configuration, said as changes of the first."""
+    """The command line that trains the second run's configuration, as changes of the first."""
     if one.config == other.config:
         return "The configurations are equal: no override turns one into the other."
     from sota_exp.config.overrides import changes_between

@@ -1,12 +1,12 @@
 """usage: sota-exp doctor [OVERRIDE …] [--json]
 
-Looks at what a training here would need: packages, device, disk, images, MLflow store, published weights. Each problem
-comes with its mend. Overrides choose what is looked at, as in train.
+Checks what training on this machine needs: packages, device, disk, images, MLflow store, pretrained weights. Prints a
+fix for each problem. Overrides choose the configuration, as in train.
 
   sota-exp doctor
   sota-exp doctor data=image_folder data.root=photos tracking.uri=http://host:5000
 
-Exit status: 0 where nothing stands in the way of a training, 1 where something does, 2 for a wrong configuration.
+Exit status: 0 without problems, 1 with problems, 2 for a wrong configuration.
 """
 
 import json
@@ -22,15 +22,20 @@ from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.preview.doctor.finding import Finding, problem
 from sota_exp.report.terminal import console
 
-#: What stands before a line, and its colour.
+#: State of a finding → mark at the beginning of its line, and colour.
 MARKS = {"ok": ("✓", "green"), "note": ("•", "yellow"), "problem": ("✗", "bold red")}
 
 
 def main(arguments: list[str]) -> None:
-    """Print what is found, as it is found."""
+    """Print each finding as soon as it is known.
+
+    Raises:
+        ConfigError: an unknown flag, or a wrong configuration.
+        RunFailed: problems were found.
+    """
     overrides = [argument for argument in arguments if argument != "--json"]
-    if strange := [argument for argument in overrides if argument.startswith("-")]:
-        raise ConfigError(f"{strange[0]}: no such option; legal: --json, and overrides as in train")
+    if unknown := [argument for argument in overrides if argument.startswith("-")]:
+        raise ConfigError(f"{unknown[0]}: no such option; legal: --json, and overrides as in train")
     as_json = "--json" in arguments
     findings = []
     for finding in findings_of(composed(overrides)):
@@ -41,11 +46,11 @@ def main(arguments: list[str]) -> None:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     num = sum(finding.state == "problem" for finding in findings)
     if num:
-        raise RunFailed(f"{num} problem{'s' if num > 1 else ''} found; what helps is said with each")
+        raise RunFailed(f"{num} problem{'s' if num > 1 else ''} found; each is printed with its fix")
 
 
 def findings_of(configuration: Configuration) -> Iterator[Finding]:
-    """Every check in turn; one that fails itself is a problem, and the others go on."""
+    """Run all checks in order; an exception in a check is a problem, and the other checks continue."""
     for name, check in checks(configuration).items():
         try:
             yield from check()
@@ -53,12 +58,12 @@ def findings_of(configuration: Configuration) -> Iterator[Finding]:
             raise
         except Exception as error:
             reason = (str(error).splitlines() or [""])[0]
-            said = f"it could not be looked at: {type(error).__name__}: {reason}"
-            yield problem(name, said, "SOTA_EXP_TRACEBACK=1 sota-exp train shows more")
+            text = f"the check failed: {type(error).__name__}: {reason}"
+            yield problem(name, text, "SOTA_EXP_TRACEBACK=1 sota-exp train prints the traceback")
 
 
 def checks(configuration: Configuration) -> dict[str, Callable[[], list[Finding]]]:
-    """What is looked at, in order; each imports what it needs when it is its turn."""
+    """Name → check, in order; each check imports its libraries when it runs."""
     from sota_exp.preview.doctor.disk import homes, places, weights
     from sota_exp.preview.doctor.hosts import hosts
     from sota_exp.preview.doctor.mlflow_store import runs, store
@@ -89,7 +94,7 @@ def checks(configuration: Configuration) -> dict[str, Callable[[], list[Finding]
 
 
 def line(finding: Finding) -> Text:
-    """`✓ name  what was found`, and below it what helps."""
+    """`✓ name  finding`, with the fix on the next line."""
     mark, style = MARKS[finding.state]
-    said = Text.assemble((mark, style), f" {finding.name:<9} {finding.said}")
-    return said.append(f"\n            → {finding.mend}", style="cyan") if finding.mend else said
+    text = Text.assemble((mark, style), f" {finding.name:<9} {finding.said}")
+    return text.append(f"\n            → {finding.mend}", style="cyan") if finding.mend else text

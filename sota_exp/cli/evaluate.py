@@ -1,21 +1,21 @@
 """usage: sota-exp evaluate run=DIR|weights=FILE [OVERRIDE …]
 
-Scores finished weights on val and test: those of a run, a .safetensors file with its model.json beside it, or any file of
-weights (.safetensors, .pth), whose network model/arch names. Nothing is trained, but the last layers where
-evaluation/fine_tune is asked for. Data, view and predictor are those of the run or saved
-with the weights, unless overrides say otherwise. The data must have the model's classes.
+Evaluates saved weights on val and test: those of a run, a .safetensors file with its model.json beside it, or any file
+of weights (.safetensors, .pth) with the network given by model/arch. Only evaluation/fine_tune trains, and only the
+last layers. Data, view and predictor are those of the run or of model.json, unless overrides change them. The data
+must have the model's classes.
 
-  sota-exp evaluate run=outputs/a_run                                    the run's numbers once more
-  sota-exp evaluate run=outputs/a_run evaluation/resolution=search       at which size is it best?
-  sota-exp evaluate run=outputs/a_run evaluation/fine_tune=classifier_and_norm   the last layers tuned to the size first
-  sota-exp evaluate run=outputs/a_run evaluation/tta=flip                with the mirror image
+  sota-exp evaluate run=outputs/a_run                                    the run's metrics again
+  sota-exp evaluate run=outputs/a_run evaluation/resolution=search       the best image size
+  sota-exp evaluate run=outputs/a_run evaluation/fine_tune=classifier_and_norm   with fine-tuned last layers
+  sota-exp evaluate run=outputs/a_run evaluation/tta=flip                averaged with the mirror image
   sota-exp evaluate run=outputs/a_run data=image_folder data.root=DIR    on other images of the same classes
-  sota-exp evaluate run=outputs/a_run -m evaluation/tta=none,flip        several, one after the other
-  sota-exp evaluate weights=model.safetensors data=digits_on_photos      a file, on data that it needs named
-  sota-exp evaluate weights=net.pth model/arch=timm model.arch.name=resnet18 data=imagenet data.root=DIR    another program's
+  sota-exp evaluate run=outputs/a_run -m evaluation/tta=none,flip        several evaluations in turn
+  sota-exp evaluate weights=model.safetensors data=digits_on_photos      a file, with its data set
+  sota-exp evaluate weights=net.pth model/arch=timm model.arch.name=resnet18 data=imagenet   from another program
 
-hydra.run.dir chooses where result.json goes, and the model with the view it was scored in; the same command with the same
-place is done once.
+hydra.run.dir sets the directory for result.json and the model with its view. The same command in the same directory
+runs only once.
 """
 
 import os
@@ -34,12 +34,12 @@ from sota_exp.config.values import shown as quoted
 from sota_exp.errors import ConfigError
 from sota_exp.report.terminal import console, shown
 
-#: What the saved view says, unless the command does.
+#: Keys that the saved view sets, unless an override does.
 OF_THE_VIEW = ("evaluation.resolution.size=", "evaluation.resolution.crop_ratio=")
 
 
 def main(arguments: list[str]) -> None:
-    """Evaluate what `run=` or `weights=` names, composed as its run was, with the other arguments as overrides."""
+    """Evaluate the weights of `run=` or `weights=` with the run's configuration and the other overrides."""
     found, changes = subject("evaluate", arguments)
     overrides, places = compose.overrides_in(changes), compose.search_path(changes)
     base = overrides_of(found.configuration, overrides, places) if found.configuration else []
@@ -47,12 +47,12 @@ def main(arguments: list[str]) -> None:
     if found.description is None:
         base = ["model/weights=checkpoint", f"model.weights.path={quoted(str(found.weights))}"]
     place = f"outputs/evaluate-{found.name}-{digest([str(found.weights.resolve()), sorted(overrides)], length=8)}"
-    asked = {group_of(override).replace("/", ".") for override in overrides}
-    compose.launch(partial(evaluate, found, asked), [*base, f"hydra.run.dir={quoted(place)}", *changes], "evaluate")
+    changed = {group_of(override).replace("/", ".") for override in overrides}
+    compose.launch(partial(evaluate, found, changed), [*base, f"hydra.run.dir={quoted(place)}", *changes], "evaluate")
 
 
-def evaluate(found: Found, asked: set[str], config: DictConfig) -> float:
-    """One evaluation in Hydra's output directory; the validation accuracy."""
+def evaluate(found: Found, changed: set[str], config: DictConfig) -> float:
+    """Evaluate once in Hydra's output directory and return the validation accuracy in [0, 1]."""
     directory = compose.output_directory()
     try:
         configuration = compose.configuration_of(config)
@@ -68,7 +68,7 @@ def evaluate(found: Found, asked: set[str], config: DictConfig) -> float:
         rescoring = Rescoring(
             subject=subject,
             configuration=configuration,
-            asked=frozenset(asked),
+            asked=frozenset(changed),
         )
         result = rescore(rescoring, shown(directory))
         if os.environ.get("RANK", "0") == "0":

@@ -1,12 +1,12 @@
 """usage: sota-exp explain [OVERRIDE …] [--no-measure]
 
-Says what `sota-exp train` with the same overrides would do, without doing it: the techniques that are on and who found
-them, images and steps, the learning rate, the rules that fire, and, from a few real steps, time and memory.
+Prints what `sota-exp train` with the same overrides would do, without training: the techniques and their papers,
+images and steps, the learning rate, the rules that fire, and an estimate of time and memory from a few real steps.
 
   sota-exp explain recipe=torchvision
   sota-exp explain data=image_folder data.root=photos batch_size=256 --no-measure
 
-Exit status 2 where a rule forbids the configuration, as in train.
+Exit status 2 if a rule forbids the configuration, as in train.
 """
 
 import contextlib
@@ -21,29 +21,29 @@ from sota_exp.config.configuration import Configuration, require_filled
 from sota_exp.config.rules import check, fired
 from sota_exp.report.terminal import console, shown
 
-#: Seconds of training that the estimate is made from.
+#: Duration of the training steps that are measured for the estimate.
 MEASURE_SECONDS = 4.0
 
-#: No directory, no log: nothing is left behind.
+#: Overrides with which Hydra writes no files.
 TRACELESS = ("hydra.output_subdir=null", "hydra/job_logging=none")
 
 
 def main(arguments: list[str]) -> None:
-    """Explain every configuration that the overrides name."""
+    """Explain all configurations that the overrides compose."""
     overrides = [argument for argument in arguments if argument != "--no-measure"]
     seconds = 0.0 if "--no-measure" in arguments else MEASURE_SECONDS
     compose.launch(lambda config: explain(config, seconds), [*TRACELESS, *overrides], "explain")
 
 
 def explain(config: DictConfig, seconds: float) -> None:
-    """Everything that the configuration alone tells first, then what data and network tell."""
+    """Print what follows from the configuration alone, then what needs data and network."""
     directory = compose.output_directory()
     try:
         _explain(compose.configuration_of(config), directory, seconds)
     finally:
         for folder in (directory, directory.parent):
             with contextlib.suppress(OSError):
-                folder.rmdir()  # Hydra made it; one with a run in it stays.
+                folder.rmdir()  # Hydra created it; a directory with files stays.
 
 
 def _explain(configuration: Configuration, directory: Path, seconds: float) -> None:
@@ -75,5 +75,5 @@ def _explain(configuration: Configuration, directory: Path, seconds: float) -> N
 
 
 def chosen(found: list[Option], choices: dict[str, str]) -> list[Option]:
-    """The options that are on and do something, plain or not, in the order of the catalog."""
+    """The chosen options that are not neutral, in the order of the catalog."""
     return [option for option in found if choices.get(option.group) == option.name and not option.is_neutral]

@@ -2,15 +2,15 @@
 
 Writes a finished run's model for other programs, reads it back and compares its logits with the original's:
 
-  safetensors    model.safetensors: weights that no file can run code from, for sota_exp.models.saved.load
+  safetensors    model.safetensors: weights without executable code, for sota_exp.models.saved.load
   torch_export   model.pt2: a PyTorch program, for torch.export.load
   onnx           model.onnx: for ONNX Runtime, TensorRT and others; needs pip install 'sota-exp[onnx]'
   mlflow         mlflow_model/: for mlflow.pyfunc.load_model and mlflow models serve
 
   sota-exp export run=outputs/a_run format=onnx output=exported
 
-All but safetensors take RGB images, float in [0, 1]: normalization and the averaging of views are inside. model.json, written
-beside them, says to which size images are resized and cut, and names the classes.
+All formats but safetensors take RGB images, float in [0, 1], and contain normalization and the averaging of views.
+model.json, written beside them, contains the sizes for resizing and cropping, and the class names.
 """
 
 import os
@@ -23,7 +23,7 @@ from sota_exp.report.terminal import console
 
 
 def main(arguments: list[str]) -> None:
-    """Export what `run=` or `weights=` names."""
+    """Export the model of `run=` or `weights=`."""
     found, others = subject("export", arguments)
     given = values("export", others, {"format": "", "output": ""})
     from sota_exp.models.export import Shipped, export
@@ -31,14 +31,14 @@ def main(arguments: list[str]) -> None:
 
     model = load(Subject(weights=found.weights, description=description_of(found), training_fingerprint=""))
     shipped = Shipped(description=description_of(found), weights=found.weights, model=model)
-    made = export(shipped, given["format"], Path(given["output"]).expanduser())
+    exported = export(shipped, given["format"], Path(given["output"]).expanduser())
     out = console()
-    size = sum(file.stat().st_size for file in [made.path, *made.path.rglob("*")] if file.is_file()) / 2**20
-    out.print(f"[bold]{escape(os.path.relpath(made.path))}[/] ({size:.1f} MiB): {made.takes}", soft_wrap=True)
+    size = sum(file.stat().st_size for file in [exported.path, *exported.path.rglob("*")] if file.is_file()) / 2**20
+    out.print(f"[bold]{escape(os.path.relpath(exported.path))}[/] ({size:.1f} MiB): {exported.takes}", soft_wrap=True)
     view = model.view
     out.print(
         f"images: RGB in [0, 1], the shorter side resized to {view.resize} px, the central {view.size} × {view.size}; "
         f"{len(model.classes)} classes in model.json",
         soft_wrap=True,
     )
-    out.print(f"read back: logits differ by {made.largest_difference:.1g} at most", style="green")
+    out.print(f"read back: logits differ by {exported.largest_difference:.1g} at most", style="green")

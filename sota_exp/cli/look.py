@@ -1,22 +1,23 @@
 """usage: sota-exp look [step=N] [OVERRIDE …]
 
-Looks at a configuration and its data before anything is trained, and draws what it sees:
+Draws pictures of the data and the augmentation of a configuration, without training:
 
-  batch.png            the augmented batch of training step N (0 unless named) as the network reads it, with soft labels
-  effects.png          what each technique does to the same images, alone
-  class_balance.png    images a class in train, val and test
-  image_sizes.png      height, width and aspect, against the size of training and of evaluation
+  batch.png            the augmented batch of training step N (default 0), as the network sees it, with soft labels
+  effects.png          the effect of each technique alone on the same images
+  class_balance.png    images per class in train, val and test
+  image_sizes.png      height, width and aspect ratio, with the sizes of training and evaluation
   near_duplicates.png  the closest images across splits: copies in train inflate the scores of val and test
-  object_scale.png     how much larger objects look in training than in evaluation, which FixRes is about
+  object_scale.png     how much larger objects appear in training than in evaluation, which FixRes corrects
 
-The arguments are those of train, and the draws are those that training will make:
+The arguments are those of train, and the random numbers are those of training:
 
   sota-exp look                                                       the default configuration
-  sota-exp look recipe=torchvision step=500                           later in another recipe
+  sota-exp look recipe=torchvision step=500                           a later step of another recipe
   sota-exp look data=image_folder data.root=photos                    your own images
-  sota-exp look augmentation/policy=augmix augmentation/mix=none      what does this do to my images?
+  sota-exp look augmentation/policy=augmix augmentation/mix=none      the effect of one technique
 
-hydra.run.dir chooses where the pictures go, with the numbers in look.json. The same command draws the same bytes.
+hydra.run.dir sets the directory of the pictures and of look.json with the numbers. The same command writes the same
+bytes.
 """
 
 from functools import partial
@@ -30,24 +31,24 @@ from sota_exp.config.rules import check
 from sota_exp.errors import ConfigError
 from sota_exp.report.terminal import console, shown
 
-#: Named as a run is, by what was asked for.
+#: The default directory, named like that of a run.
 PLACE = "outputs/look-${hydra:runtime.choices.recipe}-${hydra:runtime.choices.data}-seed${seed}"
 
 
 def main(arguments: list[str]) -> None:
-    """Look at what the overrides compose, at the step that `step=` names."""
-    named = [argument for argument in arguments if argument.startswith("step=")]
-    step = step_number(named[-1]) if named else 0
-    overrides = [argument for argument in arguments if argument not in named]
+    """Draw the pictures of the configuration that the overrides compose, at step `step=`."""
+    steps = [argument for argument in arguments if argument.startswith("step=")]
+    step = step_number(steps[-1]) if steps else 0
+    overrides = [argument for argument in arguments if argument not in steps]
     place = f"hydra.run.dir='{PLACE}-step{step}-${{digest:${{hydra:overrides.task}}}}'"
     compose.launch(partial(look, step), [place, *overrides], "look")
 
 
 def step_number(argument: str) -> int:
-    """The number in `step=N`.
+    """Parse `step=N`.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: N is not a whole number from 0 on.
     """
     value = argument.partition("=")[2]
     if not value.isdecimal():
@@ -56,7 +57,7 @@ def step_number(argument: str) -> int:
 
 
 def look(step: int, config: DictConfig) -> None:
-    """Look once, into Hydra's output directory."""
+    """Write pictures and look.json to Hydra's output directory."""
     directory = compose.output_directory()
     try:
         configuration = compose.configuration_of(config)
@@ -78,7 +79,7 @@ def look(step: int, config: DictConfig) -> None:
     out, place = console(), shown(directory)
     sizes = ", ".join(f"{len(vars(session.data)[split]):,} {split}" for split in ("train", "val", "test"))
     out.print(
-        f"[bold]{experiment.recipe.name}[/] on [bold]{escape(experiment.data.name)}[/]: {sizes} images; nothing is trained"
+        f"[bold]{experiment.recipe.name}[/] on [bold]{escape(experiment.data.name)}[/]: {sizes} images; no training"
     )
     out.print(words(found))
     out.print(f"pictures and look.json in {escape(str(place))}", style="dim")

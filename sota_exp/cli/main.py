@@ -1,4 +1,4 @@
-"""The command line: one table of commands, exit statuses, and errors in one line. Starts without torch and without Hydra.
+"""The command line: table of commands, exit statuses, and errors in one line. Imports neither torch nor Hydra at start.
 
 Exit status: 0 done; 1 the run failed; 2 wrong usage or configuration; 128 + signal after SIGINT or SIGTERM.
 """
@@ -11,37 +11,38 @@ from collections.abc import Callable
 
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
 
-#: What each does in a line; its module below `commands` has a `main` that takes its arguments.
+#: Command → summary. The module of the same name in `sota_exp.cli` has the function `main(arguments)`.
 COMMANDS = {
     "train": "train and evaluate one configuration",
     "sweep": "search values or options with Optuna, and confirm the winner",
     "explain": "what train would do, what it would cost, and which rules fire",
-    "look": "what it would train on: pictures of batch and data, copies",
-    "doctor": "what stands in the way of a training here, and its mend",
+    "look": "pictures of the augmented batch and the data; near-duplicates",
+    "doctor": "problems of this machine, and how to fix them",
     "ablate": "which techniques help: arms with paired seeds, intervals, verdicts",
-    "evaluate": "score finished weights again: other data, sizes or views",
-    "predict": "what a finished run's model sees in image files",
-    "export": "a finished run's model for other programs: ONNX, torch.export, MLflow",
-    "compare": "what differs between runs, what came out, and how sure",
+    "evaluate": "evaluate saved weights: other data, sizes or views",
+    "predict": "classify image files with a finished run's model",
+    "export": "write a finished run's model for ONNX, torch.export or MLflow",
+    "compare": "metrics and configurations of runs, with confidence intervals",
     "diff": "the exact differences of two runs",
-    "rerun": "train a run's configuration anew, as it was or changed",
-    "translate": "torchvision's reference command as overrides",
-    "techniques": "every slot and option: what it does, its paper",
-    "new-technique": "begin a technique of your own: module, YAML, test and row",
-    "report": "a study or sweep as one page: effects, intervals, costs",
-    "dashboard": "MLflow's page on the runs of this directory",
-    "sync": "send to MLflow what is unsent",
+    "rerun": "train a run's configuration again, as it was or changed",
+    "translate": "translate a command of torchvision's reference into overrides",
+    "techniques": "list all slots and options with their papers",
+    "new-technique": "create the files of a new technique: module, YAML, test and row",
+    "report": "write the page of a study or sweep: effects, intervals, costs",
+    "dashboard": "open MLflow's page for the runs of this directory",
+    "sync": "send the runs to MLflow that are not sent yet",
 }
 
 
 def load(name: str) -> Callable[[list[str]], None]:
-    """The function of a command."""
+    """Import the function `main` of a command."""
     module = importlib.import_module(f"sota_exp.cli.{name.replace('-', '_')}")
     main: Callable[[list[str]], None] = module.main
     return main
 
 
 def usage() -> str:
+    """The help text of the program."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
     return "\n".join(
@@ -53,29 +54,29 @@ def usage() -> str:
             "commands:",
             *lines,
             "",
-            'sota-exp COMMAND --help says more. Completion: eval "$(sota-exp --shell-completion install=bash)"',
+            'More: sota-exp COMMAND --help. Completion: eval "$(sota-exp --shell-completion install=bash)"',
         ]
     )
 
 
 def main() -> None:
-    """Run the command that `sys.argv` names and leave with its exit status."""
+    """Run the command in `sys.argv` and exit with its status."""
     spin_briefly()
     sys.exit(run(sys.argv[1:]))
 
 
 def spin_briefly() -> None:
-    """On a busy machine, have OpenMP's threads give their core up soon while they wait: another program needs it.
+    """On a busy machine, let waiting OpenMP threads release their core early.
 
-    On an idle one they wait awake, which is a twentieth faster. GNU's library reads the environment when torch is imported.
-    docs/log.md, 2026-11-26, has the figures.
+    On an idle machine they spin, which is 5 % faster (docs/log.md, 2026-11-26). GNU's library reads it when torch is
+    imported.
     """
     if "OMP_WAIT_POLICY" not in os.environ and is_busy():
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def is_busy() -> bool:
-    """Whether half of the cores or more were at work in the last minute."""
+    """Whether the load average of the last minute is at least half of the cores."""
     try:
         return os.getloadavg()[0] >= 0.5 * (os.cpu_count() or 1)
     except OSError:
@@ -83,22 +84,23 @@ def is_busy() -> bool:
 
 
 def run(arguments: list[str]) -> int:
-    """The exit status of a command line."""
+    """Run a command line and return its exit status."""
     try:
-        ended = dispatch(arguments)
+        exit_status = dispatch(arguments)
         sys.stdout.flush()
-        return ended
+        return exit_status
     except (ConfigError, RunFailed, Interrupted, KeyboardInterrupt) as error:
         if os.environ.get("SOTA_EXP_TRACEBACK") == "1":
             raise
         print(f"sota-exp: {str(error) or 'interrupted'}", file=sys.stderr)
         return status(error)
-    except BrokenPipeError:  # Whoever read our words has closed the pipe, as `head` does.
+    except BrokenPipeError:  # The reader closed the pipe, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
 
 
 def status(error: BaseException) -> int:
+    """The exit status for an exception."""
     if isinstance(error, ConfigError):
         return 2
     if isinstance(error, RunFailed):
@@ -107,6 +109,11 @@ def status(error: BaseException) -> int:
 
 
 def dispatch(arguments: list[str]) -> int:
+    """Run a command, or print a help text; returns the exit status.
+
+    Raises:
+        ConfigError: no such command.
+    """
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
         return 0 if arguments else 2
@@ -126,9 +133,9 @@ def dispatch(arguments: list[str]) -> int:
         legal = ", ".join(COMMANDS)
         raise ConfigError(f"{arguments[0]}: no such command; legal: {legal}.{suggestion(arguments[0], COMMANDS)}")
     command = load(arguments[0])
-    words = sys.modules[command.__module__].__doc__ or ""
-    if words.startswith("usage: ") and {"-h", "--help"} & set(arguments):
-        print(words)
+    help_text = sys.modules[command.__module__].__doc__ or ""
+    if help_text.startswith("usage: ") and {"-h", "--help"} & set(arguments):
+        print(help_text)
     else:
         command(arguments[1:])
     return 0

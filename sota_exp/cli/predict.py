@@ -1,13 +1,14 @@
-"""usage: sota-exp predict run=DIR|weights=FILE IMAGE|FOLDER … [top=5] [format=table|csv|json] [batch_size=64] [device=auto]
+"""usage: sota-exp predict run=DIR|weights=FILE IMAGE|FOLDER … [top=5] [format=table|csv|json] [batch_size=64]
+                        [device=auto]
 
-Says what a finished run's model sees in image files, or in all images below a folder: the most probable classes and their
-probabilities. Images are decoded, resized and cut exactly as in evaluation.
+Classifies image files, or all images below a folder, with a finished run's model: prints the most probable classes
+with their probabilities. Images are decoded, resized and cropped exactly as in evaluation.
 
-  sota-exp predict run=outputs/a_run photo.jpg                    one photograph
-  sota-exp predict run=outputs/a_run photos top=1 format=csv      a folder, as a table for a program
-  sota-exp predict weights=model.safetensors photo.jpg            a file of weights with its model.json beside it
+  sota-exp predict run=outputs/a_run photo.jpg                    one image
+  sota-exp predict run=outputs/a_run photos top=1 format=csv      a folder, as CSV
+  sota-exp predict weights=model.safetensors photo.jpg            weights with model.json beside them
 
-A file that can't be read is named, the others are predicted all the same, and the exit status is 1.
+A file that cannot be read is reported; the other files are classified, and the exit status is 1.
 """
 
 import csv
@@ -33,10 +34,11 @@ FORMATS = ("table", "csv", "json")
 
 
 def main(arguments: list[str]) -> None:
-    """Predict the files and folders that the arguments name.
+    """Classify the files and folders in the arguments.
 
     Raises:
-        RunFailed: files that can't be read as images; the others are predicted first.
+        ConfigError: no images, or a value that is not legal.
+        RunFailed: some files cannot be read as images; the others are classified first.
     """
     found, others = subject("predict", arguments)
     places = [word for word in others if word.partition("=")[0] not in DEFAULTS]
@@ -46,7 +48,7 @@ def main(arguments: list[str]) -> None:
     top, batch_size = (at_least_one(name, given[name]) for name in ("top", "batch_size"))
     paths = [path for place in places for path in images(Path(place).expanduser())]
     if not paths:
-        raise ConfigError("predict needs images: files or folders; sota-exp predict --help says more")
+        raise ConfigError("predict needs images: files or folders; see sota-exp predict --help")
     from sota_exp.models.predict import Prediction, predictions
     from sota_exp.training.device import pick_device
     from sota_exp.training.evaluate_saved import Subject, load
@@ -64,14 +66,14 @@ def main(arguments: list[str]) -> None:
 
     {"table": print_table, "csv": print_csv, "json": print_json}[given["format"]](readable())
     if unreadable:
-        raise RunFailed(f"{len(unreadable)} of {len(paths)} files can't be read as images, named above")
+        raise RunFailed(f"{len(unreadable)} of {len(paths)} files cannot be read as images; they are listed above")
 
 
 def at_least_one(name: str, value: str) -> int:
-    """The whole number in `value`.
+    """Parse a whole number.
 
     Raises:
-        ConfigError: it is none, or 0.
+        ConfigError: not a whole number, or 0.
     """
     if not value.isdecimal() or int(value) < 1:
         raise ConfigError(f"{name}={value} is not legal: a whole number, at least 1")
@@ -79,10 +81,10 @@ def at_least_one(name: str, value: str) -> int:
 
 
 def images(place: Path) -> list[Path]:
-    """The file itself, or every image below a folder in the order of their paths.
+    """The file itself, or all images below a folder, sorted by path.
 
     Raises:
-        ConfigError: nothing there, or a folder without images.
+        ConfigError: the path does not exist, or is a folder without images.
     """
     from PIL import Image
 
@@ -98,7 +100,7 @@ def images(place: Path) -> list[Path]:
 
 
 def print_table(made: "Iterable[Prediction]") -> None:
-    """A line a file: `photo.jpg  dog 92.1 %  cat 4.0 % …`."""
+    """One line per file: `photo.jpg  dog 92.1 %  cat 4.0 % …`."""
     out = console()
     for each in made:
         ranked = [f"{escape(name)} {share:.1%}" for name, share in zip(each.classes, each.probabilities, strict=True)]
@@ -107,7 +109,7 @@ def print_table(made: "Iterable[Prediction]") -> None:
 
 
 def print_csv(made: "Iterable[Prediction]") -> None:
-    """One row a file and class: path, rank from 1, class, probability."""
+    """One row per file and class: path, rank from 1, class, probability in [0, 1]."""
     rows = csv.writer(sys.stdout)
     rows.writerow(["path", "rank", "class", "probability"])
     for each in made:
@@ -116,7 +118,7 @@ def print_csv(made: "Iterable[Prediction]") -> None:
 
 
 def print_json(made: "Iterable[Prediction]") -> None:
-    """One object a line and file: path, classes with their probabilities, the best first."""
+    """One JSON object per line and file: path, and class → probability in descending order."""
     for each in made:
         ranked = dict(zip(each.classes, each.probabilities, strict=True))
         print(json.dumps({"path": str(each.path), "classes": ranked}, ensure_ascii=False))

@@ -1,17 +1,18 @@
 """usage: sota-exp report DIRECTORY
 
-Writes the report of a study or of a sweep into its directory, from the files that lie there; nothing is trained or scored.
+Writes the report of a study or sweep into its directory, from the files in it, without training or evaluation.
 
-  report.html   one self-contained page: the answer in words, effects with intervals, curves, costs, configurations
+  report.html   self-contained page: summary, effects with intervals, curves, costs, configurations
   report.md     the same as Markdown
   figures/      every figure as SVG and PNG
 
-DIRECTORY holds study.json (written by sota-exp ablate) or sweep.json (by sota-exp sweep), or is its name below multirun/:
+DIRECTORY contains study.json (from sota-exp ablate) or sweep.json (from sota-exp sweep), or is its name below
+multirun/:
 
   sota-exp report multirun/ladder-torchvision-cifar10-1f2e3d4c
   sota-exp report ladder-torchvision-cifar10-1f2e3d4c
 
-For plain runs there is sota-exp compare RUN RUN … --html FILE. The same files give the same bytes.
+For single runs use sota-exp compare RUN RUN … --html FILE. The same files give the same bytes.
 """
 
 from collections.abc import Callable
@@ -22,20 +23,24 @@ from sota_exp.report.document.document import plain
 from sota_exp.report.document.write import Written
 from sota_exp.report.terminal import console
 
-#: The file that says what a directory holds, and the function `module:name` that reports it.
+#: File in the directory → the function `module:name` that writes its report.
 KINDS = {
     "study.json": "sota_exp.report.study.page:report",
     "sweep.json": "sota_exp.report.sweep.page:report",
 }
 
-#: Where studies and sweeps are looked for by name.
+#: The directory in which studies and sweeps are found by name.
 ROOT = Path("multirun")
 
 
 def main(arguments: list[str]) -> None:
-    """Report the directory that the arguments name."""
+    """Write the report of the directory in the arguments and print its summary.
+
+    Raises:
+        ConfigError: not one directory, or not that of a study or sweep.
+    """
     if len(arguments) != 1 or arguments[0].startswith("-"):
-        raise ConfigError(f"report takes one directory{known()}; sota-exp report --help says more")
+        raise ConfigError(f"report takes one directory{known()}; see sota-exp report --help")
     directory = found(arguments[0])
     written = reporter(directory)(directory)
     out = console()
@@ -46,10 +51,10 @@ def main(arguments: list[str]) -> None:
 
 
 def found(word: str) -> Path:
-    """The directory that the word means.
+    """Find a directory by its path or its name below multirun/.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: no such directory.
     """
     for directory in (Path(word).expanduser(), ROOT / word):
         if directory.is_dir():
@@ -58,16 +63,16 @@ def found(word: str) -> Path:
 
 
 def known() -> str:
-    """What could be reported here, for the end of an error."""
+    """The names of all studies and sweeps, for the end of an error message."""
     names = sorted({path.parent.name for kind in KINDS for path in ROOT.glob(f"*/{kind}")})
-    return f"; there are {', '.join(names)}" if names else ""
+    return f"; legal: {', '.join(names)}" if names else ""
 
 
 def reporter(directory: Path) -> Callable[[Path], Written]:
-    """What reports what the directory holds.
+    """The function that writes the report of the directory.
 
     Raises:
-        ConfigError: neither a study nor a sweep.
+        ConfigError: the directory contains neither a study nor a sweep.
     """
     import importlib
 
@@ -77,6 +82,6 @@ def reporter(directory: Path) -> Callable[[Path], Written]:
             report: Callable[[Path], Written] = vars(importlib.import_module(module))[attribute]
             return report
     raise ConfigError(
-        f"{directory} holds neither study.json nor sweep.json: it is no directory of sota-exp ablate or sota-exp sweep{known()}. "
-        f"For plain runs: sota-exp compare {directory} --html report.html"
+        f"{directory} contains neither study.json nor sweep.json, from sota-exp ablate or sota-exp sweep{known()}. "
+        f"For single runs: sota-exp compare {directory} --html report.html"
     )

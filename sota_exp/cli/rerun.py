@@ -1,16 +1,16 @@
 """usage: sota-exp rerun RUN [OVERRIDE …]
 
-Composes a run's configuration again and trains it anew, in a new directory. Without overrides it says whether the numbers are
-those of the run, to the bit, and if not, what may be the reason; with overrides it compares the two. RUN is a run's directory,
-a name below outputs/ or multirun/ or its beginning, or the id of an MLflow run; it may be interrupted or failed.
+Trains a run's configuration again in a new directory. Without overrides it checks that the numbers are bit-identical
+and, if not, prints possible reasons; with overrides it compares the two runs. RUN is a run's directory, a name below
+outputs/ or multirun/ or its prefix, or an MLflow run id; it may be interrupted or failed.
 
-  sota-exp rerun outputs/a_run                            is it repeatable?
+  sota-exp rerun outputs/a_run                            check repeatability
   sota-exp rerun outputs/a_run seed=1                     the same with another seed
   sota-exp rerun outputs/a_run augmentation/mix=none      the same without mixing
-  sota-exp rerun outputs/a_run -m seed=1,2,3              several, one after the other
-  sota-exp rerun outputs/a_run --cfg job                  only show the configuration
+  sota-exp rerun outputs/a_run -m seed=1,2,3              several runs in turn
+  sota-exp rerun outputs/a_run --cfg job                  only print the configuration
 
-hydra.run.dir chooses another place; the same command goes on with what it began, or says how it ended.
+hydra.run.dir sets another directory. The same command resumes its run, or prints the result of a finished one.
 """
 
 from functools import partial
@@ -34,14 +34,18 @@ from sota_exp.runs.find import Run, find_one
 
 
 def main(arguments: list[str]) -> None:
-    """Train anew what the first argument names, with the others as overrides or flags of Hydra's."""
+    """Train the run in the first argument again; the other arguments are overrides or Hydra's flags.
+
+    Raises:
+        ConfigError: no run is given, or one that cannot be trained again.
+    """
     if not arguments or arguments[0].startswith("-"):
-        raise ConfigError("rerun needs a run first: sota-exp rerun RUN [OVERRIDE …]; sota-exp rerun --help says more")
+        raise ConfigError("rerun needs a run first: sota-exp rerun RUN [OVERRIDE …]; see sota-exp rerun --help")
     original, changes = find_one(arguments[0]), arguments[1:]
     if original.is_evaluation:
         raise ConfigError(f"{original.name} is an evaluation, which trained nothing; sota-exp evaluate repeats it")
     if not original.choices:
-        raise ConfigError(f"{original.name} ended before it wrote down its choices; repeat its command")
+        raise ConfigError(f"{original.name} ended before its choices were written; repeat its command")
     overrides = compose.overrides_in(changes)
     base = overrides_of(original.configuration, overrides, compose.search_path(changes))
     is_one = not {"-m", "--multirun"} & set(changes)
@@ -50,17 +54,21 @@ def main(arguments: list[str]) -> None:
 
 
 def place_of(original: Run, overrides: list[str]) -> Path:
-    """Named by the run, or by the multirun and its number, and by what is changed: the same for the same command."""
+    """The directory: the name of the run (or multirun and number) and a hash of the overrides."""
     parts = original.directory.resolve().parts
     name = "-".join(parts[-2:]) if parts[-1].isdecimal() else parts[-1]
     return Path("outputs") / f"{name}-rerun-{digest([str(original.directory.resolve()), sorted(overrides)], length=8)}"
 
 
 def rerun(original: Run, is_one: bool, config: DictConfig) -> float:
-    """One training in Hydra's output directory, and how it compares; the validation accuracy."""
+    """Train in Hydra's output directory, compare with the original, and return the validation accuracy in [0, 1].
+
+    Raises:
+        ConfigError: the output directory is that of the original.
+    """
     directory = compose.output_directory()
     if directory.resolve() == original.directory.resolve():
-        raise ConfigError(f"hydra.run.dir={original.name} is the run itself; choose another place")
+        raise ConfigError(f"hydra.run.dir={original.name} is the run itself; choose another directory")
     if not original.is_complete:
         console().print(f"{escape(original.name)} is {original.status}; its configuration is trained from the start.")
     accuracy = train(config)
@@ -72,15 +80,15 @@ def rerun(original: Run, is_one: bool, config: DictConfig) -> float:
 
 
 def say(found: Repetition, original: Run) -> None:
-    """What was changed, whether the numbers are the same, and what may be the reason where they are not."""
+    """Print the changes, whether the numbers are identical, and otherwise possible reasons."""
     out = console()
     for key, (before, after) in found.changed.items():
         out.print(f"changed: {key}: {before} → {after}", markup=False, soft_wrap=True)
     if not found.is_same_training:
         if not found.changed:
             out.print(
-                "[yellow]The configuration is the same, but not the training: the images, the weights it starts from, "
-                "or the numerics of this version are others.[/]"
+                "[yellow]The configuration is the same, but the training is not: the images, the initial weights "
+                "or the numerics of this version differ.[/]"
             )
         return
     if not found.compared:
@@ -95,22 +103,23 @@ def say(found: Repetition, original: Run) -> None:
 
 
 def table(found: Repetition) -> Table:
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    """One row per number that differs."""
+    rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("", "original", "again"):
-        drawn.add_column(heading, overflow="fold")
+        rows.add_column(heading, overflow="fold")
     for key, (before, after) in found.differing.items():
-        drawn.add_row(escape(key), escape(before), escape(after))
-    return drawn
+        rows.add_row(escape(key), escape(before), escape(after))
+    return rows
 
 
 def reason(found: Repetition, original: Run) -> str:
-    """What surrounds the two runs otherwise, the probable reason of other numbers."""
+    """The differences of the environment, as the probable reason of different numbers."""
     listed = [f"{name}: {before} → {after}" for name, (before, after) in found.surroundings.items()]
     if listed:
         return "The probable reason: " + "; ".join(listed)
     text = (
-        "Versions, commit, device and threads are the same: probably an operation that isn't repeatable on this device"
+        "Versions, commit, device and threads are the same: probably an operation is not deterministic on this device"
     )
     if original.environment["commit"].endswith("-dirty"):
-        text += ", or code changed since: the commit says -dirty"
+        text += ", or the code changed: the commit ends in -dirty"
     return f"{text}."

@@ -1,4 +1,4 @@
-"""Which saved weights a command line means: `run=DIR`, a finished run's, or `weights=FILE`, with their description beside them."""
+"""The arguments `run=DIR` (weights of a finished run) and `weights=FILE` (with their model.json beside them)."""
 
 import json
 from dataclasses import dataclass
@@ -14,9 +14,10 @@ from sota_exp.runs.status import COMPLETE
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What the command line names: the weights, what describes them, and the run they belong to, where it is known.
+    """The weights that an argument names, with the result and configuration of their run if it is known.
 
-    description: a `model.json`; None for a bare file of weights, whose network the configuration has to name.
+    description: a `model.json`; None for weights alone, whose network the configuration must set.
+    result: {} if the run is not known.
     """
 
     name: str
@@ -27,21 +28,21 @@ class Found:
 
 
 def subject(command: str, arguments: list[str]) -> tuple[Found, list[str]]:
-    """What the one of `run=` and `weights=` among the arguments means, and the other arguments.
+    """Split the arguments into the weights of `run=` or `weights=` and the other arguments.
 
     Raises:
-        ConfigError: there is not exactly one, or it names no weights.
+        ConfigError: not exactly one of them is given, or it names no weights.
     """
     named = [argument for argument in arguments if argument.startswith(("run=", "weights="))]
     if len(named) != 1:
-        raise ConfigError(f"{command} needs one of run=DIR and weights=FILE; sota-exp {command} --help says more")
+        raise ConfigError(f"{command} needs one of run=DIR and weights=FILE; see sota-exp {command} --help")
     kind, _, value = named[0].partition("=")
     path = Path(value.strip("'\"")).expanduser()
     return (of_run if kind == "run" else of_file)(path), [argument for argument in arguments if argument not in named]
 
 
 def of_run(directory: Path) -> Found:
-    """The weights that a finished run ships.
+    """The final weights of a finished run.
 
     Raises:
         ConfigError: no such directory, or not that of a finished run.
@@ -52,7 +53,7 @@ def of_run(directory: Path) -> Found:
     if result is None or "weights" in result:
         raise ConfigError(f"run={directory} is not the directory of a finished run: it has no result of a training")
     if result["status"] not in COMPLETE:
-        raise ConfigError(f"run={directory} is {result['status']}, not finished; repeat its command to go on")
+        raise ConfigError(f"run={directory} is {result['status']}, not finished; repeat its command to resume it")
     return Found(
         name=directory.name,
         weights=directory / "model.safetensors",
@@ -63,15 +64,15 @@ def of_run(directory: Path) -> Found:
 
 
 def of_file(path: Path) -> Found:
-    """Weights in a file, and the run in whose directory they lie, if they do.
+    """Weights in a file, with their run if the file is in its directory.
 
     Raises:
-        ConfigError: no such file, or of another kind.
+        ConfigError: no such file, or another suffix.
     """
     if not path.is_file() or path.suffix not in (".safetensors", ".pth", ".pt"):
         raise ConfigError(f"weights={path}: legal: a .safetensors, .pth or .pt file that exists")
-    beside = [path.with_suffix(".json"), path.with_name("model.json"), path.parent.parent / "model.json"]
-    description = next((file for file in beside if file.is_file() and read_description(file)), None)
+    candidates = [path.with_suffix(".json"), path.with_name("model.json"), path.parent.parent / "model.json"]
+    description = next((file for file in candidates if file.is_file() and read_description(file)), None)
     if description is None or path.suffix != ".safetensors":
         return Found(name=path.stem, weights=path, description=None, result={}, configuration=None)
     config = description.with_name("config.yaml")
@@ -81,15 +82,15 @@ def of_file(path: Path) -> Found:
 
 
 def description_of(found: Found) -> Path:
-    """Its `model.json`.
+    """The `model.json` of the weights.
 
     Raises:
-        ConfigError: it has none.
+        ConfigError: there is none.
     """
     if found.description is None:
         raise ConfigError(
-            f"weights={found.weights}: legal: a .safetensors file with a model.json beside it, which says how to build and"
-            " feed the network; sota-exp evaluate writes one for any weights"
+            f"weights={found.weights}: legal: a .safetensors file with a model.json beside it, which describes"
+            " network and preprocessing; sota-exp evaluate writes one for any weights"
         )
     return found.description
 
@@ -98,7 +99,7 @@ def config_of(path: Path, result: dict[str, Any]) -> Configuration:
     """The configuration of a run.
 
     Raises:
-        ConfigError: it can't be read.
+        ConfigError: the file cannot be read.
     """
     try:
         return Configuration(choices=result["choices"], values=read_config(path))
@@ -107,14 +108,15 @@ def config_of(path: Path, result: dict[str, Any]) -> Configuration:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
+    """The content of a JSON file; None if it is missing."""
     return json.loads(path.read_text()) if path.is_file() else None
 
 
 def values(command: str, arguments: list[str], defaults: dict[str, str]) -> dict[str, str]:
-    """`key=value` arguments over their defaults; an empty default must be given.
+    """Parse `key=value` arguments over `defaults`; a key with an empty default is required.
 
     Raises:
-        ConfigError: another key, or a missing one.
+        ConfigError: an unknown key, or a missing value.
     """
     given = dict(defaults)
     for argument in arguments:
@@ -127,5 +129,5 @@ def values(command: str, arguments: list[str], defaults: dict[str, str]) -> dict
         given[key] = value
     for key, value in given.items():
         if not value:
-            raise ConfigError(f"{key}: a value is missing; give one: {key}=…; sota-exp {command} --help says more")
+            raise ConfigError(f"{key}: a value is missing; give one: {key}=…; see sota-exp {command} --help")
     return given

@@ -1,4 +1,4 @@
-"""`sota-exp sweep`: search over the values of a recipe, survive, and confirm that the winner wins."""
+"""`sota-exp sweep`: search over the values of a recipe with Optuna, resume after a crash, and confirm the winner."""
 
 import os
 
@@ -9,7 +9,7 @@ from sota_exp.config import compose
 from sota_exp.config.hashing import digest
 from sota_exp.errors import ConfigError
 
-#: Keys of `hydra.sweeper` that say what is searched.
+#: Keys of `hydra.sweeper` that define the search.
 OF_THE_SEARCH = tuple(
     f"hydra.sweeper.{name}"
     for name in ("params", "conditional", "derived", "objective", "direction", "constraints", "seeds")
@@ -17,34 +17,40 @@ OF_THE_SEARCH = tuple(
 
 
 def main(arguments: list[str]) -> None:
-    """Search what `search=…`, or a range on the command line, names; the same command again goes on."""
+    """Run the search of `search=…` or of ranges on the command line; the same command resumes it.
+
+    Raises:
+        ConfigError: started by torchrun.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ConfigError("sweep starts its own jobs: run it without torchrun, and copies of it for more workers")
+        raise ConfigError(
+            "sweep starts its own jobs: run it without torchrun; for more workers run the same command several times"
+        )
     compose.launch(job, with_sweeper(arguments), "sweep")
 
 
 def with_sweeper(arguments: list[str]) -> list[str]:
-    """The arguments in Hydra's words: our sweeper, the search as an addition, and a place that the same search finds again."""
+    """Add Hydra's overrides for our sweeper, and a directory that is the same for the same search."""
     given = {item.lstrip("+").partition("=")[0] for item in arguments}
-    kept = ["+" + item if item.startswith("search=") else item for item in arguments]
+    extended = ["+" + item if item.startswith("search=") else item for item in arguments]
     if not {"-m", "--multirun"} & set(arguments):
-        kept.insert(0, "-m")
-    ours = {"hydra/sweeper": "sota_exp", "hydra/hydra_logging": "sota_exp"}
-    kept += [f"{group}={option}" for group, option in ours.items() if group not in given]
+        extended.insert(0, "-m")
+    defaults = {"hydra/sweeper": "sota_exp", "hydra/hydra_logging": "sota_exp"}
+    extended += [f"{group}={option}" for group, option in defaults.items() if group not in given]
     if "hydra.sweep.dir" not in given:
         overrides = sorted(item for item in arguments if "=" in item and is_of_the_search(item))
         names = [item.partition("=")[2] for item in arguments if item.lstrip("+").startswith("search=")]
-        kept.append(f"hydra.sweep.dir=multirun/{(names or ['sweep'])[0]}-{digest(overrides, length=8)}")
-    return kept
+        extended.append(f"hydra.sweep.dir=multirun/{(names or ['sweep'])[0]}-{digest(overrides, length=8)}")
+    return extended
 
 
 def is_of_the_search(override: str) -> bool:
-    """Whether another value of it makes another search; how far and with what means it is searched does not."""
+    """Whether the override defines the search; the number of trials and the launcher, for example, do not."""
     return not override.lstrip("+").startswith("hydra") or override.lstrip("+").startswith(OF_THE_SEARCH)
 
 
 def job(config: DictConfig) -> float | None:
-    """One job of the sweep: a trial, or a run of the confirmation."""
+    """One job of the sweep: a trial, or a run of the confirmation. Returns the objective, if there is one."""
     from sota_exp.sweep.trial import Brief
 
     brief = Brief.of_job(os.environ)

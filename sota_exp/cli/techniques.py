@@ -1,4 +1,4 @@
-"""`sota-exp techniques`: every slot and option, what it does, who found it."""
+"""`sota-exp techniques`: all slots and options, with summary and paper."""
 
 import argparse
 import itertools
@@ -16,8 +16,14 @@ from sota_exp.report.terminal import console
 
 
 def main(arguments: list[str]) -> None:
-    """Print the table, or a part of it, or JSON."""
-    parser = argparse.ArgumentParser(prog="sota-exp techniques", description="Every slot and option, and its paper.")
+    """Print the table of all options or of one group, or JSON.
+
+    Raises:
+        ConfigError: no such group.
+    """
+    parser = argparse.ArgumentParser(
+        prog="sota-exp techniques", description="All slots and options, with their papers."
+    )
     parser.add_argument("group", nargs="?", help="a group or a slot, such as augmentation or augmentation/mix")
     parser.add_argument("--json", action="store_true", help="print JSON")
     chosen = parser.parse_args(arguments)
@@ -35,15 +41,15 @@ def main(arguments: list[str]) -> None:
 
 
 def table(found: list[Option]) -> Table:
-    """One row an option, ruled off by slot."""
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    drawn.add_column("slot", no_wrap=True)
-    drawn.add_column("option", no_wrap=True)
-    drawn.add_column("what it does", ratio=3)
-    drawn.add_column("paper", ratio=2, style="dim")
+    """One row per option, with an empty row after each slot."""
+    rows = Table(box=None, pad_edge=False, header_style="bold")
+    rows.add_column("slot", no_wrap=True)
+    rows.add_column("option", no_wrap=True)
+    rows.add_column("what it does", ratio=3)
+    rows.add_column("paper", ratio=2, style="dim")
     for group, members in itertools.groupby(found, key=lambda option: option.group):
         for index, option in enumerate(members):
             style = "dim" if option.name == "none" else "cyan"
-            drawn.add_row(group if index == 0 else "", f"[{style}]{option.name}[/]", option.summary, option.cited)
-        drawn.add_row()
-    return drawn
+            rows.add_row(group if index == 0 else "", f"[{style}]{option.name}[/]", option.summary, option.cited)
+        rows.add_row()
+    return rows

@@ -1,4 +1,4 @@
-"""`sota-exp train`: compose, check, run, and say how it went."""
+"""`sota-exp train`: compose, check and run a configuration, and print the result."""
 
 import logging
 import shutil
@@ -16,12 +16,12 @@ log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str]) -> None:
-    """Train every configuration that the overrides name: one, or with -m a sweep over values."""
+    """Train the configuration that the overrides compose, or with -m one per combination of values."""
     compose.launch(train, arguments, "train")
 
 
 def train(config: DictConfig) -> float:
-    """One run in Hydra's output directory; the validation accuracy, which a sweeper maximizes."""
+    """Train in Hydra's output directory and return the validation accuracy in [0, 1], which a sweeper maximizes."""
     directory = compose.output_directory()
     try:
         configuration = compose.configuration_of(config)
@@ -43,27 +43,27 @@ def train(config: DictConfig) -> float:
         raise
     if result["status"] in COMPLETE and not listener.began_run:
         console().print(summary(result, str(shown(directory))))
-        console().print("This run was finished before; nothing was done. Another seed or hydra.run.dir makes another.")
+        console().print("This run was finished before; nothing was done. For another run change seed or hydra.run.dir.")
     return float(result["metrics"]["val/accuracy"])
 
 
 def measured(configuration: Configuration, directory: Path) -> Configuration:
-    """The configuration with the fastest runtime in it; the answer lies in `directory`, for every job that shares it."""
+    """The configuration with the fastest runtime settings, which all jobs that share `directory` use."""
     from sota_exp.training.autotune import settled
 
-    configuration, why = settled(configuration, directory, compose.said())
-    if why:
-        log.info(why)
+    configuration, message = settled(configuration, directory, compose.said())
+    if message:
+        log.info(message)
     return configuration
 
 
 def remove_empty(directory: Path) -> None:
-    """Take away what Hydra made for a run that never began: a wrong configuration leaves nothing behind."""
+    """Remove the files that Hydra wrote for a run that never started."""
     log_file = directory / "run.log"
     for handler in list(logging.root.handlers):
         if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename) == log_file.absolute():
             logging.root.removeHandler(handler)
             handler.close()
-    made = {directory / ".hydra", log_file}
-    if directory.is_dir() and set(directory.iterdir()) <= made:
+    hydra_files = {directory / ".hydra", log_file}
+    if directory.is_dir() and set(directory.iterdir()) <= hydra_files:
         shutil.rmtree(directory)

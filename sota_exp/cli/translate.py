@@ -1,18 +1,23 @@
 """usage: sota-exp translate "torchrun --nproc_per_node=8 train.py --model resnet50 …"
 
-Turns a command of torchvision's reference training into one of ours. What has no counterpart is listed beside it, on
-standard error.
+Translates a command of torchvision's reference training into a sota-exp command. Flags without a counterpart are
+listed on standard error.
 """
 
 import shlex
 import sys
 
-from sota_exp.config.translate.from_torchvision import WrongFlag, to_overrides
+from sota_exp.config.translate.from_torchvision import to_overrides
+from sota_exp.config.translate.torchvision_flags import WrongFlag
 from sota_exp.errors import ConfigError
 
 
 def main(arguments: list[str]) -> None:
-    """Print our command; what it loses goes to standard error."""
+    """Print the sota-exp command, and the flags that are lost on standard error.
+
+    Raises:
+        ConfigError: the reference does not accept the command.
+    """
     if not arguments:
         print(__doc__)
         return

@@ -1,8 +1,6 @@
-"""From a composed configuration to a typed experiment. The only module, beside the command line and the sweeper, that knows
-OmegaConf.
+"""Builds the typed experiment from the values of a configuration.
 
-Every value is checked before data is touched, and every mistake is one `ConfigError` that names the key, the value and
-what is legal.
+Every value is checked before any data is read. A mistake is a `ConfigError` with key, value and legal values.
 """
 
 import dataclasses
@@ -24,10 +22,10 @@ T = TypeVar("T")
 
 
 def build(cls: type[T], tree: object, key: str = "") -> T:
-    """Build `tree` (plain values) into `cls`: a stage, by its `_option_` or `_target_`, or a group of stages and values.
+    """Build `cls` from plain values: a stage, named by `_option_` or `_target_`, or a group of stages and values.
 
     Raises:
-        ConfigError: unknown key, wrong type, missing value, value out of range, or a stage of another kind.
+        ConfigError: an unknown key, a wrong type, a missing value, a value out of range, or a stage of another class.
     """
     from sota_exp.stages.stage import Stage
 
@@ -60,10 +58,10 @@ def _build_stage(cls: type[T], tree: object, key: str) -> T:
 
 
 def stage_values(target: type, node: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """The fields of an option, typed; one that the node lacks has the value that does nothing, if it declares one.
+    """The typed values of all fields of an option. A missing field takes its inert value where it has one.
 
     Raises:
-        ConfigError: unknown key, wrong type or missing value.
+        ConfigError: an unknown key, a wrong type or a missing value.
     """
     types = field_types(typing.cast(Any, target))
     values = inert_values(target) | {
@@ -75,12 +73,16 @@ def stage_values(target: type, node: Mapping[str, Any], key: str) -> dict[str, A
 
 @functools.cache
 def inert_values(cls: Any) -> dict[str, Any]:
-    """Field → value of the fields that were `added` to a class after files with its values had been written."""
+    """Field → value without effect, of the fields that `added` marks: older files do not contain them."""
     return {item.name: item.metadata["inert"] for item in dataclasses.fields(cls) if "inert" in item.metadata}
 
 
 def locate(path: str, key: str) -> object:
-    """Import `package.module.Name`; only names inside a module, so that nothing is called by looking."""
+    """Import `package.module.Name`. `Name` is only looked up in the module, so nothing is called.
+
+    Raises:
+        ConfigError: no such module or name.
+    """
     module, _, name = path.rpartition(".")
     try:
         return vars(importlib.import_module(module))[name]
@@ -90,12 +92,14 @@ def locate(path: str, key: str) -> object:
 
 @functools.cache
 def field_types(cls: Any) -> dict[str, Any]:
+    """Field → type of a dataclass, annotations resolved."""
     assert dataclasses.is_dataclass(cls), cls
     hints = typing.get_type_hints(cls)
     return {item.name: hints[item.name] for item in dataclasses.fields(cls)}
 
 
 def is_branch(kind: object) -> bool:
+    """Whether the type is a class of this package: a stage or a group, not a plain value."""
     return isinstance(kind, type) and kind.__module__.startswith("sota_exp.")
 
 
@@ -110,7 +114,7 @@ def _check_keys(tree: Mapping[str, Any], types: Mapping[str, Any], key: str) -> 
 
 
 def _typed_values(types: Mapping[str, Any], values: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Values merged over a structured schema of `types`, so that OmegaConf converts and checks them."""
+    """Values converted and checked by OmegaConf, with a structured schema of `types`."""
     if not types:
         return {}
     typed = OmegaConf.structured(_schema(tuple(types.items())))
@@ -118,7 +122,9 @@ def _typed_values(types: Mapping[str, Any], values: Mapping[str, Any], key: str)
         try:
             OmegaConf.update(typed, name, value)
         except OmegaConfBaseException as error:
-            raise ConfigError(f"{join_key(key, name)}={_shown(value)}: expected {_in_words(types[name])}") from error
+            raise ConfigError(
+                f"{join_key(key, name)}={_format_value(value)}: expected {_describe_type(types[name])}"
+            ) from error
     result = OmegaConf.to_container(typed, resolve=True, throw_on_missing=True)
     assert isinstance(result, dict)
     return {str(name): value for name, value in result.items()}
@@ -129,21 +135,21 @@ def _schema(types: tuple[tuple[str, Any], ...]) -> type:
     return dataclasses.make_dataclass("Schema", [(name, kind, MISSING) for name, kind in types])
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     """A value as it is written on the command line."""
     words = {"None": "null", "True": "true", "False": "false"}
     return words.get(str(value), str(value))
 
 
-def _in_words(kind: object) -> str:
+def _describe_type(kind: object) -> str:
     words = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
     parts = [part for part in typing.get_args(kind) if part is not type(None)]
     if kind in words:
         return words[kind]
     if type(None) in typing.get_args(kind) and len(parts) == 1:
-        return f"{_in_words(parts[0])}, or null"
+        return f"{_describe_type(parts[0])}, or null"
     if typing.get_origin(kind) is list:
-        return f"a list, each item {_in_words(parts[0])}"
+        return f"a list, each item {_describe_type(parts[0])}"
     return str(kind)
 
 
@@ -154,10 +160,16 @@ def _construct(cls: type[T], values: dict[str, Any], key: str) -> T:
 
 @contextmanager
 def keyed(key: str) -> Iterator[None]:
-    """While entered, a value that is not legal is a `ConfigError` that names its whole key."""
+    """Context manager that turns an `InvalidValue` into a `ConfigError` with the whole dotted key.
+
+    Raises:
+        ConfigError: a value is not legal.
+    """
     from sota_exp.stages.stage import InvalidValue
 
     try:
         yield
     except InvalidValue as error:
-        raise ConfigError(f"{join_key(key, error.name)}={_shown(error.value)} is not legal: {error.legal}") from error
+        raise ConfigError(
+            f"{join_key(key, error.name)}={_format_value(error.value)} is not legal: {error.legal}"
+        ) from error

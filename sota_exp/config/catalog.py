@@ -1,4 +1,4 @@
-"""What there is to choose: every option of every group, read from its YAML and its module without importing either."""
+"""The catalog of all options of all groups, read from YAML files and module docstrings without importing any module."""
 
 import ast
 import functools
@@ -10,10 +10,10 @@ import yaml
 
 from sota_exp.config.formats import NEUTRAL
 
-#: Groups whose files are sets of choices or of values, not options of one slot.
+#: Groups whose files set several choices or values, so that they are not options of one slot.
 SETS = ("recipe", "scale", "runtime", "hydra", "search", "study")
 
-#: What is done where no technique is chosen, in slots that must do something.
+#: Slot → its option without a technique, for slots that have no neutral option.
 PLAIN = {
     "evaluation/resolution": "fixed",
     "loss": "cross_entropy",
@@ -24,7 +24,7 @@ PLAIN = {
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """One option of a group, in the words of its YAML's first line and of its module."""
+    """One option of a group: `summary` from the first line of its YAML, `paper` from its module's docstring."""
 
     group: str
     name: str
@@ -36,19 +36,19 @@ class Option:
 
     @property
     def is_plain(self) -> bool:
-        """Is it what training is without a technique: does it do nothing, or only what must be done somehow?"""
+        """Whether the option is no technique: it does nothing, or it is the plain choice of its slot."""
         return self.is_neutral or PLAIN.get(self.group) == self.name
 
     @property
     def cited(self) -> str:
-        """Authors, year and the arXiv number of the paper; the title stays in the module."""
-        head = re.match(r".*?\b(?:19|20)\d\d\b", self.paper)
+        """Short citation of the paper: authors, year and arXiv number."""
+        authors_and_year = re.match(r".*?\b(?:19|20)\d\d\b", self.paper)
         number = re.search(r"\b\d{4}\.\d{4,5}\b", self.paper)
-        return f"{head[0] if head else self.paper}{f', arXiv:{number[0]}' if number else ''}"
+        return f"{authors_and_year[0] if authors_and_year else self.paper}{f', arXiv:{number[0]}' if number else ''}"
 
 
 def options(conf: Path, package: Path) -> list[Option]:
-    """Every option below `conf`, ordered by group and name, `none` first."""
+    """All options below `conf`, ordered by group and name, `none` first. `package`: the directory of the modules."""
     files = [path for path in conf.rglob("*.yaml") if path.parent != conf]
     found = [_option(path, conf, package) for path in files]
     return sorted(
@@ -76,7 +76,7 @@ def _option(path: Path, conf: Path, package: Path) -> Option | None:
 
 
 def _paper(target: str, package: Path) -> str:
-    """The `Paper:` line of the module that holds `target`; empty where it has none."""
+    """The `Paper:` entry of the module that contains `target`; empty where it has none."""
     module = package.parent.joinpath(*target.split(".")[:-1]).with_suffix(".py")
     return _paper_of(module) if module.exists() else ""
 

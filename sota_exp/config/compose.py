@@ -1,4 +1,4 @@
-"""Composition with Hydra, and what its errors mean in one line. Imports neither torch nor any technique."""
+"""Runs Hydra's command line, and reads the configuration and directories of its current job. Imports no torch."""
 
 import os
 import sys
@@ -21,23 +21,26 @@ from sota_exp.config.hydra_errors import in_one_line
 from sota_exp.config.recipe_values import directories_of, run_in, without_strangers
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
 
-#: What a configuration may make Hydra call: callbacks of ours, launchers, sweepers, log handlers. Stages are built by `config.build`.
+#: What Hydra may instantiate: our callbacks, launchers, sweepers, log handlers. `config.build` builds the stages.
 TRUSTED = ("sota_exp.*", "hydra_plugins.*", "hydra._internal.core_plugins.*", "logging.*")
 
 
 def launch(task: Callable[[DictConfig], object], arguments: list[str], command: str) -> None:
-    """Run Hydra's command line on `arguments` as its users know it: overrides, -m, --cfg, --info, --config-dir.
+    """Run `task` with Hydra's command line: overrides, -m, --cfg, --info, --config-dir.
 
     Raises:
-        ConfigError: composition failed; says the key, the value and what is legal.
+        ConfigError: composition failed.
+        RunFailed: the task failed.
+        Interrupted: a signal stopped the task.
+        KeyboardInterrupt: a signal stopped a multirun.
     """
     register_resolvers()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and leaving with status 1.
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing the error and exiting.
     sys.argv = [f"sota-exp {command}".strip(), *with_place(arguments, command)]
     failures: list[Exception] = []
-    hold = hydra.main(config_path=str(conf_directory()), config_name="config", execution_whitelist=TRUSTED)
+    decorate = hydra.main(config_path=str(conf_directory()), config_name="config", execution_whitelist=TRUSTED)
     entered: list[DictConfig] = []
-    main = hold(_held_back(task, entered, failures))
+    main = decorate(_collect_failures(task, entered, failures))
     try:
         if not show_config(sys.argv[1:]):
             main()
@@ -46,7 +49,7 @@ def launch(task: Callable[[DictConfig], object], arguments: list[str], command: 
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(in_one_line(error, arguments)) from error
     except (ValueError, yaml.YAMLError) as error:
-        # Of an override such as `data=null`, or of a file that is no YAML, Hydra lets its parser's own error through.
+        # Hydra does not wrap the errors of its parsers, as for `data=null` or a file that is not valid YAML.
         if entered:
             raise
         raise ConfigError(in_one_line(error, arguments)) from error
@@ -55,34 +58,37 @@ def launch(task: Callable[[DictConfig], object], arguments: list[str], command: 
 
 
 def show_config(arguments: list[str]) -> bool:
-    """Print the configuration that a run would have, where `--cfg job` asks for it: Hydra's would hold a recipe's strangers."""
-    asked = get_args_parser().parse_intermixed_args(arguments)
-    others = (asked.package, asked.multirun, asked.info, asked.config_name, asked.config_path)
-    if asked.cfg != "job" or any(others) or (asked.config_dir and not Path(asked.config_dir).is_dir()):
-        return False  # Hydra does it, or says what is wrong
-    print(as_printed([*search_path(arguments), *overrides_in(arguments)], asked.resolve), end="")
+    """Print the configuration of the run for `--cfg job`, and return whether this was done.
+
+    Hydra itself would print the recipe's values for options that are no longer chosen.
+    """
+    flags = get_args_parser().parse_intermixed_args(arguments)
+    others = (flags.package, flags.multirun, flags.info, flags.config_name, flags.config_path)
+    if flags.cfg != "job" or any(others) or (flags.config_dir and not Path(flags.config_dir).is_dir()):
+        return False  # Hydra prints it, or reports the mistake.
+    print(as_printed([*search_path(arguments), *overrides_in(arguments)], flags.resolve), end="")
     return True
 
 
 def overrides_in(arguments: list[str]) -> list[str]:
-    """The overrides among a command's arguments: what is neither a flag nor a flag's value, nor the search path."""
+    """The overrides among the arguments of a command, without flags, their values and the search path."""
     words: list[str] = get_args_parser().parse_intermixed_args(arguments).overrides
     return [word for word in words if not word.startswith("hydra.searchpath=")]
 
 
 def search_path(arguments: list[str]) -> list[str]:
-    """The override that makes Hydra look where `--config-dir` and `hydra.searchpath` of the arguments say, if they do."""
-    asked = get_args_parser().parse_intermixed_args(arguments)
-    given = [word.partition("=")[2].strip("[]") for word in asked.overrides if word.startswith("hydra.searchpath=")]
-    quoted = str(Path(asked.config_dir or "").absolute()).replace("\\", "\\\\").replace("'", "\\'")
-    places = [*([f"'file://{quoted}'"] if asked.config_dir else []), *filter(None, given)]
+    """The directories of `--config-dir` and `hydra.searchpath` as one override; empty without any."""
+    flags = get_args_parser().parse_intermixed_args(arguments)
+    given = [word.partition("=")[2].strip("[]") for word in flags.overrides if word.startswith("hydra.searchpath=")]
+    quoted = str(Path(flags.config_dir or "").absolute()).replace("\\", "\\\\").replace("'", "\\'")
+    places = [*([f"'file://{quoted}'"] if flags.config_dir else []), *filter(None, given)]
     return [f"hydra.searchpath=[{','.join(places)}]"] if places else []
 
 
 def with_place(arguments: list[str], command: str) -> list[str]:
-    """The arguments, with a directory for a multirun that names none: the same for the same command, so that it resumes.
+    """Add a directory for a multirun that sets none. The same command gets the same directory, so that it resumes.
 
-    Hydra resolves `hydra.sweep.dir` anew in every job, from the job's own overrides, so it can't hold the command's digest.
+    Hydra resolves `hydra.sweep.dir` in every job, from that job's overrides, so it cannot contain the command's digest.
     """
     if not {"-m", "--multirun"} & set(arguments) or any(item.startswith("hydra.sweep.dir=") for item in arguments):
         return arguments
@@ -90,15 +96,15 @@ def with_place(arguments: list[str], command: str) -> list[str]:
     return [*arguments, f"hydra.sweep.dir=multirun/{command}-{digest(overrides, length=8)}"]
 
 
-def _held_back(
+def _collect_failures(
     task: Callable[[DictConfig], object], entered: list[DictConfig], failures: list[Exception]
 ) -> Callable[[DictConfig], object]:
-    """`task`, whose foreseen failures are kept for later: of a single job Hydra would print more than the one line.
+    """Wrap `task`: the expected errors of a single job go to `failures`, because Hydra would print more than one line.
 
-    A signal ends all jobs of a multirun, which after any other exception goes on with the next one.
+    A signal ends all jobs of a multirun; after any other exception the multirun continues with the next job.
     """
 
-    def held_back(config: DictConfig) -> object:
+    def run_task(config: DictConfig) -> object:
         entered.append(config)
         try:
             return task(config)
@@ -110,19 +116,19 @@ def _held_back(
             failures.append(error)
             return None
 
-    return held_back
+    return run_task
 
 
 def said() -> list[str]:
-    """The overrides of the job that runs now."""
+    """The overrides of Hydra's current job."""
     return list(HydraConfig.get().overrides.task)
 
 
 def configuration_of(config: DictConfig) -> Configuration:
-    """The configuration of the job that runs now, without the recipe's values for options that the recipe did not choose.
+    """The configuration of Hydra's current job, without values of the recipe for options that are no longer chosen.
 
     Raises:
-        ConfigError: an interpolation refers to nothing.
+        ConfigError: an interpolation refers to a missing key.
     """
     hydra = HydraConfig.get()
     choices = {str(group): str(option) for group, option in hydra.runtime.choices.items()}
@@ -130,17 +136,18 @@ def configuration_of(config: DictConfig) -> Configuration:
 
 
 def output_directory() -> Path:
+    """The run's directory."""
     return Path(HydraConfig.get().runtime.output_dir)
 
 
 def shared_directory() -> Path:
-    """What all jobs of a multirun share; the run's own directory where there is one job."""
+    """The directory that all jobs of a multirun share; the run's own directory for a single job."""
     config = HydraConfig.get()
     return Path(config.sweep.dir).absolute() if config.mode == RunMode.MULTIRUN else output_directory()
 
 
 def as_printed(overrides: list[str], resolved: bool) -> str:
-    """The configuration of a run with these overrides as YAML, references as they are written or `resolved`."""
+    """The configuration that the overrides compose, as YAML, with interpolations as written or `resolved`."""
     config = by_hydra(overrides)
-    HydraConfig.instance().set_config(config)  # for what refers to ${hydra:…}
+    HydraConfig.instance().set_config(config)  # For interpolations of ${hydra:…}.
     return OmegaConf.to_yaml(run_in(config)[0], resolve=resolved)

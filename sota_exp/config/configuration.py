@@ -1,4 +1,4 @@
-"""The configuration of one run: what the command line chose and set, before and after it becomes typed objects."""
+"""The configuration of one run: chosen options, values, and the typed experiment that they build."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,18 +15,19 @@ from sota_exp.errors import ConfigError, first_line
 if TYPE_CHECKING:
     from sota_exp.config.experiment import Experiment
 
-#: Nodes of the composed configuration that belong to a sweep or a study, not to a run.
+#: Keys of the composed configuration that belong to Hydra, a sweep or a study, not to a run.
 OF_SEVERAL_RUNS = ("hydra", "search", "study")
 
-#: These, and a recipe's rates of gradient descent: optimizer=sgd and optimizer=nesterov read them, other optimizers keep their own.
+#: Keys that a run does not have. `gradient_descent`: the recipe's learning rates for optimizer=sgd and nesterov.
 NOT_OF_A_RUN = (*OF_SEVERAL_RUNS, "gradient_descent")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """The option in every group and slot, such as {"augmentation/mix": "mixup"}, and all values, nested and resolved.
+    """The configuration of one run.
 
-    The values of an option stand beside its name, `_option_`.
+    choices: group or slot → option, such as {"augmentation/mix": "mixup"}.
+    values: all values, nested and resolved; the name of an option is its key `_option_`.
     """
 
     choices: dict[str, str]
@@ -45,15 +46,15 @@ class Configuration:
         return build(Experiment, self.values)
 
     def with_values(self, **values: Any) -> "Configuration":
-        """The same with other values at the top: `seed`, `batch_size`, or whole groups."""
+        """A copy with other values at the top level: `seed`, `batch_size`, or whole groups."""
         return replace(self, values={**self.values, **values})
 
 
 def resolve(config: DictConfig, choices: Mapping[str, str]) -> Configuration:
-    """The run's part of what Hydra composed, interpolations resolved.
+    """The configuration of the run in `config`, which Hydra composed, with interpolations resolved.
 
     Raises:
-        ConfigError: an interpolation refers to nothing.
+        ConfigError: an interpolation refers to a missing key.
     """
     try:
         tree = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
@@ -66,10 +67,10 @@ def resolve(config: DictConfig, choices: Mapping[str, str]) -> Configuration:
 
 
 def require_filled(configuration: Configuration) -> None:
-    """Check what can be seen without importing any stage.
+    """Check that all options are chosen and all values are set, without importing torch.
 
     Raises:
-        ConfigError: a value where an option belongs, or a value that is missing.
+        ConfigError: a slot without an option, or a missing value.
     """
     for slot in configuration.choices:
         node: object = configuration.values

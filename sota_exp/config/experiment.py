@@ -1,4 +1,4 @@
-"""What one training run is, typed: the tree that a composed configuration is built into."""
+"""The typed experiment of one run: a tree of groups and stages, built from the configuration."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from sota_exp.stages.tracking import Tracking
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """What is done to the images."""
+    """Stages that transform images."""
 
     train_size: TrainSize
     crop: Crop
@@ -32,7 +32,7 @@ class Augmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class Regularization:
-    """What is done to the targets, the network, the gradients and the weights."""
+    """Stages that act on targets, network, gradients and weights."""
 
     smoothing: BatchTransform
     weight_decay: ParameterGroups
@@ -46,7 +46,7 @@ class Regularization:
 
 @dataclass(frozen=True, kw_only=True)
 class Scheduling:
-    """How long, and how fast."""
+    """Learning rate, length, accumulation and early stopping."""
 
     lr: Schedule
     warmup: Warmup
@@ -59,7 +59,7 @@ class Scheduling:
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """Which network, from which weights, which part of it learns."""
+    """Architecture, initial weights, and which part of the network is trained."""
 
     arch: Model
     weights: Weights
@@ -68,7 +68,7 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Which epoch's weights ship, tuned for which size, evaluated at which, from how many views."""
+    """Which epoch's weights are saved and fine-tuned, and at which size and from how many views they are evaluated."""
 
     fine_tune: FineTune
     resolution: Resolution
@@ -83,9 +83,9 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """How the numbers are computed; only `precision` changes what is computed.
+    """Device and speed settings; only `precision` changes what is computed.
 
-    measure: which of the other fields a short measurement settles before the run; it leaves an empty list.
+    measure: the fields that a short measurement sets before the run; afterwards the list is empty.
     """
 
     device: str
@@ -98,7 +98,7 @@ class Runtime:
 
     def __post_init__(self) -> None:
         measurable = ("channels_last", "precision", "threads", "workers", "compile")
-        require(set(self.measure) <= set(measurable), "measure", self.measure, f"a part of [{', '.join(measurable)}]")
+        require(set(self.measure) <= set(measurable), "measure", self.measure, f"a subset of [{', '.join(measurable)}]")
         devices = ("auto", "cpu", "cuda", "mps")
         require(self.device.split(":")[0] in devices, "device", self.device, "auto, cpu, cuda, cuda:N or mps")
         require(self.precision in ("fp32", "bf16"), "precision", self.precision, "fp32 or bf16")
@@ -108,7 +108,7 @@ class Runtime:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The recipe's name and its own lengths, in epochs."""
+    """The recipe's name, and its lengths in epochs."""
 
     name: str
     epochs: int
@@ -117,7 +117,7 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """How much of the recipe is run: epochs, and how many images of each split (null for all)."""
+    """How much of the recipe is run: epochs, and images per split (null for all)."""
 
     name: str
     epochs: int
@@ -132,7 +132,7 @@ class Scale:
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """One training run. Groups and slots appear in the order in which they act."""
+    """The experiment of one run. Groups and slots are in the order in which they act."""
 
     data: Source
     model: Network

@@ -1,6 +1,6 @@
-"""What a run is, as a hash: equal for equal configuration and equal content, wherever files lie and whoever watches.
+"""Fingerprints of runs: equal for equal configurations and equal file contents, whatever the paths and the tracking.
 
-The training fingerprint covers all that changes the trained weights; the run's own adds how they are evaluated.
+The training fingerprint covers everything that changes the trained weights. The run's fingerprint adds the evaluation.
 """
 
 import typing
@@ -12,23 +12,22 @@ from sota_exp.config.catalog import PLAIN
 from sota_exp.config.formats import is_neutral, target_of, typed_key
 from sota_exp.config.hashing import digest
 
-#: Raised when a change of code changes the numbers of an unchanged configuration; the golden losses in
-#: tests/golden_losses.json guard it.
+#: Increased when code changes the losses of an unchanged configuration; tests/golden_losses.json guards this.
 NUMERICS_VERSION = 6
 
-#: Groups that change neither weights nor scores, where files are, what watches, on what they are computed; and evaluation, whose
-#: default view alone the training looks through: validation chooses the best epoch, label propagation reads features.
+#: Groups outside the training fingerprint. Of `evaluation`, training uses the default view alone (for the best epoch
+#: and label propagation), which is hashed as `validated_at`.
 NOT_MEANT = ("tracking", "runtime", "recipe", "scale", "evaluation")
 
-#: Keys of the data group that say where its files are; what is in them comes with the set's digest.
+#: Keys of `data` with the location of its files; the digest of the data set covers their content.
 PLACES = ("root", "cache", "path", "store_gigabytes")
 
-#: Keys of stages that say where a file is; its content is hashed instead.
+#: Keys of stages with the path of a file; its content is hashed instead.
 PATHS = ("path", "store", "labelled_file")
 
 
 def training_fingerprint(tree: dict[str, Any], content: dict[str, str]) -> str:
-    """Hash of a resolved configuration and of `content`: hashes of images, initial weights, teacher, given labels."""
+    """Hash of resolved values and of `content`: hashes of images, initial weights, teacher and given labels."""
     meant = {name: value for name, value in meaning(tree).items() if name not in NOT_MEANT}
     meant["data"] = {name: value for name, value in meant["data"].items() if name not in PLACES}
     for group, slot in (("model", "weights"), ("regularization", "distillation")):
@@ -40,15 +39,17 @@ def training_fingerprint(tree: dict[str, Any], content: dict[str, str]) -> str:
 
 
 def fingerprint(training: str, tree: dict[str, Any]) -> str:
-    """Hash of the training and of how its weights are evaluated."""
+    """Hash of the training fingerprint and of the evaluation."""
     return digest({"training": training, "evaluation": meaning(tree)["evaluation"]})
 
 
 def meaning(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """What a configuration says, once for all that say the same: without slots whose option does nothing and without values
-    that do nothing, so that a slot or a field that is added later leaves it as it was; a whole number where a float belongs is one.
+    """The canonical form of a configuration, equal for configurations that mean the same.
+
+    Neutral options and inert values are dropped, so that a slot or field added later does not change it.
+    Integers in float fields become floats.
     """
-    from sota_exp.config.experiment import Experiment  # here, since it imports torch
+    from sota_exp.config.experiment import Experiment  # Imports torch.
 
     return _of_group(tree, Experiment, "")
 
@@ -68,7 +69,7 @@ def _of_group(tree: Mapping[str, Any], cls: type, key: str) -> dict[str, Any]:
 
 
 def option_meaning(node: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """An option's name and values; empty for one that does nothing, or only what must be done somehow."""
+    """The name and the values of an option; empty for a neutral option, and for a plain one without values."""
     slot, option = key.replace(".", "/"), node.get("_option_")
     if option is not None and is_neutral(slot, option):
         return {}

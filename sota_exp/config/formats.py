@@ -1,7 +1,8 @@
-"""What written files say of a configuration: options by their names, never modules of this package. And how older files are read.
+"""The format of configurations in files, and how older formats are read. Files name options, not modules.
 
-Format 2 writes an option of ours as `_option_: mixup` beside its values. Format 1, which has no `format` in its files, wrote the
-path of its class, `_target_: sota_exp.augmentation.mix.mixup.Mixup`. An option from a user's own package keeps its `_target_`.
+Format 2 writes an option of this package as `_option_: mixup` beside its values. Format 1, whose files have no key
+`format`, wrote the path of its class: `_target_: sota_exp.augmentation.mix.mixup.Mixup`. Options of other packages keep
+their `_target_`.
 """
 
 import functools
@@ -15,10 +16,10 @@ import yaml
 from sota_exp import CONF
 from sota_exp.errors import ConfigError, first_line
 
-#: Of the files of a run, a model, a study and a sweep. Raised when older code could not read what is written.
+#: Version of the files of a run, model, study or sweep. Increased when older code could not read new files.
 FORMAT = 2
 
-#: Where format 1 says that an option lies, and where it lies now; the longest beginning counts.
+#: Prefix of a path in format 1 → prefix now; the longest prefix that matches counts.
 MOVED: dict[str, str] = {
     "sota_exp.augmentation.": "sota_exp.techniques.augmentation.",
     "sota_exp.evaluation.": "sota_exp.techniques.evaluation.",
@@ -30,18 +31,18 @@ MOVED: dict[str, str] = {
     "sota_exp.supervision.": "sota_exp.techniques.supervision.",
 }
 
-#: libyaml's, ten times as fast as Python's own, where it is there.
+#: libyaml's loader where it is available: ten times as fast as Python's own.
 SAFE_LOADER: type[yaml.SafeLoader] | type[yaml.CSafeLoader] = (
     yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 )
 
-#: Where the options lie that do nothing; in format 1 it was one module.
+#: Prefix of the classes of neutral options, which do nothing; in format 1 they were in one module.
 NEUTRAL = "sota_exp.stages."
 
 
 @functools.cache
 def targets(slot: str) -> dict[str, str]:
-    """Option → the path of the class it builds, for every option of ours in a slot."""
+    """Option → path of its class, for all options of this package in a slot."""
     found = {
         path.stem: re.search(r"^_target_: *(\S+)", path.read_text(), re.M) for path in (CONF / slot).glob("*.yaml")
     }
@@ -49,9 +50,9 @@ def targets(slot: str) -> dict[str, str]:
 
 
 def name_options(values: Any, choices: Mapping[str, str] | None = None, key: str = "") -> Any:
-    """Nested values in which options of ours are named: `_option_: mixup` where a `_target_` names its class.
+    """Replace each `_target_` of this package in nested values by the name of the option, such as `_option_: mixup`.
 
-    choices: the option in every slot, where it is known: several options of a slot may build one class.
+    choices: slot → option, where known. It decides where several options of a slot have the same class.
     """
     if not isinstance(values, Mapping):
         return values
@@ -68,7 +69,7 @@ def name_options(values: Any, choices: Mapping[str, str] | None = None, key: str
 
 
 def _option_of(slot: str, target: str, probable: str) -> str | None:
-    """The option of a slot that builds the class `target`, the `probable` one of several; None where no option of ours does."""
+    """The option of `slot` with class `target`, `probable` if several have it; None for a class of a user."""
     if not target.startswith("sota_exp."):
         return None
     before = next((start for start in sorted(MOVED, key=len, reverse=True) if target.startswith(start)), "")
@@ -82,17 +83,17 @@ def _option_of(slot: str, target: str, probable: str) -> str | None:
 
 
 def typed_key(key: str) -> str:
-    """A dotted key as a person types it: `augmentation/mix` for `augmentation.mix._option_`."""
+    """A dotted key as it is typed on the command line: `augmentation/mix` for `augmentation.mix._option_`."""
     return key.removesuffix("._option_").replace(".", "/") if key.endswith("._option_") else key
 
 
 def is_neutral(slot: str, option: str) -> bool:
-    """Whether the option does nothing: its class is one of the neutral ones, which lie beside the stages."""
+    """Whether the option does nothing: its class is in `sota_exp.stages`."""
     return targets(slot).get(option, "").startswith(NEUTRAL)
 
 
 def target_of(node: Mapping[str, Any], key: str) -> str | None:
-    """The path of the class that an option's node means, by its name or by its own `_target_`; None where it has neither.
+    """The path of the class of an option's node, from `_option_` or `_target_`; None if it has neither.
 
     Raises:
         ConfigError: the slot has no option of this name.
@@ -107,26 +108,28 @@ def target_of(node: Mapping[str, Any], key: str) -> str | None:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The values of a run's `config.yaml`, whatever version wrote it.
+    """The values of a run's `config.yaml`, of any format up to this version's.
 
     Raises:
-        ConfigError: a later version wrote it. OSError, ValueError: it can't be read, or is none.
+        ConfigError: a later version wrote it.
+        OSError: the file cannot be read.
+        ValueError: it contains no YAML, or no configuration.
     """
     try:
         found = yaml.load(path.read_text(), SAFE_LOADER)
     except yaml.YAMLError as error:
-        raise ValueError(f"{path} is no YAML: {first_line(error)}") from error
+        raise ValueError(f"{path} is not valid YAML: {first_line(error)}") from error
     if not isinstance(found, dict):
-        raise ValueError(f"{path} holds no configuration")
+        raise ValueError(f"{path} contains no configuration")
     values = {str(name): value for name, value in found.items() if name != "format"}
     return values if format_of(found, path) == FORMAT else cast(dict[str, Any], name_options(values))
 
 
 def format_of(found: Mapping[str, Any], place: object) -> int:
-    """The format of a file's content; 1 where it says none.
+    """The format of a file's content; 1 where the key is missing.
 
     Raises:
-        ConfigError: this version doesn't read it.
+        ConfigError: this version cannot read the format.
     """
     number = found.get("format", 1)
     if number not in range(1, FORMAT + 1):

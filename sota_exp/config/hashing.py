@@ -1,10 +1,10 @@
-"""The hash of plain values that names places and fingerprints."""
+"""The hash of plain values, for names of directories and for fingerprints."""
 
 import hashlib
 import json
 
 
 def digest(value: object, length: int = 16) -> str:
-    """A hash of plain values, equal for equal content whatever the order of keys."""
+    """The first `length` hexadecimal digits of a hash of plain values; the order of keys does not matter."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:length]

@@ -1,4 +1,4 @@
-"""Composition by Hydra inside a process: where the groups lie, which there are, and what overrides compose."""
+"""Composes a configuration from overrides with Hydra's Python interface, and lists the groups."""
 
 from pathlib import Path
 
@@ -9,12 +9,12 @@ from sota_exp.config.hashing import digest
 
 
 def conf_directory() -> Path:
-    """The groups: beside the package in a checkout, inside it in an installed wheel."""
+    """The directory `conf`: beside the package in a checkout, inside it in an installed wheel."""
     return CONF
 
 
 def register_resolvers() -> None:
-    """`${digest:list}`: eight characters for a list of overrides, whatever their order."""
+    """Register `${digest:list}`: a hash of 8 characters of a list of overrides, independent of their order."""
     OmegaConf.register_resolver("digest", _overrides_digest, replace=True)
 
 
@@ -23,7 +23,7 @@ def _overrides_digest(overrides: ListConfig) -> str:
 
 
 def by_hydra(overrides: list[str]) -> DictConfig:
-    """What Hydra composes of overrides, its own node included. A job of Hydra's that is running goes on undisturbed."""
+    """Compose overrides, including Hydra's own node `hydra`. A running job of Hydra is not affected."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
@@ -38,6 +38,6 @@ def by_hydra(overrides: list[str]) -> DictConfig:
 
 
 def config_groups() -> list[str]:
-    """Every group, slots included, as it is written on the command line."""
+    """All groups and slots as they are written on the command line, such as `augmentation/mix`."""
     root = conf_directory()
     return sorted({str(path.parent.relative_to(root)) for path in root.rglob("*.yaml") if path.parent != root})

@@ -1,4 +1,4 @@
-"""Errors of Hydra and OmegaConf in one line: the key, the value, and what is legal."""
+"""Rewrites errors of Hydra and OmegaConf in one line, with the key, the value and the legal values."""
 
 import re
 from collections.abc import Callable
@@ -11,13 +11,13 @@ from sota_exp.config.values import suggestion
 
 
 def in_one_line(error: Exception, arguments: list[str]) -> str:
-    """A composition error as `key=value: what is wrong. What is legal. Did you mean …?`"""
+    """Format a composition error as `key=value: mistake; legal: values. Did you mean …?`"""
     text = str(error)
     for pattern, explain in EXPLANATIONS.items():
         if found := re.search(pattern, text):
             return explain(found, arguments)
-    where = ("full_key:", "object_type=", "reference_type=")
-    return " ".join(line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith(where))
+    details = ("full_key:", "object_type=", "reference_type=")
+    return " ".join(line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith(details))
 
 
 def _no_option(found: re.Match[str], arguments: list[str]) -> str:
@@ -27,25 +27,25 @@ def _no_option(found: re.Match[str], arguments: list[str]) -> str:
 
 
 def _no_key_or_group(found: re.Match[str], arguments: list[str]) -> str:
-    """Hydra says the same of both; a group is written with slashes or, at the top, found in the files."""
+    """Explain an unknown key or group. A group contains a slash, or Hydra's message is about the defaults list."""
     key = found[1].lstrip("+~")
     if "/" in key or "defaults list" in found.string:
         groups = config_groups()
         return f"{key}: no such group.{suggestion(key, groups) or ' Legal: ' + ', '.join(groups) + '.'}"
     legal = composed_keys(arguments)
     parent = key.rpartition(".")[0]
-    beside = [name for name in legal if name.rpartition(".")[0] == parent]
-    if parent in legal and not beside:
-        return f"{key}: no such key; what {parent.replace('.', '/')} holds has no keys."
-    listed = f"; legal here: {', '.join(name.rpartition('.')[2] for name in beside)}" if beside else ""
+    siblings = [name for name in legal if name.rpartition(".")[0] == parent]
+    if parent in legal and not siblings:
+        return f"{key}: no such key; the option of {parent.replace('.', '/')} has no keys."
+    listed = f"; legal here: {', '.join(name.rpartition('.')[2] for name in siblings)}" if siblings else ""
     last = key.rpartition(".")[2]
-    near = suggestion(last, [name.rpartition(".")[2] for name in beside]) if beside else suggestion(key, legal)
+    near = suggestion(last, [name.rpartition(".")[2] for name in siblings]) if siblings else suggestion(key, legal)
     return f"{key}: no such key{listed}.{near}"
 
 
 def _no_reference(found: re.Match[str], arguments: list[str]) -> str:
     users = [item for item in arguments if f"${{{found[1]}" in item]
-    return f"{' '.join(users) or '${' + found[1] + '}'}: there is no {found[1]} to refer to"
+    return f"{' '.join(users) or '${' + found[1] + '}'}: the configuration has no key {found[1]}"
 
 
 def _no_name(found: re.Match[str], arguments: list[str]) -> str:
@@ -54,22 +54,22 @@ def _no_name(found: re.Match[str], arguments: list[str]) -> str:
     nameless = [
         f"{key}={value}" for key, _, value in pairs if key in groups and not isinstance(yaml.safe_load(value), str)
     ]
-    return f"{' '.join(nameless)}: a group takes the name of an option, group=option"
+    return f"{' '.join(nameless)}: the value of a group is the name of an option; write group=option"
 
 
 def _not_an_override(found: re.Match[str], arguments: list[str]) -> str:
-    # Hydra's grammar reads a second = as a mistake.
+    # In Hydra's grammar a second = is a mistake.
     key, _, value = found[1].partition("=")
-    quoted = f"; a value with = in it needs quotes: {key}='\"{value}\"'" if "=" in value and key else ""
+    quoted = f"; a value that contains = needs quotes: {key}='\"{value}\"'" if "=" in value and key else ""
     return f"{found[1]}: not an override; write key=value or group/slot=option{quoted}"
 
 
 def _several_values(found: re.Match[str], arguments: list[str]) -> str:
     key, _, values = found[1].partition("=")
-    return f"{found[1]}: for a run of each value add -m; a list is written {key}=[{values}]"
+    return f"{found[1]}: for one run per value add -m; for a list write {key}=[{values}]"
 
 
-#: What Hydra and OmegaConf say of a mistake, and what we say.
+#: Pattern of a message of Hydra or OmegaConf → function that explains it.
 EXPLANATIONS: dict[str, Callable[[re.Match[str], list[str]], str]] = {
     r"Could not find '([^']+)'\s*\n+\s*Available options in '([^']+)':\n((?:\t.*\n?)+)": _no_option,
     r"Could not (?:override|delete)(?: from config)?[:.]? '([^']+)'": _no_key_or_group,
@@ -81,7 +81,7 @@ EXPLANATIONS: dict[str, Callable[[re.Match[str], list[str]], str]] = {
 
 
 def composed_keys(arguments: list[str]) -> list[str]:
-    """Every dotted key of the configuration in which `arguments` choose the options, groups included."""
+    """All dotted keys, including groups, of the configuration whose options `arguments` choose."""
     groups = set(config_groups())
     chosen = [item for item in arguments if item.partition("=")[0] in groups and "," not in item]
     config = by_hydra(chosen)

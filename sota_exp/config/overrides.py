@@ -1,4 +1,4 @@
-"""The overrides that compose a finished run's configuration again, so that others can be added to them."""
+"""Converts a configuration back into the overrides that compose it, so that other overrides can be added."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -16,16 +16,16 @@ from sota_exp.errors import ConfigError
 
 
 def composed(overrides: list[str]) -> Configuration:
-    """The configuration that `overrides` compose.
+    """Compose overrides into a configuration.
 
     Raises:
-        ConfigError: they don't.
+        ConfigError: an override is not legal.
     """
     return _composed(overrides)[0]
 
 
 def _composed(overrides: list[str]) -> tuple[Configuration, set[str]]:
-    """The configuration, and the dotted keys whose value is computed from others."""
+    """Compose overrides into a configuration and the dotted keys whose value is an interpolation."""
     try:
         config, choices = run_in(by_hydra(overrides))
     except (HydraException, OmegaConfBaseException) as error:
@@ -36,37 +36,38 @@ def _composed(overrides: list[str]) -> tuple[Configuration, set[str]]:
 
 
 def overrides_of(configuration: Configuration, changes: list[str], search_path: Sequence[str] = ()) -> list[str]:
-    """The options chosen in a run, then every value that they do not give, but for groups that `changes` chooses anew.
+    """Overrides for a configuration: its options, then the values that differ from the options' defaults.
 
-    search_path: the override that says where files of the user's own are; it is not among the result.
+    changes: overrides that will be added; the groups whose option they choose are left out.
+    search_path: the override of `hydra.searchpath`; it is not part of the result.
 
-    What an option computes from another key, as a size from the data's, is not listed: it follows the changes.
+    An interpolated value, such as the image size of the data, is left out if it follows from the other overrides.
     """
-    anew = {group_of(change) for change in changes} & set(config_groups())
+    changed = {group_of(change) for change in changes} & set(config_groups())
     options = [
         f"{group}={option}"
         for group, option in configuration.choices.items()
-        if group.split("/")[0] in configuration.values and not any(f"{group}/".startswith(f"{new}/") for new in anew)
+        if group.split("/")[0] in configuration.values and not any(f"{group}/".startswith(f"{new}/") for new in changed)
     ]
     return [
         *options,
-        *lacking(options, configuration.values, [f"{new.replace('/', '.')}." for new in anew], search_path),
+        *lacking(options, configuration.values, [f"{new.replace('/', '.')}." for new in changed], search_path),
     ]
 
 
 def lacking(overrides: list[str], tree: dict[str, Any], free: list[str], search_path: Sequence[str] = ()) -> list[str]:
-    """The values that `overrides` do not give and `tree` has, keys that begin with one of `free` left out.
+    """Overrides for values of `tree` that `overrides` do not compose, without keys that have a prefix in `free`.
 
-    Written values come first; one that is computed from others is listed only if it still differs then.
+    Interpolated values are added only if they still differ after all other values are set.
     """
     values: list[str] = []
     for with_derived in (False, True):
         given, derived = _composed([*search_path, *overrides, *values])
-        there = leaves(given.values)
+        current = leaves(given.values)
         differing = {
             key: f"{key}={shown(value)}"
             for key, value in leaves(tree).items()
-            if there.get(key, ...) != value and not key.startswith(tuple(free))
+            if current.get(key, ...) != value and not key.startswith(tuple(free))
         }
         values += [text for key, text in differing.items() if with_derived or key not in derived]
         if not differing.keys() & derived:
@@ -75,12 +76,12 @@ def lacking(overrides: list[str], tree: dict[str, Any], free: list[str], search_
 
 
 def changes_between(one: Configuration, other: Configuration) -> list[str]:
-    """A short list of overrides that, added to one run's own, composes the other's configuration.
+    """A short list of overrides that, added to those of `one`, composes `other`.
 
-    A preset is used where it says in one word what its slots say in several.
+    A preset replaces the overrides of its slots where this makes the list shorter.
 
     Raises:
-        ConfigError: no list does, as where an option isn't among the configuration's files.
+        ConfigError: the overrides do not compose, for example because an option has no file.
     """
     if one.values == other.values:
         return []
@@ -90,7 +91,7 @@ def changes_between(one: Configuration, other: Configuration) -> list[str]:
 
 
 def _options_between(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """The options that turn one set of choices into another; presets only where that is shorter."""
+    """The overrides that change choices `before` into `after`, with presets where this is shorter."""
     presets = {group for group in after if any(slot.startswith(f"{group}/") for slot in after)}
     slots = [slot for slot in after if slot not in presets]
     differing = [slot for slot in slots if before.get(slot) != after[slot]]

@@ -1,8 +1,8 @@
-"""What a recipe sets inside a slot belongs to the option that it chose there.
+"""Drops values that a recipe set for an option when another option is chosen in that slot.
 
-`recipe=rsb_a2` gives stochastic depth a rate; `regularization/stochastic_depth=none` on top of it has none. `recipe=semi_supervised`
-has mixup of alpha 0.5; `augmentation/mix=cutmix` on top of it has CutMix's own alpha. Hydra would keep the recipe's values all the
-same, and changing a technique would take a second word.
+`recipe=semi_supervised` sets alpha 0.5 for mixup; with `augmentation/mix=cutmix` the alpha is CutMix's default.
+`recipe=rsb_a2` sets a rate of stochastic depth; with `regularization/stochastic_depth=none` there is none. Hydra alone
+would keep the recipe's values, and changing a technique would take a second override.
 """
 
 import copy
@@ -16,70 +16,70 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 Directories = tuple[Path, ...]
 
-#: A recipe chooses no data: the size that it says is meant for all.
+#: Slots whose values a recipe sets for every option: recipes choose no data set, and their image size is for all.
 FOR_ANY = ("data",)
 
 
 def directories_of(hydra: Any) -> Directories:
-    """Where a configuration was looked for, by Hydra's own node of it: our files, then the user's."""
+    """The directories on the search path in Hydra's node `hydra`: this package's, then the user's."""
     found: list[Path] = []
     for source in hydra.runtime.config_sources:
         if source.schema == "file":
             found.append(Path(str(source.path)))
         elif source.schema == "pkg" and not str(source.path).startswith("hydra"):
             spec = importlib.util.find_spec(str(source.path).replace("/", "."))
-            found += [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []
+            found += [Path(location) for location in (spec.submodule_search_locations or [])] if spec else []
     return tuple(found)
 
 
 def run_in(config: DictConfig) -> tuple[DictConfig, dict[str, str]]:
-    """The run's part of what Hydra composed, without its own node and without strangers, and the option in every group."""
+    """Split what Hydra composed into the configuration of the run, cleaned by `without_strangers`, and its choices."""
     found = config.hydra.runtime.choices.items()
     choices = {str(group): str(option) for group, option in found if not str(group).startswith("hydra/")}
-    said, directories = list(config.hydra.overrides.task), directories_of(config.hydra)
+    overrides, directories = list(config.hydra.overrides.task), directories_of(config.hydra)
     with open_dict(config):
         del config["hydra"]
-    return without_strangers(config, choices, said, directories), choices
+    return without_strangers(config, choices, overrides, directories), choices
 
 
 def without_strangers(
-    config: DictConfig, choices: dict[str, str], said: Sequence[str], directories: Directories
+    config: DictConfig, choices: dict[str, str], overrides: Sequence[str], directories: Directories
 ) -> DictConfig:
-    """The configuration, unresolved, without the values of its recipe for options that the recipe did not choose.
+    """The configuration, unresolved, without values that the recipe set for options that are no longer chosen.
 
-    said: the overrides; a value that one of them gives stays, right or wrong. directories: see `directories_of`.
+    overrides: a value that one of them sets is kept. directories: see `directories_of`.
     """
-    words = [text.lstrip("+~").partition("=")[0] for text in said]
-    values = [word for word in words if not _is_group(word, directories)]
-    recipe, made = choices.get("recipe", ""), None
+    keys = [text.lstrip("+~").partition("=")[0] for text in overrides]
+    values = [key for key in keys if not _is_group(key, directories)]
+    recipe, cleaned = choices.get("recipe", ""), None
     for slot, key in sorted(keys_set(recipe, directories)):
         path, option = f"{slot.replace('/', '.')}.{key}", choices.get(slot, "")
         own = _content(f"{slot}/{option}", directories)
         if "_target_" not in own or "defaults" in own or any(f"{path}.".startswith(f"{word}.") for word in values):
-            continue  # no slot, an option that others complete, or the user's word
-        is_stranger = key not in own
-        if not is_stranger and not _is_anothers(slot, option, recipe, words, directories):
+            continue  # Not a slot, an option with a defaults list, or a value that an override sets.
+        is_unknown = key not in own
+        if not is_unknown and not _is_replaced(slot, option, recipe, keys, directories):
             continue
-        if made is None:
-            made = copy.deepcopy(config)
-        with open_dict(made):
-            if is_stranger:
-                OmegaConf.select(made, slot.replace("/", ".")).pop(key, None)
+        if cleaned is None:
+            cleaned = copy.deepcopy(config)
+        with open_dict(cleaned):
+            if is_unknown:
+                OmegaConf.select(cleaned, slot.replace("/", ".")).pop(key, None)
             else:
-                OmegaConf.update(made, path, own[key], merge=False)
-    return config if made is None else made
+                OmegaConf.update(cleaned, path, own[key], merge=False)
+    return config if cleaned is None else cleaned
 
 
-def _is_anothers(slot: str, option: str, recipe: str, words: Sequence[str], directories: Directories) -> bool:
-    """Whether the command chose another option than the recipe has by itself."""
-    if slot in FOR_ANY or not any(f"{slot}/".startswith(f"{word}/") for word in words):
+def _is_replaced(slot: str, option: str, recipe: str, keys: Sequence[str], directories: Directories) -> bool:
+    """Whether the overrides chose another option than the recipe does."""
+    if slot in FOR_ANY or not any(f"{slot}/".startswith(f"{key}/") for key in keys):
         return False
     return _choices_of(recipe, directories).get(slot, option) != option
 
 
 @functools.cache
 def _choices_of(recipe: str, directories: Directories) -> dict[str, str]:
-    """Slot → option of a recipe by itself, as Hydra composes it."""
+    """Slot → option of a recipe without further overrides."""
     from sota_exp.config.hydra_compose import by_hydra, conf_directory
     from sota_exp.config.values import shown
 
@@ -90,7 +90,7 @@ def _choices_of(recipe: str, directories: Directories) -> dict[str, str]:
 
 @functools.cache
 def _content(name: str, directories: Directories) -> dict[str, Any]:
-    """What the file of an option says, the first of that name; empty where there is none."""
+    """The content of the first YAML file of that name in `directories`; empty if there is none."""
     file = next((file for file in (place / f"{name}.yaml" for place in directories) if file.is_file()), None)
     found = OmegaConf.to_container(OmegaConf.load(file)) if file is not None else {}
     return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
@@ -98,7 +98,7 @@ def _content(name: str, directories: Directories) -> dict[str, Any]:
 
 @functools.cache
 def keys_set(recipe: str, directories: Directories) -> frozenset[tuple[str, str]]:
-    """(slot, key) of every value that a recipe, or one that it builds on, sets inside a slot."""
+    """(slot, key) of all values that a recipe and the recipes in its defaults list set inside slots."""
     content = _content(f"recipe/{recipe}", directories)
     found = set()
     for group, values in content.items():

@@ -1,4 +1,4 @@
-"""Values of a nested configuration by their dotted keys, and as they are written on a command line."""
+"""Dotted keys and command-line text of configuration values, and suggestions for misspelt ones."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -8,13 +8,13 @@ from sota_exp.errors import ConfigError
 
 
 def suggestion(word: str, legal: Iterable[str]) -> str:
-    """` Did you mean …?`, or nothing where no legal word is near."""
+    """` Did you mean …?`, or an empty string if no legal word is similar."""
     near = difflib.get_close_matches(word, list(legal), n=1, cutoff=0.6)
     return f" Did you mean {near[0]}?" if near else ""
 
 
 def leaves(tree: Mapping[str, Any], key: str = "") -> dict[str, Any]:
-    """Every value of a nested configuration by its dotted key."""
+    """Dotted key → value, for all values of a nested configuration."""
     found: dict[str, Any] = {}
     for name, value in tree.items():
         path = join_key(key, name)
@@ -23,16 +23,17 @@ def leaves(tree: Mapping[str, Any], key: str = "") -> dict[str, Any]:
 
 
 def join_key(key: str, name: str) -> str:
+    """`key.name`, or `name` at the top level."""
     return f"{key}.{name}" if key else name
 
 
 def group_of(override: str) -> str:
-    """The part of an override before its value, `evaluation/tta` of `evaluation/tta=flip`."""
+    """The group or key of an override: `evaluation/tta` for `evaluation/tta=flip`."""
     return override.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
 def shown(value: object) -> str:
-    """A plain value as Hydra's command line reads it."""
+    """Format a plain value for Hydra's command line."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -45,10 +46,10 @@ def shown(value: object) -> str:
 
 
 def require_option(node: object, key: str) -> None:
-    """Check that the node of a slot is that of an option.
+    """Check that the value of a slot is the node of an option.
 
     Raises:
-        ConfigError: nothing is chosen, or a value stands where an option belongs.
+        ConfigError: no option is chosen, or the slot has a plain value.
     """
     slot = key.replace(".", "/")
     if node is None:

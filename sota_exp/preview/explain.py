@@ -1,4 +1,4 @@
-"""What `explain` says, drawn for a terminal from numbers and words computed before."""
+"""The output of `sota-exp explain`, formatted for a terminal."""
 
 import json
 from pathlib import Path
@@ -19,125 +19,132 @@ if TYPE_CHECKING:
     from sota_exp.preview.plan_numbers import Outline
     from sota_exp.preview.timing import Estimate, Measured
 
-#: Groups that say where and how numbers are computed, not what is trained.
+#: Groups that do not change what is trained, and are not listed as techniques.
 BESIDE = ("data", "runtime", "tracking")
 
 
 def section(title: str, body: RenderableType) -> RenderableType:
-    """A title, and what is said under it, set in by two."""
+    """A title, and below it a body, indented by two."""
     return Group("", Text(title, style="bold"), Padding(body, (0, 0, 0, 2)))
 
 
 def heading(tree: dict[str, Any]) -> RenderableType:
+    """Recipe, data, network, scale and seed in one line."""
     recipe, data, scale = (tree[group]["name"] for group in ("recipe", "data", "scale"))
-    return f"[bold]{recipe}[/] on [bold]{data}[/], {tree['model']['arch'].get('name', '')}, scale {scale}, seed {tree['seed']}"
+    name = tree["model"]["arch"].get("name", "")
+    return f"[bold]{recipe}[/] on [bold]{data}[/], {name}, scale {scale}, seed {tree['seed']}"
 
 
 def techniques(chosen: list[Option], tree: dict[str, Any]) -> RenderableType:
-    """One row an option that does something: its values in this configuration, and its paper."""
-    drawn = Table(box=None, pad_edge=False, show_header=False)
-    drawn.add_column(no_wrap=True, style="cyan")
-    drawn.add_column(ratio=3)
-    drawn.add_column(ratio=2, style="dim")
-    shown = [option for option in chosen if option.group not in BESIDE]
-    for option in shown:
+    """One row per option that does something: its summary, its values in this configuration, and its paper."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True, style="cyan")
+    table.add_column(ratio=3)
+    table.add_column(ratio=2, style="dim")
+    listed = [option for option in chosen if option.group not in BESIDE]
+    for option in listed:
         if not option.is_plain:
-            said = Text(option.summary.rstrip("."))
+            summary = Text(option.summary.rstrip("."))
             if values := values_of(option, tree):
-                said.append(f" ({values})", style="dim")
-            drawn.add_row(f"{option.group}={option.name}", said, option.cited)
-    plain = ", ".join(f"{option.group}={option.name}" for option in shown if option.is_plain)
-    return Group(section("What is on", drawn), section("What is plain", Text(plain or "nothing", style="dim")))
+                summary.append(f" ({values})", style="dim")
+            table.add_row(f"{option.group}={option.name}", summary, option.cited)
+    plain = ", ".join(f"{option.group}={option.name}" for option in listed if option.is_plain)
+    return Group(section("What is on", table), section("What is plain", Text(plain or "nothing", style="dim")))
 
 
 def values_of(option: Option, tree: dict[str, Any]) -> str:
-    """`name=value, …` of an option's keys as they are now."""
+    """`name=value, …` for the keys of an option in this configuration."""
     node: Any = tree
     for name in option.group.split("/"):
         node = node[name]
-    shown = {name: node[name] for name in option.defaults if node.get(name) is not None}
-    return ", ".join(f"{name}={_value(value)}" for name, value in shown.items())
+    values = {name: node[name] for name in option.defaults if node.get(name) is not None}
+    return ", ".join(f"{name}={_format_value(value)}" for name, value in values.items())
 
 
-def _value(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def rules(fired: list[Rule]) -> RenderableType:
-    """Every rule that fires, errors first, with what to do instead."""
+    """Every rule that fires, errors first, with its reason and its fix."""
     if not fired:
         return section("Rules", Text("none fires", style="dim"))
-    drawn = Table(box=None, pad_edge=False, show_header=False)
+    table = Table(box=None, pad_edge=False, show_header=False)
     for rule in sorted(fired, key=lambda rule: rule.level):
         style = "bold red" if rule.level == "error" else "yellow"
         body = Text(f"{rule.reason}. Instead: {rule.mend}")
-        drawn.add_row(f"[{style}]{rule.level}[/]", body.append(f" ({rule.source})", style="dim"))
-    return section("Rules that fire", drawn)
+        table.add_row(f"[{style}]{rule.level}[/]", body.append(f" ({rule.source})", style="dim"))
+    return section("Rules that fire", table)
 
 
 def place(directory: Path) -> RenderableType:
-    """Where the run would lie, and what is there already."""
+    """The directory of the run, and the state of a run that is already there."""
     path, result = directory / "checkpoint" / "state.pt", directory / "result.json"
     state = "nothing is there yet"
     if result.is_file():
         state = f"a run is there: {json.loads(result.read_text())['status'].replace('_', ' ')}"
     elif path.is_file():
-        state = "an unfinished run is there: train would go on with it"
+        state = "an unfinished run is there: train would continue it"
     return section("Place", f"{escape(str(directory))}: {state}")
 
 
 def plan(outline: "Outline", tree: dict[str, Any], device: str) -> RenderableType:
     """Images, steps, network, and the learning rate over training."""
     facts = Table.grid(padding=(0, 2))
-    for name, said in plan_rows(outline, tree):
-        facts.add_row(f"[cyan]{name}[/]", said)
+    for name, text in plan_rows(outline, tree):
+        facts.add_row(f"[cyan]{name}[/]", text)
     lines = with_axes(outline.curve, 7, f"epoch {outline.num_epochs:,}")
     curve = Text("\n".join(["", "learning rate", *lines]), no_wrap=True)
     return section(f"The plan, on {device}", Group(facts, curve))
 
 
 def plan_rows(outline: "Outline", tree: dict[str, Any]) -> list[tuple[str, str]]:
-    """(name, words) of every number of the plan."""
+    """(name, text) for every number of the plan."""
     counts = ", ".join(f"{num:,} {split}" for split, num in outline.counts.items())
     view, others = outline.views[0], len(outline.views) - 1
     first = f"{view.size} px, cut from images whose shorter side is {view.resize} px"
     searched = f"; {others} other views are tried on val" if others else ""
-    learned = outline.trained_parameters
-    part = "" if learned == outline.parameters else f", {learned / 1e6:.2f} M of them learn at first"
+    trained = outline.trained_parameters
+    part = "" if trained == outline.parameters else f", {trained / 1e6:.2f} M of them are trained at first"
     warm = f", {outline.warmup_steps:,} of them warm-up" if outline.warmup_steps else ""
+    length = f"{outline.num_epochs:,} epochs × {outline.steps_per_epoch:,} steps"
+    gflops = outline.flops_per_image / 1e9
     return [
         ("images", f"{counts}; {outline.num_classes} classes"),
         ("trained at", f"{outline.train_size} px"),
         ("scored at", f"{first}{searched}"),
         ("batch", batch_in_words(outline, tree)),
-        ("length", f"{outline.num_epochs:,} epochs × {outline.steps_per_epoch:,} steps = {outline.total_steps:,} steps{warm}"),
+        ("length", f"{length} = {outline.total_steps:,} steps{warm}"),
         ("seen", seen_in_words(outline, tree)),
-        ("network", f"{outline.parameters / 1e6:.2f} M parameters{part}; {outline.flops_per_image / 1e9:.3f} GFLOPs an image"),
+        ("network", f"{outline.parameters / 1e6:.2f} M parameters{part}; {gflops:.3f} GFLOPs per image"),
         ("peak lr", f"{max(outline.curve):.4g}; weight decay {tree['optimizer'].get('weight_decay', 0):g}"),
     ]  # fmt: skip
 
 
 def batch_in_words(outline: "Outline", tree: dict[str, Any]) -> str:
+    """`512 images per step in 4 micro-batches of 128`."""
     size, micro = tree["batch_size"], tree["schedule"]["accumulation"].get("micro_batch_size")
     parts = f" in {-(-size // micro)} micro-batches of {micro}" if micro else ""
     distinct = "" if outline.batch_images == size else f", {outline.batch_images} of them distinct"
-    return f"{size} images a step{parts}{distinct}"
+    return f"{size} images per step{parts}{distinct}"
 
 
 def seen_in_words(outline: "Outline", tree: dict[str, Any]) -> str:
+    """The number of images of the whole training, and of distinct ones."""
     seen = outline.total_steps * tree["batch_size"]
-    left = f"; an epoch leaves out {outline.left_out} for whole batches" if outline.left_out else ""
+    left = f"; each epoch leaves out {outline.left_out} that do not fill a batch" if outline.left_out else ""
     return f"{seen:,} images in all, {outline.distinct_images:,} distinct{left}"
 
 
 def cost(measured: "Measured", estimate: "Estimate", device: str) -> RenderableType:
-    """Time and memory, and how they were come by."""
+    """Time and memory, and how they were measured."""
     facts = Table.grid(padding=(0, 2))
-    parts = f"training {duration(estimate.train)}, validation {duration(estimate.validate)}, final scoring {duration(estimate.evaluate)}"
+    train, validate, evaluate = duration(estimate.train), duration(estimate.validate), duration(estimate.evaluate)
+    parts = f"training {train}, validation {validate}, final evaluation {evaluate}"
     facts.add_row("[cyan]time[/]", f"about [bold]{duration(estimate.total)}[/]: {parts}")
     facts.add_row("[cyan]memory[/]", f"{measured.peak_memory_bytes / 2**20:,.0f} MiB at the peak of these steps")
-    step = f"{measured.num_steps} steps on {device}: {1e3 * measured.seconds_per_step:,.0f} ms a step"
+    step = f"{measured.num_steps} steps on {device}: {1e3 * measured.seconds_per_step:,.0f} ms per step"
     facts.add_row("[cyan]measured[/]", f"{step}, the first {measured.first_step_seconds:.1f} s")
     return section("The cost", facts)

@@ -1,4 +1,4 @@
-"""What a training will do, in numbers, before it does it: images, steps, learning rate, network."""
+"""The numbers of a training before it starts: images, steps, learning rate, network."""
 
 import math
 from dataclasses import dataclass
@@ -16,9 +16,10 @@ CURVE_POINTS = 72
 class Outline:
     """The plan of a training.
 
-    batch_images: different training images in the first step's batch, below batch_size under repeated augmentation.
-    distinct_images: different training images in the whole training. left_out: images an epoch leaves out for whole batches.
-    curve: the learning rate at evenly spaced steps, from the first to the last.
+    counts: images per split. train_size: side of the training crop in pixels. batch_images: different training images
+    in the first batch, fewer than batch_size with repeated augmentation. distinct_images: different training images in
+    the whole training. left_out: images per epoch that do not fill a batch. curve: the learning rate at evenly spaced
+    steps, from the first to the last. trained_parameters: those that are not frozen in the first epoch.
     """
 
     counts: dict[str, int]
@@ -42,7 +43,7 @@ class Outline:
 
 
 def outline(session: Session, state: State) -> Outline:
-    """The plan of a fresh session and its state."""
+    """The plan of a session and its new state."""
     experiment, data = session.experiment, session.data
     steps, batch_size = session.total_steps, experiment.batch_size
     views = tuple(experiment.evaluation.resolution.views())

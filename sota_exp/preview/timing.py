@@ -1,4 +1,4 @@
-"""A few real steps before a training, to tell what the whole will take. Nothing is written."""
+"""The time and memory of a training, estimated from a few real steps. Nothing is written."""
 
 import math
 import time
@@ -12,16 +12,16 @@ from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.loop import Epoch, Session, State, Step, fit
 from sota_exp.training.memory import peak
 
-#: Steps that are run before any is timed: memory is taken and kernels are picked in them.
+#: Untimed first steps, in which memory is allocated and kernels are chosen.
 WARMING_STEPS = 3
 
-#: Images that are scored to time the evaluation, at the most.
+#: Most images that are evaluated to time the evaluation.
 SCORED_IMAGES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What a few real steps took: seconds, and bytes of the process (of the accelerator where there is one)."""
+    """Time of a few real steps in seconds, and peak memory in bytes, of the accelerator or else of the process."""
 
     num_steps: int
     first_step_seconds: float
@@ -32,7 +32,7 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """Seconds that a whole training is expected to take, by what it spends them on."""
+    """Estimated seconds of a whole training, of its validation and of the final evaluation."""
 
     train: float
     validate: float
@@ -44,9 +44,9 @@ class Estimate:
 
 
 def measure(session: Session, state: State, evaluator: Evaluator, seconds: float) -> Measured:
-    """Train with `state` for about that long, then score some images; what it took.
+    """Train with `state` for about `seconds`, then evaluate some images.
 
-    A training of fewer steps than are warmed up with is told from its first step.
+    If training has no more steps than the untimed ones, the seconds per step are those of the first step.
     """
     records = fit(session, state)
     began = time.monotonic()
@@ -69,7 +69,7 @@ def measure(session: Session, state: State, evaluator: Evaluator, seconds: float
 
 
 def _run(records: Iterator[Step | Epoch], num_steps: float, deadline: float) -> int:
-    """Take records until `num_steps` steps are done, the deadline is over, or training ends; how many were done."""
+    """Train until `num_steps` steps are done, the deadline is over, or training ends; returns the number of steps."""
     done = 0
     while done < num_steps and (time.monotonic() < deadline):
         record = next(records, None)
@@ -80,7 +80,7 @@ def _run(records: Iterator[Step | Epoch], num_steps: float, deadline: float) -> 
 
 
 def _seconds_per_scored_image(session: Session, state: State, evaluator: Evaluator) -> float:
-    """Of the default view, cutting included, on the second of two equal passes."""
+    """Seconds per image for the default view, cropping included, in the second of two equal passes."""
     view = session.experiment.evaluation.resolution.views()[0]
     num = min(SCORED_IMAGES, len(evaluator.data.val))
     part = replace(evaluator.data, val=evaluator.data.val[:num])
@@ -92,9 +92,10 @@ def _seconds_per_scored_image(session: Session, state: State, evaluator: Evaluat
 
 
 def estimate(plan: Outline, measured: Measured, is_averaged: bool) -> Estimate:
-    """The whole from its parts; scoring costs in proportion to the area of a view.
+    """The time of the whole training; the cost of evaluation is proportional to the area of a view.
 
-    Validation scores the raw weights beside an average. Left out: decoding, label propagation's graph, norm recalibration.
+    is_averaged: validation evaluates the trained and the averaged weights. Not included: decoding, the graph of label
+    propagation, recalibration of normalization layers.
     """
     first = plan.views[0]
     views = sum((view.size / first.size) ** 2 for view in plan.views)
@@ -108,5 +109,5 @@ def estimate(plan: Outline, measured: Measured, is_averaged: bool) -> Estimate:
 
 
 def is_averaged(state: State) -> bool:
-    """Whether other weights ship than those that are trained."""
+    """Whether the weights that are evaluated are an average, not the trained ones."""
     return not isinstance(state.average, RawWeights)

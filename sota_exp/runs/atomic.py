@@ -1,4 +1,4 @@
-"""Files that a reader sees whole, the old one or the new one, and never a part: written beside, then renamed."""
+"""Atomic writes: a temporary file is renamed, so that a reader sees the whole old file or the whole new one."""
 
 import json
 import os
@@ -9,40 +9,44 @@ from typing import BinaryIO
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write what a crash of the machine must not take: it is on the disk before it is renamed."""
+    """Write a file that must survive a crash of the machine: it is flushed to disk before the rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _replace(path, write, on_disk=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """As `write_atomically`."""
+    """`write_atomically` for text."""
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def write_json(path: Path, value: object) -> None:
-    """As `write_atomically`; numbers that JSON lacks are a `ValueError`."""
+    """`write_atomically` for a JSON value.
+
+    Raises:
+        ValueError: a number is infinite or NaN.
+    """
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def replace(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write what can be made again: it is renamed without waiting for the disk."""
+    """Write a file that can be recomputed: it is renamed without waiting for the disk."""
     _replace(path, write, on_disk=False)
 
 
 def replace_text(path: Path, text: str) -> None:
-    """As `replace`."""
+    """`replace` for text."""
     replace(path, lambda file: file.write(text.encode()))
 
 
 def _replace(path: Path, write: Callable[[BinaryIO], object], on_disk: bool) -> None:
-    # A name that no other thread, process or machine takes.
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    # Unique among all threads, processes and machines.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
-        with beside.open("wb") as file:
+        with temporary.open("wb") as file:
             write(file)
             if on_disk:
                 file.flush()
                 os.fsync(file.fileno())
-        beside.replace(path)
+        temporary.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

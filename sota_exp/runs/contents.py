@@ -1,4 +1,4 @@
-"""A run as its files say at one moment: configuration, epochs, result, and whether it still trains.
+"""The files of a run, read at one moment: configuration, epochs, result, and whether it is still training.
 
 Imports neither torch nor mlflow.
 """
@@ -18,7 +18,7 @@ from sota_exp.runs.status import COMPLETE
 
 
 def tracking_of(directory: Path) -> dict[str, Any]:
-    """The run's own settings of tracking; {} where its configuration holds none or cannot be read."""
+    """The values of the run's group `tracking`; {} if there are none or the file cannot be read."""
     try:
         tracking = read_config(directory / "config.yaml").get("tracking")
     except (OSError, ValueError):
@@ -26,7 +26,7 @@ def tracking_of(directory: Path) -> dict[str, Any]:
     return tracking if isinstance(tracking, dict) else {}
 
 
-#: MLflow's own names for how a run ended.
+#: Status in result.json → MLflow's status.
 STATUSES = {
     "finished": "FINISHED",
     "stopped_early": "FINISHED",
@@ -35,7 +35,7 @@ STATUSES = {
     "failed": "FAILED",
 }
 
-#: A run on another host that wrote nothing for so long is taken as killed; what follows it writes its position every half minute.
+#: A run on another host counts as killed after this time without a write; tracking.json is written every 30 s.
 SILENT_SECONDS = 3600.0
 
 
@@ -43,9 +43,9 @@ SILENT_SECONDS = 3600.0
 class Content:
     """The files of a run, read at one moment.
 
-    epochs: of a run without an end, those that a checkpoint covers: what comes after it is trained again after a kill.
-    result: None where no end was written since the last start.
-    is_over: somebody knows that nobody trains it any more, whatever the files say.
+    epochs: without a result, only those that the checkpoint covers: a resumed run trains later epochs again.
+    result: None if no result was written since the last start.
+    is_over: the caller knows that the run no longer trains, whatever the files contain.
     """
 
     directory: Path
@@ -58,30 +58,31 @@ class Content:
 
     @classmethod
     def read(cls, directory: Path, origin: dict[str, Any]) -> "Content":
-        """What is there now.
+        """Read the files.
 
         Raises:
-            OSError, ValueError: the directory holds no run.
+            OSError: a file of the run is missing.
+            ValueError: a file is not valid.
         """
         path = directory / "config.yaml"
-        config = _config(path, path.stat().st_mtime_ns)
-        result = _json(directory / "result.json")
-        start = _json(directory / "start.json") or _start_from(directory, result or {})
-        if result is not None and _is_of_an_earlier_start(directory, result, start):
+        config = _read_cached_config(path, path.stat().st_mtime_ns)
+        result = _read_json(directory / "result.json")
+        start = _read_json(directory / "start.json") or _infer_start(directory, result or {})
+        if result is not None and _is_from_earlier_start(directory, result, start):
             result = None
-        epochs = _lines(directory / "metrics.jsonl")
+        epochs = _read_lines(directory / "metrics.jsonl")
         return cls(
             directory=directory.resolve(),
             start=start,
             config=config,
-            epochs=epochs if result is not None else epochs[: _covered(directory)],
+            epochs=epochs if result is not None else epochs[: _read_num_covered_epochs(directory)],
             result=result,
             origin=origin,
         )
 
     @property
     def told(self) -> dict[str, Any] | None:
-        """The result as it is shown: of a sweep's trial without test, by which nobody is to choose; its files have it."""
+        """The result for display. For a trial of a sweep it has no test metrics, so that nobody selects on them."""
         if self.result is None or self.origin.get("kind") != "trial":
             return self.result
         metrics = {key: value for key, value in self.result["metrics"].items() if not key.startswith("test/")}
@@ -90,86 +91,89 @@ class Content:
 
     @property
     def name(self) -> str:
+        """The name in MLflow: from `origin`, or that of the directory."""
         return str(self.origin.get("name") or self.directory.name)
 
     @property
     def started_ms(self) -> int:
+        """Time of the start, in milliseconds since 1970."""
         return round(self.start["time"] * 1000)
 
     @property
     def status(self) -> str:
-        """MLflow's word; KILLED for a run that ended without writing how."""
+        """MLflow's status; KILLED for a run that ended without a result."""
         if self.result is not None:
             return STATUSES[self.result["status"]]
         return "RUNNING" if not self.is_over and is_alive(self.start, self.directory) else "KILLED"
 
     @property
     def last_step(self) -> int:
+        """The last epoch, counted from 1; 0 if there is none."""
         return int(self.epochs[-1]["epoch"]) if self.epochs else 0
 
 
 def is_alive(start: dict[str, Any], directory: Path) -> bool:
-    """Whether the process that wrote `start.json` trains still; on another host, whether it wrote something lately."""
+    """Whether the process that wrote `start.json` still runs; on another host, whether it wrote a file recently."""
     if not is_here(start):
         return "host" in start and time.time() - _last_written(directory) < SILENT_SECONDS
     try:
         process = psutil.Process(start["pid"])
         born = process.create_time()
-        # Another process may have the number by now; create_time is of a clock that can be set, hence the second.
+        # Another process may have this pid now. The clock of create_time can be set, hence the tolerance of 1 s.
         return process.status() != psutil.STATUS_ZOMBIE and abs(born - start.get("born", born)) < 1
     except psutil.NoSuchProcess:
         return False
 
 
 def is_here(start: dict[str, Any]) -> bool:
-    """Whether the run was started on this host, where its process can be looked at."""
+    """Whether the run was started on this host, so that its process can be checked."""
     return bool(start.get("host") == socket.gethostname())
 
 
 def _last_written(directory: Path) -> float:
-    """When a run that trains wrote last, in seconds since 1970."""
+    """Time of the last write of a training run, in seconds since 1970."""
     paths = [directory / name for name in ("start.json", "metrics.jsonl", "tracking.json", "run.log")]
     return max(path.stat().st_mtime for path in paths if path.exists())
 
 
-def _is_of_an_earlier_start(directory: Path, result: dict[str, Any], start: dict[str, Any]) -> bool:
-    """A start that goes on from an interrupted run finds that run's result, until it writes its own."""
+def _is_from_earlier_start(directory: Path, result: dict[str, Any], start: dict[str, Any]) -> bool:
+    """Whether the result is from an earlier start: a resumed run keeps the old result until it writes its own."""
     if result["fingerprint"] != start["fingerprint"]:
         return True
     if result["status"] in COMPLETE or not (directory / "start.json").exists():
         return False
     if result.get("start"):
         return bool(result["start"] != start.get("start"))
-    # Of a start that failed before it had a name, or an older version; a copy of the directory may turn the times around.
+    # Without ids of the starts (early failure, or an older version) only the times decide, which a copy may reverse.
     return (directory / "result.json").stat().st_mtime_ns < (directory / "start.json").stat().st_mtime_ns
 
 
 @functools.lru_cache(maxsize=1)
-def _config(path: Path, changed_ns: int) -> Any:
-    """Parsed once while it stays as it is: a follower reads it every epoch, and YAML is slow."""
+def _read_cached_config(path: Path, changed_ns: int) -> Any:
+    """Cached while the file is unchanged: tracking reads it every epoch, and parsing YAML is slow."""
     return read_config(path)
 
 
-def _json(path: Path) -> Any:
+def _read_json(path: Path) -> Any:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def _covered(directory: Path) -> int:
-    """How many epochs the run's checkpoint covers; 0 without one."""
+def _read_num_covered_epochs(directory: Path) -> int:
+    """Number of epochs that the checkpoint covers; 0 without one."""
     try:
         return int((directory / "checkpoint" / "epochs").read_text())
     except (OSError, ValueError):
         return 0
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """Every whole line; one that is being written is left for later."""
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    """Objects of all complete lines; a line that is being written is skipped."""
     text = path.read_text() if path.exists() else ""
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
-def _start_from(directory: Path, result: dict[str, Any]) -> dict[str, Any]:
-    """What can still be said of a run without `start.json`."""
+def _infer_start(directory: Path, result: dict[str, Any]) -> dict[str, Any]:
+    """The content of `start.json` for a run without it, from the result and the configuration file."""
     return {
         "id": result.get("fingerprint", directory.resolve().name),
         "time": (directory / "config.yaml").stat().st_mtime,

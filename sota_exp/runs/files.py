@@ -1,9 +1,9 @@
-"""A run's directory: the truth about the run. Whatever is shown elsewhere is fed from these files.
+"""The files in a run's directory, from which reports and MLflow are filled.
 
-config.yaml           the resolved configuration          result.json    what came out, written last
-metrics.jsonl         one object an epoch                 predictions.npz  logits and correctness, val and test
-checkpoint/           enough to go on bit for bit         run.log        what was said
-model.safetensors     the weights that ship               model.json     how to build and feed them
+config.yaml          resolved configuration              result.json      result, written last
+metrics.jsonl        one object per epoch                predictions.npz  logits and correctness, val and test
+checkpoint/          state to resume bit for bit         run.log          log messages
+model.safetensors    final weights                       model.json       architecture and preprocessing
 """
 
 import json
@@ -23,18 +23,18 @@ from sota_exp.runs.atomic import write_atomically, write_json, write_text
 
 
 def write_weights(path: Path, state: dict[str, Tensor]) -> None:
-    """Safetensors, contiguous and on the CPU; tied weights are written once each."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a state dict, tensors of any shape [...], as safetensors; tied weights are written once per name."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}, beside)
-    with beside.open("rb+") as file:
+    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}, temporary)
+    with temporary.open("rb+") as file:
         os.fsync(file.fileno())
-    beside.replace(path)
+    temporary.replace(path)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunFiles:
-    """The paths of one run, and how each is read and written."""
+    """Paths of the files of one run, and functions that read and write them."""
 
     directory: Path
 
@@ -51,7 +51,7 @@ class RunFiles:
         return self.directory / "predictions.npz"
 
     def kept(self, which: str) -> Path:
-        """The `best` or `last` epoch's weights."""
+        """Path of the weights of the `best` or `last` epoch."""
         return self.directory / "checkpoint" / f"{which}.safetensors"
 
     def write_config(self, tree: dict[str, Any]) -> None:
@@ -59,13 +59,13 @@ class RunFiles:
         write_text(self.directory / "config.yaml", text)
 
     def config(self) -> dict[str, Any] | None:
-        """The configuration, whatever version wrote it."""
+        """The configuration, of any format; None if there is none."""
         path = self.directory / "config.yaml"
         return read_config(path) if path.exists() else None
 
     @property
     def format(self) -> int:
-        """Of what lies there; this version's own where nothing does."""
+        """The format of the files in the directory; this version's format if there are none."""
         found = _read(self.directory / "config.yaml", yaml.safe_load)
         return FORMAT if found is None else format_of(found, self.directory / "config.yaml")
 
@@ -79,17 +79,17 @@ class RunFiles:
         return _read(self.directory / "result.json", json.loads)
 
     def write_checkpoint(self, state: dict[str, Any], num_epochs: int) -> None:
-        """num_epochs: how many lines of `metrics.jsonl` it covers; who shows the run reads that without torch."""
+        """num_epochs: lines of `metrics.jsonl` that the checkpoint covers; tracking reads it without torch."""
         write_atomically(self.directory / "checkpoint" / "state.pt", lambda file: torch.save(state, file))
         write_text(self.directory / "checkpoint" / "epochs", f"{num_epochs}\n")
 
     def checkpoint(self) -> dict[str, Any] | None:
-        """The last checkpoint, on the CPU; tensors and plain values only, so that no code is unpickled."""
+        """The last checkpoint, on the CPU; None without one. Only tensors and plain values: no code is unpickled."""
         path = self.directory / "checkpoint" / "state.pt"
         return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Every epoch's object; a line that a crash cut short is dropped."""
+        """One object per epoch; an incomplete last line after a crash is dropped."""
         path = self.directory / "metrics.jsonl"
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
         return [json.loads(line) for line in lines if line.endswith("\n")]

@@ -1,6 +1,6 @@
-"""Finished, failed and running runs, read from their directories; which runs a word on the command line means.
+"""Reads runs from their directories, and finds runs by path, name or MLflow id.
 
-Imports neither torch nor Hydra, so that looking at runs starts in a moment.
+Imports neither torch nor hydra, so that commands on runs start quickly.
 """
 
 import functools
@@ -20,13 +20,13 @@ from sota_exp.runs.contents import Content, is_alive
 from sota_exp.runs.sent_position import Position
 from sota_exp.runs.status import COMPLETE
 
-#: Where runs are looked for by name.
+#: Directories in which runs are found by name.
 ROOTS = ("outputs", "multirun")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run's directory and what its files say. `result` is {} where none was written since the last start."""
+    """A run of any status, read from its directory. `result` is {} if none was written since the last start."""
 
     directory: Path
     config: dict[str, Any]
@@ -37,10 +37,10 @@ class Run:
 
     @classmethod
     def read(cls, directory: Path) -> "Run":
-        """What is there now.
+        """Read the files.
 
         Raises:
-            ConfigError: files that are not those of a run.
+            ConfigError: the directory does not contain the files of a run.
         """
         try:
             content = Content.read(directory, {})
@@ -67,12 +67,12 @@ class Run:
 
     @property
     def is_evaluation(self) -> bool:
-        """Whether it scored weights of another run and trained nothing."""
+        """Whether it evaluated weights of another run, without training."""
         return "weights" in self.result
 
     @property
     def status(self) -> str:
-        """As `result.json` has it; `running`, or `killed` for a run that ended without writing how."""
+        """The status in `result.json`; without a result, `running` or `killed`."""
         if self.result:
             return str(self.result["status"])
         return "running" if "pid" in self.start and is_alive(self.start, self.directory) else "killed"
@@ -87,7 +87,7 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Of the result, fractions in [0, 1]; {} before there is one."""
+        """Metrics of the result (accuracies in [0, 1]); {} without a result."""
         return self.result.get("metrics") or {}
 
     @property
@@ -96,13 +96,13 @@ class Run:
 
     @property
     def data_digest(self) -> str | None:
-        """Of the contents of the images; None for an evaluation, which doesn't record it."""
+        """Digest of the data set's images; None for an evaluation, which does not record it."""
         found: str | None = self.start.get("data", {}).get("digest")
         return found
 
     @property
     def environment(self) -> dict[str, str]:
-        """Device, threads, commit, versions and digest of the data: what may explain other numbers of equal choices."""
+        """Device, threads, commit, data digest and versions: why numbers of equal configurations may differ."""
         device = str(self.result.get("device") or self.start.get("device") or "unknown")
         name, _, threads = re.sub(r", (\d+) threads?$", r"|\1", device).partition("|")
         found = {"device": name, "threads": threads or "–"}
@@ -111,7 +111,7 @@ class Run:
         return found | {package: str(number) for package, number in self.result.get("versions", {}).items()}
 
     def predictions(self) -> dict[str, NDArray[Any]]:
-        """The arrays of `predictions.npz`; {} where nothing was scored."""
+        """Arrays of `predictions.npz`, such as `val_labels` int64 [N], `val_logits` [N, C]; {} without evaluation."""
         path = self.directory / "predictions.npz"
         if not path.is_file() or not self.is_complete:
             return {}
@@ -119,11 +119,11 @@ class Run:
             return {name: np.asarray(arrays[name]) for name in arrays.files}
 
     def labels(self, split: str) -> NDArray[np.int64] | None:
-        """The true class of every image of val or test, int64 [N]; None where nothing was scored."""
+        """Labels of val or test, int64 [N]; None without evaluation."""
         return self._scored.get(f"{split}_labels")
 
     def correct(self, split: str) -> NDArray[np.bool_] | None:
-        """Whether each image of val or test was classified rightly, bool [N]; None where nothing was scored."""
+        """Whether each image of val or test was classified correctly, bool [N]; None without evaluation."""
         labels, packed = self.labels(split), self._scored.get(f"{split}_correct")
         if labels is None or packed is None:
             return None
@@ -131,24 +131,25 @@ class Run:
 
     @functools.cached_property
     def _scored(self) -> dict[str, NDArray[Any]]:
-        """Labels and correctness, read once."""
+        """Labels int64 [N] and packed correctness uint8 [⌈N / 8⌉] per split, read once."""
         return {name: array for name, array in self.predictions().items() if not name.endswith("_logits")}
 
 
 def shown(directory: Path) -> str:
-    """Relative to the working directory where it lies below it."""
-    here = directory.resolve()
-    return os.path.relpath(here) if here.is_relative_to(Path.cwd()) else str(here)
+    """The path for display, relative to the working directory if it is below it."""
+    path = directory.resolve()
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def is_run(directory: Path) -> bool:
+    """Whether the directory contains the files of a run."""
     return (directory / "config.yaml").is_file() and any(
         (directory / name).is_file() for name in ("start.json", "result.json")
     )
 
 
 def runs_below(directory: Path) -> Iterator[Path]:
-    """The directory itself if it holds a run, else every run below it, in the order of their names, 2 before 10."""
+    """The directory itself if it is a run's, else all runs below it, in natural order of names (2 before 10)."""
     if is_run(directory):
         yield directory
         return
@@ -156,25 +157,25 @@ def runs_below(directory: Path) -> Iterator[Path]:
         inside = [path for path in directory.iterdir() if path.is_dir() and not path.name.startswith(".")]
     except PermissionError:
         return
-    for path in sorted(inside, key=_natural):
+    for path in sorted(inside, key=_natural_key):
         yield from runs_below(path)
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
+def _natural_key(path: Path) -> list[tuple[int, str]]:
     return [(int(part) if part.isdecimal() else -1, part) for part in re.split(r"(\d+)", path.name)]
 
 
 def find(word: str) -> list[Path]:
-    """The run directories that `word` means: a directory, a name or the beginning of names below the roots, an MLflow run id.
+    """Find run directories by a path, a name below the roots, a prefix of names, or an MLflow run id.
 
     Raises:
-        ConfigError: none.
+        ConfigError: no run is found.
     """
     path = Path(word).expanduser()
     if path.is_dir():
         found = list(runs_below(path))
         if not found:
-            raise ConfigError(f"{word}: no run lies in this directory or below it")
+            raise ConfigError(f"{word}: no run in this directory or below it")
         return found
     named = names()
     if word.strip("/") in named:
@@ -182,24 +183,24 @@ def find(word: str) -> list[Path]:
     starting = {name: runs for name, runs in named.items() if name.startswith(word)}
     shortest = {name: runs for name, runs in starting.items() if not _is_below_another(name, starting)}
     if shortest:
-        return [run for name in sorted(shortest, key=lambda name: _natural(Path(name))) for run in shortest[name]]
-    return _by_mlflow_id(word, named)
+        return [run for name in sorted(shortest, key=lambda name: _natural_key(Path(name))) for run in shortest[name]]
+    return _find_by_mlflow_id(word, named)
 
 
 def find_one(word: str) -> Run:
-    """The one run that `word` means.
+    """Find exactly one run.
 
     Raises:
-        ConfigError: none, or several.
+        ConfigError: none or several are found.
     """
     found = find(word)
     if len(found) > 1:
-        raise ConfigError(f"{word} means {len(found)} runs; name one: {_listed([shown(path) for path in found])}")
+        raise ConfigError(f"{word} means {len(found)} runs; name one: {_join_first([shown(path) for path in found])}")
     return Run.read(found[0])
 
 
 def names() -> dict[str, list[Path]]:
-    """Every name below the roots, without the root: of a run (`a_run`, `sweep/0`), and of a directory of runs (`sweep`)."""
+    """Name below the roots → its runs, for runs (`a_run`, `sweep/0`) and directories of runs (`sweep`)."""
     found: dict[str, list[Path]] = {}
     for root in map(Path, ROOTS):
         for run in runs_below(root) if root.is_dir() else ():
@@ -213,11 +214,11 @@ def _is_below_another(name: str, names: dict[str, list[Path]]) -> bool:
     return any(str(parent) in names for parent in Path(name).parents)
 
 
-def _by_mlflow_id(word: str, named: dict[str, list[Path]]) -> list[Path]:
-    """The run that MLflow knows as `word`, an id of 32 characters.
+def _find_by_mlflow_id(word: str, named: dict[str, list[Path]]) -> list[Path]:
+    """Find the run with this MLflow run id, 32 hexadecimal digits.
 
     Raises:
-        ConfigError: none; says what there is.
+        ConfigError: no run has this id; the message lists the runs.
     """
     runs = [runs[0] for name, runs in named.items() if runs[0] in (Path(root) / name for root in ROOTS)]
     if re.fullmatch(r"[0-9a-f]{32}", word):
@@ -227,12 +228,12 @@ def _by_mlflow_id(word: str, named: dict[str, list[Path]]) -> list[Path]:
     from sota_exp.config.values import suggestion
 
     near = suggestion(word, named) or suggestion(word, [Path(name).name for name in named])
-    there = _listed(sorted(named)) if named else "none: sota-exp train makes one"
+    legal = _join_first(sorted(named)) if named else "none: sota-exp train makes one"
     raise ConfigError(
         f"{word}: no such directory, and no run below outputs/ or multirun/ has this name, beginning or MLflow id."
-        f"{near or f' Runs there: {there}'}"
+        f"{near or f' Runs there: {legal}'}"
     )
 
 
-def _listed(words: Sequence[str], num: int = 6) -> str:
+def _join_first(words: Sequence[str], num: int = 6) -> str:
     return ", ".join(words[:num]) + (f" and {len(words) - num} more" if len(words) > num else "")

@@ -1,6 +1,6 @@
-"""Where an MLflow store is, whether it answers, and opening it without two processes creating it at once.
+"""MLflow stores: their URIs, whether they answer, and opening them without a race between processes.
 
-Imports neither torch nor mlflow but inside `opened`.
+Imports mlflow only inside functions, and no torch.
 """
 
 import contextlib
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 SQLITE = "sqlite:///"
 
-#: The experiment of runs that name none.
+#: The experiment of runs without another one in their configuration.
 DEFAULT_EXPERIMENT = "sota_exp"
 
-#: Stores that MLflow has of its own; a plugin of MLflow's may bring more.
+#: URI schemes of MLflow's own stores; plugins of MLflow may add others.
 SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks", "uc")
 
-#: Asks the store itself for a thing that is nearly always there; MLflow's /health answers while its database hangs.
+#: A request that reads from the database; MLflow's /health answers even while its database hangs.
 PROBE = "/api/2.0/mlflow/experiments/get?experiment_id=0"
 
 
 def resolved(uri: str | None, root: Path) -> str:
-    """An absolute URI: `mlflow.db` below `root` for None; a relative SQLite path is taken from `root` too."""
+    """An absolute URI. None is `mlflow.db` in `root`; a relative SQLite path is relative to `root`."""
     if uri is None:
         return f"{SQLITE}{root.resolve() / 'mlflow.db'}"
     if uri.startswith(SQLITE):
@@ -45,12 +45,12 @@ def resolved(uri: str | None, root: Path) -> str:
 
 
 def database(uri: str) -> Path | None:
-    """The file of an SQLite store."""
+    """The file of an SQLite store; None for other stores."""
     return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
 
 
 def environment(timeout: int, retries: int) -> dict[str, str]:
-    """MLflow's own settings: by default one call to a dead server takes four minutes before it raises."""
+    """Environment variables for MLflow: by default, one call to a dead server takes four minutes before it raises."""
     return {
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(timeout),
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
@@ -65,7 +65,7 @@ def environment(timeout: int, retries: int) -> dict[str, str]:
 
 
 def is_legal(uri: str) -> bool:
-    """Whether MLflow has such a store; an HTTP address names a host, and a number as its port if any."""
+    """Whether MLflow supports the scheme of the URI; an HTTP address needs a host, and a port must be a number."""
     if not is_served(uri):
         scheme = re.split(r"[+:]", uri, maxsplit=1)[0]
         plugins = {point.name for point in entry_points(group="mlflow.tracking_store")}
@@ -78,30 +78,34 @@ def is_legal(uri: str) -> bool:
 
 
 def require_legal(uri: str) -> None:
-    """Raise `ConfigError` for what `--uri` can't be."""
+    """Check the value of `--uri`.
+
+    Raises:
+        ConfigError: MLflow does not support it.
+    """
     if not is_legal(uri):
         raise ConfigError(
-            f"--uri={masked(uri)} is not legal: an MLflow tracking URI such as http://host:5000, by {', '.join(SCHEMES)}"
+            f"--uri={masked(uri)} is not legal: an MLflow URI such as http://host:5000, by {', '.join(SCHEMES)}"
         )
 
 
 def masked(text: str) -> str:
-    """The text, its addresses without their passwords, as it may be printed."""
+    """The text with `***` for the passwords in its addresses."""
     return re.sub(r"(://[^\s:/@]*):[^\s/@]+@", r"\1:***@", text)
 
 
 def is_served(uri: str) -> bool:
-    """Whether an HTTP server stands between us and the store."""
+    """Whether the store is behind an HTTP server."""
     return uri.startswith(("http://", "https://"))
 
 
 def answers(uri: str, seconds: float) -> bool:
-    """Whether an HTTP server answers within `seconds` with anything but a failure of its own; True for other stores."""
+    """Whether an HTTP server answers within `seconds` without a server error; True for other stores."""
     return unanswered(uri, seconds) is None
 
 
 def unanswered(uri: str, seconds: float) -> str | None:
-    """Why an HTTP server is of no use now, in words; None where it answers, and for other stores."""
+    """Why an HTTP server cannot be used, as a message; None if it answers, and for other stores."""
     if not is_served(uri):
         return None
     try:
@@ -113,24 +117,24 @@ def unanswered(uri: str, seconds: float) -> str | None:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         return None if isinstance(reason, ssl.SSLError) else f"{uri} does not answer"
     except (ValueError, http.client.InvalidURL):
-        return f"{uri} is no URL"
-    except http.client.HTTPException as error:  # Of a service that speaks something else.
+        return f"{uri} is not a URL"
+    except http.client.HTTPException as error:  # A service of another protocol.
         return f"{uri} does not answer as an HTTP server: {type(error).__name__}"
     return None
 
 
 def opened(uri: str) -> "MlflowClient":
-    """A client of the store. SQLite's tables are made by one process at a time: two at once break them for ever."""
+    """A client of the store. SQLite's tables are created under a lock: two processes at once would corrupt them."""
     from mlflow import MlflowClient
 
-    with _alone(uri):
+    with _lock(uri):
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
     return client
 
 
 @contextlib.contextmanager
-def _alone(uri: str) -> Iterator[None]:
+def _lock(uri: str) -> Iterator[None]:
     path = database(uri)
     if path is None:
         yield
@@ -141,20 +145,20 @@ def _alone(uri: str) -> Iterator[None]:
 
 
 def experiment_id(client: "MlflowClient", uri: str, name: str) -> str:
-    """The experiment of that name: found, taken back from the bin, or made, with its files beside an SQLite store."""
+    """The id of the experiment `name`: found, restored if deleted, or created with artifacts beside an SQLite store."""
     from mlflow.exceptions import MlflowException
 
     path = database(uri)
-    with _alone(uri):
+    with _lock(uri):
         found = client.get_experiment_by_name(name)
         if found is None:
-            place: dict[str, Any] = (
+            location: dict[str, Any] = (
                 {} if path is None else {"artifact_location": str(path.parent / "mlartifacts" / name)}
             )
             try:
-                return client.create_experiment(name, **place)
+                return client.create_experiment(name, **location)
             except MlflowException:
-                found = client.get_experiment_by_name(name)  # Another process was quicker.
+                found = client.get_experiment_by_name(name)  # Another process created it first.
                 if found is None:
                     raise
     if found.lifecycle_stage == "deleted":
@@ -163,10 +167,10 @@ def experiment_id(client: "MlflowClient", uri: str, name: str) -> str:
 
 
 def dashboard_of(uri: str, experiment: str) -> str:
-    """The command that opens a store at an experiment, from this directory."""
-    said = ["sota-exp dashboard"]
+    """The command line that opens the dashboard on an experiment from this directory."""
+    words = ["sota-exp dashboard"]
     if uri != resolved(None, Path.cwd()):
-        said.append(f"--uri {uri}")
+        words.append(f"--uri {uri}")
     if experiment != DEFAULT_EXPERIMENT:
-        said.append(f"--experiment {shlex.quote(experiment)}")
-    return " ".join(said)
+        words.append(f"--experiment {shlex.quote(experiment)}")
+    return " ".join(words)

@@ -1,4 +1,4 @@
-"""What came out of a run: the content of `result.json`, and the facts about machine and model that go into it."""
+"""The empty `result.json` of a run, with the versions and the commit that go into it."""
 
 import functools
 import platform
@@ -13,15 +13,17 @@ from sota_exp.config.formats import FORMAT
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that decide the numbers."""
+    """Package → version, for Python and the packages that affect the numbers."""
     packages = ("sota-exp", "torch", "torchvision", "timm", "numpy", "hydra-core")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
 @functools.cache
 def commit() -> str | None:
-    """The git commit, `-dirty` where it is changed, of this package where it runs from a checkout, else of the working directory;
-    None outside a repository."""
+    """The git commit of this package's checkout, else of the working directory, with `-dirty` for changed files.
+
+    None outside a repository.
+    """
     place = PACKAGE if _git(PACKAGE, "ls-files", "--error-unmatch", "__init__.py") else Path.cwd()
     return _git(place, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*") or None
 
@@ -35,7 +37,10 @@ def _git(place: Path, *arguments: str) -> str:
 
 
 def empty_result(seed: int, choices: dict[str, str], fingerprints: tuple[str, str], resumed: int) -> dict[str, Any]:
-    """A result before anything came out, in the order of the keys of `result.json`."""
+    """A result without metrics, with all keys of `result.json` in order.
+
+    fingerprints: (training, run). resumed: how often the run was resumed.
+    """
     return {
         "format": FORMAT,
         "status": "failed",

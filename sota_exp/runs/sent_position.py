@@ -1,6 +1,6 @@
-"""How far a run has been shown: `tracking.json` in its directory. The spool is the run's files; this is the place in them.
+"""How much of a run was sent to MLflow: `tracking.json` in its directory.
 
-Imports neither torch nor mlflow: the process that follows a run starts in a moment.
+Imports neither torch nor mlflow, so that the process that sends runs starts quickly.
 """
 
 import json
@@ -14,17 +14,18 @@ import yaml
 from sota_exp.config.formats import SAFE_LOADER
 from sota_exp.runs.atomic import replace_text
 
-#: Says of which kind a run is and what it belongs to: {"kind": "trial" | "arm", "name": …, "parent": directory}.
+#: Environment variable with the origin of a run as JSON: {"kind": "trial" | "arm", "name": …, "parent": directory}.
 ORIGIN_VARIABLE = "SOTA_EXP_ORIGIN"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """What of a run's files the store at `uri` holds.
+    """Which of a run's files the store at `uri` contains.
 
-    key: the `id` of the start that `run_id` shows; another start is another MLflow run.
-    sent: the stamp of the result that was sent with all that belongs to it, or "" while something is unsent.
-    artifacts: the stamp of each file that was sent.
+    key: the `id` in start.json of the MLflow run `run_id`; another id is another MLflow run.
+    sent: the stamp of the result if the run was sent completely, else "".
+    artifacts: file → its stamp when it was sent.
+    problem: why the last attempt to send failed; None if it did not.
     """
 
     uri: str = ""
@@ -39,7 +40,7 @@ class Position:
 
     @classmethod
     def read(cls, directory: Path) -> "Position":
-        """The written one; a fresh one where there is none, or none that can be read."""
+        """Read `tracking.json`; a new position if it is missing or not readable."""
         try:
             values = json.loads((directory / "tracking.json").read_text())
         except (OSError, ValueError):
@@ -50,7 +51,7 @@ class Position:
         replace_text(directory / "tracking.json", json.dumps(asdict(self), indent=2) + "\n")
 
     def at(self, uri: str, experiment: str) -> "Position":
-        """The position in that store: a fresh one where it is another."""
+        """The position in that store: this one, or a new one for another store or experiment."""
         if (self.uri, self.experiment) == (uri, experiment):
             return self
         return Position(uri=uri, experiment=experiment, origin=self.origin, log_model=self.log_model)
@@ -60,7 +61,7 @@ class Position:
 
 
 def stamp(path: Path) -> str:
-    """Changes whenever the file is written; "" for no file."""
+    """A text that changes whenever the file is written (size and time); "" for a missing file."""
     try:
         found = path.stat()
     except OSError:
@@ -69,34 +70,34 @@ def stamp(path: Path) -> str:
 
 
 def origin_of(directory: Path, variables: Mapping[str, str]) -> dict[str, Any]:
-    """{kind, name, parent, overrides} of a run: what a sweep or study says of it, else what Hydra left in its directory."""
-    hydra = _yaml(directory / ".hydra" / "hydra.yaml").get("hydra", {})
+    """{kind, name, parent, overrides} of a run, from `variables`, else from Hydra's files in its directory."""
+    hydra = _read_yaml(directory / ".hydra" / "hydra.yaml").get("hydra", {})
     overrides = hydra.get("overrides", {}).get("task", [])
     origin = {"kind": "run", "name": directory.resolve().name, "parent": None, "overrides": overrides}
     if hydra.get("mode") == "MULTIRUN":
-        varied = _varied(directory.resolve().parent, overrides)
+        varied = _find_varied_overrides(directory.resolve().parent, overrides)
         number = directory.resolve().name
         origin |= {"parent": str(directory.resolve().parent), "name": f"{number}: {' '.join(varied) or 'as it is'}"}
     return origin | json.loads(variables.get(ORIGIN_VARIABLE, "{}"))
 
 
-def _varied(sweep: Path, overrides: list[str]) -> list[str]:
-    """The overrides of a job that the sweep varies, each by the last part of its key."""
-    asked = asked_of(sweep)
+def _find_varied_overrides(sweep: Path, overrides: list[str]) -> list[str]:
+    """The overrides of a job that differ between jobs, each with the last part of its key."""
+    common = asked_of(sweep)
     return [
         item.split("=")[0].replace("/", ".").split(".")[-1] + "=" + item.split("=", 1)[-1]
         for item in overrides
-        if item not in asked and "=" in item
+        if item not in common and "=" in item
     ]
 
 
 def asked_of(sweep: Path) -> list[str]:
-    """The overrides of a multirun, as Hydra left them in its directory; none where it did not."""
-    asked: list[str] = _yaml(sweep / "multirun.yaml").get("hydra", {}).get("overrides", {}).get("task", [])
-    return asked
+    """The overrides of a multirun from Hydra's multirun.yaml; [] without it."""
+    overrides: list[str] = _read_yaml(sweep / "multirun.yaml").get("hydra", {}).get("overrides", {}).get("task", [])
+    return overrides
 
 
-def _yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         found = yaml.load(path.read_text(), SAFE_LOADER)
     except (OSError, yaml.YAMLError):

@@ -1,4 +1,4 @@
-"""What is known of a run when it starts: `start.json`, for whoever shows the run elsewhere while it trains."""
+"""Writes `start.json`: facts about a run at its start, for tracking while it trains."""
 
 import getpass
 import json
@@ -17,9 +17,9 @@ from sota_exp.stages.data import DataSet
 
 
 def write_start(directory: Path, result: dict[str, Any], data: dict[str, Any]) -> str:
-    """Write it; the name of this start, which the result bears when it comes.
+    """Write `start.json` and return the id of this start, which the result will contain.
 
-    `id` and `time` stay those of the first start of the same run when it goes on after an interruption; `start` does not.
+    A resumed run keeps `id` and `time` of its first start; `start` is new.
     """
     path = directory / "start.json"
     before = json.loads(path.read_text()) if path.exists() else {}
@@ -44,11 +44,11 @@ def write_start(directory: Path, result: dict[str, Any], data: dict[str, Any]) -
 def _user() -> str | None:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # A container's user without a name.
+    except (KeyError, OSError):  # In a container, the user may have no name.
         return None
 
 
 def data_facts(tree: dict[str, Any], data: DataSet) -> dict[str, Any]:
-    """The set's name, the digest of its content, its classes, and how many images each split has."""
+    """Name, digest, classes and images per split of the data set."""
     counts = {split: len(vars(data)[split]) for split in ("train", "val", "test")}
     return {"name": tree["data"]["name"], "digest": data.digest, "classes": list(data.classes), "counts": counts}

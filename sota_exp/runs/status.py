@@ -1,6 +1,6 @@
-"""How a run may have ended, as `status` in result.json says it."""
+"""Values of `status` in result.json."""
 
-#: Statuses of a run that has nothing left to train and whose numbers and weights are final.
+#: Statuses of a run whose training is complete, so that metrics and weights are final.
 COMPLETE = ("finished", "stopped_early")
 
 

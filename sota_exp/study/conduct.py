@@ -1,4 +1,4 @@
-"""From a command line to a study and its end: settings, techniques, arms, then the plan or the runs."""
+"""A study from its command line to its result: settings, techniques, arms, then the plan or the runs."""
 
 import functools
 import os
@@ -14,7 +14,7 @@ from sota_exp.config.catalog import options
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.hydra_compose import conf_directory
 from sota_exp.config.rules import check
-from sota_exp.config.values import leaves
+from sota_exp.config.values import group_of, leaves
 from sota_exp.errors import ConfigError, Interrupted
 from sota_exp.report.terminal import console
 from sota_exp.study import plan, terminal
@@ -22,14 +22,16 @@ from sota_exp.study.arms import Base, Compose, compose_base, made_ready
 from sota_exp.study.equal_compute import measured, with_equal_budget
 from sota_exp.study.equal_compute import remembered as remembered_epochs
 from sota_exp.study.files import StudyFiles
-from sota_exp.study.plan import Blueprint, Technique, key_of, set_to
+from sota_exp.study.plan import Blueprint
 from sota_exp.study.results import Row, Study
 from sota_exp.study.scheduler import Ablation, Job
+from sota_exp.study.screening import screening
 from sota_exp.study.settings import Settings
+from sota_exp.study.technique import Technique, of_slots, set_to
 
 
 class Sweeper(Protocol):
-    """What conducting a study needs of Hydra's sweeper."""
+    """The methods of Hydra's sweeper that a study uses."""
 
     plan_only: bool
     measure: bool
@@ -49,16 +51,19 @@ class Sweeper(Protocol):
     def launch(self, jobs: Sequence[Job]) -> list[str | None]: ...
 
     def show(self, study: Study, files: StudyFiles, status: str) -> list[str]:
-        """Show a study that has ended, `status` being MLflow's word for how; a line on each place."""
+        """Publish a study that has ended with the MLflow status `status`; one line per place where it was published."""
 
 
 def conduct(sweeper: Sweeper, arguments: list[str]) -> Row | None:
-    """Plan the study that the arguments ask for; then say the plan, or train what is missing and say what came out."""
+    """Plan the study of `arguments`; then print the plan, or train the missing runs and print the result.
+
+    Returns the content of `study.json`, or None for a plan.
+    """
     study = planned(sweeper, arguments)
     files = StudyFiles(directory=sweeper.directory)
     files.require_this_version()
     for arm in study.arms.ready:
-        files.place(arm, 0)  # The first arm of a configuration names its place, whichever run comes first.
+        files.place(arm, 0)  # So that the first arm of a configuration names its directory, whichever run comes first.
     out = console()
     for part in terminal.heading(study, files):
         out.print(part)
@@ -79,7 +84,7 @@ def conduct(sweeper: Sweeper, arguments: list[str]) -> Row | None:
     progress.begin(len(ablation.open_jobs()))
     try:
         found = ablation.run()
-    except (Interrupted, KeyboardInterrupt):  # The latter from the launcher: it ends all jobs of a multirun.
+    except (Interrupted, KeyboardInterrupt):  # A launcher raises the latter when it ends all jobs of a multirun.
         sweeper.show(study, files, "KILLED")
         raise
     out.print(terminal.result(found))
@@ -89,14 +94,14 @@ def conduct(sweeper: Sweeper, arguments: list[str]) -> Row | None:
 
 
 def planned(sweeper: Sweeper, arguments: list[str]) -> Study:
-    """Everything that is known before a run.
+    """Everything that is known before the first run.
 
     Raises:
-        ConfigError: a wrong key or value, or no arm is left.
+        ConfigError: a wrong key or value, or no arm is left to compare.
     """
     settings: Settings = build(Settings, sweeper.study_node(), "study")
-    given = [item for item in arguments if not key_of(item).startswith("study")]
-    if settings.recipe is not None and not any(key_of(item) == "recipe" for item in given):
+    given = [item for item in arguments if not group_of(item).startswith("study")]
+    if settings.recipe is not None and not any(group_of(item) == "recipe" for item in given):
         given.append(f"recipe={settings.recipe}")
     compose: Compose = remembered(sweeper.compose)
     base = compose_base(given, compose)
@@ -122,20 +127,21 @@ def planned(sweeper: Sweeper, arguments: list[str]) -> Study:
 
 
 def remembered(compose: Compose) -> Compose:
-    """Composes equal lists once."""
+    """`compose` with a cache: equal lists are composed once."""
 
     @functools.cache
-    def once(overrides: tuple[str, ...]) -> Configuration:
+    def compose_once(overrides: tuple[str, ...]) -> Configuration:
         return compose(overrides)
 
-    return lambda overrides: once(tuple(overrides))
+    return lambda overrides: compose_once(tuple(overrides))
 
 
 def blueprint_of(settings: Settings, base: Base, compose: Compose) -> Blueprint:
     """The arms of each kind of study.
 
     Raises:
-        ConfigError, ValueError: the study can't be laid out.
+        ConfigError: there is no such slot or option.
+        ValueError: there is no design for this number of techniques.
     """
     if settings.kind == "null":
         return plan.null(settings.num_arms)
@@ -152,11 +158,11 @@ def blueprint_of(settings: Settings, base: Base, compose: Compose) -> Blueprint:
     if settings.kind == "ladder":
         return plan.ladder(techniques, forbidden, absent)
     replaces, beside = settings.forbidden == "replace", settings.beside_leave_one_out
-    return plan.screening(techniques, settings.interactions, forbidden, replaces, beside, absent)
+    return screening(techniques, settings.interactions, forbidden, replaces, beside, absent)
 
 
-def _neutral() -> dict[str, str]:
-    """The option of every slot that does nothing, `none` where there are several."""
+def _neutral_options() -> dict[str, str]:
+    """Slot → its neutral option; `none` where there are several."""
     found: dict[str, str] = {}
     for option in options(conf_directory(), PACKAGE):
         if option.is_neutral and "/" in option.group:
@@ -165,21 +171,21 @@ def _neutral() -> dict[str, str]:
 
 
 def _other_slots(settings: Settings, base: Base, techniques: Sequence[Technique]) -> list[Technique]:
-    """A technique for each slot that is on and that none of the named ones sets, also not through a preset."""
+    """One technique per slot that is on and that no named technique sets, directly or through a preset."""
     if not settings.every_slot or settings.only is not None:
         return []
     keys = {key for technique in techniques for key in technique.keys}
-    neutral = _neutral()
+    neutral = _neutral_options()
     taken = {slot for slot in neutral if slot in keys or slot.rpartition("/")[0] in keys}
-    return plan.of_slots(base.configuration.choices, neutral, taken)
+    return of_slots(base.configuration.choices, neutral, taken)
 
 
 def _one_slot(settings: Settings, base: Base) -> Blueprint:
     slot = settings.slot or ""
     names = [option.name for option in options(conf_directory(), PACKAGE) if option.group == slot]
     if not names:
-        raise ConfigError(f"study.slot={slot}: no such slot; sota-exp techniques lists them")
-    reference = settings.reference or _neutral().get(slot, base.configuration.choices.get(slot, names[0]))
+        raise ConfigError(f"study.slot={slot}: no such slot; `sota-exp techniques` lists all slots")
+    reference = settings.reference or _neutral_options().get(slot, base.configuration.choices.get(slot, names[0]))
     if reference not in names:
         raise ConfigError(f"study.reference={reference}: no such option of {slot}; legal: {', '.join(names)}")
     return plan.one_slot(slot, names, reference)
@@ -188,7 +194,7 @@ def _one_slot(settings: Settings, base: Base) -> Blueprint:
 def forbidden_in(
     techniques: Sequence[Technique], base: Base, compose: Compose
 ) -> Callable[[tuple[str, ...]], str | None]:
-    """Why a cell of a design, named by the techniques that are on, can't be trained."""
+    """A function from the techniques that are on to the reason why they cannot be trained together, or None."""
 
     @functools.cache
     def reason(on: tuple[str, ...]) -> str | None:
@@ -206,12 +212,11 @@ OWN = ("hydra/sweeper=", "hydra.sweeper.", "hydra/hydra_logging=", "hydra.sweep.
 
 
 def command_line(place: Path) -> str:
-    """The command that makes the study that is being made, in its place."""
-    asked = [item for item in sys.argv[1:] if "=" in item and not item.startswith(OWN)]
-    asked = [_typed(item) for item in asked]
-    return " ".join(["sota-exp", "ablate", *map(shlex.quote, asked), shlex.quote(f"hydra.sweep.dir={place}")])
+    """The command that repeats this study in its directory."""
+    given = [_as_typed(item) for item in sys.argv[1:] if "=" in item and not item.startswith(OWN)]
+    return " ".join(["sota-exp", "ablate", *map(shlex.quote, given), shlex.quote(f"hydra.sweep.dir={place}")])
 
 
-def _typed(item: str) -> str:
-    """An override of ours as a person writes it; a person's own `+` stays."""
+def _as_typed(item: str) -> str:
+    """An override that `sota-exp ablate` has rewritten, as the user typed it."""
     return item[1:].replace("=equal_arms", "=null") if item.startswith("+study=") else item

@@ -1,4 +1,4 @@
-"""What a study will take: a few real steps of every training that its arms need. Nothing is written."""
+"""The cost of a study, estimated from a few real training steps of each of its trainings. Nothing is written."""
 
 from typing import Any
 
@@ -7,12 +7,15 @@ from sota_exp.study.arms import ReadyArm
 from sota_exp.study.files import trainings
 from sota_exp.study.results import Study
 
-#: Seconds of training from which an arm's time is told.
+#: Seconds for which an arm is trained to measure its speed.
 SECONDS_AN_ARM = 1.5
 
 
 def estimated(study: Study) -> dict[str, Any]:
-    """Arm → seconds of a run, or in a word why that is unknown; and `num_test`. An arm that shares a training pays evaluation alone."""
+    """Arm → seconds of one run, or the reason why that is unknown; and `num_test`, the number of test images.
+
+    Of arms that share a training, only the first is charged for it; the others cost their evaluation.
+    """
     found: dict[str, Any] = {}
     own = {arm.name for arm in trainings(study.arms).values()}
     for arm in study.arms.ready:
@@ -24,10 +27,11 @@ def estimated(study: Study) -> dict[str, Any]:
 
 
 def seconds_of_a_run(arm: ReadyArm, trains: bool) -> tuple[float, int]:
-    """Estimated seconds of training, validation and evaluation, and the number of test images.
+    """Estimated seconds of a run (of its evaluation if it does not train), and the number of test images.
 
     Raises:
-        ConfigError, RunFailed: it can't be trained.
+        ConfigError: the configuration does not fit the data.
+        RunFailed: out of memory or disk, or unreadable files.
     """
     from sota_exp.preview.plan_numbers import outline
     from sota_exp.preview.timing import estimate, is_averaged, measure
@@ -40,5 +44,5 @@ def seconds_of_a_run(arm: ReadyArm, trains: bool) -> tuple[float, int]:
         state = start(session)
         plan = outline(session, state)
         measured = measure(session, state, evaluator, SECONDS_AN_ARM if trains else 0.0)
-    whole = estimate(plan, measured, is_averaged(state))
-    return whole.total if trains else whole.evaluate, plan.counts["test"]
+    cost = estimate(plan, measured, is_averaged(state))
+    return cost.total if trains else cost.evaluate, plan.counts["test"]

@@ -1,6 +1,6 @@
-"""Equal compute instead of equal epochs: how many epochs each arm may train for the steps, the arithmetic or the time of the first.
+"""Equal compute instead of equal epochs: each arm trains for about as many steps, FLOPs or seconds as the first arm.
 
-An epoch of each arm is measured once; what was measured stays in `budget.json`, so that a repeated command asks for the same runs.
+An epoch of each arm is measured once and kept in `budget.json`, so that a repeated command plans the same runs.
 """
 
 import json
@@ -8,19 +8,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from sota_exp.config.values import group_of
 from sota_exp.errors import ConfigError
 from sota_exp.study.arms import NO_CHANGE, Arms, Base, Compose, ReadyArm, made_ready
 from sota_exp.study.cost_estimate import SECONDS_AN_ARM
-from sota_exp.study.plan import Blueprint, key_of, overrides
+from sota_exp.study.plan import Blueprint
 from sota_exp.study.study_json_arms import BACKWARD
+from sota_exp.study.technique import overrides
 
-#: What an arm's length is set by.
+#: The overrides that set the length of an arm.
 EPOCHS, STANDARD = "schedule.length.epochs", "schedule/length=standard"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What one pass of an arm's training takes, a teacher's arithmetic left out of `flops`, and how many it has on its own."""
+    """The cost of one epoch of an arm, FLOPs without those of a teacher. epochs: how many it trains on its own."""
 
     epochs: int
     steps: int
@@ -32,10 +34,11 @@ class Epoch:
 
 
 def measured(arm: ReadyArm) -> Epoch:
-    """By a short rehearsal of the arm's training.
+    """The cost of an epoch, from a few training steps of the arm.
 
     Raises:
-        ConfigError, RunFailed: it can't be trained.
+        ConfigError: the configuration does not fit the data.
+        RunFailed: out of memory or disk, or unreadable files.
     """
     from sota_exp.models.cost import flops_per_image
     from sota_exp.preview.timing import measure
@@ -59,10 +62,10 @@ def measured(arm: ReadyArm) -> Epoch:
 
 
 def remembered(path: Path, measure: Callable[[ReadyArm], Epoch]) -> Callable[[ReadyArm], Epoch]:
-    """`measure`, of each training once and then from `budget.json`."""
+    """`measure` with a cache in the file `path`, `budget.json`: each training is measured once."""
     known: dict[str, dict[str, float]] = json.loads(path.read_text()) if path.exists() else {}
 
-    def of(arm: ReadyArm) -> Epoch:
+    def load_or_measure(arm: ReadyArm) -> Epoch:
         if arm.training not in known:
             known[arm.training] = asdict(measure(arm))
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,39 +75,40 @@ def remembered(path: Path, measure: Callable[[ReadyArm], Epoch]) -> Callable[[Re
             epochs=int(found["epochs"]), steps=int(found["steps"]), flops=found["flops"], seconds=found["seconds"]
         )
 
-    return of
+    return load_or_measure
 
 
 def equal_epochs(epochs: Mapping[str, Epoch], budget: str) -> dict[str, int]:
-    """Arm → the number of epochs that comes nearest to the whole training of the first; at least one."""
+    """Arm → the number of epochs, at least one, that costs about as much as the whole training of the first arm."""
     first = next(iter(epochs.values()))
-    whole = first.epochs * first.of(budget)
-    return {name: max(1, round(whole / epoch.of(budget))) for name, epoch in epochs.items()}
+    total = first.epochs * first.of(budget)
+    return {name: max(1, round(total / epoch.of(budget))) for name, epoch in epochs.items()}
 
 
 def with_equal_budget(
     arms: Arms, blueprint: Blueprint, base: Base, compose: Compose, budget: str, measure: Callable[[ReadyArm], Epoch]
 ) -> tuple[Arms, str]:
-    """The arms, each as long as the budget allows, and a sentence that says how long; those that no longer differ are refused.
+    """The arms, as long as the budget allows, and a sentence with their epochs; arms that no longer differ are refused.
 
     Raises:
         ConfigError: the command fixes the number of epochs.
     """
-    if any(key_of(override) == EPOCHS for override in base.overrides):
-        raise ConfigError(f"study.budget={budget} chooses {EPOCHS} for every arm; give scale.epochs instead")
+    if any(group_of(override) == EPOCHS for override in base.overrides):
+        raise ConfigError(f"study.budget={budget} chooses {EPOCHS} for every arm; set scale.epochs instead")
     lengths = equal_epochs({arm.name: measure(arm) for arm in arms.ready}, budget)
-    asked = [
+    with_lengths = [
         replace(arm, overrides=overrides(arm.overrides, [STANDARD, f"{EPOCHS}={lengths[arm.name]}"]))
         for arm in blueprint.arms
         if arm.name in lengths
     ]
-    of_budget = replace(blueprint, arms=tuple(asked), refused=arms.refused)
-    said = ", ".join(f"{name} {num}" for name, num in lengths.items())
-    made = made_ready(of_budget, base, compose)
+    with_budget = replace(blueprint, arms=tuple(with_lengths), refused=arms.refused)
+    listing = ", ".join(f"{name} {num}" for name, num in lengths.items())
+    adjusted = made_ready(with_budget, base, compose)
     before = {name for name, _ in arms.refused}
     equal = f"with an equal budget of {budget} it is as long as its reference, and differs in nothing else"
-    refused = [(name, why if name in before else why.replace(NO_CHANGE, equal)) for name, why in made.refused]
+    refused = [(name, why if name in before else why.replace(NO_CHANGE, equal)) for name, why in adjusted.refused]
     return (
-        replace(made, refused=tuple(refused)),
-        f"Equal {budget}: every arm trains for as many {budget} as {arms.ready[0].name}, to the nearest epoch ({said}).",
+        replace(adjusted, refused=tuple(refused)),
+        f"Equal {budget}: every arm trains for as many {budget} as {arms.ready[0].name}, to the nearest epoch "
+        f"({listing}).",
     )

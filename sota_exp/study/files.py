@@ -1,7 +1,7 @@
-"""Where a study's runs lie, what they hold, and `study.json`.
+"""The directories and results of a study's runs, and `study.json`.
 
-A run's place is named by its arm and by a hash of its configuration, `runs/<arm>-<hash>/<seed>`: arms of equal configuration
-share it, an arm that comes later or elsewhere in the order finds it again, and another configuration never meets it.
+The directory of a run is `runs/<arm>-<hash of its configuration>/<seed>`. Arms of equal configuration share it, it is
+found again when arms are added or reordered, and two different configurations never use the same one.
 """
 
 import json
@@ -17,13 +17,13 @@ from sota_exp.runs.atomic import replace_text
 from sota_exp.runs.status import COMPLETE
 from sota_exp.study.arms import Arms, ReadyArm
 
-#: How reasons begin that come again with the same configuration and seed, so that a repeated command leaves them.
+#: Beginnings of the reasons that would occur again with the same configuration and seed: such runs are not repeated.
 FINAL = ("diverged",)
 
 
 @dataclass(kw_only=True)
 class StudyFiles:
-    """A study's directory. A result that is final is read once."""
+    """The directory of a study. The result of a finished run is read once."""
 
     directory: Path
     _results: dict[Path, dict[str, Any]] = field(default_factory=dict)
@@ -34,22 +34,26 @@ class StudyFiles:
         return self.directory / "study.json"
 
     def require_this_version(self) -> None:
-        """Raise `ConfigError` where an older version made the study: its runs are named by hashes that this one doesn't make."""
+        """Refuse a study of an older version, whose runs are named by other hashes.
+
+        Raises:
+            ConfigError: an older version wrote the study.
+        """
         if self.study.is_file() and format_of(json.loads(self.study.read_text()), self.study) < FORMAT:
             raise ConfigError(
-                f"hydra.sweep.dir={self.directory} holds a study that an older version of sota-exp made: report reads it, "
-                "ablate does not go on with it. Choose another place, or remove that one"
+                f"hydra.sweep.dir={self.directory} holds a study that an older version of sota-exp made: report can "
+                "read it, ablate cannot continue it. Choose another directory, or remove this one"
             )
 
     def place(self, arm: ReadyArm, seed: int) -> str:
-        """Relative to the study's directory; a place that was made under another arm's name is kept."""
+        """The directory of a run, relative to the study's; one that exists under the name of another arm is used."""
         if arm.whole not in self._places:
             found = sorted((self.directory / "runs").glob(f"*-{arm.whole[:10]}"))
             self._places[arm.whole] = found[0].name if found else f"{arm.name}-{arm.whole[:10]}"
         return f"runs/{self._places[arm.whole]}/{seed + arm.arm.seed_offset}"
 
     def result(self, place: str) -> dict[str, Any] | None:
-        """`result.json`, or None where there is none that can be read."""
+        """The content of `result.json`, or None if there is none that can be read."""
         path = self.directory / place / "result.json"
         if path in self._results:
             return self._results[path]
@@ -66,39 +70,40 @@ class StudyFiles:
         return found is not None and found["status"] in COMPLETE
 
     def final_failure(self, place: str) -> str | None:
-        """Why a run failed that would fail again; None for any other."""
+        """Why a run failed, if it would fail again in the same way; else None."""
         found = self.result(place)
         reason = str(found["reason"]) if found is not None and found["status"] == "failed" else ""
         return reason if reason.startswith(FINAL) else None
 
     def share_training(self, source: str, place: str) -> None:
-        """Give `place` the finished training of `source`, from which it is scored anew; nothing where it has one."""
-        there, here = self.directory / source, self.directory / place
-        checkpoint = here / "checkpoint" / "state.pt"
+        """Copy the finished training of `source` to `place`, to be scored there; not if `place` has a checkpoint."""
+        source_directory, directory = self.directory / source, self.directory / place
+        checkpoint = directory / "checkpoint" / "state.pt"
         if checkpoint.exists():
             return
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        _copy(there / "metrics.jsonl", here / "metrics.jsonl")
-        _copy(there / "checkpoint" / "state.pt", checkpoint)
+        _copy(source_directory / "metrics.jsonl", directory / "metrics.jsonl")
+        _copy(source_directory / "checkpoint" / "state.pt", checkpoint)
 
     def write(self, study: dict[str, Any]) -> None:
+        """Write `study.json` as a whole."""
         text = json.dumps(study, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
         self.directory.mkdir(parents=True, exist_ok=True)
         replace_text(self.study, text)
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A copy that is whole or not there; files are replaced when they change, so a link to the same one is enough."""
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    """An atomic copy. A hard link is enough, since these files are replaced, never changed in place."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        os.link(source, beside)
+        os.link(source, temporary)
     except OSError:
-        shutil.copyfile(source, beside)
-    beside.replace(target)
+        shutil.copyfile(source, temporary)
+    temporary.replace(target)
 
 
 def trainings(arms: Arms) -> dict[str, ReadyArm]:
-    """By hash of training and seed offset, the first arm that has it: the others of the same hash share what it trains."""
+    """`training_key` → the first arm that has it; the other arms with the same key share its training."""
     found: dict[str, ReadyArm] = {}
     for arm in arms.ready:
         found.setdefault(training_key(arm), arm)
@@ -106,4 +111,5 @@ def trainings(arms: Arms) -> dict[str, ReadyArm]:
 
 
 def training_key(arm: ReadyArm) -> str:
+    """Equal for arms that train the same weights with the same seeds."""
     return f"{arm.training}+{arm.arm.seed_offset}"

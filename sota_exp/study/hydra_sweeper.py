@@ -1,6 +1,6 @@
-"""The study as a Hydra sweeper: composes arms as Hydra composes its jobs, and hands runs to whatever launcher is configured.
+"""The study as a Hydra sweeper: arms are composed as Hydra composes jobs, and launched by the configured launcher.
 
-Registered by `sota-exp ablate` before Hydra starts, so that nothing has to be installed for it.
+`sota-exp ablate` registers it before Hydra starts, so it needs no plug-in package.
 """
 
 import contextlib
@@ -29,12 +29,12 @@ from sota_exp.study.files import StudyFiles
 from sota_exp.study.results import Study
 from sota_exp.study.scheduler import Job
 
-#: The launcher that trains in this process, one run after the other.
+#: Hydra's default launcher, which trains in this process, one run after the other.
 ONE_BY_ONE = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 
 class StudySweeper(Sweeper):
-    """Plans a study from the command line, then trains what of it is missing."""
+    """Plans a study from the command line, then trains its missing runs."""
 
     def __init__(self, plan_only: bool, measure: bool) -> None:
         self.plan_only, self.measure = plan_only, measure
@@ -53,7 +53,7 @@ class StudySweeper(Sweeper):
 
     @abstractmethod
     def show(self, study: Study, files: StudyFiles, status: str) -> list[str]:
-        """Show a study that has ended, `status` being MLflow's word for how; a line on each place."""
+        """Publish a study that has ended with the MLflow status `status`; one line per place where it was published."""
 
     @property
     def directory(self) -> Path:
@@ -67,7 +67,7 @@ class StudySweeper(Sweeper):
         """The configuration of a job with these overrides.
 
         Raises:
-            ConfigError: they don't compose.
+            ConfigError: they do not compose.
         """
         try:
             config = self.context.config_loader.load_sweep_config(self.whole, list(overrides))
@@ -78,28 +78,28 @@ class StudySweeper(Sweeper):
 
     @property
     def study_name(self) -> str:
-        """The option of the group `study`; of equal arms the word of the command line, which Hydra would read as nothing."""
+        """The option of the group `study` as typed: `null` for `equal_arms`, since Hydra reads `null` as no value."""
         option = str(self.whole.hydra.runtime.choices.study)
         return "null" if option == "equal_arms" else option
 
     def study_node(self) -> dict[str, Any]:
-        """The values below `study`, of the whole command line."""
+        """The values of the node `study`."""
         node = OmegaConf.to_container(self.whole.study, resolve=True, throw_on_missing=False)
         assert isinstance(node, dict)
         return {str(key): value for key, value in node.items()}
 
     def save_command(self) -> None:
-        """What was asked for, where Hydra's own sweepers leave it; MLflow's note reads it there."""
+        """Write the configuration to `multirun.yaml`, as Hydra's own sweepers do; MLflow's note reads it there."""
         self.directory.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.whole, self.directory / "multirun.yaml")
 
     def launch(self, jobs: Sequence[Job]) -> list[str | None]:
-        """Of each job, None or why it failed.
+        """Train the jobs; per job None, or the reason why it failed.
 
         Raises:
             Interrupted: a signal ended one of them.
         """
-        with quiet(logging.getLogger("hydra")):  # Launchers tell of every job; the study says how it ended.
+        with quiet(logging.getLogger("hydra")):  # Launchers log every job; the study prints its own line.
             returned = self.launcher.launch([self._overrides(job) for job in jobs], initial_job_idx=self.launched)
         self.launched += len(jobs)
         return [_reason(each) for each in returned]
@@ -124,7 +124,7 @@ class StudySweeper(Sweeper):
 
 @contextlib.contextmanager
 def quiet(logger: logging.Logger) -> Iterator[None]:
-    """While entered, it says nothing below a warning."""
+    """While entered, the logger drops messages below the level of warnings."""
     before = logger.level
     logger.setLevel(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""What a study was asked, and what its runs answered so far: read here, judged elsewhere."""
+"""A study as it was planned, and the results of its runs so far."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """What is known before any run: what was asked for, the arms, and the seeds."""
+    """What is known before the first run: settings, arms and seeds.
+
+    name: the option of the group `study`. command: the command that repeats the study.
+    """
 
     settings: Settings
     name: str
@@ -31,12 +34,17 @@ class Study:
 
     @property
     def compared(self) -> list[ReadyArm]:
+        """The arms that have a reference."""
         return [arm for arm in self.arms.ready if arm.arm.reference is not None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Runs:
-    """The results so far: arm → seed → result of a finished run, its place, or why there is none."""
+    """The results so far, all by arm and seed.
+
+    results: contents of `result.json` of finished runs. places: their directories. failures: why a run has no result.
+    correct: reads bool [N], whether each image of the metric's split was classified correctly.
+    """
 
     results: dict[str, dict[int, dict[str, Any]]]
     places: dict[str, dict[int, str]]
@@ -45,7 +53,7 @@ class Runs:
 
     @classmethod
     def read(cls, study: Study, files: StudyFiles, failures: Mapping[str, str]) -> "Runs":
-        """failures: place → reason, of what has no result of its own."""
+        """Read the files of a study. failures: place → reason, for runs that wrote no result."""
         results: dict[str, dict[int, dict[str, Any]]] = {}
         places: dict[str, dict[int, str]] = {}
         reasons: dict[str, dict[int, str]] = {}
@@ -67,15 +75,17 @@ class Runs:
         return cls(results=results, places=places, failures=reasons, correct=correct)
 
     def values(self, name: str, read: Callable[[Row], float | None]) -> dict[int, float]:
+        """Seed → the number that `read` takes from the result of an arm's run, where there is one."""
         found = {seed: read(result) for seed, result in self.results[name].items()}
         return {seed: float(value) for seed, value in found.items() if value is not None}
 
     def differences(self, arm: ReadyArm, read: Callable[[Row], float | None], among: Sequence[int]) -> dict[int, float]:
-        """seed → arm − reference, where both have it."""
+        """Seed → arm − reference, for the seeds of `among` that both have."""
         assert arm.arm.reference is not None
         own, other = self.values(arm.name, read), self.values(arm.arm.reference, read)
         return {seed: own[seed] - other[seed] for seed in among if seed in own and seed in other}
 
 
 def metric_of(name: str) -> Callable[[Row], float | None]:
+    """A function that reads a metric from a result."""
     return lambda result: result["metrics"].get(name)

@@ -1,7 +1,7 @@
-"""The study as it runs: which run comes next, what is done when one ends, and that repeating the command goes on.
+"""The runs of a study: which one is launched next, and what is done when one ends. A repeated command goes on.
 
-A run is launched once its training isn't shared with an unfinished one; runs that are finished, or that failed in a way that would
-come again, are never launched. After every batch the files are read again and `study.json` is written.
+A run waits for the run that trains its weights, if it shares a training. Runs that are finished, or that would fail
+again in the same way, are not launched. After every batch of runs the files are read again and `study.json` is written.
 """
 
 import time
@@ -14,13 +14,13 @@ from sota_exp.study.results import Row, Runs, Study
 from sota_exp.study.study_json import outcome
 from sota_exp.study.tests_of_arms import tested, wanted_seeds
 
-#: `study.json` is written between runs at most this often in seconds, and at the end.
+#: Least seconds between two writes of `study.json`; it is also written at the end.
 WRITE_SECONDS = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A run to be made: of which arm, with which of the study's seeds, where."""
+    """A run to be trained: its arm, its seed among those of the study, and its directory."""
 
     arm: ReadyArm
     seed: int
@@ -35,13 +35,17 @@ class Job:
         return f"{self.arm.name}, seed {self.seed + self.arm.arm.seed_offset}"
 
 
-#: Trains the jobs; of each, None or why it failed. Raises `Interrupted`.
+#: Trains the jobs; returns per job None, or the reason why it failed. Raises `Interrupted`.
 Launch = Callable[[Sequence[Job]], Sequence[str | None]]
 
 
 @dataclass(kw_only=True)
 class Ablation:
-    """A study in its directory. failures: place → why a run failed in this process without saying so in its files."""
+    """A study that runs in its directory.
+
+    batch_size: jobs per launch, None for all. failures: place → why a run of this process failed without writing a
+    result. written_at: when `study.json` was written, in seconds of `time.monotonic`.
+    """
 
     study: Study
     files: StudyFiles
@@ -52,7 +56,7 @@ class Ablation:
     written_at: float = 0.0
 
     def run(self) -> Row:
-        """Train what is missing; the content of `study.json`, which is written also where a signal or an error ends it."""
+        """Train the missing runs; returns the content of `study.json`, which is written even after a signal."""
         try:
             while jobs := self.next_jobs():
                 batch = jobs[: self.batch_size]
@@ -67,6 +71,7 @@ class Ablation:
         return found
 
     def write(self) -> Row:
+        """Write `study.json` from the files of the runs, and return its content."""
         found = outcome(self.study, self.read())
         self.files.write(found)
         self.written_at = time.monotonic()
@@ -76,11 +81,11 @@ class Ablation:
         return Runs.read(self.study, self.files, self.failures)
 
     def next_jobs(self) -> list[Job]:
-        """All that can be launched now, seed by seed, so that an interrupted study compares what it can."""
+        """The runs that can be launched now, seed by seed, so that an interrupted study can compare its arms."""
         return [job for job in self.open_jobs() if self._is_ready(job)]
 
     def open_jobs(self) -> list[Job]:
-        """Every run that is wanted and missing; one of several arms that share a run, or all, stand for it once."""
+        """Every run that is wanted and missing; a run that several arms share is listed once."""
         wanted = wanted_seeds(self.study, tested(self.study, self.read()))
         found: dict[str, Job] = {}
         for seed in self.study.seeds:
@@ -94,15 +99,18 @@ class Ablation:
         return place in self.failures or self.files.is_finished(place) or self.files.final_failure(place) is not None
 
     def _is_ready(self, job: Job) -> bool:
-        """Whether its training is its own, or there to be shared; a shared one that failed is left to fail again."""
+        """Whether it trains itself, or the training it shares is over; copies a finished one to its directory.
+
+        If the shared training failed, the run trains itself and fails in turn.
+        """
         source = self.source(job)
-        if source is None or source == job.place:
+        if source == job.place:
             return True
         if self.files.is_finished(source):
             self.files.share_training(source, job.place)
             return True
         return self._is_over(source)
 
-    def source(self, job: Job) -> str | None:
-        """The place of the run that trains for this one: the first wanted arm's with the same training."""
+    def source(self, job: Job) -> str:
+        """The directory of the run whose training this one uses: that of the first arm with the same training."""
         return self.files.place(trainings(self.study.arms)[training_key(job.arm)], job.seed)

@@ -1,4 +1,4 @@
-"""What `study=…` and the keys below `study.` ask for, checked."""
+"""The settings of a study, the node `study` of the configuration, checked."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from sota_exp.stages.stage import require
 from sota_exp.statistics.interim import spent_at
 from sota_exp.statistics.sign_flip import smallest_p_value
 from sota_exp.statistics.units import METRICS
-from sota_exp.study.plan import Technique
+from sota_exp.study.technique import Technique
 
 KINDS = ("ladder", "leave_one_out", "add_one_in", "pairs", "one_slot", "screening", "null")
 BUDGETS = ("epochs", "steps", "flops", "seconds")
@@ -18,7 +18,7 @@ BUDGETS = ("epochs", "steps", "flops", "seconds")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The `study` node. What each key means stands in conf/study/settings/standard.yaml."""
+    """The node `study`; conf/study/settings/standard.yaml explains each key."""
 
     kind: str
     title: str
@@ -42,8 +42,8 @@ class Settings:
         require(self.kind in KINDS, "kind", self.kind, ", ".join(KINDS))
         require(self.budget in BUDGETS, "budget", self.budget, ", ".join(BUDGETS))
         require(self.metric in METRICS, "metric", self.metric, ", ".join(METRICS))
-        require(0.5 < self.level < 1, "level", self.level, "a share in (0.5, 1), such as 0.95")
-        require(_is_seeds(self.seeds), "seeds", self.seeds, "a count of at least 1, or a list of different seeds ≥ 0")
+        require(0.5 < self.level < 1, "level", self.level, "a fraction in (0.5, 1), such as 0.95")
+        require(_are_seeds(self.seeds), "seeds", self.seeds, "a count of at least 1, or a list of different seeds ≥ 0")
         require(2 <= self.num_arms <= 100, "num_arms", self.num_arms, "a count in [2, 100]")
         require(self.forbidden in ("refuse", "replace"), "forbidden", self.forbidden, "refuse, replace")
         if self.looks is not None:
@@ -51,37 +51,42 @@ class Settings:
             require(
                 bool(self.looks) and rising, "looks", self.looks, "numbers of seeds, each larger than the one before"
             )
-            planned = not self.interactions and self.kind not in ("pairs", "screening")
-            require(planned, "looks", self.looks, f"null in {self.kind}, whose effects are not tested look by look")
-            legal = f"looks of which the last can decide: the smallest p of n seeds is 2 / 2^n, {1 - self.level:.2g} is spent over all"
+            has_looks = not self.interactions and self.kind not in ("pairs", "screening")
+            require(
+                has_looks, "looks", self.looks, f"null for kind {self.kind}, whose effects are tested once, at the end"
+            )
+            legal = (
+                "more seeds at the last look, so that it can decide: the smallest p-value of n seeds is 2 / 2^n, "
+                f"and all looks together spend {1 - self.level:.2g}"
+            )
             require(
                 smallest_p_value(self.looks[-1]) <= spent_at(self.looks, self.level)[-1], "looks", self.looks, legal
             )
             if isinstance(self.seeds, list):
-                legal = f"{self.looks[-1]} seeds, as many as the last look has, or a count"
+                legal = f"a list of {self.looks[-1]} seeds, as many as the last look has, or a count"
                 require(len(self.seeds) == self.looks[-1], "seeds", self.seeds, legal)
         if self.kind == "null":
-            few = not isinstance(self.seeds, list) or max(self.seeds) < 1000
-            require(few, "seeds", self.seeds, "below 1000 in a null study, whose arms lie 1000 seeds apart")
+            are_apart = not isinstance(self.seeds, list) or max(self.seeds) < 1000
+            require(are_apart, "seeds", self.seeds, "seeds below 1000 in a null study, whose arms are 1000 seeds apart")
 
     @property
     def last_level(self) -> float:
-        """One less the error that the test of all seeds may make: with looks, what the last of them adds."""
+        """Confidence level of the test on all seeds, in (0, 1): with looks, 1 − what the last look spends."""
         return self.level if self.looks is None else 1 - spent_at(self.looks, self.level)[-1]
 
     def seed_list(self, first: int) -> list[int]:
-        """The seeds of every arm: those listed, or as many as counted from the configuration's own; all looks' where planned."""
+        """The seeds of every arm: the listed ones, or from `first` as many as the last look has, or as `seeds` says."""
         if isinstance(self.seeds, list):
             return [int(seed) for seed in self.seeds]
         return list(range(first, first + (self.looks[-1] if self.looks else int(self.seeds))))
 
     def chosen_techniques(self) -> list[Technique]:
-        """In the order of `only`, or of the table.
+        """The techniques of `only` in its order, or all of them.
 
         Raises:
-            ConfigError: `only` names what the table lacks, or an entry isn't one.
+            ConfigError: `only` names an unknown technique, or an entry of `study.techniques` is malformed.
         """
-        table = self._table()
+        table = self._techniques()
         for name in self.only or ():
             if name not in table:
                 raise ConfigError(
@@ -90,24 +95,24 @@ class Settings:
         return [table[name] for name in self.only] if self.only is not None else list(table.values())
 
     def absent_techniques(self) -> list[Technique]:
-        """What `only` leaves out of the table: off in every arm of the kinds that start from nothing."""
-        return [each for name, each in self._table().items() if self.only is not None and name not in self.only]
+        """The techniques that `only` leaves out: off in every arm of the kinds that start from all off."""
+        return [each for name, each in self._techniques().items() if self.only is not None and name not in self.only]
 
-    def _table(self) -> dict[str, Technique]:
+    def _techniques(self) -> dict[str, Technique]:
         return {name: technique(name, node) for name, node in self.techniques.items() if node is not None}
 
 
-def _is_seeds(seeds: object) -> bool:
+def _are_seeds(seeds: object) -> bool:
     if isinstance(seeds, bool) or not isinstance(seeds, int | list):
         return False
     if isinstance(seeds, int):
         return seeds >= 1
-    whole = all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds)
-    return bool(seeds) and whole and len(set(seeds)) == len(seeds)
+    are_counts = all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds)
+    return bool(seeds) and are_counts and len(set(seeds)) == len(seeds)
 
 
 def technique(name: str, node: object) -> Technique:
-    """An entry of `study.techniques`.
+    """Parse an entry of `study.techniques`.
 
     Raises:
         ConfigError: a missing or unknown key, or a value of another type.

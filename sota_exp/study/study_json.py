@@ -1,6 +1,6 @@
-"""From runs to numbers: everything in `study.json`, from the arms and the result files alone.
+"""The content of `study.json`, computed from the arms and the result files alone.
 
-Times and memory stand under `cost` only; all else is the same to the bit however often the study was interrupted.
+Apart from times and memory, which are under `cost` only, it is bitwise equal however often the study was interrupted.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from sota_exp.study.study_json_arms import arm_row
 from sota_exp.study.study_json_effects import effect_row, of_pairs, screened
 from sota_exp.study.tests_of_arms import Tested, tested, wanted_seeds
 
-#: Seeds and effects that the plan speaks of.
+#: Numbers of seeds and effects (fractions) in the table of statistical power.
 PLANNED_SEEDS, PLANNED_EFFECTS = (4, 6, 8, 10, 12, 16, 24, 32), (0.001, 0.002, 0.005, 0.01, 0.02)
 
 
@@ -23,7 +23,7 @@ def outcome(study: Study, runs: Runs) -> Row:
     settings = study.settings
     test = tested(study, runs)
     arms = [arm_row(study, runs, test, arm) for arm in study.arms.ready]
-    found_effects, effect_notes = screened(study, runs)
+    design_effects, effect_notes = screened(study, runs)
     first = next((result for arm in study.arms.ready for result in runs.results[arm.name].values()), None)
     missing = _missing(study, runs, test)
     return {
@@ -45,9 +45,9 @@ def outcome(study: Study, runs: Runs) -> Row:
         "arms": arms,
         "refused": [{"name": name, "reason": reason} for name, reason in study.arms.refused],
         "rules": [{"arm": arm.name, "message": text} for arm in study.arms.ready for text in arm.warnings],
-        "effects": [effect_row(study, effect) for effect in found_effects if len(effect.factors) == 1],
+        "effects": [effect_row(study, effect) for effect in design_effects if len(effect.factors) == 1],
         "interactions": [
-            *[effect_row(study, effect) for effect in found_effects if len(effect.factors) == 2],
+            *[effect_row(study, effect) for effect in design_effects if len(effect.factors) == 2],
             *of_pairs(study, runs),
         ],
         "looks": _looks(settings, test.looked),
@@ -59,7 +59,7 @@ def outcome(study: Study, runs: Runs) -> Row:
 
 
 def _environment(result: Row | None) -> Row:
-    """Of the first arm's first run."""
+    """Versions, device and commit of the first run of the first arm."""
     if result is None:
         return {"versions": {}, "device": None, "commit": None, "python": None}
     versions = {name: number for name, number in result["versions"].items() if name != "python"}
@@ -72,7 +72,7 @@ def _environment(result: Row | None) -> Row:
 
 
 def _missing(study: Study, runs: Runs, test: Tested) -> list[Row]:
-    """Every run that was planned and is not finished; seeds that an arm is decided without are not planned."""
+    """Every planned run that is not finished. Seeds after the look that decided an arm are not planned."""
     wanted = wanted_seeds(study, test)
     return [
         {"arm": arm.name, "seed": seed, "reason": runs.failures[arm.name].get(seed, "not run yet")}
@@ -96,7 +96,10 @@ def _looks(settings: Settings, looked: Looked | None) -> Row | None:
 
 
 def plan_of(study: Study, runs: Runs, num_test: int | None) -> Row:
-    """What so many seeds can find, from the spread of this study's own differences, or an assumed one before there are any."""
+    """Statistical power: what each number of seeds can detect.
+
+    The standard deviation of differences is that of this study, or an assumed one as long as there are too few.
+    """
     metric, level = metric_of(study.settings.metric), study.settings.last_level
     spreads = []
     for arm in study.compared:

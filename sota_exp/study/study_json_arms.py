@@ -1,4 +1,4 @@
-"""What `study.json` says of an arm: its runs, its paired comparison with a verdict, its calibration, classes and cost."""
+"""One arm in `study.json`: its runs, its paired comparison with a verdict, its calibration, classes and cost."""
 
 import shlex
 from collections.abc import Callable
@@ -14,11 +14,12 @@ from sota_exp.study.arms import ReadyArm
 from sota_exp.study.results import Row, Runs, Study, metric_of
 from sota_exp.study.tests_of_arms import Tested
 
-#: Floating-point operations of a training step an image, over those of its forward pass: backward costs twice as much.
+#: FLOPs of a training step over those of its forward pass: the backward pass costs twice as much as the forward pass.
 BACKWARD = 3
 
 
 def arm_row(study: Study, runs: Runs, test: Tested, arm: ReadyArm) -> Row:
+    """An entry of `arms`."""
     metric = metric_of(study.settings.metric)
     values = runs.values(arm.name, metric)
     mean, sd = mean_and_sd(list(values.values())) if values else (None, None)
@@ -39,44 +40,45 @@ def arm_row(study: Study, runs: Runs, test: Tested, arm: ReadyArm) -> Row:
         "values": {str(seed): value for seed, value in values.items()},
     }
     if arm.arm.reference is None:
-        said = CELL if arm.arm.is_cell else REFERENCE
+        outcome = CELL if arm.arm.is_cell else REFERENCE
         if runs.failures[arm.name] and not values:
-            said = failed(list(runs.failures[arm.name].values()), 0)
+            outcome = failed(list(runs.failures[arm.name].values()), 0)
         return (
             row
-            | _no_comparison(said)
+            | _no_comparison(outcome)
             | {"calibration": _calibration(runs, arm, []), "cost": _cost(runs, arm, [], None)}
         )
     seeds = study.seeds[: test.seeds.get(arm.name, len(study.seeds))]
     differences = runs.differences(arm, metric, seeds)
     paired = list(differences)
-    gained = mean_of(differences.values()) if study.settings.metric.endswith("accuracy") else None
-    calibration, cost = _calibration(runs, arm, paired), _cost(runs, arm, paired, gained)
+    gain = mean_of(differences.values()) if study.settings.metric.endswith("accuracy") else None
+    calibration, cost = _calibration(runs, arm, paired), _cost(runs, arm, paired, gain)
     if len(differences) < 2:
         reasons = [*runs.failures[arm.name].values(), *runs.failures[arm.arm.reference].values()]
-        said = failed(reasons, len(differences)) if reasons else too_few(len(differences))
-        return row | _no_comparison(said) | {"n": len(differences), "calibration": calibration, "cost": cost}
+        outcome = failed(reasons, len(differences)) if reasons else too_few(len(differences))
+        return row | _no_comparison(outcome) | {"n": len(differences), "calibration": calibration, "cost": cost}
     return row | _comparison(study, runs, test, arm, differences) | {"calibration": calibration, "cost": cost}
 
 
 def mean_of(values: Any) -> float | None:
+    """The mean; None of no values."""
     found = list(values)
     return float(np.mean(found)) if found else None
 
 
-def _no_comparison(said: Verdict) -> Row:
+def _no_comparison(outcome: Verdict) -> Row:
     absent = ("difference", "interval", "p_value", "p_adjusted", "detectable")
     return {
         **dict.fromkeys(absent),
-        "verdict": said.word,
-        "verdict_words": said.sentence,
+        "verdict": outcome.word,
+        "verdict_words": outcome.sentence,
         "examples": None,
         "classes": {},
     }
 
 
 def _comparison(study: Study, runs: Runs, test: Tested, arm: ReadyArm, differences: dict[int, float]) -> Row:
-    """An arm against its reference, over the seeds that both have."""
+    """The paired comparison of an arm with its reference, over the seeds that both have."""
     unit = scale_of(study.settings.metric)
     settings, paired, level = study.settings, list(differences), study.settings.level
     found = paired_difference([0.0] * len(paired), list(differences.values()), level)
@@ -85,9 +87,9 @@ def _comparison(study: Study, runs: Runs, test: Tested, arm: ReadyArm, differenc
     p_adjusted = test.p_adjusted.get(arm.name)
     better = METRICS[settings.metric]
     if p_adjusted is None:
-        said = Verdict(word="too few seeds", sentence="Too few seeds: the first look is not complete.")
+        outcome = Verdict(word="too few seeds", sentence="Too few seeds: the first look is not complete.")
     else:
-        said = verdict(found.mean, (found.low, found.high), p_adjusted, smallest, len(paired), level, better, unit)
+        outcome = verdict(found.mean, (found.low, found.high), p_adjusted, smallest, len(paired), level, better, unit)
     return {
         "n": len(paired),
         "difference": found.mean,
@@ -95,15 +97,15 @@ def _comparison(study: Study, runs: Runs, test: Tested, arm: ReadyArm, differenc
         "p_value": test.p_values.get(arm.name),
         "p_adjusted": p_adjusted,
         "detectable": smallest,
-        "verdict": said.word,
-        "verdict_words": said.sentence,
+        "verdict": outcome.word,
+        "verdict_words": outcome.sentence,
         "examples": _examples(study, runs, arm, paired),
         "classes": _classes(runs, arm, paired, level),
     }
 
 
 def _examples(study: Study, runs: Runs, arm: ReadyArm, seeds: list[int]) -> Row | None:
-    """The same difference over the draw of images, where the metric is an accuracy."""
+    """The same difference with its interval over test images instead of seeds; None if the metric is no accuracy."""
     if not study.settings.metric.endswith("/accuracy"):
         return None
     own, other = (
@@ -117,7 +119,7 @@ def _examples(study: Study, runs: Runs, arm: ReadyArm, seeds: list[int]) -> Row 
 def _change(
     runs: Runs, arm: ReadyArm, seeds: list[int], read: Callable[[Row], float | None], level: float = 0.95
 ) -> Row:
-    """The paired change of a number of a result, and its interval over seeds; None where there are too few."""
+    """The paired difference of a number of the results, and its interval over seeds; None if there are too few."""
     if arm.arm.reference is None or not seeds:
         return {"difference": None, "interval": None}
     found = list(runs.differences(arm, read, seeds).values())
@@ -133,17 +135,20 @@ def _calibration(runs: Runs, arm: ReadyArm, seeds: list[int]) -> Row:
 
 
 def _classes(runs: Runs, arm: ReadyArm, seeds: list[int], level: float) -> dict[str, Row]:
-    """Of each class, how its test accuracy changes."""
+    """Class → the change of its test accuracy."""
     names = list(runs.results[arm.name][seeds[0]]["per_class_accuracy"])
 
-    def of(name: str) -> Callable[[Row], float | None]:
+    def read_class(name: str) -> Callable[[Row], float | None]:
         return lambda result: result["per_class_accuracy"][name]
 
-    return {name: _change(runs, arm, seeds, of(name), level) for name in names}
+    return {name: _change(runs, arm, seeds, read_class(name), level) for name in names}
 
 
 def _cost(runs: Runs, arm: ReadyArm, seeds: list[int], difference: float | None) -> Row:
-    """What a run costs on average, and what the arm costs beyond its reference."""
+    """Mean cost of a run, and the extra training time over the reference.
+
+    difference: gain in accuracy, a fraction; None where the metric is no accuracy.
+    """
 
     def seconds(result: Row) -> float | None:
         return result["seconds"].get("train")
@@ -154,21 +159,23 @@ def _cost(runs: Runs, arm: ReadyArm, seeds: list[int], difference: float | None)
     change = _change(runs, arm, seeds, seconds)
     extra, interval = change["difference"], change["interval"]
     costs_differ = interval is not None and not interval[0] <= 0 <= interval[1]
-    whole = {key: mean(key) for key in ("flops_per_image", "parameters", "peak_memory_bytes")}
+    means = {key: mean(key) for key in ("flops_per_image", "parameters", "peak_memory_bytes")}
     return {
         "seconds": mean_of(runs.values(arm.name, seconds).values()),
         "seconds_difference": extra,
         "interval": interval,
         "training_flops": mean_of(runs.values(arm.name, lambda result: training_flops(arm, result)).values()),
-        **{key: None if value is None else round(value) for key, value in whole.items()},
+        **{key: None if value is None else round(value) for key, value in means.items()},
         "points_per_hour": 100 * difference / (extra / 3600) if costs_differ and difference is not None else None,
     }
 
 
 def training_flops(arm: ReadyArm, result: Row) -> float:
-    """Forward and backward of every training image, at the size of its crop. A teacher is left out."""
+    """FLOPs of the forward and backward passes of all training images, without those of a teacher."""
     forward = result.get("train_flops_per_image")
-    if forward is None:  # Of an earlier version: by the area of the crop, which is off where strides round.
+    if (
+        forward is None
+    ):  # A result of an earlier version: scaled by the area of the crop, which is not exact where strides round.
         size = result["resolution"]["chosen"]["size"]
         forward = result["flops_per_image"] * (arm.train_size / size) ** 2
     return float(BACKWARD * forward * result["images_seen"])

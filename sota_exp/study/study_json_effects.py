@@ -1,4 +1,4 @@
-"""What `study.json` says of effects that no single arm shows: those of a screening design, and interactions of two techniques."""
+"""Effects in `study.json` from several arms: those of a screening design, and interactions of two techniques."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from sota_exp.study.results import Row, Runs, Study, metric_of
 
 
 def screened(study: Study, runs: Runs) -> tuple[list[Effect], list[str]]:
-    """Of a screening design: its effects once enough cells are finished, or the reason why there are none yet."""
+    """The effects of a screening design, and notes: the reason if too few cells are finished for effects."""
     blueprint = study.blueprint
     if blueprint.design is None:
         return [], []
@@ -28,13 +28,14 @@ def screened(study: Study, runs: Runs) -> tuple[list[Effect], list[str]]:
 
 
 def effect_row(study: Study, effect: Effect) -> Row:
+    """An entry of `effects` or `interactions`."""
     better = METRICS[study.settings.metric]
     significant = effect.p_adjusted <= 1 - study.settings.level
-    word = ("helps" if (effect.estimate > 0) == better else "hurts") if significant else "cannot be distinguished"
+    verdict = ("helps" if (effect.estimate > 0) == better else "hurts") if significant else "cannot be distinguished"
     unit = scale_of(study.settings.metric)
     span = unit.span(effect.low, effect.high)
     size = f"{unit.difference_with_unit(effect.estimate)}, {study.settings.level:.0%} interval {span}"
-    sentence = f"{word.capitalize()}{'' if significant else ' from no effect'}: {size}."
+    sentence = f"{verdict.capitalize()}{'' if significant else ' from no effect'}: {size}."
     labels = {arm.name: arm.label for arm in study.blueprint.arms} | dict(study.blueprint.labels)
     which = {"factor": effect.factors[0]} if len(effect.factors) == 1 else {"factors": list(effect.factors)}
     return {
@@ -44,14 +45,14 @@ def effect_row(study: Study, effect: Effect) -> Row:
         "interval": [effect.low, effect.high],
         "p_value": effect.p_value,
         "p_adjusted": effect.p_adjusted,
-        "verdict": word,
+        "verdict": verdict,
         "verdict_words": sentence,
         "aliases": list(effect.aliases),
     }
 
 
 def of_pairs(study: Study, runs: Runs) -> list[Row]:
-    """Of a study of pairs: paired over seeds, and tested jointly."""
+    """The interactions of a study of pairs: paired over seeds, and tested jointly."""
     names = {arm.name for arm in study.arms.ready}
     found: list[tuple[Any, dict[int, float]]] = []
     for item in study.blueprint.interactions:
@@ -82,9 +83,8 @@ def of_pairs(study: Study, runs: Runs) -> list[Row]:
         )
         row = effect_row(study, effect)
         if smallest_p_value(len(values)) > 1 - study.settings.level:
-            least = (
-                f"Too few seeds for a verdict: {len(values)} have no p-value below {smallest_p_value(len(values)):.2g}."
-            )
-            row |= {"verdict": "too few seeds", "verdict_words": least}
+            smallest = smallest_p_value(len(values))
+            sentence = f"Too few seeds for a verdict: the smallest p-value of {len(values)} is {smallest:.2g}."
+            row |= {"verdict": "too few seeds", "verdict_words": sentence}
         rows.append(row)
     return rows

@@ -1,4 +1,4 @@
-"""A study on the terminal: what lies ahead, how it goes, and what came out."""
+"""A study on the terminal: its plan, its progress and its result."""
 
 import os
 import time
@@ -18,7 +18,7 @@ from sota_exp.study.results import Row, Runs, Study
 from sota_exp.study.scheduler import Ablation, Job
 from sota_exp.study.study_json import plan_of
 
-#: How each verdict looks.
+#: Style of each verdict.
 STYLES = {
     "helps": "bold green",
     "hurts": "bold red",
@@ -28,15 +28,15 @@ STYLES = {
     "reference": "dim",
 }
 
-#: Characters of a drawn interval.
+#: Width of a drawn interval in characters.
 WIDTH = 29
 
 
 def heading(study: Study, files: StudyFiles) -> Iterable[RenderableType]:
-    """The study in a few lines: arms, seeds, what was refused, which rules fire."""
+    """The study in a few lines: arms, seeds, refused arms, rules that fire."""
     ready, num_trainings = study.arms.ready, len(trainings(study.arms))
     shared = len(ready) - num_trainings
-    shares = f", {shared} of them sharing another's training" if shared else ""
+    shares = f", {shared} of them share the training of another arm" if shared else ""
     yield Text.from_markup(
         f"[bold]{escape(study.settings.title)}[/]: {study.recipe} on {escape(study.data)}, by {study.settings.metric}"
     )
@@ -47,17 +47,17 @@ def heading(study: Study, files: StudyFiles) -> Iterable[RenderableType]:
         yield Text(f"  {note}", style="dim")
     for name, reason in study.arms.refused:
         yield Text.from_markup(f"  [yellow]refused[/] {escape(name)}: {escape(reason)}")
-    said: dict[str, list[str]] = {}
+    arms_by_warning: dict[str, list[str]] = {}
     for arm in ready:
         for warning in arm.warnings:
-            said.setdefault(warning, []).append(arm.name)
-    for warning, names in said.items():
+            arms_by_warning.setdefault(warning, []).append(arm.name)
+    for warning, names in arms_by_warning.items():
         where = "all arms" if len(names) == len(ready) else ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
         yield Text.from_markup(f"  [yellow]rule[/] {escape(warning)} [dim]({escape(where)})[/]")
 
 
 class Progress:
-    """A line a run, with what it scored and how long the rest will take."""
+    """One line per finished run, with its score and the time that the rest will take."""
 
     def __init__(self, study: Study, files: StudyFiles) -> None:
         self.study, self.files, self.out = study, files, console()
@@ -67,7 +67,7 @@ class Progress:
     def begin(self, num_open: int) -> None:
         self.total = num_open
         if num_open:
-            self.out.print(f"  {num_open} runs to make", style="dim")
+            self.out.print(f"  {num_open} runs to train", style="dim")
         else:
             self.out.print("  every run is finished; nothing is trained", style="dim")
 
@@ -76,12 +76,12 @@ class Progress:
         spent = time.monotonic() - self.began
         left = spent / self.done * max(self.total - self.done, 0)
         if failure is not None:
-            said = f"[red]failed[/]: {escape(failure)}"
+            outcome = f"[red]failed[/]: {escape(failure)}"
         else:
             result = self.files.result(job.place) or {}
             value = result["metrics"].get(self.study.settings.metric)
-            said = f"{_value(self.study.settings.metric, value)}, {duration(sum(result['seconds'].values()))}"
-        self.out.print(f"[dim]{self.done:>4}/{self.total}[/]  {job.name:<36} {said}  [dim]{duration(left)} left[/]")
+            outcome = f"{_value(self.study.settings.metric, value)}, {duration(sum(result['seconds'].values()))}"
+        self.out.print(f"[dim]{self.done:>4}/{self.total}[/]  {job.name:<36} {outcome}  [dim]{duration(left)} left[/]")
 
 
 def _value(metric: str, value: float | None) -> str:
@@ -89,7 +89,7 @@ def _value(metric: str, value: float | None) -> str:
 
 
 def result(found: Row) -> RenderableType:
-    """What came out: a row an arm, then effects, then what could not be concluded."""
+    """The result: a table of arms, effects if there are any, and closing notes."""
     parts: list[RenderableType] = ["", _arms(found)]
     if found["effects"]:
         parts += ["", _effects(found, "effects", "Main effects")]
@@ -102,23 +102,23 @@ def result(found: Row) -> RenderableType:
 def _arms(found: Row) -> Table:
     compared = [arm for arm in found["arms"] if arm["interval"] is not None]
     reach = max((abs(end) for arm in compared for end in arm["interval"]), default=0.0)
-    drawn = Table(
+    table = Table(
         title=f"{found['title']}: {found['recipe']} on {found['data']}", title_justify="left", box=None, pad_edge=False
     )
-    drawn.add_column("arm")
+    table.add_column("arm")
     for head in ("n", found["metric"], scale_of(found["metric"]).difference_unit or "difference"):
-        drawn.add_column(head, justify="right")
-    drawn.add_column(f"{found['level']:.0%} interval", justify="right")
-    drawn.add_column(_scale(reach, scale_of(found["metric"])), no_wrap=True)
-    drawn.add_column("p adj.", justify="right")
-    drawn.add_column("time", justify="right")
-    drawn.add_column("verdict")
+        table.add_column(head, justify="right")
+    table.add_column(f"{found['level']:.0%} interval", justify="right")
+    table.add_column(_scale(reach, scale_of(found["metric"])), no_wrap=True)
+    table.add_column("p adj.", justify="right")
+    table.add_column("time", justify="right")
+    table.add_column("verdict")
     rows = (
         found["arms"] if not found["effects"] else [arm for arm in found["arms"] if not arm["name"].startswith("cell_")]
     )
     for arm in rows:
-        drawn.add_row(*_cells(arm, found["metric"], reach))
-    return drawn
+        table.add_row(*_cells(arm, found["metric"], reach))
+    return table
 
 
 def _cells(arm: Row, metric: str, reach: float) -> list[str | Text]:
@@ -146,7 +146,7 @@ def _cells(arm: Row, metric: str, reach: float) -> list[str | Text]:
 
 
 def _scale(reach: float, unit: Scale) -> str:
-    """The heading over the drawn intervals: where zero is and how far they go."""
+    """The heading over the drawn intervals: zero and both ends of the axis."""
     if not reach:
         return ""
     ends = [f"{unit.factor * end:+.{unit.decimals - 1}f}" for end in (-reach, reach)]
@@ -155,7 +155,7 @@ def _scale(reach: float, unit: Scale) -> str:
 
 
 def interval_bar(low: float, middle: float, high: float, reach: float) -> str:
-    """`──●──` at its place between −reach and +reach, with a stroke at zero."""
+    """`──●──` on an axis from −reach to +reach, with a stroke at zero."""
 
     def place(value: float) -> int:
         return round((value + reach) / (2 * reach) * (WIDTH - 1)) if reach else WIDTH // 2
@@ -171,19 +171,19 @@ def interval_bar(low: float, middle: float, high: float, reach: float) -> str:
 def _effects(found: Row, key: str, title: str) -> Table:
     rows = found[key]
     reach = max(abs(end) for row in rows for end in row["interval"])
-    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    drawn.add_column("")
-    drawn.add_column(scale_of(found["metric"]).difference_unit or "difference", justify="right")
-    drawn.add_column("interval", justify="right")
-    drawn.add_column(_scale(reach, scale_of(found["metric"])), no_wrap=True)
-    drawn.add_column("p adj.", justify="right")
-    drawn.add_column("verdict")
-    drawn.add_column("mixed with")
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("")
+    table.add_column(scale_of(found["metric"]).difference_unit or "difference", justify="right")
+    table.add_column("interval", justify="right")
+    table.add_column(_scale(reach, scale_of(found["metric"])), no_wrap=True)
+    table.add_column("p adj.", justify="right")
+    table.add_column("verdict")
+    table.add_column("aliased with")
     for row in rows:
         low, high = row["interval"]
         style, unit = STYLES[row["verdict"]], scale_of(found["metric"])
         aliases = row["aliases"]
-        drawn.add_row(
+        table.add_row(
             escape(row["label"]),
             unit.difference(row["estimate"]),
             unit.span(low, high, " … "),
@@ -192,24 +192,26 @@ def _effects(found: Row, key: str, title: str) -> Table:
             Text(row["verdict"], style=style),
             ", ".join(aliases[:2]) + (f" and {len(aliases) - 2} more" if len(aliases) > 2 else ""),
         )
-    return drawn
+    return table
 
 
 def _closing(found: Row) -> list[str]:
-    """What so many seeds could have found, and what is missing."""
-    about, unit = found["plan"], scale_of(found["metric"])
+    """What this number of seeds could detect, the looks, refused arms, and missing runs."""
+    power, unit = found["plan"], scale_of(found["metric"])
     num = len(found["seeds"])
     lines = [
-        f"p adj. holds for all arms at once; intervals are each arm's own. Differences vary by {unit.size(about['sd_assumed'])} ({about['sd_source']})."
+        "p adj. is corrected for all arms together; intervals are not. "
+        f"Differences have a standard deviation of {unit.size(power['sd_assumed'])} ({power['sd_source']})."
     ]
-    if "detectable_effect" in about:
-        lines = effect_lines(about, num, unit)
-    elif (smallest := about["detectable"].get(str(num))) is not None:
-        lines[0] += f" {num} seeds find {unit.size(smallest)} in four of five studies."
+    if "detectable_effect" in power:
+        lines = effect_lines(power, num, unit)
+    elif (smallest := power["detectable"].get(str(num))) is not None:
+        lines[0] += f" {num} seeds detect {unit.size(smallest)} in four of five studies."
     if found["looks"]:
         looks = found["looks"]
         lines.append(
-            f"looks done: {looks['done'] or 'none'} of {looks['planned']} seeds; decided: {', '.join(looks['decided']) or 'none'}"
+            f"looks done: {looks['done'] or 'none'} of {looks['planned']} seeds; "
+            f"decided: {', '.join(looks['decided']) or 'none'}"
         )
     for name, reason in ((item["name"], item["reason"]) for item in found["refused"]):
         lines.append(f"refused {name}: {reason}")
@@ -222,12 +224,12 @@ def _closing(found: Row) -> list[str]:
 
 
 def plan(study: Study, files: StudyFiles, estimates: dict[str, Any]) -> RenderableType:
-    """Arms × seeds, what they take, and what they can find. estimates: arm → seconds of a run, or why it is unknown."""
-    drawn = Table(box=None, pad_edge=False)
+    """The plan: arms, seeds, cost and statistical power. estimates: arm → seconds of a run, or why they are unknown."""
+    table = Table(box=None, pad_edge=False)
     for head in ("arm", "compared with", "changes"):
-        drawn.add_column(head)
-    drawn.add_column("a run", justify="right")
-    drawn.add_column("finished", justify="right")
+        table.add_column(head)
+    table.add_column("per run", justify="right")
+    table.add_column("finished", justify="right")
     total, left = 0.0, 0.0
     for arm in study.arms.ready:
         finished = sum(files.is_finished(files.place(arm, seed)) for seed in study.seeds)
@@ -235,51 +237,55 @@ def plan(study: Study, files: StudyFiles, estimates: dict[str, Any]) -> Renderab
         if isinstance(seconds, float):
             total += seconds * len(study.seeds)
             left += seconds * (len(study.seeds) - finished)
-        drawn.add_row(
+        table.add_row(
             escape(arm.arm.label),
             arm.arm.reference or "",
             escape(", ".join(arm.arm.changes)),
             duration(seconds) if isinstance(seconds, float) else escape(str(seconds or "–")),
             f"{finished}/{len(study.seeds)}",
         )
-    lines: list[RenderableType] = [drawn, ""]
+    lines: list[RenderableType] = [table, ""]
     if estimates:
         lines.append(
-            f"About {duration(left)} of runs one after the other ({duration(total)} for the whole study), by a few measured steps."
+            f"About {duration(left)} if the runs are trained one after the other ({duration(total)} for the whole "
+            "study), estimated from a few measured steps."
         )
     return Group(*lines, *map(Text, power_lines(study, files, estimates.get("num_test"))))
 
 
-def effect_lines(about: Row, num: int, unit: Scale) -> list[str]:
-    """What a design shows with one seed more or less."""
-    found = {int(seeds): value for seeds, value in about["detectable_effect"].items() if value is not None}
-    shown = ", ".join(f"{unit.size(value)} with {seeds}" for seeds, value in found.items())
-    varies = f"Differences between runs of equal seed vary by {unit.size(about['sd_assumed'])} ({about['sd_source']})."
+def effect_lines(power: Row, num: int, unit: Scale) -> list[str]:
+    """What a screening design can detect, by its number of seeds."""
+    found = {int(seeds): value for seeds, value in power["detectable_effect"].items() if value is not None}
+    by_seeds = ", ".join(f"{unit.size(value)} with {seeds}" for seeds, value in found.items())
+    spread = f"{unit.size(power['sd_assumed'])} ({power['sd_source']})"
     here = unit.size(found[num]) if num in found else "none: add a seed"
     return [
-        varies,
-        f"The smallest main effect that {num} seed{'' if num == 1 else 's'} a cell show, of {about['num_factors']}, in four of five studies: {here}.",
-        f"By seeds a cell: {shown}.",
+        f"Differences between runs of equal seed have a standard deviation of {spread}.",
+        f"The smallest of {power['num_factors']} main effects that {num} seed{'' if num == 1 else 's'} per cell detect "
+        f"in four of five studies: {here}.",
+        f"By seeds per cell: {by_seeds}.",
     ]
 
 
 def power_lines(study: Study, files: StudyFiles, num_test: int | None) -> list[str]:
-    """The smallest effect that these seeds can show, and how many seeds an effect needs."""
+    """The smallest effect that these seeds can detect, and the number of seeds that each effect needs."""
     runs = Runs.read(study, files, {})
     scored = [result["evaluated_images"]["test"] for found in runs.results.values() for result in found.values()]
-    about = plan_of(study, runs, scored[0] if scored else num_test)
+    power = plan_of(study, runs, scored[0] if scored else num_test)
     num = len(study.seeds)
-    if "detectable_effect" in about:
-        return effect_lines(about, num, scale_of(study.settings.metric))
-    smallest = about["detectable"][str(num)]
+    if "detectable_effect" in power:
+        return effect_lines(power, num, scale_of(study.settings.metric))
+    smallest = power["detectable"][str(num)]
     unit = scale_of(study.settings.metric)
-    shown = unit.size(smallest) if smallest is not None else "nothing, however large: at least 6 seeds are needed"
+    found = unit.size(smallest) if smallest is not None else "none, however large: at least 6 seeds are needed"
+    arms = f"{power['num_arms']} arm{'' if power['num_arms'] == 1 else 's'}"
     lines = [
-        f"Differences between paired seeds vary by {unit.size(about['sd_assumed'])} ({about['sd_source']}).",
-        f"The smallest effect that {num} seeds show among {about['num_arms']} arm{'' if about['num_arms'] == 1 else 's'} in four of five studies: {shown}.",
+        f"Differences between paired seeds have a standard deviation of {unit.size(power['sd_assumed'])} "
+        f"({power['sd_source']}).",
+        f"The smallest effect that {num} seeds detect among {arms} in four of five studies: {found}.",
     ]
     needed = ", ".join(
         f"{seeds or 'over 5,000'} for {unit.factor * float(effect):g}"
-        for effect, seeds in about["seeds_needed"].items()
+        for effect, seeds in power["seeds_needed"].items()
     )
     return [*lines, f"Seeds needed: {needed} {unit.difference_unit}".strip() + "."]

@@ -1,4 +1,4 @@
-"""Which arms differ from their references, judged jointly, at once or look by look; and the seeds that are still wanted."""
+"""Joint tests of all arms against their references, once or look by look, and the seeds that each arm still needs."""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ from sota_exp.study.results import Runs, Study, metric_of
 
 @dataclass(kw_only=True)
 class Tested:
-    """p-values of the arms, and how many of the study's seeds each verdict rests on."""
+    """p-values by arm, the number of seeds behind each verdict, and the interim looks, where planned."""
 
     p_values: dict[str, float] = field(default_factory=dict)
     p_adjusted: dict[str, float] = field(default_factory=dict)
@@ -20,7 +20,7 @@ class Tested:
 
 
 def tested(study: Study, runs: Runs) -> Tested:
-    """The joint test over all arms, at once or look by look."""
+    """The joint sign-flip test of all arms, once or look by look."""
     metric = metric_of(study.settings.metric)
     found = {arm.name: runs.differences(arm, metric, study.seeds) for arm in study.compared}
     if study.settings.looks is not None:
@@ -37,7 +37,7 @@ def tested(study: Study, runs: Runs) -> Tested:
 
 
 def settled(study: Study, runs: Runs) -> dict[str, frozenset[int]]:
-    """Arm → seeds of which it and its reference each have a result or a failure."""
+    """Arm → the seeds for which it and its reference each have a result or a failure."""
 
     def own(name: str) -> set[int]:
         return {*runs.results[name], *runs.failures[name]}
@@ -46,7 +46,7 @@ def settled(study: Study, runs: Runs) -> dict[str, frozenset[int]]:
 
 
 def wanted_seeds(study: Study, test: Tested) -> dict[str, set[int]]:
-    """Arm → the seeds it is to have by what is known now: all, or those up to the next look of an undecided comparison."""
+    """Arm → the seeds that it needs: all, or with looks those up to the next look of its undecided comparisons."""
     if test.looked is None:
         return {arm.name: set(study.seeds) for arm in study.arms.ready}
     looks = study.settings.looks or []

@@ -1,8 +1,8 @@
-"""The fastest way to compute a training on this machine, by a short measurement: what `runtime=auto` asks for.
+"""`runtime=auto`: measures which runtime settings train fastest on this machine.
 
-Each step is taken in two ways in turn, A B A B, and the medians decide, so what else the machine does weighs on both. An answer is
-made once for a run, or once for all jobs of a sweep or a study that ask the same, and kept in a file beside them: repeating a
-command repeats it.
+Two settings are compared by steps in turn, A B A B, and their medians, so that other load on the machine slows down
+both. The result is kept in a file, for a run or for all jobs of a sweep or study with the same settings, and a repeated
+command reads it.
 """
 
 import gc
@@ -33,28 +33,32 @@ from sota_exp.training.failures import foreseen
 from sota_exp.training.loop import Step, fit, start
 from sota_exp.training.session import open_session
 
-#: What may be asked for, in the order in which it is tried.
+#: The fields of `runtime` that can be measured, in the order in which they are.
 TRIED = ("channels_last", "precision", "threads", "workers", "compile")
 
-#: Steps timed each way, and seconds after which no more than the least are.
+#: Timed steps per setting; after `TIMED_SECONDS` only `LEAST_STEPS`.
 TIMED_STEPS, LEAST_STEPS, TIMED_SECONDS = 5, 3, 12.0
 
-#: Steps where the race is close: a shared machine is slow for seconds at a time, in one way more than in another.
+#: Timed steps where the speed-up is in the range `CLOSE`: other load on a machine comes in bursts of seconds.
 CLOSE_STEPS, CLOSE = 15, (0.95, 1.25)
 
-#: The least gain for which another way is taken: smaller ones are noise.
+#: The least speed-up for which another setting is taken: smaller ones are noise.
 LEAST_GAIN = 1.05
 
-#: Compiling costs a minute, and gains less on a CPU: it is tried where training is expected to take longer than this in seconds.
+#: Seconds of training, by device type, above which compiling is tried: it costs a minute, and gains less on a CPU.
 WORTH_COMPILING = {"cpu": 1800.0, "other": 600.0}
 
-#: Batches that each worker process prepares in advance, and seconds in which it is let do so while nobody is timed.
+#: Batches that each worker process prepares in advance, and the most seconds of waiting for them between timed steps.
 PREPARED, PREPARING_SECONDS = 2, 1.0
 
 
 @dataclass(kw_only=True)
 class Way:
-    """One way at work: seconds of every step that it takes, of its first one, which compiles, and of each one timed after."""
+    """A training with some runtime settings, one step at a time.
+
+    taken: yields the seconds of each step. first: seconds of the first step, which compiles. steps: seconds of timed
+    steps.
+    """
 
     runtime: Runtime
     taken: Generator[float]
@@ -62,7 +66,7 @@ class Way:
     steps: list[float] = field(default_factory=list)
 
     def turn(self) -> bool:
-        """Time one step; whether there was one. What its workers prepared in the other's turn is used up before."""
+        """Time one step; returns whether there was one. Batches that workers have prepared are used up before."""
         with threads(self.runtime.threads):
             prepared = PREPARED * self.runtime.workers + 1 if self.runtime.workers else 0
             seconds = list(islice(self.taken, prepared + 1))
@@ -79,39 +83,39 @@ class Way:
 
 
 def settled(configuration: Configuration, directory: Path, said: Sequence[str] = ()) -> tuple[Configuration, str]:
-    """The configuration with its runtime measured, and what to say of it; as it is, and "", where nothing is asked for.
+    """The configuration with the fastest runtime settings, and a line about the measurement, empty if there was none.
 
-    directory: where the answer lies, named by the question: where it is there, nothing is measured. said: the overrides of
-    the command; a field that one of them sets is not measured.
+    directory: of the file with the result; if that file exists, nothing is measured. said: the overrides of the
+    command; a field that one of them sets is not measured.
     """
     fixed = {text.lstrip("+").partition("=")[0] for text in said}
     experiment = configuration.experiment
-    asked = [name for name in experiment.runtime.measure if f"runtime.{name}" not in fixed]
+    fields = [name for name in experiment.runtime.measure if f"runtime.{name}" not in fixed]
     runtime = configuration.values["runtime"]
     unmeasured = configuration.with_values(runtime={**runtime, "measure": []})
-    if not asked:
+    if not fields:
         return unmeasured, ""
-    # Before the lock: processes that train together wait for each other here.
+    # Before the lock, since processes that train together wait for each other here.
     if on_this_machine(experiment)[0].size > 1:
         return unmeasured, "runtime: not measured, as several processes train together"
-    question = {**runtime, "measure": asked}
+    settings = {**runtime, "measure": fields}
     directory.mkdir(parents=True, exist_ok=True)
-    place = directory / f"runtime-{digest(question, length=8)}.json"
-    with FileLock(f"{place}.lock"):
-        if not place.is_file():
-            answer = measured(experiment, asked)
-            replace_text(place, json.dumps(answer, indent=1) + "\n")
-    answer = json.loads(place.read_text())
-    return configuration.with_values(runtime={**question, **answer["runtime"]}), answer["why"]
+    path = directory / f"runtime-{digest(settings, length=8)}.json"
+    with FileLock(f"{path}.lock"):
+        if not path.is_file():
+            answer = measured(experiment, fields)
+            replace_text(path, json.dumps(answer, indent=1) + "\n")
+    answer = json.loads(path.read_text())
+    return configuration.with_values(runtime={**settings, **answer["runtime"]}), answer["why"]
 
 
 def measured(experiment: Experiment, asked: Sequence[str]) -> dict[str, Any]:
-    """`runtime`: the values that were found for the fields `asked`, `why`: the measurement in a line."""
+    """`runtime`: the fastest values of the fields `asked`; `why`: the measurement in one line."""
     _, device = on_this_machine(experiment)
     with foreseen():
         data = open_data(experiment)
     best, streams = replace(experiment.runtime, measure=[]), isinstance(data.images, Reducible)
-    said = []
+    gains = []
     for name in TRIED:
         for value in candidates(name, device, streams) if name in asked else ():
             if value == vars(experiment.runtime)[name]:
@@ -119,29 +123,29 @@ def measured(experiment: Experiment, asked: Sequence[str]) -> dict[str, Any]:
             other = replace(best, **{name: value})
             try:
                 gain = race(experiment, data, best, other, device)
-            except Exception as error:  # No compiler, say, or no memory for two networks at once.
-                said.append(f"{name}={in_yaml(value)} not possible: {first_line(error)}")
+            except Exception as error:  # Such as no compiler, or not enough memory for two networks.
+                gains.append(f"{name}={in_yaml(value)} not possible: {first_line(error)}")
                 gc.collect()
                 continue
             best = other if gain >= LEAST_GAIN else best
-            said += [f"{name}={in_yaml(value)} {gain:.2f} ×"] if gain else []
+            gains += [f"{name}={in_yaml(value)} {gain:.2f} ×"] if gain else []
     answer = {name: vars(best)[name] for name in TRIED if name in asked}
-    words = ", ".join(f"{name}={in_yaml(value)}" for name, value in answer.items())
-    why = f"runtime: {words} (steps per second against what was chosen before: {', '.join(said) or 'nothing to try'})"
+    chosen = ", ".join(f"{name}={in_yaml(value)}" for name, value in answer.items())
+    why = f"runtime: {chosen} (speed-up over the best setting before: {', '.join(gains) or 'nothing to try'})"
     return {"runtime": {**answer, "measure": []}, "why": why}
 
 
 def candidates(name: str, device: torch.device, streams: bool) -> tuple[Any, ...]:
-    """What is tried in place of the value that the field `name` has. streams: whether images are decoded as they are cut."""
+    """Values to try for the field `name`. streams: whether images are decoded in every epoch."""
     on_cpu, cores = device.type == "cpu", os.cpu_count() or 1
     # Without bf16 instructions a CPU takes several times as long in bf16.
     has_bf16 = not on_cpu or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     tried: dict[str, tuple[Any, ...]] = {
         "channels_last": (False, True),
         "precision": ("bf16",) if has_bf16 else (),
-        # Half of what the system calls processors are often the second threads of the others.
+        # Half of the processors that the system counts are often second threads of the same cores.
         "threads": (cores // 2,) if on_cpu and cores >= 4 else (),
-        # A worker takes its time from a core that trains, where the CPU does.
+        # On a CPU a worker takes computing time from training.
         "workers": ((1,) if streams else ()) if on_cpu else tuple(sorted({1, min(4, cores), min(16, cores)})),
         "compile": (True,),
     }
@@ -150,7 +154,7 @@ def candidates(name: str, device: torch.device, streams: bool) -> tuple[Any, ...
 
 @contextmanager
 def threads(num: int | None) -> Iterator[None]:
-    """PyTorch's threads meanwhile: `num`, or as many as there are now."""
+    """While entered, PyTorch has `num` threads; None leaves their number as it is."""
     before = torch.get_num_threads()
     if num is not None:
         torch.set_num_threads(num)
@@ -168,7 +172,7 @@ def in_yaml(value: object) -> str:
 
 
 def race(experiment: Experiment, data: DataSet, one: Runtime, other: Runtime, device: torch.device) -> float:
-    """How many times as fast a whole training is in the other way, compiling included; 0 where it was not tried."""
+    """Speed-up of a whole training by the settings `other` over `one`, compiling included; 0 if not measured."""
     known = entered(experiment, data, one, device)
     if not known.turn():
         return 0.0
@@ -184,19 +188,19 @@ def race(experiment: Experiment, data: DataSet, one: Runtime, other: Runtime, de
             break
     for way in (known, tried):
         way.taken.close()
-    gc.collect()  # both networks, and the workers of a loader
+    gc.collect()  # frees both networks, and ends the workers of the loaders
     return known.total(num_steps) / tried.total(num_steps) if tried.steps else 0.0
 
 
 def entered(experiment: Experiment, data: DataSet, runtime: Runtime, device: torch.device) -> Way:
-    """A way that has taken its first step."""
+    """A training with the settings `runtime` that has taken its first step."""
     with threads(runtime.threads):
         taken = trained(experiment, data, runtime, device)
         return Way(runtime=runtime, taken=taken, first=next(taken))
 
 
 def trained(experiment: Experiment, data: DataSet, runtime: Runtime, device: torch.device) -> Generator[float]:
-    """Train, and give the seconds of every step."""
+    """Train, and yield the seconds of every step."""
     session, _ = open_session(replace(experiment, runtime=runtime), data, World(), device)
     began = time.monotonic()
     for record in fit(session, start(session)):

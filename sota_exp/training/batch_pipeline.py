@@ -1,11 +1,11 @@
-"""The order of everything that happens to a batch after it is cut, and in which representation.
+"""The order of all batch transforms after the crop, and the representation that each one works on.
 
 crop → uint8 [B, 3, S, S]                      (data workers)
 flip, geometry, policy                         on uint8
 normalize → float [B, 3, S, S]                 (x / 255 − mean) / std
 erase, mix                                     on normalized images; 0 is the mean colour
-smoothing                                      on targets, once, after they are mixed
-teacher                                        sees the images that the student sees
+smoothing                                      on mixed targets
+teacher                                        on the images that the student gets
 """
 
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ from sota_exp.stages.random import Draws, Streams
 
 @lru_cache(maxsize=8)
 def constants(preprocessing: Preprocessing, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """−mean/std and 1/(255·std), each laid out as a whole image, float32 [H, W, 3].
+    """−mean/std and 1/(255·std), each expanded to a whole image, float32 [H, W, 3].
 
-    Along memory one multiply-add takes a seventh of the time that it takes three values at a time.
+    A multiply-add over contiguous memory takes a seventh of the time of one that broadcasts three values.
     """
     mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
     offset, scale = (each.to(device).expand(height, width, 3).contiguous() for each in (-mean / std, 1 / (255 * std)))
@@ -45,7 +45,7 @@ def normalize(images: Tensor, preprocessing: Preprocessing) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Normalize(BatchTransform):
-    """From uint8 to what the network reads."""
+    """`normalize` as a batch transform."""
 
     preprocessing: Preprocessing
 
@@ -55,7 +55,7 @@ class Normalize(BatchTransform):
 
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
-    """Batch transforms in order, each with the slot that keys its random numbers."""
+    """Batch transforms in order; the name of the slot is the key of each one's random numbers."""
 
     transforms: tuple[tuple[str, BatchTransform], ...]
     streams: Streams
@@ -69,7 +69,7 @@ class Pipeline:
 def pipeline(
     experiment: Experiment, preprocessing: Preprocessing, streams: Streams, classes: Sequence[str], device: torch.device
 ) -> Pipeline:
-    """The batch transforms of an experiment, in the order of this module's first lines."""
+    """The batch transforms of an experiment, in the order of the module docstring."""
     augmentation, regularization = experiment.augmentation, experiment.regularization
     with keyed("regularization.distillation"):
         teacher = regularization.distillation.teacher(classes, preprocessing, device)

@@ -1,4 +1,4 @@
-"""The device and the threads of a run: chosen, named, waited for."""
+"""The device of a run and the number of its threads."""
 
 import functools
 import platform
@@ -14,7 +14,7 @@ from sota_exp.training.memory import keep_freed_memory
 
 
 def finish(device: torch.device) -> None:
-    """Wait for what an accelerator has been given to do."""
+    """Wait until the accelerator has finished all queued work."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
 
@@ -39,15 +39,15 @@ def _cpu_name() -> str:
 
 @functools.cache
 def default_threads() -> int:
-    """PyTorch's threads as they were before the first run of this process."""
+    """The number of PyTorch's threads before the first run of this process."""
     return torch.get_num_threads()
 
 
 def on_this_machine(experiment: Experiment) -> tuple[World, torch.device]:
-    """This process among those of the run, and its device; sets the number of threads and how memory is kept."""
+    """This process among those of the run, and its device; sets the number of threads and the allocator's options."""
     keep_freed_memory()
     world = distributed.join("cuda" if torch.cuda.is_available() else "cpu")
-    # A run with its own number of threads must not leave it to the next one of this process.
+    # Set in every run, so that a run does not inherit the number of threads of an earlier run of this process.
     torch.set_num_threads(experiment.runtime.threads or default_threads())
     return world, pick_device(experiment.runtime.device, world.local_rank)
 
@@ -56,14 +56,14 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
     """`auto`: this process's CUDA device, else MPS, else the CPU.
 
     Raises:
-        ConfigError: a device that is not there.
+        ConfigError: this machine has no such device.
     """
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", local_rank)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there[name.split(":")[0]]:
-        legal = ", ".join(kind for kind, is_there in there.items() if is_there)
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available[name.split(":")[0]]:
+        legal = ", ".join(kind for kind, is_available in available.items() if is_available)
         raise ConfigError(f"runtime.device={name} is not on this machine; it has: {legal}")
     return torch.device("cuda", local_rank) if name == "cuda" else torch.device(name)

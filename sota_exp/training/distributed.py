@@ -1,6 +1,6 @@
-"""Processes of one run: torchrun starts them, each takes every world_size-th image of a batch, rank 0 writes.
+"""The processes of a run with torchrun: each gets every world_size-th image of a batch, rank 0 writes files.
 
-Source: https://docs.pytorch.org/docs/stable/elastic/run.html for the environment variables.
+Source: https://docs.pytorch.org/docs/stable/elastic/run.html (the environment variables)
 """
 
 import os
@@ -16,7 +16,7 @@ from sota_exp.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """This process among those of the run."""
+    """This process among the processes of the run."""
 
     rank: int = 0
     local_rank: int = 0
@@ -27,13 +27,13 @@ class World:
         return self.rank == 0
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Wait until every process has called this."""
         if self.size > 1:
             dist.barrier()
 
 
 def join(device_type: str) -> World:
-    """The world that torchrun describes in the environment, or a world of one."""
+    """Initialize the process group of torchrun's environment variables; without them, a world of one process."""
     if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
         return World()
     if not dist.is_initialized():
@@ -42,33 +42,33 @@ def join(device_type: str) -> World:
 
 
 def leave() -> None:
-    """End the process group, where there is one."""
+    """Destroy the process group, if there is one."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 def parallel(model: nn.Module, world: World, device: torch.device) -> nn.Module:
-    """The model whose backward pass averages gradients over the world.
+    """The model, wrapped so that its backward pass averages gradients over all processes.
 
     Raises:
-        ConfigError: batch norm is to be synchronized where torch can't.
+        ConfigError: synchronized batch norm on a device without it.
     """
     if world.size == 1:
         return model
     if device.type != "cuda" and any(isinstance(module, nn.SyncBatchNorm) for module in model.modules()):
         raise ConfigError(
-            f"regularization/norm=sync_batch: torch synchronizes batch norm on CUDA devices alone, and these {world.size}"
-            f" processes are on runtime.device={device.type}; legal there: batch, ghost_batch, group"
+            f"regularization/norm=sync_batch: torch synchronizes batch norm on CUDA devices only; these "
+            f"{world.size} processes are on runtime.device={device.type}; legal there: batch, ghost_batch, group"
         )
-    # A tuning stage may freeze parameters for a while, so the set that gets gradients changes.
+    # `model/tuning` may freeze parameters for some epochs, so the set of parameters with gradients changes.
     devices = [device] if device.type == "cuda" else None
     return nn.parallel.DistributedDataParallel(model, device_ids=devices, find_unused_parameters=True)
 
 
 def pool_statistics(model: nn.Module, world: World) -> None:
-    """Make the norm statistics of every process, each from images of its own, the mean of all; counters are the main one's.
+    """Average all float buffers (statistics of norm layers) over all processes; other buffers are those of rank 0.
 
-    Equal statistics stay as they are, to the bit.
+    Buffers that are equal on all processes are left bitwise unchanged.
     """
     if world.size == 1:
         return
@@ -83,7 +83,7 @@ def pool_statistics(model: nn.Module, world: World) -> None:
 
 
 def of_main(value: object, world: World) -> Any:
-    """What the main process has in `value`, on every process."""
+    """The `value` of rank 0, on every process."""
     if world.size == 1:
         return value
     box = [value]
@@ -92,12 +92,12 @@ def of_main(value: object, world: World) -> Any:
 
 
 def interleave(rows: Tensor, world: World) -> Tensor:
-    """Gather rows [n_r, …] that rank r computed for positions r, r + size, … into all rows, in order; nothing padded."""
+    """Gather rows [n_r, …], which rank r computed for positions r, r + size, …, into all rows [N, …], in order."""
     if world.size == 1:
         return rows
     parts: list[Tensor] = [torch.empty(0)] * world.size
     dist.all_gather_object(parts, rows.cpu())
-    whole = rows.new_empty((sum(len(part) for part in parts), *rows.shape[1:]), device="cpu")
+    gathered = rows.new_empty((sum(len(part) for part in parts), *rows.shape[1:]), device="cpu")
     for rank, part in enumerate(parts):
-        whole[rank :: world.size] = part
-    return whole
+        gathered[rank :: world.size] = part
+    return gathered

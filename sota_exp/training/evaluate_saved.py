@@ -1,6 +1,6 @@
-"""Scoring saved weights anew, on their own data or on another set: nothing is trained.
+"""Evaluation of saved weights, on their own data set or on another one.
 
-The view and the predictor are those that were saved with the weights, unless the command asks for others.
+The view and the predictor are those saved with the weights, unless the command sets others.
 """
 
 import hashlib
@@ -53,9 +53,10 @@ class AsSaved(Resolution):
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What is scored: weights, how to build and feed their network, and the training they come from, if it is known.
+    """Saved weights that are to be evaluated.
 
-    description: a `model.json`; without one the configuration says it.
+    description: path of the `model.json`; if None, the configuration describes the network. training_fingerprint: of
+    the training that made the weights, or "".
     """
 
     weights: Path
@@ -65,7 +66,7 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Rescoring:
-    """An evaluation: the configuration it is composed to; what `asked`, the keys that the command sets, replace of what was saved."""
+    """An evaluation of saved weights. asked: keys that the command sets, which replace the saved values."""
 
     subject: Subject
     configuration: Configuration
@@ -76,7 +77,7 @@ class Rescoring:
         return self.configuration.experiment
 
     def asks_for(self, *nodes: str) -> bool:
-        """Whether an override of the command is about one of these keys, or one below it."""
+        """Whether the command sets one of these keys, or one below them."""
         return any(f"{key}.".startswith(f"{node}.") for key in self.asked for node in nodes)
 
     @property
@@ -92,7 +93,7 @@ class Rescoring:
         return self.experiment.evaluation.fine_tune if self.asks_for_tuning else AsTrained()
 
     def resolution(self, model: SavedModel) -> Resolution:
-        """As saved, or what is asked for, which begins at the saved view where nothing else is said: whatever the data's own is."""
+        """The saved view, or the configured resolution with the saved view's sizes where the command sets none."""
         view = model.view
         resolution: Any = self.experiment.evaluation.resolution
         if not self.asks_for("evaluation.resolution", "data.image_size", "data.crop_ratio"):
@@ -104,8 +105,8 @@ class Rescoring:
             for (name, key), value in saved.items()
             if name in has and not self.asks_for(f"evaluation.resolution.{name}", key)
         }
-        begun: Resolution = replace(resolution, **kept)
-        return begun
+        configured: Resolution = replace(resolution, **kept)
+        return configured
 
     def preprocessing(self, model: SavedModel) -> Preprocessing:
         interpolation = self.experiment.data.interpolation
@@ -118,10 +119,12 @@ class Rescoring:
 
 
 def rescore(rescoring: Rescoring, directory: Path) -> dict[str, Any]:
-    """Score, and write `result.json`, `predictions.npz` and the model as it was scored to `directory`.
+    """Evaluate, and write `result.json`, `predictions.npz` and the evaluated model to `directory`.
+
+    Returns the content of `result.json`; an equal evaluation that is there already is not repeated.
 
     Raises:
-        ConfigError: the classes of the data are not the model's, or the directory holds something else.
+        ConfigError: the data set has other classes than the model, or the directory holds another result.
     """
     experiment = rescoring.experiment
     world, device = on_this_machine(experiment)
@@ -134,7 +137,9 @@ def rescore(rescoring: Rescoring, directory: Path) -> dict[str, Any]:
     if (previous := files.result()) is not None:
         if previous["fingerprint"] == prints[1]:
             return previous
-        raise ConfigError(f"hydra.run.dir={directory} holds another result; choose another place, or remove that one")
+        raise ConfigError(
+            f"hydra.run.dir={directory} holds another result; choose another directory, or remove this one"
+        )
     began = time.monotonic()
     memory_format = torch.channels_last if experiment.runtime.channels_last else torch.contiguous_format
     evaluator = Evaluator(
@@ -178,7 +183,7 @@ def write_model(
     view: View,
     files: RunFiles,
 ) -> None:
-    """A model that stands alone in the evaluation's directory: the weights, and the view and predictor they were scored with."""
+    """Write the evaluated model: its weights, and a `model.json` with the view and predictor of the evaluation."""
     description = rescoring.subject.description
     if description is None:
         saved_as = saved.description(rescoring.configuration.values, model.classes, model.preprocessing, view)
@@ -193,10 +198,10 @@ def write_model(
 
 
 def as_configured(rescoring: Rescoring, data: DataSet) -> SavedModel:
-    """The network that the configuration names, with the weights of the subject, for the classes of the data.
+    """The configured network with the given weights, for the classes of the data set.
 
     Raises:
-        ConfigError: the weights do not fit, or are of another number of classes.
+        ConfigError: the weights do not fit the network, or have another number of classes.
     """
     experiment = rescoring.experiment
     network = build_network(experiment, len(data.classes))
@@ -205,7 +210,7 @@ def as_configured(rescoring: Rescoring, data: DataSet) -> SavedModel:
     known = len(given[f"{head}.weight"])
     if known != len(data.classes):
         raise ConfigError(
-            f"data: the set has {len(data.classes)} classes, the weights {known}; choose a set with theirs"
+            f"data: the set has {len(data.classes)} classes, the weights have {known}; choose a set with these classes"
         )
     return SavedModel(
         network=network.eval(),
@@ -220,35 +225,36 @@ def load(subject: Subject) -> SavedModel:
     """The saved network.
 
     Raises:
-        ConfigError: files that cannot be read, or that do not fit each other.
+        ConfigError: a file cannot be read, or the weights do not fit the description.
     """
     assert subject.description is not None, "a model.json"
     try:
         return saved.load(subject.description, subject.weights)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         cause = first_line(error)
-        raise ConfigError(f"{subject.weights} and {subject.description} make no model: {cause}") from error
+        raise ConfigError(f"{subject.weights} and {subject.description} do not make a model: {cause}") from error
 
 
 def with_classes(data: DataSet, classes: tuple[str, ...]) -> DataSet:
-    """The set, its labels counted as the model counts them.
+    """The data set, its labels in the order of the model's classes.
 
     Raises:
-        ConfigError: it has other classes.
+        ConfigError: the set has other classes.
     """
     if len(data.classes) != len(classes):
         raise ConfigError(
-            f"data: the set has {len(data.classes)} classes, the model {len(classes)}; choose a set with the model's"
+            f"data: the set has {len(data.classes)} classes, the model has {len(classes)}; "
+            "choose a set with the classes of the model"
         )
-    strange = [name for name in data.classes if name not in classes]
-    if strange:
-        raise ConfigError(f"data: the model does not know the class {strange[0]}; it knows {', '.join(classes[:10])}")
-    place = torch.tensor([classes.index(name) for name in data.classes])
-    return replace(data, labels=place[data.labels], classes=classes)
+    unknown = [name for name in data.classes if name not in classes]
+    if unknown:
+        raise ConfigError(f"data: the model has no class {unknown[0]}; its classes are {', '.join(classes[:10])}")
+    positions = torch.tensor([classes.index(name) for name in data.classes])
+    return replace(data, labels=positions[data.labels], classes=classes)
 
 
 def fingerprint(rescoring: Rescoring, model: SavedModel, data: DataSet) -> str:
-    """Hash of the weights, of the images, and of how they are evaluated."""
+    """Hash of the weights, the images and the evaluation."""
     evaluation, images = rescoring.configuration.values["evaluation"], torch.cat([data.val, data.test])
     precision = rescoring.configuration.values["runtime"]["precision"]
     tuning = [evaluation["fine_tune"], rescoring.experiment.seed, len(data.train)] if rescoring.asks_for_tuning else []

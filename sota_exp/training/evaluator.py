@@ -1,6 +1,6 @@
-"""Scoring a network on a split: logits once, every number from them.
+"""Logits, predictions and features of a network on a split of the data.
 
-Numbers are counted on integers over exactly the images of the split, on any number of processes.
+All images of the split are counted exactly once, on any number of processes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,16 +17,16 @@ from sota_exp.stages.evaluation import Predictor, TrainingView, View
 from sota_exp.training.batch_pipeline import normalize
 from sota_exp.training.distributed import World, interleave
 
-#: Images whose crops of all views are in memory together in a search.
+#: Images per batch when several views are tried, since the crops of all views are in memory together.
 SEARCHED_AT_ONCE = 64
 
-#: Evaluation crops are kept in memory between epochs up to this size in bytes.
+#: Crops of a split are kept in memory between epochs up to this size in bytes.
 CACHE_BYTES = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluator:
-    """Everything that scoring needs but the network and the split."""
+    """Everything that an evaluation needs except the network and the split."""
 
     data: DataSet
     predictor: Predictor
@@ -39,28 +39,28 @@ class Evaluator:
     _cache: dict[tuple[str, View], Tensor] = field(default_factory=dict, repr=False)
 
     def chunks(self, split: str, view: View) -> Iterator[Tensor]:
-        """Uint8 crops of this rank's part of `split`, a batch at a time; made once where they fit in memory."""
+        """Batches of this rank's crops of `split`, uint8 [B, 3, S, S]; kept in memory where they fit."""
         indices = self.own(split)
         if (split, view) in self._cache:
             yield from self._cache[split, view].split(self.batch_size)
             return
-        made = []
+        kept = []
         keep = len(indices) * 3 * view.size**2 <= CACHE_BYTES
         for part in indices.split(self.batch_size):
             crops = self.cut(self.data.images, part, view)
             if keep:
-                made.append(crops)
+                kept.append(crops)
             yield crops
         if keep:
-            self._cache[split, view] = torch.cat(made)
+            self._cache[split, view] = torch.cat(kept)
 
     def images(self, split: str, view: View) -> Iterator[Tensor]:
-        """Normalized images on the device, a batch at a time."""
+        """Batches of this rank's normalized images of `split`, float32 [B, 3, S, S] on the device."""
         for crops in self.chunks(split, view):
             yield self.on_device(crops)
 
     def equal_shares(self, split: str, view: View) -> Iterator[Tensor]:
-        """As `images`, but equally many on every rank, so that none waits for another in a synchronized norm layer."""
+        """`images`, [B, 3, S, S], but equally many on every rank, so none waits in a synchronized norm layer."""
         left = len(vars(self.data)[split]) // self.world.size
         for images in self.images(split, view):
             if left:
@@ -79,7 +79,7 @@ class Evaluator:
 
     @torch.inference_mode()
     def predicted(self, model: nn.Module, split: str, views: Sequence[View]) -> Tensor:
-        """The most probable class in each view, int64 [V, N] on the CPU; images that must be decoded are decoded once."""
+        """The most probable class in each view, int64 [V, N] on the CPU; each image is decoded once."""
         model.eval()
         parts: list[list[Tensor]] = [[] for _ in views]
         for part in self.own(split).split(min(self.batch_size, SEARCHED_AT_ONCE)):
@@ -89,33 +89,33 @@ class Evaluator:
         return torch.stack([interleave(torch.cat(found).cpu(), self.world) for found in parts])
 
     def own(self, split: str) -> Tensor:
-        """Indices of this rank's part of `split`."""
+        """Indices of this rank's part of `split`, int64 [n]."""
         indices: Tensor = vars(self.data)[split][self.world.rank :: self.world.size]
         return indices
 
     def cut(self, images: Images, indices: Tensor, view: View) -> Tensor:
-        """Uint8 crops of some images."""
+        """Crops of the images `indices`, int64 [B], as uint8 [B, 3, S, S]."""
         return center_crop(images, indices, view.resize, view.size, self.preprocessing.interpolation)
 
     def cuts(self, indices: Tensor, views: Sequence[View]) -> list[Tensor]:
-        """Uint8 crops of some images in each view. Only a few decoded images are in memory at a time."""
+        """Crops of the images `indices`, int64 [B]: uint8 [B, 3, S, S] per view. Few decoded images are in memory."""
         images = self.data.images
         if not isinstance(images, Reducible):
             return [self.cut(images, indices, view) for view in views]
-        made: list[list[Tensor]] = []
+        crops_by_part: list[list[Tensor]] = []
         for part in indices.split(torch.get_num_threads()):
             once = DecodedOnce(images)
-            made.append([self.cut(once, part, view) for view in views])
-        return [torch.cat(crops) for crops in zip(*made, strict=True)]
+            crops_by_part.append([self.cut(once, part, view) for view in views])
+        return [torch.cat(crops) for crops in zip(*crops_by_part, strict=True)]
 
     def on_device(self, crops: Tensor) -> Tensor:
-        """Normalized images on the device, from uint8 crops."""
+        """Crops, uint8 [B, 3, S, S], to normalized images, float32 [B, 3, S, S] on the device."""
         images = normalize(crops.to(self.device, non_blocking=True), self.preprocessing)
         return images.to(memory_format=self.memory_format)
 
     @torch.inference_mode()
     def features(self, model: nn.Module, split: str, view: View) -> Tensor:
-        """What the classifier reads: float32 [N, D] on the CPU, rows of unit length, in the order of the split."""
+        """The inputs of the classifier: float32 [N, D] on the CPU, rows of unit length, in the order of the split."""
         model.eval()
         parts = []
         with reads(classifier(model)) as read:
@@ -126,11 +126,11 @@ class Evaluator:
         return interleave(torch.cat(parts).cpu(), self.world)
 
     def labels(self, split: str) -> Tensor:
-        """Int64 [N]."""
+        """Labels of `split`, int64 [N]."""
         return self.data.labels[vars(self.data)[split]]
 
     def training_view(self, view: View) -> TrainingView:
-        """The training images as `view` shows them, to tune on."""
+        """The training images in an evaluation view, for fine-tuning."""
 
         def read(positions: Tensor) -> Tensor:
             return self.on_device(self.cut(self.data.images, self.data.train[positions], view))
@@ -140,7 +140,7 @@ class Evaluator:
 
 @contextmanager
 def reads(layer: nn.Module) -> Iterator[list[Tensor]]:
-    """While entered, what `layer` is called on, [B, D, …], gathers in the list with one more axis at its end."""
+    """While entered, the inputs of `layer`, [B, D, …], are appended to the list, with one more axis at the end."""
     found: list[Tensor] = []
 
     def gather(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Failures that a run can foresee, each in one line: memory, disk, files, the compiler."""
+"""Exceptions that mean a failed run, not a bug, as errors of one line: memory, disk, files, the compiler."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,11 @@ from sota_exp.training.memory import is_out_of_memory
 
 @contextmanager
 def foreseen() -> Iterator[None]:
-    """While entered, what can go wrong with memory, disk and files is a `RunFailed` in one line."""
+    """While entered, errors of memory, disk, files and the compiler become a `RunFailed` of one line.
+
+    Raises:
+        RunFailed: such an error.
+    """
     try:
         yield
     except (RuntimeError, MemoryError, OSError) as error:
@@ -17,7 +21,7 @@ def foreseen() -> Iterator[None]:
 
 
 def as_failure(error: Exception) -> RunFailed | Interrupted | None:
-    """The failure that an exception means, in one line; None for what nobody foresaw."""
+    """The failure of one line that an exception means; None for all others, which are bugs."""
     text = first_line(error)
     if isinstance(error, RunFailed | Interrupted):
         return error

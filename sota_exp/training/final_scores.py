@@ -1,4 +1,4 @@
-"""Scoring finished weights: a view is chosen on val, then val and test give their numbers from a set of logits each."""
+"""Scores of finished weights: the view is chosen on val, then val and test are each scored from one set of logits."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -15,13 +15,13 @@ from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.memory import is_out_of_memory
 from sota_exp.training.metrics import confusion_matrix, per_class_accuracy, scores
 
-#: Images a batch, and batches after a first one, when a view's time is measured.
+#: Images per batch, and timed batches after a first one, when the speed of a view is measured.
 TIMED_IMAGES, TIMED_BATCHES = 16, 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """The view that ships, its logits on val [N, C], and `resolution` of a result."""
+    """The view of the final model, its logits on val, float32 [N, C], and the field `resolution` of the result."""
 
     view: View
     logits: Tensor
@@ -29,10 +29,10 @@ class Chosen:
 
 
 def require_sizes(network: nn.Module, views: list[View]) -> None:
-    """Let the network read a blank image of every size.
+    """Run the network on a blank image of every size.
 
     Raises:
-        ConfigError: it can't for another reason than memory, as transformers built for one size can't.
+        ConfigError: the network cannot read a size, such as a transformer that is built for one size.
     """
     for size in sorted({view.size for view in views}):
         try:
@@ -47,7 +47,7 @@ def require_sizes(network: nn.Module, views: list[View]) -> None:
 
 
 def choose_view(network: nn.Module, evaluator: Evaluator, resolution: Resolution) -> Chosen:
-    """The default view, or the one that the search on val confirms."""
+    """The default view, or the one that the search on val chooses."""
     views = resolution.views()
     labels = evaluator.labels("val")
     logits = evaluator.logits(network, "val", views[0])
@@ -65,7 +65,7 @@ def choose_view(network: nn.Module, evaluator: Evaluator, resolution: Resolution
 
 
 def point(network: nn.Module, evaluator: Evaluator, view: View, right: Tensor) -> dict[str, float]:
-    """A view, its accuracy on val, and what an image costs in it."""
+    """An entry of `curve`: a view, its accuracy on val, and its cost. right: bool [N], correctness on val."""
     return {
         **asdict(view),
         "crop_ratio": view.size / view.resize,
@@ -77,7 +77,7 @@ def point(network: nn.Module, evaluator: Evaluator, view: View, right: Tensor) -
 
 @torch.inference_mode()
 def milliseconds_per_image(network: nn.Module, evaluator: Evaluator, size: int) -> float:
-    """Of prediction alone, all its views included: the fastest of a few batches."""
+    """Time of the predictor at `size` px, without cropping: the fastest of a few batches."""
     images = torch.zeros(TIMED_IMAGES, 3, size, size, device=evaluator.device)
     images = images.to(memory_format=evaluator.memory_format)
     times = []
@@ -90,7 +90,7 @@ def milliseconds_per_image(network: nn.Module, evaluator: Evaluator, size: int) 
 
 
 def score(network: nn.Module, chosen: Chosen, evaluator: Evaluator, result: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Fill a result's numbers of val and test; the arrays of `predictions.npz`."""
+    """Write the scores on val and test into `result`; returns the arrays of `predictions.npz`."""
     arrays: dict[str, np.ndarray] = {}
     per_split = {"val": chosen.logits, "test": evaluator.logits(network, "test", chosen.view)}
     for split, logits in per_split.items():
@@ -107,7 +107,7 @@ def score(network: nn.Module, chosen: Chosen, evaluator: Evaluator, result: dict
 
 
 def prediction_arrays(split: str, logits: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
-    """What is kept of every image: half-precision logits [N, C], the label [N], correctness packed eight to a byte."""
+    """The arrays of a split: logits float16 [N, C], labels int64 [N], and correctness as bits, uint8 [⌈N / 8⌉]."""
     correct = (logits.argmax(1) == labels).numpy()
     return {
         f"{split}_logits": logits.half().numpy(),

@@ -1,4 +1,4 @@
-"""What is asked of a run, and what whoever watches it is told."""
+"""Interfaces of listeners and pruners, and the request and plan of a run."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from sota_exp.training.loop import Step
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is asked for: a configuration, trained in a directory."""
+    """A configuration to train, and the directory of the run."""
 
     configuration: Configuration
     directory: Path
@@ -24,7 +24,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What lies ahead, for whoever watches."""
+    """The size of a training, for listeners."""
 
     request: Request
     device: str
@@ -36,22 +36,25 @@ class Plan:
 
 
 class Referee(ABC):
-    """Says after an epoch whether a run is worth going on with; asked by the main process alone."""
+    """Decides after every epoch whether a run is stopped early (pruned); called in the main process only."""
 
     @abstractmethod
     def verdict(self, epoch: dict[str, Any]) -> str | None:
-        """Why the run is given up, in words; None to go on."""
+        """The reason to stop the run, or None to continue. epoch: the metrics of `metrics.jsonl`."""
 
 
 class NoReferee(Referee):
-    """Lets every run go on to its end."""
+    """Never stops a run."""
 
     def verdict(self, epoch: dict[str, Any]) -> str | None:
         return None
 
 
 class Listener:
-    """Watches a run; what it does never changes the run. This one does nothing: others say what they care about."""
+    """Callbacks of a run, which must not change it. This class does nothing; subclasses override what they need.
+
+    epoch: the line of the epoch in `metrics.jsonl`. result: the content of `result.json`.
+    """
 
     def started(self, plan: Plan) -> None: ...
 
@@ -62,4 +65,4 @@ class Listener:
     def ended(self, result: dict[str, Any]) -> None: ...
 
     def stillborn(self, request: Request) -> None:
-        """The run failed before it could start: `ended` comes without `started`, and the files say why."""
+        """Called instead of `started` when the setup of a run fails; `ended` is called next."""

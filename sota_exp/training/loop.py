@@ -1,7 +1,7 @@
-"""The loop: start, one step, and `fit`, which yields a record after every step and every epoch.
+"""The training loop: `start`, `train_step`, and `fit`, which yields a record after every step and every epoch.
 
 from sota_exp.training.loop import fit, start
-for record in fit(session, start(session)): ...      # a consumer stops by ceasing to iterate
+for record in fit(session, start(session)): ...      # to stop, stop iterating
 """
 
 import time
@@ -29,7 +29,11 @@ from sota_exp.training.distributed import World, parallel, pool_statistics
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """What stays the same from the first step to the last."""
+    """Everything that is constant during a training.
+
+    network: builds a new network. features: computes [N, D] of the training images. compiled: compiles, or does
+    nothing.
+    """
 
     experiment: Experiment
     data: DataSet
@@ -55,7 +59,7 @@ class Session:
         return self.steps_per_epoch * self.experiment.schedule.length.epochs
 
     def learning_rate(self, step: int) -> float:
-        """Warm-up, then the schedule over what remains, both functions of progress."""
+        """Learning rate of a step: warm-up, then the schedule over the rest of training."""
         schedule = self.experiment.schedule
         progress, share = schedule.stepping(step, self.steps_per_epoch, self.total_steps), schedule.warmup.share
         if progress < share:
@@ -63,7 +67,7 @@ class Session:
         return self.peak_lr * schedule.lr((progress - share) / (1 - share))
 
     def batch(self, crops: Tensor, positions: Tensor, supervised: Supervised, epoch: int) -> Batch:
-        """Crops and positions of one step, with their targets, on the device."""
+        """One step's batch on the device. crops: uint8 [B, 3, S, S]. positions: int64 [B], of the training images."""
         labels = supervised.labels[positions].to(self.device, non_blocking=True)
         targets = torch.zeros(len(labels), len(self.data.classes), device=self.device)
         return Batch(
@@ -77,7 +81,7 @@ class Session:
 
 @dataclass(kw_only=True)
 class State:
-    """What changes: all of it is in a checkpoint."""
+    """Everything that changes during a training; all of it is in a checkpoint."""
 
     model: nn.Module
     wrapped: nn.Module
@@ -86,15 +90,15 @@ class State:
     step: int = 0
     supervised: Supervised | None = None
     totals: dict[str, Tensor] = field(default_factory=dict)
-    seconds: float = 0.0  # of the epoch that has begun, over all resumes
+    seconds: float = 0.0  # spent on the current epoch, over all resumes
 
     @cached_property
     def parameters(self) -> list[nn.Parameter]:
-        """Of the network, frozen ones too: listing them anew takes longer than counting a loss."""
+        """All parameters, frozen ones too. Cached, since listing them takes longer than adding up a loss."""
         return list(self.model.parameters())
 
     def count(self, values: dict[str, Tensor]) -> None:
-        """Add scalars to the epoch's totals, on the device."""
+        """Add scalar tensors to the totals of the epoch, on the device."""
         for name, value in values.items():
             self.totals[name] = self.totals[name] + value if name in self.totals else value.clone()
 
@@ -119,7 +123,7 @@ class State:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One optimizer step is done; nothing is read back from the device."""
+    """One optimizer step is done. It holds no tensor value, so that the device is not waited for."""
 
     step: int
     epoch: int
@@ -127,7 +131,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """One pass is done: `metrics` are means over its steps."""
+    """One epoch is done; `metrics` are means over its steps."""
 
     step: int
     epoch: int
@@ -136,7 +140,7 @@ class Epoch:
 
 
 def start(session: Session) -> State:
-    """A fresh network, optimizer and average."""
+    """A new network, optimizer and weight average."""
     experiment = session.experiment
     session.streams.seed_layers("start")
     model = as_products(session.network()).to(session.device).to(memory_format=session.memory_format)
@@ -151,7 +155,7 @@ def start(session: Session) -> State:
 
 
 def train_step(session: Session, state: State, batch: Batch) -> None:
-    """One optimizer step: schedule, augment, forward and backward by micro-batches, clip, step, average."""
+    """One optimizer step: learning rate, augmentation, forward and backward per micro-batch, clip, step, average."""
     progress = state.step / session.total_steps
     lr = session.learning_rate(state.step)
     for group in state.optimizer.param_groups:
@@ -172,7 +176,7 @@ def train_step(session: Session, state: State, batch: Batch) -> None:
 
 
 def fit(session: Session, state: State) -> Iterator[Step | Epoch]:
-    """Train from `state.step` to the end, a `Step` after every step and an `Epoch` after every pass."""
+    """Train from `state.step` to the end; yields a `Step` after every step and an `Epoch` after every epoch."""
     steps = range(state.step, session.total_steps)
     began, entered = time.monotonic() - state.seconds, True
     loader = load(session.crops, steps, session.experiment.runtime.workers, session.device.type == "cuda")
@@ -197,7 +201,7 @@ def fit(session: Session, state: State) -> Iterator[Step | Epoch]:
 
 
 def enter_epoch(session: Session, state: State, epoch: int, fresh: bool) -> None:
-    """Decide what is learned from and which parts learn; in the middle of an epoch, after a resume, only the latter."""
+    """Set which parameters are trained and, if the epoch is `fresh`, the labels and weights of its images."""
     progress = epoch * session.steps_per_epoch / session.total_steps
     if fresh:
         labels = session.data.labels[session.data.train]

@@ -1,7 +1,7 @@
-"""The process's own memory: what it has freed it keeps for the next step, instead of giving it back; and whether there is none left.
+"""Memory of the process: options of the allocator, peak use, and errors of memory.
 
-glibc returns every block above 32 MiB as soon as it is freed, and the next step's first touch of each of its pages waits for the
-system to clear it: at 128 px this took half of the time of augmentation, and more than that of normalization.
+glibc returns every block above 32 MiB to the system as soon as it is freed, and in the next step the system clears each
+of its pages again: at 128 px this took half of the time of augmentation, and more than half of that of normalization.
 
 Source: https://man7.org/linux/man-pages/man3/mallopt.3.html
 """
@@ -14,12 +14,12 @@ from pathlib import Path
 
 import torch
 
-#: glibc's names for the size from which a block is mapped apart, and for the free memory from which it is given back.
+#: glibc's options: the size from which a block is mapped on its own, and the free memory above which it is returned.
 M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1
 
 
 def keep_freed_memory() -> bool:
-    """Ask the allocator to reuse what is freed, up to blocks of 1 GiB; whether it listens (only glibc does)."""
+    """Let the allocator reuse freed blocks of up to 1 GiB; returns whether it can (only glibc can)."""
     if not sys.platform.startswith("linux"):
         return False
     try:
@@ -30,7 +30,7 @@ def keep_freed_memory() -> bool:
 
 
 def forget_peak(device: torch.device) -> None:
-    """Begin to measure the peak anew, so that a run in a process that has made others counts its own."""
+    """Reset the peak of memory, so that earlier runs of this process are not counted."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
@@ -40,9 +40,9 @@ def forget_peak(device: torch.device) -> None:
 
 
 def peak(device: torch.device) -> int:
-    """Bytes of the accelerator's allocator, or of this process's resident memory on the CPU, at most since `forget_peak`.
+    """Peak memory in bytes since `forget_peak`: of the accelerator, or resident memory of this process on a CPU.
 
-    Where the system can't measure anew (only Linux can), since the start of the process.
+    Where the system cannot reset the peak (only Linux can), since the start of the process.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
@@ -54,5 +54,5 @@ def peak(device: torch.device) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocator refused: a device's, Python's, or the CPU's, which raises a `RuntimeError`."""
+    """Whether an allocator failed: of the device, of Python, or PyTorch's on the CPU, which raises a `RuntimeError`."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

@@ -1,13 +1,14 @@
-"""Numbers of logits and labels: accuracy, calibration, per-class accuracy, the confusion matrix."""
+"""Metrics of logits and labels: accuracy, loss, calibration, per-class accuracy, the confusion matrix."""
 
 import torch
 from torch import Tensor
 
 
 def scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """Accuracy, top-5 accuracy where there are more than five classes, plain cross-entropy, expected calibration error.
+    """Accuracy, top-5 accuracy (of more than five classes), cross-entropy, and expected calibration error.
 
-    Accuracies are shares of `len(labels)` counted as integers; ECE has 15 equal bins (Guo et al. 2017, arXiv:1706.04599).
+    logits: float [N, C]. labels: int64 [N]. Accuracies and ECE are in [0, 1]; ECE has 15 equal bins (Guo et al. 2017,
+    arXiv:1706.04599).
     """
     from torchmetrics.functional.classification import multiclass_calibration_error  # a second to import
 
@@ -24,14 +25,14 @@ def scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
 
 
 def per_class_accuracy(logits: Tensor, labels: Tensor) -> list[float]:
-    """The share of each class that is recognized; 0 for a class without images."""
+    """Recall of each class, in [0, 1]; 0 for a class without images. logits: float [N, C]. labels: int64 [N]."""
     from torchmetrics.functional.classification import multiclass_accuracy
 
     return multiclass_accuracy(logits, labels, logits.shape[1], average="none").tolist()
 
 
 def confusion_matrix(logits: Tensor, labels: Tensor) -> list[list[int]]:
-    """Counts [true class][predicted class]."""
+    """Number of images, [true class][predicted class]. logits: float [N, C]. labels: int64 [N]."""
     from torchmetrics.functional.classification import multiclass_confusion_matrix
 
     return multiclass_confusion_matrix(logits, labels, logits.shape[1]).tolist()

@@ -1,4 +1,4 @@
-"""One run from its directory's point of view: look what is there, train what is missing, score, write the result."""
+"""One run in its directory: read what is there, train what is missing, score, write the result."""
 
 import hashlib
 import time
@@ -34,11 +34,12 @@ from sota_exp.training.trainer import Training
 
 
 def run(request: Request, listener: Listener, referee: Referee | None = None) -> dict[str, Any]:
-    """Do what the request asks and its directory lacks, or less if the referee gives it up; the content of `result.json`.
+    """Train and score what is missing in the directory of the request; returns the content of `result.json`.
 
     Raises:
-        ConfigError: the request can't be met as it is written, or the directory holds another run.
-        RunFailed: it diverged, ran out of memory or disk, or met unreadable data. Interrupted: a signal came.
+        ConfigError: the configuration does not fit the data or the machine, or the directory holds another run.
+        RunFailed: training diverged, memory or disk was full, or files were unreadable.
+        Interrupted: a signal was received.
     """
     experiment = request.experiment
     world, device = on_this_machine(experiment)
@@ -86,7 +87,7 @@ def train_and_ship(
     listener: Listener,
     referee: Referee,
 ) -> dict[str, Any]:
-    """Go on from what the directory holds to a written result."""
+    """Train from the checkpoint of the directory, or from the beginning, to a written result."""
     forget_peak(session.device)
     training = Training(
         session=session,
@@ -115,6 +116,7 @@ def train_and_ship(
 
 
 def plan(request: Request, training: Training, result: dict[str, Any]) -> Plan:
+    """The size of the training, for listeners."""
     session = training.session
     return Plan(
         request=request,
@@ -128,7 +130,7 @@ def plan(request: Request, training: Training, result: dict[str, Any]) -> Plan:
 
 
 def leave_unfinished(training: Training, result: dict[str, Any]) -> None:
-    """The result of a training that was given up: what val said at its best epoch. Nothing ships, and test is not looked at."""
+    """Fill the result of a pruned run: its scores on val at the best epoch. Test is not scored."""
     view = training.session.experiment.evaluation.resolution.views()[0]
     best = training.epochs[training.best_epoch]
     metrics = {name: value for name, value in best.items() if name.startswith("val/")}
@@ -138,7 +140,7 @@ def leave_unfinished(training: Training, result: dict[str, Any]) -> None:
 
 
 def account(training: Training, result: dict[str, Any]) -> None:
-    """Fill in what the training took: steps, images, seconds, memory."""
+    """Write the cost of the training into `result`: steps, images, seconds, memory."""
     session, steps = training.session, training.state.step
     result["seconds"]["train"] = sum(epoch["seconds"] for epoch in training.epochs)
     result["seconds"]["validate"] = sum(epoch["validate_seconds"] for epoch in training.epochs)
@@ -153,7 +155,7 @@ def account(training: Training, result: dict[str, Any]) -> None:
 
 
 def ready(experiment: Experiment) -> tuple[Session, Evaluator]:
-    """The session and the evaluator of a training that is looked at, not run."""
+    """The session and the evaluator of a training, without running it."""
     world, device = on_this_machine(experiment)
     with foreseen():
         data = open_data(experiment)
@@ -161,7 +163,7 @@ def ready(experiment: Experiment) -> tuple[Session, Evaluator]:
 
 
 def content_of_files(experiment: Experiment) -> dict[str, str]:
-    """Hashes of the weights and the knowledge a run starts from; read before the data, which may take long to make."""
+    """Hashes of the initial weights, the teacher and the labels. Read before the data, which are slow to decode."""
     model, distillation = experiment.model, experiment.regularization.distillation
     with keyed("model.weights"):
         weights = model.weights.content(model.arch)
@@ -171,7 +173,7 @@ def content_of_files(experiment: Experiment) -> dict[str, str]:
 
 
 def fingerprints(request: Request, data: DataSet, content: dict[str, str]) -> tuple[str, str]:
-    """(of the training, of the run)."""
+    """The fingerprints (of the training, of the whole run). content: from `content_of_files`."""
     images = torch.cat([data.train, data.val, data.test])
     split = digest([len(data.train), len(data.val), hashlib.sha256(images.numpy().tobytes()).hexdigest()])
     training = training_fingerprint(request.configuration.values, {"data": data.digest, "images": split, **content})
@@ -179,21 +181,25 @@ def fingerprints(request: Request, data: DataSet, content: dict[str, str]) -> tu
 
 
 def check_same_run(files: RunFiles, request: Request, training: str) -> None:
-    """Refuse a directory that holds another training, saying in what they differ."""
+    """Refuse a directory that holds another training.
+
+    Raises:
+        ConfigError: another configuration, or an older version of sota-exp, made the run there.
+    """
     if files.format < FORMAT:
         raise ConfigError(
-            f"hydra.run.dir={files.directory} holds a run that an older version of sota-exp made: predict, evaluate, compare and "
-            "report read it, train does not go on with it. Choose another place, or remove that one"
+            f"hydra.run.dir={files.directory} holds a run that an older version of sota-exp made: predict, evaluate, "
+            "compare and report can read it, train cannot continue it. Choose another directory, or remove this one"
         )
     checkpoint, result, config = files.checkpoint(), files.result(), files.config()
-    there = (checkpoint or result or {}).get("training_fingerprint", training)
-    if there != training:
+    existing = (checkpoint or result or {}).get("training_fingerprint", training)
+    if existing != training:
         found = differences(config or {}, request.configuration.values) or [
-            "the images, the weights it starts from, or the numerics of this version"
+            "the images, the initial weights, or the numerics of this version"
         ]
         raise ConfigError(
             f"hydra.run.dir={files.directory} holds another run, which differs in {'; '.join(found[:5])}. "
-            "Choose another place, or remove that one"
+            "Choose another directory, or remove this one"
         )
 
 

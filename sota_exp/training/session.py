@@ -1,4 +1,4 @@
-"""From a typed experiment and its data to what the loop and the evaluation need."""
+"""Builds the session and the evaluator of a training from its configuration and data."""
 
 import contextlib
 from collections.abc import Callable
@@ -22,29 +22,35 @@ from sota_exp.training.loop import Session
 
 
 def autocast(runtime: Runtime, device: torch.device) -> Callable[[], AbstractContextManager[None]]:
-    """The context of every forward pass: bf16 where asked for, nothing otherwise."""
+    """A function that makes the context of a forward pass: bf16 autocast, or nothing for fp32."""
     if runtime.precision == "fp32":
         return contextlib.nullcontext
     return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 def require_batch_size(batch_size: int, data: DataSet, world: World) -> None:
-    """Raise `ConfigError` for a batch larger than the training set, or not divisible by the number of processes."""
+    """Check the size of a batch, in images.
+
+    Raises:
+        ConfigError: it is larger than the training set, or not divisible by the number of processes.
+    """
     if batch_size > len(data.train):
         images = f"the {len(data.train)} training images"
         legal = f"at most that many, such as batch_size={fitting_batch_size(data)}"
         raise ConfigError(f"batch_size={batch_size} is larger than {images}; legal: {legal}")
     if batch_size % world.size:
-        raise ConfigError(f"batch_size={batch_size} does not divide among {world.size} processes")
+        raise ConfigError(
+            f"batch_size={batch_size} is not divisible by the {world.size} processes; legal: a multiple of {world.size}"
+        )
 
 
 def fitting_batch_size(data: DataSet) -> int:
-    """The largest power of two that the training images fill."""
+    """The largest power of two that is not above the number of training images."""
     return 1 << max(len(data.train).bit_length() - 1, 0)
 
 
 def training_crops(experiment: Experiment, data: DataSet, interpolation: str, streams: Streams) -> TrainCrops:
-    """What is cut out of the training images, in which order."""
+    """The training crops in the order of training. interpolation: of the resize."""
     augmentation, length = experiment.augmentation, experiment.schedule.length
     sampler = experiment.supervision.sampler(
         augmentation.repeat, data.labels[data.train], length.epochs, experiment.batch_size
@@ -59,7 +65,7 @@ def training_crops(experiment: Experiment, data: DataSet, interpolation: str, st
         batch_size=experiment.batch_size,
         streams=streams,
     )
-    with keyed("supervision"):  # A file of positions is read here, before anything is trained.
+    with keyed("supervision"):  # Reads a file of positions here, so that errors in it end the run before training.
         crops.order(0)
     return crops
 
@@ -67,7 +73,7 @@ def training_crops(experiment: Experiment, data: DataSet, interpolation: str, st
 def open_session(
     experiment: Experiment, data: DataSet, world: World, device: torch.device
 ) -> tuple[Session, Evaluator]:
-    """Everything that stays the same during the run.
+    """Everything that is constant during the run.
 
     Raises:
         ConfigError: a batch larger than the training set, or not divisible by the number of processes.
@@ -112,11 +118,11 @@ def _as_it_is(model: nn.Module) -> nn.Module:
 
 
 def _compiled(model: nn.Module) -> nn.Module:
-    import torch._dynamo.config as dynamo  # here, since it takes a second to import
+    import torch._dynamo.config as dynamo  # slow to import (one second)
 
-    # Else a network that drops features by a hook would run as an earlier one of this process that had none was compiled.
+    # Without this, a network with hooks would run the code compiled for an earlier network without hooks.
     dynamo.skip_nnmodule_hook_guards = False
-    # Each value of a rate is a graph of its own; after eight of them PyTorch would go on uncompiled, with a warning alone.
+    # Each value of a rate is compiled on its own; after eight of them PyTorch would warn and continue uncompiled.
     dynamo.recompile_limit, dynamo.accumulated_recompile_limit = 1024, 8192
-    # Its own random numbers would be others: dropout and stochastic depth draw as they do uncompiled.
+    # Dropout and stochastic depth draw the same random numbers as without compiling.
     return cast(nn.Module, torch.compile(model, options={"fallback_random": True}))

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a question the loop asks after every step, so that a checkpoint is whole."""
+"""SIGINT and SIGTERM, recorded to be checked after every step, so that checkpoints are written as a whole."""
 
 import signal
 import threading
@@ -6,14 +6,14 @@ from types import FrameType, TracebackType
 
 
 class Interrupts:
-    """While entered, the first signal is noted; a second SIGINT interrupts at once."""
+    """While entered, the first signal is recorded in `received`; a second SIGINT raises `KeyboardInterrupt`."""
 
     def __init__(self) -> None:
         self.received: int | None = None
         self._former: dict[int, object] = {}
 
     def __enter__(self) -> "Interrupts":
-        # Only the main thread may set handlers; in another, whoever owns the main thread ends the run.
+        # Only the main thread may set handlers; in another thread, the owner of the main thread ends the run.
         if threading.current_thread() is threading.main_thread():
             self._former = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
         return self

@@ -1,6 +1,6 @@
-"""A training that survives: the consumer of `fit`'s records, which validates, checkpoints, resumes and stops.
+"""Training with validation, checkpoints, resuming and early stopping; it consumes the records of `fit`.
 
-Metrics are written before the checkpoint and cut back to it on resuming, so no epoch's line is lost or doubled.
+Metrics are written before the checkpoint and truncated to it on resuming, so no line of an epoch is lost or repeated.
 """
 
 import math
@@ -23,15 +23,16 @@ from sota_exp.training.loop import Epoch, Session, State, Step, fit
 from sota_exp.training.metrics import scores
 from sota_exp.training.signals import Interrupts
 
-#: Checkpoints are written after an epoch, but not more often than this in seconds; a shorter loss is quickly trained again.
+#: Least seconds between two checkpoints, which are written after epochs: less than this is quickly trained again.
 CHECKPOINT_SECONDS = 10.0
 
 
 @dataclass(kw_only=True)
 class Training:
-    """The state of training, what it has to remember beside it, and where it is written.
+    """The state of a training, its history, and its files.
 
-    epochs: every epoch's line so far. given_up: the referee's reason. best: the weights of the best epoch, on the CPU.
+    epochs: the line of every epoch so far. best: the weights of the best epoch, on the CPU. resumed: number of resumes.
+    given_up: the reason for which the run was pruned.
     """
 
     session: Session
@@ -46,22 +47,22 @@ class Training:
 
     @property
     def validator(self) -> Evaluator:
-        """Scores one view of each image, whatever `evaluation/tta` does at the end: the best epoch belongs to the training."""
+        """Evaluates one view per image: `evaluation/tta` has no effect on the choice of the best epoch."""
         return replace(self.evaluator, predictor=OneView())
 
     @property
     def history(self) -> list[float]:
-        """Validation accuracy of the weights that ship, an epoch each."""
+        """Validation accuracy of every epoch, in [0, 1], of the averaged weights where there is an average."""
         return [epoch["val/accuracy"] for epoch in self.epochs]
 
     @property
     def best_epoch(self) -> int:
-        """The first epoch of the highest validation accuracy of the weights that ship."""
+        """The first epoch with the highest validation accuracy."""
         return int(np.argmax(self.history))
 
     @property
     def stopping_reason(self) -> str | None:
-        """Early stopping's verdict on the weights that ship, the same on every rank since every rank knows the history."""
+        """Why early stopping ends training now, or None; the same on every rank, since every rank has the history."""
         schedule = self.session.experiment.schedule
         planned = schedule.length.epochs
         if 0 < len(self.epochs) < planned and schedule.early_stopping(self.history):
@@ -69,11 +70,11 @@ class Training:
         return None
 
     def shipping_weights(self) -> dict[str, Tensor]:
-        """A copy, on the CPU, of the weights that ship: the average's where there is one."""
+        """A copy on the CPU of the evaluated weights, name → [...]: the averaged ones if there is an average."""
         return {name: tensor.detach().cpu().clone() for name, tensor in self.state.average.module.state_dict().items()}
 
     def resume(self) -> None:
-        """Take up a checkpoint where there is one: state, epochs up to it, best weights."""
+        """Load the checkpoint, if there is one: state, epochs up to it, best weights."""
         checkpoint = self.files.checkpoint()
         if checkpoint is None:
             return
@@ -83,7 +84,7 @@ class Training:
         self.resumed = checkpoint["resumed"] + 1
 
     def save(self) -> None:
-        """Write a checkpoint from which this training goes on bit for bit."""
+        """Write a checkpoint; a training that resumes from it is bitwise equal to one that was not interrupted."""
         if self.session.world.is_main:
             self.files.write_checkpoint(
                 {
@@ -97,10 +98,11 @@ class Training:
             )
 
     def go(self, listener: Listener, referee: Referee) -> str | None:
-        """Train to the end; the reason for stopping earlier, if any.
+        """Train to the end; returns the reason for stopping earlier, if any.
 
         Raises:
-            RunFailed: a metric is no longer a number. Interrupted: a signal came, and the checkpoint is written.
+            RunFailed: a metric is not finite.
+            Interrupted: a signal was received; a checkpoint has been written.
         """
         saved_at = time.monotonic()
         with Interrupts() as interrupts:
@@ -108,13 +110,13 @@ class Training:
                 if isinstance(record, Epoch):
                     self.close_epoch(record)
                     listener.epoch_done(self.epochs[-1])
-                    self.given_up = self._asked(referee)
+                    self.given_up = self._pruning_reason(referee)
                     early = self.given_up is not None or self.stopping_reason is not None
-                    over = early or self.state.step == self.session.total_steps
-                    if over or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+                    is_last = early or self.state.step == self.session.total_steps
+                    if is_last or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
                         self.save()
                         saved_at = time.monotonic()
-                    if over:
+                    if is_last:
                         break
                 else:
                     listener.stepped(record)
@@ -123,27 +125,31 @@ class Training:
                     raise Interrupted(interrupts.received)
         return self.given_up or self.stopping_reason
 
-    def _asked(self, referee: Referee) -> str | None:
-        """The referee's verdict on the last epoch, the same on every process."""
+    def _pruning_reason(self, referee: Referee) -> str | None:
+        """Why the run is pruned after the last epoch, or None; the same on every process."""
         world = self.session.world
         verdict: str | None = of_main(referee.verdict(self.epochs[-1]) if world.is_main else None, world)
         return verdict
 
     def _records(self) -> Iterator[Step | Epoch]:
-        """The records of `fit`; none where training had ended before."""
+        """The records of `fit`; none if training has already ended."""
         if self.state.step < self.session.total_steps and self.stopping_reason is None:
             yield from fit(self.session, self.state)
 
     def _may_stop(self, record: Step | Epoch) -> bool:
-        """After an epoch, or inside one; not between an epoch's last step and its validation, which would then be left out.
+        """Whether training can be interrupted: not after the last step of an epoch, whose validation would be left out.
 
-        Processes that train together stop after an epoch, where none waits for another in the middle of a step.
+        Several processes stop after an epoch only, so that none waits for another in the middle of a step.
         """
         inside = isinstance(record, Step) and record.step % self.session.steps_per_epoch != 0
         return isinstance(record, Epoch) or (inside and self.session.world.size == 1)
 
     def close_epoch(self, record: Epoch) -> None:
-        """Validate, remember the best, write the epoch's line."""
+        """Validate, keep the best weights, write the line of the epoch.
+
+        Raises:
+            RunFailed: a metric of training is not finite.
+        """
         for name, value in record.metrics.items():
             if not math.isfinite(value):
                 raise RunFailed(f"diverged: {name} is {value} in epoch {record.epoch + 1}; try a lower optimizer.lr")
@@ -167,15 +173,15 @@ class Training:
             self.files.write_metrics(self.epochs)
 
     def validate(self) -> dict[str, float]:
-        """Scores on val of the weights that ship, and of the raw ones beside an average."""
+        """Scores on val; with a weight average, of the averaged weights, and of the trained ones as `val_raw/…`."""
         evaluator, average = self.validator, self.state.average
         view = self.session.experiment.evaluation.resolution.views()[0]
         labels = evaluator.labels("val")
         average.finish(evaluator.equal_shares("train", view))
         if average.module is not self.state.model:
             pool_statistics(average.module, self.session.world)
-        shipped = scores(evaluator.logits(average.module, "val", view), labels)
-        metrics = {f"val/{name}": value for name, value in shipped.items()}
+        evaluated = scores(evaluator.logits(average.module, "val", view), labels)
+        metrics = {f"val/{name}": value for name, value in evaluated.items()}
         if average.module is not self.state.model:
             raw = scores(evaluator.logits(self.state.model, "val", view), labels)
             metrics |= {f"val_raw/{name}": value for name, value in raw.items()}

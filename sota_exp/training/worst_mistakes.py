@@ -1,4 +1,4 @@
-"""The test images that a network is most wrong about: `mistakes.npz`, to be looked at."""
+"""`mistakes.npz`: the wrongly classified test images with the highest confidence."""
 
 from pathlib import Path
 
@@ -11,12 +11,15 @@ from sota_exp.runs.atomic import write_atomically
 from sota_exp.stages.data import DataSet
 from sota_exp.stages.evaluation import View
 
-#: How many are kept.
+#: Number of images that are kept.
 NUM_KEPT = 24
 
 
 def worst(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """(positions [K], confidences [K]) of the wrong predictions, the most confident first; K ≤ 24."""
+    """Wrong predictions, the most confident first: positions int64 [K], confidences float32 [K], K ≤ 24.
+
+    logits: float32 [N, C]. labels: int64 [N].
+    """
     confidence, predicted = logits.softmax(1).max(1)
     wrong = (predicted != labels).nonzero().flatten()
     order = confidence[wrong].argsort(descending=True, stable=True)[:NUM_KEPT]
@@ -26,7 +29,10 @@ def worst(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 def write_mistakes(
     directory: Path, data: DataSet, view: View, interpolation: str, arrays: dict[str, np.ndarray]
 ) -> None:
-    """From test's logits and labels: images uint8 [K, 3, S, S] as the network saw them, true and predicted [K], confidence [K]."""
+    """Write the images, uint8 [K, 3, S, S] as the network read them, true and predicted class [K], and confidence [K].
+
+    arrays: those of `predictions.npz`. view, interpolation: how the network read the images.
+    """
     logits, labels = torch.from_numpy(arrays["test_logits"]).float(), torch.from_numpy(arrays["test_labels"])
     positions, confidences = worst(logits, labels)
     images = torch.empty(0, 3, view.size, view.size, dtype=torch.uint8)

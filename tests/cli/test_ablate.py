@@ -1,4 +1,4 @@
-"""`sota-exp ablate` on the smallest real study: what it writes and says, what it refuses, and that it goes on."""
+"""`sota-exp ablate` on the smallest real study: its files and output, mistakes, and resuming."""
 
 import json
 import os
@@ -42,10 +42,10 @@ def finished(study: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in study.glob("runs/*/*/result.json")}
 
 
-def test_a_study_is_made_extended_and_never_made_twice(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_study_runs_once_and_can_be_extended(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(small("study.seeds=1")) == 0
-    said = capsys.readouterr().out
-    assert "3 arms × 1 seeds" in said and "too few seeds" in said and "study/study.json" in said
+    output = capsys.readouterr().out
+    assert "3 arms × 1 seeds" in output and "too few seeds" in output and "study/study.json" in output
     first = finished(elsewhere / "study")
     assert run(small("study.seeds=2")) == 0
     found = json.loads((elsewhere / "study" / "study.json").read_text())
@@ -63,8 +63,8 @@ def test_a_study_is_made_extended_and_never_made_twice(elsewhere: Path, capsys: 
 
 def test_a_plan_trains_nothing(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*small("study.seeds=8"), "--plan", "--no-measure"]) == 0
-    said = capsys.readouterr().out
-    assert "The smallest effect that 8 seeds show among 2 arms" in said and "Seeds needed" in said
+    output = capsys.readouterr().out
+    assert "The smallest effect that 8 seeds detect among 2 arms" in output and "Seeds needed" in output
     assert not (elsewhere / "study" / "runs").exists()
 
 
@@ -84,8 +84,8 @@ def test_mistakes_are_one_line_and_leave_nothing(
     arguments: list[str], words: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(arguments) == 2
-    said = capsys.readouterr().err
-    assert words in said and said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert words in output and output.count("\n") == 1
     assert not (elsewhere / "study" / "study.json").exists()
 
 
@@ -97,7 +97,7 @@ def test_mistakes_are_one_line_and_leave_nothing(
         (["data=fake"], ["data=fake", "batch_size=8"], False),
     ],
 )
-def test_a_study_lies_where_the_same_command_finds_it_again(one: list[str], other: list[str], same: bool) -> None:
+def test_the_same_command_has_the_same_directory(one: list[str], other: list[str], same: bool) -> None:
     assert (place("ladder", one) == place("ladder", other)) is same
     assert place("ladder", one).startswith("hydra.sweep.dir=multirun/ladder-fake-")
 

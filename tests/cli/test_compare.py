@@ -1,4 +1,4 @@
-"""`sota-exp compare` as a person runs it, on runs written in a moment."""
+"""`sota-exp compare` on small run directories."""
 
 import json
 from pathlib import Path
@@ -18,25 +18,25 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+def read_output(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     assert run(["compare", *arguments]) == 0
     return capsys.readouterr().out
 
 
 def test_a_sweep_is_compared_by_arm(capsys: pytest.CaptureFixture[str]) -> None:
-    text = said(capsys, "multirun/sweep")
+    text = read_output(capsys, "multirun/sweep")
     for words in ("multirun/sweep/{0,1}", "multirun/sweep/{2,3}", "optimizer.lr", "test accuracy, %", "95 %: seeds"):
         assert words in text
 
 
 def test_each_run_in_a_column(capsys: pytest.CaptureFixture[str]) -> None:
-    text = said(capsys, "sweep", "--each")
+    text = read_output(capsys, "sweep", "--each")
     assert ["seed", "0", "1", "0", "1"] in [line.split() for line in text.splitlines()]
     assert "D − A" in text
 
 
 def test_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    found = json.loads(said(capsys, "--json", "sweep/0", "sweep/2"))
+    found = json.loads(read_output(capsys, "--json", "sweep/0", "sweep/2"))
     assert [group["seeds"] for group in found["groups"]] == [[0], [0]]
 
 
@@ -55,6 +55,6 @@ def test_mistakes_are_one_line(arguments: list[str], message: str, capsys: pytes
 
 
 @pytest.mark.parametrize("command", ["compare", "diff", "rerun"])
-def test_help_says_how(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_prints_the_usage(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([command, "--help"]) == 0
     assert f"usage: sota-exp {command} RUN" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""`sota-exp dashboard`: the right port, the right store, and a clean end."""
+"""`sota-exp dashboard`: port, store, and end of the server."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.runs.mlflow_store import answers, opened
 
 
-def test_a_taken_port_is_passed_over() -> None:
+def test_a_port_in_use_is_skipped() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -31,13 +31,13 @@ def test_an_illegal_port(port: int) -> None:
         free_port(port)
 
 
-def test_a_server_that_is_not_there() -> None:
+def test_a_server_that_does_not_answer() -> None:
     with pytest.raises(RunFailed, match="does not answer"):
         main(["--uri", "http://127.0.0.1:9", "--no-browser"])
 
 
 @pytest.mark.slow
-def test_it_starts_on_a_store_that_is_not_there_and_ends_at_ctrl_c(tmp_path: Path) -> None:
+def test_it_creates_the_store_and_ends_at_ctrl_c(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sota_exp", "dashboard", "--no-browser", "--port", "5200"]
     environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -58,19 +58,17 @@ def test_it_starts_on_a_store_that_is_not_there_and_ends_at_ctrl_c(tmp_path: Pat
     assert (tmp_path / "mlflow.db").exists()
 
 
-def test_an_experiment_that_is_not_there_is_refused_and_not_made(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unknown_experiment_is_refused_and_not_created(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     opened(uri).create_experiment("mine")
     with pytest.raises(ConfigError, match=r"--experiment=mien: sqlite:.* has no such experiment; legal: mine, Default"):
         prepare(uri, "mien")
     assert {found.name for found in opened(uri).search_experiments()} == {"Default", "mine"}
     prepare(uri, "mine")
-    assert capsys.readouterr().out == "no run yet in experiment mine; sota-exp train makes the first\n"
+    assert capsys.readouterr().out == "no run yet in experiment mine; create one with sota-exp train\n"
 
 
 @pytest.mark.parametrize("command", [main, sync.main])
-def test_a_store_of_no_kind_is_refused(command: Callable[[list[str]], None]) -> None:
+def test_an_unsupported_store_is_refused(command: Callable[[list[str]], None]) -> None:
     with pytest.raises(ConfigError, match=r"--uri=htp://typo is not legal: .* by http, https, sqlite"):
         command(["--uri", "htp://typo"])

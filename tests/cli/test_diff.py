@@ -1,4 +1,4 @@
-"""`sota-exp diff` as a person runs it; the overrides it says turn the one run into the other."""
+"""`sota-exp diff`: the differences, and the overrides that turn the first run into the second."""
 
 import shlex
 from pathlib import Path
@@ -19,7 +19,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def make(directory: str, *overrides: str) -> Path:
-    """A finished run of a composed configuration, with the scores of another."""
+    """A finished run of a composed configuration, with the metrics of another."""
     from tests.finished_runs import make as make_run
 
     found = composed(*TINY, *overrides)
@@ -28,14 +28,14 @@ def make(directory: str, *overrides: str) -> Path:
     return Path(directory)
 
 
-def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+def read_output(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     assert main.run(["diff", *arguments]) == 0
     return capsys.readouterr().out
 
 
 def test_equal_runs(capsys: pytest.CaptureFixture[str]) -> None:
     make("outputs/one"), make("outputs/two")
-    assert said(capsys, "one", "two").startswith("No difference: outputs/one and outputs/two")
+    assert read_output(capsys, "one", "two").startswith("No difference: outputs/one and outputs/two")
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_the_command_composes_the_second_run(
     changes: tuple[str, ...], expected: set[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     one, other = make("outputs/one", "recipe=baseline"), make("outputs/two", "recipe=baseline", *changes)
-    text = said(capsys, "one", "two")
+    text = read_output(capsys, "one", "two")
     words = shlex.split(text[text.index("sota-exp rerun") :])
     assert words[:3] == ["sota-exp", "rerun", "outputs/one"]
     assert set(words[3:]) == expected

@@ -1,4 +1,4 @@
-"""`sota-exp doctor`: every finding in a line, exit status by the worst of them, a failing check does not end the others."""
+"""`sota-exp doctor`: one line per finding, the exit status, and checks that fail."""
 
 import json
 
@@ -12,7 +12,7 @@ from tests.experiments import TINY
 
 @pytest.fixture
 def checked(monkeypatch):
-    """Checks that find what a test gives."""
+    """Checks that return the findings of the test."""
 
     def give(**findings):
         checks = {name: (lambda found=found: found) for name, found in findings.items()}
@@ -25,29 +25,29 @@ def broken():
     raise ZeroDivisionError("by zero\nand more")
 
 
-def test_all_well_is_status_0(checked, capfd):
+def test_no_problem_is_status_0(checked, capfd):
     checked(disk=[ok("disk", "room")], network=[note("network", "out of reach", "copy the files")])
     assert run(["doctor"]) == 0
-    said = capfd.readouterr().out
-    assert "✓ disk      room" in said and "• network   out of reach" in said and "→ copy the files" in said
+    output = capfd.readouterr().out
+    assert "✓ disk      room" in output and "• network   out of reach" in output and "→ copy the files" in output
 
 
 def test_a_problem_is_status_1_and_counted(checked, capfd):
     checked(disk=[problem("disk", "full", "remove"), problem("disk", "slow", "buy")], data=[ok("data", "fine")])
     assert run(["doctor"]) == 1
-    said = capfd.readouterr()
-    assert "✗ disk      full" in said.out and "✓ data      fine" in said.out
-    assert said.err == "sota-exp: 2 problems found; what helps is said with each\n"
+    output = capfd.readouterr()
+    assert "✗ disk      full" in output.out and "✓ data      fine" in output.out
+    assert output.err == "sota-exp: 2 problems found; each is printed with its fix\n"
 
 
 def test_a_check_that_fails_is_a_problem_and_the_others_go_on(monkeypatch, capfd):
     monkeypatch.setattr(doctor, "checks", lambda tree: {"disk": broken, "data": lambda: [ok("data", "fine")]})
     assert run(["doctor"]) == 1
-    said = capfd.readouterr().out
-    assert "ZeroDivisionError: by zero" in said and "✓ data      fine" in said
+    output = capfd.readouterr().out
+    assert "ZeroDivisionError: by zero" in output and "✓ data      fine" in output
 
 
-def test_json_holds_every_finding(checked, capfd):
+def test_json_contains_all_findings(checked, capfd):
     checked(disk=[problem("disk", "full", "remove")], data=[ok("data", "fine")])
     assert run(["doctor", "--json"]) == 1
     found = json.loads(capfd.readouterr().out)
@@ -68,8 +68,8 @@ def test_a_wrong_configuration_is_status_2(arguments, words, capfd):
     assert words in capfd.readouterr().err
 
 
-def test_here_and_now(tmp_path, monkeypatch, capfd):
-    """Every real check; whatever it finds is one of the three words, and nothing is written."""
+def test_the_real_checks_on_this_machine(tmp_path, monkeypatch, capfd):
+    """All real checks: each finding has one of the three states, and no file is written."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sota_exp.preview.doctor.hosts.answers", lambda url: False)
     assert run(["doctor", "--json", *TINY]) in (0, 1)

@@ -1,4 +1,4 @@
-"""`sota-exp evaluate` as a person runs it: a finished run again, in other ways, on other data; what is refused."""
+"""`sota-exp evaluate`: a finished run again, with other options, on other data; and mistakes."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ def read(directory: Path) -> dict:
     return json.loads((directory / "result.json").read_text())
 
 
-def test_a_run_scores_as_it_did(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_has_the_same_metrics_again(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result, trained = evaluated(tmp_path / "e", f"run={finished}"), read(finished)
     for split in ("val", "test"):
         for name in ("accuracy", "loss", "ece"):
@@ -68,7 +68,7 @@ SEARCH = ("evaluation/resolution=search", "evaluation.resolution.relative_sizes=
         ((*SEARCH, "evaluation.resolution.size=24"), [24, 36], 1.0),
     ],
 )
-def test_a_view_is_the_saved_one_but_for_what_is_asked(
+def test_a_view_is_the_saved_one_unless_an_override_changes_it(
     finished: Path, tmp_path: Path, arguments: tuple[str, ...], sizes: list[int], ratio: float
 ) -> None:
     classes = json.loads((finished / "model.json").read_text())["classes"]
@@ -77,8 +77,8 @@ def test_a_view_is_the_saved_one_but_for_what_is_asked(
         place.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (40 + index, 40), (index, 0, 0)).save(place / f"{index}.png")
     other = ["data=image_folder", f"data.root={tmp_path}/set", f"data.cache={tmp_path}/cache", "data.val_fraction=0.4"]
-    said = [word for argument in arguments for word in (other if argument == "data=digits" else [argument])]
-    result = evaluated(tmp_path / "e", f"run={finished}", *said)
+    overrides = [word for argument in arguments for word in (other if argument == "data=digits" else [argument])]
+    result = evaluated(tmp_path / "e", f"run={finished}", *overrides)
     report = result["resolution"]
     assert [point["size"] for point in report.get("curve", [report["chosen"]])] == sizes
     default = report.get("default", report["chosen"])
@@ -130,7 +130,7 @@ def test_a_file_of_weights_in_its_run_and_alone(finished: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["net.pth", "net.safetensors"])
-def test_a_bare_file_of_weights_on_the_network_that_is_named(finished: Path, tmp_path: Path, name: str) -> None:
+def test_weights_without_description_on_the_given_network(finished: Path, tmp_path: Path, name: str) -> None:
     state = load_file(finished / "model.safetensors")
     torch.save({"state_dict": state}, tmp_path / name) if name.endswith("pth") else save_file(state, tmp_path / name)
     result = evaluated(tmp_path / "e", f"weights={tmp_path}/{name}", *TINY, "recipe=baseline")
@@ -143,10 +143,10 @@ def test_a_bare_file_of_weights_on_the_network_that_is_named(finished: Path, tmp
     ("words", "reason"),
     [
         (("model.arch.name=resnet_l",), "weights of this network"),
-        (("data.num_classes=5",), "the set has 5 classes, the weights 4"),
+        (("data.num_classes=5",), "the set has 5 classes, the weights have 4"),
     ],
 )
-def test_a_bare_file_that_does_not_fit_is_refused(
+def test_weights_that_do_not_fit_are_refused(
     finished: Path, tmp_path: Path, words: tuple[str, ...], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copy(finished / "model.safetensors", tmp_path / "net.safetensors")
@@ -171,12 +171,12 @@ def test_the_same_command_twice_is_done_once(finished: Path, tmp_path: Path) -> 
         (["run={tmp}"], "not the directory of a finished run"),
         (["weights={tmp}/nowhere.safetensors"], "a .safetensors, .pth or .pt file that exists"),
         (["weights={tmp}/lone.safetensors"], "a safetensors file or a PyTorch file of plain tensors"),
-        (["run={finished}", "data.num_classes=5"], "the set has 5 classes, the model 4"),
+        (["run={finished}", "data.num_classes=5"], "the set has 5 classes, the model has 4"),
         (["run={finished}", "evaluation/tta=filp"], "Did you mean flip?"),
         (["run={finished}", "hydra.run.dir={finished}"], "holds another result"),
     ],
 )
-def test_what_cannot_be_scored_is_said_in_one_line(
+def test_what_cannot_be_evaluated_is_reported_in_one_line(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     (tmp_path / "lone.safetensors").touch()
@@ -195,6 +195,6 @@ def test_an_unfinished_run_is_refused(finished: Path, tmp_path: Path, capsys: py
     assert "is interrupted, not finished" in capsys.readouterr().err
 
 
-def test_help_says_how(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_prints_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["evaluate", "--help"]) == 0
     assert "run=outputs/a_run evaluation/resolution=search" in capsys.readouterr().out

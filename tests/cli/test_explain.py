@@ -1,4 +1,4 @@
-"""`sota-exp explain`: says what train would do, leaves nothing behind, and refuses what train refuses."""
+"""`sota-exp explain`: prints what train would do, leaves no files, and refuses what train refuses."""
 
 import json
 import sys
@@ -20,55 +20,55 @@ def elsewhere(tmp_path, monkeypatch):
     return tmp_path
 
 
-def said_of(capfd, *arguments: str) -> str:
+def read_output(capfd, *arguments: str) -> str:
     assert run(["explain", *arguments]) == 0
     return " ".join(capfd.readouterr().out.split())
 
 
-def test_it_says_techniques_plan_and_cost_and_leaves_nothing(capfd, elsewhere):
-    said = said_of(capfd, *TINY, "recipe=torchvision")
+def test_it_prints_techniques_plan_and_cost_and_leaves_no_files(capfd, elsewhere):
+    output = read_output(capfd, *TINY, "recipe=torchvision")
     for words in (
         "torchvision on fake",
         "augmentation/policy=trivialaugment",
         "arXiv:2103.10158",
         "2 epochs × 3 steps = 6 steps",
-        "16 images a step",
+        "16 images per step",
         "learning rate",
         "nothing is there yet",
         "6 steps on cpu",
         "MiB at the peak",
     ):
-        assert words in said
+        assert words in output
     assert list(elsewhere.iterdir()) == []
 
 
 def test_without_measuring_there_is_no_cost(capfd):
-    said = said_of(capfd, *TINY, "--no-measure")
-    assert "The plan" in said and "The cost" not in said
+    output = read_output(capfd, *TINY, "--no-measure")
+    assert "The plan" in output and "The cost" not in output
 
 
 def test_options_that_do_nothing_are_not_listed(capfd):
-    said = said_of(capfd, *TINY, "--no-measure", "augmentation=none")
-    assert "augmentation/flip" in said_of(capfd, *TINY, "--no-measure") and "augmentation/flip" not in said
+    output = read_output(capfd, *TINY, "--no-measure", "augmentation=none")
+    assert "augmentation/flip" in read_output(capfd, *TINY, "--no-measure") and "augmentation/flip" not in output
 
 
-def test_what_every_training_has_stands_apart(capfd):
-    said = said_of(capfd, *TINY, "--no-measure", "loss=cross_entropy", "schedule/stepping=epoch")
-    on, plain = said.split("What is plain")
+def test_plain_options_are_listed_separately(capfd):
+    output = read_output(capfd, *TINY, "--no-measure", "loss=cross_entropy", "schedule/stepping=epoch")
+    on, plain = output.split("What is plain")
     assert "schedule/stepping=epoch" in on and "loss=cross_entropy" not in on
     assert plain.startswith(" evaluation/resolution=fixed, loss=cross_entropy, schedule/length=standard Rules")
 
 
-def test_a_warning_is_shown_with_its_mend(capfd):
-    said = said_of(capfd, *TINY, "--no-measure", "schedule/early_stopping=patience")
-    assert "warning a schedule that is cut short" in said and "Instead: schedule/lr=step" in said
+def test_a_warning_is_printed_with_its_fix(capfd):
+    output = read_output(capfd, *TINY, "--no-measure", "schedule/early_stopping=patience")
+    assert "warning early stopping ends the schedule" in output and "Instead: schedule/lr=step" in output
 
 
-def test_an_error_is_shown_and_is_status_2(capfd, elsewhere):
+def test_an_error_is_printed_and_is_status_2(capfd, elsewhere):
     assert run(["explain", *TINY, "augmentation/train_size=fixres", "augmentation/crop=none"]) == 2
-    said = capfd.readouterr()
-    assert "error" in said.out and "What is on" in said.out and "The plan" not in said.out
-    assert said.err.count("\n") == 1 and "augmentation/train_size=fixres" in said.err
+    output = capfd.readouterr()
+    assert "error" in output.out and "What is on" in output.out and "The plan" not in output.out
+    assert output.err.count("\n") == 1 and "augmentation/train_size=fixres" in output.err
     assert list(elsewhere.iterdir()) == []
 
 
@@ -79,19 +79,19 @@ def test_mistakes_are_those_of_train(arguments, capfd):
     assert len(lines) == 2 and lines[0] == lines[1]
 
 
-def test_a_run_that_is_there_is_said_and_left_as_it_is(capfd, elsewhere):
+def test_an_existing_run_is_reported_and_not_changed(capfd, elsewhere):
     overrides = [*TINY, "schedule.length.epochs=1", "tracking=none"]
     assert run(["train", *[item for item in overrides if item != "schedule.length.epochs=2"]]) == 0
     before = {path: path.stat().st_mtime_ns for path in elsewhere.rglob("*")}
     capfd.readouterr()
-    said = said_of(capfd, *[item for item in overrides if item != "schedule.length.epochs=2"], "--no-measure")
-    assert "a run is there: finished" in said
+    output = read_output(capfd, *[item for item in overrides if item != "schedule.length.epochs=2"], "--no-measure")
+    assert "a run is there: finished" in output
     assert {path: path.stat().st_mtime_ns for path in elsewhere.rglob("*")} == before
 
 
 def test_several_are_explained_one_after_the_other(capfd):
-    said = said_of(capfd, *TINY, "-m", "seed=0,1", "--no-measure")
-    assert "seed 0" in said and "seed 1" in said
+    output = read_output(capfd, *TINY, "-m", "seed=0,1", "--no-measure")
+    assert "seed 0" in output and "seed 1" in output
 
 
 def test_help_needs_nothing(capfd):
@@ -99,7 +99,7 @@ def test_help_needs_nothing(capfd):
     assert "--no-measure" in capfd.readouterr().out
 
 
-def test_every_option_is_either_neutral_or_has_words_of_its_own():
+def test_every_option_is_neutral_or_has_a_description():
     for option in options(conf_directory(), ROOT / "sota_exp"):
         assert option.summary and json.dumps(option.defaults)
         assert option.is_neutral or option.cited or option.group.split("/")[0] in ("data", "tracking", "model")

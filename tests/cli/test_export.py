@@ -1,4 +1,4 @@
-"""`sota-exp export`: every format is read back by the program it is for, with the original's logits, in a clean process."""
+"""`sota-exp export`: another process reads each format with its own library, and gets the same logits."""
 
 import json
 import subprocess
@@ -16,16 +16,22 @@ from sota_exp.models.export import Shipped, compare_logits, export
 from sota_exp.models.standalone import Deployed
 from tests.experiments import TINY
 
-#: Programs that know nothing of us but, for safetensors and MLflow, our package: read images, print logits.
+#: Programs that read images and print logits; only those for safetensors and MLflow import this package.
 READERS = {
-    "torch_export": "import torch; f = torch.export.load('model.pt2').module(); g = lambda x: f(torch.from_numpy(x)).detach().numpy()",
+    "torch_export": "import torch; f = torch.export.load('model.pt2').module()\n"
+    "g = lambda x: f(torch.from_numpy(x)).detach().numpy()",
     "onnx": "import onnxruntime as o; s = o.InferenceSession('model.onnx', providers=['CPUExecutionProvider'])\n"
     "g = lambda x: s.run(['logits'], {'images': x})[0]",
     "mlflow": "import mlflow; f = mlflow.pyfunc.load_model('mlflow_model'); g = lambda x: f.predict(x)",
-    "safetensors": "import torch; from pathlib import Path; from sota_exp.models import saved; from sota_exp.models.standalone import Deployed\n"
-    "f = Deployed(saved.load(Path('model.json'), Path('model.safetensors'))).eval(); g = lambda x: f(torch.from_numpy(x)).detach().numpy()",
+    "safetensors": "import torch; from pathlib import Path\n"
+    "from sota_exp.models import saved; from sota_exp.models.standalone import Deployed\n"
+    "f = Deployed(saved.load(Path('model.json'), Path('model.safetensors'))).eval()\n"
+    "g = lambda x: f(torch.from_numpy(x)).detach().numpy()",
 }
-READ = "import warnings; warnings.simplefilter('ignore'); import numpy as np\n{reader}\nnp.save('logits.npy', g(np.load('images.npy')))"
+READ = (
+    "import warnings; warnings.simplefilter('ignore'); import numpy as np\n"
+    "{reader}\nnp.save('logits.npy', g(np.load('images.npy')))"
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +48,8 @@ def test_another_program_sees_the_same(
     finished: Path, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main.run(["export", f"run={finished}", f"format={form}", f"output={tmp_path}"]) == 0
-    said = capsys.readouterr().out
-    assert "read back" in said and "4 classes" in said
+    output = capsys.readouterr().out
+    assert "read back" in output and "4 classes" in output
     assert json.loads((tmp_path / "model.json").read_text())["classes"]
     # Another batch size, height and width than any it was made with.
     images = torch.rand(5, 3, 24, 20, generator=torch.Generator().manual_seed(7))
@@ -55,7 +61,7 @@ def test_another_program_sees_the_same(
     torch.testing.assert_close(torch.from_numpy(np.load(tmp_path / "logits.npy")), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_again_into_the_same_place(finished: Path, tmp_path: Path) -> None:
+def test_the_same_directory_again(finished: Path, tmp_path: Path) -> None:
     for _ in range(2):
         assert main.run(["export", f"run={finished}", "format=safetensors", f"output={tmp_path}"]) == 0
     assert (
@@ -98,7 +104,7 @@ def test_other_logits_are_a_failure(finished: Path) -> None:
         (["run={tmp}", "format=onnx", "output=x"], "not the directory of a finished run"),
     ],
 )
-def test_a_wrong_command_is_said_in_one_line(
+def test_a_mistake_is_reported_in_one_line(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     assert main.run(["export", *(word.format(finished=finished, tmp=tmp_path) for word in arguments)]) == 2

@@ -1,4 +1,4 @@
-"""The command line: mistakes end quickly with status 2 and one line; Hydra's habits work; a whole run from end to end."""
+"""The command line: mistakes end with status 2 and one line; Hydra's features work; whole runs."""
 
 import json
 import os
@@ -17,13 +17,13 @@ from sota_exp.runs.result import commit
 from tests.experiments import TINY
 from tests.options import ROOT
 
-#: A whole training in a second.
+#: A complete training of about one second.
 TINY_RUN = (*(text for text in TINY if not text.startswith("schedule.length")), "schedule.length.epochs=1")
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """Outside the repository, as users are; with a folder of options of the user's own."""
+    """A working directory outside the repository, with a folder of the user's own options."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["sota-exp"])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
@@ -39,7 +39,7 @@ def elsewhere(tmp_path, monkeypatch):
     return tmp_path
 
 
-#: Arguments of `train`, and what the line has to say.
+#: Arguments of `train` → texts in the error message.
 FOUND_BY_COMPOSITION = {
     "augmentation/mix=mixupp": ["augmentation/mix=mixupp", "legal: cutmix, mixup", "Did you mean mixup?"],
     "augmentation/mixx=mixup": ["augmentation/mixx: no such group", "Did you mean augmentation/mix?"],
@@ -48,16 +48,22 @@ FOUND_BY_COMPOSITION = {
     "recipe=torchvison": ["recipe=torchvison", "Did you mean torchvision?"],
     "scale=tiny": ["scale=tiny", "full, quick, smoke"],
     "data=null": ["data=null", "name of an option"],
-    "schedule.warmup.fracton=0.1": ["schedule.warmup.fracton: no such key", "fraction, start_factor", "Did you mean fraction?"],
+    "schedule.warmup.fracton=0.1": [
+        "schedule.warmup.fracton: no such key", "fraction, start_factor", "Did you mean fraction?"
+    ],
     "optimiser.lr=1": ["optimiser.lr: no such key", "Did you mean optimizer.lr?"],
     "sead=1": ["sead: no such key", "Did you mean seed?"],
-    "augmentation/mix=none augmentation.mix.alpha=1": ["augmentation.mix.alpha: no such key", "augmentation/mix holds has no keys"],
-    "optimizer=adamw optimizer.momentum=0.9": ["optimizer.momentum: no such key", "lr, weight_decay, beta1, beta2, eps"],
+    "augmentation/mix=none augmentation.mix.alpha=1": [
+        "augmentation.mix.alpha: no such key", "augmentation/mix has no keys"
+    ],
+    "optimizer=adamw optimizer.momentum=0.9": [
+        "optimizer.momentum: no such key", "lr, weight_decay, beta1, beta2, eps"
+    ],
     "optimizer.lr": ["optimizer.lr: not an override", "key=value"],
     "seed=[1": ["seed=[1: not an override"],
     "hydra.run.dir=runs/lr=1": ["hydra.run.dir=runs/lr=1: not an override", "hydra.run.dir='\"runs/lr=1\"'"],
     "seed=0,1": ["seed=0,1", "add -m", "seed=[0,1]"],
-    "optimizer.lr=${foo}": ["optimizer.lr=${foo}: there is no foo"],
+    "optimizer.lr=${foo}": ["optimizer.lr=${foo}: the configuration has no key foo"],
     "--config-dir nowhere": ["nowhere", "not found"],
     "--config-dir mine augmentation/mix=broken": ["broken.yaml", "line 2"],
     "augmentation.mix=cutmix": ["augmentation.mix=cutmix", "augmentation/mix=cutmix"],
@@ -65,7 +71,9 @@ FOUND_BY_COMPOSITION = {
     "data=image_folder": ["data.root: a value is missing", "data.root=…"],
     "model/weights=checkpoint": ["model.weights.path: a value is missing"],
     "schedule/warmup=linear schedule.warmup.fraction=1": ["schedule.warmup.fraction", "below 1"],
-    "augmentation/train_size=fixres augmentation/crop=none": ["augmentation/train_size=fixres", "augmentation/crop=random_resized"],
+    "augmentation/train_size=fixres augmentation/crop=none": [
+        "augmentation/train_size=fixres", "augmentation/crop=random_resized"
+    ],
 }  # fmt: skip
 
 FOUND_BY_TYPES = {
@@ -93,28 +101,34 @@ FOUND_BY_TYPES = {
     "data=image_folder data.root=nowhere": ["data.root=nowhere is not legal", "a folder of images"],
     "data=image_folder data.root=empty": ["data.root=empty is not legal", "no image was found"],
     "data=image_folder data.root=file": ["data.root=file is not legal", "this is a file"],
-    "data=fake model/weights=checkpoint model.weights.path=nowhere.pth": ["model.weights.path=nowhere.pth", "a file that exists"],
+    "data=fake model/weights=checkpoint model.weights.path=nowhere.pth": [
+        "model.weights.path=nowhere.pth", "a file that exists"
+    ],
     "data=fake batch_size=100000": ["batch_size=100000", "480 training images"],
     "--config-dir mine augmentation/mix=typo": ["augmentation.mix.alhpa: no such key", "Did you mean alpha?"],
-    "--config-dir mine augmentation/mix=warmup": ["augmentation.mix._target_=sota_exp.stages.schedule.NoWarmup is not a BatchTransform"],
-    "--config-dir mine augmentation/mix=gone": ["augmentation.mix._target_=sota_exp.techniques.augmentation.mix.gone.Gone", "imported"],
+    "--config-dir mine augmentation/mix=warmup": [
+        "augmentation.mix._target_=sota_exp.stages.schedule.NoWarmup is not a BatchTransform"
+    ],
+    "--config-dir mine augmentation/mix=gone": [
+        "augmentation.mix._target_=sota_exp.techniques.augmentation.mix.gone.Gone", "imported"
+    ],
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("arguments", [*FOUND_BY_COMPOSITION, *FOUND_BY_TYPES])
 def test_a_mistake_is_status_2_and_one_line_that_names_it(arguments, capfd, elsewhere):
     assert run(["train", *arguments.split()]) == 2
-    said = capfd.readouterr()
-    lines = [line for line in said.err.splitlines() if not line.startswith(("WARNING:", "INFO:"))]
+    output = capfd.readouterr()
+    lines = [line for line in output.err.splitlines() if not line.startswith(("WARNING:", "INFO:"))]
     assert len(lines) == 1 and lines[0].startswith("sota-exp: ")
-    assert said.out == ""
+    assert output.out == ""
     for words in {**FOUND_BY_COMPOSITION, **FOUND_BY_TYPES}[arguments]:
         assert words in lines[0]
     assert [path for path in (elsewhere / "outputs").rglob("*") if path.is_file()] == []
 
 
 def test_mistakes_that_composition_finds_do_not_import_torch(elsewhere):
-    """All of them in one process, which says at the end what it has imported."""
+    """All in one process, which prints its imports at the end."""
     script = (
         "import sys\nfrom sota_exp.cli.main import run\n"
         f"statuses = [run(['train', *line.split()]) for line in {list(FOUND_BY_COMPOSITION)!r}]\n"
@@ -131,7 +145,8 @@ from sota_exp.cli import main
 from sota_exp.training import loop
 
 def first_step(*given):
-    print(sorted({"torchvision", "timm", "matplotlib", "mlflow", "optuna", "sklearn", "pandas", "scipy"} & set(sys.modules)))
+    unused = {"torchvision", "timm", "matplotlib", "mlflow", "optuna", "sklearn", "pandas", "scipy"}
+print(sorted(unused & set(sys.modules)))
     sys.exit()
 
 loop.train_step = first_step
@@ -141,17 +156,17 @@ main.run(["train", "data=fake", "scale=smoke", "tracking=none"])
     assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
 
 
-def test_an_unknown_command_is_status_2_and_names_the_near_one(capfd):
+def test_an_unknown_command_is_status_2_with_a_suggestion(capfd):
     assert run(["trian"]) == 2
-    said = capfd.readouterr().err
-    assert "trian: no such command; legal: train" in said and "Did you mean train?" in said
+    output = capfd.readouterr().err
+    assert "trian: no such command; legal: train" in output and "Did you mean train?" in output
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["help"]])
 def test_help_lists_every_command(arguments, capfd):
     assert run(arguments) == 0
-    said = capfd.readouterr().out
-    assert all(f"  {name} " in said and summary in said for name, summary in COMMANDS.items())
+    output = capfd.readouterr().out
+    assert all(f"  {name} " in output and summary in output for name, summary in COMMANDS.items())
 
 
 def test_no_command_is_wrong_usage(capfd):
@@ -164,7 +179,7 @@ def test_every_command_is_there():
         assert callable(load(name))
 
 
-def test_train_help_says_its_own_name_and_groups(capfd):
+def test_train_help_contains_its_name_and_groups(capfd):
     with pytest.raises(SystemExit) as left:
         run(["train", "--help"])
     assert left.value.code in (0, None)
@@ -183,13 +198,10 @@ def test_a_traceback_on_request(monkeypatch):
         run(["train", "seed=-1"])
 
 
-# ------------------------------------------------------------------------------------------------------- Hydra's own habits
-
-
 def test_cfg_job_prints_the_configuration(capfd):
     assert run(["train", "--cfg", "job", "augmentation/mix=mixup", "seed=7"]) == 0
-    said = capfd.readouterr().out
-    assert "_target_: sota_exp.techniques.augmentation.mix.mixup.Mixup" in said and "seed: 7" in said
+    output = capfd.readouterr().out
+    assert "_target_: sota_exp.techniques.augmentation.mix.mixup.Mixup" in output and "seed: 7" in output
 
 
 def test_package_narrows_it(capfd):
@@ -205,8 +217,8 @@ def test_info_is_hydras(kind, capfd):
 
 def test_the_default_list_reads_as_the_table_of_contents(capfd):
     assert run(["train", "--info", "defaults"]) == 0
-    said = capfd.readouterr().out
-    assert "augmentation/mix/none" in said and "schedule/lr/cosine" in said
+    output = capfd.readouterr().out
+    assert "augmentation/mix/none" in output and "schedule/lr/cosine" in output
 
 
 def test_an_option_of_ones_own_from_config_dir(capfd):
@@ -235,9 +247,6 @@ def test_the_shells_rule_can_be_installed(capfd):
     assert "complete" in capfd.readouterr().out
 
 
-# ------------------------------------------------------------------------------------------------------------- whole runs
-
-
 def result_of(directory):
     return json.loads((Path(directory) / "result.json").read_text())
 
@@ -245,8 +254,8 @@ def result_of(directory):
 def test_a_whole_run_and_its_repetition(capfd, elsewhere):
     command = ["train", *TINY_RUN, "recipe=torchvision", "hydra.run.dir=here"]
     assert run(command) == 0
-    said = capfd.readouterr().out
-    assert "val accuracy" in said and "finished" in said and "images/s" in said
+    output = capfd.readouterr().out
+    assert "val accuracy" in output and "finished" in output and "images/s" in output
     result = result_of("here")
     assert (result["status"], result["choices"]["augmentation/mix"]) == ("finished", "mixup_or_cutmix")
     before = (elsewhere / "here" / "result.json").stat().st_mtime_ns
@@ -255,7 +264,7 @@ def test_a_whole_run_and_its_repetition(capfd, elsewhere):
     assert (elsewhere / "here" / "result.json").stat().st_mtime_ns == before
 
 
-def test_the_place_is_the_same_for_the_same_overrides_in_any_order(elsewhere):
+def test_the_directory_is_the_same_for_the_same_overrides_in_any_order(elsewhere):
     assert run(["train", *TINY_RUN]) == 0
     (first,) = (elsewhere / "outputs").iterdir()
     assert run(["train", *reversed(TINY_RUN)]) == 0
@@ -263,7 +272,7 @@ def test_the_place_is_the_same_for_the_same_overrides_in_any_order(elsewhere):
     assert first.name.startswith("small_images-fake-seed0-")
 
 
-def test_another_configuration_in_the_same_place_is_refused(capfd):
+def test_another_configuration_in_the_same_directory_is_refused(capfd):
     assert run(["train", *TINY_RUN, "hydra.run.dir=here"]) == 0
     assert run(["train", *TINY_RUN, "hydra.run.dir=here", "seed=1"]) == 2
     assert "holds another run, which differs in seed: 0 → 1" in capfd.readouterr().err
@@ -296,7 +305,7 @@ def test_a_signal_ends_a_whole_multirun(elsewhere):
     assert begun == [0]
 
 
-def test_a_multirun_that_names_no_place_has_the_same_one_each_time(elsewhere):
+def test_a_multirun_has_the_same_default_directory_each_time(elsewhere):
     for _ in range(2):
         assert run(["train", "-m", *TINY_RUN, "seed=0,1"]) == 0
     (place,) = (elsewhere / "multirun").iterdir()
@@ -317,14 +326,15 @@ def test_an_image_that_cannot_be_read_is_status_1_and_named(capfd, elsewhere):
     assert "bad.png can't be read as an image" in capfd.readouterr().err
 
 
-def test_what_is_said_off_a_terminal_has_no_control_characters(capfd):
+def test_output_without_a_terminal_has_no_control_characters(capfd):
     assert run(["train", *TINY_RUN]) == 0
     assert "\x1b" not in capfd.readouterr().out
 
 
 def test_the_installed_command_runs_from_anywhere(elsewhere):
     command = [str(Path(sys.executable).parent / "sota-exp"), "train", *TINY_RUN, "hydra.run.dir=here"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONWARNINGS": "error::FutureWarning"})  # fmt: skip
+    environment = {**os.environ, "PYTHONWARNINGS": "error::FutureWarning"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert result_of(elsewhere / "here")["status"] == "finished"
     assert [line for line in done.stderr.splitlines() if not line.startswith("INFO: ")] == []
     assert ROOT not in elsewhere.parents
@@ -340,7 +350,7 @@ def test_the_installed_command_runs_from_anywhere(elsewhere):
     ],
     ids=["busy", "idle", "count", "policy"],
 )
-def test_waiting_threads_spin_as_the_user_says_or_as_the_machine_is_busy(monkeypatch, given, load, found):
+def test_openmp_spinning_depends_on_the_user_and_the_load(monkeypatch, given, load, found):
     monkeypatch.setattr(os, "environ", dict(given))
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     monkeypatch.setattr(os, "getloadavg", lambda: (load * 4, 0.0, 0.0))
@@ -349,7 +359,7 @@ def test_waiting_threads_spin_as_the_user_says_or_as_the_machine_is_busy(monkeyp
 
 
 def test_brackets_in_the_users_names_are_printed_as_they_are(tmp_path, capfd):
-    """To the terminal's library, `[red]` is a colour and `[/b]` a mistake."""
+    """In rich's markup, `[red]` is a colour and `[/b]` a mistake."""
     for name in ("[red]", "[bold"):
         folder = tmp_path / "[photos]" / name
         folder.mkdir(parents=True)
@@ -358,12 +368,12 @@ def test_brackets_in_the_users_names_are_printed_as_they_are(tmp_path, capfd):
     own = [text for text in TINY_RUN if not text.startswith("data")]
     data = ["data=image_folder", "data.root='[photos]'", "data.image_size=16", "batch_size=8", "hydra.run.dir='[out]'"]
     assert run(["train", *own, *data]) == 0
-    said = " ".join(capfd.readouterr().out.split())
-    assert "[red]" in said and "[bold" in said and "in [out]" in said and "files [out]" in said
+    output = " ".join(capfd.readouterr().out.split())
+    assert "[red]" in output and "[bold" in output and "in [out]" in output and "files [out]" in output
 
 
 @pytest.mark.parametrize(("word", "status"), [("--help", 141), ("techniques", 1)], ids=["printed", "by rich"])
-def test_words_that_nobody_reads_any_more_are_no_mistake(word, status):
+def test_a_closed_pipe_is_no_mistake(word, status):
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run([sys.executable, "-m", "sota_exp", word], stdout=writer, stderr=subprocess.PIPE, cwd=ROOT)
@@ -371,7 +381,7 @@ def test_words_that_nobody_reads_any_more_are_no_mistake(word, status):
     assert (done.returncode, done.stderr) == (status, b"")
 
 
-def test_a_data_set_that_cannot_be_had_leaves_nothing_behind(tmp_path, monkeypatch, capfd):
+def test_a_data_set_that_cannot_be_loaded_leaves_no_files(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     own = [text for text in TINY_RUN if not text.startswith("data")]

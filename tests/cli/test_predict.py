@@ -1,4 +1,4 @@
-"""`sota-exp predict`: what is said of a file equals what evaluation says of the image in it."""
+"""`sota-exp predict`: predictions for a file equal those of evaluation."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from tests.experiments import TINY
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on a folder of PNG files of many sizes, two classes."""
+    """A run on a folder of PNG files of many sizes, with two classes."""
     root = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
     for place in range(60):
@@ -37,7 +37,7 @@ def predicted(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict]
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_a_file_is_seen_as_evaluation_saw_it(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predictions_equal_those_of_evaluation(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = predicted(capsys, f"run={finished}/a_run", f"{finished}/test", "batch_size=7")
     with np.load(finished / "a_run" / "predictions.npz") as arrays:
         logits = arrays["test_logits"].astype(np.float64)
@@ -58,7 +58,7 @@ def test_how_files_are_batched_changes_nothing(finished: Path, capsys: pytest.Ca
         assert alone["classes"] == pytest.approx(together["classes"], abs=1e-5)
 
 
-def test_a_table_for_a_person_and_one_for_a_program(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_as_table_and_csv(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photo = next((finished / "test" / "dark").iterdir())
     assert main.run(["predict", f"run={finished}/a_run", str(photo), "top=1"]) == 0
     assert "dark" in capsys.readouterr().out
@@ -68,15 +68,15 @@ def test_a_table_for_a_person_and_one_for_a_program(finished: Path, capsys: pyte
     assert sum(float(row["probability"]) for row in rows) == pytest.approx(1, abs=1e-5)
 
 
-def test_an_unreadable_file_costs_the_others_nothing(
+def test_an_unreadable_file_does_not_affect_the_others(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "broken.png").write_bytes(b"no image")
     photo = next((finished / "test" / "light").iterdir())
     assert main.run(["predict", f"run={finished}/a_run", f"{tmp_path}/broken.png", str(photo), "format=json"]) == 1
-    said = capsys.readouterr()
-    assert json.loads(said.out)["path"] == str(photo)
-    assert "broken.png can't be read as an image" in said.err and "1 of 2 files" in said.err
+    output = capsys.readouterr()
+    assert json.loads(output.out)["path"] == str(photo)
+    assert "broken.png can't be read as an image" in output.err and "1 of 2 files" in output.err
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_an_unreadable_file_costs_the_others_nothing(
         (["run={finished}/a_run", "{finished}/test", "format=xml"], "format=xml is not legal: table, csv, json"),
     ],
 )
-def test_a_wrong_command_is_said_in_one_line(
+def test_a_mistake_is_reported_in_one_line(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     assert main.run(["predict", *(word.format(finished=finished, tmp=tmp_path) for word in arguments)]) == 2

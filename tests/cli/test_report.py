@@ -1,4 +1,4 @@
-"""`sota-exp report` and `compare --html` as a person runs them: what is written and said, what is refused."""
+"""`sota-exp report` and `compare --html`: files, output and mistakes."""
 
 import json
 from pathlib import Path
@@ -22,8 +22,8 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("word", ["multirun/ladder", "ladder", "multirun/ladder/"])
 def test_a_study_is_reported_by_its_path_or_name(study: Path, word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["report", word]) == 0
-    said = capsys.readouterr().out
-    assert "of 2" in said and "multirun/ladder/report.html, report.md and" in said
+    output = capsys.readouterr().out
+    assert "of 2" in output and "multirun/ladder/report.html, report.md and" in output
     assert Page((study / "report.html").read_text()).tables
     assert (study / "report.md").read_text().startswith("# The published ladder")
 
@@ -31,15 +31,15 @@ def test_a_study_is_reported_by_its_path_or_name(study: Path, word: str, capsys:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "report takes one directory; there are ladder"),
+        ([], "report takes one directory; legal: ladder"),
         (["a", "b"], "report takes one directory"),
         (["--open"], "report takes one directory"),
-        (["nowhere"], "nowhere: no such directory; there are ladder"),
-        (["multirun"], "multirun holds neither study.json nor sweep.json"),
+        (["nowhere"], "nowhere: no such directory; legal: ladder"),
+        (["multirun"], "multirun contains neither study.json nor sweep.json"),
         (["multirun"], "sota-exp compare multirun --html report.html"),
     ],
 )
-def test_what_cannot_be_reported_is_said_in_one_line(
+def test_mistakes_are_one_line(
     study: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     assert main.run(["report", *arguments]) == 2
@@ -53,7 +53,7 @@ def test_a_place_that_cannot_be_written_fails_in_one_line(study: Path, capsys: p
     assert "no report can be written" in capsys.readouterr().err
 
 
-def test_help_says_how(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_prints_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["report", "--help"]) == 0
     assert "sota-exp report multirun/" in capsys.readouterr().out
 
@@ -127,13 +127,13 @@ def test_a_sweep_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     "tree", [{}, {"trials": {"complete": 0}}, SWEEP | {"confirm": None}, SWEEP | {"objective": "val/loss"}]
 )
-def test_a_sweep_that_says_little_is_reported_too(tmp_path: Path, tree: dict[str, object]) -> None:
+def test_a_sweep_with_few_facts_is_reported_too(tmp_path: Path, tree: dict[str, object]) -> None:
     (tmp_path / "sweep.json").write_text(json.dumps(tree))
     assert main.run(["report", str(tmp_path)]) == 0
     assert Page((tmp_path / "report.html").read_text()).ids
 
 
-def test_a_sweep_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_sweep_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "sweep.json").write_text("[]")
     assert main.run(["report", str(tmp_path)]) == 2
     assert "not the format of a sweep" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`sota-exp rerun` as a person runs it: to the bit, changed, and of what did not finish."""
+"""`sota-exp rerun`: bit-identical, with changes, and of an unfinished run."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def place(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path
 
 
-def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+def read_output(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     assert main.run(["rerun", *arguments]) == 0
     return " ".join(capsys.readouterr().out.split())
 
@@ -40,17 +40,17 @@ def others(place: Path) -> list[Path]:
 
 
 def test_the_same_again_is_identical_to_the_bit(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = said(capsys, "one")
+    text = read_output(capsys, "one")
     assert "Identical to the bit with outputs/one: 2 epochs of metrics," in text and "predictions, weights." in text
     (again,) = others(place)
     assert again.name.startswith("one-rerun-")
     assert Run.read(again).config == Run.read(place / "outputs" / "one").config
-    assert "Identical to the bit" in said(capsys, "one"), "the finished one is found again"
+    assert "Identical to the bit" in read_output(capsys, "one"), "the finished one is found again"
     assert others(place) == [again]
 
 
 def test_changed_it_is_compared(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = said(capsys, "outputs/one", "seed=1", "augmentation/flip=none")
+    text = read_output(capsys, "outputs/one", "seed=1", "augmentation/flip=none")
     for words in ("changed: seed: 0 → 1", "changed: augmentation/flip: random → none", "A outputs/one seed 0", "B − A"):
         assert words in text
     (again,) = others(place)
@@ -63,14 +63,14 @@ def test_other_numbers_of_the_same_training_are_shown(place: Path, capsys: pytes
     result = json.loads(path.read_text())
     result["metrics"]["test/loss"] += 1e-9
     path.write_text(json.dumps(result | {"versions": {**result["versions"], "torch": "2.9.0"}}))
-    text = said(capsys, "one")
+    text = read_output(capsys, "one")
     assert "Not identical with outputs/one." in text and "test/loss" in text
     assert "The probable reason: torch: 2.9.0 →" in text
 
 
 def test_a_killed_run_is_trained_from_its_start(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "outputs" / "one" / "result.json").unlink()
-    text = said(capsys, "one")
+    text = read_output(capsys, "one")
     assert "outputs/one is" in text and "trained from the start" in text
     assert "Identical to the bit with outputs/one: 2 epochs of metrics." in text
 
@@ -81,7 +81,7 @@ def test_a_killed_run_is_trained_from_its_start(place: Path, capsys: pytest.Capt
         ([], "rerun needs a run first"),
         (["seed=1"], "seed=1: no such directory"),
         (["one", "augmentation/flip=rnadom"], "Did you mean random?"),
-        (["one", "hydra.run.dir=outputs/one"], "is the run itself; choose another place"),
+        (["one", "hydra.run.dir=outputs/one"], "is the run itself; choose another directory"),
     ],
 )
 def test_mistakes_are_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

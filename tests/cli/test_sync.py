@@ -1,4 +1,4 @@
-"""`sota-exp sync` where a run cannot be sent: it is said in one line, and the others go on."""
+"""`sota-exp sync` where a run cannot be sent: one line reports it, and the other runs are sent."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,10 +22,10 @@ def test_a_run_that_cannot_be_sent_does_not_stop_the_others(
     monkeypatch.setattr(sync, "_sent", lambda directory, *_: "sent" if directory.name == "d" else 1 / 0)
     with pytest.raises(RunFailed, match="3 of 4 runs are not sent"):
         sync.main([str(tmp_path / "outputs")])
-    said = capsys.readouterr().out.splitlines()
-    assert [line.split(": ", 1)[1] for line in said] == [
+    output = capsys.readouterr().out.splitlines()
+    assert [line.split(": ", 1)[1] for line in output] == [
         "ZeroDivisionError: division by zero",
-        "http://127.0.0.1:57O2 is no URL",
+        "http://127.0.0.1:57O2 is not a URL",
         "ZeroDivisionError: division by zero",
         "sent",
     ]
@@ -40,14 +40,14 @@ def test_a_silent_run_of_another_host_is_sent_when_it_is_named(
     upload = SimpleNamespace(send=lambda content: sent.append(content.status) or 1)
     monkeypatch.setattr("sota_exp.tracking.mlflow_upload.Upload.open", lambda position: upload)
     sync.main(["outputs"])
-    assert "trains on elsewhere" in capsys.readouterr().out and not sent
+    assert "is training on elsewhere" in capsys.readouterr().out and not sent
     sync.main(["outputs/run"])
     assert sent == ["KILLED"]
 
 
-@pytest.mark.parametrize(("kind", "said"), [("study", "a study, e"), ("sweep", "up to date"), ("nothing", "")])
+@pytest.mark.parametrize(("kind", "output"), [("study", "a study, e"), ("sweep", "up to date"), ("nothing", "")])
 def test_the_page_of_a_study_or_sweep_is_sent_too(
-    kind: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: str, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parent = tmp_path / "multirun" / "p"
     (parent / "0").mkdir(parents=True)
@@ -62,7 +62,7 @@ def test_the_page_of_a_study_or_sweep_is_sent_too(
     monkeypatch.setattr("sota_exp.tracking.mlflow_sweep.show_sweep", lambda directory: None)
     sync.main([str(parent)])
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(f"{parent}: ")]
-    assert len(lines) == bool(said) and all(said in line for line in lines)
+    assert len(lines) == bool(output) and all(output in line for line in lines)
 
 
 def test_a_store_that_cannot_be_opened_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

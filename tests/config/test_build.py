@@ -1,4 +1,4 @@
-"""From plain values to typed objects: what is converted, what is refused, and what the refusal says."""
+"""From plain values to typed objects: conversions, mistakes, and their messages."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from tests.experiments import OFF, TINY, composed
 
 @dataclass(frozen=True, kw_only=True)
 class Knob(Stage):
-    """A stage with a field of every kind."""
+    """A stage with a field of every supported type."""
 
     number: float
     count: int

@@ -1,4 +1,4 @@
-"""What a run is: equal for what means the same, different for what changes a number."""
+"""Fingerprints are equal for equivalent configurations, and differ where a number changes."""
 
 import pytest
 from safetensors.torch import save_file
@@ -31,7 +31,7 @@ def plain():
         "optimizer.lr=1e-1", "scale.train_images=1000",
     ],
 )  # fmt: skip
-def test_what_means_the_same_is_the_same_run(override, plain, tmp_path, monkeypatch):
+def test_equivalent_configurations_are_the_same_run(override, plain, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert prints(override) == plain
 
@@ -51,7 +51,7 @@ def test_what_changes_the_weights_is_another_training(override, plain):
     assert run != plain[1]
 
 
-def test_precision_is_meant():
+def test_precision_is_hashed():
     assert prints("runtime.precision=bf16")[0] != prints("runtime.precision=fp32")[0]
 
 
@@ -70,7 +70,7 @@ def test_another_evaluation_is_another_run_of_the_same_training(override, plain)
     assert run != plain[1]
 
 
-def test_weights_are_meant_by_content_not_by_path(tmp_path):
+def test_weights_are_hashed_by_content_not_by_path(tmp_path):
     state = Small(name="resnet_xs", width_multiplier=0.25)(4).state_dict()
     changed = {name: value + 1 if name == "fc.bias" else value for name, value in state.items()}
     for name, tensors in (("one", state), ("copy", state), ("other", changed)):

@@ -1,4 +1,4 @@
-"""What is written and hashed names options, never modules of this package; older files are read; later additions change no hash."""
+"""Files and hashes name options, not modules; older files are read; later additions change no hash."""
 
 import json
 import shutil
@@ -56,11 +56,8 @@ def test_an_option_that_is_not_there_is_named() -> None:
         target_of({"_option_": "foo"}, "augmentation.mix")
 
 
-# ------------------------------------------------------------------------------------------------------- format 1 is read
-
-
-def test_a_configuration_of_format_1_says_what_it_said() -> None:
-    """The same as if this version had composed it, so that runs of both can be compared."""
+def test_a_configuration_of_format_1_keeps_its_meaning() -> None:
+    """It equals the one that this version composes, so that runs of both formats can be compared."""
     found, now = read_config(OLD / "config.yaml"), composed(*overrides_of_the_old_run())
     assert found == now.values
     assert RunFiles(directory=OLD).format == 1
@@ -110,12 +107,9 @@ def test_another_format_is_refused(number: object, tmp_path: Path) -> None:
         read_config(tmp_path / "config.yaml")
 
 
-# ---------------------------------------------------------------------------------------- what comes later changes no hash
-
-
 @dataclass(frozen=True, kw_only=True)
 class Extended(Stage):
-    """An option that got `jitter` after its first release."""
+    """An option whose field `jitter` was added after its first release."""
 
     alpha: float
     jitter: float = added(0.0)
@@ -131,8 +125,8 @@ def extended(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_new_field_that_does_nothing_is_the_same_run_and_old_files_are_read() -> None:
     before, after = ({"_target_": "x.Extended", "alpha": 1, **new} for new in ({}, {"jitter": 0}))
     assert build(Stage, before, "a.b") == build(Stage, after, "a.b") == Extended(alpha=1.0, jitter=0.0)
-    meant = [meaning({"augmentation": {"mix": node}}) for node in (before, after, {**after, "jitter": 0.1})]
-    assert meant[0] == meant[1] != meant[2]
+    canonical = [meaning({"augmentation": {"mix": node}}) for node in (before, after, {**after, "jitter": 0.1})]
+    assert canonical[0] == canonical[1] != canonical[2]
 
 
 def test_a_new_slot_that_does_nothing_is_the_same_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +157,6 @@ def test_a_model_saved_before_a_transform_was_there_is_built(tmp_path: Path) -> 
 
 
 def test_every_group_of_an_experiment_has_its_meaning() -> None:
-    """What is hashed says every group: nothing is lost but neutral options."""
+    """The hash covers all groups, except for neutral options."""
     found = meaning(composed(*TINY, *ON).values)
     assert set(found) >= set(config.field_types(experiment.Experiment)) - {"loss", "supervision", "tracking"}

@@ -1,4 +1,4 @@
-"""A recipe's values belong to the options that it chose: one word switches any of them off."""
+"""A recipe's values apply to the options that it chose: one override replaces an option and its values."""
 
 import pytest
 import yaml
@@ -35,7 +35,7 @@ def test_any_option_replaces_the_recipes_own(recipe):
 
 
 @pytest.mark.parametrize(
-    ("said", "key", "meant"),
+    ("overrides", "key", "expected"),
     [
         ("recipe=semi_supervised", "augmentation.mix.alpha", 0.5),
         ("recipe=semi_supervised augmentation/mix=cutmix", "augmentation.mix.alpha", 1.0),
@@ -46,11 +46,11 @@ def test_any_option_replaces_the_recipes_own(recipe):
         ("recipe=torchvision_exact data=image_folder data.root=x", "data.image_size", 224),
     ],
 )
-def test_a_key_of_the_same_name_has_the_value_of_the_option_that_is_chosen(said, key, meant):
-    node = composed(*said.split()).values
+def test_a_key_of_the_same_name_has_the_value_of_the_option_that_is_chosen(overrides, key, expected):
+    node = composed(*overrides.split()).values
     for name in key.split("."):
         node = node[name]
-    assert node == meant
+    assert node == expected
 
 
 def test_the_recipes_own_options_keep_its_values():
@@ -59,18 +59,18 @@ def test_the_recipes_own_options_keep_its_values():
     assert tree["augmentation"]["policy"]["magnitude"] == 21
 
 
-def test_a_value_that_the_user_gives_is_never_left_out():
-    """Else a mistake would pass in silence."""
-    said = [
+def test_a_value_that_the_user_sets_is_always_kept():
+    """Otherwise a mistake would not be reported."""
+    overrides = [
         "recipe=rsb_a2",
         "regularization/stochastic_depth=none",
         "regularization.stochastic_depth.drop_path_rate=0.2",
     ]
     with pytest.raises(ConfigError, match="drop_path_rate"):
-        build(Experiment, composed("data=fake", *said).values)
+        build(Experiment, composed("data=fake", *overrides).values)
 
 
-def test_what_is_given_is_not_changed():
+def test_the_argument_is_not_changed():
     tree = {"regularization": {"stochastic_depth": {"_target_": "x", "drop_path_rate": 0.05}}}
     config = OmegaConf.create(tree)
     choices = {"recipe": "rsb_a2", "regularization/stochastic_depth": "none"}
@@ -82,7 +82,7 @@ def test_what_is_given_is_not_changed():
 HEAD = "# @package _global_\n"
 ALPHA = "augmentation: {mix: {alpha: 0.7}}\n"
 
-#: Recipes, presets and options of a user's own, for `--config-dir`.
+#: Recipes, presets and options of a user, for `--config-dir`.
 OF_THE_USER = {
     "recipe/mine": HEAD + "defaults: [rsb_a2, _self_]\nrecipe: {name: mine}\n",
     "recipe/slot_first": HEAD + "defaults: [small_images, _self_, {override /augmentation/mix: mixup},"
@@ -113,19 +113,20 @@ def of_the_user(tmp_path):
     return tmp_path
 
 
-def printed(capsys, directory, *said):
-    """The value of the last of `said` in what `--cfg job` prints for the others."""
+def printed(capsys, directory, *overrides):
+    """The value of the key that is last in `overrides`, as `--cfg job` prints it for the others."""
     assert (
-        main.run(["train", "--config-dir", str(directory), "data=fake", *said[:-1], "--cfg", "job", "--resolve"]) == 0
+        main.run(["train", "--config-dir", str(directory), "data=fake", *overrides[:-1], "--cfg", "job", "--resolve"])
+        == 0
     )
     node = yaml.safe_load(capsys.readouterr().out)
-    for name in said[-1].split("."):
+    for name in overrides[-1].split("."):
         node = node.get(name) if node else None
     return node
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"),
+    ("overrides", "expected"),
     [
         ("recipe=mine regularization.stochastic_depth.drop_path_rate", 0.05),
         ("recipe=mine regularization/stochastic_depth=none regularization.stochastic_depth.drop_path_rate", None),
@@ -146,8 +147,8 @@ def printed(capsys, directory, *said):
         ("+experiment=foo augmentation.mix.alpha", 0.3),
     ],
 )
-def test_what_is_printed_is_what_a_run_has_with_files_of_the_user_too(of_the_user, capsys, said, meant):
-    assert printed(capsys, of_the_user, *said.split()) == meant
+def test_cfg_job_prints_the_values_of_a_run_with_the_users_files_too(of_the_user, capsys, overrides, expected):
+    assert printed(capsys, of_the_user, *overrides.split()) == expected
 
 
 def test_an_empty_slot_of_a_recipe_is_a_mistake_in_one_line(of_the_user, capsys):

@@ -1,4 +1,4 @@
-"""Every recipe builds, and each step of the ladder is the one before and what its row says."""
+"""Every recipe builds, and each step of the ladder is the step before plus the change in its row."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +23,7 @@ from tests.experiments import composed
 RECIPES = sorted(path.stem for path in (conf_directory() / "recipe").glob("*.yaml"))
 LADDER = [name for name in RECIPES if name.startswith("ladder_")]
 
-#: Step → the slots it changes and the values it sets, whatever the values of an option that it brings.
+#: Step → the slots that it changes and the values that it sets, without the values of new options.
 STEPS = {
     "ladder_01_lr_optimizations": (
         {"schedule": "torchvision", "schedule/lr": "cosine", "schedule/warmup": "linear"},
@@ -51,7 +51,7 @@ def test_the_ladder_has_thirteen_steps() -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_it_composes_builds_and_says_who_what_it_costs_and_how(recipe: str) -> None:
+def test_it_builds_and_its_header_has_paper_cost_and_command(recipe: str) -> None:
     experiment = composed("data=fake", f"recipe={recipe}").experiment
     assert experiment.recipe.name == recipe
     text = Path(conf_directory() / "recipe" / f"{recipe}.yaml").read_text()
@@ -63,7 +63,7 @@ def test_it_composes_builds_and_says_who_what_it_costs_and_how(recipe: str) -> N
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "lamb", "lion", "muon", "rmsprop"])
 def test_another_optimizer_keeps_its_own_rate_and_decay(optimizer: str) -> None:
-    """Of the command `optimizer=…` alone: a recipe's numbers are those of gradient descent."""
+    """With `optimizer=…` alone: a recipe's values are for gradient descent."""
     own = yaml.safe_load((conf_directory() / "optimizer" / f"{optimizer}.yaml").read_text())
     del own["_target_"]
     assert composed(f"optimizer={optimizer}").values["optimizer"] == {"_option_": optimizer, **own}
@@ -71,7 +71,7 @@ def test_another_optimizer_keeps_its_own_rate_and_decay(optimizer: str) -> None:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "nesterov"])
 def test_both_kinds_of_momentum_take_the_recipes_rate(optimizer: str) -> None:
-    """And their own where a recipe has none."""
+    """Without a recipe's rate, they have their own default."""
     with_rate = composed("recipe=small_images", f"optimizer={optimizer}").values["optimizer"]
     assert (with_rate["lr"], with_rate["weight_decay"]) == (0.8, 5e-4)
     without = composed("recipe=rsb_a2", f"optimizer={optimizer}").values["optimizer"]
@@ -81,7 +81,7 @@ def test_both_kinds_of_momentum_take_the_recipes_rate(optimizer: str) -> None:
 
 @pytest.mark.parametrize(("before", "after"), list(pairwise(LADDER)))
 def test_each_step_is_the_one_before_and_one_change(before: str, after: str) -> None:
-    """On top of any data and model, here others than the recipe would choose."""
+    """On any data and model: here not those of the recipe."""
     own = ("data=fake", "model=torchvision", "batch_size=64")
     one, other = composed(*own, f"recipe={before}"), composed(*own, f"recipe={after}")
     slots, values = STEPS[after]
@@ -99,7 +99,7 @@ def test_each_step_is_the_one_before_and_one_change(before: str, after: str) -> 
 
 
 def test_the_last_step_is_the_whole_recipe() -> None:
-    """But for the published numbers' own spelling there is nothing that `recipe=torchvision` adds."""
+    """It equals `recipe=torchvision`, except for how the published numbers are written."""
     last, whole = composed("data=fake", f"recipe={LADDER[-1]}"), composed("data=fake", "recipe=torchvision")
     assert differences(last.values, whole.values) == ["recipe.name: ladder_12_repeated_augmentation → torchvision"]
 
@@ -148,7 +148,7 @@ def test_exact_ema_is_the_references_number(exact: Experiment) -> None:
 
 
 def test_the_exact_command_trains_on_all_of_train_and_reports_on_val(tmp_path: Path) -> None:
-    """The words of its header, on a small set in the layout of ImageNet's."""
+    """The command of its header, on a small data set in ImageNet's layout."""
     header = (conf_directory() / "recipe" / "torchvision_exact.yaml").read_text()
     (command,) = (line for line in header.splitlines() if line.startswith("# Command: "))
     archives.imagenet(tmp_path)

@@ -1,4 +1,4 @@
-"""The plan says what the training then does, and the estimate adds up."""
+"""The numbers of the plan are those of the training, and the parts of the estimate add up."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Which runs a word means, and what a directory says of its run."""
+"""Runs are found by path, name, prefix or id, and read from their directories."""
 
 import json
 import subprocess
@@ -45,7 +45,7 @@ SWEEP = [f"multirun/sweep/{number}" for number in (0, 2, 10)]
         ("sweep/2", ["multirun/sweep/2"]),
     ],
 )
-def test_a_word_means_these_runs(place: Path, word: str, expected: list[str]) -> None:
+def test_a_word_finds_these_runs(place: Path, word: str, expected: list[str]) -> None:
     assert found(word) == expected
 
 
@@ -55,10 +55,10 @@ def test_a_word_means_these_runs(place: Path, word: str, expected: list[str]) ->
         ("beta", "no such directory, and no run .* Runs there: alpha, alpine, sweep"),
         ("alphaa", "Did you mean alpha"),
         ("f" * 32, "no such directory, and no run"),
-        ("empty", "no run lies in this directory or below it"),
+        ("empty", "no run in this directory or below it"),
     ],
 )
-def test_a_word_that_means_none_is_said(place: Path, word: str, message: str) -> None:
+def test_a_word_that_finds_no_run_is_reported(place: Path, word: str, message: str) -> None:
     (place / "empty").mkdir()
     with pytest.raises(ConfigError, match=message):
         find(word)
@@ -116,7 +116,7 @@ KINDS = ("labels", "correct", "logits")
 
 
 @pytest.mark.parametrize(
-    ("status", "pid", "said"),
+    ("status", "pid", "expected"),
     [
         ("failed", None, "failed"),
         ("interrupted", None, "interrupted"),
@@ -124,13 +124,13 @@ KINDS = ("labels", "correct", "logits")
         (None, 2**22 + 1, "killed"),
     ],
 )
-def test_a_run_without_scores(tmp_path: Path, status: str | None, pid: int | None, said: str) -> None:
+def test_a_run_without_scores(tmp_path: Path, status: str | None, pid: int | None, expected: str) -> None:
     directory = make(tmp_path / "run", status=status)
     if pid is not None:
         start = json.loads((directory / "start.json").read_text())
         (directory / "start.json").write_text(json.dumps(start | {"pid": pid}))
     run = Run.read(directory)
-    assert (run.status, run.is_complete, run.metrics) == (said, False, {})
+    assert (run.status, run.is_complete, run.metrics) == (expected, False, {})
     assert run.correct("test") is None and run.predictions() == {}
 
 
@@ -148,5 +148,6 @@ def test_labels_are_read_once(tmp_path: Path) -> None:
 
 
 def test_looking_at_runs_imports_neither_torch_nor_hydra_nor_mlflow() -> None:
-    code = "import sota_exp.report.comparison.compute, sys; sys.exit(bool({'torch', 'hydra', 'mlflow'} & set(sys.modules)))"
+    heavy = "{'torch', 'hydra', 'mlflow'}"
+    code = f"import sota_exp.report.comparison.compute, sys; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Where the store is, and whether its server is of use."""
+"""The URI of the store, and whether its server answers."""
 
 import socket
 import threading
@@ -14,7 +14,7 @@ from sota_exp.runs.mlflow_store import answers, environment, is_legal, masked, r
 
 @contextmanager
 def server(status: int | None, well: str | None = None) -> Iterator[str]:
-    """Answers every request with `status`, None: takes it and never answers; one path is always well."""
+    """A server that answers every request with `status` (None: never), except for the path `well`."""
     ended = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -69,18 +69,18 @@ def test_a_store_that_hangs_behind_a_healthy_server_does_not_answer() -> None:
         assert unanswered(uri, 0.3) == f"{uri} does not answer"
 
 
-def test_no_server_is_said_in_words() -> None:
+def test_a_missing_server_is_reported() -> None:
     with server(200) as uri:
         pass
     assert unanswered(uri, 0.3) == f"{uri} does not answer"
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:57O2", "http://host:5000 0", "http://[::1"])
-def test_an_address_that_is_none_is_said_in_words(uri: str) -> None:
-    assert unanswered(uri, 0.3) == f"{uri} is no URL"
+def test_an_address_that_is_not_legal_is_reported(uri: str) -> None:
+    assert unanswered(uri, 0.3) == f"{uri} is not a URL"
 
 
-def test_a_service_that_speaks_something_else_is_said_in_words() -> None:
+def test_a_service_of_another_protocol_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def greet() -> None:
@@ -110,7 +110,8 @@ def test_settings_are_those_mlflow_reads() -> None:
 @pytest.mark.parametrize(
     ("uri", "legal"),
     [("http://host:5000", True), ("http://:5000", False), ("http://host:0", False), ("sqlite:///a.db", True),
-     ("postgresql+psycopg2://host/db", True), ("databricks", True), ("databricks://profile", True), ("htp://host", False),
+     ("postgresql+psycopg2://host/db", True), ("databricks", True), ("databricks://profile", True),
+     ("htp://host", False),
      ("mlflow.db", False), ("", False)],
 )  # fmt: skip
 def test_what_mlflow_has_no_store_for_is_not_legal(uri: str, legal: bool) -> None:
@@ -118,7 +119,9 @@ def test_what_mlflow_has_no_store_for_is_not_legal(uri: str, legal: bool) -> Non
 
 
 def test_passwords_are_not_printed() -> None:
-    said = "MLflow: run a; see it with sota-exp dashboard --uri postgresql://me:s3cr/t@host:5432/db of http://u:p@h, http://h:50"
-    assert masked(said.replace("/t", "t")) == (
-        "MLflow: run a; see it with sota-exp dashboard --uri postgresql://me:***@host:5432/db of http://u:***@h, http://h:50"
+    text = (
+        "run a; see it with sota-exp dashboard --uri postgresql://me:s3cr/t@host:5432/db of http://u:p@h, http://h:50"
+    )
+    assert masked(text.replace("/t", "t")) == (
+        "run a; see it with sota-exp dashboard --uri postgresql://me:***@host:5432/db of http://u:***@h, http://h:50"
     )

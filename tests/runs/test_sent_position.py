@@ -1,4 +1,4 @@
-"""The place in a run's files, and what went wrong there, in a line."""
+"""The message of an error in one line."""
 
 import pytest
 
@@ -13,5 +13,5 @@ from sota_exp.errors import in_a_line
         (ValueError("word " * 100), f"ValueError: {'word ' * 23}…"),
     ],
 )
-def test_what_went_wrong_is_a_line_of_whole_words(error: Exception, expected: str) -> None:
+def test_a_message_is_one_line_of_whole_words(error: Exception, expected: str) -> None:
     assert in_a_line(error) == expected

@@ -1,4 +1,4 @@
-"""`start.json`: the first start's id and time stay with the run while it stays the same run."""
+"""`start.json`: a resumed run keeps the id and the time of its first start."""
 
 import json
 from pathlib import Path

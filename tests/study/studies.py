@@ -1,4 +1,4 @@
-"""Studies whose runs are written by hand: arms without a trainer, results and predictions from simulated correctness."""
+"""Studies of simulated runs: arms that are not trained, results and predictions from simulated correctness."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -82,7 +82,7 @@ def study(arms: Sequence[ReadyArm], blueprint: Blueprint | None = None, **change
 
 
 def result(correct: np.ndarray, labels: np.ndarray, **changes: Any) -> Row:
-    """A finished run's result.json, with what a study reads of it."""
+    """The fields of a finished run's result.json that a study reads."""
     per_class = {name: float(correct[labels == index].mean()) for index, name in enumerate(CLASSES)}
     accuracy = float(correct.mean())
     return {
@@ -113,7 +113,7 @@ def write_run(directory: Path, correct: np.ndarray, labels: np.ndarray, **change
 def simulated(
     name: str, seed: int, num_images: int = 400, gains: Mapping[str, float] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Correctness of a run on images that are hard or easy for every arm, and labels: a pure function of arm and seed."""
+    """Correctness and labels of a run, from arm and seed; an image is equally hard for all arms."""
     labels = np.arange(num_images) % len(CLASSES)
     ease = np.random.default_rng(1).normal(0.5, 2.0, num_images)
     rng = np.random.default_rng([seed, *name.encode()])
@@ -122,7 +122,7 @@ def simulated(
 
 
 def write_all(made: Study, files: StudyFiles, gains: Mapping[str, float] | None = None) -> None:
-    """Every run of a study."""
+    """Write every run of a study."""
     for each in made.arms.ready:
         for seed in made.seeds:
             correct, labels = simulated(each.name, seed, gains=gains)

@@ -1,4 +1,4 @@
-"""Arms made ready: those that can't differ are refused with the reason and stand in for nothing; what the command fixes stays."""
+"""Composing arms: arms equal to their reference are refused, and keys that the command sets keep their value."""
 
 from collections.abc import Sequence
 

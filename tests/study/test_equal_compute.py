@@ -1,4 +1,4 @@
-"""Equal compute: epochs that come nearest to the first arm's whole training, measured once."""
+"""Equal compute: the epochs that cost about as much as the first arm's training, measured once."""
 
 from pathlib import Path
 

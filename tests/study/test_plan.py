@@ -1,4 +1,4 @@
-"""Arms by kind: the ladder is the published one, leave-one-out knows what a recipe has on, and options share slots rightly."""
+"""The arms of each kind of study: the published ladder, leave-one-out of a recipe, and techniques of one slot."""
 
 from functools import lru_cache
 from typing import Any
@@ -11,8 +11,9 @@ from sota_exp.config.hydra_compose import conf_directory
 from sota_exp.config.values import leaves
 from sota_exp.study import plan
 from sota_exp.study.arms import differences
-from sota_exp.study.plan import Technique, overrides, set_to
+from sota_exp.study.screening import screening
 from sota_exp.study.settings import technique
+from sota_exp.study.technique import Technique, of_slots, overrides, set_to
 from tests.experiments import composed
 
 RECIPES = sorted(path.stem for path in (conf_directory() / "recipe").glob("ladder_*.yaml"))
@@ -83,7 +84,7 @@ def test_what_a_recipe_has_off_can_not_be_left_out() -> None:
 def test_slots_that_no_technique_names_are_techniques_of_their_own() -> None:
     choices = {"augmentation/crop": "pad", "augmentation/flip": "none", "regularization/average": "ema"}
     neutral = {"augmentation/crop": "none", "augmentation/flip": "none", "regularization/average": "none"}
-    (found,) = plan.of_slots(choices, neutral, {"regularization/average"})
+    (found,) = of_slots(choices, neutral, {"regularization/average"})
     assert (found.name, found.on, found.off) == ("pad", ("augmentation/crop=pad",), ("augmentation/crop=none",))
 
 
@@ -105,7 +106,7 @@ def test_each_alone_and_each_two() -> None:
 
 def test_a_screening_design_sets_every_technique_in_every_cell() -> None:
     _, techniques = on_top_of("data=fake", "recipe=torchvision")
-    found = plan.screening(techniques, False, lambda on: None, False, beside=True)
+    found = screening(techniques, False, lambda on: None, False, beside=True)
     assert len(found.arms) == 24 + 1 + 12 and found.design is not None and found.design.shape == (24, 12)
     for arm, row in zip(found.arms[:24], found.design, strict=True):
         on = [each.name for each, sign in zip(techniques, row, strict=True) if sign > 0]

@@ -1,4 +1,4 @@
-"""The study as it runs: what is launched, what never again, and that interruptions leave no trace in study.json."""
+"""The runs of a study: which are launched, which never again, and that interruptions do not change study.json."""
 
 import json
 import random
@@ -16,7 +16,7 @@ from tests.study.studies import arm, chain, simulated, study, write_run
 
 
 class Trainer:
-    """Writes what a training would; `cut` runs, if given, it is interrupted."""
+    """Writes the files of a training; interrupted after `cut` runs, if given."""
 
     def __init__(self, directory: Path, cut: int | None = None, diverging: str = "") -> None:
         self.directory, self.cut, self.diverging = directory, cut, diverging
@@ -133,7 +133,7 @@ def test_a_job_that_ends_without_a_result_is_a_failure_and_the_study_goes_on(tmp
 
 
 def test_seeds_are_added_where_the_verdict_is_open(tmp_path: Path) -> None:
-    """b is clear at the first look; c, which is compared with b, goes on to the last."""
+    """b is decided at the first look; c, which is compared with b, only at the last."""
     arms = chain("a", "b", "c")
     trainer = Trainer(tmp_path)
     made = study(arms, looks=[8, 10, 12])

@@ -1,4 +1,4 @@
-"""The `study` node: what is legal, and what is said of what isn't."""
+"""The node `study`: legal settings, and the messages of errors."""
 
 from typing import Any
 
@@ -69,12 +69,12 @@ def test_an_entry_that_is_no_technique_is_said_to_be_none(node: Any, words: str)
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"looks": [3, 6]}, r"study.looks=\[3, 6\] is not legal: looks of which the last can decide"),
+        ({"looks": [3, 6]}, r"study.looks=\[3, 6\] is not legal: more seeds at the last look, so that it can decide"),
         (
             {"looks": [6, 8], "seeds": [0, 1, 2]},
-            r"study.seeds=\[0, 1, 2\] is not legal: 8 seeds, as many as the last look",
+            r"study.seeds=\[0, 1, 2\] is not legal: a list of 8 seeds, as many as the last look",
         ),
-        ({"looks": [8, 12], "kind": "pairs"}, "null in pairs, whose effects are not tested look by look"),
+        ({"looks": [8, 12], "kind": "pairs"}, "null for kind pairs, whose effects are tested once"),
     ],
 )
 def test_looks_that_can_decide_nothing_are_refused(changes: Any, words: str) -> None:

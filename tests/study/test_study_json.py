@@ -1,4 +1,4 @@
-"""study.json from runs written by hand: every number computed again from the files, and what is said of what is missing."""
+"""study.json of simulated runs: every number is recomputed from the files, and missing runs are reported."""
 
 import json
 from pathlib import Path
@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sota_exp.study import plan
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.plan import Blueprint, Interaction
 from sota_exp.study.results import Runs
+from sota_exp.study.screening import screening
 from sota_exp.study.settings import technique
 from sota_exp.study.study_json import outcome
 from tests.study.studies import arm, chain, simulated, study, write_all, write_run
@@ -120,7 +120,7 @@ def test_interactions_of_pairs_are_both_minus_each_plus_neither(files: StudyFile
 
 def test_a_screening_study_has_effects_of_its_cells(files: StudyFiles) -> None:
     techniques = [technique(name, {"with": [f"{name}=1"], "without": [f"{name}=0"]}) for name in "pqrs"]
-    blueprint = plan.screening(techniques, False, lambda on: None, False, beside=False)
+    blueprint = screening(techniques, False, lambda on: None, False, beside=False)
     cells = [arm(each.name, is_cell=True) for each in blueprint.arms]
     made = study(cells, blueprint, kind="screening", seeds=2)
     assert blueprint.design is not None

@@ -1,4 +1,4 @@
-"""A study on the terminal: intervals drawn to scale, every arm and reason in words, narrow or wide."""
+"""A study on the terminal: intervals drawn to scale, every arm with its reason, at any width."""
 
 import io
 from pathlib import Path

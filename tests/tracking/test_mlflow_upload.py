@@ -265,7 +265,7 @@ def test_sync_sends_tracked_runs_once(store: Store, tmp_path: Path, capsys: pyte
 def test_sync_leaves_a_training_run_alone(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = write_run(tmp_path / "outputs" / "run", status=None)
     sync.main([])
-    assert "trains still" in capsys.readouterr().out
+    assert "is still training" in capsys.readouterr().out
     assert Position.read(directory).run_id is None
 
 

@@ -15,8 +15,8 @@ from sota_exp.training.distributed import World
 from sota_exp.training.loop import Epoch, fit, start
 from tests.experiments import TINY, composed, session_of
 
-#: How far the loss of an epoch may lie from that of plain single precision, as a share of it: sums in another order, or
-#: numbers of 8 bits, over three steps of a small network.
+#: Largest relative difference of an epoch's loss from plain single precision: sums in another order, or 8-bit
+#: mantissas, over three steps of a small network.
 TOLERANCES = {
     "runtime.channels_last=false": 1e-4,
     "runtime.workers=1": 0.0,

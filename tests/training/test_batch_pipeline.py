@@ -1,4 +1,4 @@
-"""The order of what happens to a batch, and the representation at each point."""
+"""The order of batch transforms, and the representation of images at each point."""
 
 from dataclasses import dataclass
 
@@ -39,7 +39,7 @@ def test_the_mean_colour_becomes_zero():
 
 
 def test_the_order_is_the_published_one():
-    """Flips and the policy on uint8, then normalization, erasing to the mean colour, mixing, and smoothing exactly once."""
+    """Flip and policy on uint8, then normalization, erasing to the mean colour, mixing, and smoothing once."""
     session, _ = session_of(composed(*TINY, *ON).experiment)
     assert [slot for slot, _ in session.pipeline.transforms] == ORDER
 
@@ -69,7 +69,7 @@ def test_everything_off_is_a_crop_and_its_normalization():
 
 @dataclass(frozen=True, kw_only=True)
 class AddNoise(BatchTransform):
-    """Adds what it draws."""
+    """Adds its random numbers to the images."""
 
     def __call__(self, batch: Batch, progress: float, rng) -> Batch:
         return batch.with_images(batch.images + rng.uniform(len(batch), 1, 1, 1))

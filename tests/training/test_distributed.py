@@ -1,4 +1,4 @@
-"""Two processes are one run: the same images evaluated once each, the same draws, nearly the same losses."""
+"""Two processes of one run: each image evaluated once, the same random numbers, nearly the same losses."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from sota_exp.training.trainer import Training
 from tests.experiments import OFF, TINY, composed, session_of
 from tests.training.test_run import Silent
 
-#: Per-sample draws in every part of the pipeline; nothing that looks at the whole batch.
+#: Random numbers per sample in every part of the pipeline; nothing that depends on the whole batch.
 SLICED = ("augmentation/crop=random_resized", "augmentation/flip=random", "augmentation/policy=trivialaugment",
           "augmentation/erase=random_erasing", "augmentation.erase.p=0.5", "regularization/norm=group",
           "optimizer.lr=0.05")  # fmt: skip
@@ -45,7 +45,7 @@ def free_port() -> int:
 
 
 def shipped(world: World, average: str) -> dict:
-    """What one process has after two epochs with batch norm: the weights that ship, their scores, its own logits."""
+    """Of one process after two epochs with batch norm: the evaluated weights, their scores, its own logits."""
     words = (*TINY, *OFF, "data.num_images=61", "optimizer.lr=0.05", f"regularization/average={average}")
     session, evaluator = session_of(composed(*words, *AVERAGES[average]).experiment, world)
     state = start(session)
@@ -68,7 +68,7 @@ def shipped(world: World, average: str) -> dict:
 
 
 def refused(world: World, *words: str) -> str:
-    """Why a training does not start; empty where it does."""
+    """The message of the error with which a training does not start, or empty."""
     session, _ = session_of(composed(*TINY, *OFF, *words).experiment, world)
     try:
         start(session)
@@ -78,7 +78,7 @@ def refused(world: World, *words: str) -> str:
 
 
 class Once(Referee):
-    """Gives a run up after its first epoch, and is asked by the main process alone."""
+    """Prunes a run after its first epoch; called in the main process only."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -89,7 +89,7 @@ class Once(Referee):
 
 
 def given_up(world: World) -> dict:
-    """What one process has of a training that the main process's referee ends."""
+    """Of one process: a training that is pruned by the main process."""
     session, evaluator = session_of(composed(*TINY, *OFF, "regularization/norm=group").experiment, world)
     files = RunFiles(directory=Path(tempfile.mkdtemp()))
     training = Training(session=session, evaluator=evaluator, state=start(session), files=files,
@@ -102,7 +102,7 @@ def given_up(world: World) -> dict:
 
 
 def measured(world: World) -> dict:
-    """What one process sees: evaluation, the first batch after the pipeline, losses, final weights."""
+    """Of one process: evaluation, the first batch after the pipeline, losses, final weights."""
     session, evaluator = session_of(composed(*TINY, *OFF, *SLICED, "data.num_images=61").experiment, world)
     torch.manual_seed(0)
     network = session.network()
@@ -153,7 +153,7 @@ def both(tmp_path_factory):
 
 
 def test_every_image_is_scored_once_in_order_on_every_rank(both):
-    """61 images: no split divides by two, and nothing is padded."""
+    """61 images: no split is divisible by two, and nothing is padded."""
     alone, ranks = both
     assert [len(alone["logits"][split]) % 2 for split in ("train", "val", "test")].count(1) >= 1
     for rank in ranks:
@@ -169,7 +169,7 @@ def test_each_rank_takes_every_second_of_the_same_draws(both):
 
 
 def test_two_processes_train_as_one(both):
-    """Only the order of sums differs: each rank's loss is its half's mean, gradients are averaged."""
+    """Only the order of sums differs: the loss of a rank is the mean over its half, and gradients are averaged."""
     alone, ranks = both
     means = torch.tensor([rank["losses"] for rank in ranks]).mean(0)
     assert means.tolist() == pytest.approx(alone["losses"], rel=1e-3)
@@ -190,7 +190,7 @@ def test_a_run_that_is_pruned_ends_on_every_process_at_the_same_step(both):
 
 @pytest.mark.parametrize("average", AVERAGES)
 def test_with_batch_norm_every_process_scores_the_network_that_ships(both, average):
-    """Each process's statistics are of its own images; before validation they are pooled."""
+    """Each process has norm statistics of its own images; they are averaged before validation."""
     _, ranks = both
     first, second = (rank["shipped"][average] for rank in ranks)
     for name in ("model", "module"):
@@ -200,7 +200,7 @@ def test_with_batch_norm_every_process_scores_the_network_that_ships(both, avera
 
 
 def test_swas_statistics_are_of_all_training_images_not_of_one_process(both):
-    """Equally many on each: of an odd number the last is left out."""
+    """Equally many images on each process: of an odd number the last is left out."""
     _, ranks = both
     for rank in ranks:
         found = rank["shipped"]["swa"]
@@ -234,5 +234,5 @@ def test_alone_nothing_is_joined(monkeypatch):
 
 
 def test_a_batch_that_does_not_divide_names_its_key():
-    with pytest.raises(Exception, match="batch_size=16 does not divide among 3 processes"):
+    with pytest.raises(Exception, match="batch_size=16 is not divisible by the 3 processes"):
         session_of(composed(*TINY, *OFF).experiment, World(size=3))

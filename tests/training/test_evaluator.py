@@ -1,4 +1,4 @@
-"""Scores against their definitions and other libraries; logits in order, whatever the batches."""
+"""Scores against their definitions and other libraries; logits in order for any batch size."""
 
 import pytest
 import torch
@@ -87,7 +87,7 @@ def test_evaluation_leaves_the_network_as_it_is():
 
 
 def test_logits_are_in_the_order_of_the_labels():
-    """A network that answers with an image's own mean colour gives each split its own images'."""
+    """A network that returns the mean colour of an image gives the colours of the split's images."""
     session, evaluator = session_of(composed(*TINY, *OFF).experiment)
 
     class MeanColor(nn.Module):

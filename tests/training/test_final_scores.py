@@ -1,4 +1,4 @@
-"""A searched run ships its choice; features are what the classifier reads; evaluation reproduces a run's numbers."""
+"""A run's model has the searched view; features are the classifier's inputs; evaluation reproduces a run's scores."""
 
 import json
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_a_search_trains_nothing_and_shares_its_training(searched: tuple[Path, d
 
 
 def test_the_chosen_view_ships_with_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A search that always likes the last view: model.json, the scores and the predictions are of that view."""
+    """A search that always chooses the last view: model.json, the scores and the predictions are of that view."""
     choose = Search.choose
     monkeypatch.setattr(Search, "choose", lambda *given: type(choose(*given))(index=2, report=choose(*given).report))
     result = run_in(tmp_path, *SEARCH)

@@ -1,4 +1,4 @@
-"""Killed at any moment and repeated, the command ends with the same weights to the bit: real processes, real signals."""
+"""A command that is killed at any moment and repeated gives bitwise equal weights: real processes, real signals."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.experiments import OFF, TINY
 
 pytestmark = pytest.mark.slow
 
-#: About fifteen seconds of training, so that a moment of it can be hit.
+#: About fifteen seconds of training, long enough to be killed within.
 LONG = (*(text for text in TINY if not text.startswith(("schedule.length", "data.num_images"))), *OFF,
         "data.num_images=600", "augmentation=torchvision", "augmentation/crop=random_resized", "model.arch.width_multiplier=1",
         "regularization/average=ema", "regularization.average.every=4", "schedule/lr=cosine", "schedule.length.epochs=24",
@@ -31,7 +31,7 @@ def run(place, *more):
 
 
 def ended_by(number, place, ready, *more):
-    """The exit status of the command, sent a signal `ready` seconds after its first epoch was written."""
+    """The exit status of the command, which gets a signal `ready` seconds after its first epoch was written."""
     process = subprocess.Popen(command(place, *more), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     metrics, before = place / "metrics.jsonl", epochs(place)
     while epochs(place) == before and process.poll() is None:

@@ -1,4 +1,4 @@
-"""The loop: what it yields, how the learning rate moves, and that nothing but the configuration decides the numbers."""
+"""The loop: its records, the learning rate, and that losses depend on the configuration only."""
 
 import dataclasses
 
@@ -28,7 +28,7 @@ def test_data_workers_change_no_bit(num_workers):
 
 @pytest.mark.parametrize("interrupt_at", [1, 2, 3, 4, 5])
 def test_a_checkpoint_after_any_step_is_followed_by_the_same_bits(interrupt_at):
-    """In the fullest recipe: every kind of state at once."""
+    """With a recipe that has every kind of state."""
     experiment = composed(*TINY, *ON, "optimizer.lr=0.05").experiment
     assert trace_of(experiment, interrupt_at=interrupt_at).prints == trace_of(experiment).prints
 
@@ -110,7 +110,7 @@ def test_micro_batches_without_norm_are_the_whole_batch():
 
 
 def test_sample_weights_weigh():
-    """A weight of zero takes a sample out of the gradient, one of two counts it twice."""
+    """A weight of zero removes a sample from the gradient, a weight of two counts it twice."""
     session, _ = session_of(composed(*TINY, *OFF, "regularization/norm=none").experiment)
     crops, positions = next(load(session.crops, range(1), 0, False))
     labels = session.data.labels[session.data.train]
@@ -128,7 +128,7 @@ def test_sample_weights_weigh():
 
 
 def test_accumulation_clips_and_averages_once_an_optimizer_step():
-    """Per window, not per micro-batch: each clip sees the gradient of the whole batch."""
+    """Once per step, not per micro-batch: the gradient of the whole batch is clipped."""
     parts = ("schedule/accumulation=micro_batches", "schedule.accumulation.micro_batch_size=4")
     made = composed(*TINY, *OFF, *parts, "regularization/average=ema", "regularization.average.every=1")
     session, _ = session_of(made.experiment)

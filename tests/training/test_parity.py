@@ -2,8 +2,8 @@
 
 Augmentation is given: the batches are those that the recipe's own pipeline makes, and each of its parts is held to
 torchvision's in its own test. What is compared is everything after it: soft targets, loss, decay groups, the rate of
-every step, SGD, batch norm's statistics, and the moving average of weights and buffers, with warm-up's copies and an interval
-that does not divide the steps of an epoch.
+every step, SGD, batch norm's statistics, and the moving average of weights and buffers, with warm-up's copies and an
+interval that does not divide the steps of an epoch.
 """
 
 from dataclasses import replace
@@ -42,7 +42,7 @@ EXACT = (
 
 
 def recorded(session: Session) -> tuple[State, dict[str, Tensor], list[Batch]]:
-    """The trained state, the weights it started from, and every batch as the network saw it."""
+    """The trained state, the initial weights, and every batch as the network read it."""
     batches: list[Batch] = []
     pipeline = session.pipeline
 
@@ -67,8 +67,8 @@ def decay_groups(model: nn.Module) -> list[dict[str, Any]]:
 
 
 def straightforward(model: nn.Module, batches: list[Batch]) -> nn.Module:
-    """Train `model` in place, one scheduler step an epoch; the averaged network."""
-    # Fused as ours is: the plain step rounds the last bit otherwise, and fifty steps at this rate magnify it.
+    """Train `model` in place with one scheduler step per epoch; returns the averaged network."""
+    # Fused like ours: the plain step rounds the last bit differently, which fifty steps at this rate magnify.
     optimizer = torch.optim.SGD(decay_groups(model), lr=0.1, momentum=0.9, fused=True)
     warmup = LinearLR(optimizer, start_factor=0.01, total_iters=WARMUP)
     schedule = SequentialLR(

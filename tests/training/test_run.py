@@ -1,4 +1,4 @@
-"""A run's directory: complete, resumed to the bit after any interruption, never done twice, never mixed up."""
+"""A run's directory: complete, resumed bitwise after any interruption, never trained twice, never mixed with others."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from sota_exp.training.loop import start
 from sota_exp.training.run import run
 from tests.experiments import OFF, TINY, composed, session_of
 
-#: What section 12 of the design promises of `result.json`.
+#: The keys of `result.json`.
 KEYS = {
     "status", "reason", "fingerprint", "training_fingerprint", "seed", "choices", "metrics", "evaluated_images", "steps",
     "images_seen", "distinct_images", "resumed", "seconds", "images_per_second", "peak_memory_bytes", "parameters",
@@ -30,7 +30,7 @@ KEYS = {
 
 
 class Silent(Listener):
-    """Remembers what it was told; `on_step` is called with every step's number."""
+    """Records its calls; `on_step` is called with the number of every step."""
 
     def __init__(self, on_step=lambda step: None):
         self.on_step, self.steps, self.epochs, self.results, self.plan = on_step, [], [], [], None
@@ -50,7 +50,7 @@ class Silent(Listener):
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing catches it, nothing is written after it."""
+    """Simulates SIGKILL: nothing catches it, nothing is written after it."""
 
 
 def request(directory, *overrides):
@@ -155,7 +155,7 @@ def test_a_finished_run_is_not_done_again(reference):
 @pytest.mark.parametrize("moment", [1, 3, 4, 6, 8])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_at_any_step_leaves_a_checkpoint_and_the_repeated_run_ends_alike(tmp_path, reference, moment, number):
-    """Also at the last step of an epoch, before its validation."""
+    """Even at the last step of an epoch, before its validation."""
     handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(Interrupted) as caught:
         run(request(tmp_path, *EMA), Silent(signalled_at(moment, number)))
@@ -346,7 +346,7 @@ def test_repeated_augmentation_reports_how_few_images_were_distinct(tmp_path):
 
 
 def test_early_stopping_and_the_best_epoch_watch_the_weights_that_ship(tmp_path):
-    """Not the raw ones beside an average, whose accuracies go the other way here."""
+    """Not the trained weights, whose accuracies move in the opposite direction here."""
     made = composed(*TINY, *STALLED, "regularization/average=ema").experiment
     session, evaluator = session_of(made)
     watched = trainer.Training(

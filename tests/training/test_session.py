@@ -1,4 +1,4 @@
-"""Images are resized as for the weights that training starts from, in training and in evaluation."""
+"""Training and evaluation resize images with the interpolation of the pretrained weights."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from tests.experiments import OFF, TINY, composed, session_of
 
 @pytest.fixture
 def bicubic_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody published bicubic weights for our small networks."""
+    """Published weights of a small network that need bicubic resizing."""
     preprocessing = Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bicubic")
 
     def published(self: Small, tag: str) -> Published:

@@ -1,4 +1,4 @@
-"""The worst mistakes: wrong ones only, the most confident first."""
+"""The worst mistakes: wrong predictions only, the most confident first."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +13,7 @@ from sota_exp.training.worst_mistakes import NUM_KEPT, worst, write_mistakes
 
 
 class Plain(Images):
-    """Images of one colour: the index is the red value."""
+    """Images of one colour, whose red value is the index."""
 
     def __len__(self) -> int:
         return 60

@@ -1,6 +1,6 @@
-"""Combinations that can't work, or don't mean what they seem: one table, shown by `sota-exp explain`.
+"""Rules on combinations of options that cannot work or are likely mistakes; `sota-exp explain` prints those that fire.
 
-A rule sees the chosen option of every slot and the resolved values. It imports nothing heavy: mistakes end before torch starts.
+A rule reads the chosen options and the resolved values. No rule imports torch, so that mistakes are reported at once.
 """
 
 from sota_exp.config.configuration import Configuration, require_filled
@@ -14,12 +14,12 @@ RULES: tuple[Rule, ...] = (*OF_IMAGES, *OF_NETWORK, *OF_TRAINING)
 
 
 def fired(configuration: Configuration) -> list[Rule]:
-    """The rules that apply to a configuration."""
+    """The rules that fire on a configuration."""
     return [rule for rule in RULES if rule.fires(configuration)]
 
 
 def check(configuration: Configuration) -> list[str]:
-    """Warnings in words.
+    """Check a configuration against all rules and return the warnings.
 
     Raises:
         ConfigError: an option or a value is missing, or a rule of level error fires.

@@ -1,6 +1,6 @@
-"""A rule, and what its condition is made of: the option in a slot, the value of a key, and arithmetic on several keys.
+"""Rules and their conditions: on the option in a slot, on the value of a key, and on several numbers.
 
-Every condition is false where a value is missing or of another type than it expects: that is the typed configuration's business.
+A condition is false if a value is missing or has another type; building the typed experiment reports such values.
 """
 
 import os
@@ -15,13 +15,13 @@ Values = dict[str, Any]
 #: Whether a rule applies to a configuration.
 Condition = Callable[[Configuration], bool]
 
-#: A number out of a configuration; None where it has none.
+#: Reads a number from a configuration; None if it is missing.
 Number = Callable[[Configuration], float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """An error ends the command with status 2; a warning is said once and the run goes on."""
+    """A rule that `fires` on some configurations: an error ends the command with status 2, a warning is logged."""
 
     name: str
     level: Literal["error", "warning"]
@@ -35,28 +35,36 @@ class Rule:
 
 
 def chosen(slot: str, *options: str) -> Condition:
+    """Whether the slot has one of the options."""
     return lambda run: run.choices.get(slot) in options
 
 
 def every(*conditions: Condition) -> Condition:
+    """Whether all conditions hold."""
     return lambda run: all(condition(run) for condition in conditions)
 
 
 def either(*conditions: Condition) -> Condition:
+    """Whether any of the conditions holds."""
     return lambda run: any(condition(run) for condition in conditions)
 
 
 def negated(condition: Condition) -> Condition:
+    """Whether the condition does not hold."""
     return lambda run: not condition(run)
 
 
 def on(slot: str) -> Condition:
-    """Whether the slot holds another option than `none`."""
+    """Whether the slot has another option than `none`."""
     return lambda run: run.choices.get(slot, "none") != "none"
 
 
 def at(values: Values, path: str) -> Any:
-    """What is at a dotted path; raises `LookupError` where nothing is."""
+    """The value at a dotted path.
+
+    Raises:
+        LookupError: the path does not exist.
+    """
     node: Any = values
     for name in path.split("."):
         if not isinstance(node, dict):
@@ -66,7 +74,7 @@ def at(values: Values, path: str) -> Any:
 
 
 def value(path: str, holds: Callable[[Any], bool]) -> Condition:
-    """Whether the value at a dotted path is there and `holds`."""
+    """Whether the value at a dotted path exists and `holds` is true for it."""
 
     def fires(run: Configuration) -> bool:
         try:
@@ -78,7 +86,7 @@ def value(path: str, holds: Callable[[Any], bool]) -> Condition:
 
 
 def number(path: str) -> Number:
-    """The number at a dotted path."""
+    """Reads the number at a dotted path."""
 
     def read(run: Configuration) -> float | None:
         try:
@@ -91,7 +99,7 @@ def number(path: str) -> Number:
 
 
 def numbers(holds: Callable[..., bool], *sources: str | Number) -> Condition:
-    """Whether all numbers, each by its path or by a function, are there and `holds` of them."""
+    """Whether all numbers, each from a dotted path or a function, exist and `holds` is true for them."""
     readers = [number(source) if isinstance(source, str) else source for source in sources]
 
     def fires(run: Configuration) -> bool:
@@ -102,28 +110,29 @@ def numbers(holds: Callable[..., bool], *sources: str | Number) -> Condition:
 
 
 def num_processes() -> int:
-    """How many processes torchrun started together; 1 without it."""
+    """Number of processes that torchrun started; 1 without torchrun."""
     size = os.environ.get("WORLD_SIZE", "1")
     return int(size) if size.isdecimal() else 1
 
 
 def one_process(run: Configuration) -> bool:
+    """Whether training runs in one process."""
     return num_processes() == 1
 
 
 def rank_batch(run: Configuration) -> float | None:
-    """Images of one optimizer step on one process."""
+    """Images per optimizer step and process."""
     batch = number("batch_size")(run)
     return None if batch is None else batch / num_processes()
 
 
 def seen_batch(run: Configuration) -> float | None:
-    """Images that a norm layer sees at once: a micro-batch where there are several, else the process's batch."""
+    """Images per forward pass of a norm layer: a micro-batch, or the batch of the process without accumulation."""
     batch = rank_batch(run)
     micro = number("schedule.accumulation.micro_batch_size")(run)
     return batch if batch is None or micro is None else min(batch, micro)
 
 
 def copies(run: Configuration) -> float | None:
-    """How many times an image is in a batch."""
+    """Copies per image in a batch."""
     return number("augmentation.repeat.num_repeats")(run) or 1

@@ -1,4 +1,4 @@
-"""Rules about images: how they are cut, turned, mixed, repeated, and at which size they are evaluated."""
+"""Rules about images: cropping, rotation, mixing, repetition, and the size of evaluation."""
 
 from sota_exp.config.rules.conditions import (
     Rule,
@@ -18,7 +18,7 @@ FIXRES, RESIZED_CROP = chosen("augmentation/train_size", "fixres"), chosen("augm
 MIXED, REPEATED = on("augmentation/mix"), chosen("augmentation/repeat", "repeated")
 SEARCHED, TUNED = chosen("evaluation/resolution", "search"), on("evaluation/fine_tune")
 
-#: Networks whose position embedding or attention windows are made for one image size.
+#: Networks whose position embedding or attention windows fit one image size.
 ONE_SIZE = either(
     every(chosen("model/arch", "timm"), value("model.arch.img_size", lambda size: size is not None)),
     every(
@@ -26,7 +26,7 @@ ONE_SIZE = either(
     ),
 )
 
-#: Augmentation that shows two copies of an image differently. The alternating flip goes by image and epoch.
+#: Augmentation that makes copies of an image differ. The alternating flip is the same for all copies in an epoch.
 VARIED = either(
     on("augmentation/crop"),
     chosen("augmentation/flip", "random"),
@@ -41,16 +41,18 @@ OF_IMAGES = (
         name="FixRes without resized crop",
         level="error",
         fires=every(FIXRES, negated(RESIZED_CROP)),
-        reason="augmentation/train_size=fixres makes up for objects that random resized crops enlarge; no other crop does",
+        reason="augmentation/train_size=fixres compensates for random resized crops, which enlarge objects; other"
+        " crops do not enlarge them",
         mend="augmentation/crop=random_resized or augmentation/train_size=native",
         source="Touvron et al. 2019, arXiv:1906.06423",
     ),
     Rule(
-        name="several sizes for a network of one",
+        name="several sizes for a network of fixed size",
         level="error",
         fires=every(either(FIXRES, SEARCHED), ONE_SIZE),
-        reason="this transformer is built for images of one size; FixRes and a search of resolution need several",
-        mend="augmentation/train_size=native and evaluation/resolution=fixed, or a network that reads any size",
+        reason="this transformer accepts images of one size; FixRes and evaluation/resolution=search need several"
+        " sizes",
+        mend="augmentation/train_size=native and evaluation/resolution=fixed, or a network that accepts any size",
         source="Dosovitskiy et al. 2020, arXiv:2010.11929, section 3.2",
     ),
     Rule(
@@ -62,16 +64,16 @@ OF_IMAGES = (
                 lambda size, ratio: ratio > 0 and size / ratio < 16, "data.image_size", "augmentation.train_size.ratio"
             ),
         ),
-        reason="augmentation/train_size=fixres trains on crops of less than 16 px, of which a network that halves its maps"
-        " four times sees a single place",
+        reason="augmentation/train_size=fixres trains on images below 16 px, which four downsampling stages reduce to"
+        " a single position",
         mend="a larger data.image_size or augmentation/train_size=native",
-        source="this project's networks divide the side by 8, ResNets by 32",
+        source="this project's networks downsample by 8, ResNets by 32",
     ),
     Rule(
         name="FixRes of ratio one",
         level="warning",
         fires=every(FIXRES, value("augmentation.train_size.ratio", lambda ratio: ratio == 1)),
-        reason="augmentation.train_size.ratio=1 trains at the size of evaluation: FixRes changes nothing",
+        reason="augmentation.train_size.ratio=1 trains at the evaluation size: FixRes has no effect",
         mend="a ratio near 1.27, or augmentation/train_size=native",
         source="Touvron et al. 2019, arXiv:1906.06423",
     ),
@@ -79,7 +81,8 @@ OF_IMAGES = (
         name="FixRes with crops that hardly enlarge",
         level="warning",
         fires=every(FIXRES, RESIZED_CROP, value("augmentation.crop.scale", lambda scale: scale[0] >= 0.5)),
-        reason="crops of at least half of the image enlarge objects by at most 17 % on average, less than FixRes takes back",
+        reason="crops of at least half of the image area enlarge objects by 17 % on average at most, less than FixRes"
+        " compensates",
         mend="augmentation/train_size=native, or augmentation.crop.scale=[0.08,1.0]",
         source="the mean of 1/√area over U(a, 1) is 2/(1 + √a)",
     ),
@@ -87,8 +90,8 @@ OF_IMAGES = (
         name="fine-tuning for a size without resized crop",
         level="warning",
         fires=every(TUNED, negated(RESIZED_CROP)),
-        reason="evaluation/fine_tune adapts the network to objects as large as evaluation shows them; without random resized"
-        " crops it was trained on such already",
+        reason="evaluation/fine_tune adapts the network to the object size of evaluation; without random resized crops"
+        " it was trained at that size already",
         mend="evaluation/fine_tune=none",
         source="Touvron et al. 2019, arXiv:1906.06423",
     ),
@@ -96,22 +99,22 @@ OF_IMAGES = (
         name="fine-tuning on hidden labels",
         level="error",
         fires=every(TUNED, chosen("supervision", "label_propagation")),
-        reason="evaluation/fine_tune learns from the label of every training image, and supervision=label_propagation hides"
+        reason="evaluation/fine_tune uses the label of every training image, but supervision=label_propagation hides"
         " most of them",
         mend="evaluation/fine_tune=none",
         source="this project",
     ),
     Rule(
-        name="fine-tuning by another loss",
+        name="fine-tuning with another loss",
         level="warning",
         fires=every(TUNED, chosen("loss", "binary_cross_entropy")),
-        reason="evaluation/fine_tune learns with softmax cross-entropy, and the classifier was trained to answer each class on"
-        " its own: its probabilities change their meaning",
+        reason="evaluation/fine_tune trains with softmax cross-entropy, but loss=binary_cross_entropy trained"
+        " independent sigmoids: the probabilities change their meaning",
         mend="loss=cross_entropy or evaluation/fine_tune=none",
         source="Wightman et al. 2021, arXiv:2110.00476; Touvron et al. 2019, arXiv:1906.06423",
     ),
     Rule(
-        name="choosing on what reports",
+        name="selection on test images",
         level="warning",
         fires=every(
             either(*(value(f"data.{part}_fraction", lambda share: share is None) for part in ("val", "test"))),
@@ -121,9 +124,10 @@ OF_IMAGES = (
                 SEARCHED,
             ),
         ),
-        reason="data.val_fraction or data.test_fraction is null: where the set lacks that part, val and test are the same images,"
-        " and what is chosen on them reports on them too",
-        mend="a fraction, or evaluation.select=last with nothing searched or stopped early, as torchvision's reference does",
+        reason="data.val_fraction or data.test_fraction is null: if the data set lacks that split, val and test are"
+        " the same images, and the reported accuracy is on images that selected the model",
+        mend="a fraction, or evaluation.select=last without resolution search and early stopping, as in torchvision's"
+        " reference",
         source="Recht et al. 2019, arXiv:1902.10811",
     ),
     Rule(
@@ -133,9 +137,10 @@ OF_IMAGES = (
             either(on("augmentation/flip"), chosen("evaluation/tta", "flip")),
             value("data.label_preserving", lambda kept: "horizontal_flip" not in kept),
         ),
-        reason="data.label_preserving does not list horizontal_flip: mirrored images of this set may belong to another class",
+        reason="data.label_preserving does not list horizontal_flip: a mirrored image of this data set may belong to"
+        " another class",
         mend="augmentation/flip=none and evaluation/tta=none",
-        source="the data set's own declaration",
+        source="the declaration of the data set",
     ),
     Rule(
         name="large rotations that change labels",
@@ -150,17 +155,17 @@ OF_IMAGES = (
                 value("data.label_preserving", lambda kept: "large_rotation" not in kept),
             ),
         ),
-        reason="images are turned by more than 45° (TrivialAugment: up to 135°), and this set does not declare that turning"
-        " leaves a label true",
+        reason="images are rotated by more than 45° (TrivialAugment: up to 135°), and the data set does not declare"
+        " that such rotations preserve the label",
         mend="augmentation/policy=none or randaugment (30°), and augmentation.geometry.degrees=15",
-        source="the data set's own declaration",
+        source="the declaration of the data set",
     ),
     Rule(
         name="repeats without augmentation",
         level="warning",
         fires=every(REPEATED, negated(VARIED)),
-        reason="augmentation/repeat=repeated shows copies of an image, and nothing here makes them differ: the batch is smaller"
-        " than it seems",
+        reason="augmentation/repeat=repeated repeats each image, but no augmentation makes the copies differ: the"
+        " effective batch is smaller than batch_size",
         mend="augmentation=classic, or augmentation/repeat=none",
         source="Hoffer et al. 2019, arXiv:1901.09335",
     ),
@@ -175,31 +180,31 @@ OF_IMAGES = (
                 "schedule.length.epochs",
             ),
         ),
-        reason="an epoch of repeated augmentation shows one image in num_repeats: in so few epochs more than 1 % of the training"
-        " images are never seen",
+        reason="an epoch of repeated augmentation shows one in num_repeats images: in so few epochs, more than 1 % of"
+        " the training images are never shown",
         mend="more epochs (17 for 4 repeats, 12 for 3), or augmentation/repeat=none",
-        source="(1 − 1/num_repeats)^epochs, each epoch drawing anew",
+        source="the share of images never shown is (1 − 1/num_repeats)^epochs",
     ),
     Rule(
         name="mixing an image with itself",
         level="warning",
         fires=every(MIXED, numbers(lambda same, batch: 2 * same > batch, copies, rank_batch)),
-        reason="augmentation/mix pairs images of one process's batch, more than half of which are copies of one image: some"
-        " pairs are an image and itself",
-        mend="a batch_size of at least twice augmentation.repeat.num_repeats for each process",
-        source="the pairing's own bound, max(0, 2·copies − batch)",
+        reason="augmentation/mix pairs images within the batch of a process, and more than half of them are copies of"
+        " one image: some images are mixed with themselves",
+        mend="a batch_size of at least twice augmentation.repeat.num_repeats per process",
+        source="the bound of the pairing, max(0, 2·copies − batch)",
     ),
     Rule(
-        name="published weights at a small size",
+        name="pretrained weights at a small size",
         level="warning",
         fires=every(chosen("model/weights", "pretrained"), numbers(lambda size: size < 96, "data.image_size")),
-        reason="published weights were mostly trained at 224 px, and data.image_size is less than 96: their features are for"
+        reason="pretrained weights were mostly trained at 224 px, but data.image_size is below 96: their features fit"
         " larger objects",
-        mend="data.image_size=128 to 224, larger than the images are, if need be",
+        mend="data.image_size=128 to 224, even if the images are smaller",
         source="Touvron et al. 2019, arXiv:1906.06423; Kornblith et al. 2018, arXiv:1805.08974",
     ),
     Rule(
-        name="a published teacher at a small size",
+        name="a pretrained teacher at a small size",
         level="warning",
         fires=every(
             chosen("regularization/distillation", "logits"),
@@ -207,7 +212,8 @@ OF_IMAGES = (
             value("regularization.distillation.image_size", lambda size: size is None),
             numbers(lambda size: size < 96, number("data.image_size")),
         ),
-        reason="the published teacher was mostly trained at 224 px and is shown the student's images, of less than 96 px",
+        reason="the pretrained teacher was mostly trained at 224 px, but its input is the student's images of less"
+        " than 96 px",
         mend="regularization.distillation.image_size=224",
         source="Touvron et al. 2019, arXiv:1906.06423",
     ),

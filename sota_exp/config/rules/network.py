@@ -1,4 +1,4 @@
-"""Rules about the network: its weights, which part learns, its norm layers, its teacher, and what it learns from."""
+"""Rules about the network: weights, tuning, norm layers, teacher, loss and supervision."""
 
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.rules.conditions import (
@@ -19,7 +19,7 @@ from sota_exp.config.rules.conditions import (
 GHOST, BATCH_NORM = chosen("regularization/norm", "ghost_batch"), chosen("regularization/norm", "batch")
 SCRATCH, HEAD_ONLY = chosen("model/weights", "scratch"), chosen("model/tuning", "head_only")
 DISTILLED = chosen("regularization/distillation", "logits")
-#: Sets whose classes are not the thousand that published networks were trained on; of your own images nobody knows yet.
+#: Data sets without the 1,000 classes of ImageNet. Not listed: a user's own images, whose classes are unknown here.
 OF_OTHER_CLASSES = chosen(
     "data", "animals_on_photos", "digits_on_photos", "imagenette", "cifar10", "cifar100", "svhn", "fashion_mnist",
     "flowers102", "oxford_pets", "food101", "stanford_cars",
@@ -32,7 +32,7 @@ ALL_LABELS = every(
 
 
 def _teacher_is_student(run: Configuration) -> bool:
-    """Whether the published teacher is the student's own architecture."""
+    """Whether the pretrained teacher has the student's architecture."""
     try:
         source, teacher = (
             at(run.values, "regularization.distillation.source"),
@@ -45,32 +45,32 @@ def _teacher_is_student(run: Configuration) -> bool:
 
 OF_NETWORK = (
     Rule(
-        name="published weights of a small network",
+        name="pretrained weights of a small network",
         level="error",
         fires=every(chosen("model/arch", "small"), chosen("model/weights", "pretrained")),
-        reason="model/weights=pretrained: nobody published weights of model/arch=small",
+        reason="model/weights=pretrained: no pretrained weights exist for model/arch=small",
         mend="model/arch=timm or torchvision, or model/weights=checkpoint",
         source="this project",
     ),
     Rule(
-        name="group norm under published weights",
+        name="group norm with pretrained weights",
         level="error",
         fires=every(chosen("regularization/norm", "group"), chosen("model/weights", "pretrained")),
-        reason="regularization/norm=group drops the running statistics that published weights were trained with, and with them"
-        " what the layers compute",
+        reason="regularization/norm=group drops the running statistics of pretrained batch norms, so that the layers"
+        " compute something else",
         mend="regularization/norm=batch, or none, which folds the statistics into a scale and a shift",
         source="Wu & He 2018, arXiv:1803.08494",
     ),
     Rule(
-        name="zeroed branches of a trained network",
+        name="zero-initialized branches of a trained network",
         level="warning",
         fires=every(
             negated(SCRATCH),
             BATCH_NORM,
             value("regularization.norm.zero_init_last_gamma", lambda zeroed: zeroed is True),
         ),
-        reason="regularization.norm.zero_init_last_gamma starts residual branches at zero, which a network with loaded weights"
-        " is spared: it changes nothing",
+        reason="regularization.norm.zero_init_last_gamma sets residual branches to zero at initialization, but loaded"
+        " weights are kept: it has no effect",
         mend="regularization.norm.zero_init_last_gamma=false",
         source="Goyal et al. 2017, arXiv:1706.02677",
     ),
@@ -80,7 +80,8 @@ OF_NETWORK = (
         fires=every(
             GHOST, numbers(lambda ghost, batch: ghost >= batch, "regularization.norm.ghost_batch_size", seen_batch)
         ),
-        reason="regularization.norm.ghost_batch_size is not below the batch that a norm layer sees: it is plain batch norm",
+        reason="regularization.norm.ghost_batch_size is at least the batch size of a norm layer: this is ordinary"
+        " batch norm",
         mend="a smaller ghost_batch_size, or regularization/norm=batch",
         source="Hoffer et al. 2017, arXiv:1705.08741",
     ),
@@ -95,9 +96,10 @@ OF_NETWORK = (
                 "schedule.accumulation.micro_batch_size",
             ),
         ),
-        reason="ghost_batch_size does not divide micro_batch_size: every micro-batch ends in a smaller chunk, which the whole"
-        " batch would not have",
-        mend="a micro_batch_size that is a multiple of ghost_batch_size: then accumulation changes no normalization",
+        reason="regularization.norm.ghost_batch_size does not divide schedule.accumulation.micro_batch_size: every"
+        " micro-batch ends in a smaller ghost batch, unlike the whole batch",
+        mend="a micro_batch_size that is a multiple of ghost_batch_size: then accumulation does not change the"
+        " normalization",
         source="Dimitriou & Arandjelovic 2020, arXiv:2007.08554",
     ),
     Rule(
@@ -106,15 +108,17 @@ OF_NETWORK = (
         fires=every(
             chosen("schedule/accumulation", "micro_batches"), chosen("regularization/norm", "batch", "sync_batch")
         ),
-        reason="with schedule/accumulation batch norm sees micro-batches, so the step differs from that of the whole batch",
-        mend="regularization/norm=group, ghost_batch of the micro-batch's size, or know it",
+        reason="with schedule/accumulation, batch norm uses the statistics of micro-batches: a step differs from that"
+        " of the whole batch",
+        mend="regularization/norm=group, or ghost_batch of the micro-batch's size, or accept the difference",
         source="Ioffe & Szegedy 2015, arXiv:1502.03167",
     ),
     Rule(
         name="batch norm of few images",
         level="warning",
         fires=every(BATCH_NORM, numbers(lambda batch: batch < 8, seen_batch)),
-        reason="batch norm takes its statistics from fewer than 8 images, too few to be like those of evaluation",
+        reason="batch norm computes its statistics from fewer than 8 images, too few to be close to those of"
+        " evaluation",
         mend="regularization/norm=group, sync_batch on several processes, or larger batches",
         source="Wu & He 2018, arXiv:1803.08494",
     ),
@@ -122,7 +126,8 @@ OF_NETWORK = (
         name="synchronized batch norm in one process",
         level="warning",
         fires=every(chosen("regularization/norm", "sync_batch"), one_process),
-        reason="regularization/norm=sync_batch takes statistics over processes, and there is one: it is batch norm",
+        reason="regularization/norm=sync_batch computes statistics over all processes, but there is one: this is"
+        " ordinary batch norm",
         mend="torchrun --nproc_per_node=2 or more on CUDA devices, or regularization/norm=batch",
         source="Peng et al. 2017, arXiv:1711.07240",
     ),
@@ -130,7 +135,8 @@ OF_NETWORK = (
         name="tuning a classifier on random features",
         level="warning",
         fires=every(SCRATCH, chosen("model/tuning", "head_only", "gradual")),
-        reason="model/tuning=head_only and gradual train a classifier on random features when the weights are not pretrained",
+        reason="model/tuning=head_only and gradual train the classifier on random features if the weights are not"
+        " pretrained",
         mend="model/weights=pretrained or model/tuning=full",
         source="Kornblith et al. 2018, arXiv:1805.08974; Kumar et al. 2022, arXiv:2202.10054",
     ),
@@ -138,7 +144,7 @@ OF_NETWORK = (
         name="stochastic depth in a frozen network",
         level="warning",
         fires=every(HEAD_ONLY, on("regularization/stochastic_depth")),
-        reason="model/tuning=head_only runs everything below the classifier as in evaluation, where no branch is dropped",
+        reason="model/tuning=head_only runs all layers below the classifier in evaluation mode, which drops no branch",
         mend="regularization/stochastic_depth=none, or model/tuning=gradual",
         source="Huang et al. 2016, arXiv:1603.09382",
     ),
@@ -146,81 +152,82 @@ OF_NETWORK = (
         name="training statistics in a frozen network",
         level="warning",
         fires=every(HEAD_ONLY, chosen("regularization/norm", "ghost_batch", "sync_batch")),
-        reason="ghost and synchronized batch norm differ from batch norm in training alone, and model/tuning=head_only keeps"
-        " norm layers in evaluation",
+        reason="ghost and synchronized batch norm differ from batch norm only in training mode, but"
+        " model/tuning=head_only keeps norm layers in evaluation mode",
         mend="regularization/norm=batch, or model/tuning=gradual",
         source="Ioffe & Szegedy 2015, arXiv:1502.03167",
     ),
     Rule(
-        name="clipping all but what learns",
+        name="clipping without the trained classifier",
         level="warning",
         fires=every(
             HEAD_ONLY,
             chosen("regularization/clip", "adaptive"),
             value("regularization.clip.exclude_classifier", lambda excluded: excluded is True),
         ),
-        reason="regularization/clip=adaptive leaves the classifier out, and with model/tuning=head_only nothing else has a"
-        " gradient: it clips nothing",
+        reason="regularization/clip=adaptive excludes the classifier, but with model/tuning=head_only only the"
+        " classifier has gradients: nothing is clipped",
         mend="regularization/clip=norm, or regularization.clip.exclude_classifier=false",
         source="Brock et al. 2021, arXiv:2102.06171",
     ),
     Rule(
-        name="a published teacher of other classes",
+        name="a pretrained teacher of other classes",
         level="error",
         fires=every(
             DISTILLED,
             OF_OTHER_CLASSES,
             value("regularization.distillation.source", lambda source: source in ("timm", "torchvision")),
         ),
-        reason="regularization/distillation=logits compares the teacher's classes with the student's one by one, and published"
-        " networks know ImageNet's, not this set's",
-        mend="a network trained on this set: regularization.distillation.source=file and .path=RUN/model.safetensors",
-        source="Hinton et al. 2015, arXiv:1503.02531: both have the same classes",
+        reason="regularization/distillation=logits compares teacher and student class by class, but pretrained"
+        " networks have ImageNet's classes, not those of this data set",
+        mend="a teacher trained on this data set: regularization.distillation.source=file and"
+        " .path=RUN/model.safetensors",
+        source="Hinton et al. 2015, arXiv:1503.02531: teacher and student have the same classes",
     ),
     Rule(
-        name="a teacher that the student could be",
+        name="a teacher of the student's architecture",
         level="warning",
         fires=every(DISTILLED, _teacher_is_student),
-        reason="the published teacher is the student's own architecture: the student could start from its weights",
+        reason="the pretrained teacher has the student's architecture: the student could start from its weights",
         mend="model/weights=pretrained instead of a teacher, or a larger teacher",
-        source="Hinton et al. 2015, arXiv:1503.02531: knowledge of a cumbersome model for a small one",
+        source="Hinton et al. 2015, arXiv:1503.02531: the teacher is larger than the student",
     ),
     Rule(
-        name="smoothing beside a teacher",
+        name="label smoothing with a teacher",
         level="warning",
         fires=every(
             DISTILLED,
             on("regularization/smoothing"),
             value("regularization.distillation.alpha", lambda alpha: alpha < 1),
         ),
-        reason="the teacher's outputs say which other classes an image resembles; smoothing tells the label's part of the loss"
-        " that all are alike",
+        reason="the teacher's outputs distinguish similar classes from others; label smoothing treats all wrong"
+        " classes alike",
         mend="regularization/smoothing=none",
-        source="Hinton et al. 2015, arXiv:1503.02531: the other part of the loss has the correct labels",
+        source="Hinton et al. 2015, arXiv:1503.02531: the other part of the loss uses the correct labels",
     ),
     Rule(
-        name="labels that the teacher replaces",
+        name="label techniques that distillation ignores",
         level="warning",
         fires=every(
             DISTILLED,
             value("regularization.distillation.alpha", lambda alpha: alpha == 1),
             either(on("regularization/smoothing"), chosen("loss", "binary_cross_entropy"), PROPAGATED),
         ),
-        reason="regularization.distillation.alpha=1 learns from the teacher alone: what is done to labels and their loss"
-        " changes nothing",
+        reason="regularization.distillation.alpha=1 uses the teacher's outputs alone: label smoothing, loss and label"
+        " propagation have no effect",
         mend="an alpha below 1, or regularization/smoothing=none, loss=cross_entropy, supervision=full",
         source="the loss (1 − alpha)·labels + alpha·teacher",
     ),
     Rule(
-        name="a softmax teacher of sigmoids",
+        name="a softmax teacher with binary cross-entropy",
         level="warning",
         fires=every(
             DISTILLED,
             chosen("loss", "binary_cross_entropy"),
             value("regularization.distillation.alpha", lambda alpha: alpha < 1),
         ),
-        reason="loss=binary_cross_entropy reads each logit as a question of its own, the teacher's part as shares of a softmax:"
-        " the same logits can't be both",
+        reason="loss=binary_cross_entropy treats the logits as independent sigmoids, but the teacher's part of the"
+        " loss treats them as one softmax",
         mend="loss=cross_entropy",
         source="Hinton et al. 2015, arXiv:1503.02531; Wightman et al. 2021, arXiv:2110.00476",
     ),
@@ -228,7 +235,8 @@ OF_NETWORK = (
         name="smoothed binary targets",
         level="warning",
         fires=every(chosen("loss", "binary_cross_entropy"), on("regularization/smoothing")),
-        reason="binary cross-entropy treats classes as independent; smoothing gives every absent class a positive target",
+        reason="binary cross-entropy treats classes as independent; label smoothing gives every wrong class a positive"
+        " target",
         mend="regularization/smoothing=none",
         source="Wightman et al. 2021, arXiv:2110.00476",
     ),
@@ -241,7 +249,7 @@ OF_NETWORK = (
         source="Iscen et al. 2019, arXiv:1904.04717",
     ),
     Rule(
-        name="label propagation that never comes",
+        name="label propagation that never starts",
         level="warning",
         fires=every(
             PROPAGATED,
@@ -251,23 +259,24 @@ OF_NETWORK = (
                 "schedule.length.epochs",
             ),
         ),
-        reason="supervision.labels_only reaches past the start of the last epoch: no pseudo-label is ever made",
+        reason="supervision.labels_only extends past the start of the last epoch: no pseudo-label is ever computed",
         mend="supervision.labels_only=0.4, or more epochs",
         source="Iscen et al. 2019, arXiv:1904.04717",
     ),
     Rule(
-        name="label propagation on features that stay",
+        name="label propagation on frozen features",
         level="warning",
         fires=every(PROPAGATED, HEAD_ONLY),
-        reason="model/tuning=head_only leaves the features as they are, so every epoch makes the same graph",
+        reason="model/tuning=head_only freezes the features, so that every epoch computes the same graph",
         mend="model/tuning=full or gradual",
         source="Iscen et al. 2019, arXiv:1904.04717: the graph follows the network",
     ),
     Rule(
-        name="a batch that cannot hold both kinds of image",
+        name="a batch too small for labelled and unlabelled images",
         level="warning",
         fires=every(PROPAGATED, numbers(lambda batch: batch < 2, number("batch_size"))),
-        reason="supervision=label_propagation puts labelled and other images into each batch, which has one place",
+        reason="supervision=label_propagation puts labelled and unlabelled images into each batch, but the batch has"
+        " one image",
         mend="a batch_size of at least 2",
         source="Iscen et al. 2019, arXiv:1904.04717",
     ),

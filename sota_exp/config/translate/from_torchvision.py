@@ -1,202 +1,77 @@
-"""The command line of torchvision's reference training (references/classification/train.py) as our overrides.
+"""Translates a command of torchvision's reference training (references/classification/train.py) into overrides.
 
-One table says what every flag is worth by default, another why some have no counterpart. Nothing is guessed: what is
-lost is listed.
+Every flag is translated or listed as lost, with the reason.
 """
 
-import argparse
-import math
 import sys
 from dataclasses import dataclass
 from typing import Any
 
-#: Flag → the reference's default; of a switch, False.
-DEFAULTS: dict[str, Any] = {
-    "data-path": None,
-    "model": "resnet18",
-    "device": "cuda",
-    "batch-size": 32,
-    "epochs": 90,
-    "workers": 16,
-    "opt": "sgd",
-    "lr": 0.1,
-    "momentum": 0.9,
-    "weight-decay": 1e-4,
-    "norm-weight-decay": None,
-    "bias-weight-decay": None,
-    "transformer-embedding-decay": None,
-    "label-smoothing": 0.0,
-    "mixup-alpha": 0.0,
-    "cutmix-alpha": 0.0,
-    "lr-scheduler": "steplr",
-    "lr-warmup-epochs": 0,
-    "lr-warmup-method": "constant",
-    "lr-warmup-decay": 0.01,
-    "lr-step-size": 30,
-    "lr-gamma": 0.1,
-    "lr-min": 0.0,
-    "print-freq": 10,
-    "output-dir": None,
-    "resume": None,
-    "start-epoch": 0,
-    "cache-dataset": False,
-    "sync-bn": False,
-    "test-only": False,
-    "auto-augment": None,
-    "ra-magnitude": 9,
-    "augmix-severity": 3,
-    "random-erase": 0.0,
-    "amp": False,
-    "world-size": 1,
-    "dist-url": "env://",
-    "model-ema": False,
-    "model-ema-steps": 32,
-    "model-ema-decay": 0.99998,
-    "use-deterministic-algorithms": False,
-    "interpolation": "bilinear",
-    "val-resize-size": 256,
-    "val-crop-size": 224,
-    "train-crop-size": 224,
-    "clip-grad-norm": None,
-    "ra-sampler": False,
-    "ra-reps": 3,
-    "weights": None,
-    "backend": "PIL",
-    "use-v2": False,
-}
+from sota_exp.config.translate.torchvision_flags import DEFAULTS, WrongFlag, is_distributed, parse
 
-#: What `--interpolation` can say here too.
+#: Values of `--interpolation` that `data.interpolation` has too.
 RESIZING = ("bilinear", "bicubic")
 
-#: Flags that take a number although their default is None.
-NUMBERS = ("norm-weight-decay", "bias-weight-decay", "transformer-embedding-decay", "clip-grad-norm")
-
-#: Short and second names.
-ALIASES = {"b": "batch-size", "j": "workers", "wd": "weight-decay"}
-
-#: Flag → why there is nothing to translate it to.
+#: Flag → why it has no counterpart.
 NO_COUNTERPART = {
-    "bias-weight-decay": "regularization.weight_decay.exempt=norm_and_bias spares biases; they have none of their own",
-    "transformer-embedding-decay": "regularization.weight_decay.exempt=one_dimensional spares what timm names",
-    "print-freq": "a record is written every epoch",
-    "resume": "a repeated command goes on from its checkpoint",
-    "start-epoch": "a repeated command goes on from its checkpoint",
-    "cache-dataset": "images are decoded once, and always kept",
-    "test-only": "sota-exp evaluate run=DIR",
-    "amp": "runtime.precision=bf16 is bfloat16; the flag means float16 with a scaled loss",
-    "world-size": "torchrun says it",
-    "dist-url": "torchrun says it",
-    "use-deterministic-algorithms": "results repeat to the bit on the processor; nothing is promised of other devices",
-    "backend": "images are cut by PyTorch's own uint8 kernel",
-    "use-v2": "augmentation is our own, on the device",
+    "bias-weight-decay": "regularization.weight_decay.exempt=norm_and_bias exempts biases; they have no own decay",
+    "transformer-embedding-decay": "regularization.weight_decay.exempt=one_dimensional is the nearest",
+    "print-freq": "metrics are written once per epoch",
+    "resume": "the same command, repeated, resumes from its checkpoint",
+    "start-epoch": "the same command, repeated, resumes from its checkpoint",
+    "cache-dataset": "decoded images are always cached",
+    "test-only": "use sota-exp evaluate run=DIR",
+    "amp": "runtime.precision=bf16 is bfloat16; the flag is float16 with loss scaling",
+    "world-size": "torchrun sets it",
+    "dist-url": "torchrun sets it",
+    "use-deterministic-algorithms": "results on the CPU are always bit-identical; other devices have no such guarantee",
+    "backend": "images are resized by PyTorch's uint8 kernel",
+    "use-v2": "augmentation is this package's own and runs on the device",
 }
 
 AUTO_AUGMENT = {"ra": "randaugment", "ta_wide": "trivialaugment", "augmix": "augmix"}
 AUTO_AUGMENT |= dict.fromkeys(("imagenet", "cifar10", "svhn"), "autoaugment")
 OPTIMIZERS = {"sgd": "sgd", "sgd_nesterov": "nesterov", "rmsprop": "rmsprop", "adamw": "adamw"}
-#: What the reference writes into its code.
+#: Constants in the reference's code.
 RMSPROP = ["optimizer.alpha=0.9", "optimizer.eps=0.0316"]
 SMALLEST = sys.float_info.min
-#: Flags that count something, with the least of it.
-SMALLEST_LEGAL = dict.fromkeys(
-    ("epochs", "batch-size", "train-crop-size", "val-crop-size", "val-resize-size"), (1, "at least 1")
-) | {"lr-warmup-epochs": (0, "at least 0")}
 WARMUPS = ("linear", "constant")
 SCHEDULES = {"steplr": "step", "cosineannealinglr": "cosine", "exponentiallr": "exponential"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Translation:
-    """Words of the other command, and what is lost: `flag: reason`."""
+    """The overrides of the command, and one line `--flag: reason` per flag that is lost."""
 
     words: list[str]
     lost: list[str]
 
 
-class WrongFlag(ValueError):
-    """A word that the reference does not take, or a value of the wrong type."""
-
-
-def parser() -> argparse.ArgumentParser:
-    """The reference's own command line."""
-    made = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for flag, default in DEFAULTS.items():
-        names = [
-            f"--{flag}",
-            *(f"{'-' if len(short) == 1 else '--'}{short}" for short, full in ALIASES.items() if full == flag),
-        ]
-        if isinstance(default, bool):
-            made.add_argument(*names, dest=flag, action="store_true")
-        else:
-            kind = float if flag in NUMBERS else str if default is None else type(default)
-            made.add_argument(*names, dest=flag, type=kind, default=default)
-    return made
-
-
-def parse(words: list[str]) -> tuple[dict[str, Any], int]:
-    """(value of every flag, number of processes) of `torchrun --nproc_per_node=8 train.py --model …`.
-
-    Raises:
-        WrongFlag: something the reference would not take either.
-    """
-    scripts = [index for index, word in enumerate(words) if word.endswith(".py")]
-    launcher, flags = (words[: scripts[0]], words[scripts[0] + 1 :]) if scripts else ([], words)
-    counts = {}
-    for index, word in enumerate(launcher):
-        name, _, value = word.lstrip("-").partition("=")
-        if (name := name.replace("-", "_")) in ("nproc_per_node", "nnodes"):
-            counts[name] = count(name, value or "".join(launcher[index + 1 : index + 2]))
-    processes = math.prod(counts.values())
-    try:
-        values, unknown = parser().parse_known_args(flags)
-    except argparse.ArgumentError as error:
-        raise WrongFlag(str(error)) from error
-    if unknown:
-        raise WrongFlag(f"{unknown[0]}: the reference has no such flag")
-    for flag, (least, legal) in SMALLEST_LEGAL.items():
-        if vars(values)[flag] < least:
-            raise WrongFlag(f"--{flag} {vars(values)[flag]}: legal: {legal}")
-    return vars(values), processes
-
-
-def count(name: str, value: str) -> int:
-    """Processes or machines that torchrun's `name` says: of a range the least, as it starts with as many."""
-    least = value.partition(":")[0]
-    if not least.isdecimal() or int(least) < 1:
-        raise WrongFlag(f"--{name} {value}: a number is needed here, since the effective batch depends on it")
-    return int(least)
-
-
-def is_distributed(words: list[str]) -> bool:
-    """Whether a launcher starts the reference's processes, be it one."""
-    return any(word.endswith(("torchrun", "torch.distributed.launch", "torch.distributed.run")) for word in words)
-
-
 def to_overrides(words: list[str]) -> Translation:
-    """The reference's command as overrides of `sota-exp train`.
+    """Translate a command of the reference into overrides of `sota-exp train`.
 
     Raises:
         WrongFlag: see `parse`.
     """
     flags, processes = parse(words)
-    given = [flag for flag in NO_COUNTERPART if flags[flag] != DEFAULTS[flag]]
+    untranslated = [flag for flag in NO_COUNTERPART if flags[flag] != DEFAULTS[flag]]
     if flags["norm-weight-decay"] == 0 and flags["bias-weight-decay"] == 0:
-        given.remove("bias-weight-decay")  # norms and biases are spared together
-    lost = [f"--{flag}: {NO_COUNTERPART[flag]}" for flag in given]
+        untranslated.remove("bias-weight-decay")  # exempt=norm_and_bias covers both.
+    lost = [f"--{flag}: {NO_COUNTERPART[flag]}" for flag in untranslated]
     if flags["val-crop-size"] > flags["val-resize-size"]:
         flags["val-resize-size"] = flags["val-crop-size"]
         lost.append(
-            "--val-resize-size: a crop larger than the image is padded with black there; ours is the whole image"
+            "--val-resize-size: the reference pads a crop larger than the image with black; here it is the whole image"
         )
     if flags["interpolation"] not in RESIZING:
-        lost.append(f"--interpolation: images are resized {' or '.join(RESIZING)}, antialiased")
+        lost.append(f"--interpolation: legal here: {' or '.join(RESIZING)}, both antialiased")
     elif flags["interpolation"] != "bilinear" and flags["auto-augment"]:
-        lost.append("--interpolation: images are resized so; --auto-augment moves pixels bilinearly")
+        lost.append("--interpolation: it applies to resizing only; --auto-augment interpolates bilinearly here")
     if flags["ra-sampler"] and not is_distributed(words):
         flags["ra-sampler"] = False
         lost.append("--ra-sampler: without torchrun the reference ignores it, and so does this translation")
     if flags["lr-scheduler"] == "exponentiallr" and final_factor(flags) == SMALLEST:
-        lost.append("--lr-gamma: so small a rate at the end is no number; ours falls to the smallest there is")
+        lost.append("--lr-gamma: the final learning rate underflows to 0; here it ends at the smallest positive float")
     parts = [
         ["recipe=ladder_00_baseline", "scale=full", f"batch_size={flags['batch-size'] * processes}"],
         _data(flags),
@@ -213,9 +88,11 @@ def _data(flags: dict[str, Any]) -> list[str]:
     crop, resize = flags["val-crop-size"], flags["val-resize-size"]
     words = [f"data.image_size={crop}", f"data.crop_ratio={crop / resize!r}", "evaluation.select=last"]
     if flags["interpolation"] in RESIZING and (flags["interpolation"] != "bilinear" or flags["weights"]):
-        words.append(f"data.interpolation={flags['interpolation']}")  # it does not ask how weights were published
+        words.append(
+            f"data.interpolation={flags['interpolation']}"
+        )  # The reference ignores the preprocessing of pretrained weights.
     if flags["data-path"]:
-        # The reference validates on val/ and reports on it too: every training image trains.
+        # The reference validates and reports on val/, and trains on every image of train/.
         words = ["data=image_folder", f"data.root={flags['data-path']}", "data.test_fraction=null", *words]
     if flags["output-dir"]:
         words.append(f"hydra.run.dir={flags['output-dir']}")
@@ -246,7 +123,7 @@ def _optimizer(flags: dict[str, Any]) -> list[str]:
 
 
 def final_factor(flags: dict[str, Any]) -> float:
-    """Of `--lr-scheduler exponentiallr`: the last learning rate over the first."""
+    """The last learning rate of `--lr-scheduler exponentiallr` divided by the first."""
     return max(flags["lr-gamma"] ** (flags["epochs"] - flags["lr-warmup-epochs"]), SMALLEST)
 
 
@@ -254,20 +131,21 @@ def _schedule(flags: dict[str, Any]) -> list[str]:
     epochs, warmup, name = flags["epochs"], flags["lr-warmup-epochs"], flags["lr-scheduler"]
     if name not in SCHEDULES:
         raise WrongFlag(f"--lr-scheduler {name}: the reference has {', '.join(SCHEDULES)}")
-    after = epochs - warmup
+    epochs_after_warmup = epochs - warmup
     option = SCHEDULES[name]
-    if after < 1:
-        raise WrongFlag(f"--lr-warmup-epochs {warmup}: legal here: fewer than the {epochs} of --epochs")
+    if epochs_after_warmup < 1:
+        raise WrongFlag(f"--lr-warmup-epochs {warmup}: legal here: less than --epochs {epochs}")
     if option == "step" and flags["lr-step-size"] < 1:
         raise WrongFlag(f"--lr-step-size {flags['lr-step-size']}: legal: at least 1")
     if warmup and flags["lr-warmup-method"] not in WARMUPS:
         raise WrongFlag(f"--lr-warmup-method {flags['lr-warmup-method']}: the reference has {', '.join(WARMUPS)}")
-    if option == "step" and flags["lr-step-size"] >= after:
-        option = "constant"  # no step is reached
+    if option == "step" and flags["lr-step-size"] >= epochs_after_warmup:
+        option = "constant"  # Training ends before the first step.
     words = [f"schedule/lr={option}", "schedule/lr_scaling=none", "schedule/stepping=epoch"]
     words += ["schedule/length=long", f"schedule.length.epochs={epochs}"]
     if option == "step":
-        milestones = [step / after for step in range(flags["lr-step-size"], after, flags["lr-step-size"])]
+        steps = range(flags["lr-step-size"], epochs_after_warmup, flags["lr-step-size"])
+        milestones = [step / epochs_after_warmup for step in steps]
         words += [
             f"schedule.lr.milestones=[{','.join(map(repr, milestones))}]",
             f"schedule.lr.gamma={flags['lr-gamma']!r}",
@@ -324,7 +202,7 @@ def _regularization(flags: dict[str, Any], processes: int) -> list[str]:
         exempt = "norm_and_bias" if flags["bias-weight-decay"] == 0 else "norm"
         words += ["regularization/weight_decay=weights_only", f"regularization.weight_decay.exempt={exempt}"]
     elif flags["norm-weight-decay"] is not None and flags["norm-weight-decay"] != flags["weight-decay"]:
-        raise WrongFlag("--norm-weight-decay: legal here: 0, or that of all other parameters")
+        raise WrongFlag("--norm-weight-decay: legal here: 0, or the value of --weight-decay")
     if flags["sync-bn"]:
         words.append("regularization/norm=sync_batch")
     if flags["clip-grad-norm"] is not None:
@@ -337,6 +215,6 @@ def _regularization(flags: dict[str, Any], processes: int) -> list[str]:
 
 
 def ema_decay(flags: dict[str, Any], processes: int) -> float:
-    """The share of its average that the reference keeps in an update: what it makes of its flag, at least 0."""
+    """The decay of the reference's EMA per update, in [0, 1]: 1 − `--model-ema-decay` is scaled by batch and epochs."""
     adjust = processes * flags["batch-size"] * flags["model-ema-steps"] / flags["epochs"]
     return 1 - min(1.0, (1 - flags["model-ema-decay"]) * adjust)

@@ -1,4 +1,4 @@
-"""Whether the images can be read, and how many there are of each split and class."""
+"""Check of the data set: whether the images can be read, and how many there are per split and class."""
 
 import time
 
@@ -9,15 +9,15 @@ from sota_exp.preview.doctor.finding import Finding, note, ok, problem
 from sota_exp.training.failures import foreseen
 from sota_exp.training.session import fitting_batch_size
 
-#: What helps where images or their list cannot be read; the line before names the file.
-MEND = "correct the key that is named, or replace or remove that file or line; data=animals_on_photos needs no files"
+#: The fix where images or their list cannot be read; the finding names the file.
+MEND = "correct that key, or replace or remove that file or line; data=animals_on_photos needs no files"
 
-#: Fewer training images of a class than this make poor classifiers.
+#: A class with fewer training images than this is noted.
 FEW = 10
 
 
 def data(experiment: Experiment, name: str) -> list[Finding]:
-    """Opens the set as a training would, which decodes it where that was not done before."""
+    """Open the data set as a training would, which decodes it the first time."""
     began = time.monotonic()
     try:
         with foreseen():
@@ -26,13 +26,13 @@ def data(experiment: Experiment, name: str) -> list[Finding]:
         return [problem("data", f"{name}: {error}", MEND)]
     counts = ", ".join(f"{len(vars(found)[split]):,} {split}" for split in ("train", "val", "test"))
     seconds = time.monotonic() - began
-    said = f"{name}: {counts} images of {len(found.classes)} classes, opened in {seconds:.1f} s"
+    text = f"{name}: {counts} images of {len(found.classes)} classes, opened in {seconds:.1f} s"
     if experiment.batch_size > len(found.train):
-        small = f"{said}; batch_size={experiment.batch_size} is larger than the training images"
+        small = f"{text}; batch_size={experiment.batch_size} is larger than the training set"
         return [problem("data", small, f"batch_size={fitting_batch_size(found)}")]
     fewest = found.labels[found.train].bincount(minlength=len(found.classes))
     smallest = int(fewest.argmin())
     if fewest[smallest] < FEW:
-        few = f"{said}; only {int(fewest[smallest])} train {found.classes[smallest]}"
+        few = f"{text}; only {int(fewest[smallest])} training images of {found.classes[smallest]}"
         return [note("data", few, "more images, or fewer classes")]
-    return [ok("data", said)]
+    return [ok("data", text)]

@@ -1,4 +1,4 @@
-"""What a training would run on: the device that is picked, whether a step works there, and how many threads it gets."""
+"""Check of the device: which one is used, whether a training step works there, and the number of threads."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from sota_exp.training.device import device_name, pick_device
 
 
 def device(asked: str) -> list[Finding]:
-    """The device of `runtime.device`, a step on it, GPUs that PyTorch does not see, and threads."""
+    """Findings on `asked`, a value of `runtime.device`: a training step, GPUs that PyTorch does not see, threads."""
     try:
         picked = pick_device(asked)
     except ConfigError as error:
@@ -29,13 +29,15 @@ def step_on(picked: torch.device) -> Finding:
         seconds = [timed_step(picked, dtype) for dtype in (torch.float32, torch.bfloat16)]
     except RuntimeError as error:
         reason = first_line(error)
-        return problem("device", f"{name}: a training step fails: {reason}", "another driver, or runtime.device=cpu")
-    said = f"{name}; a small step works in fp32 and bf16 ({1e3 * seconds[0]:.0f} and {1e3 * seconds[1]:.0f} ms)"
-    return ok("device", f"{said}; {memory(picked)}")
+        return problem(
+            "device", f"{name}: a training step fails: {reason}", "install another driver, or set runtime.device=cpu"
+        )
+    text = f"{name}; a small step works in fp32 and bf16 ({1e3 * seconds[0]:.0f} and {1e3 * seconds[1]:.0f} ms)"
+    return ok("device", f"{text}; {memory(picked)}")
 
 
 def timed_step(picked: torch.device, dtype: torch.dtype) -> float:
-    """Seconds of the second of two equal steps, the first of which picks kernels."""
+    """Seconds of the second of two equal steps; in the first one kernels are chosen."""
     network = nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.Conv2d(32, 8, 3)).to(
         picked
     )
@@ -51,6 +53,7 @@ def timed_step(picked: torch.device, dtype: torch.dtype) -> float:
 
 
 def memory(picked: torch.device) -> str:
+    """`1.2 GB of 8 GB memory free`, of the accelerator or else of the machine."""
     if picked.type == "cuda":
         free, total = torch.cuda.mem_get_info(picked)
     else:
@@ -59,17 +62,17 @@ def memory(picked: torch.device) -> str:
 
 
 def unseen_gpus() -> list[Finding]:
-    """A problem where the driver knows GPUs that PyTorch does not."""
+    """A problem if the driver lists GPUs and PyTorch sees none."""
     num = driver_gpus()
     if num == 0 or torch.cuda.is_available():
         return []
-    said = f"the driver lists {num} NVIDIA GPU{'s' if num > 1 else ''}, and PyTorch {torch.__version__} sees none"
+    text = f"the driver lists {num} NVIDIA GPU{'s' if num > 1 else ''}, and PyTorch {torch.__version__} sees none"
     why = "its CUDA is newer than the driver allows" if torch.version.cuda else "it is a build without CUDA"
-    return [problem("device", f"{said}: {why}", "a build from https://pytorch.org/get-started for this driver")]
+    return [problem("device", f"{text}: {why}", "install a build for this driver from https://pytorch.org/get-started")]
 
 
 def driver_gpus() -> int:
-    """How many GPUs NVIDIA's management library lists; 0 without a driver."""
+    """The number of GPUs that NVIDIA's management library lists; 0 without a driver."""
     import pynvml
 
     try:
@@ -83,7 +86,7 @@ def driver_gpus() -> int:
 
 
 def threads(picked: torch.device) -> list[Finding]:
-    """A note where PyTorch uses other than the processors that this process may use."""
+    """A note if PyTorch does not use one thread per processor that this process may use."""
     allowed, used = processors(), torch.get_num_threads()
     if picked.type != "cpu" or used == allowed:
         return []
@@ -92,5 +95,5 @@ def threads(picked: torch.device) -> list[Finding]:
 
 
 def processors() -> int:
-    """How many this process may use."""
+    """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

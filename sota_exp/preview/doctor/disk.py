@@ -1,4 +1,4 @@
-"""Whether there is room, and leave to write, where runs, decoded images and downloaded weights lie."""
+"""Check of the disk: free space and permission to write for runs, decoded images and downloaded weights."""
 
 import os
 import shutil
@@ -7,37 +7,38 @@ from pathlib import Path
 
 from sota_exp.preview.doctor.finding import Finding, in_bytes, note, ok, problem
 
-#: Bytes below which a short run may fill the disk, and below which long ones may.
+#: Free bytes below which short runs may fill the disk, and below which long ones may.
 TOO_LITTLE, LITTLE = 10**9, 10**10
 
 
 def places(runs: Path, cache: Path) -> list[Finding]:
-    """The working directory, which holds the runs, and the cache of decoded images."""
+    """Findings on the directory of the runs and on the cache of decoded images."""
     return [
-        room("runs in", runs, "start from a directory on another disk, or hydra.run.dir=DIR"),
-        room("images in", cache, "data.cache=DIR, or SOTA_EXP_CACHE=DIR"),
+        room("runs in", runs, "start in a directory on another disk, or set hydra.run.dir=DIR"),
+        room("images in", cache, "set data.cache=DIR, or SOTA_EXP_CACHE=DIR"),
     ]
 
 
 def room(what: str, place: Path, elsewhere: str) -> Finding:
-    """Whether a file can be written at `place`, which need not exist yet, and how many bytes are free there."""
-    there = nearest(place)
-    if not is_writable(there):
-        return problem("disk", f"{what} {place}: it can't be written to", elsewhere)
-    free = shutil.disk_usage(there).free
-    said = f"{what} {place}: {in_bytes(free)} free"
+    """Whether `place`, which need not exist yet, can be written, and its free space. elsewhere: the fix."""
+    folder = nearest(place)
+    if not is_writable(folder):
+        return problem("disk", f"{what} {place}: it cannot be written to", elsewhere)
+    free = shutil.disk_usage(folder).free
+    text = f"{what} {place}: {in_bytes(free)} free"
     if free < TOO_LITTLE:
-        return problem("disk", said, f"remove what is not needed, or {elsewhere}")
-    return note("disk", said, "long studies need more") if free < LITTLE else ok("disk", said)
+        return problem("disk", text, f"remove what is not needed, or {elsewhere}")
+    return note("disk", text, "long studies need more") if free < LITTLE else ok("disk", text)
 
 
 def nearest(place: Path) -> Path:
-    """The place, or the nearest folder above it that exists."""
+    """`place`, or the nearest folder above it that exists."""
     place = place.absolute()
     return next(folder for folder in (place, *place.parents) if folder.is_dir())
 
 
 def is_writable(folder: Path) -> bool:
+    """Whether a file can be created in an existing folder."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             return True
@@ -46,17 +47,17 @@ def is_writable(folder: Path) -> bool:
 
 
 def size(folder: Path) -> int:
-    """Bytes of the files in and below a folder; 0 where there is none."""
-    found = 0
+    """Bytes of all files in and below a folder; 0 if it does not exist."""
+    num_bytes = 0
     for parent, _, names in os.walk(folder):
         for name in names:
             path = Path(parent) / name
-            found += path.stat().st_size if path.is_file() else 0
-    return found
+            num_bytes += path.stat().st_size if path.is_file() else 0
+    return num_bytes
 
 
 def weights(torch_home: Path, hub_home: Path) -> list[Finding]:
-    """Where torchvision's and timm's published weights are kept once they are fetched, and how many are there."""
+    """Findings on the caches of torchvision's and timm's weights: permission to write, and contents."""
     found = []
     for library, place, variable, pattern in (
         ("torchvision", torch_home / "hub" / "checkpoints", "TORCH_HOME", "*.pth"),
@@ -64,8 +65,8 @@ def weights(torch_home: Path, hub_home: Path) -> list[Finding]:
     ):
         files = list(place.glob(pattern)) if place.is_dir() else []
         if not is_writable(nearest(place)):
-            said = f"{library}: {place} can't be written to, so no published weights can be fetched"
-            found.append(problem("weights", said, f"{variable}=DIR"))
+            text = f"{library}: {place} cannot be written to, so no published weights can be downloaded"
+            found.append(problem("weights", text, f"set {variable}=DIR"))
         else:
             held = f"{len(files)} published weights, {in_bytes(size(place))}" if files else "no published weights yet"
             found.append(ok("weights", f"{library}: {held} in {place}"))
@@ -73,7 +74,7 @@ def weights(torch_home: Path, hub_home: Path) -> list[Finding]:
 
 
 def homes() -> tuple[Path, Path]:
-    """torch's and Hugging Face's caches, as their own environment variables place them."""
+    """The caches of torch and Hugging Face, by their own environment variables."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     torch_home = Path(os.environ.get("TORCH_HOME") or caches / "torch")
     return torch_home.expanduser(), Path(os.environ.get("HF_HOME") or caches / "huggingface").expanduser()

@@ -1,4 +1,4 @@
-"""What a check of this machine finds: a word, a sentence and, where something is wrong, its mend."""
+"""The result of one check of this machine: its state, a sentence and, where something is wrong, the fix."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ State = Literal["ok", "note", "problem"]
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at. A note is worth knowing; a problem would make a run fail, and `mend` says what helps."""
+    """What a check found (`said`), and the fix (`mend`). A problem makes runs fail, a note does not."""
 
     name: str
     state: State
@@ -17,19 +17,22 @@ class Finding:
 
 
 def ok(name: str, said: str) -> Finding:
+    """A finding that nothing is wrong."""
     return Finding(name=name, state="ok", said=said)
 
 
 def note(name: str, said: str, mend: str = "") -> Finding:
+    """A finding that does not make runs fail."""
     return Finding(name=name, state="note", said=said, mend=mend)
 
 
 def problem(name: str, said: str, mend: str) -> Finding:
+    """A finding that makes runs fail."""
     return Finding(name=name, state="problem", said=said, mend=mend)
 
 
 def in_bytes(num: float) -> str:
-    """`812 MB`, `1.4 GB`: powers of ten, as disks are sold."""
+    """`812 MB`, `1.4 GB`: a number of bytes in decimal units."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if num >= size:
             return f"{num / size:,.1f} {unit}" if num < 10 * size else f"{num / size:,.0f} {unit}"

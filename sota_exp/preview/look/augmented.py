@@ -1,4 +1,4 @@
-"""The augmented batch of a configuration as `train_step` sees it, and what each technique does to it alone."""
+"""The augmented batch of one training step, and the effect of each augmentation on it alone."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,16 +12,16 @@ from sota_exp.stages.data import Preprocessing
 from sota_exp.training.batch_pipeline import Normalize
 from sota_exp.training.loop import Session
 
-#: Columns of the comparison of techniques.
+#: Number of images in the comparison of techniques.
 NUM_COLUMNS = 8
 
-#: Shares of a target that are not worth a word.
+#: Fractions of a soft label below this are not shown.
 SMALL_SHARE = 0.005
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One step's batch, as it was cut (uint8 images) and as the network reads it (normalized)."""
+    """The batch of one step: `cut`, after the crop (uint8), and `seen`, as the network reads it (normalized)."""
 
     number: int
     total: int
@@ -32,9 +32,10 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """What one slot, applied alone to the cut batch, does to the images in some of its rows.
+    """The effect of one slot that is applied alone to the cropped batch.
 
-    images: uint8 [K, 3, S, S]. num_changed: how many of the whole batch it changes.
+    images: chosen images of the batch after the slot, uint8 [K, 3, S, S]. num_changed: number of images of the batch
+    that it changes.
     """
 
     slot: str
@@ -43,16 +44,18 @@ class Effect:
 
 
 def step_of(session: Session, number: int) -> Step:
-    """The batch of step `number` of training, augmented with the draws that training will make.
+    """The batch of step `number` of training, augmented with the same random numbers as in training.
 
     Raises:
-        ConfigError: there is no such step, or the labels of its epoch come from the network trained until then.
+        ConfigError: there is no such step, or the labels of its epoch depend on the network trained until then.
     """
     if not 0 <= number < session.total_steps:
         raise ConfigError(f"step={number} is not legal: 0 to {session.total_steps - 1}, the steps of this training")
 
     def features() -> Tensor:
-        raise ConfigError(f"step={number}: by then supervision reads the trained network; look at an earlier step")
+        raise ConfigError(
+            f"step={number}: its labels are computed with the trained network; choose a step of an earlier epoch"
+        )
 
     data, epoch = session.data, number // session.steps_per_epoch
     began = epoch * session.steps_per_epoch / session.total_steps
@@ -65,9 +68,9 @@ def step_of(session: Session, number: int) -> Step:
 
 
 def applied(session: Session, step: Step) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Every slot of augmentation that is on, applied alone to the cut batch with the draws of the step: (slot, images, changed).
+    """Apply every augmentation that is on alone to the cropped batch, with the random numbers of the step.
 
-    images: [B, 3, S, S], uint8 or normalized as the slot has them. changed: bool [B].
+    Yields (slot, images, changed). images: [B, 3, S, S], uint8 before `normalize`, float32 after it. changed: bool [B].
     """
     plain, progress = step.cut, step.number / step.total
     for slot, transform in session.pipeline.transforms:
@@ -75,12 +78,12 @@ def applied(session: Session, step: Step) -> Iterator[tuple[str, Tensor, Tensor]
         if isinstance(transform, Normalize):
             plain = transform(plain, progress, draws)
         elif slot.startswith("augmentation/") and not isinstance(transform, KeepBatch):
-            made = transform(replace(plain, fresh=False), progress, draws).images
-            yield slot, made, (made != plain.images).flatten(1).any(1).cpu()
+            augmented = transform(replace(plain, fresh=False), progress, draws).images
+            yield slot, augmented, (augmented != plain.images).flatten(1).any(1).cpu()
 
 
 def telling_rows(session: Session, step: Step) -> Tensor:
-    """The rows of the batch that most techniques change, at most `NUM_COLUMNS`: int64, ascending."""
+    """The images of the batch that most techniques change: positions int64 [K], ascending, K ≤ `NUM_COLUMNS`."""
     times = torch.zeros(len(step.cut), dtype=torch.long)
     for _, _, changed in applied(session, step):
         times += changed
@@ -88,7 +91,7 @@ def telling_rows(session: Session, step: Step) -> Tensor:
 
 
 def effects(session: Session, step: Step, rows: Tensor) -> list[Effect]:
-    """The slots of augmentation that are on, in the order of the pipeline; images of `rows`, int64 [K], alone."""
+    """The effects of the augmentations that are on, in the order of the pipeline, on the images `rows`, int64 [K]."""
     colors = preprocessing(session)
     return [
         Effect(slot=slot, images=shown(images[rows.to(images.device)], colors), num_changed=int(changed.sum()))
@@ -97,20 +100,20 @@ def effects(session: Session, step: Step, rows: Tensor) -> list[Effect]:
 
 
 def soft_label(targets: Tensor, classes: tuple[str, ...]) -> list[tuple[str, float]]:
-    """The classes of a target, float [C], and their shares, the largest first; without those that only smoothing gives."""
+    """The classes of a target, float [C], and their fractions, the largest first, without those of label smoothing."""
     floor = targets.min().item() if len(targets) > 2 else 0.0
     order = targets.argsort(descending=True, stable=True).tolist()
     return [(classes[index], targets[index].item()) for index in order if targets[index] > floor + SMALL_SHARE]
 
 
 def preprocessing(session: Session) -> Preprocessing:
-    """What the network's images are normalized with."""
+    """Mean and standard deviation of the normalization, and the interpolation."""
     (normalize,) = [each for _, each in session.pipeline.transforms if isinstance(each, Normalize)]
     return normalize.preprocessing
 
 
 def shown(images: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Uint8 [B, 3, S, S] for a person, on the CPU: undoes the normalization of floats, leaves uint8 as it is."""
+    """Images [B, 3, S, S], uint8 or normalized float32, to uint8 [B, 3, S, S] on the CPU."""
     if images.dtype == torch.uint8:
         return images.cpu()
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (preprocessing.mean, preprocessing.std))

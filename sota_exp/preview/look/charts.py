@@ -1,4 +1,4 @@
-"""Charts of `sota-exp look`: class balance, image sizes, and the object-scale gap between training and evaluation."""
+"""Charts of `sota-exp look`: class balance, image sizes, and object sizes in training and evaluation."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,17 +14,17 @@ from sota_exp.report.drawing.matplotlib_canvas import BLUE, GREEN, GREY, ORANGE,
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: More classes than this are told apart by rank, not by name.
+#: With more classes than this, classes are shown by rank, not by name.
 MOST_NAMES = 40
 
-#: More sizes than this are counted in cells, not shown one by one.
+#: With more sizes than this, sizes are shown as a two-dimensional histogram, not as points.
 MOST_SIZES = 2000
 
 SPLIT_COLORS = {"train": BLUE, "val": ORANGE, "test": GREEN}
 
 
 def class_balance(found: Findings, path: Path) -> None:
-    """Images a class in each split, the largest class of training first."""
+    """Images per class in each split, the largest class of training first."""
     classes = found.classes
     order = np.argsort(-np.array(classes.counts["train"]), kind="stable")
     draw = named_bars if len(order) <= MOST_NAMES else ranked_bars
@@ -32,7 +32,7 @@ def class_balance(found: Findings, path: Path) -> None:
 
 
 def named_bars(found: Findings, order: NDArray[np.int64], path: Path) -> None:
-    """A bar with its number for every class."""
+    """One bar with its number per class. order: the classes, int64 [C]."""
     classes, num = found.classes, len(order)
     drawing = figure(10, 1.2 + 0.25 * max(num, 4))
     panels = drawing.subplots(1, 3, sharey=True)
@@ -51,7 +51,7 @@ def named_bars(found: Findings, order: NDArray[np.int64], path: Path) -> None:
 
 
 def ranked_bars(found: Findings, order: NDArray[np.int64], path: Path) -> None:
-    """Many classes as one outline a split, all in the order of training; its largest and smallest class by name."""
+    """One outline per split over all classes in `order`, int64 [C]; only the largest and smallest class are named."""
     classes, num = found.classes, len(order)
     drawing = figure(10, 3.6)
     for axes, (split, counts) in zip(drawing.subplots(1, 3), classes.counts.items(), strict=True):
@@ -72,7 +72,7 @@ def ranked_bars(found: Findings, order: NDArray[np.int64], path: Path) -> None:
 
 
 def whole_numbers(axes: "Axes") -> None:
-    """At most four ticks, at whole numbers, along the axis of counts."""
+    """At most four ticks, at integers, on the axis of counts."""
     from matplotlib.ticker import MaxNLocator
 
     axis = axes.yaxis if axes.get_ylabel() == "images" else axes.xaxis
@@ -81,7 +81,7 @@ def whole_numbers(axes: "Axes") -> None:
 
 
 def image_sizes(found: Findings, path: Path) -> None:
-    """Height against width, the shorter side with what it is resized to, and the aspect."""
+    """Scatter plot of height and width, and histograms of the shorter side and of the aspect ratio."""
     sizes = found.sizes
     drawing = figure(11, 4.2)
     plane, sides, aspects = drawing.subplots(1, 3)
@@ -99,24 +99,24 @@ def image_sizes(found: Findings, path: Path) -> None:
     low, high = min(ratios.min(), 0.5), max(ratios.max(), 2.0)
     aspects.hist(ratios, np.geomspace(low * 0.97, high * 1.03, 40), color=BLUE)
     log_ticks(aspects, [ratio for ratio in (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 10.0) if low <= ratio <= high])
-    tidy(aspects, "Aspect", "width / height", "images")
+    tidy(aspects, "Aspect ratio", "width / height", "images")
     whole_numbers(aspects)
     save(drawing, path)
 
 
 def legend_below(axes: "Axes") -> None:
-    """Under the axis, where it covers nothing."""
+    """A legend below the axes, where it covers nothing."""
     axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.15))
 
 
 def side_bins(values: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Edges between whole pixels, at most some forty of them."""
+    """Edges, float64 [n], of about 40 bins at most, between integers, for values int64 [N]."""
     width = max(1, -(-int(values.max() - values.min() + 1) // 40), round(values.max() / 80))
     return np.arange(values.min() - width / 2, values.max() + width, width)
 
 
 def plane_of_sizes(axes: "Axes", sizes: ImageSizes) -> None:
-    """A dot for each size, its area as the number of images; cells where there are too many sizes."""
+    """One point per size, its area proportional to the number of images; a histogram if there are too many sizes."""
     unique, counts = np.unique(sizes.sizes.numpy(), axis=0, return_counts=True)
     height, width = unique.T
     most = float(unique.max()) * 1.08
@@ -136,6 +136,7 @@ def plane_of_sizes(axes: "Axes", sizes: ImageSizes) -> None:
 
 
 def log_ticks(axes: "Axes", places: list[float]) -> None:
+    """A logarithmic x-axis with ticks at `places` only."""
     from matplotlib.ticker import NullLocator
 
     axes.set_xscale("log")
@@ -144,7 +145,7 @@ def log_ticks(axes: "Axes", places: list[float]) -> None:
 
 
 def object_scale(found: Findings, path: Path) -> None:
-    """How much larger objects look in training than in evaluation, and at which evaluation size they would agree."""
+    """The ratio of object sizes in training and evaluation, and the evaluation size at which it would be 1."""
     drawing = figure(10, 3.8)
     left, right = drawing.subplots(1, 2)
     distribution(left, found)
@@ -153,6 +154,7 @@ def object_scale(found: Findings, path: Path) -> None:
 
 
 def distribution(axes: "Axes", found: Findings) -> None:
+    """Histogram of the ratio over training crops."""
     gap = found.scale.gap.numpy()
     low, high = min(gap.min(), 0.7), max(gap.max(), 1.43)
     edges = np.geomspace(low * 0.98, high * 1.02, 60)
@@ -161,12 +163,12 @@ def distribution(axes: "Axes", found: Findings) -> None:
     axes.axvline(found.scale.median, color=RED, linewidth=1.8, label=f"median {found.scale.median:.2f}")
     log_ticks(axes, [ratio for ratio in (0.1, 0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0, 8.0) if low <= ratio <= high])
     axes.legend(frameon=False, fontsize=9, loc="upper right")
-    tidy(axes, "Size of objects, training over evaluation", "ratio of sides", "share of training crops")
+    tidy(axes, "Size of objects, training over evaluation", "ratio of sides", "fraction of training crops")
     axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
 
 
 def by_size(axes: "Axes", found: Findings) -> None:
-    """The ratio if evaluation were done at other sizes, its middle half shaded."""
+    """The median ratio for other evaluation sizes, with its interquartile range."""
     scale = found.scale
     size, agreeing = scale.view.size, scale.agreeing_size
     sides = np.linspace(0.6 * min(size, agreeing), 1.4 * max(size, agreeing), 100)

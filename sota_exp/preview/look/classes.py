@@ -1,13 +1,13 @@
-"""How many images each class has in each split, and whether that is too uneven to learn from as it is."""
+"""Images per class in each split, scarce classes, and class imbalance."""
 
 from dataclasses import dataclass
 
 from sota_exp.stages.data import DataSet
 
-#: A class with fewer training images than this is warned about.
+#: Training images below which a class is warned about.
 FEW_IMAGES = 10
 
-#: Largest over smallest class in training beyond which is warned; the larger, the more accuracy it costs (Buda, Maki,
+#: Ratio of the largest to the smallest class above which is warned; imbalance costs accuracy (Buda, Maki,
 #: Mazurowski 2017, arXiv:1710.05381).
 UNEVEN = 10.0
 
@@ -21,20 +21,21 @@ class ClassBalance:
 
     @property
     def largest(self) -> tuple[str, int]:
-        """The class with most training images, and how many."""
+        """The class with the most training images, and their number."""
         train = self.counts["train"]
         place = train.index(max(train))
         return self.classes[place], train[place]
 
     @property
     def smallest(self) -> tuple[str, int]:
+        """The class with the fewest training images, and their number."""
         train = self.counts["train"]
         place = train.index(min(train))
         return self.classes[place], train[place]
 
     @property
     def ratio(self) -> float:
-        """Largest over smallest class in training; infinite where a class has no image."""
+        """Images of the largest class over those of the smallest, in training; infinite if a class has no image."""
         return self.largest[1] / self.smallest[1] if self.smallest[1] else float("inf")
 
     @property
@@ -45,7 +46,7 @@ class ClassBalance:
 
 
 def class_balance(data: DataSet) -> ClassBalance:
-    """Counts over the splits as they are trained and evaluated on."""
+    """Count the images of every class in the splits."""
     splits = {"train": data.train, "val": data.val, "test": data.test}
     num = len(data.classes)
     counts = {name: tuple(data.labels[split].bincount(minlength=num).tolist()) for name, split in splits.items()}

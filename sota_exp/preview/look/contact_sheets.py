@@ -1,4 +1,4 @@
-"""Contact sheets of `sota-exp look`: the augmented batch, what each technique does, and the closest pairs across splits."""
+"""Contact sheets of `sota-exp look`: the augmented batch, the effect of each technique, and near-duplicates."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Images of the batch that are shown, and how many stand in a row.
+#: Most images of the batch that are shown, and images per row.
 NUM_SHOWN, IN_A_ROW = 32, 8
 
-#: Pairs across splits that are shown, and how many stand in a row.
+#: Most pairs of near-duplicates that are shown, and pairs per row.
 NUM_PAIRS, PAIRS_IN_A_ROW = 12, 3
 
-#: Pixels of the longer side of a whole image.
+#: Most pixels of the longer side of an original image.
 WHOLE = 192
 
 
 def sheet(columns: float, rows: float, cell: float) -> tuple["Figure", "Axes"]:
-    """A figure of `columns` × `rows` cells, `cell` inches each, with room for a title and one pair of axes for all.
+    """A figure of `columns` × `rows` square cells of `cell` inches, with a title, and one axes object for all images.
 
-    A pair of axes for each image would take a second to lay out.
+    One axes object per image would take a second to lay out.
     """
     drawing = figure(columns * cell, rows * cell + 0.45)
     drawing.set_layout_engine("none")
@@ -42,12 +42,13 @@ def sheet(columns: float, rows: float, cell: float) -> tuple["Figure", "Axes"]:
 
 
 def headline(drawing: "Figure", text: str) -> None:
+    """The title of a sheet."""
     height = drawing.get_figheight()
     drawing.text(0.12 / drawing.get_figwidth(), 1 - 0.25 / height, text, fontsize=11, ha="left", va="center")
 
 
 def put(axes: "Axes", image: Tensor, left: float, top: float, side: float) -> None:
-    """An image, uint8 [3, H, W], fitted into a square and centred in it."""
+    """Draw an image, uint8 [3, H, W], in the centre of a square, as large as it fits."""
     height, width = image.shape[1:]
     tall, wide = side * height / max(height, width), side * width / max(height, width)
     x, y = left + (side - wide) / 2, top + (side - tall) / 2
@@ -55,7 +56,7 @@ def put(axes: "Axes", image: Tensor, left: float, top: float, side: float) -> No
 
 
 def whole(images: Images, index: int) -> Tensor:
-    """The whole image, uint8 [3, H, W], its longer side at most `WHOLE` pixels."""
+    """The original image, uint8 [3, H, W], reduced to at most `WHOLE` pixels on its longer side."""
     image = images.image(index)
     height, width = image.shape[1:]
     shrink = min(1.0, WHOLE / max(height, width))
@@ -63,7 +64,7 @@ def whole(images: Images, index: int) -> Tensor:
 
 
 def short(text: str, most: int) -> str:
-    """The text, its middle left out where it is longer than `most` characters."""
+    """The text with at most `most` characters; a longer one loses its middle."""
     if len(text) <= most:
         return text
     tail = (most - 1) // 2
@@ -71,12 +72,12 @@ def short(text: str, most: int) -> str:
 
 
 def in_lines(label: Sequence[tuple[str, float]], most: int) -> str:
-    """`dog 0.62` and, on a second line, what it was mixed with."""
+    """A soft label as `dog 0.62` and, on a second line, the class that it is mixed with."""
     return "\n".join(f"{short(name, most - 5)} {share:.2f}" for name, share in label[:2])
 
 
 def batch(found: Findings, path: Path) -> None:
-    """The first images of the batch with their soft labels, as the network gets them."""
+    """The first images of the augmented batch with their soft labels."""
     images, targets, step = found.batch, found.step.seen.targets.cpu(), found.step
     num = min(len(images), NUM_SHOWN)
     labels = [in_lines(soft_label(target, found.data.classes), 21) for target in targets[:num]]
@@ -97,7 +98,7 @@ def batch(found: Findings, path: Path) -> None:
 
 
 def effects(found: Findings, path: Path) -> None:
-    """A row for each slot of augmentation that is on, applied alone; columns are the same images."""
+    """One row per augmentation that is on, applied alone, and one column per image."""
     rows = effect_rows(found)
     columns = len(found.rows)
     drawing, axes = sheet(columns + 1.35, len(rows) * 1.04 + 0.22, 1.2)
@@ -112,19 +113,20 @@ def effects(found: Findings, path: Path) -> None:
         axes.text(column + 1.83, 0.18, text, fontsize=7.5, ha="center", va="bottom")
     headline(
         drawing,
-        f"Each technique alone on the training crop, with its draws of step {found.step.number:,}, on the images that most of them change",
+        f"Each technique alone on the training crop, with the random numbers of step {found.step.number:,}; "
+        "the images that most techniques change",
     )
     save(drawing, path)
 
 
 def sources(found: Findings) -> list[int]:
-    """The images, by index in the set, of the columns."""
+    """The images of the columns, by index in the data set."""
     positions = found.step.cut.sources[found.rows]
     return found.data.train[positions].tolist()
 
 
 def effect_rows(found: Findings) -> list[tuple[str, str, list[Tensor]]]:
-    """(name, what it is, images) of every row: the whole image, the crop, each slot alone, all of it."""
+    """(name, description, images uint8 [3, H, W]) per row: originals, crops, each slot alone, all slots."""
     step, num = found.step, len(found.step.cut)
     size = f"{step.cut.images.shape[-1]} px"
     originals = [whole(found.data.images, index) for index in sources(found)]
@@ -140,7 +142,7 @@ def effect_rows(found: Findings) -> list[tuple[str, str, list[Tensor]]]:
 
 
 def near_duplicates(found: Findings, path: Path) -> None:
-    """The closest pairs of images across splits, with where they lie; which of them count as near-duplicates is said."""
+    """The closest pairs of images across splits, marked if they are near-duplicates."""
     pairs = found.duplicates.pairs[:NUM_PAIRS]
     rows = max(-(-len(pairs) // PAIRS_IN_A_ROW), 1)
     drawing, axes = sheet(2.2 * PAIRS_IN_A_ROW, (rows * 1.5) if pairs else 0.3, 1.5)
@@ -148,22 +150,20 @@ def near_duplicates(found: Findings, path: Path) -> None:
         row, column = divmod(position, PAIRS_IN_A_ROW)
         draw_pair(axes, found, pair, column * 2.2 + 0.06, row * 1.5)
     num = len(found.duplicates.near)
-    said = (
-        f"The closest pairs across splits; {num:,} are near-duplicates"
-        if pairs
-        else "No two images across splits resemble each other"
+    title = (
+        f"The closest pairs across splits; {num:,} are near-duplicates" if pairs else "No similar images across splits"
     )
-    headline(drawing, said)
+    headline(drawing, title)
     save(drawing, path)
 
 
 def draw_pair(axes: "Axes", found: Findings, pair: Pair, left: float, top: float) -> None:
-    """Two images beside each other, each under its split, class and file."""
+    """Two images side by side, each with its split, class and file above it."""
     verdict = "near-duplicate" if pair.is_near else "not counted"
     color = RED if pair.is_near else GREY
     axes.text(left, top + 0.2, f"distance {pair.distance:.3f}: {verdict}", fontsize=8.5, color=color, va="center")
     for place, split, index in ((0, pair.split, pair.index), (1, pair.other, pair.other_index)):
         x = left + place * 1.02
         put(axes, whole(found.data.images, index), x, top + 0.46, 0.98)
-        said = f"{split}: {short(found.class_of(index), 20)}\n{short(found.name_of(index), 26)}"
-        axes.text(x, top + 0.43, said, fontsize=7, ha="left", va="bottom", linespacing=1.15)
+        caption = f"{split}: {short(found.class_of(index), 20)}\n{short(found.name_of(index), 26)}"
+        axes.text(x, top + 0.43, caption, fontsize=7, ha="left", va="bottom", linespacing=1.15)

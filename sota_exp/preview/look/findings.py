@@ -1,4 +1,4 @@
-"""Everything that `sota-exp look` finds about a configuration and its data, as numbers; nothing is drawn here."""
+"""Everything that `sota-exp look` computes about a configuration and its data; charts are drawn elsewhere."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,9 +17,10 @@ from sota_exp.training.loop import Session
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What was found, in the order in which it is shown.
+    """The results, in the order in which they are shown.
 
-    files: the path of every image of the set, or empty. rows: the images of the batch whose effects are shown, int64 [K].
+    choices: slot → option. files: the path of every image, or empty if images have none. rows: positions in the batch
+    of the images whose effects are shown, int64 [K].
     """
 
     session: Session
@@ -39,22 +40,23 @@ class Findings:
 
     @cached_property
     def batch(self) -> Tensor:
-        """The images that the network reads, for a person: uint8 [B, 3, S, S]."""
+        """The augmented images, without normalization: uint8 [B, 3, S, S]."""
         return shown(self.step.seen.images, preprocessing(self.session))
 
     def name_of(self, index: int) -> str:
-        """The file of an image, or its number in the set."""
+        """The file of an image, or else its index in the data set."""
         return self.files[index] if self.files else f"image {index}"
 
     def class_of(self, index: int) -> str:
+        """The name of the class of an image."""
         return self.data.classes[int(self.data.labels[index])]
 
 
 def look(session: Session, choices: dict[str, str], number: int) -> Findings:
-    """Everything there is to see of a configuration at step `number` of its training, which does not take place.
+    """Inspect the data and the batch of step `number`, without training.
 
     Raises:
-        ConfigError: there is no such step, or it can't be known without training.
+        ConfigError: there is no such step, or its labels depend on the trained network.
     """
     experiment, data = session.experiment, session.data
     step = step_of(session, number)
@@ -77,7 +79,7 @@ def look(session: Session, choices: dict[str, str], number: int) -> Findings:
 
 
 def in_plain_values(found: Findings) -> dict[str, Any]:
-    """The numbers for `look.json`; fractions in [0, 1], sizes in pixels."""
+    """The content of `look.json`; fractions in [0, 1], sizes in pixels."""
     ratio = found.classes.ratio
     copies, scale, sizes = found.duplicates, found.scale, found.sizes
     return {

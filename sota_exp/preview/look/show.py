@@ -1,4 +1,4 @@
-"""What `sota-exp look` found, shown: pictures by name, numbers in a file, and words for a person."""
+"""The output of `sota-exp look`: pictures, `look.json`, and a table for the terminal."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from sota_exp.preview.look.findings import Findings, in_plain_values
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """What there is to say about one picture, and what of it is a warning."""
+    """A sentence about one picture, and warnings."""
 
     text: str
     warnings: tuple[str, ...] = ()
@@ -23,21 +23,21 @@ class Said:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One thing to look at: how it is drawn and what is said of it."""
+    """One picture: `draw` writes it, `say` describes it."""
 
     draw: Callable[[Findings, Path], None]
     say: Callable[[Findings], Said]
 
 
 def write(found: Findings, directory: Path) -> None:
-    """Every picture and `look.json`, into a directory that is there."""
+    """Write every picture and `look.json` into an existing directory."""
     for name, part in PARTS.items():
         part.draw(found, directory / f"{name}.png")
     (directory / "look.json").write_text(json.dumps(in_plain_values(found), indent=1) + "\n")
 
 
 def words(found: Findings) -> Table:
-    """A row for each picture, warnings below."""
+    """One row per picture, with its warnings below it."""
     table = Table.grid(padding=(0, 2))
     for name, part in PARTS.items():
         said = part.say(found)
@@ -48,6 +48,7 @@ def words(found: Findings) -> Table:
 
 
 def of_batch(found: Findings) -> Said:
+    """Number and size of the images of the batch."""
     step, images = found.step, found.batch
     shown = min(len(images), contact_sheets.NUM_SHOWN)
     what = f"{shown} of {len(images):,} images of {images.shape[-1]} px"
@@ -55,34 +56,37 @@ def of_batch(found: Findings) -> Said:
 
 
 def of_effects(found: Findings) -> Said:
+    """Number of images that each augmentation changes."""
     num = len(found.step.cut)
     each = [f"{effect.slot.rpartition('/')[2]} {effect.num_changed}" for effect in found.effects]
     changed = (
-        f"images changed of {num:,}: {', '.join(each)}" if each else "nothing is done to the images after the crop"
+        f"images changed of {num:,}: {', '.join(each)}" if each else "no augmentation after the crop changes images"
     )
     return Said(text=f"{changed}; crop {found.choices['augmentation/crop']}")
 
 
 def of_classes(found: Findings) -> Said:
+    """Number of classes, their sizes, and imbalance."""
     classes = found.classes
     (largest, most), (smallest, least) = classes.largest, classes.smallest
     sizes = f"largest {largest} {most:,}, smallest {smallest} {least:,}, ratio {classes.ratio:.1f}"
     text = f"{len(classes.classes):,} classes; training images: {sizes if most != least else f'each has {most:,}'}"
     warnings = []
     if classes.scarce:
-        few = f"{listed(classes.scarce)}: fewer than {FEW_IMAGES} training images, too few to learn or to judge from"
+        few = f"{listed(classes.scarce)}: fewer than {FEW_IMAGES} training images, too few to train on or to evaluate"
         warnings.append(few)
     if classes.ratio > UNEVEN:
-        warnings.append("accuracy will speak of the large classes; read the accuracy of each class too")
+        warnings.append("accuracy will be dominated by the large classes; read the accuracy per class too")
     return Said(text=text, warnings=tuple(warnings))
 
 
 def listed(names: list[str], most: int = 5) -> str:
-    """The first names, and how many there are besides."""
+    """The first `most` names, and the number of the others."""
     return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def of_sizes(found: Findings) -> Said:
+    """Sizes of the images, and the fraction that is enlarged."""
     sizes, num = found.sizes, len(found.sizes.sizes)
     heights, widths = sizes.sizes.unbind(1)
     if sizes.is_uniform:
@@ -95,11 +99,12 @@ def of_sizes(found: Findings) -> Said:
     if not sizes.num_small:
         return Said(text=text)
     share = f"{sizes.num_small:,} images ({sizes.num_small / num:.0%})"
-    small = f"{share} are smaller than the training crop of {sizes.train_size} px: whole or in part, they are enlarged"
+    small = f"{share} are smaller than the training crop of {sizes.train_size} px, so their crops are always enlarged"
     return Said(text=text, warnings=(small,))
 
 
 def of_duplicates(found: Findings) -> Said:
+    """Number of near-duplicates across splits."""
     copies = found.duplicates
     val, test, between = (copies.num_near(*names) for names in (("val", "train"), ("test", "train"), ("test", "val")))
     text = (
@@ -111,27 +116,28 @@ def of_duplicates(found: Findings) -> Said:
         if num < copies.available[split]
     ]
     if partly:
-        text += f"; at least, for {listed(partly)} were compared"
+        text += f"; these are lower bounds, since only {listed(partly)} were compared"
     if copies.num_flat:
         text += f"; {copies.num_flat:,} flat images were left out"
     if not val + test:
         return Said(text=text)
     other = sum(found.class_of(pair.index) != found.class_of(pair.other_index) for pair in copies.near)
-    warning = "scores are inflated by them: keep copies in one split"
+    warning = "near-duplicates inflate scores: keep copies of an image in one split"
     if other:
         warning += f"; {other:,} of {len(copies.near):,} pairs have different labels"
     return Said(text=text, warnings=(warning,))
 
 
 def of_scale(found: Findings) -> Said:
+    """Object sizes in training and evaluation, and sizes at which they would be equal."""
     scale = found.scale
-    half = f"half of {len(scale.gap):,} draws {scale.quantile(0.25):.2f}-{scale.quantile(0.75):.2f}"
+    half = f"half of {len(scale.gap):,} crops {scale.quantile(0.25):.2f}-{scale.quantile(0.75):.2f}"
     now = f"training at {scale.train_size} px and evaluation at {scale.view.size} px"
     if scale.agreeing_size == scale.view.size:
-        return Said(text=f"objects look equally large in {now} (median; {half})")
+        return Said(text=f"objects are equally large in {now} (median; {half})")
     return Said(
-        text=f"objects look {scale.median:.2f} times as large in training as in evaluation (median; {half}): {now}, where "
-        f"evaluation at {scale.agreeing_size} px or training at {scale.agreeing_train_size} px would agree with the other; "
+        text=f"objects are {scale.median:.2f} times as large in training as in evaluation (median; {half}) with {now}; "
+        f"equally large with evaluation at {scale.agreeing_size} px or training at {scale.agreeing_train_size} px; "
         "see augmentation/train_size=fixres, evaluation/resolution=search"
     )
 

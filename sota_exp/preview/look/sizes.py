@@ -1,4 +1,4 @@
-"""How large the images are, and how many of them have to be enlarged to be trained or evaluated on."""
+"""Sizes of the images, and how many of them are enlarged for training or evaluation."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ from sota_exp.stages.evaluation import View
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSizes:
-    """Height and width of every image of the set in pixels, and what they are resized to.
+    """Sizes of all images in pixels, and the sizes to which they are resized.
 
-    sizes: int64 [N, 2]. train_size: side of a training crop. view: what evaluation sees.
+    sizes: int64 [N, 2] (height, width). train_size: side of the training crop in pixels. view: the evaluation view.
     """
 
     sizes: Tensor
@@ -22,7 +22,7 @@ class ImageSizes:
 
     @property
     def shorter(self) -> Tensor:
-        """Int64 [N]."""
+        """The shorter side in pixels, int64 [N]."""
         return self.sizes.amin(1)
 
     @property
@@ -32,20 +32,21 @@ class ImageSizes:
 
     @property
     def num_small(self) -> int:
-        """Images whose shorter side is below a training crop's: even when taken whole they are enlarged."""
+        """Number of images whose shorter side is below `train_size`: every crop of them is enlarged."""
         return int((self.shorter < self.train_size).sum())
 
     @property
     def num_enlarged(self) -> int:
-        """Images that evaluation enlarges."""
+        """Number of images that are enlarged in evaluation."""
         return int((self.shorter < self.view.resize).sum())
 
     @property
     def is_uniform(self) -> bool:
+        """Whether all images have the same size."""
         return bool((self.sizes == self.sizes[0]).all())
 
 
 def image_sizes(data: DataSet, train_size: int, view: View) -> ImageSizes:
-    """Of all splits together."""
+    """The sizes of the images of all splits."""
     everything = torch.cat([data.train, data.val, data.test])
     return ImageSizes(sizes=data.images.sizes(everything), train_size=train_size, view=view)

@@ -5,7 +5,8 @@ import shlex
 import pytest
 
 from sota_exp.config.fingerprint import differences
-from sota_exp.config.translate.from_torchvision import DEFAULTS, NO_COUNTERPART, RESIZING, WrongFlag, to_overrides
+from sota_exp.config.translate.from_torchvision import NO_COUNTERPART, RESIZING, to_overrides
+from sota_exp.config.translate.torchvision_flags import DEFAULTS, WrongFlag
 from sota_exp.stages.data import INTERPOLATIONS
 from tests.experiments import composed
 
@@ -16,7 +17,7 @@ PUBLISHED = shlex.split(
     "--train-crop-size 176 --model-ema --val-resize-size 232 --ra-sampler --ra-reps 4"
 )
 
-#: Flags → what of the configuration they set.
+#: Flags → the values that they set.
 FLAGS = {
     "--opt sgd_nesterov --momentum 0.8": {"optimizer.momentum": 0.8},
     "--opt adamw --lr 0.001": {"optimizer.lr": 0.001, "optimizer.beta1": 0.9},
@@ -54,7 +55,7 @@ def value(tree: dict, key: str) -> object:
     return tree
 
 
-def test_what_can_be_said_of_resizing_is_what_can_be_done() -> None:
+def test_the_interpolations_are_those_of_the_data() -> None:
     """The translation starts without PyTorch, so it has a list of its own."""
     assert RESIZING == INTERPOLATIONS
 
@@ -81,8 +82,8 @@ def test_flags_set_what_they_mean(line: str) -> None:
         assert found_value == (pytest.approx(expected) if isinstance(expected, float | list) else expected)
 
 
-def test_a_data_path_means_the_references_split() -> None:
-    """train/ trains in whole, val/ is val and test; so many images make the reference's 1,251 steps an epoch."""
+def test_a_data_path_has_the_references_split() -> None:
+    """All of train/ is trained on, val/ is val and test; the steps per epoch are the reference's 1,251."""
     words = to_overrides([*PUBLISHED, "--data-path", "."]).words
     found = composed(*words).experiment
     assert (found.data.name, found.data.test_fraction, found.evaluation.select) == ("image_folder", None, "last")
@@ -108,7 +109,7 @@ def test_what_has_no_counterpart_is_listed_with_its_reason(flag: str) -> None:
         "--lr-warmup-epochs -5", "--lr-warmup-epochs 2 --lr-warmup-method foo",
     ],
 )  # fmt: skip
-def test_what_the_reference_would_not_take_is_refused(line: str) -> None:
+def test_what_the_reference_rejects_is_refused(line: str) -> None:
     with pytest.raises(WrongFlag):
         to_overrides(line.split())
 
@@ -121,19 +122,19 @@ def test_repeats_without_a_launcher_are_ignored_as_in_the_reference() -> None:
     assert [line.partition(":")[0] for line in alone.lost] == ["--ra-sampler"] and launched.lost == []
 
 
-def test_a_rate_that_is_no_number_is_listed_and_still_legal() -> None:
+def test_a_final_rate_that_underflows_is_listed_and_still_legal() -> None:
     translation = to_overrides(["--lr-scheduler", "exponentiallr", "--epochs", "600"])
     assert composed("data=fake", *translation.words).experiment.schedule.lr(1.0) > 0
     assert [line.partition(":")[0] for line in translation.lost] == ["--lr-gamma"]
 
 
-def test_spared_biases_are_no_longer_lost() -> None:
+def test_exempt_biases_are_not_lost() -> None:
     found = to_overrides(["--norm-weight-decay", "0.0", "--bias-weight-decay", "0.0"])
     assert found.lost == [] and "regularization.weight_decay.exempt=norm_and_bias" in found.words
     assert to_overrides(["--bias-weight-decay", "0.0"]).lost != []
 
 
-def test_a_range_of_machines_counts_as_its_least() -> None:
+def test_a_range_of_machines_counts_as_its_minimum() -> None:
     words = ["torchrun", "--nnodes=2:4", "--nproc_per_node", "8", "train.py", "--batch-size", "16"]
     assert "batch_size=256" in to_overrides(words).words
 

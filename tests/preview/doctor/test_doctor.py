@@ -1,4 +1,4 @@
-"""Each check says ok where all is well, and names what is wrong and its mend where it is not."""
+"""Each check returns ok, or names the problem and its fix."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def test_bytes_in_words(num, said):
     assert in_bytes(num) == said
 
 
-# ---------------------------------------------------------------------------------------------------------------- packages
+# packages
 
 
 def test_the_installed_packages_are_as_asked_for():
@@ -68,7 +68,7 @@ def test_a_torchvision_of_another_torch_is_a_problem(monkeypatch):
     assert found.state == "problem" and "--force-reinstall torch torchvision" in found.mend
 
 
-# ------------------------------------------------------------------------------------------------------------------ device
+# device
 
 
 def test_a_step_on_the_cpu_works(monkeypatch):
@@ -107,7 +107,7 @@ def test_unused_processors_are_a_note(monkeypatch):
     assert found.state == "note" and found.mend.startswith(f"runtime.threads={torch.get_num_threads() + 3}")
 
 
-# ------------------------------------------------------------------------------------------------------------------ places
+# places
 
 
 @pytest.mark.parametrize(("free", "state"), [(10**8, "problem"), (5 * 10**9, "note"), (10**11, "ok")])
@@ -145,7 +145,7 @@ def test_the_caches_are_where_the_environment_says(monkeypatch, tmp_path):
     assert places_check.homes() == (tmp_path / "torch", tmp_path / "caches" / "huggingface")
 
 
-# ------------------------------------------------------------------------------------------------------------------- hosts
+# hosts
 
 
 def test_hosts_that_do_not_answer_are_a_note_that_names_them(monkeypatch):
@@ -163,7 +163,7 @@ def test_a_closed_port_does_not_answer():
     assert hosts_check.answers("http://127.0.0.1:9") is False
 
 
-# -------------------------------------------------------------------------------------------------------------------- data
+# data
 
 
 def test_data_are_counted():
@@ -173,12 +173,12 @@ def test_data_are_counted():
 
 def test_few_images_of_a_class_are_a_note():
     found = only(data_check.data(composed(*TINY, "data.num_images=24").experiment, "fake"))
-    assert found.state == "note" and "only " in found.said and "train color_" in found.said
+    assert found.state == "note" and "only " in found.said and "training images of color_" in found.said
 
 
 def test_a_batch_that_the_images_do_not_fill_is_a_problem():
     found = only(data_check.data(composed(*TINY, "data.num_images=24", "batch_size=64").experiment, "fake"))
-    assert found.state == "problem" and "batch_size=64 is larger than the training images" in found.said
+    assert found.state == "problem" and "batch_size=64 is larger than the training set" in found.said
     assert found.mend == "batch_size=16"
 
 
@@ -186,10 +186,10 @@ def test_data_that_cannot_be_read_are_a_problem_with_their_key(tmp_path):
     experiment = composed("data=image_folder", f"data.root={tmp_path / 'nowhere'}").experiment
     found = only(data_check.data(experiment, "image_folder"))
     assert found.state == "problem" and "data.root=" in found.said
-    assert "correct the key that is named, or replace or remove that file or line" in found.mend
+    assert "correct that key, or replace or remove that file or line" in found.mend
 
 
-# ------------------------------------------------------------------------------------------------------------ store and runs
+# store and runs
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_no_tracking_is_a_note(here):
 
 def test_a_store_that_is_not_there_yet_is_not_made(here):
     found = only(store_check.store({"uri": None, "experiment": "sota_exp"}))
-    assert found.state == "ok" and "will be made" in found.said and list(here.iterdir()) == []
+    assert found.state == "ok" and "will be created" in found.said and list(here.iterdir()) == []
 
 
 def test_a_server_that_does_not_answer_is_a_problem(here):

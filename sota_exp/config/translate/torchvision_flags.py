@@ -1,0 +1,136 @@
+"""Parses the command line of torchvision's reference training (references/classification/train.py)."""
+
+import argparse
+import math
+from typing import Any
+
+#: Flag → default of the reference; False for a switch.
+DEFAULTS: dict[str, Any] = {
+    "data-path": None,
+    "model": "resnet18",
+    "device": "cuda",
+    "batch-size": 32,
+    "epochs": 90,
+    "workers": 16,
+    "opt": "sgd",
+    "lr": 0.1,
+    "momentum": 0.9,
+    "weight-decay": 1e-4,
+    "norm-weight-decay": None,
+    "bias-weight-decay": None,
+    "transformer-embedding-decay": None,
+    "label-smoothing": 0.0,
+    "mixup-alpha": 0.0,
+    "cutmix-alpha": 0.0,
+    "lr-scheduler": "steplr",
+    "lr-warmup-epochs": 0,
+    "lr-warmup-method": "constant",
+    "lr-warmup-decay": 0.01,
+    "lr-step-size": 30,
+    "lr-gamma": 0.1,
+    "lr-min": 0.0,
+    "print-freq": 10,
+    "output-dir": None,
+    "resume": None,
+    "start-epoch": 0,
+    "cache-dataset": False,
+    "sync-bn": False,
+    "test-only": False,
+    "auto-augment": None,
+    "ra-magnitude": 9,
+    "augmix-severity": 3,
+    "random-erase": 0.0,
+    "amp": False,
+    "world-size": 1,
+    "dist-url": "env://",
+    "model-ema": False,
+    "model-ema-steps": 32,
+    "model-ema-decay": 0.99998,
+    "use-deterministic-algorithms": False,
+    "interpolation": "bilinear",
+    "val-resize-size": 256,
+    "val-crop-size": 224,
+    "train-crop-size": 224,
+    "clip-grad-norm": None,
+    "ra-sampler": False,
+    "ra-reps": 3,
+    "weights": None,
+    "backend": "PIL",
+    "use-v2": False,
+}
+
+#: Flags whose value is a float although their default is None.
+NUMBERS = ("norm-weight-decay", "bias-weight-decay", "transformer-embedding-decay", "clip-grad-norm")
+
+#: Alternative name → flag.
+ALIASES = {"b": "batch-size", "j": "workers", "wd": "weight-decay"}
+
+#: Flag → (smallest legal value, how an error message describes it).
+SMALLEST_LEGAL = dict.fromkeys(
+    ("epochs", "batch-size", "train-crop-size", "val-crop-size", "val-resize-size"), (1, "at least 1")
+) | {"lr-warmup-epochs": (0, "at least 0")}
+
+
+class WrongFlag(ValueError):
+    """The reference has no such flag, or it does not accept this value."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The argument parser of the reference."""
+    result = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    for flag, default in DEFAULTS.items():
+        names = [
+            f"--{flag}",
+            *(f"{'-' if len(short) == 1 else '--'}{short}" for short, full in ALIASES.items() if full == flag),
+        ]
+        if isinstance(default, bool):
+            result.add_argument(*names, dest=flag, action="store_true")
+        else:
+            kind = float if flag in NUMBERS else str if default is None else type(default)
+            result.add_argument(*names, dest=flag, type=kind, default=default)
+    return result
+
+
+def parse(words: list[str]) -> tuple[dict[str, Any], int]:
+    """Parse `torchrun --nproc_per_node=8 train.py --model …` into (flag → value, number of processes).
+
+    Raises:
+        WrongFlag: the reference would not accept the command either.
+    """
+    scripts = [index for index, word in enumerate(words) if word.endswith(".py")]
+    launcher, flags = (words[: scripts[0]], words[scripts[0] + 1 :]) if scripts else ([], words)
+    counts = {}
+    for index, word in enumerate(launcher):
+        name, _, value = word.lstrip("-").partition("=")
+        if (name := name.replace("-", "_")) in ("nproc_per_node", "nnodes"):
+            counts[name] = count(name, value or "".join(launcher[index + 1 : index + 2]))
+    processes = math.prod(counts.values())
+    try:
+        values, unknown = parser().parse_known_args(flags)
+    except argparse.ArgumentError as error:
+        raise WrongFlag(str(error)) from error
+    if unknown:
+        raise WrongFlag(f"{unknown[0]}: the reference has no such flag")
+    for flag, (minimum, legal) in SMALLEST_LEGAL.items():
+        if vars(values)[flag] < minimum:
+            raise WrongFlag(f"--{flag} {vars(values)[flag]}: legal: {legal}")
+    return vars(values), processes
+
+
+def count(name: str, value: str) -> int:
+    """Parse a number of processes or machines; of a range such as `2:4` the minimum, with which torchrun starts.
+
+    Raises:
+        WrongFlag: not a number, or less than 1.
+    """
+    minimum = value.partition(":")[0]
+    if not minimum.isdecimal() or int(minimum) < 1:
+        raise WrongFlag(
+            f"--{name} {value}: legal: a number of at least 1, because the batch size of the translation depends on it"
+        )
+    return int(minimum)
+
+
+def is_distributed(words: list[str]) -> bool:
+    """Whether torchrun or its predecessor starts the processes, even a single one."""
+    return any(word.endswith(("torchrun", "torch.distributed.launch", "torch.distributed.run")) for word in words)
