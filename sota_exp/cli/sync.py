@@ -101,7 +101,7 @@ def show_parent(directory: Path, position: Position) -> str | None:
     if (directory / "sweep.json").is_file():
         from sota_exp.tracking.mlflow_sweep import show_sweep
 
-        problem = show_sweep(directory)
+        problem = show_sweep(directory, position.uri, position.experiment)
         return f"the sweep's own page is not up to date: {problem}" if problem else "the sweep's own page is up to date"
     return None
 

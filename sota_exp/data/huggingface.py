@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sota_exp.data.decode import UNREADABLE, streamed, upright
-from sota_exp.data.image_files import DECODING, PARTS, check_parts, require_max_side, stored
+from sota_exp.data.decode import DECODING, UNREADABLE, streamed, upright
+from sota_exp.data.image_files import PARTS, check_parts, require_max_side, stored
 from sota_exp.data.store import data_set, open_or_build
 from sota_exp.data.store_writer import TEST, TRAIN, VAL, Contents, Sample
 from sota_exp.errors import ConfigError, RunFailed
@@ -106,8 +106,7 @@ class HuggingFace(Source):
         """The class names and the decoded images of all splits.
 
         Raises:
-            RunFailed: the hub cannot be reached or has no such data set.
-            InvalidValue: there is no train split, no such column, or only one class.
+            InvalidValue: the label column has only one class.
         """
         parts = self.select_splits(self.download())
         features = parts[TRAIN].features

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sota_exp.data.decode import Found, decode, streamed
+from sota_exp.data.decode import DECODING, Found, decode, streamed
 from sota_exp.data.resize import interpolate, shorter_side
 from sota_exp.data.store import data_set, open_or_build
 from sota_exp.data.store_writer import TEST, TRAIN, VAL, Contents, Sample, UnreadableImage
+from sota_exp.data.streaming import decoded_bytes, streamed_set
 from sota_exp.errors import RunFailed
 from sota_exp.stages.data import DataSet, Source
 from sota_exp.stages.stage import InvalidValue, require
@@ -24,19 +25,11 @@ from sota_exp.stages.stage import InvalidValue, require
 #: Usual names of the splits.
 PARTS = {"train": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "test": TEST}
 
-# Part of the keys of the cache: increment it when the same files are decoded into different pixels.
-DECODING = 1
-
-
 log = logging.getLogger(__name__)
 
 
 def require_max_side(max_side: int | None) -> None:
-    """Check that `max_side` is at least 8 pixels, or None.
-
-    Raises:
-        InvalidValue: it is smaller.
-    """
+    """Raise `InvalidValue` unless `max_side` is at least 8 pixels, or None."""
     require(max_side is None or max_side >= 8, "max_side", max_side, "pixels, at least 8, or null")
 
 
@@ -71,11 +64,7 @@ States = np.ndarray
 
 
 def states_of(paths: Iterable[str | bytes | Path]) -> States:
-    """Modification times (ns) and sizes (bytes) of files or folders: int64 [N, 2].
-
-    Raises:
-        OSError: one of them does not exist.
-    """
+    """Modification times (ns) and sizes (bytes) of files or folders: int64 [N, 2]."""
     states = [(state.st_mtime_ns, state.st_size) for state in map(os.stat, paths)]
     return np.array(states, dtype=np.int64).reshape(-1, 2)
 
@@ -155,8 +144,6 @@ def data_set_of_files(
 
     names: class name in the files → name to show.
     """
-    from sota_exp.data.streaming import decoded_bytes, streamed_set
-
     max_side, store_gigabytes = source.max_side, source.store_gigabytes
     classes = sorted({image.class_name for image in found})
     key = f"files-{listing_key(root, found, states, max_side)}"

@@ -18,16 +18,13 @@ from filelock import FileLock
 from PIL import Image
 from torch import Tensor
 
-from sota_exp.data.decode import UNREADABLE, Found, decode, streamed, upright
+from sota_exp.data.decode import DECODING, UNREADABLE, Found, decode, streamed
 from sota_exp.data.store import partition
 from sota_exp.data.store_writer import UnreadableImage
 from sota_exp.runs.atomic import replace_text
 from sota_exp.stages.data import DataSet, Preprocessing, Reducible, Source
 
 log = logging.getLogger(__name__)
-
-#: Part of the digest: increment it when the same files are decoded into different pixels.
-DECODING = 1
 
 #: Number of training images, evenly spaced, from which mean and standard deviation are computed.
 SAMPLED = 1000
@@ -76,22 +73,8 @@ class StreamedImages(Reducible):
         return max(step for step in STEPS if step <= max(factor, 1))
 
     def reduced(self, index: int, factor: float) -> Tensor:
-        """The image at 1/1, 1/2, 1/4 or 1/8 of its size, at least 1/`factor`, rounded up: uint8 [3, H, W].
-
-        Formats other than JPEG are decoded at full size.
-
-        Raises:
-            UnreadableImage: the file cannot be decoded.
-        """
-        path = Path(self.paths[index])
-        try:
-            with Image.open(path) as image:
-                if (step := self.step_of(index, factor)) > 1 and image.format in ("JPEG", "MPO"):
-                    width, height = image.size
-                    image.draft("RGB", (max(1, width // step), max(1, height // step)))
-                return upright(image)
-        except UNREADABLE as error:
-            raise UnreadableImage(path, str(error)) from error
+        """The image at 1/1, 1/2, 1/4 or 1/8 of its size, at least 1/`factor`, rounded up: uint8 [3, H, W]."""
+        return decode(Path(self.paths[index]), self.step_of(index, factor))
 
 
 def facts(path: Path) -> tuple[int, int, str]:
@@ -131,7 +114,7 @@ def channel_statistics(images: StreamedImages, indices: np.ndarray) -> Preproces
     sums = np.zeros((2, 3))
     num_pixels = 0
     chosen = indices[:: max(1, len(indices) // SAMPLED)].tolist()
-    for pixels in streamed(partial(_decode_reduced, images), chosen):
+    for pixels in streamed(lambda index: images.reduced(index, min(images.size(index)) / SAMPLED_SIDE), chosen):
         values = pixels.flatten(1).double()
         sums += np.stack([values.sum(1).numpy(), values.square().sum(1).numpy()])
         num_pixels += values.shape[1]
@@ -149,10 +132,6 @@ def load_or_compute_statistics(images: StreamedImages, indices: np.ndarray, inde
         replace_text(file, json.dumps([statistics.mean, statistics.std]))
     mean, std = json.loads(file.read_text())
     return Preprocessing(mean=tuple(mean), std=tuple(std))
-
-
-def _decode_reduced(images: StreamedImages, index: int) -> Tensor:
-    return images.reduced(index, min(images.size(index)) / SAMPLED_SIDE)
 
 
 def load_or_build_index(found: Sequence[Found], path: Path) -> tuple[np.ndarray, list[str]]:

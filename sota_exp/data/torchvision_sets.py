@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import torchvision
 from filelock import FileLock
 
-from sota_exp.data.decode import UNREADABLE, streamed, upright
-from sota_exp.data.image_files import DECODING, require_max_side, stored
+from sota_exp.data.decode import DECODING, UNREADABLE, streamed, upright
+from sota_exp.data.image_files import require_max_side, stored
 from sota_exp.data.store import data_set, open_or_build
 from sota_exp.data.store_writer import TEST, TRAIN, VAL, Contents, Sample
 from sota_exp.errors import RunFailed

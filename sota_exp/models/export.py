@@ -3,8 +3,7 @@
 import importlib.util
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +59,8 @@ def export(shipped: Shipped, form: str, output: Path) -> ExportResult:
         raise ConfigError(f"format={form} is not legal: {', '.join(FORMATS)}")
     output.mkdir(parents=True, exist_ok=True)
     try:
-        with torch.no_grad(), quiet():
+        # Exporters warn about their own code.
+        with torch.no_grad(), warnings.catch_warnings(action="ignore"):
             path, takes, predict = FORMATS[form](shipped, output)
             difference = compare_logits(shipped, predict)
     except (ConfigError, RunFailed):
@@ -144,11 +144,11 @@ def export_mlflow(shipped: Shipped, output: Path) -> tuple[Path, str, Predict]:
     """A folder that MLflow loads and serves; batch size, height and width are free in its signature."""
     import mlflow
 
-    from sota_exp.models.export_mlflow import save_model
+    from sota_exp.models.export_mlflow import mlflow_arguments
 
     path, draft = output / "mlflow_model", output / ".mlflow_model.draft"
     shutil.rmtree(draft, ignore_errors=True)
-    save_model(shipped.model, draft)
+    mlflow.pytorch.save_model(shipped.network, str(draft), **mlflow_arguments(shipped.model))
     shutil.rmtree(path, ignore_errors=True)
     draft.rename(path)
     read = mlflow.pyfunc.load_model(str(path))
@@ -179,11 +179,3 @@ def format_input_shape(program: torch.export.ExportedProgram) -> str:
     shape = node.meta["val"].shape
     sides = (str(side) if isinstance(side, int) else letter for side, letter in zip(shape, "BCHW", strict=True))
     return f"float32 [{', '.join(sides)}]"
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Suppress the warnings that exporters raise about their own code."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

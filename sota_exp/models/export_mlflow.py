@@ -36,11 +36,6 @@ def log_model(uri: str, experiment: str, run_id: str, directory: Path) -> None:
     )
 
 
-def save_model(model: SavedModel, path: Path) -> None:
-    """Write a model as a folder that MLflow loads and serves."""
-    mlflow.pytorch.save_model(Deployed(model).eval(), str(path), **mlflow_arguments(model))
-
-
 def mlflow_arguments(model: SavedModel) -> dict[str, Any]:
     """Signature, input example, requirements and metadata (classes, preprocessing) of a model for MLflow."""
     size = model.view.size

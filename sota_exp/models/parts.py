@@ -129,11 +129,6 @@ def train_classifier_alone(model: nn.Module) -> None:
         dropout.train()
 
 
-def train_everything(model: nn.Module) -> None:
-    """Unfreeze every parameter and put every module in train mode."""
-    model.train().requires_grad_(True)
-
-
 def residual_blocks(model: nn.Module) -> list[nn.Module]:
     """The residual blocks of a ResNet (torchvision's, timm's or ours), from the input to the output."""
     classes = residual_norms()
@@ -189,13 +184,19 @@ def require_batch_norm(model: nn.Module) -> None:
 
 
 def replace_batch_norms(model: nn.Module, make: Callable[[nn.BatchNorm2d], nn.Module]) -> nn.Module:
-    """Replace every `BatchNorm2d` by `make(layer)`, in place.
-
-    Raises:
-        ConfigError: the network has no `BatchNorm2d`.
-    """
+    """Replace every `BatchNorm2d` by `make(layer)`, in place; dropout and activation that timm fused into it stay."""
     require_batch_norm(model)
+    fused = tuple(loaded("timm.layers", ["BatchNormAct2d"]))
     layers = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)]
-    for name, module in layers:
-        model.set_submodule(name, make(module))
+    for name, layer in layers:
+        new = make(layer)
+        if isinstance(layer, fused):
+            new.drop, new.act = layer.drop, layer.act
+            new.register_forward_hook(drop_and_activate)
+        model.set_submodule(name, new)
     return model
+
+
+def drop_and_activate(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    """A forward hook: the output [B, C, H, W] of a norm layer after its own modules `drop` and `act`."""
+    return layer.get_submodule("act")(layer.get_submodule("drop")(output))

@@ -16,11 +16,7 @@ from sota_exp.stages.evaluation import Predictor, View
 from sota_exp.stages.model import Model, ModelTransform
 
 #: The slots of regularization that change a network, in the order of their application.
-TRANSFORMS = (
-    "norm",
-    "stochastic_depth",
-    "dropout",
-)
+TRANSFORMS = ("norm", "stochastic_depth", "dropout")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +45,7 @@ def description(
 
 
 def described(description: Mapping[str, Any]) -> nn.Module:
-    """The untrained network that a `model.json` describes.
-
-    Raises:
-        ConfigError: an option of the description cannot be built.
-    """
+    """The untrained network that a `model.json` describes."""
     network = build(Model, description["arch"], "model.arch")(len(description["classes"]))
     for name in TRANSFORMS:
         if name in description["transforms"]:  # older files do not have every slot
@@ -65,9 +57,6 @@ def load(description_path: Path, weights_path: Path) -> SavedModel:
     """Rebuild the network of a `model.json` and load its weights.
 
     Raises:
-        ConfigError: an option of the description cannot be built.
-        OSError: a file does not exist.
-        RuntimeError: the weights do not fit the network.
         ValueError: the file is not a `model.json` of a run.
     """
     saved = read_description(description_path)

@@ -17,7 +17,7 @@ from sota_exp.models.model_json import read_description
 from sota_exp.models.weights_from_mlflow import local
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.model import Published
-from sota_exp.stages.stage import InvalidValue
+from sota_exp.stages.stage import InvalidValue, require
 
 #: Keys of the weights in training checkpoints of other frameworks.
 CHECKPOINT_KEYS = ("state_dict", "model", "model_state_dict")
@@ -26,6 +26,12 @@ CHECKPOINT_KEYS = ("state_dict", "model", "model_state_dict")
 AS_THEY_ARE = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 log = logging.getLogger(__name__)
+
+
+def require_normalization(mean: list[float] | None, std: list[float] | None) -> None:
+    """Raise `InvalidValue` unless `mean` and `std` are None or have three numbers, those of `std` above 0."""
+    require(mean is None or len(mean) == 3, "mean", mean, "three numbers, or null")
+    require(std is None or (len(std) == 3 and min(std) > 0), "std", std, "three numbers above 0, or null")
 
 
 def preprocessing_with(mean: list[float] | None, std: list[float] | None, default: Preprocessing) -> Preprocessing:
@@ -42,9 +48,6 @@ def read_published(path: str, store: str | None, prefix: str, default: Preproces
 
     store: an MLflow tracking URI, None for the default store. prefix: read only the keys that start with it, and strip
     it. The preprocessing is that of the `model.json` beside the weights, as runs write it, else `default`.
-
-    Raises:
-        InvalidValue: the file is missing or unreadable, has no weights, or no key starts with `prefix`.
     """
     with local(path, store) as file:
         state, description = read_state(str(file), prefix), _read_description_beside(file)

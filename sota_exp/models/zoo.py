@@ -62,11 +62,7 @@ def build_timm(name: str, num_classes: int, img_size: int | None) -> nn.Module:
 
 
 def build(name: str, num_classes: int) -> nn.Module:
-    """An untrained network by name: ours, else torchvision's, else timm's.
-
-    Raises:
-        InvalidValue: no library has a network of this name.
-    """
+    """An untrained network by name: ours, else torchvision's, else timm's."""
     if name in SHAPES:
         return build_small(name, num_classes, width_multiplier=1.0)
     if name in torchvision_names():

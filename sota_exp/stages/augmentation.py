@@ -23,17 +23,16 @@ class Crop(Stage):
     """Cuts square training crops out of images of any size."""
 
     @abstractmethod
-    def __call__(
-        self, images: Images, indices: Tensor, size: int, rng: Draws, interpolation: str = "bilinear"
-    ) -> Tensor:
+    def __call__(self, images: Images, indices: Tensor, size: int, rng: Draws, interpolation: str) -> Tensor:
         """Crops of the images at `indices`, int64 [B]: uint8 [B, 3, S, S], S = `size`, resized with antialiasing."""
 
-    @abstractmethod
     def magnification(self, sizes: Tensor, size: int, rng: Draws) -> Tensor:
         """Side of an object in the crop over its side in the image, geometric mean of both axes: float64 [B].
 
         sizes: int64 [B, 2], heights and widths in pixels. With equal `rng` the crops are those that `__call__` cuts.
+        Here for crops that resize the shorter side to `size`.
         """
+        return size / sizes.amin(1).double()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -116,23 +116,13 @@ class Source(Stage):
         known = {"horizontal_flip", "large_rotation"}
         require(self.image_size >= 8, "image_size", self.image_size, "pixels, at least 8")
         require(0.1 <= self.crop_ratio <= 1, "crop_ratio", self.crop_ratio, "a fraction in [0.1, 1]")
-        resizing = self.interpolation
-        require(
-            resizing in (None, *INTERPOLATIONS),
-            "interpolation",
-            resizing,
-            f"one of {', '.join(INTERPOLATIONS)}, or null",
-        )
-        require(
-            set(self.label_preserving) <= known, "label_preserving", self.label_preserving, f"a part of {sorted(known)}"
-        )
+        legal = f"one of {', '.join(INTERPOLATIONS)}, or null"
+        require(self.interpolation in (None, *INTERPOLATIONS), "interpolation", self.interpolation, legal)
+        legal = f"a part of {sorted(known)}"
+        require(set(self.label_preserving) <= known, "label_preserving", self.label_preserving, legal)
         for name, share in (("val_fraction", self.val_fraction), ("test_fraction", self.test_fraction)):
             require(share is None or 0 < share < 0.5, name, share, "a fraction in (0, 0.5), or null")
 
     @abstractmethod
     def __call__(self) -> DataSet:
         """Images of any size [3, H, W], labels int64 [N] and the indices of the splits."""
-
-    def files(self) -> list[str]:
-        """The file of each image; empty if the images have no files of their own."""
-        return []

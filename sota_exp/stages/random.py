@@ -43,10 +43,6 @@ class Draws:
         """Uniform in [0, 1): float32 [num, *shape], one row per sample."""
         return self._mine(torch.rand(num * self.world_size, *shape, generator=self.generator))
 
-    def normal(self, num: int, *shape: int) -> Tensor:
-        """Standard normal: float32 [num, *shape], one row per sample."""
-        return self._mine(torch.randn(num * self.world_size, *shape, generator=self.generator))
-
     def integers(self, high: int, num: int, *shape: int) -> Tensor:
         """Uniform integers in [0, high): int64 [num, *shape], one row per sample."""
         size = (num * self.world_size, *shape)
@@ -77,8 +73,7 @@ class Streams:
 
     def draws(self, slot: str, step: int | str) -> Draws:
         """The random numbers of `slot` (such as `augmentation/mix`) at `step`."""
-        generator = torch.Generator().manual_seed(key_to_seed(self.seed, slot, step))
-        return Draws(generator=generator, rank=self.rank, world_size=self.world_size)
+        return Draws(generator=self.generator(slot, step), rank=self.rank, world_size=self.world_size)
 
     def generator(self, slot: str, step: int | str) -> torch.Generator:
         """A CPU generator with equal numbers on all ranks, such as for the order of an epoch."""

@@ -1,5 +1,6 @@
 """Checks before the first trial: the pruner, the custom search space, and the search space of an existing study."""
 
+import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -57,18 +58,13 @@ def require_prunable(goal: Goal, settings: Settings, pruner: Mapping[str, Any]) 
 
 
 def another_search(stored: Mapping[str, str], wanted: Mapping[str, str], directory: Path) -> str:
-    """Error message with both searches, line by line; `≠` marks differences."""
-
-    def format_lines(space: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
-        return [f"  {'≠' if other.get(key) != text else ' '} {key}: {text}".rstrip(": ") for key, text in space.items()]
-
+    """Error message with both searches, line by line; `-` marks what is only in the stored one, `+` the requested."""
+    before, now = ([f"{key}: {text}".rstrip(": ") for key, text in space.items()] for space in (stored, wanted))
     return "\n".join(
         [
             f"hydra.sweep.dir={directory} holds trials of another search, which cannot be compared with these.",
-            "Stored:",
-            *format_lines(stored, wanted),
-            "Requested:",
-            *format_lines(wanted, stored),
+            "Stored: -. Requested: +.",
+            *(line for line in difflib.ndiff(before, now) if not line.startswith("?")),
             "Choose another hydra.sweep.dir, or repeat the stored search; hydra.sweeper.n_trials may differ.",
         ]
     )

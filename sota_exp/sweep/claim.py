@@ -14,6 +14,7 @@ import optuna
 from optuna.trial import Trial, TrialState
 
 from sota_exp.sweep import ownership
+from sota_exp.sweep.sampler import make_sampler
 from sota_exp.sweep.start_points import DEFAULT
 from sota_exp.sweep.storage import patiently
 from sota_exp.sweep.sweep import Sweep
@@ -27,18 +28,13 @@ COUNTED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A trial that this process owns and has to run. knobs: {searched key: value}."""
+    """A trial that this process owns and has to run."""
 
     number: int
     trial_id: int
     token: str
-    knobs: dict[str, Any]
+    title: str
     overrides: tuple[str, ...]
-
-    @property
-    def title(self) -> str:
-        values = (f"{value:.3g}" if isinstance(value, float) else str(value) for value in self.knobs.values())
-        return " ".join(f"{name.rpartition('.')[2]}={value}" for name, value in zip(self.knobs, values, strict=True))
 
 
 def claim_batch(sweep: Sweep) -> list[Claim]:
@@ -69,7 +65,7 @@ def _claim(sweep: Sweep, held: set[str]) -> Claim | None:
                 ownership.fail(study, frozen, "its process was killed, and n_trials is reached without it")
         if num_missing <= 0:
             return None
-        study.sampler = sweep.sampling.sampler(len(trials))
+        study.sampler = make_sampler(sweep.sampler, sweep.space, len(trials))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Heartbeat of storage")  # `beating` sends heartbeats instead of Optuna.
             return _draw_and_own(sweep, study.ask(), 0, check)
@@ -99,6 +95,10 @@ def _draw_and_own(sweep: Sweep, trial: Trial, num_kills: int, check: Callable[[]
         number=trial.number,
         trial_id=trial._trial_id,
         token=token,
-        knobs=knobs,
+        title=" ".join(_format_knob(name, value) for name, value in knobs.items()),
         overrides=tuple(sweep.space.overrides(knobs)),
     )
+
+
+def _format_knob(name: str, value: Any) -> str:
+    return f"{name.rpartition('.')[2]}={f'{value:.3g}' if isinstance(value, float) else value}"

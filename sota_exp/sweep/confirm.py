@@ -68,6 +68,7 @@ def conclude(arms: Sequence[Arm], metric: str, direction: str, seeds: Sequence[i
     complete = [arm for arm in others if set(arm.val) == set(seeds)] or [arm for arm in others if arm.val]
     winner = max(complete, key=lambda arm: sign * mean_and_sd(list(arm.val.values()))[0], default=None)
     on_test = compare_paired(default.test, winner.test) if winner is not None else None
+    verdict = get_verdict(on_test, sign)
     return {
         "metric": metric,
         "test_metric": metric.replace("val/", "test/"),
@@ -77,8 +78,8 @@ def conclude(arms: Sequence[Arm], metric: str, direction: str, seeds: Sequence[i
         "winner": winner.name if winner is not None else None,
         "overrides": winner.overrides if winner is not None else [],
         "test": None if on_test is None else estimate_to_json(on_test),
-        "verdict": get_verdict(on_test, sign),
-        "words": format_verdict(winner, on_test, metric, sign),
+        "verdict": verdict,
+        "words": format_verdict(winner, on_test, metric, verdict),
     }
 
 
@@ -86,10 +87,8 @@ def arm_to_json(arm: Arm, default: Arm) -> dict[str, Any]:
     """The entry of an arm in `sweep.json`: its values, and its difference from the default on val."""
     difference = compare_paired(default.val, arm.val) if arm is not default else None
     mean, sd = mean_and_sd(list(arm.val.values())) if arm.val else (None, None)
-    plain = {str(key): value for key, value in asdict(arm).items()}
-    for name in ("val", "test", "failures"):
-        plain[name] = {str(seed): value for seed, value in plain[name].items()}
-    return {**plain, "mean": mean, "sd": sd, "difference": None if difference is None else estimate_to_json(difference)}
+    difference_json = None if difference is None else estimate_to_json(difference)
+    return {**asdict(arm), "mean": mean, "sd": sd, "difference": difference_json}
 
 
 def estimate_to_json(estimate: Estimate) -> dict[str, Any]:
@@ -117,7 +116,7 @@ def has_no_spread(estimate: Estimate) -> bool:
     return math.isclose(estimate.low, estimate.high, abs_tol=1e-12)
 
 
-def format_verdict(winner: Arm | None, on_test: Estimate | None, metric: str, sign: int) -> str:
+def format_verdict(winner: Arm | None, on_test: Estimate | None, metric: str, verdict: str) -> str:
     """The verdict as a sentence; accuracies in percentage points."""
     if winner is None or on_test is None:
         return "No comparison: fewer than two fresh seeds are complete in both arms."
@@ -136,4 +135,4 @@ def format_verdict(winner: Arm | None, on_test: Estimate | None, metric: str, si
         "beats": f"{name} beats {default}: {difference}.",
         "loses": f"{name} loses to {default}: {difference}. Keep the recipe.",
         "cannot be distinguished": f"{name} cannot be distinguished from {default}: {difference}. {advice}",
-    }[get_verdict(on_test, sign)]
+    }[verdict]

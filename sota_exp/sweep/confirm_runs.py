@@ -3,7 +3,7 @@
 Several copies of the command share them: each run has a lock file.
 """
 
-import json
+import contextlib
 import logging
 import time
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from filelock import FileLock, Timeout
 
 from sota_exp.errors import Interrupted
 from sota_exp.report.terminal import console
+from sota_exp.runs.files import RunFiles
 from sota_exp.runs.status import COMPLETE
 from sota_exp.sweep import confirm
 from sota_exp.sweep.confirm import DEFAULT_ARM, Arm
 from sota_exp.sweep.sweep import Sweep
-from sota_exp.sweep.trial import Brief
 
 log = logging.getLogger(__name__)
 
@@ -78,34 +78,29 @@ class Confirmation:
 
     def _result(self, name: str, seed: int) -> dict[str, Any] | None:
         """The result of a run that is complete, else None."""
-        path = self._run_directory(name, seed) / "result.json"
-        found: dict[str, Any] | None = json.loads(path.read_text()) if path.is_file() else None
+        found = RunFiles(directory=self._run_directory(name, seed)).result()
         return found if found is not None and found["status"] in COMPLETE else None
 
     def _run_some(self, missing: Sequence[tuple[str, int]], failures: dict[tuple[str, int], str]) -> int:
         """Run up to `n_jobs` runs that no other process has locked; returns how many it locked."""
-        locks: list[FileLock] = []
+        num_locked = 0
         taken: list[tuple[str, int]] = []
-        try:
+        with contextlib.ExitStack() as locks:
             for name, seed in missing:
-                lock = FileLock(self._run_directory(name, seed).with_suffix(".lock"), timeout=0)
-                lock_file = Path(lock.lock_file)
-                lock_file.parent.mkdir(parents=True, exist_ok=True)
+                lock = self._run_directory(name, seed).with_suffix(".lock")
+                lock.parent.mkdir(parents=True, exist_ok=True)
                 try:
-                    lock.acquire()
+                    locks.enter_context(FileLock(lock, timeout=0))
                 except Timeout:
                     continue
-                locks.append(lock)
+                num_locked += 1
                 if self._result(name, seed) is None:
                     taken.append((name, seed))
                 if len(taken) == self.sweep.settings.n_jobs:
                     break
             if taken:
                 self._launch(taken, failures)
-        finally:
-            for lock in locks:
-                lock.release()
-        return len(locks)
+        return num_locked
 
     def _launch(self, taken: Sequence[tuple[str, int]], failures: dict[tuple[str, int], str]) -> None:
         jobs = [self._job_overrides(name, seed) for name, seed in taken]
@@ -118,19 +113,10 @@ class Confirmation:
                 log.warning("confirmation: %s with seed %d failed: %s", *key, error)
 
     def _job_overrides(self, name: str, seed: int) -> list[str]:
-        sweep = self.sweep
         _, knobs = self.arms[name]
-        own = [item for item in sweep.space.overrides(knobs) if item.partition("=")[0] != "seed"]
-        overrides = [*own, f"seed={seed}"]
+        own = [item for item in self.sweep.space.overrides(knobs) if item.partition("=")[0] != "seed"]
         title = f"confirm {name.replace('-', ' ')}, seed {seed}"
-        origin = {"kind": "confirm", "name": title, "parent": str(sweep.directory.resolve()), "overrides": overrides}
-        brief = Brief(words=title, origin=origin)
-        return [
-            *sweep.search_overrides,
-            *overrides,
-            f"++hydra.sweep.subdir=confirm/{name}/seed{seed}",
-            brief.override(),
-        ]
+        return self.sweep.job("confirm", title, [*own, f"seed={seed}"], f"confirm/{name}/seed{seed}")
 
     def _arm(self, name: str, failures: dict[tuple[str, int], str]) -> Arm:
         number, knobs = self.arms[name]

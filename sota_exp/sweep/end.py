@@ -3,7 +3,6 @@
 import json
 import logging
 import shlex
-from pathlib import Path
 from typing import Any
 
 from sota_exp.errors import Interrupted, RunFailed
@@ -63,7 +62,8 @@ def _write_summary(sweep: Sweep, stopped: str | None, confirmed: dict[str, Any] 
     confirmed: the result of the confirmation; None keeps that of the existing file.
     """
     summary = patiently(lambda: summarize(sweep.study, sweep.goal.objectives, sweep.goal.directions, sweep.n_trials))
-    before = _read_summary(sweep.directory)
+    path = sweep.directory / "sweep.json"
+    before = json.loads(path.read_text()) if path.is_file() else {}
     summary |= {
         "command": _command(sweep),
         "fixed": [f"{key}={value}" for key, value in sweep.space.counted.items()],
@@ -72,15 +72,9 @@ def _write_summary(sweep: Sweep, stopped: str | None, confirmed: dict[str, Any] 
         "storage": sweep.store.url.split("@")[-1],
         "study": sweep.store.name,
     }
-    replace_text(sweep.directory / "sweep.json", json.dumps(summary, indent=2, default=float) + "\n")
+    replace_text(path, json.dumps(summary, indent=2, default=float) + "\n")
     replace_text(sweep.directory / "trials.csv", table_text(summary))
     return summary
-
-
-def _read_summary(directory: Path) -> dict[str, Any]:
-    path = directory / "sweep.json"
-    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    return found
 
 
 def _command(sweep: Sweep) -> str:
@@ -101,7 +95,7 @@ def _update_mlflow(sweep: Sweep, status: str = "FINISHED") -> None:
     from sota_exp.tracking.mlflow import notice_of_all
     from sota_exp.tracking.mlflow_sweep import show_sweep
 
-    if problem := show_sweep(sweep.directory, status):
+    if problem := show_sweep(sweep.directory, tracking["uri"], tracking["experiment"], status):
         log.warning("the sweep's own run in MLflow is not up to date: %s", problem)
     if notice := notice_of_all(sweep.directory):
         print_dimly(notice)

@@ -4,7 +4,7 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from sota_exp.sweep.console import QuietListener
 from sota_exp.sweep.settings import COSTS
 from sota_exp.sweep.trial import Brief, Identity, OwnTrial, beating, mean_over_seeds
 from sota_exp.tracking.listeners import showing
-from sota_exp.training.listener import NoReferee, Referee, Request
+from sota_exp.training.listener import Referee, Request
 from sota_exp.training.run import run
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class StudyPruner(Referee):
     metric: str
 
     def verdict(self, epoch: dict[str, Any]) -> str | None:
-        identity, value = self.own.identity, get_epoch_metric(epoch, self.metric)
+        identity, value = self.own.identity, get_objective(epoch, self.metric)
         try:
             self.own.report(value, int(epoch["epoch"]))
             if not identity.pruning_starts <= epoch["progress"] < 1 or not self.own.should_stop():
@@ -51,18 +51,6 @@ class StudyPruner(Referee):
         return f"{name} pruned it after epoch {epoch['epoch'] + 1}, with {self.metric} {value:.4f}"
 
 
-def get_epoch_metric(epoch: dict[str, Any], name: str) -> float:
-    """The metric of an epoch.
-
-    Raises:
-        RunFailed: the epoch has no such metric.
-    """
-    if name not in epoch:
-        known = ", ".join(key for key in epoch if key.startswith("val/"))
-        raise RunFailed(f"hydra.sweeper.objective={name} is not measured per epoch; legal: {known}")
-    return float(epoch[name])
-
-
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """A configuration and the directory of its runs; its seed is that of the first run."""
@@ -71,14 +59,14 @@ class Job:
     directory: Path
     brief: Brief
 
-    def run_seed(self, index: int, of: int, referee: Referee) -> dict[str, Any]:
+    def run_seed(self, index: int, of: int, referee: Referee | None = None) -> dict[str, Any]:
         """Train with seed `values["seed"] + index` and return `result.json`. of: the number of seeds."""
         seed = self.configuration.values["seed"] + index
         directory = self.directory / f"seed{seed}" if of > 1 else self.directory
         before = RunFiles(directory=directory).result()
         if before is not None and before["status"] == "pruned":
             return before  # Its process was killed after result.json and before the study was updated.
-        title = self.brief.words + (f", seed {seed}" if of > 1 else "")
+        title = self.brief.origin["name"] + (f", seed {seed}" if of > 1 else "")
         request = Request(configuration=self.configuration.with_values(seed=seed), directory=shown(directory))
         with set_origin(self.brief.origin | {"name": title}):
             return run(request, showing(QuietListener(title), say=log.debug), referee)
@@ -91,7 +79,7 @@ def run_job(config: DictConfig, brief: Brief) -> float | None:
         run_trial(job, brief.trial)
         return None
     check(job.configuration)
-    result = run_or_write_failure(job, lambda: job.run_seed(0, 1, NoReferee()))
+    result = run_or_write_failure(job, lambda: job.run_seed(0, 1))
     return float(result["metrics"]["val/accuracy"])
 
 
@@ -127,39 +115,43 @@ def _run_trial(job: Job, own: OwnTrial) -> dict[str, Any]:
         pruner = (
             StudyPruner(own=own, metric=identity.objectives[0])
             if len(identity.objectives) == 1 and identity.objectives[0].startswith("val/")
-            else NoReferee()
+            else None
         )
         result = job.run_seed(0, 1, pruner)
         own.note(**build_trial_attributes([result]))
         if result["status"] == "pruned":
             own.prune(result["reason"])
         else:
-            own.complete([get_objective(result, name) for name in identity.objectives], get_costs(result))
+            own.complete([get_objective(measure(result), name) for name in identity.objectives], get_costs(result))
         return result
     results: list[dict[str, Any]] = []
 
     def run_seed(index: int) -> float:
-        results.append(job.run_seed(index, identity.seeds, NoReferee()))
-        return get_objective(results[-1], identity.objectives[0])
+        results.append(job.run_seed(index, identity.seeds))
+        return get_objective(measure(results[-1]), identity.objectives[0])
 
     mean, num = mean_over_seeds(own, run_seed, identity.seeds)
-    own.note(**build_trial_attributes(results), seeds=num)
-    others = [sum(get_objective(result, name) for result in results) / num for name in identity.objectives[1:]]
+    own.note(**build_trial_attributes(results))
+    others = [sum(get_objective(measure(result), name) for result in results) / num for name in identity.objectives[1:]]
     own.complete([mean, *others], get_costs(results[0]))
     return results[-1]
 
 
-def get_objective(result: dict[str, Any], name: str) -> float:
-    """The value of an objective, `val/…` or `cost/…`, of a run.
+def get_objective(values: Mapping[str, Any], name: str) -> float:
+    """The value of an objective among those of an epoch or of a run.
 
     Raises:
-        RunFailed: the run has no such value.
+        RunFailed: there is no such value.
     """
-    value = get_costs(result).get(name) if name.startswith("cost/") else result["metrics"].get(name)
-    if value is None:
-        known = [*(key for key in result["metrics"] if key.startswith("val/")), *get_costs(result)]
-        raise RunFailed(f"hydra.sweeper.objective={name} is not measured; legal: {', '.join(known)}")
-    return float(value)
+    if values.get(name) is None:
+        known = ", ".join(key for key in values if key.startswith(("val/", "cost/")))
+        raise RunFailed(f"hydra.sweeper.objective={name} is not measured; legal: {known}")
+    return float(values[name])
+
+
+def measure(result: dict[str, Any]) -> dict[str, Any]:
+    """What an objective may name, `val/…` and `cost/…`, of a run; test metrics are left out: a search must not see them."""
+    return {key: value for key, value in result["metrics"].items() if key.startswith("val/")} | get_costs(result)
 
 
 def get_costs(result: dict[str, Any]) -> dict[str, float]:
@@ -173,7 +165,6 @@ def build_trial_attributes(results: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "seconds": sum(sum(result["seconds"].values()) for result in results),
         "steps": sum(result["steps"] for result in results),
-        "status": results[-1]["status"],
         "costs": get_costs(results[-1]),
         "metrics": {key: value for key, value in results[-1]["metrics"].items() if key.startswith("val/")},
         "inference_size": (results[-1].get("resolution") or {}).get("chosen", {}).get("size"),
@@ -181,11 +172,7 @@ def build_trial_attributes(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def run_or_write_failure(job: Job, call: Any) -> dict[str, Any]:
-    """Return the result of the call; if it fails without a `result.json`, write one with the reason.
-
-    Raises:
-        ConfigError, RunFailed: from the call.
-    """
+    """Return the result of the call; if it fails without a `result.json`, write one with the reason."""
     try:
         result: dict[str, Any] = call()
         return result
@@ -202,7 +189,7 @@ def write_failed_run(job: Job, files: RunFiles, reason: str) -> None:
     from sota_exp.runs.start_json import write_start
 
     result = empty_result(
-        job.configuration.values["seed"], job.configuration.choices, ("", job.brief.words), resumed=0
+        job.configuration.values["seed"], job.configuration.choices, ("", job.brief.origin["name"]), resumed=0
     ) | {"reason": reason}
     files.write_config(job.configuration.values)
     result["start"] = write_start(files.directory, result, {})
@@ -214,14 +201,11 @@ def write_failed_run(job: Job, files: RunFiles, reason: str) -> None:
 @contextlib.contextmanager
 def set_origin(origin: dict[str, Any]) -> Iterator[None]:
     """Context in which a tracker reads from the environment to which trial or confirmation a run belongs."""
-    before = os.environ.get(ORIGIN_VARIABLE)
     os.environ[ORIGIN_VARIABLE] = json.dumps(origin)
     try:
         yield
     finally:
         os.environ.pop(ORIGIN_VARIABLE)
-        if before is not None:
-            os.environ[ORIGIN_VARIABLE] = before
 
 
 def format_outcome(own: OwnTrial) -> str:

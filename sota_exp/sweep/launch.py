@@ -1,19 +1,21 @@
-"""Run a batch of trials with Hydra's launcher, and count failures."""
+"""Run a batch of trials with Hydra's launcher, end the trials that their jobs left running, and count failures."""
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hydra.core.utils import JobReturn
+from hydra.core.utils import JobReturn, JobStatus
 from optuna.trial import TrialState
 
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, in_a_line
 from sota_exp.sweep import ownership
 from sota_exp.sweep.claim import Claim
-from sota_exp.sweep.job_end import end_trial, fail_trial, release_trials
+from sota_exp.sweep.space import parse_number
+from sota_exp.sweep.storage import patiently
 from sota_exp.sweep.sweep import Sweep
-from sota_exp.sweep.trial import Brief, Identity, beating
+from sota_exp.sweep.trial import Identity, beating
 
 log = logging.getLogger(__name__)
 
@@ -40,23 +42,21 @@ class BatchLauncher:
         """
         self.num_launched += len(batch)
         ready = [claim for claim in batch if self._can_compose(claim)]
-        if not ready:
-            self._end_batch(batch, None)
-            return
-        returns: Sequence[JobReturn] | None = None
+        returns: Sequence[JobReturn] = []
         try:
-            with beating(self.sweep.study, [claim.trial_id for claim in ready]):
-                jobs = [job_overrides(self.sweep, claim) for claim in ready]
-                returns = self.sweep.launcher.launch(jobs, initial_job_idx=ready[0].number)
+            if ready:
+                with beating(self.sweep.study, [claim.trial_id for claim in ready]):
+                    jobs = [job_overrides(self.sweep, claim) for claim in ready]
+                    returns = self.sweep.launcher.launch(jobs, initial_job_idx=ready[0].number)
         except (KeyboardInterrupt, Interrupted):
             release_trials(self.sweep, ready)
             raise
         except Exception as error:  # A worker died; the launcher does not report which one.
             log.warning("the launcher lost trials %s: %s", [claim.number for claim in ready], in_a_line(error))
             release_trials(self.sweep, ready)
-        self._end_batch([claim for claim in batch if claim not in ready], None)
-        if returns is not None:
-            self._end_batch(ready, returns)
+        for claim, job in zip(ready, returns, strict=False):
+            end_trial(self.sweep, claim, job)
+        self._count_failures(batch)
 
     def _can_compose(self, claim: Claim) -> bool:
         """Whether Hydra can compose the configuration of the trial; if not, the trial fails with the reason."""
@@ -71,10 +71,9 @@ class BatchLauncher:
         self.composed.add(pattern)
         return True
 
-    def _end_batch(self, batch: Sequence[Claim], returns: Sequence[JobReturn] | None) -> None:
+    def _count_failures(self, batch: Sequence[Claim]) -> None:
         failed = []
-        for index, claim in enumerate(batch):
-            end_trial(self.sweep, claim, returns[index] if returns is not None else None)
+        for claim in batch:
             trial = self.sweep.get_trials()[claim.number]
             if trial.state == TrialState.FAIL:
                 failed.append(f"trial {claim.number}: {trial.user_attrs.get(ownership.REASON, 'no reason is known')}")
@@ -83,7 +82,7 @@ class BatchLauncher:
         for line in failed:
             log.warning("%s", line)
         self.reasons += failed
-        if batch and len(failed) / len(batch) > self.sweep.settings.max_failure_rate:
+        if len(failed) / len(batch) > self.sweep.settings.max_failure_rate:
             raise RunFailed(f"{len(failed)} of {len(batch)} trials of a batch failed; {failed[-1]}")
         if len(self.reasons) >= self.sweep.settings.max_failures_in_a_row:
             raise RunFailed(self._failures_in_a_row())
@@ -96,12 +95,9 @@ class BatchLauncher:
 
 
 def job_overrides(sweep: Sweep, claim: Claim) -> list[str]:
-    """The overrides of a trial's job: those of its run, its directory, and which trial it is."""
+    """The overrides of a trial's job."""
     identity = Identity(
-        url=sweep.store.url,
-        study=sweep.store.name,
-        heartbeat=sweep.settings.heartbeat,
-        grace=sweep.settings.grace,
+        store=sweep.store,
         number=claim.number,
         token=claim.token,
         pruner=sweep.pruner,
@@ -110,21 +106,51 @@ def job_overrides(sweep: Sweep, claim: Claim) -> list[str]:
         constraints=sweep.goal.constraints,
         seeds=sweep.settings.seeds,
     )
-    origin: dict[str, Any] = {
-        "kind": "trial",
-        "name": f"trial {claim.number}: {claim.title}",
-        "parent": str(sweep.directory.resolve()),
-        "overrides": list(claim.overrides),
-    }
-    brief = Brief(words=origin["name"], origin=origin, trial=identity)
-    return [*sweep.search_overrides, *claim.overrides, f"++hydra.sweep.subdir={claim.number}", brief.override()]
+    return sweep.job("trial", f"trial {claim.number}: {claim.title}", claim.overrides, str(claim.number), identity)
+
+
+def end_trial(sweep: Sweep, claim: Claim, job: JobReturn) -> None:
+    """End a trial that its job left running: a job of another program returns its values and does not know the study.
+
+    Raises:
+        Interrupted: a signal ended the job.
+    """
+    if sweep.get_trials()[claim.number].state != TrialState.RUNNING:
+        return
+    if job.status == JobStatus.COMPLETED:
+        _record_values(sweep, claim.number, job.return_value)
+        return
+    error = vars(job)["_return_value"]
+    if isinstance(error, Interrupted):
+        release_trials(sweep, [claim])
+        raise error
+    fail_trial(sweep, claim.number, in_a_line(error) if isinstance(error, BaseException) else "its job failed")
+
+
+def _record_values(sweep: Sweep, number: int, returned: Any) -> None:
+    values = returned if isinstance(returned, list | tuple) else [returned]
+    num_objectives = len(sweep.goal.objectives)
+    try:
+        numbers = [float(value) for value in values]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) != num_objectives or any(math.isnan(value) for value in numbers):
+        fail_trial(sweep, number, f"its job returned {returned}, not {num_objectives} numbers")
+        return
+    patiently(lambda: ownership.end(sweep.study, number, numbers))
+
+
+def fail_trial(sweep: Sweep, number: int, reason: str) -> None:
+    patiently(lambda: ownership.fail(sweep.study, sweep.study.get_trials(deepcopy=False)[number], reason))
+
+
+def release_trials(sweep: Sweep, claims: Sequence[Claim]) -> None:
+    """Leave running trials without an owner, so that this or another process takes them again."""
+    for claim in claims:
+        patiently(lambda claim=claim: ownership.let_go(sweep.study, claim.number, claim.token))  # type: ignore[misc]
 
 
 def _without_number(override: str) -> str:
     """The key alone where the value is a number, else the whole override."""
     key, _, value = override.partition("=")
-    try:
-        float(value)
-    except ValueError:
-        return override
-    return key
+    return key if isinstance(parse_number(value), float) else override

@@ -17,12 +17,7 @@ LOOK_SECONDS = 1.0
 
 
 def search(sweep: Sweep) -> str | None:
-    """Run trials; returns why the sweep stopped before `n_trials`, or None.
-
-    Raises:
-        RunFailed: too many failures.
-        Interrupted: a signal ended a trial.
-    """
+    """Run trials; returns why the sweep stopped before `n_trials`, or None."""
     launcher = BatchLauncher(sweep=sweep)
     while True:
         if reason := _reason_to_stop(sweep, launcher.num_launched):

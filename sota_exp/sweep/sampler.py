@@ -3,12 +3,12 @@
 import functools
 import math
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
 from hydra.utils import instantiate
+from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from optuna.samplers import BaseSampler
 
 from sota_exp.sweep.space import Space
@@ -17,34 +17,25 @@ from sota_exp.sweep.space import Space
 SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sampling:
-    """node: the configuration of the sampler. choices: converts a distribution to the values of a grid."""
+def count_trials(node: Mapping[str, Any], space: Space, n_trials: int) -> int:
+    """The number of trials: `n_trials`, or the size of the grid where that is smaller. node: as in `make_sampler`."""
+    if not str(node.get("_target_", "")).endswith("GridSampler"):
+        return n_trials
+    return min(n_trials, math.prod(len(values) for values in _build_grid(space).values()))
 
-    node: dict[str, Any]
-    space: Space
-    choices: Callable[[Any], Any]
 
-    def total(self, n_trials: int) -> int:
-        """The number of trials: `n_trials`, or the size of the grid where that is smaller."""
-        if not self.is_grid:
-            return n_trials
-        return min(n_trials, math.prod(len(values) for values in self.build_grid().values()))
+def make_sampler(node: Mapping[str, Any], space: Space, number: int) -> BaseSampler:
+    """The sampler of a trial, with the configured seed + `number`, so that a repeated command draws new values.
 
-    @property
-    def is_grid(self) -> bool:
-        return str(self.node.get("_target_", "")).endswith("GridSampler")
+    node: the configuration of the sampler.
+    """
+    seed = {} if node.get("seed") is None else {"seed": int(node["seed"]) + number}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        made = instantiate({**node, **seed}, _execution_whitelist_=SAMPLERS)
+        sampler: BaseSampler = made(_build_grid(space)) if isinstance(made, functools.partial) else made
+    return sampler
 
-    def build_grid(self) -> dict[str, Any]:
-        return {name: self.choices(kind) for name, kind in self.space.knobs.items()}
 
-    def sampler(self, number: int) -> BaseSampler:
-        """The sampler of a trial, with the configured seed + `number`, so that a repeated command draws new values."""
-        node = dict(self.node)
-        if node.get("seed") is not None:
-            node["seed"] = int(node["seed"]) + number
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            made = instantiate(node, _execution_whitelist_=SAMPLERS)
-            sampler: BaseSampler = made(self.build_grid()) if isinstance(made, functools.partial) else made
-        return sampler
+def _build_grid(space: Space) -> dict[str, Any]:
+    return {name: OptunaSweeperImpl._to_grid_sampler_choices(kind) for name, kind in space.knobs.items()}

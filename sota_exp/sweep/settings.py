@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -112,6 +112,8 @@ class Goal:
             require_measure("objective", name, with_val=True)
         for name in self.constraints:
             require_measure("constraints", name, with_val=False)
+        for direction in self.directions:
+            require(direction in get_args(Direction), "direction", direction, ", ".join(get_args(Direction)))
         for name, direction in zip(self.objectives, self.directions, strict=False):
             if direction != VAL.get(name, direction):
                 raise ConfigError(
@@ -140,26 +142,13 @@ def require_measure(key: str, name: str, with_val: bool) -> None:
     raise ConfigError(f"hydra.sweeper.{key}: {name}: {why}legal: {legal}.{meant or suggestion(name, costs)}")
 
 
-def parse_direction(text: str) -> Direction:
-    """Parse a direction.
-
-    Raises:
-        ConfigError: it is neither minimize nor maximize.
-    """
-    if text == "minimize":
-        return "minimize"
-    if text == "maximize":
-        return "maximize"
-    raise ConfigError(f"hydra.sweeper.direction={text}; legal: minimize, maximize")
-
-
 def read_settings(given: Mapping[str, Any]) -> Settings:
     """The plain values of `hydra.sweeper`.
 
     Raises:
         ConfigError: unknown key, wrong type, or a value out of range.
     """
-    values = plain({key: value for key, value in given.items() if key not in NOT_SETTINGS})
+    values = {key: value for key, value in given.items() if key not in NOT_SETTINGS}
     try:
         made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Settings), values))
     except OmegaConfBaseException as error:
@@ -169,18 +158,12 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
 
 
 def read_goal(given: Mapping[str, Any]) -> Goal:
-    """The objectives with their directions, and the constraints.
-
-    Raises:
-        ConfigError: a metric that no trial measures, or not one direction per objective.
-    """
-    objective, direction = plain(given["objective"]), plain(given["direction"])
-    directions = [str(item).rpartition(".")[2] for item in (direction if isinstance(direction, list) else [direction])]
-    caps = plain(given["constraints"]) or {}
+    """The objectives with their directions, and the constraints."""
+    objective, direction = given["objective"], given["direction"]
     return Goal(
-        objectives=list(objective) if isinstance(objective, list) else [str(objective)],
-        directions=[parse_direction(item) for item in directions],
-        constraints={str(key): float(value) for key, value in caps.items()},
+        objectives=objective if isinstance(objective, list) else [str(objective)],
+        directions=direction if isinstance(direction, list) else [direction],
+        constraints={key: float(value) for key, value in (given["constraints"] or {}).items()},
     )
 
 
@@ -190,7 +173,7 @@ def read_trees(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     Raises:
         ConfigError: a value is not a mapping, for example because an option was chosen with a dot.
     """
-    trees = {name: plain(given[name]) or {} for name in SEARCH}
+    trees = {name: given[name] or {} for name in SEARCH}
     for name, tree in trees.items():
         if not isinstance(tree, dict):
             hint = f"; an option is chosen with hydra/sweeper/{name}={tree}" if name in ("sampler", "pruner") else ""
@@ -198,10 +181,9 @@ def read_trees(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return trees
 
 
-def plain(value: Any) -> Any:
-    """The value with OmegaConf containers converted to plain ones and interpolations resolved."""
-    if OmegaConf.is_config(value):
-        return OmegaConf.to_container(value, resolve=True)
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    return value
+def plain(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with OmegaConf containers converted to plain ones and interpolations resolved."""
+    return {
+        key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+        for key, value in given.items()
+    }

@@ -77,7 +77,7 @@ class Space:
 
     def derive_knobs(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Replace coordinates by the knobs derived from them."""
-        known = {**{name: _parse_number(text) for name, text in self.fixed.items()}, **values}
+        known = {**{name: parse_number(text) for name, text in self.fixed.items()}, **values}
         quotients = {
             knob: known[top] / known[bottom] for knob, (top, bottom) in self.derived.items() if knob not in self.fixed
         }
@@ -189,7 +189,7 @@ def _format_distribution(distribution: BaseDistribution) -> str:
     return f"{facts['low']:g} to {facts['high']:g}{step}{whole}{log}"
 
 
-def _parse_number(text: str) -> float | str:
+def parse_number(text: str) -> float | str:
     try:
         return float(text)
     except ValueError:

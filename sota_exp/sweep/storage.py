@@ -17,7 +17,7 @@ import sqlalchemy
 from filelock import FileLock
 from optuna.exceptions import StorageInternalError
 from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import RandomSampler
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -112,14 +112,9 @@ class Store:
                     f"hydra.sweeper.storage={self.url} needs psycopg: pip install 'sota-exp[postgres]'"
                 ) from error
 
-    def study(
-        self,
-        directions: list[Direction] | None = None,
-        sampler: BaseSampler | None = None,
-        pruner: BasePruner | None = None,
-    ) -> optuna.Study:
+    def study(self, directions: list[Direction] | None = None, pruner: BasePruner | None = None) -> optuna.Study:
         """Load the study; if `directions` are given, create it where it is missing."""
-        sampler, pruner = sampler or RandomSampler(), pruner or optuna.pruners.NopPruner()
+        sampler, pruner = RandomSampler(), pruner or optuna.pruners.NopPruner()
         if directions is None:
             return optuna.load_study(study_name=self.name, storage=self.storage, sampler=sampler, pruner=pruner)
         return optuna.create_study(

@@ -6,7 +6,7 @@ space.
 
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ import optuna
 from hydra.core.config_loader import ConfigLoader
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
-from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from optuna.distributions import FloatDistribution, IntDistribution
@@ -24,11 +23,12 @@ from optuna.trial import FrozenTrial, Trial
 from sota_exp.config.hydra_errors import in_one_line
 from sota_exp.errors import ConfigError
 from sota_exp.sweep.checks import another_search, extender, require_prunable
-from sota_exp.sweep.sampler import Sampling
+from sota_exp.sweep.sampler import count_trials, make_sampler
 from sota_exp.sweep.settings import Goal, Settings, plain, read_goal, read_settings, read_trees
 from sota_exp.sweep.space import Space, is_search, read_space
 from sota_exp.sweep.start_points import enqueue_default, enqueue_points, own_values
 from sota_exp.sweep.storage import Store, patiently, resolved
+from sota_exp.sweep.trial import Brief, Identity
 
 #: Attributes of the study: the search space as text, and whether the start points are enqueued.
 DECLARATION, ENQUEUED = "declaration", "enqueued"
@@ -49,7 +49,7 @@ class Sweep:
     config: DictConfig
     launcher: Launcher
     loader: ConfigLoader
-    sampling: Sampling
+    sampler: dict[str, Any]
     pruner: dict[str, Any]
     choices: dict[str, str]
     search_overrides: list[str]
@@ -58,31 +58,35 @@ class Sweep:
     started_at: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def open(cls, given: Mapping[str, Any], impl: OptunaSweeperImpl, arguments: list[str]) -> "Sweep":
-        """Read and check `hydra.sweeper` and the overrides of the command line.
-
-        Raises:
-            ConfigError: a setting, the search space, the pruner or the storage is not legal.
-        """
-        assert impl.config is not None and impl.launcher is not None and impl.hydra_context is not None
+    def open(
+        cls,
+        given: Mapping[str, Any],
+        config: DictConfig,
+        launcher: Launcher,
+        loader: ConfigLoader,
+        arguments: list[str],
+    ) -> "Sweep":
+        """Read and check `hydra.sweeper` (`given`) and the overrides of the command line (`arguments`)."""
+        given = plain(given)
         settings, goal = read_settings(given), read_goal(given)
         trees = read_trees(given)
         space = read_space(trees["params"], trees["conditional"], trees["derived"], arguments)
-        directory = Path(str(impl.config.hydra.sweep.dir))
+        directory = Path(str(config.hydra.sweep.dir))
         require_prunable(goal, settings, trees["pruner"])
-        url = resolved(plain(given["storage"]), directory)
+        make_sampler(trees["sampler"], space, 0)
+        url = resolved(given["storage"], directory)
         name = settings.study_name or directory.resolve().name
         return cls(
             settings=settings,
             goal=goal,
             space=space,
             store=Store(url=url, name=name, heartbeat=settings.heartbeat, grace=settings.grace),
-            config=impl.config,
-            launcher=impl.launcher,
-            loader=impl.hydra_context.config_loader,
-            sampling=Sampling(node=trees["sampler"], space=space, choices=impl._to_grid_sampler_choices),
+            config=config,
+            launcher=launcher,
+            loader=loader,
+            sampler=trees["sampler"],
             pruner=trees["pruner"],
-            choices={str(group): str(option) for group, option in impl.config.hydra.runtime.choices.items()},
+            choices={str(group): str(option) for group, option in config.hydra.runtime.choices.items()},
             search_overrides=[item for item in arguments if is_search(item)],
             directory=directory,
             custom_search_space=extender(settings.custom_search_space),
@@ -94,17 +98,13 @@ class Sweep:
 
     @property
     def n_trials(self) -> int:
-        return self.sampling.total(self.settings.n_trials)
+        return count_trials(self.sampler, self.space, self.settings.n_trials)
 
     def get_trials(self) -> list[FrozenTrial]:
         return patiently(lambda: self.study.get_trials(deepcopy=False))
 
     def begin(self) -> None:
-        """Create or load the study, and enqueue the start points once.
-
-        Raises:
-            ConfigError: the study searches something else, or a searched key is not in the configuration.
-        """
+        """Create or load the study, and enqueue the start points once."""
         self.directory.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, self.directory / "multirun.yaml")
         for name, kind in self.space.knobs.items():
@@ -123,6 +123,15 @@ class Sweep:
             self.loader.load_sweep_config(self.config, job)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise ConfigError(in_one_line(error, overrides)) from error
+
+    def job(
+        self, kind: str, title: str, overrides: Sequence[str], subdirectory: str, trial: Identity | None = None
+    ) -> list[str]:
+        """The overrides of a job: those of its run, its directory, and what MLflow and the study have to know of it."""
+        parent = str(self.directory.resolve())
+        origin = {"kind": kind, "name": title, "parent": parent, "overrides": list(overrides)}
+        brief = Brief(origin=origin, trial=trial).override()
+        return [*self.search_overrides, *overrides, f"++hydra.sweep.subdir={subdirectory}", brief]
 
     def _begin_study(self) -> None:
         with self.store.alone():

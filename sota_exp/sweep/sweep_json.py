@@ -49,36 +49,20 @@ def trial_to_json(trial: FrozenTrial) -> dict[str, Any]:
     }
 
 
-def rank_trials(entries: Sequence[Mapping[str, Any]], directions: Sequence[str]) -> list[Mapping[str, Any]]:
+def rank_trials(study: optuna.Study, entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Complete, feasible trials, best first; with several objectives the Pareto front, by the first."""
-    complete = [item for item in entries if item["state"] == "complete" and item["feasible"]]
-    signs = [-1 if direction == "maximize" else 1 for direction in directions]
-    losses = {
-        item["number"]: [sign * value for sign, value in zip(signs, item["values"], strict=True)] for item in complete
-    }
-    if len(directions) > 1:
-        front = {
-            number for number, own in losses.items() if not any(dominates(other, own) for other in losses.values())
-        }
-        complete = [item for item in complete if item["number"] in front]
-    return sorted(complete, key=lambda item: (losses[item["number"]], item["number"]))
-
-
-def dominates(first: Sequence[float], second: Sequence[float]) -> bool:
-    """Whether the first losses dominate the second ones (Pareto)."""
-    pairs = list(zip(first, second, strict=True))
-    return all(one <= other for one, other in pairs) and any(one < other for one, other in pairs)
-
-
-def count_states(entries: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    return {name: sum(item["state"] == name for item in entries) for name in STATES.values()}
+    ranked = [item for item in entries if item["state"] == "complete" and item["feasible"]]
+    if len(study.directions) > 1:
+        front = {trial.number for trial in study.best_trials}
+        ranked = [item for item in ranked if item["number"] in front]
+    sign = -1 if study.directions[0] == StudyDirection.MAXIMIZE else 1
+    return sorted(ranked, key=lambda item: (sign * item["values"][0], item["number"]))
 
 
 def summarize(study: optuna.Study, objectives: Sequence[str], directions: Sequence[str], of: int) -> dict[str, Any]:
     """The content of `sweep.json`, except what `end.py` adds. of: `n_trials`."""
     entries = [trial_to_json(trial) for trial in study.get_trials(deepcopy=False)]
-    ranking = rank_trials(entries, directions)
-    default = next((item for item in entries if item["is_default"] and item["state"] == "complete"), None)
+    ranking = rank_trials(study, entries)
     return {
         "format": FORMAT,
         "name": study.study_name,
@@ -86,10 +70,9 @@ def summarize(study: optuna.Study, objectives: Sequence[str], directions: Sequen
         "direction": list(directions),
         "n_trials": of,
         "search": study.user_attrs.get("declaration", {}),
-        "trials": count_states(entries),
+        "trials": {name: sum(item["state"] == name for item in entries) for name in STATES.values()},
         "best": trial_to_summary(ranking[0], len(directions)) if ranking else None,
         "front": [trial_to_summary(item, len(directions)) for item in ranking] if len(directions) > 1 else [],
-        "default": trial_to_summary(default, len(directions)) if default else None,
         "ranking": [{"number": item["number"], "knobs": item["knobs"], "values": item["values"]} for item in ranking],
         "failures": [
             {"number": item["number"], "reason": item["reason"]} for item in entries if item["state"] == "failed"
@@ -110,11 +93,8 @@ def trial_to_summary(item: Mapping[str, Any], num: int) -> dict[str, Any]:
 def compute_pruning(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Training steps of all trials as a fraction of the steps that they would take without pruning."""
     full = [item["steps"] for item in entries if item["state"] == "complete" and item["steps"]]
-    cut = [item["steps"] for item in entries if item["state"] == "pruned" and item["steps"]]
-    if not full:
-        return {"share_of_full_steps": None}
-    whole = sum(full) / len(full) * (len(full) + len(cut))
-    return {"share_of_full_steps": (sum(full) + sum(cut)) / whole}
+    steps = full + [item["steps"] for item in entries if item["state"] == "pruned" and item["steps"]]
+    return {"share_of_full_steps": sum(steps) / (sum(full) / len(full) * len(steps)) if full else None}
 
 
 def importances(study: optuna.Study) -> dict[str, dict[str, float]]:

@@ -37,10 +37,7 @@ class Identity:
     pruning_starts: fraction of the epochs. constraints: {cost: its largest legal value}.
     """
 
-    url: str
-    study: str
-    heartbeat: int
-    grace: int
+    store: Store
     number: int
     token: str
     pruner: dict[str, Any]
@@ -49,16 +46,11 @@ class Identity:
     constraints: dict[str, float] = field(default_factory=dict)
     seeds: int = 1
 
-    @property
-    def store(self) -> Store:
-        return Store(url=self.url, name=self.study, heartbeat=self.heartbeat, grace=self.grace)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Brief:
-    """What a job of a sweep receives: its title, its trial (None in the confirmation), and its origin for MLflow."""
+    """What a job of a sweep receives: its origin for MLflow with its title as `name`, and its trial if it is one."""
 
-    words: str
     origin: dict[str, Any]
     trial: Identity | None = None
 
@@ -69,7 +61,9 @@ class Brief:
         if not text:
             return None
         values = json.loads(base64.urlsafe_b64decode(text))
-        return cls(**values | {"trial": Identity(**values["trial"]) if values["trial"] else None})
+        trial = values["trial"]
+        identity = Identity(**trial | {"store": Store(**trial["store"])}) if trial else None
+        return cls(origin=values["origin"], trial=identity)
 
     def override(self) -> str:
         """The override that sends the brief to a job; Base64 needs no quoting and is never interpolated."""
@@ -173,15 +167,11 @@ class OwnTrial:
     def prune(self, reason: str) -> None:
         """End the trial as pruned."""
         self.note(**{REASON: reason})
-        patiently(lambda: self._end(TrialState.PRUNED))
+        patiently(lambda: end(self.study, self.identity.number, state=TrialState.PRUNED) if self.is_ours else None)
 
     def fail(self, reason: str) -> None:
         """End the trial as failed; the sweep continues."""
         patiently(lambda: fail(self.study, self.frozen, reason) if self.is_ours else None)
-
-    def _end(self, state: TrialState) -> None:
-        if self.is_ours:
-            end(self.study, self.identity.number, state=state)
 
     def let_go(self) -> None:
         """Leave the trial running without an owner, so that another process can take it."""

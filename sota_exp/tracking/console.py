@@ -3,15 +3,16 @@
 import time
 from typing import Any
 
-from rich.console import Console
+from rich.console import Group
 from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from sota_exp.report.numbers import duration
 from sota_exp.report.terminal import console
 from sota_exp.runs.status import COMPLETE
-from sota_exp.tracking.mlflow_note import HEADINGS, NEUTRAL, extremes, score_cells
+from sota_exp.tracking.mlflow_note import HEADINGS, NEUTRAL, extremes, format_model_cost, score_cells
 from sota_exp.training.listener import Listener, Plan
 from sota_exp.training.loop import Step
 
@@ -30,7 +31,6 @@ class ConsoleListener(Listener):
         self.console = console()
         self.progress: Progress | None = None
         self.began = time.monotonic()
-        self.first_step = 0
         self.began_run = False
 
     def started(self, plan: Plan) -> None:
@@ -44,11 +44,12 @@ class ConsoleListener(Listener):
         out.print(f"  {size}; in {escape(str(plan.request.directory))}", style="dim")
         if plan.first_step:
             out.print(f"  resumes at step {plan.first_step:,}", style="yellow")
-        self.first_step, self.began_run = plan.first_step, True
-        self.plan = plan
+        self.plan, self.began_run = plan, True
         if out.is_terminal and plan.first_step < plan.total_steps:
-            self.progress = _bar(out)
-            self.task = self.progress.add_task("training", total=plan.total_steps, completed=plan.first_step, speed="")
+            counts = (MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn())
+            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), *counts)
+            self.progress = Progress(*columns, console=out, transient=True)
+            self.task = self.progress.add_task("training", total=plan.total_steps, completed=plan.first_step)
             self.progress.start()
 
     def stepped(self, record: Step) -> None:
@@ -56,7 +57,7 @@ class ConsoleListener(Listener):
             self.progress.update(self.task, completed=record.step)
 
     def epoch_done(self, epoch: dict[str, Any]) -> None:
-        remaining = self._seconds_left(epoch["step"])
+        seconds_per_step = (time.monotonic() - self.began) / max(epoch["step"] - self.plan.first_step, 1)
         parts = [
             f"epoch {epoch['epoch'] + 1:>3}/{self.plan.total_steps // self.plan.steps_per_epoch}",
             f"loss {epoch['train/loss']:.4f}",
@@ -64,38 +65,15 @@ class ConsoleListener(Listener):
             *([f"(raw {epoch['val_raw/accuracy']:.4f})"] if "val_raw/accuracy" in epoch else []),
             f"lr {epoch['train/lr']:.2e}",
             f"{epoch['images_per_second']:,.0f} images/s",
-            f"{_clock(remaining)} left",
+            f"{duration(seconds_per_step * (self.plan.total_steps - epoch['step']))} left",
         ]
         self.console.print("  ".join(parts))
-
-    def _seconds_left(self, step: int) -> float:
-        done = step - self.first_step
-        return (time.monotonic() - self.began) / max(done, 1) * (self.plan.total_steps - step)
 
     def ended(self, result: dict[str, Any]) -> None:
         if self.progress is not None:
             self.progress.stop()
         if result["status"] in COMPLETE:
             self.console.print(summary(result, str(self.plan.request.directory)))
-
-
-def _bar(out: Console) -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("steps"),
-        TimeRemainingColumn(),
-        console=out,
-        transient=True,
-    )
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def build_score_table(result: dict[str, Any]) -> Table:
@@ -122,10 +100,7 @@ def evaluation_summary(result: dict[str, Any], directory: str) -> Panel:
         )
     facts.add_row("weights", escape(result["weights"]))
     facts.add_row("files", escape(directory))
-    grid = Table.grid(padding=(0, 0))
-    for row in (build_score_table(result), "", facts):
-        grid.add_row(row)
-    return Panel(grid, title="evaluated", title_align="left", border_style="green", expand=False)
+    return build_panel(result, facts, "evaluated")
 
 
 def summary(result: dict[str, Any], directory: str) -> Panel:
@@ -136,21 +111,17 @@ def summary(result: dict[str, Any], directory: str) -> Panel:
     for name, classes in zip(("hardest", "easiest"), extremes(result), strict=True):
         facts.add_row(name, escape(classes))
     seconds = result["seconds"]
-    durations = f"training {_clock(seconds['train'])}, {result['images_per_second']:,.0f} images/s; "
-    durations += f"validation {_clock(seconds['validate'])}; final scoring {_clock(seconds['evaluate'])}"
+    durations = f"training {duration(seconds['train'])}, {result['images_per_second']:,.0f} images/s; "
+    durations += f"validation {duration(seconds['validate'])}; final scoring {duration(seconds['evaluate'])}"
     facts.add_row("time", durations)
-    memory = result["peak_memory_bytes"] / 2**20
-    model_cost = (
-        f"{result['parameters'] / 1e6:.2f} M parameters, {result['flops_per_image'] / 1e9:.3f} GFLOPs per image"
-    )
-    facts.add_row("cost", f"{model_cost}, {memory:,.0f} MiB peak memory")
+    facts.add_row("cost", format_model_cost(result))
     if result["reason"]:
         facts.add_row("stopped", escape(result["reason"]))
     facts.add_row("files", escape(directory))
-    grid = Table.grid(padding=(0, 0))
-    grid.add_row(build_score_table(result))
-    grid.add_row("")
-    grid.add_row(facts)
-    return Panel(
-        grid, title=f"{result['status'].replace('_', ' ')}", title_align="left", border_style="green", expand=False
-    )
+    return build_panel(result, facts, result["status"].replace("_", " "))
+
+
+def build_panel(result: dict[str, Any], facts: Table, title: str) -> Panel:
+    """Scores above facts."""
+    content = Group(build_score_table(result), "", facts)
+    return Panel(content, title=title, title_align="left", border_style="green", expand=False)

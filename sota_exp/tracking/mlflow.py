@@ -44,13 +44,8 @@ class MLflow(Tracking):
     patience: float
 
     def __post_init__(self) -> None:
-        legal = self.uri is None or is_legal(self.uri)
-        require(
-            legal,
-            "uri",
-            self.uri,
-            f"null, or an MLflow tracking URI such as http://host:5000; schemes {', '.join(SCHEMES)}",
-        )
+        legal = f"null, or an MLflow tracking URI such as http://host:5000; schemes {', '.join(SCHEMES)}"
+        require(self.uri is None or is_legal(self.uri), "uri", self.uri, legal)
         require(bool(self.experiment.strip()), "experiment", self.experiment, "a name")
         require(self.system_interval >= 1, "system_interval", self.system_interval, "seconds, at least 1")
         require(self.timeout >= 1, "timeout", self.timeout, "seconds, at least 1")
@@ -67,16 +62,12 @@ class MLflow(Tracking):
             position = Position.read(directory).at(uri, self.experiment)
             position = position.asked(origin_of(directory, os.environ), self.log_model)
             position.write(directory)
-            return _start_following(self, directory.resolve(), uri)
+            following = following_process(environment(self.timeout, self.retries))
+            following.follow(directory.resolve(), self.system_interval if self.system_metrics else 0.0)
+            return ProcessFollower(following=following, directory=directory.resolve(), uri=uri, patience=self.patience)
         except Exception as error:  # An error of tracking must not stop a training.
             print(f"sota-exp: tracking did not start: {error}", file=sys.stderr)
             return NoFollower()
-
-
-def _start_following(tracking: MLflow, directory: Path, uri: str) -> Follower:
-    following = following_process(environment(tracking.timeout, tracking.retries))
-    following.follow(directory, tracking.system_interval if tracking.system_metrics else 0.0)
-    return ProcessFollower(following=following, directory=directory, uri=uri, patience=tracking.patience)
 
 
 @dataclass(frozen=True, kw_only=True)

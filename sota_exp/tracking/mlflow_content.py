@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sota_exp.config.values import leaves
 from sota_exp.runs.contents import Content
 
 #: MLflow silently truncates longer parameter values (characters); the full configuration is an artifact.
@@ -54,21 +55,12 @@ def sanitized(key: str) -> str:
 def params(content: Content) -> dict[str, str]:
     """The option of every slot, and every value of the resolved configuration that is short enough, by dotted key."""
     found = {slot: option for slot, option in (content.start.get("choices") or {}).items() if slot not in UNSHOWN}
-    for group, tree in content.config.items():
-        if group not in UNSHOWN:
-            found |= {f"{key}.value" if key in found else key: text for key, text in _leaves(tree, group)}
+    values = leaves({group: tree for group, tree in content.config.items() if group not in UNSHOWN})
+    for key, value in values.items():
+        if key.rpartition(".")[2] not in ("_target_", "_option_"):
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            found[f"{key}.value" if key in found else key] = text
     return {sanitized(key): text for key, text in found.items() if len(text) <= LONGEST_PARAM}
-
-
-def _leaves(tree: Any, key: str) -> list[tuple[str, str]]:
-    if isinstance(tree, dict):
-        return [
-            leaf
-            for name, value in tree.items()
-            if name not in ("_target_", "_option_")
-            for leaf in _leaves(value, f"{key}.{name}")
-        ]
-    return [(key, ", ".join(map(str, tree)) if isinstance(tree, list) else str(tree))]
 
 
 def points(content: Content, after: int = 0) -> list[Point]:

@@ -121,13 +121,6 @@ def follow(directory: Path, system_interval: float, lines: Lines, say: Callable[
     following.stop_system_metrics()
 
 
-def redirect_output(path: Path) -> None:
-    """Redirect standard output and standard error of this process, appending to a file."""
-    with path.open("ab") as log:
-        os.dup2(log.fileno(), sys.stdout.fileno())
-        os.dup2(log.fileno(), sys.stderr.fileno())
-
-
 def main() -> None:
     """Follow every run named on standard input, until it ends."""
     if sys.platform != "win32":
@@ -141,8 +134,11 @@ def main() -> None:
     lines = Lines(sys.stdin)
     while line := lines.next():
         run = json.loads(line)
-        redirect_output(Path(run["directory"]) / "tracking.log")
-        follow(Path(run["directory"]), run["system_interval"], lines, say)
+        directory = Path(run["directory"])
+        with (directory / "tracking.log").open("ab") as log:
+            os.dup2(log.fileno(), sys.stdout.fileno())
+            os.dup2(log.fileno(), sys.stderr.fileno())
+        follow(directory, run["system_interval"], lines, say)
 
 
 if __name__ == "__main__":

@@ -89,9 +89,14 @@ def extremes(result: dict[str, Any]) -> tuple[str, str]:
 def format_cost(result: dict[str, Any]) -> str:
     return (
         f"Cost: {result['seconds']['train']:,.0f} s of training at {result['images_per_second']:,.0f} images/s on "
-        f"{result['device']}; {result['parameters'] / 1e6:.2f} M parameters, "
-        f"{result['flops_per_image'] / 1e9:.3f} GFLOPs per image, "
-        f"{result['peak_memory_bytes'] / 2**20:,.0f} MiB peak memory."
+        f"{result['device']}; {format_model_cost(result)}."
+    )
+
+
+def format_model_cost(result: dict[str, Any]) -> str:
+    return (
+        f"{result['parameters'] / 1e6:.2f} M parameters, {result['flops_per_image'] / 1e9:.3f} GFLOPs per image, "
+        f"{result['peak_memory_bytes'] / 2**20:,.0f} MiB peak memory"
     )
 
 

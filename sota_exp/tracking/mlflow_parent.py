@@ -1,15 +1,19 @@
 """The parent run of a sweep or study in MLflow: created by the first job, found by the others, in any process."""
 
 import json
+import os
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from sota_exp.errors import in_a_line
 from sota_exp.runs.atomic import replace_text
 from sota_exp.runs.contents import Content
+from sota_exp.runs.mlflow_store import environment, experiment_id, opened, resolved, unanswered
 from sota_exp.runs.sent_position import asked_of
 
 if TYPE_CHECKING:
@@ -18,6 +22,9 @@ if TYPE_CHECKING:
 
 #: Files of a sweep or study that are uploaded as artifacts where they exist.
 ARTIFACTS = ("sweep.json", "trials.csv", "sweep.md", "multirun.yaml", "study.json", "report.html", "report.md")
+
+#: Seconds for one request, and how often it is repeated.
+TIMEOUT, RETRIES = 10, 2
 
 #: {kind of a child: kind of its parent}.
 KINDS = {"run": "sweep", "trial": "sweep", "confirm": "sweep", "arm": "study"}
@@ -28,11 +35,9 @@ def parent_run(client: "MlflowClient", uri: str, experiment: str, directory: Pat
     directory.mkdir(parents=True, exist_ok=True)
     with FileLock(directory / ".tracking.lock", timeout=60):
         facts = _read(directory)
-        query = f"tags.run_id = '{facts['id']}'"
-        found = client.search_runs([experiment], query, max_results=1)
-        if found:
-            client.update_run(found[0].info.run_id, status="RUNNING")
-            return found[0].info.run_id
+        if found := _find(client, experiment, facts["id"]):
+            client.update_run(found.info.run_id, status="RUNNING")
+            return found.info.run_id
         kind = KINDS.get(child.origin.get("kind", "run"), "sweep")
         labels = {
             "run_id": facts["id"],
@@ -48,9 +53,34 @@ def parent_run(client: "MlflowClient", uri: str, experiment: str, directory: Pat
 
 
 def bring_up(
-    client: "MlflowClient", run: "Run", directory: Path, tags: dict[str, str], numbers: dict[str, float], status: str
-) -> None:
-    """Update a parent run: tags, metrics that differ (sending twice adds no points), artifacts, figures and status."""
+    directory: Path,
+    uri: str | None,
+    experiment: str,
+    status: str,
+    read: Callable[[Path], tuple[dict[str, str], dict[str, float]]],
+) -> str | None:
+    """Update the parent run of a sweep or study that has ended; returns why this failed, or None.
+
+    read: tags and metrics from the files of the directory. Sending twice adds no points.
+    """
+    try:
+        store = resolved(uri, Path.cwd())
+        if reason := unanswered(store, 2.0):
+            return reason
+        os.environ.update(environment(TIMEOUT, RETRIES))
+        client = opened(store)
+        is_tracked = (directory / "tracking.json").exists()
+        run = _find(client, experiment_id(client, store, experiment), _read(directory)["id"]) if is_tracked else None
+        if run is None:
+            return "none of its runs is shown there; sota-exp sync sends them"
+        _send(client, run, directory, *read(directory))
+        client.set_terminated(run.info.run_id, status)
+    except Exception as error:  # An error of tracking must not stop a sweep or study.
+        return in_a_line(error)
+    return None
+
+
+def _send(client: "MlflowClient", run: "Run", directory: Path, tags: dict[str, str], numbers: dict[str, float]) -> None:
     run_id = run.info.run_id
     for key, text in tags.items():
         client.set_tag(run_id, key, text)
@@ -62,7 +92,10 @@ def bring_up(
             client.log_artifact(run_id, str(directory / name))
     if (directory / "figures").is_dir():
         client.log_artifacts(run_id, str(directory / "figures"), "figures")
-    client.set_terminated(run_id, status)
+
+
+def _find(client: "MlflowClient", experiment: str, number: str) -> "Run | None":
+    return next(iter(client.search_runs([experiment], f"tags.run_id = '{number}'", max_results=1)), None)
 
 
 def _read(directory: Path) -> dict[str, Any]:

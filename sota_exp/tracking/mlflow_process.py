@@ -77,29 +77,15 @@ _left: "list[subprocess.Popen[str]]" = []
 
 
 def following_process(settings: Mapping[str, str]) -> FollowingProcess:
-    """Return an idle process with these settings, or start one."""
+    """Return an idle process with these settings, or start one.
+
+    It has its own session, so that Ctrl-C in the terminal reaches only the training.
+    """
     while _idle:
         kept = _idle.pop()
         if kept.settings == settings and kept.process.poll() is None:
             return kept
         kept.close()
-    return _start(settings)
-
-
-def keep(following: FollowingProcess) -> None:
-    """Keep an idle process for the next run."""
-    _idle.append(following)
-
-
-@atexit.register
-def close_idle() -> None:
-    """End the idle processes."""
-    while _idle:
-        _idle.pop().close()
-
-
-def _start(settings: Mapping[str, str]) -> FollowingProcess:
-    """Start a process in its own session, so that Ctrl-C in the terminal reaches only the training."""
     paths = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]))
     process = subprocess.Popen(
         [sys.executable, "-m", "sota_exp.tracking.mlflow_follow"],
@@ -112,3 +98,15 @@ def _start(settings: Mapping[str, str]) -> FollowingProcess:
     )
     assert process.stdout is not None
     return FollowingProcess(process=process, settings=settings, answers=Lines(process.stdout))
+
+
+def keep(following: FollowingProcess) -> None:
+    """Keep an idle process for the next run."""
+    _idle.append(following)
+
+
+@atexit.register
+def close_idle() -> None:
+    """End the idle processes."""
+    while _idle:
+        _idle.pop().close()

@@ -4,46 +4,25 @@ The first tracked run of the study creates the parent run; without one there is 
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-from sota_exp.errors import in_a_line
-from sota_exp.runs.mlflow_store import dashboard_of, environment, experiment_id, masked, opened, resolved, unanswered
+from sota_exp.runs.mlflow_store import dashboard_of, masked, resolved
 from sota_exp.statistics.units import scale_of
 from sota_exp.tracking.mlflow_parent import bring_up
-
-#: Seconds for one request, and how often it is repeated.
-TIMEOUT, RETRIES = 10, 2
 
 
 def show_study(directory: Path, uri: str | None, experiment: str, status: str = "FINISHED") -> str:
     """Send note, artifacts and status of the study; returns one line: where to see them, or why they are not sent."""
-    try:
-        store = resolved(uri, Path.cwd())
-        if (reason := unanswered(store, 2.0)) is not None:
-            return f"MLflow: the study's note is not sent ({reason}); repeat the command when it answers"
-        os.environ.update(environment(TIMEOUT, RETRIES))
-        return _send(directory, store, experiment, status)
-    except Exception as error:  # An error of tracking must not stop a study.
-        return f"MLflow: the study's note is not sent ({in_a_line(error)})"
+    if problem := bring_up(directory, uri, experiment, status, read_study):
+        return masked(f"MLflow: the study's note is not sent: {problem}")
+    return masked(f"MLflow: see the study with {dashboard_of(resolved(uri, Path.cwd()), experiment)}")
 
 
-def _send(directory: Path, uri: str, experiment: str, status: str) -> str:
-    facts = directory / "tracking.json"
-    if not facts.exists():
-        return "MLflow: none of the study's runs is shown there; sota-exp sync sends them"
-    client = opened(uri)
-    experiment_number = experiment_id(client, uri, experiment)
-    found = client.search_runs(
-        [experiment_number], f"tags.run_id = '{json.loads(facts.read_text())['id']}'", max_results=1
-    )
-    if not found:
-        return "MLflow: none of the study's runs is shown there; sota-exp sync sends them"
-    run_id = found[0].info.run_id
+def read_study(directory: Path) -> tuple[dict[str, str], dict[str, float]]:
+    """The note of the study as a tag, and the differences as metrics."""
     study: dict[str, Any] = json.loads((directory / "study.json").read_text())
-    bring_up(client, found[0], directory, {"mlflow.note.content": note(study)}, differences(study), status)
-    return masked(f"MLflow: study {run_id}; see it with {dashboard_of(uri, experiment)}")
+    return {"mlflow.note.content": note(study)}, differences(study)
 
 
 def differences(study: dict[str, Any]) -> dict[str, float]:

@@ -4,33 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sota_exp.errors import in_a_line
-from sota_exp.runs.mlflow_store import opened, unanswered
-from sota_exp.runs.sent_position import Position
 from sota_exp.tracking.mlflow_parent import bring_up
 
 
-def show_sweep(directory: Path, status: str = "FINISHED") -> str | None:
+def show_sweep(directory: Path, uri: str | None, experiment: str, status: str = "FINISHED") -> str | None:
     """Update the parent run of the sweep; returns why this failed, or None. status: the run's new status in MLflow."""
-    position = next(
-        (found for path in sorted(directory.glob("*/tracking.json")) if (found := Position.read(path.parent)).run_id),
-        None,
-    )
-    if position is None:
-        return "none of its trials is in MLflow"
-    if reason := unanswered(position.uri, 2.0):
-        return reason
-    try:
-        _show(directory, position, status)
-    except Exception as error:
-        return in_a_line(error)
-    return None
+    return bring_up(directory, uri, experiment, status, read_sweep)
 
 
-def _show(directory: Path, position: Position, status: str) -> None:
-    client = opened(position.uri)
-    assert position.run_id is not None
-    parent = client.get_run(client.get_run(position.run_id).data.tags["mlflow.parentRunId"])
+def read_sweep(directory: Path) -> tuple[dict[str, str], dict[str, float]]:
+    """Tags and metrics of the sweep."""
     summary = json.loads((directory / "sweep.json").read_text())
     tags = {
         "mlflow.note.content": (directory / "sweep.md").read_text(),
@@ -39,7 +22,7 @@ def _show(directory: Path, position: Position, status: str) -> None:
     }
     if summary["confirm"]:
         tags["verdict"] = summary["confirm"]["verdict"]
-    bring_up(client, parent, directory, tags, build_metrics(summary), status)
+    return tags, build_metrics(summary)
 
 
 def build_metrics(summary: dict[str, Any]) -> dict[str, float]:

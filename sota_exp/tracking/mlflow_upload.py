@@ -5,26 +5,25 @@ process, by the next one after a resume, or by `sota-exp sync`.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelStatus, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.utils import chunk_list
 
 from sota_exp.runs.atomic import replace_text
 from sota_exp.runs.contents import Content
 from sota_exp.runs.mlflow_store import experiment_id, opened
 from sota_exp.runs.sent_position import Position, stamp
-from sota_exp.tracking.mlflow_content import ARTIFACTS, Point, params, points, tags
+from sota_exp.tracking.mlflow_content import ARTIFACTS, params, points, tags
 from sota_exp.tracking.mlflow_note import note
 from sota_exp.tracking.mlflow_parent import parent_run
 from sota_exp.tracking.mlflow_views import KIND, write_views
-
-T = TypeVar("T")
 
 #: Status of a model that is uploaded in full.
 READY = LoggedModelStatus.READY
@@ -38,7 +37,7 @@ class Upload:
     """A connection to one experiment, and what is known of the run in the store.
 
     experiment: its id. known: (key, step) of the points in the store, None if not read yet. lines: how many lines of
-    `metrics.jsonl` are among them. written: tags set by this object. took: called whenever the store accepted
+    `metrics.jsonl` are among them. took: called whenever the store accepted
     something.
     """
 
@@ -47,7 +46,6 @@ class Upload:
     experiment: str
     known: set[tuple[str, int]] | None = None
     lines: int = 0
-    written: dict[str, str] = field(default_factory=dict)
     took: Callable[[], None] = lambda: None
 
     @classmethod
@@ -117,17 +115,13 @@ class Upload:
         """Send missing parameters (MLflow never changes them), and tags and the note that differ."""
         new = {key: value for key, value in params(content).items() if key not in run.data.params}
         wanted = tags(content) | {"mlflow.note.content": note(content)}
-        stored = {**run.data.tags, **self.written}
-        changed = {key: value for key, value in wanted.items() if stored.get(key) != value}
-        for part in split_into_parts(list(new.items()), MOST_PARAMS):
+        changed = {key: value for key, value in wanted.items() if run.data.tags.get(key) != value}
+        for part in chunk_list(list(new.items()), MOST_PARAMS):
             self.client.log_batch(run.info.run_id, params=[Param(key, value) for key, value in part])
         if changed:
             self.client.log_batch(run.info.run_id, tags=[RunTag(key, value) for key, value in changed.items()])
-        self.written |= changed
-        if "reason" in stored and "reason" not in wanted:
+        if "reason" in run.data.tags and "reason" not in wanted:
             self.client.delete_tag(run.info.run_id, "reason")
-            run.data.tags.pop("reason", None)
-            self.written.pop("reason", None)
         return len(new) + len(changed)
 
     def _points(self, content: Content, run: Run) -> int:
@@ -135,8 +129,9 @@ class Upload:
         if self.known is None:
             self.known = read_point_keys(self.client, run)
         new = [point for point in points(content, self.lines) if (point.key, point.step) not in self.known]
-        for part in split_into_parts(new, MOST_METRICS):
-            self.client.log_batch(run.info.run_id, metrics=[_metric(point) for point in part])
+        for part in chunk_list(new, MOST_METRICS):
+            metrics = [Metric(point.key, float(point.value), point.time, point.step) for point in part]
+            self.client.log_batch(run.info.run_id, metrics=metrics)
             self.known |= {(point.key, point.step) for point in part}
         self.lines = len(content.epochs)
         return len(new)
@@ -202,7 +197,7 @@ class Upload:
 
         Sweeps and studies end their own parent run, except after a kill.
         """
-        parent = {**run.data.tags, **self.written}.get("mlflow.parentRunId")
+        parent = run.data.tags.get("mlflow.parentRunId")
         if parent is None:
             return
         query = f"tags.mlflow.parentRunId = '{parent}' and attributes.status = 'RUNNING'"
@@ -220,20 +215,11 @@ class Upload:
         return 1
 
 
-def split_into_parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Split the items into parts of at most `size`."""
-    return (items[start : start + size] for start in range(0, len(items), size))
-
-
 def read_point_keys(client: MlflowClient, run: Run) -> set[tuple[str, int]]:
     """(key, step) of every point of a run in the store, without the system metrics."""
     keys = (key for key in run.data.metrics if not key.startswith("system/"))
     histories = (client.get_metric_history(run.info.run_id, key) for key in keys)
     return {(metric.key, metric.step) for history in histories for metric in history}
-
-
-def _metric(point: Point) -> Metric:
-    return Metric(point.key, float(point.value), point.time, point.step)
 
 
 def write_run_id(directory: Path, result: dict[str, Any], run_id: str) -> None:

@@ -85,17 +85,18 @@ def view_links(address: str, experiment: str, version: str) -> dict[str, str]:
 
 def views(slots: list[str]) -> dict[str, tuple[str, dict[str, Any]]]:
     """{key: (name, state)}; the first view holds all charts."""
-    techniques = [build_parallel_coordinates("By technique", slots, [ACCURACY])]
+    axes = {"selectedParams": slots, "selectedMetrics": [ACCURACY], "showAllRuns": True}
+    techniques = [build_chart("PARALLEL", "By technique", **axes)]
     costs = [
         build_scatter_chart("Accuracy against training time", COST, ACCURACY),
         build_scatter_chart("Accuracy against compute per image", "cost/flops_per_image", ACCURACY),
         build_scatter_chart("Accuracy against learning rate", "hp/log10_lr", ACCURACY),
     ]
     curves = [
-        build_line_chart("Validation accuracy", ["val/accuracy"]),
-        build_line_chart("Validation loss", ["val/loss"]),
-        build_line_chart("Training loss", ["train/loss"]),
-        build_line_chart("Learning rate", ["train/lr"]),
+        build_line_chart("Validation accuracy", "val/accuracy"),
+        build_line_chart("Validation loss", "val/loss"),
+        build_line_chart("Training loss", "train/loss"),
+        build_line_chart("Learning rate", "train/lr"),
     ]
     return {
         "sota-exp": (
@@ -171,10 +172,6 @@ def build_chart(kind: str, title: str, **fields: Any) -> dict[str, Any]:
     return {"type": kind, "uuid": uuid, "displayName": title, "deleted": False, "isGenerated": False, **fields}
 
 
-def build_parallel_coordinates(title: str, params: list[str], metrics: list[str]) -> dict[str, Any]:
-    return build_chart("PARALLEL", title, selectedParams=params, selectedMetrics=metrics, showAllRuns=True)
-
-
 def build_scatter_chart(title: str, x: str, y: str) -> dict[str, Any]:
     axes = {"xaxis": {"key": x, "type": "METRIC"}, "yaxis": {"key": y, "type": "METRIC"}}
     return build_chart("SCATTER", title, runsCountToCompare=100, **axes)
@@ -184,12 +181,12 @@ def build_bar_chart(title: str, metric: str) -> dict[str, Any]:
     return build_chart("BAR", title, metricKey=metric, dataAccessKey=metric, runsCountToCompare=100)
 
 
-def build_line_chart(title: str, metrics: list[str]) -> dict[str, Any]:
+def build_line_chart(title: str, metric: str) -> dict[str, Any]:
     return build_chart(
         "LINE",
         title,
-        metricKey=metrics[0],
-        selectedMetricKeys=metrics,
+        metricKey=metric,
+        selectedMetricKeys=[metric],
         lineSmoothness=0,
         xAxisKey="step",
         xAxisScaleType="linear",

@@ -59,7 +59,7 @@ def test_the_page_of_a_study_or_sweep_is_sent_too(
     monkeypatch.setattr(
         "sota_exp.tracking.mlflow_study.show_study", lambda directory, uri, experiment: f"a study, {experiment}"
     )
-    monkeypatch.setattr("sota_exp.tracking.mlflow_sweep.show_sweep", lambda directory: None)
+    monkeypatch.setattr("sota_exp.tracking.mlflow_sweep.show_sweep", lambda directory, uri, experiment: None)
     sync.main([str(parent)])
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(f"{parent}: ")]
     assert len(lines) == bool(output) and all(output in line for line in lines)

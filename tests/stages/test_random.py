@@ -8,7 +8,6 @@ from sota_exp.stages.random import Streams, key_to_seed
 
 METHODS = {
     "uniform": lambda draws, num: draws.uniform(num, 2),
-    "normal": lambda draws, num: draws.normal(num, 2),
     "integers": lambda draws, num: draws.integers(7, num),
 }
 

@@ -8,7 +8,7 @@ import pytest
 
 from sota_exp.errors import ConfigError
 from sota_exp.sweep import ownership
-from sota_exp.sweep.storage import resolved
+from sota_exp.sweep.storage import Store, resolved
 from sota_exp.sweep.trial import VARIABLE, Brief, Identity, OwnTrial, beating, make_pruner, mean_over_seeds
 
 MEDIAN = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 0, "n_warmup_steps": 0}
@@ -18,10 +18,7 @@ MEDIAN = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 0, "n_w
 def identity(tmp_path):
     """A trial that is created and owned, as the sweeper does it."""
     made = Identity(
-        url=resolved(None, tmp_path),
-        study="s",
-        heartbeat=1,
-        grace=5,
+        store=Store(url=resolved(None, tmp_path), name="s", heartbeat=1, grace=5),
         number=0,
         token="",
         pruner=MEDIAN,
@@ -38,7 +35,7 @@ def identity(tmp_path):
 
 def test_a_brief_travels_as_a_job_variable_whatever_is_in_it(identity):
     words = "lr=0.1 ${seed} 'quoted' \"twice\" \\ ü = {}"
-    brief = Brief(words=words, origin={"overrides": [words]}, trial=identity)
+    brief = Brief(origin={"name": words, "overrides": [words]}, trial=identity)
     name, _, text = brief.override().partition("=")
     assert name == f"++hydra.job.env_set.{VARIABLE}"
     assert Brief.of_job({VARIABLE: text.strip("'")}) == brief

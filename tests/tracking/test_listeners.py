@@ -1,4 +1,4 @@
-"""Several listeners combined, and the one that draws figures and tracks."""
+"""The listener that draws figures and tracks, around another one."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from sota_exp.stages.tracking import Follower, NoTracking, Tracking
-from sota_exp.tracking.listeners import Listeners, ShowingListener, print_dimly, showing
+from sota_exp.tracking.listeners import ShowingListener, print_dimly, showing
 from sota_exp.training.listener import Listener, Plan
 from sota_exp.training.loop import Step
 
@@ -57,19 +57,19 @@ def plan(tracking: Tracking, directory: Path) -> Plan:
     return cast(Plan, SimpleNamespace(request=SimpleNamespace(experiment=experiment, directory=directory)))
 
 
-def test_everyone_hears_everything_in_order() -> None:
+def test_the_inner_listener_hears_everything(tmp_path: Path) -> None:
     heard: list[str] = []
-    both = Listeners(members=(Noting(name="a", heard=heard), Noting(name="b", heard=heard)))
-    both.started(cast(Plan, None))
-    both.stepped(cast(Step, None))
-    both.epoch_done({})
-    both.ended({})
-    assert heard == [f"{name} {what}" for what in ("started", "stepped", "epoch_done", "ended") for name in "ab"]
+    listener = showing(Noting(name="a", heard=heard))
+    listener.started(plan(NoTracking(figures=False), tmp_path))
+    listener.stepped(cast(Step, None))
+    listener.epoch_done({})
+    listener.ended({"metrics": {}})
+    assert heard == [f"a {what}" for what in ("started", "stepped", "epoch_done", "ended")]
 
 
 def test_the_tracking_of_the_plan_follows_its_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tracking = NotingTracking(figures=False)
-    listener = ShowingListener(is_main=True, say=print_dimly)
+    listener = ShowingListener(inner=Listener(), is_main=True, say=print_dimly)
     listener.started(plan(tracking, tmp_path))
     listener.ended({"metrics": {}})
     assert tracking.heard == [f"follows {tmp_path}", "finished"]
@@ -86,12 +86,12 @@ def test_only_the_first_process_shows(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_run_that_failed_before_it_began_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    ShowingListener(is_main=True, say=print_dimly).ended({"metrics": {}})
+    ShowingListener(inner=Listener(), is_main=True, say=print_dimly).ended({"metrics": {}})
     assert capsys.readouterr().out == ""
 
 
 def test_pictures_that_cannot_be_drawn_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    listener = ShowingListener(is_main=True, say=print_dimly)
+    listener = ShowingListener(inner=Listener(), is_main=True, say=print_dimly)
     listener.started(plan(NoTracking(figures=True), tmp_path))
     listener.ended({"status": "finished", "metrics": {"val/accuracy": 1.0}})
     assert "figures of this run could not be drawn" in caplog.text
@@ -102,14 +102,14 @@ def test_a_follower_that_fails_is_a_warning(tmp_path: Path, caplog: pytest.LogCa
         def finish(self) -> str:
             raise RuntimeError("no such port")
 
-    listener = ShowingListener(is_main=True, say=print_dimly)
+    listener = ShowingListener(inner=Listener(), is_main=True, say=print_dimly)
     listener.started(plan(Failing(figures=False), tmp_path))
     listener.ended({"metrics": {}})
     assert "tracking of this run failed: RuntimeError: no such port" in caplog.text
 
 
 def test_no_pictures_where_they_are_off(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    listener = ShowingListener(is_main=True, say=print_dimly)
+    listener = ShowingListener(inner=Listener(), is_main=True, say=print_dimly)
     listener.started(plan(NoTracking(figures=False), tmp_path))
     listener.ended({"status": "finished", "metrics": {"val/accuracy": 1.0}})
     assert not caplog.records and not list(tmp_path.iterdir())
@@ -119,8 +119,7 @@ def test_no_pictures_where_they_are_off(tmp_path: Path, caplog: pytest.LogCaptur
 def test_a_run_that_never_started_is_shown_once_by_the_main_process(is_main: bool, tmp_path: Path) -> None:
     tracking, said, heard = NotingTracking(figures=False), list[str](), list[str]()
     request = plan(tracking, tmp_path).request
-    shower = ShowingListener(is_main=is_main, say=said.append)
-    both = Listeners(members=(Noting(name="a", heard=heard), shower))
+    both = ShowingListener(inner=Noting(name="a", heard=heard), is_main=is_main, say=said.append)
     both.stillborn(request)
     both.ended({"metrics": {}})
     assert tracking.heard == ([f"follows {tmp_path}", "finished"] if is_main else [])

@@ -165,5 +165,5 @@ def draw_pair(axes: "Axes", found: Findings, pair: Pair, left: float, top: float
     for place, split, index in ((0, pair.split, pair.index), (1, pair.other, pair.other_index)):
         x = left + place * 1.02
         put(axes, whole(found.data.images, index), x, top + 0.46, 0.98)
-        caption = f"{split}: {short(found.class_of(index), 20)}\n{short(found.name_of(index), 26)}"
+        caption = f"{split}: {short(found.class_of(index), 20)}\nimage {index}"
         axes.text(x, top + 0.43, caption, fontsize=7, ha="left", va="bottom", linespacing=1.15)

@@ -19,13 +19,11 @@ from sota_exp.training.loop import Session
 class Findings:
     """The results, in the order in which they are shown.
 
-    choices: slot → option. files: the path of every image, or empty if images have none. rows: positions in the batch
-    of the images whose effects are shown, int64 [K].
+    choices: slot → option. rows: positions in the batch of the images whose effects are shown, int64 [K].
     """
 
     session: Session
     choices: dict[str, str]
-    files: list[str]
     step: Step
     rows: Tensor
     effects: list[Effect]
@@ -42,10 +40,6 @@ class Findings:
     def batch(self) -> Tensor:
         """The augmented images, without normalization: uint8 [B, 3, S, S]."""
         return shown(self.step.seen.images, preprocessing(self.session))
-
-    def name_of(self, index: int) -> str:
-        """The file of an image, or else its index in the data set."""
-        return self.files[index] if self.files else f"image {index}"
 
     def class_of(self, index: int) -> str:
         """The name of the class of an image."""
@@ -67,7 +61,6 @@ def look(session: Session, choices: dict[str, str], number: int) -> Findings:
     return Findings(
         session=session,
         choices=choices,
-        files=experiment.data.files(),
         step=step,
         rows=rows,
         effects=effects(session, step, rows),
@@ -122,8 +115,8 @@ QUANTILES = {"least": 0.0, "median": 0.5, "most": 1.0}
 
 def _pair_in_plain_values(found: Findings, pair: Pair) -> dict[str, Any]:
     return {
-        pair.split: found.name_of(pair.index),
-        pair.other: found.name_of(pair.other_index),
+        pair.split: f"image {pair.index}",
+        pair.other: f"image {pair.other_index}",
         "classes": [found.class_of(pair.index), found.class_of(pair.other_index)],
         "distance": round(pair.distance, 4),
     }

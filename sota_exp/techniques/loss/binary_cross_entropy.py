@@ -18,11 +18,6 @@ from sota_exp.stages.loss import Loss
 from sota_exp.stages.stage import require
 
 
-def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Logits and soft targets, both [B, C] → float32 loss per sample and class [B, C]."""
-    return F.binary_cross_entropy_with_logits(logits.float(), targets.float(), reduction="none")
-
-
 @dataclass(frozen=True, kw_only=True)
 class BinaryCrossEntropy(Loss):
     """Sigmoid cross-entropy on soft targets, reduced over classes by `class_reduction`."""
@@ -33,5 +28,5 @@ class BinaryCrossEntropy(Loss):
         require(self.class_reduction in ("mean", "sum"), "class_reduction", self.class_reduction, "mean or sum")
 
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
-        losses = binary_cross_entropy(logits, batch.targets)
+        losses = F.binary_cross_entropy_with_logits(logits.float(), batch.targets.float(), reduction="none")
         return losses.mean(1) if self.class_reduction == "mean" else losses.sum(1)

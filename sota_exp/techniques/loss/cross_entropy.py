@@ -16,14 +16,9 @@ from sota_exp.stages.batch import Batch
 from sota_exp.stages.loss import Loss
 
 
-def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Logits and soft targets, both [B, C] → float32 loss per sample [B]."""
-    return F.cross_entropy(logits.float(), targets.float(), reduction="none")
-
-
 @dataclass(frozen=True, kw_only=True)
 class CrossEntropy(Loss):
     """Softmax cross-entropy on soft targets."""
 
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
-        return cross_entropy(logits, batch.targets)
+        return F.cross_entropy(logits.float(), batch.targets.float(), reduction="none")

@@ -18,15 +18,11 @@ from timm.optim import Lamb as TimmLamb
 from sota_exp.techniques.optimizer.torch_optimizer import Moments, with_lr
 
 
-def has_matrices(group: dict[str, Any]) -> bool:
-    """Whether a group has weights of two or more dimensions, which are rescaled even without weight decay."""
-    return any(parameter.ndim > 1 for parameter in group["params"])
-
-
 @dataclass(frozen=True, kw_only=True)
 class Lamb(Moments):
     """Adam with layer-wise trust ratios."""
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        groups = [{**group, "always_adapt": has_matrices(group)} for group in with_lr(groups, lr)]
+        # Weights of two or more dimensions are rescaled even without weight decay.
+        groups = [{**group, "always_adapt": any(p.ndim > 1 for p in group["params"])} for group in with_lr(groups, lr)]
         return TimmLamb(groups, lr=lr, betas=(self.beta1, self.beta2), eps=self.eps, max_grad_norm=None)

@@ -14,7 +14,7 @@ import torch
 from timm.optim import Lion as TimmLion
 
 from sota_exp.stages.optimizer import OptimizerFactory
-from sota_exp.techniques.optimizer.torch_optimizer import require_share, with_lr
+from sota_exp.techniques.optimizer.torch_optimizer import with_lr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +23,6 @@ class Lion(OptimizerFactory):
 
     beta1: float
     beta2: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_share("beta1", self.beta1)
-        require_share("beta2", self.beta2)
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         return TimmLion(with_lr(groups, lr), lr=lr, betas=(self.beta1, self.beta2))

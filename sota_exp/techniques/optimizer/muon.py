@@ -16,7 +16,7 @@ import torch
 from timm.optim import Muon as TimmMuon
 
 from sota_exp.stages.optimizer import OptimizerFactory
-from sota_exp.techniques.optimizer.torch_optimizer import require_share, with_lr
+from sota_exp.techniques.optimizer.torch_optimizer import with_lr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +24,6 @@ class Muon(OptimizerFactory):
     """Orthogonalized momentum for matrices, AdamW for vectors."""
 
     momentum: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_share("momentum", self.momentum)
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         return TimmMuon(with_lr(groups, lr), lr=lr, momentum=self.momentum, nesterov=True)

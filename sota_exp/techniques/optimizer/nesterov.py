@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from sota_exp.stages.optimizer import OptimizerFactory
-from sota_exp.techniques.optimizer.torch_optimizer import require_positive, require_share, with_lr
+from sota_exp.stages.stage import require
+from sota_exp.techniques.optimizer.torch_optimizer import with_lr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +24,7 @@ class Nesterov(OptimizerFactory):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_share("momentum", self.momentum)
-        require_positive("momentum", self.momentum)
+        require(self.momentum > 0, "momentum", self.momentum, "a number above 0")
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         return torch.optim.SGD(with_lr(groups, lr), lr=lr, momentum=self.momentum, nesterov=True, fused=True)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from sota_exp.stages.optimizer import OptimizerFactory
-from sota_exp.techniques.optimizer.torch_optimizer import require_positive, require_share, with_lr
+from sota_exp.techniques.optimizer.torch_optimizer import with_lr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +22,6 @@ class RMSprop(OptimizerFactory):
     alpha: float
     momentum: float
     eps: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_share("alpha", self.alpha)
-        require_share("momentum", self.momentum)
-        require_positive("eps", self.eps)
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         return torch.optim.RMSprop(with_lr(groups, lr), lr=lr, alpha=self.alpha, momentum=self.momentum, eps=self.eps)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from sota_exp.stages.optimizer import OptimizerFactory
-from sota_exp.techniques.optimizer.torch_optimizer import require_share, with_lr
+from sota_exp.techniques.optimizer.torch_optimizer import with_lr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +21,6 @@ class SGD(OptimizerFactory):
     """SGD with momentum."""
 
     momentum: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_share("momentum", self.momentum)
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         return torch.optim.SGD(with_lr(groups, lr), lr=lr, momentum=self.momentum, fused=True)

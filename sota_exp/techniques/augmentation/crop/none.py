@@ -20,10 +20,5 @@ from sota_exp.stages.random import Draws
 class CenterCrop(Crop):
     """Cuts the centre of each image."""
 
-    def __call__(
-        self, images: Images, indices: Tensor, size: int, rng: Draws, interpolation: str = "bilinear"
-    ) -> Tensor:
+    def __call__(self, images: Images, indices: Tensor, size: int, rng: Draws, interpolation: str) -> Tensor:
         return center_crop(images, indices, size, size, interpolation)
-
-    def magnification(self, sizes: Tensor, size: int, rng: Draws) -> Tensor:
-        return size / sizes.amin(1).double()

@@ -10,9 +10,9 @@ Setting: padding_fraction 0.125 (4 px at 32) with black borders is the CIFAR sta
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from sota_exp.data.resize import center_crop
 from sota_exp.stages.augmentation import Crop
@@ -20,17 +20,7 @@ from sota_exp.stages.data import Images
 from sota_exp.stages.random import Draws
 from sota_exp.stages.stage import require
 
-
-def pad_reflect(images: Tensor, padding: int) -> Tensor:
-    """Uint8 [B, S, S, 3] → [B, S + 2·padding, S + 2·padding, 3], reflected about the border pixels; padding < S."""
-    last = images.shape[1] - 1
-    source = last - (torch.arange(-padding, last + 1 + padding).abs() - last).abs()
-    return images.index_select(1, source).index_select(2, source)
-
-
-def pad_constant(images: Tensor, padding: int) -> Tensor:
-    """Uint8 [B, S, S, 3] → [B, S + 2·padding, S + 2·padding, 3] with black borders."""
-    return F.pad(images, (0, 0, padding, padding, padding, padding))
+PADDING_MODES = ("constant", "reflect")
 
 
 def shifted(padded: Tensor, corners: Tensor, size: int) -> Tensor:
@@ -45,9 +35,6 @@ def shifted(padded: Tensor, corners: Tensor, size: int) -> Tensor:
     return padded.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
 
 
-PADDING = {"reflect": pad_reflect, "constant": pad_constant}
-
-
 @dataclass(frozen=True, kw_only=True)
 class PadCrop(Crop):
     """Pads each side by `padding_fraction` of the image side, with `padding_mode` constant (black) or reflect."""
@@ -58,15 +45,12 @@ class PadCrop(Crop):
     def __post_init__(self) -> None:
         legal = "a fraction of the side in [0, 0.5]"
         require(0 <= self.padding_fraction <= 0.5, "padding_fraction", self.padding_fraction, legal)
-        require(self.padding_mode in PADDING, "padding_mode", self.padding_mode, f"one of {sorted(PADDING)}")
+        require(self.padding_mode in PADDING_MODES, "padding_mode", self.padding_mode, f"one of {PADDING_MODES}")
 
-    def __call__(
-        self, images: Images, indices: Tensor, size: int, rng: Draws, interpolation: str = "bilinear"
-    ) -> Tensor:
+    def __call__(self, images: Images, indices: Tensor, size: int, rng: Draws, interpolation: str) -> Tensor:
         padding = round(self.padding_fraction * size)
-        centred = center_crop(images, indices, size, size, interpolation).permute(0, 2, 3, 1)
+        centred = center_crop(images, indices, size, size, interpolation).permute(0, 2, 3, 1).numpy()
+        sides = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+        padded = torch.from_numpy(np.pad(centred, sides, "reflect" if self.padding_mode == "reflect" else "constant"))
         corners = rng.integers(2 * padding + 1, len(indices), 2)
-        return shifted(PADDING[self.padding_mode](centred, padding), corners, size)
-
-    def magnification(self, sizes: Tensor, size: int, rng: Draws) -> Tensor:
-        return size / sizes.amin(1).double()
+        return shifted(padded, corners, size)

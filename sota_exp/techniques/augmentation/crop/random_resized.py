@@ -56,12 +56,9 @@ class RandomResizedCrop(Crop):
         ok = len(self.ratio) == 2 and 0 < self.ratio[0] <= self.ratio[1]
         require(ok, "ratio", self.ratio, "[min, max] width divided by height, positive")
 
-    def __call__(
-        self, images: Images, indices: Tensor, size: int, rng: Draws, interpolation: str = "bilinear"
-    ) -> Tensor:
-        return resized_crop(
-            images, indices, crop_boxes(images.sizes(indices), self.scale, self.ratio, rng), size, interpolation
-        )
+    def __call__(self, images: Images, indices: Tensor, size: int, rng: Draws, interpolation: str) -> Tensor:
+        boxes = crop_boxes(images.sizes(indices), self.scale, self.ratio, rng)
+        return resized_crop(images, indices, boxes, size, interpolation)
 
     def magnification(self, sizes: Tensor, size: int, rng: Draws) -> Tensor:
         return size / crop_boxes(sizes, self.scale, self.ratio, rng)[:, 2:].double().prod(1).sqrt()

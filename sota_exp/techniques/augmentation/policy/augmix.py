@@ -57,12 +57,8 @@ class AugMix(BatchTransform):
     def __post_init__(self) -> None:
         require(1 <= self.severity <= NUM_BINS, "severity", self.severity, f"a whole number in [1, {NUM_BINS}]")
         require(self.mixture_width >= 1, "mixture_width", self.mixture_width, "chains per image, at least 1")
-        require(
-            self.chain_depth == -1 or self.chain_depth >= 1,
-            "chain_depth",
-            self.chain_depth,
-            "at least 1, or -1 for random",
-        )
+        depth_ok = self.chain_depth == -1 or self.chain_depth >= 1
+        require(depth_ok, "chain_depth", self.chain_depth, "at least 1, or -1 for random")
         ops.require_interpolation(self.interpolation)
 
     def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:

@@ -35,18 +35,25 @@ class Space:
 
 def standard_ranges(size: int) -> dict[str, tuple[float, float, bool]]:
     """{operation: (first magnitude, last magnitude, signed)} of RandAugment for images of `size` pixels."""
+    return ranges(shear=0.3, translate=150 / 331 * size, rotate=30, color=0.9, posterize=4)
+
+
+def ranges(
+    shear: float, translate: float, rotate: float, color: float, posterize: int
+) -> dict[str, tuple[float, float, bool]]:
+    """{operation: (first magnitude, last magnitude, signed)} of the 14 operations, from their last magnitudes."""
     return {
         "identity": (0, 0, False),
-        "shear_x": (0, 0.3, True),
-        "shear_y": (0, 0.3, True),
-        "translate_x": (0, 150 / 331 * size, True),
-        "translate_y": (0, 150 / 331 * size, True),
-        "rotate": (0, 30, True),
-        "brightness": (0, 0.9, True),
-        "color": (0, 0.9, True),
-        "contrast": (0, 0.9, True),
-        "sharpness": (0, 0.9, True),
-        "posterize": (8, 4, False),
+        "shear_x": (0, shear, True),
+        "shear_y": (0, shear, True),
+        "translate_x": (0, translate, True),
+        "translate_y": (0, translate, True),
+        "rotate": (0, rotate, True),
+        "brightness": (0, color, True),
+        "color": (0, color, True),
+        "contrast": (0, color, True),
+        "sharpness": (0, color, True),
+        "posterize": (8, posterize, False),
         "solarize": (1, 0, False),
         "autocontrast": (0, 0, False),
         "equalize": (0, 0, False),

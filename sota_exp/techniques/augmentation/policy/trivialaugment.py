@@ -16,31 +16,13 @@ from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.random import Draws
 from sota_exp.stages.stage import require
 from sota_exp.techniques.augmentation.policy import ops
-from sota_exp.techniques.augmentation.policy.space import Space, evenly_spaced
+from sota_exp.techniques.augmentation.policy.space import Space, evenly_spaced, ranges
 
 
 @cache
 def wide_space(num_bins: int, translate_pixels: float) -> Space:
     """The operations of TrivialAugment and their magnitudes, with translations of up to `translate_pixels`."""
-    return evenly_spaced(
-        {
-            "identity": (0, 0, False),
-            "shear_x": (0, 0.99, True),
-            "shear_y": (0, 0.99, True),
-            "translate_x": (0, translate_pixels, True),
-            "translate_y": (0, translate_pixels, True),
-            "rotate": (0, 135, True),
-            "brightness": (0, 0.99, True),
-            "color": (0, 0.99, True),
-            "contrast": (0, 0.99, True),
-            "sharpness": (0, 0.99, True),
-            "posterize": (8, 2, False),
-            "solarize": (1, 0, False),
-            "autocontrast": (0, 0, False),
-            "equalize": (0, 0, False),
-        },
-        num_bins,
-    )
+    return evenly_spaced(ranges(shear=0.99, translate=translate_pixels, rotate=135, color=0.99, posterize=2), num_bins)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,11 +16,6 @@ from sota_exp.stages.augmentation import TrainSize
 from sota_exp.stages.stage import require
 
 
-def train_size(image_size: int, ratio: float) -> int:
-    """Side of a training crop in pixels, for evaluation at `image_size` pixels."""
-    return round(image_size / ratio)
-
-
 @dataclass(frozen=True, kw_only=True)
 class FixRes(TrainSize):
     """Divides the side used in evaluation by `ratio`."""
@@ -31,4 +26,4 @@ class FixRes(TrainSize):
         require(1 <= self.ratio <= 2, "ratio", self.ratio, "evaluation side divided by training side, in [1, 2]")
 
     def __call__(self, image_size: int) -> int:
-        return train_size(image_size, self.ratio)
+        return round(image_size / self.ratio)

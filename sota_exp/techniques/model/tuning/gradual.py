@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from sota_exp.models.parts import classifier, train_classifier_alone, train_everything
+from sota_exp.models.parts import classifier, train_classifier_alone
 from sota_exp.stages.model import Tuning
 from sota_exp.stages.stage import require
 
@@ -50,4 +50,4 @@ class Gradual(Tuning):
         if progress < self.fraction:
             train_classifier_alone(model)
         else:
-            train_everything(model)
+            model.train().requires_grad_(True)

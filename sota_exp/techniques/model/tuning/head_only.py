@@ -15,18 +15,14 @@ from sota_exp.models.parts import classifier, train_classifier_alone
 from sota_exp.stages.model import Tuning
 
 
-def only(parameters: set[nn.Parameter], groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The groups reduced to `parameters`, without empty groups."""
-    kept = [{**group, "params": [p for p in group["params"] if p in parameters]} for group in groups]
-    return [group for group in kept if group["params"]]
-
-
 @dataclass(frozen=True, kw_only=True)
 class HeadOnly(Tuning):
     """Trains the classifier alone."""
 
     def groups(self, model: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [{**group, "lr_scale": 1.0} for group in only(set(classifier(model).parameters()), groups)]
+        head = set(classifier(model).parameters())
+        kept = [{**group, "params": [p for p in group["params"] if p in head], "lr_scale": 1.0} for group in groups]
+        return [group for group in kept if group["params"]]
 
     def __call__(self, model: nn.Module, progress: float) -> None:
         train_classifier_alone(model)

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from torch import nn
 
 from sota_exp.models.load_state import load
-from sota_exp.models.weight_files import AS_THEY_ARE, preprocessing_with, read_published
+from sota_exp.models.weight_files import AS_THEY_ARE, preprocessing_with, read_published, require_normalization
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.model import Model, Published, Weights
-from sota_exp.stages.stage import require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +30,7 @@ class Checkpoint(Weights):
     std: list[float] | None
 
     def __post_init__(self) -> None:
-        require(self.mean is None or len(self.mean) == 3, "mean", self.mean, "three numbers, or null")
-        std_ok = self.std is None or (len(self.std) == 3 and min(self.std) > 0)
-        require(std_ok, "std", self.std, "three numbers above 0, or null")
+        require_normalization(self.mean, self.std)
 
     def published(self, default: Preprocessing) -> Published:
         return read_published(self.path, self.store, self.prefix, default)

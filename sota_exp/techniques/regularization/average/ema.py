@@ -14,7 +14,6 @@ where d is 0.99891 per update. torchvision's rule for d ignores the size of the 
 """
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -36,20 +35,8 @@ def decay_per_update(horizon: float, interval: float, num_steps: int) -> float:
     return math.exp(-interval / (horizon * num_steps))
 
 
-class Updates(ABC):
-    """The optimizer steps, counted from 1, after which the average is updated, and which updates are copies."""
-
-    @abstractmethod
-    def due(self, step: int) -> bool:
-        """Whether the average is updated after `step`."""
-
-    @abstractmethod
-    def is_copy(self, step: int) -> bool:
-        """Whether the update after `step` copies the weights."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class FromTheLast(Updates):
+class FromTheLast:
     """Every `interval` steps, counted back from the last step; copies during the fraction `warmup` of training."""
 
     num_steps: int
@@ -57,14 +44,16 @@ class FromTheLast(Updates):
     warmup: float
 
     def due(self, step: int) -> bool:
+        """Whether the average is updated after `step`, counted from 1."""
         return (self.num_steps - step) % self.interval == 0
 
     def is_copy(self, step: int) -> bool:
+        """Whether the update after `step` copies the weights."""
         return step / self.num_steps < self.warmup
 
 
 @dataclass(frozen=True, kw_only=True)
-class InEveryEpoch(Updates):
+class InEveryEpoch:
     """After steps 1, 1 + `every`, … of each epoch; a copy if the previous update's epoch started during warm-up."""
 
     num_epochs: int
@@ -88,7 +77,7 @@ class InEveryEpoch(Updates):
 class MovingAverage(WeightAverage):
     """The averaged copy of a network, and the number of optimizer steps so far."""
 
-    def __init__(self, model: nn.Module, updates: Updates, decay: float) -> None:
+    def __init__(self, model: nn.Module, updates: FromTheLast | InEveryEpoch, decay: float) -> None:
         self.model, self.updates = model, updates
         self.averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
         self.module = self.averaged.module.requires_grad_(False).eval()

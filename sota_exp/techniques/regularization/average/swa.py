@@ -28,11 +28,6 @@ def num_taken(step: int, start: float, num_snapshots: int, num_steps: int) -> in
     return max(0, step - (num_steps - span)) * min(num_snapshots, span) // span
 
 
-def has_moving_statistics(model: nn.Module) -> bool:
-    """Whether any batch norm of the network is in train mode; the others are frozen, with the statistics loaded."""
-    return any(module.training for module in model.modules() if isinstance(module, _BatchNorm))
-
-
 class EqualAverage(WeightAverage):
     """The averaged copy of a network; `module` is the network itself until the first snapshot."""
 
@@ -51,7 +46,9 @@ class EqualAverage(WeightAverage):
             self.module = self.averaged.module
 
     def finish(self, batches: Iterable[Tensor]) -> None:
-        if self.module is self.averaged.module and has_moving_statistics(self.model):
+        # Batch norms in eval mode are frozen, with the statistics loaded.
+        are_moving = any(module.training for module in self.model.modules() if isinstance(module, _BatchNorm))
+        if self.module is self.averaged.module and are_moving:
             # A last batch of one image has no variance in layers whose feature maps are one pixel.
             update_bn((batch for batch in batches if len(batch) > 1), self.module)
 

@@ -25,14 +25,6 @@ def without_classifier(parameters: Sequence[nn.Parameter]) -> Sequence[nn.Parame
     return parameters[: weights[-1]] if weights else parameters
 
 
-def adaptive_clip(parameters: Sequence[nn.Parameter], clip_factor: float, eps: float) -> tuple[Tensor, Tensor]:
-    """Clip the gradients in place; returns their total norm before and after, scalars on their device."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    before = nn.utils.get_total_norm(gradients)
-    adaptive_clip_grad(parameters, clip_factor=clip_factor, eps=eps)
-    return before, nn.utils.get_total_norm(gradients)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Adaptive(GradientTransform):
     """Clips each unit to `clip_factor` times its weight norm; reports the total norm before, and if it was clipped."""
@@ -48,5 +40,8 @@ class Adaptive(GradientTransform):
     def __call__(self, parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
         clippable = without_classifier(parameters) if self.exclude_classifier else parameters
         total = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        before, after = adaptive_clip(clippable, self.clip_factor, self.eps)
+        gradients = [p.grad for p in clippable if p.grad is not None]
+        before = nn.utils.get_total_norm(gradients)
+        adaptive_clip_grad(clippable, clip_factor=self.clip_factor, eps=self.eps)
+        after = nn.utils.get_total_norm(gradients)
         return {"grad_norm": total, "clipped": (after < before).float()}

@@ -16,11 +16,6 @@ from sota_exp.stages.optimizer import GradientTransform
 from sota_exp.stages.stage import require
 
 
-def clip_norm(parameters: Sequence[nn.Parameter], max_norm: float) -> Tensor:
-    """Clip the gradients in place; returns their norm before, a scalar on their device."""
-    return nn.utils.clip_grad_norm_(parameters, max_norm)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Norm(GradientTransform):
     """Limits the gradient norm to `max_norm`; reports the norm before, and whether it was clipped."""
@@ -31,5 +26,5 @@ class Norm(GradientTransform):
         require(self.max_norm > 0, "max_norm", self.max_norm, "a number above 0")
 
     def __call__(self, parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
-        grad_norm = clip_norm(parameters, self.max_norm)
+        grad_norm = nn.utils.clip_grad_norm_(parameters, self.max_norm)
         return {"grad_norm": grad_norm, "clipped": (grad_norm > self.max_norm).float()}

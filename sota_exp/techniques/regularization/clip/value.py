@@ -17,15 +17,6 @@ from sota_exp.stages.optimizer import GradientTransform
 from sota_exp.stages.stage import require
 
 
-def clip_value(parameters: Sequence[nn.Parameter], limit: float) -> tuple[Tensor, Tensor]:
-    """Clip the gradients in place; returns their 2-norm and maximum norm before, scalars on their device."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = nn.utils.get_total_norm(gradients)
-    max_norm = nn.utils.get_total_norm(gradients, norm_type=torch.inf)
-    nn.utils.clip_grad_value_(parameters, limit)
-    return norm, max_norm
-
-
 @dataclass(frozen=True, kw_only=True)
 class Value(GradientTransform):
     """Limits components to `clip_value`; reports the gradient norm before, and whether any component was clipped."""
@@ -36,5 +27,8 @@ class Value(GradientTransform):
         require(self.clip_value > 0, "clip_value", self.clip_value, "a number above 0")
 
     def __call__(self, parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
-        grad_norm, max_norm = clip_value(parameters, self.clip_value)
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        grad_norm = nn.utils.get_total_norm(gradients)
+        max_norm = nn.utils.get_total_norm(gradients, norm_type=torch.inf)
+        nn.utils.clip_grad_value_(parameters, self.clip_value)
         return {"grad_norm": grad_norm, "clipped": (max_norm > self.clip_value).float()}

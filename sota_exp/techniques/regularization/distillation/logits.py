@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sota_exp.models.saved import described
-from sota_exp.models.weight_files import AS_THEY_ARE, preprocessing_with, read_published
+from sota_exp.models.weight_files import AS_THEY_ARE, preprocessing_with, read_published, require_normalization
 from sota_exp.models.zoo import (
     build,
     build_timm,
@@ -121,9 +121,7 @@ class Logits(Distillation):
         require(0 <= self.alpha <= 1, "alpha", self.alpha, "a fraction in [0, 1]")
         require(self.temperature > 0, "temperature", self.temperature, "a number above 0")
         require(self.image_size is None or self.image_size >= 8, "image_size", self.image_size, "pixels, or null")
-        require(self.mean is None or len(self.mean) == 3, "mean", self.mean, "three numbers, or null")
-        std_ok = self.std is None or (len(self.std) == 3 and min(self.std) > 0)
-        require(std_ok, "std", self.std, "three numbers above 0, or null")
+        require_normalization(self.mean, self.std)
 
     @property
     def published_name(self) -> str:

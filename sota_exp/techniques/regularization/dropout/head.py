@@ -27,16 +27,6 @@ class DropInput:
         return F.dropout(inputs[0], self.drop_rate, training=layer.training)
 
 
-def drop_head(model: nn.Module, drop_rate: float) -> nn.Module:
-    """Set or add dropout at the input of the classifier, in place."""
-    present = head_dropouts(model)
-    for dropout in present:
-        dropout.p = drop_rate
-    if not present:
-        classifier(model).register_forward_pre_hook(DropInput(drop_rate))
-    return model
-
-
 @dataclass(frozen=True, kw_only=True)
 class Head(ModelTransform):
     """Drops the input features of the classifier with probability `drop_rate`."""
@@ -47,4 +37,9 @@ class Head(ModelTransform):
         require(0 <= self.drop_rate < 1, "drop_rate", self.drop_rate, "a probability in [0, 1)")
 
     def __call__(self, model: nn.Module) -> nn.Module:
-        return drop_head(model, self.drop_rate)
+        present = head_dropouts(model)
+        for dropout in present:
+            dropout.p = self.drop_rate
+        if not present:
+            classifier(model).register_forward_pre_hook(DropInput(self.drop_rate))
+        return model

@@ -17,15 +17,6 @@ from sota_exp.stages.model import ModelTransform
 from sota_exp.stages.stage import require
 
 
-def set_batch_norms(model: nn.Module, momentum: float | None, eps: float | None) -> nn.Module:
-    """Set momentum and epsilon of every `BatchNorm2d` in place; None keeps the value of the layer."""
-    for layer in model.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.momentum = layer.momentum if momentum is None else momentum
-            layer.eps = layer.eps if eps is None else eps
-    return model
-
-
 @dataclass(frozen=True, kw_only=True)
 class Batch(ModelTransform):
     """Keeps batch norm, with its momentum and epsilon set here unless None."""
@@ -42,4 +33,8 @@ class Batch(ModelTransform):
     def __call__(self, model: nn.Module) -> nn.Module:
         if self.zero_init_last_gamma and is_untrained(model):
             zero_init_last_gamma(model)
-        return set_batch_norms(model, self.momentum, self.eps)
+        for layer in model.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.momentum = layer.momentum if self.momentum is None else self.momentum
+                layer.eps = layer.eps if self.eps is None else self.eps
+        return model

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
 from sota_exp.models.parts import replace_batch_norms
@@ -67,24 +66,6 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
         return F.batch_norm(chunk, mean, var, self.weight, self.bias, True, momentum, self.eps)
 
 
-class GhostBatchNormAct2d(GhostBatchNorm2d):
-    """Ghost batch norm, then the dropout and activation that timm fused into the batch norm it replaces."""
-
-    def __init__(self, norm: BatchNormAct2d, ghost_batch_size: int) -> None:
-        super().__init__(norm, ghost_batch_size)
-        self.drop, self.act = norm.drop, norm.act
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.drop(super().forward(x)))
-
-
-def ghost(norm: nn.BatchNorm2d, ghost_batch_size: int) -> nn.Module:
-    """The ghost batch norm with the parameters and running statistics of `norm`."""
-    if isinstance(norm, BatchNormAct2d):
-        return GhostBatchNormAct2d(norm, ghost_batch_size)
-    return GhostBatchNorm2d(norm, ghost_batch_size)
-
-
 @dataclass(frozen=True, kw_only=True)
 class GhostBatch(ModelTransform):
     """Normalizes chunks of `ghost_batch_size` samples separately."""
@@ -95,4 +76,4 @@ class GhostBatch(ModelTransform):
         require(self.ghost_batch_size >= 2, "ghost_batch_size", self.ghost_batch_size, "a count of at least 2")
 
     def __call__(self, model: nn.Module) -> nn.Module:
-        return replace_batch_norms(model, lambda norm: ghost(norm, self.ghost_batch_size))
+        return replace_batch_norms(model, lambda norm: GhostBatchNorm2d(norm, self.ghost_batch_size))

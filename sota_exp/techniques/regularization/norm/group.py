@@ -13,8 +13,7 @@ import logging
 import math
 from dataclasses import dataclass
 
-from timm.layers import BatchNormAct2d
-from torch import Tensor, nn
+from torch import nn
 
 from sota_exp.models.parts import replace_batch_norms
 from sota_exp.stages.model import ModelTransform
@@ -23,24 +22,9 @@ from sota_exp.stages.stage import require
 log = logging.getLogger(__name__)
 
 
-class GroupNormAct(nn.GroupNorm):
-    """Group norm, then the dropout and activation that timm fused into the batch norm it replaces."""
-
-    def __init__(self, norm: BatchNormAct2d, num_groups: int) -> None:
-        super().__init__(num_groups, norm.num_features, norm.eps)
-        self.drop, self.act = norm.drop, norm.act
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.drop(super().forward(x)))
-
-
 def group_norm(norm: nn.BatchNorm2d, num_groups: int) -> nn.GroupNorm:
     """The group norm with the scale and shift parameters of `norm`."""
-    groups = math.gcd(num_groups, norm.num_features)
-    if isinstance(norm, BatchNormAct2d):
-        layer: nn.GroupNorm = GroupNormAct(norm, groups)
-    else:
-        layer = nn.GroupNorm(groups, norm.num_features, norm.eps)
+    layer = nn.GroupNorm(math.gcd(num_groups, norm.num_features), norm.num_features, norm.eps)
     layer.weight, layer.bias = norm.weight, norm.bias
     return layer
 

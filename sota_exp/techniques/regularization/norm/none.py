@@ -12,22 +12,10 @@ pretrained networks; without it activations of deep networks overflow. Use a low
 from dataclasses import dataclass
 
 import torch
-from timm.layers import BatchNormAct2d
-from torch import Tensor, nn
+from torch import nn
 
 from sota_exp.models.parts import ChannelAffine, is_untrained, replace_batch_norms, zero_init_last_gamma
 from sota_exp.stages.model import ModelTransform
-
-
-class ChannelAffineAct(ChannelAffine):
-    """Scale and shift, then the dropout and activation that timm fused into the batch norm it replaces."""
-
-    def __init__(self, weight: Tensor, bias: Tensor, norm: BatchNormAct2d) -> None:
-        super().__init__(weight, bias)
-        self.drop, self.act = norm.drop, norm.act
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.drop(super().forward(x)))
 
 
 def folded(norm: nn.BatchNorm2d) -> ChannelAffine:
@@ -36,7 +24,7 @@ def folded(norm: nn.BatchNorm2d) -> ChannelAffine:
     assert norm.running_var is not None, "a batch norm that keeps running statistics"
     weight = (norm.weight * torch.rsqrt(norm.running_var + norm.eps)).detach()
     bias = (norm.bias - weight * norm.running_mean).detach()
-    return ChannelAffineAct(weight, bias, norm) if isinstance(norm, BatchNormAct2d) else ChannelAffine(weight, bias)
+    return ChannelAffine(weight, bias)
 
 
 @dataclass(frozen=True, kw_only=True)

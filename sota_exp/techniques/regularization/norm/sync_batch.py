@@ -15,15 +15,10 @@ from sota_exp.models.parts import require_batch_norm
 from sota_exp.stages.model import ModelTransform
 
 
-def synchronize(model: nn.Module) -> nn.Module:
-    """Replace every batch norm by a `SyncBatchNorm` with the same parameters, statistics and state-dict keys."""
-    return convert_sync_batchnorm(model)
-
-
 @dataclass(frozen=True, kw_only=True)
 class SyncBatch(ModelTransform):
     """Computes batch-norm statistics over all devices."""
 
     def __call__(self, model: nn.Module) -> nn.Module:
         require_batch_norm(model)
-        return synchronize(model)
+        return convert_sync_batchnorm(model)

@@ -8,16 +8,9 @@ Setting: ε 0.1: +0.32 points for ResNet-50 in torchvision's recipe. It changes 
 
 from dataclasses import dataclass, replace
 
-from torch import Tensor
-
 from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.random import Draws
 from sota_exp.stages.stage import require
-
-
-def smooth(targets: Tensor, label_smoothing: float) -> Tensor:
-    """Soft targets [B, C] → smoothed targets [B, C]; rows still sum to 1."""
-    return targets * (1 - label_smoothing) + label_smoothing / targets.shape[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,4 +23,5 @@ class LabelSmoothing(BatchTransform):
         require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "a fraction in [0, 1)")
 
     def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
-        return replace(batch, targets=smooth(batch.targets, self.label_smoothing))
+        uniform = self.label_smoothing / batch.targets.shape[1]
+        return replace(batch, targets=batch.targets * (1 - self.label_smoothing) + uniform)

@@ -14,14 +14,9 @@ from torch import nn
 from sota_exp.stages.optimizer import ParameterGroups
 
 
-def one_group(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """All trainable parameters, in one group."""
-    return [{"params": [p for p in model.parameters() if p.requires_grad], "weight_decay": weight_decay}]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Everywhere(ParameterGroups):
     """Decays every parameter."""
 
     def __call__(self, model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-        return one_group(model, weight_decay)
+        return [{"params": [p for p in model.parameters() if p.requires_grad], "weight_decay": weight_decay}]

@@ -19,19 +19,9 @@ from sota_exp.stages.optimizer import Accumulation
 from sota_exp.stages.stage import require
 
 
-def micro_batches(batch: Batch, micro_batch_size: int) -> Iterator[Batch]:
-    """Split into the fewest parts of at most `micro_batch_size` samples, in order; their sizes differ by at most one.
-
-    Parts are of equal size because batch norm can't normalize a remainder of a single image.
-    """
-    num = math.ceil(len(batch) / micro_batch_size)
-    bounds = [len(batch) * part // num for part in range(num + 1)]
-    return (batch.rows(start, stop) for start, stop in pairwise(bounds))
-
-
 @dataclass(frozen=True, kw_only=True)
 class MicroBatches(Accumulation):
-    """Runs at most `micro_batch_size` samples at a time."""
+    """Runs the fewest parts of at most `micro_batch_size` samples."""
 
     micro_batch_size: int
 
@@ -39,4 +29,7 @@ class MicroBatches(Accumulation):
         require(self.micro_batch_size >= 1, "micro_batch_size", self.micro_batch_size, "a count of at least 1")
 
     def __call__(self, batch: Batch) -> Iterator[Batch]:
-        return micro_batches(batch, self.micro_batch_size)
+        # Parts of equal size, up to one sample: batch norm can't normalize a remainder of a single image.
+        num = math.ceil(len(batch) / self.micro_batch_size)
+        bounds = [len(batch) * part // num for part in range(num + 1)]
+        return (batch.rows(start, stop) for start, stop in pairwise(bounds))

@@ -14,15 +14,6 @@ from sota_exp.stages.schedule import StoppingRule
 from sota_exp.stages.stage import require
 
 
-def evaluations_without_gain(history: Sequence[float], min_delta: float) -> int:
-    """Number of values since the last one that exceeded the best before it by more than `min_delta`; NaN never does."""
-    best, last_gain = float("-inf"), -1
-    for index, value in enumerate(history):
-        if value > best + min_delta:
-            best, last_gain = value, index
-    return len(history) - 1 - last_gain
-
-
 @dataclass(frozen=True, kw_only=True)
 class Patience(StoppingRule):
     """Stops after `patience` evaluations without a gain of more than `min_delta` in accuracy."""
@@ -35,4 +26,8 @@ class Patience(StoppingRule):
         require(0 <= self.min_delta < 1, "min_delta", self.min_delta, "a fraction of accuracy in [0, 1)")
 
     def __call__(self, history: Sequence[float]) -> bool:
-        return evaluations_without_gain(history, self.min_delta) >= self.patience
+        best, last_gain = float("-inf"), -1
+        for index, value in enumerate(history):  # NaN is never a gain
+            if value > best + self.min_delta:
+                best, last_gain = value, index
+        return len(history) - 1 - last_gain >= self.patience

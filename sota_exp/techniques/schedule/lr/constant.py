@@ -11,14 +11,9 @@ from dataclasses import dataclass
 from sota_exp.stages.schedule import Schedule
 
 
-def constant(progress: float) -> float:
-    """Multiplier at `progress` in [0, 1]: always 1."""
-    return 1.0
-
-
 @dataclass(frozen=True, kw_only=True)
 class Constant(Schedule):
     """Keeps the peak learning rate."""
 
     def __call__(self, progress: float) -> float:
-        return constant(progress)
+        return 1.0

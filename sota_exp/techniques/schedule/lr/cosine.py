@@ -13,11 +13,6 @@ from sota_exp.stages.schedule import Schedule
 from sota_exp.stages.stage import require
 
 
-def cosine_annealing(progress: float, floor: float) -> float:
-    """Multiplier at `progress` in [0, 1]: 1 at 0, `floor` at 1."""
-    return floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2
-
-
 @dataclass(frozen=True, kw_only=True)
 class Cosine(Schedule):
     """Anneals along half a cosine to `floor`, a fraction of the peak."""
@@ -28,4 +23,4 @@ class Cosine(Schedule):
         require(0 <= self.floor < 1, "floor", self.floor, "a fraction of the peak in [0, 1)")
 
     def __call__(self, progress: float) -> float:
-        return cosine_annealing(progress, self.floor)
+        return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * progress)) / 2

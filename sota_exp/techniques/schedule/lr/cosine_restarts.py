@@ -14,20 +14,6 @@ from sota_exp.stages.schedule import Schedule
 from sota_exp.stages.stage import require
 
 
-def cosine_restarts(progress: float, num_cycles: int, cycle_mult: float, floor: float) -> float:
-    """Multiplier at `progress` in [0, 1]: 1 at the start of each cycle, `floor` at progress 1."""
-    lengths = [cycle_mult**cycle for cycle in range(num_cycles)]
-    position = progress * sum(lengths)
-    for length in lengths[:-1]:
-        # `progress` is a rounded quotient and may be slightly below the exact boundary of a cycle.
-        if position < length - 1e-9:
-            break
-        position -= length
-    else:
-        length = lengths[-1]
-    return floor + (1 - floor) * (1 + math.cos(math.pi * min(max(position / length, 0.0), 1.0))) / 2
-
-
 @dataclass(frozen=True, kw_only=True)
 class CosineRestarts(Schedule):
     """Anneals along `num_cycles` half cosines, each `cycle_mult` times as long as the one before."""
@@ -45,4 +31,13 @@ class CosineRestarts(Schedule):
         require(0 <= self.floor < 1, "floor", self.floor, "a fraction of the peak in [0, 1)")
 
     def __call__(self, progress: float) -> float:
-        return cosine_restarts(progress, self.num_cycles, self.cycle_mult, self.floor)
+        lengths = [self.cycle_mult**cycle for cycle in range(self.num_cycles)]
+        position = progress * sum(lengths)
+        for length in lengths[:-1]:
+            # `progress` is a rounded quotient and may be slightly below the exact boundary of a cycle.
+            if position < length - 1e-9:
+                break
+            position -= length
+        else:
+            length = lengths[-1]
+        return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * min(max(position / length, 0.0), 1.0))) / 2

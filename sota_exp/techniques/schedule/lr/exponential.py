@@ -12,11 +12,6 @@ from sota_exp.stages.schedule import Schedule
 from sota_exp.stages.stage import require
 
 
-def exponential_decay(progress: float, final_factor: float) -> float:
-    """Multiplier at `progress` in [0, 1]: 1 at 0, `final_factor` at 1."""
-    return final_factor**progress
-
-
 @dataclass(frozen=True, kw_only=True)
 class Exponential(Schedule):
     """Decays exponentially to `final_factor` times the peak."""
@@ -27,4 +22,4 @@ class Exponential(Schedule):
         require(0 < self.final_factor < 1, "final_factor", self.final_factor, "a factor in (0, 1)")
 
     def __call__(self, progress: float) -> float:
-        return exponential_decay(progress, self.final_factor)
+        return self.final_factor**progress

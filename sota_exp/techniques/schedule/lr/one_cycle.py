@@ -22,13 +22,6 @@ def cosine_between(start: float, end: float, share: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
 
 
-def one_cycle(progress: float, pct_start: float, div_factor: float, final_div_factor: float) -> float:
-    """Multiplier at `progress` in [0, 1]: 1/div_factor at 0, 1 at pct_start, 1/(div_factor·final_div_factor) at 1."""
-    if progress < pct_start:
-        return cosine_between(1 / div_factor, 1.0, progress / pct_start)
-    return cosine_between(1.0, 1 / (div_factor * final_div_factor), (progress - pct_start) / (1 - pct_start))
-
-
 @dataclass(frozen=True, kw_only=True)
 class OneCycle(Schedule):
     """Increases to the peak, then anneals far below the start."""
@@ -43,4 +36,7 @@ class OneCycle(Schedule):
         require(self.final_div_factor >= 1, "final_div_factor", self.final_div_factor, "a divisor of at least 1")
 
     def __call__(self, progress: float) -> float:
-        return one_cycle(progress, self.pct_start, self.div_factor, self.final_div_factor)
+        if progress < self.pct_start:
+            return cosine_between(1 / self.div_factor, 1.0, progress / self.pct_start)
+        share = (progress - self.pct_start) / (1 - self.pct_start)
+        return cosine_between(1.0, 1 / (self.div_factor * self.final_div_factor), share)

@@ -16,11 +16,6 @@ from sota_exp.stages.stage import require
 ROUNDING = 1e-9
 
 
-def step_decay(progress: float, milestones: list[float], gamma: float) -> float:
-    """Multiplier at `progress` in [0, 1]; a milestone takes effect at the step that reaches it."""
-    return gamma ** sum(progress >= milestone - ROUNDING for milestone in milestones)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Step(Schedule):
     """Multiplies the learning rate by `gamma` at each milestone."""
@@ -36,4 +31,4 @@ class Step(Schedule):
         require(0 < self.gamma < 1, "gamma", self.gamma, "a factor in (0, 1)")
 
     def __call__(self, progress: float) -> float:
-        return step_decay(progress, self.milestones, self.gamma)
+        return self.gamma ** sum(progress >= milestone - ROUNDING for milestone in self.milestones)

@@ -12,11 +12,6 @@ from sota_exp.stages.schedule import LrScaling
 from sota_exp.stages.stage import require
 
 
-def linear_factor(batch_size: int, base_batch_size: int) -> float:
-    """Factor of a learning rate that was tuned for `base_batch_size`."""
-    return batch_size / base_batch_size
-
-
 @dataclass(frozen=True, kw_only=True)
 class Linear(LrScaling):
     """Scales `optimizer.lr`, which is for `base_batch_size`, in proportion to the effective batch size."""
@@ -27,4 +22,4 @@ class Linear(LrScaling):
         require(self.base_batch_size >= 1, "base_batch_size", self.base_batch_size, "a count of at least 1")
 
     def __call__(self, batch_size: int) -> float:
-        return linear_factor(batch_size, self.base_batch_size)
+        return batch_size / self.base_batch_size

@@ -13,11 +13,6 @@ from sota_exp.stages.schedule import LrScaling
 from sota_exp.stages.stage import require
 
 
-def square_root_factor(batch_size: int, base_batch_size: int) -> float:
-    """Factor of a learning rate that was tuned for `base_batch_size`."""
-    return math.sqrt(batch_size / base_batch_size)
-
-
 @dataclass(frozen=True, kw_only=True)
 class SquareRoot(LrScaling):
     """Scales `optimizer.lr`, which is for `base_batch_size`, with the square root of the effective batch size."""
@@ -28,4 +23,4 @@ class SquareRoot(LrScaling):
         require(self.base_batch_size >= 1, "base_batch_size", self.base_batch_size, "a count of at least 1")
 
     def __call__(self, batch_size: int) -> float:
-        return square_root_factor(batch_size, self.base_batch_size)
+        return math.sqrt(batch_size / self.base_batch_size)

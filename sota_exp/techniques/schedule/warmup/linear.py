@@ -12,11 +12,6 @@ from sota_exp.stages.schedule import Warmup
 from sota_exp.stages.stage import require
 
 
-def linear_warmup(progress: float, start_factor: float) -> float:
-    """Multiplier at `progress` of the warm-up: `start_factor` at 0, 1 at 1."""
-    return start_factor + (1 - start_factor) * progress
-
-
 @dataclass(frozen=True, kw_only=True)
 class Linear(Warmup):
     """Increases linearly from `start_factor` times the peak during the first `fraction` of training."""
@@ -34,4 +29,4 @@ class Linear(Warmup):
         return self.fraction
 
     def __call__(self, progress: float) -> float:
-        return linear_warmup(progress, self.start_factor)
+        return self.start_factor + (1 - self.start_factor) * progress

@@ -35,7 +35,7 @@ def draws(step=0):
 @pytest.mark.parametrize("size, fraction, padding", [(32, 0.125, 4), (8, 0.5, 4), (25, 0.125, 3), (16, 0.0, 0)])
 def test_agrees_with_torchvisions_pad_and_crop(mode, size, fraction, padding):
     images, indices = Noise([(size, size)] * 5), torch.tensor([0, 3, 3, 1, 4])
-    ours = PadCrop(padding_fraction=fraction, padding_mode=mode)(images, indices, size, draws())
+    ours = PadCrop(padding_fraction=fraction, padding_mode=mode)(images, indices, size, draws(), "bilinear")
     corners = draws().integers(2 * padding + 1, 5, 2).tolist()
     for row, index, (top, left) in zip(ours, indices.tolist(), corners, strict=True):
         padded = F.pad(images.image(index), [padding], padding_mode=mode)
@@ -47,7 +47,9 @@ def test_corners_are_uniform_over_both_axes():
     coded = torch.stack([place.expand(16, 16).T, place.expand(16, 16), torch.zeros(16, 16)], dim=-1).byte()
     images = Noise([(16, 16)])
     images.pixels = [coded + 1]
-    crops = PadCrop(padding_fraction=0.125, padding_mode="constant")(images, torch.zeros(3000).long(), 16, draws())
+    crops = PadCrop(padding_fraction=0.125, padding_mode="constant")(
+        images, torch.zeros(3000).long(), 16, draws(), "bilinear"
+    )
     corner = crops[:, :2, 8, 8].int() - 7
     counts = (corner[:, 0] * 5 + corner[:, 1]).bincount(minlength=25)
     assert counts.sum() == 3000 and stats.chisquare(counts).pvalue > 0.01
@@ -55,7 +57,7 @@ def test_corners_are_uniform_over_both_axes():
 
 def test_other_shapes_are_resized_first():
     images, indices = Noise([(40, 70), (21, 16)]), torch.tensor([1, 0])
-    ours = PadCrop(padding_fraction=0.0, padding_mode="reflect")(images, indices, 16, draws())
+    ours = PadCrop(padding_fraction=0.0, padding_mode="reflect")(images, indices, 16, draws(), "bilinear")
     assert torch.equal(ours, center_crop(images, indices, 16, 16))
 
 
@@ -69,7 +71,7 @@ def test_shifting_moves_rows_and_columns_independently():
 @pytest.mark.parametrize("size", [8, 224])
 def test_output_is_repeatable_uint8_in_channels_last_strides(num, size):
     crop, images = PadCrop(padding_fraction=0.125, padding_mode="constant"), Noise([(30, 30)] * 4)
-    first, again = (crop(images, torch.arange(num), size, draws()) for _ in range(2))
+    first, again = (crop(images, torch.arange(num), size, draws(), "bilinear") for _ in range(2))
     assert first.shape == (num, 3, size, size) and first.dtype == torch.uint8
     assert first.is_contiguous(memory_format=torch.channels_last) and torch.equal(first, again)
 

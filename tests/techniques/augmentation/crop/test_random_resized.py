@@ -92,7 +92,7 @@ def test_each_image_is_cut_by_its_own_height_and_width():
 
 def test_pixels_come_from_the_drawn_boxes():
     images, indices = Uniform(6, 60, 48), torch.tensor([4, 4, 0, 5])
-    crops = RandomResizedCrop(scale=SCALE, ratio=RATIO)(images, indices, 24, draws())
+    crops = RandomResizedCrop(scale=SCALE, ratio=RATIO)(images, indices, 24, draws(), "bilinear")
     boxes = crop_boxes(torch.tensor([[60, 48]] * 4), SCALE, RATIO, draws())
     centre = boxes[:, :2] + (boxes[:, 2:] - 1) / 2
     assert torch.equal(crops[:, 2].float().mean((1, 2)), indices.float())
@@ -103,7 +103,7 @@ def test_pixels_come_from_the_drawn_boxes():
 @pytest.mark.parametrize("num", [1, 3])
 def test_output_is_repeatable_uint8_in_channels_last_strides(size, num):
     crop, images = RandomResizedCrop(scale=SCALE, ratio=RATIO), Uniform(3, 30, 41)
-    first, again, other = (crop(images, torch.arange(num), size, draws(step)) for step in (0, 0, 1))
+    first, again, other = (crop(images, torch.arange(num), size, draws(step), "bilinear") for step in (0, 0, 1))
     assert first.shape == (num, 3, size, size) and first.dtype == torch.uint8
     assert first.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(first, again) and not torch.equal(first, other)

@@ -1,7 +1,7 @@
 import pytest
 
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.augmentation.train_size.fixres import FixRes, train_size
+from sota_exp.techniques.augmentation.train_size.fixres import FixRes
 
 
 @pytest.mark.parametrize("image_size, expected", [(224, 176), (56, 44), (32, 25), (8, 6), (288, 226)])
@@ -10,7 +10,7 @@ def test_training_is_smaller_by_the_papers_ratio(image_size, expected):
 
 
 def test_a_ratio_of_one_changes_nothing():
-    assert [train_size(size, 1.0) for size in range(8, 225)] == list(range(8, 225))
+    assert [FixRes(ratio=1.0)(size) for size in range(8, 225)] == list(range(8, 225))
 
 
 @pytest.mark.parametrize("ratio", [0.9, 0.0, -1.0, 2.1])

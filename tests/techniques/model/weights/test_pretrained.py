@@ -44,7 +44,7 @@ def test_a_head_of_another_size_starts_at_zero_and_the_log_says_so(caplog):
     assert not model.fc.weight.any() and not model.fc.bias.any()
     assert torch.equal(model(torch.randn(2, 3, 32, 32)), torch.zeros(2, 7))
     assert torch.equal(model.stem[0].weight, arch.published("").state["stem.0.weight"])
-    assert "the weights have 3 classes, here 7" in caplog.text
+    assert "the weights have 3 classes, the data set has 7" in caplog.text
     assert "measured at data.image_size=224 data.crop_ratio=0.875" in caplog.text
 
 
