@@ -247,8 +247,8 @@ def plan(study: Study, files: StudyFiles, estimates: dict[str, Any]) -> Renderab
     lines: list[RenderableType] = [table, ""]
     if estimates:
         lines.append(
-            f"About {duration(left)} if the runs are trained one after the other ({duration(total)} for the whole study), "
-            "estimated from a few measured steps."
+            f"About {duration(left)} if the runs are trained one after the other ({duration(total)} for the whole "
+            "study), estimated from a few measured steps."
         )
     return Group(*lines, *map(Text, power_lines(study, files, estimates.get("num_test"))))
 
