@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import augmentation, chart, report, sampler, tracking, training, trials
-from sota_exp.training.memory import keep_freed_memory
+from sota_exp.training.memory import reuse_freed_memory
 
 Rows = list[dict[str, object]]
 
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> None:
     if arguments:
         name, place = arguments
         torch.set_num_threads(1)
-        keep_freed_memory()
+        reuse_freed_memory()
         Path(place).write_text(json.dumps(measure_of(name)()))
         return
     rows: Rows = []

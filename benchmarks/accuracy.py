@@ -19,14 +19,14 @@ from scipy import stats
 from torchvision.transforms import v2
 
 from sota_exp.config.experiment import Experiment
-from sota_exp.config.overrides import composed
+from sota_exp.config.overrides import compose_configuration
 from sota_exp.data.open import open_data
 from sota_exp.stages.batch import Batch, BatchTransform
-from sota_exp.stages.random import Draws
+from sota_exp.stages.random import RandomNumbers
 from sota_exp.training.distributed import World
-from sota_exp.training.loop import fit, start
-from sota_exp.training.memory import keep_freed_memory
-from sota_exp.training.metrics import scores
+from sota_exp.training.loop import fit, start_training
+from sota_exp.training.memory import reuse_freed_memory
+from sota_exp.training.metrics import compute_scores
 from sota_exp.training.session import open_session
 
 TRAINING = (
@@ -56,7 +56,7 @@ class PerSample(BatchTransform):
 
     transform: v2.Transform
 
-    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+    def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**31, 1)))
             images = torch.stack([self.transform(image) for image in batch.images])
@@ -64,7 +64,7 @@ class PerSample(BatchTransform):
 
 
 def experiment_of(arm: str, seed: int, overrides: list[str]) -> Experiment:
-    experiment = composed([*TRAINING, f"seed={seed}", *overrides]).experiment
+    experiment = compose_configuration([*TRAINING, f"seed={seed}", *overrides]).experiment
     if arm == "batched":
         return experiment
     augmentation = replace(
@@ -80,12 +80,12 @@ def trained(arm: str, seed: int, overrides: list[str]) -> float:
     """Test accuracy of the weights that ship at the end."""
     experiment = experiment_of(arm, seed, overrides)
     session, evaluator = open_session(experiment, open_data(experiment), World(), torch.device("cpu"))
-    state = start(session)
+    state = start_training(session)
     for _ in fit(session, state):
         pass
     view = experiment.evaluation.resolution.views()[0]
     state.average.finish(evaluator.images("train", view))
-    return scores(evaluator.logits(state.average.module, "test", view), evaluator.labels("test"))["accuracy"]
+    return compute_scores(evaluator.logits(state.average.module, "test", view), evaluator.labels("test"))["accuracy"]
 
 
 def summary(rows: list[dict[str, Any]]) -> str:
@@ -109,7 +109,7 @@ def main(arguments: list[str]) -> None:
     file = place / "accuracy.jsonl"
     rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     done = {(row["arm"], row["seed"]) for row in rows if row["overrides"] == overrides}
-    keep_freed_memory()
+    reuse_freed_memory()
     for seed in range(numbers[0] if numbers else 12):
         for arm in ARMS:
             if (arm, seed) not in done:

@@ -11,14 +11,14 @@ import torch
 from torchvision import transforms
 from torchvision.transforms import v2
 
-from sota_exp.config.build import build, locate
+from sota_exp.config.build import build, import_class
 from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.data import Preprocessing
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 from sota_exp.techniques.augmentation.erase.random_erasing import RandomErasing
 from sota_exp.techniques.augmentation.flip.random import RandomFlip
 from sota_exp.techniques.augmentation.policy.trivialaugment import TrivialAugment
-from sota_exp.training.batch_pipeline import Normalize, Pipeline
+from sota_exp.training.batch_pipeline import BatchPipeline, Normalize
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NUM_IMAGES, NUM_ROUNDS = 256, 7
@@ -28,10 +28,10 @@ def option(path: str) -> BatchTransform:
     """An option with the defaults of its YAML."""
     import yaml
 
-    from sota_exp.config.hydra_compose import conf_directory
+    from sota_exp.config.hydra_compose import get_conf_directory
 
-    node = yaml.safe_load((conf_directory() / f"{path}.yaml").read_text())
-    assert locate(node["_target_"], path) in (RandomFlip, TrivialAugment, RandomErasing)
+    node = yaml.safe_load((get_conf_directory() / f"{path}.yaml").read_text())
+    assert import_class(node["_target_"], path) in (RandomFlip, TrivialAugment, RandomErasing)
     return build(BatchTransform, node, path.replace("/", "."))
 
 
@@ -43,7 +43,7 @@ def ours(images: torch.Tensor) -> Callable[[int], object]:
         ("normalize", Normalize(preprocessing=preprocessing)),
         ("erase", option("augmentation/erase/random_erasing")),
     )
-    chain = Pipeline(transforms=slots, streams=Streams(seed=0))
+    chain = BatchPipeline(transforms=slots, streams=RandomStreams(seed=0))
     num = len(images)
     batch = Batch(
         images=images, targets=torch.eye(10)[torch.arange(num) % 10], weights=torch.ones(num), sources=torch.arange(num)

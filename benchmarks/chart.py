@@ -8,7 +8,7 @@ import timm
 import torch
 import torchvision
 
-from sota_exp.report.drawing.matplotlib_canvas import BLUE, GREY, ORANGE, figure, save, tidy
+from sota_exp.report.drawing.matplotlib_canvas import BLUE, GREY, ORANGE, make_figure, save_figure, style_axes
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -60,7 +60,7 @@ def processor() -> str:
 
 
 def draw(rows: list[dict[str, object]]) -> None:
-    drawing = figure(10, 0.34 * len(rows) + 1.2)
+    drawing = make_figure(10, 0.34 * len(rows) + 1.2)
     axes = drawing.subplots()
     places = range(len(rows), 0, -1)
     ratios = [float(str(row["ratio"])) for row in rows]
@@ -84,13 +84,13 @@ def draw(rows: list[dict[str, object]]) -> None:
     ]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
-    tidy(
+    style_axes(
         axes,
         "black: the goal; orange: missed",
         "times as good as the peer, or the share of what is allowed (logarithmic)",
         "",
     )
-    save(drawing, DOCS / "benchmarks.png")
+    save_figure(drawing, DOCS / "benchmarks.png")
 
 
 def write(rows: list[dict[str, object]], note: str) -> None:

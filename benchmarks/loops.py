@@ -25,13 +25,13 @@ from torchvision.transforms import v2
 
 from benchmarks.pictures import NUM_CLASSES
 from sota_exp.config.configuration import Configuration
-from sota_exp.config.overrides import composed
+from sota_exp.config.overrides import compose_configuration
 from sota_exp.data.open import open_data
-from sota_exp.models.single_pixel_conv import as_products
-from sota_exp.training.autotune import settled
+from sota_exp.models.single_pixel_conv import use_matrix_products
+from sota_exp.training.autotune import choose_runtime
 from sota_exp.training.distributed import World
-from sota_exp.training.loop import Session, Step, fit, start
-from sota_exp.training.memory import keep_freed_memory
+from sota_exp.training.loop import StepRecord, TrainingSession, fit, start_training
+from sota_exp.training.memory import reuse_freed_memory
 from sota_exp.training.session import open_session
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -51,7 +51,7 @@ class Task:
 
     def configuration(self, *overrides: str) -> Configuration:
         """The configuration of torchvision's recipe, with crops of the size of evaluation."""
-        return composed(
+        return compose_configuration(
             [
                 "data=image_folder",
                 f"data.root={self.folder}",
@@ -74,23 +74,23 @@ class Task:
         return session_of(self.configuration()).network().train()
 
 
-def session_of(configuration: Configuration) -> Session:
+def session_of(configuration: Configuration) -> TrainingSession:
     experiment = configuration.experiment
     return open_session(experiment, open_data(experiment), World(), torch.device("cpu"))[0]
 
 
 def ours(task: Task, told: dict[str, Any], overrides: tuple[str, ...] = ()) -> Iterator[None]:
     """`told` learns what `runtime=auto` chose, how long that took, and the first step, which compiles."""
-    keep_freed_memory()
+    reuse_freed_memory()
     configuration = task.configuration(*overrides)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as place:
-        configuration, why = settled(configuration, Path(place))
+        configuration, why = choose_runtime(configuration, Path(place))
     told.update(why=why, measuring=time.perf_counter() - began, runtime=configuration.values["runtime"])
     session = session_of(configuration)
-    state, began = start(session), time.perf_counter()
+    state, began = start_training(session), time.perf_counter()
     for record in fit(session, state):
-        if isinstance(record, Step):
+        if isinstance(record, StepRecord):
             told.setdefault("first_step", time.perf_counter() - began)
             yield
 
@@ -170,8 +170,8 @@ def bare(
     task: Task, told: dict[str, Any], precision: str = "fp32", compiled: bool = False, products: bool = False
 ) -> Iterator[None]:
     """A step without data, augmentation and average: channels last, fused SGD, one batch that is ready."""
-    keep_freed_memory()
-    network = as_products(task.network()) if products else task.network()
+    reuse_freed_memory()
+    network = use_matrix_products(task.network()) if products else task.network()
     model = network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=2e-5, fused=True)
     batch = torch.randn(task.batch_size, 3, task.size, task.size).contiguous(memory_format=torch.channels_last)

@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
-from sota_exp.cli.dashboard import end, free_port, start, wait_until_ready
+from sota_exp.cli.dashboard import find_free_port, start_server, stop_server, wait_until_ready
 
 NUM_TURNS = 3
 
@@ -31,15 +31,15 @@ TRAINING = ("train", "scale=smoke", "scale.epochs=12", "runtime.threads=1", "tra
 @contextmanager
 def working(root: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """An MLflow server on an SQLite store in `root`, and its process."""
-    port = free_port(5200)
+    port = find_free_port(5200)
     uri = f"http://127.0.0.1:{port}"
     with (root / "server.log").open("w+b") as said:
-        process = start(f"sqlite:///{root / 'mlflow.db'}", port, said)
+        process = start_server(f"sqlite:///{root / 'mlflow.db'}", port, said)
         try:
             wait_until_ready(process, said, uri)
             yield uri, process
         finally:
-            end(process)
+            stop_server(process)
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def hanging() -> Iterator[str]:
 @contextmanager
 def absent() -> Iterator[str]:
     """An address where nobody listens."""
-    yield f"http://127.0.0.1:{free_port(5300)}"
+    yield f"http://127.0.0.1:{find_free_port(5300)}"
 
 
 class Times(NamedTuple):

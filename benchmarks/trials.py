@@ -14,7 +14,7 @@ import psutil
 
 from benchmarks.limits import limit
 from sota_exp.cli import main
-from sota_exp.config.overrides import composed
+from sota_exp.config.overrides import compose_configuration
 
 #: Trials after which memory is told, and those after which it should not grow.
 NUM_TRIALS, EARLY = 50, 10
@@ -62,7 +62,7 @@ def beside(place: Path, seed: int, in_process: bool) -> float:
     began = time.perf_counter()
     if in_process:
         with contextlib.redirect_stdout(io.StringIO()):
-            main.run(arguments)
+            main.run_command_line(arguments)
     else:
         subprocess.run([sys.executable, "-m", "sota_exp", *arguments], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began - worked(directory)
@@ -74,7 +74,7 @@ def multirun(directory: Path, num_runs: int, tracking: list[str]) -> float:
     arguments = [*TRIAL, *tracking, "tracking.figures=false", f"data.cache={directory.parent / 'cache'}"]
     began = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
-        main.run(["train", "-m", *arguments, f"seed={seeds}", f"hydra.sweep.dir={directory}"])
+        main.run_command_line(["train", "-m", *arguments, f"seed={seeds}", f"hydra.sweep.dir={directory}"])
     seconds = time.perf_counter() - began
     return seconds - sum(worked(result.parent) for result in directory.rglob("result.json"))
 
@@ -102,7 +102,7 @@ def sweep(directory: Path, num_trials: int) -> float:
     places = [f"hydra.sweeper.n_trials={num_trials}", f"hydra.sweep.dir={directory}"]
     began = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
-        main.run(["sweep", "search=learning_rate", *arguments, *places])
+        main.run_command_line(["sweep", "search=learning_rate", *arguments, *places])
     seconds = time.perf_counter() - began
     return seconds - sum(worked(result.parent) for result in directory.rglob("result.json"))
 
@@ -119,7 +119,7 @@ def composing() -> float:
     seconds = []
     for seed in range(10):
         began = time.perf_counter()
-        composed(["recipe=torchvision", f"seed={seed}"])
+        compose_configuration(["recipe=torchvision", f"seed={seed}"])
         seconds.append(time.perf_counter() - began)
     return median(seconds)
 

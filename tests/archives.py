@@ -20,7 +20,7 @@ from scipy.io import savemat
 
 from sota_exp.data import torchvision_sets
 from sota_exp.data.store_writer import TEST, TRAIN, VAL
-from sota_exp.data.torchvision_sets import SETS
+from sota_exp.data.torchvision_sets import DATA_SETS
 
 COUNTS = {TRAIN: 64, VAL: 20, TEST: 20}
 NAMES = ("apple", "bear", "cup", "dog")
@@ -185,6 +185,6 @@ def admit(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(module, "check_integrity", is_there)
     small = {
         name: replace(published, parts=tuple(part._replace(num_images=COUNTS[part.split]) for part in published.parts))
-        for name, published in SETS.items()
+        for name, published in DATA_SETS.items()
     }
-    monkeypatch.setattr(torchvision_sets, "SETS", small)
+    monkeypatch.setattr(torchvision_sets, "DATA_SETS", small)

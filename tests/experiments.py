@@ -16,10 +16,10 @@ from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment
 from sota_exp.data.open import open_data
 from sota_exp.stages.batch import Batch
-from sota_exp.stages.random import Draws, Streams
+from sota_exp.stages.random import RandomNumbers, RandomStreams
 from sota_exp.training.distributed import World
 from sota_exp.training.evaluator import Evaluator
-from sota_exp.training.loop import Epoch, Session, State, fit, start
+from sota_exp.training.loop import EpochRecord, TrainingSession, TrainingState, fit, start_training
 from sota_exp.training.session import open_session
 
 #: Sixteen pixels, an eighth-width network, three steps an epoch, two epochs: a training in a tenth of a second.
@@ -62,10 +62,10 @@ ON = (
 @lru_cache(maxsize=512)
 def composed(*overrides: str) -> Configuration:
     """The configuration of `sota-exp train` with `overrides`."""
-    return recompose.composed(list(overrides))
+    return recompose.compose_configuration(list(overrides))
 
 
-def session_of(experiment: Experiment, world: World | None = None) -> tuple[Session, Evaluator]:
+def session_of(experiment: Experiment, world: World | None = None) -> tuple[TrainingSession, Evaluator]:
     """What `run` opens, without a directory."""
     return open_session(experiment, open_data(experiment), world or World(), torch.device("cpu"))
 
@@ -104,7 +104,7 @@ class Trace:
         self.prints[name] = print_of(value)
 
 
-def traced(session: Session, trace: Trace) -> Session:
+def traced(session: TrainingSession, trace: Trace) -> TrainingSession:
     """The session, whose pipeline and loss leave their results in `trace`."""
     pipeline, loss = session.pipeline, session.loss
 
@@ -136,30 +136,30 @@ def trace_of(experiment: Experiment, interrupt_at: int | None = None) -> Trace:
     trace = Trace()
     bare, evaluator = session_of(experiment)
     session = traced(bare, trace)
-    state = start(session)
+    state = start_training(session)
     trace.note("start", state.model.state_dict())
     if interrupt_at is not None:
         follow(session, state, trace, interrupt_at)
         saved = through_a_file(state.state_dict())
-        state = start(session)
+        state = start_training(session)
         state.load_state_dict(saved)
     follow(session, state, trace, session.total_steps)
     note_end(session, evaluator, state, trace)
     return trace
 
 
-def follow(session: Session, state: State, trace: Trace, until: int) -> None:
+def follow(session: TrainingSession, state: TrainingState, trace: Trace, until: int) -> None:
     """Train up to step `until`, noting learning rates and epoch means."""
     for record in fit(session, state):
-        if isinstance(record, Epoch):
+        if isinstance(record, EpochRecord):
             trace.note(f"epoch {record.epoch}", record.metrics)
         else:
             trace.note(f"{record.step} rates", [group["lr"] for group in state.optimizer.param_groups])
-        if state.step >= until and (isinstance(record, Epoch) or state.step % session.steps_per_epoch):
+        if state.step >= until and (isinstance(record, EpochRecord) or state.step % session.steps_per_epoch):
             return
 
 
-def note_end(session: Session, evaluator: Evaluator, state: State, trace: Trace) -> None:
+def note_end(session: TrainingSession, evaluator: Evaluator, state: TrainingState, trace: Trace) -> None:
     experiment = session.experiment
     views = experiment.evaluation.resolution.views()
     state.average.finish(evaluator.images("train", views[0]))
@@ -179,12 +179,13 @@ def recorded_draws() -> Iterator[dict[str, list[str]]]:
     names: dict[int, str] = {}
     generators: dict[str, torch.Generator] = {}
     kept = {
-        name: vars(Draws)[name] for name in ("uniform", "normal", "integers", "shared", "shared_beta", "permutation")
+        name: vars(RandomNumbers)[name]
+        for name in ("uniform", "normal", "integers", "shared", "shared_beta", "permutation")
     }
-    opened = {name: vars(Streams)[name] for name in ("draws", "generator")}
+    opened = {name: vars(RandomStreams)[name] for name in ("draws", "generator")}
 
     def drawing(method: Callable[..., Any]) -> Callable[..., Any]:
-        def draw(self: Draws, *arguments: Any) -> Any:
+        def draw(self: RandomNumbers, *arguments: Any) -> Any:
             value = method(self, *arguments)
             found.setdefault(names[self.generator.initial_seed()], []).append(print_of(value))
             return value
@@ -192,9 +193,9 @@ def recorded_draws() -> Iterator[dict[str, list[str]]]:
         return draw
 
     def opening(method: Callable[..., Any]) -> Callable[..., Any]:
-        def open_stream(self: Streams, slot: str, step: int | str) -> Any:
+        def open_stream(self: RandomStreams, slot: str, step: int | str) -> Any:
             stream = method(self, slot, step)
-            if isinstance(stream, Draws):
+            if isinstance(stream, RandomNumbers):
                 names[stream.generator.initial_seed()] = f"{slot}@{step}"
             else:
                 generators[f"{slot}@{step}"] = stream
@@ -203,14 +204,14 @@ def recorded_draws() -> Iterator[dict[str, list[str]]]:
         return open_stream
 
     for name, method in kept.items():
-        setattr(Draws, name, drawing(method))
+        setattr(RandomNumbers, name, drawing(method))
     for name, method in opened.items():
-        setattr(Streams, name, opening(method))
+        setattr(RandomStreams, name, opening(method))
     try:
         yield found
     finally:
         found |= {name: [print_of(generator.get_state())] for name, generator in generators.items()}
         for name, method in kept.items():
-            setattr(Draws, name, method)
+            setattr(RandomNumbers, name, method)
         for name, method in opened.items():
-            setattr(Streams, name, method)
+            setattr(RandomStreams, name, method)

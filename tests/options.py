@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from sota_exp.cli.technique_template import UNWRITTEN
+from sota_exp.cli.technique_template import PLACEHOLDERS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -73,7 +73,7 @@ def _unwritten(root: Path, found: list[Option]) -> list[str]:
     return [
         f"{path.relative_to(root)}: still says {text!r}"
         for path in dict.fromkeys(paths)
-        for text in (*UNWRITTEN, "pytest.fail(")
+        for text in (*PLACEHOLDERS, "pytest.fail(")
         if path.is_file() and text in path.read_text()
     ]
 

@@ -16,14 +16,14 @@ import yaml
 from PIL import Image
 from safetensors.torch import save_file
 
-from sota_exp.config.build import build, locate
+from sota_exp.config.build import build, import_class
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment
 from sota_exp.stages.data import Preprocessing
-from sota_exp.stages.model import Published
+from sota_exp.stages.model import PublishedWeights
 from sota_exp.stages.stage import InvalidValue, Stage
-from sota_exp.techniques.model.arch.small import Small
-from sota_exp.techniques.model.arch.timm import Timm
+from sota_exp.techniques.model.arch.small import SmallNetwork
+from sota_exp.techniques.model.arch.timm import TimmNetwork
 from tests import archives, hub
 from tests.experiments import OFF, ON, TINY, Trace, composed, recorded_draws, trace_of
 from tests.options import ROOT, Option, missing_touches, options, presets
@@ -99,8 +99,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of images, tiny sets in their published formats, and weights for the options that start from a file."""
     place = tmp_path_factory.mktemp("made")
     torch.manual_seed(1)
-    save_file(Small(name="resnet_xs", width_multiplier=1.0)(4).state_dict(), place / "teacher.safetensors")
-    save_file(Small(name="resnet_xs", width_multiplier=0.25)(4).state_dict(), place / "start.safetensors")
+    save_file(SmallNetwork(name="resnet_xs", width_multiplier=1.0)(4).state_dict(), place / "teacher.safetensors")
+    save_file(SmallNetwork(name="resnet_xs", width_multiplier=0.25)(4).state_dict(), place / "start.safetensors")
     for index in range(64):
         folder = place / "images" / f"class_{index % 4}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -117,12 +117,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def published(monkeypatch: pytest.MonkeyPatch) -> None:
     """Published weights without a network connection: those of another seed."""
 
-    def of_another_seed(self: Timm, tag: str) -> Published:
+    def of_another_seed(self: TimmNetwork, tag: str) -> PublishedWeights:
         torch.manual_seed(2)
         preprocessing = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-        return Published(state=self(4).state_dict(), preprocessing=preprocessing, content="of another seed")
+        return PublishedWeights(state=self(4).state_dict(), preprocessing=preprocessing, content_hash="of another seed")
 
-    monkeypatch.setattr(Timm, "published", of_another_seed)
+    monkeypatch.setattr(TimmNetwork, "published", of_another_seed)
 
 
 @pytest.fixture(autouse=True)
@@ -207,7 +207,7 @@ def test_every_preset_recipe_and_scale_composes_and_builds(group: str, name: str
 def test_the_yaml_is_the_classs_own_schema(option: Option) -> None:
     """Every field has its default in the YAML, in the field's order, and nowhere else; the first line says what it does."""
     text = (ROOT / "conf" / option.slot / f"{option.name}.yaml").read_text()
-    cls = locate(option.target, str(option))
+    cls = import_class(option.target, str(option))
     assert isinstance(cls, type) and dataclasses.is_dataclass(cls)
     fields = dataclasses.fields(cls)
     assert [key for key in yaml.safe_load(text) if key != "_target_"] == [item.name for item in fields]
@@ -346,4 +346,4 @@ def test_each_touch_left_out_is_named(copy: Path, left_out: str) -> None:
 
 
 def test_a_value_out_of_range_is_an_invalid_value() -> None:
-    assert issubclass(InvalidValue, ValueError) and issubclass(Timm, Stage)
+    assert issubclass(InvalidValue, ValueError) and issubclass(TimmNetwork, Stage)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sota_exp.config.rules import check
+from sota_exp.config.rules import check_rules
 from sota_exp.errors import ConfigError
 from tests.experiments import composed
 from tests.options import options
@@ -26,7 +26,7 @@ def test_every_option_alone_builds_or_says_why_not() -> None:
     for option in ALONE:
         made = composed("scale=smoke", f"{option.slot}={option.name}")
         try:
-            check(made)
+            check_rules(made)
             assert made.experiment.scale.name == "smoke"
         except ConfigError as error:
             said[str(option)] = str(error)

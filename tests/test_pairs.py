@@ -11,17 +11,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sota_exp.config.configuration import Configuration
-from sota_exp.config.rules import check
+from sota_exp.config.rules import check_rules
 from sota_exp.errors import ConfigError
 from sota_exp.models.zoo import build_timm
 from sota_exp.stages.data import Preprocessing
-from sota_exp.stages.model import Model, Published
-from sota_exp.techniques.model.arch.small import Small
-from sota_exp.techniques.model.arch.timm import Timm
-from sota_exp.techniques.model.arch.torchvision import Torchvision
+from sota_exp.stages.model import Model, PublishedWeights
+from sota_exp.techniques.model.arch.small import SmallNetwork
+from sota_exp.techniques.model.arch.timm import TimmNetwork
+from sota_exp.techniques.model.arch.torchvision import TorchvisionNetwork
 from sota_exp.techniques.regularization.distillation import logits
-from sota_exp.training.listener import Request
-from sota_exp.training.loop import Epoch, fit, start
+from sota_exp.training.listener import RunRequest
+from sota_exp.training.loop import EpochRecord, fit, start_training
 from sota_exp.training.run import run
 from tests.experiments import TINY, composed, session_of
 from tests.options import Option, options
@@ -84,26 +84,28 @@ def needs(one: Option, other: Option) -> tuple[str, ...]:
 def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Published weights without a network connection: those of another seed, and a file with such weights."""
     torch.manual_seed(4)
-    save_file(Small(name="resnet_xs", width_multiplier=1.0)(4).state_dict(), tmp_path / "weights.safetensors")
+    save_file(SmallNetwork(name="resnet_xs", width_multiplier=1.0)(4).state_dict(), tmp_path / "weights.safetensors")
     monkeypatch.setenv(WEIGHTS, str(tmp_path / "weights.safetensors"))
     preprocessing = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
-    def of_arch(self: Model, tag: str) -> Published:
+    def of_arch(self: Model, tag: str) -> PublishedWeights:
         torch.manual_seed(2)
-        return Published(state=self(4).state_dict(), preprocessing=preprocessing, content="of another seed")
+        return PublishedWeights(state=self(4).state_dict(), preprocessing=preprocessing, content_hash="of another seed")
 
-    def of_teacher(name: str, tag: str, img_size: int | None) -> Published:
+    def of_teacher(name: str, tag: str, img_size: int | None) -> PublishedWeights:
         torch.manual_seed(3)
-        return Published(state=build_timm(name, 4, None).state_dict(), preprocessing=preprocessing, content="a teacher")
+        return PublishedWeights(
+            state=build_timm(name, 4, None).state_dict(), preprocessing=preprocessing, content_hash="a teacher"
+        )
 
-    monkeypatch.setattr(Timm, "published", of_arch)
-    monkeypatch.setattr(Torchvision, "published", of_arch)
+    monkeypatch.setattr(TimmNetwork, "published", of_arch)
+    monkeypatch.setattr(TorchvisionNetwork, "published", of_arch)
     monkeypatch.setattr(logits, "published_timm", of_teacher)
 
 
 def is_legal(made: Configuration) -> bool:
     try:
-        check(made)
+        check_rules(made)
     except ConfigError:
         return False
     return True
@@ -112,10 +114,10 @@ def is_legal(made: Configuration) -> bool:
 def trained(made: Configuration) -> list[Tensor]:
     """Four steps, into a second epoch, and one scoring of val: what has to be finite."""
     session, evaluator = session_of(made.experiment)
-    state = start(session)
+    state = start_training(session)
     seen: list[Tensor] = []
     for record in fit(session, state):
-        if isinstance(record, Epoch):
+        if isinstance(record, EpochRecord):
             seen.append(torch.tensor(list(record.metrics.values())))
         elif record.step == 4:
             break
@@ -141,7 +143,7 @@ def overrides_on(recipe: str, option: Option) -> tuple[str, ...]:
 
 def shipped(made: Configuration, directory: Path) -> dict[str, float]:
     """The metrics of a whole run: trained, written, read and scored."""
-    request = Request(configuration=made, directory=directory)
+    request = RunRequest(configuration=made, directory=directory)
     result = run(request, Silent())
     assert result["status"] in ("finished", "stopped_early")
     return dict(result["metrics"])
@@ -156,7 +158,7 @@ def test_every_option_runs_alone_and_on_top_of_the_whole_recipe(recipe: str, pub
     ]:
         made = composed(*overrides_on(recipe, option))
         try:
-            check(made)
+            check_rules(made)
         except ConfigError as error:
             refused.append(f"{option}: {error}")
             continue

@@ -20,15 +20,15 @@ study.json.
 """
 
 from sota_exp.config import compose, hydra_compose
-from sota_exp.config.hashing import digest
-from sota_exp.config.values import suggestion
+from sota_exp.config.hashing import compute_digest
+from sota_exp.config.values import format_suggestion
 from sota_exp.errors import ConfigError
 
 #: Hydra runs the study's sweeper, and does not log its jobs.
-OURS = ("-m", "hydra/sweeper=study", "hydra/hydra_logging=quiet")
+STUDY_OVERRIDES = ("-m", "hydra/sweeper=study", "hydra/hydra_logging=quiet")
 
 #: The option for study=null, because Hydra reads `null` as no option.
-NULL = "equal_arms"
+NULL_OPTION = "equal_arms"
 
 
 def main(arguments: list[str]) -> None:
@@ -39,34 +39,38 @@ def main(arguments: list[str]) -> None:
     """
     overrides = [argument for argument in arguments if argument not in ("--plan", "--no-measure", "-m", "--multirun")]
     kinds_given = [item.partition("=")[2] for item in overrides if item.startswith(("study=", "+study="))]
-    kinds = studies()
-    if len(kinds_given) != 1 or kinds_given[0] not in (*kinds, NULL):
+    kinds = list_studies()
+    if len(kinds_given) != 1 or kinds_given[0] not in (*kinds, NULL_OPTION):
         named = f"study={kinds_given[0]}: no such study" if kinds_given else "ablate needs a study"
         raise ConfigError(
-            f"{named}; legal: study={', study='.join(kinds)}.{suggestion((kinds_given or [''])[0], kinds)}"
+            f"{named}; legal: study={', study='.join(kinds)}.{format_suggestion((kinds_given or [''])[0], kinds)}"
         )
     from hydra.core.plugins import Plugins
 
-    from sota_exp.cli.ablate_run import ShownStudySweeper, train
+    from sota_exp.cli.ablate_run import ReportingStudySweeper, train_arm_run
 
-    Plugins.instance().register(ShownStudySweeper)
+    Plugins.instance().register(ReportingStudySweeper)
     others = [item for item in overrides if not item.startswith(("study=", "+study="))]
-    name = "null" if kinds_given[0] == NULL else kinds_given[0]
-    option = NULL if name == "null" else name
+    name = "null" if kinds_given[0] == NULL_OPTION else kinds_given[0]
+    option = NULL_OPTION if name == "null" else name
     flags = [
         f"hydra.sweeper.plan_only={'--plan' in arguments}",
         f"hydra.sweeper.measure={'--no-measure' not in arguments}",
     ]
-    compose.launch(train, [*OURS, f"+study={option}", *map(str.lower, flags), place(name, others), *others], "ablate")
+    compose.run_hydra(
+        train_arm_run,
+        [*STUDY_OVERRIDES, f"+study={option}", *map(str.lower, flags), build_directory_override(name, others), *others],
+        "ablate",
+    )
 
 
-def studies() -> list[str]:
+def list_studies() -> list[str]:
     """The options of `study=`."""
-    names = sorted(path.stem for path in (hydra_compose.conf_directory() / "study").glob("*.yaml"))
-    return ["null" if name == NULL else name for name in names]
+    names = sorted(path.stem for path in (hydra_compose.get_conf_directory() / "study").glob("*.yaml"))
+    return ["null" if name == NULL_OPTION else name for name in names]
 
 
-def place(study: str, overrides: list[str]) -> str:
+def build_directory_override(study: str, overrides: list[str]) -> str:
     """The override of the study's directory, which by default is the same for other seeds, looks and `study.only`."""
     given = [item for item in overrides if item.startswith("hydra.sweep.dir=")]
     if given:
@@ -74,5 +78,5 @@ def place(study: str, overrides: list[str]) -> str:
     values = dict(item.partition("=")[::2] for item in overrides)
     ignored = ("hydra", "study.seeds", "study.looks", "study.only", "runtime", "tracking")
     hashed = sorted(item for item in overrides if "=" in item and not item.lstrip("+").startswith(ignored))
-    words = [study, values.get("recipe", ""), values.get("data", ""), digest(hashed, length=8)]
+    words = [study, values.get("recipe", ""), values.get("data", ""), compute_digest(hashed, length=8)]
     return f"hydra.sweep.dir=multirun/{'-'.join(word for word in words if word)}"

@@ -7,53 +7,53 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from sota_exp.config import compose
-from sota_exp.config.rules import check
+from sota_exp.config.rules import check_rules
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.hydra_sweeper import StudySweeper
-from sota_exp.study.results import Study
+from sota_exp.study.results import PlannedStudy
 
 log = logging.getLogger(__name__)
 
 
-def train(config: DictConfig) -> float:
+def train_arm_run(config: DictConfig) -> float:
     """Train in Hydra's output directory and return the validation accuracy in [0, 1]."""
-    directory, configuration = compose.output_directory(), compose.configuration_of(config)
-    check(configuration)
-    from sota_exp.report.terminal import shown
-    from sota_exp.tracking.listeners import showing
-    from sota_exp.training.listener import Listener, Request
+    directory, configuration = compose.get_output_directory(), compose.get_job_configuration(config)
+    check_rules(configuration)
+    from sota_exp.report.terminal import shorten_path
+    from sota_exp.tracking.listeners import add_tracking
+    from sota_exp.training.listener import Listener, RunRequest
     from sota_exp.training.run import run
 
-    request = Request(configuration=configuration, directory=shown(directory))
-    result = run(request, showing(Listener(), say=log.debug))
+    request = RunRequest(configuration=configuration, directory=shorten_path(directory))
+    result = run(request, add_tracking(Listener(), say=log.debug))
     return float(result["metrics"]["val/accuracy"])
 
 
-class ShownStudySweeper(StudySweeper):
+class ReportingStudySweeper(StudySweeper):
     """A sweeper that writes the study's report and logs it to MLflow if `tracking=mlflow`."""
 
-    def show(self, study: Study, files: StudyFiles, status: str) -> list[str]:
+    def show(self, study: PlannedStudy, files: StudyFiles, status: str) -> list[str]:
         """Write the report of a finished study and log it to MLflow with its `status`; returns one line for each."""
-        written = write_report(files.directory) if status == "FINISHED" else []
-        return [*written, *show_in_mlflow(study, files, status)]
+        written = write_study_report_safely(files.directory) if status == "FINISHED" else []
+        return [*written, *log_study_to_mlflow(study, files, status)]
 
 
-def show_in_mlflow(study: Study, files: StudyFiles, status: str) -> list[str]:
+def log_study_to_mlflow(study: PlannedStudy, files: StudyFiles, status: str) -> list[str]:
     """Log the study to MLflow if its configuration has tracking there; returns at most one line about it."""
     tracking = study.arms.ready[0].configuration.values["tracking"]
     if "experiment" not in tracking:
         return []
-    from sota_exp.tracking.mlflow_study import show_study
+    from sota_exp.tracking.mlflow_study import send_study_result
 
-    return [show_study(files.directory, tracking["uri"], tracking["experiment"], status)]
+    return [send_study_result(files.directory, tracking["uri"], tracking["experiment"], status)]
 
 
-def write_report(directory: Path) -> list[str]:
+def write_study_report_safely(directory: Path) -> list[str]:
     """Write the report beside study.json. An error is only printed, because the study itself is complete."""
-    from sota_exp.report.study.page import report
+    from sota_exp.report.study.page import write_study_report
 
     try:
-        report(directory)
+        write_study_report(directory)
     except Exception as error:
         return [f"the report could not be written: {type(error).__name__}: {error}"]
     return [os.path.relpath(directory / "report.html")]

@@ -20,12 +20,12 @@ import json
 from pathlib import Path
 
 from sota_exp.errors import ConfigError
-from sota_exp.report.comparison.compute import compare
-from sota_exp.report.comparison.terminal import as_json, show
-from sota_exp.report.terminal import console
-from sota_exp.runs.find import Run, find
+from sota_exp.report.comparison.compute import compare_runs
+from sota_exp.report.comparison.terminal import comparison_to_json, print_comparison
+from sota_exp.report.terminal import make_console
+from sota_exp.runs.find import SavedRun, find_runs
 
-FLAGS = ("--each", "--json", "--html")
+COMPARE_FLAGS = ("--each", "--json", "--html")
 
 
 def main(arguments: list[str]) -> None:
@@ -34,26 +34,26 @@ def main(arguments: list[str]) -> None:
     Raises:
         ConfigError: an unknown flag, or no runs.
     """
-    arguments, page = page_of(arguments)
+    arguments, page = split_html_argument(arguments)
     flags = [word for word in arguments if word.startswith("-")]
-    if unknown := [flag for flag in flags if flag not in FLAGS]:
-        raise ConfigError(f"{unknown[0]}: no such option of compare; legal: {', '.join(FLAGS)}")
+    if unknown := [flag for flag in flags if flag not in COMPARE_FLAGS]:
+        raise ConfigError(f"{unknown[0]}: no such option of compare; legal: {', '.join(COMPARE_FLAGS)}")
     words = [word for word in arguments if word not in flags]
-    runs = [Run.read(path) for word in words for path in find(word)]
+    runs = [SavedRun.read(path) for word in words for path in find_runs(word)]
     if not runs:
         raise ConfigError("compare needs runs: sota-exp compare RUN RUN …; see sota-exp compare --help")
-    comparison = compare(runs, each="--each" in flags)
+    comparison = compare_runs(runs, each="--each" in flags)
     if "--json" in flags:
-        print(json.dumps(as_json(comparison), indent=2))
+        print(json.dumps(comparison_to_json(comparison), indent=2))
     else:
-        show(comparison, console())
+        print_comparison(comparison, make_console())
     if page is not None:
-        from sota_exp.report.comparison.page import write
+        from sota_exp.report.comparison.page import write_comparison_page
 
-        write(comparison, page)
+        write_comparison_page(comparison, page)
 
 
-def page_of(arguments: list[str]) -> tuple[list[str], Path | None]:
+def split_html_argument(arguments: list[str]) -> tuple[list[str], Path | None]:
     """Split the arguments into those without `--html FILE` or `--html=FILE`, and that file.
 
     Raises:

@@ -7,7 +7,7 @@ from sota_exp.config import compose
 from sota_exp.errors import ConfigError
 
 #: Commands whose arguments are overrides.
-TAKE_OVERRIDES = ("train", "sweep", "ablate", "evaluate", "explain", "look")
+COMMANDS_WITH_OVERRIDES = ("train", "sweep", "ablate", "evaluate", "explain", "look")
 
 
 def main(arguments: list[str], commands: list[str]) -> None:
@@ -25,8 +25,8 @@ def main(arguments: list[str], commands: list[str]) -> None:
         if len(words) < 3:
             print(" ".join(command for command in commands if command.startswith(words[-1])))
             return
-        if words[1] not in TAKE_OVERRIDES:
+        if words[1] not in COMMANDS_WITH_OVERRIDES:
             return
         os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
-    compose.launch(lambda config: None, ["--shell-completion", *arguments], "")
+    compose.run_hydra(lambda config: None, ["--shell-completion", *arguments], "")
     sys.stdout.flush()

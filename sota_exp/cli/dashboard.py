@@ -16,19 +16,19 @@ from typing import IO
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.runs.mlflow_store import (
     DEFAULT_EXPERIMENT,
-    answers,
-    database,
-    environment,
-    masked,
-    require_legal,
-    resolved,
+    build_mlflow_environment,
+    get_sqlite_path,
+    is_reachable,
+    mask_passwords,
+    require_supported_uri,
+    resolve_uri,
 )
 
 #: Timeout for the start of MLflow's server, which takes about ten seconds on a laptop.
-START_SECONDS = 120
+START_TIMEOUT_SECONDS = 120
 
 #: Number of ports that are tried.
-NUM_PORTS = 50
+MAX_PORT_ATTEMPTS = 50
 
 
 def main(arguments: list[str]) -> None:
@@ -38,21 +38,21 @@ def main(arguments: list[str]) -> None:
         ConfigError: an illegal URI, or an unknown experiment.
         RunFailed: the server does not answer.
     """
-    options = parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     if options.uri is not None:
-        require_legal(options.uri)
-    uri = resolved(options.uri, Path.cwd())
-    os.environ.update(environment(30, 2))
+        require_supported_uri(options.uri)
+    uri = resolve_uri(options.uri, Path.cwd())
+    os.environ.update(build_mlflow_environment(30, 2))
     if uri.startswith(("http://", "https://")):
-        if not answers(uri, 5.0):
-            raise RunFailed(masked(f"{uri} does not answer"))
-        prepare(uri, options.experiment)
-        show(uri, uri, options.experiment, not options.no_browser)
+        if not is_reachable(uri, 5.0):
+            raise RunFailed(mask_passwords(f"{uri} does not answer"))
+        prepare_experiment(uri, options.experiment)
+        open_dashboard(uri, uri, options.experiment, not options.no_browser)
         return
-    serve(uri, options)
+    serve_store(uri, options)
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """The parser of the command's arguments."""
     result = argparse.ArgumentParser(
         prog="sota-exp dashboard", description="MLflow's web page for the runs of this directory."
@@ -66,38 +66,38 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def serve(uri: str, options: argparse.Namespace) -> None:
+def serve_store(uri: str, options: argparse.Namespace) -> None:
     """Start MLflow's server on a free port and serve the store until Ctrl-C."""
     print("opening the store …", flush=True)
-    prepare(uri, options.experiment)
-    port = free_port(options.port)
+    prepare_experiment(uri, options.experiment)
+    port = find_free_port(options.port)
     if port != options.port:
         print(f"port {options.port} is taken; {port} is free")
     address = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryFile() as errors:
-        stay(start(uri, port, errors), errors, address, uri, options)
+        serve_until_interrupted(start_server(uri, port, errors), errors, address, uri, options)
 
 
-def prepare(uri: str, experiment: str) -> None:
+def prepare_experiment(uri: str, experiment: str) -> None:
     """Write the views of an experiment for its present runs, and create the default experiment if it is missing.
 
     Raises:
         ConfigError: there is no such experiment.
     """
-    from sota_exp.runs.mlflow_store import experiment_id, opened
+    from sota_exp.runs.mlflow_store import get_or_create_experiment, open_store
     from sota_exp.tracking.mlflow_views import write_views
 
-    client = opened(uri)
+    client = open_store(uri)
     if experiment != DEFAULT_EXPERIMENT and client.get_experiment_by_name(experiment) is None:
         names = ", ".join(found.name for found in client.search_experiments())
-        raise ConfigError(f"--experiment={experiment}: {masked(uri)} has no such experiment; legal: {names}")
-    number = experiment_id(client, uri, experiment)
+        raise ConfigError(f"--experiment={experiment}: {mask_passwords(uri)} has no such experiment; legal: {names}")
+    number = get_or_create_experiment(client, uri, experiment)
     write_views(client, number)
     if not client.search_runs([number], max_results=1):
         print(f"no run yet in experiment {experiment}; create one with sota-exp train")
 
 
-def stay(
+def serve_until_interrupted(
     process: subprocess.Popen[bytes], errors: IO[bytes], address: str, uri: str, options: argparse.Namespace
 ) -> None:
     """Print and open the address when the server is ready; end the server at Ctrl-C or SIGTERM.
@@ -105,21 +105,21 @@ def stay(
     Raises:
         RunFailed: the server did not start, or ended.
     """
-    previous_handler = signal.signal(signal.SIGTERM, interrupt)
+    previous_handler = signal.signal(signal.SIGTERM, raise_keyboard_interrupt)
     try:
         wait_until_ready(process, errors, address)
-        show(address, uri, options.experiment, not options.no_browser)
+        open_dashboard(address, uri, options.experiment, not options.no_browser)
         print("Press Ctrl-C to stop.", flush=True)
         process.wait()
         raise RunFailed(f"MLflow's server ended with status {process.returncode}")
     except KeyboardInterrupt:
         print("\nstopped")
     finally:
-        end(process)
+        stop_server(process)
         signal.signal(signal.SIGTERM, previous_handler)
 
 
-def interrupt(number: int, frame: FrameType | None) -> None:
+def raise_keyboard_interrupt(number: int, frame: FrameType | None) -> None:
     """Signal handler that ends the server like Ctrl-C.
 
     Raises:
@@ -128,7 +128,7 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def free_port(first: int) -> int:
+def find_free_port(first: int) -> int:
     """Find the first port from `first` on that no program uses.
 
     Raises:
@@ -137,7 +137,7 @@ def free_port(first: int) -> int:
     """
     if not 1 <= first <= 65535:
         raise ConfigError(f"--port={first} is not legal: 1 to 65535")
-    for port in range(first, min(first + NUM_PORTS, 65536)):
+    for port in range(first, min(first + MAX_PORT_ATTEMPTS, 65536)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -148,9 +148,9 @@ def free_port(first: int) -> int:
     raise RunFailed(f"no free port from {first} on; name another with --port=…")
 
 
-def start(uri: str, port: int, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+def start_server(uri: str, port: int, errors: IO[bytes]) -> subprocess.Popen[bytes]:
     """Start MLflow's server on 127.0.0.1, in its own process group, so that its workers end with it."""
-    path = database(uri)
+    path = get_sqlite_path(uri)
     artifacts = (path.parent if path else Path.cwd()) / "mlartifacts"
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
     command += ["--port", str(port), "--workers", "1", "--artifacts-destination", str(artifacts)]
@@ -165,18 +165,18 @@ def wait_until_ready(process: subprocess.Popen[bytes], errors: IO[bytes], addres
     Raises:
         RunFailed: it ended, or did not answer in time.
     """
-    deadline = time.monotonic() + START_SECONDS
-    while not answers(address, 1.0):
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    while not is_reachable(address, 1.0):
         if process.poll() is not None:
             errors.seek(0)
             lines = errors.read().decode(errors="replace").strip().splitlines()
             raise RunFailed(f"MLflow's server did not start: {lines[-1] if lines else process.returncode}")
         if time.monotonic() > deadline:
-            raise RunFailed(f"MLflow's server did not answer within {START_SECONDS} s")
+            raise RunFailed(f"MLflow's server did not answer within {START_TIMEOUT_SECONDS} s")
         time.sleep(0.2)
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def stop_server(process: subprocess.Popen[bytes]) -> None:
     """End the process group with SIGTERM, then with SIGKILL."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
@@ -189,17 +189,17 @@ def end(process: subprocess.Popen[bytes]) -> None:
             continue
 
 
-def show(address: str, uri: str, experiment: str, in_browser: bool) -> None:
+def open_dashboard(address: str, uri: str, experiment: str, in_browser: bool) -> None:
     """Print the addresses of the views, and open the first one."""
     import mlflow
     from mlflow import MlflowClient
 
-    from sota_exp.tracking.mlflow_views import view_links
+    from sota_exp.tracking.mlflow_views import build_view_links
 
     found = MlflowClient(uri).get_experiment_by_name(experiment)
     assert found is not None
-    links = view_links(address, found.experiment_id, mlflow.__version__)
-    print(f"MLflow on {masked(uri)}")
+    links = build_view_links(address, found.experiment_id, mlflow.__version__)
+    print(f"MLflow on {mask_passwords(uri)}")
     for name, link in links.items():
         print(f"  {name}\n    {link}")
     if in_browser:

@@ -15,9 +15,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from sota_exp.errors import ConfigError
-from sota_exp.report.comparison.config_difference import Difference, difference
-from sota_exp.report.terminal import console
-from sota_exp.runs.find import Run, find_one
+from sota_exp.report.comparison.config_difference import ConfigDifference, find_config_difference
+from sota_exp.report.terminal import make_console
+from sota_exp.runs.find import SavedRun, find_run
 
 
 def main(arguments: list[str]) -> None:
@@ -28,18 +28,18 @@ def main(arguments: list[str]) -> None:
     """
     if len(arguments) != 2:
         raise ConfigError("diff needs two runs: sota-exp diff RUN RUN; see sota-exp diff --help")
-    one, other = map(find_one, arguments)
-    found = difference(one, other)
-    if found.is_nothing:
-        console().print(f"No difference: {escape(one.name)} and {escape(other.name)} have the same configuration,")
-        console().print("versions, commit, device and data.")
+    one, other = map(find_run, arguments)
+    found = find_config_difference(one, other)
+    if found.is_empty:
+        make_console().print(f"No difference: {escape(one.name)} and {escape(other.name)} have the same configuration,")
+        make_console().print("versions, commit, device and data.")
         return
-    console().print(table(one, other, found))
-    console().print()
-    console().print(command(one, other), soft_wrap=True, markup=False)
+    make_console().print(build_difference_table(one, other, found))
+    make_console().print()
+    make_console().print(format_rerun_command(one, other), soft_wrap=True, markup=False)
 
 
-def table(one: Run, other: Run, found: Difference) -> Table:
+def build_difference_table(one: SavedRun, other: SavedRun, found: ConfigDifference) -> Table:
     """One row per difference: choices, then values, then environment."""
     rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     rows.add_column("", style="cyan", overflow="fold")
@@ -54,14 +54,14 @@ def table(one: Run, other: Run, found: Difference) -> Table:
     return rows
 
 
-def command(one: Run, other: Run) -> str:
+def format_rerun_command(one: SavedRun, other: SavedRun) -> str:
     """The command line that trains the second run's configuration, as changes of the first."""
     if one.config == other.config:
         return "The configurations are equal: no override turns one into the other."
-    from sota_exp.config.overrides import changes_between
+    from sota_exp.config.overrides import find_shortest_changes
 
     try:
-        changes = changes_between(one.configuration, other.configuration)
+        changes = find_shortest_changes(one.configuration, other.configuration)
     except ConfigError as error:
         return f"No overrides turn the first into the second with the options of this version: {error}"
     return f"The first becomes the second with\n  {shlex.join(['sota-exp', 'rerun', one.name, *changes])}"

@@ -17,13 +17,13 @@ from pathlib import Path
 from rich.text import Text
 
 from sota_exp.config.configuration import Configuration
-from sota_exp.config.overrides import composed
+from sota_exp.config.overrides import compose_configuration
 from sota_exp.errors import ConfigError, RunFailed
-from sota_exp.preview.doctor.finding import Finding, problem
-from sota_exp.report.terminal import console
+from sota_exp.preview.doctor.finding import CheckResult, build_problem
+from sota_exp.report.terminal import make_console
 
 #: State of a finding → mark at the beginning of its line, and colour.
-MARKS = {"ok": ("✓", "green"), "note": ("•", "yellow"), "problem": ("✗", "bold red")}
+STATE_MARKS = {"ok": ("✓", "green"), "note": ("•", "yellow"), "problem": ("✗", "bold red")}
 
 
 def main(arguments: list[str]) -> None:
@@ -38,10 +38,10 @@ def main(arguments: list[str]) -> None:
         raise ConfigError(f"{unknown[0]}: no such option; legal: --json, and overrides as in train")
     as_json = "--json" in arguments
     findings = []
-    for finding in findings_of(composed(overrides)):
+    for finding in run_checks(compose_configuration(overrides)):
         findings.append(finding)
         if not as_json:
-            console().print(line(finding), soft_wrap=True)
+            make_console().print(format_finding(finding), soft_wrap=True)
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     num = sum(finding.state == "problem" for finding in findings)
@@ -49,9 +49,9 @@ def main(arguments: list[str]) -> None:
         raise RunFailed(f"{num} problem{'s' if num > 1 else ''} found; each is printed with its fix")
 
 
-def findings_of(configuration: Configuration) -> Iterator[Finding]:
+def run_checks(configuration: Configuration) -> Iterator[CheckResult]:
     """Run all checks in order; an exception in a check is a problem, and the other checks continue."""
-    for name, check in checks(configuration).items():
+    for name, check in list_checks(configuration).items():
         try:
             yield from check()
         except ConfigError:
@@ -59,42 +59,42 @@ def findings_of(configuration: Configuration) -> Iterator[Finding]:
         except Exception as error:
             reason = (str(error).splitlines() or [""])[0]
             text = f"the check failed: {type(error).__name__}: {reason}"
-            yield problem(name, text, "SOTA_EXP_TRACEBACK=1 sota-exp train prints the traceback")
+            yield build_problem(name, text, "SOTA_EXP_TRACEBACK=1 sota-exp train prints the traceback")
 
 
-def checks(configuration: Configuration) -> dict[str, Callable[[], list[Finding]]]:
+def list_checks(configuration: Configuration) -> dict[str, Callable[[], list[CheckResult]]]:
     """Name → check, in order; each check imports its libraries when it runs."""
-    from sota_exp.preview.doctor.disk import homes, places, weights
-    from sota_exp.preview.doctor.hosts import hosts
-    from sota_exp.preview.doctor.mlflow_store import runs, store
-    from sota_exp.preview.doctor.packages import packages
+    from sota_exp.preview.doctor.disk import check_directories, check_weight_caches, get_cache_directories
+    from sota_exp.preview.doctor.hosts import check_hosts
+    from sota_exp.preview.doctor.mlflow_store import check_runs, check_store
+    from sota_exp.preview.doctor.packages import check_packages
 
-    def device() -> list[Finding]:
-        from sota_exp.preview.doctor.device import device
+    def device() -> list[CheckResult]:
+        from sota_exp.preview.doctor.device import check_device
 
-        return device(str(configuration.values["runtime"]["device"]))
+        return check_device(str(configuration.values["runtime"]["device"]))
 
-    def data() -> list[Finding]:
-        from sota_exp.preview.doctor.data import data
+    def data() -> list[CheckResult]:
+        from sota_exp.preview.doctor.data import check_data
 
-        return data(configuration.experiment, str(values["data"]["name"]))
+        return check_data(configuration.experiment, str(values["data"]["name"]))
 
     values = configuration.values
     cache = Path(values["data"]["cache"]).expanduser()
     return {
-        "packages": packages,
+        "packages": check_packages,
         "device": device,
-        "disk": lambda: places(Path.cwd(), cache),
+        "disk": lambda: check_directories(Path.cwd(), cache),
         "data": data,
-        "store": lambda: store(values["tracking"]),
-        "runs": runs,
-        "weights": lambda: weights(*homes()),
-        "network": hosts,
+        "store": lambda: check_store(values["tracking"]),
+        "runs": check_runs,
+        "weights": lambda: check_weight_caches(*get_cache_directories()),
+        "network": check_hosts,
     }
 
 
-def line(finding: Finding) -> Text:
+def format_finding(finding: CheckResult) -> Text:
     """`✓ name  finding`, with the fix on the next line."""
-    mark, style = MARKS[finding.state]
+    mark, style = STATE_MARKS[finding.state]
     text = Text.assemble((mark, style), f" {finding.name:<9} {finding.said}")
-    return text.append(f"\n            → {finding.mend}", style="cyan") if finding.mend else text
+    return text.append(f"\n            → {finding.fix}", style="cyan") if finding.fix else text

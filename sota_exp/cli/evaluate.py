@@ -23,60 +23,64 @@ from functools import partial
 
 from omegaconf import DictConfig
 
-from sota_exp.cli.saved_model_argument import Found, subject
-from sota_exp.cli.train import remove_empty
+from sota_exp.cli.saved_model_argument import SavedWeights, parse_weights_argument
+from sota_exp.cli.train import remove_empty_run_directory
 from sota_exp.config import compose
-from sota_exp.config.hashing import digest
-from sota_exp.config.overrides import overrides_of
-from sota_exp.config.rules import check
-from sota_exp.config.values import group_of
-from sota_exp.config.values import shown as quoted
+from sota_exp.config.hashing import compute_digest
+from sota_exp.config.overrides import configuration_to_overrides
+from sota_exp.config.rules import check_rules
+from sota_exp.config.values import format_override_value as quoted
+from sota_exp.config.values import get_override_key
 from sota_exp.errors import ConfigError
-from sota_exp.report.terminal import console, shown
+from sota_exp.report.terminal import make_console, shorten_path
 
 #: Keys that the saved view sets, unless an override does.
-OF_THE_VIEW = ("evaluation.resolution.size=", "evaluation.resolution.crop_ratio=")
+VIEW_KEYS = ("evaluation.resolution.size=", "evaluation.resolution.crop_ratio=")
 
 
 def main(arguments: list[str]) -> None:
     """Evaluate the weights of `run=` or `weights=` with the run's configuration and the other overrides."""
-    found, changes = subject("evaluate", arguments)
-    overrides, places = compose.overrides_in(changes), compose.search_path(changes)
-    base = overrides_of(found.configuration, overrides, places) if found.configuration else []
-    base = [word for word in base if not word.startswith(OF_THE_VIEW)]
+    found, changes = parse_weights_argument("evaluate", arguments)
+    overrides, places = compose.get_overrides(changes), compose.build_search_path_override(changes)
+    base = configuration_to_overrides(found.configuration, overrides, places) if found.configuration else []
+    base = [word for word in base if not word.startswith(VIEW_KEYS)]
     if found.description is None:
         base = ["model/weights=checkpoint", f"model.weights.path={quoted(str(found.weights))}"]
-    place = f"outputs/evaluate-{found.name}-{digest([str(found.weights.resolve()), sorted(overrides)], length=8)}"
-    changed = {group_of(override).replace("/", ".") for override in overrides}
-    compose.launch(partial(evaluate, found, changed), [*base, f"hydra.run.dir={quoted(place)}", *changes], "evaluate")
+    place = (
+        f"outputs/evaluate-{found.name}-{compute_digest([str(found.weights.resolve()), sorted(overrides)], length=8)}"
+    )
+    changed = {get_override_key(override).replace("/", ".") for override in overrides}
+    compose.run_hydra(
+        partial(evaluate, found, changed), [*base, f"hydra.run.dir={quoted(place)}", *changes], "evaluate"
+    )
 
 
-def evaluate(found: Found, changed: set[str], config: DictConfig) -> float:
+def evaluate(found: SavedWeights, changed: set[str], config: DictConfig) -> float:
     """Evaluate once in Hydra's output directory and return the validation accuracy in [0, 1]."""
-    directory = compose.output_directory()
+    directory = compose.get_output_directory()
     try:
-        configuration = compose.configuration_of(config)
-        check(configuration)
-        from sota_exp.tracking.console import evaluation_summary
-        from sota_exp.training.evaluate_saved import Rescoring, Subject, rescore
+        configuration = compose.get_job_configuration(config)
+        check_rules(configuration)
+        from sota_exp.tracking.console import build_evaluation_panel
+        from sota_exp.training.evaluate_saved import SavedEvaluation, SavedModelFiles, evaluate_saved
 
-        subject = Subject(
+        subject = SavedModelFiles(
             weights=found.weights,
             description=found.description,
             training_fingerprint=found.result.get("training_fingerprint", ""),
         )
-        rescoring = Rescoring(
-            subject=subject,
+        rescoring = SavedEvaluation(
+            model_files=subject,
             configuration=configuration,
             asked=frozenset(changed),
         )
-        result = rescore(rescoring, shown(directory))
+        result = evaluate_saved(rescoring, shorten_path(directory))
         if os.environ.get("RANK", "0") == "0":
-            from sota_exp.report.run.figures import draw_resolution
+            from sota_exp.report.run.figures import draw_resolution_figure
 
-            draw_resolution(result, directory)
+            draw_resolution_figure(result, directory)
     except ConfigError:
-        remove_empty(directory)
+        remove_empty_run_directory(directory)
         raise
-    console().print(evaluation_summary(result, str(shown(directory))))
+    make_console().print(build_evaluation_panel(result, str(shorten_path(directory))))
     return float(result["metrics"]["val/accuracy"])

@@ -16,30 +16,30 @@ from omegaconf import DictConfig
 
 from sota_exp import PACKAGE
 from sota_exp.config import compose, hydra_compose
-from sota_exp.config.catalog import Option, options
+from sota_exp.config.catalog import CatalogOption, load_catalog
 from sota_exp.config.configuration import Configuration, require_filled
-from sota_exp.config.rules import check, fired
-from sota_exp.report.terminal import console, shown
+from sota_exp.config.rules import check_rules, find_fired_rules
+from sota_exp.report.terminal import make_console, shorten_path
 
 #: Duration of the training steps that are measured for the estimate.
 MEASURE_SECONDS = 4.0
 
 #: Overrides with which Hydra writes no files.
-TRACELESS = ("hydra.output_subdir=null", "hydra/job_logging=none")
+NO_FILES_OVERRIDES = ("hydra.output_subdir=null", "hydra/job_logging=none")
 
 
 def main(arguments: list[str]) -> None:
     """Explain all configurations that the overrides compose."""
     overrides = [argument for argument in arguments if argument != "--no-measure"]
     seconds = 0.0 if "--no-measure" in arguments else MEASURE_SECONDS
-    compose.launch(lambda config: explain(config, seconds), [*TRACELESS, *overrides], "explain")
+    compose.run_hydra(lambda config: explain(config, seconds), [*NO_FILES_OVERRIDES, *overrides], "explain")
 
 
 def explain(config: DictConfig, seconds: float) -> None:
     """Print what follows from the configuration alone, then what needs data and network."""
-    directory = compose.output_directory()
+    directory = compose.get_output_directory()
     try:
-        _explain(compose.configuration_of(config), directory, seconds)
+        _explain(compose.get_job_configuration(config), directory, seconds)
     finally:
         for folder in (directory, directory.parent):
             with contextlib.suppress(OSError):
@@ -50,30 +50,34 @@ def _explain(configuration: Configuration, directory: Path, seconds: float) -> N
     from sota_exp.preview import explain as explained
 
     require_filled(configuration)
-    out, values = console(), configuration.values
-    found = options(hydra_compose.conf_directory(), PACKAGE)
-    out.print(explained.heading(values))
-    out.print(explained.techniques(chosen(found, configuration.choices), values))
-    out.print(explained.rules(fired(configuration)))
-    check(configuration)
-    out.print(explained.place(shown(directory)))
+    out, values = make_console(), configuration.values
+    found = load_catalog(hydra_compose.get_conf_directory(), PACKAGE)
+    out.print(explained.format_explain_heading(values))
+    out.print(explained.build_techniques_table(find_active_options(found, configuration.choices), values))
+    out.print(explained.build_rules_table(find_fired_rules(configuration)))
+    check_rules(configuration)
+    out.print(explained.describe_directory(shorten_path(directory)))
 
-    from sota_exp.preview.plan_numbers import outline
-    from sota_exp.preview.timing import estimate, is_averaged, measure
-    from sota_exp.training.failures import foreseen
-    from sota_exp.training.loop import start
-    from sota_exp.training.run import ready
+    from sota_exp.preview.plan_numbers import plan_training
+    from sota_exp.preview.timing import estimate_cost, has_weight_average, measure_cost
+    from sota_exp.training.failures import convert_errors
+    from sota_exp.training.loop import start_training
+    from sota_exp.training.run import open_session_of
 
-    session, evaluator = ready(configuration.experiment)
-    with foreseen():
-        state = start(session)
-        plan = outline(session, state)
-        out.print(explained.plan(plan, values, str(session.device)))
+    session, evaluator = open_session_of(configuration.experiment)
+    with convert_errors():
+        state = start_training(session)
+        plan = plan_training(session, state)
+        out.print(explained.format_plan(plan, values, str(session.device)))
         if seconds:
-            measured = measure(session, state, evaluator, seconds)
-            out.print(explained.cost(measured, estimate(plan, measured, is_averaged(state)), str(session.device)))
+            measured = measure_cost(session, state, evaluator, seconds)
+            out.print(
+                explained.format_training_cost(
+                    measured, estimate_cost(plan, measured, has_weight_average(state)), str(session.device)
+                )
+            )
 
 
-def chosen(found: list[Option], choices: dict[str, str]) -> list[Option]:
+def find_active_options(found: list[CatalogOption], choices: dict[str, str]) -> list[CatalogOption]:
     """The chosen options that are not neutral, in the order of the catalog."""
     return [option for option in found if choices.get(option.group) == option.name and not option.is_neutral]

@@ -2,7 +2,7 @@
 
 Writes a finished run's model for other programs, reads it back and compares its logits with the original's:
 
-  safetensors    model.safetensors: weights without executable code, for sota_exp.models.saved.load
+  safetensors    model.safetensors: weights without executable code, for sota_exp.models.saved.load_saved_model
   torch_export   model.pt2: a PyTorch program, for torch.export.load
   onnx           model.onnx: for ONNX Runtime, TensorRT and others; needs pip install 'sota-exp[onnx]'
   mlflow         mlflow_model/: for mlflow.pyfunc.load_model and mlflow models serve
@@ -18,23 +18,25 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from sota_exp.cli.saved_model_argument import description_of, subject, values
-from sota_exp.report.terminal import console
+from sota_exp.cli.saved_model_argument import parse_values, parse_weights_argument, require_description
+from sota_exp.report.terminal import make_console
 
 
 def main(arguments: list[str]) -> None:
     """Export the model of `run=` or `weights=`."""
-    found, others = subject("export", arguments)
-    given = values("export", others, {"format": "", "output": ""})
-    from sota_exp.models.export import Shipped, export
-    from sota_exp.training.evaluate_saved import Subject, load
+    found, others = parse_weights_argument("export", arguments)
+    given = parse_values("export", others, {"format": "", "output": ""})
+    from sota_exp.models.export import ExportSource, export
+    from sota_exp.training.evaluate_saved import SavedModelFiles, load_evaluated_model
 
-    model = load(Subject(weights=found.weights, description=description_of(found), training_fingerprint=""))
-    shipped = Shipped(description=description_of(found), weights=found.weights, model=model)
+    model = load_evaluated_model(
+        SavedModelFiles(weights=found.weights, description=require_description(found), training_fingerprint="")
+    )
+    shipped = ExportSource(description=require_description(found), weights=found.weights, model=model)
     exported = export(shipped, given["format"], Path(given["output"]).expanduser())
-    out = console()
+    out = make_console()
     size = sum(file.stat().st_size for file in [exported.path, *exported.path.rglob("*")] if file.is_file()) / 2**20
-    out.print(f"[bold]{escape(os.path.relpath(exported.path))}[/] ({size:.1f} MiB): {exported.takes}", soft_wrap=True)
+    out.print(f"[bold]{escape(os.path.relpath(exported.path))}[/] ({size:.1f} MiB): {exported.usage}", soft_wrap=True)
     view = model.view
     out.print(
         f"images: RGB in [0, 1], the shorter side resized to {view.resize} px, the central {view.size} × {view.size}; "

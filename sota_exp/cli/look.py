@@ -25,26 +25,26 @@ from functools import partial
 from omegaconf import DictConfig
 from rich.markup import escape
 
-from sota_exp.cli.train import log, remove_empty
+from sota_exp.cli.train import log, remove_empty_run_directory
 from sota_exp.config import compose
-from sota_exp.config.rules import check
+from sota_exp.config.rules import check_rules
 from sota_exp.errors import ConfigError
-from sota_exp.report.terminal import console, shown
+from sota_exp.report.terminal import make_console, shorten_path
 
 #: The default directory, named like that of a run.
-PLACE = "outputs/look-${hydra:runtime.choices.recipe}-${hydra:runtime.choices.data}-seed${seed}"
+DEFAULT_DIRECTORY = "outputs/look-${hydra:runtime.choices.recipe}-${hydra:runtime.choices.data}-seed${seed}"
 
 
 def main(arguments: list[str]) -> None:
     """Draw the pictures of the configuration that the overrides compose, at step `step=`."""
     steps = [argument for argument in arguments if argument.startswith("step=")]
-    step = step_number(steps[-1]) if steps else 0
+    step = parse_step(steps[-1]) if steps else 0
     overrides = [argument for argument in arguments if argument not in steps]
-    place = f"hydra.run.dir='{PLACE}-step{step}-${{digest:${{hydra:overrides.task}}}}'"
-    compose.launch(partial(look, step), [place, *overrides], "look")
+    place = f"hydra.run.dir='{DEFAULT_DIRECTORY}-step{step}-${{digest:${{hydra:overrides.task}}}}'"
+    compose.run_hydra(partial(look, step), [place, *overrides], "look")
 
 
-def step_number(argument: str) -> int:
+def parse_step(argument: str) -> int:
     """Parse `step=N`.
 
     Raises:
@@ -58,28 +58,28 @@ def step_number(argument: str) -> int:
 
 def look(step: int, config: DictConfig) -> None:
     """Write pictures and look.json to Hydra's output directory."""
-    directory = compose.output_directory()
+    directory = compose.get_output_directory()
     try:
-        configuration = compose.configuration_of(config)
-        for warning in check(configuration):
+        configuration = compose.get_job_configuration(config)
+        for warning in check_rules(configuration):
             log.warning(warning)
         experiment = configuration.experiment
         from sota_exp.preview.look import findings
-        from sota_exp.preview.look.show import words, write
-        from sota_exp.training.failures import foreseen
-        from sota_exp.training.run import ready
+        from sota_exp.preview.look.show import build_summary_table, write_pictures
+        from sota_exp.training.failures import convert_errors
+        from sota_exp.training.run import open_session_of
 
-        session, _ = ready(experiment)
-        with foreseen():
-            found = findings.look(session, configuration.choices, step)
-            write(found, directory)
+        session, _ = open_session_of(experiment)
+        with convert_errors():
+            found = findings.inspect_training(session, configuration.choices, step)
+            write_pictures(found, directory)
     except ConfigError:
-        remove_empty(directory)
+        remove_empty_run_directory(directory)
         raise
-    out, place = console(), shown(directory)
+    out, place = make_console(), shorten_path(directory)
     sizes = ", ".join(f"{len(vars(session.data)[split]):,} {split}" for split in ("train", "val", "test"))
     out.print(
         f"[bold]{experiment.recipe.name}[/] on [bold]{escape(experiment.data.name)}[/]: {sizes} images; no training"
     )
-    out.print(words(found))
+    out.print(build_summary_table(found))
     out.print(f"pictures and look.json in {escape(str(place))}", style="dim")

@@ -34,14 +34,14 @@ COMMANDS = {
 }
 
 
-def load(name: str) -> Callable[[list[str]], None]:
+def load_command(name: str) -> Callable[[list[str]], None]:
     """Import the function `main` of a command."""
     module = importlib.import_module(f"sota_exp.cli.{name.replace('-', '_')}")
     main: Callable[[list[str]], None] = module.main
     return main
 
 
-def usage() -> str:
+def format_usage() -> str:
     """The help text of the program."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
@@ -61,11 +61,11 @@ def usage() -> str:
 
 def main() -> None:
     """Run the command in `sys.argv` and exit with its status."""
-    spin_briefly()
-    sys.exit(run(sys.argv[1:]))
+    limit_openmp_spinning()
+    sys.exit(run_command_line(sys.argv[1:]))
 
 
-def spin_briefly() -> None:
+def limit_openmp_spinning() -> None:
     """On a busy machine, let waiting OpenMP threads release their core early.
 
     On an idle machine they spin, which is 5 % faster (docs/log.md, 2026-11-26). GNU's library reads it when torch is
@@ -83,23 +83,23 @@ def is_busy() -> bool:
         return False
 
 
-def run(arguments: list[str]) -> int:
+def run_command_line(arguments: list[str]) -> int:
     """Run a command line and return its exit status."""
     try:
-        exit_status = dispatch(arguments)
+        exit_status = run_command(arguments)
         sys.stdout.flush()
         return exit_status
     except (ConfigError, RunFailed, Interrupted, KeyboardInterrupt) as error:
         if os.environ.get("SOTA_EXP_TRACEBACK") == "1":
             raise
         print(f"sota-exp: {str(error) or 'interrupted'}", file=sys.stderr)
-        return status(error)
+        return get_exit_status(error)
     except BrokenPipeError:  # The reader closed the pipe, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
 
 
-def status(error: BaseException) -> int:
+def get_exit_status(error: BaseException) -> int:
     """The exit status for an exception."""
     if isinstance(error, ConfigError):
         return 2
@@ -108,14 +108,14 @@ def status(error: BaseException) -> int:
     return 128 + (error.signal_number if isinstance(error, Interrupted) else 2)
 
 
-def dispatch(arguments: list[str]) -> int:
+def run_command(arguments: list[str]) -> int:
     """Run a command, or print a help text; returns the exit status.
 
     Raises:
         ConfigError: no such command.
     """
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(usage())
+        print(format_usage())
         return 0 if arguments else 2
     if arguments[0] == "--version":
         from importlib.metadata import version
@@ -128,11 +128,13 @@ def dispatch(arguments: list[str]) -> int:
         complete(arguments[1:], list(COMMANDS))
         return 0
     if arguments[0] not in COMMANDS:
-        from sota_exp.config.values import suggestion
+        from sota_exp.config.values import format_suggestion
 
         legal = ", ".join(COMMANDS)
-        raise ConfigError(f"{arguments[0]}: no such command; legal: {legal}.{suggestion(arguments[0], COMMANDS)}")
-    command = load(arguments[0])
+        raise ConfigError(
+            f"{arguments[0]}: no such command; legal: {legal}.{format_suggestion(arguments[0], COMMANDS)}"
+        )
+    command = load_command(arguments[0])
     help_text = sys.modules[command.__module__].__doc__ or ""
     if help_text.startswith("usage: ") and {"-h", "--help"} & set(arguments):
         print(help_text)

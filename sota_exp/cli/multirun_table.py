@@ -10,17 +10,17 @@ from omegaconf import DictConfig, OmegaConf
 from rich.markup import escape
 from rich.table import Table
 
-from sota_exp.report.terminal import console
+from sota_exp.report.terminal import make_console
 
 
-class ClosingTable(Callback):
+class MultirunTable(Callback):
     """Hydra callback that prints the table when all jobs of a multirun have ended."""
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         directory = Path(str(config.hydra.sweep.dir))
         runs = read_runs(directory)
         if runs and not (directory / "sweep.json").exists():
-            console().print(build_multirun_table(directory, runs))
+            make_console().print(build_multirun_table(directory, runs))
 
 
 def read_runs(directory: Path) -> list[dict[str, Any]]:

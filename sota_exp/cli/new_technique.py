@@ -19,10 +19,10 @@ import itertools
 from pathlib import Path
 
 from sota_exp import PACKAGE
-from sota_exp.cli.saved_model_argument import values
-from sota_exp.cli.technique_template import scaffold, technique
+from sota_exp.cli.saved_model_argument import parse_values
+from sota_exp.cli.technique_template import parse_technique, write_technique
 from sota_exp.errors import ConfigError
-from sota_exp.report.terminal import console
+from sota_exp.report.terminal import make_console
 
 
 def main(arguments: list[str]) -> None:
@@ -30,12 +30,12 @@ def main(arguments: list[str]) -> None:
     named = [argument for argument in arguments if "=" not in argument]
     if not 1 <= len(named) <= 2:
         raise ConfigError("new-technique needs SLOT/NAME; sota-exp new-technique --help says more")
-    like = values("new-technique", [argument for argument in arguments if "=" in argument], {"like": " "})["like"]
-    root = checkout()
+    like = parse_values("new-technique", [argument for argument in arguments if "=" in argument], {"like": " "})["like"]
+    root = find_checkout()
     summary = named[1] if len(named) == 2 else "What it does, in one sentence"
-    made = technique(root, named[0], summary, like.strip())
-    files = scaffold(root, made)
-    out = console()
+    made = parse_technique(root, named[0], summary, like.strip())
+    files = write_technique(root, made)
+    out = make_console()
     start = f"a copy of {made.like.group}={made.like.name}"
     whats = (f"the technique, {start}", "its defaults", "its test, which fails", "its row")
     for path, what in zip(files, itertools.chain(whats, itertools.repeat("of the new slot")), strict=False):
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
     )
 
 
-def checkout() -> Path:
+def find_checkout() -> Path:
     """The root of the checkout that this package lies in.
 
     Raises:

@@ -21,16 +21,16 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from sota_exp.cli.saved_model_argument import description_of, subject, values
+from sota_exp.cli.saved_model_argument import parse_values, parse_weights_argument, require_description
 from sota_exp.errors import ConfigError, RunFailed
-from sota_exp.report.terminal import console
+from sota_exp.report.terminal import make_console
 
 if TYPE_CHECKING:
     from sota_exp.models.predict import Prediction
 
-DEFAULTS = {"top": "5", "format": "table", "batch_size": "64", "device": "auto"}
+PREDICT_DEFAULTS = {"top": "5", "format": "table", "batch_size": "64", "device": "auto"}
 
-FORMATS = ("table", "csv", "json")
+OUTPUT_FORMATS = ("table", "csv", "json")
 
 
 def main(arguments: list[str]) -> None:
@@ -40,24 +40,26 @@ def main(arguments: list[str]) -> None:
         ConfigError: no images, or a value that is not legal.
         RunFailed: some files cannot be read as images; the others are classified first.
     """
-    found, others = subject("predict", arguments)
-    places = [word for word in others if word.partition("=")[0] not in DEFAULTS]
-    given = values("predict", [word for word in others if word not in places], DEFAULTS)
-    if given["format"] not in FORMATS:
-        raise ConfigError(f"format={given['format']} is not legal: {', '.join(FORMATS)}")
-    top, batch_size = (at_least_one(name, given[name]) for name in ("top", "batch_size"))
-    paths = [path for place in places for path in images(Path(place).expanduser())]
+    found, others = parse_weights_argument("predict", arguments)
+    places = [word for word in others if word.partition("=")[0] not in PREDICT_DEFAULTS]
+    given = parse_values("predict", [word for word in others if word not in places], PREDICT_DEFAULTS)
+    if given["format"] not in OUTPUT_FORMATS:
+        raise ConfigError(f"format={given['format']} is not legal: {', '.join(OUTPUT_FORMATS)}")
+    top, batch_size = (parse_positive_int(name, given[name]) for name in ("top", "batch_size"))
+    paths = [path for place in places for path in find_images(Path(place).expanduser())]
     if not paths:
         raise ConfigError("predict needs images: files or folders; see sota-exp predict --help")
-    from sota_exp.models.predict import Prediction, predictions
+    from sota_exp.models.predict import Prediction, predict_files
     from sota_exp.training.device import pick_device
-    from sota_exp.training.evaluate_saved import Subject, load
+    from sota_exp.training.evaluate_saved import SavedModelFiles, load_evaluated_model
 
-    model = load(Subject(weights=found.weights, description=description_of(found), training_fingerprint=""))
+    model = load_evaluated_model(
+        SavedModelFiles(weights=found.weights, description=require_description(found), training_fingerprint="")
+    )
     unreadable: list[str] = []
 
     def readable() -> Iterator[Prediction]:
-        for made in predictions(model, paths, top, batch_size, pick_device(given["device"])):
+        for made in predict_files(model, paths, top, batch_size, pick_device(given["device"])):
             if isinstance(made, Prediction):
                 yield made
             else:
@@ -69,7 +71,7 @@ def main(arguments: list[str]) -> None:
         raise RunFailed(f"{len(unreadable)} of {len(paths)} files cannot be read as images; they are listed above")
 
 
-def at_least_one(name: str, value: str) -> int:
+def parse_positive_int(name: str, value: str) -> int:
     """Parse a whole number.
 
     Raises:
@@ -80,7 +82,7 @@ def at_least_one(name: str, value: str) -> int:
     return int(value)
 
 
-def images(place: Path) -> list[Path]:
+def find_images(place: Path) -> list[Path]:
     """The file itself, or all images below a folder, sorted by path.
 
     Raises:
@@ -101,7 +103,7 @@ def images(place: Path) -> list[Path]:
 
 def print_table(made: "Iterable[Prediction]") -> None:
     """One line per file: `photo.jpg  dog 92.1 %  cat 4.0 % …`."""
-    out = console()
+    out = make_console()
     for each in made:
         ranked = [f"{escape(name)} {share:.1%}" for name, share in zip(each.classes, each.probabilities, strict=True)]
         others = f"  [dim]{'  '.join(ranked[1:])}[/]" if ranked[1:] else ""

@@ -22,15 +22,15 @@ from rich.table import Table
 
 from sota_exp.cli.train import train
 from sota_exp.config import compose
-from sota_exp.config.hashing import digest
-from sota_exp.config.overrides import overrides_of
-from sota_exp.config.values import shown as quoted
+from sota_exp.config.hashing import compute_digest
+from sota_exp.config.overrides import configuration_to_overrides
+from sota_exp.config.values import format_override_value as quoted
 from sota_exp.errors import ConfigError
-from sota_exp.report.comparison.compute import compare
-from sota_exp.report.comparison.repeatability import Repetition, repetition
-from sota_exp.report.comparison.terminal import show
-from sota_exp.report.terminal import console
-from sota_exp.runs.find import Run, find_one
+from sota_exp.report.comparison.compute import compare_runs
+from sota_exp.report.comparison.repeatability import Repetition, compare_repetition
+from sota_exp.report.comparison.terminal import print_comparison
+from sota_exp.report.terminal import make_console
+from sota_exp.runs.find import SavedRun, find_run
 
 
 def main(arguments: list[str]) -> None:
@@ -41,47 +41,52 @@ def main(arguments: list[str]) -> None:
     """
     if not arguments or arguments[0].startswith("-"):
         raise ConfigError("rerun needs a run first: sota-exp rerun RUN [OVERRIDE …]; see sota-exp rerun --help")
-    original, changes = find_one(arguments[0]), arguments[1:]
+    original, changes = find_run(arguments[0]), arguments[1:]
     if original.is_evaluation:
         raise ConfigError(f"{original.name} is an evaluation, which trained nothing; sota-exp evaluate repeats it")
     if not original.choices:
         raise ConfigError(f"{original.name} ended before its choices were written; repeat its command")
-    overrides = compose.overrides_in(changes)
-    base = overrides_of(original.configuration, overrides, compose.search_path(changes))
+    overrides = compose.get_overrides(changes)
+    base = configuration_to_overrides(original.configuration, overrides, compose.build_search_path_override(changes))
     is_one = not {"-m", "--multirun"} & set(changes)
-    place = f"hydra.run.dir={quoted(str(place_of(original, overrides)))}"
-    compose.launch(partial(rerun, original, is_one), [*base, place, *changes], "rerun")
+    place = f"hydra.run.dir={quoted(str(build_directory(original, overrides)))}"
+    compose.run_hydra(partial(rerun, original, is_one), [*base, place, *changes], "rerun")
 
 
-def place_of(original: Run, overrides: list[str]) -> Path:
+def build_directory(original: SavedRun, overrides: list[str]) -> Path:
     """The directory: the name of the run (or multirun and number) and a hash of the overrides."""
     parts = original.directory.resolve().parts
     name = "-".join(parts[-2:]) if parts[-1].isdecimal() else parts[-1]
-    return Path("outputs") / f"{name}-rerun-{digest([str(original.directory.resolve()), sorted(overrides)], length=8)}"
+    return (
+        Path("outputs")
+        / f"{name}-rerun-{compute_digest([str(original.directory.resolve()), sorted(overrides)], length=8)}"
+    )
 
 
-def rerun(original: Run, is_one: bool, config: DictConfig) -> float:
+def rerun(original: SavedRun, is_one: bool, config: DictConfig) -> float:
     """Train in Hydra's output directory, compare with the original, and return the validation accuracy in [0, 1].
 
     Raises:
         ConfigError: the output directory is that of the original.
     """
-    directory = compose.output_directory()
+    directory = compose.get_output_directory()
     if directory.resolve() == original.directory.resolve():
         raise ConfigError(f"hydra.run.dir={original.name} is the run itself; choose another directory")
     if not original.is_complete:
-        console().print(f"{escape(original.name)} is {original.status}; its configuration is trained from the start.")
+        make_console().print(
+            f"{escape(original.name)} is {original.status}; its configuration is trained from the start."
+        )
     accuracy = train(config)
-    again = Run.read(directory)
-    say(repetition(original, again), original)
+    again = SavedRun.read(directory)
+    print_repetition(compare_repetition(original, again), original)
     if is_one and original.is_complete and original.config != again.config:
-        show(compare([original, again], each=True), console())
+        print_comparison(compare_runs([original, again], each=True), make_console())
     return accuracy
 
 
-def say(found: Repetition, original: Run) -> None:
+def print_repetition(found: Repetition, original: SavedRun) -> None:
     """Print the changes, whether the numbers are identical, and otherwise possible reasons."""
-    out = console()
+    out = make_console()
     for key, (before, after) in found.changed.items():
         out.print(f"changed: {key}: {before} → {after}", markup=False, soft_wrap=True)
     if not found.is_same_training:
@@ -98,11 +103,11 @@ def say(found: Repetition, original: Run) -> None:
         out.print(f"[green]Identical to the bit[/] with {escape(original.name)}: {words}.", soft_wrap=True)
     else:
         out.print(f"[yellow]Not identical[/] with {escape(original.name)}. Compared: {', '.join(found.compared)}.")
-        out.print(table(found))
-        out.print(reason(found, original), soft_wrap=True, markup=False)
+        out.print(build_repetition_table(found))
+        out.print(format_reason(found, original), soft_wrap=True, markup=False)
 
 
-def table(found: Repetition) -> Table:
+def build_repetition_table(found: Repetition) -> Table:
     """One row per number that differs."""
     rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("", "original", "again"):
@@ -112,7 +117,7 @@ def table(found: Repetition) -> Table:
     return rows
 
 
-def reason(found: Repetition, original: Run) -> str:
+def format_reason(found: Repetition, original: SavedRun) -> str:
     """The differences of the environment, as the probable reason of different numbers."""
     listed = [f"{name}: {before} → {after}" for name, (before, after) in found.surroundings.items()]
     if listed:

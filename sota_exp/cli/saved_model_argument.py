@@ -9,11 +9,11 @@ from sota_exp.config.configuration import Configuration
 from sota_exp.config.formats import read_config
 from sota_exp.errors import ConfigError
 from sota_exp.models.model_json import read_description
-from sota_exp.runs.status import COMPLETE
+from sota_exp.runs.status import COMPLETE_STATUSES
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class SavedWeights:
     """The weights that an argument names, with the result and configuration of their run if it is known.
 
     description: a `model.json`; None for weights alone, whose network the configuration must set.
@@ -27,7 +27,7 @@ class Found:
     configuration: Configuration | None
 
 
-def subject(command: str, arguments: list[str]) -> tuple[Found, list[str]]:
+def parse_weights_argument(command: str, arguments: list[str]) -> tuple[SavedWeights, list[str]]:
     """Split the arguments into the weights of `run=` or `weights=` and the other arguments.
 
     Raises:
@@ -38,10 +38,12 @@ def subject(command: str, arguments: list[str]) -> tuple[Found, list[str]]:
         raise ConfigError(f"{command} needs one of run=DIR and weights=FILE; see sota-exp {command} --help")
     kind, _, value = named[0].partition("=")
     path = Path(value.strip("'\"")).expanduser()
-    return (of_run if kind == "run" else of_file)(path), [argument for argument in arguments if argument not in named]
+    return (find_run_weights if kind == "run" else find_file_weights)(path), [
+        argument for argument in arguments if argument not in named
+    ]
 
 
-def of_run(directory: Path) -> Found:
+def find_run_weights(directory: Path) -> SavedWeights:
     """The final weights of a finished run.
 
     Raises:
@@ -52,18 +54,18 @@ def of_run(directory: Path) -> Found:
     result = read_json(directory / "result.json")
     if result is None or "weights" in result:
         raise ConfigError(f"run={directory} is not the directory of a finished run: it has no result of a training")
-    if result["status"] not in COMPLETE:
+    if result["status"] not in COMPLETE_STATUSES:
         raise ConfigError(f"run={directory} is {result['status']}, not finished; repeat its command to resume it")
-    return Found(
+    return SavedWeights(
         name=directory.name,
         weights=directory / "model.safetensors",
         description=directory / "model.json",
         result=result,
-        configuration=config_of(directory / "config.yaml", result),
+        configuration=read_run_configuration(directory / "config.yaml", result),
     )
 
 
-def of_file(path: Path) -> Found:
+def find_file_weights(path: Path) -> SavedWeights:
     """Weights in a file, with their run if the file is in its directory.
 
     Raises:
@@ -74,14 +76,16 @@ def of_file(path: Path) -> Found:
     candidates = [path.with_suffix(".json"), path.with_name("model.json"), path.parent.parent / "model.json"]
     description = next((file for file in candidates if file.is_file() and read_description(file)), None)
     if description is None or path.suffix != ".safetensors":
-        return Found(name=path.stem, weights=path, description=None, result={}, configuration=None)
+        return SavedWeights(name=path.stem, weights=path, description=None, result={}, configuration=None)
     config = description.with_name("config.yaml")
     result = read_json(description.with_name("result.json")) or {}
-    configuration = config_of(config, result) if config.is_file() and "choices" in result else None
-    return Found(name=path.stem, weights=path, description=description, result=result, configuration=configuration)
+    configuration = read_run_configuration(config, result) if config.is_file() and "choices" in result else None
+    return SavedWeights(
+        name=path.stem, weights=path, description=description, result=result, configuration=configuration
+    )
 
 
-def description_of(found: Found) -> Path:
+def require_description(found: SavedWeights) -> Path:
     """The `model.json` of the weights.
 
     Raises:
@@ -95,7 +99,7 @@ def description_of(found: Found) -> Path:
     return found.description
 
 
-def config_of(path: Path, result: dict[str, Any]) -> Configuration:
+def read_run_configuration(path: Path, result: dict[str, Any]) -> Configuration:
     """The configuration of a run.
 
     Raises:
@@ -112,7 +116,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.is_file() else None
 
 
-def values(command: str, arguments: list[str], defaults: dict[str, str]) -> dict[str, str]:
+def parse_values(command: str, arguments: list[str], defaults: dict[str, str]) -> dict[str, str]:
     """Parse `key=value` arguments over `defaults`; a key with an empty default is required.
 
     Raises:
@@ -122,10 +126,12 @@ def values(command: str, arguments: list[str], defaults: dict[str, str]) -> dict
     for argument in arguments:
         key, found, value = argument.partition("=")
         if key not in defaults or not found:
-            from sota_exp.config.values import suggestion
+            from sota_exp.config.values import format_suggestion
 
             legal = ", ".join(f"{name}=" for name in defaults)
-            raise ConfigError(f"{argument}: not an argument of {command}; legal: {legal}.{suggestion(key, defaults)}")
+            raise ConfigError(
+                f"{argument}: not an argument of {command}; legal: {legal}.{format_suggestion(key, defaults)}"
+            )
         given[key] = value
     for key, value in given.items():
         if not value:

@@ -11,21 +11,21 @@ from pathlib import Path
 
 import yaml
 
-from sota_exp.config.catalog import Option
-from sota_exp.config.values import suggestion
+from sota_exp.config.catalog import CatalogOption
+from sota_exp.config.values import format_suggestion
 from sota_exp.errors import ConfigError
 
 #: Where the slots of a kind are called, and what a line that calls one contains.
-CALLS = {
+STAGE_CALLS = {
     "BatchTransform": ("sota_exp/training/batch_pipeline.py", '("{group}/{name}", '),
     "GradientTransform": ("sota_exp/training/loop.py", ".{group}.{name}("),
     "ModelTransform": ("sota_exp/models/saved.py", '    "{name}",'),
 }
 
 #: The slot that a new one of a group resembles where the command names none.
-RESEMBLED = {"augmentation": "augmentation/erase", "regularization": "regularization/clip"}
+TEMPLATE_SLOTS = {"augmentation": "augmentation/erase", "regularization": "regularization/clip"}
 
-EXPERIMENT = "sota_exp/config/experiment.py"
+EXPERIMENT_FILE = "sota_exp/config/experiment.py"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class NewSlot:
         return re.sub(rf"\b{self.like.rpartition('/')[2]}\b", self.slot.rpartition("/")[2], line)
 
 
-def new_slot(root: Path, slot: str, like: str, there: list[Option]) -> NewSlot:
+def parse_new_slot(root: Path, slot: str, like: str, there: list[CatalogOption]) -> NewSlot:
     """What a command that names an unknown slot asks for.
 
     Raises:
@@ -49,35 +49,37 @@ def new_slot(root: Path, slot: str, like: str, there: list[Option]) -> NewSlot:
     """
     slots = sorted({option.group for option in there if "/" in option.group})
     group, _, name = slot.rpartition("/")
-    near = suggestion(name, [each.rpartition("/")[2] for each in slots if each.startswith(f"{group}/")])
-    like = like or RESEMBLED.get(group, "")
-    if not like or (near and like == RESEMBLED.get(group)) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        hint = f"; a new slot of {group}/ needs like=SLOT, a slot of the same kind" if group in RESEMBLED else ""
+    near = format_suggestion(name, [each.rpartition("/")[2] for each in slots if each.startswith(f"{group}/")])
+    like = like or TEMPLATE_SLOTS.get(group, "")
+    if not like or (near and like == TEMPLATE_SLOTS.get(group)) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        hint = f"; a new slot of {group}/ needs like=SLOT, a slot of the same kind" if group in TEMPLATE_SLOTS else ""
         legal = sorted({option.group for option in there})
-        raise ConfigError(f"no slot {slot}; legal: {', '.join(legal)}{hint}.{suggestion(slot, legal)}")
-    kind = kind_of(root, like)
-    if like not in slots or kind not in CALLS or not like.startswith(f"{group}/"):
-        several = [each for each in slots if each.startswith(f"{group}/") and kind_of(root, each) in CALLS]
+        raise ConfigError(f"no slot {slot}; legal: {', '.join(legal)}{hint}.{format_suggestion(slot, legal)}")
+    kind = find_stage_class(root, like)
+    if like not in slots or kind not in STAGE_CALLS or not like.startswith(f"{group}/"):
+        several = [
+            each for each in slots if each.startswith(f"{group}/") and find_stage_class(root, each) in STAGE_CALLS
+        ]
         raise ConfigError(
             f"like={like}: no slot of {group}/ that can have another beside it; legal: {', '.join(several)}"
         )
     return NewSlot(slot=slot, like=like, kind=kind)
 
 
-def kind_of(root: Path, slot: str) -> str:
+def find_stage_class(root: Path, slot: str) -> str:
     """The kind of stage that a slot holds, by the annotation of its field in the experiment; empty where it has no field."""
-    found = re.search(rf"^    {slot.rpartition('/')[2]}: (\w+)$", (root / EXPERIMENT).read_text(), re.M)
+    found = re.search(rf"^    {slot.rpartition('/')[2]}: (\w+)$", (root / EXPERIMENT_FILE).read_text(), re.M)
     return found[1] if found else ""
 
 
-def slot_files(root: Path, made: NewSlot, neutral: Option) -> dict[Path, str]:
+def format_slot_files(root: Path, made: NewSlot, neutral: CatalogOption) -> dict[Path, str]:
     """The content of every file that a new slot touches; neutral: the option of the other slot that does nothing."""
     group, _, name = made.like.rpartition("/")
-    call, marker = CALLS[made.kind]
+    call, marker = STAGE_CALLS[made.kind]
     presets = [
         path for path in (root / "conf" / group).glob("*.yaml") if "defaults" in yaml.safe_load(path.read_text())
     ]
-    lines = {root / EXPERIMENT: f"    {name}: ", root / call: marker.format(group=group, name=name)}
+    lines = {root / EXPERIMENT_FILE: f"    {name}: ", root / call: marker.format(group=group, name=name)}
     files = {path: _doubled(path, marker, made.renamed) for path, marker in lines.items()}
     files |= {
         path: _doubled(path, f"  - {name}: ", lambda line: re.sub(": .*", ": none", made.renamed(line)))
@@ -88,7 +90,7 @@ def slot_files(root: Path, made: NewSlot, neutral: Option) -> dict[Path, str]:
     return files | {
         root / "conf" / made.slot / "none.yaml": f"# Does nothing.\n_target_: {neutral.target}\n",
         root / "sota_exp" / "techniques" / made.slot / "__init__.py": "",
-        table: with_row_after(table.read_text(), made.like, row),
+        table: add_table_row(table.read_text(), made.like, row),
     }
 
 
@@ -99,7 +101,7 @@ def _doubled(path: Path, marker: str, rename: Callable[[str], str]) -> str:
     return "".join([*lines[: place + 1], rename(lines[place]), *lines[place + 1 :]])
 
 
-def with_row_after(text: str, slot: str, row: str) -> str:
+def add_table_row(text: str, slot: str, row: str) -> str:
     """docs/techniques.md with a row after the last one of a slot.
 
     Raises:

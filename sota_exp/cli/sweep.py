@@ -6,11 +6,11 @@ from omegaconf import DictConfig
 
 from sota_exp.cli.train import train
 from sota_exp.config import compose
-from sota_exp.config.hashing import digest
+from sota_exp.config.hashing import compute_digest
 from sota_exp.errors import ConfigError
 
 #: Keys of `hydra.sweeper` that define the search.
-OF_THE_SEARCH = tuple(
+SEARCH_KEYS = tuple(
     f"hydra.sweeper.{name}"
     for name in ("params", "conditional", "derived", "objective", "direction", "constraints", "seeds")
 )
@@ -26,10 +26,10 @@ def main(arguments: list[str]) -> None:
         raise ConfigError(
             "sweep starts its own jobs: run it without torchrun; for more workers run the same command several times"
         )
-    compose.launch(job, with_sweeper(arguments), "sweep")
+    compose.run_hydra(run_job, add_sweep_overrides(arguments), "sweep")
 
 
-def with_sweeper(arguments: list[str]) -> list[str]:
+def add_sweep_overrides(arguments: list[str]) -> list[str]:
     """Add Hydra's overrides for our sweeper, and a directory that is the same for the same search."""
     given = {item.lstrip("+").partition("=")[0] for item in arguments}
     extended = ["+" + item if item.startswith("search=") else item for item in arguments]
@@ -38,24 +38,24 @@ def with_sweeper(arguments: list[str]) -> list[str]:
     defaults = {"hydra/sweeper": "sota_exp", "hydra/hydra_logging": "sota_exp"}
     extended += [f"{group}={option}" for group, option in defaults.items() if group not in given]
     if "hydra.sweep.dir" not in given:
-        overrides = sorted(item for item in arguments if "=" in item and is_of_the_search(item))
+        overrides = sorted(item for item in arguments if "=" in item and is_search_override(item))
         names = [item.partition("=")[2] for item in arguments if item.lstrip("+").startswith("search=")]
-        extended.append(f"hydra.sweep.dir=multirun/{(names or ['sweep'])[0]}-{digest(overrides, length=8)}")
+        extended.append(f"hydra.sweep.dir=multirun/{(names or ['sweep'])[0]}-{compute_digest(overrides, length=8)}")
     return extended
 
 
-def is_of_the_search(override: str) -> bool:
+def is_search_override(override: str) -> bool:
     """Whether the override defines the search; the number of trials and the launcher, for example, do not."""
-    return not override.lstrip("+").startswith("hydra") or override.lstrip("+").startswith(OF_THE_SEARCH)
+    return not override.lstrip("+").startswith("hydra") or override.lstrip("+").startswith(SEARCH_KEYS)
 
 
-def job(config: DictConfig) -> float | None:
+def run_job(config: DictConfig) -> float | None:
     """One job of the sweep: a trial, or a run of the confirmation. Returns the objective, if there is one."""
-    from sota_exp.sweep.trial import Brief
+    from sota_exp.sweep.trial import JobBrief
 
-    brief = Brief.of_job(os.environ)
+    brief = JobBrief.from_environment(os.environ)
     if brief is None:
         return train(config)
-    from sota_exp.sweep.job import run_job
+    from sota_exp.sweep.job import run_sweep_job
 
-    return run_job(config, brief)
+    return run_sweep_job(config, brief)

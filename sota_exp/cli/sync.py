@@ -6,13 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from sota_exp.errors import ConfigError, RunFailed, in_a_line
-from sota_exp.runs.contents import tracking_of
-from sota_exp.runs.mlflow_store import environment, masked, require_legal, resolved, unanswered
-from sota_exp.runs.sent_position import Position, origin_of
-from sota_exp.tracking.sync import PLACES, found, is_tracked
+from sota_exp.runs.contents import read_tracking_values
+from sota_exp.runs.mlflow_store import (
+    build_mlflow_environment,
+    find_connection_problem,
+    mask_passwords,
+    require_supported_uri,
+    resolve_uri,
+)
+from sota_exp.runs.sent_position import SentPosition, read_origin
+from sota_exp.tracking.sync import DEFAULT_DIRECTORIES, find_runs, is_tracked
 
 #: Timeout in seconds and retries of one request: long, because no training waits.
-TIMEOUT, RETRIES = 30, 2
+TIMEOUT_SECONDS, RETRIES = 30, 2
 
 
 def main(arguments: list[str]) -> None:
@@ -22,29 +28,29 @@ def main(arguments: list[str]) -> None:
         ConfigError: no such directory, or an illegal URI.
         RunFailed: some runs were not sent.
     """
-    options = parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     if options.uri is not None:
-        require_legal(options.uri)
+        require_supported_uri(options.uri)
     given = [Path(name) for name in options.directories]
     for directory in given:
         if not directory.is_dir():
             raise ConfigError(f"{directory}: no such directory")
-    runs = list(found(given or [Path(name) for name in PLACES]))
+    runs = list(find_runs(given or [Path(name) for name in DEFAULT_DIRECTORIES]))
     wanted = [run for run in runs if given or options.uri or is_tracked(run)]
     if not wanted:
-        print(f"no run to send below {', '.join(map(str, given)) or ' and '.join(PLACES)}")
+        print(f"no run to send below {', '.join(map(str, given)) or ' and '.join(DEFAULT_DIRECTORIES)}")
         return
-    os.environ.update(environment(TIMEOUT, RETRIES))
-    failed = [run for run in wanted if not sent(run, options)]
-    positions = map(Position.read, wanted)
+    os.environ.update(build_mlflow_environment(TIMEOUT_SECONDS, RETRIES))
+    failed = [run for run in wanted if not send_run(run, options)]
+    positions = map(SentPosition.read, wanted)
     for parent, position in {item.origin["parent"]: item for item in positions if item.origin.get("parent")}.items():
-        if message := show_parent(Path(parent), position):
+        if message := update_parent_page(Path(parent), position):
             print(f"{parent}: {message}")
     if failed:
         raise RunFailed(f"{len(failed)} of {len(wanted)} runs are not sent; repeat the command when the store answers")
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """The parser of the command's arguments."""
     result = argparse.ArgumentParser(
         prog="sota-exp sync", description="Send runs to MLflow as far as they are not sent yet; may be repeated."
@@ -60,59 +66,59 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def sent(directory: Path, options: argparse.Namespace) -> bool:
+def send_run(directory: Path, options: argparse.Namespace) -> bool:
     """Send one run and print a line about it; False if it failed. An error does not affect the other runs."""
     try:
-        position = place_of(directory, options)
-        if reason := unanswered(position.uri, 5.0):
-            print(f"{directory}: {masked(reason)}")
+        position = choose_position(directory, options)
+        if reason := find_connection_problem(position.uri, 5.0):
+            print(f"{directory}: {mask_passwords(reason)}")
             return False
         print(f"{directory}: {_sent(directory, position, str(directory) in map(str, map(Path, options.directories)))}")
     except Exception as error:
-        print(f"{directory}: {masked(in_a_line(error))}")
+        print(f"{directory}: {mask_passwords(in_a_line(error))}")
         return False
     return True
 
 
-def _sent(directory: Path, position: Position, is_named: bool) -> str:
+def _sent(directory: Path, position: SentPosition, is_named: bool) -> str:
     """Send one run and return a message. A run of another host counts as ended if its directory was given."""
-    from sota_exp.runs.contents import Content, is_here
-    from sota_exp.tracking.mlflow_upload import Upload
+    from sota_exp.runs.contents import RunContent, is_on_this_host
+    from sota_exp.tracking.mlflow_upload import MLflowUpload
 
-    content = Content.read(directory, position.origin)
-    content = replace(content, is_over=is_named and not is_here(content.start))
-    if content.status == "RUNNING" and is_here(content.start):
+    content = RunContent.read(directory, position.origin)
+    content = replace(content, is_over=is_named and not is_on_this_host(content.start))
+    if content.status == "RUNNING" and is_on_this_host(content.start):
         return "is still training, and sends its files itself"
     if content.status == "RUNNING":
         host = content.start["host"]
         return f"is training on {host}, and sends its files itself; if it was killed: sota-exp sync {directory}"
-    upload = Upload.open(position)
+    upload = MLflowUpload.open(position)
     position.write(directory)  # Only now: a store that cannot be opened is not remembered.
     num = upload.send(content)
     return f"sent, {num:,} things were missing" if num else "nothing was missing"
 
 
-def show_parent(directory: Path, position: Position) -> str | None:
+def update_parent_page(directory: Path, position: SentPosition) -> str | None:
     """Update the page of a study or sweep in the store of its runs; returns a message, None for other runs."""
     if (directory / "study.json").is_file():
-        from sota_exp.tracking.mlflow_study import show_study
+        from sota_exp.tracking.mlflow_study import send_study_result
 
-        return show_study(directory, position.uri, position.experiment)
+        return send_study_result(directory, position.uri, position.experiment)
     if (directory / "sweep.json").is_file():
-        from sota_exp.tracking.mlflow_sweep import show_sweep
+        from sota_exp.tracking.mlflow_sweep import send_sweep_result
 
-        problem = show_sweep(directory, position.uri, position.experiment)
+        problem = send_sweep_result(directory, position.uri, position.experiment)
         return f"the sweep's own page is not up to date: {problem}" if problem else "the sweep's own page is up to date"
     return None
 
 
-def place_of(directory: Path, options: argparse.Namespace) -> Position:
+def choose_position(directory: Path, options: argparse.Namespace) -> SentPosition:
     """The run's position in its store, from the command line, else the last transfer, else its configuration."""
-    before, configured = Position.read(directory), tracking_of(directory)
-    uri = options.uri and resolved(options.uri, Path.cwd())
+    before, configured = SentPosition.read(directory), read_tracking_values(directory)
+    uri = options.uri and resolve_uri(options.uri, Path.cwd())
     position = before.at(
-        uri or before.uri or resolved(configured.get("uri"), Path.cwd()),
+        uri or before.uri or resolve_uri(configured.get("uri"), Path.cwd()),
         options.experiment or before.experiment or configured.get("experiment", "sota_exp"),
     )
-    origin = before.origin or origin_of(directory, {})
+    origin = before.origin or read_origin(directory, {})
     return replace(position, origin=origin, log_model=before.log_model or bool(configured.get("log_model")))

@@ -9,29 +9,29 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from sota_exp.cli.slot_template import NewSlot, new_slot, slot_files, with_row_after
-from sota_exp.config.catalog import Option, options
-from sota_exp.config.values import suggestion
+from sota_exp.cli.slot_template import NewSlot, add_table_row, format_slot_files, parse_new_slot
+from sota_exp.config.catalog import CatalogOption, load_catalog
+from sota_exp.config.values import format_suggestion
 from sota_exp.errors import ConfigError
 from sota_exp.runs.atomic import write_text
 
 #: Groups of conf/ whose options have machinery of their own beside their module.
-NOT_HERE = ("data", "tracking")
+UNSUPPORTED_GROUPS = ("data", "tracking")
 
 #: What stands where a person has to write; tests/options.py names every place where it still does.
 UNWRITTEN_FORMULA, UNWRITTEN_DEFAULTS = "the formula, in a line or two", "which defaults matter"
 UNWRITTEN_PAPER, UNWRITTEN_SETTING = "authors year, title, arXiv number", "values that are known to work"
-UNWRITTEN = (UNWRITTEN_FORMULA, UNWRITTEN_DEFAULTS, UNWRITTEN_PAPER, UNWRITTEN_SETTING)
+PLACEHOLDERS = (UNWRITTEN_FORMULA, UNWRITTEN_DEFAULTS, UNWRITTEN_PAPER, UNWRITTEN_SETTING)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Technique:
+class NewTechnique:
     """What is to be made: `slot=name`, what it does in a sentence, and the option whose code it starts from."""
 
     slot: str
     name: str
     summary: str
-    like: Option
+    like: CatalogOption
     new_slot: NewSlot | None = None
 
     @property
@@ -43,70 +43,72 @@ class Technique:
         return f"sota_exp.techniques.{self.slot.replace('/', '.')}.{self.name}"
 
 
-def technique(root: Path, path: str, summary: str, like: str) -> Technique:
+def parse_technique(root: Path, path: str, summary: str, like: str) -> NewTechnique:
     """What `slot/name` asks for. like: an option of the slot to start from; for a slot that is not there yet, a slot of the same kind.
 
     Raises:
         ConfigError: no such slot, no name for a module, an option that exists, or nothing to start from.
     """
     slot, _, name = path.strip("/").rpartition("/")
-    there = [option for option in options(root / "conf", root / "sota_exp") if option.group not in NOT_HERE]
+    there = [
+        option for option in load_catalog(root / "conf", root / "sota_exp") if option.group not in UNSUPPORTED_GROUPS
+    ]
     summary = summary.rstrip(".")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ConfigError(f"{path}: {name} is no name; legal: small letters, digits and _, as in random_erasing")
     if slot not in {option.group for option in there}:
-        made = new_slot(root, slot or path, like, there)
+        made = parse_new_slot(root, slot or path, like, there)
         neutral = next(option for option in there if option.group == made.like and option.is_neutral)
-        return Technique(slot=slot, name=name, summary=summary, like=neutral, new_slot=made)
+        return NewTechnique(slot=slot, name=name, summary=summary, like=neutral, new_slot=made)
     members = {option.name: option for option in there if option.group == slot}
     if name in members:
         raise ConfigError(f"{path}: {slot}={name} exists already; legal: another name")
     neutral_name = next((option.name for option in members.values() if option.is_neutral), "")
     if (like or neutral_name) not in members:
         why = f"like={like}: no such option" if like else f"{slot} has no option that does nothing; say like=OPTION"
-        raise ConfigError(f"{why}; legal: {', '.join(members)}.{suggestion(like, members)}")
-    return Technique(slot=slot, name=name, summary=summary, like=members[like or neutral_name])
+        raise ConfigError(f"{why}; legal: {', '.join(members)}.{format_suggestion(like, members)}")
+    return NewTechnique(slot=slot, name=name, summary=summary, like=members[like or neutral_name])
 
 
-def scaffold(root: Path, made: Technique) -> list[Path]:
+def write_technique(root: Path, made: NewTechnique) -> list[Path]:
     """Write all touches below `root`, a checkout; the files, those of the technique first, in the order of filling them in.
 
     Raises:
         ConfigError: one of the new files exists already.
     """
     own = {
-        root / "sota_exp" / "techniques" / made.slot / f"{made.name}.py": module_text(root, made, made.like.target),
-        root / "conf" / made.slot / f"{made.name}.yaml": yaml_text(root, made),
-        root / "tests" / "techniques" / made.slot / f"test_{made.name}.py": test_text(made),
+        root / "sota_exp" / "techniques" / made.slot / f"{made.name}.py": format_module(root, made, made.like.target),
+        root / "conf" / made.slot / f"{made.name}.yaml": format_yaml(root, made),
+        root / "tests" / "techniques" / made.slot / f"test_{made.name}.py": format_test(made),
     }
     for path in own:
         if path.exists():
             raise ConfigError(f"{path.relative_to(root)} exists already; remove it, or choose another name")
-    of_slot = {} if made.new_slot is None else slot_files(root, made.new_slot, made.like)
+    of_slot = {} if made.new_slot is None else format_slot_files(root, made.new_slot, made.like)
     table = root / "docs" / "techniques.md"
     row = f"| `{made.slot}` | `{made.name}` | {made.summary} | {UNWRITTEN_DEFAULTS} | {UNWRITTEN_PAPER} |\n"
-    own[table] = with_row_after(of_slot.pop(table, table.read_text()), made.slot, row)
+    own[table] = add_table_row(of_slot.pop(table, table.read_text()), made.slot, row)
     for path, text in {**own, **of_slot}.items():
         write_text(path, text)
     return [*own, *of_slot]
 
 
-def module_text(root: Path, made: Technique, target: str) -> str:
+def format_module(root: Path, made: NewTechnique, target: str) -> str:
     """The module: a docstring to fill in, then the class of `target` under its new name."""
     source = root.joinpath(*target.split(".")[:-1]).with_suffix(".py").read_text()
     copied = target.rpartition(".")[2]
     tree = ast.parse(source)
     if made.like.is_neutral:
-        code = "\n\n\n".join(alone(source, tree, copied, target.rpartition(".")[0]))
+        code = "\n\n\n".join(extract_class(source, tree, copied, target.rpartition(".")[0]))
     else:
         code = "\n".join(source.splitlines()[tree.body[0].end_lineno or 0 :]).strip("\n")
     code = re.sub(rf"\b{copied}\b", made.class_name, code)
     if made.like.is_neutral:
         code = re.sub(r'(class \w+\(\w+\):\n    """).*?(""")', rf"\g<1>{made.summary}.\g<2>", code, flags=re.DOTALL)
-    return docstring(made) + "\n\n" + code + "\n"
+    return format_docstring(made) + "\n\n" + code + "\n"
 
 
-def docstring(made: Technique) -> str:
+def format_docstring(made: NewTechnique) -> str:
     """Sentence, formula, paper and setting, each with what belongs there."""
     words = made.name.replace("_", " ").capitalize()
     return (
@@ -116,7 +118,7 @@ def docstring(made: Technique) -> str:
     )
 
 
-def alone(source: str, tree: ast.Module, name: str, module: str) -> list[str]:
+def extract_class(source: str, tree: ast.Module, name: str, module: str) -> list[str]:
     """The class `name` of `module`, whose text is `source`, as a module of its own: [imports, class]."""
     (found,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
     start = min(found.lineno, *(decorator.lineno for decorator in found.decorator_list))
@@ -132,7 +134,7 @@ def alone(source: str, tree: ast.Module, name: str, module: str) -> list[str]:
             names = [alias.name for alias in node.names if alias.name in used]
             lines += [f"from {node.module} import {', '.join(names)}"] if names else []
     lines.append(f"from {module} import {', '.join(ours)}")
-    return ["\n".join(in_order(lines)), text]
+    return ["\n".join(sort_imports(lines)), text]
 
 
 def _quoted(found: ast.ClassDef) -> list[str]:
@@ -140,7 +142,7 @@ def _quoted(found: ast.ClassDef) -> list[str]:
     return [node.value for node in ast.walk(found) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
 
 
-def in_order(lines: list[str]) -> list[str]:
+def sort_imports(lines: list[str]) -> list[str]:
     """Import lines in three blocks: the standard library, torch, ours."""
 
     def block(line: str) -> int:
@@ -151,14 +153,14 @@ def in_order(lines: list[str]) -> list[str]:
     return "\n\n".join("\n".join(lines) for lines in blocks if lines).split("\n")
 
 
-def yaml_text(root: Path, made: Technique) -> str:
+def format_yaml(root: Path, made: NewTechnique) -> str:
     """A comment that says what it does, the target, and the fields of the option it is copied from."""
     lines = (root / "conf" / made.like.group / f"{made.like.name}.yaml").read_text().splitlines()
     kept = [line for line in lines if not line.startswith(("#", "_target_"))]
     return "\n".join([f"# {made.summary}.", f"_target_: {made.module}.{made.class_name}", *kept]) + "\n"
 
 
-def test_text(made: Technique) -> str:
+def format_test(made: NewTechnique) -> str:
     """A test that fails until somebody shows that the technique agrees with its definition."""
     return (
         f'"""{made.slot}={made.name}: agreement with a reference, limits, mass conserved, repeatability."""\n\n'

@@ -9,10 +9,10 @@ from rich.table import Table
 
 from sota_exp import PACKAGE
 from sota_exp.config import hydra_compose
-from sota_exp.config.catalog import Option, options
-from sota_exp.config.values import suggestion
+from sota_exp.config.catalog import CatalogOption, load_catalog
+from sota_exp.config.values import format_suggestion
 from sota_exp.errors import ConfigError
-from sota_exp.report.terminal import console
+from sota_exp.report.terminal import make_console
 
 
 def main(arguments: list[str]) -> None:
@@ -27,20 +27,22 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("group", nargs="?", help="a group or a slot, such as augmentation or augmentation/mix")
     parser.add_argument("--json", action="store_true", help="print JSON")
     chosen = parser.parse_args(arguments)
-    found = options(hydra_compose.conf_directory(), PACKAGE)
+    found = load_catalog(hydra_compose.get_conf_directory(), PACKAGE)
     if chosen.group is not None:
         groups = {option.group for option in found} | {option.group.split("/")[0] for option in found}
         if chosen.group not in groups:
             legal = ", ".join(sorted(groups))
-            raise ConfigError(f"{chosen.group}: no such group; legal: {legal}.{suggestion(chosen.group, groups)}")
+            raise ConfigError(
+                f"{chosen.group}: no such group; legal: {legal}.{format_suggestion(chosen.group, groups)}"
+            )
         found = [option for option in found if f"{option.group}/".startswith(f"{chosen.group}/")]
     if chosen.json:
         print(json.dumps([asdict(option) for option in found], indent=2))
         return
-    console().print(table(found))
+    make_console().print(build_technique_table(found))
 
 
-def table(found: list[Option]) -> Table:
+def build_technique_table(found: list[CatalogOption]) -> Table:
     """One row per option, with an empty row after each slot."""
     rows = Table(box=None, pad_edge=False, header_style="bold")
     rows.add_column("slot", no_wrap=True)
@@ -50,6 +52,8 @@ def table(found: list[Option]) -> Table:
     for group, members in itertools.groupby(found, key=lambda option: option.group):
         for index, option in enumerate(members):
             style = "dim" if option.name == "none" else "cyan"
-            rows.add_row(group if index == 0 else "", f"[{style}]{option.name}[/]", option.summary, option.cited)
+            rows.add_row(
+                group if index == 0 else "", f"[{style}]{option.name}[/]", option.summary, option.short_citation
+            )
         rows.add_row()
     return rows

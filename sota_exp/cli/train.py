@@ -8,56 +8,58 @@ from omegaconf import DictConfig
 
 from sota_exp.config import compose
 from sota_exp.config.configuration import Configuration
-from sota_exp.config.rules import check
+from sota_exp.config.rules import check_rules
 from sota_exp.errors import ConfigError, RunFailed
-from sota_exp.report.terminal import console, shown
+from sota_exp.report.terminal import make_console, shorten_path
 
 log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str]) -> None:
     """Train the configuration that the overrides compose, or with -m one per combination of values."""
-    compose.launch(train, arguments, "train")
+    compose.run_hydra(train, arguments, "train")
 
 
 def train(config: DictConfig) -> float:
     """Train in Hydra's output directory and return the validation accuracy in [0, 1], which a sweeper maximizes."""
-    directory = compose.output_directory()
+    directory = compose.get_output_directory()
     try:
-        configuration = compose.configuration_of(config)
-        for warning in check(configuration):
+        configuration = compose.get_job_configuration(config)
+        for warning in check_rules(configuration):
             log.warning(warning)
         if configuration.experiment.runtime.measure:
-            configuration = measured(configuration, compose.shared_directory())
-        from sota_exp.runs.status import COMPLETE
-        from sota_exp.tracking.console import ConsoleListener, summary
-        from sota_exp.tracking.listeners import showing
-        from sota_exp.training.listener import Request
+            configuration = apply_fastest_runtime(configuration, compose.get_shared_directory())
+        from sota_exp.runs.status import COMPLETE_STATUSES
+        from sota_exp.tracking.console import ConsoleListener, build_result_panel
+        from sota_exp.tracking.listeners import add_tracking
+        from sota_exp.training.listener import RunRequest
         from sota_exp.training.run import run
 
-        request = Request(configuration=configuration, directory=shown(directory))
+        request = RunRequest(configuration=configuration, directory=shorten_path(directory))
         listener = ConsoleListener()
-        result = run(request, showing(listener))
+        result = run(request, add_tracking(listener))
     except (ConfigError, RunFailed):
-        remove_empty(directory)
+        remove_empty_run_directory(directory)
         raise
-    if result["status"] in COMPLETE and not listener.began_run:
-        console().print(summary(result, str(shown(directory))))
-        console().print("This run was finished before; nothing was done. For another run change seed or hydra.run.dir.")
+    if result["status"] in COMPLETE_STATUSES and not listener.has_started:
+        make_console().print(build_result_panel(result, str(shorten_path(directory))))
+        make_console().print(
+            "This run was finished before; nothing was done. For another run change seed or hydra.run.dir."
+        )
     return float(result["metrics"]["val/accuracy"])
 
 
-def measured(configuration: Configuration, directory: Path) -> Configuration:
+def apply_fastest_runtime(configuration: Configuration, directory: Path) -> Configuration:
     """The configuration with the fastest runtime settings, which all jobs that share `directory` use."""
-    from sota_exp.training.autotune import settled
+    from sota_exp.training.autotune import choose_runtime
 
-    configuration, message = settled(configuration, directory, compose.said())
+    configuration, message = choose_runtime(configuration, directory, compose.get_job_overrides())
     if message:
         log.info(message)
     return configuration
 
 
-def remove_empty(directory: Path) -> None:
+def remove_empty_run_directory(directory: Path) -> None:
     """Remove the files that Hydra wrote for a run that never started."""
     log_file = directory / "run.log"
     for handler in list(logging.root.handlers):

@@ -7,8 +7,8 @@ listed on standard error.
 import shlex
 import sys
 
-from sota_exp.config.translate.from_torchvision import to_overrides
-from sota_exp.config.translate.torchvision_flags import WrongFlag
+from sota_exp.config.translate.from_torchvision import translate_command
+from sota_exp.config.translate.torchvision_flags import InvalidFlagError
 from sota_exp.errors import ConfigError
 
 
@@ -22,8 +22,8 @@ def main(arguments: list[str]) -> None:
         print(__doc__)
         return
     try:
-        translation = to_overrides(shlex.split(arguments[0]) if len(arguments) == 1 else arguments)
-    except WrongFlag as error:
+        translation = translate_command(shlex.split(arguments[0]) if len(arguments) == 1 else arguments)
+    except InvalidFlagError as error:
         raise ConfigError(f"translate: {error}") from error
     print(shlex.join(["sota-exp", "train", *translation.words]))
     for line in translation.lost:

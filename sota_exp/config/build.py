@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sota_exp.config.formats import target_of
-from sota_exp.config.values import join_key, require_option, suggestion
+from sota_exp.config.formats import get_target
+from sota_exp.config.values import format_suggestion, join_key, require_option
 from sota_exp.errors import ConfigError
 
 T = TypeVar("T")
@@ -33,13 +33,15 @@ def build(cls: type[T], tree: object, key: str = "") -> T:
         return _build_stage(cls, tree, key)
     if not isinstance(tree, Mapping):
         raise ConfigError(
-            f"{key}={tree}: expected a group with the keys {', '.join(field_types(typing.cast(Any, cls)))}"
+            f"{key}={tree}: expected a group with the keys {', '.join(get_field_types(typing.cast(Any, cls)))}"
         )
-    types = field_types(typing.cast(Any, cls))
-    tree = inert_values(typing.cast(Any, cls)) | dict(tree)
+    types = get_field_types(typing.cast(Any, cls))
+    tree = get_inert_values(typing.cast(Any, cls)) | dict(tree)
     _check_keys(tree, types, key)
-    values = {name: build(kind, tree.get(name), join_key(key, name)) for name, kind in types.items() if is_branch(kind)}
-    leaves = {name: kind for name, kind in types.items() if not is_branch(kind)}
+    values = {
+        name: build(kind, tree.get(name), join_key(key, name)) for name, kind in types.items() if is_config_class(kind)
+    }
+    leaves = {name: kind for name, kind in types.items() if not is_config_class(kind)}
     values |= _typed_values(leaves, {name: tree[name] for name in leaves if name in tree}, key)
     return _construct(cls, values, key)
 
@@ -48,23 +50,23 @@ def _build_stage(cls: type[T], tree: object, key: str) -> T:
     slot = key.replace(".", "/")
     require_option(tree, key)
     assert isinstance(tree, Mapping)
-    path = target_of(tree, key)
+    path = get_target(tree, key)
     if path is None:
         raise ConfigError(f"{key}: no _target_; choose an option with {slot}=…")
-    target = locate(path, key)
+    target = import_class(path, key)
     if not (isinstance(target, type) and issubclass(target, cls)):
         raise ConfigError(f"{key}._target_={path} is not a {cls.__name__}, which {slot} needs")
-    return _construct(target, stage_values(target, tree, key), key)
+    return _construct(target, parse_option_values(target, tree, key), key)
 
 
-def stage_values(target: type, node: Mapping[str, Any], key: str) -> dict[str, Any]:
+def parse_option_values(target: type, node: Mapping[str, Any], key: str) -> dict[str, Any]:
     """The typed values of all fields of an option. A missing field takes its inert value where it has one.
 
     Raises:
         ConfigError: an unknown key, a wrong type or a missing value.
     """
-    types = field_types(typing.cast(Any, target))
-    values = inert_values(target) | {
+    types = get_field_types(typing.cast(Any, target))
+    values = get_inert_values(target) | {
         name: value for name, value in node.items() if name not in ("_target_", "_option_")
     }
     _check_keys(values, types, key)
@@ -72,12 +74,12 @@ def stage_values(target: type, node: Mapping[str, Any], key: str) -> dict[str, A
 
 
 @functools.cache
-def inert_values(cls: Any) -> dict[str, Any]:
+def get_inert_values(cls: Any) -> dict[str, Any]:
     """Field → value without effect, of the fields that `added` marks: older files do not contain them."""
     return {item.name: item.metadata["inert"] for item in dataclasses.fields(cls) if "inert" in item.metadata}
 
 
-def locate(path: str, key: str) -> object:
+def import_class(path: str, key: str) -> object:
     """Import `package.module.Name`. `Name` is only looked up in the module, so nothing is called.
 
     Raises:
@@ -91,14 +93,14 @@ def locate(path: str, key: str) -> object:
 
 
 @functools.cache
-def field_types(cls: Any) -> dict[str, Any]:
+def get_field_types(cls: Any) -> dict[str, Any]:
     """Field → type of a dataclass, annotations resolved."""
     assert dataclasses.is_dataclass(cls), cls
     hints = typing.get_type_hints(cls)
     return {item.name: hints[item.name] for item in dataclasses.fields(cls)}
 
 
-def is_branch(kind: object) -> bool:
+def is_config_class(kind: object) -> bool:
     """Whether the type is a class of this package: a stage or a group, not a plain value."""
     return isinstance(kind, type) and kind.__module__.startswith("sota_exp.")
 
@@ -107,9 +109,9 @@ def _check_keys(tree: Mapping[str, Any], types: Mapping[str, Any], key: str) -> 
     for name in tree:
         if name not in types:
             legal = f"legal here: {', '.join(types)}" if types else "this option has no keys"
-            raise ConfigError(f"{join_key(key, name)}: no such key; {legal}.{suggestion(name, types)}")
+            raise ConfigError(f"{join_key(key, name)}: no such key; {legal}.{format_suggestion(name, types)}")
     for name in types:
-        if tree.get(name) == MISSING or (name not in tree and not is_branch(types[name])):
+        if tree.get(name) == MISSING or (name not in tree and not is_config_class(types[name])):
             raise ConfigError(f"{join_key(key, name)}: a value is missing; give one: {join_key(key, name)}=…")
 
 
@@ -154,12 +156,12 @@ def _describe_type(kind: object) -> str:
 
 
 def _construct(cls: type[T], values: dict[str, Any], key: str) -> T:
-    with keyed(key):
+    with prefix_invalid_values(key):
         return cls(**values)
 
 
 @contextmanager
-def keyed(key: str) -> Iterator[None]:
+def prefix_invalid_values(key: str) -> Iterator[None]:
     """Context manager that turns an `InvalidValue` into a `ConfigError` with the whole dotted key.
 
     Raises:

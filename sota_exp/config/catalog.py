@@ -8,13 +8,13 @@ from pathlib import Path
 
 import yaml
 
-from sota_exp.config.formats import NEUTRAL
+from sota_exp.config.formats import NEUTRAL_PREFIX
 
 #: Groups whose files set several choices or values, so that they are not options of one slot.
-SETS = ("recipe", "scale", "runtime", "hydra", "search", "study")
+GROUPS_OF_PRESETS = ("recipe", "scale", "runtime", "hydra", "search", "study")
 
 #: Slot → its option without a technique, for slots that have no neutral option.
-PLAIN = {
+DEFAULT_OPTIONS = {
     "evaluation/resolution": "fixed",
     "loss": "cross_entropy",
     "schedule/length": "standard",
@@ -23,7 +23,7 @@ PLAIN = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Option:
+class CatalogOption:
     """One option of a group: `summary` from the first line of its YAML, `paper` from its module's docstring."""
 
     group: str
@@ -35,19 +35,19 @@ class Option:
     target: str
 
     @property
-    def is_plain(self) -> bool:
+    def is_no_technique(self) -> bool:
         """Whether the option is no technique: it does nothing, or it is the plain choice of its slot."""
-        return self.is_neutral or PLAIN.get(self.group) == self.name
+        return self.is_neutral or DEFAULT_OPTIONS.get(self.group) == self.name
 
     @property
-    def cited(self) -> str:
+    def short_citation(self) -> str:
         """Short citation of the paper: authors, year and arXiv number."""
         authors_and_year = re.match(r".*?\b(?:19|20)\d\d\b", self.paper)
         number = re.search(r"\b\d{4}\.\d{4,5}\b", self.paper)
         return f"{authors_and_year[0] if authors_and_year else self.paper}{f', arXiv:{number[0]}' if number else ''}"
 
 
-def options(conf: Path, package: Path) -> list[Option]:
+def load_catalog(conf: Path, package: Path) -> list[CatalogOption]:
     """All options below `conf`, ordered by group and name, `none` first. `package`: the directory of the modules."""
     files = [path for path in conf.rglob("*.yaml") if path.parent != conf]
     found = [_option(path, conf, package) for path in files]
@@ -56,21 +56,21 @@ def options(conf: Path, package: Path) -> list[Option]:
     )
 
 
-def _option(path: Path, conf: Path, package: Path) -> Option | None:
+def _option(path: Path, conf: Path, package: Path) -> CatalogOption | None:
     group = str(path.parent.relative_to(conf))
     text = path.read_text()
     node = yaml.safe_load(text) or {}
-    if group.split("/")[0] in SETS or "_target_" not in node:
+    if group.split("/")[0] in GROUPS_OF_PRESETS or "_target_" not in node:
         return None
     summary = text.splitlines()[0].lstrip("# ").rstrip(".")
     defaults = {name: value for name, value in node.items() if name != "_target_"}
-    return Option(
+    return CatalogOption(
         group=group,
         name=path.stem,
         summary=summary,
         paper=_paper(node["_target_"], package),
         defaults=defaults,
-        is_neutral=node["_target_"].startswith(NEUTRAL),
+        is_neutral=node["_target_"].startswith(NEUTRAL_PREFIX),
         target=node["_target_"],
     )
 

@@ -14,18 +14,18 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sota_exp.config.configuration import Configuration, resolve
-from sota_exp.config.hashing import digest
-from sota_exp.config.hydra_compose import by_hydra, conf_directory, register_resolvers
-from sota_exp.config.hydra_errors import in_one_line
-from sota_exp.config.recipe_values import directories_of, run_in, without_strangers
+from sota_exp.config.configuration import Configuration, resolve_configuration
+from sota_exp.config.hashing import compute_digest
+from sota_exp.config.hydra_compose import compose_with_hydra, get_conf_directory, register_resolvers
+from sota_exp.config.hydra_errors import format_hydra_error
+from sota_exp.config.recipe_values import drop_replaced_values, extract_run, get_search_directories
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
 
 #: What Hydra may instantiate: our callbacks, launchers, sweepers, log handlers. `config.build` builds the stages.
-TRUSTED = ("sota_exp.*", "hydra_plugins.*", "hydra._internal.core_plugins.*", "logging.*")
+HYDRA_TARGETS_WHITELIST = ("sota_exp.*", "hydra_plugins.*", "hydra._internal.core_plugins.*", "logging.*")
 
 
-def launch(task: Callable[[DictConfig], object], arguments: list[str], command: str) -> None:
+def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], command: str) -> None:
     """Run `task` with Hydra's command line: overrides, -m, --cfg, --info, --config-dir.
 
     Raises:
@@ -36,28 +36,30 @@ def launch(task: Callable[[DictConfig], object], arguments: list[str], command: 
     """
     register_resolvers()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing the error and exiting.
-    sys.argv = [f"sota-exp {command}".strip(), *with_place(arguments, command)]
+    sys.argv = [f"sota-exp {command}".strip(), *add_sweep_directory(arguments, command)]
     failures: list[Exception] = []
-    decorate = hydra.main(config_path=str(conf_directory()), config_name="config", execution_whitelist=TRUSTED)
+    decorate = hydra.main(
+        config_path=str(get_conf_directory()), config_name="config", execution_whitelist=HYDRA_TARGETS_WHITELIST
+    )
     entered: list[DictConfig] = []
     main = decorate(_collect_failures(task, entered, failures))
     try:
-        if not show_config(sys.argv[1:]):
+        if not print_config_if_requested(sys.argv[1:]):
             main()
     except KeyboardInterrupt as stop:
         raise stop.__cause__ or stop from None
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(in_one_line(error, arguments)) from error
+        raise ConfigError(format_hydra_error(error, arguments)) from error
     except (ValueError, yaml.YAMLError) as error:
         # Hydra does not wrap the errors of its parsers, as for `data=null` or a file that is not valid YAML.
         if entered:
             raise
-        raise ConfigError(in_one_line(error, arguments)) from error
+        raise ConfigError(format_hydra_error(error, arguments)) from error
     if failures:
         raise failures[0]
 
 
-def show_config(arguments: list[str]) -> bool:
+def print_config_if_requested(arguments: list[str]) -> bool:
     """Print the configuration of the run for `--cfg job`, and return whether this was done.
 
     Hydra itself would print the recipe's values for options that are no longer chosen.
@@ -66,17 +68,17 @@ def show_config(arguments: list[str]) -> bool:
     others = (flags.package, flags.multirun, flags.info, flags.config_name, flags.config_path)
     if flags.cfg != "job" or any(others) or (flags.config_dir and not Path(flags.config_dir).is_dir()):
         return False  # Hydra prints it, or reports the mistake.
-    print(as_printed([*search_path(arguments), *overrides_in(arguments)], flags.resolve), end="")
+    print(format_run_config([*build_search_path_override(arguments), *get_overrides(arguments)], flags.resolve), end="")
     return True
 
 
-def overrides_in(arguments: list[str]) -> list[str]:
+def get_overrides(arguments: list[str]) -> list[str]:
     """The overrides among the arguments of a command, without flags, their values and the search path."""
     words: list[str] = get_args_parser().parse_intermixed_args(arguments).overrides
     return [word for word in words if not word.startswith("hydra.searchpath=")]
 
 
-def search_path(arguments: list[str]) -> list[str]:
+def build_search_path_override(arguments: list[str]) -> list[str]:
     """The directories of `--config-dir` and `hydra.searchpath` as one override; empty without any."""
     flags = get_args_parser().parse_intermixed_args(arguments)
     given = [word.partition("=")[2].strip("[]") for word in flags.overrides if word.startswith("hydra.searchpath=")]
@@ -85,7 +87,7 @@ def search_path(arguments: list[str]) -> list[str]:
     return [f"hydra.searchpath=[{','.join(places)}]"] if places else []
 
 
-def with_place(arguments: list[str], command: str) -> list[str]:
+def add_sweep_directory(arguments: list[str], command: str) -> list[str]:
     """Add a directory for a multirun that sets none. The same command gets the same directory, so that it resumes.
 
     Hydra resolves `hydra.sweep.dir` in every job, from that job's overrides, so it cannot contain the command's digest.
@@ -93,7 +95,7 @@ def with_place(arguments: list[str], command: str) -> list[str]:
     if not {"-m", "--multirun"} & set(arguments) or any(item.startswith("hydra.sweep.dir=") for item in arguments):
         return arguments
     overrides = sorted(item for item in arguments if "=" in item and not item.startswith("hydra."))
-    return [*arguments, f"hydra.sweep.dir=multirun/{command}-{digest(overrides, length=8)}"]
+    return [*arguments, f"hydra.sweep.dir=multirun/{command}-{compute_digest(overrides, length=8)}"]
 
 
 def _collect_failures(
@@ -119,12 +121,12 @@ def _collect_failures(
     return run_task
 
 
-def said() -> list[str]:
+def get_job_overrides() -> list[str]:
     """The overrides of Hydra's current job."""
     return list(HydraConfig.get().overrides.task)
 
 
-def configuration_of(config: DictConfig) -> Configuration:
+def get_job_configuration(config: DictConfig) -> Configuration:
     """The configuration of Hydra's current job, without values of the recipe for options that are no longer chosen.
 
     Raises:
@@ -132,22 +134,24 @@ def configuration_of(config: DictConfig) -> Configuration:
     """
     hydra = HydraConfig.get()
     choices = {str(group): str(option) for group, option in hydra.runtime.choices.items()}
-    return resolve(without_strangers(config, choices, said(), directories_of(hydra)), choices)
+    return resolve_configuration(
+        drop_replaced_values(config, choices, get_job_overrides(), get_search_directories(hydra)), choices
+    )
 
 
-def output_directory() -> Path:
+def get_output_directory() -> Path:
     """The run's directory."""
     return Path(HydraConfig.get().runtime.output_dir)
 
 
-def shared_directory() -> Path:
+def get_shared_directory() -> Path:
     """The directory that all jobs of a multirun share; the run's own directory for a single job."""
     config = HydraConfig.get()
-    return Path(config.sweep.dir).absolute() if config.mode == RunMode.MULTIRUN else output_directory()
+    return Path(config.sweep.dir).absolute() if config.mode == RunMode.MULTIRUN else get_output_directory()
 
 
-def as_printed(overrides: list[str], resolved: bool) -> str:
+def format_run_config(overrides: list[str], resolved: bool) -> str:
     """The configuration that the overrides compose, as YAML, with interpolations as written or `resolved`."""
-    config = by_hydra(overrides)
+    config = compose_with_hydra(overrides)
     HydraConfig.instance().set_config(config)  # For interpolations of ${hydra:…}.
-    return OmegaConf.to_yaml(run_in(config)[0], resolve=resolved)
+    return OmegaConf.to_yaml(extract_run(config)[0], resolve=resolved)

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sota_exp.config.formats import name_options
-from sota_exp.config.values import leaves, require_option
+from sota_exp.config.formats import targets_to_option_names
+from sota_exp.config.values import flatten, require_option
 from sota_exp.errors import ConfigError, first_line
 
 if TYPE_CHECKING:
     from sota_exp.config.experiment import Experiment
 
 #: Keys of the composed configuration that belong to Hydra, a sweep or a study, not to a run.
-OF_SEVERAL_RUNS = ("hydra", "search", "study")
+SWEEP_KEYS = ("hydra", "search", "study")
 
 #: Keys that a run does not have. `gradient_descent`: the recipe's learning rates for optimizer=sgd and nesterov.
-NOT_OF_A_RUN = (*OF_SEVERAL_RUNS, "gradient_descent")
+NON_RUN_KEYS = (*SWEEP_KEYS, "gradient_descent")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Configuration:
         return replace(self, values={**self.values, **values})
 
 
-def resolve(config: DictConfig, choices: Mapping[str, str]) -> Configuration:
+def resolve_configuration(config: DictConfig, choices: Mapping[str, str]) -> Configuration:
     """The configuration of the run in `config`, which Hydra composed, with interpolations resolved.
 
     Raises:
@@ -61,9 +61,9 @@ def resolve(config: DictConfig, choices: Mapping[str, str]) -> Configuration:
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key}: {first_line(error)}") from error
     assert isinstance(tree, dict)
-    chosen = {group: option for group, option in choices.items() if group.split("/")[0] not in NOT_OF_A_RUN}
-    values = {key: value for key, value in tree.items() if key not in NOT_OF_A_RUN}
-    return Configuration(choices=chosen, values=name_options(values, chosen))
+    chosen = {group: option for group, option in choices.items() if group.split("/")[0] not in NON_RUN_KEYS}
+    values = {key: value for key, value in tree.items() if key not in NON_RUN_KEYS}
+    return Configuration(choices=chosen, values=targets_to_option_names(values, chosen))
 
 
 def require_filled(configuration: Configuration) -> None:
@@ -77,6 +77,6 @@ def require_filled(configuration: Configuration) -> None:
         for name in slot.split("/"):
             node = node.get(name) if isinstance(node, Mapping) else None
         require_option(node, slot.replace("/", "."))
-    for key, value in leaves(configuration.values).items():
+    for key, value in flatten(configuration.values).items():
         if value == MISSING:
             raise ConfigError(f"{key}: a value is missing; give one: {key}=…")

@@ -5,19 +5,19 @@ from dataclasses import dataclass
 from sota_exp.stages.augmentation import Crop, Sampler, TrainSize
 from sota_exp.stages.average import Average
 from sota_exp.stages.batch import BatchTransform
-from sota_exp.stages.data import Source
-from sota_exp.stages.evaluation import FineTune, Predictor, Resolution
+from sota_exp.stages.data import DataSource
+from sota_exp.stages.evaluation import FineTuning, Predictor, Resolution
 from sota_exp.stages.loss import Distillation, Loss
-from sota_exp.stages.model import Model, ModelTransform, Tuning, Weights
+from sota_exp.stages.model import InitialWeights, Model, ModelTransform, Tuning
 from sota_exp.stages.optimizer import Accumulation, GradientTransform, OptimizerFactory, ParameterGroups
-from sota_exp.stages.schedule import Length, LrScaling, Schedule, Stepping, StoppingRule, Warmup
+from sota_exp.stages.schedule import LrScaling, LrSchedule, ScheduleStepping, StoppingRule, TrainingLength, Warmup
 from sota_exp.stages.stage import require
 from sota_exp.stages.supervision import Supervision
 from sota_exp.stages.tracking import Tracking
 
 
 @dataclass(frozen=True, kw_only=True)
-class Augmentation:
+class AugmentationStages:
     """Stages that transform images."""
 
     train_size: TrainSize
@@ -31,7 +31,7 @@ class Augmentation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Regularization:
+class RegularizationStages:
     """Stages that act on targets, network, gradients and weights."""
 
     smoothing: BatchTransform
@@ -45,32 +45,32 @@ class Regularization:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scheduling:
+class ScheduleStages:
     """Learning rate, length, accumulation and early stopping."""
 
-    lr: Schedule
+    lr: LrSchedule
     warmup: Warmup
     lr_scaling: LrScaling
-    stepping: Stepping
-    length: Length
+    stepping: ScheduleStepping
+    length: TrainingLength
     accumulation: Accumulation
     early_stopping: StoppingRule
 
 
 @dataclass(frozen=True, kw_only=True)
-class Network:
+class ModelStages:
     """Architecture, initial weights, and which part of the network is trained."""
 
     arch: Model
-    weights: Weights
+    weights: InitialWeights
     tuning: Tuning
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluation:
+class EvaluationStages:
     """Which epoch's weights are saved and fine-tuned, and at which size and from how many views they are evaluated."""
 
-    fine_tune: FineTune
+    fine_tune: FineTuning
     resolution: Resolution
     tta: Predictor
     select: str
@@ -82,7 +82,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Runtime:
+class RuntimeSettings:
     """Device and speed settings; only `precision` changes what is computed.
 
     measure: the fields that a short measurement sets before the run; afterwards the list is empty.
@@ -107,7 +107,7 @@ class Runtime:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class RecipeLengths:
     """The recipe's name, and its lengths in epochs."""
 
     name: str
@@ -116,7 +116,7 @@ class Recipe:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scale:
+class ScaleSettings:
     """How much of the recipe is run: epochs, and images per split (null for all)."""
 
     name: str
@@ -134,19 +134,19 @@ class Scale:
 class Experiment:
     """The experiment of one run. Groups and slots are in the order in which they act."""
 
-    data: Source
-    model: Network
-    augmentation: Augmentation
-    regularization: Regularization
-    schedule: Scheduling
+    data: DataSource
+    model: ModelStages
+    augmentation: AugmentationStages
+    regularization: RegularizationStages
+    schedule: ScheduleStages
     loss: Loss
     optimizer: OptimizerFactory
     supervision: Supervision
-    evaluation: Evaluation
-    runtime: Runtime
+    evaluation: EvaluationStages
+    runtime: RuntimeSettings
     tracking: Tracking
-    recipe: Recipe
-    scale: Scale
+    recipe: RecipeLengths
+    scale: ScaleSettings
     seed: int
     batch_size: int
 

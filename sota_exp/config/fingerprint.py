@@ -7,43 +7,43 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from sota_exp.config.build import field_types, inert_values, is_branch, locate
-from sota_exp.config.catalog import PLAIN
-from sota_exp.config.formats import is_neutral, target_of, typed_key
-from sota_exp.config.hashing import digest
+from sota_exp.config.build import get_field_types, get_inert_values, import_class, is_config_class
+from sota_exp.config.catalog import DEFAULT_OPTIONS
+from sota_exp.config.formats import get_target, is_neutral_option, key_to_command_line
+from sota_exp.config.hashing import compute_digest
 
 #: Increased when code changes the losses of an unchanged configuration; tests/golden_losses.json guards this.
 NUMERICS_VERSION = 6
 
 #: Groups outside the training fingerprint. Of `evaluation`, training uses the default view alone (for the best epoch
 #: and label propagation), which is hashed as `validated_at`.
-NOT_MEANT = ("tracking", "runtime", "recipe", "scale", "evaluation")
+GROUPS_NOT_HASHED = ("tracking", "runtime", "recipe", "scale", "evaluation")
 
 #: Keys of `data` with the location of its files; the digest of the data set covers their content.
-PLACES = ("root", "cache", "path", "store_gigabytes")
+DATA_LOCATION_KEYS = ("root", "cache", "path", "store_gigabytes")
 
 #: Keys of stages with the path of a file; its content is hashed instead.
-PATHS = ("path", "store", "labelled_file")
+FILE_PATH_KEYS = ("path", "store", "labelled_file")
 
 
-def training_fingerprint(tree: dict[str, Any], content: dict[str, str]) -> str:
+def compute_training_fingerprint(tree: dict[str, Any], content: dict[str, str]) -> str:
     """Hash of resolved values and of `content`: hashes of images, initial weights, teacher and given labels."""
-    meant = {name: value for name, value in meaning(tree).items() if name not in NOT_MEANT}
-    meant["data"] = {name: value for name, value in meant["data"].items() if name not in PLACES}
+    meant = {name: value for name, value in canonicalize(tree).items() if name not in GROUPS_NOT_HASHED}
+    meant["data"] = {name: value for name, value in meant["data"].items() if name not in DATA_LOCATION_KEYS}
     for group, slot in (("model", "weights"), ("regularization", "distillation")):
         meant[group] = {**meant[group], slot: _without_paths(meant[group].get(slot, {}))}
     meant["supervision"] = _without_paths(meant.get("supervision", {}))
     meant["validated_at"] = {name: tree["evaluation"]["resolution"].get(name) for name in ("size", "crop_ratio")}
     meant["precision"] = tree["runtime"]["precision"]
-    return digest({"numerics": NUMERICS_VERSION, "meant": meant, "content": content})
+    return compute_digest({"numerics": NUMERICS_VERSION, "meant": meant, "content": content})
 
 
-def fingerprint(training: str, tree: dict[str, Any]) -> str:
+def compute_run_fingerprint(training: str, tree: dict[str, Any]) -> str:
     """Hash of the training fingerprint and of the evaluation."""
-    return digest({"training": training, "evaluation": meaning(tree)["evaluation"]})
+    return compute_digest({"training": training, "evaluation": canonicalize(tree)["evaluation"]})
 
 
-def meaning(tree: Mapping[str, Any]) -> dict[str, Any]:
+def canonicalize(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The canonical form of a configuration, equal for configurations that mean the same.
 
     Neutral options and inert values are dropped, so that a slot or field added later does not change it.
@@ -55,33 +55,33 @@ def meaning(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_group(tree: Mapping[str, Any], cls: type, key: str) -> dict[str, Any]:
-    types, inert = field_types(typing.cast(Any, cls)), inert_values(cls)
+    types, inert = get_field_types(typing.cast(Any, cls)), get_inert_values(cls)
     found: dict[str, Any] = {}
     for name, value in tree.items():
         kind, path = types.get(name), f"{key}.{name}".lstrip(".")
         if isinstance(value, Mapping) and ("_option_" in value or "_target_" in value):
-            found |= {name: meant} if (meant := option_meaning(value, path)) else {}
-        elif isinstance(value, Mapping) and is_branch(kind):
+            found |= {name: meant} if (meant := canonicalize_option(value, path)) else {}
+        elif isinstance(value, Mapping) and is_config_class(kind):
             found[name] = _of_group(value, typing.cast(type, kind), path)
         elif inert.get(name, ...) != value:
             found[name] = _typed(value, kind)
     return found
 
 
-def option_meaning(node: Mapping[str, Any], key: str) -> dict[str, Any]:
+def canonicalize_option(node: Mapping[str, Any], key: str) -> dict[str, Any]:
     """The name and the values of an option; empty for a neutral option, and for a plain one without values."""
     slot, option = key.replace(".", "/"), node.get("_option_")
-    if option is not None and is_neutral(slot, option):
+    if option is not None and is_neutral_option(slot, option):
         return {}
-    path = target_of(node, key)
+    path = get_target(node, key)
     found = _of_group({name: value for name, value in node.items() if not name.startswith("_")}, _class(path, key), key)
-    if option is not None and PLAIN.get(slot) == option and not found:
+    if option is not None and DEFAULT_OPTIONS.get(slot) == option and not found:
         return {}
     return {"option": option or path, **found}
 
 
 def _class(path: str | None, key: str) -> type:
-    found = locate(str(path), key)
+    found = import_class(str(path), key)
     assert isinstance(found, type)
     return found
 
@@ -94,17 +94,17 @@ def _typed(value: Any, kind: Any) -> Any:
 
 
 def _without_paths(node: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in node.items() if name not in PATHS}
+    return {name: value for name, value in node.items() if name not in FILE_PATH_KEYS}
 
 
-def differences(one: dict[str, Any], other: dict[str, Any], key: str = "") -> list[str]:
+def format_differences(one: dict[str, Any], other: dict[str, Any], key: str = "") -> list[str]:
     """`key: value → value` for every leaf that differs between two resolved configurations."""
     found = []
     for name in sorted({*one, *other}):
-        path = typed_key(f"{key}.{name}" if key else name)
+        path = key_to_command_line(f"{key}.{name}" if key else name)
         first, second = one.get(name), other.get(name)
         if isinstance(first, dict) and isinstance(second, dict):
-            found += differences(first, second, path)
+            found += format_differences(first, second, path)
         elif first != second:
             found.append(f"{path}: {first} → {second}")
     return found

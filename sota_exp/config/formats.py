@@ -17,10 +17,10 @@ from sota_exp import CONF
 from sota_exp.errors import ConfigError, first_line
 
 #: Version of the files of a run, model, study or sweep. Increased when older code could not read new files.
-FORMAT = 2
+FILE_FORMAT = 2
 
 #: Prefix of a path in format 1 → prefix now; the longest prefix that matches counts.
-MOVED: dict[str, str] = {
+MOVED_PREFIXES: dict[str, str] = {
     "sota_exp.augmentation.": "sota_exp.techniques.augmentation.",
     "sota_exp.evaluation.": "sota_exp.techniques.evaluation.",
     "sota_exp.loss.": "sota_exp.techniques.loss.",
@@ -28,6 +28,8 @@ MOVED: dict[str, str] = {
     "sota_exp.optimizer.": "sota_exp.techniques.optimizer.",
     "sota_exp.regularization.": "sota_exp.techniques.regularization.",
     "sota_exp.schedule.": "sota_exp.techniques.schedule.",
+    "sota_exp.stages.AsTrained": "sota_exp.stages.evaluation.NoFineTuning",
+    "sota_exp.stages.OneBatch": "sota_exp.stages.optimizer.NoAccumulation",
     "sota_exp.supervision.": "sota_exp.techniques.supervision.",
 }
 
@@ -37,11 +39,11 @@ SAFE_LOADER: type[yaml.SafeLoader] | type[yaml.CSafeLoader] = (
 )
 
 #: Prefix of the classes of neutral options, which do nothing; in format 1 they were in one module.
-NEUTRAL = "sota_exp.stages."
+NEUTRAL_PREFIX = "sota_exp.stages."
 
 
 @functools.cache
-def targets(slot: str) -> dict[str, str]:
+def get_option_targets(slot: str) -> dict[str, str]:
     """Option → path of its class, for all options of this package in a slot."""
     found = {
         path.stem: re.search(r"^_target_: *(\S+)", path.read_text(), re.M) for path in (CONF / slot).glob("*.yaml")
@@ -49,7 +51,7 @@ def targets(slot: str) -> dict[str, str]:
     return {name: target[1] for name, target in sorted(found.items()) if target}
 
 
-def name_options(values: Any, choices: Mapping[str, str] | None = None, key: str = "") -> Any:
+def targets_to_option_names(values: Any, choices: Mapping[str, str] | None = None, key: str = "") -> Any:
     """Replace each `_target_` of this package in nested values by the name of the option, such as `_option_: mixup`.
 
     choices: slot → option, where known. It decides where several options of a slot have the same class.
@@ -58,7 +60,7 @@ def name_options(values: Any, choices: Mapping[str, str] | None = None, key: str
         return values
     choices = choices or {}
     named = {
-        str(name): name_options(value, choices, f"{key}/{name}".lstrip("/"))
+        str(name): targets_to_option_names(value, choices, f"{key}/{name}".lstrip("/"))
         for name, value in values.items()
         if name != "_target_"
     }
@@ -72,27 +74,30 @@ def _option_of(slot: str, target: str, probable: str) -> str | None:
     """The option of `slot` with class `target`, `probable` if several have it; None for a class of a user."""
     if not target.startswith("sota_exp."):
         return None
-    before = next((start for start in sorted(MOVED, key=len, reverse=True) if target.startswith(start)), "")
-    now = MOVED.get(before, "") + target.removeprefix(before)
-    known = targets(slot)
-    if target.startswith(NEUTRAL) and now not in known.values():
-        alike = [path for path in known.values() if path.startswith(NEUTRAL)]
-        now = next((path for path in alike if path.rpartition(".")[2] == target.removeprefix(NEUTRAL)), now)
-    fitting = [option for option, path in known.items() if path == now]
+    before = next((start for start in sorted(MOVED_PREFIXES, key=len, reverse=True) if target.startswith(start)), "")
+    now = MOVED_PREFIXES.get(before, "") + target.removeprefix(before)
+    known = get_option_targets(slot)
+    if target.startswith(NEUTRAL_PREFIX) and now not in known.values():
+        alike = [path for path in known.values() if path.startswith(NEUTRAL_PREFIX)]
+        now = next((path for path in alike if path.rpartition(".")[2] == target.removeprefix(NEUTRAL_PREFIX)), now)
+    # Classes of techniques have got other names since format 1; the module says which option it is.
+    is_technique = before and not before.startswith(NEUTRAL_PREFIX)
+    module = now.rpartition(".")[0]
+    fitting = [name for name, path in known.items() if path == now or (is_technique and path.startswith(f"{module}."))]
     return probable if probable in fitting else next(iter(fitting), None)
 
 
-def typed_key(key: str) -> str:
+def key_to_command_line(key: str) -> str:
     """A dotted key as it is typed on the command line: `augmentation/mix` for `augmentation.mix._option_`."""
     return key.removesuffix("._option_").replace(".", "/") if key.endswith("._option_") else key
 
 
-def is_neutral(slot: str, option: str) -> bool:
+def is_neutral_option(slot: str, option: str) -> bool:
     """Whether the option does nothing: its class is in `sota_exp.stages`."""
-    return targets(slot).get(option, "").startswith(NEUTRAL)
+    return get_option_targets(slot).get(option, "").startswith(NEUTRAL_PREFIX)
 
 
-def target_of(node: Mapping[str, Any], key: str) -> str | None:
+def get_target(node: Mapping[str, Any], key: str) -> str | None:
     """The path of the class of an option's node, from `_option_` or `_target_`; None if it has neither.
 
     Raises:
@@ -101,7 +106,7 @@ def target_of(node: Mapping[str, Any], key: str) -> str | None:
     if "_option_" not in node:
         return str(node["_target_"]) if "_target_" in node else None
     slot, option = key.replace(".", "/"), node["_option_"]
-    known = targets(slot)
+    known = get_option_targets(slot)
     if option not in known:
         raise ConfigError(f"{slot}={option}: this version has no such option; legal: {', '.join(known)}")
     return known[option]
@@ -122,18 +127,18 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{path} contains no configuration")
     values = {str(name): value for name, value in found.items() if name != "format"}
-    return values if format_of(found, path) == FORMAT else cast(dict[str, Any], name_options(values))
+    return values if get_format(found, path) == FILE_FORMAT else cast(dict[str, Any], targets_to_option_names(values))
 
 
-def format_of(found: Mapping[str, Any], place: object) -> int:
+def get_format(found: Mapping[str, Any], place: object) -> int:
     """The format of a file's content; 1 where the key is missing.
 
     Raises:
         ConfigError: this version cannot read the format.
     """
     number = found.get("format", 1)
-    if number not in range(1, FORMAT + 1):
+    if number not in range(1, FILE_FORMAT + 1):
         raise ConfigError(
-            f"{place} has format {number}; this version of sota-exp reads 1 to {FORMAT}: use the version that wrote it"
+            f"{place} has format {number}; this version of sota-exp reads 1 to {FILE_FORMAT}: use the version that wrote it"
         )
     return int(number)

@@ -4,7 +4,7 @@ import hashlib
 import json
 
 
-def digest(value: object, length: int = 16) -> str:
+def compute_digest(value: object, length: int = 16) -> str:
     """The first `length` hexadecimal digits of a hash of plain values; the order of keys does not matter."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:length]

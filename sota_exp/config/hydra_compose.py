@@ -5,10 +5,10 @@ from pathlib import Path
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sota_exp import CONF
-from sota_exp.config.hashing import digest
+from sota_exp.config.hashing import compute_digest
 
 
-def conf_directory() -> Path:
+def get_conf_directory() -> Path:
     """The directory `conf`: beside the package in a checkout, inside it in an installed wheel."""
     return CONF
 
@@ -19,10 +19,10 @@ def register_resolvers() -> None:
 
 
 def _overrides_digest(overrides: ListConfig) -> str:
-    return digest(sorted(map(str, overrides)), length=8)
+    return compute_digest(sorted(map(str, overrides)), length=8)
 
 
-def by_hydra(overrides: list[str]) -> DictConfig:
+def compose_with_hydra(overrides: list[str]) -> DictConfig:
     """Compose overrides, including Hydra's own node `hydra`. A running job of Hydra is not affected."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -31,13 +31,13 @@ def by_hydra(overrides: list[str]) -> DictConfig:
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(conf_directory())):
+        with initialize_config_dir(str(get_conf_directory())):
             return compose("config", overrides, return_hydra_config=True)
     finally:
         GlobalHydra.instance().hydra = running
 
 
-def config_groups() -> list[str]:
+def list_config_groups() -> list[str]:
     """All groups and slots as they are written on the command line, such as `augmentation/mix`."""
-    root = conf_directory()
+    root = get_conf_directory()
     return sorted({str(path.parent.relative_to(root)) for path in root.rglob("*.yaml") if path.parent != root})

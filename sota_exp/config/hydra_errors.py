@@ -6,14 +6,14 @@ from collections.abc import Callable
 import yaml
 from omegaconf import OmegaConf, open_dict
 
-from sota_exp.config.hydra_compose import by_hydra, config_groups
-from sota_exp.config.values import suggestion
+from sota_exp.config.hydra_compose import compose_with_hydra, list_config_groups
+from sota_exp.config.values import format_suggestion
 
 
-def in_one_line(error: Exception, arguments: list[str]) -> str:
+def format_hydra_error(error: Exception, arguments: list[str]) -> str:
     """Format a composition error as `key=value: mistake; legal: values. Did you mean …?`"""
     text = str(error)
-    for pattern, explain in EXPLANATIONS.items():
+    for pattern, explain in ERROR_EXPLANATIONS.items():
         if found := re.search(pattern, text):
             return explain(found, arguments)
     details = ("full_key:", "object_type=", "reference_type=")
@@ -23,23 +23,27 @@ def in_one_line(error: Exception, arguments: list[str]) -> str:
 def _no_option(found: re.Match[str], arguments: list[str]) -> str:
     option = found[1].rpartition("/")[2]
     options = found[3].split()
-    return f"{found[2]}={option}: no such option; legal: {', '.join(options)}.{suggestion(option, options)}"
+    return f"{found[2]}={option}: no such option; legal: {', '.join(options)}.{format_suggestion(option, options)}"
 
 
 def _no_key_or_group(found: re.Match[str], arguments: list[str]) -> str:
     """Explain an unknown key or group. A group contains a slash, or Hydra's message is about the defaults list."""
     key = found[1].lstrip("+~")
     if "/" in key or "defaults list" in found.string:
-        groups = config_groups()
-        return f"{key}: no such group.{suggestion(key, groups) or ' Legal: ' + ', '.join(groups) + '.'}"
-    legal = composed_keys(arguments)
+        groups = list_config_groups()
+        return f"{key}: no such group.{format_suggestion(key, groups) or ' Legal: ' + ', '.join(groups) + '.'}"
+    legal = list_composed_keys(arguments)
     parent = key.rpartition(".")[0]
     siblings = [name for name in legal if name.rpartition(".")[0] == parent]
     if parent in legal and not siblings:
         return f"{key}: no such key; the option of {parent.replace('.', '/')} has no keys."
     listed = f"; legal here: {', '.join(name.rpartition('.')[2] for name in siblings)}" if siblings else ""
     last = key.rpartition(".")[2]
-    near = suggestion(last, [name.rpartition(".")[2] for name in siblings]) if siblings else suggestion(key, legal)
+    near = (
+        format_suggestion(last, [name.rpartition(".")[2] for name in siblings])
+        if siblings
+        else format_suggestion(key, legal)
+    )
     return f"{key}: no such key{listed}.{near}"
 
 
@@ -49,7 +53,7 @@ def _no_reference(found: re.Match[str], arguments: list[str]) -> str:
 
 
 def _no_name(found: re.Match[str], arguments: list[str]) -> str:
-    groups = {*config_groups(), ""}
+    groups = {*list_config_groups(), ""}
     pairs = [item.partition("=") for item in arguments]
     nameless = [
         f"{key}={value}" for key, _, value in pairs if key in groups and not isinstance(yaml.safe_load(value), str)
@@ -70,7 +74,7 @@ def _several_values(found: re.Match[str], arguments: list[str]) -> str:
 
 
 #: Pattern of a message of Hydra or OmegaConf → function that explains it.
-EXPLANATIONS: dict[str, Callable[[re.Match[str], list[str]], str]] = {
+ERROR_EXPLANATIONS: dict[str, Callable[[re.Match[str], list[str]], str]] = {
     r"Could not find '([^']+)'\s*\n+\s*Available options in '([^']+)':\n((?:\t.*\n?)+)": _no_option,
     r"Could not (?:override|delete)(?: from config)?[:.]? '([^']+)'": _no_key_or_group,
     r"Interpolation key '([^']+)' not found": _no_reference,
@@ -80,11 +84,11 @@ EXPLANATIONS: dict[str, Callable[[re.Match[str], list[str]], str]] = {
 }
 
 
-def composed_keys(arguments: list[str]) -> list[str]:
+def list_composed_keys(arguments: list[str]) -> list[str]:
     """All dotted keys, including groups, of the configuration whose options `arguments` choose."""
-    groups = set(config_groups())
+    groups = set(list_config_groups())
     chosen = [item for item in arguments if item.partition("=")[0] in groups and "," not in item]
-    config = by_hydra(chosen)
+    config = compose_with_hydra(chosen)
     with open_dict(config):
         del config["hydra"]
     return _dotted(OmegaConf.to_container(config, resolve=False), "")

@@ -7,15 +7,15 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sota_exp.config.configuration import Configuration, resolve
-from sota_exp.config.hydra_compose import by_hydra, config_groups
-from sota_exp.config.hydra_errors import in_one_line
-from sota_exp.config.recipe_values import run_in
-from sota_exp.config.values import group_of, leaves, shown
+from sota_exp.config.configuration import Configuration, resolve_configuration
+from sota_exp.config.hydra_compose import compose_with_hydra, list_config_groups
+from sota_exp.config.hydra_errors import format_hydra_error
+from sota_exp.config.recipe_values import extract_run
+from sota_exp.config.values import flatten, format_override_value, get_override_key
 from sota_exp.errors import ConfigError
 
 
-def composed(overrides: list[str]) -> Configuration:
+def compose_configuration(overrides: list[str]) -> Configuration:
     """Compose overrides into a configuration.
 
     Raises:
@@ -27,15 +27,17 @@ def composed(overrides: list[str]) -> Configuration:
 def _composed(overrides: list[str]) -> tuple[Configuration, set[str]]:
     """Compose overrides into a configuration and the dotted keys whose value is an interpolation."""
     try:
-        config, choices = run_in(by_hydra(overrides))
+        config, choices = extract_run(compose_with_hydra(overrides))
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(in_one_line(error, overrides)) from error
+        raise ConfigError(format_hydra_error(error, overrides)) from error
     written = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
-    derived = {key for key, value in leaves(written).items() if isinstance(value, str) and "${" in value}
-    return resolve(config, choices), derived
+    derived = {key for key, value in flatten(written).items() if isinstance(value, str) and "${" in value}
+    return resolve_configuration(config, choices), derived
 
 
-def overrides_of(configuration: Configuration, changes: list[str], search_path: Sequence[str] = ()) -> list[str]:
+def configuration_to_overrides(
+    configuration: Configuration, changes: list[str], search_path: Sequence[str] = ()
+) -> list[str]:
     """Overrides for a configuration: its options, then the values that differ from the options' defaults.
 
     changes: overrides that will be added; the groups whose option they choose are left out.
@@ -43,7 +45,7 @@ def overrides_of(configuration: Configuration, changes: list[str], search_path: 
 
     An interpolated value, such as the image size of the data, is left out if it follows from the other overrides.
     """
-    changed = {group_of(change) for change in changes} & set(config_groups())
+    changed = {get_override_key(change) for change in changes} & set(list_config_groups())
     options = [
         f"{group}={option}"
         for group, option in configuration.choices.items()
@@ -51,11 +53,15 @@ def overrides_of(configuration: Configuration, changes: list[str], search_path: 
     ]
     return [
         *options,
-        *lacking(options, configuration.values, [f"{new.replace('/', '.')}." for new in changed], search_path),
+        *find_missing_values(
+            options, configuration.values, [f"{new.replace('/', '.')}." for new in changed], search_path
+        ),
     ]
 
 
-def lacking(overrides: list[str], tree: dict[str, Any], free: list[str], search_path: Sequence[str] = ()) -> list[str]:
+def find_missing_values(
+    overrides: list[str], tree: dict[str, Any], free: list[str], search_path: Sequence[str] = ()
+) -> list[str]:
     """Overrides for values of `tree` that `overrides` do not compose, without keys that have a prefix in `free`.
 
     Interpolated values are added only if they still differ after all other values are set.
@@ -63,10 +69,10 @@ def lacking(overrides: list[str], tree: dict[str, Any], free: list[str], search_
     values: list[str] = []
     for with_derived in (False, True):
         given, derived = _composed([*search_path, *overrides, *values])
-        current = leaves(given.values)
+        current = flatten(given.values)
         differing = {
-            key: f"{key}={shown(value)}"
-            for key, value in leaves(tree).items()
+            key: f"{key}={format_override_value(value)}"
+            for key, value in flatten(tree).items()
             if current.get(key, ...) != value and not key.startswith(tuple(free))
         }
         values += [text for key, text in differing.items() if with_derived or key not in derived]
@@ -75,7 +81,7 @@ def lacking(overrides: list[str], tree: dict[str, Any], free: list[str], search_
     return values
 
 
-def changes_between(one: Configuration, other: Configuration) -> list[str]:
+def find_shortest_changes(one: Configuration, other: Configuration) -> list[str]:
     """A short list of overrides that, added to those of `one`, composes `other`.
 
     A preset replaces the overrides of its slots where this makes the list shorter.
@@ -87,7 +93,7 @@ def changes_between(one: Configuration, other: Configuration) -> list[str]:
         return []
     after = {group: option for group, option in other.choices.items() if group.split("/")[0] in other.values}
     options = _options_between(one.choices, after)
-    return [*options, *lacking([*overrides_of(one, options), *options], other.values, [])]
+    return [*options, *find_missing_values([*configuration_to_overrides(one, options), *options], other.values, [])]
 
 
 def _options_between(before: dict[str, str], after: dict[str, str]) -> list[str]:
@@ -99,7 +105,7 @@ def _options_between(before: dict[str, str], after: dict[str, str]) -> list[str]
     if not short:
         return [f"{slot}={after[slot]}" for slot in differing]
     kept = {group: option for group, option in {**before, **after}.items() if not _inside_any(short, group)}
-    chosen = composed([f"{group}={option}" for group, option in kept.items() if group in after]).choices
+    chosen = compose_configuration([f"{group}={option}" for group, option in kept.items() if group in after]).choices
     odd = [slot for slot in slots if chosen.get(slot) != after[slot]]
     short = {preset for preset in short if 1 + len(_inside(preset, odd)) < len(_inside(preset, differing))}
     groups = [*sorted(short), *(slot for slot in slots if slot in (odd if _inside_any(short, slot) else differing))]

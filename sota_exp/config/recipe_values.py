@@ -14,13 +14,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-Directories = tuple[Path, ...]
+SearchDirectories = tuple[Path, ...]
 
 #: Slots whose values a recipe sets for every option: recipes choose no data set, and their image size is for all.
-FOR_ANY = ("data",)
+SLOTS_WITH_SHARED_VALUES = ("data",)
 
 
-def directories_of(hydra: Any) -> Directories:
+def get_search_directories(hydra: Any) -> SearchDirectories:
     """The directories on the search path in Hydra's node `hydra`: this package's, then the user's."""
     found: list[Path] = []
     for source in hydra.runtime.config_sources:
@@ -32,18 +32,18 @@ def directories_of(hydra: Any) -> Directories:
     return tuple(found)
 
 
-def run_in(config: DictConfig) -> tuple[DictConfig, dict[str, str]]:
+def extract_run(config: DictConfig) -> tuple[DictConfig, dict[str, str]]:
     """Split what Hydra composed into the configuration of the run, cleaned by `without_strangers`, and its choices."""
     found = config.hydra.runtime.choices.items()
     choices = {str(group): str(option) for group, option in found if not str(group).startswith("hydra/")}
-    overrides, directories = list(config.hydra.overrides.task), directories_of(config.hydra)
+    overrides, directories = list(config.hydra.overrides.task), get_search_directories(config.hydra)
     with open_dict(config):
         del config["hydra"]
-    return without_strangers(config, choices, overrides, directories), choices
+    return drop_replaced_values(config, choices, overrides, directories), choices
 
 
-def without_strangers(
-    config: DictConfig, choices: dict[str, str], overrides: Sequence[str], directories: Directories
+def drop_replaced_values(
+    config: DictConfig, choices: dict[str, str], overrides: Sequence[str], directories: SearchDirectories
 ) -> DictConfig:
     """The configuration, unresolved, without values that the recipe set for options that are no longer chosen.
 
@@ -52,7 +52,7 @@ def without_strangers(
     keys = [text.lstrip("+~").partition("=")[0] for text in overrides]
     values = [key for key in keys if not _is_group(key, directories)]
     recipe, cleaned = choices.get("recipe", ""), None
-    for slot, key in sorted(keys_set(recipe, directories)):
+    for slot, key in sorted(list_recipe_keys(recipe, directories)):
         path, option = f"{slot.replace('/', '.')}.{key}", choices.get(slot, "")
         own = _content(f"{slot}/{option}", directories)
         if "_target_" not in own or "defaults" in own or any(f"{path}.".startswith(f"{word}.") for word in values):
@@ -70,26 +70,26 @@ def without_strangers(
     return config if cleaned is None else cleaned
 
 
-def _is_replaced(slot: str, option: str, recipe: str, keys: Sequence[str], directories: Directories) -> bool:
+def _is_replaced(slot: str, option: str, recipe: str, keys: Sequence[str], directories: SearchDirectories) -> bool:
     """Whether the overrides chose another option than the recipe does."""
-    if slot in FOR_ANY or not any(f"{slot}/".startswith(f"{key}/") for key in keys):
+    if slot in SLOTS_WITH_SHARED_VALUES or not any(f"{slot}/".startswith(f"{key}/") for key in keys):
         return False
     return _choices_of(recipe, directories).get(slot, option) != option
 
 
 @functools.cache
-def _choices_of(recipe: str, directories: Directories) -> dict[str, str]:
+def _choices_of(recipe: str, directories: SearchDirectories) -> dict[str, str]:
     """Slot → option of a recipe without further overrides."""
-    from sota_exp.config.hydra_compose import by_hydra, conf_directory
-    from sota_exp.config.values import shown
+    from sota_exp.config.hydra_compose import compose_with_hydra, get_conf_directory
+    from sota_exp.config.values import format_override_value
 
-    others = [f"file://{place}" for place in directories if place != conf_directory()]
-    config = by_hydra([f"recipe={recipe}", f"hydra.searchpath={shown(others)}"])
+    others = [f"file://{place}" for place in directories if place != get_conf_directory()]
+    config = compose_with_hydra([f"recipe={recipe}", f"hydra.searchpath={format_override_value(others)}"])
     return {str(slot): str(option) for slot, option in config.hydra.runtime.choices.items()}
 
 
 @functools.cache
-def _content(name: str, directories: Directories) -> dict[str, Any]:
+def _content(name: str, directories: SearchDirectories) -> dict[str, Any]:
     """The content of the first YAML file of that name in `directories`; empty if there is none."""
     file = next((file for file in (place / f"{name}.yaml" for place in directories) if file.is_file()), None)
     found = OmegaConf.to_container(OmegaConf.load(file)) if file is not None else {}
@@ -97,7 +97,7 @@ def _content(name: str, directories: Directories) -> dict[str, Any]:
 
 
 @functools.cache
-def keys_set(recipe: str, directories: Directories) -> frozenset[tuple[str, str]]:
+def list_recipe_keys(recipe: str, directories: SearchDirectories) -> frozenset[tuple[str, str]]:
     """(slot, key) of all values that a recipe and the recipes in its defaults list set inside slots."""
     content = _content(f"recipe/{recipe}", directories)
     found = set()
@@ -108,8 +108,8 @@ def keys_set(recipe: str, directories: Directories) -> frozenset[tuple[str, str]
             found |= {(f"{group}/{slot}", key) for slot, given in inside.items() for key in given}
             found |= {(group, key) for key in values if key not in slots}
     lines = [line for line in content.get("defaults", []) if isinstance(line, str) and line != "_self_"]
-    return frozenset(found).union(*(keys_set(line.removeprefix("/recipe/"), directories) for line in lines))
+    return frozenset(found).union(*(list_recipe_keys(line.removeprefix("/recipe/"), directories) for line in lines))
 
 
-def _is_group(name: str, directories: Directories) -> bool:
+def _is_group(name: str, directories: SearchDirectories) -> bool:
     return any((place / name).is_dir() for place in directories)

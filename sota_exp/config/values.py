@@ -7,18 +7,18 @@ from typing import Any
 from sota_exp.errors import ConfigError
 
 
-def suggestion(word: str, legal: Iterable[str]) -> str:
+def format_suggestion(word: str, legal: Iterable[str]) -> str:
     """` Did you mean …?`, or an empty string if no legal word is similar."""
     near = difflib.get_close_matches(word, list(legal), n=1, cutoff=0.6)
     return f" Did you mean {near[0]}?" if near else ""
 
 
-def leaves(tree: Mapping[str, Any], key: str = "") -> dict[str, Any]:
+def flatten(tree: Mapping[str, Any], key: str = "") -> dict[str, Any]:
     """Dotted key → value, for all values of a nested configuration."""
     found: dict[str, Any] = {}
     for name, value in tree.items():
         path = join_key(key, name)
-        found |= leaves(value, path) if isinstance(value, Mapping) else {path: value}
+        found |= flatten(value, path) if isinstance(value, Mapping) else {path: value}
     return found
 
 
@@ -27,19 +27,19 @@ def join_key(key: str, name: str) -> str:
     return f"{key}.{name}" if key else name
 
 
-def group_of(override: str) -> str:
+def get_override_key(override: str) -> str:
     """The group or key of an override: `evaluation/tta` for `evaluation/tta=flip`."""
     return override.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
-def shown(value: object) -> str:
+def format_override_value(value: object) -> str:
     """Format a plain value for Hydra's command line."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return f"[{','.join(map(shown, value))}]"
+        return f"[{','.join(map(format_override_value, value))}]"
     if isinstance(value, str):
         return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
     return repr(value)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sota_exp.data.composite import OnPhotos, distinct, package_folder
+from sota_exp.data.composite import ShapesOnPhotos, drop_duplicates, package_folder
 from sota_exp.stages.data import DataSet
 
 CLASSES = ("bear", "bird", "cat", "cow", "dog", "elephant", "giraffe", "horse", "sheep", "zebra")
@@ -39,15 +39,17 @@ def load_array(path: Path) -> np.ndarray:
         return ArrayUnpickler(file).load()
 
 
-def silhouettes() -> tuple[np.ndarray, np.ndarray]:
+def load_silhouettes() -> tuple[np.ndarray, np.ndarray]:
     """The distinct silhouettes, uint8 [9716, 28, 28], and labels, int64 [9716]; the package has 284 duplicates more."""
     folder = package_folder("animal_shape_mnist") / "data" / "Animal Shape"
-    return distinct(load_array(folder / "animal_data_version_3.gz"), load_array(folder / "animal_label_version_3.gz"))
+    return drop_duplicates(
+        load_array(folder / "animal_data_version_3.gz"), load_array(folder / "animal_label_version_3.gz")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnimalsOnPhotos(OnPhotos):
+class AnimalsOnPhotos(ShapesOnPhotos):
     """Ten classes of animals on photographs; no training image contains a test shape or a test background."""
 
     def __call__(self) -> DataSet:
-        return self.opened("animals_on_photos", CLASSES, NUM_TEST, silhouettes)
+        return self.open_shapes_data_set("animals_on_photos", CLASSES, NUM_TEST, load_silhouettes)

@@ -20,20 +20,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sota_exp.data.splits import stratified
-from sota_exp.data.store import data_set, open_or_build
-from sota_exp.data.store_writer import TEST, TRAIN, Contents, Sample
-from sota_exp.stages.data import DataSet, Source
+from sota_exp.data.splits import draw_stratified
+from sota_exp.data.store import open_data_set, open_or_build_store
+from sota_exp.data.store_writer import TEST, TRAIN, Sample, StoreContents
+from sota_exp.stages.data import DataSet, DataSource
 from sota_exp.stages.random import key_to_seed
 from sota_exp.stages.stage import require
 
 # Part of the names of stores: increment it whenever the pixels change.
-RECIPE = 1
+PIXELS_VERSION = 1
 
 # Side of a patch of a photograph, smallest and largest side of a shape in it, largest offset from its centre, in
 # pixels.
-SCENE = 64
-SMALLEST, LARGEST = 28, 60
+SCENE_SIDE = 64
+MIN_SHAPE_SIDE, MAX_SHAPE_SIDE = 28, 60
 JITTER = 4
 
 # Photographs that ship inside the packages (public domain or CC0; the last two CC BY 2.0).
@@ -63,7 +63,7 @@ def package_folder(name: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def backgrounds() -> dict[int, list[np.ndarray]]:
+def load_backgrounds() -> dict[int, list[np.ndarray]]:
     """Per split, a region of every photograph, uint8 [H, W, 3]: the left for training, the right for testing."""
     regions: dict[int, list[np.ndarray]] = {TRAIN: [], TEST: []}
     for package, path in PHOTOGRAPHS:
@@ -76,7 +76,7 @@ def backgrounds() -> dict[int, list[np.ndarray]]:
 
 
 @functools.lru_cache(maxsize=256)
-def resampling(source: int, target: int) -> np.ndarray:
+def compute_resampling_weights(source: int, target: int) -> np.ndarray:
     """Weights that resample a line of `source` pixels to `target` pixels: int64 [target, source], rows sum to 1024.
 
     A triangle filter, scaled to the target pixels when reducing (antialiasing).
@@ -96,8 +96,8 @@ def resample(image: np.ndarray, side: int) -> np.ndarray:
     height, width = image.shape[:2]
     if (height, width) == (side, side):
         return image
-    rows = np.tensordot(resampling(height, side), image.astype(np.int64), axes=(1, 0))
-    both = np.tensordot(resampling(width, side), rows, axes=(1, 1)).swapaxes(0, 1)
+    rows = np.tensordot(compute_resampling_weights(height, side), image.astype(np.int64), axes=(1, 0))
+    both = np.tensordot(compute_resampling_weights(width, side), rows, axes=(1, 1)).swapaxes(0, 1)
     return ((both + 2**19) >> 20).astype(np.uint8)
 
 
@@ -106,19 +106,19 @@ def scale_bits(bits: int, high: int) -> int:
     return (int(bits) * high) >> 32
 
 
-def patch(photograph: np.ndarray, bits_y: int, bits_x: int) -> np.ndarray:
+def cut_patch(photograph: np.ndarray, bits_y: int, bits_x: int) -> np.ndarray:
     """A random patch of a photograph [H, W, 3], by two 32-bit random integers: uint8 [64, 64, 3]."""
     height, width = photograph.shape[:2]
-    top, left = scale_bits(bits_y, height - SCENE + 1), scale_bits(bits_x, width - SCENE + 1)
-    return photograph[top : top + SCENE, left : left + SCENE]
+    top, left = scale_bits(bits_y, height - SCENE_SIDE + 1), scale_bits(bits_x, width - SCENE_SIDE + 1)
+    return photograph[top : top + SCENE_SIDE, left : left + SCENE_SIDE]
 
 
-def placed(shape: np.ndarray, side: int, bits_size: int, bits_y: int, bits_x: int) -> np.ndarray:
+def place_shape(shape: np.ndarray, side: int, bits_size: int, bits_y: int, bits_x: int) -> np.ndarray:
     """A mask with a shape uint8 [h, w] of log-uniform size near its centre: uint8 [side, side], 255 inside."""
-    in_scene = SMALLEST * (LARGEST / SMALLEST) ** (int(bits_size) / 2**32)
-    size = round(in_scene * side / SCENE)
+    in_scene = MIN_SHAPE_SIDE * (MAX_SHAPE_SIDE / MIN_SHAPE_SIDE) ** (int(bits_size) / 2**32)
+    size = round(in_scene * side / SCENE_SIDE)
     free = side - size
-    jitter = min(free // 2, JITTER * side // SCENE)
+    jitter = min(free // 2, JITTER * side // SCENE_SIDE)
     top = free // 2 - jitter + scale_bits(bits_y, 2 * jitter + 1)
     left = free // 2 - jitter + scale_bits(bits_x, 2 * jitter + 1)
     mask = np.zeros((side, side), dtype=np.uint8)
@@ -126,7 +126,7 @@ def placed(shape: np.ndarray, side: int, bits_size: int, bits_y: int, bits_x: in
     return mask
 
 
-def blended(background: np.ndarray, mask: np.ndarray, bits: np.ndarray) -> np.ndarray:
+def blend(background: np.ndarray, mask: np.ndarray, bits: np.ndarray) -> np.ndarray:
     """Background uint8 [S, S, 3], inverted and tinted inside `mask` uint8 [S, S]; bits: 32-bit random integers [3]."""
     mean = background.sum(axis=0, dtype=np.int64).sum(axis=0) // (background.size // 3)
     push = 64 + (bits.astype(np.int64) * 65 >> 32)
@@ -136,31 +136,31 @@ def blended(background: np.ndarray, mask: np.ndarray, bits: np.ndarray) -> np.nd
     return ((alpha * inside + (255 - alpha) * outside + 127) // 255).astype(np.uint8)
 
 
-def distinct(shapes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def drop_duplicates(shapes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Shapes [N, h, w] and labels [N] without duplicate shapes, in order, so that none is in two splits."""
     _, first = np.unique(shapes.reshape(len(shapes), -1), axis=0, return_index=True)
     first.sort()
     return shapes[first], labels[first]
 
 
-def scenes(name: str, shapes: np.ndarray, labels: np.ndarray, num_test: int, side: int) -> Iterator[Sample]:
+def compose_scenes(name: str, shapes: np.ndarray, labels: np.ndarray, num_test: int, side: int) -> Iterator[Sample]:
     """Every shape, uint8 [N, h, w] with labels [N], on a patch of a photograph; the same scenes for any `side`.
 
     name: the key of the random numbers. num_test: number of test shapes, which get backgrounds of their own.
     """
-    regions = backgrounds()
-    test = set(stratified(np.arange(len(labels)), labels, num_test, name).tolist())
+    regions = load_backgrounds()
+    test = set(draw_stratified(np.arange(len(labels)), labels, num_test, name).tolist())
     bits = (np.random.PCG64(key_to_seed(name)).random_raw(len(shapes) * 9) >> np.uint64(32)).reshape(-1, 9)
     for index, (shape, label, draw) in enumerate(zip(shapes, labels, bits, strict=True)):
         part = TEST if index in test else TRAIN
         photograph = regions[part][scale_bits(draw[0], len(PHOTOGRAPHS))]
-        ground = resample(patch(photograph, draw[1], draw[2]), side)
-        mask = placed(shape, side, draw[3], draw[4], draw[5])
-        yield Sample(blended(ground, mask, draw[6:9]), int(label), part)
+        ground = resample(cut_patch(photograph, draw[1], draw[2]), side)
+        mask = place_shape(shape, side, draw[3], draw[4], draw[5])
+        yield Sample(blend(ground, mask, draw[6:9]), int(label), part)
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnPhotos(Source):
+class ShapesOnPhotos(DataSource):
     """Base class of data sets of shapes on photographs; stored_size: side of the images in pixels."""
 
     stored_size: int
@@ -169,12 +169,14 @@ class OnPhotos(Source):
         super().__post_init__()
         require(16 <= self.stored_size <= 512, "stored_size", self.stored_size, "pixels, from 16 to 512")
 
-    def opened(
+    def open_shapes_data_set(
         self, name: str, classes: Sequence[str], num_test: int, shapes: Callable[[], tuple[np.ndarray, np.ndarray]]
     ) -> DataSet:
         """The data set `name`, built from shapes uint8 [N, h, w] and labels [N] where it is not in the cache yet."""
 
-        def contents() -> Contents:
-            return Contents(classes, scenes(name, *shapes(), num_test, self.stored_size))
+        def contents() -> StoreContents:
+            return StoreContents(classes, compose_scenes(name, *shapes(), num_test, self.stored_size))
 
-        return data_set(open_or_build(self.cache, f"{name}-{self.stored_size}px-{RECIPE}", contents), self)
+        return open_data_set(
+            open_or_build_store(self.cache, f"{name}-{self.stored_size}px-{PIXELS_VERSION}", contents), self
+        )

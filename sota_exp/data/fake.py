@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sota_exp.data.store import data_set, open_or_build
-from sota_exp.data.store_writer import TRAIN, Contents, Sample
-from sota_exp.stages.data import DataSet, Source
+from sota_exp.data.store import open_data_set, open_or_build_store
+from sota_exp.data.store_writer import TRAIN, Sample, StoreContents
+from sota_exp.stages.data import DataSet, DataSource
 from sota_exp.stages.random import key_to_seed
 from sota_exp.stages.stage import require
 
@@ -28,7 +28,7 @@ def draw_image(color: np.ndarray, height: int, width: int, seed: int) -> np.ndar
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fake(Source):
+class Fake(DataSource):
     """One colour per class; the sides of images are from `min_side` to `max_side` pixels."""
 
     num_images: int
@@ -47,7 +47,7 @@ class Fake(Source):
     def __call__(self) -> DataSet:
         key = f"fake-{self.num_images}-{self.num_classes}-{self.min_side}-{self.max_side}"
         classes = [f"color_{index:02d}" for index in range(self.num_classes)]
-        return data_set(open_or_build(self.cache, key, lambda: Contents(classes, self.samples())), self)
+        return open_data_set(open_or_build_store(self.cache, key, lambda: StoreContents(classes, self.samples())), self)
 
     def samples(self) -> Iterator[Sample]:
         """All images, cycling through the classes."""

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sota_exp.data.decode import DECODING, UNREADABLE, streamed, upright
-from sota_exp.data.image_files import PARTS, check_parts, require_max_side, stored
-from sota_exp.data.store import data_set, open_or_build
-from sota_exp.data.store_writer import TEST, TRAIN, VAL, Contents, Sample
+from sota_exp.data.decode import DECODE_ERRORS, DECODING, map_in_threads, to_upright_pixels
+from sota_exp.data.image_files import SPLIT_NAMES, check_splits, require_max_side, to_stored_pixels
+from sota_exp.data.store import open_data_set, open_or_build_store
+from sota_exp.data.store_writer import TEST, TRAIN, VAL, Sample, StoreContents
 from sota_exp.errors import ConfigError, RunFailed
-from sota_exp.stages.data import DataSet, Source
+from sota_exp.stages.data import DataSet, DataSource
 from sota_exp.stages.stage import InvalidValue
 
 #: Names of label columns, tried in this order where no column has the type `ClassLabel`.
@@ -78,7 +78,7 @@ def find_classes(kind: Any, labels: list[Any]) -> tuple[list[str], dict[Any, int
 
 
 @dataclass(frozen=True, kw_only=True)
-class HuggingFace(Source):
+class HuggingFace(DataSource):
     """A data set of the hub with the splits train, validation and test; missing ones are taken from train.
 
     config, revision: as on the hub. Columns that are null are found by their type.
@@ -99,10 +99,10 @@ class HuggingFace(Source):
         columns = [self.image_column, self.label_column]
         request = [self.dataset, self.config, self.revision, *columns, self.max_side, DECODING]
         key = f"huggingface-{hashlib.blake2b(json.dumps(request).encode(), digest_size=12).hexdigest()}"
-        data = data_set(open_or_build(self.cache, key, self.contents), self)
-        return check_parts(data, "dataset", self.dataset)
+        data = open_data_set(open_or_build_store(self.cache, key, self.contents), self)
+        return check_splits(data, "dataset", self.dataset)
 
-    def contents(self) -> Contents:
+    def contents(self) -> StoreContents:
         """The class names and the decoded images of all splits.
 
         Raises:
@@ -120,7 +120,7 @@ class HuggingFace(Source):
         samples = (
             self.samples(part.select_columns([image]), split, part[label], index) for split, part in labelled.items()
         )
-        return Contents(names, itertools.chain.from_iterable(samples))
+        return StoreContents(names, itertools.chain.from_iterable(samples))
 
     def download(self) -> dict[str, Any]:
         """Name on the hub → split, downloaded where it is not in the cache.
@@ -151,13 +151,13 @@ class HuggingFace(Source):
         """
         parts: dict[int, Any] = {}
         for name, part in loaded.items():
-            if name not in PARTS:
-                log.warning("%s: its split %s is ignored: not one of %s", self.dataset, name, ", ".join(PARTS))
-            elif PARTS[name] in parts:
+            if name not in SPLIT_NAMES:
+                log.warning("%s: its split %s is ignored: not one of %s", self.dataset, name, ", ".join(SPLIT_NAMES))
+            elif SPLIT_NAMES[name] in parts:
                 legal = f"a data set with one split each to train, validate and test; it has {', '.join(loaded)}"
                 raise InvalidValue("dataset", self.dataset, legal)
             else:
-                parts[PARTS[name]] = part
+                parts[SPLIT_NAMES[name]] = part
         if TRAIN not in parts:
             raise InvalidValue("dataset", self.dataset, f"a data set with a split train; it has {', '.join(loaded)}")
         return dict(sorted(parts.items()))
@@ -189,8 +189,8 @@ class HuggingFace(Source):
         def sample(row: int) -> Sample:
             try:
                 (image,) = part[row].values()
-                return Sample(stored(upright(image), self.max_side), numbers[row], split)
-            except (*UNREADABLE, AttributeError) as error:
+                return Sample(to_stored_pixels(to_upright_pixels(image), self.max_side), numbers[row], split)
+            except (*DECODE_ERRORS, AttributeError) as error:
                 raise RunFailed(f"{self.dataset}: image {row} of {HUB_SPLITS[split]} can't be read: {error}") from error
 
-        return streamed(sample, range(len(numbers)))
+        return map_in_threads(sample, range(len(numbers)))

@@ -6,9 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sota_exp.data.decode import Found
-from sota_exp.data.image_files import PARTS, FileSource, States, check_classes, check_parts, data_set_of_files
-from sota_exp.data.process_cache import remembered
+from sota_exp.data.decode import ImageFile
+from sota_exp.data.image_files import (
+    SPLIT_NAMES,
+    FileSource,
+    FileStates,
+    check_classes,
+    check_splits,
+    open_file_data_set,
+)
+from sota_exp.data.process_cache import open_cached
 from sota_exp.data.store_writer import TRAIN
 from sota_exp.stages.data import DataSet
 from sota_exp.stages.stage import InvalidValue
@@ -23,7 +30,7 @@ def is_image(name: str) -> bool:
     return not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
 
 
-def subfolders(folder: Path) -> list[Path]:
+def list_subfolders(folder: Path) -> list[Path]:
     """The folders in a folder that are not hidden, sorted by name."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
@@ -40,7 +47,7 @@ def find_image_files(folder: Path) -> list[Path]:
     return sorted(parent / name for parent, names in walk_visible(folder) for name in names if is_image(name))
 
 
-def folders_below(folder: Path) -> list[Path]:
+def find_folders(folder: Path) -> list[Path]:
     """The folder and all below it that are not hidden; each changes its state when a file is added or removed."""
     return [parent for parent, _ in walk_visible(folder)]
 
@@ -50,10 +57,10 @@ def has_splits(root: Path) -> bool:
     train = root / "train"
     if not train.is_dir():
         return False
-    return bool(subfolders(train)) and not any(is_image(path.name) for path in train.iterdir())
+    return bool(list_subfolders(train)) and not any(is_image(path.name) for path in train.iterdir())
 
 
-def find_images(root: Path) -> list[Found]:
+def find_folder_images(root: Path) -> list[ImageFile]:
     """Every image under `root`, sorted by split, class and path.
 
     Raises:
@@ -61,7 +68,7 @@ def find_images(root: Path) -> list[Found]:
     """
     if not root.is_dir():
         raise InvalidValue("root", root, "a folder of images" if not root.exists() else "a folder, this is a file")
-    found = images_of(part_folders(root, PARTS) if has_splits(root) else {TRAIN: root})
+    found = list_split_images(find_split_folders(root, SPLIT_NAMES) if has_splits(root) else {TRAIN: root})
     if not found:
         legal = "a folder with a sub-folder of images for each class; no image was found in one"
         raise InvalidValue("root", root, legal)
@@ -71,26 +78,26 @@ def find_images(root: Path) -> list[Found]:
     return found
 
 
-def images_of(folders: dict[int, Path]) -> list[Found]:
+def list_split_images(folders: dict[int, Path]) -> list[ImageFile]:
     """Every image in the class folders of the splits (split → folder), sorted by split, class and path."""
     return [
-        Found(path, class_folder.name, split)
+        ImageFile(path, class_folder.name, split)
         for split, split_folder in sorted(folders.items())
-        for class_folder in subfolders(split_folder)
+        for class_folder in list_subfolders(split_folder)
         for path in find_image_files(class_folder)
     ]
 
 
-def part_folders(root: Path, parts: Mapping[str, int]) -> dict[int, Path]:
+def find_split_folders(root: Path, parts: Mapping[str, int]) -> dict[int, Path]:
     """Split → its folder in `root`; other folders are ignored and logged. parts: name of a folder → split.
 
     Raises:
         InvalidValue: two folders are the same split.
     """
     folders: dict[int, Path] = {}
-    for folder in subfolders(root):
+    for folder in list_subfolders(root):
         part = parts.get(folder.name)
-        if part is None or not subfolders(folder):
+        if part is None or not list_subfolders(folder):
             log.warning("%s is ignored: not %s with one folder per class", folder, " or ".join(parts))
         elif part in folders:
             raise InvalidValue("root", root, f"one folder per split, not {folders[part].name} and {folder.name}")
@@ -105,8 +112,8 @@ def check_not_nested(root: Path) -> None:
     Raises:
         InvalidValue: they are.
     """
-    folders = subfolders(root)
-    if len(folders) == 1 and len(inner := subfolders(folders[0])) > 1:
+    folders = list_subfolders(root)
+    if len(folders) == 1 and len(inner := list_subfolders(folders[0])) > 1:
         names = ", ".join(folder.name for folder in inner[:5])
         legal = f"one folder per class; its only one contains {names}. Did you mean {folders[0]}?"
         raise InvalidValue("root", root, legal)
@@ -120,9 +127,9 @@ class ImageFolder(FileSource):
 
     def __call__(self) -> DataSet:
         root = Path(self.root).expanduser()
-        return remembered(self, lambda: folders_below(root), lambda: find_images(root), self._open)
+        return open_cached(self, lambda: find_folders(root), lambda: find_folder_images(root), self._open)
 
-    def _open(self, found: list[Found], states: States) -> DataSet:
+    def _open(self, found: list[ImageFile], states: FileStates) -> DataSet:
         root = Path(self.root).expanduser()
-        data = data_set_of_files(self, root, found, states)
-        return check_parts(data, "root", root)
+        data = open_file_data_set(self, root, found, states)
+        return check_splits(data, "root", root)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from timm.data import ImageNetInfo
 
-from sota_exp.data.decode import Found
-from sota_exp.data.image_files import FileSource, States, check_classes, check_parts, data_set_of_files
-from sota_exp.data.image_folder import folders_below, images_of, part_folders
-from sota_exp.data.process_cache import remembered
+from sota_exp.data.decode import ImageFile
+from sota_exp.data.image_files import FileSource, FileStates, check_classes, check_splits, open_file_data_set
+from sota_exp.data.image_folder import find_folders, find_split_folders, list_split_images
+from sota_exp.data.process_cache import open_cached
 from sota_exp.data.store_writer import TEST, TRAIN
 from sota_exp.stages.data import DataSet
 from sota_exp.stages.stage import InvalidValue
@@ -24,7 +24,7 @@ LAYOUT = (
 )
 
 
-def class_names() -> dict[str, str]:
+def get_class_names() -> dict[str, str]:
     """WordNet id → its first word, with the id where two classes have the same one ("crane": a bird and a machine)."""
     info = ImageNetInfo("imagenet-1k")
     words = {name: info.label_name_to_description(name).split(",")[0] for name in info.label_names()}
@@ -32,14 +32,14 @@ def class_names() -> dict[str, str]:
     return {name: word if count[word] == 1 else f"{word} ({name})" for name, word in words.items()}
 
 
-def find_imagenet(root: Path) -> list[Found]:
+def find_imagenet(root: Path) -> list[ImageFile]:
     """Every image of both splits; the folder `val` is the test split.
 
     Raises:
         InvalidValue: a split is missing, or their classes differ.
     """
-    folders = part_folders(root, {"train": TRAIN, "val": TEST}) if root.is_dir() else {}
-    found = images_of(folders)
+    folders = find_split_folders(root, {"train": TRAIN, "val": TEST}) if root.is_dir() else {}
+    found = list_split_images(folders)
     if {image.split for image in found} != {TRAIN, TEST}:
         raise InvalidValue("root", root, LAYOUT)
     check_classes(found, "root", root)
@@ -54,9 +54,9 @@ class ImageNet(FileSource):
 
     def __call__(self) -> DataSet:
         root = Path(self.root).expanduser()
-        return remembered(self, lambda: folders_below(root), lambda: find_imagenet(root), self._open)
+        return open_cached(self, lambda: find_folders(root), lambda: find_imagenet(root), self._open)
 
-    def _open(self, found: list[Found], states: States) -> DataSet:
-        root, names = Path(self.root).expanduser(), class_names()
-        data = data_set_of_files(self, root, found, states, lambda name: names.get(name, name))
-        return check_parts(data, "root", root)
+    def _open(self, found: list[ImageFile], states: FileStates) -> DataSet:
+        root, names = Path(self.root).expanduser(), get_class_names()
+        data = open_file_data_set(self, root, found, states, lambda name: names.get(name, name))
+        return check_splits(data, "root", root)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sota_exp.data import resize_small
-from sota_exp.stages.data import Images, Reducible, cut
+from sota_exp.stages.data import Images, ReducibleImages, view_box
 from sota_exp.stages.stage import require
 
 
@@ -29,7 +29,7 @@ def interpolate(batch: Tensor, height: int, width: int, mode: str = "bilinear") 
     return F.interpolate(batch, size=(height, width), mode=mode, antialias=True)
 
 
-def shorter_side(height: int, width: int, side: int) -> tuple[int, int]:
+def compute_resized_shape(height: int, width: int, side: int) -> tuple[int, int]:
     """Height and width after resizing the shorter side to `side`; the longer is rounded down, as in torchvision."""
     if height <= width:
         return side, int(side * width / height)
@@ -45,37 +45,37 @@ def center_crop(images: Images, indices: Tensor, resize: int, size: int, mode: s
         InvalidValue: the crop is larger than the resized image (torchvision would pad it with black).
     """
     require(0 < size <= resize, "size", size, f"pixels, at most the {resize} that the shorter side is resized to")
-    if isinstance(images, Reducible):
-        return torch.cat(in_threads(partial(_decoded_center, images, resize, size, mode), indices.tolist()))
+    if isinstance(images, ReducibleImages):
+        return torch.cat(map_tensors_in_threads(partial(_decoded_center, images, resize, size, mode), indices.tolist()))
     rows_by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
     for row, index in enumerate(indices.tolist()):
         rows_by_shape[images.size(index)].append(row)
     # Images of one shape are one call of the kernel and share its filter weights: 64 to 48 px takes 12 µs per image on
     # one core.
-    crops = [_center(images.stacked(indices[rows]), shape, resize, size, mode) for shape, rows in rows_by_shape.items()]
+    crops = [_center(images.stack(indices[rows]), shape, resize, size, mode) for shape, rows in rows_by_shape.items()]
     position = torch.tensor([row for rows in rows_by_shape.values() for row in rows]).argsort()
     return torch.cat([crop.permute(0, 2, 3, 1) for crop in crops]).index_select(0, position).permute(0, 3, 1, 2)
 
 
 def _center(batch: Tensor, shape: tuple[int, int], resize: int, size: int, mode: str) -> Tensor:
     """The centres of images [B, H, W, 3], reduced or not from images of `shape`: a view [B, 3, size, size]."""
-    height, width = shorter_side(*shape, resize)
+    height, width = compute_resized_shape(*shape, resize)
     top, left = round((height - size) / 2), round((width - size) / 2)
     return interpolate(batch.permute(0, 3, 1, 2), height, width, mode)[:, :, top : top + size, left : left + size]
 
 
-def _decoded_center(images: Reducible, resize: int, size: int, mode: str, index: int) -> Tensor:
+def _decoded_center(images: ReducibleImages, resize: int, size: int, mode: str, index: int) -> Tensor:
     """The centre of one image that must be decoded, [1, 3, size, size]: a copy, so that the image's memory is freed."""
     shape = images.size(index)
-    image = images.reduced(index, min(shape) / resize)
+    image = images.read_reduced(index, min(shape) / resize)
     centre = _center(image.permute(1, 2, 0)[None].contiguous(), shape, resize, size, mode)
     return centre.clone(memory_format=torch.channels_last)
 
 
-class DecodedOnce(Reducible):
+class DecodedOnce(ReducibleImages):
     """Images that are decoded once and kept in memory, for repeated reads of a few of them."""
 
-    def __init__(self, images: Reducible) -> None:
+    def __init__(self, images: ReducibleImages) -> None:
         self.images = images
         self.kept: dict[tuple[int, int], Tensor] = {}
 
@@ -86,19 +86,19 @@ class DecodedOnce(Reducible):
         return self.images.size(index)
 
     def image(self, index: int) -> Tensor:
-        return self.reduced(index, 1.0)
+        return self.read_reduced(index, 1.0)
 
     def step_of(self, index: int, factor: float) -> int:
         return self.images.step_of(index, factor)
 
-    def reduced(self, index: int, factor: float) -> Tensor:
+    def read_reduced(self, index: int, factor: float) -> Tensor:
         key = index, self.images.step_of(index, factor)
         if key not in self.kept:
-            self.kept[key] = self.images.reduced(index, factor)
+            self.kept[key] = self.images.read_reduced(index, factor)
         return self.kept[key]
 
 
-def in_threads(make: Callable[..., Tensor], *arguments: Iterable[object]) -> list[Tensor]:
+def map_tensors_in_threads(make: Callable[..., Tensor], *arguments: Iterable[object]) -> list[Tensor]:
     """`make` of every argument → its tensors [...], in as many threads as PyTorch uses (one in a worker of a loader).
 
     Threads help because decoding releases the GIL.
@@ -107,27 +107,27 @@ def in_threads(make: Callable[..., Tensor], *arguments: Iterable[object]) -> lis
         return list(pool.map(make, *arguments))
 
 
-def boxes_of(images: Images, indices: Tensor, boxes: Tensor, size: int) -> list[Tensor]:
+def cut_boxes(images: Images, indices: Tensor, boxes: Tensor, size: int) -> list[Tensor]:
     """The pixels of each box, uint8 [1, 3, h, w]; decoded at a reduced size where possible, with rounded edges.
 
     indices: int64 [B]. boxes: int64 [B, 4], each (top, left, height, width) in pixels of the full size. size: the side
     that the boxes are to be resized to.
     """
-    if isinstance(images, Reducible):
-        return in_threads(partial(_decoded_box, images, size), indices.tolist(), boxes.tolist())
-    return images.boxes(indices, boxes)
+    if isinstance(images, ReducibleImages):
+        return map_tensors_in_threads(partial(_decoded_box, images, size), indices.tolist(), boxes.tolist())
+    return images.cut_boxes(indices, boxes)
 
 
-def _decoded_box(images: Reducible, size: int, index: int, box: list[int]) -> Tensor:
+def _decoded_box(images: ReducibleImages, size: int, index: int, box: list[int]) -> Tensor:
     """A box (top, left, height, width) of one image that must be decoded: a copy, which frees the image's memory."""
     (height, width), (top, left, h, w) = images.size(index), box
-    image = images.reduced(index, min(h, w) / size)
+    image = images.read_reduced(index, min(h, w) / size)
     down, across = image.shape[1] / height, image.shape[2] / width
     first_row, first_column = int(top * down), int(left * across)
     # A rounded box may extend one pixel over the edge.
     rows = min(max(1, round(h * down)), image.shape[1] - first_row)
     columns = min(max(1, round(w * across)), image.shape[2] - first_column)
-    return cut(image, first_row, first_column, rows, columns).clone(memory_format=torch.channels_last)
+    return view_box(image, first_row, first_column, rows, columns).clone(memory_format=torch.channels_last)
 
 
 def resized_crop(images: Images, indices: Tensor, boxes: Tensor, size: int, mode: str = "bilinear") -> Tensor:
@@ -136,12 +136,12 @@ def resized_crop(images: Images, indices: Tensor, boxes: Tensor, size: int, mode
     indices: int64 [B]. boxes: int64 [B, 4], each (top, left, height, width) in pixels and inside its image. mode:
     `bilinear` or `bicubic`.
     """
-    if mode == "bilinear" and resize_small.are_small(images.shape, size):
-        return resize_small.resized_boxes(images.stacked(indices), boxes, size)
-    return torch.cat([interpolate(box, size, size, mode) for box in boxes_of(images, indices, boxes, size)])
+    if mode == "bilinear" and resize_small.can_resize(images.shape, size):
+        return resize_small.resize_boxes(images.stack(indices), boxes, size)
+    return torch.cat([interpolate(box, size, size, mode) for box in cut_boxes(images, indices, boxes, size)])
 
 
-def drawn_sides(areas: Tensor | int, scale: list[float], ratio: list[float], tries: Tensor) -> Tensor:
+def draw_box_sides(areas: Tensor | int, scale: list[float], ratio: list[float], tries: Tensor) -> Tensor:
     """Heights and widths, int64 [B, T, 2], of boxes with a random share of `areas` [B, 1] and a random width / height.
 
     scale, ratio: (lowest, highest) share and width / height. tries: float64 [B, T, 2], uniform in [0, 1): they choose
@@ -152,12 +152,12 @@ def drawn_sides(areas: Tensor | int, scale: list[float], ratio: list[float], tri
     return torch.stack([area / shape, area * shape], dim=2).sqrt().round().long()
 
 
-def first_that_fits(sides: Tensor, fits: Tensor) -> tuple[Tensor, Tensor]:
+def choose_first_fitting(sides: Tensor, fits: Tensor) -> tuple[Tensor, Tensor]:
     """The first of the T boxes, sides [B, T, 2], that fits (bool [B, T]): [B, 2], and whether any does, bool [B, 1]."""
     return sides[torch.arange(len(sides)), fits.to(torch.uint8).argmax(1)], fits.any(1, keepdim=True)
 
 
-def affine(images: Tensor, matrices: Tensor, mode: str) -> Tensor:
+def apply_affine(images: Tensor, matrices: Tensor, mode: str) -> Tensor:
     """Resample square images so that output pixel (x, y, 1) shows source pixel `matrix @ (x, y, 1)`; black outside.
 
     images: uint8 [B, 3, S, S]; the result is uint8 in channels-last strides.
@@ -165,8 +165,10 @@ def affine(images: Tensor, matrices: Tensor, mode: str) -> Tensor:
     mode: `bilinear` or `nearest`.
     """
     matrices = matrices.to(images.device, non_blocking=True)
-    output = empty_like(images, torch.uint8)
-    for chunk, own, target in zip(in_chunks(images), in_chunks(matrices, images), in_chunks(output), strict=True):
+    output = empty_channels_last(images, torch.uint8)
+    for chunk, own, target in zip(
+        split_into_chunks(images), split_into_chunks(matrices, images), split_into_chunks(output), strict=True
+    ):
         moved = F.grid_sample(chunk.float(), _grid(own, images.shape[-1]), mode=mode, align_corners=False)
         # It is in channels-first strides; int16 is converted to channels last in half the time of uint8.
         target.copy_(moved.round_().to(torch.int16).contiguous(memory_format=torch.channels_last))
@@ -181,7 +183,7 @@ def _grid(matrices: Tensor, size: int) -> Tensor:
     return (row + of_x * along).permute(0, 2, 3, 1)
 
 
-def slide(images: Tensor, shifts: Tensor, mode: str) -> Tensor:
+def shift_rows(images: Tensor, shifts: Tensor, mode: str) -> Tensor:
     """Move each row of square images, uint8 [B, 3, S, S], to the right by its own shift in pixels, filling with black.
 
     shifts: float [B, S] on the images' device. mode: `bilinear` or `nearest`.
@@ -209,23 +211,23 @@ def slide(images: Tensor, shifts: Tensor, mode: str) -> Tensor:
 CHUNK_BYTES = 2**20
 
 
-def chunk_length(images: Tensor) -> int:
+def get_chunk_length(images: Tensor) -> int:
     """The number of images [B, …] that an operation processes at once: on a CPU `CHUNK_BYTES`, elsewhere all."""
     if images.device.type != "cpu":
         return max(1, len(images))
     return max(1, CHUNK_BYTES // (4 * max(1, images[:1].numel())))
 
 
-def in_chunks(rows: Tensor, images: Tensor | None = None) -> tuple[Tensor, ...]:
+def split_into_chunks(rows: Tensor, images: Tensor | None = None) -> tuple[Tensor, ...]:
     """Views of `rows` [B, …], one per chunk of `images` [B, …] (default: `rows` themselves)."""
-    return rows.split(chunk_length(rows if images is None else images))
+    return rows.split(get_chunk_length(rows if images is None else images))
 
 
-def empty_like(images: Tensor, dtype: torch.dtype) -> Tensor:
+def empty_channels_last(images: Tensor, dtype: torch.dtype) -> Tensor:
     """An uninitialized batch of the same shape [B, C, H, W] in channels-last strides."""
     return torch.empty(images.shape, dtype=dtype, device=images.device, memory_format=torch.channels_last)
 
 
-def take(images: Tensor, rows: Tensor) -> Tensor:
+def select_images(images: Tensor, rows: Tensor) -> Tensor:
     """Images `rows` int64 [N] of a channels-last batch [B, 3, S, S], in 0.2 µs per image; indexing takes 8 µs."""
     return images.permute(0, 2, 3, 1).index_select(0, rows.to(images.device, non_blocking=True)).permute(0, 3, 1, 2)

@@ -19,12 +19,12 @@ MAX_SIDE = 48
 MAX_REDUCTION = 4
 
 
-def are_small(shape: tuple[int, int] | None, size: int) -> bool:
+def can_resize(shape: tuple[int, int] | None, size: int) -> bool:
     """Whether `resized_boxes` supports images that all have this (height, width); None: they differ in size."""
     return shape is not None and max(shape) <= min(MAX_SIDE, MAX_REDUCTION * size)
 
 
-def resized_boxes(images: Tensor, boxes: Tensor, size: int) -> Tensor:
+def resize_boxes(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     """Crop and resize uint8 images [B, H, W, 3], bilinear, antialiased: uint8 [B, 3, size, size], channels last.
 
     boxes: int64 [B, 4], each (top, left, height, width) in pixels and inside its image.
@@ -52,12 +52,12 @@ def _weight_table(side: int, size: int) -> Tensor:
     """All windows [N, side] of the concatenated weights of all lengths, padded with zeros."""
     bordered = np.zeros((side + 1, size, 2 * side), np.float32)
     for length in range(1, side + 1):
-        bordered[length, :, side : side + length] = weights(length, size)
+        bordered[length, :, side : side + length] = compute_weights(length, size)
     flat = torch.from_numpy(bordered).flatten()
     return flat.as_strided((len(flat) - side + 1, side), (1, 1))
 
 
-def weights(length: int, size: int) -> np.ndarray:
+def compute_weights(length: int, size: int) -> np.ndarray:
     """Weights of the source pixels, [size, length]: a triangle filter in the fixed-point format of the kernel."""
     scale = length / size
     radius = max(scale, 1.0)

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sota_exp.config.experiment import Scale
+from sota_exp.config.experiment import ScaleSettings
 from sota_exp.stages.data import DataSet
 from sota_exp.stages.random import key_to_seed
 
 
-def class_quotas(counts: np.ndarray, num: int) -> np.ndarray:
+def compute_class_quotas(counts: np.ndarray, num: int) -> np.ndarray:
     """The number of samples per class that sum to `num`, by the largest remainder method: int64 [C].
 
     counts: images per class [C]. A class with two images or more gets at least one where `num` allows, and every class
@@ -32,7 +32,7 @@ def class_quotas(counts: np.ndarray, num: int) -> np.ndarray:
     return quotas
 
 
-def stratified(indices: np.ndarray, labels: np.ndarray, num: int, seed: int | str) -> np.ndarray:
+def draw_stratified(indices: np.ndarray, labels: np.ndarray, num: int, seed: int | str) -> np.ndarray:
     """A random sample of `num` of `indices`, stratified by class: int64 [num], ascending.
 
     indices: int64 [M] into labels; labels: int64 [N].
@@ -41,33 +41,33 @@ def stratified(indices: np.ndarray, labels: np.ndarray, num: int, seed: int | st
     order = np.lexsort((keys, labels[indices]))
     counts = np.bincount(labels[indices])
     rank = np.arange(len(indices)) - np.repeat(np.cumsum(counts) - counts, counts)
-    taken = rank < np.repeat(class_quotas(counts, num), counts)
+    taken = rank < np.repeat(compute_class_quotas(counts, num), counts)
     return np.sort(indices[order[taken]])
 
 
-def cut(indices: np.ndarray, labels: np.ndarray, num: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def split_off(indices: np.ndarray, labels: np.ndarray, num: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Split off `num` of `indices` [M], stratified: (the rest, the `num`), both int64, ascending."""
-    taken = stratified(indices, labels, num, seed)
+    taken = draw_stratified(indices, labels, num, seed)
     return np.setdiff1d(indices, taken), taken
 
 
-def share(fraction: float, num: int) -> int:
+def round_share(fraction: float, num: int) -> int:
     """`fraction` (in [0, 1]) of `num`, rounded half up, at least one."""
     return max(1, int(fraction * num + 0.5))
 
 
-def subset(indices: np.ndarray, labels: np.ndarray, num: int, seed: int) -> np.ndarray:
+def limit_indices(indices: np.ndarray, labels: np.ndarray, num: int, seed: int) -> np.ndarray:
     """At most `num` of `indices` [M], stratified; all of them where M ≤ num."""
-    return indices if len(indices) <= num else stratified(indices, labels, num, seed)
+    return indices if len(indices) <= num else draw_stratified(indices, labels, num, seed)
 
 
-def limited(data: DataSet, scale: Scale) -> DataSet:
+def limit_data_set(data: DataSet, scale: ScaleSettings) -> DataSet:
     """The data set with at most as many images per split as the scale allows, stratified; always the same ones."""
 
     def part(indices: Tensor, num: int | None) -> Tensor:
         if num is None:
             return indices
-        return torch.from_numpy(subset(indices.numpy(), data.labels.numpy(), num, seed=0))
+        return torch.from_numpy(limit_indices(indices.numpy(), data.labels.numpy(), num, seed=0))
 
     return replace(
         data,

@@ -20,8 +20,8 @@ from filelock import FileLock
 from torch import Tensor
 
 from sota_exp.data import splits
-from sota_exp.data.store_writer import FORMAT, TEST, TRAIN, VAL, Contents, write_store
-from sota_exp.stages.data import DataSet, Images, Preprocessing, Source
+from sota_exp.data.store_writer import STORE_FORMAT, TEST, TRAIN, VAL, StoreContents, write_store
+from sota_exp.stages.data import DataSet, DataSource, Images, Preprocessing
 from sota_exp.stages.stage import require
 
 log = logging.getLogger(__name__)
@@ -47,8 +47,8 @@ class ImageStore(Images):
     def _check(self) -> None:
         found = os.path.getsize(self.path / "pixels.u8")
         sizes = self.height.astype(np.int64) * self.width * 3
-        if self.meta["format"] != FORMAT:
-            raise DamagedStore(f"format {self.meta['format']}, not {FORMAT}")
+        if self.meta["format"] != STORE_FORMAT:
+            raise DamagedStore(f"format {self.meta['format']}, not {STORE_FORMAT}")
         if found != self.meta["bytes"] or found != sizes.sum():
             raise DamagedStore(f"pixels.u8 has {found} bytes, not {self.meta['bytes']}")
         if len({self.meta["num_images"], *map(len, (self.offset, self.labels, self.split))}) != 1:
@@ -63,10 +63,10 @@ class ImageStore(Images):
         same = (self.height == height).all() and (self.width == width).all() and (self.offset == in_order).all()
         return (height, width) if same else None
 
-    def stacked(self, indices: Tensor) -> Tensor:
+    def stack(self, indices: Tensor) -> Tensor:
         """Like `Images.stacked`, uint8 [B, H, W, 3], in one call where all images have the same shape."""
         if self.shape is None:
-            return super().stacked(indices)
+            return super().stack(indices)
         return self._pixels.view(len(self), -1).index_select(0, indices).view(-1, *self.shape, 3)
 
     def __reduce__(self) -> tuple[Callable[[Path], "ImageStore"], tuple[Path]]:
@@ -92,7 +92,7 @@ class ImageStore(Images):
         picked = indices.numpy()
         return torch.from_numpy(np.stack([self.height[picked], self.width[picked]], axis=1).astype(np.int64))
 
-    def boxes(self, indices: Tensor, boxes: Tensor) -> list[Tensor]:
+    def cut_boxes(self, indices: Tensor, boxes: Tensor) -> list[Tensor]:
         """Like `Images.boxes`, uint8 [1, 3, h, w] each, in one call per box."""
         picked, (top, left, height, width) = indices.numpy(), boxes.numpy().T
         sides = self.height[picked], self.width[picked]
@@ -132,7 +132,7 @@ def open_store(path: Path) -> ImageStore:
         raise DamagedStore(str(error)) from error
 
 
-def open_or_build(cache: str, key: str, build: Callable[[], Contents]) -> ImageStore:
+def open_or_build_store(cache: str, key: str, build: Callable[[], StoreContents]) -> ImageStore:
     """The store `key` in the folder `cache`, built where it does not exist, by one process at a time.
 
     build: returns the classes and an iterator of images, which are not all in memory at once.
@@ -153,7 +153,9 @@ def open_or_build(cache: str, key: str, build: Callable[[], Contents]) -> ImageS
     return open_store(path)
 
 
-def partition(split: np.ndarray, labels: np.ndarray, source: Source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def assign_splits(
+    split: np.ndarray, labels: np.ndarray, source: DataSource
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(train, val, test) as int64 indices; split, labels: of every image [N]. Missing splits are taken from train.
 
     Where the fraction of a missing split is None, nothing is taken, and val and test are the same images.
@@ -164,18 +166,18 @@ def partition(split: np.ndarray, labels: np.ndarray, source: Source) -> tuple[np
     train, val, test = (np.flatnonzero(split == part) for part in (TRAIN, VAL, TEST))
     num = len(train)
     if len(test) == 0 and source.test_fraction is not None:
-        train, test = splits.cut(train, labels, splits.share(source.test_fraction, num), source.split_seed)
+        train, test = splits.split_off(train, labels, splits.round_share(source.test_fraction, num), source.split_seed)
     if len(val) == 0 and source.val_fraction is not None:
-        train, val = splits.cut(train, labels, splits.share(source.val_fraction, num), source.split_seed)
+        train, val = splits.split_off(train, labels, splits.round_share(source.val_fraction, num), source.split_seed)
     if source.val_fraction is None and source.test_fraction is None:
         legal = "a fraction, unless data.test_fraction is one: the data set has neither a val nor a test split"
         require(len(val) + len(test) > 0, "val_fraction", "null", legal)
     return train, val if len(val) else test, test if len(test) else val
 
 
-def data_set(store: ImageStore, source: Source) -> DataSet:
+def open_data_set(store: ImageStore, source: DataSource) -> DataSet:
     """The data set of a store; missing splits are taken from train, by the fractions and the seed of `source`."""
-    train, val, test = partition(store.split, store.labels, source)
+    train, val, test = assign_splits(store.split, store.labels, source)
     return DataSet(
         images=store,
         labels=torch.from_numpy(store.labels),

@@ -12,7 +12,7 @@ import numpy as np
 
 from sota_exp.errors import RunFailed
 
-FORMAT = 1
+STORE_FORMAT = 1
 TRAIN, VAL, TEST = 0, 1, 2
 
 
@@ -35,7 +35,7 @@ class Sample(NamedTuple):
     split: int
 
 
-class Contents(NamedTuple):
+class StoreContents(NamedTuple):
     """The contents of a store to be written: the class names and a stream of samples."""
 
     classes: Sequence[str]
@@ -49,7 +49,7 @@ def write_store(path: Path, classes: Sequence[str], samples: Iterable[Sample]) -
     draft.mkdir()
     try:
         with open(draft / "pixels.u8", "wb") as file:
-            tally = Tally(classes)
+            tally = StoreRecorder(classes)
             file.writelines(tally.add(sample) for sample in samples)
         with open(draft / "index.npz", "wb") as file:
             np.savez(file, **tally.index())
@@ -72,7 +72,7 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-class Tally:
+class StoreRecorder:
     """Collects the index, statistics and digest of a store from a stream of samples."""
 
     def __init__(self, classes: Sequence[str]) -> None:
@@ -106,7 +106,7 @@ class Tally:
         # At least one grey level, so that images of one colour are not divided by zero.
         std = np.maximum(np.sqrt(np.maximum(square - mean**2, 0)), 1.0)
         return {
-            "format": FORMAT,
+            "format": STORE_FORMAT,
             "num_images": len(self.rows),
             "bytes": sum(height * width * 3 for height, width, _, _ in self.rows),
             "classes": self.classes,

@@ -18,16 +18,16 @@ from filelock import FileLock
 from PIL import Image
 from torch import Tensor
 
-from sota_exp.data.decode import DECODING, UNREADABLE, Found, decode, streamed
-from sota_exp.data.store import partition
+from sota_exp.data.decode import DECODE_ERRORS, DECODING, ImageFile, decode_image, map_in_threads
+from sota_exp.data.store import assign_splits
 from sota_exp.data.store_writer import UnreadableImage
-from sota_exp.runs.atomic import replace_text
-from sota_exp.stages.data import DataSet, Preprocessing, Reducible, Source
+from sota_exp.runs.atomic import write_recomputable_text
+from sota_exp.stages.data import DataSet, DataSource, Preprocessing, ReducibleImages
 
 log = logging.getLogger(__name__)
 
 #: Number of training images, evenly spaced, from which mean and standard deviation are computed.
-SAMPLED = 1000
+NUM_SAMPLED = 1000
 
 #: Smallest side in pixels at which these images are decoded.
 SAMPLED_SIDE = 64
@@ -39,10 +39,10 @@ ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
 JPEG_EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
 
 #: Factors by which libjpeg can reduce an image while decoding it; larger ones are faster.
-STEPS = (1, 2, 4, 8)
+REDUCTION_FACTORS = (1, 2, 4, 8)
 
 
-class StreamedImages(Reducible):
+class StreamedImages(ReducibleImages):
     """Images by index, decoded at every access."""
 
     def __init__(self, paths: Sequence[Path], sizes: np.ndarray) -> None:
@@ -64,20 +64,20 @@ class StreamedImages(Reducible):
 
     def image(self, index: int) -> Tensor:
         """Uint8 [3, H, W] in channels-last strides."""
-        return decode(Path(self.paths[index]))
+        return decode_image(Path(self.paths[index]))
 
     def step_of(self, index: int, factor: float) -> int:
         """The factor 1, 2, 4 or 8 by which a JPEG (by its file name) is reduced; 1 for other formats."""
         if not str(self.paths[index]).lower().endswith(JPEG_EXTENSIONS):
             return 1
-        return max(step for step in STEPS if step <= max(factor, 1))
+        return max(step for step in REDUCTION_FACTORS if step <= max(factor, 1))
 
-    def reduced(self, index: int, factor: float) -> Tensor:
+    def read_reduced(self, index: int, factor: float) -> Tensor:
         """The image at 1/1, 1/2, 1/4 or 1/8 of its size, at least 1/`factor`, rounded up: uint8 [3, H, W]."""
-        return decode(Path(self.paths[index]), self.step_of(index, factor))
+        return decode_image(Path(self.paths[index]), self.step_of(index, factor))
 
 
-def facts(path: Path) -> tuple[int, int, str]:
+def read_file_facts(path: Path) -> tuple[int, int, str]:
     """Height and width of the upright image in pixels, and a hash of the file.
 
     Raises:
@@ -88,33 +88,35 @@ def facts(path: Path) -> tuple[int, int, str]:
             width, height = image.size
             # Pillow gives the size of a TIFF after its rotation.
             turned = image.format != "TIFF" and image.getexif().get(ORIENTATION) in TURNED
-    except UNREADABLE as error:
+    except DECODE_ERRORS as error:
         raise UnreadableImage(path, str(error)) from error
     with open(path, "rb") as file:
         content = hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()
     return (width, height, content) if turned else (height, width, content)
 
 
-def decoded_bytes(found: Sequence[Found], max_side: int | None) -> int:
+def estimate_decoded_bytes(found: Sequence[ImageFile], max_side: int | None) -> int:
     """Estimated bytes of all decoded images, their shorter side at most `max_side`, from the headers of some."""
-    some = found[:: max(1, len(found) // SAMPLED)]
+    some = found[:: max(1, len(found) // NUM_SAMPLED)]
     total = 0.0
     for image in some:
         try:
             with Image.open(image.path) as opened:
                 width, height = opened.size
-        except UNREADABLE:
+        except DECODE_ERRORS:
             continue  # reported when the image is decoded
         total += 3 * width * height * min(1.0, (max_side or np.inf) / min(width, height)) ** 2
     return int(total * len(found) / max(1, len(some)))
 
 
-def channel_statistics(images: StreamedImages, indices: np.ndarray) -> Preprocessing:
+def compute_channel_statistics(images: StreamedImages, indices: np.ndarray) -> Preprocessing:
     """Mean and standard deviation per channel of about `SAMPLED` of the images at `indices` [N], at a reduced size."""
     sums = np.zeros((2, 3))
     num_pixels = 0
-    chosen = indices[:: max(1, len(indices) // SAMPLED)].tolist()
-    for pixels in streamed(lambda index: images.reduced(index, min(images.size(index)) / SAMPLED_SIDE), chosen):
+    chosen = indices[:: max(1, len(indices) // NUM_SAMPLED)].tolist()
+    for pixels in map_in_threads(
+        lambda index: images.read_reduced(index, min(images.size(index)) / SAMPLED_SIDE), chosen
+    ):
         values = pixels.flatten(1).double()
         sums += np.stack([values.sum(1).numpy(), values.square().sum(1).numpy()])
         num_pixels += values.shape[1]
@@ -128,26 +130,26 @@ def load_or_compute_statistics(images: StreamedImages, indices: np.ndarray, inde
     name = hashlib.blake2b(indices.tobytes(), digest_size=8).hexdigest()
     file = index_path.with_name(f"{index_path.stem}-{name}.json")
     if not file.is_file():
-        statistics = channel_statistics(images, indices)
-        replace_text(file, json.dumps([statistics.mean, statistics.std]))
+        statistics = compute_channel_statistics(images, indices)
+        write_recomputable_text(file, json.dumps([statistics.mean, statistics.std]))
     mean, std = json.loads(file.read_text())
     return Preprocessing(mean=tuple(mean), std=tuple(std))
 
 
-def load_or_build_index(found: Sequence[Found], path: Path) -> tuple[np.ndarray, list[str]]:
+def load_or_build_index(found: Sequence[ImageFile], path: Path) -> tuple[np.ndarray, list[str]]:
     """Height and width, int64 [N, 2], and hashes of all files, cached in the file `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
         if not path.is_file():
             log.info("reading the sizes of %d images", len(found))
-            rows = list(streamed(facts, [image.path for image in found]))
-            replace_text(path, json.dumps(rows))
+            rows = list(map_in_threads(read_file_facts, [image.path for image in found]))
+            write_recomputable_text(path, json.dumps(rows))
     rows = json.loads(path.read_text())
     return np.array([row[:2] for row in rows], dtype=np.int64).reshape(-1, 2), [row[2] for row in rows]
 
 
-def streamed_set(
-    source: Source, found: Sequence[Found], classes: Sequence[str], key: str, names: Callable[[str], str]
+def open_streamed_data_set(
+    source: DataSource, found: Sequence[ImageFile], classes: Sequence[str], key: str, names: Callable[[str], str]
 ) -> DataSet:
     """The data set of image files that are decoded for every crop.
 
@@ -158,7 +160,7 @@ def streamed_set(
     images = StreamedImages([image.path for image in found], sizes)
     label_by_name = {name: label for label, name in enumerate(classes)}
     labels = np.array([label_by_name[image.class_name] for image in found])
-    train, val, test = partition(np.array([image.split for image in found]), labels, source)
+    train, val, test = assign_splits(np.array([image.split for image in found]), labels, source)
     content = json.dumps([DECODING, hashes, labels.tolist(), [image.split for image in found], list(classes)])
     return DataSet(
         images=images,

@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 import torchvision
 from filelock import FileLock
 
-from sota_exp.data.decode import DECODING, UNREADABLE, streamed, upright
-from sota_exp.data.image_files import require_max_side, stored
-from sota_exp.data.store import data_set, open_or_build
-from sota_exp.data.store_writer import TEST, TRAIN, VAL, Contents, Sample
+from sota_exp.data.decode import DECODE_ERRORS, DECODING, map_in_threads, to_upright_pixels
+from sota_exp.data.image_files import require_max_side, to_stored_pixels
+from sota_exp.data.store import open_data_set, open_or_build_store
+from sota_exp.data.store_writer import TEST, TRAIN, VAL, Sample, StoreContents
 from sota_exp.errors import RunFailed
-from sota_exp.stages.data import DataSet, Source
+from sota_exp.stages.data import DataSet, DataSource
 from sota_exp.stages.stage import require
 
 #: Socket timeout in seconds; torchvision itself has none.
-PATIENCE = 10.0
+SOCKET_TIMEOUT = 10.0
 
 
 class SplitArgument(NamedTuple):
@@ -48,32 +48,34 @@ class TorchvisionFiles:
     classes: tuple[str, ...] = ()
 
 
-def parts(argument: str, train: tuple[Any, int], test: tuple[Any, int], val: tuple[Any, int] | None = None) -> Any:
+def make_splits(
+    argument: str, train: tuple[Any, int], test: tuple[Any, int], val: tuple[Any, int] | None = None
+) -> Any:
     """The splits of a data set, each from (value of torchvision's argument, number of images)."""
     named = {TRAIN: train, VAL: val, TEST: test}
     return tuple(SplitArgument(split, {argument: part[0]}, part[1]) for split, part in named.items() if part)
 
 
 #: Name of torchvision's class → data set.
-SETS = {
+DATA_SETS = {
     "CIFAR10": TorchvisionFiles(
-        parts=parts("train", train=(True, 50_000), test=(False, 10_000)),
+        parts=make_splits("train", train=(True, 50_000), test=(False, 10_000)),
         files=("cifar-10-python.tar.gz",),
         url="https://www.cs.toronto.edu/~kriz/",
     ),
     "CIFAR100": TorchvisionFiles(
-        parts=parts("train", train=(True, 50_000), test=(False, 10_000)),
+        parts=make_splits("train", train=(True, 50_000), test=(False, 10_000)),
         files=("cifar-100-python.tar.gz",),
         url="https://www.cs.toronto.edu/~kriz/",
     ),
     "SVHN": TorchvisionFiles(
-        parts=parts("split", train=("train", 73_257), test=("test", 26_032)),
+        parts=make_splits("split", train=("train", 73_257), test=("test", 26_032)),
         files=("train_32x32.mat", "test_32x32.mat"),
         url="http://ufldl.stanford.edu/housenumbers/",
         classes=tuple("0123456789"),
     ),
     "FashionMNIST": TorchvisionFiles(
-        parts=parts("train", train=(True, 60_000), test=(False, 10_000)),
+        parts=make_splits("train", train=(True, 60_000), test=(False, 10_000)),
         files=tuple(
             f"FashionMNIST/raw/{name}-ubyte.gz"
             for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
@@ -81,22 +83,22 @@ SETS = {
         url="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     ),
     "Flowers102": TorchvisionFiles(
-        parts=parts("split", train=("train", 1_020), val=("val", 1_020), test=("test", 6_149)),
+        parts=make_splits("split", train=("train", 1_020), val=("val", 1_020), test=("test", 6_149)),
         files=("flowers-102/102flowers.tgz", "flowers-102/imagelabels.mat", "flowers-102/setid.mat"),
         url="https://www.robots.ox.ac.uk/~vgg/data/flowers/102/",
     ),
     "OxfordIIITPet": TorchvisionFiles(
-        parts=parts("split", train=("trainval", 3_680), test=("test", 3_669)),
+        parts=make_splits("split", train=("trainval", 3_680), test=("test", 3_669)),
         files=("oxford-iiit-pet/images.tar.gz", "oxford-iiit-pet/annotations.tar.gz"),
         url="https://www.robots.ox.ac.uk/~vgg/data/pets/data/",
     ),
     "Food101": TorchvisionFiles(
-        parts=parts("split", train=("train", 75_750), test=("test", 25_250)),
+        parts=make_splits("split", train=("train", 75_750), test=("test", 25_250)),
         files=("food-101.tar.gz",),
         url="http://data.vision.ee.ethz.ch/cvl/",
     ),
     "StanfordCars": TorchvisionFiles(
-        parts=parts("split", train=("train", 8_144), test=("test", 8_041)),
+        parts=make_splits("split", train=("train", 8_144), test=("test", 8_041)),
         files=tuple(
             f"stanford_cars/{name}" for name in ("cars_train", "cars_test", "devkit", "cars_test_annos_withlabels.mat")
         ),
@@ -104,7 +106,7 @@ SETS = {
         arguments={},
     ),
     "Imagenette": TorchvisionFiles(
-        parts=parts("split", train=("train", 9_469), test=("val", 3_925)),
+        parts=make_splits("split", train=("train", 9_469), test=("val", 3_925)),
         files=("imagenette2-320.tgz",),
         url="https://s3.amazonaws.com/fast-ai-imageclas/",
         arguments={"download": True, "size": "320px"},
@@ -124,7 +126,7 @@ def set_socket_timeout(seconds: float) -> Iterator[None]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TorchvisionSet(Source):
+class TorchvisionSet(DataSource):
     """A data set that torchvision downloads, checks and reads; decoded once into a store.
 
     dataset: the class in `torchvision.datasets`. root: the folder of its files, also for downloads; null: the cache.
@@ -136,25 +138,27 @@ class TorchvisionSet(Source):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.dataset in SETS, "dataset", self.dataset, f"one of {', '.join(SETS)}")
+        require(self.dataset in DATA_SETS, "dataset", self.dataset, f"one of {', '.join(DATA_SETS)}")
         require_max_side(self.max_side)
 
     def __call__(self) -> DataSet:
         key = f"{self.dataset.lower()}-{self.max_side or 'full'}-{DECODING}"
-        return data_set(open_or_build(self.cache, key, self.contents), self)
+        return open_data_set(open_or_build_store(self.cache, key, self.contents), self)
 
     @property
     def folder(self) -> Path:
         """The `root` of torchvision's class."""
         return Path(self.root or Path(self.cache) / "downloads").expanduser().absolute()
 
-    def contents(self) -> Contents:
+    def contents(self) -> StoreContents:
         """The class names and the decoded images of all splits."""
         opened = self.open_splits()
-        names = SETS[self.dataset].classes or opened[0].classes
+        names = DATA_SETS[self.dataset].classes or opened[0].classes
         first = [name if isinstance(name, str) else name[0] for name in names]  # Imagenette's are tuples of synonyms
-        samples = (self.samples(part, images) for part, images in zip(SETS[self.dataset].parts, opened, strict=True))
-        return Contents(first, itertools.chain.from_iterable(samples))
+        samples = (
+            self.samples(part, images) for part, images in zip(DATA_SETS[self.dataset].parts, opened, strict=True)
+        )
+        return StoreContents(first, itertools.chain.from_iterable(samples))
 
     def open_splits(self) -> list[Any]:
         """torchvision's object for each split; its files are downloaded and unpacked where they do not exist.
@@ -162,10 +166,10 @@ class TorchvisionSet(Source):
         Raises:
             RunFailed: there is no connection, or the files are damaged or incomplete.
         """
-        published, cls = SETS[self.dataset], vars(torchvision.datasets)[self.dataset]
+        published, cls = DATA_SETS[self.dataset], vars(torchvision.datasets)[self.dataset]
         lock = Path(self.cache).expanduser() / "downloads" / f".{self.dataset}.lock"
         lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock), set_socket_timeout(PATIENCE):
+        with FileLock(lock), set_socket_timeout(SOCKET_TIMEOUT):
             try:
                 opened = [cls(self.folder, **published.arguments, **part.argument) for part in published.parts]
             except MemoryError:
@@ -180,7 +184,7 @@ class TorchvisionSet(Source):
 
     def describe_failure(self, error: Exception) -> RunFailed:
         """The error to raise for torchvision's error: its cause, the files that are needed, and where to put them."""
-        published = SETS[self.dataset]
+        published = DATA_SETS[self.dataset]
         cause = re.sub(r"<urlopen error (.*?)>", r"\1", " ".join(str(error).split())).rstrip(".")
         existing = [name for name in published.files if (self.folder / name).exists()]
         note = f" (existing, complete or not: {', '.join(existing)})" if existing else ""
@@ -212,8 +216,8 @@ class TorchvisionSet(Source):
         def sample(index: int) -> Sample:
             try:
                 image, label = images[index]
-                return Sample(stored(upright(image), self.max_side), int(label), part.split)
-            except UNREADABLE as error:
+                return Sample(to_stored_pixels(to_upright_pixels(image), self.max_side), int(label), part.split)
+            except DECODE_ERRORS as error:
                 raise RunFailed(f"{self.name}: image {index} for {part.argument} in {self.folder}: {error}") from error
 
-        return streamed(sample, range(len(images)))
+        return map_in_threads(sample, range(len(images)))

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from sota_exp.data.store_writer import UnreadableImage
 from sota_exp.stages.augmentation import Crop, Sampler
 from sota_exp.stages.data import Images
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 
 
 class TrainCrops(Dataset[tuple[Tensor, Tensor]]):
@@ -25,7 +25,7 @@ class TrainCrops(Dataset[tuple[Tensor, Tensor]]):
         size: int,
         interpolation: str,
         batch_size: int,
-        streams: Streams,
+        streams: RandomStreams,
     ) -> None:
         self.images, self.train, self.sampler, self.crop, self.size = images, train, sampler, crop, size
         self.interpolation = interpolation
@@ -44,7 +44,7 @@ class TrainCrops(Dataset[tuple[Tensor, Tensor]]):
         batch = self.order(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
         # Every world_size-th, as in PyTorch's DistributedSampler: adjacent repeats of an image go to different ranks.
         positions = batch[self.streams.rank :: self.streams.world_size]
-        rng = self.streams.draws("augmentation/crop", step)
+        rng = self.streams.random_numbers("augmentation/crop", step)
         return self.crop(self.images, self.train[positions], self.size, rng, self.interpolation), positions
 
 
@@ -61,7 +61,7 @@ class _CropsOrError(Dataset[tuple[Tensor, Tensor] | UnreadableImage]):
             return error
 
 
-def load(crops: TrainCrops, steps: range, num_workers: int, pin_memory: bool) -> Iterator[tuple[Tensor, Tensor]]:
+def load_crops(crops: TrainCrops, steps: range, num_workers: int, pin_memory: bool) -> Iterator[tuple[Tensor, Tensor]]:
     """The crops of `steps` in order, each uint8 [b, 3, S, S] with positions int64 [b].
 
     num_workers: number of background processes; 0: crops are made in this process.
@@ -84,7 +84,7 @@ def load(crops: TrainCrops, steps: range, num_workers: int, pin_memory: bool) ->
         yield item
 
 
-def distinct_images(crops: TrainCrops, num_steps: int) -> int:
+def count_distinct_images(crops: TrainCrops, num_steps: int) -> int:
     """The number of different training images in the first `num_steps` steps."""
     seen = torch.zeros(len(crops.train), dtype=torch.bool)
     for epoch in range(math.ceil(num_steps / crops.steps_per_epoch)):

@@ -5,7 +5,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 
-def flops_per_image(network: nn.Module, size: int) -> int:
+def count_flops(network: nn.Module, size: int) -> int:
     """Floating-point operations (two per multiply-add) of one forward pass on an image of size × size pixels."""
     was_training = network.training
     weight = next(network.parameters())
@@ -15,5 +15,5 @@ def flops_per_image(network: nn.Module, size: int) -> int:
     return counter.get_total_flops()
 
 
-def parameter_count(network: nn.Module) -> int:
+def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from sota_exp.errors import ConfigError, RunFailed, first_line
 from sota_exp.models import saved
-from sota_exp.models.standalone import Deployed
+from sota_exp.models.standalone import StandaloneModel
 
 #: Largest difference of logits after reading back, relative to the largest absolute logit: kernels round differently.
-TOLERANCE = 1e-3
+LOGIT_TOLERANCE = 1e-3
 
-Predict = Callable[[Tensor], Tensor]
+PredictFunction = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +26,12 @@ class ExportResult:
     """The file or folder written, how to load it and its input, and the largest difference of its logits."""
 
     path: Path
-    takes: str
+    usage: str
     largest_difference: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shipped:
+class ExportSource:
     """The files of a saved model, and the model in them."""
 
     description: Path
@@ -40,7 +40,7 @@ class Shipped:
 
     @property
     def network(self) -> nn.Module:
-        return Deployed(self.model).eval()
+        return StandaloneModel(self.model).eval()
 
     def images(self, num: int) -> Tensor:
         """Fixed random images of the model's size: float32 [num, 3, S, S] in [0, 1]."""
@@ -48,20 +48,20 @@ class Shipped:
         return torch.rand(num, 3, size, size, generator=torch.Generator().manual_seed(num))
 
 
-def export(shipped: Shipped, form: str, output: Path) -> ExportResult:
+def export(shipped: ExportSource, form: str, output: Path) -> ExportResult:
     """Write the model to the folder `output` as `form`, one of `FORMATS`, with `model.json` beside it.
 
     Raises:
         ConfigError: the format is unknown, or a package that it needs is missing.
         RunFailed: the model cannot be exported to this format, or the export gives different logits.
     """
-    if form not in FORMATS:
-        raise ConfigError(f"format={form} is not legal: {', '.join(FORMATS)}")
+    if form not in EXPORT_FORMATS:
+        raise ConfigError(f"format={form} is not legal: {', '.join(EXPORT_FORMATS)}")
     output.mkdir(parents=True, exist_ok=True)
     try:
         # Exporters warn about their own code.
         with torch.no_grad(), warnings.catch_warnings(action="ignore"):
-            path, takes, predict = FORMATS[form](shipped, output)
+            path, takes, predict = EXPORT_FORMATS[form](shipped, output)
             difference = compare_logits(shipped, predict)
     except (ConfigError, RunFailed):
         raise
@@ -70,10 +70,10 @@ def export(shipped: Shipped, form: str, output: Path) -> ExportResult:
         raise RunFailed(f"format={form}: this network cannot be exported: {cause}") from error
     if shipped.description.resolve() != (output / "model.json").resolve():
         shutil.copyfile(shipped.description, output / "model.json")
-    return ExportResult(path=path, takes=takes, largest_difference=difference)
+    return ExportResult(path=path, usage=takes, largest_difference=difference)
 
 
-def compare_logits(shipped: Shipped, predict: Predict) -> float:
+def compare_logits(shipped: ExportSource, predict: PredictFunction) -> float:
     """The largest difference of logits between an export and the original, on a batch of one and a batch of three.
 
     Raises:
@@ -84,23 +84,27 @@ def compare_logits(shipped: Shipped, predict: Predict) -> float:
         images = shipped.images(num)
         expected = shipped.network(images).float()
         difference = (predict(images).float() - expected).abs().max().item()
-        if not difference <= TOLERANCE * max(1.0, expected.abs().max().item()):
+        if not difference <= LOGIT_TOLERANCE * max(1.0, expected.abs().max().item()):
             raise RunFailed(f"the export gives different logits when read back: they differ by {difference:.3g}")
         worst = max(worst, difference)
     return worst
 
 
-def export_safetensors(shipped: Shipped, output: Path) -> tuple[Path, str, Predict]:
+def export_safetensors(shipped: ExportSource, output: Path) -> tuple[Path, str, PredictFunction]:
     """Copy the files of the run."""
     path, description = output / "model.safetensors", output / "model.json"
     if shipped.weights.resolve() != path.resolve():
         shutil.copyfile(shipped.weights, path)
         shutil.copyfile(shipped.description, description)
-    network = Deployed(saved.load(description, path)).eval()
-    return path, 'sota_exp.models.saved.load(Path("model.json"), Path("model.safetensors")) reads it', network
+    network = StandaloneModel(saved.load_saved_model(description, path)).eval()
+    return (
+        path,
+        'sota_exp.models.saved.load_saved_model(Path("model.json"), Path("model.safetensors")) reads it',
+        network,
+    )
 
 
-def export_torch(shipped: Shipped, output: Path) -> tuple[Path, str, Predict]:
+def export_torch(shipped: ExportSource, output: Path) -> tuple[Path, str, PredictFunction]:
     """A torch.export program, which runs without this package; batch, height and width are free where possible."""
     path = output / "model.pt2"
     program = trace(shipped)
@@ -109,7 +113,7 @@ def export_torch(shipped: Shipped, output: Path) -> tuple[Path, str, Predict]:
     return path, f"torch.export.load(path).module() reads it; it takes {format_input_shape(program)}", read
 
 
-def export_onnx(shipped: Shipped, output: Path) -> tuple[Path, str, Predict]:
+def export_onnx(shipped: ExportSource, output: Path) -> tuple[Path, str, PredictFunction]:
     """ONNX with the input `images` and the output `logits`, read back with ONNX Runtime on the CPU.
 
     Raises:
@@ -140,7 +144,7 @@ def export_onnx(shipped: Shipped, output: Path) -> tuple[Path, str, Predict]:
     return path, f"onnxruntime.InferenceSession(path) reads it; it takes {format_input_shape(program)}", predict
 
 
-def export_mlflow(shipped: Shipped, output: Path) -> tuple[Path, str, Predict]:
+def export_mlflow(shipped: ExportSource, output: Path) -> tuple[Path, str, PredictFunction]:
     """A folder that MLflow loads and serves; batch size, height and width are free in its signature."""
     import mlflow
 
@@ -158,7 +162,7 @@ def export_mlflow(shipped: Shipped, output: Path) -> tuple[Path, str, Predict]:
     return path, takes, lambda images: torch.as_tensor(read.predict(images.numpy()))
 
 
-FORMATS: dict[str, Callable[[Shipped, Path], tuple[Path, str, Predict]]] = {
+EXPORT_FORMATS: dict[str, Callable[[ExportSource, Path], tuple[Path, str, PredictFunction]]] = {
     "safetensors": export_safetensors,
     "torch_export": export_torch,
     "onnx": export_onnx,
@@ -166,7 +170,7 @@ FORMATS: dict[str, Callable[[Shipped, Path], tuple[Path, str, Predict]]] = {
 }
 
 
-def trace(shipped: Shipped) -> torch.export.ExportedProgram:
+def trace(shipped: ExportSource) -> torch.export.ExportedProgram:
     """Trace the network on a batch of two; batch, height and width are free unless the network fixes them."""
     free = {0: torch.export.Dim.AUTO, 2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
     return torch.export.export(shipped.network, (shipped.images(2),), dynamic_shapes=(free,))

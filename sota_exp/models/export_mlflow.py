@@ -14,7 +14,7 @@ from mlflow.types import Schema, TensorSpec
 
 from sota_exp.models import saved
 from sota_exp.models.saved import SavedModel
-from sota_exp.models.standalone import Deployed
+from sota_exp.models.standalone import StandaloneModel
 
 
 def log_model(uri: str, experiment: str, run_id: str, directory: Path) -> None:
@@ -22,7 +22,7 @@ def log_model(uri: str, experiment: str, run_id: str, directory: Path) -> None:
 
     uri: of the MLflow tracking store. experiment: its id.
     """
-    model = saved.load(directory / "model.json", directory / "model.safetensors")
+    model = saved.load_saved_model(directory / "model.json", directory / "model.safetensors")
     mlflow.set_tracking_uri(uri)
     mlflow.set_experiment(experiment_id=experiment)
     # Not mlflow.pytorch.log_model: it needs mlflow.start_run, which overwrites status and end time of the run on exit.
@@ -31,7 +31,7 @@ def log_model(uri: str, experiment: str, run_id: str, directory: Path) -> None:
         name="model",
         flavor=mlflow.pytorch,
         run_id=run_id,
-        pytorch_model=Deployed(model).eval(),
+        pytorch_model=StandaloneModel(model).eval(),
         **mlflow_arguments(model),
     )
 

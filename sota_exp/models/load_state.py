@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from sota_exp.models.parts import classifier_name
+from sota_exp.models.parts import find_classifier_name
 from sota_exp.stages.stage import InvalidValue
 
 log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ def zero_mismatched_classifier(model: nn.Module, state: Mapping[str, Tensor]) ->
     initialization is made for a thousand classes: timm's EfficientNets draw from ±1/√C, which on their trained features
     gives a cross-entropy of 10 to 15 for C = 5.
     """
-    own, head = model.state_dict(), classifier_name(model)
+    own, head = model.state_dict(), find_classifier_name(model)
     keys = [f"{head}.{name}" for name, _ in model.get_submodule(head).named_parameters()]
     differing = [key for key in keys if key in state and state[key].shape[:1] != own[key].shape[:1]]
     if not differing:
@@ -56,7 +56,7 @@ def add_neutral_statistics(model: nn.Module, state: Mapping[str, Tensor]) -> dic
     return extended
 
 
-def load(model: nn.Module, state: Mapping[str, Tensor], field: str, value: str) -> nn.Module:
+def load_state(model: nn.Module, state: Mapping[str, Tensor], field: str, value: str) -> nn.Module:
     """Load a state dict, key → tensor [...], in place; a classifier of another size starts at zero, which is logged.
 
     field, value: the key of the configuration that the weights come from, for the error.

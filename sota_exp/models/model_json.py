@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sota_exp.config.formats import FORMAT, format_of, name_options
+from sota_exp.config.formats import FILE_FORMAT, get_format, targets_to_option_names
 
 #: The slots whose options a description contains; its transforms are slots of regularization.
 ARCH, REGULARIZATION, PREDICTOR = "model/arch", "regularization", "evaluation/tta"
@@ -28,13 +28,14 @@ def read_description(path: Path) -> dict[str, Any] | None:
 
 
 def _upgrade(found: dict[str, Any], path: Path) -> dict[str, Any]:
-    if format_of(found, path) == FORMAT:
+    if get_format(found, path) == FILE_FORMAT:
         return found
     named = {
-        "arch": name_options(found["arch"], key=ARCH),
+        "arch": targets_to_option_names(found["arch"], key=ARCH),
         "transforms": {
-            name: name_options(node, key=f"{REGULARIZATION}/{name}") for name, node in found["transforms"].items()
+            name: targets_to_option_names(node, key=f"{REGULARIZATION}/{name}")
+            for name, node in found["transforms"].items()
         },
-        "predictor": name_options(found["predictor"], key=PREDICTOR),
+        "predictor": targets_to_option_names(found["predictor"], key=PREDICTOR),
     }
-    return found | {"format": FORMAT} | named
+    return found | {"format": FILE_FORMAT} | named

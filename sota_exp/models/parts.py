@@ -51,44 +51,44 @@ LAST_NORMS = {"BasicBlock": "bn2", "Bottleneck": "bn3"}
 RESIDUAL_MODULES = ("torchvision.models.resnet", "timm.models.resnet", "sota_exp.models.small_nets")
 
 
-def loaded(module: str, names: Iterable[str]) -> dict[type[nn.Module], str]:
+def get_imported_classes(module: str, names: Iterable[str]) -> dict[type[nn.Module], str]:
     """Class → name, of the classes with these names in a module; empty where the module is not imported."""
     members = vars(sys.modules[module]) if module in sys.modules else {}
     return {members[name]: name for name in names if name in members}
 
 
-def norm_classes() -> tuple[type[nn.Module], ...]:
+def get_norm_classes() -> tuple[type[nn.Module], ...]:
     """All classes of normalization layers that a network in this process can contain."""
-    return (*PLAIN_NORMS, *loaded("timm.layers", TIMM_NORMS))
+    return (*PLAIN_NORMS, *get_imported_classes("timm.layers", TIMM_NORMS))
 
 
-def residual_norms() -> dict[type[nn.Module], str]:
+def get_residual_norms() -> dict[type[nn.Module], str]:
     """Class of residual block → name of the norm that ends its branch, for all networks in this process."""
-    blocks = [loaded(module, LAST_NORMS) for module in RESIDUAL_MODULES]
+    blocks = [get_imported_classes(module, LAST_NORMS) for module in RESIDUAL_MODULES]
     return {block: LAST_NORMS[name] for each in blocks for block, name in each.items()}
 
 
 @runtime_checkable
-class TimmModel(Protocol):
+class HasClassifier(Protocol):
     """The methods of timm's networks beyond `nn.Module`."""
 
     def get_classifier(self) -> nn.Module: ...
 
 
 @runtime_checkable
-class NamesUndecayed(Protocol):
+class HasNoWeightDecay(Protocol):
     """A timm network that names the parameters to exclude from weight decay."""
 
     def no_weight_decay(self) -> set[str]: ...
 
 
-def norm_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def find_norm_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """All normalization layers with their names, in order of registration."""
-    classes = norm_classes()
+    classes = get_norm_classes()
     return ((name, module) for name, module in model.named_modules() if isinstance(module, classes))
 
 
-def classifier_name(model: nn.Module) -> str:
+def find_classifier_name(model: nn.Module) -> str:
     """The name of the layer whose output is the logits, a `Linear` or (SqueezeNet) a `Conv2d`.
 
     timm's networks return it from `get_classifier`; in all others it is the last such layer registered.
@@ -96,7 +96,7 @@ def classifier_name(model: nn.Module) -> str:
     Raises:
         ConfigError: the network has no classifier, or several.
     """
-    root = model.get_classifier() if isinstance(model, TimmModel) else model
+    root = model.get_classifier() if isinstance(model, HasClassifier) else model
     if not isinstance(root, nn.Module):
         raise ConfigError(
             f"model.arch: {type(model).__name__} has several classifiers; this needs a network with exactly one"
@@ -108,43 +108,43 @@ def classifier_name(model: nn.Module) -> str:
     return layers[-1]
 
 
-def classifier(model: nn.Module) -> nn.Module:
+def get_classifier_layer(model: nn.Module) -> nn.Module:
     """The layer whose output is the logits."""
-    return model.get_submodule(classifier_name(model))
+    return model.get_submodule(find_classifier_name(model))
 
 
-def head_dropouts(model: nn.Module) -> list[nn.Dropout]:
+def find_head_dropouts(model: nn.Module) -> list[nn.Dropout]:
     """The dropout layer registered directly before the classifier, if any."""
-    parent, _, name = classifier_name(model).rpartition(".")
+    parent, _, name = find_classifier_name(model).rpartition(".")
     children = list(model.get_submodule(parent).named_children())
     position = [child for child, _ in children].index(name)
     return [module for _, module in children[max(position - 1, 0) : position] if isinstance(module, nn.Dropout)]
 
 
-def train_classifier_alone(model: nn.Module) -> None:
+def freeze_all_but_classifier(model: nn.Module) -> None:
     """Freeze all but the classifier, with the frozen part in eval mode: no dropout, fixed norm statistics."""
     model.eval().requires_grad_(False)
-    classifier(model).train().requires_grad_(True)
-    for dropout in head_dropouts(model):
+    get_classifier_layer(model).train().requires_grad_(True)
+    for dropout in find_head_dropouts(model):
         dropout.train()
 
 
-def residual_blocks(model: nn.Module) -> list[nn.Module]:
+def find_residual_blocks(model: nn.Module) -> list[nn.Module]:
     """The residual blocks of a ResNet (torchvision's, timm's or ours), from the input to the output."""
-    classes = residual_norms()
+    classes = get_residual_norms()
     return [module for module in model.modules() if type(module) in classes]
 
 
-def last_norm(block: nn.Module) -> nn.Module:
+def get_last_norm(block: nn.Module) -> nn.Module:
     """The norm layer that ends the residual branch of a block from `residual_blocks`."""
-    return block.get_submodule(residual_norms()[type(block)])
+    return block.get_submodule(get_residual_norms()[type(block)])
 
 
-def norm_before_pooling(model: nn.Module) -> nn.Module | None:
+def find_last_norm(model: nn.Module) -> nn.Module | None:
     """The last norm layer before the classifier: of the last residual block, else the last one registered, or None."""
-    blocks = residual_blocks(model)
-    norms = [last_norm(block) for block in blocks[-1:]] or [module for _, module in norm_layers(model)][-1:]
-    return next((norm for norm in norms if isinstance(norm, norm_classes())), None)
+    blocks = find_residual_blocks(model)
+    norms = [get_last_norm(block) for block in blocks[-1:]] or [module for _, module in find_norm_layers(model)][-1:]
+    return next((norm for norm in norms if isinstance(norm, get_norm_classes())), None)
 
 
 def zero_init_last_gamma(model: nn.Module) -> None:
@@ -152,7 +152,7 @@ def zero_init_last_gamma(model: nn.Module) -> None:
 
     Only for untrained networks: see `is_untrained`.
     """
-    norms = [norm for norm in map(last_norm, residual_blocks(model)) if isinstance(norm, norm_classes())]
+    norms = [norm for norm in map(get_last_norm, find_residual_blocks(model)) if isinstance(norm, get_norm_classes())]
     if not norms:
         log.warning(
             "zero_init_last_gamma: %s has no known residual block; no scale is set to zero", type(model).__name__
@@ -186,7 +186,7 @@ def require_batch_norm(model: nn.Module) -> None:
 def replace_batch_norms(model: nn.Module, make: Callable[[nn.BatchNorm2d], nn.Module]) -> nn.Module:
     """Replace every `BatchNorm2d` by `make(layer)`, in place; dropout and activation that timm fused into it stay."""
     require_batch_norm(model)
-    fused = tuple(loaded("timm.layers", ["BatchNormAct2d"]))
+    fused = tuple(get_imported_classes("timm.layers", ["BatchNormAct2d"]))
     layers = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)]
     for name, layer in layers:
         new = make(layer)

@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sota_exp.data.decode import decode
+from sota_exp.data.decode import decode_image
 from sota_exp.data.resize import center_crop
 from sota_exp.data.store_writer import UnreadableImage
 from sota_exp.models.saved import SavedModel
-from sota_exp.models.standalone import Deployed
+from sota_exp.models.standalone import StandaloneModel
 from sota_exp.stages.data import Images
 
 
@@ -44,11 +44,11 @@ class DecodedImages(Images):
         return self.images[index]
 
 
-def predictions(
+def predict_files(
     model: SavedModel, paths: Sequence[Path], top: int, batch_size: int, device: torch.device
 ) -> Iterator[Prediction | UnreadableImage]:
     """The `top` classes of every file in order, or the error of an unreadable one; `batch_size` images in memory."""
-    network = Deployed(model).to(device).eval()
+    network = StandaloneModel(model).to(device).eval()
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(paths), batch_size):
             batch = paths[start : start + batch_size]
@@ -61,7 +61,7 @@ def predictions(
 
 def _decode_or_error(path: Path) -> Tensor | UnreadableImage:
     try:
-        return decode(path)
+        return decode_image(path)
     except UnreadableImage as error:
         return error
 

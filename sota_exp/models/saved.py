@@ -9,14 +9,14 @@ from safetensors.torch import load_file
 from torch import nn
 
 from sota_exp.config.build import build
-from sota_exp.config.formats import FORMAT
+from sota_exp.config.formats import FILE_FORMAT
 from sota_exp.models.model_json import read_description
 from sota_exp.stages.data import Preprocessing
-from sota_exp.stages.evaluation import Predictor, View
+from sota_exp.stages.evaluation import EvaluationView, Predictor
 from sota_exp.stages.model import Model, ModelTransform
 
 #: The slots of regularization that change a network, in the order of their application.
-TRANSFORMS = ("norm", "stochastic_depth", "dropout")
+TRANSFORM_SLOTS = ("norm", "stochastic_depth", "dropout")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,34 +26,34 @@ class SavedModel:
     network: nn.Module
     classes: tuple[str, ...]
     preprocessing: Preprocessing
-    view: View
+    view: EvaluationView
     predictor: Predictor
 
 
-def description(
-    tree: dict[str, Any], classes: tuple[str, ...], preprocessing: Preprocessing, view: View
+def build_description(
+    tree: dict[str, Any], classes: tuple[str, ...], preprocessing: Preprocessing, view: EvaluationView
 ) -> dict[str, Any]:
     """The content of `model.json`; tree: the composed configuration."""
     return {
-        "format": FORMAT,
+        "format": FILE_FORMAT,
         "arch": tree["model"]["arch"],
-        "transforms": {name: tree["regularization"][name] for name in TRANSFORMS},
+        "transforms": {name: tree["regularization"][name] for name in TRANSFORM_SLOTS},
         "predictor": tree["evaluation"]["tta"],
         "classes": list(classes),
         "preprocessing": asdict(view) | asdict(preprocessing),
     }
 
 
-def described(description: Mapping[str, Any]) -> nn.Module:
+def build_described_network(description: Mapping[str, Any]) -> nn.Module:
     """The untrained network that a `model.json` describes."""
     network = build(Model, description["arch"], "model.arch")(len(description["classes"]))
-    for name in TRANSFORMS:
+    for name in TRANSFORM_SLOTS:
         if name in description["transforms"]:  # older files do not have every slot
             network = build(ModelTransform, description["transforms"][name], f"regularization.{name}")(network)
     return network
 
 
-def load(description_path: Path, weights_path: Path) -> SavedModel:
+def load_saved_model(description_path: Path, weights_path: Path) -> SavedModel:
     """Rebuild the network of a `model.json` and load its weights.
 
     Raises:
@@ -62,7 +62,7 @@ def load(description_path: Path, weights_path: Path) -> SavedModel:
     saved = read_description(description_path)
     if saved is None:
         raise ValueError(f"{description_path} is not a model.json of a run")
-    network = described(saved)
+    network = build_described_network(saved)
     network.load_state_dict(load_file(weights_path))
     preprocessing = saved["preprocessing"]
     return SavedModel(
@@ -73,6 +73,6 @@ def load(description_path: Path, weights_path: Path) -> SavedModel:
             std=tuple(preprocessing["std"]),
             interpolation=preprocessing.get("interpolation", "bilinear"),  # older files do not have it
         ),
-        view=View(resize=preprocessing["resize"], size=preprocessing["size"]),
+        view=EvaluationView(resize=preprocessing["resize"], size=preprocessing["size"]),
         predictor=build(Predictor, saved["predictor"], "evaluation.tta"),
     )

@@ -11,21 +11,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def reach(size: int, kernel: int, stride: int, padding: int) -> int:
+def count_pixels_read(size: int, kernel: int, stride: int, padding: int) -> int:
     """The number of the `size` pixels along a side that a single output pixel reads; 0 where there are more outputs."""
     is_single = 0 <= size + 2 * padding - kernel < stride
     return max(0, min(size, kernel - padding)) if is_single else 0
 
 
-class ProductConv2d(nn.Conv2d):
+class MatrixProductConv2d(nn.Conv2d):
     """A convolution, in training on the CPU a matrix product where its output is one pixel; same state dict."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if not (self.training and input.dim() == 4 and input.device.type == "cpu"):
             return super()._conv_forward(input, weight, bias)
         top, left = map(int, self.padding)
-        rows = reach(input.shape[2], self.kernel_size[0], self.stride[0], top)
-        columns = reach(input.shape[3], self.kernel_size[1], self.stride[1], left)
+        rows = count_pixels_read(input.shape[2], self.kernel_size[0], self.stride[0], top)
+        columns = count_pixels_read(input.shape[3], self.kernel_size[1], self.stride[1], left)
         if not (rows and columns):
             return super()._conv_forward(input, weight, bias)
         pixels = input.permute(0, 2, 3, 1)[:, :rows, :columns].flatten(1)
@@ -36,11 +36,11 @@ class ProductConv2d(nn.Conv2d):
         return F.linear(pixels, taps, bias)[:, :, None, None]
 
 
-def as_products(model: nn.Module) -> nn.Module:
+def use_matrix_products(model: nn.Module) -> nn.Module:
     """Turn every convolution without groups or dilation into a `ProductConv2d`, in place."""
     for module in model.modules():
         if type(module) is nn.Conv2d and _is_plain(module):
-            module.__class__ = ProductConv2d
+            module.__class__ = MatrixProductConv2d
     return model
 
 

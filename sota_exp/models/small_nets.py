@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 # Name → number of blocks in each of the four stages, channels of the first stage (doubled from stage to stage).
-SHAPES = {
+SMALL_NETWORKS = {
     "resnet_xs": ((1, 1, 1, 1), 8),
     "resnet_s": ((1, 1, 1, 1), 16),
     "resnet_m": ((1, 1, 1, 1), 32),
@@ -45,7 +45,7 @@ class SmallResNet(nn.Module):
         )
         widths = [width * 2**stage for stage in range(len(depths))]
         inputs = [width, *widths[:-1]]
-        self.stages = nn.Sequential(*map(stage, inputs, widths, depths, STRIDES))
+        self.stages = nn.Sequential(*map(build_stage, inputs, widths, depths, STRIDES))
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(widths[-1], num_classes)
         for module in self.modules():
@@ -56,7 +56,7 @@ class SmallResNet(nn.Module):
         return self.fc(torch.flatten(self.pool(self.stages(self.stem(images))), 1))
 
 
-def stage(in_channels: int, channels: int, num_blocks: int, stride: int) -> nn.Sequential:
+def build_stage(in_channels: int, channels: int, num_blocks: int, stride: int) -> nn.Sequential:
     """Basic blocks of one width; the first has the given stride."""
     shortcut = None
     if stride > 1 or in_channels != channels:
@@ -71,5 +71,5 @@ def stage(in_channels: int, channels: int, num_blocks: int, stride: int) -> nn.S
 
 def build_small(name: str, num_classes: int, width_multiplier: float) -> nn.Module:
     """An untrained network of `SHAPES`; its channels are multiplied and rounded to multiples of eight."""
-    depths, width = SHAPES[name]
+    depths, width = SMALL_NETWORKS[name]
     return SmallResNet(depths, max(8, round(width * width_multiplier / 8) * 8), num_classes)

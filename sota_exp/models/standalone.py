@@ -7,7 +7,7 @@ from sota_exp.models.saved import SavedModel
 from sota_exp.stages.evaluation import Predictor
 
 
-class Deployed(nn.Module):
+class StandaloneModel(nn.Module):
     """RGB images, float [B, 3, H, W] in [0, 1], resized and cropped as `model.json` states → logits [B, C].
 
     The logits are those of evaluation.

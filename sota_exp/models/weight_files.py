@@ -11,19 +11,19 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from sota_exp.config.fingerprint import option_meaning
-from sota_exp.config.hashing import digest
+from sota_exp.config.fingerprint import canonicalize_option
+from sota_exp.config.hashing import compute_digest
 from sota_exp.models.model_json import read_description
-from sota_exp.models.weights_from_mlflow import local
+from sota_exp.models.weights_from_mlflow import fetch_weights_file
 from sota_exp.stages.data import Preprocessing
-from sota_exp.stages.model import Published
+from sota_exp.stages.model import PublishedWeights
 from sota_exp.stages.stage import InvalidValue, require
 
 #: Keys of the weights in training checkpoints of other frameworks.
 CHECKPOINT_KEYS = ("state_dict", "model", "model_state_dict")
 
 #: No normalization: images stay in [0, 1].
-AS_THEY_ARE = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+NO_NORMALIZATION = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def require_normalization(mean: list[float] | None, std: list[float] | None) -> 
     require(std is None or (len(std) == 3 and min(std) > 0), "std", std, "three numbers above 0, or null")
 
 
-def preprocessing_with(mean: list[float] | None, std: list[float] | None, default: Preprocessing) -> Preprocessing:
+def replace_mean_and_std(mean: list[float] | None, std: list[float] | None, default: Preprocessing) -> Preprocessing:
     """`default` with `mean` and `std`, three numbers each, replaced where they are given."""
     return replace(
         default,
@@ -43,21 +43,21 @@ def preprocessing_with(mean: list[float] | None, std: list[float] | None, defaul
     )
 
 
-def read_published(path: str, store: str | None, prefix: str, default: Preprocessing) -> Published:
+def read_weights(path: str, store: str | None, prefix: str, default: Preprocessing) -> PublishedWeights:
     """The weights of a file, or of an MLflow run as `runs:/RUN_ID`, and their preprocessing.
 
     store: an MLflow tracking URI, None for the default store. prefix: read only the keys that start with it, and strip
     it. The preprocessing is that of the `model.json` beside the weights, as runs write it, else `default`.
     """
-    with local(path, store) as file:
+    with fetch_weights_file(path, store) as file:
         state, description = read_state(str(file), prefix), _read_description_beside(file)
     described = description.get("preprocessing", {})
     default = replace(default, interpolation=described.get("interpolation", default.interpolation))
-    preprocessing = preprocessing_with(described.get("mean"), described.get("std"), default)
-    return Published(
+    preprocessing = replace_mean_and_std(described.get("mean"), described.get("std"), default)
+    return PublishedWeights(
         state=state,
         preprocessing=preprocessing,
-        content=content_of(state, preprocessing if described else None, description),
+        content_hash=hash_weights_with_use(state, preprocessing if described else None, description),
         description=description,
     )
 
@@ -96,24 +96,26 @@ def read_state(path: str, prefix: str) -> dict[str, Tensor]:
     return state
 
 
-def content_of(state: Mapping[str, Tensor], preprocessing: Preprocessing | None, description: Mapping[str, Any]) -> str:
+def hash_weights_with_use(
+    state: Mapping[str, Tensor], preprocessing: Preprocessing | None, description: Mapping[str, Any]
+) -> str:
     """A hash of the weights, key → tensor [...], of their preprocessing and of the network of their `model.json`."""
     network: dict[str, Any] = {}
     if description:
         transforms = description["transforms"].items()
-        meanings = {name: option_meaning(node, f"regularization.{name}") for name, node in transforms}
+        meanings = {name: canonicalize_option(node, f"regularization.{name}") for name, node in transforms}
         network = {
             "classes": description["classes"],
-            "arch": option_meaning(description["arch"], "model.arch"),
+            "arch": canonicalize_option(description["arch"], "model.arch"),
             "transforms": {name: node for name, node in meanings.items() if node},
         }
     if preprocessing is None and not network:
-        return content_hash(state)
+        return hash_tensors(state)
     images = None if preprocessing is None else asdict(preprocessing)
-    return digest([content_hash(state), images, network], length=16)
+    return compute_digest([hash_tensors(state), images, network], length=16)
 
 
-def content_hash(state: Mapping[str, Tensor]) -> str:
+def hash_tensors(state: Mapping[str, Tensor]) -> str:
     """A hash of the keys, types, shapes and values of tensors [...], independent of their order and source."""
     digest = hashlib.sha256()
     for key in sorted(state):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sota_exp.errors import first_line
-from sota_exp.runs.mlflow_store import database, environment, resolved, unanswered
+from sota_exp.runs.mlflow_store import build_mlflow_environment, find_connection_problem, get_sqlite_path, resolve_uri
 from sota_exp.stages.stage import InvalidValue
 
 SCHEME = "runs:/"
@@ -17,7 +17,7 @@ TIMEOUT, RETRIES = 20, 1
 
 
 @contextmanager
-def local(path: str, store: str | None) -> Iterator[Path]:
+def fetch_weights_file(path: str, store: str | None) -> Iterator[Path]:
     """The file `path`, or a temporary download of an MLflow run's file with the run's `model.json` beside it.
 
     store: an MLflow tracking URI; None for `mlflow.db` in the working directory, the default store.
@@ -29,9 +29,11 @@ def local(path: str, store: str | None) -> Iterator[Path]:
         yield Path(path)
         return
     run_id, _, name = path.removeprefix(SCHEME).partition("/")
-    uri = resolved(store, Path.cwd())
-    file = database(uri)
-    problem = f"{file} does not exist" if file is not None and not file.is_file() else unanswered(uri, TIMEOUT)
+    uri = resolve_uri(store, Path.cwd())
+    file = get_sqlite_path(uri)
+    problem = (
+        f"{file} does not exist" if file is not None and not file.is_file() else find_connection_problem(uri, TIMEOUT)
+    )
     if problem is not None:
         raise InvalidValue("path", path, f"a run of an MLflow store, but {problem}")
     with tempfile.TemporaryDirectory() as folder:
@@ -40,7 +42,7 @@ def local(path: str, store: str | None) -> Iterator[Path]:
 
 def _download(uri: str, run_id: str, name: str, folder: str) -> Path:
     """Download an artifact of a run, and the run's `model.json` if any, into `folder`; returns the artifact's path."""
-    os.environ.update({**environment(TIMEOUT, RETRIES), "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"})
+    os.environ.update({**build_mlflow_environment(TIMEOUT, RETRIES), "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"})
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 

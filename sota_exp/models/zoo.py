@@ -9,15 +9,15 @@ import timm
 import torchvision
 from torch import nn
 
-from sota_exp.models.small_nets import SHAPES, build_small
-from sota_exp.models.weight_files import content_of
+from sota_exp.models.small_nets import SMALL_NETWORKS, build_small
+from sota_exp.models.weight_files import hash_weights_with_use
 from sota_exp.stages.data import Preprocessing
-from sota_exp.stages.model import Published
+from sota_exp.stages.model import PublishedWeights
 from sota_exp.stages.stage import InvalidValue
 
 # Both have auxiliary classifiers, and their published weights expect images in [-1, 1] instead of ImageNet's
 # normalization.
-WITH_AUXILIARY = ("googlenet", "inception_v3")
+AUXILIARY_CLASSIFIERS = ("googlenet", "inception_v3")
 
 
 def require_known(field: str, name: str, known: Iterable[str], kind: str) -> None:
@@ -35,14 +35,14 @@ def require_known(field: str, name: str, known: Iterable[str], kind: str) -> Non
         )
 
 
-def torchvision_names() -> list[str]:
+def list_torchvision() -> list[str]:
     """Names of torchvision's classification networks."""
     return torchvision.models.list_models(module=torchvision.models)
 
 
 def build_torchvision(name: str, num_classes: int) -> nn.Module:
     """An untrained network of torchvision, without auxiliary classifiers."""
-    extra = {"aux_logits": False, "init_weights": True} if name in WITH_AUXILIARY else {}
+    extra = {"aux_logits": False, "init_weights": True} if name in AUXILIARY_CLASSIFIERS else {}
     return torchvision.models.get_model(name, weights=None, num_classes=num_classes, **extra)
 
 
@@ -61,18 +61,18 @@ def build_timm(name: str, num_classes: int, img_size: int | None) -> nn.Module:
         raise InvalidValue("img_size", img_size, f"null: {name} reads images of any size") from error
 
 
-def build(name: str, num_classes: int) -> nn.Module:
+def build_by_name(name: str, num_classes: int) -> nn.Module:
     """An untrained network by name: ours, else torchvision's, else timm's."""
-    if name in SHAPES:
+    if name in SMALL_NETWORKS:
         return build_small(name, num_classes, width_multiplier=1.0)
-    if name in torchvision_names():
+    if name in list_torchvision():
         return build_torchvision(name, num_classes)
-    require_known("name", name, [*SHAPES, *torchvision_names(), *timm.list_models()], "network")
+    require_known("name", name, [*SMALL_NETWORKS, *list_torchvision(), *timm.list_models()], "network")
     return build_timm(name, num_classes, None)
 
 
 @lru_cache(maxsize=1)
-def published_torchvision(name: str, tag: str) -> Published:
+def load_torchvision_weights(name: str, tag: str) -> PublishedWeights:
     """Torchvision's published weights; tag: "" for the default, which are the best.
 
     Raises:
@@ -88,20 +88,20 @@ def published_torchvision(name: str, tag: str) -> Published:
         raise OSError(f"cannot download the weights {tag} of torchvision's {name}: {error}") from error
     preset = known[tag].transforms()
     mean, std = tuple(preset.mean), tuple(preset.std)
-    if name in WITH_AUXILIARY:
+    if name in AUXILIARY_CLASSIFIERS:
         state = {key: value for key, value in state.items() if not key.lower().startswith("aux")}
         mean, std = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
     preprocessing = Preprocessing(mean=mean, std=std, interpolation=preset.interpolation.value)
-    return Published(
+    return PublishedWeights(
         state=state,
         preprocessing=preprocessing,
-        content=content_of(state, preprocessing, {}),
-        evaluated_at=sizes_in_words(preset.crop_size[0], preset.crop_size[0] / preset.resize_size[0]),
+        content_hash=hash_weights_with_use(state, preprocessing, {}),
+        evaluated_at=format_eval_sizes(preset.crop_size[0], preset.crop_size[0] / preset.resize_size[0]),
     )
 
 
 @lru_cache(maxsize=1)
-def published_timm(name: str, tag: str, img_size: int | None) -> Published:
+def load_timm_weights(name: str, tag: str, img_size: int | None) -> PublishedWeights:
     """timm's published weights; tag: "" for its default.
 
     Raises:
@@ -123,14 +123,14 @@ def published_timm(name: str, tag: str, img_size: int | None) -> Published:
     preprocessing = Preprocessing(
         mean=tuple(settings["mean"]), std=tuple(settings["std"]), interpolation=settings["interpolation"]
     )
-    return Published(
+    return PublishedWeights(
         state=state,
         preprocessing=preprocessing,
-        content=content_of(state, preprocessing, {}),
-        evaluated_at=sizes_in_words(settings["input_size"][-1], settings["crop_pct"]),
+        content_hash=hash_weights_with_use(state, preprocessing, {}),
+        evaluated_at=format_eval_sizes(settings["input_size"][-1], settings["crop_pct"]),
     )
 
 
-def sizes_in_words(size: int, crop_ratio: float) -> str:
+def format_eval_sizes(size: int, crop_ratio: float) -> str:
     """How published weights were evaluated, written as overrides of this package."""
     return f"data.image_size={size} data.crop_ratio={crop_ratio:.4g}"

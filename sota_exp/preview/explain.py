@@ -10,49 +10,51 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sota_exp.config.catalog import Option
+from sota_exp.config.catalog import CatalogOption
 from sota_exp.config.rules.conditions import Rule
-from sota_exp.report.drawing.terminal_curve import with_axes
-from sota_exp.report.numbers import duration
+from sota_exp.report.drawing.terminal_curve import format_curve_with_axes
+from sota_exp.report.numbers import format_duration
 
 if TYPE_CHECKING:
-    from sota_exp.preview.plan_numbers import Outline
-    from sota_exp.preview.timing import Estimate, Measured
+    from sota_exp.preview.plan_numbers import TrainingPlan
+    from sota_exp.preview.timing import CostEstimate, MeasuredCost
 
 #: Groups that do not change what is trained, and are not listed as techniques.
-BESIDE = ("data", "runtime", "tracking")
+UNLISTED_GROUPS = ("data", "runtime", "tracking")
 
 
-def section(title: str, body: RenderableType) -> RenderableType:
+def format_section(title: str, body: RenderableType) -> RenderableType:
     """A title, and below it a body, indented by two."""
     return Group("", Text(title, style="bold"), Padding(body, (0, 0, 0, 2)))
 
 
-def heading(tree: dict[str, Any]) -> RenderableType:
+def format_explain_heading(tree: dict[str, Any]) -> RenderableType:
     """Recipe, data, network, scale and seed in one line."""
     recipe, data, scale = (tree[group]["name"] for group in ("recipe", "data", "scale"))
     name = tree["model"]["arch"].get("name", "")
     return f"[bold]{recipe}[/] on [bold]{data}[/], {name}, scale {scale}, seed {tree['seed']}"
 
 
-def techniques(chosen: list[Option], tree: dict[str, Any]) -> RenderableType:
+def build_techniques_table(chosen: list[CatalogOption], tree: dict[str, Any]) -> RenderableType:
     """One row per option that does something: its summary, its values in this configuration, and its paper."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True, style="cyan")
     table.add_column(ratio=3)
     table.add_column(ratio=2, style="dim")
-    listed = [option for option in chosen if option.group not in BESIDE]
+    listed = [option for option in chosen if option.group not in UNLISTED_GROUPS]
     for option in listed:
-        if not option.is_plain:
+        if not option.is_no_technique:
             summary = Text(option.summary.rstrip("."))
-            if values := values_of(option, tree):
+            if values := format_option_values(option, tree):
                 summary.append(f" ({values})", style="dim")
-            table.add_row(f"{option.group}={option.name}", summary, option.cited)
-    plain = ", ".join(f"{option.group}={option.name}" for option in listed if option.is_plain)
-    return Group(section("What is on", table), section("What is plain", Text(plain or "nothing", style="dim")))
+            table.add_row(f"{option.group}={option.name}", summary, option.short_citation)
+    plain = ", ".join(f"{option.group}={option.name}" for option in listed if option.is_no_technique)
+    return Group(
+        format_section("What is on", table), format_section("What is plain", Text(plain or "nothing", style="dim"))
+    )
 
 
-def values_of(option: Option, tree: dict[str, Any]) -> str:
+def format_option_values(option: CatalogOption, tree: dict[str, Any]) -> str:
     """`name=value, …` for the keys of an option in this configuration."""
     node: Any = tree
     for name in option.group.split("/"):
@@ -67,19 +69,19 @@ def _format_value(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def rules(fired: list[Rule]) -> RenderableType:
+def build_rules_table(fired: list[Rule]) -> RenderableType:
     """Every rule that fires, errors first, with its reason and its fix."""
     if not fired:
-        return section("Rules", Text("none fires", style="dim"))
+        return format_section("Rules", Text("none fires", style="dim"))
     table = Table(box=None, pad_edge=False, show_header=False)
     for rule in sorted(fired, key=lambda rule: rule.level):
         style = "bold red" if rule.level == "error" else "yellow"
-        body = Text(f"{rule.reason}. Instead: {rule.mend}")
+        body = Text(f"{rule.reason}. Instead: {rule.fix}")
         table.add_row(f"[{style}]{rule.level}[/]", body.append(f" ({rule.source})", style="dim"))
-    return section("Rules that fire", table)
+    return format_section("Rules that fire", table)
 
 
-def place(directory: Path) -> RenderableType:
+def describe_directory(directory: Path) -> RenderableType:
     """The directory of the run, and the state of a run that is already there."""
     path, result = directory / "checkpoint" / "state.pt", directory / "result.json"
     state = "nothing is there yet"
@@ -87,20 +89,20 @@ def place(directory: Path) -> RenderableType:
         state = f"a run is there: {json.loads(result.read_text())['status'].replace('_', ' ')}"
     elif path.is_file():
         state = "an unfinished run is there: train would continue it"
-    return section("Place", f"{escape(str(directory))}: {state}")
+    return format_section("Place", f"{escape(str(directory))}: {state}")
 
 
-def plan(outline: "Outline", tree: dict[str, Any], device: str) -> RenderableType:
+def format_plan(outline: "TrainingPlan", tree: dict[str, Any], device: str) -> RenderableType:
     """Images, steps, network, and the learning rate over training."""
     facts = Table.grid(padding=(0, 2))
-    for name, text in plan_rows(outline, tree):
+    for name, text in build_plan_rows(outline, tree):
         facts.add_row(f"[cyan]{name}[/]", text)
-    lines = with_axes(outline.curve, 7, f"epoch {outline.num_epochs:,}")
+    lines = format_curve_with_axes(outline.curve, 7, f"epoch {outline.num_epochs:,}")
     curve = Text("\n".join(["", "learning rate", *lines]), no_wrap=True)
-    return section(f"The plan, on {device}", Group(facts, curve))
+    return format_section(f"The plan, on {device}", Group(facts, curve))
 
 
-def plan_rows(outline: "Outline", tree: dict[str, Any]) -> list[tuple[str, str]]:
+def build_plan_rows(outline: "TrainingPlan", tree: dict[str, Any]) -> list[tuple[str, str]]:
     """(name, text) for every number of the plan."""
     counts = ", ".join(f"{num:,} {split}" for split, num in outline.counts.items())
     view, others = outline.views[0], len(outline.views) - 1
@@ -115,15 +117,15 @@ def plan_rows(outline: "Outline", tree: dict[str, Any]) -> list[tuple[str, str]]
         ("images", f"{counts}; {outline.num_classes} classes"),
         ("trained at", f"{outline.train_size} px"),
         ("scored at", f"{first}{searched}"),
-        ("batch", batch_in_words(outline, tree)),
+        ("batch", describe_batch_size(outline, tree)),
         ("length", f"{length} = {outline.total_steps:,} steps{warm}"),
-        ("seen", seen_in_words(outline, tree)),
+        ("seen", describe_seen_images(outline, tree)),
         ("network", f"{outline.parameters / 1e6:.2f} M parameters{part}; {gflops:.3f} GFLOPs per image"),
         ("peak lr", f"{max(outline.curve):.4g}; weight decay {tree['optimizer'].get('weight_decay', 0):g}"),
     ]  # fmt: skip
 
 
-def batch_in_words(outline: "Outline", tree: dict[str, Any]) -> str:
+def describe_batch_size(outline: "TrainingPlan", tree: dict[str, Any]) -> str:
     """`512 images per step in 4 micro-batches of 128`."""
     size, micro = tree["batch_size"], tree["schedule"]["accumulation"].get("micro_batch_size")
     parts = f" in {-(-size // micro)} micro-batches of {micro}" if micro else ""
@@ -131,20 +133,24 @@ def batch_in_words(outline: "Outline", tree: dict[str, Any]) -> str:
     return f"{size} images per step{parts}{distinct}"
 
 
-def seen_in_words(outline: "Outline", tree: dict[str, Any]) -> str:
+def describe_seen_images(outline: "TrainingPlan", tree: dict[str, Any]) -> str:
     """The number of images of the whole training, and of distinct ones."""
     seen = outline.total_steps * tree["batch_size"]
     left = f"; each epoch leaves out {outline.left_out} that do not fill a batch" if outline.left_out else ""
     return f"{seen:,} images in all, {outline.distinct_images:,} distinct{left}"
 
 
-def cost(measured: "Measured", estimate: "Estimate", device: str) -> RenderableType:
+def format_training_cost(measured: "MeasuredCost", estimate: "CostEstimate", device: str) -> RenderableType:
     """Time and memory, and how they were measured."""
     facts = Table.grid(padding=(0, 2))
-    train, validate, evaluate = duration(estimate.train), duration(estimate.validate), duration(estimate.evaluate)
+    train, validate, evaluate = (
+        format_duration(estimate.train),
+        format_duration(estimate.validate),
+        format_duration(estimate.evaluate),
+    )
     parts = f"training {train}, validation {validate}, final evaluation {evaluate}"
-    facts.add_row("[cyan]time[/]", f"about [bold]{duration(estimate.total)}[/]: {parts}")
+    facts.add_row("[cyan]time[/]", f"about [bold]{format_duration(estimate.total)}[/]: {parts}")
     facts.add_row("[cyan]memory[/]", f"{measured.peak_memory_bytes / 2**20:,.0f} MiB at the peak of these steps")
     step = f"{measured.num_steps} steps on {device}: {1e3 * measured.seconds_per_step:,.0f} ms per step"
     facts.add_row("[cyan]measured[/]", f"{step}, the first {measured.first_step_seconds:.1f} s")
-    return section("The cost", facts)
+    return format_section("The cost", facts)

@@ -3,17 +3,17 @@
 import math
 from dataclasses import dataclass
 
-from sota_exp.data.train_loader import distinct_images
-from sota_exp.models.cost import flops_per_image, parameter_count
-from sota_exp.stages.evaluation import View
-from sota_exp.training.loop import Session, State, enter_epoch
+from sota_exp.data.train_loader import count_distinct_images
+from sota_exp.models.cost import count_flops, count_parameters
+from sota_exp.stages.evaluation import EvaluationView
+from sota_exp.training.loop import TrainingSession, TrainingState, begin_epoch
 
 #: Points of the learning-rate curve.
 CURVE_POINTS = 72
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outline:
+class TrainingPlan:
     """The plan of a training.
 
     counts: images per split. train_size: side of the training crop in pixels. batch_images: different training images
@@ -25,7 +25,7 @@ class Outline:
     counts: dict[str, int]
     num_classes: int
     train_size: int
-    views: tuple[View, ...]
+    views: tuple[EvaluationView, ...]
     batch_images: int
     distinct_images: int
     left_out: int
@@ -42,27 +42,27 @@ class Outline:
         return self.num_epochs * self.steps_per_epoch
 
 
-def outline(session: Session, state: State) -> Outline:
+def plan_training(session: TrainingSession, state: TrainingState) -> TrainingPlan:
     """The plan of a session and its new state."""
     experiment, data = session.experiment, session.data
     steps, batch_size = session.total_steps, experiment.batch_size
     views = tuple(experiment.evaluation.resolution.views())
-    enter_epoch(session, state, 0, fresh=False)
+    begin_epoch(session, state, 0, fresh=False)
     trained = sum(parameter.numel() for parameter in state.model.parameters() if parameter.requires_grad)
     marks = sorted({round(point * (steps - 1) / (CURVE_POINTS - 1)) for point in range(CURVE_POINTS)})
-    return Outline(
+    return TrainingPlan(
         counts={split: len(vars(data)[split]) for split in ("train", "val", "test")},
         num_classes=len(data.classes),
         train_size=session.crops.size,
         views=views,
         batch_images=len(session.crops.order(0)[:batch_size].unique()),
-        distinct_images=distinct_images(session.crops, steps),
+        distinct_images=count_distinct_images(session.crops, steps),
         left_out=len(data.train) - session.steps_per_epoch * batch_size,
         num_epochs=experiment.schedule.length.epochs,
         steps_per_epoch=session.steps_per_epoch,
-        warmup_steps=math.ceil(experiment.schedule.warmup.share * steps),
-        curve=tuple(session.learning_rate(step) for step in marks),
-        parameters=parameter_count(state.model),
+        warmup_steps=math.ceil(experiment.schedule.warmup.warmup_fraction * steps),
+        curve=tuple(session.compute_learning_rate(step) for step in marks),
+        parameters=count_parameters(state.model),
         trained_parameters=trained,
-        flops_per_image=flops_per_image(state.model, views[0].size),
+        flops_per_image=count_flops(state.model, views[0].size),
     )

@@ -5,22 +5,22 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from sota_exp.preview.plan_numbers import Outline
-from sota_exp.stages.average import RawWeights
-from sota_exp.training.device import finish
+from sota_exp.preview.plan_numbers import TrainingPlan
+from sota_exp.stages.average import TrainedWeights
+from sota_exp.training.device import synchronize_device
 from sota_exp.training.evaluator import Evaluator
-from sota_exp.training.loop import Epoch, Session, State, Step, fit
-from sota_exp.training.memory import peak
+from sota_exp.training.loop import EpochRecord, StepRecord, TrainingSession, TrainingState, fit
+from sota_exp.training.memory import get_peak_memory
 
 #: Untimed first steps, in which memory is allocated and kernels are chosen.
-WARMING_STEPS = 3
+WARMUP_STEPS = 3
 
 #: Most images that are evaluated to time the evaluation.
-SCORED_IMAGES = 64
+MAX_SCORED_IMAGES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class MeasuredCost:
     """Time of a few real steps in seconds, and peak memory in bytes, of the accelerator or else of the process."""
 
     num_steps: int
@@ -31,7 +31,7 @@ class Measured:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class CostEstimate:
     """Estimated seconds of a whole training, of its validation and of the final evaluation."""
 
     train: float
@@ -43,7 +43,7 @@ class Estimate:
         return self.train + self.validate + self.evaluate
 
 
-def measure(session: Session, state: State, evaluator: Evaluator, seconds: float) -> Measured:
+def measure_cost(session: TrainingSession, state: TrainingState, evaluator: Evaluator, seconds: float) -> MeasuredCost:
     """Train with `state` for about `seconds`, then evaluate some images.
 
     If training has no more steps than the untimed ones, the seconds per step are those of the first step.
@@ -51,38 +51,38 @@ def measure(session: Session, state: State, evaluator: Evaluator, seconds: float
     records = fit(session, state)
     began = time.monotonic()
     first = _run(records, 1, math.inf)
-    finish(session.device)
+    synchronize_device(session.device)
     first_seconds = time.monotonic() - began
-    warmed = _run(records, WARMING_STEPS - 1, math.inf)
-    finish(session.device)
+    warmed = _run(records, WARMUP_STEPS - 1, math.inf)
+    synchronize_device(session.device)
     began = time.monotonic()
     timed = _run(records, math.inf, began + seconds)
-    finish(session.device)
+    synchronize_device(session.device)
     seconds_per_step = (time.monotonic() - began) / timed if timed else first_seconds
-    return Measured(
+    return MeasuredCost(
         num_steps=first + warmed + timed,
         first_step_seconds=first_seconds,
         seconds_per_step=seconds_per_step,
         seconds_per_scored_image=_seconds_per_scored_image(session, state, evaluator),
-        peak_memory_bytes=peak(session.device),
+        peak_memory_bytes=get_peak_memory(session.device),
     )
 
 
-def _run(records: Iterator[Step | Epoch], num_steps: float, deadline: float) -> int:
+def _run(records: Iterator[StepRecord | EpochRecord], num_steps: float, deadline: float) -> int:
     """Train until `num_steps` steps are done, the deadline is over, or training ends; returns the number of steps."""
     done = 0
     while done < num_steps and (time.monotonic() < deadline):
         record = next(records, None)
         if record is None:
             break
-        done += isinstance(record, Step)
+        done += isinstance(record, StepRecord)
     return done
 
 
-def _seconds_per_scored_image(session: Session, state: State, evaluator: Evaluator) -> float:
+def _seconds_per_scored_image(session: TrainingSession, state: TrainingState, evaluator: Evaluator) -> float:
     """Seconds per image for the default view, cropping included, in the second of two equal passes."""
     view = session.experiment.evaluation.resolution.views()[0]
-    num = min(SCORED_IMAGES, len(evaluator.data.val))
+    num = min(MAX_SCORED_IMAGES, len(evaluator.data.val))
     part = replace(evaluator.data, val=evaluator.data.val[:num])
     began = 0.0
     for _ in range(2):
@@ -91,7 +91,7 @@ def _seconds_per_scored_image(session: Session, state: State, evaluator: Evaluat
     return (time.monotonic() - began) / num
 
 
-def estimate(plan: Outline, measured: Measured, is_averaged: bool) -> Estimate:
+def estimate_cost(plan: TrainingPlan, measured: MeasuredCost, is_averaged: bool) -> CostEstimate:
     """The time of the whole training; the cost of evaluation is proportional to the area of a view.
 
     is_averaged: validation evaluates the trained and the averaged weights. Not included: decoding, the graph of label
@@ -101,13 +101,13 @@ def estimate(plan: Outline, measured: Measured, is_averaged: bool) -> Estimate:
     views = sum((view.size / first.size) ** 2 for view in plan.views)
     networks = 2 if is_averaged else 1
     scored = measured.seconds_per_scored_image
-    return Estimate(
+    return CostEstimate(
         train=plan.total_steps * measured.seconds_per_step,
         validate=plan.num_epochs * plan.counts["val"] * networks * scored,
         evaluate=(plan.counts["val"] * views + plan.counts["test"]) * scored,
     )
 
 
-def is_averaged(state: State) -> bool:
+def has_weight_average(state: TrainingState) -> bool:
     """Whether the weights that are evaluated are an average, not the trained ones."""
-    return not isinstance(state.average, RawWeights)
+    return not isinstance(state.average, TrainedWeights)

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 
-from sota_exp.report.study.study import Interval
+from sota_exp.report.study.study import ConfidenceInterval
 from sota_exp.statistics.paired import Estimate
-from sota_exp.statistics.units import UNKNOWN, Scale
+from sota_exp.statistics.units import UNKNOWN, MetricFormat
 
 
-def interval(scale: Scale, found: Interval | Estimate | None) -> str:
+def format_interval(scale: MetricFormat, found: ConfidenceInterval | Estimate | None) -> str:
     return UNKNOWN if found is None else scale.span(found.low, found.high)
 
 
-def duration(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """`5.6 s`, `48 s`, `12 min 5 s`, `3 h 20 min`: tenths below ten seconds, no zero parts."""
     if seconds is None:
         return UNKNOWN
@@ -24,17 +24,17 @@ def duration(seconds: float | None) -> str:
     return f"{hours:,} h {minutes} min" if minutes else f"{hours:,} h"
 
 
-def time_unit(longest: float) -> tuple[str, float]:
+def choose_time_unit(longest: float) -> tuple[str, float]:
     """The unit for an axis of times up to `longest` seconds, and its length in seconds."""
     return next((unit for unit in (("s", 1.0), ("minutes", 60.0)) if longest < 300 * unit[1]), ("hours", 3600.0))
 
 
-def size(num_bytes: float | None) -> str:
+def format_mebibytes(num_bytes: float | None) -> str:
     """`900 MiB`."""
-    return known(num_bytes, lambda value: f"{value / 2**20:,.0f} MiB")
+    return format_or_dash(num_bytes, lambda value: f"{value / 2**20:,.0f} MiB")
 
 
-def quantity(value: float | None, unit: str = "") -> str:
+def format_quantity(value: float | None, unit: str = "") -> str:
     """Three significant digits with a metric prefix: `12.3 M`, `1.61 GFLOPs`."""
     if value is None:
         return UNKNOWN
@@ -44,21 +44,21 @@ def quantity(value: float | None, unit: str = "") -> str:
     return f"{value:.3g} {unit}".rstrip()
 
 
-def known(value: float | None, format_value: Callable[[float], str]) -> str:
+def format_or_dash(value: float | None, format_value: Callable[[float], str]) -> str:
     """The value as text; – for None."""
     return UNKNOWN if value is None else format_value(value)
 
 
-def plain_value(value: object, none: str = "null") -> str:
+def format_yaml_value(value: object, none: str = "null") -> str:
     """A value of a configuration as YAML writes it; `none` for None."""
     return {"None": none, "True": "true", "False": "false"}.get(str(value), str(value))
 
 
-def count(num: int, noun: str) -> str:
+def format_count(num: int, noun: str) -> str:
     """`1 seed`, `8 seeds`."""
     return f"{num:,} {noun}{'' if num == 1 else 's'}"
 
 
-def listed(items: list[str]) -> str:
+def join_with_and(items: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)

@@ -28,14 +28,14 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def replace(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def write_recomputable(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file that can be recomputed: it is renamed without waiting for the disk."""
     _replace(path, write, on_disk=False)
 
 
-def replace_text(path: Path, text: str) -> None:
+def write_recomputable_text(path: Path, text: str) -> None:
     """`replace` for text."""
-    replace(path, lambda file: file.write(text.encode()))
+    write_recomputable(path, lambda file: file.write(text.encode()))
 
 
 def _replace(path: Path, write: Callable[[BinaryIO], object], on_disk: bool) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 import psutil
 
 from sota_exp.config.formats import read_config
-from sota_exp.runs.status import COMPLETE
+from sota_exp.runs.status import COMPLETE_STATUSES
 
 
-def tracking_of(directory: Path) -> dict[str, Any]:
+def read_tracking_values(directory: Path) -> dict[str, Any]:
     """The values of the run's group `tracking`; {} if there are none or the file cannot be read."""
     try:
         tracking = read_config(directory / "config.yaml").get("tracking")
@@ -27,7 +27,7 @@ def tracking_of(directory: Path) -> dict[str, Any]:
 
 
 #: Status in result.json → MLflow's status.
-STATUSES = {
+MLFLOW_STATUSES = {
     "finished": "FINISHED",
     "stopped_early": "FINISHED",
     "pruned": "KILLED",
@@ -40,7 +40,7 @@ SILENT_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Content:
+class RunContent:
     """The files of a run, read at one moment.
 
     epochs: without a result, only those that the checkpoint covers: a resumed run trains later epochs again.
@@ -57,7 +57,7 @@ class Content:
     is_over: bool = False
 
     @classmethod
-    def read(cls, directory: Path, origin: dict[str, Any]) -> "Content":
+    def read(cls, directory: Path, origin: dict[str, Any]) -> "RunContent":
         """Read the files.
 
         Raises:
@@ -103,7 +103,7 @@ class Content:
     def status(self) -> str:
         """MLflow's status; KILLED for a run that ended without a result."""
         if self.result is not None:
-            return STATUSES[self.result["status"]]
+            return MLFLOW_STATUSES[self.result["status"]]
         return "RUNNING" if not self.is_over and is_alive(self.start, self.directory) else "KILLED"
 
     @property
@@ -114,7 +114,7 @@ class Content:
 
 def is_alive(start: dict[str, Any], directory: Path) -> bool:
     """Whether the process that wrote `start.json` still runs; on another host, whether it wrote a file recently."""
-    if not is_here(start):
+    if not is_on_this_host(start):
         return "host" in start and time.time() - _last_written(directory) < SILENT_SECONDS
     try:
         process = psutil.Process(start["pid"])
@@ -125,7 +125,7 @@ def is_alive(start: dict[str, Any], directory: Path) -> bool:
         return False
 
 
-def is_here(start: dict[str, Any]) -> bool:
+def is_on_this_host(start: dict[str, Any]) -> bool:
     """Whether the run was started on this host, so that its process can be checked."""
     return bool(start.get("host") == socket.gethostname())
 
@@ -140,7 +140,7 @@ def _is_from_earlier_start(directory: Path, result: dict[str, Any], start: dict[
     """Whether the result is from an earlier start: a resumed run keeps the old result until it writes its own."""
     if result["fingerprint"] != start["fingerprint"]:
         return True
-    if result["status"] in COMPLETE or not (directory / "start.json").exists():
+    if result["status"] in COMPLETE_STATUSES or not (directory / "start.json").exists():
         return False
     if result.get("start"):
         return bool(result["start"] != start.get("start"))

@@ -18,7 +18,7 @@ import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sota_exp.config.formats import FORMAT, format_of, read_config
+from sota_exp.config.formats import FILE_FORMAT, get_format, read_config
 from sota_exp.runs.atomic import write_atomically, write_json, write_text
 
 
@@ -55,7 +55,7 @@ class RunFiles:
         return self.directory / "checkpoint" / f"{which}.safetensors"
 
     def write_config(self, tree: dict[str, Any]) -> None:
-        text = yaml.safe_dump({"format": FORMAT, **tree}, sort_keys=False, allow_unicode=True)
+        text = yaml.safe_dump({"format": FILE_FORMAT, **tree}, sort_keys=False, allow_unicode=True)
         write_text(self.directory / "config.yaml", text)
 
     def config(self) -> dict[str, Any] | None:
@@ -67,7 +67,7 @@ class RunFiles:
     def format(self) -> int:
         """The format of the files in the directory; this version's format if there are none."""
         found = _read(self.directory / "config.yaml", yaml.safe_load)
-        return FORMAT if found is None else format_of(found, self.directory / "config.yaml")
+        return FILE_FORMAT if found is None else get_format(found, self.directory / "config.yaml")
 
     def write_result(self, result: dict[str, Any]) -> None:
         write_json(self.directory / "result.json", result)
@@ -83,7 +83,7 @@ class RunFiles:
         write_atomically(self.directory / "checkpoint" / "state.pt", lambda file: torch.save(state, file))
         write_text(self.directory / "checkpoint" / "epochs", f"{num_epochs}\n")
 
-    def checkpoint(self) -> dict[str, Any] | None:
+    def load_checkpoint(self) -> dict[str, Any] | None:
         """The last checkpoint, on the CPU; None without one. Only tensors and plain values: no code is unpickled."""
         path = self.directory / "checkpoint" / "state.pt"
         return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None

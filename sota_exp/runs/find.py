@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 
 from sota_exp.config.configuration import Configuration
 from sota_exp.errors import ConfigError
-from sota_exp.runs.contents import Content, is_alive
-from sota_exp.runs.sent_position import Position
-from sota_exp.runs.status import COMPLETE
+from sota_exp.runs.contents import RunContent, is_alive
+from sota_exp.runs.sent_position import SentPosition
+from sota_exp.runs.status import COMPLETE_STATUSES
 
 #: Directories in which runs are found by name.
-ROOTS = ("outputs", "multirun")
+RUN_ROOTS = ("outputs", "multirun")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class SavedRun:
     """A run of any status, read from its directory. `result` is {} if none was written since the last start."""
 
     directory: Path
@@ -36,16 +36,16 @@ class Run:
     epochs: list[dict[str, Any]]
 
     @classmethod
-    def read(cls, directory: Path) -> "Run":
+    def read(cls, directory: Path) -> "SavedRun":
         """Read the files.
 
         Raises:
             ConfigError: the directory does not contain the files of a run.
         """
         try:
-            content = Content.read(directory, {})
+            content = RunContent.read(directory, {})
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{shown(directory)} is not the directory of a run: {error}") from error
+            raise ConfigError(f"{shorten_path(directory)} is not the directory of a run: {error}") from error
         result = content.result or {}
         choices = result.get("choices") or content.start.get("choices") or {}
         return cls(
@@ -63,7 +63,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        return shown(self.directory)
+        return shorten_path(self.directory)
 
     @property
     def is_evaluation(self) -> bool:
@@ -79,7 +79,7 @@ class Run:
 
     @property
     def is_complete(self) -> bool:
-        return self.status in COMPLETE
+        return self.status in COMPLETE_STATUSES
 
     @property
     def seed(self) -> int:
@@ -135,22 +135,22 @@ class Run:
         return {name: array for name, array in self.predictions().items() if not name.endswith("_logits")}
 
 
-def shown(directory: Path) -> str:
+def shorten_path(directory: Path) -> str:
     """The path for display, relative to the working directory if it is below it."""
     path = directory.resolve()
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def is_run(directory: Path) -> bool:
+def is_run_directory(directory: Path) -> bool:
     """Whether the directory contains the files of a run."""
     return (directory / "config.yaml").is_file() and any(
         (directory / name).is_file() for name in ("start.json", "result.json")
     )
 
 
-def runs_below(directory: Path) -> Iterator[Path]:
+def find_runs_below(directory: Path) -> Iterator[Path]:
     """The directory itself if it is a run's, else all runs below it, in natural order of names (2 before 10)."""
-    if is_run(directory):
+    if is_run_directory(directory):
         yield directory
         return
     try:
@@ -158,14 +158,14 @@ def runs_below(directory: Path) -> Iterator[Path]:
     except PermissionError:
         return
     for path in sorted(inside, key=_natural_key):
-        yield from runs_below(path)
+        yield from find_runs_below(path)
 
 
 def _natural_key(path: Path) -> list[tuple[int, str]]:
     return [(int(part) if part.isdecimal() else -1, part) for part in re.split(r"(\d+)", path.name)]
 
 
-def find(word: str) -> list[Path]:
+def find_runs(word: str) -> list[Path]:
     """Find run directories by a path, a name below the roots, a prefix of names, or an MLflow run id.
 
     Raises:
@@ -173,11 +173,11 @@ def find(word: str) -> list[Path]:
     """
     path = Path(word).expanduser()
     if path.is_dir():
-        found = list(runs_below(path))
+        found = list(find_runs_below(path))
         if not found:
             raise ConfigError(f"{word}: no run in this directory or below it")
         return found
-    named = names()
+    named = list_run_names()
     if word.strip("/") in named:
         return named[word.strip("/")]
     starting = {name: runs for name, runs in named.items() if name.startswith(word)}
@@ -187,23 +187,25 @@ def find(word: str) -> list[Path]:
     return _find_by_mlflow_id(word, named)
 
 
-def find_one(word: str) -> Run:
+def find_run(word: str) -> SavedRun:
     """Find exactly one run.
 
     Raises:
         ConfigError: none or several are found.
     """
-    found = find(word)
+    found = find_runs(word)
     if len(found) > 1:
-        raise ConfigError(f"{word} means {len(found)} runs; name one: {_join_first([shown(path) for path in found])}")
-    return Run.read(found[0])
+        raise ConfigError(
+            f"{word} means {len(found)} runs; name one: {_join_first([shorten_path(path) for path in found])}"
+        )
+    return SavedRun.read(found[0])
 
 
-def names() -> dict[str, list[Path]]:
+def list_run_names() -> dict[str, list[Path]]:
     """Name below the roots → its runs, for runs (`a_run`, `sweep/0`) and directories of runs (`sweep`)."""
     found: dict[str, list[Path]] = {}
-    for root in map(Path, ROOTS):
-        for run in runs_below(root) if root.is_dir() else ():
+    for root in map(Path, RUN_ROOTS):
+        for run in find_runs_below(root) if root.is_dir() else ():
             relative = run.relative_to(root)
             for name in (relative, *relative.parents[:-1]):
                 found.setdefault(str(name), []).append(run)
@@ -220,14 +222,14 @@ def _find_by_mlflow_id(word: str, named: dict[str, list[Path]]) -> list[Path]:
     Raises:
         ConfigError: no run has this id; the message lists the runs.
     """
-    runs = [runs[0] for name, runs in named.items() if runs[0] in (Path(root) / name for root in ROOTS)]
+    runs = [runs[0] for name, runs in named.items() if runs[0] in (Path(root) / name for root in RUN_ROOTS)]
     if re.fullmatch(r"[0-9a-f]{32}", word):
         for run in runs:
-            if word in (Run.read(run).result.get("mlflow_run_id"), Position.read(run).run_id):
+            if word in (SavedRun.read(run).result.get("mlflow_run_id"), SentPosition.read(run).run_id):
                 return [run]
-    from sota_exp.config.values import suggestion
+    from sota_exp.config.values import format_suggestion
 
-    near = suggestion(word, named) or suggestion(word, [Path(name).name for name in named])
+    near = format_suggestion(word, named) or format_suggestion(word, [Path(name).name for name in named])
     legal = _join_first(sorted(named)) if named else "none: sota-exp train makes one"
     raise ConfigError(
         f"{word}: no such directory, and no run below outputs/ or multirun/ has this name, beginning or MLflow id."

@@ -23,33 +23,33 @@ from sota_exp.errors import ConfigError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-SQLITE = "sqlite:///"
+SQLITE_PREFIX = "sqlite:///"
 
 #: The experiment of runs without another one in their configuration.
 DEFAULT_EXPERIMENT = "sota_exp"
 
 #: URI schemes of MLflow's own stores; plugins of MLflow may add others.
-SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks", "uc")
+URI_SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks", "uc")
 
 #: A request that reads from the database; MLflow's /health answers even while its database hangs.
-PROBE = "/api/2.0/mlflow/experiments/get?experiment_id=0"
+PROBE_PATH = "/api/2.0/mlflow/experiments/get?experiment_id=0"
 
 
-def resolved(uri: str | None, root: Path) -> str:
+def resolve_uri(uri: str | None, root: Path) -> str:
     """An absolute URI. None is `mlflow.db` in `root`; a relative SQLite path is relative to `root`."""
     if uri is None:
-        return f"{SQLITE}{root.resolve() / 'mlflow.db'}"
-    if uri.startswith(SQLITE):
-        return f"{SQLITE}{(root / uri.removeprefix(SQLITE)).resolve()}"
+        return f"{SQLITE_PREFIX}{root.resolve() / 'mlflow.db'}"
+    if uri.startswith(SQLITE_PREFIX):
+        return f"{SQLITE_PREFIX}{(root / uri.removeprefix(SQLITE_PREFIX)).resolve()}"
     return uri
 
 
-def database(uri: str) -> Path | None:
+def get_sqlite_path(uri: str) -> Path | None:
     """The file of an SQLite store; None for other stores."""
-    return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
+    return Path(uri.removeprefix(SQLITE_PREFIX)) if uri.startswith(SQLITE_PREFIX) else None
 
 
-def environment(timeout: int, retries: int) -> dict[str, str]:
+def build_mlflow_environment(timeout: int, retries: int) -> dict[str, str]:
     """Environment variables for MLflow: by default, one call to a dead server takes four minutes before it raises."""
     return {
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(timeout),
@@ -64,12 +64,12 @@ def environment(timeout: int, retries: int) -> dict[str, str]:
     }
 
 
-def is_legal(uri: str) -> bool:
+def is_supported_uri(uri: str) -> bool:
     """Whether MLflow supports the scheme of the URI; an HTTP address needs a host, and a port must be a number."""
-    if not is_served(uri):
+    if not is_http_uri(uri):
         scheme = re.split(r"[+:]", uri, maxsplit=1)[0]
         plugins = {point.name for point in entry_points(group="mlflow.tracking_store")}
-        return (":" in uri or uri in ("databricks", "uc")) and scheme in {*SCHEMES, *plugins}
+        return (":" in uri or uri in ("databricks", "uc")) and scheme in {*URI_SCHEMES, *plugins}
     try:
         parts = urllib.parse.urlsplit(uri)
         return bool(parts.hostname) and parts.port != 0 and " " not in uri
@@ -77,39 +77,39 @@ def is_legal(uri: str) -> bool:
         return False
 
 
-def require_legal(uri: str) -> None:
+def require_supported_uri(uri: str) -> None:
     """Check the value of `--uri`.
 
     Raises:
         ConfigError: MLflow does not support it.
     """
-    if not is_legal(uri):
+    if not is_supported_uri(uri):
         raise ConfigError(
-            f"--uri={masked(uri)} is not legal: an MLflow URI such as http://host:5000, by {', '.join(SCHEMES)}"
+            f"--uri={mask_passwords(uri)} is not legal: an MLflow URI such as http://host:5000, by {', '.join(URI_SCHEMES)}"
         )
 
 
-def masked(text: str) -> str:
+def mask_passwords(text: str) -> str:
     """The text with `***` for the passwords in its addresses."""
     return re.sub(r"(://[^\s:/@]*):[^\s/@]+@", r"\1:***@", text)
 
 
-def is_served(uri: str) -> bool:
+def is_http_uri(uri: str) -> bool:
     """Whether the store is behind an HTTP server."""
     return uri.startswith(("http://", "https://"))
 
 
-def answers(uri: str, seconds: float) -> bool:
+def is_reachable(uri: str, seconds: float) -> bool:
     """Whether an HTTP server answers within `seconds` without a server error; True for other stores."""
-    return unanswered(uri, seconds) is None
+    return find_connection_problem(uri, seconds) is None
 
 
-def unanswered(uri: str, seconds: float) -> str | None:
+def find_connection_problem(uri: str, seconds: float) -> str | None:
     """Why an HTTP server cannot be used, as a message; None if it answers, and for other stores."""
-    if not is_served(uri):
+    if not is_http_uri(uri):
         return None
     try:
-        urllib.request.urlopen(f"{uri.rstrip('/')}{PROBE}", timeout=seconds).close()
+        urllib.request.urlopen(f"{uri.rstrip('/')}{PROBE_PATH}", timeout=seconds).close()
     except urllib.error.HTTPError as error:
         error.close()
         return f"{uri} answers {error.code}" if error.code >= 500 else None
@@ -123,7 +123,7 @@ def unanswered(uri: str, seconds: float) -> str | None:
     return None
 
 
-def opened(uri: str) -> "MlflowClient":
+def open_store(uri: str) -> "MlflowClient":
     """A client of the store. SQLite's tables are created under a lock: two processes at once would corrupt them."""
     from mlflow import MlflowClient
 
@@ -135,7 +135,7 @@ def opened(uri: str) -> "MlflowClient":
 
 @contextlib.contextmanager
 def _lock(uri: str) -> Iterator[None]:
-    path = database(uri)
+    path = get_sqlite_path(uri)
     if path is None:
         yield
         return
@@ -144,11 +144,11 @@ def _lock(uri: str) -> Iterator[None]:
         yield
 
 
-def experiment_id(client: "MlflowClient", uri: str, name: str) -> str:
+def get_or_create_experiment(client: "MlflowClient", uri: str, name: str) -> str:
     """The id of the experiment `name`: found, restored if deleted, or created with artifacts beside an SQLite store."""
     from mlflow.exceptions import MlflowException
 
-    path = database(uri)
+    path = get_sqlite_path(uri)
     with _lock(uri):
         found = client.get_experiment_by_name(name)
         if found is None:
@@ -166,10 +166,10 @@ def experiment_id(client: "MlflowClient", uri: str, name: str) -> str:
     return found.experiment_id
 
 
-def dashboard_of(uri: str, experiment: str) -> str:
+def format_dashboard_command(uri: str, experiment: str) -> str:
     """The command line that opens the dashboard on an experiment from this directory."""
     words = ["sota-exp dashboard"]
-    if uri != resolved(None, Path.cwd()):
+    if uri != resolve_uri(None, Path.cwd()):
         words.append(f"--uri {uri}")
     if experiment != DEFAULT_EXPERIMENT:
         words.append(f"--experiment {shlex.quote(experiment)}")

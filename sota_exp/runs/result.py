@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from sota_exp import PACKAGE
-from sota_exp.config.formats import FORMAT
+from sota_exp.config.formats import FILE_FORMAT
 
 
 @functools.cache
-def versions() -> dict[str, str]:
+def get_versions() -> dict[str, str]:
     """Package → version, for Python and the packages that affect the numbers."""
     packages = ("sota-exp", "torch", "torchvision", "timm", "numpy", "hydra-core")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
 @functools.cache
-def commit() -> str | None:
+def get_commit() -> str | None:
     """The git commit of this package's checkout, else of the working directory, with `-dirty` for changed files.
 
     None outside a repository.
@@ -36,13 +36,15 @@ def _git(place: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def empty_result(seed: int, choices: dict[str, str], fingerprints: tuple[str, str], resumed: int) -> dict[str, Any]:
+def build_empty_result(
+    seed: int, choices: dict[str, str], fingerprints: tuple[str, str], resumed: int
+) -> dict[str, Any]:
     """A result without metrics, with all keys of `result.json` in order.
 
     fingerprints: (training, run). resumed: how often the run was resumed.
     """
     return {
-        "format": FORMAT,
+        "format": FILE_FORMAT,
         "status": "failed",
         "reason": None,
         "fingerprint": fingerprints[1],
@@ -63,7 +65,7 @@ def empty_result(seed: int, choices: dict[str, str], fingerprints: tuple[str, st
         "flops_per_image": None,
         "train_flops_per_image": None,
         "device": None,
-        "versions": versions(),
-        "commit": commit(),
+        "versions": get_versions(),
+        "commit": get_commit(),
         "mlflow_run_id": None,
     }

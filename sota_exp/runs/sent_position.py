@@ -12,14 +12,14 @@ from typing import Any
 import yaml
 
 from sota_exp.config.formats import SAFE_LOADER
-from sota_exp.runs.atomic import replace_text
+from sota_exp.runs.atomic import write_recomputable_text
 
 #: Environment variable with the origin of a run as JSON: {"kind": "trial" | "arm", "name": …, "parent": directory}.
 ORIGIN_VARIABLE = "SOTA_EXP_ORIGIN"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Position:
+class SentPosition:
     """Which of a run's files the store at `uri` contains.
 
     key: the `id` in start.json of the MLflow run `run_id`; another id is another MLflow run.
@@ -39,7 +39,7 @@ class Position:
     problem: str | None = None
 
     @classmethod
-    def read(cls, directory: Path) -> "Position":
+    def read(cls, directory: Path) -> "SentPosition":
         """Read `tracking.json`; a new position if it is missing or not readable."""
         try:
             values = json.loads((directory / "tracking.json").read_text())
@@ -48,19 +48,19 @@ class Position:
         return cls(**{item.name: values[item.name] for item in fields(cls) if item.name in values})
 
     def write(self, directory: Path) -> None:
-        replace_text(directory / "tracking.json", json.dumps(asdict(self), indent=2) + "\n")
+        write_recomputable_text(directory / "tracking.json", json.dumps(asdict(self), indent=2) + "\n")
 
-    def at(self, uri: str, experiment: str) -> "Position":
+    def at(self, uri: str, experiment: str) -> "SentPosition":
         """The position in that store: this one, or a new one for another store or experiment."""
         if (self.uri, self.experiment) == (uri, experiment):
             return self
-        return Position(uri=uri, experiment=experiment, origin=self.origin, log_model=self.log_model)
+        return SentPosition(uri=uri, experiment=experiment, origin=self.origin, log_model=self.log_model)
 
-    def asked(self, origin: dict[str, Any], log_model: bool) -> "Position":
+    def asked(self, origin: dict[str, Any], log_model: bool) -> "SentPosition":
         return replace(self, origin=origin or self.origin, log_model=log_model, sent="", problem=None)
 
 
-def stamp(path: Path) -> str:
+def get_file_stamp(path: Path) -> str:
     """A text that changes whenever the file is written (size and time); "" for a missing file."""
     try:
         found = path.stat()
@@ -69,7 +69,7 @@ def stamp(path: Path) -> str:
     return f"{found.st_size}-{found.st_mtime_ns}"
 
 
-def origin_of(directory: Path, variables: Mapping[str, str]) -> dict[str, Any]:
+def read_origin(directory: Path, variables: Mapping[str, str]) -> dict[str, Any]:
     """{kind, name, parent, overrides} of a run, from `variables`, else from Hydra's files in its directory."""
     hydra = _read_yaml(directory / ".hydra" / "hydra.yaml").get("hydra", {})
     overrides = hydra.get("overrides", {}).get("task", [])
@@ -83,7 +83,7 @@ def origin_of(directory: Path, variables: Mapping[str, str]) -> dict[str, Any]:
 
 def _find_varied_overrides(sweep: Path, overrides: list[str]) -> list[str]:
     """The overrides of a job that differ between jobs, each with the last part of its key."""
-    common = asked_of(sweep)
+    common = read_multirun_overrides(sweep)
     return [
         item.split("=")[0].replace("/", ".").split(".")[-1] + "=" + item.split("=", 1)[-1]
         for item in overrides
@@ -91,7 +91,7 @@ def _find_varied_overrides(sweep: Path, overrides: list[str]) -> list[str]:
     ]
 
 
-def asked_of(sweep: Path) -> list[str]:
+def read_multirun_overrides(sweep: Path) -> list[str]:
     """The overrides of a multirun from Hydra's multirun.yaml; [] without it."""
     overrides: list[str] = _read_yaml(sweep / "multirun.yaml").get("hydra", {}).get("overrides", {}).get("task", [])
     return overrides

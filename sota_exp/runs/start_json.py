@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from sota_exp.config.formats import FORMAT
+from sota_exp.config.formats import FILE_FORMAT
 from sota_exp.runs.atomic import write_json
 from sota_exp.stages.data import DataSet
 
@@ -26,7 +26,7 @@ def write_start(directory: Path, result: dict[str, Any], data: dict[str, Any]) -
     is_same = before.get("fingerprint") == result["fingerprint"]
     start = uuid.uuid4().hex
     facts = {
-        "format": FORMAT,
+        "format": FILE_FORMAT,
         "start": start,
         "id": before["id"] if is_same else uuid.uuid4().hex,
         "time": before["time"] if is_same else time.time(),
@@ -48,7 +48,7 @@ def _user() -> str | None:
         return None
 
 
-def data_facts(tree: dict[str, Any], data: DataSet) -> dict[str, Any]:
+def build_data_facts(tree: dict[str, Any], data: DataSet) -> dict[str, Any]:
     """Name, digest, classes and images per split of the data set."""
     counts = {split: len(vars(data)[split]) for split in ("train", "val", "test")}
     return {"name": tree["data"]["name"], "digest": data.digest, "classes": list(data.classes), "counts": counts}

@@ -1,7 +1,7 @@
 """Values of `status` in result.json."""
 
 #: Statuses of a run whose training is complete, so that metrics and weights are final.
-COMPLETE = ("finished", "stopped_early")
+COMPLETE_STATUSES = ("finished", "stopped_early")
 
 
-STATUSES = ("finished", "stopped_early", "pruned", "failed", "interrupted")
+RUN_STATUSES = ("finished", "stopped_early", "pruned", "failed", "interrupted")

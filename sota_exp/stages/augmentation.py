@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sota_exp.stages.data import Images
-from sota_exp.stages.random import Draws, Streams
+from sota_exp.stages.random import RandomNumbers, RandomStreams
 from sota_exp.stages.stage import Stage
 
 
@@ -23,10 +23,10 @@ class Crop(Stage):
     """Cuts square training crops out of images of any size."""
 
     @abstractmethod
-    def __call__(self, images: Images, indices: Tensor, size: int, rng: Draws, interpolation: str) -> Tensor:
+    def __call__(self, images: Images, indices: Tensor, size: int, rng: RandomNumbers, interpolation: str) -> Tensor:
         """Crops of the images at `indices`, int64 [B]: uint8 [B, 3, S, S], S = `size`, resized with antialiasing."""
 
-    def magnification(self, sizes: Tensor, size: int, rng: Draws) -> Tensor:
+    def compute_magnification(self, sizes: Tensor, size: int, rng: RandomNumbers) -> Tensor:
         """Side of an object in the crop over its side in the image, geometric mean of both axes: float64 [B].
 
         sizes: int64 [B, 2], heights and widths in pixels. With equal `rng` the crops are those that `__call__` cuts.
@@ -47,7 +47,7 @@ class Sampler(Stage):
     """Chooses the images of an epoch and their order."""
 
     @abstractmethod
-    def __call__(self, num_samples: int, epoch: int, streams: Streams) -> Tensor:
+    def __call__(self, num_samples: int, epoch: int, streams: RandomStreams) -> Tensor:
         """Indices in [0, num_samples) in the order of training: int64 [N], equal on every rank."""
 
 
@@ -55,5 +55,5 @@ class Sampler(Stage):
 class Shuffle(Sampler):
     """Uses every training image once per epoch, in a new random order."""
 
-    def __call__(self, num_samples: int, epoch: int, streams: Streams) -> Tensor:
+    def __call__(self, num_samples: int, epoch: int, streams: RandomStreams) -> Tensor:
         return torch.randperm(num_samples, generator=streams.generator("order", epoch))

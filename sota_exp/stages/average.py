@@ -41,7 +41,7 @@ class Average(Stage):
         """num_steps: optimizer steps in `num_epochs` equal epochs. warmup: the fraction that is warm-up, in [0, 1)."""
 
 
-class RawWeights(WeightAverage):
+class TrainedWeights(WeightAverage):
     """No average: `module` is the trained network itself."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -65,4 +65,4 @@ class NoAverage(Average):
     """Ships the trained weights themselves."""
 
     def __call__(self, model: nn.Module, num_steps: int, warmup: float, num_epochs: int = 1) -> WeightAverage:
-        return RawWeights(model)
+        return TrainedWeights(model)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from sota_exp.stages.random import Draws
+from sota_exp.stages.random import RandomNumbers
 from sota_exp.stages.stage import Stage
 
 
@@ -29,7 +29,7 @@ class Batch:
     sources: Tensor
     teacher_logits: Tensor = field(default_factory=lambda: torch.empty(0))
     epoch: int = 0
-    fresh: bool = False
+    owns_images: bool = False
 
     def __len__(self) -> int:
         return len(self.images)
@@ -37,9 +37,9 @@ class Batch:
     def with_images(self, images: Tensor) -> "Batch":
         return replace(self, images=images)
 
-    def own_images(self) -> Tensor:
+    def writable_images(self) -> Tensor:
         """Images [B, 3, S, S] that may be written into: the batch's own if `fresh`, else a copy."""
-        return self.images if self.fresh else self.images.clone()
+        return self.images if self.owns_images else self.images.clone()
 
     def rows(self, start: int, stop: int) -> "Batch":
         """Samples start to stop − 1, as one micro-batch."""
@@ -58,7 +58,7 @@ class BatchTransform(Stage):
     """Changes a batch on the device."""
 
     @abstractmethod
-    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+    def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         """B samples → B samples. progress: fraction of training that is done, in [0, 1). rng: its random numbers."""
 
 
@@ -66,5 +66,5 @@ class BatchTransform(Stage):
 class KeepBatch(BatchTransform):
     """Leaves the batch as it is."""
 
-    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+    def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         return batch

@@ -30,7 +30,7 @@ class Images(ABC):
     @abstractmethod
     def __len__(self) -> int: ...
 
-    def stacked(self, indices: Tensor) -> Tensor:
+    def stack(self, indices: Tensor) -> Tensor:
         """A copy of the images at `indices`, int64 [B], which must have one shape: uint8 [B, H, W, 3]."""
         return torch.stack([self.image(index).permute(1, 2, 0) for index in indices.tolist()])
 
@@ -46,12 +46,12 @@ class Images(ABC):
         """Heights and widths in pixels of the images at `indices`, int64 [B]: int64 [B, 2]."""
         return torch.tensor([self.size(index) for index in indices.tolist()])
 
-    def boxes(self, indices: Tensor, boxes: Tensor) -> list[Tensor]:
+    def cut_boxes(self, indices: Tensor, boxes: Tensor) -> list[Tensor]:
         """One box of each image, as a view [1, 3, h, w]; boxes: int64 [B, 4], (top, left, height, width) in pixels."""
-        return [cut(self.image(index), *box) for index, box in zip(indices.tolist(), boxes.tolist(), strict=True)]
+        return [view_box(self.image(index), *box) for index, box in zip(indices.tolist(), boxes.tolist(), strict=True)]
 
 
-def cut(image: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
+def view_box(image: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
     """A view of a box inside an image [3, H, W], as a batch of one: [1, 3, height, width]."""
     assert top + height <= image.shape[1] and left + width <= image.shape[2]
     channel, row, column = image.stride()
@@ -60,7 +60,7 @@ def cut(image: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
     return image.as_strided((1, 3, height, width), strides, image.storage_offset() + top * row + left * column)
 
 
-class Reducible(Images):
+class ReducibleImages(Images):
     """Images that are cheaper to decode at a reduced size: those streamed from files."""
 
     @abstractmethod
@@ -68,7 +68,7 @@ class Reducible(Images):
         """The reduction step that `factor` falls into: all factors of one step give the same `reduced` image."""
 
     @abstractmethod
-    def reduced(self, index: int, factor: float) -> Tensor:
+    def read_reduced(self, index: int, factor: float) -> Tensor:
         """The whole image, with sides between 1/`factor` of its own and its own: uint8 [3, h, w]."""
 
 
@@ -90,7 +90,7 @@ class DataSet:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source(Stage):
+class DataSource(Stage):
     """Builds or opens the image store of a data set.
 
     image_size: side in pixels for evaluation, and for training unless `augmentation/train_size` changes it.

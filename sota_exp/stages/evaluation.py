@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import Stage, require
 
 
@@ -29,7 +29,7 @@ class OneView(Predictor):
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
+class EvaluationView:
     """An evaluation size: the shorter side is resized to `resize` pixels, then the central `size` × `size` is cut."""
 
     resize: int
@@ -41,7 +41,7 @@ class View:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class ViewChoice:
     """The chosen view, as an index into the list of views, and the numbers behind the choice (JSON values)."""
 
     index: int
@@ -52,16 +52,16 @@ class Resolution(Stage):
     """Views that evaluation may use, and how one of them is chosen."""
 
     @abstractmethod
-    def views(self) -> list[View]:
+    def views(self) -> list[EvaluationView]:
         """The V views to compare, the default first."""
 
     @abstractmethod
-    def choose(self, correct: Tensor, labels: Tensor) -> Choice:
+    def choose(self, correct: Tensor, labels: Tensor) -> ViewChoice:
         """correct: bool [V, N], V ≥ 2: is validation image n classified correctly in view v? labels: int64 [N]."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingView:
+class TrainingImages:
     """The training images, preprocessed as in evaluation.
 
     read: positions int64 [B] → normalized images float [B, 3, S, S] in the default view, on the network's device.
@@ -73,17 +73,17 @@ class TrainingView:
     precision: Callable[[], AbstractContextManager[None]]
 
 
-class FineTune(Stage):
+class FineTuning(Stage):
     """Fine-tunes the finished weights on training images that are preprocessed as in evaluation."""
 
     @abstractmethod
-    def __call__(self, network: nn.Module, training: TrainingView, streams: Streams) -> bool:
+    def __call__(self, network: nn.Module, training: TrainingImages, streams: RandomStreams) -> bool:
         """Tune `network`, [B, 3, S, S] → [B, C], in place; returns whether it was changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class AsTrained(FineTune):
+class NoFineTuning(FineTuning):
     """Ships the weights as training left them."""
 
-    def __call__(self, network: nn.Module, training: TrainingView, streams: Streams) -> bool:
+    def __call__(self, network: nn.Module, training: TrainingImages, streams: RandomStreams) -> bool:
         return False

@@ -24,11 +24,13 @@ class Distillation(Stage):
     """A teacher network: a batch transform that adds its logits, and a loss that uses them."""
 
     @abstractmethod
-    def content(self) -> str:
+    def content_hash(self) -> str:
         """A hash of the teacher's weights, for the fingerprint; empty without a teacher."""
 
     @abstractmethod
-    def teacher(self, classes: Sequence[str], preprocessing: Preprocessing, device: torch.device) -> BatchTransform:
+    def build_teacher(
+        self, classes: Sequence[str], preprocessing: Preprocessing, device: torch.device
+    ) -> BatchTransform:
         """The transform that fills `Batch.teacher_logits`, float [B, C], with columns in the order of `classes`.
 
         classes: the student's C classes. preprocessing: that of the student's images.
@@ -43,10 +45,12 @@ class Distillation(Stage):
 class NoTeacher(Distillation):
     """Learns from the labels alone."""
 
-    def content(self) -> str:
+    def content_hash(self) -> str:
         return ""
 
-    def teacher(self, classes: Sequence[str], preprocessing: Preprocessing, device: torch.device) -> BatchTransform:
+    def build_teacher(
+        self, classes: Sequence[str], preprocessing: Preprocessing, device: torch.device
+    ) -> BatchTransform:
         return KeepBatch()
 
     def wrap(self, loss: Loss) -> Loss:

@@ -11,7 +11,7 @@ from sota_exp.stages.stage import Stage
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
+class PublishedWeights:
     """Trained weights: a state dict, the preprocessing they were trained with, and a hash of the content.
 
     evaluated_at: image sizes of the published accuracy, as text; empty if unknown.
@@ -20,7 +20,7 @@ class Published:
 
     state: dict[str, Tensor]
     preprocessing: Preprocessing
-    content: str
+    content_hash: str
     evaluated_at: str = ""
     description: dict[str, Any] = field(default_factory=dict)
 
@@ -33,7 +33,7 @@ class Model(Stage):
         """An untrained network, float [B, 3, H, W] → logits [B, num_classes], initialized by the global generator."""
 
     @abstractmethod
-    def published(self, tag: str) -> Published:
+    def published(self, tag: str) -> PublishedWeights:
         """The published weights `tag` of this architecture, "" for the default ones.
 
         Raises:
@@ -41,11 +41,11 @@ class Model(Stage):
         """
 
 
-class Weights(Stage):
+class InitialWeights(Stage):
     """The initial weights of a network."""
 
     @abstractmethod
-    def content(self, arch: Model) -> str:
+    def content_hash(self, arch: Model) -> str:
         """A hash of the weights, for the fingerprint; empty for random weights."""
 
     @abstractmethod
@@ -58,10 +58,10 @@ class Weights(Stage):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FromScratch(Weights):
+class FromScratch(InitialWeights):
     """Starts from random weights."""
 
-    def content(self, arch: Model) -> str:
+    def content_hash(self, arch: Model) -> str:
         return ""
 
     def preprocessing(self, arch: Model, default: Preprocessing) -> Preprocessing:

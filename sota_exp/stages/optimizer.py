@@ -24,7 +24,7 @@ class Accumulation(Stage):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneBatch(Accumulation):
+class NoAccumulation(Accumulation):
     """Runs the whole batch at once."""
 
     def __call__(self, batch: Batch) -> Iterator[Batch]:

@@ -26,7 +26,7 @@ def has_accelerator() -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Draws:
+class RandomNumbers:
     """Random numbers of one slot at one step, on the CPU.
 
     In all methods `num` is the number of samples on this rank.
@@ -48,7 +48,7 @@ class Draws:
         size = (num * self.world_size, *shape)
         return self._mine(torch.randint(high, size, generator=self.generator))
 
-    def shared(self, *shape: int) -> Tensor:
+    def shared_uniform(self, *shape: int) -> Tensor:
         """Uniform in [0, 1): float32 [*shape], equal on every rank, for a decision about the whole batch."""
         return torch.rand(*shape, generator=self.generator)
 
@@ -64,16 +64,16 @@ class Draws:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Streams:
+class RandomStreams:
     """The source of all random numbers of a run."""
 
     seed: int
     rank: int = 0
     world_size: int = 1
 
-    def draws(self, slot: str, step: int | str) -> Draws:
+    def random_numbers(self, slot: str, step: int | str) -> RandomNumbers:
         """The random numbers of `slot` (such as `augmentation/mix`) at `step`."""
-        return Draws(generator=self.generator(slot, step), rank=self.rank, world_size=self.world_size)
+        return RandomNumbers(generator=self.generator(slot, step), rank=self.rank, world_size=self.world_size)
 
     def generator(self, slot: str, step: int | str) -> torch.Generator:
         """A CPU generator with equal numbers on all ranks, such as for the order of an epoch."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sota_exp.stages.stage import Stage, require
 
 
-class Schedule(Stage):
+class LrSchedule(Stage):
     """The learning rate over training, after warm-up."""
 
     @abstractmethod
@@ -20,7 +20,7 @@ class Warmup(Stage):
 
     @property
     @abstractmethod
-    def share(self) -> float:
+    def warmup_fraction(self) -> float:
         """The fraction of training that is warm-up, in [0, 1)."""
 
     @abstractmethod
@@ -33,7 +33,7 @@ class NoWarmup(Warmup):
     """Starts at the full learning rate."""
 
     @property
-    def share(self) -> float:
+    def warmup_fraction(self) -> float:
         return 0.0
 
     def __call__(self, progress: float) -> float:
@@ -56,7 +56,7 @@ class KeepLr(LrScaling):
         return 1.0
 
 
-class Stepping(Stage):
+class ScheduleStepping(Stage):
     """How often the schedule is updated: per optimizer step or per epoch."""
 
     @abstractmethod
@@ -65,7 +65,7 @@ class Stepping(Stage):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Length(Stage):
+class TrainingLength(Stage):
     """How long training lasts: `epochs` passes over the training set."""
 
     epochs: int

@@ -29,7 +29,7 @@ def require(ok: bool, name: str, value: object, legal: str) -> None:
         raise InvalidValue(name, value, legal)
 
 
-def added(inert: Any) -> Any:
+def added_field(inert: Any) -> Any:
     """A field that was added to an option after its first release; with the value `inert` the option behaves as before.
 
     Files without the field are still read, and the fingerprint of a run with this value does not change.

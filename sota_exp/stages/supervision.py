@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from sota_exp.stages.augmentation import Sampler
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import Stage
 
 
 @dataclass(frozen=True, kw_only=True)
-class Supervised:
+class EpochLabels:
     """Labels (int64 [N]) and weights in the loss (float [N]) of all training images, for one epoch.
 
     metrics: measurements of these labels, which are logged with the epoch.
@@ -28,7 +28,7 @@ class Supervision(Stage):
     """Chooses the labels to train with, and how often each image is drawn."""
 
     @abstractmethod
-    def content(self) -> str:
+    def content_hash(self) -> str:
         """A hash of the files it reads, for the fingerprint; empty if it reads none."""
 
     @abstractmethod
@@ -37,8 +37,8 @@ class Supervision(Stage):
 
     @abstractmethod
     def __call__(
-        self, labels: Tensor, num_classes: int, progress: float, features: Callable[[], Tensor], streams: Streams
-    ) -> Supervised:
+        self, labels: Tensor, num_classes: int, progress: float, features: Callable[[], Tensor], streams: RandomStreams
+    ) -> EpochLabels:
         """Labels and weights of the epoch that starts at `progress` in [0, 1); labels: the true ones, int64 [N].
 
         features: computes the input of the classifier for each training image, float32 [N, D], rows of unit length.
@@ -49,13 +49,13 @@ class Supervision(Stage):
 class TrueLabels(Supervision):
     """Trains with the true label of every image."""
 
-    def content(self) -> str:
+    def content_hash(self) -> str:
         return ""
 
     def sampler(self, inner: Sampler, labels: Tensor, num_epochs: int, batch_size: int) -> Sampler:
         return inner
 
     def __call__(
-        self, labels: Tensor, num_classes: int, progress: float, features: Callable[[], Tensor], streams: Streams
-    ) -> Supervised:
-        return Supervised(labels=labels, weights=torch.ones(len(labels)))
+        self, labels: Tensor, num_classes: int, progress: float, features: Callable[[], Tensor], streams: RandomStreams
+    ) -> EpochLabels:
+        return EpochLabels(labels=labels, weights=torch.ones(len(labels)))

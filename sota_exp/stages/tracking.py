@@ -7,7 +7,7 @@ from pathlib import Path
 from sota_exp.stages.stage import Stage
 
 
-class Follower(ABC):
+class RunTracker(ABC):
     """Copies a run to a tracking store while its directory is written."""
 
     @abstractmethod
@@ -30,12 +30,12 @@ class Tracking(Stage):
         """The place of the tracked runs, as text for the terminal."""
 
     @abstractmethod
-    def follow(self, directory: Path) -> Follower:
+    def follow(self, directory: Path) -> RunTracker:
         """Start copying what a run writes into `directory`; returns at once and never raises."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoFollower(Follower):
+class NoTracker(RunTracker):
     """Copies nothing."""
 
     def finish(self) -> str:
@@ -50,5 +50,5 @@ class NoTracking(Tracking):
     def label(self) -> str:
         return "files only"
 
-    def follow(self, directory: Path) -> Follower:
-        return NoFollower()
+    def follow(self, directory: Path) -> RunTracker:
+        return NoTracker()

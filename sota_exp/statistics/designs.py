@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: Orders of the Plackett–Burman matrices in pyDOE.
-ORDERS = (4, 8, 12, 16, 20, 24, 32, 40, 48)
+PLACKETT_BURMAN_ORDERS = (4, 8, 12, 16, 20, 24, 32, 40, 48)
 
 
-def folded_plackett_burman(num_factors: int) -> NDArray[np.int64]:
+def build_plackett_burman_design(num_factors: int) -> NDArray[np.int64]:
     """A Plackett–Burman design with fold-over: ±1 [cells, factors], 2n cells for up to n factors, n the matrix order.
 
     The constant column, whose sign the mirror image flips as well, is used for the n-th factor.
@@ -27,14 +27,14 @@ def folded_plackett_burman(num_factors: int) -> NDArray[np.int64]:
     """
     from pydoe import pbdesign
 
-    order = next((order for order in ORDERS if order >= num_factors), None)
+    order = next((order for order in PLACKETT_BURMAN_ORDERS if order >= num_factors), None)
     if order is None or num_factors < 2:
-        raise ValueError(f"{num_factors} factors: a screening design takes 2 to {ORDERS[-1]}")
+        raise ValueError(f"{num_factors} factors: a screening design takes 2 to {PLACKETT_BURMAN_ORDERS[-1]}")
     half = np.column_stack([np.asarray(pbdesign(order - 1)), np.ones(order)]).astype(np.int64)
     return np.concatenate([half, -half])[:, :num_factors] if num_factors < order else np.concatenate([half, -half])
 
 
-def resolution_five(num_factors: int) -> NDArray[np.int64]:
+def build_resolution_five_design(num_factors: int) -> NDArray[np.int64]:
     """A design of resolution V: ±1 [cells, factors]; the full factorial for up to four factors.
 
     Raises:
@@ -49,7 +49,7 @@ def resolution_five(num_factors: int) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cells:
+class DesignCells:
     """The cells of a design that are trained, and what happened to the forbidden ones.
 
     design: ±1 [cells, factors]. refused, replaced: (row of the original design, reason) of each cell that was left out,
@@ -61,9 +61,9 @@ class Cells:
     replaced: tuple[tuple[int, str], ...]
 
 
-def legal_cells(
+def remove_forbidden_cells(
     names: Sequence[str], design: NDArray[np.int64], forbidden: Callable[[tuple[str, ...]], str | None], replace: bool
-) -> Cells:
+) -> DesignCells:
     """The design without its forbidden cells.
 
     design: ±1 [cells, factors]. forbidden: returns the reason why these factors cannot be on together, or None.
@@ -91,7 +91,7 @@ def legal_cells(
             f"{len(design) - len(rows)} of {len(design)} cells are forbidden "
             f"({refused[0][1] if refused else reasons[0]}); the others do not determine {len(names)} effects"
         )
-    return Cells(design=trained, refused=tuple(refused), replaced=tuple(replaced))
+    return DesignCells(design=trained, refused=tuple(refused), replaced=tuple(replaced))
 
 
 def _factors_on(names: Sequence[str], row: NDArray[np.int64]) -> tuple[str, ...]:

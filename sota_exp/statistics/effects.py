@@ -19,7 +19,7 @@ from scipy.special import ndtr, stdtr, stdtrit
 from scipy.stats import chi
 
 #: Two columns with a larger absolute correlation are aliased.
-ALIASED = 1e-6
+MIN_ALIAS_CORRELATION = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,15 +39,15 @@ class Effect:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit:
+class LeastSquaresFit:
     """Coefficients of the ±1 columns [terms], their standard errors [terms], and the error degrees of freedom."""
 
     coefficients: NDArray[np.float64]
-    errors: NDArray[np.float64]
+    standard_errors: NDArray[np.float64]
     df: int
 
 
-def columns(design: NDArray[np.int64], terms: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:
+def compute_term_columns(design: NDArray[np.int64], terms: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:
     """One column per term, the product of its factors' columns: design ±1 [cells, factors] → [cells, terms]."""
     sizes = {len(term) for term in terms}
     if len(sizes) == 1:
@@ -55,13 +55,13 @@ def columns(design: NDArray[np.int64], terms: Sequence[tuple[int, ...]]) -> NDAr
     return np.column_stack([design[:, list(term)].prod(axis=1) for term in terms]).astype(np.float64)
 
 
-def fit(design: ArrayLike, values: ArrayLike, terms: Sequence[tuple[int, ...]]) -> Fit:
+def fit_least_squares(design: ArrayLike, values: ArrayLike, terms: Sequence[tuple[int, ...]]) -> LeastSquaresFit:
     """Least squares of `values` [cells, seeds] (NaN: missing) on the terms' columns, with one intercept per seed.
 
     Raises:
         ValueError: the finished cells do not determine every term, or no degrees of freedom are left for the noise.
     """
-    matrix, response = columns(np.asarray(design), terms), np.asarray(values, np.float64)
+    matrix, response = compute_term_columns(np.asarray(design), terms), np.asarray(values, np.float64)
     cell, seed = np.nonzero(np.isfinite(response))
     blocks = (seed[:, None] == np.unique(seed)).astype(np.float64)
     model = np.column_stack([matrix[cell], blocks])
@@ -77,10 +77,10 @@ def fit(design: ArrayLike, values: ArrayLike, terms: Sequence[tuple[int, ...]]) 
         raise ValueError(f"{len(y)} runs for {len(terms)} effects leave nothing to estimate noise from; add a seed")
     residual = y - noise_model @ np.linalg.lstsq(noise_model, y, rcond=None)[0]
     variance = float(residual @ residual) / df * np.linalg.inv(model.T @ model).diagonal()[: len(terms)]
-    return Fit(coefficients=solution[: len(terms)], errors=np.sqrt(variance), df=df)
+    return LeastSquaresFit(coefficients=solution[: len(terms)], standard_errors=np.sqrt(variance), df=df)
 
 
-def effects(
+def compute_effects(
     names: Sequence[str], design: ArrayLike, values: ArrayLike, with_pairs: bool = False, level: float = 0.95
 ) -> list[Effect]:
     """Every main effect and, `with_pairs`, every two-factor interaction.
@@ -93,12 +93,12 @@ def effects(
     mains: list[tuple[int, ...]] = [(index,) for index in range(len(names))]
     pairs: list[tuple[int, ...]] = list(itertools.combinations(range(len(names)), 2)) if with_pairs else []
     kept = _estimable(matrix.tobytes(), matrix.shape[1], (*mains, *pairs))
-    fitted = fit(matrix, values, kept)
+    fitted = fit_least_squares(matrix, values, kept)
     sizes = (len([term for term in kept if len(term) == 1]), len([term for term in kept if len(term) == 2]))
     others = [*mains, *itertools.combinations(range(len(names)), 2)]
     critical = float(stdtrit(fitted.df, (1 + level) / 2))
     estimates = []
-    for term, coefficient, error in zip(kept, fitted.coefficients, fitted.errors, strict=True):
+    for term, coefficient, error in zip(kept, fitted.coefficients, fitted.standard_errors, strict=True):
         t, scale = _t(float(coefficient), float(error)), 2 ** len(term)
         estimates.append(
             Effect(
@@ -107,8 +107,8 @@ def effects(
                 low=scale * float(coefficient - critical * error),
                 high=scale * float(coefficient + critical * error),
                 p_value=2 * float(stdtr(fitted.df, -t)),
-                p_adjusted=1 - modulus_probability(t, sizes[len(term) - 1], fitted.df),
-                aliases=tuple(aliases(names, matrix, term, others)),
+                p_adjusted=1 - maximum_modulus_cdf(t, sizes[len(term) - 1], fitted.df),
+                aliases=tuple(find_aliases(names, matrix, term, others)),
             )
         )
     return estimates
@@ -126,13 +126,13 @@ def _estimable(cells: bytes, num_factors: int, terms: tuple[tuple[int, ...], ...
     design = np.frombuffer(cells, np.int64).reshape(-1, num_factors)
     kept: list[tuple[int, ...]] = []
     for term in terms:
-        model = np.column_stack([np.ones(len(design)), columns(design, [*kept, term])])
+        model = np.column_stack([np.ones(len(design)), compute_term_columns(design, [*kept, term])])
         if np.linalg.matrix_rank(model) == model.shape[1]:
             kept.append(term)
     return kept
 
 
-def aliases(
+def find_aliases(
     names: Sequence[str], design: NDArray[np.int64], term: tuple[int, ...], others: Sequence[tuple[int, ...]]
 ) -> list[str]:
     """The terms whose columns correlate with this term's, and their share in its estimate: `a × b (-0.33)`.
@@ -142,16 +142,16 @@ def aliases(
     by_size: dict[int, list[tuple[int, ...]]] = {}
     for other in others:
         by_size.setdefault(len(other), []).append(other)
-    own, found = columns(design, [term])[:, 0], []
+    own, found = compute_term_columns(design, [term])[:, 0], []
     for same_size in by_size.values():
-        shares = own @ columns(design, same_size) / len(design)
+        shares = own @ compute_term_columns(design, same_size) / len(design)
         for other, share in zip(same_size, shares.tolist(), strict=True):
-            if set(other) != set(term) and abs(share) > ALIASED:
+            if set(other) != set(term) and abs(share) > MIN_ALIAS_CORRELATION:
                 found.append(f"{' × '.join(names[index] for index in other)} ({share:+.2f})")
     return found
 
 
-def modulus_probability(value: float, num: int, df: int) -> float:
+def maximum_modulus_cdf(value: float, num: int, df: int) -> float:
     """P(studentized maximum modulus ≤ value): of `num` |t| that share a variance estimate on `df` degrees of freedom.
 
     By quadrature. A lower bound for any correlation of the numerators (Šidák's inequality).

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from sota_exp.statistics.sign_flip import sign_flip_test
 
 
-def spent_at(looks: Sequence[int], level: float = 0.95) -> list[float]:
+def compute_look_levels(looks: Sequence[int], level: float = 0.95) -> list[float]:
     """The significance level of the test at each look, from the seeds at each look; they sum to 1 − level."""
     shares = np.diff([0, *looks]) / looks[-1]
     return [float(share) * (1 - level) for share in shares]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Looked:
+class InterimResult:
     """The results of the looks so far.
 
     done: number of seeds of each completed look. decided: arm → number of seeds at its decision. p_values, p_adjusted:
@@ -39,21 +39,21 @@ class Looked:
     seeds: dict[str, int] = field(default_factory=dict)
 
 
-def look(
+def run_interim_analyses(
     differences: Mapping[str, Mapping[int, float]],
     settled: Mapping[str, frozenset[int]],
     seeds: Sequence[int],
     looks: Sequence[int],
     level: float = 0.95,
-) -> Looked:
+) -> InterimResult:
     """Test the undecided arms at each look in order, up to the first look with a missing run.
 
     differences: arm → seed → paired difference. settled: arm → seeds whose runs, the reference's included, have
     finished or failed for good. seeds: all seeds in order. looks: number of seeds at each look. An arm with fewer than
     two differences at a look stays undecided.
     """
-    found = Looked()
-    for num, alpha in zip(looks, spent_at(looks, level), strict=True):
+    found = InterimResult()
+    for num, alpha in zip(looks, compute_look_levels(looks, level), strict=True):
         until = list(seeds[:num])
         open_arms = [name for name in differences if name not in found.decided]
         if not all(settled[name] >= set(until) for name in open_arms):

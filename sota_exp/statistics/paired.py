@@ -22,7 +22,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class McNemar:
+class McNemarResult:
     """Numbers of examples that only the second (`won`) or first (`lost`) classifier gets right; two-sided p-value."""
 
     won: int
@@ -30,18 +30,18 @@ class McNemar:
     p_value: float
 
 
-def mean_and_sd(values: ArrayLike) -> tuple[float, float | None]:
+def compute_mean_and_sd(values: ArrayLike) -> tuple[float, float | None]:
     """Mean and sample standard deviation (denominator n − 1) of values [n]; the latter is None for a single value."""
     array = np.asarray(values, np.float64)
     return float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else None
 
 
-def accuracy_standard_error(accuracy: float, num_images: int) -> float:
+def compute_accuracy_standard_error(accuracy: float, num_images: int) -> float:
     """√(p (1 − p) / n): the standard error of an accuracy in [0, 1] from sampling n images, for fixed weights."""
     return math.sqrt(accuracy * (1 - accuracy) / num_images)
 
 
-def paired_difference(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Estimate:
+def paired_t_interval(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Estimate:
     """Student's t interval for the mean of second − first, paired by position: one number per seed, float [n], n ≥ 2.
 
     d̄ ± t(n − 1) · s / √n. Source: Student 1908, "The probable error of a mean", Biometrika 6.
@@ -58,7 +58,7 @@ def paired_difference(first: ArrayLike, second: ArrayLike, level: float = 0.95) 
     return Estimate(mean=mean, low=mean - margin, high=mean + margin, n=num)
 
 
-def paired_accuracy_difference(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Estimate:
+def bonett_price_interval(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Estimate:
     """Interval for the difference of two accuracies on the same n examples.
 
     first, second: correctness [n], 0 or 1, or its mean over seeds. Bonett and Price's adjusted Wald interval: add one
@@ -82,7 +82,7 @@ def paired_accuracy_difference(first: ArrayLike, second: ArrayLike, level: float
     return Estimate(mean=float(differences.mean()), low=low, high=high, n=num)
 
 
-def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
+def mcnemar_test(first: ArrayLike, second: ArrayLike) -> McNemarResult:
     """McNemar's exact test of equal accuracy on the same examples; first, second: correctness, bool [n].
 
     Of the won + lost examples on which the two differ, `won` is binomial with probability ½ under the null hypothesis:
@@ -92,7 +92,7 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
     one, other = np.asarray(first, bool), np.asarray(second, bool)
     won, lost = int((other & ~one).sum()), int((one & ~other).sum())
     p_value = min(1.0, 2 * float(bdtr(min(won, lost), won + lost, 0.5))) if won + lost else 1.0
-    return McNemar(won=won, lost=lost, p_value=p_value)
+    return McNemarResult(won=won, lost=lost, p_value=p_value)
 
 
 def _paired(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:

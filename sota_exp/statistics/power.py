@@ -14,30 +14,32 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import nctdtrinc, stdtrit
 
-from sota_exp.statistics.sign_flip import TOLERANCE, sign_flips, smallest_p_value, studentized
+from sota_exp.statistics.sign_flip import TOLERANCE, compute_abs_t, draw_sign_flips, find_smallest_p_value
 
 #: The default power: the probability that an effect of the given size is detected.
-POWER = 0.8
+DEFAULT_POWER = 0.8
 
 #: Up to this many seeds the test is simulated, with this many studies; above, Student's t is within 2 % of it.
-MOST_SIMULATED, NUM_STUDIES = 9, 1500
+MAX_SIMULATED_SEEDS, NUM_STUDIES = 9, 1500
 
 #: Added to the requested power when Student's t is used: the coarser p-values of the test have less power.
-SHORTFALL = 0.015
+POWER_MARGIN = 0.015
 
 #: The upper limit of the search in `seeds_needed`.
-MOST_SEEDS = 5000
+MAX_SEEDS = 5000
 
 
 @functools.cache
-def standardized_effect(num_seeds: int, num_arms: int, level: float = 0.95, power: float = POWER) -> float | None:
+def find_detectable_standardized_effect(
+    num_seeds: int, num_arms: int, level: float = 0.95, power: float = DEFAULT_POWER
+) -> float | None:
     """The smallest effect detected with probability `power`, in standard deviations of the paired differences.
 
     None: too few seeds for any effect.
     """
-    if num_seeds < 2 or smallest_p_value(num_seeds) > 1 - level:
+    if num_seeds < 2 or find_smallest_p_value(num_seeds) > 1 - level:
         return None
-    if num_seeds > MOST_SIMULATED:
+    if num_seeds > MAX_SIMULATED_SEEDS:
         return _effect_by_student(num_seeds, num_arms, level, power)
     study = _SimulatedStudies(num_seeds, num_arms)
     low, high = 0.0, 4.0
@@ -56,19 +58,19 @@ class _SimulatedStudies:
 
     def __init__(self, num_seeds: int, num_arms: int) -> None:
         rng = np.random.default_rng([num_seeds, num_arms])
-        flips = sign_flips(num_seeds)
+        flips = draw_sign_flips(num_seeds)
         self.num = np.array(num_seeds)
         self.highest = np.zeros((len(flips), NUM_STUDIES), np.float32)
         for _ in range(num_arms - 1):
             noise = rng.standard_normal((num_seeds, NUM_STUDIES))
-            np.maximum(self.highest, studentized(flips @ noise, (noise**2).sum(0), self.num), out=self.highest)
+            np.maximum(self.highest, compute_abs_t(flips @ noise, (noise**2).sum(0), self.num), out=self.highest)
         self.noise = rng.standard_normal((num_seeds, NUM_STUDIES))
         self.flipped_sums, self.signs = flips @ self.noise, flips.sum(1, keepdims=True)
 
     def power(self, effect: float, level: float) -> float:
         """The share of studies that detect the true effect, minus two standard errors to be conservative."""
         squares = ((effect + self.noise) ** 2).sum(0)
-        own: NDArray[np.float64] = studentized(effect * self.signs + self.flipped_sums, squares, self.num)
+        own: NDArray[np.float64] = compute_abs_t(effect * self.signs + self.flipped_sums, squares, self.num)
         p_adjusted = (np.maximum(self.highest, own) >= own[0] * (1 - TOLERANCE)).mean(0)
         share = float((p_adjusted <= 1 - level).mean())
         return share - 2 * math.sqrt(share * (1 - share) / NUM_STUDIES)
@@ -80,17 +82,19 @@ def _effect_by_student(num_seeds: int, num_arms: int, level: float, power: float
     # Each arm has its own variance estimate, so the |t| are independent: the critical value is Student's at the Šidák
     # level.
     critical = float(stdtrit(df, (1 + level ** (1 / num_arms)) / 2))
-    return float(nctdtrinc(df, 1 - min(power + SHORTFALL, 0.999), critical)) / math.sqrt(num_seeds)
+    return float(nctdtrinc(df, 1 - min(power + POWER_MARGIN, 0.999), critical)) / math.sqrt(num_seeds)
 
 
-def detectable(sd: float, num_seeds: int, num_arms: int, level: float = 0.95, power: float = POWER) -> float | None:
+def find_detectable_difference(
+    sd: float, num_seeds: int, num_arms: int, level: float = 0.95, power: float = DEFAULT_POWER
+) -> float | None:
     """The smallest effect detected with probability `power`; sd: of the paired differences. None: too few seeds."""
-    effect = standardized_effect(num_seeds, num_arms, level, power)
+    effect = find_detectable_standardized_effect(num_seeds, num_arms, level, power)
     return None if effect is None else effect * sd
 
 
-def detectable_effect(
-    sd: float, num_cells: int, num_seeds: int, num_factors: int, level: float = 0.95, power: float = POWER
+def find_detectable_main_effect(
+    sd: float, num_cells: int, num_seeds: int, num_factors: int, level: float = 0.95, power: float = DEFAULT_POWER
 ) -> float | None:
     """The smallest main effect of a two-level design detected with probability `power`; None: no degrees of freedom.
 
@@ -106,18 +110,20 @@ def detectable_effect(
     return sd * math.sqrt(2 / num_runs) * (critical + float(stdtrit(df, power)))
 
 
-def seeds_needed(effect: float, sd: float, num_arms: int, level: float = 0.95, power: float = POWER) -> int | None:
+def find_num_seeds(
+    effect: float, sd: float, num_arms: int, level: float = 0.95, power: float = DEFAULT_POWER
+) -> int | None:
     """The fewest seeds with which `effect` is detectable; None where more than 5,000 are needed."""
 
     def is_enough(num: int) -> bool:
-        found = detectable(sd, num, num_arms, level, power)
+        found = find_detectable_difference(sd, num, num_arms, level, power)
         return found is not None and found <= effect
 
-    found = bisect_left(range(MOST_SEEDS + 1), True, lo=3, key=is_enough)
-    return found if found <= MOST_SEEDS else None
+    found = bisect_left(range(MAX_SEEDS + 1), True, lo=3, key=is_enough)
+    return found if found <= MAX_SEEDS else None
 
 
-def assumed_sd(num_test: int, disagreement: float = 0.2) -> float:
+def assume_difference_sd(num_test: int, disagreement: float = 0.2) -> float:
     """The standard deviation of paired accuracy differences to assume before any run: √(disagreement / N).
 
     disagreement: the share of the N test images on which two trainings differ in correctness (0.2 in short trainings),

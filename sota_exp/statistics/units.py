@@ -6,7 +6,7 @@ from dataclasses import dataclass
 UNKNOWN = "–"
 
 #: Metric of a result → whether higher is better.
-METRICS = {
+HIGHER_IS_BETTER = {
     f"{split}/{name}": higher_is_better
     for split in ("val", "test")
     for name, higher_is_better in (("accuracy", True), ("top5_accuracy", True), ("loss", False), ("ece", False))
@@ -14,7 +14,7 @@ METRICS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scale:
+class MetricFormat:
     """How a metric is formatted: times `factor`, with `decimals`, in `unit`; differences in `difference_unit`."""
 
     factor: float
@@ -27,33 +27,33 @@ class Scale:
 
     def difference(self, value: float | None) -> str:
         """A difference with its sign: `+1.24`, `−0.31`, `0.00`."""
-        return UNKNOWN if value is None else signed(value * self.factor, self.decimals)
+        return UNKNOWN if value is None else format_signed(value * self.factor, self.decimals)
 
     def span(self, low: float, high: float, between: str = " to ") -> str:
         return f"{self.difference(low)}{between}{self.difference(high)}"
 
-    def with_unit(self, value: float | None) -> str:
+    def format_with_unit(self, value: float | None) -> str:
         return self.value(value) + (f" {self.unit}" if self.unit and value is not None else "")
 
     def size(self, value: float) -> str:
         """The size of a difference with its unit and without sign: `1.20 points`, or `0.0120`."""
         return f"{self.value(value)} {self.difference_unit}".rstrip()
 
-    def difference_with_unit(self, value: float | None) -> str:
+    def format_difference_with_unit(self, value: float | None) -> str:
         unit = f" {self.difference_unit}" if self.difference_unit and value is not None else ""
         return self.difference(value) + unit
 
 
-SHARE = Scale(factor=100, decimals=2, unit="%", difference_unit="points")
-PLAIN = Scale(factor=1, decimals=4, unit="", difference_unit="")
-SECONDS = Scale(factor=1, decimals=1, unit="s", difference_unit="s")
+SHARE_FORMAT = MetricFormat(factor=100, decimals=2, unit="%", difference_unit="points")
+PLAIN_FORMAT = MetricFormat(factor=1, decimals=4, unit="", difference_unit="")
+SECONDS_FORMAT = MetricFormat(factor=1, decimals=1, unit="s", difference_unit="s")
 
 
-def scale_of(metric: str) -> Scale:
-    return SHARE if metric.endswith(("accuracy", "ece")) else PLAIN
+def get_metric_format(metric: str) -> MetricFormat:
+    return SHARE_FORMAT if metric.endswith(("accuracy", "ece")) else PLAIN_FORMAT
 
 
-def signed(value: float, decimals: int) -> str:
+def format_signed(value: float, decimals: int) -> str:
     """A number with its sign, minus as U+2212; no sign where it rounds to zero."""
     text = f"{abs(value):,.{decimals}f}"
     if float(text.replace(",", "")) == 0:
@@ -61,7 +61,7 @@ def signed(value: float, decimals: int) -> str:
     return f"{'+' if value > 0 else '−'}{text}"
 
 
-def p_value(value: float | None) -> str:
+def format_p_value(value: float | None) -> str:
     if value is None:
         return UNKNOWN
     return f"{value:.3f}" if value >= 0.0005 else "< 0.001"

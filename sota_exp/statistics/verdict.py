@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sota_exp.statistics.units import SHARE, Scale
+from sota_exp.statistics.units import SHARE_FORMAT, MetricFormat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,11 +11,11 @@ class Verdict:
     sentence: str
 
 
-REFERENCE = Verdict(word="reference", sentence="What the others are compared with.")
-CELL = Verdict(word="reference", sentence="A cell of the design: it counts through the effects.")
+REFERENCE_VERDICT = Verdict(word="reference", sentence="What the others are compared with.")
+CELL_VERDICT = Verdict(word="reference", sentence="A cell of the design: it counts through the effects.")
 
 
-def verdict(
+def judge_difference(
     difference: float,
     interval: tuple[float, float],
     p_adjusted: float,
@@ -23,13 +23,13 @@ def verdict(
     num: int,
     level: float,
     higher_is_better: bool = True,
-    unit: Scale = SHARE,
+    unit: MetricFormat = SHARE_FORMAT,
 ) -> Verdict:
     """The verdict by the adjusted p-value: significant where it is at most 1 − level.
 
     detectable: the smallest effect these seeds can detect; None: too few seeds for any. num: number of seeds.
     """
-    size = f"{unit.difference_with_unit(difference)}, {level:.0%} interval {unit.span(*interval)}"
+    size = f"{unit.format_difference_with_unit(difference)}, {level:.0%} interval {unit.span(*interval)}"
     if detectable is None:
         return Verdict(
             word="too few seeds",
@@ -46,12 +46,12 @@ def verdict(
     )
 
 
-def failed(reasons: list[str], num_pairs: int) -> Verdict:
+def verdict_for_failed_runs(reasons: list[str], num_pairs: int) -> Verdict:
     """An arm with fewer than two pairs because runs failed."""
     return Verdict(word="failed", sentence=f"Failed: {reasons[0]} ({num_pairs} pairs are left).")
 
 
-def too_few(num: int) -> Verdict:
+def verdict_for_too_few_pairs(num: int) -> Verdict:
     """An arm with too few pairs for an interval."""
     return Verdict(
         word="too few seeds", sentence=f"Too few seeds for an interval: {num} pair{'s' if num != 1 else ''}."

@@ -5,26 +5,26 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sota_exp.config.configuration import Configuration
-from sota_exp.config.fingerprint import fingerprint, training_fingerprint
-from sota_exp.config.formats import typed_key
-from sota_exp.config.rules import check
-from sota_exp.config.values import group_of, leaves
+from sota_exp.config.fingerprint import compute_run_fingerprint, compute_training_fingerprint
+from sota_exp.config.formats import key_to_command_line
+from sota_exp.config.rules import check_rules
+from sota_exp.config.values import flatten, get_override_key
 from sota_exp.errors import ConfigError
-from sota_exp.study.plan import Arm, Blueprint
-from sota_exp.study.technique import overrides
+from sota_exp.study.plan import PlannedArm, StudyDesign
+from sota_exp.study.technique import merge_overrides
 
 #: Composes a list of overrides; raises `ConfigError`.
-Compose = Callable[[Sequence[str]], Configuration]
+ComposeFunction = Callable[[Sequence[str]], Configuration]
 
 #: Groups that change no result.
-WITHOUT_EFFECT = ("tracking", "recipe", "scale")
+IGNORED_GROUPS = ("tracking", "recipe", "scale")
 
 #: Why an arm equals its reference, where the command fixes nothing that the arm changes.
-NO_CHANGE = "its changes set values that the configuration has already"
+NO_CHANGE_REASON = "its changes set values that the configuration has already"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Base:
+class StudyConfiguration:
     """The configuration of the study: the overrides of the command, without those of `study`, and their composition.
 
     Keys that the command line sets keep their value in every arm.
@@ -33,14 +33,14 @@ class Base:
     overrides: tuple[str, ...]
     configuration: Configuration
 
-    def with_changes(self, changes: Sequence[str]) -> tuple[str, ...]:
+    def combine_overrides(self, changes: Sequence[str]) -> tuple[str, ...]:
         """All overrides of an arm that changes the study's configuration by `changes`."""
-        fixed = {group_of(override) for override in self.overrides} - {"recipe"}
-        return overrides(self.overrides, [change for change in changes if group_of(change) not in fixed])
+        fixed = {get_override_key(override) for override in self.overrides} - {"recipe"}
+        return merge_overrides(self.overrides, [change for change in changes if get_override_key(change) not in fixed])
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReadyArm:
+class ComposedArm:
     """An arm that can be trained.
 
     overrides: those of the command line and of the arm. differences: key → [value in the reference, value here].
@@ -48,7 +48,7 @@ class ReadyArm:
     evaluation. train_size: side of the training crop in pixels.
     """
 
-    arm: Arm
+    arm: PlannedArm
     overrides: tuple[str, ...]
     configuration: Configuration
     differences: dict[str, list[Any]]
@@ -63,22 +63,22 @@ class ReadyArm:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arms:
+class ComposedArms:
     """The arms that can be trained, in order; and (name, reason) of those that cannot."""
 
-    ready: tuple[ReadyArm, ...]
+    ready: tuple[ComposedArm, ...]
     refused: tuple[tuple[str, str], ...]
 
-    def named(self, name: str) -> ReadyArm:
+    def get(self, name: str) -> ComposedArm:
         return next(arm for arm in self.ready if arm.name == name)
 
 
-def compose_base(given: Sequence[str], compose: Compose) -> Base:
+def compose_study_configuration(given: Sequence[str], compose: ComposeFunction) -> StudyConfiguration:
     """The configuration of the study. It is not checked against the rules, since it need not be one of the arms."""
-    return Base(overrides=tuple(given), configuration=compose(given))
+    return StudyConfiguration(overrides=tuple(given), configuration=compose(given))
 
 
-def made_ready(blueprint: Blueprint, base: Base, compose: Compose) -> Arms:
+def compose_arms(blueprint: StudyDesign, base: StudyConfiguration, compose: ComposeFunction) -> ComposedArms:
     """Every arm that composes, breaks no rule, and differs from its reference.
 
     If the reference of an arm is refused, the arm is compared with the reference of that reference.
@@ -86,7 +86,7 @@ def made_ready(blueprint: Blueprint, base: Base, compose: Compose) -> Arms:
     Raises:
         ConfigError: an arm without reference cannot be trained, or no arm is left to compare.
     """
-    ready: dict[str, ReadyArm] = {}
+    ready: dict[str, ComposedArm] = {}
     replaced_by: dict[str, str | None] = {}
     refused = list(blueprint.refused)
     for arm in blueprint.arms:
@@ -103,7 +103,7 @@ def made_ready(blueprint: Blueprint, base: Base, compose: Compose) -> Arms:
     if not any(arm.arm.reference or arm.arm.is_cell for arm in ready.values()):
         why = "; ".join(f"{name}: {reason}" for name, reason in refused)
         raise ConfigError(f"no arm is left to compare: {why or 'no technique is named'}")
-    return Arms(ready=tuple(ready.values()), refused=tuple(refused))
+    return ComposedArms(ready=tuple(ready.values()), refused=tuple(refused))
 
 
 def _first_trainable(name: str | None, replaced_by: Mapping[str, str | None]) -> str | None:
@@ -113,26 +113,28 @@ def _first_trainable(name: str | None, replaced_by: Mapping[str, str | None]) ->
     return name
 
 
-def _compose_arm(arm: Arm, base: Base, ready: Mapping[str, ReadyArm], compose: Compose) -> ReadyArm:
+def _compose_arm(
+    arm: PlannedArm, base: StudyConfiguration, ready: Mapping[str, ComposedArm], compose: ComposeFunction
+) -> ComposedArm:
     """The arm, composed and checked.
 
     Raises:
         ConfigError: it does not compose, a rule forbids it, or it equals its reference.
     """
-    whole_overrides = base.with_changes(arm.overrides)
+    whole_overrides = base.combine_overrides(arm.overrides)
     configuration = compose(whole_overrides)
-    warnings = check(configuration)
+    warnings = check_rules(configuration)
     experiment, values = configuration.experiment, configuration.values
-    training = config_digest(values)
+    training = hash_training_config(values)
     reference = ready.get(arm.reference or "")
-    composed = ReadyArm(
+    composed = ComposedArm(
         arm=arm,
         overrides=whole_overrides,
         configuration=configuration,
-        differences={} if reference is None else differences(reference.configuration.values, values),
+        differences={} if reference is None else find_differences(reference.configuration.values, values),
         warnings=tuple(warnings),
         training=training,
-        whole=fingerprint(training, values),
+        whole=compute_run_fingerprint(training, values),
         train_size=experiment.augmentation.train_size(experiment.data.image_size),
     )
     if reference is not None and composed.whole == reference.whole and arm.seed_offset == reference.arm.seed_offset:
@@ -140,27 +142,27 @@ def _compose_arm(arm: Arm, base: Base, ready: Mapping[str, ReadyArm], compose: C
     return composed
 
 
-def config_digest(tree: Mapping[str, Any]) -> str:
+def hash_training_config(tree: Mapping[str, Any]) -> str:
     """Hash of everything that decides the weights, without the seed and the images."""
-    return training_fingerprint({**tree, "seed": None}, {})
+    return compute_training_fingerprint({**tree, "seed": None}, {})
 
 
-def _explain_equality(arm: Arm, reference: ReadyArm, base: Base) -> str:
-    fixed = {group_of(override) for override in base.overrides}
+def _explain_equality(arm: PlannedArm, reference: ComposedArm, base: StudyConfiguration) -> str:
+    fixed = {get_override_key(override) for override in base.overrides}
     kept = [
         override
         for override in base.overrides
-        if group_of(override) in {group_of(item) for item in arm.overrides} & fixed
+        if get_override_key(override) in {get_override_key(item) for item in arm.overrides} & fixed
     ]
-    why = f"the command fixes {', '.join(kept)}" if kept else NO_CHANGE
+    why = f"the command fixes {', '.join(kept)}" if kept else NO_CHANGE_REASON
     return f"it trains and evaluates exactly as its reference, {reference.name}, does: {why}"
 
 
-def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, list[Any]]:
+def find_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, list[Any]]:
     """{key: [value in one, value in other]} of what can change a result; None where a side has no such key."""
     first, second = (
-        leaves({key: node for key, node in tree.items() if key not in WITHOUT_EFFECT}) for tree in (one, other)
+        flatten({key: node for key, node in tree.items() if key not in IGNORED_GROUPS}) for tree in (one, other)
     )
     keys = [key for key in {**first, **second} if key != "seed"]
     differing = [key for key in keys if first.get(key, ...) != second.get(key, ...)]
-    return {typed_key(key): [first.get(key), second.get(key)] for key in differing}
+    return {key_to_command_line(key): [first.get(key), second.get(key)] for key in differing}

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sota_exp.config.formats import FORMAT, format_of
+from sota_exp.config.formats import FILE_FORMAT, get_format
 from sota_exp.errors import ConfigError
-from sota_exp.runs.atomic import replace_text
-from sota_exp.runs.status import COMPLETE
-from sota_exp.study.arms import Arms, ReadyArm
+from sota_exp.runs.atomic import write_recomputable_text
+from sota_exp.runs.status import COMPLETE_STATUSES
+from sota_exp.study.arms import ComposedArm, ComposedArms
 
 #: Beginnings of the reasons that would occur again with the same configuration and seed: such runs are not repeated.
-FINAL = ("diverged",)
+REPEATABLE_FAILURES = ("diverged",)
 
 
 @dataclass(kw_only=True)
@@ -33,19 +33,19 @@ class StudyFiles:
     def study(self) -> Path:
         return self.directory / "study.json"
 
-    def require_this_version(self) -> None:
+    def require_current_format(self) -> None:
         """Refuse a study of an older version, whose runs are named by other hashes.
 
         Raises:
             ConfigError: an older version wrote the study.
         """
-        if self.study.is_file() and format_of(json.loads(self.study.read_text()), self.study) < FORMAT:
+        if self.study.is_file() and get_format(json.loads(self.study.read_text()), self.study) < FILE_FORMAT:
             raise ConfigError(
                 f"hydra.sweep.dir={self.directory} holds a study that an older version of sota-exp made: report can "
                 "read it, ablate cannot continue it. Choose another directory, or remove this one"
             )
 
-    def place(self, arm: ReadyArm, seed: int) -> str:
+    def place(self, arm: ComposedArm, seed: int) -> str:
         """The directory of a run, relative to the study's; one that exists under the name of another arm is used."""
         if arm.whole not in self._places:
             found = sorted((self.directory / "runs").glob(f"*-{arm.whole[:10]}"))
@@ -61,21 +61,21 @@ class StudyFiles:
             found: dict[str, Any] = json.loads(path.read_text())
         except (OSError, ValueError):
             return None
-        if found["status"] in COMPLETE:
+        if found["status"] in COMPLETE_STATUSES:
             self._results[path] = found
         return found
 
     def is_finished(self, place: str) -> bool:
         found = self.result(place)
-        return found is not None and found["status"] in COMPLETE
+        return found is not None and found["status"] in COMPLETE_STATUSES
 
-    def final_failure(self, place: str) -> str | None:
+    def find_repeatable_failure(self, place: str) -> str | None:
         """Why a run failed, if it would fail again in the same way; else None."""
         found = self.result(place)
         reason = str(found["reason"]) if found is not None and found["status"] == "failed" else ""
-        return reason if reason.startswith(FINAL) else None
+        return reason if reason.startswith(REPEATABLE_FAILURES) else None
 
-    def share_training(self, source: str, place: str) -> None:
+    def copy_training(self, source: str, place: str) -> None:
         """Copy the finished training of `source` to `place`, to be scored there; not if `place` has a checkpoint."""
         source_directory, directory = self.directory / source, self.directory / place
         checkpoint = directory / "checkpoint" / "state.pt"
@@ -89,7 +89,7 @@ class StudyFiles:
         """Write `study.json` as a whole."""
         text = json.dumps(study, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
         self.directory.mkdir(parents=True, exist_ok=True)
-        replace_text(self.study, text)
+        write_recomputable_text(self.study, text)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -102,14 +102,14 @@ def _copy(source: Path, target: Path) -> None:
     temporary.replace(target)
 
 
-def trainings(arms: Arms) -> dict[str, ReadyArm]:
+def find_trainings(arms: ComposedArms) -> dict[str, ComposedArm]:
     """`training_key` → the first arm that has it; the other arms with the same key share its training."""
-    found: dict[str, ReadyArm] = {}
+    found: dict[str, ComposedArm] = {}
     for arm in arms.ready:
-        found.setdefault(training_key(arm), arm)
+        found.setdefault(get_training_key(arm), arm)
     return found
 
 
-def training_key(arm: ReadyArm) -> str:
+def get_training_key(arm: ComposedArm) -> str:
     """Equal for arms that train the same weights with the same seeds."""
     return f"{arm.training}+{arm.arm.seed_offset}"

@@ -20,17 +20,17 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sota_exp.config.configuration import Configuration, resolve
-from sota_exp.config.hydra_errors import in_one_line
-from sota_exp.config.recipe_values import run_in
+from sota_exp.config.configuration import Configuration, resolve_configuration
+from sota_exp.config.hydra_errors import format_hydra_error
+from sota_exp.config.recipe_values import extract_run
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, first_line, in_a_line
 from sota_exp.runs.sent_position import ORIGIN_VARIABLE
 from sota_exp.study.files import StudyFiles
-from sota_exp.study.results import Study
-from sota_exp.study.scheduler import Job
+from sota_exp.study.results import PlannedStudy
+from sota_exp.study.scheduler import ArmRun
 
 #: Hydra's default launcher, which trains in this process, one run after the other.
-ONE_BY_ONE = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+SEQUENTIAL_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 
 class StudySweeper(Sweeper):
@@ -47,12 +47,12 @@ class StudySweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from sota_exp.study.conduct import conduct
+        from sota_exp.study.conduct import run_study
 
-        return conduct(self, arguments)
+        return run_study(self, arguments)
 
     @abstractmethod
-    def show(self, study: Study, files: StudyFiles, status: str) -> list[str]:
+    def show(self, study: PlannedStudy, files: StudyFiles, status: str) -> list[str]:
         """Publish a study that has ended with the MLflow status `status`; one line per place where it was published."""
 
     @property
@@ -60,8 +60,8 @@ class StudySweeper(Sweeper):
         return Path(str(self.whole.hydra.sweep.dir))
 
     @property
-    def is_one_by_one(self) -> bool:
-        return str(self.whole.hydra.launcher._target_) == ONE_BY_ONE
+    def is_sequential(self) -> bool:
+        return str(self.whole.hydra.launcher._target_) == SEQUENTIAL_LAUNCHER
 
     def compose(self, overrides: Sequence[str]) -> Configuration:
         """The configuration of a job with these overrides.
@@ -72,9 +72,9 @@ class StudySweeper(Sweeper):
         try:
             config = self.context.config_loader.load_sweep_config(self.whole, list(overrides))
         except (HydraException, OmegaConfBaseException, ValueError) as error:
-            raise ConfigError(in_one_line(error, list(overrides))) from error
-        run, choices = run_in(config)
-        return resolve(run, choices)
+            raise ConfigError(format_hydra_error(error, list(overrides))) from error
+        run, choices = extract_run(config)
+        return resolve_configuration(run, choices)
 
     @property
     def study_name(self) -> str:
@@ -82,7 +82,7 @@ class StudySweeper(Sweeper):
         option = str(self.whole.hydra.runtime.choices.study)
         return "null" if option == "equal_arms" else option
 
-    def study_node(self) -> dict[str, Any]:
+    def get_study_node(self) -> dict[str, Any]:
         """The values of the node `study`."""
         node = OmegaConf.to_container(self.whole.study, resolve=True, throw_on_missing=False)
         assert isinstance(node, dict)
@@ -93,18 +93,18 @@ class StudySweeper(Sweeper):
         self.directory.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.whole, self.directory / "multirun.yaml")
 
-    def launch(self, jobs: Sequence[Job]) -> list[str | None]:
+    def launch(self, jobs: Sequence[ArmRun]) -> list[str | None]:
         """Train the jobs; per job None, or the reason why it failed.
 
         Raises:
             Interrupted: a signal ended one of them.
         """
-        with quiet(logging.getLogger("hydra")):  # Launchers log every job; the study prints its own line.
+        with silence(logging.getLogger("hydra")):  # Launchers log every job; the study prints its own line.
             returned = self.launcher.launch([self._overrides(job) for job in jobs], initial_job_idx=self.launched)
         self.launched += len(jobs)
         return [_reason(each) for each in returned]
 
-    def _overrides(self, job: Job) -> list[str]:
+    def _overrides(self, job: ArmRun) -> list[str]:
         changes = [f"seed={job.seed + job.arm.arm.seed_offset}", *job.arm.arm.changes]
         origin = {
             "kind": "arm",
@@ -123,7 +123,7 @@ class StudySweeper(Sweeper):
 
 
 @contextlib.contextmanager
-def quiet(logger: logging.Logger) -> Iterator[None]:
+def silence(logger: logging.Logger) -> Iterator[None]:
     """While entered, the logger drops messages below the level of warnings."""
     before = logger.level
     logger.setLevel(logging.WARNING)

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from sota_exp.config.values import group_of
-from sota_exp.study.technique import Technique, set_to
+from sota_exp.config.values import get_override_key
+from sota_exp.study.technique import Technique, build_overrides
 
 #: Distance between the seeds of the arms of a null study, so that they stay disjoint when seeds are added.
-DISJOINT = 1000
+ARM_SEED_DISTANCE = 1000
 
-BASELINE, FULL = "baseline", "full"
+BASELINE_ARM, FULL_ARM = "baseline", "full"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arm:
+class PlannedArm:
     """A configuration as changes to the configuration of the study, and the name of the arm it is compared with.
 
     changes: its overrides that its reference does not have. overrides: all its overrides on top of the study's
@@ -34,7 +34,7 @@ class Arm:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interaction:
+class InteractionArms:
     """The names of four arms; both − first − second + neither is the interaction of the two techniques `factors`."""
 
     factors: tuple[str, str]
@@ -45,7 +45,7 @@ class Interaction:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Blueprint:
+class StudyDesign:
     """The arms of a study in order, and what is estimated besides their differences.
 
     factors, labels, design: the techniques of a screening design, their labels, and its cells, ±1 [cells, factors].
@@ -53,8 +53,8 @@ class Blueprint:
     read the result.
     """
 
-    arms: tuple[Arm, ...]
-    interactions: tuple[Interaction, ...] = ()
+    arms: tuple[PlannedArm, ...]
+    interactions: tuple[InteractionArms, ...] = ()
     factors: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     design: NDArray[np.int64] | None = None
@@ -64,13 +64,13 @@ class Blueprint:
 
 
 #: Maps the names of the techniques that are on to the reason why that configuration cannot be trained, or None.
-Forbidden = Callable[[tuple[str, ...]], str | None]
+ForbiddenCheck = Callable[[tuple[str, ...]], str | None]
 
 
-def build_arm(name: str, label: str, reference: Arm | None, settings: tuple[str, ...]) -> Arm:
+def plan_arm(name: str, label: str, reference: PlannedArm | None, settings: tuple[str, ...]) -> PlannedArm:
     """An arm with the overrides `settings`, compared with `reference`."""
     changes = () if reference is None else tuple(each for each in settings if each not in reference.overrides)
-    return Arm(
+    return PlannedArm(
         name=name,
         label=label,
         reference=None if reference is None else reference.name,
@@ -79,21 +79,21 @@ def build_arm(name: str, label: str, reference: Arm | None, settings: tuple[str,
     )
 
 
-def leave_out(technique: Technique, full: Arm, settings: tuple[str, ...]) -> Arm:
+def plan_left_out_arm(technique: Technique, full: PlannedArm, settings: tuple[str, ...]) -> PlannedArm:
     """The arm without one technique, compared with the arm `full`."""
-    return build_arm(f"without_{technique.name}", f"Without {technique.label}", full, settings)
+    return plan_arm(f"without_{technique.name}", f"Without {technique.label}", full, settings)
 
 
-def ladder(
-    techniques: Sequence[Technique], forbidden: Forbidden = lambda on: None, absent: Sequence[Technique] = ()
-) -> Blueprint:
+def plan_ladder(
+    techniques: Sequence[Technique], forbidden: ForbiddenCheck = lambda on: None, absent: Sequence[Technique] = ()
+) -> StudyDesign:
     """All off, then one more technique on per step, each step compared with the one before.
 
     forbidden: a technique that makes a step forbidden is left out of that step and of all later ones.
     absent: techniques of the recipe that are off in every arm.
     """
     every = [*absent, *techniques]
-    arms = [build_arm(BASELINE, "Baseline", None, set_to(every, []))]
+    arms = [plan_arm(BASELINE_ARM, "Baseline", None, build_overrides(every, []))]
     on: tuple[str, ...] = ()
     refused = []
     for technique in techniques:
@@ -101,39 +101,39 @@ def ladder(
             refused.append((technique.name, reason))
             continue
         on = (*on, technique.name)
-        arms.append(build_arm(technique.name, technique.label, arms[-1], set_to(every, on)))
+        arms.append(plan_arm(technique.name, technique.label, arms[-1], build_overrides(every, on)))
     note = "Each step is compared with the one before it: what a technique adds there depends on the steps before."
-    return Blueprint(arms=tuple(arms), refused=tuple(refused), notes=(note,))
+    return StudyDesign(arms=tuple(arms), refused=tuple(refused), notes=(note,))
 
 
-def leave_one_out(techniques: Sequence[Technique], choices: Mapping[str, str]) -> Blueprint:
+def plan_leave_one_out(techniques: Sequence[Technique], choices: Mapping[str, str]) -> StudyDesign:
     """The study's configuration, with its `choices`, and the same without each technique that it has on."""
     on = [technique for technique in techniques if technique.is_on(choices)]
-    full = build_arm(FULL, "Everything", None, ())
+    full = plan_arm(FULL_ARM, "Everything", None, ())
     arms = [full]
     for technique in on:
-        settings = set_to(on, [other.name for other in on if other is not technique])
-        own = tuple(override for override in settings if group_of(override) in technique.keys)
-        arms.append(leave_out(technique, full, own))
+        settings = build_overrides(on, [other.name for other in on if other is not technique])
+        own = tuple(override for override in settings if get_override_key(override) in technique.keys)
+        arms.append(plan_left_out_arm(technique, full, own))
     refused = [(f"without_{each.name}", "the recipe has it off") for each in techniques if each not in on]
     note = "Each arm leaves out one technique: where it is worse, the technique helps on top of all the others."
-    return Blueprint(arms=tuple(arms), refused=tuple(refused), notes=(note,))
+    return StudyDesign(arms=tuple(arms), refused=tuple(refused), notes=(note,))
 
 
-def add_one_in(techniques: Sequence[Technique], absent: Sequence[Technique] = ()) -> Blueprint:
+def plan_add_one_in(techniques: Sequence[Technique], absent: Sequence[Technique] = ()) -> StudyDesign:
     """All off, and each technique alone. absent: techniques that are off in every arm."""
     note = "Each arm is the baseline and one technique: what a technique does alone, not on top of the others."
-    return Blueprint(arms=_baseline_and_each(techniques, absent), notes=(note,))
+    return StudyDesign(arms=_baseline_and_each(techniques, absent), notes=(note,))
 
 
-def _baseline_and_each(techniques: Sequence[Technique], absent: Sequence[Technique]) -> tuple[Arm, ...]:
+def _baseline_and_each(techniques: Sequence[Technique], absent: Sequence[Technique]) -> tuple[PlannedArm, ...]:
     every = [*absent, *techniques]
-    baseline = build_arm(BASELINE, "Baseline", None, set_to(every, []))
-    alone = [build_arm(each.name, each.label, baseline, set_to(every, [each.name])) for each in techniques]
+    baseline = plan_arm(BASELINE_ARM, "Baseline", None, build_overrides(every, []))
+    alone = [plan_arm(each.name, each.label, baseline, build_overrides(every, [each.name])) for each in techniques]
     return (baseline, *alone)
 
 
-def pairs(techniques: Sequence[Technique], absent: Sequence[Technique] = ()) -> Blueprint:
+def plan_pairs(techniques: Sequence[Technique], absent: Sequence[Technique] = ()) -> StudyDesign:
     """All off, each technique alone, and each pair together; one interaction per pair.
 
     Raises:
@@ -144,37 +144,41 @@ def pairs(techniques: Sequence[Technique], absent: Sequence[Technique] = ()) -> 
     arms, interactions = list(_baseline_and_each(techniques, absent)), []
     for one, other in itertools.combinations(techniques, 2):
         both, names = f"{one.name}+{other.name}", (one.name, other.name)
-        arms.append(build_arm(both, f"{one.label} and {other.label}", arms[0], set_to([*absent, *techniques], names)))
-        interactions.append(Interaction(factors=names, both=both, first=one.name, second=other.name, neither=BASELINE))
+        arms.append(
+            plan_arm(both, f"{one.label} and {other.label}", arms[0], build_overrides([*absent, *techniques], names))
+        )
+        interactions.append(
+            InteractionArms(factors=names, both=both, first=one.name, second=other.name, neither=BASELINE_ARM)
+        )
     note = (
         "An interaction is both − first − second + neither: if it is for the better, the techniques need each other; "
         "if it is for the worse, they do the same work."
     )
-    return Blueprint(arms=tuple(arms), interactions=tuple(interactions), notes=(note,))
+    return StudyDesign(arms=tuple(arms), interactions=tuple(interactions), notes=(note,))
 
 
-def one_slot(slot: str, options: Sequence[str], reference: str) -> Blueprint:
+def plan_one_slot(slot: str, options: Sequence[str], reference: str) -> StudyDesign:
     """Every option of a slot, compared with the option `reference`."""
-    first = build_arm(reference, reference, None, (f"{slot}={reference}",))
+    first = plan_arm(reference, reference, None, (f"{slot}={reference}",))
     others = [option for option in options if option != reference]
-    return Blueprint(arms=(first, *(build_arm(option, option, first, (f"{slot}={option}",)) for option in others)))
+    return StudyDesign(arms=(first, *(plan_arm(option, option, first, (f"{slot}={option}",)) for option in others)))
 
 
-def null(num_arms: int) -> Blueprint:
+def plan_null(num_arms: int) -> StudyDesign:
     """Equal arms on disjoint seeds: all differences between them are noise."""
     names = [f"equal_{index + 1}" for index in range(num_arms)]
     arms = [
-        Arm(
+        PlannedArm(
             name=name,
             label=f"Equal arm {index + 1}",
             reference=names[0] if index else None,
             changes=(),
             overrides=(),
-            seed_offset=DISJOINT * index,
+            seed_offset=ARM_SEED_DISTANCE * index,
         )
         for index, name in enumerate(names)
     ]
     note = (
         "All arms are the same configuration on other seeds: any verdict but `cannot be distinguished` would be false."
     )
-    return Blueprint(arms=tuple(arms), notes=(note,))
+    return StudyDesign(arms=tuple(arms), notes=(note,))

@@ -7,25 +7,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sota_exp.study.arms import Arms, ReadyArm
+from sota_exp.study.arms import ComposedArm, ComposedArms
 from sota_exp.study.files import StudyFiles
-from sota_exp.study.plan import Blueprint
-from sota_exp.study.settings import Settings
+from sota_exp.study.plan import StudyDesign
+from sota_exp.study.settings import StudySettings
 
-Row = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
+class PlannedStudy:
     """What is known before the first run: settings, arms and seeds.
 
     name: the option of the group `study`. command: the command that repeats the study.
     """
 
-    settings: Settings
+    settings: StudySettings
     name: str
-    blueprint: Blueprint
-    arms: Arms
+    blueprint: StudyDesign
+    arms: ComposedArms
     seeds: tuple[int, ...]
     recipe: str
     data: str
@@ -33,13 +33,13 @@ class Study:
     budget_note: str = ""
 
     @property
-    def compared(self) -> list[ReadyArm]:
+    def compared(self) -> list[ComposedArm]:
         """The arms that have a reference."""
         return [arm for arm in self.arms.ready if arm.arm.reference is not None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Runs:
+class StudyRuns:
     """The results so far, all by arm and seed.
 
     results: contents of `result.json` of finished runs. places: their directories. failures: why a run has no result.
@@ -47,12 +47,12 @@ class Runs:
     """
 
     results: dict[str, dict[int, dict[str, Any]]]
-    places: dict[str, dict[int, str]]
+    directories: dict[str, dict[int, str]]
     failures: dict[str, dict[int, str]]
     correct: Callable[[str, int], NDArray[np.bool_]]
 
     @classmethod
-    def read(cls, study: Study, files: StudyFiles, failures: Mapping[str, str]) -> "Runs":
+    def read(cls, study: PlannedStudy, files: StudyFiles, failures: Mapping[str, str]) -> "StudyRuns":
         """Read the files of a study. failures: place → reason, for runs that wrote no result."""
         results: dict[str, dict[int, dict[str, Any]]] = {}
         places: dict[str, dict[int, str]] = {}
@@ -64,7 +64,7 @@ class Runs:
                 found = files.result(place)
                 if found is not None and files.is_finished(place):
                     results[arm.name][seed], places[arm.name][seed] = found, place
-                elif (reason := files.final_failure(place) or failures.get(place)) is not None:
+                elif (reason := files.find_repeatable_failure(place) or failures.get(place)) is not None:
                     reasons[arm.name][seed] = reason
         split = study.settings.metric.split("/")[0]
 
@@ -72,20 +72,22 @@ class Runs:
             with np.load(files.directory / places[name][seed] / "predictions.npz") as arrays:
                 return np.unpackbits(arrays[f"{split}_correct"], count=len(arrays[f"{split}_labels"])).astype(bool)
 
-        return cls(results=results, places=places, failures=reasons, correct=correct)
+        return cls(results=results, directories=places, failures=reasons, correct=correct)
 
-    def values(self, name: str, read: Callable[[Row], float | None]) -> dict[int, float]:
+    def values(self, name: str, read: Callable[[JsonObject], float | None]) -> dict[int, float]:
         """Seed → the number that `read` takes from the result of an arm's run, where there is one."""
         found = {seed: read(result) for seed, result in self.results[name].items()}
         return {seed: float(value) for seed, value in found.items() if value is not None}
 
-    def differences(self, arm: ReadyArm, read: Callable[[Row], float | None], among: Sequence[int]) -> dict[int, float]:
+    def differences(
+        self, arm: ComposedArm, read: Callable[[JsonObject], float | None], among: Sequence[int]
+    ) -> dict[int, float]:
         """Seed → arm − reference, for the seeds of `among` that both have."""
         assert arm.arm.reference is not None
         own, other = self.values(arm.name, read), self.values(arm.arm.reference, read)
         return {seed: own[seed] - other[seed] for seed in among if seed in own and seed in other}
 
 
-def metric_of(name: str) -> Callable[[Row], float | None]:
+def make_metric_reader(name: str) -> Callable[[JsonObject], float | None]:
     """A function that reads a metric from a result."""
     return lambda result: result["metrics"].get(name)

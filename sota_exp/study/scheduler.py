@@ -8,21 +8,21 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from sota_exp.study.arms import ReadyArm
-from sota_exp.study.files import StudyFiles, training_key, trainings
-from sota_exp.study.results import Row, Runs, Study
-from sota_exp.study.study_json import outcome
-from sota_exp.study.tests_of_arms import tested, wanted_seeds
+from sota_exp.study.arms import ComposedArm
+from sota_exp.study.files import StudyFiles, find_trainings, get_training_key
+from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
+from sota_exp.study.study_json import build_study_json
+from sota_exp.study.tests_of_arms import find_wanted_seeds, run_arm_tests
 
 #: Least seconds between two writes of `study.json`; it is also written at the end.
-WRITE_SECONDS = 20.0
+MIN_WRITE_SECONDS = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class ArmRun:
     """A run to be trained: its arm, its seed among those of the study, and its directory."""
 
-    arm: ReadyArm
+    arm: ComposedArm
     seed: int
     place: str
 
@@ -36,69 +36,73 @@ class Job:
 
 
 #: Trains the jobs; returns per job None, or the reason why it failed. Raises `Interrupted`.
-Launch = Callable[[Sequence[Job]], Sequence[str | None]]
+LaunchFunction = Callable[[Sequence[ArmRun]], Sequence[str | None]]
 
 
 @dataclass(kw_only=True)
-class Ablation:
+class StudyScheduler:
     """A study that runs in its directory.
 
     batch_size: jobs per launch, None for all. failures: place → why a run of this process failed without writing a
     result. written_at: when `study.json` was written, in seconds of `time.monotonic`.
     """
 
-    study: Study
+    study: PlannedStudy
     files: StudyFiles
-    launch: Launch
+    launch: LaunchFunction
     batch_size: int | None
-    on_job: Callable[["Ablation", Job, str | None], None]
+    on_job: Callable[["StudyScheduler", ArmRun, str | None], None]
     failures: dict[str, str] = field(default_factory=dict)
     written_at: float = 0.0
 
-    def run(self) -> Row:
+    def run(self) -> JsonObject:
         """Train the missing runs; returns the content of `study.json`, which is written even after a signal."""
         try:
-            while jobs := self.next_jobs():
+            while jobs := self.find_launchable_runs():
                 batch = jobs[: self.batch_size]
                 for job, reason in zip(batch, self.launch(batch), strict=True):
                     if not self.files.is_finished(job.place):
                         self.failures[job.place] = reason or "it ended without a result"
                     self.on_job(self, job, self.failures.get(job.place))
-                if time.monotonic() - self.written_at > WRITE_SECONDS:
+                if time.monotonic() - self.written_at > MIN_WRITE_SECONDS:
                     self.write()
         finally:
             found = self.write()
         return found
 
-    def write(self) -> Row:
+    def write(self) -> JsonObject:
         """Write `study.json` from the files of the runs, and return its content."""
-        found = outcome(self.study, self.read())
+        found = build_study_json(self.study, self.read())
         self.files.write(found)
         self.written_at = time.monotonic()
         return found
 
-    def read(self) -> Runs:
-        return Runs.read(self.study, self.files, self.failures)
+    def read(self) -> StudyRuns:
+        return StudyRuns.read(self.study, self.files, self.failures)
 
-    def next_jobs(self) -> list[Job]:
+    def find_launchable_runs(self) -> list[ArmRun]:
         """The runs that can be launched now, seed by seed, so that an interrupted study can compare its arms."""
-        return [job for job in self.open_jobs() if self._is_ready(job)]
+        return [job for job in self.find_missing_runs() if self._is_ready(job)]
 
-    def open_jobs(self) -> list[Job]:
+    def find_missing_runs(self) -> list[ArmRun]:
         """Every run that is wanted and missing; a run that several arms share is listed once."""
-        wanted = wanted_seeds(self.study, tested(self.study, self.read()))
-        found: dict[str, Job] = {}
+        wanted = find_wanted_seeds(self.study, run_arm_tests(self.study, self.read()))
+        found: dict[str, ArmRun] = {}
         for seed in self.study.seeds:
             for arm in self.study.arms.ready:
-                job = Job(arm=arm, seed=seed, place=self.files.place(arm, seed))
+                job = ArmRun(arm=arm, seed=seed, place=self.files.place(arm, seed))
                 if seed in wanted[arm.name] and not self._is_over(job.place):
                     found.setdefault(job.place, job)
         return list(found.values())
 
     def _is_over(self, place: str) -> bool:
-        return place in self.failures or self.files.is_finished(place) or self.files.final_failure(place) is not None
+        return (
+            place in self.failures
+            or self.files.is_finished(place)
+            or self.files.find_repeatable_failure(place) is not None
+        )
 
-    def _is_ready(self, job: Job) -> bool:
+    def _is_ready(self, job: ArmRun) -> bool:
         """Whether it trains itself, or the training it shares is over; copies a finished one to its directory.
 
         If the shared training failed, the run trains itself and fails in turn.
@@ -107,10 +111,10 @@ class Ablation:
         if source == job.place:
             return True
         if self.files.is_finished(source):
-            self.files.share_training(source, job.place)
+            self.files.copy_training(source, job.place)
             return True
         return self._is_over(source)
 
-    def source(self, job: Job) -> str:
+    def source(self, job: ArmRun) -> str:
         """The directory of the run whose training this one uses: that of the first arm with the same training."""
-        return self.files.place(trainings(self.study.arms)[training_key(job.arm)], job.seed)
+        return self.files.place(find_trainings(self.study.arms)[get_training_key(job.arm)], job.seed)

@@ -5,19 +5,24 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sota_exp.statistics.designs import Cells, folded_plackett_burman, legal_cells, resolution_five
-from sota_exp.study.plan import FULL, Arm, Blueprint, Forbidden, build_arm, leave_out
-from sota_exp.study.technique import Technique, set_to
+from sota_exp.statistics.designs import (
+    DesignCells,
+    build_plackett_burman_design,
+    build_resolution_five_design,
+    remove_forbidden_cells,
+)
+from sota_exp.study.plan import FULL_ARM, ForbiddenCheck, PlannedArm, StudyDesign, plan_arm, plan_left_out_arm
+from sota_exp.study.technique import Technique, build_overrides
 
 
-def screening(
+def plan_screening(
     techniques: Sequence[Technique],
     with_pairs: bool,
-    forbidden: Forbidden,
+    forbidden: ForbiddenCheck,
     replaces: bool,
     beside: bool,
     absent: Sequence[Technique] = (),
-) -> Blueprint:
+) -> StudyDesign:
     """The cells of a two-level design.
 
     with_pairs: a design that estimates interactions of two techniques too. replaces: whether a forbidden cell is
@@ -27,23 +32,23 @@ def screening(
         ValueError: there is no design for this number of techniques, or too few cells are left.
     """
     names = tuple(technique.name for technique in techniques)
-    design = resolution_five(len(names)) if with_pairs else folded_plackett_burman(len(names))
-    cells = legal_cells(names, design, forbidden, replaces)
+    design = build_resolution_five_design(len(names)) if with_pairs else build_plackett_burman_design(len(names))
+    cells = remove_forbidden_cells(names, design, forbidden, replaces)
     arms = [_build_cell(techniques, absent, index, row) for index, row in enumerate(cells.design)]
     notes = _design_notes(len(design), len(names), with_pairs)
     if beside:
         every = [*absent, *techniques]
-        full = build_arm(FULL, "Everything", None, set_to(every, names))
+        full = plan_arm(FULL_ARM, "Everything", None, build_overrides(every, names))
         arms.append(full)
         for left_out in techniques:
             on = [name for name in names if name != left_out.name]
-            arms.append(leave_out(left_out, full, set_to(every, on)))
+            arms.append(plan_left_out_arm(left_out, full, build_overrides(every, on)))
         notes += (
             "Main effects and leave-one-out answer different questions: a main effect is the mean over all settings of "
             "the other techniques, leave-one-out is the loss at one setting, all others on. They agree where "
             "techniques do not interact.",
         )
-    return Blueprint(
+    return StudyDesign(
         arms=tuple(arms),
         factors=names,
         labels={technique.name: technique.label for technique in techniques},
@@ -67,16 +72,16 @@ def _design_notes(num_cells: int, num_factors: int, with_pairs: bool) -> tuple[s
     )
 
 
-def _refused_cells(cells: Cells) -> tuple[tuple[str, str], ...]:
+def _refused_cells(cells: DesignCells) -> tuple[tuple[str, str], ...]:
     return tuple((f"cell {index + 1} of the design", reason) for index, reason in (*cells.refused, *cells.replaced))
 
 
 def _build_cell(
     techniques: Sequence[Technique], absent: Sequence[Technique], index: int, row: NDArray[np.int64]
-) -> Arm:
+) -> PlannedArm:
     on = [technique.name for technique, sign in zip(techniques, row, strict=True) if sign > 0]
-    settings = set_to([*absent, *techniques], on)
-    return Arm(
+    settings = build_overrides([*absent, *techniques], on)
+    return PlannedArm(
         name=f"cell_{index + 1:02}",
         label=f"Cell {index + 1}",
         reference=None,

@@ -4,20 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sota_exp.config.values import suggestion
+from sota_exp.config.values import format_suggestion
 from sota_exp.errors import ConfigError
 from sota_exp.stages.stage import require
-from sota_exp.statistics.interim import spent_at
-from sota_exp.statistics.sign_flip import smallest_p_value
-from sota_exp.statistics.units import METRICS
+from sota_exp.statistics.interim import compute_look_levels
+from sota_exp.statistics.sign_flip import find_smallest_p_value
+from sota_exp.statistics.units import HIGHER_IS_BETTER
 from sota_exp.study.technique import Technique
 
-KINDS = ("ladder", "leave_one_out", "add_one_in", "pairs", "one_slot", "screening", "null")
+STUDY_KINDS = ("ladder", "leave_one_out", "add_one_in", "pairs", "one_slot", "screening", "null")
 BUDGETS = ("epochs", "steps", "flops", "seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class StudySettings:
     """The node `study`; conf/study/settings/standard.yaml explains each key."""
 
     kind: str
@@ -39,9 +39,9 @@ class Settings:
     techniques: dict[str, Any]
 
     def __post_init__(self) -> None:
-        require(self.kind in KINDS, "kind", self.kind, ", ".join(KINDS))
+        require(self.kind in STUDY_KINDS, "kind", self.kind, ", ".join(STUDY_KINDS))
         require(self.budget in BUDGETS, "budget", self.budget, ", ".join(BUDGETS))
-        require(self.metric in METRICS, "metric", self.metric, ", ".join(METRICS))
+        require(self.metric in HIGHER_IS_BETTER, "metric", self.metric, ", ".join(HIGHER_IS_BETTER))
         require(0.5 < self.level < 1, "level", self.level, "a fraction in (0.5, 1), such as 0.95")
         require(_are_seeds(self.seeds), "seeds", self.seeds, "a count of at least 1, or a list of different seeds ≥ 0")
         require(2 <= self.num_arms <= 100, "num_arms", self.num_arms, "a count in [2, 100]")
@@ -60,7 +60,10 @@ class Settings:
                 f"and all looks together spend {1 - self.level:.2g}"
             )
             require(
-                smallest_p_value(self.looks[-1]) <= spent_at(self.looks, self.level)[-1], "looks", self.looks, legal
+                find_smallest_p_value(self.looks[-1]) <= compute_look_levels(self.looks, self.level)[-1],
+                "looks",
+                self.looks,
+                legal,
             )
             if isinstance(self.seeds, list):
                 legal = f"a list of {self.looks[-1]} seeds, as many as the last look has, or a count"
@@ -70,17 +73,17 @@ class Settings:
             require(are_apart, "seeds", self.seeds, "seeds below 1000 in a null study, whose arms are 1000 seeds apart")
 
     @property
-    def last_level(self) -> float:
+    def final_level(self) -> float:
         """Confidence level of the test on all seeds, in (0, 1): with looks, 1 − what the last look spends."""
-        return self.level if self.looks is None else 1 - spent_at(self.looks, self.level)[-1]
+        return self.level if self.looks is None else 1 - compute_look_levels(self.looks, self.level)[-1]
 
-    def seed_list(self, first: int) -> list[int]:
+    def list_seeds(self, first: int) -> list[int]:
         """The seeds of every arm: the listed ones, or from `first` as many as the last look has, or as `seeds` says."""
         if isinstance(self.seeds, list):
             return [int(seed) for seed in self.seeds]
         return list(range(first, first + (self.looks[-1] if self.looks else int(self.seeds))))
 
-    def chosen_techniques(self) -> list[Technique]:
+    def get_chosen_techniques(self) -> list[Technique]:
         """The techniques of `only` in its order, or all of them.
 
         Raises:
@@ -90,16 +93,16 @@ class Settings:
         for name in self.only or ():
             if name not in table:
                 raise ConfigError(
-                    f"study.only={name}: no such technique; legal: {', '.join(table)}.{suggestion(name, table)}"
+                    f"study.only={name}: no such technique; legal: {', '.join(table)}.{format_suggestion(name, table)}"
                 )
         return [table[name] for name in self.only] if self.only is not None else list(table.values())
 
-    def absent_techniques(self) -> list[Technique]:
+    def get_absent_techniques(self) -> list[Technique]:
         """The techniques that `only` leaves out: off in every arm of the kinds that start from all off."""
         return [each for name, each in self._techniques().items() if self.only is not None and name not in self.only]
 
     def _techniques(self) -> dict[str, Technique]:
-        return {name: technique(name, node) for name, node in self.techniques.items() if node is not None}
+        return {name: parse_study_technique(name, node) for name, node in self.techniques.items() if node is not None}
 
 
 def _are_seeds(seeds: object) -> bool:
@@ -111,7 +114,7 @@ def _are_seeds(seeds: object) -> bool:
     return bool(seeds) and are_counts and len(set(seeds)) == len(seeds)
 
 
-def technique(name: str, node: object) -> Technique:
+def parse_study_technique(name: str, node: object) -> Technique:
     """Parse an entry of `study.techniques`.
 
     Raises:
@@ -124,7 +127,7 @@ def technique(name: str, node: object) -> Technique:
     for part in node:
         if part not in legal:
             raise ConfigError(
-                f"{key}.{part}: no such key; legal here: {', '.join(legal)}.{suggestion(str(part), legal)}"
+                f"{key}.{part}: no such key; legal here: {', '.join(legal)}.{format_suggestion(str(part), legal)}"
             )
     scaled = node.get("scaled") or {}
     if not isinstance(scaled, Mapping) or not all(isinstance(value, int | float) for value in scaled.values()):
@@ -138,7 +141,7 @@ def technique(name: str, node: object) -> Technique:
         on=_overrides(f"{key}.with", node.get("with")),
         off=_overrides(f"{key}.without", node.get("without")),
         scaled={str(scale): float(value) for scale, value in scaled.items()},
-        beside={str(other): _overrides(f"{key}.beside.{other}", both) for other, both in beside.items()},
+        combined_on={str(other): _overrides(f"{key}.beside.{other}", both) for other, both in beside.items()},
     )
 
 

@@ -5,29 +5,35 @@ Apart from times and memory, which are under `cost` only, it is bitwise equal ho
 
 import numpy as np
 
-from sota_exp.config.formats import FORMAT
-from sota_exp.statistics.interim import Looked, spent_at
-from sota_exp.statistics.power import POWER, assumed_sd, detectable, detectable_effect, seeds_needed
-from sota_exp.study.results import Row, Runs, Study, metric_of
-from sota_exp.study.settings import Settings
-from sota_exp.study.study_json_arms import arm_row
-from sota_exp.study.study_json_effects import effect_row, of_pairs, screened
-from sota_exp.study.tests_of_arms import Tested, tested, wanted_seeds
+from sota_exp.config.formats import FILE_FORMAT
+from sota_exp.statistics.interim import InterimResult, compute_look_levels
+from sota_exp.statistics.power import (
+    DEFAULT_POWER,
+    assume_difference_sd,
+    find_detectable_difference,
+    find_detectable_main_effect,
+    find_num_seeds,
+)
+from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns, make_metric_reader
+from sota_exp.study.settings import StudySettings
+from sota_exp.study.study_json_arms import build_arm_entry
+from sota_exp.study.study_json_effects import build_effect_entry, build_pair_interactions, estimate_screening_effects
+from sota_exp.study.tests_of_arms import ArmTests, find_wanted_seeds, run_arm_tests
 
 #: Numbers of seeds and effects (fractions) in the table of statistical power.
-PLANNED_SEEDS, PLANNED_EFFECTS = (4, 6, 8, 10, 12, 16, 24, 32), (0.001, 0.002, 0.005, 0.01, 0.02)
+POWER_TABLE_SEEDS, POWER_TABLE_EFFECTS = (4, 6, 8, 10, 12, 16, 24, 32), (0.001, 0.002, 0.005, 0.01, 0.02)
 
 
-def outcome(study: Study, runs: Runs) -> Row:
+def build_study_json(study: PlannedStudy, runs: StudyRuns) -> JsonObject:
     """The content of `study.json`."""
     settings = study.settings
-    test = tested(study, runs)
-    arms = [arm_row(study, runs, test, arm) for arm in study.arms.ready]
-    design_effects, effect_notes = screened(study, runs)
+    test = run_arm_tests(study, runs)
+    arms = [build_arm_entry(study, runs, test, arm) for arm in study.arms.ready]
+    design_effects, effect_notes = estimate_screening_effects(study, runs)
     first = next((result for arm in study.arms.ready for result in runs.results[arm.name].values()), None)
     missing = _missing(study, runs, test)
     return {
-        "format": FORMAT,
+        "format": FILE_FORMAT,
         "kind": settings.kind,
         "name": study.name,
         "title": settings.title,
@@ -35,7 +41,7 @@ def outcome(study: Study, runs: Runs) -> Row:
         "data": study.data,
         "metric": settings.metric,
         "level": settings.level,
-        "power": POWER,
+        "power": DEFAULT_POWER,
         "seeds": list(study.seeds),
         "budget": settings.budget,
         "command": study.command,
@@ -45,20 +51,20 @@ def outcome(study: Study, runs: Runs) -> Row:
         "arms": arms,
         "refused": [{"name": name, "reason": reason} for name, reason in study.arms.refused],
         "rules": [{"arm": arm.name, "message": text} for arm in study.arms.ready for text in arm.warnings],
-        "effects": [effect_row(study, effect) for effect in design_effects if len(effect.factors) == 1],
+        "effects": [build_effect_entry(study, effect) for effect in design_effects if len(effect.factors) == 1],
         "interactions": [
-            *[effect_row(study, effect) for effect in design_effects if len(effect.factors) == 2],
-            *of_pairs(study, runs),
+            *[build_effect_entry(study, effect) for effect in design_effects if len(effect.factors) == 2],
+            *build_pair_interactions(study, runs),
         ],
-        "looks": _looks(settings, test.looked),
-        "plan": plan_of(study, runs, first["evaluated_images"]["test"] if first else None),
+        "looks": _looks(settings, test.interim),
+        "plan": build_power_table(study, runs, first["evaluated_images"]["test"] if first else None),
         "notes": [*study.blueprint.notes, *([study.budget_note] if study.budget_note else []), *effect_notes],
         "status": "partial" if missing else "complete",
         "missing": missing,
     }
 
 
-def _environment(result: Row | None) -> Row:
+def _environment(result: JsonObject | None) -> JsonObject:
     """Versions, device and commit of the first run of the first arm."""
     if result is None:
         return {"versions": {}, "device": None, "commit": None, "python": None}
@@ -71,9 +77,9 @@ def _environment(result: Row | None) -> Row:
     }
 
 
-def _missing(study: Study, runs: Runs, test: Tested) -> list[Row]:
+def _missing(study: PlannedStudy, runs: StudyRuns, test: ArmTests) -> list[JsonObject]:
     """Every planned run that is not finished. Seeds after the look that decided an arm are not planned."""
-    wanted = wanted_seeds(study, test)
+    wanted = find_wanted_seeds(study, test)
     return [
         {"arm": arm.name, "seed": seed, "reason": runs.failures[arm.name].get(seed, "not run yet")}
         for arm in study.arms.ready
@@ -82,10 +88,10 @@ def _missing(study: Study, runs: Runs, test: Tested) -> list[Row]:
     ]
 
 
-def _looks(settings: Settings, looked: Looked | None) -> Row | None:
+def _looks(settings: StudySettings, looked: InterimResult | None) -> JsonObject | None:
     if looked is None or settings.looks is None:
         return None
-    planned = spent_at(settings.looks, settings.level)
+    planned = compute_look_levels(settings.looks, settings.level)
     return {
         "planned": settings.looks,
         "alpha_planned": planned,
@@ -95,12 +101,12 @@ def _looks(settings: Settings, looked: Looked | None) -> Row | None:
     }
 
 
-def plan_of(study: Study, runs: Runs, num_test: int | None) -> Row:
+def build_power_table(study: PlannedStudy, runs: StudyRuns, num_test: int | None) -> JsonObject:
     """Statistical power: what each number of seeds can detect.
 
     The standard deviation of differences is that of this study, or an assumed one as long as there are too few.
     """
-    metric, level = metric_of(study.settings.metric), study.settings.last_level
+    metric, level = make_metric_reader(study.settings.metric), study.settings.final_level
     spreads = []
     for arm in study.compared:
         found = list(runs.differences(arm, metric, study.seeds).values())
@@ -111,9 +117,9 @@ def plan_of(study: Study, runs: Runs, num_test: int | None) -> Row:
         sd = float(np.sqrt(sum(variance * df for variance, df in spreads) / sum(df for _, df in spreads)))
         source = f"this study's {sum(df + 1 for _, df in spreads)} differences"
     elif num_test:
-        sd, source = assumed_sd(num_test), f"an assumption: a fifth of {num_test:,} test images change sides"
+        sd, source = assume_difference_sd(num_test), f"an assumption: a fifth of {num_test:,} test images change sides"
     arms = max(1, len(study.compared))
-    seeds = sorted({*PLANNED_SEEDS, len(study.seeds)})
+    seeds = sorted({*POWER_TABLE_SEEDS, len(study.seeds)})
     design = study.blueprint.design
     if design is not None:
         return {
@@ -121,7 +127,7 @@ def plan_of(study: Study, runs: Runs, num_test: int | None) -> Row:
             "sd_source": source,
             "num_factors": len(study.blueprint.factors),
             "detectable_effect": {
-                str(num): detectable_effect(sd, len(design), num, len(study.blueprint.factors), level)
+                str(num): find_detectable_main_effect(sd, len(design), num, len(study.blueprint.factors), level)
                 for num in sorted({1, 2, 3, 4, 6, 8, len(study.seeds)})
             },
         }
@@ -129,6 +135,6 @@ def plan_of(study: Study, runs: Runs, num_test: int | None) -> Row:
         "sd_assumed": sd,
         "sd_source": source,
         "num_arms": arms,
-        "detectable": {str(num): detectable(sd, num, arms, level) for num in seeds},
-        "seeds_needed": {str(effect): seeds_needed(effect, sd, arms, level) for effect in PLANNED_EFFECTS},
+        "detectable": {str(num): find_detectable_difference(sd, num, arms, level) for num in seeds},
+        "seeds_needed": {str(effect): find_num_seeds(effect, sd, arms, level) for effect in POWER_TABLE_EFFECTS},
     }

@@ -4,37 +4,39 @@ from typing import Any
 
 import numpy as np
 
-from sota_exp.statistics.effects import Effect, effects
-from sota_exp.statistics.paired import paired_difference
-from sota_exp.statistics.sign_flip import sign_flip_test, smallest_p_value
-from sota_exp.statistics.units import METRICS, scale_of
-from sota_exp.study.results import Row, Runs, Study, metric_of
+from sota_exp.statistics.effects import Effect, compute_effects
+from sota_exp.statistics.paired import paired_t_interval
+from sota_exp.statistics.sign_flip import find_smallest_p_value, sign_flip_test
+from sota_exp.statistics.units import HIGHER_IS_BETTER, get_metric_format
+from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns, make_metric_reader
 
 
-def screened(study: Study, runs: Runs) -> tuple[list[Effect], list[str]]:
+def estimate_screening_effects(study: PlannedStudy, runs: StudyRuns) -> tuple[list[Effect], list[str]]:
     """The effects of a screening design, and notes: the reason if too few cells are finished for effects."""
     blueprint = study.blueprint
     if blueprint.design is None:
         return [], []
-    metric = metric_of(study.settings.metric)
+    metric = make_metric_reader(study.settings.metric)
     names = {arm.name for arm in study.arms.ready}
     cells = [arm.name for arm in blueprint.arms if arm.is_cell]
     values = [runs.values(name, metric) if name in names else {} for name in cells]
     table = np.array([[found.get(seed, np.nan) for seed in study.seeds] for found in values])
     try:
-        return effects(blueprint.factors, blueprint.design, table, blueprint.with_pairs, study.settings.level), []
+        return compute_effects(
+            blueprint.factors, blueprint.design, table, blueprint.with_pairs, study.settings.level
+        ), []
     except ValueError as error:
         return [], [f"No effects yet: {error}."]
 
 
-def effect_row(study: Study, effect: Effect) -> Row:
+def build_effect_entry(study: PlannedStudy, effect: Effect) -> JsonObject:
     """An entry of `effects` or `interactions`."""
-    better = METRICS[study.settings.metric]
+    better = HIGHER_IS_BETTER[study.settings.metric]
     significant = effect.p_adjusted <= 1 - study.settings.level
     verdict = ("helps" if (effect.estimate > 0) == better else "hurts") if significant else "cannot be distinguished"
-    unit = scale_of(study.settings.metric)
+    unit = get_metric_format(study.settings.metric)
     span = unit.span(effect.low, effect.high)
-    size = f"{unit.difference_with_unit(effect.estimate)}, {study.settings.level:.0%} interval {span}"
+    size = f"{unit.format_difference_with_unit(effect.estimate)}, {study.settings.level:.0%} interval {span}"
     sentence = f"{verdict.capitalize()}{'' if significant else ' from no effect'}: {size}."
     labels = {arm.name: arm.label for arm in study.blueprint.arms} | dict(study.blueprint.labels)
     which = {"factor": effect.factors[0]} if len(effect.factors) == 1 else {"factors": list(effect.factors)}
@@ -51,7 +53,7 @@ def effect_row(study: Study, effect: Effect) -> Row:
     }
 
 
-def of_pairs(study: Study, runs: Runs) -> list[Row]:
+def build_pair_interactions(study: PlannedStudy, runs: StudyRuns) -> list[JsonObject]:
     """The interactions of a study of pairs: paired over seeds, and tested jointly."""
     names = {arm.name for arm in study.arms.ready}
     found: list[tuple[Any, dict[int, float]]] = []
@@ -59,7 +61,7 @@ def of_pairs(study: Study, runs: Runs) -> list[Row]:
         if not {item.both, item.first, item.second, item.neither} <= names:
             continue
         parts = [
-            runs.values(name, metric_of(study.settings.metric))
+            runs.values(name, make_metric_reader(study.settings.metric))
             for name in (item.both, item.first, item.second, item.neither)
         ]
         common = [seed for seed in study.seeds if all(seed in part for part in parts)]
@@ -71,7 +73,7 @@ def of_pairs(study: Study, runs: Runs) -> list[Row]:
     joint = sign_flip_test([[values.get(seed, np.nan) for _, values in enough] for seed in study.seeds])
     rows = []
     for (item, values), own, adjusted in zip(enough, joint.p_values, joint.p_adjusted, strict=True):
-        estimate = paired_difference([0.0] * len(values), list(values.values()), study.settings.level)
+        estimate = paired_t_interval([0.0] * len(values), list(values.values()), study.settings.level)
         effect = Effect(
             factors=item.factors,
             estimate=estimate.mean,
@@ -81,9 +83,9 @@ def of_pairs(study: Study, runs: Runs) -> list[Row]:
             p_adjusted=adjusted,
             aliases=(),
         )
-        row = effect_row(study, effect)
-        if smallest_p_value(len(values)) > 1 - study.settings.level:
-            smallest = smallest_p_value(len(values))
+        row = build_effect_entry(study, effect)
+        if find_smallest_p_value(len(values)) > 1 - study.settings.level:
+            smallest = find_smallest_p_value(len(values))
             sentence = f"Too few seeds for a verdict: the smallest p-value of {len(values)} is {smallest:.2g}."
             row |= {"verdict": "too few seeds", "verdict_words": sentence}
         rows.append(row)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sota_exp.config.values import group_of
+from sota_exp.config.values import get_override_key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class Technique:
     on: tuple[str, ...]
     off: tuple[str, ...]
     scaled: Mapping[str, float]
-    beside: Mapping[str, tuple[str, ...]]
+    combined_on: Mapping[str, tuple[str, ...]]
 
     def at(self, choices: Mapping[str, str], values: Mapping[str, Any]) -> "Technique":
         """The technique for one configuration: scaled values become overrides, computed from its own values."""
@@ -33,12 +33,15 @@ class Technique:
 
     def is_on(self, choices: Mapping[str, str]) -> bool:
         """Whether a configuration has chosen the options that turn it on, alone or beside another technique."""
-        return any(_has_options(choices, overrides) for overrides in (self.on, *self.beside.values()))
+        return any(_has_options(choices, overrides) for overrides in (self.on, *self.combined_on.values()))
 
     @property
     def keys(self) -> set[str]:
         """The keys of its overrides."""
-        return {group_of(override) for override in (*self.on, *self.off, *itertools.chain(*self.beside.values()))}
+        return {
+            get_override_key(override)
+            for override in (*self.on, *self.off, *itertools.chain(*self.combined_on.values()))
+        }
 
 
 def _has_options(choices: Mapping[str, str], overrides: Sequence[str]) -> bool:
@@ -46,28 +49,28 @@ def _has_options(choices: Mapping[str, str], overrides: Sequence[str]) -> bool:
     return all(choices[key] == option for key, _, option in pairs if key in choices)
 
 
-def overrides(*parts: Sequence[str]) -> tuple[str, ...]:
+def merge_overrides(*parts: Sequence[str]) -> tuple[str, ...]:
     """Lists of overrides in one list; where a key occurs more than once, only its last override stays."""
     by_key: dict[str, str] = {}
     for override in itertools.chain(*parts):
-        key = group_of(override)
+        key = get_override_key(override)
         by_key.pop(key, None)
         by_key[key] = override
     return tuple(by_key.values())
 
 
-def set_to(techniques: Sequence[Technique], on: Sequence[str]) -> tuple[str, ...]:
+def build_overrides(techniques: Sequence[Technique], on: Sequence[str]) -> tuple[str, ...]:
     """The overrides that turn on the techniques named in `on` and turn off all others.
 
     Those that turn off come first: some of them choose a preset, which would undo values set before it.
     """
     chosen = [technique for technique in techniques if technique.name in on]
     off = [item for technique in techniques if technique.name not in on for item in technique.off]
-    both = [item for technique in chosen for other in on for item in technique.beside.get(other, ())]
-    return overrides(off, [item for technique in chosen for item in technique.on], both)
+    both = [item for technique in chosen for other in on for item in technique.combined_on.get(other, ())]
+    return merge_overrides(off, [item for technique in chosen for item in technique.on], both)
 
 
-def of_slots(choices: Mapping[str, str], neutral: Mapping[str, str], taken: set[str]) -> list[Technique]:
+def build_slot_techniques(choices: Mapping[str, str], neutral: Mapping[str, str], taken: set[str]) -> list[Technique]:
     """One technique per slot whose chosen option is not its neutral one, except for the slots in `taken`."""
     return [
         Technique(
@@ -76,7 +79,7 @@ def of_slots(choices: Mapping[str, str], neutral: Mapping[str, str], taken: set[
             on=(f"{slot}={option}",),
             off=(f"{slot}={neutral[slot]}",),
             scaled={},
-            beside={},
+            combined_on={},
         )
         for slot, option in choices.items()
         if slot in neutral and option != neutral[slot] and slot not in taken

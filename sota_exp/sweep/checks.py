@@ -8,13 +8,13 @@ from typing import Any
 from omegaconf import DictConfig
 from optuna.trial import Trial
 
-from sota_exp.config.build import locate
+from sota_exp.config.build import import_class
 from sota_exp.errors import ConfigError
-from sota_exp.sweep.settings import Goal, Settings
-from sota_exp.sweep.trial import make_pruner
+from sota_exp.sweep.settings import Objectives, SweepSettings
+from sota_exp.sweep.trial import build_pruner
 
 
-def extender(path: str | None) -> Callable[[DictConfig, Trial], None]:
+def load_custom_search_space(path: str | None) -> Callable[[DictConfig, Trial], None]:
     """The user's function that draws more values; for None one that draws nothing.
 
     Raises:
@@ -23,7 +23,7 @@ def extender(path: str | None) -> Callable[[DictConfig, Trial], None]:
     if path is None:
         return lambda config, trial: None
     try:
-        found = locate(path, "custom_search_space")
+        found = import_class(path, "custom_search_space")
     except ConfigError as error:
         raise ConfigError(
             f"hydra.sweeper.custom_search_space={path} cannot be imported; legal: the dotted path of a function"
@@ -33,13 +33,13 @@ def extender(path: str | None) -> Callable[[DictConfig, Trial], None]:
     return found
 
 
-def require_prunable(goal: Goal, settings: Settings, pruner: Mapping[str, Any]) -> None:
+def require_prunable(goal: Objectives, settings: SweepSettings, pruner: Mapping[str, Any]) -> None:
     """Check the pruner and that it can be used with the objectives.
 
     Raises:
         ConfigError: no such pruner; several objectives; an objective that is not reported per epoch; too few seeds.
     """
-    make_pruner(pruner)
+    build_pruner(pruner)
     name = str(pruner["_target_"]).rpartition(".")[2]
     if name == "NopPruner":
         return
@@ -57,7 +57,7 @@ def require_prunable(goal: Goal, settings: Settings, pruner: Mapping[str, Any]) 
         )
 
 
-def another_search(stored: Mapping[str, str], wanted: Mapping[str, str], directory: Path) -> str:
+def format_search_mismatch(stored: Mapping[str, str], wanted: Mapping[str, str], directory: Path) -> str:
     """Error message with both searches, line by line; `-` marks what is only in the stored one, `+` the requested."""
     before, now = ([f"{key}: {text}".rstrip(": ") for key, text in space.items()] for space in (stored, wanted))
     return "\n".join(

@@ -15,19 +15,19 @@ from optuna.trial import Trial, TrialState
 
 from sota_exp.sweep import ownership
 from sota_exp.sweep.sampler import make_sampler
-from sota_exp.sweep.start_points import DEFAULT
-from sota_exp.sweep.storage import patiently
+from sota_exp.sweep.start_points import DEFAULT_ATTRIBUTE
+from sota_exp.sweep.storage import retry_while_disconnected
 from sota_exp.sweep.sweep import Sweep
 
 #: Attribute of a trial: the values of its searched keys.
-KNOBS = "knobs"
+KNOBS_ATTRIBUTE = "knobs"
 
 #: Trials in these states count towards `n_trials`.
 COUNTED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
+class ClaimedTrial:
     """A trial that this process owns and has to run."""
 
     number: int
@@ -37,32 +37,32 @@ class Claim:
     overrides: tuple[str, ...]
 
 
-def claim_batch(sweep: Sweep) -> list[Claim]:
+def claim_batch(sweep: Sweep) -> list[ClaimedTrial]:
     """Up to `n_jobs` trials; none where all that are missing from the total run in other processes."""
-    batch: list[Claim] = []
+    batch: list[ClaimedTrial] = []
     while len(batch) < sweep.settings.n_jobs:
-        claim = patiently(functools.partial(_claim, sweep, {each.token for each in batch}))
+        claim = retry_while_disconnected(functools.partial(_claim, sweep, {each.token for each in batch}))
         if claim is None:
             break
         batch.append(claim)
     return batch
 
 
-def _claim(sweep: Sweep, held: set[str]) -> Claim | None:
+def _claim(sweep: Sweep, held: set[str]) -> ClaimedTrial | None:
     """held: the tokens of the trials in the current batch."""
-    with sweep.store.alone() as check:
+    with sweep.store.lock() as check:
         study = sweep.study
-        abandoned = ownership.abandoned(study, held)
+        abandoned = ownership.find_abandoned_trials(study, held)
         trials = study.get_trials(deepcopy=False)
         num_missing = sweep.n_trials - sum(trial.state in COUNTED for trial in trials) + len(abandoned)
         for frozen in abandoned:
-            num_kills = ownership.kills_without_progress(frozen)
+            num_kills = ownership.count_kills_without_progress(frozen)
             if num_kills > sweep.settings.retries:
-                ownership.fail(study, frozen, f"its process was killed {num_kills} times without progress")
+                ownership.fail_trial(study, frozen, f"its process was killed {num_kills} times without progress")
             elif num_missing > 0:
                 return _draw_and_own(sweep, Trial(study, frozen._trial_id), num_kills, check)
             else:
-                ownership.fail(study, frozen, "its process was killed, and n_trials is reached without it")
+                ownership.fail_trial(study, frozen, "its process was killed, and n_trials is reached without it")
         if num_missing <= 0:
             return None
         study.sampler = make_sampler(sweep.sampler, sweep.space, len(trials))
@@ -71,7 +71,7 @@ def _claim(sweep: Sweep, held: set[str]) -> Claim | None:
             return _draw_and_own(sweep, study.ask(), 0, check)
 
 
-def _draw_and_own(sweep: Sweep, trial: Trial, num_kills: int, check: Callable[[], None]) -> Claim:
+def _draw_and_own(sweep: Sweep, trial: Trial, num_kills: int, check: Callable[[], None]) -> ClaimedTrial:
     """Draw the values that are not drawn yet, and take the trial: first a heartbeat, then the owner.
 
     check: raises where the lock of `Store.alone` is lost.
@@ -79,19 +79,21 @@ def _draw_and_own(sweep: Sweep, trial: Trial, num_kills: int, check: Callable[[]
     sweep.store.storage.record_heartbeat(trial._trial_id)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        knobs = sweep.space.suggest(trial, sweep.choices)
+        knobs = sweep.space.draw_values(trial, sweep.choices)
         before = set(trial.params)
         sweep.custom_search_space(sweep.config, trial)
         more = {name: value for name, value in trial.params.items() if name not in before}
-    if more and trial.user_attrs.get(DEFAULT):
-        trial.set_user_attr(DEFAULT, False)  # custom_search_space drew values that the recipe fixes.
+    if more and trial.user_attrs.get(DEFAULT_ATTRIBUTE):
+        trial.set_user_attr(DEFAULT_ATTRIBUTE, False)  # custom_search_space drew values that the recipe fixes.
     knobs |= more
     check()
-    ownership.take_up(trial, num_kills)
-    token = ownership.own(trial)
+    ownership.store_kills(trial, num_kills)
+    token = ownership.become_owner(trial)
     check()
-    trial.set_user_attr(KNOBS, knobs)  # Only the owner writes them: another process may have drawn other values.
-    return Claim(
+    trial.set_user_attr(
+        KNOBS_ATTRIBUTE, knobs
+    )  # Only the owner writes them: another process may have drawn other values.
+    return ClaimedTrial(
         number=trial.number,
         trial_id=trial._trial_id,
         token=token,

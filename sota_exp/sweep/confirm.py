@@ -12,9 +12,9 @@ from typing import Any
 
 from scipy.special import stdtr, stdtrit
 
-from sota_exp.statistics.paired import Estimate, mean_and_sd, paired_difference
+from sota_exp.statistics.paired import Estimate, compute_mean_and_sd, paired_t_interval
 
-LEVEL = 0.95
+CONFIDENCE_LEVEL = 0.95
 
 DEFAULT_ARM = "default"
 
@@ -23,7 +23,7 @@ SEED_DISTANCE = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arm:
+class ConfirmedArm:
     """One configuration on the fresh seeds; number: of its trial. val, test: {seed: value of the metric}."""
 
     name: str
@@ -34,12 +34,12 @@ class Arm:
     failures: dict[int, str]
 
 
-def fresh_seeds(first: int, num: int) -> list[int]:
+def list_fresh_seeds(first: int, num: int) -> list[int]:
     """`num` seeds that no trial of the search used."""
     return [first + SEED_DISTANCE + index for index in range(num)]
 
 
-def p_value(estimate: Estimate, level: float = LEVEL) -> float | None:
+def compute_p_value(estimate: Estimate, level: float = CONFIDENCE_LEVEL) -> float | None:
     """Two-sided p-value of the paired t-test; None if all differences are equal."""
     if half_width(estimate) == 0:
         return None
@@ -57,16 +57,18 @@ def compare_paired(default: Mapping[int, float], other: Mapping[int, float]) -> 
     seeds = sorted(set(default) & set(other))
     if len(seeds) < 2:
         return None
-    return paired_difference([default[seed] for seed in seeds], [other[seed] for seed in seeds], LEVEL)
+    return paired_t_interval([default[seed] for seed in seeds], [other[seed] for seed in seeds], CONFIDENCE_LEVEL)
 
 
-def conclude(arms: Sequence[Arm], metric: str, direction: str, seeds: Sequence[int]) -> dict[str, Any]:
+def summarize_confirmation(
+    arms: Sequence[ConfirmedArm], metric: str, direction: str, seeds: Sequence[int]
+) -> dict[str, Any]:
     """`confirm` of `sweep.json`: each arm against the default on val, the winner by val, and its difference on test."""
     sign = 1 if direction == "maximize" else -1
     default = next(arm for arm in arms if arm.name == DEFAULT_ARM)
     others = [arm for arm in arms if arm is not default]
     complete = [arm for arm in others if set(arm.val) == set(seeds)] or [arm for arm in others if arm.val]
-    winner = max(complete, key=lambda arm: sign * mean_and_sd(list(arm.val.values()))[0], default=None)
+    winner = max(complete, key=lambda arm: sign * compute_mean_and_sd(list(arm.val.values()))[0], default=None)
     on_test = compare_paired(default.test, winner.test) if winner is not None else None
     verdict = get_verdict(on_test, sign)
     return {
@@ -83,10 +85,10 @@ def conclude(arms: Sequence[Arm], metric: str, direction: str, seeds: Sequence[i
     }
 
 
-def arm_to_json(arm: Arm, default: Arm) -> dict[str, Any]:
+def arm_to_json(arm: ConfirmedArm, default: ConfirmedArm) -> dict[str, Any]:
     """The entry of an arm in `sweep.json`: its values, and its difference from the default on val."""
     difference = compare_paired(default.val, arm.val) if arm is not default else None
-    mean, sd = mean_and_sd(list(arm.val.values())) if arm.val else (None, None)
+    mean, sd = compute_mean_and_sd(list(arm.val.values())) if arm.val else (None, None)
     difference_json = None if difference is None else estimate_to_json(difference)
     return {**asdict(arm), "mean": mean, "sd": sd, "difference": difference_json}
 
@@ -95,8 +97,8 @@ def estimate_to_json(estimate: Estimate) -> dict[str, Any]:
     return {
         "mean": estimate.mean,
         "interval": [estimate.low, estimate.high],
-        "level": LEVEL,
-        "p_value": p_value(estimate),
+        "level": CONFIDENCE_LEVEL,
+        "p_value": compute_p_value(estimate),
         "detectable": half_width(estimate),
         "n": estimate.n,
     }
@@ -116,16 +118,14 @@ def has_no_spread(estimate: Estimate) -> bool:
     return math.isclose(estimate.low, estimate.high, abs_tol=1e-12)
 
 
-def format_verdict(winner: Arm | None, on_test: Estimate | None, metric: str, verdict: str) -> str:
+def format_verdict(winner: ConfirmedArm | None, on_test: Estimate | None, metric: str, verdict: str) -> str:
     """The verdict as a sentence; accuracies in percentage points."""
     if winner is None or on_test is None:
         return "No comparison: fewer than two fresh seeds are complete in both arms."
     scale, unit = (100, " points") if metric == "val/accuracy" else (1, "")
     test = metric.replace("val/", "test/").replace("/", " ")
     interval = f"{scale * on_test.low:+.2f} to {scale * on_test.high:+.2f}"
-    difference = (
-        f"{scale * on_test.mean:+.2f}{unit} of {test} ({LEVEL:.0%} interval {interval}; {on_test.n} paired fresh seeds)"
-    )
+    difference = f"{scale * on_test.mean:+.2f}{unit} of {test} ({CONFIDENCE_LEVEL:.0%} interval {interval}; {on_test.n} paired fresh seeds)"
     name, default = f"Trial {winner.number}", "the recipe's own values"
     smallest = f"{scale * half_width(on_test):.2f}{unit}"
     advice = f"With {on_test.n} seeds and this noise, differences above {smallest} are detectable."

@@ -14,11 +14,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from sota_exp.errors import Interrupted
-from sota_exp.report.terminal import console
+from sota_exp.report.terminal import make_console
 from sota_exp.runs.files import RunFiles
-from sota_exp.runs.status import COMPLETE
+from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.sweep import confirm
-from sota_exp.sweep.confirm import DEFAULT_ARM, Arm
+from sota_exp.sweep.confirm import DEFAULT_ARM, ConfirmedArm
 from sota_exp.sweep.sweep import Sweep
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Confirmation:
         return cls(
             sweep=sweep,
             arms=arms,
-            seeds=confirm.fresh_seeds(int(sweep.config.seed), settings.seeds),
+            seeds=confirm.list_fresh_seeds(int(sweep.config.seed), settings.seeds),
             objective=goal.objectives[index],
             direction=goal.directions[index],
         )
@@ -64,12 +64,12 @@ class Confirmation:
         runs = [(name, seed) for seed in self.seeds for name in self.arms]
         if any(self._result(name, seed) is None for name, seed in runs):
             text = f"{len(self.arms) - 1} best trials and the recipe's own values on {len(self.seeds)} fresh seeds"
-            console().print(f"[bold]confirmation[/]: {text}", soft_wrap=True)
+            make_console().print(f"[bold]confirmation[/]: {text}", soft_wrap=True)
         failures: dict[tuple[str, int], str] = {}
         while missing := [key for key in runs if self._result(*key) is None and key not in failures]:
             if not self._run_some(missing, failures):
                 time.sleep(1.0)
-        return confirm.conclude(
+        return confirm.summarize_confirmation(
             [self._arm(name, failures) for name in self.arms], self.objective, self.direction, self.seeds
         )
 
@@ -79,7 +79,7 @@ class Confirmation:
     def _result(self, name: str, seed: int) -> dict[str, Any] | None:
         """The result of a run that is complete, else None."""
         found = RunFiles(directory=self._run_directory(name, seed)).result()
-        return found if found is not None and found["status"] in COMPLETE else None
+        return found if found is not None and found["status"] in COMPLETE_STATUSES else None
 
     def _run_some(self, missing: Sequence[tuple[str, int]], failures: dict[tuple[str, int], str]) -> int:
         """Run up to `n_jobs` runs that no other process has locked; returns how many it locked."""
@@ -118,11 +118,11 @@ class Confirmation:
         title = f"confirm {name.replace('-', ' ')}, seed {seed}"
         return self.sweep.job("confirm", title, [*own, f"seed={seed}"], f"confirm/{name}/seed{seed}")
 
-    def _arm(self, name: str, failures: dict[tuple[str, int], str]) -> Arm:
+    def _arm(self, name: str, failures: dict[tuple[str, int], str]) -> ConfirmedArm:
         number, knobs = self.arms[name]
         found = {seed: self._result(name, seed) for seed in self.seeds}
         test = self.objective.replace("val/", "test/")
-        return Arm(
+        return ConfirmedArm(
             name=name,
             number=number,
             overrides=self.sweep.space.overrides(knobs),

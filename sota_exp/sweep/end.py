@@ -6,18 +6,18 @@ import shlex
 from typing import Any
 
 from sota_exp.errors import Interrupted, RunFailed
-from sota_exp.report.terminal import console
-from sota_exp.runs.atomic import replace_text
+from sota_exp.report.terminal import make_console
+from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.sweep.confirm_runs import Confirmation
 from sota_exp.sweep.space import is_search
-from sota_exp.sweep.storage import patiently
+from sota_exp.sweep.storage import retry_while_disconnected
 from sota_exp.sweep.sweep import Sweep
-from sota_exp.sweep.sweep_json import summarize, table_text
+from sota_exp.sweep.sweep_json import build_summary, format_trials_csv
 
 log = logging.getLogger(__name__)
 
 
-def conclude(sweep: Sweep, stopped: str | None) -> None:
+def finish_sweep(sweep: Sweep, stopped: str | None) -> None:
     """Confirm, write `sweep.json`, `trials.csv`, `sweep.md` and figures, update MLflow, and print the summary.
 
     stopped: why the search ended before `n_trials`.
@@ -31,26 +31,26 @@ def conclude(sweep: Sweep, stopped: str | None) -> None:
         raise RunFailed(f"no trial of {summary['name']} is complete or pruned; the last reason: {last}")
     confirmation = Confirmation.of(sweep, summary)
     summary = _write_summary(sweep, stopped, confirmation.run() if confirmation is not None else None)
-    from sota_exp.report.sweep.figures import draw_sweep
-    from sota_exp.report.sweep.terminal import note, terminal_summary
+    from sota_exp.report.sweep.figures import draw_sweep_figures
+    from sota_exp.report.sweep.terminal import build_sweep_summary, format_sweep_note
 
     try:
-        draw_sweep(sweep.study, summary, sweep.directory / "figures")
+        draw_sweep_figures(sweep.study, summary, sweep.directory / "figures")
     except Exception as error:  # A sweep is complete without its figures.
         log.warning("the figures of the sweep could not be drawn: %s: %s", type(error).__name__, error)
-    replace_text(sweep.directory / "sweep.md", note(summary))
-    for part in terminal_summary(summary, sweep.directory):
-        console().print(part, soft_wrap=isinstance(part, str))
+    write_recomputable_text(sweep.directory / "sweep.md", format_sweep_note(summary))
+    for part in build_sweep_summary(summary, sweep.directory):
+        make_console().print(part, soft_wrap=isinstance(part, str))
     _update_mlflow(sweep)
 
 
-def leave(sweep: Sweep, error: RunFailed | Interrupted | KeyboardInterrupt) -> None:
+def write_unfinished_sweep(sweep: Sweep, error: RunFailed | Interrupted | KeyboardInterrupt) -> None:
     """Write what is known of a sweep that fails or is interrupted; an error while doing so is only logged."""
-    from sota_exp.report.sweep.terminal import note
+    from sota_exp.report.sweep.terminal import format_sweep_note
 
     try:
         summary = _write_summary(sweep, str(error.__cause__ or error) or "interrupted", None)
-        replace_text(sweep.directory / "sweep.md", note(summary))
+        write_recomputable_text(sweep.directory / "sweep.md", format_sweep_note(summary))
         _update_mlflow(sweep, "FAILED" if isinstance(error, RunFailed) else "KILLED")
     except Exception as other:
         log.warning("the summary of the sweep could not be written: %s: %s", type(other).__name__, other)
@@ -61,19 +61,21 @@ def _write_summary(sweep: Sweep, stopped: str | None, confirmed: dict[str, Any] 
 
     confirmed: the result of the confirmation; None keeps that of the existing file.
     """
-    summary = patiently(lambda: summarize(sweep.study, sweep.goal.objectives, sweep.goal.directions, sweep.n_trials))
+    summary = retry_while_disconnected(
+        lambda: build_summary(sweep.study, sweep.goal.objectives, sweep.goal.directions, sweep.n_trials)
+    )
     path = sweep.directory / "sweep.json"
     before = json.loads(path.read_text()) if path.is_file() else {}
     summary |= {
         "command": _command(sweep),
-        "fixed": [f"{key}={value}" for key, value in sweep.space.counted.items()],
+        "fixed": [f"{key}={value}" for key, value in sweep.space.result_overrides.items()],
         "stopped": stopped,
         "confirm": confirmed or before.get("confirm"),
         "storage": sweep.store.url.split("@")[-1],
         "study": sweep.store.name,
     }
-    replace_text(path, json.dumps(summary, indent=2, default=float) + "\n")
-    replace_text(sweep.directory / "trials.csv", table_text(summary))
+    write_recomputable_text(path, json.dumps(summary, indent=2, default=float) + "\n")
+    write_recomputable_text(sweep.directory / "trials.csv", format_trials_csv(summary))
     return summary
 
 
@@ -92,10 +94,10 @@ def _update_mlflow(sweep: Sweep, status: str = "FINISHED") -> None:
     if "experiment" not in tracking:
         return
     from sota_exp.tracking.listeners import print_dimly
-    from sota_exp.tracking.mlflow import notice_of_all
-    from sota_exp.tracking.mlflow_sweep import show_sweep
+    from sota_exp.tracking.mlflow import format_notice_of_all
+    from sota_exp.tracking.mlflow_sweep import send_sweep_result
 
-    if problem := show_sweep(sweep.directory, tracking["uri"], tracking["experiment"], status):
+    if problem := send_sweep_result(sweep.directory, tracking["uri"], tracking["experiment"], status):
         log.warning("the sweep's own run in MLflow is not up to date: %s", problem)
-    if notice := notice_of_all(sweep.directory):
+    if notice := format_notice_of_all(sweep.directory):
         print_dimly(notice)

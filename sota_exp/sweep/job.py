@@ -15,27 +15,27 @@ from rich.markup import escape
 from sota_exp.config import compose
 from sota_exp.config.build import build
 from sota_exp.config.configuration import Configuration
-from sota_exp.config.rules import check
+from sota_exp.config.rules import check_rules
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, in_a_line
-from sota_exp.report.terminal import console, shown
+from sota_exp.report.terminal import make_console, shorten_path
 from sota_exp.runs.files import RunFiles
 from sota_exp.runs.sent_position import ORIGIN_VARIABLE
 from sota_exp.stages.tracking import Tracking
-from sota_exp.sweep.console import QuietListener
-from sota_exp.sweep.settings import COSTS
-from sota_exp.sweep.trial import Brief, Identity, OwnTrial, beating, mean_over_seeds
-from sota_exp.tracking.listeners import showing
-from sota_exp.training.listener import Referee, Request
+from sota_exp.sweep.console import JobConsole
+from sota_exp.sweep.settings import TRIAL_COSTS
+from sota_exp.sweep.trial import JobBrief, JobTrial, TrialIdentity, run_seeds, send_heartbeats
+from sota_exp.tracking.listeners import add_tracking
+from sota_exp.training.listener import Pruner, RunRequest
 from sota_exp.training.run import run
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyPruner(Referee):
+class StudyPruner(Pruner):
     """Reports each epoch to the study, and prunes the run when the study's pruner decides so."""
 
-    own: OwnTrial
+    own: JobTrial
     metric: str
 
     def verdict(self, epoch: dict[str, Any]) -> str | None:
@@ -52,14 +52,14 @@ class StudyPruner(Referee):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class TrialJob:
     """A configuration and the directory of its runs; its seed is that of the first run."""
 
     configuration: Configuration
     directory: Path
-    brief: Brief
+    brief: JobBrief
 
-    def run_seed(self, index: int, of: int, referee: Referee | None = None) -> dict[str, Any]:
+    def run_seed(self, index: int, of: int, referee: Pruner | None = None) -> dict[str, Any]:
         """Train with seed `values["seed"] + index` and return `result.json`. of: the number of seeds."""
         seed = self.configuration.values["seed"] + index
         directory = self.directory / f"seed{seed}" if of > 1 else self.directory
@@ -67,49 +67,51 @@ class Job:
         if before is not None and before["status"] == "pruned":
             return before  # Its process was killed after result.json and before the study was updated.
         title = self.brief.origin["name"] + (f", seed {seed}" if of > 1 else "")
-        request = Request(configuration=self.configuration.with_values(seed=seed), directory=shown(directory))
+        request = RunRequest(configuration=self.configuration.with_values(seed=seed), directory=shorten_path(directory))
         with set_origin(self.brief.origin | {"name": title}):
-            return run(request, showing(QuietListener(title), say=log.debug), referee)
+            return run(request, add_tracking(JobConsole(title), say=log.debug), referee)
 
 
-def run_job(config: DictConfig, brief: Brief) -> float | None:
+def run_sweep_job(config: DictConfig, brief: JobBrief) -> float | None:
     """Run a trial and return None, or a run of the confirmation and return its val accuracy."""
-    job = Job(configuration=compose.configuration_of(config), directory=compose.output_directory(), brief=brief)
+    job = TrialJob(
+        configuration=compose.get_job_configuration(config), directory=compose.get_output_directory(), brief=brief
+    )
     if brief.trial is not None:
         run_trial(job, brief.trial)
         return None
-    check(job.configuration)
+    check_rules(job.configuration)
     result = run_or_write_failure(job, lambda: job.run_seed(0, 1))
     return float(result["metrics"]["val/accuracy"])
 
 
-def run_trial(job: Job, identity: Identity) -> None:
+def run_trial(job: TrialJob, identity: TrialIdentity) -> None:
     """Run the trial and end it as complete, pruned or failed; if interrupted, release it for the next command.
 
     Raises:
         Interrupted: a signal ended the run.
     """
-    own = OwnTrial.open(identity)
-    if not own.is_ours:
+    own = JobTrial.open(identity)
+    if not own.is_owned:
         log.warning("trial %d has another owner by now", identity.number)
         return
-    with beating(own.study, [own.trial._trial_id]):
+    with send_heartbeats(own.study, [own.trial._trial_id]):
         try:
             run_or_write_failure(job, lambda: _run_trial(job, own))
         except (ConfigError, RunFailed) as error:
             own.fail(str(error))
         except Interrupted:
-            own.let_go()
+            own.release()
             raise
         except Exception as error:
             log.exception("trial %d: unexpected error", identity.number)
             own.fail(in_a_line(error))
-    console().print(format_outcome(own), soft_wrap=True)
+    make_console().print(format_outcome(own), soft_wrap=True)
 
 
-def _run_trial(job: Job, own: OwnTrial) -> dict[str, Any]:
+def _run_trial(job: TrialJob, own: JobTrial) -> dict[str, Any]:
     identity = own.identity
-    for warning in check(job.configuration):
+    for warning in check_rules(job.configuration):
         log.debug(warning)
     if identity.seeds == 1:
         pruner = (
@@ -130,7 +132,7 @@ def _run_trial(job: Job, own: OwnTrial) -> dict[str, Any]:
         results.append(job.run_seed(index, identity.seeds))
         return get_objective(measure(results[-1]), identity.objectives[0])
 
-    mean, num = mean_over_seeds(own, run_seed, identity.seeds)
+    mean, num = run_seeds(own, run_seed, identity.seeds)
     own.note(**build_trial_attributes(results))
     others = [sum(get_objective(measure(result), name) for result in results) / num for name in identity.objectives[1:]]
     own.complete([mean, *others], get_costs(results[0]))
@@ -157,7 +159,7 @@ def measure(result: dict[str, Any]) -> dict[str, Any]:
 def get_costs(result: dict[str, Any]) -> dict[str, float]:
     """{`cost/…`: value} of a run, named as in MLflow."""
     found = {"train_seconds": result["seconds"].get("train"), **result}
-    return {f"cost/{name}": float(found[name]) for name in COSTS if found.get(name) is not None}
+    return {f"cost/{name}": float(found[name]) for name in TRIAL_COSTS if found.get(name) is not None}
 
 
 def build_trial_attributes(results: list[dict[str, Any]]) -> dict[str, Any]:
@@ -171,7 +173,7 @@ def build_trial_attributes(results: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def run_or_write_failure(job: Job, call: Any) -> dict[str, Any]:
+def run_or_write_failure(job: TrialJob, call: Any) -> dict[str, Any]:
     """Return the result of the call; if it fails without a `result.json`, write one with the reason."""
     try:
         result: dict[str, Any] = call()
@@ -183,19 +185,19 @@ def run_or_write_failure(job: Job, call: Any) -> dict[str, Any]:
         raise
 
 
-def write_failed_run(job: Job, files: RunFiles, reason: str) -> None:
+def write_failed_run(job: TrialJob, files: RunFiles, reason: str) -> None:
     """Write `config.yaml`, `start.json` and `result.json` of a run that never began, and send them to MLflow."""
-    from sota_exp.runs.result import empty_result
+    from sota_exp.runs.result import build_empty_result
     from sota_exp.runs.start_json import write_start
 
-    result = empty_result(
+    result = build_empty_result(
         job.configuration.values["seed"], job.configuration.choices, ("", job.brief.origin["name"]), resumed=0
     ) | {"reason": reason}
     files.write_config(job.configuration.values)
     result["start"] = write_start(files.directory, result, {})
     files.write_result(result)
     with contextlib.suppress(ConfigError), set_origin(job.brief.origin):
-        build(Tracking, job.configuration.values["tracking"], "tracking").follow(shown(files.directory)).finish()
+        build(Tracking, job.configuration.values["tracking"], "tracking").follow(shorten_path(files.directory)).finish()
 
 
 @contextlib.contextmanager
@@ -208,7 +210,7 @@ def set_origin(origin: dict[str, Any]) -> Iterator[None]:
         os.environ.pop(ORIGIN_VARIABLE)
 
 
-def format_outcome(own: OwnTrial) -> str:
+def format_outcome(own: JobTrial) -> str:
     """One line for the terminal: how the trial ended."""
     trial = own.frozen
     state = trial.state.name.lower()

@@ -11,11 +11,11 @@ from optuna.trial import TrialState
 
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, in_a_line
 from sota_exp.sweep import ownership
-from sota_exp.sweep.claim import Claim
+from sota_exp.sweep.claim import ClaimedTrial
 from sota_exp.sweep.space import parse_number
-from sota_exp.sweep.storage import patiently
+from sota_exp.sweep.storage import retry_while_disconnected
 from sota_exp.sweep.sweep import Sweep
-from sota_exp.sweep.trial import Identity, beating
+from sota_exp.sweep.trial import TrialIdentity, send_heartbeats
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class BatchLauncher:
     reasons: list[str] = field(default_factory=list)
     composed: set[tuple[str, ...]] = field(default_factory=set)
 
-    def launch(self, batch: Sequence[Claim]) -> None:
+    def launch(self, batch: Sequence[ClaimedTrial]) -> None:
         """Run a batch while sending heartbeats for it, then end every trial that its job did not end.
 
         Raises:
@@ -45,7 +45,7 @@ class BatchLauncher:
         returns: Sequence[JobReturn] = []
         try:
             if ready:
-                with beating(self.sweep.study, [claim.trial_id for claim in ready]):
+                with send_heartbeats(self.sweep.study, [claim.trial_id for claim in ready]):
                     jobs = [job_overrides(self.sweep, claim) for claim in ready]
                     returns = self.sweep.launcher.launch(jobs, initial_job_idx=ready[0].number)
         except (KeyboardInterrupt, Interrupted):
@@ -58,7 +58,7 @@ class BatchLauncher:
             end_trial(self.sweep, claim, job)
         self._count_failures(batch)
 
-    def _can_compose(self, claim: Claim) -> bool:
+    def _can_compose(self, claim: ClaimedTrial) -> bool:
         """Whether Hydra can compose the configuration of the trial; if not, the trial fails with the reason."""
         pattern = tuple(_without_number(override) for override in claim.overrides)
         if pattern in self.composed:
@@ -71,7 +71,7 @@ class BatchLauncher:
         self.composed.add(pattern)
         return True
 
-    def _count_failures(self, batch: Sequence[Claim]) -> None:
+    def _count_failures(self, batch: Sequence[ClaimedTrial]) -> None:
         failed = []
         for claim in batch:
             trial = self.sweep.get_trials()[claim.number]
@@ -94,9 +94,9 @@ class BatchLauncher:
         return f"{len(self.reasons)} trials in a row failed{none}. {last}"
 
 
-def job_overrides(sweep: Sweep, claim: Claim) -> list[str]:
+def job_overrides(sweep: Sweep, claim: ClaimedTrial) -> list[str]:
     """The overrides of a trial's job."""
-    identity = Identity(
+    identity = TrialIdentity(
         store=sweep.store,
         number=claim.number,
         token=claim.token,
@@ -109,7 +109,7 @@ def job_overrides(sweep: Sweep, claim: Claim) -> list[str]:
     return sweep.job("trial", f"trial {claim.number}: {claim.title}", claim.overrides, str(claim.number), identity)
 
 
-def end_trial(sweep: Sweep, claim: Claim, job: JobReturn) -> None:
+def end_trial(sweep: Sweep, claim: ClaimedTrial, job: JobReturn) -> None:
     """End a trial that its job left running: a job of another program returns its values and does not know the study.
 
     Raises:
@@ -137,17 +137,19 @@ def _record_values(sweep: Sweep, number: int, returned: Any) -> None:
     if len(numbers) != num_objectives or any(math.isnan(value) for value in numbers):
         fail_trial(sweep, number, f"its job returned {returned}, not {num_objectives} numbers")
         return
-    patiently(lambda: ownership.end(sweep.study, number, numbers))
+    retry_while_disconnected(lambda: ownership.end_trial(sweep.study, number, numbers))
 
 
 def fail_trial(sweep: Sweep, number: int, reason: str) -> None:
-    patiently(lambda: ownership.fail(sweep.study, sweep.study.get_trials(deepcopy=False)[number], reason))
+    retry_while_disconnected(
+        lambda: ownership.fail_trial(sweep.study, sweep.study.get_trials(deepcopy=False)[number], reason)
+    )
 
 
-def release_trials(sweep: Sweep, claims: Sequence[Claim]) -> None:
+def release_trials(sweep: Sweep, claims: Sequence[ClaimedTrial]) -> None:
     """Leave running trials without an owner, so that this or another process takes them again."""
     for claim in claims:
-        patiently(lambda claim=claim: ownership.let_go(sweep.study, claim.number, claim.token))  # type: ignore[misc]
+        retry_while_disconnected(lambda claim=claim: ownership.release_trial(sweep.study, claim.number, claim.token))  # type: ignore[misc]
 
 
 def _without_number(override: str) -> str:

@@ -21,10 +21,10 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 OWNER, REASON = "owner", "reason"
 
 #: How often in a row the trial's process was killed without progress, and the last reported step at that time.
-TAKEN_UP, CAME_TO = "taken_up", "came_to"
+NUM_KILLS, LAST_STEP = "taken_up", "came_to"
 
 
-def here() -> str:
+def get_host_id() -> str:
     """Host name and PID namespace: process ids can be compared only where both are equal."""
     try:
         namespace = os.readlink("/proc/self/ns/pid")
@@ -33,13 +33,18 @@ def here() -> str:
     return f"{socket.gethostname()} {namespace}".strip()
 
 
-def owner(token: str | None = None) -> dict[str, Any]:
+def build_owner(token: str | None = None) -> dict[str, Any]:
     """This process as the owner of a trial; with a new token if none is given."""
     process = psutil.Process()
-    return {"token": token or uuid.uuid4().hex, "host": here(), "pid": process.pid, "born": process.create_time()}
+    return {
+        "token": token or uuid.uuid4().hex,
+        "host": get_host_id(),
+        "pid": process.pid,
+        "born": process.create_time(),
+    }
 
 
-def is_alive(facts: dict[str, Any]) -> bool:
+def is_owner_alive(facts: dict[str, Any]) -> bool:
     """Whether the owner's process runs; only for an owner on this host."""
     try:
         process = psutil.Process(facts["pid"])
@@ -48,7 +53,7 @@ def is_alive(facts: dict[str, Any]) -> bool:
         return False
 
 
-def abandoned(study: optuna.Study, held: Collection[str] = ()) -> list[FrozenTrial]:
+def find_abandoned_trials(study: optuna.Study, held: Collection[str] = ()) -> list[FrozenTrial]:
     """Running trials without an owner, with a dead process, or on another host without heartbeats.
 
     Call it inside `Store.alone`.
@@ -69,58 +74,60 @@ def _is_abandoned(trial: FrozenTrial, stale: set[int], held: Collection[str]) ->
     facts = trial.user_attrs.get(OWNER)
     if not facts:
         return True
-    if facts["host"] != here():
+    if facts["host"] != get_host_id():
         return trial._trial_id in stale
-    return facts["token"] not in held if is_own(facts) else not is_alive(facts)
+    return facts["token"] not in held if is_owner(facts) else not is_owner_alive(facts)
 
 
-def is_own(facts: dict[str, Any]) -> bool:
+def is_owner(facts: dict[str, Any]) -> bool:
     """Whether this process is the owner."""
-    return bool(facts["host"] == here() and facts["pid"] == os.getpid() and is_alive(facts))
+    return bool(facts["host"] == get_host_id() and facts["pid"] == os.getpid() and is_owner_alive(facts))
 
 
-def own(trial: Trial) -> str:
+def become_owner(trial: Trial) -> str:
     """Make this process the owner; returns the new token."""
-    facts = owner()
+    facts = build_owner()
     trial.set_user_attr(OWNER, facts)
     return str(facts["token"])
 
 
-def kills_without_progress(trial: FrozenTrial) -> int:
+def count_kills_without_progress(trial: FrozenTrial) -> int:
     """How often an abandoned trial's process was killed since its last report.
 
     Not counted: a process that released the trial, and this process if it never received the trial (see `abandoned`).
     """
     facts = trial.user_attrs.get(OWNER)
-    was_killed = facts is not None and not is_own(facts)
-    if max(trial.intermediate_values, default=-1) > trial.user_attrs.get(CAME_TO, -1):
+    was_killed = facts is not None and not is_owner(facts)
+    if max(trial.intermediate_values, default=-1) > trial.user_attrs.get(LAST_STEP, -1):
         return int(was_killed)
-    return int(trial.user_attrs.get(TAKEN_UP, 0)) + was_killed
+    return int(trial.user_attrs.get(NUM_KILLS, 0)) + was_killed
 
 
-def take_up(trial: Trial, num_kills: int) -> None:
+def store_kills(trial: Trial, num_kills: int) -> None:
     """Store the number of kills without progress and the last reported step, before a process works on the trial."""
     came_to = max(trial.storage.get_trial(trial._trial_id).intermediate_values, default=-1)
-    for name, value, default in ((TAKEN_UP, num_kills, 0), (CAME_TO, came_to, -1)):
+    for name, value, default in ((NUM_KILLS, num_kills, 0), (LAST_STEP, came_to, -1)):
         if value != trial.user_attrs.get(name, default):
             trial.set_user_attr(name, value)
 
 
-def let_go(study: optuna.Study, number: int, token: str) -> None:
+def release_trial(study: optuna.Study, number: int, token: str) -> None:
     """Remove the owner of a running trial, unless the token shows that it has another owner by now."""
     trial = study.get_trials(deepcopy=False)[number]
     if trial.state == TrialState.RUNNING and (trial.user_attrs.get(OWNER) or {}).get("token") == token:
         study._storage.set_trial_user_attr(trial._trial_id, OWNER, None)
 
 
-def fail(study: optuna.Study, trial: FrozenTrial, reason: str) -> None:
+def fail_trial(study: optuna.Study, trial: FrozenTrial, reason: str) -> None:
     """End a trial as failed, with the reason."""
     with contextlib.suppress(UpdateFinishedTrialError):
         study._storage.set_trial_user_attr(trial._trial_id, REASON, reason)
-    end(study, trial.number, state=TrialState.FAIL)
+    end_trial(study, trial.number, state=TrialState.FAIL)
 
 
-def end(study: optuna.Study, number: int, values: list[float] | None = None, state: TrialState | None = None) -> None:
+def end_trial(
+    study: optuna.Study, number: int, values: list[float] | None = None, state: TrialState | None = None
+) -> None:
     """End a trial with values or a state, unless it has ended."""
     with contextlib.suppress(UpdateFinishedTrialError):  # It ended after Optuna had checked.
         study.tell(number, values, state=state, skip_if_finished=True)

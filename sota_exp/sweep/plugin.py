@@ -28,7 +28,7 @@ class TrialSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Search until `n_trials` or a budget is reached, then confirm, and write and print the result."""
-        from sota_exp.sweep.end import conclude, leave
+        from sota_exp.sweep.end import finish_sweep, write_unfinished_sweep
         from sota_exp.sweep.loop import search
         from sota_exp.sweep.sweep import Sweep
 
@@ -36,7 +36,7 @@ class TrialSweeper(Sweeper):
         sweep = Sweep.open(self.settings, self.config, self.launcher, self.hydra_context.config_loader, arguments)
         sweep.begin()
         try:
-            conclude(sweep, search(sweep))
+            finish_sweep(sweep, search(sweep))
         except (RunFailed, Interrupted, KeyboardInterrupt) as error:  # A launcher raises KeyboardInterrupt.
-            leave(sweep, error)
+            write_unfinished_sweep(sweep, error)
             raise

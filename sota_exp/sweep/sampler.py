@@ -11,20 +11,20 @@ from hydra.utils import instantiate
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from optuna.samplers import BaseSampler
 
-from sota_exp.sweep.space import Space
+from sota_exp.sweep.space import SearchSpace
 
 #: Classes and functions that the sampler's configuration may name, as in hydra-optuna-sweeper.
 SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 
 
-def count_trials(node: Mapping[str, Any], space: Space, n_trials: int) -> int:
+def count_trials(node: Mapping[str, Any], space: SearchSpace, n_trials: int) -> int:
     """The number of trials: `n_trials`, or the size of the grid where that is smaller. node: as in `make_sampler`."""
     if not str(node.get("_target_", "")).endswith("GridSampler"):
         return n_trials
     return min(n_trials, math.prod(len(values) for values in _build_grid(space).values()))
 
 
-def make_sampler(node: Mapping[str, Any], space: Space, number: int) -> BaseSampler:
+def make_sampler(node: Mapping[str, Any], space: SearchSpace, number: int) -> BaseSampler:
     """The sampler of a trial, with the configured seed + `number`, so that a repeated command draws new values.
 
     node: the configuration of the sampler.
@@ -37,5 +37,5 @@ def make_sampler(node: Mapping[str, Any], space: Space, number: int) -> BaseSamp
     return sampler
 
 
-def _build_grid(space: Space) -> dict[str, Any]:
+def _build_grid(space: SearchSpace) -> dict[str, Any]:
     return {name: OptunaSweeperImpl._to_grid_sampler_choices(kind) for name, kind in space.knobs.items()}

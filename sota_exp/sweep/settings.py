@@ -8,17 +8,17 @@ from typing import Any, get_args
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sota_exp.config.values import suggestion
+from sota_exp.config.values import format_suggestion
 from sota_exp.errors import ConfigError, first_line
-from sota_exp.statistics.units import METRICS
+from sota_exp.statistics.units import HIGHER_IS_BETTER
 from sota_exp.sweep.storage import Direction
 
 #: Keys that hold mappings with free keys; and these together with the keys of `Goal` and the storage.
-SEARCH = ("params", "conditional", "derived", "sampler", "pruner")
-NOT_SETTINGS = (*SEARCH, "objective", "direction", "constraints", "storage")
+MAPPING_KEYS = ("params", "conditional", "derived", "sampler", "pruner")
+NOT_SETTINGS = (*MAPPING_KEYS, "objective", "direction", "constraints", "storage")
 
 #: Costs of a trial, by their names in `result.json`.
-COSTS = (
+TRIAL_COSTS = (
     "train_seconds",
     "flops_per_image",
     "parameters",
@@ -29,7 +29,7 @@ COSTS = (
 )
 
 
-def require(ok: bool, name: str, value: object, legal: str) -> None:
+def require_setting(ok: bool, name: str, value: object, legal: str) -> None:
     """Check a value.
 
     Raises:
@@ -40,15 +40,15 @@ def require(ok: bool, name: str, value: object, legal: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Confirm:
+class ConfirmSettings:
     """top: how many of the best trials are compared with the recipe's own values. seeds: on how many fresh seeds."""
 
     top: int
     seeds: int
 
     def __post_init__(self) -> None:
-        require(self.top >= 0, "confirm.top", self.top, "a count, 0 for no confirmation")
-        require(
+        require_setting(self.top >= 0, "confirm.top", self.top, "a count, 0 for no confirmation")
+        require_setting(
             self.top == 0 or self.seeds >= 2,
             "confirm.seeds",
             self.seeds,
@@ -57,7 +57,7 @@ class Confirm:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class SweepSettings:
     """Plain values of `hydra.sweeper`, described in `conf/hydra/sweeper/sota_exp.yaml`."""
 
     n_trials: int
@@ -76,27 +76,31 @@ class Settings:
     defaults_first: bool
     warm_start: str | None
     warm_start_points: int
-    confirm: Confirm
+    confirm: ConfirmSettings
 
     def __post_init__(self) -> None:
         for name in ("n_trials", "n_jobs", "seeds", "max_failures_in_a_row", "heartbeat", "warm_start_points"):
-            require(vars(self)[name] >= 1, name, vars(self)[name], "a count, at least 1")
-        require(self.retries >= 0, "retries", self.retries, "a count, 0 or more")
-        require(self.grace > self.heartbeat, "grace", self.grace, f"seconds, above heartbeat={self.heartbeat}")
-        require(0 <= self.max_failure_rate <= 1, "max_failure_rate", self.max_failure_rate, "a fraction in [0, 1]")
-        require(0 <= self.pruning_starts <= 1, "pruning_starts", self.pruning_starts, "a fraction in [0, 1]")
-        require(self.timeout is None or self.timeout > 0, "timeout", self.timeout, "null, or seconds above 0")
-        require(self.patience is None or self.patience >= 1, "patience", self.patience, "null, or at least 1 trial")
+            require_setting(vars(self)[name] >= 1, name, vars(self)[name], "a count, at least 1")
+        require_setting(self.retries >= 0, "retries", self.retries, "a count, 0 or more")
+        require_setting(self.grace > self.heartbeat, "grace", self.grace, f"seconds, above heartbeat={self.heartbeat}")
+        require_setting(
+            0 <= self.max_failure_rate <= 1, "max_failure_rate", self.max_failure_rate, "a fraction in [0, 1]"
+        )
+        require_setting(0 <= self.pruning_starts <= 1, "pruning_starts", self.pruning_starts, "a fraction in [0, 1]")
+        require_setting(self.timeout is None or self.timeout > 0, "timeout", self.timeout, "null, or seconds above 0")
+        require_setting(
+            self.patience is None or self.patience >= 1, "patience", self.patience, "null, or at least 1 trial"
+        )
 
 
 #: Direction of every metric that our training measures on val; jobs of another program may have other metrics.
-VAL: dict[str, Direction] = {
-    name: "maximize" if more else "minimize" for name, more in METRICS.items() if name.startswith("val/")
+VAL_DIRECTIONS: dict[str, Direction] = {
+    name: "maximize" if more else "minimize" for name, more in HIGHER_IS_BETTER.items() if name.startswith("val/")
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Goal:
+class Objectives:
     """The objectives with one direction per objective. constraints: {cost: its largest legal value}."""
 
     objectives: list[str]
@@ -113,11 +117,11 @@ class Goal:
         for name in self.constraints:
             require_measure("constraints", name, with_val=False)
         for direction in self.directions:
-            require(direction in get_args(Direction), "direction", direction, ", ".join(get_args(Direction)))
+            require_setting(direction in get_args(Direction), "direction", direction, ", ".join(get_args(Direction)))
         for name, direction in zip(self.objectives, self.directions, strict=False):
-            if direction != VAL.get(name, direction):
+            if direction != VAL_DIRECTIONS.get(name, direction):
                 raise ConfigError(
-                    f"hydra.sweeper.direction={direction} of {name} searches for the worst; legal: {VAL[name]}"
+                    f"hydra.sweeper.direction={direction} of {name} searches for the worst; legal: {VAL_DIRECTIONS[name]}"
                 )
         if len(self.objectives) != len(self.directions):
             raise ConfigError(
@@ -132,17 +136,17 @@ def require_measure(key: str, name: str, with_val: bool) -> None:
     Raises:
         ConfigError: it does not.
     """
-    costs = [f"cost/{cost}" for cost in COSTS]
-    close = difflib.get_close_matches(name, VAL, n=1, cutoff=0.8)
+    costs = [f"cost/{cost}" for cost in TRIAL_COSTS]
+    close = difflib.get_close_matches(name, VAL_DIRECTIONS, n=1, cutoff=0.8)
     meant = f" Did you mean {close[0]}?" if close else ""
-    if name in costs or (with_val and name.startswith("val/") and (name in VAL or not meant)):
+    if name in costs or (with_val and name.startswith("val/") and (name in VAL_DIRECTIONS or not meant)):
         return
     legal = ", ".join([*(["val/accuracy, val/loss, val/…"] if with_val else []), *costs])
     why = "a sweep must not see test metrics; " if name.startswith("test/") else ""
-    raise ConfigError(f"hydra.sweeper.{key}: {name}: {why}legal: {legal}.{meant or suggestion(name, costs)}")
+    raise ConfigError(f"hydra.sweeper.{key}: {name}: {why}legal: {legal}.{meant or format_suggestion(name, costs)}")
 
 
-def read_settings(given: Mapping[str, Any]) -> Settings:
+def read_settings(given: Mapping[str, Any]) -> SweepSettings:
     """The plain values of `hydra.sweeper`.
 
     Raises:
@@ -150,17 +154,17 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
     """
     values = {key: value for key, value in given.items() if key not in NOT_SETTINGS}
     try:
-        made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Settings), values))
+        made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(SweepSettings), values))
     except OmegaConfBaseException as error:
         raise ConfigError(f"hydra.sweeper.{error.full_key}: {first_line(error)}") from error
-    assert isinstance(made, Settings)
+    assert isinstance(made, SweepSettings)
     return made
 
 
-def read_goal(given: Mapping[str, Any]) -> Goal:
+def read_goal(given: Mapping[str, Any]) -> Objectives:
     """The objectives with their directions, and the constraints."""
     objective, direction = given["objective"], given["direction"]
-    return Goal(
+    return Objectives(
         objectives=objective if isinstance(objective, list) else [str(objective)],
         directions=direction if isinstance(direction, list) else [direction],
         constraints={key: float(value) for key, value in (given["constraints"] or {}).items()},
@@ -173,7 +177,7 @@ def read_trees(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     Raises:
         ConfigError: a value is not a mapping, for example because an option was chosen with a dot.
     """
-    trees = {name: given[name] or {} for name in SEARCH}
+    trees = {name: given[name] or {} for name in MAPPING_KEYS}
     for name, tree in trees.items():
         if not isinstance(tree, dict):
             hint = f"; an option is chosen with hydra/sweeper/{name}={tree}" if name in ("sampler", "pruner") else ""
@@ -181,7 +185,7 @@ def read_trees(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return trees
 
 
-def plain(given: Mapping[str, Any]) -> dict[str, Any]:
+def to_plain(given: Mapping[str, Any]) -> dict[str, Any]:
     """The values with OmegaConf containers converted to plain ones and interpolations resolved."""
     return {
         key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

@@ -16,11 +16,11 @@ from optuna.trial import Trial
 from sota_exp.errors import ConfigError
 
 #: Groups whose overrides do not change results: a sweep can be continued with other values of them.
-UNCOUNTED = ("tracking", "runtime", "hydra")
+GROUPS_WITHOUT_EFFECT = ("tracking", "runtime", "hydra")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Condition:
+class ConditionalKnob:
     """A knob that is searched only for some options of a slot. name: of its parameter in Optuna."""
 
     slot: str
@@ -31,7 +31,7 @@ class Condition:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Space:
+class SearchSpace:
     """The search space.
 
     knobs: {name: distribution}, searched in every trial. derived: {knob: (coordinate, other knob)}; the knob is their
@@ -39,37 +39,41 @@ class Space:
     """
 
     knobs: dict[str, BaseDistribution]
-    conditions: tuple[Condition, ...]
-    derived: dict[str, tuple[str, str]]
-    fixed: dict[str, str]
-    bare: tuple[str, ...]
+    conditions: tuple[ConditionalKnob, ...]
+    derived_knobs: dict[str, tuple[str, str]]
+    fixed_overrides: dict[str, str]
+    bare_overrides: tuple[str, ...]
 
     @property
     def coordinates(self) -> set[str]:
         """Names that Optuna searches but that are no key of the configuration."""
-        return {coordinate for coordinate, _ in self.derived.values()}
+        return {coordinate for coordinate, _ in self.derived_knobs.values()}
 
     @property
-    def counted(self) -> dict[str, str]:
+    def result_overrides(self) -> dict[str, str]:
         """Fixed overrides that change results."""
-        return {key: value for key, value in self.fixed.items() if key.lstrip("+").split(".")[0] not in UNCOUNTED}
+        return {
+            key: value
+            for key, value in self.fixed_overrides.items()
+            if key.lstrip("+").split(".")[0] not in GROUPS_WITHOUT_EFFECT
+        }
 
-    def declaration(self, settings: Mapping[str, Any]) -> dict[str, str]:
+    def describe(self, settings: Mapping[str, Any]) -> dict[str, str]:
         """Everything that must be equal for trials to be comparable, as {key: text}. settings: added as they are."""
-        counted = self.counted
+        counted = self.result_overrides
         searched = {name: _format_distribution(distribution) for name, distribution in self.knobs.items()}
         searched |= {
             f"{item.knob} with {item.slot}={'|'.join(item.options)}": _format_distribution(item.distribution)
             for item in self.conditions
         }
-        quotients = {knob: f"{top} / {bottom}" for knob, (top, bottom) in self.derived.items()}
-        bare = dict.fromkeys(self.bare, "")
+        quotients = {knob: f"{top} / {bottom}" for knob, (top, bottom) in self.derived_knobs.items()}
+        bare = dict.fromkeys(self.bare_overrides, "")
         return searched | quotients | counted | bare | {key: str(value) for key, value in settings.items()}
 
-    def suggest(self, trial: Trial, chosen: Mapping[str, str]) -> dict[str, Any]:
+    def draw_values(self, trial: Trial, chosen: Mapping[str, str]) -> dict[str, Any]:
         """Draw the values of a trial; returns {knob: value}. chosen: the option of every slot outside the search."""
         values: dict[str, Any] = {name: trial._suggest(name, kind) for name, kind in self.knobs.items()}
-        options = {**chosen, **self.fixed, **{name: str(value) for name, value in values.items()}}
+        options = {**chosen, **self.fixed_overrides, **{name: str(value) for name, value in values.items()}}
         for item in self.conditions:
             if options.get(item.slot) in item.options:
                 values[item.knob] = trial._suggest(item.name, item.distribution)
@@ -77,9 +81,11 @@ class Space:
 
     def derive_knobs(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Replace coordinates by the knobs derived from them."""
-        known = {**{name: parse_number(text) for name, text in self.fixed.items()}, **values}
+        known = {**{name: parse_number(text) for name, text in self.fixed_overrides.items()}, **values}
         quotients = {
-            knob: known[top] / known[bottom] for knob, (top, bottom) in self.derived.items() if knob not in self.fixed
+            knob: known[top] / known[bottom]
+            for knob, (top, bottom) in self.derived_knobs.items()
+            if knob not in self.fixed_overrides
         }
         return {name: value for name, value in values.items() if name not in self.coordinates} | quotients
 
@@ -89,7 +95,7 @@ class Space:
         run: values by dotted key. options: the option of every slot.
         """
         values = {**run, **options}
-        for knob, (top, bottom) in self.derived.items():
+        for knob, (top, bottom) in self.derived_knobs.items():
             if knob in values and bottom in values:
                 values[top] = float(values[knob]) * float(values[bottom])
         found = {name: _to_legal_value(kind, values[name]) for name, kind in self.knobs.items() if name in values}
@@ -100,7 +106,7 @@ class Space:
 
     def overrides(self, knobs: Mapping[str, Any]) -> list[str]:
         """The overrides of a run, including the fixed ones."""
-        return [*(f"{key}={value}" for key, value in {**self.fixed, **knobs}.items()), *self.bare]
+        return [*(f"{key}={value}" for key, value in {**self.fixed_overrides, **knobs}.items()), *self.bare_overrides]
 
 
 def is_search(override: str) -> bool:
@@ -110,7 +116,7 @@ def is_search(override: str) -> bool:
 
 def read_space(
     params: Mapping[str, Any], conditional: Mapping[str, Any], derived: Mapping[str, str], arguments: list[str]
-) -> Space:
+) -> SearchSpace:
     """The search space of `hydra.sweeper`, changed by the overrides of the command line.
 
     Raises:
@@ -137,7 +143,9 @@ def read_space(
             "there is nothing to search: choose search=…, or give a knob a range, such as "
             "'optimizer.lr=tag(log,interval(0.01,1))'"
         )
-    return Space(knobs=knobs, conditions=conditions, derived=quotients, fixed=fixed, bare=tuple(bare))
+    return SearchSpace(
+        knobs=knobs, conditions=conditions, derived_knobs=quotients, fixed_overrides=fixed, bare_overrides=tuple(bare)
+    )
 
 
 def _parse_overrides(overrides: list[str]) -> tuple[dict[str, BaseDistribution], dict[str, str], list[str]]:
@@ -157,7 +165,7 @@ def _parse_quotient(knob: str, text: str) -> tuple[str, str]:
     return found[1], found[2]
 
 
-def _read_conditions(conditional: Mapping[str, Any], fixed: Mapping[str, str]) -> Iterator[Condition]:
+def _read_conditions(conditional: Mapping[str, Any], fixed: Mapping[str, str]) -> Iterator[ConditionalKnob]:
     """A knob with different ranges under different options becomes several parameters in Optuna."""
     declared = [(when, knob, str(text)) for when, knobs in conditional.items() for knob, text in knobs.items()]
     ranges = {knob: {text for _, name, text in declared if name == knob} for _, knob, _ in declared}
@@ -173,7 +181,9 @@ def _read_conditions(conditional: Mapping[str, Any], fixed: Mapping[str, str]) -
                 f"hydra.sweeper.conditional: {knob}={text} is not a range; give it an interval, range or choice"
             )
         name = knob if len(ranges[knob]) == 1 else f"{knob} ({options})"
-        yield Condition(slot=slot, options=tuple(options.split("|")), knob=knob, name=name, distribution=knobs[knob])
+        yield ConditionalKnob(
+            slot=slot, options=tuple(options.split("|")), knob=knob, name=name, distribution=knobs[knob]
+        )
 
 
 def _format_distribution(distribution: BaseDistribution) -> str:

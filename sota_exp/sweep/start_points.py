@@ -9,35 +9,37 @@ from typing import Any
 import optuna
 from omegaconf import DictConfig, OmegaConf
 
-from sota_exp.config.configuration import OF_SEVERAL_RUNS, resolve
-from sota_exp.config.values import leaves
+from sota_exp.config.configuration import SWEEP_KEYS, resolve_configuration
+from sota_exp.config.values import flatten
 from sota_exp.errors import ConfigError
-from sota_exp.sweep.space import Space
+from sota_exp.sweep.space import SearchSpace
 
 log = logging.getLogger(__name__)
 
-DEFAULT = "default"
+DEFAULT_ATTRIBUTE = "default"
 
 
-def own_values(config: DictConfig) -> dict[str, Any]:
+def flatten_config(config: DictConfig) -> dict[str, Any]:
     """{dotted key: value} of the configuration without a search."""
-    kept = [str(key) for key in config if key not in OF_SEVERAL_RUNS]
-    return leaves(resolve(OmegaConf.masked_copy(config, kept), {}).values)
+    kept = [str(key) for key in config if key not in SWEEP_KEYS]
+    return flatten(resolve_configuration(OmegaConf.masked_copy(config, kept), {}).values)
 
 
-def enqueue_default(study: optuna.Study, space: Space, values: Mapping[str, Any], chosen: Mapping[str, str]) -> None:
+def enqueue_default(
+    study: optuna.Study, space: SearchSpace, values: Mapping[str, Any], chosen: Mapping[str, str]
+) -> None:
     """Enqueue the recipe's own values, as far as the search space contains them."""
-    point = space.point({**values, **space.fixed}, {**chosen, **space.fixed})
+    point = space.point({**values, **space.fixed_overrides}, {**chosen, **space.fixed_overrides})
     if missing := [name for name in space.knobs if name not in point]:
         log.warning(
             "trial 0 differs from the recipe: the search space does not contain the recipe's value of %s",
             ", ".join(missing),
         )
     if point:
-        study.enqueue_trial(point, user_attrs={DEFAULT: not missing})
+        study.enqueue_trial(point, user_attrs={DEFAULT_ATTRIBUTE: not missing})
 
 
-def enqueue_points(study: optuna.Study, space: Space, directory: Path, most: int) -> None:
+def enqueue_points(study: optuna.Study, space: SearchSpace, directory: Path, most: int) -> None:
     """Enqueue the best trials of another sweep, as far as this search space contains their values.
 
     most: how many.
@@ -53,5 +55,5 @@ def enqueue_points(study: optuna.Study, space: Space, directory: Path, most: int
     for entry in json.loads(path.read_text())["ranking"][:most]:
         knobs = {name: value for name, value in entry["knobs"].items() if "/" not in name}
         options = {name: str(value) for name, value in entry["knobs"].items() if "/" in name}
-        if point := space.point({**knobs, **space.fixed}, {**options, **space.fixed}):
+        if point := space.point({**knobs, **space.fixed_overrides}, {**options, **space.fixed_overrides}):
             study.enqueue_trial(point, user_attrs={"warm_start": str(directory)}, skip_if_exists=True)

@@ -21,7 +21,7 @@ from optuna.samplers import RandomSampler
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from sota_exp.config.hashing import digest
+from sota_exp.config.hashing import compute_digest
 from sota_exp.errors import ConfigError, RunFailed, in_a_line
 
 T = TypeVar("T")
@@ -32,13 +32,13 @@ SQLITE = "sqlite:///"
 POSTGRESQL = ("postgresql://", "postgresql+psycopg://", "postgresql+psycopg2://")
 
 #: Exceptions of a lost connection or a busy file.
-LOST = (StorageInternalError, DBAPIError)
+CONNECTION_ERRORS = (StorageInternalError, DBAPIError)
 
 #: Seconds for which a call is repeated after its connection is lost.
-PATIENCE = 60.0
+RETRY_SECONDS = 60.0
 
 
-def resolved(url: object, directory: Path) -> str:
+def resolve_storage_url(url: object, directory: Path) -> str:
     """The absolute URL of the storage; for None `study.db` in the sweep's directory.
 
     Raises:
@@ -58,7 +58,7 @@ def resolved(url: object, directory: Path) -> str:
     raise ConfigError(f"hydra.sweeper.storage={text}: a sweep cannot be resumed from this storage; {legal}")
 
 
-def patiently(call: Callable[[], T], seconds: float = PATIENCE) -> T:
+def retry_while_disconnected(call: Callable[[], T], seconds: float = RETRY_SECONDS) -> T:
     """The result of the call, repeated while the connection to the storage is lost.
 
     Raises:
@@ -68,20 +68,20 @@ def patiently(call: Callable[[], T], seconds: float = PATIENCE) -> T:
     while True:
         try:
             return call()
-        except LOST as error:
+        except CONNECTION_ERRORS as error:
             if time.monotonic() + pause > deadline:
-                raise RunFailed(f"the sweep's storage does not answer: {lost_by(error)}") from error
+                raise RunFailed(f"the sweep's storage does not answer: {format_storage_error(error)}") from error
             time.sleep(pause)
             pause = min(2 * pause, 5.0)
 
 
-def lost_by(error: BaseException) -> str:
+def format_storage_error(error: BaseException) -> str:
     """The error in one line, from the database where it has a message."""
     return in_a_line(error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error)
 
 
 @dataclass(frozen=True)
-class Store:
+class StudyStorage:
     """One study in one storage. grace: seconds without a heartbeat after which a trial is stale."""
 
     url: str
@@ -127,7 +127,7 @@ class Store:
         )
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[Callable[[], None]]:
+    def lock(self) -> Iterator[Callable[[], None]]:
         """Lock the study against other processes; the lock ends when its process dies.
 
         Yields a check that must be called before and after whatever must not happen twice: it raises one of `LOST` if
@@ -139,7 +139,7 @@ class Store:
             with FileLock(f"{path}.lock", timeout=600):
                 yield lambda: None
             return
-        number = {"n": int(digest(self.name, length=15), 16)}
+        number = {"n": int(compute_digest(self.name, length=15), 16)}
         with self._lock_engine.connect() as connection:
             connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:n)"), number)
             try:

@@ -20,15 +20,15 @@ from omegaconf.errors import OmegaConfBaseException
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, Trial
 
-from sota_exp.config.hydra_errors import in_one_line
+from sota_exp.config.hydra_errors import format_hydra_error
 from sota_exp.errors import ConfigError
-from sota_exp.sweep.checks import another_search, extender, require_prunable
+from sota_exp.sweep.checks import format_search_mismatch, load_custom_search_space, require_prunable
 from sota_exp.sweep.sampler import count_trials, make_sampler
-from sota_exp.sweep.settings import Goal, Settings, plain, read_goal, read_settings, read_trees
-from sota_exp.sweep.space import Space, is_search, read_space
-from sota_exp.sweep.start_points import enqueue_default, enqueue_points, own_values
-from sota_exp.sweep.storage import Store, patiently, resolved
-from sota_exp.sweep.trial import Brief, Identity
+from sota_exp.sweep.settings import Objectives, SweepSettings, read_goal, read_settings, read_trees, to_plain
+from sota_exp.sweep.space import SearchSpace, is_search, read_space
+from sota_exp.sweep.start_points import enqueue_default, enqueue_points, flatten_config
+from sota_exp.sweep.storage import StudyStorage, resolve_storage_url, retry_while_disconnected
+from sota_exp.sweep.trial import JobBrief, TrialIdentity
 
 #: Attributes of the study: the search space as text, and whether the start points are enqueued.
 DECLARATION, ENQUEUED = "declaration", "enqueued"
@@ -42,10 +42,10 @@ class Sweep:
     started_at: monotonic time in seconds.
     """
 
-    settings: Settings
-    goal: Goal
-    space: Space
-    store: Store
+    settings: SweepSettings
+    goal: Objectives
+    space: SearchSpace
+    store: StudyStorage
     config: DictConfig
     launcher: Launcher
     loader: ConfigLoader
@@ -67,20 +67,20 @@ class Sweep:
         arguments: list[str],
     ) -> "Sweep":
         """Read and check `hydra.sweeper` (`given`) and the overrides of the command line (`arguments`)."""
-        given = plain(given)
+        given = to_plain(given)
         settings, goal = read_settings(given), read_goal(given)
         trees = read_trees(given)
         space = read_space(trees["params"], trees["conditional"], trees["derived"], arguments)
         directory = Path(str(config.hydra.sweep.dir))
         require_prunable(goal, settings, trees["pruner"])
         make_sampler(trees["sampler"], space, 0)
-        url = resolved(given["storage"], directory)
+        url = resolve_storage_url(given["storage"], directory)
         name = settings.study_name or directory.resolve().name
         return cls(
             settings=settings,
             goal=goal,
             space=space,
-            store=Store(url=url, name=name, heartbeat=settings.heartbeat, grace=settings.grace),
+            store=StudyStorage(url=url, name=name, heartbeat=settings.heartbeat, grace=settings.grace),
             config=config,
             launcher=launcher,
             loader=loader,
@@ -89,7 +89,7 @@ class Sweep:
             choices={str(group): str(option) for group, option in config.hydra.runtime.choices.items()},
             search_overrides=[item for item in arguments if is_search(item)],
             directory=directory,
-            custom_search_space=extender(settings.custom_search_space),
+            custom_search_space=load_custom_search_space(settings.custom_search_space),
         )
 
     @functools.cached_property
@@ -101,7 +101,7 @@ class Sweep:
         return count_trials(self.sampler, self.space, self.settings.n_trials)
 
     def get_trials(self) -> list[FrozenTrial]:
-        return patiently(lambda: self.study.get_trials(deepcopy=False))
+        return retry_while_disconnected(lambda: self.study.get_trials(deepcopy=False))
 
     def begin(self) -> None:
         """Create or load the study, and enqueue the start points once."""
@@ -111,7 +111,7 @@ class Sweep:
             if name not in self.space.coordinates and isinstance(kind, FloatDistribution | IntDistribution):
                 overrides = [f"{name}={kind.low}"]
                 self.require_composable(overrides, [*self.search_overrides, *overrides])
-        patiently(self._begin_study)
+        retry_while_disconnected(self._begin_study)
 
     def require_composable(self, overrides: list[str], job: list[str]) -> None:
         """Check that Hydra can compose a job. overrides: those of `job` that an error message may name.
@@ -122,29 +122,29 @@ class Sweep:
         try:
             self.loader.load_sweep_config(self.config, job)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
-            raise ConfigError(in_one_line(error, overrides)) from error
+            raise ConfigError(format_hydra_error(error, overrides)) from error
 
     def job(
-        self, kind: str, title: str, overrides: Sequence[str], subdirectory: str, trial: Identity | None = None
+        self, kind: str, title: str, overrides: Sequence[str], subdirectory: str, trial: TrialIdentity | None = None
     ) -> list[str]:
         """The overrides of a job: those of its run, its directory, and what MLflow and the study have to know of it."""
         parent = str(self.directory.resolve())
         origin = {"kind": kind, "name": title, "parent": parent, "overrides": list(overrides)}
-        brief = Brief(origin=origin, trial=trial).override()
+        brief = JobBrief(origin=origin, trial=trial).to_override()
         return [*self.search_overrides, *overrides, f"++hydra.sweep.subdir={subdirectory}", brief]
 
     def _begin_study(self) -> None:
-        with self.store.alone():
+        with self.store.lock():
             study = self.store.study(self.goal.directions)
             stored = study.user_attrs.get(DECLARATION)
             wanted = self._declaration
             if stored is None:
                 study.set_user_attr(DECLARATION, wanted)
             elif stored != wanted:
-                raise ConfigError(another_search(stored, wanted, self.directory))
+                raise ConfigError(format_search_mismatch(stored, wanted, self.directory))
             if not study.user_attrs.get(ENQUEUED):
                 if self.settings.defaults_first:
-                    enqueue_default(study, self.space, own_values(self.config), self.choices)
+                    enqueue_default(study, self.space, flatten_config(self.config), self.choices)
                 if self.settings.warm_start:
                     enqueue_points(study, self.space, Path(self.settings.warm_start), self.settings.warm_start_points)
                 study.set_user_attr(ENQUEUED, True)
@@ -156,4 +156,4 @@ class Sweep:
             facts["constraints"] = self.goal.constraints
         if self.settings.custom_search_space is not None:
             facts["custom_search_space"] = self.settings.custom_search_space
-        return self.space.declaration({f"hydra.sweeper.{name}": value for name, value in facts.items()})
+        return self.space.describe({f"hydra.sweeper.{name}": value for name, value in facts.items()})

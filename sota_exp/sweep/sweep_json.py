@@ -10,7 +10,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from sota_exp.config.formats import FORMAT
+from sota_exp.config.formats import FILE_FORMAT
 
 #: Names of Optuna's states in `sweep.json`.
 STATES = {
@@ -59,12 +59,12 @@ def rank_trials(study: optuna.Study, entries: Sequence[Mapping[str, Any]]) -> li
     return sorted(ranked, key=lambda item: (sign * item["values"][0], item["number"]))
 
 
-def summarize(study: optuna.Study, objectives: Sequence[str], directions: Sequence[str], of: int) -> dict[str, Any]:
+def build_summary(study: optuna.Study, objectives: Sequence[str], directions: Sequence[str], of: int) -> dict[str, Any]:
     """The content of `sweep.json`, except what `end.py` adds. of: `n_trials`."""
     entries = [trial_to_json(trial) for trial in study.get_trials(deepcopy=False)]
     ranking = rank_trials(study, entries)
     return {
-        "format": FORMAT,
+        "format": FILE_FORMAT,
         "name": study.study_name,
         "objective": list(objectives),
         "direction": list(directions),
@@ -119,7 +119,7 @@ def importances(study: optuna.Study) -> dict[str, dict[str, float]]:
     return found
 
 
-def table_text(summary: Mapping[str, Any]) -> str:
+def format_trials_csv(summary: Mapping[str, Any]) -> str:
     """The text of `trials.csv`: one row per trial."""
     entries = summary["entries"]
     knobs = sorted({name for item in entries for name in {**item["params"], **item["knobs"]}})

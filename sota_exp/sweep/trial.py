@@ -20,24 +20,24 @@ from optuna.pruners import BasePruner
 from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from sota_exp.config.values import suggestion
+from sota_exp.config.values import format_suggestion
 from sota_exp.errors import ConfigError
-from sota_exp.sweep.ownership import OWNER, REASON, end, fail, let_go, owner
-from sota_exp.sweep.storage import LOST, Store, lost_by, patiently
+from sota_exp.sweep.ownership import OWNER, REASON, build_owner, end_trial, fail_trial, release_trial
+from sota_exp.sweep.storage import CONNECTION_ERRORS, StudyStorage, format_storage_error, retry_while_disconnected
 
 log = logging.getLogger(__name__)
 
-VARIABLE = "SOTA_EXP_TRIAL"
+BRIEF_VARIABLE = "SOTA_EXP_TRIAL"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Identity:
+class TrialIdentity:
     """Which trial a job runs, and how it is pruned and valued. Plain values, because they are sent as JSON.
 
     pruning_starts: fraction of the epochs. constraints: {cost: its largest legal value}.
     """
 
-    store: Store
+    store: StudyStorage
     number: int
     token: str
     pruner: dict[str, Any]
@@ -48,30 +48,30 @@ class Identity:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Brief:
+class JobBrief:
     """What a job of a sweep receives: its origin for MLflow with its title as `name`, and its trial if it is one."""
 
     origin: dict[str, Any]
-    trial: Identity | None = None
+    trial: TrialIdentity | None = None
 
     @classmethod
-    def of_job(cls, variables: Mapping[str, str]) -> "Brief | None":
+    def from_environment(cls, variables: Mapping[str, str]) -> "JobBrief | None":
         """The brief of the job that this process runs; None outside a sweep."""
-        text = variables.get(VARIABLE)
+        text = variables.get(BRIEF_VARIABLE)
         if not text:
             return None
         values = json.loads(base64.urlsafe_b64decode(text))
         trial = values["trial"]
-        identity = Identity(**trial | {"store": Store(**trial["store"])}) if trial else None
+        identity = TrialIdentity(**trial | {"store": StudyStorage(**trial["store"])}) if trial else None
         return cls(origin=values["origin"], trial=identity)
 
-    def override(self) -> str:
+    def to_override(self) -> str:
         """The override that sends the brief to a job; Base64 needs no quoting and is never interpolated."""
         text = base64.urlsafe_b64encode(json.dumps(asdict(self)).encode()).decode()
-        return f"++hydra.job.env_set.{VARIABLE}='{text}'"
+        return f"++hydra.job.env_set.{BRIEF_VARIABLE}='{text}'"
 
 
-def make_pruner(node: Mapping[str, Any]) -> BasePruner:
+def build_pruner(node: Mapping[str, Any]) -> BasePruner:
     """Create an Optuna pruner from `{_target_: optuna.pruners.Name, …}`.
 
     Raises:
@@ -81,7 +81,7 @@ def make_pruner(node: Mapping[str, Any]) -> BasePruner:
     module, _, name = target.rpartition(".")
     legal = [each for each in optuna.pruners.__all__ if each.endswith("Pruner") and each != "BasePruner"]
     if module != "optuna.pruners" or name not in legal:
-        near = suggestion(name, legal)
+        near = format_suggestion(name, legal)
         raise ConfigError(
             f"hydra.sweeper.pruner._target_={target}: not a pruner of Optuna; legal: {', '.join(legal)}.{near}"
         )
@@ -96,26 +96,26 @@ def make_pruner(node: Mapping[str, Any]) -> BasePruner:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OwnTrial:
+class JobTrial:
     """The trial of this job in the study."""
 
-    identity: Identity
+    identity: TrialIdentity
     study: optuna.Study
     trial: Trial
 
     @classmethod
-    def open(cls, identity: Identity) -> "OwnTrial":
+    def open(cls, identity: TrialIdentity) -> "JobTrial":
         """Connect, and store this process as the owner, if the token is still valid."""
 
-        def connect() -> OwnTrial:
-            study = identity.store.study(pruner=make_pruner(identity.pruner))
+        def connect() -> JobTrial:
+            study = identity.store.study(pruner=build_pruner(identity.pruner))
             frozen = study.get_trials(deepcopy=False)[identity.number]
             trial = Trial(study, frozen._trial_id)
             if frozen.state == TrialState.RUNNING and cls._has(frozen, identity.token):
-                trial.set_user_attr(OWNER, owner(identity.token))
+                trial.set_user_attr(OWNER, build_owner(identity.token))
             return cls(identity=identity, study=study, trial=trial)
 
-        return patiently(connect)
+        return retry_while_disconnected(connect)
 
     @staticmethod
     def _has(frozen: FrozenTrial, token: str) -> bool:
@@ -127,7 +127,7 @@ class OwnTrial:
         return self.study._storage.get_trial(self.trial._trial_id)
 
     @property
-    def is_ours(self) -> bool:
+    def is_owned(self) -> bool:
         """Whether the trial still runs and still has our token."""
         frozen = self.frozen
         return frozen.state == TrialState.RUNNING and self._has(frozen, self.identity.token)
@@ -139,47 +139,49 @@ class OwnTrial:
             if step not in self.frozen.intermediate_values:
                 self.trial.report(value, step)
 
-        patiently(send)
+        retry_while_disconnected(send)
 
     def should_stop(self) -> bool:
         """Whether the pruner decides to prune, from the reports so far."""
-        return patiently(lambda: bool(self.trial.should_prune()))
+        return retry_while_disconnected(lambda: bool(self.trial.should_prune()))
 
     def note(self, **facts: Any) -> None:
         """Store attributes of the trial."""
         for key, value in facts.items():
-            patiently(lambda key=key, value=value: self.trial.set_user_attr(key, value))  # type: ignore[misc]
+            retry_while_disconnected(lambda key=key, value=value: self.trial.set_user_attr(key, value))  # type: ignore[misc]
 
     def complete(self, values: list[float], costs: Mapping[str, float]) -> None:
         """End the trial with its values; a violated constraint makes it infeasible, not failed."""
 
         def send() -> None:
-            if not self.is_ours:
+            if not self.is_owned:
                 return
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # About constraints set before a connection was lost.
                 for key, most in self.identity.constraints.items():
                     self.trial.set_constraint(key, costs[key] - most)
-            end(self.study, self.identity.number, values)
+            end_trial(self.study, self.identity.number, values)
 
-        patiently(send)
+        retry_while_disconnected(send)
 
     def prune(self, reason: str) -> None:
         """End the trial as pruned."""
         self.note(**{REASON: reason})
-        patiently(lambda: end(self.study, self.identity.number, state=TrialState.PRUNED) if self.is_ours else None)
+        retry_while_disconnected(
+            lambda: end_trial(self.study, self.identity.number, state=TrialState.PRUNED) if self.is_owned else None
+        )
 
     def fail(self, reason: str) -> None:
         """End the trial as failed; the sweep continues."""
-        patiently(lambda: fail(self.study, self.frozen, reason) if self.is_ours else None)
+        retry_while_disconnected(lambda: fail_trial(self.study, self.frozen, reason) if self.is_owned else None)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Leave the trial running without an owner, so that another process can take it."""
-        patiently(lambda: let_go(self.study, self.identity.number, self.identity.token))
+        retry_while_disconnected(lambda: release_trial(self.study, self.identity.number, self.identity.token))
 
 
 @contextlib.contextmanager
-def beating(study: optuna.Study, trial_ids: list[int]) -> Iterator[None]:
+def send_heartbeats(study: optuna.Study, trial_ids: list[int]) -> Iterator[None]:
     """Context in which a thread sends heartbeats for the trials."""
     ended = threading.Event()
     thread = threading.Thread(target=_send_heartbeats, args=(study, trial_ids, ended), daemon=True)
@@ -199,13 +201,13 @@ def _send_heartbeats(study: optuna.Study, trial_ids: list[int], ended: threading
         try:
             for trial_id in trial_ids:
                 storage.record_heartbeat(trial_id)
-        except LOST as error:
-            log.warning("no heartbeat could be sent: %s", lost_by(error))
+        except CONNECTION_ERRORS as error:
+            log.warning("no heartbeat could be sent: %s", format_storage_error(error))
         if ended.wait(storage.get_heartbeat_interval()):
             return
 
 
-def mean_over_seeds(own: OwnTrial, run_seed: Callable[[int], float], num_seeds: int) -> tuple[float, int]:
+def run_seeds(own: JobTrial, run_seed: Callable[[int], float], num_seeds: int) -> tuple[float, int]:
     """Run seed after seed, the seeds being the steps of the pruner; returns (mean, number of seeds run).
 
     A trial that is pruned early returns the mean so far instead of no value, as WilcoxonPruner requires.

@@ -9,18 +9,26 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from sota_exp.report.numbers import duration
-from sota_exp.report.terminal import console
-from sota_exp.runs.status import COMPLETE
-from sota_exp.tracking.mlflow_note import HEADINGS, NEUTRAL, extremes, format_model_cost, score_cells
-from sota_exp.training.listener import Listener, Plan
-from sota_exp.training.loop import Step
+from sota_exp.report.numbers import format_duration
+from sota_exp.report.terminal import make_console
+from sota_exp.runs.status import COMPLETE_STATUSES
+from sota_exp.tracking.mlflow_note import (
+    NEUTRAL_OPTIONS,
+    SCORE_HEADINGS,
+    find_extreme_classes,
+    format_model_cost,
+    format_score_cells,
+)
+from sota_exp.training.listener import Listener, TrainingSize
+from sota_exp.training.loop import StepRecord
 
 
 def list_techniques(choices: dict[str, str]) -> list[str]:
     """`slot=option` of every slot whose option is not neutral."""
     return [
-        f"{slot.split('/')[-1]}={option}" for slot, option in choices.items() if "/" in slot and option not in NEUTRAL
+        f"{slot.split('/')[-1]}={option}"
+        for slot, option in choices.items()
+        if "/" in slot and option not in NEUTRAL_OPTIONS
     ]
 
 
@@ -28,12 +36,12 @@ class ConsoleListener(Listener):
     """Prints the progress of a run."""
 
     def __init__(self) -> None:
-        self.console = console()
+        self.console = make_console()
         self.progress: Progress | None = None
         self.began = time.monotonic()
-        self.began_run = False
+        self.has_started = False
 
-    def started(self, plan: Plan) -> None:
+    def on_start(self, plan: TrainingSize) -> None:
         tree, out = plan.request.configuration.values, self.console
         model = tree["model"]["arch"]
         out.print(f"[bold]{tree['recipe']['name']}[/] on [bold]{escape(tree['data']['name'])}[/], seed {tree['seed']}")
@@ -44,7 +52,7 @@ class ConsoleListener(Listener):
         out.print(f"  {size}; in {escape(str(plan.request.directory))}", style="dim")
         if plan.first_step:
             out.print(f"  resumes at step {plan.first_step:,}", style="yellow")
-        self.plan, self.began_run = plan, True
+        self.plan, self.has_started = plan, True
         if out.is_terminal and plan.first_step < plan.total_steps:
             counts = (MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn())
             columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), *counts)
@@ -52,11 +60,11 @@ class ConsoleListener(Listener):
             self.task = self.progress.add_task("training", total=plan.total_steps, completed=plan.first_step)
             self.progress.start()
 
-    def stepped(self, record: Step) -> None:
+    def stepped(self, record: StepRecord) -> None:
         if self.progress is not None:
             self.progress.update(self.task, completed=record.step)
 
-    def epoch_done(self, epoch: dict[str, Any]) -> None:
+    def on_epoch_end(self, epoch: dict[str, Any]) -> None:
         seconds_per_step = (time.monotonic() - self.began) / max(epoch["step"] - self.plan.first_step, 1)
         parts = [
             f"epoch {epoch['epoch'] + 1:>3}/{self.plan.total_steps // self.plan.steps_per_epoch}",
@@ -65,29 +73,29 @@ class ConsoleListener(Listener):
             *([f"(raw {epoch['val_raw/accuracy']:.4f})"] if "val_raw/accuracy" in epoch else []),
             f"lr {epoch['train/lr']:.2e}",
             f"{epoch['images_per_second']:,.0f} images/s",
-            f"{duration(seconds_per_step * (self.plan.total_steps - epoch['step']))} left",
+            f"{format_duration(seconds_per_step * (self.plan.total_steps - epoch['step']))} left",
         ]
         self.console.print("  ".join(parts))
 
-    def ended(self, result: dict[str, Any]) -> None:
+    def on_end(self, result: dict[str, Any]) -> None:
         if self.progress is not None:
             self.progress.stop()
-        if result["status"] in COMPLETE:
-            self.console.print(summary(result, str(self.plan.request.directory)))
+        if result["status"] in COMPLETE_STATUSES:
+            self.console.print(build_result_panel(result, str(self.plan.request.directory)))
 
 
 def build_score_table(result: dict[str, Any]) -> Table:
     """Table of the scores on val and test, accuracies with standard errors."""
     table = Table(box=None, pad_edge=False, show_edge=False)
-    for index, heading in enumerate(HEADINGS):
+    for index, heading in enumerate(SCORE_HEADINGS):
         table.add_column(heading if index else "", justify="right" if index else "left")
     for split in ("val", "test"):
-        accuracy, error, *others = score_cells(result, split)
+        accuracy, error, *others = format_score_cells(result, split)
         table.add_row(split, f"[bold]{accuracy}[/] ± {error}", *others)
     return table
 
 
-def evaluation_summary(result: dict[str, Any], directory: str) -> Panel:
+def build_evaluation_panel(result: dict[str, Any], directory: str) -> Panel:
     """Panel with the result of `sota-exp evaluate`."""
     found, facts = result["resolution"], Table.grid(padding=(0, 2))
     view = found["chosen"]
@@ -103,16 +111,18 @@ def evaluation_summary(result: dict[str, Any], directory: str) -> Panel:
     return build_panel(result, facts, "evaluated")
 
 
-def summary(result: dict[str, Any], directory: str) -> Panel:
+def build_result_panel(result: dict[str, Any], directory: str) -> Panel:
     """Panel with the result of a training."""
     metrics = result["metrics"]
     facts = Table.grid(padding=(0, 2))
     facts.add_row("weights", f"epoch {metrics['best/epoch'] + 1} was best on val; re-scored from the saved model")
-    for name, classes in zip(("hardest", "easiest"), extremes(result), strict=True):
+    for name, classes in zip(("hardest", "easiest"), find_extreme_classes(result), strict=True):
         facts.add_row(name, escape(classes))
     seconds = result["seconds"]
-    durations = f"training {duration(seconds['train'])}, {result['images_per_second']:,.0f} images/s; "
-    durations += f"validation {duration(seconds['validate'])}; final scoring {duration(seconds['evaluate'])}"
+    durations = f"training {format_duration(seconds['train'])}, {result['images_per_second']:,.0f} images/s; "
+    durations += (
+        f"validation {format_duration(seconds['validate'])}; final scoring {format_duration(seconds['evaluate'])}"
+    )
     facts.add_row("time", durations)
     facts.add_row("cost", format_model_cost(result))
     if result["reason"]:

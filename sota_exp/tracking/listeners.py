@@ -6,50 +6,50 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sota_exp.report.terminal import console
-from sota_exp.stages.tracking import Follower, NoFollower
-from sota_exp.training.listener import Listener, Plan, Request
-from sota_exp.training.loop import Step
+from sota_exp.report.terminal import make_console
+from sota_exp.stages.tracking import NoTracker, RunTracker
+from sota_exp.training.listener import Listener, RunRequest, TrainingSize
+from sota_exp.training.loop import StepRecord
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
-class ShowingListener(Listener):
+class TrackingListener(Listener):
     """Another listener, and after it figures and tracking of the run, which only the main process draws and starts."""
 
     inner: Listener
     is_main: bool
     say: Callable[[str], None]
-    follower: Follower = field(default_factory=NoFollower)
-    plan: Plan | None = None
+    follower: RunTracker = field(default_factory=NoTracker)
+    plan: TrainingSize | None = None
 
-    def started(self, plan: Plan) -> None:
-        self.inner.started(plan)
+    def on_start(self, plan: TrainingSize) -> None:
+        self.inner.on_start(plan)
         self.plan = plan
         if self.is_main:
             self.follower = plan.request.experiment.tracking.follow(plan.request.directory)
 
-    def stepped(self, record: Step) -> None:
+    def stepped(self, record: StepRecord) -> None:
         self.inner.stepped(record)
 
-    def epoch_done(self, epoch: dict[str, Any]) -> None:
-        self.inner.epoch_done(epoch)
+    def on_epoch_end(self, epoch: dict[str, Any]) -> None:
+        self.inner.on_epoch_end(epoch)
 
-    def ended(self, result: dict[str, Any]) -> None:
-        self.inner.ended(result)
+    def on_end(self, result: dict[str, Any]) -> None:
+        self.inner.on_end(result)
         if self.plan is None or not self.is_main:
             return
         if self.plan.request.experiment.tracking.figures and result["metrics"] and result["status"] != "pruned":
             draw_or_warn(self.plan)
         self._finish(self.follower)
 
-    def stillborn(self, request: Request) -> None:
-        self.inner.stillborn(request)
+    def on_failed_start(self, request: RunRequest) -> None:
+        self.inner.on_failed_start(request)
         if self.is_main:
             self._finish(request.experiment.tracking.follow(request.directory))
 
-    def _finish(self, follower: Follower) -> None:
+    def _finish(self, follower: RunTracker) -> None:
         """Finish tracking; an error is only logged, because the run already has its result."""
         try:
             notice = follower.finish()
@@ -61,19 +61,19 @@ class ShowingListener(Listener):
 
 
 def print_dimly(text: str) -> None:
-    console().print(text, style="dim", soft_wrap=True)
+    make_console().print(text, style="dim", soft_wrap=True)
 
 
-def showing(listener: Listener, say: Callable[[str], None] = print_dimly) -> Listener:
+def add_tracking(listener: Listener, say: Callable[[str], None] = print_dimly) -> Listener:
     """Combine the listener with figures and tracking. say: prints the notice of the tracking."""
-    return ShowingListener(inner=listener, is_main=os.environ.get("RANK", "0") == "0", say=say)
+    return TrackingListener(inner=listener, is_main=os.environ.get("RANK", "0") == "0", say=say)
 
 
-def draw_or_warn(plan: Plan) -> None:
+def draw_or_warn(plan: TrainingSize) -> None:
     """Draw the figures of the run; an error is only logged, because a run is complete without them."""
-    from sota_exp.report.run.figures import draw_run
+    from sota_exp.report.run.figures import draw_run_figures
 
     try:
-        draw_run(plan.request.directory)
+        draw_run_figures(plan.request.directory)
     except Exception as error:
         log.warning("the figures of this run could not be drawn: %s: %s", type(error).__name__, error)

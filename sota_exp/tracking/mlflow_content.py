@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sota_exp.config.values import leaves
-from sota_exp.runs.contents import Content
+from sota_exp.config.values import flatten
+from sota_exp.runs.contents import RunContent
 
 #: MLflow silently truncates longer parameter values (characters); the full configuration is an artifact.
 LONGEST_PARAM = 6000
 
 #: Files that are uploaded as artifacts, besides the figures.
-ARTIFACTS = (
+RUN_ARTIFACTS = (
     "config.yaml",
     "start.json",
     "result.json",
@@ -30,14 +30,14 @@ ARTIFACTS = (
 )
 
 #: Keys that `build_hyperparameter_metrics` logs under a short name.
-SHOWN_ALWAYS = ("optimizer.lr", "optimizer.weight_decay", "schedule.length.epochs", "data.image_size")
+NAMED_HYPERPARAMETERS = ("optimizer.lr", "optimizer.weight_decay", "schedule.length.epochs", "data.image_size")
 
 #: Groups that do not affect results.
-UNSHOWN = ("tracking",)
+GROUPS_WITHOUT_EFFECT = ("tracking",)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
+class MetricPoint:
     """One value of a metric; time: in milliseconds since 1970."""
 
     key: str
@@ -46,43 +46,48 @@ class Point:
     step: int
 
 
-def sanitized(key: str) -> str:
+def sanitize_key(key: str) -> str:
     """Replace characters that MLflow refuses by `_`; legal are word characters, `-`, `.`, space, `:` and `/`."""
     key = posixpath.normpath(re.sub(r"[^\w\-. :/]", "_", key)).lstrip("/")[:250]
     return re.sub(r"^\.+", "_", key) or "_"
 
 
-def params(content: Content) -> dict[str, str]:
+def build_params(content: RunContent) -> dict[str, str]:
     """The option of every slot, and every value of the resolved configuration that is short enough, by dotted key."""
-    found = {slot: option for slot, option in (content.start.get("choices") or {}).items() if slot not in UNSHOWN}
-    values = leaves({group: tree for group, tree in content.config.items() if group not in UNSHOWN})
+    found = {
+        slot: option
+        for slot, option in (content.start.get("choices") or {}).items()
+        if slot not in GROUPS_WITHOUT_EFFECT
+    }
+    values = flatten({group: tree for group, tree in content.config.items() if group not in GROUPS_WITHOUT_EFFECT})
     for key, value in values.items():
         if key.rpartition(".")[2] not in ("_target_", "_option_"):
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
             found[f"{key}.value" if key in found else key] = text
-    return {sanitized(key): text for key, text in found.items() if len(text) <= LONGEST_PARAM}
+    return {sanitize_key(key): text for key, text in found.items() if len(text) <= LONGEST_PARAM}
 
 
-def points(content: Content, after: int = 0) -> list[Point]:
+def build_points(content: RunContent, after: int = 0) -> list[MetricPoint]:
     """All points of all metrics in order of time, without the first `after` epochs, which are already sent."""
     start_ms = content.started_ms
     found = [
-        Point(key=sanitized(key), value=value, time=start_ms, step=0)
+        MetricPoint(key=sanitize_key(key), value=value, time=start_ms, step=0)
         for key, value in build_hyperparameter_metrics(content).items()
     ]
     seconds = 0.0
     for index, epoch in enumerate(content.epochs):
         seconds += epoch["seconds"] + epoch["validate_seconds"]
-        found += epoch_points(epoch, start_ms + round(seconds * 1000)) if index >= after else []
+        found += build_epoch_points(epoch, start_ms + round(seconds * 1000)) if index >= after else []
     end_ms = start_ms + round(seconds * 1000)
-    values = final(content.told or {})
+    values = build_final_metrics(content.told or {})
     found += [
-        Point(key=sanitized(key), value=value, time=end_ms, step=content.last_step) for key, value in values.items()
+        MetricPoint(key=sanitize_key(key), value=value, time=end_ms, step=content.last_step)
+        for key, value in values.items()
     ]
     return found
 
 
-def epoch_points(epoch: dict[str, Any], time: int) -> list[Point]:
+def build_epoch_points(epoch: dict[str, Any], time: int) -> list[MetricPoint]:
     """Points of one line of `metrics.jsonl`; costs become `time/…`. The step is the epoch, from 0."""
     values = {key: value for key, value in epoch.items() if "/" in key and value is not None}
     values |= {
@@ -90,10 +95,12 @@ def epoch_points(epoch: dict[str, Any], time: int) -> list[Point]:
         "time/validate_seconds": epoch["validate_seconds"],
         "time/images_per_second": epoch["images_per_second"],
     }
-    return [Point(key=sanitized(key), value=value, time=time, step=epoch["epoch"]) for key, value in values.items()]
+    return [
+        MetricPoint(key=sanitize_key(key), value=value, time=time, step=epoch["epoch"]) for key, value in values.items()
+    ]
 
 
-def build_hyperparameter_metrics(content: Content) -> dict[str, float]:
+def build_hyperparameter_metrics(content: RunContent) -> dict[str, float]:
     """Hyperparameters logged as metrics `hp/…`, because MLflow's charts treat parameters as text and have linear axes.
 
     Always lr, weight decay, batch size, seed, epochs and image size; besides them every number that an override sets.
@@ -110,7 +117,7 @@ def build_hyperparameter_metrics(content: Content) -> dict[str, float]:
     }
     for override in content.origin.get("overrides", []):
         key, _, text = str(override).lstrip("+").partition("=")
-        if "." in key and key not in SHOWN_ALWAYS:
+        if "." in key and key not in NAMED_HYPERPARAMETERS:
             found |= {f"hp/{key}": _number(text)}
     return {key: float(value) for key, value in found.items() if value is not None}
 
@@ -126,7 +133,7 @@ def _number(text: str) -> float | None:
         return None
 
 
-def final(result: dict[str, Any]) -> dict[str, float]:
+def build_final_metrics(result: dict[str, Any]) -> dict[str, float]:
     """Final metrics of a result: `best/…` of the saved weights, `test/…`, and `cost/…`.
 
     `val/…` of the result becomes `best/val_…`, because `val/…` is the curve over epochs.
@@ -141,7 +148,7 @@ def final(result: dict[str, Any]) -> dict[str, float]:
     return {key: float(value) for key, value in found.items() if value is not None}
 
 
-def tags(content: Content) -> dict[str, str]:
+def build_tags(content: RunContent) -> dict[str, str]:
     """MLflow tags: code version, host, recipe, data, and the sweep or study that the run belongs to."""
     start, config = content.start, content.config
     commit = start.get("commit")

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sota_exp.errors import in_a_line
-from sota_exp.runs.contents import Content
-from sota_exp.runs.mlflow_store import unanswered
-from sota_exp.runs.sent_position import Position, stamp
-from sota_exp.tracking.mlflow_process import DONE, READY, TOOK
-from sota_exp.tracking.pipe_lines import Lines
+from sota_exp.runs.contents import RunContent
+from sota_exp.runs.mlflow_store import find_connection_problem
+from sota_exp.runs.sent_position import SentPosition, get_file_stamp
+from sota_exp.tracking.mlflow_process import ACCEPTED, DONE, READY
+from sota_exp.tracking.pipe_lines import PipeLines
 
 if TYPE_CHECKING:
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
@@ -36,7 +36,7 @@ PROBE_SECONDS = 10.0
 REFRESH_SECONDS = 30.0
 
 
-class Following:
+class RunUploader:
     """The upload of one run. system_interval: seconds between two system metrics, 0 for none."""
 
     def __init__(self, directory: Path, system_interval: float, say: Callable[[str], None]) -> None:
@@ -53,8 +53,8 @@ class Following:
         now = time.monotonic()
         if now - self.failed_at < RETRY_SECONDS:
             return False
-        files = (stamp(self.directory / "config.yaml"), stamp(self.directory / "start.json"))
-        seen = (*files, stamp(self.directory / "metrics.jsonl"))
+        files = (get_file_stamp(self.directory / "config.yaml"), get_file_stamp(self.directory / "start.json"))
+        seen = (*files, get_file_stamp(self.directory / "metrics.jsonl"))
         if all(files) and (seen != self.seen or now - self.sent_at > REFRESH_SECONDS):
             self.seen = seen
             return True
@@ -70,16 +70,16 @@ class Following:
             self._record_failure(in_a_line(error))
 
     def _send(self) -> None:
-        position = Position.read(self.directory)
-        if reason := unanswered(position.uri, PROBE_SECONDS):
+        position = SentPosition.read(self.directory)
+        if reason := find_connection_problem(position.uri, PROBE_SECONDS):
             self._record_failure(reason)
             return
-        from sota_exp.tracking.mlflow_upload import Upload
+        from sota_exp.tracking.mlflow_upload import MLflowUpload
 
-        if not isinstance(self.upload, Upload):
+        if not isinstance(self.upload, MLflowUpload):
             self.say(READY)
-            self.upload = Upload.open(position, lambda: self.say(TOOK))
-        content = Content.read(self.directory, position.origin)
+            self.upload = MLflowUpload.open(position, lambda: self.say(ACCEPTED))
+        content = RunContent.read(self.directory, position.origin)
         self.upload.send(content)
         if self.monitor is None and self.system_interval and content.status == "RUNNING":
             self.start_system_metrics()
@@ -88,7 +88,7 @@ class Following:
         """Start MLflow's thread for system metrics, which continues those of the run; an error is only logged."""
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-        position, interval = Position.read(self.directory), self.system_interval
+        position, interval = SentPosition.read(self.directory), self.system_interval
         try:
             self.monitor = SystemMetricsMonitor(
                 position.run_id, sampling_interval=interval, resume_logging=True, tracking_uri=position.uri
@@ -106,13 +106,13 @@ class Following:
 
     def _record_failure(self, problem: str) -> None:
         self.failed_at, self.seen, self.upload = time.monotonic(), None, None
-        replace(Position.read(self.directory), problem=problem).write(self.directory)
+        replace(SentPosition.read(self.directory), problem=problem).write(self.directory)
         self.stop_system_metrics()
 
 
-def follow(directory: Path, system_interval: float, lines: Lines, say: Callable[[str], None]) -> None:
+def upload_until_ended(directory: Path, system_interval: float, lines: PipeLines, say: Callable[[str], None]) -> None:
     """Send what is new until the run has ended, then send the rest once."""
-    following = Following(directory, system_interval, say)
+    following = RunUploader(directory, system_interval, say)
     while lines.next(LOOK_SECONDS) is None:
         if following.is_due():
             following.send()
@@ -131,14 +131,14 @@ def main() -> None:
         with contextlib.suppress(BrokenPipeError):  # The training was killed or waits no longer.
             os.write(stdout, f"{message}\n".encode())
 
-    lines = Lines(sys.stdin)
+    lines = PipeLines(sys.stdin)
     while line := lines.next():
         run = json.loads(line)
         directory = Path(run["directory"])
         with (directory / "tracking.log").open("ab") as log:
             os.dup2(log.fileno(), sys.stdout.fileno())
             os.dup2(log.fileno(), sys.stderr.fileno())
-        follow(directory, run["system_interval"], lines, say)
+        upload_until_ended(directory, run["system_interval"], lines, say)
 
 
 if __name__ == "__main__":

@@ -3,19 +3,19 @@
 import shlex
 from typing import Any
 
-from sota_exp.runs.contents import Content
+from sota_exp.runs.contents import RunContent
 
 #: Names of neutral options, in any slot.
-NEUTRAL = ("none", "native", "full", "fixed", "standard", "scratch", "step", "plain")
+NEUTRAL_OPTIONS = ("none", "native", "full", "fixed", "standard", "scratch", "step", "plain")
 
 #: Columns of the table of scores.
-HEADINGS = ("split", "accuracy", "top-5", "loss", "calibration error", "images")
+SCORE_HEADINGS = ("split", "accuracy", "top-5", "loss", "calibration error", "images")
 
 #: Groups that `format_techniques` leaves out: the heading shows them, or they do not affect results.
 IN_HEADING = ("recipe", "data", "scale", "tracking", "runtime")
 
 
-def note(content: Content) -> str:
+def format_run_note(content: RunContent) -> str:
     """The whole note."""
     parts = [format_heading(content)]
     result = content.told
@@ -29,7 +29,7 @@ def note(content: Content) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def format_heading(content: Content) -> str:
+def format_heading(content: RunContent) -> str:
     config, data = content.config, content.start.get("data") or {}
     counts = ", ".join(f"{num:,} {split}" for split, num in data.get("counts", {}).items())
     of = f" ({counts} images, {len(data['classes'])} classes)" if counts else ""
@@ -41,9 +41,9 @@ def format_heading(content: Content) -> str:
 
 def format_scores(result: dict[str, Any]) -> str:
     """A table of both splits; test first, because MLflow collapses the rest."""
-    rows = [_row(*HEADINGS), "|---|---|---|---|---|---|"]
+    rows = [_row(*SCORE_HEADINGS), "|---|---|---|---|---|---|"]
     for split in sorted(result["evaluated_images"]):
-        accuracy, error, *others = score_cells(result, split)
+        accuracy, error, *others = format_score_cells(result, split)
         rows.append(_row(split, f"**{accuracy}** ± {error}", *others))
     best = f"Weights of epoch {result['metrics']['best/epoch'] + 1} were best on val."
     names = (
@@ -52,7 +52,7 @@ def format_scores(result: dict[str, Any]) -> str:
     return "\n".join([*rows, "", f"{best} {names}"])
 
 
-def score_cells(result: dict[str, Any], split: str) -> list[str]:
+def format_score_cells(result: dict[str, Any], split: str) -> list[str]:
     """The row of a split below `HEADINGS`, with the standard error over images after the accuracy."""
     metrics, num = result["metrics"], result["evaluated_images"][split]
     accuracy, top5 = metrics[f"{split}/accuracy"], metrics.get(f"{split}/top5_accuracy")
@@ -72,11 +72,11 @@ def _row(*cells: str) -> str:
 
 
 def format_classes(result: dict[str, Any]) -> str:
-    found = extremes(result)
+    found = find_extreme_classes(result)
     return f"Hardest on test: {found[0]}. Easiest: {found[1]}." if len(result["per_class_accuracy"]) > 1 else ""
 
 
-def extremes(result: dict[str, Any]) -> tuple[str, str]:
+def find_extreme_classes(result: dict[str, Any]) -> tuple[str, str]:
     """The hardest and the easiest classes on test, up to three of each, with their accuracies."""
     ranked = sorted(result["per_class_accuracy"].items(), key=lambda item: item[1])
     num = max(1, min(3, len(ranked) // 2))
@@ -100,16 +100,16 @@ def format_model_cost(result: dict[str, Any]) -> str:
     )
 
 
-def format_techniques(content: Content) -> str:
+def format_techniques(content: RunContent) -> str:
     chosen = [
         f"`{slot}={option}`"
         for slot, option in sorted((content.start.get("choices") or {}).items())
-        if option not in NEUTRAL
+        if option not in NEUTRAL_OPTIONS
         and slot not in IN_HEADING
         and ("/" in slot or slot in ("optimizer", "loss", "supervision"))
     ]
     return f"Chosen: {', '.join(chosen)}." if chosen else ""
 
 
-def format_command(content: Content) -> str:
+def format_command(content: RunContent) -> str:
     return shlex.join(["sota-exp", "train", *map(str, content.origin.get("overrides", []))])

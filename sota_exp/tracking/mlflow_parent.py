@@ -11,26 +11,32 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from sota_exp.errors import in_a_line
-from sota_exp.runs.atomic import replace_text
-from sota_exp.runs.contents import Content
-from sota_exp.runs.mlflow_store import environment, experiment_id, opened, resolved, unanswered
-from sota_exp.runs.sent_position import asked_of
+from sota_exp.runs.atomic import write_recomputable_text
+from sota_exp.runs.contents import RunContent
+from sota_exp.runs.mlflow_store import (
+    build_mlflow_environment,
+    find_connection_problem,
+    get_or_create_experiment,
+    open_store,
+    resolve_uri,
+)
+from sota_exp.runs.sent_position import read_multirun_overrides
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 #: Files of a sweep or study that are uploaded as artifacts where they exist.
-ARTIFACTS = ("sweep.json", "trials.csv", "sweep.md", "multirun.yaml", "study.json", "report.html", "report.md")
+PARENT_ARTIFACTS = ("sweep.json", "trials.csv", "sweep.md", "multirun.yaml", "study.json", "report.html", "report.md")
 
 #: Seconds for one request, and how often it is repeated.
 TIMEOUT, RETRIES = 10, 2
 
 #: {kind of a child: kind of its parent}.
-KINDS = {"run": "sweep", "trial": "sweep", "confirm": "sweep", "arm": "study"}
+PARENT_KINDS = {"run": "sweep", "trial": "sweep", "confirm": "sweep", "arm": "study"}
 
 
-def parent_run(client: "MlflowClient", uri: str, experiment: str, directory: Path, child: Content) -> str:
+def open_parent_run(client: "MlflowClient", uri: str, experiment: str, directory: Path, child: RunContent) -> str:
     """Find or create the parent run in `directory`, set its status to RUNNING, and return its run id."""
     directory.mkdir(parents=True, exist_ok=True)
     with FileLock(directory / ".tracking.lock", timeout=60):
@@ -38,7 +44,7 @@ def parent_run(client: "MlflowClient", uri: str, experiment: str, directory: Pat
         if found := _find(client, experiment, facts["id"]):
             client.update_run(found.info.run_id, status="RUNNING")
             return found.info.run_id
-        kind = KINDS.get(child.origin.get("kind", "run"), "sweep")
+        kind = PARENT_KINDS.get(child.origin.get("kind", "run"), "sweep")
         labels = {
             "run_id": facts["id"],
             "kind": kind,
@@ -52,7 +58,7 @@ def parent_run(client: "MlflowClient", uri: str, experiment: str, directory: Pat
         return client.create_run(experiment, start_ms, labels, directory.name).info.run_id
 
 
-def bring_up(
+def update_parent_run(
     directory: Path,
     uri: str | None,
     experiment: str,
@@ -64,13 +70,17 @@ def bring_up(
     read: tags and metrics from the files of the directory. Sending twice adds no points.
     """
     try:
-        store = resolved(uri, Path.cwd())
-        if reason := unanswered(store, 2.0):
+        store = resolve_uri(uri, Path.cwd())
+        if reason := find_connection_problem(store, 2.0):
             return reason
-        os.environ.update(environment(TIMEOUT, RETRIES))
-        client = opened(store)
+        os.environ.update(build_mlflow_environment(TIMEOUT, RETRIES))
+        client = open_store(store)
         is_tracked = (directory / "tracking.json").exists()
-        run = _find(client, experiment_id(client, store, experiment), _read(directory)["id"]) if is_tracked else None
+        run = (
+            _find(client, get_or_create_experiment(client, store, experiment), _read(directory)["id"])
+            if is_tracked
+            else None
+        )
         if run is None:
             return "none of its runs is shown there; sota-exp sync sends them"
         _send(client, run, directory, *read(directory))
@@ -87,7 +97,7 @@ def _send(client: "MlflowClient", run: "Run", directory: Path, tags: dict[str, s
     for key, value in numbers.items():
         if run.data.metrics.get(key) != value:
             client.log_metric(run_id, key, value, step=0)
-    for name in ARTIFACTS:
+    for name in PARENT_ARTIFACTS:
         if (directory / name).is_file():
             client.log_artifact(run_id, str(directory / name))
     if (directory / "figures").is_dir():
@@ -102,13 +112,13 @@ def _read(directory: Path) -> dict[str, Any]:
     """`tracking.json` of a sweep or study: its id and its start in seconds since 1970; written if it is missing."""
     path = directory / "tracking.json"
     if not path.exists():
-        replace_text(path, json.dumps({"id": uuid.uuid4().hex, "time": time.time()}) + "\n")
+        write_recomputable_text(path, json.dumps({"id": uuid.uuid4().hex, "time": time.time()}) + "\n")
     facts: dict[str, Any] = json.loads(path.read_text())
     return facts
 
 
 def _command(directory: Path) -> str:
-    overrides = asked_of(directory)
+    overrides = read_multirun_overrides(directory)
     if any(str(item).startswith("+study=") for item in overrides):
         return " ".join(
             ["sota-exp ablate", *(str(item).removeprefix("+").replace("=equal_arms", "=null") for item in overrides)]

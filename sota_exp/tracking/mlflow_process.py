@@ -15,19 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sota_exp import PACKAGE
-from sota_exp.tracking.pipe_lines import Lines
+from sota_exp.tracking.pipe_lines import PipeLines
 
 #: Messages of the process: all imports are done, the store accepted something, the run is sent in full.
-READY, TOOK, DONE = "ready", "took", "done"
+READY, ACCEPTED, DONE = "ready", "took", "done"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FollowingProcess:
+class UploadProcess:
     """A process that reads a directory, then `ended`, and answers `done`. settings: MLflow's environment variables."""
 
     process: "subprocess.Popen[str]"
     settings: Mapping[str, str]
-    answers: Lines
+    messages: PipeLines
 
     def tell(self, line: str) -> None:
         """Write a line to the process, unless it has ended."""
@@ -43,11 +43,11 @@ class FollowingProcess:
     @property
     def is_ready(self) -> bool:
         """Whether all imports are done: from then on the process can only wait for the store."""
-        return self.answers.num > 0
+        return self.messages.num > 0
 
-    def says(self, seconds: float) -> str | None:
+    def read_message(self, seconds: float) -> str | None:
         """The next message; `done` also if the process has ended; None if there is none within `seconds`."""
-        line = self.answers.next(seconds)
+        line = self.messages.next(seconds)
         return None if line is None else line.strip() or DONE
 
     def close(self) -> None:
@@ -59,7 +59,7 @@ class FollowingProcess:
             self.process.kill()
             self.process.wait()
 
-    def leave(self) -> None:
+    def detach(self) -> None:
         """Wait no longer: the process sends what it can, even after this one has ended, then ends."""
         self._close_input()
         _left.append(self.process)
@@ -70,13 +70,13 @@ class FollowingProcess:
             self.process.stdin.close()
 
 
-_idle: list[FollowingProcess] = []
+_idle: list[UploadProcess] = []
 
 #: Kept, because Python warns about a Popen object that is deleted while its process runs.
 _left: "list[subprocess.Popen[str]]" = []
 
 
-def following_process(settings: Mapping[str, str]) -> FollowingProcess:
+def get_upload_process(settings: Mapping[str, str]) -> UploadProcess:
     """Return an idle process with these settings, or start one.
 
     It has its own session, so that Ctrl-C in the terminal reaches only the training.
@@ -97,10 +97,10 @@ def following_process(settings: Mapping[str, str]) -> FollowingProcess:
         text=True,
     )
     assert process.stdout is not None
-    return FollowingProcess(process=process, settings=settings, answers=Lines(process.stdout))
+    return UploadProcess(process=process, settings=settings, messages=PipeLines(process.stdout))
 
 
-def keep(following: FollowingProcess) -> None:
+def keep_idle(following: UploadProcess) -> None:
     """Keep an idle process for the next run."""
     _idle.append(following)
 

@@ -7,25 +7,27 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sota_exp.runs.mlflow_store import dashboard_of, masked, resolved
-from sota_exp.statistics.units import scale_of
-from sota_exp.tracking.mlflow_parent import bring_up
+from sota_exp.runs.mlflow_store import format_dashboard_command, mask_passwords, resolve_uri
+from sota_exp.statistics.units import get_metric_format
+from sota_exp.tracking.mlflow_parent import update_parent_run
 
 
-def show_study(directory: Path, uri: str | None, experiment: str, status: str = "FINISHED") -> str:
+def send_study_result(directory: Path, uri: str | None, experiment: str, status: str = "FINISHED") -> str:
     """Send note, artifacts and status of the study; returns one line: where to see them, or why they are not sent."""
-    if problem := bring_up(directory, uri, experiment, status, read_study):
-        return masked(f"MLflow: the study's note is not sent: {problem}")
-    return masked(f"MLflow: see the study with {dashboard_of(resolved(uri, Path.cwd()), experiment)}")
+    if problem := update_parent_run(directory, uri, experiment, status, read_study):
+        return mask_passwords(f"MLflow: the study's note is not sent: {problem}")
+    return mask_passwords(
+        f"MLflow: see the study with {format_dashboard_command(resolve_uri(uri, Path.cwd()), experiment)}"
+    )
 
 
 def read_study(directory: Path) -> tuple[dict[str, str], dict[str, float]]:
     """The note of the study as a tag, and the differences as metrics."""
     study: dict[str, Any] = json.loads((directory / "study.json").read_text())
-    return {"mlflow.note.content": note(study)}, differences(study)
+    return {"mlflow.note.content": format_study_note(study)}, build_difference_metrics(study)
 
 
-def differences(study: dict[str, Any]) -> dict[str, float]:
+def build_difference_metrics(study: dict[str, Any]) -> dict[str, float]:
     """{`difference/ARM`: difference} of every arm that was compared."""
     return {
         f"difference/{arm['name'].replace('+', '_')}": arm["difference"]
@@ -34,9 +36,9 @@ def differences(study: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def note(study: dict[str, Any]) -> str:
+def format_study_note(study: dict[str, Any]) -> str:
     """Markdown: a table of the verdicts, refused arms, the number of missing runs, and the command."""
-    unit = scale_of(study["metric"])
+    unit = get_metric_format(study["metric"])
     rows = [f"| arm | n | {unit.difference_unit or 'difference'} | interval | verdict |", "|---|---|---|---|---|"]
     for arm in study["arms"]:
         if arm["interval"] is None:

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sota_exp.tracking.mlflow_parent import bring_up
+from sota_exp.tracking.mlflow_parent import update_parent_run
 
 
-def show_sweep(directory: Path, uri: str | None, experiment: str, status: str = "FINISHED") -> str | None:
+def send_sweep_result(directory: Path, uri: str | None, experiment: str, status: str = "FINISHED") -> str | None:
     """Update the parent run of the sweep; returns why this failed, or None. status: the run's new status in MLflow."""
-    return bring_up(directory, uri, experiment, status, read_sweep)
+    return update_parent_run(directory, uri, experiment, status, read_sweep)
 
 
 def read_sweep(directory: Path) -> tuple[dict[str, str], dict[str, float]]:

@@ -16,24 +16,24 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelStatus, 
 from mlflow.exceptions import MlflowException
 from mlflow.utils import chunk_list
 
-from sota_exp.runs.atomic import replace_text
-from sota_exp.runs.contents import Content
-from sota_exp.runs.mlflow_store import experiment_id, opened
-from sota_exp.runs.sent_position import Position, stamp
-from sota_exp.tracking.mlflow_content import ARTIFACTS, params, points, tags
-from sota_exp.tracking.mlflow_note import note
-from sota_exp.tracking.mlflow_parent import parent_run
-from sota_exp.tracking.mlflow_views import KIND, write_views
+from sota_exp.runs.atomic import write_recomputable_text
+from sota_exp.runs.contents import RunContent
+from sota_exp.runs.mlflow_store import get_or_create_experiment, open_store
+from sota_exp.runs.sent_position import SentPosition, get_file_stamp
+from sota_exp.tracking.mlflow_content import RUN_ARTIFACTS, build_params, build_points, build_tags
+from sota_exp.tracking.mlflow_note import format_run_note
+from sota_exp.tracking.mlflow_parent import open_parent_run
+from sota_exp.tracking.mlflow_views import EXPERIMENT_KIND_TAG, write_views
 
 #: Status of a model that is uploaded in full.
-READY = LoggedModelStatus.READY
+MODEL_READY = LoggedModelStatus.READY
 
 #: MLflow's limits for one request.
 MOST_METRICS, MOST_PARAMS = 1000, 100
 
 
 @dataclass(kw_only=True)
-class Upload:
+class MLflowUpload:
     """A connection to one experiment, and what is known of the run in the store.
 
     experiment: its id. known: (key, step) of the points in the store, None if not read yet. lines: how many lines of
@@ -44,35 +44,35 @@ class Upload:
     client: MlflowClient
     uri: str
     experiment: str
-    known: set[tuple[str, int]] | None = None
+    known_points: set[tuple[str, int]] | None = None
     lines: int = 0
-    took: Callable[[], None] = lambda: None
+    on_accepted: Callable[[], None] = lambda: None
 
     @classmethod
-    def open(cls, position: Position, took: Callable[[], None] = lambda: None) -> "Upload":
+    def open(cls, position: SentPosition, took: Callable[[], None] = lambda: None) -> "MLflowUpload":
         """Connect, and create store and experiment if they are missing."""
-        client = opened(position.uri)
-        number = experiment_id(client, position.uri, position.experiment)
-        if KIND not in client.get_experiment(number).tags:
+        client = open_store(position.uri)
+        number = get_or_create_experiment(client, position.uri, position.experiment)
+        if EXPERIMENT_KIND_TAG not in client.get_experiment(number).tags:
             write_views(client, number)
         took()
-        return cls(client=client, uri=position.uri, experiment=number, took=took)
+        return cls(client=client, uri=position.uri, experiment=number, on_accepted=took)
 
-    def send(self, content: Content) -> int:
+    def send(self, content: RunContent) -> int:
         """Send what the store does not have; returns the number of things sent."""
         directory = content.directory
         with FileLock(directory / ".tracking.lock", timeout=60):
-            position = Position.read(directory)
+            position = SentPosition.read(directory)
             run = self._run(content, position)
             run_id = run.info.run_id
             if position.run_id != run_id or position.key != content.start["id"]:
                 position = replace(position, run_id=run_id, key=content.start["id"], artifacts={})
                 position.write(directory)
-            self.took()
+            self.on_accepted()
             num = 0
             for step in (self._values, self._points, self._data, self._status):
                 num += step(content, run)
-                self.took()
+                self.on_accepted()
             if content.result is not None:
                 write_run_id(directory, content.result, run_id)
             position, sent = self._files(content, position)
@@ -82,11 +82,11 @@ class Upload:
             )
             if ended and position.log_model and has_model:
                 num += self._model(content, run)
-            done = stamp(directory / "result.json") or "killed"
+            done = get_file_stamp(directory / "result.json") or "killed"
             replace(position, sent=done if ended else "", problem=None).write(directory)
         return num + sent
 
-    def _run(self, content: Content, position: Position) -> Run:
+    def _run(self, content: RunContent, position: SentPosition) -> Run:
         """The MLflow run of this start, found by its id or its tag, or created."""
         if position.key == content.start["id"] and position.run_id:
             try:
@@ -96,25 +96,25 @@ class Upload:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
-        self.known, self.lines = None, 0
+        self.known_points, self.lines = None, 0
         same = self.client.search_runs([self.experiment], f"tags.run_id = '{content.start['id']}'", max_results=1)
         if same:
             return same[0]
-        new_tags = tags(content) | self._parent_tag(content)
-        self.known = set()
+        new_tags = build_tags(content) | self._parent_tag(content)
+        self.known_points = set()
         return self.client.create_run(self.experiment, content.started_ms, new_tags, content.name)
 
-    def _parent_tag(self, content: Content) -> dict[str, str]:
+    def _parent_tag(self, content: RunContent) -> dict[str, str]:
         """The tag that makes the run a child of its sweep or study."""
         directory = content.origin.get("parent")
         if not directory:
             return {}
-        return {"mlflow.parentRunId": parent_run(self.client, self.uri, self.experiment, Path(directory), content)}
+        return {"mlflow.parentRunId": open_parent_run(self.client, self.uri, self.experiment, Path(directory), content)}
 
-    def _values(self, content: Content, run: Run) -> int:
+    def _values(self, content: RunContent, run: Run) -> int:
         """Send missing parameters (MLflow never changes them), and tags and the note that differ."""
-        new = {key: value for key, value in params(content).items() if key not in run.data.params}
-        wanted = tags(content) | {"mlflow.note.content": note(content)}
+        new = {key: value for key, value in build_params(content).items() if key not in run.data.params}
+        wanted = build_tags(content) | {"mlflow.note.content": format_run_note(content)}
         changed = {key: value for key, value in wanted.items() if run.data.tags.get(key) != value}
         for part in chunk_list(list(new.items()), MOST_PARAMS):
             self.client.log_batch(run.info.run_id, params=[Param(key, value) for key, value in part])
@@ -124,19 +124,19 @@ class Upload:
             self.client.delete_tag(run.info.run_id, "reason")
         return len(new) + len(changed)
 
-    def _points(self, content: Content, run: Run) -> int:
+    def _points(self, content: RunContent, run: Run) -> int:
         """Send missing points, identified by key and step, in one request per epoch."""
-        if self.known is None:
-            self.known = read_point_keys(self.client, run)
-        new = [point for point in points(content, self.lines) if (point.key, point.step) not in self.known]
+        if self.known_points is None:
+            self.known_points = read_point_keys(self.client, run)
+        new = [point for point in build_points(content, self.lines) if (point.key, point.step) not in self.known_points]
         for part in chunk_list(new, MOST_METRICS):
             metrics = [Metric(point.key, float(point.value), point.time, point.step) for point in part]
             self.client.log_batch(run.info.run_id, metrics=metrics)
-            self.known |= {(point.key, point.step) for point in part}
+            self.known_points |= {(point.key, point.step) for point in part}
         self.lines = len(content.epochs)
         return len(new)
 
-    def _data(self, content: Content, run: Run) -> int:
+    def _data(self, content: RunContent, run: Run) -> int:
         """Log the data set, with the digest of its content, as an input of the run."""
         facts = content.start.get("data")
         if not facts or run.inputs.dataset_inputs:
@@ -155,29 +155,29 @@ class Upload:
         self.client.log_inputs(run.info.run_id, datasets=[DatasetInput(dataset, context)])
         return 1
 
-    def _files(self, content: Content, position: Position) -> tuple[Position, int]:
+    def _files(self, content: RunContent, position: SentPosition) -> tuple[SentPosition, int]:
         """Upload changed files and figures; while the run trains, only the files that no longer change."""
         directory = content.directory
         names = ["config.yaml", "start.json"]
         if content.status != "RUNNING":
             names = [
-                *ARTIFACTS,
+                *RUN_ARTIFACTS,
                 *(str(path.relative_to(directory)) for path in sorted((directory / "figures").glob("*.png"))),
             ]
         num = 0
         for name in names:
-            version = stamp(directory / name)
+            version = get_file_stamp(directory / name)
             if version and position.artifacts.get(name) != version:
                 folder = str(Path(name).parent)
                 assert position.run_id is not None
                 self.client.log_artifact(position.run_id, str(directory / name), None if folder == "." else folder)
                 position = replace(position, artifacts={**position.artifacts, name: version})
                 position.write(directory)
-                self.took()
+                self.on_accepted()
                 num += 1
         return position, num
 
-    def _status(self, content: Content, run: Run) -> int:
+    def _status(self, content: RunContent, run: Run) -> int:
         """Set status, name and end time, which is the time of the last written file."""
         if run.info.status == content.status and run.info.run_name == content.name:
             return 0
@@ -192,7 +192,7 @@ class Upload:
             self._end_parent(run, content)
         return 1
 
-    def _end_parent(self, run: Run, content: Content) -> None:
+    def _end_parent(self, run: Run, content: RunContent) -> None:
         """End the parent run of a multirun when none of its children trains; the next child sets it to RUNNING again.
 
         Sweeps and studies end their own parent run, except after a kill.
@@ -204,10 +204,10 @@ class Upload:
         if not self.client.search_runs([self.experiment], query, max_results=1):
             self.client.set_terminated(parent, "FINISHED" if content.status == "FAILED" else content.status)
 
-    def _model(self, content: Content, run: Run) -> int:
+    def _model(self, content: RunContent, run: Run) -> int:
         """Log the network as an MLflow model, unless the run has one that is READY (an interrupted upload is not)."""
         outputs = run.outputs.model_outputs if run.outputs else []
-        if any(self.client.get_logged_model(output.model_id).status == READY for output in outputs):
+        if any(self.client.get_logged_model(output.model_id).status == MODEL_READY for output in outputs):
             return 0
         from sota_exp.models.export_mlflow import log_model
 
@@ -226,4 +226,4 @@ def write_run_id(directory: Path, result: dict[str, Any], run_id: str) -> None:
     """Write the id of the MLflow run into `result.json`."""
     if result["mlflow_run_id"] != run_id:
         result["mlflow_run_id"] = run_id
-        replace_text(directory / "result.json", json.dumps(result, indent=2, allow_nan=False) + "\n")
+        write_recomputable_text(directory / "result.json", json.dumps(result, indent=2, allow_nan=False) + "\n")

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 #: MLflow versions (prefixes) whose page was checked to draw these views.
-SEEN = ("3.17.",)
+CHECKED_VERSIONS = ("3.17.",)
 
 #: Axes of the comparison by technique, while runs differ in fewer than two slots.
-SLOTS = (
+DEFAULT_SLOTS = (
     "augmentation/policy",
     "augmentation/mix",
     "regularization/smoothing",
@@ -35,12 +35,12 @@ BY_SWEEP = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "gro
 BY_ARM = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "arm"}]}
 
 #: Filter: only runs of studies.
-OF_ARMS = "tags.kind = 'arm'"
+ONLY_ARMS = "tags.kind = 'arm'"
 
 #: Tag with the kind of the experiment; without it MLflow opens the page for language models.
-KIND = "mlflow.experimentKind"
+EXPERIMENT_KIND_TAG = "mlflow.experimentKind"
 
-TAG = "mlflow.sharedViewState."
+VIEW_TAG = "mlflow.sharedViewState."
 #: Fields that are equal in all sections of charts.
 SECTION = {"display": True, "isReordered": True, "deleted": False, "isGenerated": False}
 
@@ -52,16 +52,16 @@ def write_views(client: "MlflowClient", experiment: str) -> None:
     import mlflow
 
     stored = client.get_experiment(experiment).tags
-    wanted = {KIND: "custom_model_development"}
-    if mlflow.__version__.startswith(SEEN):
-        for key, (name, state) in views(varied_slots(client, experiment)).items():
-            wanted[f"{TAG}{key}"] = json.dumps({"name": name, "createdAt": 0, "state": json.dumps(state)})
+    wanted = {EXPERIMENT_KIND_TAG: "custom_model_development"}
+    if mlflow.__version__.startswith(CHECKED_VERSIONS):
+        for key, (name, state) in build_views(find_varied_slots(client, experiment)).items():
+            wanted[f"{VIEW_TAG}{key}"] = json.dumps({"name": name, "createdAt": 0, "state": json.dumps(state)})
     for key, value in wanted.items():
         if stored.get(key) != value:
             client.set_experiment_tag(experiment, key, value)
 
 
-def varied_slots(client: "MlflowClient", experiment: str) -> list[str]:
+def find_varied_slots(client: "MlflowClient", experiment: str) -> list[str]:
     """Slots in which the latest 500 runs differ, completed by `SLOTS` if there are fewer than two."""
     found: dict[str, set[str]] = {}
     for run in client.search_runs([experiment], NO_PARENTS, max_results=500):
@@ -69,21 +69,21 @@ def varied_slots(client: "MlflowClient", experiment: str) -> list[str]:
             if "/" in key or key in ("optimizer", "loss", "supervision", "data", "recipe"):
                 found.setdefault(key, set()).add(value)
     varied = sorted(key for key, values in found.items() if len(values) > 1)
-    return varied[:MOST_SLOTS] if len(varied) > 1 else [*dict.fromkeys([*varied, *SLOTS])]
+    return varied[:MOST_SLOTS] if len(varied) > 1 else [*dict.fromkeys([*varied, *DEFAULT_SLOTS])]
 
 
-def view_links(address: str, experiment: str, version: str) -> dict[str, str]:
+def build_view_links(address: str, experiment: str, version: str) -> dict[str, str]:
     """{name of a view: its URL}; the page of the experiment alone for versions that are not in `SEEN`."""
     page = f"{address.rstrip('/')}/#/experiments/{experiment}/runs"
-    if not version.startswith(SEEN):
+    if not version.startswith(CHECKED_VERSIONS):
         return {"Runs": page}
-    query, shared = "workflowType=machine_learning", views(list(SLOTS))
+    query, shared = "workflowType=machine_learning", build_views(list(DEFAULT_SLOTS))
     links = {name: f"{page}?viewStateShareKey={key}&compareRunsMode=CHART&{query}" for key, (name, _) in shared.items()}
     # The view selects columns with scores; MLflow's default table has none.
     return links | {"all runs, as a table": f"{page}?viewStateShareKey={next(iter(shared))}&{query}"}
 
 
-def views(slots: list[str]) -> dict[str, tuple[str, dict[str, Any]]]:
+def build_views(slots: list[str]) -> dict[str, tuple[str, dict[str, Any]]]:
     """{key: (name, state)}; the first view holds all charts."""
     axes = {"selectedParams": slots, "selectedMetrics": [ACCURACY], "showAllRuns": True}
     techniques = [build_chart("PARALLEL", "By technique", **axes)]
@@ -117,7 +117,7 @@ def build_arm_state(curves: list[dict[str, Any]]) -> dict[str, Any]:
         build_bar_chart("Validation accuracy by arm", ACCURACY),
     ]
     costs = [build_scatter_chart("Test accuracy against training time, by arm", COST, "test/accuracy")]
-    grouped = {"searchFilter": OF_ARMS, "groupBy": BY_ARM, "useGroupedValuesInCharts": True}
+    grouped = {"searchFilter": ONLY_ARMS, "groupBy": BY_ARM, "useGroupedValuesInCharts": True}
     return build_page_state(techniques=bars, cost=costs, curves=curves) | grouped
 
 

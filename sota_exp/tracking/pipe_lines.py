@@ -5,7 +5,7 @@ import threading
 from typing import IO
 
 
-class Lines:
+class PipeLines:
     """The lines of a stream; "" at its end, repeatedly. num: how many lines have arrived, read or not.
 
     A thread reads them, because `select` reports an empty stream while a second line waits in its buffer.

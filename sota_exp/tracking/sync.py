@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from sota_exp.runs.contents import tracking_of
-from sota_exp.runs.sent_position import Position, stamp
+from sota_exp.runs.contents import read_tracking_values
+from sota_exp.runs.sent_position import SentPosition, get_file_stamp
 
 #: Directories that are searched when none is given.
-PLACES = ("outputs", "multirun")
+DEFAULT_DIRECTORIES = ("outputs", "multirun")
 
 
-def found(places: list[Path]) -> Iterator[Path]:
+def find_runs(places: list[Path]) -> Iterator[Path]:
     """Every run directory below the given directories, sorted."""
     for place in places:
         yield from sorted(path.parent for path in place.rglob("config.yaml") if path.parent.name != ".hydra")
@@ -18,9 +18,9 @@ def found(places: list[Path]) -> Iterator[Path]:
 
 def is_tracked(directory: Path) -> bool:
     """Whether the configuration of the run chooses MLflow, or the run was sent before."""
-    return "experiment" in tracking_of(directory) or bool(Position.read(directory).uri)
+    return "experiment" in read_tracking_values(directory) or bool(SentPosition.read(directory).uri)
 
 
 def is_sent(directory: Path) -> bool:
     """Whether `tracking.json` says that everything of the run was sent."""
-    return Position.read(directory).sent == (stamp(directory / "result.json") or "killed")
+    return SentPosition.read(directory).sent == (get_file_stamp(directory / "result.json") or "killed")

@@ -21,60 +21,60 @@ import torch
 from filelock import FileLock
 
 from sota_exp.config.configuration import Configuration
-from sota_exp.config.experiment import Experiment, Runtime
-from sota_exp.config.hashing import digest
+from sota_exp.config.experiment import Experiment, RuntimeSettings
+from sota_exp.config.hashing import compute_digest
 from sota_exp.data.open import open_data
 from sota_exp.errors import first_line
-from sota_exp.runs.atomic import replace_text
-from sota_exp.stages.data import DataSet, Reducible
-from sota_exp.training.device import finish, on_this_machine
+from sota_exp.runs.atomic import write_recomputable_text
+from sota_exp.stages.data import DataSet, ReducibleImages
+from sota_exp.training.device import set_up_process, synchronize_device
 from sota_exp.training.distributed import World
-from sota_exp.training.failures import foreseen
-from sota_exp.training.loop import Step, fit, start
+from sota_exp.training.failures import convert_errors
+from sota_exp.training.loop import StepRecord, fit, start_training
 from sota_exp.training.session import open_session
 
 #: The fields of `runtime` that can be measured, in the order in which they are.
-TRIED = ("channels_last", "precision", "threads", "workers", "compile")
+MEASURED_FIELDS = ("channels_last", "precision", "threads", "workers", "compile")
 
 #: Timed steps per setting; after `TIMED_SECONDS` only `LEAST_STEPS`.
-TIMED_STEPS, LEAST_STEPS, TIMED_SECONDS = 5, 3, 12.0
+TIMED_STEPS, MIN_TIMED_STEPS, MAX_TIMED_SECONDS = 5, 3, 12.0
 
 #: Timed steps where the speed-up is in the range `CLOSE`: other load on a machine comes in bursts of seconds.
-CLOSE_STEPS, CLOSE = 15, (0.95, 1.25)
+TIMED_STEPS_IF_CLOSE, CLOSE_SPEEDUPS = 15, (0.95, 1.25)
 
 #: The least speed-up for which another setting is taken: smaller ones are noise.
-LEAST_GAIN = 1.05
+MIN_SPEEDUP = 1.05
 
 #: Seconds of training, by device type, above which compiling is tried: it costs a minute, and gains less on a CPU.
-WORTH_COMPILING = {"cpu": 1800.0, "other": 600.0}
+MIN_SECONDS_TO_COMPILE = {"cpu": 1800.0, "other": 600.0}
 
 #: Batches that each worker process prepares in advance, and the most seconds of waiting for them between timed steps.
-PREPARED, PREPARING_SECONDS = 2, 1.0
+PREFETCHED_BATCHES, MAX_PREFETCH_SECONDS = 2, 1.0
 
 
 @dataclass(kw_only=True)
-class Way:
+class TimedTraining:
     """A training with some runtime settings, one step at a time.
 
     taken: yields the seconds of each step. first: seconds of the first step, which compiles. steps: seconds of timed
     steps.
     """
 
-    runtime: Runtime
-    taken: Generator[float]
+    runtime: RuntimeSettings
+    step_seconds: Generator[float]
     first: float
     steps: list[float] = field(default_factory=list)
 
     def turn(self) -> bool:
         """Time one step; returns whether there was one. Batches that workers have prepared are used up before."""
-        with threads(self.runtime.threads):
-            prepared = PREPARED * self.runtime.workers + 1 if self.runtime.workers else 0
-            seconds = list(islice(self.taken, prepared + 1))
+        with use_threads(self.runtime.threads):
+            prepared = PREFETCHED_BATCHES * self.runtime.workers + 1 if self.runtime.workers else 0
+            seconds = list(islice(self.step_seconds, prepared + 1))
             if len(seconds) <= prepared:
                 return False
             self.steps.append(seconds[-1])
             if prepared:
-                time.sleep(min(PREPARED * seconds[-1], PREPARING_SECONDS))
+                time.sleep(min(PREFETCHED_BATCHES * seconds[-1], MAX_PREFETCH_SECONDS))
             return True
 
     def total(self, num_steps: int) -> float:
@@ -82,7 +82,9 @@ class Way:
         return self.first + median(self.steps) * (num_steps - 1)
 
 
-def settled(configuration: Configuration, directory: Path, said: Sequence[str] = ()) -> tuple[Configuration, str]:
+def choose_runtime(
+    configuration: Configuration, directory: Path, said: Sequence[str] = ()
+) -> tuple[Configuration, str]:
     """The configuration with the fastest runtime settings, and a line about the measurement, empty if there was none.
 
     directory: of the file with the result; if that file exists, nothing is measured. said: the overrides of the
@@ -96,46 +98,46 @@ def settled(configuration: Configuration, directory: Path, said: Sequence[str] =
     if not fields:
         return unmeasured, ""
     # Before the lock, since processes that train together wait for each other here.
-    if on_this_machine(experiment)[0].size > 1:
+    if set_up_process(experiment)[0].size > 1:
         return unmeasured, "runtime: not measured, as several processes train together"
     settings = {**runtime, "measure": fields}
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"runtime-{digest(settings, length=8)}.json"
+    path = directory / f"runtime-{compute_digest(settings, length=8)}.json"
     with FileLock(f"{path}.lock"):
         if not path.is_file():
-            answer = measured(experiment, fields)
-            replace_text(path, json.dumps(answer, indent=1) + "\n")
+            answer = measure_runtime(experiment, fields)
+            write_recomputable_text(path, json.dumps(answer, indent=1) + "\n")
     answer = json.loads(path.read_text())
     return configuration.with_values(runtime={**settings, **answer["runtime"]}), answer["why"]
 
 
-def measured(experiment: Experiment, asked: Sequence[str]) -> dict[str, Any]:
+def measure_runtime(experiment: Experiment, asked: Sequence[str]) -> dict[str, Any]:
     """`runtime`: the fastest values of the fields `asked`; `why`: the measurement in one line."""
-    _, device = on_this_machine(experiment)
-    with foreseen():
+    _, device = set_up_process(experiment)
+    with convert_errors():
         data = open_data(experiment)
-    best, streams = replace(experiment.runtime, measure=[]), isinstance(data.images, Reducible)
+    best, streams = replace(experiment.runtime, measure=[]), isinstance(data.images, ReducibleImages)
     gains = []
-    for name in TRIED:
-        for value in candidates(name, device, streams) if name in asked else ():
+    for name in MEASURED_FIELDS:
+        for value in list_candidates(name, device, streams) if name in asked else ():
             if value == vars(experiment.runtime)[name]:
                 continue
             other = replace(best, **{name: value})
             try:
-                gain = race(experiment, data, best, other, device)
+                gain = measure_speedup(experiment, data, best, other, device)
             except Exception as error:  # Such as no compiler, or not enough memory for two networks.
-                gains.append(f"{name}={in_yaml(value)} not possible: {first_line(error)}")
+                gains.append(f"{name}={format_runtime_value(value)} not possible: {first_line(error)}")
                 gc.collect()
                 continue
-            best = other if gain >= LEAST_GAIN else best
-            gains += [f"{name}={in_yaml(value)} {gain:.2f} ×"] if gain else []
-    answer = {name: vars(best)[name] for name in TRIED if name in asked}
-    chosen = ", ".join(f"{name}={in_yaml(value)}" for name, value in answer.items())
+            best = other if gain >= MIN_SPEEDUP else best
+            gains += [f"{name}={format_runtime_value(value)} {gain:.2f} ×"] if gain else []
+    answer = {name: vars(best)[name] for name in MEASURED_FIELDS if name in asked}
+    chosen = ", ".join(f"{name}={format_runtime_value(value)}" for name, value in answer.items())
     why = f"runtime: {chosen} (speed-up over the best setting before: {', '.join(gains) or 'nothing to try'})"
     return {"runtime": {**answer, "measure": []}, "why": why}
 
 
-def candidates(name: str, device: torch.device, streams: bool) -> tuple[Any, ...]:
+def list_candidates(name: str, device: torch.device, streams: bool) -> tuple[Any, ...]:
     """Values to try for the field `name`. streams: whether images are decoded in every epoch."""
     on_cpu, cores = device.type == "cpu", os.cpu_count() or 1
     # Without bf16 instructions a CPU takes several times as long in bf16.
@@ -153,7 +155,7 @@ def candidates(name: str, device: torch.device, streams: bool) -> tuple[Any, ...
 
 
 @contextmanager
-def threads(num: int | None) -> Iterator[None]:
+def use_threads(num: int | None) -> Iterator[None]:
     """While entered, PyTorch has `num` threads; None leaves their number as it is."""
     before = torch.get_num_threads()
     if num is not None:
@@ -164,47 +166,55 @@ def threads(num: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def in_yaml(value: object) -> str:
+def format_runtime_value(value: object) -> str:
     """A value as it is written on the command line."""
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def race(experiment: Experiment, data: DataSet, one: Runtime, other: Runtime, device: torch.device) -> float:
+def measure_speedup(
+    experiment: Experiment, data: DataSet, one: RuntimeSettings, other: RuntimeSettings, device: torch.device
+) -> float:
     """Speed-up of a whole training by the settings `other` over `one`, compiling included; 0 if not measured."""
-    known = entered(experiment, data, one, device)
+    known = start_timed_training(experiment, data, one, device)
     if not known.turn():
         return 0.0
     num_steps = open_session(experiment, data, World(), device)[0].total_steps
-    if other.compile and known.total(num_steps) < WORTH_COMPILING.get(device.type, WORTH_COMPILING["other"]):
+    if other.compile and known.total(num_steps) < MIN_SECONDS_TO_COMPILE.get(
+        device.type, MIN_SECONDS_TO_COMPILE["other"]
+    ):
         return 0.0
-    tried = entered(experiment, data, other, device)
+    tried = start_timed_training(experiment, data, other, device)
     began = time.monotonic()
     while known.turn() and tried.turn():
         gain = known.total(num_steps) / tried.total(num_steps)
-        wanted = CLOSE_STEPS if CLOSE[0] < gain < CLOSE[1] else TIMED_STEPS
-        if len(tried.steps) >= (LEAST_STEPS if time.monotonic() - began > TIMED_SECONDS else wanted):
+        wanted = TIMED_STEPS_IF_CLOSE if CLOSE_SPEEDUPS[0] < gain < CLOSE_SPEEDUPS[1] else TIMED_STEPS
+        if len(tried.steps) >= (MIN_TIMED_STEPS if time.monotonic() - began > MAX_TIMED_SECONDS else wanted):
             break
     for way in (known, tried):
-        way.taken.close()
+        way.step_seconds.close()
     gc.collect()  # frees both networks, and ends the workers of the loaders
     return known.total(num_steps) / tried.total(num_steps) if tried.steps else 0.0
 
 
-def entered(experiment: Experiment, data: DataSet, runtime: Runtime, device: torch.device) -> Way:
+def start_timed_training(
+    experiment: Experiment, data: DataSet, runtime: RuntimeSettings, device: torch.device
+) -> TimedTraining:
     """A training with the settings `runtime` that has taken its first step."""
-    with threads(runtime.threads):
-        taken = trained(experiment, data, runtime, device)
-        return Way(runtime=runtime, taken=taken, first=next(taken))
+    with use_threads(runtime.threads):
+        taken = train_and_time(experiment, data, runtime, device)
+        return TimedTraining(runtime=runtime, step_seconds=taken, first=next(taken))
 
 
-def trained(experiment: Experiment, data: DataSet, runtime: Runtime, device: torch.device) -> Generator[float]:
+def train_and_time(
+    experiment: Experiment, data: DataSet, runtime: RuntimeSettings, device: torch.device
+) -> Generator[float]:
     """Train, and yield the seconds of every step."""
     session, _ = open_session(replace(experiment, runtime=runtime), data, World(), device)
     began = time.monotonic()
-    for record in fit(session, start(session)):
-        if isinstance(record, Step):
-            finish(device)
+    for record in fit(session, start_training(session)):
+        if isinstance(record, StepRecord):
+            synchronize_device(device)
             yield time.monotonic() - began
             began = time.monotonic()

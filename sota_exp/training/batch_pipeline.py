@@ -15,16 +15,18 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from sota_exp.config.build import keyed
+from sota_exp.config.build import prefix_invalid_values
 from sota_exp.config.experiment import Experiment
-from sota_exp.data.resize import empty_like, in_chunks
+from sota_exp.data.resize import empty_channels_last, split_into_chunks
 from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.data import Preprocessing
-from sota_exp.stages.random import Draws, Streams
+from sota_exp.stages.random import RandomNumbers, RandomStreams
 
 
 @lru_cache(maxsize=8)
-def constants(preprocessing: Preprocessing, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def make_normalization_constants(
+    preprocessing: Preprocessing, height: int, width: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """−mean/std and 1/(255·std), each expanded to a whole image, float32 [H, W, 3].
 
     A multiply-add over contiguous memory takes a seventh of the time of one that broadcasts three values.
@@ -36,9 +38,9 @@ def constants(preprocessing: Preprocessing, height: int, width: int, device: tor
 
 def normalize(images: Tensor, preprocessing: Preprocessing) -> Tensor:
     """Uint8 [B, 3, H, W] → float32 [B, 3, H, W] in channels-last strides: (x / 255 − mean) / std."""
-    offset, scale = constants(preprocessing, images.shape[2], images.shape[3], images.device)
-    normalized = empty_like(images, torch.float32)
-    for part, place in zip(in_chunks(images), in_chunks(normalized), strict=True):
+    offset, scale = make_normalization_constants(preprocessing, images.shape[2], images.shape[3], images.device)
+    normalized = empty_channels_last(images, torch.float32)
+    for part, place in zip(split_into_chunks(images), split_into_chunks(normalized), strict=True):
         torch.addcmul(offset, part.permute(0, 2, 3, 1).float(), scale, out=place.permute(0, 2, 3, 1))
     return normalized
 
@@ -49,31 +51,35 @@ class Normalize(BatchTransform):
 
     preprocessing: Preprocessing
 
-    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
-        return replace(batch, images=normalize(batch.images, self.preprocessing), fresh=True)
+    def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
+        return replace(batch, images=normalize(batch.images, self.preprocessing), owns_images=True)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pipeline:
+class BatchPipeline:
     """Batch transforms in order; the name of the slot is the key of each one's random numbers."""
 
     transforms: tuple[tuple[str, BatchTransform], ...]
-    streams: Streams
+    streams: RandomStreams
 
     def __call__(self, batch: Batch, step: int, progress: float) -> Batch:
         for slot, transform in self.transforms:
-            batch = transform(batch, progress, self.streams.draws(slot, step))
+            batch = transform(batch, progress, self.streams.random_numbers(slot, step))
         return batch
 
 
-def pipeline(
-    experiment: Experiment, preprocessing: Preprocessing, streams: Streams, classes: Sequence[str], device: torch.device
-) -> Pipeline:
+def build_batch_pipeline(
+    experiment: Experiment,
+    preprocessing: Preprocessing,
+    streams: RandomStreams,
+    classes: Sequence[str],
+    device: torch.device,
+) -> BatchPipeline:
     """The batch transforms of an experiment, in the order of the module docstring."""
     augmentation, regularization = experiment.augmentation, experiment.regularization
-    with keyed("regularization.distillation"):
-        teacher = regularization.distillation.teacher(classes, preprocessing, device)
-    return Pipeline(
+    with prefix_invalid_values("regularization.distillation"):
+        teacher = regularization.distillation.build_teacher(classes, preprocessing, device)
+    return BatchPipeline(
         transforms=(
             ("augmentation/flip", augmentation.flip),
             ("augmentation/geometry", augmentation.geometry),

@@ -10,16 +10,16 @@ from sota_exp.config.experiment import Experiment
 from sota_exp.errors import ConfigError
 from sota_exp.training import distributed
 from sota_exp.training.distributed import World
-from sota_exp.training.memory import keep_freed_memory
+from sota_exp.training.memory import reuse_freed_memory
 
 
-def finish(device: torch.device) -> None:
+def synchronize_device(device: torch.device) -> None:
     """Wait until the accelerator has finished all queued work."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
 
 
-def device_name(device: torch.device) -> str:
+def get_device_name(device: torch.device) -> str:
     """`cpu: AMD EPYC…, 2 threads`, or the accelerator's own name."""
     if device.type == "cuda":
         return f"{device}: {torch.cuda.get_device_name(device)}"
@@ -38,17 +38,17 @@ def _cpu_name() -> str:
 
 
 @functools.cache
-def default_threads() -> int:
+def get_default_threads() -> int:
     """The number of PyTorch's threads before the first run of this process."""
     return torch.get_num_threads()
 
 
-def on_this_machine(experiment: Experiment) -> tuple[World, torch.device]:
+def set_up_process(experiment: Experiment) -> tuple[World, torch.device]:
     """This process among those of the run, and its device; sets the number of threads and the allocator's options."""
-    keep_freed_memory()
-    world = distributed.join("cuda" if torch.cuda.is_available() else "cpu")
+    reuse_freed_memory()
+    world = distributed.join_process_group("cuda" if torch.cuda.is_available() else "cpu")
     # Set in every run, so that a run does not inherit the number of threads of an earlier run of this process.
-    torch.set_num_threads(experiment.runtime.threads or default_threads())
+    torch.set_num_threads(experiment.runtime.threads or get_default_threads())
     return world, pick_device(experiment.runtime.device, world.local_rank)
 
 

@@ -32,7 +32,7 @@ class World:
             dist.barrier()
 
 
-def join(device_type: str) -> World:
+def join_process_group(device_type: str) -> World:
     """Initialize the process group of torchrun's environment variables; without them, a world of one process."""
     if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
         return World()
@@ -41,13 +41,13 @@ def join(device_type: str) -> World:
     return World(rank=dist.get_rank(), local_rank=int(os.environ["LOCAL_RANK"]), size=dist.get_world_size())
 
 
-def leave() -> None:
+def leave_process_group() -> None:
     """Destroy the process group, if there is one."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
-def parallel(model: nn.Module, world: World, device: torch.device) -> nn.Module:
+def wrap_in_ddp(model: nn.Module, world: World, device: torch.device) -> nn.Module:
     """The model, wrapped so that its backward pass averages gradients over all processes.
 
     Raises:
@@ -65,7 +65,7 @@ def parallel(model: nn.Module, world: World, device: torch.device) -> nn.Module:
     return nn.parallel.DistributedDataParallel(model, device_ids=devices, find_unused_parameters=True)
 
 
-def pool_statistics(model: nn.Module, world: World) -> None:
+def average_norm_statistics(model: nn.Module, world: World) -> None:
     """Average all float buffers (statistics of norm layers) over all processes; other buffers are those of rank 0.
 
     Buffers that are equal on all processes are left bitwise unchanged.
@@ -82,7 +82,7 @@ def pool_statistics(model: nn.Module, world: World) -> None:
         buffer.copy_(main)
 
 
-def of_main(value: object, world: World) -> Any:
+def broadcast_from_main(value: object, world: World) -> Any:
     """The `value` of rank 0, on every process."""
     if world.size == 1:
         return value
@@ -91,7 +91,7 @@ def of_main(value: object, world: World) -> Any:
     return box[0]
 
 
-def interleave(rows: Tensor, world: World) -> Tensor:
+def gather_interleaved(rows: Tensor, world: World) -> Tensor:
     """Gather rows [n_r, …], which rank r computed for positions r, r + size, …, into all rows [N, …], in order."""
     if world.size == 1:
         return rows

@@ -15,44 +15,44 @@ from torch import Tensor, nn
 
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment
-from sota_exp.config.hashing import digest
+from sota_exp.config.hashing import compute_digest
 from sota_exp.data.open import open_data
 from sota_exp.errors import ConfigError, first_line
 from sota_exp.models import saved
-from sota_exp.models.build import build_network, preprocessing_of
-from sota_exp.models.cost import parameter_count
+from sota_exp.models.build import build_network, get_preprocessing
+from sota_exp.models.cost import count_parameters
 from sota_exp.models.model_json import read_description
-from sota_exp.models.parts import classifier_name
+from sota_exp.models.parts import find_classifier_name
 from sota_exp.models.saved import SavedModel
-from sota_exp.models.weight_files import content_hash, read_state
+from sota_exp.models.weight_files import hash_tensors, read_state
 from sota_exp.runs.atomic import write_atomically
 from sota_exp.runs.files import RunFiles, write_weights
-from sota_exp.runs.result import empty_result
+from sota_exp.runs.result import build_empty_result
 from sota_exp.stages.data import DataSet, Preprocessing
-from sota_exp.stages.evaluation import AsTrained, Choice, FineTune, Predictor, Resolution, View
-from sota_exp.stages.random import Streams
-from sota_exp.training.device import device_name, on_this_machine
+from sota_exp.stages.evaluation import EvaluationView, FineTuning, NoFineTuning, Predictor, Resolution, ViewChoice
+from sota_exp.stages.random import RandomStreams
+from sota_exp.training.device import get_device_name, set_up_process
 from sota_exp.training.evaluator import Evaluator
-from sota_exp.training.final_scores import choose_view, score
-from sota_exp.training.memory import forget_peak, peak
-from sota_exp.training.session import autocast
+from sota_exp.training.final_scores import choose_view, score_splits
+from sota_exp.training.memory import get_peak_memory, reset_peak_memory
+from sota_exp.training.session import make_autocast
 
 
 @dataclass(frozen=True, kw_only=True)
-class AsSaved(Resolution):
+class SavedView(Resolution):
     """The view that was saved with the weights."""
 
-    view: View
+    view: EvaluationView
 
-    def views(self) -> list[View]:
+    def views(self) -> list[EvaluationView]:
         return [self.view]
 
-    def choose(self, correct: Tensor, labels: Tensor) -> Choice:
-        return Choice(index=0, report={})
+    def choose(self, correct: Tensor, labels: Tensor) -> ViewChoice:
+        return ViewChoice(index=0, report={})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class SavedModelFiles:
     """Saved weights that are to be evaluated.
 
     description: path of the `model.json`; if None, the configuration describes the network. training_fingerprint: of
@@ -65,10 +65,10 @@ class Subject:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rescoring:
+class SavedEvaluation:
     """An evaluation of saved weights. asked: keys that the command sets, which replace the saved values."""
 
-    subject: Subject
+    model_files: SavedModelFiles
     configuration: Configuration
     asked: frozenset[str]
 
@@ -76,49 +76,49 @@ class Rescoring:
     def experiment(self) -> Experiment:
         return self.configuration.experiment
 
-    def asks_for(self, *nodes: str) -> bool:
+    def is_set(self, *nodes: str) -> bool:
         """Whether the command sets one of these keys, or one below them."""
         return any(f"{key}.".startswith(f"{node}.") for key in self.asked for node in nodes)
 
     @property
-    def asks_for_tuning(self) -> bool:
-        return self.asks_for("evaluation.fine_tune")
+    def sets_fine_tune(self) -> bool:
+        return self.is_set("evaluation.fine_tune")
 
     @property
-    def asks_for_predictor(self) -> bool:
-        return self.asks_for("evaluation.tta")
+    def sets_predictor(self) -> bool:
+        return self.is_set("evaluation.tta")
 
     @property
-    def fine_tune(self) -> FineTune:
-        return self.experiment.evaluation.fine_tune if self.asks_for_tuning else AsTrained()
+    def fine_tune(self) -> FineTuning:
+        return self.experiment.evaluation.fine_tune if self.sets_fine_tune else NoFineTuning()
 
     def resolution(self, model: SavedModel) -> Resolution:
         """The saved view, or the configured resolution with the saved view's sizes where the command sets none."""
         view = model.view
         resolution: Any = self.experiment.evaluation.resolution
-        if not self.asks_for("evaluation.resolution", "data.image_size", "data.crop_ratio"):
-            return AsSaved(view=view)
+        if not self.is_set("evaluation.resolution", "data.image_size", "data.crop_ratio"):
+            return SavedView(view=view)
         saved = {("size", "data.image_size"): view.size, ("crop_ratio", "data.crop_ratio"): view.size / view.resize}
         has = {field.name for field in fields(resolution)}
         kept = {
             name: value
             for (name, key), value in saved.items()
-            if name in has and not self.asks_for(f"evaluation.resolution.{name}", key)
+            if name in has and not self.is_set(f"evaluation.resolution.{name}", key)
         }
         configured: Resolution = replace(resolution, **kept)
         return configured
 
     def preprocessing(self, model: SavedModel) -> Preprocessing:
         interpolation = self.experiment.data.interpolation
-        if interpolation is None or not self.asks_for("data.interpolation"):
+        if interpolation is None or not self.is_set("data.interpolation"):
             return model.preprocessing
         return replace(model.preprocessing, interpolation=interpolation)
 
     def predictor(self, model: SavedModel) -> Predictor:
-        return self.experiment.evaluation.tta if self.asks_for_predictor else model.predictor
+        return self.experiment.evaluation.tta if self.sets_predictor else model.predictor
 
 
-def rescore(rescoring: Rescoring, directory: Path) -> dict[str, Any]:
+def evaluate_saved(rescoring: SavedEvaluation, directory: Path) -> dict[str, Any]:
     """Evaluate, and write `result.json`, `predictions.npz` and the evaluated model to `directory`.
 
     Returns the content of `result.json`; an equal evaluation that is there already is not repeated.
@@ -127,12 +127,16 @@ def rescore(rescoring: Rescoring, directory: Path) -> dict[str, Any]:
         ConfigError: the data set has other classes than the model, or the directory holds another result.
     """
     experiment = rescoring.experiment
-    world, device = on_this_machine(experiment)
-    forget_peak(device)
+    world, device = set_up_process(experiment)
+    reset_peak_memory(device)
     data = open_data(experiment)
-    model = load(rescoring.subject) if rescoring.subject.description else as_configured(rescoring, data)
-    data = with_classes(data, model.classes)
-    prints = (rescoring.subject.training_fingerprint, fingerprint(rescoring, model, data))
+    model = (
+        load_evaluated_model(rescoring.model_files)
+        if rescoring.model_files.description
+        else build_configured_model(rescoring, data)
+    )
+    data = reorder_labels(data, model.classes)
+    prints = (rescoring.model_files.training_fingerprint, compute_evaluation_fingerprint(rescoring, model, data))
     files = RunFiles(directory=directory)
     if (previous := files.result()) is not None:
         if previous["fingerprint"] == prints[1]:
@@ -149,55 +153,55 @@ def rescore(rescoring: Rescoring, directory: Path) -> dict[str, Any]:
         batch_size=experiment.evaluation.batch_size,
         device=device,
         world=world,
-        autocast=autocast(experiment.runtime, device),
+        autocast=make_autocast(experiment.runtime, device),
         memory_format=memory_format,
     )
     network = model.network.to(device).to(memory_format=memory_format)
-    result = empty_result(experiment.seed, rescoring.configuration.choices, prints, resumed=0)
+    result = build_empty_result(experiment.seed, rescoring.configuration.choices, prints, resumed=0)
     resolution = rescoring.resolution(model)
-    streams = Streams(seed=experiment.seed, rank=world.rank, world_size=world.size)
-    rescoring.fine_tune(network, evaluator.training_view(resolution.views()[0]), streams)
+    streams = RandomStreams(seed=experiment.seed, rank=world.rank, world_size=world.size)
+    rescoring.fine_tune(network, evaluator.get_training_images(resolution.views()[0]), streams)
     chosen = choose_view(network, evaluator, resolution)
-    arrays = score(network, chosen, evaluator, result)
+    arrays = score_splits(network, chosen, evaluator, result)
     result |= {
         "status": "finished",
-        "weights": str(rescoring.subject.weights),
+        "weights": str(rescoring.model_files.weights),
         "seconds": {"evaluate": time.monotonic() - began},
-        "parameters": parameter_count(network),
-        "peak_memory_bytes": peak(device),
-        "device": device_name(device),
+        "parameters": count_parameters(network),
+        "peak_memory_bytes": get_peak_memory(device),
+        "device": get_device_name(device),
     }
     if world.is_main:
         write_atomically(files.predictions, lambda file: np.savez(file, allow_pickle=False, **arrays))
-        write_model(rescoring, model, network, evaluator, chosen.view, files)
+        write_evaluated_model(rescoring, model, network, evaluator, chosen.view, files)
         files.write_config(rescoring.configuration.values)
         files.write_result(result)
     return result
 
 
-def write_model(
-    rescoring: Rescoring,
+def write_evaluated_model(
+    rescoring: SavedEvaluation,
     model: SavedModel,
     network: nn.Module,
     evaluator: Evaluator,
-    view: View,
+    view: EvaluationView,
     files: RunFiles,
 ) -> None:
     """Write the evaluated model: its weights, and a `model.json` with the view and predictor of the evaluation."""
-    description = rescoring.subject.description
+    description = rescoring.model_files.description
     if description is None:
-        saved_as = saved.description(rescoring.configuration.values, model.classes, model.preprocessing, view)
+        saved_as = saved.build_description(rescoring.configuration.values, model.classes, model.preprocessing, view)
     else:
         saved_as = read_description(description) or {}
     predictor = (
-        rescoring.configuration.values["evaluation"]["tta"] if rescoring.asks_for_predictor else saved_as["predictor"]
+        rescoring.configuration.values["evaluation"]["tta"] if rescoring.sets_predictor else saved_as["predictor"]
     )
     preprocessing = asdict(view) | asdict(evaluator.preprocessing)
     write_weights(files.weights, network.state_dict())
     files.write_model(saved_as | {"predictor": predictor, "preprocessing": preprocessing})
 
 
-def as_configured(rescoring: Rescoring, data: DataSet) -> SavedModel:
+def build_configured_model(rescoring: SavedEvaluation, data: DataSet) -> SavedModel:
     """The configured network with the given weights, for the classes of the data set.
 
     Raises:
@@ -205,8 +209,8 @@ def as_configured(rescoring: Rescoring, data: DataSet) -> SavedModel:
     """
     experiment = rescoring.experiment
     network = build_network(experiment, len(data.classes))
-    head = classifier_name(network)
-    given = read_state(str(rescoring.subject.weights), rescoring.configuration.values["model"]["weights"]["prefix"])
+    head = find_classifier_name(network)
+    given = read_state(str(rescoring.model_files.weights), rescoring.configuration.values["model"]["weights"]["prefix"])
     known = len(given[f"{head}.weight"])
     if known != len(data.classes):
         raise ConfigError(
@@ -215,13 +219,13 @@ def as_configured(rescoring: Rescoring, data: DataSet) -> SavedModel:
     return SavedModel(
         network=network.eval(),
         classes=data.classes,
-        preprocessing=preprocessing_of(experiment, data),
+        preprocessing=get_preprocessing(experiment, data),
         view=experiment.evaluation.resolution.views()[0],
         predictor=experiment.evaluation.tta,
     )
 
 
-def load(subject: Subject) -> SavedModel:
+def load_evaluated_model(subject: SavedModelFiles) -> SavedModel:
     """The saved network.
 
     Raises:
@@ -229,13 +233,13 @@ def load(subject: Subject) -> SavedModel:
     """
     assert subject.description is not None, "a model.json"
     try:
-        return saved.load(subject.description, subject.weights)
+        return saved.load_saved_model(subject.description, subject.weights)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         cause = first_line(error)
         raise ConfigError(f"{subject.weights} and {subject.description} do not make a model: {cause}") from error
 
 
-def with_classes(data: DataSet, classes: tuple[str, ...]) -> DataSet:
+def reorder_labels(data: DataSet, classes: tuple[str, ...]) -> DataSet:
     """The data set, its labels in the order of the model's classes.
 
     Raises:
@@ -253,15 +257,15 @@ def with_classes(data: DataSet, classes: tuple[str, ...]) -> DataSet:
     return replace(data, labels=positions[data.labels], classes=classes)
 
 
-def fingerprint(rescoring: Rescoring, model: SavedModel, data: DataSet) -> str:
+def compute_evaluation_fingerprint(rescoring: SavedEvaluation, model: SavedModel, data: DataSet) -> str:
     """Hash of the weights, the images and the evaluation."""
     evaluation, images = rescoring.configuration.values["evaluation"], torch.cat([data.val, data.test])
     precision = rescoring.configuration.values["runtime"]["precision"]
-    tuning = [evaluation["fine_tune"], rescoring.experiment.seed, len(data.train)] if rescoring.asks_for_tuning else []
+    tuning = [evaluation["fine_tune"], rescoring.experiment.seed, len(data.train)] if rescoring.sets_fine_tune else []
     view, preprocessing = str(rescoring.resolution(model)), asdict(rescoring.preprocessing(model))
-    return digest(
+    return compute_digest(
         {
-            "weights": content_hash(model.network.state_dict()),
+            "weights": hash_tensors(model.network.state_dict()),
             "data": [data.digest, len(data.val), hashlib.sha256(images.numpy().tobytes()).hexdigest()],
             "evaluation": [view, preprocessing, str(rescoring.predictor(model)), precision, *tuning],
         }

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from sota_exp.data.resize import DecodedOnce, center_crop
-from sota_exp.models.parts import classifier
-from sota_exp.stages.data import DataSet, Images, Preprocessing, Reducible
-from sota_exp.stages.evaluation import Predictor, TrainingView, View
+from sota_exp.models.parts import get_classifier_layer
+from sota_exp.stages.data import DataSet, Images, Preprocessing, ReducibleImages
+from sota_exp.stages.evaluation import EvaluationView, Predictor, TrainingImages
 from sota_exp.training.batch_pipeline import normalize
-from sota_exp.training.distributed import World, interleave
+from sota_exp.training.distributed import World, gather_interleaved
 
 #: Images per batch when several views are tried, since the crops of all views are in memory together.
-SEARCHED_AT_ONCE = 64
+SEARCH_BATCH_SIZE = 64
 
 #: Crops of a split are kept in memory between epochs up to this size in bytes.
 CACHE_BYTES = 2**30
@@ -36,9 +36,9 @@ class Evaluator:
     world: World
     autocast: Callable[[], AbstractContextManager[None]]
     memory_format: torch.memory_format = torch.contiguous_format
-    _cache: dict[tuple[str, View], Tensor] = field(default_factory=dict, repr=False)
+    _cache: dict[tuple[str, EvaluationView], Tensor] = field(default_factory=dict, repr=False)
 
-    def chunks(self, split: str, view: View) -> Iterator[Tensor]:
+    def iterate_crops(self, split: str, view: EvaluationView) -> Iterator[Tensor]:
         """Batches of this rank's crops of `split`, uint8 [B, 3, S, S]; kept in memory where they fit."""
         indices = self.own(split)
         if (split, view) in self._cache:
@@ -54,12 +54,12 @@ class Evaluator:
         if keep:
             self._cache[split, view] = torch.cat(kept)
 
-    def images(self, split: str, view: View) -> Iterator[Tensor]:
+    def images(self, split: str, view: EvaluationView) -> Iterator[Tensor]:
         """Batches of this rank's normalized images of `split`, float32 [B, 3, S, S] on the device."""
-        for crops in self.chunks(split, view):
-            yield self.on_device(crops)
+        for crops in self.iterate_crops(split, view):
+            yield self.normalize_on_device(crops)
 
-    def equal_shares(self, split: str, view: View) -> Iterator[Tensor]:
+    def iterate_equal_numbers(self, split: str, view: EvaluationView) -> Iterator[Tensor]:
         """`images`, [B, 3, S, S], but equally many on every rank, so none waits in a synchronized norm layer."""
         left = len(vars(self.data)[split]) // self.world.size
         for images in self.images(split, view):
@@ -68,39 +68,39 @@ class Evaluator:
             left = max(0, left - len(images))
 
     @torch.inference_mode()
-    def logits(self, model: nn.Module, split: str, view: View) -> Tensor:
+    def logits(self, model: nn.Module, split: str, view: EvaluationView) -> Tensor:
         """Float32 [N, C] on the CPU, in the order of the split."""
         model.eval()
         parts = []
         for images in self.images(split, view):
             with self.autocast():
                 parts.append(self.predictor(model, images).float())
-        return interleave(torch.cat(parts).cpu(), self.world)
+        return gather_interleaved(torch.cat(parts).cpu(), self.world)
 
     @torch.inference_mode()
-    def predicted(self, model: nn.Module, split: str, views: Sequence[View]) -> Tensor:
+    def predict_views(self, model: nn.Module, split: str, views: Sequence[EvaluationView]) -> Tensor:
         """The most probable class in each view, int64 [V, N] on the CPU; each image is decoded once."""
         model.eval()
         parts: list[list[Tensor]] = [[] for _ in views]
-        for part in self.own(split).split(min(self.batch_size, SEARCHED_AT_ONCE)):
-            for crops, found in zip(self.cuts(part, views), parts, strict=True):
+        for part in self.own(split).split(min(self.batch_size, SEARCH_BATCH_SIZE)):
+            for crops, found in zip(self.crop_views(part, views), parts, strict=True):
                 with self.autocast():
-                    found.append(self.predictor(model, self.on_device(crops)).argmax(1))
-        return torch.stack([interleave(torch.cat(found).cpu(), self.world) for found in parts])
+                    found.append(self.predictor(model, self.normalize_on_device(crops)).argmax(1))
+        return torch.stack([gather_interleaved(torch.cat(found).cpu(), self.world) for found in parts])
 
     def own(self, split: str) -> Tensor:
         """Indices of this rank's part of `split`, int64 [n]."""
         indices: Tensor = vars(self.data)[split][self.world.rank :: self.world.size]
         return indices
 
-    def cut(self, images: Images, indices: Tensor, view: View) -> Tensor:
+    def cut(self, images: Images, indices: Tensor, view: EvaluationView) -> Tensor:
         """Crops of the images `indices`, int64 [B], as uint8 [B, 3, S, S]."""
         return center_crop(images, indices, view.resize, view.size, self.preprocessing.interpolation)
 
-    def cuts(self, indices: Tensor, views: Sequence[View]) -> list[Tensor]:
+    def crop_views(self, indices: Tensor, views: Sequence[EvaluationView]) -> list[Tensor]:
         """Crops of the images `indices`, int64 [B]: uint8 [B, 3, S, S] per view. Few decoded images are in memory."""
         images = self.data.images
-        if not isinstance(images, Reducible):
+        if not isinstance(images, ReducibleImages):
             return [self.cut(images, indices, view) for view in views]
         crops_by_part: list[list[Tensor]] = []
         for part in indices.split(torch.get_num_threads()):
@@ -108,38 +108,38 @@ class Evaluator:
             crops_by_part.append([self.cut(once, part, view) for view in views])
         return [torch.cat(crops) for crops in zip(*crops_by_part, strict=True)]
 
-    def on_device(self, crops: Tensor) -> Tensor:
+    def normalize_on_device(self, crops: Tensor) -> Tensor:
         """Crops, uint8 [B, 3, S, S], to normalized images, float32 [B, 3, S, S] on the device."""
         images = normalize(crops.to(self.device, non_blocking=True), self.preprocessing)
         return images.to(memory_format=self.memory_format)
 
     @torch.inference_mode()
-    def features(self, model: nn.Module, split: str, view: View) -> Tensor:
+    def features(self, model: nn.Module, split: str, view: EvaluationView) -> Tensor:
         """The inputs of the classifier: float32 [N, D] on the CPU, rows of unit length, in the order of the split."""
         model.eval()
         parts = []
-        with reads(classifier(model)) as read:
+        with record_inputs(get_classifier_layer(model)) as read:
             for images in self.images(split, view):
                 with self.autocast():
                     model(images)
                 parts.append(nn.functional.normalize(read.pop().float().flatten(2).mean(2), dim=1))
-        return interleave(torch.cat(parts).cpu(), self.world)
+        return gather_interleaved(torch.cat(parts).cpu(), self.world)
 
     def labels(self, split: str) -> Tensor:
         """Labels of `split`, int64 [N]."""
         return self.data.labels[vars(self.data)[split]]
 
-    def training_view(self, view: View) -> TrainingView:
+    def get_training_images(self, view: EvaluationView) -> TrainingImages:
         """The training images in an evaluation view, for fine-tuning."""
 
         def read(positions: Tensor) -> Tensor:
-            return self.on_device(self.cut(self.data.images, self.data.train[positions], view))
+            return self.normalize_on_device(self.cut(self.data.images, self.data.train[positions], view))
 
-        return TrainingView(read=read, labels=self.labels("train").to(self.device), precision=self.autocast)
+        return TrainingImages(read=read, labels=self.labels("train").to(self.device), precision=self.autocast)
 
 
 @contextmanager
-def reads(layer: nn.Module) -> Iterator[list[Tensor]]:
+def record_inputs(layer: nn.Module) -> Iterator[list[Tensor]]:
     """While entered, the inputs of `layer`, [B, D, …], are appended to the list, with one more axis at the end."""
     found: list[Tensor] = []
 

@@ -8,7 +8,7 @@ from sota_exp.training.memory import is_out_of_memory
 
 
 @contextmanager
-def foreseen() -> Iterator[None]:
+def convert_errors() -> Iterator[None]:
     """While entered, errors of memory, disk, files and the compiler become a `RunFailed` of one line.
 
     Raises:
@@ -17,10 +17,10 @@ def foreseen() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError, OSError) as error:
-        raise as_failure(error) or error from error
+        raise error_to_failure(error) or error from error
 
 
-def as_failure(error: Exception) -> RunFailed | Interrupted | None:
+def error_to_failure(error: Exception) -> RunFailed | Interrupted | None:
     """The failure of one line that an exception means; None for all others, which are bugs."""
     text = first_line(error)
     if isinstance(error, RunFailed | Interrupted):

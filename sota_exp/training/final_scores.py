@@ -9,26 +9,26 @@ import torch
 from torch import Tensor, nn
 
 from sota_exp.errors import ConfigError, first_line
-from sota_exp.models.cost import flops_per_image
-from sota_exp.stages.evaluation import Resolution, View
+from sota_exp.models.cost import count_flops
+from sota_exp.stages.evaluation import EvaluationView, Resolution
 from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.memory import is_out_of_memory
-from sota_exp.training.metrics import confusion_matrix, per_class_accuracy, scores
+from sota_exp.training.metrics import compute_confusion_matrix, compute_per_class_accuracy, compute_scores
 
 #: Images per batch, and timed batches after a first one, when the speed of a view is measured.
-TIMED_IMAGES, TIMED_BATCHES = 16, 3
+TIMING_BATCH_SIZE, TIMED_BATCHES = 16, 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
+class ChosenView:
     """The view of the final model, its logits on val, float32 [N, C], and the field `resolution` of the result."""
 
-    view: View
+    view: EvaluationView
     logits: Tensor
     report: dict[str, Any]
 
 
-def require_sizes(network: nn.Module, views: list[View]) -> None:
+def require_input_sizes(network: nn.Module, views: list[EvaluationView]) -> None:
     """Run the network on a blank image of every size.
 
     Raises:
@@ -36,7 +36,7 @@ def require_sizes(network: nn.Module, views: list[View]) -> None:
     """
     for size in sorted({view.size for view in views}):
         try:
-            flops_per_image(network, size)
+            count_flops(network, size)
         except (AssertionError, RuntimeError, ValueError) as error:
             if is_out_of_memory(error):
                 raise
@@ -46,39 +46,43 @@ def require_sizes(network: nn.Module, views: list[View]) -> None:
             ) from error
 
 
-def choose_view(network: nn.Module, evaluator: Evaluator, resolution: Resolution) -> Chosen:
+def choose_view(network: nn.Module, evaluator: Evaluator, resolution: Resolution) -> ChosenView:
     """The default view, or the one that the search on val chooses."""
     views = resolution.views()
     labels = evaluator.labels("val")
     logits = evaluator.logits(network, "val", views[0])
     if len(views) == 1:
-        return Chosen(view=views[0], logits=logits, report={"chosen": asdict(views[0])})
-    require_sizes(network, views)
-    others = evaluator.predicted(network, "val", views[1:])
+        return ChosenView(view=views[0], logits=logits, report={"chosen": asdict(views[0])})
+    require_input_sizes(network, views)
+    others = evaluator.predict_views(network, "val", views[1:])
     correct = torch.cat([logits.argmax(1)[None], others]) == labels
     choice = resolution.choose(correct, labels)
     view = views[choice.index]
     report = {"chosen": asdict(view), "default": asdict(views[0]), **choice.report}
-    report["curve"] = [point(network, evaluator, view, right) for view, right in zip(views, correct, strict=True)]
+    report["curve"] = [
+        build_curve_point(network, evaluator, view, right) for view, right in zip(views, correct, strict=True)
+    ]
     logits = evaluator.logits(network, "val", view) if choice.index else logits
-    return Chosen(view=view, logits=logits, report=report)
+    return ChosenView(view=view, logits=logits, report=report)
 
 
-def point(network: nn.Module, evaluator: Evaluator, view: View, right: Tensor) -> dict[str, float]:
+def build_curve_point(
+    network: nn.Module, evaluator: Evaluator, view: EvaluationView, right: Tensor
+) -> dict[str, float]:
     """An entry of `curve`: a view, its accuracy on val, and its cost. right: bool [N], correctness on val."""
     return {
         **asdict(view),
         "crop_ratio": view.size / view.resize,
         "val_accuracy": right.sum().item() / len(right),
-        "gflops_per_image": flops_per_image(network, view.size) / 1e9,
-        "milliseconds_per_image": milliseconds_per_image(network, evaluator, view.size),
+        "gflops_per_image": count_flops(network, view.size) / 1e9,
+        "milliseconds_per_image": measure_milliseconds_per_image(network, evaluator, view.size),
     }
 
 
 @torch.inference_mode()
-def milliseconds_per_image(network: nn.Module, evaluator: Evaluator, size: int) -> float:
+def measure_milliseconds_per_image(network: nn.Module, evaluator: Evaluator, size: int) -> float:
     """Time of the predictor at `size` px, without cropping: the fastest of a few batches."""
-    images = torch.zeros(TIMED_IMAGES, 3, size, size, device=evaluator.device)
+    images = torch.zeros(TIMING_BATCH_SIZE, 3, size, size, device=evaluator.device)
     images = images.to(memory_format=evaluator.memory_format)
     times = []
     for _ in range(1 + TIMED_BATCHES):
@@ -86,27 +90,29 @@ def milliseconds_per_image(network: nn.Module, evaluator: Evaluator, size: int) 
         with evaluator.autocast():
             evaluator.predictor(network, images).cpu()  # waits for the device
         times.append(time.perf_counter() - began)
-    return 1000 * min(times[1:]) / TIMED_IMAGES
+    return 1000 * min(times[1:]) / TIMING_BATCH_SIZE
 
 
-def score(network: nn.Module, chosen: Chosen, evaluator: Evaluator, result: dict[str, Any]) -> dict[str, np.ndarray]:
+def score_splits(
+    network: nn.Module, chosen: ChosenView, evaluator: Evaluator, result: dict[str, Any]
+) -> dict[str, np.ndarray]:
     """Write the scores on val and test into `result`; returns the arrays of `predictions.npz`."""
     arrays: dict[str, np.ndarray] = {}
     per_split = {"val": chosen.logits, "test": evaluator.logits(network, "test", chosen.view)}
     for split, logits in per_split.items():
         labels = evaluator.labels(split)
-        result["metrics"] |= {f"{split}/{name}": value for name, value in scores(logits, labels).items()}
+        result["metrics"] |= {f"{split}/{name}": value for name, value in compute_scores(logits, labels).items()}
         result["evaluated_images"][split] = len(labels)
-        arrays |= prediction_arrays(split, logits, labels)
-    accuracies = per_class_accuracy(per_split["test"], evaluator.labels("test"))
+        arrays |= build_prediction_arrays(split, logits, labels)
+    accuracies = compute_per_class_accuracy(per_split["test"], evaluator.labels("test"))
     result["per_class_accuracy"] = dict(zip(evaluator.data.classes, accuracies, strict=True))
-    result["confusion_matrix"] = confusion_matrix(per_split["test"], evaluator.labels("test"))
-    result["flops_per_image"] = flops_per_image(network, chosen.view.size)
+    result["confusion_matrix"] = compute_confusion_matrix(per_split["test"], evaluator.labels("test"))
+    result["flops_per_image"] = count_flops(network, chosen.view.size)
     result["resolution"] = chosen.report
     return arrays
 
 
-def prediction_arrays(split: str, logits: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
+def build_prediction_arrays(split: str, logits: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
     """The arrays of a split: logits float16 [N, C], labels int64 [N], and correctness as bits, uint8 [⌈N / 8⌉]."""
     correct = (logits.argmax(1) == labels).numpy()
     return {

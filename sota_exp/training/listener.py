@@ -7,11 +7,11 @@ from typing import Any
 
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment
-from sota_exp.training.loop import Step
+from sota_exp.training.loop import StepRecord
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class RunRequest:
     """A configuration to train, and the directory of the run."""
 
     configuration: Configuration
@@ -23,10 +23,10 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class TrainingSize:
     """The size of a training, for listeners."""
 
-    request: Request
+    request: RunRequest
     device: str
     num_train: int
     steps_per_epoch: int
@@ -35,7 +35,7 @@ class Plan:
     parameters: int
 
 
-class Referee(ABC):
+class Pruner(ABC):
     """Decides after every epoch whether a run is stopped early (pruned); called in the main process only."""
 
     @abstractmethod
@@ -43,7 +43,7 @@ class Referee(ABC):
         """The reason to stop the run, or None to continue. epoch: the metrics of `metrics.jsonl`."""
 
 
-class NoReferee(Referee):
+class NoPruner(Pruner):
     """Never stops a run."""
 
     def verdict(self, epoch: dict[str, Any]) -> str | None:
@@ -56,13 +56,13 @@ class Listener:
     epoch: the line of the epoch in `metrics.jsonl`. result: the content of `result.json`.
     """
 
-    def started(self, plan: Plan) -> None: ...
+    def on_start(self, plan: TrainingSize) -> None: ...
 
-    def stepped(self, record: Step) -> None: ...
+    def stepped(self, record: StepRecord) -> None: ...
 
-    def epoch_done(self, epoch: dict[str, Any]) -> None: ...
+    def on_epoch_end(self, epoch: dict[str, Any]) -> None: ...
 
-    def ended(self, result: dict[str, Any]) -> None: ...
+    def on_end(self, result: dict[str, Any]) -> None: ...
 
-    def stillborn(self, request: Request) -> None:
+    def on_failed_start(self, request: RunRequest) -> None:
         """Called instead of `started` when the setup of a run fails; `ended` is called next."""

@@ -15,20 +15,20 @@ import torch
 from torch import Tensor, nn
 
 from sota_exp.config.experiment import Experiment
-from sota_exp.data.train_loader import TrainCrops, load
-from sota_exp.models.single_pixel_conv import as_products
+from sota_exp.data.train_loader import TrainCrops, load_crops
+from sota_exp.models.single_pixel_conv import use_matrix_products
 from sota_exp.stages.average import WeightAverage
 from sota_exp.stages.batch import Batch
 from sota_exp.stages.data import DataSet
 from sota_exp.stages.loss import Loss
-from sota_exp.stages.random import Streams
-from sota_exp.stages.supervision import Supervised
-from sota_exp.training.batch_pipeline import Pipeline
-from sota_exp.training.distributed import World, parallel, pool_statistics
+from sota_exp.stages.random import RandomStreams
+from sota_exp.stages.supervision import EpochLabels
+from sota_exp.training.batch_pipeline import BatchPipeline
+from sota_exp.training.distributed import World, average_norm_statistics, wrap_in_ddp
 
 
 @dataclass(frozen=True, kw_only=True)
-class Session:
+class TrainingSession:
     """Everything that is constant during a training.
 
     network: builds a new network. features: computes [N, D] of the training images. compiled: compiles, or does
@@ -38,16 +38,16 @@ class Session:
     experiment: Experiment
     data: DataSet
     crops: TrainCrops
-    pipeline: Pipeline
+    pipeline: BatchPipeline
     loss: Loss
-    streams: Streams
+    streams: RandomStreams
     world: World
     device: torch.device
     autocast: Callable[[], AbstractContextManager[None]]
     memory_format: torch.memory_format
     network: Callable[[], nn.Module]
     features: Callable[[nn.Module], Tensor]
-    compiled: Callable[[nn.Module], nn.Module]
+    compile_network: Callable[[nn.Module], nn.Module]
     peak_lr: float
 
     @property
@@ -58,15 +58,18 @@ class Session:
     def total_steps(self) -> int:
         return self.steps_per_epoch * self.experiment.schedule.length.epochs
 
-    def learning_rate(self, step: int) -> float:
+    def compute_learning_rate(self, step: int) -> float:
         """Learning rate of a step: warm-up, then the schedule over the rest of training."""
         schedule = self.experiment.schedule
-        progress, share = schedule.stepping(step, self.steps_per_epoch, self.total_steps), schedule.warmup.share
+        progress, share = (
+            schedule.stepping(step, self.steps_per_epoch, self.total_steps),
+            schedule.warmup.warmup_fraction,
+        )
         if progress < share:
             return self.peak_lr * schedule.warmup(progress / share)
         return self.peak_lr * schedule.lr((progress - share) / (1 - share))
 
-    def batch(self, crops: Tensor, positions: Tensor, supervised: Supervised, epoch: int) -> Batch:
+    def batch(self, crops: Tensor, positions: Tensor, supervised: EpochLabels, epoch: int) -> Batch:
         """One step's batch on the device. crops: uint8 [B, 3, S, S]. positions: int64 [B], of the training images."""
         labels = supervised.labels[positions].to(self.device, non_blocking=True)
         targets = torch.zeros(len(labels), len(self.data.classes), device=self.device)
@@ -80,15 +83,15 @@ class Session:
 
 
 @dataclass(kw_only=True)
-class State:
+class TrainingState:
     """Everything that changes during a training; all of it is in a checkpoint."""
 
     model: nn.Module
-    wrapped: nn.Module
+    wrapped_model: nn.Module
     optimizer: torch.optim.Optimizer
     average: WeightAverage
     step: int = 0
-    supervised: Supervised | None = None
+    epoch_labels: EpochLabels | None = None
     totals: dict[str, Tensor] = field(default_factory=dict)
     seconds: float = 0.0  # spent on the current epoch, over all resumes
 
@@ -108,7 +111,7 @@ class State:
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict(),
             "step": self.step,
-            "supervised": None if self.supervised is None else vars(self.supervised),
+            "supervised": None if self.epoch_labels is None else vars(self.epoch_labels),
             "totals": self.totals,
             "seconds": self.seconds,
         }
@@ -118,11 +121,11 @@ class State:
         self.optimizer.load_state_dict(saved["optimizer"])
         self.average.load_state_dict(saved["average"])
         self.step, self.totals, self.seconds = saved["step"], saved["totals"], saved.get("seconds", 0.0)
-        self.supervised = None if saved["supervised"] is None else Supervised(**saved["supervised"])
+        self.epoch_labels = None if saved["supervised"] is None else EpochLabels(**saved["supervised"])
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class StepRecord:
     """One optimizer step is done. It holds no tensor value, so that the device is not waited for."""
 
     step: int
@@ -130,7 +133,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Epoch:
+class EpochRecord:
     """One epoch is done; `metrics` are means over its steps."""
 
     step: int
@@ -139,32 +142,32 @@ class Epoch:
     metrics: dict[str, float]
 
 
-def start(session: Session) -> State:
+def start_training(session: TrainingSession) -> TrainingState:
     """A new network, optimizer and weight average."""
     experiment = session.experiment
     session.streams.seed_layers("start")
-    model = as_products(session.network()).to(session.device).to(memory_format=session.memory_format)
+    model = use_matrix_products(session.network()).to(session.device).to(memory_format=session.memory_format)
     groups = experiment.regularization.weight_decay(model, experiment.optimizer.weight_decay)
     optimizer = experiment.optimizer(experiment.model.tuning.groups(model, groups), session.peak_lr)
     schedule = experiment.schedule
     average = experiment.regularization.average(
-        model, session.total_steps, schedule.warmup.share, schedule.length.epochs
+        model, session.total_steps, schedule.warmup.warmup_fraction, schedule.length.epochs
     )
-    wrapped = session.compiled(parallel(model, session.world, session.device))
-    return State(model=model, wrapped=wrapped, optimizer=optimizer, average=average)
+    wrapped = session.compile_network(wrap_in_ddp(model, session.world, session.device))
+    return TrainingState(model=model, wrapped_model=wrapped, optimizer=optimizer, average=average)
 
 
-def train_step(session: Session, state: State, batch: Batch) -> None:
+def train_step(session: TrainingSession, state: TrainingState, batch: Batch) -> None:
     """One optimizer step: learning rate, augmentation, forward and backward per micro-batch, clip, step, average."""
     progress = state.step / session.total_steps
-    lr = session.learning_rate(state.step)
+    lr = session.compute_learning_rate(state.step)
     for group in state.optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
     session.streams.seed_layers(state.step)
     batch = session.pipeline(batch, state.step, progress)
     for micro in session.experiment.schedule.accumulation(batch):
         with session.autocast():
-            logits = state.wrapped(micro.images.contiguous(memory_format=session.memory_format))
+            logits = state.wrapped_model(micro.images.contiguous(memory_format=session.memory_format))
         loss = (session.loss(logits.float(), micro) * micro.weights).sum() / len(batch)
         loss.backward()
         state.count({"train/loss": loss.detach()})
@@ -175,37 +178,37 @@ def train_step(session: Session, state: State, batch: Batch) -> None:
     state.average.update(state.step / session.total_steps)
 
 
-def fit(session: Session, state: State) -> Iterator[Step | Epoch]:
+def fit(session: TrainingSession, state: TrainingState) -> Iterator[StepRecord | EpochRecord]:
     """Train from `state.step` to the end; yields a `Step` after every step and an `Epoch` after every epoch."""
     steps = range(state.step, session.total_steps)
     began, entered = time.monotonic() - state.seconds, True
-    loader = load(session.crops, steps, session.experiment.runtime.workers, session.device.type == "cuda")
+    loader = load_crops(session.crops, steps, session.experiment.runtime.workers, session.device.type == "cuda")
     for crops, positions in loader:
         epoch, place = divmod(state.step, session.steps_per_epoch)
         if place == 0 or entered:
-            enter_epoch(session, state, epoch, fresh=place == 0)
+            begin_epoch(session, state, epoch, fresh=place == 0)
             entered = False
-        assert state.supervised is not None
-        train_step(session, state, session.batch(crops, positions, state.supervised, epoch))
+        assert state.epoch_labels is not None
+        train_step(session, state, session.batch(crops, positions, state.epoch_labels, epoch))
         state.seconds = time.monotonic() - began
-        yield Step(step=state.step, epoch=epoch)
+        yield StepRecord(step=state.step, epoch=epoch)
         if place + 1 == session.steps_per_epoch:
-            lr = session.learning_rate(state.step - 1)
+            lr = session.compute_learning_rate(state.step - 1)
             means = {name: total.item() / session.steps_per_epoch for name, total in state.totals.items()}
             state.totals = {}
-            pool_statistics(state.model, session.world)
+            average_norm_statistics(state.model, session.world)
             seconds, state.seconds = time.monotonic() - began, 0.0
-            metrics = {**means, **state.supervised.metrics, "train/lr": lr}
-            yield Epoch(step=state.step, epoch=epoch, seconds=seconds, metrics=metrics)
+            metrics = {**means, **state.epoch_labels.metrics, "train/lr": lr}
+            yield EpochRecord(step=state.step, epoch=epoch, seconds=seconds, metrics=metrics)
             began = time.monotonic()
 
 
-def enter_epoch(session: Session, state: State, epoch: int, fresh: bool) -> None:
+def begin_epoch(session: TrainingSession, state: TrainingState, epoch: int, fresh: bool) -> None:
     """Set which parameters are trained and, if the epoch is `fresh`, the labels and weights of its images."""
     progress = epoch * session.steps_per_epoch / session.total_steps
     if fresh:
         labels = session.data.labels[session.data.train]
-        state.supervised = session.experiment.supervision(
+        state.epoch_labels = session.experiment.supervision(
             labels, len(session.data.classes), progress, lambda: session.features(state.average.module), session.streams
         )
     session.experiment.model.tuning(state.model, progress)

@@ -18,7 +18,7 @@ import torch
 M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1
 
 
-def keep_freed_memory() -> bool:
+def reuse_freed_memory() -> bool:
     """Let the allocator reuse freed blocks of up to 1 GiB; returns whether it can (only glibc can)."""
     if not sys.platform.startswith("linux"):
         return False
@@ -29,7 +29,7 @@ def keep_freed_memory() -> bool:
     return all(mallopt(*setting) == 1 for setting in ((M_MMAP_THRESHOLD, 2**30), (M_TRIM_THRESHOLD, 2**31 - 1)))
 
 
-def forget_peak(device: torch.device) -> None:
+def reset_peak_memory(device: torch.device) -> None:
     """Reset the peak of memory, so that earlier runs of this process are not counted."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -39,7 +39,7 @@ def forget_peak(device: torch.device) -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def peak(device: torch.device) -> int:
+def get_peak_memory(device: torch.device) -> int:
     """Peak memory in bytes since `forget_peak`: of the accelerator, or resident memory of this process on a CPU.
 
     Where the system cannot reset the peak (only Linux can), since the start of the process.

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 
-def scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
+def compute_scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
     """Accuracy, top-5 accuracy (of more than five classes), cross-entropy, and expected calibration error.
 
     logits: float [N, C]. labels: int64 [N]. Accuracies and ECE are in [0, 1]; ECE has 15 equal bins (Guo et al. 2017,
@@ -24,14 +24,14 @@ def scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
     return values
 
 
-def per_class_accuracy(logits: Tensor, labels: Tensor) -> list[float]:
+def compute_per_class_accuracy(logits: Tensor, labels: Tensor) -> list[float]:
     """Recall of each class, in [0, 1]; 0 for a class without images. logits: float [N, C]. labels: int64 [N]."""
     from torchmetrics.functional.classification import multiclass_accuracy
 
     return multiclass_accuracy(logits, labels, logits.shape[1], average="none").tolist()
 
 
-def confusion_matrix(logits: Tensor, labels: Tensor) -> list[list[int]]:
+def compute_confusion_matrix(logits: Tensor, labels: Tensor) -> list[list[int]]:
     """Number of images, [true class][predicted class]. logits: float [N, C]. labels: int64 [N]."""
     from torchmetrics.functional.classification import multiclass_confusion_matrix
 

@@ -6,34 +6,34 @@ from typing import Any
 
 import torch
 
-from sota_exp.config.build import keyed
+from sota_exp.config.build import prefix_invalid_values
 from sota_exp.config.experiment import Experiment
-from sota_exp.config.fingerprint import differences, fingerprint, training_fingerprint
-from sota_exp.config.formats import FORMAT
-from sota_exp.config.hashing import digest
+from sota_exp.config.fingerprint import compute_run_fingerprint, compute_training_fingerprint, format_differences
+from sota_exp.config.formats import FILE_FORMAT
+from sota_exp.config.hashing import compute_digest
 from sota_exp.data.open import open_data
-from sota_exp.data.train_loader import distinct_images
+from sota_exp.data.train_loader import count_distinct_images
 from sota_exp.errors import ConfigError, Interrupted, first_line
-from sota_exp.models.cost import flops_per_image, parameter_count
+from sota_exp.models.cost import count_flops, count_parameters
 from sota_exp.runs.files import RunFiles
-from sota_exp.runs.result import empty_result
-from sota_exp.runs.start_json import data_facts, write_start
-from sota_exp.runs.status import COMPLETE
+from sota_exp.runs.result import build_empty_result
+from sota_exp.runs.start_json import build_data_facts, write_start
+from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.stages.data import DataSet
-from sota_exp.training.device import device_name, on_this_machine
+from sota_exp.training.device import get_device_name, set_up_process
 from sota_exp.training.distributed import World
 from sota_exp.training.evaluator import Evaluator
-from sota_exp.training.failures import as_failure, foreseen
-from sota_exp.training.final_scores import require_sizes
-from sota_exp.training.finish import ship
-from sota_exp.training.listener import Listener, NoReferee, Plan, Referee, Request
-from sota_exp.training.loop import Session, start
-from sota_exp.training.memory import forget_peak, peak
+from sota_exp.training.failures import convert_errors, error_to_failure
+from sota_exp.training.final_scores import require_input_sizes
+from sota_exp.training.finish import write_and_score
+from sota_exp.training.listener import Listener, NoPruner, Pruner, RunRequest, TrainingSize
+from sota_exp.training.loop import TrainingSession, start_training
+from sota_exp.training.memory import get_peak_memory, reset_peak_memory
 from sota_exp.training.session import open_session
-from sota_exp.training.trainer import Training
+from sota_exp.training.trainer import RunTrainer
 
 
-def run(request: Request, listener: Listener, referee: Referee | None = None) -> dict[str, Any]:
+def run(request: RunRequest, listener: Listener, referee: Pruner | None = None) -> dict[str, Any]:
     """Train and score what is missing in the directory of the request; returns the content of `result.json`.
 
     Raises:
@@ -42,83 +42,85 @@ def run(request: Request, listener: Listener, referee: Referee | None = None) ->
         Interrupted: a signal was received.
     """
     experiment = request.experiment
-    world, device = on_this_machine(experiment)
+    world, device = set_up_process(experiment)
     began = time.monotonic()
-    with foreseen():
-        content = content_of_files(experiment)
+    with convert_errors():
+        content = hash_input_files(experiment)
         data = open_data(experiment)
     data_seconds = time.monotonic() - began
-    prints = fingerprints(request, data, content)
+    prints = compute_fingerprints(request, data, content)
     files = RunFiles(directory=request.directory)
     previous = files.result()
-    check_same_run(files, request, prints[0])
-    if previous is not None and previous["status"] in COMPLETE and previous["fingerprint"] == prints[1]:
+    require_same_run(files, request, prints[0])
+    if previous is not None and previous["status"] in COMPLETE_STATUSES and previous["fingerprint"] == prints[1]:
         return previous
     session, evaluator = open_session(experiment, data, world, device)
-    result = empty_result(experiment.seed, request.configuration.choices, prints, resumed=0)
-    result["device"] = device_name(device)
+    result = build_empty_result(experiment.seed, request.configuration.choices, prints, resumed=0)
+    result["device"] = get_device_name(device)
     result["seconds"] = {"data": data_seconds}
     if world.is_main:
         files.write_config(request.configuration.values)
     try:
-        return train_and_ship(request, files, session, evaluator, result, listener, referee or NoReferee())
+        return train_and_score(request, files, session, evaluator, result, listener, referee or NoPruner())
     except Exception as error:
-        failure = as_failure(error)
+        failure = error_to_failure(error)
         result["status"] = "interrupted" if isinstance(failure, Interrupted) else "failed"
         result["reason"] = str(failure or f"{type(error).__name__}: {first_line(error)}")
         never_started = result["start"] is None
         if never_started and world.is_main:
-            result["start"] = write_start(files.directory, result, data_facts(request.configuration.values, data))
+            result["start"] = write_start(files.directory, result, build_data_facts(request.configuration.values, data))
         _write_result(files, result, world)
         if never_started:
-            listener.stillborn(request)
-        listener.ended(result)
+            listener.on_failed_start(request)
+        listener.on_end(result)
         if failure is None:
             raise
         raise failure from error
 
 
-def train_and_ship(
-    request: Request,
+def train_and_score(
+    request: RunRequest,
     files: RunFiles,
-    session: Session,
+    session: TrainingSession,
     evaluator: Evaluator,
     result: dict[str, Any],
     listener: Listener,
-    referee: Referee,
+    referee: Pruner,
 ) -> dict[str, Any]:
     """Train from the checkpoint of the directory, or from the beginning, to a written result."""
-    forget_peak(session.device)
-    training = Training(
+    reset_peak_memory(session.device)
+    training = RunTrainer(
         session=session,
         evaluator=evaluator,
-        state=start(session),
+        state=start_training(session),
         files=files,
         training_fingerprint=result["training_fingerprint"],
     )
-    require_sizes(training.state.model, request.experiment.evaluation.resolution.views())
-    training.resume()
-    result |= {"resumed": training.resumed, "parameters": parameter_count(training.state.model)}
+    require_input_sizes(training.state.model, request.experiment.evaluation.resolution.views())
+    training.load_checkpoint()
+    result |= {"resumed": training.num_resumes, "parameters": count_parameters(training.state.model)}
     if session.world.is_main:
-        result["start"] = write_start(files.directory, result, data_facts(request.configuration.values, session.data))
-    listener.started(plan(request, training, result))
+        result["start"] = write_start(
+            files.directory, result, build_data_facts(request.configuration.values, session.data)
+        )
+    listener.on_start(build_training_size(request, training, result))
     result["reason"] = training.go(listener, referee)
-    if training.given_up is None:
+    if training.pruning_reason is None:
         began = time.monotonic()
-        ship(request, training, result)
+        write_and_score(request, training, result)
         result["seconds"]["evaluate"] = time.monotonic() - began
     else:
-        leave_unfinished(training, result)
-    account(training, result)
+        fill_pruned_result(training, result)
+    fill_cost(training, result)
     _write_result(files, result, session.world)
-    listener.ended(result)
+    listener.on_end(result)
     return result
 
 
-def plan(request: Request, training: Training, result: dict[str, Any]) -> Plan:
+def build_training_size(request: RunRequest, training: RunTrainer, result: dict[str, Any]) -> TrainingSize:
     """The size of the training, for listeners."""
     session = training.session
-    return Plan(
+    return TrainingSize(
         request=request,
         device=result["device"],
         num_train=len(session.data.train),
@@ -129,72 +131,74 @@ def plan(request: Request, training: Training, result: dict[str, Any]) -> Plan:
     )
 
 
-def leave_unfinished(training: Training, result: dict[str, Any]) -> None:
+def fill_pruned_result(training: RunTrainer, result: dict[str, Any]) -> None:
     """Fill the result of a pruned run: its scores on val at the best epoch. Test is not scored."""
     view = training.session.experiment.evaluation.resolution.views()[0]
     best = training.epochs[training.best_epoch]
     metrics = {name: value for name, value in best.items() if name.startswith("val/")}
     result["metrics"] = metrics | {"best/epoch": training.best_epoch, "train/loss": best["train/loss"]}
     result["evaluated_images"] = {"val": len(training.session.data.val)}
-    result["flops_per_image"] = flops_per_image(training.state.model, view.size)
+    result["flops_per_image"] = count_flops(training.state.model, view.size)
 
 
-def account(training: Training, result: dict[str, Any]) -> None:
+def fill_cost(training: RunTrainer, result: dict[str, Any]) -> None:
     """Write the cost of the training into `result`: steps, images, seconds, memory."""
     session, steps = training.session, training.state.step
     result["seconds"]["train"] = sum(epoch["seconds"] for epoch in training.epochs)
     result["seconds"]["validate"] = sum(epoch["validate_seconds"] for epoch in training.epochs)
-    early = "pruned" if training.given_up is not None else "stopped_early"
+    early = "pruned" if training.pruning_reason is not None else "stopped_early"
     result["status"] = early if result["reason"] else "finished"
     result["steps"] = steps
-    result["train_flops_per_image"] = flops_per_image(training.state.model, session.crops.size)
+    result["train_flops_per_image"] = count_flops(training.state.model, session.crops.size)
     result["images_seen"] = steps * session.experiment.batch_size
-    result["distinct_images"] = distinct_images(session.crops, steps)
+    result["distinct_images"] = count_distinct_images(session.crops, steps)
     result["images_per_second"] = result["images_seen"] / max(result["seconds"]["train"], 1e-9)
-    result["peak_memory_bytes"] = peak(session.device)
+    result["peak_memory_bytes"] = get_peak_memory(session.device)
 
 
-def ready(experiment: Experiment) -> tuple[Session, Evaluator]:
+def open_session_of(experiment: Experiment) -> tuple[TrainingSession, Evaluator]:
     """The session and the evaluator of a training, without running it."""
-    world, device = on_this_machine(experiment)
-    with foreseen():
+    world, device = set_up_process(experiment)
+    with convert_errors():
         data = open_data(experiment)
     return open_session(experiment, data, world, device)
 
 
-def content_of_files(experiment: Experiment) -> dict[str, str]:
+def hash_input_files(experiment: Experiment) -> dict[str, str]:
     """Hashes of the initial weights, the teacher and the labels. Read before the data, which are slow to decode."""
     model, distillation = experiment.model, experiment.regularization.distillation
-    with keyed("model.weights"):
-        weights = model.weights.content(model.arch)
-    with keyed("regularization.distillation"):
-        teacher = distillation.content()
-    return {"weights": weights, "teacher": teacher, "supervision": experiment.supervision.content()}
+    with prefix_invalid_values("model.weights"):
+        weights = model.weights.content_hash(model.arch)
+    with prefix_invalid_values("regularization.distillation"):
+        teacher = distillation.content_hash()
+    return {"weights": weights, "teacher": teacher, "supervision": experiment.supervision.content_hash()}
 
 
-def fingerprints(request: Request, data: DataSet, content: dict[str, str]) -> tuple[str, str]:
+def compute_fingerprints(request: RunRequest, data: DataSet, content: dict[str, str]) -> tuple[str, str]:
     """The fingerprints (of the training, of the whole run). content: from `content_of_files`."""
     images = torch.cat([data.train, data.val, data.test])
-    split = digest([len(data.train), len(data.val), hashlib.sha256(images.numpy().tobytes()).hexdigest()])
-    training = training_fingerprint(request.configuration.values, {"data": data.digest, "images": split, **content})
-    return training, fingerprint(training, request.configuration.values)
+    split = compute_digest([len(data.train), len(data.val), hashlib.sha256(images.numpy().tobytes()).hexdigest()])
+    training = compute_training_fingerprint(
+        request.configuration.values, {"data": data.digest, "images": split, **content}
+    )
+    return training, compute_run_fingerprint(training, request.configuration.values)
 
 
-def check_same_run(files: RunFiles, request: Request, training: str) -> None:
+def require_same_run(files: RunFiles, request: RunRequest, training: str) -> None:
     """Refuse a directory that holds another training.
 
     Raises:
         ConfigError: another configuration, or an older version of sota-exp, made the run there.
     """
-    if files.format < FORMAT:
+    if files.format < FILE_FORMAT:
         raise ConfigError(
             f"hydra.run.dir={files.directory} holds a run that an older version of sota-exp made: predict, evaluate, "
             "compare and report can read it, train cannot continue it. Choose another directory, or remove this one"
         )
-    checkpoint, result, config = files.checkpoint(), files.result(), files.config()
+    checkpoint, result, config = files.load_checkpoint(), files.result(), files.config()
     existing = (checkpoint or result or {}).get("training_fingerprint", training)
     if existing != training:
-        found = differences(config or {}, request.configuration.values) or [
+        found = format_differences(config or {}, request.configuration.values) or [
             "the images, the initial weights, or the numerics of this version"
         ]
         raise ConfigError(

@@ -8,20 +8,20 @@ from typing import cast
 import torch
 from torch import nn
 
-from sota_exp.config.build import keyed
-from sota_exp.config.experiment import Experiment, Runtime
+from sota_exp.config.build import prefix_invalid_values
+from sota_exp.config.experiment import Experiment, RuntimeSettings
 from sota_exp.data.train_loader import TrainCrops
 from sota_exp.errors import ConfigError
-from sota_exp.models.build import build_network, preprocessing_of
+from sota_exp.models.build import build_network, get_preprocessing
 from sota_exp.stages.data import DataSet
-from sota_exp.stages.random import Streams
-from sota_exp.training.batch_pipeline import pipeline
+from sota_exp.stages.random import RandomStreams
+from sota_exp.training.batch_pipeline import build_batch_pipeline
 from sota_exp.training.distributed import World
 from sota_exp.training.evaluator import Evaluator
-from sota_exp.training.loop import Session
+from sota_exp.training.loop import TrainingSession
 
 
-def autocast(runtime: Runtime, device: torch.device) -> Callable[[], AbstractContextManager[None]]:
+def make_autocast(runtime: RuntimeSettings, device: torch.device) -> Callable[[], AbstractContextManager[None]]:
     """A function that makes the context of a forward pass: bf16 autocast, or nothing for fp32."""
     if runtime.precision == "fp32":
         return contextlib.nullcontext
@@ -36,7 +36,7 @@ def require_batch_size(batch_size: int, data: DataSet, world: World) -> None:
     """
     if batch_size > len(data.train):
         images = f"the {len(data.train)} training images"
-        legal = f"at most that many, such as batch_size={fitting_batch_size(data)}"
+        legal = f"at most that many, such as batch_size={find_fitting_batch_size(data)}"
         raise ConfigError(f"batch_size={batch_size} is larger than {images}; legal: {legal}")
     if batch_size % world.size:
         raise ConfigError(
@@ -44,12 +44,12 @@ def require_batch_size(batch_size: int, data: DataSet, world: World) -> None:
         )
 
 
-def fitting_batch_size(data: DataSet) -> int:
+def find_fitting_batch_size(data: DataSet) -> int:
     """The largest power of two that is not above the number of training images."""
     return 1 << max(len(data.train).bit_length() - 1, 0)
 
 
-def training_crops(experiment: Experiment, data: DataSet, interpolation: str, streams: Streams) -> TrainCrops:
+def build_train_crops(experiment: Experiment, data: DataSet, interpolation: str, streams: RandomStreams) -> TrainCrops:
     """The training crops in the order of training. interpolation: of the resize."""
     augmentation, length = experiment.augmentation, experiment.schedule.length
     sampler = experiment.supervision.sampler(
@@ -65,14 +65,16 @@ def training_crops(experiment: Experiment, data: DataSet, interpolation: str, st
         batch_size=experiment.batch_size,
         streams=streams,
     )
-    with keyed("supervision"):  # Reads a file of positions here, so that errors in it end the run before training.
+    with prefix_invalid_values(
+        "supervision"
+    ):  # Reads a file of positions here, so that errors in it end the run before training.
         crops.order(0)
     return crops
 
 
 def open_session(
     experiment: Experiment, data: DataSet, world: World, device: torch.device
-) -> tuple[Session, Evaluator]:
+) -> tuple[TrainingSession, Evaluator]:
     """Everything that is constant during the run.
 
     Raises:
@@ -80,8 +82,8 @@ def open_session(
     """
     require_batch_size(experiment.batch_size, data, world)
     runtime = experiment.runtime
-    streams = Streams(seed=experiment.seed, rank=world.rank, world_size=world.size)
-    preprocessing = preprocessing_of(experiment, data)
+    streams = RandomStreams(seed=experiment.seed, rank=world.rank, world_size=world.size)
+    preprocessing = get_preprocessing(experiment, data)
     memory_format = torch.channels_last if runtime.channels_last else torch.contiguous_format
     num_classes = len(data.classes)
     evaluator = Evaluator(
@@ -91,23 +93,23 @@ def open_session(
         batch_size=experiment.evaluation.batch_size,
         device=device,
         world=world,
-        autocast=autocast(runtime, device),
+        autocast=make_autocast(runtime, device),
         memory_format=memory_format,
     )
-    session = Session(
+    session = TrainingSession(
         experiment=experiment,
         data=data,
-        crops=training_crops(experiment, data, preprocessing.interpolation, streams),
-        pipeline=pipeline(experiment, preprocessing, streams, data.classes, device),
+        crops=build_train_crops(experiment, data, preprocessing.interpolation, streams),
+        pipeline=build_batch_pipeline(experiment, preprocessing, streams, data.classes, device),
         loss=experiment.regularization.distillation.wrap(experiment.loss),
         streams=streams,
         world=world,
         device=device,
-        autocast=autocast(runtime, device),
+        autocast=make_autocast(runtime, device),
         memory_format=memory_format,
         network=lambda: build_network(experiment, num_classes),
         features=lambda model: evaluator.features(model, "train", experiment.evaluation.resolution.views()[0]),
-        compiled=_compiled if runtime.compile else _as_it_is,
+        compile_network=_compiled if runtime.compile else _as_it_is,
         peak_lr=experiment.optimizer.lr * experiment.schedule.lr_scaling(experiment.batch_size),
     )
     return session, evaluator

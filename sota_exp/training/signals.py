@@ -5,14 +5,14 @@ import threading
 from types import FrameType, TracebackType
 
 
-class Interrupts:
+class SignalRecorder:
     """While entered, the first signal is recorded in `received`; a second SIGINT raises `KeyboardInterrupt`."""
 
     def __init__(self) -> None:
         self.received: int | None = None
         self._former: dict[int, object] = {}
 
-    def __enter__(self) -> "Interrupts":
+    def __enter__(self) -> "SignalRecorder":
         # Only the main thread may set handlers; in another thread, the owner of the main thread ends the run.
         if threading.current_thread() is threading.main_thread():
             self._former = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -12,38 +12,38 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from sota_exp.config.formats import FORMAT
+from sota_exp.config.formats import FILE_FORMAT
 from sota_exp.errors import Interrupted, RunFailed
 from sota_exp.runs.files import RunFiles
 from sota_exp.stages.evaluation import OneView
-from sota_exp.training.distributed import of_main, pool_statistics
+from sota_exp.training.distributed import average_norm_statistics, broadcast_from_main
 from sota_exp.training.evaluator import Evaluator
-from sota_exp.training.listener import Listener, Referee
-from sota_exp.training.loop import Epoch, Session, State, Step, fit
-from sota_exp.training.metrics import scores
-from sota_exp.training.signals import Interrupts
+from sota_exp.training.listener import Listener, Pruner
+from sota_exp.training.loop import EpochRecord, StepRecord, TrainingSession, TrainingState, fit
+from sota_exp.training.metrics import compute_scores
+from sota_exp.training.signals import SignalRecorder
 
 #: Least seconds between two checkpoints, which are written after epochs: less than this is quickly trained again.
-CHECKPOINT_SECONDS = 10.0
+MIN_CHECKPOINT_SECONDS = 10.0
 
 
 @dataclass(kw_only=True)
-class Training:
+class RunTrainer:
     """The state of a training, its history, and its files.
 
     epochs: the line of every epoch so far. best: the weights of the best epoch, on the CPU. resumed: number of resumes.
     given_up: the reason for which the run was pruned.
     """
 
-    session: Session
+    session: TrainingSession
     evaluator: Evaluator
-    state: State
+    state: TrainingState
     files: RunFiles
     training_fingerprint: str
     epochs: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
-    resumed: int = 0
-    given_up: str | None = None
+    num_resumes: int = 0
+    pruning_reason: str | None = None
 
     @property
     def validator(self) -> Evaluator:
@@ -51,53 +51,53 @@ class Training:
         return replace(self.evaluator, predictor=OneView())
 
     @property
-    def history(self) -> list[float]:
+    def val_accuracies(self) -> list[float]:
         """Validation accuracy of every epoch, in [0, 1], of the averaged weights where there is an average."""
         return [epoch["val/accuracy"] for epoch in self.epochs]
 
     @property
     def best_epoch(self) -> int:
         """The first epoch with the highest validation accuracy."""
-        return int(np.argmax(self.history))
+        return int(np.argmax(self.val_accuracies))
 
     @property
     def stopping_reason(self) -> str | None:
         """Why early stopping ends training now, or None; the same on every rank, since every rank has the history."""
         schedule = self.session.experiment.schedule
         planned = schedule.length.epochs
-        if 0 < len(self.epochs) < planned and schedule.early_stopping(self.history):
+        if 0 < len(self.epochs) < planned and schedule.early_stopping(self.val_accuracies):
             return f"no better validation accuracy since epoch {self.best_epoch + 1} of {planned}"
         return None
 
-    def shipping_weights(self) -> dict[str, Tensor]:
+    def copy_evaluated_weights(self) -> dict[str, Tensor]:
         """A copy on the CPU of the evaluated weights, name → [...]: the averaged ones if there is an average."""
         return {name: tensor.detach().cpu().clone() for name, tensor in self.state.average.module.state_dict().items()}
 
-    def resume(self) -> None:
+    def load_checkpoint(self) -> None:
         """Load the checkpoint, if there is one: state, epochs up to it, best weights."""
-        checkpoint = self.files.checkpoint()
+        checkpoint = self.files.load_checkpoint()
         if checkpoint is None:
             return
         self.state.load_state_dict(checkpoint["state"])
         self.epochs = [epoch for epoch in self.files.metrics() if epoch["step"] <= self.state.step]
         self.best = checkpoint["best"]
-        self.resumed = checkpoint["resumed"] + 1
+        self.num_resumes = checkpoint["resumed"] + 1
 
     def save(self) -> None:
         """Write a checkpoint; a training that resumes from it is bitwise equal to one that was not interrupted."""
         if self.session.world.is_main:
             self.files.write_checkpoint(
                 {
-                    "format": FORMAT,
+                    "format": FILE_FORMAT,
                     "training_fingerprint": self.training_fingerprint,
                     "state": self.state.state_dict(),
                     "best": self.best,
-                    "resumed": self.resumed,
+                    "resumed": self.num_resumes,
                 },
                 len(self.epochs),
             )
 
-    def go(self, listener: Listener, referee: Referee) -> str | None:
+    def go(self, listener: Listener, referee: Pruner) -> str | None:
         """Train to the end; returns the reason for stopping earlier, if any.
 
         Raises:
@@ -105,15 +105,15 @@ class Training:
             Interrupted: a signal was received; a checkpoint has been written.
         """
         saved_at = time.monotonic()
-        with Interrupts() as interrupts:
+        with SignalRecorder() as interrupts:
             for record in self._records():
-                if isinstance(record, Epoch):
+                if isinstance(record, EpochRecord):
                     self.close_epoch(record)
-                    listener.epoch_done(self.epochs[-1])
-                    self.given_up = self._pruning_reason(referee)
-                    early = self.given_up is not None or self.stopping_reason is not None
+                    listener.on_epoch_end(self.epochs[-1])
+                    self.pruning_reason = self._pruning_reason(referee)
+                    early = self.pruning_reason is not None or self.stopping_reason is not None
                     is_last = early or self.state.step == self.session.total_steps
-                    if is_last or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+                    if is_last or time.monotonic() - saved_at > MIN_CHECKPOINT_SECONDS:
                         self.save()
                         saved_at = time.monotonic()
                     if is_last:
@@ -123,28 +123,28 @@ class Training:
                 if interrupts.received is not None and self._may_stop(record):
                     self.save()
                     raise Interrupted(interrupts.received)
-        return self.given_up or self.stopping_reason
+        return self.pruning_reason or self.stopping_reason
 
-    def _pruning_reason(self, referee: Referee) -> str | None:
+    def _pruning_reason(self, referee: Pruner) -> str | None:
         """Why the run is pruned after the last epoch, or None; the same on every process."""
         world = self.session.world
-        verdict: str | None = of_main(referee.verdict(self.epochs[-1]) if world.is_main else None, world)
+        verdict: str | None = broadcast_from_main(referee.verdict(self.epochs[-1]) if world.is_main else None, world)
         return verdict
 
-    def _records(self) -> Iterator[Step | Epoch]:
+    def _records(self) -> Iterator[StepRecord | EpochRecord]:
         """The records of `fit`; none if training has already ended."""
         if self.state.step < self.session.total_steps and self.stopping_reason is None:
             yield from fit(self.session, self.state)
 
-    def _may_stop(self, record: Step | Epoch) -> bool:
+    def _may_stop(self, record: StepRecord | EpochRecord) -> bool:
         """Whether training can be interrupted: not after the last step of an epoch, whose validation would be left out.
 
         Several processes stop after an epoch only, so that none waits for another in the middle of a step.
         """
-        inside = isinstance(record, Step) and record.step % self.session.steps_per_epoch != 0
-        return isinstance(record, Epoch) or (inside and self.session.world.size == 1)
+        inside = isinstance(record, StepRecord) and record.step % self.session.steps_per_epoch != 0
+        return isinstance(record, EpochRecord) or (inside and self.session.world.size == 1)
 
-    def close_epoch(self, record: Epoch) -> None:
+    def close_epoch(self, record: EpochRecord) -> None:
         """Validate, keep the best weights, write the line of the epoch.
 
         Raises:
@@ -168,7 +168,7 @@ class Training:
             }
         )
         if self.best_epoch == len(self.epochs) - 1:
-            self.best = self.shipping_weights()
+            self.best = self.copy_evaluated_weights()
         if self.session.world.is_main:
             self.files.write_metrics(self.epochs)
 
@@ -177,12 +177,12 @@ class Training:
         evaluator, average = self.validator, self.state.average
         view = self.session.experiment.evaluation.resolution.views()[0]
         labels = evaluator.labels("val")
-        average.finish(evaluator.equal_shares("train", view))
+        average.finish(evaluator.iterate_equal_numbers("train", view))
         if average.module is not self.state.model:
-            pool_statistics(average.module, self.session.world)
-        evaluated = scores(evaluator.logits(average.module, "val", view), labels)
+            average_norm_statistics(average.module, self.session.world)
+        evaluated = compute_scores(evaluator.logits(average.module, "val", view), labels)
         metrics = {f"val/{name}": value for name, value in evaluated.items()}
         if average.module is not self.state.model:
-            raw = scores(evaluator.logits(self.state.model, "val", view), labels)
+            raw = compute_scores(evaluator.logits(self.state.model, "val", view), labels)
             metrics |= {f"val_raw/{name}": value for name, value in raw.items()}
         return metrics

@@ -9,32 +9,32 @@ from torch import Tensor
 from sota_exp.data.resize import center_crop
 from sota_exp.runs.atomic import write_atomically
 from sota_exp.stages.data import DataSet
-from sota_exp.stages.evaluation import View
+from sota_exp.stages.evaluation import EvaluationView
 
 #: Number of images that are kept.
-NUM_KEPT = 24
+NUM_MISTAKES = 24
 
 
-def worst(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def find_worst_mistakes(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Wrong predictions, the most confident first: positions int64 [K], confidences float32 [K], K ≤ 24.
 
     logits: float32 [N, C]. labels: int64 [N].
     """
     confidence, predicted = logits.softmax(1).max(1)
     wrong = (predicted != labels).nonzero().flatten()
-    order = confidence[wrong].argsort(descending=True, stable=True)[:NUM_KEPT]
+    order = confidence[wrong].argsort(descending=True, stable=True)[:NUM_MISTAKES]
     return wrong[order], confidence[wrong[order]]
 
 
 def write_mistakes(
-    directory: Path, data: DataSet, view: View, interpolation: str, arrays: dict[str, np.ndarray]
+    directory: Path, data: DataSet, view: EvaluationView, interpolation: str, arrays: dict[str, np.ndarray]
 ) -> None:
     """Write the images, uint8 [K, 3, S, S] as the network read them, true and predicted class [K], and confidence [K].
 
     arrays: those of `predictions.npz`. view, interpolation: how the network read the images.
     """
     logits, labels = torch.from_numpy(arrays["test_logits"]).float(), torch.from_numpy(arrays["test_labels"])
-    positions, confidences = worst(logits, labels)
+    positions, confidences = find_worst_mistakes(logits, labels)
     images = torch.empty(0, 3, view.size, view.size, dtype=torch.uint8)
     if len(positions):
         images = center_crop(data.images, data.test[positions], view.resize, view.size, interpolation)

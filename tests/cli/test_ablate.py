@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from sota_exp.cli.ablate import place
-from sota_exp.cli.main import run
+from sota_exp.cli.ablate import build_directory_override
+from sota_exp.cli.main import run_command_line
 from tests.experiments import TINY
 from tests.options import ROOT
 
@@ -43,11 +43,11 @@ def finished(study: Path) -> dict[str, int]:
 
 
 def test_a_study_runs_once_and_can_be_extended(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(small("study.seeds=1")) == 0
+    assert run_command_line(small("study.seeds=1")) == 0
     output = capsys.readouterr().out
     assert "3 arms × 1 seeds" in output and "too few seeds" in output and "study/study.json" in output
     first = finished(elsewhere / "study")
-    assert run(small("study.seeds=2")) == 0
+    assert run_command_line(small("study.seeds=2")) == 0
     found = json.loads((elsewhere / "study" / "study.json").read_text())
     after = finished(elsewhere / "study")
     assert len(first) == 3 and len(after) == 6 and all(after[path] == mark for path, mark in first.items())
@@ -57,12 +57,12 @@ def test_a_study_runs_once_and_can_be_extended(elsewhere: Path, capsys: pytest.C
     weights = [(path / "model.safetensors").read_bytes() for path in (ema, resize)]
     assert weights[0] == weights[1]
     capsys.readouterr()
-    assert run(small("study.seeds=2")) == 0
+    assert run_command_line(small("study.seeds=2")) == 0
     assert "nothing is trained" in capsys.readouterr().out and finished(elsewhere / "study") == after
 
 
 def test_a_plan_trains_nothing(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([*small("study.seeds=8"), "--plan", "--no-measure"]) == 0
+    assert run_command_line([*small("study.seeds=8"), "--plan", "--no-measure"]) == 0
     output = capsys.readouterr().out
     assert "The smallest effect that 8 seeds detect among 2 arms" in output and "Seeds needed" in output
     assert not (elsewhere / "study" / "runs").exists()
@@ -83,7 +83,7 @@ def test_a_plan_trains_nothing(elsewhere: Path, capsys: pytest.CaptureFixture[st
 def test_mistakes_are_one_line_and_leave_nothing(
     arguments: list[str], words: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(arguments) == 2
+    assert run_command_line(arguments) == 2
     output = capsys.readouterr().err
     assert words in output and output.count("\n") == 1
     assert not (elsewhere / "study" / "study.json").exists()
@@ -98,8 +98,8 @@ def test_mistakes_are_one_line_and_leave_nothing(
     ],
 )
 def test_the_same_command_has_the_same_directory(one: list[str], other: list[str], same: bool) -> None:
-    assert (place("ladder", one) == place("ladder", other)) is same
-    assert place("ladder", one).startswith("hydra.sweep.dir=multirun/ladder-fake-")
+    assert (build_directory_override("ladder", one) == build_directory_override("ladder", other)) is same
+    assert build_directory_override("ladder", one).startswith("hydra.sweep.dir=multirun/ladder-fake-")
 
 
 def started(directory: Path) -> "subprocess.Popen[bytes]":
@@ -147,5 +147,5 @@ def test_readmes_way_to_add_a_technique_works(tmp_path, monkeypatch, capsys):
     )
     monkeypatch.chdir(tmp_path)
     wanted = ["ablate", "study=add_one_in", "study.only=[mine]", mine, "data=fake", "--plan", "hydra.sweep.dir=here"]
-    assert run(wanted) == 0
+    assert run_command_line(wanted) == 0
     assert "augmentation/erase=random_erasing" in " ".join(capsys.readouterr().out.split())

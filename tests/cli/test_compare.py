@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sota_exp.cli.main import run
+from sota_exp.cli.main import run_command_line
 from tests.finished_runs import make, right
 
 
@@ -19,7 +19,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def read_output(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert run(["compare", *arguments]) == 0
+    assert run_command_line(["compare", *arguments]) == 0
     return capsys.readouterr().out
 
 
@@ -49,12 +49,12 @@ def test_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_mistakes_are_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["compare", *arguments]) == 2
+    assert run_command_line(["compare", *arguments]) == 2
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 1 and message in errors[0]
 
 
 @pytest.mark.parametrize("command", ["compare", "diff", "rerun"])
 def test_help_prints_the_usage(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([command, "--help"]) == 0
+    assert run_command_line([command, "--help"]) == 0
     assert f"usage: sota-exp {command} RUN" in capsys.readouterr().out

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from sota_exp.cli import sync
-from sota_exp.cli.dashboard import free_port, main, prepare
+from sota_exp.cli.dashboard import find_free_port, main, prepare_experiment
 from sota_exp.errors import ConfigError, RunFailed
-from sota_exp.runs.mlflow_store import answers, opened
+from sota_exp.runs.mlflow_store import is_reachable, open_store
 
 
 def test_a_port_in_use_is_skipped() -> None:
@@ -22,13 +22,13 @@ def test_a_port_in_use_is_skipped() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert port < free_port(port) <= port + 50
+        assert port < find_free_port(port) <= port + 50
 
 
 @pytest.mark.parametrize("port", [0, 70000])
 def test_an_illegal_port(port: int) -> None:
     with pytest.raises(ConfigError, match=f"--port={port}"):
-        free_port(port)
+        find_free_port(port)
 
 
 def test_a_server_that_does_not_answer() -> None:
@@ -48,23 +48,23 @@ def test_it_creates_the_store_and_ends_at_ctrl_c(tmp_path: Path) -> None:
                 lines.append(process.stdout.readline())
                 assert process.poll() is None, lines
             address = next(line for line in lines if "http://" in line).strip().split("/#/")[0]
-            assert answers(address, 5.0)
+            assert is_reachable(address, 5.0)
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=30) == 0
         finally:
             process.kill()
     time.sleep(0.2)
-    assert not answers(address, 0.5)
+    assert not is_reachable(address, 0.5)
     assert (tmp_path / "mlflow.db").exists()
 
 
 def test_an_unknown_experiment_is_refused_and_not_created(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    opened(uri).create_experiment("mine")
+    open_store(uri).create_experiment("mine")
     with pytest.raises(ConfigError, match=r"--experiment=mien: sqlite:.* has no such experiment; legal: mine, Default"):
-        prepare(uri, "mien")
-    assert {found.name for found in opened(uri).search_experiments()} == {"Default", "mine"}
-    prepare(uri, "mine")
+        prepare_experiment(uri, "mien")
+    assert {found.name for found in open_store(uri).search_experiments()} == {"Default", "mine"}
+    prepare_experiment(uri, "mine")
     assert capsys.readouterr().out == "no run yet in experiment mine; create one with sota-exp train\n"
 
 

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from sota_exp.cli import main
-from sota_exp.config.overrides import overrides_of
-from sota_exp.runs.find import Run
+from sota_exp.config.overrides import configuration_to_overrides
+from sota_exp.runs.find import SavedRun
 from tests.experiments import TINY, composed
 
 
@@ -29,7 +29,7 @@ def make(directory: str, *overrides: str) -> Path:
 
 
 def read_output(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main.run(["diff", *arguments]) == 0
+    assert main.run_command_line(["diff", *arguments]) == 0
     return capsys.readouterr().out
 
 
@@ -53,9 +53,9 @@ def test_the_command_composes_the_second_run(
     words = shlex.split(text[text.index("sota-exp rerun") :])
     assert words[:3] == ["sota-exp", "rerun", "outputs/one"]
     assert set(words[3:]) == expected
-    first = Run.read(one)
-    again = composed(*overrides_of(first.configuration, words[3:]), *words[3:])
-    assert again.values == Run.read(other).config
+    first = SavedRun.read(one)
+    again = composed(*configuration_to_overrides(first.configuration, words[3:]), *words[3:])
+    assert again.values == SavedRun.read(other).config
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,6 @@ def test_the_command_composes_the_second_run(
 )
 def test_mistakes_are_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     make("outputs/one")
-    assert main.run(["diff", *arguments]) == 2
+    assert main.run_command_line(["diff", *arguments]) == 2
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 1 and message in errors[0]

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from sota_exp.cli import doctor
-from sota_exp.cli.main import run
-from sota_exp.preview.doctor.finding import note, ok, problem
+from sota_exp.cli.main import run_command_line
+from sota_exp.preview.doctor.finding import build_note, build_ok, build_problem
 from tests.experiments import TINY
 
 
@@ -16,7 +16,7 @@ def checked(monkeypatch):
 
     def give(**findings):
         checks = {name: (lambda found=found: found) for name, found in findings.items()}
-        monkeypatch.setattr(doctor, "checks", lambda tree: checks)
+        monkeypatch.setattr(doctor, "list_checks", lambda tree: checks)
 
     return give
 
@@ -26,30 +26,35 @@ def broken():
 
 
 def test_no_problem_is_status_0(checked, capfd):
-    checked(disk=[ok("disk", "room")], network=[note("network", "out of reach", "copy the files")])
-    assert run(["doctor"]) == 0
+    checked(disk=[build_ok("disk", "room")], network=[build_note("network", "out of reach", "copy the files")])
+    assert run_command_line(["doctor"]) == 0
     output = capfd.readouterr().out
     assert "✓ disk      room" in output and "• network   out of reach" in output and "→ copy the files" in output
 
 
 def test_a_problem_is_status_1_and_counted(checked, capfd):
-    checked(disk=[problem("disk", "full", "remove"), problem("disk", "slow", "buy")], data=[ok("data", "fine")])
-    assert run(["doctor"]) == 1
+    checked(
+        disk=[build_problem("disk", "full", "remove"), build_problem("disk", "slow", "buy")],
+        data=[build_ok("data", "fine")],
+    )
+    assert run_command_line(["doctor"]) == 1
     output = capfd.readouterr()
     assert "✗ disk      full" in output.out and "✓ data      fine" in output.out
     assert output.err == "sota-exp: 2 problems found; each is printed with its fix\n"
 
 
 def test_a_check_that_fails_is_a_problem_and_the_others_go_on(monkeypatch, capfd):
-    monkeypatch.setattr(doctor, "checks", lambda tree: {"disk": broken, "data": lambda: [ok("data", "fine")]})
-    assert run(["doctor"]) == 1
+    monkeypatch.setattr(
+        doctor, "list_checks", lambda tree: {"disk": broken, "data": lambda: [build_ok("data", "fine")]}
+    )
+    assert run_command_line(["doctor"]) == 1
     output = capfd.readouterr().out
     assert "ZeroDivisionError: by zero" in output and "✓ data      fine" in output
 
 
 def test_json_contains_all_findings(checked, capfd):
-    checked(disk=[problem("disk", "full", "remove")], data=[ok("data", "fine")])
-    assert run(["doctor", "--json"]) == 1
+    checked(disk=[build_problem("disk", "full", "remove")], data=[build_ok("data", "fine")])
+    assert run_command_line(["doctor", "--json"]) == 1
     found = json.loads(capfd.readouterr().out)
     assert [item["state"] for item in found] == ["problem", "ok"] and found[0]["mend"] == "remove"
 
@@ -64,15 +69,15 @@ def test_json_contains_all_findings(checked, capfd):
     ],
 )
 def test_a_wrong_configuration_is_status_2(arguments, words, capfd):
-    assert run(["doctor", *arguments]) == 2
+    assert run_command_line(["doctor", *arguments]) == 2
     assert words in capfd.readouterr().err
 
 
 def test_the_real_checks_on_this_machine(tmp_path, monkeypatch, capfd):
     """All real checks: each finding has one of the three states, and no file is written."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sota_exp.preview.doctor.hosts.answers", lambda url: False)
-    assert run(["doctor", "--json", *TINY]) in (0, 1)
+    monkeypatch.setattr("sota_exp.preview.doctor.hosts.is_host_reachable", lambda url: False)
+    assert run_command_line(["doctor", "--json", *TINY]) in (0, 1)
     found = json.loads(capfd.readouterr().out)
     assert {item["name"] for item in found} >= {
         "packages",

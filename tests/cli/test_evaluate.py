@@ -18,12 +18,12 @@ CONFIGURED = [*TINY, "recipe=baseline", "optimizer.lr=0.05", "evaluation.batch_s
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("runs") / "a_run"
-    assert main.run(["train", *CONFIGURED, f"hydra.run.dir={directory}"]) == 0
+    assert main.run_command_line(["train", *CONFIGURED, f"hydra.run.dir={directory}"]) == 0
     return directory
 
 
 def evaluated(place: Path, *arguments: str) -> dict:
-    assert main.run(["evaluate", *arguments, f"hydra.run.dir={place}"]) == 0
+    assert main.run_command_line(["evaluate", *arguments, f"hydra.run.dir={place}"]) == 0
     return json.loads((place / "result.json").read_text())
 
 
@@ -101,7 +101,7 @@ def test_another_description_is_another_evaluation(
     description = json.loads((tmp_path / "copy" / "model.json").read_text())
     description["preprocessing"]["mean"] = [0.1, 0.1, 0.1]
     (tmp_path / "copy" / "model.json").write_text(json.dumps(description))
-    assert main.run(["evaluate", f"run={tmp_path}/copy", f"hydra.run.dir={tmp_path}/e"]) == 2
+    assert main.run_command_line(["evaluate", f"run={tmp_path}/copy", f"hydra.run.dir={tmp_path}/e"]) == 2
     assert "holds another result" in capsys.readouterr().err
 
 
@@ -151,7 +151,7 @@ def test_weights_that_do_not_fit_are_refused(
 ) -> None:
     shutil.copy(finished / "model.safetensors", tmp_path / "net.safetensors")
     command = ["evaluate", f"weights={tmp_path}/net.safetensors", *TINY, *words, f"hydra.run.dir={tmp_path}/e"]
-    assert main.run(command) == 2
+    assert main.run_command_line(command) == 2
     assert reason in capsys.readouterr().err
 
 
@@ -182,7 +182,7 @@ def test_what_cannot_be_evaluated_is_reported_in_one_line(
     (tmp_path / "lone.safetensors").touch()
     words = [word.format(finished=finished, tmp=tmp_path) for word in arguments]
     place = [] if any("hydra.run.dir" in word for word in words) else [f"hydra.run.dir={tmp_path}/e"]
-    assert main.run(["evaluate", *words, *place]) == 2
+    assert main.run_command_line(["evaluate", *words, *place]) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("INFO: ")]
     assert len(errors) == 1
     assert message in errors[0]
@@ -191,10 +191,10 @@ def test_what_cannot_be_evaluated_is_reported_in_one_line(
 
 def test_an_unfinished_run_is_refused(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "result.json").write_text(json.dumps({**read(finished), "status": "interrupted"}))
-    assert main.run(["evaluate", f"run={tmp_path}"]) == 2
+    assert main.run_command_line(["evaluate", f"run={tmp_path}"]) == 2
     assert "is interrupted, not finished" in capsys.readouterr().err
 
 
 def test_help_prints_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run(["evaluate", "--help"]) == 0
+    assert main.run_command_line(["evaluate", "--help"]) == 0
     assert "run=outputs/a_run evaluation/resolution=search" in capsys.readouterr().out

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from sota_exp.cli.main import run
-from sota_exp.config.catalog import options
-from sota_exp.config.hydra_compose import conf_directory
+from sota_exp.cli.main import run_command_line
+from sota_exp.config.catalog import load_catalog
+from sota_exp.config.hydra_compose import get_conf_directory
 from tests.experiments import TINY
 from tests.options import ROOT
 
@@ -21,7 +21,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def read_output(capfd, *arguments: str) -> str:
-    assert run(["explain", *arguments]) == 0
+    assert run_command_line(["explain", *arguments]) == 0
     return " ".join(capfd.readouterr().out.split())
 
 
@@ -65,7 +65,7 @@ def test_a_warning_is_printed_with_its_fix(capfd):
 
 
 def test_an_error_is_printed_and_is_status_2(capfd, elsewhere):
-    assert run(["explain", *TINY, "augmentation/train_size=fixres", "augmentation/crop=none"]) == 2
+    assert run_command_line(["explain", *TINY, "augmentation/train_size=fixres", "augmentation/crop=none"]) == 2
     output = capfd.readouterr()
     assert "error" in output.out and "What is on" in output.out and "The plan" not in output.out
     assert output.err.count("\n") == 1 and "augmentation/train_size=fixres" in output.err
@@ -74,14 +74,14 @@ def test_an_error_is_printed_and_is_status_2(capfd, elsewhere):
 
 @pytest.mark.parametrize("arguments", ["augmentation/mix=cutmixx", "data=image_folder", "optimizer.lr=high"])
 def test_mistakes_are_those_of_train(arguments, capfd):
-    assert run(["explain", arguments]) == run(["train", arguments]) == 2
+    assert run_command_line(["explain", arguments]) == run_command_line(["train", arguments]) == 2
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 2 and lines[0] == lines[1]
 
 
 def test_an_existing_run_is_reported_and_not_changed(capfd, elsewhere):
     overrides = [*TINY, "schedule.length.epochs=1", "tracking=none"]
-    assert run(["train", *[item for item in overrides if item != "schedule.length.epochs=2"]]) == 0
+    assert run_command_line(["train", *[item for item in overrides if item != "schedule.length.epochs=2"]]) == 0
     before = {path: path.stat().st_mtime_ns for path in elsewhere.rglob("*")}
     capfd.readouterr()
     output = read_output(capfd, *[item for item in overrides if item != "schedule.length.epochs=2"], "--no-measure")
@@ -95,11 +95,11 @@ def test_several_are_explained_one_after_the_other(capfd):
 
 
 def test_help_needs_nothing(capfd):
-    assert run(["explain", "--help"]) == 0
+    assert run_command_line(["explain", "--help"]) == 0
     assert "--no-measure" in capfd.readouterr().out
 
 
 def test_every_option_is_neutral_or_has_a_description():
-    for option in options(conf_directory(), ROOT / "sota_exp"):
+    for option in load_catalog(get_conf_directory(), ROOT / "sota_exp"):
         assert option.summary and json.dumps(option.defaults)
-        assert option.is_neutral or option.cited or option.group.split("/")[0] in ("data", "tracking", "model")
+        assert option.is_neutral or option.short_citation or option.group.split("/")[0] in ("data", "tracking", "model")

@@ -12,8 +12,8 @@ import torch
 from sota_exp.cli import main
 from sota_exp.errors import RunFailed
 from sota_exp.models import saved
-from sota_exp.models.export import Shipped, compare_logits, export
-from sota_exp.models.standalone import Deployed
+from sota_exp.models.export import ExportSource, compare_logits, export
+from sota_exp.models.standalone import StandaloneModel
 from tests.experiments import TINY
 
 #: Programs that read images and print logits; only those for safetensors and MLflow import this package.
@@ -38,7 +38,7 @@ READ = (
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("runs") / "a_run"
     flags = ["recipe=baseline", "evaluation/tta=flip", "regularization/norm=ghost_batch", "optimizer.lr=0.05"]
-    assert main.run(["train", *TINY, *flags, f"hydra.run.dir={directory}"]) == 0
+    assert main.run_command_line(["train", *TINY, *flags, f"hydra.run.dir={directory}"]) == 0
     return directory
 
 
@@ -47,7 +47,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_another_program_sees_the_same(
     finished: Path, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main.run(["export", f"run={finished}", f"format={form}", f"output={tmp_path}"]) == 0
+    assert main.run_command_line(["export", f"run={finished}", f"format={form}", f"output={tmp_path}"]) == 0
     output = capsys.readouterr().out
     assert "read back" in output and "4 classes" in output
     assert json.loads((tmp_path / "model.json").read_text())["classes"]
@@ -55,37 +55,40 @@ def test_another_program_sees_the_same(
     images = torch.rand(5, 3, 24, 20, generator=torch.Generator().manual_seed(7))
     np.save(tmp_path / "images.npy", images.numpy())
     subprocess.run([sys.executable, "-c", READ.format(reader=READERS[form])], cwd=tmp_path, check=True)
-    model = saved.load(finished / "model.json", finished / "model.safetensors")
+    model = saved.load_saved_model(finished / "model.json", finished / "model.safetensors")
     with torch.no_grad():
-        expected = Deployed(model).eval()(images)
+        expected = StandaloneModel(model).eval()(images)
     torch.testing.assert_close(torch.from_numpy(np.load(tmp_path / "logits.npy")), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_same_directory_again(finished: Path, tmp_path: Path) -> None:
     for _ in range(2):
-        assert main.run(["export", f"run={finished}", "format=safetensors", f"output={tmp_path}"]) == 0
+        assert main.run_command_line(["export", f"run={finished}", "format=safetensors", f"output={tmp_path}"]) == 0
     assert (
-        main.run(["export", f"weights={tmp_path}/model.safetensors", "format=safetensors", f"output={tmp_path}"]) == 0
+        main.run_command_line(
+            ["export", f"weights={tmp_path}/model.safetensors", "format=safetensors", f"output={tmp_path}"]
+        )
+        == 0
     )
     assert (tmp_path / "model.safetensors").read_bytes() == (finished / "model.safetensors").read_bytes()
 
 
 def test_a_network_that_cannot_be_written_is_a_failure_in_one_line(finished: Path, tmp_path: Path) -> None:
-    model = saved.load(finished / "model.json", finished / "model.safetensors")
+    model = saved.load_saved_model(finished / "model.json", finished / "model.safetensors")
 
     class Fickle(torch.nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return images.mean((1, 2, 3)) if images.sum().item() > 0 else images
 
     broken = saved.SavedModel(**{**vars(model), "network": Fickle()})
-    shipped = Shipped(description=finished / "model.json", weights=finished / "model.safetensors", model=broken)
+    shipped = ExportSource(description=finished / "model.json", weights=finished / "model.safetensors", model=broken)
     with pytest.raises(RunFailed, match=r"format=torch_export: this network cannot be exported: \S+"):
         export(shipped, "torch_export", tmp_path)
 
 
 def test_other_logits_are_a_failure(finished: Path) -> None:
-    model = saved.load(finished / "model.json", finished / "model.safetensors")
-    shipped = Shipped(description=finished / "model.json", weights=finished / "model.safetensors", model=model)
+    model = saved.load_saved_model(finished / "model.json", finished / "model.safetensors")
+    shipped = ExportSource(description=finished / "model.json", weights=finished / "model.safetensors", model=model)
     network = shipped.network
     assert compare_logits(shipped, network) == 0
     with pytest.raises(RunFailed, match="different logits"):
@@ -107,7 +110,7 @@ def test_other_logits_are_a_failure(finished: Path) -> None:
 def test_a_mistake_is_reported_in_one_line(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    assert main.run(["export", *(word.format(finished=finished, tmp=tmp_path) for word in arguments)]) == 2
+    assert main.run_command_line(["export", *(word.format(finished=finished, tmp=tmp_path) for word in arguments)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
     assert not (tmp_path / "x").exists()

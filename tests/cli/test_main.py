@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sota_exp.cli.main import COMMANDS, load, run, spin_briefly
+from sota_exp.cli.main import COMMANDS, limit_openmp_spinning, load_command, run_command_line
 from sota_exp.config import compose
 from sota_exp.errors import Interrupted
 from sota_exp.runs import result
-from sota_exp.runs.result import commit
+from sota_exp.runs.result import get_commit
 from tests.experiments import TINY
 from tests.options import ROOT
 
@@ -117,7 +117,7 @@ FOUND_BY_TYPES = {
 
 @pytest.mark.parametrize("arguments", [*FOUND_BY_COMPOSITION, *FOUND_BY_TYPES])
 def test_a_mistake_is_status_2_and_one_line_that_names_it(arguments, capfd, elsewhere):
-    assert run(["train", *arguments.split()]) == 2
+    assert run_command_line(["train", *arguments.split()]) == 2
     output = capfd.readouterr()
     lines = [line for line in output.err.splitlines() if not line.startswith(("WARNING:", "INFO:"))]
     assert len(lines) == 1 and lines[0].startswith("sota-exp: ")
@@ -157,31 +157,31 @@ main.run(["train", "data=fake", "scale=smoke", "tracking=none"])
 
 
 def test_an_unknown_command_is_status_2_with_a_suggestion(capfd):
-    assert run(["trian"]) == 2
+    assert run_command_line(["trian"]) == 2
     output = capfd.readouterr().err
     assert "trian: no such command; legal: train" in output and "Did you mean train?" in output
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["help"]])
 def test_help_lists_every_command(arguments, capfd):
-    assert run(arguments) == 0
+    assert run_command_line(arguments) == 0
     output = capfd.readouterr().out
     assert all(f"  {name} " in output and summary in output for name, summary in COMMANDS.items())
 
 
 def test_no_command_is_wrong_usage(capfd):
-    assert run([]) == 2
+    assert run_command_line([]) == 2
     assert "usage: sota-exp COMMAND" in capfd.readouterr().out
 
 
 def test_every_command_is_there():
     for name in COMMANDS:
-        assert callable(load(name))
+        assert callable(load_command(name))
 
 
 def test_train_help_contains_its_name_and_groups(capfd):
     with pytest.raises(SystemExit) as left:
-        run(["train", "--help"])
+        run_command_line(["train", "--help"])
     assert left.value.code in (0, None)
 
 
@@ -195,34 +195,34 @@ def test_a_traceback_on_request(monkeypatch):
 
     monkeypatch.setenv("SOTA_EXP_TRACEBACK", "1")
     with pytest.raises(ConfigError, match="seed=-1 is not legal"):
-        run(["train", "seed=-1"])
+        run_command_line(["train", "seed=-1"])
 
 
 def test_cfg_job_prints_the_configuration(capfd):
-    assert run(["train", "--cfg", "job", "augmentation/mix=mixup", "seed=7"]) == 0
+    assert run_command_line(["train", "--cfg", "job", "augmentation/mix=mixup", "seed=7"]) == 0
     output = capfd.readouterr().out
     assert "_target_: sota_exp.techniques.augmentation.mix.mixup.Mixup" in output and "seed: 7" in output
 
 
 def test_package_narrows_it(capfd):
-    assert run(["train", "--cfg", "job", "--package", "optimizer"]) == 0
+    assert run_command_line(["train", "--cfg", "job", "--package", "optimizer"]) == 0
     assert capfd.readouterr().out.startswith("# @package optimizer")
 
 
 @pytest.mark.parametrize("kind", ["defaults", "searchpath", "plugins"])
 def test_info_is_hydras(kind, capfd):
-    assert run(["train", "--info", kind]) == 0
+    assert run_command_line(["train", "--info", kind]) == 0
     assert len(capfd.readouterr().out.splitlines()) > 3
 
 
 def test_the_default_list_reads_as_the_table_of_contents(capfd):
-    assert run(["train", "--info", "defaults"]) == 0
+    assert run_command_line(["train", "--info", "defaults"]) == 0
     output = capfd.readouterr().out
     assert "augmentation/mix/none" in output and "schedule/lr/cosine" in output
 
 
 def test_an_option_of_ones_own_from_config_dir(capfd):
-    assert run(["train", "--config-dir", "mine", "augmentation/mix=half", "--cfg", "job"]) == 0
+    assert run_command_line(["train", "--config-dir", "mine", "augmentation/mix=half", "--cfg", "job"]) == 0
     assert "alpha: 0.5" in capfd.readouterr().out
 
 
@@ -238,12 +238,12 @@ def test_an_option_of_ones_own_from_config_dir(capfd):
 def test_the_shell_completes(typed, offered, capfd, monkeypatch):
     monkeypatch.setenv("COMP_LINE", typed)
     monkeypatch.setenv("COMP_POINT", str(len(typed)))
-    assert run(["-sc", "query=bash"]) == 0
+    assert run_command_line(["-sc", "query=bash"]) == 0
     assert offered in capfd.readouterr().out.split()
 
 
 def test_the_shells_rule_can_be_installed(capfd):
-    assert run(["--shell-completion", "install=bash"]) == 0
+    assert run_command_line(["--shell-completion", "install=bash"]) == 0
     assert "complete" in capfd.readouterr().out
 
 
@@ -253,35 +253,35 @@ def result_of(directory):
 
 def test_a_whole_run_and_its_repetition(capfd, elsewhere):
     command = ["train", *TINY_RUN, "recipe=torchvision", "hydra.run.dir=here"]
-    assert run(command) == 0
+    assert run_command_line(command) == 0
     output = capfd.readouterr().out
     assert "val accuracy" in output and "finished" in output and "images/s" in output
     result = result_of("here")
     assert (result["status"], result["choices"]["augmentation/mix"]) == ("finished", "mixup_or_cutmix")
     before = (elsewhere / "here" / "result.json").stat().st_mtime_ns
-    assert run(command) == 0
+    assert run_command_line(command) == 0
     assert "finished before; nothing was done" in capfd.readouterr().out
     assert (elsewhere / "here" / "result.json").stat().st_mtime_ns == before
 
 
 def test_the_directory_is_the_same_for_the_same_overrides_in_any_order(elsewhere):
-    assert run(["train", *TINY_RUN]) == 0
+    assert run_command_line(["train", *TINY_RUN]) == 0
     (first,) = (elsewhere / "outputs").iterdir()
-    assert run(["train", *reversed(TINY_RUN)]) == 0
+    assert run_command_line(["train", *reversed(TINY_RUN)]) == 0
     assert list((elsewhere / "outputs").iterdir()) == [first]
     assert first.name.startswith("small_images-fake-seed0-")
 
 
 def test_another_configuration_in_the_same_directory_is_refused(capfd):
-    assert run(["train", *TINY_RUN, "hydra.run.dir=here"]) == 0
-    assert run(["train", *TINY_RUN, "hydra.run.dir=here", "seed=1"]) == 2
+    assert run_command_line(["train", *TINY_RUN, "hydra.run.dir=here"]) == 0
+    assert run_command_line(["train", *TINY_RUN, "hydra.run.dir=here", "seed=1"]) == 2
     assert "holds another run, which differs in seed: 0 → 1" in capfd.readouterr().err
     assert result_of("here")["seed"] == 0
 
 
 def test_a_multirun_over_slots_and_values_makes_four_runs_and_a_table(capfd, elsewhere):
     arguments = [*TINY_RUN, "augmentation/mix=none,mixup_or_cutmix", "seed=0,1"]
-    assert run(["train", "-m", *arguments, "hydra.sweep.dir=swept"]) == 0
+    assert run_command_line(["train", "-m", *arguments, "hydra.sweep.dir=swept"]) == 0
     results = {path.parent.name: json.loads(path.read_text()) for path in elsewhere.glob("swept/*/result.json")}
     made = [(results[name]["choices"]["augmentation/mix"], results[name]["seed"]) for name in "0123"]
     assert made == [("none", 0), ("none", 1), ("mixup_or_cutmix", 0), ("mixup_or_cutmix", 1)]
@@ -289,7 +289,7 @@ def test_a_multirun_over_slots_and_values_makes_four_runs_and_a_table(capfd, els
     assert "augmentation/mix" in table and "seed" in table and "test accuracy" in table
     assert table.count("finished") == 4
     before = {path: path.stat().st_mtime_ns for path in elsewhere.glob("swept/*/result.json")}
-    assert run(["train", "-m", *arguments, "hydra.sweep.dir=swept"]) == 0
+    assert run_command_line(["train", "-m", *arguments, "hydra.sweep.dir=swept"]) == 0
     assert {path: path.stat().st_mtime_ns for path in elsewhere.glob("swept/*/result.json")} == before
 
 
@@ -301,19 +301,19 @@ def test_a_signal_ends_a_whole_multirun(elsewhere):
         raise Interrupted(15)
 
     with pytest.raises(Interrupted):
-        compose.launch(interrupted, ["-m", "seed=0,1"], "train")
+        compose.run_hydra(interrupted, ["-m", "seed=0,1"], "train")
     assert begun == [0]
 
 
 def test_a_multirun_has_the_same_default_directory_each_time(elsewhere):
     for _ in range(2):
-        assert run(["train", "-m", *TINY_RUN, "seed=0,1"]) == 0
+        assert run_command_line(["train", "-m", *TINY_RUN, "seed=0,1"]) == 0
     (place,) = (elsewhere / "multirun").iterdir()
     assert sorted(path.parent.name for path in place.glob("*/result.json")) == ["0", "1"]
 
 
 def test_a_diverged_run_is_status_1_and_one_line(capfd):
-    assert run(["train", *TINY_RUN, "optimizer.lr=1e30", "hydra.run.dir=here"]) == 1
+    assert run_command_line(["train", *TINY_RUN, "optimizer.lr=1e30", "hydra.run.dir=here"]) == 1
     assert "sota-exp: diverged: train/loss is nan" in capfd.readouterr().err
     assert result_of("here")["status"] == "failed"
 
@@ -322,12 +322,12 @@ def test_an_image_that_cannot_be_read_is_status_1_and_named(capfd, elsewhere):
     for name in ("a", "b"):
         (elsewhere / "images" / name).mkdir(parents=True)
         (elsewhere / "images" / name / "bad.png").write_bytes(b"no image")
-    assert run(["train", "data=image_folder", "data.root=images"]) == 1
+    assert run_command_line(["train", "data=image_folder", "data.root=images"]) == 1
     assert "bad.png can't be read as an image" in capfd.readouterr().err
 
 
 def test_output_without_a_terminal_has_no_control_characters(capfd):
-    assert run(["train", *TINY_RUN]) == 0
+    assert run_command_line(["train", *TINY_RUN]) == 0
     assert "\x1b" not in capfd.readouterr().out
 
 
@@ -354,7 +354,7 @@ def test_openmp_spinning_depends_on_the_user_and_the_load(monkeypatch, given, lo
     monkeypatch.setattr(os, "environ", dict(given))
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     monkeypatch.setattr(os, "getloadavg", lambda: (load * 4, 0.0, 0.0))
-    spin_briefly()
+    limit_openmp_spinning()
     assert os.environ.get("GOMP_SPINCOUNT", "") == found
 
 
@@ -367,7 +367,7 @@ def test_brackets_in_the_users_names_are_printed_as_they_are(tmp_path, capfd):
             Image.new("RGB", (20, 20), (index * 12, len(name) * 40, 0)).save(folder / f"{index}.png")
     own = [text for text in TINY_RUN if not text.startswith("data")]
     data = ["data=image_folder", "data.root='[photos]'", "data.image_size=16", "batch_size=8", "hydra.run.dir='[out]'"]
-    assert run(["train", *own, *data]) == 0
+    assert run_command_line(["train", *own, *data]) == 0
     output = " ".join(capfd.readouterr().out.split())
     assert "[red]" in output and "[bold" in output and "in [out]" in output and "files [out]" in output
 
@@ -385,7 +385,7 @@ def test_a_data_set_that_cannot_be_loaded_leaves_no_files(tmp_path, monkeypatch,
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     own = [text for text in TINY_RUN if not text.startswith("data")]
-    assert run(["train", *own, "data=cifar10", "hydra.run.dir=here"]) == 1
+    assert run_command_line(["train", *own, "data=cifar10", "hydra.run.dir=here"]) == 1
     assert "cifar10" in capfd.readouterr().err and not (tmp_path / "here").exists()
 
 
@@ -398,6 +398,6 @@ def test_the_commit_is_that_of_the_code_wherever_it_is_started(tmp_path, monkeyp
     git(tmp_path, "init")
     git(tmp_path, "commit", "--allow-empty", "-m", "another repository")
     monkeypatch.chdir(tmp_path)
-    assert str(commit.__wrapped__()).removesuffix("-dirty") == git(ROOT, "rev-parse", "HEAD")
+    assert str(get_commit.__wrapped__()).removesuffix("-dirty") == git(ROOT, "rev-parse", "HEAD")
     monkeypatch.setattr(result, "PACKAGE", tmp_path)
-    assert commit.__wrapped__() == git(tmp_path, "rev-parse", "HEAD")
+    assert get_commit.__wrapped__() == git(tmp_path, "rev-parse", "HEAD")

@@ -27,13 +27,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{place:02}.png")
     flags = [text for text in TINY if not text.startswith("data")]
     data = ["data=image_folder", f"data.root={root}", "data.image_size=16", "recipe=baseline"]
-    assert main.run(["train", *flags, *data, f"hydra.run.dir={root / 'a_run'}"]) == 0
+    assert main.run_command_line(["train", *flags, *data, f"hydra.run.dir={root / 'a_run'}"]) == 0
     return root
 
 
 def predicted(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict]:
     capsys.readouterr()
-    assert main.run(["predict", *arguments, "format=json"]) == 0
+    assert main.run_command_line(["predict", *arguments, "format=json"]) == 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -60,9 +60,11 @@ def test_how_files_are_batched_changes_nothing(finished: Path, capsys: pytest.Ca
 
 def test_output_as_table_and_csv(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photo = next((finished / "test" / "dark").iterdir())
-    assert main.run(["predict", f"run={finished}/a_run", str(photo), "top=1"]) == 0
+    assert main.run_command_line(["predict", f"run={finished}/a_run", str(photo), "top=1"]) == 0
     assert "dark" in capsys.readouterr().out
-    assert main.run(["predict", f"weights={finished}/a_run/model.safetensors", str(photo), "format=csv"]) == 0
+    assert (
+        main.run_command_line(["predict", f"weights={finished}/a_run/model.safetensors", str(photo), "format=csv"]) == 0
+    )
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["rank"] for row in rows] == ["1", "2"]
     assert sum(float(row["probability"]) for row in rows) == pytest.approx(1, abs=1e-5)
@@ -73,7 +75,10 @@ def test_an_unreadable_file_does_not_affect_the_others(
 ) -> None:
     (tmp_path / "broken.png").write_bytes(b"no image")
     photo = next((finished / "test" / "light").iterdir())
-    assert main.run(["predict", f"run={finished}/a_run", f"{tmp_path}/broken.png", str(photo), "format=json"]) == 1
+    assert (
+        main.run_command_line(["predict", f"run={finished}/a_run", f"{tmp_path}/broken.png", str(photo), "format=json"])
+        == 1
+    )
     output = capsys.readouterr()
     assert json.loads(output.out)["path"] == str(photo)
     assert "broken.png can't be read as an image" in output.err and "1 of 2 files" in output.err
@@ -93,6 +98,8 @@ def test_an_unreadable_file_does_not_affect_the_others(
 def test_a_mistake_is_reported_in_one_line(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    assert main.run(["predict", *(word.format(finished=finished, tmp=tmp_path) for word in arguments)]) == 2
+    assert (
+        main.run_command_line(["predict", *(word.format(finished=finished, tmp=tmp_path) for word in arguments)]) == 2
+    )
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line

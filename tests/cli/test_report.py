@@ -21,7 +21,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("word", ["multirun/ladder", "ladder", "multirun/ladder/"])
 def test_a_study_is_reported_by_its_path_or_name(study: Path, word: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run(["report", word]) == 0
+    assert main.run_command_line(["report", word]) == 0
     output = capsys.readouterr().out
     assert "of 2" in output and "multirun/ladder/report.html, report.md and" in output
     assert Page((study / "report.html").read_text()).tables
@@ -42,19 +42,19 @@ def test_a_study_is_reported_by_its_path_or_name(study: Path, word: str, capsys:
 def test_mistakes_are_one_line(
     study: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    assert main.run(["report", *arguments]) == 2
+    assert main.run_command_line(["report", *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
 
 
 def test_a_place_that_cannot_be_written_fails_in_one_line(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (study / "figures").write_text("a file")
-    assert main.run(["report", str(study)]) == 1
+    assert main.run_command_line(["report", str(study)]) == 1
     assert "no report can be written" in capsys.readouterr().err
 
 
 def test_help_prints_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run(["report", "--help"]) == 0
+    assert main.run_command_line(["report", "--help"]) == 0
     assert "sota-exp report multirun/" in capsys.readouterr().out
 
 
@@ -113,7 +113,7 @@ SWEEP = {
 
 def test_a_sweep_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "sweep.json").write_text(json.dumps(SWEEP))
-    assert main.run(["report", str(tmp_path)]) == 0
+    assert main.run_command_line(["report", str(tmp_path)]) == 0
     assert "Trial 2 beats the recipe's own values" in capsys.readouterr().out
     page = Page((tmp_path / "report.html").read_text())
     assert ["trial 2", "82.00", "1.00", "+2.00", "+1.00 to +3.00", "0.010", "optimizer.lr=0.123456"] in page.tables[
@@ -129,11 +129,11 @@ def test_a_sweep_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 )
 def test_a_sweep_with_few_facts_is_reported_too(tmp_path: Path, tree: dict[str, object]) -> None:
     (tmp_path / "sweep.json").write_text(json.dumps(tree))
-    assert main.run(["report", str(tmp_path)]) == 0
+    assert main.run_command_line(["report", str(tmp_path)]) == 0
     assert Page((tmp_path / "report.html").read_text()).ids
 
 
 def test_an_invalid_sweep_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "sweep.json").write_text("[]")
-    assert main.run(["report", str(tmp_path)]) == 2
+    assert main.run_command_line(["report", str(tmp_path)]) == 2
     assert "not the format of a sweep" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sota_exp.cli import main
-from sota_exp.runs.find import Run
+from sota_exp.runs.find import SavedRun
 from tests.experiments import TINY
 
 
@@ -18,7 +18,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        assert main.run(["train", *TINY, "recipe=baseline", "optimizer.lr=0.05", "hydra.run.dir=outputs/one"]) == 0
+        assert (
+            main.run_command_line(["train", *TINY, "recipe=baseline", "optimizer.lr=0.05", "hydra.run.dir=outputs/one"])
+            == 0
+        )
     return place
 
 
@@ -31,7 +34,7 @@ def place(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 def read_output(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main.run(["rerun", *arguments]) == 0
+    assert main.run_command_line(["rerun", *arguments]) == 0
     return " ".join(capsys.readouterr().out.split())
 
 
@@ -44,7 +47,7 @@ def test_the_same_again_is_identical_to_the_bit(place: Path, capsys: pytest.Capt
     assert "Identical to the bit with outputs/one: 2 epochs of metrics," in text and "predictions, weights." in text
     (again,) = others(place)
     assert again.name.startswith("one-rerun-")
-    assert Run.read(again).config == Run.read(place / "outputs" / "one").config
+    assert SavedRun.read(again).config == SavedRun.read(place / "outputs" / "one").config
     assert "Identical to the bit" in read_output(capsys, "one"), "the finished one is found again"
     assert others(place) == [again]
 
@@ -54,7 +57,7 @@ def test_changed_it_is_compared(place: Path, capsys: pytest.CaptureFixture[str])
     for words in ("changed: seed: 0 → 1", "changed: augmentation/flip: random → none", "A outputs/one seed 0", "B − A"):
         assert words in text
     (again,) = others(place)
-    assert (Run.read(again).seed, Run.read(again).choices["augmentation/flip"]) == (1, "none")
+    assert (SavedRun.read(again).seed, SavedRun.read(again).choices["augmentation/flip"]) == (1, "none")
     assert "Identical" not in text
 
 
@@ -85,12 +88,12 @@ def test_a_killed_run_is_trained_from_its_start(place: Path, capsys: pytest.Capt
     ],
 )
 def test_mistakes_are_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run(["rerun", *arguments]) == 2
+    assert main.run_command_line(["rerun", *arguments]) == 2
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 1 and message in errors[0]
 
 
 def test_an_evaluation_trained_nothing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run(["evaluate", "run=outputs/one", "hydra.run.dir=outputs/scored"]) == 0
-    assert main.run(["rerun", "scored"]) == 2
+    assert main.run_command_line(["evaluate", "run=outputs/one", "hydra.run.dir=outputs/scored"]) == 0
+    assert main.run_command_line(["rerun", "scored"]) == 2
     assert "outputs/scored is an evaluation, which trained nothing" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import pytest
 
 from sota_exp.cli import sync
 from sota_exp.errors import RunFailed
-from sota_exp.runs.sent_position import Position
+from sota_exp.runs.sent_position import SentPosition
 from tests.run_directories import write_run
 
 
@@ -17,7 +17,7 @@ def test_a_run_that_cannot_be_sent_does_not_stop_the_others(
     monkeypatch.chdir(tmp_path)
     runs = [write_run(tmp_path / "outputs" / name) for name in ("a", "b", "c", "d")]
     (runs[0] / "config.yaml").write_text("tracking: [unclosed")
-    Position(uri="http://127.0.0.1:57O2", experiment="e").write(runs[1])
+    SentPosition(uri="http://127.0.0.1:57O2", experiment="e").write(runs[1])
     (runs[2] / "tracking.json").mkdir()
     monkeypatch.setattr(sync, "_sent", lambda directory, *_: "sent" if directory.name == "d" else 1 / 0)
     with pytest.raises(RunFailed, match="3 of 4 runs are not sent"):
@@ -38,7 +38,7 @@ def test_a_silent_run_of_another_host_is_sent_when_it_is_named(
     write_run(tmp_path / "outputs" / "run", status=None, host="elsewhere")
     sent: list[str] = []
     upload = SimpleNamespace(send=lambda content: sent.append(content.status) or 1)
-    monkeypatch.setattr("sota_exp.tracking.mlflow_upload.Upload.open", lambda position: upload)
+    monkeypatch.setattr("sota_exp.tracking.mlflow_upload.MLflowUpload.open", lambda position: upload)
     sync.main(["outputs"])
     assert "is training on elsewhere" in capsys.readouterr().out and not sent
     sync.main(["outputs/run"])
@@ -54,12 +54,12 @@ def test_the_page_of_a_study_or_sweep_is_sent_too(
     (parent / f"{kind}.json").write_text("{}")
     for number in range(2):
         run = write_run(parent / str(number))
-        Position(uri="sqlite:///x.db", experiment="e", origin={"parent": str(parent)}).write(run)
+        SentPosition(uri="sqlite:///x.db", experiment="e", origin={"parent": str(parent)}).write(run)
     monkeypatch.setattr(sync, "_sent", lambda *_: "sent")
     monkeypatch.setattr(
-        "sota_exp.tracking.mlflow_study.show_study", lambda directory, uri, experiment: f"a study, {experiment}"
+        "sota_exp.tracking.mlflow_study.send_study_result", lambda directory, uri, experiment: f"a study, {experiment}"
     )
-    monkeypatch.setattr("sota_exp.tracking.mlflow_sweep.show_sweep", lambda directory, uri, experiment: None)
+    monkeypatch.setattr("sota_exp.tracking.mlflow_sweep.send_sweep_result", lambda directory, uri, experiment: None)
     sync.main([str(parent)])
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(f"{parent}: ")]
     assert len(lines) == bool(output) and all(output in line for line in lines)
@@ -68,7 +68,7 @@ def test_the_page_of_a_study_or_sweep_is_sent_too(
 def test_a_store_that_cannot_be_opened_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run = write_run(tmp_path / "outputs" / "run")
-    Position(uri="http://right", experiment="e", run_id="r").write(run)
+    SentPosition(uri="http://right", experiment="e", run_id="r").write(run)
     with pytest.raises(RunFailed, match="1 of 1 runs"):
         sync.main([str(run), "--uri", "sqlite:////proc/no/mlflow.db"])
-    assert (Position.read(run).uri, Position.read(run).run_id) == ("http://right", "r")
+    assert (SentPosition.read(run).uri, SentPosition.read(run).run_id) == ("http://right", "r")

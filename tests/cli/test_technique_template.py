@@ -15,13 +15,13 @@ import pytest
 import yaml
 
 from sota_exp.cli import new_technique
-from sota_exp.cli.technique_template import NOT_HERE, scaffold, technique
-from sota_exp.config.catalog import options
+from sota_exp.cli.technique_template import UNSUPPORTED_GROUPS, parse_technique, write_technique
+from sota_exp.config.catalog import load_catalog
 from sota_exp.errors import ConfigError
 from sota_exp.stages.stage import Stage
 from tests.options import ROOT, missing_touches
 
-SLOTS = sorted({option.group for option in options(ROOT / "conf", ROOT / "sota_exp")} - set(NOT_HERE))
+SLOTS = sorted({option.group for option in load_catalog(ROOT / "conf", ROOT / "sota_exp")} - set(UNSUPPORTED_GROUPS))
 MISSING = missing_touches(ROOT)
 
 
@@ -38,10 +38,10 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("slot", SLOTS)
 def test_every_slot_takes_a_new_option(tree: Path, slot: str) -> None:
     """Its class builds from its YAML, and nothing is left but what a person writes: docstring, test and row."""
-    members = [option for option in options(ROOT / "conf", ROOT / "sota_exp") if option.group == slot]
+    members = [option for option in load_catalog(ROOT / "conf", ROOT / "sota_exp") if option.group == slot]
     like = "" if any(option.is_neutral for option in members) else members[0].name
-    made = technique(tree, f"{slot}/brand_new", "Does something new.", like)
-    files = scaffold(tree, made)
+    made = parse_technique(tree, f"{slot}/brand_new", "Does something new.", like)
+    files = write_technique(tree, made)
     assert MISSING == []
     left = {line.partition(":")[0] for line in missing_touches(tree)}
     own = {str(files[place].relative_to(tree)) for place in (0, 2, 3)}
@@ -66,8 +66,8 @@ def test_every_slot_takes_a_new_option(tree: Path, slot: str) -> None:
 
 
 def test_what_is_written_passes_the_linter_and_its_test_fails(tree: Path) -> None:
-    files = scaffold(tree, technique(tree, "augmentation/erase/grid_mask", "Erases a grid of squares", ""))
-    files += scaffold(tree, technique(tree, "optimizer/adan", "Adaptive Nesterov momentum", "adamw"))
+    files = write_technique(tree, parse_technique(tree, "augmentation/erase/grid_mask", "Erases a grid of squares", ""))
+    files += write_technique(tree, parse_technique(tree, "optimizer/adan", "Adaptive Nesterov momentum", "adamw"))
     python = [str(path) for path in files if path.suffix == ".py"]
     for command in (["check"], ["format", "--check"]):
         done = subprocess.run(
@@ -93,14 +93,14 @@ def test_what_is_written_passes_the_linter_and_its_test_fails(tree: Path) -> Non
 )
 def test_what_cannot_be_made_is_said_in_one_line(path: str, like: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        technique(ROOT, path, "Does something", like)
+        parse_technique(ROOT, path, "Does something", like)
 
 
 def test_a_file_that_is_there_is_not_written_over(tree: Path) -> None:
-    wanted = technique(tree, "augmentation/erase/hide_and_seek", "Erases", "")
+    wanted = parse_technique(tree, "augmentation/erase/hide_and_seek", "Erases", "")
     (tree / "tests/techniques/augmentation/erase/test_hide_and_seek.py").write_text("mine")
     with pytest.raises(ConfigError, match="test_hide_and_seek.py exists already"):
-        scaffold(tree, wanted)
+        write_technique(tree, wanted)
     assert not (tree / "conf/augmentation/erase/hide_and_seek.yaml").exists()
 
 
@@ -124,9 +124,9 @@ def test_a_new_slot_is_begun_whole(tmp_path: Path, path: str, like: str, kind: s
     """In a copy of the tree it composes, its two options build, and training calls it; nothing is left but what a person writes."""
     for name in ("conf", "docs", "sota_exp", "tests"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    made = technique(tmp_path, path, "Does something new.", like)
+    made = parse_technique(tmp_path, path, "Does something new.", like)
     assert made.new_slot is not None and made.new_slot.kind == kind
-    files = scaffold(tmp_path, made)
+    files = write_technique(tmp_path, made)
     assert tmp_path / call in files
     own = {str(file.relative_to(tmp_path)) for file in (files[0], files[2], files[3])}
     assert {line.partition(":")[0] for line in missing_touches(tmp_path)} == own
@@ -162,4 +162,4 @@ def test_a_new_slot_is_begun_whole(tmp_path: Path, path: str, like: str, kind: s
 )
 def test_a_slot_that_cannot_be_begun_is_said_in_one_line(path: str, like: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        technique(ROOT, path, "Does something", like)
+        parse_technique(ROOT, path, "Does something", like)

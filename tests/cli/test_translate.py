@@ -9,13 +9,13 @@ from sota_exp.cli import main
 
 def test_a_quoted_command_is_translated(capsys: pytest.CaptureFixture[str]) -> None:
     line = "torchrun --nproc_per_node=2 train.py --model resnet50 --batch-size 64 --print-freq 7"
-    assert main.run(["translate", line]) == 0
+    assert main.run_command_line(["translate", line]) == 0
     out, err = capsys.readouterr()
     words = shlex.split(out)
     assert words[:2] == ["sota-exp", "train"]
     assert {"model.arch.name=resnet50", "batch_size=128"} <= set(words)
     assert err == "no counterpart: --print-freq: metrics are written once per epoch\n"
-    assert main.run(["translate", *shlex.split(line)]) == 0
+    assert main.run_command_line(["translate", *shlex.split(line)]) == 0
     assert capsys.readouterr().out == out
 
 
@@ -24,10 +24,10 @@ def test_a_quoted_command_is_translated(capsys: pytest.CaptureFixture[str]) -> N
     [["train.py --modle resnet50"], ["torchrun --nproc_per_node=0 train.py"], ["--reverse", "seed=1"]],
 )
 def test_mistakes_end_with_status_2_and_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run(["translate", *arguments]) == 2
+    assert main.run_command_line(["translate", *arguments]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_help_and_no_arguments_print_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run(["translate", "--help"]) == main.run(["translate"]) == 0
+    assert main.run_command_line(["translate", "--help"]) == main.run_command_line(["translate"]) == 0
     assert capsys.readouterr().out.count("usage: sota-exp translate") == 2

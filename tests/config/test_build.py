@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import pytest
 from omegaconf import OmegaConf
 
-from sota_exp.config.build import build, keyed
-from sota_exp.config.configuration import Configuration, require_filled, resolve
-from sota_exp.config.hashing import digest
-from sota_exp.config.values import suggestion
+from sota_exp.config.build import build, prefix_invalid_values
+from sota_exp.config.configuration import Configuration, require_filled, resolve_configuration
+from sota_exp.config.hashing import compute_digest
+from sota_exp.config.values import format_suggestion
 from sota_exp.errors import ConfigError
 from sota_exp.stages.stage import InvalidValue, Stage, require
 from tests.experiments import OFF, TINY, composed
@@ -112,12 +112,12 @@ def test_what_is_built_is_frozen():
 
 def test_interpolations_are_resolved_and_what_is_no_run_s_is_left_out():
     config = OmegaConf.create({"a": {"b": "${seed}"}, "seed": 3, "search": {"x": 1}, "study": {"y": 2}})
-    assert resolve(config, {}).values == {"a": {"b": 3}, "seed": 3}
+    assert resolve_configuration(config, {}).values == {"a": {"b": 3}, "seed": 3}
 
 
 def test_an_interpolation_to_nothing_names_its_key():
     with pytest.raises(ConfigError, match="^a.b: .*nothing"):
-        resolve(OmegaConf.create({"a": {"b": "${nothing}"}}), {})
+        resolve_configuration(OmegaConf.create({"a": {"b": "${nothing}"}}), {})
 
 
 @pytest.mark.parametrize(
@@ -134,16 +134,19 @@ def test_what_is_seen_before_any_stage_is_imported(tree, message):
 
 
 def test_keyed_puts_the_slot_before_the_field():
-    with pytest.raises(ConfigError, match=r"^model.weights.path=x is not legal: a file$"), keyed("model.weights"):
+    with (
+        pytest.raises(ConfigError, match=r"^model.weights.path=x is not legal: a file$"),
+        prefix_invalid_values("model.weights"),
+    ):
         raise InvalidValue("path", "x", "a file")
 
 
 def test_a_near_word_is_suggested_and_a_far_one_is_not():
-    assert suggestion("mixpu", ["mixup", "cutmix"]) == " Did you mean mixup?"
-    assert suggestion("zebra", ["mixup", "cutmix"]) == ""
+    assert format_suggestion("mixpu", ["mixup", "cutmix"]) == " Did you mean mixup?"
+    assert format_suggestion("zebra", ["mixup", "cutmix"]) == ""
 
 
 def test_a_digest_knows_content_not_order():
-    assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
-    assert digest({"a": 1}) != digest({"a": 2})
-    assert len(digest("x", length=8)) == 8
+    assert compute_digest({"a": 1, "b": [1, 2]}) == compute_digest({"b": [1, 2], "a": 1})
+    assert compute_digest({"a": 1}) != compute_digest({"a": 2})
+    assert len(compute_digest("x", length=8)) == 8

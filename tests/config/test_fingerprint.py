@@ -4,18 +4,18 @@ import pytest
 from safetensors.torch import save_file
 
 from sota_exp.config import fingerprint as module
-from sota_exp.config.fingerprint import differences
+from sota_exp.config.fingerprint import format_differences
 from sota_exp.data.open import open_data
-from sota_exp.techniques.model.arch.small import Small
-from sota_exp.training.listener import Request
-from sota_exp.training.run import content_of_files, fingerprints
+from sota_exp.techniques.model.arch.small import SmallNetwork
+from sota_exp.training.listener import RunRequest
+from sota_exp.training.run import compute_fingerprints, hash_input_files
 from tests.experiments import OFF, TINY, composed
 
 
 def prints(*overrides):
     found = composed(*TINY, *OFF, *overrides)
-    request = Request(configuration=found, directory=None)
-    return fingerprints(request, open_data(found.experiment), content_of_files(found.experiment))
+    request = RunRequest(configuration=found, directory=None)
+    return compute_fingerprints(request, open_data(found.experiment), hash_input_files(found.experiment))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_another_evaluation_is_another_run_of_the_same_training(override, plain)
 
 
 def test_weights_are_hashed_by_content_not_by_path(tmp_path):
-    state = Small(name="resnet_xs", width_multiplier=0.25)(4).state_dict()
+    state = SmallNetwork(name="resnet_xs", width_multiplier=0.25)(4).state_dict()
     changed = {name: value + 1 if name == "fc.bias" else value for name, value in state.items()}
     for name, tensors in (("one", state), ("copy", state), ("other", changed)):
         save_file(tensors, tmp_path / f"{name}.safetensors")
@@ -90,6 +90,6 @@ def test_a_change_of_the_numerics_is_another_training(plain, monkeypatch):
 
 def test_differences_name_every_leaf():
     one, other = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 5}, "e": 4}
-    assert differences(one, other) == ["a.c: 2 → 5", "d: 3 → None", "e: None → 4"]
-    assert differences(one, one) == []
-    assert differences({"a": {"b": {"_option_": "x"}}}, {"a": {"b": {"_option_": "y"}}}) == ["a/b: x → y"]
+    assert format_differences(one, other) == ["a.c: 2 → 5", "d: 3 → None", "e: None → 4"]
+    assert format_differences(one, one) == []
+    assert format_differences({"a": {"b": {"_option_": "x"}}}, {"a": {"b": {"_option_": "y"}}}) == ["a/b: x → y"]

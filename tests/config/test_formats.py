@@ -14,12 +14,12 @@ from sota_exp.cli.compare import main as compare
 from sota_exp.config import build as config
 from sota_exp.config import experiment, formats
 from sota_exp.config.build import build
-from sota_exp.config.fingerprint import meaning
-from sota_exp.config.formats import FORMAT, name_options, read_config, target_of, targets
+from sota_exp.config.fingerprint import canonicalize
+from sota_exp.config.formats import FILE_FORMAT, get_option_targets, get_target, read_config, targets_to_option_names
 from sota_exp.errors import ConfigError
 from sota_exp.models import saved
 from sota_exp.runs.files import RunFiles
-from sota_exp.stages.stage import Stage, added
+from sota_exp.stages.stage import Stage, added_field
 from tests.experiments import OFF, ON, TINY, composed
 from tests.options import ROOT, Option, options
 
@@ -29,9 +29,9 @@ OLD = ROOT / "tests" / "run_of_format_1"
 @pytest.mark.parametrize("option", options(), ids=str)
 def test_an_option_is_named_and_found_again(option: Option) -> None:
     written = yaml.safe_load((ROOT / "conf" / option.slot / f"{option.name}.yaml").read_text())
-    named = name_options(written, {option.slot: option.name}, option.slot)
+    named = targets_to_option_names(written, {option.slot: option.name}, option.slot)
     assert named["_option_"] == option.name and "_target_" not in named
-    assert target_of(named, option.slot.replace("/", ".")) == option.target
+    assert get_target(named, option.slot.replace("/", ".")) == option.target
 
 
 def test_no_value_of_a_configuration_names_this_package() -> None:
@@ -41,19 +41,19 @@ def test_no_value_of_a_configuration_names_this_package() -> None:
 
 def test_an_option_of_another_package_keeps_its_class() -> None:
     node = {"augmentation": {"mix": {"_target_": "mine.Mix", "alpha": 1}}}
-    assert name_options(node) == node
+    assert targets_to_option_names(node) == node
 
 
 def test_of_several_options_of_one_class_the_chosen_one_is_named() -> None:
-    node = {"data": {"_target_": targets("data")["svhn"], "name": "mine"}}
-    assert name_options(node, {"data": "svhn"})["data"]["_option_"] == "svhn"
+    node = {"data": {"_target_": get_option_targets("data")["svhn"], "name": "mine"}}
+    assert targets_to_option_names(node, {"data": "svhn"})["data"]["_option_"] == "svhn"
     node["data"]["name"] = "cifar100"
-    assert name_options(node)["data"]["_option_"] == "cifar100"
+    assert targets_to_option_names(node)["data"]["_option_"] == "cifar100"
 
 
 def test_an_option_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigError, match="augmentation/mix=foo: this version has no such option; legal: cutmix"):
-        target_of({"_option_": "foo"}, "augmentation.mix")
+        get_target({"_option_": "foo"}, "augmentation.mix")
 
 
 def test_a_configuration_of_format_1_keeps_its_meaning() -> None:
@@ -79,7 +79,7 @@ def test_a_model_of_format_1_predicts_and_evaluates_as_it_did(
     before, after = (json.loads(Path(place, "result.json").read_text()) for place in ("old", "again"))
     for key, value in after["metrics"].items():
         assert value == pytest.approx(before["metrics"][key], abs=1e-4)
-    assert json.loads(Path("again/model.json").read_text())["format"] == FORMAT
+    assert json.loads(Path("again/model.json").read_text())["format"] == FILE_FORMAT
     assert "sota_exp." not in Path("again/model.json").read_text() + Path("again/config.yaml").read_text()
     capsys.readouterr()
     compare(["old", "again", "--json"])
@@ -100,7 +100,7 @@ def test_training_does_not_go_on_in_a_directory_of_format_1(tmp_path: Path, monk
     assert Path("old/result.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("number", [FORMAT + 1, 0, "two", None])
+@pytest.mark.parametrize("number", [FILE_FORMAT + 1, 0, "two", None])
 def test_another_format_is_refused(number: object, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({"format": number, "seed": 0}))
     with pytest.raises(ConfigError, match=r"config.yaml has format .*; this version of sota-exp reads 1 to 2"):
@@ -112,12 +112,12 @@ class Extended(Stage):
     """An option whose field `jitter` was added after its first release."""
 
     alpha: float
-    jitter: float = added(0.0)
+    jitter: float = added_field(0.0)
 
 
 @pytest.fixture
 def extended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "locate", lambda path, key: Extended)
+    monkeypatch.setattr(config, "import_class", lambda path, key: Extended)
     monkeypatch.setattr("sota_exp.config.fingerprint.locate", lambda path, key: Extended)
 
 
@@ -125,26 +125,26 @@ def extended(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_new_field_that_does_nothing_is_the_same_run_and_old_files_are_read() -> None:
     before, after = ({"_target_": "x.Extended", "alpha": 1, **new} for new in ({}, {"jitter": 0}))
     assert build(Stage, before, "a.b") == build(Stage, after, "a.b") == Extended(alpha=1.0, jitter=0.0)
-    canonical = [meaning({"augmentation": {"mix": node}}) for node in (before, after, {**after, "jitter": 0.1})]
+    canonical = [canonicalize({"augmentation": {"mix": node}}) for node in (before, after, {**after, "jitter": 0.1})]
     assert canonical[0] == canonical[1] != canonical[2]
 
 
 def test_a_new_slot_that_does_nothing_is_the_same_run(monkeypatch: pytest.MonkeyPatch) -> None:
     before = composed(*TINY, *OFF).values
-    known = formats.targets
+    known = formats.get_option_targets
     new = {"none": "sota_exp.stages.batch.KeepBatch", "some": "sota_exp.techniques.augmentation.mix.mixup.Mixup"}
-    monkeypatch.setattr(formats, "targets", lambda slot: new if slot == "augmentation/new" else known(slot))
+    monkeypatch.setattr(formats, "get_option_targets", lambda slot: new if slot == "augmentation/new" else known(slot))
     nothing, something = ({"_option_": "none"}, {"_option_": "some", "alpha": 0.2})
     with_slot = [{**before, "augmentation": {**before["augmentation"], "new": node}} for node in (nothing, something)]
-    assert meaning(with_slot[0]) == meaning(before)
-    assert meaning(with_slot[1]) != meaning(before)
+    assert canonicalize(with_slot[0]) == canonicalize(before)
+    assert canonicalize(with_slot[1]) != canonicalize(before)
 
 
 def test_a_whole_number_where_a_float_belongs_is_the_same_run() -> None:
     one, other = (
         composed(*TINY, *OFF, f"optimizer.lr={text}", "augmentation/mix=mixup").values for text in ("1", "1.0")
     )
-    assert meaning(one) == meaning(other)
+    assert canonicalize(one) == canonicalize(other)
 
 
 def test_a_model_saved_before_a_transform_was_there_is_built(tmp_path: Path) -> None:
@@ -152,11 +152,13 @@ def test_a_model_saved_before_a_transform_was_there_is_built(tmp_path: Path) -> 
     del description["transforms"]["stochastic_depth"]
     (tmp_path / "model.json").write_text(json.dumps(description))
     images = torch.rand(2, 3, 16, 16)
-    whole, part = (saved.load(place / "model.json", OLD / "model.safetensors").network for place in (OLD, tmp_path))
+    whole, part = (
+        saved.load_saved_model(place / "model.json", OLD / "model.safetensors").network for place in (OLD, tmp_path)
+    )
     assert torch.equal(whole(images), part(images))
 
 
 def test_every_group_of_an_experiment_has_its_meaning() -> None:
     """The hash covers all groups, except for neutral options."""
-    found = meaning(composed(*TINY, *ON).values)
-    assert set(found) >= set(config.field_types(experiment.Experiment)) - {"loss", "supervision", "tracking"}
+    found = canonicalize(composed(*TINY, *ON).values)
+    assert set(found) >= set(config.get_field_types(experiment.Experiment)) - {"loss", "supervision", "tracking"}

@@ -7,8 +7,8 @@ from omegaconf import OmegaConf
 from sota_exp.cli import main
 from sota_exp.config.build import build
 from sota_exp.config.experiment import Experiment
-from sota_exp.config.hydra_compose import conf_directory
-from sota_exp.config.recipe_values import keys_set, without_strangers
+from sota_exp.config.hydra_compose import get_conf_directory
+from sota_exp.config.recipe_values import drop_replaced_values, list_recipe_keys
 from sota_exp.errors import ConfigError
 from tests.experiments import TINY, composed
 from tests.options import options
@@ -17,18 +17,18 @@ from tests.options import options
 WITH_VALUES = ("rsb_a2", "semi_supervised", "torchvision_exact", "transfer")
 
 
-OURS = (conf_directory(),)
+OURS = (get_conf_directory(),)
 
 
 def test_the_recipes_that_set_values_are_known():
-    assert ("regularization/stochastic_depth", "drop_path_rate") in keys_set("rsb_a2", OURS)
-    assert ("regularization/average", "anchor") in keys_set("torchvision_exact", OURS)
-    assert keys_set("no such recipe", OURS) == frozenset()
+    assert ("regularization/stochastic_depth", "drop_path_rate") in list_recipe_keys("rsb_a2", OURS)
+    assert ("regularization/average", "anchor") in list_recipe_keys("torchvision_exact", OURS)
+    assert list_recipe_keys("no such recipe", OURS) == frozenset()
 
 
 @pytest.mark.parametrize("recipe", WITH_VALUES)
 def test_any_option_replaces_the_recipes_own(recipe):
-    for slot, _ in sorted(keys_set(recipe, OURS)):
+    for slot, _ in sorted(list_recipe_keys(recipe, OURS)):
         for option in options():
             if option.slot == slot and slot != "data":
                 build(Experiment, composed("data=fake", f"recipe={recipe}", str(option)).values)
@@ -74,7 +74,7 @@ def test_the_argument_is_not_changed():
     tree = {"regularization": {"stochastic_depth": {"_target_": "x", "drop_path_rate": 0.05}}}
     config = OmegaConf.create(tree)
     choices = {"recipe": "rsb_a2", "regularization/stochastic_depth": "none"}
-    found = without_strangers(config, choices, [], OURS)
+    found = drop_replaced_values(config, choices, [], OURS)
     assert found == {"regularization": {"stochastic_depth": {"_target_": "x"}}}
     assert config == tree
 
@@ -116,7 +116,9 @@ def of_the_user(tmp_path):
 def printed(capsys, directory, *overrides):
     """The value of the key that is last in `overrides`, as `--cfg job` prints it for the others."""
     assert (
-        main.run(["train", "--config-dir", str(directory), "data=fake", *overrides[:-1], "--cfg", "job", "--resolve"])
+        main.run_command_line(
+            ["train", "--config-dir", str(directory), "data=fake", *overrides[:-1], "--cfg", "job", "--resolve"]
+        )
         == 0
     )
     node = yaml.safe_load(capsys.readouterr().out)
@@ -152,7 +154,7 @@ def test_cfg_job_prints_the_values_of_a_run_with_the_users_files_too(of_the_user
 
 
 def test_an_empty_slot_of_a_recipe_is_a_mistake_in_one_line(of_the_user, capsys):
-    assert main.run(["explain", "--config-dir", str(of_the_user), "data=fake", "recipe=empty_slot"]) == 2
+    assert main.run_command_line(["explain", "--config-dir", str(of_the_user), "data=fake", "recipe=empty_slot"]) == 2
     assert "augmentation/mix: no option is chosen" in capsys.readouterr().err
 
 
@@ -167,9 +169,9 @@ def test_a_run_with_the_users_files_is_evaluated_and_repeated_with_them(of_the_u
         "augmentation/repeat=none",
         "optimizer=sgd",
     ]
-    assert main.run(["train", *own, *words, "hydra.run.dir=run"]) == 0
-    assert main.run(["evaluate", "run=run", *own, "evaluation/tta=flip", "hydra.run.dir=flipped"]) == 0
-    assert main.run(["rerun", "run", *own, "--cfg", "job"]) == 0
+    assert main.run_command_line(["train", *own, *words, "hydra.run.dir=run"]) == 0
+    assert main.run_command_line(["evaluate", "run=run", *own, "evaluation/tta=flip", "hydra.run.dir=flipped"]) == 0
+    assert main.run_command_line(["rerun", "run", *own, "--cfg", "job"]) == 0
 
 
 def test_both_search_paths_are_searched(of_the_user, tmp_path_factory, capsys):

@@ -10,9 +10,9 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 from sota_exp.config.experiment import Experiment
-from sota_exp.config.fingerprint import differences
-from sota_exp.config.hydra_compose import conf_directory
-from sota_exp.config.values import leaves
+from sota_exp.config.fingerprint import format_differences
+from sota_exp.config.hydra_compose import get_conf_directory
+from sota_exp.config.values import flatten
 from sota_exp.data.open import open_data
 from sota_exp.models.build import build_network
 from sota_exp.techniques.augmentation.policy.trivialaugment import TrivialAugment
@@ -20,7 +20,7 @@ from sota_exp.techniques.regularization.average.ema import EMA
 from tests import archives
 from tests.experiments import composed
 
-RECIPES = sorted(path.stem for path in (conf_directory() / "recipe").glob("*.yaml"))
+RECIPES = sorted(path.stem for path in (get_conf_directory() / "recipe").glob("*.yaml"))
 LADDER = [name for name in RECIPES if name.startswith("ladder_")]
 
 #: Step → the slots that it changes and the values that it sets, without the values of new options.
@@ -54,7 +54,7 @@ def test_the_ladder_has_thirteen_steps() -> None:
 def test_it_builds_and_its_header_has_paper_cost_and_command(recipe: str) -> None:
     experiment = composed("data=fake", f"recipe={recipe}").experiment
     assert experiment.recipe.name == recipe
-    text = Path(conf_directory() / "recipe" / f"{recipe}.yaml").read_text()
+    text = Path(get_conf_directory() / "recipe" / f"{recipe}.yaml").read_text()
     assert text.startswith("# @package _global_\n# ")
     for heading in ("Paper", "Cost", "Expected", "Command"):
         assert text.count(f"\n# {heading}: ") == 1, heading
@@ -64,7 +64,7 @@ def test_it_builds_and_its_header_has_paper_cost_and_command(recipe: str) -> Non
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "lamb", "lion", "muon", "rmsprop"])
 def test_another_optimizer_keeps_its_own_rate_and_decay(optimizer: str) -> None:
     """With `optimizer=…` alone: a recipe's values are for gradient descent."""
-    own = yaml.safe_load((conf_directory() / "optimizer" / f"{optimizer}.yaml").read_text())
+    own = yaml.safe_load((get_conf_directory() / "optimizer" / f"{optimizer}.yaml").read_text())
     del own["_target_"]
     assert composed(f"optimizer={optimizer}").values["optimizer"] == {"_option_": optimizer, **own}
 
@@ -88,7 +88,7 @@ def test_each_step_is_the_one_before_and_one_change(before: str, after: str) -> 
     changed = {slot: option for slot, option in other.choices.items() if one.choices.get(slot) != option}
     assert changed == {"recipe": after, **slots}
     of_slots = tuple(f"{slot.replace('/', '.')}." for slot in slots if "/" in slot)
-    first, second = leaves(one.values), leaves(other.values)
+    first, second = flatten(one.values), flatten(other.values)
     differing = {key: second.get(key) for key in {*first, *second} if first.get(key) != second.get(key)}
     assert {key: value for key, value in differing.items() if not key.startswith(of_slots)} == {
         "recipe.name": after,
@@ -101,7 +101,9 @@ def test_each_step_is_the_one_before_and_one_change(before: str, after: str) -> 
 def test_the_last_step_is_the_whole_recipe() -> None:
     """It equals `recipe=torchvision`, except for how the published numbers are written."""
     last, whole = composed("data=fake", f"recipe={LADDER[-1]}"), composed("data=fake", "recipe=torchvision")
-    assert differences(last.values, whole.values) == ["recipe.name: ladder_12_repeated_augmentation → torchvision"]
+    assert format_differences(last.values, whole.values) == [
+        "recipe.name: ladder_12_repeated_augmentation → torchvision"
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +130,7 @@ def test_exact_lr_trace_is_that_of_torchs_schedulers_for_600_epochs(exact: Exper
         trace.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.step()
-    own, share = exact.schedule, exact.schedule.warmup.share
+    own, share = exact.schedule, exact.schedule.warmup.warmup_fraction
     for epoch, expected in enumerate(trace):
         for step in (epoch * steps, epoch * steps + steps - 1):
             progress = own.stepping(step, steps, 600 * steps)
@@ -149,7 +151,7 @@ def test_exact_ema_is_the_references_number(exact: Experiment) -> None:
 
 def test_the_exact_command_trains_on_all_of_train_and_reports_on_val(tmp_path: Path) -> None:
     """The command of its header, on a small data set in ImageNet's layout."""
-    header = (conf_directory() / "recipe" / "torchvision_exact.yaml").read_text()
+    header = (get_conf_directory() / "recipe" / "torchvision_exact.yaml").read_text()
     (command,) = (line for line in header.splitlines() if line.startswith("# Command: "))
     archives.imagenet(tmp_path)
     words = command.partition("sota_exp train ")[2].replace("IMAGENET", str(tmp_path / "imagenet")).split()

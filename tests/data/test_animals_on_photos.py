@@ -13,18 +13,18 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
 from sota_exp.config.build import build
-from sota_exp.data.animals_on_photos import CLASSES, ArrayUnpickler, load_array, silhouettes
-from sota_exp.data.composite import backgrounds
-from sota_exp.data.splits import stratified
+from sota_exp.data.animals_on_photos import CLASSES, ArrayUnpickler, load_array, load_silhouettes
+from sota_exp.data.composite import load_backgrounds
+from sota_exp.data.splits import draw_stratified
 from sota_exp.errors import ConfigError
-from sota_exp.stages.data import Source
+from sota_exp.stages.data import DataSource
 
 OPTION = Path(__file__).parents[2] / "conf" / "data" / "animals_on_photos.yaml"
 
 
 def source(cache, **changes):
     values = OmegaConf.to_container(OmegaConf.load(OPTION), resolve=False)
-    return build(Source, values | {"cache": str(cache)} | changes, "data")
+    return build(DataSource, values | {"cache": str(cache)} | changes, "data")
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +47,13 @@ def test_sizes_of_the_splits(data):
 
 
 def test_no_silhouette_is_in_two_splits():
-    shapes, labels = silhouettes()
+    shapes, labels = load_silhouettes()
     assert len(np.unique(shapes.reshape(len(shapes), -1), axis=0)) == len(shapes) == len(labels) == 9716
 
 
 def test_classes_are_the_ones_the_package_names():
     assert CLASSES == ("bear", "bird", "cat", "cow", "dog", "elephant", "giraffe", "horse", "sheep", "zebra")
-    shapes, labels = silhouettes()
+    shapes, labels = load_silhouettes()
     # Zebras alone are striped: grey inside. Giraffes stand tall, and few animals have an elephant's area.
     grey = ((shapes > 40) & (shapes < 215)).mean(axis=(1, 2))
     assert np.argmax([grey[labels == label].mean() for label in range(10)]) == CLASSES.index("zebra")
@@ -79,7 +79,7 @@ def pixels(data, part, side):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_linear_classifier_learns_little(data):
     """Above chance, so the labels are right; below 0.3, so the set is not trivial."""
-    train = torch.from_numpy(stratified(data.train.numpy(), data.labels.numpy(), 4000, 0))
+    train = torch.from_numpy(draw_stratified(data.train.numpy(), data.labels.numpy(), 4000, 0))
     model = LogisticRegression(C=0.01, max_iter=40).fit(pixels(data, train, 16), data.labels[train])
     accuracy = model.score(pixels(data, data.test, 16), data.labels[data.test])
     assert 0.15 < accuracy < 0.3
@@ -109,8 +109,8 @@ def test_the_packages_are_read_and_never_imported(monkeypatch):
     packages = {"animal_shape_mnist", "skimage", "sklearn"}
     for name in packages:
         monkeypatch.delitem(sys.modules, name, raising=False)
-    silhouettes()
-    backgrounds()
+    load_silhouettes()
+    load_backgrounds()
     assert not packages & set(sys.modules)
 
 

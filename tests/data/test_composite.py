@@ -5,7 +5,16 @@ from scipy import stats
 from torch.nn import functional as F
 
 from sota_exp.data import composite
-from sota_exp.data.composite import backgrounds, blended, distinct, package_folder, placed, resample, resampling, scenes
+from sota_exp.data.composite import (
+    blend,
+    compose_scenes,
+    compute_resampling_weights,
+    drop_duplicates,
+    load_backgrounds,
+    package_folder,
+    place_shape,
+    resample,
+)
 from sota_exp.data.store_writer import TEST, TRAIN
 
 WORDS = (np.random.default_rng(0).integers(2**32, size=(2000, 9), dtype=np.uint64)).astype(np.uint64)
@@ -13,7 +22,7 @@ WORDS = (np.random.default_rng(0).integers(2**32, size=(2000, 9), dtype=np.uint6
 
 @pytest.mark.parametrize(("source", "target"), [(28, 28), (28, 60), (28, 9), (64, 512), (64, 16), (1, 7)])
 def test_resampling_keeps_mass(source, target):
-    weights = resampling(source, target)
+    weights = compute_resampling_weights(source, target)
     assert weights.shape == (target, source)
     assert (weights.sum(axis=1) == 1024).all() and (weights >= 0).all()
 
@@ -39,7 +48,7 @@ def boxes(side):
     """Top, left and size of every placed square."""
     square = np.full((28, 28), 255, dtype=np.uint8)
     for words in WORDS:
-        rows, columns = np.nonzero(placed(square, side, *words[3:6]))
+        rows, columns = np.nonzero(place_shape(square, side, *words[3:6]))
         assert rows.max() - rows.min() == columns.max() - columns.min()
         yield rows.min(), columns.min(), rows.max() - rows.min() + 1
 
@@ -59,26 +68,26 @@ def test_visible_on_any_background():
     everywhere = np.full((16, 16), 255, dtype=np.uint8)
     for level, words in zip(range(256), WORDS, strict=False):
         plain = np.full((16, 16, 3), level, dtype=np.uint8)
-        difference = blended(plain, everywhere, words[6:9]).astype(int) - level
+        difference = blend(plain, everywhere, words[6:9]).astype(int) - level
         assert np.abs(difference).min() >= 32 - 1  # one level is lost in rounding
 
 
 def test_outside_the_shape_the_background_is_unchanged():
     patch = np.random.default_rng(4).integers(256, size=(64, 64, 3), dtype=np.uint8)
     mask = np.zeros((64, 64), dtype=np.uint8)
-    assert np.array_equal(blended(patch, mask, WORDS[0, 6:9]), patch)
+    assert np.array_equal(blend(patch, mask, WORDS[0, 6:9]), patch)
     mask[20:30, 20:30] = 255
-    changed = (blended(patch, mask, WORDS[0, 6:9]) != patch).any(axis=2)
+    changed = (blend(patch, mask, WORDS[0, 6:9]) != patch).any(axis=2)
     assert not changed[mask == 0].any() and changed[mask == 255].mean() > 0.95
 
 
 def test_splits_are_the_two_sides_of_each_photograph():
-    regions = backgrounds()
+    regions = load_backgrounds()
     assert len(regions[TRAIN]) == len(regions[TEST]) == len(composite.PHOTOGRAPHS)
     for left, right in zip(regions[TRAIN], regions[TEST], strict=True):
         whole = left.shape[1] + right.shape[1]
         assert left.shape[1] == whole * 60 // 100
-        assert min(*left.shape[:2], *right.shape[:2]) >= composite.SCENE
+        assert min(*left.shape[:2], *right.shape[:2]) >= composite.SCENE_SIDE
     # The regions are cut from one array: adjacent, and without a shared column.
     assert all(left.base is right.base for left, right in zip(regions[TRAIN], regions[TEST], strict=True))
     assert not any(np.shares_memory(left, right) for left, right in zip(regions[TRAIN], regions[TEST], strict=True))
@@ -86,8 +95,8 @@ def test_splits_are_the_two_sides_of_each_photograph():
 
 def test_every_scene_has_a_background_of_its_own_split(monkeypatch):
     plain = {part: [np.full((80, 90, 3), level, np.uint8)] * 9 for part, level in ((TRAIN, 10), (TEST, 200))}
-    monkeypatch.setattr(composite, "backgrounds", lambda: plain)
-    made = list(scenes("any", np.full((50, 28, 28), 255, np.uint8), np.arange(50) % 5, 10, 32))
+    monkeypatch.setattr(composite, "load_backgrounds", lambda: plain)
+    made = list(compose_scenes("any", np.full((50, 28, 28), 255, np.uint8), np.arange(50) % 5, 10, 32))
     assert [sample.image[0, 0, 0] for sample in made] == [10 if sample.split == TRAIN else 200 for sample in made]
     assert sum(sample.split == TEST for sample in made) == 10
 
@@ -96,7 +105,7 @@ def test_every_scene_has_a_background_of_its_own_split(monkeypatch):
 def test_same_scenes_at_any_size(side):
     """Up to the rounding of positions to whole pixels, which differs between sizes."""
     squares = np.full((40, 28, 28), 255, dtype=np.uint8)
-    stored, other = (list(scenes("any", squares, np.arange(40) % 2, 8, size)) for size in (64, side))
+    stored, other = (list(compose_scenes("any", squares, np.arange(40) % 2, 8, size)) for size in (64, side))
     for one, two in zip(stored, other, strict=True):
         assert (one.label, one.split) == (two.label, two.split) and two.image.shape == (side, side, 3)
         likeness = np.corrcoef(resample(one.image, 32).ravel(), resample(two.image, 32).ravel())[0, 1]
@@ -105,7 +114,7 @@ def test_same_scenes_at_any_size(side):
 
 def test_distinct():
     shapes = np.array([[[1]], [[0]], [[1]], [[2]], [[0]]], dtype=np.uint8)
-    unique, labels = distinct(shapes, np.array([5, 6, 7, 8, 9]))
+    unique, labels = drop_duplicates(shapes, np.array([5, 6, 7, 8, 9]))
     assert unique.ravel().tolist() == [1, 0, 2] and labels.tolist() == [5, 6, 8]
 
 

@@ -3,20 +3,20 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from sota_exp.config.build import build, keyed
+from sota_exp.config.build import build, prefix_invalid_values
 from sota_exp.errors import ConfigError, RunFailed
-from sota_exp.stages.data import Source
+from sota_exp.stages.data import DataSource
 from tests.options import ROOT
 
 
 def source(tmp_path, **changes):
     values = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "data" / "csv.yaml"), resolve=False)
     named = {"cache": str(tmp_path / "cache"), "path": str(tmp_path / "set" / "table.csv")}
-    return build(Source, values | named | changes, "data")
+    return build(DataSource, values | named | changes, "data")
 
 
 def opened(tmp_path, **changes):
-    with keyed("data"):
+    with prefix_invalid_values("data"):
         return source(tmp_path, **changes)()
 
 

@@ -6,16 +6,16 @@ import torch
 from omegaconf import OmegaConf
 
 from sota_exp.config.build import build
-from sota_exp.data.digits_on_photos import digits
+from sota_exp.data.digits_on_photos import load_digits
 from sota_exp.errors import ConfigError
-from sota_exp.stages.data import Source
+from sota_exp.stages.data import DataSource
 
 OPTION = Path(__file__).parents[2] / "conf" / "data" / "digits_on_photos.yaml"
 
 
 def source(cache, **changes):
     values = OmegaConf.to_container(OmegaConf.load(OPTION), resolve=False)
-    return build(Source, values | {"cache": str(cache)} | changes, "data")
+    return build(DataSource, values | {"cache": str(cache)} | changes, "data")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_splits(data):
 
 
 def test_digits_are_distinct_and_labelled_right():
-    shapes, labels = digits()
+    shapes, labels = load_digits()
     assert len(np.unique(shapes.reshape(len(shapes), -1), axis=0)) == len(shapes) == len(labels)
     # The middle of a 0 is empty and that of a 1 is full.
     middle = shapes[:, 12:16, 12:16].mean(axis=(1, 2))

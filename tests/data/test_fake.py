@@ -6,14 +6,14 @@ from omegaconf import OmegaConf
 
 from sota_exp.config.build import build
 from sota_exp.errors import ConfigError
-from sota_exp.stages.data import Source
+from sota_exp.stages.data import DataSource
 
 OPTION = Path(__file__).parents[2] / "conf" / "data" / "fake.yaml"
 
 
 def source(cache, **changes):
     values = OmegaConf.to_container(OmegaConf.load(OPTION), resolve=False)
-    return build(Source, values | {"cache": str(cache)} | changes, "data")
+    return build(DataSource, values | {"cache": str(cache)} | changes, "data")
 
 
 def test_pinned(tmp_path):

@@ -10,12 +10,12 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from sota_exp.config.build import build
-from sota_exp.data.decode import decode
-from sota_exp.data.image_files import shrunk
-from sota_exp.data.image_folder import find_images
+from sota_exp.data.decode import decode_image
+from sota_exp.data.image_files import shrink
+from sota_exp.data.image_folder import find_folder_images
 from sota_exp.data.store_writer import UnreadableImage
 from sota_exp.errors import ConfigError, RunFailed
-from sota_exp.stages.data import Source
+from sota_exp.stages.data import DataSource
 from sota_exp.stages.stage import InvalidValue
 
 OPTION = Path(__file__).parents[2] / "conf" / "data" / "image_folder.yaml"
@@ -23,7 +23,9 @@ OPTION = Path(__file__).parents[2] / "conf" / "data" / "image_folder.yaml"
 
 def source(tmp_path, **changes):
     values = OmegaConf.to_container(OmegaConf.load(OPTION), resolve=False)
-    return build(Source, values | {"cache": str(tmp_path / "cache"), "root": str(tmp_path / "set")} | changes, "data")
+    return build(
+        DataSource, values | {"cache": str(tmp_path / "cache"), "root": str(tmp_path / "set")} | changes, "data"
+    )
 
 
 def pixels(seed, height=9, width=12):
@@ -163,7 +165,7 @@ def test_other_files_are_ignored(tmp_path):
     fill(tmp_path / "set", **{"cat": 5, "dog": 5, ".git/objects": 2, "cat/.ipynb_checkpoints": 2})
     for name in ("._000.png", "notes.txt", ".DS_Store"):
         (tmp_path / "set" / "cat" / name).write_text("not an image")
-    assert len(find_images(tmp_path / "set")) == 10
+    assert len(find_folder_images(tmp_path / "set")) == 10
 
 
 def test_a_store_is_reused_and_rebuilt_after_a_change(tmp_path):
@@ -199,8 +201,8 @@ def test_max_side_reduces_the_shorter_side(tmp_path):
 def test_shrunk_averages():
     image = torch.zeros(3, 64, 64, dtype=torch.uint8)
     image[:, :, ::2] = 200
-    assert (shrunk(image, 8).int() - 100).abs().max() <= 5
-    assert shrunk(image, None) is image and shrunk(image, 64) is image
+    assert (shrink(image, 8).int() - 100).abs().max() <= 5
+    assert shrink(image, None) is image and shrink(image, 64) is image
 
 
 FORMATS = {"png": 0, "bmp": 0, "ppm": 0, "tif": 0, "webp": 25, "jpg": 25}
@@ -211,7 +213,7 @@ def test_formats(tmp_path, suffix, tolerance):
     smooth = np.add.outer(np.arange(20), np.arange(30))[:, :, None] * np.array([1, 2, 3]) + 20
     path = tmp_path / f"image.{suffix}"
     Image.fromarray(smooth.astype(np.uint8)).save(path)
-    assert np.abs(decode(path).permute(1, 2, 0).numpy() - smooth).max() <= tolerance
+    assert np.abs(decode_image(path).permute(1, 2, 0).numpy() - smooth).max() <= tolerance
 
 
 def test_other_pixel_modes_become_rgb(tmp_path):
@@ -238,10 +240,10 @@ def test_other_pixel_modes_become_rgb(tmp_path):
         "see-through.png",
         "moving.gif",
     ):
-        assert torch.equal(decode(tmp_path / name), torch.from_numpy(grey).expand(3, -1, -1)), name
-    assert np.array_equal(decode(tmp_path / "palette.png").permute(1, 2, 0).numpy(), np.asarray(red))
-    assert np.array_equal(decode(tmp_path / "cmyk.tif").permute(1, 2, 0).numpy(), np.asarray(red))
-    assert np.abs(decode(tmp_path / "cmyk.jpg").permute(1, 2, 0).numpy().astype(int) - np.asarray(red)).max() <= 4
+        assert torch.equal(decode_image(tmp_path / name), torch.from_numpy(grey).expand(3, -1, -1)), name
+    assert np.array_equal(decode_image(tmp_path / "palette.png").permute(1, 2, 0).numpy(), np.asarray(red))
+    assert np.array_equal(decode_image(tmp_path / "cmyk.tif").permute(1, 2, 0).numpy(), np.asarray(red))
+    assert np.abs(decode_image(tmp_path / "cmyk.jpg").permute(1, 2, 0).numpy().astype(int) - np.asarray(red)).max() <= 4
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "tif"])
@@ -250,7 +252,7 @@ def test_images_are_rotated_upright(tmp_path, suffix):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned a quarter clockwise
     image.save(tmp_path / f"image.{suffix}", exif=exif)
-    assert decode(tmp_path / f"image.{suffix}").shape == (3, 32, 16)
+    assert decode_image(tmp_path / f"image.{suffix}").shape == (3, 32, 16)
 
 
 def damaged_files(tmp_path):
@@ -268,7 +270,7 @@ def test_an_unreadable_image_fails_the_run_by_name(tmp_path):
     for name, content in damaged_files(tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UnreadableImage, match=f"{name} can't be read as an image: .+"):
-            decode(tmp_path / name)
+            decode_image(tmp_path / name)
     assert issubclass(UnreadableImage, RunFailed)
     fill(tmp_path / "set", cat=5, dog=5)
     shutil.copy(tmp_path / "cut.jpg", tmp_path / "set" / "dog" / "cut.jpg")

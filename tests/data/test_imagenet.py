@@ -3,10 +3,10 @@ import shutil
 import pytest
 from omegaconf import OmegaConf
 
-from sota_exp.config.build import build, keyed
-from sota_exp.data.imagenet import class_names
+from sota_exp.config.build import build, prefix_invalid_values
+from sota_exp.data.imagenet import get_class_names
 from sota_exp.errors import ConfigError
-from sota_exp.stages.data import Source
+from sota_exp.stages.data import DataSource
 from tests import archives
 from tests.options import ROOT
 
@@ -14,8 +14,8 @@ from tests.options import ROOT
 def opened(tmp_path, **changes):
     values = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "data" / "imagenet.yaml"), resolve=False)
     named = {"cache": str(tmp_path / "cache"), "root": str(tmp_path / "imagenet")}
-    with keyed("data"):
-        return build(Source, values | named | changes, "data")()
+    with prefix_invalid_values("data"):
+        return build(DataSource, values | named | changes, "data")()
 
 
 def test_val_is_the_test_split_and_val_is_taken_from_train(tmp_path):
@@ -34,7 +34,7 @@ def test_val_is_val_and_test_without_a_fraction(tmp_path):
 
 
 def test_a_thousand_different_names_in_the_order_of_ids():
-    names = class_names()
+    names = get_class_names()
     assert len(set(names.values())) == 1000 == len(names)
     assert names["n02012849"] == "crane (n02012849)" and names["n03126707"] == "crane (n03126707)"
 

@@ -52,7 +52,7 @@ CHANGES = [overwrite, touch, add, add_to_an_empty_folder, remove, remove_the_sto
 @pytest.mark.parametrize("gigabytes", [4.0, 0.0], ids=["stored", "streamed"])
 def test_a_second_run_gets_the_same_set(folder, gigabytes, monkeypatch):
     first = source(folder.parent, store_gigabytes=gigabytes)()
-    monkeypatch.setattr("sota_exp.data.image_folder.find_images", pytest.fail)
+    monkeypatch.setattr("sota_exp.data.image_folder.find_folder_images", pytest.fail)
     assert source(folder.parent, store_gigabytes=gigabytes)() is first
 
 
@@ -68,7 +68,7 @@ def test_a_change_is_read(folder, change):
 
 
 def test_a_change_while_files_are_listed_is_noticed_the_next_time(folder, monkeypatch):
-    listed = image_folder.find_images
+    listed = image_folder.find_folder_images
 
     def slowly(root):
         found = listed(root)
@@ -76,7 +76,7 @@ def test_a_change_while_files_are_listed_is_noticed_the_next_time(folder, monkey
             add(folder)
         return found
 
-    monkeypatch.setattr(image_folder, "find_images", slowly)
+    monkeypatch.setattr(image_folder, "find_folder_images", slowly)
     assert [len(source(folder.parent)().labels) for _ in range(3)] == [20, 21, 21]
 
 
@@ -84,7 +84,7 @@ def test_hidden_folders_are_ignored(folder):
     (folder / ".cache").mkdir()
     for name in ("a", "b"):
         (folder / ".cache" / name).symlink_to(folder)
-    assert len(image_folder.folders_below(folder)) == 4
+    assert len(image_folder.find_folders(folder)) == 4
 
 
 def test_another_source_of_the_same_folder_is_another_set(folder):

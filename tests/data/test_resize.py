@@ -2,7 +2,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as F
 
-from sota_exp.data.resize import affine, center_crop, interpolate, resized_crop, shorter_side
+from sota_exp.data.resize import apply_affine, center_crop, compute_resized_shape, interpolate, resized_crop
 from sota_exp.stages.data import INTERPOLATIONS, Images
 from sota_exp.stages.stage import InvalidValue
 
@@ -90,20 +90,20 @@ def test_reducing_is_antialiased():
     "shape, side, expected", [((50, 75), 32, (32, 48)), ((75, 50), 33, (49, 33)), ((9, 9), 4, (4, 4))]
 )
 def test_the_shorter_side_gets_the_requested_size(shape, side, expected):
-    assert shorter_side(*shape, side) == expected
+    assert compute_resized_shape(*shape, side) == expected
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "nearest"])
 @pytest.mark.parametrize("size", [8, 31, 64])
 def test_affine_without_change_returns_the_pixels_in_channels_last_strides(mode, size):
     images = torch.randint(256, (3, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    same = affine(images, torch.eye(3)[:2].expand(3, 2, 3), mode)
+    same = apply_affine(images, torch.eye(3)[:2].expand(3, 2, 3), mode)
     assert torch.equal(same, images) and same.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_affine_shows_the_source_pixel_of_the_matrix():
     images = torch.randint(256, (2, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     right_and_up = torch.tensor([[[1.0, 0.0, -3.0], [0.0, 1.0, 2.0]]]).expand(2, 2, 3)
-    moved = affine(images, right_and_up, "bilinear")
+    moved = apply_affine(images, right_and_up, "bilinear")
     assert torch.equal(moved[:, :, :-2, 3:], images[:, :, 2:, :-3])
     assert moved[:, :, -2:].max() == 0 and moved[..., :3].max() == 0

@@ -3,10 +3,10 @@ import torch
 
 from sota_exp.data import resize_small
 from sota_exp.data.resize import interpolate, resized_crop
-from sota_exp.data.store import open_or_build
-from sota_exp.data.store_writer import TRAIN, Contents, Sample
+from sota_exp.data.store import open_or_build_store
+from sota_exp.data.store_writer import TRAIN, Sample, StoreContents
 from sota_exp.stages.data import Images
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 
 SIDES = (1, 7, 28, 32, 48)
 SIZES = (12, 16, 28, 32, 33, 64, 224)
@@ -41,9 +41,9 @@ def one_by_one(images, boxes, size):
 @pytest.mark.parametrize("height", SIDES)
 def test_crops_are_bitwise_those_of_the_kernel(height, size):
     for width in (height, 31, 48):
-        if resize_small.are_small((height, width), size):
+        if resize_small.can_resize((height, width), size):
             images, boxes = noise(150, height, width), random_boxes(150, height, width)
-            ours = resize_small.resized_boxes(images, boxes, size)
+            ours = resize_small.resize_boxes(images, boxes, size)
             assert ours.dtype == torch.uint8 and ours.is_contiguous(memory_format=torch.channels_last)
             assert torch.equal(ours, one_by_one(images, boxes, size)), (height, width)
 
@@ -55,7 +55,7 @@ def test_settings_of_lower_precision_do_not_change_them(precision):
     torch.set_float32_matmul_precision(precision)
     try:
         with torch.autocast("cpu", torch.bfloat16):
-            ours = resize_small.resized_boxes(images, boxes, 28)
+            ours = resize_small.resize_boxes(images, boxes, 28)
     finally:
         torch.set_float32_matmul_precision(before)
     assert torch.equal(ours, one_by_one(images, boxes, 28))
@@ -67,7 +67,7 @@ def test_every_length_has_the_kernels_weights(size):
     for length in range(1, 49):
         lines = (torch.eye(length) * 255).to(torch.uint8).view(length, 1, 1, length).expand(-1, 3, 2, -1)
         kernel = interpolate(lines.contiguous(memory_format=torch.channels_last), 2, size)[:, 0, 0].double()
-        ours = torch.from_numpy(resize_small.weights(length, size)).T * 255
+        ours = torch.from_numpy(resize_small.compute_weights(length, size)).T * 255
         assert (kernel - (ours + 0.5).floor()).abs().max() == 0, length
         assert (ours.sum(0) / 255 - 1).abs().max() < 2**-12
 
@@ -83,12 +83,12 @@ def test_every_length_has_the_kernels_weights(size):
     ],
 )
 def test_only_small_images_with_little_reduction_are_supported(shape, size, expected):
-    assert resize_small.are_small(shape, size) == expected
+    assert resize_small.can_resize(shape, size) == expected
 
 
 def stored(place, shapes):
     samples = [Sample(noise(1, *shape)[0].numpy(), 0, TRAIN) for shape in shapes]
-    return open_or_build(str(place), "set", lambda: Contents(["a"], samples))
+    return open_or_build_store(str(place), "set", lambda: StoreContents(["a"], samples))
 
 
 class OneByOne(Images):
@@ -111,11 +111,11 @@ class OneByOne(Images):
 def test_a_store_gives_the_same_crops_either_way(tmp_path, mode, monkeypatch):
     store = stored(tmp_path, [(20, 28)] * 12)
     assert store.shape == (20, 28)
-    indices = Streams(seed=0).draws("augmentation/crop", 0).integers(12, 40)
+    indices = RandomStreams(seed=0).random_numbers("augmentation/crop", 0).integers(12, 40)
     boxes = random_boxes(40, 20, 28)
     used = []
-    whole = resize_small.resized_boxes
-    monkeypatch.setattr(resize_small, "resized_boxes", lambda *given: used.append(1) or whole(*given))
+    whole = resize_small.resize_boxes
+    monkeypatch.setattr(resize_small, "resize_boxes", lambda *given: used.append(1) or whole(*given))
     ours = resized_crop(store, indices, boxes, 24, mode)
     assert torch.equal(ours, resized_crop(OneByOne(store), indices, boxes, 24, mode))
     assert len(used) == (mode == "bilinear")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sota_exp.data.splits import class_quotas, cut, share, stratified, subset
+from sota_exp.data.splits import compute_class_quotas, draw_stratified, limit_indices, round_share, split_off
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from sota_exp.data.splits import class_quotas, cut, share, stratified, subset
     ],
 )
 def test_class_quotas(counts, num, quotas):
-    assert class_quotas(np.array(counts), num).tolist() == quotas
+    assert compute_class_quotas(np.array(counts), num).tolist() == quotas
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -27,7 +27,7 @@ def test_quotas_are_exact_and_near_proportion(seed):
     rng = np.random.default_rng(seed)
     counts = rng.integers(2, 400, size=rng.integers(1, 60))
     num = int(rng.integers(len(counts), counts.sum() - len(counts)))
-    quotas = class_quotas(counts, num)
+    quotas = compute_class_quotas(counts, num)
     assert quotas.sum() == num
     assert (quotas >= 1).all() and (quotas < counts).all()
     lifted = num * counts / counts.sum() < 1
@@ -41,7 +41,7 @@ def some_labels():
 def test_cut_loses_no_index():
     labels = some_labels()
     indices = np.flatnonzero(np.arange(len(labels)) % 7)
-    rest, taken = cut(indices, labels, 60, seed=0)
+    rest, taken = split_off(indices, labels, 60, seed=0)
     assert len(taken) == 60
     assert np.array_equal(np.sort(np.concatenate([rest, taken])), indices)
     assert (np.diff(taken) > 0).all() and (np.diff(rest) > 0).all()
@@ -50,39 +50,39 @@ def test_cut_loses_no_index():
 
 
 def test_a_class_with_one_image_stays_in_train():
-    rest, taken = cut(np.arange(731), some_labels(), 300, seed=3)
+    rest, taken = split_off(np.arange(731), some_labels(), 300, seed=3)
     assert 4 in some_labels()[rest] and 4 not in some_labels()[taken]
 
 
 def test_a_seed_gives_the_same_split_on_every_machine():
     """The literal pins the order of the raw stream: a change of it would move images between splits."""
-    taken = stratified(np.arange(731), some_labels(), 8, seed=0)
-    assert np.array_equal(taken, stratified(np.arange(731), some_labels(), 8, seed=0))
+    taken = draw_stratified(np.arange(731), some_labels(), 8, seed=0)
+    assert np.array_equal(taken, draw_stratified(np.arange(731), some_labels(), 8, seed=0))
     labels = np.arange(12) % 2
-    assert stratified(np.arange(12), labels, 4, seed=0).tolist() == [4, 5, 7, 8]
+    assert draw_stratified(np.arange(12), labels, 4, seed=0).tolist() == [4, 5, 7, 8]
 
 
 def test_seeds_differ_and_cover_evenly():
     labels = np.zeros(40, dtype=np.int64)
     hits = np.zeros(40)
     for seed in range(1000):
-        hits[stratified(np.arange(40), labels, 10, seed)] += 1
+        hits[draw_stratified(np.arange(40), labels, 10, seed)] += 1
     # Binomial(1000, 1/4): mean 250, standard deviation 13.7.
     assert hits.min() > 190 and hits.max() < 310
 
 
 @pytest.mark.parametrize(("num", "length"), [(50, 50), (731, 731), (10_000, 731)])
 def test_subset(num, length):
-    chosen = subset(np.arange(731), some_labels(), num, seed=0)
+    chosen = limit_indices(np.arange(731), some_labels(), num, seed=0)
     assert len(chosen) == length
     assert len(set(chosen.tolist())) == length
 
 
 def test_subset_keeps_proportions():
-    counts = np.bincount(some_labels()[subset(np.arange(731), some_labels(), 73, seed=5)], minlength=5)
+    counts = np.bincount(some_labels()[limit_indices(np.arange(731), some_labels(), 73, seed=5)], minlength=5)
     assert counts.tolist() == [40, 20, 10, 3, 0]
 
 
 @pytest.mark.parametrize(("fraction", "num", "expected"), [(0.1, 25, 3), (0.1, 24, 2), (0.1, 3, 1), (0.49, 100, 49)])
 def test_share(fraction, num, expected):
-    assert share(fraction, num) == expected
+    assert round_share(fraction, num) == expected

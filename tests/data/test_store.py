@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from sota_exp.data.store import DamagedStore, open_or_build, open_store
-from sota_exp.data.store_writer import TRAIN, Contents, Sample
+from sota_exp.data.store import DamagedStore, open_or_build_store, open_store
+from sota_exp.data.store_writer import TRAIN, Sample, StoreContents
 from sota_exp.stages.data import Images
 
 SHAPES = [(12, 7), (5, 30), (12, 7), (1, 1), (64, 48)]
@@ -21,7 +21,7 @@ def ragged(shapes=SHAPES):
 
 
 def make(tmp_path, shapes=SHAPES, key="set"):
-    return open_or_build(str(tmp_path), key, lambda: Contents(["a", "b"], ragged(shapes)))
+    return open_or_build_store(str(tmp_path), key, lambda: StoreContents(["a", "b"], ragged(shapes)))
 
 
 def test_round_trip(tmp_path):
@@ -47,13 +47,13 @@ def test_sizes_and_boxes_are_those_of_each_image(tmp_path):
     store, indices = make(tmp_path), torch.tensor([1, 0, 1])
     boxes = torch.tensor([[0, 0, 3, 4], [2, 1, 10, 6], [1, 2, 1, 1]])
     assert store.sizes(indices).tolist() == [list(store.size(index)) for index in (1, 0, 1)]
-    for ours, plain in zip(store.boxes(indices, boxes), Images.boxes(store, indices, boxes), strict=True):
+    for ours, plain in zip(store.cut_boxes(indices, boxes), Images.cut_boxes(store, indices, boxes), strict=True):
         assert torch.equal(ours, plain) and ours.data_ptr() == plain.data_ptr()
         assert ours.is_contiguous(memory_format=torch.channels_last) == plain.is_contiguous(
             memory_format=torch.channels_last
         )
     with pytest.raises(AssertionError):
-        store.boxes(indices[:1], torch.tensor([[0, 0, 99, 1]]))
+        store.cut_boxes(indices[:1], torch.tensor([[0, 0, 99, 1]]))
 
 
 def test_one_object_per_process_and_through_pickle(tmp_path):
@@ -70,7 +70,7 @@ def test_built_once_and_then_opened(tmp_path):
     def never():
         raise AssertionError("built again")
 
-    assert len(open_or_build(str(tmp_path), "set", never)) == len(SHAPES)
+    assert len(open_or_build_store(str(tmp_path), "set", never)) == len(SHAPES)
 
 
 def truncate(path):
@@ -124,7 +124,7 @@ def build_slowly(cache, ready, answers):
             yield sample
 
     ready.wait()
-    store = open_or_build(str(cache), "set", lambda: Contents(["a", "b"], samples()))
+    store = open_or_build_store(str(cache), "set", lambda: StoreContents(["a", "b"], samples()))
     answers.put((store.meta["digest"], store.image(4).numpy().tobytes()))
 
 

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from sota_exp.data.store_writer import TEST, TRAIN, VAL, Sample, Tally, write_store
+from sota_exp.data.store_writer import TEST, TRAIN, VAL, Sample, StoreRecorder, write_store
 
 
 def samples(seed=0, shapes=((8, 9), (5, 4), (8, 9), (11, 3))):
@@ -13,7 +13,7 @@ def samples(seed=0, shapes=((8, 9), (5, 4), (8, 9), (11, 3))):
 
 
 def digest(these, classes=("a", "b")):
-    tally = Tally(classes)
+    tally = StoreRecorder(classes)
     for sample in these:
         tally.add(sample)
     return tally.digest()
@@ -28,7 +28,7 @@ def test_statistics_are_those_of_the_training_pixels(tmp_path):
 
 
 def test_the_standard_deviation_is_never_zero():
-    tally = Tally(["a"])
+    tally = StoreRecorder(["a"])
     tally.add(Sample(np.full((4, 4, 3), 200, np.uint8), 0, TRAIN))
     assert tally.meta()["std"] == [1 / 255] * 3
 

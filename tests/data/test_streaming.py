@@ -11,16 +11,16 @@ from torch import Tensor
 from sota_exp.config.build import build
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment
-from sota_exp.config.fingerprint import training_fingerprint
-from sota_exp.data.decode import decode
+from sota_exp.config.fingerprint import compute_training_fingerprint
+from sota_exp.data.decode import decode_image
 from sota_exp.data.open import open_data
-from sota_exp.data.resize import boxes_of, center_crop, resized_crop
+from sota_exp.data.resize import center_crop, cut_boxes, resized_crop
 from sota_exp.data.store_writer import UnreadableImage
-from sota_exp.data.streaming import StreamedImages, decoded_bytes, facts
+from sota_exp.data.streaming import StreamedImages, estimate_decoded_bytes, read_file_facts
 from sota_exp.stages.data import Preprocessing
-from sota_exp.stages.evaluation import View
+from sota_exp.stages.evaluation import EvaluationView
 from sota_exp.training.distributed import World
-from sota_exp.training.loop import Epoch, fit, start
+from sota_exp.training.loop import EpochRecord, fit, start_training
 from sota_exp.training.session import open_session
 from tests.experiments import TINY, composed
 
@@ -81,9 +81,9 @@ def test_a_set_above_the_budget_is_streamed_and_logged(folder: Path, caplog: pyt
 def test_the_decoded_size_is_estimated_from_headers(folder: Path) -> None:
     found = sorted(folder.rglob("*.*"))
     images = [type("F", (), {"path": path})() for path in found]
-    exact = sum(decode(path).numel() for path in found)
-    assert decoded_bytes(images, None) == exact
-    assert decoded_bytes(images, 30) < exact / 3
+    exact = sum(decode_image(path).numel() for path in found)
+    assert estimate_decoded_bytes(images, None) == exact
+    assert estimate_decoded_bytes(images, 30) < exact / 3
 
 
 @pytest.mark.parametrize("size", [70, 200])
@@ -98,7 +98,7 @@ def test_crops_without_reduction_are_those_of_the_store(folder: Path, size: int)
 def test_crops_of_a_reduced_jpeg_show_the_same_image(folder: Path) -> None:
     stored, streamed = opened(folder, "1").images, opened(folder, "0").images
     indices, boxes = torch.arange(60), torch.tensor([[3, 5, 53, 51]]).repeat(60, 1)
-    assert any(streamed.reduced(index, 4.0).shape != streamed.image(index).shape for index in range(60))
+    assert any(streamed.read_reduced(index, 4.0).shape != streamed.image(index).shape for index in range(60))
     whole = (center_crop(streamed, indices, 14, 12).float() - center_crop(stored, indices, 14, 12).float()).abs()
     assert whole.mean() < 3
     # The edges of a box move by up to half a reduced pixel, and these pictures change by forty levels from pixel to
@@ -117,7 +117,7 @@ def test_a_reduced_image_is_never_smaller_than_requested(folder: Path, factor: f
     images = opened(folder, "0").images
     for index in range(12):
         height, width = images.size(index)
-        _, h, w = images.reduced(index, factor).shape
+        _, h, w = images.read_reduced(index, factor).shape
         least = max(factor, 1.0)
         assert height / least - 1 <= h <= height and width / least - 1 <= w <= width
 
@@ -125,8 +125,8 @@ def test_a_reduced_image_is_never_smaller_than_requested(folder: Path, factor: f
 def losses(found: Configuration) -> list[float]:
     experiment = found.experiment
     session, _ = open_session(experiment, open_data(experiment), World(), torch.device("cpu"))
-    records = fit(session, start(session))
-    return [record.metrics["train/loss"] for record in records if isinstance(record, Epoch)]
+    records = fit(session, start_training(session))
+    return [record.metrics["train/loss"] for record in records if isinstance(record, EpochRecord)]
 
 
 def test_training_is_the_same_with_any_number_of_workers(folder: Path) -> None:
@@ -139,19 +139,19 @@ def test_training_is_the_same_with_any_number_of_workers(folder: Path) -> None:
 
 def test_the_budget_is_not_part_of_the_fingerprint(folder: Path) -> None:
     one, other = (of_folder(folder, f"data.store_gigabytes={budget}").values for budget in ("1", "2"))
-    assert training_fingerprint(one, {}) == training_fingerprint(other, {})
+    assert compute_training_fingerprint(one, {}) == compute_training_fingerprint(other, {})
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     with pytest.raises(UnreadableImage, match=r"broken\.jpg"):
-        facts(tmp_path / "broken.jpg")
+        read_file_facts(tmp_path / "broken.jpg")
     picture(0, 40, 40).save(tmp_path / "cut.jpg")
     whole = (tmp_path / "cut.jpg").read_bytes()
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     images = StreamedImages([tmp_path / "cut.jpg"], np.array([[40, 40]]))
     with pytest.raises(UnreadableImage, match=r"cut\.jpg"):
-        images.reduced(0, 1.0)
+        images.read_reduced(0, 1.0)
 
 
 def test_a_negative_budget_is_refused(folder: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_rotated_file_has_the_size_of_its_pixels(kind: str, orientation: int, 
     exif[0x0112] = orientation
     path = tmp_path / f"turned.{kind}"
     image.save(path, exif=exif)
-    assert facts(path)[:2] == tuple(decode(path).shape[1:])
+    assert read_file_facts(path)[:2] == tuple(decode_image(path).shape[1:])
 
 
 def test_a_multi_picture_file_is_reduced_like_a_jpeg(tmp_path: Path) -> None:
@@ -175,14 +175,14 @@ def test_a_multi_picture_file_is_reduced_like_a_jpeg(tmp_path: Path) -> None:
     first.save(tmp_path / "a.mpo", save_all=True, append_images=[second])
     (tmp_path / "a.mpo").rename(tmp_path / "a.jpg")
     images = StreamedImages([tmp_path / "a.jpg"], np.array([[240, 320]]))
-    assert images.reduced(0, 4.0).shape == (3, 60, 80)
+    assert images.read_reduced(0, 4.0).shape == (3, 60, 80)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_unreadable_file_is_named_in_one_line_in_every_command(
     workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sota_exp.data.streaming.SAMPLED", 1)
+    monkeypatch.setattr("sota_exp.data.streaming.NUM_SAMPLED", 1)
     root = tmp_path / "pictures"
     for index in range(60):
         (root / f"class_{index % 4}").mkdir(parents=True, exist_ok=True)
@@ -193,7 +193,7 @@ def test_an_unreadable_file_is_named_in_one_line_in_every_command(
     made = of_folder(root, "data.store_gigabytes=0", f"runtime.workers={workers}")
     session, _ = open_session(made.experiment, open_data(made.experiment), World(), torch.device("cpu"))
     with pytest.raises(UnreadableImage, match=r"pictures/class_\d/\d\d\.jpg can't be read as an image: [^\n]*$"):
-        list(fit(session, start(session)))
+        list(fit(session, start_training(session)))
 
 
 def test_statistics_are_decoded_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +202,7 @@ def test_statistics_are_decoded_once(folder: Path, monkeypatch: pytest.MonkeyPat
     def never(images: StreamedImages, indices: np.ndarray) -> Preprocessing:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr("sota_exp.data.streaming.channel_statistics", never)
+    monkeypatch.setattr("sota_exp.data.streaming.compute_channel_statistics", never)
     assert opened(folder, "0").preprocessing == first
     with pytest.raises(AssertionError, match="decoded again"):
         opened(folder, "0", "data.split_seed=1")  # other training images
@@ -211,7 +211,7 @@ def test_statistics_are_decoded_once(folder: Path, monkeypatch: pytest.MonkeyPat
 def test_a_crop_frees_the_memory_of_its_image(folder: Path) -> None:
     """A batch of large photographs must not be held in memory at once."""
     streamed = opened(folder, "0").images
-    for box in boxes_of(streamed, torch.arange(4), torch.tensor([[1, 2, 20, 22]]).repeat(4, 1), 64):
+    for box in cut_boxes(streamed, torch.arange(4), torch.tensor([[1, 2, 20, 22]]).repeat(4, 1), 64):
         assert box.untyped_storage().nbytes() == box.numel()
 
 
@@ -219,9 +219,14 @@ def test_several_views_decode_each_image_once_per_size(folder: Path, monkeypatch
     experiment = of_folder(folder, "data.store_gigabytes=0", "data.val_fraction=0.4").experiment
     session, evaluator = open_session(experiment, open_data(experiment), World(), torch.device("cpu"))
     network = session.network().eval()
-    views = [View(resize=16, size=16), View(resize=20, size=16), View(resize=60, size=32), View(resize=90, size=32)]
+    views = [
+        EvaluationView(resize=16, size=16),
+        EvaluationView(resize=20, size=16),
+        EvaluationView(resize=60, size=32),
+        EvaluationView(resize=90, size=32),
+    ]
     expected = torch.stack([evaluator.logits(network, "val", view).argmax(1) for view in views])
-    reduced, images = StreamedImages.reduced, evaluator.data.images
+    reduced, images = StreamedImages.read_reduced, evaluator.data.images
     asked: list[tuple[int, int]] = []
     assert isinstance(images, StreamedImages)
 
@@ -230,7 +235,7 @@ def test_several_views_decode_each_image_once_per_size(folder: Path, monkeypatch
         return reduced(images, index, factor)
 
     monkeypatch.setattr(StreamedImages, "reduced", counted)
-    assert torch.equal(evaluator.predicted(network, "val", views), expected)
+    assert torch.equal(evaluator.predict_views(network, "val", views), expected)
     assert len(asked) == len(set(asked)) < len(views) * len(evaluator.data.val)
     pngs = [index for index, _ in asked if str(images.paths[index]).endswith("png")]
     assert len(pngs) == len(set(pngs)) > 0  # at any size the same

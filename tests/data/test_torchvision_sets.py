@@ -14,9 +14,9 @@ from omegaconf import OmegaConf
 from sota_exp.config.build import build
 from sota_exp.data import torchvision_sets
 from sota_exp.data.store_writer import TEST, TRAIN, VAL
-from sota_exp.data.torchvision_sets import SETS
+from sota_exp.data.torchvision_sets import DATA_SETS
 from sota_exp.errors import ConfigError, RunFailed
-from sota_exp.stages.data import Source
+from sota_exp.stages.data import DataSource
 from tests import archives
 from tests.archives import COUNTS, NAMES, WRITERS
 from tests.options import ROOT, options
@@ -48,7 +48,7 @@ LOSSLESS = ("cifar10", "cifar100", "svhn", "fashion_mnist")
 
 def source(name, tmp_path, **changes):
     values = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "data" / f"{name}.yaml"), resolve=False)
-    return build(Source, values | {"cache": str(tmp_path / "cache")} | changes, "data")
+    return build(DataSource, values | {"cache": str(tmp_path / "cache")} | changes, "data")
 
 
 @pytest.fixture
@@ -70,12 +70,12 @@ def offline(monkeypatch):
 
 def test_data_sets_and_options_correspond():
     assert set(OPTIONS) == set(WRITERS)
-    assert {source(name, Path("nowhere")).dataset for name in OPTIONS} == set(SETS)
+    assert {source(name, Path("nowhere")).dataset for name in OPTIONS} == set(DATA_SETS)
 
 
-@pytest.mark.parametrize("dataset", SETS)
+@pytest.mark.parametrize("dataset", DATA_SETS)
 def test_torchvision_has_the_class_the_arguments_and_the_address(dataset):
-    cls, published = vars(torchvision.datasets)[dataset], SETS[dataset]
+    cls, published = vars(torchvision.datasets)[dataset], DATA_SETS[dataset]
     for part in published.parts:
         inspect.signature(cls).bind(root="", **published.arguments, **part.argument)
     text = inspect.getsource(inspect.getmodule(cls))
@@ -152,7 +152,7 @@ def test_an_archive_put_there_by_hand_is_unpacked(tmp_path, downloads, monkeypat
 def test_without_a_connection_the_error_is_one_line_with_the_fix(name, tmp_path, offline):
     with pytest.raises(RunFailed) as caught:
         source(name, tmp_path)()
-    published = SETS[source(name, tmp_path).dataset]
+    published = DATA_SETS[source(name, tmp_path).dataset]
     text = str(caught.value)
     said = "Dataset not found" if name == "stanford_cars" else "Name or service not known"
     for part in (
@@ -204,7 +204,7 @@ def test_a_silent_host_times_out(tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/cifar-10-python.tar.gz"
         monkeypatch.setattr(torchvision.datasets.CIFAR10, "url", url)
-        monkeypatch.setattr(torchvision_sets, "PATIENCE", 0.2)
+        monkeypatch.setattr(torchvision_sets, "SOCKET_TIMEOUT", 0.2)
         began = time.monotonic()
         with pytest.raises(RunFailed, match="timed out"):
             source("cifar10", tmp_path)()

@@ -12,10 +12,10 @@ from mlflow.entities import LoggedModelStatus
 
 from sota_exp.cli import main
 from sota_exp.models import saved
-from sota_exp.models.standalone import Deployed
-from sota_exp.runs.contents import Content
-from sota_exp.runs.sent_position import Position, origin_of
-from sota_exp.tracking.mlflow_upload import Upload
+from sota_exp.models.standalone import StandaloneModel
+from sota_exp.runs.contents import RunContent
+from sota_exp.runs.sent_position import SentPosition, read_origin
+from sota_exp.tracking.mlflow_upload import MLflowUpload
 from tests.experiments import TINY
 
 #: Warnings of MLflow and torch.export about their own code.
@@ -32,10 +32,13 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A finished run with its model in a store: its directory and the URI of the store."""
     root = tmp_path_factory.mktemp("tracked")
     directory, uri = root / "run", f"sqlite:///{root / 'mlflow.db'}"
-    assert main.run(["train", *TINY, "recipe=baseline", "optimizer.lr=0.05", f"hydra.run.dir={directory}"]) == 0
-    position = Position.read(directory).at(uri, "sota_exp").asked(origin_of(directory, {}), True)
+    assert (
+        main.run_command_line(["train", *TINY, "recipe=baseline", "optimizer.lr=0.05", f"hydra.run.dir={directory}"])
+        == 0
+    )
+    position = SentPosition.read(directory).at(uri, "sota_exp").asked(read_origin(directory, {}), True)
     position.write(directory)
-    Upload.open(position).send(Content.read(directory, position.origin))
+    MLflowUpload.open(position).send(RunContent.read(directory, position.origin))
     return directory, uri
 
 
@@ -62,7 +65,7 @@ def test_every_number_in_mlflow_is_that_of_the_result(tracked: tuple[Path, str])
 def test_logging_the_model_keeps_status_and_end_of_the_run(tracked: tuple[Path, str]) -> None:
     directory, uri = tracked
     client = MlflowClient(uri)
-    run = client.get_run(Position.read(directory).run_id)
+    run = client.get_run(SentPosition.read(directory).run_id)
     (output,) = run.outputs.model_outputs
     model = client.get_logged_model(output.model_id)
     assert (model.experiment_id, model.source_run_id) == (run.info.experiment_id, run.info.run_id)
@@ -73,9 +76,9 @@ def test_logging_the_model_keeps_status_and_end_of_the_run(tracked: tuple[Path, 
 def test_the_model_predicts_at_two_sizes(tracked: tuple[Path, str]) -> None:
     directory, uri = tracked
     mlflow.set_tracking_uri(uri)
-    (output,) = MlflowClient(uri).get_run(Position.read(directory).run_id).outputs.model_outputs
+    (output,) = MlflowClient(uri).get_run(SentPosition.read(directory).run_id).outputs.model_outputs
     model = mlflow.pyfunc.load_model(f"models:/{output.model_id}")
-    network = Deployed(saved.load(directory / "model.json", directory / "model.safetensors")).eval()
+    network = StandaloneModel(saved.load_saved_model(directory / "model.json", directory / "model.safetensors")).eval()
     for height, width in ((16, 16), (24, 40)):
         images = torch.rand(3, 3, height, width, generator=torch.Generator().manual_seed(height))
         with torch.no_grad():

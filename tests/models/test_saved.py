@@ -32,9 +32,9 @@ def test_the_files_give_the_same_logits_to_the_bit(tmp_path, overrides):
     torch.manual_seed(0)
     network = session.network()
     write_weights(tmp_path / "model.safetensors", network.state_dict())
-    description = saved.description(found.values, session.data.classes, evaluator.preprocessing, view)
+    description = saved.build_description(found.values, session.data.classes, evaluator.preprocessing, view)
     write_json(tmp_path / "model.json", description)
-    again = saved.load(tmp_path / "model.json", tmp_path / "model.safetensors")
+    again = saved.load_saved_model(tmp_path / "model.json", tmp_path / "model.safetensors")
     assert torch.equal(evaluator.logits(again.network, "val", again.view), evaluator.logits(network, "val", view))
     assert (again.classes, again.view) == (session.data.classes, view)
     assert again.preprocessing == evaluator.preprocessing
@@ -46,11 +46,11 @@ def test_a_description_that_cannot_be_built_names_its_key(tmp_path):
     found = composed(*TINY, *OFF)
     session, evaluator = session_of(found.experiment)
     view = found.experiment.evaluation.resolution.views()[0]
-    description = deepcopy(saved.description(found.values, session.data.classes, evaluator.preprocessing, view))
+    description = deepcopy(saved.build_description(found.values, session.data.classes, evaluator.preprocessing, view))
     description["arch"]["name"] = "resnet_xxl"
     (tmp_path / "model.json").write_text(json.dumps(description))
     with pytest.raises(ConfigError, match="arch.name=resnet_xxl is not legal"):
-        saved.load(tmp_path / "model.json", tmp_path / "model.safetensors")
+        saved.load_saved_model(tmp_path / "model.json", tmp_path / "model.safetensors")
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
@@ -58,8 +58,9 @@ def test_weights_of_another_network_are_refused(tmp_path):
     session, evaluator = session_of(found.experiment)
     view = found.experiment.evaluation.resolution.views()[0]
     write_json(
-        tmp_path / "model.json", saved.description(found.values, session.data.classes, evaluator.preprocessing, view)
+        tmp_path / "model.json",
+        saved.build_description(found.values, session.data.classes, evaluator.preprocessing, view),
     )
     save_file({"fc.weight": torch.zeros(3, 3)}, tmp_path / "model.safetensors")
     with pytest.raises(RuntimeError, match="fc.weight"):
-        saved.load(tmp_path / "model.json", tmp_path / "model.safetensors")
+        saved.load_saved_model(tmp_path / "model.json", tmp_path / "model.safetensors")

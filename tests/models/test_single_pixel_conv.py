@@ -6,14 +6,14 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from sota_exp.models.single_pixel_conv import ProductConv2d, as_products, reach
+from sota_exp.models.single_pixel_conv import MatrixProductConv2d, count_pixels_read, use_matrix_products
 
 
 def both(**settings):
     """A convolution and the same one as a matrix product, in double precision and train mode."""
     torch.manual_seed(0)
     plain = nn.Conv2d(5, 7, **settings).double()
-    return plain, as_products(copy.deepcopy(plain))
+    return plain, use_matrix_products(copy.deepcopy(plain))
 
 
 def results(layer, images):
@@ -43,7 +43,7 @@ def results(layer, images):
 def test_one_pixel_has_the_output_and_gradients_of_the_convolution(size, settings):
     plain, product = both(**settings)
     sides = zip(size, plain.kernel_size, plain.stride, plain.padding, strict=True)
-    assert all(reach(*side) for side in sides), "the product is what computes it"
+    assert all(count_pixels_read(*side) for side in sides), "the product is what computes it"
     images = torch.randn(4, 5, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     for ours, expected in zip(results(product, images), results(plain, images), strict=True):
         assert ours.shape == expected.shape
@@ -71,7 +71,7 @@ def test_weights_over_the_padding_have_no_gradient():
     ],
 )
 def test_it_is_a_product_where_the_output_is_one_pixel(size, kernel, stride, padding, expected):
-    assert reach(size, kernel, stride, padding) == expected
+    assert count_pixels_read(size, kernel, stride, padding) == expected
 
 
 @pytest.mark.parametrize(
@@ -93,16 +93,16 @@ def test_unbatched_and_too_small_images_are_left_to_the_convolution():
 def test_groups_dilation_and_other_paddings_are_left_unchanged():
     settings = [{"groups": 2}, {"dilation": 2}, {"padding_mode": "circular"}, {"padding": "same"}]
     layers = nn.Sequential(*(nn.Conv2d(4, 4, 3, **{"padding": 1, **each}) for each in settings))
-    assert {type(layer) for layer in as_products(layers)} == {nn.Conv2d}
+    assert {type(layer) for layer in use_matrix_products(layers)} == {nn.Conv2d}
 
 
 @pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
 def test_resnet18_at_32_pixels_has_the_same_gradients(memory_format):
     torch.manual_seed(0)
     plain = torchvision.models.resnet18(num_classes=10).double().to(memory_format=memory_format)
-    product = as_products(copy.deepcopy(plain))
+    product = use_matrix_products(copy.deepcopy(plain))
     assert list(product.state_dict()) == list(plain.state_dict())
-    assert sum(type(each) is ProductConv2d for each in product.modules()) == 20
+    assert sum(type(each) is MatrixProductConv2d for each in product.modules()) == 20
     images = torch.randn(8, 3, 32, 32, dtype=torch.float64).contiguous(memory_format=memory_format)
     for network in (plain, product):
         F.cross_entropy(network(images), torch.arange(8)).backward()
@@ -114,7 +114,7 @@ def test_resnet18_at_32_pixels_has_the_same_gradients(memory_format):
 
 
 def test_under_autocast_it_computes_in_bfloat16():
-    product = as_products(nn.Conv2d(64, 64, 3, padding=1))
+    product = use_matrix_products(nn.Conv2d(64, 64, 3, padding=1))
     images = torch.randn(16, 64, 1, 1, generator=torch.Generator().manual_seed(0))
     with torch.autocast("cpu", torch.bfloat16):
         output = product(images)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from sota_exp.models.weight_files import content_hash, read_state
+from sota_exp.models.weight_files import hash_tensors, read_state
 from sota_exp.stages.stage import InvalidValue
 
 
@@ -51,8 +51,8 @@ def test_other_files_are_refused(tmp_path, content, reason):
 def test_content_hash_depends_on_values_and_names_but_not_on_order_or_device(tmp_path):
     state = {"a": torch.randn(3, 4, generator=torch.Generator().manual_seed(0)), "b": torch.tensor(2)}
     save_file(state, tmp_path / "w.safetensors")
-    same = content_hash(read_state(str(tmp_path / "w.safetensors"), ""))
-    assert content_hash(state) == content_hash(dict(reversed(state.items()))) == same
-    assert content_hash({**state, "b": torch.tensor(3)}) != same
-    assert content_hash({"c": state["a"], "b": state["b"]}) != same
-    assert content_hash({**state, "a": state["a"].reshape(4, 3)}) != same
+    same = hash_tensors(read_state(str(tmp_path / "w.safetensors"), ""))
+    assert hash_tensors(state) == hash_tensors(dict(reversed(state.items()))) == same
+    assert hash_tensors({**state, "b": torch.tensor(3)}) != same
+    assert hash_tensors({"c": state["a"], "b": state["b"]}) != same
+    assert hash_tensors({**state, "a": state["a"].reshape(4, 3)}) != same

@@ -10,20 +10,20 @@ from safetensors.torch import load_file
 
 from sota_exp.cli import main
 from sota_exp.config.build import build
-from sota_exp.models.weights_from_mlflow import local
+from sota_exp.models.weights_from_mlflow import fetch_weights_file
 from sota_exp.stages.batch import Batch
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.loss import Distillation
-from sota_exp.stages.model import Weights
-from sota_exp.stages.random import Streams
+from sota_exp.stages.model import InitialWeights
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.model.arch.small import Small
-from sota_exp.techniques.model.weights.checkpoint import Checkpoint
-from sota_exp.techniques.regularization.distillation.logits import Logits
+from sota_exp.techniques.model.arch.small import SmallNetwork
+from sota_exp.techniques.model.weights.checkpoint import CheckpointWeights
+from sota_exp.techniques.regularization.distillation.logits import LogitDistillation
 from tests.experiments import TINY, composed
 
 RUN = [text for text in TINY if text != "tracking=none"]
-ARCH = Small(name="resnet_xs", width_multiplier=0.25)
+ARCH = SmallNetwork(name="resnet_xs", width_multiplier=0.25)
 OTHER = Preprocessing(mean=(0.1, 0.2, 0.3), std=(1.0, 1.0, 1.0))
 
 
@@ -34,7 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         command = ["train", *RUN, "recipe=baseline", "schedule.length.epochs=1", "tracking.system_metrics=false"]
-        assert main.run([*command, "hydra.run.dir=outputs/a_run"]) == 0
+        assert main.run_command_line([*command, "hydra.run.dir=outputs/a_run"]) == 0
     return place
 
 
@@ -47,15 +47,15 @@ def run_id(home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_run_in_the_default_store_gives_initial_weights(home: Path, run_id: str) -> None:
     trained = load_file(home / "outputs/a_run/model.safetensors")
     found = composed(*TINY, "model/weights=checkpoint", f"model.weights.path=runs:/{run_id}")
-    weights = build(Weights, found.values["model"]["weights"], "model.weights")
-    assert isinstance(weights, Checkpoint) and weights.store is None
+    weights = build(InitialWeights, found.values["model"]["weights"], "model.weights")
+    assert isinstance(weights, CheckpointWeights) and weights.store is None
     state = weights(ARCH(4), ARCH).state_dict()
     assert all(torch.equal(state[name], trained[name]) for name in trained)
     own = json.loads((home / "outputs/a_run/model.json").read_text())["preprocessing"]
     assert weights.preprocessing(ARCH, OTHER) == Preprocessing(mean=tuple(own["mean"]), std=tuple(own["std"]))
-    named = Checkpoint(path=f"runs:/{run_id}/model.safetensors", store=f"sqlite:///{home}/mlflow.db", prefix="",
+    named = CheckpointWeights(path=f"runs:/{run_id}/model.safetensors", store=f"sqlite:///{home}/mlflow.db", prefix="",
                        mean=[0.5] * 3, std=None)  # fmt: skip
-    assert named.content(ARCH) == weights.content(ARCH)
+    assert named.content_hash(ARCH) == weights.content_hash(ARCH)
     assert named.preprocessing(ARCH, OTHER).mean == (0.5, 0.5, 0.5)
 
 
@@ -64,12 +64,12 @@ def test_a_run_can_be_the_teacher(run_id: str) -> None:
     found = composed(*TINY, "regularization/distillation=logits",
                      *(f"regularization.distillation.{name}={value}" for name, value in fields.items()))  # fmt: skip
     teacher = build(Distillation, found.values["regularization"]["distillation"], "regularization.distillation")
-    assert isinstance(teacher, Logits)
+    assert isinstance(teacher, LogitDistillation)
     assert teacher.published(OTHER).preprocessing != OTHER
     images = torch.randn(2, 3, 16, 16)
     batch = Batch(images=images, targets=torch.ones(2, 4) / 4, weights=torch.ones(2), sources=torch.arange(2))
-    taught = teacher.teacher([f"color_{index:02d}" for index in range(4)], OTHER, torch.device("cpu"))(
-        batch, 0.5, Streams(seed=0).draws("distillation", 0)
+    taught = teacher.build_teacher([f"color_{index:02d}" for index in range(4)], OTHER, torch.device("cpu"))(
+        batch, 0.5, RandomStreams(seed=0).random_numbers("distillation", 0)
     )
     assert taught.teacher_logits.shape == (2, 4)
 
@@ -91,7 +91,7 @@ def test_the_default_store_is_that_of_the_tracker(home: Path) -> None:
     ],
 )
 def test_a_missing_store_run_or_file_is_named(run_id: str, path: str, store: str | None, reason: str) -> None:
-    with pytest.raises(InvalidValue, match=reason), local(path.format(run=run_id), store):
+    with pytest.raises(InvalidValue, match=reason), fetch_weights_file(path.format(run=run_id), store):
         pass
     assert not Path("elsewhere.db").exists()
 
@@ -99,7 +99,7 @@ def test_a_missing_store_run_or_file_is_named(run_id: str, path: str, store: str
 def test_weights_of_a_copied_run_come_with_its_normalization(home: Path, tmp_path: Path) -> None:
     for name in ("model.safetensors", "model.json"):
         shutil.copy(home / "outputs/a_run" / name, tmp_path)
-    beside = Checkpoint(path=f"{tmp_path}/model.safetensors", store=None, prefix="", mean=None, std=None)
+    beside = CheckpointWeights(path=f"{tmp_path}/model.safetensors", store=None, prefix="", mean=None, std=None)
     assert beside.preprocessing(ARCH, OTHER) != OTHER
     (tmp_path / "model.json").unlink()
     assert beside.preprocessing(ARCH, OTHER) == OTHER

@@ -15,14 +15,14 @@ from tests.models.test_weight_files import Attack
 )
 def test_builds_ours_torchvisions_and_timms_by_name(name, kind):
     with torch.device("meta"):
-        model = zoo.build(name, 7)
+        model = zoo.build_by_name(name, 7)
     assert type(model).__name__ == kind
     assert isinstance(model, SmallResNet) == (kind == "SmallResNet")
 
 
 def test_an_unknown_name_gets_suggestions():
     with pytest.raises(InvalidValue, match="near: .*resnet50"):
-        zoo.build("resnt50", 7)
+        zoo.build_by_name("resnt50", 7)
 
 
 def test_published_weights_of_torchvision_run_no_code(tmp_path, monkeypatch):
@@ -31,6 +31,6 @@ def test_published_weights_of_torchvision_run_no_code(tmp_path, monkeypatch):
     (tmp_path / "checkpoints").mkdir()
     torch.save({"w": Attack()}, tmp_path / "checkpoints" / weights.url.rpartition("/")[2])
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    zoo.published_torchvision.cache_clear()
+    zoo.load_torchvision_weights.cache_clear()
     with pytest.raises(pickle.UnpicklingError):
-        zoo.published_torchvision("shufflenet_v2_x0_5", "")
+        zoo.load_torchvision_weights("shufflenet_v2_x0_5", "")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sota_exp.errors import ConfigError
-from sota_exp.runs.find import Run, find, find_one, names, runs_below
+from sota_exp.runs.find import SavedRun, find_run, find_runs, find_runs_below, list_run_names
 from tests.finished_runs import make, right
 
 
@@ -23,7 +23,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def found(word: str) -> list[str]:
-    return [Run.read(path).name for path in find(word)]
+    return [SavedRun.read(path).name for path in find_runs(word)]
 
 
 SWEEP = [f"multirun/sweep/{number}" for number in (0, 2, 10)]
@@ -61,13 +61,13 @@ def test_a_word_finds_these_runs(place: Path, word: str, expected: list[str]) ->
 def test_a_word_that_finds_no_run_is_reported(place: Path, word: str, message: str) -> None:
     (place / "empty").mkdir()
     with pytest.raises(ConfigError, match=message):
-        find(word)
+        find_runs(word)
 
 
 def test_where_there_are_no_runs_it_says_what_makes_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="none: sota-exp train makes one"):
-        find("anything")
+        find_runs("anything")
 
 
 def test_mlflow_knows_a_run_by_its_id(place: Path) -> None:
@@ -79,15 +79,15 @@ def test_mlflow_knows_a_run_by_its_id(place: Path) -> None:
 
 
 def test_one_run_is_not_several(place: Path) -> None:
-    assert find_one("alpha").name == "outputs/alpha"
+    assert find_run("alpha").name == "outputs/alpha"
     with pytest.raises(ConfigError, match="sweep means 3 runs; name one: multirun/sweep/0"):
-        find_one("sweep")
+        find_run("sweep")
     with pytest.raises(ConfigError, match="alp means 2 runs; name one: outputs/alpha, outputs/alpine"):
-        find_one("alp")
+        find_run("alp")
 
 
 def test_every_name_and_its_runs(place: Path) -> None:
-    assert {name: len(runs) for name, runs in names().items()} == {
+    assert {name: len(runs) for name, runs in list_run_names().items()} == {
         "alpha": 1,
         "alpine": 1,
         "sweep": 3,
@@ -99,11 +99,11 @@ def test_every_name_and_its_runs(place: Path) -> None:
 
 def test_a_run_inside_a_run_is_not_looked_for(place: Path) -> None:
     make(place / "outputs/alpha/inside")
-    assert [path.name for path in runs_below(place / "outputs")] == ["alpha", "alpine"]
+    assert [path.name for path in find_runs_below(place / "outputs")] == ["alpha", "alpine"]
 
 
 def test_what_a_finished_run_says(tmp_path: Path) -> None:
-    run = Run.read(make(tmp_path / "run", seed=4, correct=right(30)))
+    run = SavedRun.read(make(tmp_path / "run", seed=4, correct=right(30)))
     assert (run.seed, run.status, run.is_complete, run.is_evaluation) == (4, "finished", True, False)
     assert run.metrics["test/accuracy"] == 0.75
     assert run.correct("test") is not None and run.correct("test").tolist() == right(30)
@@ -129,7 +129,7 @@ def test_a_run_without_scores(tmp_path: Path, status: str | None, pid: int | Non
     if pid is not None:
         start = json.loads((directory / "start.json").read_text())
         (directory / "start.json").write_text(json.dumps(start | {"pid": pid}))
-    run = Run.read(directory)
+    run = SavedRun.read(directory)
     assert (run.status, run.is_complete, run.metrics) == (expected, False, {})
     assert run.correct("test") is None and run.predictions() == {}
 
@@ -139,11 +139,11 @@ def test_files_of_something_else(tmp_path: Path, text: str) -> None:
     directory = make(tmp_path / "run")
     (directory / "result.json").write_text(text)
     with pytest.raises(ConfigError, match="is not the directory of a run"):
-        Run.read(directory)
+        SavedRun.read(directory)
 
 
 def test_labels_are_read_once(tmp_path: Path) -> None:
-    run = Run.read(make(tmp_path / "run"))
+    run = SavedRun.read(make(tmp_path / "run"))
     assert np.shares_memory(run.labels("test"), run.labels("test"))
 
 

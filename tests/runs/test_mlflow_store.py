@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from sota_exp.runs.mlflow_store import answers, environment, is_legal, masked, resolved, unanswered
+from sota_exp.runs.mlflow_store import (
+    build_mlflow_environment,
+    find_connection_problem,
+    is_reachable,
+    is_supported_uri,
+    mask_passwords,
+    resolve_uri,
+)
 
 
 @contextmanager
@@ -43,17 +50,17 @@ def server(status: int | None, well: str | None = None) -> Iterator[str]:
 
 
 def test_the_default_is_one_absolute_file(tmp_path: Path) -> None:
-    assert resolved(None, tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
+    assert resolve_uri(None, tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
 
 
 def test_a_relative_file_is_taken_from_the_root(tmp_path: Path) -> None:
-    assert resolved("sqlite:///runs.db", tmp_path) == f"sqlite:///{tmp_path}/runs.db"
-    assert resolved("sqlite:////there/runs.db", tmp_path) == "sqlite:////there/runs.db"
+    assert resolve_uri("sqlite:///runs.db", tmp_path) == f"sqlite:///{tmp_path}/runs.db"
+    assert resolve_uri("sqlite:////there/runs.db", tmp_path) == "sqlite:////there/runs.db"
 
 
 @pytest.mark.parametrize("uri", ["http://host:5000", "postgresql://host/db", "databricks"])
 def test_other_stores_are_left_as_they_are(uri: str, tmp_path: Path) -> None:
-    assert resolved(uri, tmp_path) == uri
+    assert resolve_uri(uri, tmp_path) == uri
 
 
 @pytest.mark.parametrize(
@@ -61,23 +68,23 @@ def test_other_stores_are_left_as_they_are(uri: str, tmp_path: Path) -> None:
 )
 def test_whether_a_server_answers(status: int | None, is_well: bool) -> None:
     with server(status) as uri:
-        assert answers(uri, 0.3) is is_well
+        assert is_reachable(uri, 0.3) is is_well
 
 
 def test_a_store_that_hangs_behind_a_healthy_server_does_not_answer() -> None:
     with server(None, well="/health") as uri:
-        assert unanswered(uri, 0.3) == f"{uri} does not answer"
+        assert find_connection_problem(uri, 0.3) == f"{uri} does not answer"
 
 
 def test_a_missing_server_is_reported() -> None:
     with server(200) as uri:
         pass
-    assert unanswered(uri, 0.3) == f"{uri} does not answer"
+    assert find_connection_problem(uri, 0.3) == f"{uri} does not answer"
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:57O2", "http://host:5000 0", "http://[::1"])
 def test_an_address_that_is_not_legal_is_reported(uri: str) -> None:
-    assert unanswered(uri, 0.3) == f"{uri} is not a URL"
+    assert find_connection_problem(uri, 0.3) == f"{uri} is not a URL"
 
 
 def test_a_service_of_another_protocol_is_reported() -> None:
@@ -92,19 +99,19 @@ def test_a_service_of_another_protocol_is_reported() -> None:
         speaking = threading.Thread(target=greet)
         speaking.start()
         uri = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        assert unanswered(uri, 2.0) == f"{uri} does not answer as an HTTP server: BadStatusLine"
+        assert find_connection_problem(uri, 2.0) == f"{uri} does not answer as an HTTP server: BadStatusLine"
         speaking.join()
 
 
 def test_a_database_needs_no_answer() -> None:
-    assert answers("sqlite:////nowhere/mlflow.db", 0.0)
+    assert is_reachable("sqlite:////nowhere/mlflow.db", 0.0)
 
 
 def test_settings_are_those_mlflow_reads() -> None:
     from mlflow import environment_variables
 
     known = {name for name in vars(environment_variables) if name.startswith("MLFLOW_")} | {"MLFLOW_LOGGING_LEVEL"}
-    assert {name for name in environment(5, 2) if name.startswith("MLFLOW_")} <= known
+    assert {name for name in build_mlflow_environment(5, 2) if name.startswith("MLFLOW_")} <= known
 
 
 @pytest.mark.parametrize(
@@ -115,13 +122,13 @@ def test_settings_are_those_mlflow_reads() -> None:
      ("mlflow.db", False), ("", False)],
 )  # fmt: skip
 def test_what_mlflow_has_no_store_for_is_not_legal(uri: str, legal: bool) -> None:
-    assert is_legal(uri) == legal
+    assert is_supported_uri(uri) == legal
 
 
 def test_passwords_are_not_printed() -> None:
     text = (
         "run a; see it with sota-exp dashboard --uri postgresql://me:s3cr/t@host:5432/db of http://u:p@h, http://h:50"
     )
-    assert masked(text.replace("/t", "t")) == (
+    assert mask_passwords(text.replace("/t", "t")) == (
         "run a; see it with sota-exp dashboard --uri postgresql://me:***@host:5432/db of http://u:***@h, http://h:50"
     )

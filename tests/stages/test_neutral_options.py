@@ -11,8 +11,8 @@ from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.evaluation import OneView
 from sota_exp.stages.loss import NoTeacher
 from sota_exp.stages.model import FromScratch, KeepModel, TuneAll
-from sota_exp.stages.optimizer import KeepGradients, NoDecay, OneBatch
-from sota_exp.stages.random import Streams
+from sota_exp.stages.optimizer import KeepGradients, NoAccumulation, NoDecay
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.schedule import KeepLr, NeverStop, NoWarmup
 from sota_exp.stages.stage import InvalidValue, require
 from sota_exp.stages.supervision import TrueLabels
@@ -32,7 +32,7 @@ def batch() -> Batch:
 
 
 def test_the_batch_is_returned_as_it_is(batch):
-    draws = Streams(seed=0).draws("slot", 0)
+    draws = RandomStreams(seed=0).random_numbers("slot", 0)
     before = draws.generator.get_state()
     assert KeepBatch()(batch, 0.5, draws) is batch
     assert torch.equal(draws.generator.get_state(), before)
@@ -48,7 +48,7 @@ def test_the_network_is_returned_as_it_is(model):
 def test_random_weights_keep_the_normalization_of_the_data_set():
     own = Preprocessing(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
     assert FromScratch().preprocessing(None, own) is own
-    assert FromScratch().content(None) == ""
+    assert FromScratch().content_hash(None) == ""
 
 
 def test_gradients_are_unchanged(model, batch):
@@ -59,22 +59,22 @@ def test_gradients_are_unchanged(model, batch):
 
 
 def test_the_batch_is_one_micro_batch(batch):
-    (only,) = OneBatch()(batch)
+    (only,) = NoAccumulation()(batch)
     assert only is batch
 
 
 def test_each_epoch_is_another_permutation():
-    orders = [Shuffle()(50, epoch, Streams(seed=0)) for epoch in range(2)]
+    orders = [Shuffle()(50, epoch, RandomStreams(seed=0)) for epoch in range(2)]
     assert all(torch.equal(order.sort().values, torch.arange(50)) for order in orders)
     assert not torch.equal(*orders)
 
 
 def test_no_teacher(batch):
     loss, off = CrossEntropy(), NoTeacher()
-    teacher = off.teacher(["a", "b"], Preprocessing(mean=(0.0,) * 3, std=(1.0,) * 3), torch.device("cpu"))
+    teacher = off.build_teacher(["a", "b"], Preprocessing(mean=(0.0,) * 3, std=(1.0,) * 3), torch.device("cpu"))
     assert off.wrap(loss) is loss
     assert isinstance(teacher, KeepBatch)
-    assert off.content() == ""
+    assert off.content_hash() == ""
 
 
 def test_without_an_average_the_module_is_the_trained_network(model):
@@ -96,7 +96,7 @@ def test_the_learning_rate_is_not_scaled(batch_size):
 
 
 def test_no_warmup_and_no_early_stop():
-    assert NoWarmup().share == 0
+    assert NoWarmup().warmup_fraction == 0
     assert not any(NeverStop()([0.5] * count) for count in range(50))
 
 
@@ -120,7 +120,7 @@ def test_one_view(model, batch):
 
 def test_all_true_labels_have_equal_weight():
     labels = torch.tensor([1, 0, 2])
-    supervised = TrueLabels()(labels, 3, 0, lambda: pytest.fail("features were computed"), Streams(seed=0))
+    supervised = TrueLabels()(labels, 3, 0, lambda: pytest.fail("features were computed"), RandomStreams(seed=0))
     assert torch.equal(supervised.labels, labels)
     assert torch.equal(supervised.weights, torch.ones(3))
 

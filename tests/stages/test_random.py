@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import stats
 
-from sota_exp.stages.random import Streams, key_to_seed
+from sota_exp.stages.random import RandomStreams, key_to_seed
 
 METHODS = {
     "uniform": lambda draws, num: draws.uniform(num, 2),
@@ -24,43 +24,45 @@ def test_another_key_gives_another_seed(other):
 
 @pytest.mark.parametrize("draw", METHODS.values(), ids=METHODS)
 def test_equal_keys_give_equal_numbers_whatever_was_drawn_before(draw):
-    streams = Streams(seed=3)
-    first = draw(streams.draws("slot", 5), 8)
-    streams.draws("other", 5).uniform(100)
+    streams = RandomStreams(seed=3)
+    first = draw(streams.random_numbers("slot", 5), 8)
+    streams.random_numbers("other", 5).uniform(100)
     torch.rand(17)
-    assert torch.equal(draw(streams.draws("slot", 5), 8), first)
-    assert not torch.equal(draw(streams.draws("slot", 6), 8), first)
+    assert torch.equal(draw(streams.random_numbers("slot", 5), 8), first)
+    assert not torch.equal(draw(streams.random_numbers("slot", 6), 8), first)
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 @pytest.mark.parametrize("draw", METHODS.values(), ids=METHODS)
 def test_each_rank_keeps_every_nth_number_of_a_single_process(draw, world_size):
-    whole = draw(Streams(seed=3).draws("slot", 5), 8)
+    whole = draw(RandomStreams(seed=3).random_numbers("slot", 5), 8)
     parts = [
-        draw(Streams(seed=3, rank=rank, world_size=world_size).draws("slot", 5), 8 // world_size)
+        draw(RandomStreams(seed=3, rank=rank, world_size=world_size).random_numbers("slot", 5), 8 // world_size)
         for rank in range(world_size)
     ]
     assert torch.equal(torch.stack(parts, 1).flatten(0, 1), whole)
 
 
 def test_shared_draws_are_equal_on_every_rank_and_keep_the_generators_in_step():
-    ranks = [Streams(seed=3, rank=rank, world_size=2).draws("slot", 5) for rank in range(2)]
+    ranks = [RandomStreams(seed=3, rank=rank, world_size=2).random_numbers("slot", 5) for rank in range(2)]
     assert len({draws.shared_beta(0.2) for draws in ranks}) == 1
-    assert torch.equal(*(draws.shared(3) for draws in ranks))
+    assert torch.equal(*(draws.shared_uniform(3) for draws in ranks))
     parts = [draws.uniform(4) for draws in ranks]
-    alone = Streams(seed=3).draws("slot", 5)
-    alone.shared_beta(0.2), alone.shared(3)
+    alone = RandomStreams(seed=3).random_numbers("slot", 5)
+    alone.shared_beta(0.2), alone.shared_uniform(3)
     assert torch.equal(torch.stack(parts, 1).flatten(), alone.uniform(8))
 
 
 def test_permutations_are_of_each_rank_s_own_samples():
-    ranks = [Streams(seed=3, rank=rank, world_size=2).draws("slot", 5).permutation(64) for rank in range(2)]
+    ranks = [
+        RandomStreams(seed=3, rank=rank, world_size=2).random_numbers("slot", 5).permutation(64) for rank in range(2)
+    ]
     assert all(torch.equal(order.sort().values, torch.arange(64)) for order in ranks)
     assert not torch.equal(*ranks)
 
 
 def test_layers_are_reseeded_at_each_step():
-    streams = Streams(seed=3)
+    streams = RandomStreams(seed=3)
     streams.seed_layers(4)
     first = torch.rand(5)
     torch.rand(100)
@@ -69,11 +71,11 @@ def test_layers_are_reseeded_at_each_step():
 
 
 def test_shared_beta_follows_the_beta_distribution():
-    draws = [Streams(seed=0).draws("mix", step).shared_beta(0.4) for step in range(2000)]
+    draws = [RandomStreams(seed=0).random_numbers("mix", step).shared_beta(0.4) for step in range(2000)]
     assert stats.kstest(draws, stats.beta(0.4, 0.4).cdf).pvalue > 0.001
 
 
 def test_steps_are_independent_and_uniform():
-    first = torch.cat([Streams(seed=0).draws("slot", step).uniform(1) for step in range(2000)])
+    first = torch.cat([RandomStreams(seed=0).random_numbers("slot", step).uniform(1) for step in range(2000)])
     assert stats.kstest(first.numpy(), "uniform").pvalue > 0.001
     assert abs(torch.corrcoef(torch.stack([first[:-1], first[1:]]))[0, 1]) < 0.08

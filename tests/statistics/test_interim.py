@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sota_exp.statistics.interim import look, spent_at
+from sota_exp.statistics.interim import compute_look_levels, run_interim_analyses
 
 LOOKS = (8, 12, 16)
 SEEDS = tuple(range(16))
@@ -13,12 +13,12 @@ def looked(table: np.ndarray, there: int = 16):  # type: ignore[no-untyped-def]
     """[seeds, arms], of which only the first `there` seeds have been run."""
     differences = {f"arm{index}": dict(enumerate(column[:there].tolist())) for index, column in enumerate(table.T)}
     settled = {name: frozenset(range(there)) for name in differences}
-    return look(differences, settled, SEEDS, LOOKS)
+    return run_interim_analyses(differences, settled, SEEDS, LOOKS)
 
 
 def test_the_spent_alpha_sums_to_the_level() -> None:
-    assert spent_at(LOOKS) == pytest.approx([0.025, 0.0125, 0.0125])
-    assert spent_at([6]) == pytest.approx([0.05])
+    assert compute_look_levels(LOOKS) == pytest.approx([0.025, 0.0125, 0.0125])
+    assert compute_look_levels([6]) == pytest.approx([0.05])
 
 
 def test_a_clear_arm_is_decided_at_once_and_stays_decided() -> None:
@@ -50,12 +50,12 @@ def test_the_family_wise_error_over_all_looks_is_at_most_the_level() -> None:
         table = np.diff(rng.normal(0, 1, (10, 5)), axis=1)
         arms = {str(index): dict(enumerate(column.tolist())) for index, column in enumerate(table.T)}
         settled = {name: frozenset(range(10)) for name in arms}
-        wrong += bool(look(arms, settled, range(10), (6, 8, 10)).decided)
+        wrong += bool(run_interim_analyses(arms, settled, range(10), (6, 8, 10)).decided)
     assert wrong / 300 <= 0.05 + 0.0126
 
 
 def test_an_arm_without_pairs_stays_undecided() -> None:
     differences = {"a": {seed: 5.0 + 0.01 * seed for seed in range(8)}, "b": {}}
     settled = {"a": frozenset(range(8)), "b": frozenset(range(8))}
-    found = look(differences, settled, SEEDS, LOOKS)
+    found = run_interim_analyses(differences, settled, SEEDS, LOOKS)
     assert found.decided == {"a": 8} and "b" not in found.p_adjusted

@@ -7,11 +7,11 @@ import pytest
 from scipy import stats
 
 from sota_exp.statistics.paired import (
-    accuracy_standard_error,
-    mcnemar,
-    mean_and_sd,
-    paired_accuracy_difference,
-    paired_difference,
+    bonett_price_interval,
+    compute_accuracy_standard_error,
+    compute_mean_and_sd,
+    mcnemar_test,
+    paired_t_interval,
 )
 
 
@@ -22,18 +22,18 @@ def correctness(both: int, won: int, lost: int, neither: int) -> tuple[np.ndarra
 
 
 def test_mean_and_sd_by_hand() -> None:
-    assert mean_and_sd([1.0, 2.0, 3.0]) == (2.0, 1.0)
-    assert mean_and_sd([0.5]) == (0.5, None)
+    assert compute_mean_and_sd([1.0, 2.0, 3.0]) == (2.0, 1.0)
+    assert compute_mean_and_sd([0.5]) == (0.5, None)
 
 
 def test_standard_error_by_hand() -> None:
-    assert accuracy_standard_error(0.5, 100) == 0.05
-    assert accuracy_standard_error(1.0, 100) == 0.0
+    assert compute_accuracy_standard_error(0.5, 100) == 0.05
+    assert compute_accuracy_standard_error(1.0, 100) == 0.0
 
 
 def test_students_interval_by_hand() -> None:
     """Differences 0.01, 0.02, 0.03: mean 0.02, s 0.01, t(2) = 4.3027."""
-    found = paired_difference([0.5, 0.6, 0.7], [0.51, 0.62, 0.73])
+    found = paired_t_interval([0.5, 0.6, 0.7], [0.51, 0.62, 0.73])
     assert found.n == 3
     assert found.mean == pytest.approx(0.02)
     assert found.high - found.mean == pytest.approx(4.302653 * 0.01 / math.sqrt(3), rel=1e-6)
@@ -46,40 +46,40 @@ def test_students_interval_is_scipys(num: int, level: float) -> None:
     rng = np.random.default_rng(num)
     first, second = rng.normal(size=num), rng.normal(size=num)
     low, high = stats.ttest_rel(second, first).confidence_interval(level)
-    found = paired_difference(first, second, level)
+    found = paired_t_interval(first, second, level)
     assert (found.low, found.high) == pytest.approx((low, high))
 
 
 @pytest.mark.parametrize("pair", [([1.0], [2.0]), ([], [])])
 def test_one_seed_gives_no_interval_over_seeds(pair: tuple[list[float], list[float]]) -> None:
     with pytest.raises(ValueError, match="at least 2"):
-        paired_difference(*pair)
+        paired_t_interval(*pair)
 
 
 def test_unpaired_arrays_are_refused() -> None:
     with pytest.raises(ValueError, match="not paired"):
-        paired_difference([1.0, 2.0], [1.0, 2.0, 3.0])
+        paired_t_interval([1.0, 2.0], [1.0, 2.0, 3.0])
 
 
 def test_bonett_and_price_by_hand() -> None:
     """b = 5, c = 2, n = 38: p12 = 6/40, p21 = 3/40, d = 0.075, √((0.225 − 0.075²) / 40) = 0.0740566."""
-    found = paired_accuracy_difference(*correctness(20, 5, 2, 11))
+    found = bonett_price_interval(*correctness(20, 5, 2, 11))
     assert found.mean == pytest.approx(3 / 38)
     reach = 1.959964 * math.sqrt((0.225 - 0.075**2) / 40)
     assert (found.low, found.high) == pytest.approx((0.075 - reach, 0.075 + reach), rel=1e-6)
 
 
 def test_equal_predictions_keep_the_width_of_a_finite_test_set() -> None:
-    found = paired_accuracy_difference(*correctness(90, 0, 0, 10))
+    found = bonett_price_interval(*correctness(90, 0, 0, 10))
     assert found.mean == 0
     assert found.low == -found.high < 0
 
 
 def test_swapping_mirrors_every_statistic() -> None:
     first, second = correctness(50, 9, 4, 30)
-    there, back = paired_accuracy_difference(first, second), paired_accuracy_difference(second, first)
+    there, back = bonett_price_interval(first, second), bonett_price_interval(second, first)
     assert (back.low, back.mean, back.high) == pytest.approx((-there.high, -there.mean, -there.low))
-    one, other = mcnemar(first, second), mcnemar(second, first)
+    one, other = mcnemar_test(first, second), mcnemar_test(second, first)
     assert (one.won, one.lost, one.p_value) == (other.lost, other.won, other.p_value)
 
 
@@ -88,7 +88,7 @@ def test_for_many_examples_it_is_the_normal_interval_of_a_mean() -> None:
     first, second = rng.random((2, 3, 20_000)) < np.array([0.7, 0.72])[:, None, None]
     differences = second.mean(0) - first.mean(0)
     low, high = stats.norm.interval(0.95, differences.mean(), stats.sem(differences))
-    found = paired_accuracy_difference(first.mean(0), second.mean(0))
+    found = bonett_price_interval(first.mean(0), second.mean(0))
     assert (found.low, found.high) == pytest.approx((low, high), abs=1e-4)
 
 
@@ -98,7 +98,7 @@ def test_the_interval_over_examples_has_its_nominal_coverage() -> None:
     held = 0
     for _ in range(2000):
         outcome = rng.choice([1, -1, 0], p=[0.08, 0.03, 0.89], size=200)
-        found = paired_accuracy_difference(outcome == -1, outcome == 1)
+        found = bonett_price_interval(outcome == -1, outcome == 1)
         held += found.low <= 0.05 <= found.high
     assert abs(held / 2000 - 0.95) < 3 * math.sqrt(0.95 * 0.05 / 2000)
 
@@ -107,13 +107,13 @@ def test_the_interval_over_examples_has_its_nominal_coverage() -> None:
     ("won", "lost", "p_value"), [(0, 0, 1.0), (1, 0, 1.0), (5, 0, 2 / 32), (6, 2, 2 * 37 / 256), (4, 4, 1.0)]
 )
 def test_mcnemar_by_hand(won: int, lost: int, p_value: float) -> None:
-    found = mcnemar(*correctness(10, won, lost, 10))
+    found = mcnemar_test(*correctness(10, won, lost, 10))
     assert (found.won, found.lost) == (won, lost)
     assert found.p_value == pytest.approx(p_value)
 
 
 @pytest.mark.parametrize(("won", "lost"), [(3, 9), (40, 31), (700, 640)])
 def test_mcnemar_is_the_exact_binomial_test(won: int, lost: int) -> None:
-    assert mcnemar(*correctness(100, won, lost, 100)).p_value == pytest.approx(
+    assert mcnemar_test(*correctness(100, won, lost, 100)).p_value == pytest.approx(
         stats.binomtest(won, won + lost).pvalue, rel=1e-9
     )

@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sota_exp.statistics.power import detectable
-from sota_exp.statistics.sign_flip import MOST_EXACT, NUM_DRAWN, sign_flip_test, sign_flips, smallest_p_value
+from sota_exp.statistics.power import find_detectable_difference
+from sota_exp.statistics.sign_flip import (
+    MAX_EXACT_SEEDS,
+    NUM_DRAWN_FLIPS,
+    draw_sign_flips,
+    find_smallest_p_value,
+    sign_flip_test,
+)
 
 
 def test_one_arm_gives_scipys_permutation_test() -> None:
@@ -32,7 +38,7 @@ def test_a_clear_effect_reaches_the_smallest_p_value_and_no_other_arm_hides_it()
     table = np.random.default_rng(2).normal(0, 1, (7, 5))
     table[:, 0] = 100 + 0.001 * table[:, 0]
     found = sign_flip_test(table)
-    assert found.p_values[0] == found.p_adjusted[0] == smallest_p_value(7) == 2 / 2**7
+    assert found.p_values[0] == found.p_adjusted[0] == find_smallest_p_value(7) == 2 / 2**7
 
 
 def test_scale_and_sign_do_not_matter_and_more_arms_never_lower_p() -> None:
@@ -59,9 +65,9 @@ def test_missing_seeds_affect_only_their_own_arm() -> None:
 
 
 def test_for_many_seeds_sign_flips_are_drawn_reproducibly() -> None:
-    num = MOST_EXACT + 2
-    assert sign_flips(num).shape == (NUM_DRAWN, num) and set(np.unique(sign_flips(num))) == {-1.0, 1.0}
-    assert (sign_flips(num)[0] == 1).all()
+    num = MAX_EXACT_SEEDS + 2
+    assert draw_sign_flips(num).shape == (NUM_DRAWN_FLIPS, num) and set(np.unique(draw_sign_flips(num))) == {-1.0, 1.0}
+    assert (draw_sign_flips(num)[0] == 1).all()
     table = np.random.default_rng(5).normal(0.5, 1, (num, 3))
     assert sign_flip_test(table) == sign_flip_test(table)
     expected = stats.ttest_1samp(table, 0).pvalue
@@ -109,7 +115,7 @@ def test_the_family_wise_error_is_at_most_one_in_twenty(num_arms: int, num_seeds
 
 @pytest.mark.parametrize(("num_arms", "num_seeds"), [(12, 8), (12, 10), (4, 8)])
 def test_an_effect_of_the_planned_size_is_found_in_four_of_five_studies(num_arms: int, num_seeds: int) -> None:
-    size = detectable(SD, num_seeds, num_arms)
+    size = find_detectable_difference(SD, num_seeds, num_arms)
     assert size is not None
     rng, found = np.random.default_rng([8, num_arms, num_seeds]), 0
     for _ in range(1000):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sota_exp.statistics.units import scale_of, signed
-from sota_exp.statistics.verdict import failed, too_few, verdict
+from sota_exp.statistics.units import format_signed, get_metric_format
+from sota_exp.statistics.verdict import judge_difference, verdict_for_failed_runs, verdict_for_too_few_pairs
 
 
 @pytest.mark.parametrize(
@@ -18,21 +18,28 @@ from sota_exp.statistics.verdict import failed, too_few, verdict
     ],
 )
 def test_the_word(difference: float, p_adjusted: float, detectable: float | None, better: bool, word: str) -> None:
-    found = verdict(difference, (difference - 0.01, difference + 0.01), p_adjusted, detectable, 8, 0.95, better)
-    assert found.word == word and f"{signed(100 * difference, 2)} points" in found.sentence
+    found = judge_difference(
+        difference, (difference - 0.01, difference + 0.01), p_adjusted, detectable, 8, 0.95, better
+    )
+    assert found.word == word and f"{format_signed(100 * difference, 2)} points" in found.sentence
 
 
 def test_the_detectable_effect_is_named_where_nothing_was_found() -> None:
-    found = verdict(0.001, (-0.01, 0.012), 0.9, 0.0143, 8, 0.95)
+    found = judge_difference(0.001, (-0.01, 0.012), 0.9, 0.0143, 8, 0.95)
     assert "8 seeds would have shown 1.43 points" in found.sentence
 
 
 def test_the_reason_why_there_is_no_interval_is_named() -> None:
-    assert failed(["out of memory"], 1).sentence == "Failed: out of memory (1 pairs are left)."
-    assert too_few(1).sentence.endswith("1 pair.") and too_few(0).sentence.endswith("0 pairs.")
+    assert verdict_for_failed_runs(["out of memory"], 1).sentence == "Failed: out of memory (1 pairs are left)."
+    assert verdict_for_too_few_pairs(1).sentence.endswith("1 pair.") and verdict_for_too_few_pairs(0).sentence.endswith(
+        "0 pairs."
+    )
 
 
 def test_a_loss_has_no_unit_and_is_better_when_lower() -> None:
-    found = verdict(-0.0123, (-0.02, -0.0046), 0.01, 0.006, 8, 0.95, False, scale_of("test/loss"))
+    found = judge_difference(-0.0123, (-0.02, -0.0046), 0.01, 0.006, 8, 0.95, False, get_metric_format("test/loss"))
     assert found.sentence == "Helps: −0.0123, 95% interval −0.0200 to −0.0046."
-    assert scale_of("test/accuracy").size(0.0123) == "1.23 points" and scale_of("val/loss").size(0.5) == "0.5000"
+    assert (
+        get_metric_format("test/accuracy").size(0.0123) == "1.23 points"
+        and get_metric_format("val/loss").size(0.5) == "0.5000"
+    )

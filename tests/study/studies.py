@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from sota_exp.config.configuration import Configuration
-from sota_exp.study.arms import Arms, ReadyArm
+from sota_exp.study.arms import ComposedArm, ComposedArms
 from sota_exp.study.files import StudyFiles
-from sota_exp.study.plan import Arm, Blueprint
-from sota_exp.study.results import Row, Study
-from sota_exp.study.settings import Settings
+from sota_exp.study.plan import PlannedArm, StudyDesign
+from sota_exp.study.results import JsonObject, PlannedStudy
+from sota_exp.study.settings import StudySettings
 
 STANDARD: dict[str, Any] = {
     "kind": "ladder",
@@ -39,9 +39,9 @@ CLASSES = ("cat", "dog")
 
 def arm(
     name: str, reference: str | None = None, training: str = "", offset: int = 0, is_cell: bool = False
-) -> ReadyArm:
+) -> ComposedArm:
     """An arm; those with the same `training` share one."""
-    plain = Arm(
+    plain = PlannedArm(
         name=name,
         label=name.capitalize(),
         reference=reference,
@@ -50,7 +50,7 @@ def arm(
         seed_offset=offset,
         is_cell=is_cell,
     )
-    return ReadyArm(
+    return ComposedArm(
         arm=plain,
         overrides=(f"change={name}",),
         configuration=Configuration(choices={"slot": name}, values={"tracking": {}}),
@@ -62,26 +62,26 @@ def arm(
     )
 
 
-def chain(*names: str) -> list[ReadyArm]:
+def chain(*names: str) -> list[ComposedArm]:
     """A ladder."""
     return [arm(name, names[index - 1] if index else None) for index, name in enumerate(names)]
 
 
-def study(arms: Sequence[ReadyArm], blueprint: Blueprint | None = None, **changes: Any) -> Study:
-    settings = Settings(**(STANDARD | changes))
-    return Study(
+def study(arms: Sequence[ComposedArm], blueprint: StudyDesign | None = None, **changes: Any) -> PlannedStudy:
+    settings = StudySettings(**(STANDARD | changes))
+    return PlannedStudy(
         settings=settings,
         name="simulated",
-        blueprint=blueprint or Blueprint(arms=tuple(each.arm for each in arms)),
-        arms=Arms(ready=tuple(arms), refused=(("impossible", "a rule forbids it"),)),
-        seeds=tuple(settings.seed_list(0)),
+        blueprint=blueprint or StudyDesign(arms=tuple(each.arm for each in arms)),
+        arms=ComposedArms(ready=tuple(arms), refused=(("impossible", "a rule forbids it"),)),
+        seeds=tuple(settings.list_seeds(0)),
         recipe="torchvision",
         data="fake",
         command="sota-exp ablate study=ladder",
     )
 
 
-def result(correct: np.ndarray, labels: np.ndarray, **changes: Any) -> Row:
+def result(correct: np.ndarray, labels: np.ndarray, **changes: Any) -> JsonObject:
     """The fields of a finished run's result.json that a study reads."""
     per_class = {name: float(correct[labels == index].mean()) for index, name in enumerate(CLASSES)}
     accuracy = float(correct.mean())
@@ -121,7 +121,7 @@ def simulated(
     return rng.random(num_images) < chance, labels
 
 
-def write_all(made: Study, files: StudyFiles, gains: Mapping[str, float] | None = None) -> None:
+def write_all(made: PlannedStudy, files: StudyFiles, gains: Mapping[str, float] | None = None) -> None:
     """Write every run of a study."""
     for each in made.arms.ready:
         for seed in made.seeds:

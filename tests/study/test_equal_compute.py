@@ -6,16 +6,22 @@ import pytest
 
 from sota_exp.errors import ConfigError
 from sota_exp.study import equal_compute
-from sota_exp.study.arms import ReadyArm, made_ready
-from sota_exp.study.equal_compute import Epoch, equal_epochs, measured, remembered, with_equal_budget
+from sota_exp.study.arms import ComposedArm, compose_arms
+from sota_exp.study.equal_compute import (
+    EpochCost,
+    apply_equal_budget,
+    cache_epoch_costs,
+    compute_equal_epochs,
+    measure_epoch_cost,
+)
 from tests.study.studies import arm
 from tests.study.test_arms import base, compose, ladder
 
 EPOCHS = {
-    "first": Epoch(epochs=10, steps=100, flops=1e9, seconds=2.0),
-    "small_crops": Epoch(epochs=10, steps=100, flops=0.62e9, seconds=1.5),
-    "teacher": Epoch(epochs=10, steps=100, flops=1e9, seconds=5.0),
-    "long": Epoch(epochs=60, steps=100, flops=1e9, seconds=2.0),
+    "first": EpochCost(epochs=10, steps=100, flops=1e9, seconds=2.0),
+    "small_crops": EpochCost(epochs=10, steps=100, flops=0.62e9, seconds=1.5),
+    "teacher": EpochCost(epochs=10, steps=100, flops=1e9, seconds=5.0),
+    "long": EpochCost(epochs=60, steps=100, flops=1e9, seconds=2.0),
 }
 
 
@@ -24,31 +30,31 @@ EPOCHS = {
     [("steps", [10, 10, 10, 10]), ("flops", [10, 16, 10, 10]), ("seconds", [10, 13, 4, 10])],
 )
 def test_epochs_that_cost_what_the_first_costs(kind: str, expected: list[int]) -> None:
-    assert list(equal_epochs(EPOCHS, kind).values()) == expected
+    assert list(compute_equal_epochs(EPOCHS, kind).values()) == expected
 
 
 def test_an_arm_is_measured_once_and_again_never(tmp_path: Path) -> None:
     asked = []
 
-    def measure(each: ReadyArm) -> Epoch:
+    def measure(each: ComposedArm) -> EpochCost:
         asked.append(each.name)
         return EPOCHS["first"]
 
     for _ in range(2):
-        of = remembered(tmp_path / "budget.json", measure)
+        of = cache_epoch_costs(tmp_path / "budget.json", measure)
         assert of(arm("a")) == of(arm("a")) == EPOCHS["first"]
     assert asked == ["a"]
 
 
 def test_of_equal_steps_long_training_is_no_arm() -> None:
     of = base()
-    arms = made_ready(blueprint := ladder(of, "long_training", "ema"), of, compose)
+    arms = compose_arms(blueprint := ladder(of, "long_training", "ema"), of, compose)
     lengths = {"baseline": 2, "long_training": 3, "ema": 3}
 
-    def measure(each: ReadyArm) -> Epoch:
-        return Epoch(epochs=lengths[each.name], steps=3, flops=1.0, seconds=1.0)
+    def measure(each: ComposedArm) -> EpochCost:
+        return EpochCost(epochs=lengths[each.name], steps=3, flops=1.0, seconds=1.0)
 
-    found, said = with_equal_budget(arms, blueprint, of, compose, "steps", measure)
+    found, said = apply_equal_budget(arms, blueprint, of, compose, "steps", measure)
     assert [each.name for each in found.ready] == ["baseline", "ema"] and found.refused[0][0] == "long_training"
     assert {each.configuration.values["schedule"]["length"]["epochs"] for each in found.ready} == {2}
     assert said.startswith("Equal steps") and "ema 2" in said
@@ -56,14 +62,14 @@ def test_of_equal_steps_long_training_is_no_arm() -> None:
 
 def test_a_command_that_fixes_the_epochs_is_refused() -> None:
     of = base("schedule.length.epochs=2")
-    arms = made_ready(blueprint := ladder(of, "ema"), of, compose)
+    arms = compose_arms(blueprint := ladder(of, "ema"), of, compose)
     with pytest.raises(ConfigError, match="study.budget=flops chooses schedule.length.epochs"):
-        with_equal_budget(arms, blueprint, of, compose, "flops", lambda each: EPOCHS["first"])
+        apply_equal_budget(arms, blueprint, of, compose, "flops", lambda each: EPOCHS["first"])
 
 
 def test_what_an_epoch_takes_is_told_from_a_rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(equal_compute, "SECONDS_AN_ARM", 0.05)
     of = base("augmentation/train_size=native")
-    (first, _) = made_ready(ladder(of, "ema"), of, compose).ready
-    found = measured(first)
+    (first, _) = compose_arms(ladder(of, "ema"), of, compose).ready
+    found = measure_epoch_cost(first)
     assert found.epochs == 3 and found.steps * 16 <= 60 and found.flops > 0 and found.seconds > 0

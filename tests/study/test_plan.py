@@ -7,39 +7,39 @@ import pytest
 import yaml
 
 from sota_exp.config.configuration import Configuration
-from sota_exp.config.hydra_compose import conf_directory
-from sota_exp.config.values import leaves
+from sota_exp.config.hydra_compose import get_conf_directory
+from sota_exp.config.values import flatten
 from sota_exp.study import plan
-from sota_exp.study.arms import differences
-from sota_exp.study.screening import screening
-from sota_exp.study.settings import technique
-from sota_exp.study.technique import Technique, of_slots, overrides, set_to
+from sota_exp.study.arms import find_differences
+from sota_exp.study.screening import plan_screening
+from sota_exp.study.settings import parse_study_technique
+from sota_exp.study.technique import Technique, build_overrides, build_slot_techniques, merge_overrides
 from tests.experiments import composed
 
-RECIPES = sorted(path.stem for path in (conf_directory() / "recipe").glob("ladder_*.yaml"))
+RECIPES = sorted(path.stem for path in (get_conf_directory() / "recipe").glob("ladder_*.yaml"))
 
 
 @lru_cache
 def table() -> tuple[Technique, ...]:
-    nodes = yaml.safe_load((conf_directory() / "study" / "techniques" / "published.yaml").read_text())
-    return tuple(technique(name, node) for name, node in nodes.items())
+    nodes = yaml.safe_load((get_conf_directory() / "study" / "techniques" / "published.yaml").read_text())
+    return tuple(parse_study_technique(name, node) for name, node in nodes.items())
 
 
 def on_top_of(*given: str) -> tuple[Configuration, list[Technique]]:
     base = composed(*given)
-    return base, [each.at(base.choices, leaves(base.values)) for each in table()]
+    return base, [each.at(base.choices, flatten(base.values)) for each in table()]
 
 
 @pytest.mark.parametrize(("index", "recipe"), list(enumerate(RECIPES)))
 def test_each_step_of_the_ladder_is_the_published_recipe(index: int, recipe: str) -> None:
     _, techniques = on_top_of("data=fake", "recipe=torchvision")
-    arm = plan.ladder(techniques).arms[index]
-    made = composed(*overrides(("data=fake", "recipe=torchvision"), arm.overrides))
-    assert differences(made.values, composed("data=fake", f"recipe={recipe}").values) == {}
+    arm = plan.plan_ladder(techniques).arms[index]
+    made = composed(*merge_overrides(("data=fake", "recipe=torchvision"), arm.overrides))
+    assert find_differences(made.values, composed("data=fake", f"recipe={recipe}").values) == {}
 
 
 def test_the_ladder_has_all_thirteen_and_says_what_each_step_changes() -> None:
-    arms = plan.ladder(on_top_of("data=fake", "recipe=torchvision")[1]).arms
+    arms = plan.plan_ladder(on_top_of("data=fake", "recipe=torchvision")[1]).arms
     assert len(arms) == len(RECIPES) == 13
     assert [arm.reference for arm in arms] == [None, *(arm.name for arm in arms[:-1])]
     changes = {arm.name: arm.changes for arm in arms}
@@ -67,7 +67,7 @@ def test_scaled_values_start_from_the_configurations_own() -> None:
 
 def test_leaving_out_mixup_leaves_cutmix() -> None:
     base, techniques = on_top_of("data=fake", "recipe=torchvision")
-    arms = {arm.name: arm for arm in plan.leave_one_out(techniques, base.choices).arms}
+    arms = {arm.name: arm for arm in plan.plan_leave_one_out(techniques, base.choices).arms}
     assert arms["without_mixup"].overrides == ("augmentation/mix=cutmix",)
     assert arms["without_cutmix"].overrides == ("augmentation/mix=mixup",)
     assert arms["without_ema"].overrides == ("regularization/average=none",)
@@ -76,7 +76,7 @@ def test_leaving_out_mixup_leaves_cutmix() -> None:
 
 def test_what_a_recipe_has_off_can_not_be_left_out() -> None:
     base, techniques = on_top_of("data=fake", "recipe=small_images")
-    found = plan.leave_one_out(techniques, base.choices)
+    found = plan.plan_leave_one_out(techniques, base.choices)
     assert ("without_trivialaugment", "the recipe has it off") in found.refused
     assert {"without_ema", "without_label_smoothing"} <= {arm.name for arm in found.arms}
 
@@ -84,7 +84,7 @@ def test_what_a_recipe_has_off_can_not_be_left_out() -> None:
 def test_slots_that_no_technique_names_are_techniques_of_their_own() -> None:
     choices = {"augmentation/crop": "pad", "augmentation/flip": "none", "regularization/average": "ema"}
     neutral = {"augmentation/crop": "none", "augmentation/flip": "none", "regularization/average": "none"}
-    (found,) = of_slots(choices, neutral, {"regularization/average"})
+    (found,) = build_slot_techniques(choices, neutral, {"regularization/average"})
     assert (found.name, found.on, found.off) == ("pad", ("augmentation/crop=pad",), ("augmentation/crop=none",))
 
 
@@ -92,9 +92,9 @@ def test_each_alone_and_each_two() -> None:
     techniques = [
         each for each in on_top_of("data=fake", "recipe=torchvision")[1] if each.name in ("mixup", "cutmix", "ema")
     ]
-    alone = {arm.name: arm for arm in plan.add_one_in(techniques).arms}
+    alone = {arm.name: arm for arm in plan.plan_add_one_in(techniques).arms}
     assert alone["cutmix"].changes == ("augmentation/mix=cutmix",)
-    found = plan.pairs(techniques)
+    found = plan.plan_pairs(techniques)
     assert [arm.name for arm in found.arms][4:] == ["mixup+cutmix", "mixup+ema", "cutmix+ema"]
     assert "augmentation/mix=mixup_or_cutmix" in found.arms[4].overrides
     assert next((item.both, item.first, item.second) for item in found.interactions) == (
@@ -106,16 +106,16 @@ def test_each_alone_and_each_two() -> None:
 
 def test_a_screening_design_sets_every_technique_in_every_cell() -> None:
     _, techniques = on_top_of("data=fake", "recipe=torchvision")
-    found = screening(techniques, False, lambda on: None, False, beside=True)
+    found = plan_screening(techniques, False, lambda on: None, False, beside=True)
     assert len(found.arms) == 24 + 1 + 12 and found.design is not None and found.design.shape == (24, 12)
     for arm, row in zip(found.arms[:24], found.design, strict=True):
         on = [each.name for each, sign in zip(techniques, row, strict=True) if sign > 0]
-        assert arm.is_cell and arm.overrides == set_to(techniques, on)
+        assert arm.is_cell and arm.overrides == build_overrides(techniques, on)
     assert any("leave-one-out" in note for note in found.notes)
 
 
 def test_equal_arms_have_disjoint_seeds() -> None:
-    arms = plan.null(3).arms
+    arms = plan.plan_null(3).arms
     assert [arm.seed_offset for arm in arms] == [0, 1000, 2000] and [arm.reference for arm in arms] == [
         None,
         "equal_1",
@@ -124,16 +124,16 @@ def test_equal_arms_have_disjoint_seeds() -> None:
 
 
 def test_of_overrides_of_one_key_the_last_stays() -> None:
-    assert overrides(["a=1", "b=2"], ["a=3", "+c=4"], ["c=5"]) == ("b=2", "a=3", "c=5")
+    assert merge_overrides(["a=1", "b=2"], ["a=3", "+c=4"], ["c=5"]) == ("b=2", "a=3", "c=5")
 
 
-@pytest.mark.parametrize("kind", [plan.ladder, plan.add_one_in, plan.pairs])
+@pytest.mark.parametrize("kind", [plan.plan_ladder, plan.plan_add_one_in, plan.plan_pairs])
 def test_techniques_that_are_not_asked_for_are_off_in_every_arm(kind: Any) -> None:
     """So that "the baseline" and "alone" mean the same as in the whole table."""
     _, techniques = on_top_of("data=fake", "recipe=torchvision")
     chosen = [each for each in techniques if each.name in ("label_smoothing", "ema")]
     absent = [each for each in techniques if each not in chosen]
     found = {arm.name: set(arm.overrides) for arm in kind(chosen, absent=absent).arms}
-    whole = {arm.name: set(arm.overrides) for arm in plan.add_one_in(techniques).arms}
+    whole = {arm.name: set(arm.overrides) for arm in plan.plan_add_one_in(techniques).arms}
     assert found["baseline"] == whole["baseline"] and found["label_smoothing"] == whole["label_smoothing"]
     assert all("augmentation/policy=none" in overrides for overrides in found.values())

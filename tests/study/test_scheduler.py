@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from sota_exp.errors import Interrupted
-from sota_exp.study.arms import ReadyArm
+from sota_exp.study.arms import ComposedArm
 from sota_exp.study.files import StudyFiles
-from sota_exp.study.results import Study
-from sota_exp.study.scheduler import Ablation, Job
+from sota_exp.study.results import PlannedStudy
+from sota_exp.study.scheduler import ArmRun, StudyScheduler
 from tests.study.studies import arm, chain, simulated, study, write_run
 
 
@@ -22,10 +22,10 @@ class Trainer:
         self.directory, self.cut, self.diverging = directory, cut, diverging
         self.made: list[str] = []
 
-    def __call__(self, jobs: Sequence[Job]) -> list[str | None]:
+    def __call__(self, jobs: Sequence[ArmRun]) -> list[str | None]:
         return [self.train(job) for job in jobs]
 
-    def train(self, job: Job) -> str | None:
+    def train(self, job: ArmRun) -> str | None:
         place = self.directory / job.place
         if self.cut is not None and len(self.made) == self.cut:
             place.mkdir(parents=True, exist_ok=True)
@@ -48,12 +48,12 @@ class Trainer:
         return None
 
 
-def ablation(made: Study, trainer: Trainer, batch_size: int | None = 1) -> Ablation:
+def ablation(made: PlannedStudy, trainer: Trainer, batch_size: int | None = 1) -> StudyScheduler:
     files = StudyFiles(directory=trainer.directory)
-    return Ablation(study=made, files=files, launch=trainer, batch_size=batch_size, on_job=lambda *_: None)
+    return StudyScheduler(study=made, files=files, launch=trainer, batch_size=batch_size, on_job=lambda *_: None)
 
 
-def made_with(directory: Path, arms: Sequence[ReadyArm], **changes: object) -> tuple[dict, Trainer]:
+def made_with(directory: Path, arms: Sequence[ComposedArm], **changes: object) -> tuple[dict, Trainer]:
     trainer = Trainer(directory)
     return ablation(study(arms, **changes), trainer).run(), trainer
 
@@ -99,7 +99,7 @@ def test_arms_of_one_training_wait_for_it_and_start_from_its_checkpoint(tmp_path
     batches: list[list[str]] = []
 
     class Watched(Trainer):
-        def __call__(self, jobs: Sequence[Job]) -> list[str | None]:
+        def __call__(self, jobs: Sequence[ArmRun]) -> list[str | None]:
             batches.append([job.arm.name for job in jobs])
             for job in jobs:
                 if job.arm.name == "c":
@@ -124,7 +124,7 @@ def test_what_diverged_is_not_tried_again_and_other_failures_are(tmp_path: Path)
 
 def test_a_job_that_ends_without_a_result_is_a_failure_and_the_study_goes_on(tmp_path: Path) -> None:
     class Broken(Trainer):
-        def train(self, job: Job) -> str | None:
+        def train(self, job: ArmRun) -> str | None:
             return "OSError: lost" if job.arm.name == "b" else super().train(job)
 
     found = ablation(study(chain("a", "b"), seeds=2), Broken(tmp_path)).run()
@@ -153,7 +153,7 @@ def test_seeds_are_added_where_the_verdict_is_open(tmp_path: Path) -> None:
 @pytest.mark.parametrize("batch_size", [1, None])
 def test_equal_arms_share_runs(tmp_path: Path, batch_size: int | None) -> None:
     twins = [arm("a"), arm("b", "a")]
-    same = [twins[0], ReadyArm(**{**vars(twins[1]), "whole": twins[0].whole, "training": twins[0].training})]
+    same = [twins[0], ComposedArm(**{**vars(twins[1]), "whole": twins[0].whole, "training": twins[0].training})]
     trainer = Trainer(tmp_path)
     ablation(study(same, seeds=3), trainer, batch_size).run()
     assert len(trainer.made) == 3

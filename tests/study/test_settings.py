@@ -6,19 +6,19 @@ import pytest
 
 from sota_exp.config.build import build
 from sota_exp.errors import ConfigError
-from sota_exp.study.settings import Settings, technique
+from sota_exp.study.settings import StudySettings, parse_study_technique
 from tests.study.studies import STANDARD
 
 
-def settings(**changes: Any) -> Settings:
-    return build(Settings, STANDARD | changes, "study")
+def settings(**changes: Any) -> StudySettings:
+    return build(StudySettings, STANDARD | changes, "study")
 
 
 @pytest.mark.parametrize(
     ("seeds", "looks", "expected"), [(3, None, [5, 6, 7]), ([4, 1], None, [4, 1]), (3, [2, 8], [*range(5, 13)])]
 )
 def test_seeds_are_a_count_a_list_or_those_of_the_last_look(seeds: Any, looks: Any, expected: list[int]) -> None:
-    assert settings(seeds=seeds, looks=looks).seed_list(5) == expected
+    assert settings(seeds=seeds, looks=looks).list_seeds(5) == expected
 
 
 @pytest.mark.parametrize(
@@ -43,12 +43,12 @@ def test_what_is_wrong_is_said_with_its_key(changes: dict[str, Any], words: str)
 
 def test_only_chooses_and_orders_and_knows_the_names() -> None:
     table = {name: {"with": [f"{name}=1"], "without": [f"{name}=0"]} for name in ("mixup", "ema")}
-    assert [each.name for each in settings(only=["ema", "mixup"], techniques=table).chosen_techniques()] == [
+    assert [each.name for each in settings(only=["ema", "mixup"], techniques=table).get_chosen_techniques()] == [
         "ema",
         "mixup",
     ]
     with pytest.raises(ConfigError, match=r"study.only=emma: no such technique; legal: mixup, ema. Did you mean ema\?"):
-        settings(only=["emma"], techniques=table).chosen_techniques()
+        settings(only=["emma"], techniques=table).get_chosen_techniques()
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_only_chooses_and_orders_and_knows_the_names() -> None:
 )
 def test_an_entry_that_is_no_technique_is_said_to_be_none(node: Any, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        technique("mine", node)
+        parse_study_technique("mine", node)
 
 
 @pytest.mark.parametrize(
@@ -83,5 +83,5 @@ def test_looks_that_can_decide_nothing_are_refused(changes: Any, words: str) -> 
 
 
 def test_what_is_detectable_with_looks_is_at_the_last_ones_level() -> None:
-    assert settings().last_level == 0.95
-    assert settings(looks=[8, 16]).last_level == pytest.approx(0.975)
+    assert settings().final_level == 0.95
+    assert settings(looks=[8, 16]).final_level == pytest.approx(0.975)

@@ -8,11 +8,11 @@ import pytest
 from scipy import stats
 
 from sota_exp.study.files import StudyFiles
-from sota_exp.study.plan import Blueprint, Interaction
-from sota_exp.study.results import Runs
-from sota_exp.study.screening import screening
-from sota_exp.study.settings import technique
-from sota_exp.study.study_json import outcome
+from sota_exp.study.plan import InteractionArms, StudyDesign
+from sota_exp.study.results import StudyRuns
+from sota_exp.study.screening import plan_screening
+from sota_exp.study.settings import parse_study_technique
+from sota_exp.study.study_json import build_study_json
 from tests.study.studies import arm, chain, simulated, study, write_all, write_run
 
 GAINS = {"b": 0.4, "c": 0.4}
@@ -26,7 +26,7 @@ def files(tmp_path: Path) -> StudyFiles:
 def test_every_number_of_an_arm_is_that_of_its_files(files: StudyFiles) -> None:
     made = study(chain("a", "b", "c"), seeds=8)
     write_all(made, files, GAINS)
-    found = outcome(made, Runs.read(made, files, {}))
+    found = build_study_json(made, StudyRuns.read(made, files, {}))
     rows = {row["name"]: row for row in found["arms"]}
     raw = {
         name: [
@@ -66,17 +66,17 @@ def test_every_number_of_an_arm_is_that_of_its_files(files: StudyFiles) -> None:
 def test_it_is_plain_json_and_the_same_twice(files: StudyFiles) -> None:
     made = study(chain("a", "b"), seeds=6)
     write_all(made, files)
-    one = json.dumps(outcome(made, Runs.read(made, files, {})), allow_nan=False)
-    assert one == json.dumps(outcome(made, Runs.read(made, StudyFiles(directory=files.directory), {})))
+    one = json.dumps(build_study_json(made, StudyRuns.read(made, files, {})), allow_nan=False)
+    assert one == json.dumps(build_study_json(made, StudyRuns.read(made, StudyFiles(directory=files.directory), {})))
 
 
 def test_failures_are_shown_and_leave_the_other_arms_standing(files: StudyFiles) -> None:
     made = study(chain("a", "b", "c"), seeds=6)
     write_all(made, files)
     for seed in range(6):
-        place = files.directory / files.place(made.arms.named("b"), seed)
+        place = files.directory / files.place(made.arms.get("b"), seed)
         (place / "result.json").write_text(json.dumps({"status": "failed", "reason": "diverged: train/loss is nan"}))
-    found = outcome(made, Runs.read(made, StudyFiles(directory=files.directory), {}))
+    found = build_study_json(made, StudyRuns.read(made, StudyFiles(directory=files.directory), {}))
     rows = {row["name"]: row for row in found["arms"]}
     assert rows["b"]["verdict"] == rows["c"]["verdict"] == "failed" and "diverged" in rows["b"]["verdict_words"]
     assert rows["a"]["n"] == 6 and found["status"] == "partial"
@@ -85,7 +85,7 @@ def test_failures_are_shown_and_leave_the_other_arms_standing(files: StudyFiles)
 
 def test_a_study_before_its_first_run_says_what_it_will_need(files: StudyFiles) -> None:
     made = study(chain("a", "b"), seeds=3)
-    found = outcome(made, Runs.read(made, files, {}))
+    found = build_study_json(made, StudyRuns.read(made, files, {}))
     assert [row["verdict"] for row in found["arms"]] == ["reference", "too few seeds"]
     assert len(found["missing"]) == 6 and found["missing"][0]["reason"] == "not run yet"
     assert found["plan"]["detectable"]["3"] is None and found["plan"]["seeds_needed"]["0.01"] > 6
@@ -97,7 +97,7 @@ def test_with_looks_only_the_undecided_want_more_seeds(files: StudyFiles) -> Non
         for seed in range(8):
             correct, labels = simulated(each.name, seed, gains={"b": 2.0, "c": 2.0})
             write_run(files.directory / files.place(each, seed), correct, labels)
-    found = outcome(made, Runs.read(made, files, {}))
+    found = build_study_json(made, StudyRuns.read(made, files, {}))
     rows = {row["name"]: row for row in found["arms"]}
     assert found["looks"]["done"] == [8] and found["looks"]["decided"] == {"b": 8}
     assert rows["b"]["verdict"] == "helps" and rows["c"]["verdict"] == "cannot be distinguished"
@@ -108,25 +108,25 @@ def test_with_looks_only_the_undecided_want_more_seeds(files: StudyFiles) -> Non
 
 def test_interactions_of_pairs_are_both_minus_each_plus_neither(files: StudyFiles) -> None:
     arms = [arm("z"), arm("a", "z"), arm("b", "z"), arm("a+b", "z")]
-    item = Interaction(factors=("a", "b"), both="a+b", first="a", second="b", neither="z")
-    blueprint = Blueprint(arms=tuple(each.arm for each in arms), interactions=(item,))
+    item = InteractionArms(factors=("a", "b"), both="a+b", first="a", second="b", neither="z")
+    blueprint = StudyDesign(arms=tuple(each.arm for each in arms), interactions=(item,))
     made = study(arms, blueprint, seeds=6)
     write_all(made, files)
-    (row,) = outcome(made, Runs.read(made, files, {}))["interactions"]
+    (row,) = build_study_json(made, StudyRuns.read(made, files, {}))["interactions"]
     accuracy = {each.name: np.array([simulated(each.name, seed)[0].mean() for seed in range(6)]) for each in arms}
     assert row["estimate"] == pytest.approx((accuracy["a+b"] - accuracy["a"] - accuracy["b"] + accuracy["z"]).mean())
     assert row["factors"] == ["a", "b"] and row["verdict"] == "cannot be distinguished"
 
 
 def test_a_screening_study_has_effects_of_its_cells(files: StudyFiles) -> None:
-    techniques = [technique(name, {"with": [f"{name}=1"], "without": [f"{name}=0"]}) for name in "pqrs"]
-    blueprint = screening(techniques, False, lambda on: None, False, beside=False)
+    techniques = [parse_study_technique(name, {"with": [f"{name}=1"], "without": [f"{name}=0"]}) for name in "pqrs"]
+    blueprint = plan_screening(techniques, False, lambda on: None, False, beside=False)
     cells = [arm(each.name, is_cell=True) for each in blueprint.arms]
     made = study(cells, blueprint, kind="screening", seeds=2)
     assert blueprint.design is not None
     gains = {each.name: 0.6 * float(row[1]) for each, row in zip(cells, blueprint.design, strict=True)}
     write_all(made, files, gains)
-    found = outcome(made, Runs.read(made, files, {}))
+    found = build_study_json(made, StudyRuns.read(made, files, {}))
     assert [row["factor"] for row in found["effects"]] == list("pqrs")
     assert [row["verdict"] for row in found["effects"]] == [
         "cannot be distinguished",

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from sota_exp.study import terminal
 from sota_exp.study.files import StudyFiles
-from sota_exp.study.results import Runs
-from sota_exp.study.study_json import outcome
+from sota_exp.study.results import StudyRuns
+from sota_exp.study.study_json import build_study_json
 from tests.study.studies import chain, study, write_all
 
 
@@ -24,21 +24,21 @@ def printed(*parts: object, width: int = 120) -> str:
 @pytest.mark.parametrize(("low", "middle", "high"), [(-1.0, 0.0, 1.0), (0.5, 0.75, 1.0), (-0.2, -0.1, 0.3)])
 def test_an_interval_is_drawn_to_scale(low: float, middle: float, high: float) -> None:
     def place(value: float) -> int:
-        return round((value + 1) / 2 * (terminal.WIDTH - 1))
+        return round((value + 1) / 2 * (terminal.INTERVAL_WIDTH - 1))
 
-    found = terminal.interval_bar(low, middle, high, 1)
+    found = terminal.draw_interval_bar(low, middle, high, 1)
     drawn = [index for index, sign in enumerate(found) if sign in "─●┼"]
-    assert len(found) == terminal.WIDTH and found.index("●") == place(middle)
+    assert len(found) == terminal.INTERVAL_WIDTH and found.index("●") == place(middle)
     assert (drawn[0], drawn[-1]) == (place(low), place(high))
-    assert found[terminal.WIDTH // 2] in "│┼●"
+    assert found[terminal.INTERVAL_WIDTH // 2] in "│┼●"
 
 
 @pytest.mark.parametrize("width", [80, 120, 200])
 def test_a_result_names_every_arm_and_what_is_not_known(tmp_path: Path, width: int) -> None:
     made, files = study(chain("a", "b", "c"), seeds=6), StudyFiles(directory=tmp_path)
     write_all(made, files, {"b": 2.0, "c": 2.0})
-    found = outcome(made, Runs.read(made, files, {}))
-    text = printed(terminal.result(found), width=width)
+    found = build_study_json(made, StudyRuns.read(made, files, {}))
+    text = printed(terminal.format_study_result(found), width=width)
     assert "helps" in text and "A" in text and "refused impossible: a rule forbids it" in text.replace("\n", " ")
     assert max(map(len, text.splitlines())) <= width
 
@@ -46,7 +46,8 @@ def test_a_result_names_every_arm_and_what_is_not_known(tmp_path: Path, width: i
 def test_a_plan_says_what_these_seeds_can_show(tmp_path: Path) -> None:
     made, files = study(chain("a", "b"), seeds=4), StudyFiles(directory=tmp_path)
     text = printed(
-        *terminal.heading(made, files), terminal.plan(made, files, {"a": 61.0, "b": "too large", "num_test": 2000})
+        *terminal.format_study_heading(made, files),
+        terminal.format_study_plan(made, files, {"a": 61.0, "b": "too large", "num_test": 2000}),
     )
     assert "2 arms × 4 seeds" in text and "1 min 1 s" in text and "0/4" in text and "too large" in text
     words = " ".join(text.split())

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sota_exp.sweep.storage import LOST, Store
+from sota_exp.sweep.storage import CONNECTION_ERRORS, StudyStorage
 from tests.sweep import postgres
 from tests.sweep.killing import assert_all_end_well, drive, found, start
 
@@ -82,13 +82,13 @@ def test_three_copies_share_a_postgresql_study_whose_connections_are_cut(tmp_pat
 @needs_postgres
 def test_a_turn_that_ends_with_its_connection_is_noticed():
     with postgres.server() as server, contextlib.ExitStack() as stack:
-        first, second = (Store(url=server.url, name="s", heartbeat=1, grace=5) for _ in range(2))
-        check = stack.enter_context(first.alone())
+        first, second = (StudyStorage(url=server.url, name="s", heartbeat=1, grace=5) for _ in range(2))
+        check = stack.enter_context(first.lock())
         check()
         cut(server)
-        with second.alone() as other:
+        with second.lock() as other:
             other()
-            with pytest.raises(LOST):
+            with pytest.raises(CONNECTION_ERRORS):
                 check()
             other()
 

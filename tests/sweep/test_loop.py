@@ -14,11 +14,11 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.trial import Trial, TrialState
 
-from sota_exp.cli.main import run
+from sota_exp.cli.main import run_command_line
 from sota_exp.sweep import claim, end, ownership, sweep_json
 from sota_exp.sweep import loop as sweep_loop
-from sota_exp.sweep.space import Space
-from sota_exp.sweep.storage import Store
+from sota_exp.sweep.space import SearchSpace
+from sota_exp.sweep.storage import StudyStorage
 from tests.experiments import TINY
 from tests.sweep.toy import main
 
@@ -49,7 +49,7 @@ def test_a_connection_lost_at_the_summary_loses_nothing(monkeypatch):
     def summarize(*given):
         for error in answers:
             raise error
-        return sweep_json.summarize(*given)
+        return sweep_json.build_summary(*given)
 
     monkeypatch.setattr(end, "summarize", summarize)
     status, summary = sweep(2)
@@ -60,7 +60,7 @@ def test_a_connection_lost_at_the_summary_loses_nothing(monkeypatch):
 def test_a_connection_lost_when_a_trial_was_just_taken_loses_nothing(monkeypatch):
     """The storage has noted the owner, who never hears of it: the trial must not wait for its own process to die."""
     answers = iter([StorageInternalError("cut")])
-    own = ownership.own
+    own = ownership.become_owner
 
     def noted(trial):
         token = own(trial)
@@ -68,7 +68,7 @@ def test_a_connection_lost_when_a_trial_was_just_taken_loses_nothing(monkeypatch
             raise error
         return token
 
-    monkeypatch.setattr(ownership, "own", noted)
+    monkeypatch.setattr(ownership, "become_owner", noted)
     monkeypatch.setattr(sweep_loop, "LOOK_SECONDS", 0.0)
     status, summary = sweep(3, "hydra.sweeper.n_jobs=2", "hydra.sweeper.retries=0")
     assert (status, summary["trials"]["complete"], summary["trials"]["failed"]) == (0, 3, 0)
@@ -78,13 +78,13 @@ def test_a_connection_lost_when_a_trial_was_just_taken_loses_nothing(monkeypatch
 
 def test_a_copy_that_lost_its_turn_leaves_no_trace_in_the_trial_of_another(monkeypatch):
     """Between its trial and its draws PostgreSQL ends its turn, and another copy takes the trial up."""
-    suggest, own, turns = Space.suggest, ownership.owner(), iter(["lost"])
+    suggest, own, turns = SearchSpace.draw_values, ownership.build_owner(), iter(["lost"])
     ended = []
 
     def draw(space, trial, chosen):
         if next(turns, None):
             other = Trial(trial.study, trial._trial_id)
-            other.set_user_attr(claim.KNOBS, suggest(space, other, chosen))
+            other.set_user_attr(claim.KNOBS_ATTRIBUTE, suggest(space, other, chosen))
             other.set_user_attr(ownership.OWNER, {**own, "host": "elsewhere"})
             ended.append("its turn")
             return {"lr": 777.0}
@@ -98,12 +98,12 @@ def test_a_copy_that_lost_its_turn_leaves_no_trace_in_the_trial_of_another(monke
 
         yield check
 
-    monkeypatch.setattr(Space, "suggest", draw)
-    monkeypatch.setattr(Store, "alone", alone)
+    monkeypatch.setattr(SearchSpace, "suggest", draw)
+    monkeypatch.setattr(StudyStorage, "alone", alone)
     monkeypatch.setattr(sweep_loop, "has_running_trials", lambda sweep: False)  # the other's trial runs on
     assert sweep(2)[1]["trials"] == {"complete": 1, "pruned": 0, "failed": 0, "running": 1}
     trial = optuna.load_study(study_name="sweep", storage="sqlite:///sweep/study.db").trials[0]
-    assert trial.user_attrs[claim.KNOBS] == trial.params
+    assert trial.user_attrs[claim.KNOBS_ATTRIBUTE] == trial.params
     assert trial.user_attrs[ownership.OWNER]["host"] == "elsewhere"
 
 
@@ -265,7 +265,7 @@ def real(*arguments):
     """Exit status of `sota-exp sweep` over trainings of a tenth of a second."""
     knob = "optimizer.lr=tag(log,interval(0.01,1.0))"
     asked = [*TINY, knob, "hydra.sweep.dir=sweep", "tracking.figures=false", *arguments]
-    status = run(["sweep", *asked])
+    status = run_command_line(["sweep", *asked])
     with open("sweep/sweep.json") as file:
         return status, json.load(file)
 
@@ -308,7 +308,7 @@ def test_a_training_that_cannot_end_well_fails_its_trial_with_the_reason(broken,
     knob = "seed=range(0,9)"
     asked = [*(item for item in TINY if not (item.startswith("data") and "root" in broken)), *broken.split(), knob]
     limits = ("hydra.sweep.dir=sweep", "hydra.sweeper.n_trials=2", "hydra.sweeper.max_failures_in_a_row=2")
-    assert run(["sweep", *asked, *limits]) == 1
+    assert run_command_line(["sweep", *asked, *limits]) == 1
     said = capsys.readouterr().err
     assert "2 trials in a row failed" in said and reason in said and "Traceback" not in said
     trials = optuna.load_study(study_name="sweep", storage=f"sqlite:///{tmp_path}/sweep/study.db").trials
@@ -321,7 +321,7 @@ def test_a_trial_without_memory_fails_in_optuna_and_mlflow_and_the_sweep_goes_on
     knob, uri = "data.image_size=choice(16,400000)", f"sqlite:///{tmp_path}/mlflow.db"
     asked = [*TINY, knob, "hydra.sweep.dir=sweep", "hydra.sweeper.n_trials=3", "hydra.sweeper.confirm.top=0"]
     assert (
-        run(
+        run_command_line(
             [
                 "sweep",
                 *asked,

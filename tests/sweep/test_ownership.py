@@ -8,12 +8,12 @@ import pytest
 from optuna.trial import TrialState
 
 from sota_exp.sweep import ownership
-from sota_exp.sweep.storage import Store, resolved
+from sota_exp.sweep.storage import StudyStorage, resolve_storage_url
 
 
 @pytest.fixture
 def study(tmp_path):
-    store = Store(url=resolved(None, tmp_path), name="s", heartbeat=1, grace=2)
+    store = StudyStorage(url=resolve_storage_url(None, tmp_path), name="s", heartbeat=1, grace=2)
     yield store.study(["maximize"])
     store.storage.engine.dispose()
 
@@ -30,20 +30,20 @@ def numbers(trials):
 
 def test_a_trial_without_an_owner_is_abandoned_and_ours_is_not(study):
     first, second = ask(study), ask(study)
-    token = ownership.own(second)
-    assert numbers(ownership.abandoned(study, {token})) == [first.number]
+    token = ownership.become_owner(second)
+    assert numbers(ownership.find_abandoned_trials(study, {token})) == [first.number]
 
 
 def test_a_trial_that_this_process_never_heard_it_has_is_abandoned(study):
     first, second = ask(study), ask(study)
-    ownership.own(first)
-    token = ownership.own(second)
-    assert numbers(ownership.abandoned(study, {token})) == [first.number]
+    ownership.become_owner(first)
+    token = ownership.become_owner(second)
+    assert numbers(ownership.find_abandoned_trials(study, {token})) == [first.number]
 
 
 def test_a_process_that_never_heard_of_its_trial_was_not_killed(study):
-    ownership.own(ask(study))
-    assert ownership.kills_without_progress(study.trials[0]) == 0
+    ownership.become_owner(ask(study))
+    assert ownership.count_kills_without_progress(study.trials[0]) == 0
 
 
 def test_a_dead_owner_on_this_machine_is_seen_at_once(study):
@@ -51,40 +51,40 @@ def test_a_dead_owner_on_this_machine_is_seen_at_once(study):
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     import psutil
 
-    facts = ownership.owner() | {"pid": process.pid, "born": psutil.Process(process.pid).create_time()}
+    facts = ownership.build_owner() | {"pid": process.pid, "born": psutil.Process(process.pid).create_time()}
     trial.set_user_attr(ownership.OWNER, facts)
-    assert ownership.abandoned(study) == []
+    assert ownership.find_abandoned_trials(study) == []
     process.communicate(b"\n")
-    assert numbers(ownership.abandoned(study)) == [trial.number]
+    assert numbers(ownership.find_abandoned_trials(study)) == [trial.number]
 
 
 def test_a_process_number_that_was_given_again_is_another_process():
-    facts = ownership.owner()
-    assert ownership.is_alive(facts)
-    assert not ownership.is_alive(facts | {"born": facts["born"] - 100})
+    facts = ownership.build_owner()
+    assert ownership.is_owner_alive(facts)
+    assert not ownership.is_owner_alive(facts | {"born": facts["born"] - 100})
 
 
 def test_elsewhere_the_heartbeat_says_it(study, monkeypatch):
     trial = ask(study)
     study._storage.record_heartbeat(trial._trial_id)
-    trial.set_user_attr(ownership.OWNER, ownership.owner() | {"host": "elsewhere"})
-    assert ownership.abandoned(study) == []
+    trial.set_user_attr(ownership.OWNER, ownership.build_owner() | {"host": "elsewhere"})
+    assert ownership.find_abandoned_trials(study) == []
     monkeypatch.setattr(type(study._storage), "_get_stale_trial_ids", lambda self, study_id: [trial._trial_id])
-    assert numbers(ownership.abandoned(study)) == [trial.number]
+    assert numbers(ownership.find_abandoned_trials(study)) == [trial.number]
 
 
 def test_only_its_owner_lets_a_trial_go(study):
     trial = ask(study)
-    token = ownership.own(trial)
-    ownership.let_go(study, trial.number, "another")
-    assert ownership.abandoned(study, {token}) == []
-    ownership.let_go(study, trial.number, token)
-    assert numbers(ownership.abandoned(study)) == [trial.number]
+    token = ownership.become_owner(trial)
+    ownership.release_trial(study, trial.number, "another")
+    assert ownership.find_abandoned_trials(study, {token}) == []
+    ownership.release_trial(study, trial.number, token)
+    assert numbers(ownership.find_abandoned_trials(study)) == [trial.number]
 
 
 def test_a_failure_keeps_its_reason_and_ends_nothing_twice(study):
     trial = ask(study)
-    ownership.fail(study, study.trials[0], "out of memory")
+    ownership.fail_trial(study, study.trials[0], "out of memory")
     study.tell(trial.number, 1.0, skip_if_finished=True)
     assert study.trials[0].state.name == "FAIL" and study.trials[0].user_attrs["reason"] == "out of memory"
 
@@ -98,7 +98,7 @@ def test_a_trial_that_another_ends_in_the_same_moment_keeps_that_end(study, monk
         return write(trial_id, state=state, values=values)
 
     monkeypatch.setattr(study._storage, "set_trial_state_values", second)
-    ownership.end(study, trial.number, [2.0])
+    ownership.end_trial(study, trial.number, [2.0])
     assert study.trials[0].value == 1.0
 
 
@@ -115,12 +115,12 @@ def test_a_trial_that_another_ends_in_the_same_moment_keeps_that_end(study, monk
 def test_only_kills_without_progress_are_counted(study, ends, expected):
     trial, step = ask(study), 0
     for end in ends:
-        ownership.take_up(trial, ownership.kills_without_progress(study.trials[0]))
-        facts = {**ownership.owner(), "born": 0.0}  # a process that has ended
+        ownership.store_kills(trial, ownership.count_kills_without_progress(study.trials[0]))
+        facts = {**ownership.build_owner(), "born": 0.0}  # a process that has ended
         trial.set_user_attr(ownership.OWNER, facts)
         if end == "came further":
             trial.report(0.5, step)
             step += 1
         if end == "let go":
-            ownership.let_go(study, 0, facts["token"])
-    assert ownership.kills_without_progress(study.trials[0]) == expected
+            ownership.release_trial(study, 0, facts["token"])
+    assert ownership.count_kills_without_progress(study.trials[0]) == expected

@@ -7,26 +7,26 @@ from hydra.core.global_hydra import GlobalHydra
 
 from sota_exp.config.build import build
 from sota_exp.config.experiment import Experiment
-from sota_exp.config.hydra_compose import conf_directory, register_resolvers
-from sota_exp.sweep.settings import plain, read_goal, read_settings
+from sota_exp.config.hydra_compose import get_conf_directory, register_resolvers
+from sota_exp.sweep.settings import read_goal, read_settings, to_plain
 from sota_exp.sweep.space import read_space
-from sota_exp.sweep.start_points import own_values
+from sota_exp.sweep.start_points import flatten_config
 from tests.experiments import composed
 
-SEARCHES = sorted(path.stem for path in (conf_directory() / "search").glob("*.yaml"))
+SEARCHES = sorted(path.stem for path in (get_conf_directory() / "search").glob("*.yaml"))
 
 
 def opened(name):
     """(space, the recipe's own values, its options, the sweeper's node)."""
     register_resolvers()
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf_directory())):
+    with initialize_config_dir(str(get_conf_directory())):
         overrides = ["hydra/sweeper=sota_exp", f"+search={name}", "data=fake"]
         config = compose("config", overrides, return_hydra_config=True)
     node = dict(config.hydra.sweeper)
-    trees = [plain(node[key]) or {} for key in ("params", "conditional", "derived")]
+    trees = [to_plain(node[key]) or {} for key in ("params", "conditional", "derived")]
     choices = {str(group): str(option) for group, option in config.hydra.runtime.choices.items()}
-    return read_space(*trees, ["data=fake"]), own_values(config), choices, node
+    return read_space(*trees, ["data=fake"]), flatten_config(config), choices, node
 
 
 @pytest.mark.parametrize("name", SEARCHES)
@@ -37,7 +37,7 @@ def test_it_reaches_the_recipe_and_what_it_draws_builds(name):
     assert read_goal(node).objectives[0] == "val/accuracy"
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(2):
-        overrides = space.overrides(space.suggest(study.ask(), choices))
+        overrides = space.overrides(space.draw_values(study.ask(), choices))
         build(Experiment, composed(*overrides).values)
 
 

@@ -15,7 +15,7 @@ def drawn(space, chosen=None, fixed=None):
     if fixed:
         study.enqueue_trial(fixed)
     trial = study.ask()
-    return space.suggest(trial, chosen or {}), trial.params
+    return space.draw_values(trial, chosen or {}), trial.params
 
 
 def test_a_coordinate_is_searched_and_its_knob_is_run():
@@ -63,7 +63,7 @@ def test_one_knob_with_two_ranges_is_kept_as_two():
 )
 def test_the_command_line_has_the_last_word(arguments, knobs, fixed):
     space = read_space({"lr": LOG_LR}, {}, {}, arguments)
-    assert (set(space.knobs), space.fixed) == (knobs, fixed)
+    assert (set(space.knobs), space.fixed_overrides) == (knobs, fixed)
     assert all(item in space.overrides({}) for item in ["~x"] if item in arguments)
 
 
@@ -91,7 +91,7 @@ def test_values_out_of_reach_are_left_out_of_a_point():
 
 
 def test_the_declaration_tells_spaces_apart_and_leaves_out_what_changes_no_number():
-    one = read_space({"lr": LOG_LR}, {}, {}, ["data=fake", "tracking=none", "runtime.threads=1"]).declaration({})
-    same = read_space({"lr": LOG_LR}, {}, {}, ["data=fake", "tracking.uri=x"]).declaration({})
+    one = read_space({"lr": LOG_LR}, {}, {}, ["data=fake", "tracking=none", "runtime.threads=1"]).describe({})
+    same = read_space({"lr": LOG_LR}, {}, {}, ["data=fake", "tracking.uri=x"]).describe({})
     assert one == same == {"lr": "0.01 to 1, by its logarithm", "data": "fake"}
-    assert read_space({"lr": "interval(0.01, 1)"}, {}, {}, ["data=fake"]).declaration({}) != one
+    assert read_space({"lr": "interval(0.01, 1)"}, {}, {}, ["data=fake"]).describe({}) != one

@@ -8,12 +8,12 @@ import pytest
 from optuna.exceptions import StorageInternalError
 
 from sota_exp.errors import ConfigError, RunFailed
-from sota_exp.sweep.storage import Store, patiently, resolved
+from sota_exp.sweep.storage import StudyStorage, resolve_storage_url, retry_while_disconnected
 
 
 def test_the_default_is_sqlite_in_the_sweeps_directory(tmp_path):
-    assert resolved(None, tmp_path) == f"sqlite:///{tmp_path}/study.db"
-    assert resolved("postgresql://me@host/db", tmp_path) == "postgresql://me@host/db"
+    assert resolve_storage_url(None, tmp_path) == f"sqlite:///{tmp_path}/study.db"
+    assert resolve_storage_url("postgresql://me@host/db", tmp_path) == "postgresql://me@host/db"
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_the_default_is_sqlite_in_the_sweeps_directory(tmp_path):
 )
 def test_a_storage_without_heartbeat_is_refused_with_the_reason(url, says, tmp_path):
     with pytest.raises(ConfigError, match=says):
-        resolved(url, tmp_path)
+        resolve_storage_url(url, tmp_path)
 
 
 def test_a_lost_connection_is_tried_again_until_it_is_back():
@@ -39,7 +39,7 @@ def test_a_lost_connection_is_tried_again_until_it_is_back():
             raise found
         return found
 
-    assert patiently(call, seconds=5) == 7
+    assert retry_while_disconnected(call, seconds=5) == 7
 
 
 def test_a_connection_that_stays_lost_fails_in_one_line():
@@ -47,16 +47,16 @@ def test_a_connection_that_stays_lost_fails_in_one_line():
         raise StorageInternalError("no") from OSError("server closed\nthe connection")
 
     with pytest.raises(RunFailed, match="does not answer: OSError: server closed$"):
-        patiently(call, seconds=0.15)
+        retry_while_disconnected(call, seconds=0.15)
 
 
 def store(folder):
-    return Store(url=resolved(None, folder), name="s", heartbeat=1, grace=5)
+    return StudyStorage(url=resolve_storage_url(None, folder), name="s", heartbeat=1, grace=5)
 
 
 def create(folder, barrier):
     barrier.wait()
-    with store(folder).alone():
+    with store(folder).lock():
         store(folder).study(["maximize"])
 
 
@@ -76,7 +76,7 @@ def test_one_is_inside_at_a_time(tmp_path):
     inside, most = [], []
 
     def enter():
-        with store(tmp_path).alone():
+        with store(tmp_path).lock():
             inside.append(1)
             most.append(len(inside))
             time.sleep(0.02)

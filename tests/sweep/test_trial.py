@@ -8,8 +8,16 @@ import pytest
 
 from sota_exp.errors import ConfigError
 from sota_exp.sweep import ownership
-from sota_exp.sweep.storage import Store, resolved
-from sota_exp.sweep.trial import VARIABLE, Brief, Identity, OwnTrial, beating, make_pruner, mean_over_seeds
+from sota_exp.sweep.storage import StudyStorage, resolve_storage_url
+from sota_exp.sweep.trial import (
+    BRIEF_VARIABLE,
+    JobBrief,
+    JobTrial,
+    TrialIdentity,
+    build_pruner,
+    run_seeds,
+    send_heartbeats,
+)
 
 MEDIAN = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 0, "n_warmup_steps": 0}
 
@@ -17,8 +25,8 @@ MEDIAN = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 0, "n_w
 @pytest.fixture
 def identity(tmp_path):
     """A trial that is created and owned, as the sweeper does it."""
-    made = Identity(
-        store=Store(url=resolved(None, tmp_path), name="s", heartbeat=1, grace=5),
+    made = TrialIdentity(
+        store=StudyStorage(url=resolve_storage_url(None, tmp_path), name="s", heartbeat=1, grace=5),
         number=0,
         token="",
         pruner=MEDIAN,
@@ -29,22 +37,22 @@ def identity(tmp_path):
     study = made.store.study(["maximize"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        token = ownership.own(study.ask())
+        token = ownership.become_owner(study.ask())
     return replace(made, token=token)
 
 
 def test_a_brief_travels_as_a_job_variable_whatever_is_in_it(identity):
     words = "lr=0.1 ${seed} 'quoted' \"twice\" \\ ü = {}"
-    brief = Brief(origin={"name": words, "overrides": [words]}, trial=identity)
-    name, _, text = brief.override().partition("=")
-    assert name == f"++hydra.job.env_set.{VARIABLE}"
-    assert Brief.of_job({VARIABLE: text.strip("'")}) == brief
-    assert Brief.of_job({}) is None
+    brief = JobBrief(origin={"name": words, "overrides": [words]}, trial=identity)
+    name, _, text = brief.to_override().partition("=")
+    assert name == f"++hydra.job.env_set.{BRIEF_VARIABLE}"
+    assert JobBrief.from_environment({BRIEF_VARIABLE: text.strip("'")}) == brief
+    assert JobBrief.from_environment({}) is None
 
 
 @pytest.mark.parametrize("cost, feasible", [(90.0, True), (100.0, True), (101.0, False)])
 def test_it_ends_with_its_value_and_above_its_cap_it_is_infeasible(identity, cost, feasible):
-    own = OwnTrial.open(identity)
+    own = JobTrial.open(identity)
     own.complete([0.7], {"cost/parameters": cost})
     own.complete([0.9], {"cost/parameters": cost})  # ended twice, it counts once
     assert own.frozen.value == 0.7
@@ -52,16 +60,16 @@ def test_it_ends_with_its_value_and_above_its_cap_it_is_infeasible(identity, cos
 
 
 def test_it_reports_a_step_once(identity, recwarn):
-    own = OwnTrial.open(identity)
+    own = JobTrial.open(identity)
     own.report(0.5, 0)
     own.report(0.6, 0)
     assert own.frozen.intermediate_values == {0: 0.5}
 
 
 def test_what_another_has_taken_up_is_no_longer_ours(identity):
-    own = OwnTrial.open(identity)
-    ownership.own(own.trial)
-    assert not own.is_ours
+    own = JobTrial.open(identity)
+    ownership.become_owner(own.trial)
+    assert not own.is_owned
     own.complete([0.7], {"cost/parameters": 1.0})
     own.prune("x")
     own.fail("y")
@@ -70,14 +78,14 @@ def test_what_another_has_taken_up_is_no_longer_ours(identity):
 
 @pytest.mark.parametrize("end, state", [("prune", "PRUNED"), ("fail", "FAIL")])
 def test_it_ends_with_its_reason(identity, end, state):
-    own = OwnTrial.open(identity)
-    vars(OwnTrial)[end](own, "because")
+    own = JobTrial.open(identity)
+    vars(JobTrial)[end](own, "because")
     assert (own.frozen.state.name, own.frozen.user_attrs["reason"]) == (state, "because")
 
 
 def test_a_trial_that_beats_has_a_heartbeat_from_the_first_moment(identity):
-    own = OwnTrial.open(identity)
-    with beating(own.study, [own.trial._trial_id]):
+    own = JobTrial.open(identity)
+    with send_heartbeats(own.study, [own.trial._trial_id]):
         pass
     with identity.store.storage.engine.connect() as connection:
         rows = connection.exec_driver_sql("SELECT count(*) FROM trial_heartbeats").scalar()
@@ -88,7 +96,7 @@ def test_a_trial_that_beats_has_a_heartbeat_from_the_first_moment(identity):
 def test_seeds_are_compared_with_the_same_seeds_and_the_mean_comes_back(tmp_path, values, num):
     """WilcoxonPruner prunes a trial that is worse on every seed, at p = 0.1 after 4 seeds at the earliest."""
     study = optuna.create_study(
-        direction="maximize", pruner=make_pruner({"_target_": "optuna.pruners.WilcoxonPruner", "p_threshold": 0.1})
+        direction="maximize", pruner=build_pruner({"_target_": "optuna.pruners.WilcoxonPruner", "p_threshold": 0.1})
     )
     best = optuna.trial.create_trial(value=0.5, intermediate_values={seed: 0.5 + 0.01 * seed for seed in range(8)})
     study.add_trial(best)
@@ -102,7 +110,7 @@ def test_seeds_are_compared_with_the_same_seeds_and_the_mean_comes_back(tmp_path
         def should_stop(self):
             return self.trial.should_prune()
 
-    mean, seeds = mean_over_seeds(Own(), lambda index: values[index] + 0.001 * index, 8)
+    mean, seeds = run_seeds(Own(), lambda index: values[index] + 0.001 * index, 8)
     assert seeds == num
     assert mean == pytest.approx(values[0] + 0.001 * (num - 1) / 2)
 
@@ -118,4 +126,4 @@ def test_seeds_are_compared_with_the_same_seeds_and_the_mean_comes_back(tmp_path
 )
 def test_a_pruner_that_is_none_is_refused(node, says):
     with pytest.raises(ConfigError, match=says):
-        make_pruner(node)
+        build_pruner(node)

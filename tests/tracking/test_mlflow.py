@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from sota_exp.runs.contents import Content
-from sota_exp.runs.mlflow_store import PROBE, opened, resolved
-from sota_exp.runs.sent_position import Position, origin_of
+from sota_exp.runs.contents import RunContent
+from sota_exp.runs.mlflow_store import PROBE_PATH, open_store, resolve_uri
+from sota_exp.runs.sent_position import SentPosition, read_origin
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.tracking.mlflow import MLflow, notice, notice_of_all
-from sota_exp.tracking.mlflow_content import points
-from sota_exp.tracking.mlflow_follow import Following
+from sota_exp.tracking.mlflow import MLflow, format_notice, format_notice_of_all
+from sota_exp.tracking.mlflow_content import build_points
+from sota_exp.tracking.mlflow_follow import RunUploader
 from sota_exp.tracking.mlflow_process import close_idle
 from tests.run_directories import write_epochs, write_run
 from tests.runs.test_mlflow_store import server
@@ -47,26 +47,26 @@ LEFT_SECONDS = 8.0
 @pytest.fixture(scope="module")
 def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("made") / "mlflow.db"
-    opened(f"sqlite:///{path}")
+    open_store(f"sqlite:///{path}")
     return path
 
 
 def history(uri: str, directory: Path) -> list[tuple[str, int, float]]:
     """Every point on the server except system metrics."""
     client = MlflowClient(uri)
-    run = client.get_run(Position.read(directory).run_id)
+    run = client.get_run(SentPosition.read(directory).run_id)
     series = (client.get_metric_history(run.info.run_id, key) for key in run.data.metrics if key[:7] != "system/")
     return sorted((point.key, point.step, point.value) for metric in series for point in metric)
 
 
 def expected(directory: Path) -> list[tuple[str, int, float]]:
-    content = Content.read(directory, origin_of(directory, {}))
-    return sorted((point.key, point.step, float(point.value)) for point in points(content))
+    content = RunContent.read(directory, read_origin(directory, {}))
+    return sorted((point.key, point.step, float(point.value)) for point in build_points(content))
 
 
 def samples(uri: str, directory: Path) -> list[int]:
     """The steps at which the server has the CPU load."""
-    client, run_id = MlflowClient(uri), Position.read(directory).run_id
+    client, run_id = MlflowClient(uri), SentPosition.read(directory).run_id
     return (
         []
         if run_id is None
@@ -123,11 +123,11 @@ def test_a_run_is_shown_while_it_trains(tmp_path: Path, made_store: Path, monkey
     shutil.copy(made_store, tmp_path / "mlflow.db")
     directory = write_run(tmp_path / "run", num_epochs=1, status=None)
     follower = MLflow(**FIELDS).follow(directory)
-    wait_for_samples(resolved(None, tmp_path), directory, 1)
+    wait_for_samples(resolve_uri(None, tmp_path), directory, 1)
     write_epochs(directory, 2)
     write_run(directory)
     said = follower.finish()
-    position = Position.read(directory)
+    position = SentPosition.read(directory)
     assert position.sent and position.problem is None
     assert said == f"MLflow: run {position.run_id}; see it with sota-exp dashboard"
     assert history(position.uri, directory) == expected(directory)
@@ -141,7 +141,7 @@ def test_samples_of_the_machine_go_on_after_a_kill(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copy(made_store, tmp_path / "mlflow.db")
-    uri = resolved(None, tmp_path)
+    uri = resolve_uri(None, tmp_path)
     directory = write_run(tmp_path / "run", num_epochs=1, status=None)
     for num in (1, 3):
         following = MLflow(**FIELDS).follow(directory).following  # type: ignore[attr-defined]
@@ -159,11 +159,11 @@ def test_a_machine_that_mlflow_cannot_watch_is_no_reason_to_stop(
     monkeypatch.chdir(tmp_path)
     shutil.copy(made_store, tmp_path / "mlflow.db")
     directory = write_run(tmp_path / "run", num_epochs=1, status=None)
-    Position().at(resolved(None, tmp_path), "sota_exp").write(directory)
+    SentPosition().at(resolve_uri(None, tmp_path), "sota_exp").write(directory)
     monkeypatch.setattr(network_monitor.psutil, "net_io_counters", lambda: None)
-    following = Following(directory, 1.0, lambda word: None)
+    following = RunUploader(directory, 1.0, lambda word: None)
     following.send()
-    assert following.monitor is None and Position.read(directory).problem is None
+    assert following.monitor is None and SentPosition.read(directory).problem is None
 
 
 @pytest.mark.parametrize(
@@ -187,14 +187,14 @@ def test_a_server_of_no_use_is_not_waited_for(
     close_idle()
     assert follower.following.process.wait(timeout=60) == 0, "it is left, and ends"  # type: ignore[attr-defined]
     assert said.startswith("MLflow: not everything is sent") and said.endswith("sota-exp sync run")
-    assert not Position.read(directory).sent
+    assert not SentPosition.read(directory).sent
 
 
 def test_a_server_that_takes_nothing_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server answers the first probe and hangs in all other requests; the process continues alone, and ends."""
     monkeypatch.chdir(tmp_path)
     directory = write_run(tmp_path / "run", num_epochs=1, status=None)
-    with server(None, well=PROBE) as uri:
+    with server(None, well=PROBE_PATH) as uri:
         follower = MLflow(**{**FIELDS, "uri": uri, "timeout": 20}).follow(directory)
         following = follower.following  # type: ignore[attr-defined]
         while not following.is_ready and following.process.poll() is None:
@@ -205,7 +205,7 @@ def test_a_server_that_takes_nothing_is_not_waited_for(tmp_path: Path, monkeypat
         assert time.monotonic() - began < LEFT_SECONDS
     assert said == f"MLflow: {uri} is slow; sending continues in the background; if it fails, run sota-exp sync run"
     assert following.process.wait(timeout=60) == 0
-    assert not Position.read(directory).sent and Position.read(directory).problem
+    assert not SentPosition.read(directory).sent and SentPosition.read(directory).problem
 
 
 def test_no_server_at_all_is_said_and_mended_by_sync(
@@ -228,7 +228,7 @@ def test_no_server_at_all_is_said_and_mended_by_sync(
     assert "does not answer" in capsys.readouterr().out
     shutil.copy(made_store, tmp_path / "mlflow.db")
     sync.main(["--uri", f"sqlite:///{tmp_path / 'mlflow.db'}", str(directory)])
-    assert history(Position.read(directory).uri, directory) == expected(directory)
+    assert history(SentPosition.read(directory).uri, directory) == expected(directory)
 
 
 def test_a_killed_trainer_leaves_no_follower_behind(
@@ -241,7 +241,7 @@ def test_a_killed_trainer_leaves_no_follower_behind(
     process = follower.following.process  # type: ignore[attr-defined]
     process.stdin.close()  # As the kernel does for a process that is killed.
     assert process.wait(timeout=60) == 0
-    position = Position.read(directory)
+    position = SentPosition.read(directory)
     assert MlflowClient(position.uri).get_run(position.run_id).info.status == "KILLED"
 
 
@@ -256,8 +256,8 @@ def test_runs_one_after_the_other_share_a_process(
         follower = MLflow(**{**FIELDS, "timeout": timeout, "system_metrics": False}).follow(directory)
         processes.append(follower.following.process)  # type: ignore[attr-defined]
         write_run(directory)
-        assert follower.finish() == f"MLflow: run {Position.read(directory).run_id}; see it with sota-exp dashboard"
-        assert history(Position.read(directory).uri, directory) == expected(directory)
+        assert follower.finish() == f"MLflow: run {SentPosition.read(directory).run_id}; see it with sota-exp dashboard"
+        assert history(SentPosition.read(directory).uri, directory) == expected(directory)
         if name == "c":
             processes[-1].kill()
             processes[-1].wait()
@@ -309,21 +309,21 @@ def test_four_runs_at_once_on_a_store_that_is_not_there(tmp_path: Path) -> None:
     directories = sorted((tmp_path / "outputs").iterdir())
     assert len(directories) == 4
     for directory in directories:
-        assert history(Position.read(directory).uri, directory) == expected(directory)
+        assert history(SentPosition.read(directory).uri, directory) == expected(directory)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("outage", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])
 def test_a_server_lost_in_the_middle_is_caught_up_with(tmp_path: Path, outage: signal.Signals) -> None:
     """A stopped server accepts connections, because the kernel does, and never answers."""
-    from sota_exp.cli.dashboard import free_port
+    from sota_exp.cli.dashboard import find_free_port
 
-    port = free_port(5100)
+    port = find_free_port(5100)
     uri = f"http://127.0.0.1:{port}"
     serving = serve(tmp_path, port)
     running = train(tmp_path, f"tracking.uri={uri}", "schedule.length.epochs=60", "hydra.run.dir=run")
     deadline = time.monotonic() + 120
-    while Position.read(tmp_path / "run").run_id is None and time.monotonic() < deadline:
+    while SentPosition.read(tmp_path / "run").run_id is None and time.monotonic() < deadline:
         time.sleep(0.1)
     os.killpg(serving.pid, outage)
     said, _ = running.communicate(timeout=300)
@@ -340,10 +340,10 @@ def test_a_server_lost_in_the_middle_is_caught_up_with(tmp_path: Path, outage: s
 
 
 def serve(root: Path, port: int) -> "subprocess.Popen[bytes]":
-    from sota_exp.cli.dashboard import start, wait_until_ready
+    from sota_exp.cli.dashboard import start_server, wait_until_ready
 
     with (root / "server.log").open("w+b") as said:
-        process = start(f"sqlite:///{root / 'mlflow.db'}", port, said)
+        process = start_server(f"sqlite:///{root / 'mlflow.db'}", port, said)
         wait_until_ready(process, said, f"http://127.0.0.1:{port}")
     return process
 
@@ -371,23 +371,23 @@ def test_the_end_names_the_command_that_shows_this_run(
     uri: str | None, experiment: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Position(uri=resolved(uri, tmp_path), experiment=experiment, run_id="abc", sent="yes").write(tmp_path)
-    assert notice(tmp_path) == f"MLflow: run abc; see it with {command}"
+    SentPosition(uri=resolve_uri(uri, tmp_path), experiment=experiment, run_id="abc", sent="yes").write(tmp_path)
+    assert format_notice(tmp_path) == f"MLflow: run abc; see it with {command}"
 
 
 def test_a_sweep_says_once_where_its_runs_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert notice_of_all(tmp_path / "sweep") == ""
+    assert format_notice_of_all(tmp_path / "sweep") == ""
     for number in range(3):
         (tmp_path / "sweep" / str(number)).mkdir(parents=True)
-        position = Position(
-            uri=resolved(None, tmp_path), experiment="sota_exp", run_id="a", sent="yes" if number else ""
+        position = SentPosition(
+            uri=resolve_uri(None, tmp_path), experiment="sota_exp", run_id="a", sent="yes" if number else ""
         )
         position.write(tmp_path / "sweep" / str(number))
     (tmp_path / "sweep" / "tracking.json").write_text('{"id": "of the sweep itself"}')
     unsent = "MLflow: 1 of 3 runs are not sent in full; nothing is lost, run sota-exp sync sweep"
-    assert notice_of_all(tmp_path / "sweep") == unsent
-    Position(uri=resolved(None, tmp_path), experiment="sota_exp", run_id="a", sent="yes").write(
+    assert format_notice_of_all(tmp_path / "sweep") == unsent
+    SentPosition(uri=resolve_uri(None, tmp_path), experiment="sota_exp", run_id="a", sent="yes").write(
         tmp_path / "sweep" / "0"
     )
-    assert notice_of_all(tmp_path / "sweep") == "MLflow: 3 runs; see them with sota-exp dashboard"
+    assert format_notice_of_all(tmp_path / "sweep") == "MLflow: 3 runs; see them with sota-exp dashboard"

@@ -10,14 +10,21 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sota_exp.runs.contents import STATUSES, Content
-from sota_exp.tracking.mlflow_content import epoch_points, final, params, points, sanitized, tags
-from sota_exp.tracking.mlflow_note import note
+from sota_exp.runs.contents import MLFLOW_STATUSES, RunContent
+from sota_exp.tracking.mlflow_content import (
+    build_epoch_points,
+    build_final_metrics,
+    build_params,
+    build_points,
+    build_tags,
+    sanitize_key,
+)
+from sota_exp.tracking.mlflow_note import format_run_note
 from tests.run_directories import CONFIG, epoch, result, write_run
 
 
-def read(directory: Path, **origin: object) -> Content:
-    return Content.read(directory, dict(origin))
+def read(directory: Path, **origin: object) -> RunContent:
+    return RunContent.read(directory, dict(origin))
 
 
 @pytest.mark.parametrize(
@@ -33,18 +40,18 @@ def read(directory: Path, **origin: object) -> Content:
     ],
 )
 def test_keys_are_made_legal(key: str, expected: str) -> None:
-    assert sanitized(key) == expected
+    assert sanitize_key(key) == expected
 
 
 def test_legal_keys_by_mlflows_own_rule() -> None:
     from mlflow.utils.validation import _validate_metric_name
 
     for key in ("val/accuracy@224", "/absolute", "../up", ".", "", "twice//slash", "ü%&", "k" * 300):
-        _validate_metric_name(sanitized(key))
+        _validate_metric_name(sanitize_key(key))
 
 
 def test_params_are_choices_and_short_values(tmp_path: Path) -> None:
-    found = params(read(write_run(tmp_path / "run")))
+    found = build_params(read(write_run(tmp_path / "run")))
     assert found["augmentation/crop"] == "pad"
     assert found["augmentation.crop.scale"] == "0.08, 1.0"
     assert found["optimizer.lr"] == "0.01"
@@ -55,7 +62,7 @@ def test_a_value_that_mlflow_would_cut_is_left_to_the_artifact(tmp_path: Path, m
     directory = write_run(tmp_path / "run")
     long = {**CONFIG, "batch_sizes": list(range(3000))}
     monkeypatch.setattr("sota_exp.runs.contents.read_config", lambda path: long)
-    assert "batch_sizes" not in params(read(directory))
+    assert "batch_sizes" not in build_params(read(directory))
 
 
 def test_hyper_parameters_are_metrics_too(tmp_path: Path) -> None:
@@ -68,7 +75,7 @@ def test_hyper_parameters_are_metrics_too(tmp_path: Path) -> None:
         "optimizer.lr=0.01",
         "seed=3",
     ]
-    values = {point.key: point.value for point in points(read(write_run(tmp_path / "run"), overrides=overrides))}
+    values = {point.key: point.value for point in build_points(read(write_run(tmp_path / "run"), overrides=overrides))}
     assert values["hp/log10_lr"] == -2
     assert "hp/log10_wd" not in values, "no logarithm of a weight decay of 0"
     assert values["hp/batch_size"] == 64
@@ -79,7 +86,7 @@ def test_hyper_parameters_are_metrics_too(tmp_path: Path) -> None:
 
 
 def test_every_number_of_the_files_is_there(tmp_path: Path) -> None:
-    found = {(point.key, point.step): point.value for point in points(read(write_run(tmp_path / "run")))}
+    found = {(point.key, point.step): point.value for point in build_points(read(write_run(tmp_path / "run")))}
     for number in range(3):
         line = epoch(number)
         assert all(found[key, number] == line[key] for key in line if "/" in key)
@@ -92,13 +99,13 @@ def test_every_number_of_the_files_is_there(tmp_path: Path) -> None:
 
 def test_points_are_the_same_at_every_reading_and_never_twice(tmp_path: Path) -> None:
     directory = write_run(tmp_path / "run")
-    once = points(read(directory))
-    assert once == points(read(directory))
+    once = build_points(read(directory))
+    assert once == build_points(read(directory))
     assert len({(point.key, point.step) for point in once}) == len(once)
 
 
 def test_time_goes_on_from_the_start(tmp_path: Path) -> None:
-    times = [point.time for point in points(read(write_run(tmp_path / "run"))) if point.key == "val/accuracy"]
+    times = [point.time for point in build_points(read(write_run(tmp_path / "run"))) if point.key == "val/accuracy"]
     assert times == [1_700_000_000_250 + milliseconds for milliseconds in (1750, 4500, 8250)]
 
 
@@ -109,15 +116,15 @@ def test_a_line_being_written_is_left_for_later(tmp_path: Path) -> None:
     assert len(read(directory).epochs) == 3
 
 
-@pytest.mark.parametrize(("status", "expected"), STATUSES.items())
+@pytest.mark.parametrize(("status", "expected"), MLFLOW_STATUSES.items())
 def test_statuses(tmp_path: Path, status: str, expected: str) -> None:
     assert read(write_run(tmp_path / "run", status=status)).status == expected
 
 
 def test_every_status_of_a_result_is_known() -> None:
-    from sota_exp.runs.status import STATUSES as OURS
+    from sota_exp.runs.status import RUN_STATUSES as OURS
 
-    assert set(STATUSES) == set(OURS)
+    assert set(MLFLOW_STATUSES) == set(OURS)
 
 
 def test_a_run_whose_process_is_gone_was_killed(tmp_path: Path) -> None:
@@ -159,7 +166,7 @@ def test_a_result_belongs_to_the_start_it_names(tmp_path: Path, newer: str, star
 
 
 def test_tags_say_where_the_run_comes_from(tmp_path: Path) -> None:
-    found = tags(read(write_run(tmp_path / "run"), kind="trial", overrides=["seed=3"]))
+    found = build_tags(read(write_run(tmp_path / "run"), kind="trial", overrides=["seed=3"]))
     assert found["kind"] == "trial"
     assert found["git_commit"].endswith("-dirty")
     assert re.fullmatch("c{40}", found["mlflow.source.git.commit"])
@@ -169,13 +176,13 @@ def test_tags_say_where_the_run_comes_from(tmp_path: Path) -> None:
 
 def test_a_failed_run_has_its_reason_and_no_scores(tmp_path: Path) -> None:
     content = read(write_run(tmp_path / "run", status="failed"))
-    assert final(content.result or {}) == {}
-    assert tags(content)["reason"] == "diverged: the loss is nan"
-    assert "**Failed**: diverged: the loss is nan." in note(content)
+    assert build_final_metrics(content.result or {}) == {}
+    assert build_tags(content)["reason"] == "diverged: the loss is nan"
+    assert "**Failed**: diverged: the loss is nan." in format_run_note(content)
 
 
 def test_the_note_tells_scores_with_their_error(tmp_path: Path) -> None:
-    text = note(read(write_run(tmp_path / "run"), overrides=["augmentation.crop.scale=[0.1,1]"]))
+    text = format_run_note(read(write_run(tmp_path / "run"), overrides=["augmentation.crop.scale=[0.1,1]"]))
     assert f"**70.00%** ± {math.sqrt(0.7 * 0.3 / 100):.2%}" in text
     assert "sota-exp train 'augmentation.crop.scale=[0.1,1]'" in text
     assert "are the metrics `best/val_…`; `val/…` are curves" in text
@@ -186,14 +193,14 @@ def test_a_run_without_a_start_file_can_be_shown(tmp_path: Path) -> None:
     (directory / "start.json").unlink()
     content = read(directory)
     assert content.status == "FINISHED"
-    assert points(content) and tags(content)["run_id"] == "f" * 16
+    assert build_points(content) and build_tags(content)["run_id"] == "f" * 16
 
 
 @pytest.mark.parametrize("after", range(4))
 def test_points_after_some_lines_are_the_others(tmp_path: Path, after: int) -> None:
     content = read(write_run(tmp_path / "run"))
-    every, rest = points(content), points(content, after)
-    keys = {point.key for number in range(3) for point in epoch_points(epoch(number), 0)}
+    every, rest = build_points(content), build_points(content, after)
+    keys = {point.key for number in range(3) for point in build_epoch_points(epoch(number), 0)}
     assert rest == [point for point in every if not (point.key in keys and point.step < after)]
 
 
@@ -214,9 +221,9 @@ def test_a_training_shows_what_a_checkpoint_covers_and_an_ended_one_all(
 def test_a_trial_of_a_sweep_is_shown_without_test(tmp_path: Path) -> None:
     """Nobody may choose a trial by test; only the confirmation shows the winner on test."""
     content = read(write_run(tmp_path / "run"), kind="trial")
-    keys = {point.key for point in points(content)}
+    keys = {point.key for point in build_points(content)}
     assert "best/val_accuracy" in keys and not any(key.startswith("test/") for key in keys)
-    rows = [line for line in note(content).splitlines() if line.startswith("|")]
+    rows = [line for line in format_run_note(content).splitlines() if line.startswith("|")]
     assert any("val" in row for row in rows) and not any("test" in row for row in rows)
-    assert "Hardest on test" not in note(content)
-    assert any(point.key.startswith("test/") for point in points(read(tmp_path / "run", kind="confirm")))
+    assert "Hardest on test" not in format_run_note(content)
+    assert any(point.key.startswith("test/") for point in build_points(read(tmp_path / "run", kind="confirm")))

@@ -3,36 +3,39 @@
 from pathlib import Path
 
 from sota_exp.study.files import StudyFiles
-from sota_exp.study.results import Row, Runs
-from sota_exp.study.study_json import outcome
-from sota_exp.tracking.mlflow_study import differences, note, show_study
+from sota_exp.study.results import JsonObject, StudyRuns
+from sota_exp.study.study_json import build_study_json
+from sota_exp.tracking.mlflow_study import build_difference_metrics, format_study_note, send_study_result
 from tests.study.studies import chain, study, write_all
 
 
-def made(directory: Path) -> Row:
+def made(directory: Path) -> JsonObject:
     planned, files = study(chain("a", "b"), seeds=6), StudyFiles(directory=directory)
     write_all(planned, files, {"b": 2.0})
-    found = outcome(planned, Runs.read(planned, files, {}))
+    found = build_study_json(planned, StudyRuns.read(planned, files, {}))
     files.write(found)
     return found
 
 
 def test_the_note_has_the_verdicts_and_the_command(tmp_path: Path) -> None:
     found = made(tmp_path)
-    text = note(found)
+    text = format_study_note(found)
     assert "**helps**" in text and "Refused impossible: a rule forbids it" in text and found["command"] in text
-    assert differences(found) == {"difference/b": found["arms"][1]["difference"]}
+    assert build_difference_metrics(found) == {"difference/b": found["arms"][1]["difference"]}
 
 
 def test_what_can_not_be_sent_is_one_line(tmp_path: Path) -> None:
     made(tmp_path)
-    assert "http://127.0.0.1:9 does not answer" in show_study(tmp_path, "http://127.0.0.1:9", "sota_exp")
-    said = show_study(tmp_path, f"sqlite:///{tmp_path}/mlflow.db", "sota_exp")
+    assert "http://127.0.0.1:9 does not answer" in send_study_result(tmp_path, "http://127.0.0.1:9", "sota_exp")
+    said = send_study_result(tmp_path, f"sqlite:///{tmp_path}/mlflow.db", "sota_exp")
     assert "none of its runs is shown there" in said
 
 
 def test_a_losss_differences_are_no_points(tmp_path: Path) -> None:
     found = made(tmp_path) | {"metric": "val/loss"}
-    assert "| arm | n | difference |" in note(found) and "points" not in note(found).splitlines()[2]
+    assert (
+        "| arm | n | difference |" in format_study_note(found)
+        and "points" not in format_study_note(found).splitlines()[2]
+    )
     low, high = (f"{end:+.4f}" for end in found["arms"][1]["interval"])
-    assert f"{low} … {high}" in note(found)
+    assert f"{low} … {high}" in format_study_note(found)

@@ -12,12 +12,12 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus, Metric, Run
 
 from sota_exp.cli import sync
-from sota_exp.runs.contents import Content
-from sota_exp.runs.mlflow_store import environment, opened
-from sota_exp.runs.sent_position import Position, origin_of
+from sota_exp.runs.contents import RunContent
+from sota_exp.runs.mlflow_store import build_mlflow_environment, open_store
+from sota_exp.runs.sent_position import SentPosition, read_origin
 from sota_exp.tracking import sync as tracking_sync
-from sota_exp.tracking.mlflow_content import points
-from sota_exp.tracking.mlflow_upload import Upload
+from sota_exp.tracking.mlflow_content import build_points
+from sota_exp.tracking.mlflow_upload import MLflowUpload
 from tests.run_directories import result, write_epochs, write_run
 
 #: MLflow's own code triggers warnings of SQLAlchemy 2.1.
@@ -30,29 +30,29 @@ Store = tuple[MlflowClient, str]
 def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty store, copied, because MLflow takes 5 s to create one."""
     path = tmp_path_factory.mktemp("made") / "mlflow.db"
-    opened(f"sqlite:///{path}")
+    open_store(f"sqlite:///{path}")
     return path
 
 
 @pytest.fixture
 def store(made_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.chdir(tmp_path)
-    for name, value in environment(2, 0).items():
+    for name, value in build_mlflow_environment(2, 0).items():
         monkeypatch.setenv(name, value)
     shutil.copy(made_store, tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     return MlflowClient(uri), uri
 
 
-def send(directory: Path, uri: str, upload: Upload | None = None) -> int:
-    position = Position.read(directory).at(uri, "sota_exp")
-    position = position.asked(origin_of(directory, {}), False)
+def send(directory: Path, uri: str, upload: MLflowUpload | None = None) -> int:
+    position = SentPosition.read(directory).at(uri, "sota_exp")
+    position = position.asked(read_origin(directory, {}), False)
     position.write(directory)
-    return (upload or Upload.open(position)).send(Content.read(directory, position.origin))
+    return (upload or MLflowUpload.open(position)).send(RunContent.read(directory, position.origin))
 
 
 def the_run(client: MlflowClient, directory: Path) -> Run:
-    return client.get_run(Position.read(directory).run_id)
+    return client.get_run(SentPosition.read(directory).run_id)
 
 
 def history(client: MlflowClient, run: Run) -> list[tuple[str, int, float, int]]:
@@ -61,8 +61,8 @@ def history(client: MlflowClient, run: Run) -> list[tuple[str, int, float, int]]
 
 
 def expected(directory: Path) -> list[tuple[str, int, float, int]]:
-    content = Content.read(directory, origin_of(directory, {}))
-    return sorted((point.key, point.step, float(point.value), point.time) for point in points(content))
+    content = RunContent.read(directory, read_origin(directory, {}))
+    return sorted((point.key, point.step, float(point.value), point.time) for point in build_points(content))
 
 
 def test_a_run_is_shown_whole(store: Store, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_epoch_by_epoch_is_the_same_as_at_once(store: Store, tmp_path: Path) -> 
         write_epochs(directory, num_epochs)
         if upload is None:
             send(directory, uri)
-            upload = Upload.open(Position.read(directory))
+            upload = MLflowUpload.open(SentPosition.read(directory))
         else:
             send(directory, uri, upload)
         assert the_run(client, directory).info.status == "RUNNING"
@@ -132,22 +132,22 @@ def test_another_start_is_another_run(store: Store, tmp_path: Path) -> None:
     _client, uri = store
     directory = write_run(tmp_path / "outputs" / "run")
     send(directory, uri)
-    first = Position.read(directory).run_id
+    first = SentPosition.read(directory).run_id
     write_run(directory, id="another")
     send(directory, uri)
-    assert Position.read(directory).run_id != first
+    assert SentPosition.read(directory).run_id != first
 
 
 def test_a_request_that_arrived_without_an_answer_is_not_repeated(store: Store, tmp_path: Path) -> None:
     client, uri = store
     directory = write_run(tmp_path / "outputs" / "run", status=None)
     send(directory, uri)
-    run_id = Position.read(directory).run_id
+    run_id = SentPosition.read(directory).run_id
     client.log_batch(run_id, [Metric("best/epoch", 1.0, 1, 2)])  # Sent, as far as the store knows, with another time.
     (directory / "tracking.json").unlink()
     write_run(directory)
     send(directory, uri)
-    assert Position.read(directory).run_id == run_id, "found again by its tag"
+    assert SentPosition.read(directory).run_id == run_id, "found again by its tag"
     assert len(client.get_metric_history(run_id, "best/epoch")) == 1
 
 
@@ -168,10 +168,10 @@ def test_a_deleted_run_is_made_again(store: Store, tmp_path: Path) -> None:
     client, uri = store
     directory = write_run(tmp_path / "outputs" / "run")
     send(directory, uri)
-    deleted = Position.read(directory).run_id
+    deleted = SentPosition.read(directory).run_id
     client.delete_run(deleted)
     send(directory, uri)
-    assert Position.read(directory).run_id != deleted
+    assert SentPosition.read(directory).run_id != deleted
     assert history(client, the_run(client, directory)) == expected(directory)
 
 
@@ -207,9 +207,9 @@ def test_a_study_names_kind_and_parent(store: Store, tmp_path: Path) -> None:
     directory = write_run(tmp_path / "multirun" / "ladder" / "mixup" / "seed0")
     parent = str(directory.parent.parent)
     variables = {"SOTA_EXP_ORIGIN": json.dumps({"kind": "arm", "name": "mixup, seed 0", "parent": parent})}
-    position = Position.read(directory).at(uri, "sota_exp").asked(origin_of(directory, variables), False)
+    position = SentPosition.read(directory).at(uri, "sota_exp").asked(read_origin(directory, variables), False)
     position.write(directory)
-    Upload.open(position).send(Content.read(directory, position.origin))
+    MLflowUpload.open(position).send(RunContent.read(directory, position.origin))
     run = the_run(client, directory)
     assert (run.data.tags["kind"], run.info.run_name) == ("arm", "mixup, seed 0")
     assert client.get_run(run.data.tags["mlflow.parentRunId"]).data.tags["kind"] == "study"
@@ -221,9 +221,9 @@ def test_a_run_without_weights_logs_no_model(store: Store, tmp_path: Path, monke
     monkeypatch.setattr("sota_exp.models.export_mlflow.log_model", lambda *arguments: logged.append(arguments))
     directory = write_run(tmp_path / "outputs" / "run")
     (directory / "model.json").unlink()
-    position = Position.read(directory).at(uri, "sota_exp").asked(origin_of(directory, {}), True)
+    position = SentPosition.read(directory).at(uri, "sota_exp").asked(read_origin(directory, {}), True)
     position.write(directory)
-    Upload.open(position).send(Content.read(directory, position.origin))
+    MLflowUpload.open(position).send(RunContent.read(directory, position.origin))
     assert not logged and tracking_sync.is_sent(directory)
 
 
@@ -238,8 +238,8 @@ def test_a_model_is_logged_until_one_is_whole(
     client = SimpleNamespace(get_logged_model=lambda name: SimpleNamespace(status=LoggedModelStatus(name)))
     outputs = [SimpleNamespace(model_id=status) for status in statuses]
     run = SimpleNamespace(info=SimpleNamespace(run_id="r"), outputs=SimpleNamespace(model_outputs=outputs))
-    upload = Upload(client=cast(MlflowClient, client), uri="u", experiment="0")
-    content = Content.read(write_run(tmp_path / "run"), {})
+    upload = MLflowUpload(client=cast(MlflowClient, client), uri="u", experiment="0")
+    content = RunContent.read(write_run(tmp_path / "run"), {})
     assert upload._model(content, cast(Run, run)) == num == len(logged)
 
 
@@ -266,7 +266,7 @@ def test_sync_leaves_a_training_run_alone(store: Store, tmp_path: Path, capsys: 
     directory = write_run(tmp_path / "outputs" / "run", status=None)
     sync.main([])
     assert "is still training" in capsys.readouterr().out
-    assert Position.read(directory).run_id is None
+    assert SentPosition.read(directory).run_id is None
 
 
 @pytest.mark.parametrize(("ends", "expected"), [("finished", "RUNNING"), ("pruned", "RUNNING"), (None, "KILLED")])
@@ -278,8 +278,8 @@ def test_a_sweep_or_study_ends_itself_unless_its_process_is_gone(
     gone = {} if ends else {"pid": 2**22 + 1}
     directory = write_run(tmp_path / "study" / "runs" / "ema", status=ends, **gone)
     origin = {"kind": "arm", "name": "ema, seed 0", "parent": str(tmp_path / "study")}
-    position = Position.read(directory).at(uri, "sota_exp").asked(origin, False)
+    position = SentPosition.read(directory).at(uri, "sota_exp").asked(origin, False)
     position.write(directory)
-    Upload.open(position).send(Content.read(directory, origin))
+    MLflowUpload.open(position).send(RunContent.read(directory, origin))
     run = the_run(client, directory)
     assert client.get_run(run.data.tags["mlflow.parentRunId"]).info.status == expected

@@ -8,8 +8,8 @@ import mlflow
 import pytest
 
 from sota_exp.tracking import mlflow_views
-from sota_exp.tracking.mlflow_content import final, points
-from sota_exp.tracking.mlflow_views import TAG, view_links, views, write_views
+from sota_exp.tracking.mlflow_content import build_final_metrics, build_points
+from sota_exp.tracking.mlflow_views import VIEW_TAG, build_view_links, build_views, write_views
 from tests.run_directories import result, write_run
 
 
@@ -33,15 +33,17 @@ class FakeClient:
 
 
 def state_of(client: FakeClient, key: str) -> dict[str, Any]:
-    state: dict[str, Any] = json.loads(json.loads(client.tags[f"{TAG}{key}"])["state"])
+    state: dict[str, Any] = json.loads(json.loads(client.tags[f"{VIEW_TAG}{key}"])["state"])
     return state
 
 
 def test_every_chart_is_in_a_section_and_draws_a_metric_that_runs_have(tmp_path: Any) -> None:
-    from sota_exp.runs.contents import Content
+    from sota_exp.runs.contents import RunContent
 
-    known = {point.key for point in points(Content.read(write_run(tmp_path / "run"), {}))} | set(final(result()))
-    for _, state in views(["schedule/lr"]).values():
+    known = {point.key for point in build_points(RunContent.read(write_run(tmp_path / "run"), {}))} | set(
+        build_final_metrics(result())
+    )
+    for _, state in build_views(["schedule/lr"]).values():
         sections = {section["uuid"] for section in state["compareRunSections"]}
         for chart in state["compareRunCharts"]:
             assert chart["metricSectionId"] in sections
@@ -61,7 +63,7 @@ def test_axes_before_anything_varies() -> None:
     client = FakeClient()
     write_views(cast(Any, client), "1")
     (chart,) = state_of(client, "sota-exp-techniques")["compareRunCharts"]
-    assert chart["selectedParams"] == list(mlflow_views.SLOTS)
+    assert chart["selectedParams"] == list(mlflow_views.DEFAULT_SLOTS)
 
 
 def test_writing_twice_changes_nothing() -> None:
@@ -76,22 +78,24 @@ def test_a_version_nobody_looked_at_gets_no_view(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(mlflow, "__version__", "4.0.0")
     client = FakeClient()
     write_views(cast(Any, client), "1")
-    assert not [key for key in client.tags if key.startswith(TAG)]
-    assert view_links("http://127.0.0.1:5000", "1", "4.0.0") == {"Runs": "http://127.0.0.1:5000/#/experiments/1/runs"}
+    assert not [key for key in client.tags if key.startswith(VIEW_TAG)]
+    assert build_view_links("http://127.0.0.1:5000", "1", "4.0.0") == {
+        "Runs": "http://127.0.0.1:5000/#/experiments/1/runs"
+    }
 
 
 def test_links_name_the_views_that_are_written() -> None:
     client = FakeClient()
     write_views(cast(Any, client), "1")
-    links = view_links("http://127.0.0.1:5000/", "7", mlflow.__version__)
-    for key, (name, _) in views([]).items():
-        assert f"{TAG}{key}" in client.tags
+    links = build_view_links("http://127.0.0.1:5000/", "7", mlflow.__version__)
+    for key, (name, _) in build_views([]).items():
+        assert f"{VIEW_TAG}{key}" in client.tags
         assert f"/#/experiments/7/runs?viewStateShareKey={key}&" in links[name]
     assert "viewStateShareKey=sota-exp&workflowType" in links["all runs, as a table"]
 
 
 def test_the_installed_version_was_looked_at() -> None:
-    assert mlflow.__version__.startswith(mlflow_views.SEEN)
+    assert mlflow.__version__.startswith(mlflow_views.CHECKED_VERSIONS)
 
 
 def test_tags_fit() -> None:

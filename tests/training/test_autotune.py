@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from sota_exp.config.configuration import Configuration
-from sota_exp.config.experiment import Experiment, Runtime
+from sota_exp.config.experiment import Experiment, RuntimeSettings
 from sota_exp.training import autotune
-from sota_exp.training.device import default_threads, on_this_machine
+from sota_exp.training.device import get_default_threads, set_up_process
 from sota_exp.training.distributed import World
-from sota_exp.training.loop import Epoch, fit, start
+from sota_exp.training.loop import EpochRecord, fit, start_training
 from tests.experiments import TINY, composed, session_of
 
 #: Largest relative difference of an epoch's loss from plain single precision: sums in another order, or 8-bit
@@ -27,7 +27,7 @@ TOLERANCES = {
 
 def losses(*overrides: str) -> list[float]:
     session, _ = session_of(composed(*TINY, "optimizer.lr=0.02", *overrides).experiment)
-    records = [record for record in fit(session, start(session)) if isinstance(record, Epoch)]
+    records = [record for record in fit(session, start_training(session)) if isinstance(record, EpochRecord)]
     return [record.metrics["train/loss"] for record in records]
 
 
@@ -51,13 +51,13 @@ def asking(*overrides: str) -> Configuration:
 
 def test_nothing_is_measured_unless_it_is_asked_for(tmp_path: Path) -> None:
     given = asking()
-    assert autotune.settled(given, tmp_path) == (given, "")
+    assert autotune.choose_runtime(given, tmp_path) == (given, "")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_answer_is_made_once_and_settles_what_was_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given, place = asking("runtime=auto", "runtime.measure=[channels_last]"), tmp_path / "sweep"
-    first, why = autotune.settled(given, place)
+    first, why = autotune.choose_runtime(given, place)
     assert first.values["runtime"] == {
         **given.values["runtime"],
         "channels_last": first.values["runtime"]["channels_last"],
@@ -72,34 +72,34 @@ def test_an_answer_is_made_once_and_settles_what_was_asked(tmp_path: Path, monke
     def never(experiment: Experiment, asked: Sequence[str]) -> dict[str, Any]:
         raise AssertionError("measured twice")
 
-    monkeypatch.setattr(autotune, "measured", never)
+    monkeypatch.setattr(autotune, "measure_runtime", never)
     other = asking("runtime=auto", "runtime.measure=[channels_last]", "seed=3")
-    assert autotune.settled(other, place)[0].values["runtime"] == first.values["runtime"]
+    assert autotune.choose_runtime(other, place)[0].values["runtime"] == first.values["runtime"]
 
 
 def test_another_question_has_another_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(autotune, "race", lambda *arguments: 2.0)
+    monkeypatch.setattr(autotune, "measure_speedup", lambda *arguments: 2.0)
     answers = []
     for threads in (1, 2):
         given = asking("runtime=auto", "runtime.measure=[channels_last]", f"runtime.threads={threads}")
-        answers.append(autotune.settled(given, tmp_path)[0].values["runtime"])
+        answers.append(autotune.choose_runtime(given, tmp_path)[0].values["runtime"])
     assert [answer["threads"] for answer in answers] == [1, 2] and len(list(tmp_path.glob("runtime-*.json"))) == 2
 
 
 def test_what_the_command_sets_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(autotune, "race", lambda *arguments: 2.0)
+    monkeypatch.setattr(autotune, "measure_speedup", lambda *arguments: 2.0)
     given = asking("runtime=auto", "runtime.measure=[channels_last,workers]", "runtime.channels_last=true")
     said = ["seed=1", "runtime.channels_last=true"]
-    found, why = autotune.settled(given, tmp_path, said)
+    found, why = autotune.choose_runtime(given, tmp_path, said)
     assert found.values["runtime"]["channels_last"] is True and "channels_last" not in why
-    nothing, words = autotune.settled(given, tmp_path, [*said, "runtime.workers=0"])
+    nothing, words = autotune.choose_runtime(given, tmp_path, [*said, "runtime.workers=0"])
     assert words == "" and nothing.values["runtime"] == {**given.values["runtime"], "measure": []}
 
 
 def test_processes_that_train_together_are_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autotune, "on_this_machine", lambda experiment: (World(rank=0, size=2), torch.device("cpu")))
     given = asking("runtime=auto")
-    found, why = autotune.settled(given, tmp_path)
+    found, why = autotune.choose_runtime(given, tmp_path)
     assert found.values["runtime"] == {**given.values["runtime"], "measure": []} and "several processes" in why
     assert list(tmp_path.iterdir()) == []
 
@@ -108,27 +108,29 @@ def test_a_way_that_fails_is_said_and_left_out(monkeypatch: pytest.MonkeyPatch) 
     def fails(*arguments: object) -> float:
         raise RuntimeError("no compiler\nand much more")
 
-    monkeypatch.setattr(autotune, "race", fails)
-    answer = autotune.measured(asking("runtime=auto").experiment, ["channels_last"])
+    monkeypatch.setattr(autotune, "measure_speedup", fails)
+    answer = autotune.measure_runtime(asking("runtime=auto").experiment, ["channels_last"])
     assert answer["runtime"] == {"channels_last": True, "measure": []}
     assert "channels_last=false not possible: no compiler)" in answer["why"]
 
 
 @pytest.mark.parametrize(("gain", "chosen"), [(2.0, False), (1.04, True), (0.5, True)])
 def test_a_way_is_taken_where_it_gains(gain: float, chosen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(autotune, "race", lambda *arguments: gain)
-    answer = autotune.measured(asking("runtime=auto").experiment, ["channels_last"])
+    monkeypatch.setattr(autotune, "measure_speedup", lambda *arguments: gain)
+    answer = autotune.measure_runtime(asking("runtime=auto").experiment, ["channels_last"])
     assert answer["runtime"] == {"channels_last": chosen, "measure": []}
 
 
 def test_a_short_training_is_not_compiled_for() -> None:
-    answer = autotune.measured(asking("runtime=auto").experiment, ["compile"])
+    answer = autotune.measure_runtime(asking("runtime=auto").experiment, ["compile"])
     assert answer["runtime"] == {"compile": False, "measure": []} and "nothing to try" in answer["why"]
 
 
-def way(first: float, steps: list[float], runtime: Runtime | None = None, taken: Sequence[float] = ()) -> autotune.Way:
+def way(
+    first: float, steps: list[float], runtime: RuntimeSettings | None = None, taken: Sequence[float] = ()
+) -> autotune.TimedTraining:
     runtime = runtime or asking().experiment.runtime
-    return autotune.Way(runtime=runtime, taken=(each for each in taken), first=first, steps=steps)
+    return autotune.TimedTraining(runtime=runtime, step_seconds=(each for each in taken), first=first, steps=steps)
 
 
 def test_a_way_is_judged_with_its_first_step() -> None:
@@ -148,9 +150,9 @@ def test_what_workers_prepared_in_the_others_turn_is_not_timed(monkeypatch: pyte
 def test_a_way_has_its_own_threads_and_gives_them_back() -> None:
     before = torch.get_num_threads()
     seen = []
-    with autotune.threads(before + 1):
+    with autotune.use_threads(before + 1):
         seen.append(torch.get_num_threads())
-    with autotune.threads(None):
+    with autotune.use_threads(None):
         seen.append(torch.get_num_threads())
     assert seen == [before + 1, before] and torch.get_num_threads() == before
 
@@ -172,22 +174,22 @@ def test_what_is_tried_depends_on_the_machine(
     name: str, device: str, streams: bool, cores: int, tried: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(autotune.os, "cpu_count", lambda: cores)
-    assert autotune.candidates(name, torch.device(device), streams) == tried
+    assert autotune.list_candidates(name, torch.device(device), streams) == tried
 
 
-@pytest.mark.parametrize("field", autotune.TRIED)
+@pytest.mark.parametrize("field", autotune.MEASURED_FIELDS)
 def test_whatever_can_be_asked_for_is_tried_and_answered(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(autotune, "candidates", lambda name, *_: {"threads": (1,), "workers": (1,)}.get(name, ()))
-    answer = autotune.measured(asking("runtime=auto").experiment, [field])
+    monkeypatch.setattr(autotune, "list_candidates", lambda name, *_: {"threads": (1,), "workers": (1,)}.get(name, ()))
+    answer = autotune.measure_runtime(asking("runtime=auto").experiment, [field])
     assert set(answer["runtime"]) == {field, "measure"}
     assert (" ×" in answer["why"]) == (field in ("threads", "workers"))
 
 
 def test_a_runs_threads_are_not_the_next_ones() -> None:
-    before = default_threads()
+    before = get_default_threads()
     seen = []
     for threads in ("1", "null"):
-        on_this_machine(composed(*TINY, f"runtime.threads={threads}").experiment)
+        set_up_process(composed(*TINY, f"runtime.threads={threads}").experiment)
         seen.append(torch.get_num_threads())
     assert seen == [1, before]
 

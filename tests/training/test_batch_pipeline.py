@@ -6,11 +6,11 @@ import torch
 from torch.testing import assert_close
 from torchvision.transforms.v2 import functional as F
 
-from sota_exp.data.train_loader import load
+from sota_exp.data.train_loader import load_crops
 from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.data import Preprocessing
-from sota_exp.stages.random import Streams
-from sota_exp.training.batch_pipeline import Normalize, Pipeline, normalize
+from sota_exp.stages.random import RandomStreams
+from sota_exp.training.batch_pipeline import BatchPipeline, Normalize, normalize
 from tests.experiments import OFF, ON, TINY, composed, session_of
 
 IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -46,20 +46,20 @@ def test_the_order_is_the_published_one():
 
 def test_images_are_uint8_before_normalize_and_float_after():
     session, _ = session_of(composed(*TINY, *ON).experiment)
-    crops, positions = next(load(session.crops, range(1), 0, False))
+    crops, positions = next(load_crops(session.crops, range(1), 0, False))
     seen = {}
     learned = session.experiment.supervision(session.data.labels[session.data.train], 4, 0, list, session.streams)
     batch = session.batch(crops, positions, learned, 0)
     for slot, transform in session.pipeline.transforms:
         seen[slot] = batch.images.dtype
-        batch = transform(batch, 0.0, session.streams.draws(slot, 0))
+        batch = transform(batch, 0.0, session.streams.random_numbers(slot, 0))
         assert_close(batch.targets.sum(1), torch.ones(16))
     assert {slot for slot, kind in seen.items() if kind == torch.uint8} == set(ORDER[:4])
 
 
 def test_everything_off_is_a_crop_and_its_normalization():
     session, _ = session_of(composed(*TINY, *OFF).experiment)
-    crops, positions = next(load(session.crops, range(1), 0, False))
+    crops, positions = next(load_crops(session.crops, range(1), 0, False))
     learned = session.experiment.supervision(session.data.labels[session.data.train], 4, 0, list, session.streams)
     batch = session.pipeline(session.batch(crops, positions, learned, 0), 0, 0.0)
     assert torch.equal(batch.images, normalize(crops, session.data.preprocessing))
@@ -76,11 +76,11 @@ class AddNoise(BatchTransform):
 
 
 def test_each_slot_draws_its_own_numbers_at_each_step():
-    streams, batch = Streams(seed=0), Batch(
+    streams, batch = RandomStreams(seed=0), Batch(
         images=torch.zeros(4, 3, 2, 2), targets=torch.ones(4, 1), weights=torch.ones(4), sources=torch.arange(4)
     )  # fmt: skip
     results = [
-        Pipeline(transforms=((slot, AddNoise()),), streams=streams)(batch, step, 0.0).images[:, 0, 0, 0]
+        BatchPipeline(transforms=((slot, AddNoise()),), streams=streams)(batch, step, 0.0).images[:, 0, 0, 0]
         for slot, step in (("a", 0), ("a", 1), ("b", 0), ("a", 0))
     ]
     assert torch.equal(results[0], results[3])
@@ -88,7 +88,7 @@ def test_each_slot_draws_its_own_numbers_at_each_step():
 
 
 def test_normalize_is_a_transform_that_draws_nothing():
-    draws = Streams(seed=0).draws("normalize", 0)
+    draws = RandomStreams(seed=0).random_numbers("normalize", 0)
     before = draws.generator.get_state()
     batch = Batch(
         images=torch.zeros(1, 3, 2, 2, dtype=torch.uint8), targets=torch.ones(1, 1), weights=torch.ones(1), sources=torch.arange(1)

@@ -13,14 +13,14 @@ import torch.distributed as dist
 from torch import nn
 from torch.multiprocessing import spawn
 
-from sota_exp.data.train_loader import load
+from sota_exp.data.train_loader import load_crops
 from sota_exp.errors import ConfigError
 from sota_exp.runs.files import RunFiles
-from sota_exp.stages.evaluation import View
-from sota_exp.training.distributed import World, interleave, join, leave
-from sota_exp.training.listener import Referee
-from sota_exp.training.loop import Epoch, fit, start
-from sota_exp.training.trainer import Training
+from sota_exp.stages.evaluation import EvaluationView
+from sota_exp.training.distributed import World, gather_interleaved, join_process_group, leave_process_group
+from sota_exp.training.listener import Pruner
+from sota_exp.training.loop import EpochRecord, fit, start_training
+from sota_exp.training.trainer import RunTrainer
 from tests.experiments import OFF, TINY, composed, session_of
 from tests.training.test_run import Silent
 
@@ -48,11 +48,11 @@ def shipped(world: World, average: str) -> dict:
     """Of one process after two epochs with batch norm: the evaluated weights, their scores, its own logits."""
     words = (*TINY, *OFF, "data.num_images=61", "optimizer.lr=0.05", f"regularization/average={average}")
     session, evaluator = session_of(composed(*words, *AVERAGES[average]).experiment, world)
-    state = start(session)
-    training = Training(session=session, evaluator=evaluator, state=state, files=RunFiles(directory=Path()),
+    state = start_training(session)
+    training = RunTrainer(session=session, evaluator=evaluator, state=state, files=RunFiles(directory=Path()),
                         training_fingerprint="")  # fmt: skip
-    metrics = [training.validate() for record in fit(session, state) if isinstance(record, Epoch)]
-    view = View(resize=16, size=16)
+    metrics = [training.validate() for record in fit(session, state) if isinstance(record, EpochRecord)]
+    view = EvaluationView(resize=16, size=16)
     whole, module = replace(evaluator, world=World(), _cache={}), state.average.module.eval()
     with torch.no_grad():
         stem = next(layer for layer in module.modules() if isinstance(layer, nn.Conv2d))
@@ -71,13 +71,13 @@ def refused(world: World, *words: str) -> str:
     """The message of the error with which a training does not start, or empty."""
     session, _ = session_of(composed(*TINY, *OFF, *words).experiment, world)
     try:
-        start(session)
+        start_training(session)
     except ConfigError as error:
         return str(error)
     return ""
 
 
-class Once(Referee):
+class Once(Pruner):
     """Prunes a run after its first epoch; called in the main process only."""
 
     def __init__(self, world: World) -> None:
@@ -92,12 +92,12 @@ def given_up(world: World) -> dict:
     """Of one process: a training that is pruned by the main process."""
     session, evaluator = session_of(composed(*TINY, *OFF, "regularization/norm=group").experiment, world)
     files = RunFiles(directory=Path(tempfile.mkdtemp()))
-    training = Training(session=session, evaluator=evaluator, state=start(session), files=files,
+    training = RunTrainer(session=session, evaluator=evaluator, state=start_training(session), files=files,
                         training_fingerprint="")  # fmt: skip
     return {
         "reason": training.go(Silent(), Once(world)),
         "steps": training.state.step,
-        "saved": files.checkpoint() is not None,
+        "saved": files.load_checkpoint() is not None,
     }
 
 
@@ -106,9 +106,9 @@ def measured(world: World) -> dict:
     session, evaluator = session_of(composed(*TINY, *OFF, *SLICED, "data.num_images=61").experiment, world)
     torch.manual_seed(0)
     network = session.network()
-    view = View(resize=16, size=16)
-    state = start(session)
-    crops, positions = next(load(session.crops, range(1), 0, False))
+    view = EvaluationView(resize=16, size=16)
+    state = start_training(session)
+    crops, positions = next(load_crops(session.crops, range(1), 0, False))
     learned = session.experiment.supervision(session.data.labels[session.data.train], 4, 0, list, session.streams)
     batch = session.pipeline(session.batch(crops, positions, learned, 0), 0, 0.0)
     return {
@@ -127,17 +127,17 @@ def worker(rank: int, port: int, directory: str, arguments: tuple[str, ...]) -> 
     os.environ |= {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1",
                    "MASTER_PORT": str(port)}  # fmt: skip
     torch.set_num_threads(1)
-    world = join("cpu")
+    world = join_process_group("cpu")
     try:
         if arguments:
-            from sota_exp.cli.main import run
+            from sota_exp.cli.main import run_command_line
 
             os.chdir(directory)
-            Path(f"status{rank}").write_text(str(run(["train", *arguments])))
+            Path(f"status{rank}").write_text(str(run_command_line(["train", *arguments])))
         else:
             torch.save(measured(world), Path(directory) / f"rank{rank}.pt")
     finally:
-        leave()
+        leave_process_group()
 
 
 def two_processes(directory: Path, *arguments: str) -> None:
@@ -227,10 +227,10 @@ def test_a_whole_run_of_two_processes_counts_what_one_counts(tmp_path, monkeypat
 
 def test_alone_nothing_is_joined(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    assert join("cpu") == World()
+    assert join_process_group("cpu") == World()
     assert not dist.is_initialized()
     rows = torch.rand(5, 2)
-    assert interleave(rows, World()) is rows
+    assert gather_interleaved(rows, World()) is rows
 
 
 def test_a_batch_that_does_not_divide_names_its_key():

@@ -6,8 +6,8 @@ from sklearn.metrics import confusion_matrix as sklearn_confusion
 from sklearn.metrics import log_loss, top_k_accuracy_score
 from torch import nn
 
-from sota_exp.stages.evaluation import View
-from sota_exp.training.metrics import confusion_matrix, per_class_accuracy, scores
+from sota_exp.stages.evaluation import EvaluationView
+from sota_exp.training.metrics import compute_confusion_matrix, compute_per_class_accuracy, compute_scores
 from tests.experiments import OFF, TINY, composed, session_of
 
 
@@ -20,19 +20,22 @@ def predictions():
 
 def test_scores_are_those_of_scikit_learn(predictions):
     logits, labels = predictions
-    found = scores(logits, labels)
+    found = compute_scores(logits, labels)
     assert found["accuracy"] == top_k_accuracy_score(labels, logits, k=1)
     assert found["top5_accuracy"] == top_k_accuracy_score(labels, logits, k=5)
     assert found["loss"] == pytest.approx(log_loss(labels, logits.double().softmax(1)))
     assert (
-        torch.tensor(confusion_matrix(logits, labels)) == torch.tensor(sklearn_confusion(labels, logits.argmax(1)))
+        torch.tensor(compute_confusion_matrix(logits, labels))
+        == torch.tensor(sklearn_confusion(labels, logits.argmax(1)))
     ).all()
 
 
 def test_per_class_accuracies_weigh_up_to_the_accuracy(predictions):
     logits, labels = predictions
-    shares = torch.tensor(per_class_accuracy(logits, labels))
-    assert (shares * labels.bincount() / len(labels)).sum().item() == pytest.approx(scores(logits, labels)["accuracy"])
+    shares = torch.tensor(compute_per_class_accuracy(logits, labels))
+    assert (shares * labels.bincount() / len(labels)).sum().item() == pytest.approx(
+        compute_scores(logits, labels)["accuracy"]
+    )
 
 
 def test_calibration_error_is_the_gap_between_confidence_and_accuracy(predictions):
@@ -43,26 +46,26 @@ def test_calibration_error_is_the_gap_between_confidence_and_accuracy(prediction
         (confidence[bins == place].mean() - (predicted == labels)[bins == place].float().mean()).abs() * (bins == place).float().mean()
         for place in bins.unique()
     ]  # fmt: skip
-    assert scores(logits, labels)["ece"] == pytest.approx(sum(gaps).item(), abs=1e-6)
+    assert compute_scores(logits, labels)["ece"] == pytest.approx(sum(gaps).item(), abs=1e-6)
 
 
 @pytest.mark.parametrize("num_classes", [2, 5, 6])
 def test_top_5_only_where_there_are_more_than_five_classes(num_classes):
-    assert ("top5_accuracy" in scores(torch.rand(10, num_classes), torch.zeros(10, dtype=torch.int64))) == (
+    assert ("top5_accuracy" in compute_scores(torch.rand(10, num_classes), torch.zeros(10, dtype=torch.int64))) == (
         num_classes > 5
     )
 
 
 def test_a_sure_and_right_network_is_perfect_and_calibrated():
     labels = torch.arange(12) % 3
-    found = scores(nn.functional.one_hot(labels, 3) * 50.0, labels)
+    found = compute_scores(nn.functional.one_hot(labels, 3) * 50.0, labels)
     assert found["accuracy"] == 1
     assert found["loss"] == pytest.approx(0, abs=1e-9)
     assert found["ece"] == pytest.approx(0, abs=1e-6)
 
 
 def test_the_loss_of_a_wrong_and_sure_network_is_finite():
-    assert scores(torch.tensor([[200.0, -200.0]]), torch.tensor([1]))["loss"] == pytest.approx(400)
+    assert compute_scores(torch.tensor([[200.0, -200.0]]), torch.tensor([1]))["loss"] == pytest.approx(400)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 500])
@@ -71,7 +74,7 @@ def test_batches_change_nothing_but_rounding(batch_size):
     whole_session, whole = session_of(composed(*TINY, *OFF).experiment)
     torch.manual_seed(0)
     model = session.network()
-    view = View(resize=16, size=16)
+    view = EvaluationView(resize=16, size=16)
     torch.testing.assert_close(evaluator.logits(model, "train", view), whole.logits(model, "train", view))
     assert len(whole.logits(model, "train", view)) == len(whole_session.data.train) == 48
 
@@ -80,8 +83,8 @@ def test_evaluation_leaves_the_network_as_it_is():
     session, evaluator = session_of(composed(*TINY, *OFF).experiment)
     model = session.network()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    first = evaluator.logits(model, "val", View(resize=16, size=16))
-    assert torch.equal(evaluator.logits(model, "val", View(resize=16, size=16)), first)
+    first = evaluator.logits(model, "val", EvaluationView(resize=16, size=16))
+    assert torch.equal(evaluator.logits(model, "val", EvaluationView(resize=16, size=16)), first)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not first.requires_grad
 
@@ -94,7 +97,7 @@ def test_logits_are_in_the_order_of_the_labels():
         def forward(self, images):
             return images.mean((2, 3))
 
-    view = View(resize=16, size=16)
+    view = EvaluationView(resize=16, size=16)
     for split in ("train", "val", "test"):
         expected = torch.cat([images.mean((2, 3)) for images in evaluator.images(split, view)])
         assert torch.equal(evaluator.logits(MeanColor(), split, view), expected)

@@ -10,15 +10,15 @@ from torch import nn
 
 from sota_exp.errors import ConfigError
 from sota_exp.models import saved
-from sota_exp.models.parts import classifier
-from sota_exp.report.run.figures import draw_run
-from sota_exp.stages.evaluation import View
-from sota_exp.techniques.evaluation.resolution.search import Search
-from sota_exp.techniques.model.arch.small import Small
-from sota_exp.techniques.model.arch.timm import Timm
+from sota_exp.models.parts import get_classifier_layer
+from sota_exp.report.run.figures import draw_run_figures
+from sota_exp.stages.evaluation import EvaluationView
+from sota_exp.techniques.evaluation.resolution.search import ResolutionSearch
+from sota_exp.techniques.model.arch.small import SmallNetwork
+from sota_exp.techniques.model.arch.timm import TimmNetwork
 from sota_exp.tracking.console import ConsoleListener
-from sota_exp.training.final_scores import choose_view, require_sizes
-from sota_exp.training.listener import Request
+from sota_exp.training.final_scores import choose_view, require_input_sizes
+from sota_exp.training.listener import RunRequest
 from sota_exp.training.run import run
 from tests.experiments import TINY, composed, session_of
 
@@ -27,7 +27,7 @@ SEARCH = ("evaluation/resolution=search", "evaluation.resolution.relative_sizes=
 
 def run_in(directory: Path, *overrides: str) -> dict:
     made = composed(*TINY, *overrides)
-    request = Request(configuration=made, directory=directory)
+    request = RunRequest(configuration=made, directory=directory)
     return run(request, ConsoleListener())
 
 
@@ -44,7 +44,7 @@ def test_a_search_reports_its_curve_and_the_gap(searched: tuple[Path, dict]) -> 
     assert report["curve"][0]["gflops_per_image"] < report["curve"][2]["gflops_per_image"]
     assert all(point["milliseconds_per_image"] > 0 for point in report["curve"])
     assert {"gain", "gain_standard_error", "optimism_gap", "best_on_halves", "default", "chosen"} <= set(report)
-    draw_run(directory)
+    draw_run_figures(directory)
     assert (directory / "figures" / "resolution.png").is_file()
     assert json.loads((directory / "result.json").read_text())["resolution"] == report
 
@@ -60,11 +60,13 @@ def test_a_search_trains_nothing_and_shares_its_training(searched: tuple[Path, d
 
 def test_the_chosen_view_ships_with_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A search that always chooses the last view: model.json, the scores and the predictions are of that view."""
-    choose = Search.choose
-    monkeypatch.setattr(Search, "choose", lambda *given: type(choose(*given))(index=2, report=choose(*given).report))
+    choose = ResolutionSearch.choose
+    monkeypatch.setattr(
+        ResolutionSearch, "choose", lambda *given: type(choose(*given))(index=2, report=choose(*given).report)
+    )
     result = run_in(tmp_path, *SEARCH)
-    model = saved.load(tmp_path / "model.json", tmp_path / "model.safetensors")
-    assert model.view == View(resize=24, size=24)
+    model = saved.load_saved_model(tmp_path / "model.json", tmp_path / "model.safetensors")
+    assert model.view == EvaluationView(resize=24, size=24)
     assert result["resolution"]["chosen"] == {"resize": 24, "size": 24}
     assert result["resolution"]["curve"][2]["val_accuracy"] == result["metrics"]["val/accuracy"]
     made = composed(*TINY)
@@ -81,11 +83,12 @@ def test_one_view_is_not_searched() -> None:
 
 def test_a_network_of_one_size_is_refused_before_training() -> None:
     torch.manual_seed(0)
-    network = Timm(name="vit_tiny_patch16_224", img_size=None)(4)
+    network = TimmNetwork(name="vit_tiny_patch16_224", img_size=None)(4)
     with pytest.raises(ConfigError, match="does not read images of 48 px"):
-        require_sizes(network, [View(resize=224, size=224), View(resize=48, size=48)])
-    require_sizes(
-        Small(name="resnet_xs", width_multiplier=1.0)(4), [View(resize=48, size=48), View(resize=20, size=20)]
+        require_input_sizes(network, [EvaluationView(resize=224, size=224), EvaluationView(resize=48, size=48)])
+    require_input_sizes(
+        SmallNetwork(name="resnet_xs", width_multiplier=1.0)(4),
+        [EvaluationView(resize=48, size=48), EvaluationView(resize=20, size=20)],
     )
 
 
@@ -94,7 +97,7 @@ def test_features_are_what_the_classifier_reads_in_unit_length() -> None:
     network = session.network().train()
     view = session.experiment.evaluation.resolution.views()[0]
     features = evaluator.features(network, "train", view)
-    layer = classifier(network)
+    layer = get_classifier_layer(network)
     assert isinstance(layer, nn.Linear)
     assert features.shape == (len(session.data.train), layer.in_features)
     torch.testing.assert_close(features.norm(dim=1), torch.ones(len(features)))

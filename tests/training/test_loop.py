@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sota_exp.data.train_loader import load
+from sota_exp.data.train_loader import load_crops
 from sota_exp.stages.optimizer import GradientTransform
-from sota_exp.training.loop import Epoch, Step, fit, start, train_step
+from sota_exp.training.loop import EpochRecord, StepRecord, fit, start_training, train_step
 from tests.experiments import OFF, ON, TINY, composed, session_of, through_a_file, trace_of
 from tests.techniques.schedule.accumulation.test_micro_batches import make_batch
 
@@ -35,9 +35,9 @@ def test_a_checkpoint_after_any_step_is_followed_by_the_same_bits(interrupt_at):
 
 def test_fit_yields_every_step_and_then_its_epoch():
     session, _ = session_of(composed(*TINY, *OFF).experiment)
-    records = list(fit(session, start(session)))
+    records = list(fit(session, start_training(session)))
     kinds = [type(record) for record in records]
-    assert kinds == [Step, Step, Step, Epoch] * 2
+    assert kinds == [StepRecord, StepRecord, StepRecord, EpochRecord] * 2
     assert [record.step for record in records] == [1, 2, 3, 3, 4, 5, 6, 6]
     assert [record.epoch for record in records] == [0] * 4 + [1] * 4
     assert set(records[3].metrics) == {"train/loss", "train/lr"}
@@ -45,7 +45,7 @@ def test_fit_yields_every_step_and_then_its_epoch():
 
 def test_ceasing_to_iterate_stops_training():
     session, _ = session_of(composed(*TINY, *OFF).experiment)
-    state = start(session)
+    state = start_training(session)
     records = fit(session, state)
     next(records), next(records)
     records.close()
@@ -54,22 +54,22 @@ def test_ceasing_to_iterate_stops_training():
 
 def test_an_interrupted_epoch_counts_the_seconds_before_and_after():
     session, _ = session_of(composed(*TINY, *OFF).experiment)
-    state = start(session)
+    state = start_training(session)
     next(fit(session, state))
     assert state.seconds > 0
     state.seconds += 1000
     saved = through_a_file(state.state_dict())
-    resumed = start(session)
+    resumed = start_training(session)
     resumed.load_state_dict(saved)
-    first, second = (record.seconds for record in fit(session, resumed) if isinstance(record, Epoch))
+    first, second = (record.seconds for record in fit(session, resumed) if isinstance(record, EpochRecord))
     assert first > 1000 > second > 0 == resumed.seconds
 
 
 def test_one_step_is_that_of_plain_pytorch():
     """With every slot off: cross-entropy of the whole batch, one step of SGD."""
     session, _ = session_of(composed(*TINY, *OFF, "optimizer.momentum=0", "optimizer.lr=0.1").experiment)
-    state, reference = start(session), start(session).model
-    crops, positions = next(load(session.crops, range(1), 0, False))
+    state, reference = start_training(session), start_training(session).model
+    crops, positions = next(load_crops(session.crops, range(1), 0, False))
     supervised = session.experiment.supervision(session.data.labels[session.data.train], 4, 0, list, session.streams)
     batch = session.batch(crops, positions, supervised, 0)
     session.experiment.model.tuning(state.model, 0.0)
@@ -88,7 +88,7 @@ def test_the_learning_rate_warms_up_and_then_follows_the_schedule_over_what_rema
     overrides = ("schedule/warmup=linear", "schedule.warmup.fraction=0.25", "schedule.warmup.start_factor=0.1")
     overrides += ("schedule/lr=cosine", "schedule.length.epochs=8", "optimizer.lr=2.0")
     session, _ = session_of(composed(*TINY, *OFF, *overrides).experiment)
-    rates = [session.learning_rate(step) for step in range(session.total_steps)]
+    rates = [session.compute_learning_rate(step) for step in range(session.total_steps)]
     assert len(rates) == 24
     assert rates[0] == pytest.approx(0.2)
     assert rates[3] == pytest.approx(2 * (0.1 + 0.9 * 0.5))
@@ -112,14 +112,14 @@ def test_micro_batches_without_norm_are_the_whole_batch():
 def test_sample_weights_weigh():
     """A weight of zero removes a sample from the gradient, a weight of two counts it twice."""
     session, _ = session_of(composed(*TINY, *OFF, "regularization/norm=none").experiment)
-    crops, positions = next(load(session.crops, range(1), 0, False))
+    crops, positions = next(load_crops(session.crops, range(1), 0, False))
     labels = session.data.labels[session.data.train]
     supervised = session.experiment.supervision(labels, 4, 0, list, session.streams)
     weights = torch.zeros(len(labels))
     weights[positions[:8]] = 2.0
     gradients = []
     for learned, rows in ((dataclasses.replace(supervised, weights=weights), 16), (supervised, 8)):
-        state = start(session)
+        state = start_training(session)
         batch = session.batch(crops[:rows], positions[:rows], learned, 0)
         session.experiment.model.tuning(state.model, 0.0)
         train_step(session, state, batch)
@@ -144,7 +144,7 @@ def test_accumulation_clips_and_averages_once_an_optimizer_step():
     session = dataclasses.replace(
         session, experiment=dataclasses.replace(session.experiment, regularization=regularization)
     )
-    state = start(session)
+    state = start_training(session)
     for _ in fit(session, state):
         pass
     assert len(norms) == state.average.step == session.total_steps == 6

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sota_exp.stages.batch import Batch
-from sota_exp.training.loop import Session, State, fit, start
+from sota_exp.training.loop import TrainingSession, TrainingState, fit, start_training
 from tests.experiments import composed, session_of
 
 STEPS, EPOCHS, WARMUP, EVERY = 5, 10, 2, 2
@@ -41,7 +41,7 @@ EXACT = (
 )
 
 
-def recorded(session: Session) -> tuple[State, dict[str, Tensor], list[Batch]]:
+def recorded(session: TrainingSession) -> tuple[TrainingState, dict[str, Tensor], list[Batch]]:
     """The trained state, the initial weights, and every batch as the network read it."""
     batches: list[Batch] = []
     pipeline = session.pipeline
@@ -52,7 +52,7 @@ def recorded(session: Session) -> tuple[State, dict[str, Tensor], list[Batch]]:
         return made
 
     session = replace(session, pipeline=recording)  # type: ignore[arg-type]
-    state = start(session)
+    state = start_training(session)
     first = {name: value.clone() for name, value in state.model.state_dict().items()}
     for _ in fit(session, state):
         pass
@@ -98,13 +98,13 @@ def distance(one: nn.Module, other: nn.Module) -> float:
 
 
 @pytest.fixture(scope="module")
-def session() -> Session:
+def session() -> TrainingSession:
     found, _ = session_of(composed(*EXACT).experiment)
     assert (found.steps_per_epoch, found.total_steps) == (STEPS, STEPS * EPOCHS)
     return found
 
 
-def test_the_whole_trajectory_is_that_of_torchs_own_pieces(session: Session) -> None:
+def test_the_whole_trajectory_is_that_of_torchs_own_pieces(session: TrainingSession) -> None:
     state, first, batches = recorded(session)
     model = session.network()
     model.load_state_dict(first)
@@ -117,7 +117,7 @@ def test_the_whole_trajectory_is_that_of_torchs_own_pieces(session: Session) -> 
     assert distance(state.model, fresh) > 1e-2
 
 
-def test_the_batches_are_those_of_the_whole_recipe(session: Session) -> None:
+def test_the_batches_are_those_of_the_whole_recipe(session: TrainingSession) -> None:
     """Mixed and smoothed soft targets, four copies of an image, crops smaller than those of evaluation."""
     _, _, batches = recorded(session)
     targets = torch.stack([batch.targets for batch in batches])

@@ -14,10 +14,10 @@ from sota_exp.models import saved
 from sota_exp.runs.files import RunFiles
 from sota_exp.training import finish, trainer
 from sota_exp.training import run as running
-from sota_exp.training.failures import as_failure
-from sota_exp.training.finish import check_rescored
-from sota_exp.training.listener import Listener, Request
-from sota_exp.training.loop import start
+from sota_exp.training.failures import error_to_failure
+from sota_exp.training.finish import require_equal_accuracy
+from sota_exp.training.listener import Listener, RunRequest
+from sota_exp.training.loop import start_training
 from sota_exp.training.run import run
 from tests.experiments import OFF, TINY, composed, session_of
 
@@ -35,17 +35,17 @@ class Silent(Listener):
     def __init__(self, on_step=lambda step: None):
         self.on_step, self.steps, self.epochs, self.results, self.plan = on_step, [], [], [], None
 
-    def started(self, plan):
+    def on_start(self, plan):
         self.plan = plan
 
     def stepped(self, record):
         self.steps.append(record.step)
         self.on_step(record.step)
 
-    def epoch_done(self, epoch):
+    def on_epoch_end(self, epoch):
         self.epochs.append(epoch)
 
-    def ended(self, result):
+    def on_end(self, result):
         self.results.append(result)
 
 
@@ -55,7 +55,7 @@ class Killed(BaseException):
 
 def request(directory, *overrides):
     found = composed(*TINY, *OFF, *overrides)
-    return Request(configuration=found, directory=directory)
+    return RunRequest(configuration=found, directory=directory)
 
 
 def signalled_at(moment, number):
@@ -171,7 +171,7 @@ def test_a_signal_at_any_step_leaves_a_checkpoint_and_the_repeated_run_ends_alik
 
 
 def test_killed_at_three_moments_it_ends_alike(tmp_path, reference, monkeypatch):
-    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(trainer, "MIN_CHECKPOINT_SECONDS", 0.0)
     for moment in (2, 4, 8):
         with pytest.raises(Killed):
             run(request(tmp_path, *EMA), Silent(killed_at(moment)))
@@ -273,9 +273,11 @@ def test_a_saved_model_that_scores_otherwise_fails_the_run(tmp_path, monkeypatch
         model.network.fc.weight.data.neg_()
         return model
 
-    original = saved.load
-    monkeypatch.setattr(saved, "load", damaged)
-    monkeypatch.setattr(finish, "check_rescored", lambda trained, rescored, num: check_rescored(1.0, 0.0, 6))
+    original = saved.load_saved_model
+    monkeypatch.setattr(saved, "load_saved_model", damaged)
+    monkeypatch.setattr(
+        finish, "require_equal_accuracy", lambda trained, rescored, num: require_equal_accuracy(1.0, 0.0, 6)
+    )
     with pytest.raises(RunFailed, match="the saved model scores 0.0000 on val, the trained one scored 1.0000"):
         run(request(tmp_path), Silent())
 
@@ -286,9 +288,9 @@ def test_a_saved_model_that_scores_otherwise_fails_the_run(tmp_path, monkeypatch
 def test_one_image_in_a_thousand_may_change_sides(difference, num, fails):
     if fails:
         with pytest.raises(RunFailed):
-            check_rescored(0.5, 0.5 - difference / num, num)
+            require_equal_accuracy(0.5, 0.5 - difference / num, num)
     else:
-        check_rescored(0.5, 0.5 - difference / num, num)
+        require_equal_accuracy(0.5, 0.5 - difference / num, num)
 
 
 @pytest.mark.parametrize(
@@ -302,14 +304,14 @@ def test_one_image_in_a_thousand_may_change_sides(difference, num, fails):
     ],
 )
 def test_what_goes_wrong_is_one_line(error, line):
-    failure = as_failure(error)
+    failure = error_to_failure(error)
     assert isinstance(failure, RunFailed)
     with pytest.raises(RunFailed, match=line):
         raise failure
 
 
 def test_what_nobody_foresaw_stays_what_it_is():
-    assert as_failure(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
+    assert error_to_failure(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
 
 
 def test_a_full_disk_fails_the_run_and_the_repeated_one_ends_alike(tmp_path, reference, monkeypatch):
@@ -349,10 +351,10 @@ def test_early_stopping_and_the_best_epoch_watch_the_weights_that_ship(tmp_path)
     """Not the trained weights, whose accuracies move in the opposite direction here."""
     made = composed(*TINY, *STALLED, "regularization/average=ema").experiment
     session, evaluator = session_of(made)
-    watched = trainer.Training(
+    watched = trainer.RunTrainer(
         session=session,
         evaluator=evaluator,
-        state=start(session),
+        state=start_training(session),
         files=RunFiles(directory=tmp_path),
         training_fingerprint="",
     )

@@ -5,8 +5,8 @@ import torch
 
 from sota_exp.data.resize import center_crop
 from sota_exp.stages.data import INTERPOLATIONS, Preprocessing
-from sota_exp.stages.model import Published
-from sota_exp.techniques.model.arch.small import Small
+from sota_exp.stages.model import PublishedWeights
+from sota_exp.techniques.model.arch.small import SmallNetwork
 from tests.experiments import OFF, TINY, composed, session_of
 
 
@@ -15,10 +15,10 @@ def bicubic_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Published weights of a small network that need bicubic resizing."""
     preprocessing = Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bicubic")
 
-    def published(self: Small, tag: str) -> Published:
-        return Published(state=self(10).state_dict(), preprocessing=preprocessing, content="some")
+    def published(self: SmallNetwork, tag: str) -> PublishedWeights:
+        return PublishedWeights(state=self(10).state_dict(), preprocessing=preprocessing, content_hash="some")
 
-    monkeypatch.setattr(Small, "published", published)
+    monkeypatch.setattr(SmallNetwork, "published", published)
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,9 @@ def test_every_image_is_resized_as_the_weights_were_published(
     made = {mode: center_crop(data.images, data.train[positions], 12, 12, mode) for mode in INTERPOLATIONS}
     assert not torch.equal(made["bilinear"], made["bicubic"])
     assert torch.equal(crops, made[meant])
-    shown = torch.cat(list(evaluator.chunks("val", view)))
+    shown = torch.cat(list(evaluator.iterate_crops("val", view)))
     assert torch.equal(shown, center_crop(data.images, data.val, 12, 12, meant))
-    tuned_on = evaluator.training_view(view).read(positions)
+    tuned_on = evaluator.get_training_images(view).read(positions)
     mean, std = evaluator.preprocessing.mean, evaluator.preprocessing.std
     expected = (made[meant] / 255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
     torch.testing.assert_close(tuned_on, expected, rtol=1e-5, atol=1e-5)

@@ -5,27 +5,27 @@ A rule reads the chosen options and the resolved values. No rule imports torch, 
 
 from sota_exp.config.configuration import Configuration, require_filled
 from sota_exp.config.rules.conditions import Rule
-from sota_exp.config.rules.images import OF_IMAGES
-from sota_exp.config.rules.network import OF_NETWORK
-from sota_exp.config.rules.training import OF_TRAINING
+from sota_exp.config.rules.images import IMAGE_RULES
+from sota_exp.config.rules.network import NETWORK_RULES
+from sota_exp.config.rules.training import TRAINING_RULES
 from sota_exp.errors import ConfigError
 
-RULES: tuple[Rule, ...] = (*OF_IMAGES, *OF_NETWORK, *OF_TRAINING)
+RULES: tuple[Rule, ...] = (*IMAGE_RULES, *NETWORK_RULES, *TRAINING_RULES)
 
 
-def fired(configuration: Configuration) -> list[Rule]:
+def find_fired_rules(configuration: Configuration) -> list[Rule]:
     """The rules that fire on a configuration."""
-    return [rule for rule in RULES if rule.fires(configuration)]
+    return [rule for rule in RULES if rule.condition(configuration)]
 
 
-def check(configuration: Configuration) -> list[str]:
+def check_rules(configuration: Configuration) -> list[str]:
     """Check a configuration against all rules and return the warnings.
 
     Raises:
         ConfigError: an option or a value is missing, or a rule of level error fires.
     """
     require_filled(configuration)
-    rules = fired(configuration)
+    rules = find_fired_rules(configuration)
     for rule in rules:
         if rule.level == "error":
             raise ConfigError(str(rule))

@@ -13,10 +13,10 @@ from sota_exp.config.configuration import Configuration
 Values = dict[str, Any]
 
 #: Whether a rule applies to a configuration.
-Condition = Callable[[Configuration], bool]
+RuleCondition = Callable[[Configuration], bool]
 
 #: Reads a number from a configuration; None if it is missing.
-Number = Callable[[Configuration], float | None]
+NumberReader = Callable[[Configuration], float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,41 +25,41 @@ class Rule:
 
     name: str
     level: Literal["error", "warning"]
-    fires: Condition
+    condition: RuleCondition
     reason: str
-    mend: str
+    fix: str
     source: str
 
     def __str__(self) -> str:
-        return f"{self.reason}. Instead: {self.mend} ({self.source})"
+        return f"{self.reason}. Instead: {self.fix} ({self.source})"
 
 
-def chosen(slot: str, *options: str) -> Condition:
+def has_option(slot: str, *options: str) -> RuleCondition:
     """Whether the slot has one of the options."""
     return lambda run: run.choices.get(slot) in options
 
 
-def every(*conditions: Condition) -> Condition:
+def all_of(*conditions: RuleCondition) -> RuleCondition:
     """Whether all conditions hold."""
     return lambda run: all(condition(run) for condition in conditions)
 
 
-def either(*conditions: Condition) -> Condition:
+def any_of(*conditions: RuleCondition) -> RuleCondition:
     """Whether any of the conditions holds."""
     return lambda run: any(condition(run) for condition in conditions)
 
 
-def negated(condition: Condition) -> Condition:
+def not_(condition: RuleCondition) -> RuleCondition:
     """Whether the condition does not hold."""
     return lambda run: not condition(run)
 
 
-def on(slot: str) -> Condition:
+def has_technique(slot: str) -> RuleCondition:
     """Whether the slot has another option than `none`."""
     return lambda run: run.choices.get(slot, "none") != "none"
 
 
-def at(values: Values, path: str) -> Any:
+def get_value(values: Values, path: str) -> Any:
     """The value at a dotted path.
 
     Raises:
@@ -73,24 +73,24 @@ def at(values: Values, path: str) -> Any:
     return node
 
 
-def value(path: str, holds: Callable[[Any], bool]) -> Condition:
+def value_satisfies(path: str, holds: Callable[[Any], bool]) -> RuleCondition:
     """Whether the value at a dotted path exists and `holds` is true for it."""
 
     def fires(run: Configuration) -> bool:
         try:
-            return bool(holds(at(run.values, path)))
+            return bool(holds(get_value(run.values, path)))
         except (LookupError, TypeError, AttributeError):
             return False
 
     return fires
 
 
-def number(path: str) -> Number:
+def read_number(path: str) -> NumberReader:
     """Reads the number at a dotted path."""
 
     def read(run: Configuration) -> float | None:
         try:
-            found = at(run.values, path)
+            found = get_value(run.values, path)
         except LookupError:
             return None
         return found if isinstance(found, int | float) and not isinstance(found, bool) else None
@@ -98,9 +98,9 @@ def number(path: str) -> Number:
     return read
 
 
-def numbers(holds: Callable[..., bool], *sources: str | Number) -> Condition:
+def numbers_satisfy(holds: Callable[..., bool], *sources: str | NumberReader) -> RuleCondition:
     """Whether all numbers, each from a dotted path or a function, exist and `holds` is true for them."""
-    readers = [number(source) if isinstance(source, str) else source for source in sources]
+    readers = [read_number(source) if isinstance(source, str) else source for source in sources]
 
     def fires(run: Configuration) -> bool:
         found = [read(run) for read in readers]
@@ -109,30 +109,30 @@ def numbers(holds: Callable[..., bool], *sources: str | Number) -> Condition:
     return fires
 
 
-def num_processes() -> int:
+def count_processes() -> int:
     """Number of processes that torchrun started; 1 without torchrun."""
     size = os.environ.get("WORLD_SIZE", "1")
     return int(size) if size.isdecimal() else 1
 
 
-def one_process(run: Configuration) -> bool:
+def is_single_process(run: Configuration) -> bool:
     """Whether training runs in one process."""
-    return num_processes() == 1
+    return count_processes() == 1
 
 
-def rank_batch(run: Configuration) -> float | None:
+def compute_rank_batch_size(run: Configuration) -> float | None:
     """Images per optimizer step and process."""
-    batch = number("batch_size")(run)
-    return None if batch is None else batch / num_processes()
+    batch = read_number("batch_size")(run)
+    return None if batch is None else batch / count_processes()
 
 
-def seen_batch(run: Configuration) -> float | None:
+def compute_norm_batch_size(run: Configuration) -> float | None:
     """Images per forward pass of a norm layer: a micro-batch, or the batch of the process without accumulation."""
-    batch = rank_batch(run)
-    micro = number("schedule.accumulation.micro_batch_size")(run)
+    batch = compute_rank_batch_size(run)
+    micro = read_number("schedule.accumulation.micro_batch_size")(run)
     return batch if batch is None or micro is None else min(batch, micro)
 
 
-def copies(run: Configuration) -> float | None:
+def count_copies(run: Configuration) -> float | None:
     """Copies per image in a batch."""
-    return number("augmentation.repeat.num_repeats")(run) or 1
+    return read_number("augmentation.repeat.num_repeats")(run) or 1

@@ -2,179 +2,190 @@
 
 from sota_exp.config.rules.conditions import (
     Rule,
-    chosen,
-    copies,
-    either,
-    every,
-    negated,
-    number,
-    numbers,
-    on,
-    rank_batch,
-    value,
+    all_of,
+    any_of,
+    compute_rank_batch_size,
+    count_copies,
+    has_option,
+    has_technique,
+    not_,
+    numbers_satisfy,
+    read_number,
+    value_satisfies,
 )
 
-FIXRES, RESIZED_CROP = chosen("augmentation/train_size", "fixres"), chosen("augmentation/crop", "random_resized")
-MIXED, REPEATED = on("augmentation/mix"), chosen("augmentation/repeat", "repeated")
-SEARCHED, TUNED = chosen("evaluation/resolution", "search"), on("evaluation/fine_tune")
+USES_FIXRES, USES_RESIZED_CROP = (
+    has_option("augmentation/train_size", "fixres"),
+    has_option("augmentation/crop", "random_resized"),
+)
+USES_MIXING, USES_REPEATS = has_technique("augmentation/mix"), has_option("augmentation/repeat", "repeated")
+SEARCHES_RESOLUTION, USES_FINE_TUNING = (
+    has_option("evaluation/resolution", "search"),
+    has_technique("evaluation/fine_tune"),
+)
 
 #: Networks whose position embedding or attention windows fit one image size.
-ONE_SIZE = either(
-    every(chosen("model/arch", "timm"), value("model.arch.img_size", lambda size: size is not None)),
-    every(
-        chosen("model/arch", "torchvision"), value("model.arch.name", lambda name: name.startswith(("vit_", "maxvit")))
+IS_FIXED_SIZE_NETWORK = any_of(
+    all_of(has_option("model/arch", "timm"), value_satisfies("model.arch.img_size", lambda size: size is not None)),
+    all_of(
+        has_option("model/arch", "torchvision"),
+        value_satisfies("model.arch.name", lambda name: name.startswith(("vit_", "maxvit"))),
     ),
 )
 
 #: Augmentation that makes copies of an image differ. The alternating flip is the same for all copies in an epoch.
-VARIED = either(
-    on("augmentation/crop"),
-    chosen("augmentation/flip", "random"),
-    on("augmentation/geometry"),
-    on("augmentation/policy"),
-    on("augmentation/erase"),
-    MIXED,
+HAS_RANDOM_AUGMENTATION = any_of(
+    has_technique("augmentation/crop"),
+    has_option("augmentation/flip", "random"),
+    has_technique("augmentation/geometry"),
+    has_technique("augmentation/policy"),
+    has_technique("augmentation/erase"),
+    USES_MIXING,
 )
 
-OF_IMAGES = (
+IMAGE_RULES = (
     Rule(
         name="FixRes without resized crop",
         level="error",
-        fires=every(FIXRES, negated(RESIZED_CROP)),
+        condition=all_of(USES_FIXRES, not_(USES_RESIZED_CROP)),
         reason="augmentation/train_size=fixres compensates for random resized crops, which enlarge objects; other"
         " crops do not enlarge them",
-        mend="augmentation/crop=random_resized or augmentation/train_size=native",
+        fix="augmentation/crop=random_resized or augmentation/train_size=native",
         source="Touvron et al. 2019, arXiv:1906.06423",
     ),
     Rule(
         name="several sizes for a network of fixed size",
         level="error",
-        fires=every(either(FIXRES, SEARCHED), ONE_SIZE),
+        condition=all_of(any_of(USES_FIXRES, SEARCHES_RESOLUTION), IS_FIXED_SIZE_NETWORK),
         reason="this transformer accepts images of one size; FixRes and evaluation/resolution=search need several"
         " sizes",
-        mend="augmentation/train_size=native and evaluation/resolution=fixed, or a network that accepts any size",
+        fix="augmentation/train_size=native and evaluation/resolution=fixed, or a network that accepts any size",
         source="Dosovitskiy et al. 2020, arXiv:2010.11929, section 3.2",
     ),
     Rule(
         name="FixRes below 16 px",
         level="warning",
-        fires=every(
-            FIXRES,
-            numbers(
+        condition=all_of(
+            USES_FIXRES,
+            numbers_satisfy(
                 lambda size, ratio: ratio > 0 and size / ratio < 16, "data.image_size", "augmentation.train_size.ratio"
             ),
         ),
         reason="augmentation/train_size=fixres trains on images below 16 px, which four downsampling stages reduce to"
         " a single position",
-        mend="a larger data.image_size or augmentation/train_size=native",
+        fix="a larger data.image_size or augmentation/train_size=native",
         source="this project's networks downsample by 8, ResNets by 32",
     ),
     Rule(
         name="FixRes of ratio one",
         level="warning",
-        fires=every(FIXRES, value("augmentation.train_size.ratio", lambda ratio: ratio == 1)),
+        condition=all_of(USES_FIXRES, value_satisfies("augmentation.train_size.ratio", lambda ratio: ratio == 1)),
         reason="augmentation.train_size.ratio=1 trains at the evaluation size: FixRes has no effect",
-        mend="a ratio near 1.27, or augmentation/train_size=native",
+        fix="a ratio near 1.27, or augmentation/train_size=native",
         source="Touvron et al. 2019, arXiv:1906.06423",
     ),
     Rule(
         name="FixRes with crops that hardly enlarge",
         level="warning",
-        fires=every(FIXRES, RESIZED_CROP, value("augmentation.crop.scale", lambda scale: scale[0] >= 0.5)),
+        condition=all_of(
+            USES_FIXRES, USES_RESIZED_CROP, value_satisfies("augmentation.crop.scale", lambda scale: scale[0] >= 0.5)
+        ),
         reason="crops of at least half of the image area enlarge objects by 17 % on average at most, less than FixRes"
         " compensates",
-        mend="augmentation/train_size=native, or augmentation.crop.scale=[0.08,1.0]",
+        fix="augmentation/train_size=native, or augmentation.crop.scale=[0.08,1.0]",
         source="the mean of 1/√area over U(a, 1) is 2/(1 + √a)",
     ),
     Rule(
         name="fine-tuning for a size without resized crop",
         level="warning",
-        fires=every(TUNED, negated(RESIZED_CROP)),
+        condition=all_of(USES_FINE_TUNING, not_(USES_RESIZED_CROP)),
         reason="evaluation/fine_tune adapts the network to the object size of evaluation; without random resized crops"
         " it was trained at that size already",
-        mend="evaluation/fine_tune=none",
+        fix="evaluation/fine_tune=none",
         source="Touvron et al. 2019, arXiv:1906.06423",
     ),
     Rule(
         name="fine-tuning on hidden labels",
         level="error",
-        fires=every(TUNED, chosen("supervision", "label_propagation")),
+        condition=all_of(USES_FINE_TUNING, has_option("supervision", "label_propagation")),
         reason="evaluation/fine_tune uses the label of every training image, but supervision=label_propagation hides"
         " most of them",
-        mend="evaluation/fine_tune=none",
+        fix="evaluation/fine_tune=none",
         source="this project",
     ),
     Rule(
         name="fine-tuning with another loss",
         level="warning",
-        fires=every(TUNED, chosen("loss", "binary_cross_entropy")),
+        condition=all_of(USES_FINE_TUNING, has_option("loss", "binary_cross_entropy")),
         reason="evaluation/fine_tune trains with softmax cross-entropy, but loss=binary_cross_entropy trained"
         " independent sigmoids: the probabilities change their meaning",
-        mend="loss=cross_entropy or evaluation/fine_tune=none",
+        fix="loss=cross_entropy or evaluation/fine_tune=none",
         source="Wightman et al. 2021, arXiv:2110.00476; Touvron et al. 2019, arXiv:1906.06423",
     ),
     Rule(
         name="selection on test images",
         level="warning",
-        fires=every(
-            either(*(value(f"data.{part}_fraction", lambda share: share is None) for part in ("val", "test"))),
-            either(
-                value("evaluation.select", lambda select: select == "best"),
-                chosen("schedule/early_stopping", "patience"),
-                SEARCHED,
+        condition=all_of(
+            any_of(
+                *(value_satisfies(f"data.{part}_fraction", lambda share: share is None) for part in ("val", "test"))
+            ),
+            any_of(
+                value_satisfies("evaluation.select", lambda select: select == "best"),
+                has_option("schedule/early_stopping", "patience"),
+                SEARCHES_RESOLUTION,
             ),
         ),
         reason="data.val_fraction or data.test_fraction is null: if the data set lacks that split, val and test are"
         " the same images, and the reported accuracy is on images that selected the model",
-        mend="a fraction, or evaluation.select=last without resolution search and early stopping, as in torchvision's"
+        fix="a fraction, or evaluation.select=last without resolution search and early stopping, as in torchvision's"
         " reference",
         source="Recht et al. 2019, arXiv:1902.10811",
     ),
     Rule(
         name="flips that change labels",
         level="warning",
-        fires=every(
-            either(on("augmentation/flip"), chosen("evaluation/tta", "flip")),
-            value("data.label_preserving", lambda kept: "horizontal_flip" not in kept),
+        condition=all_of(
+            any_of(has_technique("augmentation/flip"), has_option("evaluation/tta", "flip")),
+            value_satisfies("data.label_preserving", lambda kept: "horizontal_flip" not in kept),
         ),
         reason="data.label_preserving does not list horizontal_flip: a mirrored image of this data set may belong to"
         " another class",
-        mend="augmentation/flip=none and evaluation/tta=none",
+        fix="augmentation/flip=none and evaluation/tta=none",
         source="the declaration of the data set",
     ),
     Rule(
         name="large rotations that change labels",
         level="warning",
-        fires=either(
-            every(
-                chosen("augmentation/policy", "trivialaugment"),
-                value("data.label_preserving", lambda kept: len(kept) == 0),
+        condition=any_of(
+            all_of(
+                has_option("augmentation/policy", "trivialaugment"),
+                value_satisfies("data.label_preserving", lambda kept: len(kept) == 0),
             ),
-            every(
-                value("augmentation.geometry.degrees", lambda degrees: degrees > 45),
-                value("data.label_preserving", lambda kept: "large_rotation" not in kept),
+            all_of(
+                value_satisfies("augmentation.geometry.degrees", lambda degrees: degrees > 45),
+                value_satisfies("data.label_preserving", lambda kept: "large_rotation" not in kept),
             ),
         ),
         reason="images are rotated by more than 45° (TrivialAugment: up to 135°), and the data set does not declare"
         " that such rotations preserve the label",
-        mend="augmentation/policy=none or randaugment (30°), and augmentation.geometry.degrees=15",
+        fix="augmentation/policy=none or randaugment (30°), and augmentation.geometry.degrees=15",
         source="the declaration of the data set",
     ),
     Rule(
         name="repeats without augmentation",
         level="warning",
-        fires=every(REPEATED, negated(VARIED)),
+        condition=all_of(USES_REPEATS, not_(HAS_RANDOM_AUGMENTATION)),
         reason="augmentation/repeat=repeated repeats each image, but no augmentation makes the copies differ: the"
         " effective batch is smaller than batch_size",
-        mend="augmentation=classic, or augmentation/repeat=none",
+        fix="augmentation=classic, or augmentation/repeat=none",
         source="Hoffer et al. 2019, arXiv:1901.09335",
     ),
     Rule(
         name="repeats in a short training",
         level="warning",
-        fires=every(
-            REPEATED,
-            numbers(
+        condition=all_of(
+            USES_REPEATS,
+            numbers_satisfy(
                 lambda repeats, epochs: repeats >= 1 and (1 - 1 / repeats) ** epochs > 0.01,
                 "augmentation.repeat.num_repeats",
                 "schedule.length.epochs",
@@ -182,39 +193,43 @@ OF_IMAGES = (
         ),
         reason="an epoch of repeated augmentation shows one in num_repeats images: in so few epochs, more than 1 % of"
         " the training images are never shown",
-        mend="more epochs (17 for 4 repeats, 12 for 3), or augmentation/repeat=none",
+        fix="more epochs (17 for 4 repeats, 12 for 3), or augmentation/repeat=none",
         source="the share of images never shown is (1 − 1/num_repeats)^epochs",
     ),
     Rule(
         name="mixing an image with itself",
         level="warning",
-        fires=every(MIXED, numbers(lambda same, batch: 2 * same > batch, copies, rank_batch)),
+        condition=all_of(
+            USES_MIXING, numbers_satisfy(lambda same, batch: 2 * same > batch, count_copies, compute_rank_batch_size)
+        ),
         reason="augmentation/mix pairs images within the batch of a process, and more than half of them are copies of"
         " one image: some images are mixed with themselves",
-        mend="a batch_size of at least twice augmentation.repeat.num_repeats per process",
+        fix="a batch_size of at least twice augmentation.repeat.num_repeats per process",
         source="the bound of the pairing, max(0, 2·copies − batch)",
     ),
     Rule(
         name="pretrained weights at a small size",
         level="warning",
-        fires=every(chosen("model/weights", "pretrained"), numbers(lambda size: size < 96, "data.image_size")),
+        condition=all_of(
+            has_option("model/weights", "pretrained"), numbers_satisfy(lambda size: size < 96, "data.image_size")
+        ),
         reason="pretrained weights were mostly trained at 224 px, but data.image_size is below 96: their features fit"
         " larger objects",
-        mend="data.image_size=128 to 224, even if the images are smaller",
+        fix="data.image_size=128 to 224, even if the images are smaller",
         source="Touvron et al. 2019, arXiv:1906.06423; Kornblith et al. 2018, arXiv:1805.08974",
     ),
     Rule(
         name="a pretrained teacher at a small size",
         level="warning",
-        fires=every(
-            chosen("regularization/distillation", "logits"),
-            value("regularization.distillation.source", lambda source: source in ("timm", "torchvision")),
-            value("regularization.distillation.image_size", lambda size: size is None),
-            numbers(lambda size: size < 96, number("data.image_size")),
+        condition=all_of(
+            has_option("regularization/distillation", "logits"),
+            value_satisfies("regularization.distillation.source", lambda source: source in ("timm", "torchvision")),
+            value_satisfies("regularization.distillation.image_size", lambda size: size is None),
+            numbers_satisfy(lambda size: size < 96, read_number("data.image_size")),
         ),
         reason="the pretrained teacher was mostly trained at 224 px, but its input is the student's images of less"
         " than 96 px",
-        mend="regularization.distillation.image_size=224",
+        fix="regularization.distillation.image_size=224",
         source="Touvron et al. 2019, arXiv:1906.06423",
     ),
 )

@@ -3,31 +3,34 @@
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.rules.conditions import (
     Rule,
-    at,
-    chosen,
-    either,
-    every,
-    negated,
-    number,
-    numbers,
-    on,
-    one_process,
-    seen_batch,
-    value,
+    all_of,
+    any_of,
+    compute_norm_batch_size,
+    get_value,
+    has_option,
+    has_technique,
+    is_single_process,
+    not_,
+    numbers_satisfy,
+    read_number,
+    value_satisfies,
 )
 
-GHOST, BATCH_NORM = chosen("regularization/norm", "ghost_batch"), chosen("regularization/norm", "batch")
-SCRATCH, HEAD_ONLY = chosen("model/weights", "scratch"), chosen("model/tuning", "head_only")
-DISTILLED = chosen("regularization/distillation", "logits")
+USES_GHOST_BATCH_NORM, BATCH_NORM = (
+    has_option("regularization/norm", "ghost_batch"),
+    has_option("regularization/norm", "batch"),
+)
+STARTS_FROM_SCRATCH, HEAD_ONLY = has_option("model/weights", "scratch"), has_option("model/tuning", "head_only")
+USES_DISTILLATION = has_option("regularization/distillation", "logits")
 #: Data sets without the 1,000 classes of ImageNet. Not listed: a user's own images, whose classes are unknown here.
-OF_OTHER_CLASSES = chosen(
+HAS_OTHER_CLASSES_THAN_IMAGENET = has_option(
     "data", "animals_on_photos", "digits_on_photos", "imagenette", "cifar10", "cifar100", "svhn", "fashion_mnist",
     "flowers102", "oxford_pets", "food101", "stanford_cars",
 )  # fmt: skip
-PROPAGATED = chosen("supervision", "label_propagation")
-ALL_LABELS = every(
-    value("supervision.labelled_fraction", lambda share: share == 1),
-    value("supervision.labelled_file", lambda path: path is None),
+USES_LABEL_PROPAGATION = has_option("supervision", "label_propagation")
+HAS_ALL_LABELS = all_of(
+    value_satisfies("supervision.labelled_fraction", lambda share: share == 1),
+    value_satisfies("supervision.labelled_file", lambda path: path is None),
 )
 
 
@@ -35,62 +38,65 @@ def _teacher_is_student(run: Configuration) -> bool:
     """Whether the pretrained teacher has the student's architecture."""
     try:
         source, teacher = (
-            at(run.values, "regularization.distillation.source"),
-            at(run.values, "regularization.distillation.name"),
+            get_value(run.values, "regularization.distillation.source"),
+            get_value(run.values, "regularization.distillation.name"),
         )
-        return source == run.choices.get("model/arch") and teacher == at(run.values, "model.arch.name")
+        return source == run.choices.get("model/arch") and teacher == get_value(run.values, "model.arch.name")
     except LookupError:
         return False
 
 
-OF_NETWORK = (
+NETWORK_RULES = (
     Rule(
         name="pretrained weights of a small network",
         level="error",
-        fires=every(chosen("model/arch", "small"), chosen("model/weights", "pretrained")),
+        condition=all_of(has_option("model/arch", "small"), has_option("model/weights", "pretrained")),
         reason="model/weights=pretrained: no pretrained weights exist for model/arch=small",
-        mend="model/arch=timm or torchvision, or model/weights=checkpoint",
+        fix="model/arch=timm or torchvision, or model/weights=checkpoint",
         source="this project",
     ),
     Rule(
         name="group norm with pretrained weights",
         level="error",
-        fires=every(chosen("regularization/norm", "group"), chosen("model/weights", "pretrained")),
+        condition=all_of(has_option("regularization/norm", "group"), has_option("model/weights", "pretrained")),
         reason="regularization/norm=group drops the running statistics of pretrained batch norms, so that the layers"
         " compute something else",
-        mend="regularization/norm=batch, or none, which folds the statistics into a scale and a shift",
+        fix="regularization/norm=batch, or none, which folds the statistics into a scale and a shift",
         source="Wu & He 2018, arXiv:1803.08494",
     ),
     Rule(
         name="zero-initialized branches of a trained network",
         level="warning",
-        fires=every(
-            negated(SCRATCH),
+        condition=all_of(
+            not_(STARTS_FROM_SCRATCH),
             BATCH_NORM,
-            value("regularization.norm.zero_init_last_gamma", lambda zeroed: zeroed is True),
+            value_satisfies("regularization.norm.zero_init_last_gamma", lambda zeroed: zeroed is True),
         ),
         reason="regularization.norm.zero_init_last_gamma sets residual branches to zero at initialization, but loaded"
         " weights are kept: it has no effect",
-        mend="regularization.norm.zero_init_last_gamma=false",
+        fix="regularization.norm.zero_init_last_gamma=false",
         source="Goyal et al. 2017, arXiv:1706.02677",
     ),
     Rule(
         name="ghost batches as large as the batch",
         level="warning",
-        fires=every(
-            GHOST, numbers(lambda ghost, batch: ghost >= batch, "regularization.norm.ghost_batch_size", seen_batch)
+        condition=all_of(
+            USES_GHOST_BATCH_NORM,
+            numbers_satisfy(
+                lambda ghost, batch: ghost >= batch, "regularization.norm.ghost_batch_size", compute_norm_batch_size
+            ),
         ),
         reason="regularization.norm.ghost_batch_size is at least the batch size of a norm layer: this is ordinary"
         " batch norm",
-        mend="a smaller ghost_batch_size, or regularization/norm=batch",
+        fix="a smaller ghost_batch_size, or regularization/norm=batch",
         source="Hoffer et al. 2017, arXiv:1705.08741",
     ),
     Rule(
         name="ghost batches cut by micro-batches",
         level="warning",
-        fires=every(
-            GHOST,
-            numbers(
+        condition=all_of(
+            USES_GHOST_BATCH_NORM,
+            numbers_satisfy(
                 lambda ghost, micro: micro > ghost > 0 and micro % ghost != 0,
                 "regularization.norm.ghost_batch_size",
                 "schedule.accumulation.micro_batch_size",
@@ -98,186 +104,191 @@ OF_NETWORK = (
         ),
         reason="regularization.norm.ghost_batch_size does not divide schedule.accumulation.micro_batch_size: every"
         " micro-batch ends in a smaller ghost batch, unlike the whole batch",
-        mend="a micro_batch_size that is a multiple of ghost_batch_size: then accumulation does not change the"
+        fix="a micro_batch_size that is a multiple of ghost_batch_size: then accumulation does not change the"
         " normalization",
         source="Dimitriou & Arandjelovic 2020, arXiv:2007.08554",
     ),
     Rule(
         name="batch norm in micro-batches",
         level="warning",
-        fires=every(
-            chosen("schedule/accumulation", "micro_batches"), chosen("regularization/norm", "batch", "sync_batch")
+        condition=all_of(
+            has_option("schedule/accumulation", "micro_batches"),
+            has_option("regularization/norm", "batch", "sync_batch"),
         ),
         reason="with schedule/accumulation, batch norm uses the statistics of micro-batches: a step differs from that"
         " of the whole batch",
-        mend="regularization/norm=group, or ghost_batch of the micro-batch's size, or accept the difference",
+        fix="regularization/norm=group, or ghost_batch of the micro-batch's size, or accept the difference",
         source="Ioffe & Szegedy 2015, arXiv:1502.03167",
     ),
     Rule(
         name="batch norm of few images",
         level="warning",
-        fires=every(BATCH_NORM, numbers(lambda batch: batch < 8, seen_batch)),
+        condition=all_of(BATCH_NORM, numbers_satisfy(lambda batch: batch < 8, compute_norm_batch_size)),
         reason="batch norm computes its statistics from fewer than 8 images, too few to be close to those of"
         " evaluation",
-        mend="regularization/norm=group, sync_batch on several processes, or larger batches",
+        fix="regularization/norm=group, sync_batch on several processes, or larger batches",
         source="Wu & He 2018, arXiv:1803.08494",
     ),
     Rule(
         name="synchronized batch norm in one process",
         level="warning",
-        fires=every(chosen("regularization/norm", "sync_batch"), one_process),
+        condition=all_of(has_option("regularization/norm", "sync_batch"), is_single_process),
         reason="regularization/norm=sync_batch computes statistics over all processes, but there is one: this is"
         " ordinary batch norm",
-        mend="torchrun --nproc_per_node=2 or more on CUDA devices, or regularization/norm=batch",
+        fix="torchrun --nproc_per_node=2 or more on CUDA devices, or regularization/norm=batch",
         source="Peng et al. 2017, arXiv:1711.07240",
     ),
     Rule(
         name="tuning a classifier on random features",
         level="warning",
-        fires=every(SCRATCH, chosen("model/tuning", "head_only", "gradual")),
+        condition=all_of(STARTS_FROM_SCRATCH, has_option("model/tuning", "head_only", "gradual")),
         reason="model/tuning=head_only and gradual train the classifier on random features if the weights are not"
         " pretrained",
-        mend="model/weights=pretrained or model/tuning=full",
+        fix="model/weights=pretrained or model/tuning=full",
         source="Kornblith et al. 2018, arXiv:1805.08974; Kumar et al. 2022, arXiv:2202.10054",
     ),
     Rule(
         name="stochastic depth in a frozen network",
         level="warning",
-        fires=every(HEAD_ONLY, on("regularization/stochastic_depth")),
+        condition=all_of(HEAD_ONLY, has_technique("regularization/stochastic_depth")),
         reason="model/tuning=head_only runs all layers below the classifier in evaluation mode, which drops no branch",
-        mend="regularization/stochastic_depth=none, or model/tuning=gradual",
+        fix="regularization/stochastic_depth=none, or model/tuning=gradual",
         source="Huang et al. 2016, arXiv:1603.09382",
     ),
     Rule(
         name="training statistics in a frozen network",
         level="warning",
-        fires=every(HEAD_ONLY, chosen("regularization/norm", "ghost_batch", "sync_batch")),
+        condition=all_of(HEAD_ONLY, has_option("regularization/norm", "ghost_batch", "sync_batch")),
         reason="ghost and synchronized batch norm differ from batch norm only in training mode, but"
         " model/tuning=head_only keeps norm layers in evaluation mode",
-        mend="regularization/norm=batch, or model/tuning=gradual",
+        fix="regularization/norm=batch, or model/tuning=gradual",
         source="Ioffe & Szegedy 2015, arXiv:1502.03167",
     ),
     Rule(
         name="clipping without the trained classifier",
         level="warning",
-        fires=every(
+        condition=all_of(
             HEAD_ONLY,
-            chosen("regularization/clip", "adaptive"),
-            value("regularization.clip.exclude_classifier", lambda excluded: excluded is True),
+            has_option("regularization/clip", "adaptive"),
+            value_satisfies("regularization.clip.exclude_classifier", lambda excluded: excluded is True),
         ),
         reason="regularization/clip=adaptive excludes the classifier, but with model/tuning=head_only only the"
         " classifier has gradients: nothing is clipped",
-        mend="regularization/clip=norm, or regularization.clip.exclude_classifier=false",
+        fix="regularization/clip=norm, or regularization.clip.exclude_classifier=false",
         source="Brock et al. 2021, arXiv:2102.06171",
     ),
     Rule(
         name="a pretrained teacher of other classes",
         level="error",
-        fires=every(
-            DISTILLED,
-            OF_OTHER_CLASSES,
-            value("regularization.distillation.source", lambda source: source in ("timm", "torchvision")),
+        condition=all_of(
+            USES_DISTILLATION,
+            HAS_OTHER_CLASSES_THAN_IMAGENET,
+            value_satisfies("regularization.distillation.source", lambda source: source in ("timm", "torchvision")),
         ),
         reason="regularization/distillation=logits compares teacher and student class by class, but pretrained"
         " networks have ImageNet's classes, not those of this data set",
-        mend="a teacher trained on this data set: regularization.distillation.source=file and"
+        fix="a teacher trained on this data set: regularization.distillation.source=file and"
         " .path=RUN/model.safetensors",
         source="Hinton et al. 2015, arXiv:1503.02531: teacher and student have the same classes",
     ),
     Rule(
         name="a teacher of the student's architecture",
         level="warning",
-        fires=every(DISTILLED, _teacher_is_student),
+        condition=all_of(USES_DISTILLATION, _teacher_is_student),
         reason="the pretrained teacher has the student's architecture: the student could start from its weights",
-        mend="model/weights=pretrained instead of a teacher, or a larger teacher",
+        fix="model/weights=pretrained instead of a teacher, or a larger teacher",
         source="Hinton et al. 2015, arXiv:1503.02531: the teacher is larger than the student",
     ),
     Rule(
         name="label smoothing with a teacher",
         level="warning",
-        fires=every(
-            DISTILLED,
-            on("regularization/smoothing"),
-            value("regularization.distillation.alpha", lambda alpha: alpha < 1),
+        condition=all_of(
+            USES_DISTILLATION,
+            has_technique("regularization/smoothing"),
+            value_satisfies("regularization.distillation.alpha", lambda alpha: alpha < 1),
         ),
         reason="the teacher's outputs distinguish similar classes from others; label smoothing treats all wrong"
         " classes alike",
-        mend="regularization/smoothing=none",
+        fix="regularization/smoothing=none",
         source="Hinton et al. 2015, arXiv:1503.02531: the other part of the loss uses the correct labels",
     ),
     Rule(
         name="label techniques that distillation ignores",
         level="warning",
-        fires=every(
-            DISTILLED,
-            value("regularization.distillation.alpha", lambda alpha: alpha == 1),
-            either(on("regularization/smoothing"), chosen("loss", "binary_cross_entropy"), PROPAGATED),
+        condition=all_of(
+            USES_DISTILLATION,
+            value_satisfies("regularization.distillation.alpha", lambda alpha: alpha == 1),
+            any_of(
+                has_technique("regularization/smoothing"),
+                has_option("loss", "binary_cross_entropy"),
+                USES_LABEL_PROPAGATION,
+            ),
         ),
         reason="regularization.distillation.alpha=1 uses the teacher's outputs alone: label smoothing, loss and label"
         " propagation have no effect",
-        mend="an alpha below 1, or regularization/smoothing=none, loss=cross_entropy, supervision=full",
+        fix="an alpha below 1, or regularization/smoothing=none, loss=cross_entropy, supervision=full",
         source="the loss (1 − alpha)·labels + alpha·teacher",
     ),
     Rule(
         name="a softmax teacher with binary cross-entropy",
         level="warning",
-        fires=every(
-            DISTILLED,
-            chosen("loss", "binary_cross_entropy"),
-            value("regularization.distillation.alpha", lambda alpha: alpha < 1),
+        condition=all_of(
+            USES_DISTILLATION,
+            has_option("loss", "binary_cross_entropy"),
+            value_satisfies("regularization.distillation.alpha", lambda alpha: alpha < 1),
         ),
         reason="loss=binary_cross_entropy treats the logits as independent sigmoids, but the teacher's part of the"
         " loss treats them as one softmax",
-        mend="loss=cross_entropy",
+        fix="loss=cross_entropy",
         source="Hinton et al. 2015, arXiv:1503.02531; Wightman et al. 2021, arXiv:2110.00476",
     ),
     Rule(
         name="smoothed binary targets",
         level="warning",
-        fires=every(chosen("loss", "binary_cross_entropy"), on("regularization/smoothing")),
+        condition=all_of(has_option("loss", "binary_cross_entropy"), has_technique("regularization/smoothing")),
         reason="binary cross-entropy treats classes as independent; label smoothing gives every wrong class a positive"
         " target",
-        mend="regularization/smoothing=none",
+        fix="regularization/smoothing=none",
         source="Wightman et al. 2021, arXiv:2110.00476",
     ),
     Rule(
         name="label propagation with every label given",
         level="warning",
-        fires=every(PROPAGATED, ALL_LABELS),
+        condition=all_of(USES_LABEL_PROPAGATION, HAS_ALL_LABELS),
         reason="supervision.labelled_fraction=1 hides no label, so there is none to infer",
-        mend="a labelled_fraction below 1, or supervision=full",
+        fix="a labelled_fraction below 1, or supervision=full",
         source="Iscen et al. 2019, arXiv:1904.04717",
     ),
     Rule(
         name="label propagation that never starts",
         level="warning",
-        fires=every(
-            PROPAGATED,
-            numbers(
+        condition=all_of(
+            USES_LABEL_PROPAGATION,
+            numbers_satisfy(
                 lambda share, epochs: share > (epochs - 1) / epochs if epochs > 0 else False,
                 "supervision.labels_only",
                 "schedule.length.epochs",
             ),
         ),
         reason="supervision.labels_only extends past the start of the last epoch: no pseudo-label is ever computed",
-        mend="supervision.labels_only=0.4, or more epochs",
+        fix="supervision.labels_only=0.4, or more epochs",
         source="Iscen et al. 2019, arXiv:1904.04717",
     ),
     Rule(
         name="label propagation on frozen features",
         level="warning",
-        fires=every(PROPAGATED, HEAD_ONLY),
+        condition=all_of(USES_LABEL_PROPAGATION, HEAD_ONLY),
         reason="model/tuning=head_only freezes the features, so that every epoch computes the same graph",
-        mend="model/tuning=full or gradual",
+        fix="model/tuning=full or gradual",
         source="Iscen et al. 2019, arXiv:1904.04717: the graph follows the network",
     ),
     Rule(
         name="a batch too small for labelled and unlabelled images",
         level="warning",
-        fires=every(PROPAGATED, numbers(lambda batch: batch < 2, number("batch_size"))),
+        condition=all_of(USES_LABEL_PROPAGATION, numbers_satisfy(lambda batch: batch < 2, read_number("batch_size"))),
         reason="supervision=label_propagation puts labelled and unlabelled images into each batch, but the batch has"
         " one image",
-        mend="a batch_size of at least 2",
+        fix="a batch_size of at least 2",
         source="Iscen et al. 2019, arXiv:1904.04717",
     ),
 )

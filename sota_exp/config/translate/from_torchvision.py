@@ -7,10 +7,10 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from sota_exp.config.translate.torchvision_flags import DEFAULTS, WrongFlag, is_distributed, parse
+from sota_exp.config.translate.torchvision_flags import DEFAULTS, InvalidFlagError, parse_command, uses_launcher
 
 #: Values of `--interpolation` that `data.interpolation` has too.
-RESIZING = ("bilinear", "bicubic")
+INTERPOLATIONS = ("bilinear", "bicubic")
 
 #: Flag → why it has no counterpart.
 NO_COUNTERPART = {
@@ -33,8 +33,8 @@ AUTO_AUGMENT = {"ra": "randaugment", "ta_wide": "trivialaugment", "augmix": "aug
 AUTO_AUGMENT |= dict.fromkeys(("imagenet", "cifar10", "svhn"), "autoaugment")
 OPTIMIZERS = {"sgd": "sgd", "sgd_nesterov": "nesterov", "rmsprop": "rmsprop", "adamw": "adamw"}
 #: Constants in the reference's code.
-RMSPROP = ["optimizer.alpha=0.9", "optimizer.eps=0.0316"]
-SMALLEST = sys.float_info.min
+RMSPROP_CONSTANTS = ["optimizer.alpha=0.9", "optimizer.eps=0.0316"]
+SMALLEST_FLOAT = sys.float_info.min
 WARMUPS = ("linear", "constant")
 SCHEDULES = {"steplr": "step", "cosineannealinglr": "cosine", "exponentiallr": "exponential"}
 
@@ -47,13 +47,13 @@ class Translation:
     lost: list[str]
 
 
-def to_overrides(words: list[str]) -> Translation:
+def translate_command(words: list[str]) -> Translation:
     """Translate a command of the reference into overrides of `sota-exp train`.
 
     Raises:
         WrongFlag: see `parse`.
     """
-    flags, processes = parse(words)
+    flags, processes = parse_command(words)
     untranslated = [flag for flag in NO_COUNTERPART if flags[flag] != DEFAULTS[flag]]
     if flags["norm-weight-decay"] == 0 and flags["bias-weight-decay"] == 0:
         untranslated.remove("bias-weight-decay")  # exempt=norm_and_bias covers both.
@@ -63,14 +63,14 @@ def to_overrides(words: list[str]) -> Translation:
         lost.append(
             "--val-resize-size: the reference pads a crop larger than the image with black; here it is the whole image"
         )
-    if flags["interpolation"] not in RESIZING:
-        lost.append(f"--interpolation: legal here: {' or '.join(RESIZING)}, both antialiased")
+    if flags["interpolation"] not in INTERPOLATIONS:
+        lost.append(f"--interpolation: legal here: {' or '.join(INTERPOLATIONS)}, both antialiased")
     elif flags["interpolation"] != "bilinear" and flags["auto-augment"]:
         lost.append("--interpolation: it applies to resizing only; --auto-augment interpolates bilinearly here")
-    if flags["ra-sampler"] and not is_distributed(words):
+    if flags["ra-sampler"] and not uses_launcher(words):
         flags["ra-sampler"] = False
         lost.append("--ra-sampler: without torchrun the reference ignores it, and so does this translation")
-    if flags["lr-scheduler"] == "exponentiallr" and final_factor(flags) == SMALLEST:
+    if flags["lr-scheduler"] == "exponentiallr" and compute_final_factor(flags) == SMALLEST_FLOAT:
         lost.append("--lr-gamma: the final learning rate underflows to 0; here it ends at the smallest positive float")
     parts = [
         ["recipe=ladder_00_baseline", "scale=full", f"batch_size={flags['batch-size'] * processes}"],
@@ -87,7 +87,7 @@ def to_overrides(words: list[str]) -> Translation:
 def _data(flags: dict[str, Any]) -> list[str]:
     crop, resize = flags["val-crop-size"], flags["val-resize-size"]
     words = [f"data.image_size={crop}", f"data.crop_ratio={crop / resize!r}", "evaluation.select=last"]
-    if flags["interpolation"] in RESIZING and (flags["interpolation"] != "bilinear" or flags["weights"]):
+    if flags["interpolation"] in INTERPOLATIONS and (flags["interpolation"] != "bilinear" or flags["weights"]):
         words.append(
             f"data.interpolation={flags['interpolation']}"
         )  # The reference ignores the preprocessing of pretrained weights.
@@ -111,34 +111,36 @@ def _model(flags: dict[str, Any]) -> list[str]:
 def _optimizer(flags: dict[str, Any]) -> list[str]:
     name = flags["opt"]
     if name not in OPTIMIZERS:
-        raise WrongFlag(f"--opt {name}: the reference has {', '.join(OPTIMIZERS)}")
+        raise InvalidFlagError(f"--opt {name}: the reference has {', '.join(OPTIMIZERS)}")
     words = [
         f"optimizer={OPTIMIZERS[name]}",
         f"optimizer.lr={flags['lr']!r}",
         f"optimizer.weight_decay={flags['weight-decay']!r}",
     ]
     if name == "rmsprop":
-        words += RMSPROP
+        words += RMSPROP_CONSTANTS
     return [*words, f"optimizer.momentum={flags['momentum']!r}"] if name != "adamw" else words
 
 
-def final_factor(flags: dict[str, Any]) -> float:
+def compute_final_factor(flags: dict[str, Any]) -> float:
     """The last learning rate of `--lr-scheduler exponentiallr` divided by the first."""
-    return max(flags["lr-gamma"] ** (flags["epochs"] - flags["lr-warmup-epochs"]), SMALLEST)
+    return max(flags["lr-gamma"] ** (flags["epochs"] - flags["lr-warmup-epochs"]), SMALLEST_FLOAT)
 
 
 def _schedule(flags: dict[str, Any]) -> list[str]:
     epochs, warmup, name = flags["epochs"], flags["lr-warmup-epochs"], flags["lr-scheduler"]
     if name not in SCHEDULES:
-        raise WrongFlag(f"--lr-scheduler {name}: the reference has {', '.join(SCHEDULES)}")
+        raise InvalidFlagError(f"--lr-scheduler {name}: the reference has {', '.join(SCHEDULES)}")
     epochs_after_warmup = epochs - warmup
     option = SCHEDULES[name]
     if epochs_after_warmup < 1:
-        raise WrongFlag(f"--lr-warmup-epochs {warmup}: legal here: less than --epochs {epochs}")
+        raise InvalidFlagError(f"--lr-warmup-epochs {warmup}: legal here: less than --epochs {epochs}")
     if option == "step" and flags["lr-step-size"] < 1:
-        raise WrongFlag(f"--lr-step-size {flags['lr-step-size']}: legal: at least 1")
+        raise InvalidFlagError(f"--lr-step-size {flags['lr-step-size']}: legal: at least 1")
     if warmup and flags["lr-warmup-method"] not in WARMUPS:
-        raise WrongFlag(f"--lr-warmup-method {flags['lr-warmup-method']}: the reference has {', '.join(WARMUPS)}")
+        raise InvalidFlagError(
+            f"--lr-warmup-method {flags['lr-warmup-method']}: the reference has {', '.join(WARMUPS)}"
+        )
     if option == "step" and flags["lr-step-size"] >= epochs_after_warmup:
         option = "constant"  # Training ends before the first step.
     words = [f"schedule/lr={option}", "schedule/lr_scaling=none", "schedule/stepping=epoch"]
@@ -153,7 +155,7 @@ def _schedule(flags: dict[str, Any]) -> list[str]:
     elif option == "cosine":
         words.append(f"schedule.lr.floor={flags['lr-min'] / flags['lr']!r}")
     elif option == "exponential":
-        words.append(f"schedule.lr.final_factor={final_factor(flags)!r}")
+        words.append(f"schedule.lr.final_factor={compute_final_factor(flags)!r}")
     if not warmup:
         return [*words, "schedule/warmup=none"]
     factor = "start_factor" if flags["lr-warmup-method"] == "linear" else "factor"
@@ -169,7 +171,7 @@ def _augmentation(flags: dict[str, Any]) -> list[str]:
     policy = flags["auto-augment"]
     if policy is not None:
         if policy not in AUTO_AUGMENT:
-            raise WrongFlag(f"--auto-augment {policy}: the reference has {', '.join(AUTO_AUGMENT)}")
+            raise InvalidFlagError(f"--auto-augment {policy}: the reference has {', '.join(AUTO_AUGMENT)}")
         words.append(f"augmentation/policy={AUTO_AUGMENT[policy]}")
         words += {
             "ta_wide": [f"augmentation.policy.translate_fraction={32 / train!r}"],
@@ -202,19 +204,19 @@ def _regularization(flags: dict[str, Any], processes: int) -> list[str]:
         exempt = "norm_and_bias" if flags["bias-weight-decay"] == 0 else "norm"
         words += ["regularization/weight_decay=weights_only", f"regularization.weight_decay.exempt={exempt}"]
     elif flags["norm-weight-decay"] is not None and flags["norm-weight-decay"] != flags["weight-decay"]:
-        raise WrongFlag("--norm-weight-decay: legal here: 0, or the value of --weight-decay")
+        raise InvalidFlagError("--norm-weight-decay: legal here: 0, or the value of --weight-decay")
     if flags["sync-bn"]:
         words.append("regularization/norm=sync_batch")
     if flags["clip-grad-norm"] is not None:
         words += ["regularization/clip=norm", f"regularization.clip.max_norm={flags['clip-grad-norm']!r}"]
     if flags["model-ema"]:
         words += ["regularization/average=ema", "regularization.average.horizon=null"]
-        words.append(f"regularization.average.decay={ema_decay(flags, processes)!r}")
+        words.append(f"regularization.average.decay={compute_ema_decay(flags, processes)!r}")
         words += ["regularization.average.anchor=epoch", f"regularization.average.every={flags['model-ema-steps']}"]
     return words
 
 
-def ema_decay(flags: dict[str, Any], processes: int) -> float:
+def compute_ema_decay(flags: dict[str, Any], processes: int) -> float:
     """The decay of the reference's EMA per update, in [0, 1]: 1 − `--model-ema-decay` is scaled by batch and epochs."""
     adjust = processes * flags["batch-size"] * flags["model-ema-steps"] / flags["epochs"]
     return 1 - min(1.0, (1 - flags["model-ema-decay"]) * adjust)

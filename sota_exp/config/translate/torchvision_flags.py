@@ -60,22 +60,22 @@ DEFAULTS: dict[str, Any] = {
 }
 
 #: Flags whose value is a float although their default is None.
-NUMBERS = ("norm-weight-decay", "bias-weight-decay", "transformer-embedding-decay", "clip-grad-norm")
+FLOAT_FLAGS = ("norm-weight-decay", "bias-weight-decay", "transformer-embedding-decay", "clip-grad-norm")
 
 #: Alternative name → flag.
 ALIASES = {"b": "batch-size", "j": "workers", "wd": "weight-decay"}
 
 #: Flag → (smallest legal value, how an error message describes it).
-SMALLEST_LEGAL = dict.fromkeys(
+MINIMUM_VALUES = dict.fromkeys(
     ("epochs", "batch-size", "train-crop-size", "val-crop-size", "val-resize-size"), (1, "at least 1")
 ) | {"lr-warmup-epochs": (0, "at least 0")}
 
 
-class WrongFlag(ValueError):
+class InvalidFlagError(ValueError):
     """The reference has no such flag, or it does not accept this value."""
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """The argument parser of the reference."""
     result = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for flag, default in DEFAULTS.items():
@@ -86,12 +86,12 @@ def parser() -> argparse.ArgumentParser:
         if isinstance(default, bool):
             result.add_argument(*names, dest=flag, action="store_true")
         else:
-            kind = float if flag in NUMBERS else str if default is None else type(default)
+            kind = float if flag in FLOAT_FLAGS else str if default is None else type(default)
             result.add_argument(*names, dest=flag, type=kind, default=default)
     return result
 
 
-def parse(words: list[str]) -> tuple[dict[str, Any], int]:
+def parse_command(words: list[str]) -> tuple[dict[str, Any], int]:
     """Parse `torchrun --nproc_per_node=8 train.py --model …` into (flag → value, number of processes).
 
     Raises:
@@ -103,21 +103,21 @@ def parse(words: list[str]) -> tuple[dict[str, Any], int]:
     for index, word in enumerate(launcher):
         name, _, value = word.lstrip("-").partition("=")
         if (name := name.replace("-", "_")) in ("nproc_per_node", "nnodes"):
-            counts[name] = count(name, value or "".join(launcher[index + 1 : index + 2]))
+            counts[name] = parse_process_count(name, value or "".join(launcher[index + 1 : index + 2]))
     processes = math.prod(counts.values())
     try:
-        values, unknown = parser().parse_known_args(flags)
+        values, unknown = build_parser().parse_known_args(flags)
     except argparse.ArgumentError as error:
-        raise WrongFlag(str(error)) from error
+        raise InvalidFlagError(str(error)) from error
     if unknown:
-        raise WrongFlag(f"{unknown[0]}: the reference has no such flag")
-    for flag, (minimum, legal) in SMALLEST_LEGAL.items():
+        raise InvalidFlagError(f"{unknown[0]}: the reference has no such flag")
+    for flag, (minimum, legal) in MINIMUM_VALUES.items():
         if vars(values)[flag] < minimum:
-            raise WrongFlag(f"--{flag} {vars(values)[flag]}: legal: {legal}")
+            raise InvalidFlagError(f"--{flag} {vars(values)[flag]}: legal: {legal}")
     return vars(values), processes
 
 
-def count(name: str, value: str) -> int:
+def parse_process_count(name: str, value: str) -> int:
     """Parse a number of processes or machines; of a range such as `2:4` the minimum, with which torchrun starts.
 
     Raises:
@@ -125,12 +125,12 @@ def count(name: str, value: str) -> int:
     """
     minimum = value.partition(":")[0]
     if not minimum.isdecimal() or int(minimum) < 1:
-        raise WrongFlag(
+        raise InvalidFlagError(
             f"--{name} {value}: legal: a number of at least 1, because the batch size of the translation depends on it"
         )
     return int(minimum)
 
 
-def is_distributed(words: list[str]) -> bool:
+def uses_launcher(words: list[str]) -> bool:
     """Whether torchrun or its predecessor starts the processes, even a single one."""
     return any(word.endswith(("torchrun", "torch.distributed.launch", "torch.distributed.run")) for word in words)

@@ -9,34 +9,34 @@ import torch
 from torch import nn
 
 from sota_exp.errors import ConfigError, first_line
-from sota_exp.preview.doctor.finding import Finding, in_bytes, note, ok, problem
-from sota_exp.training.device import device_name, pick_device
+from sota_exp.preview.doctor.finding import CheckResult, build_note, build_ok, build_problem, format_bytes
+from sota_exp.training.device import get_device_name, pick_device
 
 
-def device(asked: str) -> list[Finding]:
+def check_device(asked: str) -> list[CheckResult]:
     """Findings on `asked`, a value of `runtime.device`: a training step, GPUs that PyTorch does not see, threads."""
     try:
         picked = pick_device(asked)
     except ConfigError as error:
-        return [problem("device", str(error), "runtime.device=auto"), *unseen_gpus()]
-    return [step_on(picked), *unseen_gpus(), *threads(picked)]
+        return [build_problem("device", str(error), "runtime.device=auto"), *check_unseen_gpus()]
+    return [check_training_step(picked), *check_unseen_gpus(), *check_threads(picked)]
 
 
-def step_on(picked: torch.device) -> Finding:
+def check_training_step(picked: torch.device) -> CheckResult:
     """One small training step, forward and backward, in single precision and in bf16."""
-    name = device_name(picked)
+    name = get_device_name(picked)
     try:
-        seconds = [timed_step(picked, dtype) for dtype in (torch.float32, torch.bfloat16)]
+        seconds = [time_training_step(picked, dtype) for dtype in (torch.float32, torch.bfloat16)]
     except RuntimeError as error:
         reason = first_line(error)
-        return problem(
+        return build_problem(
             "device", f"{name}: a training step fails: {reason}", "install another driver, or set runtime.device=cpu"
         )
     text = f"{name}; a small step works in fp32 and bf16 ({1e3 * seconds[0]:.0f} and {1e3 * seconds[1]:.0f} ms)"
-    return ok("device", f"{text}; {memory(picked)}")
+    return build_ok("device", f"{text}; {describe_memory(picked)}")
 
 
-def timed_step(picked: torch.device, dtype: torch.dtype) -> float:
+def time_training_step(picked: torch.device, dtype: torch.dtype) -> float:
     """Seconds of the second of two equal steps; in the first one kernels are chosen."""
     network = nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.Conv2d(32, 8, 3)).to(
         picked
@@ -52,26 +52,30 @@ def timed_step(picked: torch.device, dtype: torch.dtype) -> float:
     return time.monotonic() - began
 
 
-def memory(picked: torch.device) -> str:
+def describe_memory(picked: torch.device) -> str:
     """`1.2 GB of 8 GB memory free`, of the accelerator or else of the machine."""
     if picked.type == "cuda":
         free, total = torch.cuda.mem_get_info(picked)
     else:
-        free, total = psutil.virtual_memory().available, psutil.virtual_memory().total
-    return f"{in_bytes(free)} of {in_bytes(total)} memory free"
+        free, total = psutil.virtual_memory().num_available, psutil.virtual_memory().total
+    return f"{format_bytes(free)} of {format_bytes(total)} memory free"
 
 
-def unseen_gpus() -> list[Finding]:
+def check_unseen_gpus() -> list[CheckResult]:
     """A problem if the driver lists GPUs and PyTorch sees none."""
-    num = driver_gpus()
+    num = count_driver_gpus()
     if num == 0 or torch.cuda.is_available():
         return []
     text = f"the driver lists {num} NVIDIA GPU{'s' if num > 1 else ''}, and PyTorch {torch.__version__} sees none"
     why = "its CUDA is newer than the driver allows" if torch.version.cuda else "it is a build without CUDA"
-    return [problem("device", f"{text}: {why}", "install a build for this driver from https://pytorch.org/get-started")]
+    return [
+        build_problem(
+            "device", f"{text}: {why}", "install a build for this driver from https://pytorch.org/get-started"
+        )
+    ]
 
 
-def driver_gpus() -> int:
+def count_driver_gpus() -> int:
     """The number of GPUs that NVIDIA's management library lists; 0 without a driver."""
     import pynvml
 
@@ -85,15 +89,15 @@ def driver_gpus() -> int:
         pynvml.nvmlShutdown()
 
 
-def threads(picked: torch.device) -> list[Finding]:
+def check_threads(picked: torch.device) -> list[CheckResult]:
     """A note if PyTorch does not use one thread per processor that this process may use."""
-    allowed, used = processors(), torch.get_num_threads()
+    allowed, used = count_processors(), torch.get_num_threads()
     if picked.type != "cpu" or used == allowed:
         return []
     few = f"PyTorch uses {used} thread{'' if used == 1 else 's'}, and this process may use {allowed} processors"
-    return [note("device", few, f"runtime.threads={allowed}, or OMP_NUM_THREADS={allowed}")]
+    return [build_note("device", few, f"runtime.threads={allowed}, or OMP_NUM_THREADS={allowed}")]
 
 
-def processors() -> int:
+def count_processors() -> int:
     """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

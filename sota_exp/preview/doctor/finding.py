@@ -3,35 +3,35 @@
 from dataclasses import dataclass
 from typing import Literal
 
-State = Literal["ok", "note", "problem"]
+FindingState = Literal["ok", "note", "problem"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class CheckResult:
     """What a check found (`said`), and the fix (`mend`). A problem makes runs fail, a note does not."""
 
     name: str
-    state: State
+    state: FindingState
     said: str
-    mend: str = ""
+    fix: str = ""
 
 
-def ok(name: str, said: str) -> Finding:
+def build_ok(name: str, said: str) -> CheckResult:
     """A finding that nothing is wrong."""
-    return Finding(name=name, state="ok", said=said)
+    return CheckResult(name=name, state="ok", said=said)
 
 
-def note(name: str, said: str, mend: str = "") -> Finding:
+def build_note(name: str, said: str, mend: str = "") -> CheckResult:
     """A finding that does not make runs fail."""
-    return Finding(name=name, state="note", said=said, mend=mend)
+    return CheckResult(name=name, state="note", said=said, fix=mend)
 
 
-def problem(name: str, said: str, mend: str) -> Finding:
+def build_problem(name: str, said: str, mend: str) -> CheckResult:
     """A finding that makes runs fail."""
-    return Finding(name=name, state="problem", said=said, mend=mend)
+    return CheckResult(name=name, state="problem", said=said, fix=mend)
 
 
-def in_bytes(num: float) -> str:
+def format_bytes(num: float) -> str:
     """`812 MB`, `1.4 GB`: a number of bytes in decimal units."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if num >= size:

@@ -4,34 +4,38 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
-from sota_exp.preview.doctor.finding import Finding, note, ok
+from sota_exp.preview.doctor.finding import CheckResult, build_note, build_ok
 
 #: What is downloaded from where.
-HOSTS = {
+DOWNLOAD_HOSTS = {
     "torchvision's weights": "https://download.pytorch.org",
     "timm's weights and Hugging Face's data sets": "https://huggingface.co",
 }
 
 #: Timeout in seconds.
-SECONDS = 4.0
+HOST_TIMEOUT_SECONDS = 4.0
 
-MEND = "work offline: data=animals_on_photos, model/weights=checkpoint; or copy the files into the caches above"
+FIX_OFFLINE = "work offline: data=animals_on_photos, model/weights=checkpoint; or copy the files into the caches above"
 
 
-def hosts() -> list[Finding]:
+def check_hosts() -> list[CheckResult]:
     """One finding: all hosts respond, or which do not. Only downloads need them."""
     with ThreadPoolExecutor() as pool:
-        answered = list(pool.map(answers, HOSTS.values()))
-    silent = [f"{what} ({url})" for (what, url), responds in zip(HOSTS.items(), answered, strict=True) if not responds]
+        answered = list(pool.map(is_host_reachable, DOWNLOAD_HOSTS.values()))
+    silent = [
+        f"{what} ({url})"
+        for (what, url), responds in zip(DOWNLOAD_HOSTS.items(), answered, strict=True)
+        if not responds
+    ]
     if silent:
-        return [note("network", f"out of reach: {'; '.join(silent)}", MEND)]
-    return [ok("network", f"{' and '.join(HOSTS)} can be downloaded")]
+        return [build_note("network", f"out of reach: {'; '.join(silent)}", FIX_OFFLINE)]
+    return [build_ok("network", f"{' and '.join(DOWNLOAD_HOSTS)} can be downloaded")]
 
 
-def answers(url: str) -> bool:
+def is_host_reachable(url: str) -> bool:
     """Whether the host responds, with an error or without."""
     try:
-        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=SECONDS).close()
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=HOST_TIMEOUT_SECONDS).close()
     except urllib.error.HTTPError as error:
         error.close()
     except (OSError, ValueError):

@@ -6,39 +6,45 @@ from pathlib import Path
 from typing import Any
 
 from sota_exp.errors import first_line
-from sota_exp.preview.doctor.disk import is_writable, nearest
-from sota_exp.preview.doctor.finding import Finding, note, ok, problem
-from sota_exp.runs.mlflow_store import database, environment, masked, resolved, unanswered
-from sota_exp.tracking.sync import PLACES, found, is_sent, is_tracked
+from sota_exp.preview.doctor.disk import find_existing_folder, is_writable
+from sota_exp.preview.doctor.finding import CheckResult, build_note, build_ok, build_problem
+from sota_exp.runs.mlflow_store import (
+    build_mlflow_environment,
+    find_connection_problem,
+    get_sqlite_path,
+    mask_passwords,
+    resolve_uri,
+)
+from sota_exp.tracking.sync import DEFAULT_DIRECTORIES, find_runs, is_sent, is_tracked
 
 #: Timeout in seconds.
-SECONDS = 5
+STORE_TIMEOUT_SECONDS = 5
 
 
-def store(tracking: dict[str, Any]) -> list[Finding]:
+def check_store(tracking: dict[str, Any]) -> list[CheckResult]:
     """Findings on the store of `tracking.uri`, which is not created."""
     if "uri" not in tracking:
-        return [note("store", "tracking=none: runs are kept in files only", "tracking=mlflow")]
-    uri = resolved(tracking["uri"], Path.cwd())
-    if reason := unanswered(uri, SECONDS):
+        return [build_note("store", "tracking=none: runs are kept in files only", "tracking=mlflow")]
+    uri = resolve_uri(tracking["uri"], Path.cwd())
+    if reason := find_connection_problem(uri, STORE_TIMEOUT_SECONDS):
         return [
-            problem(
+            build_problem(
                 "store",
-                masked(reason),
+                mask_passwords(reason),
                 "start the server, or set tracking.uri=null for a file here; runs continue without it",
             )
         ]
-    path = database(uri)
+    path = get_sqlite_path(uri)
     if path is not None and not path.exists():
-        if not is_writable(nearest(path.parent)):
-            return [problem("store", f"{path} cannot be created", "set tracking.uri=sqlite:///DIR/mlflow.db")]
-        return [ok("store", f"{uri} will be created by the first run")]
-    return [opened(uri, tracking["experiment"])]
+        if not is_writable(find_existing_folder(path.parent)):
+            return [build_problem("store", f"{path} cannot be created", "set tracking.uri=sqlite:///DIR/mlflow.db")]
+        return [build_ok("store", f"{uri} will be created by the first run")]
+    return [check_experiment(uri, tracking["experiment"])]
 
 
-def opened(uri: str, experiment: str) -> Finding:
+def check_experiment(uri: str, experiment: str) -> CheckResult:
     """The number of runs in the experiment; a problem if MLflow cannot read the store."""
-    os.environ.update(environment(SECONDS, 0))
+    os.environ.update(build_mlflow_environment(STORE_TIMEOUT_SECONDS, 0))
     from mlflow import MlflowClient
 
     try:
@@ -48,28 +54,30 @@ def opened(uri: str, experiment: str) -> Finding:
     except Exception as error:
         reason = first_line(error)
         fix = f"mlflow db upgrade {uri}" if "schema" in reason else "set another tracking.uri; sota-exp sync fills it"
-        return problem("store", masked(f"{uri}: {reason}"), masked(fix))
+        return build_problem("store", mask_passwords(f"{uri}: {reason}"), mask_passwords(fix))
     num = f"{len(runs):,}" if len(runs) < 1000 else "1,000 or more"
-    return ok("store", f"{masked(uri)}: {num} run{'' if len(runs) == 1 else 's'} in experiment {experiment}")
+    return build_ok(
+        "store", f"{mask_passwords(uri)}: {num} run{'' if len(runs) == 1 else 's'} in experiment {experiment}"
+    )
 
 
-def runs() -> list[Finding]:
+def check_runs() -> list[CheckResult]:
     """Findings on the runs below outputs and multirun: their number, those not sent to MLflow, those not finished."""
-    directories = list(found([Path(place) for place in PLACES]))
+    directories = list(find_runs([Path(place) for place in DEFAULT_DIRECTORIES]))
     if not directories:
-        return [ok("runs", f"none yet below {' and '.join(PLACES)}")]
+        return [build_ok("runs", f"none yet below {' and '.join(DEFAULT_DIRECTORIES)}")]
     unsent = [run for run in directories if is_tracked(run) and (run / "result.json").exists() and not is_sent(run)]
-    unfinished = [run for run in directories if status(run) in ("interrupted", "failed", "no result")]
-    findings = [ok("runs", f"{len(directories):,} below {' and '.join(PLACES)}")]
+    unfinished = [run for run in directories if read_status(run) in ("interrupted", "failed", "no result")]
+    findings = [build_ok("runs", f"{len(directories):,} below {' and '.join(DEFAULT_DIRECTORIES)}")]
     if unsent:
-        findings.append(note("runs", f"{len(unsent):,} not sent to MLflow, such as {unsent[0]}", "sota-exp sync"))
+        findings.append(build_note("runs", f"{len(unsent):,} not sent to MLflow, such as {unsent[0]}", "sota-exp sync"))
     if unfinished:
-        text = f"{len(unfinished):,} not finished, such as {unfinished[0]} ({status(unfinished[0])})"
-        findings.append(note("runs", text, "repeat its command to continue it, or remove it"))
+        text = f"{len(unfinished):,} not finished, such as {unfinished[0]} ({read_status(unfinished[0])})"
+        findings.append(build_note("runs", text, "repeat its command to continue it, or remove it"))
     return findings
 
 
-def status(run: Path) -> str:
+def read_status(run: Path) -> str:
     """The status in `result.json`, or `no result`."""
     path = run / "result.json"
     return str(json.loads(path.read_text())["status"]) if path.exists() else "no result"

@@ -7,52 +7,52 @@ from importlib import metadata
 
 from packaging.requirements import Requirement
 
-from sota_exp.preview.doctor.finding import Finding, ok, problem
+from sota_exp.preview.doctor.finding import CheckResult, build_ok, build_problem
 
 #: Packages whose versions influence results.
-DECISIVE = ("torch", "torchvision", "timm", "hydra-core", "optuna", "mlflow")
+NAMED_PACKAGES = ("torch", "torchvision", "timm", "hydra-core", "optuna", "mlflow")
 
 
-def packages() -> list[Finding]:
+def check_packages() -> list[CheckResult]:
     """One finding if all requirements are met, else one per package that is missing or has another version."""
     needed = [Requirement(text) for text in metadata.requires("sota-exp") or []]
-    unmet = list(unmet_of(needed))
-    return [*unmet, *pair()] if unmet else [as_asked(needed), *pair()]
+    unmet = list(find_unmet_requirements(needed))
+    return [*unmet, *check_torchvision()] if unmet else [build_met_finding(needed), *check_torchvision()]
 
 
-def as_asked(needed: Iterable[Requirement]) -> Finding:
+def build_met_finding(needed: Iterable[Requirement]) -> CheckResult:
     """The finding if all requirements are met."""
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in DECISIVE)
-    num = sum(is_asked_for(requirement) for requirement in needed)
-    return ok("packages", f"Python {platform.python_version()}, {versions}; all {num} as required")
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in NAMED_PACKAGES)
+    num = sum(is_required(requirement) for requirement in needed)
+    return build_ok("packages", f"Python {platform.python_version()}, {versions}; all {num} as required")
 
 
-def is_asked_for(requirement: Requirement) -> bool:
+def is_required(requirement: Requirement) -> bool:
     """Whether the requirement belongs to the installation without extras, on this system."""
     return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
 
 
-def unmet_of(needed: Iterable[Requirement]) -> Iterable[Finding]:
+def find_unmet_requirements(needed: Iterable[Requirement]) -> Iterable[CheckResult]:
     """One problem per requirement of the installation without extras that is not met."""
     for requirement in needed:
-        if not is_asked_for(requirement):
+        if not is_required(requirement):
             continue
         fix = f"{sys.executable} -m pip install '{requirement.name}{requirement.specifier}'"
         try:
             version = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
-            yield problem("packages", f"{requirement.name} is not installed", fix)
+            yield build_problem("packages", f"{requirement.name} is not installed", fix)
             continue
         if not requirement.specifier.contains(version, prereleases=True):
-            yield problem("packages", f"{requirement.name} is {version}, not {requirement.specifier}", fix)
+            yield build_problem("packages", f"{requirement.name} is {version}, not {requirement.specifier}", fix)
 
 
-def pair() -> list[Finding]:
+def check_torchvision() -> list[CheckResult]:
     """A problem if torchvision does not work with torch: only then its own operators cannot be imported."""
     fix = f"{sys.executable} -m pip install --force-reinstall torch torchvision"
     try:
         from torchvision.ops import nms
     except (ImportError, RuntimeError, OSError) as error:
-        return [problem("packages", f"torchvision does not work with this torch: {error}", fix)]
+        return [build_problem("packages", f"torchvision does not work with this torch: {error}", fix)]
     assert callable(nms)
     return []

@@ -10,17 +10,17 @@ from sota_exp.errors import ConfigError
 from sota_exp.stages.batch import Batch, KeepBatch
 from sota_exp.stages.data import Preprocessing
 from sota_exp.training.batch_pipeline import Normalize
-from sota_exp.training.loop import Session
+from sota_exp.training.loop import TrainingSession
 
 #: Number of images in the comparison of techniques.
-NUM_COLUMNS = 8
+NUM_EFFECT_IMAGES = 8
 
 #: Fractions of a soft label below this are not shown.
 SMALL_SHARE = 0.005
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class InspectedStep:
     """The batch of one step: `cut`, after the crop (uint8), and `seen`, as the network reads it (normalized)."""
 
     number: int
@@ -31,7 +31,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Effect:
+class AugmentationEffect:
     """The effect of one slot that is applied alone to the cropped batch.
 
     images: chosen images of the batch after the slot, uint8 [K, 3, S, S]. num_changed: number of images of the batch
@@ -43,7 +43,7 @@ class Effect:
     num_changed: int
 
 
-def step_of(session: Session, number: int) -> Step:
+def build_step_batch(session: TrainingSession, number: int) -> InspectedStep:
     """The batch of step `number` of training, augmented with the same random numbers as in training.
 
     Raises:
@@ -64,55 +64,57 @@ def step_of(session: Session, number: int) -> Step:
     crops, positions = session.crops[number]
     cut = session.batch(crops, positions, supervised, epoch)
     seen = session.pipeline(cut, number, number / session.total_steps)
-    return Step(number=number, total=session.total_steps, epoch=epoch, cut=cut, seen=seen)
+    return InspectedStep(number=number, total=session.total_steps, epoch=epoch, cut=cut, seen=seen)
 
 
-def applied(session: Session, step: Step) -> Iterator[tuple[str, Tensor, Tensor]]:
+def apply_each(session: TrainingSession, step: InspectedStep) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Apply every augmentation that is on alone to the cropped batch, with the random numbers of the step.
 
     Yields (slot, images, changed). images: [B, 3, S, S], uint8 before `normalize`, float32 after it. changed: bool [B].
     """
     plain, progress = step.cut, step.number / step.total
     for slot, transform in session.pipeline.transforms:
-        draws = session.streams.draws(slot, step.number)
+        draws = session.streams.random_numbers(slot, step.number)
         if isinstance(transform, Normalize):
             plain = transform(plain, progress, draws)
         elif slot.startswith("augmentation/") and not isinstance(transform, KeepBatch):
-            augmented = transform(replace(plain, fresh=False), progress, draws).images
+            augmented = transform(replace(plain, owns_images=False), progress, draws).images
             yield slot, augmented, (augmented != plain.images).flatten(1).any(1).cpu()
 
 
-def telling_rows(session: Session, step: Step) -> Tensor:
+def choose_changed_rows(session: TrainingSession, step: InspectedStep) -> Tensor:
     """The images of the batch that most techniques change: positions int64 [K], ascending, K ≤ `NUM_COLUMNS`."""
     times = torch.zeros(len(step.cut), dtype=torch.long)
-    for _, _, changed in applied(session, step):
+    for _, _, changed in apply_each(session, step):
         times += changed
-    return times.argsort(descending=True, stable=True)[:NUM_COLUMNS].sort().values
+    return times.argsort(descending=True, stable=True)[:NUM_EFFECT_IMAGES].sort().values
 
 
-def effects(session: Session, step: Step, rows: Tensor) -> list[Effect]:
+def build_augmentation_effects(session: TrainingSession, step: InspectedStep, rows: Tensor) -> list[AugmentationEffect]:
     """The effects of the augmentations that are on, in the order of the pipeline, on the images `rows`, int64 [K]."""
-    colors = preprocessing(session)
+    colors = get_normalization(session)
     return [
-        Effect(slot=slot, images=shown(images[rows.to(images.device)], colors), num_changed=int(changed.sum()))
-        for slot, images, changed in applied(session, step)
+        AugmentationEffect(
+            slot=slot, images=denormalize(images[rows.to(images.device)], colors), num_changed=int(changed.sum())
+        )
+        for slot, images, changed in apply_each(session, step)
     ]
 
 
-def soft_label(targets: Tensor, classes: tuple[str, ...]) -> list[tuple[str, float]]:
+def sort_soft_label(targets: Tensor, classes: tuple[str, ...]) -> list[tuple[str, float]]:
     """The classes of a target, float [C], and their fractions, the largest first, without those of label smoothing."""
     floor = targets.min().item() if len(targets) > 2 else 0.0
     order = targets.argsort(descending=True, stable=True).tolist()
     return [(classes[index], targets[index].item()) for index in order if targets[index] > floor + SMALL_SHARE]
 
 
-def preprocessing(session: Session) -> Preprocessing:
+def get_normalization(session: TrainingSession) -> Preprocessing:
     """Mean and standard deviation of the normalization, and the interpolation."""
     (normalize,) = [each for _, each in session.pipeline.transforms if isinstance(each, Normalize)]
     return normalize.preprocessing
 
 
-def shown(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+def denormalize(images: Tensor, preprocessing: Preprocessing) -> Tensor:
     """Images [B, 3, S, S], uint8 or normalized float32, to uint8 [B, 3, S, S] on the CPU."""
     if images.dtype == torch.uint8:
         return images.cpu()

@@ -6,27 +6,35 @@ from typing import Any
 
 from torch import Tensor
 
-from sota_exp.preview.look.augmented import Effect, Step, effects, preprocessing, shown, step_of, telling_rows
-from sota_exp.preview.look.classes import ClassBalance, class_balance
-from sota_exp.preview.look.duplicates import NEAR, Duplicates, Pair, duplicates
-from sota_exp.preview.look.object_scale import ObjectScale, drawn_sizes, object_scale
-from sota_exp.preview.look.sizes import ImageSizes, image_sizes
+from sota_exp.preview.look.augmented import (
+    AugmentationEffect,
+    InspectedStep,
+    build_augmentation_effects,
+    build_step_batch,
+    choose_changed_rows,
+    denormalize,
+    get_normalization,
+)
+from sota_exp.preview.look.classes import ClassBalance, compute_class_balance
+from sota_exp.preview.look.duplicates import MAX_NEAR_DISTANCE, DuplicatePair, Duplicates, find_duplicates
+from sota_exp.preview.look.object_scale import ObjectScale, compute_object_scale, draw_random_sizes
+from sota_exp.preview.look.sizes import ImageSizes, read_image_sizes
 from sota_exp.stages.data import DataSet
-from sota_exp.training.loop import Session
+from sota_exp.training.loop import TrainingSession
 
 
 @dataclass(frozen=True, kw_only=True)
-class Findings:
+class LookResult:
     """The results, in the order in which they are shown.
 
     choices: slot → option. rows: positions in the batch of the images whose effects are shown, int64 [K].
     """
 
-    session: Session
+    session: TrainingSession
     choices: dict[str, str]
-    step: Step
+    step: InspectedStep
     rows: Tensor
-    effects: list[Effect]
+    effects: list[AugmentationEffect]
     classes: ClassBalance
     sizes: ImageSizes
     duplicates: Duplicates
@@ -39,39 +47,41 @@ class Findings:
     @cached_property
     def batch(self) -> Tensor:
         """The augmented images, without normalization: uint8 [B, 3, S, S]."""
-        return shown(self.step.seen.images, preprocessing(self.session))
+        return denormalize(self.step.seen.images, get_normalization(self.session))
 
-    def class_of(self, index: int) -> str:
+    def get_class_name(self, index: int) -> str:
         """The name of the class of an image."""
         return self.data.classes[int(self.data.labels[index])]
 
 
-def look(session: Session, choices: dict[str, str], number: int) -> Findings:
+def inspect_training(session: TrainingSession, choices: dict[str, str], number: int) -> LookResult:
     """Inspect the data and the batch of step `number`, without training.
 
     Raises:
         ConfigError: there is no such step, or its labels depend on the trained network.
     """
     experiment, data = session.experiment, session.data
-    step = step_of(session, number)
-    rows = telling_rows(session, step)
+    step = build_step_batch(session, number)
+    rows = choose_changed_rows(session, step)
     view = experiment.evaluation.resolution.views()[0]
     size = session.crops.size
-    draws = session.streams.draws("look/object_scale", "crops")
-    return Findings(
+    draws = session.streams.random_numbers("look/object_scale", "crops")
+    return LookResult(
         session=session,
         choices=choices,
         step=step,
         rows=rows,
-        effects=effects(session, step, rows),
-        classes=class_balance(data),
-        sizes=image_sizes(data, size, view),
-        duplicates=duplicates(data),
-        scale=object_scale(drawn_sizes(data, session.streams), experiment.augmentation.crop, size, view, draws),
+        effects=build_augmentation_effects(session, step, rows),
+        classes=compute_class_balance(data),
+        sizes=read_image_sizes(data, size, view),
+        duplicates=find_duplicates(data),
+        scale=compute_object_scale(
+            draw_random_sizes(data, session.streams), experiment.augmentation.crop, size, view, draws
+        ),
     )
 
 
-def in_plain_values(found: Findings) -> dict[str, Any]:
+def build_look_json(found: LookResult) -> dict[str, Any]:
     """The content of `look.json`; fractions in [0, 1], sizes in pixels."""
     ratio = found.classes.ratio
     copies, scale, sizes = found.duplicates, found.scale, found.sizes
@@ -84,39 +94,39 @@ def in_plain_values(found: Findings) -> dict[str, Any]:
             for split, counts in found.classes.counts.items()
         },
         "imbalance_ratio": None if ratio == float("inf") else ratio,
-        "scarce_classes": found.classes.scarce,
+        "scarce_classes": found.classes.scarce_classes,
         "train_size": sizes.train_size,
         "evaluation_view": vars(sizes.view),
-        "shorter_side": {name: int(sizes.shorter.double().quantile(q)) for name, q in QUANTILES.items()},
+        "shorter_side": {name: int(sizes.shorter_side.double().quantile(q)) for name, q in NAMED_QUANTILES.items()},
         "images_below_train_size": sizes.num_small,
         "near_duplicates": {
-            "distance": NEAR,
+            "distance": MAX_NEAR_DISTANCE,
             "compared": copies.compared,
-            "available": copies.available,
+            "available": copies.num_available,
             "flat": copies.num_flat,
             "val_in_train": copies.num_near("val", "train"),
             "test_in_train": copies.num_near("test", "train"),
             "test_in_val": copies.num_near("test", "val"),
-            "pairs": [_pair_in_plain_values(found, pair) for pair in copies.near],
+            "pairs": [_pair_in_plain_values(found, pair) for pair in copies.near_pairs],
         },
         "object_scale": {
             "median": scale.median,
             "quartiles": [scale.quantile(0.25), scale.quantile(0.75)],
-            "mean_test_over_train": scale.mean_inverse,
-            "agreeing_evaluation_size": scale.agreeing_size,
-            "agreeing_train_size": scale.agreeing_train_size,
+            "mean_test_over_train": scale.mean_inverse_ratio,
+            "agreeing_evaluation_size": scale.equal_evaluation_size,
+            "agreeing_train_size": scale.equal_train_size,
             "training_crops_enlarged": scale.share_enlarged,
         },
     }
 
 
-QUANTILES = {"least": 0.0, "median": 0.5, "most": 1.0}
+NAMED_QUANTILES = {"least": 0.0, "median": 0.5, "most": 1.0}
 
 
-def _pair_in_plain_values(found: Findings, pair: Pair) -> dict[str, Any]:
+def _pair_in_plain_values(found: LookResult, pair: DuplicatePair) -> dict[str, Any]:
     return {
         pair.split: f"image {pair.index}",
         pair.other: f"image {pair.other_index}",
-        "classes": [found.class_of(pair.index), found.class_of(pair.other_index)],
+        "classes": [found.get_class_name(pair.index), found.get_class_name(pair.other_index)],
         "distance": round(pair.distance, 4),
     }

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from sota_exp.stages.augmentation import Crop
 from sota_exp.stages.data import DataSet
-from sota_exp.stages.evaluation import View
-from sota_exp.stages.random import Draws, Streams
+from sota_exp.stages.evaluation import EvaluationView
+from sota_exp.stages.random import RandomNumbers, RandomStreams
 
 #: Number of random crops; the standard error of the median is below 0.5 %.
-NUM_DRAWS = 20_000
+NUM_CROPS = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +34,10 @@ class ObjectScale:
     train: Tensor
     test: Tensor
     train_size: int
-    view: View
+    view: EvaluationView
 
     @property
-    def gap(self) -> Tensor:
+    def scale_ratio(self) -> Tensor:
         """Size of an object in training over its size in evaluation, float64 [N]."""
         return self.train / self.test
 
@@ -47,20 +47,20 @@ class ObjectScale:
 
     def quantile(self, share: float) -> float:
         """The quantile `share`, in [0, 1], of the gap."""
-        return self.gap.quantile(share).item()
+        return self.scale_ratio.quantile(share).item()
 
     @property
-    def mean_inverse(self) -> float:
+    def mean_inverse_ratio(self) -> float:
         """Mean of evaluation over training, the number in the paper."""
-        return (1 / self.gap).mean().item()
+        return (1 / self.scale_ratio).mean().item()
 
     @property
-    def agreeing_size(self) -> int:
+    def equal_evaluation_size(self) -> int:
         """Side of the evaluation crop in pixels, at the same crop ratio, at which the median gap would be 1."""
         return round(self.view.size * self.median)
 
     @property
-    def agreeing_train_size(self) -> int:
+    def equal_train_size(self) -> int:
         """Side of the training crop in pixels at which the median gap would be 1."""
         return round(self.train_size / self.median)
 
@@ -70,13 +70,15 @@ class ObjectScale:
         return (self.train > 1).double().mean().item()
 
 
-def object_scale(sizes: Tensor, crop: Crop, train_size: int, view: View, rng: Draws) -> ObjectScale:
+def compute_object_scale(
+    sizes: Tensor, crop: Crop, train_size: int, view: EvaluationView, rng: RandomNumbers
+) -> ObjectScale:
     """The gap for images of `sizes`, int64 [N, 2] (height, width), with one random crop each."""
-    train = crop.magnification(sizes, train_size, rng)
+    train = crop.compute_magnification(sizes, train_size, rng)
     return ObjectScale(train=train, test=view.resize / sizes.amin(1).double(), train_size=train_size, view=view)
 
 
-def drawn_sizes(data: DataSet, streams: Streams, num: int = NUM_DRAWS) -> Tensor:
+def draw_random_sizes(data: DataSet, streams: RandomStreams, num: int = NUM_CROPS) -> Tensor:
     """Sizes of `num` training images, drawn with replacement, int64 [num, 2] (height, width)."""
     places = torch.randint(len(data.train), (num,), generator=streams.generator("look/object_scale", "images"))
     return data.images.sizes(data.train[places])

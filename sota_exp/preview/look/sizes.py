@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sota_exp.stages.data import DataSet
-from sota_exp.stages.evaluation import View
+from sota_exp.stages.evaluation import EvaluationView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,27 +18,27 @@ class ImageSizes:
 
     sizes: Tensor
     train_size: int
-    view: View
+    view: EvaluationView
 
     @property
-    def shorter(self) -> Tensor:
+    def shorter_side(self) -> Tensor:
         """The shorter side in pixels, int64 [N]."""
         return self.sizes.amin(1)
 
     @property
-    def aspect(self) -> Tensor:
+    def aspect_ratio(self) -> Tensor:
         """Width over height, float64 [N]."""
         return self.sizes[:, 1].double() / self.sizes[:, 0].double()
 
     @property
     def num_small(self) -> int:
         """Number of images whose shorter side is below `train_size`: every crop of them is enlarged."""
-        return int((self.shorter < self.train_size).sum())
+        return int((self.shorter_side < self.train_size).sum())
 
     @property
     def num_enlarged(self) -> int:
         """Number of images that are enlarged in evaluation."""
-        return int((self.shorter < self.view.resize).sum())
+        return int((self.shorter_side < self.view.resize).sum())
 
     @property
     def is_uniform(self) -> bool:
@@ -46,7 +46,7 @@ class ImageSizes:
         return bool((self.sizes == self.sizes[0]).all())
 
 
-def image_sizes(data: DataSet, train_size: int, view: View) -> ImageSizes:
+def read_image_sizes(data: DataSet, train_size: int, view: EvaluationView) -> ImageSizes:
     """The sizes of the images of all splits."""
     everything = torch.cat([data.train, data.val, data.test])
     return ImageSizes(sizes=data.images.sizes(everything), train_size=train_size, view=view)

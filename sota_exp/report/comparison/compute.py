@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sota_exp.report.comparison.groups import Group, differing_choices, differing_values, grouped
-from sota_exp.report.comparison.pairs import Pair, pairs, same_images
-from sota_exp.runs.find import Run
+from sota_exp.report.comparison.groups import SeedGroup, find_differing_choices, find_differing_values, group_runs
+from sota_exp.report.comparison.pairs import GroupDifference, compare_groups, have_same_images
+from sota_exp.runs.find import SavedRun
 from sota_exp.statistics.paired import (
-    accuracy_standard_error,
-    mean_and_sd,
+    compute_accuracy_standard_error,
+    compute_mean_and_sd,
 )
-from sota_exp.statistics.units import METRICS
+from sota_exp.statistics.units import HIGHER_IS_BETTER
 
 #: The costs of a run, read from its `result.json`; times in seconds.
 COSTS: dict[str, Callable[[dict[str, Any]], float | None]] = {
@@ -27,7 +27,7 @@ COSTS: dict[str, Callable[[dict[str, Any]], float | None]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class SeedStatistics:
     """A number of a group: mean and standard deviation over `n` seeds; for one accuracy also its standard error."""
 
     mean: float
@@ -37,39 +37,41 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class RunComparison:
     """Every list has one entry per group, in order; None if the group has no such value."""
 
-    groups: list[Group]
+    groups: list[SeedGroup]
     choices: dict[str, list[str | None]]
     values: dict[str, list[Any]]
-    metrics: dict[str, list[Cell | None]]
-    costs: dict[str, list[Cell | None]]
-    pairs: list[Pair]
+    metrics: dict[str, list[SeedStatistics | None]]
+    costs: dict[str, list[SeedStatistics | None]]
+    pairs: list[GroupDifference]
     best: dict[str, set[int]]
     notes: list[str]
     environment: dict[str, list[str]]
 
 
-def compare(runs: Sequence[Run], each: bool = False) -> Comparison:
+def compare_runs(runs: Sequence[SavedRun], each: bool = False) -> RunComparison:
     """Group the runs (with `each`, every run is a group of its own) and collect differences and results."""
-    groups = grouped(runs, each)
-    metrics = {name: [summarize(group, _metric_reader(name)) for group in groups] for name in [*METRICS, "best/epoch"]}
-    choices = differing_choices([group.first for group in groups])
-    return Comparison(
+    groups = group_runs(runs, each)
+    metrics = {
+        name: [summarize(group, _metric_reader(name)) for group in groups] for name in [*HIGHER_IS_BETTER, "best/epoch"]
+    }
+    choices = find_differing_choices([group.first for group in groups])
+    return RunComparison(
         groups=groups,
         choices=choices,
-        values=differing_values([group.first for group in groups], choices, with_seed=each),
+        values=find_differing_values([group.first for group in groups], choices, with_seed=each),
         metrics={name: cells for name, cells in metrics.items() if any(cells)},
         costs={name: [summarize(group, _cost_reader(read)) for group in groups] for name, read in COSTS.items()},
-        pairs=pairs(groups),
-        best={name: find_best(groups, name, metrics[name]) for name in METRICS},
+        pairs=compare_groups(groups),
+        best={name: find_best(groups, name, metrics[name]) for name in HIGHER_IS_BETTER},
         notes=collect_notes(groups),
         environment=find_environment_differences([run for group in groups for run in group.runs]),
     )
 
 
-def _metric_reader(name: str) -> Callable[[Run], tuple[float | None, int | None]]:
+def _metric_reader(name: str) -> Callable[[SavedRun], tuple[float | None, int | None]]:
     split = name.split("/")[0]
     is_share = name.endswith("accuracy")
     return lambda run: (
@@ -78,11 +80,11 @@ def _metric_reader(name: str) -> Callable[[Run], tuple[float | None, int | None]
     )
 
 
-def _cost_reader(read: Callable[[dict[str, Any]], float | None]) -> Callable[[Run], tuple[float | None, None]]:
+def _cost_reader(read: Callable[[dict[str, Any]], float | None]) -> Callable[[SavedRun], tuple[float | None, None]]:
     return lambda run: (read(run.result) if run.is_complete else None, None)
 
 
-def summarize(group: Group, read: Callable[[Run], tuple[float | None, int | None]]) -> Cell | None:
+def summarize(group: SeedGroup, read: Callable[[SavedRun], tuple[float | None, int | None]]) -> SeedStatistics | None:
     """Mean and spread of the values of a group.
 
     `read` returns (value, number of images of an accuracy) for a run.
@@ -90,24 +92,24 @@ def summarize(group: Group, read: Callable[[Run], tuple[float | None, int | None
     found = [(value, num) for value, num in map(read, group.runs) if value is not None]
     if not found:
         return None
-    mean, sd = mean_and_sd([value for value, _ in found])
+    mean, sd = compute_mean_and_sd([value for value, _ in found])
     num_images = found[0][1]
-    error = accuracy_standard_error(mean, num_images) if num_images and len(found) == 1 else None
-    return Cell(mean=mean, sd=sd, standard_error=error, n=len(found))
+    error = compute_accuracy_standard_error(mean, num_images) if num_images and len(found) == 1 else None
+    return SeedStatistics(mean=mean, sd=sd, standard_error=error, n=len(found))
 
 
-def find_best(groups: Sequence[Group], name: str, cells: Sequence[Cell | None]) -> set[int]:
+def find_best(groups: Sequence[SeedGroup], name: str, cells: Sequence[SeedStatistics | None]) -> set[int]:
     """Indices of the groups with the best mean; empty unless all were evaluated on the same images."""
     there = {index: found.mean for index, found in enumerate(cells) if found is not None}
     split = name.split("/")[0]
     runs = [groups[index].first for index in there]
-    if len(there) < 2 or not all(same_images(runs[0], run, split) for run in runs):
+    if len(there) < 2 or not all(have_same_images(runs[0], run, split) for run in runs):
         return set()
-    top = max(there.values()) if METRICS[name] else min(there.values())
+    top = max(there.values()) if HIGHER_IS_BETTER[name] else min(there.values())
     return {index for index, mean in there.items() if mean == top} if len(set(there.values())) > 1 else set()
 
 
-def collect_notes(groups: Sequence[Group]) -> list[str]:
+def collect_notes(groups: Sequence[SeedGroup]) -> list[str]:
     """What a reader must know about the numbers: other data, incomplete runs, evaluations."""
     found = []
     complete = [group for group in groups if group.first.is_complete]
@@ -122,16 +124,16 @@ def collect_notes(groups: Sequence[Group]) -> list[str]:
     return found
 
 
-def _explain_other_data(one: Run, other: Run) -> str | None:
+def _explain_other_data(one: SavedRun, other: SavedRun) -> str | None:
     if one.classes != other.classes:
         return f"other classes ({len(other.classes)} and {len(one.classes)})"
     names = [str(run.config["data"].get("name")) for run in (other, one)]
     if names[0] != names[1]:
         return f"other images ({names[0]} and {names[1]})"
-    return None if same_images(one, other, "test") else "other test images"
+    return None if have_same_images(one, other, "test") else "other test images"
 
 
-def find_environment_differences(runs: Sequence[Run]) -> dict[str, list[str]]:
+def find_environment_differences(runs: Sequence[SavedRun]) -> dict[str, list[str]]:
     """Device, commit and versions that differ between runs: by key, one value per run."""
     facts = [run.environment for run in runs]
     columns = {key: [fact.get(key, "unknown") for fact in facts] for key in dict.fromkeys(k for f in facts for k in f)}

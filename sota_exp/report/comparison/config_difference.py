@@ -4,48 +4,48 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sota_exp.config.values import leaves
-from sota_exp.report.numbers import plain_value
-from sota_exp.runs.find import Run
+from sota_exp.config.values import flatten
+from sota_exp.report.numbers import format_yaml_value
+from sota_exp.runs.find import SavedRun
 
 #: The text where one of the two runs has no value.
 ABSENT = "–"
 
-Both = dict[str, tuple[str, str]]
+ValuePairs = dict[str, tuple[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class ConfigDifference:
     """(value of the first run, value of the second): by slot, by dotted key, by key of the environment."""
 
-    choices: Both
-    values: Both
-    environment: Both
+    choices: ValuePairs
+    values: ValuePairs
+    environment: ValuePairs
 
     @property
-    def is_nothing(self) -> bool:
+    def is_empty(self) -> bool:
         return not (self.choices or self.values or self.environment)
 
 
-def difference(one: Run, other: Run) -> Difference:
+def find_config_difference(one: SavedRun, other: SavedRun) -> ConfigDifference:
     """Everything in which two runs differ; the class of an option only if the options of its slot are equal."""
-    choices = differing_of(reversed({**other.choices, **one.choices}), one.choices, other.choices)
-    before, after = leaves(one.config), leaves(other.config)
+    choices = find_differing(reversed({**other.choices, **one.choices}), one.choices, other.choices)
+    before, after = flatten(one.config), flatten(other.config)
     implied = {f"{slot.replace('/', '.')}.{name}" for slot in choices for name in ("_option_", "_target_")} | {
         f"{group}.name" for group in choices if "/" not in group
     }
     keys = [key for key in {**before, **after} if key not in implied]
     facts = one.environment, other.environment
-    return Difference(
+    return ConfigDifference(
         choices=choices,
-        values=differing_of(keys, before, after),
-        environment=differing_of({**facts[0], **facts[1]}, *facts),
+        values=find_differing(keys, before, after),
+        environment=find_differing({**facts[0], **facts[1]}, *facts),
     )
 
 
-def differing_of(keys: Iterable[str], one: Mapping[str, Any], other: Mapping[str, Any]) -> Both:
+def find_differing(keys: Iterable[str], one: Mapping[str, Any], other: Mapping[str, Any]) -> ValuePairs:
     return {key: (_text(one, key), _text(other, key)) for key in keys if one.get(key, ...) != other.get(key, ...)}
 
 
 def _text(values: Mapping[str, Any], key: str) -> str:
-    return plain_value(values.get(key, ABSENT))
+    return format_yaml_value(values.get(key, ABSENT))

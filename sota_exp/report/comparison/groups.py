@@ -5,38 +5,38 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sota_exp.config.fingerprint import PLACES
-from sota_exp.config.hashing import digest
-from sota_exp.config.values import leaves
-from sota_exp.runs.find import Run
+from sota_exp.config.fingerprint import DATA_LOCATION_KEYS
+from sota_exp.config.hashing import compute_digest
+from sota_exp.config.values import flatten
+from sota_exp.runs.find import SavedRun
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class SeedGroup:
     """Runs that differ only in their seed, in the order of their seeds; the name is a letter."""
 
     name: str
-    runs: tuple[Run, ...]
+    runs: tuple[SavedRun, ...]
 
     @property
     def seeds(self) -> list[int]:
         return [run.seed for run in self.runs]
 
     @property
-    def first(self) -> Run:
+    def first(self) -> SavedRun:
         return self.runs[0]
 
-    def over(self, seeds: Sequence[int], value: Callable[[Run], Any]) -> list[Any]:
+    def collect_values(self, seeds: Sequence[int], value: Callable[[SavedRun], Any]) -> list[Any]:
         return [value(run) for run in self.runs if run.seed in seeds]
 
 
-def grouped(runs: Sequence[Run], each: bool) -> list[Group]:
+def group_runs(runs: Sequence[SavedRun], each: bool) -> list[SeedGroup]:
     """One group for complete runs that differ only in their seed; a second run of a seed begins another group."""
-    found: dict[str, list[Run]] = {}
+    found: dict[str, list[SavedRun]] = {}
     for run in dict.fromkeys(run.directory.resolve() for run in runs):
         one = next(item for item in runs if item.directory.resolve() == run)
         key = (
-            digest([one.is_evaluation, one.data_digest, _config_without_seed(one)])
+            compute_digest([one.is_evaluation, one.data_digest, _config_without_seed(one)])
             if one.is_complete and not each
             else str(run)
         )
@@ -44,12 +44,12 @@ def grouped(runs: Sequence[Run], each: bool) -> list[Group]:
             key += "+"
         found.setdefault(key, []).append(one)
     return [
-        Group(name=letters(index), runs=tuple(sorted(members, key=lambda run: run.seed)))
+        SeedGroup(name=index_to_letters(index), runs=tuple(sorted(members, key=lambda run: run.seed)))
         for index, members in enumerate(found.values())
     ]
 
 
-def letters(index: int) -> str:
+def index_to_letters(index: int) -> str:
     """A to Z, then AA, AB…"""
     text, index = "", index + 1
     while index:
@@ -58,13 +58,13 @@ def letters(index: int) -> str:
     return text
 
 
-def _config_without_seed(run: Run) -> dict[str, Any]:
+def _config_without_seed(run: SavedRun) -> dict[str, Any]:
     """The configuration without its seed and without tracking and paths, which change no number."""
     tree = {name: value for name, value in run.config.items() if name not in ("seed", "tracking")}
-    return {**tree, "data": {name: value for name, value in tree["data"].items() if name not in PLACES}}
+    return {**tree, "data": {name: value for name, value in tree["data"].items() if name not in DATA_LOCATION_KEYS}}
 
 
-def differing_choices(runs: Sequence[Run]) -> dict[str, list[str | None]]:
+def find_differing_choices(runs: Sequence[SavedRun]) -> dict[str, list[str | None]]:
     """By slot in which the runs differ, the option of each run; presets are left out if their slots are there."""
     groups = list(dict.fromkeys(group for run in runs for group in reversed(run.choices)))
     presets = {group for group in groups if any(other.startswith(f"{group}/") for other in groups)}
@@ -72,11 +72,11 @@ def differing_choices(runs: Sequence[Run]) -> dict[str, list[str | None]]:
     return {group: options for group, options in columns.items() if len(set(options)) > 1 and group != "tracking"}
 
 
-def differing_values(
-    runs: Sequence[Run], choices: dict[str, list[str | None]], with_seed: bool
+def find_differing_values(
+    runs: Sequence[SavedRun], choices: dict[str, list[str | None]], with_seed: bool
 ) -> dict[str, list[Any]]:
     """By dotted key, values that differ between the runs with that key; names of options are left out."""
-    trees = [leaves(_config_without_seed(run) | ({"seed": run.seed} if with_seed else {})) for run in runs]
+    trees = [flatten(_config_without_seed(run) | ({"seed": run.seed} if with_seed else {})) for run in runs]
     keys = dict.fromkeys(key for tree in trees for key in tree)
     named = tuple(f"{group}." for group in ("recipe", "scale") if group in choices)
     option_names = {f"{group}.name" for group in choices if "/" not in group}

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sota_exp.report.comparison.groups import Group
-from sota_exp.runs.find import Run
+from sota_exp.report.comparison.groups import SeedGroup
+from sota_exp.runs.find import SavedRun
 from sota_exp.statistics.paired import (
     Estimate,
-    McNemar,
-    mcnemar,
-    paired_accuracy_difference,
-    paired_difference,
+    McNemarResult,
+    bonett_price_interval,
+    mcnemar_test,
+    paired_t_interval,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class GroupDifference:
     """Test accuracy of `second` minus `first`, paired by image and by seed.
 
     images: interval for the sampling of test images. seeds: interval over seeds, if at least two are common.
@@ -30,11 +30,11 @@ class Pair:
     common_seeds: tuple[int, ...]
     images: Estimate | None = None
     seeds: Estimate | None = None
-    mcnemar: McNemar | None = None
+    mcnemar: McNemarResult | None = None
     remark: str
 
 
-def same_images(one: Run, other: Run, split: str) -> bool:
+def have_same_images(one: SavedRun, other: SavedRun, split: str) -> bool:
     """Whether both were evaluated on the same images in the same order, by recorded data digest, classes and labels."""
     digests = {run.data_digest for run in (one, other)} - {None}
     first, second = one.labels(split), other.labels(split)
@@ -44,7 +44,7 @@ def same_images(one: Run, other: Run, split: str) -> bool:
     return len(names) == 1 and np.array_equal(first, second)
 
 
-def pairs(groups: Sequence[Group]) -> list[Pair]:
+def compare_groups(groups: Sequence[SeedGroup]) -> list[GroupDifference]:
     """Every group against the first; all pairs if there are at most three groups."""
     scored = [group for group in groups if all(run.correct("test") is not None for run in group.runs)]
     against = scored if len(scored) <= 3 else scored[:1]
@@ -55,32 +55,32 @@ def pairs(groups: Sequence[Group]) -> list[Pair]:
     ]
 
 
-def compare_pair(first: Group, second: Group) -> Pair:
+def compare_pair(first: SeedGroup, second: SeedGroup) -> GroupDifference:
     """The difference over the common seeds; over all seeds of both if none is common."""
     common = tuple(seed for seed in first.seeds if seed in second.seeds)
-    if not same_images(first.first, second.first, "test"):
+    if not have_same_images(first.first, second.first, "test"):
         remark = "not comparable: other test images or classes"
-        return Pair(first=first.name, second=second.name, common_seeds=common, remark=remark)
+        return GroupDifference(first=first.name, second=second.name, common_seeds=common, remark=remark)
     before, after = (_load_correct(group, common or group.seeds) for group in (first, second))
     is_single = len(before) == len(after) == 1
     accuracies = [matrix.mean(axis=1) for matrix in (before, after)]
-    return Pair(
+    return GroupDifference(
         first=first.name,
         second=second.name,
         common_seeds=common,
-        images=paired_accuracy_difference(before.mean(axis=0), after.mean(axis=0)),
-        seeds=paired_difference(*accuracies) if len(common) > 1 else None,
-        mcnemar=mcnemar(before[0], after[0]) if is_single else None,
+        images=bonett_price_interval(before.mean(axis=0), after.mean(axis=0)),
+        seeds=paired_t_interval(*accuracies) if len(common) > 1 else None,
+        mcnemar=mcnemar_test(before[0], after[0]) if is_single else None,
         remark=_explain_pairing(first, second, common),
     )
 
 
-def _load_correct(group: Group, seeds: Sequence[int]) -> NDArray[np.bool_]:
+def _load_correct(group: SeedGroup, seeds: Sequence[int]) -> NDArray[np.bool_]:
     """Correctness on the test images, bool [seeds, N]."""
-    return np.stack(group.over(seeds, lambda run: run.correct("test")))
+    return np.stack(group.collect_values(seeds, lambda run: run.correct("test")))
 
 
-def _explain_pairing(first: Group, second: Group, common: tuple[int, ...]) -> str:
+def _explain_pairing(first: SeedGroup, second: SeedGroup, common: tuple[int, ...]) -> str:
     if len(common) > 1:
         return f"paired over {len(common)} seeds"
     if len(common) == 1:

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from sota_exp.report.comparison.config_difference import Both, difference, differing_of
-from sota_exp.runs.find import Run
+from sota_exp.report.comparison.config_difference import ValuePairs, find_config_difference, find_differing
+from sota_exp.runs.find import SavedRun
 
 #: Times in a line of `metrics.jsonl`: they differ between any two runs.
 TIMES = ("seconds", "validate_seconds", "images_per_second")
@@ -25,15 +25,15 @@ class Repetition:
     """
 
     is_same_training: bool
-    changed: Both
+    changed: ValuePairs
     compared: list[str]
-    differing: Both
-    surroundings: Both
+    differing: ValuePairs
+    surroundings: ValuePairs
 
 
-def repetition(original: Run, again: Run) -> Repetition:
+def compare_repetition(original: SavedRun, again: SavedRun) -> Repetition:
     """Compare all that both runs have: common epochs, scores, predictions, weights."""
-    found = difference(original, again)
+    found = find_config_difference(original, again)
     # Fingerprints of different formats cannot be compared.
     comparable = original.result.get("format") == again.result.get("format")
     known = original.result.get("training_fingerprint") if comparable else None
@@ -45,7 +45,7 @@ def repetition(original: Run, again: Run) -> Repetition:
         scores = {**original.metrics, **again.metrics}
         compared.append(f"{len(scores)} scores")
         numbers = _collect_numbers(original), _collect_numbers(again)
-        differing |= differing_of({**numbers[0], **numbers[1]}, *numbers)
+        differing |= find_differing({**numbers[0], **numbers[1]}, *numbers)
         for name, are_same in (("predictions", have_same_predictions), ("weights", have_same_weights)):
             compared.append(name)
             differing |= {} if are_same(original, again) else {name: ("", "differ")}
@@ -58,26 +58,26 @@ def repetition(original: Run, again: Run) -> Repetition:
     )
 
 
-def find_differing_epoch(epochs: list[tuple[dict[str, Any], dict[str, Any]]]) -> Both:
+def find_differing_epoch(epochs: list[tuple[dict[str, Any], dict[str, Any]]]) -> ValuePairs:
     """The differing values of the first epoch that differs, without times."""
     for one, other in epochs:
         number = one["epoch"] + 1
         values = [{f"epoch {number}: {key}": line[key] for key in line if key not in TIMES} for line in (one, other)]
-        if found := differing_of({**values[0], **values[1]}, *values):
+        if found := find_differing({**values[0], **values[1]}, *values):
             return found
     return {}
 
 
-def _collect_numbers(run: Run) -> dict[str, Any]:
+def _collect_numbers(run: SavedRun) -> dict[str, Any]:
     return {**run.metrics, **{name: run.result.get(name) for name in COUNTS}}
 
 
-def have_same_predictions(one: Run, other: Run) -> bool:
+def have_same_predictions(one: SavedRun, other: SavedRun) -> bool:
     """Whether all stored logits (half precision) of val and test are equal."""
     first, second = one.predictions(), other.predictions()
     return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
 
 
-def have_same_weights(one: Run, other: Run) -> bool:
+def have_same_weights(one: SavedRun, other: SavedRun) -> bool:
     paths = [run.directory / "model.safetensors" for run in (one, other)]
     return all(path.is_file() for path in paths) and paths[0].read_bytes() == paths[1].read_bytes()

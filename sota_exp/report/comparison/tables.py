@@ -1,10 +1,10 @@
 """The tables of a comparison, for the page and the terminal."""
 
-from sota_exp.report.comparison.compute import Cell as Value
-from sota_exp.report.comparison.compute import Comparison
-from sota_exp.report.document.document import Cell, Table, build_table, cell, code
-from sota_exp.report.numbers import interval, plain_value
-from sota_exp.statistics.units import SHARE, UNKNOWN, p_value
+from sota_exp.report.comparison.compute import RunComparison
+from sota_exp.report.comparison.compute import SeedStatistics as Value
+from sota_exp.report.document.document import DocumentTable, TableCell, build_table, cell, code
+from sota_exp.report.numbers import format_interval, format_yaml_value
+from sota_exp.statistics.units import SHARE_FORMAT, UNKNOWN, format_p_value
 
 #: By number: name of the row, factor to the displayed unit, decimals.
 ROWS = {
@@ -28,15 +28,15 @@ ROWS = {
 FROM_ONE = ("best/epoch",)
 
 
-def build_pair_table(comparison: Comparison) -> Table | None:
+def build_pair_table(comparison: RunComparison) -> DocumentTable | None:
     rows = [
         [
             cell(f"{each.second} − {each.first}"),
-            cell(SHARE.difference(each.images.mean if each.images else None)),
-            cell(interval(SHARE, each.images)),
-            cell(interval(SHARE, each.seeds)),
+            cell(SHARE_FORMAT.difference(each.images.mean if each.images else None)),
+            cell(format_interval(SHARE_FORMAT, each.images)),
+            cell(format_interval(SHARE_FORMAT, each.seeds)),
             cell(f"{each.mcnemar.won} : {each.mcnemar.lost}" if each.mcnemar else UNKNOWN),
-            cell(p_value(each.mcnemar.p_value if each.mcnemar else None)),
+            cell(format_p_value(each.mcnemar.p_value if each.mcnemar else None)),
             cell(each.remark),
         ]
         for each in comparison.pairs
@@ -50,10 +50,10 @@ def build_pair_table(comparison: Comparison) -> Table | None:
     return build_table(caption, names, rows, ["Remark"]) if rows else None
 
 
-def build_results_table(comparison: Comparison) -> Table:
+def build_results_table(comparison: RunComparison) -> DocumentTable:
     """Slots and values that differ, scores and costs; one column per group."""
     rows = [
-        [Cell(words=[code(name)]), *(cell(plain_value(part, none=UNKNOWN)) for part in found)]
+        [TableCell(words=[code(name)]), *(cell(format_yaml_value(part, none=UNKNOWN)) for part in found)]
         for name, found in (*comparison.choices.items(), *comparison.values.items())
     ]
     rows += [

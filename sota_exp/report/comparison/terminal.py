@@ -10,21 +10,21 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from sota_exp.report.comparison.compute import Comparison
-from sota_exp.report.comparison.groups import Group
+from sota_exp.report.comparison.compute import RunComparison
+from sota_exp.report.comparison.groups import SeedGroup
 from sota_exp.report.comparison.tables import build_pair_table, build_results_table
-from sota_exp.report.document.document import Table as PageTable
-from sota_exp.report.document.document import plain
+from sota_exp.report.document.document import DocumentTable as PageTable
+from sota_exp.report.document.document import get_plain_text
 
 #: Longest text of an option or value in a cell.
 MAX_LENGTH = 24
 
 
-def show(comparison: Comparison, console: Console) -> None:
+def print_comparison(comparison: RunComparison, console: Console) -> None:
     """Print everything, in blocks of as many columns as the console is wide."""
     console.print(build_legend(comparison.groups))
     results = build_results_table(comparison)
-    for columns in blocks(to_texts(results), console.width):
+    for columns in split_columns(to_texts(results), console.width):
         console.print()
         console.print(to_rich(results, [0, *columns]))
     console.print()
@@ -33,7 +33,7 @@ def show(comparison: Comparison, console: Console) -> None:
         shown = pairs.drop_empty_columns()
         console.print()
         console.print(to_rich(shown, range(len(shown.columns))))
-        console.print(plain(pairs.caption), style="dim")
+        console.print(get_plain_text(pairs.caption), style="dim")
     for note in comparison.notes:
         console.print(f"[yellow]{escape(note)}[/]", soft_wrap=True)
     if comparison.environment:
@@ -41,7 +41,7 @@ def show(comparison: Comparison, console: Console) -> None:
         console.print(f"[dim]different between runs: {escape('; '.join(facts))}[/]", soft_wrap=True)
 
 
-def build_legend(groups: Sequence[Group]) -> Table:
+def build_legend(groups: Sequence[SeedGroup]) -> Table:
     grid = Table.grid(padding=(0, 2))
     for group in groups:
         seeds = ", ".join(map(str, group.seeds))
@@ -55,12 +55,12 @@ def build_legend(groups: Sequence[Group]) -> Table:
     return grid
 
 
-def format_status(group: Group) -> str:
+def format_status(group: SeedGroup) -> str:
     words = ["evaluation" if run.is_evaluation and run.is_complete else run.status for run in group.runs]
     return ", ".join(dict.fromkeys(words)).replace("_", " ")
 
 
-def format_directories(group: Group) -> str:
+def format_directories(group: SeedGroup) -> str:
     """One path; several in one folder as `parent/{0,2}`."""
     paths = [Path(run.name) for run in group.runs]
     if len(paths) == 1:
@@ -72,7 +72,7 @@ def format_directories(group: Group) -> str:
 
 def to_texts(table: PageTable) -> list[list[str]]:
     """The headings and the rows as text; long options and values are cut."""
-    rows = [[plain(cell.words) for cell in row] for row in table.rows]
+    rows = [[get_plain_text(cell.words) for cell in row] for row in table.rows]
     cut = [[name, *(shorten(text) for text in texts)] for name, *texts in rows]
     return [[column.name for column in table.columns], *cut]
 
@@ -81,7 +81,7 @@ def shorten(text: str) -> str:
     return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 1]}…"
 
 
-def blocks(rows: Sequence[Sequence[str]], width: int) -> list[range]:
+def split_columns(rows: Sequence[Sequence[str]], width: int) -> list[range]:
     """Ranges of consecutive columns that fit beside the first column, at least one column each."""
     first, *widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
     found, begin, used = [], 1, 0
@@ -105,7 +105,7 @@ def to_rich(table: PageTable, columns: Sequence[int]) -> Table:
     return drawn
 
 
-def explain_spread(comparison: Comparison) -> str:
+def explain_spread(comparison: RunComparison) -> str:
     """What ± and bold mean in this table."""
     words = []
     if not (comparison.choices or comparison.values):
@@ -119,7 +119,7 @@ def explain_spread(comparison: Comparison) -> str:
     return " ".join(words)
 
 
-def as_json(comparison: Comparison) -> dict[str, Any]:
+def comparison_to_json(comparison: RunComparison) -> dict[str, Any]:
     """The comparison as plain values; fractions in [0, 1], epochs counted from 0 as in the files."""
     return {
         "groups": [

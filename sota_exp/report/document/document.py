@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from sota_exp.report.drawing.drawing import Drawing, sheet
+from sota_exp.report.drawing.drawing import Drawing, arrange_panels
 
 #: Width in pixels of a figure file with several panels.
 FIGURE_WIDTH = 900.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Span:
+class TextSpan:
     """Text in a paragraph: `plain`, `strong`, `emphasis` or `code`; with `href`, a link."""
 
     text: str
@@ -18,42 +18,42 @@ class Span:
     href: str = ""
 
 
-Words = Sequence[Span | str]
+RichText = Sequence[TextSpan | str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Paragraph:
     """`tone`: `plain`, `lead` for the main result, `note` for a restriction."""
 
-    words: Words
+    words: RichText
     tone: str = "plain"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listing:
+class BulletList:
     """A bulleted list."""
 
-    items: Sequence[Words]
+    items: Sequence[RichText]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Code:
+class CodeBlock:
     """Preformatted lines: a command or a file."""
 
     text: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class TableCell:
     """`tone`: `helps`, `hurts`, `open`, `failed` or empty; `shade` in [−1, 1] sets the background colour."""
 
-    words: Words
+    words: RichText
     tone: str = ""
     shade: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Column:
+class TableColumn:
     """A heading; columns of numbers are aligned right."""
 
     name: str
@@ -61,15 +61,15 @@ class Column:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class DocumentTable:
     """The first cell of a row is its heading. `number` (`Table 1`) is set by `Document.numbered`."""
 
-    caption: Words
-    columns: Sequence[Column]
-    rows: Sequence[Sequence[Cell]]
+    caption: RichText
+    columns: Sequence[TableColumn]
+    rows: Sequence[Sequence[TableCell]]
     number: str = ""
 
-    def drop_empty_columns(self) -> "Table":
+    def drop_empty_columns(self) -> "DocumentTable":
         """The table without columns that are empty or – in every row."""
         kept = [
             index for index in range(len(self.columns)) if index == 0 or any(has_text(row[index]) for row in self.rows)
@@ -79,7 +79,7 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Panel:
+class FigurePanel:
     """A drawing for a wide page and the same for a phone; it has a title if the figure has several panels."""
 
     wide: Drawing
@@ -88,23 +88,25 @@ class Panel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figure:
+class DocumentFigure:
     """`name` is that of its files. Panels are side by side if there is room."""
 
     name: str
-    caption: Words
-    panels: Sequence[Panel]
+    caption: RichText
+    panels: Sequence[FigurePanel]
     number: str = ""
 
-    def on_one_paper(self) -> Drawing:
+    def combine_panels(self) -> Drawing:
         """All panels as one drawing, for the figure's file."""
         if len(self.panels) == 1:
             return self.panels[0].wide
-        return sheet([(panel.title, panel.wide) for panel in self.panels], FIGURE_WIDTH, plain(self.caption))
+        return arrange_panels(
+            [(panel.title, panel.wide) for panel in self.panels], FIGURE_WIDTH, get_plain_text(self.caption)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Details:
+class FoldedBlocks:
     """Blocks that are folded until a reader opens them."""
 
     summary: str
@@ -120,7 +122,7 @@ class Section:
     blocks: Sequence["Block"]
 
 
-Block = Paragraph | Listing | Code | Table | Figure | Details | Section
+Block = Paragraph | BulletList | CodeBlock | DocumentTable | DocumentFigure | FoldedBlocks | Section
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,14 +133,14 @@ class Document:
     facts: Sequence[str]
     answer: Sequence[Block]
     sections: Sequence[Section]
-    colophon: Words = field(default=())
+    colophon: RichText = field(default=())
 
-    def figures(self) -> Iterator[Figure]:
+    def figures(self) -> Iterator[DocumentFigure]:
         for block in walk_blocks([*self.answer, *self.sections]):
-            if isinstance(block, Figure):
+            if isinstance(block, DocumentFigure):
                 yield block
 
-    def numbered(self) -> "Document":
+    def number_blocks(self) -> "Document":
         """The document with numbers (`Table 1`, `Figure 1`) in order, without empty sections and columns."""
         counts = {"Table": 0, "Figure": 0}
         answer = [number_block(block, counts) for block in self.answer]
@@ -153,15 +155,15 @@ class Document:
 def number_block(block: Block, counts: dict[str, int]) -> Block:
     """The block and the blocks inside it, numbered; `counts` is advanced in place."""
     match block:
-        case Table():
+        case DocumentTable():
             counts["Table"] += 1
             return replace(block.drop_empty_columns(), number=f"Table {counts['Table']}")
-        case Figure():
+        case DocumentFigure():
             counts["Figure"] += 1
             return replace(block, number=f"Figure {counts['Figure']}")
-        case Section() | Details():
+        case Section() | FoldedBlocks():
             return replace(block, blocks=[number_block(inner, counts) for inner in block.blocks])
-        case Paragraph() | Listing() | Code():
+        case Paragraph() | BulletList() | CodeBlock():
             return block
 
 
@@ -169,12 +171,12 @@ def walk_blocks(blocks: Sequence[Block]) -> Iterator[Block]:
     """Every block and the blocks inside it, in order."""
     for block in blocks:
         yield block
-        if isinstance(block, Section | Details):
+        if isinstance(block, Section | FoldedBlocks):
             yield from walk_blocks(block.blocks)
 
 
-def has_text(cell: Cell) -> bool:
-    return plain(cell.words) not in ("", "–")
+def has_text(cell: TableCell) -> bool:
+    return get_plain_text(cell.words) not in ("", "–")
 
 
 def section(title: str, anchor: str, *blocks: Block | None) -> Section:
@@ -182,36 +184,38 @@ def section(title: str, anchor: str, *blocks: Block | None) -> Section:
     return Section(title=title, anchor=anchor, blocks=[block for block in blocks if block is not None])
 
 
-def phrase(*words: Span | str) -> Words:
+def rich_text(*words: TextSpan | str) -> RichText:
     return words
 
 
-def strong(text: str) -> Span:
-    return Span(text=text, kind="strong")
+def strong(text: str) -> TextSpan:
+    return TextSpan(text=text, kind="strong")
 
 
-def emphasis(text: str) -> Span:
-    return Span(text=text, kind="emphasis")
+def emphasis(text: str) -> TextSpan:
+    return TextSpan(text=text, kind="emphasis")
 
 
-def code(text: str, href: str = "") -> Span:
-    return Span(text=text, kind="code", href=href)
+def code(text: str, href: str = "") -> TextSpan:
+    return TextSpan(text=text, kind="code", href=href)
 
 
-def paragraph(*words: Span | str, tone: str = "plain") -> Paragraph:
+def paragraph(*words: TextSpan | str, tone: str = "plain") -> Paragraph:
     return Paragraph(words=words, tone=tone)
 
 
-def build_table(caption: str, names: Sequence[str], rows: Sequence[Sequence[Cell]], words: Sequence[str] = ()) -> Table:
+def build_table(
+    caption: str, names: Sequence[str], rows: Sequence[Sequence[TableCell]], words: Sequence[str] = ()
+) -> DocumentTable:
     """A table whose first column and those in `words` hold text; the others hold numbers."""
-    columns = [Column(name=name, is_number=index > 0 and name not in words) for index, name in enumerate(names)]
-    return Table(caption=[caption], columns=columns, rows=rows)
+    columns = [TableColumn(name=name, is_number=index > 0 and name not in words) for index, name in enumerate(names)]
+    return DocumentTable(caption=[caption], columns=columns, rows=rows)
 
 
-def cell(*words: Span | str, tone: str = "", shade: float | None = None) -> Cell:
-    return Cell(words=words, tone=tone, shade=shade)
+def cell(*words: TextSpan | str, tone: str = "", shade: float | None = None) -> TableCell:
+    return TableCell(words=words, tone=tone, shade=shade)
 
 
-def plain(words: Words) -> str:
+def get_plain_text(words: RichText) -> str:
     """The text without its markup."""
     return "".join(word if isinstance(word, str) else word.text for word in words)

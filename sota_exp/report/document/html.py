@@ -6,20 +6,20 @@ from importlib.resources import files
 
 from sota_exp.report.document.document import (
     Block,
-    Cell,
-    Code,
-    Column,
-    Details,
+    BulletList,
+    CodeBlock,
     Document,
-    Figure,
-    Listing,
-    Panel,
+    DocumentFigure,
+    DocumentTable,
+    FigurePanel,
+    FoldedBlocks,
     Paragraph,
+    RichText,
     Section,
-    Span,
-    Table,
-    Words,
-    plain,
+    TableCell,
+    TableColumn,
+    TextSpan,
+    get_plain_text,
 )
 from sota_exp.report.drawing import svg
 
@@ -27,9 +27,9 @@ from sota_exp.report.drawing import svg
 SIGNS = {"helps": "▲", "hurts": "▼", "open": "○", "failed": "✕"}
 
 
-def write(document: Document) -> str:
+def document_to_html(document: Document) -> str:
     """The page as HTML text."""
-    style = svg.style() + files("sota_exp.report.document").joinpath("page.css").read_text()
+    style = svg.format_ink_css() + files("sota_exp.report.document").joinpath("page.css").read_text()
     title = escape(document.title)
     facts = "".join(f"<li>{escape(fact)}</li>" for fact in document.facts)
     contents = "".join(f'<li><a href="#{part.anchor}">{escape(part.title)}</a></li>' for part in document.sections)
@@ -59,15 +59,15 @@ def format_block(block: Block, level: int) -> str:
     match block:
         case Paragraph():
             return f'<p class="{block.tone}">{format_words(block.words)}</p>'
-        case Listing():
+        case BulletList():
             return f"<ul>{''.join(f'<li>{format_words(item)}</li>' for item in block.items)}</ul>"
-        case Code():
+        case CodeBlock():
             return f'<pre tabindex="0"><code>{escape(block.text.rstrip())}</code></pre>'
-        case Table():
+        case DocumentTable():
             return format_table(block)
-        case Figure():
+        case DocumentFigure():
             return format_figure(block)
-        case Details():
+        case FoldedBlocks():
             inside = format_blocks(block.blocks, level + 1)
             return f"<details><summary>{escape(block.summary)}</summary>{inside}</details>"
         case Section():
@@ -75,9 +75,9 @@ def format_block(block: Block, level: int) -> str:
             return f'<section id="{block.anchor}">{heading}{format_blocks(block.blocks, level + 1)}</section>'
 
 
-def format_table(block: Table) -> str:
+def format_table(block: DocumentTable) -> str:
     """A table that scrolls if it is wider than the page; its first column stays in view."""
-    name = escape(f"{block.number}: {plain(block.caption)}", quote=True)
+    name = escape(f"{block.number}: {get_plain_text(block.caption)}", quote=True)
     caption = f"<caption><b>{escape(block.number)}.</b> {format_words(block.caption)}</caption>"
     heads = "".join(
         f'<th scope="col"{format_column_class(column)}>{escape(column.name)}</th>' for column in block.columns
@@ -87,16 +87,16 @@ def format_table(block: Table) -> str:
     return f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">{inside}</div>'
 
 
-def format_column_class(column: Column) -> str:
+def format_column_class(column: TableColumn) -> str:
     return ' class="number"' if column.is_number else ""
 
 
-def format_row(row: Sequence[Cell], columns: Sequence[Column]) -> str:
+def format_row(row: Sequence[TableCell], columns: Sequence[TableColumn]) -> str:
     first = f'<th scope="row"{format_column_class(columns[0])}>{format_words(row[0].words)}</th>'
     return first + "".join(format_cell(cell, column) for cell, column in zip(row[1:], columns[1:], strict=True))
 
 
-def format_cell(cell: Cell, column: Column) -> str:
+def format_cell(cell: TableCell, column: TableColumn) -> str:
     names = " ".join(name for name in ("number" if column.is_number else "", cell.tone) if name)
     kind = f' class="{names}"' if names else ""
     style = format_shade(cell.shade) if cell.shade is not None else ""
@@ -110,28 +110,28 @@ def format_shade(shade: float) -> str:
     return f' style="background:color-mix(in srgb,var(--{ink}) {share}%,transparent)"'
 
 
-def format_figure(block: Figure) -> str:
+def format_figure(block: DocumentFigure) -> str:
     panels = "".join(format_panel(each) for each in block.panels)
     many = " many" if len(block.panels) > 1 else ""
     caption = f"<figcaption><b>{escape(block.number)}.</b> {format_words(block.caption)}</figcaption>"
     return f'<figure id="figure-{block.name}"><div class="panels{many}">{panels}</div>{caption}</figure>'
 
 
-def format_panel(each: Panel) -> str:
+def format_panel(each: FigurePanel) -> str:
     """Both widths, of which the style sheet shows one; one drawing if they are the same."""
     if each.wide is each.narrow:
-        drawn = svg.inline(each.wide, "both")
+        drawn = svg.drawing_to_svg(each.wide, "both")
     else:
-        drawn = svg.inline(each.wide, "wide") + svg.inline(each.narrow, "narrow")
+        drawn = svg.drawing_to_svg(each.wide, "wide") + svg.drawing_to_svg(each.narrow, "narrow")
     title = f'<div class="title">{escape(each.title)}</div>' if each.title else ""
     return f'<div class="panel">{title}{drawn}</div>'
 
 
-def format_words(words: Words) -> str:
+def format_words(words: RichText) -> str:
     return "".join(map(format_span, words))
 
 
-def format_span(word: Span | str) -> str:
+def format_span(word: TextSpan | str) -> str:
     if isinstance(word, str):
         return escape(word)
     elements = {"strong": "strong", "emphasis": "em", "code": "code"}

@@ -5,23 +5,23 @@ from collections.abc import Sequence
 
 from sota_exp.report.document.document import (
     Block,
-    Code,
-    Details,
+    BulletList,
+    CodeBlock,
     Document,
-    Figure,
-    Listing,
+    DocumentFigure,
+    DocumentTable,
+    FoldedBlocks,
     Paragraph,
+    RichText,
     Section,
-    Span,
-    Table,
-    Words,
+    TextSpan,
 )
 
 #: Characters with a meaning in Markdown or HTML.
 SPECIAL = re.compile(r"([\\`*\[\]<>|]|(?<!\w)_|_(?!\w))")
 
 
-def write(document: Document) -> str:
+def document_to_markdown(document: Document) -> str:
     blocks = "\n\n".join(format_blocks(list(document.answer), 2) + format_blocks(list(document.sections), 2))
     facts = " · ".join(map(escape, document.facts))
     end = f"\n\n---\n\n{format_words(document.colophon)}" if document.colophon else ""
@@ -37,22 +37,22 @@ def format_block(block: Block, level: int) -> list[str]:
     match block:
         case Paragraph():
             return [f"> {format_words(block.words)}" if block.tone == "note" else format_words(block.words)]
-        case Listing():
+        case BulletList():
             return ["\n".join(f"- {format_words(item)}" for item in block.items)]
-        case Code():
+        case CodeBlock():
             return [f"```\n{block.text.rstrip()}\n```"]
-        case Table():
+        case DocumentTable():
             return format_table(block)
-        case Figure():
+        case DocumentFigure():
             return format_figure(block)
-        case Details():
+        case FoldedBlocks():
             inside = format_blocks(block.blocks, level + 1)
             return [f"<details><summary>{escape(block.summary)}</summary>", *inside, "</details>"]
         case Section():
             return [f"{'#' * level} {escape(block.title)}", *format_blocks(block.blocks, level + 1)]
 
 
-def format_table(block: Table) -> list[str]:
+def format_table(block: DocumentTable) -> list[str]:
     columns = [format_row([escape(column.name) or " " for column in block.columns])]
     columns.append(format_row(["---:" if column.is_number else "---" for column in block.columns]))
     rows = [format_row([format_words(cell.words) for cell in row]) for row in block.rows]
@@ -63,17 +63,17 @@ def format_row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def format_figure(block: Figure) -> list[str]:
+def format_figure(block: DocumentFigure) -> list[str]:
     """The picture by its file below `figures/`."""
     alt = ". ".join(dict.fromkeys(escape(panel.wide.alt) for panel in block.panels))
     return [f"![{alt}](figures/{block.name}.svg)", f"**{block.number}.** {format_words(block.caption)}"]
 
 
-def format_words(words: Words) -> str:
+def format_words(words: RichText) -> str:
     return "".join(map(format_span, words))
 
 
-def format_span(word: Span | str) -> str:
+def format_span(word: TextSpan | str) -> str:
     if isinstance(word, str):
         return escape(word)
     marks = {"strong": "**", "emphasis": "*"}

@@ -6,24 +6,24 @@ from pathlib import Path
 
 from sota_exp.errors import RunFailed
 from sota_exp.report.document import html, markdown
-from sota_exp.report.document.document import Document, Figure, Paragraph
+from sota_exp.report.document.document import Document, DocumentFigure, Paragraph
 from sota_exp.report.drawing import png, svg
-from sota_exp.report.drawing.drawing import Drawing, moved
-from sota_exp.runs.atomic import replace_text
+from sota_exp.report.drawing.drawing import Drawing, shift_mark
+from sota_exp.runs.atomic import write_recomputable_text
 
 #: Pixels around a figure in its file.
 MARGIN = 12.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
+class WrittenReport:
     """The written files (HTML first, Markdown second), and the paragraphs of the answer."""
 
     paths: list[Path]
     answer: Sequence[Paragraph]
 
 
-def write_document(document: Document, directory: Path) -> Written:
+def write_document(document: Document, directory: Path) -> WrittenReport:
     """Write `report.html`, `report.md`, `figures/NAME.svg` and `figures/NAME.png`.
 
     Raises:
@@ -33,23 +33,23 @@ def write_document(document: Document, directory: Path) -> Written:
     try:
         (directory / "figures").mkdir(exist_ok=True)
         pictures = [path for figure in document.figures() for path in write_figure(figure, directory / "figures")]
-        replace_text(text, markdown.write(document))
-        replace_text(page, html.write(document))
+        write_recomputable_text(text, markdown.document_to_markdown(document))
+        write_recomputable_text(page, html.document_to_html(document))
     except OSError as error:
         raise RunFailed(f"no report can be written: {error}; check permissions and free space") from error
     answer = [block for block in document.answer if isinstance(block, Paragraph)]
-    return Written(paths=[page, text, *pictures], answer=answer)
+    return WrittenReport(paths=[page, text, *pictures], answer=answer)
 
 
-def write_figure(figure: Figure, folder: Path) -> list[Path]:
-    drawn = add_margin(figure.on_one_paper(), MARGIN)
+def write_figure(figure: DocumentFigure, folder: Path) -> list[Path]:
+    drawn = add_margin(figure.combine_panels(), MARGIN)
     vector, pixels = folder / f"{figure.name}.svg", folder / f"{figure.name}.png"
-    replace_text(vector, svg.standalone(drawn))
-    png.write_png(drawn, pixels)
+    write_recomputable_text(vector, svg.drawing_to_svg_file(drawn))
+    png.write_drawing_png(drawn, pixels)
     return [vector, pixels]
 
 
 def add_margin(drawing: Drawing, margin: float) -> Drawing:
     """The drawing with a margin around it."""
-    marks = tuple(moved(mark, margin, margin) for mark in drawing.marks)
+    marks = tuple(shift_mark(mark, margin, margin) for mark in drawing.marks)
     return replace(drawing, width=drawing.width + 2 * margin, height=drawing.height + 2 * margin, marks=marks)

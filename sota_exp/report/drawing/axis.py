@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from sota_exp.report.drawing.drawing import Label, Mark, line
+from sota_exp.report.drawing.drawing import Mark, TextMark, make_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +32,11 @@ class Axis:
         """The axis for values multiplied by `factor`, on the same pixels."""
         return replace(self, low=self.low * factor, high=self.high * factor)
 
-    def ticks(self, most: int = 6) -> list[float]:
-        return compute_log_ticks(self.low, self.high) if self.is_log else ticks(self.low, self.high, most)
+    def compute_ticks(self, most: int = 6) -> list[float]:
+        return compute_log_ticks(self.low, self.high) if self.is_log else compute_ticks(self.low, self.high, most)
 
 
-def ticks(low: float, high: float, most: int = 6) -> list[float]:
+def compute_ticks(low: float, high: float, most: int = 6) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten inside the range, about `most` of them."""
     step = round_up_step((high - low) / max(most, 1))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
@@ -55,7 +55,7 @@ def compute_log_ticks(low: float, high: float) -> list[float]:
     return [factor * 10.0**power for power in powers for factor in (1, 2, 5) if low <= factor * 10.0**power <= high]
 
 
-def spanning(values: Iterable[float], margin: float = 0.06, least: float = 1e-9) -> tuple[float, float]:
+def compute_range(values: Iterable[float], margin: float = 0.06, least: float = 1e-9) -> tuple[float, float]:
     """The range of the finite values with a margin on both sides, at least `least` wide; (0, 1) without values."""
     found = [value for value in values if math.isfinite(value)]
     if not found:
@@ -66,27 +66,29 @@ def spanning(values: Iterable[float], margin: float = 0.06, least: float = 1e-9)
     return middle - reach, middle + reach
 
 
-def decimals_of(marks: list[float]) -> int:
+def count_decimals(marks: list[float]) -> int:
     """The number of decimals that makes the ticks distinct."""
     step = min((abs(after - before) for before, after in itertools.pairwise(marks)), default=1.0)
     return max(0, -math.floor(math.log10(step) + 1e-9))
 
 
-def grid_down(axis: Axis, top: float, bottom: float, texts: dict[float, str], size: float = 11) -> list[Mark]:
+def draw_vertical_grid(axis: Axis, top: float, bottom: float, texts: dict[float, str], size: float = 11) -> list[Mark]:
     """A light vertical line at each tick of a horizontal axis, and its text below."""
-    lines = [line(axis.at(value), top, axis.at(value), bottom, "faint", 1) for value in texts]
+    lines = [make_line(axis.at(value), top, axis.at(value), bottom, "faint", 1) for value in texts]
     labels = [
-        Label(x=axis.at(value), y=bottom + size + 4, text=text, ink="muted", anchor="middle", size=size)
+        TextMark(x=axis.at(value), y=bottom + size + 4, text=text, ink="muted", anchor="middle", size=size)
         for value, text in texts.items()
     ]
     return [*lines, *labels]
 
 
-def grid_across(axis: Axis, left: float, right: float, texts: dict[float, str], size: float = 11) -> list[Mark]:
+def draw_horizontal_grid(
+    axis: Axis, left: float, right: float, texts: dict[float, str], size: float = 11
+) -> list[Mark]:
     """A light horizontal line at each tick of a vertical axis, and its text at the left."""
-    lines = [line(left, axis.at(value), right, axis.at(value), "faint", 1) for value in texts]
+    lines = [make_line(left, axis.at(value), right, axis.at(value), "faint", 1) for value in texts]
     labels = [
-        Label(x=left - 6, y=axis.at(value) + 0.35 * size, text=text, ink="muted", anchor="end", size=size)
+        TextMark(x=left - 6, y=axis.at(value) + 0.35 * size, text=text, ink="muted", anchor="end", size=size)
         for value, text in texts.items()
     ]
     return [*lines, *labels]
@@ -97,14 +99,16 @@ def grid(
 ) -> list[Mark]:
     """Both grids: about `most` ticks of the vertical axis, its values times `factor`, and `texts` on the horizontal."""
     shown = upright.scaled(factor)
-    heights = shown.ticks(most)
-    decimals = decimals_of(heights)
+    heights = shown.compute_ticks(most)
+    decimals = count_decimals(heights)
     return [
-        *grid_across(shown, across.begin, across.end, {value: f"{value:.{decimals}f}" for value in heights}, size),
-        *grid_down(across, upright.end, upright.begin, texts, size),
+        *draw_horizontal_grid(
+            shown, across.begin, across.end, {value: f"{value:.{decimals}f}" for value in heights}, size
+        ),
+        *draw_vertical_grid(across, upright.end, upright.begin, texts, size),
     ]
 
 
 def whole_ticks(axis: Axis, most: int) -> dict[float, str]:
     """The text of each tick at a whole number from 0."""
-    return {place: f"{place:.0f}" for place in axis.ticks(max(2, most)) if place == round(place) and place >= 0}
+    return {place: f"{place:.0f}" for place in axis.compute_ticks(max(2, most)) if place == round(place) and place >= 0}

@@ -22,7 +22,7 @@ INKS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Path:
+class Polyline:
     """A line through points (x, y). `dash`: lengths of dashes and gaps, `6 3`."""
 
     points: tuple[tuple[float, float], ...]
@@ -32,7 +32,7 @@ class Path:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Area:
+class Polygon:
     """A filled polygon. `tip`: text of the tooltip."""
 
     points: tuple[tuple[float, float], ...]
@@ -42,7 +42,7 @@ class Area:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dot:
+class Circle:
     """A disc, or a ring if it is hollow."""
 
     x: float
@@ -54,7 +54,7 @@ class Dot:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Label:
+class TextMark:
     """Text; (x, y) is the `start`, `middle` or `end` of its baseline. `halo`: an outline in the colour of the page."""
 
     x: float
@@ -67,7 +67,7 @@ class Label:
     halo: bool = False
 
 
-Mark = Path | Area | Dot | Label
+Mark = Polyline | Polygon | Circle | TextMark
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,33 +80,37 @@ class Drawing:
     alt: str
 
 
-def line(x1: float, y1: float, x2: float, y2: float, ink: str = "text", width: float = 1.5, dash: str = "") -> Path:
-    return Path(points=((x1, y1), (x2, y2)), ink=ink, width=width, dash=dash)
+def make_line(
+    x1: float, y1: float, x2: float, y2: float, ink: str = "text", width: float = 1.5, dash: str = ""
+) -> Polyline:
+    return Polyline(points=((x1, y1), (x2, y2)), ink=ink, width=width, dash=dash)
 
 
-def box(x: float, y: float, width: float, height: float, ink: str, opacity: float = 1.0, tip: str = "") -> Area:
+def make_rectangle(
+    x: float, y: float, width: float, height: float, ink: str, opacity: float = 1.0, tip: str = ""
+) -> Polygon:
     """A rectangle; a negative width or height extends to the left or up."""
     corners = ((x, y), (x + width, y), (x + width, y + height), (x, y + height))
-    return Area(points=corners, ink=ink, opacity=opacity, tip=tip)
+    return Polygon(points=corners, ink=ink, opacity=opacity, tip=tip)
 
 
-def text_width(text: str, size: float = 12) -> float:
+def estimate_text_width(text: str, size: float = 12) -> float:
     """An upper bound of the width in pixels, for the widest common sans-serif: no font is loaded to measure it."""
     narrow = sum(letter in "iljtfr.,:;'|!()[] " for letter in text)
     wide = sum(letter in "mwMW%@+−±×…" or letter.isupper() for letter in text)
     return size * (0.64 * (len(text) - narrow - wide) + 0.37 * narrow + 0.84 * wide)
 
 
-def shortened(text: str, room: float, size: float = 12) -> str:
+def shorten_text(text: str, room: float, size: float = 12) -> str:
     """The text, cut with … if it is wider than `room` pixels."""
-    if text_width(text, size) <= room:
+    if estimate_text_width(text, size) <= room:
         return text
-    while text and text_width(f"{text}…", size) > room:
+    while text and estimate_text_width(f"{text}…", size) > room:
         text = text[:-1]
     return f"{text.rstrip()}…"
 
 
-def sheet(panels: Sequence[tuple[str, Drawing]], width: float, alt: str) -> Drawing:
+def arrange_panels(panels: Sequence[tuple[str, Drawing]], width: float, alt: str) -> Drawing:
     """Drawings with their titles side by side in one drawing, in as many rows as needed."""
     marks: list[Mark] = []
     x = y = below = 0.0
@@ -114,17 +118,17 @@ def sheet(panels: Sequence[tuple[str, Drawing]], width: float, alt: str) -> Draw
         if x and x + drawing.width > width:
             x, y = 0.0, below
         if title:
-            marks.append(Label(x=x, y=y + 14, text=shortened(title, drawing.width), is_bold=True))
+            marks.append(TextMark(x=x, y=y + 14, text=shorten_text(title, drawing.width), is_bold=True))
         down = y + (20 if title else 0)
-        marks += [moved(mark, x, down) for mark in drawing.marks]
+        marks += [shift_mark(mark, x, down) for mark in drawing.marks]
         x, below = x + drawing.width + 18, max(below, down + drawing.height + 14)
     return Drawing(width=width, height=below, marks=tuple(marks), alt=alt)
 
 
-def moved(mark: Mark, x: float, y: float) -> Mark:
+def shift_mark(mark: Mark, x: float, y: float) -> Mark:
     """The mark shifted right by `x` and down by `y`."""
     match mark:
-        case Path() | Area():
+        case Polyline() | Polygon():
             return replace(mark, points=tuple((across + x, down + y) for across, down in mark.points))
-        case Dot() | Label():
+        case Circle() | TextMark():
             return replace(mark, x=mark.x + x, y=mark.y + y)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sota_exp.runs.atomic import replace
+from sota_exp.runs.atomic import write_recomputable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 BLUE, ORANGE, RED, GREEN, GREY = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#777777"
 
 
-def figure(width: float, height: float) -> "Figure":
+def make_figure(width: float, height: float) -> "Figure":
     """An empty figure; width and height in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -23,7 +23,7 @@ def figure(width: float, height: float) -> "Figure":
     return drawing
 
 
-def tidy(axes: "Axes", title: str, x: str, y: str) -> None:
+def style_axes(axes: "Axes", title: str, x: str, y: str) -> None:
     """Set title and labels; a light grid behind, no frame."""
     axes.set_title(title, fontsize=11, loc="left")
     axes.set_xlabel(x)
@@ -36,6 +36,6 @@ def tidy(axes: "Axes", title: str, x: str, y: str) -> None:
     axes.tick_params(length=0, labelsize=8.5)
 
 
-def save(drawing: "Figure", path: Path) -> None:
+def save_figure(drawing: "Figure", path: Path) -> None:
     """Write a PNG atomically."""
-    replace(path, lambda file: drawing.savefig(file, dpi=110, format="png", facecolor="white"))
+    write_recomputable(path, lambda file: drawing.savefig(file, dpi=110, format="png", facecolor="white"))

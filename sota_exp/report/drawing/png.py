@@ -6,8 +6,8 @@ Positions are final already; with matplotlib's axes, the figures of a page take 
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
-from sota_exp.report.drawing.drawing import INKS, Area, Dot, Drawing, Label, Mark, Path
-from sota_exp.runs.atomic import replace
+from sota_exp.report.drawing.drawing import INKS, Circle, Drawing, Mark, Polygon, Polyline, TextMark
+from sota_exp.runs.atomic import write_recomputable
 
 if TYPE_CHECKING:
     from matplotlib.backend_bases import GraphicsContextBase
@@ -20,7 +20,7 @@ SCALE = 2
 FONT_SCALE = 0.9
 
 
-def write_png(drawing: Drawing, path: FilePath) -> None:
+def write_drawing_png(drawing: Drawing, path: FilePath) -> None:
     """Write the PNG atomically."""
     import numpy as np
     from matplotlib.backends.backend_agg import RendererAgg
@@ -28,22 +28,22 @@ def write_png(drawing: Drawing, path: FilePath) -> None:
 
     renderer = RendererAgg(drawing.width * SCALE, drawing.height * SCALE, 72 * SCALE)
     paper = ((0, 0), (drawing.width, 0), (drawing.width, drawing.height), (0, drawing.height))
-    for mark in (Area(points=paper, ink="paper"), *drawing.marks):
+    for mark in (Polygon(points=paper, ink="paper"), *drawing.marks):
         paint(renderer, mark)
-    replace(path, lambda file: imsave(file, np.asarray(renderer.buffer_rgba()), format="png"))
+    write_recomputable(path, lambda file: imsave(file, np.asarray(renderer.buffer_rgba()), format="png"))
 
 
 def paint(renderer: "RendererAgg", drawn: Mark) -> None:
     match drawn:
-        case Path():
+        case Polyline():
             paint_path(renderer, drawn)
-        case Area():
+        case Polygon():
             pen = make_pen(renderer, drawn.ink, 0)
             pen.set_alpha(drawn.opacity)
             paint_outline(renderer, pen, drawn.points, INKS[drawn.ink][0], is_closed=True)
-        case Dot():
+        case Circle():
             paint_dot(renderer, drawn)
-        case Label():
+        case TextMark():
             paint_label(renderer, drawn)
 
 
@@ -69,14 +69,14 @@ def make_transform(renderer: "RendererAgg") -> Any:
     return Affine2D().scale(SCALE, -SCALE).translate(0, renderer.height)
 
 
-def paint_path(renderer: "RendererAgg", drawn: Path) -> None:
+def paint_path(renderer: "RendererAgg", drawn: Polyline) -> None:
     pen = make_pen(renderer, drawn.ink, drawn.width)
     if drawn.dash:
         pen.set_dashes(0, [float(part) for part in drawn.dash.split()])
     paint_outline(renderer, pen, drawn.points, None, is_closed=False)
 
 
-def paint_dot(renderer: "RendererAgg", drawn: Dot) -> None:
+def paint_dot(renderer: "RendererAgg", drawn: Circle) -> None:
     from matplotlib.colors import to_rgba
     from matplotlib.path import Path as Outline
 
@@ -85,7 +85,7 @@ def paint_dot(renderer: "RendererAgg", drawn: Dot) -> None:
     renderer.draw_path(pen, Outline.circle((drawn.x, drawn.y), drawn.radius), make_transform(renderer), to_rgba(face))
 
 
-def paint_label(renderer: "RendererAgg", drawn: Label) -> None:
+def paint_label(renderer: "RendererAgg", drawn: TextMark) -> None:
     from matplotlib.font_manager import FontProperties
 
     font = FontProperties(size=drawn.size * FONT_SCALE, weight="bold" if drawn.is_bold else "normal")

@@ -2,12 +2,12 @@
 
 from html import escape
 
-from sota_exp.report.drawing.drawing import INKS, Area, Dot, Drawing, Label, Mark, Path
+from sota_exp.report.drawing.drawing import INKS, Circle, Drawing, Mark, Polygon, Polyline, TextMark
 
 FONT = "'Helvetica Neue',Helvetica,Arial,'Liberation Sans',sans-serif"
 
 
-def inline(drawing: Drawing, name: str = "") -> str:
+def drawing_to_svg(drawing: Drawing, name: str = "") -> str:
     """The SVG element for a page; `name` is its class."""
     box = f"{format_number(drawing.width)} {format_number(drawing.height)}"
     size = f'width="{format_number(drawing.width)}" height="{format_number(drawing.height)}"'
@@ -16,15 +16,15 @@ def inline(drawing: Drawing, name: str = "") -> str:
     return f'<svg class="{name}" viewBox="0 0 {box}" {size} role="img" aria-label="{label}">{marks}</svg>'
 
 
-def standalone(drawing: Drawing) -> str:
+def drawing_to_svg_file(drawing: Drawing) -> str:
     """The SVG file with its own inks and background, light or dark by the reader's preference."""
-    drawn = inline(drawing).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    drawn = drawing_to_svg(drawing).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
     begin = drawn.index(">") + 1
     paper = '<rect width="100%" height="100%" class="f-paper"/>'
-    return f"{drawn[:begin]}<style>{style()}svg{{font-family:{FONT}}}</style>{paper}{drawn[begin:]}\n"
+    return f"{drawn[:begin]}<style>{format_ink_css()}svg{{font-family:{FONT}}}</style>{paper}{drawn[begin:]}\n"
 
 
-def style() -> str:
+def format_ink_css() -> str:
     """Rules for every ink, as a stroke (`s-blue`) and as a fill (`f-blue`)."""
     light = ";".join(f"--{name}:{pair[0]}" for name, pair in INKS.items())
     dark = ";".join(f"--{name}:{pair[1]}" for name, pair in INKS.items())
@@ -35,37 +35,37 @@ def style() -> str:
 
 def format_mark(drawn: Mark) -> str:
     match drawn:
-        case Path():
+        case Polyline():
             return format_path(drawn)
-        case Area():
+        case Polygon():
             return format_area(drawn)
-        case Dot():
+        case Circle():
             return format_dot(drawn)
-        case Label():
+        case TextMark():
             return format_label(drawn)
 
 
-def format_path(drawn: Path) -> str:
+def format_path(drawn: Polyline) -> str:
     dash = f' stroke-dasharray="{drawn.dash}"' if drawn.dash else ""
     points = format_points(drawn.points)
     width = format_number(drawn.width)
     return f'<polyline class="s-{drawn.ink}" fill="none" stroke-width="{width}"{dash} points="{points}"/>'
 
 
-def format_area(drawn: Area) -> str:
+def format_area(drawn: Polygon) -> str:
     opacity = f' opacity="{format_number(drawn.opacity, 3)}"' if drawn.opacity < 1 else ""
     points = format_points(drawn.points)
     return f'<polygon class="f-{drawn.ink}"{opacity} points="{points}">{format_tooltip(drawn.tip)}</polygon>'
 
 
-def format_dot(drawn: Dot) -> str:
+def format_dot(drawn: Circle) -> str:
     inks = f"f-paper s-{drawn.ink}" if drawn.is_hollow else f"f-{drawn.ink}"
     width = ' stroke-width="1.8"' if drawn.is_hollow else ""
     place = f'cx="{format_number(drawn.x)}" cy="{format_number(drawn.y)}" r="{format_number(drawn.radius)}"'
     return f'<circle class="{inks}"{width} {place}>{format_tooltip(drawn.tip)}</circle>'
 
 
-def format_label(drawn: Label) -> str:
+def format_label(drawn: TextMark) -> str:
     anchor = f' text-anchor="{drawn.anchor}"' if drawn.anchor != "start" else ""
     weight = ' font-weight="600"' if drawn.is_bold else ""
     halo = " halo" if drawn.halo else ""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
-def area(values: Sequence[float], height: int) -> list[str]:
+def format_block_columns(values: Sequence[float], height: int) -> list[str]:
     """`height` lines from top to bottom, one column per value; the largest value fills its column.
 
     A value above 0 is always visible.
@@ -22,9 +22,9 @@ def area(values: Sequence[float], height: int) -> list[str]:
     return ["".join(BLOCKS[min(max(level - line * 8, 0), 8)] for level in levels) for line in reversed(range(height))]
 
 
-def with_axes(values: Sequence[float], height: int, last: str) -> list[str]:
+def format_curve_with_axes(values: Sequence[float], height: int, last: str) -> list[str]:
     """The curve with its largest value at the vertical axis and `last` at the right end of the horizontal axis."""
-    lines = area(values, height)
+    lines = format_block_columns(values, height)
     most = f"{max(values, default=0):.2g}"
     margin = max(len(most), 1)
     labels = [most, *[""] * (height - 2), "0"]

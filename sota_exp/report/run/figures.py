@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sota_exp.report.drawing.matplotlib_canvas import BLUE, GREY, ORANGE, RED, figure, save, tidy
+from sota_exp.report.drawing.matplotlib_canvas import BLUE, GREY, ORANGE, RED, make_figure, save_figure, style_axes
 from sota_exp.report.run.predictions import NUM_BINS, bin_by_confidence, compute_confidence
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ MAX_CLASS_NAMES = 40
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunPictures:
+class RunFigureData:
     """The data of the figures: logits float32 [N, C], labels int64 [N], `mistakes` as in `mistakes.npz`."""
 
     epochs: list[dict[str, Any]]
@@ -34,7 +34,7 @@ class RunPictures:
     mistakes: dict[str, NDArray[Any]]
 
     @classmethod
-    def read(cls, directory: Path) -> "RunPictures":
+    def read(cls, directory: Path) -> "RunFigureData":
         """Read the files of a finished run.
 
         Raises:
@@ -54,16 +54,16 @@ class RunPictures:
             mistakes=mistakes,
         )
 
-    def series(self, key: str) -> tuple[list[int], list[float]]:
+    def get_series(self, key: str) -> tuple[list[int], list[float]]:
         """(epochs counted from 1, values) of a metric; empty if it was not measured."""
         found = [(epoch["epoch"] + 1, epoch[key]) for epoch in self.epochs if key in epoch]
         return [number for number, _ in found], [value for _, value in found]
 
 
-def draw_run(directory: Path) -> None:
+def draw_run_figures(directory: Path) -> None:
     """Write every figure of the run below `figures/`."""
-    run = RunPictures.read(directory)
-    pictures: dict[str, Callable[[RunPictures, Path], None]] = {
+    run = RunFigureData.read(directory)
+    pictures: dict[str, Callable[[RunFigureData, Path], None]] = {
         "learning_curves": draw_learning_curves,
         "learning_rate": draw_learning_rate,
         "confusion_matrix": draw_confusion_matrix,
@@ -74,10 +74,10 @@ def draw_run(directory: Path) -> None:
     folder.mkdir(exist_ok=True)
     for name, draw in pictures.items():
         draw(run, folder / f"{name}.png")
-    draw_resolution(run.result, directory)
+    draw_resolution_figure(run.result, directory)
 
 
-def draw_resolution(result: dict[str, Any], directory: Path) -> None:
+def draw_resolution_figure(result: dict[str, Any], directory: Path) -> None:
     """Write `figures/resolution.png` if the result has a resolution search."""
     if "curve" in (result.get("resolution") or {}):
         from sota_exp.report.run.resolution_curve import draw_resolution_curve
@@ -85,27 +85,27 @@ def draw_resolution(result: dict[str, Any], directory: Path) -> None:
         draw_resolution_curve(result["resolution"], directory / "figures" / "resolution.png")
 
 
-def draw_learning_curves(run: RunPictures, path: Path) -> None:
+def draw_learning_curves(run: RunFigureData, path: Path) -> None:
     """Loss on train and val, accuracy on val; of the raw weights and, if there are any, of the averaged weights."""
-    drawing = figure(10, 4)
+    drawing = make_figure(10, 4)
     loss, accuracy = drawing.subplots(1, 2)
     is_averaged = any("val_raw/accuracy" in epoch for epoch in run.epochs)
     raw, averaged = ("val_raw", "val") if is_averaged else ("val", None)
-    plot_curve(loss, run.series("train/loss"), "train", BLUE, "-")
+    plot_curve(loss, run.get_series("train/loss"), "train", BLUE, "-")
     for axes, name in ((loss, "loss"), (accuracy, "accuracy")):
-        plot_curve(axes, run.series(f"{raw}/{name}"), "val, raw weights" if is_averaged else "val", ORANGE, "--")
+        plot_curve(axes, run.get_series(f"{raw}/{name}"), "val, raw weights" if is_averaged else "val", ORANGE, "--")
         if averaged:
-            plot_curve(axes, run.series(f"{averaged}/{name}"), "val, averaged weights", RED, "-")
+            plot_curve(axes, run.get_series(f"{averaged}/{name}"), "val, averaged weights", RED, "-")
     best = run.result["metrics"]["best/epoch"] + 1
     value = run.result["metrics"]["val/accuracy"]
     accuracy.plot([best], [value], "o", color=RED if averaged else ORANGE, markersize=7)
-    tidy(loss, "Loss", "epoch", "cross-entropy (nats)")
-    tidy(accuracy, f"Accuracy on val: {value:.1%} of the saved weights, epoch {best}", "epoch", "accuracy")
+    style_axes(loss, "Loss", "epoch", "cross-entropy (nats)")
+    style_axes(accuracy, f"Accuracy on val: {value:.1%} of the saved weights, epoch {best}", "epoch", "accuracy")
     accuracy.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     for axes, corner in ((loss, "upper right"), (accuracy, "lower right")):
         set_epoch_ticks(axes, len(run.epochs))
         axes.legend(frameon=False, loc=corner)
-    save(drawing, path)
+    save_figure(drawing, path)
 
 
 def plot_curve(axes: "Axes", series: tuple[list[int], list[float]], label: str, color: str, style: str) -> None:
@@ -121,23 +121,23 @@ def set_epoch_ticks(axes: "Axes", num_epochs: int) -> None:
     axes.set_xlim(0.7, max(num_epochs, 1) + 0.3)
 
 
-def draw_learning_rate(run: RunPictures, path: Path) -> None:
+def draw_learning_rate(run: RunFigureData, path: Path) -> None:
     """The learning rate at the end of every epoch."""
-    drawing = figure(6, 3.2)
+    drawing = make_figure(6, 3.2)
     axes = drawing.subplots()
-    plot_curve(axes, run.series("train/lr"), "learning rate", BLUE, "-")
+    plot_curve(axes, run.get_series("train/lr"), "learning rate", BLUE, "-")
     axes.set_ylim(bottom=0)
     set_epoch_ticks(axes, len(run.epochs))
-    tidy(axes, "Learning rate", "epoch", "learning rate at the end of the epoch")
-    save(drawing, path)
+    style_axes(axes, "Learning rate", "epoch", "learning rate at the end of the epoch")
+    save_figure(drawing, path)
 
 
-def draw_confusion_matrix(run: RunPictures, path: Path) -> None:
+def draw_confusion_matrix(run: RunFigureData, path: Path) -> None:
     """Confusion matrix on test; each row is normalized by the number of images of the true class."""
     counts = np.array(run.result["confusion_matrix"], dtype=np.float64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = float(np.clip(2.2 + 0.42 * len(counts), 4.5, 11))
-    drawing = figure(side + 1, side)
+    drawing = make_figure(side + 1, side)
     axes = drawing.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     bar = drawing.colorbar(image, ax=axes, fraction=0.045, format=lambda share, _: f"{share:.0%}")
@@ -149,8 +149,8 @@ def draw_confusion_matrix(run: RunPictures, path: Path) -> None:
     if len(counts) <= 20:
         annotate_counts(axes, counts, shares)
     num = int(counts.sum())
-    tidy(axes, f"Confusion on test ({num:,} images)", "predicted class", "true class")
-    save(drawing, path)
+    style_axes(axes, f"Confusion on test ({num:,} images)", "predicted class", "true class")
+    save_figure(drawing, path)
 
 
 def annotate_counts(axes: "Axes", counts: NDArray[np.float64], shares: NDArray[np.float64]) -> None:
@@ -161,11 +161,11 @@ def annotate_counts(axes: "Axes", counts: NDArray[np.float64], shares: NDArray[n
         axes.text(predicted, true, text, ha="center", va="center", color=color, fontsize=8)
 
 
-def draw_run_reliability(run: RunPictures, path: Path) -> None:
+def draw_run_reliability(run: RunFigureData, path: Path) -> None:
     """Accuracy by confidence on test, and the number of images per bin."""
     confidence, correct = compute_confidence(run.logits, run.labels)
     num, share = bin_by_confidence(confidence, correct)
-    drawing = figure(5.2, 5.6)
+    drawing = make_figure(5.2, 5.6)
     axes, below = drawing.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     axes.plot([0, 1], [0, 1], "--", color=GREY, label="perfect calibration")
     there = num > 0
@@ -175,21 +175,21 @@ def draw_run_reliability(run: RunPictures, path: Path) -> None:
     axes.legend(frameon=False, loc="upper left")
     below.bar(centres, num, 1 / NUM_BINS * 0.92, color=ORANGE)
     calibration = run.result["metrics"]["test/ece"]
-    tidy(axes, f"Reliability on test (calibration error {calibration:.3f})", "", "accuracy")
-    tidy(below, "", "confidence of the prediction", "images")
+    style_axes(axes, f"Reliability on test (calibration error {calibration:.3f})", "", "accuracy")
+    style_axes(below, "", "confidence of the prediction", "images")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
-    save(drawing, path)
+    save_figure(drawing, path)
 
 
-def draw_worst_mistakes(run: RunPictures, path: Path) -> None:
+def draw_worst_mistakes(run: RunFigureData, path: Path) -> None:
     """The most confident wrong predictions on test, the most confident first.
 
     All images share one pair of axes: with one pair per image, layout takes a second.
     """
     images = run.mistakes["images"]
     columns, rows = 6, max(-(-len(images) // 6), 1)
-    drawing = figure(columns * 1.65, rows * 2.0 + 0.4)
+    drawing = make_figure(columns * 1.65, rows * 2.0 + 0.4)
     axes = drawing.subplots()
     for position, image in enumerate(images):
         row, column = divmod(position, columns)
@@ -204,4 +204,4 @@ def draw_worst_mistakes(run: RunPictures, path: Path) -> None:
     axes.axis("off")
     title = "The most confident mistakes on test" if len(images) else "No mistake on test"
     axes.set_title(title, fontsize=11, loc="left")
-    save(drawing, path)
+    save_figure(drawing, path)

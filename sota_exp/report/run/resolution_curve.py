@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sota_exp.report.drawing.matplotlib_canvas import figure, save, tidy
+from sota_exp.report.drawing.matplotlib_canvas import make_figure, save_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def draw_resolution_curve(report: dict[str, Any], path: Path) -> None:
     """Write `resolution` of a result as a PNG: one line per crop ratio; the default and the chosen view are marked."""
-    drawing = figure(12, 3.6)
+    drawing = make_figure(12, 3.6)
     left, middle, right = drawing.subplots(1, 3, sharey=True)
     _plot_curves(left, report, "size", "side of the evaluation crop (px)")
     _plot_curves(middle, report, "gflops_per_image", "GFLOPs per image")
@@ -21,7 +21,7 @@ def draw_resolution_curve(report: dict[str, Any], path: Path) -> None:
     gain, error = 100 * report["gain"], 100 * report["gain_standard_error"]
     drawing.suptitle(f"cross-fitted gain {gain:+.2f} ± {error:.2f} points: {kept}", fontsize="medium")
     path.parent.mkdir(parents=True, exist_ok=True)
-    save(drawing, path)
+    save_figure(drawing, path)
 
 
 def _plot_curves(axes: "Axes", report: dict[str, Any], key: str, label: str) -> None:
@@ -34,4 +34,4 @@ def _plot_curves(axes: "Axes", report: dict[str, Any], key: str, label: str) -> 
         point = next(p for p in report["curve"] if (p["resize"], p["size"]) == tuple(report[which].values()))
         axes.plot(point[key], point["val_accuracy"], marker, mfc="none", mec="black", ms=11, ls="none", label=which)
     axes.locator_params("x", nbins=5)
-    tidy(axes, "", label, "val accuracy" if key == "size" else "")
+    style_axes(axes, "", label, "val accuracy" if key == "size" else "")

@@ -3,17 +3,17 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from sota_exp.report.document.document import Figure, Panel
+from sota_exp.report.document.document import DocumentFigure, FigurePanel
 from sota_exp.report.drawing.axis import Axis
 from sota_exp.report.drawing.charts import cost, curves, forest, matrix, reliability, waterfall
 from sota_exp.report.drawing.drawing import Drawing
-from sota_exp.report.numbers import time_unit
-from sota_exp.report.study.runs import Curve, inference_sizes, learning_curve, searches
-from sota_exp.report.study.runs import reliability as reliability_of
-from sota_exp.report.study.study import Arm, Effect, Study
-from sota_exp.report.study.tables import numbered
-from sota_exp.report.study.terms import kind_of, metric_name, percent
-from sota_exp.statistics.units import SHARE, Scale, scale_of
+from sota_exp.report.numbers import choose_time_unit
+from sota_exp.report.study.runs import SeedCurve, has_resolution_search, read_inference_sizes, read_learning_curve
+from sota_exp.report.study.runs import compute_reliability as reliability_of
+from sota_exp.report.study.study import DesignEffect, StudyArm, StudyResult
+from sota_exp.report.study.tables import format_arm_number
+from sota_exp.report.study.terms import format_percent, get_metric_name, get_study_wording
+from sota_exp.statistics.units import SHARE_FORMAT, MetricFormat, get_metric_format
 
 #: Width of a figure in pixels on a desktop and on a phone.
 WIDE, NARROW = 920.0, 340.0
@@ -29,11 +29,11 @@ def get_ink(verdict: str) -> str:
     return INKS.get(verdict, "grey")
 
 
-def both(draw: Callable[[float], Drawing]) -> list[Panel]:
-    return [Panel(wide=draw(WIDE), narrow=draw(NARROW))]
+def draw_both_widths(draw: Callable[[float], Drawing]) -> list[FigurePanel]:
+    return [FigurePanel(wide=draw(WIDE), narrow=draw(NARROW))]
 
 
-def select_clearest(arms: Sequence[Arm], most: int) -> list[Arm]:
+def select_clearest(arms: Sequence[StudyArm], most: int) -> list[StudyArm]:
     """At most `most` arms: those with the largest differences, in their own order."""
     if len(arms) <= most:
         return list(arms)
@@ -46,27 +46,29 @@ def describe_selection(shown: int, num: int) -> str:
     return f" The {shown} largest of {num:,}; all are in the table." if shown < num else ""
 
 
-def ladder(study: Study) -> Figure:
+def build_ladder_figure(study: StudyResult) -> DocumentFigure:
     """Waterfall chart of a ladder."""
-    scale = scale_of(study.metric)
+    scale = get_metric_format(study.metric)
     arms = study.arms[:MOST_ROWS]
     steps = [build_waterfall_step(study, arm, scale) for arm in arms]
     unit = f", {scale.unit}" if scale.unit else ""
     alt = f"Waterfall of {len(arms)} steps: " + "; ".join(f"{step.label} {step.word}" for step in steps)
     caption = (
-        f"The ladder. A bar goes from the {metric_name(study).lower()} before a step to the value after it; the "
-        f"whisker is the {percent(study.level)} interval of the step over paired seeds. Blue: helps; orange-red: "
+        f"The ladder. A bar goes from the {get_metric_name(study).lower()} before a step to the value after it; the "
+        f"whisker is the {format_percent(study.level)} interval of the step over paired seeds. Blue: helps; orange-red: "
         "hurts; grey: cannot be distinguished."
     )
-    panels = both(lambda width: waterfall.draw(steps, scale, f"{metric_name(study)}{unit}", width, alt))
-    return Figure(name="ladder", caption=[caption], panels=panels)
+    panels = draw_both_widths(
+        lambda width: waterfall.draw_waterfall(steps, scale, f"{get_metric_name(study)}{unit}", width, alt)
+    )
+    return DocumentFigure(name="ladder", caption=[caption], panels=panels)
 
 
-def build_waterfall_step(study: Study, arm: Arm, scale: Scale) -> waterfall.Step:
+def build_waterfall_step(study: StudyResult, arm: StudyArm, scale: MetricFormat) -> waterfall.WaterfallStep:
     reference = study.arm(arm.reference)
     before = None if reference is None else reference.mean
-    word = scale.with_unit(arm.mean) if before is None else scale.difference(arm.difference)
-    return waterfall.Step(
+    word = scale.format_with_unit(arm.mean) if before is None else scale.difference(arm.difference)
+    return waterfall.WaterfallStep(
         label=arm.label,
         before=before,
         after=arm.mean,
@@ -76,22 +78,22 @@ def build_waterfall_step(study: Study, arm: Arm, scale: Scale) -> waterfall.Step
     )
 
 
-def effects(study: Study) -> Figure:
+def build_effects_figure(study: StudyResult) -> DocumentFigure:
     """Forest plot of the differences of all arms."""
-    scale = scale_of(study.metric)
+    scale = get_metric_format(study.metric)
     arms = select_clearest(study.compared, MOST_ROWS)
     rows = [build_row(arm.label, arm.difference, arm, scale) for arm in arms]
-    noun = "arm beside the design" if study.effects else kind_of(study).noun
+    noun = "arm beside the design" if study.effects else get_study_wording(study).noun
     caption = (
-        f"Effect of each {noun} on {metric_name(study).lower()}, with its {percent(study.level)} interval over paired "
+        f"Effect of each {noun} on {get_metric_name(study).lower()}, with its {format_percent(study.level)} interval over paired "
         "seeds. Filled discs are decided by the joint test over all arms, rings are not; an arrow head means that the "
         f"interval continues outside the plot.{describe_selection(len(arms), len(study.compared))}"
     )
-    return build_forest_figure("effects", rows, scale, f"difference of {metric_name(study).lower()}", caption)
+    return build_forest_figure("effects", rows, scale, f"difference of {get_metric_name(study).lower()}", caption)
 
 
-def build_row(label: str, mean: float | None, found: Arm | Effect, scale: Scale) -> forest.Row:
-    return forest.Row(
+def build_row(label: str, mean: float | None, found: StudyArm | DesignEffect, scale: MetricFormat) -> forest.ForestRow:
+    return forest.ForestRow(
         label=label,
         mean=mean,
         interval=found.interval,
@@ -101,26 +103,32 @@ def build_row(label: str, mean: float | None, found: Arm | Effect, scale: Scale)
     )
 
 
-def build_forest_figure(name: str, rows: Sequence[forest.Row], scale: Scale, title: str, caption: str) -> Figure:
+def build_forest_figure(
+    name: str, rows: Sequence[forest.ForestRow], scale: MetricFormat, title: str, caption: str
+) -> DocumentFigure:
     """A forest plot; `title` is that of its axis, to which the unit is added."""
-    title += ", percentage points" if scale is SHARE else ""
+    title += ", percentage points" if scale is SHARE_FORMAT else ""
     alt = "Forest plot: " + "; ".join(f"{row.label} {row.word}" for row in rows)
-    panels = both(lambda width: forest.draw(rows, scale, title, width, alt))
-    return Figure(name=name, caption=[caption], panels=panels)
+    panels = draw_both_widths(lambda width: forest.draw_forest_plot(rows, scale, title, width, alt))
+    return DocumentFigure(name=name, caption=[caption], panels=panels)
 
 
-def factor_effects(study: Study, found: Sequence[Effect], name: str, what: str) -> Figure:
+def build_factor_effects_figure(
+    study: StudyResult, found: Sequence[DesignEffect], name: str, what: str
+) -> DocumentFigure:
     """Forest plot of the effects of a design."""
-    scale = scale_of(study.metric)
+    scale = get_metric_format(study.metric)
     largest = sorted(found, key=lambda each: -abs(each.estimate or 0))[:MOST_ROWS]
     rows = [build_row(each.name, each.estimate, each, scale) for each in largest]
-    caption = f"{what} on {metric_name(study).lower()}, the largest first, with {percent(study.level)} intervals."
-    return build_forest_figure(name, rows, scale, f"difference of {metric_name(study).lower()}", caption)
+    caption = (
+        f"{what} on {get_metric_name(study).lower()}, the largest first, with {format_percent(study.level)} intervals."
+    )
+    return build_forest_figure(name, rows, scale, f"difference of {get_metric_name(study).lower()}", caption)
 
 
-def noises(study: Study) -> Figure | None:
+def build_noise_figure(study: StudyResult) -> DocumentFigure | None:
     """Forest plot with two intervals per arm: over seeds and over test images."""
-    scale = scale_of(study.metric)
+    scale = get_metric_format(study.metric)
     arms = [arm for arm in select_clearest(study.compared, MOST_ROWS) if arm.examples is not None]
     if not arms:
         return None
@@ -134,48 +142,48 @@ def noises(study: Study) -> Figure | None:
         for arm in arms
     ]
     caption = (
-        f"Solid: {percent(study.level)} interval over seeds, the noise of training again. Dashed, orange: over "
+        f"Solid: {format_percent(study.level)} interval over seeds, the noise of training again. Dashed, orange: over "
         "test images, the noise of a finite test set. If the dashed one is longer, more test images would help, "
         "more seeds would not."
     )
-    return build_forest_figure("two_noises", rows, scale, f"difference of {metric_name(study).lower()}", caption)
+    return build_forest_figure("two_noises", rows, scale, f"difference of {get_metric_name(study).lower()}", caption)
 
 
-def learning_curves(study: Study) -> Figure | None:
+def build_study_curves_figure(study: StudyResult) -> DocumentFigure | None:
     """Each arm against its reference by epoch; all panels have the same vertical range."""
     key = study.metric.replace("test/", "val/")
     arms = select_clearest(study.compared or study.arms, MOST_PANELS)
     needed = dict.fromkeys(name for arm in arms for name in (arm.reference, arm.name) if name)
-    found = {name: learning_curve(study, arm, key) for name in needed if (arm := study.arm(name)) is not None}
+    found = {name: read_learning_curve(study, arm, key) for name in needed if (arm := study.arm(name)) is not None}
     there = {name: curve for name, curve in found.items() if curve is not None}
     shown = [arm for arm in arms if arm.name in there]
     if not shown:
         return None
-    axis = curves.range_of(list(there.values()))
+    axis = curves.compute_shared_axis(list(there.values()))
     panels = [build_curve_panel(study, arm, there, axis) for arm in shown]
-    name = metric_name(study).replace("Test", "validation").lower()
+    name = get_metric_name(study).replace("Test", "validation").lower()
     caption = (
         f"Learning curves: {name}{', %,' if study.is_share else ''} by epoch, mean over seeds with a band of one "
         "standard deviation. Coloured: the arm; grey, dashed: its "
         f"reference.{describe_selection(len(shown), len(study.compared or study.arms))}"
     )
-    return Figure(name="learning_curves", caption=[caption], panels=panels)
+    return DocumentFigure(name="learning_curves", caption=[caption], panels=panels)
 
 
-def build_curve_panel(study: Study, arm: Arm, there: dict[str, Curve], axis: Axis) -> Panel:
-    lines = [curves.Line(curve=there[arm.reference], ink="grey", dash="4 3")] if arm.reference in there else []
-    lines.append(curves.Line(curve=there[arm.name], ink=get_ink(arm.verdict) if arm.verdict in INKS else "purple"))
+def build_curve_panel(study: StudyResult, arm: StudyArm, there: dict[str, SeedCurve], axis: Axis) -> FigurePanel:
+    lines = [curves.CurveLine(curve=there[arm.reference], ink="grey", dash="4 3")] if arm.reference in there else []
+    lines.append(curves.CurveLine(curve=there[arm.name], ink=get_ink(arm.verdict) if arm.verdict in INKS else "purple"))
     alt = f"Learning curve of {arm.label}" + (" against its reference" if len(lines) > 1 else "")
-    drawn = curves.draw(lines, scale_of(study.metric), "epoch", (205, 150), alt, axis)
-    return Panel(wide=drawn, narrow=drawn, title=numbered(study, arm))
+    drawn = curves.draw_curves(lines, get_metric_format(study.metric), "epoch", (205, 150), alt, axis)
+    return FigurePanel(wide=drawn, narrow=drawn, title=format_arm_number(study, arm))
 
 
-def accuracy_against_cost(study: Study) -> Figure | None:
-    scale = scale_of(study.metric)
-    unit, seconds = time_unit(max((arm.cost.seconds or 0 for arm in study.arms), default=0))
+def build_cost_figure(study: StudyResult) -> DocumentFigure | None:
+    scale = get_metric_format(study.metric)
+    unit, seconds = choose_time_unit(max((arm.cost.seconds or 0 for arm in study.arms), default=0))
     points = [
-        cost.Point(
-            number=study.numbers[arm.name],
+        cost.CostPoint(
+            number=study.arm_numbers[arm.name],
             label=arm.label,
             time=arm.cost.seconds / seconds,
             score=arm.mean,
@@ -187,63 +195,67 @@ def accuracy_against_cost(study: Study) -> Figure | None:
     ]
     if len(points) < 2 or study.effects:
         return None
-    titles = f"training time of one run, {unit}", metric_name(study) + (f", {scale.unit}" if scale.unit else "")
-    alt = "Score against training time: " + "; ".join(f"{each.label} {scale.with_unit(each.score)}" for each in points)
+    titles = f"training time of one run, {unit}", get_metric_name(study) + (f", {scale.unit}" if scale.unit else "")
+    alt = "Score against training time: " + "; ".join(
+        f"{each.label} {scale.format_with_unit(each.score)}" for each in points
+    )
     caption = (
-        f"{metric_name(study)} against the time of one training; numbers as in the table, bars of one standard "
+        f"{get_metric_name(study)} against the time of one training; numbers as in the table, bars of one standard "
         "deviation over seeds. The grey line is the Pareto front: it ignores the noise and is no "
         f"verdict.{describe_selection(len(points), len(study.arms))}"
     )
     sizes = {WIDE: (WIDE, 400.0), NARROW: (NARROW, 300.0)}
-    panels = both(lambda width: cost.draw(points, scale, titles, sizes[width], alt))
-    return Figure(name="accuracy_against_cost", caption=[caption], panels=panels)
+    panels = draw_both_widths(lambda width: cost.draw_cost_scatter(points, scale, titles, sizes[width], alt))
+    return DocumentFigure(name="accuracy_against_cost", caption=[caption], panels=panels)
 
 
-def resolution(study: Study) -> Figure | None:
+def build_resolution_figure(study: StudyResult) -> DocumentFigure | None:
     """Accuracy on val by inference size, for arms with a resolution search."""
-    searching = [arm for arm in study.arms if searches(study, arm)][:MOST_PANELS]
-    found = {arm.name: sizes for arm in searching if (sizes := inference_sizes(study, arm)) is not None}
+    searching = [arm for arm in study.arms if has_resolution_search(study, arm)][:MOST_PANELS]
+    found = {arm.name: sizes for arm in searching if (sizes := read_inference_sizes(study, arm)) is not None}
     if not found:
         return None
-    axis = curves.range_of([each.curve for each in found.values()])
+    axis = curves.compute_shared_axis([each.curve for each in found.values()])
     panels = []
     for arm in (arm for arm in searching if arm.name in found):
         sizes = found[arm.name]
         marks = tuple(
             (float(size), 2.5 + 4 * num / sizes.curve.n) for size, num in sizes.chosen.items() if size in sizes.curve.x
         )
-        line = curves.Line(curve=sizes.curve, ink="green", marks=marks)
+        line = curves.CurveLine(curve=sizes.curve, ink="green", marks=marks)
         chosen = ", ".join(f"{size} px by {num}" for size, num in sizes.chosen.items())
         alt = f"Validation accuracy of {arm.label} by inference size; chosen: {chosen}"
-        drawn = curves.draw([line], SHARE, "inference size, px", (260, 180), alt, axis)
-        panels.append(Panel(wide=drawn, narrow=drawn, title=numbered(study, arm)))
+        drawn = curves.draw_curves([line], SHARE_FORMAT, "inference size, px", (260, 180), alt, axis)
+        panels.append(FigurePanel(wide=drawn, narrow=drawn, title=format_arm_number(study, arm)))
     caption = (
         "Validation accuracy, %, by inference size, mean over seeds with a band of one standard deviation. "
         "Discs: sizes that were chosen, larger if more seeds chose them."
     )
-    return Figure(name="resolution", caption=[caption], panels=panels)
+    return DocumentFigure(name="resolution", caption=[caption], panels=panels)
 
 
-def interactions(study: Study) -> Figure | None:
+def build_interactions_figure(study: StudyResult) -> DocumentFigure | None:
     pairs = {(each.labels[0], each.labels[1]): each for each in study.interactions if len(each.labels) == 2}
     factors = list(dict.fromkeys(name for pair in pairs for name in pair))
     if not 2 <= len(factors) <= 24:
         return None
-    scale = scale_of(study.metric)
+    scale = get_metric_format(study.metric)
     alt = "Interaction matrix: " + "; ".join(
         f"{each.name} {scale.difference(each.estimate)}" for each in pairs.values()
     )
     unit = ", percentage points" if study.is_share else ""
     caption = (
-        f"Interactions on {metric_name(study).lower()}{unit}: the effect of two techniques together minus the "
+        f"Interactions on {get_metric_name(study).lower()}{unit}: the effect of two techniques together minus the "
         "sum of their effects. Blue: they help more together; orange-red: they help less together; framed if the "
-        f"{percent(study.level)} interval excludes zero."
+        f"{format_percent(study.level)} interval excludes zero."
     )
-    panels = both(lambda width: matrix.draw(factors, pairs, scale, width, alt, study.higher_is_better))
-    return Figure(name="interactions", caption=[caption], panels=panels)
+    panels = draw_both_widths(
+        lambda width: matrix.draw_interaction_matrix(factors, pairs, scale, width, alt, study.higher_is_better)
+    )
+    return DocumentFigure(name="interactions", caption=[caption], panels=panels)
 
 
-def reliabilities(study: Study) -> Figure | None:
+def build_reliability_figure(study: StudyResult) -> DocumentFigure | None:
     """Reliability of the first arm and of the three arms whose calibration changes most."""
     changed = sorted(study.compared, key=lambda arm: -abs(arm.calibration.difference or 0))[:3]
     kept = {arm.name for arm in (*study.arms[:1], *changed)}
@@ -252,10 +264,10 @@ def reliabilities(study: Study) -> Figure | None:
         found = reliability_of(study, arm)
         if found is not None:
             alt = f"Reliability of {arm.label} on test"
-            drawn = reliability.draw(found, "purple" if arm.reference else "grey", 205, alt)
-            panels.append(Panel(wide=drawn, narrow=drawn, title=numbered(study, arm)))
+            drawn = reliability.draw_reliability_diagram(found, "purple" if arm.reference else "grey", 205, alt)
+            panels.append(FigurePanel(wide=drawn, narrow=drawn, title=format_arm_number(study, arm)))
     caption = (
         "Reliability on test of the first arm and of those whose calibration changes most: accuracy, %, by "
         "confidence; the area of a ring is its share of the images. Below the diagonal a model is overconfident."
     )
-    return Figure(name="reliability", caption=[caption], panels=panels) if panels else None
+    return DocumentFigure(name="reliability", caption=[caption], panels=panels) if panels else None

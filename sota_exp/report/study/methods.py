@@ -1,22 +1,20 @@
 """How the numbers of a study are computed and how to read them, as paragraphs."""
 
 from sota_exp.report.document.document import Block, Paragraph, code, paragraph, strong
-from sota_exp.report.numbers import count
-from sota_exp.report.study.study import Study
-from sota_exp.report.study.terms import percent
+from sota_exp.report.numbers import format_count
+from sota_exp.report.study.study import StudyResult
+from sota_exp.report.study.terms import format_percent
 
 
-def methods(study: Study) -> list[Block]:
+def build_method_blocks(study: StudyResult) -> list[Block]:
     """The paragraphs for the study's kind."""
     if study.kind == "screening":
         return [*describe_design(study), *describe_noise()]
     return [describe_pairing(study), describe_joint_test(study), describe_looks(study), *describe_noise()]
 
 
-def describe_pairing(study: Study) -> Paragraph:
-    interval = (
-        f"a Student interval over these differences: it would contain the true mean{{}} in {percent(study.level)}"
-    )
+def describe_pairing(study: StudyResult) -> Paragraph:
+    interval = f"a Student interval over these differences: it would contain the true mean{{}} in {format_percent(study.level)}"
     if study.kind == "null":
         return paragraph(
             strong("Equal arms."),
@@ -31,7 +29,7 @@ def describe_pairing(study: Study) -> Paragraph:
     )
 
 
-def describe_joint_test(study: Study) -> Paragraph:
+def describe_joint_test(study: StudyResult) -> Paragraph:
     error = f"{100 * (1 - study.level):.3g} %"
     families = "; the arms and the interactions are a family each" if study.kind == "pairs" else ""
     return paragraph(
@@ -40,11 +38,11 @@ def describe_joint_test(study: Study) -> Paragraph:
         "by seed for all arms at once, and the largest studentized difference is compared (Westfall and Young "
         f"1993). The probability of even one false verdict in the whole family is at most {error}{families}. An "
         "interval that excludes zero can therefore still have the verdict “cannot be distinguished”: with "
-        f"{count(max(len(study.compared), 1), 'comparison')}, some intervals exclude zero by chance.",
+        f"{format_count(max(len(study.compared), 1), 'comparison')}, some intervals exclude zero by chance.",
     )
 
 
-def describe_looks(study: Study) -> Paragraph:
+def describe_looks(study: StudyResult) -> Paragraph:
     """How seeds were added, and what that means for the error."""
     if study.looks is not None:
         return paragraph(
@@ -61,9 +59,9 @@ def describe_looks(study: Study) -> Paragraph:
     )
 
 
-def describe_design(study: Study) -> list[Block]:
+def describe_design(study: StudyResult) -> list[Block]:
     """The estimates and tests of a two-level design."""
-    level, error = percent(study.level), f"{100 * (1 - study.level):.3g} %"
+    level, error = format_percent(study.level), f"{100 * (1 - study.level):.3g} %"
     return [
         paragraph(
             strong("Effects."),

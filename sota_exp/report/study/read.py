@@ -8,10 +8,10 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from sota_exp.errors import ConfigError
-from sota_exp.report.study.study import Arm, Interval, Study
+from sota_exp.report.study.study import ConfidenceInterval, StudyArm, StudyResult
 
 
-def read_study(directory: Path) -> Study:
+def read_study(directory: Path) -> StudyResult:
     """The study of a directory.
 
     Raises:
@@ -26,13 +26,13 @@ def read_study(directory: Path) -> Study:
         arms = tuple(parse_arm(arm, index) for index, arm in enumerate(tree["arms"]))
         name = tree.get("name") or directory.name
         named = {"name": name, "title": tree.get("title") or name, "directory": directory}
-        study: Study = convert(Study, tree | named | {"arms": ()})
+        study: StudyResult = convert(StudyResult, tree | named | {"arms": ()})
         return dataclasses.replace(study, arms=arms)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise ConfigError(f"{path}: not the format of a study: {type(error).__name__}: {error}") from error
 
 
-def parse_arm(tree: dict[str, Any], index: int) -> Arm:
+def parse_arm(tree: dict[str, Any], index: int) -> StudyArm:
     """The arm at `index` of the list.
 
     Raises:
@@ -40,7 +40,7 @@ def parse_arm(tree: dict[str, Any], index: int) -> Arm:
     """
     name = str(tree.get("name", f"arm {index}"))
     try:
-        arm: Arm = convert(Arm, tree | {"name": name, "label": tree.get("label") or name})
+        arm: StudyArm = convert(StudyArm, tree | {"name": name, "label": tree.get("label") or name})
         return arm
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"arms[{index}] ({name}): {error}") from error
@@ -57,17 +57,17 @@ def convert(kind: Any, value: Any) -> Any:
     if origin is Mapping:
         found = {convert(first, key): convert(rest[0], item) for key, item in value.items() if item is not None}
         return found if first is str else dict(sorted(found.items()))
-    if kind is Interval:
-        return interval_of(value)
+    if kind is ConfidenceInterval:
+        return parse_interval(value)
     if dataclasses.is_dataclass(first):
         given = {name: (hint, value.get(name)) for name, hint in get_type_hints(kind).items()}
         return kind(**{name: convert(hint, item) for name, (hint, item) in given.items() if item is not None})
     return value if kind is Any else kind(value)
 
 
-def interval_of(pair: Any) -> Interval | None:
+def parse_interval(pair: Any) -> ConfidenceInterval | None:
     """The interval; None if an end is unknown."""
     if pair is None or None in pair:
         return None
     low, high = (float(end) for end in pair)
-    return Interval(low=low, high=high)
+    return ConfidenceInterval(low=low, high=high)

@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sota_exp.report.run.predictions import bin_by_confidence, compute_confidence
-from sota_exp.report.study.study import Arm, Study
+from sota_exp.report.study.study import StudyArm, StudyResult
 
 #: Points of a drawn curve; longer runs are thinned to about as many.
-MOST_POINTS = 60
+MAX_CURVE_POINTS = 60
 
 #: Most runs of an arm whose logits are read.
 MOST_SCORED = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curve:
+class SeedCurve:
     """Mean and standard deviation (0 for one seed) over `n` seeds at each `x`; arrays float64 [P]."""
 
     x: NDArray[np.float64]
@@ -36,12 +36,12 @@ class Curve:
 class InferenceSizes:
     """Accuracy on val by inference size in pixels; `chosen`: number of seeds that chose each size."""
 
-    curve: Curve
+    curve: SeedCurve
     chosen: dict[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reliability:
+class ReliabilityBins:
     """By bin of confidence, [NUM_BINS]: share of the images, mean confidence, accuracy; NaN in empty bins."""
 
     weight: NDArray[np.float64]
@@ -50,53 +50,57 @@ class Reliability:
     n: int
 
 
-def iterate_run_directories(study: Study, arm: Arm) -> Iterator[Path]:
+def iterate_run_directories(study: StudyResult, arm: StudyArm) -> Iterator[Path]:
     """The directories of an arm's runs, in the order of their seeds."""
     for relative in arm.runs.values():
         yield study.directory / relative
 
 
-def learning_curve(study: Study, arm: Arm, key: str) -> Curve | None:
+def read_learning_curve(study: StudyResult, arm: StudyArm, key: str) -> SeedCurve | None:
     """A metric by epoch (from 1), up to the last epoch that all seeds have; None if no run has the metric."""
-    return over_seeds(
-        [points for place in iterate_run_directories(study, arm) if (points := epochs(place / "metrics.jsonl", key))]
+    return average_over_seeds(
+        [
+            points
+            for place in iterate_run_directories(study, arm)
+            if (points := read_metric_by_epoch(place / "metrics.jsonl", key))
+        ]
     )
 
 
-def epochs(path: Path, key: str) -> dict[float, float]:
+def read_metric_by_epoch(path: Path, key: str) -> dict[float, float]:
     """The metric by epoch (from 1), thinned to at most `MOST_POINTS`; the last epoch is kept."""
     try:
         lines = path.read_text().splitlines(keepends=True)
     except OSError:
         return {}
     whole = [line for line in lines if line.endswith("\n")]
-    stride = -(-len(whole) // MOST_POINTS) or 1
+    stride = -(-len(whole) // MAX_CURVE_POINTS) or 1
     kept = whole[(len(whole) - 1) % stride :: stride] if whole else []
     rows = [json.loads(line) for line in kept]
     return {row["epoch"] + 1: row[key] for row in rows if row.get(key) is not None}
 
 
-def over_seeds(runs: Sequence[dict[float, float]]) -> Curve | None:
+def average_over_seeds(runs: Sequence[dict[float, float]]) -> SeedCurve | None:
     """Mean and spread at the values of x that all runs have; None if there are none."""
     shared = sorted(set.intersection(*(set(run) for run in runs))) if runs else []
     if not shared:
         return None
     values = np.array([[run[place] for place in shared] for run in runs], np.float64)
     sd = values.std(axis=0, ddof=1) if len(runs) > 1 else np.zeros(len(shared))
-    return Curve(x=np.array(shared, np.float64), mean=values.mean(axis=0), sd=sd, n=len(runs))
+    return SeedCurve(x=np.array(shared, np.float64), mean=values.mean(axis=0), sd=sd, n=len(runs))
 
 
-def inference_sizes(study: Study, arm: Arm) -> InferenceSizes | None:
+def read_inference_sizes(study: StudyResult, arm: StudyArm) -> InferenceSizes | None:
     """Accuracy by inference size of the runs with a resolution search; the best crop ratio at each size."""
     found = [search for place in iterate_run_directories(study, arm) if (search := read_resolution_search(place))]
-    curve = over_seeds([find_best_by_size(search) for search in found])
+    curve = average_over_seeds([find_best_by_size(search) for search in found])
     if curve is None or len(curve.x) < 2:
         return None
     chosen = [int(search["chosen"]["size"]) for search in found]
     return InferenceSizes(curve=curve, chosen={size: chosen.count(size) for size in sorted(set(chosen))})
 
 
-def searches(study: Study, arm: Arm) -> bool:
+def has_resolution_search(study: StudyResult, arm: StudyArm) -> bool:
     """Whether the first run of the arm has a resolution search."""
     option = arm.choices.get("evaluation/resolution")
     if option is not None:
@@ -120,12 +124,12 @@ def find_best_by_size(search: dict[str, Any]) -> dict[float, float]:
     return found
 
 
-def reliability(study: Study, arm: Arm) -> Reliability | None:
+def compute_reliability(study: StudyResult, arm: StudyArm) -> ReliabilityBins | None:
     """Reliability over the test predictions of the first `MOST_SCORED` runs together."""
     found = [
         each
         for place in list(iterate_run_directories(study, arm))[:MOST_SCORED]
-        if (each := confidences(place)) is not None
+        if (each := read_confidences(place)) is not None
     ]
     if not found:
         return None
@@ -133,10 +137,10 @@ def reliability(study: Study, arm: Arm) -> Reliability | None:
     correct = np.concatenate([each[1] for each in found])
     num, mean = bin_by_confidence(confidence, confidence)
     _, share = bin_by_confidence(confidence, correct)
-    return Reliability(weight=num / num.sum(), confidence=mean, correct=share, n=len(found))
+    return ReliabilityBins(weight=num / num.sum(), confidence=mean, correct=share, n=len(found))
 
 
-def confidences(place: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+def read_confidences(place: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """(confidence [N], correctness 0 or 1 [N]) on test; None if the run has no predictions."""
     try:
         with np.load(place / "predictions.npz") as arrays:
@@ -146,7 +150,7 @@ def confidences(place: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]] 
     return confidence, correct.astype(np.float64)
 
 
-def configuration(study: Study, arm: Arm) -> str | None:
+def read_configuration(study: StudyResult, arm: StudyArm) -> str | None:
     """`config.yaml` of the arm's first readable run, as text."""
     for place in iterate_run_directories(study, arm):
         try:

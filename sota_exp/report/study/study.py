@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sota_exp.statistics.units import METRICS, SHARE, scale_of
+from sota_exp.statistics.units import HIGHER_IS_BETTER, SHARE_FORMAT, get_metric_format
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interval:
+class ConfidenceInterval:
     """A confidence interval at the study's level."""
 
     low: float
@@ -22,15 +22,15 @@ class Interval:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class Difference:
     """The value of an arm minus that of its reference."""
 
     difference: float | None = None
-    interval: Interval | None = None
+    interval: ConfidenceInterval | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Examples(Change):
+class ImageNoise(Difference):
     """The difference over test images; `won`, `lost`: images that the arm classifies correctly more or less often."""
 
     won: float | None = None
@@ -38,19 +38,19 @@ class Examples(Change):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibration(Change):
+class Calibration(Difference):
     """The calibration error on test."""
 
     ece: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cost:
+class ArmCost:
     """Means over seeds; `seconds` of training; `points_per_hour`: gain per additional hour of training."""
 
     seconds: float | None = None
     seconds_difference: float | None = None
-    interval: Interval | None = None
+    interval: ConfidenceInterval | None = None
     training_flops: float | None = None
     flops_per_image: float | None = None
     parameters: float | None = None
@@ -59,7 +59,7 @@ class Cost:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arm(Change):
+class StudyArm(Difference):
     """A variant of the recipe: its runs by seed, its results and its difference from its reference."""
 
     name: str
@@ -78,21 +78,21 @@ class Arm(Change):
     detectable: float | None = None
     verdict: str = "reference"
     verdict_words: str = ""
-    examples: Examples | None = None
+    examples: ImageNoise | None = None
     calibration: Calibration = Calibration()
-    classes: Mapping[str, Change] = field(default_factory=dict)
-    cost: Cost = Cost()
+    classes: Mapping[str, Difference] = field(default_factory=dict)
+    cost: ArmCost = ArmCost()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Effect:
+class DesignEffect:
     """A main effect (`factor`) or an interaction (`factors`); `aliases`: effects that cannot be separated from it."""
 
     factor: str = ""
     factors: tuple[str, ...] = ()
     label: str = ""
     estimate: float | None = None
-    interval: Interval | None = None
+    interval: ConfidenceInterval | None = None
     p_adjusted: float | None = None
     verdict: str = ""
     aliases: tuple[str, ...] = ()
@@ -109,7 +109,7 @@ class Effect:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Looks:
+class InterimLooks:
     """Interim looks: numbers of seeds, planned and done; alpha spent at each; by arm, the seeds at its decision."""
 
     planned: tuple[int, ...] = ()
@@ -128,7 +128,7 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
+class StudyResult:
     """The contents of `study.json`."""
 
     directory: Path
@@ -146,31 +146,31 @@ class Study:
     classes: tuple[str, ...] = ()
     num_test: int | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
-    arms: tuple[Arm, ...]
+    arms: tuple[StudyArm, ...]
     refused: tuple[Mapping[str, str], ...] = ()
     rules: tuple[Mapping[str, str], ...] = ()
-    effects: tuple[Effect, ...] = ()
-    interactions: tuple[Effect, ...] = ()
-    looks: Looks | None = None
+    effects: tuple[DesignEffect, ...] = ()
+    interactions: tuple[DesignEffect, ...] = ()
+    looks: InterimLooks | None = None
     plan: Plan = Plan()
     notes: tuple[str, ...] = ()
     status: str = "complete"
     missing: tuple[Mapping[str, Any], ...] = ()
 
-    def arm(self, name: str | None) -> Arm | None:
+    def arm(self, name: str | None) -> StudyArm | None:
         return self._by_name.get(name)
 
     @functools.cached_property
-    def _by_name(self) -> dict[str | None, Arm]:
+    def _by_name(self) -> dict[str | None, StudyArm]:
         return {arm.name: arm for arm in self.arms}
 
     @functools.cached_property
-    def numbers(self) -> dict[str, str]:
+    def arm_numbers(self) -> dict[str, str]:
         """The number of each arm on the page, from 0."""
         return {arm.name: str(index) for index, arm in enumerate(self.arms)}
 
     @property
-    def compared(self) -> list[Arm]:
+    def compared(self) -> list[StudyArm]:
         """The arms with a reference, in order."""
         return [arm for arm in self.arms if arm.reference is not None]
 
@@ -182,9 +182,9 @@ class Study:
 
     @property
     def higher_is_better(self) -> bool:
-        return METRICS.get(self.metric, False)
+        return HIGHER_IS_BETTER.get(self.metric, False)
 
     @property
     def is_share(self) -> bool:
         """Whether the metric is a fraction: displayed in percent, its differences in percentage points."""
-        return scale_of(self.metric) is SHARE
+        return get_metric_format(self.metric) is SHARE_FORMAT

@@ -4,11 +4,25 @@ import shlex
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from sota_exp.report.document.document import Cell, Span, Table, build_table, cell, code
-from sota_exp.report.numbers import duration, interval, known, plain_value, quantity, size
-from sota_exp.report.study.study import Arm, Change, Effect, Interval, Study
-from sota_exp.report.study.terms import metric_name, percent
-from sota_exp.statistics.units import SECONDS, SHARE, UNKNOWN, p_value, scale_of, signed
+from sota_exp.report.document.document import DocumentTable, TableCell, TextSpan, build_table, cell, code
+from sota_exp.report.numbers import (
+    format_duration,
+    format_interval,
+    format_mebibytes,
+    format_or_dash,
+    format_quantity,
+    format_yaml_value,
+)
+from sota_exp.report.study.study import ConfidenceInterval, DesignEffect, Difference, StudyArm, StudyResult
+from sota_exp.report.study.terms import format_percent, get_metric_name
+from sota_exp.statistics.units import (
+    SECONDS_FORMAT,
+    SHARE_FORMAT,
+    UNKNOWN,
+    format_p_value,
+    format_signed,
+    get_metric_format,
+)
 
 #: The tone of the cell of a verdict; `open` for others.
 TONES = {"helps": "helps", "hurts": "hurts", "failed": "failed", "reference": ""}
@@ -20,28 +34,28 @@ MOST_CLASSES = 24
 MOST_RUNS = 40
 
 
-def numbered(study: Study, arm: Arm) -> str:
+def format_arm_number(study: StudyResult, arm: StudyArm) -> str:
     """`3 EMA` with a no-break space; for a cell of a design, its label up to the colon."""
     if not study.compared:
         return arm.label.partition(":")[0]
-    return f"{study.numbers[arm.name]}\N{NO-BREAK SPACE}{arm.label}"
+    return f"{study.arm_numbers[arm.name]}\N{NO-BREAK SPACE}{arm.label}"
 
 
-def build_arm_cell(study: Study, arm: Arm) -> Cell:
-    return cell(numbered(study, arm))
+def build_arm_cell(study: StudyResult, arm: StudyArm) -> TableCell:
+    return cell(format_arm_number(study, arm))
 
 
 def get_tone(verdict: str) -> str:
     return TONES.get(verdict, "open")
 
 
-def results(study: Study) -> Table:
+def build_results_table(study: StudyResult) -> DocumentTable:
     """Every arm with its mean, its difference from its reference, interval, p-value and verdict."""
-    scale = scale_of(study.metric)
+    scale = get_metric_format(study.metric)
     unit, points = (f", {part}" if part else "" for part in (scale.unit, scale.difference_unit))
-    named = {} if study.is_chain else study.numbers
+    named = {} if study.is_chain else study.arm_numbers
     names = ["Arm", "Against", "Pairs", f"Mean{unit}", "± sd", f"Difference{points}"]
-    names += [f"{percent(study.level)} interval", "p, joint", "Detectable", "Verdict"]
+    names += [f"{format_percent(study.level)} interval", "p, joint", "Detectable", "Verdict"]
     rows = [
         [
             build_arm_cell(study, arm) if study.compared else cell(arm.label),
@@ -50,8 +64,8 @@ def results(study: Study) -> Table:
             cell(scale.value(arm.mean)),
             cell(scale.value(arm.sd)),
             cell(scale.difference(arm.difference)),
-            cell(interval(scale, arm.interval)),
-            cell(p_value(arm.p_adjusted)),
+            cell(format_interval(scale, arm.interval)),
+            cell(format_p_value(arm.p_adjusted)),
             cell(scale.value(arm.detectable)),
             cell(arm.verdict if study.compared else UNKNOWN, tone=get_tone(arm.verdict)),
         ]
@@ -59,9 +73,9 @@ def results(study: Study) -> Table:
     ]
     against = "the arm before it" if study.is_chain else "the arm whose number is in the column Against"
     if not study.compared:
-        return build_table(f"{metric_name(study)} of every arm over its seeds, unpaired.", names, rows, ["Verdict"])
+        return build_table(f"{get_metric_name(study)} of every arm over its seeds, unpaired.", names, rows, ["Verdict"])
     caption = (
-        f"{metric_name(study)} of every arm over its seeds, and its paired difference from {against}. Pairs: "
+        f"{get_metric_name(study)} of every arm over its seeds, and its paired difference from {against}. Pairs: "
         "seeds that both have (for an arm without a reference: runs). Each interval is for its arm alone; p and "
         "the verdict are joint over all arms. Detectable: the smallest effect that so many pairs would detect "
         f"with a power of {study.power:g}."
@@ -69,33 +83,40 @@ def results(study: Study) -> Table:
     return build_table(caption, names, rows, ["Verdict"])
 
 
-def noises(study: Study) -> Table | None:
+def build_noise_table(study: StudyResult) -> DocumentTable | None:
     """The interval over seeds beside the one over test images."""
-    scale = scale_of(study.metric)
+    scale = get_metric_format(study.metric)
     names = ["Arm", "Difference", "Over seeds", "Over test images", "Won", "Lost"]
     rows = [
         [
             build_arm_cell(study, arm),
             cell(scale.difference(arm.difference)),
-            cell(interval(scale, arm.interval)),
-            cell(interval(scale, arm.examples.interval)),
-            cell(known(arm.examples.won, lambda num: f"{num:,.0f}")),
-            cell(known(arm.examples.lost, lambda num: f"{num:,.0f}")),
+            cell(format_interval(scale, arm.interval)),
+            cell(format_interval(scale, arm.examples.interval)),
+            cell(format_or_dash(arm.examples.won, lambda num: f"{num:,.0f}")),
+            cell(format_or_dash(arm.examples.lost, lambda num: f"{num:,.0f}")),
         ]
         for arm in study.compared
         if arm.examples is not None
     ]
     caption = (
-        f"The same differences with {percent(study.level)} intervals for each noise alone. Won and lost: test "
+        f"The same differences with {format_percent(study.level)} intervals for each noise alone. Won and lost: test "
         "images that the arm classifies correctly with more seeds, or with fewer seeds, than its reference."
     )
     return build_table(caption, names, rows) if rows else None
 
 
-def costs(study: Study) -> Table | None:
+def build_cost_table(study: StudyResult) -> DocumentTable | None:
     if not any(arm.cost.seconds is not None for arm in study.arms):
         return None
-    names = ["Arm", "Training", "Difference, s", f"{percent(study.level)} interval, s", "Training cost", "Per image"]
+    names = [
+        "Arm",
+        "Training",
+        "Difference, s",
+        f"{format_percent(study.level)} interval, s",
+        "Training cost",
+        "Per image",
+    ]
     names += ["Parameters", "Peak memory", "Points per hour"]
     rows = [build_cost_row(study, arm) for arm in study.arms]
     caption = (
@@ -105,31 +126,31 @@ def costs(study: Study) -> Table | None:
     return build_table(caption, names, rows)
 
 
-def build_cost_row(study: Study, arm: Arm) -> list[Cell]:
+def build_cost_row(study: StudyResult, arm: StudyArm) -> list[TableCell]:
     cost = arm.cost
     return [
         build_arm_cell(study, arm),
-        cell(duration(cost.seconds)),
-        cell(SECONDS.difference(cost.seconds_difference)),
-        cell(interval(SECONDS, cost.interval)),
-        cell(quantity(cost.training_flops, "FLOPs")),
-        cell(quantity(cost.flops_per_image, "FLOPs")),
-        cell(quantity(cost.parameters)),
-        cell(size(cost.peak_memory_bytes)),
-        cell(known(cost.points_per_hour, lambda value: signed(value, 1 if abs(value) < 100 else 0))),
+        cell(format_duration(cost.seconds)),
+        cell(SECONDS_FORMAT.difference(cost.seconds_difference)),
+        cell(format_interval(SECONDS_FORMAT, cost.interval)),
+        cell(format_quantity(cost.training_flops, "FLOPs")),
+        cell(format_quantity(cost.flops_per_image, "FLOPs")),
+        cell(format_quantity(cost.parameters)),
+        cell(format_mebibytes(cost.peak_memory_bytes)),
+        cell(format_or_dash(cost.points_per_hour, lambda value: format_signed(value, 1 if abs(value) < 100 else 0))),
     ]
 
 
-def calibration(study: Study) -> Table | None:
+def build_calibration_table(study: StudyResult) -> DocumentTable | None:
     if not any(arm.calibration.ece is not None for arm in study.arms):
         return None
-    names = ["Arm", "Calibration error, %", "Difference, points", f"{percent(study.level)} interval"]
+    names = ["Arm", "Calibration error, %", "Difference, points", f"{format_percent(study.level)} interval"]
     rows = [
         [
             build_arm_cell(study, arm),
-            cell(SHARE.value(arm.calibration.ece)),
-            cell(SHARE.difference(arm.calibration.difference)),
-            cell(interval(SHARE, arm.calibration.interval)),
+            cell(SHARE_FORMAT.value(arm.calibration.ece)),
+            cell(SHARE_FORMAT.difference(arm.calibration.difference)),
+            cell(format_interval(SHARE_FORMAT, arm.calibration.interval)),
         ]
         for arm in study.arms
     ]
@@ -140,7 +161,7 @@ def calibration(study: Study) -> Table | None:
     return build_table(caption, names, rows)
 
 
-def by_class(study: Study) -> Table | None:
+def build_class_table(study: StudyResult) -> DocumentTable | None:
     """Changes of accuracy by arm and class, shaded; * if the interval excludes zero."""
     arms = [arm for arm in study.compared if arm.classes]
     names = select_classes(study, arms)
@@ -157,13 +178,13 @@ def by_class(study: Study) -> Table | None:
         else ""
     )
     caption = (
-        f"Change of the accuracy of each class, percentage points; * if the {percent(study.level)} interval of "
+        f"Change of the accuracy of each class, percentage points; * if the {format_percent(study.level)} interval of "
         f"the class alone excludes zero, which happens by chance among so many.{some}"
     )
     return build_table(caption, ["Arm", *names], rows)
 
 
-def select_classes(study: Study, arms: Sequence[Arm]) -> list[str]:
+def select_classes(study: StudyResult, arms: Sequence[StudyArm]) -> list[str]:
     names = list(study.classes) or list(dict.fromkeys(name for arm in arms for name in arm.classes))
     if len(names) <= MOST_CLASSES:
         return names if arms else []
@@ -172,52 +193,52 @@ def select_classes(study: Study, arms: Sequence[Arm]) -> list[str]:
     return [name for name in names if name in most]
 
 
-def get_change_size(change: Change | None) -> float:
+def get_change_size(change: Difference | None) -> float:
     return 0.0 if change is None or change.difference is None else change.difference
 
 
-def build_class_cell(change: Change | None, largest: float) -> Cell:
+def build_class_cell(change: Difference | None, largest: float) -> TableCell:
     if change is None or change.difference is None:
         return cell(UNKNOWN)
     star = "*" if change.interval is not None and change.interval.excludes_zero else ""
-    return cell(f"{signed(100 * change.difference, 1)}{star}", shade=change.difference / largest)
+    return cell(f"{format_signed(100 * change.difference, 1)}{star}", shade=change.difference / largest)
 
 
-def effects(study: Study, found: Sequence[Effect], what: str) -> Table:
+def build_effects_table(study: StudyResult, found: Sequence[DesignEffect], what: str) -> DocumentTable:
     """Main effects or interactions of a design."""
-    scale = scale_of(study.metric)
-    names = [what, "Effect", f"{percent(study.level)} interval", "p, joint", "Verdict"]
+    scale = get_metric_format(study.metric)
+    names = [what, "Effect", f"{format_percent(study.level)} interval", "p, joint", "Verdict"]
     rows = [
         [
             cell(each.name),
             cell(scale.difference(each.estimate)),
-            cell(interval(scale, each.interval)),
-            cell(p_value(each.p_adjusted)),
+            cell(format_interval(scale, each.interval)),
+            cell(format_p_value(each.p_adjusted)),
             cell(each.verdict or UNKNOWN, tone=get_tone(each.verdict) if each.verdict else ""),
         ]
         for each in found
     ]
     unit = scale.difference_unit or "in its own unit"
     setting = "all other techniques off" if study.kind == "pairs" else "averaged over the settings of all other factors"
-    caption = f"{what}s on {metric_name(study).lower()}, {unit}, {setting}."
+    caption = f"{what}s on {get_metric_name(study).lower()}, {unit}, {setting}."
     return build_table(caption, names, rows, ["Verdict"])
 
 
-def side_by_side(study: Study) -> Table | None:
+def build_main_effect_and_loss_table(study: StudyResult) -> DocumentTable | None:
     """Main effect and leave-one-out loss of each technique, if a leave-one-out was run beside a design."""
-    scale = scale_of(study.metric)
+    scale = get_metric_format(study.metric)
     rows = []
     for each in study.effects:
         arm = study.arm(f"without_{each.factor}")
         if arm is None or arm.difference is None or each.estimate is None:
             continue
-        negated = None if arm.interval is None else Interval(low=-arm.interval.high, high=-arm.interval.low)
-        lost = interval(scale, negated)
+        negated = None if arm.interval is None else ConfidenceInterval(low=-arm.interval.high, high=-arm.interval.low)
+        lost = format_interval(scale, negated)
         rows.append(
             [cell(each.name), *map(cell, (scale.difference(each.estimate), scale.difference(-arm.difference), lost))]
         )
     caption = (
-        f"Two estimates on {metric_name(study).lower()}, with the same sign if they agree: the mean effect over all "
+        f"Two estimates on {get_metric_name(study).lower()}, with the same sign if they agree: the mean effect over all "
         "settings of the other techniques, and the loss when the technique is removed from all. If they differ, the "
         "effect depends on the other techniques."
     )
@@ -225,43 +246,49 @@ def side_by_side(study: Study) -> Table | None:
     return build_table(caption, names, rows) if rows else None
 
 
-def differences(study: Study) -> Table | None:
+def build_config_changes_table(study: StudyResult) -> DocumentTable | None:
     """The configuration values that each arm changes: one row per value, the arm's name in its first row."""
     names = ["Arm", "Key", "In its reference", "Here"]
     rows = []
     for arm in study.compared:
         for index, (key, pair) in enumerate(arm.differences.items()):
-            cells = [Cell(words=[code(part)]) for part in (key, *map(plain_value, pair))]
-            rows.append([cell("" if index else numbered(study, arm)), *cells])
+            cells = [TableCell(words=[code(part)]) for part in (key, *map(format_yaml_value, pair))]
+            rows.append([cell("" if index else format_arm_number(study, arm)), *cells])
     return build_table("What each arm changes in the configuration.", names, rows, names) if rows else None
 
 
-def overrides(study: Study) -> Table:
+def build_overrides_table(study: StudyResult) -> DocumentTable:
     """The overrides of each arm and the directories of its runs."""
     names = ["Arm", "Overrides", "Runs by seed"]
     rows = [
-        [build_arm_cell(study, arm), Cell(words=[code(format_overrides(arm))]), Cell(words=build_run_links(arm))]
+        [
+            build_arm_cell(study, arm),
+            TableCell(words=[code(format_overrides(arm))]),
+            TableCell(words=build_run_links(arm)),
+        ]
         for arm in study.arms
     ]
     caption = "Overrides of each arm beyond those of its reference, and the directories of its runs."
     return build_table(caption, names, rows, names)
 
 
-def format_overrides(arm: Arm) -> str:
+def format_overrides(arm: StudyArm) -> str:
     return " ".join(map(shlex.quote, arm.overrides)) or UNKNOWN
 
 
-def build_run_links(arm: Arm) -> list[Span | str]:
+def build_run_links(arm: StudyArm) -> list[TextSpan | str]:
     """Links to the first `MOST_RUNS` runs."""
-    found: list[Span | str] = []
+    found: list[TextSpan | str] = []
     for seed, place in list(arm.runs.items())[:MOST_RUNS]:
         found += [" " if found else "", code(str(seed), quote(f"{place}/"))]
     rest = len(arm.runs) - MOST_RUNS
     return [*found, f" and {rest:,} more"] if rest > 0 else found
 
 
-def environment(study: Study) -> Table | None:
+def build_environment_table(study: StudyResult) -> DocumentTable | None:
     found = study.environment
     facts = {name: value for name, value in found.items() if name != "versions"} | dict(found.get("versions") or {})
-    rows = [[cell(str(name)), Cell(words=[code(str(value))])] for name, value in facts.items() if value is not None]
+    rows = [
+        [cell(str(name)), TableCell(words=[code(str(value))])] for name, value in facts.items() if value is not None
+    ]
     return build_table("Hardware and software of the runs.", ["What", "Which"], rows, ["Which"]) if rows else None

@@ -10,13 +10,13 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sota_exp.report.drawing.matplotlib_canvas import figure, save, tidy
+from sota_exp.report.drawing.matplotlib_canvas import make_figure, save_figure, style_axes
 
 #: Most parameters in one figure.
 MAX_PARAMETERS = 8
 
 
-def draw_sweep(study: optuna.Study, summary: Mapping[str, Any], folder: Path) -> None:
+def draw_sweep_figures(study: optuna.Study, summary: Mapping[str, Any], folder: Path) -> None:
     """Write every figure of the sweep into `folder`; none without a complete trial."""
     folder.mkdir(exist_ok=True)
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
@@ -70,7 +70,7 @@ def save_all(drawings: Mapping[str, Callable[[], object]], folder: Path) -> None
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         for name, draw in drawings.items():
             draw()
-            save(pyplot.gcf(), folder / f"{name}.png")
+            save_figure(pyplot.gcf(), folder / f"{name}.png")
             pyplot.close()
 
 
@@ -97,7 +97,7 @@ def draw_front(study: optuna.Study, objectives: list[str]) -> None:
 def draw_importances(methods: Mapping[str, Mapping[str, float]], path: Path) -> None:
     """Importance of each parameter by each method."""
     names = list(next(iter(methods.values())))[::-1]
-    drawing = figure(7.5, 1.4 + 0.5 * len(names))
+    drawing = make_figure(7.5, 1.4 + 0.5 * len(names))
     axes = drawing.subplots()
     for index, (method, shares) in enumerate(methods.items()):
         places = np.arange(len(names)) + 0.2 - 0.4 * index
@@ -105,6 +105,6 @@ def draw_importances(methods: Mapping[str, Mapping[str, float]], path: Path) -> 
         axes.bar_label(bars, fmt=" {:.0%}", fontsize=8.5)
     axes.set_yticks(range(len(names)), names)
     axes.margins(x=0.12)
-    tidy(axes, "Importance", "share", "")
+    style_axes(axes, "Importance", "share", "")
     axes.legend(frameon=False, fontsize=8.5)
-    save(drawing, path)
+    save_figure(drawing, path)

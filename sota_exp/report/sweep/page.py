@@ -11,27 +11,27 @@ from typing import Any
 from sota_exp.errors import ConfigError
 from sota_exp.report.document.document import (
     Block,
-    Cell,
-    Code,
+    BulletList,
+    CodeBlock,
     Document,
-    Figure,
-    Listing,
-    Table,
+    DocumentFigure,
+    DocumentTable,
+    TableCell,
     build_table,
     cell,
     code,
     paragraph,
-    phrase,
+    rich_text,
     section,
     strong,
 )
-from sota_exp.report.document.write import Written, write_document
+from sota_exp.report.document.write import WrittenReport, write_document
 from sota_exp.report.drawing.charts import forest, history
-from sota_exp.report.numbers import count, duration, interval, known
-from sota_exp.report.study.figures import both, build_forest_figure
-from sota_exp.report.study.read import interval_of
+from sota_exp.report.numbers import format_count, format_duration, format_interval, format_or_dash
+from sota_exp.report.study.figures import build_forest_figure, draw_both_widths
+from sota_exp.report.study.read import parse_interval
 from sota_exp.report.sweep.terminal import format_parameter
-from sota_exp.statistics.units import UNKNOWN, p_value, scale_of
+from sota_exp.statistics.units import UNKNOWN, format_p_value, get_metric_format
 
 Tree = Mapping[str, Any]
 
@@ -39,7 +39,7 @@ Tree = Mapping[str, Any]
 MOST_TRIALS = 30
 
 
-def report(directory: Path) -> Written:
+def write_sweep_report(directory: Path) -> WrittenReport:
     """Write the report of the sweep in a directory.
 
     Raises:
@@ -69,14 +69,18 @@ def build_document(tree: Tree, directory: Path) -> Document:
         answer=build_answer(tree),
         sections=sections,
         colophon=["Made by ", code("sota-exp report"), " from ", code("sweep.json", "sweep.json"), "."],
-    ).numbered()
+    ).number_blocks()
 
 
 def build_facts(tree: Tree) -> list[str]:
     trials = tree.get("trials") or {}
     found = [f"{num:,} {state}" for state, num in trials.items() if num]
     took = tree.get("seconds")
-    return [f"Objective {', '.join(get_objectives(tree))}", *found, *([f"{duration(took)} in all"] if took else [])]
+    return [
+        f"Objective {', '.join(get_objectives(tree))}",
+        *found,
+        *([f"{format_duration(took)} in all"] if took else []),
+    ]
 
 
 def get_objectives(tree: Tree) -> list[str]:
@@ -95,9 +99,11 @@ def build_answer(tree: Tree) -> list[Block]:
     if confirm:
         found.append(paragraph(strong(str(confirm.get("words") or confirm.get("verdict") or "")), tone="lead"))
     if best:
-        value, scale = best.get("value"), scale_of(get_objectives(tree)[0])
+        value, scale = best.get("value"), get_metric_format(get_objectives(tree)[0])
         value = value[0] if isinstance(value, list) else value
-        words = f"Trial {best.get('number')} is best on {get_objectives(tree)[0]}: {scale.with_unit(value)}, with "
+        words = (
+            f"Trial {best.get('number')} is best on {get_objectives(tree)[0]}: {scale.format_with_unit(value)}, with "
+        )
         found.append(
             paragraph(
                 words, code(format_parameters(best.get("params") or {})), ".", tone="plain" if confirm else "lead"
@@ -119,17 +125,17 @@ def get_arms(tree: Tree) -> list[Tree]:
     return list((tree.get("confirm") or {}).get("arms") or ())
 
 
-def build_confirmation_figure(tree: Tree) -> Figure | None:
+def build_confirmation_figure(tree: Tree) -> DocumentFigure | None:
     """Forest plot of the confirmed arms against the recipe's own values."""
     scale, metric = (
-        scale_of(get_objectives(tree)[0]),
+        get_metric_format(get_objectives(tree)[0]),
         (tree.get("confirm") or {}).get("metric", get_objectives(tree)[0]),
     )
     rows = [
-        forest.Row(
+        forest.ForestRow(
             label=str(arm["name"]),
             mean=arm["difference"]["mean"],
-            interval=interval_of(arm["difference"]["interval"]),
+            interval=parse_interval(arm["difference"]["interval"]),
             word=scale.difference(arm["difference"]["mean"]),
             ink="blue" if arm["name"] == tree["confirm"].get("winner") else "grey",
             is_hollow=arm["name"] != tree["confirm"].get("winner"),
@@ -146,8 +152,8 @@ def build_confirmation_figure(tree: Tree) -> Figure | None:
     return build_forest_figure("confirmed", rows, scale, title, caption)
 
 
-def build_arm_table(tree: Tree) -> Table | None:
-    scale = scale_of(get_objectives(tree)[0])
+def build_arm_table(tree: Tree) -> DocumentTable | None:
+    scale = get_metric_format(get_objectives(tree)[0])
     rows = []
     for arm in get_arms(tree):
         change = arm.get("difference") or {}
@@ -157,9 +163,9 @@ def build_arm_table(tree: Tree) -> Table | None:
                 cell(scale.value(arm.get("mean"))),
                 cell(scale.value(arm.get("sd"))),
                 cell(scale.difference(change.get("mean"))),
-                cell(interval(scale, interval_of(change.get("interval")))),
-                cell(p_value(change.get("p_value"))),
-                Cell(words=[code(" ".join(map(str, arm.get("overrides") or ())) or "the recipe's own values")]),
+                cell(format_interval(scale, parse_interval(change.get("interval")))),
+                cell(format_p_value(change.get("p_value"))),
+                TableCell(words=[code(" ".join(map(str, arm.get("overrides") or ())) or "the recipe's own values")]),
             ]
         )
     names = ["Arm", "Mean", "± sd", "Difference", "Interval", "p", "Overrides"]
@@ -167,11 +173,11 @@ def build_arm_table(tree: Tree) -> Table | None:
     return build_table(caption, names, rows, ["Overrides"]) if rows else None
 
 
-def build_history_figure(tree: Tree) -> Figure | None:
+def build_history_figure(tree: Tree) -> DocumentFigure | None:
     """The value of every trial; for a pruned trial, its last report."""
-    scale = scale_of(get_objectives(tree)[0])
+    scale = get_metric_format(get_objectives(tree)[0])
     trials = [
-        history.Trial(number=int(item["number"]), value=value, is_hollow=item.get("state") != "complete")
+        history.HistoryPoint(number=int(item["number"]), value=value, is_hollow=item.get("state") != "complete")
         for item in tree.get("entries") or ()
         if (value := get_last_value(item)) is not None
     ]
@@ -184,8 +190,8 @@ def build_history_figure(tree: Tree) -> Figure | None:
         f"{get_objectives(tree)[0]} of every trial and the best so far. Rings: trials that did not finish, at "
         "their last report."
     )
-    panels = both(lambda width: history.draw(trials, sign, scale, title, (width, 300), alt))
-    return Figure(name="search_history", caption=[caption], panels=panels)
+    panels = draw_both_widths(lambda width: history.draw_search_history(trials, sign, scale, title, (width, 300), alt))
+    return DocumentFigure(name="search_history", caption=[caption], panels=panels)
 
 
 def get_last_value(item: Tree) -> float | None:
@@ -193,15 +199,15 @@ def get_last_value(item: Tree) -> float | None:
     return float(values[0]) if values else None
 
 
-def build_trial_table(tree: Tree) -> Table | None:
+def build_trial_table(tree: Tree) -> DocumentTable | None:
     """The best trials in the order of their ranking."""
-    scales = [scale_of(name) for name in get_objectives(tree)]
+    scales = [get_metric_format(name) for name in get_objectives(tree)]
     ranking = list(tree.get("ranking") or ())
     rows = [
         [
             cell(str(item["number"])),
             *(cell(scale.value(value)) for scale, value in zip(scales, item["values"], strict=False)),
-            Cell(words=[code(format_parameters(item.get("knobs") or item.get("params") or {}))]),
+            TableCell(words=[code(format_parameters(item.get("knobs") or item.get("params") or {}))]),
         ]
         for item in ranking[:MOST_TRIALS]
     ]
@@ -210,11 +216,14 @@ def build_trial_table(tree: Tree) -> Table | None:
     return build_table(f"The best trials.{more}", names, rows, ["Values"]) if rows else None
 
 
-def build_importance_table(tree: Tree) -> Table | None:
+def build_importance_table(tree: Tree) -> DocumentTable | None:
     found = tree.get("importances") or {}
     names = list(dict.fromkeys(name for shares in found.values() for name in shares))
     rows = [
-        [cell(name), *(cell(known(shares.get(name), lambda share: f"{share:.0%}")) for shares in found.values())]
+        [
+            cell(name),
+            *(cell(format_or_dash(shares.get(name), lambda share: f"{share:.0%}")) for shares in found.values()),
+        ]
         for name in names
     ]
     caption = (
@@ -223,18 +232,23 @@ def build_importance_table(tree: Tree) -> Table | None:
     return build_table(caption, ["Parameter", *found], rows) if rows else None
 
 
-def build_failures(tree: Tree) -> Listing | None:
+def build_failures(tree: Tree) -> BulletList | None:
     failed = list(tree.get("failures") or ())
-    items = [phrase(strong("The search stopped early"), f": {tree['stopped']}")] if tree.get("stopped") else []
-    items += [phrase(strong(f"Trial {item.get('number')}"), f": {item.get('reason')}") for item in failed[:MOST_TRIALS]]
+    items = [rich_text(strong("The search stopped early"), f": {tree['stopped']}")] if tree.get("stopped") else []
+    items += [
+        rich_text(strong(f"Trial {item.get('number')}"), f": {item.get('reason')}") for item in failed[:MOST_TRIALS]
+    ]
     if len(failed) > MOST_TRIALS:
-        items.append(phrase(f"and {count(len(failed) - MOST_TRIALS, 'trial')} more"))
-    return Listing(items=items) if items else None
+        items.append(rich_text(f"and {format_count(len(failed) - MOST_TRIALS, 'trial')} more"))
+    return BulletList(items=items) if items else None
 
 
 def build_reproduction(tree: Tree) -> list[Block]:
-    found: list[Block] = [Code(text=str(tree["command"]))] if tree.get("command") else []
+    found: list[Block] = [CodeBlock(text=str(tree["command"]))] if tree.get("command") else []
     winner = (tree.get("confirm") or {}).get("overrides")
     if winner:
-        found += [paragraph("One training with the winner's values:"), Code(text="sota-exp train " + " ".join(winner))]
+        found += [
+            paragraph("One training with the winner's values:"),
+            CodeBlock(text="sota-exp train " + " ".join(winner)),
+        ]
     return found or [paragraph(f"The command is not recorded ({UNKNOWN}).")]

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sota_exp.report.numbers import interval
-from sota_exp.report.study.read import interval_of
-from sota_exp.statistics.units import PLAIN
+from sota_exp.report.numbers import format_interval
+from sota_exp.report.study.read import parse_interval
+from sota_exp.statistics.units import PLAIN_FORMAT
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -62,7 +62,7 @@ def describe_importances(summary: Mapping[str, Any]) -> str:
     )
 
 
-def terminal_summary(summary: Mapping[str, Any], directory: Path) -> Iterator["RenderableType"]:
+def build_sweep_summary(summary: Mapping[str, Any], directory: Path) -> Iterator["RenderableType"]:
     """The best trials, the cost of the search, and the result of the confirmation."""
     from rich.markup import escape
     from rich.panel import Panel
@@ -98,7 +98,7 @@ def terminal_summary(summary: Mapping[str, Any], directory: Path) -> Iterator["R
         yield escape(f"Train with the winner: sota-exp train {' '.join(found['overrides'])}")
 
 
-def note(summary: Mapping[str, Any]) -> str:
+def format_sweep_note(summary: Mapping[str, Any]) -> str:
     """The summary as Markdown, for MLflow and beside the sweep's files."""
     found = summary["confirm"]
     parts = [
@@ -124,9 +124,9 @@ def build_arm_rows(found: Mapping[str, Any]) -> list[list[str]]:
     lines = [["arm", f"{found['metric']} on fresh seeds", "sd", "against the recipe", "interval"]]
     for arm in found["arms"]:
         change = arm["difference"] or {}
-        span = interval(PLAIN, interval_of(change.get("interval")))
-        lines.append([arm["name"], PLAIN.value(arm["mean"]), PLAIN.value(arm["sd"])])
-        lines[-1] += [PLAIN.difference(change.get("mean")), span]
+        span = format_interval(PLAIN_FORMAT, parse_interval(change.get("interval")))
+        lines.append([arm["name"], PLAIN_FORMAT.value(arm["mean"]), PLAIN_FORMAT.value(arm["sd"])])
+        lines[-1] += [PLAIN_FORMAT.difference(change.get("mean")), span]
     return lines
 
 

@@ -14,7 +14,7 @@ import torch
 from timm.optim import Lion as TimmLion
 
 from sota_exp.stages.optimizer import OptimizerFactory
-from sota_exp.techniques.optimizer.torch_optimizer import with_lr
+from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,4 +25,4 @@ class Lion(OptimizerFactory):
     beta2: float
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        return TimmLion(with_lr(groups, lr), lr=lr, betas=(self.beta1, self.beta2))
+        return TimmLion(set_group_lr(groups, lr), lr=lr, betas=(self.beta1, self.beta2))

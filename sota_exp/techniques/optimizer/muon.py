@@ -16,7 +16,7 @@ import torch
 from timm.optim import Muon as TimmMuon
 
 from sota_exp.stages.optimizer import OptimizerFactory
-from sota_exp.techniques.optimizer.torch_optimizer import with_lr
+from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,4 +26,4 @@ class Muon(OptimizerFactory):
     momentum: float
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        return TimmMuon(with_lr(groups, lr), lr=lr, momentum=self.momentum, nesterov=True)
+        return TimmMuon(set_group_lr(groups, lr), lr=lr, momentum=self.momentum, nesterov=True)

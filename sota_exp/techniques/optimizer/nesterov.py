@@ -13,7 +13,7 @@ import torch
 
 from sota_exp.stages.optimizer import OptimizerFactory
 from sota_exp.stages.stage import require
-from sota_exp.techniques.optimizer.torch_optimizer import with_lr
+from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,4 +27,4 @@ class Nesterov(OptimizerFactory):
         require(self.momentum > 0, "momentum", self.momentum, "a number above 0")
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        return torch.optim.SGD(with_lr(groups, lr), lr=lr, momentum=self.momentum, nesterov=True, fused=True)
+        return torch.optim.SGD(set_group_lr(groups, lr), lr=lr, momentum=self.momentum, nesterov=True, fused=True)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from sota_exp.stages.optimizer import OptimizerFactory
-from sota_exp.techniques.optimizer.torch_optimizer import with_lr
+from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,4 +24,6 @@ class RMSprop(OptimizerFactory):
     eps: float
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        return torch.optim.RMSprop(with_lr(groups, lr), lr=lr, alpha=self.alpha, momentum=self.momentum, eps=self.eps)
+        return torch.optim.RMSprop(
+            set_group_lr(groups, lr), lr=lr, alpha=self.alpha, momentum=self.momentum, eps=self.eps
+        )

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from sota_exp.stages.optimizer import OptimizerFactory
-from sota_exp.techniques.optimizer.torch_optimizer import with_lr
+from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,4 +23,4 @@ class SGD(OptimizerFactory):
     momentum: float
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        return torch.optim.SGD(with_lr(groups, lr), lr=lr, momentum=self.momentum, fused=True)
+        return torch.optim.SGD(set_group_lr(groups, lr), lr=lr, momentum=self.momentum, fused=True)

@@ -6,13 +6,13 @@ from typing import Any
 from sota_exp.stages.optimizer import OptimizerFactory
 
 
-def with_lr(groups: list[dict[str, Any]], lr: float) -> list[dict[str, Any]]:
+def set_group_lr(groups: list[dict[str, Any]], lr: float) -> list[dict[str, Any]]:
     """The groups with the learning rate `lr` times their own `lr_scale`."""
     return [{**group, "lr": lr * group["lr_scale"]} for group in groups]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moments(OptimizerFactory):
+class MomentOptimizer(OptimizerFactory):
     """An optimizer with moving averages of the gradient (decay `beta1`) and of its square (decay `beta2`)."""
 
     beta1: float

@@ -26,19 +26,19 @@ from scipy.special import xlogy
 from torch import Tensor
 
 from sota_exp.stages.augmentation import Sampler
-from sota_exp.stages.random import Streams, key_to_seed
+from sota_exp.stages.random import RandomStreams, key_to_seed
 from sota_exp.stages.stage import require
-from sota_exp.stages.supervision import Supervised, Supervision
+from sota_exp.stages.supervision import EpochLabels, Supervision
 
 #: Rows of similarities computed at a time; 1,024 × 50,000 float32 values take 200 MB.
-CHUNK = 1024
+CHUNK_ROWS = 1024
 
 
-def nearest_neighbors(features: Tensor, num_neighbors: int) -> tuple[Tensor, Tensor]:
+def find_nearest_neighbors(features: Tensor, num_neighbors: int) -> tuple[Tensor, Tensor]:
     """Largest inner products of each row of features [N, D] with other rows, float32 [N, k], and their indices."""
     similarities, neighbors = [], []
-    for start in range(0, len(features), CHUNK):
-        products = features[start : start + CHUNK] @ features.T
+    for start in range(0, len(features), CHUNK_ROWS):
+        products = features[start : start + CHUNK_ROWS] @ features.T
         products[torch.arange(len(products)), torch.arange(start, start + len(products))] = -torch.inf
         best = products.topk(min(num_neighbors, len(features) - 1), dim=1)
         similarities.append(best.values)
@@ -46,7 +46,7 @@ def nearest_neighbors(features: Tensor, num_neighbors: int) -> tuple[Tensor, Ten
     return torch.cat(similarities), torch.cat(neighbors)
 
 
-def graph(similarities: Tensor, neighbors: Tensor, gamma: float) -> sparse.csr_array:
+def build_graph(similarities: Tensor, neighbors: Tensor, gamma: float) -> sparse.csr_array:
     """W = D^−½ (A + Aᵀ) D^−½, [N, N], from [N, k] neighbours, A = max(s, 0)^gamma; an isolated image has a zero row."""
     num, k = similarities.shape
     weights = similarities.double().clamp(min=0).pow(gamma).flatten().numpy()
@@ -82,7 +82,7 @@ def propagate(
     return torch.from_numpy(solution)
 
 
-def pseudo_labels(solution: Tensor) -> tuple[Tensor, Tensor]:
+def infer_labels(solution: Tensor) -> tuple[Tensor, Tensor]:
     """Z [N, C] → most likely classes, int64 [N], and certainties in [0, 1], float32 [N]: 0 for rows without mass."""
     mass = solution.clamp(min=0).numpy()
     total = mass.sum(axis=1, keepdims=True)
@@ -94,12 +94,12 @@ def pseudo_labels(solution: Tensor) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(shares.argmax(axis=1)), torch.from_numpy(certainty).float()
 
 
-def class_weights(labels: Tensor, num_classes: int) -> Tensor:
+def compute_class_weights(labels: Tensor, num_classes: int) -> Tensor:
     """(N / C) / |c| for each class c, from labels int64 [N]: float32 [C]; N / C for a class without images."""
     return len(labels) / num_classes / labels.bincount(minlength=num_classes).clamp(min=1)
 
 
-def labelled_part(labels: Tensor, fraction: float, streams: Streams) -> Tensor:
+def sample_labelled(labels: Tensor, fraction: float, streams: RandomStreams) -> Tensor:
     """Labels int64 [N] → indices of a random `fraction` of each class (at least one image): int64 [L], ascending."""
     shuffled = torch.randperm(len(labels), generator=streams.generator("supervision", "labelled"))
     order = shuffled[labels[shuffled].argsort(stable=True)]
@@ -121,14 +121,14 @@ def read_positions(path: str, num: int) -> Tensor:
     return torch.tensor([int(word) for word in words]).unique()
 
 
-def passes(pool: Tensor, num: int, epoch: int, inner: Sampler, streams: Streams) -> Tensor:
+def sample_passes(pool: Tensor, num: int, epoch: int, inner: Sampler, streams: RandomStreams) -> Tensor:
     """`num` samples of `pool`, int64 [P] → int64 [num]: passes in `inner`'s order; each epoch starts a new pass."""
     per_epoch = -(-num // len(pool))
     order = [inner(len(pool), epoch * per_epoch + index, streams) for index in range(per_epoch)]
     return pool[torch.cat(order)[:num]] if order else pool[:0]
 
 
-def two_pools(labelled: Tensor, others: Tensor, batch_size: int, num_labelled: int, world_size: int) -> Tensor:
+def interleave_pools(labelled: Tensor, others: Tensor, batch_size: int, num_labelled: int, world_size: int) -> Tensor:
     """Order of an epoch, int64 [S · batch_size], with `num_labelled` of `labelled` in each of its S batches.
 
     labelled: int64 [S · num_labelled]. others: int64 [S · (batch_size − num_labelled)]. Labelled images are evenly
@@ -143,9 +143,9 @@ def two_pools(labelled: Tensor, others: Tensor, batch_size: int, num_labelled: i
     return batches.flatten()
 
 
-def with_pseudo_labels(
+def combine_labels(
     labels: Tensor, labelled: Tensor, inferred: Tensor, certainty: Tensor, num_classes: int
-) -> Supervised:
+) -> EpochLabels:
     """True labels at the indices `labelled`, `inferred` ones (int64 [N]) elsewhere, weighted by certainty and class.
 
     labels: int64 [N]; those not in `labelled` only enter the metric `train/pseudo_label_accuracy`.
@@ -158,30 +158,32 @@ def with_pseudo_labels(
     if hidden.any():
         metrics["train/pseudo_label_accuracy"] = (mixed == labels)[hidden].double().mean().item()
         metrics["train/pseudo_label_certainty"] = certainty[hidden].double().mean().item()
-    return Supervised(labels=mixed, weights=certainty * class_weights(mixed, num_classes)[mixed], metrics=metrics)
+    return EpochLabels(
+        labels=mixed, weights=certainty * compute_class_weights(mixed, num_classes)[mixed], metrics=metrics
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class TwoPools(Sampler):
+class TwoPoolSampler(Sampler):
     """Only labelled images until the fraction `labels_only` of training, then `num_labelled` of them in each batch."""
 
     inner: Sampler
-    labelled: Callable[[Streams], Tensor]
+    labelled: Callable[[RandomStreams], Tensor]
     labels_only: float
     num_epochs: int
     batch_size: int
     num_labelled: int
 
-    def __call__(self, num_samples: int, epoch: int, streams: Streams) -> Tensor:
+    def __call__(self, num_samples: int, epoch: int, streams: RandomStreams) -> Tensor:
         num_steps = num_samples // self.batch_size
         labelled = self.labelled(streams)
         others = torch.ones(num_samples, dtype=torch.bool).index_fill(0, labelled, False).nonzero()[:, 0]
         labelled_streams = replace(streams, seed=key_to_seed(streams.seed, "labelled"))
         if epoch / self.num_epochs < self.labels_only or len(others) == 0 or self.batch_size == 1:
-            return passes(labelled, num_steps * self.batch_size, epoch, self.inner, labelled_streams)
-        some = passes(labelled, num_steps * self.num_labelled, epoch, self.inner, labelled_streams)
-        rest = passes(others, num_steps * (self.batch_size - self.num_labelled), epoch, self.inner, streams)
-        return two_pools(some, rest, self.batch_size, self.num_labelled, streams.world_size)
+            return sample_passes(labelled, num_steps * self.batch_size, epoch, self.inner, labelled_streams)
+        some = sample_passes(labelled, num_steps * self.num_labelled, epoch, self.inner, labelled_streams)
+        rest = sample_passes(others, num_steps * (self.batch_size - self.num_labelled), epoch, self.inner, streams)
+        return interleave_pools(some, rest, self.batch_size, self.num_labelled, streams.world_size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,17 +212,17 @@ class LabelPropagation(Supervision):
         require(self.max_iterations >= 1, "max_iterations", self.max_iterations, "at least 1")
         require(0 < self.tolerance < 1, "tolerance", self.tolerance, "a fraction in (0, 1)")
 
-    def content(self) -> str:
+    def content_hash(self) -> str:
         return "" if self.labelled_file is None else hashlib.sha256(Path(self.labelled_file).read_bytes()).hexdigest()
 
-    def labelled(self, labels: Tensor, streams: Streams) -> Tensor:
+    def labelled(self, labels: Tensor, streams: RandomStreams) -> Tensor:
         """Indices of the images whose labels are used, from labels int64 [N]: int64 [L], ascending."""
         if self.labelled_file is None:
-            return labelled_part(labels, self.labelled_fraction, streams)
+            return sample_labelled(labels, self.labelled_fraction, streams)
         return read_positions(self.labelled_file, len(labels))
 
     def sampler(self, inner: Sampler, labels: Tensor, num_epochs: int, batch_size: int) -> Sampler:
-        return TwoPools(
+        return TwoPoolSampler(
             inner=inner,
             labelled=partial(self.labelled, labels),
             labels_only=self.labels_only,
@@ -230,12 +232,12 @@ class LabelPropagation(Supervision):
         )
 
     def __call__(
-        self, labels: Tensor, num_classes: int, progress: float, features: Callable[[], Tensor], streams: Streams
-    ) -> Supervised:
+        self, labels: Tensor, num_classes: int, progress: float, features: Callable[[], Tensor], streams: RandomStreams
+    ) -> EpochLabels:
         labelled = self.labelled(labels, streams)
         if progress < self.labels_only:
             # The sampler draws only labelled images; weight 0 excludes the others in any case.
-            return Supervised(labels=labels, weights=torch.zeros(len(labels)).index_fill(0, labelled, 1.0))
-        weights = graph(*nearest_neighbors(features(), self.num_neighbors), self.gamma)
+            return EpochLabels(labels=labels, weights=torch.zeros(len(labels)).index_fill(0, labelled, 1.0))
+        weights = build_graph(*find_nearest_neighbors(features(), self.num_neighbors), self.gamma)
         solution = propagate(weights, labels, labelled, num_classes, self.alpha, self.max_iterations, self.tolerance)
-        return with_pseudo_labels(labels, labelled, *pseudo_labels(solution), num_classes)
+        return combine_labels(labels, labelled, *infer_labels(solution), num_classes)

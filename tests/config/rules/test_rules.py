@@ -2,8 +2,8 @@
 
 import pytest
 
-from sota_exp.config.hydra_compose import conf_directory
-from sota_exp.config.rules import RULES, check, fired
+from sota_exp.config.hydra_compose import get_conf_directory
+from sota_exp.config.rules import RULES, check_rules, find_fired_rules
 from sota_exp.errors import ConfigError
 from tests.experiments import composed
 
@@ -302,7 +302,7 @@ OF_RECIPES = {
 
 def names(overrides):
     found = composed(*overrides)
-    return {rule.name for rule in fired(found)}
+    return {rule.name for rule in find_fired_rules(found)}
 
 
 def test_every_rule_has_its_examples():
@@ -324,7 +324,7 @@ def test_every_part_of_a_condition_counts(fires, name, overrides):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scale", ["quick", "full"])
-@pytest.mark.parametrize("recipe", sorted(path.stem for path in (conf_directory() / "recipe").glob("*.yaml")))
+@pytest.mark.parametrize("recipe", sorted(path.stem for path in (get_conf_directory() / "recipe").glob("*.yaml")))
 def test_recipes_fire_no_rule_but_those_that_their_headers_answer(recipe, scale):
     assert names([f"recipe={recipe}", f"scale={scale}"]) == OF_RECIPES.get((recipe, scale), set())
 
@@ -347,14 +347,14 @@ def test_the_first_of_a_billion_cycles_is_short_at_once():
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_a_message_contains_the_reason_and_the_fix(rule):
-    assert len(rule.reason) > 20 and len(rule.mend) > 5 and len(rule.source) > 5
+    assert len(rule.reason) > 20 and len(rule.fix) > 5 and len(rule.source) > 5
     found = composed(*EXAMPLES[rule.name][0])
     if rule.level == "error":
         with pytest.raises(ConfigError) as caught:
-            check(found)
-        assert caught.value.args[0].startswith(rule.reason) and rule.mend in caught.value.args[0]
+            check_rules(found)
+        assert caught.value.args[0].startswith(rule.reason) and rule.fix in caught.value.args[0]
     else:
-        assert any(warning.startswith(rule.reason) for warning in check(found))
+        assert any(warning.startswith(rule.reason) for warning in check_rules(found))
 
 
 def test_a_value_of_a_wrong_type_is_left_to_the_typed_configuration():
@@ -364,4 +364,4 @@ def test_a_value_of_a_wrong_type_is_left_to_the_typed_configuration():
         "batch_size=big",
         "schedule/accumulation=micro_batches",
     )
-    assert check(found)
+    assert check_rules(found)

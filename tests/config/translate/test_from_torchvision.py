@@ -4,9 +4,10 @@ import shlex
 
 import pytest
 
-from sota_exp.config.fingerprint import differences
-from sota_exp.config.translate.from_torchvision import NO_COUNTERPART, RESIZING, to_overrides
-from sota_exp.config.translate.torchvision_flags import DEFAULTS, WrongFlag
+from sota_exp.config.fingerprint import format_differences
+from sota_exp.config.translate.from_torchvision import INTERPOLATIONS as FLAG_VALUES
+from sota_exp.config.translate.from_torchvision import NO_COUNTERPART, translate_command
+from sota_exp.config.translate.torchvision_flags import DEFAULTS, InvalidFlagError
 from sota_exp.stages.data import INTERPOLATIONS
 from tests.experiments import composed
 
@@ -57,11 +58,11 @@ def value(tree: dict, key: str) -> object:
 
 def test_the_interpolations_are_those_of_the_data() -> None:
     """The translation starts without PyTorch, so it has a list of its own."""
-    assert RESIZING == INTERPOLATIONS
+    assert FLAG_VALUES == INTERPOLATIONS
 
 
 def test_the_published_command_is_the_exact_recipe() -> None:
-    translation = to_overrides(PUBLISHED)
+    translation = translate_command(PUBLISHED)
     assert translation.lost == []
     here = composed("data=fake", *translation.words)
     there = composed("data=fake", "recipe=torchvision_exact", "scale=full")
@@ -70,12 +71,12 @@ def test_the_published_command_is_the_exact_recipe() -> None:
         "recipe.name: ladder_00_baseline → torchvision_exact",
         "scale.epochs: 90 → 600",
     ]
-    assert differences(here.values, there.values) == own_name
+    assert format_differences(here.values, there.values) == own_name
 
 
 @pytest.mark.parametrize("line", FLAGS)
 def test_flags_set_what_they_mean(line: str) -> None:
-    found = composed("data=fake", *to_overrides(line.split()).words)
+    found = composed("data=fake", *translate_command(line.split()).words)
     assert found.experiment.batch_size == (64 if line == "-b 64" else 32)
     for key, expected in FLAGS[line].items():
         found_value = value(found.values, key)
@@ -84,20 +85,20 @@ def test_flags_set_what_they_mean(line: str) -> None:
 
 def test_a_data_path_has_the_references_split() -> None:
     """All of train/ is trained on, val/ is val and test; the steps per epoch are the reference's 1,251."""
-    words = to_overrides([*PUBLISHED, "--data-path", "."]).words
+    words = translate_command([*PUBLISHED, "--data-path", "."]).words
     found = composed(*words).experiment
     assert (found.data.name, found.data.test_fraction, found.evaluation.select) == ("image_folder", None, "last")
     assert 1_281_167 // found.batch_size == 1251
 
 
 def test_sync_bn_chooses_its_slot() -> None:
-    assert composed("data=fake", *to_overrides(["--sync-bn"]).words).choices["regularization/norm"] == "sync_batch"
+    assert composed("data=fake", *translate_command(["--sync-bn"]).words).choices["regularization/norm"] == "sync_batch"
 
 
 @pytest.mark.parametrize("flag", NO_COUNTERPART)
 def test_what_has_no_counterpart_is_listed_with_its_reason(flag: str) -> None:
     words = [f"--{flag}"] if isinstance(DEFAULTS[flag], bool) else [f"--{flag}", "7"]
-    assert to_overrides(words).lost == [f"--{flag}: {NO_COUNTERPART[flag]}"]
+    assert translate_command(words).lost == [f"--{flag}: {NO_COUNTERPART[flag]}"]
 
 
 @pytest.mark.parametrize(
@@ -110,36 +111,36 @@ def test_what_has_no_counterpart_is_listed_with_its_reason(flag: str) -> None:
     ],
 )  # fmt: skip
 def test_what_the_reference_rejects_is_refused(line: str) -> None:
-    with pytest.raises(WrongFlag):
-        to_overrides(line.split())
+    with pytest.raises(InvalidFlagError):
+        translate_command(line.split())
 
 
 def test_repeats_without_a_launcher_are_ignored_as_in_the_reference() -> None:
     alone, launched = (
-        to_overrides([*start, "train.py", "--ra-sampler"]) for start in ([], ["torchrun", "--nproc_per_node=1"])
+        translate_command([*start, "train.py", "--ra-sampler"]) for start in ([], ["torchrun", "--nproc_per_node=1"])
     )
     assert "augmentation/repeat=repeated" not in alone.words and "augmentation/repeat=repeated" in launched.words
     assert [line.partition(":")[0] for line in alone.lost] == ["--ra-sampler"] and launched.lost == []
 
 
 def test_a_final_rate_that_underflows_is_listed_and_still_legal() -> None:
-    translation = to_overrides(["--lr-scheduler", "exponentiallr", "--epochs", "600"])
+    translation = translate_command(["--lr-scheduler", "exponentiallr", "--epochs", "600"])
     assert composed("data=fake", *translation.words).experiment.schedule.lr(1.0) > 0
     assert [line.partition(":")[0] for line in translation.lost] == ["--lr-gamma"]
 
 
 def test_exempt_biases_are_not_lost() -> None:
-    found = to_overrides(["--norm-weight-decay", "0.0", "--bias-weight-decay", "0.0"])
+    found = translate_command(["--norm-weight-decay", "0.0", "--bias-weight-decay", "0.0"])
     assert found.lost == [] and "regularization.weight_decay.exempt=norm_and_bias" in found.words
-    assert to_overrides(["--bias-weight-decay", "0.0"]).lost != []
+    assert translate_command(["--bias-weight-decay", "0.0"]).lost != []
 
 
 def test_a_range_of_machines_counts_as_its_minimum() -> None:
     words = ["torchrun", "--nnodes=2:4", "--nproc_per_node", "8", "train.py", "--batch-size", "16"]
-    assert "batch_size=256" in to_overrides(words).words
+    assert "batch_size=256" in translate_command(words).words
 
 
 def test_a_crop_larger_than_the_image_is_listed() -> None:
-    found = to_overrides(["--val-resize-size", "200", "--val-crop-size", "224"])
+    found = translate_command(["--val-resize-size", "200", "--val-crop-size", "224"])
     assert "data.crop_ratio=1.0" in found.words
     assert [line.partition(":")[0] for line in found.lost] == ["--val-resize-size"]

@@ -17,7 +17,7 @@ from sota_exp.preview.doctor import disk as places_check
 from sota_exp.preview.doctor import hosts as hosts_check
 from sota_exp.preview.doctor import mlflow_store as store_check
 from sota_exp.preview.doctor import packages as packages_check
-from sota_exp.preview.doctor.finding import in_bytes
+from sota_exp.preview.doctor.finding import format_bytes
 from tests.experiments import TINY, composed
 
 Usage = namedtuple("Usage", "total used free")
@@ -33,14 +33,14 @@ def only(findings):
     [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (812_000_000, "812 MB"), (1.44e9, "1.4 GB"), (2e12, "2,000 GB")],
 )  # fmt: skip
 def test_bytes_in_words(num, said):
-    assert in_bytes(num) == said
+    assert format_bytes(num) == said
 
 
 # packages
 
 
 def test_the_installed_packages_are_as_asked_for():
-    found = only(packages_check.packages())
+    found = only(packages_check.check_packages())
     assert found.state == "ok" and f"torch {torch.__version__.split('+')[0]}" in found.said
 
 
@@ -52,59 +52,59 @@ def test_the_installed_packages_are_as_asked_for():
     ],
 )
 def test_an_unmet_requirement_is_a_problem_with_the_command_that_mends_it(requirement, words):
-    found = only(packages_check.unmet_of([Requirement(requirement), Requirement("torch>=1.0")]))
+    found = only(packages_check.find_unmet_requirements([Requirement(requirement), Requirement("torch>=1.0")]))
     assert found.state == "problem" and words in found.said
-    assert f"pip install '{requirement}'" in found.mend
+    assert f"pip install '{requirement}'" in found.fix
 
 
 def test_requirements_of_extras_and_other_systems_are_left_aside():
     others = ['no-such-package; extra == "ray"', 'no-such-package; sys_platform == "win64"']
-    assert list(packages_check.unmet_of(map(Requirement, others))) == []
+    assert list(packages_check.find_unmet_requirements(map(Requirement, others))) == []
 
 
 def test_a_torchvision_of_another_torch_is_a_problem(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision.ops", None)
-    found = only(packages_check.pair())
-    assert found.state == "problem" and "--force-reinstall torch torchvision" in found.mend
+    found = only(packages_check.check_torchvision())
+    assert found.state == "problem" and "--force-reinstall torch torchvision" in found.fix
 
 
 # device
 
 
 def test_a_step_on_the_cpu_works(monkeypatch):
-    monkeypatch.setattr(device_check, "processors", torch.get_num_threads)
-    found = only(device_check.device("cpu"))
+    monkeypatch.setattr(device_check, "count_processors", torch.get_num_threads)
+    found = only(device_check.check_device("cpu"))
     assert found.state == "ok" and found.said.startswith("cpu: ") and "bf16" in found.said
 
 
 def test_a_device_that_is_not_there_is_a_problem(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    found = only(device_check.device("mps"))
-    assert found.state == "problem" and "runtime.device=mps" in found.said and found.mend == "runtime.device=auto"
+    found = only(device_check.check_device("mps"))
+    assert found.state == "problem" and "runtime.device=mps" in found.said and found.fix == "runtime.device=auto"
 
 
 def test_a_failing_step_is_a_problem(monkeypatch):
     def fail(picked, dtype):
         raise RuntimeError("no kernel image is available\nmore")
 
-    monkeypatch.setattr(device_check, "timed_step", fail)
-    found = device_check.step_on(torch.device("cpu"))
+    monkeypatch.setattr(device_check, "time_training_step", fail)
+    found = device_check.check_training_step(torch.device("cpu"))
     assert found.state == "problem" and found.said.endswith("no kernel image is available")
 
 
 @pytest.mark.parametrize(("num", "cuda", "expected"), [(0, False, 0), (2, False, 1), (2, True, 0)])
 def test_gpus_that_pytorch_does_not_see(num, cuda, expected, monkeypatch):
-    monkeypatch.setattr(device_check, "driver_gpus", lambda: num)
+    monkeypatch.setattr(device_check, "count_driver_gpus", lambda: num)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-    found = device_check.unseen_gpus()
+    found = device_check.check_unseen_gpus()
     assert len(found) == expected
     assert all(item.state == "problem" and "2 NVIDIA GPUs" in item.said for item in found)
 
 
 def test_unused_processors_are_a_note(monkeypatch):
-    monkeypatch.setattr(device_check, "processors", lambda: torch.get_num_threads() + 3)
-    found = only(device_check.threads(torch.device("cpu")))
-    assert found.state == "note" and found.mend.startswith(f"runtime.threads={torch.get_num_threads() + 3}")
+    monkeypatch.setattr(device_check, "count_processors", lambda: torch.get_num_threads() + 3)
+    found = only(device_check.check_threads(torch.device("cpu")))
+    assert found.state == "note" and found.fix.startswith(f"runtime.threads={torch.get_num_threads() + 3}")
 
 
 # places
@@ -113,17 +113,17 @@ def test_unused_processors_are_a_note(monkeypatch):
 @pytest.mark.parametrize(("free", "state"), [(10**8, "problem"), (5 * 10**9, "note"), (10**11, "ok")])
 def test_room_on_the_disk(free, state, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**12, 0, free))
-    found = places_check.room("runs in", tmp_path / "not" / "yet" / "there", "elsewhere")
-    assert found.state == state and in_bytes(free) in found.said
+    found = places_check.check_free_space("runs in", tmp_path / "not" / "yet" / "there", "elsewhere")
+    assert found.state == state and format_bytes(free) in found.said
     assert not (tmp_path / "not").exists()
 
 
 def test_a_place_that_cannot_be_written_to_is_a_problem(tmp_path, monkeypatch):
     monkeypatch.setattr(places_check, "is_writable", lambda folder: False)
-    found = places_check.places(tmp_path, tmp_path)
+    found = places_check.check_directories(tmp_path, tmp_path)
     assert [item.state for item in found] == ["problem", "problem"]
-    assert "hydra.run.dir=DIR" in found[0].mend and "data.cache=DIR" in found[1].mend
-    assert {item.state for item in places_check.weights(tmp_path, tmp_path)} == {"problem"}
+    assert "hydra.run.dir=DIR" in found[0].fix and "data.cache=DIR" in found[1].fix
+    assert {item.state for item in places_check.check_weight_caches(tmp_path, tmp_path)} == {"problem"}
 
 
 def test_writing_is_tried_and_leaves_nothing(tmp_path):
@@ -134,7 +134,7 @@ def test_writing_is_tried_and_leaves_nothing(tmp_path):
 def test_published_weights_are_counted(tmp_path):
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
     (tmp_path / "hub" / "checkpoints" / "resnet18.pth").write_bytes(bytes(2000))
-    ours, theirs = places_check.weights(tmp_path, tmp_path / "other")
+    ours, theirs = places_check.check_weight_caches(tmp_path, tmp_path / "other")
     assert "1 published weights, 2.0 kB" in ours.said and "no published weights yet" in theirs.said
 
 
@@ -142,51 +142,51 @@ def test_the_caches_are_where_the_environment_says(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.delenv("HF_HOME", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
-    assert places_check.homes() == (tmp_path / "torch", tmp_path / "caches" / "huggingface")
+    assert places_check.get_cache_directories() == (tmp_path / "torch", tmp_path / "caches" / "huggingface")
 
 
 # hosts
 
 
 def test_hosts_that_do_not_answer_are_a_note_that_names_them(monkeypatch):
-    monkeypatch.setattr(hosts_check, "answers", lambda url: "huggingface" not in url)
-    found = only(hosts_check.hosts())
+    monkeypatch.setattr(hosts_check, "is_host_reachable", lambda url: "huggingface" not in url)
+    found = only(hosts_check.check_hosts())
     assert found.state == "note" and "huggingface.co" in found.said and "pytorch.org" not in found.said
 
 
 def test_hosts_that_answer_are_ok(monkeypatch):
-    monkeypatch.setattr(hosts_check, "answers", lambda url: True)
-    assert only(hosts_check.hosts()).state == "ok"
+    monkeypatch.setattr(hosts_check, "is_host_reachable", lambda url: True)
+    assert only(hosts_check.check_hosts()).state == "ok"
 
 
 def test_a_closed_port_does_not_answer():
-    assert hosts_check.answers("http://127.0.0.1:9") is False
+    assert hosts_check.is_host_reachable("http://127.0.0.1:9") is False
 
 
 # data
 
 
 def test_data_are_counted():
-    found = only(data_check.data(composed(*TINY).experiment, "fake"))
+    found = only(data_check.check_data(composed(*TINY).experiment, "fake"))
     assert found.state == "ok" and "images of 4 classes" in found.said
 
 
 def test_few_images_of_a_class_are_a_note():
-    found = only(data_check.data(composed(*TINY, "data.num_images=24").experiment, "fake"))
+    found = only(data_check.check_data(composed(*TINY, "data.num_images=24").experiment, "fake"))
     assert found.state == "note" and "only " in found.said and "training images of color_" in found.said
 
 
 def test_a_batch_that_the_images_do_not_fill_is_a_problem():
-    found = only(data_check.data(composed(*TINY, "data.num_images=24", "batch_size=64").experiment, "fake"))
+    found = only(data_check.check_data(composed(*TINY, "data.num_images=24", "batch_size=64").experiment, "fake"))
     assert found.state == "problem" and "batch_size=64 is larger than the training set" in found.said
-    assert found.mend == "batch_size=16"
+    assert found.fix == "batch_size=16"
 
 
 def test_data_that_cannot_be_read_are_a_problem_with_their_key(tmp_path):
     experiment = composed("data=image_folder", f"data.root={tmp_path / 'nowhere'}").experiment
-    found = only(data_check.data(experiment, "image_folder"))
+    found = only(data_check.check_data(experiment, "image_folder"))
     assert found.state == "problem" and "data.root=" in found.said
-    assert "correct that key, or replace or remove that file or line" in found.mend
+    assert "correct that key, or replace or remove that file or line" in found.fix
 
 
 # store and runs
@@ -201,22 +201,22 @@ def here(tmp_path, monkeypatch):
 
 
 def test_no_tracking_is_a_note(here):
-    assert only(store_check.store({"figures": True})).state == "note"
+    assert only(store_check.check_store({"figures": True})).state == "note"
 
 
 def test_a_store_that_is_not_there_yet_is_not_made(here):
-    found = only(store_check.store({"uri": None, "experiment": "sota_exp"}))
+    found = only(store_check.check_store({"uri": None, "experiment": "sota_exp"}))
     assert found.state == "ok" and "will be created" in found.said and list(here.iterdir()) == []
 
 
 def test_a_server_that_does_not_answer_is_a_problem(here):
-    found = only(store_check.store({"uri": "http://127.0.0.1:9", "experiment": "sota_exp"}))
+    found = only(store_check.check_store({"uri": "http://127.0.0.1:9", "experiment": "sota_exp"}))
     assert found.state == "problem" and "does not answer" in found.said
 
 
 def test_a_file_that_is_no_store_is_a_problem(here):
     (here / "mlflow.db").write_text("no database")
-    found = only(store_check.store({"uri": None, "experiment": "sota_exp"}))
+    found = only(store_check.check_store({"uri": None, "experiment": "sota_exp"}))
     assert found.state == "problem" and "mlflow.db" in found.said
 
 
@@ -228,12 +228,12 @@ def made(run: Path, status: str | None, tracking: dict[str, object]) -> None:
 
 
 def test_runs_are_counted_and_what_waits_is_named(here):
-    assert "none yet" in only(store_check.runs()).said
+    assert "none yet" in only(store_check.check_runs()).said
     made(here / "outputs" / "a", "finished", {})
     made(here / "outputs" / "b", "interrupted", {})
     made(here / "multirun" / "c" / "0", "finished", {"experiment": "sota_exp"})
     made(here / "multirun" / "c" / "1", None, {})
-    counted, unsent, unfinished = store_check.runs()
+    counted, unsent, unfinished = store_check.check_runs()
     assert counted.said.startswith("4 below")
-    assert "1 not sent" in unsent.said and unsent.mend == "sota-exp sync" and "multirun/c/0" in unsent.said
+    assert "1 not sent" in unsent.said and unsent.fix == "sota-exp sync" and "multirun/c/0" in unsent.said
     assert "2 not finished" in unfinished.said and "outputs/b (interrupted)" in unfinished.said

@@ -5,45 +5,45 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sota_exp.report.comparison.compute import Comparison, compare
-from sota_exp.report.comparison.groups import letters
-from sota_exp.runs.find import Run
-from sota_exp.statistics.paired import mcnemar, paired_accuracy_difference, paired_difference
+from sota_exp.report.comparison.compute import RunComparison, compare_runs
+from sota_exp.report.comparison.groups import index_to_letters
+from sota_exp.runs.find import SavedRun
+from sota_exp.statistics.paired import bonett_price_interval, mcnemar_test, paired_t_interval
 from tests.finished_runs import make, right
 
 MIXUP = {"augmentation/mix": "mixup"}
 
 
-def runs(*directories: Path) -> list[Run]:
-    return [Run.read(directory) for directory in directories]
+def runs(*directories: Path) -> list[SavedRun]:
+    return [SavedRun.read(directory) for directory in directories]
 
 
 @pytest.fixture
-def grid(tmp_path: Path) -> Comparison:
+def grid(tmp_path: Path) -> RunComparison:
     """Two arms, three seeds each; the second arm has 1, 2 and 3 more of 40 images correct."""
     plain = [make(tmp_path / f"plain{seed}", seed, correct=right(28 + seed)) for seed in range(3)]
     mixed = [
         make(tmp_path / f"mixed{seed}", seed, {"augmentation.mix.alpha": 0.2}, MIXUP, right(29 + 2 * seed))
         for seed in range(3)
     ]
-    return compare(runs(*mixed[::-1], *plain))
+    return compare_runs(runs(*mixed[::-1], *plain))
 
 
 @pytest.mark.parametrize(("index", "name"), [(0, "A"), (25, "Z"), (26, "AA"), (27, "AB"), (701, "ZZ"), (702, "AAA")])
 def test_letters(index: int, name: str) -> None:
-    assert letters(index) == name
+    assert index_to_letters(index) == name
 
 
-def test_seeds_of_one_configuration_are_one_group_in_the_order_of_seeds(grid: Comparison) -> None:
+def test_seeds_of_one_configuration_are_one_group_in_the_order_of_seeds(grid: RunComparison) -> None:
     assert [(group.name, group.seeds) for group in grid.groups] == [("A", [0, 1, 2]), ("B", [0, 1, 2])]
     assert grid.choices == {"augmentation/mix": ["mixup", None]}
 
 
-def test_a_value_that_only_one_has_is_told_by_its_choice(grid: Comparison) -> None:
+def test_a_value_that_only_one_has_is_told_by_its_choice(grid: RunComparison) -> None:
     assert grid.values == {}
 
 
-def test_means_and_spreads_over_seeds(grid: Comparison) -> None:
+def test_means_and_spreads_over_seeds(grid: RunComparison) -> None:
     mixed, plain = grid.metrics["test/accuracy"]
     assert mixed is not None and plain is not None
     assert mixed.mean == pytest.approx(31 / 40) and mixed.sd == pytest.approx(2 / 40)
@@ -52,20 +52,20 @@ def test_means_and_spreads_over_seeds(grid: Comparison) -> None:
     assert grid.best["test/accuracy"] == {0} and grid.best["val/accuracy"] == set()
 
 
-def test_differences_are_paired_by_image_and_by_seed(grid: Comparison) -> None:
+def test_differences_are_paired_by_image_and_by_seed(grid: RunComparison) -> None:
     (pair,) = grid.pairs
     mixed, plain = ([np.array(right(base + step * seed)) for seed in range(3)] for base, step in ((29, 2), (28, 1)))
     assert (pair.first, pair.second, pair.common_seeds) == ("A", "B", (0, 1, 2))
-    assert pair.images == paired_accuracy_difference(np.mean(mixed, axis=0), np.mean(plain, axis=0))
-    assert pair.seeds == paired_difference([each.mean() for each in mixed], [each.mean() for each in plain])
+    assert pair.images == bonett_price_interval(np.mean(mixed, axis=0), np.mean(plain, axis=0))
+    assert pair.seeds == paired_t_interval([each.mean() for each in mixed], [each.mean() for each in plain])
     assert pair.seeds is not None and pair.seeds.mean == pytest.approx(-2 / 40)
     assert pair.mcnemar is None and pair.remark == "paired over 3 seeds"
 
 
 def test_one_run_each_is_tested_by_mcnemar(tmp_path: Path) -> None:
-    found = compare(runs(make(tmp_path / "a"), make(tmp_path / "b", choices=MIXUP, correct=right(35))))
+    found = compare_runs(runs(make(tmp_path / "a"), make(tmp_path / "b", choices=MIXUP, correct=right(35))))
     (pair,) = found.pairs
-    assert pair.mcnemar == mcnemar(right(28), right(35)) and pair.mcnemar.won == 7
+    assert pair.mcnemar == mcnemar_test(right(28), right(35)) and pair.mcnemar.won == 7
     assert pair.seeds is None and pair.remark == "test-set noise only: one seed"
     cells = found.metrics["test/accuracy"]
     assert cells[0] is not None and cells[0].standard_error == pytest.approx((0.7 * 0.3 / 40) ** 0.5)
@@ -80,37 +80,37 @@ def test_one_run_each_is_tested_by_mcnemar(tmp_path: Path) -> None:
 )
 def test_without_a_common_seed_the_pairing_says_so(tmp_path: Path, seeds: tuple[int, int], remark: str) -> None:
     one, other = make(tmp_path / "a", seeds[0]), make(tmp_path / "b", seeds[1], choices=MIXUP, values={"batch_size": 8})
-    (pair,) = compare(runs(one, other)).pairs
+    (pair,) = compare_runs(runs(one, other)).pairs
     assert (pair.common_seeds, pair.remark) == ((), remark)
 
 
 def test_each_leaves_seeds_apart_and_shows_them(tmp_path: Path) -> None:
-    found = compare(runs(make(tmp_path / "a", 0), make(tmp_path / "b", 1)), each=True)
+    found = compare_runs(runs(make(tmp_path / "a", 0), make(tmp_path / "b", 1)), each=True)
     assert [group.seeds for group in found.groups] == [[0], [1]]
     assert found.values == {"seed": [0, 1]}
 
 
 def test_the_same_run_twice_is_there_once(tmp_path: Path) -> None:
     directory = make(tmp_path / "a")
-    assert len(compare(runs(directory, directory)).groups[0].runs) == 1
+    assert len(compare_runs(runs(directory, directory)).groups[0].runs) == 1
 
 
 def test_the_same_seed_again_begins_another_group(tmp_path: Path) -> None:
-    found = compare(runs(make(tmp_path / "a"), make(tmp_path / "b")))
+    found = compare_runs(runs(make(tmp_path / "a"), make(tmp_path / "b")))
     assert [len(group.runs) for group in found.groups] == [1, 1]
     assert found.choices == found.values == {}
 
 
 def test_what_changes_no_number_separates_nothing(tmp_path: Path) -> None:
     elsewhere = {"tracking.experiment": "other", "data.root": "there", "data.cache": "here"}
-    found = compare(runs(make(tmp_path / "a", 0), make(tmp_path / "b", 1, elsewhere, {"tracking": "none"})))
+    found = compare_runs(runs(make(tmp_path / "a", 0), make(tmp_path / "b", 1, elsewhere, {"tracking": "none"})))
     assert [group.seeds for group in found.groups] == [[0, 1]]
 
 
 def test_values_and_presets_are_shown_once(tmp_path: Path) -> None:
     changed = {"optimizer.lr": 0.1, "recipe.name": "torchvision", "augmentation.crop.scale": [0.3, 1.0]}
     choices = {"recipe": "torchvision", "augmentation": "torchvision"}
-    found = compare(runs(make(tmp_path / "a"), make(tmp_path / "b", values=changed, choices=choices)))
+    found = compare_runs(runs(make(tmp_path / "a"), make(tmp_path / "b", values=changed, choices=choices)))
     assert found.choices == {"recipe": ["baseline", "torchvision"]}
     assert found.values == {"optimizer.lr": [0.01, 0.1], "augmentation.crop.scale": [[0.08, 1.0], [0.3, 1.0]]}
 
@@ -123,7 +123,7 @@ def test_values_and_presets_are_shown_once(tmp_path: Path) -> None:
     ],
 )
 def test_scores_on_other_images_are_not_compared(tmp_path: Path, changes: dict, reason: str) -> None:
-    found = compare(runs(make(tmp_path / "a"), make(tmp_path / "b", correct=right(40), **changes)))
+    found = compare_runs(runs(make(tmp_path / "a"), make(tmp_path / "b", correct=right(40), **changes)))
     assert found.notes == [f"B and A: accuracies are not comparable: {reason}"]
     assert found.best["test/accuracy"] == set()
     (pair,) = found.pairs
@@ -131,7 +131,7 @@ def test_scores_on_other_images_are_not_compared(tmp_path: Path, changes: dict, 
 
 
 def test_a_run_that_did_not_finish_is_a_column_with_a_note(tmp_path: Path) -> None:
-    found = compare(
+    found = compare_runs(
         runs(make(tmp_path / "a"), make(tmp_path / "b", status="failed"), make(tmp_path / "c", status=None))
     )
     assert [cell is None for cell in found.metrics["test/accuracy"]] == [False, True, True]
@@ -144,7 +144,7 @@ def test_a_run_that_did_not_finish_is_a_column_with_a_note(tmp_path: Path) -> No
 
 
 def test_an_evaluation_is_no_training(tmp_path: Path) -> None:
-    found = compare(runs(make(tmp_path / "a", 0), make(tmp_path / "b", 1, weights="a/model.safetensors")))
+    found = compare_runs(runs(make(tmp_path / "a", 0), make(tmp_path / "b", 1, weights="a/model.safetensors")))
     assert len(found.groups) == 2
     assert found.notes[0].endswith("b is an evaluation of a/model.safetensors")
 
@@ -152,10 +152,10 @@ def test_an_evaluation_is_no_training(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("num", "expected"), [(2, ["AB"]), (3, ["AB", "AC", "BC"]), (4, ["AB", "AC", "AD"])])
 def test_which_pairs_are_shown(tmp_path: Path, num: int, expected: list[str]) -> None:
     made = [make(tmp_path / str(index), values={"batch_size": 8 + index}) for index in range(num)]
-    assert [pair.first + pair.second for pair in compare(runs(*made)).pairs] == expected
+    assert [pair.first + pair.second for pair in compare_runs(runs(*made)).pairs] == expected
 
 
 def test_surroundings_that_differ_are_said(tmp_path: Path) -> None:
     one = make(tmp_path / "a", device="cpu: AMD, 1 thread")
     other = make(tmp_path / "b", device="cpu: AMD, 4 threads", versions={"torch": "2.13.0"})
-    assert compare(runs(one, other)).environment == {"threads": ["1", "4"], "torch": ["2.14.0", "2.13.0"]}
+    assert compare_runs(runs(one, other)).environment == {"threads": ["1", "4"], "torch": ["2.14.0", "2.13.0"]}

@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from sota_exp.report.comparison.config_difference import Difference, difference
-from sota_exp.runs.find import Run
+from sota_exp.report.comparison.config_difference import ConfigDifference, find_config_difference
+from sota_exp.runs.find import SavedRun
 from tests.finished_runs import make
 
 
-def between(one: Path, other: Path) -> Difference:
-    return difference(Run.read(one), Run.read(other))
+def between(one: Path, other: Path) -> ConfigDifference:
+    return find_config_difference(SavedRun.read(one), SavedRun.read(other))
 
 
 def test_equal_runs_differ_in_nothing(tmp_path: Path) -> None:
-    assert between(make(tmp_path / "a"), make(tmp_path / "b")).is_nothing
+    assert between(make(tmp_path / "a"), make(tmp_path / "b")).is_empty
 
 
 def test_choices_values_and_surroundings(tmp_path: Path) -> None:

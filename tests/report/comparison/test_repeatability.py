@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sota_exp.report.comparison.repeatability import Repetition, repetition
-from sota_exp.runs.find import Run
+from sota_exp.report.comparison.repeatability import Repetition, compare_repetition
+from sota_exp.runs.find import SavedRun
 from tests.finished_runs import make, right
 
 SCORES = 8
 
 
 def again(one: Path, other: Path) -> Repetition:
-    return repetition(Run.read(one), Run.read(other))
+    return compare_repetition(SavedRun.read(one), SavedRun.read(other))
 
 
 def change_epoch(directory: Path, number: int, **values: float) -> None:

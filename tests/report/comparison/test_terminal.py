@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sota_exp.report.comparison.compute import Cell, compare
+from sota_exp.report.comparison.compute import SeedStatistics, compare_runs
 from sota_exp.report.comparison.tables import format_mean_and_spread
-from sota_exp.report.comparison.terminal import as_json, blocks, shorten, show
-from sota_exp.report.numbers import interval, plain_value
-from sota_exp.runs.find import Run
+from sota_exp.report.comparison.terminal import comparison_to_json, print_comparison, shorten, split_columns
+from sota_exp.report.numbers import format_interval, format_yaml_value
+from sota_exp.runs.find import SavedRun
 from sota_exp.statistics.paired import Estimate
-from sota_exp.statistics.units import SHARE, UNKNOWN, p_value
+from sota_exp.statistics.units import SHARE_FORMAT, UNKNOWN, format_p_value
 from tests.finished_runs import make, right
 
 
@@ -24,24 +24,26 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def shown(*directories: Path, width: int = 120, each: bool = False) -> str:
     out = io.StringIO()
-    show(compare([Run.read(directory) for directory in directories], each), Console(file=out, width=width))
+    print_comparison(
+        compare_runs([SavedRun.read(directory) for directory in directories], each), Console(file=out, width=width)
+    )
     return out.getvalue()
 
 
 @pytest.mark.parametrize(
     ("name", "cell", "text"),
     [
-        ("test/accuracy", Cell(mean=0.8387, sd=None, standard_error=0.0129, n=1), "83.87 ± 1.29"),
-        ("test/accuracy", Cell(mean=0.8387, sd=0.004, standard_error=None, n=3), "83.87 ± 0.40"),
-        ("test/loss", Cell(mean=0.5, sd=None, standard_error=None, n=1), "0.5000"),
-        ("best/epoch", Cell(mean=12.0, sd=None, standard_error=None, n=1), "13"),
-        ("best/epoch", Cell(mean=11.5, sd=0.7, standard_error=None, n=2), "12 ± 0.7"),
-        ("parameters", Cell(mean=310_000, sd=0.0, standard_error=None, n=2), "0.31"),
-        ("peak_memory_bytes", Cell(mean=2**30, sd=None, standard_error=None, n=1), "1,024"),
+        ("test/accuracy", SeedStatistics(mean=0.8387, sd=None, standard_error=0.0129, n=1), "83.87 ± 1.29"),
+        ("test/accuracy", SeedStatistics(mean=0.8387, sd=0.004, standard_error=None, n=3), "83.87 ± 0.40"),
+        ("test/loss", SeedStatistics(mean=0.5, sd=None, standard_error=None, n=1), "0.5000"),
+        ("best/epoch", SeedStatistics(mean=12.0, sd=None, standard_error=None, n=1), "13"),
+        ("best/epoch", SeedStatistics(mean=11.5, sd=0.7, standard_error=None, n=2), "12 ± 0.7"),
+        ("parameters", SeedStatistics(mean=310_000, sd=0.0, standard_error=None, n=2), "0.31"),
+        ("peak_memory_bytes", SeedStatistics(mean=2**30, sd=None, standard_error=None, n=1), "1,024"),
         ("test/ece", None, "–"),
     ],
 )
-def test_a_number_and_its_spread(name: str, cell: Cell | None, text: str) -> None:
+def test_a_number_and_its_spread(name: str, cell: SeedStatistics | None, text: str) -> None:
     assert format_mean_and_spread(name, cell) == text
 
 
@@ -49,21 +51,21 @@ def test_a_number_and_its_spread(name: str, cell: Cell | None, text: str) -> Non
     ("value", "text"), [(None, "–"), (True, "true"), (0.5, "0.5"), ("x" * 30, "x" * 23 + "…"), ([1, 2], "[1, 2]")]
 )
 def test_a_value_in_a_cell(value: object, text: str) -> None:
-    assert shorten(plain_value(value, none=UNKNOWN)) == text
+    assert shorten(format_yaml_value(value, none=UNKNOWN)) == text
 
 
 @pytest.mark.parametrize(
     ("width", "expected"), [(100, [(0, 4)]), (16, [(0, 2), (2, 4)]), (4, [(0, 1), (1, 2), (2, 3), (3, 4)])]
 )
 def test_columns_go_into_blocks_that_fit(width: int, expected: list[tuple[int, int]]) -> None:
-    found = [(block.start - 1, block.stop - 1) for block in blocks([["name", *["1234"] * 4]], width)]
+    found = [(block.start - 1, block.stop - 1) for block in split_columns([["name", *["1234"] * 4]], width)]
     assert found == expected
 
 
 def test_intervals_and_probabilities_in_words() -> None:
-    assert interval(SHARE, Estimate(mean=0.01, low=-0.005, high=0.025, n=9)) == "−0.50 to +2.50"
-    assert interval(SHARE, None) == "–"
-    assert (p_value(0.04321), p_value(0.00001)) == ("0.043", "< 0.001")
+    assert format_interval(SHARE_FORMAT, Estimate(mean=0.01, low=-0.005, high=0.025, n=9)) == "−0.50 to +2.50"
+    assert format_interval(SHARE_FORMAT, None) == "–"
+    assert (format_p_value(0.04321), format_p_value(0.00001)) == ("0.043", "< 0.001")
 
 
 def test_the_whole_page(tmp_path: Path) -> None:
@@ -105,7 +107,9 @@ def test_square_brackets_are_no_markup(tmp_path: Path) -> None:
 
 def test_json_has_everything_as_plain_values(tmp_path: Path) -> None:
     one, other = make(tmp_path / "a"), make(tmp_path / "b", values={"optimizer.lr": 0.1}, correct=right(35))
-    found = json.loads(json.dumps(as_json(compare([Run.read(one), Run.read(other)])), allow_nan=False))
+    found = json.loads(
+        json.dumps(comparison_to_json(compare_runs([SavedRun.read(one), SavedRun.read(other)])), allow_nan=False)
+    )
     assert [group["runs"] for group in found["groups"]] == [["a"], ["b"]]
     assert found["differing"]["values"] == {"optimizer.lr": [0.01, 0.1]}
     assert [cell["mean"] for cell in found["metrics"]["test/accuracy"]] == [0.7, 0.875]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sota_exp.report.run.figures import RunPictures, draw_run
+from sota_exp.report.run.figures import RunFigureData, draw_run_figures
 from sota_exp.report.run.predictions import compute_confidence
 
 NAMES = {"learning_curves", "learning_rate", "confusion_matrix", "reliability", "worst_mistakes"}
@@ -44,23 +44,23 @@ def write_run(
     ids=["usual", "one epoch", "no average", "no mistake", "many classes"],
 )
 def test_every_picture_is_drawn(tmp_path: Path, changes: dict[str, Any]) -> None:
-    draw_run(write_run(tmp_path, **changes))
+    draw_run_figures(write_run(tmp_path, **changes))
     made = list((tmp_path / "figures").iterdir())
     assert {path.name for path in made} == {f"{name}.png" for name in NAMES}
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in made)
 
 
 def test_pictures_are_the_same_at_every_drawing(tmp_path: Path) -> None:
-    draw_run(write_run(tmp_path))
+    draw_run_figures(write_run(tmp_path))
     first = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
-    draw_run(tmp_path)
+    draw_run_figures(tmp_path)
     assert first == {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
 
 
 def test_confidences_are_those_of_the_softmax(tmp_path: Path) -> None:
     import torch
 
-    run = RunPictures.read(write_run(tmp_path))
+    run = RunFigureData.read(write_run(tmp_path))
     confidence, correct = compute_confidence(run.logits, run.labels)
     reference = torch.from_numpy(run.logits).double().softmax(1).max(1)
     np.testing.assert_allclose(confidence, reference.values.numpy(), rtol=1e-12)
@@ -76,7 +76,7 @@ def test_logits_that_half_precision_holds_as_infinite_are_the_surest(recwarn):
 
 def test_a_run_without_predictions_says_so(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=str(tmp_path)):
-        draw_run(tmp_path)
+        draw_run_figures(tmp_path)
 
 
 def test_matplotlib_waits_until_it_is_needed() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sota_exp.cli import main
-from sota_exp.report.study.page import report
+from sota_exp.report.study.page import write_study_report
 from tests.experiments import TINY
 from tests.report.pages import Page, markdown_tables
 from tests.report.recomputed import check
@@ -37,12 +37,12 @@ FEW = STEPS[:3]
 def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of all thirteen steps."""
     directory = write_study(tmp_path_factory.mktemp("ladder"), num_test=200)
-    report(directory)
+    write_study_report(directory)
     return directory
 
 
 def page_of(directory: Path) -> Page:
-    report(directory)
+    write_study_report(directory)
     return Page((directory / "report.html").read_text())
 
 
@@ -63,7 +63,7 @@ def test_a_wrong_number_is_found(tmp_path: Path) -> None:
     """The test above can fail."""
     directory = write_study(tmp_path, FEW, range(4), num_test=60)
     changed(directory, lambda tree: tree["arms"][1].update(mean=tree["arms"][1]["mean"] + 0.0002))
-    report(directory)
+    write_study_report(directory)
     assert [line for line in check(directory).wrong if "lr_optimizations mean" in line]
 
 
@@ -88,7 +88,7 @@ def real_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "tracking.figures=false",
                 *overrides,
             ]
-            assert main.run(["train", *words, f"seed={seed}", f"hydra.run.dir={place}"]) == 0
+            assert main.run_command_line(["train", *words, f"seed={seed}", f"hydra.run.dir={place}"]) == 0
         trees.append(arm_tree(directory, name, name, trees[-1]["name"] if trees else None, range(3)))
     result = json.loads((directory / "runs/plain/0/result.json").read_text())
     families = [compare(directory, after, before) for before, after in itertools.pairwise(trees)]
@@ -158,7 +158,7 @@ def test_markdown_has_the_tables_of_the_page(ladder: Path) -> None:
 
 def test_the_same_files_give_the_same_bytes(ladder: Path) -> None:
     before = {path: path.read_bytes() for path in ladder.rglob("*") if path.is_file()}
-    report(ladder)
+    write_study_report(ladder)
     assert {path: path.read_bytes() for path in ladder.rglob("*") if path.is_file()} == before
 
 

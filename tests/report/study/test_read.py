@@ -8,13 +8,13 @@ import pytest
 
 from sota_exp.errors import ConfigError
 from sota_exp.report.study.read import read_study
-from sota_exp.report.study.study import Interval, Study
+from sota_exp.report.study.study import ConfidenceInterval, StudyResult
 from tests.report.studies import STEPS, read_tree, write_study, write_tree
 
 ARM = {"name": "a", "reference": None}
 
 
-def read(directory: Path, tree: dict[str, Any]) -> Study:
+def read(directory: Path, tree: dict[str, Any]) -> StudyResult:
     write_tree(directory, tree)
     return read_study(directory)
 
@@ -24,7 +24,7 @@ def test_a_study_is_read_whole(tmp_path: Path) -> None:
     tree = read_tree(tmp_path)
     arm, written = study.arms[1], tree["arms"][1]
     assert (arm.n, arm.mean, arm.difference) == (4, written["mean"], written["difference"])
-    assert arm.interval == Interval(low=written["interval"][0], high=written["interval"][1])
+    assert arm.interval == ConfidenceInterval(low=written["interval"][0], high=written["interval"][1])
     assert list(arm.runs) == list(arm.values) == [0, 1, 2, 3]
     assert study.is_chain and study.is_share
     assert study.plan.seeds_needed == {0.002: 312, 0.005: 51, 0.01: 15}

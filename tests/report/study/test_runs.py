@@ -8,13 +8,13 @@ import pytest
 
 from sota_exp.report.study.read import read_study
 from sota_exp.report.study.runs import (
-    MOST_POINTS,
-    confidences,
-    epochs,
-    inference_sizes,
-    learning_curve,
-    over_seeds,
-    reliability,
+    MAX_CURVE_POINTS,
+    average_over_seeds,
+    compute_reliability,
+    read_confidences,
+    read_inference_sizes,
+    read_learning_curve,
+    read_metric_by_epoch,
 )
 from tests.report.studies import STEPS, calibration_error, write_study
 
@@ -27,45 +27,45 @@ def write_epochs(path: Path, num: int, ending: str = "\n") -> Path:
 
 @pytest.mark.parametrize("num", [1, 2, 59, 60, 61, 119, 600])
 def test_long_curves_are_thinned_and_keep_their_end(tmp_path: Path, num: int) -> None:
-    found = epochs(write_epochs(tmp_path / "m", num), "val/accuracy")
-    assert len(found) <= MOST_POINTS
-    assert len(found) == num or num > MOST_POINTS
+    found = read_metric_by_epoch(write_epochs(tmp_path / "m", num), "val/accuracy")
+    assert len(found) <= MAX_CURVE_POINTS
+    assert len(found) == num or num > MAX_CURVE_POINTS
     assert max(found) == num and found[num] == (num - 1) / num
 
 
 def test_a_line_that_a_crash_cut_short_is_left_out(tmp_path: Path) -> None:
-    assert max(epochs(write_epochs(tmp_path / "m", 5, ending=""), "val/accuracy")) == 4
-    assert epochs(tmp_path / "absent", "val/accuracy") == {}
-    assert epochs(tmp_path / "m", "val/top5_accuracy") == {}
+    assert max(read_metric_by_epoch(write_epochs(tmp_path / "m", 5, ending=""), "val/accuracy")) == 4
+    assert read_metric_by_epoch(tmp_path / "absent", "val/accuracy") == {}
+    assert read_metric_by_epoch(tmp_path / "m", "val/top5_accuracy") == {}
 
 
 def test_curves_reach_as_far_as_every_seed() -> None:
-    curve = over_seeds([{1.0: 0.1, 2.0: 0.3, 3.0: 0.5}, {1.0: 0.3, 2.0: 0.5}])
+    curve = average_over_seeds([{1.0: 0.1, 2.0: 0.3, 3.0: 0.5}, {1.0: 0.3, 2.0: 0.5}])
     assert curve is not None
     np.testing.assert_allclose([curve.x, curve.mean, curve.sd], [[1, 2], [0.2, 0.4], [2**-0.5 / 5] * 2])
-    assert over_seeds([]) is None and over_seeds([{1.0: 1.0}, {2.0: 1.0}]) is None
+    assert average_over_seeds([]) is None and average_over_seeds([{1.0: 1.0}, {2.0: 1.0}]) is None
 
 
 def test_a_study_is_read_from_its_runs(tmp_path: Path) -> None:
     steps = [STEPS[0], STEPS[11], STEPS[2]]
     study = read_study(write_study(tmp_path, steps, range(3), num_test=50))
-    curve = learning_curve(study, study.arms[0], "val/accuracy")
+    curve = read_learning_curve(study, study.arms[0], "val/accuracy")
     assert curve is not None and curve.n == 3 and len(curve.x) == 12
-    sizes = inference_sizes(study, study.arms[1])
+    sizes = read_inference_sizes(study, study.arms[1])
     assert sizes is not None and sum(sizes.chosen.values()) == 3 and set(sizes.chosen) <= set(sizes.curve.x)
-    assert inference_sizes(study, study.arms[0]) is None
-    found = reliability(study, study.arms[0])
+    assert read_inference_sizes(study, study.arms[0]) is None
+    found = compute_reliability(study, study.arms[0])
     assert found is not None and found.n == 3 and found.weight.sum() == pytest.approx(1)
 
 
 def test_the_reliability_diagram_holds_the_calibration_error(tmp_path: Path) -> None:
     """Σ weight · |accuracy − confidence| over the bins of one run equals its recorded calibration error."""
     study = read_study(write_study(tmp_path, STEPS[:1], range(1), num_test=400))
-    found = reliability(study, study.arms[0])
+    found = compute_reliability(study, study.arms[0])
     assert found is not None
     there = found.weight > 0
     error = (found.weight * np.abs(found.correct - found.confidence))[there].sum()
     with np.load(tmp_path / study.arms[0].runs[0] / "predictions.npz") as arrays:
         expected = calibration_error(arrays["test_logits"].astype(float), arrays["test_labels"])
     assert error == pytest.approx(expected, abs=1e-3)
-    assert confidences(tmp_path) is None
+    assert read_confidences(tmp_path) is None

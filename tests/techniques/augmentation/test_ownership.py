@@ -7,7 +7,7 @@ import torch
 
 from sota_exp.config.build import build
 from sota_exp.stages.batch import Batch, BatchTransform
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 from tests.experiments import composed
 from tests.options import Option, options
 
@@ -25,12 +25,16 @@ def test_images_that_are_not_fresh_are_never_written_into(option: Option) -> Non
         images = images.float()
     images = images.contiguous(memory_format=torch.channels_last)
     batch = Batch(
-        images=images.clone(), targets=torch.eye(24), weights=torch.ones(24), sources=torch.arange(24), fresh=False
+        images=images.clone(),
+        targets=torch.eye(24),
+        weights=torch.ones(24),
+        sources=torch.arange(24),
+        owns_images=False,
     )
-    own = replace(batch, images=images.clone(), fresh=True)
+    own = replace(batch, images=images.clone(), owns_images=True)
     for step in range(4):
-        rng = Streams(seed=1).draws(option.slot, step)
+        rng = RandomStreams(seed=1).random_numbers(option.slot, step)
         made = stage(batch, 0.5, rng)
         assert torch.equal(batch.images, images)
-        again = stage(replace(own, images=images.clone()), 0.5, Streams(seed=1).draws(option.slot, step))
+        again = stage(replace(own, images=images.clone()), 0.5, RandomStreams(seed=1).random_numbers(option.slot, step))
         assert torch.equal(made.images, again.images) and torch.equal(made.targets, again.targets)

@@ -11,27 +11,27 @@ import yaml
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from sota_exp.config.hydra_compose import conf_directory
+from sota_exp.config.hydra_compose import get_conf_directory
 from sota_exp.stages.augmentation import Sampler, Shuffle
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.augmentation.repeat.repeated import RepeatedAugmentation
 from sota_exp.techniques.supervision.label_propagation import (
-    CHUNK,
+    CHUNK_ROWS,
     LabelPropagation,
-    class_weights,
-    graph,
-    labelled_part,
-    nearest_neighbors,
+    build_graph,
+    compute_class_weights,
+    find_nearest_neighbors,
+    infer_labels,
     propagate,
-    pseudo_labels,
+    sample_labelled,
 )
 
-STREAMS = Streams(seed=3)
+STREAMS = RandomStreams(seed=3)
 
 
 def made(**fields: Any) -> LabelPropagation:
-    defaults = yaml.safe_load((conf_directory() / "supervision" / "label_propagation.yaml").read_text())
+    defaults = yaml.safe_load((get_conf_directory() / "supervision" / "label_propagation.yaml").read_text())
     del defaults["_target_"]
     return LabelPropagation(**{**defaults, **fields})
 
@@ -66,21 +66,21 @@ def given_labels(labels: Tensor, labelled: Tensor, num_classes: int) -> Tensor:
 
 def test_neighbors_are_the_most_similar_others_in_chunks_too() -> None:
     generator = torch.Generator().manual_seed(1)
-    features = normalize(torch.randn(CHUNK + 7, 6, generator=generator), dim=1)
-    similarities, neighbors = nearest_neighbors(features, 5)
+    features = normalize(torch.randn(CHUNK_ROWS + 7, 6, generator=generator), dim=1)
+    similarities, neighbors = find_nearest_neighbors(features, 5)
     whole = features @ features.T
     whole.fill_diagonal_(-torch.inf)
     expected = whole.topk(5, dim=1)
     torch.testing.assert_close(similarities, expected.values)
     assert not (neighbors == torch.arange(len(features))[:, None]).any()
-    assert nearest_neighbors(features[:4], 50)[1].shape == (4, 3)
+    assert find_nearest_neighbors(features[:4], 50)[1].shape == (4, 3)
 
 
 @pytest.mark.parametrize("alpha", [0.5, 0.99])
 def test_agrees_with_a_dense_solve(alpha: float) -> None:
     features, labels = clusters()
     labelled = torch.tensor([0, 1, 2, 3, 31])
-    weights = graph(*nearest_neighbors(features, 10), 3.0)
+    weights = build_graph(*find_nearest_neighbors(features, 10), 3.0)
     solved = propagate(weights, labels, labelled, 3, alpha, 500, 1e-12)
     expected = dense_solution(features, 10, 3.0, alpha, given_labels(labels, labelled, 3))
     torch.testing.assert_close(solved, expected, rtol=1e-6, atol=1e-9)
@@ -89,8 +89,8 @@ def test_agrees_with_a_dense_solve(alpha: float) -> None:
 def test_twenty_iterations_give_the_labels_of_the_dense_solve() -> None:
     features, labels = clusters()
     labelled = torch.tensor([0, 1, 2])
-    weights = graph(*nearest_neighbors(features, 10), 3.0)
-    found, certainty = pseudo_labels(propagate(weights, labels, labelled, 3, 0.99, 20, 1e-6))
+    weights = build_graph(*find_nearest_neighbors(features, 10), 3.0)
+    found, certainty = infer_labels(propagate(weights, labels, labelled, 3, 0.99, 20, 1e-6))
     expected = dense_solution(features, 10, 3.0, 0.99, given_labels(labels, labelled, 3))
     assert (found == expected.argmax(1)).all()
     assert (found == labels).double().mean() > 0.95
@@ -104,8 +104,8 @@ def test_an_empty_class_and_an_isolated_image_give_no_nan() -> None:
     features = torch.cat([features, torch.zeros(90, 1)], 1)
     features[4] = torch.eye(9)[8] * -1
     labelled = torch.tensor([0, 1, 2])
-    solution = propagate(graph(*nearest_neighbors(features, 10), 3.0), labels, labelled, 4, 0.99, 20, 1e-6)
-    found, certainty = pseudo_labels(solution)
+    solution = propagate(build_graph(*find_nearest_neighbors(features, 10), 3.0), labels, labelled, 4, 0.99, 20, 1e-6)
+    found, certainty = infer_labels(solution)
     assert solution.isfinite().all()
     assert certainty.isfinite().all()
     assert (solution[:, 3] == 0).all()
@@ -127,7 +127,7 @@ def test_all_zero_features_leave_the_true_labels_alone() -> None:
 
 
 def test_certainty_is_one_minus_relative_entropy_over_its_maximum() -> None:
-    found, certainty = pseudo_labels(torch.tensor([[1.0, 0, 0], [2, 2, 0], [1, 1, 1], [-5, 3, 1]], dtype=torch.double))
+    found, certainty = infer_labels(torch.tensor([[1.0, 0, 0], [2, 2, 0], [1, 1, 1], [-5, 3, 1]], dtype=torch.double))
     half, quarter = 1 - np.log(2) / np.log(3), 1 + (0.75 * np.log(0.75) + 0.25 * np.log(0.25)) / np.log(3)
     assert certainty.tolist() == pytest.approx([1, half, 0, quarter], abs=1e-6)
     assert found[[0, 3]].tolist() == [0, 1]
@@ -135,7 +135,7 @@ def test_certainty_is_one_minus_relative_entropy_over_its_maximum() -> None:
 
 def test_class_weights_balance_classes() -> None:
     labels = torch.tensor([0] * 6 + [1] * 3 + [3] * 3)
-    weights = class_weights(labels, 4)
+    weights = compute_class_weights(labels, 4)
     assert weights[[0, 1, 3]].tolist() == [0.5, 1.0, 1.0]
     assert weights[labels].sum() == 9  # three classes with images, 3 each
 
@@ -146,7 +146,7 @@ def test_true_labels_stay_with_certainty_one_times_the_class_weight() -> None:
     labelled = stage.labelled(labels, STREAMS)
     one = stage(labels, 3, 0.5, lambda: features, STREAMS)
     assert (one.labels[labelled] == labels[labelled]).all()
-    balance = class_weights(one.labels, 3)[one.labels]
+    balance = compute_class_weights(one.labels, 3)[one.labels]
     torch.testing.assert_close(one.weights[labelled], balance[labelled])
     assert one.metrics["train/pseudo_label_accuracy"] > 0.9
 
@@ -165,10 +165,10 @@ def test_hidden_labels_are_never_read(tmp_path: Path) -> None:
 
 def test_the_labelled_part_is_stratified_keyed_and_repeatable() -> None:
     labels = torch.tensor([0] * 200 + [1] * 40 + [2] * 3)
-    part = labelled_part(labels, 0.1, STREAMS)
+    part = sample_labelled(labels, 0.1, STREAMS)
     assert labels[part].bincount().tolist() == [20, 4, 1]
-    assert torch.equal(part, labelled_part(labels, 0.1, STREAMS))
-    assert not torch.equal(part, labelled_part(labels, 0.1, Streams(seed=4)))
+    assert torch.equal(part, sample_labelled(labels, 0.1, STREAMS))
+    assert not torch.equal(part, sample_labelled(labels, 0.1, RandomStreams(seed=4)))
 
 
 @pytest.mark.parametrize("text", ["", "0\n90\n", "one\n", "-1\n"])
@@ -181,9 +181,9 @@ def test_a_file_that_does_not_list_positions_is_refused(tmp_path: Path, text: st
 def test_the_content_of_the_file_counts_and_not_its_place(tmp_path: Path) -> None:
     for name, text in (("a", "0\n"), ("b", "0\n"), ("c", "1\n")):
         (tmp_path / name).write_text(text)
-    a, b, c = (made(labelled_file=str(tmp_path / name)).content() for name in "abc")
+    a, b, c = (made(labelled_file=str(tmp_path / name)).content_hash() for name in "abc")
     assert a == b != c
-    assert made().content() == ""
+    assert made().content_hash() == ""
 
 
 @pytest.mark.parametrize("inner", [Shuffle(), RepeatedAugmentation(num_repeats=4)])

@@ -13,12 +13,12 @@ from torch import Tensor
 from sota_exp.data.resize import center_crop
 from sota_exp.stages.augmentation import Crop
 from sota_exp.stages.data import Images
-from sota_exp.stages.random import Draws
+from sota_exp.stages.random import RandomNumbers
 
 
 @dataclass(frozen=True, kw_only=True)
 class CenterCrop(Crop):
     """Cuts the centre of each image."""
 
-    def __call__(self, images: Images, indices: Tensor, size: int, rng: Draws, interpolation: str) -> Tensor:
+    def __call__(self, images: Images, indices: Tensor, size: int, rng: RandomNumbers, interpolation: str) -> Tensor:
         return center_crop(images, indices, size, size, interpolation)

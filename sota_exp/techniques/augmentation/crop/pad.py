@@ -17,13 +17,13 @@ from torch import Tensor
 from sota_exp.data.resize import center_crop
 from sota_exp.stages.augmentation import Crop
 from sota_exp.stages.data import Images
-from sota_exp.stages.random import Draws
+from sota_exp.stages.random import RandomNumbers
 from sota_exp.stages.stage import require
 
 PADDING_MODES = ("constant", "reflect")
 
 
-def shifted(padded: Tensor, corners: Tensor, size: int) -> Tensor:
+def cut_crops(padded: Tensor, corners: Tensor, size: int) -> Tensor:
     """Crops of uint8 [B, P, P, 3] at `corners`, int64 [B, 2] (top, left): uint8 [B, 3, size, size], channels last."""
     num, side = padded.shape[:2]
     # index_select copies whole rows of pixels, then, after a transpose, whole columns.
@@ -47,10 +47,10 @@ class PadCrop(Crop):
         require(0 <= self.padding_fraction <= 0.5, "padding_fraction", self.padding_fraction, legal)
         require(self.padding_mode in PADDING_MODES, "padding_mode", self.padding_mode, f"one of {PADDING_MODES}")
 
-    def __call__(self, images: Images, indices: Tensor, size: int, rng: Draws, interpolation: str) -> Tensor:
+    def __call__(self, images: Images, indices: Tensor, size: int, rng: RandomNumbers, interpolation: str) -> Tensor:
         padding = round(self.padding_fraction * size)
         centred = center_crop(images, indices, size, size, interpolation).permute(0, 2, 3, 1).numpy()
         sides = ((0, 0), (padding, padding), (padding, padding), (0, 0))
         padded = torch.from_numpy(np.pad(centred, sides, "reflect" if self.padding_mode == "reflect" else "constant"))
         corners = rng.integers(2 * padding + 1, len(indices), 2)
-        return shifted(padded, corners, size)
+        return cut_crops(padded, corners, size)

@@ -13,29 +13,29 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sota_exp.data.resize import drawn_sides, first_that_fits, resized_crop
+from sota_exp.data.resize import choose_first_fitting, draw_box_sides, resized_crop
 from sota_exp.stages.augmentation import Crop
 from sota_exp.stages.data import Images
-from sota_exp.stages.random import Draws
+from sota_exp.stages.random import RandomNumbers
 from sota_exp.stages.stage import require
 
 NUM_ATTEMPTS = 10
 
 
-def crop_boxes(sizes: Tensor, scale: list[float], ratio: list[float], rng: Draws) -> Tensor:
+def sample_crop_boxes(sizes: Tensor, scale: list[float], ratio: list[float], rng: RandomNumbers) -> Tensor:
     """Random boxes in pixels, int64 [B, 4] (top, left, height, width), inside images of `sizes`, int64 [B, 2]."""
     num = len(sizes)
     tries, corner = rng.uniform(num, NUM_ATTEMPTS, 2).double(), rng.uniform(num, 2).double()
-    boxes = drawn_sides(sizes.prod(1, keepdim=True), scale, ratio, tries)
-    box, found = first_that_fits(boxes, ((boxes > 0) & (boxes <= sizes[:, None])).all(2))
+    boxes = draw_box_sides(sizes.prod(1, keepdim=True), scale, ratio, tries)
+    box, found = choose_first_fitting(boxes, ((boxes > 0) & (boxes <= sizes[:, None])).all(2))
     if not found.all():
-        box = torch.where(found, box, largest_boxes(sizes, ratio))
+        box = torch.where(found, box, compute_largest_boxes(sizes, ratio))
     free = sizes - box
     placed = (corner * (free + 1)).long()
     return torch.cat([torch.where(found, placed, free // 2), box], dim=1)
 
 
-def largest_boxes(sizes: Tensor, ratio: list[float]) -> Tensor:
+def compute_largest_boxes(sizes: Tensor, ratio: list[float]) -> Tensor:
     """The largest (height, width) with a width/height in `ratio` that fits into `sizes`, both int64 [B, 2]."""
     height, width = sizes.unbind(1)
     limited_height = torch.minimum(height, (width / ratio[0]).round().long())
@@ -56,9 +56,9 @@ class RandomResizedCrop(Crop):
         ok = len(self.ratio) == 2 and 0 < self.ratio[0] <= self.ratio[1]
         require(ok, "ratio", self.ratio, "[min, max] width divided by height, positive")
 
-    def __call__(self, images: Images, indices: Tensor, size: int, rng: Draws, interpolation: str) -> Tensor:
-        boxes = crop_boxes(images.sizes(indices), self.scale, self.ratio, rng)
+    def __call__(self, images: Images, indices: Tensor, size: int, rng: RandomNumbers, interpolation: str) -> Tensor:
+        boxes = sample_crop_boxes(images.sizes(indices), self.scale, self.ratio, rng)
         return resized_crop(images, indices, boxes, size, interpolation)
 
-    def magnification(self, sizes: Tensor, size: int, rng: Draws) -> Tensor:
-        return size / crop_boxes(sizes, self.scale, self.ratio, rng)[:, 2:].double().prod(1).sqrt()
+    def compute_magnification(self, sizes: Tensor, size: int, rng: RandomNumbers) -> Tensor:
+        return size / sample_crop_boxes(sizes, self.scale, self.ratio, rng)[:, 2:].double().prod(1).sqrt()

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from sota_exp.stages.batch import Batch, BatchTransform
-from sota_exp.stages.random import Draws
+from sota_exp.stages.random import RandomNumbers
 from sota_exp.stages.stage import require
-from sota_exp.techniques.augmentation.erase.rectangle import blank
+from sota_exp.techniques.augmentation.erase.rectangle import erase
 
 
-def cutout_boxes(centres: Tensor, size: int, length: int) -> Tensor:
+def compute_cutout_boxes(centres: Tensor, size: int, length: int) -> Tensor:
     """Squares of side `length` around `centres`, int64 [B, 2], clipped to `size`: [B, 4] (top, left, bottom, right)."""
     start = centres - length // 2
     return torch.cat([start, start + length], dim=1).clamp(0, size)
@@ -33,7 +33,7 @@ class Cutout(BatchTransform):
         legal = "a fraction of the side in (0, 1]"
         require(0 < self.length_fraction <= 1, "length_fraction", self.length_fraction, legal)
 
-    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+    def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         size = batch.images.shape[-1]
         centres = rng.integers(size, len(batch), 2)
-        return blank(batch, cutout_boxes(centres, size, round(self.length_fraction * size)))
+        return erase(batch, compute_cutout_boxes(centres, size, round(self.length_fraction * size)))

@@ -14,20 +14,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sota_exp.data.resize import drawn_sides, first_that_fits
+from sota_exp.data.resize import choose_first_fitting, draw_box_sides
 from sota_exp.stages.batch import Batch, BatchTransform
-from sota_exp.stages.random import Draws
+from sota_exp.stages.random import RandomNumbers
 from sota_exp.stages.stage import require
-from sota_exp.techniques.augmentation.erase.rectangle import blank
+from sota_exp.techniques.augmentation.erase.rectangle import erase
 
 NUM_ATTEMPTS = 10
 
 
-def erase_boxes(num: int, size: int, scale: list[float], ratio: list[float], rng: Draws) -> Tensor:
+def sample_erase_boxes(num: int, size: int, scale: list[float], ratio: list[float], rng: RandomNumbers) -> Tensor:
     """Random boxes inside `size` × `size` px, int64 [num, 4] (top, left, bottom, right); empty if no draw fits."""
     tries, corner = rng.uniform(num, NUM_ATTEMPTS, 2).double(), rng.uniform(num, 2).double()
-    sides = drawn_sides(size**2, scale, ratio, tries).flip(2)  # of height / width
-    box, found = first_that_fits(sides, (sides < size).all(2))
+    sides = draw_box_sides(size**2, scale, ratio, tries).flip(2)  # of height / width
+    box, found = choose_first_fitting(sides, (sides < size).all(2))
     box = torch.where(found, box, 0)
     start = (corner * (size - box + 1)).long()
     return torch.cat([start, start + box], dim=1)
@@ -48,7 +48,7 @@ class RandomErasing(BatchTransform):
         ok = len(self.ratio) == 2 and 0 < self.ratio[0] <= self.ratio[1]
         require(ok, "ratio", self.ratio, "[min, max] height divided by width, positive")
 
-    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+    def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         chosen = rng.uniform(len(batch), 1) < self.p
-        boxes = erase_boxes(len(batch), batch.images.shape[-1], self.scale, self.ratio, rng)
-        return blank(batch, torch.where(chosen, boxes, 0))
+        boxes = sample_erase_boxes(len(batch), batch.images.shape[-1], self.scale, self.ratio, rng)
+        return erase(batch, torch.where(chosen, boxes, 0))

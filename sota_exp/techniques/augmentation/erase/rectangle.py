@@ -6,12 +6,12 @@ from torch import Tensor
 from sota_exp.stages.batch import Batch
 
 
-def blank(batch: Batch, boxes: Tensor) -> Batch:
+def erase(batch: Batch, boxes: Tensor) -> Batch:
     """The batch with zeros in `boxes`, int64 [B, 4] (top, left, bottom, right), bottom and right excluded.
 
     In normalized images zero is the mean colour. An empty box erases nothing.
     """
-    images = batch.own_images().contiguous(memory_format=torch.channels_last)
+    images = batch.writable_images().contiguous(memory_format=torch.channels_last)
     rows = (boxes[:, 2:] > boxes[:, :2]).all(1).nonzero().flatten()
     top, left, bottom, right = boxes[rows].to(images.device, non_blocking=True).view(-1, 4, 1).unbind(1)
     position = torch.arange(images.shape[-1], device=images.device)

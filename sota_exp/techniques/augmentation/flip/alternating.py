@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from sota_exp.stages.batch import Batch, BatchTransform
-from sota_exp.stages.random import Draws
+from sota_exp.stages.random import RandomNumbers
 from sota_exp.techniques.augmentation.flip.random import flip_where
 
 
-def hash_bit(sources: Tensor) -> Tensor:
+def compute_hash_bit(sources: Tensor) -> Tensor:
     """Indices int64 [B] → a fixed pseudo-random bit (0 or 1) of each, int64 [B], by a multiply-shift hash."""
     mixed = sources
     for _ in range(2):
@@ -29,5 +29,5 @@ def hash_bit(sources: Tensor) -> Tensor:
 class AlternatingFlip(BatchTransform):
     """Flips by the parity of the epoch; nothing is random."""
 
-    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
-        return batch.with_images(flip_where(batch.images, (hash_bit(batch.sources) + batch.epoch) % 2 == 1))
+    def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
+        return batch.with_images(flip_where(batch.images, (compute_hash_bit(batch.sources) + batch.epoch) % 2 == 1))

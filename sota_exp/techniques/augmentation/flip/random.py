@@ -10,19 +10,19 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from sota_exp.data.resize import take
+from sota_exp.data.resize import select_images
 from sota_exp.stages.batch import Batch, BatchTransform
-from sota_exp.stages.random import Draws
+from sota_exp.stages.random import RandomNumbers
 from sota_exp.stages.stage import require
 
 
 def flip_where(images: Tensor, chosen: Tensor) -> Tensor:
     """Images [B, 3, S, S] with those `chosen` (bool [B], on the CPU) flipped horizontally."""
     order = chosen.argsort(descending=True, stable=True)
-    images = take(images, order)
+    images = select_images(images, order)
     flipped = images[: int(chosen.sum())]
     flipped.copy_(flipped.flip(-1))
-    return take(images, order.argsort())
+    return select_images(images, order.argsort())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,5 +34,5 @@ class RandomFlip(BatchTransform):
     def __post_init__(self) -> None:
         require(0 <= self.p <= 1, "p", self.p, "a probability in [0, 1]")
 
-    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+    def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         return batch.with_images(flip_where(batch.images, rng.uniform(len(batch)) < self.p))

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sota_exp.data.resize import affine
+from sota_exp.data.resize import apply_affine
 from sota_exp.stages.batch import Batch, BatchTransform
-from sota_exp.stages.random import Draws
+from sota_exp.stages.random import RandomNumbers
 from sota_exp.stages.stage import require
 from sota_exp.techniques.augmentation.policy.ops import require_interpolation
 
 
-def rotate_scale_matrices(degrees: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+def compute_rotate_scale_matrices(degrees: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """Inverse matrices [B, 2, 3]: rotate clockwise by `degrees` [B], zoom by `scale` [B], shift by [B, 2] px (x, y)."""
     cos, sin = degrees.deg2rad().cos() / scale, degrees.deg2rad().sin() / scale
     linear = torch.stack([cos, sin, -sin, cos], dim=1).view(-1, 2, 2)
@@ -42,11 +42,11 @@ class RotateScale(BatchTransform):
         require(0 <= self.translate_fraction <= 1, "translate_fraction", self.translate_fraction, legal)
         require_interpolation(self.interpolation)
 
-    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+    def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         angle, zoom, *shift = rng.uniform(len(batch), 4).unbind(1)
         low, high = self.scale
         max_shift = self.translate_fraction * batch.images.shape[-1]
-        matrices = rotate_scale_matrices(
+        matrices = compute_rotate_scale_matrices(
             self.degrees * (2 * angle - 1), low + (high - low) * zoom, max_shift * (2 * torch.stack(shift, dim=1) - 1)
         )
-        return batch.with_images(affine(batch.images, matrices, self.interpolation))
+        return batch.with_images(apply_affine(batch.images, matrices, self.interpolation))

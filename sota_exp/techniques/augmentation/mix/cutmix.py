@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from sota_exp.stages.batch import Batch, BatchTransform
-from sota_exp.stages.random import Draws
+from sota_exp.stages.random import RandomNumbers
 from sota_exp.stages.stage import require
-from sota_exp.techniques.augmentation.mix.pairing import partners
+from sota_exp.techniques.augmentation.mix.pairing import choose_partners
 
 
-def cutmix_box(size: int, lam: float, centre: list[float]) -> tuple[int, int, int, int]:
+def compute_cutmix_box(size: int, lam: float, centre: list[float]) -> tuple[int, int, int, int]:
     """(top, left, bottom, right) in an image of `size` px; `lam` is the fraction to keep, `centre` in [0, 1)²."""
     half = int(0.5 * (1 - lam) ** 0.5 * size)
     row, column = (int(fraction * size) for fraction in centre)
@@ -31,7 +31,7 @@ def cutmix(batch: Batch, partner: Tensor, box: tuple[int, int, int, int]) -> Bat
     partner = partner.to(batch.images.device, non_blocking=True)
     top, left, bottom, right = box
     pasted = (bottom - top) * (right - left) / (batch.images.shape[-2] * batch.images.shape[-1])
-    images = batch.own_images()
+    images = batch.writable_images()
     images[:, :, top:bottom, left:right] = images[:, :, top:bottom, left:right][partner]
     return replace(
         batch,
@@ -50,7 +50,7 @@ class CutMix(BatchTransform):
     def __post_init__(self) -> None:
         require(self.alpha > 0, "alpha", self.alpha, "positive; `augmentation/mix=none` switches mixing off")
 
-    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
-        lam, centre = rng.shared_beta(self.alpha), rng.shared(2).tolist()
-        partner = partners(batch.sources, rng.uniform(len(batch), 3))
-        return cutmix(batch, partner, cutmix_box(batch.images.shape[-1], lam, centre))
+    def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
+        lam, centre = rng.shared_beta(self.alpha), rng.shared_uniform(2).tolist()
+        partner = choose_partners(batch.sources, rng.uniform(len(batch), 3))
+        return cutmix(batch, partner, compute_cutmix_box(batch.images.shape[-1], lam, centre))

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from sota_exp.stages.batch import Batch, BatchTransform
-from sota_exp.stages.random import Draws
+from sota_exp.stages.random import RandomNumbers
 from sota_exp.stages.stage import require
-from sota_exp.techniques.augmentation.mix.pairing import partners
+from sota_exp.techniques.augmentation.mix.pairing import choose_partners
 
 
 def mixup(batch: Batch, partner: Tensor, lam: float) -> Batch:
@@ -38,6 +38,6 @@ class Mixup(BatchTransform):
     def __post_init__(self) -> None:
         require(self.alpha > 0, "alpha", self.alpha, "positive; `augmentation/mix=none` switches mixing off")
 
-    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+    def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         lam = rng.shared_beta(self.alpha)
-        return mixup(batch, partners(batch.sources, rng.uniform(len(batch), 3)), lam)
+        return mixup(batch, choose_partners(batch.sources, rng.uniform(len(batch), 3)), lam)

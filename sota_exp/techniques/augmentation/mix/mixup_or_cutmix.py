@@ -9,7 +9,7 @@ Setting: mixup_alpha 0.2, cutmix_alpha 1.0, cutmix_prob 0.5: +0.40 points for Re
 from dataclasses import dataclass
 
 from sota_exp.stages.batch import Batch, BatchTransform
-from sota_exp.stages.random import Draws
+from sota_exp.stages.random import RandomNumbers
 from sota_exp.stages.stage import require
 from sota_exp.techniques.augmentation.mix.cutmix import CutMix
 from sota_exp.techniques.augmentation.mix.mixup import Mixup
@@ -28,7 +28,7 @@ class MixupOrCutMix(BatchTransform):
         require(self.cutmix_alpha > 0, "cutmix_alpha", self.cutmix_alpha, "positive")
         require(0 <= self.cutmix_prob <= 1, "cutmix_prob", self.cutmix_prob, "a probability in [0, 1]")
 
-    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
-        use_cutmix = rng.shared(1).tolist()[0] < self.cutmix_prob
+    def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
+        use_cutmix = rng.shared_uniform(1).tolist()[0] < self.cutmix_prob
         mix = CutMix(alpha=self.cutmix_alpha) if use_cutmix else Mixup(alpha=self.mixup_alpha)
         return mix(batch, progress, rng)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 
-def partners(sources: Tensor, noise: Tensor) -> Tensor:
+def choose_partners(sources: Tensor, noise: Tensor) -> Tensor:
     """Position of each sample's partner, int64 [B]: a random permutation with as few pairs of equal source as possible.
 
     sources: int64 [B], equal for copies of one image. noise: float [B, 3], uniform in [0, 1). Both on the CPU.

@@ -16,29 +16,29 @@ import torch
 from torch import Tensor
 
 from sota_exp.stages.batch import Batch, BatchTransform
-from sota_exp.stages.random import Draws
+from sota_exp.stages.random import RandomNumbers
 from sota_exp.stages.stage import require
 from sota_exp.techniques.augmentation.policy import ops
-from sota_exp.techniques.augmentation.policy.space import Space, evenly_spaced, standard_ranges
+from sota_exp.techniques.augmentation.policy.space import OperationSpace, build_space, randaugment_ranges
 
 NUM_BINS = 10
-OVERLAPPING = ("brightness", "color", "contrast", "sharpness")
+IMAGENET_C_OPS = ("brightness", "color", "contrast", "sharpness")
 
 
 @cache
-def mixed_space(size: int, all_ops: bool) -> Space:
+def build_augmix_space(size: int, all_ops: bool) -> OperationSpace:
     """The operations of a chain for images of `size` px, without those of ImageNet-C unless `all_ops`."""
     ranges = {
-        **standard_ranges(size),
+        **randaugment_ranges(size),
         "translate_x": (0, size / 3, True),
         "translate_y": (0, size / 3, True),
         "posterize": (4, 0, False),
     }
-    left_out = ("identity",) if all_ops else ("identity", *OVERLAPPING)
-    return evenly_spaced({name: span for name, span in ranges.items() if name not in left_out}, NUM_BINS)
+    left_out = ("identity",) if all_ops else ("identity", *IMAGENET_C_OPS)
+    return build_space({name: span for name, span in ranges.items() if name not in left_out}, NUM_BINS)
 
 
-def blend_weights(uniforms: Tensor) -> Tensor:
+def compute_blend_weights(uniforms: Tensor) -> Tensor:
     """Uniforms [B, 1 + K] → weights [B, 1 + K] of the image (Beta(1, 1)) and of its K chains (Dirichlet(1))."""
     keep, exponentials = uniforms[:, :1], -torch.log1p(-uniforms[:, 1:])
     return torch.cat([keep, (1 - keep) * exponentials / exponentials.sum(1, keepdim=True).clamp(min=1e-30)], dim=1)
@@ -61,26 +61,28 @@ class AugMix(BatchTransform):
         require(depth_ok, "chain_depth", self.chain_depth, "at least 1, or -1 for random")
         ops.require_interpolation(self.interpolation)
 
-    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+    def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         num, device = len(batch), batch.images.device
         weights = (
-            blend_weights(rng.uniform(num, 1 + self.mixture_width)).to(device, non_blocking=True).view(num, -1, 1, 1, 1)
+            compute_blend_weights(rng.uniform(num, 1 + self.mixture_width))
+            .to(device, non_blocking=True)
+            .view(num, -1, 1, 1, 1)
         )
         blend = batch.images * weights[:, 0]
         for k in range(self.mixture_width):
-            blend.add_(self.chain(batch.images, rng) * weights[:, 1 + k])
+            blend.add_(self.apply_chain(batch.images, rng) * weights[:, 1 + k])
         # Without 1e-3, rounding errors of the weights would lower some levels of images that no chain changed.
         return batch.with_images((blend + 1e-3).clamp_(0, 255).to(torch.uint8))
 
-    def chain(self, images: Tensor, rng: Draws) -> Tensor:
+    def apply_chain(self, images: Tensor, rng: RandomNumbers) -> Tensor:
         """Images uint8 [B, 3, S, S] → the same after one chain of `chain_depth`, or 1 to 3, random operations each."""
-        num, identity = len(images), ops.NAMES.index("identity")
-        space = mixed_space(images.shape[-1], self.all_ops)
+        num, identity = len(images), ops.OP_NAMES.index("identity")
+        space = build_augmix_space(images.shape[-1], self.all_ops)
         longest = 3 if self.chain_depth == -1 else self.chain_depth
         depth = 1 + rng.integers(3, num) if self.chain_depth == -1 else torch.full((num,), longest)
         for position in range(longest):
             drawn, bins = rng.integers(len(space.ops), num), rng.integers(self.severity, num)
             magnitudes = space.magnitude(drawn, bins, rng.uniform(num))
             op = torch.where(position < depth, space.ops[drawn], identity)
-            images = ops.apply(images, op, magnitudes, self.interpolation)
+            images = ops.apply_ops(images, op, magnitudes, self.interpolation)
         return images

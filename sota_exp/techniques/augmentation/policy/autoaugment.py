@@ -17,10 +17,10 @@ from torchvision.transforms import AutoAugment as Published
 from torchvision.transforms import AutoAugmentPolicy
 
 from sota_exp.stages.batch import Batch, BatchTransform
-from sota_exp.stages.random import Draws
+from sota_exp.stages.random import RandomNumbers
 from sota_exp.stages.stage import require
 from sota_exp.techniques.augmentation.policy import ops
-from sota_exp.techniques.augmentation.policy.space import Space, evenly_spaced, standard_ranges
+from sota_exp.techniques.augmentation.policy.space import OperationSpace, build_space, randaugment_ranges
 
 NUM_BINS = 10
 
@@ -29,15 +29,15 @@ POLICIES = tuple(policy.value for policy in AutoAugmentPolicy)
 
 
 @cache
-def learned_space(size: int) -> Space:
+def build_autoaugment_space(size: int) -> OperationSpace:
     """The operations of the policies and their magnitudes for images of `size` pixels; row 0 is the identity."""
-    return evenly_spaced({**standard_ranges(size), "invert": (0, 0, False)}, NUM_BINS)
+    return build_space({**randaugment_ranges(size), "invert": (0, 0, False)}, NUM_BINS)
 
 
 @cache
-def sub_policies(policy: str) -> tuple[Tensor, Tensor, Tensor]:
+def load_sub_policies(policy: str) -> tuple[Tensor, Tensor, Tensor]:
     """Rows of `learned_space`, probabilities and magnitude bins of a policy's pairs, from torchvision: each [25, 2]."""
-    names = [name.replace("_", "") for name in (*standard_ranges(1), "invert")]
+    names = [name.replace("_", "") for name in (*randaugment_ranges(1), "invert")]
     pairs = Published(AutoAugmentPolicy(policy)).policies
     rows = [[names.index(name.lower()) for name, _, _ in pair] for pair in pairs]
     probabilities = [[probability for _, probability, _ in pair] for pair in pairs]
@@ -56,14 +56,14 @@ class AutoAugment(BatchTransform):
         require(self.policy in POLICIES, "policy", self.policy, f"one of {POLICIES}")
         ops.require_interpolation(self.interpolation)
 
-    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
-        space, images = learned_space(batch.images.shape[-1]), batch.images
-        tables = sub_policies(self.policy)
+    def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
+        space, images = build_autoaugment_space(batch.images.shape[-1]), batch.images
+        tables = load_sub_policies(self.policy)
         pair = rng.integers(len(tables[0]), len(batch))
         rows, probabilities, bins = (table[pair] for table in tables)
         for k in (0, 1):
             coin = rng.uniform(len(batch), 2)
             drawn = torch.where(coin[:, 0] < probabilities[:, k], rows[:, k], 0)
             magnitudes = space.magnitude(drawn, bins[:, k], coin[:, 1])
-            images = ops.apply(images, space.ops[drawn], magnitudes, self.interpolation)
+            images = ops.apply_ops(images, space.ops[drawn], magnitudes, self.interpolation)
         return batch.with_images(images)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sota_exp.data.resize import affine, in_chunks, slide, take
+from sota_exp.data.resize import apply_affine, select_images, shift_rows, split_into_chunks
 from sota_exp.stages.stage import require
 
 #: Weights of red, green and blue in a gray level, as in torchvision.
@@ -23,19 +23,19 @@ LUMA = (0.2989, 0.587, 0.114)
 def shear_x(images: Tensor, slope: Tensor, interpolation: str) -> Tensor:
     """Images [B, 3, S, S] → the same with each row shifted by `slope` [B] times its distance from the top edge."""
     rows = torch.arange(images.shape[-1], device=images.device) + 0.5
-    return slide(images, -slope[:, None] * rows, interpolation)
+    return shift_rows(images, -slope[:, None] * rows, interpolation)
 
 
 def shear_y(images: Tensor, slope: Tensor, interpolation: str) -> Tensor:
     """Images [B, 3, S, S] → the same with each column shifted by `slope` [B] times its distance from the left edge."""
     one, zero = torch.ones_like(slope), torch.zeros_like(slope)
     offset = slope * images.shape[-1] / 2
-    return affine(images, torch.stack([one, zero, zero, slope, one, offset], dim=1).view(-1, 2, 3), interpolation)
+    return apply_affine(images, torch.stack([one, zero, zero, slope, one, offset], dim=1).view(-1, 2, 3), interpolation)
 
 
 def translate_x(images: Tensor, pixels: Tensor, interpolation: str) -> Tensor:
     """Images [B, 3, S, S] → the same shifted right by `pixels` [B], truncated to integers."""
-    return slide(images, pixels.trunc()[:, None].expand(-1, images.shape[-1]), "nearest")
+    return shift_rows(images, pixels.trunc()[:, None].expand(-1, images.shape[-1]), "nearest")
 
 
 def translate_y(images: Tensor, pixels: Tensor, interpolation: str) -> Tensor:
@@ -50,7 +50,7 @@ def translate_y(images: Tensor, pixels: Tensor, interpolation: str) -> Tensor:
 def rotate(images: Tensor, degrees: Tensor, interpolation: str) -> Tensor:
     """Images [B, 3, S, S] → the same rotated by `degrees` [B], counter-clockwise around the centre."""
     cos, sin, zero = degrees.deg2rad().cos(), degrees.deg2rad().sin(), torch.zeros_like(degrees)
-    return affine(images, torch.stack([cos, -sin, zero, sin, cos, zero], dim=1).view(-1, 2, 3), interpolation)
+    return apply_affine(images, torch.stack([cos, -sin, zero, sin, cos, zero], dim=1).view(-1, 2, 3), interpolation)
 
 
 def _pixels(images: Tensor) -> Tensor:
@@ -195,16 +195,16 @@ PHOTOMETRIC: dict[str, Op] = {
     for op in (identity, brightness, color, contrast, sharpness, posterize, solarize, autocontrast, equalize, invert)
 }
 OPS = {**GEOMETRIC, **PHOTOMETRIC}
-NAMES = tuple(OPS)
-INTERPOLATIONS = ("bilinear", "nearest")
+OP_NAMES = tuple(OPS)
+OP_INTERPOLATIONS = ("bilinear", "nearest")
 
 
 def require_interpolation(value: str) -> None:
     """Raise `InvalidValue` unless `value` is one of `INTERPOLATIONS`."""
-    require(value in INTERPOLATIONS, "interpolation", value, f"one of {INTERPOLATIONS}")
+    require(value in OP_INTERPOLATIONS, "interpolation", value, f"one of {OP_INTERPOLATIONS}")
 
 
-def apply(images: Tensor, ops: Tensor, magnitudes: Tensor, interpolation: str) -> Tensor:
+def apply_ops(images: Tensor, ops: Tensor, magnitudes: Tensor, interpolation: str) -> Tensor:
     """Apply its own operation to each image: uint8 [B, 3, S, S] in channels-last strides.
 
     ops: int64 [B] on the CPU, positions in `NAMES`. magnitudes: float [B] on the CPU.
@@ -212,11 +212,11 @@ def apply(images: Tensor, ops: Tensor, magnitudes: Tensor, interpolation: str) -
     """
     order = ops.argsort(stable=True)
     counts = ops.bincount(minlength=len(OPS)).tolist()
-    sorted_images = take(images, order)
+    sorted_images = select_images(images, order)
     strengths = magnitudes[order].to(images.device, non_blocking=True)
     groups = zip(OPS.values(), sorted_images.split(counts), strengths.split(counts), strict=True)
     for op, group, strength in groups:
-        for chunk, magnitude in zip(in_chunks(group), in_chunks(strength, group), strict=True):
+        for chunk, magnitude in zip(split_into_chunks(group), split_into_chunks(strength, group), strict=True):
             if len(chunk):
                 chunk.copy_(op(chunk, magnitude, interpolation))
-    return take(sorted_images, order.argsort())
+    return select_images(sorted_images, order.argsort())

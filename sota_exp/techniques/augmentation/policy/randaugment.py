@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from functools import cache
 
 from sota_exp.stages.batch import Batch, BatchTransform
-from sota_exp.stages.random import Draws
+from sota_exp.stages.random import RandomNumbers
 from sota_exp.stages.stage import require
 from sota_exp.techniques.augmentation.policy import ops
-from sota_exp.techniques.augmentation.policy.space import Space, evenly_spaced, standard_ranges
+from sota_exp.techniques.augmentation.policy.space import OperationSpace, build_space, randaugment_ranges
 
 
 @cache
-def standard_space(num_bins: int, size: int) -> Space:
+def build_randaugment_space(num_bins: int, size: int) -> OperationSpace:
     """The operations of RandAugment and their magnitudes for images of `size` pixels."""
-    return evenly_spaced(standard_ranges(size), num_bins)
+    return build_space(randaugment_ranges(size), num_bins)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +38,11 @@ class RandAugment(BatchTransform):
         require(0 <= self.magnitude < self.num_magnitude_bins, "magnitude", self.magnitude, legal)
         ops.require_interpolation(self.interpolation)
 
-    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
-        space = standard_space(self.num_magnitude_bins, batch.images.shape[-1])
+    def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
+        space = build_randaugment_space(self.num_magnitude_bins, batch.images.shape[-1])
         images = batch.images
         for _ in range(self.num_ops):
             drawn = rng.integers(len(space.ops), len(batch))
             magnitudes = space.magnitude(drawn, self.magnitude, rng.uniform(len(batch)))
-            images = ops.apply(images, space.ops[drawn], magnitudes, self.interpolation)
+            images = ops.apply_ops(images, space.ops[drawn], magnitudes, self.interpolation)
         return batch.with_images(images)

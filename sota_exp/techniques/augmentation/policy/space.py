@@ -9,14 +9,14 @@ from torch import Tensor
 from sota_exp.techniques.augmentation.policy import ops
 
 # Posterize takes a number of bits. Solarize takes a level, a fraction of 255, which torchvision computes in float64.
-WHOLE: dict[str, Callable[[Tensor], Tensor]] = {
+ROUNDING: dict[str, Callable[[Tensor], Tensor]] = {
     "posterize": torch.round,
     "solarize": lambda fraction: (255 * fraction.double()).ceil().float(),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Space:
+class OperationSpace:
     """The K operations that a policy draws from.
 
     ops: int64 [K], positions in `ops.NAMES`. table: magnitudes, float [K, num_bins].
@@ -33,7 +33,7 @@ class Space:
         return torch.where(self.signed[drawn] & (coin < 0.5), -magnitude, magnitude)
 
 
-def standard_ranges(size: int) -> dict[str, tuple[float, float, bool]]:
+def randaugment_ranges(size: int) -> dict[str, tuple[float, float, bool]]:
     """{operation: (first magnitude, last magnitude, signed)} of RandAugment for images of `size` pixels."""
     return ranges(shear=0.3, translate=150 / 331 * size, rotate=30, color=0.9, posterize=4)
 
@@ -60,12 +60,12 @@ def ranges(
     }
 
 
-def evenly_spaced(ranges: Mapping[str, tuple[float, float, bool]], num_bins: int) -> Space:
+def build_space(ranges: Mapping[str, tuple[float, float, bool]], num_bins: int) -> OperationSpace:
     """The space of `num_bins` evenly spaced magnitudes, from {operation: (first, last, signed)}."""
     rows = {name: torch.linspace(first, last, num_bins) for name, (first, last, _) in ranges.items()}
-    table = [WHOLE[name](row) if name in WHOLE else row for name, row in rows.items()]
-    return Space(
-        ops=torch.tensor([ops.NAMES.index(name) for name in ranges]),
+    table = [ROUNDING[name](row) if name in ROUNDING else row for name, row in rows.items()]
+    return OperationSpace(
+        ops=torch.tensor([ops.OP_NAMES.index(name) for name in ranges]),
         table=torch.stack(table),
         signed=torch.tensor([signed for _, _, signed in ranges.values()]),
     )

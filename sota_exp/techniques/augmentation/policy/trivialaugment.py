@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from functools import cache
 
 from sota_exp.stages.batch import Batch, BatchTransform
-from sota_exp.stages.random import Draws
+from sota_exp.stages.random import RandomNumbers
 from sota_exp.stages.stage import require
 from sota_exp.techniques.augmentation.policy import ops
-from sota_exp.techniques.augmentation.policy.space import Space, evenly_spaced, ranges
+from sota_exp.techniques.augmentation.policy.space import OperationSpace, build_space, ranges
 
 
 @cache
-def wide_space(num_bins: int, translate_pixels: float) -> Space:
+def build_trivialaugment_space(num_bins: int, translate_pixels: float) -> OperationSpace:
     """The operations of TrivialAugment and their magnitudes, with translations of up to `translate_pixels`."""
-    return evenly_spaced(ranges(shear=0.99, translate=translate_pixels, rotate=135, color=0.99, posterize=2), num_bins)
+    return build_space(ranges(shear=0.99, translate=translate_pixels, rotate=135, color=0.99, posterize=2), num_bins)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +39,8 @@ class TrivialAugment(BatchTransform):
         require(0 <= self.translate_fraction <= 1, "translate_fraction", self.translate_fraction, legal)
         ops.require_interpolation(self.interpolation)
 
-    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
-        space = wide_space(self.num_magnitude_bins, self.translate_fraction * batch.images.shape[-1])
+    def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
+        space = build_trivialaugment_space(self.num_magnitude_bins, self.translate_fraction * batch.images.shape[-1])
         drawn, bins = rng.integers(len(space.ops), len(batch)), rng.integers(self.num_magnitude_bins, len(batch))
         magnitudes = space.magnitude(drawn, bins, rng.uniform(len(batch)))
-        return batch.with_images(ops.apply(batch.images, space.ops[drawn], magnitudes, self.interpolation))
+        return batch.with_images(ops.apply_ops(batch.images, space.ops[drawn], magnitudes, self.interpolation))

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from sota_exp.stages.augmentation import Sampler
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import require
 
 
-def repeat(order: Tensor, num_repeats: int) -> Tensor:
+def repeat_indices(order: Tensor, num_repeats: int) -> Tensor:
     """Order int64 [N] → its first ceil(N / num_repeats) indices, each repeated, copies adjacent: int64 [N]."""
     num_distinct = -(-len(order) // num_repeats)
     return order[:num_distinct].repeat_interleave(num_repeats)[: len(order)]
@@ -35,6 +35,6 @@ class RepeatedAugmentation(Sampler):
     def __post_init__(self) -> None:
         require(self.num_repeats >= 1, "num_repeats", self.num_repeats, "copies of each image, at least 1")
 
-    def __call__(self, num_samples: int, epoch: int, streams: Streams) -> Tensor:
+    def __call__(self, num_samples: int, epoch: int, streams: RandomStreams) -> Tensor:
         order = torch.randperm(num_samples, generator=streams.generator("order", epoch))
-        return repeat(order, self.num_repeats)
+        return repeat_indices(order, self.num_repeats)

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sota_exp.models.parts import norm_before_pooling, train_classifier_alone
-from sota_exp.stages.evaluation import FineTune, TrainingView
-from sota_exp.stages.random import Streams
+from sota_exp.models.parts import find_last_norm, freeze_all_but_classifier
+from sota_exp.stages.evaluation import FineTuning, TrainingImages
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import require
 
 MOMENTUM = 0.9
@@ -26,15 +26,15 @@ MOMENTUM = 0.9
 
 def train_classifier_and_norm(network: nn.Module) -> list[nn.Parameter]:
     """Freeze all but the classifier and the norm layer before pooling; returns the parameters to train."""
-    train_classifier_alone(network)
-    norm = norm_before_pooling(network)
+    freeze_all_but_classifier(network)
+    norm = find_last_norm(network)
     if norm is not None:
         norm.train().requires_grad_(True)
     return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifierAndNorm(FineTune):
+class ClassifierAndNormTuning(FineTuning):
     """Fine-tunes the classifier and the last norm layer for `epochs` epochs at the size of evaluation."""
 
     epochs: int
@@ -46,7 +46,7 @@ class ClassifierAndNorm(FineTune):
         require(self.lr > 0, "lr", self.lr, "a number above 0")
         require(self.batch_size >= 2, "batch_size", self.batch_size, "images, at least 2")
 
-    def __call__(self, network: nn.Module, training: TrainingView, streams: Streams) -> bool:
+    def __call__(self, network: nn.Module, training: TrainingImages, streams: RandomStreams) -> bool:
         parameters = train_classifier_and_norm(network)
         optimizer = torch.optim.SGD(parameters, lr=self.lr, momentum=MOMENTUM)
         num = len(training.labels)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from sota_exp.stages.evaluation import Choice, Resolution, View
+from sota_exp.stages.evaluation import EvaluationView, Resolution, ViewChoice
 from sota_exp.stages.stage import require
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fixed(Resolution):
+class FixedResolution(Resolution):
     """Evaluates at `size` pixels."""
 
     size: int
@@ -25,8 +25,8 @@ class Fixed(Resolution):
         require(self.size >= 8, "size", self.size, "pixels, at least 8")
         require(0.1 <= self.crop_ratio <= 1, "crop_ratio", self.crop_ratio, "a fraction in [0.1, 1]")
 
-    def views(self) -> list[View]:
-        return [View(resize=round(self.size / self.crop_ratio), size=self.size)]
+    def views(self) -> list[EvaluationView]:
+        return [EvaluationView(resize=round(self.size / self.crop_ratio), size=self.size)]
 
-    def choose(self, correct: Tensor, labels: Tensor) -> Choice:
-        return Choice(index=0, report={})
+    def choose(self, correct: Tensor, labels: Tensor) -> ViewChoice:
+        return ViewChoice(index=0, report={})

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sota_exp.stages.evaluation import Choice, Resolution, View
+from sota_exp.stages.evaluation import EvaluationView, Resolution, ViewChoice
 from sota_exp.stages.random import key_to_seed
 from sota_exp.stages.stage import require
 
 
-def halves(labels: Tensor) -> Tensor:
+def split_in_halves(labels: Tensor) -> Tensor:
     """Labels int64 [N] → is an image in the second half? bool [N]. Sizes differ by at most one, in each class too."""
     generator = torch.Generator().manual_seed(key_to_seed("evaluation/resolution", len(labels)))
     shuffled = torch.randperm(len(labels), generator=generator)
@@ -28,37 +28,37 @@ def halves(labels: Tensor) -> Tensor:
     return second
 
 
-def best_view(correct: Tensor) -> int:
+def find_best_view(correct: Tensor) -> int:
     """Index of the first view with the most correct predictions; correct: bool [V, N]."""
     return int(correct.sum(1).argmax())
 
 
-def gain_and_error(correct: Tensor, default: Tensor) -> tuple[float, float]:
+def compute_gain_and_error(correct: Tensor, default: Tensor) -> tuple[float, float]:
     """Mean of the paired differences of two bool [N], and its standard error."""
     difference = correct.double() - default.double()
     error = difference.std(correction=1) / len(difference) ** 0.5 if len(difference) > 1 else torch.tensor(torch.inf)
     return difference.mean().item(), error.item()
 
 
-def cross_fitted(correct: Tensor, second: Tensor) -> tuple[list[int], Tensor]:
+def cross_fit(correct: Tensor, second: Tensor) -> tuple[list[int], Tensor]:
     """The best view of each half, and whether each image is correct in the best view of the other half: bool [N].
 
     correct: bool [V, N], the default view first; second: bool [N], which images are in the second half.
     """
-    chosen = [best_view(correct[:, ~second]), best_view(correct[:, second])]
+    chosen = [find_best_view(correct[:, ~second]), find_best_view(correct[:, second])]
     return chosen, torch.where(second, correct[chosen[0]], correct[chosen[1]])
 
 
-def choose(correct: Tensor, second: Tensor) -> Choice:
+def choose_by_cross_fitting(correct: Tensor, second: Tensor) -> ViewChoice:
     """View 0, the default, unless the cross-fitted gain exceeds its standard error.
 
     correct: bool [V, N], the default view first; second: bool [N], which images are in the second half.
     """
-    chosen, confirmed = cross_fitted(correct, second)
-    gain, error = gain_and_error(confirmed, correct[0])
-    apparent, _ = gain_and_error(torch.where(second, correct[chosen[1]], correct[chosen[0]]), correct[0])
-    best = best_view(correct)
-    return Choice(
+    chosen, confirmed = cross_fit(correct, second)
+    gain, error = compute_gain_and_error(confirmed, correct[0])
+    apparent, _ = compute_gain_and_error(torch.where(second, correct[chosen[1]], correct[chosen[0]]), correct[0])
+    best = find_best_view(correct)
+    return ViewChoice(
         index=best if gain > error else 0,
         report={
             "gain": gain,
@@ -70,14 +70,14 @@ def choose(correct: Tensor, second: Tensor) -> Choice:
     )
 
 
-def grid(default: View, sizes: list[int], crop_ratios: list[float]) -> list[View]:
+def build_grid(default: EvaluationView, sizes: list[int], crop_ratios: list[float]) -> list[EvaluationView]:
     """The default view, then all pairs of size and crop ratio, without duplicates."""
-    views = [View(resize=round(size / ratio), size=size) for size in sizes for ratio in crop_ratios]
+    views = [EvaluationView(resize=round(size / ratio), size=size) for size in sizes for ratio in crop_ratios]
     return list(dict.fromkeys([default, *views]))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search(Resolution):
+class ResolutionSearch(Resolution):
     """Compares the default `size` and `crop_ratio` with a grid: `sizes` in pixels, or `relative_sizes` times `size`."""
 
     size: int
@@ -103,9 +103,9 @@ class Search(Resolution):
         """Sides of the evaluation crops in pixels."""
         return [round(self.size * factor) for factor in self.relative_sizes] if self.sizes is None else self.sizes
 
-    def views(self) -> list[View]:
-        default = View(resize=round(self.size / self.crop_ratio), size=self.size)
-        return grid(default, self.grid_sizes, self.crop_ratios or [self.crop_ratio])
+    def views(self) -> list[EvaluationView]:
+        default = EvaluationView(resize=round(self.size / self.crop_ratio), size=self.size)
+        return build_grid(default, self.grid_sizes, self.crop_ratios or [self.crop_ratio])
 
-    def choose(self, correct: Tensor, labels: Tensor) -> Choice:
-        return choose(correct, halves(labels))
+    def choose(self, correct: Tensor, labels: Tensor) -> ViewChoice:
+        return choose_by_cross_fitting(correct, split_in_halves(labels))

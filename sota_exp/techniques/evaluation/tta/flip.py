@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from sota_exp.stages.evaluation import Predictor
-from sota_exp.techniques.evaluation.tta.averaging import log_mean_probability
+from sota_exp.techniques.evaluation.tta.averaging import compute_log_mean_probability
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flip(Predictor):
+class FlipAveraging(Predictor):
     """Averages probabilities over an image and its mirror image."""
 
     def __call__(self, model: nn.Module, images: Tensor) -> Tensor:
-        return log_mean_probability(torch.stack([model(images), model(images.flip(3))]))
+        return compute_log_mean_probability(torch.stack([model(images), model(images.flip(3))]))

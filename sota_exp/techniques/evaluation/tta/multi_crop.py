@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from sota_exp.stages.evaluation import Predictor
 from sota_exp.stages.stage import require
-from sota_exp.techniques.evaluation.tta.averaging import log_mean_probability
+from sota_exp.techniques.evaluation.tta.averaging import compute_log_mean_probability
 
 
-def five_parts(images: Tensor, crop_fraction: float) -> list[Tensor]:
+def cut_five_crops(images: Tensor, crop_fraction: float) -> list[Tensor]:
     """Corner and centre crops of images [B, 3, S, S], of side `crop_fraction`·S, each resized back to [B, 3, S, S]."""
     size = images.shape[-1]
     part = max(1, round(size * crop_fraction))
@@ -30,7 +30,7 @@ def five_parts(images: Tensor, crop_fraction: float) -> list[Tensor]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MultiCrop(Predictor):
+class MultiCropAveraging(Predictor):
     """Averages probabilities over five crops of side `crop_fraction` times that of the image."""
 
     crop_fraction: float
@@ -39,4 +39,6 @@ class MultiCrop(Predictor):
         require(0.5 <= self.crop_fraction <= 1, "crop_fraction", self.crop_fraction, "a fraction in [0.5, 1]")
 
     def __call__(self, model: nn.Module, images: Tensor) -> Tensor:
-        return log_mean_probability(torch.stack([model(part) for part in five_parts(images, self.crop_fraction)]))
+        return compute_log_mean_probability(
+            torch.stack([model(part) for part in cut_five_crops(images, self.crop_fraction)])
+        )

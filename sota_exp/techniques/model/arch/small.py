@@ -13,24 +13,24 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from sota_exp.models.small_nets import SHAPES, build_small
-from sota_exp.stages.model import Model, Published
+from sota_exp.models.small_nets import SMALL_NETWORKS, build_small
+from sota_exp.stages.model import Model, PublishedWeights
 from sota_exp.stages.stage import InvalidValue, require
 
 
 @dataclass(frozen=True, kw_only=True)
-class Small(Model):
+class SmallNetwork(Model):
     """A residual network of this package; `width_multiplier` scales its channels."""
 
     name: str
     width_multiplier: float
 
     def __post_init__(self) -> None:
-        require(self.name in SHAPES, "name", self.name, f"one of {', '.join(SHAPES)}")
+        require(self.name in SMALL_NETWORKS, "name", self.name, f"one of {', '.join(SMALL_NETWORKS)}")
         require(0.25 <= self.width_multiplier <= 8, "width_multiplier", self.width_multiplier, "a number in [0.25, 8]")
 
     def __call__(self, num_classes: int) -> nn.Module:
         return build_small(self.name, num_classes, self.width_multiplier)
 
-    def published(self, tag: str) -> Published:
+    def published(self, tag: str) -> PublishedWeights:
         raise InvalidValue("weights", tag, "scratch or checkpoint: nobody published weights of model/arch=small")

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import timm
 from torch import nn
 
-from sota_exp.models.zoo import build_timm, published_timm, require_known
-from sota_exp.stages.model import Model, Published
+from sota_exp.models.zoo import build_timm, load_timm_weights, require_known
+from sota_exp.stages.model import Model, PublishedWeights
 from sota_exp.stages.stage import require
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timm(Model):
+class TimmNetwork(Model):
     """A network of timm; `img_size` in pixels is for those that are built for one image size."""
 
     name: str
@@ -31,5 +31,5 @@ class Timm(Model):
     def __call__(self, num_classes: int) -> nn.Module:
         return build_timm(self.name, num_classes, self.img_size)
 
-    def published(self, tag: str) -> Published:
-        return published_timm(self.name, tag, self.img_size)
+    def published(self, tag: str) -> PublishedWeights:
+        return load_timm_weights(self.name, tag, self.img_size)

@@ -10,21 +10,21 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from sota_exp.models.zoo import build_torchvision, published_torchvision, require_known, torchvision_names
-from sota_exp.stages.model import Model, Published
+from sota_exp.models.zoo import build_torchvision, list_torchvision, load_torchvision_weights, require_known
+from sota_exp.stages.model import Model, PublishedWeights
 
 
 @dataclass(frozen=True, kw_only=True)
-class Torchvision(Model):
+class TorchvisionNetwork(Model):
     """A network of torchvision."""
 
     name: str
 
     def __post_init__(self) -> None:
-        require_known("name", self.name, torchvision_names(), "classification network of torchvision")
+        require_known("name", self.name, list_torchvision(), "classification network of torchvision")
 
     def __call__(self, num_classes: int) -> nn.Module:
         return build_torchvision(self.name, num_classes)
 
-    def published(self, tag: str) -> Published:
-        return published_torchvision(self.name, tag)
+    def published(self, tag: str) -> PublishedWeights:
+        return load_torchvision_weights(self.name, tag)

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from sota_exp.models.parts import classifier, train_classifier_alone
+from sota_exp.models.parts import freeze_all_but_classifier, get_classifier_layer
 from sota_exp.stages.model import Tuning
 from sota_exp.stages.stage import require
 
@@ -29,7 +29,7 @@ def split_groups(head: set[nn.Parameter], groups: list[dict[str, Any]], head_lr_
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gradual(Tuning):
+class GradualTuning(Tuning):
     """Trains the classifier alone for the first `fraction` of training, then all parameters.
 
     Call `groups` before the first `__call__`, which freezes parameters: the optimizer would not get the frozen ones.
@@ -44,10 +44,10 @@ class Gradual(Tuning):
 
     def groups(self, model: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
         assert sum(len(group["params"]) for group in groups) == len(list(model.parameters())), "grouped after freezing"
-        return split_groups(set(classifier(model).parameters()), groups, self.head_lr_scale)
+        return split_groups(set(get_classifier_layer(model).parameters()), groups, self.head_lr_scale)
 
     def __call__(self, model: nn.Module, progress: float) -> None:
         if progress < self.fraction:
-            train_classifier_alone(model)
+            freeze_all_but_classifier(model)
         else:
             model.train().requires_grad_(True)

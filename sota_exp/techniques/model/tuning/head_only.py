@@ -11,18 +11,18 @@ from typing import Any
 
 from torch import nn
 
-from sota_exp.models.parts import classifier, train_classifier_alone
+from sota_exp.models.parts import freeze_all_but_classifier, get_classifier_layer
 from sota_exp.stages.model import Tuning
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeadOnly(Tuning):
+class HeadOnlyTuning(Tuning):
     """Trains the classifier alone."""
 
     def groups(self, model: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        head = set(classifier(model).parameters())
+        head = set(get_classifier_layer(model).parameters())
         kept = [{**group, "params": [p for p in group["params"] if p in head], "lr_scale": 1.0} for group in groups]
         return [group for group in kept if group["params"]]
 
     def __call__(self, model: nn.Module, progress: float) -> None:
-        train_classifier_alone(model)
+        freeze_all_but_classifier(model)

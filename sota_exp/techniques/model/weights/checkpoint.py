@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from sota_exp.models.load_state import load
-from sota_exp.models.weight_files import AS_THEY_ARE, preprocessing_with, read_published, require_normalization
+from sota_exp.models.load_state import load_state
+from sota_exp.models.weight_files import NO_NORMALIZATION, read_weights, replace_mean_and_std, require_normalization
 from sota_exp.stages.data import Preprocessing
-from sota_exp.stages.model import Model, Published, Weights
+from sota_exp.stages.model import InitialWeights, Model, PublishedWeights
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checkpoint(Weights):
+class CheckpointWeights(InitialWeights):
     """Loads the weights of the file or MLflow run `path`."""
 
     path: str
@@ -32,14 +32,14 @@ class Checkpoint(Weights):
     def __post_init__(self) -> None:
         require_normalization(self.mean, self.std)
 
-    def published(self, default: Preprocessing) -> Published:
-        return read_published(self.path, self.store, self.prefix, default)
+    def published(self, default: Preprocessing) -> PublishedWeights:
+        return read_weights(self.path, self.store, self.prefix, default)
 
-    def content(self, arch: Model) -> str:
-        return self.published(AS_THEY_ARE).content
+    def content_hash(self, arch: Model) -> str:
+        return self.published(NO_NORMALIZATION).content_hash
 
     def preprocessing(self, arch: Model, default: Preprocessing) -> Preprocessing:
-        return preprocessing_with(self.mean, self.std, self.published(default).preprocessing)
+        return replace_mean_and_std(self.mean, self.std, self.published(default).preprocessing)
 
     def __call__(self, model: nn.Module, arch: Model) -> nn.Module:
-        return load(model, self.published(AS_THEY_ARE).state, "path", self.path)
+        return load_state(model, self.published(NO_NORMALIZATION).state, "path", self.path)

@@ -13,21 +13,21 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from sota_exp.models.load_state import load
+from sota_exp.models.load_state import load_state
 from sota_exp.stages.data import Preprocessing
-from sota_exp.stages.model import Model, Weights
+from sota_exp.stages.model import InitialWeights, Model
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pretrained(Weights):
+class PretrainedWeights(InitialWeights):
     """Loads the published weights `tag`, "" for the default ones."""
 
     tag: str
 
-    def content(self, arch: Model) -> str:
-        return arch.published(self.tag).content
+    def content_hash(self, arch: Model) -> str:
+        return arch.published(self.tag).content_hash
 
     def preprocessing(self, arch: Model, default: Preprocessing) -> Preprocessing:
         return arch.published(self.tag).preprocessing
@@ -36,4 +36,4 @@ class Pretrained(Weights):
         published = arch.published(self.tag)
         if published.evaluated_at:
             log.info("the published accuracy of the weights was measured at %s", published.evaluated_at)
-        return load(model, published.state, "tag", self.tag)
+        return load_state(model, published.state, "tag", self.tag)

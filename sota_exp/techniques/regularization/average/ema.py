@@ -25,18 +25,18 @@ from sota_exp.stages.average import Average, WeightAverage
 from sota_exp.stages.stage import require
 
 
-def update_interval(horizon: float, every: int, num_steps: int) -> int:
+def compute_update_interval(horizon: float, every: int, num_steps: int) -> int:
     """Optimizer steps between updates: `every`, or the horizon if that is shorter."""
     return max(1, min(every, math.floor(horizon * num_steps)))
 
 
-def decay_per_update(horizon: float, interval: float, num_steps: int) -> float:
+def compute_decay(horizon: float, interval: float, num_steps: int) -> float:
     """The decay d in [0, 1) for a mean age of `horizon` · `num_steps` steps."""
     return math.exp(-interval / (horizon * num_steps))
 
 
 @dataclass(frozen=True, kw_only=True)
-class FromTheLast:
+class StepsFromLast:
     """Every `interval` steps, counted back from the last step; copies during the fraction `warmup` of training."""
 
     num_steps: int
@@ -53,7 +53,7 @@ class FromTheLast:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InEveryEpoch:
+class StepsPerEpoch:
     """After steps 1, 1 + `every`, … of each epoch; a copy if the previous update's epoch started during warm-up."""
 
     num_epochs: int
@@ -77,7 +77,7 @@ class InEveryEpoch:
 class MovingAverage(WeightAverage):
     """The averaged copy of a network, and the number of optimizer steps so far."""
 
-    def __init__(self, model: nn.Module, updates: FromTheLast | InEveryEpoch, decay: float) -> None:
+    def __init__(self, model: nn.Module, updates: StepsFromLast | StepsPerEpoch, decay: float) -> None:
         self.model, self.updates = model, updates
         self.averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
         self.module = self.averaged.module.requires_grad_(False).eval()
@@ -124,16 +124,16 @@ class EMA(Average):
 
     def __call__(self, model: nn.Module, num_steps: int, warmup: float, num_epochs: int = 1) -> WeightAverage:
         if self.anchor == "epoch":
-            per_epoch = InEveryEpoch(
+            per_epoch = StepsPerEpoch(
                 num_epochs=num_epochs, steps_per_epoch=num_steps // num_epochs, every=self.every, warmup=warmup
             )
             return MovingAverage(model, per_epoch, self._decay(per_epoch.mean_interval, num_steps))
-        interval = self.every if self.horizon is None else update_interval(self.horizon, self.every, num_steps)
-        from_the_last = FromTheLast(num_steps=num_steps, interval=interval, warmup=warmup)
+        interval = self.every if self.horizon is None else compute_update_interval(self.horizon, self.every, num_steps)
+        from_the_last = StepsFromLast(num_steps=num_steps, interval=interval, warmup=warmup)
         return MovingAverage(model, from_the_last, self._decay(interval, num_steps))
 
     def _decay(self, interval: float, num_steps: int) -> float:
         if self.horizon is not None:
-            return decay_per_update(self.horizon, interval, num_steps)
+            return compute_decay(self.horizon, interval, num_steps)
         assert self.decay is not None
         return self.decay

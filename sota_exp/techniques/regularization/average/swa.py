@@ -22,7 +22,7 @@ from sota_exp.stages.average import Average, WeightAverage
 from sota_exp.stages.stage import require
 
 
-def num_taken(step: int, start: float, num_snapshots: int, num_steps: int) -> int:
+def count_snapshots(step: int, start: float, num_snapshots: int, num_steps: int) -> int:
     """Number of snapshots after `step` optimizer steps: at most one per step, evenly spaced from `start` to the end."""
     span = num_steps - min(math.floor(start * num_steps), num_steps - 1)
     return max(0, step - (num_steps - span)) * min(num_snapshots, span) // span
@@ -73,5 +73,5 @@ class SWA(Average):
         require(self.num_snapshots >= 1, "num_snapshots", self.num_snapshots, "a count of at least 1")
 
     def __call__(self, model: nn.Module, num_steps: int, warmup: float, num_epochs: int = 1) -> WeightAverage:
-        taken = partial(num_taken, start=self.start, num_snapshots=self.num_snapshots, num_steps=num_steps)
+        taken = partial(count_snapshots, start=self.start, num_snapshots=self.num_snapshots, num_steps=num_steps)
         return EqualAverage(model, taken)

@@ -19,14 +19,14 @@ from sota_exp.stages.optimizer import GradientTransform
 from sota_exp.stages.stage import require
 
 
-def without_classifier(parameters: Sequence[nn.Parameter]) -> Sequence[nn.Parameter]:
+def exclude_classifier(parameters: Sequence[nn.Parameter]) -> Sequence[nn.Parameter]:
     """The parameters before the last weight of two or more dimensions."""
     weights = [index for index, p in enumerate(parameters) if p.ndim >= 2]
     return parameters[: weights[-1]] if weights else parameters
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adaptive(GradientTransform):
+class AdaptiveClipping(GradientTransform):
     """Clips each unit to `clip_factor` times its weight norm; reports the total norm before, and if it was clipped."""
 
     clip_factor: float
@@ -38,7 +38,7 @@ class Adaptive(GradientTransform):
         require(self.eps > 0, "eps", self.eps, "a number above 0")
 
     def __call__(self, parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
-        clippable = without_classifier(parameters) if self.exclude_classifier else parameters
+        clippable = exclude_classifier(parameters) if self.exclude_classifier else parameters
         total = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         gradients = [p.grad for p in clippable if p.grad is not None]
         before = nn.utils.get_total_norm(gradients)

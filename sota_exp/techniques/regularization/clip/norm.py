@@ -17,7 +17,7 @@ from sota_exp.stages.stage import require
 
 
 @dataclass(frozen=True, kw_only=True)
-class Norm(GradientTransform):
+class NormClipping(GradientTransform):
     """Limits the gradient norm to `max_norm`; reports the norm before, and whether it was clipped."""
 
     max_norm: float

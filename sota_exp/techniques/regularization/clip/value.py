@@ -18,7 +18,7 @@ from sota_exp.stages.stage import require
 
 
 @dataclass(frozen=True, kw_only=True)
-class Value(GradientTransform):
+class ValueClipping(GradientTransform):
     """Limits components to `clip_value`; reports the gradient norm before, and whether any component was clipped."""
 
     clip_value: float

@@ -20,25 +20,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sota_exp.models.saved import described
-from sota_exp.models.weight_files import AS_THEY_ARE, preprocessing_with, read_published, require_normalization
+from sota_exp.models.saved import build_described_network
+from sota_exp.models.weight_files import NO_NORMALIZATION, read_weights, replace_mean_and_std, require_normalization
 from sota_exp.models.zoo import (
-    build,
+    build_by_name,
     build_timm,
     build_torchvision,
-    published_timm,
-    published_torchvision,
+    list_torchvision,
+    load_timm_weights,
+    load_torchvision_weights,
     require_known,
-    torchvision_names,
 )
 from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.loss import Distillation, Loss
-from sota_exp.stages.model import Published
-from sota_exp.stages.random import Draws
+from sota_exp.stages.model import PublishedWeights
+from sota_exp.stages.random import RandomNumbers
 from sota_exp.stages.stage import InvalidValue, require
 
-SOURCES = ("torchvision", "timm", "file", "mlflow")
+TEACHER_SOURCES = ("torchvision", "timm", "file", "mlflow")
 
 
 def distillation_loss(logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
@@ -56,7 +56,7 @@ def renormalize(images: Tensor, old: Preprocessing, new: Preprocessing) -> Tenso
 
 
 @dataclass(frozen=True, kw_only=True)
-class Teacher(BatchTransform):
+class TeacherTransform(BatchTransform):
     """Adds the logits of `network` for the images of the batch, resized to `size` pixels unless None.
 
     order: int64 [C], index of the teacher's output for each class of the student; None if the order is equal.
@@ -69,7 +69,7 @@ class Teacher(BatchTransform):
     size: int | None
 
     @torch.no_grad()
-    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+    def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         images = renormalize(batch.images, self.student, self.own)
         if self.size is not None:
             images = F.interpolate(images, size=(self.size, self.size), mode="bilinear", antialias=True)
@@ -91,7 +91,7 @@ class DistilledLoss(Loss):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Logits(Distillation):
+class LogitDistillation(Distillation):
     """Distills the network `name`, with published weights (`source` torchvision or timm) or those in `path`."""
 
     source: str
@@ -106,7 +106,7 @@ class Logits(Distillation):
     std: list[float] | None
 
     def __post_init__(self) -> None:
-        require(self.source in SOURCES, "source", self.source, f"one of {', '.join(SOURCES)}")
+        require(self.source in TEACHER_SOURCES, "source", self.source, f"one of {', '.join(TEACHER_SOURCES)}")
         kinds = {"file": "a file", "mlflow": "runs:/ and the id of a run"}
         legal = kinds.get(self.source, "null")
         require(
@@ -115,7 +115,7 @@ class Logits(Distillation):
         is_run = self.path is not None and self.path.startswith("runs:/")
         require(is_run == (self.source == "mlflow"), "path", self.path, f"{legal}, if source={self.source}")
         if self.source == "torchvision":
-            require_known("name", self.published_name, torchvision_names(), "classification network of torchvision")
+            require_known("name", self.published_name, list_torchvision(), "classification network of torchvision")
         if self.source == "timm":
             require_known("name", self.published_name, timm.list_models(), "network of timm")
         require(0 <= self.alpha <= 1, "alpha", self.alpha, "a fraction in [0, 1]")
@@ -128,18 +128,18 @@ class Logits(Distillation):
         """Name of the teacher, for published weights."""
         return self.name or "resnet50"
 
-    def published(self, student: Preprocessing) -> Published:
+    def published(self, student: Preprocessing) -> PublishedWeights:
         """The teacher's weights and preprocessing: `mean` and `std` if set, else the weights', else the student's."""
         if self.source == "torchvision":
-            published = published_torchvision(self.published_name, self.tag)
+            published = load_torchvision_weights(self.published_name, self.tag)
         elif self.source == "timm":
-            published = published_timm(self.published_name, self.tag, None)
+            published = load_timm_weights(self.published_name, self.tag, None)
         else:
-            published = read_published(str(self.path), self.store, "", student)
-        return replace(published, preprocessing=preprocessing_with(self.mean, self.std, published.preprocessing))
+            published = read_weights(str(self.path), self.store, "", student)
+        return replace(published, preprocessing=replace_mean_and_std(self.mean, self.std, published.preprocessing))
 
-    def content(self) -> str:
-        return self.published(AS_THEY_ARE).content
+    def content_hash(self) -> str:
+        return self.published(NO_NORMALIZATION).content_hash
 
     def network(self, num_classes: int, description: dict[str, Any]) -> nn.Module:
         """The untrained teacher: a published network, that of `description` (a `model.json`), or any network by name.
@@ -154,11 +154,11 @@ class Logits(Distillation):
         if not description:
             legal = f"the name of the network in {self.path}, which has no model.json beside it"
             require(self.name is not None, "name", "null", legal)
-            return build(str(self.name), num_classes)
+            return build_by_name(str(self.name), num_classes)
         own = description["arch"].get("name")
         legal = f"null, or {own} as in the model.json beside the weights"
         require(self.name in (None, own), "name", self.name, legal)
-        return described(description)
+        return build_described_network(description)
 
     def order(self, classes: Sequence[str], description: dict[str, Any]) -> list[int] | None:
         """Indices of the student's classes among those of the teacher; None if the order is equal.
@@ -172,7 +172,9 @@ class Logits(Distillation):
         require(not not_shared, "path", self.path, legal)
         return None if own == list(classes) else [own.index(name) for name in classes]
 
-    def teacher(self, classes: Sequence[str], preprocessing: Preprocessing, device: torch.device) -> BatchTransform:
+    def build_teacher(
+        self, classes: Sequence[str], preprocessing: Preprocessing, device: torch.device
+    ) -> BatchTransform:
         published = self.published(preprocessing)
         order = self.order(classes, published.description)
         network = self.network(len(classes), published.description)
@@ -183,7 +185,7 @@ class Logits(Distillation):
             legal = f"a teacher whose weights fit and which has {len(classes)} classes ({reason})"
             raise InvalidValue("name", self.name or "null", legal) from error
         network = network.requires_grad_(False).eval().to(device).to(memory_format=torch.channels_last)
-        return Teacher(
+        return TeacherTransform(
             network=network,
             order=None if order is None else torch.tensor(order, device=device),
             student=preprocessing,

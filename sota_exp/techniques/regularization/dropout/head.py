@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sota_exp.models.parts import classifier, head_dropouts
+from sota_exp.models.parts import find_head_dropouts, get_classifier_layer
 from sota_exp.stages.model import ModelTransform
 from sota_exp.stages.stage import require
 
 
 @dataclass(frozen=True)
-class DropInput:
+class InputDropout:
     """A forward pre-hook; reads the mode from the layer it is called with, so it also works in copies of a model."""
 
     drop_rate: float
@@ -28,7 +28,7 @@ class DropInput:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Head(ModelTransform):
+class HeadDropout(ModelTransform):
     """Drops the input features of the classifier with probability `drop_rate`."""
 
     drop_rate: float
@@ -37,9 +37,9 @@ class Head(ModelTransform):
         require(0 <= self.drop_rate < 1, "drop_rate", self.drop_rate, "a probability in [0, 1)")
 
     def __call__(self, model: nn.Module) -> nn.Module:
-        present = head_dropouts(model)
+        present = find_head_dropouts(model)
         for dropout in present:
             dropout.p = self.drop_rate
         if not present:
-            classifier(model).register_forward_pre_hook(DropInput(self.drop_rate))
+            get_classifier_layer(model).register_forward_pre_hook(InputDropout(self.drop_rate))
         return model

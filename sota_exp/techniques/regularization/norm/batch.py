@@ -18,7 +18,7 @@ from sota_exp.stages.stage import require
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch(ModelTransform):
+class BatchNormalization(ModelTransform):
     """Keeps batch norm, with its momentum and epsilon set here unless None."""
 
     momentum: float | None

@@ -20,7 +20,7 @@ from sota_exp.stages.model import ModelTransform
 from sota_exp.stages.stage import require
 
 
-def chunk_sizes(batch_size: int, ghost_batch_size: int, num_pixels: int) -> list[int]:
+def compute_chunk_sizes(batch_size: int, ghost_batch_size: int, num_pixels: int) -> list[int]:
     """Sizes of the chunks; a last one with a single value per channel has no variance and joins the one before."""
     full, rest = divmod(batch_size, ghost_batch_size)
     sizes = [ghost_batch_size] * full + [rest] * (rest > 0)
@@ -29,7 +29,7 @@ def chunk_sizes(batch_size: int, ghost_batch_size: int, num_pixels: int) -> list
     return sizes
 
 
-def chunk_momenta(sizes: list[int], momentum: float) -> list[float]:
+def compute_chunk_momenta(sizes: list[int], momentum: float) -> list[float]:
     """Momentum of each chunk, so that all updates together equal one with `momentum` and the chunks' weighted mean."""
     total, momenta, kept = sum(sizes), [], 1.0
     for size in reversed(sizes):
@@ -56,8 +56,8 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
         assert self.num_batches_tracked is not None, "a batch norm that keeps running statistics"
         self.num_batches_tracked.add_(1)
         momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        sizes = chunk_sizes(len(x), self.ghost_batch_size, x.shape[2] * x.shape[3])
-        chunks = zip(x.split(sizes), chunk_momenta(sizes, momentum), strict=True)
+        sizes = compute_chunk_sizes(len(x), self.ghost_batch_size, x.shape[2] * x.shape[3])
+        chunks = zip(x.split(sizes), compute_chunk_momenta(sizes, momentum), strict=True)
         return torch.cat([self.normalize(chunk, momentum) for chunk, momentum in chunks])
 
     def normalize(self, chunk: Tensor, momentum: float) -> Tensor:
@@ -67,7 +67,7 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GhostBatch(ModelTransform):
+class GhostBatchNormalization(ModelTransform):
     """Normalizes chunks of `ghost_batch_size` samples separately."""
 
     ghost_batch_size: int

@@ -22,7 +22,7 @@ from sota_exp.stages.stage import require
 log = logging.getLogger(__name__)
 
 
-def group_norm(norm: nn.BatchNorm2d, num_groups: int) -> nn.GroupNorm:
+def to_group_norm(norm: nn.BatchNorm2d, num_groups: int) -> nn.GroupNorm:
     """The group norm with the scale and shift parameters of `norm`."""
     layer = nn.GroupNorm(math.gcd(num_groups, norm.num_features), norm.num_features, norm.eps)
     layer.weight, layer.bias = norm.weight, norm.bias
@@ -30,7 +30,7 @@ def group_norm(norm: nn.BatchNorm2d, num_groups: int) -> nn.GroupNorm:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group(ModelTransform):
+class GroupNormalization(ModelTransform):
     """Replaces batch norm by group norm of up to `num_groups` groups."""
 
     num_groups: int
@@ -42,4 +42,4 @@ class Group(ModelTransform):
         means = [layer.running_mean for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
         if any(mean.any() for mean in means if mean is not None):
             log.warning("group norm drops the running statistics of the loaded weights, which changes their outputs")
-        return replace_batch_norms(model, lambda norm: group_norm(norm, self.num_groups))
+        return replace_batch_norms(model, lambda norm: to_group_norm(norm, self.num_groups))

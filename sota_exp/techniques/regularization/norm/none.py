@@ -18,7 +18,7 @@ from sota_exp.models.parts import ChannelAffine, is_untrained, replace_batch_nor
 from sota_exp.stages.model import ModelTransform
 
 
-def folded(norm: nn.BatchNorm2d) -> ChannelAffine:
+def fold_norm(norm: nn.BatchNorm2d) -> ChannelAffine:
     """The scale and shift with the same output as `norm` in evaluation."""
     assert norm.running_mean is not None, "a batch norm that keeps running statistics"
     assert norm.running_var is not None, "a batch norm that keeps running statistics"
@@ -28,14 +28,14 @@ def folded(norm: nn.BatchNorm2d) -> ChannelAffine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoNorm(ModelTransform):
+class NoNormalization(ModelTransform):
     """Replaces batch norm by its learnable scale and shift."""
 
     zero_init_last_gamma: bool
 
     def __call__(self, model: nn.Module) -> nn.Module:
         untrained = is_untrained(model)
-        replace_batch_norms(model, folded)
+        replace_batch_norms(model, fold_norm)
         if self.zero_init_last_gamma and untrained:
             zero_init_last_gamma(model)
         return model

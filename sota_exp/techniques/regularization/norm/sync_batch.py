@@ -16,7 +16,7 @@ from sota_exp.stages.model import ModelTransform
 
 
 @dataclass(frozen=True, kw_only=True)
-class SyncBatch(ModelTransform):
+class SyncBatchNormalization(ModelTransform):
     """Computes batch-norm statistics over all devices."""
 
     def __call__(self, model: nn.Module) -> nn.Module:

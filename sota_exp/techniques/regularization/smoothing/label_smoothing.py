@@ -9,7 +9,7 @@ Setting: ε 0.1: +0.32 points for ResNet-50 in torchvision's recipe. It changes 
 from dataclasses import dataclass, replace
 
 from sota_exp.stages.batch import Batch, BatchTransform
-from sota_exp.stages.random import Draws
+from sota_exp.stages.random import RandomNumbers
 from sota_exp.stages.stage import require
 
 
@@ -22,6 +22,6 @@ class LabelSmoothing(BatchTransform):
     def __post_init__(self) -> None:
         require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "a fraction in [0, 1)")
 
-    def __call__(self, batch: Batch, progress: float, rng: Draws) -> Batch:
+    def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         uniform = self.label_smoothing / batch.targets.shape[1]
         return replace(batch, targets=batch.targets * (1 - self.label_smoothing) + uniform)

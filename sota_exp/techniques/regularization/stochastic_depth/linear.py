@@ -15,7 +15,7 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth, stochastic_depth
 
-from sota_exp.models.parts import last_norm, residual_blocks
+from sota_exp.models.parts import find_residual_blocks, get_last_norm
 from sota_exp.stages.model import ModelTransform
 from sota_exp.stages.stage import InvalidValue, require
 
@@ -23,7 +23,7 @@ DROP_PATH = re.compile(r"(\w+_)?drop_path\d?")
 
 
 @dataclass(frozen=True)
-class DropBranch:
+class BranchDropout:
     """A forward hook of the last layer of a branch; reads the mode from the layer it is called with."""
 
     drop_rate: float
@@ -32,30 +32,30 @@ class DropBranch:
         return stochastic_depth(branch, self.drop_rate, "row", layer.training)
 
 
-def drop_rates(drop_path_rate: float, num_blocks: int) -> list[float]:
+def compute_drop_rates(drop_path_rate: float, num_blocks: int) -> list[float]:
     """The drop probability of each block: increases linearly from 0 (input) to `drop_path_rate` (last block)."""
     return [drop_path_rate * (block + 1) / num_blocks for block in range(num_blocks)]
 
 
-def droppable(model: nn.Module) -> list[list[str]]:
+def find_droppable(model: nn.Module) -> list[list[str]]:
     """Names of the modules that can drop a branch, one list per block, from input to output.
 
     These are torchvision's ResNet blocks and `StochasticDepth` layers, and timm's `…drop_path` attributes, which are
     None or an `Identity` without stochastic depth.
     """
-    with_hook = {block for block in residual_blocks(model) if not drop_path_places(block)}
+    with_hook = {block for block in find_residual_blocks(model) if not find_drop_path_attributes(block)}
     names: dict[str, list[str]] = {}
     for name, module in model.named_modules():
         if module in with_hook:
             names.setdefault(name, []).append(name)
         elif isinstance(module, StochasticDepth):
             names.setdefault(name.rpartition(".")[0], []).append(name)
-        if attributes := drop_path_places(module):
+        if attributes := find_drop_path_attributes(module):
             names[name] = [f"{name}.{attribute}" for attribute in attributes]
     return list(names.values())
 
 
-def drop_path_places(module: nn.Module) -> list[str]:
+def find_drop_path_attributes(module: nn.Module) -> list[str]:
     """Attributes of a timm block that can drop a branch, such as `drop_path` or `mlp_drop_path`."""
     attributes = {**vars(module), **dict(module.named_children())}
     return [
@@ -68,16 +68,16 @@ def drop_path_places(module: nn.Module) -> list[str]:
 def set_drop_rate(model: nn.Module, name: str, drop_rate: float) -> None:
     """Set the drop probability of the module `name`, one of `droppable`."""
     parent_name, _, attribute = name.rpartition(".")
-    if attribute in drop_path_places(parent := model.get_submodule(parent_name)):
+    if attribute in find_drop_path_attributes(parent := model.get_submodule(parent_name)):
         setattr(parent, attribute, DropPath(drop_rate))
     elif isinstance(module := model.get_submodule(name), StochasticDepth):
         module.p = drop_rate
     else:
-        last_norm(module).register_forward_hook(DropBranch(drop_rate))
+        get_last_norm(module).register_forward_hook(BranchDropout(drop_rate))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Linear(ModelTransform):
+class LinearStochasticDepth(ModelTransform):
     """Drops residual branches per sample, with a probability that increases linearly to `drop_path_rate`."""
 
     drop_path_rate: float
@@ -86,11 +86,11 @@ class Linear(ModelTransform):
         require(0 <= self.drop_path_rate < 1, "drop_path_rate", self.drop_path_rate, "a probability in [0, 1)")
 
     def __call__(self, model: nn.Module) -> nn.Module:
-        blocks = droppable(model)
+        blocks = find_droppable(model)
         if not blocks:
             legal = f"0, or none: {type(model).__name__} has no residual branch that can be dropped"
             raise InvalidValue("drop_path_rate", self.drop_path_rate, legal)
-        for rate, names in zip(drop_rates(self.drop_path_rate, len(blocks)), blocks, strict=True):
+        for rate, names in zip(compute_drop_rates(self.drop_path_rate, len(blocks)), blocks, strict=True):
             for name in names:
                 set_drop_rate(model, name, rate)
         return model

@@ -15,7 +15,7 @@ from sota_exp.stages.optimizer import ParameterGroups
 
 
 @dataclass(frozen=True, kw_only=True)
-class Everywhere(ParameterGroups):
+class WeightDecayEverywhere(ParameterGroups):
     """Decays every parameter."""
 
     def __call__(self, model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -14,46 +14,48 @@ from typing import Any
 
 from torch import nn
 
-from sota_exp.models.parts import NamesUndecayed, norm_layers
+from sota_exp.models.parts import HasNoWeightDecay, find_norm_layers
 from sota_exp.stages.optimizer import ParameterGroups
 from sota_exp.stages.stage import require
 
-EXEMPT = ("norm", "norm_and_bias", "one_dimensional")
+EXEMPT_RULES = ("norm", "norm_and_bias", "one_dimensional")
 
 
-def norm_names(model: nn.Module) -> set[str]:
+def find_norm_names(model: nn.Module) -> set[str]:
     """Names of the parameters of normalization layers."""
     return {
-        f"{layer}.{name}" for layer, module in norm_layers(model) for name, _ in module.named_parameters(recurse=False)
+        f"{layer}.{name}"
+        for layer, module in find_norm_layers(model)
+        for name, _ in module.named_parameters(recurse=False)
     }
 
 
-def bias_names(model: nn.Module) -> set[str]:
+def find_bias_names(model: nn.Module) -> set[str]:
     """Names of all biases, whatever the layer."""
     return {name for name, _ in model.named_parameters() if name.split(".")[-1] == "bias"}
 
 
-def exempt_names(model: nn.Module, exempt: str) -> set[str]:
+def find_exempt_names(model: nn.Module, exempt: str) -> set[str]:
     """Names of the parameters that do not decay under the rule `exempt`."""
     if exempt == "norm":
-        return norm_names(model)
+        return find_norm_names(model)
     if exempt == "norm_and_bias":
-        return norm_names(model) | bias_names(model)
-    listed = set(model.no_weight_decay()) if isinstance(model, NamesUndecayed) else set()
-    return bias_names(model) | {name for name, p in model.named_parameters() if p.ndim <= 1 or name in listed}
+        return find_norm_names(model) | find_bias_names(model)
+    listed = set(model.no_weight_decay()) if isinstance(model, HasNoWeightDecay) else set()
+    return find_bias_names(model) | {name for name, p in model.named_parameters() if p.ndim <= 1 or name in listed}
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightsOnly(ParameterGroups):
+class WeightDecayOnWeights(ParameterGroups):
     """Decays all parameters but those of the rule `exempt`."""
 
     exempt: str
 
     def __post_init__(self) -> None:
-        require(self.exempt in EXEMPT, "exempt", self.exempt, f"one of {', '.join(EXEMPT)}")
+        require(self.exempt in EXEMPT_RULES, "exempt", self.exempt, f"one of {', '.join(EXEMPT_RULES)}")
 
     def __call__(self, model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-        exempt = exempt_names(model, self.exempt)
+        exempt = find_exempt_names(model, self.exempt)
         trainable = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         groups = [
             {"params": [p for name, p in trainable if name not in exempt], "weight_decay": weight_decay},

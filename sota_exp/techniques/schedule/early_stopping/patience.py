@@ -15,7 +15,7 @@ from sota_exp.stages.stage import require
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience(StoppingRule):
+class PatienceRule(StoppingRule):
     """Stops after `patience` evaluations without a gain of more than `min_delta` in accuracy."""
 
     patience: int

@@ -8,9 +8,9 @@ Setting: 90 epochs on ImageNet (`scale=full`); regularizers gain more in 300 or 
 
 from dataclasses import dataclass
 
-from sota_exp.stages.schedule import Length
+from sota_exp.stages.schedule import TrainingLength
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standard(Length):
+class StandardTraining(TrainingLength):
     """Trains for `epochs` passes over the training set."""

@@ -8,11 +8,11 @@ Setting: the baseline for every schedule, and the schedule to combine with avera
 
 from dataclasses import dataclass
 
-from sota_exp.stages.schedule import Schedule
+from sota_exp.stages.schedule import LrSchedule
 
 
 @dataclass(frozen=True, kw_only=True)
-class Constant(Schedule):
+class ConstantLr(LrSchedule):
     """Keeps the peak learning rate."""
 
     def __call__(self, progress: float) -> float:

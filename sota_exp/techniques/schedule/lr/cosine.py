@@ -9,12 +9,12 @@ Setting: floor 0 after five epochs of warm-up, with batch 1024 and lr 0.5: +0.36
 import math
 from dataclasses import dataclass
 
-from sota_exp.stages.schedule import Schedule
+from sota_exp.stages.schedule import LrSchedule
 from sota_exp.stages.stage import require
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cosine(Schedule):
+class CosineAnnealing(LrSchedule):
     """Anneals along half a cosine to `floor`, a fraction of the peak."""
 
     floor: float

@@ -10,12 +10,12 @@ Setting: num_cycles 4, cycle_mult 2: good weights at the end of every cycle; 3.1
 import math
 from dataclasses import dataclass
 
-from sota_exp.stages.schedule import Schedule
+from sota_exp.stages.schedule import LrSchedule
 from sota_exp.stages.stage import require
 
 
 @dataclass(frozen=True, kw_only=True)
-class CosineRestarts(Schedule):
+class CosineRestarts(LrSchedule):
     """Anneals along `num_cycles` half cosines, each `cycle_mult` times as long as the one before."""
 
     num_cycles: int

@@ -8,12 +8,12 @@ Setting: final_factor 0.012: EfficientNet's 0.97 every 2.4 epochs, over its 350 
 
 from dataclasses import dataclass
 
-from sota_exp.stages.schedule import Schedule
+from sota_exp.stages.schedule import LrSchedule
 from sota_exp.stages.stage import require
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exponential(Schedule):
+class ExponentialDecay(LrSchedule):
     """Decays exponentially to `final_factor` times the peak."""
 
     final_factor: float

@@ -13,7 +13,7 @@ few epochs. The schedule includes a warm-up: combine it with `schedule/warmup=no
 import math
 from dataclasses import dataclass
 
-from sota_exp.stages.schedule import Schedule
+from sota_exp.stages.schedule import LrSchedule
 from sota_exp.stages.stage import require
 
 
@@ -23,7 +23,7 @@ def cosine_between(start: float, end: float, share: float) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneCycle(Schedule):
+class OneCycle(LrSchedule):
     """Increases to the peak, then anneals far below the start."""
 
     pct_start: float

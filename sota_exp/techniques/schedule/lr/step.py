@@ -9,7 +9,7 @@ Setting: milestones [1/3, 2/3], gamma 0.1: epochs 30 and 60 of 90, the schedule 
 from dataclasses import dataclass
 from itertools import pairwise
 
-from sota_exp.stages.schedule import Schedule
+from sota_exp.stages.schedule import LrSchedule
 from sota_exp.stages.stage import require
 
 # Milestones such as 1/3 and progress after warm-up are rounded numbers; their errors are far smaller than this.
@@ -17,7 +17,7 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step(Schedule):
+class StepDecay(LrSchedule):
     """Multiplies the learning rate by `gamma` at each milestone."""
 
     milestones: list[float]

@@ -13,7 +13,7 @@ from sota_exp.stages.stage import require
 
 
 @dataclass(frozen=True, kw_only=True)
-class Linear(LrScaling):
+class LinearLrScaling(LrScaling):
     """Scales `optimizer.lr`, which is for `base_batch_size`, in proportion to the effective batch size."""
 
     base_batch_size: int

@@ -14,7 +14,7 @@ from sota_exp.stages.stage import require
 
 
 @dataclass(frozen=True, kw_only=True)
-class SquareRoot(LrScaling):
+class SquareRootLrScaling(LrScaling):
     """Scales `optimizer.lr`, which is for `base_batch_size`, with the square root of the effective batch size."""
 
     base_batch_size: int

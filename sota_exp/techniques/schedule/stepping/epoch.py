@@ -9,11 +9,11 @@ Setting: for exact agreement with torchvision's reference, which steps once per 
 
 from dataclasses import dataclass
 
-from sota_exp.stages.schedule import Stepping
+from sota_exp.stages.schedule import ScheduleStepping
 
 
 @dataclass(frozen=True, kw_only=True)
-class Epoch(Stepping):
+class SteppingPerEpoch(ScheduleStepping):
     """Updates the schedule once per epoch."""
 
     def __call__(self, step: int, steps_per_epoch: int, total_steps: int) -> float:

@@ -8,11 +8,11 @@ Setting: the default: makes the schedule smooth, and the start of warm-up small,
 
 from dataclasses import dataclass
 
-from sota_exp.stages.schedule import Stepping
+from sota_exp.stages.schedule import ScheduleStepping
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step(Stepping):
+class SteppingPerStep(ScheduleStepping):
     """Updates the schedule at every optimizer step."""
 
     def __call__(self, step: int, steps_per_epoch: int, total_steps: int) -> float:

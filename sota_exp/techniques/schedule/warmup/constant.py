@@ -13,7 +13,7 @@ from sota_exp.stages.stage import require
 
 
 @dataclass(frozen=True, kw_only=True)
-class Constant(Warmup):
+class ConstantWarmup(Warmup):
     """Keeps `factor` times the peak during the first `fraction` of training."""
 
     fraction: float
@@ -25,7 +25,7 @@ class Constant(Warmup):
         require(0 < self.factor <= 1, "factor", self.factor, "a fraction of the peak in (0, 1]")
 
     @property
-    def share(self) -> float:
+    def warmup_fraction(self) -> float:
         return self.fraction
 
     def __call__(self, progress: float) -> float:

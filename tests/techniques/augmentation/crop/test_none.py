@@ -2,7 +2,7 @@ import torch
 
 from sota_exp.data.resize import center_crop
 from sota_exp.stages.data import Images
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 from sota_exp.techniques.augmentation.crop.none import CenterCrop
 
 
@@ -26,7 +26,7 @@ class Noise(Images):
 
 def test_the_whole_shorter_side_is_seen_whatever_is_drawn():
     images, indices = Noise(), torch.tensor([2, 0, 1])
-    rngs = [Streams(seed=0).draws("augmentation/crop", step) for step in (0, 1)]
+    rngs = [RandomStreams(seed=0).random_numbers("augmentation/crop", step) for step in (0, 1)]
     steps = [CenterCrop()(images, indices, 32, rng, "bilinear") for rng in rngs]
     assert torch.equal(steps[0], steps[1])
     assert torch.equal(steps[0], center_crop(images, indices, resize=32, size=32))

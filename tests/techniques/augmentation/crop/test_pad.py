@@ -5,9 +5,9 @@ from torchvision.transforms.v2 import functional as F
 
 from sota_exp.data.resize import center_crop
 from sota_exp.stages.data import Images
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.augmentation.crop.pad import PadCrop, shifted
+from sota_exp.techniques.augmentation.crop.pad import PadCrop, cut_crops
 
 
 class Noise(Images):
@@ -28,7 +28,7 @@ class Noise(Images):
 
 
 def draws(step=0):
-    return Streams(seed=1).draws("augmentation/crop", step)
+    return RandomStreams(seed=1).random_numbers("augmentation/crop", step)
 
 
 @pytest.mark.parametrize("mode", ["constant", "reflect"])
@@ -63,7 +63,7 @@ def test_other_shapes_are_resized_first():
 
 def test_shifting_moves_rows_and_columns_independently():
     padded = torch.arange(2 * 4 * 4).view(2, 4, 4, 1).expand(2, 4, 4, 3).byte()
-    cut = shifted(padded, torch.tensor([[0, 2], [1, 0]]), 2)
+    cut = cut_crops(padded, torch.tensor([[0, 2], [1, 0]]), 2)
     assert cut[0, 0].tolist() == [[2, 3], [6, 7]] and cut[1, 0].tolist() == [[20, 21], [24, 25]]
 
 

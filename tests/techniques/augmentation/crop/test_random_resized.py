@@ -4,9 +4,13 @@ from scipy import stats
 from torchvision.transforms.v2 import RandomResizedCrop as Reference
 
 from sota_exp.stages.data import Images
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.augmentation.crop.random_resized import RandomResizedCrop, crop_boxes, largest_boxes
+from sota_exp.techniques.augmentation.crop.random_resized import (
+    RandomResizedCrop,
+    compute_largest_boxes,
+    sample_crop_boxes,
+)
 
 SCALE, RATIO = [0.08, 1.0], [3 / 4, 4 / 3]
 NUM = 4000
@@ -31,11 +35,11 @@ class Uniform(Images):
 
 
 def draws(step=0):
-    return Streams(seed=5).draws("augmentation/crop", step)
+    return RandomStreams(seed=5).random_numbers("augmentation/crop", step)
 
 
 def boxes_of(height, width, num=NUM, scale=SCALE, ratio=RATIO):
-    return crop_boxes(torch.tensor([[height, width]]).expand(num, 2), scale, ratio, draws())
+    return sample_crop_boxes(torch.tensor([[height, width]]).expand(num, 2), scale, ratio, draws())
 
 
 def reference_boxes(height, width, num=NUM, scale=SCALE, ratio=RATIO):
@@ -80,12 +84,12 @@ def test_the_fallback_is_torchvisions_central_box(height, width):
 
 def test_largest_boxes_touch_the_image_and_keep_the_ratio():
     sizes = torch.tensor([[10, 100], [100, 10], [50, 60]])
-    assert largest_boxes(sizes, RATIO).tolist() == [[10, 13], [13, 10], [50, 60]]
+    assert compute_largest_boxes(sizes, RATIO).tolist() == [[10, 13], [13, 10], [50, 60]]
 
 
 def test_each_image_is_cut_by_its_own_height_and_width():
     sizes = torch.tensor([[20, 400], [400, 20]]).repeat(200, 1)
-    boxes = crop_boxes(sizes, SCALE, RATIO, draws())
+    boxes = sample_crop_boxes(sizes, SCALE, RATIO, draws())
     assert (boxes[::2, 1] > 100).any() and (boxes[1::2, 0] > 100).any()
     assert boxes[::2, 0].max() < 20 and boxes[1::2, 1].max() < 20
 
@@ -93,7 +97,7 @@ def test_each_image_is_cut_by_its_own_height_and_width():
 def test_pixels_come_from_the_drawn_boxes():
     images, indices = Uniform(6, 60, 48), torch.tensor([4, 4, 0, 5])
     crops = RandomResizedCrop(scale=SCALE, ratio=RATIO)(images, indices, 24, draws(), "bilinear")
-    boxes = crop_boxes(torch.tensor([[60, 48]] * 4), SCALE, RATIO, draws())
+    boxes = sample_crop_boxes(torch.tensor([[60, 48]] * 4), SCALE, RATIO, draws())
     centre = boxes[:, :2] + (boxes[:, 2:] - 1) / 2
     assert torch.equal(crops[:, 2].float().mean((1, 2)), indices.float())
     assert torch.allclose(crops[:, :2].float().mean((2, 3)), centre.float(), atol=0.6)

@@ -3,22 +3,24 @@ import torch
 from scipy import stats
 
 from sota_exp.stages.batch import Batch
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.augmentation.erase.cutout import Cutout, cutout_boxes
+from sota_exp.techniques.augmentation.erase.cutout import Cutout, compute_cutout_boxes
 
 
 def erased(num, size, fraction, step=0):
     images = torch.ones(num, 3, size, size).to(memory_format=torch.channels_last)
     batch = Batch(images=images, targets=torch.ones(num, 1), weights=torch.ones(num), sources=torch.arange(num))
-    return Cutout(length_fraction=fraction)(batch, 0.0, Streams(seed=0).draws("augmentation/erase", step)).images
+    return Cutout(length_fraction=fraction)(
+        batch, 0.0, RandomStreams(seed=0).random_numbers("augmentation/erase", step)
+    ).images
 
 
 @pytest.mark.parametrize(
     "centre, expected", [((16, 16), [8, 8, 24, 24]), ((0, 0), [0, 0, 8, 8]), ((31, 2), [23, 0, 32, 10])]
 )
 def test_the_square_is_clipped_at_the_border(centre, expected):
-    assert cutout_boxes(torch.tensor([centre]), size=32, length=16).tolist() == [expected]
+    assert compute_cutout_boxes(torch.tensor([centre]), size=32, length=16).tolist() == [expected]
 
 
 def test_every_image_loses_a_square_of_at_most_the_configured_side():

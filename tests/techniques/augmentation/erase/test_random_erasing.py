@@ -5,16 +5,16 @@ from scipy import stats
 from torchvision.transforms.v2 import RandomErasing as Reference
 
 from sota_exp.stages.batch import Batch
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.augmentation.erase.random_erasing import RandomErasing, erase_boxes
-from sota_exp.techniques.augmentation.erase.rectangle import blank
+from sota_exp.techniques.augmentation.erase.random_erasing import RandomErasing, sample_erase_boxes
+from sota_exp.techniques.augmentation.erase.rectangle import erase
 
 SCALE, RATIO = [0.02, 0.33], [0.3, 3.3]
 
 
 def draws(step=0):
-    return Streams(seed=4).draws("augmentation/erase", step)
+    return RandomStreams(seed=4).random_numbers("augmentation/erase", step)
 
 
 def make_batch(num, size):
@@ -29,7 +29,7 @@ def make_batch(num, size):
 
 @pytest.mark.parametrize("size, scale", [(32, SCALE), (64, SCALE), (16, [0.3, 1.0])])
 def test_boxes_are_distributed_as_torchvisions(size, scale):
-    top, left, bottom, right = erase_boxes(4000, size, scale, RATIO, draws()).double().unbind(1)
+    top, left, bottom, right = sample_erase_boxes(4000, size, scale, RATIO, draws()).double().unbind(1)
     ours = {"i": top, "j": left, "h": bottom - top, "w": right - left}
     torch.manual_seed(0)
     reference, image = Reference(p=1.0, scale=scale, ratio=RATIO), torch.empty(3, size, size)
@@ -45,7 +45,7 @@ def test_boxes_are_distributed_as_torchvisions(size, scale):
 def test_height_over_width_is_log_uniform_and_area_uniform(ratio):
     """Kolmogorov–Smirnov tests, in ranges where every draw fits, on an image so large that rounding is negligible."""
     size, scale = 4096, [0.02, 0.25]
-    top, left, bottom, right = erase_boxes(4000, size, scale, ratio, draws()).double().unbind(1)
+    top, left, bottom, right = sample_erase_boxes(4000, size, scale, ratio, draws()).double().unbind(1)
     height, width = bottom - top, right - left
     least, most = np.log(ratio)
     assert stats.kstest((height / width).log(), "uniform", (least, most - least)).pvalue > 0.01
@@ -54,15 +54,15 @@ def test_height_over_width_is_log_uniform_and_area_uniform(ratio):
 
 
 def test_nothing_is_erased_where_no_box_is_smaller_than_the_image():
-    boxes = erase_boxes(50, 32, [1.0, 1.0], [1.0, 1.0], draws())
+    boxes = sample_erase_boxes(50, 32, [1.0, 1.0], [1.0, 1.0], draws())
     assert (boxes[:, :2] == boxes[:, 2:]).all()
     batch = make_batch(50, 32)
-    assert torch.equal(blank(batch, boxes).images, batch.images)
+    assert torch.equal(erase(batch, boxes).images, batch.images)
 
 
 def test_erasing_zeroes_the_box_and_nothing_else():
     images = make_batch(2, 8).images
-    erased = blank(make_batch(2, 8), torch.tensor([[1, 2, 4, 8], [0, 0, 0, 0]])).images
+    erased = erase(make_batch(2, 8), torch.tensor([[1, 2, 4, 8], [0, 0, 0, 0]])).images
     assert erased[0, :, 1:4, 2:8].abs().max() == 0 and torch.equal(erased[1], images[1])
     inside = torch.zeros(8, 8, dtype=torch.bool)
     inside[1:4, 2:8] = True

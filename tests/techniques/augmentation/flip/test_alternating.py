@@ -4,8 +4,8 @@ import torch
 from scipy import stats
 
 from sota_exp.stages.batch import Batch
-from sota_exp.stages.random import Streams
-from sota_exp.techniques.augmentation.flip.alternating import AlternatingFlip, hash_bit
+from sota_exp.stages.random import RandomStreams
+from sota_exp.techniques.augmentation.flip.alternating import AlternatingFlip, compute_hash_bit
 
 
 def make_batch(num):
@@ -14,7 +14,7 @@ def make_batch(num):
 
 
 def flipped(batch, epoch, step=0):
-    rng = Streams(seed=0).draws("augmentation/flip", step)
+    rng = RandomStreams(seed=0).random_numbers("augmentation/flip", step)
     return AlternatingFlip()(replace(batch, epoch=epoch), 0.0, rng).images
 
 
@@ -32,7 +32,7 @@ def test_the_bit_depends_on_the_source_not_on_position_or_step():
 
 
 def test_half_of_the_sources_start_flipped_without_pattern():
-    bits = hash_bit(torch.arange(20000))
+    bits = compute_hash_bit(torch.arange(20000))
     assert stats.binomtest(bits.sum().item(), 20000).pvalue > 0.01
     for lag in (1, 2, 7, 16, 256, 1000):
         equal = (bits[lag:] == bits[:-lag]).sum().item()
@@ -40,4 +40,4 @@ def test_half_of_the_sources_start_flipped_without_pattern():
 
 
 def test_the_bits_are_the_same_everywhere():
-    assert hash_bit(torch.tensor([0, 1, 2, 3, 4, 5, 6, 7, 123456789])).tolist() == [1, 0, 0, 1, 1, 1, 0, 1, 1]
+    assert compute_hash_bit(torch.tensor([0, 1, 2, 3, 4, 5, 6, 7, 123456789])).tolist() == [1, 0, 0, 1, 1, 1, 0, 1, 1]

@@ -3,7 +3,7 @@ import torch
 from scipy import stats
 
 from sota_exp.stages.batch import Batch
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.augmentation.flip.random import RandomFlip, flip_where
 
@@ -19,7 +19,7 @@ def make_batch(num, size=8):
 
 
 def flipped(p, batch, step=0):
-    return RandomFlip(p=p)(batch, 0.0, Streams(seed=0).draws("augmentation/flip", step)).images
+    return RandomFlip(p=p)(batch, 0.0, RandomStreams(seed=0).random_numbers("augmentation/flip", step)).images
 
 
 def test_only_the_chosen_images_are_flipped():

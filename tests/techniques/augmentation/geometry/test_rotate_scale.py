@@ -2,11 +2,11 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as F
 
-from sota_exp.data.resize import affine
+from sota_exp.data.resize import apply_affine
 from sota_exp.stages.batch import Batch
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.augmentation.geometry.rotate_scale import RotateScale, rotate_scale_matrices
+from sota_exp.techniques.augmentation.geometry.rotate_scale import RotateScale, compute_rotate_scale_matrices
 
 
 def make_batch(num, size):
@@ -21,7 +21,7 @@ def make_batch(num, size):
 
 
 def draws(step=0):
-    return Streams(seed=0).draws("augmentation/geometry", step)
+    return RandomStreams(seed=0).random_numbers("augmentation/geometry", step)
 
 
 def make(degrees=15.0, scale=(0.85, 1.15), fraction=0.1, interpolation="bilinear"):
@@ -36,11 +36,11 @@ def make(degrees=15.0, scale=(0.85, 1.15), fraction=0.1, interpolation="bilinear
 def test_agrees_with_torchvisions_affine_within_a_level(size, angle, scale, shift):
     images = make_batch(4, size).images
     column = torch.ones(4)
-    matrices = rotate_scale_matrices(angle * column, scale * column, torch.tensor([shift]).float().expand(4, 2))
+    matrices = compute_rotate_scale_matrices(angle * column, scale * column, torch.tensor([shift]).float().expand(4, 2))
     expected = F.affine(
         images.contiguous(), angle, list(shift), scale, [0.0, 0.0], interpolation=F.InterpolationMode.BILINEAR
     )
-    assert (affine(images, matrices, "bilinear").int() - expected.int()).abs().max() <= 1
+    assert (apply_affine(images, matrices, "bilinear").int() - expected.int()).abs().max() <= 1
 
 
 def test_no_range_changes_nothing():

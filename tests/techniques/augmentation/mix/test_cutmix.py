@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from sota_exp.stages.batch import Batch
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.augmentation.mix.cutmix import CutMix, cutmix, cutmix_box
+from sota_exp.techniques.augmentation.mix.cutmix import CutMix, compute_cutmix_box, cutmix
 
 
 def make_batch(num, size=16, num_repeats=1):
@@ -20,7 +20,7 @@ def make_batch(num, size=16, num_repeats=1):
 
 
 def draws(step=0):
-    return Streams(seed=0).draws("augmentation/mix", step)
+    return RandomStreams(seed=0).random_numbers("augmentation/mix", step)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def draws(step=0):
     ],
 )
 def test_the_box_is_clipped_at_the_border(lam, centre, expected):
-    assert cutmix_box(32, lam, centre) == expected
+    assert compute_cutmix_box(32, lam, centre) == expected
 
 
 @pytest.mark.parametrize("step", range(12))
@@ -51,7 +51,9 @@ def test_targets_are_the_area_actually_pasted(step, size):
 
 def test_clipping_at_the_border_changes_the_pasted_area():
     batch, partner = make_batch(2, 32), torch.tensor([1, 0])
-    inside, clipped = (cutmix(batch, partner, cutmix_box(32, 0.75, centre)) for centre in ([0.5, 0.5], [0.0, 0.0]))
+    inside, clipped = (
+        cutmix(batch, partner, compute_cutmix_box(32, 0.75, centre)) for centre in ([0.5, 0.5], [0.0, 0.0])
+    )
     assert inside.targets[0].tolist() == [0.75, 0.25] and clipped.targets[0].tolist() == [1 - 1 / 16, 1 / 16]
 
 

@@ -5,10 +5,10 @@ import torch
 from torchvision.transforms.v2 import MixUp as Reference
 
 from sota_exp.stages.batch import Batch
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.augmentation.mix.mixup import Mixup, mixup
-from sota_exp.techniques.augmentation.mix.pairing import partners
+from sota_exp.techniques.augmentation.mix.pairing import choose_partners
 
 
 def make_batch(num, size=8, num_repeats=1):
@@ -22,7 +22,7 @@ def make_batch(num, size=8, num_repeats=1):
 
 
 def draws(step=0):
-    return Streams(seed=0).draws("augmentation/mix", step)
+    return RandomStreams(seed=0).random_numbers("augmentation/mix", step)
 
 
 def test_agrees_with_torchvision_on_the_same_pairs():
@@ -56,7 +56,7 @@ def test_one_lambda_is_drawn_per_batch_and_pairs_have_different_sources():
     batch = make_batch(16, num_repeats=4)
     rng = draws()
     lam = rng.shared_beta(0.2)
-    partner = partners(batch.sources, rng.uniform(16, 3))
+    partner = choose_partners(batch.sources, rng.uniform(16, 3))
     mixed = Mixup(alpha=0.2)(batch, 0.0, draws())
     assert torch.equal(mixed.images, mixup(batch, partner, lam).images)
     assert (batch.sources[partner] != batch.sources).all()
@@ -64,7 +64,7 @@ def test_one_lambda_is_drawn_per_batch_and_pairs_have_different_sources():
 
 def test_ranks_mix_with_the_same_lambda():
     batch = replace(make_batch(6), targets=torch.eye(6))
-    ranks = [Streams(seed=0, rank=rank, world_size=2).draws("augmentation/mix", 1) for rank in (0, 1)]
+    ranks = [RandomStreams(seed=0, rank=rank, world_size=2).random_numbers("augmentation/mix", 1) for rank in (0, 1)]
     kept = [Mixup(alpha=1.0)(batch, 0.0, rng).targets.diagonal() for rng in ranks]
     assert torch.equal(kept[0], kept[1]) and (kept[0] == kept[0][0]).all()
 

@@ -3,7 +3,7 @@ import torch
 from scipy import stats
 
 from sota_exp.stages.batch import Batch
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.augmentation.mix.mixup_or_cutmix import MixupOrCutMix
 
@@ -15,7 +15,7 @@ def mixed(step, cutmix_prob=0.5, rank=0):
     images = torch.arange(float(NUM)).exp2().view(NUM, 1, 1, 1).expand(NUM, 3, 16, 16).contiguous()
     batch = Batch(images=images, targets=torch.eye(NUM), weights=torch.ones(NUM), sources=torch.arange(NUM))
     stage = MixupOrCutMix(mixup_alpha=1.0, cutmix_alpha=1.0, cutmix_prob=cutmix_prob)
-    return stage(batch, 0.0, Streams(seed=0, rank=rank, world_size=2).draws("augmentation/mix", step))
+    return stage(batch, 0.0, RandomStreams(seed=0, rank=rank, world_size=2).random_numbers("augmentation/mix", step))
 
 
 def is_mixup(batch):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from scipy import stats
 
-from sota_exp.techniques.augmentation.mix.pairing import partners
+from sota_exp.techniques.augmentation.mix.pairing import choose_partners
 
 
 def noise(num, seed=0):
@@ -23,7 +23,7 @@ def test_any_batch_has_as_few_pairs_of_equal_source_as_possible(seed):
     num, distinct = torch.randint(1, 40, (2,), generator=generator).tolist()
     # Powers make some sources far more frequent than others.
     sources = (torch.rand(num, generator=generator) ** (1 + seed % 4) * distinct).long() * 1000 + 7
-    partner = partners(sources, noise(num, seed))
+    partner = choose_partners(sources, noise(num, seed))
     assert torch.equal(partner.sort().values, torch.arange(num))
     assert own_pairs(sources, partner) == fewest_own_pairs(sources)
 
@@ -33,7 +33,7 @@ def test_any_batch_has_as_few_pairs_of_equal_source_as_possible(seed):
 def test_repeated_augmentation_never_pairs_an_image_with_itself(num, num_repeats):
     sources = torch.randperm(1000)[:num].repeat_interleave(num_repeats)[:num]
     for seed in range(20):
-        assert own_pairs(sources, partners(sources, noise(num, seed))) == 0
+        assert own_pairs(sources, choose_partners(sources, noise(num, seed))) == 0
 
 
 def test_pairing_by_roll_would_pair_copies():
@@ -43,14 +43,14 @@ def test_pairing_by_roll_would_pair_copies():
 
 @pytest.mark.parametrize("num", [1, 2, 5, 32])
 def test_a_batch_of_one_source_is_still_permuted(num):
-    partner = partners(torch.full((num,), 3), noise(num))
+    partner = choose_partners(torch.full((num,), 3), noise(num))
     assert torch.equal(partner.sort().values, torch.arange(num))
 
 
 def test_noise_with_ties_at_the_edges_of_its_range_gives_the_fewest_pairs():
     sources = torch.arange(8).repeat_interleave(4)
     for value in (0.0, 1 - 2**-24):
-        assert own_pairs(sources, partners(sources, torch.full((32, 3), value))) == 0
+        assert own_pairs(sources, choose_partners(sources, torch.full((32, 3), value))) == 0
 
 
 @pytest.mark.parametrize("num_repeats", [1, 2])
@@ -58,7 +58,7 @@ def test_every_sample_of_another_source_is_an_equally_likely_partner(num_repeats
     sources = torch.arange(12 // num_repeats).repeat_interleave(num_repeats)
     counts = torch.zeros(12, 12)
     for seed in range(3000):
-        counts[torch.arange(12), partners(sources, noise(12, seed))] += 1
+        counts[torch.arange(12), choose_partners(sources, noise(12, seed))] += 1
     foreign = counts[sources[:, None] != sources]
     assert foreign.sum() == 36000
     assert stats.chisquare(foreign.double()).pvalue > 0.01
@@ -66,10 +66,10 @@ def test_every_sample_of_another_source_is_an_equally_likely_partner(num_repeats
 
 def test_copies_of_an_image_meet_different_partners():
     sources = torch.arange(64).repeat_interleave(4)
-    met = sources[partners(sources, noise(256))].view(64, 4)
+    met = sources[choose_partners(sources, noise(256))].view(64, 4)
     assert sum(len(row.unique()) for row in met) > 3.5 * 64
 
 
 def test_equal_noise_gives_equal_pairs():
     sources = torch.arange(40) // 3
-    assert torch.equal(partners(sources, noise(40)), partners(sources, noise(40)))
+    assert torch.equal(choose_partners(sources, noise(40)), choose_partners(sources, noise(40)))

@@ -4,10 +4,10 @@ from scipy import stats
 from torchvision.transforms.v2 import AugMix as Reference
 
 from sota_exp.stages.batch import Batch
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.augmentation.policy import ops
-from sota_exp.techniques.augmentation.policy.augmix import AugMix, blend_weights, mixed_space
+from sota_exp.techniques.augmentation.policy.augmix import AugMix, build_augmix_space, compute_blend_weights
 
 
 def make_batch(num, size):
@@ -16,7 +16,7 @@ def make_batch(num, size):
 
 
 def draws(step=0):
-    return Streams(seed=0).draws("augmentation/policy", step)
+    return RandomStreams(seed=0).random_numbers("augmentation/policy", step)
 
 
 def make(severity=3, mixture_width=3, chain_depth=-1, all_ops=True):
@@ -32,8 +32,8 @@ def make(severity=3, mixture_width=3, chain_depth=-1, all_ops=True):
 @pytest.mark.parametrize("all_ops", [True, False])
 def test_space_is_torchvisions(all_ops):
     theirs = Reference._AUGMENTATION_SPACE if all_ops else Reference._PARTIAL_AUGMENTATION_SPACE
-    ours = mixed_space(48, all_ops)
-    by_name = {ops.NAMES[op].replace("_", ""): row for row, op in enumerate(ours.ops)}
+    ours = build_augmix_space(48, all_ops)
+    by_name = {ops.OP_NAMES[op].replace("_", ""): row for row, op in enumerate(ours.ops)}
     assert set(by_name) == {name.lower() for name in theirs}
     for name, (magnitudes, signed) in theirs.items():
         expected = magnitudes(10, 48, 48)
@@ -45,7 +45,7 @@ def test_space_is_torchvisions(all_ops):
 
 
 def test_weights_are_beta_and_dirichlet():
-    weights = blend_weights(torch.rand(3000, 4, generator=torch.Generator().manual_seed(0)))
+    weights = compute_blend_weights(torch.rand(3000, 4, generator=torch.Generator().manual_seed(0)))
     assert (weights >= 0).all() and torch.allclose(weights.sum(1), torch.ones(3000))
     assert stats.kstest(weights[:, 0], "uniform").pvalue > 0.01
     # One of the three coordinates of a uniform point on the simplex follows Beta(1, 2).
@@ -56,9 +56,9 @@ def test_weights_are_beta_and_dirichlet():
 def chain_lengths(depth, monkeypatch):
     """Number of 3000 chains with 0, 1, 2… operations."""
     calls = []
-    monkeypatch.setattr(ops, "apply", lambda images, drawn, magnitudes, _: calls.append(drawn) or images)
-    make(chain_depth=depth).chain(torch.zeros(3000, 3, 8, 8, dtype=torch.uint8), draws())
-    return sum((drawn != ops.NAMES.index("identity")).long() for drawn in calls).bincount().tolist()
+    monkeypatch.setattr(ops, "apply_ops", lambda images, drawn, magnitudes, _: calls.append(drawn) or images)
+    make(chain_depth=depth).apply_chain(torch.zeros(3000, 3, 8, 8, dtype=torch.uint8), draws())
+    return sum((drawn != ops.OP_NAMES.index("identity")).long() for drawn in calls).bincount().tolist()
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5])
@@ -72,15 +72,15 @@ def test_random_depth_is_uniform_from_one_to_three(monkeypatch):
 
 
 def test_operations_that_change_nothing_leave_the_image(monkeypatch):
-    monkeypatch.setattr(ops, "apply", lambda images, *_: images)
+    monkeypatch.setattr(ops, "apply_ops", lambda images, *_: images)
     batch = make_batch(50, 16)
     assert torch.equal(make()(batch, 0.0, draws()).images, batch.images)
 
 
 def test_the_blend_is_the_weighted_sum(monkeypatch):
-    monkeypatch.setattr(ops, "apply", lambda images, *_: torch.zeros_like(images))
+    monkeypatch.setattr(ops, "apply_ops", lambda images, *_: torch.zeros_like(images))
     batch = make_batch(50, 16)
-    keep = blend_weights(draws().uniform(50, 4))[:, 0].view(-1, 1, 1, 1)
+    keep = compute_blend_weights(draws().uniform(50, 4))[:, 0].view(-1, 1, 1, 1)
     assert (make()(batch, 0.0, draws()).images.float() - batch.images * keep).abs().max() <= 1
 
 

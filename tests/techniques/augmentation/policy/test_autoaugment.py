@@ -5,10 +5,15 @@ from torchvision.transforms.v2 import AutoAugment as Reference
 from torchvision.transforms.v2 import AutoAugmentPolicy
 
 from sota_exp.stages.batch import Batch
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.augmentation.policy import ops
-from sota_exp.techniques.augmentation.policy.autoaugment import POLICIES, AutoAugment, learned_space, sub_policies
+from sota_exp.techniques.augmentation.policy.autoaugment import (
+    POLICIES,
+    AutoAugment,
+    build_autoaugment_space,
+    load_sub_policies,
+)
 
 
 def make_batch(num, size):
@@ -17,15 +22,15 @@ def make_batch(num, size):
 
 
 def draws(step=0):
-    return Streams(seed=0).draws("augmentation/policy", step)
+    return RandomStreams(seed=0).random_numbers("augmentation/policy", step)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_pairs_are_torchvisions(policy):
     reference = Reference(AutoAugmentPolicy(policy))._policies
     expected = [[(name.lower(), p, magnitude or 0) for name, p, magnitude in pair] for pair in reference]
-    rows, probabilities, bins = sub_policies(policy)
-    names = [ops.NAMES[op].replace("_", "") for op in learned_space(32).ops]
+    rows, probabilities, bins = load_sub_policies(policy)
+    names = [ops.OP_NAMES[op].replace("_", "") for op in build_autoaugment_space(32).ops]
     tables = zip(rows.tolist(), probabilities.double().tolist(), bins.tolist(), strict=True)
     ours = [[(names[row], round(p, 6), at) for row, p, at in zip(*pair, strict=True)] for pair in tables]
     assert ours == expected
@@ -33,8 +38,8 @@ def test_pairs_are_torchvisions(policy):
 
 @pytest.mark.parametrize("size", [32, 224])
 def test_magnitudes_are_torchvisions(size):
-    ours, theirs = learned_space(size), Reference._AUGMENTATION_SPACE
-    by_name = {ops.NAMES[op].replace("_", ""): row for row, op in enumerate(ours.ops)}
+    ours, theirs = build_autoaugment_space(size), Reference._AUGMENTATION_SPACE
+    by_name = {ops.OP_NAMES[op].replace("_", ""): row for row, op in enumerate(ours.ops)}
     for name, (magnitudes, signed) in theirs.items():
         expected = magnitudes(10, size, size)
         expected = torch.zeros(10) if expected is None else expected.float()
@@ -47,24 +52,26 @@ def test_magnitudes_are_torchvisions(size):
 @pytest.mark.parametrize("policy", POLICIES)
 def test_operations_are_drawn_with_their_probabilities(policy, monkeypatch):
     calls = []
-    monkeypatch.setattr(ops, "apply", lambda images, drawn, magnitudes, _: calls.append((drawn, magnitudes)) or images)
+    monkeypatch.setattr(
+        ops, "apply_ops", lambda images, drawn, magnitudes, _: calls.append((drawn, magnitudes)) or images
+    )
     AutoAugment(policy=policy, interpolation="nearest")(make_batch(6000, 8), 0.0, draws())
-    rows, probabilities, _ = sub_policies(policy)
+    rows, probabilities, _ = load_sub_policies(policy)
     for half, (drawn, _) in enumerate(calls):
-        share = torch.zeros(len(ops.NAMES), dtype=torch.float64)
-        share.index_add_(0, learned_space(8).ops[rows[:, half]], probabilities[:, half].double() / 25)
-        share[ops.NAMES.index("identity")] = 1 - share.sum()
-        counts = drawn.bincount(minlength=len(ops.NAMES))
+        share = torch.zeros(len(ops.OP_NAMES), dtype=torch.float64)
+        share.index_add_(0, build_autoaugment_space(8).ops[rows[:, half]], probabilities[:, half].double() / 25)
+        share[ops.OP_NAMES.index("identity")] = 1 - share.sum()
+        counts = drawn.bincount(minlength=len(ops.OP_NAMES))
         assert counts[share == 0].sum() == 0
         assert stats.chisquare(counts[share > 0], share[share > 0] * 6000, sum_check=False).pvalue > 0.01
 
 
 def test_both_halves_belong_to_one_pair(monkeypatch):
     calls = []
-    monkeypatch.setattr(ops, "apply", lambda images, drawn, magnitudes, _: calls.append(drawn) or images)
+    monkeypatch.setattr(ops, "apply_ops", lambda images, drawn, magnitudes, _: calls.append(drawn) or images)
     AutoAugment(policy="svhn", interpolation="nearest")(make_batch(2000, 8), 0.0, draws())
-    pairs = {tuple(pair) for pair in learned_space(8).ops[sub_policies("svhn")[0]].tolist()}
-    identity = ops.NAMES.index("identity")
+    pairs = {tuple(pair) for pair in build_autoaugment_space(8).ops[load_sub_policies("svhn")[0]].tolist()}
+    identity = ops.OP_NAMES.index("identity")
     seen = {(a, b) for a, b in zip(calls[0].tolist(), calls[1].tolist(), strict=True) if identity not in (a, b)}
     assert len(seen) > 10 and seen <= pairs
 

@@ -60,7 +60,7 @@ def reference(image, name, magnitude, interpolation):
 
 
 def apply_one(images, name, magnitudes, interpolation="bilinear"):
-    return ops.apply(images, torch.full((len(images),), ops.NAMES.index(name)), magnitudes, interpolation)
+    return ops.apply_ops(images, torch.full((len(images),), ops.OP_NAMES.index(name)), magnitudes, interpolation)
 
 
 def differences(name, size, interpolation="bilinear"):
@@ -140,18 +140,20 @@ def test_a_quarter_turn_is_exact():
 
 def mixed_draws(num):
     generator = torch.Generator().manual_seed(2)
-    drawn = torch.randint(len(ops.NAMES), (num,), generator=generator)
+    drawn = torch.randint(len(ops.OP_NAMES), (num,), generator=generator)
     magnitudes = torch.rand(num, generator=generator)
-    whole = (drawn == ops.NAMES.index("posterize")) | (drawn == ops.NAMES.index("solarize"))
+    whole = (drawn == ops.OP_NAMES.index("posterize")) | (drawn == ops.OP_NAMES.index("solarize"))
     return drawn, torch.where(whole, torch.full((num,), 4.0), magnitudes)
 
 
-@pytest.mark.parametrize("interpolation", ops.INTERPOLATIONS)
+@pytest.mark.parametrize("interpolation", ops.OP_INTERPOLATIONS)
 @pytest.mark.parametrize("num, size", [(1, 8), (2, 16), (64, 24)])
 def test_operations_of_a_mixed_batch_equal_those_of_single_samples(num, size, interpolation):
     images, (drawn, magnitudes) = pictures(num, size), mixed_draws(num)
-    together = ops.apply(images, drawn, magnitudes, interpolation)
-    alone = [ops.apply(images[i : i + 1], drawn[i : i + 1], magnitudes[i : i + 1], interpolation) for i in range(num)]
+    together = ops.apply_ops(images, drawn, magnitudes, interpolation)
+    alone = [
+        ops.apply_ops(images[i : i + 1], drawn[i : i + 1], magnitudes[i : i + 1], interpolation) for i in range(num)
+    ]
     assert torch.equal(together, torch.cat(alone))
 
 
@@ -159,11 +161,11 @@ def test_operations_of_a_mixed_batch_equal_those_of_single_samples(num, size, in
 def test_type_strides_and_input_are_kept(num, size):
     images = pictures(num, size)
     before = images.clone()
-    drawn = torch.arange(num) % len(ops.NAMES)
-    ours = ops.apply(images, drawn, torch.ones(num), "bilinear")
+    drawn = torch.arange(num) % len(ops.OP_NAMES)
+    ours = ops.apply_ops(images, drawn, torch.ones(num), "bilinear")
     assert ours.dtype == torch.uint8 and ours.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(images, before)
-    assert torch.equal(ops.apply(images.contiguous(), drawn, torch.ones(num), "bilinear"), ours)
+    assert torch.equal(ops.apply_ops(images.contiguous(), drawn, torch.ones(num), "bilinear"), ours)
 
 
 def test_shear_slides_by_the_distance_from_the_edge():

@@ -4,10 +4,10 @@ from scipy import stats
 from torchvision.transforms.v2 import RandAugment as Reference
 
 from sota_exp.stages.batch import Batch
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.augmentation.policy import ops
-from sota_exp.techniques.augmentation.policy.randaugment import RandAugment, standard_space
+from sota_exp.techniques.augmentation.policy.randaugment import RandAugment, build_randaugment_space
 
 
 def make_batch(num, size):
@@ -16,7 +16,7 @@ def make_batch(num, size):
 
 
 def draws(step=0):
-    return Streams(seed=0).draws("augmentation/policy", step)
+    return RandomStreams(seed=0).random_numbers("augmentation/policy", step)
 
 
 def make(num_ops=2, magnitude=9, num_bins=31, interpolation="bilinear"):
@@ -25,8 +25,8 @@ def make(num_ops=2, magnitude=9, num_bins=31, interpolation="bilinear"):
 
 @pytest.mark.parametrize("num_bins, size", [(31, 224), (31, 32), (10, 48)])
 def test_space_is_torchvisions(num_bins, size):
-    ours, theirs = standard_space(num_bins, size), Reference._AUGMENTATION_SPACE
-    assert [ops.NAMES[op].replace("_", "") for op in ours.ops] == [name.lower() for name in theirs]
+    ours, theirs = build_randaugment_space(num_bins, size), Reference._AUGMENTATION_SPACE
+    assert [ops.OP_NAMES[op].replace("_", "") for op in ours.ops] == [name.lower() for name in theirs]
     for row, signed, (name, (magnitudes, their_sign)) in zip(ours.table, ours.signed, theirs.items(), strict=True):
         expected = magnitudes(num_bins, size, size)
         expected = torch.zeros(num_bins) if expected is None else expected.float()
@@ -37,15 +37,17 @@ def test_space_is_torchvisions(num_bins, size):
 
 def test_operations_are_uniform_at_one_magnitude_and_independent(monkeypatch):
     calls = []
-    monkeypatch.setattr(ops, "apply", lambda images, drawn, magnitudes, _: calls.append((drawn, magnitudes)) or images)
+    monkeypatch.setattr(
+        ops, "apply_ops", lambda images, drawn, magnitudes, _: calls.append((drawn, magnitudes)) or images
+    )
     make(num_ops=3)(make_batch(4000, 8), 0.0, draws())
     assert len(calls) == 3
     for drawn, magnitudes in calls:
-        counts = drawn.bincount(minlength=len(ops.NAMES))
+        counts = drawn.bincount(minlength=len(ops.OP_NAMES))
         assert (counts > 0).sum() == 14 and stats.chisquare(counts[counts > 0]).pvalue > 0.01
-        turns = magnitudes[drawn == ops.NAMES.index("rotate")]
+        turns = magnitudes[drawn == ops.OP_NAMES.index("rotate")]
         assert turns.abs().unique().tolist() == [9.0] and 0.3 < (turns > 0).float().mean() < 0.7
-    pairs = torch.zeros(len(ops.NAMES), len(ops.NAMES)).index_put(
+    pairs = torch.zeros(len(ops.OP_NAMES), len(ops.OP_NAMES)).index_put(
         (calls[0][0], calls[1][0]), torch.ones(4000), accumulate=True
     )
     assert stats.chi2_contingency(pairs[:-1, :-1]).pvalue > 0.01

@@ -4,10 +4,10 @@ from scipy import stats
 from torchvision.transforms.v2 import TrivialAugmentWide
 
 from sota_exp.stages.batch import Batch
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.augmentation.policy import ops
-from sota_exp.techniques.augmentation.policy.trivialaugment import TrivialAugment, wide_space
+from sota_exp.techniques.augmentation.policy.trivialaugment import TrivialAugment, build_trivialaugment_space
 
 
 def make_batch(num, size):
@@ -21,7 +21,7 @@ def make_batch(num, size):
 
 
 def draws(step=0):
-    return Streams(seed=0).draws("augmentation/policy", step)
+    return RandomStreams(seed=0).random_numbers("augmentation/policy", step)
 
 
 def make(num_bins=31, fraction=32 / 224, interpolation="bilinear"):
@@ -30,9 +30,9 @@ def make(num_bins=31, fraction=32 / 224, interpolation="bilinear"):
 
 @pytest.mark.parametrize("num_bins", [2, 10, 31])
 def test_space_is_torchvisions(num_bins):
-    ours = wide_space(num_bins, 32.0)
+    ours = build_trivialaugment_space(num_bins, 32.0)
     theirs = TrivialAugmentWide._AUGMENTATION_SPACE
-    assert [ops.NAMES[op].replace("_", "") for op in ours.ops] == [name.lower() for name in theirs]
+    assert [ops.OP_NAMES[op].replace("_", "") for op in ours.ops] == [name.lower() for name in theirs]
     for row, signed, (name, (magnitudes, their_sign)) in zip(ours.table, ours.signed, theirs.items(), strict=True):
         expected = magnitudes(num_bins, 224, 224)
         expected = torch.zeros(num_bins) if expected is None else expected.float()
@@ -45,7 +45,9 @@ def test_space_is_torchvisions(num_bins):
 def drawn_by(policy, num, size, monkeypatch):
     """The operations and magnitudes that `policy` passes to `ops.apply`, in the order of the calls."""
     calls = []
-    monkeypatch.setattr(ops, "apply", lambda images, drawn, magnitudes, _: calls.append((drawn, magnitudes)) or images)
+    monkeypatch.setattr(
+        ops, "apply_ops", lambda images, drawn, magnitudes, _: calls.append((drawn, magnitudes)) or images
+    )
     blank = Batch(
         images=torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(num, 3, size, size),
         targets=torch.ones(num, 1),
@@ -58,14 +60,14 @@ def drawn_by(policy, num, size, monkeypatch):
 
 def test_operations_bins_and_signs_are_uniform(monkeypatch):
     [(drawn, magnitudes)] = drawn_by(make(), 8000, 8, monkeypatch)
-    counts = drawn.bincount(minlength=len(ops.NAMES))
-    assert counts[ops.NAMES.index("invert")] == 0
+    counts = drawn.bincount(minlength=len(ops.OP_NAMES))
+    assert counts[ops.OP_NAMES.index("invert")] == 0
     assert stats.chisquare(counts[counts > 0]).pvalue > 0.01 and (counts > 0).sum() == 14
-    shears = magnitudes[drawn <= ops.NAMES.index("shear_y")]
+    shears = magnitudes[drawn <= ops.OP_NAMES.index("shear_y")]
     bins = (shears.abs() / 0.99 * 30).round().long().bincount(minlength=31)
     assert stats.chisquare(bins).pvalue > 0.01
     assert stats.binomtest((shears < 0).sum().item(), (shears != 0).sum().item()).pvalue > 0.01
-    bits = magnitudes[drawn == ops.NAMES.index("posterize")]
+    bits = magnitudes[drawn == ops.OP_NAMES.index("posterize")]
     # 31 bins rounded to 2…8 bits: three bins for 2 and for 8 bits, five for every other number of bits.
     expected = torch.tensor([3, 5, 5, 5, 5, 5, 3]).double() / 31 * len(bits)
     assert stats.chisquare(bits.long().bincount(minlength=9)[2:], expected).pvalue > 0.01
@@ -74,7 +76,7 @@ def test_operations_bins_and_signs_are_uniform(monkeypatch):
 @pytest.mark.parametrize("size, farthest", [(224, 32), (64, 9), (32, 4), (8, 1)])
 def test_translation_scales_with_the_image(size, farthest, monkeypatch):
     [(drawn, magnitudes)] = drawn_by(make(), 1000, size, monkeypatch)
-    moved = magnitudes[(drawn == ops.NAMES.index("translate_x")) | (drawn == ops.NAMES.index("translate_y"))]
+    moved = magnitudes[(drawn == ops.OP_NAMES.index("translate_x")) | (drawn == ops.OP_NAMES.index("translate_y"))]
     assert moved.abs().trunc().max() == farthest
 
 

@@ -6,9 +6,9 @@ from torch import Tensor
 
 from sota_exp.data.train_loader import TrainCrops
 from sota_exp.stages.augmentation import Shuffle
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.augmentation.repeat.repeated import RepeatedAugmentation, repeat
+from sota_exp.techniques.augmentation.repeat.repeated import RepeatedAugmentation, repeat_indices
 
 
 def of_the_reference(order: list[int], num_repeats: int, rank: int, world_size: int) -> list[int]:
@@ -38,7 +38,7 @@ def of_ours(num_images: int, batch_size: int, epoch: int, num_repeats: int, rank
         size=1,
         interpolation="bilinear",
         batch_size=batch_size,
-        streams=Streams(seed=7, rank=rank, world_size=world_size),
+        streams=RandomStreams(seed=7, rank=rank, world_size=world_size),
     )
     steps = range(epoch * crops.steps_per_epoch, (epoch + 1) * crops.steps_per_epoch)
     return [crops[step][1] for step in steps]
@@ -51,7 +51,7 @@ def of_ours(num_images: int, batch_size: int, epoch: int, num_repeats: int, rank
 )
 def test_a_rank_receives_what_the_reference_hands_it(num_images, batch_size, num_repeats, world_size, epoch):
     """Both shuffle anew every epoch, here equally; the reference's last, partial batch is left out."""
-    order = torch.randperm(num_images, generator=Streams(seed=7).generator("order", epoch)).tolist()
+    order = torch.randperm(num_images, generator=RandomStreams(seed=7).generator("order", epoch)).tolist()
     share = batch_size // world_size
     for rank in range(world_size):
         theirs = of_the_reference(order, num_repeats, rank, world_size)
@@ -71,7 +71,7 @@ def test_of_1024_images_a_step_each_of_8_ranks_sees_128_distinct_ones():
 
 
 def test_seeds_and_epochs_differ_and_ranks_are_equal():
-    orders = {tuple(RepeatedAugmentation(num_repeats=4)(64, 0, Streams(seed=seed)).tolist()) for seed in range(8)}
+    orders = {tuple(RepeatedAugmentation(num_repeats=4)(64, 0, RandomStreams(seed=seed)).tolist()) for seed in range(8)}
     assert len(orders) == 8
 
 
@@ -84,7 +84,7 @@ def test_fewer_than_256_images_are_shown_where_the_reference_has_none():
 @pytest.mark.parametrize("num_samples", [1, 2, 3, 4, 5, 100, 255, 256, 1001])
 @pytest.mark.parametrize("num_repeats", [1, 2, 3, 4])
 def test_an_epoch_has_all_its_samples_from_a_fraction_of_the_images(num_samples, num_repeats):
-    order = RepeatedAugmentation(num_repeats=num_repeats)(num_samples, 0, Streams(seed=0))
+    order = RepeatedAugmentation(num_repeats=num_repeats)(num_samples, 0, RandomStreams(seed=0))
     distinct, counts = order.unique(return_counts=True)
     assert len(order) == num_samples and order.min() >= 0 and order.max() < num_samples
     assert len(distinct) == -(-num_samples // num_repeats)
@@ -92,24 +92,24 @@ def test_an_epoch_has_all_its_samples_from_a_fraction_of_the_images(num_samples,
 
 
 def test_copies_are_neighbours_so_that_they_meet_in_a_batch():
-    assert repeat(torch.tensor([5, 2, 8, 1, 0, 3, 4]), 3).tolist() == [5, 5, 5, 2, 2, 2, 8]
+    assert repeat_indices(torch.tensor([5, 2, 8, 1, 0, 3, 4]), 3).tolist() == [5, 5, 5, 2, 2, 2, 8]
 
 
 def test_once_is_the_plain_shuffle():
-    ours = RepeatedAugmentation(num_repeats=1)(50, 3, Streams(seed=2))
-    assert torch.equal(ours, Shuffle()(50, 3, Streams(seed=2)))
+    ours = RepeatedAugmentation(num_repeats=1)(50, 3, RandomStreams(seed=2))
+    assert torch.equal(ours, Shuffle()(50, 3, RandomStreams(seed=2)))
 
 
 def test_the_order_is_equal_on_all_ranks_and_new_in_every_epoch():
     sampler = RepeatedAugmentation(num_repeats=4)
     first, other_rank, next_epoch = (
-        sampler(64, epoch, Streams(seed=0, rank=rank, world_size=2)) for rank, epoch in [(0, 0), (1, 0), (0, 1)]
+        sampler(64, epoch, RandomStreams(seed=0, rank=rank, world_size=2)) for rank, epoch in [(0, 0), (1, 0), (0, 1)]
     )
     assert torch.equal(first, other_rank) and not torch.equal(first, next_epoch)
 
 
 def test_every_image_is_shown_in_the_long_run():
-    seen = torch.cat([RepeatedAugmentation(num_repeats=4)(40, epoch, Streams(seed=0)) for epoch in range(40)])
+    seen = torch.cat([RepeatedAugmentation(num_repeats=4)(40, epoch, RandomStreams(seed=0)) for epoch in range(40)])
     assert len(seen.unique()) == 40
 
 

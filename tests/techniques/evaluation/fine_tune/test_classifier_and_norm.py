@@ -13,25 +13,28 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from sota_exp.cli import main
-from sota_exp.models.parts import norm_before_pooling
-from sota_exp.stages.evaluation import AsTrained, TrainingView
-from sota_exp.stages.random import Streams
+from sota_exp.models.parts import find_last_norm
+from sota_exp.stages.evaluation import NoFineTuning, TrainingImages
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.evaluation.fine_tune.classifier_and_norm import ClassifierAndNorm, train_classifier_and_norm
-from sota_exp.techniques.model.arch.small import Small
+from sota_exp.techniques.evaluation.fine_tune.classifier_and_norm import (
+    ClassifierAndNormTuning,
+    train_classifier_and_norm,
+)
+from sota_exp.techniques.model.arch.small import SmallNetwork
 from tests.experiments import TINY
 
-STREAMS = Streams(seed=3)
-STAGE = ClassifierAndNorm(epochs=2, lr=0.05, batch_size=8)
+STREAMS = RandomStreams(seed=3)
+STAGE = ClassifierAndNormTuning(epochs=2, lr=0.05, batch_size=8)
 
 #: Keys that fine-tuning changes: those of the last norm of the branch and of the classifier.
 TUNED = {f"stages.3.0.bn2.{name}" for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")}
 
 
-def images(num: int = 22) -> TrainingView:
+def images(num: int = 22) -> TrainingImages:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randn(num, 3, 24, 24, generator=generator)
-    return TrainingView(
+    return TrainingImages(
         read=lambda positions: pixels[positions],
         labels=torch.randint(4, (num,), generator=generator),
         precision=contextlib.nullcontext,
@@ -40,7 +43,7 @@ def images(num: int = 22) -> TrainingView:
 
 def network() -> nn.Module:
     torch.manual_seed(0)
-    return Small(name="resnet_xs", width_multiplier=1.0)(4).eval()
+    return SmallNetwork(name="resnet_xs", width_multiplier=1.0)(4).eval()
 
 
 def test_only_the_classifier_and_the_last_norm_change() -> None:
@@ -89,13 +92,13 @@ def test_reduces_the_loss() -> None:
         return nn.functional.cross_entropy(tuned(data.read(everything)), data.labels).item()
 
     before = loss()
-    ClassifierAndNorm(epochs=20, lr=0.05, batch_size=8)(tuned, data, STREAMS)
+    ClassifierAndNormTuning(epochs=20, lr=0.05, batch_size=8)(tuned, data, STREAMS)
     assert loss() < 0.9 * before
 
 
 def test_fewer_images_than_a_batch_are_one_batch() -> None:
     tuned = network()
-    ClassifierAndNorm(epochs=1, lr=0.05, batch_size=64)(tuned, images(5), STREAMS)
+    ClassifierAndNormTuning(epochs=1, lr=0.05, batch_size=64)(tuned, images(5), STREAMS)
     assert tuned.get_submodule("stages.3.0.bn2").num_batches_tracked == 1
 
 
@@ -108,7 +111,7 @@ def test_the_norm_before_the_pooling(name: str, expected: str | None) -> None:
     with torch.device("meta"):
         model = timm.create_model(name)
     found = {module: label for label, module in model.named_modules()}
-    assert norm_before_pooling(model) is (None if expected is None else model.get_submodule(expected))
+    assert find_last_norm(model) is (None if expected is None else model.get_submodule(expected))
     trained = train_classifier_and_norm(model)
     assert len(trained) == (2 if expected is None else 4)
     modes = {label for module, label in found.items() if module.training and list(module.parameters(recurse=False))}
@@ -118,14 +121,14 @@ def test_the_norm_before_the_pooling(name: str, expected: str | None) -> None:
 def test_the_neutral_option_changes_nothing() -> None:
     left = network()
     before = copy.deepcopy(left.state_dict())
-    assert not AsTrained()(left, images(), STREAMS)
+    assert not NoFineTuning()(left, images(), STREAMS)
     assert all(map(torch.equal, before.values(), left.state_dict().values()))
 
 
 @pytest.mark.parametrize(("field", "value"), [("epochs", 0), ("lr", 0.0), ("batch_size", 1)])
 def test_values_out_of_range_are_refused(field: str, value: float) -> None:
     with pytest.raises(InvalidValue, match=field):
-        ClassifierAndNorm(**{"epochs": 1, "lr": 0.1, "batch_size": 8, field: value})  # type: ignore[arg-type]
+        ClassifierAndNormTuning(**{"epochs": 1, "lr": 0.1, "batch_size": 8, field: value})  # type: ignore[arg-type]
 
 
 CONFIGURED = [*TINY, "recipe=baseline", "optimizer.lr=0.05"]
@@ -133,7 +136,7 @@ FINE_TUNE = ["evaluation/fine_tune=classifier_and_norm", "evaluation.fine_tune.b
 
 
 def done(command: str, place: Path, *arguments: str) -> dict:
-    assert main.run([command, *arguments, f"hydra.run.dir={place}"]) == 0
+    assert main.run_command_line([command, *arguments, f"hydra.run.dir={place}"]) == 0
     return json.loads((place / "result.json").read_text())
 
 
@@ -158,5 +161,5 @@ def test_a_finished_run_is_tuned_without_training_it_anew(tmp_path: Path) -> Non
 
 def test_hidden_labels_stay_hidden(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done("train", tmp_path / "run", *CONFIGURED, "supervision=label_propagation", "supervision.labels_only=0.4")
-    assert main.run(["evaluate", f"run={tmp_path}/run", *FINE_TUNE, f"hydra.run.dir={tmp_path}/e"]) == 2
+    assert main.run_command_line(["evaluate", f"run={tmp_path}/run", *FINE_TUNE, f"hydra.run.dir={tmp_path}/e"]) == 2
     assert "supervision=label_propagation hides" in capsys.readouterr().err

@@ -3,18 +3,18 @@
 import pytest
 import torch
 
-from sota_exp.stages.evaluation import View
+from sota_exp.stages.evaluation import EvaluationView
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.evaluation.resolution.fixed import Fixed
+from sota_exp.techniques.evaluation.resolution.fixed import FixedResolution
 
 
 def test_the_view_is_the_size_and_its_resize() -> None:
-    stage = Fixed(size=224, crop_ratio=224 / 232)
-    assert stage.views() == [View(resize=232, size=224)]
+    stage = FixedResolution(size=224, crop_ratio=224 / 232)
+    assert stage.views() == [EvaluationView(resize=232, size=224)]
     assert stage.choose(torch.ones(1, 3, dtype=torch.bool), torch.zeros(3)).index == 0
 
 
 @pytest.mark.parametrize(("field", "value"), [("size", 7), ("crop_ratio", 1.5)])
 def test_values_out_of_range_are_refused(field: str, value: float) -> None:
     with pytest.raises(InvalidValue, match=field):
-        Fixed(**{"size": 48, "crop_ratio": 1.0, field: value})  # type: ignore[arg-type]
+        FixedResolution(**{"size": 48, "crop_ratio": 1.0, field: value})  # type: ignore[arg-type]

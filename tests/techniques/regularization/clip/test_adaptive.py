@@ -3,10 +3,10 @@ import torch
 import torchvision
 from torch import nn
 
-from sota_exp.models.parts import classifier
+from sota_exp.models.parts import get_classifier_layer
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.model.arch.small import Small
-from sota_exp.techniques.regularization.clip.adaptive import Adaptive, without_classifier
+from sota_exp.techniques.model.arch.small import SmallNetwork
+from sota_exp.techniques.regularization.clip.adaptive import AdaptiveClipping, exclude_classifier
 
 CLIP = {"clip_factor": 0.1, "eps": 1e-3, "exclude_classifier": False}
 
@@ -25,7 +25,7 @@ def test_formula_unit_by_unit():
     parameters = with_gradients(layer, 1.0)
     parameters[0].grad[2] = 1e-4
     before = [p.grad.clone() for p in parameters]
-    Adaptive(**CLIP)(parameters)
+    AdaptiveClipping(**CLIP)(parameters)
     for unit in range(4):
         limit = 0.1 * max(layer.weight[unit].norm().item(), 1e-3)
         scale = min(1.0, limit / before[0][unit].norm().item())
@@ -38,27 +38,27 @@ def test_reports_the_norm_before_and_whether_anything_was_clipped():
     layer = nn.Linear(4, 4)
     parameters = with_gradients(layer, 10.0)
     before = torch.cat([p.grad.flatten() for p in parameters]).norm()
-    report = Adaptive(**CLIP)(parameters)
+    report = AdaptiveClipping(**CLIP)(parameters)
     torch.testing.assert_close(report["grad_norm"], before)
     assert report["clipped"].item() == 1.0
-    assert Adaptive(**CLIP)(with_gradients(layer, 1e-6))["clipped"].item() == 0.0
+    assert AdaptiveClipping(**CLIP)(with_gradients(layer, 1e-6))["clipped"].item() == 0.0
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "swin_t", "small"])
 def test_the_classifier_is_found_by_its_place(name):
     with torch.device("meta"):
-        ours = Small(name="resnet_s", width_multiplier=1.0)
+        ours = SmallNetwork(name="resnet_s", width_multiplier=1.0)
         model = ours(7) if name == "small" else torchvision.models.get_model(name, num_classes=7)
     everything = list(model.parameters())
-    left_out = {id(p) for p in everything} - {id(p) for p in without_classifier(everything)}
-    assert left_out == {id(p) for p in classifier(model).parameters()}
+    left_out = {id(p) for p in everything} - {id(p) for p in exclude_classifier(everything)}
+    assert left_out == {id(p) for p in get_classifier_layer(model).parameters()}
 
 
 def test_the_classifier_is_not_clipped_when_excluded():
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
     parameters = with_gradients(model, 10.0)
     before = [p.grad.clone() for p in parameters]
-    report = Adaptive(**{**CLIP, "exclude_classifier": True})(parameters)
+    report = AdaptiveClipping(**{**CLIP, "exclude_classifier": True})(parameters)
     torch.testing.assert_close(report["grad_norm"], torch.cat([b.flatten() for b in before]).norm())
     assert [torch.equal(p.grad, b) for p, b in zip(parameters, before, strict=True)] == [False, False, True, True]
 
@@ -66,4 +66,4 @@ def test_the_classifier_is_not_clipped_when_excluded():
 @pytest.mark.parametrize("field", ["clip_factor", "eps"])
 def test_illegal_values_are_named(field):
     with pytest.raises(InvalidValue, match=field):
-        Adaptive(**{**CLIP, field: 0.0})
+        AdaptiveClipping(**{**CLIP, field: 0.0})

@@ -12,23 +12,28 @@ from torch import nn
 from sota_exp.models import saved as saved_models
 from sota_exp.stages.batch import Batch
 from sota_exp.stages.data import Preprocessing
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.loss.cross_entropy import CrossEntropy
-from sota_exp.techniques.model.arch.small import Small
-from sota_exp.techniques.regularization.distillation.logits import DistilledLoss, Logits, distillation_loss, renormalize
+from sota_exp.techniques.model.arch.small import SmallNetwork
+from sota_exp.techniques.regularization.distillation.logits import (
+    DistilledLoss,
+    LogitDistillation,
+    distillation_loss,
+    renormalize,
+)
 from sota_exp.techniques.regularization.smoothing.label_smoothing import LabelSmoothing
 from tests.experiments import TINY, composed, session_of
 
 STUDENT = Preprocessing(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 THREE, FOUR = ["a", "b", "c"], ["color_00", "color_01", "color_02", "color_03"]
-DRAWS = Streams(seed=0).draws("regularization/distillation", 0)
+DRAWS = RandomStreams(seed=0).random_numbers("regularization/distillation", 0)
 
 
 def logits_option(**changes):
     fields = {"source": "file", "name": "resnet_xs", "tag": "", "path": "w.safetensors", "store": None, "alpha": 0.3}
     rest = {"temperature": 4.0, "image_size": None, "mean": None, "std": None}
-    return Logits(**{**fields, **rest, **changes})
+    return LogitDistillation(**{**fields, **rest, **changes})
 
 
 def batch_of(num_samples=4, num_classes=3, size=32):
@@ -45,7 +50,7 @@ def batch_of(num_samples=4, num_classes=3, size=32):
 def saved(tmp_path):
     """A trained teacher of this package, and the option that distills it."""
     torch.manual_seed(3)
-    network = Small(name="resnet_xs", width_multiplier=1.0)(3)
+    network = SmallNetwork(name="resnet_xs", width_multiplier=1.0)(3)
     network(torch.randn(16, 3, 32, 32))
     save_file(network.state_dict(), tmp_path / "w.safetensors")
     return network.eval(), logits_option(path=str(tmp_path / "w.safetensors"))
@@ -104,9 +109,9 @@ def test_renormalized_images_are_the_same_pixels():
 def test_the_teacher_sees_the_students_image_in_its_own_normalization(saved):
     network, option = saved
     batch = batch_of()
-    same = option.teacher(THREE, STUDENT, torch.device("cpu"))(batch, 0.5, DRAWS)
+    same = option.build_teacher(THREE, STUDENT, torch.device("cpu"))(batch, 0.5, DRAWS)
     torch.testing.assert_close(same.teacher_logits, network(batch.images).detach())
-    own = replace(option, mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5]).teacher(THREE, STUDENT, torch.device("cpu"))
+    own = replace(option, mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5]).build_teacher(THREE, STUDENT, torch.device("cpu"))
     expected = network(renormalize(batch.images, STUDENT, Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3)))
     torch.testing.assert_close(own(batch, 0.5, DRAWS).teacher_logits, expected.detach())
 
@@ -115,13 +120,13 @@ def test_the_teacher_sees_images_at_its_own_size(saved):
     network, option = saved
     batch = batch_of()
     larger = nn.functional.interpolate(batch.images, size=(48, 48), mode="bilinear", antialias=True)
-    seen = replace(option, image_size=48).teacher(THREE, STUDENT, torch.device("cpu"))(batch, 0.5, DRAWS)
+    seen = replace(option, image_size=48).build_teacher(THREE, STUDENT, torch.device("cpu"))(batch, 0.5, DRAWS)
     torch.testing.assert_close(seen.teacher_logits, network(larger).detach())
 
 
 def test_the_teacher_is_frozen_and_unchanged(saved):
     _, option = saved
-    teacher = option.teacher(THREE, STUDENT, torch.device("cpu"))
+    teacher = option.build_teacher(THREE, STUDENT, torch.device("cpu"))
     before = {name: value.clone() for name, value in teacher.network.state_dict().items()}
     result = teacher(batch_of(), 0.5, DRAWS)
     assert not result.teacher_logits.requires_grad
@@ -131,7 +136,7 @@ def test_the_teacher_is_frozen_and_unchanged(saved):
 
 def test_smoothing_does_not_reach_the_teacher(saved):
     _, option = saved
-    teacher = option.teacher(THREE, STUDENT, torch.device("cpu"))
+    teacher = option.build_teacher(THREE, STUDENT, torch.device("cpu"))
     smoothed = LabelSmoothing(label_smoothing=0.2)(batch_of(), 0.5, DRAWS)
     plain = teacher(batch_of(), 0.5, DRAWS).teacher_logits
     assert torch.equal(teacher(smoothed, 0.5, DRAWS).teacher_logits, plain)
@@ -140,15 +145,15 @@ def test_smoothing_does_not_reach_the_teacher(saved):
 def test_content_follows_the_weights(saved, tmp_path):
     network, option = saved
     save_file(network.state_dict(), tmp_path / "copy.safetensors")
-    assert replace(option, path=str(tmp_path / "copy.safetensors")).content() == option.content()
+    assert replace(option, path=str(tmp_path / "copy.safetensors")).content_hash() == option.content_hash()
     network.fc.bias.data += 1
     save_file(network.state_dict(), tmp_path / "other.safetensors")
-    assert replace(option, path=str(tmp_path / "other.safetensors")).content() != option.content()
+    assert replace(option, path=str(tmp_path / "other.safetensors")).content_hash() != option.content_hash()
 
 
 def test_a_teacher_of_other_classes_is_refused(saved):
     with pytest.raises(InvalidValue, match="which has 10 classes"):
-        saved[1].teacher([*"abcdefghij"], STUDENT, torch.device("cpu"))
+        saved[1].build_teacher([*"abcdefghij"], STUDENT, torch.device("cpu"))
 
 
 @pytest.fixture
@@ -159,7 +164,7 @@ def described(tmp_path):
     network = session.network()
     save_file(network.state_dict(), tmp_path / "model.safetensors")
     view = found.experiment.evaluation.resolution.views()[0]
-    description = saved_models.description(found.values, session.data.classes, evaluator.preprocessing, view)
+    description = saved_models.build_description(found.values, session.data.classes, evaluator.preprocessing, view)
     (tmp_path / "model.json").write_text(json.dumps(description))
     option = logits_option(path=str(tmp_path / "model.safetensors"), name=None)
     return network.eval(), option, evaluator.preprocessing
@@ -168,9 +173,9 @@ def described(tmp_path):
 def test_a_run_s_teacher_is_built_as_its_run_built_it(described):
     network, option, preprocessing = described
     batch = batch_of(num_classes=4)
-    taught = option.teacher(FOUR, preprocessing, torch.device("cpu"))(batch, 0.5, DRAWS)
+    taught = option.build_teacher(FOUR, preprocessing, torch.device("cpu"))(batch, 0.5, DRAWS)
     torch.testing.assert_close(taught.teacher_logits, network(batch.images).detach())
-    named = replace(option, name="resnet_xs").teacher(FOUR, preprocessing, torch.device("cpu"))(batch, 0.5, DRAWS)
+    named = replace(option, name="resnet_xs").build_teacher(FOUR, preprocessing, torch.device("cpu"))(batch, 0.5, DRAWS)
     assert torch.equal(named.teacher_logits, taught.teacher_logits)
 
 
@@ -185,13 +190,15 @@ def test_a_run_s_teacher_is_built_as_its_run_built_it(described):
 def test_what_contradicts_the_description_is_refused(described, changes, classes, reason):
     _, option, preprocessing = described
     with pytest.raises(InvalidValue, match=reason):
-        replace(option, **changes).teacher(classes, preprocessing, torch.device("cpu"))
+        replace(option, **changes).build_teacher(classes, preprocessing, torch.device("cpu"))
 
 
 def test_classes_in_another_order_are_brought_into_the_students(described):
     network, option, preprocessing = described
     batch = batch_of(num_classes=4)
-    taught = option.teacher([FOUR[2], FOUR[0], FOUR[3], FOUR[1]], preprocessing, torch.device("cpu"))(batch, 0.5, DRAWS)
+    taught = option.build_teacher([FOUR[2], FOUR[0], FOUR[3], FOUR[1]], preprocessing, torch.device("cpu"))(
+        batch, 0.5, DRAWS
+    )
     torch.testing.assert_close(taught.teacher_logits, network(batch.images).detach()[:, [2, 0, 3, 1]])
 
 
@@ -200,30 +207,30 @@ def test_another_programs_model_json_is_not_read(saved, text, caplog):
     network, option = saved
     Path(option.path).with_name("model.json").write_text(text)
     batch = batch_of()
-    taught = option.teacher(THREE, STUDENT, torch.device("cpu"))(batch, 0.5, DRAWS)
+    taught = option.build_teacher(THREE, STUDENT, torch.device("cpu"))(batch, 0.5, DRAWS)
     torch.testing.assert_close(taught.teacher_logits, network(batch.images).detach())
     assert "is not a model.json of a run" in caplog.text
 
 
 def test_content_follows_the_description_too(described):
     _, option, _ = described
-    before, file = option.content(), Path(option.path).with_name("model.json")
+    before, file = option.content_hash(), Path(option.path).with_name("model.json")
     description = json.loads(file.read_text())
     for part, value in (("interpolation", "bicubic"), ("mean", [0.5, 0.5, 0.5])):
         other = {**description, "preprocessing": {**description["preprocessing"], part: value}}
         file.write_text(json.dumps(other))
-        assert option.content() != before
+        assert option.content_hash() != before
     file.write_text(json.dumps({**description, "classes": description["classes"][::-1]}))
-    assert option.content() != before
+    assert option.content_hash() != before
     file.write_text(json.dumps(description))
-    assert option.content() == before
+    assert option.content_hash() == before
 
 
 def test_a_file_alone_needs_a_name(saved):
     with pytest.raises(
         InvalidValue, match="name=null is not legal: the name of .* in .*w.safetensors, which has no model.json"
     ):
-        replace(saved[1], name=None).teacher(THREE, STUDENT, torch.device("cpu"))
+        replace(saved[1], name=None).build_teacher(THREE, STUDENT, torch.device("cpu"))
 
 
 def test_a_published_teacher_brings_its_normalization(monkeypatch):

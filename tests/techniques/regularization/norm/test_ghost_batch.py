@@ -6,10 +6,14 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
-from sota_exp.models.parts import norm_layers
+from sota_exp.models.parts import find_norm_layers
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.model.arch.small import Small
-from sota_exp.techniques.regularization.norm.ghost_batch import GhostBatch, GhostBatchNorm2d, chunk_sizes
+from sota_exp.techniques.model.arch.small import SmallNetwork
+from sota_exp.techniques.regularization.norm.ghost_batch import (
+    GhostBatchNorm2d,
+    GhostBatchNormalization,
+    compute_chunk_sizes,
+)
 
 
 def pair(ghost_batch_size, channels=6):
@@ -56,15 +60,17 @@ def test_a_last_sample_of_one_pixel_joins_the_chunk_before_it():
     x = torch.randn(9, 6, 1, 1)
     parts = [copy.deepcopy(norm)(chunk) for chunk in x.split([4, 5])]
     torch.testing.assert_close(ghost(x), torch.cat(parts))
-    assert chunk_sizes(9, 4, num_pixels=2) == [4, 4, 1]
+    assert compute_chunk_sizes(9, 4, num_pixels=2) == [4, 4, 1]
 
 
 def test_state_dict_keys_are_batch_norms():
     torch.manual_seed(0)
-    plain = Small(name="resnet_s", width_multiplier=0.5)(5)
-    ghost = GhostBatch(ghost_batch_size=4)(copy.deepcopy(plain))
+    plain = SmallNetwork(name="resnet_s", width_multiplier=0.5)(5)
+    ghost = GhostBatchNormalization(ghost_batch_size=4)(copy.deepcopy(plain))
     assert list(ghost.state_dict()) == list(plain.state_dict())
-    assert sum(isinstance(layer, GhostBatchNorm2d) for _, layer in norm_layers(ghost)) == len(list(norm_layers(plain)))
+    assert sum(isinstance(layer, GhostBatchNorm2d) for _, layer in find_norm_layers(ghost)) == len(
+        list(find_norm_layers(plain))
+    )
     plain.load_state_dict(ghost.state_dict())
     images = torch.randn(3, 3, 32, 32)
     assert torch.equal(plain.eval()(images), ghost.eval()(images))
@@ -72,8 +78,8 @@ def test_state_dict_keys_are_batch_norms():
 
 def test_a_chunk_as_large_as_the_batch_is_batch_norm_even_in_its_gradient():
     torch.manual_seed(0)
-    plain, images = Small(name="resnet_xs", width_multiplier=1.0)(5), torch.randn(8, 3, 32, 32)
-    ghost = GhostBatch(ghost_batch_size=8)(copy.deepcopy(plain))
+    plain, images = SmallNetwork(name="resnet_xs", width_multiplier=1.0)(5), torch.randn(8, 3, 32, 32)
+    ghost = GhostBatchNormalization(ghost_batch_size=8)(copy.deepcopy(plain))
     for model in (plain, ghost):
         model(images).square().sum().backward()
     for mine, theirs in zip(ghost.parameters(), plain.parameters(), strict=True):
@@ -83,7 +89,7 @@ def test_a_chunk_as_large_as_the_batch_is_batch_norm_even_in_its_gradient():
 def test_timms_fused_activation_stays():
     torch.manual_seed(0)
     plain = timm.create_model("tf_efficientnet_lite0", num_classes=5)
-    ghost = GhostBatch(ghost_batch_size=2)(copy.deepcopy(plain))
+    ghost = GhostBatchNormalization(ghost_batch_size=2)(copy.deepcopy(plain))
     images = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(ghost.train()(images), plain.train()(images))
     assert list(ghost.state_dict()) == list(plain.state_dict())
@@ -98,4 +104,4 @@ def test_statistics_can_be_recomputed():
 
 def test_a_chunk_of_one_is_refused():
     with pytest.raises(InvalidValue, match="ghost_batch_size=1"):
-        GhostBatch(ghost_batch_size=1)
+        GhostBatchNormalization(ghost_batch_size=1)

@@ -5,15 +5,20 @@ import timm
 import torch
 
 from sota_exp.errors import ConfigError
-from sota_exp.techniques.regularization.norm.ghost_batch import GhostBatch
-from sota_exp.techniques.regularization.norm.group import Group
-from sota_exp.techniques.regularization.norm.none import NoNorm
-from sota_exp.techniques.regularization.norm.sync_batch import SyncBatch
+from sota_exp.techniques.regularization.norm.ghost_batch import GhostBatchNormalization
+from sota_exp.techniques.regularization.norm.group import GroupNormalization
+from sota_exp.techniques.regularization.norm.none import NoNormalization
+from sota_exp.techniques.regularization.norm.sync_batch import SyncBatchNormalization
 
 
 @pytest.mark.parametrize(
     "norm",
-    [GhostBatch(ghost_batch_size=4), Group(num_groups=4), NoNorm(zero_init_last_gamma=False), SyncBatch()],
+    [
+        GhostBatchNormalization(ghost_batch_size=4),
+        GroupNormalization(num_groups=4),
+        NoNormalization(zero_init_last_gamma=False),
+        SyncBatchNormalization(),
+    ],
     ids=lambda norm: type(norm).__name__,
 )
 def test_a_network_of_layer_norms_is_refused(norm):

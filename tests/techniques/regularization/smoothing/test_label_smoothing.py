@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from sota_exp.stages.batch import Batch
-from sota_exp.stages.random import Streams
+from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.loss.cross_entropy import CrossEntropy
 from sota_exp.techniques.regularization.smoothing.label_smoothing import LabelSmoothing
@@ -15,7 +15,7 @@ MIXED = 0.3 * torch.eye(6)[[0, 1, 2, 3]] + 0.7 * torch.eye(6)[[3, 1, 0, 5]]
 def smoothed(targets, label_smoothing):
     rows = len(targets)
     batch = Batch(images=torch.empty(rows, 0), targets=targets, weights=torch.ones(rows), sources=torch.arange(rows))
-    draws = Streams(seed=0).draws("regularization/smoothing", 0)
+    draws = RandomStreams(seed=0).random_numbers("regularization/smoothing", 0)
     return LabelSmoothing(label_smoothing=label_smoothing)(batch, 0.5, draws)
 
 

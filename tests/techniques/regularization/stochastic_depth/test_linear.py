@@ -7,10 +7,10 @@ import torchvision
 from timm.layers import DropPath
 from torchvision.ops import StochasticDepth
 
-from sota_exp.models.parts import residual_blocks
+from sota_exp.models.parts import find_residual_blocks
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.model.arch.small import Small
-from sota_exp.techniques.regularization.stochastic_depth.linear import Linear, drop_rates
+from sota_exp.techniques.model.arch.small import SmallNetwork
+from sota_exp.techniques.regularization.stochastic_depth.linear import LinearStochasticDepth, compute_drop_rates
 
 
 def build(library, name):
@@ -18,13 +18,13 @@ def build(library, name):
         return timm.create_model(name, num_classes=5)
     if library == "torchvision":
         return torchvision.models.get_model(name, num_classes=5)
-    return Small(name=name, width_multiplier=0.5)(5)
+    return SmallNetwork(name=name, width_multiplier=0.5)(5)
 
 
 def lone_block(library, name):
     """The last block of a network, with its branch dropped at 0.5."""
-    model = Linear(drop_path_rate=0.5)(build(library, name))
-    block = residual_blocks(model)[-1]
+    model = LinearStochasticDepth(drop_path_rate=0.5)(build(library, name))
+    block = find_residual_blocks(model)[-1]
     block.train()
     for module in block.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -33,7 +33,7 @@ def lone_block(library, name):
 
 
 def test_rates_rise_linearly_to_the_last_block():
-    assert drop_rates(0.2, 4) == pytest.approx([0.05, 0.1, 0.15, 0.2])
+    assert compute_drop_rates(0.2, 4) == pytest.approx([0.05, 0.1, 0.15, 0.2])
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_each_sample_keeps_the_shortcut_and_drops_or_doubles_the_branch(library,
 def test_evaluation_runs_everything_and_keys_stay(library, name):
     torch.manual_seed(0)
     plain = build(library, name)
-    dropping = Linear(drop_path_rate=0.9)(copy.deepcopy(plain))
+    dropping = LinearStochasticDepth(drop_path_rate=0.9)(copy.deepcopy(plain))
     images = torch.randn(2, 3, 32, 32)
     assert torch.equal(dropping.eval()(images), plain.eval()(images))
     assert list(dropping.state_dict()) == list(plain.state_dict())
@@ -68,8 +68,8 @@ def test_evaluation_runs_everything_and_keys_stay(library, name):
 
 def test_branches_keep_their_expectation():
     branch = torch.ones(20_000, 1, 1, 1)
-    model = Linear(drop_path_rate=0.4)(build("ours", "resnet_s")).train()
-    norm = residual_blocks(model)[-1].bn2
+    model = LinearStochasticDepth(drop_path_rate=0.4)(build("ours", "resnet_s")).train()
+    norm = find_residual_blocks(model)[-1].bn2
     (hook,) = norm._forward_hooks.values()
     torch.manual_seed(0)
     survived = hook(norm, (branch,), branch)
@@ -78,7 +78,7 @@ def test_branches_keep_their_expectation():
 
 
 def test_a_copy_in_evaluation_mode_does_not_drop_while_the_original_trains():
-    model = Linear(drop_path_rate=0.9)(build("ours", "resnet_m")).train()
+    model = LinearStochasticDepth(drop_path_rate=0.9)(build("ours", "resnet_m")).train()
     averaged, images = copy.deepcopy(model).eval(), torch.randn(4, 3, 32, 32)
     assert torch.equal(averaged(images), averaged(images))
 
@@ -99,10 +99,10 @@ def test_a_copy_in_evaluation_mode_does_not_drop_while_the_original_trains():
 )
 def test_networks_with_their_own_drop_layers_get_rates_by_block(library, name, kind, num_blocks):
     with torch.device("meta"):
-        model = Linear(drop_path_rate=0.12)(build(library, name))
+        model = LinearStochasticDepth(drop_path_rate=0.12)(build(library, name))
     found = [module for module in model.modules() if isinstance(module, kind)]
     rates = [module.drop_prob if kind is DropPath else module.p for module in found]
-    assert sorted(set(rates)) == pytest.approx(drop_rates(0.12, num_blocks))
+    assert sorted(set(rates)) == pytest.approx(compute_drop_rates(0.12, num_blocks))
     assert rates == sorted(rates)
 
 
@@ -111,7 +111,7 @@ def test_networks_with_their_own_drop_layers_get_rates_by_block(library, name, k
 )
 def test_drops_wherever_timm_itself_would(name):
     with torch.device("meta"):
-        ours = Linear(drop_path_rate=0.12)(build("timm", name))
+        ours = LinearStochasticDepth(drop_path_rate=0.12)(build("timm", name))
         theirs = timm.create_model(name, num_classes=5, drop_path_rate=0.12)
     places = [{n for n, m in model.named_modules() if isinstance(m, DropPath)} for model in (ours, theirs)]
     assert places[1] and places[1] <= places[0]
@@ -119,10 +119,10 @@ def test_drops_wherever_timm_itself_would(name):
 
 def test_a_network_without_branches_is_refused():
     with pytest.raises(InvalidValue, match="no residual branch"):
-        Linear(drop_path_rate=0.1)(build("torchvision", "squeezenet1_1"))
+        LinearStochasticDepth(drop_path_rate=0.1)(build("torchvision", "squeezenet1_1"))
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.0])
 def test_illegal_values_are_named(value):
     with pytest.raises(InvalidValue, match="drop_path_rate"):
-        Linear(drop_path_rate=value)
+        LinearStochasticDepth(drop_path_rate=value)

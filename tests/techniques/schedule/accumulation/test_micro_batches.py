@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from sota_exp.data.train_loader import load
+from sota_exp.data.train_loader import load_crops
 from sota_exp.stages.batch import Batch
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.schedule.accumulation.micro_batches import MicroBatches
-from sota_exp.training.loop import enter_epoch, start, train_step
+from sota_exp.training.loop import begin_epoch, start_training, train_step
 from tests.experiments import OFF, TINY, composed, session_of
 
 
@@ -33,12 +33,12 @@ def trained(batch_size: int, *words: str) -> dict[str, Tensor]:
         f"batch_size={batch_size}",
     )
     session, _ = session_of(composed(*settings, *words).experiment)
-    state = start(session)
+    state = start_training(session)
     rng = torch.Generator().manual_seed(0)
-    enter_epoch(session, state, 0, fresh=True)
-    assert state.supervised is not None
-    weighted = replace(state.supervised, weights=torch.rand(len(session.data.train), generator=rng))
-    for crops, positions in load(session.crops, range(2), 0, False):
+    begin_epoch(session, state, 0, fresh=True)
+    assert state.epoch_labels is not None
+    weighted = replace(state.epoch_labels, weights=torch.rand(len(session.data.train), generator=rng))
+    for crops, positions in load_crops(session.crops, range(2), 0, False):
         train_step(session, state, session.batch(crops, positions, weighted, 0))
     return dict(state.model.state_dict())
 

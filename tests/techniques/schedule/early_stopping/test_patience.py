@@ -1,7 +1,7 @@
 import pytest
 
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.schedule.early_stopping.patience import Patience
+from sota_exp.techniques.schedule.early_stopping.patience import PatienceRule
 
 NAN = float("nan")
 
@@ -23,15 +23,15 @@ NAN = float("nan")
     ],
 )
 def test_table(history, patience, min_delta, stops):
-    assert Patience(patience=patience, min_delta=min_delta)(history) is stops
+    assert PatienceRule(patience=patience, min_delta=min_delta)(history) is stops
 
 
 def test_depends_on_the_history_alone_so_a_resumed_run_decides_alike():
-    history, rule = [0.1, 0.3, 0.2, 0.2, 0.2], Patience(patience=3, min_delta=0.0)
+    history, rule = [0.1, 0.3, 0.2, 0.2, 0.2], PatienceRule(patience=3, min_delta=0.0)
     assert [rule(history[: end + 1]) for end in range(5)] == [False, False, False, False, True]
 
 
 @pytest.mark.parametrize(("field", "value"), [("patience", 0), ("min_delta", -0.1), ("min_delta", 1.0)])
 def test_illegal_values_are_named(field, value):
     with pytest.raises(InvalidValue, match=field):
-        Patience(**{"patience": 3, "min_delta": 0.0, field: value})
+        PatienceRule(**{"patience": 3, "min_delta": 0.0, field: value})

@@ -1,14 +1,14 @@
 import pytest
 
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.schedule.length.long import Long
+from sota_exp.techniques.schedule.length.long import LongTraining
 
 
 def test_trains_for_its_epochs():
-    assert Long(epochs=7).epochs == 7
+    assert LongTraining(epochs=7).epochs == 7
 
 
 @pytest.mark.parametrize("epochs", [0, -1])
 def test_trains_at_least_once(epochs):
     with pytest.raises(InvalidValue, match="epochs"):
-        Long(epochs=epochs)
+        LongTraining(epochs=epochs)

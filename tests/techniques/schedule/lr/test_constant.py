@@ -1,8 +1,8 @@
 import pytest
 
-from sota_exp.techniques.schedule.lr.constant import Constant
+from sota_exp.techniques.schedule.lr.constant import ConstantLr
 
 
 @pytest.mark.parametrize("progress", [0.0, 0.3, 1.0])
 def test_is_one_everywhere(progress):
-    assert Constant()(progress) == 1.0
+    assert ConstantLr()(progress) == 1.0

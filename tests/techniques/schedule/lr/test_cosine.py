@@ -4,18 +4,18 @@ import pytest
 import torch
 
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.schedule.lr.cosine import Cosine
-from sota_exp.techniques.schedule.stepping.epoch import Epoch
-from sota_exp.techniques.schedule.warmup.linear import Linear
+from sota_exp.techniques.schedule.lr.cosine import CosineAnnealing
+from sota_exp.techniques.schedule.stepping.epoch import SteppingPerEpoch
+from sota_exp.techniques.schedule.warmup.linear import LinearWarmup
 
 
 def published_lr(epoch: int, step: int) -> float:
     """The recipe's learning rate computed by our stages, at a step within an epoch of 1251 steps."""
-    warmup, cosine = Linear(fraction=5 / 600, start_factor=0.01), Cosine(floor=0.0)
-    progress = Epoch()(epoch * 1251 + step, 1251, 600 * 1251)
-    if progress < warmup.share:
-        return 0.5 * warmup(progress / warmup.share)
-    return 0.5 * cosine((progress - warmup.share) / (1 - warmup.share))
+    warmup, cosine = LinearWarmup(fraction=5 / 600, start_factor=0.01), CosineAnnealing(floor=0.0)
+    progress = SteppingPerEpoch()(epoch * 1251 + step, 1251, 600 * 1251)
+    if progress < warmup.warmup_fraction:
+        return 0.5 * warmup(progress / warmup.warmup_fraction)
+    return 0.5 * cosine((progress - warmup.warmup_fraction) / (1 - warmup.warmup_fraction))
 
 
 def test_agrees_with_torchvisions_scheduler_over_all_600_epochs():
@@ -37,7 +37,7 @@ def test_first_epochs_of_the_published_recipe():
 
 @pytest.mark.parametrize("floor", [0.0, 0.1])
 def test_falls_from_one_to_the_floor(floor):
-    values = [Cosine(floor=floor)(step / 100) for step in range(101)]
+    values = [CosineAnnealing(floor=floor)(step / 100) for step in range(101)]
     assert values[0] == 1.0
     assert values[-1] == floor
     assert all(a > b for a, b in pairwise(values))
@@ -45,4 +45,4 @@ def test_falls_from_one_to_the_floor(floor):
 
 def test_a_floor_of_the_whole_peak_is_refused():
     with pytest.raises(InvalidValue, match="floor=1"):
-        Cosine(floor=1.0)
+        CosineAnnealing(floor=1.0)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from sota_exp.stages.stage import InvalidValue
-from sota_exp.techniques.schedule.lr.cosine import Cosine
+from sota_exp.techniques.schedule.lr.cosine import CosineAnnealing
 from sota_exp.techniques.schedule.lr.cosine_restarts import CosineRestarts
 
 
@@ -23,7 +23,7 @@ def test_ends_at_the_floor_and_does_not_restart_there():
 
 
 def test_one_cycle_is_plain_cosine():
-    restarts, cosine = CosineRestarts(num_cycles=1, cycle_mult=2.0, floor=0.1), Cosine(floor=0.1)
+    restarts, cosine = CosineRestarts(num_cycles=1, cycle_mult=2.0, floor=0.1), CosineAnnealing(floor=0.1)
     assert [restarts(step / 10) for step in range(11)] == pytest.approx([cosine(step / 10) for step in range(11)])
 
 
