@@ -1,4 +1,4 @@
-"""Which image-classification techniques help on your data and model, how much, at what cost, and how sure you can be."""
+"""Which image-classification techniques help on your data and model, how much, at what cost, and how surely."""
 
 from pathlib import Path
 

@@ -8,7 +8,7 @@ class ConfigError(Exception):
 
 
 class RunFailed(Exception):
-    """The run failed for a reason one line can say (diverged, out of memory, unreadable data, disk full): exit status 1."""
+    """The run failed for a known reason (diverged, out of memory, unreadable data, disk full): exit status 1."""
 
 
 class Interrupted(Exception):

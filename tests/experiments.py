@@ -174,7 +174,7 @@ def note_end(session: TrainingSession, evaluator: Evaluator, state: TrainingStat
 
 @contextmanager
 def recorded_draws() -> Iterator[dict[str, list[str]]]:
-    """While entered, what is drawn through `Streams`, by `slot@step`: every number, or where a generator was left."""
+    """While entered, what is drawn through `RandomStreams`, by `slot@step`: every number, or where a generator was left."""
     found: dict[str, list[str]] = {}
     names: dict[int, str] = {}
     generators: dict[str, torch.Generator] = {}

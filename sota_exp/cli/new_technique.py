@@ -1,18 +1,18 @@
 """usage: sota-exp new-technique SLOT/NAME ["What it does."] [like=OPTION|SLOT]
 
-Begins a technique in a checkout of sota_exp: its module, its YAML, its test and its row in docs/techniques.md. It starts as a
-copy of the slot's option that does nothing, or of the option that like= names.
+Begins a technique in a checkout of sota_exp: its module, its YAML, its test and its row in docs/techniques.md. It
+starts as a copy of the slot's option that does nothing, or of the option that like= names.
 
   sota-exp new-technique augmentation/erase/grid_mask "Erases a grid of squares"
   sota-exp new-technique optimizer/adan "Adaptive Nesterov momentum" like=adamw
 
-A slot that does not exist is begun too: its field, its line in each preset, its call, and its option none. like= then names
-a slot of the same kind, behind which it acts; augmentation/erase and regularization/clip unless it does.
+A slot that does not exist is begun too: its field, its line in each preset, its call, and its option none. like= then
+names a slot of the same kind, after which the new one acts; by default augmentation/erase or regularization/clip.
 
   sota-exp new-technique regularization/centralization/gradient "Subtracts the mean of each filter's gradient"
   sota-exp new-technique augmentation/color/jitter "Changes brightness and contrast" like=augmentation/policy
 
-It can be chosen at once. Its test fails until it is written, and the contract of all options until it changes something.
+It can be chosen at once. Its test fails until it is written, and the contract of all options until it has an effect.
 """
 
 import itertools
@@ -60,7 +60,7 @@ def find_checkout() -> Path:
     root = PACKAGE.parent
     if not all((root / name).is_dir() for name in ("conf", "tests", "docs")):
         raise ConfigError(
-            "new-technique works in a checkout: git clone the project, then pip install -e . there. To add options without one, "
-            "--config-dir adds YAML files whose _target_ is a class of yours"
+            "new-technique works in a checkout: git clone the project, then pip install -e . there. To add options "
+            "without one, --config-dir adds YAML files whose _target_ is a class of yours"
         )
     return root

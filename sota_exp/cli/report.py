@@ -82,6 +82,7 @@ def load_report_function(directory: Path) -> Callable[[Path], WrittenReport]:
             report: Callable[[Path], WrittenReport] = vars(importlib.import_module(module))[attribute]
             return report
     raise ConfigError(
-        f"{directory} contains neither study.json nor sweep.json, from sota-exp ablate or sota-exp sweep{format_known_names()}. "
+        f"{directory} contains neither study.json nor sweep.json, from sota-exp ablate or sota-exp sweep"
+        f"{format_known_names()}. "
         f"For single runs: sota-exp compare {directory} --html report.html"
     )

@@ -1,7 +1,7 @@
 """The touches of a new slot, begun: its line wherever a slot of the same kind has one, and its option `none`.
 
-A slot is a field of the experiment, a line in each preset of its group, and a call. What the call looks like depends on the kind
-of stage, so only kinds of which there are several slots can get another one.
+A slot is a field of the experiment, a line in each preset of its group, and a call. The call depends on the kind of
+stage, so only kinds with several slots can get another one.
 """
 
 import re
@@ -45,7 +45,7 @@ def parse_new_slot(root: Path, slot: str, like: str, there: list[CatalogOption])
     """What a command that names an unknown slot asks for.
 
     Raises:
-        ConfigError: a slot that is a misspelled one, no name, no group of slots, or a kind of which there is one slot only.
+        ConfigError: a misspelled slot, an illegal name, no group of slots, or a kind that has one slot only.
     """
     slots = sorted({option.group for option in there if "/" in option.group})
     group, _, name = slot.rpartition("/")
@@ -67,7 +67,7 @@ def parse_new_slot(root: Path, slot: str, like: str, there: list[CatalogOption])
 
 
 def find_stage_class(root: Path, slot: str) -> str:
-    """The kind of stage that a slot holds, by the annotation of its field in the experiment; empty where it has no field."""
+    """The kind of stage that a slot holds, read from the annotation of its field; empty if it has no field."""
     found = re.search(rf"^    {slot.rpartition('/')[2]}: (\w+)$", (root / EXPERIMENT_FILE).read_text(), re.M)
     return found[1] if found else ""
 

@@ -1,7 +1,7 @@
 """The four touches of a new technique, begun: module, YAML, test and row, as a copy of an option that is already there.
 
-A copy of a slot's neutral option does nothing yet, so the contract's «it changes something» fails until it does. Reads and writes
-source text alone; imports no stage.
+A copy of a slot's neutral option does nothing yet, so the contract test fails until it has an effect. This module
+reads and writes source text only; it imports no stage.
 """
 
 import ast
@@ -44,7 +44,9 @@ class NewTechnique:
 
 
 def parse_technique(root: Path, path: str, summary: str, like: str) -> NewTechnique:
-    """What `slot/name` asks for. like: an option of the slot to start from; for a slot that is not there yet, a slot of the same kind.
+    """The technique that `slot/name` names.
+
+    like: an option of the slot to start from; for a new slot, a slot of the same kind.
 
     Raises:
         ConfigError: no such slot, no name for a module, an option that exists, or nothing to start from.
@@ -71,7 +73,7 @@ def parse_technique(root: Path, path: str, summary: str, like: str) -> NewTechni
 
 
 def write_technique(root: Path, made: NewTechnique) -> list[Path]:
-    """Write all touches below `root`, a checkout; the files, those of the technique first, in the order of filling them in.
+    """Write all touches below `root`, a checkout, and return the files, those of the technique first.
 
     Raises:
         ConfigError: one of the new files exists already.

@@ -139,6 +139,7 @@ def get_format(found: Mapping[str, Any], place: object) -> int:
     number = found.get("format", 1)
     if number not in range(1, FILE_FORMAT + 1):
         raise ConfigError(
-            f"{place} has format {number}; this version of sota-exp reads 1 to {FILE_FORMAT}: use the version that wrote it"
+            f"{place} has format {number}; this version of sota-exp reads 1 to {FILE_FORMAT}: "
+            "use the version that wrote it"
         )
     return int(number)

@@ -33,7 +33,7 @@ def get_search_directories(hydra: Any) -> SearchDirectories:
 
 
 def extract_run(config: DictConfig) -> tuple[DictConfig, dict[str, str]]:
-    """Split what Hydra composed into the configuration of the run, cleaned by `without_strangers`, and its choices."""
+    """Split what Hydra composed into the configuration of the run, cleaned by `drop_replaced_values`, and its choices."""
     found = config.hydra.runtime.choices.items()
     choices = {str(group): str(option) for group, option in found if not str(group).startswith("hydra/")}
     overrides, directories = list(config.hydra.overrides.task), get_search_directories(config.hydra)
@@ -47,7 +47,7 @@ def drop_replaced_values(
 ) -> DictConfig:
     """The configuration, unresolved, without values that the recipe set for options that are no longer chosen.
 
-    overrides: a value that one of them sets is kept. directories: see `directories_of`.
+    overrides: a value that one of them sets is kept. directories: see `get_search_directories`.
     """
     keys = [text.lstrip("+~").partition("=")[0] for text in overrides]
     values = [key for key in keys if not _is_group(key, directories)]

@@ -23,7 +23,7 @@ MAX_CACHED = 4
 
 @dataclass(frozen=True, kw_only=True)
 class CachedDataSet:
-    """A data set, the paths that it depends on, joined by zero bytes (a million take 60 MB), and their `States`."""
+    """A data set, the paths that it depends on, joined by zero bytes (a million take 60 MB), and their `FileStates`."""
 
     data: DataSet
     paths: bytes
@@ -51,7 +51,7 @@ def open_cached(
     """The data set of a source from the cache; built by `find` and `make` where it is not there or a file has changed.
 
     besides: paths other than images that must not have changed: folders, a CSV file. find: lists the images. make:
-    opens the data set from the images and their `States`.
+    opens the data set from the images and their `FileStates`.
     """
     key = compute_digest([type(source).__qualname__, asdict(source)])
     cached = _cache.pop(key, None)

@@ -189,7 +189,7 @@ def shift_rows(images: Tensor, shifts: Tensor, mode: str) -> Tensor:
     shifts: float [B, S] on the images' device. mode: `bilinear` or `nearest`.
 
     A shifted row is one contiguous slice of the row with black borders, copied without indexing pixels: a tenth of the
-    time of `affine`.
+    time of `apply_affine`.
     """
     num, _, size, _ = images.shape
     bordered = F.pad(images.permute(0, 2, 3, 1), (0, 0, size, size + 1)).flatten()

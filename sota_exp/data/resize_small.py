@@ -20,7 +20,7 @@ MAX_REDUCTION = 4
 
 
 def can_resize(shape: tuple[int, int] | None, size: int) -> bool:
-    """Whether `resized_boxes` supports images that all have this (height, width); None: they differ in size."""
+    """Whether `resize_boxes` supports images that all have this (height, width); None: they differ in size."""
     return shape is not None and max(shape) <= min(MAX_SIDE, MAX_REDUCTION * size)
 
 

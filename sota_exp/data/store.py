@@ -64,7 +64,7 @@ class ImageStore(Images):
         return (height, width) if same else None
 
     def stack(self, indices: Tensor) -> Tensor:
-        """Like `Images.stacked`, uint8 [B, H, W, 3], in one call where all images have the same shape."""
+        """Like `Images.stack`, uint8 [B, H, W, 3], in one call where all images have the same shape."""
         if self.shape is None:
             return super().stack(indices)
         return self._pixels.view(len(self), -1).index_select(0, indices).view(-1, *self.shape, 3)
@@ -93,7 +93,7 @@ class ImageStore(Images):
         return torch.from_numpy(np.stack([self.height[picked], self.width[picked]], axis=1).astype(np.int64))
 
     def cut_boxes(self, indices: Tensor, boxes: Tensor) -> list[Tensor]:
-        """Like `Images.boxes`, uint8 [1, 3, h, w] each, in one call per box."""
+        """Like `Images.cut_boxes`, uint8 [1, 3, h, w] each, in one call per box."""
         picked, (top, left, height, width) = indices.numpy(), boxes.numpy().T
         sides = self.height[picked], self.width[picked]
         assert (top + height <= sides[0]).all() and (left + width <= sides[1]).all()

@@ -110,7 +110,7 @@ def estimate_decoded_bytes(found: Sequence[ImageFile], max_side: int | None) -> 
 
 
 def compute_channel_statistics(images: StreamedImages, indices: np.ndarray) -> Preprocessing:
-    """Mean and standard deviation per channel of about `SAMPLED` of the images at `indices` [N], at a reduced size."""
+    """Mean and standard deviation per channel of about `NUM_SAMPLED` of the images at `indices` [N], at a reduced size."""
     sums = np.zeros((2, 3))
     num_pixels = 0
     chosen = indices[:: max(1, len(indices) // NUM_SAMPLED)].tolist()
@@ -126,7 +126,7 @@ def compute_channel_statistics(images: StreamedImages, indices: np.ndarray) -> P
 
 
 def load_or_compute_statistics(images: StreamedImages, indices: np.ndarray, index_path: Path) -> Preprocessing:
-    """`channel_statistics` of the images at `indices` [N], cached in a file beside the index."""
+    """`compute_channel_statistics` of the images at `indices` [N], cached in a file beside the index."""
     name = hashlib.blake2b(indices.tobytes(), digest_size=8).hexdigest()
     file = index_path.with_name(f"{index_path.stem}-{name}.json")
     if not file.is_file():

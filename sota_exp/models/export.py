@@ -49,7 +49,7 @@ class ExportSource:
 
 
 def export(shipped: ExportSource, form: str, output: Path) -> ExportResult:
-    """Write the model to the folder `output` as `form`, one of `FORMATS`, with `model.json` beside it.
+    """Write the model to the folder `output` as `form`, one of `OUTPUT_FORMATS`, with `model.json` beside it.
 
     Raises:
         ConfigError: the format is unknown, or a package that it needs is missing.
@@ -77,7 +77,7 @@ def compare_logits(shipped: ExportSource, predict: PredictFunction) -> float:
     """The largest difference of logits between an export and the original, on a batch of one and a batch of three.
 
     Raises:
-        RunFailed: the difference is larger than `TOLERANCE`.
+        RunFailed: the difference is larger than `LOGIT_TOLERANCE`.
     """
     worst = 0.0
     for num in (1, 3):

@@ -136,7 +136,7 @@ def find_residual_blocks(model: nn.Module) -> list[nn.Module]:
 
 
 def get_last_norm(block: nn.Module) -> nn.Module:
-    """The norm layer that ends the residual branch of a block from `residual_blocks`."""
+    """The norm layer that ends the residual branch of a block from `find_residual_blocks`."""
     return block.get_submodule(get_residual_norms()[type(block)])
 
 

@@ -37,7 +37,7 @@ class MatrixProductConv2d(nn.Conv2d):
 
 
 def use_matrix_products(model: nn.Module) -> nn.Module:
-    """Turn every convolution without groups or dilation into a `ProductConv2d`, in place."""
+    """Turn every convolution without groups or dilation into a `MatrixProductConv2d`, in place."""
     for module in model.modules():
         if type(module) is nn.Conv2d and _is_plain(module):
             module.__class__ = MatrixProductConv2d

@@ -70,6 +70,6 @@ def build_stage(in_channels: int, channels: int, num_blocks: int, stride: int) -
 
 
 def build_small(name: str, num_classes: int, width_multiplier: float) -> nn.Module:
-    """An untrained network of `SHAPES`; its channels are multiplied and rounded to multiples of eight."""
+    """An untrained network of `SMALL_NETWORKS`; its channels are multiplied and rounded to multiples of eight."""
     depths, width = SMALL_NETWORKS[name]
     return SmallResNet(depths, max(8, round(width * width_multiplier / 8) * 8), num_classes)

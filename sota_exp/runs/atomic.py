@@ -34,7 +34,7 @@ def write_recomputable(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def write_recomputable_text(path: Path, text: str) -> None:
-    """`replace` for text."""
+    """`write_recomputable` for text."""
     write_recomputable(path, lambda file: file.write(text.encode()))
 
 

@@ -85,7 +85,8 @@ def require_supported_uri(uri: str) -> None:
     """
     if not is_supported_uri(uri):
         raise ConfigError(
-            f"--uri={mask_passwords(uri)} is not legal: an MLflow URI such as http://host:5000, by {', '.join(URI_SCHEMES)}"
+            f"--uri={mask_passwords(uri)} is not legal: an MLflow URI such as http://host:5000, "
+            f"by {', '.join(URI_SCHEMES)}"
         )
 
 

@@ -65,7 +65,7 @@ class ReducibleImages(Images):
 
     @abstractmethod
     def step_of(self, index: int, factor: float) -> int:
-        """The reduction step that `factor` falls into: all factors of one step give the same `reduced` image."""
+        """The reduction step that `factor` falls into: all factors of one step give the same `read_reduced` image."""
 
     @abstractmethod
     def read_reduced(self, index: int, factor: float) -> Tensor:

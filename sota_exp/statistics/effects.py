@@ -26,7 +26,7 @@ MIN_ALIAS_CORRELATION = 1e-6
 class Effect:
     """A main effect (one factor) or an interaction (two factors), with its interval, in the unit of the response.
 
-    p_adjusted: adjusted for all effects of its family (main effects, or interactions). aliases: see `aliases`.
+    p_adjusted: adjusted for all effects of its family (main effects, or interactions). aliases: see `find_aliases`.
     """
 
     factors: tuple[str, ...]

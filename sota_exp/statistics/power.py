@@ -25,7 +25,7 @@ MAX_SIMULATED_SEEDS, NUM_STUDIES = 9, 1500
 #: Added to the requested power when Student's t is used: the coarser p-values of the test have less power.
 POWER_MARGIN = 0.015
 
-#: The upper limit of the search in `seeds_needed`.
+#: The upper limit of the search in `find_num_seeds`.
 MAX_SEEDS = 5000
 
 

@@ -103,7 +103,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def find_trainings(arms: ComposedArms) -> dict[str, ComposedArm]:
-    """`training_key` → the first arm that has it; the other arms with the same key share its training."""
+    """`get_training_key` → the first arm that has it; the other arms with the same key share its training."""
     found: dict[str, ComposedArm] = {}
     for arm in arms.ready:
         found.setdefault(get_training_key(arm), arm)

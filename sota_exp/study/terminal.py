@@ -249,8 +249,8 @@ def format_study_plan(study: PlannedStudy, files: StudyFiles, estimates: dict[st
     lines: list[RenderableType] = [table, ""]
     if estimates:
         lines.append(
-            f"About {format_duration(left)} if the runs are trained one after the other ({format_duration(total)} for the whole "
-            "study), estimated from a few measured steps."
+            f"About {format_duration(left)} if the runs are trained one after the other "
+            f"({format_duration(total)} for the whole study), estimated from a few measured steps."
         )
     return Group(*lines, *map(Text, format_power(study, files, estimates.get("num_test"))))
 

@@ -67,7 +67,9 @@ def _claim(sweep: Sweep, held: set[str]) -> ClaimedTrial | None:
             return None
         study.sampler = make_sampler(sweep.sampler, sweep.space, len(trials))
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Heartbeat of storage")  # `beating` sends heartbeats instead of Optuna.
+            warnings.filterwarnings(
+                "ignore", "Heartbeat of storage"
+            )  # `send_heartbeats` sends heartbeats instead of Optuna.
             return _draw_and_own(sweep, study.ask(), 0, check)
 
 

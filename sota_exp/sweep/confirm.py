@@ -125,7 +125,8 @@ def format_verdict(winner: ConfirmedArm | None, on_test: Estimate | None, metric
     scale, unit = (100, " points") if metric == "val/accuracy" else (1, "")
     test = metric.replace("val/", "test/").replace("/", " ")
     interval = f"{scale * on_test.low:+.2f} to {scale * on_test.high:+.2f}"
-    difference = f"{scale * on_test.mean:+.2f}{unit} of {test} ({CONFIDENCE_LEVEL:.0%} interval {interval}; {on_test.n} paired fresh seeds)"
+    certainty = f"{CONFIDENCE_LEVEL:.0%} interval {interval}; {on_test.n} paired fresh seeds"
+    difference = f"{scale * on_test.mean:+.2f}{unit} of {test} ({certainty})"
     name, default = f"Trial {winner.number}", "the recipe's own values"
     smallest = f"{scale * half_width(on_test):.2f}{unit}"
     advice = f"With {on_test.n} seeds and this noise, differences above {smallest} are detectable."

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -149,7 +150,7 @@ def fail_trial(sweep: Sweep, number: int, reason: str) -> None:
 def release_trials(sweep: Sweep, claims: Sequence[ClaimedTrial]) -> None:
     """Leave running trials without an owner, so that this or another process takes them again."""
     for claim in claims:
-        retry_while_disconnected(lambda claim=claim: ownership.release_trial(sweep.study, claim.number, claim.token))  # type: ignore[misc]
+        retry_while_disconnected(partial(ownership.release_trial, sweep.study, claim.number, claim.token))
 
 
 def _without_number(override: str) -> str:

@@ -13,7 +13,7 @@ from sota_exp.errors import ConfigError, first_line
 from sota_exp.statistics.units import HIGHER_IS_BETTER
 from sota_exp.sweep.storage import Direction
 
-#: Keys that hold mappings with free keys; and these together with the keys of `Goal` and the storage.
+#: Keys that hold mappings with free keys; and these together with the keys of `Objectives` and the storage.
 MAPPING_KEYS = ("params", "conditional", "derived", "sampler", "pruner")
 NOT_SETTINGS = (*MAPPING_KEYS, "objective", "direction", "constraints", "storage")
 
@@ -121,7 +121,8 @@ class Objectives:
         for name, direction in zip(self.objectives, self.directions, strict=False):
             if direction != VAL_DIRECTIONS.get(name, direction):
                 raise ConfigError(
-                    f"hydra.sweeper.direction={direction} of {name} searches for the worst; legal: {VAL_DIRECTIONS[name]}"
+                    f"hydra.sweeper.direction={direction} of {name} searches for the worst; "
+                    f"legal: {VAL_DIRECTIONS[name]}"
                 )
         if len(self.objectives) != len(self.directions):
             raise ConfigError(
@@ -172,7 +173,7 @@ def read_goal(given: Mapping[str, Any]) -> Objectives:
 
 
 def read_trees(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The values of the keys `SEARCH` as plain mappings; empty for null.
+    """The values of the keys `MAPPING_KEYS` as plain mappings; empty for null.
 
     Raises:
         ConfigError: a value is not a mapping, for example because an option was chosen with a dot.

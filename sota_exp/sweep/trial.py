@@ -13,6 +13,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import optuna
@@ -148,7 +149,7 @@ class JobTrial:
     def note(self, **facts: Any) -> None:
         """Store attributes of the trial."""
         for key, value in facts.items():
-            retry_while_disconnected(lambda key=key, value=value: self.trial.set_user_attr(key, value))  # type: ignore[misc]
+            retry_while_disconnected(partial(self.trial.set_user_attr, key, value))
 
     def complete(self, values: list[float], costs: Mapping[str, float]) -> None:
         """End the trial with its values; a violated constraint makes it infeasible, not failed."""

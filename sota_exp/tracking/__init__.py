@@ -1,4 +1,4 @@
 """Shows a run while it trains, on the terminal and in MLflow, from its files.
 
-Imports models, report, runs, stages, statistics and training.
+Imports config, models, report, runs, stages, statistics and training.
 """

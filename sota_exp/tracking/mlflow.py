@@ -125,6 +125,5 @@ def format_notice_of_all(directory: Path) -> str:
         return (
             f"MLflow: {num_unsent} of {len(found)} runs are not sent in full; nothing is lost, run sota-exp sync {path}"
         )
-    return mask_passwords(
-        f"MLflow: {len(found)} runs; see them with {format_dashboard_command(positions[0].uri, positions[0].experiment)}"
-    )
+    dashboard = format_dashboard_command(positions[0].uri, positions[0].experiment)
+    return mask_passwords(f"MLflow: {len(found)} runs; see them with {dashboard}")

@@ -53,7 +53,7 @@ def format_scores(result: dict[str, Any]) -> str:
 
 
 def format_score_cells(result: dict[str, Any], split: str) -> list[str]:
-    """The row of a split below `HEADINGS`, with the standard error over images after the accuracy."""
+    """The row of a split below `SCORE_HEADINGS`, with the standard error over images after the accuracy."""
     metrics, num = result["metrics"], result["evaluated_images"][split]
     accuracy, top5 = metrics[f"{split}/accuracy"], metrics.get(f"{split}/top5_accuracy")
     return [

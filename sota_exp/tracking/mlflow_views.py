@@ -1,6 +1,6 @@
 """Saved views of MLflow's chart page: runs by technique, by cost, and their learning curves.
 
-MLflow stores a shared view as a tag of the experiment, in an undocumented format. Only versions in `SEEN` get views.
+MLflow stores a shared view as a tag of the experiment, in an undocumented format. Only versions in `CHECKED_VERSIONS` get views.
 """
 
 import json
@@ -48,7 +48,7 @@ ACCURACY, COST = "best/val_accuracy", "cost/train_seconds"
 
 
 def write_views(client: "MlflowClient", experiment: str) -> None:
-    """Write the views as tags of the experiment, if the MLflow version is in `SEEN`; axes are the slots that vary."""
+    """Write the views as tags of the experiment, if the MLflow version is in `CHECKED_VERSIONS`; axes are the slots that vary."""
     import mlflow
 
     stored = client.get_experiment(experiment).tags
@@ -62,7 +62,7 @@ def write_views(client: "MlflowClient", experiment: str) -> None:
 
 
 def find_varied_slots(client: "MlflowClient", experiment: str) -> list[str]:
-    """Slots in which the latest 500 runs differ, completed by `SLOTS` if there are fewer than two."""
+    """Slots in which the latest 500 runs differ, completed by `DEFAULT_SLOTS` if there are fewer than two."""
     found: dict[str, set[str]] = {}
     for run in client.search_runs([experiment], NO_PARENTS, max_results=500):
         for key, value in run.data.params.items():
@@ -73,7 +73,7 @@ def find_varied_slots(client: "MlflowClient", experiment: str) -> list[str]:
 
 
 def build_view_links(address: str, experiment: str, version: str) -> dict[str, str]:
-    """{name of a view: its URL}; the page of the experiment alone for versions that are not in `SEEN`."""
+    """{name of a view: its URL}; the page of the experiment alone for versions that are not in `CHECKED_VERSIONS`."""
     page = f"{address.rstrip('/')}/#/experiments/{experiment}/runs"
     if not version.startswith(CHECKED_VERSIONS):
         return {"Runs": page}

@@ -36,10 +36,10 @@ from sota_exp.training.session import open_session
 #: The fields of `runtime` that can be measured, in the order in which they are.
 MEASURED_FIELDS = ("channels_last", "precision", "threads", "workers", "compile")
 
-#: Timed steps per setting; after `TIMED_SECONDS` only `LEAST_STEPS`.
+#: Timed steps per setting; after `MAX_TIMED_SECONDS` only `MIN_TIMED_STEPS`.
 TIMED_STEPS, MIN_TIMED_STEPS, MAX_TIMED_SECONDS = 5, 3, 12.0
 
-#: Timed steps where the speed-up is in the range `CLOSE`: other load on a machine comes in bursts of seconds.
+#: Timed steps where the speed-up is in the range `CLOSE_SPEEDUPS`: other load on a machine comes in bursts of seconds.
 TIMED_STEPS_IF_CLOSE, CLOSE_SPEEDUPS = 15, (0.95, 1.25)
 
 #: The least speed-up for which another setting is taken: smaller ones are noise.

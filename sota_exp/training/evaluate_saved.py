@@ -32,6 +32,7 @@ from sota_exp.stages.data import DataSet, Preprocessing
 from sota_exp.stages.evaluation import EvaluationView, FineTuning, NoFineTuning, Predictor, Resolution, ViewChoice
 from sota_exp.stages.random import RandomStreams
 from sota_exp.training.device import get_device_name, set_up_process
+from sota_exp.training.distributed import World
 from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.final_scores import choose_view, score_splits
 from sota_exp.training.memory import get_peak_memory, reset_peak_memory
@@ -145,18 +146,8 @@ def evaluate_saved(rescoring: SavedEvaluation, directory: Path) -> dict[str, Any
             f"hydra.run.dir={directory} holds another result; choose another directory, or remove this one"
         )
     began = time.monotonic()
-    memory_format = torch.channels_last if experiment.runtime.channels_last else torch.contiguous_format
-    evaluator = Evaluator(
-        data=data,
-        predictor=rescoring.predictor(model),
-        preprocessing=rescoring.preprocessing(model),
-        batch_size=experiment.evaluation.batch_size,
-        device=device,
-        world=world,
-        autocast=make_autocast(experiment.runtime, device),
-        memory_format=memory_format,
-    )
-    network = model.network.to(device).to(memory_format=memory_format)
+    evaluator = build_evaluator(rescoring, model, data, world, device)
+    network = model.network.to(device).to(memory_format=evaluator.memory_format)
     result = build_empty_result(experiment.seed, rescoring.configuration.choices, prints, resumed=0)
     resolution = rescoring.resolution(model)
     streams = RandomStreams(seed=experiment.seed, rank=world.rank, world_size=world.size)
@@ -177,6 +168,23 @@ def evaluate_saved(rescoring: SavedEvaluation, directory: Path) -> dict[str, Any
         files.write_config(rescoring.configuration.values)
         files.write_result(result)
     return result
+
+
+def build_evaluator(
+    rescoring: SavedEvaluation, model: SavedModel, data: DataSet, world: World, device: torch.device
+) -> Evaluator:
+    """The evaluator of a saved model, with what the command replaces of what was saved."""
+    runtime = rescoring.experiment.runtime
+    return Evaluator(
+        data=data,
+        predictor=rescoring.predictor(model),
+        preprocessing=rescoring.preprocessing(model),
+        batch_size=rescoring.experiment.evaluation.batch_size,
+        device=device,
+        world=world,
+        autocast=make_autocast(runtime, device),
+        memory_format=torch.channels_last if runtime.channels_last else torch.contiguous_format,
+    )
 
 
 def write_evaluated_model(

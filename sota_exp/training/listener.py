@@ -65,4 +65,4 @@ class Listener:
     def on_end(self, result: dict[str, Any]) -> None: ...
 
     def on_failed_start(self, request: RunRequest) -> None:
-        """Called instead of `started` when the setup of a run fails; `ended` is called next."""
+        """Called instead of `on_start` when the setup of a run fails; `on_end` is called next."""

@@ -40,7 +40,7 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def get_peak_memory(device: torch.device) -> int:
-    """Peak memory in bytes since `forget_peak`: of the accelerator, or resident memory of this process on a CPU.
+    """Peak memory in bytes since `reset_peak_memory`: of the accelerator, or resident memory of this process on a CPU.
 
     Where the system cannot reset the peak (only Linux can), since the start of the process.
     """

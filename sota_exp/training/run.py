@@ -175,7 +175,7 @@ def hash_input_files(experiment: Experiment) -> dict[str, str]:
 
 
 def compute_fingerprints(request: RunRequest, data: DataSet, content: dict[str, str]) -> tuple[str, str]:
-    """The fingerprints (of the training, of the whole run). content: from `content_of_files`."""
+    """The fingerprints (of the training, of the whole run). content: from `hash_input_files`."""
     images = torch.cat([data.train, data.val, data.test])
     split = compute_digest([len(data.train), len(data.val), hashlib.sha256(images.numpy().tobytes()).hexdigest()])
     training = compute_training_fingerprint(

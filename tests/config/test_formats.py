@@ -118,7 +118,7 @@ class Extended(Stage):
 @pytest.fixture
 def extended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "import_class", lambda path, key: Extended)
-    monkeypatch.setattr("sota_exp.config.fingerprint.locate", lambda path, key: Extended)
+    monkeypatch.setattr("sota_exp.config.fingerprint.import_class", lambda path, key: Extended)
 
 
 @pytest.mark.usefixtures("extended")

@@ -33,7 +33,7 @@ def data(tmp_path_factory):
 
 
 def test_pixels_are_pinned(data):
-    """And the labels, splits and classes. Increment `RECIPE` with any change, so that old caches are not used."""
+    """And the labels, splits and classes. Increment `PIXELS_VERSION` with any change, so that old caches are not used."""
     assert data.digest == "b04f7ba4dd57f50a0af9ef5b66040729"
 
 

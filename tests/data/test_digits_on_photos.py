@@ -24,7 +24,7 @@ def data(tmp_path_factory):
 
 
 def test_pixels_are_pinned(data):
-    """And the labels, splits and classes. Increment `RECIPE` with any change, so that old caches are not used."""
+    """And the labels, splits and classes. Increment `PIXELS_VERSION` with any change, so that old caches are not used."""
     assert data.digest == "3258bad7683a895a318dc4c9796288ae"
 
 

@@ -51,7 +51,10 @@ TRAINING_RULES = (
     Rule(
         name="warm-up as long as training",
         level="error",
-        condition=all_of(has_technique("schedule/warmup"), value_satisfies("schedule.warmup.fraction", lambda share: share >= 1)),
+        condition=all_of(
+            has_technique("schedule/warmup"),
+            value_satisfies("schedule.warmup.fraction", lambda share: share >= 1),
+        ),
         reason="schedule.warmup.fraction is the share of training that is warm-up; at 1 or more, no training is left"
         " after it",
         fix="a fraction below 1, such as 0.05",
@@ -100,7 +103,10 @@ TRAINING_RULES = (
     Rule(
         name="restarts of one cycle",
         level="warning",
-        condition=all_of(has_option("schedule/lr", "cosine_restarts"), value_satisfies("schedule.lr.num_cycles", lambda num: num == 1)),
+        condition=all_of(
+            has_option("schedule/lr", "cosine_restarts"),
+            value_satisfies("schedule.lr.num_cycles", lambda num: num == 1),
+        ),
         reason="schedule.lr.num_cycles=1 never restarts: it is schedule/lr=cosine",
         fix="at least two cycles, or schedule/lr=cosine",
         source="Loshchilov & Hutter 2016, arXiv:1608.03983",
@@ -108,7 +114,10 @@ TRAINING_RULES = (
     Rule(
         name="early stopping of an annealed schedule",
         level="warning",
-        condition=all_of(USES_EARLY_STOPPING, has_option("schedule/lr", "cosine", "cosine_restarts", "exponential", "one_cycle")),
+        condition=all_of(
+            USES_EARLY_STOPPING,
+            has_option("schedule/lr", "cosine", "cosine_restarts", "exponential", "one_cycle"),
+        ),
         reason="early stopping ends the schedule before its learning rate is low: the weights are worse than those of"
         " a shorter schedule",
         fix="schedule/lr=step or constant, or a shorter schedule.length.epochs",
@@ -117,7 +126,10 @@ TRAINING_RULES = (
     Rule(
         name="patience as long as training",
         level="warning",
-        condition=all_of(USES_EARLY_STOPPING, numbers_satisfy(lambda patience, epochs: patience > epochs - 2, PATIENCE_KEY, EPOCHS_KEY)),
+        condition=all_of(
+            USES_EARLY_STOPPING,
+            numbers_satisfy(lambda patience, epochs: patience > epochs - 2, PATIENCE_KEY, EPOCHS_KEY),
+        ),
         reason="schedule.early_stopping.patience is so long that training cannot stop before its last epoch",
         fix="a smaller patience, or schedule/early_stopping=none",
         source="Prechelt 1998, Early Stopping – But When?",
@@ -138,7 +150,10 @@ TRAINING_RULES = (
             any_of(
                 numbers_satisfy(_ends_before, PATIENCE_KEY, "model.tuning.fraction", EPOCHS_KEY),
                 numbers_satisfy(_ends_before, PATIENCE_KEY, "supervision.labels_only", EPOCHS_KEY),
-                all_of(USES_SWA, numbers_satisfy(_ends_before, PATIENCE_KEY, "regularization.average.start", EPOCHS_KEY)),
+                all_of(
+                    USES_SWA,
+                    numbers_satisfy(_ends_before, PATIENCE_KEY, "regularization.average.start", EPOCHS_KEY),
+                ),
             ),
         ),
         reason="patience may run out in the first stage: before model/tuning=gradual unfreezes the network, before"
@@ -149,7 +164,9 @@ TRAINING_RULES = (
     Rule(
         name="micro-batch as large as the batch",
         level="warning",
-        condition=numbers_satisfy(lambda micro, batch: micro >= batch, "schedule.accumulation.micro_batch_size", compute_rank_batch_size),
+        condition=numbers_satisfy(
+            lambda micro, batch: micro >= batch, "schedule.accumulation.micro_batch_size", compute_rank_batch_size
+        ),
         reason="schedule.accumulation.micro_batch_size is at least a process's share of batch_size: nothing is"
         " accumulated",
         fix="a larger batch_size or a smaller micro_batch_size",
@@ -223,7 +240,10 @@ TRAINING_RULES = (
     Rule(
         name="linear scaling beyond its range",
         level="warning",
-        condition=all_of(has_option("schedule/lr_scaling", "linear"), numbers_satisfy(lambda batch: batch > 8192, "batch_size")),
+        condition=all_of(
+            has_option("schedule/lr_scaling", "linear"),
+            numbers_satisfy(lambda batch: batch > 8192, "batch_size"),
+        ),
         reason="schedule/lr_scaling=linear preserved accuracy up to batches of 8,192 images, and not beyond",
         fix="optimizer=lamb with schedule/lr_scaling=square_root, or a smaller batch_size",
         source="Goyal et al. 2017, arXiv:1706.02677, figure 1",

@@ -83,7 +83,7 @@ def apply_each(session: TrainingSession, step: InspectedStep) -> Iterator[tuple[
 
 
 def choose_changed_rows(session: TrainingSession, step: InspectedStep) -> Tensor:
-    """The images of the batch that most techniques change: positions int64 [K], ascending, K ≤ `NUM_COLUMNS`."""
+    """The images of the batch that most techniques change: positions int64 [K], ascending, K ≤ `NUM_EFFECT_IMAGES`."""
     times = torch.zeros(len(step.cut), dtype=torch.long)
     for _, _, changed in apply_each(session, step):
         times += changed

@@ -56,7 +56,7 @@ def draw_fitted_image(axes: "Axes", image: Tensor, left: float, top: float, side
 
 
 def load_original(images: Images, index: int) -> Tensor:
-    """The original image, uint8 [3, H, W], reduced to at most `WHOLE` pixels on its longer side."""
+    """The original image, uint8 [3, H, W], reduced to at most `MAX_ORIGINAL_SIDE` pixels on its longer side."""
     image = images.image(index)
     height, width = image.shape[1:]
     shrink = min(1.0, MAX_ORIGINAL_SIDE / max(height, width))

@@ -73,8 +73,8 @@ def describe_classes(found: LookResult) -> PictureText:
     text = f"{len(classes.classes):,} classes; training images: {sizes if most != least else f'each has {most:,}'}"
     warnings = []
     if classes.scarce_classes:
-        few = f"{format_names(classes.scarce_classes)}: fewer than {FEW_IMAGES} training images, too few to train on or to evaluate"
-        warnings.append(few)
+        few = f"fewer than {FEW_IMAGES} training images, too few to train on or to evaluate"
+        warnings.append(f"{format_names(classes.scarce_classes)}: {few}")
     if classes.ratio > MAX_BALANCED_RATIO:
         warnings.append("accuracy will be dominated by the large classes; read the accuracy per class too")
     return PictureText(text=text, warnings=tuple(warnings))
@@ -139,8 +139,8 @@ def describe_object_scale(found: LookResult) -> PictureText:
         return PictureText(text=f"objects are equally large in {now} (median; {half})")
     return PictureText(
         text=f"objects are {scale.median:.2f} times as large in training as in evaluation (median; {half}) with {now}; "
-        f"equally large with evaluation at {scale.equal_evaluation_size} px or training at {scale.equal_train_size} px; "
-        "see augmentation/train_size=fixres, evaluation/resolution=search"
+        f"equally large with evaluation at {scale.equal_evaluation_size} px or training at "
+        f"{scale.equal_train_size} px; see augmentation/train_size=fixres, evaluation/resolution=search"
     )
 
 

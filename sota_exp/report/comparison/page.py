@@ -89,7 +89,8 @@ def describe_pair(each: GroupDifference) -> list[TextSpan | str]:
     low, high = (each.seeds or each.images).low, (each.seeds or each.images).high
     noise = "seeds" if each.seeds else "test images alone"
     span = format_interval(SHARE_FORMAT, each.seeds or each.images)
-    reach = f"{SHARE_FORMAT.format_difference_with_unit(each.images.mean)} of test accuracy, 95 % interval over {noise} {span}"
+    mean = SHARE_FORMAT.format_difference_with_unit(each.images.mean)
+    reach = f"{mean} of test accuracy, 95 % interval over {noise} {span}"
     if low <= 0 <= high:
         return [strong(f"{each.second} cannot be distinguished from {each.first}"), f": {reach}."]
     word = "more" if low > 0 else "less"

@@ -62,7 +62,7 @@ class TableColumn:
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentTable:
-    """The first cell of a row is its heading. `number` (`Table 1`) is set by `Document.numbered`."""
+    """The first cell of a row is its heading. `number` (`Table 1`) is set by `Document.number_blocks`."""
 
     caption: RichText
     columns: Sequence[TableColumn]

@@ -55,8 +55,8 @@ def build_ladder_figure(study: StudyResult) -> DocumentFigure:
     alt = f"Waterfall of {len(arms)} steps: " + "; ".join(f"{step.label} {step.word}" for step in steps)
     caption = (
         f"The ladder. A bar goes from the {get_metric_name(study).lower()} before a step to the value after it; the "
-        f"whisker is the {format_percent(study.level)} interval of the step over paired seeds. Blue: helps; orange-red: "
-        "hurts; grey: cannot be distinguished."
+        f"whisker is the {format_percent(study.level)} interval of the step over paired seeds. Blue: helps; "
+        "orange-red: hurts; grey: cannot be distinguished."
     )
     panels = draw_both_widths(
         lambda width: waterfall.draw_waterfall(steps, scale, f"{get_metric_name(study)}{unit}", width, alt)
@@ -85,8 +85,9 @@ def build_effects_figure(study: StudyResult) -> DocumentFigure:
     rows = [build_row(arm.label, arm.difference, arm, scale) for arm in arms]
     noun = "arm beside the design" if study.effects else get_study_wording(study).noun
     caption = (
-        f"Effect of each {noun} on {get_metric_name(study).lower()}, with its {format_percent(study.level)} interval over paired "
-        "seeds. Filled discs are decided by the joint test over all arms, rings are not; an arrow head means that the "
+        f"Effect of each {noun} on {get_metric_name(study).lower()}, with its {format_percent(study.level)} interval "
+        "over paired seeds. Filled discs are decided by the joint test over all arms, rings are not; an arrow head means that "
+        "the "
         f"interval continues outside the plot.{describe_selection(len(arms), len(study.compared))}"
     )
     return build_forest_figure("effects", rows, scale, f"difference of {get_metric_name(study).lower()}", caption)

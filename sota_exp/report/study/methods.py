@@ -14,7 +14,8 @@ def build_method_blocks(study: StudyResult) -> list[Block]:
 
 
 def describe_pairing(study: StudyResult) -> Paragraph:
-    interval = f"a Student interval over these differences: it would contain the true mean{{}} in {format_percent(study.level)}"
+    level = format_percent(study.level)
+    interval = f"a Student interval over these differences: it would contain the true mean{{}} in {level}"
     if study.kind == "null":
         return paragraph(
             strong("Equal arms."),

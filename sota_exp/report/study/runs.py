@@ -68,7 +68,7 @@ def read_learning_curve(study: StudyResult, arm: StudyArm, key: str) -> SeedCurv
 
 
 def read_metric_by_epoch(path: Path, key: str) -> dict[float, float]:
-    """The metric by epoch (from 1), thinned to at most `MOST_POINTS`; the last epoch is kept."""
+    """The metric by epoch (from 1), thinned to at most `MAX_CURVE_POINTS`; the last epoch is kept."""
     try:
         lines = path.read_text().splitlines(keepends=True)
     except OSError:

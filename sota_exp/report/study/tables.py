@@ -238,9 +238,9 @@ def build_main_effect_and_loss_table(study: StudyResult) -> DocumentTable | None
             [cell(each.name), *map(cell, (scale.difference(each.estimate), scale.difference(-arm.difference), lost))]
         )
     caption = (
-        f"Two estimates on {get_metric_name(study).lower()}, with the same sign if they agree: the mean effect over all "
-        "settings of the other techniques, and the loss when the technique is removed from all. If they differ, the "
-        "effect depends on the other techniques."
+        f"Two estimates on {get_metric_name(study).lower()}, with the same sign if they agree: the mean effect over "
+        "all settings of the other techniques, and the loss when the technique is removed from all. If they differ, "
+        "the effect depends on the other techniques."
     )
     names = ["Technique", "Main effect", "Lost without it", "Interval of the loss"]
     return build_table(caption, names, rows) if rows else None

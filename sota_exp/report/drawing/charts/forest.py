@@ -106,7 +106,8 @@ def draw_row(row: ForestRow, axis: Axis, place: Layout, top: float, scale: Metri
     if row.interval is not None:
         marks += draw_interval(row.interval, axis, middle, row.ink)
     if row.mean is not None:
-        tip = f"{row.label}: {scale.format_difference_with_unit(row.mean)}, interval {format_interval(scale, row.interval)}"
+        mean, interval = scale.format_difference_with_unit(row.mean), format_interval(scale, row.interval)
+        tip = f"{row.label}: {mean}, interval {interval}"
         marks.append(Circle(x=axis.at(row.mean), y=middle, radius=4.5, ink=row.ink, is_hollow=row.is_hollow, tip=tip))
     return marks
 

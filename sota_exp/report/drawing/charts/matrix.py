@@ -52,7 +52,8 @@ def draw_interaction(
     if found is None or found.estimate is None:
         return [make_rectangle(x + 1, y + 1, side - 2, height - 2, "faint", 0.35)]
     ink = "blue" if (found.estimate > 0) == higher_is_better else "red"
-    tip = f"{found.name}: {scale.format_difference_with_unit(found.estimate)}, interval {format_interval(scale, found.interval)}"
+    estimate = scale.format_difference_with_unit(found.estimate)
+    tip = f"{found.name}: {estimate}, interval {format_interval(scale, found.interval)}"
     shade = 0.08 + 0.5 * abs(found.estimate) / largest
     is_clear = found.interval is not None and found.interval.excludes_zero
     text = scale.difference(found.estimate)

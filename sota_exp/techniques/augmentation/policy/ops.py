@@ -200,14 +200,14 @@ OP_INTERPOLATIONS = ("bilinear", "nearest")
 
 
 def require_interpolation(value: str) -> None:
-    """Raise `InvalidValue` unless `value` is one of `INTERPOLATIONS`."""
+    """Raise `InvalidValue` unless `value` is one of `OP_INTERPOLATIONS`."""
     require(value in OP_INTERPOLATIONS, "interpolation", value, f"one of {OP_INTERPOLATIONS}")
 
 
 def apply_ops(images: Tensor, ops: Tensor, magnitudes: Tensor, interpolation: str) -> Tensor:
     """Apply its own operation to each image: uint8 [B, 3, S, S] in channels-last strides.
 
-    ops: int64 [B] on the CPU, positions in `NAMES`. magnitudes: float [B] on the CPU.
+    ops: int64 [B] on the CPU, positions in `OP_NAMES`. magnitudes: float [B] on the CPU.
     Samples are sorted by operation, processed in groups and put back in order, without waiting for the device.
     """
     order = ops.argsort(stable=True)

@@ -19,7 +19,7 @@ ROUNDING: dict[str, Callable[[Tensor], Tensor]] = {
 class OperationSpace:
     """The K operations that a policy draws from.
 
-    ops: int64 [K], positions in `ops.NAMES`. table: magnitudes, float [K, num_bins].
+    ops: int64 [K], positions in `ops.OP_NAMES`. table: magnitudes, float [K, num_bins].
     signed: bool [K], whether the sign of the magnitude is random.
     """
 

@@ -66,7 +66,7 @@ def find_drop_path_attributes(module: nn.Module) -> list[str]:
 
 
 def set_drop_rate(model: nn.Module, name: str, drop_rate: float) -> None:
-    """Set the drop probability of the module `name`, one of `droppable`."""
+    """Set the drop probability of the module `name`, one of `find_droppable`."""
     parent_name, _, attribute = name.rpartition(".")
     if attribute in find_drop_path_attributes(parent := model.get_submodule(parent_name)):
         setattr(parent, attribute, DropPath(drop_rate))

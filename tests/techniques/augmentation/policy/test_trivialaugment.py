@@ -43,7 +43,7 @@ def test_space_is_torchvisions(num_bins):
 
 
 def drawn_by(policy, num, size, monkeypatch):
-    """The operations and magnitudes that `policy` passes to `ops.apply`, in the order of the calls."""
+    """The operations and magnitudes that `policy` passes to `ops.apply_ops`, in the order of the calls."""
     calls = []
     monkeypatch.setattr(
         ops, "apply_ops", lambda images, drawn, magnitudes, _: calls.append((drawn, magnitudes)) or images
