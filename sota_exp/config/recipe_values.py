@@ -33,7 +33,7 @@ def get_search_directories(hydra: Any) -> SearchDirectories:
 
 
 def extract_run(config: DictConfig) -> tuple[DictConfig, dict[str, str]]:
-    """Split what Hydra composed into the configuration of the run, cleaned by `drop_replaced_values`, and its choices."""
+    """Split what Hydra composed into the run's configuration, cleaned by `drop_replaced_values`, and its choices."""
     found = config.hydra.runtime.choices.items()
     choices = {str(group): str(option) for group, option in found if not str(group).startswith("hydra/")}
     overrides, directories = list(config.hydra.overrides.task), get_search_directories(config.hydra)

@@ -74,7 +74,7 @@ def to_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def map_in_threads(function: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:
-    """`function` of every item in order, in threads (decoding releases the GIL), with `MAX_DECODED` results in memory."""
+    """`function` of every item in order, in threads (decoding releases the GIL), `MAX_DECODED` results at a time."""
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(items), MAX_DECODED):
             yield from pool.map(function, items[start : start + MAX_DECODED])

@@ -110,7 +110,7 @@ def estimate_decoded_bytes(found: Sequence[ImageFile], max_side: int | None) -> 
 
 
 def compute_channel_statistics(images: StreamedImages, indices: np.ndarray) -> Preprocessing:
-    """Mean and standard deviation per channel of about `NUM_SAMPLED` of the images at `indices` [N], at a reduced size."""
+    """Mean and standard deviation per channel of about `NUM_SAMPLED` images at `indices` [N], at a reduced size."""
     sums = np.zeros((2, 3))
     num_pixels = 0
     chosen = indices[:: max(1, len(indices) // NUM_SAMPLED)].tolist()

@@ -94,7 +94,8 @@ def become_owner(trial: Trial) -> str:
 def count_kills_without_progress(trial: FrozenTrial) -> int:
     """How often an abandoned trial's process was killed since its last report.
 
-    Not counted: a process that released the trial, and this process if it never received the trial (see `find_abandoned_trials`).
+    Not counted: a process that released the trial, and this process if it never received the
+    trial (see `find_abandoned_trials`).
     """
     facts = trial.user_attrs.get(OWNER)
     was_killed = facts is not None and not is_owner(facts)

@@ -130,8 +130,8 @@ class StudyStorage:
     def lock(self) -> Iterator[Callable[[], None]]:
         """Lock the study against other processes; the lock ends when its process dies.
 
-        Yields a check that must be called before and after whatever must not happen twice: it raises one of `CONNECTION_ERRORS` if
-        the lock is lost, because PostgreSQL releases an advisory lock when its connection ends.
+        Yields a check that must be called before and after whatever must not happen twice: it raises one of
+        `CONNECTION_ERRORS` if the lock is lost, because PostgreSQL releases an advisory lock when its connection ends.
         """
         if self.url.startswith(SQLITE):
             path = Path(self.url.removeprefix(SQLITE))

@@ -1,6 +1,6 @@
 """Saved views of MLflow's chart page: runs by technique, by cost, and their learning curves.
 
-MLflow stores a shared view as a tag of the experiment, in an undocumented format. Only versions in `CHECKED_VERSIONS` get views.
+MLflow stores a shared view as a tag of the experiment, in an undocumented format. Only `CHECKED_VERSIONS` get views.
 """
 
 import json
@@ -48,7 +48,7 @@ ACCURACY, COST = "best/val_accuracy", "cost/train_seconds"
 
 
 def write_views(client: "MlflowClient", experiment: str) -> None:
-    """Write the views as tags of the experiment, if the MLflow version is in `CHECKED_VERSIONS`; axes are the slots that vary."""
+    """Write the views as tags of the experiment, for `CHECKED_VERSIONS` of MLflow; axes are the slots that vary."""
     import mlflow
 
     stored = client.get_experiment(experiment).tags

@@ -179,7 +179,7 @@ def train_step(session: TrainingSession, state: TrainingState, batch: Batch) -> 
 
 
 def fit(session: TrainingSession, state: TrainingState) -> Iterator[StepRecord | EpochRecord]:
-    """Train from `state.step` to the end; yields a `StepRecord` after every step and an `EpochRecord` after every epoch."""
+    """Train from `state.step` to the end; yields a `StepRecord` per step and an `EpochRecord` per epoch."""
     steps = range(state.step, session.total_steps)
     began, entered = time.monotonic() - state.seconds, True
     loader = load_crops(session.crops, steps, session.experiment.runtime.workers, session.device.type == "cuda")

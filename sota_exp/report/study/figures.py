@@ -86,9 +86,8 @@ def build_effects_figure(study: StudyResult) -> DocumentFigure:
     noun = "arm beside the design" if study.effects else get_study_wording(study).noun
     caption = (
         f"Effect of each {noun} on {get_metric_name(study).lower()}, with its {format_percent(study.level)} interval "
-        "over paired seeds. Filled discs are decided by the joint test over all arms, rings are not; an arrow head means that "
-        "the "
-        f"interval continues outside the plot.{describe_selection(len(arms), len(study.compared))}"
+        "over paired seeds. Filled discs are decided by the joint test over all arms, rings are not; an arrow head "
+        f"means that the interval continues outside the plot.{describe_selection(len(arms), len(study.compared))}"
     )
     return build_forest_figure("effects", rows, scale, f"difference of {get_metric_name(study).lower()}", caption)
 

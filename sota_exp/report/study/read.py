@@ -1,4 +1,4 @@
-"""Reads `study.json` into a typed `StudyResult`; nothing is computed again. Absent and null values keep their defaults."""
+"""Reads `study.json` into a typed `StudyResult`; nothing is computed again. Absent and null values get defaults."""
 
 import dataclasses
 import json

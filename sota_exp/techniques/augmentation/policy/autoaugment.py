@@ -36,7 +36,7 @@ def build_autoaugment_space(size: int) -> OperationSpace:
 
 @cache
 def load_sub_policies(policy: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows of `build_autoaugment_space`, probabilities and magnitude bins of a policy's pairs, from torchvision: each [25, 2]."""
+    """Rows of `build_autoaugment_space`, probabilities and magnitude bins of a policy's pairs: each [25, 2]."""
     names = [name.replace("_", "") for name in (*randaugment_ranges(1), "invert")]
     pairs = Published(AutoAugmentPolicy(policy)).policies
     rows = [[names.index(name.lower()) for name, _, _ in pair] for pair in pairs]
