@@ -20,7 +20,7 @@ import json
 from pathlib import Path
 
 from sota_exp.errors import ConfigError
-from sota_exp.report.comparison.compute import compare_runs
+from sota_exp.report.comparison.compare_runs import compare_runs
 from sota_exp.report.comparison.terminal import comparison_to_json, print_comparison
 from sota_exp.report.terminal import make_console
 from sota_exp.runs.find import SavedRun, find_runs

@@ -26,7 +26,7 @@ from sota_exp.config.hashing import compute_digest
 from sota_exp.config.overrides import configuration_to_overrides
 from sota_exp.config.values import format_override_value as quoted
 from sota_exp.errors import ConfigError
-from sota_exp.report.comparison.compute import compare_runs
+from sota_exp.report.comparison.compare_runs import compare_runs
 from sota_exp.report.comparison.repeatability import Repetition, compare_repetition
 from sota_exp.report.comparison.terminal import print_comparison
 from sota_exp.report.terminal import make_console

@@ -12,7 +12,7 @@ from sota_exp.study.arms import ComposedArm
 from sota_exp.study.files import StudyFiles, find_trainings, get_training_key
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.study_json import build_study_json
-from sota_exp.study.tests_of_arms import find_wanted_seeds, run_arm_tests
+from sota_exp.study.verdicts import find_wanted_seeds, run_arm_tests
 
 #: Least seconds between two writes of `study.json`; it is also written at the end.
 MIN_WRITE_SECONDS = 20.0

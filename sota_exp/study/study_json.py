@@ -18,7 +18,7 @@ from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns, make_met
 from sota_exp.study.settings import StudySettings
 from sota_exp.study.study_json_arms import build_arm_entry
 from sota_exp.study.study_json_effects import build_effect_entry, build_pair_interactions, estimate_screening_effects
-from sota_exp.study.tests_of_arms import ArmTests, find_wanted_seeds, run_arm_tests
+from sota_exp.study.verdicts import ArmTests, find_wanted_seeds, run_arm_tests
 
 #: Numbers of seeds and effects (fractions) in the table of statistical power.
 POWER_TABLE_SEEDS, POWER_TABLE_EFFECTS = (4, 6, 8, 10, 12, 16, 24, 32), (0.001, 0.002, 0.005, 0.01, 0.02)

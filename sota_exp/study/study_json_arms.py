@@ -19,7 +19,7 @@ from sota_exp.statistics.verdict import (
 )
 from sota_exp.study.arms import ComposedArm
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns, make_metric_reader
-from sota_exp.study.tests_of_arms import ArmTests
+from sota_exp.study.verdicts import ArmTests
 
 #: FLOPs of a training step over those of its forward pass: the backward pass costs twice as much as the forward pass.
 STEP_TO_FORWARD_FLOPS = 3

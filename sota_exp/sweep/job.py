@@ -187,7 +187,7 @@ def run_or_write_failure(job: TrialJob, call: Any) -> dict[str, Any]:
 
 def write_failed_run(job: TrialJob, files: RunFiles, reason: str) -> None:
     """Write `config.yaml`, `start.json` and `result.json` of a run that never began, and send them to MLflow."""
-    from sota_exp.runs.result import build_empty_result
+    from sota_exp.runs.result_json import build_empty_result
     from sota_exp.runs.start_json import write_start
 
     result = build_empty_result(

@@ -12,10 +12,10 @@ from optuna.trial import TrialState
 
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, in_a_line
 from sota_exp.sweep import ownership
-from sota_exp.sweep.claim import ClaimedTrial
 from sota_exp.sweep.space import parse_number
 from sota_exp.sweep.storage import retry_while_disconnected
 from sota_exp.sweep.sweep import Sweep
+from sota_exp.sweep.take_trial import ClaimedTrial
 from sota_exp.sweep.trial import TrialIdentity, send_heartbeats
 
 log = logging.getLogger(__name__)

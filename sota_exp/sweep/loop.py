@@ -7,10 +7,10 @@ import time
 
 from optuna.trial import TrialState
 
-from sota_exp.sweep.claim import claim_batch
 from sota_exp.sweep.launch import BatchLauncher
 from sota_exp.sweep.sweep import Sweep
 from sota_exp.sweep.sweep_json import is_feasible
+from sota_exp.sweep.take_trial import claim_batch
 
 #: Seconds between two looks at trials that other processes run.
 LOOK_SECONDS = 1.0

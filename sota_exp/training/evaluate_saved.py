@@ -27,7 +27,7 @@ from sota_exp.models.saved import SavedModel
 from sota_exp.models.weight_files import hash_tensors, read_state
 from sota_exp.runs.atomic import write_atomically
 from sota_exp.runs.files import RunFiles, write_weights
-from sota_exp.runs.result import build_empty_result
+from sota_exp.runs.result_json import build_empty_result
 from sota_exp.stages.data import DataSet, Preprocessing
 from sota_exp.stages.evaluation import EvaluationView, FineTuning, NoFineTuning, Predictor, Resolution, ViewChoice
 from sota_exp.stages.random import RandomStreams

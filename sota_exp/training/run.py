@@ -16,7 +16,7 @@ from sota_exp.data.train_loader import count_distinct_images
 from sota_exp.errors import ConfigError, Interrupted, first_line
 from sota_exp.models.cost import count_flops, count_parameters
 from sota_exp.runs.files import RunFiles
-from sota_exp.runs.result import build_empty_result
+from sota_exp.runs.result_json import build_empty_result
 from sota_exp.runs.start_json import build_data_facts, write_start
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.stages.data import DataSet

@@ -6,7 +6,7 @@ from types import FrameType, TracebackType
 
 
 class SignalRecorder:
-    """While entered, the first signal is recorded in `signal_number`; a second SIGINT raises `KeyboardInterrupt`."""
+    """While entered, the first signal is recorded in `received`; a second SIGINT raises `KeyboardInterrupt`."""
 
     def __init__(self) -> None:
         self.received: int | None = None

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from sota_exp.config.formats import FILE_FORMAT
 from sota_exp.errors import Interrupted, RunFailed
 from sota_exp.runs.files import RunFiles
 from sota_exp.stages.evaluation import OneView
@@ -21,6 +20,7 @@ from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.listener import Listener, Pruner
 from sota_exp.training.loop import EpochRecord, StepRecord, TrainingSession, TrainingState, fit
 from sota_exp.training.metrics import compute_scores
+from sota_exp.training.resume import Progress, resume, write_checkpoint
 from sota_exp.training.signals import SignalRecorder
 
 #: Least seconds between two checkpoints, which are written after epochs: less than this is quickly trained again.
@@ -74,28 +74,16 @@ class RunTrainer:
         return {name: tensor.detach().cpu().clone() for name, tensor in self.state.average.module.state_dict().items()}
 
     def load_checkpoint(self) -> None:
-        """Load the checkpoint, if there is one: state, epochs up to it, best weights."""
-        checkpoint = self.files.load_checkpoint()
-        if checkpoint is None:
-            return
-        self.state.load_state_dict(checkpoint["state"])
-        self.epochs = [epoch for epoch in self.files.metrics() if epoch["step"] <= self.state.step]
-        self.best = checkpoint["best"]
-        self.num_resumes = checkpoint["resumed"] + 1
+        """Go on from the checkpoint, if there is one."""
+        progress = resume(self.files, self.state)
+        if progress is not None:
+            self.epochs, self.best, self.num_resumes = progress.epochs, progress.best, progress.num_resumes
 
     def save(self) -> None:
-        """Write a checkpoint; a training that resumes from it is bitwise equal to one that was not interrupted."""
+        """Write a checkpoint."""
         if self.session.world.is_main:
-            self.files.write_checkpoint(
-                {
-                    "format": FILE_FORMAT,
-                    "training_fingerprint": self.training_fingerprint,
-                    "state": self.state.state_dict(),
-                    "best": self.best,
-                    "resumed": self.num_resumes,
-                },
-                len(self.epochs),
-            )
+            progress = Progress(epochs=self.epochs, best=self.best, num_resumes=self.num_resumes)
+            write_checkpoint(self.files, self.training_fingerprint, self.state, progress)
 
     def go(self, listener: Listener, referee: Pruner) -> str | None:
         """Train to the end; returns the reason for stopping earlier, if any.

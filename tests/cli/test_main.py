@@ -12,8 +12,8 @@ from PIL import Image
 from sota_exp.cli.main import COMMANDS, limit_openmp_spinning, load_command, run_command_line
 from sota_exp.config import compose
 from sota_exp.errors import Interrupted
-from sota_exp.runs import result
-from sota_exp.runs.result import get_commit
+from sota_exp.runs import result_json
+from sota_exp.runs.result_json import get_commit
 from tests.experiments import TINY
 from tests.options import ROOT
 
@@ -399,5 +399,5 @@ def test_the_commit_is_that_of_the_code_wherever_it_is_started(tmp_path, monkeyp
     git(tmp_path, "commit", "--allow-empty", "-m", "another repository")
     monkeypatch.chdir(tmp_path)
     assert str(get_commit.__wrapped__()).removesuffix("-dirty") == git(ROOT, "rev-parse", "HEAD")
-    monkeypatch.setattr(result, "PACKAGE", tmp_path)
+    monkeypatch.setattr(result_json, "PACKAGE", tmp_path)
     assert get_commit.__wrapped__() == git(tmp_path, "rev-parse", "HEAD")

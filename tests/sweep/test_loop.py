@@ -15,7 +15,7 @@ from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.trial import Trial, TrialState
 
 from sota_exp.cli.main import run_command_line
-from sota_exp.sweep import claim, end, ownership, sweep_json
+from sota_exp.sweep import end, ownership, sweep_json, take_trial
 from sota_exp.sweep import loop as sweep_loop
 from sota_exp.sweep.space import SearchSpace
 from sota_exp.sweep.storage import StudyStorage
@@ -84,7 +84,7 @@ def test_a_copy_that_lost_its_turn_leaves_no_trace_in_the_trial_of_another(monke
     def draw(space, trial, chosen):
         if next(turns, None):
             other = Trial(trial.study, trial._trial_id)
-            other.set_user_attr(claim.KNOBS_ATTRIBUTE, suggest(space, other, chosen))
+            other.set_user_attr(take_trial.KNOBS_ATTRIBUTE, suggest(space, other, chosen))
             other.set_user_attr(ownership.OWNER, {**own, "host": "elsewhere"})
             ended.append("its turn")
             return {"lr": 777.0}
@@ -103,7 +103,7 @@ def test_a_copy_that_lost_its_turn_leaves_no_trace_in_the_trial_of_another(monke
     monkeypatch.setattr(sweep_loop, "has_running_trials", lambda sweep: False)  # the other's trial runs on
     assert sweep(2)[1]["trials"] == {"complete": 1, "pruned": 0, "failed": 0, "running": 1}
     trial = optuna.load_study(study_name="sweep", storage="sqlite:///sweep/study.db").trials[0]
-    assert trial.user_attrs[claim.KNOBS_ATTRIBUTE] == trial.params
+    assert trial.user_attrs[take_trial.KNOBS_ATTRIBUTE] == trial.params
     assert trial.user_attrs[ownership.OWNER]["host"] == "elsewhere"
 
 

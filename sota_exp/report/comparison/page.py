@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sota_exp.errors import RunFailed
-from sota_exp.report.comparison.compute import RunComparison
+from sota_exp.report.comparison.compare_runs import RunComparison
 from sota_exp.report.comparison.groups import SeedGroup
 from sota_exp.report.comparison.pairs import GroupDifference
 from sota_exp.report.comparison.tables import build_pair_table, build_results_table

@@ -1,7 +1,7 @@
 """The tables of a comparison, for the page and the terminal."""
 
-from sota_exp.report.comparison.compute import RunComparison
-from sota_exp.report.comparison.compute import SeedStatistics as Value
+from sota_exp.report.comparison.compare_runs import RunComparison
+from sota_exp.report.comparison.compare_runs import SeedStatistics as Value
 from sota_exp.report.document.document import DocumentTable, TableCell, build_table, cell, code
 from sota_exp.report.numbers import format_interval, format_yaml_value
 from sota_exp.statistics.units import SHARE_FORMAT, UNKNOWN, format_p_value

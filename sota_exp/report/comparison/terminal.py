@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from sota_exp.report.comparison.compute import RunComparison
+from sota_exp.report.comparison.compare_runs import RunComparison
 from sota_exp.report.comparison.groups import SeedGroup
 from sota_exp.report.comparison.tables import build_pair_table, build_results_table
 from sota_exp.report.document.document import DocumentTable as PageTable
@@ -24,15 +24,16 @@ def print_comparison(comparison: RunComparison, console: Console) -> None:
     """Print everything, in blocks of as many columns as the console is wide."""
     console.print(build_legend(comparison.groups))
     results = build_results_table(comparison)
-    for columns in split_columns(to_texts(results), console.width):
+    texts = shorten_values(to_texts(results))
+    for columns in split_columns(texts, console.width):
         console.print()
-        console.print(to_rich(results, [0, *columns]))
+        console.print(to_rich(results, texts, [0, *columns]))
     console.print()
     console.print(f"[dim]{explain_spread(comparison)}[/]")
     if pairs := build_pair_table(comparison):
         shown = pairs.drop_empty_columns()
         console.print()
-        console.print(to_rich(shown, range(len(shown.columns))))
+        console.print(to_rich(shown, to_texts(shown), range(len(shown.columns))))
         console.print(get_plain_text(pairs.caption), style="dim")
     for note in comparison.notes:
         console.print(f"[yellow]{escape(note)}[/]", soft_wrap=True)
@@ -71,10 +72,15 @@ def format_directories(group: SeedGroup) -> str:
 
 
 def to_texts(table: PageTable) -> list[list[str]]:
-    """The headings and the rows as text; long options and values are cut."""
+    """The headings and the rows as text."""
     rows = [[get_plain_text(cell.words) for cell in row] for row in table.rows]
-    cut = [[name, *(shorten(text) for text in texts)] for name, *texts in rows]
-    return [[column.name for column in table.columns], *cut]
+    return [[column.name for column in table.columns], *rows]
+
+
+def shorten_values(rows: list[list[str]]) -> list[list[str]]:
+    """The rows with long options and values cut; headings and names stay."""
+    heading, *others = rows
+    return [heading, *([name, *map(shorten, texts)] for name, *texts in others)]
 
 
 def shorten(text: str) -> str:
@@ -93,15 +99,16 @@ def split_columns(rows: Sequence[Sequence[str]], width: int) -> list[range]:
     return [*found, range(begin, len(widths) + 1)]
 
 
-def to_rich(table: PageTable, columns: Sequence[int]) -> Table:
-    """Some columns of a table of the page for the terminal; shaded cells are bold."""
+def to_rich(table: PageTable, texts: Sequence[Sequence[str]], columns: Sequence[int]) -> Table:
+    """Some columns of a table of the page for the terminal; shaded cells are bold. texts: the headings and the rows."""
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for index in columns:
         column = table.columns[index]
         justify: Literal["left", "right"] = "right" if column.is_number else "left"
-        drawn.add_column(column.name, style="" if index else "cyan", justify=justify, no_wrap=True)
-    for row, texts in zip(table.rows, to_texts(table)[1:], strict=True):
-        drawn.add_row(*(Text(texts[index], "bold" if row[index].shade else "") for index in columns))
+        is_whole = column.is_number or not index
+        drawn.add_column(column.name, style="" if index else "cyan", justify=justify, no_wrap=is_whole, overflow="fold")
+    for row, line in zip(table.rows, texts[1:], strict=True):
+        drawn.add_row(*(Text(line[index], "bold" if row[index].shade else "") for index in columns))
     return drawn
 
 

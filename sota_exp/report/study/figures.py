@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from sota_exp.report.document.document import DocumentFigure, FigurePanel
 from sota_exp.report.drawing.axis import Axis
-from sota_exp.report.drawing.charts import cost, curves, forest, matrix, reliability, waterfall
+from sota_exp.report.drawing.charts import cost, curves, forest, pair_matrix, reliability, waterfall
 from sota_exp.report.drawing.drawing import Drawing
 from sota_exp.report.numbers import choose_time_unit
 from sota_exp.report.study.runs import SeedCurve, has_resolution_search, read_inference_sizes, read_learning_curve
@@ -250,7 +250,7 @@ def build_interactions_figure(study: StudyResult) -> DocumentFigure | None:
         f"{format_percent(study.level)} interval excludes zero."
     )
     panels = draw_both_widths(
-        lambda width: matrix.draw_interaction_matrix(factors, pairs, scale, width, alt, study.higher_is_better)
+        lambda width: pair_matrix.draw_interaction_matrix(factors, pairs, scale, width, alt, study.higher_is_better)
     )
     return DocumentFigure(name="interactions", caption=[caption], panels=panels)
 

@@ -92,7 +92,7 @@ def describe_noise() -> list[Block]:
         paragraph(
             strong("Two noises."),
             " Training again with other seeds changes the accuracy: seed noise, which the intervals cover. Other "
-            "test images change it as well: test-set noise, estimated by resampling the test images, with the "
+            "test images change it as well: test-set noise, an interval over the test images, with the "
             "correctness of each image averaged over seeds. More seeds reduce the first and never the second.",
         ),
         paragraph(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sota_exp.report.comparison.compute import SeedStatistics, compare_runs
+from sota_exp.report.comparison.compare_runs import SeedStatistics, compare_runs
 from sota_exp.report.comparison.tables import format_mean_and_spread
 from sota_exp.report.comparison.terminal import comparison_to_json, print_comparison, shorten, split_columns
 from sota_exp.report.numbers import format_interval, format_yaml_value

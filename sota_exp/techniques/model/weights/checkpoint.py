@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from sota_exp.models.load_state import load_state
+from sota_exp.models.load_weights import load_state
 from sota_exp.models.weight_files import NO_NORMALIZATION, read_weights, replace_mean_and_std, require_normalization
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.model import InitialWeights, Model, PublishedWeights

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from sota_exp.models.load_state import load_state
+from sota_exp.models.load_weights import load_state
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.model import InitialWeights, Model
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sota_exp.report.comparison.compute import RunComparison, compare_runs
+from sota_exp.report.comparison.compare_runs import RunComparison, compare_runs
 from sota_exp.report.comparison.groups import index_to_letters
 from sota_exp.runs.find import SavedRun
 from sota_exp.statistics.paired import bonett_price_interval, mcnemar_test, paired_t_interval
