@@ -11,6 +11,7 @@ import torch
 from torchvision import transforms
 from torchvision.transforms import v2
 
+from sota_exp import CONF
 from sota_exp.config.build import build, import_class
 from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.data import Preprocessing
@@ -28,9 +29,7 @@ def option(path: str) -> BatchTransform:
     """An option with the defaults of its YAML."""
     import yaml
 
-    from sota_exp.config.hydra_compose import get_conf_directory
-
-    node = yaml.safe_load((get_conf_directory() / f"{path}.yaml").read_text())
+    node = yaml.safe_load((CONF / f"{path}.yaml").read_text())
     assert import_class(node["_target_"], path) in (RandomFlip, TrivialAugment, RandomErasing)
     return build(BatchTransform, node, path.replace("/", "."))
 

@@ -180,9 +180,9 @@ def recorded_draws() -> Iterator[dict[str, list[str]]]:
     generators: dict[str, torch.Generator] = {}
     kept = {
         name: vars(RandomNumbers)[name]
-        for name in ("uniform", "normal", "integers", "shared", "shared_beta", "permutation")
+        for name in ("uniform", "integers", "shared_uniform", "shared_beta", "permutation")
     }
-    opened = {name: vars(RandomStreams)[name] for name in ("draws", "generator")}
+    opened = {name: vars(RandomStreams)[name] for name in ("random_numbers", "generator")}
 
     def drawing(method: Callable[..., Any]) -> Callable[..., Any]:
         def draw(self: RandomNumbers, *arguments: Any) -> Any:

@@ -100,7 +100,7 @@ def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     monkeypatch.setattr(TimmNetwork, "published", of_arch)
     monkeypatch.setattr(TorchvisionNetwork, "published", of_arch)
-    monkeypatch.setattr(logits, "published_timm", of_teacher)
+    monkeypatch.setattr(logits, "load_timm_weights", of_teacher)
 
 
 def is_legal(made: Configuration) -> bool:

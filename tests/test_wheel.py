@@ -57,7 +57,7 @@ def test_every_option_is_inside(wheel):
 
 
 def test_it_is_the_wheel_that_runs(installed, tmp_path):
-    script = "import sota_exp, sota_exp.config.hydra_compose as c; print(sota_exp.__file__); print(c.conf_directory())"
+    script = "import sota_exp; print(sota_exp.__file__); print(sota_exp.CONF)"
     done = subprocess.run(
         [installed / "python", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
     )

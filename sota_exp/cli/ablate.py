@@ -19,7 +19,8 @@ for all arms. hydra.sweep.dir sets the directory; hydra/launcher=joblib trains s
 study.json.
 """
 
-from sota_exp.config import compose, hydra_compose
+from sota_exp import CONF
+from sota_exp.config import compose
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.values import format_suggestion
 from sota_exp.errors import ConfigError
@@ -66,7 +67,7 @@ def main(arguments: list[str]) -> None:
 
 def list_studies() -> list[str]:
     """The options of `study=`."""
-    names = sorted(path.stem for path in (hydra_compose.get_conf_directory() / "study").glob("*.yaml"))
+    names = sorted(path.stem for path in (CONF / "study").glob("*.yaml"))
     return ["null" if name == NULL_OPTION else name for name in names]
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from sota_exp import PACKAGE
-from sota_exp.config import compose, hydra_compose
+from sota_exp import CONF, PACKAGE
+from sota_exp.config import compose
 from sota_exp.config.catalog import CatalogOption, load_catalog
 from sota_exp.config.configuration import Configuration, require_filled
 from sota_exp.config.rules import check_rules, find_fired_rules
@@ -51,7 +51,7 @@ def _explain(configuration: Configuration, directory: Path, seconds: float) -> N
 
     require_filled(configuration)
     out, values = make_console(), configuration.values
-    found = load_catalog(hydra_compose.get_conf_directory(), PACKAGE)
+    found = load_catalog(CONF, PACKAGE)
     out.print(explained.format_explain_heading(values))
     out.print(explained.build_techniques_table(find_active_options(found, configuration.choices), values))
     out.print(explained.build_rules_table(find_fired_rules(configuration)))

@@ -7,8 +7,7 @@ from dataclasses import asdict
 
 from rich.table import Table
 
-from sota_exp import PACKAGE
-from sota_exp.config import hydra_compose
+from sota_exp import CONF, PACKAGE
 from sota_exp.config.catalog import CatalogOption, load_catalog
 from sota_exp.config.values import format_suggestion
 from sota_exp.errors import ConfigError
@@ -27,7 +26,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("group", nargs="?", help="a group or a slot, such as augmentation or augmentation/mix")
     parser.add_argument("--json", action="store_true", help="print JSON")
     chosen = parser.parse_args(arguments)
-    found = load_catalog(hydra_compose.get_conf_directory(), PACKAGE)
+    found = load_catalog(CONF, PACKAGE)
     if chosen.group is not None:
         groups = {option.group for option in found} | {option.group.split("/")[0] for option in found}
         if chosen.group not in groups:

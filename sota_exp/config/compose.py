@@ -14,9 +14,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from sota_exp import CONF
 from sota_exp.config.configuration import Configuration, resolve_configuration
 from sota_exp.config.hashing import compute_digest
-from sota_exp.config.hydra_compose import compose_with_hydra, get_conf_directory, register_resolvers
+from sota_exp.config.hydra_compose import compose_with_hydra, register_resolvers
 from sota_exp.config.hydra_errors import format_hydra_error
 from sota_exp.config.recipe_values import drop_replaced_values, extract_run, get_search_directories
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
@@ -38,9 +39,7 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing the error and exiting.
     sys.argv = [f"sota-exp {command}".strip(), *add_sweep_directory(arguments, command)]
     failures: list[Exception] = []
-    decorate = hydra.main(
-        config_path=str(get_conf_directory()), config_name="config", execution_whitelist=HYDRA_TARGETS_WHITELIST
-    )
+    decorate = hydra.main(config_path=str(CONF), config_name="config", execution_whitelist=HYDRA_TARGETS_WHITELIST)
     entered: list[DictConfig] = []
     main = decorate(_collect_failures(task, entered, failures))
     try:

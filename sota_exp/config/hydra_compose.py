@@ -1,16 +1,9 @@
 """Composes a configuration from overrides with Hydra's Python interface, and lists the groups."""
 
-from pathlib import Path
-
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sota_exp import CONF
 from sota_exp.config.hashing import compute_digest
-
-
-def get_conf_directory() -> Path:
-    """The directory `conf`: beside the package in a checkout, inside it in an installed wheel."""
-    return CONF
 
 
 def register_resolvers() -> None:
@@ -31,7 +24,7 @@ def compose_with_hydra(overrides: list[str]) -> DictConfig:
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(get_conf_directory())):
+        with initialize_config_dir(str(CONF)):
             return compose("config", overrides, return_hydra_config=True)
     finally:
         GlobalHydra.instance().hydra = running
@@ -39,5 +32,5 @@ def compose_with_hydra(overrides: list[str]) -> DictConfig:
 
 def list_config_groups() -> list[str]:
     """All groups and slots as they are written on the command line, such as `augmentation/mix`."""
-    root = get_conf_directory()
+    root = CONF
     return sorted({str(path.parent.relative_to(root)) for path in root.rglob("*.yaml") if path.parent != root})

@@ -14,6 +14,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from sota_exp import CONF
+
 SearchDirectories = tuple[Path, ...]
 
 #: Slots whose values a recipe sets for every option: recipes choose no data set, and their image size is for all.
@@ -80,10 +82,10 @@ def _is_replaced(slot: str, option: str, recipe: str, keys: Sequence[str], direc
 @functools.cache
 def _choices_of(recipe: str, directories: SearchDirectories) -> dict[str, str]:
     """Slot → option of a recipe without further overrides."""
-    from sota_exp.config.hydra_compose import compose_with_hydra, get_conf_directory
+    from sota_exp.config.hydra_compose import compose_with_hydra
     from sota_exp.config.values import format_override_value
 
-    others = [f"file://{place}" for place in directories if place != get_conf_directory()]
+    others = [f"file://{place}" for place in directories if place != CONF]
     config = compose_with_hydra([f"recipe={recipe}", f"hydra.searchpath={format_override_value(others)}"])
     return {str(slot): str(option) for slot, option in config.hydra.runtime.choices.items()}
 

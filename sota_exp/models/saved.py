@@ -16,7 +16,11 @@ from sota_exp.stages.evaluation import EvaluationView, Predictor
 from sota_exp.stages.model import Model, ModelTransform
 
 #: The slots of regularization that change a network, in the order of their application.
-TRANSFORM_SLOTS = ("norm", "stochastic_depth", "dropout")
+TRANSFORM_SLOTS = (
+    "norm",
+    "stochastic_depth",
+    "dropout",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,16 @@
 """Numbers as text: intervals, times, sizes, counts. – means unknown."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from sota_exp.report.study.study import ConfidenceInterval
-from sota_exp.statistics.paired import Estimate
 from sota_exp.statistics.units import UNKNOWN, MetricFormat
 
+if TYPE_CHECKING:  # it imports SciPy, and the console of a training imports this module
+    from sota_exp.statistics.paired import Estimate
 
-def format_interval(scale: MetricFormat, found: ConfidenceInterval | Estimate | None) -> str:
+
+def format_interval(scale: MetricFormat, found: "ConfidenceInterval | Estimate | None") -> str:
     return UNKNOWN if found is None else scale.span(found.low, found.high)
 
 

@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from sota_exp import PACKAGE
+from sota_exp import CONF, PACKAGE
 from sota_exp.config.build import build
 from sota_exp.config.catalog import load_catalog
 from sota_exp.config.configuration import Configuration
-from sota_exp.config.hydra_compose import get_conf_directory
 from sota_exp.config.rules import check_rules
 from sota_exp.config.values import flatten, get_override_key
 from sota_exp.errors import ConfigError, Interrupted
@@ -166,7 +165,7 @@ def build_blueprint(settings: StudySettings, base: StudyConfiguration, compose: 
 def _neutral_options() -> dict[str, str]:
     """Slot → its neutral option; `none` where there are several."""
     found: dict[str, str] = {}
-    for option in load_catalog(get_conf_directory(), PACKAGE):
+    for option in load_catalog(CONF, PACKAGE):
         if option.is_neutral and "/" in option.group:
             found.setdefault(option.group, option.name)
     return found
@@ -184,7 +183,7 @@ def _other_slots(settings: StudySettings, base: StudyConfiguration, techniques: 
 
 def _one_slot(settings: StudySettings, base: StudyConfiguration) -> StudyDesign:
     slot = settings.slot or ""
-    names = [option.name for option in load_catalog(get_conf_directory(), PACKAGE) if option.group == slot]
+    names = [option.name for option in load_catalog(CONF, PACKAGE) if option.group == slot]
     if not names:
         raise ConfigError(f"study.slot={slot}: no such slot; `sota-exp techniques` lists all slots")
     reference = settings.reference or _neutral_options().get(slot, base.configuration.choices.get(slot, names[0]))

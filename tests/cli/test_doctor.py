@@ -56,7 +56,7 @@ def test_json_contains_all_findings(checked, capfd):
     checked(disk=[build_problem("disk", "full", "remove")], data=[build_ok("data", "fine")])
     assert run_command_line(["doctor", "--json"]) == 1
     found = json.loads(capfd.readouterr().out)
-    assert [item["state"] for item in found] == ["problem", "ok"] and found[0]["mend"] == "remove"
+    assert [item["state"] for item in found] == ["problem", "ok"] and found[0]["fix"] == "remove"
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
+from sota_exp import CONF
 from sota_exp.cli.main import run_command_line
 from sota_exp.config.catalog import load_catalog
-from sota_exp.config.hydra_compose import get_conf_directory
 from tests.experiments import TINY
 from tests.options import ROOT
 
@@ -100,6 +100,6 @@ def test_help_needs_nothing(capfd):
 
 
 def test_every_option_is_neutral_or_has_a_description():
-    for option in load_catalog(get_conf_directory(), ROOT / "sota_exp"):
+    for option in load_catalog(CONF, ROOT / "sota_exp"):
         assert option.summary and json.dumps(option.defaults)
         assert option.is_neutral or option.short_citation or option.group.split("/")[0] in ("data", "tracking", "model")

@@ -24,8 +24,8 @@ READERS = {
     "g = lambda x: s.run(['logits'], {'images': x})[0]",
     "mlflow": "import mlflow; f = mlflow.pyfunc.load_model('mlflow_model'); g = lambda x: f.predict(x)",
     "safetensors": "import torch; from pathlib import Path\n"
-    "from sota_exp.models import saved; from sota_exp.models.standalone import Deployed\n"
-    "f = Deployed(saved.load(Path('model.json'), Path('model.safetensors'))).eval()\n"
+    "from sota_exp.models import saved; from sota_exp.models.standalone import StandaloneModel\n"
+    "f = StandaloneModel(saved.load_saved_model(Path('model.json'), Path('model.safetensors'))).eval()\n"
     "g = lambda x: f(torch.from_numpy(x)).detach().numpy()",
 }
 READ = (

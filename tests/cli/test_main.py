@@ -130,8 +130,8 @@ def test_a_mistake_is_status_2_and_one_line_that_names_it(arguments, capfd, else
 def test_mistakes_that_composition_finds_do_not_import_torch(elsewhere):
     """All in one process, which prints its imports at the end."""
     script = (
-        "import sys\nfrom sota_exp.cli.main import run\n"
-        f"statuses = [run(['train', *line.split()]) for line in {list(FOUND_BY_COMPOSITION)!r}]\n"
+        "import sys\nfrom sota_exp.cli.main import run_command_line\n"
+        f"statuses = [run_command_line(['train', *line.split()]) for line in {list(FOUND_BY_COMPOSITION)!r}]\n"
         "print(set(statuses), sorted({'torch', 'mlflow', 'torchvision', 'timm'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -146,11 +146,11 @@ from sota_exp.training import loop
 
 def first_step(*given):
     unused = {"torchvision", "timm", "matplotlib", "mlflow", "optuna", "sklearn", "pandas", "scipy"}
-print(sorted(unused & set(sys.modules)))
+    print(sorted(unused & set(sys.modules)))
     sys.exit()
 
 loop.train_step = first_step
-main.run(["train", "data=fake", "scale=smoke", "tracking=none"])
+main.run_command_line(["train", "data=fake", "scale=smoke", "tracking=none"])
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr

@@ -4,10 +4,10 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
+from sota_exp import CONF
 from sota_exp.cli import main
 from sota_exp.config.build import build
 from sota_exp.config.experiment import Experiment
-from sota_exp.config.hydra_compose import get_conf_directory
 from sota_exp.config.recipe_values import drop_replaced_values, list_recipe_keys
 from sota_exp.errors import ConfigError
 from tests.experiments import TINY, composed
@@ -17,7 +17,7 @@ from tests.options import options
 WITH_VALUES = ("rsb_a2", "semi_supervised", "torchvision_exact", "transfer")
 
 
-OURS = (get_conf_directory(),)
+OURS = (CONF,)
 
 
 def test_the_recipes_that_set_values_are_known():

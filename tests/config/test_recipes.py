@@ -9,9 +9,9 @@ import yaml
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
+from sota_exp import CONF
 from sota_exp.config.experiment import Experiment
 from sota_exp.config.fingerprint import format_differences
-from sota_exp.config.hydra_compose import get_conf_directory
 from sota_exp.config.values import flatten
 from sota_exp.data.open import open_data
 from sota_exp.models.build import build_network
@@ -20,7 +20,7 @@ from sota_exp.techniques.regularization.average.ema import EMA
 from tests import archives
 from tests.experiments import composed
 
-RECIPES = sorted(path.stem for path in (get_conf_directory() / "recipe").glob("*.yaml"))
+RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))
 LADDER = [name for name in RECIPES if name.startswith("ladder_")]
 
 #: Step → the slots that it changes and the values that it sets, without the values of new options.
@@ -54,7 +54,7 @@ def test_the_ladder_has_thirteen_steps() -> None:
 def test_it_builds_and_its_header_has_paper_cost_and_command(recipe: str) -> None:
     experiment = composed("data=fake", f"recipe={recipe}").experiment
     assert experiment.recipe.name == recipe
-    text = Path(get_conf_directory() / "recipe" / f"{recipe}.yaml").read_text()
+    text = Path(CONF / "recipe" / f"{recipe}.yaml").read_text()
     assert text.startswith("# @package _global_\n# ")
     for heading in ("Paper", "Cost", "Expected", "Command"):
         assert text.count(f"\n# {heading}: ") == 1, heading
@@ -64,7 +64,7 @@ def test_it_builds_and_its_header_has_paper_cost_and_command(recipe: str) -> Non
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "lamb", "lion", "muon", "rmsprop"])
 def test_another_optimizer_keeps_its_own_rate_and_decay(optimizer: str) -> None:
     """With `optimizer=…` alone: a recipe's values are for gradient descent."""
-    own = yaml.safe_load((get_conf_directory() / "optimizer" / f"{optimizer}.yaml").read_text())
+    own = yaml.safe_load((CONF / "optimizer" / f"{optimizer}.yaml").read_text())
     del own["_target_"]
     assert composed(f"optimizer={optimizer}").values["optimizer"] == {"_option_": optimizer, **own}
 
@@ -151,7 +151,7 @@ def test_exact_ema_is_the_references_number(exact: Experiment) -> None:
 
 def test_the_exact_command_trains_on_all_of_train_and_reports_on_val(tmp_path: Path) -> None:
     """The command of its header, on a small data set in ImageNet's layout."""
-    header = (get_conf_directory() / "recipe" / "torchvision_exact.yaml").read_text()
+    header = (CONF / "recipe" / "torchvision_exact.yaml").read_text()
     (command,) = (line for line in header.splitlines() if line.startswith("# Command: "))
     archives.imagenet(tmp_path)
     words = command.partition("sota_exp train ")[2].replace("IMAGENET", str(tmp_path / "imagenet")).split()

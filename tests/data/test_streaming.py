@@ -234,7 +234,7 @@ def test_several_views_decode_each_image_once_per_size(folder: Path, monkeypatch
         asked.append((index, images.step_of(index, factor)))
         return reduced(images, index, factor)
 
-    monkeypatch.setattr(StreamedImages, "reduced", counted)
+    monkeypatch.setattr(StreamedImages, "read_reduced", counted)
     assert torch.equal(evaluator.predict_views(network, "val", views), expected)
     assert len(asked) == len(set(asked)) < len(views) * len(evaluator.data.val)
     pngs = [index for index, _ in asked if str(images.paths[index]).endswith("png")]

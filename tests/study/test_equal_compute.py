@@ -68,7 +68,7 @@ def test_a_command_that_fixes_the_epochs_is_refused() -> None:
 
 
 def test_what_an_epoch_takes_is_told_from_a_rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(equal_compute, "SECONDS_AN_ARM", 0.05)
+    monkeypatch.setattr(equal_compute, "SECONDS_PER_ARM", 0.05)
     of = base("augmentation/train_size=native")
     (first, _) = compose_arms(ladder(of, "ema"), of, compose).ready
     found = measure_epoch_cost(first)

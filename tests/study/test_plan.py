@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
+from sota_exp import CONF
 from sota_exp.config.configuration import Configuration
-from sota_exp.config.hydra_compose import get_conf_directory
 from sota_exp.config.values import flatten
 from sota_exp.study import plan
 from sota_exp.study.arms import find_differences
@@ -16,12 +16,12 @@ from sota_exp.study.settings import parse_study_technique
 from sota_exp.study.technique import Technique, build_overrides, build_slot_techniques, merge_overrides
 from tests.experiments import composed
 
-RECIPES = sorted(path.stem for path in (get_conf_directory() / "recipe").glob("ladder_*.yaml"))
+RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("ladder_*.yaml"))
 
 
 @lru_cache
 def table() -> tuple[Technique, ...]:
-    nodes = yaml.safe_load((get_conf_directory() / "study" / "techniques" / "published.yaml").read_text())
+    nodes = yaml.safe_load((CONF / "study" / "techniques" / "published.yaml").read_text())
     return tuple(parse_study_technique(name, node) for name, node in nodes.items())
 
 

@@ -51,7 +51,7 @@ def test_a_connection_lost_at_the_summary_loses_nothing(monkeypatch):
             raise error
         return sweep_json.build_summary(*given)
 
-    monkeypatch.setattr(end, "summarize", summarize)
+    monkeypatch.setattr(end, "build_summary", summarize)
     status, summary = sweep(2)
     assert (status, summary["trials"]["complete"]) == (0, 2)
     assert next(answers, None) is None
@@ -98,8 +98,8 @@ def test_a_copy_that_lost_its_turn_leaves_no_trace_in_the_trial_of_another(monke
 
         yield check
 
-    monkeypatch.setattr(SearchSpace, "suggest", draw)
-    monkeypatch.setattr(StudyStorage, "alone", alone)
+    monkeypatch.setattr(SearchSpace, "draw_values", draw)
+    monkeypatch.setattr(StudyStorage, "lock", alone)
     monkeypatch.setattr(sweep_loop, "has_running_trials", lambda sweep: False)  # the other's trial runs on
     assert sweep(2)[1]["trials"] == {"complete": 1, "pruned": 0, "failed": 0, "running": 1}
     trial = optuna.load_study(study_name="sweep", storage="sqlite:///sweep/study.db").trials[0]

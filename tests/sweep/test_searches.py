@@ -5,26 +5,27 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
+from sota_exp import CONF
 from sota_exp.config.build import build
 from sota_exp.config.experiment import Experiment
-from sota_exp.config.hydra_compose import get_conf_directory, register_resolvers
+from sota_exp.config.hydra_compose import register_resolvers
 from sota_exp.sweep.settings import read_goal, read_settings, to_plain
 from sota_exp.sweep.space import read_space
 from sota_exp.sweep.start_points import flatten_config
 from tests.experiments import composed
 
-SEARCHES = sorted(path.stem for path in (get_conf_directory() / "search").glob("*.yaml"))
+SEARCHES = sorted(path.stem for path in (CONF / "search").glob("*.yaml"))
 
 
 def opened(name):
     """(space, the recipe's own values, its options, the sweeper's node)."""
     register_resolvers()
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(get_conf_directory())):
+    with initialize_config_dir(str(CONF)):
         overrides = ["hydra/sweeper=sota_exp", f"+search={name}", "data=fake"]
         config = compose("config", overrides, return_hydra_config=True)
-    node = dict(config.hydra.sweeper)
-    trees = [to_plain(node[key]) or {} for key in ("params", "conditional", "derived")]
+    node = to_plain(config.hydra.sweeper)
+    trees = [node[key] or {} for key in ("params", "conditional", "derived")]
     choices = {str(group): str(option) for group, option in config.hydra.runtime.choices.items()}
     return read_space(*trees, ["data=fake"]), flatten_config(config), choices, node
 

@@ -14,8 +14,8 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from sota_exp import CONF
 from sota_exp.config.compose import HYDRA_TARGETS_WHITELIST
-from sota_exp.config.hydra_compose import get_conf_directory
 from sota_exp.errors import ConfigError, RunFailed
 
 CONFIG = """
@@ -88,7 +88,7 @@ def job(config: DictConfig) -> float | list[float]:
 
 def write_config(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(CONFIG.replace("CONF", f"'file://{get_conf_directory()}'"))
+    (folder / "config.yaml").write_text(CONFIG.replace("CONF", f"'file://{CONF}'"))
     (folder / "mix").mkdir(exist_ok=True)
     for name, text in {"none": "{}", "mixup": "alpha: 0.2", "cutmix": "alpha: 1.0\nbox: 1"}.items():
         (folder / "mix" / f"{name}.yaml").write_text(text + "\n")

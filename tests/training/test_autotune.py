@@ -97,7 +97,7 @@ def test_what_the_command_sets_is_not_measured(tmp_path: Path, monkeypatch: pyte
 
 
 def test_processes_that_train_together_are_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(autotune, "on_this_machine", lambda experiment: (World(rank=0, size=2), torch.device("cpu")))
+    monkeypatch.setattr(autotune, "set_up_process", lambda experiment: (World(rank=0, size=2), torch.device("cpu")))
     given = asking("runtime=auto")
     found, why = autotune.choose_runtime(given, tmp_path)
     assert found.values["runtime"] == {**given.values["runtime"], "measure": []} and "several processes" in why

@@ -186,7 +186,7 @@ def test_killed_after_training_only_the_scoring_is_done_again(tmp_path, referenc
     def no_time(*_):
         raise Killed
 
-    monkeypatch.setattr(running, "ship", no_time)
+    monkeypatch.setattr(running, "write_and_score", no_time)
     with pytest.raises(Killed):
         run(request(tmp_path, *EMA), Silent())
     monkeypatch.undo()
@@ -250,7 +250,7 @@ def test_a_stopped_run_that_was_killed_before_its_result_does_not_train_on(tmp_p
     def no_time(*_):
         raise Killed
 
-    monkeypatch.setattr(running, "ship", no_time)
+    monkeypatch.setattr(running, "write_and_score", no_time)
     with pytest.raises(Killed):
         run(request(tmp_path, *STALLED), Silent())
     monkeypatch.undo()

@@ -57,7 +57,7 @@ def describe_memory(picked: torch.device) -> str:
     if picked.type == "cuda":
         free, total = torch.cuda.mem_get_info(picked)
     else:
-        free, total = psutil.virtual_memory().num_available, psutil.virtual_memory().total
+        free, total = psutil.virtual_memory().available, psutil.virtual_memory().total
     return f"{format_bytes(free)} of {format_bytes(total)} memory free"
 
 

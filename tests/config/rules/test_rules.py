@@ -2,7 +2,7 @@
 
 import pytest
 
-from sota_exp.config.hydra_compose import get_conf_directory
+from sota_exp import CONF
 from sota_exp.config.rules import RULES, check_rules, find_fired_rules
 from sota_exp.errors import ConfigError
 from tests.experiments import composed
@@ -324,7 +324,7 @@ def test_every_part_of_a_condition_counts(fires, name, overrides):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scale", ["quick", "full"])
-@pytest.mark.parametrize("recipe", sorted(path.stem for path in (get_conf_directory() / "recipe").glob("*.yaml")))
+@pytest.mark.parametrize("recipe", sorted(path.stem for path in (CONF / "recipe").glob("*.yaml")))
 def test_recipes_fire_no_rule_but_those_that_their_headers_answer(recipe, scale):
     assert names([f"recipe={recipe}", f"scale={scale}"]) == OF_RECIPES.get((recipe, scale), set())
 

@@ -195,7 +195,7 @@ def test_data_that_cannot_be_read_are_a_problem_with_their_key(tmp_path):
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in store_check.environment(1, 0):
+    for name in store_check.build_mlflow_environment(1, 0):
         monkeypatch.setenv(name, os.environ.get(name, ""))
     return tmp_path
 

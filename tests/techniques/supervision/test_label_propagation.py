@@ -11,7 +11,7 @@ import yaml
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from sota_exp.config.hydra_compose import get_conf_directory
+from sota_exp import CONF
 from sota_exp.stages.augmentation import Sampler, Shuffle
 from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import InvalidValue
@@ -31,7 +31,7 @@ STREAMS = RandomStreams(seed=3)
 
 
 def made(**fields: Any) -> LabelPropagation:
-    defaults = yaml.safe_load((get_conf_directory() / "supervision" / "label_propagation.yaml").read_text())
+    defaults = yaml.safe_load((CONF / "supervision" / "label_propagation.yaml").read_text())
     del defaults["_target_"]
     return LabelPropagation(**{**defaults, **fields})
 

@@ -51,7 +51,7 @@ def test_no_range_changes_nothing():
 def test_draws_fill_their_ranges(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "sota_exp.techniques.augmentation.geometry.rotate_scale.affine",
+        "sota_exp.techniques.augmentation.geometry.rotate_scale.apply_affine",
         lambda images, matrices, _: seen.append(matrices) or images,
     )
     make(20.0, (0.5, 2.0), 0.25)(make_batch(4000, 8), 0.0, draws())
