@@ -27,5 +27,5 @@ def first_line(error: BaseException) -> str:
 
 def in_a_line(error: BaseException) -> str:
     """The error's type and first line, cut between two words where it is longer than a line."""
-    name, said = type(error).__name__, first_line(error)
-    return name if said == name else f"{name}: {textwrap.shorten(said, 120, placeholder=' …')}"
+    name, line = type(error).__name__, first_line(error)
+    return name if line == name else f"{name}: {textwrap.shorten(line, 120, placeholder=' …')}"

@@ -96,5 +96,5 @@ def list_checks(configuration: Configuration) -> dict[str, Callable[[], list[Che
 def format_finding(finding: CheckResult) -> Text:
     """`✓ name  finding`, with the fix on the next line."""
     mark, style = STATE_MARKS[finding.state]
-    text = Text.assemble((mark, style), f" {finding.name:<9} {finding.said}")
+    text = Text.assemble((mark, style), f" {finding.name:<9} {finding.message}")
     return text.append(f"\n            → {finding.fix}", style="cyan") if finding.fix else text

@@ -59,7 +59,7 @@ class TrialJob:
     directory: Path
     brief: JobBrief
 
-    def run_seed(self, index: int, of: int, referee: Pruner | None = None) -> dict[str, Any]:
+    def run_seed(self, index: int, of: int, pruner: Pruner | None = None) -> dict[str, Any]:
         """Train with seed `values["seed"] + index` and return `result.json`. of: the number of seeds."""
         seed = self.configuration.values["seed"] + index
         directory = self.directory / f"seed{seed}" if of > 1 else self.directory
@@ -69,7 +69,7 @@ class TrialJob:
         title = self.brief.origin["name"] + (f", seed {seed}" if of > 1 else "")
         request = RunRequest(configuration=self.configuration.with_values(seed=seed), directory=shorten_path(directory))
         with set_origin(self.brief.origin | {"name": title}):
-            return run(request, add_tracking(JobConsole(title), say=log.debug), referee)
+            return run(request, add_tracking(JobConsole(title), say=log.debug), pruner)
 
 
 def run_sweep_job(config: DictConfig, brief: JobBrief) -> float | None:

@@ -83,14 +83,14 @@ class TimedTraining:
 
 
 def choose_runtime(
-    configuration: Configuration, directory: Path, said: Sequence[str] = ()
+    configuration: Configuration, directory: Path, overrides: Sequence[str] = ()
 ) -> tuple[Configuration, str]:
     """The configuration with the fastest runtime settings, and a line about the measurement, empty if there was none.
 
-    directory: of the file with the result; if that file exists, nothing is measured. said: the overrides of the
+    directory: of the file with the result; if that file exists, nothing is measured. overrides: the overrides of the
     command; a field that one of them sets is not measured.
     """
-    fixed = {text.lstrip("+").partition("=")[0] for text in said}
+    fixed = {text.lstrip("+").partition("=")[0] for text in overrides}
     experiment = configuration.experiment
     fields = [name for name in experiment.runtime.measure if f"runtime.{name}" not in fixed]
     runtime = configuration.values["runtime"]

@@ -33,7 +33,7 @@ from sota_exp.training.session import open_session
 from sota_exp.training.trainer import RunTrainer
 
 
-def run(request: RunRequest, listener: Listener, referee: Pruner | None = None) -> dict[str, Any]:
+def run(request: RunRequest, listener: Listener, pruner: Pruner | None = None) -> dict[str, Any]:
     """Train and score what is missing in the directory of the request; returns the content of `result.json`.
 
     Raises:
@@ -61,7 +61,7 @@ def run(request: RunRequest, listener: Listener, referee: Pruner | None = None) 
     if world.is_main:
         files.write_config(request.configuration.values)
     try:
-        return train_and_score(request, files, session, evaluator, result, listener, referee or NoPruner())
+        return train_and_score(request, files, session, evaluator, result, listener, pruner or NoPruner())
     except Exception as error:
         failure = error_to_failure(error)
         result["status"] = "interrupted" if isinstance(failure, Interrupted) else "failed"
@@ -85,7 +85,7 @@ def train_and_score(
     evaluator: Evaluator,
     result: dict[str, Any],
     listener: Listener,
-    referee: Pruner,
+    pruner: Pruner,
 ) -> dict[str, Any]:
     """Train from the checkpoint of the directory, or from the beginning, to a written result."""
     reset_peak_memory(session.device)
@@ -104,7 +104,7 @@ def train_and_score(
             files.directory, result, build_data_facts(request.configuration.values, session.data)
         )
     listener.on_start(build_training_size(request, training, result))
-    result["reason"] = training.go(listener, referee)
+    result["reason"] = training.go(listener, pruner)
     if training.pruning_reason is None:
         began = time.monotonic()
         write_and_score(request, training, result)

@@ -85,7 +85,7 @@ class RunTrainer:
             progress = Progress(epochs=self.epochs, best=self.best, num_resumes=self.num_resumes)
             write_checkpoint(self.files, self.training_fingerprint, self.state, progress)
 
-    def go(self, listener: Listener, referee: Pruner) -> str | None:
+    def go(self, listener: Listener, pruner: Pruner) -> str | None:
         """Train to the end; returns the reason for stopping earlier, if any.
 
         Raises:
@@ -98,7 +98,7 @@ class RunTrainer:
                 if isinstance(record, EpochRecord):
                     self.close_epoch(record)
                     listener.on_epoch_end(self.epochs[-1])
-                    self.pruning_reason = self._pruning_reason(referee)
+                    self.pruning_reason = self._pruning_reason(pruner)
                     early = self.pruning_reason is not None or self.stopping_reason is not None
                     is_last = early or self.state.step == self.session.total_steps
                     if is_last or time.monotonic() - saved_at > MIN_CHECKPOINT_SECONDS:
@@ -113,10 +113,10 @@ class RunTrainer:
                     raise Interrupted(interrupts.received)
         return self.pruning_reason or self.stopping_reason
 
-    def _pruning_reason(self, referee: Pruner) -> str | None:
+    def _pruning_reason(self, pruner: Pruner) -> str | None:
         """Why the run is pruned after the last epoch, or None; the same on every process."""
         world = self.session.world
-        verdict: str | None = broadcast_from_main(referee.verdict(self.epochs[-1]) if world.is_main else None, world)
+        verdict: str | None = broadcast_from_main(pruner.verdict(self.epochs[-1]) if world.is_main else None, world)
         return verdict
 
     def _records(self) -> Iterator[StepRecord | EpochRecord]:

@@ -8,27 +8,27 @@ FindingState = Literal["ok", "note", "problem"]
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResult:
-    """What a check found (`said`), and the fix (`mend`). A problem makes runs fail, a note does not."""
+    """What a check found (`message`), and the fix (`fix`). A problem makes runs fail, a note does not."""
 
     name: str
     state: FindingState
-    said: str
+    message: str
     fix: str = ""
 
 
-def build_ok(name: str, said: str) -> CheckResult:
+def build_ok(name: str, message: str) -> CheckResult:
     """A finding that nothing is wrong."""
-    return CheckResult(name=name, state="ok", said=said)
+    return CheckResult(name=name, state="ok", message=message)
 
 
-def build_note(name: str, said: str, mend: str = "") -> CheckResult:
+def build_note(name: str, message: str, fix: str = "") -> CheckResult:
     """A finding that does not make runs fail."""
-    return CheckResult(name=name, state="note", said=said, fix=mend)
+    return CheckResult(name=name, state="note", message=message, fix=fix)
 
 
-def build_problem(name: str, said: str, mend: str) -> CheckResult:
+def build_problem(name: str, message: str, fix: str) -> CheckResult:
     """A finding that makes runs fail."""
-    return CheckResult(name=name, state="problem", said=said, fix=mend)
+    return CheckResult(name=name, state="problem", message=message, fix=fix)
 
 
 def format_bytes(num: float) -> str:

@@ -40,9 +40,9 @@ def build_summary_table(found: LookResult) -> Table:
     """One row per picture, with its warnings below it."""
     table = Table.grid(padding=(0, 2))
     for name, part in PICTURES.items():
-        said = part.say(found)
-        table.add_row(Text(f"{name}.png", style="bold"), Text(said.text))
-        for warning in said.warnings:
+        text = part.say(found)
+        table.add_row(Text(f"{name}.png", style="bold"), Text(text.text))
+        for warning in text.warnings:
             table.add_row("", Text(f"! {warning}", style="yellow"))
     return table
 

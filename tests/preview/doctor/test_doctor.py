@@ -41,7 +41,7 @@ def test_bytes_in_words(num, said):
 
 def test_the_installed_packages_are_as_asked_for():
     found = only(packages_check.check_packages())
-    assert found.state == "ok" and f"torch {torch.__version__.split('+')[0]}" in found.said
+    assert found.state == "ok" and f"torch {torch.__version__.split('+')[0]}" in found.message
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_the_installed_packages_are_as_asked_for():
 )
 def test_an_unmet_requirement_is_a_problem_with_the_command_that_mends_it(requirement, words):
     found = only(packages_check.find_unmet_requirements([Requirement(requirement), Requirement("torch>=1.0")]))
-    assert found.state == "problem" and words in found.said
+    assert found.state == "problem" and words in found.message
     assert f"pip install '{requirement}'" in found.fix
 
 
@@ -74,13 +74,13 @@ def test_a_torchvision_of_another_torch_is_a_problem(monkeypatch):
 def test_a_step_on_the_cpu_works(monkeypatch):
     monkeypatch.setattr(device_check, "count_processors", torch.get_num_threads)
     found = only(device_check.check_device("cpu"))
-    assert found.state == "ok" and found.said.startswith("cpu: ") and "bf16" in found.said
+    assert found.state == "ok" and found.message.startswith("cpu: ") and "bf16" in found.message
 
 
 def test_a_device_that_is_not_there_is_a_problem(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     found = only(device_check.check_device("mps"))
-    assert found.state == "problem" and "runtime.device=mps" in found.said and found.fix == "runtime.device=auto"
+    assert found.state == "problem" and "runtime.device=mps" in found.message and found.fix == "runtime.device=auto"
 
 
 def test_a_failing_step_is_a_problem(monkeypatch):
@@ -89,7 +89,7 @@ def test_a_failing_step_is_a_problem(monkeypatch):
 
     monkeypatch.setattr(device_check, "time_training_step", fail)
     found = device_check.check_training_step(torch.device("cpu"))
-    assert found.state == "problem" and found.said.endswith("no kernel image is available")
+    assert found.state == "problem" and found.message.endswith("no kernel image is available")
 
 
 @pytest.mark.parametrize(("num", "cuda", "expected"), [(0, False, 0), (2, False, 1), (2, True, 0)])
@@ -98,7 +98,7 @@ def test_gpus_that_pytorch_does_not_see(num, cuda, expected, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     found = device_check.check_unseen_gpus()
     assert len(found) == expected
-    assert all(item.state == "problem" and "2 NVIDIA GPUs" in item.said for item in found)
+    assert all(item.state == "problem" and "2 NVIDIA GPUs" in item.message for item in found)
 
 
 def test_unused_processors_are_a_note(monkeypatch):
@@ -114,7 +114,7 @@ def test_unused_processors_are_a_note(monkeypatch):
 def test_room_on_the_disk(free, state, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**12, 0, free))
     found = places_check.check_free_space("runs in", tmp_path / "not" / "yet" / "there", "elsewhere")
-    assert found.state == state and format_bytes(free) in found.said
+    assert found.state == state and format_bytes(free) in found.message
     assert not (tmp_path / "not").exists()
 
 
@@ -135,7 +135,7 @@ def test_published_weights_are_counted(tmp_path):
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
     (tmp_path / "hub" / "checkpoints" / "resnet18.pth").write_bytes(bytes(2000))
     ours, theirs = places_check.check_weight_caches(tmp_path, tmp_path / "other")
-    assert "1 published weights, 2.0 kB" in ours.said and "no published weights yet" in theirs.said
+    assert "1 published weights, 2.0 kB" in ours.message and "no published weights yet" in theirs.message
 
 
 def test_the_caches_are_where_the_environment_says(monkeypatch, tmp_path):
@@ -151,7 +151,7 @@ def test_the_caches_are_where_the_environment_says(monkeypatch, tmp_path):
 def test_hosts_that_do_not_answer_are_a_note_that_names_them(monkeypatch):
     monkeypatch.setattr(hosts_check, "is_host_reachable", lambda url: "huggingface" not in url)
     found = only(hosts_check.check_hosts())
-    assert found.state == "note" and "huggingface.co" in found.said and "pytorch.org" not in found.said
+    assert found.state == "note" and "huggingface.co" in found.message and "pytorch.org" not in found.message
 
 
 def test_hosts_that_answer_are_ok(monkeypatch):
@@ -168,24 +168,24 @@ def test_a_closed_port_does_not_answer():
 
 def test_data_are_counted():
     found = only(data_check.check_data(composed(*TINY).experiment, "fake"))
-    assert found.state == "ok" and "images of 4 classes" in found.said
+    assert found.state == "ok" and "images of 4 classes" in found.message
 
 
 def test_few_images_of_a_class_are_a_note():
     found = only(data_check.check_data(composed(*TINY, "data.num_images=24").experiment, "fake"))
-    assert found.state == "note" and "only " in found.said and "training images of color_" in found.said
+    assert found.state == "note" and "only " in found.message and "training images of color_" in found.message
 
 
 def test_a_batch_that_the_images_do_not_fill_is_a_problem():
     found = only(data_check.check_data(composed(*TINY, "data.num_images=24", "batch_size=64").experiment, "fake"))
-    assert found.state == "problem" and "batch_size=64 is larger than the training set" in found.said
+    assert found.state == "problem" and "batch_size=64 is larger than the training set" in found.message
     assert found.fix == "batch_size=16"
 
 
 def test_data_that_cannot_be_read_are_a_problem_with_their_key(tmp_path):
     experiment = composed("data=image_folder", f"data.root={tmp_path / 'nowhere'}").experiment
     found = only(data_check.check_data(experiment, "image_folder"))
-    assert found.state == "problem" and "data.root=" in found.said
+    assert found.state == "problem" and "data.root=" in found.message
     assert "correct that key, or replace or remove that file or line" in found.fix
 
 
@@ -206,18 +206,18 @@ def test_no_tracking_is_a_note(here):
 
 def test_a_store_that_is_not_there_yet_is_not_made(here):
     found = only(store_check.check_store({"uri": None, "experiment": "sota_exp"}))
-    assert found.state == "ok" and "will be created" in found.said and list(here.iterdir()) == []
+    assert found.state == "ok" and "will be created" in found.message and list(here.iterdir()) == []
 
 
 def test_a_server_that_does_not_answer_is_a_problem(here):
     found = only(store_check.check_store({"uri": "http://127.0.0.1:9", "experiment": "sota_exp"}))
-    assert found.state == "problem" and "does not answer" in found.said
+    assert found.state == "problem" and "does not answer" in found.message
 
 
 def test_a_file_that_is_no_store_is_a_problem(here):
     (here / "mlflow.db").write_text("no database")
     found = only(store_check.check_store({"uri": None, "experiment": "sota_exp"}))
-    assert found.state == "problem" and "mlflow.db" in found.said
+    assert found.state == "problem" and "mlflow.db" in found.message
 
 
 def made(run: Path, status: str | None, tracking: dict[str, object]) -> None:
@@ -228,12 +228,12 @@ def made(run: Path, status: str | None, tracking: dict[str, object]) -> None:
 
 
 def test_runs_are_counted_and_what_waits_is_named(here):
-    assert "none yet" in only(store_check.check_runs()).said
+    assert "none yet" in only(store_check.check_runs()).message
     made(here / "outputs" / "a", "finished", {})
     made(here / "outputs" / "b", "interrupted", {})
     made(here / "multirun" / "c" / "0", "finished", {"experiment": "sota_exp"})
     made(here / "multirun" / "c" / "1", None, {})
     counted, unsent, unfinished = store_check.check_runs()
-    assert counted.said.startswith("4 below")
-    assert "1 not sent" in unsent.said and unsent.fix == "sota-exp sync" and "multirun/c/0" in unsent.said
-    assert "2 not finished" in unfinished.said and "outputs/b (interrupted)" in unfinished.said
+    assert counted.message.startswith("4 below")
+    assert "1 not sent" in unsent.message and unsent.fix == "sota-exp sync" and "multirun/c/0" in unsent.message
+    assert "2 not finished" in unfinished.message and "outputs/b (interrupted)" in unfinished.message
