@@ -131,15 +131,15 @@ def test_a_new_slot_is_begun_whole(tmp_path: Path, path: str, like: str, kind: s
     own = {str(file.relative_to(tmp_path)) for file in (files[0], files[2], files[3])}
     assert {line.partition(":")[0] for line in missing_touches(tmp_path)} == own
     slot = path.rpartition("/")[0]
-    command = [sys.executable, "-m", "sota_exp", "train", "data=fake", "scale=smoke", "tracking=none"]
-    for number, option in enumerate(("none", path.rpartition("/")[2])):
-        done = subprocess.run(
-            [*command, f"{slot}={option}", f"hydra.run.dir=out{number}", f"data.cache={tmp_path}/cache"],
-            cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-    results = [json.loads((tmp_path / f"out{number}" / "result.json").read_text()) for number in range(2)]
-    assert [result["choices"][slot] for result in results] == ["none", path.rpartition("/")[2]]
+    option = path.rpartition("/")[2]
+    values = ["data=fake", "scale=smoke", "tracking=none", f"data.cache={tmp_path}/cache", "hydra.sweep.dir=out"]
+    done = subprocess.run(
+        [sys.executable, "-m", "sota_exp", "train", "-m", f"{slot}=none,{option}", *values, "schedule.length.epochs=1"],
+        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    results = [json.loads((tmp_path / "out" / str(number) / "result.json").read_text()) for number in range(2)]
+    assert [result["choices"][slot] for result in results] == ["none", option]
     assert results[0]["metrics"] == results[1]["metrics"]  # the copy of an option that does nothing does nothing yet
 
 
