@@ -26,7 +26,11 @@ from sota_exp.report.terminal import make_console
 
 
 def main(arguments: list[str]) -> None:
-    """Write the four files of the technique that the first argument names."""
+    """Write the files of the technique, and of its slot if there is none, that the first argument names.
+
+    Raises:
+        ConfigError: a wrong number of arguments, or a technique that cannot be begun.
+    """
     named = [argument for argument in arguments if "=" not in argument]
     if not 1 <= len(named) <= 2:
         raise ConfigError("new-technique needs SLOT/NAME; sota-exp new-technique --help says more")
