@@ -197,6 +197,7 @@ def recorded_draws() -> Iterator[dict[str, list[str]]]:
             stream = method(self, slot, step)
             if isinstance(stream, RandomNumbers):
                 names[stream.generator.initial_seed()] = f"{slot}@{step}"
+                del generators[f"{slot}@{step}"]  # only what is drawn from it counts, which `drawing` records
             else:
                 generators[f"{slot}@{step}"] = stream
             return stream
