@@ -11,7 +11,14 @@ from tests.options import ROOT, imports
 
 PACKAGE = ROOT / "sota_exp"
 
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
 MOST_ROOMS = 14
+
+
+def place(path: Path) -> str:
+    """Of a module, below the package."""
+    return str(path.relative_to(PACKAGE))
 
 
 def rooms(package: Path) -> dict[str, list[Path]]:

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.options import ROOT, folder_of, imports, options
-from tests.rooms import PACKAGE, faults_of_layout, rooms, table
+from tests.rooms import MODULES, PACKAGE, faults_of_layout, place, rooms, table
 
-MODULES = sorted(PACKAGE.rglob("*.py"))
 TECHNIQUES = [PACKAGE / folder_of(option.slot) / f"{option.name}.py" for option in options() if not option.is_neutral]
 
 #: Groups that are no technique: data sources and trackers have machinery of their own.
@@ -37,10 +36,6 @@ LIGHT_ROOMS = {
 MAX_MODULE_LINES, MAX_FUNCTION_LINES = 300, 50
 
 DRAWERS = re.compile(r"^(utils?|helpers?|common|misc|tools|base|core|lib)$")
-
-
-def place(path: Path) -> str:
-    return str(path.relative_to(PACKAGE))
 
 
 def imported_modules(path: Path) -> set[str]:

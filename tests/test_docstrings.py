@@ -6,13 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rooms import PACKAGE
-
-MODULES = sorted(PACKAGE.rglob("*.py"))
-
-
-def place(path: Path) -> str:
-    return str(path.relative_to(PACKAGE))
+from tests.rooms import MODULES, place
 
 
 def public_functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:

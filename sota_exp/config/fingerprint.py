@@ -40,7 +40,9 @@ def compute_training_fingerprint(tree: dict[str, Any], content: dict[str, str]) 
 
 def compute_run_fingerprint(training: str, tree: dict[str, Any]) -> str:
     """Hash of the training fingerprint and of the evaluation."""
-    return compute_digest({"training": training, "evaluation": canonicalize(tree)["evaluation"]})
+    return compute_digest(
+        {"training": training, "evaluation": canonicalize({"evaluation": tree["evaluation"]})["evaluation"]}
+    )
 
 
 def canonicalize(tree: Mapping[str, Any]) -> dict[str, Any]:

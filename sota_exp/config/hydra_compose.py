@@ -32,5 +32,4 @@ def compose_with_hydra(overrides: list[str]) -> DictConfig:
 
 def list_config_groups() -> list[str]:
     """All groups and slots as they are written on the command line, such as `augmentation/mix`."""
-    root = CONF
-    return sorted({str(path.parent.relative_to(root)) for path in root.rglob("*.yaml") if path.parent != root})
+    return sorted({str(path.parent.relative_to(CONF)) for path in CONF.rglob("*.yaml") if path.parent != CONF})

@@ -45,7 +45,7 @@ class SavedRun:
         try:
             content = RunContent.read(directory, {})
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{shorten_path(directory)} is not the directory of a run: {error}") from error
+            raise ConfigError(f"{format_run_path(directory)} is not the directory of a run: {error}") from error
         result = content.result or {}
         choices = result.get("choices") or content.start.get("choices") or {}
         return cls(
@@ -63,7 +63,7 @@ class SavedRun:
 
     @property
     def name(self) -> str:
-        return shorten_path(self.directory)
+        return format_run_path(self.directory)
 
     @property
     def is_evaluation(self) -> bool:
@@ -135,7 +135,7 @@ class SavedRun:
         return {name: array for name, array in self.predictions().items() if not name.endswith("_logits")}
 
 
-def shorten_path(directory: Path) -> str:
+def format_run_path(directory: Path) -> str:
     """The path for display, relative to the working directory if it is below it."""
     path = directory.resolve()
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
@@ -196,7 +196,7 @@ def find_run(word: str) -> SavedRun:
     found = find_runs(word)
     if len(found) > 1:
         raise ConfigError(
-            f"{word} means {len(found)} runs; name one: {_join_first([shorten_path(path) for path in found])}"
+            f"{word} means {len(found)} runs; name one: {_join_first([format_run_path(path) for path in found])}"
         )
     return SavedRun.read(found[0])
 

@@ -111,7 +111,7 @@ def has_resolution_search(study: StudyResult, arm: StudyArm) -> bool:
 
 def read_resolution_search(place: Path) -> dict[str, Any] | None:
     """The resolution search in a result; None if only one size was evaluated."""
-    result = read_json(place / "result.json")
+    result = try_read_json(place / "result.json")
     found = (result or {}).get("resolution") or {}
     return found if found.get("curve") else None
 
@@ -160,7 +160,7 @@ def read_configuration(study: StudyResult, arm: StudyArm) -> str | None:
     return None
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
+def try_read_json(path: Path) -> dict[str, Any] | None:
     try:
         found: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError):
