@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -382,6 +383,7 @@ def test_a_closed_pipe_is_no_mistake(word, status):
 
 
 def test_a_data_set_that_cannot_be_loaded_leaves_no_files(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(urllib.request, "_opener", None)  # it keeps the proxies of its first use, for later tests too
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     own = [text for text in TINY_RUN if not text.startswith("data")]
