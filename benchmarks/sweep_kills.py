@@ -9,20 +9,17 @@ import tempfile
 from pathlib import Path
 
 from tests.experiments import TINY
-from tests.sweep.killing import drive, found
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.sweep.killing import TOY, drive, found
 
 
 def closed_form(num_trials: int) -> list[str]:
-    program = str(ROOT / "tests" / "sweep" / "toy.py")
     goal = (
         "lr=tag(log,interval(0.001,10))",
         "hydra/sweeper/pruner=none",
         "hydra.sweeper.objective=val/x",
         "seconds=0.3",
     )
-    return [sys.executable, program, *goal, f"hydra.sweeper.n_trials={num_trials}", "hydra.sweeper.retries=100"]
+    return [*goal, f"hydra.sweeper.n_trials={num_trials}", "hydra.sweeper.retries=100"]
 
 
 def trainings(num_trials: int) -> list[str]:
@@ -30,14 +27,15 @@ def trainings(num_trials: int) -> list[str]:
     length = ("schedule.length.epochs=8", "data.num_images=300", "tracking.figures=false", "seed=3")
     goal = ("optimizer.lr=tag(log,interval(0.01,1.0))", "hydra.sweep.dir=sweep", "hydra.sweeper.confirm.top=0")
     ends = (f"hydra.sweeper.n_trials={num_trials}", "hydra.sweeper.retries=100")
-    return [sys.executable, "-m", "sota_exp", "sweep", *asked, *length, *goal, *ends]
+    return ["sweep", *asked, *length, *goal, *ends]
 
 
 def main(num_kills: int) -> None:
-    for name, command, num_trials in (("closed form", closed_form(40), 40), ("trainings", trainings(20), 20)):
+    for name, arguments, num_trials in (("closed form", closed_form(40), 40), ("trainings", trainings(20), 20)):
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder)
-            hits = drive(command, place, num_kills, reach=3.0 if name == "trainings" else 1.0)
+            path, reach = (None, 3.0) if name == "trainings" else (TOY, 1.0)
+            hits = drive(arguments, place, num_kills, reach=reach, path=path)
             left = found(f"sqlite:///{place / 'sweep' / 'study.db'}", "sweep")
             assert not left.running and not left.failed and len(left.complete + left.pruned) == num_trials, left
             resumed = [times_resumed(path) for path in (place / "sweep").glob("[0-9]*/result.json")]

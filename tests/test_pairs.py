@@ -1,7 +1,8 @@
-"""Options alone, on top of the whole recipe, and in pairs: whatever no rule forbids trains, ships and is scored."""
+"""Options on top of the whole recipe, and any six together: whatever no rule forbids trains, ships and is scored."""
 
 import math
 import random
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
@@ -27,7 +28,8 @@ from tests.experiments import TINY, composed, session_of
 from tests.options import Option, options
 from tests.training.test_run import Silent
 
-NUM_PAIRS = 200
+#: Trainings of six options each: fifteen pairs in one, more than five hundred in all.
+NUM_TRAININGS, NUM_TOGETHER = 40, 6
 
 #: Groups whose options are techniques: what is compared, not what it is compared on.
 GROUPS = ("augmentation", "regularization", "schedule", "model", "optimizer", "loss", "supervision", "evaluation")
@@ -40,7 +42,11 @@ NEEDS = {
     "model/arch=timm": ("model.arch.name=test_resnet",),
     "model/arch=torchvision": ("model.arch.name=shufflenet_v2_x0_5",),
     "model/weights=pretrained": ("model/arch=timm", "model.arch.name=test_resnet"),
-    "model/weights=checkpoint": (f"model.weights.path=${{oc.env:{WEIGHTS}}}",),
+    "model/weights=checkpoint": (
+        "model/arch=small",
+        "model.arch.name=resnet_xs",
+        f"model.weights.path=${{oc.env:{WEIGHTS}}}",
+    ),
     "regularization/distillation=logits": ("regularization.distillation.name=test_resnet",),
     "regularization/norm=ghost_batch": ("regularization.norm.ghost_batch_size=8",),
     "schedule/accumulation=micro_batches": ("schedule.accumulation.micro_batch_size=8",),
@@ -61,23 +67,36 @@ def techniques() -> list[Option]:
     return [option for option in found if not option.is_neutral and str(option) not in LEFT_OUT]
 
 
-def pairs() -> list[tuple[Option, Option]]:
-    """Every two options of different slots, in an order that never changes."""
-    every = [(one, other) for one, other in combinations(techniques(), 2) if one.slot != other.slot]
-    return random.Random(0).sample(every, len(every))
+def combinations_of_options() -> Iterator[list[Option]]:
+    """Options of different slots that have what they need, without end, in an order that never changes."""
+    rng, every = random.Random(0), techniques()
+    while True:
+        by_slot = {option.slot: option for option in rng.sample(every, len(every))}
+        chosen = rng.sample(list(by_slot.values()), NUM_TOGETHER)
+        if set(list_needs(chosen)) <= set(needs(chosen)):
+            yield chosen
 
 
-def overrides_of(one: Option, other: Option) -> tuple[str, ...]:
+def list_needs(chosen: list[Option]) -> list[str]:
+    in_order = sorted(chosen, key=lambda option: option.slot == "model/arch")
+    return [text for option in in_order for text in NEEDS.get(str(option), ())]
+
+
+def overrides_of(chosen: list[Option]) -> tuple[str, ...]:
     small = [text for text in TINY if not text.startswith("model.arch.")]
-    arch = () if any("model/arch" in text for text in needs(one, other)) else ("model.arch.name=resnet_xs",)
-    return (*small, *arch, "recipe=baseline", "optimizer.lr=0.01", *needs(one, other))
+    needed = needs(chosen)
+    arch = (
+        ()
+        if any("model/arch" in text for text in needed)
+        else ("model.arch.name=resnet_xs", "model.arch.width_multiplier=0.25")
+    )
+    return (*small, *arch, "recipe=baseline", "optimizer.lr=0.01", *needed)
 
 
-def needs(one: Option, other: Option) -> tuple[str, ...]:
-    """The two options and what they need, each key once; the architecture's needs and the options themselves win."""
-    both = sorted((one, other), key=lambda option: option.slot == "model/arch")
-    chosen = dict(text.split("=", 1) for option in both for text in NEEDS.get(str(option), ()))
-    return tuple(f"{key}={value}" for key, value in (chosen | {one.slot: one.name, other.slot: other.name}).items())
+def needs(chosen: list[Option]) -> tuple[str, ...]:
+    """The options and what they need, each key once; the architecture's needs and the options themselves win."""
+    needed = dict(text.split("=", 1) for text in list_needs(chosen))
+    return tuple(f"{key}={value}" for key, value in (needed | {option.slot: option.name for option in chosen}).items())
 
 
 @pytest.fixture
@@ -129,16 +148,19 @@ def test_the_table_of_needs_names_options_that_are_there() -> None:
     assert {*NEEDS, *LEFT_OUT} <= {str(option) for option in options()}
 
 
-def overrides_on(recipe: str, option: Option) -> tuple[str, ...]:
-    """The smoke scale of a recipe on a tiny set, with `option` and what it needs."""
+def overrides_on(recipe: str, chosen: list[Option]) -> tuple[str, ...]:
+    """The smoke scale of a recipe on a tiny set, with the options and what they need."""
     small = [
         text for text in TINY if not text.startswith(("model.arch.", "schedule.length.", "data.image_size", "data.m"))
     ]
     sized = ("data.image_size=24", "data.min_side=28", "data.max_side=32", "optimizer.lr=0.005")
-    own = dict(text.split("=", 1) for text in NEEDS.get(str(option), ())) | {option.slot: option.name}
-    arch = () if any(key.startswith("model/arch") for key in own) else ("model.arch.name=resnet_xs",)
-    chosen = (f"{key}={value}" for key, value in own.items())
-    return (*small, f"recipe={recipe}", "scale=smoke", "model=none", *sized, *arch, *chosen)
+    needed = needs(chosen)
+    arch = (
+        ()
+        if any(text.startswith("model/arch") for text in needed)
+        else ("model.arch.name=resnet_xs", "model.arch.width_multiplier=0.25")
+    )
+    return (*small, f"recipe={recipe}", "scale=smoke", "model=none", *sized, *arch, *needed)
 
 
 def shipped(made: Configuration, directory: Path) -> dict[str, float]:
@@ -149,48 +171,68 @@ def shipped(made: Configuration, directory: Path) -> dict[str, float]:
     return dict(result["metrics"])
 
 
+def in_threes() -> list[list[Option]]:
+    """Every option once: three of different slots together, but alone what needs something else too."""
+    found: list[list[Option]] = []
+    for option in options():
+        if option.slot.split("/")[0] not in GROUPS or str(option) in LEFT_OUT:
+            continue
+        free = (
+            group
+            for group in found
+            if len(group) < 3 and not any(other.slot == option.slot or str(other) in NEEDS for other in group)
+        )
+        group = None if str(option) in NEEDS else next(free, None)
+        if group is None:
+            found.append(group := [])
+        group.append(option)
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["small_images", "torchvision"])
-def test_every_option_runs_alone_and_on_top_of_the_whole_recipe(recipe: str, published: None, tmp_path: Path) -> None:
-    failures, refused = {}, []
-    for option in [
-        option for option in options() if option.slot.split("/")[0] in GROUPS and str(option) not in LEFT_OUT
-    ]:
-        made = composed(*overrides_on(recipe, option))
-        try:
-            check_rules(made)
-        except ConfigError as error:
-            refused.append(f"{option}: {error}")
+def test_every_option_runs_on_top_of_the_whole_recipe(recipe: str, published: None, tmp_path: Path) -> None:
+    failures, refused, groups = {}, [], in_threes()
+    for group in groups:
+        name = " ".join(map(str, group))
+        made = composed(*overrides_on(recipe, group))
+        if not is_legal(made):
+            if len(group) == 1:
+                refused.append(name)
+            else:
+                groups += [[option] for option in group]
             continue
         try:
-            metrics = shipped(made, tmp_path / str(option).replace("/", "."))
+            metrics = shipped(made, tmp_path / name.replace("/", "."))
         except Exception as error:
-            failures[str(option)] = repr(error)
+            failures[name] = repr(error)
             continue
         if not all(math.isfinite(value) for value in metrics.values()):
-            failures[str(option)] = f"a value that is not finite: {metrics}"
+            failures[name] = f"a value that is not finite: {metrics}"
     assert failures == {}
-    assert [text.partition(": ")[0] for text in refused] == REFUSED[recipe]
+    assert sorted(refused) == REFUSED[recipe]
 
 
 @pytest.mark.slow
-def test_two_hundred_random_legal_pairs_train(published: None) -> None:
-    failures, num_tried, num_refused = {}, 0, 0
-    for one, other in pairs():
-        if num_tried == NUM_PAIRS:
+def test_hundreds_of_random_legal_pairs_train(published: None) -> None:
+    failures, trained_pairs, num_tried, num_refused = {}, set(), 0, 0
+    for chosen in combinations_of_options():
+        if num_tried == NUM_TRAININGS:
             break
-        made = composed(*overrides_of(one, other))
+        made = composed(*overrides_of(chosen))
         if not is_legal(made):
             num_refused += 1
             continue
         num_tried += 1
+        name = " ".join(map(str, chosen))
         try:
             values = trained(made)
         except Exception as error:
-            failures[f"{one} {other}"] = repr(error)
+            failures[name] = repr(error)
             continue
+        trained_pairs |= {frozenset(pair) for pair in combinations(map(str, chosen), 2)}
         if not all(value.isfinite().all() for value in values):
-            failures[f"{one} {other}"] = "a value that is not finite"
+            failures[name] = "a value that is not finite"
     assert failures == {}
-    assert num_tried == NUM_PAIRS
-    assert num_refused < NUM_PAIRS / 4
+    assert len(trained_pairs) > 500
+    assert num_refused < 2 * NUM_TRAININGS

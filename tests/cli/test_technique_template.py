@@ -116,31 +116,40 @@ NEW_SLOTS = {
     "augmentation/color/jitter": ("augmentation/policy", "BatchTransform", "sota_exp/training/batch_pipeline.py"),
 }
 
+#: Trains twice in one process, without and with the options of all new slots.
+TRAIN_TWICE = """
+import sys
+from sota_exp.cli.main import run_command_line
+values = ["data=fake", "scale=smoke", "tracking=none", "data.cache=cache", "schedule.length.epochs=1"]
+slots = [path.rpartition("/")[::2] for path in sys.argv[1:]]
+for place in ("without", "with"):
+    chosen = [f"{slot}={'none' if place == 'without' else option}" for slot, option in slots]
+    assert run_command_line(["train", *values, *chosen, f"hydra.run.dir={place}"]) == 0
+"""
 
-@pytest.mark.parametrize(
-    ("path", "like", "kind", "call"), [(path, *rest) for path, rest in NEW_SLOTS.items()], ids=NEW_SLOTS
-)
-def test_a_new_slot_is_begun_whole(tmp_path: Path, path: str, like: str, kind: str, call: str) -> None:
-    """In a copy of the tree it composes, its two options build, and training calls it; nothing is left but what a person writes."""
+
+def test_new_slots_are_begun_whole(tmp_path: Path) -> None:
+    """In a copy of the tree they compose, their options build, training calls them; what is left is for a person to write."""
     for name in ("conf", "docs", "sota_exp", "tests"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    made = parse_technique(tmp_path, path, "Does something new.", like)
-    assert made.new_slot is not None and made.new_slot.kind == kind
-    files = write_technique(tmp_path, made)
-    assert tmp_path / call in files
-    own = {str(file.relative_to(tmp_path)) for file in (files[0], files[2], files[3])}
-    assert {line.partition(":")[0] for line in missing_touches(tmp_path)} == own
-    slot = path.rpartition("/")[0]
-    option = path.rpartition("/")[2]
-    values = ["data=fake", "scale=smoke", "tracking=none", f"data.cache={tmp_path}/cache", "hydra.sweep.dir=out"]
+    own = set()
+    for path, (like, kind, call) in NEW_SLOTS.items():
+        made = parse_technique(tmp_path, path, "Does something new.", like)
+        assert made.new_slot is not None and made.new_slot.kind == kind
+        files = write_technique(tmp_path, made)
+        assert tmp_path / call in files
+        own |= {str(file.relative_to(tmp_path)) for file in (files[0], files[2], files[3])}
+        assert {line.partition(":")[0] for line in missing_touches(tmp_path)} == own
     done = subprocess.run(
-        [sys.executable, "-m", "sota_exp", "train", "-m", f"{slot}=none,{option}", *values, "schedule.length.epochs=1"],
+        [sys.executable, "-c", TRAIN_TWICE, *NEW_SLOTS],
         cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    results = [json.loads((tmp_path / "out" / str(number) / "result.json").read_text()) for number in range(2)]
-    assert [result["choices"][slot] for result in results] == ["none", option]
-    assert results[0]["metrics"] == results[1]["metrics"]  # the copy of an option that does nothing does nothing yet
+    without, with_all = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("without", "with"))
+    for path in NEW_SLOTS:
+        slot, _, option = path.rpartition("/")
+        assert (without["choices"][slot], with_all["choices"][slot]) == ("none", option)
+    assert without["metrics"] == with_all["metrics"]  # the copies of options that do nothing do nothing yet
 
 
 @pytest.mark.parametrize(

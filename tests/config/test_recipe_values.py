@@ -1,5 +1,7 @@
 """A recipe's values apply to the options that it chose: one override replaces an option and its values."""
 
+from itertools import zip_longest
+
 import pytest
 import yaml
 from omegaconf import OmegaConf
@@ -28,10 +30,11 @@ def test_the_recipes_that_set_values_are_known():
 
 @pytest.mark.parametrize("recipe", WITH_VALUES)
 def test_any_option_replaces_the_recipes_own(recipe):
-    for slot, _ in sorted(list_recipe_keys(recipe, OURS)):
-        for option in options():
-            if option.slot == slot and slot != "data":
-                build(Experiment, composed("data=fake", f"recipe={recipe}", str(option)).values)
+    """The options of one slot one after the other, those of all slots at once."""
+    slots = sorted({slot for slot, _ in list_recipe_keys(recipe, OURS)} - {"data"})
+    by_slot = [[str(option) for option in options() if option.slot == slot] for slot in slots]
+    for chosen in zip_longest(*by_slot):
+        build(Experiment, composed("data=fake", f"recipe={recipe}", *filter(None, chosen)).values)
 
 
 @pytest.mark.parametrize(

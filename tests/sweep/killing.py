@@ -1,6 +1,5 @@
 """Kills the command of a sweep at random times, repeats it, and reads which trials are left."""
 
-import os
 import random
 import signal
 import subprocess
@@ -11,6 +10,11 @@ from pathlib import Path
 
 import optuna
 from optuna.trial import TrialState
+
+from tests.forked import Program
+
+#: The program whose sweep is killed.
+TOY = Path(__file__).with_name("toy.py")
 
 
 @dataclass(frozen=True)
@@ -23,14 +27,11 @@ class Found:
     failed: list[int]
 
 
-def start(command: Sequence[str], place: Path) -> subprocess.Popen[bytes]:
-    """Start in its own process group, so that its workers can be killed with it."""
-    with (place / "log.txt").open("ab") as log:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
-        return subprocess.Popen(command, cwd=place, stdout=log, stderr=log, start_new_session=True, env=environment)
+def start(arguments: Sequence[str], place: Path, path: Path | None = TOY) -> Program:
+    return Program(*arguments, path=path, cwd=place, output=place / "log.txt")
 
 
-def assert_all_end_well(processes: Sequence[subprocess.Popen[bytes]], place: Path, seconds: float = 300) -> None:
+def assert_all_end_well(processes: Sequence[Program], place: Path, seconds: float = 300) -> None:
     """Each process ends with status 0; one that hangs is aborted, and its log shows where it hung."""
     deadline = time.monotonic() + seconds
     for process in processes:
@@ -46,7 +47,7 @@ def num_jobs(sweep: Path) -> int:
     return sum(1 for _ in sweep.glob("[0-9]*"))
 
 
-def kill_at_random(process: subprocess.Popen[bytes], sweep: Path, rng: random.Random, reach: float) -> bool:
+def kill_at_random(process: Program, sweep: Path, rng: random.Random, reach: float) -> bool:
     """SIGKILL the command and its children, mostly just after a trial began; False if it ended before."""
     before, deadline = num_jobs(sweep), time.monotonic() + 60
     if rng.random() < 0.7:
@@ -57,21 +58,27 @@ def kill_at_random(process: subprocess.Popen[bytes], sweep: Path, rng: random.Ra
         time.sleep(rng.uniform(0, 4 * reach))
     if process.poll() is not None:
         return False
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.kill_group()
     return True
 
 
-def drive(command: Sequence[str], place: Path, num_kills: int, seed: int = 0, reach: float = 1.0) -> int:
+def drive(
+    arguments: Sequence[str],
+    place: Path,
+    num_kills: int,
+    seed: int = 0,
+    reach: float = 1.0,
+    path: Path | None = TOY,
+) -> int:
     """Kill and repeat `num_kills` times, then let the command end; returns the number of kills."""
     rng, hits = random.Random(seed), 0
     while hits < num_kills:
-        process = start(command, place)
+        process = start(arguments, place, path)
         if kill_at_random(process, place / "sweep", rng, reach):
             hits += 1
         else:
             break
-    assert_all_end_well([start(command, place)], place, seconds=600)
+    assert_all_end_well([start(arguments, place, path)], place, seconds=600)
     return hits
 
 

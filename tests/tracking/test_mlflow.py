@@ -20,6 +20,7 @@ from sota_exp.tracking.mlflow import MLflow, format_notice, format_notice_of_all
 from sota_exp.tracking.mlflow_content import build_points
 from sota_exp.tracking.mlflow_follow import RunUploader
 from sota_exp.tracking.mlflow_process import close_idle
+from tests.forked import Program
 from tests.run_directories import write_epochs, write_run
 from tests.runs.test_mlflow_store import server
 
@@ -293,19 +294,14 @@ TINY = [
 ]
 
 
-def train(root: Path, *overrides: str) -> "subprocess.Popen[str]":
-    environment = os.environ | {"PYTHONPATH": str(Path.cwd()) + os.pathsep + os.environ.get("PYTHONPATH", "")}
-    command = [sys.executable, "-m", "sota_exp", "train", *TINY, *overrides]
-    return subprocess.Popen(
-        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+def train(root: Path, *overrides: str) -> Program:
+    return Program("train", *TINY, *overrides, cwd=root, output=root / "said.txt")
 
 
 @pytest.mark.slow
 def test_four_runs_at_once_on_a_store_that_is_not_there(tmp_path: Path) -> None:
     running = [train(tmp_path, f"seed={seed}", "tracking.patience=300") for seed in range(4)]
-    said = [process.communicate(timeout=600)[0] for process in running]
-    assert [process.returncode for process in running] == [0] * 4, said
+    assert [process.wait() for process in running] == [0] * 4, (tmp_path / "said.txt").read_text()
     directories = sorted((tmp_path / "outputs").iterdir())
     assert len(directories) == 4
     for directory in directories:
@@ -326,13 +322,13 @@ def test_a_server_lost_in_the_middle_is_caught_up_with(tmp_path: Path, outage: s
     while SentPosition.read(tmp_path / "run").run_id is None and time.monotonic() < deadline:
         time.sleep(0.1)
     os.killpg(serving.pid, outage)
-    said, _ = running.communicate(timeout=300)
+    status, said = running.wait(300), (tmp_path / "said.txt").read_text()
     stop(serving)
-    assert running.returncode == 0, said
+    assert status == 0, said
     assert "sota-exp sync run" in said
     serving = serve(tmp_path, port)
     try:
-        once, twice = (subprocess_sync(tmp_path) for _ in range(2))
+        once, twice = (sync_in_a_process(tmp_path) for _ in range(2))
         assert "things were missing" in once and "nothing was missing" in twice
         assert history(uri, tmp_path / "run") == expected(tmp_path / "run")
     finally:
@@ -353,10 +349,11 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def subprocess_sync(root: Path) -> str:
-    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
-    command = [sys.executable, "-m", "sota_exp", "sync", "run"]
-    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True).stdout
+def sync_in_a_process(root: Path) -> str:
+    said = root / "synced.txt"
+    said.unlink(missing_ok=True)
+    assert Program("sync", "run", cwd=root, output=said).wait() == 0
+    return said.read_text()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.multiprocessing import spawn
+from torch.multiprocessing import start_processes
 
 from sota_exp.data.train_loader import load_crops
 from sota_exp.errors import ConfigError
@@ -22,6 +22,7 @@ from sota_exp.training.listener import Pruner
 from sota_exp.training.loop import EpochRecord, fit, start_training
 from sota_exp.training.trainer import RunTrainer
 from tests.experiments import OFF, TINY, composed, session_of
+from tests.forked import START_METHOD
 from tests.training.test_run import Silent
 
 #: Random numbers per sample in every part of the pipeline; nothing that depends on the whole batch.
@@ -141,7 +142,7 @@ def worker(rank: int, port: int, directory: str, arguments: tuple[str, ...]) -> 
 
 
 def two_processes(directory: Path, *arguments: str) -> None:
-    spawn(worker, (free_port(), str(directory), arguments), nprocs=2)
+    start_processes(worker, (free_port(), str(directory), arguments), nprocs=2, start_method=START_METHOD)
 
 
 @pytest.fixture(scope="module")

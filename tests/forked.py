@@ -1,0 +1,105 @@
+"""Starts programs as forks of a process that has imported PyTorch, Hydra, Optuna and this package.
+
+Each is a process of its own, with its own signals, directory and output; what it doesn't have is five seconds of imports.
+"""
+
+import atexit
+import faulthandler
+import multiprocessing
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+START_METHOD = "forkserver"
+
+_context = multiprocessing.get_context(START_METHOD)
+_context.set_forkserver_preload(
+    [
+        "torchvision",
+        "optuna.storages",
+        "hydra.main",
+        "sota_exp.cli.train",
+        "sota_exp.cli.ablate",
+        "sota_exp.training.run",
+    ]
+)
+
+
+class Program:
+    """`python -m sota_exp ARGUMENTS`, or `python PATH ARGUMENTS`: what a test needs of `subprocess.Popen`."""
+
+    def __init__(
+        self,
+        *arguments: str,
+        path: Path | None = None,
+        cwd: Path | None = None,
+        output: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start it. output: the file to which stdout and stderr are appended; without it they are dropped."""
+        changed = dict(os.environ) | {"OMP_NUM_THREADS": "1"} | dict(environment or {})
+        self._process = _context.Process(
+            target=_run, args=(arguments, path, cwd or Path.cwd(), output or Path(os.devnull), changed), daemon=False
+        )
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        """The exit status, or minus the signal that ended it; None while it runs."""
+        self._process.join(0)
+        return self.returncode
+
+    def wait(self, timeout: float = 600) -> int:
+        """Wait for its end; returns what `poll` does.
+
+        Raises:
+            subprocess.TimeoutExpired: it still runs.
+        """
+        self._process.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired("a forked program", timeout)
+        return self.returncode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill_group(self) -> None:
+        """SIGKILL for the program and all that it started."""
+        os.killpg(self.pid, signal.SIGKILL)
+        self.wait()
+
+
+def _run(arguments: Sequence[str], path: Path | None, cwd: Path, output: Path, environment: Mapping[str, str]) -> None:
+    os.setsid()
+    with output.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    faulthandler.enable()
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(cwd)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        if path is None:
+            sys.argv = ["sota-exp", *arguments]
+            runpy.run_module("sota_exp", run_name="__main__")
+        else:
+            sys.argv = [str(path), *arguments]
+            sys.path.insert(0, str(path.parent))
+            runpy.run_path(str(path), run_name="__main__")
+    finally:
+        atexit._run_exitfuncs()
