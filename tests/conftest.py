@@ -1,11 +1,15 @@
 """One thread and a cache of its own for every test run, so that tests neither wait for nor find what another left."""
 
+import copy
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from hydra._internal.config_repository import ConfigRepository, ConfigResult
+
+from sota_exp import CONF
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,6 +25,24 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("SOTA_EXP_CACHE", str(cache))
         patch.setenv("OMP_NUM_THREADS", "1")
         yield cache
+
+
+@pytest.fixture(scope="session", autouse=True)
+def every_file_of_conf_is_parsed_once() -> Iterator[None]:
+    """Hydra parses fifty files for each of the thousands of configurations; files of a test's own are read each time."""
+    load_config, parsed = ConfigRepository.load_config, {}
+
+    def load_once(self: ConfigRepository, config_path: str) -> ConfigResult | None:
+        folders = {source.path for source in self.sources if source.scheme() == "file"}
+        if folders != {str(CONF)}:
+            return load_config(self, config_path)
+        if config_path not in parsed:
+            parsed[config_path] = load_config(self, config_path)
+        return copy.deepcopy(parsed[config_path])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConfigRepository, "load_config", load_once)
+        yield
 
 
 def reset_logging() -> None:
