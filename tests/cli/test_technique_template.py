@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from sota_exp.cli import new_technique
-from sota_exp.cli.technique_template import UNSUPPORTED_GROUPS, parse_technique, write_technique
+from sota_exp.cli.technique_template import UNSUPPORTED_GROUPS, NewTechnique, parse_technique, write_technique
 from sota_exp.config.catalog import load_catalog
 from sota_exp.errors import ConfigError
 from sota_exp.stages.stage import Stage
@@ -35,15 +35,25 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def brand_new(tree: Path) -> tuple[dict[str, tuple[NewTechnique, list[Path]]], set[str]]:
+    """A new option of every slot, by slot: what was asked for and its files; and the files that a person has to finish."""
+    found = {}
+    for slot in SLOTS:
+        members = [option for option in load_catalog(ROOT / "conf", ROOT / "sota_exp") if option.group == slot]
+        like = "" if any(option.is_neutral for option in members) else members[0].name
+        made = parse_technique(tree, f"{slot}/brand_new", "Does something new.", like)
+        found[slot] = made, write_technique(tree, made)
+    return found, {line.partition(":")[0] for line in missing_touches(tree)}
+
+
 @pytest.mark.parametrize("slot", SLOTS)
-def test_every_slot_takes_a_new_option(tree: Path, slot: str) -> None:
+def test_every_slot_takes_a_new_option(
+    tree: Path, brand_new: tuple[dict[str, tuple[NewTechnique, list[Path]]], set[str]], slot: str
+) -> None:
     """Its class builds from its YAML, and nothing is left but what a person writes: docstring, test and row."""
-    members = [option for option in load_catalog(ROOT / "conf", ROOT / "sota_exp") if option.group == slot]
-    like = "" if any(option.is_neutral for option in members) else members[0].name
-    made = parse_technique(tree, f"{slot}/brand_new", "Does something new.", like)
-    files = write_technique(tree, made)
+    (made, files), left = brand_new[0][slot], brand_new[1]
     assert MISSING == []
-    left = {line.partition(":")[0] for line in missing_touches(tree)}
     own = {str(files[place].relative_to(tree)) for place in (0, 2, 3)}
     assert {name for name in left if f"/{slot}/" in name or name.startswith("docs/")} == own
     source = files[0].read_text()

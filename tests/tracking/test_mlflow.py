@@ -299,38 +299,41 @@ def train(root: Path, *overrides: str) -> Program:
 
 
 @pytest.mark.slow
-def test_four_runs_at_once_on_a_store_that_is_not_there(tmp_path: Path) -> None:
-    running = [train(tmp_path, f"seed={seed}", "tracking.patience=300") for seed in range(4)]
-    assert [process.wait() for process in running] == [0] * 4, (tmp_path / "said.txt").read_text()
+def test_three_runs_at_once_on_a_store_that_is_not_there(tmp_path: Path) -> None:
+    running = [train(tmp_path, f"seed={seed}", "tracking.patience=300") for seed in range(3)]
+    assert [process.wait() for process in running] == [0] * 3, (tmp_path / "said.txt").read_text()
     directories = sorted((tmp_path / "outputs").iterdir())
-    assert len(directories) == 4
+    assert len(directories) == 3
     for directory in directories:
         assert history(SentPosition.read(directory).uri, directory) == expected(directory)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("outage", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])
-def test_a_server_lost_in_the_middle_is_caught_up_with(tmp_path: Path, outage: signal.Signals) -> None:
-    """A stopped server accepts connections, because the kernel does, and never answers."""
+def test_a_server_lost_in_the_middle_is_caught_up_with(tmp_path: Path) -> None:
+    """A stopped server accepts connections, because the kernel does, and never answers; a killed one refuses them."""
     from sota_exp.cli.dashboard import find_free_port
 
     port = find_free_port(5100)
     uri = f"http://127.0.0.1:{port}"
     serving = serve(tmp_path, port)
-    running = train(tmp_path, f"tracking.uri={uri}", "schedule.length.epochs=60", "hydra.run.dir=run")
-    deadline = time.monotonic() + 120
-    while SentPosition.read(tmp_path / "run").run_id is None and time.monotonic() < deadline:
-        time.sleep(0.1)
-    os.killpg(serving.pid, outage)
-    status, said = running.wait(300), (tmp_path / "said.txt").read_text()
-    stop(serving)
-    assert status == 0, said
-    assert "sota-exp sync run" in said
-    serving = serve(tmp_path, port)
     try:
-        once, twice = (sync_in_a_process(tmp_path) for _ in range(2))
-        assert "things were missing" in once and "nothing was missing" in twice
-        assert history(uri, tmp_path / "run") == expected(tmp_path / "run")
+        for name, outage in (("hung", signal.SIGSTOP), ("killed", signal.SIGKILL)):
+            running = train(tmp_path, f"tracking.uri={uri}", "schedule.length.epochs=60", f"hydra.run.dir={name}")
+            deadline = time.monotonic() + 120
+            while SentPosition.read(tmp_path / name).run_id is None and time.monotonic() < deadline:
+                time.sleep(0.1)
+            os.killpg(serving.pid, outage)
+            status, said = running.wait(300), (tmp_path / "said.txt").read_text()
+            assert status == 0, said
+            assert f"sota-exp sync {name}" in said
+            if name == "hung":
+                os.killpg(serving.pid, signal.SIGCONT)
+            else:
+                serving.wait()
+                serving = serve(tmp_path, port)
+            once, twice = (sync_in_a_process(tmp_path, name) for _ in range(2))
+            assert "things were missing" in once and "nothing was missing" in twice
+            assert history(uri, tmp_path / name) == expected(tmp_path / name)
     finally:
         stop(serving)
 
@@ -349,10 +352,10 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def sync_in_a_process(root: Path) -> str:
+def sync_in_a_process(root: Path, name: str) -> str:
     said = root / "synced.txt"
     said.unlink(missing_ok=True)
-    assert Program("sync", "run", cwd=root, output=said).wait() == 0
+    assert Program("sync", name, cwd=root, output=said).wait() == 0
     return said.read_text()
 
 
