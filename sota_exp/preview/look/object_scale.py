@@ -50,11 +50,6 @@ class ObjectScale:
         return self.scale_ratio.quantile(share).item()
 
     @property
-    def mean_inverse_ratio(self) -> float:
-        """Mean of evaluation over training, the number in the paper."""
-        return (1 / self.scale_ratio).mean().item()
-
-    @property
     def equal_evaluation_size(self) -> int:
         """Side of the evaluation crop in pixels, at the same crop ratio, at which the median gap would be 1."""
         return round(self.view.size * self.median)
