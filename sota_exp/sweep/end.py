@@ -41,7 +41,7 @@ def finish_sweep(sweep: Sweep, stopped: str | None) -> None:
     write_recomputable_text(sweep.directory / "sweep.md", format_sweep_note(summary))
     for part in build_sweep_summary(summary, sweep.directory):
         make_console().print(part, soft_wrap=isinstance(part, str))
-    _update_mlflow(sweep)
+    _update_mlflow(sweep, "FINISHED")
 
 
 def write_unfinished_sweep(sweep: Sweep, error: RunFailed | Interrupted | KeyboardInterrupt) -> None:
@@ -88,16 +88,9 @@ def _command(sweep: Sweep) -> str:
     return " ".join(["sota-exp sweep", *([f"search={choice}"] if choice else []), *map(shlex.quote, overrides)])
 
 
-def _update_mlflow(sweep: Sweep, status: str = "FINISHED") -> None:
-    """Bring the sweep's own MLflow run up to date, if its trials are tracked there; a problem is only logged."""
-    tracking = sweep.config.get("tracking") or {}
-    if "experiment" not in tracking:
-        return
+def _update_mlflow(sweep: Sweep, status: str) -> None:
     from sota_exp.tracking.listeners import print_dimly
-    from sota_exp.tracking.mlflow import format_notice_of_all
-    from sota_exp.tracking.mlflow_sweep import send_sweep_result
+    from sota_exp.tracking.mlflow_parent import end_parent_run
 
-    if problem := send_sweep_result(sweep.directory, tracking["uri"], tracking["experiment"], status):
-        log.warning("the sweep's own run in MLflow is not up to date: %s", problem)
-    if notice := format_notice_of_all(sweep.directory):
-        print_dimly(notice)
+    for line in end_parent_run(sweep.directory, sweep.config.get("tracking") or {}, status):
+        print_dimly(line)

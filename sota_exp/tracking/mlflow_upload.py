@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelStatus, Metric, Param, Run, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelStatus, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils import chunk_list
 
@@ -25,9 +25,6 @@ from sota_exp.tracking.mlflow_note import format_run_note
 from sota_exp.tracking.mlflow_parent import open_parent_run
 from sota_exp.tracking.mlflow_views import EXPERIMENT_KIND_TAG, write_views
 
-#: Status of a model that is uploaded in full.
-MODEL_READY = LoggedModelStatus.READY
-
 #: MLflow's limits for one request.
 MOST_METRICS, MOST_PARAMS = 1000, 100
 
@@ -36,9 +33,8 @@ MOST_METRICS, MOST_PARAMS = 1000, 100
 class MLflowUpload:
     """A connection to one experiment, and what is known of the run in the store.
 
-    experiment: its id. known: (key, step) of the points in the store, None if not read yet. lines: how many lines of
-    `metrics.jsonl` are among them. took: called whenever the store accepted
-    something.
+    experiment: its id. known_points: (key, step) of the points in the store, None if not read yet. lines: how many
+    lines of `metrics.jsonl` are among them. on_accepted: called whenever the store accepted something.
     """
 
     client: MlflowClient
@@ -109,7 +105,8 @@ class MLflowUpload:
         directory = content.origin.get("parent")
         if not directory:
             return {}
-        return {"mlflow.parentRunId": open_parent_run(self.client, self.uri, self.experiment, Path(directory), content)}
+        kind = content.origin.get("kind", "run")
+        return {"mlflow.parentRunId": open_parent_run(self.client, self.experiment, Path(directory), kind)}
 
     def _values(self, content: RunContent, run: Run) -> int:
         """Send missing parameters (MLflow never changes them), and tags and the note that differ."""
@@ -130,8 +127,7 @@ class MLflowUpload:
             self.known_points = read_point_keys(self.client, run)
         new = [point for point in build_points(content, self.lines) if (point.key, point.step) not in self.known_points]
         for part in chunk_list(new, MOST_METRICS):
-            metrics = [Metric(point.key, float(point.value), point.time, point.step) for point in part]
-            self.client.log_batch(run.info.run_id, metrics=metrics)
+            self.client.log_batch(run.info.run_id, metrics=part)
             self.known_points |= {(point.key, point.step) for point in part}
         self.lines = len(content.epochs)
         return len(new)
@@ -157,15 +153,9 @@ class MLflowUpload:
 
     def _files(self, content: RunContent, position: SentPosition) -> tuple[SentPosition, int]:
         """Upload changed files and figures; while the run trains, only the files that no longer change."""
-        directory = content.directory
-        names = ["config.yaml", "start.json"]
-        if content.status != "RUNNING":
-            names = [
-                *RUN_ARTIFACTS,
-                *(str(path.relative_to(directory)) for path in sorted((directory / "figures").glob("*.png"))),
-            ]
-        num = 0
-        for name in names:
+        directory, num = content.directory, 0
+        figures = [f"figures/{path.name}" for path in sorted((directory / "figures").glob("*.png"))]
+        for name in ("config.yaml", "start.json") if content.status == "RUNNING" else (*RUN_ARTIFACTS, *figures):
             version = get_file_stamp(directory / name)
             if version and position.artifacts.get(name) != version:
                 folder = str(Path(name).parent)
@@ -207,7 +197,7 @@ class MLflowUpload:
     def _model(self, content: RunContent, run: Run) -> int:
         """Log the network as an MLflow model, unless the run has one that is READY (an interrupted upload is not)."""
         outputs = run.outputs.model_outputs if run.outputs else []
-        if any(self.client.get_logged_model(output.model_id).status == MODEL_READY for output in outputs):
+        if any(self.client.get_logged_model(output.model_id).status == LoggedModelStatus.READY for output in outputs):
             return 0
         from sota_exp.models.export_mlflow import log_model
 

@@ -1,7 +1,8 @@
 """Near-duplicates across splits: images of val or test that are almost equal to one of train, which inflates scores.
 
 Compared are standardized thumbnails: z = (x − mean) / sd over 16 × 16 × 3 values, distance = √mean((z − z')²)
-= √(2·(1 − correlation)), which does not depend on brightness and contrast. Images of (almost) one grey level are left out.
+= √(2·(1 − correlation)), which does not depend on brightness and contrast. Left out are images of (almost) one grey
+level.
 
 Paper: Barz & Denzler 2019, Do we train on test data?, arXiv 1902.00423 (3.3 % and 10 % of the test images of CIFAR-10
 and CIFAR-100 have a near-duplicate in train)
