@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from omegaconf import DictConfig
@@ -113,30 +114,32 @@ def _run_trial(job: TrialJob, own: JobTrial) -> dict[str, Any]:
     identity = own.identity
     for warning in check_rules(job.configuration):
         log.debug(warning)
-    if identity.seeds == 1:
-        pruner = (
-            StudyPruner(own=own, metric=identity.objectives[0])
-            if len(identity.objectives) == 1 and identity.objectives[0].startswith("val/")
-            else None
-        )
-        result = job.run_seed(0, 1, pruner)
-        own.note(**build_trial_attributes([result]))
-        if result["status"] == "pruned":
-            own.prune(result["reason"])
-        else:
-            own.complete([get_objective(measure(result), name) for name in identity.objectives], get_costs(result))
-        return result
+    results = [job.run_seed(0, 1, build_study_pruner(own))] if identity.seeds == 1 else run_all_seeds(job, own)
+    own.note(**build_trial_attributes(results))
+    if results[0]["status"] == "pruned":
+        own.prune(results[0]["reason"])
+        return results[0]
+    values = [fmean(get_objective(measure(result), name) for result in results) for name in identity.objectives]
+    own.complete(values, get_costs(results[0]))
+    return results[-1]
+
+
+def build_study_pruner(own: JobTrial) -> StudyPruner | None:
+    """The pruner of a trial with one objective that is measured after each epoch."""
+    metric, *others = own.identity.objectives
+    return StudyPruner(own=own, metric=metric) if metric.startswith("val/") and not others else None
+
+
+def run_all_seeds(job: TrialJob, own: JobTrial) -> list[dict[str, Any]]:
+    """The results of the seeds of a trial until the study's pruner, which compares seeds, stops it."""
     results: list[dict[str, Any]] = []
 
     def run_seed(index: int) -> float:
-        results.append(job.run_seed(index, identity.seeds))
-        return get_objective(measure(results[-1]), identity.objectives[0])
+        results.append(job.run_seed(index, own.identity.seeds))
+        return get_objective(measure(results[-1]), own.identity.objectives[0])
 
-    mean, num = run_seeds(own, run_seed, identity.seeds)
-    own.note(**build_trial_attributes(results))
-    others = [sum(get_objective(measure(result), name) for result in results) / num for name in identity.objectives[1:]]
-    own.complete([mean, *others], get_costs(results[0]))
-    return results[-1]
+    run_seeds(own, run_seed, own.identity.seeds)
+    return results
 
 
 def get_objective(values: Mapping[str, Any], name: str) -> float:

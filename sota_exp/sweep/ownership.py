@@ -34,7 +34,7 @@ def get_host_id() -> str:
 
 
 def build_owner(token: str | None = None) -> dict[str, Any]:
-    """This process as the owner of a trial; with a new token if none is given."""
+    """This process as the owner of a trial."""
     process = psutil.Process()
     return {
         "token": token or uuid.uuid4().hex,
@@ -56,9 +56,7 @@ def is_owner_alive(facts: dict[str, Any]) -> bool:
 def find_abandoned_trials(study: optuna.Study, held: Collection[str] = ()) -> list[FrozenTrial]:
     """Running trials without an owner, with a dead process, or on another host without heartbeats.
 
-    Call it inside `Store.alone`.
-
-    held: the tokens of the trials in the current batch. Any other trial with this process as its owner is abandoned
+    Call it under the lock of the study. held: the tokens of the trials in the current batch. Any other trial with this process as its owner is abandoned
     too: the connection was lost after the storage had stored the owner, so this process never received the trial.
     """
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
@@ -84,9 +82,9 @@ def is_owner(facts: dict[str, Any]) -> bool:
     return bool(facts["host"] == get_host_id() and facts["pid"] == os.getpid() and is_owner_alive(facts))
 
 
-def become_owner(trial: Trial) -> str:
-    """Make this process the owner; returns the new token."""
-    facts = build_owner()
+def become_owner(trial: Trial, token: str | None = None) -> str:
+    """Make this process the owner; returns the token, a new one if none is given."""
+    facts = build_owner(token)
     trial.set_user_attr(OWNER, facts)
     return str(facts["token"])
 
@@ -112,10 +110,15 @@ def store_kills(trial: Trial, num_kills: int) -> None:
             trial.set_user_attr(name, value)
 
 
+def is_held(trial: FrozenTrial, token: str) -> bool:
+    """Whether the trial runs, and its owner is still the one with this token."""
+    return trial.state == TrialState.RUNNING and (trial.user_attrs.get(OWNER) or {}).get("token") == token
+
+
 def release_trial(study: optuna.Study, number: int, token: str) -> None:
-    """Remove the owner of a running trial, unless the token shows that it has another owner by now."""
+    """Remove the owner of a running trial, unless it has another owner by now."""
     trial = study.get_trials(deepcopy=False)[number]
-    if trial.state == TrialState.RUNNING and (trial.user_attrs.get(OWNER) or {}).get("token") == token:
+    if is_held(trial, token):
         study._storage.set_trial_user_attr(trial._trial_id, OWNER, None)
 
 
