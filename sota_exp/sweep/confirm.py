@@ -34,7 +34,7 @@ class ConfirmedArm:
 
 def compute_p_value(estimate: Estimate) -> float | None:
     """Two-sided p-value of the paired t-test; None if all differences are equal."""
-    if half_width(estimate) == 0:
+    if has_no_spread(estimate):
         return None
     standard_error = half_width(estimate) / float(stdtrit(estimate.n - 1, (1 + CONFIDENCE_LEVEL) / 2))
     return float(2 * stdtr(estimate.n - 1, -abs(estimate.mean) / standard_error))

@@ -18,6 +18,8 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from sota_exp.runs.contents import is_process_alive
+
 OWNER, REASON = "owner", "reason"
 
 #: How often in a row the trial's process was killed without progress, and the last reported step at that time.
@@ -44,15 +46,6 @@ def build_owner(token: str | None = None) -> dict[str, Any]:
     }
 
 
-def is_owner_alive(facts: dict[str, Any]) -> bool:
-    """Whether the owner's process runs; only for an owner on this host."""
-    try:
-        process = psutil.Process(facts["pid"])
-        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - facts["born"]) < 1
-    except psutil.NoSuchProcess:
-        return False
-
-
 def find_abandoned_trials(study: optuna.Study, held: Collection[str] = ()) -> list[FrozenTrial]:
     """Running trials without an owner, with a dead process, or on another host without heartbeats.
 
@@ -74,12 +67,12 @@ def _is_abandoned(trial: FrozenTrial, stale: set[int], held: Collection[str]) ->
         return True
     if facts["host"] != get_host_id():
         return trial._trial_id in stale
-    return facts["token"] not in held if is_owner(facts) else not is_owner_alive(facts)
+    return facts["token"] not in held if is_owner(facts) else not is_process_alive(facts)
 
 
 def is_owner(facts: dict[str, Any]) -> bool:
     """Whether this process is the owner."""
-    return bool(facts["host"] == get_host_id() and facts["pid"] == os.getpid() and is_owner_alive(facts))
+    return bool(facts["host"] == get_host_id() and facts["pid"] == os.getpid() and is_process_alive(facts))
 
 
 def become_owner(trial: Trial, token: str | None = None) -> str:

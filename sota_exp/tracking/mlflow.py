@@ -52,10 +52,6 @@ class MLflow(Tracking):
         require(0 <= self.retries <= 10, "retries", self.retries, "a count in [0, 10]")
         require(self.patience >= 0, "patience", self.patience, "seconds, at least 0")
 
-    @property
-    def label(self) -> str:
-        return f"MLflow, experiment {self.experiment} in {mask_passwords(resolve_uri(self.uri, Path.cwd()))}"
-
     def follow(self, directory: Path) -> RunTracker:
         uri = resolve_uri(self.uri, Path.cwd())
         try:

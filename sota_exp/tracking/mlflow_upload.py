@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 from mlflow import MlflowClient
@@ -69,14 +68,13 @@ class MLflowUpload:
             for step in (self._values, self._points, self._data, self._status):
                 num += step(content, run)
                 self.on_accepted()
-            if content.result is not None:
-                write_run_id(directory, content.result, run_id)
+            result = content.result
+            if result is not None and result["mlflow_run_id"] != run_id:
+                result["mlflow_run_id"] = run_id
+                write_recomputable_text(directory / "result.json", json.dumps(result, indent=2, allow_nan=False) + "\n")
             position, sent = self._files(content, position)
             ended = content.status != "RUNNING"
-            has_model = (
-                content.result is not None and content.result["metrics"] and (directory / "model.json").is_file()
-            )
-            if ended and position.log_model and has_model:
+            if position.log_model and result is not None and result["metrics"] and (directory / "model.json").is_file():
                 num += self._model(content, run)
             done = get_file_stamp(directory / "result.json") or "killed"
             replace(position, sent=done if ended else "", problem=None).write(directory)
@@ -96,17 +94,12 @@ class MLflowUpload:
         same = self.client.search_runs([self.experiment], f"tags.run_id = '{content.start['id']}'", max_results=1)
         if same:
             return same[0]
-        new_tags = build_tags(content) | self._parent_tag(content)
+        tags = build_tags(content)
+        if parent := content.origin.get("parent"):
+            kind = content.origin.get("kind", "run")
+            tags["mlflow.parentRunId"] = open_parent_run(self.client, self.experiment, Path(parent), kind)
         self.known_points = set()
-        return self.client.create_run(self.experiment, content.started_ms, new_tags, content.name)
-
-    def _parent_tag(self, content: RunContent) -> dict[str, str]:
-        """The tag that makes the run a child of its sweep or study."""
-        directory = content.origin.get("parent")
-        if not directory:
-            return {}
-        kind = content.origin.get("kind", "run")
-        return {"mlflow.parentRunId": open_parent_run(self.client, self.experiment, Path(directory), kind)}
+        return self.client.create_run(self.experiment, content.started_ms, tags, content.name)
 
     def _values(self, content: RunContent, run: Run) -> int:
         """Send missing parameters (MLflow never changes them), and tags and the note that differ."""
@@ -210,10 +203,3 @@ def read_point_keys(client: MlflowClient, run: Run) -> set[tuple[str, int]]:
     keys = (key for key in run.data.metrics if not key.startswith("system/"))
     histories = (client.get_metric_history(run.info.run_id, key) for key in keys)
     return {(metric.key, metric.step) for history in histories for metric in history}
-
-
-def write_run_id(directory: Path, result: dict[str, Any], run_id: str) -> None:
-    """Write the id of the MLflow run into `result.json`."""
-    if result["mlflow_run_id"] != run_id:
-        result["mlflow_run_id"] = run_id
-        write_recomputable_text(directory / "result.json", json.dumps(result, indent=2, allow_nan=False) + "\n")

@@ -28,12 +28,6 @@ MOST_SLOTS = 8
 #: Filter: without parent runs, which have no scores.
 NO_PARENTS = "tags.kind != 'sweep' and tags.kind != 'study'"
 
-#: Rows grouped by sweep: the page draws no run below a collapsed row, and it expands groups but not parent runs.
-BY_SWEEP = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "sweep"}]}
-
-#: Rows grouped by arm of a study: mean over seeds, and a band from minimum to maximum.
-BY_ARM = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "arm"}]}
-
 #: Filter: only runs of studies.
 ONLY_ARMS = "tags.kind = 'arm'"
 
@@ -102,7 +96,7 @@ def build_views(slots: list[str]) -> dict[str, tuple[str, dict[str, Any]]]:
         build_bar_chart("Validation accuracy by arm", ACCURACY),
     ]
     arm_costs = [build_scatter_chart("Test accuracy against training time, by arm", COST, "test/accuracy")]
-    grouped = {"searchFilter": ONLY_ARMS, "groupBy": BY_ARM, "useGroupedValuesInCharts": True}
+    grouped = {"searchFilter": ONLY_ARMS, "groupBy": group_rows("arm"), "useGroupedValuesInCharts": True}
     runs = build_page_state([build_chart("PARALLEL", "By technique", **axes)], costs, curves)
     arms = build_page_state(bars, arm_costs, curves) | grouped
     return {
@@ -145,7 +139,7 @@ def build_page_state(
         "isAccordionReordered": True,
         "useGroupedValuesInCharts": False,
         "hideEmptyCharts": True,
-        "groupBy": BY_SWEEP,
+        "groupBy": group_rows("sweep"),
         "groupsExpanded": {},
         "autoRefreshEnabled": True,
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
@@ -155,6 +149,14 @@ def build_page_state(
         ],
         "compareRunCharts": [{**chart, "metricSectionId": name} for name, part in charts.items() for chart in part],
     }
+
+
+def group_rows(tag: str) -> dict[str, Any]:
+    """Rows of the table grouped by a tag: charts show means, and bands from minimum to maximum.
+
+    The page draws no run below a collapsed row, and it expands groups but not parent runs.
+    """
+    return {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": tag}]}
 
 
 def build_chart(kind: str, title: str, **fields: Any) -> dict[str, Any]:
