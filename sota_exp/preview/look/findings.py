@@ -16,7 +16,7 @@ from sota_exp.preview.look.augmented import (
 )
 from sota_exp.preview.look.classes import ClassBalance, compute_class_balance
 from sota_exp.preview.look.duplicates import MAX_NEAR_DISTANCE, DuplicatePair, Duplicates, find_duplicates
-from sota_exp.preview.look.object_scale import ObjectScale, compute_object_scale, draw_random_sizes
+from sota_exp.preview.look.object_scale import ObjectScale, compute_object_scale
 from sota_exp.preview.look.sizes import ImageSizes, read_image_sizes
 from sota_exp.stages.data import DataSet
 from sota_exp.training.loop import TrainingSession
@@ -59,24 +59,19 @@ def inspect_training(session: TrainingSession, choices: dict[str, str], number: 
     Raises:
         ConfigError: there is no such step, or its labels depend on the trained network.
     """
-    experiment, data = session.experiment, session.data
     step = build_step_batch(session, number)
     rows, effects = build_augmentation_effects(session, step)
-    view = experiment.evaluation.resolution.views()[0]
-    size = session.crops.size
-    draws = session.streams.random_numbers("look/object_scale", "crops")
+    view = session.experiment.evaluation.resolution.views()[0]
     return LookResult(
         session=session,
         choices=choices,
         step=step,
         rows=rows,
         effects=effects,
-        classes=compute_class_balance(data),
-        sizes=read_image_sizes(data, size, view),
-        duplicates=find_duplicates(data),
-        scale=compute_object_scale(
-            draw_random_sizes(data, session.streams), experiment.augmentation.crop, size, view, draws
-        ),
+        classes=compute_class_balance(session.data),
+        sizes=read_image_sizes(session.data, session.crops.size, view),
+        duplicates=find_duplicates(session.data),
+        scale=compute_object_scale(session),
     )
 
 
