@@ -53,8 +53,6 @@ def find_abandoned_trials(study: optuna.Study, held: Collection[str] = ()) -> li
     too: the connection was lost after the storage had stored the owner, so this process never received the trial.
     """
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    if not running:
-        return []
     storage = study._storage
     assert isinstance(storage, BaseHeartbeat)
     stale = set(storage._get_stale_trial_ids(study._study_id))
