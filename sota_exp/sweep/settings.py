@@ -113,14 +113,13 @@ def require_measure(key: str, name: str, with_val: bool) -> None:
     Raises:
         ConfigError: it does not.
     """
-    costs = [f"cost/{cost}" for cost in TRIAL_COSTS]
-    close = difflib.get_close_matches(name, VAL_DIRECTIONS, n=1, cutoff=0.8)
-    meant = f" Did you mean {close[0]}?" if close else ""
-    if name in costs or (with_val and name.startswith("val/") and (name in VAL_DIRECTIONS or not meant)):
+    legal = [*(VAL_DIRECTIONS if with_val else ()), *(f"cost/{cost}" for cost in TRIAL_COSTS)]
+    # Other programs have other val metrics; a name that is almost one of ours is a mistake.
+    is_other = name.startswith("val/") and not difflib.get_close_matches(name, VAL_DIRECTIONS, n=1, cutoff=0.8)
+    if name in legal or (with_val and is_other):
         return
-    legal = ", ".join([*(["val/accuracy, val/loss, val/…"] if with_val else []), *costs])
     why = "a sweep must not see test metrics; " if name.startswith("test/") else ""
-    raise ConfigError(f"hydra.sweeper.{key}: {name}: {why}legal: {legal}.{meant or format_suggestion(name, costs)}")
+    raise ConfigError(f"hydra.sweeper.{key}: {name}: {why}legal: {', '.join(legal)}.{format_suggestion(name, legal)}")
 
 
 def read_settings(given: Mapping[str, Any]) -> SweepSettings:
