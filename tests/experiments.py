@@ -169,7 +169,7 @@ def note_end(session: TrainingSession, evaluator: Evaluator, state: TrainingStat
     trace.note("views", views)
     trace.note("order", [session.crops.order(epoch) for epoch in range(3)])
     trace.note("stops", [experiment.schedule.early_stopping([0.5] * count) for count in range(1, 20)])
-    trace.note("tracking", experiment.tracking.label)
+    trace.note("tracking", type(experiment.tracking).__name__)
 
 
 @contextmanager

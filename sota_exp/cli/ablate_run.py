@@ -34,18 +34,11 @@ class ReportingStudySweeper(StudySweeper):
 
     def show(self, study: PlannedStudy, files: StudyFiles, status: str) -> list[str]:
         """Write the report of a finished study and log it to MLflow with its `status`; returns one line for each."""
+        from sota_exp.tracking.mlflow_parent import end_parent_run
+
         written = write_study_report_safely(files.directory) if status == "FINISHED" else []
-        return [*written, *log_study_to_mlflow(study, files, status)]
-
-
-def log_study_to_mlflow(study: PlannedStudy, files: StudyFiles, status: str) -> list[str]:
-    """Log the study to MLflow if its configuration has tracking there; returns at most one line about it."""
-    tracking = study.arms.ready[0].configuration.values["tracking"]
-    if "experiment" not in tracking:
-        return []
-    from sota_exp.tracking.mlflow_study import send_study_result
-
-    return [send_study_result(files.directory, tracking["uri"], tracking["experiment"], status)]
+        tracking = study.arms.ready[0].configuration.values["tracking"]
+        return [*written, *end_parent_run(files.directory, tracking, status)]
 
 
 def write_study_report_safely(directory: Path) -> list[str]:

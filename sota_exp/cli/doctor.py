@@ -18,7 +18,7 @@ from rich.text import Text
 
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.overrides import compose_configuration
-from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.errors import ConfigError, RunFailed, in_a_line
 from sota_exp.preview.doctor.finding import CheckResult, build_problem
 from sota_exp.report.terminal import make_console
 
@@ -38,28 +38,28 @@ def main(arguments: list[str]) -> None:
         raise ConfigError(f"{unknown[0]}: no such option; legal: --json, and overrides as in train")
     as_json = "--json" in arguments
     findings = []
-    for finding in run_checks(compose_configuration(overrides)):
-        findings.append(finding)
+    for name, finding in run_checks(compose_configuration(overrides)):
+        findings.append({"name": name} | asdict(finding))
         if not as_json:
-            make_console().print(format_finding(finding), soft_wrap=True)
+            make_console().print(format_finding(name, finding), soft_wrap=True)
     if as_json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=2))
-    num = sum(finding.state == "problem" for finding in findings)
+        print(json.dumps(findings, indent=2))
+    num = sum(finding["state"] == "problem" for finding in findings)
     if num:
         raise RunFailed(f"{num} problem{'s' if num > 1 else ''} found; each is printed with its fix")
 
 
-def run_checks(configuration: Configuration) -> Iterator[CheckResult]:
-    """Run all checks in order; an exception in a check is a problem, and the other checks continue."""
+def run_checks(configuration: Configuration) -> Iterator[tuple[str, CheckResult]]:
+    """Yield (name, finding) of all checks in order; an exception in a check is a problem, and the others continue."""
     for name, check in list_checks(configuration).items():
         try:
-            yield from check()
+            for finding in check():
+                yield name, finding
         except ConfigError:
             raise
         except Exception as error:
-            reason = (str(error).splitlines() or [""])[0]
-            text = f"the check failed: {type(error).__name__}: {reason}"
-            yield build_problem(name, text, "SOTA_EXP_TRACEBACK=1 sota-exp train prints the traceback")
+            text = f"the check failed: {in_a_line(error)}"
+            yield name, build_problem(text, "SOTA_EXP_TRACEBACK=1 sota-exp train prints the traceback")
 
 
 def list_checks(configuration: Configuration) -> dict[str, Callable[[], list[CheckResult]]]:
@@ -93,8 +93,8 @@ def list_checks(configuration: Configuration) -> dict[str, Callable[[], list[Che
     }
 
 
-def format_finding(finding: CheckResult) -> Text:
+def format_finding(name: str, finding: CheckResult) -> Text:
     """`✓ name  finding`, with the fix on the next line."""
     mark, style = STATE_MARKS[finding.state]
-    text = Text.assemble((mark, style), f" {finding.name:<9} {finding.message}")
+    text = Text.assemble((mark, style), f" {name:<9} {finding.message}")
     return text.append(f"\n            → {finding.fix}", style="cyan") if finding.fix else text

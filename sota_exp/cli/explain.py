@@ -59,7 +59,7 @@ def _explain(configuration: Configuration, directory: Path, seconds: float) -> N
     out.print(explained.describe_directory(shorten_path(directory)))
 
     from sota_exp.preview.plan_numbers import plan_training
-    from sota_exp.preview.timing import estimate_cost, has_weight_average, measure_cost
+    from sota_exp.preview.timing import estimate_cost, measure_cost
     from sota_exp.training.failures import convert_errors
     from sota_exp.training.loop import start_training
     from sota_exp.training.run import open_session_of
@@ -71,11 +71,7 @@ def _explain(configuration: Configuration, directory: Path, seconds: float) -> N
         out.print(explained.format_plan(plan, values, str(session.device)))
         if seconds:
             measured = measure_cost(session, state, evaluator, seconds)
-            out.print(
-                explained.format_training_cost(
-                    measured, estimate_cost(plan, measured, has_weight_average(state)), str(session.device)
-                )
-            )
+            out.print(explained.format_training_cost(measured, estimate_cost(plan, measured), str(session.device)))
 
 
 def find_active_options(found: list[CatalogOption], choices: dict[str, str]) -> list[CatalogOption]:

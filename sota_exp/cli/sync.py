@@ -44,8 +44,7 @@ def main(arguments: list[str]) -> None:
     failed = [run for run in wanted if not send_run(run, options)]
     positions = map(SentPosition.read, wanted)
     for parent, position in {item.origin["parent"]: item for item in positions if item.origin.get("parent")}.items():
-        if message := update_parent_page(Path(parent), position):
-            print(f"{parent}: {message}")
+        update_parent_page(Path(parent), position)
     if failed:
         raise RunFailed(f"{len(failed)} of {len(wanted)} runs are not sent; repeat the command when the store answers")
 
@@ -98,18 +97,13 @@ def _sent(directory: Path, position: SentPosition, is_named: bool) -> str:
     return f"sent, {num:,} things were missing" if num else "nothing was missing"
 
 
-def update_parent_page(directory: Path, position: SentPosition) -> str | None:
-    """Update the page of a study or sweep in the store of its runs; returns a message, None for other runs."""
-    if (directory / "study.json").is_file():
-        from sota_exp.tracking.mlflow_study import send_study_result
+def update_parent_page(directory: Path, position: SentPosition) -> None:
+    """Update the page of a study or sweep in the store of its runs, and print a line about it."""
+    from sota_exp.tracking.mlflow_parent import READERS, update_parent_run
 
-        return send_study_result(directory, position.uri, position.experiment)
-    if (directory / "sweep.json").is_file():
-        from sota_exp.tracking.mlflow_sweep import send_sweep_result
-
-        problem = send_sweep_result(directory, position.uri, position.experiment)
-        return f"the sweep's own page is not up to date: {problem}" if problem else "the sweep's own page is up to date"
-    return None
+    if any((directory / name).is_file() for name in READERS):
+        problem = update_parent_run(directory, position.uri, position.experiment)
+        print(f"{directory}: its own page is {f'not up to date: {problem}' if problem else 'up to date'}")
 
 
 def choose_position(directory: Path, options: argparse.Namespace) -> SentPosition:

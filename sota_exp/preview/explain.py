@@ -104,51 +104,31 @@ def format_plan(outline: "TrainingPlan", tree: dict[str, Any], device: str) -> R
 
 def build_plan_rows(outline: "TrainingPlan", tree: dict[str, Any]) -> list[tuple[str, str]]:
     """(name, text) for every number of the plan."""
+    view, size = outline.views[0], tree["batch_size"]
     counts = ", ".join(f"{num:,} {split}" for split, num in outline.counts.items())
-    view, others = outline.views[0], len(outline.views) - 1
-    first = f"{view.size} px, cut from images whose shorter side is {view.resize} px"
-    searched = f"; {others} other views are tried on val" if others else ""
-    trained = outline.trained_parameters
-    part = "" if trained == outline.parameters else f", {trained / 1e6:.2f} M of them are trained at first"
-    warm = f", {outline.warmup_steps:,} of them warm-up" if outline.warmup_steps else ""
-    length = f"{outline.num_epochs:,} epochs × {outline.steps_per_epoch:,} steps"
-    gflops = outline.flops_per_image / 1e9
+    scored = f"{view.size} px, cut from images whose shorter side is {view.resize} px"
+    micro = tree["schedule"]["accumulation"].get("micro_batch_size")
+    in_parts = f" in {-(-size // micro)} micro-batches of {micro}" if micro else ""
+    left_out = f"; each epoch leaves out {outline.left_out} that do not fill a batch" if outline.left_out else ""
+    trained = f"{outline.parameters / 1e6:.2f} M parameters, {outline.trained_parameters / 1e6:.2f} M trained at first"
+    length = f"{outline.num_epochs:,} epochs × {outline.steps_per_epoch:,} steps = {outline.total_steps:,} steps"
     return [
         ("images", f"{counts}; {outline.num_classes} classes"),
         ("trained at", f"{outline.train_size} px"),
-        ("scored at", f"{first}{searched}"),
-        ("batch", describe_batch_size(outline, tree)),
-        ("length", f"{length} = {outline.total_steps:,} steps{warm}"),
-        ("seen", describe_seen_images(outline, tree)),
-        ("network", f"{outline.parameters / 1e6:.2f} M parameters{part}; {gflops:.3f} GFLOPs per image"),
+        ("scored at", f"{scored}; views: {len(outline.views)}"),
+        ("batch", f"{size} images per step{in_parts}, {outline.batch_images} of them distinct"),
+        ("length", f"{length}, {outline.warmup_steps:,} of them warm-up"),
+        ("seen", f"{outline.total_steps * size:,} images in all, {outline.distinct_images:,} distinct{left_out}"),
+        ("network", f"{trained}; {outline.flops_per_image / 1e9:.3f} GFLOPs per image"),
         ("peak lr", f"{max(outline.curve):.4g}; weight decay {tree['optimizer'].get('weight_decay', 0):g}"),
-    ]  # fmt: skip
-
-
-def describe_batch_size(outline: "TrainingPlan", tree: dict[str, Any]) -> str:
-    """`512 images per step in 4 micro-batches of 128`."""
-    size, micro = tree["batch_size"], tree["schedule"]["accumulation"].get("micro_batch_size")
-    parts = f" in {-(-size // micro)} micro-batches of {micro}" if micro else ""
-    distinct = "" if outline.batch_images == size else f", {outline.batch_images} of them distinct"
-    return f"{size} images per step{parts}{distinct}"
-
-
-def describe_seen_images(outline: "TrainingPlan", tree: dict[str, Any]) -> str:
-    """The number of images of the whole training, and of distinct ones."""
-    seen = outline.total_steps * tree["batch_size"]
-    left = f"; each epoch leaves out {outline.left_out} that do not fill a batch" if outline.left_out else ""
-    return f"{seen:,} images in all, {outline.distinct_images:,} distinct{left}"
+    ]
 
 
 def format_training_cost(measured: "MeasuredCost", estimate: "CostEstimate", device: str) -> RenderableType:
     """Time and memory, and how they were measured."""
     facts = Table.grid(padding=(0, 2))
-    train, validate, evaluate = (
-        format_duration(estimate.train),
-        format_duration(estimate.validate),
-        format_duration(estimate.evaluate),
-    )
-    parts = f"training {train}, validation {validate}, final evaluation {evaluate}"
+    parts = f"training {format_duration(estimate.train)}, validation {format_duration(estimate.validate)}"
+    parts += f", final evaluation {format_duration(estimate.evaluate)}"
     facts.add_row("[cyan]time[/]", f"about [bold]{format_duration(estimate.total)}[/]: {parts}")
     facts.add_row("[cyan]memory[/]", f"{measured.peak_memory_bytes / 2**20:,.0f} MiB at the peak of these steps")
     step = f"{measured.num_steps} steps on {device}: {1e3 * measured.seconds_per_step:,.0f} ms per step"

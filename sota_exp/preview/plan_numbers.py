@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sota_exp.data.train_loader import count_distinct_images
 from sota_exp.models.cost import count_flops, count_parameters
+from sota_exp.stages.average import TrainedWeights
 from sota_exp.stages.evaluation import EvaluationView
 from sota_exp.training.loop import TrainingSession, TrainingState, begin_epoch
 
@@ -19,7 +20,8 @@ class TrainingPlan:
     counts: images per split. train_size: side of the training crop in pixels. batch_images: different training images
     in the first batch, fewer than batch_size with repeated augmentation. distinct_images: different training images in
     the whole training. left_out: images per epoch that do not fill a batch. curve: the learning rate at evenly spaced
-    steps, from the first to the last. trained_parameters: those that are not frozen in the first epoch.
+    steps, from the first to the last. trained_parameters: those that are not frozen in the first epoch. is_averaged:
+    validation evaluates the trained and the averaged weights.
     """
 
     counts: dict[str, int]
@@ -36,6 +38,7 @@ class TrainingPlan:
     parameters: int
     trained_parameters: int
     flops_per_image: int
+    is_averaged: bool
 
     @property
     def total_steps(self) -> int:
@@ -65,4 +68,5 @@ def plan_training(session: TrainingSession, state: TrainingState) -> TrainingPla
         parameters=count_parameters(state.model),
         trained_parameters=trained,
         flops_per_image=count_flops(state.model, views[0].size),
+        is_averaged=not isinstance(state.average, TrainedWeights),
     )

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from sota_exp.preview.plan_numbers import TrainingPlan
-from sota_exp.stages.average import TrainedWeights
 from sota_exp.training.device import synchronize_device
 from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.loop import EpochRecord, StepRecord, TrainingSession, TrainingState, fit
@@ -91,23 +90,16 @@ def _seconds_per_scored_image(session: TrainingSession, state: TrainingState, ev
     return (time.monotonic() - began) / num
 
 
-def estimate_cost(plan: TrainingPlan, measured: MeasuredCost, is_averaged: bool) -> CostEstimate:
+def estimate_cost(plan: TrainingPlan, measured: MeasuredCost) -> CostEstimate:
     """The time of the whole training; the cost of evaluation is proportional to the area of a view.
 
-    is_averaged: validation evaluates the trained and the averaged weights. Not included: decoding, the graph of label
-    propagation, recalibration of normalization layers.
+    Not included: decoding, the graph of label propagation, recalibration of normalization layers.
     """
-    first = plan.views[0]
-    views = sum((view.size / first.size) ** 2 for view in plan.views)
-    networks = 2 if is_averaged else 1
+    views = sum((view.size / plan.views[0].size) ** 2 for view in plan.views)
+    networks = 2 if plan.is_averaged else 1
     scored = measured.seconds_per_scored_image
     return CostEstimate(
         train=plan.total_steps * measured.seconds_per_step,
         validate=plan.num_epochs * plan.counts["val"] * networks * scored,
         evaluate=(plan.counts["val"] * views + plan.counts["test"]) * scored,
     )
-
-
-def has_weight_average(state: TrainingState) -> bool:
-    """Whether the weights that are evaluated are an average, not the trained ones."""
-    return not isinstance(state.average, TrainedWeights)

@@ -7,6 +7,7 @@ import functools
 import json
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,11 +117,16 @@ def is_alive(start: dict[str, Any], directory: Path) -> bool:
     """Whether the process that wrote `start.json` still runs; on another host, whether it wrote a file recently."""
     if not is_on_this_host(start):
         return "host" in start and time.time() - _last_written(directory) < SILENT_SECONDS
+    return is_process_alive(start)
+
+
+def is_process_alive(facts: Mapping[str, Any]) -> bool:
+    """Whether the process `pid` of this host runs and is the one that was `born` then, in seconds since 1970."""
     try:
-        process = psutil.Process(start["pid"])
+        process = psutil.Process(facts["pid"])
         born = process.create_time()
         # Another process may have this pid now. The clock of create_time can be set, hence the tolerance of 1 s.
-        return process.status() != psutil.STATUS_ZOMBIE and abs(born - start.get("born", born)) < 1
+        return process.status() != psutil.STATUS_ZOMBIE and abs(born - facts.get("born", born)) < 1
     except psutil.NoSuchProcess:
         return False
 

@@ -24,11 +24,6 @@ class Tracking(Stage):
 
     figures: bool
 
-    @property
-    @abstractmethod
-    def label(self) -> str:
-        """The place of the tracked runs, as text for the terminal."""
-
     @abstractmethod
     def follow(self, directory: Path) -> RunTracker:
         """Start copying what a run writes into `directory`; returns at once and never raises."""
@@ -45,10 +40,6 @@ class NoTracker(RunTracker):
 @dataclass(frozen=True, kw_only=True)
 class NoTracking(Tracking):
     """Keeps runs in files only."""
-
-    @property
-    def label(self) -> str:
-        return "files only"
 
     def follow(self, directory: Path) -> RunTracker:
         return NoTracker()

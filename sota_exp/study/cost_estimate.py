@@ -34,7 +34,7 @@ def estimate_run_seconds(arm: ComposedArm, trains: bool) -> tuple[float, int]:
         RunFailed: out of memory or disk, or unreadable files.
     """
     from sota_exp.preview.plan_numbers import plan_training
-    from sota_exp.preview.timing import estimate_cost, has_weight_average, measure_cost
+    from sota_exp.preview.timing import estimate_cost, measure_cost
     from sota_exp.training.failures import convert_errors
     from sota_exp.training.loop import start_training
     from sota_exp.training.run import open_session_of
@@ -44,5 +44,5 @@ def estimate_run_seconds(arm: ComposedArm, trains: bool) -> tuple[float, int]:
         state = start_training(session)
         plan = plan_training(session, state)
         measured = measure_cost(session, state, evaluator, SECONDS_PER_ARM if trains else 0.0)
-    cost = estimate_cost(plan, measured, has_weight_average(state))
+    cost = estimate_cost(plan, measured)
     return cost.total if trains else cost.evaluate, plan.counts["test"]

@@ -13,13 +13,11 @@ from typing import Any
 from scipy.special import stdtr, stdtrit
 
 from sota_exp.statistics.paired import Estimate, compute_mean_and_sd, paired_t_interval
+from sota_exp.statistics.units import get_metric_format
 
 CONFIDENCE_LEVEL = 0.95
 
 DEFAULT_ARM = "default"
-
-#: The seeds of a confirmation begin this far above those of the search.
-SEED_DISTANCE = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +32,11 @@ class ConfirmedArm:
     failures: dict[int, str]
 
 
-def list_fresh_seeds(first: int, num: int) -> list[int]:
-    """`num` seeds that no trial of the search used."""
-    return [first + SEED_DISTANCE + index for index in range(num)]
-
-
-def compute_p_value(estimate: Estimate, level: float = CONFIDENCE_LEVEL) -> float | None:
+def compute_p_value(estimate: Estimate) -> float | None:
     """Two-sided p-value of the paired t-test; None if all differences are equal."""
-    if half_width(estimate) == 0:
+    if has_no_spread(estimate):
         return None
-    standard_error = half_width(estimate) / float(stdtrit(estimate.n - 1, (1 + level) / 2))
+    standard_error = half_width(estimate) / float(stdtrit(estimate.n - 1, (1 + CONFIDENCE_LEVEL) / 2))
     return float(2 * stdtr(estimate.n - 1, -abs(estimate.mean) / standard_error))
 
 
@@ -73,8 +66,6 @@ def summarize_confirmation(
     verdict = get_verdict(on_test, sign)
     return {
         "metric": metric,
-        "test_metric": metric.replace("val/", "test/"),
-        "direction": direction,
         "seeds": list(seeds),
         "arms": [arm_to_json(arm, default) for arm in arms],
         "winner": winner.name if winner is not None else None,
@@ -97,9 +88,7 @@ def estimate_to_json(estimate: Estimate) -> dict[str, Any]:
     return {
         "mean": estimate.mean,
         "interval": [estimate.low, estimate.high],
-        "level": CONFIDENCE_LEVEL,
         "p_value": compute_p_value(estimate),
-        "detectable": half_width(estimate),
         "n": estimate.n,
     }
 
@@ -119,16 +108,16 @@ def has_no_spread(estimate: Estimate) -> bool:
 
 
 def format_verdict(winner: ConfirmedArm | None, on_test: Estimate | None, metric: str, verdict: str) -> str:
-    """The verdict as a sentence; accuracies in percentage points."""
+    """The verdict as a sentence."""
     if winner is None or on_test is None:
         return "No comparison: fewer than two fresh seeds are complete in both arms."
-    scale, unit = (100, " points") if metric == "val/accuracy" else (1, "")
-    test = metric.replace("val/", "test/").replace("/", " ")
-    interval = f"{scale * on_test.low:+.2f} to {scale * on_test.high:+.2f}"
-    certainty = f"{CONFIDENCE_LEVEL:.0%} interval {interval}; {on_test.n} paired fresh seeds"
-    difference = f"{scale * on_test.mean:+.2f}{unit} of {test} ({certainty})"
+    unit, test = get_metric_format(metric), metric.replace("val/", "test/").replace("/", " ")
+    interval = f"{CONFIDENCE_LEVEL:.0%} interval {unit.span(on_test.low, on_test.high)}"
+    difference = (
+        f"{unit.format_difference_with_unit(on_test.mean)} of {test} ({interval}; {on_test.n} paired fresh seeds)"
+    )
     name, default = f"Trial {winner.number}", "the recipe's own values"
-    smallest = f"{scale * half_width(on_test):.2f}{unit}"
+    smallest = unit.size(half_width(on_test))
     advice = f"With {on_test.n} seeds and this noise, differences above {smallest} are detectable."
     if has_no_spread(on_test):
         advice = "All differences are equal, so the noise is unknown: use more seeds or more test images."

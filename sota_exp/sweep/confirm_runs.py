@@ -17,11 +17,13 @@ from sota_exp.errors import Interrupted
 from sota_exp.report.terminal import make_console
 from sota_exp.runs.files import RunFiles
 from sota_exp.runs.status import COMPLETE_STATUSES
-from sota_exp.sweep import confirm
-from sota_exp.sweep.confirm import DEFAULT_ARM, ConfirmedArm
+from sota_exp.sweep.confirm import DEFAULT_ARM, ConfirmedArm, summarize_confirmation
 from sota_exp.sweep.sweep import Sweep
 
 log = logging.getLogger(__name__)
+
+#: The seeds of a confirmation begin this far above those of the search.
+SEED_DISTANCE = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +41,7 @@ class Confirmation:
         """The default and the best trials that differ from it; None without such a trial or a val objective."""
         settings, goal = sweep.settings.confirm, sweep.goal
         index = next((i for i, name in enumerate(goal.objectives) if name.startswith("val/")), None)
-        defaults = {item["number"] for item in summary["entries"] if item["is_default"]}
-        known = [item["knobs"] for item in summary["entries"] if item["number"] in defaults]
+        known = [item["knobs"] for item in summary["entries"] if item["is_default"]]
         best: list[dict[str, Any]] = []
         # Equal trials are trained once.
         for item in summary["ranking"]:
@@ -54,7 +55,7 @@ class Confirmation:
         return cls(
             sweep=sweep,
             arms=arms,
-            seeds=confirm.list_fresh_seeds(int(sweep.config.seed), settings.seeds),
+            seeds=[int(sweep.config.seed) + SEED_DISTANCE + index for index in range(settings.seeds)],
             objective=goal.objectives[index],
             direction=goal.directions[index],
         )
@@ -69,7 +70,7 @@ class Confirmation:
         while missing := [key for key in runs if self._result(*key) is None and key not in failures]:
             if not self._run_some(missing, failures):
                 time.sleep(1.0)
-        return confirm.summarize_confirmation(
+        return summarize_confirmation(
             [self._arm(name, failures) for name in self.arms], self.objective, self.direction, self.seeds
         )
 

@@ -6,6 +6,7 @@ import shlex
 from typing import Any
 
 from sota_exp.errors import Interrupted, RunFailed
+from sota_exp.report.sweep.terminal import build_sweep_summary, format_sweep_note
 from sota_exp.report.terminal import make_console
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.sweep.confirm_runs import Confirmation
@@ -32,32 +33,27 @@ def finish_sweep(sweep: Sweep, stopped: str | None) -> None:
     confirmation = Confirmation.of(sweep, summary)
     summary = _write_summary(sweep, stopped, confirmation.run() if confirmation is not None else None)
     from sota_exp.report.sweep.figures import draw_sweep_figures
-    from sota_exp.report.sweep.terminal import build_sweep_summary, format_sweep_note
 
     try:
         draw_sweep_figures(sweep.study, summary, sweep.directory / "figures")
     except Exception as error:  # A sweep is complete without its figures.
         log.warning("the figures of the sweep could not be drawn: %s: %s", type(error).__name__, error)
-    write_recomputable_text(sweep.directory / "sweep.md", format_sweep_note(summary))
     for part in build_sweep_summary(summary, sweep.directory):
         make_console().print(part, soft_wrap=isinstance(part, str))
-    _update_mlflow(sweep)
+    _update_mlflow(sweep, "FINISHED")
 
 
 def write_unfinished_sweep(sweep: Sweep, error: RunFailed | Interrupted | KeyboardInterrupt) -> None:
     """Write what is known of a sweep that fails or is interrupted; an error while doing so is only logged."""
-    from sota_exp.report.sweep.terminal import format_sweep_note
-
     try:
-        summary = _write_summary(sweep, str(error.__cause__ or error) or "interrupted", None)
-        write_recomputable_text(sweep.directory / "sweep.md", format_sweep_note(summary))
+        _write_summary(sweep, str(error.__cause__ or error) or "interrupted", None)
         _update_mlflow(sweep, "FAILED" if isinstance(error, RunFailed) else "KILLED")
     except Exception as other:
         log.warning("the summary of the sweep could not be written: %s: %s", type(other).__name__, other)
 
 
 def _write_summary(sweep: Sweep, stopped: str | None, confirmed: dict[str, Any] | None) -> dict[str, Any]:
-    """Write `sweep.json` and `trials.csv`; returns the content of `sweep.json`.
+    """Write `sweep.json`, `trials.csv` and `sweep.md`; returns the content of `sweep.json`.
 
     confirmed: the result of the confirmation; None keeps that of the existing file.
     """
@@ -76,6 +72,7 @@ def _write_summary(sweep: Sweep, stopped: str | None, confirmed: dict[str, Any] 
     }
     write_recomputable_text(path, json.dumps(summary, indent=2, default=float) + "\n")
     write_recomputable_text(sweep.directory / "trials.csv", format_trials_csv(summary))
+    write_recomputable_text(sweep.directory / "sweep.md", format_sweep_note(summary))
     return summary
 
 
@@ -88,16 +85,9 @@ def _command(sweep: Sweep) -> str:
     return " ".join(["sota-exp sweep", *([f"search={choice}"] if choice else []), *map(shlex.quote, overrides)])
 
 
-def _update_mlflow(sweep: Sweep, status: str = "FINISHED") -> None:
-    """Bring the sweep's own MLflow run up to date, if its trials are tracked there; a problem is only logged."""
-    tracking = sweep.config.get("tracking") or {}
-    if "experiment" not in tracking:
-        return
+def _update_mlflow(sweep: Sweep, status: str) -> None:
     from sota_exp.tracking.listeners import print_dimly
-    from sota_exp.tracking.mlflow import format_notice_of_all
-    from sota_exp.tracking.mlflow_sweep import send_sweep_result
+    from sota_exp.tracking.mlflow_parent import end_parent_run
 
-    if problem := send_sweep_result(sweep.directory, tracking["uri"], tracking["experiment"], status):
-        log.warning("the sweep's own run in MLflow is not up to date: %s", problem)
-    if notice := format_notice_of_all(sweep.directory):
-        print_dimly(notice)
+    for line in end_parent_run(sweep.directory, sweep.config.get("tracking") or {}, status):
+        print_dimly(line)

@@ -4,12 +4,14 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from omegaconf import DictConfig
+from optuna.trial import TrialState
 from rich.markup import escape
 
 from sota_exp.config import compose
@@ -19,9 +21,12 @@ from sota_exp.config.rules import check_rules
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, in_a_line
 from sota_exp.report.terminal import make_console, shorten_path
 from sota_exp.runs.files import RunFiles
+from sota_exp.runs.result_json import build_empty_result
 from sota_exp.runs.sent_position import ORIGIN_VARIABLE
+from sota_exp.runs.start_json import write_start
 from sota_exp.stages.tracking import Tracking
 from sota_exp.sweep.console import JobConsole
+from sota_exp.sweep.ownership import REASON
 from sota_exp.sweep.settings import TRIAL_COSTS
 from sota_exp.sweep.trial import JobBrief, JobTrial, TrialIdentity, run_seeds, send_heartbeats
 from sota_exp.tracking.listeners import add_tracking
@@ -113,30 +118,32 @@ def _run_trial(job: TrialJob, own: JobTrial) -> dict[str, Any]:
     identity = own.identity
     for warning in check_rules(job.configuration):
         log.debug(warning)
-    if identity.seeds == 1:
-        pruner = (
-            StudyPruner(own=own, metric=identity.objectives[0])
-            if len(identity.objectives) == 1 and identity.objectives[0].startswith("val/")
-            else None
-        )
-        result = job.run_seed(0, 1, pruner)
-        own.note(**build_trial_attributes([result]))
-        if result["status"] == "pruned":
-            own.prune(result["reason"])
-        else:
-            own.complete([get_objective(measure(result), name) for name in identity.objectives], get_costs(result))
-        return result
+    results = [job.run_seed(0, 1, build_study_pruner(own))] if identity.seeds == 1 else run_all_seeds(job, own)
+    own.note(**build_trial_attributes(results))
+    if results[0]["status"] == "pruned":
+        own.prune(results[0]["reason"])
+        return results[0]
+    values = [fmean(get_objective(measure(result), name) for result in results) for name in identity.objectives]
+    own.complete(values, get_costs(results[0]))
+    return results[-1]
+
+
+def build_study_pruner(own: JobTrial) -> StudyPruner | None:
+    """The pruner of a trial with one objective that is measured after each epoch."""
+    metric, *others = own.identity.objectives
+    return StudyPruner(own=own, metric=metric) if metric.startswith("val/") and not others else None
+
+
+def run_all_seeds(job: TrialJob, own: JobTrial) -> list[dict[str, Any]]:
+    """The results of the seeds of a trial until the study's pruner, which compares seeds, stops it."""
     results: list[dict[str, Any]] = []
 
     def run_seed(index: int) -> float:
-        results.append(job.run_seed(index, identity.seeds))
-        return get_objective(measure(results[-1]), identity.objectives[0])
+        results.append(job.run_seed(index, own.identity.seeds))
+        return get_objective(measure(results[-1]), own.identity.objectives[0])
 
-    mean, num = run_seeds(own, run_seed, identity.seeds)
-    own.note(**build_trial_attributes(results))
-    others = [sum(get_objective(measure(result), name) for result in results) / num for name in identity.objectives[1:]]
-    own.complete([mean, *others], get_costs(results[0]))
-    return results[-1]
+    run_seeds(own, run_seed, own.identity.seeds)
+    return results
 
 
 def get_objective(values: Mapping[str, Any], name: str) -> float:
@@ -173,11 +180,10 @@ def build_trial_attributes(results: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def run_or_write_failure(job: TrialJob, call: Any) -> dict[str, Any]:
+def run_or_write_failure(job: TrialJob, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Return the result of the call; if it fails without a `result.json`, write one with the reason."""
     try:
-        result: dict[str, Any] = call()
-        return result
+        return call()
     except (ConfigError, RunFailed) as error:
         files = RunFiles(directory=job.directory)
         if files.result() is None:
@@ -187,9 +193,6 @@ def run_or_write_failure(job: TrialJob, call: Any) -> dict[str, Any]:
 
 def write_failed_run(job: TrialJob, files: RunFiles, reason: str) -> None:
     """Write `config.yaml`, `start.json` and `result.json` of a run that never began, and send them to MLflow."""
-    from sota_exp.runs.result_json import build_empty_result
-    from sota_exp.runs.start_json import write_start
-
     result = build_empty_result(
         job.configuration.values["seed"], job.configuration.choices, ("", job.brief.origin["name"]), resumed=0
     ) | {"reason": reason}
@@ -213,11 +216,12 @@ def set_origin(origin: dict[str, Any]) -> Iterator[None]:
 def format_outcome(own: JobTrial) -> str:
     """One line for the terminal: how the trial ended."""
     trial = own.frozen
+    color, facts = {"complete": "green", "pruned": "yellow", "fail": "red"}, []
+    if trial.state == TrialState.COMPLETE:
+        facts += [f"{name} {value:.4g}" for name, value in zip(own.identity.objectives, trial.values, strict=True)]
+    if REASON in trial.user_attrs:
+        facts.append(escape(trial.user_attrs[REASON]))
+    if "seconds" in trial.user_attrs:
+        facts.append(f"{trial.user_attrs['seconds']:.0f} s")
     state = trial.state.name.lower()
-    colors = {"complete": "green", "pruned": "yellow", "fail": "red"}
-    reason = f": {escape(trial.user_attrs['reason'])}" if "reason" in trial.user_attrs else ""
-    values = " ".join(
-        f"{name} {value:.4g}" for name, value in zip(own.identity.objectives, trial.values or [], strict=False)
-    )
-    seconds = f", {trial.user_attrs['seconds']:.0f} s" if "seconds" in trial.user_attrs else ""
-    return f"  [{colors.get(state, 'dim')}]{state}[/] {values if state == 'complete' else ''}{reason}{seconds}"
+    return f"  [{color.get(state, 'dim')}]{state}[/] {', '.join(facts)}"

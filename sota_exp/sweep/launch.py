@@ -73,26 +73,20 @@ class BatchLauncher:
         return True
 
     def _count_failures(self, batch: Sequence[ClaimedTrial]) -> None:
-        failed = []
-        for claim in batch:
-            trial = self.sweep.get_trials()[claim.number]
+        failed, trials = [], self.sweep.get_trials()
+        for trial in (trials[claim.number] for claim in batch):
             if trial.state == TrialState.FAIL:
-                failed.append(f"trial {claim.number}: {trial.user_attrs.get(ownership.REASON, 'no reason is known')}")
+                failed.append(f"trial {trial.number}: {trial.user_attrs.get(ownership.REASON, 'no reason is known')}")
+                log.warning("%s", failed[-1])
             elif trial.state != TrialState.RUNNING:
                 self.reasons = []
-        for line in failed:
-            log.warning("%s", line)
         self.reasons += failed
         if len(failed) / len(batch) > self.sweep.settings.max_failure_rate:
             raise RunFailed(f"{len(failed)} of {len(batch)} trials of a batch failed; {failed[-1]}")
         if len(self.reasons) >= self.sweep.settings.max_failures_in_a_row:
-            raise RunFailed(self._failures_in_a_row())
-
-    def _failures_in_a_row(self) -> str:
-        states = [trial.state for trial in self.sweep.get_trials()]
-        none = "" if TrialState.COMPLETE in states else "; no trial is complete"
-        last = f"The last was {self.reasons[-1]}. When it is fixed, repeat the command to continue"
-        return f"{len(self.reasons)} trials in a row failed{none}. {last}"
+            none = "" if any(trial.state == TrialState.COMPLETE for trial in trials) else "; no trial is complete"
+            last = f"The last was {self.reasons[-1]}. When it is fixed, repeat the command to continue"
+            raise RunFailed(f"{len(self.reasons)} trials in a row failed{none}. {last}")
 
 
 def job_overrides(sweep: Sweep, claim: ClaimedTrial) -> list[str]:

@@ -18,6 +18,8 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from sota_exp.runs.contents import is_process_alive
+
 OWNER, REASON = "owner", "reason"
 
 #: How often in a row the trial's process was killed without progress, and the last reported step at that time.
@@ -34,7 +36,7 @@ def get_host_id() -> str:
 
 
 def build_owner(token: str | None = None) -> dict[str, Any]:
-    """This process as the owner of a trial; with a new token if none is given."""
+    """This process as the owner of a trial."""
     process = psutil.Process()
     return {
         "token": token or uuid.uuid4().hex,
@@ -44,26 +46,13 @@ def build_owner(token: str | None = None) -> dict[str, Any]:
     }
 
 
-def is_owner_alive(facts: dict[str, Any]) -> bool:
-    """Whether the owner's process runs; only for an owner on this host."""
-    try:
-        process = psutil.Process(facts["pid"])
-        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - facts["born"]) < 1
-    except psutil.NoSuchProcess:
-        return False
-
-
 def find_abandoned_trials(study: optuna.Study, held: Collection[str] = ()) -> list[FrozenTrial]:
     """Running trials without an owner, with a dead process, or on another host without heartbeats.
 
-    Call it inside `Store.alone`.
-
-    held: the tokens of the trials in the current batch. Any other trial with this process as its owner is abandoned
+    Call it under the lock of the study. held: the tokens of the trials in the current batch. Any other trial with this process as its owner is abandoned
     too: the connection was lost after the storage had stored the owner, so this process never received the trial.
     """
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    if not running:
-        return []
     storage = study._storage
     assert isinstance(storage, BaseHeartbeat)
     stale = set(storage._get_stale_trial_ids(study._study_id))
@@ -76,17 +65,17 @@ def _is_abandoned(trial: FrozenTrial, stale: set[int], held: Collection[str]) ->
         return True
     if facts["host"] != get_host_id():
         return trial._trial_id in stale
-    return facts["token"] not in held if is_owner(facts) else not is_owner_alive(facts)
+    return facts["token"] not in held if is_owner(facts) else not is_process_alive(facts)
 
 
 def is_owner(facts: dict[str, Any]) -> bool:
     """Whether this process is the owner."""
-    return bool(facts["host"] == get_host_id() and facts["pid"] == os.getpid() and is_owner_alive(facts))
+    return bool(facts["host"] == get_host_id() and facts["pid"] == os.getpid() and is_process_alive(facts))
 
 
-def become_owner(trial: Trial) -> str:
-    """Make this process the owner; returns the new token."""
-    facts = build_owner()
+def become_owner(trial: Trial, token: str | None = None) -> str:
+    """Make this process the owner; returns the token, a new one if none is given."""
+    facts = build_owner(token)
     trial.set_user_attr(OWNER, facts)
     return str(facts["token"])
 
@@ -112,10 +101,15 @@ def store_kills(trial: Trial, num_kills: int) -> None:
             trial.set_user_attr(name, value)
 
 
+def is_held(trial: FrozenTrial, token: str) -> bool:
+    """Whether the trial runs, and its owner is still the one with this token."""
+    return trial.state == TrialState.RUNNING and (trial.user_attrs.get(OWNER) or {}).get("token") == token
+
+
 def release_trial(study: optuna.Study, number: int, token: str) -> None:
-    """Remove the owner of a running trial, unless the token shows that it has another owner by now."""
+    """Remove the owner of a running trial, unless it has another owner by now."""
     trial = study.get_trials(deepcopy=False)[number]
-    if trial.state == TrialState.RUNNING and (trial.user_attrs.get(OWNER) or {}).get("token") == token:
+    if is_held(trial, token):
         study._storage.set_trial_user_attr(trial._trial_id, OWNER, None)
 
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
+from sota_exp.config.build import build, prefix_invalid_values
 from sota_exp.config.values import format_suggestion
-from sota_exp.errors import ConfigError, first_line
+from sota_exp.errors import ConfigError
+from sota_exp.stages.stage import require
 from sota_exp.statistics.units import HIGHER_IS_BETTER
 from sota_exp.sweep.storage import Direction
 
@@ -29,16 +30,6 @@ TRIAL_COSTS = (
 )
 
 
-def require_setting(ok: bool, name: str, value: object, legal: str) -> None:
-    """Check a value.
-
-    Raises:
-        ConfigError: `ok` is false.
-    """
-    if not ok:
-        raise ConfigError(f"hydra.sweeper.{name}={value} is not legal: {legal}")
-
-
 @dataclass(frozen=True, kw_only=True)
 class ConfirmSettings:
     """top: how many of the best trials are compared with the recipe's own values. seeds: on how many fresh seeds."""
@@ -47,13 +38,9 @@ class ConfirmSettings:
     seeds: int
 
     def __post_init__(self) -> None:
-        require_setting(self.top >= 0, "confirm.top", self.top, "a count, 0 for no confirmation")
-        require_setting(
-            self.top == 0 or self.seeds >= 2,
-            "confirm.seeds",
-            self.seeds,
-            "at least 2: an interval needs several seeds",
-        )
+        require(self.top >= 0, "top", self.top, "a count, 0 for no confirmation")
+        legal = "at least 2: an interval needs several seeds"
+        require(self.top == 0 or self.seeds >= 2, "seeds", self.seeds, legal)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,17 +67,13 @@ class SweepSettings:
 
     def __post_init__(self) -> None:
         for name in ("n_trials", "n_jobs", "seeds", "max_failures_in_a_row", "heartbeat", "warm_start_points"):
-            require_setting(vars(self)[name] >= 1, name, vars(self)[name], "a count, at least 1")
-        require_setting(self.retries >= 0, "retries", self.retries, "a count, 0 or more")
-        require_setting(self.grace > self.heartbeat, "grace", self.grace, f"seconds, above heartbeat={self.heartbeat}")
-        require_setting(
-            0 <= self.max_failure_rate <= 1, "max_failure_rate", self.max_failure_rate, "a fraction in [0, 1]"
-        )
-        require_setting(0 <= self.pruning_starts <= 1, "pruning_starts", self.pruning_starts, "a fraction in [0, 1]")
-        require_setting(self.timeout is None or self.timeout > 0, "timeout", self.timeout, "null, or seconds above 0")
-        require_setting(
-            self.patience is None or self.patience >= 1, "patience", self.patience, "null, or at least 1 trial"
-        )
+            require(vars(self)[name] >= 1, name, vars(self)[name], "a count, at least 1")
+        for name in ("max_failure_rate", "pruning_starts"):
+            require(0 <= vars(self)[name] <= 1, name, vars(self)[name], "a fraction in [0, 1]")
+        require(self.retries >= 0, "retries", self.retries, "a count, 0 or more")
+        require(self.grace > self.heartbeat, "grace", self.grace, f"seconds, above heartbeat={self.heartbeat}")
+        require(self.timeout is None or self.timeout > 0, "timeout", self.timeout, "null, or seconds above 0")
+        require(self.patience is None or self.patience >= 1, "patience", self.patience, "null, or at least 1 trial")
 
 
 #: Direction of every metric that our training measures on val; jobs of another program may have other metrics.
@@ -116,19 +99,12 @@ class Objectives:
             require_measure("objective", name, with_val=True)
         for name in self.constraints:
             require_measure("constraints", name, with_val=False)
-        for direction in self.directions:
-            require_setting(direction in get_args(Direction), "direction", direction, ", ".join(get_args(Direction)))
-        for name, direction in zip(self.objectives, self.directions, strict=False):
-            if direction != VAL_DIRECTIONS.get(name, direction):
-                raise ConfigError(
-                    f"hydra.sweeper.direction={direction} of {name} searches for the worst; "
-                    f"legal: {VAL_DIRECTIONS[name]}"
-                )
-        if len(self.objectives) != len(self.directions):
-            raise ConfigError(
-                f"hydra.sweeper.direction={self.directions} does not have the length of "
-                f"hydra.sweeper.objective={self.objectives}: give one direction per objective"
-            )
+        legal = f"one direction per objective of {self.objectives}"
+        require(len(self.objectives) == len(self.directions), "direction", self.directions, legal)
+        for name, direction in zip(self.objectives, self.directions, strict=True):
+            require(direction in get_args(Direction), "direction", direction, ", ".join(get_args(Direction)))
+            best = VAL_DIRECTIONS.get(name, direction)
+            require(direction == best, "direction", direction, f"{best}, unless you search for the worst {name}")
 
 
 def require_measure(key: str, name: str, with_val: bool) -> None:
@@ -137,39 +113,30 @@ def require_measure(key: str, name: str, with_val: bool) -> None:
     Raises:
         ConfigError: it does not.
     """
-    costs = [f"cost/{cost}" for cost in TRIAL_COSTS]
-    close = difflib.get_close_matches(name, VAL_DIRECTIONS, n=1, cutoff=0.8)
-    meant = f" Did you mean {close[0]}?" if close else ""
-    if name in costs or (with_val and name.startswith("val/") and (name in VAL_DIRECTIONS or not meant)):
+    legal = [*(VAL_DIRECTIONS if with_val else ()), *(f"cost/{cost}" for cost in TRIAL_COSTS)]
+    # Other programs have other val metrics; a name that is almost one of ours is a mistake.
+    is_other = name.startswith("val/") and not difflib.get_close_matches(name, VAL_DIRECTIONS, n=1, cutoff=0.8)
+    if name in legal or (with_val and is_other):
         return
-    legal = ", ".join([*(["val/accuracy, val/loss, val/…"] if with_val else []), *costs])
     why = "a sweep must not see test metrics; " if name.startswith("test/") else ""
-    raise ConfigError(f"hydra.sweeper.{key}: {name}: {why}legal: {legal}.{meant or format_suggestion(name, costs)}")
+    raise ConfigError(f"hydra.sweeper.{key}: {name}: {why}legal: {', '.join(legal)}.{format_suggestion(name, legal)}")
 
 
 def read_settings(given: Mapping[str, Any]) -> SweepSettings:
-    """The plain values of `hydra.sweeper`.
-
-    Raises:
-        ConfigError: unknown key, wrong type, or a value out of range.
-    """
+    """The plain values of `hydra.sweeper`."""
     values = {key: value for key, value in given.items() if key not in NOT_SETTINGS}
-    try:
-        made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(SweepSettings), values))
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"hydra.sweeper.{error.full_key}: {first_line(error)}") from error
-    assert isinstance(made, SweepSettings)
-    return made
+    return build(SweepSettings, values, "hydra.sweeper")
 
 
 def read_goal(given: Mapping[str, Any]) -> Objectives:
     """The objectives with their directions, and the constraints."""
     objective, direction = given["objective"], given["direction"]
-    return Objectives(
-        objectives=objective if isinstance(objective, list) else [str(objective)],
-        directions=direction if isinstance(direction, list) else [direction],
-        constraints={key: float(value) for key, value in (given["constraints"] or {}).items()},
-    )
+    with prefix_invalid_values("hydra.sweeper"):
+        return Objectives(
+            objectives=objective if isinstance(objective, list) else [str(objective)],
+            directions=direction if isinstance(direction, list) else [direction],
+            constraints={key: float(value) for key, value in (given["constraints"] or {}).items()},
+        )
 
 
 def read_trees(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

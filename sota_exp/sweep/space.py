@@ -77,10 +77,6 @@ class SearchSpace:
         for item in self.conditions:
             if options.get(item.slot) in item.options:
                 values[item.knob] = trial._suggest(item.name, item.distribution)
-        return self.derive_knobs(values)
-
-    def derive_knobs(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Replace coordinates by the knobs derived from them."""
         known = {**{name: parse_number(text) for name, text in self.fixed_overrides.items()}, **values}
         quotients = {
             knob: known[top] / known[bottom]

@@ -91,7 +91,7 @@ class StudyStorage:
 
     @cached_property
     def storage(self) -> RDBStorage:
-        """The connection; creates missing tables, so the first access must be inside `alone`.
+        """The connection; creates missing tables, so the first access must be under `lock`.
 
         Raises:
             ConfigError: psycopg is not installed.

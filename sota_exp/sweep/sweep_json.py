@@ -27,7 +27,7 @@ def is_feasible(trial: FrozenTrial) -> bool:
 
 
 def trial_to_json(trial: FrozenTrial) -> dict[str, Any]:
-    """One trial as plain values. `at`: its start and end, in seconds since 1970."""
+    """One trial as plain values."""
     attrs = trial.user_attrs
     return {
         "number": trial.number,
@@ -45,7 +45,6 @@ def trial_to_json(trial: FrozenTrial) -> dict[str, Any]:
         "metrics": attrs.get("metrics", {}),
         "inference_size": attrs.get("inference_size"),
         "reports": {str(step): value for step, value in sorted(trial.intermediate_values.items())},
-        "at": [moment.timestamp() if moment else None for moment in (trial.datetime_start, trial.datetime_complete)],
     }
 
 

@@ -1,6 +1,6 @@
 """Choose the next trials for this process and become their owner.
 
-One process at a time does so (`Store.alone`). An abandoned trial is taken before a new one is created. The sampler is
+One process at a time does so (`StudyStorage.lock`). An abandoned trial is taken before a new one is created. The sampler is
 seeded by the number of the trial, so that a repeated command draws what an uninterrupted one draws.
 """
 
@@ -8,11 +8,11 @@ import functools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import optuna
 from optuna.trial import Trial, TrialState
 
+from sota_exp.report.sweep.terminal import format_parameter
 from sota_exp.sweep import ownership
 from sota_exp.sweep.sampler import make_sampler
 from sota_exp.sweep.start_points import DEFAULT_ATTRIBUTE
@@ -67,16 +67,14 @@ def _claim(sweep: Sweep, held: set[str]) -> ClaimedTrial | None:
             return None
         study.sampler = make_sampler(sweep.sampler, sweep.space, len(trials))
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "Heartbeat of storage"
-            )  # `send_heartbeats` sends heartbeats instead of Optuna.
+            warnings.filterwarnings("ignore", "Heartbeat of storage")  # `send_heartbeats` sends them, not Optuna.
             return _draw_and_own(sweep, study.ask(), 0, check)
 
 
 def _draw_and_own(sweep: Sweep, trial: Trial, num_kills: int, check: Callable[[], None]) -> ClaimedTrial:
     """Draw the values that are not drawn yet, and take the trial: first a heartbeat, then the owner.
 
-    check: raises where the lock of `Store.alone` is lost.
+    check: raises where the lock of the study is lost.
     """
     sweep.store.storage.record_heartbeat(trial._trial_id)
     with warnings.catch_warnings():
@@ -92,17 +90,12 @@ def _draw_and_own(sweep: Sweep, trial: Trial, num_kills: int, check: Callable[[]
     ownership.store_kills(trial, num_kills)
     token = ownership.become_owner(trial)
     check()
-    trial.set_user_attr(
-        KNOBS_ATTRIBUTE, knobs
-    )  # Only the owner writes them: another process may have drawn other values.
+    # Only the owner writes them: another process may have drawn other values.
+    trial.set_user_attr(KNOBS_ATTRIBUTE, knobs)
     return ClaimedTrial(
         number=trial.number,
         trial_id=trial._trial_id,
         token=token,
-        title=" ".join(_format_knob(name, value) for name, value in knobs.items()),
+        title=" ".join(f"{name.rpartition('.')[2]}={format_parameter(value)}" for name, value in knobs.items()),
         overrides=tuple(sweep.space.overrides(knobs)),
     )
-
-
-def _format_knob(name: str, value: Any) -> str:
-    return f"{name.rpartition('.')[2]}={f'{value:.3g}' if isinstance(value, float) else value}"

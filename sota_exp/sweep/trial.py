@@ -8,7 +8,6 @@ import base64
 import contextlib
 import json
 import logging
-import statistics
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +22,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sota_exp.config.values import format_suggestion
 from sota_exp.errors import ConfigError
-from sota_exp.sweep.ownership import OWNER, REASON, build_owner, end_trial, fail_trial, release_trial
+from sota_exp.sweep.ownership import REASON, become_owner, end_trial, fail_trial, is_held, release_trial
 from sota_exp.sweep.storage import CONNECTION_ERRORS, StudyStorage, format_storage_error, retry_while_disconnected
 
 log = logging.getLogger(__name__)
@@ -112,15 +111,11 @@ class JobTrial:
             study = identity.store.study(pruner=build_pruner(identity.pruner))
             frozen = study.get_trials(deepcopy=False)[identity.number]
             trial = Trial(study, frozen._trial_id)
-            if frozen.state == TrialState.RUNNING and cls._has(frozen, identity.token):
-                trial.set_user_attr(OWNER, build_owner(identity.token))
+            if is_held(frozen, identity.token):
+                become_owner(trial, identity.token)
             return cls(identity=identity, study=study, trial=trial)
 
         return retry_while_disconnected(connect)
-
-    @staticmethod
-    def _has(frozen: FrozenTrial, token: str) -> bool:
-        return bool((frozen.user_attrs.get(OWNER) or {}).get("token") == token)
 
     @property
     def frozen(self) -> FrozenTrial:
@@ -130,8 +125,7 @@ class JobTrial:
     @property
     def is_owned(self) -> bool:
         """Whether the trial still runs and still has our token."""
-        frozen = self.frozen
-        return frozen.state == TrialState.RUNNING and self._has(frozen, self.identity.token)
+        return is_held(self.frozen, self.identity.token)
 
     def report(self, value: float, step: int) -> None:
         """Report the value of a step to the study, once per step."""
@@ -155,26 +149,25 @@ class JobTrial:
         """End the trial with its values; a violated constraint makes it infeasible, not failed."""
 
         def send() -> None:
-            if not self.is_owned:
-                return
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # About constraints set before a connection was lost.
                 for key, most in self.identity.constraints.items():
                     self.trial.set_constraint(key, costs[key] - most)
             end_trial(self.study, self.identity.number, values)
 
-        retry_while_disconnected(send)
+        self._retry_if_owned(send)
 
     def prune(self, reason: str) -> None:
         """End the trial as pruned."""
         self.note(**{REASON: reason})
-        retry_while_disconnected(
-            lambda: end_trial(self.study, self.identity.number, state=TrialState.PRUNED) if self.is_owned else None
-        )
+        self._retry_if_owned(lambda: end_trial(self.study, self.identity.number, state=TrialState.PRUNED))
 
     def fail(self, reason: str) -> None:
         """End the trial as failed; the sweep continues."""
-        retry_while_disconnected(lambda: fail_trial(self.study, self.frozen, reason) if self.is_owned else None)
+        self._retry_if_owned(lambda: fail_trial(self.study, self.frozen, reason))
+
+    def _retry_if_owned(self, call: Callable[[], None]) -> None:
+        retry_while_disconnected(lambda: call() if self.is_owned else None)
 
     def release(self) -> None:
         """Leave the trial running without an owner, so that another process can take it."""
@@ -208,10 +201,10 @@ def _send_heartbeats(study: optuna.Study, trial_ids: list[int], ended: threading
             return
 
 
-def run_seeds(own: JobTrial, run_seed: Callable[[int], float], num_seeds: int) -> tuple[float, int]:
-    """Run seed after seed, the seeds being the steps of the pruner; returns (mean, number of seeds run).
+def run_seeds(own: JobTrial, run_seed: Callable[[int], float], num_seeds: int) -> list[float]:
+    """Run seed after seed, the seeds being the steps of the pruner; returns the values of the seeds that were run.
 
-    A trial that is pruned early returns the mean so far instead of no value, as WilcoxonPruner requires.
+    A trial that is pruned early is worth their mean instead of having no value, as WilcoxonPruner requires.
     """
     values: list[float] = []
     for index in range(num_seeds):
@@ -219,4 +212,4 @@ def run_seeds(own: JobTrial, run_seed: Callable[[int], float], num_seeds: int) -
         own.report(values[-1], index)
         if index + 1 < num_seeds and own.should_stop():
             break
-    return statistics.fmean(values), len(values)
+    return values

@@ -13,23 +13,14 @@ from sota_exp.report.numbers import format_duration
 from sota_exp.report.terminal import make_console
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.tracking.mlflow_note import (
-    NEUTRAL_OPTIONS,
     SCORE_HEADINGS,
     find_extreme_classes,
     format_model_cost,
     format_score_cells,
+    list_techniques,
 )
 from sota_exp.training.listener import Listener, TrainingSize
 from sota_exp.training.loop import StepRecord
-
-
-def list_techniques(choices: dict[str, str]) -> list[str]:
-    """`slot=option` of every slot whose option is not neutral."""
-    return [
-        f"{slot.split('/')[-1]}={option}"
-        for slot, option in choices.items()
-        if "/" in slot and option not in NEUTRAL_OPTIONS
-    ]
 
 
 class ConsoleListener(Listener):
@@ -119,11 +110,9 @@ def build_result_panel(result: dict[str, Any], directory: str) -> Panel:
     for name, classes in zip(("hardest", "easiest"), find_extreme_classes(result), strict=True):
         facts.add_row(name, escape(classes))
     seconds = result["seconds"]
-    durations = f"training {format_duration(seconds['train'])}, {result['images_per_second']:,.0f} images/s; "
-    durations += (
-        f"validation {format_duration(seconds['validate'])}; final scoring {format_duration(seconds['evaluate'])}"
-    )
-    facts.add_row("time", durations)
+    training = f"training {format_duration(seconds['train'])}, {result['images_per_second']:,.0f} images/s"
+    scoring = f"validation {format_duration(seconds['validate'])}; final scoring {format_duration(seconds['evaluate'])}"
+    facts.add_row("time", f"{training}; {scoring}")
     facts.add_row("cost", format_model_cost(result))
     if result["reason"]:
         facts.add_row("stopped", escape(result["reason"]))

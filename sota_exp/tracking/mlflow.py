@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from sota_exp.report.terminal import shorten_path
 from sota_exp.runs.mlflow_store import (
     URI_SCHEMES,
     build_mlflow_environment,
@@ -51,10 +52,6 @@ class MLflow(Tracking):
         require(self.timeout >= 1, "timeout", self.timeout, "seconds, at least 1")
         require(0 <= self.retries <= 10, "retries", self.retries, "a count in [0, 10]")
         require(self.patience >= 0, "patience", self.patience, "seconds, at least 0")
-
-    @property
-    def label(self) -> str:
-        return f"MLflow, experiment {self.experiment} in {mask_passwords(resolve_uri(self.uri, Path.cwd()))}"
 
     def follow(self, directory: Path) -> RunTracker:
         uri = resolve_uri(self.uri, Path.cwd())
@@ -98,19 +95,16 @@ class MLflowFollower(RunTracker):
 
 def format_notice(directory: Path, goes_on: bool = False) -> str:
     """One line: where to see the run, or what is unsent and how to send it. goes_on: the process still sends."""
-    position = SentPosition.read(directory)
-    path = os.path.relpath(directory) if directory.is_relative_to(Path.cwd()) else directory
+    position, path = SentPosition.read(directory), shorten_path(directory)
     if position.sent:
-        return mask_passwords(
-            f"MLflow: run {position.run_id}; see it with {format_dashboard_command(position.uri, position.experiment)}"
-        )
-    if goes_on and position.problem is None:
-        return mask_passwords(
-            f"MLflow: {position.uri} is slow; sending continues in the background; "
-            f"if it fails, run sota-exp sync {path}"
-        )
-    problem = position.problem or f"{position.uri} did not accept everything in time"
-    return mask_passwords(f"MLflow: not everything is sent ({problem}); nothing is lost, run sota-exp sync {path}")
+        dashboard = format_dashboard_command(position.uri, position.experiment)
+        text = f"run {position.run_id}; see it with {dashboard}"
+    elif goes_on and position.problem is None:
+        text = f"{position.uri} is slow; sending continues in the background; if it fails, run sota-exp sync {path}"
+    else:
+        problem = position.problem or f"{position.uri} did not accept everything in time"
+        text = f"not everything is sent ({problem}); nothing is lost, run sota-exp sync {path}"
+    return mask_passwords(f"MLflow: {text}")
 
 
 def format_notice_of_all(directory: Path) -> str:
@@ -119,11 +113,8 @@ def format_notice_of_all(directory: Path) -> str:
     positions = [SentPosition.read(run) for run in found]
     if not positions:
         return ""
-    num_unsent = sum(not position.sent for position in positions)
-    if num_unsent:
-        path = os.path.relpath(directory)
-        return (
-            f"MLflow: {num_unsent} of {len(found)} runs are not sent in full; nothing is lost, run sota-exp sync {path}"
-        )
+    if num_unsent := sum(not position.sent for position in positions):
+        unsent = f"{num_unsent} of {len(found)} runs are not sent in full; nothing is lost"
+        return f"MLflow: {unsent}, run sota-exp sync {shorten_path(directory)}"
     dashboard = format_dashboard_command(positions[0].uri, positions[0].experiment)
     return mask_passwords(f"MLflow: {len(found)} runs; see them with {dashboard}")

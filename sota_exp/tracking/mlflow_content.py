@@ -1,18 +1,20 @@
 """Parameters, metrics and tags of a run for MLflow, computed from the files of the run.
 
-Equal files give equal content, including timestamps, so that sending twice changes nothing. Imports neither torch nor
-mlflow.
+Equal files give equal content, including timestamps, so that sending twice changes nothing.
 """
 
 import math
 import posixpath
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mlflow.entities import Metric
+
 from sota_exp.config.values import flatten
 from sota_exp.runs.contents import RunContent
+from sota_exp.tracking.mlflow_note import format_command
 
 #: MLflow silently truncates longer parameter values (characters); the full configuration is an artifact.
 LONGEST_PARAM = 6000
@@ -32,19 +34,6 @@ RUN_ARTIFACTS = (
 #: Keys that `build_hyperparameter_metrics` logs under a short name.
 NAMED_HYPERPARAMETERS = ("optimizer.lr", "optimizer.weight_decay", "schedule.length.epochs", "data.image_size")
 
-#: Groups that do not affect results.
-GROUPS_WITHOUT_EFFECT = ("tracking",)
-
-
-@dataclass(frozen=True, kw_only=True)
-class MetricPoint:
-    """One value of a metric; time: in milliseconds since 1970."""
-
-    key: str
-    value: float
-    time: int
-    step: int
-
 
 def sanitize_key(key: str) -> str:
     """Replace characters that MLflow refuses by `_`; legal are word characters, `-`, `.`, space, `:` and `/`."""
@@ -54,12 +43,8 @@ def sanitize_key(key: str) -> str:
 
 def build_params(content: RunContent) -> dict[str, str]:
     """The option of every slot, and every value of the resolved configuration that is short enough, by dotted key."""
-    found = {
-        slot: option
-        for slot, option in (content.start.get("choices") or {}).items()
-        if slot not in GROUPS_WITHOUT_EFFECT
-    }
-    values = flatten({group: tree for group, tree in content.config.items() if group not in GROUPS_WITHOUT_EFFECT})
+    found = {slot: option for slot, option in (content.start.get("choices") or {}).items() if slot != "tracking"}
+    values = flatten({group: tree for group, tree in content.config.items() if group != "tracking"})
     for key, value in values.items():
         if key.rpartition(".")[2] not in ("_target_", "_option_"):
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
@@ -67,27 +52,18 @@ def build_params(content: RunContent) -> dict[str, str]:
     return {sanitize_key(key): text for key, text in found.items() if len(text) <= LONGEST_PARAM}
 
 
-def build_points(content: RunContent, after: int = 0) -> list[MetricPoint]:
+def build_points(content: RunContent, after: int = 0) -> list[Metric]:
     """All points of all metrics in order of time, without the first `after` epochs, which are already sent."""
-    start_ms = content.started_ms
-    found = [
-        MetricPoint(key=sanitize_key(key), value=value, time=start_ms, step=0)
-        for key, value in build_hyperparameter_metrics(content).items()
-    ]
+    found = _build_metrics(build_hyperparameter_metrics(content), content.started_ms, 0)
     seconds = 0.0
     for index, epoch in enumerate(content.epochs):
         seconds += epoch["seconds"] + epoch["validate_seconds"]
-        found += build_epoch_points(epoch, start_ms + round(seconds * 1000)) if index >= after else []
-    end_ms = start_ms + round(seconds * 1000)
+        found += build_epoch_points(epoch, content.started_ms + round(seconds * 1000)) if index >= after else []
     values = build_final_metrics(content.told or {})
-    found += [
-        MetricPoint(key=sanitize_key(key), value=value, time=end_ms, step=content.last_step)
-        for key, value in values.items()
-    ]
-    return found
+    return found + _build_metrics(values, content.started_ms + round(seconds * 1000), content.last_step)
 
 
-def build_epoch_points(epoch: dict[str, Any], time: int) -> list[MetricPoint]:
+def build_epoch_points(epoch: dict[str, Any], time: int) -> list[Metric]:
     """Points of one line of `metrics.jsonl`; costs become `time/…`. The step is the epoch, from 0."""
     values = {key: value for key, value in epoch.items() if "/" in key and value is not None}
     values |= {
@@ -95,9 +71,12 @@ def build_epoch_points(epoch: dict[str, Any], time: int) -> list[MetricPoint]:
         "time/validate_seconds": epoch["validate_seconds"],
         "time/images_per_second": epoch["images_per_second"],
     }
-    return [
-        MetricPoint(key=sanitize_key(key), value=value, time=time, step=epoch["epoch"]) for key, value in values.items()
-    ]
+    return _build_metrics(values, time, epoch["epoch"])
+
+
+def _build_metrics(values: Mapping[str, float], time: int, step: int) -> list[Metric]:
+    """time: in milliseconds since 1970."""
+    return [Metric(sanitize_key(key), float(value), time, step) for key, value in values.items()]
 
 
 def build_hyperparameter_metrics(content: RunContent) -> dict[str, float]:
@@ -138,9 +117,10 @@ def build_final_metrics(result: dict[str, Any]) -> dict[str, float]:
 
     `val/…` of the result becomes `best/val_…`, because `val/…` is the curve over epochs.
     """
-    found: dict[str, Any] = {}
-    for key, value in result.get("metrics", {}).items():
-        found[key if key.startswith(("test/", "best/")) else f"best/{key.replace('/', '_')}"] = value
+    found: dict[str, Any] = {
+        key if key.startswith(("test/", "best/")) else f"best/{key.replace('/', '_')}": value
+        for key, value in result.get("metrics", {}).items()
+    }
     if found:
         for key in ("images_per_second", "peak_memory_bytes", "parameters", "flops_per_image", "images_seen", "steps"):
             found[f"cost/{key}"] = result.get(key)
@@ -152,10 +132,9 @@ def build_tags(content: RunContent) -> dict[str, str]:
     """MLflow tags: code version, host, recipe, data, and the sweep or study that the run belongs to."""
     start, config = content.start, content.config
     commit = start.get("commit")
-    command = " ".join(["sota-exp train", *map(str, content.origin.get("overrides", []))])
     found = {
         "mlflow.source.name": "sota-exp train",
-        "command": command[:5000],
+        "command": format_command(content)[:5000],
         "mlflow.source.type": "LOCAL",
         "mlflow.source.git.commit": commit and commit.removesuffix("-dirty"),
         "mlflow.user": start.get("user"),

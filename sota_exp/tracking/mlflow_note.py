@@ -1,8 +1,10 @@
 """The Markdown note of a run in MLflow: configuration, scores, cost and command, from the files of the run."""
 
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
+from sota_exp.report.sweep.terminal import format_markdown_table
 from sota_exp.runs.contents import RunContent
 
 #: Names of neutral options, in any slot.
@@ -10,9 +12,6 @@ NEUTRAL_OPTIONS = ("none", "native", "full", "fixed", "standard", "scratch", "st
 
 #: Columns of the table of scores.
 SCORE_HEADINGS = ("split", "accuracy", "top-5", "loss", "calibration error", "images")
-
-#: Groups that `format_techniques` leaves out: the heading shows them, or they do not affect results.
-IN_HEADING = ("recipe", "data", "scale", "tracking", "runtime")
 
 
 def format_run_note(content: RunContent) -> str:
@@ -22,11 +21,11 @@ def format_run_note(content: RunContent) -> str:
     if result is None:
         parts.append("Training.")
     elif result["metrics"]:
-        parts += [format_scores(result), format_classes(result), format_cost(result)]
+        parts += [format_scores(result), format_classes_and_cost(result)]
     if result is not None and result["reason"]:
         parts.append(f"**{result['status'].replace('_', ' ').capitalize()}**: {result['reason']}.")
-    parts += [format_techniques(content), f"```\n{format_command(content)}\n```"]
-    return "\n\n".join(filter(None, parts))
+    chosen = ", ".join(f"`{choice}`" for choice in list_techniques(content.start.get("choices") or {}))
+    return "\n\n".join([*parts, f"Chosen: {chosen}.", f"```\n{format_command(content)}\n```"])
 
 
 def format_heading(content: RunContent) -> str:
@@ -41,15 +40,15 @@ def format_heading(content: RunContent) -> str:
 
 def format_scores(result: dict[str, Any]) -> str:
     """A table of both splits; test first, because MLflow collapses the rest."""
-    rows = [_row(*SCORE_HEADINGS), "|---|---|---|---|---|---|"]
+    rows = [list(SCORE_HEADINGS)]
     for split in sorted(result["evaluated_images"]):
         accuracy, error, *others = format_score_cells(result, split)
-        rows.append(_row(split, f"**{accuracy}** ± {error}", *others))
+        rows.append([split, f"**{accuracy}** ± {error}", *others])
     best = f"Weights of epoch {result['metrics']['best/epoch'] + 1} were best on val."
     names = (
         "The val scores above are the metrics `best/val_…`; `val/…` are curves, whose last value is the last epoch's."
     )
-    return "\n".join([*rows, "", f"{best} {names}"])
+    return f"{format_markdown_table(rows)}\n\n{best} {names}"
 
 
 def format_score_cells(result: dict[str, Any], split: str) -> list[str]:
@@ -66,14 +65,13 @@ def format_score_cells(result: dict[str, Any], split: str) -> list[str]:
     ]
 
 
-def _row(*cells: str) -> str:
-    """Em spaces, because MLflow draws tables without space between columns."""
-    return "| " + " | ".join(f"{cell}\u2003" for cell in cells) + " |"
-
-
-def format_classes(result: dict[str, Any]) -> str:
-    found = find_extreme_classes(result)
-    return f"Hardest on test: {found[0]}. Easiest: {found[1]}." if len(result["per_class_accuracy"]) > 1 else ""
+def format_classes_and_cost(result: dict[str, Any]) -> str:
+    hardest, easiest = find_extreme_classes(result)
+    classes = f"Hardest on test: {hardest}. Easiest: {easiest}.\n\n" if len(result["per_class_accuracy"]) > 1 else ""
+    return (
+        f"{classes}Cost: {result['seconds']['train']:,.0f} s of training at {result['images_per_second']:,.0f} "
+        f"images/s on {result['device']}; {format_model_cost(result)}."
+    )
 
 
 def find_extreme_classes(result: dict[str, Any]) -> tuple[str, str]:
@@ -86,13 +84,6 @@ def find_extreme_classes(result: dict[str, Any]) -> tuple[str, str]:
     return hardest, easiest
 
 
-def format_cost(result: dict[str, Any]) -> str:
-    return (
-        f"Cost: {result['seconds']['train']:,.0f} s of training at {result['images_per_second']:,.0f} images/s on "
-        f"{result['device']}; {format_model_cost(result)}."
-    )
-
-
 def format_model_cost(result: dict[str, Any]) -> str:
     return (
         f"{result['parameters'] / 1e6:.2f} M parameters, {result['flops_per_image'] / 1e9:.3f} GFLOPs per image, "
@@ -100,15 +91,13 @@ def format_model_cost(result: dict[str, Any]) -> str:
     )
 
 
-def format_techniques(content: RunContent) -> str:
-    chosen = [
-        f"`{slot}={option}`"
-        for slot, option in sorted((content.start.get("choices") or {}).items())
-        if option not in NEUTRAL_OPTIONS
-        and slot not in IN_HEADING
-        and ("/" in slot or slot in ("optimizer", "loss", "supervision"))
+def list_techniques(choices: Mapping[str, str]) -> list[str]:
+    """`slot=option` of every slot of the method whose option is not neutral."""
+    return [
+        f"{slot}={option}"
+        for slot, option in choices.items()
+        if option not in NEUTRAL_OPTIONS and ("/" in slot or slot in ("optimizer", "loss", "supervision"))
     ]
-    return f"Chosen: {', '.join(chosen)}." if chosen else ""
 
 
 def format_command(content: RunContent) -> str:

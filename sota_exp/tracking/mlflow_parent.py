@@ -4,7 +4,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,31 +12,34 @@ from filelock import FileLock
 
 from sota_exp.errors import in_a_line
 from sota_exp.runs.atomic import write_recomputable_text
-from sota_exp.runs.contents import RunContent
 from sota_exp.runs.mlflow_store import (
     build_mlflow_environment,
     find_connection_problem,
     get_or_create_experiment,
+    mask_passwords,
     open_store,
     resolve_uri,
 )
 from sota_exp.runs.sent_position import read_multirun_overrides
+from sota_exp.tracking.mlflow import format_notice_of_all
+from sota_exp.tracking.mlflow_study import read_study
+from sota_exp.tracking.mlflow_sweep import read_sweep
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+#: {file of a sweep or study: what its directory says of the tags and metrics of the parent run}.
+READERS = {"sweep.json": read_sweep, "study.json": read_study}
+
 #: Files of a sweep or study that are uploaded as artifacts where they exist.
-PARENT_ARTIFACTS = ("sweep.json", "trials.csv", "sweep.md", "multirun.yaml", "study.json", "report.html", "report.md")
+PARENT_ARTIFACTS = (*READERS, "trials.csv", "sweep.md", "multirun.yaml", "report.html", "report.md")
 
 #: Seconds for one request, and how often it is repeated.
 TIMEOUT, RETRIES = 10, 2
 
-#: {kind of a child: kind of its parent}.
-PARENT_KINDS = {"run": "sweep", "trial": "sweep", "confirm": "sweep", "arm": "study"}
 
-
-def open_parent_run(client: "MlflowClient", uri: str, experiment: str, directory: Path, child: RunContent) -> str:
+def open_parent_run(client: "MlflowClient", experiment: str, directory: Path, child_kind: str) -> str:
     """Find or create the parent run in `directory`, set its status to RUNNING, and return its run id."""
     directory.mkdir(parents=True, exist_ok=True)
     with FileLock(directory / ".tracking.lock", timeout=60):
@@ -44,30 +47,39 @@ def open_parent_run(client: "MlflowClient", uri: str, experiment: str, directory
         if found := _find(client, experiment, facts["id"]):
             client.update_run(found.info.run_id, status="RUNNING")
             return found.info.run_id
-        kind = PARENT_KINDS.get(child.origin.get("kind", "run"), "sweep")
+        kind = "study" if child_kind == "arm" else "sweep"
+        command = _command(directory)
+        note = f"The runs of one {kind} are below this one; its files are in `{directory}`.\n\n```\n{command}\n```"
         labels = {
             "run_id": facts["id"],
             "kind": kind,
             "directory": str(directory),
-            "mlflow.note.content": _note(directory, kind),
+            "mlflow.note.content": note,
             "mlflow.source.name": "sota-exp ablate" if kind == "study" else "sota-exp train -m",
-            "command": _command(directory)[:5000],
+            "command": command[:5000],
             "mlflow.source.type": "LOCAL",
         }
         start_ms = round(facts["time"] * 1000)
         return client.create_run(experiment, start_ms, labels, directory.name).info.run_id
 
 
-def update_parent_run(
-    directory: Path,
-    uri: str | None,
-    experiment: str,
-    status: str,
-    read: Callable[[Path], tuple[dict[str, str], dict[str, float]]],
-) -> str | None:
-    """Update the parent run of a sweep or study that has ended; returns why this failed, or None.
+def end_parent_run(directory: Path, tracking: Mapping[str, Any], status: str) -> list[str]:
+    """Update the parent run of a sweep or study that has ended; returns lines: problems, and where to see the runs.
 
-    read: tags and metrics from the files of the directory. Sending twice adds no points.
+    tracking: the values of the group `tracking`. status: the run's new status in MLflow.
+    """
+    if "experiment" not in tracking:
+        return []
+    lines = [format_notice_of_all(directory)]
+    if problem := update_parent_run(directory, tracking["uri"], tracking["experiment"], status):
+        lines.insert(0, mask_passwords(f"MLflow: the page of {directory.name} is not up to date: {problem}"))
+    return list(filter(None, lines))
+
+
+def update_parent_run(directory: Path, uri: str | None, experiment: str, status: str = "FINISHED") -> str | None:
+    """Send note, metrics, files and status of a sweep or study that has ended; returns why this failed, or None.
+
+    Its first tracked run has created the parent run. Sending twice adds no points.
     """
     try:
         store = resolve_uri(uri, Path.cwd())
@@ -75,23 +87,21 @@ def update_parent_run(
             return reason
         os.environ.update(build_mlflow_environment(TIMEOUT, RETRIES))
         client = open_store(store)
-        is_tracked = (directory / "tracking.json").exists()
-        run = (
-            _find(client, get_or_create_experiment(client, store, experiment), _read(directory)["id"])
-            if is_tracked
-            else None
-        )
+        run = None
+        if (directory / "tracking.json").exists():
+            run = _find(client, get_or_create_experiment(client, store, experiment), _read(directory)["id"])
         if run is None:
             return "none of its runs is shown there; sota-exp sync sends them"
-        _send(client, run, directory, *read(directory))
+        _send(client, run, directory)
         client.set_terminated(run.info.run_id, status)
     except Exception as error:  # An error of tracking must not stop a sweep or study.
         return in_a_line(error)
     return None
 
 
-def _send(client: "MlflowClient", run: "Run", directory: Path, tags: dict[str, str], numbers: dict[str, float]) -> None:
+def _send(client: "MlflowClient", run: "Run", directory: Path) -> None:
     run_id = run.info.run_id
+    tags, numbers = next(read(directory) for name, read in READERS.items() if (directory / name).is_file())
     for key, text in tags.items():
         client.set_tag(run_id, key, text)
     for key, value in numbers.items():
@@ -118,15 +128,7 @@ def _read(directory: Path) -> dict[str, Any]:
 
 
 def _command(directory: Path) -> str:
-    overrides = read_multirun_overrides(directory)
-    if any(str(item).startswith("+study=") for item in overrides):
-        return " ".join(
-            ["sota-exp ablate", *(str(item).removeprefix("+").replace("=equal_arms", "=null") for item in overrides)]
-        )
-    return " ".join(["sota-exp train -m", *map(str, overrides)]) if overrides else directory.name
-
-
-def _note(directory: Path, kind: str) -> str:
-    return (
-        f"The runs of one {kind} are below this one; its files are in `{directory}`.\n\n```\n{_command(directory)}\n```"
-    )
+    overrides = " ".join(map(str, read_multirun_overrides(directory)))
+    if "+study=" in overrides:
+        return f"sota-exp ablate {overrides.replace('+study=', 'study=').replace('=equal_arms', '=null')}"
+    return f"sota-exp train -m {overrides}"

@@ -1,15 +1,8 @@
-"""The result of a sweep on its parent run in MLflow: note, best values, figures and tables, from the sweep's files."""
+"""The result of a sweep on its parent run in MLflow: a note and best values."""
 
 import json
 from pathlib import Path
 from typing import Any
-
-from sota_exp.tracking.mlflow_parent import update_parent_run
-
-
-def send_sweep_result(directory: Path, uri: str | None, experiment: str, status: str = "FINISHED") -> str | None:
-    """Update the parent run of the sweep; returns why this failed, or None. status: the run's new status in MLflow."""
-    return update_parent_run(directory, uri, experiment, status, read_sweep)
 
 
 def read_sweep(directory: Path) -> tuple[dict[str, str], dict[str, float]]:

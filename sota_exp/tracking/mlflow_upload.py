@@ -8,11 +8,10 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelStatus, Metric, Param, Run, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelStatus, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils import chunk_list
 
@@ -25,9 +24,6 @@ from sota_exp.tracking.mlflow_note import format_run_note
 from sota_exp.tracking.mlflow_parent import open_parent_run
 from sota_exp.tracking.mlflow_views import EXPERIMENT_KIND_TAG, write_views
 
-#: Status of a model that is uploaded in full.
-MODEL_READY = LoggedModelStatus.READY
-
 #: MLflow's limits for one request.
 MOST_METRICS, MOST_PARAMS = 1000, 100
 
@@ -36,9 +32,8 @@ MOST_METRICS, MOST_PARAMS = 1000, 100
 class MLflowUpload:
     """A connection to one experiment, and what is known of the run in the store.
 
-    experiment: its id. known: (key, step) of the points in the store, None if not read yet. lines: how many lines of
-    `metrics.jsonl` are among them. took: called whenever the store accepted
-    something.
+    experiment: its id. known_points: (key, step) of the points in the store, None if not read yet. lines: how many
+    lines of `metrics.jsonl` are among them. on_accepted: called whenever the store accepted something.
     """
 
     client: MlflowClient
@@ -73,14 +68,13 @@ class MLflowUpload:
             for step in (self._values, self._points, self._data, self._status):
                 num += step(content, run)
                 self.on_accepted()
-            if content.result is not None:
-                write_run_id(directory, content.result, run_id)
+            result = content.result
+            if result is not None and result["mlflow_run_id"] != run_id:
+                result["mlflow_run_id"] = run_id
+                write_recomputable_text(directory / "result.json", json.dumps(result, indent=2, allow_nan=False) + "\n")
             position, sent = self._files(content, position)
             ended = content.status != "RUNNING"
-            has_model = (
-                content.result is not None and content.result["metrics"] and (directory / "model.json").is_file()
-            )
-            if ended and position.log_model and has_model:
+            if position.log_model and result is not None and result["metrics"] and (directory / "model.json").is_file():
                 num += self._model(content, run)
             done = get_file_stamp(directory / "result.json") or "killed"
             replace(position, sent=done if ended else "", problem=None).write(directory)
@@ -100,16 +94,12 @@ class MLflowUpload:
         same = self.client.search_runs([self.experiment], f"tags.run_id = '{content.start['id']}'", max_results=1)
         if same:
             return same[0]
-        new_tags = build_tags(content) | self._parent_tag(content)
+        tags = build_tags(content)
+        if parent := content.origin.get("parent"):
+            kind = content.origin.get("kind", "run")
+            tags["mlflow.parentRunId"] = open_parent_run(self.client, self.experiment, Path(parent), kind)
         self.known_points = set()
-        return self.client.create_run(self.experiment, content.started_ms, new_tags, content.name)
-
-    def _parent_tag(self, content: RunContent) -> dict[str, str]:
-        """The tag that makes the run a child of its sweep or study."""
-        directory = content.origin.get("parent")
-        if not directory:
-            return {}
-        return {"mlflow.parentRunId": open_parent_run(self.client, self.uri, self.experiment, Path(directory), content)}
+        return self.client.create_run(self.experiment, content.started_ms, tags, content.name)
 
     def _values(self, content: RunContent, run: Run) -> int:
         """Send missing parameters (MLflow never changes them), and tags and the note that differ."""
@@ -130,8 +120,7 @@ class MLflowUpload:
             self.known_points = read_point_keys(self.client, run)
         new = [point for point in build_points(content, self.lines) if (point.key, point.step) not in self.known_points]
         for part in chunk_list(new, MOST_METRICS):
-            metrics = [Metric(point.key, float(point.value), point.time, point.step) for point in part]
-            self.client.log_batch(run.info.run_id, metrics=metrics)
+            self.client.log_batch(run.info.run_id, metrics=part)
             self.known_points |= {(point.key, point.step) for point in part}
         self.lines = len(content.epochs)
         return len(new)
@@ -157,15 +146,9 @@ class MLflowUpload:
 
     def _files(self, content: RunContent, position: SentPosition) -> tuple[SentPosition, int]:
         """Upload changed files and figures; while the run trains, only the files that no longer change."""
-        directory = content.directory
-        names = ["config.yaml", "start.json"]
-        if content.status != "RUNNING":
-            names = [
-                *RUN_ARTIFACTS,
-                *(str(path.relative_to(directory)) for path in sorted((directory / "figures").glob("*.png"))),
-            ]
-        num = 0
-        for name in names:
+        directory, num = content.directory, 0
+        figures = [f"figures/{path.name}" for path in sorted((directory / "figures").glob("*.png"))]
+        for name in ("config.yaml", "start.json") if content.status == "RUNNING" else (*RUN_ARTIFACTS, *figures):
             version = get_file_stamp(directory / name)
             if version and position.artifacts.get(name) != version:
                 folder = str(Path(name).parent)
@@ -207,7 +190,7 @@ class MLflowUpload:
     def _model(self, content: RunContent, run: Run) -> int:
         """Log the network as an MLflow model, unless the run has one that is READY (an interrupted upload is not)."""
         outputs = run.outputs.model_outputs if run.outputs else []
-        if any(self.client.get_logged_model(output.model_id).status == MODEL_READY for output in outputs):
+        if any(self.client.get_logged_model(output.model_id).status == LoggedModelStatus.READY for output in outputs):
             return 0
         from sota_exp.models.export_mlflow import log_model
 
@@ -220,10 +203,3 @@ def read_point_keys(client: MlflowClient, run: Run) -> set[tuple[str, int]]:
     keys = (key for key in run.data.metrics if not key.startswith("system/"))
     histories = (client.get_metric_history(run.info.run_id, key) for key in keys)
     return {(metric.key, metric.step) for history in histories for metric in history}
-
-
-def write_run_id(directory: Path, result: dict[str, Any], run_id: str) -> None:
-    """Write the id of the MLflow run into `result.json`."""
-    if result["mlflow_run_id"] != run_id:
-        result["mlflow_run_id"] = run_id
-        write_recomputable_text(directory / "result.json", json.dumps(result, indent=2, allow_nan=False) + "\n")

@@ -28,12 +28,6 @@ MOST_SLOTS = 8
 #: Filter: without parent runs, which have no scores.
 NO_PARENTS = "tags.kind != 'sweep' and tags.kind != 'study'"
 
-#: Rows grouped by sweep: the page draws no run below a collapsed row, and it expands groups but not parent runs.
-BY_SWEEP = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "sweep"}]}
-
-#: Rows grouped by arm of a study: mean over seeds, and a band from minimum to maximum.
-BY_ARM = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "arm"}]}
-
 #: Filter: only runs of studies.
 ONLY_ARMS = "tags.kind = 'arm'"
 
@@ -84,9 +78,8 @@ def build_view_links(address: str, experiment: str, version: str) -> dict[str, s
 
 
 def build_views(slots: list[str]) -> dict[str, tuple[str, dict[str, Any]]]:
-    """{key: (name, state)}; the first view holds all charts."""
+    """{key: (name, state)}: a view of all runs, and one of studies, with runs grouped by arm."""
     axes = {"selectedParams": slots, "selectedMetrics": [ACCURACY], "showAllRuns": True}
-    techniques = [build_chart("PARALLEL", "By technique", **axes)]
     costs = [
         build_scatter_chart("Accuracy against training time", COST, ACCURACY),
         build_scatter_chart("Accuracy against compute per image", "cost/flops_per_image", ACCURACY),
@@ -98,33 +91,26 @@ def build_views(slots: list[str]) -> dict[str, tuple[str, dict[str, Any]]]:
         build_line_chart("Training loss", "train/loss"),
         build_line_chart("Learning rate", "train/lr"),
     ]
-    return {
-        "sota-exp": (
-            "sota_exp: techniques, cost, curves",
-            build_page_state(techniques=techniques, cost=costs, curves=curves),
-        ),
-        "sota-exp-techniques": ("sota_exp: by technique", build_page_state(techniques=techniques)),
-        "sota-exp-cost": ("sota_exp: accuracy against cost", build_page_state(cost=costs)),
-        "sota-exp-curves": ("sota_exp: learning curves", build_page_state(curves=curves)),
-        "sota-exp-arms": ("sota_exp: studies, by arm", build_arm_state(curves)),
-    }
-
-
-def build_arm_state(curves: list[dict[str, Any]]) -> dict[str, Any]:
-    """State of the view of studies: runs grouped by arm, accuracy as bars, curves with bands over seeds."""
     bars = [
         build_bar_chart("Test accuracy by arm", "test/accuracy"),
         build_bar_chart("Validation accuracy by arm", ACCURACY),
     ]
-    costs = [build_scatter_chart("Test accuracy against training time, by arm", COST, "test/accuracy")]
-    grouped = {"searchFilter": ONLY_ARMS, "groupBy": BY_ARM, "useGroupedValuesInCharts": True}
-    return build_page_state(techniques=bars, cost=costs, curves=curves) | grouped
+    arm_costs = [build_scatter_chart("Test accuracy against training time, by arm", COST, "test/accuracy")]
+    grouped = {"searchFilter": ONLY_ARMS, "groupBy": group_rows("arm"), "useGroupedValuesInCharts": True}
+    runs = build_page_state([build_chart("PARALLEL", "By technique", **axes)], costs, curves)
+    arms = build_page_state(bars, arm_costs, curves) | grouped
+    return {
+        "sota-exp": ("sota_exp: techniques, cost, curves", runs),
+        "sota-exp-arms": ("sota_exp: studies, by arm", arms),
+    }
 
 
-def build_page_state(**sections: list[dict[str, Any]]) -> dict[str, Any]:
-    """State of the page: filter, order, columns of the table, and {section: charts}."""
-    titles = {"techniques": "Techniques", "cost": "Cost", "curves": "Learning curves"}
-    columns_of = {"techniques": 1, "cost": 3, "curves": 2}
+def build_page_state(
+    techniques: list[dict[str, Any]], costs: list[dict[str, Any]], curves: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """State of the page: filter, order, columns of the table, and charts in sections."""
+    sections = {"techniques": ("Techniques", 1), "cost": ("Cost", 3), "curves": ("Learning curves", 2)}
+    charts = dict(zip(sections, (techniques, costs, curves), strict=True))
     table = [
         "metrics.`test/accuracy`",
         f"metrics.`{ACCURACY}`",
@@ -153,18 +139,24 @@ def build_page_state(**sections: list[dict[str, Any]]) -> dict[str, Any]:
         "isAccordionReordered": True,
         "useGroupedValuesInCharts": False,
         "hideEmptyCharts": True,
-        "groupBy": BY_SWEEP,
+        "groupBy": group_rows("sweep"),
         "groupsExpanded": {},
         "autoRefreshEnabled": True,
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
         "compareRunSections": [
-            {"uuid": name, "name": titles[name], "columns": columns_of[name], "cardHeight": 360, **SECTION}
-            for name in sections
+            {"uuid": name, "name": title, "columns": columns, "cardHeight": 360, **SECTION}
+            for name, (title, columns) in sections.items()
         ],
-        "compareRunCharts": [
-            {**chart, "metricSectionId": name} for name, charts in sections.items() for chart in charts
-        ],
+        "compareRunCharts": [{**chart, "metricSectionId": name} for name, part in charts.items() for chart in part],
     }
+
+
+def group_rows(tag: str) -> dict[str, Any]:
+    """Rows of the table grouped by a tag: charts show means, and bands from minimum to maximum.
+
+    The page draws no run below a collapsed row, and it expands groups but not parent runs.
+    """
+    return {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": tag}]}
 
 
 def build_chart(kind: str, title: str, **fields: Any) -> dict[str, Any]:

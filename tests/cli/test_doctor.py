@@ -26,7 +26,7 @@ def broken():
 
 
 def test_no_problem_is_status_0(checked, capfd):
-    checked(disk=[build_ok("disk", "room")], network=[build_note("network", "out of reach", "copy the files")])
+    checked(disk=[build_ok("room")], network=[build_note("out of reach", "copy the files")])
     assert run_command_line(["doctor"]) == 0
     output = capfd.readouterr().out
     assert "✓ disk      room" in output and "• network   out of reach" in output and "→ copy the files" in output
@@ -34,8 +34,8 @@ def test_no_problem_is_status_0(checked, capfd):
 
 def test_a_problem_is_status_1_and_counted(checked, capfd):
     checked(
-        disk=[build_problem("disk", "full", "remove"), build_problem("disk", "slow", "buy")],
-        data=[build_ok("data", "fine")],
+        disk=[build_problem("full", "remove"), build_problem("slow", "buy")],
+        data=[build_ok("fine")],
     )
     assert run_command_line(["doctor"]) == 1
     output = capfd.readouterr()
@@ -44,16 +44,14 @@ def test_a_problem_is_status_1_and_counted(checked, capfd):
 
 
 def test_a_check_that_fails_is_a_problem_and_the_others_go_on(monkeypatch, capfd):
-    monkeypatch.setattr(
-        doctor, "list_checks", lambda tree: {"disk": broken, "data": lambda: [build_ok("data", "fine")]}
-    )
+    monkeypatch.setattr(doctor, "list_checks", lambda tree: {"disk": broken, "data": lambda: [build_ok("fine")]})
     assert run_command_line(["doctor"]) == 1
     output = capfd.readouterr().out
     assert "ZeroDivisionError: by zero" in output and "✓ data      fine" in output
 
 
 def test_json_contains_all_findings(checked, capfd):
-    checked(disk=[build_problem("disk", "full", "remove")], data=[build_ok("data", "fine")])
+    checked(disk=[build_problem("full", "remove")], data=[build_ok("fine")])
     assert run_command_line(["doctor", "--json"]) == 1
     found = json.loads(capfd.readouterr().out)
     assert [item["state"] for item in found] == ["problem", "ok"] and found[0]["fix"] == "remove"

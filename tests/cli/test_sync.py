@@ -45,9 +45,16 @@ def test_a_silent_run_of_another_host_is_sent_when_it_is_named(
     assert sent == ["KILLED"]
 
 
-@pytest.mark.parametrize(("kind", "output"), [("study", "a study, e"), ("sweep", "up to date"), ("nothing", "")])
+@pytest.mark.parametrize("kind, num", [("study", 1), ("sweep", 1), ("nothing", 0)])
+@pytest.mark.parametrize("problem, output", [(None, "its own page is up to date"), ("away", "not up to date: away")])
 def test_the_page_of_a_study_or_sweep_is_sent_too(
-    kind: str, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: str,
+    num: int,
+    problem: str | None,
+    output: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     parent = tmp_path / "multirun" / "p"
     (parent / "0").mkdir(parents=True)
@@ -56,13 +63,14 @@ def test_the_page_of_a_study_or_sweep_is_sent_too(
         run = write_run(parent / str(number))
         SentPosition(uri="sqlite:///x.db", experiment="e", origin={"parent": str(parent)}).write(run)
     monkeypatch.setattr(sync, "_sent", lambda *_: "sent")
+    sent: list[tuple[Path, str, str]] = []
     monkeypatch.setattr(
-        "sota_exp.tracking.mlflow_study.send_study_result", lambda directory, uri, experiment: f"a study, {experiment}"
+        "sota_exp.tracking.mlflow_parent.update_parent_run", lambda *given: [sent.append(given), problem][1]
     )
-    monkeypatch.setattr("sota_exp.tracking.mlflow_sweep.send_sweep_result", lambda directory, uri, experiment: None)
     sync.main([str(parent)])
+    assert sent == [(parent, "sqlite:///x.db", "e")] * num
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(f"{parent}: ")]
-    assert len(lines) == bool(output) and all(output in line for line in lines)
+    assert len(lines) == num and all(output in line for line in lines)
 
 
 def test_a_store_that_cannot_be_opened_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The numbers of the plan are those of the training, and the parts of the estimate add up."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from sota_exp.data.train_loader import count_distinct_images
 from sota_exp.models.parts import get_classifier_layer
 from sota_exp.preview.plan_numbers import plan_training
-from sota_exp.preview.timing import MeasuredCost, estimate_cost, has_weight_average, measure_cost
+from sota_exp.preview.timing import MeasuredCost, estimate_cost, measure_cost
 from sota_exp.training.loop import EpochRecord, fit, start_training
 from sota_exp.training.run import open_session_of
 from tests.experiments import OFF, ON, TINY, composed
@@ -58,12 +59,12 @@ MEASURED = MeasuredCost(
 
 def test_the_estimate_is_the_sum_of_its_parts():
     session, _ = open_session_of(composed(*TINY).experiment)
-    plan = plan_training(session, start_training(session))
-    once = estimate_cost(plan, MEASURED, is_averaged=False)
+    plan = replace(plan_training(session, start_training(session)), is_averaged=False)
+    once = estimate_cost(plan, MEASURED)
     assert once.train == plan.total_steps * 0.5
     assert once.validate == pytest.approx(plan.num_epochs * plan.counts["val"] * 0.01)
     assert once.evaluate == pytest.approx((plan.counts["val"] + plan.counts["test"]) * 0.01)
-    assert estimate_cost(plan, MEASURED, is_averaged=True).validate == pytest.approx(2 * once.validate)
+    assert estimate_cost(replace(plan, is_averaged=True), MEASURED).validate == pytest.approx(2 * once.validate)
     assert once.total == once.train + once.validate + once.evaluate
 
 
@@ -73,7 +74,7 @@ def test_views_of_other_sizes_cost_by_their_area():
     areas = sum((view.size / plan.views[0].size) ** 2 for view in plan.views)
     assert len(plan.views) > 1
     expected = (plan.counts["val"] * areas + plan.counts["test"]) * 0.01
-    assert estimate_cost(plan, MEASURED, is_averaged=False).evaluate == pytest.approx(expected)
+    assert estimate_cost(plan, MEASURED).evaluate == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("epochs", [1, 4])
@@ -89,5 +90,5 @@ def test_measuring_takes_real_steps_and_ends_with_the_training_at_the_latest(epo
 def test_an_average_is_known_as_one():
     for overrides, expected in ((OFF, False), (("regularization/average=ema",), True)):
         session, _ = open_session_of(composed(*TINY, *overrides).experiment)
-        assert has_weight_average(start_training(session)) is expected
+        assert plan_training(session, start_training(session)).is_averaged is expected
     assert torch.is_grad_enabled()

@@ -7,6 +7,7 @@ import warnings
 import pytest
 from optuna.trial import TrialState
 
+from sota_exp.runs.contents import is_process_alive
 from sota_exp.sweep import ownership
 from sota_exp.sweep.storage import StudyStorage, resolve_storage_url
 
@@ -60,8 +61,8 @@ def test_a_dead_owner_on_this_machine_is_seen_at_once(study):
 
 def test_a_process_number_that_was_given_again_is_another_process():
     facts = ownership.build_owner()
-    assert ownership.is_owner_alive(facts)
-    assert not ownership.is_owner_alive(facts | {"born": facts["born"] - 100})
+    assert is_process_alive(facts)
+    assert not is_process_alive(facts | {"born": facts["born"] - 100})
 
 
 def test_elsewhere_the_heartbeat_says_it(study, monkeypatch):

@@ -39,10 +39,6 @@ class NotingTracking(Tracking, RunTracker):
 
     heard: list[str] = field(default_factory=list)
 
-    @property
-    def label(self) -> str:
-        return "a test"
-
     def follow(self, directory: Path) -> RunTracker:
         self.heard.append(f"follows {directory}")
         return self

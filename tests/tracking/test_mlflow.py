@@ -100,11 +100,6 @@ def test_illegal_values_are_refused(name: str, value: object) -> None:
         MLflow(**{**FIELDS, name: value})
 
 
-def test_the_label_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert MLflow(**FIELDS).label == f"MLflow, experiment sota_exp in sqlite:///{tmp_path}/mlflow.db"
-
-
 def test_training_does_not_import_mlflow() -> None:
     code = "import sota_exp.tracking.mlflow, sota_exp.tracking.listeners, sys; sys.exit('mlflow' in sys.modules)"
     assert (

@@ -105,7 +105,9 @@ def test_points_are_the_same_at_every_reading_and_never_twice(tmp_path: Path) ->
 
 
 def test_time_goes_on_from_the_start(tmp_path: Path) -> None:
-    times = [point.time for point in build_points(read(write_run(tmp_path / "run"))) if point.key == "val/accuracy"]
+    times = [
+        point.timestamp for point in build_points(read(write_run(tmp_path / "run"))) if point.key == "val/accuracy"
+    ]
     assert times == [1_700_000_000_250 + milliseconds for milliseconds in (1750, 4500, 8250)]
 
 

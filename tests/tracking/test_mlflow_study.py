@@ -5,7 +5,8 @@ from pathlib import Path
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.results import JsonObject, StudyRuns
 from sota_exp.study.study_json import build_study_json
-from sota_exp.tracking.mlflow_study import build_difference_metrics, format_study_note, send_study_result
+from sota_exp.tracking.mlflow_parent import end_parent_run
+from sota_exp.tracking.mlflow_study import build_difference_metrics, format_study_note
 from tests.study.studies import chain, study, write_all
 
 
@@ -26,16 +27,17 @@ def test_the_note_has_the_verdicts_and_the_command(tmp_path: Path) -> None:
 
 def test_what_can_not_be_sent_is_one_line(tmp_path: Path) -> None:
     made(tmp_path)
-    assert "http://127.0.0.1:9 does not answer" in send_study_result(tmp_path, "http://127.0.0.1:9", "sota_exp")
-    said = send_study_result(tmp_path, f"sqlite:///{tmp_path}/mlflow.db", "sota_exp")
-    assert "none of its runs is shown there" in said
+    tracking = {"uri": "http://127.0.0.1:9", "experiment": "sota_exp"}
+    (line,) = end_parent_run(tmp_path, tracking, "FINISHED")
+    assert "http://127.0.0.1:9 does not answer" in line
+    (line,) = end_parent_run(tmp_path, tracking | {"uri": f"sqlite:///{tmp_path}/mlflow.db"}, "FINISHED")
+    assert "none of its runs is shown there" in line
+    assert end_parent_run(tmp_path, {"figures": True}, "FINISHED") == []
 
 
 def test_a_losss_differences_are_no_points(tmp_path: Path) -> None:
     found = made(tmp_path) | {"metric": "val/loss"}
-    assert (
-        "| arm | n | difference |" in format_study_note(found)
-        and "points" not in format_study_note(found).splitlines()[2]
-    )
+    heading = format_study_note(found).splitlines()[2]
+    assert "| difference\u2003 |" in heading and "points" not in heading
     low, high = (f"{end:+.4f}" for end in found["arms"][1]["interval"])
     assert f"{low} … {high}" in format_study_note(found)

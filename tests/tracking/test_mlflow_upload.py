@@ -62,7 +62,7 @@ def history(client: MlflowClient, run: Run) -> list[tuple[str, int, float, int]]
 
 def expected(directory: Path) -> list[tuple[str, int, float, int]]:
     content = RunContent.read(directory, read_origin(directory, {}))
-    return sorted((point.key, point.step, float(point.value), point.time) for point in build_points(content))
+    return sorted((point.key, point.step, float(point.value), point.timestamp) for point in build_points(content))
 
 
 def test_a_run_is_shown_whole(store: Store, tmp_path: Path) -> None:

@@ -55,15 +55,15 @@ def test_every_chart_is_in_a_section_and_draws_a_metric_that_runs_have(tmp_path:
 def test_axes_are_the_slots_that_vary() -> None:
     client = FakeClient({"a/x": "1", "a/y": "1", "b/z": "1"}, {"a/x": "2", "a/y": "1", "b/z": "2"})
     write_views(cast(Any, client), "1")
-    (chart,) = state_of(client, "sota-exp-techniques")["compareRunCharts"]
-    assert chart["selectedParams"] == ["a/x", "b/z"]
+    chart = state_of(client, "sota-exp")["compareRunCharts"][0]
+    assert chart["type"] == "PARALLEL" and chart["selectedParams"] == ["a/x", "b/z"]
 
 
 def test_axes_before_anything_varies() -> None:
     client = FakeClient()
     write_views(cast(Any, client), "1")
-    (chart,) = state_of(client, "sota-exp-techniques")["compareRunCharts"]
-    assert chart["selectedParams"] == list(mlflow_views.DEFAULT_SLOTS)
+    chart = state_of(client, "sota-exp")["compareRunCharts"][0]
+    assert chart["type"] == "PARALLEL" and chart["selectedParams"] == list(mlflow_views.DEFAULT_SLOTS)
 
 
 def test_writing_twice_changes_nothing() -> None:

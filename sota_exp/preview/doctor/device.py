@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from sota_exp.errors import ConfigError, first_line
-from sota_exp.preview.doctor.finding import CheckResult, build_note, build_ok, build_problem, format_bytes
+from sota_exp.preview.doctor.finding import CheckResult, build_note, build_ok, build_problem
+from sota_exp.report.numbers import format_quantity
 from sota_exp.training.device import get_device_name, pick_device
 
 
@@ -18,7 +19,7 @@ def check_device(asked: str) -> list[CheckResult]:
     try:
         picked = pick_device(asked)
     except ConfigError as error:
-        return [build_problem("device", str(error), "runtime.device=auto"), *check_unseen_gpus()]
+        return [build_problem(str(error), "runtime.device=auto"), *check_unseen_gpus()]
     return [check_training_step(picked), *check_unseen_gpus(), *check_threads(picked)]
 
 
@@ -30,10 +31,10 @@ def check_training_step(picked: torch.device) -> CheckResult:
     except RuntimeError as error:
         reason = first_line(error)
         return build_problem(
-            "device", f"{name}: a training step fails: {reason}", "install another driver, or set runtime.device=cpu"
+            f"{name}: a training step fails: {reason}", "install another driver, or set runtime.device=cpu"
         )
     text = f"{name}; a small step works in fp32 and bf16 ({1e3 * seconds[0]:.0f} and {1e3 * seconds[1]:.0f} ms)"
-    return build_ok("device", f"{text}; {describe_memory(picked)}")
+    return build_ok(f"{text}; {describe_memory(picked)}")
 
 
 def time_training_step(picked: torch.device, dtype: torch.dtype) -> float:
@@ -58,7 +59,7 @@ def describe_memory(picked: torch.device) -> str:
         free, total = torch.cuda.mem_get_info(picked)
     else:
         free, total = psutil.virtual_memory().available, psutil.virtual_memory().total
-    return f"{format_bytes(free)} of {format_bytes(total)} memory free"
+    return f"{format_quantity(free, 'B')} of {format_quantity(total, 'B')} memory free"
 
 
 def check_unseen_gpus() -> list[CheckResult]:
@@ -68,11 +69,7 @@ def check_unseen_gpus() -> list[CheckResult]:
         return []
     text = f"the driver lists {num} NVIDIA GPU{'s' if num > 1 else ''}, and PyTorch {torch.__version__} sees none"
     why = "its CUDA is newer than the driver allows" if torch.version.cuda else "it is a build without CUDA"
-    return [
-        build_problem(
-            "device", f"{text}: {why}", "install a build for this driver from https://pytorch.org/get-started"
-        )
-    ]
+    return [build_problem(f"{text}: {why}", "install a build for this driver from https://pytorch.org/get-started")]
 
 
 def count_driver_gpus() -> int:
@@ -95,7 +92,7 @@ def check_threads(picked: torch.device) -> list[CheckResult]:
     if picked.type != "cpu" or used == allowed:
         return []
     few = f"PyTorch uses {used} thread{'' if used == 1 else 's'}, and this process may use {allowed} processors"
-    return [build_note("device", few, f"runtime.threads={allowed}, or OMP_NUM_THREADS={allowed}")]
+    return [build_note(few, f"runtime.threads={allowed}, or OMP_NUM_THREADS={allowed}")]
 
 
 def count_processors() -> int:

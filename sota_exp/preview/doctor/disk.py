@@ -5,7 +5,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from sota_exp.preview.doctor.finding import CheckResult, build_note, build_ok, build_problem, format_bytes
+from sota_exp.preview.doctor.finding import CheckResult, build_note, build_ok, build_problem
+from sota_exp.report.numbers import format_quantity
 
 #: Free bytes below which short runs may fill the disk, and below which long ones may.
 MIN_FREE_BYTES, LOW_FREE_BYTES = 10**9, 10**10
@@ -23,12 +24,12 @@ def check_free_space(what: str, place: Path, elsewhere: str) -> CheckResult:
     """Whether `place`, which need not exist yet, can be written, and its free space. elsewhere: the fix."""
     folder = find_existing_folder(place)
     if not is_writable(folder):
-        return build_problem("disk", f"{what} {place}: it cannot be written to", elsewhere)
+        return build_problem(f"{what} {place}: it cannot be written to", elsewhere)
     free = shutil.disk_usage(folder).free
-    text = f"{what} {place}: {format_bytes(free)} free"
+    text = f"{what} {place}: {format_quantity(free, 'B')} free"
     if free < MIN_FREE_BYTES:
-        return build_problem("disk", text, f"remove what is not needed, or {elsewhere}")
-    return build_note("disk", text, "long studies need more") if free < LOW_FREE_BYTES else build_ok("disk", text)
+        return build_problem(text, f"remove what is not needed, or {elsewhere}")
+    return build_note(text, "long studies need more") if free < LOW_FREE_BYTES else build_ok(text)
 
 
 def find_existing_folder(place: Path) -> Path:
@@ -46,16 +47,6 @@ def is_writable(folder: Path) -> bool:
         return False
 
 
-def compute_folder_bytes(folder: Path) -> int:
-    """Bytes of all files in and below a folder; 0 if it does not exist."""
-    num_bytes = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            path = Path(parent) / name
-            num_bytes += path.stat().st_size if path.is_file() else 0
-    return num_bytes
-
-
 def check_weight_caches(torch_home: Path, hub_home: Path) -> list[CheckResult]:
     """Findings on the caches of torchvision's and timm's weights: permission to write, and contents."""
     found = []
@@ -66,14 +57,11 @@ def check_weight_caches(torch_home: Path, hub_home: Path) -> list[CheckResult]:
         files = list(place.glob(pattern)) if place.is_dir() else []
         if not is_writable(find_existing_folder(place)):
             text = f"{library}: {place} cannot be written to, so no published weights can be downloaded"
-            found.append(build_problem("weights", text, f"set {variable}=DIR"))
+            found.append(build_problem(text, f"set {variable}=DIR"))
         else:
-            held = (
-                f"{len(files)} published weights, {format_bytes(compute_folder_bytes(place))}"
-                if files
-                else "no published weights yet"
-            )
-            found.append(build_ok("weights", f"{library}: {held} in {place}"))
+            size = format_quantity(sum(path.stat().st_size for path in place.rglob("*") if path.is_file()), "B")
+            held = f"{len(files)} published weights, {size}" if files else "no published weights yet"
+            found.append(build_ok(f"{library}: {held} in {place}"))
     return found
 
 

@@ -21,15 +21,11 @@ FIX_OFFLINE = "work offline: data=animals_on_photos, model/weights=checkpoint; o
 def check_hosts() -> list[CheckResult]:
     """One finding: all hosts respond, or which do not. Only downloads need them."""
     with ThreadPoolExecutor() as pool:
-        answered = list(pool.map(is_host_reachable, DOWNLOAD_HOSTS.values()))
-    silent = [
-        f"{what} ({url})"
-        for (what, url), responds in zip(DOWNLOAD_HOSTS.items(), answered, strict=True)
-        if not responds
-    ]
+        answers = dict(zip(DOWNLOAD_HOSTS.items(), pool.map(is_host_reachable, DOWNLOAD_HOSTS.values()), strict=True))
+    silent = [f"{what} ({url})" for (what, url), responds in answers.items() if not responds]
     if silent:
-        return [build_note("network", f"out of reach: {'; '.join(silent)}", FIX_OFFLINE)]
-    return [build_ok("network", f"{' and '.join(DOWNLOAD_HOSTS)} can be downloaded")]
+        return [build_note(f"out of reach: {'; '.join(silent)}", FIX_OFFLINE)]
+    return [build_ok(f"{' and '.join(DOWNLOAD_HOSTS)} can be downloaded")]
 
 
 def is_host_reachable(url: str) -> bool:

@@ -24,12 +24,11 @@ STORE_TIMEOUT_SECONDS = 5
 def check_store(tracking: dict[str, Any]) -> list[CheckResult]:
     """Findings on the store of `tracking.uri`, which is not created."""
     if "uri" not in tracking:
-        return [build_note("store", "tracking=none: runs are kept in files only", "tracking=mlflow")]
+        return [build_note("tracking=none: runs are kept in files only", "tracking=mlflow")]
     uri = resolve_uri(tracking["uri"], Path.cwd())
     if reason := find_connection_problem(uri, STORE_TIMEOUT_SECONDS):
         return [
             build_problem(
-                "store",
                 mask_passwords(reason),
                 "start the server, or set tracking.uri=null for a file here; runs continue without it",
             )
@@ -37,43 +36,38 @@ def check_store(tracking: dict[str, Any]) -> list[CheckResult]:
     path = get_sqlite_path(uri)
     if path is not None and not path.exists():
         if not is_writable(find_existing_folder(path.parent)):
-            return [build_problem("store", f"{path} cannot be created", "set tracking.uri=sqlite:///DIR/mlflow.db")]
-        return [build_ok("store", f"{uri} will be created by the first run")]
+            return [build_problem(f"{path} cannot be created", "set tracking.uri=sqlite:///DIR/mlflow.db")]
+        return [build_ok(f"{uri} will be created by the first run")]
     return [check_experiment(uri, tracking["experiment"])]
 
 
 def check_experiment(uri: str, experiment: str) -> CheckResult:
-    """The number of runs in the experiment; a problem if MLflow cannot read the store."""
+    """Whether MLflow can read the store."""
     os.environ.update(build_mlflow_environment(STORE_TIMEOUT_SECONDS, 0))
     from mlflow import MlflowClient
 
     try:
-        client = MlflowClient(uri)
-        stored = client.get_experiment_by_name(experiment)
-        runs = client.search_runs([stored.experiment_id], max_results=1000) if stored is not None else []
+        stored = MlflowClient(uri).get_experiment_by_name(experiment)
     except Exception as error:
         reason = first_line(error)
         fix = f"mlflow db upgrade {uri}" if "schema" in reason else "set another tracking.uri; sota-exp sync fills it"
-        return build_problem("store", mask_passwords(f"{uri}: {reason}"), mask_passwords(fix))
-    num = f"{len(runs):,}" if len(runs) < 1000 else "1,000 or more"
-    return build_ok(
-        "store", f"{mask_passwords(uri)}: {num} run{'' if len(runs) == 1 else 's'} in experiment {experiment}"
-    )
+        return build_problem(mask_passwords(f"{uri}: {reason}"), mask_passwords(fix))
+    return build_ok(f"{mask_passwords(uri)}: experiment {experiment}{'' if stored else ' is created by the first run'}")
 
 
 def check_runs() -> list[CheckResult]:
     """Findings on the runs below outputs and multirun: their number, those not sent to MLflow, those not finished."""
     directories = list(find_runs([Path(place) for place in DEFAULT_DIRECTORIES]))
     if not directories:
-        return [build_ok("runs", f"none yet below {' and '.join(DEFAULT_DIRECTORIES)}")]
+        return [build_ok(f"none yet below {' and '.join(DEFAULT_DIRECTORIES)}")]
     unsent = [run for run in directories if is_tracked(run) and (run / "result.json").exists() and not is_sent(run)]
     unfinished = [run for run in directories if read_status(run) in ("interrupted", "failed", "no result")]
-    findings = [build_ok("runs", f"{len(directories):,} below {' and '.join(DEFAULT_DIRECTORIES)}")]
+    findings = [build_ok(f"{len(directories):,} below {' and '.join(DEFAULT_DIRECTORIES)}")]
     if unsent:
-        findings.append(build_note("runs", f"{len(unsent):,} not sent to MLflow, such as {unsent[0]}", "sota-exp sync"))
+        findings.append(build_note(f"{len(unsent):,} not sent to MLflow, such as {unsent[0]}", "sota-exp sync"))
     if unfinished:
         text = f"{len(unfinished):,} not finished, such as {unfinished[0]} ({read_status(unfinished[0])})"
-        findings.append(build_note("runs", text, "repeat its command to continue it, or remove it"))
+        findings.append(build_note(text, "repeat its command to continue it, or remove it"))
     return findings
 
 

@@ -16,15 +16,11 @@ NAMED_PACKAGES = ("torch", "torchvision", "timm", "hydra-core", "optuna", "mlflo
 def check_packages() -> list[CheckResult]:
     """One finding if all requirements are met, else one per package that is missing or has another version."""
     needed = [Requirement(text) for text in metadata.requires("sota-exp") or []]
-    unmet = list(find_unmet_requirements(needed))
-    return [*unmet, *check_torchvision()] if unmet else [build_met_finding(needed), *check_torchvision()]
-
-
-def build_met_finding(needed: Iterable[Requirement]) -> CheckResult:
-    """The finding if all requirements are met."""
+    if unmet := list(find_unmet_requirements(needed)):
+        return [*unmet, *check_torchvision()]
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in NAMED_PACKAGES)
     num = sum(is_required(requirement) for requirement in needed)
-    return build_ok("packages", f"Python {platform.python_version()}, {versions}; all {num} as required")
+    return [build_ok(f"Python {platform.python_version()}, {versions}; all {num} as required"), *check_torchvision()]
 
 
 def is_required(requirement: Requirement) -> bool:
@@ -41,10 +37,10 @@ def find_unmet_requirements(needed: Iterable[Requirement]) -> Iterable[CheckResu
         try:
             version = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
-            yield build_problem("packages", f"{requirement.name} is not installed", fix)
+            yield build_problem(f"{requirement.name} is not installed", fix)
             continue
         if not requirement.specifier.contains(version, prereleases=True):
-            yield build_problem("packages", f"{requirement.name} is {version}, not {requirement.specifier}", fix)
+            yield build_problem(f"{requirement.name} is {version}, not {requirement.specifier}", fix)
 
 
 def check_torchvision() -> list[CheckResult]:
@@ -53,6 +49,6 @@ def check_torchvision() -> list[CheckResult]:
     try:
         from torchvision.ops import nms
     except (ImportError, RuntimeError, OSError) as error:
-        return [build_problem("packages", f"torchvision does not work with this torch: {error}", fix)]
+        return [build_problem(f"torchvision does not work with this torch: {error}", fix)]
     assert callable(nms)
     return []

@@ -82,22 +82,23 @@ def apply_each(session: TrainingSession, step: InspectedStep) -> Iterator[tuple[
             yield slot, augmented, (augmented != plain.images).flatten(1).any(1).cpu()
 
 
-def choose_changed_rows(session: TrainingSession, step: InspectedStep) -> Tensor:
-    """The images of the batch that most techniques change: positions int64 [K], ascending, K ≤ `NUM_EFFECT_IMAGES`."""
+def build_augmentation_effects(
+    session: TrainingSession, step: InspectedStep
+) -> tuple[Tensor, list[AugmentationEffect]]:
+    """The images of the batch that most augmentations change, and what each augmentation that is on does to them.
+
+    Returns positions int64 [K], ascending, K ≤ `NUM_EFFECT_IMAGES`, and effects in the order of the pipeline.
+    """
+    applied, colors = list(apply_each(session, step)), get_normalization(session)
     times = torch.zeros(len(step.cut), dtype=torch.long)
-    for _, _, changed in apply_each(session, step):
+    for _, _, changed in applied:
         times += changed
-    return times.argsort(descending=True, stable=True)[:NUM_EFFECT_IMAGES].sort().values
-
-
-def build_augmentation_effects(session: TrainingSession, step: InspectedStep, rows: Tensor) -> list[AugmentationEffect]:
-    """The effects of the augmentations that are on, in the order of the pipeline, on the images `rows`, int64 [K]."""
-    colors = get_normalization(session)
-    return [
+    rows = times.argsort(descending=True, stable=True)[:NUM_EFFECT_IMAGES].sort().values
+    return rows, [
         AugmentationEffect(
             slot=slot, images=denormalize(images[rows.to(images.device)], colors), num_changed=int(changed.sum())
         )
-        for slot, images, changed in apply_each(session, step)
+        for slot, images, changed in applied
     ]
 
 

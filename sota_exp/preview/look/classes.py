@@ -20,34 +20,27 @@ class ClassBalance:
     counts: dict[str, tuple[int, ...]]
 
     @property
-    def largest_class(self) -> tuple[str, int]:
-        """The class with the most training images, and their number."""
-        train = self.counts["train"]
-        place = train.index(max(train))
-        return self.classes[place], train[place]
-
-    @property
-    def smallest_class(self) -> tuple[str, int]:
-        """The class with the fewest training images, and their number."""
-        train = self.counts["train"]
-        place = train.index(min(train))
-        return self.classes[place], train[place]
+    def train_counts(self) -> list[tuple[int, str]]:
+        """The number of training images and the name of every class, the smallest class first."""
+        return sorted(zip(self.counts["train"], self.classes, strict=True))
 
     @property
     def ratio(self) -> float:
         """Images of the largest class over those of the smallest, in training; infinite if a class has no image."""
-        return self.largest_class[1] / self.smallest_class[1] if self.smallest_class[1] else float("inf")
+        (least, _), (most, _) = self.train_counts[0], self.train_counts[-1]
+        return most / least if least else float("inf")
 
     @property
     def scarce_classes(self) -> list[str]:
         """Classes with fewer than `FEW_IMAGES` training images, the scarcest first."""
-        few = [(num, name) for name, num in zip(self.classes, self.counts["train"], strict=True) if num < FEW_IMAGES]
-        return [name for _, name in sorted(few)]
+        return [name for num, name in self.train_counts if num < FEW_IMAGES]
 
 
 def compute_class_balance(data: DataSet) -> ClassBalance:
     """Count the images of every class in the splits."""
-    splits = {"train": data.train, "val": data.val, "test": data.test}
     num = len(data.classes)
-    counts = {name: tuple(data.labels[split].bincount(minlength=num).tolist()) for name, split in splits.items()}
+    counts = {
+        split: tuple(data.labels[vars(data)[split]].bincount(minlength=num).tolist())
+        for split in ("train", "val", "test")
+    }
     return ClassBalance(classes=data.classes, counts=counts)

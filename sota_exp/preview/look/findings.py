@@ -11,13 +11,12 @@ from sota_exp.preview.look.augmented import (
     InspectedStep,
     build_augmentation_effects,
     build_step_batch,
-    choose_changed_rows,
     denormalize,
     get_normalization,
 )
 from sota_exp.preview.look.classes import ClassBalance, compute_class_balance
 from sota_exp.preview.look.duplicates import MAX_NEAR_DISTANCE, DuplicatePair, Duplicates, find_duplicates
-from sota_exp.preview.look.object_scale import ObjectScale, compute_object_scale, draw_random_sizes
+from sota_exp.preview.look.object_scale import ObjectScale, compute_object_scale
 from sota_exp.preview.look.sizes import ImageSizes, read_image_sizes
 from sota_exp.stages.data import DataSet
 from sota_exp.training.loop import TrainingSession
@@ -60,67 +59,49 @@ def inspect_training(session: TrainingSession, choices: dict[str, str], number: 
     Raises:
         ConfigError: there is no such step, or its labels depend on the trained network.
     """
-    experiment, data = session.experiment, session.data
     step = build_step_batch(session, number)
-    rows = choose_changed_rows(session, step)
-    view = experiment.evaluation.resolution.views()[0]
-    size = session.crops.size
-    draws = session.streams.random_numbers("look/object_scale", "crops")
+    rows, effects = build_augmentation_effects(session, step)
+    view = session.experiment.evaluation.resolution.views()[0]
     return LookResult(
         session=session,
         choices=choices,
         step=step,
         rows=rows,
-        effects=build_augmentation_effects(session, step, rows),
-        classes=compute_class_balance(data),
-        sizes=read_image_sizes(data, size, view),
-        duplicates=find_duplicates(data),
-        scale=compute_object_scale(
-            draw_random_sizes(data, session.streams), experiment.augmentation.crop, size, view, draws
-        ),
+        effects=effects,
+        classes=compute_class_balance(session.data),
+        sizes=read_image_sizes(session.data, session.crops.size, view),
+        duplicates=find_duplicates(session.data),
+        scale=compute_object_scale(session),
     )
 
 
 def build_look_json(found: LookResult) -> dict[str, Any]:
     """The content of `look.json`; fractions in [0, 1], sizes in pixels."""
-    ratio = found.classes.ratio
-    copies, scale, sizes = found.duplicates, found.scale, found.sizes
+    classes, copies, scale, sizes = found.classes, found.duplicates, found.scale, found.sizes
     return {
         "step": found.step.number,
         "images_changed": {effect.slot: effect.num_changed for effect in found.effects},
-        "images": {split: sum(counts) for split, counts in found.classes.counts.items()},
         "class_counts": {
-            split: dict(zip(found.classes.classes, counts, strict=True))
-            for split, counts in found.classes.counts.items()
+            split: dict(zip(classes.classes, counts, strict=True)) for split, counts in classes.counts.items()
         },
-        "imbalance_ratio": None if ratio == float("inf") else ratio,
-        "scarce_classes": found.classes.scarce_classes,
+        "scarce_classes": classes.scarce_classes,
         "train_size": sizes.train_size,
         "evaluation_view": vars(sizes.view),
-        "shorter_side": {name: int(sizes.shorter_side.double().quantile(q)) for name, q in NAMED_QUANTILES.items()},
-        "images_below_train_size": sizes.num_small,
+        "images_below_train_size": sizes.num_below(sizes.train_size),
         "near_duplicates": {
             "distance": MAX_NEAR_DISTANCE,
             "compared": copies.compared,
             "available": copies.num_available,
-            "flat": copies.num_flat,
-            "val_in_train": copies.num_near("val", "train"),
-            "test_in_train": copies.num_near("test", "train"),
-            "test_in_val": copies.num_near("test", "val"),
             "pairs": [_pair_in_plain_values(found, pair) for pair in copies.near_pairs],
         },
         "object_scale": {
             "median": scale.median,
             "quartiles": [scale.quantile(0.25), scale.quantile(0.75)],
-            "mean_test_over_train": scale.mean_inverse_ratio,
             "agreeing_evaluation_size": scale.equal_evaluation_size,
             "agreeing_train_size": scale.equal_train_size,
             "training_crops_enlarged": scale.share_enlarged,
         },
     }
-
-
-NAMED_QUANTILES = {"least": 0.0, "median": 0.5, "most": 1.0}
 
 
 def _pair_in_plain_values(found: LookResult, pair: DuplicatePair) -> dict[str, Any]:

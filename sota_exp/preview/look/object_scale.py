@@ -15,10 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sota_exp.stages.augmentation import Crop
-from sota_exp.stages.data import DataSet
 from sota_exp.stages.evaluation import EvaluationView
-from sota_exp.stages.random import RandomNumbers, RandomStreams
+from sota_exp.training.loop import TrainingSession
 
 #: Number of random crops; the standard error of the median is below 0.5 %.
 NUM_CROPS = 20_000
@@ -50,11 +48,6 @@ class ObjectScale:
         return self.scale_ratio.quantile(share).item()
 
     @property
-    def mean_inverse_ratio(self) -> float:
-        """Mean of evaluation over training, the number in the paper."""
-        return (1 / self.scale_ratio).mean().item()
-
-    @property
     def equal_evaluation_size(self) -> int:
         """Side of the evaluation crop in pixels, at the same crop ratio, at which the median gap would be 1."""
         return round(self.view.size * self.median)
@@ -70,15 +63,15 @@ class ObjectScale:
         return (self.train > 1).double().mean().item()
 
 
-def compute_object_scale(
-    sizes: Tensor, crop: Crop, train_size: int, view: EvaluationView, rng: RandomNumbers
-) -> ObjectScale:
-    """The gap for images of `sizes`, int64 [N, 2] (height, width), with one random crop each."""
-    train = crop.compute_magnification(sizes, train_size, rng)
-    return ObjectScale(train=train, test=view.resize / sizes.amin(1).double(), train_size=train_size, view=view)
-
-
-def draw_random_sizes(data: DataSet, streams: RandomStreams, num: int = NUM_CROPS) -> Tensor:
-    """Sizes of `num` training images, drawn with replacement, int64 [num, 2] (height, width)."""
-    places = torch.randint(len(data.train), (num,), generator=streams.generator("look/object_scale", "images"))
-    return data.images.sizes(data.train[places])
+def compute_object_scale(session: TrainingSession) -> ObjectScale:
+    """The gap for `NUM_CROPS` training images, drawn with replacement, with one random crop each."""
+    data, experiment, streams = session.data, session.experiment, session.streams
+    places = torch.randint(len(data.train), (NUM_CROPS,), generator=streams.generator("look/object_scale", "images"))
+    sizes, view = data.images.sizes(data.train[places]), experiment.evaluation.resolution.views()[0]
+    draws = streams.random_numbers("look/object_scale", "crops")
+    return ObjectScale(
+        train=experiment.augmentation.crop.compute_magnification(sizes, session.crops.size, draws),
+        test=view.resize / sizes.amin(1).double(),
+        train_size=session.crops.size,
+        view=view,
+    )

@@ -30,20 +30,9 @@ class ImageSizes:
         """Width over height, float64 [N]."""
         return self.sizes[:, 1].double() / self.sizes[:, 0].double()
 
-    @property
-    def num_small(self) -> int:
-        """Number of images whose shorter side is below `train_size`: every crop of them is enlarged."""
-        return int((self.shorter_side < self.train_size).sum())
-
-    @property
-    def num_enlarged(self) -> int:
-        """Number of images that are enlarged in evaluation."""
-        return int((self.shorter_side < self.view.resize).sum())
-
-    @property
-    def is_uniform(self) -> bool:
-        """Whether all images have the same size."""
-        return bool((self.sizes == self.sizes[0]).all())
+    def num_below(self, side: int) -> int:
+        """Number of images whose shorter side is below `side` pixels: they are enlarged to reach it."""
+        return int((self.shorter_side < side).sum())
 
 
 def read_image_sizes(data: DataSet, train_size: int, view: EvaluationView) -> ImageSizes:

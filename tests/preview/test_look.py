@@ -1,0 +1,108 @@
+"""What `look` finds in the data: copies across splits whatever was done to them, scarce classes, enlarged images."""
+
+import io
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from PIL import Image, ImageEnhance
+
+from sota_exp.cli.main import run_command_line
+from sota_exp.preview.look.classes import compute_class_balance
+from sota_exp.preview.look.duplicates import find_duplicates
+from sota_exp.preview.look.show import PICTURES
+from sota_exp.preview.look.sizes import read_image_sizes
+from sota_exp.stages.data import DataSet, Images, Preprocessing
+from sota_exp.stages.evaluation import EvaluationView
+from tests.experiments import TINY
+
+
+class ListedImages(Images):
+    def __init__(self, images):
+        self.images = images
+
+    def __len__(self):
+        return len(self.images)
+
+    def size(self, index):
+        return tuple(self.images[index].shape[1:])
+
+    def image(self, index):
+        return self.images[index]
+
+
+def as_tensor(picture):
+    data = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
+    return data.view(picture.height, picture.width, 3).permute(2, 0, 1)
+
+
+def draw_picture(seed):
+    """Blocks of random colours, smooth enough to survive JPEG."""
+    generator = torch.Generator().manual_seed(seed)
+    blocks = torch.randint(256, (5, 5, 3), generator=generator, dtype=torch.uint8)
+    return Image.fromarray(blocks.numpy()).resize((64, 64), Image.Resampling.BICUBIC)
+
+
+def as_jpeg(picture):
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=60)
+    return Image.open(file).convert("RGB")
+
+
+COPIES = {
+    "equal": lambda picture: picture,
+    "jpeg": as_jpeg,
+    "half": lambda picture: picture.resize((32, 32)),
+    "darker": lambda picture: ImageEnhance.Brightness(picture).enhance(0.7),
+}
+
+
+def made(pictures, train, val, test, labels):
+    images = ListedImages([as_tensor(picture) for picture in pictures])
+    colors = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    splits = {"train": torch.tensor(train), "val": torch.tensor(val), "test": torch.tensor(test)}
+    return DataSet(
+        images=images, labels=torch.tensor(labels), classes=("a", "b"), preprocessing=colors, digest="", **splits
+    )
+
+
+@pytest.mark.parametrize("change", COPIES.values(), ids=COPIES)
+def test_a_copy_in_train_is_found_and_other_images_are_not(change):
+    first, *others = (draw_picture(seed) for seed in range(6))
+    data = made([first, *others[:3], change(first), others[4]], [0, 1], [2, 4], [3, 5], [0, 1] * 3)
+    found = find_duplicates(data)
+    (near,) = found.near_pairs
+    assert (near.split, near.index, near.other, near.other_index) == ("val", 4, "train", 0)
+    assert [found.num_near(*names) for names in (("val", "train"), ("test", "train"), ("test", "val"))] == [1, 0, 0]
+    assert len(found.pairs) == 6 and found.pairs[0] == near
+
+
+def test_images_of_one_grey_level_are_not_compared():
+    flat = Image.new("RGB", (64, 64), "gray")
+    found = find_duplicates(made([flat, draw_picture(0), flat, draw_picture(1)], [0, 1], [2], [3], [0] * 4))
+    assert (found.compared, found.num_available) == (
+        {"train": 1, "val": 0, "test": 1},
+        {"train": 2, "val": 1, "test": 1},
+    )
+    assert not found.near_pairs
+
+
+def test_classes_and_sizes_are_counted():
+    data = made([draw_picture(0)] * 4 + [draw_picture(1).resize((20, 40))], [0, 1, 4], [2], [3], [0, 0, 0, 1, 1])
+    balance = compute_class_balance(data)
+    assert balance.counts == {"train": (2, 1), "val": (1, 0), "test": (0, 1)}
+    assert balance.ratio == 2 and balance.scarce_classes == ["b", "a"]
+    assert compute_class_balance(replace(data, train=data.train[:2])).ratio == float("inf")
+    sizes = read_image_sizes(data, 32, EvaluationView(size=56, resize=64))
+    assert (sizes.num_below(32), sizes.num_below(64), sizes.num_below(65)) == (1, 1, 5)
+
+
+def test_every_picture_is_drawn_and_described(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["sota-exp"])
+    assert run_command_line(["look", *TINY, "recipe=torchvision", "step=1", "hydra.run.dir=look"]) == 0
+    output = capfd.readouterr().out
+    assert all((tmp_path / "look" / f"{name}.png").stat().st_size > 1000 and name in output for name in PICTURES)
+    numbers = json.loads((tmp_path / "look" / "look.json").read_text())
+    assert numbers["step"] == 1 and numbers["images_changed"]["augmentation/mix"] > 0
