@@ -3,6 +3,7 @@
 import colorsys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from sota_exp.data.store import open_data_set, open_or_build_store
 from sota_exp.data.store_writer import TRAIN, Sample, StoreContents
 from sota_exp.stages.data import DataSet, DataSource
 from sota_exp.stages.random import key_to_seed
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Legal, Pixels, require
 
 
 def make_colors(num_classes: int) -> np.ndarray:
@@ -32,16 +33,14 @@ class Fake(DataSource):
     """One colour per class; the sides of images are from `min_side` to `max_side` pixels."""
 
     num_images: int
-    num_classes: int
-    min_side: int
+    num_classes: Annotated[int, Legal(lambda value: 2 <= value <= 36, "from 2 to 36 colours")]
+    min_side: Pixels
     max_side: int
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(2 <= self.num_classes <= 36, "num_classes", self.num_classes, "from 2 to 36 colours")
         least = 3 * self.num_classes
         require(self.num_images >= least, "num_images", self.num_images, f"at least {least}, three per class")
-        require(self.min_side >= 8, "min_side", self.min_side, "pixels, at least 8")
         require(self.max_side >= self.min_side, "max_side", self.max_side, f"pixels, at least min_side={self.min_side}")
 
     def __call__(self) -> DataSet:

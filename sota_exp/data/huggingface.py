@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from sota_exp.data.decode import DECODE_ERRORS, DECODING, map_in_threads, to_upright_pixels
-from sota_exp.data.image_files import SPLIT_NAMES, check_splits, require_max_side, to_stored_pixels
+from sota_exp.data.image_files import SPLIT_NAMES, check_splits, to_stored_pixels
 from sota_exp.data.store import open_data_set, open_or_build_store
 from sota_exp.data.store_writer import TEST, TRAIN, VAL, Sample, StoreContents
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.stages.data import DataSet, DataSource
-from sota_exp.stages.stage import InvalidValue
+from sota_exp.stages.stage import InvalidValue, Pixels
 
 #: Names of label columns, tried in this order where no column has the type `ClassLabel`.
 LABEL_COLUMNS = ("label", "labels", "class", "category")
@@ -89,11 +89,7 @@ class HuggingFace(DataSource):
     revision: str | None
     image_column: str | None
     label_column: str | None
-    max_side: int | None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_max_side(self.max_side)
+    max_side: Pixels | None
 
     def __call__(self) -> DataSet:
         columns = [self.image_column, self.label_column]

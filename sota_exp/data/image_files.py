@@ -20,17 +20,12 @@ from sota_exp.data.store_writer import TEST, TRAIN, VAL, Sample, StoreContents, 
 from sota_exp.data.streaming import estimate_decoded_bytes, open_streamed_data_set
 from sota_exp.errors import RunFailed
 from sota_exp.stages.data import DataSet, DataSource
-from sota_exp.stages.stage import InvalidValue, require
+from sota_exp.stages.stage import InvalidValue, NonNegative, Pixels
 
 #: Usual names of the splits.
 SPLIT_NAMES = {"train": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "test": TEST}
 
 log = logging.getLogger(__name__)
-
-
-def require_max_side(max_side: int | None) -> None:
-    """Raise `InvalidValue` unless `max_side` is at least 8 pixels, or None."""
-    require(max_side is None or max_side >= 8, "max_side", max_side, "pixels, at least 8, or null")
 
 
 def check_classes(found: list[ImageFile], name: str, value: object) -> None:
@@ -127,14 +122,8 @@ class FileSource(DataSource):
     max_side: pixels; images in a store are reduced until their shorter side is at most this. Streamed images are not.
     """
 
-    max_side: int | None
-    store_gigabytes: float | None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_max_side(self.max_side)
-        ok = self.store_gigabytes is None or self.store_gigabytes >= 0
-        require(ok, "store_gigabytes", self.store_gigabytes, "a number of at least 0, or null for no limit")
+    max_side: Pixels | None
+    store_gigabytes: NonNegative | None
 
 
 def open_file_data_set(

@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torchvision
 from filelock import FileLock
 
 from sota_exp.data.decode import DECODE_ERRORS, DECODING, map_in_threads, to_upright_pixels
-from sota_exp.data.image_files import require_max_side, to_stored_pixels
+from sota_exp.data.image_files import to_stored_pixels
 from sota_exp.data.store import open_data_set, open_or_build_store
 from sota_exp.data.store_writer import TEST, TRAIN, VAL, Sample, StoreContents
 from sota_exp.errors import RunFailed
 from sota_exp.stages.data import DataSet, DataSource
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Pixels, one_of
 
 #: Socket timeout in seconds; torchvision itself has none.
 SOCKET_TIMEOUT = 10.0
@@ -132,14 +132,9 @@ class TorchvisionSet(DataSource):
     dataset: the class in `torchvision.datasets`. root: the folder of its files, also for downloads; null: the cache.
     """
 
-    dataset: str
+    dataset: Annotated[str, one_of(*DATA_SETS)]
     root: str | None
-    max_side: int | None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.dataset in DATA_SETS, "dataset", self.dataset, f"one of {', '.join(DATA_SETS)}")
-        require_max_side(self.max_side)
+    max_side: Pixels | None
 
     def __call__(self) -> DataSet:
         key = f"{self.dataset.lower()}-{self.max_side or 'full'}-{DECODING}"

@@ -9,10 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sota_exp.stages.batch import Batch
-from sota_exp.stages.stage import Stage, require
-
-#: Fields of optimizers that are a momentum or the decay of a moving average.
-DECAYS = ("alpha", "beta1", "beta2", "momentum")
+from sota_exp.stages.stage import NonNegative, Positive, Stage
 
 
 class Accumulation(Stage):
@@ -55,15 +52,8 @@ class OptimizerFactory(Stage):
     `regularization/weight_decay` chooses the parameters that decay.
     """
 
-    lr: float
-    weight_decay: float
-
-    def __post_init__(self) -> None:
-        require(self.lr > 0, "lr", self.lr, "a number above 0")
-        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "a number of at least 0")
-        for name, value in vars(self).items():
-            require(name not in DECAYS or 0 <= value < 1, name, value, "a number in [0, 1)")
-            require(name != "eps" or value > 0, name, value, "a number above 0")
+    lr: Positive
+    weight_decay: NonNegative
 
     @abstractmethod
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:

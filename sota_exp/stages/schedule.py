@@ -3,8 +3,9 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
-from sota_exp.stages.stage import Stage, require
+from sota_exp.stages.stage import Count, Legal, Stage
 
 
 class LrSchedule(Stage):
@@ -15,13 +16,16 @@ class LrSchedule(Stage):
         """Progress in [0, 1] → multiplier of the peak learning rate."""
 
 
-class Warmup(Stage):
-    """The learning rate in the first part of training, before the schedule."""
+WarmupFraction = Annotated[
+    float,
+    Legal(lambda value: 0 <= value < 1, "a fraction of training in [0, 1): warm-up must be shorter than training"),
+]
 
-    @property
-    @abstractmethod
-    def warmup_fraction(self) -> float:
-        """The fraction of training that is warm-up, in [0, 1)."""
+
+class Warmup(Stage):
+    """The learning rate in the first part of training, before the schedule; fraction: the length of that part."""
+
+    fraction: float
 
     @abstractmethod
     def __call__(self, progress: float) -> float:
@@ -32,9 +36,7 @@ class Warmup(Stage):
 class NoWarmup(Warmup):
     """Starts at the full learning rate."""
 
-    @property
-    def warmup_fraction(self) -> float:
-        return 0.0
+    fraction = 0.0
 
     def __call__(self, progress: float) -> float:
         return 1.0
@@ -68,10 +70,7 @@ class ScheduleStepping(Stage):
 class TrainingLength(Stage):
     """How long training lasts: `epochs` passes over the training set."""
 
-    epochs: int
-
-    def __post_init__(self) -> None:
-        require(self.epochs >= 1, "epochs", self.epochs, "a count of at least 1")
+    epochs: Count
 
 
 class StoppingRule(Stage):

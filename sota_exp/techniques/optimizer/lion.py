@@ -14,6 +14,7 @@ import torch
 from timm.optim import Lion as TimmLion
 
 from sota_exp.stages.optimizer import OptimizerFactory
+from sota_exp.stages.stage import FractionBelowOne
 from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
 
 
@@ -21,8 +22,8 @@ from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
 class Lion(OptimizerFactory):
     """Sign momentum."""
 
-    beta1: float
-    beta2: float
+    beta1: FractionBelowOne
+    beta2: FractionBelowOne
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         return TimmLion(set_group_lr(groups, lr), lr=lr, betas=(self.beta1, self.beta2))

@@ -16,6 +16,7 @@ import torch
 from timm.optim import Muon as TimmMuon
 
 from sota_exp.stages.optimizer import OptimizerFactory
+from sota_exp.stages.stage import FractionBelowOne
 from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
 
 
@@ -23,7 +24,7 @@ from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
 class Muon(OptimizerFactory):
     """Orthogonalized momentum for matrices, AdamW for vectors."""
 
-    momentum: float
+    momentum: FractionBelowOne
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         return TimmMuon(set_group_lr(groups, lr), lr=lr, momentum=self.momentum, nesterov=True)

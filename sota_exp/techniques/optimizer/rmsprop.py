@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from sota_exp.stages.optimizer import OptimizerFactory
+from sota_exp.stages.stage import FractionBelowOne, Positive
 from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
 
 
@@ -19,9 +20,9 @@ from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
 class RMSprop(OptimizerFactory):
     """RMSprop with momentum."""
 
-    alpha: float
-    momentum: float
-    eps: float
+    alpha: FractionBelowOne
+    momentum: FractionBelowOne
+    eps: Positive
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         return torch.optim.RMSprop(

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from sota_exp.stages.optimizer import OptimizerFactory
+from sota_exp.stages.stage import FractionBelowOne
 from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
 
 
@@ -20,7 +21,7 @@ from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
 class SGD(OptimizerFactory):
     """SGD with momentum."""
 
-    momentum: float
+    momentum: FractionBelowOne
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         return torch.optim.SGD(set_group_lr(groups, lr), lr=lr, momentum=self.momentum, fused=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sota_exp.stages.optimizer import OptimizerFactory
+from sota_exp.stages.stage import FractionBelowOne, Positive
 
 
 def set_group_lr(groups: list[dict[str, Any]], lr: float) -> list[dict[str, Any]]:
@@ -15,6 +16,6 @@ def set_group_lr(groups: list[dict[str, Any]], lr: float) -> list[dict[str, Any]
 class MomentOptimizer(OptimizerFactory):
     """An optimizer with moving averages of the gradient (decay `beta1`) and of its square (decay `beta2`)."""
 
-    beta1: float
-    beta2: float
-    eps: float
+    beta1: FractionBelowOne
+    beta2: FractionBelowOne
+    eps: Positive

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from torch import Tensor
 
 from sota_exp.stages.augmentation import Sampler
 from sota_exp.stages.random import RandomStreams, key_to_seed
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Count, FractionAboveZero, FractionInside, Legal, Positive, require
 from sota_exp.stages.supervision import EpochLabels, Supervision
 
 #: Rows of similarities computed at a time; 1,024 × 50,000 float32 values take 200 MB.
@@ -190,27 +191,15 @@ class TwoPoolSampler(Sampler):
 class LabelPropagation(Supervision):
     """Trains with the labels of `labelled_fraction` of the training images, or of those listed in `labelled_file`."""
 
-    labelled_fraction: float
-    labelled_file: str | None
-    labels_only: float
-    labelled_share: float
-    num_neighbors: int
-    alpha: float
-    gamma: float
-    max_iterations: int
-    tolerance: float
-
-    def __post_init__(self) -> None:
-        require(0 < self.labelled_fraction <= 1, "labelled_fraction", self.labelled_fraction, "a fraction in (0, 1]")
-        file_ok = self.labelled_file is None or Path(self.labelled_file).is_file()
-        require(file_ok, "labelled_file", self.labelled_file, "a text file that exists, or null")
-        require(0 < self.labels_only <= 1, "labels_only", self.labels_only, "a fraction of training in (0, 1]")
-        require(0 < self.labelled_share < 1, "labelled_share", self.labelled_share, "a fraction of the batch in (0, 1)")
-        require(self.num_neighbors >= 1, "num_neighbors", self.num_neighbors, "at least 1")
-        require(0 < self.alpha < 1, "alpha", self.alpha, "a fraction in (0, 1)")
-        require(self.gamma > 0, "gamma", self.gamma, "an exponent above 0")
-        require(self.max_iterations >= 1, "max_iterations", self.max_iterations, "at least 1")
-        require(0 < self.tolerance < 1, "tolerance", self.tolerance, "a fraction in (0, 1)")
+    labelled_fraction: FractionAboveZero
+    labelled_file: Annotated[str, Legal(lambda value: Path(value).is_file(), "a text file that exists")] | None
+    labels_only: FractionAboveZero
+    labelled_share: FractionInside
+    num_neighbors: Count
+    alpha: FractionInside
+    gamma: Positive
+    max_iterations: Count
+    tolerance: FractionInside
 
     def content_hash(self) -> str:
         return "" if self.labelled_file is None else hashlib.sha256(Path(self.labelled_file).read_bytes()).hexdigest()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sota_exp.models.parts import find_head_dropouts, get_classifier_layer
 from sota_exp.stages.model import ModelTransform
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import FractionBelowOne
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,7 @@ class InputDropout:
 class HeadDropout(ModelTransform):
     """Drops the input features of the classifier with probability `drop_rate`."""
 
-    drop_rate: float
-
-    def __post_init__(self) -> None:
-        require(0 <= self.drop_rate < 1, "drop_rate", self.drop_rate, "a probability in [0, 1)")
+    drop_rate: FractionBelowOne
 
     def __call__(self, model: nn.Module) -> nn.Module:
         present = find_head_dropouts(model)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sota_exp.models.parts import replace_batch_norms
 from sota_exp.stages.model import ModelTransform
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Several
 
 
 def compute_chunk_sizes(batch_size: int, ghost_batch_size: int, num_pixels: int) -> list[int]:
@@ -70,10 +70,7 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
 class GhostBatchNormalization(ModelTransform):
     """Normalizes chunks of `ghost_batch_size` samples separately."""
 
-    ghost_batch_size: int
-
-    def __post_init__(self) -> None:
-        require(self.ghost_batch_size >= 2, "ghost_batch_size", self.ghost_batch_size, "a count of at least 2")
+    ghost_batch_size: Several
 
     def __call__(self, model: nn.Module) -> nn.Module:
         return replace_batch_norms(model, lambda norm: GhostBatchNorm2d(norm, self.ghost_batch_size))

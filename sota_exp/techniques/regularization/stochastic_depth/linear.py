@@ -17,7 +17,7 @@ from torchvision.ops import StochasticDepth, stochastic_depth
 
 from sota_exp.models.parts import find_residual_blocks, get_last_norm
 from sota_exp.stages.model import ModelTransform
-from sota_exp.stages.stage import InvalidValue, require
+from sota_exp.stages.stage import FractionBelowOne, InvalidValue
 
 DROP_PATH = re.compile(r"(\w+_)?drop_path\d?")
 
@@ -80,10 +80,7 @@ def set_drop_rate(model: nn.Module, name: str, drop_rate: float) -> None:
 class LinearStochasticDepth(ModelTransform):
     """Drops residual branches per sample, with a probability that increases linearly to `drop_path_rate`."""
 
-    drop_path_rate: float
-
-    def __post_init__(self) -> None:
-        require(0 <= self.drop_path_rate < 1, "drop_path_rate", self.drop_path_rate, "a probability in [0, 1)")
+    drop_path_rate: FractionBelowOne
 
     def __call__(self, model: nn.Module) -> nn.Module:
         blocks = find_droppable(model)
