@@ -21,8 +21,6 @@ from sota_exp.stages.stage import one_of
 
 @dataclass(frozen=True, kw_only=True)
 class BinaryCrossEntropy(Loss):
-    """Sigmoid cross-entropy on soft targets, reduced over classes by `class_reduction`."""
-
     class_reduction: Annotated[str, one_of("mean", "sum")]
 
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:

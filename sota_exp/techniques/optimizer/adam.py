@@ -17,8 +17,6 @@ from sota_exp.techniques.optimizer.torch_optimizer import MomentOptimizer, set_g
 
 @dataclass(frozen=True, kw_only=True)
 class Adam(MomentOptimizer):
-    """Adam with L2 regularization."""
-
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         return torch.optim.Adam(
             set_group_lr(groups, lr), lr=lr, betas=(self.beta1, self.beta2), eps=self.eps, fused=True

@@ -20,8 +20,6 @@ from sota_exp.techniques.optimizer.torch_optimizer import MomentOptimizer, set_g
 
 @dataclass(frozen=True, kw_only=True)
 class Lamb(MomentOptimizer):
-    """Adam with layer-wise trust ratios."""
-
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         # Weights of two or more dimensions are rescaled even without weight decay.
         groups = [

@@ -20,8 +20,6 @@ from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
 
 @dataclass(frozen=True, kw_only=True)
 class Lion(OptimizerFactory):
-    """Sign momentum."""
-
     beta1: FractionBelowOne
     beta2: FractionBelowOne
 

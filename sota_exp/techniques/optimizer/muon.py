@@ -22,8 +22,6 @@ from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
 
 @dataclass(frozen=True, kw_only=True)
 class Muon(OptimizerFactory):
-    """Orthogonalized momentum for matrices, AdamW for vectors."""
-
     momentum: FractionBelowOne
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:

@@ -18,8 +18,6 @@ from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
 
 @dataclass(frozen=True, kw_only=True)
 class Nesterov(OptimizerFactory):
-    """SGD with Nesterov momentum."""
-
     momentum: FractionInside
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:

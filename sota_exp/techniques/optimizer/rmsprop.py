@@ -18,8 +18,6 @@ from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
 
 @dataclass(frozen=True, kw_only=True)
 class RMSprop(OptimizerFactory):
-    """RMSprop with momentum."""
-
     alpha: FractionBelowOne
     momentum: FractionBelowOne
     eps: Positive

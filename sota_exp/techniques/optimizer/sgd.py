@@ -19,8 +19,6 @@ from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
 
 @dataclass(frozen=True, kw_only=True)
 class SGD(OptimizerFactory):
-    """SGD with momentum."""
-
     momentum: FractionBelowOne
 
     def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:

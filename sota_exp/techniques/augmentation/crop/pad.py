@@ -38,8 +38,6 @@ def cut_crops(padded: Tensor, corners: Tensor, size: int) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class PadCrop(Crop):
-    """Pads each side by `padding_fraction` of the image side, with `padding_mode` constant (black) or reflect."""
-
     padding_fraction: Annotated[float, Legal(lambda value: 0 <= value <= 0.5, "a fraction in [0, 0.5]")]
     padding_mode: Annotated[str, one_of(*PADDING_MODES)]
 

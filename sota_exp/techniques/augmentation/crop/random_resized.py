@@ -46,8 +46,6 @@ def compute_largest_boxes(sizes: Tensor, ratio: list[float]) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class RandomResizedCrop(Crop):
-    """Cuts a box with an area in `scale` (fraction of the image) and a width/height in `ratio`."""
-
     scale: Annotated[
         list[float],
         Legal(lambda value: len(value) == 2 and 0 < value[0] <= value[1] <= 1, "[min, max] fractions in (0, 1]"),

@@ -25,8 +25,6 @@ def compute_cutout_boxes(centres: Tensor, size: int, length: int) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Cutout(BatchTransform):
-    """Erases a square of side `length_fraction` times that of the image."""
-
     length_fraction: FractionAboveZero
 
     def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:

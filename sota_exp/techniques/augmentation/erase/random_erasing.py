@@ -36,8 +36,6 @@ def sample_erase_boxes(num: int, size: int, scale: list[float], ratio: list[floa
 
 @dataclass(frozen=True, kw_only=True)
 class RandomErasing(BatchTransform):
-    """Erases, with probability `p`, a box with area in `scale` (fraction of the image) and height/width in `ratio`."""
-
     p: Fraction
     scale: Annotated[
         list[float],

@@ -27,8 +27,6 @@ def flip_where(images: Tensor, chosen: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class RandomFlip(BatchTransform):
-    """Flips with probability `p`."""
-
     p: Fraction
 
     def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:

@@ -28,8 +28,6 @@ def compute_rotate_scale_matrices(degrees: Tensor, scale: Tensor, shift: Tensor)
 
 @dataclass(frozen=True, kw_only=True)
 class RotateScale(BatchTransform):
-    """Rotates by up to `degrees`, zooms by a factor in `scale`, shifts by up to `translate_fraction` of the side."""
-
     degrees: Annotated[float, Legal(lambda value: 0 <= value <= 180, "the largest rotation, in [0, 180]")]
     scale: PositiveSpan
     translate_fraction: Fraction

@@ -42,8 +42,6 @@ def cutmix(batch: Batch, partner: Tensor, box: tuple[int, int, int, int]) -> Bat
 
 @dataclass(frozen=True, kw_only=True)
 class CutMix(BatchTransform):
-    """CutMix with λ ~ Beta(`alpha`, `alpha`)."""
-
     alpha: MixingAlpha
 
     def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:

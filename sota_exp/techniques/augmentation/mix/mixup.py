@@ -30,8 +30,6 @@ def mixup(batch: Batch, partner: Tensor, lam: float) -> Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Mixup(BatchTransform):
-    """Mixup with λ ~ Beta(`alpha`, `alpha`)."""
-
     alpha: MixingAlpha
 
     def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:

@@ -18,8 +18,6 @@ from sota_exp.techniques.augmentation.mix.pairing import MixingAlpha
 
 @dataclass(frozen=True, kw_only=True)
 class MixupOrCutMix(BatchTransform):
-    """Applies CutMix with probability `cutmix_prob` per batch, else mixup; each with its own alpha."""
-
     mixup_alpha: MixingAlpha
     cutmix_alpha: MixingAlpha
     cutmix_prob: Fraction

@@ -47,8 +47,6 @@ def compute_blend_weights(uniforms: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class AugMix(BatchTransform):
-    """Blends `mixture_width` chains of `chain_depth` operations (-1: 1 to 3 at random) of strength `severity`."""
-
     severity: Annotated[int, Legal(lambda value: 1 <= value <= NUM_BINS, f"a whole number in [1, {NUM_BINS}]")]
     mixture_width: Count
     chain_depth: Annotated[int, Legal(lambda value: value == -1 or value >= 1, "at least 1, or -1 for random")]

@@ -2,7 +2,7 @@
 
     pair ~ U(25);  x ← op_1(x) with probability p_1, then op_2 with p_2, at magnitude bins 0-9, sign ±1
 
-The pairs were found by a search on ImageNet, CIFAR-10 or SVHN.
+The pairs were found by a search on the data set `policy`: ImageNet, CIFAR-10 or SVHN.
 
 Paper: Cubuk, Zoph, Mané, Vasudevan, Le 2018, AutoAugment: Learning Augmentation Policies from Data, arXiv 1805.09501
 Setting: the policy of the most similar data set; ResNet-50 on ImageNet: 76.3 → 77.6 %
@@ -48,8 +48,6 @@ def load_sub_policies(policy: str) -> tuple[Tensor, Tensor, Tensor]:
 
 @dataclass(frozen=True, kw_only=True)
 class AutoAugment(BatchTransform):
-    """Applies the policy that was learned on the data set `policy`."""
-
     policy: Annotated[str, one_of(*POLICIES)]
     interpolation: ops.Interpolation
 

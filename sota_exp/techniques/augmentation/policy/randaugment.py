@@ -24,8 +24,6 @@ def build_randaugment_space(num_bins: int, size: int) -> OperationSpace:
 
 @dataclass(frozen=True, kw_only=True)
 class RandAugment(BatchTransform):
-    """Applies `num_ops` operations per image at bin `magnitude` of `num_magnitude_bins`."""
-
     num_ops: Count
     magnitude: int
     num_magnitude_bins: Several

@@ -28,8 +28,6 @@ def repeat_indices(order: Tensor, num_repeats: int) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class RepeatedAugmentation(Sampler):
-    """Uses each image `num_repeats` times in a row."""
-
     num_repeats: Count
 
     def __call__(self, num_samples: int, epoch: int, streams: RandomStreams) -> Tensor:

@@ -19,8 +19,6 @@ from sota_exp.stages.stage import Legal
 
 @dataclass(frozen=True, kw_only=True)
 class FixRes(TrainSize):
-    """Divides the side used in evaluation by `ratio`."""
-
     ratio: Annotated[float, Legal(lambda value: 1 <= value <= 2, "a ratio in [1, 2]")]
 
     def __call__(self, image_size: int) -> int:

@@ -35,8 +35,6 @@ def train_classifier_and_norm(network: nn.Module) -> list[nn.Parameter]:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierAndNormTuning(FineTuning):
-    """Fine-tunes the classifier and the last norm layer for `epochs` epochs at the size of evaluation."""
-
     epochs: Count
     lr: Positive
     batch_size: Several

@@ -16,8 +16,6 @@ from sota_exp.stages.stage import CropRatio, Pixels
 
 @dataclass(frozen=True, kw_only=True)
 class FixedResolution(Resolution):
-    """Evaluates at `size` pixels."""
-
     size: Pixels
     crop_ratio: CropRatio
 

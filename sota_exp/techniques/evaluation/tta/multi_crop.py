@@ -32,8 +32,6 @@ def cut_five_crops(images: Tensor, crop_fraction: float) -> list[Tensor]:
 
 @dataclass(frozen=True, kw_only=True)
 class MultiCropAveraging(Predictor):
-    """Averages probabilities over five crops of side `crop_fraction` times that of the image."""
-
     crop_fraction: Annotated[float, Legal(lambda value: 0.5 <= value <= 1, "a fraction in [0.5, 1]")]
 
     def __call__(self, model: nn.Module, images: Tensor) -> Tensor:

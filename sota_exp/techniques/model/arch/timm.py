@@ -19,8 +19,6 @@ from sota_exp.stages.stage import Pixels
 
 @dataclass(frozen=True, kw_only=True)
 class TimmNetwork(Model):
-    """A network of timm; `img_size` in pixels is for those that are built for one image size."""
-
     name: str
     img_size: Pixels | None
 

@@ -30,10 +30,7 @@ def split_groups(head: set[nn.Parameter], groups: list[dict[str, Any]], head_lr_
 
 @dataclass(frozen=True, kw_only=True)
 class GradualTuning(Tuning):
-    """Trains the classifier alone for the first `fraction` of training, then all parameters.
-
-    Call `groups` before the first `__call__`, which freezes parameters: the optimizer would not get the frozen ones.
-    """
+    """Call `groups` before the first `__call__`, which freezes parameters that the optimizer needs."""
 
     fraction: FractionBelowOne
     head_lr_scale: Positive

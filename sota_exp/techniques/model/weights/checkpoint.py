@@ -21,8 +21,6 @@ from sota_exp.stages.model import InitialWeights, Model, PublishedWeights
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointWeights(InitialWeights):
-    """Loads the weights of the file or MLflow run `path`."""
-
     path: str
     store: str | None
     prefix: str

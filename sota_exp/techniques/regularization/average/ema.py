@@ -103,11 +103,6 @@ class MovingAverage(WeightAverage):
 
 @dataclass(frozen=True, kw_only=True)
 class EMA(Average):
-    """Averages every `every` optimizer steps, with a mean age of `horizon` (a fraction of training) or with `decay`.
-
-    anchor: steps are counted back from the `last` one, or from the first of each `epoch`.
-    """
-
     horizon: FractionAboveZero | None
     decay: FractionBelowOne | None
     every: Count

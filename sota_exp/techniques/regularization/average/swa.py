@@ -63,8 +63,6 @@ class EqualAverage(WeightAverage):
 
 @dataclass(frozen=True, kw_only=True)
 class SWA(Average):
-    """Averages `num_snapshots` snapshots of the weights, from the fraction `start` of training to its end."""
-
     start: FractionBelowOne
     num_snapshots: Count
 

@@ -27,8 +27,6 @@ def exclude_classifier(parameters: Sequence[nn.Parameter]) -> Sequence[nn.Parame
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptiveClipping(GradientTransform):
-    """Clips each unit to `clip_factor` times its weight norm; reports the total norm before, and if it was clipped."""
-
     clip_factor: Positive
     eps: Positive
     exclude_classifier: bool

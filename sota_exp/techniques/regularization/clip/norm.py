@@ -18,8 +18,6 @@ from sota_exp.stages.stage import Positive
 
 @dataclass(frozen=True, kw_only=True)
 class NormClipping(GradientTransform):
-    """Limits the gradient norm to `max_norm`; reports the norm before, and whether it was clipped."""
-
     max_norm: Positive
 
     def __call__(self, parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:

@@ -19,8 +19,6 @@ from sota_exp.stages.stage import Positive
 
 @dataclass(frozen=True, kw_only=True)
 class ValueClipping(GradientTransform):
-    """Limits components to `clip_value`; reports the gradient norm before, and whether any component was clipped."""
-
     clip_value: Positive
 
     def __call__(self, parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:

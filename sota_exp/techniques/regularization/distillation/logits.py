@@ -92,8 +92,6 @@ class DistilledLoss(Loss):
 
 @dataclass(frozen=True, kw_only=True)
 class LogitDistillation(Distillation):
-    """Distills the network `name`, with published weights (`source` torchvision or timm) or those in `path`."""
-
     source: Annotated[str, one_of(*TEACHER_SOURCES)]
     name: str | None
     tag: str

@@ -1,7 +1,8 @@
 """Dropout before the classifier: zeroes each feature with probability p in training and scales the rest by 1/(1 − p).
 
-x′ = x·m / (1 − p), m ~ Bernoulli(1 − p); the identity in evaluation. If the network has dropout layers before its
-classifier, their p is set; otherwise (ResNets) a hook of the classifier drops, so that state-dict keys do not change.
+x′ = x·m / (1 − p), m ~ Bernoulli(1 − p), p = drop_rate; the identity in evaluation. If the network has dropout layers
+before its classifier, their p is set; otherwise (ResNets) a hook of the classifier drops, so that state-dict keys do
+not change.
 
 Paper: Srivastava et al. 2014, Dropout: A Simple Way to Prevent Neural Networks from Overfitting (JMLR, no arXiv)
 Setting: p 0.2 for EfficientNet-B0, 0.5 for the widest; little or none for a ResNet with long, augmented training.
@@ -29,8 +30,6 @@ class InputDropout:
 
 @dataclass(frozen=True, kw_only=True)
 class HeadDropout(ModelTransform):
-    """Drops the input features of the classifier with probability `drop_rate`."""
-
     drop_rate: FractionBelowOne
 
     def __call__(self, model: nn.Module) -> nn.Module:

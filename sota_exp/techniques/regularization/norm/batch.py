@@ -19,8 +19,6 @@ from sota_exp.stages.stage import FractionAboveZero, Positive
 
 @dataclass(frozen=True, kw_only=True)
 class BatchNormalization(ModelTransform):
-    """Keeps batch norm, with its momentum and epsilon set here unless None."""
-
     momentum: FractionAboveZero | None
     eps: Positive | None
     zero_init_last_gamma: bool

@@ -68,8 +68,6 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
 
 @dataclass(frozen=True, kw_only=True)
 class GhostBatchNormalization(ModelTransform):
-    """Normalizes chunks of `ghost_batch_size` samples separately."""
-
     ghost_batch_size: Several
 
     def __call__(self, model: nn.Module) -> nn.Module:

@@ -31,8 +31,6 @@ def to_group_norm(norm: nn.BatchNorm2d, num_groups: int) -> nn.GroupNorm:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupNormalization(ModelTransform):
-    """Replaces batch norm by group norm of up to `num_groups` groups."""
-
     num_groups: Count
 
     def __call__(self, model: nn.Module) -> nn.Module:

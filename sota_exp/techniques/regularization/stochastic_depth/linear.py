@@ -78,8 +78,6 @@ def set_drop_rate(model: nn.Module, name: str, drop_rate: float) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class LinearStochasticDepth(ModelTransform):
-    """Drops residual branches per sample, with a probability that increases linearly to `drop_path_rate`."""
-
     drop_path_rate: FractionBelowOne
 
     def __call__(self, model: nn.Module) -> nn.Module:

@@ -47,8 +47,6 @@ def find_exempt_names(model: nn.Module, exempt: str) -> set[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightDecayOnWeights(ParameterGroups):
-    """Decays all parameters but those of the rule `exempt`."""
-
     exempt: Annotated[str, one_of(*EXEMPT_RULES)]
 
     def __call__(self, model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -21,8 +21,6 @@ from sota_exp.stages.stage import Count
 
 @dataclass(frozen=True, kw_only=True)
 class MicroBatches(Accumulation):
-    """Runs the fewest parts of at most `micro_batch_size` samples."""
-
     micro_batch_size: Count
 
     def __call__(self, batch: Batch) -> Iterator[Batch]:

@@ -16,8 +16,6 @@ from sota_exp.stages.stage import Count, FractionBelowOne
 
 @dataclass(frozen=True, kw_only=True)
 class PatienceRule(StoppingRule):
-    """Stops after `patience` evaluations without a gain of more than `min_delta` in accuracy."""
-
     patience: Count
     min_delta: FractionBelowOne
 

@@ -15,8 +15,6 @@ from sota_exp.stages.stage import FractionBelowOne
 
 @dataclass(frozen=True, kw_only=True)
 class CosineAnnealing(LrSchedule):
-    """Anneals along half a cosine to `floor`, a fraction of the peak."""
-
     floor: FractionBelowOne
 
     def __call__(self, progress: float) -> float:

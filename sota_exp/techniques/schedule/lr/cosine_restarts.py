@@ -17,8 +17,6 @@ from sota_exp.stages.stage import Count, FractionBelowOne, Legal
 
 @dataclass(frozen=True, kw_only=True)
 class CosineRestarts(LrSchedule):
-    """Anneals along `num_cycles` half cosines, each `cycle_mult` times as long as the one before."""
-
     num_cycles: Count
     cycle_mult: Annotated[float, Legal(lambda value: value >= 1, "a factor of at least 1")]
     floor: FractionBelowOne

@@ -14,8 +14,6 @@ from sota_exp.stages.stage import FractionInside
 
 @dataclass(frozen=True, kw_only=True)
 class ExponentialDecay(LrSchedule):
-    """Decays exponentially to `final_factor` times the peak."""
-
     final_factor: FractionInside
 
     def __call__(self, progress: float) -> float:

@@ -27,8 +27,6 @@ def cosine_between(start: float, end: float, share: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class OneCycle(LrSchedule):
-    """Increases to the peak, then anneals far below the start."""
-
     pct_start: FractionInside
     div_factor: Divisor
     final_div_factor: Divisor

@@ -19,8 +19,6 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class StepDecay(LrSchedule):
-    """Multiplies the learning rate by `gamma` at each milestone."""
-
     milestones: Annotated[
         list[float],
         Legal(

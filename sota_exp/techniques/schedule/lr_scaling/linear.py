@@ -14,8 +14,6 @@ from sota_exp.stages.stage import Count
 
 @dataclass(frozen=True, kw_only=True)
 class LinearLrScaling(LrScaling):
-    """Scales `optimizer.lr`, which is for `base_batch_size`, in proportion to the effective batch size."""
-
     base_batch_size: Count
 
     def __call__(self, batch_size: int) -> float:

@@ -15,8 +15,6 @@ from sota_exp.stages.stage import Count
 
 @dataclass(frozen=True, kw_only=True)
 class SquareRootLrScaling(LrScaling):
-    """Scales `optimizer.lr`, which is for `base_batch_size`, with the square root of the effective batch size."""
-
     base_batch_size: Count
 
     def __call__(self, batch_size: int) -> float:

@@ -14,8 +14,6 @@ from sota_exp.stages.stage import FractionAboveZero
 
 @dataclass(frozen=True, kw_only=True)
 class ConstantWarmup(Warmup):
-    """Keeps `factor` times the peak during the first `fraction` of training."""
-
     fraction: WarmupFraction
     factor: FractionAboveZero
 

@@ -14,8 +14,6 @@ from sota_exp.stages.stage import FractionAboveZero
 
 @dataclass(frozen=True, kw_only=True)
 class LinearWarmup(Warmup):
-    """Increases linearly from `start_factor` times the peak during the first `fraction` of training."""
-
     fraction: WarmupFraction
     start_factor: FractionAboveZero
 
