@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -54,22 +54,12 @@ def check_splits(data: DataSet, name: str, value: object) -> DataSet:
     return data
 
 
-#: Modification time (ns) and size (bytes) of files: int64 [N, 2].
-FileStates = np.ndarray
-
-
-def read_file_states(paths: Iterable[str | bytes | Path]) -> FileStates:
-    """Modification times (ns) and sizes (bytes) of files or folders: int64 [N, 2]."""
-    states = [(state.st_mtime_ns, state.st_size) for state in map(os.stat, paths)]
-    return np.array(states, dtype=np.int64).reshape(-1, 2)
-
-
-def hash_listing(root: Path, found: list[ImageFile], states: FileStates, max_side: int | None) -> str:
+def hash_listing(root: Path, found: list[ImageFile], max_side: int | None) -> str:
     """A hash of what is decoded (paths relative to `root`, sizes, modification times, classes, splits) and how."""
-    rows = [
-        (os.path.relpath(image.path, root), size, changed, image.class_name, image.split)
-        for image, (changed, size) in sorted(zip(found, states.tolist(), strict=True))
-    ]
+    rows = []
+    for path, class_name, split in sorted(found):
+        state = path.stat()
+        rows.append((os.path.relpath(path, root), state.st_size, state.st_mtime_ns, class_name, split))
     text = json.dumps([DECODING, max_side, rows])
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
@@ -127,7 +117,7 @@ class FileSource(DataSource):
 
 
 def open_file_data_set(
-    source: FileSource, root: Path, found: list[ImageFile], states: FileStates, names: Callable[[str], str] = str
+    source: FileSource, root: Path, found: list[ImageFile], names: Callable[[str], str] = str
 ) -> DataSet:
     """The data set of image files below `root`, its classes sorted by name.
 
@@ -135,7 +125,7 @@ def open_file_data_set(
     """
     max_side, store_gigabytes = source.max_side, source.store_gigabytes
     classes = sorted({image.class_name for image in found})
-    key = f"files-{hash_listing(root, found, states, max_side)}"
+    key = f"files-{hash_listing(root, found, max_side)}"
     if store_gigabytes is not None and (size := estimate_decoded_bytes(found, max_side) / 1e9) > store_gigabytes:
         log.warning(
             "%s is streamed: decoded it would take %.3g GB, more than data.store_gigabytes=%g. Its images are decoded "

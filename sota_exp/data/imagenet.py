@@ -10,9 +10,8 @@ from pathlib import Path
 from timm.data import ImageNetInfo
 
 from sota_exp.data.decode import ImageFile
-from sota_exp.data.image_files import FileSource, FileStates, check_classes, check_splits, open_file_data_set
-from sota_exp.data.image_folder import find_folders, find_split_folders, list_split_images
-from sota_exp.data.process_cache import open_cached
+from sota_exp.data.image_files import FileSource, check_classes, check_splits, open_file_data_set
+from sota_exp.data.image_folder import find_split_folders, list_split_images
 from sota_exp.data.store_writer import TEST, TRAIN
 from sota_exp.stages.data import DataSet
 from sota_exp.stages.stage import InvalidValue
@@ -53,10 +52,6 @@ class ImageNet(FileSource):
     root: str
 
     def __call__(self) -> DataSet:
-        root = Path(self.root).expanduser()
-        return open_cached(self, lambda: find_folders(root), lambda: find_imagenet(root), self._open)
-
-    def _open(self, found: list[ImageFile], states: FileStates) -> DataSet:
         root, names = Path(self.root).expanduser(), get_class_names()
-        data = open_file_data_set(self, root, found, states, lambda name: names.get(name, name))
+        data = open_file_data_set(self, root, find_imagenet(root), lambda name: names.get(name, name))
         return check_splits(data, "root", root)
