@@ -56,8 +56,8 @@ class OptimizerFactory(Stage):
     weight_decay: NonNegative
 
     @abstractmethod
-    def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        """groups: `params`, `weight_decay`, `lr_scale` each. lr: peak learning rate, which the schedule multiplies."""
+    def __call__(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """groups: `params`, `weight_decay`, `lr_scale` each; every training step sets their learning rates."""
 
 
 class GradientTransform(Stage):

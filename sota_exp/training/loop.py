@@ -148,7 +148,7 @@ def start_training(session: TrainingSession) -> TrainingState:
     session.streams.seed_layers("start")
     model = use_matrix_products(session.network()).to(session.device).to(memory_format=session.memory_format)
     groups = experiment.regularization.weight_decay(model, experiment.optimizer.weight_decay)
-    optimizer = experiment.optimizer(experiment.model.tuning.groups(model, groups), session.peak_lr)
+    optimizer = experiment.optimizer(experiment.model.tuning.groups(model, groups))
     schedule = experiment.schedule
     average = experiment.regularization.average(
         model, session.total_steps, schedule.warmup.fraction, schedule.length.epochs

@@ -15,7 +15,6 @@ from timm.optim import Lion as TimmLion
 
 from sota_exp.stages.optimizer import OptimizerFactory
 from sota_exp.stages.stage import FractionBelowOne
-from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,5 +22,5 @@ class Lion(OptimizerFactory):
     beta1: FractionBelowOne
     beta2: FractionBelowOne
 
-    def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        return TimmLion(set_group_lr(groups, lr), lr=lr, betas=(self.beta1, self.beta2))
+    def __call__(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return TimmLion(groups, betas=(self.beta1, self.beta2))

@@ -13,12 +13,11 @@ import torch
 
 from sota_exp.stages.optimizer import OptimizerFactory
 from sota_exp.stages.stage import FractionInside
-from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
 
 
 @dataclass(frozen=True, kw_only=True)
 class Nesterov(OptimizerFactory):
     momentum: FractionInside
 
-    def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        return torch.optim.SGD(set_group_lr(groups, lr), lr=lr, momentum=self.momentum, nesterov=True, fused=True)
+    def __call__(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.SGD(groups, momentum=self.momentum, nesterov=True, fused=True)

@@ -13,7 +13,6 @@ import torch
 
 from sota_exp.stages.optimizer import OptimizerFactory
 from sota_exp.stages.stage import FractionBelowOne, Positive
-from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +21,5 @@ class RMSprop(OptimizerFactory):
     momentum: FractionBelowOne
     eps: Positive
 
-    def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        return torch.optim.RMSprop(
-            set_group_lr(groups, lr), lr=lr, alpha=self.alpha, momentum=self.momentum, eps=self.eps
-        )
+    def __call__(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.RMSprop(groups, alpha=self.alpha, momentum=self.momentum, eps=self.eps)
