@@ -162,7 +162,7 @@ def compose_scenes(name: str, shapes: np.ndarray, labels: np.ndarray, num_test: 
 
 @dataclass(frozen=True, kw_only=True)
 class ShapesOnPhotos(DataSource):
-    """Base class of data sets of shapes on photographs; stored_size: side of the images in pixels."""
+    """Shapes on photographs; no training image has a test shape or background. stored_size: side in pixels."""
 
     stored_size: Annotated[int, Legal(lambda value: 16 <= value <= 512, "pixels, from 16 to 512")]
 

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 
 from sota_exp.data import resize_small
 from sota_exp.stages.data import Images, ReducibleImages, view_box
-from sota_exp.stages.stage import require
 
 
 def interpolate(batch: Tensor, height: int, width: int, mode: str = "bilinear") -> Tensor:
@@ -39,12 +38,8 @@ def compute_resized_shape(height: int, width: int, side: int) -> tuple[int, int]
 def center_crop(images: Images, indices: Tensor, resize: int, size: int, mode: str = "bilinear") -> Tensor:
     """Resize the shorter side to `resize`, then crop the centre: uint8 [B, 3, size, size], channels last.
 
-    indices: int64 [B]. resize, size: pixels. mode: `bilinear` or `bicubic`.
-
-    Raises:
-        InvalidValue: the crop is larger than the resized image (torchvision would pad it with black).
+    indices: int64 [B]. resize, size: pixels, size ≤ resize. mode: `bilinear` or `bicubic`.
     """
-    require(0 < size <= resize, "size", size, f"pixels, at most the {resize} that the shorter side is resized to")
     if isinstance(images, ReducibleImages):
         return torch.cat(map_tensors_in_threads(partial(_decoded_center, images, resize, size, mode), indices.tolist()))
     rows_by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)

@@ -54,16 +54,13 @@ class StreamedImages(ReducibleImages):
         return len(self.paths)
 
     def size(self, index: int) -> tuple[int, int]:
-        """Height and width in pixels."""
         height, width = self._sizes[index].tolist()
         return height, width
 
     def sizes(self, indices: Tensor) -> Tensor:
-        """Like `Images.sizes`: int64 [B, 2]."""
         return torch.from_numpy(self._sizes[indices.numpy()])
 
     def image(self, index: int) -> Tensor:
-        """Uint8 [3, H, W] in channels-last strides."""
         return decode_image(Path(self.paths[index]))
 
     def step_of(self, index: int, factor: float) -> int:

@@ -48,34 +48,26 @@ class TorchvisionFiles:
     classes: tuple[str, ...] = ()
 
 
-def make_splits(
-    argument: str, train: tuple[Any, int], test: tuple[Any, int], val: tuple[Any, int] | None = None
-) -> Any:
-    """The splits of a data set, each from (value of torchvision's argument, number of images)."""
-    named = {TRAIN: train, VAL: val, TEST: test}
-    return tuple(SplitArgument(split, {argument: part[0]}, part[1]) for split, part in named.items() if part)
-
-
 #: Name of torchvision's class → data set.
 DATA_SETS = {
     "CIFAR10": TorchvisionFiles(
-        parts=make_splits("train", train=(True, 50_000), test=(False, 10_000)),
+        parts=(SplitArgument(TRAIN, {"train": True}, 50_000), SplitArgument(TEST, {"train": False}, 10_000)),
         files=("cifar-10-python.tar.gz",),
         url="https://www.cs.toronto.edu/~kriz/",
     ),
     "CIFAR100": TorchvisionFiles(
-        parts=make_splits("train", train=(True, 50_000), test=(False, 10_000)),
+        parts=(SplitArgument(TRAIN, {"train": True}, 50_000), SplitArgument(TEST, {"train": False}, 10_000)),
         files=("cifar-100-python.tar.gz",),
         url="https://www.cs.toronto.edu/~kriz/",
     ),
     "SVHN": TorchvisionFiles(
-        parts=make_splits("split", train=("train", 73_257), test=("test", 26_032)),
+        parts=(SplitArgument(TRAIN, {"split": "train"}, 73_257), SplitArgument(TEST, {"split": "test"}, 26_032)),
         files=("train_32x32.mat", "test_32x32.mat"),
         url="http://ufldl.stanford.edu/housenumbers/",
         classes=tuple("0123456789"),
     ),
     "FashionMNIST": TorchvisionFiles(
-        parts=make_splits("train", train=(True, 60_000), test=(False, 10_000)),
+        parts=(SplitArgument(TRAIN, {"train": True}, 60_000), SplitArgument(TEST, {"train": False}, 10_000)),
         files=tuple(
             f"FashionMNIST/raw/{name}-ubyte.gz"
             for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
@@ -83,22 +75,26 @@ DATA_SETS = {
         url="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     ),
     "Flowers102": TorchvisionFiles(
-        parts=make_splits("split", train=("train", 1_020), val=("val", 1_020), test=("test", 6_149)),
+        parts=(
+            SplitArgument(TRAIN, {"split": "train"}, 1_020),
+            SplitArgument(VAL, {"split": "val"}, 1_020),
+            SplitArgument(TEST, {"split": "test"}, 6_149),
+        ),
         files=("flowers-102/102flowers.tgz", "flowers-102/imagelabels.mat", "flowers-102/setid.mat"),
         url="https://www.robots.ox.ac.uk/~vgg/data/flowers/102/",
     ),
     "OxfordIIITPet": TorchvisionFiles(
-        parts=make_splits("split", train=("trainval", 3_680), test=("test", 3_669)),
+        parts=(SplitArgument(TRAIN, {"split": "trainval"}, 3_680), SplitArgument(TEST, {"split": "test"}, 3_669)),
         files=("oxford-iiit-pet/images.tar.gz", "oxford-iiit-pet/annotations.tar.gz"),
         url="https://www.robots.ox.ac.uk/~vgg/data/pets/data/",
     ),
     "Food101": TorchvisionFiles(
-        parts=make_splits("split", train=("train", 75_750), test=("test", 25_250)),
+        parts=(SplitArgument(TRAIN, {"split": "train"}, 75_750), SplitArgument(TEST, {"split": "test"}, 25_250)),
         files=("food-101.tar.gz",),
         url="http://data.vision.ee.ethz.ch/cvl/",
     ),
     "StanfordCars": TorchvisionFiles(
-        parts=make_splits("split", train=("train", 8_144), test=("test", 8_041)),
+        parts=(SplitArgument(TRAIN, {"split": "train"}, 8_144), SplitArgument(TEST, {"split": "test"}, 8_041)),
         files=tuple(
             f"stanford_cars/{name}" for name in ("cars_train", "cars_test", "devkit", "cars_test_annos_withlabels.mat")
         ),
@@ -106,7 +102,7 @@ DATA_SETS = {
         arguments={},
     ),
     "Imagenette": TorchvisionFiles(
-        parts=make_splits("split", train=("train", 9_469), test=("val", 3_925)),
+        parts=(SplitArgument(TRAIN, {"split": "train"}, 9_469), SplitArgument(TEST, {"split": "val"}, 3_925)),
         files=("imagenette2-320.tgz",),
         url="https://s3.amazonaws.com/fast-ai-imageclas/",
         arguments={"download": True, "size": "320px"},

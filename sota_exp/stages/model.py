@@ -26,8 +26,6 @@ class PublishedWeights:
 
 
 class Model(Stage):
-    """An architecture."""
-
     @abstractmethod
     def __call__(self, num_classes: int) -> nn.Module:
         """An untrained network, float [B, 3, H, W] → logits [B, num_classes], initialized by the global generator."""
@@ -59,8 +57,6 @@ class InitialWeights(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class FromScratch(InitialWeights):
-    """Starts from random weights."""
-
     def content_hash(self, arch: Model) -> str:
         return ""
 
@@ -104,7 +100,5 @@ class ModelTransform(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class KeepModel(ModelTransform):
-    """Leaves the network as it is."""
-
     def __call__(self, model: nn.Module) -> nn.Module:
         return model

@@ -13,8 +13,6 @@ from sota_exp.stages.stage import NonNegative, Positive, Stage
 
 
 class Accumulation(Stage):
-    """Splits the batch of one optimizer step into micro-batches."""
-
     @abstractmethod
     def __call__(self, batch: Batch) -> Iterator[Batch]:
         """A batch of B samples → micro-batches that contain each sample once, in order."""
@@ -22,15 +20,11 @@ class Accumulation(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class NoAccumulation(Accumulation):
-    """Runs the whole batch at once."""
-
     def __call__(self, batch: Batch) -> Iterator[Batch]:
         yield batch
 
 
 class ParameterGroups(Stage):
-    """Splits the parameters into optimizer groups."""
-
     @abstractmethod
     def __call__(self, model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
         """Groups with keys `params` and `weight_decay`; every trainable parameter is in exactly one."""
@@ -61,8 +55,6 @@ class OptimizerFactory(Stage):
 
 
 class GradientTransform(Stage):
-    """Changes the gradients before the optimizer step."""
-
     @abstractmethod
     def __call__(self, parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
         """Change the gradients in place; returns metrics to average over the epoch, scalars [] on the device."""
@@ -70,7 +62,5 @@ class GradientTransform(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class KeepGradients(GradientTransform):
-    """Leaves the gradients as they are."""
-
     def __call__(self, parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
         return {}

@@ -34,8 +34,6 @@ class Warmup(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class NoWarmup(Warmup):
-    """Starts at the full learning rate."""
-
     fraction = 0.0
 
     def __call__(self, progress: float) -> float:
@@ -43,8 +41,6 @@ class NoWarmup(Warmup):
 
 
 class LrScaling(Stage):
-    """Scales the learning rate with the batch size."""
-
     @abstractmethod
     def __call__(self, batch_size: int) -> float:
         """Effective batch size, in images per optimizer step → factor of the learning rate, above 0."""
@@ -52,8 +48,6 @@ class LrScaling(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class KeepLr(LrScaling):
-    """Uses `optimizer.lr` as it is, at any batch size."""
-
     def __call__(self, batch_size: int) -> float:
         return 1.0
 
@@ -74,8 +68,6 @@ class TrainingLength(Stage):
 
 
 class StoppingRule(Stage):
-    """Decides whether training stops early."""
-
     @abstractmethod
     def __call__(self, history: Sequence[float]) -> bool:
         """Validation accuracies so far, in [0, 1], of the averaged weights if there are any → whether to stop."""
@@ -83,7 +75,5 @@ class StoppingRule(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class NeverStop(StoppingRule):
-    """Trains to the planned end."""
-
     def __call__(self, history: Sequence[float]) -> bool:
         return False

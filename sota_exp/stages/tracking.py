@@ -36,8 +36,6 @@ class Tracking(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class NoTracker(RunTracker):
-    """Copies nothing."""
-
     def finish(self) -> str:
         return ""
 

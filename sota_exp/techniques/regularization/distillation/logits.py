@@ -39,6 +39,7 @@ from sota_exp.stages.random import RandomNumbers
 from sota_exp.stages.stage import Fraction, InvalidValue, Pixels, Positive, one_of, require
 
 TEACHER_SOURCES = ("torchvision", "timm", "file", "mlflow")
+PATHS = {"file": "a file", "mlflow": "runs:/ and the id of a run"}
 
 
 def distillation_loss(logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
@@ -105,13 +106,9 @@ class LogitDistillation(Distillation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        kinds = {"file": "a file", "mlflow": "runs:/ and the id of a run"}
-        legal = kinds.get(self.source, "null")
-        require(
-            (self.path is not None) == (self.source in kinds), "path", self.path, f"{legal}, if source={self.source}"
-        )
-        is_run = self.path is not None and self.path.startswith("runs:/")
-        require(is_run == (self.source == "mlflow"), "path", self.path, f"{legal}, if source={self.source}")
+        needed = self.source if self.source in PATHS else None
+        given = None if self.path is None else "mlflow" if self.path.startswith("runs:/") else "file"
+        require(given == needed, "path", self.path, f"{PATHS.get(self.source, 'null')}, if source={self.source}")
         if self.source == "torchvision":
             require_known("name", self.published_name, list_torchvision(), "classification network of torchvision")
         if self.source == "timm":

@@ -9,6 +9,7 @@ Setting: p 0.2 for EfficientNet-B0, 0.5 for the widest; little or none for a Res
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,14 +19,9 @@ from sota_exp.stages.model import ModelTransform
 from sota_exp.stages.stage import FractionBelowOne
 
 
-@dataclass(frozen=True)
-class InputDropout:
-    """A forward pre-hook; reads the mode from the layer it is called with, so it also works in copies of a model."""
-
-    drop_rate: float
-
-    def __call__(self, layer: nn.Module, inputs: tuple[Tensor]) -> Tensor:
-        return F.dropout(inputs[0], self.drop_rate, training=layer.training)
+def drop_input(layer: nn.Module, inputs: tuple[Tensor], drop_rate: float) -> Tensor:
+    """A forward pre-hook, [B, F] → [B, F]; the mode is that of the layer it is called with, also in a model's copy."""
+    return F.dropout(inputs[0], drop_rate, training=layer.training)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,5 +33,5 @@ class HeadDropout(ModelTransform):
         for dropout in present:
             dropout.p = self.drop_rate
         if not present:
-            get_classifier_layer(model).register_forward_pre_hook(InputDropout(self.drop_rate))
+            get_classifier_layer(model).register_forward_pre_hook(partial(drop_input, drop_rate=self.drop_rate))
         return model
