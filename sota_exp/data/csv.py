@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sota_exp.data.decode import ImageFile
-from sota_exp.data.image_files import SPLIT_NAMES, FileSource, check_classes, check_splits, open_file_data_set
+from sota_exp.data.image_files import SPLIT_NAMES, FileSource, open_file_data_set
 from sota_exp.stages.data import DataSet
 from sota_exp.stages.stage import InvalidValue
 
@@ -89,6 +89,4 @@ class CsvTable(FileSource):
     def __call__(self) -> DataSet:
         table = Path(self.path).expanduser()
         root = Path(self.root).expanduser() if self.root else table.parent
-        found = find_rows(table, root)
-        check_classes(found, "path", table)
-        return check_splits(open_file_data_set(self, root, found), "path", self.path)
+        return open_file_data_set(self, root, find_rows(table, root), "path")

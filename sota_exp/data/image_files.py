@@ -117,12 +117,14 @@ class FileSource(DataSource):
 
 
 def open_file_data_set(
-    source: FileSource, root: Path, found: list[ImageFile], names: Callable[[str], str] = str
+    source: FileSource, root: Path, found: list[ImageFile], field: str, names: Callable[[str], str] = str
 ) -> DataSet:
     """The data set of image files below `root`, its classes sorted by name.
 
-    names: class name in the files → name to show.
+    field: of `source`, for errors. names: class name in the files → name to show.
     """
+    value = vars(source)[field]
+    check_classes(found, field, value)
     max_side, store_gigabytes = source.max_side, source.store_gigabytes
     classes = sorted({image.class_name for image in found})
     key = f"files-{hash_listing(root, found, max_side)}"
@@ -134,9 +136,9 @@ def open_file_data_set(
             size,
             store_gigabytes,
         )
-        return open_streamed_data_set(source, found, classes, key, names)
+        return check_splits(open_streamed_data_set(source, found, classes, key, names), field, value)
 
     def build() -> StoreContents:
         return StoreContents([names(name) for name in classes], decode_samples(found, classes, max_side))
 
-    return open_data_set(open_or_build_store(source.cache, key, build), source)
+    return check_splits(open_data_set(open_or_build_store(source.cache, key, build), source), field, value)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sota_exp.data.decode import ImageFile
-from sota_exp.data.image_files import SPLIT_NAMES, FileSource, check_classes, check_splits, open_file_data_set
+from sota_exp.data.image_files import SPLIT_NAMES, FileSource, open_file_data_set
 from sota_exp.data.store_writer import TRAIN
 from sota_exp.stages.data import DataSet
 from sota_exp.stages.stage import InvalidValue
@@ -58,7 +58,6 @@ def find_folder_images(root: Path) -> list[ImageFile]:
         raise InvalidValue("root", root, legal)
     if not has_splits(root):
         check_not_nested(root)
-    check_classes(found, "root", root)
     return found
 
 
@@ -111,4 +110,4 @@ class ImageFolder(FileSource):
 
     def __call__(self) -> DataSet:
         root = Path(self.root).expanduser()
-        return check_splits(open_file_data_set(self, root, find_folder_images(root)), "root", root)
+        return open_file_data_set(self, root, find_folder_images(root), "root")

@@ -38,9 +38,6 @@ ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
 #: File name extensions of JPEGs.
 JPEG_EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
 
-#: Factors by which libjpeg can reduce an image while decoding it; larger ones are faster.
-REDUCTION_FACTORS = (1, 2, 4, 8)
-
 
 class StreamedImages(ReducibleImages):
     """Images by index, decoded at every access."""
@@ -67,7 +64,7 @@ class StreamedImages(ReducibleImages):
         """The factor 1, 2, 4 or 8 by which a JPEG (by its file name) is reduced; 1 for other formats."""
         if not str(self.paths[index]).lower().endswith(JPEG_EXTENSIONS):
             return 1
-        return max(step for step in REDUCTION_FACTORS if step <= max(factor, 1))
+        return max(step for step in (1, 2, 4, 8) if step <= max(factor, 1))
 
     def read_reduced(self, index: int, factor: float) -> Tensor:
         """The image at 1/1, 1/2, 1/4 or 1/8 of its size, at least 1/`factor`, rounded up: uint8 [3, H, W]."""

@@ -81,8 +81,6 @@ class Tuning(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class TuneAll(Tuning):
-    """Trains every parameter from the first step."""
-
     def groups(self, model: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [{**group, "lr_scale": 1.0} for group in groups]
 

@@ -42,8 +42,6 @@ class NoTracker(RunTracker):
 
 @dataclass(frozen=True, kw_only=True)
 class NoTracking(Tracking):
-    """Keeps runs in files only."""
-
     @property
     def label(self) -> str:
         return "files only"

@@ -15,7 +15,6 @@ Setting: k 50, alpha 0.99, gamma 3, half of each batch labelled: CIFAR-10 with 4
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -166,25 +165,25 @@ def combine_labels(
 
 @dataclass(frozen=True, kw_only=True)
 class TwoPoolSampler(Sampler):
-    """Only labelled images until the fraction `labels_only` of training, then `num_labelled` of them in each batch."""
+    """Only labelled images until `labels_only` of training, then `labelled_share` of each batch; labels: int64 [N]."""
 
     inner: Sampler
-    labelled: Callable[[RandomStreams], Tensor]
-    labels_only: float
+    supervision: "LabelPropagation"
+    labels: Tensor
     num_epochs: int
     batch_size: int
-    num_labelled: int
 
     def __call__(self, num_samples: int, epoch: int, streams: RandomStreams) -> Tensor:
         num_steps = num_samples // self.batch_size
-        labelled = self.labelled(streams)
+        num_labelled = max(1, min(self.batch_size - 1, round(self.supervision.labelled_share * self.batch_size)))
+        labelled = self.supervision.labelled(self.labels, streams)
         others = torch.ones(num_samples, dtype=torch.bool).index_fill(0, labelled, False).nonzero()[:, 0]
         labelled_streams = replace(streams, seed=key_to_seed(streams.seed, "labelled"))
-        if epoch / self.num_epochs < self.labels_only or len(others) == 0 or self.batch_size == 1:
+        if epoch / self.num_epochs < self.supervision.labels_only or len(others) == 0 or self.batch_size == 1:
             return sample_passes(labelled, num_steps * self.batch_size, epoch, self.inner, labelled_streams)
-        some = sample_passes(labelled, num_steps * self.num_labelled, epoch, self.inner, labelled_streams)
-        rest = sample_passes(others, num_steps * (self.batch_size - self.num_labelled), epoch, self.inner, streams)
-        return interleave_pools(some, rest, self.batch_size, self.num_labelled, streams.world_size)
+        some = sample_passes(labelled, num_steps * num_labelled, epoch, self.inner, labelled_streams)
+        rest = sample_passes(others, num_steps * (self.batch_size - num_labelled), epoch, self.inner, streams)
+        return interleave_pools(some, rest, self.batch_size, num_labelled, streams.world_size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,12 +211,7 @@ class LabelPropagation(Supervision):
 
     def sampler(self, inner: Sampler, labels: Tensor, num_epochs: int, batch_size: int) -> Sampler:
         return TwoPoolSampler(
-            inner=inner,
-            labelled=partial(self.labelled, labels),
-            labels_only=self.labels_only,
-            num_epochs=num_epochs,
-            batch_size=batch_size,
-            num_labelled=max(1, min(batch_size - 1, round(self.labelled_share * batch_size))),
+            inner=inner, supervision=self, labels=labels, num_epochs=num_epochs, batch_size=batch_size
         )
 
     def __call__(
