@@ -14,12 +14,6 @@ from sota_exp.stages.random import key_to_seed
 from sota_exp.stages.stage import Legal, Pixels, require
 
 
-def make_colors(num_classes: int) -> np.ndarray:
-    """One colour per class, evenly spaced in hue: uint8 [num_classes, 3]."""
-    hues = [colorsys.hsv_to_rgb(index / num_classes, 0.5, 0.75) for index in range(num_classes)]
-    return np.rint(np.array(hues) * 255).astype(np.uint8)
-
-
 def draw_image(color: np.ndarray, height: int, width: int, seed: int) -> np.ndarray:
     """An image of one colour [3] with uniform noise of ±32 grey levels: uint8 [height, width, 3]."""
     num_bytes = height * width * 3
@@ -50,7 +44,8 @@ class Fake(DataSource):
 
     def samples(self) -> Iterator[Sample]:
         """All images, cycling through the classes."""
-        palette = make_colors(self.num_classes)
+        hues = [colorsys.hsv_to_rgb(index / self.num_classes, 0.5, 0.75) for index in range(self.num_classes)]
+        palette = np.rint(np.array(hues) * 255).astype(np.uint8)
         spread = self.max_side - self.min_side + 1
         for index in range(self.num_images):
             seed = key_to_seed("fake", index)

@@ -206,16 +206,11 @@ def shift_rows(images: Tensor, shifts: Tensor, mode: str) -> Tensor:
 CHUNK_BYTES = 2**20
 
 
-def get_chunk_length(images: Tensor) -> int:
-    """The number of images [B, …] that an operation processes at once: on a CPU `CHUNK_BYTES`, elsewhere all."""
-    if images.device.type != "cpu":
-        return max(1, len(images))
-    return max(1, CHUNK_BYTES // (4 * max(1, images[:1].numel())))
-
-
 def split_into_chunks(rows: Tensor, images: Tensor | None = None) -> tuple[Tensor, ...]:
-    """Views of `rows` [B, …], one per chunk of `images` [B, …] (default: `rows` themselves)."""
-    return rows.split(get_chunk_length(rows if images is None else images))
+    """Views of `rows` [B, …], one per chunk of `images` [B, …] (default: `rows`): `CHUNK_BYTES` on a CPU, else all."""
+    images = rows if images is None else images
+    length = CHUNK_BYTES // (4 * max(1, images[:1].numel())) if images.device.type == "cpu" else len(images)
+    return rows.split(max(1, length))
 
 
 def empty_channels_last(images: Tensor, dtype: torch.dtype) -> Tensor:

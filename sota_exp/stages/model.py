@@ -32,11 +32,7 @@ class Model(Stage):
 
     @abstractmethod
     def published(self, tag: str) -> PublishedWeights:
-        """The published weights `tag` of this architecture, "" for the default ones.
-
-        Raises:
-            InvalidValue: there are no such weights.
-        """
+        """The published weights `tag` of this architecture, "" for the default ones, or an `InvalidValue`."""
 
 
 class InitialWeights(Stage):

@@ -58,12 +58,8 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
         momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         sizes = compute_chunk_sizes(len(x), self.ghost_batch_size, x.shape[2] * x.shape[3])
         chunks = zip(x.split(sizes), compute_chunk_momenta(sizes, momentum), strict=True)
-        return torch.cat([self.normalize(chunk, momentum) for chunk, momentum in chunks])
-
-    def normalize(self, chunk: Tensor, momentum: float) -> Tensor:
-        """Batch norm of a chunk [b, C, H, W] by its own statistics."""
-        mean, var = self.running_mean, self.running_var
-        return F.batch_norm(chunk, mean, var, self.weight, self.bias, True, momentum, self.eps)
+        mean, var, weight, bias = self.running_mean, self.running_var, self.weight, self.bias
+        return torch.cat([F.batch_norm(chunk, mean, var, weight, bias, True, m, self.eps) for chunk, m in chunks])
 
 
 @dataclass(frozen=True, kw_only=True)
