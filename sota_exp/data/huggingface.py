@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sota_exp.data.decode import DECODE_ERRORS, DECODING, map_in_threads, to_upright_pixels
-from sota_exp.data.image_files import SPLIT_NAMES, check_splits, to_stored_pixels
+from sota_exp.data.decode import DECODING
+from sota_exp.data.image_files import SPLIT_NAMES, check_splits, decode_split
 from sota_exp.data.store import open_data_set, open_or_build_store
 from sota_exp.data.store_writer import TEST, TRAIN, VAL, Sample, StoreContents
 from sota_exp.errors import ConfigError, RunFailed
@@ -114,7 +114,7 @@ class HuggingFace(DataSource):
             raise InvalidValue("label_column", label, f"a column of at least two classes; it has {len(names)}")
         labelled = {split: part for split, part in parts.items() if self.has_labels(part[label], split, index)}
         samples = (
-            self.samples(part.select_columns([image]), split, part[label], index) for split, part in labelled.items()
+            self.samples(part, split, image, [index[each] for each in part[label]]) for split, part in labelled.items()
         )
         return StoreContents(names, itertools.chain.from_iterable(samples))
 
@@ -174,19 +174,9 @@ class HuggingFace(DataSource):
             raise InvalidValue("dataset", self.dataset, legal)
         return True
 
-    def samples(self, part: Any, split: int, labels: Any, index: dict[Any, int]) -> Iterator[Sample]:
-        """The images of one split, decoded in threads.
-
-        Raises:
-            RunFailed: an image cannot be decoded.
-        """
-        numbers = [index[label] for label in labels]
-
-        def sample(row: int) -> Sample:
-            try:
-                (image,) = part[row].values()
-                return Sample(to_stored_pixels(to_upright_pixels(image), self.max_side), numbers[row], split)
-            except (*DECODE_ERRORS, AttributeError) as error:
-                raise RunFailed(f"{self.dataset}: image {row} of {HUB_SPLITS[split]} can't be read: {error}") from error
-
-        return map_in_threads(sample, range(len(numbers)))
+    def samples(self, part: Any, split: int, image: str, numbers: list[int]) -> Iterator[Sample]:
+        """The images of one split, from the column `image`, with their class indices."""
+        images, place = part.select_columns([image]), f"of {HUB_SPLITS[split]}"
+        return decode_split(
+            lambda row: (images[row][image], numbers[row]), len(numbers), split, self.max_side, self.dataset, place
+        )

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from sota_exp.data.decode import DECODING, ImageFile, decode_image, map_in_threads
+from sota_exp.data.decode import DECODE_ERRORS, DECODING, ImageFile, decode_image, map_in_threads, to_upright_pixels
 from sota_exp.data.resize import compute_resized_shape, interpolate
 from sota_exp.data.store import open_data_set, open_or_build_store
 from sota_exp.data.store_writer import TEST, TRAIN, VAL, Sample, StoreContents, UnreadableImage
@@ -76,6 +77,25 @@ def shrink(image: Tensor, max_side: int | None) -> Tensor:
 def to_stored_pixels(image: Tensor, max_side: int | None) -> np.ndarray:
     """Uint8 [3, H, W] → uint8 [H, W, 3] as in a store, with its shorter side at most `max_side` pixels."""
     return shrink(image, max_side).permute(1, 2, 0).numpy()
+
+
+def decode_split(
+    read: Callable[[int], tuple[Image.Image, int]], num: int, split: int, max_side: int | None, name: str, place: str
+) -> Iterator[Sample]:
+    """The `num` images of one split, decoded in threads. read: index → image, label. name, place: for the error.
+
+    Raises:
+        RunFailed: an image cannot be decoded.
+    """
+
+    def decode(index: int) -> Sample:
+        try:
+            image, label = read(index)
+            return Sample(to_stored_pixels(to_upright_pixels(image), max_side), int(label), split)
+        except (*DECODE_ERRORS, AttributeError) as error:
+            raise RunFailed(f"{name}: image {index} {place} can't be read: {error}") from error
+
+    return map_in_threads(decode, range(num))
 
 
 def _decode_sample(image: ImageFile, labels: dict[str, int], max_side: int | None) -> Sample | UnreadableImage:

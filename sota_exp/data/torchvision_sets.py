@@ -13,10 +13,10 @@ from typing import Annotated, Any, NamedTuple
 import torchvision
 from filelock import FileLock
 
-from sota_exp.data.decode import DECODE_ERRORS, DECODING, map_in_threads, to_upright_pixels
-from sota_exp.data.image_files import to_stored_pixels
+from sota_exp.data.decode import DECODING
+from sota_exp.data.image_files import decode_split
 from sota_exp.data.store import open_data_set, open_or_build_store
-from sota_exp.data.store_writer import TEST, TRAIN, VAL, Sample, StoreContents
+from sota_exp.data.store_writer import TEST, TRAIN, VAL, StoreContents
 from sota_exp.errors import RunFailed
 from sota_exp.stages.data import DataSet, DataSource
 from sota_exp.stages.stage import Pixels, one_of
@@ -147,7 +147,15 @@ class TorchvisionSet(DataSource):
         names = DATA_SETS[self.dataset].classes or opened[0].classes
         first = [name if isinstance(name, str) else name[0] for name in names]  # Imagenette's are tuples of synonyms
         samples = (
-            self.samples(part, images) for part, images in zip(DATA_SETS[self.dataset].parts, opened, strict=True)
+            decode_split(
+                images.__getitem__,
+                len(images),
+                part.split,
+                self.max_side,
+                self.name,
+                f"for {part.argument} in {self.folder}",
+            )
+            for part, images in zip(DATA_SETS[self.dataset].parts, opened, strict=True)
         )
         return StoreContents(first, itertools.chain.from_iterable(samples))
 
@@ -170,7 +178,11 @@ class TorchvisionSet(DataSource):
                     raise
                 raise self.describe_failure(error) from error
         for part, images in zip(published.parts, opened, strict=True):
-            self.check_complete(part, images)
+            if len(images) != part.num_images:  # unpacking was interrupted, which torchvision does not notice
+                raise RunFailed(
+                    f"{self.name} is incomplete: {len(images)} of {part.num_images} images for {part.argument} in "
+                    f"{self.folder}. Remove the files that torchvision unpacked there, and it unpacks them again"
+                )
         return opened
 
     def describe_failure(self, error: Exception) -> RunFailed:
@@ -184,31 +196,3 @@ class TorchvisionSet(DataSource):
             f"{note}, from {published.url}; put them there by hand, or set data.root=DIR to a folder that has them, or "
             "data.cache=DIR to another cache. data=animals_on_photos needs no download"
         )
-
-    def check_complete(self, part: SplitArgument, images: Any) -> None:
-        """Check that unpacking was not interrupted, which torchvision does not notice.
-
-        Raises:
-            RunFailed: the number of images is wrong.
-        """
-        if len(images) != part.num_images:
-            raise RunFailed(
-                f"{self.name} is incomplete: {len(images)} of {part.num_images} images for {part.argument} in "
-                f"{self.folder}. Remove the files that torchvision unpacked there, and it unpacks them again"
-            )
-
-    def samples(self, part: SplitArgument, images: Any) -> Iterator[Sample]:
-        """The images of one split, decoded in threads.
-
-        Raises:
-            RunFailed: an image cannot be decoded.
-        """
-
-        def sample(index: int) -> Sample:
-            try:
-                image, label = images[index]
-                return Sample(to_stored_pixels(to_upright_pixels(image), self.max_side), int(label), part.split)
-            except DECODE_ERRORS as error:
-                raise RunFailed(f"{self.name}: image {index} for {part.argument} in {self.folder}: {error}") from error
-
-        return map_in_threads(sample, range(len(images)))
