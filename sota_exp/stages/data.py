@@ -66,18 +66,6 @@ def view_box(image: Tensor, top: int, left: int, height: int, width: int) -> Ten
     return image.as_strided((1, 3, height, width), strides, image.storage_offset() + top * row + left * column)
 
 
-class ReducibleImages(Images):
-    """Images that are cheaper to decode at a reduced size: those streamed from files."""
-
-    @abstractmethod
-    def step_of(self, index: int, factor: float) -> int:
-        """The reduction step that `factor` falls into: all factors of one step give the same `read_reduced` image."""
-
-    @abstractmethod
-    def read_reduced(self, index: int, factor: float) -> Tensor:
-        """The whole image, with sides between 1/`factor` of its own and its own: uint8 [3, h, w]."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
     """Images, their labels (int64 [N]), and the splits: ascending int64 indices of the images of each.
