@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from sota_exp.data.splits import draw_stratified
-from sota_exp.data.store import open_data_set, open_or_build_store
+from sota_exp.data.store import open_data_set
 from sota_exp.data.store_writer import TEST, TRAIN, Sample, StoreContents
 from sota_exp.stages.data import DataSet, DataSource
 from sota_exp.stages.random import key_to_seed
@@ -174,6 +174,4 @@ class ShapesOnPhotos(DataSource):
         def contents() -> StoreContents:
             return StoreContents(classes, compose_scenes(name, *shapes(), num_test, self.stored_size))
 
-        return open_data_set(
-            open_or_build_store(self.cache, f"{name}-{self.stored_size}px-{PIXELS_VERSION}", contents), self
-        )
+        return open_data_set(self, f"{name}-{self.stored_size}px-{PIXELS_VERSION}", contents)

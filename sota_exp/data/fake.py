@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 
-from sota_exp.data.store import open_data_set, open_or_build_store
+from sota_exp.data.store import open_data_set
 from sota_exp.data.store_writer import TRAIN, Sample, StoreContents
 from sota_exp.stages.data import DataSet, DataSource
 from sota_exp.stages.random import key_to_seed
@@ -40,7 +40,7 @@ class Fake(DataSource):
     def __call__(self) -> DataSet:
         key = f"fake-{self.num_images}-{self.num_classes}-{self.min_side}-{self.max_side}"
         classes = [f"color_{index:02d}" for index in range(self.num_classes)]
-        return open_data_set(open_or_build_store(self.cache, key, lambda: StoreContents(classes, self.samples())), self)
+        return open_data_set(self, key, lambda: StoreContents(classes, self.samples()))
 
     def samples(self) -> Iterator[Sample]:
         """All images, cycling through the classes."""

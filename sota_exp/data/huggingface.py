@@ -13,7 +13,7 @@ from typing import Any
 
 from sota_exp.data.decode import DECODING
 from sota_exp.data.image_files import SPLIT_NAMES, check_splits, decode_split
-from sota_exp.data.store import open_data_set, open_or_build_store
+from sota_exp.data.store import open_data_set
 from sota_exp.data.store_writer import TEST, TRAIN, VAL, Sample, StoreContents
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.stages.data import DataSet, DataSource
@@ -95,8 +95,7 @@ class HuggingFace(DataSource):
         columns = [self.image_column, self.label_column]
         request = [self.dataset, self.config, self.revision, *columns, self.max_side, DECODING]
         key = f"huggingface-{hashlib.blake2b(json.dumps(request).encode(), digest_size=12).hexdigest()}"
-        data = open_data_set(open_or_build_store(self.cache, key, self.contents), self)
-        return check_splits(data, "dataset", self.dataset)
+        return check_splits(open_data_set(self, key, self.contents), "dataset", self.dataset)
 
     def contents(self) -> StoreContents:
         """The class names and the decoded images of all splits.

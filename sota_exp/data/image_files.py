@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sota_exp.data.decode import DECODE_ERRORS, DECODING, ImageFile, decode_image, map_in_threads, to_upright_pixels
 from sota_exp.data.resize import compute_resized_shape, interpolate
-from sota_exp.data.store import open_data_set, open_or_build_store
+from sota_exp.data.store import open_data_set
 from sota_exp.data.store_writer import TEST, TRAIN, VAL, Sample, StoreContents, UnreadableImage
 from sota_exp.data.streaming import estimate_decoded_bytes, open_streamed_data_set
 from sota_exp.errors import RunFailed
@@ -161,4 +161,4 @@ def open_file_data_set(
     def build() -> StoreContents:
         return StoreContents([names(name) for name in classes], decode_samples(found, classes, max_side))
 
-    return check_splits(open_data_set(open_or_build_store(source.cache, key, build), source), field, value)
+    return check_splits(open_data_set(source, key, build), field, value)

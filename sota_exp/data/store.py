@@ -170,8 +170,9 @@ def assign_splits(
     return train, val if len(val) else test, test if len(test) else val
 
 
-def open_data_set(store: ImageStore, source: DataSource) -> DataSet:
-    """The data set of a store; missing splits are taken from train, by the fractions and the seed of `source`."""
+def open_data_set(source: DataSource, key: str, build: Callable[[], StoreContents]) -> DataSet:
+    """The data set of `open_or_build_store`; missing splits are taken from train, as `source` says."""
+    store = open_or_build_store(source.cache, key, build)
     train, val, test = assign_splits(store.split, store.labels, source)
     return DataSet(
         images=store,

@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from sota_exp.data.decode import DECODING
 from sota_exp.data.image_files import decode_split
-from sota_exp.data.store import open_data_set, open_or_build_store
+from sota_exp.data.store import open_data_set
 from sota_exp.data.store_writer import TEST, TRAIN, VAL, StoreContents
 from sota_exp.errors import RunFailed
 from sota_exp.stages.data import DataSet, DataSource
@@ -134,7 +134,7 @@ class TorchvisionSet(DataSource):
 
     def __call__(self) -> DataSet:
         key = f"{self.dataset.lower()}-{self.max_side or 'full'}-{DECODING}"
-        return open_data_set(open_or_build_store(self.cache, key, self.contents), self)
+        return open_data_set(self, key, self.contents)
 
     @property
     def folder(self) -> Path:
