@@ -178,10 +178,7 @@ def recorded_draws() -> Iterator[dict[str, list[str]]]:
     found: dict[str, list[str]] = {}
     names: dict[int, str] = {}
     generators: dict[str, torch.Generator] = {}
-    kept = {
-        name: vars(RandomNumbers)[name]
-        for name in ("uniform", "integers", "shared_uniform", "shared_beta", "permutation")
-    }
+    kept = {name: vars(RandomNumbers)[name] for name in ("uniform", "integers", "shared_uniform", "shared_beta")}
     opened = {name: vars(RandomStreams)[name] for name in ("random_numbers", "generator")}
 
     def drawing(method: Callable[..., Any]) -> Callable[..., Any]:

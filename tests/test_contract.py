@@ -224,7 +224,7 @@ def test_the_yaml_is_the_classs_own_schema(option: Option) -> None:
     assert [key for key in yaml.safe_load(text) if key != "_target_"] == [item.name for item in fields]
     assert [item.name for item in fields if item.default is not dataclasses.MISSING] == []
     assert typing.cast(typing.Any, cls).__dataclass_params__.frozen
-    assert text.startswith("# ") and cls.__doc__
+    assert text.startswith("# ") and sys.modules[cls.__module__].__doc__
 
 
 @every_option

@@ -49,7 +49,5 @@ def load_silhouettes() -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True, kw_only=True)
 class AnimalsOnPhotos(ShapesOnPhotos):
-    """Ten classes of animals on photographs; no training image contains a test shape or a test background."""
-
     def __call__(self) -> DataSet:
         return self.open_shapes_data_set("animals_on_photos", CLASSES, NUM_TEST, load_silhouettes)

@@ -16,16 +16,17 @@ import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from PIL import Image
 
 from sota_exp.data.splits import draw_stratified
-from sota_exp.data.store import open_data_set, open_or_build_store
+from sota_exp.data.store import open_data_set
 from sota_exp.data.store_writer import TEST, TRAIN, Sample, StoreContents
 from sota_exp.stages.data import DataSet, DataSource
 from sota_exp.stages.random import key_to_seed
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Legal
 
 # Part of the names of stores: increment it whenever the pixels change.
 PIXELS_VERSION = 1
@@ -161,13 +162,9 @@ def compose_scenes(name: str, shapes: np.ndarray, labels: np.ndarray, num_test: 
 
 @dataclass(frozen=True, kw_only=True)
 class ShapesOnPhotos(DataSource):
-    """Base class of data sets of shapes on photographs; stored_size: side of the images in pixels."""
+    """Shapes on photographs; no training image has a test shape or background. stored_size: side in pixels."""
 
-    stored_size: int
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(16 <= self.stored_size <= 512, "stored_size", self.stored_size, "pixels, from 16 to 512")
+    stored_size: Annotated[int, Legal(lambda value: 16 <= value <= 512, "pixels, from 16 to 512")]
 
     def open_shapes_data_set(
         self, name: str, classes: Sequence[str], num_test: int, shapes: Callable[[], tuple[np.ndarray, np.ndarray]]
@@ -177,6 +174,4 @@ class ShapesOnPhotos(DataSource):
         def contents() -> StoreContents:
             return StoreContents(classes, compose_scenes(name, *shapes(), num_test, self.stored_size))
 
-        return open_data_set(
-            open_or_build_store(self.cache, f"{name}-{self.stored_size}px-{PIXELS_VERSION}", contents), self
-        )
+        return open_data_set(self, f"{name}-{self.stored_size}px-{PIXELS_VERSION}", contents)

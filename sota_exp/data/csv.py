@@ -6,15 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sota_exp.data.decode import ImageFile
-from sota_exp.data.image_files import (
-    SPLIT_NAMES,
-    FileSource,
-    FileStates,
-    check_classes,
-    check_splits,
-    open_file_data_set,
-)
-from sota_exp.data.process_cache import open_cached
+from sota_exp.data.image_files import SPLIT_NAMES, FileSource, open_file_data_set
 from sota_exp.stages.data import DataSet
 from sota_exp.stages.stage import InvalidValue
 
@@ -95,18 +87,6 @@ class CsvTable(FileSource):
     root: str | None
 
     def __call__(self) -> DataSet:
-        return open_cached(self, lambda: [Path(self.path).expanduser()], self._find, self._open)
-
-    def _find(self) -> list[ImageFile]:
         table = Path(self.path).expanduser()
-        found = find_rows(table, self._folder)
-        check_classes(found, "path", table)
-        return found
-
-    @property
-    def _folder(self) -> Path:
-        return Path(self.root if self.root else Path(self.path).parent).expanduser()
-
-    def _open(self, found: list[ImageFile], states: FileStates) -> DataSet:
-        data = open_file_data_set(self, self._folder, found, states)
-        return check_splits(data, "path", self.path)
+        root = Path(self.root).expanduser() if self.root else table.parent
+        return open_file_data_set(self, root, find_rows(table, root), "path")

@@ -19,7 +19,5 @@ def load_digits() -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True, kw_only=True)
 class DigitsOnPhotos(ShapesOnPhotos):
-    """Ten classes of digits on photographs; no training image contains a test shape or a test background."""
-
     def __call__(self) -> DataSet:
         return self.open_shapes_data_set("digits_on_photos", CLASSES, NUM_TEST, load_digits)

@@ -3,20 +3,15 @@
 import colorsys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
-from sota_exp.data.store import open_data_set, open_or_build_store
+from sota_exp.data.store import open_data_set
 from sota_exp.data.store_writer import TRAIN, Sample, StoreContents
 from sota_exp.stages.data import DataSet, DataSource
 from sota_exp.stages.random import key_to_seed
-from sota_exp.stages.stage import require
-
-
-def make_colors(num_classes: int) -> np.ndarray:
-    """One colour per class, evenly spaced in hue: uint8 [num_classes, 3]."""
-    hues = [colorsys.hsv_to_rgb(index / num_classes, 0.5, 0.75) for index in range(num_classes)]
-    return np.rint(np.array(hues) * 255).astype(np.uint8)
+from sota_exp.stages.stage import Legal, Pixels, require
 
 
 def draw_image(color: np.ndarray, height: int, width: int, seed: int) -> np.ndarray:
@@ -32,26 +27,25 @@ class Fake(DataSource):
     """One colour per class; the sides of images are from `min_side` to `max_side` pixels."""
 
     num_images: int
-    num_classes: int
-    min_side: int
+    num_classes: Annotated[int, Legal(lambda value: 2 <= value <= 36, "from 2 to 36 colours")]
+    min_side: Pixels
     max_side: int
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(2 <= self.num_classes <= 36, "num_classes", self.num_classes, "from 2 to 36 colours")
         least = 3 * self.num_classes
         require(self.num_images >= least, "num_images", self.num_images, f"at least {least}, three per class")
-        require(self.min_side >= 8, "min_side", self.min_side, "pixels, at least 8")
         require(self.max_side >= self.min_side, "max_side", self.max_side, f"pixels, at least min_side={self.min_side}")
 
     def __call__(self) -> DataSet:
         key = f"fake-{self.num_images}-{self.num_classes}-{self.min_side}-{self.max_side}"
         classes = [f"color_{index:02d}" for index in range(self.num_classes)]
-        return open_data_set(open_or_build_store(self.cache, key, lambda: StoreContents(classes, self.samples())), self)
+        return open_data_set(self, key, lambda: StoreContents(classes, self.samples()))
 
     def samples(self) -> Iterator[Sample]:
         """All images, cycling through the classes."""
-        palette = make_colors(self.num_classes)
+        hues = [colorsys.hsv_to_rgb(index / self.num_classes, 0.5, 0.75) for index in range(self.num_classes)]
+        palette = np.rint(np.array(hues) * 255).astype(np.uint8)
         spread = self.max_side - self.min_side + 1
         for index in range(self.num_images):
             seed = key_to_seed("fake", index)

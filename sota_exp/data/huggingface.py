@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sota_exp.data.decode import DECODE_ERRORS, DECODING, map_in_threads, to_upright_pixels
-from sota_exp.data.image_files import SPLIT_NAMES, check_splits, require_max_side, to_stored_pixels
-from sota_exp.data.store import open_data_set, open_or_build_store
+from sota_exp.data.decode import DECODING
+from sota_exp.data.image_files import SPLIT_NAMES, check_splits, decode_split
+from sota_exp.data.store import open_data_set
 from sota_exp.data.store_writer import TEST, TRAIN, VAL, Sample, StoreContents
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.stages.data import DataSet, DataSource
-from sota_exp.stages.stage import InvalidValue
+from sota_exp.stages.stage import InvalidValue, Pixels
 
 #: Names of label columns, tried in this order where no column has the type `ClassLabel`.
 LABEL_COLUMNS = ("label", "labels", "class", "category")
@@ -89,18 +89,13 @@ class HuggingFace(DataSource):
     revision: str | None
     image_column: str | None
     label_column: str | None
-    max_side: int | None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_max_side(self.max_side)
+    max_side: Pixels | None
 
     def __call__(self) -> DataSet:
         columns = [self.image_column, self.label_column]
         request = [self.dataset, self.config, self.revision, *columns, self.max_side, DECODING]
         key = f"huggingface-{hashlib.blake2b(json.dumps(request).encode(), digest_size=12).hexdigest()}"
-        data = open_data_set(open_or_build_store(self.cache, key, self.contents), self)
-        return check_splits(data, "dataset", self.dataset)
+        return check_splits(open_data_set(self, key, self.contents), "dataset", self.dataset)
 
     def contents(self) -> StoreContents:
         """The class names and the decoded images of all splits.
@@ -118,7 +113,7 @@ class HuggingFace(DataSource):
             raise InvalidValue("label_column", label, f"a column of at least two classes; it has {len(names)}")
         labelled = {split: part for split, part in parts.items() if self.has_labels(part[label], split, index)}
         samples = (
-            self.samples(part.select_columns([image]), split, part[label], index) for split, part in labelled.items()
+            self.samples(part, split, image, [index[each] for each in part[label]]) for split, part in labelled.items()
         )
         return StoreContents(names, itertools.chain.from_iterable(samples))
 
@@ -178,19 +173,9 @@ class HuggingFace(DataSource):
             raise InvalidValue("dataset", self.dataset, legal)
         return True
 
-    def samples(self, part: Any, split: int, labels: Any, index: dict[Any, int]) -> Iterator[Sample]:
-        """The images of one split, decoded in threads.
-
-        Raises:
-            RunFailed: an image cannot be decoded.
-        """
-        numbers = [index[label] for label in labels]
-
-        def sample(row: int) -> Sample:
-            try:
-                (image,) = part[row].values()
-                return Sample(to_stored_pixels(to_upright_pixels(image), self.max_side), numbers[row], split)
-            except (*DECODE_ERRORS, AttributeError) as error:
-                raise RunFailed(f"{self.dataset}: image {row} of {HUB_SPLITS[split]} can't be read: {error}") from error
-
-        return map_in_threads(sample, range(len(numbers)))
+    def samples(self, part: Any, split: int, image: str, numbers: list[int]) -> Iterator[Sample]:
+        """The images of one split, from the column `image`, with their class indices."""
+        images, place = part.select_columns([image]), f"of {HUB_SPLITS[split]}"
+        return decode_split(
+            lambda row: (images[row][image], numbers[row]), len(numbers), split, self.max_side, self.dataset, place
+        )

@@ -4,33 +4,29 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from sota_exp.data.decode import DECODING, ImageFile, decode_image, map_in_threads
+from sota_exp.data.decode import DECODE_ERRORS, DECODING, ImageFile, decode_image, map_in_threads, to_upright_pixels
 from sota_exp.data.resize import compute_resized_shape, interpolate
-from sota_exp.data.store import open_data_set, open_or_build_store
+from sota_exp.data.store import open_data_set
 from sota_exp.data.store_writer import TEST, TRAIN, VAL, Sample, StoreContents, UnreadableImage
 from sota_exp.data.streaming import estimate_decoded_bytes, open_streamed_data_set
 from sota_exp.errors import RunFailed
 from sota_exp.stages.data import DataSet, DataSource
-from sota_exp.stages.stage import InvalidValue, require
+from sota_exp.stages.stage import InvalidValue, NonNegative, Pixels
 
 #: Usual names of the splits.
 SPLIT_NAMES = {"train": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "test": TEST}
 
 log = logging.getLogger(__name__)
-
-
-def require_max_side(max_side: int | None) -> None:
-    """Raise `InvalidValue` unless `max_side` is at least 8 pixels, or None."""
-    require(max_side is None or max_side >= 8, "max_side", max_side, "pixels, at least 8, or null")
 
 
 def check_classes(found: list[ImageFile], name: str, value: object) -> None:
@@ -59,22 +55,12 @@ def check_splits(data: DataSet, name: str, value: object) -> DataSet:
     return data
 
 
-#: Modification time (ns) and size (bytes) of files: int64 [N, 2].
-FileStates = np.ndarray
-
-
-def read_file_states(paths: Iterable[str | bytes | Path]) -> FileStates:
-    """Modification times (ns) and sizes (bytes) of files or folders: int64 [N, 2]."""
-    states = [(state.st_mtime_ns, state.st_size) for state in map(os.stat, paths)]
-    return np.array(states, dtype=np.int64).reshape(-1, 2)
-
-
-def hash_listing(root: Path, found: list[ImageFile], states: FileStates, max_side: int | None) -> str:
+def hash_listing(root: Path, found: list[ImageFile], max_side: int | None) -> str:
     """A hash of what is decoded (paths relative to `root`, sizes, modification times, classes, splits) and how."""
-    rows = [
-        (os.path.relpath(image.path, root), size, changed, image.class_name, image.split)
-        for image, (changed, size) in sorted(zip(found, states.tolist(), strict=True))
-    ]
+    rows = []
+    for path, class_name, split in sorted(found):
+        state = path.stat()
+        rows.append((os.path.relpath(path, root), state.st_size, state.st_mtime_ns, class_name, split))
     text = json.dumps([DECODING, max_side, rows])
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
@@ -91,6 +77,25 @@ def shrink(image: Tensor, max_side: int | None) -> Tensor:
 def to_stored_pixels(image: Tensor, max_side: int | None) -> np.ndarray:
     """Uint8 [3, H, W] → uint8 [H, W, 3] as in a store, with its shorter side at most `max_side` pixels."""
     return shrink(image, max_side).permute(1, 2, 0).numpy()
+
+
+def decode_split(
+    read: Callable[[int], tuple[Image.Image, int]], num: int, split: int, max_side: int | None, name: str, place: str
+) -> Iterator[Sample]:
+    """The `num` images of one split, decoded in threads. read: index → image, label. name, place: for the error.
+
+    Raises:
+        RunFailed: an image cannot be decoded.
+    """
+
+    def decode(index: int) -> Sample:
+        try:
+            image, label = read(index)
+            return Sample(to_stored_pixels(to_upright_pixels(image), max_side), int(label), split)
+        except (*DECODE_ERRORS, AttributeError) as error:
+            raise RunFailed(f"{name}: image {index} {place} can't be read: {error}") from error
+
+    return map_in_threads(decode, range(num))
 
 
 def _decode_sample(image: ImageFile, labels: dict[str, int], max_side: int | None) -> Sample | UnreadableImage:
@@ -127,26 +132,22 @@ class FileSource(DataSource):
     max_side: pixels; images in a store are reduced until their shorter side is at most this. Streamed images are not.
     """
 
-    max_side: int | None
-    store_gigabytes: float | None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_max_side(self.max_side)
-        ok = self.store_gigabytes is None or self.store_gigabytes >= 0
-        require(ok, "store_gigabytes", self.store_gigabytes, "a number of at least 0, or null for no limit")
+    max_side: Pixels | None
+    store_gigabytes: NonNegative | None
 
 
 def open_file_data_set(
-    source: FileSource, root: Path, found: list[ImageFile], states: FileStates, names: Callable[[str], str] = str
+    source: FileSource, root: Path, found: list[ImageFile], field: str, names: Callable[[str], str] = str
 ) -> DataSet:
     """The data set of image files below `root`, its classes sorted by name.
 
-    names: class name in the files → name to show.
+    field: of `source`, for errors. names: class name in the files → name to show.
     """
+    value = vars(source)[field]
+    check_classes(found, field, value)
     max_side, store_gigabytes = source.max_side, source.store_gigabytes
     classes = sorted({image.class_name for image in found})
-    key = f"files-{hash_listing(root, found, states, max_side)}"
+    key = f"files-{hash_listing(root, found, max_side)}"
     if store_gigabytes is not None and (size := estimate_decoded_bytes(found, max_side) / 1e9) > store_gigabytes:
         log.warning(
             "%s is streamed: decoded it would take %.3g GB, more than data.store_gigabytes=%g. Its images are decoded "
@@ -155,9 +156,9 @@ def open_file_data_set(
             size,
             store_gigabytes,
         )
-        return open_streamed_data_set(source, found, classes, key, names)
+        return check_splits(open_streamed_data_set(source, found, classes, key, names), field, value)
 
     def build() -> StoreContents:
         return StoreContents([names(name) for name in classes], decode_samples(found, classes, max_side))
 
-    return open_data_set(open_or_build_store(source.cache, key, build), source)
+    return check_splits(open_data_set(source, key, build), field, value)

@@ -2,20 +2,12 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sota_exp.data.decode import ImageFile
-from sota_exp.data.image_files import (
-    SPLIT_NAMES,
-    FileSource,
-    FileStates,
-    check_classes,
-    check_splits,
-    open_file_data_set,
-)
-from sota_exp.data.process_cache import open_cached
+from sota_exp.data.image_files import SPLIT_NAMES, FileSource, open_file_data_set
 from sota_exp.data.store_writer import TRAIN
 from sota_exp.stages.data import DataSet
 from sota_exp.stages.stage import InvalidValue
@@ -35,21 +27,13 @@ def list_subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def walk_visible(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """The folder and all below it that are not hidden, each with the names of its files."""
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]  # such as .ipynb_checkpoints
-        yield Path(parent), names
-
-
 def find_image_files(folder: Path) -> list[Path]:
     """The image files in a folder and all below it that are not hidden, sorted by path."""
-    return sorted(parent / name for parent, names in walk_visible(folder) for name in names if is_image(name))
-
-
-def find_folders(folder: Path) -> list[Path]:
-    """The folder and all below it that are not hidden; each changes its state when a file is added or removed."""
-    return [parent for parent, _ in walk_visible(folder)]
+    found: list[Path] = []
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]  # such as .ipynb_checkpoints
+        found += [Path(parent, name) for name in names if is_image(name)]
+    return sorted(found)
 
 
 def has_splits(root: Path) -> bool:
@@ -74,7 +58,6 @@ def find_folder_images(root: Path) -> list[ImageFile]:
         raise InvalidValue("root", root, legal)
     if not has_splits(root):
         check_not_nested(root)
-    check_classes(found, "root", root)
     return found
 
 
@@ -127,9 +110,4 @@ class ImageFolder(FileSource):
 
     def __call__(self) -> DataSet:
         root = Path(self.root).expanduser()
-        return open_cached(self, lambda: find_folders(root), lambda: find_folder_images(root), self._open)
-
-    def _open(self, found: list[ImageFile], states: FileStates) -> DataSet:
-        root = Path(self.root).expanduser()
-        data = open_file_data_set(self, root, found, states)
-        return check_splits(data, "root", root)
+        return open_file_data_set(self, root, find_folder_images(root), "root")

@@ -10,9 +10,8 @@ from pathlib import Path
 from timm.data import ImageNetInfo
 
 from sota_exp.data.decode import ImageFile
-from sota_exp.data.image_files import FileSource, FileStates, check_classes, check_splits, open_file_data_set
-from sota_exp.data.image_folder import find_folders, find_split_folders, list_split_images
-from sota_exp.data.process_cache import open_cached
+from sota_exp.data.image_files import FileSource, open_file_data_set
+from sota_exp.data.image_folder import find_split_folders, list_split_images
 from sota_exp.data.store_writer import TEST, TRAIN
 from sota_exp.stages.data import DataSet
 from sota_exp.stages.stage import InvalidValue
@@ -36,13 +35,12 @@ def find_imagenet(root: Path) -> list[ImageFile]:
     """Every image of both splits; the folder `val` is the test split.
 
     Raises:
-        InvalidValue: a split is missing, or their classes differ.
+        InvalidValue: a split is missing.
     """
     folders = find_split_folders(root, {"train": TRAIN, "val": TEST}) if root.is_dir() else {}
     found = list_split_images(folders)
     if {image.split for image in found} != {TRAIN, TEST}:
         raise InvalidValue("root", root, LAYOUT)
-    check_classes(found, "root", root)
     return found
 
 
@@ -53,10 +51,5 @@ class ImageNet(FileSource):
     root: str
 
     def __call__(self) -> DataSet:
-        root = Path(self.root).expanduser()
-        return open_cached(self, lambda: find_folders(root), lambda: find_imagenet(root), self._open)
-
-    def _open(self, found: list[ImageFile], states: FileStates) -> DataSet:
         root, names = Path(self.root).expanduser(), get_class_names()
-        data = open_file_data_set(self, root, found, states, lambda name: names.get(name, name))
-        return check_splits(data, "root", root)
+        return open_file_data_set(self, root, find_imagenet(root), "root", lambda name: names.get(name, name))

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sota_exp.data import resize_small
-from sota_exp.stages.data import Images, ReducibleImages, view_box
-from sota_exp.stages.stage import require
+from sota_exp.data.streaming import StreamedImages
+from sota_exp.stages.data import Images, view_box
 
 
 def interpolate(batch: Tensor, height: int, width: int, mode: str = "bilinear") -> Tensor:
@@ -39,13 +39,9 @@ def compute_resized_shape(height: int, width: int, side: int) -> tuple[int, int]
 def center_crop(images: Images, indices: Tensor, resize: int, size: int, mode: str = "bilinear") -> Tensor:
     """Resize the shorter side to `resize`, then crop the centre: uint8 [B, 3, size, size], channels last.
 
-    indices: int64 [B]. resize, size: pixels. mode: `bilinear` or `bicubic`.
-
-    Raises:
-        InvalidValue: the crop is larger than the resized image (torchvision would pad it with black).
+    indices: int64 [B]. resize, size: pixels, size ≤ resize. mode: `bilinear` or `bicubic`.
     """
-    require(0 < size <= resize, "size", size, f"pixels, at most the {resize} that the shorter side is resized to")
-    if isinstance(images, ReducibleImages):
+    if isinstance(images, StreamedImages):
         return torch.cat(map_tensors_in_threads(partial(_decoded_center, images, resize, size, mode), indices.tolist()))
     rows_by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
     for row, index in enumerate(indices.tolist()):
@@ -64,38 +60,12 @@ def _center(batch: Tensor, shape: tuple[int, int], resize: int, size: int, mode:
     return interpolate(batch.permute(0, 3, 1, 2), height, width, mode)[:, :, top : top + size, left : left + size]
 
 
-def _decoded_center(images: ReducibleImages, resize: int, size: int, mode: str, index: int) -> Tensor:
+def _decoded_center(images: StreamedImages, resize: int, size: int, mode: str, index: int) -> Tensor:
     """The centre of one image that must be decoded, [1, 3, size, size]: a copy, so that the image's memory is freed."""
     shape = images.size(index)
     image = images.read_reduced(index, min(shape) / resize)
     centre = _center(image.permute(1, 2, 0)[None].contiguous(), shape, resize, size, mode)
     return centre.clone(memory_format=torch.channels_last)
-
-
-class DecodedOnce(ReducibleImages):
-    """Images that are decoded once and kept in memory, for repeated reads of a few of them."""
-
-    def __init__(self, images: ReducibleImages) -> None:
-        self.images = images
-        self.kept: dict[tuple[int, int], Tensor] = {}
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def size(self, index: int) -> tuple[int, int]:
-        return self.images.size(index)
-
-    def image(self, index: int) -> Tensor:
-        return self.read_reduced(index, 1.0)
-
-    def step_of(self, index: int, factor: float) -> int:
-        return self.images.step_of(index, factor)
-
-    def read_reduced(self, index: int, factor: float) -> Tensor:
-        key = index, self.images.step_of(index, factor)
-        if key not in self.kept:
-            self.kept[key] = self.images.read_reduced(index, factor)
-        return self.kept[key]
 
 
 def map_tensors_in_threads(make: Callable[..., Tensor], *arguments: Iterable[object]) -> list[Tensor]:
@@ -113,12 +83,12 @@ def cut_boxes(images: Images, indices: Tensor, boxes: Tensor, size: int) -> list
     indices: int64 [B]. boxes: int64 [B, 4], each (top, left, height, width) in pixels of the full size. size: the side
     that the boxes are to be resized to.
     """
-    if isinstance(images, ReducibleImages):
+    if isinstance(images, StreamedImages):
         return map_tensors_in_threads(partial(_decoded_box, images, size), indices.tolist(), boxes.tolist())
     return images.cut_boxes(indices, boxes)
 
 
-def _decoded_box(images: ReducibleImages, size: int, index: int, box: list[int]) -> Tensor:
+def _decoded_box(images: StreamedImages, size: int, index: int, box: list[int]) -> Tensor:
     """A box (top, left, height, width) of one image that must be decoded: a copy, which frees the image's memory."""
     (height, width), (top, left, h, w) = images.size(index), box
     image = images.read_reduced(index, min(h, w) / size)
@@ -211,16 +181,11 @@ def shift_rows(images: Tensor, shifts: Tensor, mode: str) -> Tensor:
 CHUNK_BYTES = 2**20
 
 
-def get_chunk_length(images: Tensor) -> int:
-    """The number of images [B, …] that an operation processes at once: on a CPU `CHUNK_BYTES`, elsewhere all."""
-    if images.device.type != "cpu":
-        return max(1, len(images))
-    return max(1, CHUNK_BYTES // (4 * max(1, images[:1].numel())))
-
-
 def split_into_chunks(rows: Tensor, images: Tensor | None = None) -> tuple[Tensor, ...]:
-    """Views of `rows` [B, …], one per chunk of `images` [B, …] (default: `rows` themselves)."""
-    return rows.split(get_chunk_length(rows if images is None else images))
+    """Views of `rows` [B, …], one per chunk of `images` [B, …] (default: `rows`): `CHUNK_BYTES` on a CPU, else all."""
+    images = rows if images is None else images
+    length = CHUNK_BYTES // (4 * max(1, images[:1].numel())) if images.device.type == "cpu" else len(images)
+    return rows.split(max(1, length))
 
 
 def empty_channels_last(images: Tensor, dtype: torch.dtype) -> Tensor:

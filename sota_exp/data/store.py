@@ -64,7 +64,6 @@ class ImageStore(Images):
         return (height, width) if same else None
 
     def stack(self, indices: Tensor) -> Tensor:
-        """Like `Images.stack`, uint8 [B, H, W, 3], in one call where all images have the same shape."""
         if self.shape is None:
             return super().stack(indices)
         return self._pixels.view(len(self), -1).index_select(0, indices).view(-1, *self.shape, 3)
@@ -76,24 +75,20 @@ class ImageStore(Images):
         return len(self.labels)
 
     def size(self, index: int) -> tuple[int, int]:
-        """Height and width in pixels."""
         return int(self.height[index]), int(self.width[index])
 
     def image(self, index: int) -> Tensor:
-        """Uint8 [3, H, W] in channels-last strides, without a copy."""
         height, width = self.size(index)
         # One call instead of slice, view and permute: the time of a small crop is mostly such calls.
         return self._pixels.as_strided((3, height, width), (1, 3 * width, 3), int(self.offset[index]))
 
     def sizes(self, indices: Tensor) -> Tensor:
-        """Like `Images.sizes`: int64 [B, 2]."""
         if self.shape is not None:
             return torch.tensor(self.shape).expand(len(indices), 2)
         picked = indices.numpy()
         return torch.from_numpy(np.stack([self.height[picked], self.width[picked]], axis=1).astype(np.int64))
 
     def cut_boxes(self, indices: Tensor, boxes: Tensor) -> list[Tensor]:
-        """Like `Images.cut_boxes`, uint8 [1, 3, h, w] each, in one call per box."""
         picked, (top, left, height, width) = indices.numpy(), boxes.numpy().T
         sides = self.height[picked], self.width[picked]
         assert (top + height <= sides[0]).all() and (left + width <= sides[1]).all()
@@ -175,8 +170,9 @@ def assign_splits(
     return train, val if len(val) else test, test if len(test) else val
 
 
-def open_data_set(store: ImageStore, source: DataSource) -> DataSet:
-    """The data set of a store; missing splits are taken from train, by the fractions and the seed of `source`."""
+def open_data_set(source: DataSource, key: str, build: Callable[[], StoreContents]) -> DataSet:
+    """The data set of `open_or_build_store`; missing splits are taken from train, as `source` says."""
+    store = open_or_build_store(source.cache, key, build)
     train, val, test = assign_splits(store.split, store.labels, source)
     return DataSet(
         images=store,

@@ -5,11 +5,12 @@ JPEG is decoded at 1/2, 1/4 or 1/8 of its size, never below that of the crop: li
 which takes a fraction of the time.
 """
 
+import copy
 import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from sota_exp.data.decode import DECODE_ERRORS, DECODING, ImageFile, decode_imag
 from sota_exp.data.store import assign_splits
 from sota_exp.data.store_writer import UnreadableImage
 from sota_exp.runs.atomic import write_recomputable_text
-from sota_exp.stages.data import DataSet, DataSource, Preprocessing, ReducibleImages
+from sota_exp.stages.data import DataSet, DataSource, Images, Preprocessing
 
 log = logging.getLogger(__name__)
 
@@ -38,43 +39,44 @@ ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
 #: File name extensions of JPEGs.
 JPEG_EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
 
-#: Factors by which libjpeg can reduce an image while decoding it; larger ones are faster.
-REDUCTION_FACTORS = (1, 2, 4, 8)
 
-
-class StreamedImages(ReducibleImages):
-    """Images by index, decoded at every access."""
+class StreamedImages(Images):
+    """Images by index, decoded at every access; at a reduced size where that suffices, which is cheaper."""
 
     def __init__(self, paths: Sequence[Path], sizes: np.ndarray) -> None:
         """sizes: int64 [N, 2], height and width of the upright images in pixels."""
         # An array: reference counts of a list's objects would make every worker process copy their memory pages.
         self.paths, self._sizes = np.array([str(path) for path in paths]), sizes
+        self._decode: Callable[[Path, int], Tensor] = decode_image
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def size(self, index: int) -> tuple[int, int]:
-        """Height and width in pixels."""
         height, width = self._sizes[index].tolist()
         return height, width
 
     def sizes(self, indices: Tensor) -> Tensor:
-        """Like `Images.sizes`: int64 [B, 2]."""
         return torch.from_numpy(self._sizes[indices.numpy()])
 
     def image(self, index: int) -> Tensor:
-        """Uint8 [3, H, W] in channels-last strides."""
-        return decode_image(Path(self.paths[index]))
+        return self.read_reduced(index, 1.0)
 
     def step_of(self, index: int, factor: float) -> int:
         """The factor 1, 2, 4 or 8 by which a JPEG (by its file name) is reduced; 1 for other formats."""
         if not str(self.paths[index]).lower().endswith(JPEG_EXTENSIONS):
             return 1
-        return max(step for step in REDUCTION_FACTORS if step <= max(factor, 1))
+        return max(step for step in (1, 2, 4, 8) if step <= max(factor, 1))
 
     def read_reduced(self, index: int, factor: float) -> Tensor:
-        """The image at 1/1, 1/2, 1/4 or 1/8 of its size, at least 1/`factor`, rounded up: uint8 [3, H, W]."""
-        return decode_image(Path(self.paths[index]), self.step_of(index, factor))
+        """The whole image at 1/1, 1/2, 1/4 or 1/8 of its size, at least 1/`factor`, rounded up: uint8 [3, h, w]."""
+        return self._decode(Path(self.paths[index]), self.step_of(index, factor))
+
+    def keep_decoded(self) -> "StreamedImages":
+        """The same images, each decoded once and then kept in memory, for repeated reads of a few of them."""
+        kept = copy.copy(self)
+        kept._decode = cache(decode_image)
+        return kept
 
 
 def read_file_facts(path: Path) -> tuple[int, int, str]:

@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torchvision
 from filelock import FileLock
 
-from sota_exp.data.decode import DECODE_ERRORS, DECODING, map_in_threads, to_upright_pixels
-from sota_exp.data.image_files import require_max_side, to_stored_pixels
-from sota_exp.data.store import open_data_set, open_or_build_store
-from sota_exp.data.store_writer import TEST, TRAIN, VAL, Sample, StoreContents
+from sota_exp.data.decode import DECODING
+from sota_exp.data.image_files import decode_split
+from sota_exp.data.store import open_data_set
+from sota_exp.data.store_writer import TEST, TRAIN, VAL, StoreContents
 from sota_exp.errors import RunFailed
 from sota_exp.stages.data import DataSet, DataSource
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Pixels, one_of
 
 #: Socket timeout in seconds; torchvision itself has none.
 SOCKET_TIMEOUT = 10.0
@@ -48,34 +48,26 @@ class TorchvisionFiles:
     classes: tuple[str, ...] = ()
 
 
-def make_splits(
-    argument: str, train: tuple[Any, int], test: tuple[Any, int], val: tuple[Any, int] | None = None
-) -> Any:
-    """The splits of a data set, each from (value of torchvision's argument, number of images)."""
-    named = {TRAIN: train, VAL: val, TEST: test}
-    return tuple(SplitArgument(split, {argument: part[0]}, part[1]) for split, part in named.items() if part)
-
-
 #: Name of torchvision's class → data set.
 DATA_SETS = {
     "CIFAR10": TorchvisionFiles(
-        parts=make_splits("train", train=(True, 50_000), test=(False, 10_000)),
+        parts=(SplitArgument(TRAIN, {"train": True}, 50_000), SplitArgument(TEST, {"train": False}, 10_000)),
         files=("cifar-10-python.tar.gz",),
         url="https://www.cs.toronto.edu/~kriz/",
     ),
     "CIFAR100": TorchvisionFiles(
-        parts=make_splits("train", train=(True, 50_000), test=(False, 10_000)),
+        parts=(SplitArgument(TRAIN, {"train": True}, 50_000), SplitArgument(TEST, {"train": False}, 10_000)),
         files=("cifar-100-python.tar.gz",),
         url="https://www.cs.toronto.edu/~kriz/",
     ),
     "SVHN": TorchvisionFiles(
-        parts=make_splits("split", train=("train", 73_257), test=("test", 26_032)),
+        parts=(SplitArgument(TRAIN, {"split": "train"}, 73_257), SplitArgument(TEST, {"split": "test"}, 26_032)),
         files=("train_32x32.mat", "test_32x32.mat"),
         url="http://ufldl.stanford.edu/housenumbers/",
         classes=tuple("0123456789"),
     ),
     "FashionMNIST": TorchvisionFiles(
-        parts=make_splits("train", train=(True, 60_000), test=(False, 10_000)),
+        parts=(SplitArgument(TRAIN, {"train": True}, 60_000), SplitArgument(TEST, {"train": False}, 10_000)),
         files=tuple(
             f"FashionMNIST/raw/{name}-ubyte.gz"
             for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
@@ -83,22 +75,26 @@ DATA_SETS = {
         url="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     ),
     "Flowers102": TorchvisionFiles(
-        parts=make_splits("split", train=("train", 1_020), val=("val", 1_020), test=("test", 6_149)),
+        parts=(
+            SplitArgument(TRAIN, {"split": "train"}, 1_020),
+            SplitArgument(VAL, {"split": "val"}, 1_020),
+            SplitArgument(TEST, {"split": "test"}, 6_149),
+        ),
         files=("flowers-102/102flowers.tgz", "flowers-102/imagelabels.mat", "flowers-102/setid.mat"),
         url="https://www.robots.ox.ac.uk/~vgg/data/flowers/102/",
     ),
     "OxfordIIITPet": TorchvisionFiles(
-        parts=make_splits("split", train=("trainval", 3_680), test=("test", 3_669)),
+        parts=(SplitArgument(TRAIN, {"split": "trainval"}, 3_680), SplitArgument(TEST, {"split": "test"}, 3_669)),
         files=("oxford-iiit-pet/images.tar.gz", "oxford-iiit-pet/annotations.tar.gz"),
         url="https://www.robots.ox.ac.uk/~vgg/data/pets/data/",
     ),
     "Food101": TorchvisionFiles(
-        parts=make_splits("split", train=("train", 75_750), test=("test", 25_250)),
+        parts=(SplitArgument(TRAIN, {"split": "train"}, 75_750), SplitArgument(TEST, {"split": "test"}, 25_250)),
         files=("food-101.tar.gz",),
         url="http://data.vision.ee.ethz.ch/cvl/",
     ),
     "StanfordCars": TorchvisionFiles(
-        parts=make_splits("split", train=("train", 8_144), test=("test", 8_041)),
+        parts=(SplitArgument(TRAIN, {"split": "train"}, 8_144), SplitArgument(TEST, {"split": "test"}, 8_041)),
         files=tuple(
             f"stanford_cars/{name}" for name in ("cars_train", "cars_test", "devkit", "cars_test_annos_withlabels.mat")
         ),
@@ -106,7 +102,7 @@ DATA_SETS = {
         arguments={},
     ),
     "Imagenette": TorchvisionFiles(
-        parts=make_splits("split", train=("train", 9_469), test=("val", 3_925)),
+        parts=(SplitArgument(TRAIN, {"split": "train"}, 9_469), SplitArgument(TEST, {"split": "val"}, 3_925)),
         files=("imagenette2-320.tgz",),
         url="https://s3.amazonaws.com/fast-ai-imageclas/",
         arguments={"download": True, "size": "320px"},
@@ -132,18 +128,13 @@ class TorchvisionSet(DataSource):
     dataset: the class in `torchvision.datasets`. root: the folder of its files, also for downloads; null: the cache.
     """
 
-    dataset: str
+    dataset: Annotated[str, one_of(*DATA_SETS)]
     root: str | None
-    max_side: int | None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.dataset in DATA_SETS, "dataset", self.dataset, f"one of {', '.join(DATA_SETS)}")
-        require_max_side(self.max_side)
+    max_side: Pixels | None
 
     def __call__(self) -> DataSet:
         key = f"{self.dataset.lower()}-{self.max_side or 'full'}-{DECODING}"
-        return open_data_set(open_or_build_store(self.cache, key, self.contents), self)
+        return open_data_set(self, key, self.contents)
 
     @property
     def folder(self) -> Path:
@@ -156,7 +147,15 @@ class TorchvisionSet(DataSource):
         names = DATA_SETS[self.dataset].classes or opened[0].classes
         first = [name if isinstance(name, str) else name[0] for name in names]  # Imagenette's are tuples of synonyms
         samples = (
-            self.samples(part, images) for part, images in zip(DATA_SETS[self.dataset].parts, opened, strict=True)
+            decode_split(
+                images.__getitem__,
+                len(images),
+                part.split,
+                self.max_side,
+                self.name,
+                f"for {part.argument} in {self.folder}",
+            )
+            for part, images in zip(DATA_SETS[self.dataset].parts, opened, strict=True)
         )
         return StoreContents(first, itertools.chain.from_iterable(samples))
 
@@ -179,7 +178,11 @@ class TorchvisionSet(DataSource):
                     raise
                 raise self.describe_failure(error) from error
         for part, images in zip(published.parts, opened, strict=True):
-            self.check_complete(part, images)
+            if len(images) != part.num_images:  # unpacking was interrupted, which torchvision does not notice
+                raise RunFailed(
+                    f"{self.name} is incomplete: {len(images)} of {part.num_images} images for {part.argument} in "
+                    f"{self.folder}. Remove the files that torchvision unpacked there, and it unpacks them again"
+                )
         return opened
 
     def describe_failure(self, error: Exception) -> RunFailed:
@@ -193,31 +196,3 @@ class TorchvisionSet(DataSource):
             f"{note}, from {published.url}; put them there by hand, or set data.root=DIR to a folder that has them, or "
             "data.cache=DIR to another cache. data=animals_on_photos needs no download"
         )
-
-    def check_complete(self, part: SplitArgument, images: Any) -> None:
-        """Check that unpacking was not interrupted, which torchvision does not notice.
-
-        Raises:
-            RunFailed: the number of images is wrong.
-        """
-        if len(images) != part.num_images:
-            raise RunFailed(
-                f"{self.name} is incomplete: {len(images)} of {part.num_images} images for {part.argument} in "
-                f"{self.folder}. Remove the files that torchvision unpacked there, and it unpacks them again"
-            )
-
-    def samples(self, part: SplitArgument, images: Any) -> Iterator[Sample]:
-        """The images of one split, decoded in threads.
-
-        Raises:
-            RunFailed: an image cannot be decoded.
-        """
-
-        def sample(index: int) -> Sample:
-            try:
-                image, label = images[index]
-                return Sample(to_stored_pixels(to_upright_pixels(image), self.max_side), int(label), part.split)
-            except DECODE_ERRORS as error:
-                raise RunFailed(f"{self.name}: image {index} for {part.argument} in {self.folder}: {error}") from error
-
-        return map_in_threads(sample, range(len(images)))

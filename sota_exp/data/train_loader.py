@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,25 +14,23 @@ from sota_exp.stages.data import Images
 from sota_exp.stages.random import RandomStreams
 
 
+@dataclass(kw_only=True)
 class TrainCrops(Dataset[tuple[Tensor, Tensor]]):
     """Item `step`: the crops of this rank, uint8 [b, 3, S, S], and their positions in the training set, int64 [b]."""
 
-    def __init__(
-        self,
-        images: Images,
-        train: Tensor,
-        sampler: Sampler,
-        crop: Crop,
-        size: int,
-        interpolation: str,
-        batch_size: int,
-        streams: RandomStreams,
-    ) -> None:
-        self.images, self.train, self.sampler, self.crop, self.size = images, train, sampler, crop, size
-        self.interpolation = interpolation
-        self.batch_size, self.streams = batch_size, streams
-        self.steps_per_epoch = len(train) // batch_size
-        self._order: tuple[int, Tensor] | None = None
+    images: Images
+    train: Tensor
+    sampler: Sampler
+    crop: Crop
+    size: int
+    interpolation: str
+    batch_size: int
+    streams: RandomStreams
+    _order: tuple[int, Tensor] | None = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(self.train) // self.batch_size
 
     def order(self, epoch: int) -> Tensor:
         """The positions in the training set in the order of this epoch: int64 [N]."""

@@ -92,11 +92,10 @@ def compare_logits(shipped: ExportSource, predict: PredictFunction) -> float:
 
 def export_safetensors(shipped: ExportSource, output: Path) -> tuple[Path, str, PredictFunction]:
     """Copy the files of the run."""
-    path, description = output / "model.safetensors", output / "model.json"
+    path = output / "model.safetensors"
     if shipped.weights.resolve() != path.resolve():
         shutil.copyfile(shipped.weights, path)
-        shutil.copyfile(shipped.description, description)
-    network = StandaloneModel(saved.load_saved_model(description, path)).eval()
+    network = StandaloneModel(saved.load_saved_model(shipped.description, path)).eval()
     return (
         path,
         'sota_exp.models.saved.load_saved_model(Path("model.json"), Path("model.safetensors")) reads it',

@@ -6,19 +6,12 @@ from typing import Any
 
 from sota_exp.config.formats import FILE_FORMAT, get_format, targets_to_option_names
 
-#: The slots whose options a description contains; its transforms are slots of regularization.
-ARCH, REGULARIZATION, PREDICTOR = "model/arch", "regularization", "evaluation/tta"
-
 #: Keys that a description must have, and their types.
 REQUIRED = {"arch": dict, "transforms": dict, "classes": list, "preprocessing": dict}
 
 
 def read_description(path: Path) -> dict[str, Any] | None:
-    """The content of a `model.json`, upgraded to the current format; None for a file of another program.
-
-    Raises:
-        ConfigError: a later version of this package wrote it.
-    """
+    """The content of a `model.json`, upgraded to the current format; None for a file of another program."""
     try:
         found = json.loads(path.read_text())
     except ValueError:
@@ -31,11 +24,11 @@ def _upgrade(found: dict[str, Any], path: Path) -> dict[str, Any]:
     if get_format(found, path) == FILE_FORMAT:
         return found
     named = {
-        "arch": targets_to_option_names(found["arch"], key=ARCH),
+        "arch": targets_to_option_names(found["arch"], key="model/arch"),
         "transforms": {
-            name: targets_to_option_names(node, key=f"{REGULARIZATION}/{name}")
+            name: targets_to_option_names(node, key=f"regularization/{name}")
             for name, node in found["transforms"].items()
         },
-        "predictor": targets_to_option_names(found["predictor"], key=PREDICTOR),
+        "predictor": targets_to_option_names(found["predictor"], key="evaluation/tta"),
     }
     return found | {"format": FILE_FORMAT} | named

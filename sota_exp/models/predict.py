@@ -35,12 +35,10 @@ class DecodedImages(Images):
         return len(self.images)
 
     def size(self, index: int) -> tuple[int, int]:
-        """Height and width in pixels."""
         _, height, width = self.images[index].shape
         return height, width
 
     def image(self, index: int) -> Tensor:
-        """Uint8 [3, H, W]."""
         return self.images[index]
 
 

@@ -8,10 +8,7 @@ from sota_exp.stages.evaluation import Predictor
 
 
 class StandaloneModel(nn.Module):
-    """RGB images, float [B, 3, H, W] in [0, 1], resized and cropped as `model.json` states → logits [B, C].
-
-    The logits are those of evaluation.
-    """
+    """RGB images, float [B, 3, H, W] in [0, 1], resized and cropped as `model.json` states → logits [B, C]."""
 
     mean: Tensor
     std: Tensor
@@ -24,5 +21,4 @@ class StandaloneModel(nn.Module):
         self.register_buffer("std", torch.tensor(model.preprocessing.std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits [B, C]."""
         return self.predictor(self.network, (images - self.mean) / self.std)

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from safetensors.torch import load_file
@@ -17,7 +17,7 @@ from sota_exp.models.model_json import read_description
 from sota_exp.models.weights_from_mlflow import fetch_weights_file
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.model import PublishedWeights
-from sota_exp.stages.stage import InvalidValue, require
+from sota_exp.stages.stage import InvalidValue, Legal
 
 #: Keys of the weights in training checkpoints of other frameworks.
 CHECKPOINT_KEYS = ("state_dict", "model", "model_state_dict")
@@ -25,13 +25,10 @@ CHECKPOINT_KEYS = ("state_dict", "model", "model_state_dict")
 #: No normalization: images stay in [0, 1].
 NO_NORMALIZATION = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
+ChannelMean = Annotated[list[float], Legal(lambda value: len(value) == 3, "three numbers")]
+ChannelStd = Annotated[list[float], Legal(lambda value: len(value) == 3 and min(value) > 0, "three numbers above 0")]
+
 log = logging.getLogger(__name__)
-
-
-def require_normalization(mean: list[float] | None, std: list[float] | None) -> None:
-    """Raise `InvalidValue` unless `mean` and `std` are None or have three numbers, those of `std` above 0."""
-    require(mean is None or len(mean) == 3, "mean", mean, "three numbers, or null")
-    require(std is None or (len(std) == 3 and min(std) > 0), "std", std, "three numbers above 0, or null")
 
 
 def replace_mean_and_std(mean: list[float] | None, std: list[float] | None, default: Preprocessing) -> Preprocessing:

@@ -63,7 +63,7 @@ def plan_training(session: TrainingSession, state: TrainingState) -> TrainingPla
         left_out=len(data.train) - session.steps_per_epoch * batch_size,
         num_epochs=experiment.schedule.length.epochs,
         steps_per_epoch=session.steps_per_epoch,
-        warmup_steps=math.ceil(experiment.schedule.warmup.warmup_fraction * steps),
+        warmup_steps=math.ceil(experiment.schedule.warmup.fraction * steps),
         curve=tuple(session.compute_learning_rate(step) for step in marks),
         parameters=count_parameters(state.model),
         trained_parameters=trained,

@@ -12,8 +12,6 @@ from sota_exp.stages.stage import Stage
 
 
 class TrainSize(Stage):
-    """Computes the side of a training crop."""
-
     @abstractmethod
     def __call__(self, image_size: int) -> int:
         """Side in evaluation, in pixels → side of a training crop, in pixels."""
@@ -37,8 +35,6 @@ class Crop(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class NativeSize(TrainSize):
-    """Trains at the size used in evaluation."""
-
     def __call__(self, image_size: int) -> int:
         return image_size
 

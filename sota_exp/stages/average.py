@@ -62,7 +62,5 @@ class TrainedWeights(WeightAverage):
 
 @dataclass(frozen=True, kw_only=True)
 class NoAverage(Average):
-    """Ships the trained weights themselves."""
-
     def __call__(self, model: nn.Module, num_steps: int, warmup: float, num_epochs: int = 1) -> WeightAverage:
         return TrainedWeights(model)

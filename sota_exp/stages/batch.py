@@ -20,7 +20,7 @@ class Batch:
     sources: int64 [B], on the CPU: index of the training image that each sample was cut from, by which mixing pairs.
     teacher_logits: float [B, C] of a distillation teacher, or an empty tensor.
     epoch: number of epochs that are complete.
-    fresh: whether no other object uses the memory of `images`, so that a transform may write into it.
+    owns_images: whether no other object uses the memory of `images`, so that a transform may write into it.
     """
 
     images: Tensor
@@ -38,7 +38,7 @@ class Batch:
         return replace(self, images=images)
 
     def writable_images(self) -> Tensor:
-        """Images [B, 3, S, S] that may be written into: the batch's own if `fresh`, else a copy."""
+        """Images [B, 3, S, S] that may be written into: the batch's own where it owns them, else a copy."""
         return self.images if self.owns_images else self.images.clone()
 
     def rows(self, start: int, stop: int) -> "Batch":
@@ -55,8 +55,6 @@ class Batch:
 
 
 class BatchTransform(Stage):
-    """Changes a batch on the device."""
-
     @abstractmethod
     def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         """B samples → B samples. progress: fraction of training that is done, in [0, 1). rng: its random numbers."""
@@ -64,7 +62,5 @@ class BatchTransform(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class KeepBatch(BatchTransform):
-    """Leaves the batch as it is."""
-
     def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         return batch

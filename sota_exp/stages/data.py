@@ -2,14 +2,20 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from sota_exp.stages.stage import Stage, require
+from sota_exp.stages.stage import CropRatio, Legal, Pixels, Stage, one_of
 
 #: Interpolation modes for resizing.
 INTERPOLATIONS = ("bilinear", "bicubic")
+
+#: Changes of an image that leave its label correct in some data sets.
+LABEL_PRESERVING = ("horizontal_flip", "large_rotation")
+
+SplitFraction = Annotated[float, Legal(lambda value: 0 < value < 0.5, "a fraction in (0, 0.5)")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,18 +66,6 @@ def view_box(image: Tensor, top: int, left: int, height: int, width: int) -> Ten
     return image.as_strided((1, 3, height, width), strides, image.storage_offset() + top * row + left * column)
 
 
-class ReducibleImages(Images):
-    """Images that are cheaper to decode at a reduced size: those streamed from files."""
-
-    @abstractmethod
-    def step_of(self, index: int, factor: float) -> int:
-        """The reduction step that `factor` falls into: all factors of one step give the same `read_reduced` image."""
-
-    @abstractmethod
-    def read_reduced(self, index: int, factor: float) -> Tensor:
-        """The whole image, with sides between 1/`factor` of its own and its own: uint8 [3, h, w]."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
     """Images, their labels (int64 [N]), and the splits: ascending int64 indices of the images of each.
@@ -96,32 +90,23 @@ class DataSource(Stage):
     image_size: side in pixels for evaluation, and for training unless `augmentation/train_size` changes it.
     crop_ratio: evaluation resizes the shorter side to image_size / crop_ratio, then cuts the centre.
     interpolation: `bilinear` or `bicubic`; None: that of the pretrained weights, or bilinear without them.
-    label_preserving: which of `horizontal_flip` and `large_rotation` leave labels correct.
+    label_preserving: which of `LABEL_PRESERVING` leave labels correct.
     cache: directory of image stores and downloads.
     val_fraction, test_fraction: fraction of train to split off, stratified by class, if the data set has no such split.
     None: one split is both val and test, so the images of the final scores have already served to choose the weights.
     """
 
     name: str
-    image_size: int
-    crop_ratio: float
-    interpolation: str | None
-    label_preserving: list[str]
+    image_size: Pixels
+    crop_ratio: CropRatio
+    interpolation: Annotated[str, one_of(*INTERPOLATIONS)] | None
+    label_preserving: Annotated[
+        list[str], Legal(lambda value: set(value) <= {*LABEL_PRESERVING}, f"a part of {LABEL_PRESERVING}")
+    ]
     cache: str
-    val_fraction: float | None
-    test_fraction: float | None
+    val_fraction: SplitFraction | None
+    test_fraction: SplitFraction | None
     split_seed: int
-
-    def __post_init__(self) -> None:
-        known = {"horizontal_flip", "large_rotation"}
-        require(self.image_size >= 8, "image_size", self.image_size, "pixels, at least 8")
-        require(0.1 <= self.crop_ratio <= 1, "crop_ratio", self.crop_ratio, "a fraction in [0.1, 1]")
-        legal = f"one of {', '.join(INTERPOLATIONS)}, or null"
-        require(self.interpolation in (None, *INTERPOLATIONS), "interpolation", self.interpolation, legal)
-        legal = f"a part of {sorted(known)}"
-        require(set(self.label_preserving) <= known, "label_preserving", self.label_preserving, legal)
-        for name, share in (("val_fraction", self.val_fraction), ("test_fraction", self.test_fraction)):
-            require(share is None or 0 < share < 0.5, name, share, "a fraction in (0, 0.5), or null")
 
     @abstractmethod
     def __call__(self) -> DataSet:

@@ -22,8 +22,6 @@ class Predictor(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class OneView(Predictor):
-    """Scores each image once, as it is."""
-
     def __call__(self, model: nn.Module, images: Tensor) -> Tensor:
         return model(images)
 
@@ -83,7 +81,5 @@ class FineTuning(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class NoFineTuning(FineTuning):
-    """Ships the weights as training left them."""
-
     def __call__(self, network: nn.Module, training: TrainingImages, streams: RandomStreams) -> bool:
         return False

@@ -13,8 +13,6 @@ from sota_exp.stages.stage import Stage
 
 
 class Loss(Stage):
-    """Computes the loss of each sample."""
-
     @abstractmethod
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
         """Logits [B, C] and a batch with soft targets [B, C] → loss per sample, float [B]."""
@@ -43,8 +41,6 @@ class Distillation(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class NoTeacher(Distillation):
-    """Learns from the labels alone."""
-
     def content_hash(self) -> str:
         return ""
 

@@ -26,19 +26,13 @@ class PublishedWeights:
 
 
 class Model(Stage):
-    """An architecture."""
-
     @abstractmethod
     def __call__(self, num_classes: int) -> nn.Module:
         """An untrained network, float [B, 3, H, W] → logits [B, num_classes], initialized by the global generator."""
 
     @abstractmethod
     def published(self, tag: str) -> PublishedWeights:
-        """The published weights `tag` of this architecture, "" for the default ones.
-
-        Raises:
-            InvalidValue: there are no such weights.
-        """
+        """The published weights `tag` of this architecture, "" for the default ones, or an `InvalidValue`."""
 
 
 class InitialWeights(Stage):
@@ -59,8 +53,6 @@ class InitialWeights(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class FromScratch(InitialWeights):
-    """Starts from random weights."""
-
     def content_hash(self, arch: Model) -> str:
         return ""
 
@@ -85,8 +77,6 @@ class Tuning(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class TuneAll(Tuning):
-    """Trains every parameter from the first step."""
-
     def groups(self, model: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [{**group, "lr_scale": 1.0} for group in groups]
 
@@ -104,7 +94,5 @@ class ModelTransform(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class KeepModel(ModelTransform):
-    """Leaves the network as it is."""
-
     def __call__(self, model: nn.Module) -> nn.Module:
         return model

@@ -9,15 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from sota_exp.stages.batch import Batch
-from sota_exp.stages.stage import Stage, require
-
-#: Fields of optimizers that are a momentum or the decay of a moving average.
-DECAYS = ("alpha", "beta1", "beta2", "momentum")
+from sota_exp.stages.stage import NonNegative, Positive, Stage
 
 
 class Accumulation(Stage):
-    """Splits the batch of one optimizer step into micro-batches."""
-
     @abstractmethod
     def __call__(self, batch: Batch) -> Iterator[Batch]:
         """A batch of B samples → micro-batches that contain each sample once, in order."""
@@ -25,15 +20,11 @@ class Accumulation(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class NoAccumulation(Accumulation):
-    """Runs the whole batch at once."""
-
     def __call__(self, batch: Batch) -> Iterator[Batch]:
         yield batch
 
 
 class ParameterGroups(Stage):
-    """Splits the parameters into optimizer groups."""
-
     @abstractmethod
     def __call__(self, model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
         """Groups with keys `params` and `weight_decay`; every trainable parameter is in exactly one."""
@@ -55,24 +46,15 @@ class OptimizerFactory(Stage):
     `regularization/weight_decay` chooses the parameters that decay.
     """
 
-    lr: float
-    weight_decay: float
-
-    def __post_init__(self) -> None:
-        require(self.lr > 0, "lr", self.lr, "a number above 0")
-        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "a number of at least 0")
-        for name, value in vars(self).items():
-            require(name not in DECAYS or 0 <= value < 1, name, value, "a number in [0, 1)")
-            require(name != "eps" or value > 0, name, value, "a number above 0")
+    lr: Positive
+    weight_decay: NonNegative
 
     @abstractmethod
-    def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        """groups: `params`, `weight_decay`, `lr_scale` each. lr: peak learning rate, which the schedule multiplies."""
+    def __call__(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """groups: `params`, `weight_decay`, `lr_scale` each; every training step sets their learning rates."""
 
 
 class GradientTransform(Stage):
-    """Changes the gradients before the optimizer step."""
-
     @abstractmethod
     def __call__(self, parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
         """Change the gradients in place; returns metrics to average over the epoch, scalars [] on the device."""
@@ -80,7 +62,5 @@ class GradientTransform(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class KeepGradients(GradientTransform):
-    """Leaves the gradients as they are."""
-
     def __call__(self, parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
         return {}

@@ -57,11 +57,6 @@ class RandomNumbers:
         concentration = torch.tensor([alpha, alpha], dtype=torch.float64)
         return torch._sample_dirichlet(concentration, generator=self.generator)[0].item()
 
-    def permutation(self, num: int) -> Tensor:
-        """A random permutation of this rank's samples: int64 [num]."""
-        own = torch.Generator().manual_seed(key_to_seed(self.generator.initial_seed(), self.rank))
-        return torch.randperm(num, generator=own)
-
 
 @dataclass(frozen=True, kw_only=True)
 class RandomStreams:

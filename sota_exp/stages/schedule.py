@@ -3,8 +3,9 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
-from sota_exp.stages.stage import Stage, require
+from sota_exp.stages.stage import Count, Legal, Stage
 
 
 class LrSchedule(Stage):
@@ -15,13 +16,16 @@ class LrSchedule(Stage):
         """Progress in [0, 1] → multiplier of the peak learning rate."""
 
 
-class Warmup(Stage):
-    """The learning rate in the first part of training, before the schedule."""
+WarmupFraction = Annotated[
+    float,
+    Legal(lambda value: 0 <= value < 1, "a fraction of training in [0, 1): warm-up must be shorter than training"),
+]
 
-    @property
-    @abstractmethod
-    def warmup_fraction(self) -> float:
-        """The fraction of training that is warm-up, in [0, 1)."""
+
+class Warmup(Stage):
+    """The learning rate in the first part of training, before the schedule; fraction: the length of that part."""
+
+    fraction: float
 
     @abstractmethod
     def __call__(self, progress: float) -> float:
@@ -30,19 +34,13 @@ class Warmup(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class NoWarmup(Warmup):
-    """Starts at the full learning rate."""
-
-    @property
-    def warmup_fraction(self) -> float:
-        return 0.0
+    fraction = 0.0
 
     def __call__(self, progress: float) -> float:
         return 1.0
 
 
 class LrScaling(Stage):
-    """Scales the learning rate with the batch size."""
-
     @abstractmethod
     def __call__(self, batch_size: int) -> float:
         """Effective batch size, in images per optimizer step → factor of the learning rate, above 0."""
@@ -50,8 +48,6 @@ class LrScaling(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class KeepLr(LrScaling):
-    """Uses `optimizer.lr` as it is, at any batch size."""
-
     def __call__(self, batch_size: int) -> float:
         return 1.0
 
@@ -68,15 +64,10 @@ class ScheduleStepping(Stage):
 class TrainingLength(Stage):
     """How long training lasts: `epochs` passes over the training set."""
 
-    epochs: int
-
-    def __post_init__(self) -> None:
-        require(self.epochs >= 1, "epochs", self.epochs, "a count of at least 1")
+    epochs: Count
 
 
 class StoppingRule(Stage):
-    """Decides whether training stops early."""
-
     @abstractmethod
     def __call__(self, history: Sequence[float]) -> bool:
         """Validation accuracies so far, in [0, 1], of the averaged weights if there are any → whether to stop."""
@@ -84,7 +75,5 @@ class StoppingRule(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class NeverStop(StoppingRule):
-    """Trains to the planned end."""
-
     def __call__(self, history: Sequence[float]) -> bool:
         return False

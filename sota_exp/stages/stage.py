@@ -4,9 +4,11 @@ A stage is a frozen, keyword-only dataclass whose fields are its configuration. 
 `No…`), an object that does nothing, so that the training loop needs no branch for "off".
 """
 
+import functools
 from abc import ABC
-from dataclasses import field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from sota_exp.errors import ConfigError
 
@@ -20,7 +22,7 @@ class InvalidValue(ConfigError, ValueError):
 
 
 def require(ok: bool, name: str, value: object, legal: str) -> None:
-    """Check a field; called from `__post_init__`.
+    """Check a value that `Legal` cannot describe, such as two fields together.
 
     Raises:
         InvalidValue: `ok` is false.
@@ -37,5 +39,51 @@ def added_field(inert: Any) -> Any:
     return field(metadata={"inert": inert})
 
 
+@dataclass(frozen=True)
+class Legal:
+    """The legal values of a field, beside its type: `Annotated[float, Legal(…)]`. None is legal where its type is."""
+
+    is_legal: Callable[[Any], bool]
+    words: str
+
+
+def one_of(*options: str) -> Legal:
+    """The values of a field that is a choice."""
+    return Legal(lambda value: value in options, f"one of {', '.join(options)}")
+
+
+Count = Annotated[int, Legal(lambda value: value >= 1, "a count of at least 1")]
+Several = Annotated[int, Legal(lambda value: value >= 2, "a count of at least 2")]
+Pixels = Annotated[int, Legal(lambda value: value >= 8, "pixels, at least 8")]
+Positive = Annotated[float, Legal(lambda value: value > 0, "a number above 0")]
+NonNegative = Annotated[float, Legal(lambda value: value >= 0, "a number of at least 0")]
+Fraction = Annotated[float, Legal(lambda value: 0 <= value <= 1, "a fraction in [0, 1]")]
+FractionBelowOne = Annotated[float, Legal(lambda value: 0 <= value < 1, "a fraction in [0, 1)")]
+FractionAboveZero = Annotated[float, Legal(lambda value: 0 < value <= 1, "a fraction in (0, 1]")]
+FractionInside = Annotated[float, Legal(lambda value: 0 < value < 1, "a fraction in (0, 1)")]
+CropRatio = Annotated[float, Legal(lambda value: 0.1 <= value <= 1, "a fraction in [0.1, 1]")]
+PositiveSpan = Annotated[
+    list[float], Legal(lambda value: len(value) == 2 and 0 < value[0] <= value[1], "[min, max], both above 0")
+]
+
+
+@functools.cache
+def get_legal_values(cls: type) -> dict[str, Legal]:
+    """Field → its legal values, of the fields of a class that state them."""
+    found: dict[str, Legal] = {}
+    for name, kind in get_type_hints(cls, include_extras=True).items():
+        null = ", or null" if type(None) in get_args(kind) else ""
+        for part in (kind, *get_args(kind)):
+            if get_origin(part) is Annotated:
+                (legal,) = part.__metadata__
+                found[name] = replace(legal, words=legal.words + null)
+    return found
+
+
 class Stage(ABC):
     """Base class of the options of a slot. Subclasses are frozen, keyword-only dataclasses: fields are their schema."""
+
+    def __post_init__(self) -> None:
+        for name, legal in get_legal_values(type(self)).items():
+            value = vars(self)[name]
+            require(value is None or legal.is_legal(value), name, value, legal.words)

@@ -47,8 +47,6 @@ class Supervision(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class TrueLabels(Supervision):
-    """Trains with the true label of every image."""
-
     def content_hash(self) -> str:
         return ""
 

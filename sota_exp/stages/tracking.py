@@ -31,15 +31,11 @@ class Tracking(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class NoTracker(RunTracker):
-    """Copies nothing."""
-
     def finish(self) -> str:
         return ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoTracking(Tracking):
-    """Keeps runs in files only."""
-
     def follow(self, directory: Path) -> RunTracker:
         return NoTracker()

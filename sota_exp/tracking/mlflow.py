@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from sota_exp.report.terminal import shorten_path
 from sota_exp.runs.mlflow_store import (
@@ -22,7 +23,7 @@ from sota_exp.runs.mlflow_store import (
     resolve_uri,
 )
 from sota_exp.runs.sent_position import SentPosition, read_origin
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Legal, NonNegative
 from sota_exp.stages.tracking import NoTracker, RunTracker, Tracking
 from sota_exp.tracking.mlflow_process import ACCEPTED, DONE, UploadProcess, get_upload_process, keep_idle
 
@@ -35,23 +36,14 @@ LOOK_SECONDS, ANSWER_SECONDS, TAKE_SECONDS = 0.1, 0.6, 0.7
 class MLflow(Tracking):
     """Logs runs to MLflow. uri: None for the default. system_interval, timeout, patience: seconds."""
 
-    uri: str | None
-    experiment: str
+    uri: Annotated[str, Legal(is_supported_uri, f"an MLflow tracking URI; schemes {', '.join(URI_SCHEMES)}")] | None
+    experiment: Annotated[str, Legal(lambda value: bool(value.strip()), "a name")]
     log_model: bool
     system_metrics: bool
-    system_interval: float
-    timeout: int
-    retries: int
-    patience: float
-
-    def __post_init__(self) -> None:
-        legal = f"null, or an MLflow tracking URI such as http://host:5000; schemes {', '.join(URI_SCHEMES)}"
-        require(self.uri is None or is_supported_uri(self.uri), "uri", self.uri, legal)
-        require(bool(self.experiment.strip()), "experiment", self.experiment, "a name")
-        require(self.system_interval >= 1, "system_interval", self.system_interval, "seconds, at least 1")
-        require(self.timeout >= 1, "timeout", self.timeout, "seconds, at least 1")
-        require(0 <= self.retries <= 10, "retries", self.retries, "a count in [0, 10]")
-        require(self.patience >= 0, "patience", self.patience, "seconds, at least 0")
+    system_interval: Annotated[float, Legal(lambda value: value >= 1, "seconds, at least 1")]
+    timeout: Annotated[int, Legal(lambda value: value >= 1, "seconds, at least 1")]
+    retries: Annotated[int, Legal(lambda value: 0 <= value <= 10, "a count in [0, 10]")]
+    patience: NonNegative
 
     def follow(self, directory: Path) -> RunTracker:
         uri = resolve_uri(self.uri, Path.cwd())

@@ -24,9 +24,10 @@ from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment, RuntimeSettings
 from sota_exp.config.hashing import compute_digest
 from sota_exp.data.open import open_data
+from sota_exp.data.streaming import StreamedImages
 from sota_exp.errors import first_line
 from sota_exp.runs.atomic import write_recomputable_text
-from sota_exp.stages.data import DataSet, ReducibleImages
+from sota_exp.stages.data import DataSet
 from sota_exp.training.device import set_up_process, synchronize_device
 from sota_exp.training.distributed import World
 from sota_exp.training.failures import convert_errors
@@ -116,7 +117,7 @@ def measure_runtime(experiment: Experiment, asked: Sequence[str]) -> dict[str, A
     _, device = set_up_process(experiment)
     with convert_errors():
         data = open_data(experiment)
-    best, streams = replace(experiment.runtime, measure=[]), isinstance(data.images, ReducibleImages)
+    best, streams = replace(experiment.runtime, measure=[]), isinstance(data.images, StreamedImages)
     gains = []
     for name in MEASURED_FIELDS:
         for value in list_candidates(name, device, streams) if name in asked else ():

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from sota_exp.data.resize import DecodedOnce, center_crop
+from sota_exp.data.resize import center_crop
+from sota_exp.data.streaming import StreamedImages
 from sota_exp.models.parts import get_classifier_layer
-from sota_exp.stages.data import DataSet, Images, Preprocessing, ReducibleImages
+from sota_exp.stages.data import DataSet, Images, Preprocessing
 from sota_exp.stages.evaluation import EvaluationView, Predictor, TrainingImages
 from sota_exp.training.batch_pipeline import normalize
 from sota_exp.training.distributed import World, gather_interleaved
@@ -100,11 +101,11 @@ class Evaluator:
     def crop_views(self, indices: Tensor, views: Sequence[EvaluationView]) -> list[Tensor]:
         """Crops of the images `indices`, int64 [B]: uint8 [B, 3, S, S] per view. Few decoded images are in memory."""
         images = self.data.images
-        if not isinstance(images, ReducibleImages):
+        if not isinstance(images, StreamedImages):
             return [self.cut(images, indices, view) for view in views]
         crops_by_part: list[list[Tensor]] = []
         for part in indices.split(torch.get_num_threads()):
-            once = DecodedOnce(images)
+            once = images.keep_decoded()
             crops_by_part.append([self.cut(once, part, view) for view in views])
         return [torch.cat(crops) for crops in zip(*crops_by_part, strict=True)]
 

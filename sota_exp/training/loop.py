@@ -63,7 +63,7 @@ class TrainingSession:
         schedule = self.experiment.schedule
         progress, share = (
             schedule.stepping(step, self.steps_per_epoch, self.total_steps),
-            schedule.warmup.warmup_fraction,
+            schedule.warmup.fraction,
         )
         if progress < share:
             return self.peak_lr * schedule.warmup(progress / share)
@@ -148,10 +148,10 @@ def start_training(session: TrainingSession) -> TrainingState:
     session.streams.seed_layers("start")
     model = use_matrix_products(session.network()).to(session.device).to(memory_format=session.memory_format)
     groups = experiment.regularization.weight_decay(model, experiment.optimizer.weight_decay)
-    optimizer = experiment.optimizer(experiment.model.tuning.groups(model, groups), session.peak_lr)
+    optimizer = experiment.optimizer(experiment.model.tuning.groups(model, groups))
     schedule = experiment.schedule
     average = experiment.regularization.average(
-        model, session.total_steps, schedule.warmup.warmup_fraction, schedule.length.epochs
+        model, session.total_steps, schedule.warmup.fraction, schedule.length.epochs
     )
     wrapped = session.compile_network(wrap_in_ddp(model, session.world, session.device))
     return TrainingState(model=model, wrapped_model=wrapped, optimizer=optimizer, average=average)

@@ -130,7 +130,7 @@ def test_exact_lr_trace_is_that_of_torchs_schedulers_for_600_epochs(exact: Exper
         trace.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.step()
-    own, share = exact.schedule, exact.schedule.warmup.warmup_fraction
+    own, share = exact.schedule, exact.schedule.warmup.fraction
     for epoch, expected in enumerate(trace):
         for step in (epoch * steps, epoch * steps + steps - 1):
             progress = own.stepping(step, steps, 600 * steps)

@@ -4,7 +4,6 @@ from torchvision.transforms.v2 import functional as F
 
 from sota_exp.data.resize import apply_affine, center_crop, compute_resized_shape, interpolate, resized_crop
 from sota_exp.stages.data import INTERPOLATIONS, Images
-from sota_exp.stages.stage import InvalidValue
 
 SHAPES = [(64, 64), (40, 97), (64, 64), (131, 50), (33, 32), (40, 97)]
 
@@ -47,11 +46,6 @@ def test_center_crop_at_the_stored_size_copies_the_pixels():
     images = Ragged([(48, 48)] * 3)
     ours = center_crop(images, torch.tensor([2, 0]), resize=48, size=48)
     assert torch.equal(ours, torch.stack([images.image(2), images.image(0)]))
-
-
-def test_center_crop_refuses_a_crop_larger_than_the_image():
-    with pytest.raises(InvalidValue, match="at most the 32"):
-        center_crop(Ragged(SHAPES), torch.tensor([0]), resize=32, size=33)
 
 
 BOXES = torch.tensor([[0, 0, 64, 64], [5, 11, 20, 60], [63, 63, 1, 1], [10, 3, 90, 40], [1, 0, 32, 32], [0, 0, 40, 97]])

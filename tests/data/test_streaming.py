@@ -226,17 +226,16 @@ def test_several_views_decode_each_image_once_per_size(folder: Path, monkeypatch
         EvaluationView(resize=90, size=32),
     ]
     expected = torch.stack([evaluator.logits(network, "val", view).argmax(1) for view in views])
-    reduced, images = StreamedImages.read_reduced, evaluator.data.images
-    asked: list[tuple[int, int]] = []
+    images, asked = evaluator.data.images, []
     assert isinstance(images, StreamedImages)
 
-    def counted(images: StreamedImages, index: int, factor: float) -> Tensor:
-        asked.append((index, images.step_of(index, factor)))
-        return reduced(images, index, factor)
+    def counted(path: Path, step: int) -> Tensor:
+        asked.append((str(path), step))
+        return decode_image(path, step)
 
-    monkeypatch.setattr(StreamedImages, "read_reduced", counted)
+    monkeypatch.setattr("sota_exp.data.streaming.decode_image", counted)
     assert torch.equal(evaluator.predict_views(network, "val", views), expected)
     assert len(asked) == len(set(asked)) < len(views) * len(evaluator.data.val)
-    pngs = [index for index, _ in asked if str(images.paths[index]).endswith("png")]
+    pngs = [path for path, _ in asked if path.endswith("png")]
     assert len(pngs) == len(set(pngs)) > 0  # at any size the same
-    assert {index for index, _ in asked} == set(evaluator.data.val.tolist())
+    assert {path for path, _ in asked} == set(images.paths[evaluator.data.val.numpy()])

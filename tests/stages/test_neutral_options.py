@@ -96,7 +96,7 @@ def test_the_learning_rate_is_not_scaled(batch_size):
 
 
 def test_no_warmup_and_no_early_stop():
-    assert NoWarmup().warmup_fraction == 0
+    assert NoWarmup().fraction == 0
     assert not any(NeverStop()([0.5] * count) for count in range(50))
 
 

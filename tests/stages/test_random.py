@@ -53,14 +53,6 @@ def test_shared_draws_are_equal_on_every_rank_and_keep_the_generators_in_step():
     assert torch.equal(torch.stack(parts, 1).flatten(), alone.uniform(8))
 
 
-def test_permutations_are_of_each_rank_s_own_samples():
-    ranks = [
-        RandomStreams(seed=3, rank=rank, world_size=2).random_numbers("slot", 5).permutation(64) for rank in range(2)
-    ]
-    assert all(torch.equal(order.sort().values, torch.arange(64)) for order in ranks)
-    assert not torch.equal(*ranks)
-
-
 def test_layers_are_reseeded_at_each_step():
     streams = RandomStreams(seed=3)
     streams.seed_layers(4)

@@ -99,6 +99,15 @@ def test_the_learning_rate_warms_up_and_then_follows_the_schedule_over_what_rema
     assert 0 < rates[-1] < 0.05
 
 
+def test_each_group_learns_at_its_scale_of_the_rate():
+    gradual = ("model/tuning=gradual", "model.tuning.head_lr_scale=10", "schedule/lr=cosine", "optimizer.lr=0.01")
+    session, _ = session_of(composed(*TINY, *OFF, *gradual).experiment)
+    state = start_training(session)
+    for step, _ in zip(range(1, 4), fit(session, state), strict=False):
+        rate = session.compute_learning_rate(step - 1)
+        assert {group["lr"] / rate for group in state.optimizer.param_groups} == {1.0, 10.0}
+
+
 def test_micro_batches_without_norm_are_the_whole_batch():
     """Sums of gradients over micro-batches; only rounding differs. 16 images in parts of at most 6: 5, 5 and 6."""
     one = ("regularization/norm=none", "optimizer.lr=0.01")

@@ -9,23 +9,19 @@ step does not depend on the scale of the gradient).
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from sota_exp.stages.batch import Batch
 from sota_exp.stages.loss import Loss
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import one_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class BinaryCrossEntropy(Loss):
-    """Sigmoid cross-entropy on soft targets, reduced over classes by `class_reduction`."""
-
-    class_reduction: str
-
-    def __post_init__(self) -> None:
-        require(self.class_reduction in ("mean", "sum"), "class_reduction", self.class_reduction, "mean or sum")
+    class_reduction: Annotated[str, one_of("mean", "sum")]
 
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
         losses = F.binary_cross_entropy_with_logits(logits.float(), batch.targets.float(), reduction="none")

@@ -18,7 +18,5 @@ from sota_exp.stages.loss import Loss
 
 @dataclass(frozen=True, kw_only=True)
 class CrossEntropy(Loss):
-    """Softmax cross-entropy on soft targets."""
-
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
         return F.cross_entropy(logits.float(), batch.targets.float(), reduction="none")

@@ -12,14 +12,10 @@ from typing import Any
 
 import torch
 
-from sota_exp.techniques.optimizer.torch_optimizer import MomentOptimizer, set_group_lr
+from sota_exp.techniques.optimizer.torch_optimizer import MomentOptimizer
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdamW(MomentOptimizer):
-    """Adam with decoupled weight decay."""
-
-    def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(
-            set_group_lr(groups, lr), lr=lr, betas=(self.beta1, self.beta2), eps=self.eps, fused=True
-        )
+    def __call__(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(groups, betas=(self.beta1, self.beta2), eps=self.eps, fused=True)

@@ -15,16 +15,12 @@ from typing import Any
 import torch
 from timm.optim import Lamb as TimmLamb
 
-from sota_exp.techniques.optimizer.torch_optimizer import MomentOptimizer, set_group_lr
+from sota_exp.techniques.optimizer.torch_optimizer import MomentOptimizer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lamb(MomentOptimizer):
-    """Adam with layer-wise trust ratios."""
-
-    def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+    def __call__(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         # Weights of two or more dimensions are rescaled even without weight decay.
-        groups = [
-            {**group, "always_adapt": any(p.ndim > 1 for p in group["params"])} for group in set_group_lr(groups, lr)
-        ]
-        return TimmLamb(groups, lr=lr, betas=(self.beta1, self.beta2), eps=self.eps, max_grad_norm=None)
+        groups = [{**group, "always_adapt": any(p.ndim > 1 for p in group["params"])} for group in groups]
+        return TimmLamb(groups, betas=(self.beta1, self.beta2), eps=self.eps, max_grad_norm=None)

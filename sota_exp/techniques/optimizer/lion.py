@@ -14,15 +14,13 @@ import torch
 from timm.optim import Lion as TimmLion
 
 from sota_exp.stages.optimizer import OptimizerFactory
-from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
+from sota_exp.stages.stage import FractionBelowOne
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lion(OptimizerFactory):
-    """Sign momentum."""
+    beta1: FractionBelowOne
+    beta2: FractionBelowOne
 
-    beta1: float
-    beta2: float
-
-    def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        return TimmLion(set_group_lr(groups, lr), lr=lr, betas=(self.beta1, self.beta2))
+    def __call__(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return TimmLion(groups, betas=(self.beta1, self.beta2))

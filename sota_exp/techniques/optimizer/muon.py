@@ -16,14 +16,12 @@ import torch
 from timm.optim import Muon as TimmMuon
 
 from sota_exp.stages.optimizer import OptimizerFactory
-from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
+from sota_exp.stages.stage import FractionBelowOne
 
 
 @dataclass(frozen=True, kw_only=True)
 class Muon(OptimizerFactory):
-    """Orthogonalized momentum for matrices, AdamW for vectors."""
+    momentum: FractionBelowOne
 
-    momentum: float
-
-    def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        return TimmMuon(set_group_lr(groups, lr), lr=lr, momentum=self.momentum, nesterov=True)
+    def __call__(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return TimmMuon(groups, momentum=self.momentum, nesterov=True)

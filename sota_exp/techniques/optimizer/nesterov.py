@@ -12,19 +12,12 @@ from typing import Any
 import torch
 
 from sota_exp.stages.optimizer import OptimizerFactory
-from sota_exp.stages.stage import require
-from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
+from sota_exp.stages.stage import FractionInside
 
 
 @dataclass(frozen=True, kw_only=True)
 class Nesterov(OptimizerFactory):
-    """SGD with Nesterov momentum."""
+    momentum: FractionInside
 
-    momentum: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.momentum > 0, "momentum", self.momentum, "a number above 0")
-
-    def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        return torch.optim.SGD(set_group_lr(groups, lr), lr=lr, momentum=self.momentum, nesterov=True, fused=True)
+    def __call__(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.SGD(groups, momentum=self.momentum, nesterov=True, fused=True)

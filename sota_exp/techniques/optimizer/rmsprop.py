@@ -12,18 +12,14 @@ from typing import Any
 import torch
 
 from sota_exp.stages.optimizer import OptimizerFactory
-from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
+from sota_exp.stages.stage import FractionBelowOne, Positive
 
 
 @dataclass(frozen=True, kw_only=True)
 class RMSprop(OptimizerFactory):
-    """RMSprop with momentum."""
+    alpha: FractionBelowOne
+    momentum: FractionBelowOne
+    eps: Positive
 
-    alpha: float
-    momentum: float
-    eps: float
-
-    def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        return torch.optim.RMSprop(
-            set_group_lr(groups, lr), lr=lr, alpha=self.alpha, momentum=self.momentum, eps=self.eps
-        )
+    def __call__(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.RMSprop(groups, alpha=self.alpha, momentum=self.momentum, eps=self.eps)

@@ -13,14 +13,12 @@ from typing import Any
 import torch
 
 from sota_exp.stages.optimizer import OptimizerFactory
-from sota_exp.techniques.optimizer.torch_optimizer import set_group_lr
+from sota_exp.stages.stage import FractionBelowOne
 
 
 @dataclass(frozen=True, kw_only=True)
 class SGD(OptimizerFactory):
-    """SGD with momentum."""
+    momentum: FractionBelowOne
 
-    momentum: float
-
-    def __call__(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        return torch.optim.SGD(set_group_lr(groups, lr), lr=lr, momentum=self.momentum, fused=True)
+    def __call__(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.SGD(groups, momentum=self.momentum, fused=True)

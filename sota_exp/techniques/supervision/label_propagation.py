@@ -15,8 +15,8 @@ Setting: k 50, alpha 0.99, gamma 3, half of each batch labelled: CIFAR-10 with 4
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from torch import Tensor
 
 from sota_exp.stages.augmentation import Sampler
 from sota_exp.stages.random import RandomStreams, key_to_seed
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Count, FractionAboveZero, FractionInside, Legal, Positive, require
 from sota_exp.stages.supervision import EpochLabels, Supervision
 
 #: Rows of similarities computed at a time; 1,024 × 50,000 float32 values take 200 MB.
@@ -165,52 +165,40 @@ def combine_labels(
 
 @dataclass(frozen=True, kw_only=True)
 class TwoPoolSampler(Sampler):
-    """Only labelled images until the fraction `labels_only` of training, then `num_labelled` of them in each batch."""
+    """Only labelled images until `labels_only` of training, then `labelled_share` of each batch; labels: int64 [N]."""
 
     inner: Sampler
-    labelled: Callable[[RandomStreams], Tensor]
-    labels_only: float
+    supervision: "LabelPropagation"
+    labels: Tensor
     num_epochs: int
     batch_size: int
-    num_labelled: int
 
     def __call__(self, num_samples: int, epoch: int, streams: RandomStreams) -> Tensor:
         num_steps = num_samples // self.batch_size
-        labelled = self.labelled(streams)
+        num_labelled = max(1, min(self.batch_size - 1, round(self.supervision.labelled_share * self.batch_size)))
+        labelled = self.supervision.labelled(self.labels, streams)
         others = torch.ones(num_samples, dtype=torch.bool).index_fill(0, labelled, False).nonzero()[:, 0]
         labelled_streams = replace(streams, seed=key_to_seed(streams.seed, "labelled"))
-        if epoch / self.num_epochs < self.labels_only or len(others) == 0 or self.batch_size == 1:
+        if epoch / self.num_epochs < self.supervision.labels_only or len(others) == 0 or self.batch_size == 1:
             return sample_passes(labelled, num_steps * self.batch_size, epoch, self.inner, labelled_streams)
-        some = sample_passes(labelled, num_steps * self.num_labelled, epoch, self.inner, labelled_streams)
-        rest = sample_passes(others, num_steps * (self.batch_size - self.num_labelled), epoch, self.inner, streams)
-        return interleave_pools(some, rest, self.batch_size, self.num_labelled, streams.world_size)
+        some = sample_passes(labelled, num_steps * num_labelled, epoch, self.inner, labelled_streams)
+        rest = sample_passes(others, num_steps * (self.batch_size - num_labelled), epoch, self.inner, streams)
+        return interleave_pools(some, rest, self.batch_size, num_labelled, streams.world_size)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelPropagation(Supervision):
     """Trains with the labels of `labelled_fraction` of the training images, or of those listed in `labelled_file`."""
 
-    labelled_fraction: float
-    labelled_file: str | None
-    labels_only: float
-    labelled_share: float
-    num_neighbors: int
-    alpha: float
-    gamma: float
-    max_iterations: int
-    tolerance: float
-
-    def __post_init__(self) -> None:
-        require(0 < self.labelled_fraction <= 1, "labelled_fraction", self.labelled_fraction, "a fraction in (0, 1]")
-        file_ok = self.labelled_file is None or Path(self.labelled_file).is_file()
-        require(file_ok, "labelled_file", self.labelled_file, "a text file that exists, or null")
-        require(0 < self.labels_only <= 1, "labels_only", self.labels_only, "a fraction of training in (0, 1]")
-        require(0 < self.labelled_share < 1, "labelled_share", self.labelled_share, "a fraction of the batch in (0, 1)")
-        require(self.num_neighbors >= 1, "num_neighbors", self.num_neighbors, "at least 1")
-        require(0 < self.alpha < 1, "alpha", self.alpha, "a fraction in (0, 1)")
-        require(self.gamma > 0, "gamma", self.gamma, "an exponent above 0")
-        require(self.max_iterations >= 1, "max_iterations", self.max_iterations, "at least 1")
-        require(0 < self.tolerance < 1, "tolerance", self.tolerance, "a fraction in (0, 1)")
+    labelled_fraction: FractionAboveZero
+    labelled_file: Annotated[str, Legal(lambda value: Path(value).is_file(), "a text file that exists")] | None
+    labels_only: FractionAboveZero
+    labelled_share: FractionInside
+    num_neighbors: Count
+    alpha: FractionInside
+    gamma: Positive
+    max_iterations: Count
+    tolerance: FractionInside
 
     def content_hash(self) -> str:
         return "" if self.labelled_file is None else hashlib.sha256(Path(self.labelled_file).read_bytes()).hexdigest()
@@ -223,12 +211,7 @@ class LabelPropagation(Supervision):
 
     def sampler(self, inner: Sampler, labels: Tensor, num_epochs: int, batch_size: int) -> Sampler:
         return TwoPoolSampler(
-            inner=inner,
-            labelled=partial(self.labelled, labels),
-            labels_only=self.labels_only,
-            num_epochs=num_epochs,
-            batch_size=batch_size,
-            num_labelled=max(1, min(batch_size - 1, round(self.labelled_share * batch_size))),
+            inner=inner, supervision=self, labels=labels, num_epochs=num_epochs, batch_size=batch_size
         )
 
     def __call__(

@@ -37,13 +37,13 @@ def test_fused_steps_are_those_of_the_loop(name):
     model = network()
 
     def loop(groups):
-        optimizer = option(groups, 0.1)
+        optimizer = option(groups)
         for group in optimizer.param_groups:
             assert group["fused"]
             group.update(fused=False, foreach=False)
         return optimizer
 
-    given = stepped(copy.deepcopy(model), lambda groups: option(groups, 0.1))
+    given = stepped(copy.deepcopy(model), lambda groups: option(groups))
     expected = stepped(copy.deepcopy(model), loop)
     for mine, theirs, start in zip(given, expected, model.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Every optimizer keeps the weight decay of each group and scales its learning rate."""
+"""Every optimizer keeps the weight decay and the learning rate of each group, and its scale."""
 
 import pytest
 
@@ -10,8 +10,8 @@ every_optimizer = pytest.mark.parametrize(
 
 
 @every_optimizer
-def test_groups_keep_their_decay_and_start_at_their_scale_of_the_learning_rate(name, two_weights):
-    optimizer = composed(f"optimizer={name}").experiment.optimizer(two_weights[1], 0.02)
+def test_groups_keep_their_decay_their_rate_and_its_scale(name, two_weights):
+    optimizer = composed(f"optimizer={name}").experiment.optimizer(two_weights[1])
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.02, 0.2])
     assert [group["lr_scale"] for group in optimizer.param_groups] == [1.0, 10.0]

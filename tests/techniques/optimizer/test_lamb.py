@@ -20,7 +20,7 @@ def test_a_matrix_moves_by_lr_times_its_own_norm_decayed_or_not(decay, two_weigh
     weights, groups = two_weights
     groups[0]["weight_decay"] = decay
     before = weights[0].detach().clone()
-    Lamb(**FIELDS)(groups, 0.02).step()
+    Lamb(**FIELDS)(groups).step()
     torch.testing.assert_close((weights[0].detach() - before).norm(), 0.02 * before.norm())
 
 
@@ -28,7 +28,7 @@ def test_a_vector_that_does_not_decay_takes_adams_step(two_weights):
     """The first step changes every component by lr, so a bias of zero can grow."""
     weights, groups = two_weights
     weights[1].data.zero_()
-    Lamb(**FIELDS)(groups, 0.02).step()
+    Lamb(**FIELDS)(groups).step()
     torch.testing.assert_close(weights[1].detach().abs(), torch.full((4,), 0.2), rtol=1e-4, atol=0)
 
 
@@ -36,7 +36,7 @@ def test_gradients_are_not_clipped_by_default(two_weights):
     moved = []
     for scale in (1.0, 1000.0):
         weights, groups = two_weights
-        optimizer = Lamb(**FIELDS)(groups, 0.02)
+        optimizer = Lamb(**FIELDS)(groups)
         optimizer.step()
         weights[0].grad.mul_(scale)
         weights[1].grad.mul_(scale)

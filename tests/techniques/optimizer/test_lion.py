@@ -24,7 +24,7 @@ def by_hand(weight, gradient, group):
 def test_two_steps_by_hand(two_weights):
     weights, groups = two_weights
     expected = [by_hand(w.detach().clone(), w.grad.clone(), g) for w, g in zip(weights, groups, strict=True)]
-    optimizer = Lion(**FIELDS)(groups, 0.02)
+    optimizer = Lion(**FIELDS)(groups)
     for _ in range(2):
         optimizer.step()
     for weight, value in zip(weights, expected, strict=True):

@@ -18,7 +18,5 @@ from sota_exp.stages.random import RandomNumbers
 
 @dataclass(frozen=True, kw_only=True)
 class CenterCrop(Crop):
-    """Cuts the centre of each image."""
-
     def __call__(self, images: Images, indices: Tensor, size: int, rng: RandomNumbers, interpolation: str) -> Tensor:
         return center_crop(images, indices, size, size, interpolation)

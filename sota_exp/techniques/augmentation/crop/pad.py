@@ -9,6 +9,7 @@ Setting: padding_fraction 0.125 (4 px at 32) with black borders is the CIFAR sta
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from sota_exp.data.resize import center_crop
 from sota_exp.stages.augmentation import Crop
 from sota_exp.stages.data import Images
 from sota_exp.stages.random import RandomNumbers
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Legal, one_of
 
 PADDING_MODES = ("constant", "reflect")
 
@@ -37,15 +38,8 @@ def cut_crops(padded: Tensor, corners: Tensor, size: int) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class PadCrop(Crop):
-    """Pads each side by `padding_fraction` of the image side, with `padding_mode` constant (black) or reflect."""
-
-    padding_fraction: float
-    padding_mode: str
-
-    def __post_init__(self) -> None:
-        legal = "a fraction of the side in [0, 0.5]"
-        require(0 <= self.padding_fraction <= 0.5, "padding_fraction", self.padding_fraction, legal)
-        require(self.padding_mode in PADDING_MODES, "padding_mode", self.padding_mode, f"one of {PADDING_MODES}")
+    padding_fraction: Annotated[float, Legal(lambda value: 0 <= value <= 0.5, "a fraction in [0, 0.5]")]
+    padding_mode: Annotated[str, one_of(*PADDING_MODES)]
 
     def __call__(self, images: Images, indices: Tensor, size: int, rng: RandomNumbers, interpolation: str) -> Tensor:
         padding = round(self.padding_fraction * size)

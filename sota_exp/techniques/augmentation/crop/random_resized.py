@@ -9,6 +9,7 @@ Setting: scale [0.08, 1], ratio [3/4, 4/3] in every ImageNet recipe; scale [0.35
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from sota_exp.data.resize import choose_first_fitting, draw_box_sides, resized_c
 from sota_exp.stages.augmentation import Crop
 from sota_exp.stages.data import Images
 from sota_exp.stages.random import RandomNumbers
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Legal, PositiveSpan
 
 NUM_ATTEMPTS = 10
 
@@ -45,16 +46,11 @@ def compute_largest_boxes(sizes: Tensor, ratio: list[float]) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class RandomResizedCrop(Crop):
-    """Cuts a box with an area in `scale` (fraction of the image) and a width/height in `ratio`."""
-
-    scale: list[float]
-    ratio: list[float]
-
-    def __post_init__(self) -> None:
-        ok = len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1] <= 1
-        require(ok, "scale", self.scale, "[min, max] area as a fraction of the image, in (0, 1]")
-        ok = len(self.ratio) == 2 and 0 < self.ratio[0] <= self.ratio[1]
-        require(ok, "ratio", self.ratio, "[min, max] width divided by height, positive")
+    scale: Annotated[
+        list[float],
+        Legal(lambda value: len(value) == 2 and 0 < value[0] <= value[1] <= 1, "[min, max] fractions in (0, 1]"),
+    ]
+    ratio: PositiveSpan
 
     def __call__(self, images: Images, indices: Tensor, size: int, rng: RandomNumbers, interpolation: str) -> Tensor:
         boxes = sample_crop_boxes(images.sizes(indices), self.scale, self.ratio, rng)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.random import RandomNumbers
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import FractionAboveZero
 from sota_exp.techniques.augmentation.erase.rectangle import erase
 
 
@@ -25,13 +25,7 @@ def compute_cutout_boxes(centres: Tensor, size: int, length: int) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Cutout(BatchTransform):
-    """Erases a square of side `length_fraction` times that of the image."""
-
-    length_fraction: float
-
-    def __post_init__(self) -> None:
-        legal = "a fraction of the side in (0, 1]"
-        require(0 < self.length_fraction <= 1, "length_fraction", self.length_fraction, legal)
+    length_fraction: FractionAboveZero
 
     def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         size = batch.images.shape[-1]

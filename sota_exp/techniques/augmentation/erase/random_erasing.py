@@ -10,6 +10,7 @@ Setting: p 0.1, scale [0.02, 0.33], ratio [0.3, 3.3] brought ResNet-50 +0.19 poi
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from torch import Tensor
 from sota_exp.data.resize import choose_first_fitting, draw_box_sides
 from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.random import RandomNumbers
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Fraction, Legal, PositiveSpan
 from sota_exp.techniques.augmentation.erase.rectangle import erase
 
 NUM_ATTEMPTS = 10
@@ -35,18 +36,12 @@ def sample_erase_boxes(num: int, size: int, scale: list[float], ratio: list[floa
 
 @dataclass(frozen=True, kw_only=True)
 class RandomErasing(BatchTransform):
-    """Erases, with probability `p`, a box with area in `scale` (fraction of the image) and height/width in `ratio`."""
-
-    p: float
-    scale: list[float]
-    ratio: list[float]
-
-    def __post_init__(self) -> None:
-        require(0 <= self.p <= 1, "p", self.p, "a probability in [0, 1]")
-        ok = len(self.scale) == 2 and 0 <= self.scale[0] <= self.scale[1] <= 1
-        require(ok, "scale", self.scale, "[min, max] area as a fraction of the image, in [0, 1]")
-        ok = len(self.ratio) == 2 and 0 < self.ratio[0] <= self.ratio[1]
-        require(ok, "ratio", self.ratio, "[min, max] height divided by width, positive")
+    p: Fraction
+    scale: Annotated[
+        list[float],
+        Legal(lambda value: len(value) == 2 and 0 <= value[0] <= value[1] <= 1, "[min, max] fractions in [0, 1]"),
+    ]
+    ratio: PositiveSpan
 
     def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         chosen = rng.uniform(len(batch), 1) < self.p

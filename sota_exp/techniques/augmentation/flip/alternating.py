@@ -27,7 +27,5 @@ def compute_hash_bit(sources: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class AlternatingFlip(BatchTransform):
-    """Flips by the parity of the epoch; nothing is random."""
-
     def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         return batch.with_images(flip_where(batch.images, (compute_hash_bit(batch.sources) + batch.epoch) % 2 == 1))

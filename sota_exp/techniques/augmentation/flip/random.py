@@ -13,7 +13,7 @@ from torch import Tensor
 from sota_exp.data.resize import select_images
 from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.random import RandomNumbers
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Fraction
 
 
 def flip_where(images: Tensor, chosen: Tensor) -> Tensor:
@@ -27,12 +27,7 @@ def flip_where(images: Tensor, chosen: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class RandomFlip(BatchTransform):
-    """Flips with probability `p`."""
-
-    p: float
-
-    def __post_init__(self) -> None:
-        require(0 <= self.p <= 1, "p", self.p, "a probability in [0, 1]")
+    p: Fraction
 
     def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         return batch.with_images(flip_where(batch.images, rng.uniform(len(batch)) < self.p))

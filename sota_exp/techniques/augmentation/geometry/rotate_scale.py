@@ -7,6 +7,7 @@ Setting: degrees 15, scale [0.85, 1.15]; with elastic distortions as well, MLPs 
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -14,8 +15,8 @@ from torch import Tensor
 from sota_exp.data.resize import apply_affine
 from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.random import RandomNumbers
-from sota_exp.stages.stage import require
-from sota_exp.techniques.augmentation.policy.ops import require_interpolation
+from sota_exp.stages.stage import Fraction, Legal, PositiveSpan
+from sota_exp.techniques.augmentation.policy.ops import Interpolation
 
 
 def compute_rotate_scale_matrices(degrees: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -27,20 +28,10 @@ def compute_rotate_scale_matrices(degrees: Tensor, scale: Tensor, shift: Tensor)
 
 @dataclass(frozen=True, kw_only=True)
 class RotateScale(BatchTransform):
-    """Rotates by up to `degrees`, zooms by a factor in `scale`, shifts by up to `translate_fraction` of the side."""
-
-    degrees: float
-    scale: list[float]
-    translate_fraction: float
-    interpolation: str
-
-    def __post_init__(self) -> None:
-        require(0 <= self.degrees <= 180, "degrees", self.degrees, "the largest rotation, in [0, 180]")
-        ok = len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1]
-        require(ok, "scale", self.scale, "[min, max] zoom factor, positive")
-        legal = "a fraction of the side in [0, 1]"
-        require(0 <= self.translate_fraction <= 1, "translate_fraction", self.translate_fraction, legal)
-        require_interpolation(self.interpolation)
+    degrees: Annotated[float, Legal(lambda value: 0 <= value <= 180, "the largest rotation, in [0, 180]")]
+    scale: PositiveSpan
+    translate_fraction: Fraction
+    interpolation: Interpolation
 
     def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         angle, zoom, *shift = rng.uniform(len(batch), 4).unbind(1)

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.random import RandomNumbers
-from sota_exp.stages.stage import require
-from sota_exp.techniques.augmentation.mix.pairing import choose_partners
+from sota_exp.techniques.augmentation.mix.pairing import MixingAlpha, choose_partners
 
 
 def compute_cutmix_box(size: int, lam: float, centre: list[float]) -> tuple[int, int, int, int]:
@@ -43,12 +42,7 @@ def cutmix(batch: Batch, partner: Tensor, box: tuple[int, int, int, int]) -> Bat
 
 @dataclass(frozen=True, kw_only=True)
 class CutMix(BatchTransform):
-    """CutMix with λ ~ Beta(`alpha`, `alpha`)."""
-
-    alpha: float
-
-    def __post_init__(self) -> None:
-        require(self.alpha > 0, "alpha", self.alpha, "positive; `augmentation/mix=none` switches mixing off")
+    alpha: MixingAlpha
 
     def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         lam, centre = rng.shared_beta(self.alpha), rng.shared_uniform(2).tolist()

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.random import RandomNumbers
-from sota_exp.stages.stage import require
-from sota_exp.techniques.augmentation.mix.pairing import choose_partners
+from sota_exp.techniques.augmentation.mix.pairing import MixingAlpha, choose_partners
 
 
 def mixup(batch: Batch, partner: Tensor, lam: float) -> Batch:
@@ -31,12 +30,7 @@ def mixup(batch: Batch, partner: Tensor, lam: float) -> Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Mixup(BatchTransform):
-    """Mixup with λ ~ Beta(`alpha`, `alpha`)."""
-
-    alpha: float
-
-    def __post_init__(self) -> None:
-        require(self.alpha > 0, "alpha", self.alpha, "positive; `augmentation/mix=none` switches mixing off")
+    alpha: MixingAlpha
 
     def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         lam = rng.shared_beta(self.alpha)

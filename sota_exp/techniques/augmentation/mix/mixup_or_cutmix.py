@@ -10,23 +10,17 @@ from dataclasses import dataclass
 
 from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.random import RandomNumbers
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Fraction
 from sota_exp.techniques.augmentation.mix.cutmix import CutMix
 from sota_exp.techniques.augmentation.mix.mixup import Mixup
+from sota_exp.techniques.augmentation.mix.pairing import MixingAlpha
 
 
 @dataclass(frozen=True, kw_only=True)
 class MixupOrCutMix(BatchTransform):
-    """Applies CutMix with probability `cutmix_prob` per batch, else mixup; each with its own alpha."""
-
-    mixup_alpha: float
-    cutmix_alpha: float
-    cutmix_prob: float
-
-    def __post_init__(self) -> None:
-        require(self.mixup_alpha > 0, "mixup_alpha", self.mixup_alpha, "positive")
-        require(self.cutmix_alpha > 0, "cutmix_alpha", self.cutmix_alpha, "positive")
-        require(0 <= self.cutmix_prob <= 1, "cutmix_prob", self.cutmix_prob, "a probability in [0, 1]")
+    mixup_alpha: MixingAlpha
+    cutmix_alpha: MixingAlpha
+    cutmix_prob: Fraction
 
     def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         use_cutmix = rng.shared_uniform(1).tolist()[0] < self.cutmix_prob

@@ -1,7 +1,15 @@
 """Chooses mixing partners: a permutation that avoids pairing an image with a copy of itself where possible."""
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
+
+from sota_exp.stages.stage import Legal
+
+MixingAlpha = Annotated[
+    float, Legal(lambda value: value > 0, "a number above 0; `augmentation/mix=none` switches mixing off")
+]
 
 
 def choose_partners(sources: Tensor, noise: Tensor) -> Tensor:

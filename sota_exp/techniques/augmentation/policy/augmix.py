@@ -11,13 +11,14 @@ Setting: severity 3, mixture_width 3, chain_depth -1 (1 to 3 at random); improve
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.random import RandomNumbers
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Count, Legal
 from sota_exp.techniques.augmentation.policy import ops
 from sota_exp.techniques.augmentation.policy.space import OperationSpace, build_space, randaugment_ranges
 
@@ -46,20 +47,11 @@ def compute_blend_weights(uniforms: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class AugMix(BatchTransform):
-    """Blends `mixture_width` chains of `chain_depth` operations (-1: 1 to 3 at random) of strength `severity`."""
-
-    severity: int
-    mixture_width: int
-    chain_depth: int
+    severity: Annotated[int, Legal(lambda value: 1 <= value <= NUM_BINS, f"a whole number in [1, {NUM_BINS}]")]
+    mixture_width: Count
+    chain_depth: Annotated[int, Legal(lambda value: value == -1 or value >= 1, "at least 1, or -1 for random")]
     all_ops: bool
-    interpolation: str
-
-    def __post_init__(self) -> None:
-        require(1 <= self.severity <= NUM_BINS, "severity", self.severity, f"a whole number in [1, {NUM_BINS}]")
-        require(self.mixture_width >= 1, "mixture_width", self.mixture_width, "chains per image, at least 1")
-        depth_ok = self.chain_depth == -1 or self.chain_depth >= 1
-        require(depth_ok, "chain_depth", self.chain_depth, "at least 1, or -1 for random")
-        ops.require_interpolation(self.interpolation)
+    interpolation: ops.Interpolation
 
     def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         num, device = len(batch), batch.images.device

@@ -2,7 +2,7 @@
 
     pair ~ U(25);  x ← op_1(x) with probability p_1, then op_2 with p_2, at magnitude bins 0-9, sign ±1
 
-The pairs were found by a search on ImageNet, CIFAR-10 or SVHN.
+The pairs were found by a search on the data set `policy`: ImageNet, CIFAR-10 or SVHN.
 
 Paper: Cubuk, Zoph, Mané, Vasudevan, Le 2018, AutoAugment: Learning Augmentation Policies from Data, arXiv 1805.09501
 Setting: the policy of the most similar data set; ResNet-50 on ImageNet: 76.3 → 77.6 %
@@ -10,6 +10,7 @@ Setting: the policy of the most similar data set; ResNet-50 on ImageNet: 76.3 �
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from torchvision.transforms import AutoAugmentPolicy
 
 from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.random import RandomNumbers
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import one_of
 from sota_exp.techniques.augmentation.policy import ops
 from sota_exp.techniques.augmentation.policy.space import OperationSpace, build_space, randaugment_ranges
 
@@ -47,14 +48,8 @@ def load_sub_policies(policy: str) -> tuple[Tensor, Tensor, Tensor]:
 
 @dataclass(frozen=True, kw_only=True)
 class AutoAugment(BatchTransform):
-    """Applies the policy that was learned on the data set `policy`."""
-
-    policy: str
-    interpolation: str
-
-    def __post_init__(self) -> None:
-        require(self.policy in POLICIES, "policy", self.policy, f"one of {POLICIES}")
-        ops.require_interpolation(self.interpolation)
+    policy: Annotated[str, one_of(*POLICIES)]
+    interpolation: ops.Interpolation
 
     def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         space, images = build_autoaugment_space(batch.images.shape[-1]), batch.images

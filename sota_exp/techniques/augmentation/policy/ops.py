@@ -8,13 +8,14 @@ those of TrivialAugment in `torchvision.transforms.v2`.
 
 from collections.abc import Callable
 from functools import cache
+from typing import Annotated
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from sota_exp.data.resize import apply_affine, select_images, shift_rows, split_into_chunks
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import one_of
 
 #: Weights of red, green and blue in a gray level, as in torchvision.
 LUMA = (0.2989, 0.587, 0.114)
@@ -197,11 +198,7 @@ PHOTOMETRIC: dict[str, Op] = {
 OPS = {**GEOMETRIC, **PHOTOMETRIC}
 OP_NAMES = tuple(OPS)
 OP_INTERPOLATIONS = ("bilinear", "nearest")
-
-
-def require_interpolation(value: str) -> None:
-    """Raise `InvalidValue` unless `value` is one of `OP_INTERPOLATIONS`."""
-    require(value in OP_INTERPOLATIONS, "interpolation", value, f"one of {OP_INTERPOLATIONS}")
+Interpolation = Annotated[str, one_of(*OP_INTERPOLATIONS)]
 
 
 def apply_ops(images: Tensor, ops: Tensor, magnitudes: Tensor, interpolation: str) -> Tensor:

@@ -11,7 +11,7 @@ from functools import cache
 
 from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.random import RandomNumbers
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Count, Several, require
 from sota_exp.techniques.augmentation.policy import ops
 from sota_exp.techniques.augmentation.policy.space import OperationSpace, build_space, randaugment_ranges
 
@@ -24,19 +24,15 @@ def build_randaugment_space(num_bins: int, size: int) -> OperationSpace:
 
 @dataclass(frozen=True, kw_only=True)
 class RandAugment(BatchTransform):
-    """Applies `num_ops` operations per image at bin `magnitude` of `num_magnitude_bins`."""
-
-    num_ops: int
+    num_ops: Count
     magnitude: int
-    num_magnitude_bins: int
-    interpolation: str
+    num_magnitude_bins: Several
+    interpolation: ops.Interpolation
 
     def __post_init__(self) -> None:
-        require(self.num_ops >= 1, "num_ops", self.num_ops, "operations per image, at least 1")
-        require(self.num_magnitude_bins >= 2, "num_magnitude_bins", self.num_magnitude_bins, "a count, at least 2")
+        super().__post_init__()
         legal = f"a bin in [0, num_magnitude_bins={self.num_magnitude_bins})"
         require(0 <= self.magnitude < self.num_magnitude_bins, "magnitude", self.magnitude, legal)
-        ops.require_interpolation(self.interpolation)
 
     def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         space = build_randaugment_space(self.num_magnitude_bins, batch.images.shape[-1])

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sota_exp.stages.augmentation import Sampler
 from sota_exp.stages.random import RandomStreams
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Count
 
 
 def repeat_indices(order: Tensor, num_repeats: int) -> Tensor:
@@ -28,12 +28,7 @@ def repeat_indices(order: Tensor, num_repeats: int) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class RepeatedAugmentation(Sampler):
-    """Uses each image `num_repeats` times in a row."""
-
-    num_repeats: int
-
-    def __post_init__(self) -> None:
-        require(self.num_repeats >= 1, "num_repeats", self.num_repeats, "copies of each image, at least 1")
+    num_repeats: Count
 
     def __call__(self, num_samples: int, epoch: int, streams: RandomStreams) -> Tensor:
         order = torch.randperm(num_samples, generator=streams.generator("order", epoch))

@@ -19,7 +19,7 @@ from torch import nn
 from sota_exp.models.parts import find_last_norm, freeze_all_but_classifier
 from sota_exp.stages.evaluation import FineTuning, TrainingImages
 from sota_exp.stages.random import RandomStreams
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Count, Positive, Several
 
 MOMENTUM = 0.9
 
@@ -35,16 +35,9 @@ def train_classifier_and_norm(network: nn.Module) -> list[nn.Parameter]:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierAndNormTuning(FineTuning):
-    """Fine-tunes the classifier and the last norm layer for `epochs` epochs at the size of evaluation."""
-
-    epochs: int
-    lr: float
-    batch_size: int
-
-    def __post_init__(self) -> None:
-        require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
-        require(self.lr > 0, "lr", self.lr, "a number above 0")
-        require(self.batch_size >= 2, "batch_size", self.batch_size, "images, at least 2")
+    epochs: Count
+    lr: Positive
+    batch_size: Several
 
     def __call__(self, network: nn.Module, training: TrainingImages, streams: RandomStreams) -> bool:
         parameters = train_classifier_and_norm(network)

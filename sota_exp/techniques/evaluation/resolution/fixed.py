@@ -11,19 +11,13 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from sota_exp.stages.evaluation import EvaluationView, Resolution, ViewChoice
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import CropRatio, Pixels
 
 
 @dataclass(frozen=True, kw_only=True)
 class FixedResolution(Resolution):
-    """Evaluates at `size` pixels."""
-
-    size: int
-    crop_ratio: float
-
-    def __post_init__(self) -> None:
-        require(self.size >= 8, "size", self.size, "pixels, at least 8")
-        require(0.1 <= self.crop_ratio <= 1, "crop_ratio", self.crop_ratio, "a fraction in [0.1, 1]")
+    size: Pixels
+    crop_ratio: CropRatio
 
     def views(self) -> list[EvaluationView]:
         return [EvaluationView(resize=round(self.size / self.crop_ratio), size=self.size)]

@@ -9,13 +9,18 @@ Setting: resize 232 instead of 256 before a crop of 224: +0.22 points for ResNet
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from sota_exp.stages.evaluation import EvaluationView, Resolution, ViewChoice
 from sota_exp.stages.random import key_to_seed
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import CropRatio, Legal, Pixels, require
+
+CropRatios = Annotated[
+    list[float], Legal(lambda value: all(0.1 <= ratio <= 1 for ratio in value), "fractions in [0.1, 1]")
+]
 
 
 def split_in_halves(labels: Tensor) -> Tensor:
@@ -80,21 +85,17 @@ def build_grid(default: EvaluationView, sizes: list[int], crop_ratios: list[floa
 class ResolutionSearch(Resolution):
     """Compares the default `size` and `crop_ratio` with a grid: `sizes` in pixels, or `relative_sizes` times `size`."""
 
-    size: int
-    crop_ratio: float
-    relative_sizes: list[float]
+    size: Pixels
+    crop_ratio: CropRatio
+    relative_sizes: Annotated[
+        list[float], Legal(lambda value: all(0.25 <= factor <= 4 for factor in value), "multiples of size in [0.25, 4]")
+    ]
     sizes: list[int] | None
-    crop_ratios: list[float] | None
+    crop_ratios: CropRatios | None
 
     def __post_init__(self) -> None:
-        relative_ok = all(0.25 <= factor <= 4 for factor in self.relative_sizes)
-        ratios_ok = self.crop_ratios is None or all(0.1 <= ratio <= 1 for ratio in self.crop_ratios)
-        legal = "fractions in [0.1, 1], as a crop can't be larger than the resized image; or null for crop_ratio alone"
-        require(self.size >= 8, "size", self.size, "pixels, at least 8")
-        require(0.1 <= self.crop_ratio <= 1, "crop_ratio", self.crop_ratio, "a fraction in [0.1, 1]")
-        require(relative_ok, "relative_sizes", self.relative_sizes, "multiples of size in [0.25, 4]")
+        super().__post_init__()
         require(min(self.grid_sizes, default=8) >= 8, "sizes", self.grid_sizes, "pixels, at least 8 each")
-        require(ratios_ok, "crop_ratios", self.crop_ratios, legal)
         field = "relative_sizes" if self.sizes is None else "sizes"
         require(len(self.views()) > 1, field, vars(self)[field], "a grid of more than the default view")
 

@@ -18,7 +18,5 @@ from sota_exp.techniques.evaluation.tta.averaging import compute_log_mean_probab
 
 @dataclass(frozen=True, kw_only=True)
 class FlipAveraging(Predictor):
-    """Averages probabilities over an image and its mirror image."""
-
     def __call__(self, model: nn.Module, images: Tensor) -> Tensor:
         return compute_log_mean_probability(torch.stack([model(images), model(images.flip(3))]))

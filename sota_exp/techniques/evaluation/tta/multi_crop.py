@@ -9,13 +9,14 @@ Setting: crop_fraction 0.875, at five times the cost of evaluation.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sota_exp.stages.evaluation import Predictor
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Legal
 from sota_exp.techniques.evaluation.tta.averaging import compute_log_mean_probability
 
 
@@ -31,12 +32,7 @@ def cut_five_crops(images: Tensor, crop_fraction: float) -> list[Tensor]:
 
 @dataclass(frozen=True, kw_only=True)
 class MultiCropAveraging(Predictor):
-    """Averages probabilities over five crops of side `crop_fraction` times that of the image."""
-
-    crop_fraction: float
-
-    def __post_init__(self) -> None:
-        require(0.5 <= self.crop_fraction <= 1, "crop_fraction", self.crop_fraction, "a fraction in [0.5, 1]")
+    crop_fraction: Annotated[float, Legal(lambda value: 0.5 <= value <= 1, "a fraction in [0.5, 1]")]
 
     def __call__(self, model: nn.Module, images: Tensor) -> Tensor:
         return compute_log_mean_probability(

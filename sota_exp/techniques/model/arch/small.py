@@ -10,24 +10,21 @@ Setting: training at 48 px, batch 128, channels-last float32, on two CPU cores: 
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import nn
 
 from sota_exp.models.small_nets import SMALL_NETWORKS, build_small
 from sota_exp.stages.model import Model, PublishedWeights
-from sota_exp.stages.stage import InvalidValue, require
+from sota_exp.stages.stage import InvalidValue, Legal, one_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class SmallNetwork(Model):
     """A residual network of this package; `width_multiplier` scales its channels."""
 
-    name: str
-    width_multiplier: float
-
-    def __post_init__(self) -> None:
-        require(self.name in SMALL_NETWORKS, "name", self.name, f"one of {', '.join(SMALL_NETWORKS)}")
-        require(0.25 <= self.width_multiplier <= 8, "width_multiplier", self.width_multiplier, "a number in [0.25, 8]")
+    name: Annotated[str, one_of(*SMALL_NETWORKS)]
+    width_multiplier: Annotated[float, Legal(lambda value: 0.25 <= value <= 8, "a number in [0.25, 8]")]
 
     def __call__(self, num_classes: int) -> nn.Module:
         return build_small(self.name, num_classes, self.width_multiplier)

@@ -14,19 +14,17 @@ from torch import nn
 
 from sota_exp.models.zoo import build_timm, load_timm_weights, require_known
 from sota_exp.stages.model import Model, PublishedWeights
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Pixels
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimmNetwork(Model):
-    """A network of timm; `img_size` in pixels is for those that are built for one image size."""
-
     name: str
-    img_size: int | None
+    img_size: Pixels | None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_known("name", self.name, timm.list_models(), "network of timm")
-        require(self.img_size is None or self.img_size >= 8, "img_size", self.img_size, "pixels, or null")
 
     def __call__(self, num_classes: int) -> nn.Module:
         return build_timm(self.name, num_classes, self.img_size)

@@ -16,8 +16,6 @@ from sota_exp.stages.model import Model, PublishedWeights
 
 @dataclass(frozen=True, kw_only=True)
 class TorchvisionNetwork(Model):
-    """A network of torchvision."""
-
     name: str
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from torch import nn
 
 from sota_exp.models.parts import freeze_all_but_classifier, get_classifier_layer
 from sota_exp.stages.model import Tuning
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import FractionBelowOne, Positive
 
 
 def split_groups(head: set[nn.Parameter], groups: list[dict[str, Any]], head_lr_scale: float) -> list[dict[str, Any]]:
@@ -30,17 +30,10 @@ def split_groups(head: set[nn.Parameter], groups: list[dict[str, Any]], head_lr_
 
 @dataclass(frozen=True, kw_only=True)
 class GradualTuning(Tuning):
-    """Trains the classifier alone for the first `fraction` of training, then all parameters.
+    """Call `groups` before the first `__call__`, which freezes parameters that the optimizer needs."""
 
-    Call `groups` before the first `__call__`, which freezes parameters: the optimizer would not get the frozen ones.
-    """
-
-    fraction: float
-    head_lr_scale: float
-
-    def __post_init__(self) -> None:
-        require(0 <= self.fraction < 1, "fraction", self.fraction, "a fraction of training in [0, 1)")
-        require(self.head_lr_scale > 0, "head_lr_scale", self.head_lr_scale, "a factor above 0")
+    fraction: FractionBelowOne
+    head_lr_scale: Positive
 
     def groups(self, model: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
         assert sum(len(group["params"]) for group in groups) == len(list(model.parameters())), "grouped after freezing"

@@ -17,8 +17,6 @@ from sota_exp.stages.model import Tuning
 
 @dataclass(frozen=True, kw_only=True)
 class HeadOnlyTuning(Tuning):
-    """Trains the classifier alone."""
-
     def groups(self, model: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
         head = set(get_classifier_layer(model).parameters())
         kept = [{**group, "params": [p for p in group["params"] if p in head], "lr_scale": 1.0} for group in groups]

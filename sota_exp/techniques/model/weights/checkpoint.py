@@ -14,23 +14,18 @@ from dataclasses import dataclass
 from torch import nn
 
 from sota_exp.models.load_weights import load_state
-from sota_exp.models.weight_files import NO_NORMALIZATION, read_weights, replace_mean_and_std, require_normalization
+from sota_exp.models.weight_files import NO_NORMALIZATION, ChannelMean, ChannelStd, read_weights, replace_mean_and_std
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.model import InitialWeights, Model, PublishedWeights
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointWeights(InitialWeights):
-    """Loads the weights of the file or MLflow run `path`."""
-
     path: str
     store: str | None
     prefix: str
-    mean: list[float] | None
-    std: list[float] | None
-
-    def __post_init__(self) -> None:
-        require_normalization(self.mean, self.std)
+    mean: ChannelMean | None
+    std: ChannelStd | None
 
     def published(self, default: Preprocessing) -> PublishedWeights:
         return read_weights(self.path, self.store, self.prefix, default)

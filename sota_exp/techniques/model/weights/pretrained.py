@@ -22,8 +22,6 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainedWeights(InitialWeights):
-    """Loads the published weights `tag`, "" for the default ones."""
-
     tag: str
 
     def content_hash(self, arch: Model) -> str:

@@ -16,13 +16,13 @@ where d is 0.99891 per update. torchvision's rule for d ignores the size of the 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sota_exp.stages.average import Average, WeightAverage
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Count, FractionAboveZero, FractionBelowOne, one_of, require
 
 
 def compute_update_interval(horizon: float, every: int, num_steps: int) -> int:
@@ -103,24 +103,15 @@ class MovingAverage(WeightAverage):
 
 @dataclass(frozen=True, kw_only=True)
 class EMA(Average):
-    """Averages every `every` optimizer steps, with a mean age of `horizon` (a fraction of training) or with `decay`.
-
-    anchor: steps are counted back from the `last` one, or from the first of each `epoch`.
-    """
-
-    horizon: float | None
-    decay: float | None
-    every: int
-    anchor: str
+    horizon: FractionAboveZero | None
+    decay: FractionBelowOne | None
+    every: Count
+    anchor: Annotated[str, one_of("last", "epoch")]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         legal = "a fraction of training in (0, 1], or null with a decay; exactly one of the two"
         require((self.horizon is None) == (self.decay is not None), "horizon", self.horizon, legal)
-        require(self.horizon is None or 0 < self.horizon <= 1, "horizon", self.horizon, legal)
-        legal = "the fraction of the average that an update keeps, in [0, 1), or null"
-        require(self.decay is None or 0 <= self.decay < 1, "decay", self.decay, legal)
-        require(self.every >= 1, "every", self.every, "a count of optimizer steps, at least 1")
-        require(self.anchor in ("last", "epoch"), "anchor", self.anchor, "last or epoch")
 
     def __call__(self, model: nn.Module, num_steps: int, warmup: float, num_epochs: int = 1) -> WeightAverage:
         if self.anchor == "epoch":

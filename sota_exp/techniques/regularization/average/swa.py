@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel, update_bn
 
 from sota_exp.stages.average import Average, WeightAverage
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Count, FractionBelowOne
 
 
 def count_snapshots(step: int, start: float, num_snapshots: int, num_steps: int) -> int:
@@ -63,14 +63,8 @@ class EqualAverage(WeightAverage):
 
 @dataclass(frozen=True, kw_only=True)
 class SWA(Average):
-    """Averages `num_snapshots` snapshots of the weights, from the fraction `start` of training to its end."""
-
-    start: float
-    num_snapshots: int
-
-    def __post_init__(self) -> None:
-        require(0 <= self.start < 1, "start", self.start, "a fraction of training in [0, 1)")
-        require(self.num_snapshots >= 1, "num_snapshots", self.num_snapshots, "a count of at least 1")
+    start: FractionBelowOne
+    num_snapshots: Count
 
     def __call__(self, model: nn.Module, num_steps: int, warmup: float, num_epochs: int = 1) -> WeightAverage:
         taken = partial(count_snapshots, start=self.start, num_snapshots=self.num_snapshots, num_steps=num_steps)

@@ -16,7 +16,7 @@ from timm.utils.agc import adaptive_clip_grad
 from torch import Tensor, nn
 
 from sota_exp.stages.optimizer import GradientTransform
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Positive
 
 
 def exclude_classifier(parameters: Sequence[nn.Parameter]) -> Sequence[nn.Parameter]:
@@ -27,15 +27,9 @@ def exclude_classifier(parameters: Sequence[nn.Parameter]) -> Sequence[nn.Parame
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptiveClipping(GradientTransform):
-    """Clips each unit to `clip_factor` times its weight norm; reports the total norm before, and if it was clipped."""
-
-    clip_factor: float
-    eps: float
+    clip_factor: Positive
+    eps: Positive
     exclude_classifier: bool
-
-    def __post_init__(self) -> None:
-        require(self.clip_factor > 0, "clip_factor", self.clip_factor, "a number above 0")
-        require(self.eps > 0, "eps", self.eps, "a number above 0")
 
     def __call__(self, parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
         clippable = exclude_classifier(parameters) if self.exclude_classifier else parameters

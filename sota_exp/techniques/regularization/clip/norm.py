@@ -13,17 +13,12 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from sota_exp.stages.optimizer import GradientTransform
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Positive
 
 
 @dataclass(frozen=True, kw_only=True)
 class NormClipping(GradientTransform):
-    """Limits the gradient norm to `max_norm`; reports the norm before, and whether it was clipped."""
-
-    max_norm: float
-
-    def __post_init__(self) -> None:
-        require(self.max_norm > 0, "max_norm", self.max_norm, "a number above 0")
+    max_norm: Positive
 
     def __call__(self, parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
         grad_norm = nn.utils.clip_grad_norm_(parameters, self.max_norm)

@@ -14,17 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from sota_exp.stages.optimizer import GradientTransform
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Positive
 
 
 @dataclass(frozen=True, kw_only=True)
 class ValueClipping(GradientTransform):
-    """Limits components to `clip_value`; reports the gradient norm before, and whether any component was clipped."""
-
-    clip_value: float
-
-    def __post_init__(self) -> None:
-        require(self.clip_value > 0, "clip_value", self.clip_value, "a number above 0")
+    clip_value: Positive
 
     def __call__(self, parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
         gradients = [p.grad for p in parameters if p.grad is not None]

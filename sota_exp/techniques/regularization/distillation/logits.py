@@ -13,7 +13,7 @@ weights, or resnet50 for published teachers.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import timm
 import torch
@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sota_exp.models.saved import build_described_network
-from sota_exp.models.weight_files import NO_NORMALIZATION, read_weights, replace_mean_and_std, require_normalization
+from sota_exp.models.weight_files import NO_NORMALIZATION, ChannelMean, ChannelStd, read_weights, replace_mean_and_std
 from sota_exp.models.zoo import (
     build_by_name,
     build_timm,
@@ -36,9 +36,10 @@ from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.loss import Distillation, Loss
 from sota_exp.stages.model import PublishedWeights
 from sota_exp.stages.random import RandomNumbers
-from sota_exp.stages.stage import InvalidValue, require
+from sota_exp.stages.stage import Fraction, InvalidValue, Pixels, Positive, one_of, require
 
 TEACHER_SOURCES = ("torchvision", "timm", "file", "mlflow")
+PATHS = {"file": "a file", "mlflow": "runs:/ and the id of a run"}
 
 
 def distillation_loss(logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
@@ -92,36 +93,26 @@ class DistilledLoss(Loss):
 
 @dataclass(frozen=True, kw_only=True)
 class LogitDistillation(Distillation):
-    """Distills the network `name`, with published weights (`source` torchvision or timm) or those in `path`."""
-
-    source: str
+    source: Annotated[str, one_of(*TEACHER_SOURCES)]
     name: str | None
     tag: str
     path: str | None
     store: str | None
-    alpha: float
-    temperature: float
-    image_size: int | None
-    mean: list[float] | None
-    std: list[float] | None
+    alpha: Fraction
+    temperature: Positive
+    image_size: Pixels | None
+    mean: ChannelMean | None
+    std: ChannelStd | None
 
     def __post_init__(self) -> None:
-        require(self.source in TEACHER_SOURCES, "source", self.source, f"one of {', '.join(TEACHER_SOURCES)}")
-        kinds = {"file": "a file", "mlflow": "runs:/ and the id of a run"}
-        legal = kinds.get(self.source, "null")
-        require(
-            (self.path is not None) == (self.source in kinds), "path", self.path, f"{legal}, if source={self.source}"
-        )
-        is_run = self.path is not None and self.path.startswith("runs:/")
-        require(is_run == (self.source == "mlflow"), "path", self.path, f"{legal}, if source={self.source}")
+        super().__post_init__()
+        needed = self.source if self.source in PATHS else None
+        given = None if self.path is None else "mlflow" if self.path.startswith("runs:/") else "file"
+        require(given == needed, "path", self.path, f"{PATHS.get(self.source, 'null')}, if source={self.source}")
         if self.source == "torchvision":
             require_known("name", self.published_name, list_torchvision(), "classification network of torchvision")
         if self.source == "timm":
             require_known("name", self.published_name, timm.list_models(), "network of timm")
-        require(0 <= self.alpha <= 1, "alpha", self.alpha, "a fraction in [0, 1]")
-        require(self.temperature > 0, "temperature", self.temperature, "a number above 0")
-        require(self.image_size is None or self.image_size >= 8, "image_size", self.image_size, "pixels, or null")
-        require_normalization(self.mean, self.std)
 
     @property
     def published_name(self) -> str:

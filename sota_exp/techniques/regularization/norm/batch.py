@@ -14,21 +14,14 @@ from torch import nn
 
 from sota_exp.models.parts import is_untrained, zero_init_last_gamma
 from sota_exp.stages.model import ModelTransform
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import FractionAboveZero, Positive
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchNormalization(ModelTransform):
-    """Keeps batch norm, with its momentum and epsilon set here unless None."""
-
-    momentum: float | None
-    eps: float | None
+    momentum: FractionAboveZero | None
+    eps: Positive | None
     zero_init_last_gamma: bool
-
-    def __post_init__(self) -> None:
-        momentum_ok = self.momentum is None or 0 < self.momentum <= 1
-        require(momentum_ok, "momentum", self.momentum, "a fraction in (0, 1], or null for the network's own")
-        require(self.eps is None or self.eps > 0, "eps", self.eps, "a number above 0, or null for the network's own")
 
     def __call__(self, model: nn.Module) -> nn.Module:
         if self.zero_init_last_gamma and is_untrained(model):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sota_exp.models.parts import replace_batch_norms
 from sota_exp.stages.model import ModelTransform
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Several
 
 
 def compute_chunk_sizes(batch_size: int, ghost_batch_size: int, num_pixels: int) -> list[int]:
@@ -58,22 +58,13 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
         momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         sizes = compute_chunk_sizes(len(x), self.ghost_batch_size, x.shape[2] * x.shape[3])
         chunks = zip(x.split(sizes), compute_chunk_momenta(sizes, momentum), strict=True)
-        return torch.cat([self.normalize(chunk, momentum) for chunk, momentum in chunks])
-
-    def normalize(self, chunk: Tensor, momentum: float) -> Tensor:
-        """Batch norm of a chunk [b, C, H, W] by its own statistics."""
-        mean, var = self.running_mean, self.running_var
-        return F.batch_norm(chunk, mean, var, self.weight, self.bias, True, momentum, self.eps)
+        mean, var, weight, bias = self.running_mean, self.running_var, self.weight, self.bias
+        return torch.cat([F.batch_norm(chunk, mean, var, weight, bias, True, m, self.eps) for chunk, m in chunks])
 
 
 @dataclass(frozen=True, kw_only=True)
 class GhostBatchNormalization(ModelTransform):
-    """Normalizes chunks of `ghost_batch_size` samples separately."""
-
-    ghost_batch_size: int
-
-    def __post_init__(self) -> None:
-        require(self.ghost_batch_size >= 2, "ghost_batch_size", self.ghost_batch_size, "a count of at least 2")
+    ghost_batch_size: Several
 
     def __call__(self, model: nn.Module) -> nn.Module:
         return replace_batch_norms(model, lambda norm: GhostBatchNorm2d(norm, self.ghost_batch_size))

@@ -17,7 +17,7 @@ from torch import nn
 
 from sota_exp.models.parts import replace_batch_norms
 from sota_exp.stages.model import ModelTransform
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Count
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +31,7 @@ def to_group_norm(norm: nn.BatchNorm2d, num_groups: int) -> nn.GroupNorm:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupNormalization(ModelTransform):
-    """Replaces batch norm by group norm of up to `num_groups` groups."""
-
-    num_groups: int
-
-    def __post_init__(self) -> None:
-        require(self.num_groups >= 1, "num_groups", self.num_groups, "a count of at least 1")
+    num_groups: Count
 
     def __call__(self, model: nn.Module) -> nn.Module:
         means = [layer.running_mean for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]

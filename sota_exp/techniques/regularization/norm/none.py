@@ -29,8 +29,6 @@ def fold_norm(norm: nn.BatchNorm2d) -> ChannelAffine:
 
 @dataclass(frozen=True, kw_only=True)
 class NoNormalization(ModelTransform):
-    """Replaces batch norm by its learnable scale and shift."""
-
     zero_init_last_gamma: bool
 
     def __call__(self, model: nn.Module) -> nn.Module:

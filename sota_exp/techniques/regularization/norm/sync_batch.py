@@ -17,8 +17,6 @@ from sota_exp.stages.model import ModelTransform
 
 @dataclass(frozen=True, kw_only=True)
 class SyncBatchNormalization(ModelTransform):
-    """Computes batch-norm statistics over all devices."""
-
     def __call__(self, model: nn.Module) -> nn.Module:
         require_batch_norm(model)
         return convert_sync_batchnorm(model)

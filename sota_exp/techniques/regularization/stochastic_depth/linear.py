@@ -10,6 +10,7 @@ deeper networks.
 
 import re
 from dataclasses import dataclass
+from functools import partial
 
 from timm.layers import DropPath
 from torch import Tensor, nn
@@ -17,19 +18,14 @@ from torchvision.ops import StochasticDepth, stochastic_depth
 
 from sota_exp.models.parts import find_residual_blocks, get_last_norm
 from sota_exp.stages.model import ModelTransform
-from sota_exp.stages.stage import InvalidValue, require
+from sota_exp.stages.stage import FractionBelowOne, InvalidValue
 
 DROP_PATH = re.compile(r"(\w+_)?drop_path\d?")
 
 
-@dataclass(frozen=True)
-class BranchDropout:
-    """A forward hook of the last layer of a branch; reads the mode from the layer it is called with."""
-
-    drop_rate: float
-
-    def __call__(self, layer: nn.Module, inputs: tuple[Tensor], branch: Tensor) -> Tensor:
-        return stochastic_depth(branch, self.drop_rate, "row", layer.training)
+def drop_branch(layer: nn.Module, inputs: tuple[Tensor], branch: Tensor, drop_rate: float) -> Tensor:
+    """A forward hook of a branch's last layer, [B, C, H, W] → [B, C, H, W]; the mode is that of the layer called."""
+    return stochastic_depth(branch, drop_rate, "row", layer.training)
 
 
 def compute_drop_rates(drop_path_rate: float, num_blocks: int) -> list[float]:
@@ -73,17 +69,12 @@ def set_drop_rate(model: nn.Module, name: str, drop_rate: float) -> None:
     elif isinstance(module := model.get_submodule(name), StochasticDepth):
         module.p = drop_rate
     else:
-        get_last_norm(module).register_forward_hook(BranchDropout(drop_rate))
+        get_last_norm(module).register_forward_hook(partial(drop_branch, drop_rate=drop_rate))
 
 
 @dataclass(frozen=True, kw_only=True)
 class LinearStochasticDepth(ModelTransform):
-    """Drops residual branches per sample, with a probability that increases linearly to `drop_path_rate`."""
-
-    drop_path_rate: float
-
-    def __post_init__(self) -> None:
-        require(0 <= self.drop_path_rate < 1, "drop_path_rate", self.drop_path_rate, "a probability in [0, 1)")
+    drop_path_rate: FractionBelowOne
 
     def __call__(self, model: nn.Module) -> nn.Module:
         blocks = find_droppable(model)

@@ -16,7 +16,5 @@ from sota_exp.stages.optimizer import ParameterGroups
 
 @dataclass(frozen=True, kw_only=True)
 class WeightDecayEverywhere(ParameterGroups):
-    """Decays every parameter."""
-
     def __call__(self, model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
         return [{"params": [p for p in model.parameters() if p.requires_grad], "weight_decay": weight_decay}]

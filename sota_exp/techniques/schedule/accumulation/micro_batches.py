@@ -16,17 +16,12 @@ from itertools import pairwise
 
 from sota_exp.stages.batch import Batch
 from sota_exp.stages.optimizer import Accumulation
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Count
 
 
 @dataclass(frozen=True, kw_only=True)
 class MicroBatches(Accumulation):
-    """Runs the fewest parts of at most `micro_batch_size` samples."""
-
-    micro_batch_size: int
-
-    def __post_init__(self) -> None:
-        require(self.micro_batch_size >= 1, "micro_batch_size", self.micro_batch_size, "a count of at least 1")
+    micro_batch_size: Count
 
     def __call__(self, batch: Batch) -> Iterator[Batch]:
         # Parts of equal size, up to one sample: batch norm can't normalize a remainder of a single image.

@@ -11,19 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sota_exp.stages.schedule import StoppingRule
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Count, FractionBelowOne
 
 
 @dataclass(frozen=True, kw_only=True)
 class PatienceRule(StoppingRule):
-    """Stops after `patience` evaluations without a gain of more than `min_delta` in accuracy."""
-
-    patience: int
-    min_delta: float
-
-    def __post_init__(self) -> None:
-        require(self.patience >= 1, "patience", self.patience, "a count of evaluations, at least 1")
-        require(0 <= self.min_delta < 1, "min_delta", self.min_delta, "a fraction of accuracy in [0, 1)")
+    patience: Count
+    min_delta: FractionBelowOne
 
     def __call__(self, history: Sequence[float]) -> bool:
         best, last_gain = float("-inf"), -1

@@ -13,7 +13,5 @@ from sota_exp.stages.schedule import LrSchedule
 
 @dataclass(frozen=True, kw_only=True)
 class ConstantLr(LrSchedule):
-    """Keeps the peak learning rate."""
-
     def __call__(self, progress: float) -> float:
         return 1.0

@@ -10,17 +10,12 @@ import math
 from dataclasses import dataclass
 
 from sota_exp.stages.schedule import LrSchedule
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import FractionBelowOne
 
 
 @dataclass(frozen=True, kw_only=True)
 class CosineAnnealing(LrSchedule):
-    """Anneals along half a cosine to `floor`, a fraction of the peak."""
-
-    floor: float
-
-    def __post_init__(self) -> None:
-        require(0 <= self.floor < 1, "floor", self.floor, "a fraction of the peak in [0, 1)")
+    floor: FractionBelowOne
 
     def __call__(self, progress: float) -> float:
         return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * progress)) / 2

@@ -9,26 +9,17 @@ Setting: num_cycles 4, cycle_mult 2: good weights at the end of every cycle; 3.1
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 from sota_exp.stages.schedule import LrSchedule
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Count, FractionBelowOne, Legal
 
 
 @dataclass(frozen=True, kw_only=True)
 class CosineRestarts(LrSchedule):
-    """Anneals along `num_cycles` half cosines, each `cycle_mult` times as long as the one before."""
-
-    num_cycles: int
-    cycle_mult: float
-    floor: float
-
-    def __post_init__(self) -> None:
-        require(self.num_cycles >= 1, "num_cycles", self.num_cycles, "a count of at least 1")
-        require(self.cycle_mult >= 1, "cycle_mult", self.cycle_mult, "a factor of at least 1")
-        longest = (self.num_cycles - 1) * math.log10(self.cycle_mult)
-        legal = "a factor that makes the last cycle at most a million times as long as the first"
-        require(longest <= 6, "cycle_mult", self.cycle_mult, legal)
-        require(0 <= self.floor < 1, "floor", self.floor, "a fraction of the peak in [0, 1)")
+    num_cycles: Count
+    cycle_mult: Annotated[float, Legal(lambda value: value >= 1, "a factor of at least 1")]
+    floor: FractionBelowOne
 
     def __call__(self, progress: float) -> float:
         lengths = [self.cycle_mult**cycle for cycle in range(self.num_cycles)]

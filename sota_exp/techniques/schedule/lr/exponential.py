@@ -9,17 +9,12 @@ Setting: final_factor 0.012: EfficientNet's 0.97 every 2.4 epochs, over its 350 
 from dataclasses import dataclass
 
 from sota_exp.stages.schedule import LrSchedule
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import FractionInside
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExponentialDecay(LrSchedule):
-    """Decays exponentially to `final_factor` times the peak."""
-
-    final_factor: float
-
-    def __post_init__(self) -> None:
-        require(0 < self.final_factor < 1, "final_factor", self.final_factor, "a factor in (0, 1)")
+    final_factor: FractionInside
 
     def __call__(self, progress: float) -> float:
         return self.final_factor**progress

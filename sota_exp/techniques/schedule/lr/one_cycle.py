@@ -12,9 +12,12 @@ few epochs. The schedule includes a warm-up: combine it with `schedule/warmup=no
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 from sota_exp.stages.schedule import LrSchedule
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import FractionInside, Legal
+
+Divisor = Annotated[float, Legal(lambda value: value >= 1, "a divisor of at least 1")]
 
 
 def cosine_between(start: float, end: float, share: float) -> float:
@@ -24,16 +27,9 @@ def cosine_between(start: float, end: float, share: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class OneCycle(LrSchedule):
-    """Increases to the peak, then anneals far below the start."""
-
-    pct_start: float
-    div_factor: float
-    final_div_factor: float
-
-    def __post_init__(self) -> None:
-        require(0 < self.pct_start < 1, "pct_start", self.pct_start, "a fraction of training in (0, 1)")
-        require(self.div_factor >= 1, "div_factor", self.div_factor, "a divisor of at least 1")
-        require(self.final_div_factor >= 1, "final_div_factor", self.final_div_factor, "a divisor of at least 1")
+    pct_start: FractionInside
+    div_factor: Divisor
+    final_div_factor: Divisor
 
     def __call__(self, progress: float) -> float:
         if progress < self.pct_start:

@@ -8,9 +8,10 @@ Setting: milestones [1/3, 2/3], gamma 0.1: epochs 30 and 60 of 90, the schedule 
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 from sota_exp.stages.schedule import LrSchedule
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import FractionInside, Legal
 
 # Milestones such as 1/3 and progress after warm-up are rounded numbers; their errors are far smaller than this.
 ROUNDING = 1e-9
@@ -18,17 +19,14 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class StepDecay(LrSchedule):
-    """Multiplies the learning rate by `gamma` at each milestone."""
-
-    milestones: list[float]
-    gamma: float
-
-    def __post_init__(self) -> None:
-        require(len(self.milestones) > 0, "milestones", self.milestones, "at least one; schedule/lr=constant has none")
-        ascending = all(a < b for a, b in pairwise(self.milestones))
-        inside = all(0 < milestone < 1 for milestone in self.milestones)
-        require(ascending and inside, "milestones", self.milestones, "ascending fractions of training in (0, 1)")
-        require(0 < self.gamma < 1, "gamma", self.gamma, "a factor in (0, 1)")
+    milestones: Annotated[
+        list[float],
+        Legal(
+            lambda value: bool(value) and all(a < b for a, b in pairwise([0, *value, 1])),
+            "ascending fractions of training in (0, 1), at least one; schedule/lr=constant has none",
+        ),
+    ]
+    gamma: FractionInside
 
     def __call__(self, progress: float) -> float:
         return self.gamma ** sum(progress >= milestone - ROUNDING for milestone in self.milestones)

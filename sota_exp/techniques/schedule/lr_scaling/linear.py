@@ -9,17 +9,12 @@ Setting: for SGD with warm-up: with lr 0.1 per 256 images, ResNet-50 keeps its a
 from dataclasses import dataclass
 
 from sota_exp.stages.schedule import LrScaling
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Count
 
 
 @dataclass(frozen=True, kw_only=True)
 class LinearLrScaling(LrScaling):
-    """Scales `optimizer.lr`, which is for `base_batch_size`, in proportion to the effective batch size."""
-
-    base_batch_size: int
-
-    def __post_init__(self) -> None:
-        require(self.base_batch_size >= 1, "base_batch_size", self.base_batch_size, "a count of at least 1")
+    base_batch_size: Count
 
     def __call__(self, batch_size: int) -> float:
         return batch_size / self.base_batch_size

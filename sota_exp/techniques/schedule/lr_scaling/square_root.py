@@ -10,17 +10,12 @@ import math
 from dataclasses import dataclass
 
 from sota_exp.stages.schedule import LrScaling
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Count
 
 
 @dataclass(frozen=True, kw_only=True)
 class SquareRootLrScaling(LrScaling):
-    """Scales `optimizer.lr`, which is for `base_batch_size`, with the square root of the effective batch size."""
-
-    base_batch_size: int
-
-    def __post_init__(self) -> None:
-        require(self.base_batch_size >= 1, "base_batch_size", self.base_batch_size, "a count of at least 1")
+    base_batch_size: Count
 
     def __call__(self, batch_size: int) -> float:
         return math.sqrt(batch_size / self.base_batch_size)

@@ -14,7 +14,5 @@ from sota_exp.stages.schedule import ScheduleStepping
 
 @dataclass(frozen=True, kw_only=True)
 class SteppingPerEpoch(ScheduleStepping):
-    """Updates the schedule once per epoch."""
-
     def __call__(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
         return step // steps_per_epoch * steps_per_epoch / total_steps

@@ -13,7 +13,5 @@ from sota_exp.stages.schedule import ScheduleStepping
 
 @dataclass(frozen=True, kw_only=True)
 class SteppingPerStep(ScheduleStepping):
-    """Updates the schedule at every optimizer step."""
-
     def __call__(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
         return step / total_steps

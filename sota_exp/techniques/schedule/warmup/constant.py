@@ -8,25 +8,14 @@ Setting: factor 0.1 for the first epoch or two, as in the paper for the 110-laye
 
 from dataclasses import dataclass
 
-from sota_exp.stages.schedule import Warmup
-from sota_exp.stages.stage import require
+from sota_exp.stages.schedule import Warmup, WarmupFraction
+from sota_exp.stages.stage import FractionAboveZero
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConstantWarmup(Warmup):
-    """Keeps `factor` times the peak during the first `fraction` of training."""
-
-    fraction: float
-    factor: float
-
-    def __post_init__(self) -> None:
-        legal = "a fraction of training in [0, 1): warm-up must be shorter than training"
-        require(0 <= self.fraction < 1, "fraction", self.fraction, legal)
-        require(0 < self.factor <= 1, "factor", self.factor, "a fraction of the peak in (0, 1]")
-
-    @property
-    def warmup_fraction(self) -> float:
-        return self.fraction
+    fraction: WarmupFraction
+    factor: FractionAboveZero
 
     def __call__(self, progress: float) -> float:
         return self.factor

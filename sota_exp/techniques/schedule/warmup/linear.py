@@ -8,25 +8,14 @@ Setting: five epochs from 0.01 of the peak (fraction 5/90 or 5/600): makes batch
 
 from dataclasses import dataclass
 
-from sota_exp.stages.schedule import Warmup
-from sota_exp.stages.stage import require
+from sota_exp.stages.schedule import Warmup, WarmupFraction
+from sota_exp.stages.stage import FractionAboveZero
 
 
 @dataclass(frozen=True, kw_only=True)
 class LinearWarmup(Warmup):
-    """Increases linearly from `start_factor` times the peak during the first `fraction` of training."""
-
-    fraction: float
-    start_factor: float
-
-    def __post_init__(self) -> None:
-        legal = "a fraction of training in [0, 1): warm-up must be shorter than training"
-        require(0 <= self.fraction < 1, "fraction", self.fraction, legal)
-        require(0 < self.start_factor <= 1, "start_factor", self.start_factor, "a fraction of the peak in (0, 1]")
-
-    @property
-    def warmup_fraction(self) -> float:
-        return self.fraction
+    fraction: WarmupFraction
+    start_factor: FractionAboveZero
 
     def __call__(self, progress: float) -> float:
         return self.start_factor + (1 - self.start_factor) * progress

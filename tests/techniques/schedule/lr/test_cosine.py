@@ -13,9 +13,9 @@ def published_lr(epoch: int, step: int) -> float:
     """The recipe's learning rate computed by our stages, at a step within an epoch of 1251 steps."""
     warmup, cosine = LinearWarmup(fraction=5 / 600, start_factor=0.01), CosineAnnealing(floor=0.0)
     progress = SteppingPerEpoch()(epoch * 1251 + step, 1251, 600 * 1251)
-    if progress < warmup.warmup_fraction:
-        return 0.5 * warmup(progress / warmup.warmup_fraction)
-    return 0.5 * cosine((progress - warmup.warmup_fraction) / (1 - warmup.warmup_fraction))
+    if progress < warmup.fraction:
+        return 0.5 * warmup(progress / warmup.fraction)
+    return 0.5 * cosine((progress - warmup.fraction) / (1 - warmup.fraction))
 
 
 def test_agrees_with_torchvisions_scheduler_over_all_600_epochs():

@@ -13,7 +13,7 @@ def test_agrees_with_constant_lr():
         assert warmup(step / 10) == pytest.approx(reference.get_last_lr()[0])
         optimizer.step()
         reference.step()
-    assert warmup.warmup_fraction == 0.2
+    assert warmup.fraction == 0.2
 
 
 @pytest.mark.parametrize(("field", "value"), [("fraction", 1.0), ("fraction", -0.1), ("factor", 0.0), ("factor", 2.0)])

@@ -27,4 +27,4 @@ def test_illegal_values_are_named(field, value):
 
 
 def test_share_is_the_fraction():
-    assert LinearWarmup(fraction=0.05, start_factor=0.01).warmup_fraction == 0.05
+    assert LinearWarmup(fraction=0.05, start_factor=0.01).fraction == 0.05
