@@ -49,8 +49,9 @@ def build_owner(token: str | None = None) -> dict[str, Any]:
 def find_abandoned_trials(study: optuna.Study, held: Collection[str] = ()) -> list[FrozenTrial]:
     """Running trials without an owner, with a dead process, or on another host without heartbeats.
 
-    Call it under the lock of the study. held: the tokens of the trials in the current batch. Any other trial with this process as its owner is abandoned
-    too: the connection was lost after the storage had stored the owner, so this process never received the trial.
+    Call it under the lock of the study. held: the tokens of the trials in the current batch. Any other trial with this
+    process as its owner is abandoned too: the connection was lost after the storage had stored the owner, so this
+    process never received the trial.
     """
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     storage = study._storage
