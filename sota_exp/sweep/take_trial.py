@@ -1,7 +1,7 @@
 """Choose the next trials for this process and become their owner.
 
-One process at a time does so (`StudyStorage.lock`). An abandoned trial is taken before a new one is created. The sampler
-is seeded by the number of the trial, so that a repeated command draws what an uninterrupted one draws.
+One process at a time does so (`StudyStorage.lock`). An abandoned trial is taken before a new one is created. The
+sampler is seeded by the number of the trial, so that a repeated command draws what an uninterrupted one draws.
 """
 
 import functools
