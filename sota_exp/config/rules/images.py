@@ -8,28 +8,24 @@ from sota_exp.config.rules.conditions import (
     count_copies,
     has_option,
     has_technique,
+    has_value,
     not_,
-    numbers_satisfy,
-    read_number,
-    value_satisfies,
+    values_satisfy,
 )
 
-USES_FIXRES, USES_RESIZED_CROP = (
-    has_option("augmentation/train_size", "fixres"),
-    has_option("augmentation/crop", "random_resized"),
-)
+USES_FIXRES = has_option("augmentation/train_size", "fixres")
+USES_RESIZED_CROP = has_option("augmentation/crop", "random_resized")
 USES_MIXING, USES_REPEATS = has_technique("augmentation/mix"), has_option("augmentation/repeat", "repeated")
-SEARCHES_RESOLUTION, USES_FINE_TUNING = (
-    has_option("evaluation/resolution", "search"),
-    has_technique("evaluation/fine_tune"),
-)
+SEARCHES_RESOLUTION = has_option("evaluation/resolution", "search")
+USES_FINE_TUNING = has_technique("evaluation/fine_tune")
+HAS_SMALL_IMAGES = values_satisfy(lambda size: size < 96, "data.image_size")
 
 #: Networks whose position embedding or attention windows fit one image size.
 IS_FIXED_SIZE_NETWORK = any_of(
-    all_of(has_option("model/arch", "timm"), value_satisfies("model.arch.img_size", lambda size: size is not None)),
+    all_of(has_option("model/arch", "timm"), values_satisfy(lambda size: size is not None, "model.arch.img_size")),
     all_of(
         has_option("model/arch", "torchvision"),
-        value_satisfies("model.arch.name", lambda name: name.startswith(("vit_", "maxvit"))),
+        values_satisfy(lambda name: name.startswith(("vit_", "maxvit")), "model.arch.name"),
     ),
 )
 
@@ -64,10 +60,9 @@ IMAGE_RULES = (
     ),
     Rule(
         name="FixRes below 16 px",
-        level="warning",
         condition=all_of(
             USES_FIXRES,
-            numbers_satisfy(
+            values_satisfy(
                 lambda size, ratio: ratio > 0 and size / ratio < 16, "data.image_size", "augmentation.train_size.ratio"
             ),
         ),
@@ -78,17 +73,15 @@ IMAGE_RULES = (
     ),
     Rule(
         name="FixRes of ratio one",
-        level="warning",
-        condition=all_of(USES_FIXRES, value_satisfies("augmentation.train_size.ratio", lambda ratio: ratio == 1)),
+        condition=all_of(USES_FIXRES, has_value("augmentation.train_size.ratio", 1)),
         reason="augmentation.train_size.ratio=1 trains at the evaluation size: FixRes has no effect",
         fix="a ratio near 1.27, or augmentation/train_size=native",
         source="Touvron et al. 2019, arXiv:1906.06423",
     ),
     Rule(
         name="FixRes with crops that hardly enlarge",
-        level="warning",
         condition=all_of(
-            USES_FIXRES, USES_RESIZED_CROP, value_satisfies("augmentation.crop.scale", lambda scale: scale[0] >= 0.5)
+            USES_FIXRES, USES_RESIZED_CROP, values_satisfy(lambda scale: scale[0] >= 0.5, "augmentation.crop.scale")
         ),
         reason="crops of at least half of the image area enlarge objects by 17 % on average at most, less than FixRes"
         " compensates",
@@ -97,7 +90,6 @@ IMAGE_RULES = (
     ),
     Rule(
         name="fine-tuning for a size without resized crop",
-        level="warning",
         condition=all_of(USES_FINE_TUNING, not_(USES_RESIZED_CROP)),
         reason="evaluation/fine_tune adapts the network to the object size of evaluation; without random resized crops"
         " it was trained at that size already",
@@ -115,7 +107,6 @@ IMAGE_RULES = (
     ),
     Rule(
         name="fine-tuning with another loss",
-        level="warning",
         condition=all_of(USES_FINE_TUNING, has_option("loss", "binary_cross_entropy")),
         reason="evaluation/fine_tune trains with softmax cross-entropy, but loss=binary_cross_entropy trained"
         " independent sigmoids: the probabilities change their meaning",
@@ -124,13 +115,10 @@ IMAGE_RULES = (
     ),
     Rule(
         name="selection on test images",
-        level="warning",
         condition=all_of(
+            any_of(has_value("data.val_fraction", None), has_value("data.test_fraction", None)),
             any_of(
-                *(value_satisfies(f"data.{part}_fraction", lambda share: share is None) for part in ("val", "test"))
-            ),
-            any_of(
-                value_satisfies("evaluation.select", lambda select: select == "best"),
+                has_value("evaluation.select", "best"),
                 has_option("schedule/early_stopping", "patience"),
                 SEARCHES_RESOLUTION,
             ),
@@ -143,10 +131,9 @@ IMAGE_RULES = (
     ),
     Rule(
         name="flips that change labels",
-        level="warning",
         condition=all_of(
             any_of(has_technique("augmentation/flip"), has_option("evaluation/tta", "flip")),
-            value_satisfies("data.label_preserving", lambda kept: "horizontal_flip" not in kept),
+            values_satisfy(lambda kept: "horizontal_flip" not in kept, "data.label_preserving"),
         ),
         reason="data.label_preserving does not list horizontal_flip: a mirrored image of this data set may belong to"
         " another class",
@@ -155,15 +142,14 @@ IMAGE_RULES = (
     ),
     Rule(
         name="large rotations that change labels",
-        level="warning",
         condition=any_of(
             all_of(
                 has_option("augmentation/policy", "trivialaugment"),
-                value_satisfies("data.label_preserving", lambda kept: len(kept) == 0),
+                values_satisfy(lambda kept: len(kept) == 0, "data.label_preserving"),
             ),
             all_of(
-                value_satisfies("augmentation.geometry.degrees", lambda degrees: degrees > 45),
-                value_satisfies("data.label_preserving", lambda kept: "large_rotation" not in kept),
+                values_satisfy(lambda degrees: degrees > 45, "augmentation.geometry.degrees"),
+                values_satisfy(lambda kept: "large_rotation" not in kept, "data.label_preserving"),
             ),
         ),
         reason="images are rotated by more than 45° (TrivialAugment: up to 135°), and the data set does not declare"
@@ -173,7 +159,6 @@ IMAGE_RULES = (
     ),
     Rule(
         name="repeats without augmentation",
-        level="warning",
         condition=all_of(USES_REPEATS, not_(HAS_RANDOM_AUGMENTATION)),
         reason="augmentation/repeat=repeated repeats each image, but no augmentation makes the copies differ: the"
         " effective batch is smaller than batch_size",
@@ -182,10 +167,9 @@ IMAGE_RULES = (
     ),
     Rule(
         name="repeats in a short training",
-        level="warning",
         condition=all_of(
             USES_REPEATS,
-            numbers_satisfy(
+            values_satisfy(
                 lambda repeats, epochs: repeats >= 1 and (1 - 1 / repeats) ** epochs > 0.01,
                 "augmentation.repeat.num_repeats",
                 "schedule.length.epochs",
@@ -198,9 +182,8 @@ IMAGE_RULES = (
     ),
     Rule(
         name="mixing an image with itself",
-        level="warning",
         condition=all_of(
-            USES_MIXING, numbers_satisfy(lambda same, batch: 2 * same > batch, count_copies, compute_rank_batch_size)
+            USES_MIXING, values_satisfy(lambda same, batch: 2 * same > batch, count_copies, compute_rank_batch_size)
         ),
         reason="augmentation/mix pairs images within the batch of a process, and more than half of them are copies of"
         " one image: some images are mixed with themselves",
@@ -209,10 +192,7 @@ IMAGE_RULES = (
     ),
     Rule(
         name="pretrained weights at a small size",
-        level="warning",
-        condition=all_of(
-            has_option("model/weights", "pretrained"), numbers_satisfy(lambda size: size < 96, "data.image_size")
-        ),
+        condition=all_of(has_option("model/weights", "pretrained"), HAS_SMALL_IMAGES),
         reason="pretrained weights were mostly trained at 224 px, but data.image_size is below 96: their features fit"
         " larger objects",
         fix="data.image_size=128 to 224, even if the images are smaller",
@@ -220,12 +200,11 @@ IMAGE_RULES = (
     ),
     Rule(
         name="a pretrained teacher at a small size",
-        level="warning",
         condition=all_of(
             has_option("regularization/distillation", "logits"),
-            value_satisfies("regularization.distillation.source", lambda source: source in ("timm", "torchvision")),
-            value_satisfies("regularization.distillation.image_size", lambda size: size is None),
-            numbers_satisfy(lambda size: size < 96, read_number("data.image_size")),
+            has_value("regularization.distillation.source", "timm", "torchvision"),
+            has_value("regularization.distillation.image_size", None),
+            HAS_SMALL_IMAGES,
         ),
         reason="the pretrained teacher was mostly trained at 224 px, but its input is the student's images of less"
         " than 96 px",

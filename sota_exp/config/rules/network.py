@@ -1,25 +1,22 @@
 """Rules about the network: weights, tuning, norm layers, teacher, loss and supervision."""
 
-from sota_exp.config.configuration import Configuration
+import operator
+
 from sota_exp.config.rules.conditions import (
     Rule,
     all_of,
     any_of,
     compute_norm_batch_size,
-    get_value,
     has_option,
     has_technique,
+    has_value,
     is_single_process,
     not_,
-    numbers_satisfy,
-    read_number,
-    value_satisfies,
+    values_satisfy,
 )
 
-USES_GHOST_BATCH_NORM, BATCH_NORM = (
-    has_option("regularization/norm", "ghost_batch"),
-    has_option("regularization/norm", "batch"),
-)
+USES_GHOST_BATCH_NORM = has_option("regularization/norm", "ghost_batch")
+BATCH_NORM = has_option("regularization/norm", "batch")
 STARTS_FROM_SCRATCH, HEAD_ONLY = has_option("model/weights", "scratch"), has_option("model/tuning", "head_only")
 USES_DISTILLATION = has_option("regularization/distillation", "logits")
 #: Data sets without the 1,000 classes of ImageNet. Not listed: a user's own images, whose classes are unknown here.
@@ -28,23 +25,8 @@ HAS_OTHER_CLASSES_THAN_IMAGENET = has_option(
     "flowers102", "oxford_pets", "food101", "stanford_cars",
 )  # fmt: skip
 USES_LABEL_PROPAGATION = has_option("supervision", "label_propagation")
-HAS_ALL_LABELS = all_of(
-    value_satisfies("supervision.labelled_fraction", lambda share: share == 1),
-    value_satisfies("supervision.labelled_file", lambda path: path is None),
-)
-
-
-def _teacher_is_student(run: Configuration) -> bool:
-    """Whether the pretrained teacher has the student's architecture."""
-    try:
-        source, teacher = (
-            get_value(run.values, "regularization.distillation.source"),
-            get_value(run.values, "regularization.distillation.name"),
-        )
-        return source == run.choices.get("model/arch") and teacher == get_value(run.values, "model.arch.name")
-    except LookupError:
-        return False
-
+HAS_PRETRAINED_TEACHER = has_value("regularization.distillation.source", "timm", "torchvision")
+LABELS_COUNT = values_satisfy(lambda alpha: alpha < 1, "regularization.distillation.alpha")
 
 NETWORK_RULES = (
     Rule(
@@ -66,11 +48,10 @@ NETWORK_RULES = (
     ),
     Rule(
         name="zero-initialized branches of a trained network",
-        level="warning",
         condition=all_of(
             not_(STARTS_FROM_SCRATCH),
             BATCH_NORM,
-            value_satisfies("regularization.norm.zero_init_last_gamma", lambda zeroed: zeroed is True),
+            has_value("regularization.norm.zero_init_last_gamma", True),
         ),
         reason="regularization.norm.zero_init_last_gamma sets residual branches to zero at initialization, but loaded"
         " weights are kept: it has no effect",
@@ -79,10 +60,9 @@ NETWORK_RULES = (
     ),
     Rule(
         name="ghost batches as large as the batch",
-        level="warning",
         condition=all_of(
             USES_GHOST_BATCH_NORM,
-            numbers_satisfy(
+            values_satisfy(
                 lambda ghost, batch: ghost >= batch, "regularization.norm.ghost_batch_size", compute_norm_batch_size
             ),
         ),
@@ -93,10 +73,9 @@ NETWORK_RULES = (
     ),
     Rule(
         name="ghost batches cut by micro-batches",
-        level="warning",
         condition=all_of(
             USES_GHOST_BATCH_NORM,
-            numbers_satisfy(
+            values_satisfy(
                 lambda ghost, micro: micro > ghost > 0 and micro % ghost != 0,
                 "regularization.norm.ghost_batch_size",
                 "schedule.accumulation.micro_batch_size",
@@ -110,7 +89,6 @@ NETWORK_RULES = (
     ),
     Rule(
         name="batch norm in micro-batches",
-        level="warning",
         condition=all_of(
             has_option("schedule/accumulation", "micro_batches"),
             has_option("regularization/norm", "batch", "sync_batch"),
@@ -122,8 +100,7 @@ NETWORK_RULES = (
     ),
     Rule(
         name="batch norm of few images",
-        level="warning",
-        condition=all_of(BATCH_NORM, numbers_satisfy(lambda batch: batch < 8, compute_norm_batch_size)),
+        condition=all_of(BATCH_NORM, values_satisfy(lambda batch: batch < 8, compute_norm_batch_size)),
         reason="batch norm computes its statistics from fewer than 8 images, too few to be close to those of"
         " evaluation",
         fix="regularization/norm=group, sync_batch on several processes, or larger batches",
@@ -131,7 +108,6 @@ NETWORK_RULES = (
     ),
     Rule(
         name="synchronized batch norm in one process",
-        level="warning",
         condition=all_of(has_option("regularization/norm", "sync_batch"), is_single_process),
         reason="regularization/norm=sync_batch computes statistics over all processes, but there is one: this is"
         " ordinary batch norm",
@@ -140,7 +116,6 @@ NETWORK_RULES = (
     ),
     Rule(
         name="tuning a classifier on random features",
-        level="warning",
         condition=all_of(STARTS_FROM_SCRATCH, has_option("model/tuning", "head_only", "gradual")),
         reason="model/tuning=head_only and gradual train the classifier on random features if the weights are not"
         " pretrained",
@@ -149,7 +124,6 @@ NETWORK_RULES = (
     ),
     Rule(
         name="stochastic depth in a frozen network",
-        level="warning",
         condition=all_of(HEAD_ONLY, has_technique("regularization/stochastic_depth")),
         reason="model/tuning=head_only runs all layers below the classifier in evaluation mode, which drops no branch",
         fix="regularization/stochastic_depth=none, or model/tuning=gradual",
@@ -157,7 +131,6 @@ NETWORK_RULES = (
     ),
     Rule(
         name="training statistics in a frozen network",
-        level="warning",
         condition=all_of(HEAD_ONLY, has_option("regularization/norm", "ghost_batch", "sync_batch")),
         reason="ghost and synchronized batch norm differ from batch norm only in training mode, but"
         " model/tuning=head_only keeps norm layers in evaluation mode",
@@ -166,11 +139,10 @@ NETWORK_RULES = (
     ),
     Rule(
         name="clipping without the trained classifier",
-        level="warning",
         condition=all_of(
             HEAD_ONLY,
             has_option("regularization/clip", "adaptive"),
-            value_satisfies("regularization.clip.exclude_classifier", lambda excluded: excluded is True),
+            has_value("regularization.clip.exclude_classifier", True),
         ),
         reason="regularization/clip=adaptive excludes the classifier, but with model/tuning=head_only only the"
         " classifier has gradients: nothing is clipped",
@@ -180,11 +152,7 @@ NETWORK_RULES = (
     Rule(
         name="a pretrained teacher of other classes",
         level="error",
-        condition=all_of(
-            USES_DISTILLATION,
-            HAS_OTHER_CLASSES_THAN_IMAGENET,
-            value_satisfies("regularization.distillation.source", lambda source: source in ("timm", "torchvision")),
-        ),
+        condition=all_of(USES_DISTILLATION, HAS_OTHER_CLASSES_THAN_IMAGENET, HAS_PRETRAINED_TEACHER),
         reason="regularization/distillation=logits compares teacher and student class by class, but pretrained"
         " networks have ImageNet's classes, not those of this data set",
         fix="a teacher trained on this data set: regularization.distillation.source=file and"
@@ -193,20 +161,19 @@ NETWORK_RULES = (
     ),
     Rule(
         name="a teacher of the student's architecture",
-        level="warning",
-        condition=all_of(USES_DISTILLATION, _teacher_is_student),
+        condition=all_of(
+            USES_DISTILLATION,
+            HAS_PRETRAINED_TEACHER,
+            lambda run: run.choices.get("model/arch") == run.values["regularization"]["distillation"]["source"],
+            values_satisfy(operator.eq, "regularization.distillation.name", "model.arch.name"),
+        ),
         reason="the pretrained teacher has the student's architecture: the student could start from its weights",
         fix="model/weights=pretrained instead of a teacher, or a larger teacher",
         source="Hinton et al. 2015, arXiv:1503.02531: the teacher is larger than the student",
     ),
     Rule(
         name="label smoothing with a teacher",
-        level="warning",
-        condition=all_of(
-            USES_DISTILLATION,
-            has_technique("regularization/smoothing"),
-            value_satisfies("regularization.distillation.alpha", lambda alpha: alpha < 1),
-        ),
+        condition=all_of(USES_DISTILLATION, has_technique("regularization/smoothing"), LABELS_COUNT),
         reason="the teacher's outputs distinguish similar classes from others; label smoothing treats all wrong"
         " classes alike",
         fix="regularization/smoothing=none",
@@ -214,10 +181,9 @@ NETWORK_RULES = (
     ),
     Rule(
         name="label techniques that distillation ignores",
-        level="warning",
         condition=all_of(
             USES_DISTILLATION,
-            value_satisfies("regularization.distillation.alpha", lambda alpha: alpha == 1),
+            has_value("regularization.distillation.alpha", 1),
             any_of(
                 has_technique("regularization/smoothing"),
                 has_option("loss", "binary_cross_entropy"),
@@ -231,12 +197,7 @@ NETWORK_RULES = (
     ),
     Rule(
         name="a softmax teacher with binary cross-entropy",
-        level="warning",
-        condition=all_of(
-            USES_DISTILLATION,
-            has_option("loss", "binary_cross_entropy"),
-            value_satisfies("regularization.distillation.alpha", lambda alpha: alpha < 1),
-        ),
+        condition=all_of(USES_DISTILLATION, has_option("loss", "binary_cross_entropy"), LABELS_COUNT),
         reason="loss=binary_cross_entropy treats the logits as independent sigmoids, but the teacher's part of the"
         " loss treats them as one softmax",
         fix="loss=cross_entropy",
@@ -244,7 +205,6 @@ NETWORK_RULES = (
     ),
     Rule(
         name="smoothed binary targets",
-        level="warning",
         condition=all_of(has_option("loss", "binary_cross_entropy"), has_technique("regularization/smoothing")),
         reason="binary cross-entropy treats classes as independent; label smoothing gives every wrong class a positive"
         " target",
@@ -253,19 +213,21 @@ NETWORK_RULES = (
     ),
     Rule(
         name="label propagation with every label given",
-        level="warning",
-        condition=all_of(USES_LABEL_PROPAGATION, HAS_ALL_LABELS),
+        condition=all_of(
+            USES_LABEL_PROPAGATION,
+            has_value("supervision.labelled_fraction", 1),
+            has_value("supervision.labelled_file", None),
+        ),
         reason="supervision.labelled_fraction=1 hides no label, so there is none to infer",
         fix="a labelled_fraction below 1, or supervision=full",
         source="Iscen et al. 2019, arXiv:1904.04717",
     ),
     Rule(
         name="label propagation that never starts",
-        level="warning",
         condition=all_of(
             USES_LABEL_PROPAGATION,
-            numbers_satisfy(
-                lambda share, epochs: share > (epochs - 1) / epochs if epochs > 0 else False,
+            values_satisfy(
+                lambda share, epochs: share > (epochs - 1) / epochs,
                 "supervision.labels_only",
                 "schedule.length.epochs",
             ),
@@ -276,7 +238,6 @@ NETWORK_RULES = (
     ),
     Rule(
         name="label propagation on frozen features",
-        level="warning",
         condition=all_of(USES_LABEL_PROPAGATION, HEAD_ONLY),
         reason="model/tuning=head_only freezes the features, so that every epoch computes the same graph",
         fix="model/tuning=full or gradual",
@@ -284,8 +245,7 @@ NETWORK_RULES = (
     ),
     Rule(
         name="a batch too small for labelled and unlabelled images",
-        level="warning",
-        condition=all_of(USES_LABEL_PROPAGATION, numbers_satisfy(lambda batch: batch < 2, read_number("batch_size"))),
+        condition=all_of(USES_LABEL_PROPAGATION, values_satisfy(lambda batch: batch < 2, "batch_size")),
         reason="supervision=label_propagation puts labelled and unlabelled images into each batch, but the batch has"
         " one image",
         fix="a batch_size of at least 2",
