@@ -1,6 +1,5 @@
 """The arguments `run=DIR` (weights of a finished run) and `weights=FILE` (with their model.json beside them)."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from sota_exp.config.configuration import Configuration
 from sota_exp.config.formats import read_config
 from sota_exp.errors import ConfigError
 from sota_exp.models.model_json import read_description
+from sota_exp.runs.atomic import read_json
 from sota_exp.runs.status import COMPLETE_STATUSES
 
 
@@ -109,11 +109,6 @@ def read_run_configuration(path: Path, result: dict[str, Any]) -> Configuration:
         return Configuration(choices=result["choices"], values=read_config(path))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The content of a JSON file; None if it is missing."""
-    return json.loads(path.read_text()) if path.is_file() else None
 
 
 def parse_values(command: str, arguments: list[str], defaults: dict[str, str]) -> dict[str, str]:

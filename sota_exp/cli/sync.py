@@ -86,9 +86,9 @@ def _sent(directory: Path, position: SentPosition, is_named: bool) -> str:
 
     content = RunContent.read(directory, position.origin)
     content = replace(content, is_over=is_named and not is_on_this_host(content.start))
-    if content.status == "RUNNING" and is_on_this_host(content.start):
+    if content.status == "running" and is_on_this_host(content.start):
         return "is still training, and sends its files itself"
-    if content.status == "RUNNING":
+    if content.status == "running":
         host = content.start["host"]
         return f"is training on {host}, and sends its files itself; if it was killed: sota-exp sync {directory}"
     upload = MLflowUpload.open(position)

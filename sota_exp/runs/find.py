@@ -9,14 +9,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sota_exp.config.configuration import Configuration
 from sota_exp.errors import ConfigError
-from sota_exp.runs.contents import RunContent, is_alive
+from sota_exp.runs.contents import RunContent
 from sota_exp.runs.sent_position import SentPosition
 from sota_exp.runs.status import COMPLETE_STATUSES
 
@@ -25,37 +25,24 @@ RUN_ROOTS = ("outputs", "multirun")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SavedRun:
-    """A run of any status, read from its directory. `result` is {} if none was written since the last start."""
-
-    directory: Path
-    config: dict[str, Any]
-    choices: dict[str, str]
-    start: dict[str, Any]
-    result: dict[str, Any]
-    epochs: list[dict[str, Any]]
+class SavedRun(RunContent):
+    """A run of any status, for display and comparison."""
 
     @classmethod
-    def read(cls, directory: Path) -> "SavedRun":
+    def read(cls, directory: Path, origin: dict[str, Any] | None = None) -> Self:
         """Read the files.
 
         Raises:
             ConfigError: the directory does not contain the files of a run.
         """
         try:
-            content = RunContent.read(directory, {})
+            return super().read(directory, origin)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{format_run_path(directory)} is not the directory of a run: {error}") from error
-        result = content.result or {}
-        choices = result.get("choices") or content.start.get("choices") or {}
-        return cls(
-            directory=directory,
-            config=content.config,
-            choices=choices,
-            start=content.start,
-            result=result,
-            epochs=content.epochs,
-        )
+
+    @property
+    def choices(self) -> dict[str, str]:
+        return self.result.get("choices") or self.start.get("choices") or {}
 
     @property
     def configuration(self) -> Configuration:
@@ -69,13 +56,6 @@ class SavedRun:
     def is_evaluation(self) -> bool:
         """Whether it evaluated weights of another run, without training."""
         return "weights" in self.result
-
-    @property
-    def status(self) -> str:
-        """The status in `result.json`; without a result, `running` or `killed`."""
-        if self.result:
-            return str(self.result["status"])
-        return "running" if "pid" in self.start and is_alive(self.start, self.directory) else "killed"
 
     @property
     def is_complete(self) -> bool:
