@@ -10,16 +10,18 @@ import tempfile
 import time
 import webbrowser
 from pathlib import Path
-from types import FrameType
 from typing import IO
 
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.runs.mlflow_store import (
     DEFAULT_EXPERIMENT,
     build_mlflow_environment,
+    find_connection_problem,
+    get_or_create_experiment,
     get_sqlite_path,
-    is_reachable,
+    is_http_uri,
     mask_passwords,
+    open_store,
     require_supported_uri,
     resolve_uri,
 )
@@ -43,13 +45,19 @@ def main(arguments: list[str]) -> None:
         require_supported_uri(options.uri)
     uri = resolve_uri(options.uri, Path.cwd())
     os.environ.update(build_mlflow_environment(30, 2))
-    if uri.startswith(("http://", "https://")):
-        if not is_reachable(uri, 5.0):
-            raise RunFailed(mask_passwords(f"{uri} does not answer"))
+    if is_http_uri(uri):
+        if problem := find_connection_problem(uri, 5.0):
+            raise RunFailed(mask_passwords(problem))
         prepare_experiment(uri, options.experiment)
         open_dashboard(uri, uri, options.experiment, not options.no_browser)
         return
-    serve_store(uri, options)
+    print("opening the store …", flush=True)
+    prepare_experiment(uri, options.experiment)
+    port = find_free_port(options.port)
+    if port != options.port:
+        print(f"port {options.port} is taken; {port} is free")
+    with tempfile.TemporaryFile() as errors:
+        serve_until_interrupted(uri, port, errors, options)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -66,25 +74,12 @@ def build_parser() -> argparse.ArgumentParser:
     return result
 
 
-def serve_store(uri: str, options: argparse.Namespace) -> None:
-    """Start MLflow's server on a free port and serve the store until Ctrl-C."""
-    print("opening the store …", flush=True)
-    prepare_experiment(uri, options.experiment)
-    port = find_free_port(options.port)
-    if port != options.port:
-        print(f"port {options.port} is taken; {port} is free")
-    address = f"http://127.0.0.1:{port}"
-    with tempfile.TemporaryFile() as errors:
-        serve_until_interrupted(start_server(uri, port, errors), errors, address, uri, options)
-
-
 def prepare_experiment(uri: str, experiment: str) -> None:
     """Write the views of an experiment for its present runs, and create the default experiment if it is missing.
 
     Raises:
         ConfigError: there is no such experiment.
     """
-    from sota_exp.runs.mlflow_store import get_or_create_experiment, open_store
     from sota_exp.tracking.mlflow_views import write_views
 
     client = open_store(uri)
@@ -97,15 +92,15 @@ def prepare_experiment(uri: str, experiment: str) -> None:
         print(f"no run yet in experiment {experiment}; create one with sota-exp train")
 
 
-def serve_until_interrupted(
-    process: subprocess.Popen[bytes], errors: IO[bytes], address: str, uri: str, options: argparse.Namespace
-) -> None:
-    """Print and open the address when the server is ready; end the server at Ctrl-C or SIGTERM.
+def serve_until_interrupted(uri: str, port: int, errors: IO[bytes], options: argparse.Namespace) -> None:
+    """Start MLflow's server, print and open its address when it is ready, and end it at Ctrl-C or SIGTERM.
 
     Raises:
         RunFailed: the server did not start, or ended.
     """
-    previous_handler = signal.signal(signal.SIGTERM, raise_keyboard_interrupt)
+    previous_handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    address = f"http://127.0.0.1:{port}"
+    process = start_server(uri, port, errors)
     try:
         wait_until_ready(process, errors, address)
         open_dashboard(address, uri, options.experiment, not options.no_browser)
@@ -117,15 +112,6 @@ def serve_until_interrupted(
     finally:
         stop_server(process)
         signal.signal(signal.SIGTERM, previous_handler)
-
-
-def raise_keyboard_interrupt(number: int, frame: FrameType | None) -> None:
-    """Signal handler that ends the server like Ctrl-C.
-
-    Raises:
-        KeyboardInterrupt: always.
-    """
-    raise KeyboardInterrupt
 
 
 def find_free_port(first: int) -> int:
@@ -166,7 +152,7 @@ def wait_until_ready(process: subprocess.Popen[bytes], errors: IO[bytes], addres
         RunFailed: it ended, or did not answer in time.
     """
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
-    while not is_reachable(address, 1.0):
+    while find_connection_problem(address, 1.0):
         if process.poll() is not None:
             errors.seek(0)
             lines = errors.read().decode(errors="replace").strip().splitlines()

@@ -62,15 +62,12 @@ def evaluate(found: SavedWeights, changed: set[str], config: DictConfig) -> floa
         configuration = compose.get_job_configuration(config)
         check_rules(configuration)
         from sota_exp.tracking.console import build_evaluation_panel
-        from sota_exp.training.evaluate_saved import SavedEvaluation, SavedModelFiles, evaluate_saved
+        from sota_exp.training.evaluate_saved import SavedEvaluation, evaluate_saved
 
-        subject = SavedModelFiles(
+        rescoring = SavedEvaluation(
             weights=found.weights,
             description=found.description,
-            training_fingerprint=found.result.get("training_fingerprint", ""),
-        )
-        rescoring = SavedEvaluation(
-            model_files=subject,
+            training_fingerprint=found.training_fingerprint,
             configuration=configuration,
             asked=frozenset(changed),
         )

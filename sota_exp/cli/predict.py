@@ -51,11 +51,9 @@ def main(arguments: list[str]) -> None:
         raise ConfigError("predict needs images: files or folders; see sota-exp predict --help")
     from sota_exp.models.predict import Prediction, predict_files
     from sota_exp.training.device import pick_device
-    from sota_exp.training.evaluate_saved import SavedModelFiles, load_evaluated_model
+    from sota_exp.training.evaluate_saved import load_evaluated_model
 
-    model = load_evaluated_model(
-        SavedModelFiles(weights=found.weights, description=require_description(found), training_fingerprint="")
-    )
+    model = load_evaluated_model(require_description(found), found.weights)
     unreadable: list[str] = []
 
     def readable() -> Iterator[Prediction]:

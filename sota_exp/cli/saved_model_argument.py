@@ -1,8 +1,7 @@
 """The arguments `run=DIR` (weights of a finished run) and `weights=FILE` (with their model.json beside them)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.formats import read_config
@@ -14,16 +13,15 @@ from sota_exp.runs.status import COMPLETE_STATUSES
 
 @dataclass(frozen=True, kw_only=True)
 class SavedWeights:
-    """The weights that an argument names, with the result and configuration of their run if it is known.
+    """The weights that an argument names, with fingerprint ("" if unknown) and configuration of their training.
 
     description: a `model.json`; None for weights alone, whose network the configuration must set.
-    result: {} if the run is not known.
     """
 
     name: str
     weights: Path
     description: Path | None
-    result: dict[str, Any]
+    training_fingerprint: str
     configuration: Configuration | None
 
 
@@ -56,32 +54,34 @@ def find_run_weights(directory: Path) -> SavedWeights:
         raise ConfigError(f"run={directory} is not the directory of a finished run: it has no result of a training")
     if result["status"] not in COMPLETE_STATUSES:
         raise ConfigError(f"run={directory} is {result['status']}, not finished; repeat its command to resume it")
-    return SavedWeights(
-        name=directory.name,
-        weights=directory / "model.safetensors",
-        description=directory / "model.json",
-        result=result,
-        configuration=read_run_configuration(directory / "config.yaml", result),
-    )
+    return replace(find_file_weights(directory / "model.safetensors"), name=directory.name)
 
 
 def find_file_weights(path: Path) -> SavedWeights:
     """Weights in a file, with their run if the file is in its directory.
 
     Raises:
-        ConfigError: no such file, or another suffix.
+        ConfigError: no such file, another suffix, or a configuration that cannot be read.
     """
     if not path.is_file() or path.suffix not in (".safetensors", ".pth", ".pt"):
         raise ConfigError(f"weights={path}: legal: a .safetensors, .pth or .pt file that exists")
     candidates = [path.with_suffix(".json"), path.with_name("model.json"), path.parent.parent / "model.json"]
     description = next((file for file in candidates if file.is_file() and read_description(file)), None)
     if description is None or path.suffix != ".safetensors":
-        return SavedWeights(name=path.stem, weights=path, description=None, result={}, configuration=None)
-    config = description.with_name("config.yaml")
-    result = read_json(description.with_name("result.json")) or {}
-    configuration = read_run_configuration(config, result) if config.is_file() and "choices" in result else None
+        return SavedWeights(name=path.stem, weights=path, description=None, training_fingerprint="", configuration=None)
+    result, config = read_json(description.with_name("result.json")) or {}, description.with_name("config.yaml")
+    configuration = None
+    if config.is_file() and "choices" in result:
+        try:
+            configuration = Configuration(choices=result["choices"], values=read_config(config))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{config} cannot be read: {error}") from error
     return SavedWeights(
-        name=path.stem, weights=path, description=description, result=result, configuration=configuration
+        name=path.stem,
+        weights=path,
+        description=description,
+        training_fingerprint=result.get("training_fingerprint", ""),
+        configuration=configuration,
     )
 
 
@@ -97,18 +97,6 @@ def require_description(found: SavedWeights) -> Path:
             " network and preprocessing; sota-exp evaluate writes one for any weights"
         )
     return found.description
-
-
-def read_run_configuration(path: Path, result: dict[str, Any]) -> Configuration:
-    """The configuration of a run.
-
-    Raises:
-        ConfigError: the file cannot be read.
-    """
-    try:
-        return Configuration(choices=result["choices"], values=read_config(path))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
 
 
 def parse_values(command: str, arguments: list[str], defaults: dict[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sota_exp.errors import ConfigError, RunFailed, in_a_line
 from sota_exp.runs.contents import read_tracking_values
+from sota_exp.runs.find import RUN_ROOTS, find_runs_below
 from sota_exp.runs.mlflow_store import (
     build_mlflow_environment,
     find_connection_problem,
@@ -15,7 +16,7 @@ from sota_exp.runs.mlflow_store import (
     resolve_uri,
 )
 from sota_exp.runs.sent_position import SentPosition, read_origin
-from sota_exp.tracking.sync import DEFAULT_DIRECTORIES, find_runs, is_tracked
+from sota_exp.tracking.sync import is_tracked
 
 #: Timeout in seconds and retries of one request: long, because no training waits.
 TIMEOUT_SECONDS, RETRIES = 30, 2
@@ -35,10 +36,10 @@ def main(arguments: list[str]) -> None:
     for directory in given:
         if not directory.is_dir():
             raise ConfigError(f"{directory}: no such directory")
-    runs = list(find_runs(given or [Path(name) for name in DEFAULT_DIRECTORIES]))
+    runs = [run for place in given or map(Path, RUN_ROOTS) for run in find_runs_below(place)]
     wanted = [run for run in runs if given or options.uri or is_tracked(run)]
     if not wanted:
-        print(f"no run to send below {', '.join(map(str, given)) or ' and '.join(DEFAULT_DIRECTORIES)}")
+        print(f"no run to send below {', '.join(map(str, given)) or ' and '.join(RUN_ROOTS)}")
         return
     os.environ.update(build_mlflow_environment(TIMEOUT_SECONDS, RETRIES))
     failed = [run for run in wanted if not send_run(run, options)]

@@ -20,7 +20,7 @@ from sota_exp.runs.contents import RunContent
 from sota_exp.runs.sent_position import SentPosition
 from sota_exp.runs.status import COMPLETE_STATUSES
 
-#: Directories in which runs are found by name.
+#: Directories in which runs are found by name, and searched where none is given.
 RUN_ROOTS = ("outputs", "multirun")
 
 
@@ -135,7 +135,7 @@ def find_runs_below(directory: Path) -> Iterator[Path]:
         return
     try:
         inside = [path for path in directory.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    except PermissionError:
+    except OSError:  # Missing, or not readable.
         return
     for path in sorted(inside, key=_natural_key):
         yield from find_runs_below(path)
@@ -185,7 +185,7 @@ def list_run_names() -> dict[str, list[Path]]:
     """Name below the roots → its runs, for runs (`a_run`, `sweep/0`) and directories of runs (`sweep`)."""
     found: dict[str, list[Path]] = {}
     for root in map(Path, RUN_ROOTS):
-        for run in find_runs_below(root) if root.is_dir() else ():
+        for run in find_runs_below(root):
             relative = run.relative_to(root)
             for name in (relative, *relative.parents[:-1]):
                 found.setdefault(str(name), []).append(run)

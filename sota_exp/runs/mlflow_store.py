@@ -100,13 +100,8 @@ def is_http_uri(uri: str) -> bool:
     return uri.startswith(("http://", "https://"))
 
 
-def is_reachable(uri: str, seconds: float) -> bool:
-    """Whether an HTTP server answers within `seconds` without a server error; True for other stores."""
-    return find_connection_problem(uri, seconds) is None
-
-
 def find_connection_problem(uri: str, seconds: float) -> str | None:
-    """Why an HTTP server cannot be used, as a message; None if it answers, and for other stores."""
+    """Why an HTTP server cannot be used, as a message; None if it answers in `seconds`, and for other stores."""
     if not is_http_uri(uri):
         return None
     try:
