@@ -75,14 +75,12 @@ def _option(path: Path, conf: Path, package: Path) -> CatalogOption | None:
     )
 
 
+@functools.cache
 def _paper(target: str, package: Path) -> str:
     """The `Paper:` entry of the module that contains `target`; empty where it has none."""
     module = package.parent.joinpath(*target.split(".")[:-1]).with_suffix(".py")
-    return _paper_of(module) if module.exists() else ""
-
-
-@functools.cache
-def _paper_of(module: Path) -> str:
+    if not module.exists():
+        return ""
     documentation = ast.get_docstring(ast.parse(module.read_text())) or ""
     found = re.search(r"^Paper: (.*(?:\n(?!\w+:).+)*)", documentation, re.MULTILINE)
     return " ".join(found[1].split()) if found else ""

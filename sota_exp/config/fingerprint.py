@@ -75,17 +75,12 @@ def canonicalize_option(node: Mapping[str, Any], key: str) -> dict[str, Any]:
     slot, option = key.replace(".", "/"), node.get("_option_")
     if option is not None and is_neutral_option(slot, option):
         return {}
-    path = get_target(node, key)
-    found = _of_group({name: value for name, value in node.items() if not name.startswith("_")}, _class(path, key), key)
+    path = str(get_target(node, key))
+    values = {name: value for name, value in node.items() if not name.startswith("_")}
+    found = _of_group(values, import_class(path, key), key)
     if option is not None and DEFAULT_OPTIONS.get(slot) == option and not found:
         return {}
     return {"option": option or path, **found}
-
-
-def _class(path: str | None, key: str) -> type:
-    found = import_class(str(path), key)
-    assert isinstance(found, type)
-    return found
 
 
 def _typed(value: Any, kind: Any) -> Any:

@@ -16,11 +16,7 @@ from sota_exp.errors import ConfigError
 
 
 def compose_configuration(overrides: list[str]) -> Configuration:
-    """Compose overrides into a configuration.
-
-    Raises:
-        ConfigError: an override is not legal.
-    """
+    """Compose overrides into a configuration; a ConfigError if an override is not legal."""
     return _composed(overrides)[0]
 
 
@@ -84,10 +80,8 @@ def find_missing_values(
 def find_shortest_changes(one: Configuration, other: Configuration) -> list[str]:
     """A short list of overrides that, added to those of `one`, composes `other`.
 
-    A preset replaces the overrides of its slots where this makes the list shorter.
-
-    Raises:
-        ConfigError: the overrides do not compose, for example because an option has no file.
+    A preset replaces the overrides of its slots where this makes the list shorter. A ConfigError if the overrides do
+    not compose, for example because an option has no file.
     """
     if one.values == other.values:
         return []
