@@ -18,8 +18,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 from rich.markup import escape
-from rich.table import Table
 
+from sota_exp.cli.diff import build_difference_table
 from sota_exp.cli.train import train
 from sota_exp.config import compose
 from sota_exp.config.hashing import compute_digest
@@ -103,18 +103,8 @@ def print_repetition(found: Repetition, original: SavedRun) -> None:
         out.print(f"[green]Identical to the bit[/] with {escape(original.name)}: {words}.", soft_wrap=True)
     else:
         out.print(f"[yellow]Not identical[/] with {escape(original.name)}. Compared: {', '.join(found.compared)}.")
-        out.print(build_repetition_table(found))
+        out.print(build_difference_table(("original", "again"), found.differing))
         out.print(format_reason(found, original), soft_wrap=True, markup=False)
-
-
-def build_repetition_table(found: Repetition) -> Table:
-    """One row per number that differs."""
-    rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("", "original", "again"):
-        rows.add_column(heading, overflow="fold")
-    for key, (before, after) in found.differing.items():
-        rows.add_row(escape(key), escape(before), escape(after))
-    return rows
 
 
 def format_reason(found: Repetition, original: SavedRun) -> str:
