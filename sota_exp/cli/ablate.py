@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
     """
     overrides = [argument for argument in arguments if argument not in ("--plan", "--no-measure", "-m", "--multirun")]
     kinds_given = [item.partition("=")[2] for item in overrides if item.startswith(("study=", "+study="))]
-    kinds = list_studies()
+    kinds = sorted(path.stem.replace(NULL_OPTION, "null") for path in (CONF / "study").glob("*.yaml"))
     if len(kinds_given) != 1 or kinds_given[0] not in (*kinds, NULL_OPTION):
         named = f"study={kinds_given[0]}: no such study" if kinds_given else "ablate needs a study"
         raise ConfigError(
@@ -63,12 +63,6 @@ def main(arguments: list[str]) -> None:
         [*STUDY_OVERRIDES, f"+study={option}", *map(str.lower, flags), build_directory_override(name, others), *others],
         "ablate",
     )
-
-
-def list_studies() -> list[str]:
-    """The options of `study=`."""
-    names = sorted(path.stem for path in (CONF / "study").glob("*.yaml"))
-    return ["null" if name == NULL_OPTION else name for name in names]
 
 
 def build_directory_override(study: str, overrides: list[str]) -> str:

@@ -33,6 +33,14 @@ COMMANDS = {
     "sync": "send the runs to MLflow that are not sent yet",
 }
 
+USAGE = """usage: sota-exp COMMAND [ARGUMENT …]
+
+Which of the published techniques help on your data and your model, how much, and how sure you can be.
+
+commands:"""
+
+MORE = 'More: sota-exp COMMAND --help. Completion: eval "$(sota-exp --shell-completion install=bash)"'
+
 
 def load_command(name: str) -> Callable[[list[str]], None]:
     """Import the function `main` of a command."""
@@ -45,18 +53,7 @@ def format_usage() -> str:
     """The help text of the program."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
-    return "\n".join(
-        [
-            "usage: sota-exp COMMAND [ARGUMENT …]",
-            "",
-            "Which of the published techniques help on your data and your model, how much, and how sure you can be.",
-            "",
-            "commands:",
-            *lines,
-            "",
-            'More: sota-exp COMMAND --help. Completion: eval "$(sota-exp --shell-completion install=bash)"',
-        ]
-    )
+    return "\n".join([USAGE, *lines, "", MORE])
 
 
 def main() -> None:

@@ -14,7 +14,6 @@ hydra.run.dir sets another directory. The same command resumes its run, or print
 """
 
 from functools import partial
-from pathlib import Path
 
 from omegaconf import DictConfig
 from rich.markup import escape
@@ -49,18 +48,10 @@ def main(arguments: list[str]) -> None:
     overrides = compose.get_overrides(changes)
     base = configuration_to_overrides(original.configuration, overrides, compose.build_search_path_override(changes))
     is_one = not {"-m", "--multirun"} & set(changes)
-    place = f"hydra.run.dir={quoted(str(build_directory(original, overrides)))}"
-    compose.run_hydra(partial(rerun, original, is_one), [*base, place, *changes], "rerun")
-
-
-def build_directory(original: SavedRun, overrides: list[str]) -> Path:
-    """The directory: the name of the run (or multirun and number) and a hash of the overrides."""
-    parts = original.directory.resolve().parts
-    name = "-".join(parts[-2:]) if parts[-1].isdecimal() else parts[-1]
-    return (
-        Path("outputs")
-        / f"{name}-rerun-{compute_digest([str(original.directory.resolve()), sorted(overrides)], length=8)}"
-    )
+    *_, parent, name = original.directory.parts
+    name = f"{parent}-{name}" if name.isdecimal() else name
+    place = f"outputs/{name}-rerun-{compute_digest([str(original.directory), sorted(overrides)], length=8)}"
+    compose.run_hydra(partial(rerun, original, is_one), [*base, f"hydra.run.dir={quoted(place)}", *changes], "rerun")
 
 
 def rerun(original: SavedRun, is_one: bool, config: DictConfig) -> float:
@@ -70,7 +61,7 @@ def rerun(original: SavedRun, is_one: bool, config: DictConfig) -> float:
         ConfigError: the output directory is that of the original.
     """
     directory = compose.get_output_directory()
-    if directory.resolve() == original.directory.resolve():
+    if directory.resolve() == original.directory:
         raise ConfigError(f"hydra.run.dir={original.name} is the run itself; choose another directory")
     if not original.is_complete:
         make_console().print(

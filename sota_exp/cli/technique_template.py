@@ -101,7 +101,7 @@ def format_module(root: Path, made: NewTechnique, target: str) -> str:
     copied = target.rpartition(".")[2]
     tree = ast.parse(source)
     if made.like.is_neutral:
-        code = "\n\n\n".join(extract_class(source, tree, copied, target.rpartition(".")[0]))
+        code = extract_class(source, tree, copied, target.rpartition(".")[0])
     else:
         code = "\n".join(source.splitlines()[tree.body[0].end_lineno or 0 :]).strip("\n")
     code = re.sub(rf"\b{copied}\b", made.class_name, code)
@@ -120,13 +120,12 @@ def format_docstring(made: NewTechnique) -> str:
     )
 
 
-def extract_class(source: str, tree: ast.Module, name: str, module: str) -> list[str]:
-    """The class `name` of `module`, whose text is `source`, as a module of its own: [imports, class]."""
+def extract_class(source: str, tree: ast.Module, name: str, module: str) -> str:
+    """The class `name` of `module`, whose text is `source`, as a module of its own, with the imports that it uses."""
     (found,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
     start = min(found.lineno, *(decorator.lineno for decorator in found.decorator_list))
     text = "\n".join(source.splitlines()[start - 1 : found.end_lineno])
-    used = {node.id for node in ast.walk(found) if isinstance(node, ast.Name)}
-    used |= set(re.findall(r"\b[A-Z]\w+", " ".join(_quoted(found))))
+    used = set(re.findall(r"\w+", text.replace(ast.get_docstring(found) or name, "")))
     ours = sorted(used & {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)} - {name})
     lines = []
     for node in tree.body:
@@ -136,23 +135,11 @@ def extract_class(source: str, tree: ast.Module, name: str, module: str) -> list
             names = [alias.name for alias in node.names if alias.name in used]
             lines += [f"from {node.module} import {', '.join(names)}"] if names else []
     lines.append(f"from {module} import {', '.join(ours)}")
-    return ["\n".join(sort_imports(lines)), text]
-
-
-def _quoted(found: ast.ClassDef) -> list[str]:
-    """Annotations that are written as texts."""
-    return [node.value for node in ast.walk(found) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-
-
-def sort_imports(lines: list[str]) -> list[str]:
-    """Import lines in three blocks: the standard library, torch, ours."""
-
-    def block(line: str) -> int:
+    groups: dict[str, list[str]] = {"standard library": [], "torch": [], "sota_exp": []}
+    for line in sorted(lines):
         package = line.split()[1].split(".")[0]
-        return {"torch": 1, "sota_exp": 2}.get(package, 0)
-
-    blocks = [sorted(line for line in lines if block(line) == place) for place in range(3)]
-    return "\n\n".join("\n".join(lines) for lines in blocks if lines).split("\n")
+        groups.get(package, groups["standard library"]).append(line)
+    return "\n\n".join("\n".join(lines) for lines in groups.values() if lines) + "\n\n\n" + text
 
 
 def format_yaml(root: Path, made: NewTechnique) -> str:

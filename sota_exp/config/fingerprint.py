@@ -11,6 +11,7 @@ from sota_exp.config.build import get_field_types, get_inert_values, import_clas
 from sota_exp.config.catalog import DEFAULT_OPTIONS
 from sota_exp.config.formats import get_target, is_neutral_option, key_to_command_line
 from sota_exp.config.hashing import compute_digest
+from sota_exp.config.values import flatten
 
 #: Increased when code changes the losses of an unchanged configuration; tests/golden_losses.json guards this.
 NUMERICS_VERSION = 6
@@ -94,14 +95,11 @@ def _without_paths(node: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in node.items() if name not in FILE_PATH_KEYS}
 
 
-def format_differences(one: dict[str, Any], other: dict[str, Any], key: str = "") -> list[str]:
+def format_differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """`key: value → value` for every leaf that differs between two resolved configurations."""
-    found = []
-    for name in sorted({*one, *other}):
-        path = key_to_command_line(f"{key}.{name}" if key else name)
-        first, second = one.get(name), other.get(name)
-        if isinstance(first, dict) and isinstance(second, dict):
-            found += format_differences(first, second, path)
-        elif first != second:
-            found.append(f"{path}: {first} → {second}")
-    return found
+    before, after = flatten(one), flatten(other)
+    return [
+        f"{key_to_command_line(key)}: {before.get(key)} → {after.get(key)}"
+        for key in sorted({**before, **after})
+        if before.get(key) != after.get(key)
+    ]

@@ -117,7 +117,9 @@ class RunContent:
 def is_alive(start: dict[str, Any], directory: Path) -> bool:
     """Whether the process that wrote `start.json` still runs; on another host, whether it wrote a file recently."""
     if not is_on_this_host(start):
-        return "host" in start and time.time() - _last_written(directory) < SILENT_SECONDS
+        paths = [directory / name for name in ("start.json", "metrics.jsonl", "tracking.json", "run.log")]
+        last_written = max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
+        return "host" in start and time.time() - last_written < SILENT_SECONDS
     return is_process_alive(start)
 
 
@@ -135,12 +137,6 @@ def is_process_alive(facts: Mapping[str, Any]) -> bool:
 def is_on_this_host(start: dict[str, Any]) -> bool:
     """Whether the run was started on this host, so that its process can be checked."""
     return bool(start.get("host") == socket.gethostname())
-
-
-def _last_written(directory: Path) -> float:
-    """Time of the last write of a training run, in seconds since 1970."""
-    paths = [directory / name for name in ("start.json", "metrics.jsonl", "tracking.json", "run.log")]
-    return max(path.stat().st_mtime for path in paths if path.exists())
 
 
 def _is_from_earlier_start(directory: Path, result: dict[str, Any], start: dict[str, Any]) -> bool:

@@ -77,8 +77,7 @@ class SavedRun(RunContent):
     @property
     def data_digest(self) -> str | None:
         """Digest of the data set's images; None for an evaluation, which does not record it."""
-        found: str | None = self.start.get("data", {}).get("digest")
-        return found
+        return self.start.get("data", {}).get("digest")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -121,16 +120,10 @@ def format_run_path(directory: Path) -> str:
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def is_run_directory(directory: Path) -> bool:
-    """Whether the directory contains the files of a run."""
-    return (directory / "config.yaml").is_file() and any(
-        (directory / name).is_file() for name in ("start.json", "result.json")
-    )
-
-
 def find_runs_below(directory: Path) -> Iterator[Path]:
     """The directory itself if it is a run's, else all runs below it, in natural order of names (2 before 10)."""
-    if is_run_directory(directory):
+    files = [name for name in ("config.yaml", "start.json", "result.json") if (directory / name).is_file()]
+    if "config.yaml" in files and len(files) > 1:
         yield directory
         return
     try:
@@ -161,9 +154,9 @@ def find_runs(word: str) -> list[Path]:
     if word.strip("/") in named:
         return named[word.strip("/")]
     starting = {name: runs for name, runs in named.items() if name.startswith(word)}
-    shortest = {name: runs for name, runs in starting.items() if not _is_below_another(name, starting)}
+    shortest = [name for name in starting if not any(str(parent) in starting for parent in Path(name).parents)]
     if shortest:
-        return [run for name in sorted(shortest, key=lambda name: _natural_key(Path(name))) for run in shortest[name]]
+        return [run for name in sorted(shortest, key=lambda name: _natural_key(Path(name))) for run in named[name]]
     return _find_by_mlflow_id(word, named)
 
 
@@ -192,16 +185,8 @@ def list_run_names() -> dict[str, list[Path]]:
     return found
 
 
-def _is_below_another(name: str, names: dict[str, list[Path]]) -> bool:
-    return any(str(parent) in names for parent in Path(name).parents)
-
-
 def _find_by_mlflow_id(word: str, named: dict[str, list[Path]]) -> list[Path]:
-    """Find the run with this MLflow run id, 32 hexadecimal digits.
-
-    Raises:
-        ConfigError: no run has this id; the message lists the runs.
-    """
+    """Find the run with this MLflow run id, 32 hexadecimal digits; otherwise a ConfigError that lists the runs."""
     runs = [runs[0] for name, runs in named.items() if runs[0] in (Path(root) / name for root in RUN_ROOTS)]
     if re.fullmatch(r"[0-9a-f]{32}", word):
         for run in runs:

@@ -3,7 +3,6 @@
 Imports mlflow only inside functions, and no torch.
 """
 
-import contextlib
 import http.client
 import re
 import shlex
@@ -11,7 +10,7 @@ import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,15 +128,12 @@ def open_store(uri: str) -> "MlflowClient":
     return client
 
 
-@contextlib.contextmanager
-def _lock(uri: str) -> Iterator[None]:
+def _lock(uri: str) -> AbstractContextManager[object]:
     path = get_sqlite_path(uri)
     if path is None:
-        yield
-        return
+        return nullcontext()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock", timeout=120):
-        yield
+    return FileLock(f"{path}.lock", timeout=120)
 
 
 def get_or_create_experiment(client: "MlflowClient", uri: str, name: str) -> str:
