@@ -44,8 +44,7 @@ IMAGE_RULES = (
         name="FixRes without resized crop",
         level="error",
         condition=all_of(USES_FIXRES, not_(USES_RESIZED_CROP)),
-        reason="augmentation/train_size=fixres compensates for random resized crops, which enlarge objects; other"
-        " crops do not enlarge them",
+        reason="augmentation/train_size=fixres compensates for objects that random resized crops enlarge",
         fix="augmentation/crop=random_resized or augmentation/train_size=native",
         source="Touvron et al. 2019, arXiv:1906.06423",
     ),
@@ -53,8 +52,7 @@ IMAGE_RULES = (
         name="several sizes for a network of fixed size",
         level="error",
         condition=all_of(any_of(USES_FIXRES, SEARCHES_RESOLUTION), IS_FIXED_SIZE_NETWORK),
-        reason="this transformer accepts images of one size; FixRes and evaluation/resolution=search need several"
-        " sizes",
+        reason="this transformer accepts one image size; FixRes and evaluation/resolution=search need several",
         fix="augmentation/train_size=native and evaluation/resolution=fixed, or a network that accepts any size",
         source="Dosovitskiy et al. 2020, arXiv:2010.11929, section 3.2",
     ),
@@ -66,8 +64,7 @@ IMAGE_RULES = (
                 lambda size, ratio: ratio > 0 and size / ratio < 16, "data.image_size", "augmentation.train_size.ratio"
             ),
         ),
-        reason="augmentation/train_size=fixres trains on images below 16 px, which four downsampling stages reduce to"
-        " a single position",
+        reason="augmentation/train_size=fixres trains on images below 16 px, too small for four downsampling stages",
         fix="a larger data.image_size or augmentation/train_size=native",
         source="this project's networks downsample by 8, ResNets by 32",
     ),
@@ -83,16 +80,14 @@ IMAGE_RULES = (
         condition=all_of(
             USES_FIXRES, USES_RESIZED_CROP, values_satisfy(lambda scale: scale[0] >= 0.5, "augmentation.crop.scale")
         ),
-        reason="crops of at least half of the image area enlarge objects by 17 % on average at most, less than FixRes"
-        " compensates",
+        reason="crops of at least half the image enlarge objects by 17 % on average at most, less than FixRes assumes",
         fix="augmentation/train_size=native, or augmentation.crop.scale=[0.08,1.0]",
         source="the mean of 1/√area over U(a, 1) is 2/(1 + √a)",
     ),
     Rule(
         name="fine-tuning for a size without resized crop",
         condition=all_of(USES_FINE_TUNING, not_(USES_RESIZED_CROP)),
-        reason="evaluation/fine_tune adapts the network to the object size of evaluation; without random resized crops"
-        " it was trained at that size already",
+        reason="evaluation/fine_tune corrects for objects that training enlarges, which only random resized crops do",
         fix="evaluation/fine_tune=none",
         source="Touvron et al. 2019, arXiv:1906.06423",
     ),
@@ -100,16 +95,14 @@ IMAGE_RULES = (
         name="fine-tuning on hidden labels",
         level="error",
         condition=all_of(USES_FINE_TUNING, has_option("supervision", "label_propagation")),
-        reason="evaluation/fine_tune uses the label of every training image, but supervision=label_propagation hides"
-        " most of them",
+        reason="evaluation/fine_tune uses every label, but supervision=label_propagation hides most of them",
         fix="evaluation/fine_tune=none",
         source="this project",
     ),
     Rule(
         name="fine-tuning with another loss",
         condition=all_of(USES_FINE_TUNING, has_option("loss", "binary_cross_entropy")),
-        reason="evaluation/fine_tune trains with softmax cross-entropy, but loss=binary_cross_entropy trained"
-        " independent sigmoids: the probabilities change their meaning",
+        reason="evaluation/fine_tune trains a softmax, but loss=binary_cross_entropy trained independent sigmoids",
         fix="loss=cross_entropy or evaluation/fine_tune=none",
         source="Wightman et al. 2021, arXiv:2110.00476; Touvron et al. 2019, arXiv:1906.06423",
     ),
@@ -125,8 +118,7 @@ IMAGE_RULES = (
         ),
         reason="data.val_fraction or data.test_fraction is null: if the data set lacks that split, val and test are"
         " the same images, and the reported accuracy is on images that selected the model",
-        fix="a fraction, or evaluation.select=last without resolution search and early stopping, as in torchvision's"
-        " reference",
+        fix="a fraction, or evaluation.select=last without resolution search and early stopping",
         source="Recht et al. 2019, arXiv:1902.10811",
     ),
     Rule(
@@ -135,8 +127,7 @@ IMAGE_RULES = (
             any_of(has_technique("augmentation/flip"), has_option("evaluation/tta", "flip")),
             values_satisfy(lambda kept: "horizontal_flip" not in kept, "data.label_preserving"),
         ),
-        reason="data.label_preserving does not list horizontal_flip: a mirrored image of this data set may belong to"
-        " another class",
+        reason="data.label_preserving lacks horizontal_flip: a mirrored image may belong to another class",
         fix="augmentation/flip=none and evaluation/tta=none",
         source="the declaration of the data set",
     ),
@@ -152,16 +143,14 @@ IMAGE_RULES = (
                 values_satisfy(lambda kept: "large_rotation" not in kept, "data.label_preserving"),
             ),
         ),
-        reason="images are rotated by more than 45° (TrivialAugment: up to 135°), and the data set does not declare"
-        " that such rotations preserve the label",
+        reason="rotations by more than 45° (TrivialAugment: up to 135°) may change the label in this data set",
         fix="augmentation/policy=none or randaugment (30°), and augmentation.geometry.degrees=15",
         source="the declaration of the data set",
     ),
     Rule(
         name="repeats without augmentation",
         condition=all_of(USES_REPEATS, not_(HAS_RANDOM_AUGMENTATION)),
-        reason="augmentation/repeat=repeated repeats each image, but no augmentation makes the copies differ: the"
-        " effective batch is smaller than batch_size",
+        reason="augmentation/repeat=repeated repeats each image, but no augmentation makes the copies differ",
         fix="augmentation=classic, or augmentation/repeat=none",
         source="Hoffer et al. 2019, arXiv:1901.09335",
     ),
@@ -175,8 +164,7 @@ IMAGE_RULES = (
                 "schedule.length.epochs",
             ),
         ),
-        reason="an epoch of repeated augmentation shows one in num_repeats images: in so few epochs, more than 1 % of"
-        " the training images are never shown",
+        reason="repeated augmentation never shows more than 1 % of the training images in so few epochs",
         fix="more epochs (17 for 4 repeats, 12 for 3), or augmentation/repeat=none",
         source="the share of images never shown is (1 − 1/num_repeats)^epochs",
     ),
@@ -185,16 +173,14 @@ IMAGE_RULES = (
         condition=all_of(
             USES_MIXING, values_satisfy(lambda same, batch: 2 * same > batch, count_copies, compute_rank_batch_size)
         ),
-        reason="augmentation/mix pairs images within the batch of a process, and more than half of them are copies of"
-        " one image: some images are mixed with themselves",
+        reason="augmentation/mix mixes images with themselves: copies of one fill over half of a process's batch",
         fix="a batch_size of at least twice augmentation.repeat.num_repeats per process",
         source="the bound of the pairing, max(0, 2·copies − batch)",
     ),
     Rule(
         name="pretrained weights at a small size",
         condition=all_of(has_option("model/weights", "pretrained"), HAS_SMALL_IMAGES),
-        reason="pretrained weights were mostly trained at 224 px, but data.image_size is below 96: their features fit"
-        " larger objects",
+        reason="pretrained weights fit objects at 224 px, for which data.image_size below 96 is too small",
         fix="data.image_size=128 to 224, even if the images are smaller",
         source="Touvron et al. 2019, arXiv:1906.06423; Kornblith et al. 2018, arXiv:1805.08974",
     ),
@@ -206,8 +192,7 @@ IMAGE_RULES = (
             has_value("regularization.distillation.image_size", None),
             HAS_SMALL_IMAGES,
         ),
-        reason="the pretrained teacher was mostly trained at 224 px, but its input is the student's images of less"
-        " than 96 px",
+        reason="the pretrained teacher fits images of 224 px, but gets the student's images of less than 96 px",
         fix="regularization.distillation.image_size=224",
         source="Touvron et al. 2019, arXiv:1906.06423",
     ),

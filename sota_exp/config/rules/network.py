@@ -41,8 +41,7 @@ NETWORK_RULES = (
         name="group norm with pretrained weights",
         level="error",
         condition=all_of(has_option("regularization/norm", "group"), has_option("model/weights", "pretrained")),
-        reason="regularization/norm=group drops the running statistics of pretrained batch norms, so that the layers"
-        " compute something else",
+        reason="regularization/norm=group drops the running statistics on which pretrained layers depend",
         fix="regularization/norm=batch, or none, which folds the statistics into a scale and a shift",
         source="Wu & He 2018, arXiv:1803.08494",
     ),
@@ -53,8 +52,7 @@ NETWORK_RULES = (
             BATCH_NORM,
             has_value("regularization.norm.zero_init_last_gamma", True),
         ),
-        reason="regularization.norm.zero_init_last_gamma sets residual branches to zero at initialization, but loaded"
-        " weights are kept: it has no effect",
+        reason="regularization.norm.zero_init_last_gamma has no effect on loaded weights",
         fix="regularization.norm.zero_init_last_gamma=false",
         source="Goyal et al. 2017, arXiv:1706.02677",
     ),
@@ -66,8 +64,7 @@ NETWORK_RULES = (
                 lambda ghost, batch: ghost >= batch, "regularization.norm.ghost_batch_size", compute_norm_batch_size
             ),
         ),
-        reason="regularization.norm.ghost_batch_size is at least the batch size of a norm layer: this is ordinary"
-        " batch norm",
+        reason="regularization.norm.ghost_batch_size is at least a norm layer's batch: this is ordinary batch norm",
         fix="a smaller ghost_batch_size, or regularization/norm=batch",
         source="Hoffer et al. 2017, arXiv:1705.08741",
     ),
@@ -83,8 +80,7 @@ NETWORK_RULES = (
         ),
         reason="regularization.norm.ghost_batch_size does not divide schedule.accumulation.micro_batch_size: every"
         " micro-batch ends in a smaller ghost batch, unlike the whole batch",
-        fix="a micro_batch_size that is a multiple of ghost_batch_size: then accumulation does not change the"
-        " normalization",
+        fix="a micro_batch_size that is a multiple of ghost_batch_size",
         source="Dimitriou & Arandjelovic 2020, arXiv:2007.08554",
     ),
     Rule(
@@ -93,32 +89,28 @@ NETWORK_RULES = (
             has_option("schedule/accumulation", "micro_batches"),
             has_option("regularization/norm", "batch", "sync_batch"),
         ),
-        reason="with schedule/accumulation, batch norm uses the statistics of micro-batches: a step differs from that"
-        " of the whole batch",
+        reason="with schedule/accumulation, batch norm uses the statistics of micro-batches, not of the whole batch",
         fix="regularization/norm=group, or ghost_batch of the micro-batch's size, or accept the difference",
         source="Ioffe & Szegedy 2015, arXiv:1502.03167",
     ),
     Rule(
         name="batch norm of few images",
         condition=all_of(BATCH_NORM, values_satisfy(lambda batch: batch < 8, compute_norm_batch_size)),
-        reason="batch norm computes its statistics from fewer than 8 images, too few to be close to those of"
-        " evaluation",
+        reason="batch norm computes its statistics from fewer than 8 images, too few to be close to evaluation's",
         fix="regularization/norm=group, sync_batch on several processes, or larger batches",
         source="Wu & He 2018, arXiv:1803.08494",
     ),
     Rule(
         name="synchronized batch norm in one process",
         condition=all_of(has_option("regularization/norm", "sync_batch"), is_single_process),
-        reason="regularization/norm=sync_batch computes statistics over all processes, but there is one: this is"
-        " ordinary batch norm",
+        reason="regularization/norm=sync_batch in one process is ordinary batch norm",
         fix="torchrun --nproc_per_node=2 or more on CUDA devices, or regularization/norm=batch",
         source="Peng et al. 2017, arXiv:1711.07240",
     ),
     Rule(
         name="tuning a classifier on random features",
         condition=all_of(STARTS_FROM_SCRATCH, has_option("model/tuning", "head_only", "gradual")),
-        reason="model/tuning=head_only and gradual train the classifier on random features if the weights are not"
-        " pretrained",
+        reason="model/tuning=head_only and gradual train the classifier on random features without pretrained weights",
         fix="model/weights=pretrained or model/tuning=full",
         source="Kornblith et al. 2018, arXiv:1805.08974; Kumar et al. 2022, arXiv:2202.10054",
     ),
@@ -132,8 +124,7 @@ NETWORK_RULES = (
     Rule(
         name="training statistics in a frozen network",
         condition=all_of(HEAD_ONLY, has_option("regularization/norm", "ghost_batch", "sync_batch")),
-        reason="ghost and synchronized batch norm differ from batch norm only in training mode, but"
-        " model/tuning=head_only keeps norm layers in evaluation mode",
+        reason="model/tuning=head_only keeps norm layers in evaluation mode, where ghost and sync_batch have no effect",
         fix="regularization/norm=batch, or model/tuning=gradual",
         source="Ioffe & Szegedy 2015, arXiv:1502.03167",
     ),
@@ -144,8 +135,7 @@ NETWORK_RULES = (
             has_option("regularization/clip", "adaptive"),
             has_value("regularization.clip.exclude_classifier", True),
         ),
-        reason="regularization/clip=adaptive excludes the classifier, but with model/tuning=head_only only the"
-        " classifier has gradients: nothing is clipped",
+        reason="regularization/clip=adaptive excludes the classifier, all that model/tuning=head_only trains",
         fix="regularization/clip=norm, or regularization.clip.exclude_classifier=false",
         source="Brock et al. 2021, arXiv:2102.06171",
     ),
@@ -174,8 +164,7 @@ NETWORK_RULES = (
     Rule(
         name="label smoothing with a teacher",
         condition=all_of(USES_DISTILLATION, has_technique("regularization/smoothing"), LABELS_COUNT),
-        reason="the teacher's outputs distinguish similar classes from others; label smoothing treats all wrong"
-        " classes alike",
+        reason="the teacher distinguishes similar classes from others; label smoothing treats all wrong ones alike",
         fix="regularization/smoothing=none",
         source="Hinton et al. 2015, arXiv:1503.02531: the other part of the loss uses the correct labels",
     ),
@@ -190,24 +179,21 @@ NETWORK_RULES = (
                 USES_LABEL_PROPAGATION,
             ),
         ),
-        reason="regularization.distillation.alpha=1 uses the teacher's outputs alone: label smoothing, loss and label"
-        " propagation have no effect",
+        reason="regularization.distillation.alpha=1 ignores label smoothing, loss and label propagation",
         fix="an alpha below 1, or regularization/smoothing=none, loss=cross_entropy, supervision=full",
         source="the loss (1 − alpha)·labels + alpha·teacher",
     ),
     Rule(
         name="a softmax teacher with binary cross-entropy",
         condition=all_of(USES_DISTILLATION, has_option("loss", "binary_cross_entropy"), LABELS_COUNT),
-        reason="loss=binary_cross_entropy treats the logits as independent sigmoids, but the teacher's part of the"
-        " loss treats them as one softmax",
+        reason="loss=binary_cross_entropy treats the logits as independent sigmoids, the teacher as one softmax",
         fix="loss=cross_entropy",
         source="Hinton et al. 2015, arXiv:1503.02531; Wightman et al. 2021, arXiv:2110.00476",
     ),
     Rule(
         name="smoothed binary targets",
         condition=all_of(has_option("loss", "binary_cross_entropy"), has_technique("regularization/smoothing")),
-        reason="binary cross-entropy treats classes as independent; label smoothing gives every wrong class a positive"
-        " target",
+        reason="binary cross-entropy treats classes as independent; smoothing gives wrong ones a positive target",
         fix="regularization/smoothing=none",
         source="Wightman et al. 2021, arXiv:2110.00476",
     ),
@@ -246,8 +232,7 @@ NETWORK_RULES = (
     Rule(
         name="a batch too small for labelled and unlabelled images",
         condition=all_of(USES_LABEL_PROPAGATION, values_satisfy(lambda batch: batch < 2, "batch_size")),
-        reason="supervision=label_propagation puts labelled and unlabelled images into each batch, but the batch has"
-        " one image",
+        reason="supervision=label_propagation needs a labelled and an unlabelled image in each batch",
         fix="a batch_size of at least 2",
         source="Iscen et al. 2019, arXiv:1904.04717",
     ),

@@ -43,8 +43,7 @@ TRAINING_RULES = (
         name="one-cycle with a warm-up",
         level="error",
         condition=all_of(has_option("schedule/lr", "one_cycle"), USES_WARMUP),
-        reason="schedule/lr=one_cycle has its own warm-up; with a second one before it, it is no longer the one-cycle"
-        " policy",
+        reason="schedule/lr=one_cycle has its own warm-up; with a second it is no longer the one-cycle policy",
         fix="schedule/warmup=none",
         source="Smith & Topin 2017, arXiv:1708.07120",
     ),
@@ -55,8 +54,7 @@ TRAINING_RULES = (
             USES_WARMUP,
             values_satisfy(lambda share, epochs: 0 < share * epochs <= 1, "schedule.warmup.fraction", EPOCHS_KEY),
         ),
-        reason="with schedule/stepping=epoch the learning rate is constant within an epoch: a warm-up of at most one"
-        " epoch stays at its lowest learning rate",
+        reason="with schedule/stepping=epoch, a warm-up of at most one epoch stays at its lowest learning rate",
         fix="schedule/stepping=step, or a warm-up of several epochs",
         source="torchvision's reference, whose warm-up has 5 steps",
     ),
@@ -67,8 +65,7 @@ TRAINING_RULES = (
             has_option("schedule/stepping", "epoch"),
             values_satisfy(_first_cycle_is_short, "schedule.lr.num_cycles", "schedule.lr.cycle_mult", EPOCHS_KEY),
         ),
-        reason="with schedule/stepping=epoch the learning rate is constant within an epoch, but the first cycle of the"
-        " restarts is shorter than an epoch",
+        reason="with schedule/stepping=epoch, a first cycle of less than an epoch stays at one learning rate",
         fix="schedule/stepping=step, fewer schedule.lr.num_cycles or more epochs",
         source="Loshchilov & Hutter 2016, arXiv:1608.03983: cycles of 1, 10 and 50 epochs",
     ),
@@ -88,8 +85,7 @@ TRAINING_RULES = (
             USES_EARLY_STOPPING,
             has_option("schedule/lr", "cosine", "cosine_restarts", "exponential", "one_cycle"),
         ),
-        reason="early stopping ends the schedule before its learning rate is low: the weights are worse than those of"
-        " a shorter schedule",
+        reason="early stopping ends the schedule before its learning rate is low; a shorter schedule does better",
         fix="schedule/lr=step or constant, or a shorter schedule.length.epochs",
         source="Loshchilov & Hutter 2016, arXiv:1608.03983",
     ),
@@ -122,8 +118,7 @@ TRAINING_RULES = (
                 ),
             ),
         ),
-        reason="patience may run out in the first stage: before model/tuning=gradual unfreezes the network, before"
-        " label propagation or SWA starts",
+        reason="patience may run out before model/tuning=gradual unfreezes, label propagation starts or SWA starts",
         fix="a patience longer than the first stage, or schedule/early_stopping=none",
         source="Prechelt 1998, Early Stopping – But When?",
     ),
@@ -132,8 +127,7 @@ TRAINING_RULES = (
         condition=values_satisfy(
             lambda micro, batch: micro >= batch, "schedule.accumulation.micro_batch_size", compute_rank_batch_size
         ),
-        reason="schedule.accumulation.micro_batch_size is at least a process's share of batch_size: nothing is"
-        " accumulated",
+        reason="schedule.accumulation.micro_batch_size is at least a process's batch: nothing is accumulated",
         fix="a larger batch_size or a smaller micro_batch_size",
         source="this project",
     ),
@@ -157,16 +151,14 @@ TRAINING_RULES = (
                 EPOCHS_KEY,
             ),
         ),
-        reason="with this scale.train_images and these epochs, regularization.average.horizon is less than one step:"
-        " the average equals the last weights",
+        reason="regularization.average.horizon is less than one step: the average equals the last weights",
         fix="a longer training, or a regularization.average.horizon of several steps",
         source="Polyak & Juditsky 1992: an average of many steps",
     ),
     Rule(
         name="SWA under an annealed schedule",
         condition=all_of(USES_SWA, has_option("schedule/lr", "cosine", "one_cycle", "exponential")),
-        reason="SWA averages weights that a high learning rate keeps apart; under a learning rate that decays to zero"
-        " they are almost equal",
+        reason="SWA averages weights that differ; under a learning rate that decays to zero they are almost equal",
         fix="schedule/lr=constant or cosine_restarts",
         source="Izmailov et al. 2018, arXiv:1803.05407",
     ),
@@ -180,8 +172,7 @@ TRAINING_RULES = (
     Rule(
         name="an SGD learning rate for an adaptive optimizer",
         condition=all_of(USES_ADAPTIVE_OPTIMIZER, values_satisfy(lambda lr: lr > 0.05, "optimizer.lr")),
-        reason="optimizer.lr is above 0.05, a learning rate for SGD: steps of adaptive optimizers do not shrink with"
-        " the gradient, and training fails",
+        reason="optimizer.lr is above 0.05, too much for steps that do not shrink with the gradient",
         fix="optimizer.lr=0.001 for adam and adamw, 0.0002 for lion, 0.005 for lamb, 0.002 for muon, 0.016 for rmsprop",
         source="the options' own defaults",
     ),
@@ -192,8 +183,7 @@ TRAINING_RULES = (
             not_(any_of(USES_WARMUP, has_option("schedule/lr", "one_cycle"))),
             values_satisfy(lambda batch, base: batch >= 4 * base, "batch_size", "schedule.lr_scaling.base_batch_size"),
         ),
-        reason="schedule/lr_scaling=linear multiplies the learning rate by 4 or more, which is too much for the first"
-        " steps without a warm-up",
+        reason="schedule/lr_scaling=linear multiplies the learning rate by 4 or more, too much without a warm-up",
         fix="schedule/warmup=linear",
         source="Goyal et al. 2017, arXiv:1706.02677, section 2.2",
     ),
@@ -211,8 +201,7 @@ TRAINING_RULES = (
             has_technique("regularization/weight_decay"),
             values_satisfy(lambda decay: decay > 0, "optimizer.weight_decay"),
         ),
-        reason="optimizer=adam adds weight decay to the gradient and divides both by the gradient's magnitude: weights"
-        " with large gradients hardly decay",
+        reason="optimizer=adam divides weight decay by the gradient's magnitude: weights with large ones hardly decay",
         fix="optimizer=adamw",
         source="Loshchilov & Hutter 2017, arXiv:1711.05101",
     ),
@@ -222,8 +211,7 @@ TRAINING_RULES = (
             has_option("regularization/weight_decay", "weights_only"),
             has_value("optimizer.weight_decay", 0),
         ),
-        reason="regularization/weight_decay=weights_only selects the parameters that decay, but optimizer.weight_decay"
-        " is 0: none does",
+        reason="regularization/weight_decay=weights_only selects what decays, but optimizer.weight_decay is 0",
         fix="an optimizer.weight_decay above 0, or regularization/weight_decay=none",
         source="this project",
     ),
