@@ -29,7 +29,14 @@ def main(arguments: list[str]) -> None:
         ConfigError: no such directory, or an illegal URI.
         RunFailed: some runs were not sent.
     """
-    options = build_parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(
+        prog="sota-exp sync", description="Send runs to MLflow as far as they are not sent yet; may be repeated."
+    )
+    directories = "directories of runs, or with runs below them (default: outputs and multirun)"
+    parser.add_argument("directories", nargs="*", metavar="DIR", help=directories)
+    parser.add_argument("--uri", help="another store than the run's own, such as http://host:5000")
+    parser.add_argument("--experiment", help="another experiment than the run's own")
+    options = parser.parse_args(arguments)
     if options.uri is not None:
         require_supported_uri(options.uri)
     given = [Path(name) for name in options.directories]
@@ -48,22 +55,6 @@ def main(arguments: list[str]) -> None:
         update_parent_page(Path(parent), position)
     if failed:
         raise RunFailed(f"{len(failed)} of {len(wanted)} runs are not sent; repeat the command when the store answers")
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of the command's arguments."""
-    result = argparse.ArgumentParser(
-        prog="sota-exp sync", description="Send runs to MLflow as far as they are not sent yet; may be repeated."
-    )
-    result.add_argument(
-        "directories",
-        nargs="*",
-        metavar="DIR",
-        help="directories of runs, or with runs below them (default: outputs and multirun)",
-    )
-    result.add_argument("--uri", help="another store than the run's own, such as http://host:5000")
-    result.add_argument("--experiment", help="another experiment than the run's own")
-    return result
 
 
 def send_run(directory: Path, options: argparse.Namespace) -> bool:

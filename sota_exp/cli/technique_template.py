@@ -107,17 +107,13 @@ def format_module(root: Path, made: NewTechnique, target: str) -> str:
     code = re.sub(rf"\b{copied}\b", made.class_name, code)
     if made.like.is_neutral:
         code = re.sub(r'(class \w+\(\w+\):\n    """).*?(""")', rf"\g<1>{made.summary}.\g<2>", code, flags=re.DOTALL)
-    return format_docstring(made) + "\n\n" + code + "\n"
-
-
-def format_docstring(made: NewTechnique) -> str:
-    """Sentence, formula, paper and setting, each with what belongs there."""
     words = made.name.replace("_", " ").capitalize()
-    return (
+    documentation = (
         f'"""{words}: {made.summary}.\n\n    {UNWRITTEN_FORMULA}\n\n'
         f"Paper: {UNWRITTEN_PAPER}\n"
         f'Setting: {UNWRITTEN_SETTING}, for what, and what they bought there.\n"""'
     )
+    return f"{documentation}\n\n{code}\n"
 
 
 def extract_class(source: str, tree: ast.Module, name: str, module: str) -> str:

@@ -1,7 +1,6 @@
 """Parses the command line of torchvision's reference training (references/classification/train.py)."""
 
 import argparse
-import math
 from typing import Any
 
 from sota_exp.errors import ConfigError
@@ -107,13 +106,11 @@ def parse_command(words: list[str]) -> tuple[dict[str, Any], int]:
     """
     scripts = [index for index, word in enumerate(words) if word.endswith(".py")]
     launcher, flags = (words[: scripts[0]], words[scripts[0] + 1 :]) if scripts else ([], words)
-    counts = {}
-    for index, word in enumerate(launcher):
-        name, _, value = word.lstrip("-").partition("=")
-        if (name := name.replace("-", "_")) in ("nproc_per_node", "nnodes"):
-            counts[name] = parse_process_count(name, value or "".join(launcher[index + 1 : index + 2]))
-    processes = math.prod(counts.values())
+    starter = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    starter.add_argument("--nproc_per_node", "--nproc-per-node", type=parse_process_count, default=1)
+    starter.add_argument("--nnodes", type=parse_process_count, default=1)
     try:
+        started, _ = starter.parse_known_args(launcher)
         values, unknown = build_parser().parse_known_args(flags)
     except argparse.ArgumentError as error:
         raise ConfigError(str(error)) from error
@@ -122,20 +119,18 @@ def parse_command(words: list[str]) -> tuple[dict[str, Any], int]:
     for flag, minimum in MINIMUM_VALUES.items():
         if vars(values)[flag] < minimum:
             raise ConfigError(f"--{flag} {vars(values)[flag]}: legal: at least {minimum}")
-    return vars(values), processes
+    return vars(values), started.nproc_per_node * started.nnodes
 
 
-def parse_process_count(name: str, value: str) -> int:
+def parse_process_count(value: str) -> int:
     """Parse a number of processes or machines; of a range such as `2:4` the minimum, with which torchrun starts.
 
     Raises:
-        ConfigError: not a number, or less than 1.
+        ArgumentTypeError: not a number, or less than 1.
     """
     minimum = value.partition(":")[0]
     if not minimum.isdecimal() or int(minimum) < 1:
-        raise ConfigError(
-            f"--{name} {value}: legal: a number of at least 1, because the batch size of the translation depends on it"
-        )
+        raise argparse.ArgumentTypeError(f"{value}: legal: a number of at least 1; the batch size depends on it")
     return int(minimum)
 
 
