@@ -22,7 +22,7 @@ study.json.
 from sota_exp import CONF
 from sota_exp.config import compose
 from sota_exp.config.hashing import compute_digest
-from sota_exp.config.values import format_suggestion
+from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
 
 #: Hydra runs the study's sweeper, and does not log its jobs.
@@ -42,10 +42,8 @@ def main(arguments: list[str]) -> None:
     kinds_given = [item.partition("=")[2] for item in overrides if item.startswith(("study=", "+study="))]
     kinds = sorted(path.stem.replace(NULL_OPTION, "null") for path in (CONF / "study").glob("*.yaml"))
     if len(kinds_given) != 1 or kinds_given[0] not in (*kinds, NULL_OPTION):
-        named = f"study={kinds_given[0]}: no such study" if kinds_given else "ablate needs a study"
-        raise ConfigError(
-            f"{named}; legal: study={', study='.join(kinds)}.{format_suggestion((kinds_given or [''])[0], kinds)}"
-        )
+        named = f"study={kinds_given[0]}: no such study" if kinds_given else "ablate needs study=KIND"
+        raise ConfigError(f"{named}; {format_legal(''.join(kinds_given), kinds)}")
     from hydra.core.plugins import Plugins
 
     from sota_exp.cli.ablate_run import ReportingStudySweeper, train_arm_run

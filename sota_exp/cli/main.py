@@ -125,12 +125,9 @@ def run_command(arguments: list[str]) -> int:
         complete(arguments[1:], list(COMMANDS))
         return 0
     if arguments[0] not in COMMANDS:
-        from sota_exp.config.values import format_suggestion
+        from sota_exp.config.values import format_legal
 
-        legal = ", ".join(COMMANDS)
-        raise ConfigError(
-            f"{arguments[0]}: no such command; legal: {legal}.{format_suggestion(arguments[0], COMMANDS)}"
-        )
+        raise ConfigError(f"{arguments[0]}: no such command; {format_legal(arguments[0], COMMANDS)}")
     command = load_command(arguments[0])
     help_text = sys.modules[command.__module__].__doc__ or ""
     if help_text.startswith("usage: ") and {"-h", "--help"} & set(arguments):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.formats import read_config
+from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
 from sota_exp.models.model_json import read_description
 from sota_exp.runs.atomic import read_json
@@ -109,12 +110,8 @@ def parse_values(command: str, arguments: list[str], defaults: dict[str, str]) -
     for argument in arguments:
         key, found, value = argument.partition("=")
         if key not in defaults or not found:
-            from sota_exp.config.values import format_suggestion
-
-            legal = ", ".join(f"{name}=" for name in defaults)
-            raise ConfigError(
-                f"{argument}: not an argument of {command}; legal: {legal}.{format_suggestion(key, defaults)}"
-            )
+            legal = format_legal(f"{key}=", [f"{name}=" for name in defaults])
+            raise ConfigError(f"{argument}: not an argument of {command}; {legal}")
         given[key] = value
     for key, value in given.items():
         if not value:

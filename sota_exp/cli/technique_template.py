@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sota_exp.cli.slot_template import NewSlot, add_table_row, format_slot_files, parse_new_slot
 from sota_exp.config.catalog import CatalogOption, load_catalog
-from sota_exp.config.values import format_suggestion
+from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
 from sota_exp.runs.atomic import write_text
 
@@ -68,7 +68,7 @@ def parse_technique(root: Path, path: str, summary: str, like: str) -> NewTechni
     neutral_name = next((option.name for option in members.values() if option.is_neutral), "")
     if (like or neutral_name) not in members:
         why = f"like={like}: no such option" if like else f"{slot} has no option that does nothing; say like=OPTION"
-        raise ConfigError(f"{why}; legal: {', '.join(members)}.{format_suggestion(like, members)}")
+        raise ConfigError(f"{why}; {format_legal(like, members)}")
     return NewTechnique(slot=slot, name=name, summary=summary, like=members[like or neutral_name])
 
 

@@ -15,7 +15,7 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp.config.formats import get_target
-from sota_exp.config.values import format_suggestion, join_key, require_option
+from sota_exp.config.values import format_legal, join_key, require_option
 from sota_exp.errors import ConfigError
 
 T = TypeVar("T")
@@ -98,8 +98,8 @@ def is_config_class(kind: object) -> bool:
 def _check_keys(tree: Mapping[str, Any], types: Mapping[str, Any], key: str) -> None:
     for name in tree:
         if name not in types:
-            legal = f"legal here: {', '.join(types)}" if types else "this option has no keys"
-            raise ConfigError(f"{join_key(key, name)}: no such key; {legal}.{format_suggestion(name, types)}")
+            legal = format_legal(name, types) if types else "this option has no keys."
+            raise ConfigError(f"{join_key(key, name)}: no such key; {legal}")
     for name in types:
         if tree.get(name) == MISSING or (name not in tree and not is_config_class(types[name])):
             raise ConfigError(f"{join_key(key, name)}: a value is missing; give one: {join_key(key, name)}=…")

@@ -9,7 +9,7 @@ import yaml
 from omegaconf import OmegaConf, open_dict
 
 from sota_exp.config.hydra_compose import compose_with_hydra, list_config_groups
-from sota_exp.config.values import flatten, format_suggestion
+from sota_exp.config.values import flatten, format_legal, format_suggestion
 
 
 def format_hydra_error(error: Exception, arguments: list[str]) -> str:
@@ -25,7 +25,7 @@ def format_hydra_error(error: Exception, arguments: list[str]) -> str:
 def _no_option(found: re.Match[str], arguments: list[str]) -> str:
     option = found[1].rpartition("/")[2]
     options = found[3].split()
-    return f"{found[2]}={option}: no such option; legal: {', '.join(options)}.{format_suggestion(option, options)}"
+    return f"{found[2]}={option}: no such option; {format_legal(option, options)}"
 
 
 def _no_key_or_group(found: re.Match[str], arguments: list[str]) -> str:
@@ -39,14 +39,9 @@ def _no_key_or_group(found: re.Match[str], arguments: list[str]) -> str:
     siblings = [name for name in legal if name.rpartition(".")[0] == parent]
     if parent in legal and not siblings:
         return f"{key}: no such key; the option of {parent.replace('.', '/')} has no keys."
-    listed = f"; legal here: {', '.join(name.rpartition('.')[2] for name in siblings)}" if siblings else ""
-    last = key.rpartition(".")[2]
-    near = (
-        format_suggestion(last, [name.rpartition(".")[2] for name in siblings])
-        if siblings
-        else format_suggestion(key, legal)
-    )
-    return f"{key}: no such key{listed}.{near}"
+    if not siblings:
+        return f"{key}: no such key.{format_suggestion(key, legal)}"
+    return f"{key}: no such key; {format_legal(key.rpartition('.')[2], [name.rpartition('.')[2] for name in siblings])}"
 
 
 def _no_reference(found: re.Match[str], arguments: list[str]) -> str:

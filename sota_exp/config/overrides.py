@@ -47,12 +47,8 @@ def configuration_to_overrides(
         for group, option in configuration.choices.items()
         if group.split("/")[0] in configuration.values and not any(f"{group}/".startswith(f"{new}/") for new in changed)
     ]
-    return [
-        *options,
-        *find_missing_values(
-            options, configuration.values, [f"{new.replace('/', '.')}." for new in changed], search_path
-        ),
-    ]
+    free = [f"{new.replace('/', '.')}." for new in changed]
+    return [*options, *find_missing_values(options, configuration.values, free, search_path)]
 
 
 def find_missing_values(

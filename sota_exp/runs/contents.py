@@ -108,11 +108,6 @@ class RunContent:
     def mlflow_status(self) -> str:
         return MLFLOW_STATUSES[self.status]
 
-    @property
-    def last_step(self) -> int:
-        """The last epoch, counted from 1; 0 if there is none."""
-        return int(self.epochs[-1]["epoch"]) if self.epochs else 0
-
 
 def is_alive(start: dict[str, Any], directory: Path) -> bool:
     """Whether the process that wrote `start.json` still runs; on another host, whether it wrote a file recently."""

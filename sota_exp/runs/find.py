@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sota_exp.config.configuration import Configuration
+from sota_exp.config.values import format_suggestion
 from sota_exp.errors import ConfigError
 from sota_exp.runs.contents import RunContent
 from sota_exp.runs.sent_position import SentPosition
@@ -153,10 +154,9 @@ def find_runs(word: str) -> list[Path]:
     named = list_run_names()
     if word.strip("/") in named:
         return named[word.strip("/")]
-    starting = {name: runs for name, runs in named.items() if name.startswith(word)}
-    shortest = [name for name in starting if not any(str(parent) in starting for parent in Path(name).parents)]
-    if shortest:
-        return [run for name in sorted(shortest, key=lambda name: _natural_key(Path(name))) for run in named[name]]
+    starting = [Path(name) for name in named if name.startswith(word) and "/" not in name.removeprefix(word)]
+    if starting:
+        return [run for name in sorted(starting, key=_natural_key) for run in named[str(name)]]
     return _find_by_mlflow_id(word, named)
 
 
@@ -192,8 +192,6 @@ def _find_by_mlflow_id(word: str, named: dict[str, list[Path]]) -> list[Path]:
         for run in runs:
             if word in (SavedRun.read(run).result.get("mlflow_run_id"), SentPosition.read(run).run_id):
                 return [run]
-    from sota_exp.config.values import format_suggestion
-
     near = format_suggestion(word, named) or format_suggestion(word, [Path(name).name for name in named])
     legal = _join_first(sorted(named)) if named else "none: sota-exp train makes one"
     raise ConfigError(

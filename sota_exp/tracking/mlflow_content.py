@@ -60,7 +60,8 @@ def build_points(content: RunContent, after: int = 0) -> list[Metric]:
         seconds += epoch["seconds"] + epoch["validate_seconds"]
         found += build_epoch_points(epoch, content.started_ms + round(seconds * 1000)) if index >= after else []
     values = build_final_metrics(content.told)
-    return found + _build_metrics(values, content.started_ms + round(seconds * 1000), content.last_step)
+    last_epoch = content.epochs[-1]["epoch"] if content.epochs else 0
+    return found + _build_metrics(values, content.started_ms + round(seconds * 1000), last_epoch)
 
 
 def build_epoch_points(epoch: dict[str, Any], time: int) -> list[Metric]:

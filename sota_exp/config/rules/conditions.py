@@ -88,11 +88,6 @@ def count_processes() -> int:
     return int(size) if size.isdecimal() else 1
 
 
-def is_single_process(run: Configuration) -> bool:
-    """Whether training runs in one process."""
-    return count_processes() == 1
-
-
 def compute_rank_batch_size(run: Configuration) -> float:
     """Images per optimizer step and process."""
     return float(run.values["batch_size"] / count_processes())

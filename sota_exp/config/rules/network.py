@@ -7,10 +7,10 @@ from sota_exp.config.rules.conditions import (
     all_of,
     any_of,
     compute_norm_batch_size,
+    count_processes,
     has_option,
     has_technique,
     has_value,
-    is_single_process,
     not_,
     values_satisfy,
 )
@@ -102,7 +102,7 @@ NETWORK_RULES = (
     ),
     Rule(
         name="synchronized batch norm in one process",
-        condition=all_of(has_option("regularization/norm", "sync_batch"), is_single_process),
+        condition=all_of(has_option("regularization/norm", "sync_batch"), lambda run: count_processes() == 1),
         reason="regularization/norm=sync_batch in one process is ordinary batch norm",
         fix="torchrun --nproc_per_node=2 or more on CUDA devices, or regularization/norm=batch",
         source="Peng et al. 2017, arXiv:1711.07240",

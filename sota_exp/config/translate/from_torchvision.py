@@ -85,7 +85,7 @@ def translate_command(words: list[str]) -> Translation:
     parts = [
         ["recipe=ladder_00_baseline", "scale=full", f"batch_size={flags['batch-size'] * processes}"],
         _data(flags),
-        _model(flags),
+        ["model=torchvision", f"model.arch.name={flags['model']}"],
         _optimizer(flags),
         _schedule(flags),
         _augmentation(flags),
@@ -105,16 +105,11 @@ def _data(flags: dict[str, Any]) -> list[str]:
     if flags["interpolation"] in INTERPOLATIONS and (flags["interpolation"] != "bilinear" or flags["weights"]):
         # The reference ignores the preprocessing of pretrained weights.
         words.append(f"data.interpolation={flags['interpolation']}")
+    if flags["weights"]:
+        words += ["model/weights=pretrained", f"model.weights.tag={flags['weights'].rpartition('.')[2]}"]
     if flags["data-path"]:
         # The reference validates and reports on val/, and trains on every image of train/.
         words = ["data=image_folder", f"data.root={flags['data-path']}", "data.test_fraction=null", *words]
-    return words
-
-
-def _model(flags: dict[str, Any]) -> list[str]:
-    words = ["model=torchvision", f"model.arch.name={flags['model']}"]
-    if flags["weights"]:
-        words += ["model/weights=pretrained", f"model.weights.tag={flags['weights'].rpartition('.')[2]}"]
     return words
 
 
