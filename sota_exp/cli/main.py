@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
 
@@ -68,16 +69,9 @@ def limit_openmp_spinning() -> None:
     On an idle machine they spin, which is 5 % faster (docs/log.md, 2026-11-26). GNU's library reads it when torch is
     imported.
     """
-    if "OMP_WAIT_POLICY" not in os.environ and is_busy():
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-
-
-def is_busy() -> bool:
-    """Whether the load average of the last minute is at least half of the cores."""
-    try:
-        return os.getloadavg()[0] >= 0.5 * (os.cpu_count() or 1)
-    except OSError:
-        return False
+    with suppress(OSError):  # The system has no load average.
+        if "OMP_WAIT_POLICY" not in os.environ and os.getloadavg()[0] >= 0.5 * (os.cpu_count() or 1):
+            os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def run_command_line(arguments: list[str]) -> int:

@@ -47,11 +47,9 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
             main()
     except KeyboardInterrupt as stop:
         raise stop.__cause__ or stop from None
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(format_hydra_error(error, arguments)) from error
-    except (ValueError, yaml.YAMLError) as error:
+    except (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError) as error:
         # Hydra does not wrap the errors of its parsers, as for `data=null` or a file that is not valid YAML.
-        if entered:
+        if entered and not isinstance(error, HydraException | OmegaConfBaseException):
             raise
         raise ConfigError(format_hydra_error(error, arguments)) from error
     if failures:

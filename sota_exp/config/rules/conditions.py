@@ -65,7 +65,10 @@ def has_value(path: str, *legal: object) -> RuleCondition:
 
 
 def values_satisfy(holds: Callable[..., bool], *sources: str | ValueReader) -> RuleCondition:
-    """Whether `holds` is true for values, each from a dotted path or a function; false if it cannot be computed."""
+    """Whether `holds` is true for values, each from a dotted path or a function; false if it cannot be computed.
+
+    The keys of an option exist only where it is chosen, so a rule about a value needs no condition on the option.
+    """
     readers = [functools.partial(get_value, path=source) if isinstance(source, str) else source for source in sources]
 
     def fires(run: Configuration) -> bool:

@@ -58,11 +58,8 @@ IMAGE_RULES = (
     ),
     Rule(
         name="FixRes below 16 px",
-        condition=all_of(
-            USES_FIXRES,
-            values_satisfy(
-                lambda size, ratio: ratio > 0 and size / ratio < 16, "data.image_size", "augmentation.train_size.ratio"
-            ),
+        condition=values_satisfy(
+            lambda size, ratio: size / ratio < 16, "data.image_size", "augmentation.train_size.ratio"
         ),
         reason="augmentation/train_size=fixres trains on images below 16 px, too small for four downsampling stages",
         fix="a larger data.image_size or augmentation/train_size=native",
@@ -70,16 +67,14 @@ IMAGE_RULES = (
     ),
     Rule(
         name="FixRes of ratio one",
-        condition=all_of(USES_FIXRES, has_value("augmentation.train_size.ratio", 1)),
+        condition=has_value("augmentation.train_size.ratio", 1),
         reason="augmentation.train_size.ratio=1 trains at the evaluation size: FixRes has no effect",
         fix="a ratio near 1.27, or augmentation/train_size=native",
         source="Touvron et al. 2019, arXiv:1906.06423",
     ),
     Rule(
         name="FixRes with crops that hardly enlarge",
-        condition=all_of(
-            USES_FIXRES, USES_RESIZED_CROP, values_satisfy(lambda scale: scale[0] >= 0.5, "augmentation.crop.scale")
-        ),
+        condition=all_of(USES_FIXRES, values_satisfy(lambda scale: scale[0] >= 0.5, "augmentation.crop.scale")),
         reason="crops of at least half the image enlarge objects by 17 % on average at most, less than FixRes assumes",
         fix="augmentation/train_size=native, or augmentation.crop.scale=[0.08,1.0]",
         source="the mean of 1/√area over U(a, 1) is 2/(1 + √a)",
@@ -156,13 +151,10 @@ IMAGE_RULES = (
     ),
     Rule(
         name="repeats in a short training",
-        condition=all_of(
-            USES_REPEATS,
-            values_satisfy(
-                lambda repeats, epochs: repeats >= 1 and (1 - 1 / repeats) ** epochs > 0.01,
-                "augmentation.repeat.num_repeats",
-                "schedule.length.epochs",
-            ),
+        condition=values_satisfy(
+            lambda repeats, epochs: (1 - 1 / repeats) ** epochs > 0.01,
+            "augmentation.repeat.num_repeats",
+            "schedule.length.epochs",
         ),
         reason="repeated augmentation never shows more than 1 % of the training images in so few epochs",
         fix="more epochs (17 for 4 repeats, 12 for 3), or augmentation/repeat=none",
@@ -187,7 +179,6 @@ IMAGE_RULES = (
     Rule(
         name="a pretrained teacher at a small size",
         condition=all_of(
-            has_option("regularization/distillation", "logits"),
             has_value("regularization.distillation.source", "timm", "torchvision"),
             has_value("regularization.distillation.image_size", None),
             HAS_SMALL_IMAGES,

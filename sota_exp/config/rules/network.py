@@ -15,10 +15,10 @@ from sota_exp.config.rules.conditions import (
     values_satisfy,
 )
 
-USES_GHOST_BATCH_NORM = has_option("regularization/norm", "ghost_batch")
 BATCH_NORM = has_option("regularization/norm", "batch")
 STARTS_FROM_SCRATCH, HEAD_ONLY = has_option("model/weights", "scratch"), has_option("model/tuning", "head_only")
-USES_DISTILLATION = has_option("regularization/distillation", "logits")
+USES_SMOOTHING = has_technique("regularization/smoothing")
+USES_BINARY_LOSS = has_option("loss", "binary_cross_entropy")
 #: Data sets without the 1,000 classes of ImageNet. Not listed: a user's own images, whose classes are unknown here.
 HAS_OTHER_CLASSES_THAN_IMAGENET = has_option(
     "data", "animals_on_photos", "digits_on_photos", "imagenette", "cifar10", "cifar100", "svhn", "fashion_mnist",
@@ -26,7 +26,7 @@ HAS_OTHER_CLASSES_THAN_IMAGENET = has_option(
 )  # fmt: skip
 USES_LABEL_PROPAGATION = has_option("supervision", "label_propagation")
 HAS_PRETRAINED_TEACHER = has_value("regularization.distillation.source", "timm", "torchvision")
-LABELS_COUNT = values_satisfy(lambda alpha: alpha < 1, "regularization.distillation.alpha")
+TEACHES_WITH_LABELS = values_satisfy(lambda alpha: alpha < 1, "regularization.distillation.alpha")
 
 NETWORK_RULES = (
     Rule(
@@ -58,11 +58,8 @@ NETWORK_RULES = (
     ),
     Rule(
         name="ghost batches as large as the batch",
-        condition=all_of(
-            USES_GHOST_BATCH_NORM,
-            values_satisfy(
-                lambda ghost, batch: ghost >= batch, "regularization.norm.ghost_batch_size", compute_norm_batch_size
-            ),
+        condition=values_satisfy(
+            lambda ghost, batch: ghost >= batch, "regularization.norm.ghost_batch_size", compute_norm_batch_size
         ),
         reason="regularization.norm.ghost_batch_size is at least a norm layer's batch: this is ordinary batch norm",
         fix="a smaller ghost_batch_size, or regularization/norm=batch",
@@ -70,13 +67,10 @@ NETWORK_RULES = (
     ),
     Rule(
         name="ghost batches cut by micro-batches",
-        condition=all_of(
-            USES_GHOST_BATCH_NORM,
-            values_satisfy(
-                lambda ghost, micro: micro > ghost > 0 and micro % ghost != 0,
-                "regularization.norm.ghost_batch_size",
-                "schedule.accumulation.micro_batch_size",
-            ),
+        condition=values_satisfy(
+            lambda ghost, micro: micro > ghost and micro % ghost != 0,
+            "regularization.norm.ghost_batch_size",
+            "schedule.accumulation.micro_batch_size",
         ),
         reason="regularization.norm.ghost_batch_size does not divide schedule.accumulation.micro_batch_size: every"
         " micro-batch ends in a smaller ghost batch, unlike the whole batch",
@@ -130,11 +124,7 @@ NETWORK_RULES = (
     ),
     Rule(
         name="clipping without the trained classifier",
-        condition=all_of(
-            HEAD_ONLY,
-            has_option("regularization/clip", "adaptive"),
-            has_value("regularization.clip.exclude_classifier", True),
-        ),
+        condition=all_of(HEAD_ONLY, has_value("regularization.clip.exclude_classifier", True)),
         reason="regularization/clip=adaptive excludes the classifier, all that model/tuning=head_only trains",
         fix="regularization/clip=norm, or regularization.clip.exclude_classifier=false",
         source="Brock et al. 2021, arXiv:2102.06171",
@@ -142,7 +132,7 @@ NETWORK_RULES = (
     Rule(
         name="a pretrained teacher of other classes",
         level="error",
-        condition=all_of(USES_DISTILLATION, HAS_OTHER_CLASSES_THAN_IMAGENET, HAS_PRETRAINED_TEACHER),
+        condition=all_of(HAS_OTHER_CLASSES_THAN_IMAGENET, HAS_PRETRAINED_TEACHER),
         reason="regularization/distillation=logits compares teacher and student class by class, but pretrained"
         " networks have ImageNet's classes, not those of this data set",
         fix="a teacher trained on this data set: regularization.distillation.source=file and"
@@ -152,7 +142,6 @@ NETWORK_RULES = (
     Rule(
         name="a teacher of the student's architecture",
         condition=all_of(
-            USES_DISTILLATION,
             HAS_PRETRAINED_TEACHER,
             lambda run: run.choices.get("model/arch") == run.values["regularization"]["distillation"]["source"],
             values_satisfy(operator.eq, "regularization.distillation.name", "model.arch.name"),
@@ -163,7 +152,7 @@ NETWORK_RULES = (
     ),
     Rule(
         name="label smoothing with a teacher",
-        condition=all_of(USES_DISTILLATION, has_technique("regularization/smoothing"), LABELS_COUNT),
+        condition=all_of(USES_SMOOTHING, TEACHES_WITH_LABELS),
         reason="the teacher distinguishes similar classes from others; label smoothing treats all wrong ones alike",
         fix="regularization/smoothing=none",
         source="Hinton et al. 2015, arXiv:1503.02531: the other part of the loss uses the correct labels",
@@ -171,13 +160,8 @@ NETWORK_RULES = (
     Rule(
         name="label techniques that distillation ignores",
         condition=all_of(
-            USES_DISTILLATION,
             has_value("regularization.distillation.alpha", 1),
-            any_of(
-                has_technique("regularization/smoothing"),
-                has_option("loss", "binary_cross_entropy"),
-                USES_LABEL_PROPAGATION,
-            ),
+            any_of(USES_SMOOTHING, USES_BINARY_LOSS, USES_LABEL_PROPAGATION),
         ),
         reason="regularization.distillation.alpha=1 ignores label smoothing, loss and label propagation",
         fix="an alpha below 1, or regularization/smoothing=none, loss=cross_entropy, supervision=full",
@@ -185,38 +169,29 @@ NETWORK_RULES = (
     ),
     Rule(
         name="a softmax teacher with binary cross-entropy",
-        condition=all_of(USES_DISTILLATION, has_option("loss", "binary_cross_entropy"), LABELS_COUNT),
+        condition=all_of(USES_BINARY_LOSS, TEACHES_WITH_LABELS),
         reason="loss=binary_cross_entropy treats the logits as independent sigmoids, the teacher as one softmax",
         fix="loss=cross_entropy",
         source="Hinton et al. 2015, arXiv:1503.02531; Wightman et al. 2021, arXiv:2110.00476",
     ),
     Rule(
         name="smoothed binary targets",
-        condition=all_of(has_option("loss", "binary_cross_entropy"), has_technique("regularization/smoothing")),
+        condition=all_of(USES_BINARY_LOSS, USES_SMOOTHING),
         reason="binary cross-entropy treats classes as independent; smoothing gives wrong ones a positive target",
         fix="regularization/smoothing=none",
         source="Wightman et al. 2021, arXiv:2110.00476",
     ),
     Rule(
         name="label propagation with every label given",
-        condition=all_of(
-            USES_LABEL_PROPAGATION,
-            has_value("supervision.labelled_fraction", 1),
-            has_value("supervision.labelled_file", None),
-        ),
+        condition=all_of(has_value("supervision.labelled_fraction", 1), has_value("supervision.labelled_file", None)),
         reason="supervision.labelled_fraction=1 hides no label, so there is none to infer",
         fix="a labelled_fraction below 1, or supervision=full",
         source="Iscen et al. 2019, arXiv:1904.04717",
     ),
     Rule(
         name="label propagation that never starts",
-        condition=all_of(
-            USES_LABEL_PROPAGATION,
-            values_satisfy(
-                lambda share, epochs: share > (epochs - 1) / epochs,
-                "supervision.labels_only",
-                "schedule.length.epochs",
-            ),
+        condition=values_satisfy(
+            lambda share, epochs: share > (epochs - 1) / epochs, "supervision.labels_only", "schedule.length.epochs"
         ),
         reason="supervision.labels_only extends past the start of the last epoch: no pseudo-label is ever computed",
         fix="supervision.labels_only=0.4, or more epochs",

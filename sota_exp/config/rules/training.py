@@ -15,8 +15,8 @@ from sota_exp.config.rules.conditions import (
 USES_ADAPTIVE_OPTIMIZER = has_option("optimizer", "adam", "adamw", "lamb", "lion", "muon", "rmsprop")
 USES_WARMUP = has_technique("schedule/warmup")
 USES_EARLY_STOPPING = has_option("schedule/early_stopping", "patience")
-USES_EMA = has_option("regularization/average", "ema")
-USES_SWA = has_option("regularization/average", "swa")
+DECAYS_TO_ZERO = has_option("schedule/lr", "cosine", "one_cycle", "exponential")
+STEPS_BY_EPOCH = has_option("schedule/stepping", "epoch")
 SCALES_LINEARLY = has_option("schedule/lr_scaling", "linear")
 EPOCHS_KEY = "schedule.length.epochs"
 PATIENCE_KEY = "schedule.early_stopping.patience"
@@ -50,8 +50,7 @@ TRAINING_RULES = (
     Rule(
         name="warm-up within one epoch",
         condition=all_of(
-            has_option("schedule/stepping", "epoch"),
-            USES_WARMUP,
+            STEPS_BY_EPOCH,
             values_satisfy(lambda share, epochs: 0 < share * epochs <= 1, "schedule.warmup.fraction", EPOCHS_KEY),
         ),
         reason="with schedule/stepping=epoch, a warm-up of at most one epoch stays at its lowest learning rate",
@@ -61,8 +60,7 @@ TRAINING_RULES = (
     Rule(
         name="restarts within one epoch",
         condition=all_of(
-            has_option("schedule/lr", "cosine_restarts"),
-            has_option("schedule/stepping", "epoch"),
+            STEPS_BY_EPOCH,
             values_satisfy(_first_cycle_is_short, "schedule.lr.num_cycles", "schedule.lr.cycle_mult", EPOCHS_KEY),
         ),
         reason="with schedule/stepping=epoch, a first cycle of less than an epoch stays at one learning rate",
@@ -71,30 +69,21 @@ TRAINING_RULES = (
     ),
     Rule(
         name="restarts of one cycle",
-        condition=all_of(
-            has_option("schedule/lr", "cosine_restarts"),
-            has_value("schedule.lr.num_cycles", 1),
-        ),
+        condition=has_value("schedule.lr.num_cycles", 1),
         reason="schedule.lr.num_cycles=1 never restarts: it is schedule/lr=cosine",
         fix="at least two cycles, or schedule/lr=cosine",
         source="Loshchilov & Hutter 2016, arXiv:1608.03983",
     ),
     Rule(
         name="early stopping of an annealed schedule",
-        condition=all_of(
-            USES_EARLY_STOPPING,
-            has_option("schedule/lr", "cosine", "cosine_restarts", "exponential", "one_cycle"),
-        ),
+        condition=all_of(USES_EARLY_STOPPING, any_of(DECAYS_TO_ZERO, has_option("schedule/lr", "cosine_restarts"))),
         reason="early stopping ends the schedule before its learning rate is low; a shorter schedule does better",
         fix="schedule/lr=step or constant, or a shorter schedule.length.epochs",
         source="Loshchilov & Hutter 2016, arXiv:1608.03983",
     ),
     Rule(
         name="patience as long as training",
-        condition=all_of(
-            USES_EARLY_STOPPING,
-            values_satisfy(lambda patience, epochs: patience > epochs - 2, PATIENCE_KEY, EPOCHS_KEY),
-        ),
+        condition=values_satisfy(lambda patience, epochs: patience > epochs - 2, PATIENCE_KEY, EPOCHS_KEY),
         reason="schedule.early_stopping.patience is so long that training cannot stop before its last epoch",
         fix="a smaller patience, or schedule/early_stopping=none",
         source="Prechelt 1998, Early Stopping – But When?",
@@ -108,15 +97,10 @@ TRAINING_RULES = (
     ),
     Rule(
         name="early stopping before the second stage",
-        condition=all_of(
-            USES_EARLY_STOPPING,
-            any_of(
-                values_satisfy(_ends_before, PATIENCE_KEY, "model.tuning.fraction", EPOCHS_KEY),
-                values_satisfy(_ends_before, PATIENCE_KEY, "supervision.labels_only", EPOCHS_KEY),
-                all_of(
-                    USES_SWA, values_satisfy(_ends_before, PATIENCE_KEY, "regularization.average.start", EPOCHS_KEY)
-                ),
-            ),
+        condition=any_of(
+            values_satisfy(_ends_before, PATIENCE_KEY, "model.tuning.fraction", EPOCHS_KEY),
+            values_satisfy(_ends_before, PATIENCE_KEY, "supervision.labels_only", EPOCHS_KEY),
+            values_satisfy(_ends_before, PATIENCE_KEY, "regularization.average.start", EPOCHS_KEY),
         ),
         reason="patience may run out before model/tuning=gradual unfreezes, label propagation starts or SWA starts",
         fix="a patience longer than the first stage, or schedule/early_stopping=none",
@@ -133,7 +117,7 @@ TRAINING_RULES = (
     ),
     Rule(
         name="long EMA horizon",
-        condition=all_of(USES_EMA, values_satisfy(lambda horizon: horizon > 0.5, HORIZON_KEY)),
+        condition=values_satisfy(lambda horizon: horizon > 0.5, HORIZON_KEY),
         reason="an average over more than half of training still contains the first weights",
         fix="regularization.average.horizon near 0.04",
         source="torchvision's rule gives 3.9 % of training on ImageNet, and 100 % on 50,000 images",
@@ -141,7 +125,6 @@ TRAINING_RULES = (
     Rule(
         name="EMA shorter than a step",
         condition=all_of(
-            USES_EMA,
             not_(has_option("scale", "smoke")),  # Its numbers mean nothing, and the rule would fire on every recipe.
             values_satisfy(
                 lambda horizon, images, batch, epochs: horizon * (images // batch * epochs) < 1,
@@ -157,7 +140,7 @@ TRAINING_RULES = (
     ),
     Rule(
         name="SWA under an annealed schedule",
-        condition=all_of(USES_SWA, has_option("schedule/lr", "cosine", "one_cycle", "exponential")),
+        condition=all_of(has_option("regularization/average", "swa"), DECAYS_TO_ZERO),
         reason="SWA averages weights that differ; under a learning rate that decays to zero they are almost equal",
         fix="schedule/lr=constant or cosine_restarts",
         source="Izmailov et al. 2018, arXiv:1803.05407",
