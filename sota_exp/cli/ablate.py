@@ -52,15 +52,10 @@ def main(arguments: list[str]) -> None:
     others = [item for item in overrides if not item.startswith(("study=", "+study="))]
     name = "null" if kinds_given[0] == NULL_OPTION else kinds_given[0]
     option = NULL_OPTION if name == "null" else name
-    flags = [
-        f"hydra.sweeper.plan_only={'--plan' in arguments}",
-        f"hydra.sweeper.measure={'--no-measure' not in arguments}",
-    ]
-    compose.run_hydra(
-        train_arm_run,
-        [*STUDY_OVERRIDES, f"+study={option}", *map(str.lower, flags), build_directory_override(name, others), *others],
-        "ablate",
-    )
+    plan, measure = str("--plan" in arguments).lower(), str("--no-measure" not in arguments).lower()
+    sweeper = [f"+study={option}", f"hydra.sweeper.plan_only={plan}", f"hydra.sweeper.measure={measure}"]
+    place = build_directory_override(name, others)
+    compose.run_hydra(train_arm_run, [*STUDY_OVERRIDES, *sweeper, place, *others], "ablate")
 
 
 def build_directory_override(study: str, overrides: list[str]) -> str:

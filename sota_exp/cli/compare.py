@@ -4,11 +4,9 @@ Compares runs: differences of configuration, metrics, costs, and confidence inte
 only in their seed are one column, mean ± standard deviation over seeds. RUN is a run's directory, a directory of runs,
 a name below outputs/ or multirun/ or a prefix of names, or an MLflow run id.
 
-  sota-exp compare outputs/a_run outputs/another          two runs
   sota-exp compare multirun/train-1f2e3d4c                all runs of a multirun
   sota-exp compare small_images torchvision               the runs whose names begin like this
   sota-exp compare multirun/train-1f2e3d4c --each         one column per seed
-  sota-exp compare multirun/train-1f2e3d4c --json         all numbers as JSON
   sota-exp compare small_images torchvision --html page.html   a self-contained page
 
 Differences of test accuracy are paired by image. "95 %: images" is the interval for the noise of a finite test set,

@@ -31,13 +31,12 @@ def main(arguments: list[str]) -> None:
     one, other = map(find_run, arguments)
     found = find_config_difference(one, other)
     if found.is_empty:
-        make_console().print(f"No difference: {escape(one.name)} and {escape(other.name)} have the same configuration,")
-        make_console().print("versions, commit, device and data.")
+        names = f"{escape(one.name)} and {escape(other.name)}"
+        make_console().print(f"No difference: {names} have the same configuration, versions, commit, device and data.")
         return
     sections = (found.choices, found.values, found.environment)
     make_console().print(build_difference_table((one.name, other.name), *sections))
-    make_console().print()
-    make_console().print(format_rerun_command(one, other), soft_wrap=True, markup=False)
+    make_console().print(f"\n{format_rerun_command(one, other)}", soft_wrap=True, markup=False)
 
 
 def build_difference_table(names: tuple[str, str], *sections: dict[str, tuple[str, str]]) -> Table:

@@ -11,13 +11,10 @@ Draws pictures of the data and the augmentation of a configuration, without trai
 
 The arguments are those of train, and the random numbers are those of training:
 
-  sota-exp look                                                       the default configuration
   sota-exp look recipe=torchvision step=500                           a later step of another recipe
   sota-exp look data=image_folder data.root=photos                    your own images
-  sota-exp look augmentation/policy=augmix augmentation/mix=none      the effect of one technique
 
-hydra.run.dir sets the directory of the pictures and of look.json with the numbers. The same command writes the same
-bytes.
+hydra.run.dir sets the directory of the pictures and of look.json with the numbers.
 """
 
 from functools import partial

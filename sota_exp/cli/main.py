@@ -38,9 +38,10 @@ USAGE = """usage: sota-exp COMMAND [ARGUMENT …]
 
 Which of the published techniques help on your data and your model, how much, and how sure you can be.
 
-commands:"""
+commands:
+{commands}
 
-MORE = 'More: sota-exp COMMAND --help. Completion: eval "$(sota-exp --shell-completion install=bash)"'
+More: sota-exp COMMAND --help. Completion: eval "$(sota-exp --shell-completion install=bash)\""""
 
 
 def load_command(name: str) -> Callable[[list[str]], None]:
@@ -54,7 +55,7 @@ def format_usage() -> str:
     """The help text of the program."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
-    return "\n".join([USAGE, *lines, "", MORE])
+    return USAGE.format(commands="\n".join(lines))
 
 
 def main() -> None:

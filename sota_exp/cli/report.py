@@ -7,12 +7,8 @@ Writes the report of a study or sweep into its directory, from the files in it, 
   figures/      every figure as SVG and PNG
 
 DIRECTORY contains study.json (from sota-exp ablate) or sweep.json (from sota-exp sweep), or is its name below
-multirun/:
-
-  sota-exp report multirun/ladder-torchvision-cifar10-1f2e3d4c
-  sota-exp report ladder-torchvision-cifar10-1f2e3d4c
-
-For single runs use sota-exp compare RUN RUN … --html FILE. The same files give the same bytes.
+multirun/, such as sota-exp report multirun/ladder-torchvision-cifar10-1f2e3d4c. For single runs use
+sota-exp compare RUN RUN … --html FILE.
 """
 
 from pathlib import Path

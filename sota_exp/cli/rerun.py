@@ -8,7 +8,6 @@ outputs/ or multirun/ or its prefix, or an MLflow run id; it may be interrupted 
   sota-exp rerun outputs/a_run seed=1                     the same with another seed
   sota-exp rerun outputs/a_run augmentation/mix=none      the same without mixing
   sota-exp rerun outputs/a_run -m seed=1,2,3              several runs in turn
-  sota-exp rerun outputs/a_run --cfg job                  only print the configuration
 
 hydra.run.dir sets another directory. The same command resumes its run, or prints the result of a finished one.
 """

@@ -21,9 +21,9 @@ class SavedWeights:
 
     name: str
     weights: Path
-    description: Path | None
-    training_fingerprint: str
-    configuration: Configuration | None
+    description: Path | None = None
+    training_fingerprint: str = ""
+    configuration: Configuration | None = None
 
 
 def parse_weights_argument(command: str, arguments: list[str]) -> tuple[SavedWeights, list[str]]:
@@ -69,7 +69,7 @@ def find_file_weights(path: Path) -> SavedWeights:
     candidates = [path.with_suffix(".json"), path.with_name("model.json"), path.parent.parent / "model.json"]
     description = next((file for file in candidates if file.is_file() and read_description(file)), None)
     if description is None or path.suffix != ".safetensors":
-        return SavedWeights(name=path.stem, weights=path, description=None, training_fingerprint="", configuration=None)
+        return SavedWeights(name=path.stem, weights=path)
     result, config = read_json(description.with_name("result.json")) or {}, description.with_name("config.yaml")
     configuration = None
     if config.is_file() and "choices" in result:

@@ -79,7 +79,7 @@ def write_technique(root: Path, made: NewTechnique) -> list[Path]:
         ConfigError: one of the new files exists already.
     """
     own = {
-        root / "sota_exp" / "techniques" / made.slot / f"{made.name}.py": format_module(root, made, made.like.target),
+        root / "sota_exp" / "techniques" / made.slot / f"{made.name}.py": format_module(root, made),
         root / "conf" / made.slot / f"{made.name}.yaml": format_yaml(root, made),
         root / "tests" / "techniques" / made.slot / f"test_{made.name}.py": format_test(made),
     }
@@ -95,13 +95,13 @@ def write_technique(root: Path, made: NewTechnique) -> list[Path]:
     return [*own, *of_slot]
 
 
-def format_module(root: Path, made: NewTechnique, target: str) -> str:
-    """The module: a docstring to fill in, then the class of `target` under its new name."""
-    source = root.joinpath(*target.split(".")[:-1]).with_suffix(".py").read_text()
-    copied = target.rpartition(".")[2]
+def format_module(root: Path, made: NewTechnique) -> str:
+    """The module: a docstring to fill in, then the copied class under its new name."""
+    module, _, copied = made.like.target.rpartition(".")
+    source = root.joinpath(*module.split(".")).with_suffix(".py").read_text()
     tree = ast.parse(source)
     if made.like.is_neutral:
-        code = extract_class(source, tree, copied, target.rpartition(".")[0])
+        code = extract_class(source, tree, copied, module)
     else:
         code = "\n".join(source.splitlines()[tree.body[0].end_lineno or 0 :]).strip("\n")
     code = re.sub(rf"\b{copied}\b", made.class_name, code)

@@ -7,14 +7,13 @@ model.safetensors    final weights                       model.json       archit
 """
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from sota_exp.config.formats import FILE_FORMAT, get_format, read_config
@@ -23,12 +22,8 @@ from sota_exp.runs.atomic import read_json, read_json_lines, write_atomically, w
 
 def write_weights(path: Path, state: dict[str, Tensor]) -> None:
     """Write a state dict, tensors of any shape [...], as safetensors; tied weights are written once per name."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}, temporary)
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+    write_atomically(path, lambda file: file.write(save(tensors)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,8 +48,6 @@ OVERRIDES = {
     "clip-grad-norm": ["regularization/clip=norm", "regularization.clip.max_norm={}"],
 }
 
-#: Constants in the reference's code.
-RMSPROP_CONSTANTS = ["optimizer.alpha=0.9", "optimizer.eps=0.0316"]
 SMALLEST_FLOAT = sys.float_info.min
 
 
@@ -121,7 +119,7 @@ def _optimizer(flags: dict[str, Any]) -> list[str]:
         f"optimizer.weight_decay={flags['weight-decay']!r}",
     ]
     if name == "rmsprop":
-        words += RMSPROP_CONSTANTS
+        words += ["optimizer.alpha=0.9", "optimizer.eps=0.0316"]  # Constants in the reference's code.
     return [*words, f"optimizer.momentum={flags['momentum']!r}"] if name != "adamw" else words
 
 
