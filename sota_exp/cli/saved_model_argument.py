@@ -110,8 +110,7 @@ def parse_values(command: str, arguments: list[str], defaults: dict[str, str]) -
     for argument in arguments:
         key, found, value = argument.partition("=")
         if key not in defaults or not found:
-            legal = format_legal(f"{key}=", [f"{name}=" for name in defaults])
-            raise ConfigError(f"{argument}: not an argument of {command}; {legal}")
+            raise ConfigError(f"{argument}: not an argument of {command}; {format_legal(key, defaults)}")
         given[key] = value
     for key, value in given.items():
         if not value:
