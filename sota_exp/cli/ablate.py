@@ -22,7 +22,7 @@ study.json.
 from sota_exp import CONF
 from sota_exp.config import compose
 from sota_exp.config.hashing import compute_digest
-from sota_exp.config.values import format_suggestion
+from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
 
 #: Hydra runs the study's sweeper, and does not log its jobs.
@@ -40,12 +40,10 @@ def main(arguments: list[str]) -> None:
     """
     overrides = [argument for argument in arguments if argument not in ("--plan", "--no-measure", "-m", "--multirun")]
     kinds_given = [item.partition("=")[2] for item in overrides if item.startswith(("study=", "+study="))]
-    kinds = list_studies()
+    kinds = sorted(path.stem.replace(NULL_OPTION, "null") for path in (CONF / "study").glob("*.yaml"))
     if len(kinds_given) != 1 or kinds_given[0] not in (*kinds, NULL_OPTION):
-        named = f"study={kinds_given[0]}: no such study" if kinds_given else "ablate needs a study"
-        raise ConfigError(
-            f"{named}; legal: study={', study='.join(kinds)}.{format_suggestion((kinds_given or [''])[0], kinds)}"
-        )
+        named = f"study={kinds_given[0]}: no such study" if kinds_given else "ablate needs study=KIND"
+        raise ConfigError(f"{named}; {format_legal(''.join(kinds_given), kinds)}")
     from hydra.core.plugins import Plugins
 
     from sota_exp.cli.ablate_run import ReportingStudySweeper, train_arm_run
@@ -54,21 +52,10 @@ def main(arguments: list[str]) -> None:
     others = [item for item in overrides if not item.startswith(("study=", "+study="))]
     name = "null" if kinds_given[0] == NULL_OPTION else kinds_given[0]
     option = NULL_OPTION if name == "null" else name
-    flags = [
-        f"hydra.sweeper.plan_only={'--plan' in arguments}",
-        f"hydra.sweeper.measure={'--no-measure' not in arguments}",
-    ]
-    compose.run_hydra(
-        train_arm_run,
-        [*STUDY_OVERRIDES, f"+study={option}", *map(str.lower, flags), build_directory_override(name, others), *others],
-        "ablate",
-    )
-
-
-def list_studies() -> list[str]:
-    """The options of `study=`."""
-    names = sorted(path.stem for path in (CONF / "study").glob("*.yaml"))
-    return ["null" if name == NULL_OPTION else name for name in names]
+    plan, measure = str("--plan" in arguments).lower(), str("--no-measure" not in arguments).lower()
+    sweeper = [f"+study={option}", f"hydra.sweeper.plan_only={plan}", f"hydra.sweeper.measure={measure}"]
+    place = build_directory_override(name, others)
+    compose.run_hydra(train_arm_run, [*STUDY_OVERRIDES, *sweeper, place, *others], "ablate")
 
 
 def build_directory_override(study: str, overrides: list[str]) -> str:

@@ -2,12 +2,12 @@
 
 import logging
 import os
-from pathlib import Path
 
 from omegaconf import DictConfig
 
 from sota_exp.config import compose
 from sota_exp.config.rules import check_rules
+from sota_exp.errors import in_a_line
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.hydra_sweeper import StudySweeper
 from sota_exp.study.results import PlannedStudy
@@ -34,19 +34,15 @@ class ReportingStudySweeper(StudySweeper):
 
     def show(self, study: PlannedStudy, files: StudyFiles, status: str) -> list[str]:
         """Write the report of a finished study and log it to MLflow with its `status`; returns one line for each."""
+        from sota_exp.report.study.page import write_study_report
         from sota_exp.tracking.mlflow_parent import end_parent_run
 
-        written = write_study_report_safely(files.directory) if status == "FINISHED" else []
+        written = []
+        if status == "FINISHED":
+            try:
+                write_study_report(files.directory)
+                written.append(os.path.relpath(files.directory / "report.html"))
+            except Exception as error:  # The study itself is complete.
+                written.append(f"the report could not be written: {in_a_line(error)}")
         tracking = study.arms.ready[0].configuration.values["tracking"]
         return [*written, *end_parent_run(files.directory, tracking, status)]
-
-
-def write_study_report_safely(directory: Path) -> list[str]:
-    """Write the report beside study.json. An error is only printed, because the study itself is complete."""
-    from sota_exp.report.study.page import write_study_report
-
-    try:
-        write_study_report(directory)
-    except Exception as error:
-        return [f"the report could not be written: {type(error).__name__}: {error}"]
-    return [os.path.relpath(directory / "report.html")]

@@ -9,17 +9,20 @@ import sys
 import tempfile
 import time
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import IO
 
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.runs.mlflow_store import (
     DEFAULT_EXPERIMENT,
     build_mlflow_environment,
+    find_connection_problem,
+    get_or_create_experiment,
     get_sqlite_path,
-    is_reachable,
+    is_http_uri,
     mask_passwords,
+    open_store,
     require_supported_uri,
     resolve_uri,
 )
@@ -38,53 +41,38 @@ def main(arguments: list[str]) -> None:
         ConfigError: an illegal URI, or an unknown experiment.
         RunFailed: the server does not answer.
     """
-    options = build_parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(
+        prog="sota-exp dashboard", description="MLflow's web page for the runs of this directory."
+    )
+    parser.add_argument("--port", type=int, default=5000, help="the first free port from this one on (default: 5000)")
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+    parser.add_argument("--uri", help="another store than mlflow.db in this directory")
+    parser.add_argument("--experiment", default=DEFAULT_EXPERIMENT, help=f"default: {DEFAULT_EXPERIMENT}")
+    options = parser.parse_args(arguments)
     if options.uri is not None:
         require_supported_uri(options.uri)
     uri = resolve_uri(options.uri, Path.cwd())
     os.environ.update(build_mlflow_environment(30, 2))
-    if uri.startswith(("http://", "https://")):
-        if not is_reachable(uri, 5.0):
-            raise RunFailed(mask_passwords(f"{uri} does not answer"))
-        prepare_experiment(uri, options.experiment)
-        open_dashboard(uri, uri, options.experiment, not options.no_browser)
+    if is_http_uri(uri):
+        if problem := find_connection_problem(uri, 5.0):
+            raise RunFailed(mask_passwords(problem))
+        open_dashboard(uri, uri, prepare_experiment(uri, options.experiment), not options.no_browser)
         return
-    serve_store(uri, options)
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of the command's arguments."""
-    result = argparse.ArgumentParser(
-        prog="sota-exp dashboard", description="MLflow's web page for the runs of this directory."
-    )
-    result.add_argument(
-        "--port", type=int, default=5000, help="the first free port from this one on is used (default: 5000)"
-    )
-    result.add_argument("--no-browser", action="store_true", help="only print the address")
-    result.add_argument("--uri", help="another store than mlflow.db in this directory")
-    result.add_argument("--experiment", default=DEFAULT_EXPERIMENT, help=f"default: {DEFAULT_EXPERIMENT}")
-    return result
-
-
-def serve_store(uri: str, options: argparse.Namespace) -> None:
-    """Start MLflow's server on a free port and serve the store until Ctrl-C."""
     print("opening the store …", flush=True)
-    prepare_experiment(uri, options.experiment)
+    experiment_id = prepare_experiment(uri, options.experiment)
     port = find_free_port(options.port)
     if port != options.port:
         print(f"port {options.port} is taken; {port} is free")
-    address = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryFile() as errors:
-        serve_until_interrupted(start_server(uri, port, errors), errors, address, uri, options)
+        serve_until_interrupted(uri, port, errors, experiment_id, not options.no_browser)
 
 
-def prepare_experiment(uri: str, experiment: str) -> None:
-    """Write the views of an experiment for its present runs, and create the default experiment if it is missing.
+def prepare_experiment(uri: str, experiment: str) -> str:
+    """Write the views of an experiment for its present runs, and return its id; the default experiment is created.
 
     Raises:
         ConfigError: there is no such experiment.
     """
-    from sota_exp.runs.mlflow_store import get_or_create_experiment, open_store
     from sota_exp.tracking.mlflow_views import write_views
 
     client = open_store(uri)
@@ -95,20 +83,21 @@ def prepare_experiment(uri: str, experiment: str) -> None:
     write_views(client, number)
     if not client.search_runs([number], max_results=1):
         print(f"no run yet in experiment {experiment}; create one with sota-exp train")
+    return number
 
 
-def serve_until_interrupted(
-    process: subprocess.Popen[bytes], errors: IO[bytes], address: str, uri: str, options: argparse.Namespace
-) -> None:
-    """Print and open the address when the server is ready; end the server at Ctrl-C or SIGTERM.
+def serve_until_interrupted(uri: str, port: int, errors: IO[bytes], experiment_id: str, in_browser: bool) -> None:
+    """Start MLflow's server, print and open its address when it is ready, and end it at Ctrl-C or SIGTERM.
 
     Raises:
         RunFailed: the server did not start, or ended.
     """
-    previous_handler = signal.signal(signal.SIGTERM, raise_keyboard_interrupt)
+    previous_handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    address = f"http://127.0.0.1:{port}"
+    process = start_server(uri, port, errors)
     try:
         wait_until_ready(process, errors, address)
-        open_dashboard(address, uri, options.experiment, not options.no_browser)
+        open_dashboard(address, uri, experiment_id, in_browser)
         print("Press Ctrl-C to stop.", flush=True)
         process.wait()
         raise RunFailed(f"MLflow's server ended with status {process.returncode}")
@@ -117,15 +106,6 @@ def serve_until_interrupted(
     finally:
         stop_server(process)
         signal.signal(signal.SIGTERM, previous_handler)
-
-
-def raise_keyboard_interrupt(number: int, frame: FrameType | None) -> None:
-    """Signal handler that ends the server like Ctrl-C.
-
-    Raises:
-        KeyboardInterrupt: always.
-    """
-    raise KeyboardInterrupt
 
 
 def find_free_port(first: int) -> int:
@@ -138,12 +118,9 @@ def find_free_port(first: int) -> int:
     if not 1 <= first <= 65535:
         raise ConfigError(f"--port={first} is not legal: 1 to 65535")
     for port in range(first, min(first + MAX_PORT_ATTEMPTS, 65536)):
-        with socket.socket() as probe:
+        with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+            probe.bind(("127.0.0.1", port))
             return port
     raise RunFailed(f"no free port from {first} on; name another with --port=…")
 
@@ -166,7 +143,7 @@ def wait_until_ready(process: subprocess.Popen[bytes], errors: IO[bytes], addres
         RunFailed: it ended, or did not answer in time.
     """
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
-    while not is_reachable(address, 1.0):
+    while find_connection_problem(address, 1.0):
         if process.poll() is not None:
             errors.seek(0)
             lines = errors.read().decode(errors="replace").strip().splitlines()
@@ -179,26 +156,18 @@ def wait_until_ready(process: subprocess.Popen[bytes], errors: IO[bytes], addres
 def stop_server(process: subprocess.Popen[bytes]) -> None:
     """End the process group with SIGTERM, then with SIGKILL."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
+        with suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(process.pid, number)
-        except ProcessLookupError:
-            break
-        try:
             process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            continue
 
 
-def open_dashboard(address: str, uri: str, experiment: str, in_browser: bool) -> None:
+def open_dashboard(address: str, uri: str, experiment_id: str, in_browser: bool) -> None:
     """Print the addresses of the views, and open the first one."""
     import mlflow
-    from mlflow import MlflowClient
 
     from sota_exp.tracking.mlflow_views import build_view_links
 
-    found = MlflowClient(uri).get_experiment_by_name(experiment)
-    assert found is not None
-    links = build_view_links(address, found.experiment_id, mlflow.__version__)
+    links = build_view_links(address, experiment_id, mlflow.__version__)
     print(f"MLflow on {mask_passwords(uri)}")
     for name, link in links.items():
         print(f"  {name}\n    {link}")

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sota_exp.errors import ConfigError
-from sota_exp.report.comparison.config_difference import ConfigDifference, find_config_difference
+from sota_exp.report.comparison.config_difference import find_config_difference
 from sota_exp.report.terminal import make_console
 from sota_exp.runs.find import SavedRun, find_run
 
@@ -31,26 +31,25 @@ def main(arguments: list[str]) -> None:
     one, other = map(find_run, arguments)
     found = find_config_difference(one, other)
     if found.is_empty:
-        make_console().print(f"No difference: {escape(one.name)} and {escape(other.name)} have the same configuration,")
-        make_console().print("versions, commit, device and data.")
+        names = f"{escape(one.name)} and {escape(other.name)}"
+        make_console().print(f"No difference: {names} have the same configuration, versions, commit, device and data.")
         return
-    make_console().print(build_difference_table(one, other, found))
-    make_console().print()
-    make_console().print(format_rerun_command(one, other), soft_wrap=True, markup=False)
+    sections = (found.choices, found.values, found.environment)
+    make_console().print(build_difference_table((one.name, other.name), *sections))
+    make_console().print(f"\n{format_rerun_command(one, other)}", soft_wrap=True, markup=False)
 
 
-def build_difference_table(one: SavedRun, other: SavedRun, found: ConfigDifference) -> Table:
-    """One row per difference: choices, then values, then environment."""
+def build_difference_table(names: tuple[str, str], *sections: dict[str, tuple[str, str]]) -> Table:
+    """One row per difference of two runs, with an empty row after each section but the last."""
     rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     rows.add_column("", style="cyan", overflow="fold")
-    for run in (one, other):
-        rows.add_column(escape(run.name), overflow="fold")
-    sections = [section for section in (found.choices, found.values, found.environment) if section]
-    for index, section in enumerate(sections):
-        for name, values in section.items():
-            rows.add_row(escape(name), *(escape(value) for value in values))
-        if index < len(sections) - 1:
+    for name in names:
+        rows.add_column(escape(name), overflow="fold")
+    for index, section in enumerate(filter(None, sections)):
+        if index:
             rows.add_row()
+        for name, values in section.items():
+            rows.add_row(escape(name), *map(escape, values))
     return rows
 
 

@@ -7,15 +7,12 @@ must have the model's classes.
 
   sota-exp evaluate run=outputs/a_run                                    the run's metrics again
   sota-exp evaluate run=outputs/a_run evaluation/resolution=search       the best image size
-  sota-exp evaluate run=outputs/a_run evaluation/fine_tune=classifier_and_norm   with fine-tuned last layers
   sota-exp evaluate run=outputs/a_run evaluation/tta=flip                averaged with the mirror image
   sota-exp evaluate run=outputs/a_run data=image_folder data.root=DIR    on other images of the same classes
-  sota-exp evaluate run=outputs/a_run -m evaluation/tta=none,flip        several evaluations in turn
   sota-exp evaluate weights=model.safetensors data=digits_on_photos      a file, with its data set
   sota-exp evaluate weights=net.pth model/arch=timm model.arch.name=resnet18 data=imagenet   from another program
 
-hydra.run.dir sets the directory for result.json and the model with its view. The same command in the same directory
-runs only once.
+hydra.run.dir sets the directory for result.json and the model with its view. The same command runs only once.
 """
 
 import os
@@ -46,9 +43,8 @@ def main(arguments: list[str]) -> None:
     base = [word for word in base if not word.startswith(VIEW_KEYS)]
     if found.description is None:
         base = ["model/weights=checkpoint", f"model.weights.path={quoted(str(found.weights))}"]
-    place = (
-        f"outputs/evaluate-{found.name}-{compute_digest([str(found.weights.resolve()), sorted(overrides)], length=8)}"
-    )
+    digest = compute_digest([str(found.weights.resolve()), sorted(overrides)], length=8)
+    place = f"outputs/evaluate-{found.name}-{digest}"
     changed = {get_override_key(override).replace("/", ".") for override in overrides}
     compose.run_hydra(
         partial(evaluate, found, changed), [*base, f"hydra.run.dir={quoted(place)}", *changes], "evaluate"
@@ -62,15 +58,12 @@ def evaluate(found: SavedWeights, changed: set[str], config: DictConfig) -> floa
         configuration = compose.get_job_configuration(config)
         check_rules(configuration)
         from sota_exp.tracking.console import build_evaluation_panel
-        from sota_exp.training.evaluate_saved import SavedEvaluation, SavedModelFiles, evaluate_saved
+        from sota_exp.training.evaluate_saved import SavedEvaluation, evaluate_saved
 
-        subject = SavedModelFiles(
+        rescoring = SavedEvaluation(
             weights=found.weights,
             description=found.description,
-            training_fingerprint=found.result.get("training_fingerprint", ""),
-        )
-        rescoring = SavedEvaluation(
-            model_files=subject,
+            training_fingerprint=found.training_fingerprint,
             configuration=configuration,
             asked=frozenset(changed),
         )

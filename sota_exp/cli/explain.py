@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from sota_exp import CONF, PACKAGE
 from sota_exp.config import compose
-from sota_exp.config.catalog import CatalogOption, load_catalog
+from sota_exp.config.catalog import load_catalog
 from sota_exp.config.configuration import Configuration, require_filled
 from sota_exp.config.rules import check_rules, find_fired_rules
 from sota_exp.report.terminal import make_console, shorten_path
@@ -51,9 +51,13 @@ def _explain(configuration: Configuration, directory: Path, seconds: float) -> N
 
     require_filled(configuration)
     out, values = make_console(), configuration.values
-    found = load_catalog(CONF, PACKAGE)
+    active = [
+        option
+        for option in load_catalog(CONF, PACKAGE)
+        if configuration.choices.get(option.group) == option.name and not option.is_neutral
+    ]
     out.print(explained.format_explain_heading(values))
-    out.print(explained.build_techniques_table(find_active_options(found, configuration.choices), values))
+    out.print(explained.build_techniques_table(active, values))
     out.print(explained.build_rules_table(find_fired_rules(configuration)))
     check_rules(configuration)
     out.print(explained.describe_directory(shorten_path(directory)))
@@ -72,8 +76,3 @@ def _explain(configuration: Configuration, directory: Path, seconds: float) -> N
         if seconds:
             measured = measure_cost(session, state, evaluator, seconds)
             out.print(explained.format_training_cost(measured, estimate_cost(plan, measured), str(session.device)))
-
-
-def find_active_options(found: list[CatalogOption], choices: dict[str, str]) -> list[CatalogOption]:
-    """The chosen options that are not neutral, in the order of the catalog."""
-    return [option for option in found if choices.get(option.group) == option.name and not option.is_neutral]

@@ -27,12 +27,11 @@ def main(arguments: list[str]) -> None:
     found, others = parse_weights_argument("export", arguments)
     given = parse_values("export", others, {"format": "", "output": ""})
     from sota_exp.models.export import ExportSource, export
-    from sota_exp.training.evaluate_saved import SavedModelFiles, load_evaluated_model
+    from sota_exp.training.evaluate_saved import load_evaluated_model
 
-    model = load_evaluated_model(
-        SavedModelFiles(weights=found.weights, description=require_description(found), training_fingerprint="")
-    )
-    shipped = ExportSource(description=require_description(found), weights=found.weights, model=model)
+    description = require_description(found)
+    model = load_evaluated_model(description, found.weights)
+    shipped = ExportSource(description=description, weights=found.weights, model=model)
     exported = export(shipped, given["format"], Path(given["output"]).expanduser())
     out = make_console()
     size = sum(file.stat().st_size for file in [exported.path, *exported.path.rglob("*")] if file.is_file()) / 2**20

@@ -11,13 +11,10 @@ Draws pictures of the data and the augmentation of a configuration, without trai
 
 The arguments are those of train, and the random numbers are those of training:
 
-  sota-exp look                                                       the default configuration
   sota-exp look recipe=torchvision step=500                           a later step of another recipe
   sota-exp look data=image_folder data.root=photos                    your own images
-  sota-exp look augmentation/policy=augmix augmentation/mix=none      the effect of one technique
 
-hydra.run.dir sets the directory of the pictures and of look.json with the numbers. The same command writes the same
-bytes.
+hydra.run.dir sets the directory of the pictures and of look.json with the numbers.
 """
 
 from functools import partial
@@ -36,24 +33,18 @@ DEFAULT_DIRECTORY = "outputs/look-${hydra:runtime.choices.recipe}-${hydra:runtim
 
 
 def main(arguments: list[str]) -> None:
-    """Draw the pictures of the configuration that the overrides compose, at step `step=`."""
-    steps = [argument for argument in arguments if argument.startswith("step=")]
-    step = parse_step(steps[-1]) if steps else 0
-    overrides = [argument for argument in arguments if argument not in steps]
-    place = f"hydra.run.dir='{DEFAULT_DIRECTORY}-step{step}-${{digest:${{hydra:overrides.task}}}}'"
-    compose.run_hydra(partial(look, step), [place, *overrides], "look")
-
-
-def parse_step(argument: str) -> int:
-    """Parse `step=N`.
+    """Draw the pictures of the configuration that the overrides compose, at step `step=`.
 
     Raises:
-        ConfigError: N is not a whole number from 0 on.
+        ConfigError: the step is not a whole number from 0 on.
     """
-    value = argument.partition("=")[2]
-    if not value.isdecimal():
-        raise ConfigError(f"{argument}: expected the number of a training step, 0 for the first")
-    return int(value)
+    steps = [argument for argument in arguments if argument.startswith("step=")]
+    step = steps[-1].partition("=")[2] if steps else "0"
+    if not step.isdecimal():
+        raise ConfigError(f"step={step}: expected the number of a training step, 0 for the first")
+    overrides = [argument for argument in arguments if argument not in steps]
+    place = f"hydra.run.dir='{DEFAULT_DIRECTORY}-step{step}-${{digest:${{hydra:overrides.task}}}}'"
+    compose.run_hydra(partial(look, int(step)), [place, *overrides], "look")
 
 
 def look(step: int, config: DictConfig) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
 
@@ -33,6 +34,15 @@ COMMANDS = {
     "sync": "send the runs to MLflow that are not sent yet",
 }
 
+USAGE = """usage: sota-exp COMMAND [ARGUMENT …]
+
+Which of the published techniques help on your data and your model, how much, and how sure you can be.
+
+commands:
+{commands}
+
+More: sota-exp COMMAND --help. Completion: eval "$(sota-exp --shell-completion install=bash)\""""
+
 
 def load_command(name: str) -> Callable[[list[str]], None]:
     """Import the function `main` of a command."""
@@ -45,18 +55,7 @@ def format_usage() -> str:
     """The help text of the program."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
-    return "\n".join(
-        [
-            "usage: sota-exp COMMAND [ARGUMENT …]",
-            "",
-            "Which of the published techniques help on your data and your model, how much, and how sure you can be.",
-            "",
-            "commands:",
-            *lines,
-            "",
-            'More: sota-exp COMMAND --help. Completion: eval "$(sota-exp --shell-completion install=bash)"',
-        ]
-    )
+    return USAGE.format(commands="\n".join(lines))
 
 
 def main() -> None:
@@ -71,16 +70,9 @@ def limit_openmp_spinning() -> None:
     On an idle machine they spin, which is 5 % faster (docs/log.md, 2026-11-26). GNU's library reads it when torch is
     imported.
     """
-    if "OMP_WAIT_POLICY" not in os.environ and is_busy():
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-
-
-def is_busy() -> bool:
-    """Whether the load average of the last minute is at least half of the cores."""
-    try:
-        return os.getloadavg()[0] >= 0.5 * (os.cpu_count() or 1)
-    except OSError:
-        return False
+    with suppress(OSError):  # The system has no load average.
+        if "OMP_WAIT_POLICY" not in os.environ and os.getloadavg()[0] >= 0.5 * (os.cpu_count() or 1):
+            os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def run_command_line(arguments: list[str]) -> int:
@@ -128,12 +120,9 @@ def run_command(arguments: list[str]) -> int:
         complete(arguments[1:], list(COMMANDS))
         return 0
     if arguments[0] not in COMMANDS:
-        from sota_exp.config.values import format_suggestion
+        from sota_exp.config.values import format_legal
 
-        legal = ", ".join(COMMANDS)
-        raise ConfigError(
-            f"{arguments[0]}: no such command; legal: {legal}.{format_suggestion(arguments[0], COMMANDS)}"
-        )
+        raise ConfigError(f"{arguments[0]}: no such command; {format_legal(arguments[0], COMMANDS)}")
     command = load_command(arguments[0])
     help_text = sys.modules[command.__module__].__doc__ or ""
     if help_text.startswith("usage: ") and {"-h", "--help"} & set(arguments):

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 PREDICT_DEFAULTS = {"top": "5", "format": "table", "batch_size": "64", "device": "auto"}
 
-OUTPUT_FORMATS = ("table", "csv", "json")
-
 
 def main(arguments: list[str]) -> None:
     """Classify the files and folders in the arguments.
@@ -43,19 +41,18 @@ def main(arguments: list[str]) -> None:
     found, others = parse_weights_argument("predict", arguments)
     places = [word for word in others if word.partition("=")[0] not in PREDICT_DEFAULTS]
     given = parse_values("predict", [word for word in others if word not in places], PREDICT_DEFAULTS)
-    if given["format"] not in OUTPUT_FORMATS:
-        raise ConfigError(f"format={given['format']} is not legal: {', '.join(OUTPUT_FORMATS)}")
+    formats = {"table": print_table, "csv": print_csv, "json": print_json}
+    if given["format"] not in formats:
+        raise ConfigError(f"format={given['format']} is not legal: {', '.join(formats)}")
     top, batch_size = (parse_positive_int(name, given[name]) for name in ("top", "batch_size"))
     paths = [path for place in places for path in find_images(Path(place).expanduser())]
     if not paths:
         raise ConfigError("predict needs images: files or folders; see sota-exp predict --help")
     from sota_exp.models.predict import Prediction, predict_files
     from sota_exp.training.device import pick_device
-    from sota_exp.training.evaluate_saved import SavedModelFiles, load_evaluated_model
+    from sota_exp.training.evaluate_saved import load_evaluated_model
 
-    model = load_evaluated_model(
-        SavedModelFiles(weights=found.weights, description=require_description(found), training_fingerprint="")
-    )
+    model = load_evaluated_model(require_description(found), found.weights)
     unreadable: list[str] = []
 
     def readable() -> Iterator[Prediction]:
@@ -66,7 +63,7 @@ def main(arguments: list[str]) -> None:
                 print(f"sota-exp: {made}", file=sys.stderr)
                 unreadable.append(str(made.path))
 
-    {"table": print_table, "csv": print_csv, "json": print_json}[given["format"]](readable())
+    formats[given["format"]](readable())
     if unreadable:
         raise RunFailed(f"{len(unreadable)} of {len(paths)} files cannot be read as images; they are listed above")
 

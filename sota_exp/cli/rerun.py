@@ -8,18 +8,16 @@ outputs/ or multirun/ or its prefix, or an MLflow run id; it may be interrupted 
   sota-exp rerun outputs/a_run seed=1                     the same with another seed
   sota-exp rerun outputs/a_run augmentation/mix=none      the same without mixing
   sota-exp rerun outputs/a_run -m seed=1,2,3              several runs in turn
-  sota-exp rerun outputs/a_run --cfg job                  only print the configuration
 
 hydra.run.dir sets another directory. The same command resumes its run, or prints the result of a finished one.
 """
 
 from functools import partial
-from pathlib import Path
 
 from omegaconf import DictConfig
 from rich.markup import escape
-from rich.table import Table
 
+from sota_exp.cli.diff import build_difference_table
 from sota_exp.cli.train import train
 from sota_exp.config import compose
 from sota_exp.config.hashing import compute_digest
@@ -49,18 +47,10 @@ def main(arguments: list[str]) -> None:
     overrides = compose.get_overrides(changes)
     base = configuration_to_overrides(original.configuration, overrides, compose.build_search_path_override(changes))
     is_one = not {"-m", "--multirun"} & set(changes)
-    place = f"hydra.run.dir={quoted(str(build_directory(original, overrides)))}"
-    compose.run_hydra(partial(rerun, original, is_one), [*base, place, *changes], "rerun")
-
-
-def build_directory(original: SavedRun, overrides: list[str]) -> Path:
-    """The directory: the name of the run (or multirun and number) and a hash of the overrides."""
-    parts = original.directory.resolve().parts
-    name = "-".join(parts[-2:]) if parts[-1].isdecimal() else parts[-1]
-    return (
-        Path("outputs")
-        / f"{name}-rerun-{compute_digest([str(original.directory.resolve()), sorted(overrides)], length=8)}"
-    )
+    *_, parent, name = original.directory.parts
+    name = f"{parent}-{name}" if name.isdecimal() else name
+    place = f"outputs/{name}-rerun-{compute_digest([str(original.directory), sorted(overrides)], length=8)}"
+    compose.run_hydra(partial(rerun, original, is_one), [*base, f"hydra.run.dir={quoted(place)}", *changes], "rerun")
 
 
 def rerun(original: SavedRun, is_one: bool, config: DictConfig) -> float:
@@ -70,7 +60,7 @@ def rerun(original: SavedRun, is_one: bool, config: DictConfig) -> float:
         ConfigError: the output directory is that of the original.
     """
     directory = compose.get_output_directory()
-    if directory.resolve() == original.directory.resolve():
+    if directory.resolve() == original.directory:
         raise ConfigError(f"hydra.run.dir={original.name} is the run itself; choose another directory")
     if not original.is_complete:
         make_console().print(
@@ -103,18 +93,8 @@ def print_repetition(found: Repetition, original: SavedRun) -> None:
         out.print(f"[green]Identical to the bit[/] with {escape(original.name)}: {words}.", soft_wrap=True)
     else:
         out.print(f"[yellow]Not identical[/] with {escape(original.name)}. Compared: {', '.join(found.compared)}.")
-        out.print(build_repetition_table(found))
+        out.print(build_difference_table(("original", "again"), found.differing))
         out.print(format_reason(found, original), soft_wrap=True, markup=False)
-
-
-def build_repetition_table(found: Repetition) -> Table:
-    """One row per number that differs."""
-    rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("", "original", "again"):
-        rows.add_column(heading, overflow="fold")
-    for key, (before, after) in found.differing.items():
-        rows.add_row(escape(key), escape(before), escape(after))
-    return rows
 
 
 def format_reason(found: Repetition, original: SavedRun) -> str:

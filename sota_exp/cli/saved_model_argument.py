@@ -1,30 +1,29 @@
 """The arguments `run=DIR` (weights of a finished run) and `weights=FILE` (with their model.json beside them)."""
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.formats import read_config
+from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
 from sota_exp.models.model_json import read_description
+from sota_exp.runs.atomic import read_json
 from sota_exp.runs.status import COMPLETE_STATUSES
 
 
 @dataclass(frozen=True, kw_only=True)
 class SavedWeights:
-    """The weights that an argument names, with the result and configuration of their run if it is known.
+    """The weights that an argument names, with fingerprint ("" if unknown) and configuration of their training.
 
     description: a `model.json`; None for weights alone, whose network the configuration must set.
-    result: {} if the run is not known.
     """
 
     name: str
     weights: Path
-    description: Path | None
-    result: dict[str, Any]
-    configuration: Configuration | None
+    description: Path | None = None
+    training_fingerprint: str = ""
+    configuration: Configuration | None = None
 
 
 def parse_weights_argument(command: str, arguments: list[str]) -> tuple[SavedWeights, list[str]]:
@@ -56,32 +55,34 @@ def find_run_weights(directory: Path) -> SavedWeights:
         raise ConfigError(f"run={directory} is not the directory of a finished run: it has no result of a training")
     if result["status"] not in COMPLETE_STATUSES:
         raise ConfigError(f"run={directory} is {result['status']}, not finished; repeat its command to resume it")
-    return SavedWeights(
-        name=directory.name,
-        weights=directory / "model.safetensors",
-        description=directory / "model.json",
-        result=result,
-        configuration=read_run_configuration(directory / "config.yaml", result),
-    )
+    return replace(find_file_weights(directory / "model.safetensors"), name=directory.name)
 
 
 def find_file_weights(path: Path) -> SavedWeights:
     """Weights in a file, with their run if the file is in its directory.
 
     Raises:
-        ConfigError: no such file, or another suffix.
+        ConfigError: no such file, another suffix, or a configuration that cannot be read.
     """
     if not path.is_file() or path.suffix not in (".safetensors", ".pth", ".pt"):
         raise ConfigError(f"weights={path}: legal: a .safetensors, .pth or .pt file that exists")
     candidates = [path.with_suffix(".json"), path.with_name("model.json"), path.parent.parent / "model.json"]
     description = next((file for file in candidates if file.is_file() and read_description(file)), None)
     if description is None or path.suffix != ".safetensors":
-        return SavedWeights(name=path.stem, weights=path, description=None, result={}, configuration=None)
-    config = description.with_name("config.yaml")
-    result = read_json(description.with_name("result.json")) or {}
-    configuration = read_run_configuration(config, result) if config.is_file() and "choices" in result else None
+        return SavedWeights(name=path.stem, weights=path)
+    result, config = read_json(description.with_name("result.json")) or {}, description.with_name("config.yaml")
+    configuration = None
+    if config.is_file() and "choices" in result:
+        try:
+            configuration = Configuration(choices=result["choices"], values=read_config(config))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{config} cannot be read: {error}") from error
     return SavedWeights(
-        name=path.stem, weights=path, description=description, result=result, configuration=configuration
+        name=path.stem,
+        weights=path,
+        description=description,
+        training_fingerprint=result.get("training_fingerprint", ""),
+        configuration=configuration,
     )
 
 
@@ -99,23 +100,6 @@ def require_description(found: SavedWeights) -> Path:
     return found.description
 
 
-def read_run_configuration(path: Path, result: dict[str, Any]) -> Configuration:
-    """The configuration of a run.
-
-    Raises:
-        ConfigError: the file cannot be read.
-    """
-    try:
-        return Configuration(choices=result["choices"], values=read_config(path))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The content of a JSON file; None if it is missing."""
-    return json.loads(path.read_text()) if path.is_file() else None
-
-
 def parse_values(command: str, arguments: list[str], defaults: dict[str, str]) -> dict[str, str]:
     """Parse `key=value` arguments over `defaults`; a key with an empty default is required.
 
@@ -126,12 +110,7 @@ def parse_values(command: str, arguments: list[str], defaults: dict[str, str]) -
     for argument in arguments:
         key, found, value = argument.partition("=")
         if key not in defaults or not found:
-            from sota_exp.config.values import format_suggestion
-
-            legal = ", ".join(f"{name}=" for name in defaults)
-            raise ConfigError(
-                f"{argument}: not an argument of {command}; legal: {legal}.{format_suggestion(key, defaults)}"
-            )
+            raise ConfigError(f"{argument}: not an argument of {command}; {format_legal(key, defaults)}")
         given[key] = value
     for key, value in given.items():
         if not value:

@@ -55,15 +55,13 @@ def parse_new_slot(root: Path, slot: str, like: str, there: list[CatalogOption])
         hint = f"; a new slot of {group}/ needs like=SLOT, a slot of the same kind" if group in TEMPLATE_SLOTS else ""
         legal = sorted({option.group for option in there})
         raise ConfigError(f"no slot {slot}; legal: {', '.join(legal)}{hint}.{format_suggestion(slot, legal)}")
-    kind = find_stage_class(root, like)
-    if like not in slots or kind not in STAGE_CALLS or not like.startswith(f"{group}/"):
-        several = [
-            each for each in slots if each.startswith(f"{group}/") and find_stage_class(root, each) in STAGE_CALLS
-        ]
+    kinds = {each: find_stage_class(root, each) for each in slots if each.startswith(f"{group}/")}
+    legal = [each for each, kind in kinds.items() if kind in STAGE_CALLS]
+    if like not in legal:
         raise ConfigError(
-            f"like={like}: no slot of {group}/ that can have another beside it; legal: {', '.join(several)}"
+            f"like={like}: no slot of {group}/ that can have another beside it; legal: {', '.join(legal)}"
         )
-    return NewSlot(slot=slot, like=like, kind=kind)
+    return NewSlot(slot=slot, like=like, kind=kinds[like])
 
 
 def find_stage_class(root: Path, slot: str) -> str:

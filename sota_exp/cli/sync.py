@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sota_exp.errors import ConfigError, RunFailed, in_a_line
 from sota_exp.runs.contents import read_tracking_values
+from sota_exp.runs.find import RUN_ROOTS, find_runs_below
 from sota_exp.runs.mlflow_store import (
     build_mlflow_environment,
     find_connection_problem,
@@ -15,7 +16,7 @@ from sota_exp.runs.mlflow_store import (
     resolve_uri,
 )
 from sota_exp.runs.sent_position import SentPosition, read_origin
-from sota_exp.tracking.sync import DEFAULT_DIRECTORIES, find_runs, is_tracked
+from sota_exp.tracking.sync import is_tracked
 
 #: Timeout in seconds and retries of one request: long, because no training waits.
 TIMEOUT_SECONDS, RETRIES = 30, 2
@@ -28,17 +29,24 @@ def main(arguments: list[str]) -> None:
         ConfigError: no such directory, or an illegal URI.
         RunFailed: some runs were not sent.
     """
-    options = build_parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(
+        prog="sota-exp sync", description="Send runs to MLflow as far as they are not sent yet; may be repeated."
+    )
+    directories = "directories of runs, or with runs below them (default: outputs and multirun)"
+    parser.add_argument("directories", nargs="*", metavar="DIR", help=directories)
+    parser.add_argument("--uri", help="another store than the run's own, such as http://host:5000")
+    parser.add_argument("--experiment", help="another experiment than the run's own")
+    options = parser.parse_args(arguments)
     if options.uri is not None:
         require_supported_uri(options.uri)
     given = [Path(name) for name in options.directories]
     for directory in given:
         if not directory.is_dir():
             raise ConfigError(f"{directory}: no such directory")
-    runs = list(find_runs(given or [Path(name) for name in DEFAULT_DIRECTORIES]))
+    runs = [run for place in given or map(Path, RUN_ROOTS) for run in find_runs_below(place)]
     wanted = [run for run in runs if given or options.uri or is_tracked(run)]
     if not wanted:
-        print(f"no run to send below {', '.join(map(str, given)) or ' and '.join(DEFAULT_DIRECTORIES)}")
+        print(f"no run to send below {', '.join(map(str, given)) or ' and '.join(RUN_ROOTS)}")
         return
     os.environ.update(build_mlflow_environment(TIMEOUT_SECONDS, RETRIES))
     failed = [run for run in wanted if not send_run(run, options)]
@@ -47,22 +55,6 @@ def main(arguments: list[str]) -> None:
         update_parent_page(Path(parent), position)
     if failed:
         raise RunFailed(f"{len(failed)} of {len(wanted)} runs are not sent; repeat the command when the store answers")
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of the command's arguments."""
-    result = argparse.ArgumentParser(
-        prog="sota-exp sync", description="Send runs to MLflow as far as they are not sent yet; may be repeated."
-    )
-    result.add_argument(
-        "directories",
-        nargs="*",
-        metavar="DIR",
-        help="directories of runs, or with runs below them (default: outputs and multirun)",
-    )
-    result.add_argument("--uri", help="another store than the run's own, such as http://host:5000")
-    result.add_argument("--experiment", help="another experiment than the run's own")
-    return result
 
 
 def send_run(directory: Path, options: argparse.Namespace) -> bool:
@@ -86,9 +78,9 @@ def _sent(directory: Path, position: SentPosition, is_named: bool) -> str:
 
     content = RunContent.read(directory, position.origin)
     content = replace(content, is_over=is_named and not is_on_this_host(content.start))
-    if content.status == "RUNNING" and is_on_this_host(content.start):
+    if content.status == "running" and is_on_this_host(content.start):
         return "is still training, and sends its files itself"
-    if content.status == "RUNNING":
+    if content.status == "running":
         host = content.start["host"]
         return f"is training on {host}, and sends its files itself; if it was killed: sota-exp sync {directory}"
     upload = MLflowUpload.open(position)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sota_exp.cli.slot_template import NewSlot, add_table_row, format_slot_files, parse_new_slot
 from sota_exp.config.catalog import CatalogOption, load_catalog
-from sota_exp.config.values import format_suggestion
+from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
 from sota_exp.runs.atomic import write_text
 
@@ -68,7 +68,7 @@ def parse_technique(root: Path, path: str, summary: str, like: str) -> NewTechni
     neutral_name = next((option.name for option in members.values() if option.is_neutral), "")
     if (like or neutral_name) not in members:
         why = f"like={like}: no such option" if like else f"{slot} has no option that does nothing; say like=OPTION"
-        raise ConfigError(f"{why}; legal: {', '.join(members)}.{format_suggestion(like, members)}")
+        raise ConfigError(f"{why}; {format_legal(like, members)}")
     return NewTechnique(slot=slot, name=name, summary=summary, like=members[like or neutral_name])
 
 
@@ -79,7 +79,7 @@ def write_technique(root: Path, made: NewTechnique) -> list[Path]:
         ConfigError: one of the new files exists already.
     """
     own = {
-        root / "sota_exp" / "techniques" / made.slot / f"{made.name}.py": format_module(root, made, made.like.target),
+        root / "sota_exp" / "techniques" / made.slot / f"{made.name}.py": format_module(root, made),
         root / "conf" / made.slot / f"{made.name}.yaml": format_yaml(root, made),
         root / "tests" / "techniques" / made.slot / f"test_{made.name}.py": format_test(made),
     }
@@ -95,38 +95,33 @@ def write_technique(root: Path, made: NewTechnique) -> list[Path]:
     return [*own, *of_slot]
 
 
-def format_module(root: Path, made: NewTechnique, target: str) -> str:
-    """The module: a docstring to fill in, then the class of `target` under its new name."""
-    source = root.joinpath(*target.split(".")[:-1]).with_suffix(".py").read_text()
-    copied = target.rpartition(".")[2]
+def format_module(root: Path, made: NewTechnique) -> str:
+    """The module: a docstring to fill in, then the copied class under its new name."""
+    module, _, copied = made.like.target.rpartition(".")
+    source = root.joinpath(*module.split(".")).with_suffix(".py").read_text()
     tree = ast.parse(source)
     if made.like.is_neutral:
-        code = "\n\n\n".join(extract_class(source, tree, copied, target.rpartition(".")[0]))
+        code = extract_class(source, tree, copied, module)
     else:
         code = "\n".join(source.splitlines()[tree.body[0].end_lineno or 0 :]).strip("\n")
     code = re.sub(rf"\b{copied}\b", made.class_name, code)
     if made.like.is_neutral:
         code = re.sub(r'(class \w+\(\w+\):\n    """).*?(""")', rf"\g<1>{made.summary}.\g<2>", code, flags=re.DOTALL)
-    return format_docstring(made) + "\n\n" + code + "\n"
-
-
-def format_docstring(made: NewTechnique) -> str:
-    """Sentence, formula, paper and setting, each with what belongs there."""
     words = made.name.replace("_", " ").capitalize()
-    return (
+    documentation = (
         f'"""{words}: {made.summary}.\n\n    {UNWRITTEN_FORMULA}\n\n'
         f"Paper: {UNWRITTEN_PAPER}\n"
         f'Setting: {UNWRITTEN_SETTING}, for what, and what they bought there.\n"""'
     )
+    return f"{documentation}\n\n{code}\n"
 
 
-def extract_class(source: str, tree: ast.Module, name: str, module: str) -> list[str]:
-    """The class `name` of `module`, whose text is `source`, as a module of its own: [imports, class]."""
+def extract_class(source: str, tree: ast.Module, name: str, module: str) -> str:
+    """The class `name` of `module`, whose text is `source`, as a module of its own, with the imports that it uses."""
     (found,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
     start = min(found.lineno, *(decorator.lineno for decorator in found.decorator_list))
     text = "\n".join(source.splitlines()[start - 1 : found.end_lineno])
-    used = {node.id for node in ast.walk(found) if isinstance(node, ast.Name)}
-    used |= set(re.findall(r"\b[A-Z]\w+", " ".join(_quoted(found))))
+    used = set(re.findall(r"\w+", text.replace(ast.get_docstring(found) or name, "")))
     ours = sorted(used & {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)} - {name})
     lines = []
     for node in tree.body:
@@ -136,23 +131,11 @@ def extract_class(source: str, tree: ast.Module, name: str, module: str) -> list
             names = [alias.name for alias in node.names if alias.name in used]
             lines += [f"from {node.module} import {', '.join(names)}"] if names else []
     lines.append(f"from {module} import {', '.join(ours)}")
-    return ["\n".join(sort_imports(lines)), text]
-
-
-def _quoted(found: ast.ClassDef) -> list[str]:
-    """Annotations that are written as texts."""
-    return [node.value for node in ast.walk(found) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-
-
-def sort_imports(lines: list[str]) -> list[str]:
-    """Import lines in three blocks: the standard library, torch, ours."""
-
-    def block(line: str) -> int:
+    groups: dict[str, list[str]] = {"standard library": [], "torch": [], "sota_exp": []}
+    for line in sorted(lines):
         package = line.split()[1].split(".")[0]
-        return {"torch": 1, "sota_exp": 2}.get(package, 0)
-
-    blocks = [sorted(line for line in lines if block(line) == place) for place in range(3)]
-    return "\n\n".join("\n".join(lines) for lines in blocks if lines).split("\n")
+        groups.get(package, groups["standard library"]).append(line)
+    return "\n\n".join("\n".join(lines) for lines in groups.values() if lines) + "\n\n\n" + text
 
 
 def format_yaml(root: Path, made: NewTechnique) -> str:

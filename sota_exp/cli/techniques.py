@@ -9,7 +9,7 @@ from rich.table import Table
 
 from sota_exp import CONF, PACKAGE
 from sota_exp.config.catalog import CatalogOption, load_catalog
-from sota_exp.config.values import format_suggestion
+from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
 from sota_exp.report.terminal import make_console
 
@@ -30,10 +30,7 @@ def main(arguments: list[str]) -> None:
     if chosen.group is not None:
         groups = {option.group for option in found} | {option.group.split("/")[0] for option in found}
         if chosen.group not in groups:
-            legal = ", ".join(sorted(groups))
-            raise ConfigError(
-                f"{chosen.group}: no such group; legal: {legal}.{format_suggestion(chosen.group, groups)}"
-            )
+            raise ConfigError(f"{chosen.group}: no such group; {format_legal(chosen.group, sorted(groups))}")
         found = [option for option in found if f"{option.group}/".startswith(f"{chosen.group}/")]
     if chosen.json:
         print(json.dumps([asdict(option) for option in found], indent=2))

@@ -7,7 +7,6 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from sota_exp.config import compose
-from sota_exp.config.configuration import Configuration
 from sota_exp.config.rules import check_rules
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.report.terminal import make_console, shorten_path
@@ -28,7 +27,12 @@ def train(config: DictConfig) -> float:
         for warning in check_rules(configuration):
             log.warning(warning)
         if configuration.experiment.runtime.measure:
-            configuration = apply_fastest_runtime(configuration, compose.get_shared_directory())
+            from sota_exp.training.autotune import choose_runtime
+
+            shared, overrides = compose.get_shared_directory(), compose.get_job_overrides()
+            configuration, message = choose_runtime(configuration, shared, overrides)
+            if message:
+                log.info(message)
         from sota_exp.runs.status import COMPLETE_STATUSES
         from sota_exp.tracking.console import ConsoleListener, build_result_panel
         from sota_exp.tracking.listeners import add_tracking
@@ -47,16 +51,6 @@ def train(config: DictConfig) -> float:
             "This run was finished before; nothing was done. For another run change seed or hydra.run.dir."
         )
     return float(result["metrics"]["val/accuracy"])
-
-
-def apply_fastest_runtime(configuration: Configuration, directory: Path) -> Configuration:
-    """The configuration with the fastest runtime settings, which all jobs that share `directory` use."""
-    from sota_exp.training.autotune import choose_runtime
-
-    configuration, message = choose_runtime(configuration, directory, compose.get_job_overrides())
-    if message:
-        log.info(message)
-    return configuration
 
 
 def remove_empty_run_directory(directory: Path) -> None:

@@ -15,10 +15,13 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp.config.formats import get_target
-from sota_exp.config.values import format_suggestion, join_key, require_option
+from sota_exp.config.values import format_legal, join_key, require_option
 from sota_exp.errors import ConfigError
 
 T = TypeVar("T")
+
+#: Keys that name the option in its node; all others are its values.
+OPTION_KEYS = ("_option_", "_target_")
 
 
 def build(cls: type[T], tree: object, key: str = "") -> T:
@@ -30,23 +33,24 @@ def build(cls: type[T], tree: object, key: str = "") -> T:
     from sota_exp.stages.stage import Stage
 
     if issubclass(cls, Stage):
-        return _build_stage(cls, tree, key)
-    if not isinstance(tree, Mapping):
-        raise ConfigError(
-            f"{key}={tree}: expected a group with the keys {', '.join(get_field_types(typing.cast(Any, cls)))}"
-        )
+        cls = _get_stage_class(cls, tree, key)
+        tree = {name: value for name, value in typing.cast(dict[str, Any], tree).items() if name not in OPTION_KEYS}
     types = get_field_types(typing.cast(Any, cls))
+    if not isinstance(tree, Mapping):
+        raise ConfigError(f"{key}={tree}: expected a group with the keys {', '.join(types)}")
     tree = get_inert_values(typing.cast(Any, cls)) | dict(tree)
     _check_keys(tree, types, key)
     values = {
         name: build(kind, tree.get(name), join_key(key, name)) for name, kind in types.items() if is_config_class(kind)
     }
     leaves = {name: kind for name, kind in types.items() if not is_config_class(kind)}
-    values |= _typed_values(leaves, {name: tree[name] for name in leaves if name in tree}, key)
-    return _construct(cls, values, key)
+    values |= _typed_values(leaves, {name: tree[name] for name in leaves}, key)
+    with prefix_invalid_values(key):
+        return cls(**values)
 
 
-def _build_stage(cls: type[T], tree: object, key: str) -> T:
+def _get_stage_class(cls: type[T], tree: object, key: str) -> type[T]:
+    """The class of the option that `tree` chooses, a subclass of `cls`."""
     slot = key.replace(".", "/")
     require_option(tree, key)
     assert isinstance(tree, Mapping)
@@ -56,21 +60,7 @@ def _build_stage(cls: type[T], tree: object, key: str) -> T:
     target = import_class(path, key)
     if not (isinstance(target, type) and issubclass(target, cls)):
         raise ConfigError(f"{key}._target_={path} is not a {cls.__name__}, which {slot} needs")
-    return _construct(target, parse_option_values(target, tree, key), key)
-
-
-def parse_option_values(target: type, node: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """The typed values of all fields of an option. A missing field takes its inert value where it has one.
-
-    Raises:
-        ConfigError: an unknown key, a wrong type or a missing value.
-    """
-    types = get_field_types(typing.cast(Any, target))
-    values = get_inert_values(target) | {
-        name: value for name, value in node.items() if name not in ("_target_", "_option_")
-    }
-    _check_keys(values, types, key)
-    return _typed_values(types, values, key)
+    return target
 
 
 @functools.cache
@@ -79,7 +69,7 @@ def get_inert_values(cls: Any) -> dict[str, Any]:
     return {item.name: item.metadata["inert"] for item in dataclasses.fields(cls) if "inert" in item.metadata}
 
 
-def import_class(path: str, key: str) -> object:
+def import_class(path: str, key: str) -> Any:
     """Import `package.module.Name`. `Name` is only looked up in the module, so nothing is called.
 
     Raises:
@@ -108,8 +98,8 @@ def is_config_class(kind: object) -> bool:
 def _check_keys(tree: Mapping[str, Any], types: Mapping[str, Any], key: str) -> None:
     for name in tree:
         if name not in types:
-            legal = f"legal here: {', '.join(types)}" if types else "this option has no keys"
-            raise ConfigError(f"{join_key(key, name)}: no such key; {legal}.{format_suggestion(name, types)}")
+            legal = format_legal(name, types) if types else "this option has no keys."
+            raise ConfigError(f"{join_key(key, name)}: no such key; {legal}")
     for name in types:
         if tree.get(name) == MISSING or (name not in tree and not is_config_class(types[name])):
             raise ConfigError(f"{join_key(key, name)}: a value is missing; give one: {join_key(key, name)}=…")
@@ -139,8 +129,7 @@ def _schema(types: tuple[tuple[str, Any], ...]) -> type:
 
 def _format_value(value: object) -> str:
     """A value as it is written on the command line."""
-    words = {"None": "null", "True": "true", "False": "false"}
-    return words.get(str(value), str(value))
+    return {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))
 
 
 def _describe_type(kind: object) -> str:
@@ -153,11 +142,6 @@ def _describe_type(kind: object) -> str:
     if typing.get_origin(kind) is list:
         return f"a list, each item {_describe_type(parts[0])}"
     return str(kind)
-
-
-def _construct(cls: type[T], values: dict[str, Any], key: str) -> T:
-    with prefix_invalid_values(key):
-        return cls(**values)
 
 
 @contextmanager

@@ -62,27 +62,24 @@ def _option(path: Path, conf: Path, package: Path) -> CatalogOption | None:
     node = yaml.safe_load(text) or {}
     if group.split("/")[0] in GROUPS_OF_PRESETS or "_target_" not in node:
         return None
-    summary = text.splitlines()[0].lstrip("# ").rstrip(".")
-    defaults = {name: value for name, value in node.items() if name != "_target_"}
+    target = node.pop("_target_")
     return CatalogOption(
         group=group,
         name=path.stem,
-        summary=summary,
-        paper=_paper(node["_target_"], package),
-        defaults=defaults,
-        is_neutral=node["_target_"].startswith(NEUTRAL_PREFIX),
-        target=node["_target_"],
+        summary=text.splitlines()[0].lstrip("# ").rstrip("."),
+        paper=_paper(target, package),
+        defaults=node,
+        is_neutral=target.startswith(NEUTRAL_PREFIX),
+        target=target,
     )
 
 
+@functools.cache
 def _paper(target: str, package: Path) -> str:
     """The `Paper:` entry of the module that contains `target`; empty where it has none."""
     module = package.parent.joinpath(*target.split(".")[:-1]).with_suffix(".py")
-    return _paper_of(module) if module.exists() else ""
-
-
-@functools.cache
-def _paper_of(module: Path) -> str:
+    if not module.exists():
+        return ""
     documentation = ast.get_docstring(ast.parse(module.read_text())) or ""
     found = re.search(r"^Paper: (.*(?:\n(?!\w+:).+)*)", documentation, re.MULTILINE)
     return " ".join(found[1].split()) if found else ""

@@ -47,11 +47,9 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
             main()
     except KeyboardInterrupt as stop:
         raise stop.__cause__ or stop from None
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(format_hydra_error(error, arguments)) from error
-    except (ValueError, yaml.YAMLError) as error:
+    except (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError) as error:
         # Hydra does not wrap the errors of its parsers, as for `data=null` or a file that is not valid YAML.
-        if entered:
+        if entered and not isinstance(error, HydraException | OmegaConfBaseException):
             raise
         raise ConfigError(format_hydra_error(error, arguments)) from error
     if failures:
@@ -67,7 +65,9 @@ def print_config_if_requested(arguments: list[str]) -> bool:
     others = (flags.package, flags.multirun, flags.info, flags.config_name, flags.config_path)
     if flags.cfg != "job" or any(others) or (flags.config_dir and not Path(flags.config_dir).is_dir()):
         return False  # Hydra prints it, or reports the mistake.
-    print(format_run_config([*build_search_path_override(arguments), *get_overrides(arguments)], flags.resolve), end="")
+    config = compose_with_hydra([*build_search_path_override(arguments), *get_overrides(arguments)])
+    HydraConfig.instance().set_config(config)  # For interpolations of ${hydra:…}.
+    print(OmegaConf.to_yaml(extract_run(config)[0], resolve=flags.resolve), end="")
     return True
 
 
@@ -126,11 +126,7 @@ def get_job_overrides() -> list[str]:
 
 
 def get_job_configuration(config: DictConfig) -> Configuration:
-    """The configuration of Hydra's current job, without values of the recipe for options that are no longer chosen.
-
-    Raises:
-        ConfigError: an interpolation refers to a missing key.
-    """
+    """The configuration of Hydra's current job, without values of the recipe for options that are no longer chosen."""
     hydra = HydraConfig.get()
     choices = {str(group): str(option) for group, option in hydra.runtime.choices.items()}
     return resolve_configuration(
@@ -147,10 +143,3 @@ def get_shared_directory() -> Path:
     """The directory that all jobs of a multirun share; the run's own directory for a single job."""
     config = HydraConfig.get()
     return Path(config.sweep.dir).absolute() if config.mode == RunMode.MULTIRUN else get_output_directory()
-
-
-def format_run_config(overrides: list[str], resolved: bool) -> str:
-    """The configuration that the overrides compose, as YAML, with interpolations as written or `resolved`."""
-    config = compose_with_hydra(overrides)
-    HydraConfig.instance().set_config(config)  # For interpolations of ${hydra:…}.
-    return OmegaConf.to_yaml(extract_run(config)[0], resolve=resolved)

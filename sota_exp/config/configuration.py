@@ -35,11 +35,7 @@ class Configuration:
 
     @cached_property
     def experiment(self) -> "Experiment":
-        """The typed experiment, built once; imports torch.
-
-        Raises:
-            ConfigError: an unknown key, a wrong type, or a value that is missing or out of range.
-        """
+        """The typed experiment, built once; imports torch."""
         from sota_exp.config.build import build
         from sota_exp.config.experiment import Experiment
 

@@ -11,6 +11,7 @@ from sota_exp.config.build import get_field_types, get_inert_values, import_clas
 from sota_exp.config.catalog import DEFAULT_OPTIONS
 from sota_exp.config.formats import get_target, is_neutral_option, key_to_command_line
 from sota_exp.config.hashing import compute_digest
+from sota_exp.config.values import flatten
 
 #: Increased when code changes the losses of an unchanged configuration; tests/golden_losses.json guards this.
 NUMERICS_VERSION = 6
@@ -75,17 +76,12 @@ def canonicalize_option(node: Mapping[str, Any], key: str) -> dict[str, Any]:
     slot, option = key.replace(".", "/"), node.get("_option_")
     if option is not None and is_neutral_option(slot, option):
         return {}
-    path = get_target(node, key)
-    found = _of_group({name: value for name, value in node.items() if not name.startswith("_")}, _class(path, key), key)
+    path = str(get_target(node, key))
+    values = {name: value for name, value in node.items() if not name.startswith("_")}
+    found = _of_group(values, import_class(path, key), key)
     if option is not None and DEFAULT_OPTIONS.get(slot) == option and not found:
         return {}
     return {"option": option or path, **found}
-
-
-def _class(path: str | None, key: str) -> type:
-    found = import_class(str(path), key)
-    assert isinstance(found, type)
-    return found
 
 
 def _typed(value: Any, kind: Any) -> Any:
@@ -99,14 +95,11 @@ def _without_paths(node: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in node.items() if name not in FILE_PATH_KEYS}
 
 
-def format_differences(one: dict[str, Any], other: dict[str, Any], key: str = "") -> list[str]:
+def format_differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """`key: value → value` for every leaf that differs between two resolved configurations."""
-    found = []
-    for name in sorted({*one, *other}):
-        path = key_to_command_line(f"{key}.{name}" if key else name)
-        first, second = one.get(name), other.get(name)
-        if isinstance(first, dict) and isinstance(second, dict):
-            found += format_differences(first, second, path)
-        elif first != second:
-            found.append(f"{path}: {first} → {second}")
-    return found
+    before, after = flatten(one), flatten(other)
+    return [
+        f"{key_to_command_line(key)}: {before.get(key)} → {after.get(key)}"
+        for key in sorted({**before, **after})
+        if before.get(key) != after.get(key)
+    ]

@@ -20,17 +20,21 @@ from sota_exp.errors import ConfigError, first_line
 FILE_FORMAT = 2
 
 #: Prefix of a path in format 1 → prefix now; the longest prefix that matches counts.
-MOVED_PREFIXES: dict[str, str] = {
-    "sota_exp.augmentation.": "sota_exp.techniques.augmentation.",
-    "sota_exp.evaluation.": "sota_exp.techniques.evaluation.",
-    "sota_exp.loss.": "sota_exp.techniques.loss.",
-    "sota_exp.model.": "sota_exp.techniques.model.",
-    "sota_exp.optimizer.": "sota_exp.techniques.optimizer.",
-    "sota_exp.regularization.": "sota_exp.techniques.regularization.",
-    "sota_exp.schedule.": "sota_exp.techniques.schedule.",
+MOVED_PREFIXES = {
+    f"sota_exp.{group}.": f"sota_exp.techniques.{group}."
+    for group in [
+        "augmentation",
+        "evaluation",
+        "loss",
+        "model",
+        "optimizer",
+        "regularization",
+        "schedule",
+        "supervision",
+    ]
+} | {
     "sota_exp.stages.AsTrained": "sota_exp.stages.evaluation.NoFineTuning",
     "sota_exp.stages.OneBatch": "sota_exp.stages.optimizer.NoAccumulation",
-    "sota_exp.supervision.": "sota_exp.techniques.supervision.",
 }
 
 #: libyaml's loader where it is available: ten times as fast as Python's own.

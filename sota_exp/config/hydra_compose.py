@@ -1,6 +1,6 @@
 """Composes a configuration from overrides with Hydra's Python interface, and lists the groups."""
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from sota_exp import CONF
 from sota_exp.config.hashing import compute_digest
@@ -8,11 +8,7 @@ from sota_exp.config.hashing import compute_digest
 
 def register_resolvers() -> None:
     """Register `${digest:list}`: a hash of 8 characters of a list of overrides, independent of their order."""
-    OmegaConf.register_resolver("digest", _overrides_digest, replace=True)
-
-
-def _overrides_digest(overrides: ListConfig) -> str:
-    return compute_digest(sorted(map(str, overrides)), length=8)
+    OmegaConf.register_resolver("digest", lambda words: compute_digest(sorted(map(str, words)), length=8), replace=True)
 
 
 def compose_with_hydra(overrides: list[str]) -> DictConfig:

@@ -1,13 +1,15 @@
 """Rewrites errors of Hydra and OmegaConf in one line, with the key, the value and the legal values."""
 
+import itertools
 import re
 from collections.abc import Callable
+from typing import Any, cast
 
 import yaml
 from omegaconf import OmegaConf, open_dict
 
 from sota_exp.config.hydra_compose import compose_with_hydra, list_config_groups
-from sota_exp.config.values import format_suggestion
+from sota_exp.config.values import flatten, format_legal, format_suggestion
 
 
 def format_hydra_error(error: Exception, arguments: list[str]) -> str:
@@ -23,7 +25,7 @@ def format_hydra_error(error: Exception, arguments: list[str]) -> str:
 def _no_option(found: re.Match[str], arguments: list[str]) -> str:
     option = found[1].rpartition("/")[2]
     options = found[3].split()
-    return f"{found[2]}={option}: no such option; legal: {', '.join(options)}.{format_suggestion(option, options)}"
+    return f"{found[2]}={option}: no such option; {format_legal(option, options)}"
 
 
 def _no_key_or_group(found: re.Match[str], arguments: list[str]) -> str:
@@ -37,14 +39,9 @@ def _no_key_or_group(found: re.Match[str], arguments: list[str]) -> str:
     siblings = [name for name in legal if name.rpartition(".")[0] == parent]
     if parent in legal and not siblings:
         return f"{key}: no such key; the option of {parent.replace('.', '/')} has no keys."
-    listed = f"; legal here: {', '.join(name.rpartition('.')[2] for name in siblings)}" if siblings else ""
-    last = key.rpartition(".")[2]
-    near = (
-        format_suggestion(last, [name.rpartition(".")[2] for name in siblings])
-        if siblings
-        else format_suggestion(key, legal)
-    )
-    return f"{key}: no such key{listed}.{near}"
+    if not siblings:
+        return f"{key}: no such key.{format_suggestion(key, legal)}"
+    return f"{key}: no such key; {format_legal(key.rpartition('.')[2], [name.rpartition('.')[2] for name in siblings])}"
 
 
 def _no_reference(found: re.Match[str], arguments: list[str]) -> str:
@@ -91,11 +88,6 @@ def list_composed_keys(arguments: list[str]) -> list[str]:
     config = compose_with_hydra(chosen)
     with open_dict(config):
         del config["hydra"]
-    return _dotted(OmegaConf.to_container(config, resolve=False), "")
-
-
-def _dotted(tree: object, key: str) -> list[str]:
-    if not isinstance(tree, dict):
-        return []
-    names = {name: f"{key}.{name}" if key else str(name) for name in tree if name not in ("_target_", "_option_")}
-    return [*names.values(), *(path for name, full in names.items() for path in _dotted(tree[name], full))]
+    tree = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
+    found = (path for key in flatten(tree) for path in itertools.accumulate(key.split("."), "{}.{}".format))
+    return list(dict.fromkeys(path for path in found if not path.endswith("._target_")))

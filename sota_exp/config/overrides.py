@@ -16,11 +16,7 @@ from sota_exp.errors import ConfigError
 
 
 def compose_configuration(overrides: list[str]) -> Configuration:
-    """Compose overrides into a configuration.
-
-    Raises:
-        ConfigError: an override is not legal.
-    """
+    """Compose overrides into a configuration; a ConfigError if an override is not legal."""
     return _composed(overrides)[0]
 
 
@@ -51,12 +47,8 @@ def configuration_to_overrides(
         for group, option in configuration.choices.items()
         if group.split("/")[0] in configuration.values and not any(f"{group}/".startswith(f"{new}/") for new in changed)
     ]
-    return [
-        *options,
-        *find_missing_values(
-            options, configuration.values, [f"{new.replace('/', '.')}." for new in changed], search_path
-        ),
-    ]
+    free = [f"{new.replace('/', '.')}." for new in changed]
+    return [*options, *find_missing_values(options, configuration.values, free, search_path)]
 
 
 def find_missing_values(
@@ -84,10 +76,8 @@ def find_missing_values(
 def find_shortest_changes(one: Configuration, other: Configuration) -> list[str]:
     """A short list of overrides that, added to those of `one`, composes `other`.
 
-    A preset replaces the overrides of its slots where this makes the list shorter.
-
-    Raises:
-        ConfigError: the overrides do not compose, for example because an option has no file.
+    A preset replaces the overrides of its slots where this makes the list shorter. A ConfigError if the overrides do
+    not compose, for example because an option has no file.
     """
     if one.values == other.values:
         return []

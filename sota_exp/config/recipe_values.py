@@ -53,23 +53,18 @@ def drop_replaced_values(
     """
     keys = [text.lstrip("+~").partition("=")[0] for text in overrides]
     values = [key for key in keys if not _is_group(key, directories)]
-    recipe, cleaned = choices.get("recipe", ""), None
+    recipe, cleaned = choices.get("recipe", ""), copy.deepcopy(config)
     for slot, key in sorted(list_recipe_keys(recipe, directories)):
         path, option = f"{slot.replace('/', '.')}.{key}", choices.get(slot, "")
         own = _content(f"{slot}/{option}", directories)
         if "_target_" not in own or "defaults" in own or any(f"{path}.".startswith(f"{word}.") for word in values):
             continue  # Not a slot, an option with a defaults list, or a value that an override sets.
-        is_unknown = key not in own
-        if not is_unknown and not _is_replaced(slot, option, recipe, keys, directories):
-            continue
-        if cleaned is None:
-            cleaned = copy.deepcopy(config)
-        with open_dict(cleaned):
-            if is_unknown:
+        if key not in own:
+            with open_dict(cleaned):
                 OmegaConf.select(cleaned, slot.replace("/", ".")).pop(key, None)
-            else:
-                OmegaConf.update(cleaned, path, own[key], merge=False)
-    return config if cleaned is None else cleaned
+        elif _is_replaced(slot, option, recipe, keys, directories):
+            OmegaConf.update(cleaned, path, own[key], merge=False)
+    return cleaned
 
 
 def _is_replaced(slot: str, option: str, recipe: str, keys: Sequence[str], directories: SearchDirectories) -> bool:

@@ -13,6 +13,12 @@ def format_suggestion(word: str, legal: Iterable[str]) -> str:
     return f" Did you mean {near[0]}?" if near else ""
 
 
+def format_legal(word: str, legal: Iterable[str]) -> str:
+    """`legal: a, b. Did you mean a?`, for the end of the message about an illegal word."""
+    legal = list(legal)
+    return f"legal: {', '.join(legal)}.{format_suggestion(word, legal)}"
+
+
 def flatten(tree: Mapping[str, Any], key: str = "") -> dict[str, Any]:
     """Dotted key → value, for all values of a nested configuration."""
     found: dict[str, Any] = {}

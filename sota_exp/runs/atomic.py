@@ -1,11 +1,14 @@
-"""Atomic writes: a temporary file is renamed, so that a reader sees the whole old file or the whole new one."""
+"""Atomic writes: a temporary file is renamed, so that a reader sees the whole old file or the whole new one.
+
+Also reads the JSON files that are written so.
+"""
 
 import json
 import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -36,6 +39,17 @@ def write_recomputable(path: Path, write: Callable[[BinaryIO], object]) -> None:
 def write_recomputable_text(path: Path, text: str) -> None:
     """`write_recomputable` for text."""
     write_recomputable(path, lambda file: file.write(text.encode()))
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; None if it is missing."""
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of all complete lines; a line that is being written is skipped."""
+    text = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def _replace(path: Path, write: Callable[[BinaryIO], object], on_disk: bool) -> None:

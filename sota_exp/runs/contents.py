@@ -4,17 +4,17 @@ Imports neither torch nor mlflow.
 """
 
 import functools
-import json
 import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 
 from sota_exp.config.formats import read_config
+from sota_exp.runs.atomic import read_json, read_json_lines
 from sota_exp.runs.status import COMPLETE_STATUSES
 
 
@@ -27,8 +27,10 @@ def read_tracking_values(directory: Path) -> dict[str, Any]:
     return tracking if isinstance(tracking, dict) else {}
 
 
-#: Status in result.json → MLflow's status.
+#: Status of a run → MLflow's status.
 MLFLOW_STATUSES = {
+    "running": "RUNNING",
+    "killed": "KILLED",
     "finished": "FINISHED",
     "stopped_early": "FINISHED",
     "pruned": "KILLED",
@@ -45,7 +47,7 @@ class RunContent:
     """The files of a run, read at one moment.
 
     epochs: without a result, only those that the checkpoint covers: a resumed run trains later epochs again.
-    result: None if no result was written since the last start.
+    result: {} if none was written since the last start.
     is_over: the caller knows that the run no longer trains, whatever the files contain.
     """
 
@@ -53,45 +55,40 @@ class RunContent:
     start: dict[str, Any]
     config: dict[str, Any]
     epochs: list[dict[str, Any]]
-    result: dict[str, Any] | None
+    result: dict[str, Any]
     origin: dict[str, Any] = field(default_factory=dict)
     is_over: bool = False
 
     @classmethod
-    def read(cls, directory: Path, origin: dict[str, Any]) -> "RunContent":
-        """Read the files.
-
-        Raises:
-            OSError: a file of the run is missing.
-            ValueError: a file is not valid.
-        """
+    def read(cls, directory: Path, origin: dict[str, Any] | None = None) -> Self:
+        """Read the files; an OSError, ValueError, KeyError or TypeError if this is not the directory of a run."""
         path = directory / "config.yaml"
         config = _read_cached_config(path, path.stat().st_mtime_ns)
-        result = _read_json(directory / "result.json")
-        start = _read_json(directory / "start.json") or _infer_start(directory, result or {})
-        if result is not None and _is_from_earlier_start(directory, result, start):
-            result = None
-        epochs = _read_lines(directory / "metrics.jsonl")
+        result = read_json(directory / "result.json") or {}
+        start = read_json(directory / "start.json") or _infer_start(directory, result)
+        if result and _is_from_earlier_start(directory, result, start):
+            result = {}
+        epochs = read_json_lines(directory / "metrics.jsonl")
         return cls(
             directory=directory.resolve(),
             start=start,
             config=config,
-            epochs=epochs if result is not None else epochs[: _read_num_covered_epochs(directory)],
+            epochs=epochs if result else epochs[: _read_num_covered_epochs(directory)],
             result=result,
-            origin=origin,
+            origin=origin or {},
         )
 
     @property
-    def told(self) -> dict[str, Any] | None:
+    def told(self) -> dict[str, Any]:
         """The result for display. For a trial of a sweep it has no test metrics, so that nobody selects on them."""
-        if self.result is None or self.origin.get("kind") != "trial":
+        if not self.result or self.origin.get("kind") != "trial":
             return self.result
         metrics = {key: value for key, value in self.result["metrics"].items() if not key.startswith("test/")}
         images = {split: num for split, num in self.result["evaluated_images"].items() if split != "test"}
         return self.result | {"metrics": metrics, "evaluated_images": images, "per_class_accuracy": {}}
 
     @property
-    def name(self) -> str:
+    def mlflow_name(self) -> str:
         """The name in MLflow: from `origin`, or that of the directory."""
         return str(self.origin.get("name") or self.directory.name)
 
@@ -102,21 +99,22 @@ class RunContent:
 
     @property
     def status(self) -> str:
-        """MLflow's status; KILLED for a run that ended without a result."""
-        if self.result is not None:
-            return MLFLOW_STATUSES[self.result["status"]]
-        return "RUNNING" if not self.is_over and is_alive(self.start, self.directory) else "KILLED"
+        """The status of the result; without one, `running` or `killed`."""
+        if self.result:
+            return str(self.result["status"])
+        return "running" if not self.is_over and is_alive(self.start, self.directory) else "killed"
 
     @property
-    def last_step(self) -> int:
-        """The last epoch, counted from 1; 0 if there is none."""
-        return int(self.epochs[-1]["epoch"]) if self.epochs else 0
+    def mlflow_status(self) -> str:
+        return MLFLOW_STATUSES[self.status]
 
 
 def is_alive(start: dict[str, Any], directory: Path) -> bool:
     """Whether the process that wrote `start.json` still runs; on another host, whether it wrote a file recently."""
     if not is_on_this_host(start):
-        return "host" in start and time.time() - _last_written(directory) < SILENT_SECONDS
+        paths = [directory / name for name in ("start.json", "metrics.jsonl", "tracking.json", "run.log")]
+        last_written = max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
+        return "host" in start and time.time() - last_written < SILENT_SECONDS
     return is_process_alive(start)
 
 
@@ -134,12 +132,6 @@ def is_process_alive(facts: Mapping[str, Any]) -> bool:
 def is_on_this_host(start: dict[str, Any]) -> bool:
     """Whether the run was started on this host, so that its process can be checked."""
     return bool(start.get("host") == socket.gethostname())
-
-
-def _last_written(directory: Path) -> float:
-    """Time of the last write of a training run, in seconds since 1970."""
-    paths = [directory / name for name in ("start.json", "metrics.jsonl", "tracking.json", "run.log")]
-    return max(path.stat().st_mtime for path in paths if path.exists())
 
 
 def _is_from_earlier_start(directory: Path, result: dict[str, Any], start: dict[str, Any]) -> bool:
@@ -160,22 +152,12 @@ def _read_cached_config(path: Path, changed_ns: int) -> Any:
     return read_config(path)
 
 
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text()) if path.exists() else None
-
-
 def _read_num_covered_epochs(directory: Path) -> int:
     """Number of epochs that the checkpoint covers; 0 without one."""
     try:
         return int((directory / "checkpoint" / "epochs").read_text())
     except (OSError, ValueError):
         return 0
-
-
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    """Objects of all complete lines; a line that is being written is skipped."""
-    text = path.read_text() if path.exists() else ""
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def _infer_start(directory: Path, result: dict[str, Any]) -> dict[str, Any]:

@@ -7,29 +7,23 @@ model.safetensors    final weights                       model.json       archit
 """
 
 import json
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from sota_exp.config.formats import FILE_FORMAT, get_format, read_config
-from sota_exp.runs.atomic import write_atomically, write_json, write_text
+from sota_exp.runs.atomic import read_json, read_json_lines, write_atomically, write_json, write_text
 
 
 def write_weights(path: Path, state: dict[str, Tensor]) -> None:
     """Write a state dict, tensors of any shape [...], as safetensors; tied weights are written once per name."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}, temporary)
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+    write_atomically(path, lambda file: file.write(save(tensors)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +60,8 @@ class RunFiles:
     @property
     def format(self) -> int:
         """The format of the files in the directory; this version's format if there are none."""
-        found = _read(self.directory / "config.yaml", yaml.safe_load)
-        return FILE_FORMAT if found is None else get_format(found, self.directory / "config.yaml")
+        path = self.directory / "config.yaml"
+        return get_format(yaml.safe_load(path.read_text()), path) if path.exists() else FILE_FORMAT
 
     def write_result(self, result: dict[str, Any]) -> None:
         write_json(self.directory / "result.json", result)
@@ -76,7 +70,8 @@ class RunFiles:
         write_json(self.model, description)
 
     def result(self) -> dict[str, Any] | None:
-        return _read(self.directory / "result.json", json.loads)
+        found: dict[str, Any] | None = read_json(self.directory / "result.json")
+        return found
 
     def write_checkpoint(self, state: dict[str, Any], num_epochs: int) -> None:
         """num_epochs: lines of `metrics.jsonl` that the checkpoint covers; tracking reads it without torch."""
@@ -90,13 +85,7 @@ class RunFiles:
 
     def metrics(self) -> list[dict[str, Any]]:
         """One object per epoch; an incomplete last line after a crash is dropped."""
-        path = self.directory / "metrics.jsonl"
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        return read_json_lines(self.directory / "metrics.jsonl")
 
     def write_metrics(self, epochs: list[dict[str, Any]]) -> None:
         write_text(self.directory / "metrics.jsonl", "".join(json.dumps(epoch) + "\n" for epoch in epochs))
-
-
-def _read(path: Path, parse: Callable[[str], Any]) -> Any | None:
-    return parse(path.read_text()) if path.exists() else None

@@ -9,53 +9,41 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sota_exp.config.configuration import Configuration
+from sota_exp.config.values import format_suggestion
 from sota_exp.errors import ConfigError
-from sota_exp.runs.contents import RunContent, is_alive
+from sota_exp.runs.contents import RunContent
 from sota_exp.runs.sent_position import SentPosition
 from sota_exp.runs.status import COMPLETE_STATUSES
 
-#: Directories in which runs are found by name.
+#: Directories in which runs are found by name, and searched where none is given.
 RUN_ROOTS = ("outputs", "multirun")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SavedRun:
-    """A run of any status, read from its directory. `result` is {} if none was written since the last start."""
-
-    directory: Path
-    config: dict[str, Any]
-    choices: dict[str, str]
-    start: dict[str, Any]
-    result: dict[str, Any]
-    epochs: list[dict[str, Any]]
+class SavedRun(RunContent):
+    """A run of any status, for display and comparison."""
 
     @classmethod
-    def read(cls, directory: Path) -> "SavedRun":
+    def read(cls, directory: Path, origin: dict[str, Any] | None = None) -> Self:
         """Read the files.
 
         Raises:
             ConfigError: the directory does not contain the files of a run.
         """
         try:
-            content = RunContent.read(directory, {})
+            return super().read(directory, origin)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{format_run_path(directory)} is not the directory of a run: {error}") from error
-        result = content.result or {}
-        choices = result.get("choices") or content.start.get("choices") or {}
-        return cls(
-            directory=directory,
-            config=content.config,
-            choices=choices,
-            start=content.start,
-            result=result,
-            epochs=content.epochs,
-        )
+
+    @property
+    def choices(self) -> dict[str, str]:
+        return self.result.get("choices") or self.start.get("choices") or {}
 
     @property
     def configuration(self) -> Configuration:
@@ -69,13 +57,6 @@ class SavedRun:
     def is_evaluation(self) -> bool:
         """Whether it evaluated weights of another run, without training."""
         return "weights" in self.result
-
-    @property
-    def status(self) -> str:
-        """The status in `result.json`; without a result, `running` or `killed`."""
-        if self.result:
-            return str(self.result["status"])
-        return "running" if "pid" in self.start and is_alive(self.start, self.directory) else "killed"
 
     @property
     def is_complete(self) -> bool:
@@ -97,8 +78,7 @@ class SavedRun:
     @property
     def data_digest(self) -> str | None:
         """Digest of the data set's images; None for an evaluation, which does not record it."""
-        found: str | None = self.start.get("data", {}).get("digest")
-        return found
+        return self.start.get("data", {}).get("digest")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -141,21 +121,15 @@ def format_run_path(directory: Path) -> str:
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def is_run_directory(directory: Path) -> bool:
-    """Whether the directory contains the files of a run."""
-    return (directory / "config.yaml").is_file() and any(
-        (directory / name).is_file() for name in ("start.json", "result.json")
-    )
-
-
 def find_runs_below(directory: Path) -> Iterator[Path]:
     """The directory itself if it is a run's, else all runs below it, in natural order of names (2 before 10)."""
-    if is_run_directory(directory):
+    files = [name for name in ("config.yaml", "start.json", "result.json") if (directory / name).is_file()]
+    if "config.yaml" in files and len(files) > 1:
         yield directory
         return
     try:
         inside = [path for path in directory.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    except PermissionError:
+    except OSError:  # Missing, or not readable.
         return
     for path in sorted(inside, key=_natural_key):
         yield from find_runs_below(path)
@@ -180,10 +154,9 @@ def find_runs(word: str) -> list[Path]:
     named = list_run_names()
     if word.strip("/") in named:
         return named[word.strip("/")]
-    starting = {name: runs for name, runs in named.items() if name.startswith(word)}
-    shortest = {name: runs for name, runs in starting.items() if not _is_below_another(name, starting)}
-    if shortest:
-        return [run for name in sorted(shortest, key=lambda name: _natural_key(Path(name))) for run in shortest[name]]
+    starting = [Path(name) for name in named if name.startswith(word) and "/" not in name.removeprefix(word)]
+    if starting:
+        return [run for name in sorted(starting, key=_natural_key) for run in named[str(name)]]
     return _find_by_mlflow_id(word, named)
 
 
@@ -205,30 +178,20 @@ def list_run_names() -> dict[str, list[Path]]:
     """Name below the roots → its runs, for runs (`a_run`, `sweep/0`) and directories of runs (`sweep`)."""
     found: dict[str, list[Path]] = {}
     for root in map(Path, RUN_ROOTS):
-        for run in find_runs_below(root) if root.is_dir() else ():
+        for run in find_runs_below(root):
             relative = run.relative_to(root)
             for name in (relative, *relative.parents[:-1]):
                 found.setdefault(str(name), []).append(run)
     return found
 
 
-def _is_below_another(name: str, names: dict[str, list[Path]]) -> bool:
-    return any(str(parent) in names for parent in Path(name).parents)
-
-
 def _find_by_mlflow_id(word: str, named: dict[str, list[Path]]) -> list[Path]:
-    """Find the run with this MLflow run id, 32 hexadecimal digits.
-
-    Raises:
-        ConfigError: no run has this id; the message lists the runs.
-    """
+    """Find the run with this MLflow run id, 32 hexadecimal digits; otherwise a ConfigError that lists the runs."""
     runs = [runs[0] for name, runs in named.items() if runs[0] in (Path(root) / name for root in RUN_ROOTS)]
     if re.fullmatch(r"[0-9a-f]{32}", word):
         for run in runs:
             if word in (SavedRun.read(run).result.get("mlflow_run_id"), SentPosition.read(run).run_id):
                 return [run]
-    from sota_exp.config.values import format_suggestion
-
     near = format_suggestion(word, named) or format_suggestion(word, [Path(name).name for name in named])
     legal = _join_first(sorted(named)) if named else "none: sota-exp train makes one"
     raise ConfigError(

@@ -3,7 +3,6 @@
 Imports mlflow only inside functions, and no torch.
 """
 
-import contextlib
 import http.client
 import re
 import shlex
@@ -11,7 +10,7 @@ import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,13 +99,8 @@ def is_http_uri(uri: str) -> bool:
     return uri.startswith(("http://", "https://"))
 
 
-def is_reachable(uri: str, seconds: float) -> bool:
-    """Whether an HTTP server answers within `seconds` without a server error; True for other stores."""
-    return find_connection_problem(uri, seconds) is None
-
-
 def find_connection_problem(uri: str, seconds: float) -> str | None:
-    """Why an HTTP server cannot be used, as a message; None if it answers, and for other stores."""
+    """Why an HTTP server cannot be used, as a message; None if it answers in `seconds`, and for other stores."""
     if not is_http_uri(uri):
         return None
     try:
@@ -134,15 +128,12 @@ def open_store(uri: str) -> "MlflowClient":
     return client
 
 
-@contextlib.contextmanager
-def _lock(uri: str) -> Iterator[None]:
+def _lock(uri: str) -> AbstractContextManager[object]:
     path = get_sqlite_path(uri)
     if path is None:
-        yield
-        return
+        return nullcontext()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock", timeout=120):
-        yield
+    return FileLock(f"{path}.lock", timeout=120)
 
 
 def get_or_create_experiment(client: "MlflowClient", uri: str, name: str) -> str:

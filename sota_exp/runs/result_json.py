@@ -36,13 +36,8 @@ def _git(place: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def build_empty_result(
-    seed: int, choices: dict[str, str], fingerprints: tuple[str, str], resumed: int
-) -> dict[str, Any]:
-    """A result without metrics, with all keys of `result.json` in order.
-
-    fingerprints: (training, run). resumed: how often the run was resumed.
-    """
+def build_empty_result(seed: int, choices: dict[str, str], fingerprints: tuple[str, str]) -> dict[str, Any]:
+    """A result without metrics, with all keys of `result.json` in order. fingerprints: (training, run)."""
     return {
         "format": FILE_FORMAT,
         "status": "failed",
@@ -57,7 +52,7 @@ def build_empty_result(
         "images_seen": 0,
         "distinct_images": 0,
         "start": None,
-        "resumed": resumed,
+        "resumed": 0,
         "seconds": {},
         "images_per_second": None,
         "peak_memory_bytes": None,

@@ -4,6 +4,7 @@ Imports neither torch nor mlflow, so that the process that sends runs starts qui
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -75,20 +76,12 @@ def read_origin(directory: Path, variables: Mapping[str, str]) -> dict[str, Any]
     overrides = hydra.get("overrides", {}).get("task", [])
     origin = {"kind": "run", "name": directory.resolve().name, "parent": None, "overrides": overrides}
     if hydra.get("mode") == "MULTIRUN":
-        varied = _find_varied_overrides(directory.resolve().parent, overrides)
-        number = directory.resolve().name
-        origin |= {"parent": str(directory.resolve().parent), "name": f"{number}: {' '.join(varied) or 'as it is'}"}
+        sweep = directory.resolve().parent
+        common = read_multirun_overrides(sweep)
+        # The overrides that differ between jobs, each with the last part of its key.
+        varied = [re.sub(r"^[^=]*[./]", "", item) for item in overrides if item not in common and "=" in item]
+        origin |= {"parent": str(sweep), "name": f"{origin['name']}: {' '.join(varied) or 'as it is'}"}
     return origin | json.loads(variables.get(ORIGIN_VARIABLE, "{}"))
-
-
-def _find_varied_overrides(sweep: Path, overrides: list[str]) -> list[str]:
-    """The overrides of a job that differ between jobs, each with the last part of its key."""
-    common = read_multirun_overrides(sweep)
-    return [
-        item.split("=")[0].replace("/", ".").split(".")[-1] + "=" + item.split("=", 1)[-1]
-        for item in overrides
-        if item not in common and "=" in item
-    ]
 
 
 def read_multirun_overrides(sweep: Path) -> list[str]:

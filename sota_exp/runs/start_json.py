@@ -1,7 +1,6 @@
 """Writes `start.json`: facts about a run at its start, for tracking while it trains."""
 
 import getpass
-import json
 import os
 import socket
 import time
@@ -12,7 +11,7 @@ from typing import Any
 import psutil
 
 from sota_exp.config.formats import FILE_FORMAT
-from sota_exp.runs.atomic import write_json
+from sota_exp.runs.atomic import read_json, write_json
 from sota_exp.stages.data import DataSet
 
 
@@ -22,7 +21,7 @@ def write_start(directory: Path, result: dict[str, Any], data: dict[str, Any]) -
     A resumed run keeps `id` and `time` of its first start; `start` is new.
     """
     path = directory / "start.json"
-    before = json.loads(path.read_text()) if path.exists() else {}
+    before = read_json(path) or {}
     is_same = before.get("fingerprint") == result["fingerprint"]
     start = uuid.uuid4().hex
     facts = {

@@ -2,6 +2,3 @@
 
 #: Statuses of a run whose training is complete, so that metrics and weights are final.
 COMPLETE_STATUSES = ("finished", "stopped_early")
-
-
-RUN_STATUSES = ("finished", "stopped_early", "pruned", "failed", "interrupted")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sota_exp.config.values import format_suggestion
+from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
 from sota_exp.stages.stage import require
 from sota_exp.statistics.interim import compute_look_levels
@@ -92,9 +92,7 @@ class StudySettings:
         table = self._techniques()
         for name in self.only or ():
             if name not in table:
-                raise ConfigError(
-                    f"study.only={name}: no such technique; legal: {', '.join(table)}.{format_suggestion(name, table)}"
-                )
+                raise ConfigError(f"study.only={name}: no such technique; {format_legal(name, table)}")
         return [table[name] for name in self.only] if self.only is not None else list(table.values())
 
     def get_absent_techniques(self) -> list[Technique]:
@@ -126,9 +124,7 @@ def parse_study_technique(name: str, node: object) -> Technique:
         raise ConfigError(f"{key}={node}: expected a group with the keys {', '.join(legal)}")
     for part in node:
         if part not in legal:
-            raise ConfigError(
-                f"{key}.{part}: no such key; legal here: {', '.join(legal)}.{format_suggestion(str(part), legal)}"
-            )
+            raise ConfigError(f"{key}.{part}: no such key; {format_legal(str(part), legal)}")
     scaled = node.get("scaled") or {}
     if not isinstance(scaled, Mapping) or not all(isinstance(value, int | float) for value in scaled.values()):
         raise ConfigError(f"{key}.scaled={scaled}: expected keys with a number each")

@@ -194,7 +194,7 @@ def run_or_write_failure(job: TrialJob, call: Callable[[], dict[str, Any]]) -> d
 def write_failed_run(job: TrialJob, files: RunFiles, reason: str) -> None:
     """Write `config.yaml`, `start.json` and `result.json` of a run that never began, and send them to MLflow."""
     result = build_empty_result(
-        job.configuration.values["seed"], job.configuration.choices, ("", job.brief.origin["name"]), resumed=0
+        job.configuration.values["seed"], job.configuration.choices, ("", job.brief.origin["name"])
     ) | {"reason": reason}
     files.write_config(job.configuration.values)
     result["start"] = write_start(files.directory, result, {})

@@ -15,9 +15,9 @@ from sota_exp.report.terminal import shorten_path
 from sota_exp.runs.mlflow_store import (
     URI_SCHEMES,
     build_mlflow_environment,
+    find_connection_problem,
     format_dashboard_command,
     is_http_uri,
-    is_reachable,
     is_supported_uri,
     mask_passwords,
     resolve_uri,
@@ -75,7 +75,7 @@ class MLflowFollower(RunTracker):
         while (message := self.following.read_message(LOOK_SECONDS)) != DONE:
             now = time.monotonic()
             last_took = now if message == ACCEPTED else last_took
-            if message is None and not is_reachable(self.uri, ANSWER_SECONDS):
+            if message is None and find_connection_problem(self.uri, ANSWER_SECONDS):
                 self.following.detach()
                 return format_notice(self.directory)
             if now > deadline or (is_http_uri(self.uri) and self.following.is_ready and now - last_took > TAKE_SECONDS):

@@ -59,8 +59,9 @@ def build_points(content: RunContent, after: int = 0) -> list[Metric]:
     for index, epoch in enumerate(content.epochs):
         seconds += epoch["seconds"] + epoch["validate_seconds"]
         found += build_epoch_points(epoch, content.started_ms + round(seconds * 1000)) if index >= after else []
-    values = build_final_metrics(content.told or {})
-    return found + _build_metrics(values, content.started_ms + round(seconds * 1000), content.last_step)
+    values = build_final_metrics(content.told)
+    last_epoch = content.epochs[-1]["epoch"] if content.epochs else 0
+    return found + _build_metrics(values, content.started_ms + round(seconds * 1000), last_epoch)
 
 
 def build_epoch_points(epoch: dict[str, Any], time: int) -> list[Metric]:
@@ -149,6 +150,6 @@ def build_tags(content: RunContent) -> dict[str, str]:
         "fingerprint": start.get("fingerprint"),
         "run_id": start["id"],
         "directory": str(content.directory),
-        "reason": (content.result or {}).get("reason"),
+        "reason": content.result.get("reason"),
     }
     return {key: str(value) for key, value in found.items() if value}

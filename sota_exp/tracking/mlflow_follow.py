@@ -81,7 +81,7 @@ class RunUploader:
             self.upload = MLflowUpload.open(position, lambda: self.say(ACCEPTED))
         content = RunContent.read(self.directory, position.origin)
         self.upload.send(content)
-        if self.monitor is None and self.system_interval and content.status == "RUNNING":
+        if self.monitor is None and self.system_interval and content.status == "running":
             self.start_system_metrics()
 
     def start_system_metrics(self) -> None:

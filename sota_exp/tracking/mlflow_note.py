@@ -18,11 +18,11 @@ def format_run_note(content: RunContent) -> str:
     """The whole note."""
     parts = [format_heading(content)]
     result = content.told
-    if result is None:
+    if not result:
         parts.append("Training.")
     elif result["metrics"]:
         parts += [format_scores(result), format_classes_and_cost(result)]
-    if result is not None and result["reason"]:
+    if result.get("reason"):
         parts.append(f"**{result['status'].replace('_', ' ').capitalize()}**: {result['reason']}.")
     chosen = ", ".join(f"`{choice}`" for choice in list_techniques(content.start.get("choices") or {}))
     return "\n\n".join([*parts, f"Chosen: {chosen}.", f"```\n{format_command(content)}\n```"])

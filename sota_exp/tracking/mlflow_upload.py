@@ -69,12 +69,12 @@ class MLflowUpload:
                 num += step(content, run)
                 self.on_accepted()
             result = content.result
-            if result is not None and result["mlflow_run_id"] != run_id:
+            if result and result["mlflow_run_id"] != run_id:
                 result["mlflow_run_id"] = run_id
                 write_recomputable_text(directory / "result.json", json.dumps(result, indent=2, allow_nan=False) + "\n")
             position, sent = self._files(content, position)
-            ended = content.status != "RUNNING"
-            if position.log_model and result is not None and result["metrics"] and (directory / "model.json").is_file():
+            ended = content.status != "running"
+            if position.log_model and result.get("metrics") and (directory / "model.json").is_file():
                 num += self._model(content, run)
             done = get_file_stamp(directory / "result.json") or "killed"
             replace(position, sent=done if ended else "", problem=None).write(directory)
@@ -99,7 +99,7 @@ class MLflowUpload:
             kind = content.origin.get("kind", "run")
             tags["mlflow.parentRunId"] = open_parent_run(self.client, self.experiment, Path(parent), kind)
         self.known_points = set()
-        return self.client.create_run(self.experiment, content.started_ms, tags, content.name)
+        return self.client.create_run(self.experiment, content.started_ms, tags, content.mlflow_name)
 
     def _values(self, content: RunContent, run: Run) -> int:
         """Send missing parameters (MLflow never changes them), and tags and the note that differ."""
@@ -148,7 +148,7 @@ class MLflowUpload:
         """Upload changed files and figures; while the run trains, only the files that no longer change."""
         directory, num = content.directory, 0
         figures = [f"figures/{path.name}" for path in sorted((directory / "figures").glob("*.png"))]
-        for name in ("config.yaml", "start.json") if content.status == "RUNNING" else (*RUN_ARTIFACTS, *figures):
+        for name in ("config.yaml", "start.json") if content.status == "running" else (*RUN_ARTIFACTS, *figures):
             version = get_file_stamp(directory / name)
             if version and position.artifacts.get(name) != version:
                 folder = str(Path(name).parent)
@@ -162,16 +162,16 @@ class MLflowUpload:
 
     def _status(self, content: RunContent, run: Run) -> int:
         """Set status, name and end time, which is the time of the last written file."""
-        if run.info.status == content.status and run.info.run_name == content.name:
+        if run.info.status == content.mlflow_status and run.info.run_name == content.mlflow_name:
             return 0
-        if content.status == "RUNNING":
-            self.client.update_run(run.info.run_id, status="RUNNING", name=content.name)
+        if content.status == "running":
+            self.client.update_run(run.info.run_id, status="RUNNING", name=content.mlflow_name)
             return 1
         files = [content.directory / name for name in ("result.json", "metrics.jsonl", "config.yaml")]
         end = next(path.stat().st_mtime for path in files if path.exists())
-        self.client.set_terminated(run.info.run_id, content.status, round(end * 1000))
-        was_killed = content.result is None
-        if content.origin.get("parent") and (content.origin.get("kind", "run") == "run" or was_killed):
+        self.client.set_terminated(run.info.run_id, content.mlflow_status, round(end * 1000))
+        is_single = content.origin.get("kind", "run") == "run"
+        if content.origin.get("parent") and (is_single or content.status == "killed"):
             self._end_parent(run, content)
         return 1
 
@@ -185,7 +185,7 @@ class MLflowUpload:
             return
         query = f"tags.mlflow.parentRunId = '{parent}' and attributes.status = 'RUNNING'"
         if not self.client.search_runs([self.experiment], query, max_results=1):
-            self.client.set_terminated(parent, "FINISHED" if content.status == "FAILED" else content.status)
+            self.client.set_terminated(parent, "FINISHED" if content.status == "failed" else content.mlflow_status)
 
     def _model(self, content: RunContent, run: Run) -> int:
         """Log the network as an MLflow model, unless the run has one that is READY (an interrupted upload is not)."""

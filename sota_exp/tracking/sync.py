@@ -1,19 +1,9 @@
-"""Find runs on disk, and read whether they are tracked and sent to MLflow."""
+"""Reads whether runs are tracked and sent to MLflow."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from sota_exp.runs.contents import read_tracking_values
 from sota_exp.runs.sent_position import SentPosition, get_file_stamp
-
-#: Directories that are searched when none is given.
-DEFAULT_DIRECTORIES = ("outputs", "multirun")
-
-
-def find_runs(places: list[Path]) -> Iterator[Path]:
-    """Every run directory below the given directories, sorted."""
-    for place in places:
-        yield from sorted(path.parent for path in place.rglob("config.yaml") if path.parent.name != ".hydra")
 
 
 def is_tracked(directory: Path) -> bool:

@@ -53,23 +53,16 @@ class SavedView(Resolution):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SavedModelFiles:
-    """Saved weights that are to be evaluated.
+class SavedEvaluation:
+    """An evaluation of saved weights.
 
     description: path of the `model.json`; if None, the configuration describes the network. training_fingerprint: of
-    the training that made the weights, or "".
+    the training that made the weights, or "". asked: keys that the command sets, which replace the saved values.
     """
 
     weights: Path
     description: Path | None
     training_fingerprint: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class SavedEvaluation:
-    """An evaluation of saved weights. asked: keys that the command sets, which replace the saved values."""
-
-    model_files: SavedModelFiles
     configuration: Configuration
     asked: frozenset[str]
 
@@ -132,12 +125,12 @@ def evaluate_saved(rescoring: SavedEvaluation, directory: Path) -> dict[str, Any
     reset_peak_memory(device)
     data = open_data(experiment)
     model = (
-        load_evaluated_model(rescoring.model_files)
-        if rescoring.model_files.description
+        load_evaluated_model(rescoring.description, rescoring.weights)
+        if rescoring.description
         else build_configured_model(rescoring, data)
     )
     data = reorder_labels(data, model.classes)
-    prints = (rescoring.model_files.training_fingerprint, compute_evaluation_fingerprint(rescoring, model, data))
+    prints = (rescoring.training_fingerprint, compute_evaluation_fingerprint(rescoring, model, data))
     files = RunFiles(directory=directory)
     if (previous := files.result()) is not None:
         if previous["fingerprint"] == prints[1]:
@@ -148,7 +141,7 @@ def evaluate_saved(rescoring: SavedEvaluation, directory: Path) -> dict[str, Any
     began = time.monotonic()
     evaluator = build_evaluator(rescoring, model, data, world, device)
     network = model.network.to(device).to(memory_format=evaluator.memory_format)
-    result = build_empty_result(experiment.seed, rescoring.configuration.choices, prints, resumed=0)
+    result = build_empty_result(experiment.seed, rescoring.configuration.choices, prints)
     resolution = rescoring.resolution(model)
     streams = RandomStreams(seed=experiment.seed, rank=world.rank, world_size=world.size)
     rescoring.fine_tune(network, evaluator.get_training_images(resolution.views()[0]), streams)
@@ -156,7 +149,7 @@ def evaluate_saved(rescoring: SavedEvaluation, directory: Path) -> dict[str, Any
     arrays = score_splits(network, chosen, evaluator, result)
     result |= {
         "status": "finished",
-        "weights": str(rescoring.model_files.weights),
+        "weights": str(rescoring.weights),
         "seconds": {"evaluate": time.monotonic() - began},
         "parameters": count_parameters(network),
         "peak_memory_bytes": get_peak_memory(device),
@@ -196,7 +189,7 @@ def write_evaluated_model(
     files: RunFiles,
 ) -> None:
     """Write the evaluated model: its weights, and a `model.json` with the view and predictor of the evaluation."""
-    description = rescoring.model_files.description
+    description = rescoring.description
     if description is None:
         saved_as = saved.build_description(rescoring.configuration.values, model.classes, model.preprocessing, view)
     else:
@@ -218,7 +211,7 @@ def build_configured_model(rescoring: SavedEvaluation, data: DataSet) -> SavedMo
     experiment = rescoring.experiment
     network = build_network(experiment, len(data.classes))
     head = find_classifier_name(network)
-    given = read_state(str(rescoring.model_files.weights), rescoring.configuration.values["model"]["weights"]["prefix"])
+    given = read_state(str(rescoring.weights), rescoring.configuration.values["model"]["weights"]["prefix"])
     known = len(given[f"{head}.weight"])
     if known != len(data.classes):
         raise ConfigError(
@@ -233,18 +226,16 @@ def build_configured_model(rescoring: SavedEvaluation, data: DataSet) -> SavedMo
     )
 
 
-def load_evaluated_model(subject: SavedModelFiles) -> SavedModel:
+def load_evaluated_model(description: Path, weights: Path) -> SavedModel:
     """The saved network.
 
     Raises:
         ConfigError: a file cannot be read, or the weights do not fit the description.
     """
-    assert subject.description is not None, "a model.json"
     try:
-        return saved.load_saved_model(subject.description, subject.weights)
+        return saved.load_saved_model(description, weights)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
-        cause = first_line(error)
-        raise ConfigError(f"{subject.weights} and {subject.description} do not make a model: {cause}") from error
+        raise ConfigError(f"{weights} and {description} do not make a model: {first_line(error)}") from error
 
 
 def reorder_labels(data: DataSet, classes: tuple[str, ...]) -> DataSet:

@@ -55,7 +55,7 @@ def run(request: RunRequest, listener: Listener, pruner: Pruner | None = None) -
     if previous is not None and previous["status"] in COMPLETE_STATUSES and previous["fingerprint"] == prints[1]:
         return previous
     session, evaluator = open_session(experiment, data, world, device)
-    result = build_empty_result(experiment.seed, request.configuration.choices, prints, resumed=0)
+    result = build_empty_result(experiment.seed, request.configuration.choices, prints)
     result["device"] = get_device_name(device)
     result["seconds"] = {"data": data_seconds}
     if world.is_main:

@@ -69,7 +69,7 @@ def test_a_plan_trains_nothing(elsewhere: Path, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["ablate"], "ablate needs a study; legal: study=add_one_in"),
+        (["ablate"], "ablate needs study=KIND; legal: add_one_in"),
         (["ablate", "study=lader"], "study=lader: no such study"),
         (small("study.seeds=no"), "study.seeds=no is not legal"),
         (small("study.only=[emma]"), "study.only=emma: no such technique"),

@@ -14,7 +14,7 @@ import pytest
 from sota_exp.cli import sync
 from sota_exp.cli.dashboard import find_free_port, main, prepare_experiment
 from sota_exp.errors import ConfigError, RunFailed
-from sota_exp.runs.mlflow_store import is_reachable, open_store
+from sota_exp.runs.mlflow_store import find_connection_problem, open_store
 
 
 def test_a_port_in_use_is_skipped() -> None:
@@ -48,13 +48,13 @@ def test_it_creates_the_store_and_ends_at_ctrl_c(tmp_path: Path) -> None:
                 lines.append(process.stdout.readline())
                 assert process.poll() is None, lines
             address = next(line for line in lines if "http://" in line).strip().split("/#/")[0]
-            assert is_reachable(address, 5.0)
+            assert not find_connection_problem(address, 5.0)
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=30) == 0
         finally:
             process.kill()
     time.sleep(0.2)
-    assert not is_reachable(address, 0.5)
+    assert find_connection_problem(address, 0.5)
     assert (tmp_path / "mlflow.db").exists()
 
 

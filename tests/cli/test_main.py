@@ -71,7 +71,6 @@ FOUND_BY_COMPOSITION = {
     "schedule.lr=cosine": ["schedule.lr=cosine", "schedule/lr=cosine"],
     "data=image_folder": ["data.root: a value is missing", "data.root=…"],
     "model/weights=checkpoint": ["model.weights.path: a value is missing"],
-    "schedule/warmup=linear schedule.warmup.fraction=1": ["schedule.warmup.fraction", "below 1"],
     "augmentation/train_size=fixres augmentation/crop=none": [
         "augmentation/train_size=fixres", "augmentation/crop=random_resized"
     ],
@@ -92,6 +91,9 @@ FOUND_BY_TYPES = {
     "schedule.length.epochs=0": ["schedule.length.epochs=0 is not legal"],
     "augmentation/crop=random_resized augmentation.crop.scale=0.5": ["augmentation.crop.scale=0.5: expected a list"],
     "augmentation/crop=random_resized augmentation.crop.scale=[1]": ["augmentation.crop.scale=[1.0] is not legal"],
+    "schedule/warmup=linear schedule.warmup.fraction=1": [
+        "schedule.warmup.fraction=1.0 is not legal", "shorter than training"
+    ],
     "evaluation.select=worst": ["evaluation.select=worst is not legal: best or last"],
     "runtime.device=tpu": ["runtime.device=tpu is not legal", "cuda"],
     "runtime.workers=-1": ["runtime.workers=-1 is not legal"],

@@ -73,7 +73,7 @@ def test_values_arrive_typed():
         ({"pair": 3}, r"group.slot.pair=3: expected a list, each item a number"),
         ({"pair": ["a"]}, r"group.slot.pair=\['a'\]: expected a list, each item a number"),
         ({"limit": "many"}, r"group.slot.limit=many: expected an integer, or null"),
-        ({"numbr": 3}, r"group.slot.numbr: no such key; legal here: number, count.* Did you mean number\?"),
+        ({"numbr": 3}, r"group.slot.numbr: no such key; legal: number, count.* Did you mean number\?"),
         ({"name": "???"}, r"group.slot.name: a value is missing; give one: group.slot.name=…"),
         ({"_target_": "knob_of_test.Nob"}, r"group.slot._target_=knob_of_test.Nob cannot be imported"),
         ({"_target_": "no_such_module.X"}, r"group.slot._target_=no_such_module.X cannot be imported"),

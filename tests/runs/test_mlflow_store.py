@@ -12,7 +12,6 @@ import pytest
 from sota_exp.runs.mlflow_store import (
     build_mlflow_environment,
     find_connection_problem,
-    is_reachable,
     is_supported_uri,
     mask_passwords,
     resolve_uri,
@@ -68,7 +67,7 @@ def test_other_stores_are_left_as_they_are(uri: str, tmp_path: Path) -> None:
 )
 def test_whether_a_server_answers(status: int | None, is_well: bool) -> None:
     with server(status) as uri:
-        assert is_reachable(uri, 0.3) is is_well
+        assert (find_connection_problem(uri, 0.3) is None) == is_well
 
 
 def test_a_store_that_hangs_behind_a_healthy_server_does_not_answer() -> None:
@@ -104,7 +103,7 @@ def test_a_service_of_another_protocol_is_reported() -> None:
 
 
 def test_a_database_needs_no_answer() -> None:
-    assert is_reachable("sqlite:////nowhere/mlflow.db", 0.0)
+    assert find_connection_problem("sqlite:////nowhere/mlflow.db", 0.0) is None
 
 
 def test_settings_are_those_mlflow_reads() -> None:

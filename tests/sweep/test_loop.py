@@ -214,7 +214,7 @@ def test_the_stock_samplers_work_and_a_grid_ends_by_itself(name, num):
         (("hydra.sweeper.objective=cost/parametres",), "Did you mean cost/parameters"),
         (("hydra.sweeper.objective=val/acuracy",), "Did you mean val/accuracy"),
         (("hydra.sweeper.objective=val/loss",), "maximize is not legal: minimize, unless you search for the worst val/loss"),
-        (("lrr=interval(0,1)",), "lrr: no such key; legal here: seed"),
+        (("lrr=interval(0,1)",), "lrr: no such key; legal: seed"),
         (("hydra.sweeper.direction=up",), "minimize, maximize"),
         (("hydra.sweeper.direction=[maximize,minimize]",), "one direction per objective"),
         (("hydra.sweeper.constraints={val/loss: 1}",), "hydra.sweeper.constraints: val/loss"),

@@ -1,8 +1,10 @@
-"""Rules and their conditions: on the option in a slot, on the value of a key, and on several numbers.
+"""Rules and their conditions: on the option in a slot, and on values.
 
 A condition is false if a value is missing or has another type; building the typed experiment reports such values.
 """
 
+import functools
+import operator
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,13 +12,11 @@ from typing import Any, Literal
 
 from sota_exp.config.configuration import Configuration
 
-Values = dict[str, Any]
-
 #: Whether a rule applies to a configuration.
 RuleCondition = Callable[[Configuration], bool]
 
-#: Reads a number from a configuration; None if it is missing.
-NumberReader = Callable[[Configuration], float | None]
+#: Reads a value from a configuration.
+ValueReader = Callable[[Configuration], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Rule:
     """A rule that `fires` on some configurations: an error ends the command with status 2, a warning is logged."""
 
     name: str
-    level: Literal["error", "warning"]
+    level: Literal["error", "warning"] = "warning"
     condition: RuleCondition
     reason: str
     fix: str
@@ -59,54 +59,30 @@ def has_technique(slot: str) -> RuleCondition:
     return lambda run: run.choices.get(slot, "none") != "none"
 
 
-def get_value(values: Values, path: str) -> Any:
-    """The value at a dotted path.
+def has_value(path: str, *legal: object) -> RuleCondition:
+    """Whether the value at a dotted path is one of `legal`."""
+    return values_satisfy(lambda value: value in legal, path)
 
-    Raises:
-        LookupError: the path does not exist.
+
+def values_satisfy(holds: Callable[..., bool], *sources: str | ValueReader) -> RuleCondition:
+    """Whether `holds` is true for values, each from a dotted path or a function; false if it cannot be computed.
+
+    The keys of an option exist only where it is chosen, so a rule about a value needs no condition on the option.
     """
-    node: Any = values
-    for name in path.split("."):
-        if not isinstance(node, dict):
-            raise LookupError(path)
-        node = node[name]
-    return node
-
-
-def value_satisfies(path: str, holds: Callable[[Any], bool]) -> RuleCondition:
-    """Whether the value at a dotted path exists and `holds` is true for it."""
+    readers = [functools.partial(get_value, path=source) if isinstance(source, str) else source for source in sources]
 
     def fires(run: Configuration) -> bool:
         try:
-            return bool(holds(get_value(run.values, path)))
-        except (LookupError, TypeError, AttributeError):
+            return holds(*(read(run) for read in readers))
+        except (LookupError, TypeError, AttributeError, ArithmeticError):
             return False
 
     return fires
 
 
-def read_number(path: str) -> NumberReader:
-    """Reads the number at a dotted path."""
-
-    def read(run: Configuration) -> float | None:
-        try:
-            found = get_value(run.values, path)
-        except LookupError:
-            return None
-        return found if isinstance(found, int | float) and not isinstance(found, bool) else None
-
-    return read
-
-
-def numbers_satisfy(holds: Callable[..., bool], *sources: str | NumberReader) -> RuleCondition:
-    """Whether all numbers, each from a dotted path or a function, exist and `holds` is true for them."""
-    readers = [read_number(source) if isinstance(source, str) else source for source in sources]
-
-    def fires(run: Configuration) -> bool:
-        found = [read(run) for read in readers]
-        return None not in found and holds(*found)
-
-    return fires
+def get_value(run: Configuration, path: str) -> Any:
+    """The value at a dotted path; a LookupError or TypeError if there is none."""
+    return functools.reduce(operator.getitem, path.split("."), run.values)
 
 
 def count_processes() -> int:
@@ -115,24 +91,17 @@ def count_processes() -> int:
     return int(size) if size.isdecimal() else 1
 
 
-def is_single_process(run: Configuration) -> bool:
-    """Whether training runs in one process."""
-    return count_processes() == 1
-
-
-def compute_rank_batch_size(run: Configuration) -> float | None:
+def compute_rank_batch_size(run: Configuration) -> float:
     """Images per optimizer step and process."""
-    batch = read_number("batch_size")(run)
-    return None if batch is None else batch / count_processes()
+    return float(run.values["batch_size"] / count_processes())
 
 
-def compute_norm_batch_size(run: Configuration) -> float | None:
+def compute_norm_batch_size(run: Configuration) -> float:
     """Images per forward pass of a norm layer: a micro-batch, or the batch of the process without accumulation."""
     batch = compute_rank_batch_size(run)
-    micro = read_number("schedule.accumulation.micro_batch_size")(run)
-    return batch if batch is None or micro is None else min(batch, micro)
+    return min(batch, run.values["schedule"]["accumulation"].get("micro_batch_size", batch))
 
 
-def count_copies(run: Configuration) -> float | None:
+def count_copies(run: Configuration) -> int:
     """Copies per image in a batch."""
-    return read_number("augmentation.repeat.num_repeats")(run) or 1
+    return run.values["augmentation"]["repeat"].get("num_repeats", 1)

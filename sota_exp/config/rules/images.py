@@ -8,28 +8,24 @@ from sota_exp.config.rules.conditions import (
     count_copies,
     has_option,
     has_technique,
+    has_value,
     not_,
-    numbers_satisfy,
-    read_number,
-    value_satisfies,
+    values_satisfy,
 )
 
-USES_FIXRES, USES_RESIZED_CROP = (
-    has_option("augmentation/train_size", "fixres"),
-    has_option("augmentation/crop", "random_resized"),
-)
+USES_FIXRES = has_option("augmentation/train_size", "fixres")
+USES_RESIZED_CROP = has_option("augmentation/crop", "random_resized")
 USES_MIXING, USES_REPEATS = has_technique("augmentation/mix"), has_option("augmentation/repeat", "repeated")
-SEARCHES_RESOLUTION, USES_FINE_TUNING = (
-    has_option("evaluation/resolution", "search"),
-    has_technique("evaluation/fine_tune"),
-)
+SEARCHES_RESOLUTION = has_option("evaluation/resolution", "search")
+USES_FINE_TUNING = has_technique("evaluation/fine_tune")
+HAS_SMALL_IMAGES = values_satisfy(lambda size: size < 96, "data.image_size")
 
 #: Networks whose position embedding or attention windows fit one image size.
 IS_FIXED_SIZE_NETWORK = any_of(
-    all_of(has_option("model/arch", "timm"), value_satisfies("model.arch.img_size", lambda size: size is not None)),
+    all_of(has_option("model/arch", "timm"), values_satisfy(lambda size: size is not None, "model.arch.img_size")),
     all_of(
         has_option("model/arch", "torchvision"),
-        value_satisfies("model.arch.name", lambda name: name.startswith(("vit_", "maxvit"))),
+        values_satisfy(lambda name: name.startswith(("vit_", "maxvit")), "model.arch.name"),
     ),
 )
 
@@ -48,8 +44,7 @@ IMAGE_RULES = (
         name="FixRes without resized crop",
         level="error",
         condition=all_of(USES_FIXRES, not_(USES_RESIZED_CROP)),
-        reason="augmentation/train_size=fixres compensates for random resized crops, which enlarge objects; other"
-        " crops do not enlarge them",
+        reason="augmentation/train_size=fixres compensates for objects that random resized crops enlarge",
         fix="augmentation/crop=random_resized or augmentation/train_size=native",
         source="Touvron et al. 2019, arXiv:1906.06423",
     ),
@@ -57,50 +52,37 @@ IMAGE_RULES = (
         name="several sizes for a network of fixed size",
         level="error",
         condition=all_of(any_of(USES_FIXRES, SEARCHES_RESOLUTION), IS_FIXED_SIZE_NETWORK),
-        reason="this transformer accepts images of one size; FixRes and evaluation/resolution=search need several"
-        " sizes",
+        reason="this transformer accepts one image size; FixRes and evaluation/resolution=search need several",
         fix="augmentation/train_size=native and evaluation/resolution=fixed, or a network that accepts any size",
         source="Dosovitskiy et al. 2020, arXiv:2010.11929, section 3.2",
     ),
     Rule(
         name="FixRes below 16 px",
-        level="warning",
-        condition=all_of(
-            USES_FIXRES,
-            numbers_satisfy(
-                lambda size, ratio: ratio > 0 and size / ratio < 16, "data.image_size", "augmentation.train_size.ratio"
-            ),
+        condition=values_satisfy(
+            lambda size, ratio: size / ratio < 16, "data.image_size", "augmentation.train_size.ratio"
         ),
-        reason="augmentation/train_size=fixres trains on images below 16 px, which four downsampling stages reduce to"
-        " a single position",
+        reason="augmentation/train_size=fixres trains on images below 16 px, too small for four downsampling stages",
         fix="a larger data.image_size or augmentation/train_size=native",
         source="this project's networks downsample by 8, ResNets by 32",
     ),
     Rule(
         name="FixRes of ratio one",
-        level="warning",
-        condition=all_of(USES_FIXRES, value_satisfies("augmentation.train_size.ratio", lambda ratio: ratio == 1)),
+        condition=has_value("augmentation.train_size.ratio", 1),
         reason="augmentation.train_size.ratio=1 trains at the evaluation size: FixRes has no effect",
         fix="a ratio near 1.27, or augmentation/train_size=native",
         source="Touvron et al. 2019, arXiv:1906.06423",
     ),
     Rule(
         name="FixRes with crops that hardly enlarge",
-        level="warning",
-        condition=all_of(
-            USES_FIXRES, USES_RESIZED_CROP, value_satisfies("augmentation.crop.scale", lambda scale: scale[0] >= 0.5)
-        ),
-        reason="crops of at least half of the image area enlarge objects by 17 % on average at most, less than FixRes"
-        " compensates",
+        condition=all_of(USES_FIXRES, values_satisfy(lambda scale: scale[0] >= 0.5, "augmentation.crop.scale")),
+        reason="crops of at least half the image enlarge objects by 17 % on average at most, less than FixRes assumes",
         fix="augmentation/train_size=native, or augmentation.crop.scale=[0.08,1.0]",
         source="the mean of 1/√area over U(a, 1) is 2/(1 + √a)",
     ),
     Rule(
         name="fine-tuning for a size without resized crop",
-        level="warning",
         condition=all_of(USES_FINE_TUNING, not_(USES_RESIZED_CROP)),
-        reason="evaluation/fine_tune adapts the network to the object size of evaluation; without random resized crops"
-        " it was trained at that size already",
+        reason="evaluation/fine_tune corrects for objects that training enlarges, which only random resized crops do",
         fix="evaluation/fine_tune=none",
         source="Touvron et al. 2019, arXiv:1906.06423",
     ),
@@ -108,127 +90,100 @@ IMAGE_RULES = (
         name="fine-tuning on hidden labels",
         level="error",
         condition=all_of(USES_FINE_TUNING, has_option("supervision", "label_propagation")),
-        reason="evaluation/fine_tune uses the label of every training image, but supervision=label_propagation hides"
-        " most of them",
+        reason="evaluation/fine_tune uses every label, but supervision=label_propagation hides most of them",
         fix="evaluation/fine_tune=none",
         source="this project",
     ),
     Rule(
         name="fine-tuning with another loss",
-        level="warning",
         condition=all_of(USES_FINE_TUNING, has_option("loss", "binary_cross_entropy")),
-        reason="evaluation/fine_tune trains with softmax cross-entropy, but loss=binary_cross_entropy trained"
-        " independent sigmoids: the probabilities change their meaning",
+        reason="evaluation/fine_tune trains a softmax, but loss=binary_cross_entropy trained independent sigmoids",
         fix="loss=cross_entropy or evaluation/fine_tune=none",
         source="Wightman et al. 2021, arXiv:2110.00476; Touvron et al. 2019, arXiv:1906.06423",
     ),
     Rule(
         name="selection on test images",
-        level="warning",
         condition=all_of(
+            any_of(has_value("data.val_fraction", None), has_value("data.test_fraction", None)),
             any_of(
-                *(value_satisfies(f"data.{part}_fraction", lambda share: share is None) for part in ("val", "test"))
-            ),
-            any_of(
-                value_satisfies("evaluation.select", lambda select: select == "best"),
+                has_value("evaluation.select", "best"),
                 has_option("schedule/early_stopping", "patience"),
                 SEARCHES_RESOLUTION,
             ),
         ),
         reason="data.val_fraction or data.test_fraction is null: if the data set lacks that split, val and test are"
         " the same images, and the reported accuracy is on images that selected the model",
-        fix="a fraction, or evaluation.select=last without resolution search and early stopping, as in torchvision's"
-        " reference",
+        fix="a fraction, or evaluation.select=last without resolution search and early stopping",
         source="Recht et al. 2019, arXiv:1902.10811",
     ),
     Rule(
         name="flips that change labels",
-        level="warning",
         condition=all_of(
             any_of(has_technique("augmentation/flip"), has_option("evaluation/tta", "flip")),
-            value_satisfies("data.label_preserving", lambda kept: "horizontal_flip" not in kept),
+            values_satisfy(lambda kept: "horizontal_flip" not in kept, "data.label_preserving"),
         ),
-        reason="data.label_preserving does not list horizontal_flip: a mirrored image of this data set may belong to"
-        " another class",
+        reason="data.label_preserving lacks horizontal_flip: a mirrored image may belong to another class",
         fix="augmentation/flip=none and evaluation/tta=none",
         source="the declaration of the data set",
     ),
     Rule(
         name="large rotations that change labels",
-        level="warning",
         condition=any_of(
             all_of(
                 has_option("augmentation/policy", "trivialaugment"),
-                value_satisfies("data.label_preserving", lambda kept: len(kept) == 0),
+                values_satisfy(lambda kept: len(kept) == 0, "data.label_preserving"),
             ),
             all_of(
-                value_satisfies("augmentation.geometry.degrees", lambda degrees: degrees > 45),
-                value_satisfies("data.label_preserving", lambda kept: "large_rotation" not in kept),
+                values_satisfy(lambda degrees: degrees > 45, "augmentation.geometry.degrees"),
+                values_satisfy(lambda kept: "large_rotation" not in kept, "data.label_preserving"),
             ),
         ),
-        reason="images are rotated by more than 45° (TrivialAugment: up to 135°), and the data set does not declare"
-        " that such rotations preserve the label",
+        reason="rotations by more than 45° (TrivialAugment: up to 135°) may change the label in this data set",
         fix="augmentation/policy=none or randaugment (30°), and augmentation.geometry.degrees=15",
         source="the declaration of the data set",
     ),
     Rule(
         name="repeats without augmentation",
-        level="warning",
         condition=all_of(USES_REPEATS, not_(HAS_RANDOM_AUGMENTATION)),
-        reason="augmentation/repeat=repeated repeats each image, but no augmentation makes the copies differ: the"
-        " effective batch is smaller than batch_size",
+        reason="augmentation/repeat=repeated repeats each image, but no augmentation makes the copies differ",
         fix="augmentation=classic, or augmentation/repeat=none",
         source="Hoffer et al. 2019, arXiv:1901.09335",
     ),
     Rule(
         name="repeats in a short training",
-        level="warning",
-        condition=all_of(
-            USES_REPEATS,
-            numbers_satisfy(
-                lambda repeats, epochs: repeats >= 1 and (1 - 1 / repeats) ** epochs > 0.01,
-                "augmentation.repeat.num_repeats",
-                "schedule.length.epochs",
-            ),
+        condition=values_satisfy(
+            lambda repeats, epochs: (1 - 1 / repeats) ** epochs > 0.01,
+            "augmentation.repeat.num_repeats",
+            "schedule.length.epochs",
         ),
-        reason="an epoch of repeated augmentation shows one in num_repeats images: in so few epochs, more than 1 % of"
-        " the training images are never shown",
+        reason="repeated augmentation never shows more than 1 % of the training images in so few epochs",
         fix="more epochs (17 for 4 repeats, 12 for 3), or augmentation/repeat=none",
         source="the share of images never shown is (1 − 1/num_repeats)^epochs",
     ),
     Rule(
         name="mixing an image with itself",
-        level="warning",
         condition=all_of(
-            USES_MIXING, numbers_satisfy(lambda same, batch: 2 * same > batch, count_copies, compute_rank_batch_size)
+            USES_MIXING, values_satisfy(lambda same, batch: 2 * same > batch, count_copies, compute_rank_batch_size)
         ),
-        reason="augmentation/mix pairs images within the batch of a process, and more than half of them are copies of"
-        " one image: some images are mixed with themselves",
+        reason="augmentation/mix mixes images with themselves: copies of one fill over half of a process's batch",
         fix="a batch_size of at least twice augmentation.repeat.num_repeats per process",
         source="the bound of the pairing, max(0, 2·copies − batch)",
     ),
     Rule(
         name="pretrained weights at a small size",
-        level="warning",
-        condition=all_of(
-            has_option("model/weights", "pretrained"), numbers_satisfy(lambda size: size < 96, "data.image_size")
-        ),
-        reason="pretrained weights were mostly trained at 224 px, but data.image_size is below 96: their features fit"
-        " larger objects",
+        condition=all_of(has_option("model/weights", "pretrained"), HAS_SMALL_IMAGES),
+        reason="pretrained weights fit objects at 224 px, for which data.image_size below 96 is too small",
         fix="data.image_size=128 to 224, even if the images are smaller",
         source="Touvron et al. 2019, arXiv:1906.06423; Kornblith et al. 2018, arXiv:1805.08974",
     ),
     Rule(
         name="a pretrained teacher at a small size",
-        level="warning",
         condition=all_of(
-            has_option("regularization/distillation", "logits"),
-            value_satisfies("regularization.distillation.source", lambda source: source in ("timm", "torchvision")),
-            value_satisfies("regularization.distillation.image_size", lambda size: size is None),
-            numbers_satisfy(lambda size: size < 96, read_number("data.image_size")),
+            has_value("regularization.distillation.source", "timm", "torchvision"),
+            has_value("regularization.distillation.image_size", None),
+            HAS_SMALL_IMAGES,
         ),
-        reason="the pretrained teacher was mostly trained at 224 px, but its input is the student's images of less"
-        " than 96 px",
+        reason="the pretrained teacher fits images of 224 px, but gets the student's images of less than 96 px",
         fix="regularization.distillation.image_size=224",
         source="Touvron et al. 2019, arXiv:1906.06423",
     ),

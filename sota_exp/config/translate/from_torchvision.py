@@ -7,7 +7,15 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from sota_exp.config.translate.torchvision_flags import DEFAULTS, InvalidFlagError, parse_command, uses_launcher
+from sota_exp.config.translate.torchvision_flags import (
+    AUTO_AUGMENT,
+    DEFAULTS,
+    OPTIMIZERS,
+    SCHEDULES,
+    parse_command,
+    uses_launcher,
+)
+from sota_exp.errors import ConfigError
 
 #: Values of `--interpolation` that `data.interpolation` has too.
 INTERPOLATIONS = ("bilinear", "bicubic")
@@ -29,14 +37,18 @@ NO_COUNTERPART = {
     "use-v2": "augmentation is this package's own and runs on the device",
 }
 
-AUTO_AUGMENT = {"ra": "randaugment", "ta_wide": "trivialaugment", "augmix": "augmix"}
-AUTO_AUGMENT |= dict.fromkeys(("imagenet", "cifar10", "svhn"), "autoaugment")
-OPTIMIZERS = {"sgd": "sgd", "sgd_nesterov": "nesterov", "rmsprop": "rmsprop", "adamw": "adamw"}
-#: Constants in the reference's code.
-RMSPROP_CONSTANTS = ["optimizer.alpha=0.9", "optimizer.eps=0.0316"]
+#: Flag → its overrides, where it has another value than its default; `{}` is the value.
+OVERRIDES = {
+    "output-dir": ["hydra.run.dir={}"],
+    "device": ["runtime.device={}"],
+    "workers": ["runtime.workers={}"],
+    "random-erase": ["augmentation/erase=random_erasing", "augmentation.erase.p={}"],
+    "label-smoothing": ["regularization/smoothing=label_smoothing", "regularization.smoothing.label_smoothing={}"],
+    "sync-bn": ["regularization/norm=sync_batch"],
+    "clip-grad-norm": ["regularization/clip=norm", "regularization.clip.max_norm={}"],
+}
+
 SMALLEST_FLOAT = sys.float_info.min
-WARMUPS = ("linear", "constant")
-SCHEDULES = {"steplr": "step", "cosineannealinglr": "cosine", "exponentiallr": "exponential"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +60,7 @@ class Translation:
 
 
 def translate_command(words: list[str]) -> Translation:
-    """Translate a command of the reference into overrides of `sota-exp train`.
-
-    Raises:
-        WrongFlag: see `parse`.
-    """
+    """Translate a command of the reference into overrides of `sota-exp train`."""
     flags, processes = parse_command(words)
     untranslated = [flag for flag in NO_COUNTERPART if flags[flag] != DEFAULTS[flag]]
     if flags["norm-weight-decay"] == 0 and flags["bias-weight-decay"] == 0:
@@ -75,11 +83,16 @@ def translate_command(words: list[str]) -> Translation:
     parts = [
         ["recipe=ladder_00_baseline", "scale=full", f"batch_size={flags['batch-size'] * processes}"],
         _data(flags),
-        _model(flags),
+        ["model=torchvision", f"model.arch.name={flags['model']}"],
         _optimizer(flags),
         _schedule(flags),
         _augmentation(flags),
         _regularization(flags, processes),
+        *(
+            [word.format(flags[flag]) for word in words]
+            for flag, words in OVERRIDES.items()
+            if flags[flag] != DEFAULTS[flag]
+        ),
     ]
     return Translation(words=[word for part in parts for word in part], lost=lost)
 
@@ -88,37 +101,25 @@ def _data(flags: dict[str, Any]) -> list[str]:
     crop, resize = flags["val-crop-size"], flags["val-resize-size"]
     words = [f"data.image_size={crop}", f"data.crop_ratio={crop / resize!r}", "evaluation.select=last"]
     if flags["interpolation"] in INTERPOLATIONS and (flags["interpolation"] != "bilinear" or flags["weights"]):
-        words.append(
-            f"data.interpolation={flags['interpolation']}"
-        )  # The reference ignores the preprocessing of pretrained weights.
+        # The reference ignores the preprocessing of pretrained weights.
+        words.append(f"data.interpolation={flags['interpolation']}")
+    if flags["weights"]:
+        words += ["model/weights=pretrained", f"model.weights.tag={flags['weights'].rpartition('.')[2]}"]
     if flags["data-path"]:
         # The reference validates and reports on val/, and trains on every image of train/.
         words = ["data=image_folder", f"data.root={flags['data-path']}", "data.test_fraction=null", *words]
-    if flags["output-dir"]:
-        words.append(f"hydra.run.dir={flags['output-dir']}")
-    if flags["device"] != DEFAULTS["device"]:
-        words.append(f"runtime.device={flags['device']}")
-    return [*words, *([f"runtime.workers={flags['workers']}"] if flags["workers"] != DEFAULTS["workers"] else [])]
-
-
-def _model(flags: dict[str, Any]) -> list[str]:
-    words = ["model=torchvision", f"model.arch.name={flags['model']}"]
-    if flags["weights"]:
-        words += ["model/weights=pretrained", f"model.weights.tag={flags['weights'].rpartition('.')[2]}"]
     return words
 
 
 def _optimizer(flags: dict[str, Any]) -> list[str]:
     name = flags["opt"]
-    if name not in OPTIMIZERS:
-        raise InvalidFlagError(f"--opt {name}: the reference has {', '.join(OPTIMIZERS)}")
     words = [
         f"optimizer={OPTIMIZERS[name]}",
         f"optimizer.lr={flags['lr']!r}",
         f"optimizer.weight_decay={flags['weight-decay']!r}",
     ]
     if name == "rmsprop":
-        words += RMSPROP_CONSTANTS
+        words += ["optimizer.alpha=0.9", "optimizer.eps=0.0316"]  # Constants in the reference's code.
     return [*words, f"optimizer.momentum={flags['momentum']!r}"] if name != "adamw" else words
 
 
@@ -128,19 +129,10 @@ def compute_final_factor(flags: dict[str, Any]) -> float:
 
 
 def _schedule(flags: dict[str, Any]) -> list[str]:
-    epochs, warmup, name = flags["epochs"], flags["lr-warmup-epochs"], flags["lr-scheduler"]
-    if name not in SCHEDULES:
-        raise InvalidFlagError(f"--lr-scheduler {name}: the reference has {', '.join(SCHEDULES)}")
+    epochs, warmup, option = flags["epochs"], flags["lr-warmup-epochs"], SCHEDULES[flags["lr-scheduler"]]
     epochs_after_warmup = epochs - warmup
-    option = SCHEDULES[name]
     if epochs_after_warmup < 1:
-        raise InvalidFlagError(f"--lr-warmup-epochs {warmup}: legal here: less than --epochs {epochs}")
-    if option == "step" and flags["lr-step-size"] < 1:
-        raise InvalidFlagError(f"--lr-step-size {flags['lr-step-size']}: legal: at least 1")
-    if warmup and flags["lr-warmup-method"] not in WARMUPS:
-        raise InvalidFlagError(
-            f"--lr-warmup-method {flags['lr-warmup-method']}: the reference has {', '.join(WARMUPS)}"
-        )
+        raise ConfigError(f"--lr-warmup-epochs {warmup}: legal here: less than --epochs {epochs}")
     if option == "step" and flags["lr-step-size"] >= epochs_after_warmup:
         option = "constant"  # Training ends before the first step.
     words = [f"schedule/lr={option}", "schedule/lr_scaling=none", "schedule/stepping=epoch"]
@@ -170,16 +162,12 @@ def _augmentation(flags: dict[str, Any]) -> list[str]:
         words += ["augmentation/train_size=fixres", f"augmentation.train_size.ratio={val / train!r}"]
     policy = flags["auto-augment"]
     if policy is not None:
-        if policy not in AUTO_AUGMENT:
-            raise InvalidFlagError(f"--auto-augment {policy}: the reference has {', '.join(AUTO_AUGMENT)}")
         words.append(f"augmentation/policy={AUTO_AUGMENT[policy]}")
         words += {
             "ta_wide": [f"augmentation.policy.translate_fraction={32 / train!r}"],
             "ra": [f"augmentation.policy.magnitude={flags['ra-magnitude']}"],
             "augmix": [f"augmentation.policy.severity={flags['augmix-severity']}"],
         }.get(policy, [f"augmentation.policy.policy={policy}"])
-    if flags["random-erase"] > 0:
-        words += ["augmentation/erase=random_erasing", f"augmentation.erase.p={flags['random-erase']!r}"]
     words += _mixing(flags["mixup-alpha"], flags["cutmix-alpha"])
     if flags["ra-sampler"]:
         words += ["augmentation/repeat=repeated", f"augmentation.repeat.num_repeats={flags['ra-reps']}"]
@@ -197,18 +185,11 @@ def _mixing(mixup: float, cutmix: float) -> list[str]:
 
 def _regularization(flags: dict[str, Any], processes: int) -> list[str]:
     words = []
-    if flags["label-smoothing"] > 0:
-        smoothing = f"regularization.smoothing.label_smoothing={flags['label-smoothing']!r}"
-        words += ["regularization/smoothing=label_smoothing", smoothing]
     if flags["norm-weight-decay"] == 0:
         exempt = "norm_and_bias" if flags["bias-weight-decay"] == 0 else "norm"
         words += ["regularization/weight_decay=weights_only", f"regularization.weight_decay.exempt={exempt}"]
     elif flags["norm-weight-decay"] is not None and flags["norm-weight-decay"] != flags["weight-decay"]:
-        raise InvalidFlagError("--norm-weight-decay: legal here: 0, or the value of --weight-decay")
-    if flags["sync-bn"]:
-        words.append("regularization/norm=sync_batch")
-    if flags["clip-grad-norm"] is not None:
-        words += ["regularization/clip=norm", f"regularization.clip.max_norm={flags['clip-grad-norm']!r}"]
+        raise ConfigError("--norm-weight-decay: legal here: 0, or the value of --weight-decay")
     if flags["model-ema"]:
         words += ["regularization/average=ema", "regularization.average.horizon=null"]
         words.append(f"regularization.average.decay={compute_ema_decay(flags, processes)!r}")

@@ -1,8 +1,22 @@
 """Parses the command line of torchvision's reference training (references/classification/train.py)."""
 
 import argparse
-import math
 from typing import Any
+
+from sota_exp.errors import ConfigError
+
+AUTO_AUGMENT = {"ra": "randaugment", "ta_wide": "trivialaugment", "augmix": "augmix"}
+AUTO_AUGMENT |= dict.fromkeys(("imagenet", "cifar10", "svhn"), "autoaugment")
+OPTIMIZERS = {"sgd": "sgd", "sgd_nesterov": "nesterov", "rmsprop": "rmsprop", "adamw": "adamw"}
+SCHEDULES = {"steplr": "step", "cosineannealinglr": "cosine", "exponentiallr": "exponential"}
+
+#: Flag → its legal values.
+CHOICES = {
+    "auto-augment": AUTO_AUGMENT,
+    "opt": OPTIMIZERS,
+    "lr-scheduler": SCHEDULES,
+    "lr-warmup-method": ("linear", "constant"),
+}
 
 #: Flag → default of the reference; False for a switch.
 DEFAULTS: dict[str, Any] = {
@@ -62,32 +76,25 @@ DEFAULTS: dict[str, Any] = {
 #: Flags whose value is a float although their default is None.
 FLOAT_FLAGS = ("norm-weight-decay", "bias-weight-decay", "transformer-embedding-decay", "clip-grad-norm")
 
-#: Alternative name → flag.
-ALIASES = {"b": "batch-size", "j": "workers", "wd": "weight-decay"}
+#: Flag → its alternative name.
+ALIASES = {"batch-size": "-b", "workers": "-j", "weight-decay": "--wd"}
 
-#: Flag → (smallest legal value, how an error message describes it).
-MINIMUM_VALUES = dict.fromkeys(
-    ("epochs", "batch-size", "train-crop-size", "val-crop-size", "val-resize-size"), (1, "at least 1")
-) | {"lr-warmup-epochs": (0, "at least 0")}
-
-
-class InvalidFlagError(ValueError):
-    """The reference has no such flag, or it does not accept this value."""
+#: Flag → its smallest legal value.
+MINIMUM_VALUES = {"lr-warmup-epochs": 0} | dict.fromkeys(
+    ("epochs", "batch-size", "lr-step-size", "train-crop-size", "val-crop-size", "val-resize-size"), 1
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The argument parser of the reference."""
     result = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for flag, default in DEFAULTS.items():
-        names = [
-            f"--{flag}",
-            *(f"{'-' if len(short) == 1 else '--'}{short}" for short, full in ALIASES.items() if full == flag),
-        ]
+        names = [f"--{flag}", *([ALIASES[flag]] if flag in ALIASES else [])]
         if isinstance(default, bool):
             result.add_argument(*names, dest=flag, action="store_true")
         else:
             kind = float if flag in FLOAT_FLAGS else str if default is None else type(default)
-            result.add_argument(*names, dest=flag, type=kind, default=default)
+            result.add_argument(*names, dest=flag, type=kind, default=default, choices=CHOICES.get(flag))
     return result
 
 
@@ -95,39 +102,35 @@ def parse_command(words: list[str]) -> tuple[dict[str, Any], int]:
     """Parse `torchrun --nproc_per_node=8 train.py --model …` into (flag → value, number of processes).
 
     Raises:
-        WrongFlag: the reference would not accept the command either.
+        ConfigError: the reference would not accept the command either.
     """
     scripts = [index for index, word in enumerate(words) if word.endswith(".py")]
     launcher, flags = (words[: scripts[0]], words[scripts[0] + 1 :]) if scripts else ([], words)
-    counts = {}
-    for index, word in enumerate(launcher):
-        name, _, value = word.lstrip("-").partition("=")
-        if (name := name.replace("-", "_")) in ("nproc_per_node", "nnodes"):
-            counts[name] = parse_process_count(name, value or "".join(launcher[index + 1 : index + 2]))
-    processes = math.prod(counts.values())
+    starter = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    starter.add_argument("--nproc_per_node", "--nproc-per-node", type=parse_process_count, default=1)
+    starter.add_argument("--nnodes", type=parse_process_count, default=1)
     try:
+        started, _ = starter.parse_known_args(launcher)
         values, unknown = build_parser().parse_known_args(flags)
     except argparse.ArgumentError as error:
-        raise InvalidFlagError(str(error)) from error
+        raise ConfigError(str(error)) from error
     if unknown:
-        raise InvalidFlagError(f"{unknown[0]}: the reference has no such flag")
-    for flag, (minimum, legal) in MINIMUM_VALUES.items():
+        raise ConfigError(f"{unknown[0]}: the reference has no such flag")
+    for flag, minimum in MINIMUM_VALUES.items():
         if vars(values)[flag] < minimum:
-            raise InvalidFlagError(f"--{flag} {vars(values)[flag]}: legal: {legal}")
-    return vars(values), processes
+            raise ConfigError(f"--{flag} {vars(values)[flag]}: legal: at least {minimum}")
+    return vars(values), started.nproc_per_node * started.nnodes
 
 
-def parse_process_count(name: str, value: str) -> int:
+def parse_process_count(value: str) -> int:
     """Parse a number of processes or machines; of a range such as `2:4` the minimum, with which torchrun starts.
 
     Raises:
-        WrongFlag: not a number, or less than 1.
+        ArgumentTypeError: not a number, or less than 1.
     """
     minimum = value.partition(":")[0]
     if not minimum.isdecimal() or int(minimum) < 1:
-        raise InvalidFlagError(
-            f"--{name} {value}: legal: a number of at least 1, because the batch size of the translation depends on it"
-        )
+        raise argparse.ArgumentTypeError(f"{value}: legal: a number of at least 1; the batch size depends on it")
     return int(minimum)
 
 

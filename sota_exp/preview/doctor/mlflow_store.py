@@ -1,6 +1,5 @@
 """Check of MLflow: whether its store can be reached and read, and which runs are not sent to it or not finished."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,8 @@ from typing import Any
 from sota_exp.errors import first_line
 from sota_exp.preview.doctor.disk import find_existing_folder, is_writable
 from sota_exp.preview.doctor.finding import CheckResult, build_note, build_ok, build_problem
+from sota_exp.runs.atomic import read_json
+from sota_exp.runs.find import RUN_ROOTS, find_runs_below
 from sota_exp.runs.mlflow_store import (
     build_mlflow_environment,
     find_connection_problem,
@@ -15,7 +16,7 @@ from sota_exp.runs.mlflow_store import (
     mask_passwords,
     resolve_uri,
 )
-from sota_exp.tracking.sync import DEFAULT_DIRECTORIES, find_runs, is_sent, is_tracked
+from sota_exp.tracking.sync import is_sent, is_tracked
 
 #: Timeout in seconds.
 STORE_TIMEOUT_SECONDS = 5
@@ -57,12 +58,12 @@ def check_experiment(uri: str, experiment: str) -> CheckResult:
 
 def check_runs() -> list[CheckResult]:
     """Findings on the runs below outputs and multirun: their number, those not sent to MLflow, those not finished."""
-    directories = list(find_runs([Path(place) for place in DEFAULT_DIRECTORIES]))
+    directories = [run for root in RUN_ROOTS for run in find_runs_below(Path(root))]
     if not directories:
-        return [build_ok(f"none yet below {' and '.join(DEFAULT_DIRECTORIES)}")]
+        return [build_ok(f"none yet below {' and '.join(RUN_ROOTS)}")]
     unsent = [run for run in directories if is_tracked(run) and (run / "result.json").exists() and not is_sent(run)]
     unfinished = [run for run in directories if read_status(run) in ("interrupted", "failed", "no result")]
-    findings = [build_ok(f"{len(directories):,} below {' and '.join(DEFAULT_DIRECTORIES)}")]
+    findings = [build_ok(f"{len(directories):,} below {' and '.join(RUN_ROOTS)}")]
     if unsent:
         findings.append(build_note(f"{len(unsent):,} not sent to MLflow, such as {unsent[0]}", "sota-exp sync"))
     if unfinished:
@@ -73,5 +74,4 @@ def check_runs() -> list[CheckResult]:
 
 def read_status(run: Path) -> str:
     """The status in `result.json`, or `no result`."""
-    path = run / "result.json"
-    return str(json.loads(path.read_text())["status"]) if path.exists() else "no result"
+    return str((read_json(run / "result.json") or {"status": "no result"})["status"])

@@ -166,10 +166,6 @@ EXAMPLES = {
         ["supervision=label_propagation", "batch_size=1"],
         ["supervision=label_propagation", "batch_size=2"],
     ),
-    "warm-up as long as training": (
-        ["schedule/warmup=linear", "schedule.warmup.fraction=1.0"],
-        ["schedule/warmup=linear", "schedule.warmup.fraction=0.99"],
-    ),
     "one-cycle with a warm-up": (
         ["schedule/lr=one_cycle", "schedule/warmup=linear"],
         ["schedule/lr=one_cycle", "schedule/warmup=none"],

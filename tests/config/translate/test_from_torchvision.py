@@ -7,7 +7,8 @@ import pytest
 from sota_exp.config.fingerprint import format_differences
 from sota_exp.config.translate.from_torchvision import INTERPOLATIONS as FLAG_VALUES
 from sota_exp.config.translate.from_torchvision import NO_COUNTERPART, translate_command
-from sota_exp.config.translate.torchvision_flags import DEFAULTS, InvalidFlagError
+from sota_exp.config.translate.torchvision_flags import DEFAULTS
+from sota_exp.errors import ConfigError
 from sota_exp.stages.data import INTERPOLATIONS
 from tests.experiments import composed
 
@@ -111,7 +112,7 @@ def test_what_has_no_counterpart_is_listed_with_its_reason(flag: str) -> None:
     ],
 )  # fmt: skip
 def test_what_the_reference_rejects_is_refused(line: str) -> None:
-    with pytest.raises(InvalidFlagError):
+    with pytest.raises(ConfigError):
         translate_command(line.split())
 
 

@@ -215,6 +215,7 @@ def test_a_file_that_is_no_store_is_a_problem(here):
 def made(run: Path, status: str | None, tracking: dict[str, object]) -> None:
     run.mkdir(parents=True)
     (run / "config.yaml").write_text(json.dumps({"tracking": tracking}))
+    (run / "start.json").write_text("{}")
     if status is not None:
         (run / "result.json").write_text(json.dumps({"status": status}))
 
