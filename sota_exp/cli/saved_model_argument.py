@@ -55,7 +55,11 @@ def find_run_weights(directory: Path) -> SavedWeights:
         raise ConfigError(f"run={directory} is not the directory of a finished run: it has no result of a training")
     if result["status"] not in COMPLETE_STATUSES:
         raise ConfigError(f"run={directory} is {result['status']}, not finished; repeat its command to resume it")
-    return replace(find_file_weights(directory / "model.safetensors"), name=directory.name)
+    found = replace(find_file_weights(directory / "model.safetensors"), name=directory.name)
+    for name, content in (("model.json", found.description), ("config.yaml", found.configuration)):
+        if content is None:
+            raise ConfigError(f"{directory / name} is missing, so run={directory} is not a whole run")
+    return found
 
 
 def find_file_weights(path: Path) -> SavedWeights:

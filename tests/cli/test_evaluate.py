@@ -195,6 +195,18 @@ def test_an_unfinished_run_is_refused(finished: Path, tmp_path: Path, capsys: py
     assert "is interrupted, not finished" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("missing", ["config.yaml", "model.json"])
+def test_what_is_missing_of_a_run_is_no_default(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], missing: str
+) -> None:
+    """Without its configuration, another data set would be evaluated without a word."""
+    shutil.copytree(finished, tmp_path / "copy")
+    (tmp_path / "copy" / missing).unlink()
+    assert main.run_command_line(["evaluate", f"run={tmp_path}/copy", f"hydra.run.dir={tmp_path}/e"]) == 2
+    assert f"copy/{missing} is missing" in capsys.readouterr().err
+    assert not (tmp_path / "e").exists()
+
+
 def test_help_prints_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run_command_line(["evaluate", "--help"]) == 0
     assert "run=outputs/a_run evaluation/resolution=search" in capsys.readouterr().out
