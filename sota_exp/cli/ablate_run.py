@@ -2,6 +2,7 @@
 
 import logging
 import os
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -31,6 +32,11 @@ def train_arm_run(config: DictConfig) -> float:
 
 class ReportingStudySweeper(StudySweeper):
     """A sweeper that writes the study's report and logs it to MLflow if `tracking=mlflow`."""
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from sota_exp.study.conduct import run_study  # imports SciPy
+
+        return run_study(self, arguments)
 
     def show(self, study: PlannedStudy, files: StudyFiles, status: str) -> list[str]:
         """Write the report of a finished study and log it to MLflow with its `status`; returns one line for each."""

@@ -60,14 +60,14 @@ def evaluate(found: SavedWeights, changed: set[str], config: DictConfig) -> floa
         from sota_exp.tracking.console import build_evaluation_panel
         from sota_exp.training.evaluate_saved import SavedEvaluation, evaluate_saved
 
-        rescoring = SavedEvaluation(
+        evaluation = SavedEvaluation(
             weights=found.weights,
             description=found.description,
             training_fingerprint=found.training_fingerprint,
             configuration=configuration,
             asked=frozenset(changed),
         )
-        result = evaluate_saved(rescoring, shorten_path(directory))
+        result = evaluate_saved(evaluation, shorten_path(directory))
         if os.environ.get("RANK", "0") == "0":
             from sota_exp.report.run.figures import draw_resolution_figure
 

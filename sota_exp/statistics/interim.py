@@ -10,6 +10,7 @@ Source: Lan and DeMets 1983, Biometrika 70 (alpha spending).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,9 +61,7 @@ def run_interim_analyses(
             break
         found.done.append(num)
         tested = [name for name in open_arms if len(differences[name].keys() & set(until)) > 1]
-        if not tested:
-            continue
-        joint = sign_flip_test(_to_matrix(differences, tested, until))
+        joint = sign_flip_test(build_difference_matrix(differences, tested, until))
         for name, own, adjusted in zip(tested, joint.p_values, joint.p_adjusted, strict=True):
             scaled = min(1.0, adjusted * (1 - level) / alpha)
             found.p_values[name], found.seeds[name] = own, num
@@ -72,8 +71,8 @@ def run_interim_analyses(
     return found
 
 
-def _to_matrix(
-    differences: Mapping[str, Mapping[int, float]], arms: Sequence[str], seeds: Sequence[int]
+def build_difference_matrix(
+    differences: Mapping[Any, Mapping[int, float]], arms: Sequence[Any], seeds: Sequence[int]
 ) -> NDArray[np.float64]:
-    """[seeds, arms], NaN where a difference is missing."""
+    """Differences, arm → seed → difference, as [seeds, arms]; NaN where one is missing."""
     return np.array([[differences[name].get(seed, np.nan) for name in arms] for seed in seeds])

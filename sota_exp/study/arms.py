@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from sota_exp.config.configuration import Configuration
@@ -13,9 +14,6 @@ from sota_exp.errors import ConfigError
 from sota_exp.study.plan import PlannedArm, StudyDesign
 from sota_exp.study.technique import merge_overrides
 
-#: Composes a list of overrides; raises `ConfigError`.
-ComposeFunction = Callable[[Sequence[str]], Configuration]
-
 #: Groups that change no result.
 IGNORED_GROUPS = ("tracking", "recipe", "scale")
 
@@ -25,13 +23,18 @@ NO_CHANGE_REASON = "its changes set values that the configuration has already"
 
 @dataclass(frozen=True, kw_only=True)
 class StudyConfiguration:
-    """The configuration of the study: the overrides of the command, without those of `study`, and their composition.
+    """The configuration of the study. Keys that the command line sets keep their value in every arm.
 
-    Keys that the command line sets keep their value in every arm.
+    overrides: those of the command, without those of `study`. compose: composes overrides; raises `ConfigError`.
     """
 
     overrides: tuple[str, ...]
-    configuration: Configuration
+    compose: Callable[[tuple[str, ...]], Configuration]
+
+    @cached_property
+    def configuration(self) -> Configuration:
+        """Not checked against the rules, since it need not be one of the arms."""
+        return self.compose(self.overrides)
 
     def combine_overrides(self, changes: Sequence[str]) -> tuple[str, ...]:
         """All overrides of an arm that changes the study's configuration by `changes`."""
@@ -44,8 +47,8 @@ class ComposedArm:
     """An arm that can be trained.
 
     overrides: those of the command line and of the arm. differences: key → [value in the reference, value here].
-    warnings: messages of the rules. training: hash of what decides the weights. whole: hash of that and of the
-    evaluation. train_size: side of the training crop in pixels.
+    warnings: messages of the rules. training: hash of what decides the weights, without the seed and the images.
+    whole: hash of that and of the evaluation.
     """
 
     arm: PlannedArm
@@ -55,7 +58,6 @@ class ComposedArm:
     warnings: tuple[str, ...]
     training: str
     whole: str
-    train_size: int
 
     @property
     def name(self) -> str:
@@ -69,16 +71,8 @@ class ComposedArms:
     ready: tuple[ComposedArm, ...]
     refused: tuple[tuple[str, str], ...]
 
-    def get(self, name: str) -> ComposedArm:
-        return next(arm for arm in self.ready if arm.name == name)
 
-
-def compose_study_configuration(given: Sequence[str], compose: ComposeFunction) -> StudyConfiguration:
-    """The configuration of the study. It is not checked against the rules, since it need not be one of the arms."""
-    return StudyConfiguration(overrides=tuple(given), configuration=compose(given))
-
-
-def compose_arms(blueprint: StudyDesign, base: StudyConfiguration, compose: ComposeFunction) -> ComposedArms:
+def compose_arms(blueprint: StudyDesign, base: StudyConfiguration) -> ComposedArms:
     """Every arm that composes, breaks no rule, and differs from its reference.
 
     If the reference of an arm is refused, the arm is compared with the reference of that reference.
@@ -87,45 +81,30 @@ def compose_arms(blueprint: StudyDesign, base: StudyConfiguration, compose: Comp
         ConfigError: an arm without reference cannot be trained, or no arm is left to compare.
     """
     ready: dict[str, ComposedArm] = {}
-    replaced_by: dict[str, str | None] = {}
+    replaced_by: dict[str | None, str | None] = {}
     refused = list(blueprint.refused)
     for arm in blueprint.arms:
-        reference = _first_trainable(arm.reference, replaced_by)
+        reference = replaced_by.get(arm.reference, arm.reference)
         try:
-            composed = _compose_arm(replace(arm, reference=reference), base, ready, compose)
+            ready[arm.name] = _compose_arm(replace(arm, reference=reference), base, ready)
         except ConfigError as error:
             if arm.reference is None and not arm.is_cell:
                 raise ConfigError(f"arm {arm.name}: {error}") from error
             refused.append((arm.name, str(error)))
             replaced_by[arm.name] = reference
-            continue
-        ready[arm.name] = composed
     if not any(arm.arm.reference or arm.arm.is_cell for arm in ready.values()):
         why = "; ".join(f"{name}: {reason}" for name, reason in refused)
         raise ConfigError(f"no arm is left to compare: {why or 'no technique is named'}")
     return ComposedArms(ready=tuple(ready.values()), refused=tuple(refused))
 
 
-def _first_trainable(name: str | None, replaced_by: Mapping[str, str | None]) -> str | None:
-    """The arm `name`, or, where it was refused, the arm that takes its place as a reference."""
-    while name is not None and name in replaced_by:
-        name = replaced_by[name]
-    return name
-
-
-def _compose_arm(
-    arm: PlannedArm, base: StudyConfiguration, ready: Mapping[str, ComposedArm], compose: ComposeFunction
-) -> ComposedArm:
-    """The arm, composed and checked.
-
-    Raises:
-        ConfigError: it does not compose, a rule forbids it, or it equals its reference.
-    """
+def _compose_arm(arm: PlannedArm, base: StudyConfiguration, ready: Mapping[str, ComposedArm]) -> ComposedArm:
+    """The arm; a `ConfigError` if it does not compose, a rule forbids it, or it equals its reference."""
     whole_overrides = base.combine_overrides(arm.overrides)
-    configuration = compose(whole_overrides)
-    warnings = check_rules(configuration)
-    experiment, values = configuration.experiment, configuration.values
-    training = hash_training_config(values)
+    configuration = base.compose(whole_overrides)
+    warnings, values = check_rules(configuration), configuration.values
+    _ = configuration.experiment  # Built here, so that an illegal value refuses the arm.
+    training = compute_training_fingerprint({**values, "seed": None}, {})
     reference = ready.get(arm.reference or "")
     composed = ComposedArm(
         arm=arm,
@@ -135,25 +114,15 @@ def _compose_arm(
         warnings=tuple(warnings),
         training=training,
         whole=compute_run_fingerprint(training, values),
-        train_size=experiment.augmentation.train_size(experiment.data.image_size),
     )
     if reference is not None and composed.whole == reference.whole and arm.seed_offset == reference.arm.seed_offset:
         raise ConfigError(_explain_equality(arm, reference, base))
     return composed
 
 
-def hash_training_config(tree: Mapping[str, Any]) -> str:
-    """Hash of everything that decides the weights, without the seed and the images."""
-    return compute_training_fingerprint({**tree, "seed": None}, {})
-
-
 def _explain_equality(arm: PlannedArm, reference: ComposedArm, base: StudyConfiguration) -> str:
-    fixed = {get_override_key(override) for override in base.overrides}
-    kept = [
-        override
-        for override in base.overrides
-        if get_override_key(override) in {get_override_key(item) for item in arm.overrides} & fixed
-    ]
+    changed = {get_override_key(override) for override in arm.overrides}
+    kept = [override for override in base.overrides if get_override_key(override) in changed]
     why = f"the command fixes {', '.join(kept)}" if kept else NO_CHANGE_REASON
     return f"it trains and evaluates exactly as its reference, {reference.name}, does: {why}"
 

@@ -4,56 +4,29 @@ import functools
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 from sota_exp import CONF, PACKAGE
 from sota_exp.config.build import build
 from sota_exp.config.catalog import load_catalog
-from sota_exp.config.configuration import Configuration
 from sota_exp.config.rules import check_rules
 from sota_exp.config.values import flatten, get_override_key
 from sota_exp.errors import ConfigError, Interrupted
 from sota_exp.report.terminal import make_console
 from sota_exp.study import plan, terminal
-from sota_exp.study.arms import ComposeFunction, StudyConfiguration, compose_arms, compose_study_configuration
-from sota_exp.study.equal_compute import apply_equal_budget, measure_epoch_cost
-from sota_exp.study.equal_compute import cache_epoch_costs as remembered_epochs
+from sota_exp.study.arms import StudyConfiguration, compose_arms
 from sota_exp.study.files import StudyFiles
-from sota_exp.study.plan import StudyDesign
+from sota_exp.study.hydra_sweeper import StudySweeper
+from sota_exp.study.plan import ForbiddenCheck, StudyDesign
 from sota_exp.study.results import JsonObject, PlannedStudy
-from sota_exp.study.scheduler import ArmRun, StudyScheduler
+from sota_exp.study.scheduler import StudyScheduler
 from sota_exp.study.screening import plan_screening
 from sota_exp.study.settings import StudySettings
 from sota_exp.study.technique import Technique, build_overrides, build_slot_techniques
 
 
-class SweeperProtocol(Protocol):
-    """The methods of Hydra's sweeper that a study uses."""
-
-    plan_only: bool
-    measure: bool
-
-    @property
-    def directory(self) -> Path: ...
-
-    @property
-    def is_sequential(self) -> bool: ...
-
-    @property
-    def study_name(self) -> str: ...
-
-    def compose(self, overrides: Sequence[str]) -> Configuration: ...
-    def get_study_node(self) -> dict[str, Any]: ...
-    def save_command(self) -> None: ...
-    def launch(self, jobs: Sequence[ArmRun]) -> list[str | None]: ...
-
-    def show(self, study: PlannedStudy, files: StudyFiles, status: str) -> list[str]:
-        """Publish a study that has ended with the MLflow status `status`; one line per place where it was published."""
-
-
-def run_study(sweeper: SweeperProtocol, arguments: list[str]) -> JsonObject | None:
+def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
     """Plan the study of `arguments`; then print the plan, or train the missing runs and print the result.
 
     Returns the content of `study.json`, or None for a plan.
@@ -72,17 +45,11 @@ def run_study(sweeper: SweeperProtocol, arguments: list[str]) -> JsonObject | No
         out.print(terminal.format_study_plan(study, files, estimate_arm_seconds(study) if sweeper.measure else {}))
         return None
     sweeper.save_command()
-    progress = terminal.ProgressPrinter(study, files)
-    ablation = StudyScheduler(
-        study=study,
-        files=files,
-        launch=sweeper.launch,
-        batch_size=1 if sweeper.is_sequential else None,
-        on_job=progress.print_ended_run,
-    )
-    progress.begin(len(ablation.find_missing_runs()))
+    batch_size = 1 if sweeper.is_sequential else None
+    ablation = StudyScheduler(study=study, files=files, launch=sweeper.launch, batch_size=batch_size)
+    progress = terminal.ProgressPrinter(study, files, len(ablation.find_missing_runs()))
     try:
-        found = ablation.run()
+        found = ablation.run(progress.print_ended_run)
     except (Interrupted, KeyboardInterrupt):  # A launcher raises the latter when it ends all jobs of a multirun.
         sweeper.show(study, files, "KILLED")
         raise
@@ -92,7 +59,7 @@ def run_study(sweeper: SweeperProtocol, arguments: list[str]) -> JsonObject | No
     return found
 
 
-def plan_study(sweeper: SweeperProtocol, arguments: list[str]) -> PlannedStudy:
+def plan_study(sweeper: StudySweeper, arguments: list[str]) -> PlannedStudy:
     """Everything that is known before the first run.
 
     Raises:
@@ -102,16 +69,17 @@ def plan_study(sweeper: SweeperProtocol, arguments: list[str]) -> PlannedStudy:
     given = [item for item in arguments if not get_override_key(item).startswith("study")]
     if settings.recipe is not None and not any(get_override_key(item) == "recipe" for item in given):
         given.append(f"recipe={settings.recipe}")
-    compose: ComposeFunction = cache_compose(sweeper.compose)
-    base = compose_study_configuration(given, compose)
+    base = StudyConfiguration(overrides=tuple(given), compose=functools.cache(sweeper.compose))
     try:
-        blueprint = build_blueprint(settings, base, compose)
+        blueprint = build_blueprint(settings, base)
     except ValueError as error:
         raise ConfigError(f"study: {error}") from error
-    arms, note = compose_arms(blueprint, base, compose), ""
+    arms, note = compose_arms(blueprint, base), ""
     if settings.budget != "epochs":
-        measure = remembered_epochs(sweeper.directory / "budget.json", measure_epoch_cost)
-        arms, note = apply_equal_budget(arms, blueprint, base, compose, settings.budget, measure)
+        from sota_exp.study.equal_compute import apply_equal_budget, cache_epoch_costs, measure_epoch_cost
+
+        measure = cache_epoch_costs(sweeper.directory / "budget.json", measure_epoch_cost)
+        arms, note = apply_equal_budget(arms, base, settings.budget, measure)
     return PlannedStudy(
         settings=settings,
         name=sweeper.study_name,
@@ -125,23 +93,8 @@ def plan_study(sweeper: SweeperProtocol, arguments: list[str]) -> PlannedStudy:
     )
 
 
-def cache_compose(compose: ComposeFunction) -> ComposeFunction:
-    """`compose` with a cache: equal lists are composed once."""
-
-    @functools.cache
-    def compose_once(overrides: tuple[str, ...]) -> Configuration:
-        return compose(overrides)
-
-    return lambda overrides: compose_once(tuple(overrides))
-
-
-def build_blueprint(settings: StudySettings, base: StudyConfiguration, compose: ComposeFunction) -> StudyDesign:
-    """The arms of each kind of study.
-
-    Raises:
-        ConfigError: there is no such slot or option.
-        ValueError: there is no design for this number of techniques.
-    """
+def build_blueprint(settings: StudySettings, base: StudyConfiguration) -> StudyDesign:
+    """The arms of each kind of study."""
     if settings.kind == "null":
         return plan.plan_null(settings.num_arms)
     if settings.kind == "one_slot":
@@ -155,7 +108,7 @@ def build_blueprint(settings: StudySettings, base: StudyConfiguration, compose: 
     absent = [each.at(base.configuration.choices, values) for each in settings.get_absent_techniques()]
     if settings.kind in ("add_one_in", "pairs"):
         return (plan.plan_pairs if settings.kind == "pairs" else plan.plan_add_one_in)(techniques, absent)
-    forbidden = make_forbidden_check([*absent, *techniques], base, compose)
+    forbidden = make_forbidden_check([*absent, *techniques], base)
     if settings.kind == "ladder":
         return plan.plan_ladder(techniques, forbidden, absent)
     replaces, beside = settings.forbidden == "replace", settings.beside_leave_one_out
@@ -192,15 +145,13 @@ def _one_slot(settings: StudySettings, base: StudyConfiguration) -> StudyDesign:
     return plan.plan_one_slot(slot, names, reference)
 
 
-def make_forbidden_check(
-    techniques: Sequence[Technique], base: StudyConfiguration, compose: ComposeFunction
-) -> Callable[[tuple[str, ...]], str | None]:
+def make_forbidden_check(techniques: Sequence[Technique], base: StudyConfiguration) -> ForbiddenCheck:
     """A function from the techniques that are on to the reason why they cannot be trained together, or None."""
 
     @functools.cache
     def reason(on: tuple[str, ...]) -> str | None:
         try:
-            check_rules(compose(base.combine_overrides(build_overrides(techniques, on))))
+            check_rules(base.compose(base.combine_overrides(build_overrides(techniques, on))))
         except ConfigError as error:
             return str(error)
         return None

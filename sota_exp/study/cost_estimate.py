@@ -3,12 +3,25 @@
 from typing import Any
 
 from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.preview.plan_numbers import plan_training
+from sota_exp.preview.timing import MeasuredCost, estimate_cost, measure_cost
 from sota_exp.study.arms import ComposedArm
 from sota_exp.study.files import find_trainings
 from sota_exp.study.results import PlannedStudy
+from sota_exp.training.failures import convert_errors
+from sota_exp.training.loop import TrainingSession, TrainingState, start_training
+from sota_exp.training.run import open_session_of
 
 #: Seconds for which an arm is trained to measure its speed.
 SECONDS_PER_ARM = 1.5
+
+
+@convert_errors()
+def measure_arm(arm: ComposedArm, seconds: float) -> tuple[TrainingSession, TrainingState, MeasuredCost]:
+    """Train an arm for about `seconds`, then evaluate some images."""
+    session, evaluator = open_session_of(arm.configuration.experiment)
+    state = start_training(session)
+    return session, state, measure_cost(session, state, evaluator, seconds)
 
 
 def estimate_arm_seconds(study: PlannedStudy) -> dict[str, Any]:
@@ -27,22 +40,8 @@ def estimate_arm_seconds(study: PlannedStudy) -> dict[str, Any]:
 
 
 def estimate_run_seconds(arm: ComposedArm, trains: bool) -> tuple[float, int]:
-    """Estimated seconds of a run (of its evaluation if it does not train), and the number of test images.
-
-    Raises:
-        ConfigError: the configuration does not fit the data.
-        RunFailed: out of memory or disk, or unreadable files.
-    """
-    from sota_exp.preview.plan_numbers import plan_training
-    from sota_exp.preview.timing import estimate_cost, measure_cost
-    from sota_exp.training.failures import convert_errors
-    from sota_exp.training.loop import start_training
-    from sota_exp.training.run import open_session_of
-
-    session, evaluator = open_session_of(arm.configuration.experiment)
-    with convert_errors():
-        state = start_training(session)
-        plan = plan_training(session, state)
-        measured = measure_cost(session, state, evaluator, SECONDS_PER_ARM if trains else 0.0)
+    """Estimated seconds of a run (of its evaluation if it does not train), and the number of test images."""
+    session, state, measured = measure_arm(arm, SECONDS_PER_ARM if trains else 0.0)
+    plan = plan_training(session, state)
     cost = estimate_cost(plan, measured)
     return cost.total if trains else cost.evaluate, plan.counts["test"]

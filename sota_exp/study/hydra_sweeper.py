@@ -46,11 +46,6 @@ class StudySweeper(Sweeper):
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
-    def sweep(self, arguments: list[str]) -> Any:
-        from sota_exp.study.conduct import run_study
-
-        return run_study(self, arguments)
-
     @abstractmethod
     def show(self, study: PlannedStudy, files: StudyFiles, status: str) -> list[str]:
         """Publish a study that has ended with the MLflow status `status`; one line per place where it was published."""

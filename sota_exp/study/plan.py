@@ -34,31 +34,18 @@ class PlannedArm:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InteractionArms:
-    """The names of four arms; both − first − second + neither is the interaction of the two techniques `factors`."""
-
-    factors: tuple[str, str]
-    both: str
-    first: str
-    second: str
-    neither: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class StudyDesign:
     """The arms of a study in order, and what is estimated besides their differences.
 
-    factors, labels, design: the techniques of a screening design, their labels, and its cells, ±1 [cells, factors].
-    with_pairs: the design estimates interactions too. refused: (name, reason) of arms that are left out. notes: how to
-    read the result.
+    pairs: the arms a and b whose interaction is estimated, a+b − a − b + baseline. factors: technique → label of a
+    screening design. design: its cells, ±1 [cells, factors]. refused: (name, reason) of arms that are left out.
+    notes: how to read the result.
     """
 
     arms: tuple[PlannedArm, ...]
-    interactions: tuple[InteractionArms, ...] = ()
-    factors: tuple[str, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
+    pairs: tuple[tuple[str, str], ...] = ()
+    factors: Mapping[str, str] = field(default_factory=dict)
     design: NDArray[np.int64] | None = None
-    with_pairs: bool = False
     refused: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -141,20 +128,16 @@ def plan_pairs(techniques: Sequence[Technique], absent: Sequence[Technique] = ()
     """
     if len(techniques) < 2:
         raise ValueError("pairs need at least two techniques in study.only")
-    arms, interactions = list(_baseline_and_each(techniques, absent)), []
+    arms, pairs = list(_baseline_and_each(techniques, absent)), []
     for one, other in itertools.combinations(techniques, 2):
-        both, names = f"{one.name}+{other.name}", (one.name, other.name)
-        arms.append(
-            plan_arm(both, f"{one.label} and {other.label}", arms[0], build_overrides([*absent, *techniques], names))
-        )
-        interactions.append(
-            InteractionArms(factors=names, both=both, first=one.name, second=other.name, neither=BASELINE_ARM)
-        )
+        pairs.append((one.name, other.name))
+        settings = build_overrides([*absent, *techniques], pairs[-1])
+        arms.append(plan_arm("+".join(pairs[-1]), f"{one.label} and {other.label}", arms[0], settings))
     note = (
         "An interaction is both − first − second + neither: if it is for the better, the techniques need each other; "
         "if it is for the worse, they do the same work."
     )
-    return StudyDesign(arms=tuple(arms), interactions=tuple(interactions), notes=(note,))
+    return StudyDesign(arms=tuple(arms), pairs=tuple(pairs), notes=(note,))
 
 
 def plan_one_slot(slot: str, options: Sequence[str], reference: str) -> StudyDesign:

@@ -42,7 +42,7 @@ class PlannedStudy:
 class StudyRuns:
     """The results so far, all by arm and seed.
 
-    results: contents of `result.json` of finished runs. places: their directories. failures: why a run has no result.
+    results: contents of `result.json` of finished runs. directories: relative. failures: why a run has no result.
     correct: reads bool [N], whether each image of the metric's split was classified correctly.
     """
 
@@ -73,6 +73,11 @@ class StudyRuns:
                 return np.unpackbits(arrays[f"{split}_correct"], count=len(arrays[f"{split}_labels"])).astype(bool)
 
         return cls(results=results, directories=places, failures=reasons, correct=correct)
+
+    @property
+    def first(self) -> JsonObject | None:
+        """The first result of the first arm that has one."""
+        return next((result for found in self.results.values() for result in found.values()), None)
 
     def values(self, name: str, read: Callable[[JsonObject], float | None]) -> dict[int, float]:
         """Seed → the number that `read` takes from the result of an arm's run, where there is one."""

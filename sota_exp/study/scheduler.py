@@ -35,35 +35,34 @@ class ArmRun:
         return f"{self.arm.name}, seed {self.seed + self.arm.arm.seed_offset}"
 
 
-#: Trains the jobs; returns per job None, or the reason why it failed. Raises `Interrupted`.
-LaunchFunction = Callable[[Sequence[ArmRun]], Sequence[str | None]]
-
-
 @dataclass(kw_only=True)
 class StudyScheduler:
     """A study that runs in its directory.
 
-    batch_size: jobs per launch, None for all. failures: place → why a run of this process failed without writing a
-    result. written_at: when `study.json` was written, in seconds of `time.monotonic`.
+    launch: trains the jobs; returns per job None, or the reason why it failed. batch_size: jobs per launch, None for
+    all. failures: place → why a run of this process failed without writing a result. written_at: when `study.json` was
+    written, in seconds of `time.monotonic`.
     """
 
     study: PlannedStudy
     files: StudyFiles
-    launch: LaunchFunction
+    launch: Callable[[Sequence[ArmRun]], Sequence[str | None]]
     batch_size: int | None
-    on_job: Callable[["StudyScheduler", ArmRun, str | None], None]
     failures: dict[str, str] = field(default_factory=dict)
     written_at: float = 0.0
 
-    def run(self) -> JsonObject:
-        """Train the missing runs; returns the content of `study.json`, which is written even after a signal."""
+    def run(self, on_job: Callable[[ArmRun, str | None], None]) -> JsonObject:
+        """Train the missing runs; returns the content of `study.json`, which is written even after a signal.
+
+        on_job: called after each run, with the reason if it failed.
+        """
         try:
             while jobs := self.find_launchable_runs():
                 batch = jobs[: self.batch_size]
                 for job, reason in zip(batch, self.launch(batch), strict=True):
                     if not self.files.is_finished(job.place):
                         self.failures[job.place] = reason or "it ended without a result"
-                    self.on_job(self, job, self.failures.get(job.place))
+                    on_job(job, self.failures.get(job.place))
                 if time.monotonic() - self.written_at > MIN_WRITE_SECONDS:
                     self.write()
         finally:
@@ -72,13 +71,10 @@ class StudyScheduler:
 
     def write(self) -> JsonObject:
         """Write `study.json` from the files of the runs, and return its content."""
-        found = build_study_json(self.study, self.read())
+        found = build_study_json(self.study, StudyRuns.read(self.study, self.files, self.failures))
         self.files.write(found)
         self.written_at = time.monotonic()
         return found
-
-    def read(self) -> StudyRuns:
-        return StudyRuns.read(self.study, self.files, self.failures)
 
     def find_launchable_runs(self) -> list[ArmRun]:
         """The runs that can be launched now, seed by seed, so that an interrupted study can compare its arms."""
@@ -86,7 +82,8 @@ class StudyScheduler:
 
     def find_missing_runs(self) -> list[ArmRun]:
         """Every run that is wanted and missing; a run that several arms share is listed once."""
-        wanted = find_wanted_seeds(self.study, run_arm_tests(self.study, self.read()))
+        runs = StudyRuns.read(self.study, self.files, self.failures)
+        wanted = find_wanted_seeds(self.study, run_arm_tests(self.study, runs))
         found: dict[str, ArmRun] = {}
         for seed in self.study.seeds:
             for arm in self.study.arms.ready:
@@ -107,14 +104,11 @@ class StudyScheduler:
 
         If the shared training failed, the run trains itself and fails in turn.
         """
-        source = self.source(job)
+        trained = find_trainings(self.study.arms)[get_training_key(job.arm)]
+        source = self.files.place(trained, job.seed)
         if source == job.place:
             return True
         if self.files.is_finished(source):
             self.files.copy_training(source, job.place)
             return True
         return self._is_over(source)
-
-    def source(self, job: ArmRun) -> str:
-        """The directory of the run whose training this one uses: that of the first arm with the same training."""
-        return self.files.place(find_trainings(self.study.arms)[get_training_key(job.arm)], job.seed)

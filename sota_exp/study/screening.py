@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sota_exp.statistics.designs import (
-    DesignCells,
     build_plackett_burman_design,
     build_resolution_five_design,
     remove_forbidden_cells,
@@ -50,11 +49,11 @@ def plan_screening(
         )
     return StudyDesign(
         arms=tuple(arms),
-        factors=names,
-        labels={technique.name: technique.label for technique in techniques},
+        factors={technique.name: technique.label for technique in techniques},
         design=cells.design,
-        with_pairs=with_pairs,
-        refused=_refused_cells(cells),
+        refused=tuple(
+            (f"cell {index + 1} of the design", reason) for index, reason in (*cells.refused, *cells.replaced)
+        ),
         notes=notes,
     )
 
@@ -70,10 +69,6 @@ def _design_notes(num_cells: int, num_factors: int, with_pairs: bool) -> tuple[s
         f"{num_factors} techniques in {num_cells} cells; the design is {kind}.",
         "An effect is the mean with a technique minus the mean without it, over all settings of the others.",
     )
-
-
-def _refused_cells(cells: DesignCells) -> tuple[tuple[str, str], ...]:
-    return tuple((f"cell {index + 1} of the design", reason) for index, reason in (*cells.refused, *cells.replaced))
 
 
 def _build_cell(

@@ -15,10 +15,9 @@ from sota_exp.statistics.power import (
     find_num_seeds,
 )
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns, make_metric_reader
-from sota_exp.study.settings import StudySettings
 from sota_exp.study.study_json_arms import build_arm_entry
 from sota_exp.study.study_json_effects import build_effect_entry, build_pair_interactions, estimate_screening_effects
-from sota_exp.study.verdicts import ArmTests, find_wanted_seeds, run_arm_tests
+from sota_exp.study.verdicts import find_wanted_seeds, run_arm_tests
 
 #: Numbers of seeds and effects (fractions) in the table of statistical power.
 POWER_TABLE_SEEDS, POWER_TABLE_EFFECTS = (4, 6, 8, 10, 12, 16, 24, 32), (0.001, 0.002, 0.005, 0.01, 0.02)
@@ -26,11 +25,10 @@ POWER_TABLE_SEEDS, POWER_TABLE_EFFECTS = (4, 6, 8, 10, 12, 16, 24, 32), (0.001, 
 
 def build_study_json(study: PlannedStudy, runs: StudyRuns) -> JsonObject:
     """The content of `study.json`."""
-    settings = study.settings
+    settings, first = study.settings, runs.first
     test = run_arm_tests(study, runs)
     arms = [build_arm_entry(study, runs, test, arm) for arm in study.arms.ready]
     design_effects, effect_notes = estimate_screening_effects(study, runs)
-    first = next((result for arm in study.arms.ready for result in runs.results[arm.name].values()), None)
     missing = _missing(study, runs, test)
     return {
         "format": FILE_FORMAT,
@@ -56,8 +54,8 @@ def build_study_json(study: PlannedStudy, runs: StudyRuns) -> JsonObject:
             *[build_effect_entry(study, effect) for effect in design_effects if len(effect.factors) == 2],
             *build_pair_interactions(study, runs),
         ],
-        "looks": _looks(settings, test.interim),
-        "plan": build_power_table(study, runs, first["evaluated_images"]["test"] if first else None),
+        "looks": _looks(study, test),
+        "plan": build_power_table(study, runs),
         "notes": [*study.blueprint.notes, *([study.budget_note] if study.budget_note else []), *effect_notes],
         "status": "partial" if missing else "complete",
         "missing": missing,
@@ -77,7 +75,7 @@ def _environment(result: JsonObject | None) -> JsonObject:
     }
 
 
-def _missing(study: PlannedStudy, runs: StudyRuns, test: ArmTests) -> list[JsonObject]:
+def _missing(study: PlannedStudy, runs: StudyRuns, test: InterimResult) -> list[JsonObject]:
     """Every planned run that is not finished. Seeds after the look that decided an arm are not planned."""
     wanted = find_wanted_seeds(study, test)
     return [
@@ -88,24 +86,27 @@ def _missing(study: PlannedStudy, runs: StudyRuns, test: ArmTests) -> list[JsonO
     ]
 
 
-def _looks(settings: StudySettings, looked: InterimResult | None) -> JsonObject | None:
-    if looked is None or settings.looks is None:
+def _looks(study: PlannedStudy, test: InterimResult) -> JsonObject | None:
+    looks = study.settings.looks
+    if looks is None:
         return None
-    planned = compute_look_levels(settings.looks, settings.level)
+    planned = compute_look_levels(looks, study.settings.level)
     return {
-        "planned": settings.looks,
+        "planned": looks,
         "alpha_planned": planned,
-        "done": looked.done,
-        "alpha_spent": planned[: len(looked.done)],
-        "decided": looked.decided,
+        "done": test.done,
+        "alpha_spent": planned[: len(test.done)],
+        "decided": test.decided,
     }
 
 
-def build_power_table(study: PlannedStudy, runs: StudyRuns, num_test: int | None) -> JsonObject:
+def build_power_table(study: PlannedStudy, runs: StudyRuns, expected_num_test: int | None = None) -> JsonObject:
     """Statistical power: what each number of seeds can detect.
 
     The standard deviation of differences is that of this study, or an assumed one as long as there are too few.
+    expected_num_test: number of test images, for a study without results.
     """
+    num_test = runs.first["evaluated_images"]["test"] if runs.first else expected_num_test
     metric, level = make_metric_reader(study.settings.metric), study.settings.final_level
     spreads = []
     for arm in study.compared:
@@ -118,22 +119,17 @@ def build_power_table(study: PlannedStudy, runs: StudyRuns, num_test: int | None
         source = f"this study's {sum(df + 1 for _, df in spreads)} differences"
     elif num_test:
         sd, source = assume_difference_sd(num_test), f"an assumption: a fifth of {num_test:,} test images change sides"
+    power = {"sd_assumed": sd, "sd_source": source}
+    if (design := study.blueprint.design) is not None:
+        cells, factors = design.shape
+        effects = {
+            str(num): find_detectable_main_effect(sd, cells, num, factors, level)
+            for num in sorted({1, 2, 3, 4, 6, 8, len(study.seeds)})
+        }
+        return power | {"num_factors": factors, "detectable_effect": effects}
     arms = max(1, len(study.compared))
     seeds = sorted({*POWER_TABLE_SEEDS, len(study.seeds)})
-    design = study.blueprint.design
-    if design is not None:
-        return {
-            "sd_assumed": sd,
-            "sd_source": source,
-            "num_factors": len(study.blueprint.factors),
-            "detectable_effect": {
-                str(num): find_detectable_main_effect(sd, len(design), num, len(study.blueprint.factors), level)
-                for num in sorted({1, 2, 3, 4, 6, 8, len(study.seeds)})
-            },
-        }
-    return {
-        "sd_assumed": sd,
-        "sd_source": source,
+    return power | {
         "num_arms": arms,
         "detectable": {str(num): find_detectable_difference(sd, num, arms, level) for num in seeds},
         "seeds_needed": {str(effect): find_num_seeds(effect, sd, arms, level) for effect in POWER_TABLE_EFFECTS},

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sota_exp.statistics.interim import InterimResult
 from sota_exp.statistics.paired import bonett_price_interval, compute_mean_and_sd, paired_t_interval
 from sota_exp.statistics.power import find_detectable_difference
 from sota_exp.statistics.units import HIGHER_IS_BETTER, get_metric_format
@@ -19,18 +20,25 @@ from sota_exp.statistics.verdict import (
 )
 from sota_exp.study.arms import ComposedArm
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns, make_metric_reader
-from sota_exp.study.verdicts import ArmTests
 
 #: FLOPs of a training step over those of its forward pass: the backward pass costs twice as much as the forward pass.
 STEP_TO_FORWARD_FLOPS = 3
 
 
-def build_arm_entry(study: PlannedStudy, runs: StudyRuns, test: ArmTests, arm: ComposedArm) -> JsonObject:
+def build_arm_entry(study: PlannedStudy, runs: StudyRuns, test: InterimResult, arm: ComposedArm) -> JsonObject:
     """An entry of `arms`."""
     metric = make_metric_reader(study.settings.metric)
     values = runs.values(arm.name, metric)
     mean, sd = compute_mean_and_sd(list(values.values())) if values else (None, None)
-    row: JsonObject = {
+    is_compared, num_seeds = arm.arm.reference is not None, test.seeds.get(arm.name)
+    differences = runs.differences(arm, metric, study.seeds[:num_seeds]) if is_compared else {}
+    comparison = (
+        _comparison(study, runs, test, arm, differences)
+        if len(differences) > 1
+        else _no_comparison(runs, arm, len(differences))
+    )
+    gain = compute_mean(differences.values()) if study.settings.metric.endswith("accuracy") else None
+    return {
         "name": arm.name,
         "label": arm.arm.label,
         "reference": arm.arm.reference,
@@ -41,34 +49,14 @@ def build_arm_entry(study: PlannedStudy, runs: StudyRuns, test: ArmTests, arm: C
         "seed_offset": arm.arm.seed_offset,
         "runs": {str(seed): place for seed, place in runs.directories[arm.name].items()},
         "failures": {str(seed): reason for seed, reason in runs.failures[arm.name].items()},
-        "n": len(values),
+        "n": len(differences) if is_compared else len(values),
         "mean": mean,
         "sd": sd,
         "values": {str(seed): value for seed, value in values.items()},
+        **comparison,
+        "calibration": _calibration(runs, arm, list(differences)),
+        "cost": _cost(runs, arm, list(differences), gain),
     }
-    if arm.arm.reference is None:
-        outcome = CELL_VERDICT if arm.arm.is_cell else REFERENCE_VERDICT
-        if runs.failures[arm.name] and not values:
-            outcome = verdict_for_failed_runs(list(runs.failures[arm.name].values()), 0)
-        return (
-            row
-            | _no_comparison(outcome)
-            | {"calibration": _calibration(runs, arm, []), "cost": _cost(runs, arm, [], None)}
-        )
-    seeds = study.seeds[: test.seeds.get(arm.name, len(study.seeds))]
-    differences = runs.differences(arm, metric, seeds)
-    paired = list(differences)
-    gain = compute_mean(differences.values()) if study.settings.metric.endswith("accuracy") else None
-    calibration, cost = _calibration(runs, arm, paired), _cost(runs, arm, paired, gain)
-    if len(differences) < 2:
-        reasons = [*runs.failures[arm.name].values(), *runs.failures[arm.arm.reference].values()]
-        outcome = (
-            verdict_for_failed_runs(reasons, len(differences))
-            if reasons
-            else verdict_for_too_few_pairs(len(differences))
-        )
-        return row | _no_comparison(outcome) | {"n": len(differences), "calibration": calibration, "cost": cost}
-    return row | _comparison(study, runs, test, arm, differences) | {"calibration": calibration, "cost": cost}
 
 
 def compute_mean(values: Any) -> float | None:
@@ -77,10 +65,18 @@ def compute_mean(values: Any) -> float | None:
     return float(np.mean(found)) if found else None
 
 
-def _no_comparison(outcome: Verdict) -> JsonObject:
-    absent = ("difference", "interval", "p_value", "p_adjusted", "detectable")
+def _no_comparison(runs: StudyRuns, arm: ComposedArm, num_pairs: int) -> JsonObject:
+    """The entries of an arm without a reference, or with fewer than two pairs."""
+    reference = arm.arm.reference
+    reasons = [*runs.failures[arm.name].values(), *(runs.failures[reference].values() if reference else ())]
+    if reasons and (reference or not runs.results[arm.name]):
+        outcome = verdict_for_failed_runs(reasons, num_pairs)
+    elif reference:
+        outcome = verdict_for_too_few_pairs(num_pairs)
+    else:
+        outcome = CELL_VERDICT if arm.arm.is_cell else REFERENCE_VERDICT
     return {
-        **dict.fromkeys(absent),
+        **dict.fromkeys(("difference", "interval", "p_value", "p_adjusted", "detectable")),
         "verdict": outcome.word,
         "verdict_words": outcome.sentence,
         "examples": None,
@@ -89,24 +85,22 @@ def _no_comparison(outcome: Verdict) -> JsonObject:
 
 
 def _comparison(
-    study: PlannedStudy, runs: StudyRuns, test: ArmTests, arm: ComposedArm, differences: dict[int, float]
+    study: PlannedStudy, runs: StudyRuns, test: InterimResult, arm: ComposedArm, differences: dict[int, float]
 ) -> JsonObject:
     """The paired comparison of an arm with its reference, over the seeds that both have."""
-    unit = get_metric_format(study.settings.metric)
     settings, paired, level = study.settings, list(differences), study.settings.level
     found = paired_t_interval([0.0] * len(paired), list(differences.values()), level)
     _, sd = compute_mean_and_sd(list(differences.values()))
     smallest = find_detectable_difference(sd or 0.0, len(paired), len(study.compared), settings.final_level)
     p_adjusted = test.p_adjusted.get(arm.name)
-    better = HIGHER_IS_BETTER[settings.metric]
     if p_adjusted is None:
         outcome = Verdict(word="too few seeds", sentence="Too few seeds: the first look is not complete.")
     else:
+        better, unit = HIGHER_IS_BETTER[settings.metric], get_metric_format(settings.metric)
         outcome = judge_difference(
             found.mean, (found.low, found.high), p_adjusted, smallest, len(paired), level, better, unit
         )
     return {
-        "n": len(paired),
         "difference": found.mean,
         "interval": [found.low, found.high],
         "p_value": test.p_values.get(arm.name),
@@ -135,9 +129,7 @@ def _change(
     runs: StudyRuns, arm: ComposedArm, seeds: list[int], read: Callable[[JsonObject], float | None], level: float = 0.95
 ) -> JsonObject:
     """The paired difference of a number of the results, and its interval over seeds; None if there are too few."""
-    if arm.arm.reference is None or not seeds:
-        return {"difference": None, "interval": None}
-    found = list(runs.differences(arm, read, seeds).values())
+    found = list(runs.differences(arm, read, seeds).values()) if seeds else []
     if len(found) < 2:
         return {"difference": compute_mean(found), "interval": None}
     estimate = paired_t_interval([0.0] * len(found), found, level)
@@ -179,20 +171,12 @@ def _cost(runs: StudyRuns, arm: ComposedArm, seeds: list[int], difference: float
         "seconds": compute_mean(runs.values(arm.name, seconds).values()),
         "seconds_difference": extra,
         "interval": interval,
-        "training_flops": compute_mean(
-            runs.values(arm.name, lambda result: compute_training_flops(arm, result)).values()
-        ),
+        "training_flops": compute_mean(runs.values(arm.name, compute_training_flops).values()),
         **{key: None if value is None else round(value) for key, value in means.items()},
         "points_per_hour": 100 * difference / (extra / 3600) if costs_differ and difference is not None else None,
     }
 
 
-def compute_training_flops(arm: ComposedArm, result: JsonObject) -> float:
+def compute_training_flops(result: JsonObject) -> float:
     """FLOPs of the forward and backward passes of all training images, without those of a teacher."""
-    forward = result.get("train_flops_per_image")
-    if (
-        forward is None
-    ):  # A result of an earlier version: scaled by the area of the crop, which is not exact where strides round.
-        size = result["resolution"]["chosen"]["size"]
-        forward = result["flops_per_image"] * (arm.train_size / size) ** 2
-    return float(STEP_TO_FORWARD_FLOPS * forward * result["images_seen"])
+    return float(STEP_TO_FORWARD_FLOPS * result["train_flops_per_image"] * result["images_seen"])

@@ -1,44 +1,23 @@
 """Joint tests of all arms against their references, once or look by look, and the seeds that each arm still needs."""
 
-from dataclasses import dataclass, field
-
-import numpy as np
-
-from sota_exp.statistics.interim import InterimResult, run_interim_analyses
-from sota_exp.statistics.sign_flip import SignFlipResult, sign_flip_test
+from sota_exp.statistics.interim import InterimResult, build_difference_matrix, run_interim_analyses
+from sota_exp.statistics.sign_flip import sign_flip_test
 from sota_exp.study.results import PlannedStudy, StudyRuns, make_metric_reader
 
 
-@dataclass(kw_only=True)
-class ArmTests:
-    """p-values by arm, the number of seeds behind each verdict, and the interim looks, where planned."""
-
-    p_values: dict[str, float] = field(default_factory=dict)
-    p_adjusted: dict[str, float] = field(default_factory=dict)
-    seeds: dict[str, int] = field(default_factory=dict)
-    interim: InterimResult | None = None
-
-
-def run_arm_tests(study: PlannedStudy, runs: StudyRuns) -> ArmTests:
-    """The joint sign-flip test of all arms, once or look by look."""
-    metric = make_metric_reader(study.settings.metric)
+def run_arm_tests(study: PlannedStudy, runs: StudyRuns) -> InterimResult:
+    """The joint sign-flip test of all arms, once or look by look; `done` and `decided` are of looks alone."""
+    metric, settings = make_metric_reader(study.settings.metric), study.settings
     found = {arm.name: runs.differences(arm, metric, study.seeds) for arm in study.compared}
-    if study.settings.looks is not None:
-        looked = run_interim_analyses(
-            found, find_settled_seeds(study, runs), study.seeds, study.settings.looks, study.settings.level
-        )
-        return ArmTests(p_values=looked.p_values, p_adjusted=looked.p_adjusted, seeds=looked.seeds, interim=looked)
+    if settings.looks is not None:
+        settled = find_settled_seeds(study, runs)
+        return run_interim_analyses(found, settled, study.seeds, settings.looks, settings.level)
     names = [name for name, differences in found.items() if len(differences) > 1]
-    table = np.array([[found[name].get(seed, np.nan) for name in names] for seed in study.seeds])
-    joint = (
-        sign_flip_test(table.reshape(len(study.seeds), len(names)))
-        if names
-        else SignFlipResult(p_values=(), p_adjusted=())
-    )
-    return ArmTests(
+    joint = sign_flip_test(build_difference_matrix(found, names, study.seeds))
+    return InterimResult(
         p_values=dict(zip(names, joint.p_values, strict=True)),
         p_adjusted=dict(zip(names, joint.p_adjusted, strict=True)),
-        seeds={name: len(study.seeds) for name in names},
+        seeds=dict.fromkeys(names, len(study.seeds)),
     )
 
 
@@ -51,15 +30,15 @@ def find_settled_seeds(study: PlannedStudy, runs: StudyRuns) -> dict[str, frozen
     return {arm.name: frozenset(own(arm.name) & own(str(arm.arm.reference))) for arm in study.compared}
 
 
-def find_wanted_seeds(study: PlannedStudy, test: ArmTests) -> dict[str, set[int]]:
+def find_wanted_seeds(study: PlannedStudy, test: InterimResult) -> dict[str, set[int]]:
     """Arm → the seeds that it needs: all, or with looks those up to the next look of its undecided comparisons."""
-    if test.interim is None:
+    looks = study.settings.looks
+    if looks is None:
         return {arm.name: set(study.seeds) for arm in study.arms.ready}
-    looks = study.settings.looks or []
-    following = next((num for num in looks if num not in test.interim.done), looks[-1])
+    following = next((num for num in looks if num not in test.done), looks[-1])
     wanted: dict[str, set[int]] = {arm.name: set(study.seeds[: looks[0]]) for arm in study.arms.ready}
     for arm in study.compared:
-        num = test.interim.decided.get(arm.name, following)
+        num = test.decided.get(arm.name, following)
         for name in (arm.name, str(arm.arm.reference)):
             wanted[name] |= set(study.seeds[:num])
     return wanted

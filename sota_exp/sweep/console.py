@@ -6,7 +6,8 @@ from rich.markup import escape
 from rich.status import Status
 
 from sota_exp.report.terminal import make_console
-from sota_exp.training.listener import Listener, TrainingSize
+from sota_exp.training.listener import Listener, RunRequest
+from sota_exp.training.loop import TrainingSession, TrainingState
 
 
 class JobConsole(Listener):
@@ -17,10 +18,10 @@ class JobConsole(Listener):
         self.console = make_console()
         self.status: Status | None = None
 
-    def on_start(self, plan: TrainingSize) -> None:
-        resumed = f" [yellow]resumes at step {plan.first_step:,}[/]" if plan.first_step else ""
+    def on_start(self, request: RunRequest, session: TrainingSession, state: TrainingState) -> None:
+        resumed = f" [yellow]resumes at step {state.step:,}[/]" if state.step else ""
         self.console.print(f"[bold]{escape(self.words)}[/]{resumed}", soft_wrap=True)
-        self.epochs = plan.total_steps // plan.steps_per_epoch
+        self.epochs = session.experiment.schedule.length.epochs
         if self.console.is_terminal:
             self.status = self.console.status("training")
             self.status.start()

@@ -9,6 +9,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from sota_exp.models.cost import count_parameters
 from sota_exp.report.numbers import format_duration
 from sota_exp.report.terminal import make_console
 from sota_exp.runs.status import COMPLETE_STATUSES
@@ -19,8 +20,9 @@ from sota_exp.tracking.mlflow_note import (
     format_score_cells,
     list_techniques,
 )
-from sota_exp.training.listener import Listener, TrainingSize
-from sota_exp.training.loop import StepRecord
+from sota_exp.training.device import get_device_name
+from sota_exp.training.listener import Listener, RunRequest
+from sota_exp.training.loop import StepRecord, TrainingSession, TrainingState
 
 
 class ConsoleListener(Listener):
@@ -32,23 +34,23 @@ class ConsoleListener(Listener):
         self.began = time.monotonic()
         self.has_started = False
 
-    def on_start(self, plan: TrainingSize) -> None:
-        tree, out = plan.request.configuration.values, self.console
-        model = tree["model"]["arch"]
+    def on_start(self, request: RunRequest, session: TrainingSession, state: TrainingState) -> None:
+        self.request, self.session, self.first_step, self.has_started = request, session, state.step, True
+        tree, out, total_steps = request.configuration.values, self.console, session.total_steps
+        model = f"{tree['model']['arch'].get('name', '')}, {count_parameters(state.model) / 1e6:.2f} M parameters"
         out.print(f"[bold]{tree['recipe']['name']}[/] on [bold]{escape(tree['data']['name'])}[/], seed {tree['seed']}")
-        out.print(f"  {model.get('name', '')}, {plan.parameters / 1e6:.2f} M parameters, on {plan.device}", style="dim")
-        out.print(f"  {', '.join(list_techniques(plan.request.configuration.choices))}", style="dim")
-        epochs = plan.total_steps // plan.steps_per_epoch
-        size = f"{plan.num_train:,} images × {epochs} epochs, {plan.total_steps:,} steps of {tree['batch_size']}"
-        out.print(f"  {size}; in {escape(str(plan.request.directory))}", style="dim")
-        if plan.first_step:
-            out.print(f"  resumes at step {plan.first_step:,}", style="yellow")
-        self.plan, self.has_started = plan, True
-        if out.is_terminal and plan.first_step < plan.total_steps:
+        out.print(f"  {model}, on {get_device_name(session.device)}", style="dim")
+        out.print(f"  {', '.join(list_techniques(request.configuration.choices))}", style="dim")
+        epochs = session.experiment.schedule.length.epochs
+        size = f"{len(session.data.train):,} images × {epochs} epochs, {total_steps:,} steps of {tree['batch_size']}"
+        out.print(f"  {size}; in {escape(str(request.directory))}", style="dim")
+        if self.first_step:
+            out.print(f"  resumes at step {self.first_step:,}", style="yellow")
+        if out.is_terminal and self.first_step < total_steps:
             counts = (MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn())
             columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), *counts)
             self.progress = Progress(*columns, console=out, transient=True)
-            self.task = self.progress.add_task("training", total=plan.total_steps, completed=plan.first_step)
+            self.task = self.progress.add_task("training", total=total_steps, completed=self.first_step)
             self.progress.start()
 
     def stepped(self, record: StepRecord) -> None:
@@ -56,15 +58,15 @@ class ConsoleListener(Listener):
             self.progress.update(self.task, completed=record.step)
 
     def on_epoch_end(self, epoch: dict[str, Any]) -> None:
-        seconds_per_step = (time.monotonic() - self.began) / max(epoch["step"] - self.plan.first_step, 1)
+        seconds_per_step = (time.monotonic() - self.began) / max(epoch["step"] - self.first_step, 1)
         parts = [
-            f"epoch {epoch['epoch'] + 1:>3}/{self.plan.total_steps // self.plan.steps_per_epoch}",
+            f"epoch {epoch['epoch'] + 1:>3}/{self.session.experiment.schedule.length.epochs}",
             f"loss {epoch['train/loss']:.4f}",
             f"val accuracy {epoch['val/accuracy']:.4f}",
             *([f"(raw {epoch['val_raw/accuracy']:.4f})"] if "val_raw/accuracy" in epoch else []),
             f"lr {epoch['train/lr']:.2e}",
             f"{epoch['images_per_second']:,.0f} images/s",
-            f"{format_duration(seconds_per_step * (self.plan.total_steps - epoch['step']))} left",
+            f"{format_duration(seconds_per_step * (self.session.total_steps - epoch['step']))} left",
         ]
         self.console.print("  ".join(parts))
 
@@ -72,7 +74,7 @@ class ConsoleListener(Listener):
         if self.progress is not None:
             self.progress.stop()
         if result["status"] in COMPLETE_STATUSES:
-            self.console.print(build_result_panel(result, str(self.plan.request.directory)))
+            self.console.print(build_result_panel(result, str(self.request.directory)))
 
 
 def build_score_table(result: dict[str, Any]) -> Table:

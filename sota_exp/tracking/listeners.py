@@ -4,12 +4,13 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sota_exp.report.terminal import make_console
 from sota_exp.stages.tracking import NoTracker, RunTracker
-from sota_exp.training.listener import Listener, RunRequest, TrainingSize
-from sota_exp.training.loop import StepRecord
+from sota_exp.training.listener import Listener, RunRequest
+from sota_exp.training.loop import StepRecord, TrainingSession, TrainingState
 
 log = logging.getLogger(__name__)
 
@@ -22,13 +23,13 @@ class TrackingListener(Listener):
     is_main: bool
     say: Callable[[str], None]
     follower: RunTracker = field(default_factory=NoTracker)
-    plan: TrainingSize | None = None
+    request: RunRequest | None = None
 
-    def on_start(self, plan: TrainingSize) -> None:
-        self.inner.on_start(plan)
-        self.plan = plan
+    def on_start(self, request: RunRequest, session: TrainingSession, state: TrainingState) -> None:
+        self.inner.on_start(request, session, state)
+        self.request = request
         if self.is_main:
-            self.follower = plan.request.experiment.tracking.follow(plan.request.directory)
+            self.follower = request.experiment.tracking.follow(request.directory)
 
     def stepped(self, record: StepRecord) -> None:
         self.inner.stepped(record)
@@ -38,10 +39,10 @@ class TrackingListener(Listener):
 
     def on_end(self, result: dict[str, Any]) -> None:
         self.inner.on_end(result)
-        if self.plan is None or not self.is_main:
+        if self.request is None or not self.is_main:
             return
-        if self.plan.request.experiment.tracking.figures and result["metrics"] and result["status"] != "pruned":
-            draw_or_warn(self.plan)
+        if self.request.experiment.tracking.figures and result["metrics"] and result["status"] != "pruned":
+            draw_or_warn(self.request.directory)
         self._finish(self.follower)
 
     def on_failed_start(self, request: RunRequest) -> None:
@@ -69,11 +70,11 @@ def add_tracking(listener: Listener, say: Callable[[str], None] = print_dimly) -
     return TrackingListener(inner=listener, is_main=os.environ.get("RANK", "0") == "0", say=say)
 
 
-def draw_or_warn(plan: TrainingSize) -> None:
+def draw_or_warn(directory: Path) -> None:
     """Draw the figures of the run; an error is only logged, because a run is complete without them."""
     from sota_exp.report.run.figures import draw_run_figures
 
     try:
-        draw_run_figures(plan.request.directory)
+        draw_run_figures(directory)
     except Exception as error:
         log.warning("the figures of this run could not be drawn: %s: %s", type(error).__name__, error)

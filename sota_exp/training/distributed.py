@@ -41,12 +41,6 @@ def join_process_group(device_type: str) -> World:
     return World(rank=dist.get_rank(), local_rank=int(os.environ["LOCAL_RANK"]), size=dist.get_world_size())
 
 
-def leave_process_group() -> None:
-    """Destroy the process group, if there is one."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
-
-
 def wrap_in_ddp(model: nn.Module, world: World, device: torch.device) -> nn.Module:
     """The model, wrapped so that its backward pass averages gradients over all processes.
 

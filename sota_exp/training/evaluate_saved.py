@@ -5,13 +5,13 @@ The view and the predictor are those saved with the weights, unless the command 
 
 import hashlib
 import time
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment
@@ -28,15 +28,13 @@ from sota_exp.models.weight_files import hash_tensors, read_state
 from sota_exp.runs.atomic import write_atomically
 from sota_exp.runs.files import RunFiles, write_weights
 from sota_exp.runs.result_json import build_empty_result
-from sota_exp.stages.data import DataSet, Preprocessing
-from sota_exp.stages.evaluation import EvaluationView, FineTuning, NoFineTuning, Predictor, Resolution, ViewChoice
+from sota_exp.stages.data import DataSet
+from sota_exp.stages.evaluation import EvaluationView, Resolution, ViewChoice
 from sota_exp.stages.random import RandomStreams
 from sota_exp.training.device import get_device_name, set_up_process
-from sota_exp.training.distributed import World
-from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.final_scores import choose_view, score_splits
 from sota_exp.training.memory import get_peak_memory, reset_peak_memory
-from sota_exp.training.session import make_autocast
+from sota_exp.training.session import build_evaluator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,82 +72,69 @@ class SavedEvaluation:
         """Whether the command sets one of these keys, or one below them."""
         return any(f"{key}.".startswith(f"{node}.") for key in self.asked for node in nodes)
 
-    @property
-    def sets_fine_tune(self) -> bool:
-        return self.is_set("evaluation.fine_tune")
+    def replace_saved_values(self, model: SavedModel) -> SavedModel:
+        """The model with the interpolation and the predictor that the command sets."""
+        interpolation, predictor = self.experiment.data.interpolation, self.experiment.evaluation.tta
+        if interpolation is not None and self.is_set("data.interpolation"):
+            model = replace(model, preprocessing=replace(model.preprocessing, interpolation=interpolation))
+        return replace(model, predictor=predictor) if self.is_set("evaluation.tta") else model
 
-    @property
-    def sets_predictor(self) -> bool:
-        return self.is_set("evaluation.tta")
-
-    @property
-    def fine_tune(self) -> FineTuning:
-        return self.experiment.evaluation.fine_tune if self.sets_fine_tune else NoFineTuning()
-
-    def resolution(self, model: SavedModel) -> Resolution:
+    def resolution(self, view: EvaluationView) -> Resolution:
         """The saved view, or the configured resolution with the saved view's sizes where the command sets none."""
-        view = model.view
         resolution: Any = self.experiment.evaluation.resolution
         if not self.is_set("evaluation.resolution", "data.image_size", "data.crop_ratio"):
             return SavedView(view=view)
         saved = {("size", "data.image_size"): view.size, ("crop_ratio", "data.crop_ratio"): view.size / view.resize}
-        has = {field.name for field in fields(resolution)}
         kept = {
             name: value
             for (name, key), value in saved.items()
-            if name in has and not self.is_set(f"evaluation.resolution.{name}", key)
+            if name in vars(resolution) and not self.is_set(f"evaluation.resolution.{name}", key)
         }
         configured: Resolution = replace(resolution, **kept)
         return configured
 
-    def preprocessing(self, model: SavedModel) -> Preprocessing:
-        interpolation = self.experiment.data.interpolation
-        if interpolation is None or not self.is_set("data.interpolation"):
-            return model.preprocessing
-        return replace(model.preprocessing, interpolation=interpolation)
 
-    def predictor(self, model: SavedModel) -> Predictor:
-        return self.experiment.evaluation.tta if self.sets_predictor else model.predictor
-
-
-def evaluate_saved(rescoring: SavedEvaluation, directory: Path) -> dict[str, Any]:
+def evaluate_saved(evaluation: SavedEvaluation, directory: Path) -> dict[str, Any]:
     """Evaluate, and write `result.json`, `predictions.npz` and the evaluated model to `directory`.
 
     Returns the content of `result.json`; an equal evaluation that is there already is not repeated.
 
     Raises:
-        ConfigError: the data set has other classes than the model, or the directory holds another result.
+        ConfigError: the directory holds another result.
     """
-    experiment = rescoring.experiment
+    experiment = evaluation.experiment
     world, device = set_up_process(experiment)
     reset_peak_memory(device)
     data = open_data(experiment)
     model = (
-        load_evaluated_model(rescoring.description, rescoring.weights)
-        if rescoring.description
-        else build_configured_model(rescoring, data)
+        load_evaluated_model(evaluation.description, evaluation.weights)
+        if evaluation.description
+        else build_configured_model(evaluation, data)
     )
-    data = reorder_labels(data, model.classes)
-    prints = (rescoring.training_fingerprint, compute_evaluation_fingerprint(rescoring, model, data))
+    data, model = reorder_labels(data, model.classes), evaluation.replace_saved_values(model)
+    resolution = evaluation.resolution(model.view)
+    fingerprint = compute_evaluation_fingerprint(evaluation, model, resolution, data)
     files = RunFiles(directory=directory)
     if (previous := files.result()) is not None:
-        if previous["fingerprint"] == prints[1]:
+        if previous["fingerprint"] == fingerprint:
             return previous
         raise ConfigError(
             f"hydra.run.dir={directory} holds another result; choose another directory, or remove this one"
         )
     began = time.monotonic()
-    evaluator = build_evaluator(rescoring, model, data, world, device)
+    evaluator = build_evaluator(experiment, data, model.preprocessing, model.predictor, world, device)
     network = model.network.to(device).to(memory_format=evaluator.memory_format)
-    result = build_empty_result(experiment.seed, rescoring.configuration.choices, prints)
-    resolution = rescoring.resolution(model)
-    streams = RandomStreams(seed=experiment.seed, rank=world.rank, world_size=world.size)
-    rescoring.fine_tune(network, evaluator.get_training_images(resolution.views()[0]), streams)
+    prints = (evaluation.training_fingerprint, fingerprint)
+    result = build_empty_result(experiment.seed, evaluation.configuration.choices, prints)
+    if evaluation.is_set("evaluation.fine_tune"):
+        streams = RandomStreams(seed=experiment.seed, rank=world.rank, world_size=world.size)
+        images = evaluator.get_training_images(resolution.views()[0])
+        experiment.evaluation.fine_tune(network, images, streams)
     chosen = choose_view(network, evaluator, resolution)
     arrays = score_splits(network, chosen, evaluator, result)
     result |= {
         "status": "finished",
-        "weights": str(rescoring.weights),
+        "weights": str(evaluation.weights),
         "seconds": {"evaluate": time.monotonic() - began},
         "parameters": count_parameters(network),
         "peak_memory_bytes": get_peak_memory(device),
@@ -157,61 +142,38 @@ def evaluate_saved(rescoring: SavedEvaluation, directory: Path) -> dict[str, Any
     }
     if world.is_main:
         write_atomically(files.predictions, lambda file: np.savez(file, allow_pickle=False, **arrays))
-        write_evaluated_model(rescoring, model, network, evaluator, chosen.view, files)
-        files.write_config(rescoring.configuration.values)
+        write_evaluated_model(evaluation, model, chosen.view, files)
+        files.write_config(evaluation.configuration.values)
         files.write_result(result)
     return result
 
 
-def build_evaluator(
-    rescoring: SavedEvaluation, model: SavedModel, data: DataSet, world: World, device: torch.device
-) -> Evaluator:
-    """The evaluator of a saved model, with what the command replaces of what was saved."""
-    runtime = rescoring.experiment.runtime
-    return Evaluator(
-        data=data,
-        predictor=rescoring.predictor(model),
-        preprocessing=rescoring.preprocessing(model),
-        batch_size=rescoring.experiment.evaluation.batch_size,
-        device=device,
-        world=world,
-        autocast=make_autocast(runtime, device),
-        memory_format=torch.channels_last if runtime.channels_last else torch.contiguous_format,
-    )
-
-
 def write_evaluated_model(
-    rescoring: SavedEvaluation,
-    model: SavedModel,
-    network: nn.Module,
-    evaluator: Evaluator,
-    view: EvaluationView,
-    files: RunFiles,
+    evaluation: SavedEvaluation, model: SavedModel, view: EvaluationView, files: RunFiles
 ) -> None:
     """Write the evaluated model: its weights, and a `model.json` with the view and predictor of the evaluation."""
-    description = rescoring.description
-    if description is None:
-        saved_as = saved.build_description(rescoring.configuration.values, model.classes, model.preprocessing, view)
-    else:
-        saved_as = read_description(description) or {}
-    predictor = (
-        rescoring.configuration.values["evaluation"]["tta"] if rescoring.sets_predictor else saved_as["predictor"]
+    values = evaluation.configuration.values
+    saved_as = (
+        saved.build_description(values, model.classes, model.preprocessing, view)
+        if evaluation.description is None
+        else read_description(evaluation.description) or {}
     )
-    preprocessing = asdict(view) | asdict(evaluator.preprocessing)
-    write_weights(files.weights, network.state_dict())
+    predictor = values["evaluation"]["tta"] if evaluation.is_set("evaluation.tta") else saved_as["predictor"]
+    preprocessing = asdict(view) | asdict(model.preprocessing)
+    write_weights(files.weights, model.network.state_dict())
     files.write_model(saved_as | {"predictor": predictor, "preprocessing": preprocessing})
 
 
-def build_configured_model(rescoring: SavedEvaluation, data: DataSet) -> SavedModel:
+def build_configured_model(evaluation: SavedEvaluation, data: DataSet) -> SavedModel:
     """The configured network with the given weights, for the classes of the data set.
 
     Raises:
-        ConfigError: the weights do not fit the network, or have another number of classes.
+        ConfigError: the weights have another number of classes.
     """
-    experiment = rescoring.experiment
+    experiment = evaluation.experiment
     network = build_network(experiment, len(data.classes))
     head = find_classifier_name(network)
-    given = read_state(str(rescoring.weights), rescoring.configuration.values["model"]["weights"]["prefix"])
+    given = read_state(str(evaluation.weights), evaluation.configuration.values["model"]["weights"]["prefix"])
     known = len(given[f"{head}.weight"])
     if known != len(data.classes):
         raise ConfigError(
@@ -256,16 +218,18 @@ def reorder_labels(data: DataSet, classes: tuple[str, ...]) -> DataSet:
     return replace(data, labels=positions[data.labels], classes=classes)
 
 
-def compute_evaluation_fingerprint(rescoring: SavedEvaluation, model: SavedModel, data: DataSet) -> str:
+def compute_evaluation_fingerprint(
+    evaluation: SavedEvaluation, model: SavedModel, resolution: Resolution, data: DataSet
+) -> str:
     """Hash of the weights, the images and the evaluation."""
-    evaluation, images = rescoring.configuration.values["evaluation"], torch.cat([data.val, data.test])
-    precision = rescoring.configuration.values["runtime"]["precision"]
-    tuning = [evaluation["fine_tune"], rescoring.experiment.seed, len(data.train)] if rescoring.sets_fine_tune else []
-    view, preprocessing = str(rescoring.resolution(model)), asdict(rescoring.preprocessing(model))
+    values, images = evaluation.configuration.values, torch.cat([data.val, data.test])
+    tuned = evaluation.is_set("evaluation.fine_tune")
+    tuning = [values["evaluation"]["fine_tune"], evaluation.experiment.seed, len(data.train)] if tuned else []
+    view, predictor, precision = str(resolution), str(model.predictor), values["runtime"]["precision"]
     return compute_digest(
         {
             "weights": hash_tensors(model.network.state_dict()),
             "data": [data.digest, len(data.val), hashlib.sha256(images.numpy().tobytes()).hexdigest()],
-            "evaluation": [view, preprocessing, str(rescoring.predictor(model)), precision, *tuning],
+            "evaluation": [view, asdict(model.preprocessing), predictor, precision, *tuning],
         }
     )

@@ -12,17 +12,12 @@ from sota_exp.runs.files import write_weights
 from sota_exp.stages.evaluation import EvaluationView
 from sota_exp.training.final_scores import choose_view, score_splits
 from sota_exp.training.listener import RunRequest
-from sota_exp.training.metrics import compute_scores
 from sota_exp.training.trainer import RunTrainer
 from sota_exp.training.worst_mistakes import write_mistakes
 
 
 def write_and_score(request: RunRequest, training: RunTrainer, result: dict[str, Any]) -> None:
-    """Write the weights, read them back, score them on val and test, and write the scores into `result`.
-
-    Raises:
-        RunFailed: the files score differently on val than the network in memory.
-    """
+    """Write the weights, read them back, score them on val and test, and write the scores into `result`."""
     evaluation, session, files = request.experiment.evaluation, training.session, training.files
     weights = {"best": training.best, "last": training.copy_evaluated_weights()}
     if session.world.is_main:
@@ -40,7 +35,8 @@ def write_and_score(request: RunRequest, training: RunTrainer, result: dict[str,
     chosen_view = choose_view(network, training.evaluator, evaluation.resolution)
     chosen = training.epochs[training.best_epoch if evaluation.select == "best" else -1]
     if not tuned:
-        require_equal_accuracy(chosen["val/accuracy"], *measure_val_accuracy(network, training))
+        rescored = training.score_val(network)["val/accuracy"]
+        require_equal_accuracy(chosen["val/accuracy"], rescored, len(session.data.val))
     arrays = score_splits(network, chosen_view, training.evaluator, result)
     result["metrics"] |= {"best/epoch": training.best_epoch, "train/loss": chosen["train/loss"]}
     if session.world.is_main:
@@ -48,14 +44,6 @@ def write_and_score(request: RunRequest, training: RunTrainer, result: dict[str,
         write_atomically(files.predictions, lambda file: np.savez(file, allow_pickle=False, **arrays))
         interpolation = training.evaluator.preprocessing.interpolation
         write_mistakes(files.directory, session.data, chosen_view.view, interpolation, arrays)
-
-
-def measure_val_accuracy(network: nn.Module, training: RunTrainer) -> tuple[float, int]:
-    """Accuracy on val, measured as after every epoch, and the number of images."""
-    evaluator = training.validator
-    view = training.session.experiment.evaluation.resolution.views()[0]
-    logits = evaluator.logits(network, "val", view)
-    return compute_scores(logits, evaluator.labels("val"))["accuracy"], len(logits)
 
 
 def load_written_network(training: RunTrainer) -> nn.Module:

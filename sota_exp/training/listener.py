@@ -1,13 +1,12 @@
-"""Interfaces of listeners and pruners, and the request and plan of a run."""
+"""Interfaces of listeners and pruners, and the request of a run."""
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment
-from sota_exp.training.loop import StepRecord
+from sota_exp.training.loop import StepRecord, TrainingSession, TrainingState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,31 +21,14 @@ class RunRequest:
         return self.configuration.experiment
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingSize:
-    """The size of a training, for listeners."""
-
-    request: RunRequest
-    device: str
-    num_train: int
-    steps_per_epoch: int
-    total_steps: int
-    first_step: int
-    parameters: int
-
-
-class Pruner(ABC):
-    """Decides after every epoch whether a run is stopped early (pruned); called in the main process only."""
-
-    @abstractmethod
-    def verdict(self, epoch: dict[str, Any]) -> str | None:
-        """The reason to stop the run, or None to continue. epoch: the metrics of `metrics.jsonl`."""
-
-
-class NoPruner(Pruner):
-    """Never stops a run."""
+class Pruner:
+    """Decides after every epoch whether a run is stopped early (pruned); this class never does."""
 
     def verdict(self, epoch: dict[str, Any]) -> str | None:
+        """The reason to stop the run, or None to continue; called in the main process only.
+
+        epoch: the line of the epoch in `metrics.jsonl`.
+        """
         return None
 
 
@@ -56,7 +38,7 @@ class Listener:
     epoch: the line of the epoch in `metrics.jsonl`. result: the content of `result.json`.
     """
 
-    def on_start(self, plan: TrainingSize) -> None: ...
+    def on_start(self, request: RunRequest, session: TrainingSession, state: TrainingState) -> None: ...
 
     def stepped(self, record: StepRecord) -> None: ...
 

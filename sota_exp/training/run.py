@@ -26,9 +26,10 @@ from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.failures import convert_errors, error_to_failure
 from sota_exp.training.final_scores import require_input_sizes
 from sota_exp.training.finish import write_and_score
-from sota_exp.training.listener import Listener, NoPruner, Pruner, RunRequest, TrainingSize
+from sota_exp.training.listener import Listener, Pruner, RunRequest
 from sota_exp.training.loop import TrainingSession, start_training
 from sota_exp.training.memory import get_peak_memory, reset_peak_memory
+from sota_exp.training.resume import resume
 from sota_exp.training.session import open_session
 from sota_exp.training.trainer import RunTrainer
 
@@ -61,7 +62,7 @@ def run(request: RunRequest, listener: Listener, pruner: Pruner | None = None) -
     if world.is_main:
         files.write_config(request.configuration.values)
     try:
-        return train_and_score(request, files, session, evaluator, result, listener, pruner or NoPruner())
+        return train_and_score(request, session, evaluator, result, listener, pruner or Pruner())
     except Exception as error:
         failure = error_to_failure(error)
         result["status"] = "interrupted" if isinstance(failure, Interrupted) else "failed"
@@ -80,7 +81,6 @@ def run(request: RunRequest, listener: Listener, pruner: Pruner | None = None) -
 
 def train_and_score(
     request: RunRequest,
-    files: RunFiles,
     session: TrainingSession,
     evaluator: Evaluator,
     result: dict[str, Any],
@@ -89,21 +89,25 @@ def train_and_score(
 ) -> dict[str, Any]:
     """Train from the checkpoint of the directory, or from the beginning, to a written result."""
     reset_peak_memory(session.device)
+    files, state = RunFiles(directory=request.directory), start_training(session)
+    require_input_sizes(state.model, request.experiment.evaluation.resolution.views())
+    epochs, best, num_resumes = resume(files, state)
     training = RunTrainer(
         session=session,
         evaluator=evaluator,
-        state=start_training(session),
+        state=state,
         files=files,
         training_fingerprint=result["training_fingerprint"],
+        epochs=epochs,
+        best=best,
+        num_resumes=num_resumes,
     )
-    require_input_sizes(training.state.model, request.experiment.evaluation.resolution.views())
-    training.load_checkpoint()
-    result |= {"resumed": training.num_resumes, "parameters": count_parameters(training.state.model)}
+    result |= {"resumed": num_resumes, "parameters": count_parameters(state.model)}
     if session.world.is_main:
         result["start"] = write_start(
             files.directory, result, build_data_facts(request.configuration.values, session.data)
         )
-    listener.on_start(build_training_size(request, training, result))
+    listener.on_start(request, session, state)
     result["reason"] = training.go(listener, pruner)
     if training.pruning_reason is None:
         began = time.monotonic()
@@ -115,20 +119,6 @@ def train_and_score(
     _write_result(files, result, session.world)
     listener.on_end(result)
     return result
-
-
-def build_training_size(request: RunRequest, training: RunTrainer, result: dict[str, Any]) -> TrainingSize:
-    """The size of the training, for listeners."""
-    session = training.session
-    return TrainingSize(
-        request=request,
-        device=result["device"],
-        num_train=len(session.data.train),
-        steps_per_epoch=session.steps_per_epoch,
-        total_steps=session.total_steps,
-        first_step=training.state.step,
-        parameters=result["parameters"],
-    )
 
 
 def fill_pruned_result(training: RunTrainer, result: dict[str, Any]) -> None:

@@ -13,7 +13,8 @@ from sota_exp.config.experiment import Experiment, RuntimeSettings
 from sota_exp.data.train_loader import TrainCrops
 from sota_exp.errors import ConfigError
 from sota_exp.models.build import build_network, get_preprocessing
-from sota_exp.stages.data import DataSet
+from sota_exp.stages.data import DataSet, Preprocessing
+from sota_exp.stages.evaluation import Predictor
 from sota_exp.stages.random import RandomStreams
 from sota_exp.training.batch_pipeline import build_batch_pipeline
 from sota_exp.training.distributed import World
@@ -65,37 +66,40 @@ def build_train_crops(experiment: Experiment, data: DataSet, interpolation: str,
         batch_size=experiment.batch_size,
         streams=streams,
     )
-    with prefix_invalid_values(
-        "supervision"
-    ):  # Reads a file of positions here, so that errors in it end the run before training.
-        crops.order(0)
+    with prefix_invalid_values("supervision"):
+        crops.order(0)  # Reads a file of positions here, so that errors in it end the run before training.
     return crops
+
+
+def build_evaluator(
+    experiment: Experiment,
+    data: DataSet,
+    preprocessing: Preprocessing,
+    predictor: Predictor,
+    world: World,
+    device: torch.device,
+) -> Evaluator:
+    """The evaluator of an experiment, with its runtime settings."""
+    return Evaluator(
+        data=data,
+        predictor=predictor,
+        preprocessing=preprocessing,
+        batch_size=experiment.evaluation.batch_size,
+        device=device,
+        world=world,
+        autocast=make_autocast(experiment.runtime, device),
+        memory_format=torch.channels_last if experiment.runtime.channels_last else torch.contiguous_format,
+    )
 
 
 def open_session(
     experiment: Experiment, data: DataSet, world: World, device: torch.device
 ) -> tuple[TrainingSession, Evaluator]:
-    """Everything that is constant during the run.
-
-    Raises:
-        ConfigError: a batch larger than the training set, or not divisible by the number of processes.
-    """
+    """Everything that is constant during the run."""
     require_batch_size(experiment.batch_size, data, world)
-    runtime = experiment.runtime
     streams = RandomStreams(seed=experiment.seed, rank=world.rank, world_size=world.size)
-    preprocessing = get_preprocessing(experiment, data)
-    memory_format = torch.channels_last if runtime.channels_last else torch.contiguous_format
-    num_classes = len(data.classes)
-    evaluator = Evaluator(
-        data=data,
-        predictor=experiment.evaluation.tta,
-        preprocessing=preprocessing,
-        batch_size=experiment.evaluation.batch_size,
-        device=device,
-        world=world,
-        autocast=make_autocast(runtime, device),
-        memory_format=memory_format,
-    )
+    preprocessing, num_classes = get_preprocessing(experiment, data), len(data.classes)
+    evaluator = build_evaluator(experiment, data, preprocessing, experiment.evaluation.tta, world, device)
     session = TrainingSession(
         experiment=experiment,
         data=data,
@@ -105,18 +109,14 @@ def open_session(
         streams=streams,
         world=world,
         device=device,
-        autocast=make_autocast(runtime, device),
-        memory_format=memory_format,
+        autocast=evaluator.autocast,
+        memory_format=evaluator.memory_format,
         network=lambda: build_network(experiment, num_classes),
         features=lambda model: evaluator.features(model, "train", experiment.evaluation.resolution.views()[0]),
-        compile_network=_compiled if runtime.compile else _as_it_is,
+        compile_network=_compiled if experiment.runtime.compile else lambda model: model,
         peak_lr=experiment.optimizer.lr * experiment.schedule.lr_scaling(experiment.batch_size),
     )
     return session, evaluator
-
-
-def _as_it_is(model: nn.Module) -> nn.Module:
-    return model
 
 
 def _compiled(model: nn.Module) -> nn.Module:

@@ -5,12 +5,11 @@ Metrics are written before the checkpoint and truncated to it on resuming, so no
 
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from sota_exp.errors import Interrupted, RunFailed
 from sota_exp.runs.files import RunFiles
@@ -20,7 +19,7 @@ from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.listener import Listener, Pruner
 from sota_exp.training.loop import EpochRecord, StepRecord, TrainingSession, TrainingState, fit
 from sota_exp.training.metrics import compute_scores
-from sota_exp.training.resume import Progress, resume, write_checkpoint
+from sota_exp.training.resume import write_checkpoint
 from sota_exp.training.signals import SignalRecorder
 
 #: Least seconds between two checkpoints, which are written after epochs: less than this is quickly trained again.
@@ -31,8 +30,7 @@ MIN_CHECKPOINT_SECONDS = 10.0
 class RunTrainer:
     """The state of a training, its history, and its files.
 
-    epochs: the line of every epoch so far. best: the weights of the best epoch, on the CPU. resumed: number of resumes.
-    given_up: the reason for which the run was pruned.
+    epochs: the line of every epoch so far. best: the weights of the best epoch, on the CPU, name → [...].
     """
 
     session: TrainingSession
@@ -44,11 +42,6 @@ class RunTrainer:
     best: dict[str, Tensor] = field(default_factory=dict)
     num_resumes: int = 0
     pruning_reason: str | None = None
-
-    @property
-    def validator(self) -> Evaluator:
-        """Evaluates one view per image: `evaluation/tta` has no effect on the choice of the best epoch."""
-        return replace(self.evaluator, predictor=OneView())
 
     @property
     def val_accuracies(self) -> list[float]:
@@ -73,34 +66,29 @@ class RunTrainer:
         """A copy on the CPU of the evaluated weights, name → [...]: the averaged ones if there is an average."""
         return {name: tensor.detach().cpu().clone() for name, tensor in self.state.average.module.state_dict().items()}
 
-    def load_checkpoint(self) -> None:
-        """Go on from the checkpoint, if there is one."""
-        progress = resume(self.files, self.state)
-        if progress is not None:
-            self.epochs, self.best, self.num_resumes = progress.epochs, progress.best, progress.num_resumes
-
     def save(self) -> None:
         """Write a checkpoint."""
         if self.session.world.is_main:
-            progress = Progress(epochs=self.epochs, best=self.best, num_resumes=self.num_resumes)
-            write_checkpoint(self.files, self.training_fingerprint, self.state, progress)
+            num_epochs, fingerprint = len(self.epochs), self.training_fingerprint
+            write_checkpoint(self.files, fingerprint, self.state, num_epochs, self.best, self.num_resumes)
 
     def go(self, listener: Listener, pruner: Pruner) -> str | None:
         """Train to the end; returns the reason for stopping earlier, if any.
 
         Raises:
-            RunFailed: a metric is not finite.
             Interrupted: a signal was received; a checkpoint has been written.
         """
-        saved_at = time.monotonic()
+        saved_at, world, total_steps = time.monotonic(), self.session.world, self.session.total_steps
+        is_over = self.state.step == total_steps or self.stopping_reason is not None
         with SignalRecorder() as interrupts:
-            for record in self._records():
+            for record in () if is_over else fit(self.session, self.state):
                 if isinstance(record, EpochRecord):
                     self.close_epoch(record)
                     listener.on_epoch_end(self.epochs[-1])
-                    self.pruning_reason = self._pruning_reason(pruner)
+                    verdict = pruner.verdict(self.epochs[-1]) if world.is_main else None
+                    self.pruning_reason = broadcast_from_main(verdict, world)
                     early = self.pruning_reason is not None or self.stopping_reason is not None
-                    is_last = early or self.state.step == self.session.total_steps
+                    is_last = early or self.state.step == total_steps
                     if is_last or time.monotonic() - saved_at > MIN_CHECKPOINT_SECONDS:
                         self.save()
                         saved_at = time.monotonic()
@@ -112,17 +100,6 @@ class RunTrainer:
                     self.save()
                     raise Interrupted(interrupts.received)
         return self.pruning_reason or self.stopping_reason
-
-    def _pruning_reason(self, pruner: Pruner) -> str | None:
-        """Why the run is pruned after the last epoch, or None; the same on every process."""
-        world = self.session.world
-        verdict: str | None = broadcast_from_main(pruner.verdict(self.epochs[-1]) if world.is_main else None, world)
-        return verdict
-
-    def _records(self) -> Iterator[StepRecord | EpochRecord]:
-        """The records of `fit`; none if training has already ended."""
-        if self.state.step < self.session.total_steps and self.stopping_reason is None:
-            yield from fit(self.session, self.state)
 
     def _may_stop(self, record: StepRecord | EpochRecord) -> bool:
         """Whether training can be interrupted: not after the last step of an epoch, whose validation would be left out.
@@ -162,15 +139,17 @@ class RunTrainer:
 
     def validate(self) -> dict[str, float]:
         """Scores on val; with a weight average, of the averaged weights, and of the trained ones as `val_raw/…`."""
-        evaluator, average = self.validator, self.state.average
+        average, model = self.state.average, self.state.model
         view = self.session.experiment.evaluation.resolution.views()[0]
-        labels = evaluator.labels("val")
-        average.finish(evaluator.iterate_equal_numbers("train", view))
-        if average.module is not self.state.model:
-            average_norm_statistics(average.module, self.session.world)
-        evaluated = compute_scores(evaluator.logits(average.module, "val", view), labels)
-        metrics = {f"val/{name}": value for name, value in evaluated.items()}
-        if average.module is not self.state.model:
-            raw = compute_scores(evaluator.logits(self.state.model, "val", view), labels)
-            metrics |= {f"val_raw/{name}": value for name, value in raw.items()}
-        return metrics
+        average.finish(self.evaluator.iterate_equal_numbers("train", view))
+        if average.module is model:
+            return self.score_val(model)
+        average_norm_statistics(average.module, self.session.world)
+        return self.score_val(average.module) | self.score_val(model, "val_raw")
+
+    def score_val(self, model: nn.Module, prefix: str = "val") -> dict[str, float]:
+        """Scores on val of one view per image: `evaluation/tta` has no effect on the choice of the best epoch."""
+        evaluator = replace(self.evaluator, predictor=OneView())
+        view = self.session.experiment.evaluation.resolution.views()[0]
+        scores = compute_scores(evaluator.logits(model, "val", view), evaluator.labels("val"))
+        return {f"{prefix}/{name}": value for name, value in scores.items()}

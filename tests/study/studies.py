@@ -58,7 +58,6 @@ def arm(
         warnings=(),
         training=training or f"training-{name}",
         whole=f"{name:_<12}whole",
-        train_size=32,
     )
 
 
@@ -94,9 +93,9 @@ def result(correct: np.ndarray, labels: np.ndarray, **changes: Any) -> JsonObjec
         "seconds": {"train": 10.0 + accuracy},
         "images_seen": 1000,
         "flops_per_image": 500,
+        "train_flops_per_image": 125,
         "parameters": 77,
         "peak_memory_bytes": 4096,
-        "resolution": {"chosen": {"size": 64, "resize": 64}},
         "device": "cpu: test, 1 thread",
         "versions": {"python": "3.11", "numpy": "2"},
         "commit": "abc",

@@ -8,7 +8,7 @@ from sota_exp.config.configuration import Configuration
 from sota_exp.config.values import flatten
 from sota_exp.errors import ConfigError
 from sota_exp.study import plan
-from sota_exp.study.arms import StudyConfiguration, compose_arms, compose_study_configuration, find_differences
+from sota_exp.study.arms import StudyConfiguration, compose_arms, find_differences
 from sota_exp.study.conduct import make_forbidden_check
 from tests.experiments import TINY, composed
 from tests.study.test_plan import table
@@ -23,20 +23,19 @@ def compose(overrides: Sequence[str]) -> Configuration:
 
 def base(*more: str) -> StudyConfiguration:
     given = [item for item in TINY if not item.startswith("schedule.length")]
-    return compose_study_configuration(
-        [*given, "scale.epochs=2", "scale.long_epochs=3", "recipe=torchvision", *more], compose
-    )
+    overrides = (*given, "scale.epochs=2", "scale.long_epochs=3", "recipe=torchvision", *more)
+    return StudyConfiguration(overrides=overrides, compose=compose)
 
 
 def ladder(of: StudyConfiguration, *names: str) -> plan.StudyDesign:
     chosen = [each for each in table() if each.name in names]
     techniques = [each.at(of.configuration.choices, flatten(of.configuration.values)) for each in chosen]
-    return plan.plan_ladder(techniques, make_forbidden_check(techniques, of, compose))
+    return plan.plan_ladder(techniques, make_forbidden_check(techniques, of))
 
 
 def test_arms_that_differ_in_evaluation_alone_share_a_training() -> None:
     of = base()
-    found = compose_arms(ladder(of, "ema", "inference_resize"), of, compose)
+    found = compose_arms(ladder(of, "ema", "inference_resize"), of)
     before, ema, resize = found.ready
     assert before.training != ema.training == resize.training and ema.whole != resize.whole
     assert ema.differences["regularization/average"] == ["none", "ema"]
@@ -45,35 +44,35 @@ def test_arms_that_differ_in_evaluation_alone_share_a_training() -> None:
 
 def test_an_arm_that_can_not_differ_is_refused_and_the_next_is_compared_with_the_one_before() -> None:
     of = base("augmentation/mix=none")
-    found = compose_arms(ladder(of, "label_smoothing", "mixup", "ema"), of, compose)
+    found = compose_arms(ladder(of, "label_smoothing", "mixup", "ema"), of)
     assert [arm.name for arm in found.ready] == ["baseline", "label_smoothing", "ema"]
-    assert found.get("ema").arm.reference == "label_smoothing"
+    assert found.ready[2].arm.reference == "label_smoothing"
     ((name, reason),) = found.refused
     assert name == "mixup" and "as its reference, label_smoothing" in reason and "augmentation/mix=none" in reason
 
 
 def test_an_arm_that_a_rule_forbids_is_refused_with_the_rule() -> None:
     of = base("augmentation/crop=pad")
-    found = compose_arms(ladder(of, "fixres", "ema"), of, compose)
+    found = compose_arms(ladder(of, "fixres", "ema"), of)
     assert [arm.name for arm in found.ready] == ["baseline", "ema"] and found.refused[0][0] == "fixres"
     assert "fixres" in found.refused[0][1]
 
 
 def test_a_value_that_the_command_gives_is_kept_in_every_arm() -> None:
     of = base("optimizer.lr=0.3")
-    found = compose_arms(ladder(of, "lr_optimizations"), of, compose)
+    found = compose_arms(ladder(of, "lr_optimizations"), of)
     assert {arm.configuration.values["optimizer"]["lr"] for arm in found.ready} == {0.3}
 
 
 def test_a_study_without_an_arm_to_compare_ends_with_the_reason() -> None:
     of = base("augmentation/mix=none")
     with pytest.raises(ConfigError, match="no arm is left to compare: mixup"):
-        compose_arms(ladder(of, "mixup"), of, compose)
+        compose_arms(ladder(of, "mixup"), of)
 
 
 def test_equal_arms_on_other_seeds_are_not_refused() -> None:
     of = base()
-    found = compose_arms(plan.plan_null(2), of, compose)
+    found = compose_arms(plan.plan_null(2), of)
     assert len(found.ready) == 2 and found.ready[0].whole == found.ready[1].whole
 
 

@@ -15,7 +15,7 @@ from sota_exp.study.equal_compute import (
     measure_epoch_cost,
 )
 from tests.study.studies import arm
-from tests.study.test_arms import base, compose, ladder
+from tests.study.test_arms import base, ladder
 
 EPOCHS = {
     "first": EpochCost(epochs=10, steps=100, flops=1e9, seconds=2.0),
@@ -48,13 +48,13 @@ def test_an_arm_is_measured_once_and_again_never(tmp_path: Path) -> None:
 
 def test_of_equal_steps_long_training_is_no_arm() -> None:
     of = base()
-    arms = compose_arms(blueprint := ladder(of, "long_training", "ema"), of, compose)
+    arms = compose_arms(ladder(of, "long_training", "ema"), of)
     lengths = {"baseline": 2, "long_training": 3, "ema": 3}
 
     def measure(each: ComposedArm) -> EpochCost:
         return EpochCost(epochs=lengths[each.name], steps=3, flops=1.0, seconds=1.0)
 
-    found, said = apply_equal_budget(arms, blueprint, of, compose, "steps", measure)
+    found, said = apply_equal_budget(arms, of, "steps", measure)
     assert [each.name for each in found.ready] == ["baseline", "ema"] and found.refused[0][0] == "long_training"
     assert {each.configuration.values["schedule"]["length"]["epochs"] for each in found.ready} == {2}
     assert said.startswith("Equal steps") and "ema 2" in said
@@ -62,14 +62,14 @@ def test_of_equal_steps_long_training_is_no_arm() -> None:
 
 def test_a_command_that_fixes_the_epochs_is_refused() -> None:
     of = base("schedule.length.epochs=2")
-    arms = compose_arms(blueprint := ladder(of, "ema"), of, compose)
+    arms = compose_arms(ladder(of, "ema"), of)
     with pytest.raises(ConfigError, match="study.budget=flops chooses schedule.length.epochs"):
-        apply_equal_budget(arms, blueprint, of, compose, "flops", lambda each: EPOCHS["first"])
+        apply_equal_budget(arms, of, "flops", lambda each: EPOCHS["first"])
 
 
 def test_what_an_epoch_takes_is_told_from_a_rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(equal_compute, "SECONDS_PER_ARM", 0.05)
     of = base("augmentation/train_size=native")
-    (first, _) = compose_arms(ladder(of, "ema"), of, compose).ready
+    (first, _) = compose_arms(ladder(of, "ema"), of).ready
     found = measure_epoch_cost(first)
     assert found.epochs == 3 and found.steps * 16 <= 60 and found.flops > 0 and found.seconds > 0

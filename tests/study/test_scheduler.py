@@ -50,12 +50,16 @@ class Trainer:
 
 def ablation(made: PlannedStudy, trainer: Trainer, batch_size: int | None = 1) -> StudyScheduler:
     files = StudyFiles(directory=trainer.directory)
-    return StudyScheduler(study=made, files=files, launch=trainer, batch_size=batch_size, on_job=lambda *_: None)
+    return StudyScheduler(study=made, files=files, launch=trainer, batch_size=batch_size)
+
+
+def ignore(job: ArmRun, failure: str | None) -> None:
+    """Called after each run."""
 
 
 def made_with(directory: Path, arms: Sequence[ComposedArm], **changes: object) -> tuple[dict, Trainer]:
     trainer = Trainer(directory)
-    return ablation(study(arms, **changes), trainer).run(), trainer
+    return ablation(study(arms, **changes), trainer).run(ignore), trainer
 
 
 def test_a_finished_study_trains_nothing_again(tmp_path: Path) -> None:
@@ -84,7 +88,7 @@ def test_twenty_interruptions_leave_the_study_of_an_uninterrupted_one(tmp_path: 
     for _ in range(20):
         trainer = Trainer(tmp_path / "cut", cut=rng.randrange(3))
         try:
-            ablation(study(arms, seeds=8), trainer).run()
+            ablation(study(arms, seeds=8), trainer).run(ignore)
         except Interrupted:
             assert json.loads((tmp_path / "cut" / "study.json").read_text())["status"] == "partial"
         made += trainer.made
@@ -106,20 +110,20 @@ def test_arms_of_one_training_wait_for_it_and_start_from_its_checkpoint(tmp_path
                     assert (self.directory / job.place / "checkpoint" / "state.pt").read_text() == "shared"
             return super().__call__(jobs)
 
-    ablation(study(arms, seeds=2), Watched(tmp_path), batch_size=None).run()
+    ablation(study(arms, seeds=2), Watched(tmp_path), batch_size=None).run(ignore)
     assert batches == [["a", "b", "a", "b"], ["c", "c"]]
 
 
 def test_what_diverged_is_not_tried_again_and_other_failures_are(tmp_path: Path) -> None:
     made = study(chain("a", "b", "c"), seeds=2)
-    found = ablation(made, Trainer(tmp_path, diverging="b")).run()
+    found = ablation(made, Trainer(tmp_path, diverging="b")).run(ignore)
     assert {row["name"]: row["verdict"] for row in found["arms"]}["b"] == "failed" and found["status"] == "partial"
     again = Trainer(tmp_path)
-    assert ablation(made, again).run() == found and again.made == []
+    assert ablation(made, again).run(ignore) == found and again.made == []
     for path in tmp_path.glob("runs/b-*/*/result.json"):
         path.write_text(json.dumps({"status": "failed", "reason": "disk full"}))
     again = Trainer(tmp_path)
-    assert ablation(made, again).run()["status"] == "complete" and len(again.made) == 2
+    assert ablation(made, again).run(ignore)["status"] == "complete" and len(again.made) == 2
 
 
 def test_a_job_that_ends_without_a_result_is_a_failure_and_the_study_goes_on(tmp_path: Path) -> None:
@@ -127,7 +131,7 @@ def test_a_job_that_ends_without_a_result_is_a_failure_and_the_study_goes_on(tmp
         def train(self, job: ArmRun) -> str | None:
             return "OSError: lost" if job.arm.name == "b" else super().train(job)
 
-    found = ablation(study(chain("a", "b"), seeds=2), Broken(tmp_path)).run()
+    found = ablation(study(chain("a", "b"), seeds=2), Broken(tmp_path)).run(ignore)
     assert [item["reason"] for item in found["missing"]] == ["OSError: lost"] * 2
     assert [row["n"] for row in found["arms"]] == [2, 0]
 
@@ -137,7 +141,7 @@ def test_seeds_are_added_where_the_verdict_is_open(tmp_path: Path) -> None:
     arms = chain("a", "b", "c")
     trainer = Trainer(tmp_path)
     made = study(arms, looks=[8, 10, 12])
-    ablation(made, trainer).run()
+    ablation(made, trainer).run(ignore)
     counts = {
         name: sum(place.startswith((f"runs/{name}-", f"runs/{name}_")) for place in trainer.made) for name in "abc"
     }
@@ -155,5 +159,5 @@ def test_equal_arms_share_runs(tmp_path: Path, batch_size: int | None) -> None:
     twins = [arm("a"), arm("b", "a")]
     same = [twins[0], ComposedArm(**{**vars(twins[1]), "whole": twins[0].whole, "training": twins[0].training})]
     trainer = Trainer(tmp_path)
-    ablation(study(same, seeds=3), trainer, batch_size).run()
+    ablation(study(same, seeds=3), trainer, batch_size).run(ignore)
     assert len(trainer.made) == 3

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from sota_exp.study.files import StudyFiles
-from sota_exp.study.plan import InteractionArms, StudyDesign
+from sota_exp.study.plan import StudyDesign
 from sota_exp.study.results import StudyRuns
 from sota_exp.study.screening import plan_screening
 from sota_exp.study.settings import parse_study_technique
@@ -74,7 +74,7 @@ def test_failures_are_shown_and_leave_the_other_arms_standing(files: StudyFiles)
     made = study(chain("a", "b", "c"), seeds=6)
     write_all(made, files)
     for seed in range(6):
-        place = files.directory / files.place(made.arms.get("b"), seed)
+        place = files.directory / files.place(made.arms.ready[1], seed)
         (place / "result.json").write_text(json.dumps({"status": "failed", "reason": "diverged: train/loss is nan"}))
     found = build_study_json(made, StudyRuns.read(made, StudyFiles(directory=files.directory), {}))
     rows = {row["name"]: row for row in found["arms"]}
@@ -107,14 +107,15 @@ def test_with_looks_only_the_undecided_want_more_seeds(files: StudyFiles) -> Non
 
 
 def test_interactions_of_pairs_are_both_minus_each_plus_neither(files: StudyFiles) -> None:
-    arms = [arm("z"), arm("a", "z"), arm("b", "z"), arm("a+b", "z")]
-    item = InteractionArms(factors=("a", "b"), both="a+b", first="a", second="b", neither="z")
-    blueprint = StudyDesign(arms=tuple(each.arm for each in arms), interactions=(item,))
+    arms = [arm("baseline"), *(arm(name, "baseline") for name in ("a", "b", "a+b"))]
+    blueprint = StudyDesign(arms=tuple(each.arm for each in arms), pairs=(("a", "b"),))
     made = study(arms, blueprint, seeds=6)
     write_all(made, files)
     (row,) = build_study_json(made, StudyRuns.read(made, files, {}))["interactions"]
     accuracy = {each.name: np.array([simulated(each.name, seed)[0].mean() for seed in range(6)]) for each in arms}
-    assert row["estimate"] == pytest.approx((accuracy["a+b"] - accuracy["a"] - accuracy["b"] + accuracy["z"]).mean())
+    assert row["estimate"] == pytest.approx(
+        (accuracy["a+b"] - accuracy["a"] - accuracy["b"] + accuracy["baseline"]).mean()
+    )
     assert row["factors"] == ["a", "b"] and row["verdict"] == "cannot be distinguished"
 
 

@@ -17,7 +17,7 @@ from sota_exp.data.train_loader import load_crops
 from sota_exp.errors import ConfigError
 from sota_exp.runs.files import RunFiles
 from sota_exp.stages.evaluation import EvaluationView
-from sota_exp.training.distributed import World, gather_interleaved, join_process_group, leave_process_group
+from sota_exp.training.distributed import World, gather_interleaved, join_process_group
 from sota_exp.training.listener import Pruner
 from sota_exp.training.loop import EpochRecord, fit, start_training
 from sota_exp.training.trainer import RunTrainer
@@ -138,7 +138,7 @@ def worker(rank: int, port: int, directory: str, arguments: tuple[str, ...]) -> 
         else:
             torch.save(measured(world), Path(directory) / f"rank{rank}.pt")
     finally:
-        leave_process_group()
+        torch.distributed.destroy_process_group()
 
 
 def two_processes(directory: Path, *arguments: str) -> None:

@@ -33,10 +33,10 @@ class Silent(Listener):
     """Records its calls; `on_step` is called with the number of every step."""
 
     def __init__(self, on_step=lambda step: None):
-        self.on_step, self.steps, self.epochs, self.results, self.plan = on_step, [], [], [], None
+        self.on_step, self.steps, self.epochs, self.results, self.first_step = on_step, [], [], [], None
 
-    def on_start(self, plan):
-        self.plan = plan
+    def on_start(self, request, session, state):
+        self.first_step = state.step
 
     def stepped(self, record):
         self.steps.append(record.step)
@@ -147,7 +147,7 @@ def test_a_finished_run_is_not_done_again(reference):
     before = {path: path.stat().st_mtime_ns for path in reference.rglob("*")}
     listener = Silent()
     result = run(request(reference, *EMA), listener)
-    assert listener.plan is None and listener.steps == []
+    assert listener.first_step is None and listener.steps == []
     assert result == RunFiles(directory=reference).result()
     assert {path: path.stat().st_mtime_ns for path in reference.rglob("*")} == before
 
@@ -164,7 +164,7 @@ def test_a_signal_at_any_step_leaves_a_checkpoint_and_the_repeated_run_ends_alik
     assert RunFiles(directory=tmp_path).result()["status"] == "interrupted"
     listener = Silent()
     result = run(request(tmp_path, *EMA), listener)
-    assert listener.plan.first_step == moment
+    assert listener.first_step == moment
     assert listener.steps == list(range(moment + 1, 10))
     assert (result["resumed"], result["status"]) == (1, "finished")
     assert_same_run(tmp_path, reference)
@@ -243,7 +243,7 @@ def test_early_stopping_ends_with_its_reason_and_stays_ended(tmp_path):
     assert result["steps"] == 6
     listener = Silent()
     assert run(request(tmp_path, *STALLED), listener) == result
-    assert listener.plan is None
+    assert listener.first_step is None
 
 
 def test_a_stopped_run_that_was_killed_before_its_result_does_not_train_on(tmp_path, monkeypatch):
