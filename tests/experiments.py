@@ -67,7 +67,8 @@ def composed(*overrides: str) -> Configuration:
 
 def session_of(experiment: Experiment, world: World | None = None) -> tuple[TrainingSession, Evaluator]:
     """What `run` opens, without a directory."""
-    return open_session(experiment, open_data(experiment), world or World(), torch.device("cpu"))
+    session = open_session(experiment, open_data(experiment), world or World(), torch.device("cpu"))
+    return session, session.evaluator
 
 
 def print_of(value: object) -> str:

@@ -68,11 +68,11 @@ def _explain(configuration: Configuration, directory: Path, seconds: float) -> N
     from sota_exp.training.loop import start_training
     from sota_exp.training.run import open_session_of
 
-    session, evaluator = open_session_of(configuration.experiment)
+    session = open_session_of(configuration.experiment)
     with convert_errors():
         state = start_training(session)
         plan = plan_training(session, state)
         out.print(explained.format_plan(plan, values, str(session.device)))
         if seconds:
-            measured = measure_cost(session, state, evaluator, seconds)
+            measured = measure_cost(session, state, seconds)
             out.print(explained.format_training_cost(measured, estimate_cost(plan, measured), str(session.device)))

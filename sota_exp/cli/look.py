@@ -60,7 +60,7 @@ def look(step: int, config: DictConfig) -> None:
         from sota_exp.training.failures import convert_errors
         from sota_exp.training.run import open_session_of
 
-        session, _ = open_session_of(experiment)
+        session = open_session_of(experiment)
         with convert_errors():
             found = findings.inspect_training(session, configuration.choices, step)
             write_pictures(found, directory)

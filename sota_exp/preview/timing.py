@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from sota_exp.preview.plan_numbers import TrainingPlan
 from sota_exp.training.device import synchronize_device
-from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.loop import EpochRecord, StepRecord, TrainingSession, TrainingState, fit
 from sota_exp.training.memory import get_peak_memory
 
@@ -42,7 +41,7 @@ class CostEstimate:
         return self.train + self.validate + self.evaluate
 
 
-def measure_cost(session: TrainingSession, state: TrainingState, evaluator: Evaluator, seconds: float) -> MeasuredCost:
+def measure_cost(session: TrainingSession, state: TrainingState, seconds: float) -> MeasuredCost:
     """Train with `state` for about `seconds`, then evaluate some images.
 
     If training has no more steps than the untimed ones, the seconds per step are those of the first step.
@@ -62,7 +61,7 @@ def measure_cost(session: TrainingSession, state: TrainingState, evaluator: Eval
         num_steps=first + warmed + timed,
         first_step_seconds=first_seconds,
         seconds_per_step=seconds_per_step,
-        seconds_per_scored_image=_seconds_per_scored_image(session, state, evaluator),
+        seconds_per_scored_image=_seconds_per_scored_image(session, state),
         peak_memory_bytes=get_peak_memory(session.device),
     )
 
@@ -78,15 +77,15 @@ def _run(records: Iterator[StepRecord | EpochRecord], num_steps: float, deadline
     return done
 
 
-def _seconds_per_scored_image(session: TrainingSession, state: TrainingState, evaluator: Evaluator) -> float:
+def _seconds_per_scored_image(session: TrainingSession, state: TrainingState) -> float:
     """Seconds per image for the default view, cropping included, in the second of two equal passes."""
-    view = session.experiment.evaluation.resolution.views()[0]
-    num = min(MAX_SCORED_IMAGES, len(evaluator.data.val))
-    part = replace(evaluator.data, val=evaluator.data.val[:num])
+    num = min(MAX_SCORED_IMAGES, len(session.data.val))
+    part = replace(session.data, val=session.data.val[:num])
     began = 0.0
     for _ in range(2):
         began = time.monotonic()
-        replace(evaluator, data=part, _cache={}).logits(state.average.module, "val", view)
+        evaluator = replace(session.evaluator, data=part, _cache={})
+        evaluator.logits(state.average.module, "val", session.default_view)
     return (time.monotonic() - began) / num
 
 

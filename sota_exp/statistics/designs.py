@@ -31,7 +31,7 @@ def build_plackett_burman_design(num_factors: int) -> NDArray[np.int64]:
     if order is None or num_factors < 2:
         raise ValueError(f"{num_factors} factors: a screening design takes 2 to {PLACKETT_BURMAN_ORDERS[-1]}")
     half = np.column_stack([np.asarray(pbdesign(order - 1)), np.ones(order)]).astype(np.int64)
-    return np.concatenate([half, -half])[:, :num_factors] if num_factors < order else np.concatenate([half, -half])
+    return np.concatenate([half, -half])[:, :num_factors]
 
 
 def build_resolution_five_design(num_factors: int) -> NDArray[np.int64]:

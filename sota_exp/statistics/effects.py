@@ -10,6 +10,7 @@ columns, conservative otherwise (Šidák 1967).
 import functools
 import itertools
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,25 +39,17 @@ class Effect:
     aliases: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class LeastSquaresFit:
-    """Coefficients of the ±1 columns [terms], their standard errors [terms], and the error degrees of freedom."""
-
-    coefficients: NDArray[np.float64]
-    standard_errors: NDArray[np.float64]
-    df: int
-
-
 def compute_term_columns(design: NDArray[np.int64], terms: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:
     """One column per term, the product of its factors' columns: design ±1 [cells, factors] → [cells, terms]."""
-    sizes = {len(term) for term in terms}
-    if len(sizes) == 1:
-        return design[:, np.array(terms)].prod(axis=2).astype(np.float64)
     return np.column_stack([design[:, list(term)].prod(axis=1) for term in terms]).astype(np.float64)
 
 
-def fit_least_squares(design: ArrayLike, values: ArrayLike, terms: Sequence[tuple[int, ...]]) -> LeastSquaresFit:
+def fit_least_squares(
+    design: ArrayLike, values: ArrayLike, terms: Sequence[tuple[int, ...]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
     """Least squares of `values` [cells, seeds] (NaN: missing) on the terms' columns, with one intercept per seed.
+
+    Returns the coefficients [terms], their standard errors [terms], and the error degrees of freedom.
 
     Raises:
         ValueError: the finished cells do not determine every term, or no degrees of freedom are left for the noise.
@@ -77,7 +70,7 @@ def fit_least_squares(design: ArrayLike, values: ArrayLike, terms: Sequence[tupl
         raise ValueError(f"{len(y)} runs for {len(terms)} effects leave nothing to estimate noise from; add a seed")
     residual = y - noise_model @ np.linalg.lstsq(noise_model, y, rcond=None)[0]
     variance = float(residual @ residual) / df * np.linalg.inv(model.T @ model).diagonal()[: len(terms)]
-    return LeastSquaresFit(coefficients=solution[: len(terms)], standard_errors=np.sqrt(variance), df=df)
+    return solution[: len(terms)], np.sqrt(variance), df
 
 
 def compute_effects(
@@ -90,15 +83,14 @@ def compute_effects(
     An interaction is the difference of one factor's effect with and without the other: both − first − second + neither.
     """
     matrix = np.asarray(design, np.int64)
-    mains: list[tuple[int, ...]] = [(index,) for index in range(len(names))]
-    pairs: list[tuple[int, ...]] = list(itertools.combinations(range(len(names)), 2)) if with_pairs else []
-    kept = _estimable(matrix.tobytes(), matrix.shape[1], (*mains, *pairs))
-    fitted = fit_least_squares(matrix, values, kept)
-    sizes = (len([term for term in kept if len(term) == 1]), len([term for term in kept if len(term) == 2]))
-    others = [*mains, *itertools.combinations(range(len(names)), 2)]
-    critical = float(stdtrit(fitted.df, (1 + level) / 2))
+    mains = list(itertools.combinations(range(len(names)), 1))
+    terms = [*mains, *itertools.combinations(range(len(names)), 2)]
+    kept = _estimable(matrix.tobytes(), matrix.shape[1], tuple(terms if with_pairs else mains))
+    coefficients, standard_errors, df = fit_least_squares(matrix, values, kept)
+    family_sizes = Counter(map(len, kept))
+    critical = float(stdtrit(df, (1 + level) / 2))
     estimates = []
-    for term, coefficient, error in zip(kept, fitted.coefficients, fitted.standard_errors, strict=True):
+    for term, coefficient, error in zip(kept, coefficients, standard_errors, strict=True):
         t, scale = _t(float(coefficient), float(error)), 2 ** len(term)
         estimates.append(
             Effect(
@@ -106,9 +98,9 @@ def compute_effects(
                 estimate=scale * float(coefficient),
                 low=scale * float(coefficient - critical * error),
                 high=scale * float(coefficient + critical * error),
-                p_value=2 * float(stdtr(fitted.df, -t)),
-                p_adjusted=1 - maximum_modulus_cdf(t, sizes[len(term) - 1], fitted.df),
-                aliases=tuple(find_aliases(names, matrix, term, others)),
+                p_value=2 * float(stdtr(df, -t)),
+                p_adjusted=1 - maximum_modulus_cdf(t, family_sizes[len(term)], df),
+                aliases=tuple(find_aliases(names, matrix, term, terms)),
             )
         )
     return estimates
@@ -139,16 +131,12 @@ def find_aliases(
 
     design: ±1 [cells, factors].
     """
-    by_size: dict[int, list[tuple[int, ...]]] = {}
-    for other in others:
-        by_size.setdefault(len(other), []).append(other)
-    own, found = compute_term_columns(design, [term])[:, 0], []
-    for same_size in by_size.values():
-        shares = own @ compute_term_columns(design, same_size) / len(design)
-        for other, share in zip(same_size, shares.tolist(), strict=True):
-            if set(other) != set(term) and abs(share) > MIN_ALIAS_CORRELATION:
-                found.append(f"{' × '.join(names[index] for index in other)} ({share:+.2f})")
-    return found
+    shares = compute_term_columns(design, [term])[:, 0] @ compute_term_columns(design, others) / len(design)
+    return [
+        f"{' × '.join(names[index] for index in other)} ({share:+.2f})"
+        for other, share in zip(others, shares.tolist(), strict=True)
+        if set(other) != set(term) and abs(share) > MIN_ALIAS_CORRELATION
+    ]
 
 
 def maximum_modulus_cdf(value: float, num: int, df: int) -> float:

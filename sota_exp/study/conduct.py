@@ -165,10 +165,6 @@ ABLATE_OVERRIDES = ("hydra/sweeper=", "hydra.sweeper.", "hydra/hydra_logging=", 
 
 def format_ablate_command(place: Path) -> str:
     """The command that repeats this study in its directory."""
-    given = [_as_typed(item) for item in sys.argv[1:] if "=" in item and not item.startswith(ABLATE_OVERRIDES)]
-    return " ".join(["sota-exp", "ablate", *map(shlex.quote, given), shlex.quote(f"hydra.sweep.dir={place}")])
-
-
-def _as_typed(item: str) -> str:
-    """An override that `sota-exp ablate` has rewritten, as the user typed it."""
-    return item[1:].replace("=equal_arms", "=null") if item.startswith("+study=") else item
+    given = [item for item in sys.argv[1:] if "=" in item and not item.startswith(ABLATE_OVERRIDES)]
+    typed = [item.replace("+study=", "study=").replace("study=equal_arms", "study=null") for item in given]
+    return shlex.join(["sota-exp", "ablate", *typed, f"hydra.sweep.dir={place}"])

@@ -19,9 +19,9 @@ SECONDS_PER_ARM = 1.5
 @convert_errors()
 def measure_arm(arm: ComposedArm, seconds: float) -> tuple[TrainingSession, TrainingState, MeasuredCost]:
     """Train an arm for about `seconds`, then evaluate some images."""
-    session, evaluator = open_session_of(arm.configuration.experiment)
+    session = open_session_of(arm.configuration.experiment)
     state = start_training(session)
-    return session, state, measure_cost(session, state, evaluator, seconds)
+    return session, state, measure_cost(session, state, seconds)
 
 
 def estimate_arm_seconds(study: PlannedStudy) -> dict[str, Any]:

@@ -89,11 +89,7 @@ class StudySweeper(Sweeper):
         OmegaConf.save(self.whole, self.directory / "multirun.yaml")
 
     def launch(self, jobs: Sequence[ArmRun]) -> list[str | None]:
-        """Train the jobs; per job None, or the reason why it failed.
-
-        Raises:
-            Interrupted: a signal ended one of them.
-        """
+        """Train the jobs; per job None, or the reason why it failed."""
         with silence(logging.getLogger("hydra")):  # Launchers log every job; the study prints its own line.
             returned = self.launcher.launch([self._overrides(job) for job in jobs], initial_job_idx=self.launched)
         self.launched += len(jobs)

@@ -14,6 +14,9 @@ from sota_exp.study.settings import StudySettings
 
 JsonObject = dict[str, Any]
 
+#: Reads a number from a result.
+NumberReader = Callable[[JsonObject], float | None]
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedStudy:
@@ -42,11 +45,12 @@ class PlannedStudy:
 class StudyRuns:
     """The results so far, all by arm and seed.
 
-    results: contents of `result.json` of finished runs. directories: relative. failures: why a run has no result.
+    metric: of the study. results: contents of `result.json` of finished runs. directories: relative. failures: why a run has no result.
     correct: reads bool [N], whether each image of the metric's split was classified correctly.
     """
 
-    results: dict[str, dict[int, dict[str, Any]]]
+    metric: str
+    results: dict[str, dict[int, JsonObject]]
     directories: dict[str, dict[int, str]]
     failures: dict[str, dict[int, str]]
     correct: Callable[[str, int], NDArray[np.bool_]]
@@ -54,7 +58,7 @@ class StudyRuns:
     @classmethod
     def read(cls, study: PlannedStudy, files: StudyFiles, failures: Mapping[str, str]) -> "StudyRuns":
         """Read the files of a study. failures: place → reason, for runs that wrote no result."""
-        results: dict[str, dict[int, dict[str, Any]]] = {}
+        results: dict[str, dict[int, JsonObject]] = {}
         places: dict[str, dict[int, str]] = {}
         reasons: dict[str, dict[int, str]] = {}
         for arm in study.arms.ready:
@@ -66,33 +70,28 @@ class StudyRuns:
                     results[arm.name][seed], places[arm.name][seed] = found, place
                 elif (reason := files.find_repeatable_failure(place) or failures.get(place)) is not None:
                     reasons[arm.name][seed] = reason
-        split = study.settings.metric.split("/")[0]
+        metric = study.settings.metric
+        split = metric.split("/")[0]
 
         def correct(name: str, seed: int) -> NDArray[np.bool_]:
             with np.load(files.directory / places[name][seed] / "predictions.npz") as arrays:
                 return np.unpackbits(arrays[f"{split}_correct"], count=len(arrays[f"{split}_labels"])).astype(bool)
 
-        return cls(results=results, directories=places, failures=reasons, correct=correct)
+        return cls(metric=metric, results=results, directories=places, failures=reasons, correct=correct)
 
     @property
     def first(self) -> JsonObject | None:
         """The first result of the first arm that has one."""
         return next((result for found in self.results.values() for result in found.values()), None)
 
-    def values(self, name: str, read: Callable[[JsonObject], float | None]) -> dict[int, float]:
-        """Seed → the number that `read` takes from the result of an arm's run, where there is one."""
+    def values(self, name: str, read: NumberReader | None = None) -> dict[int, float]:
+        """Seed → the study's metric, or the number that `read` takes from the result of an arm's run, if it is there."""
+        read = read or (lambda result: result["metrics"].get(self.metric))
         found = {seed: read(result) for seed, result in self.results[name].items()}
         return {seed: float(value) for seed, value in found.items() if value is not None}
 
-    def differences(
-        self, arm: ComposedArm, read: Callable[[JsonObject], float | None], among: Sequence[int]
-    ) -> dict[int, float]:
+    def differences(self, arm: ComposedArm, among: Sequence[int], read: NumberReader | None = None) -> dict[int, float]:
         """Seed → arm − reference, for the seeds of `among` that both have."""
         assert arm.arm.reference is not None
         own, other = self.values(arm.name, read), self.values(arm.arm.reference, read)
         return {seed: own[seed] - other[seed] for seed in among if seed in own and seed in other}
-
-
-def make_metric_reader(name: str) -> Callable[[JsonObject], float | None]:
-    """A function that reads a metric from a result."""
-    return lambda result: result["metrics"].get(name)

@@ -26,9 +26,6 @@ def plan_screening(
 
     with_pairs: a design that estimates interactions of two techniques too. replaces: whether a forbidden cell is
     replaced or only refused. beside: add leave-one-out arms. absent: techniques that are off in every arm.
-
-    Raises:
-        ValueError: there is no design for this number of techniques, or too few cells are left.
     """
     names = tuple(technique.name for technique in techniques)
     design = build_resolution_five_design(len(names)) if with_pairs else build_plackett_burman_design(len(names))

@@ -14,7 +14,7 @@ from sota_exp.statistics.power import (
     find_detectable_main_effect,
     find_num_seeds,
 )
-from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns, make_metric_reader
+from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.study_json_arms import build_arm_entry
 from sota_exp.study.study_json_effects import build_effect_entry, build_pair_interactions, estimate_screening_effects
 from sota_exp.study.verdicts import find_wanted_seeds, run_arm_tests
@@ -45,7 +45,7 @@ def build_study_json(study: PlannedStudy, runs: StudyRuns) -> JsonObject:
         "command": study.command,
         "classes": list(first["per_class_accuracy"]) if first else [],
         "num_test": first["evaluated_images"]["test"] if first else None,
-        "environment": _environment(first),
+        "environment": {key: first[key] if first else None for key in ("device", "commit", "versions")},
         "arms": arms,
         "refused": [{"name": name, "reason": reason} for name, reason in study.arms.refused],
         "rules": [{"arm": arm.name, "message": text} for arm in study.arms.ready for text in arm.warnings],
@@ -59,19 +59,6 @@ def build_study_json(study: PlannedStudy, runs: StudyRuns) -> JsonObject:
         "notes": [*study.blueprint.notes, *([study.budget_note] if study.budget_note else []), *effect_notes],
         "status": "partial" if missing else "complete",
         "missing": missing,
-    }
-
-
-def _environment(result: JsonObject | None) -> JsonObject:
-    """Versions, device and commit of the first run of the first arm."""
-    if result is None:
-        return {"versions": {}, "device": None, "commit": None, "python": None}
-    versions = {name: number for name, number in result["versions"].items() if name != "python"}
-    return {
-        "versions": versions,
-        "device": result["device"],
-        "commit": result["commit"],
-        "python": result["versions"].get("python"),
     }
 
 
@@ -107,10 +94,10 @@ def build_power_table(study: PlannedStudy, runs: StudyRuns, expected_num_test: i
     expected_num_test: number of test images, for a study without results.
     """
     num_test = runs.first["evaluated_images"]["test"] if runs.first else expected_num_test
-    metric, level = make_metric_reader(study.settings.metric), study.settings.final_level
+    level = study.settings.final_level
     spreads = []
     for arm in study.compared:
-        found = list(runs.differences(arm, metric, study.seeds).values())
+        found = list(runs.differences(arm, study.seeds).values())
         if len(found) > 2:
             spreads.append((np.var(found, ddof=1), len(found) - 1))
     sd, source = 0.01, "an assumption: one point"

@@ -1,7 +1,6 @@
 """One arm in `study.json`: its runs, its paired comparison with a verdict, its calibration, classes and cost."""
 
 import shlex
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from sota_exp.statistics.verdict import (
     verdict_for_too_few_pairs,
 )
 from sota_exp.study.arms import ComposedArm
-from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns, make_metric_reader
+from sota_exp.study.results import JsonObject, NumberReader, PlannedStudy, StudyRuns
 
 #: FLOPs of a training step over those of its forward pass: the backward pass costs twice as much as the forward pass.
 STEP_TO_FORWARD_FLOPS = 3
@@ -27,11 +26,10 @@ STEP_TO_FORWARD_FLOPS = 3
 
 def build_arm_entry(study: PlannedStudy, runs: StudyRuns, test: InterimResult, arm: ComposedArm) -> JsonObject:
     """An entry of `arms`."""
-    metric = make_metric_reader(study.settings.metric)
-    values = runs.values(arm.name, metric)
+    values = runs.values(arm.name)
     mean, sd = compute_mean_and_sd(list(values.values())) if values else (None, None)
     is_compared, num_seeds = arm.arm.reference is not None, test.seeds.get(arm.name)
-    differences = runs.differences(arm, metric, study.seeds[:num_seeds]) if is_compared else {}
+    differences = runs.differences(arm, study.seeds[:num_seeds]) if is_compared else {}
     comparison = (
         _comparison(study, runs, test, arm, differences)
         if len(differences) > 1
@@ -125,11 +123,9 @@ def _examples(study: PlannedStudy, runs: StudyRuns, arm: ComposedArm, seeds: lis
     return {"difference": found.mean, "interval": [found.low, found.high], "won": won, "lost": lost}
 
 
-def _change(
-    runs: StudyRuns, arm: ComposedArm, seeds: list[int], read: Callable[[JsonObject], float | None], level: float = 0.95
-) -> JsonObject:
+def _change(runs: StudyRuns, arm: ComposedArm, seeds: list[int], read: NumberReader, level: float = 0.95) -> JsonObject:
     """The paired difference of a number of the results, and its interval over seeds; None if there are too few."""
-    found = list(runs.differences(arm, read, seeds).values()) if seeds else []
+    found = list(runs.differences(arm, seeds, read).values()) if seeds else []
     if len(found) < 2:
         return {"difference": compute_mean(found), "interval": None}
     estimate = paired_t_interval([0.0] * len(found), found, level)
@@ -137,7 +133,9 @@ def _change(
 
 
 def _calibration(runs: StudyRuns, arm: ComposedArm, seeds: list[int]) -> JsonObject:
-    read = make_metric_reader("test/ece")
+    def read(result: JsonObject) -> float | None:
+        return result["metrics"].get("test/ece")
+
     return {"ece": compute_mean(runs.values(arm.name, read).values()), **_change(runs, arm, seeds, read)}
 
 
@@ -145,7 +143,7 @@ def _classes(runs: StudyRuns, arm: ComposedArm, seeds: list[int], level: float) 
     """Class → the change of its test accuracy."""
     names = list(runs.results[arm.name][seeds[0]]["per_class_accuracy"])
 
-    def read_class(name: str) -> Callable[[JsonObject], float | None]:
+    def read_class(name: str) -> NumberReader:
         return lambda result: result["per_class_accuracy"][name]
 
     return {name: _change(runs, arm, seeds, read_class(name), level) for name in names}

@@ -8,7 +8,7 @@ from sota_exp.statistics.paired import paired_t_interval
 from sota_exp.statistics.sign_flip import find_smallest_p_value, sign_flip_test
 from sota_exp.statistics.units import HIGHER_IS_BETTER, get_metric_format
 from sota_exp.study.plan import BASELINE_ARM
-from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns, make_metric_reader
+from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 
 
 def estimate_screening_effects(study: PlannedStudy, runs: StudyRuns) -> tuple[list[Effect], list[str]]:
@@ -16,10 +16,9 @@ def estimate_screening_effects(study: PlannedStudy, runs: StudyRuns) -> tuple[li
     blueprint = study.blueprint
     if blueprint.design is None:
         return [], []
-    metric = make_metric_reader(study.settings.metric)
     ready = {arm.name for arm in study.arms.ready}
     cells = [arm.name for arm in blueprint.arms if arm.is_cell]
-    values = [runs.values(name, metric) if name in ready else {} for name in cells]
+    values = [runs.values(name) if name in ready else {} for name in cells]
     table = np.array([[found.get(seed, np.nan) for seed in study.seeds] for found in values])
     try:
         names, with_pairs = tuple(blueprint.factors), study.settings.interactions
@@ -54,8 +53,7 @@ def build_effect_entry(study: PlannedStudy, effect: Effect) -> JsonObject:
 
 def build_pair_interactions(study: PlannedStudy, runs: StudyRuns) -> list[JsonObject]:
     """The interactions of a study of pairs: paired over seeds, and tested jointly."""
-    metric = make_metric_reader(study.settings.metric)
-    results = {arm.name: runs.values(arm.name, metric) for arm in study.arms.ready}
+    results = {arm.name: runs.values(arm.name) for arm in study.arms.ready}
     found: dict[tuple[str, str], dict[int, float]] = {}
     for pair in study.blueprint.pairs:
         parts = [results.get(name, {}) for name in ("+".join(pair), *pair, BASELINE_ARM)]

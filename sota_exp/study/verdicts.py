@@ -2,13 +2,13 @@
 
 from sota_exp.statistics.interim import InterimResult, build_difference_matrix, run_interim_analyses
 from sota_exp.statistics.sign_flip import sign_flip_test
-from sota_exp.study.results import PlannedStudy, StudyRuns, make_metric_reader
+from sota_exp.study.results import PlannedStudy, StudyRuns
 
 
 def run_arm_tests(study: PlannedStudy, runs: StudyRuns) -> InterimResult:
     """The joint sign-flip test of all arms, once or look by look; `done` and `decided` are of looks alone."""
-    metric, settings = make_metric_reader(study.settings.metric), study.settings
-    found = {arm.name: runs.differences(arm, metric, study.seeds) for arm in study.compared}
+    settings = study.settings
+    found = {arm.name: runs.differences(arm, study.seeds) for arm in study.compared}
     if settings.looks is not None:
         settled = find_settled_seeds(study, runs)
         return run_interim_analyses(found, settled, study.seeds, settings.looks, settings.level)

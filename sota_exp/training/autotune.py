@@ -6,13 +6,13 @@ command reads it.
 """
 
 import gc
+import itertools
 import json
 import os
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -46,8 +46,8 @@ TIMED_STEPS_IF_CLOSE, CLOSE_SPEEDUPS = 15, (0.95, 1.25)
 #: The least speed-up for which another setting is taken: smaller ones are noise.
 MIN_SPEEDUP = 1.05
 
-#: Seconds of training, by device type, above which compiling is tried: it costs a minute, and gains less on a CPU.
-MIN_SECONDS_TO_COMPILE = {"cpu": 1800.0, "other": 600.0}
+#: Seconds of training above which compiling is tried: it costs a minute, and gains less on a CPU.
+MIN_SECONDS_TO_COMPILE, MIN_SECONDS_TO_COMPILE_ON_CPU = 600.0, 1800.0
 
 #: Batches that each worker process prepares in advance, and the most seconds of waiting for them between timed steps.
 PREFETCHED_BATCHES, MAX_PREFETCH_SECONDS = 2, 1.0
@@ -57,8 +57,7 @@ PREFETCHED_BATCHES, MAX_PREFETCH_SECONDS = 2, 1.0
 class TimedTraining:
     """A training with some runtime settings, one step at a time.
 
-    taken: yields the seconds of each step. first: seconds of the first step, which compiles. steps: seconds of timed
-    steps.
+    step_seconds: of every step to come. first: seconds of the first step, which compiles. steps: seconds of timed steps.
     """
 
     runtime: RuntimeSettings
@@ -70,7 +69,7 @@ class TimedTraining:
         """Time one step; returns whether there was one. Batches that workers have prepared are used up before."""
         with use_threads(self.runtime.threads):
             prepared = PREFETCHED_BATCHES * self.runtime.workers + 1 if self.runtime.workers else 0
-            seconds = list(islice(self.step_seconds, prepared + 1))
+            seconds = list(itertools.islice(self.step_seconds, prepared + 1))
             if len(seconds) <= prepared:
                 return False
             self.steps.append(seconds[-1])
@@ -127,13 +126,13 @@ def measure_runtime(experiment: Experiment, asked: Sequence[str]) -> dict[str, A
             try:
                 gain = measure_speedup(experiment, data, best, other, device)
             except Exception as error:  # Such as no compiler, or not enough memory for two networks.
-                gains.append(f"{name}={format_runtime_value(value)} not possible: {first_line(error)}")
+                gains.append(f"{format_setting(name, value)} not possible: {first_line(error)}")
                 gc.collect()
                 continue
             best = other if gain >= MIN_SPEEDUP else best
-            gains += [f"{name}={format_runtime_value(value)} {gain:.2f} ×"] if gain else []
+            gains += [f"{format_setting(name, value)} {gain:.2f} ×"] if gain else []
     answer = {name: vars(best)[name] for name in MEASURED_FIELDS if name in asked}
-    chosen = ", ".join(f"{name}={format_runtime_value(value)}" for name, value in answer.items())
+    chosen = ", ".join(itertools.starmap(format_setting, answer.items()))
     why = f"runtime: {chosen} (speed-up over the best setting before: {', '.join(gains) or 'nothing to try'})"
     return {"runtime": {**answer, "measure": []}, "why": why}
 
@@ -167,11 +166,9 @@ def use_threads(num: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def format_runtime_value(value: object) -> str:
-    """A value as it is written on the command line."""
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def format_setting(name: str, value: object) -> str:
+    """A field of `runtime` and its value, as on the command line."""
+    return f"{name}={json.dumps(value)}".replace('"', "")
 
 
 def measure_speedup(
@@ -181,10 +178,9 @@ def measure_speedup(
     known = start_timed_training(experiment, data, one, device)
     if not known.turn():
         return 0.0
-    num_steps = open_session(experiment, data, World(), device)[0].total_steps
-    if other.compile and known.total(num_steps) < MIN_SECONDS_TO_COMPILE.get(
-        device.type, MIN_SECONDS_TO_COMPILE["other"]
-    ):
+    num_steps = open_session(experiment, data, World(), device).total_steps
+    least = MIN_SECONDS_TO_COMPILE_ON_CPU if device.type == "cpu" else MIN_SECONDS_TO_COMPILE
+    if other.compile and known.total(num_steps) < least:
         return 0.0
     tried = start_timed_training(experiment, data, other, device)
     began = time.monotonic()
@@ -212,7 +208,7 @@ def train_and_time(
     experiment: Experiment, data: DataSet, runtime: RuntimeSettings, device: torch.device
 ) -> Generator[float]:
     """Train, and yield the seconds of every step."""
-    session, _ = open_session(replace(experiment, runtime=runtime), data, World(), device)
+    session = open_session(replace(experiment, runtime=runtime), data, World(), device)
     began = time.monotonic()
     for record in fit(session, start_training(session)):
         if isinstance(record, StepRecord):

@@ -4,7 +4,7 @@ All images of the split are counted exactly once, on any number of processes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import torch
@@ -118,12 +118,16 @@ class Evaluator:
     def features(self, model: nn.Module, split: str, view: EvaluationView) -> Tensor:
         """The inputs of the classifier: float32 [N, D] on the CPU, rows of unit length, in the order of the split."""
         model.eval()
-        parts = []
-        with record_inputs(get_classifier_layer(model)) as read:
+        parts, inputs = [], list[Tensor]()
+
+        def record_input(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+            inputs.append(arguments[0].unsqueeze(-1))
+
+        with get_classifier_layer(model).register_forward_pre_hook(record_input):
             for images in self.images(split, view):
                 with self.autocast():
                     model(images)
-                parts.append(nn.functional.normalize(read.pop().float().flatten(2).mean(2), dim=1))
+                parts.append(nn.functional.normalize(inputs.pop().float().flatten(2).mean(2), dim=1))
         return gather_interleaved(torch.cat(parts).cpu(), self.world)
 
     def labels(self, split: str) -> Tensor:
@@ -137,18 +141,3 @@ class Evaluator:
             return self.normalize_on_device(self.cut(self.data.images, self.data.train[positions], view))
 
         return TrainingImages(read=read, labels=self.labels("train").to(self.device), precision=self.autocast)
-
-
-@contextmanager
-def record_inputs(layer: nn.Module) -> Iterator[list[Tensor]]:
-    """While entered, the inputs of `layer`, [B, D, …], are appended to the list, with one more axis at the end."""
-    found: list[Tensor] = []
-
-    def gather(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-        found.append(arguments[0].unsqueeze(-1))
-
-    handle = layer.register_forward_pre_hook(gather)
-    try:
-        yield found
-    finally:
-        handle.remove()

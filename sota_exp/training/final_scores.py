@@ -96,27 +96,22 @@ def measure_milliseconds_per_image(network: nn.Module, evaluator: Evaluator, siz
 def score_splits(
     network: nn.Module, chosen: ChosenView, evaluator: Evaluator, result: dict[str, Any]
 ) -> dict[str, np.ndarray]:
-    """Write the scores on val and test into `result`; returns the arrays of `predictions.npz`."""
+    """Write the scores on val and test into `result`; returns the arrays of `predictions.npz`.
+
+    Those are, per split, logits float16 [N, C], labels int64 [N], and correctness as bits, uint8 [⌈N / 8⌉].
+    """
     arrays: dict[str, np.ndarray] = {}
     per_split = {"val": chosen.logits, "test": evaluator.logits(network, "test", chosen.view)}
     for split, logits in per_split.items():
         labels = evaluator.labels(split)
         result["metrics"] |= {f"{split}/{name}": value for name, value in compute_scores(logits, labels).items()}
         result["evaluated_images"][split] = len(labels)
-        arrays |= build_prediction_arrays(split, logits, labels)
+        correct = (logits.argmax(1) == labels).numpy()
+        arrays[f"{split}_logits"], arrays[f"{split}_labels"] = logits.half().numpy(), labels.numpy()
+        arrays[f"{split}_correct"] = np.packbits(correct)
     accuracies = compute_per_class_accuracy(per_split["test"], evaluator.labels("test"))
     result["per_class_accuracy"] = dict(zip(evaluator.data.classes, accuracies, strict=True))
     result["confusion_matrix"] = compute_confusion_matrix(per_split["test"], evaluator.labels("test"))
     result["flops_per_image"] = count_flops(network, chosen.view.size)
     result["resolution"] = chosen.report
     return arrays
-
-
-def build_prediction_arrays(split: str, logits: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
-    """The arrays of a split: logits float16 [N, C], labels int64 [N], and correctness as bits, uint8 [⌈N / 8⌉]."""
-    correct = (logits.argmax(1) == labels).numpy()
-    return {
-        f"{split}_logits": logits.half().numpy(),
-        f"{split}_labels": labels.numpy(),
-        f"{split}_correct": np.packbits(correct),
-    }

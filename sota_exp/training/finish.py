@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from sota_exp.errors import RunFailed
 from sota_exp.models import saved
@@ -19,53 +19,42 @@ from sota_exp.training.worst_mistakes import write_mistakes
 def write_and_score(request: RunRequest, training: RunTrainer, result: dict[str, Any]) -> None:
     """Write the weights, read them back, score them on val and test, and write the scores into `result`."""
     evaluation, session, files = request.experiment.evaluation, training.session, training.files
-    weights = {"best": training.best, "last": training.copy_evaluated_weights()}
+    evaluator, weights = session.evaluator, {"best": training.best, "last": training.copy_evaluated_weights()}
     if session.world.is_main:
         for which, tensors in weights.items():
             write_weights(files.kept(which), tensors)
-        write_weights(files.weights, weights[evaluation.select])
-        write_model_json(request, training, evaluation.resolution.views()[0])
-    session.world.wait()
-    network = load_written_network(training)
-    tuned = evaluation.fine_tune(
-        network, training.evaluator.get_training_images(evaluation.resolution.views()[0]), session.streams
-    )
+        write_model_json(request, training, session.default_view)
+    network = write_and_load(training, weights[evaluation.select])
+    tuned = evaluation.fine_tune(network, evaluator.get_training_images(session.default_view), session.streams)
     if tuned:
-        network = rewrite_network(training, network)
-    chosen_view = choose_view(network, training.evaluator, evaluation.resolution)
+        network = write_and_load(training, network.state_dict())
+    chosen_view = choose_view(network, evaluator, evaluation.resolution)
     chosen = training.epochs[training.best_epoch if evaluation.select == "best" else -1]
     if not tuned:
         rescored = training.score_val(network)["val/accuracy"]
         require_equal_accuracy(chosen["val/accuracy"], rescored, len(session.data.val))
-    arrays = score_splits(network, chosen_view, training.evaluator, result)
+    arrays = score_splits(network, chosen_view, evaluator, result)
     result["metrics"] |= {"best/epoch": training.best_epoch, "train/loss": chosen["train/loss"]}
     if session.world.is_main:
         write_model_json(request, training, chosen_view.view)
         write_atomically(files.predictions, lambda file: np.savez(file, allow_pickle=False, **arrays))
-        interpolation = training.evaluator.preprocessing.interpolation
-        write_mistakes(files.directory, session.data, chosen_view.view, interpolation, arrays)
+        write_mistakes(files.directory, session.data, chosen_view.view, evaluator.preprocessing.interpolation, arrays)
 
 
-def load_written_network(training: RunTrainer) -> nn.Module:
-    """The network, read from its files, on the device."""
-    session = training.session
-    network = saved.load_saved_model(training.files.model, training.files.weights).network.to(session.device)
+def write_and_load(training: RunTrainer, weights: dict[str, Tensor]) -> nn.Module:
+    """Write the final weights, name → [...], and read the network back from its files, on the device."""
+    session, files = training.session, training.files
+    session.world.wait()
+    if session.world.is_main:
+        write_weights(files.weights, weights)
+    session.world.wait()
+    network = saved.load_saved_model(files.model, files.weights).network.to(session.device)
     return network.to(memory_format=session.memory_format)
-
-
-def rewrite_network(training: RunTrainer, network: nn.Module) -> nn.Module:
-    """Write the fine-tuned weights of `network`, equal on every process, over the trained ones, and read them back."""
-    world = training.session.world
-    world.wait()
-    if world.is_main:
-        write_weights(training.files.weights, network.state_dict())
-    world.wait()
-    return load_written_network(training)
 
 
 def write_model_json(request: RunRequest, training: RunTrainer, view: EvaluationView) -> None:
     """Write `model.json`: how the network is built, and how its inputs are prepared for `view`."""
-    classes, preprocessing = training.session.data.classes, training.evaluator.preprocessing
+    classes, preprocessing = training.session.data.classes, training.session.evaluator.preprocessing
     training.files.write_model(saved.build_description(request.configuration.values, classes, preprocessing, view))
 
 

@@ -1,7 +1,6 @@
-"""The training loop: `start`, `train_step`, and `fit`, which yields a record after every step and every epoch.
+"""The training loop: `start_training`, `train_step`, and `fit`, which yields a record after every step and epoch.
 
-from sota_exp.training.loop import fit, start
-for record in fit(session, start(session)): ...      # to stop, stop iterating
+for record in fit(session, start_training(session)): ...      # to stop, stop iterating
 """
 
 import time
@@ -20,25 +19,27 @@ from sota_exp.models.single_pixel_conv import use_matrix_products
 from sota_exp.stages.average import WeightAverage
 from sota_exp.stages.batch import Batch
 from sota_exp.stages.data import DataSet
+from sota_exp.stages.evaluation import EvaluationView
 from sota_exp.stages.loss import Loss
 from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.supervision import EpochLabels
 from sota_exp.training.batch_pipeline import BatchPipeline
 from sota_exp.training.distributed import World, average_norm_statistics, wrap_in_ddp
+from sota_exp.training.evaluator import Evaluator
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSession:
     """Everything that is constant during a training.
 
-    network: builds a new network. features: computes [N, D] of the training images. compiled: compiles, or does
-    nothing.
+    network: builds a new network. compile_network: compiles, or does nothing.
     """
 
     experiment: Experiment
     data: DataSet
     crops: TrainCrops
     pipeline: BatchPipeline
+    evaluator: Evaluator
     loss: Loss
     streams: RandomStreams
     world: World
@@ -46,9 +47,13 @@ class TrainingSession:
     autocast: Callable[[], AbstractContextManager[None]]
     memory_format: torch.memory_format
     network: Callable[[], nn.Module]
-    features: Callable[[nn.Module], Tensor]
     compile_network: Callable[[nn.Module], nn.Module]
     peak_lr: float
+
+    @property
+    def default_view(self) -> EvaluationView:
+        """The view of validation."""
+        return self.experiment.evaluation.resolution.views()[0]
 
     @property
     def steps_per_epoch(self) -> int:
@@ -61,10 +66,8 @@ class TrainingSession:
     def compute_learning_rate(self, step: int) -> float:
         """Learning rate of a step: warm-up, then the schedule over the rest of training."""
         schedule = self.experiment.schedule
-        progress, share = (
-            schedule.stepping(step, self.steps_per_epoch, self.total_steps),
-            schedule.warmup.fraction,
-        )
+        progress = schedule.stepping(step, self.steps_per_epoch, self.total_steps)
+        share = schedule.warmup.fraction
         if progress < share:
             return self.peak_lr * schedule.warmup(progress / share)
         return self.peak_lr * schedule.lr((progress - share) / (1 - share))
@@ -207,8 +210,12 @@ def begin_epoch(session: TrainingSession, state: TrainingState, epoch: int, fres
     """Set which parameters are trained and, if the epoch is `fresh`, the labels and weights of its images."""
     progress = epoch * session.steps_per_epoch / session.total_steps
     if fresh:
-        labels = session.data.labels[session.data.train]
+        labels, num_classes = session.evaluator.labels("train"), len(session.data.classes)
         state.epoch_labels = session.experiment.supervision(
-            labels, len(session.data.classes), progress, lambda: session.features(state.average.module), session.streams
+            labels,
+            num_classes,
+            progress,
+            lambda: session.evaluator.features(state.average.module, "train", session.default_view),
+            session.streams,
         )
     session.experiment.model.tuning(state.model, progress)

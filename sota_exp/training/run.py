@@ -22,7 +22,6 @@ from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.stages.data import DataSet
 from sota_exp.training.device import get_device_name, set_up_process
 from sota_exp.training.distributed import World
-from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.failures import convert_errors, error_to_failure
 from sota_exp.training.final_scores import require_input_sizes
 from sota_exp.training.finish import write_and_score
@@ -55,14 +54,14 @@ def run(request: RunRequest, listener: Listener, pruner: Pruner | None = None) -
     require_same_run(files, request, prints[0])
     if previous is not None and previous["status"] in COMPLETE_STATUSES and previous["fingerprint"] == prints[1]:
         return previous
-    session, evaluator = open_session(experiment, data, world, device)
+    session = open_session(experiment, data, world, device)
     result = build_empty_result(experiment.seed, request.configuration.choices, prints)
     result["device"] = get_device_name(device)
     result["seconds"] = {"data": data_seconds}
     if world.is_main:
         files.write_config(request.configuration.values)
     try:
-        return train_and_score(request, session, evaluator, result, listener, pruner or Pruner())
+        return train_and_score(request, session, result, listener, pruner or Pruner())
     except Exception as error:
         failure = error_to_failure(error)
         result["status"] = "interrupted" if isinstance(failure, Interrupted) else "failed"
@@ -80,12 +79,7 @@ def run(request: RunRequest, listener: Listener, pruner: Pruner | None = None) -
 
 
 def train_and_score(
-    request: RunRequest,
-    session: TrainingSession,
-    evaluator: Evaluator,
-    result: dict[str, Any],
-    listener: Listener,
-    pruner: Pruner,
+    request: RunRequest, session: TrainingSession, result: dict[str, Any], listener: Listener, pruner: Pruner
 ) -> dict[str, Any]:
     """Train from the checkpoint of the directory, or from the beginning, to a written result."""
     reset_peak_memory(session.device)
@@ -94,7 +88,6 @@ def train_and_score(
     epochs, best, num_resumes = resume(files, state)
     training = RunTrainer(
         session=session,
-        evaluator=evaluator,
         state=state,
         files=files,
         training_fingerprint=result["training_fingerprint"],
@@ -123,12 +116,11 @@ def train_and_score(
 
 def fill_pruned_result(training: RunTrainer, result: dict[str, Any]) -> None:
     """Fill the result of a pruned run: its scores on val at the best epoch. Test is not scored."""
-    view = training.session.experiment.evaluation.resolution.views()[0]
     best = training.epochs[training.best_epoch]
     metrics = {name: value for name, value in best.items() if name.startswith("val/")}
     result["metrics"] = metrics | {"best/epoch": training.best_epoch, "train/loss": best["train/loss"]}
     result["evaluated_images"] = {"val": len(training.session.data.val)}
-    result["flops_per_image"] = count_flops(training.state.model, view.size)
+    result["flops_per_image"] = count_flops(training.state.model, training.session.default_view.size)
 
 
 def fill_cost(training: RunTrainer, result: dict[str, Any]) -> None:
@@ -146,8 +138,8 @@ def fill_cost(training: RunTrainer, result: dict[str, Any]) -> None:
     result["peak_memory_bytes"] = get_peak_memory(session.device)
 
 
-def open_session_of(experiment: Experiment) -> tuple[TrainingSession, Evaluator]:
-    """The session and the evaluator of a training, without running it."""
+def open_session_of(experiment: Experiment) -> TrainingSession:
+    """The session of a training, without running it."""
     world, device = set_up_process(experiment)
     with convert_errors():
         data = open_data(experiment)

@@ -1,4 +1,4 @@
-"""Builds the session and the evaluator of a training from its configuration and data."""
+"""Builds the session of a training from its configuration and data."""
 
 import contextlib
 from collections.abc import Callable
@@ -92,19 +92,18 @@ def build_evaluator(
     )
 
 
-def open_session(
-    experiment: Experiment, data: DataSet, world: World, device: torch.device
-) -> tuple[TrainingSession, Evaluator]:
+def open_session(experiment: Experiment, data: DataSet, world: World, device: torch.device) -> TrainingSession:
     """Everything that is constant during the run."""
     require_batch_size(experiment.batch_size, data, world)
     streams = RandomStreams(seed=experiment.seed, rank=world.rank, world_size=world.size)
     preprocessing, num_classes = get_preprocessing(experiment, data), len(data.classes)
     evaluator = build_evaluator(experiment, data, preprocessing, experiment.evaluation.tta, world, device)
-    session = TrainingSession(
+    return TrainingSession(
         experiment=experiment,
         data=data,
         crops=build_train_crops(experiment, data, preprocessing.interpolation, streams),
         pipeline=build_batch_pipeline(experiment, preprocessing, streams, data.classes, device),
+        evaluator=evaluator,
         loss=experiment.regularization.distillation.wrap(experiment.loss),
         streams=streams,
         world=world,
@@ -112,11 +111,9 @@ def open_session(
         autocast=evaluator.autocast,
         memory_format=evaluator.memory_format,
         network=lambda: build_network(experiment, num_classes),
-        features=lambda model: evaluator.features(model, "train", experiment.evaluation.resolution.views()[0]),
         compile_network=_compiled if experiment.runtime.compile else lambda model: model,
         peak_lr=experiment.optimizer.lr * experiment.schedule.lr_scaling(experiment.batch_size),
     )
-    return session, evaluator
 
 
 def _compiled(model: nn.Module) -> nn.Module:

@@ -15,7 +15,6 @@ from sota_exp.errors import Interrupted, RunFailed
 from sota_exp.runs.files import RunFiles
 from sota_exp.stages.evaluation import OneView
 from sota_exp.training.distributed import average_norm_statistics, broadcast_from_main
-from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.listener import Listener, Pruner
 from sota_exp.training.loop import EpochRecord, StepRecord, TrainingSession, TrainingState, fit
 from sota_exp.training.metrics import compute_scores
@@ -34,7 +33,6 @@ class RunTrainer:
     """
 
     session: TrainingSession
-    evaluator: Evaluator
     state: TrainingState
     files: RunFiles
     training_fingerprint: str
@@ -140,8 +138,7 @@ class RunTrainer:
     def validate(self) -> dict[str, float]:
         """Scores on val; with a weight average, of the averaged weights, and of the trained ones as `val_raw/…`."""
         average, model = self.state.average, self.state.model
-        view = self.session.experiment.evaluation.resolution.views()[0]
-        average.finish(self.evaluator.iterate_equal_numbers("train", view))
+        average.finish(self.session.evaluator.iterate_equal_numbers("train", self.session.default_view))
         if average.module is model:
             return self.score_val(model)
         average_norm_statistics(average.module, self.session.world)
@@ -149,7 +146,6 @@ class RunTrainer:
 
     def score_val(self, model: nn.Module, prefix: str = "val") -> dict[str, float]:
         """Scores on val of one view per image: `evaluation/tta` has no effect on the choice of the best epoch."""
-        evaluator = replace(self.evaluator, predictor=OneView())
-        view = self.session.experiment.evaluation.resolution.views()[0]
-        scores = compute_scores(evaluator.logits(model, "val", view), evaluator.labels("val"))
+        evaluator = replace(self.session.evaluator, predictor=OneView())
+        scores = compute_scores(evaluator.logits(model, "val", self.session.default_view), evaluator.labels("val"))
         return {f"{prefix}/{name}": value for name, value in scores.items()}

@@ -124,7 +124,7 @@ def test_a_reduced_image_is_never_smaller_than_requested(folder: Path, factor: f
 
 def losses(found: Configuration) -> list[float]:
     experiment = found.experiment
-    session, _ = open_session(experiment, open_data(experiment), World(), torch.device("cpu"))
+    session = open_session(experiment, open_data(experiment), World(), torch.device("cpu"))
     records = fit(session, start_training(session))
     return [record.metrics["train/loss"] for record in records if isinstance(record, EpochRecord)]
 
@@ -191,7 +191,7 @@ def test_an_unreadable_file_is_named_in_one_line_in_every_command(
     for path in broken:
         path.write_bytes(path.read_bytes()[:-400])
     made = of_folder(root, "data.store_gigabytes=0", f"runtime.workers={workers}")
-    session, _ = open_session(made.experiment, open_data(made.experiment), World(), torch.device("cpu"))
+    session = open_session(made.experiment, open_data(made.experiment), World(), torch.device("cpu"))
     with pytest.raises(UnreadableImage, match=r"pictures/class_\d/\d\d\.jpg can't be read as an image: [^\n]*$"):
         list(fit(session, start_training(session)))
 

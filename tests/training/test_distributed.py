@@ -50,7 +50,7 @@ def shipped(world: World, average: str) -> dict:
     words = (*TINY, *OFF, "data.num_images=61", "optimizer.lr=0.05", f"regularization/average={average}")
     session, evaluator = session_of(composed(*words, *AVERAGES[average]).experiment, world)
     state = start_training(session)
-    training = RunTrainer(session=session, evaluator=evaluator, state=state, files=RunFiles(directory=Path()),
+    training = RunTrainer(session=session, state=state, files=RunFiles(directory=Path()),
                         training_fingerprint="")  # fmt: skip
     metrics = [training.validate() for record in fit(session, state) if isinstance(record, EpochRecord)]
     view = EvaluationView(resize=16, size=16)
@@ -91,9 +91,9 @@ class Once(Pruner):
 
 def given_up(world: World) -> dict:
     """Of one process: a training that is pruned by the main process."""
-    session, evaluator = session_of(composed(*TINY, *OFF, "regularization/norm=group").experiment, world)
+    session, _ = session_of(composed(*TINY, *OFF, "regularization/norm=group").experiment, world)
     files = RunFiles(directory=Path(tempfile.mkdtemp()))
-    training = RunTrainer(session=session, evaluator=evaluator, state=start_training(session), files=files,
+    training = RunTrainer(session=session, state=start_training(session), files=files,
                         training_fingerprint="")  # fmt: skip
     return {
         "reason": training.go(Silent(), Once(world)),

@@ -350,10 +350,9 @@ def test_repeated_augmentation_reports_how_few_images_were_distinct(tmp_path):
 def test_early_stopping_and_the_best_epoch_watch_the_weights_that_ship(tmp_path):
     """Not the trained weights, whose accuracies move in the opposite direction here."""
     made = composed(*TINY, *STALLED, "regularization/average=ema").experiment
-    session, evaluator = session_of(made)
+    session, _ = session_of(made)
     watched = trainer.RunTrainer(
         session=session,
-        evaluator=evaluator,
         state=start_training(session),
         files=RunFiles(directory=tmp_path),
         training_fingerprint="",
