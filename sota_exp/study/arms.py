@@ -63,6 +63,11 @@ class ComposedArm:
     def name(self) -> str:
         return self.arm.name
 
+    @property
+    def training_key(self) -> str:
+        """Equal for arms that train the same weights with the same seeds."""
+        return f"{self.training}+{self.arm.seed_offset}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ComposedArms:

@@ -103,13 +103,8 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def find_trainings(arms: ComposedArms) -> dict[str, ComposedArm]:
-    """`get_training_key` → the first arm that has it; the other arms with the same key share its training."""
+    """`training_key` → the first arm that has it; the other arms with the same key share its training."""
     found: dict[str, ComposedArm] = {}
     for arm in arms.ready:
-        found.setdefault(get_training_key(arm), arm)
+        found.setdefault(arm.training_key, arm)
     return found
-
-
-def get_training_key(arm: ComposedArm) -> str:
-    """Equal for arms that train the same weights with the same seeds."""
-    return f"{arm.training}+{arm.arm.seed_offset}"

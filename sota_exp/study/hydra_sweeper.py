@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sota_exp.config.configuration import Configuration, resolve_configuration
 from sota_exp.config.hydra_errors import format_hydra_error
 from sota_exp.config.recipe_values import extract_run
+from sota_exp.config.values import format_override_value
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, first_line, in_a_line
 from sota_exp.runs.sent_position import ORIGIN_VARIABLE
 from sota_exp.study.files import StudyFiles
@@ -96,21 +97,18 @@ class StudySweeper(Sweeper):
         return [_reason(each) for each in returned]
 
     def _overrides(self, job: ArmRun) -> list[str]:
-        changes = [f"seed={job.seed + job.arm.arm.seed_offset}", *job.arm.arm.changes]
+        seed = f"seed={job.seed + job.arm.arm.seed_offset}"
+        overrides = [*job.arm.overrides, seed]
         origin = {
             "kind": "arm",
             "name": job.name,
             "parent": str(self.directory.resolve()),
             "arm": job.arm.name,
-            "overrides": job.overrides,
-            "changes": changes,
+            "overrides": overrides,
+            "changes": [seed, *job.arm.arm.changes],
         }
-        text = json.dumps(origin).replace("\\", "\\\\").replace("'", "\\'")
-        return [
-            *job.overrides,
-            f"hydra.sweep.subdir='{job.place}'",
-            f"++hydra.job.env_set.{ORIGIN_VARIABLE}='{text}'",
-        ]
+        place, text = map(format_override_value, (job.place, json.dumps(origin)))
+        return [*overrides, f"hydra.sweep.subdir={place}", f"++hydra.job.env_set.{ORIGIN_VARIABLE}={text}"]
 
 
 @contextlib.contextmanager

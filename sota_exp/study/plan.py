@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,19 +149,12 @@ def plan_one_slot(slot: str, options: Sequence[str], reference: str) -> StudyDes
 
 def plan_null(num_arms: int) -> StudyDesign:
     """Equal arms on disjoint seeds: all differences between them are noise."""
-    names = [f"equal_{index + 1}" for index in range(num_arms)]
-    arms = [
-        PlannedArm(
-            name=name,
-            label=f"Equal arm {index + 1}",
-            reference=names[0] if index else None,
-            changes=(),
-            overrides=(),
-            seed_offset=ARM_SEED_DISTANCE * index,
-        )
-        for index, name in enumerate(names)
+    first = plan_arm("equal_1", "Equal arm 1", None, ())
+    others = [
+        replace(plan_arm(f"equal_{num + 1}", f"Equal arm {num + 1}", first, ()), seed_offset=ARM_SEED_DISTANCE * num)
+        for num in range(1, num_arms)
     ]
     note = (
         "All arms are the same configuration on other seeds: any verdict but `cannot be distinguished` would be false."
     )
-    return StudyDesign(arms=tuple(arms), notes=(note,))
+    return StudyDesign(arms=(first, *others), notes=(note,))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sota_exp.study.arms import ComposedArm
-from sota_exp.study.files import StudyFiles, find_trainings, get_training_key
+from sota_exp.study.files import StudyFiles, find_trainings
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.study_json import build_study_json
 from sota_exp.study.verdicts import find_wanted_seeds, run_arm_tests
@@ -25,10 +25,6 @@ class ArmRun:
     arm: ComposedArm
     seed: int
     place: str
-
-    @property
-    def overrides(self) -> list[str]:
-        return [*self.arm.overrides, f"seed={self.seed + self.arm.arm.seed_offset}"]
 
     @property
     def name(self) -> str:
@@ -104,7 +100,7 @@ class StudyScheduler:
 
         If the shared training failed, the run trains itself and fails in turn.
         """
-        trained = find_trainings(self.study.arms)[get_training_key(job.arm)]
+        trained = find_trainings(self.study.arms)[job.arm.training_key]
         source = self.files.place(trained, job.seed)
         if source == job.place:
             return True

@@ -1,16 +1,14 @@
 """The arms of a screening study: one arm per cell of a two-level design over all techniques."""
 
 from collections.abc import Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import replace
 
 from sota_exp.statistics.designs import (
     build_plackett_burman_design,
     build_resolution_five_design,
     remove_forbidden_cells,
 )
-from sota_exp.study.plan import FULL_ARM, ForbiddenCheck, PlannedArm, StudyDesign, plan_arm, plan_left_out_arm
+from sota_exp.study.plan import FULL_ARM, ForbiddenCheck, StudyDesign, plan_arm, plan_left_out_arm
 from sota_exp.study.technique import Technique, build_overrides
 
 
@@ -30,10 +28,13 @@ def plan_screening(
     names = tuple(technique.name for technique in techniques)
     design = build_resolution_five_design(len(names)) if with_pairs else build_plackett_burman_design(len(names))
     cells = remove_forbidden_cells(names, design, forbidden, replaces)
-    arms = [_build_cell(techniques, absent, index, row) for index, row in enumerate(cells.design)]
+    every, arms = [*absent, *techniques], []
+    for num, row in enumerate(cells.design, start=1):
+        settings = build_overrides(every, [name for name, sign in zip(names, row, strict=True) if sign > 0])
+        cell = plan_arm(f"cell_{num:02}", f"Cell {num}", None, settings)
+        arms.append(replace(cell, changes=settings, is_cell=True))
     notes = _design_notes(len(design), len(names), with_pairs)
     if beside:
-        every = [*absent, *techniques]
         full = plan_arm(FULL_ARM, "Everything", None, build_overrides(every, names))
         arms.append(full)
         for left_out in techniques:
@@ -65,19 +66,4 @@ def _design_notes(num_cells: int, num_factors: int, with_pairs: bool) -> tuple[s
     return (
         f"{num_factors} techniques in {num_cells} cells; the design is {kind}.",
         "An effect is the mean with a technique minus the mean without it, over all settings of the others.",
-    )
-
-
-def _build_cell(
-    techniques: Sequence[Technique], absent: Sequence[Technique], index: int, row: NDArray[np.int64]
-) -> PlannedArm:
-    on = [technique.name for technique, sign in zip(techniques, row, strict=True) if sign > 0]
-    settings = build_overrides([*absent, *techniques], on)
-    return PlannedArm(
-        name=f"cell_{index + 1:02}",
-        label=f"Cell {index + 1}",
-        reference=None,
-        changes=settings,
-        overrides=settings,
-        is_cell=True,
     )

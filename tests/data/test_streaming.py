@@ -217,8 +217,8 @@ def test_a_crop_frees_the_memory_of_its_image(folder: Path) -> None:
 
 def test_several_views_decode_each_image_once_per_size(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = of_folder(folder, "data.store_gigabytes=0", "data.val_fraction=0.4").experiment
-    session, evaluator = open_session(experiment, open_data(experiment), World(), torch.device("cpu"))
-    network = session.network().eval()
+    session = open_session(experiment, open_data(experiment), World(), torch.device("cpu"))
+    network, evaluator = session.network().eval(), session.evaluator
     views = [
         EvaluationView(resize=16, size=16),
         EvaluationView(resize=20, size=16),
