@@ -1,7 +1,7 @@
 """Power analysis of the sign-flip test: the smallest effect that n seeds detect, and the seeds that an effect needs.
 
 With a standard deviation s of the paired differences, a study of m arms with n seeds detects an effect of e · s with
-probability `power`. For few seeds, where the p-values of the test are coarse, e(n, m) is simulated; for many it comes
+probability `DEFAULT_POWER`. For few seeds, where the p-values of the test are coarse, e(n, m) is simulated; for many it comes
 from Student's t distribution. The other arms are assumed to be independent, which is slightly conservative for arms
 that share a reference.
 """
@@ -16,13 +16,13 @@ from scipy.special import nctdtrinc, stdtrit
 
 from sota_exp.statistics.sign_flip import TOLERANCE, compute_abs_t, draw_sign_flips, find_smallest_p_value
 
-#: The default power: the probability that an effect of the given size is detected.
+#: The power: the probability that an effect of the given size is detected.
 DEFAULT_POWER = 0.8
 
 #: Up to this many seeds the test is simulated, with this many studies; above, Student's t is within 2 % of it.
 MAX_SIMULATED_SEEDS, NUM_STUDIES = 9, 1500
 
-#: Added to the requested power when Student's t is used: the coarser p-values of the test have less power.
+#: Added to the power when Student's t is used: the coarser p-values of the test have less power.
 POWER_MARGIN = 0.015
 
 #: The upper limit of the search in `find_num_seeds`.
@@ -30,26 +30,24 @@ MAX_SEEDS = 5000
 
 
 @functools.cache
-def find_detectable_standardized_effect(
-    num_seeds: int, num_arms: int, level: float = 0.95, power: float = DEFAULT_POWER
-) -> float | None:
-    """The smallest effect detected with probability `power`, in standard deviations of the paired differences.
+def find_detectable_standardized_effect(num_seeds: int, num_arms: int, level: float = 0.95) -> float | None:
+    """The smallest effect detected with a power of `DEFAULT_POWER`, in standard deviations of the paired differences.
 
     None: too few seeds for any effect.
     """
     if num_seeds < 2 or find_smallest_p_value(num_seeds) > 1 - level:
         return None
     if num_seeds > MAX_SIMULATED_SEEDS:
-        return _effect_by_student(num_seeds, num_arms, level, power)
+        return _effect_by_student(num_seeds, num_arms, level)
     study = _SimulatedStudies(num_seeds, num_arms)
     low, high = 0.0, 4.0
-    if study.power(high, level) < power:
+    if study.power(high, level) < DEFAULT_POWER:
         low, high = high, 64.0
-        if study.power(high, level) < power:
+        if study.power(high, level) < DEFAULT_POWER:
             return None
     for _ in range(16):
         middle = (low + high) / 2
-        low, high = (middle, high) if study.power(middle, level) < power else (low, middle)
+        low, high = (middle, high) if study.power(middle, level) < DEFAULT_POWER else (low, middle)
     return high
 
 
@@ -77,26 +75,24 @@ class _SimulatedStudies:
 
 
 @functools.cache
-def _effect_by_student(num_seeds: int, num_arms: int, level: float, power: float) -> float:
+def _effect_by_student(num_seeds: int, num_arms: int, level: float) -> float:
     df = num_seeds - 1
     # Each arm has its own variance estimate, so the |t| are independent: the critical value is Student's at the Šidák
     # level.
     critical = float(stdtrit(df, (1 + level ** (1 / num_arms)) / 2))
-    return float(nctdtrinc(df, 1 - min(power + POWER_MARGIN, 0.999), critical)) / math.sqrt(num_seeds)
+    return float(nctdtrinc(df, 1 - (DEFAULT_POWER + POWER_MARGIN), critical)) / math.sqrt(num_seeds)
 
 
-def find_detectable_difference(
-    sd: float, num_seeds: int, num_arms: int, level: float = 0.95, power: float = DEFAULT_POWER
-) -> float | None:
-    """The smallest effect detected with probability `power`; sd: of the paired differences. None: too few seeds."""
-    effect = find_detectable_standardized_effect(num_seeds, num_arms, level, power)
+def find_detectable_difference(sd: float, num_seeds: int, num_arms: int, level: float = 0.95) -> float | None:
+    """The smallest effect detected with a power of `DEFAULT_POWER`; sd: of the paired differences. None: too few seeds."""
+    effect = find_detectable_standardized_effect(num_seeds, num_arms, level)
     return None if effect is None else effect * sd
 
 
 def find_detectable_main_effect(
-    sd: float, num_cells: int, num_seeds: int, num_factors: int, level: float = 0.95, power: float = DEFAULT_POWER
+    sd: float, num_cells: int, num_seeds: int, num_factors: int, level: float = 0.95
 ) -> float | None:
-    """The smallest main effect of a two-level design detected with probability `power`; None: no degrees of freedom.
+    """The smallest main effect of a two-level design detected with a power of `DEFAULT_POWER`; None: no degrees of freedom.
 
     sd: of paired differences, so the standard deviation of a run is sd / √2, and that of an effect, a difference of the
     means of half the runs each, sd √(2 / runs). Critical value: Student's t at the Šidák level of the factors. With one
@@ -107,27 +103,24 @@ def find_detectable_main_effect(
     if df < 1:
         return None
     critical = float(stdtrit(df, (1 + level ** (1 / num_factors)) / 2))
-    return sd * math.sqrt(2 / num_runs) * (critical + float(stdtrit(df, power)))
+    return sd * math.sqrt(2 / num_runs) * (critical + float(stdtrit(df, DEFAULT_POWER)))
 
 
-def find_num_seeds(
-    effect: float, sd: float, num_arms: int, level: float = 0.95, power: float = DEFAULT_POWER
-) -> int | None:
+def find_num_seeds(effect: float, sd: float, num_arms: int, level: float = 0.95) -> int | None:
     """The fewest seeds with which `effect` is detectable; None where more than 5,000 are needed."""
 
     def is_enough(num: int) -> bool:
-        found = find_detectable_difference(sd, num, num_arms, level, power)
+        found = find_detectable_difference(sd, num, num_arms, level)
         return found is not None and found <= effect
 
     found = bisect_left(range(MAX_SEEDS + 1), True, lo=3, key=is_enough)
     return found if found <= MAX_SEEDS else None
 
 
-def assume_difference_sd(num_test: int, disagreement: float = 0.2) -> float:
-    """The standard deviation of paired accuracy differences to assume before any run: √(disagreement / N).
+def assume_difference_sd(num_test: int) -> float:
+    """The standard deviation of paired accuracy differences to assume before any run: √(0.2 / N).
 
-    disagreement: the share of the N test images on which two trainings differ in correctness (0.2 in short trainings),
-    independently per image: the explanation of the spread between runs in Jordan 2023, "Calibrated Chaos"
-    (arXiv:2304.01910).
+    Two short trainings differ in correctness on a fifth of the N test images, independently per image: the explanation
+    of the spread between runs in Jordan 2023, "Calibrated Chaos" (arXiv:2304.01910).
     """
-    return math.sqrt(disagreement / num_test)
+    return math.sqrt(0.2 / num_test)

@@ -29,12 +29,12 @@ class SignFlipResult:
     p_adjusted: tuple[float, ...]
 
 
-def draw_sign_flips(num_seeds: int, seed: int = 0) -> NDArray[np.float64]:
+def draw_sign_flips(num_seeds: int) -> NDArray[np.float64]:
     """Sign flips, ±1 [F, num_seeds], the first all +1: all of them up to a global sign, or a seeded random sample."""
     if num_seeds <= MAX_EXACT_SEEDS:
         rest = np.array(list(itertools.product((1.0, -1.0), repeat=num_seeds - 1)), np.float64)
         return np.column_stack([np.ones(len(rest)), rest.reshape(len(rest), num_seeds - 1)])
-    drawn = np.random.default_rng(seed).choice(np.array([1.0, -1.0]), (NUM_DRAWN_FLIPS, num_seeds))
+    drawn = np.random.default_rng(0).choice(np.array([1.0, -1.0]), (NUM_DRAWN_FLIPS, num_seeds))
     drawn[0] = 1.0
     return drawn
 
@@ -54,7 +54,7 @@ def compute_abs_t(
     return found
 
 
-def sign_flip_test(differences: ArrayLike, seed: int = 0) -> SignFlipResult:
+def sign_flip_test(differences: ArrayLike) -> SignFlipResult:
     """The sign-flip test of differences [seeds, arms], NaN where a seed of an arm is missing.
 
     p is the share of sign flips whose statistic is at least as large. Where arms have different numbers of seeds, |t|
@@ -73,7 +73,7 @@ def sign_flip_test(differences: ArrayLike, seed: int = 0) -> SignFlipResult:
     if num.min() < 2:
         raise ValueError(f"{num.min()} seed: a sign-flip test needs at least 2")
     filled = np.where(is_present, matrix, 0.0)
-    statistics = compute_abs_t(draw_sign_flips(len(matrix), seed) @ filled, (filled**2).sum(0), num)
+    statistics = compute_abs_t(draw_sign_flips(len(matrix)) @ filled, (filled**2).sum(0), num)
     if len(set(num.tolist())) > 1:
         with np.errstate(divide="ignore"):
             statistics = -ndtri(np.maximum(stdtr(num - 1, -statistics), 1e-300))

@@ -99,13 +99,11 @@ def build_blueprint(settings: StudySettings, base: StudyConfiguration) -> StudyD
         return plan.plan_null(settings.num_arms)
     if settings.kind == "one_slot":
         return _one_slot(settings, base)
-    values = flatten(base.configuration.values)
-    techniques = [each.at(base.configuration.choices, values) for each in settings.get_chosen_techniques()]
+    choices, values = base.configuration.choices, flatten(base.configuration.values)
+    techniques = [each.at(choices, values) for each in settings.get_chosen_techniques()]
     if settings.kind == "leave_one_out":
-        return plan.plan_leave_one_out(
-            [*techniques, *_other_slots(settings, base, techniques)], base.configuration.choices
-        )
-    absent = [each.at(base.configuration.choices, values) for each in settings.get_absent_techniques()]
+        return plan.plan_leave_one_out([*techniques, *_other_slots(settings, base, techniques)], choices)
+    absent = [each.at(choices, values) for each in settings.get_absent_techniques()]
     if settings.kind in ("add_one_in", "pairs"):
         return (plan.plan_pairs if settings.kind == "pairs" else plan.plan_add_one_in)(techniques, absent)
     forbidden = make_forbidden_check([*absent, *techniques], base)

@@ -5,15 +5,13 @@ found again when arms are added or reordered, and two different configurations n
 """
 
 import json
-import os
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sota_exp.config.formats import FILE_FORMAT, get_format
 from sota_exp.errors import ConfigError
-from sota_exp.runs.atomic import write_recomputable_text
+from sota_exp.runs.atomic import write_atomically, write_recomputable_text, write_text
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.study.arms import ComposedArm, ComposedArms
 
@@ -81,25 +79,15 @@ class StudyFiles:
         checkpoint = directory / "checkpoint" / "state.pt"
         if checkpoint.exists():
             return
-        checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        _copy(source_directory / "metrics.jsonl", directory / "metrics.jsonl")
-        _copy(source_directory / "checkpoint" / "state.pt", checkpoint)
+        state = (source_directory / "checkpoint" / "state.pt").read_bytes()
+        write_text(directory / "metrics.jsonl", (source_directory / "metrics.jsonl").read_text())
+        write_atomically(checkpoint, lambda file: file.write(state))
 
     def write(self, study: dict[str, Any]) -> None:
         """Write `study.json` as a whole."""
         text = json.dumps(study, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
         self.directory.mkdir(parents=True, exist_ok=True)
         write_recomputable_text(self.study, text)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """An atomic copy. A hard link is enough, since these files are replaced, never changed in place."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        os.link(source, temporary)
-    except OSError:
-        shutil.copyfile(source, temporary)
-    temporary.replace(target)
 
 
 def find_trainings(arms: ComposedArms) -> dict[str, ComposedArm]:

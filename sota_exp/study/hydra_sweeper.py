@@ -3,11 +3,10 @@
 `sota-exp ablate` registers it before Hydra starts, so it needs no plug-in package.
 """
 
-import contextlib
 import json
 import logging
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +90,13 @@ class StudySweeper(Sweeper):
 
     def launch(self, jobs: Sequence[ArmRun]) -> list[str | None]:
         """Train the jobs; per job None, or the reason why it failed."""
-        with silence(logging.getLogger("hydra")):  # Launchers log every job; the study prints its own line.
+        logger = logging.getLogger("hydra")
+        level = logger.level
+        logger.setLevel(logging.WARNING)  # Launchers log every job; the study prints its own line.
+        try:
             returned = self.launcher.launch([self._overrides(job) for job in jobs], initial_job_idx=self.launched)
+        finally:
+            logger.setLevel(level)
         self.launched += len(jobs)
         return [_reason(each) for each in returned]
 
@@ -109,17 +113,6 @@ class StudySweeper(Sweeper):
         }
         place, text = map(format_override_value, (job.place, json.dumps(origin)))
         return [*overrides, f"hydra.sweep.subdir={place}", f"++hydra.job.env_set.{ORIGIN_VARIABLE}={text}"]
-
-
-@contextlib.contextmanager
-def silence(logger: logging.Logger) -> Iterator[None]:
-    """While entered, the logger drops messages below the level of warnings."""
-    before = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def _reason(returned: JobReturn) -> str | None:

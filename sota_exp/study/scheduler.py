@@ -53,7 +53,7 @@ class StudyScheduler:
         on_job: called after each run, with the reason if it failed.
         """
         try:
-            while jobs := self.find_launchable_runs():
+            while jobs := [job for job in self.find_missing_runs() if self._is_ready(job)]:
                 batch = jobs[: self.batch_size]
                 for job, reason in zip(batch, self.launch(batch), strict=True):
                     if not self.files.is_finished(job.place):
@@ -72,12 +72,11 @@ class StudyScheduler:
         self.written_at = time.monotonic()
         return found
 
-    def find_launchable_runs(self) -> list[ArmRun]:
-        """The runs that can be launched now, seed by seed, so that an interrupted study can compare its arms."""
-        return [job for job in self.find_missing_runs() if self._is_ready(job)]
-
     def find_missing_runs(self) -> list[ArmRun]:
-        """Every run that is wanted and missing; a run that several arms share is listed once."""
+        """Every run that is wanted and missing, seed by seed, so that an interrupted study can compare its arms.
+
+        A run that several arms share is listed once.
+        """
         runs = StudyRuns.read(self.study, self.files, self.failures)
         wanted = find_wanted_seeds(self.study, run_arm_tests(self.study, runs))
         found: dict[str, ArmRun] = {}

@@ -47,30 +47,26 @@ class StudySettings:
         require(2 <= self.num_arms <= 100, "num_arms", self.num_arms, "a count in [2, 100]")
         require(self.forbidden in ("refuse", "replace"), "forbidden", self.forbidden, "refuse, replace")
         if self.looks is not None:
-            rising = all(one < other for one, other in zip([1, *self.looks], self.looks, strict=False))
-            require(
-                bool(self.looks) and rising, "looks", self.looks, "numbers of seeds, each larger than the one before"
-            )
-            has_looks = not self.interactions and self.kind not in ("pairs", "screening")
-            require(
-                has_looks, "looks", self.looks, f"null for kind {self.kind}, whose effects are tested once, at the end"
-            )
-            legal = (
-                "more seeds at the last look, so that it can decide: the smallest p-value of n seeds is 2 / 2^n, "
-                f"and all looks together spend {1 - self.level:.2g}"
-            )
-            require(
-                find_smallest_p_value(self.looks[-1]) <= compute_look_levels(self.looks, self.level)[-1],
-                "looks",
-                self.looks,
-                legal,
-            )
-            if isinstance(self.seeds, list):
-                legal = f"a list of {self.looks[-1]} seeds, as many as the last look has, or a count"
-                require(len(self.seeds) == self.looks[-1], "seeds", self.seeds, legal)
+            self._require_deciding_looks(self.looks)
         if self.kind == "null":
             are_apart = not isinstance(self.seeds, list) or max(self.seeds) < 1000
             require(are_apart, "seeds", self.seeds, "seeds below 1000 in a null study, whose arms are 1000 seeds apart")
+
+    def _require_deciding_looks(self, looks: list[int]) -> None:
+        rising = all(one < other for one, other in zip([1, *looks], looks, strict=False))
+        require(bool(looks) and rising, "looks", looks, "numbers of seeds, each larger than the one before")
+        is_tested_once = self.interactions or self.kind in ("pairs", "screening")
+        legal = f"null for kind {self.kind}, whose effects are tested once, at the end"
+        require(not is_tested_once, "looks", looks, legal)
+        legal = (
+            "more seeds at the last look, so that it can decide: the smallest p-value of n seeds is 2 / 2^n, "
+            f"and all looks together spend {1 - self.level:.2g}"
+        )
+        last_level = compute_look_levels(looks, self.level)[-1]
+        require(find_smallest_p_value(looks[-1]) <= last_level, "looks", looks, legal)
+        if isinstance(self.seeds, list):
+            legal = f"a list of {looks[-1]} seeds, as many as the last look has, or a count"
+            require(len(self.seeds) == looks[-1], "seeds", self.seeds, legal)
 
     @property
     def final_level(self) -> float:
@@ -104,12 +100,9 @@ class StudySettings:
 
 
 def _are_seeds(seeds: object) -> bool:
-    if isinstance(seeds, bool) or not isinstance(seeds, int | list):
-        return False
-    if isinstance(seeds, int):
-        return seeds >= 1
-    are_counts = all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds)
-    return bool(seeds) and are_counts and len(set(seeds)) == len(seeds)
+    if not isinstance(seeds, list):
+        return type(seeds) is int and seeds >= 1
+    return bool(seeds) and all(type(seed) is int and seed >= 0 for seed in seeds) and len(set(seeds)) == len(seeds)
 
 
 def parse_study_technique(name: str, node: object) -> Technique:

@@ -95,15 +95,13 @@ def build_power_table(study: PlannedStudy, runs: StudyRuns, expected_num_test: i
     """
     num_test = runs.first["evaluated_images"]["test"] if runs.first else expected_num_test
     level = study.settings.final_level
-    spreads = []
-    for arm in study.compared:
-        found = list(runs.differences(arm, study.seeds).values())
-        if len(found) > 2:
-            spreads.append((np.var(found, ddof=1), len(found) - 1))
+    samples = [list(runs.differences(arm, study.seeds).values()) for arm in study.compared]
+    samples = [sample for sample in samples if len(sample) > 2]
     sd, source = 0.01, "an assumption: one point"
-    if spreads:
-        sd = float(np.sqrt(sum(variance * df for variance, df in spreads) / sum(df for _, df in spreads)))
-        source = f"this study's {sum(df + 1 for _, df in spreads)} differences"
+    if samples:
+        squares = sum(np.var(sample, ddof=1) * (len(sample) - 1) for sample in samples)
+        sd = float(np.sqrt(squares / sum(len(sample) - 1 for sample in samples)))
+        source = f"this study's {sum(map(len, samples))} differences"
     elif num_test:
         sd, source = assume_difference_sd(num_test), f"an assumption: a fifth of {num_test:,} test images change sides"
     power = {"sd_assumed": sd, "sd_source": source}

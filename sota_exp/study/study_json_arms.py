@@ -1,6 +1,7 @@
 """One arm in `study.json`: its runs, its paired comparison with a verdict, its calibration, classes and cost."""
 
 import shlex
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -158,18 +159,18 @@ def _cost(runs: StudyRuns, arm: ComposedArm, seeds: list[int], difference: float
     def seconds(result: JsonObject) -> float | None:
         return result["seconds"].get("train")
 
-    def mean(key: str) -> float | None:
-        return compute_mean(runs.values(arm.name, lambda result: result.get(key)).values())
+    def mean(read: NumberReader) -> float | None:
+        return compute_mean(runs.values(arm.name, read).values())
 
     change = _change(runs, arm, seeds, seconds)
     extra, interval = change["difference"], change["interval"]
     costs_differ = interval is not None and not interval[0] <= 0 <= interval[1]
-    means = {key: mean(key) for key in ("flops_per_image", "parameters", "peak_memory_bytes")}
+    means = {key: mean(itemgetter(key)) for key in ("flops_per_image", "parameters", "peak_memory_bytes")}
     return {
-        "seconds": compute_mean(runs.values(arm.name, seconds).values()),
+        "seconds": mean(seconds),
         "seconds_difference": extra,
         "interval": interval,
-        "training_flops": compute_mean(runs.values(arm.name, compute_training_flops).values()),
+        "training_flops": mean(compute_training_flops),
         **{key: None if value is None else round(value) for key, value in means.items()},
         "points_per_hour": 100 * difference / (extra / 3600) if costs_differ and difference is not None else None,
     }

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sota_exp.config.values import get_override_key
@@ -13,15 +13,15 @@ class Technique:
     """The overrides that turn a technique on and off.
 
     scaled: key → factor; with the technique, the value of the key is that factor times its value without it.
-    beside: another technique of the same slot → the overrides that turn on both.
+    combined_on: another technique of the same slot → the overrides that turn on both.
     """
 
     name: str
     label: str
     on: tuple[str, ...]
     off: tuple[str, ...]
-    scaled: Mapping[str, float]
-    combined_on: Mapping[str, tuple[str, ...]]
+    scaled: Mapping[str, float] = field(default_factory=dict)
+    combined_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def at(self, choices: Mapping[str, str], values: Mapping[str, Any]) -> "Technique":
         """The technique for one configuration: scaled values become overrides, computed from its own values."""
@@ -78,8 +78,6 @@ def build_slot_techniques(choices: Mapping[str, str], neutral: Mapping[str, str]
             label=f"{slot.split('/')[-1].replace('_', ' ')}={option}",
             on=(f"{slot}={option}",),
             off=(f"{slot}={neutral[slot]}",),
-            scaled={},
-            combined_on={},
         )
         for slot, option in choices.items()
         if slot in neutral and option != neutral[slot] and slot not in taken

@@ -1,12 +1,4 @@
-"""The order of all batch transforms after the crop, and the representation that each one works on.
-
-crop → uint8 [B, 3, S, S]                      (data workers)
-flip, geometry, policy                         on uint8
-normalize → float [B, 3, S, S]                 (x / 255 − mean) / std
-erase, mix                                     on normalized images; 0 is the mean colour
-smoothing                                      on mixed targets
-teacher                                        on the images that the student gets
-"""
+"""The order of all batch transforms after the crop, and the representation that each one works on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -75,20 +67,22 @@ def build_batch_pipeline(
     classes: Sequence[str],
     device: torch.device,
 ) -> BatchPipeline:
-    """The batch transforms of an experiment, in the order of the module docstring."""
+    """The batch transforms of an experiment, in order."""
     augmentation, regularization = experiment.augmentation, experiment.regularization
     with prefix_invalid_values("regularization.distillation"):
         teacher = regularization.distillation.build_teacher(classes, preprocessing, device)
     return BatchPipeline(
         transforms=(
+            # On crops, uint8 [B, 3, S, S], which data workers may have made.
             ("augmentation/flip", augmentation.flip),
             ("augmentation/geometry", augmentation.geometry),
             ("augmentation/policy", augmentation.policy),
             ("normalize", Normalize(preprocessing=preprocessing)),
+            # On normalized images, float [B, 3, S, S], in which 0 is the mean colour.
             ("augmentation/erase", augmentation.erase),
             ("augmentation/mix", augmentation.mix),
-            ("regularization/smoothing", regularization.smoothing),
-            ("regularization/distillation", teacher),
+            ("regularization/smoothing", regularization.smoothing),  # of mixed targets
+            ("regularization/distillation", teacher),  # on the images that the student gets
         ),
         streams=streams,
     )

@@ -72,8 +72,12 @@ class SavedEvaluation:
         """Whether the command sets one of these keys, or one below them."""
         return any(f"{key}.".startswith(f"{node}.") for key in self.asked for node in nodes)
 
-    def replace_saved_values(self, model: SavedModel) -> SavedModel:
-        """The model with the interpolation and the predictor that the command sets."""
+    def load_model(self, data: DataSet) -> SavedModel:
+        """The model, with the interpolation and the predictor that the command sets."""
+        if self.description is None:
+            model = build_configured_model(self, data)
+        else:
+            model = load_evaluated_model(self.description, self.weights)
         interpolation, predictor = self.experiment.data.interpolation, self.experiment.evaluation.tta
         if interpolation is not None and self.is_set("data.interpolation"):
             model = replace(model, preprocessing=replace(model.preprocessing, interpolation=interpolation))
@@ -106,12 +110,8 @@ def evaluate_saved(evaluation: SavedEvaluation, directory: Path) -> dict[str, An
     world, device = set_up_process(experiment)
     reset_peak_memory(device)
     data = open_data(experiment)
-    model = (
-        load_evaluated_model(evaluation.description, evaluation.weights)
-        if evaluation.description
-        else build_configured_model(evaluation, data)
-    )
-    data, model = reorder_labels(data, model.classes), evaluation.replace_saved_values(model)
+    model = evaluation.load_model(data)
+    data = reorder_labels(data, model.classes)
     resolution = evaluation.resolution(model.view)
     fingerprint = compute_evaluation_fingerprint(evaluation, model, resolution, data)
     files = RunFiles(directory=directory)

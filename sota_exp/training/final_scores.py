@@ -40,10 +40,8 @@ def require_input_sizes(network: nn.Module, views: list[EvaluationView]) -> None
         except (AssertionError, RuntimeError, ValueError) as error:
             if is_out_of_memory(error):
                 raise
-            cause = first_line(error)
-            raise ConfigError(
-                f"evaluation/resolution: the network does not read images of {size} px: {cause}"
-            ) from error
+            reason = f"the network does not read images of {size} px: {first_line(error)}"
+            raise ConfigError(f"evaluation/resolution: {reason}") from error
 
 
 def choose_view(network: nn.Module, evaluator: Evaluator, resolution: Resolution) -> ChosenView:

@@ -85,17 +85,10 @@ def train_and_score(
     reset_peak_memory(session.device)
     files, state = RunFiles(directory=request.directory), start_training(session)
     require_input_sizes(state.model, request.experiment.evaluation.resolution.views())
-    epochs, best, num_resumes = resume(files, state)
-    training = RunTrainer(
-        session=session,
-        state=state,
-        files=files,
-        training_fingerprint=result["training_fingerprint"],
-        epochs=epochs,
-        best=best,
-        num_resumes=num_resumes,
-    )
-    result |= {"resumed": num_resumes, "parameters": count_parameters(state.model)}
+    fingerprint = result["training_fingerprint"]
+    training = RunTrainer(session=session, state=state, files=files, training_fingerprint=fingerprint)
+    training.epochs, training.best, training.num_resumes = resume(files, state)
+    result |= {"resumed": training.num_resumes, "parameters": count_parameters(state.model)}
     if session.world.is_main:
         result["start"] = write_start(
             files.directory, result, build_data_facts(request.configuration.values, session.data)
