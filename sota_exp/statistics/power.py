@@ -1,9 +1,9 @@
 """Power analysis of the sign-flip test: the smallest effect that n seeds detect, and the seeds that an effect needs.
 
 With a standard deviation s of the paired differences, a study of m arms with n seeds detects an effect of e · s with
-probability `DEFAULT_POWER`. For few seeds, where the p-values of the test are coarse, e(n, m) is simulated; for many it comes
-from Student's t distribution. The other arms are assumed to be independent, which is slightly conservative for arms
-that share a reference.
+probability `DEFAULT_POWER`. For few seeds, where the p-values of the test are coarse, e(n, m) is simulated; for many it
+comes from Student's t distribution. The other arms are assumed to be independent, which is slightly conservative for
+arms that share a reference.
 """
 
 import functools
@@ -31,7 +31,7 @@ MAX_SEEDS = 5000
 
 @functools.cache
 def find_detectable_standardized_effect(num_seeds: int, num_arms: int, level: float = 0.95) -> float | None:
-    """The smallest effect detected with a power of `DEFAULT_POWER`, in standard deviations of the paired differences.
+    """The smallest effect detected with `DEFAULT_POWER`, in standard deviations of the paired differences.
 
     None: too few seeds for any effect.
     """
@@ -84,7 +84,7 @@ def _effect_by_student(num_seeds: int, num_arms: int, level: float) -> float:
 
 
 def find_detectable_difference(sd: float, num_seeds: int, num_arms: int, level: float = 0.95) -> float | None:
-    """The smallest effect detected with a power of `DEFAULT_POWER`; sd: of the paired differences. None: too few seeds."""
+    """The smallest effect detected with `DEFAULT_POWER`; sd: of the paired differences. None: too few seeds."""
     effect = find_detectable_standardized_effect(num_seeds, num_arms, level)
     return None if effect is None else effect * sd
 
@@ -92,7 +92,7 @@ def find_detectable_difference(sd: float, num_seeds: int, num_arms: int, level: 
 def find_detectable_main_effect(
     sd: float, num_cells: int, num_seeds: int, num_factors: int, level: float = 0.95
 ) -> float | None:
-    """The smallest main effect of a two-level design detected with a power of `DEFAULT_POWER`; None: no degrees of freedom.
+    """The smallest main effect of a two-level design detected with `DEFAULT_POWER`; None: no degrees of freedom.
 
     sd: of paired differences, so the standard deviation of a run is sd / √2, and that of an effect, a difference of the
     means of half the runs each, sd √(2 / runs). Critical value: Student's t at the Šidák level of the factors. With one

@@ -45,8 +45,9 @@ class PlannedStudy:
 class StudyRuns:
     """The results so far, all by arm and seed.
 
-    metric: of the study. results: contents of `result.json` of finished runs. directories: relative. failures: why a run has no result.
-    correct: reads bool [N], whether each image of the metric's split was classified correctly.
+    metric: of the study. results: contents of `result.json` of finished runs. directories: of these, relative to the
+    study's. failures: why a run has no result. correct: reads bool [N], whether each image of the metric's split was
+    classified correctly.
     """
 
     metric: str
@@ -85,7 +86,7 @@ class StudyRuns:
         return next((result for found in self.results.values() for result in found.values()), None)
 
     def values(self, name: str, read: NumberReader | None = None) -> dict[int, float]:
-        """Seed → the study's metric, or the number that `read` takes from the result of an arm's run, if it is there."""
+        """Seed → the study's metric, or the number that `read` takes from an arm's result, where there is one."""
         read = read or (lambda result: result["metrics"].get(self.metric))
         found = {seed: read(result) for seed, result in self.results[name].items()}
         return {seed: float(value) for seed, value in found.items() if value is not None}

@@ -105,7 +105,7 @@ def build_comparison_table(
     rows: list[JsonObject],
     describe: Callable[[JsonObject], list[str]],
 ) -> Table:
-    """Differences with their intervals, drawn to scale, and verdicts; before them the label and what `describe` adds."""
+    """Differences, their intervals drawn to scale, and verdicts; before them the label and what `describe` adds."""
     unit = get_metric_format(found["metric"])
     reach = max((abs(end) for row in rows for end in row["interval"] or ()), default=0.0)
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)

@@ -57,7 +57,7 @@ PREFETCHED_BATCHES, MAX_PREFETCH_SECONDS = 2, 1.0
 class TimedTraining:
     """A training with some runtime settings, one step at a time.
 
-    step_seconds: of every step to come. first: seconds of the first step, which compiles. steps: seconds of timed steps.
+    step_seconds: of each step to come. first: seconds of the first step, which compiles. steps: seconds of timed steps.
     """
 
     runtime: RuntimeSettings
