@@ -16,7 +16,6 @@ from sota_exp.training.run import open_session_of
 SECONDS_PER_ARM = 1.5
 
 
-@convert_errors()
 def measure_arm(arm: ComposedArm, seconds: float) -> tuple[TrainingSession, TrainingState, MeasuredCost]:
     """Train an arm for about `seconds`, then evaluate some images."""
     session = open_session_of(arm.configuration.experiment)
@@ -39,6 +38,7 @@ def estimate_arm_seconds(study: PlannedStudy) -> dict[str, Any]:
     return found
 
 
+@convert_errors()
 def estimate_run_seconds(arm: ComposedArm, trains: bool) -> tuple[float, int]:
     """Estimated seconds of a run (of its evaluation if it does not train), and the number of test images."""
     session, state, measured = measure_arm(arm, SECONDS_PER_ARM if trains else 0.0)

@@ -17,6 +17,7 @@ from sota_exp.study.cost_estimate import SECONDS_PER_ARM, measure_arm
 from sota_exp.study.plan import StudyDesign
 from sota_exp.study.study_json_arms import STEP_TO_FORWARD_FLOPS
 from sota_exp.study.technique import merge_overrides
+from sota_exp.training.failures import convert_errors
 
 #: The overrides that set the length of an arm.
 LENGTH_KEY, STANDARD_LENGTH = "schedule.length.epochs", "schedule/length=standard"
@@ -32,6 +33,7 @@ class EpochCost:
     seconds: float
 
 
+@convert_errors()
 def measure_epoch_cost(arm: ComposedArm) -> EpochCost:
     """The cost of an epoch, from a few training steps of the arm."""
     session, state, measured = measure_arm(arm, SECONDS_PER_ARM)
