@@ -24,7 +24,7 @@ CASES = {
 
 @pytest.mark.parametrize("overrides", CASES.values(), ids=CASES)
 def test_the_plan_is_what_training_does(overrides):
-    session, _ = open_session_of(composed(*overrides).experiment)
+    session = open_session_of(composed(*overrides).experiment)
     plan = plan_training(session, start_training(session))
     records = list(fit(session, start_training(session)))
     epochs = [record for record in records if isinstance(record, EpochRecord)]
@@ -38,7 +38,7 @@ def test_the_plan_is_what_training_does(overrides):
 
 def test_repeated_augmentation_shows_in_the_distinct_images_of_a_batch():
     def batch_images(*overrides: str) -> int:
-        session, _ = open_session_of(composed(*TINY, *overrides).experiment)
+        session = open_session_of(composed(*TINY, *overrides).experiment)
         return plan_training(session, start_training(session)).batch_images
 
     assert batch_images() == 16
@@ -46,7 +46,7 @@ def test_repeated_augmentation_shows_in_the_distinct_images_of_a_batch():
 
 
 def test_what_learns_at_first_is_the_head_under_head_only_tuning():
-    session, _ = open_session_of(composed(*TINY, "model/tuning=head_only").experiment)
+    session = open_session_of(composed(*TINY, "model/tuning=head_only").experiment)
     plan = plan_training(session, start_training(session))
     head = sum(parameter.numel() for parameter in get_classifier_layer(start_training(session).model).parameters())
     assert plan.trained_parameters == head < plan.parameters
@@ -58,7 +58,7 @@ MEASURED = MeasuredCost(
 
 
 def test_the_estimate_is_the_sum_of_its_parts():
-    session, _ = open_session_of(composed(*TINY).experiment)
+    session = open_session_of(composed(*TINY).experiment)
     plan = replace(plan_training(session, start_training(session)), is_averaged=False)
     once = estimate_cost(plan, MEASURED)
     assert once.train == plan.total_steps * 0.5
@@ -69,7 +69,7 @@ def test_the_estimate_is_the_sum_of_its_parts():
 
 
 def test_views_of_other_sizes_cost_by_their_area():
-    session, _ = open_session_of(composed(*TINY, "evaluation/resolution=search").experiment)
+    session = open_session_of(composed(*TINY, "evaluation/resolution=search").experiment)
     plan = plan_training(session, start_training(session))
     areas = sum((view.size / plan.views[0].size) ** 2 for view in plan.views)
     assert len(plan.views) > 1
@@ -79,9 +79,9 @@ def test_views_of_other_sizes_cost_by_their_area():
 
 @pytest.mark.parametrize("epochs", [1, 4])
 def test_measuring_takes_real_steps_and_ends_with_the_training_at_the_latest(epochs):
-    session, evaluator = open_session_of(composed(*TINY, f"schedule.length.epochs={epochs}").experiment)
+    session = open_session_of(composed(*TINY, f"schedule.length.epochs={epochs}").experiment)
     state = start_training(session)
-    measured = measure_cost(session, state, evaluator, seconds=30)
+    measured = measure_cost(session, state, seconds=30)
     assert measured.num_steps == session.total_steps == state.step
     values = (measured.first_step_seconds, measured.seconds_per_step, measured.seconds_per_scored_image)
     assert all(math.isfinite(value) and value > 0 for value in values) and measured.peak_memory_bytes > 2**20
@@ -89,6 +89,6 @@ def test_measuring_takes_real_steps_and_ends_with_the_training_at_the_latest(epo
 
 def test_an_average_is_known_as_one():
     for overrides, expected in ((OFF, False), (("regularization/average=ema",), True)):
-        session, _ = open_session_of(composed(*TINY, *overrides).experiment)
+        session = open_session_of(composed(*TINY, *overrides).experiment)
         assert plan_training(session, start_training(session)).is_averaged is expected
     assert torch.is_grad_enabled()
