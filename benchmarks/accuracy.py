@@ -79,8 +79,8 @@ def experiment_of(arm: str, seed: int, overrides: list[str]) -> Experiment:
 def trained(arm: str, seed: int, overrides: list[str]) -> float:
     """Test accuracy of the weights that ship at the end."""
     experiment = experiment_of(arm, seed, overrides)
-    session, evaluator = open_session(experiment, open_data(experiment), World(), torch.device("cpu"))
-    state = start_training(session)
+    session = open_session(experiment, open_data(experiment), World(), torch.device("cpu"))
+    state, evaluator = start_training(session), session.evaluator
     for _ in fit(session, state):
         pass
     view = experiment.evaluation.resolution.views()[0]

@@ -76,7 +76,7 @@ class Task:
 
 def session_of(configuration: Configuration) -> TrainingSession:
     experiment = configuration.experiment
-    return open_session(experiment, open_data(experiment), World(), torch.device("cpu"))[0]
+    return open_session(experiment, open_data(experiment), World(), torch.device("cpu"))
 
 
 def ours(task: Task, told: dict[str, Any], overrides: tuple[str, ...] = ()) -> Iterator[None]:
