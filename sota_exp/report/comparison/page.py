@@ -26,15 +26,15 @@ from sota_exp.report.document.document import (
     section,
     strong,
 )
-from sota_exp.report.drawing.charts import curves, forest
 from sota_exp.report.numbers import format_count, format_interval, join_with_and
-from sota_exp.report.study.figures import build_forest_figure, draw_both_widths
 from sota_exp.report.study.runs import average_over_seeds, read_metric_by_epoch
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.statistics.units import SHARE_FORMAT
 
-#: Ink and dash of the curve of each group; further groups have no curve.
-STYLES = (("blue", ""), ("orange", "6 3"), ("green", "2 2"), ("purple", "8 3 2 3"), ("red", "4 2"), ("grey", "1 2"))
+#: Name of the ink and dash of the curve of each group; further groups have no curve.
+STYLES: tuple[tuple[str, tuple[int, ...]], ...] = (
+    ("blue", ()), ("orange", (6, 3)), ("green", (2, 2)), ("purple", (8, 3, 2, 3)), ("red", (4, 2)), ("grey", (1, 2)),
+)  # fmt: skip
 
 
 def write_comparison_page(comparison: RunComparison, path: Path) -> None:
@@ -99,19 +99,22 @@ def describe_pair(each: GroupDifference) -> list[TextSpan | str]:
 
 
 def build_difference_figure(comparison: RunComparison) -> DocumentFigure | None:
-    pairs = [each for each in comparison.pairs if each.images is not None]
-    if not pairs:
-        return None
+    from sota_exp.report.drawing.effects import EffectRow
+    from sota_exp.report.study.figures import build_forest_figure
+
     rows = [
-        forest.ForestRow(
+        EffectRow(
             label=f"{each.second} − {each.first}",
-            mean=each.images.mean if each.images else None,
+            mean=each.images.mean,
             interval=each.seeds,
             second=each.images,
-            word=SHARE_FORMAT.difference(each.images.mean if each.images else None),
+            word=SHARE_FORMAT.difference(each.images.mean),
         )
-        for each in pairs
+        for each in comparison.pairs
+        if each.images is not None
     ]
+    if not rows:
+        return None
     caption = (
         "Differences of test accuracy. Solid: 95 % interval over seeds, if two or more are common; "
         "dashed, orange: over test images."
@@ -121,26 +124,24 @@ def build_difference_figure(comparison: RunComparison) -> DocumentFigure | None:
 
 def build_learning_curves_figure(comparison: RunComparison) -> DocumentFigure | None:
     """Validation accuracy by epoch of every group, in one plot."""
-    groups = comparison.groups[: len(STYLES)]
-    found = [(group, average_over_seeds(read_curves(group))) for group in groups]
-    lines = [
-        curves.CurveLine(curve=curve, ink=ink, dash=dash)
-        for (_, curve), (ink, dash) in zip(found, STYLES, strict=False)
-        if curve is not None
+    from sota_exp.report.drawing.chart import INKS
+    from sota_exp.report.drawing.curves import CurveLine, draw_curves
+
+    found = [
+        (CurveLine(curve=curve, ink=INKS[ink][0], dash=dash), f"{group.name} {ink}")
+        for group, (ink, dash) in zip(comparison.groups, STYLES, strict=False)
+        if (curve := average_over_seeds(read_curves(group))) is not None
     ]
-    if not lines:
+    if not found:
         return None
-    axis = curves.compute_shared_axis([line.curve for line in lines])
-    names = [
-        f"{group.name} {ink}" for (group, curve), (ink, _) in zip(found, STYLES, strict=False) if curve is not None
-    ]
-    caption = (
-        f"Validation accuracy, %, by epoch, means over seeds with a band of one standard deviation: {', '.join(names)}."
+    names = ", ".join(name for _, name in found)
+    caption = f"Validation accuracy, %, by epoch, means over seeds with a band of one standard deviation: {names}."
+    return DocumentFigure(
+        name="learning_curves",
+        caption=caption,
+        alt=caption,
+        draw=lambda width: draw_curves([line for line, _ in found], SHARE_FORMAT, ("epoch", ""), (width - 60, 240)),
     )
-    panels = draw_both_widths(
-        lambda width: curves.draw_curves(lines, SHARE_FORMAT, "epoch", (width, 280), caption, axis)
-    )
-    return DocumentFigure(name="learning_curves", caption=[caption], panels=panels)
 
 
 def read_curves(group: SeedGroup) -> list[dict[float, float]]:

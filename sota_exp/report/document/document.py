@@ -1,12 +1,11 @@
 """A report as data: sections of paragraphs, tables and figures. `html.py` and `markdown.py` format it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from sota_exp.report.drawing.drawing import Drawing, arrange_panels
-
-#: Width in pixels of a figure file with several panels.
-FIGURE_WIDTH = 900.0
+if TYPE_CHECKING:
+    from altair import TopLevelMixin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,30 +78,14 @@ class DocumentTable:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FigurePanel:
-    """A drawing for a wide page and the same for a phone; it has a title if the figure has several panels."""
-
-    wide: Drawing
-    narrow: Drawing
-    title: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class DocumentFigure:
-    """`name` is that of its files. Panels are side by side if there is room."""
+    """A chart at any width in pixels; `name` is that of its files, `alt` the text for readers who cannot see it."""
 
     name: str
-    caption: RichText
-    panels: Sequence[FigurePanel]
+    caption: str
+    alt: str
+    draw: "Callable[[float], TopLevelMixin]"
     number: str = ""
-
-    def combine_panels(self) -> Drawing:
-        """All panels as one drawing, for the figure's file."""
-        if len(self.panels) == 1:
-            return self.panels[0].wide
-        return arrange_panels(
-            [(panel.title, panel.wide) for panel in self.panels], FIGURE_WIDTH, get_plain_text(self.caption)
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,6 @@ from sota_exp.report.document.document import (
     Document,
     DocumentFigure,
     DocumentTable,
-    FigurePanel,
     FoldedBlocks,
     Paragraph,
     RichText,
@@ -21,7 +20,7 @@ from sota_exp.report.document.document import (
     TextSpan,
     get_plain_text,
 )
-from sota_exp.report.drawing import svg
+from sota_exp.report.drawing.chart import NARROW, WIDE, chart_to_svg, format_ink_css
 
 #: Signs with the meaning of the colours, for colour-blind readers and for print.
 SIGNS = {"helps": "▲", "hurts": "▼", "open": "○", "failed": "✕"}
@@ -29,7 +28,7 @@ SIGNS = {"helps": "▲", "hurts": "▼", "open": "○", "failed": "✕"}
 
 def document_to_html(document: Document) -> str:
     """The page as HTML text."""
-    style = svg.format_ink_css() + files("sota_exp.report.document").joinpath("page.css").read_text()
+    style = format_ink_css() + files("sota_exp.report.document").joinpath("page.css").read_text()
     title = escape(document.title)
     facts = "".join(f"<li>{escape(fact)}</li>" for fact in document.facts)
     contents = "".join(f'<li><a href="#{part.anchor}">{escape(part.title)}</a></li>' for part in document.sections)
@@ -111,20 +110,12 @@ def format_shade(shade: float) -> str:
 
 
 def format_figure(block: DocumentFigure) -> str:
-    panels = "".join(format_panel(each) for each in block.panels)
-    many = " many" if len(block.panels) > 1 else ""
-    caption = f"<figcaption><b>{escape(block.number)}.</b> {format_words(block.caption)}</figcaption>"
-    return f'<figure id="figure-{block.name}"><div class="panels{many}">{panels}</div>{caption}</figure>'
-
-
-def format_panel(each: FigurePanel) -> str:
-    """Both widths, of which the style sheet shows one; one drawing if they are the same."""
-    if each.wide is each.narrow:
-        drawn = svg.drawing_to_svg(each.wide, "both")
-    else:
-        drawn = svg.drawing_to_svg(each.wide, "wide") + svg.drawing_to_svg(each.narrow, "narrow")
-    title = f'<div class="title">{escape(each.title)}</div>' if each.title else ""
-    return f'<div class="panel">{title}{drawn}</div>'
+    """The chart for a desktop and for a phone, of which the style sheet shows one."""
+    drawn = "".join(
+        chart_to_svg(block.draw(width), block.alt, name) for width, name in ((WIDE, "wide"), (NARROW, "narrow"))
+    )
+    caption = f"<figcaption><b>{escape(block.number)}.</b> {escape(block.caption)}</figcaption>"
+    return f'<figure id="figure-{block.name}">{drawn}{caption}</figure>'
 
 
 def format_words(words: RichText) -> str:

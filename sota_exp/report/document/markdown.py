@@ -65,8 +65,7 @@ def format_row(cells: Sequence[str]) -> str:
 
 def format_figure(block: DocumentFigure) -> list[str]:
     """The picture by its file below `figures/`."""
-    alt = ". ".join(dict.fromkeys(escape(panel.wide.alt) for panel in block.panels))
-    return [f"![{alt}](figures/{block.name}.svg)", f"**{block.number}.** {format_words(block.caption)}"]
+    return [f"![{escape(block.alt)}](figures/{block.name}.svg)", f"**{block.number}.** {escape(block.caption)}"]
 
 
 def format_words(words: RichText) -> str:

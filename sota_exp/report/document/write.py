@@ -1,18 +1,14 @@
 """A document on disk: HTML, Markdown and figure files. Each file is replaced atomically."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from sota_exp.errors import RunFailed
 from sota_exp.report.document import html, markdown
 from sota_exp.report.document.document import Document, DocumentFigure, Paragraph
-from sota_exp.report.drawing import png, svg
-from sota_exp.report.drawing.drawing import Drawing, shift_mark
+from sota_exp.report.drawing.chart import WIDE, chart_to_svg, write_png, write_svg
 from sota_exp.runs.atomic import write_recomputable_text
-
-#: Pixels around a figure in its file.
-MARGIN = 12.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,14 +38,8 @@ def write_document(document: Document, directory: Path) -> WrittenReport:
 
 
 def write_figure(figure: DocumentFigure, folder: Path) -> list[Path]:
-    drawn = add_margin(figure.combine_panels(), MARGIN)
+    drawn = chart_to_svg(figure.draw(WIDE), figure.alt)
     vector, pixels = folder / f"{figure.name}.svg", folder / f"{figure.name}.png"
-    write_recomputable_text(vector, svg.drawing_to_svg_file(drawn))
-    png.write_drawing_png(drawn, pixels)
+    write_svg(drawn, vector)
+    write_png(drawn, pixels)
     return [vector, pixels]
-
-
-def add_margin(drawing: Drawing, margin: float) -> Drawing:
-    """The drawing with a margin around it."""
-    marks = tuple(shift_mark(mark, margin, margin) for mark in drawing.marks)
-    return replace(drawing, width=drawing.width + 2 * margin, height=drawing.height + 2 * margin, marks=marks)

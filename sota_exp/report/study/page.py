@@ -74,9 +74,8 @@ def build_design(study: StudyResult) -> list[Block]:
     """The main effects of a screening design."""
     if not study.effects:
         return []
-    drawn = figures.build_factor_effects_figure(study, study.effects, "main_effects", "Main effects")
     return [
-        drawn,
+        figures.build_main_effects_figure(study),
         tables.build_effects_table(study, study.effects, "Main effect"),
         *drop_missing(tables.build_main_effect_and_loss_table(study)),
     ]

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sota_exp.report.drawing.matplotlib_canvas import make_figure, save_figure, style_axes
+from sota_exp.report.drawing.chart import BLUE, GREEN, ORANGE, chart_to_svg, write_png
+from sota_exp.report.drawing.matplotlib_canvas import save_figure
 
 #: Most parameters in one figure.
 MAX_PARAMETERS = 8
@@ -96,15 +96,20 @@ def draw_front(study: optuna.Study, objectives: list[str]) -> None:
 
 def draw_importances(methods: Mapping[str, Mapping[str, float]], path: Path) -> None:
     """Importance of each parameter by each method."""
-    names = list(next(iter(methods.values())))[::-1]
-    drawing = make_figure(7.5, 1.4 + 0.5 * len(names))
-    axes = drawing.subplots()
-    for index, (method, shares) in enumerate(methods.items()):
-        places = np.arange(len(names)) + 0.2 - 0.4 * index
-        bars = axes.barh(places, [shares.get(name, 0.0) for name in names], height=0.36, label=method)
-        axes.bar_label(bars, fmt=" {:.0%}", fontsize=8.5)
-    axes.set_yticks(range(len(names)), names)
-    axes.margins(x=0.12)
-    style_axes(axes, "Importance", "share", "")
-    axes.legend(frameon=False, fontsize=8.5)
-    save_figure(drawing, path)
+    import altair as alt
+
+    values = [
+        {"parameter": name, "method": method, "share": shares.get(name, 0.0)}
+        for method, shares in methods.items()
+        for name in next(iter(methods.values()))
+    ]
+    base = alt.Chart(alt.Data(values=values), width=480, height=alt.Step(18, **{"for": "offset"})).encode(
+        alt.X("share:Q", axis=alt.Axis(title="share of the variation", format=".0%", tickCount=6)),
+        alt.Y("parameter:N", sort=None, axis=alt.Axis(title="", grid=False)),
+        alt.YOffset("method:N", sort=None),
+    )
+    ink = alt.Color(
+        "method:N", sort=None, scale=alt.Scale(range=[BLUE, ORANGE, GREEN]), legend=alt.Legend(orient="top")
+    )
+    text = base.mark_text(align="left", dx=4, fontSize=10.5).encode(text=alt.Text("share:Q", format=".0%"))
+    write_png(chart_to_svg(alt.layer(base.mark_bar().encode(ink), text).properties(title="Importance")), path)

@@ -26,9 +26,7 @@ from sota_exp.report.document.document import (
     strong,
 )
 from sota_exp.report.document.write import WrittenReport, write_document
-from sota_exp.report.drawing.charts import forest, history
 from sota_exp.report.numbers import format_count, format_duration, format_interval, format_or_dash
-from sota_exp.report.study.figures import build_forest_figure, draw_both_widths
 from sota_exp.report.study.read import parse_interval
 from sota_exp.report.sweep.terminal import format_parameter
 from sota_exp.statistics.units import UNKNOWN, format_p_value, get_metric_format
@@ -127,17 +125,21 @@ def get_arms(tree: Tree) -> list[Tree]:
 
 def build_confirmation_figure(tree: Tree) -> DocumentFigure | None:
     """Forest plot of the confirmed arms against the recipe's own values."""
+    from sota_exp.report.drawing.chart import BLUE, GREY
+    from sota_exp.report.drawing.effects import EffectRow
+    from sota_exp.report.study.figures import build_forest_figure
+
     scale, metric = (
         get_metric_format(get_objectives(tree)[0]),
         (tree.get("confirm") or {}).get("metric", get_objectives(tree)[0]),
     )
     rows = [
-        forest.ForestRow(
+        EffectRow(
             label=str(arm["name"]),
             mean=arm["difference"]["mean"],
             interval=parse_interval(arm["difference"]["interval"]),
             word=scale.difference(arm["difference"]["mean"]),
-            ink="blue" if arm["name"] == tree["confirm"].get("winner") else "grey",
+            ink=BLUE if arm["name"] == tree["confirm"].get("winner") else GREY,
             is_hollow=arm["name"] != tree["confirm"].get("winner"),
         )
         for arm in get_arms(tree)
@@ -175,23 +177,29 @@ def build_arm_table(tree: Tree) -> DocumentTable | None:
 
 def build_history_figure(tree: Tree) -> DocumentFigure | None:
     """The value of every trial; for a pruned trial, its last report."""
-    scale = get_metric_format(get_objectives(tree)[0])
+    from sota_exp.report.drawing.points import draw_search_history
+
+    objective = get_objectives(tree)[0]
+    scale = get_metric_format(objective)
     trials = [
-        history.HistoryPoint(number=int(item["number"]), value=value, is_hollow=item.get("state") != "complete")
+        {
+            "number": int(item["number"]),
+            "value": scale.factor * value,
+            "is_complete": item.get("state") == "complete",
+            "tip": f"trial {item['number']}: {scale.format_with_unit(value)}",
+        }
         for item in tree.get("entries") or ()
         if (value := get_last_value(item)) is not None
     ]
     if not trials:
         return None
-    title = get_objectives(tree)[0] + (f", {scale.unit}" if scale.unit else "")
-    alt = f"Values of {len(trials)} trials in their order"
-    sign = get_signs(tree)[0]
-    caption = (
-        f"{get_objectives(tree)[0]} of every trial and the best so far. Rings: trials that did not finish, at "
-        "their last report."
+    title = objective + (f", {scale.unit}" if scale.unit else "")
+    return DocumentFigure(
+        name="search_history",
+        caption=f"{objective} of every trial and the best so far. Rings: trials that did not finish, at their last report.",
+        alt=f"Values of {len(trials)} trials in their order",
+        draw=lambda width: draw_search_history(trials, get_signs(tree)[0], title, (width - 70, 230)),
     )
-    panels = draw_both_widths(lambda width: history.draw_search_history(trials, sign, scale, title, (width, 300), alt))
-    return DocumentFigure(name="search_history", caption=[caption], panels=panels)
 
 
 def get_last_value(item: Tree) -> float | None:

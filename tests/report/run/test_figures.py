@@ -1,14 +1,18 @@
 """The figures of a run: complete, deterministic, correct, and drawn for unusual runs as well."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from sota_exp.report.drawing.chart import chart_to_svg
+from sota_exp.report.run import charts
 from sota_exp.report.run.figures import RunFigureData, draw_run_figures
 from sota_exp.report.run.predictions import compute_confidence
+from tests.report.pictures import Picture
 
 NAMES = {"learning_curves", "learning_rate", "confusion_matrix", "reliability", "worst_mistakes"}
 
@@ -40,7 +44,7 @@ def write_run(
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"num_epochs": 1}, {"is_averaged": False}, {"mistakes": 0}, {"num_classes": 45}],
+    [{}, {"num_epochs": 1}, {"is_averaged": False}, {"mistakes": 0}, {"num_classes": 1000}],
     ids=["usual", "one epoch", "no average", "no mistake", "many classes"],
 )
 def test_every_picture_is_drawn(tmp_path: Path, changes: dict[str, Any]) -> None:
@@ -79,9 +83,44 @@ def test_a_run_without_predictions_says_so(tmp_path: Path) -> None:
         draw_run_figures(tmp_path)
 
 
-def test_matplotlib_waits_until_it_is_needed() -> None:
+def test_numbers_and_names_are_in_the_pictures(tmp_path: Path) -> None:
+    run = RunFigureData.read(write_run(tmp_path))
+    odd = ["a class name that is much too long for the margin of a picture", "犬", "$x_1$ <b>", "犬"]
+    run = replace(run, classes=odd)
+    matrix = Picture(chart_to_svg(charts.draw_confusion_matrix(run)))
+    counts = [str(num) for row in run.result["confusion_matrix"] for num in row if num]
+    assert sorted(word for word in matrix.words if word.isdigit()) == sorted(counts)
+    assert matrix.words.count("犬") == 4 and "$x_1$ <b>" in matrix.words
+    assert any(word.endswith("…") and odd[0].startswith(word[:20]) for word in matrix.words)
+    curves = Picture(chart_to_svg(charts.draw_learning_curves(run)))
+    names = {"train", "val, raw weights", "val, averaged weights", "epoch"}
+    assert names | {"Accuracy on val: 50.0% of the saved weights, epoch 3"} <= set(curves.words)
+    mistakes = Picture(chart_to_svg(charts.draw_worst_mistakes(run)))
+    assert mistakes.words.count("90% for 犬") == 5 and sum(mark.tag == "image" for mark in mistakes.marks) == 5
+    reliability = Picture(chart_to_svg(charts.draw_run_reliability(run)))
+    assert {"Reliability on test (calibration error 0.100)", "images", "confidence of the prediction"} <= set(
+        reliability.words
+    )
+    for each in (matrix, curves, mistakes, reliability):
+        assert each.find_overlaps() == each.find_cut() == []
+
+
+@pytest.mark.parametrize("num", [2, 40, 1000])
+def test_a_confusion_matrix_has_a_cell_per_pair_of_classes(tmp_path: Path, num: int) -> None:
+    run = RunFigureData.read(write_run(tmp_path, num_classes=num))
+    drawn = charts.draw_confusion_matrix(run)
+    found = Picture(chart_to_svg(drawn))
+    if num > 40:
+        assert "1,000" in found.words and sum(mark.tag == "image" for mark in found.marks) == 1
+    else:
+        assert found.words.count("class 0") == found.words.count(f"class {num - 1}") == 2
+        assert len(drawn.to_dict()["data"]["values"]) == num**2
+    assert found.find_overlaps() == found.find_cut() == []
+
+
+def test_altair_waits_until_it_is_needed() -> None:
     import subprocess
     import sys
 
-    code = "import sota_exp.report.run.figures, sys; sys.exit('matplotlib' in sys.modules)"
+    code = "import sota_exp.report.run.figures, sys; sys.exit(bool({'matplotlib', 'altair', 'vl_convert'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from sota_exp.cli import main
+from sota_exp.report.drawing.chart import INKS, format_ink_css
 from sota_exp.report.study.page import write_study_report
 from tests.experiments import TINY
 from tests.report.pages import Page, markdown_tables
+from tests.report.pictures import Picture
 from tests.report.recomputed import check
 from tests.report.studies import (
     STEPS,
@@ -134,13 +136,18 @@ def test_the_page_is_sound_and_can_be_read_without_seeing_it(ladder: Path) -> No
     assert all(found["tabindex"] == "0" and found["aria-label"] for found in regions)
 
 
-def test_drawings_ink_with_names_alone(ladder: Path) -> None:
-    """A fixed colour in a drawing would not change between light and dark."""
+def test_drawings_change_between_light_and_dark(ladder: Path) -> None:
     text = (ladder / "report.html").read_text()
-    drawn = "".join(re.findall(r"<svg.*?</svg>", text, re.S))
-    assert not re.search(r'(fill|stroke)="(?!none)', drawn)
-    defined = set(re.findall(r"\.([sf]-\w+)\{", text))
-    assert set(re.findall(r"\b([sf]-[a-z]+)\b", " ".join(re.findall(r'class="([^"]*)"', drawn)))) <= defined
+    drawn = [Picture(svg) for svg in re.findall(r"<svg.*?</svg>", text, re.S)]
+    assert drawn and set.union(*(each.inks for each in drawn)) <= {light for light, _ in INKS.values()}
+    assert format_ink_css() in text
+
+
+def test_no_text_of_a_drawing_is_cut_or_covered(ladder: Path) -> None:
+    for svg in re.findall(r"<svg.*?</svg>", (ladder / "report.html").read_text(), re.S):
+        found = Picture(svg)
+        assert found.find_overlaps() == found.find_cut() == []
+        assert found.words and found.alt
 
 
 def test_markdown_has_the_tables_of_the_page(ladder: Path) -> None:

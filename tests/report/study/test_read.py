@@ -98,7 +98,7 @@ def test_reading_imports_nothing_heavy() -> None:
     import subprocess
     import sys
 
-    heavy = {"torch", "hydra", "omegaconf", "mlflow", "matplotlib"}
+    heavy = {"torch", "hydra", "omegaconf", "mlflow", "matplotlib", "altair", "vl_convert"}
     code = f"import sota_exp.report.study.page, sys; print(*{heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

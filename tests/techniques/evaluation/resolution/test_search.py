@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sota_exp.report.run.resolution_curve import draw_resolution_curve
+from sota_exp.report.run.figures import draw_resolution_figure
 from sota_exp.stages.evaluation import EvaluationView
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.evaluation.resolution.search import (
@@ -132,8 +132,6 @@ def test_the_figure_is_drawn(tmp_path: Path) -> None:
         for v in views
     ]
     place = {"resize": 55, "size": 48}
-    draw_resolution_curve(
-        {"chosen": place, "default": place, "gain": 0.01, "gain_standard_error": 0.02, "curve": curve},
-        tmp_path / "f" / "r.png",
-    )
-    assert (tmp_path / "f" / "r.png").read_bytes().startswith(b"\x89PNG")
+    report = {"chosen": place, "default": place, "gain": 0.01, "gain_standard_error": 0.02, "curve": curve}
+    draw_resolution_figure({"resolution": report}, tmp_path)
+    assert (tmp_path / "figures" / "resolution.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,117 @@
+"""From an Altair chart to SVG and PNG, without browser or network; the inks and the theme of every picture.
+
+A chart is drawn in the light inks. A style sheet replaces each of them by a CSS variable, so that one SVG fits light
+and dark pages and print. Altair and vl-convert are imported where a picture is drawn.
+"""
+
+import math
+import re
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sota_exp.runs.atomic import write_recomputable, write_recomputable_text
+
+if TYPE_CHECKING:
+    from altair import TopLevelMixin
+
+#: Each ink on white and on black. Okabe and Ito (2008), lightened on black to a contrast of at least 4.5.
+INKS = {
+    "text": ("#1b1f24", "#e6e8ea"),
+    "muted": ("#57606a", "#9aa4ae"),
+    "faint": ("#d9dde1", "#343b43"),
+    "paper": ("#ffffff", "#14171a"),
+    "blue": ("#0072b2", "#56b4e9"),
+    "orange": ("#946000", "#f0b03c"),
+    "red": ("#c44f00", "#ff8f4f"),
+    "green": ("#00795a", "#2fc49a"),
+    "purple": ("#a64d80", "#e39ac4"),
+    "grey": ("#6e7781", "#9aa4ae"),
+}
+
+TEXT, MUTED, FAINT, PAPER, BLUE, ORANGE, RED, GREEN, PURPLE, GREY = (light for light, _ in INKS.values())
+
+FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
+
+#: Width of a figure in pixels on a desktop and on a phone.
+WIDE, NARROW = 920.0, 340.0
+
+#: Pixels of a PNG per pixel of its chart.
+PNG_SCALE = 2
+
+_LETTERS = {"labelColor": MUTED, "labelFontSize": 11, "titleColor": MUTED, "titleFontSize": 11.5}
+_LETTERS |= {"titleFontWeight": "normal", "labelLimit": 260}
+
+#: Vega-Lite's configuration: no frame, a light grid, the title of a vertical axis above it, no words for every mark.
+THEME = {
+    "font": FONT,
+    "background": PAPER,
+    "padding": 12,
+    "view": {"stroke": None},
+    "mark": {"aria": False},
+    "axis": _LETTERS | {"domain": False, "ticks": False, "gridColor": FAINT, "labelPadding": 6, "titlePadding": 8},
+    "axisY": {"titleAngle": 0, "titleAlign": "left", "titleBaseline": "bottom", "titleX": -34, "titleY": -10},
+    "legend": _LETTERS | {"labelColor": TEXT, "title": None, "symbolStrokeWidth": 2, "symbolSize": 160},
+    "header": {"labelColor": TEXT, "labelFontSize": 12, "labelFontWeight": 600, "labelAnchor": "start", "title": None},
+    "title": {"color": TEXT, "fontSize": 13, "fontWeight": 600, "anchor": "start", "frame": "group", "offset": 12},
+    "text": {"color": TEXT, "fontSize": 12},
+}
+
+
+def chart_to_svg(chart: "TopLevelMixin", alt: str = "", name: str = "") -> str:
+    """The SVG element of a page; `alt`: the text for readers who cannot see it; `name`: its class.
+
+    The description of a mark becomes its tooltip.
+    """
+    import vl_convert
+
+    svg: str = vl_convert.vegalite_to_svg(chart.to_dict() | {"config": THEME})
+    svg = re.sub(r'<path aria-label="([^"]*)"([^>]*)/>', r"<path\2><title>\1</title></path>", svg)
+    svg = re.sub(r' (role|class|aria-\w+|pointer-events|xmlns|xmlns:xlink|version|font-family)="[^"]*"', "", svg)
+    svg = re.sub(r' (opacity|stroke-width)="1"|<path d="[^"]*"( display="none")?/>', "", svg)
+    svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", tag[0]), svg)
+    svg = svg.replace("<text ", '<text paint-order="stroke" ').replace("xlink:href", "href")
+    label = escape(alt, quote=True)
+    return svg.replace("<svg ", f'<svg class="{name}" role="img" aria-label="{label}" font-family="{FONT}" ', 1)
+
+
+def write_svg(svg: str, path: Path) -> None:
+    """Write an SVG that is light or dark by the reader's preference."""
+    write_recomputable_text(path, add_namespace(svg).replace(">", f"><style>{format_ink_css()}</style>", 1) + "\n")
+
+
+def write_png(svg: str, path: Path) -> None:
+    """Write an SVG as PNG on white, where SVG is not supported."""
+    import vl_convert
+
+    pixels = vl_convert.svg_to_png(add_namespace(svg), scale=PNG_SCALE)
+    write_recomputable(path, lambda file: file.write(pixels))
+
+
+def add_namespace(svg: str) -> str:
+    """The SVG for a file of its own."""
+    return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+
+
+def format_ink_css() -> str:
+    """A CSS variable per ink, light or dark; light inks of drawings become these variables."""
+    light = ";".join(f"--{name}:{pair[0]}" for name, pair in INKS.items())
+    dark = ";".join(f"--{name}:{pair[1]}" for name, pair in INKS.items())
+    rules = "".join(
+        f'svg [{what}="{pair[0]}"]{{{what}:var(--{name})}}'
+        for name, pair in INKS.items()
+        for what in ("fill", "stroke")
+    )
+    return f":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}{rules}"
+
+
+def compute_range(values: Iterable[float], margin: float = 0.06, least: float = 1e-9) -> tuple[float, float]:
+    """The range of the finite values with a margin on both sides, at least `least` wide; (0, 1) without values."""
+    found = [value for value in values if math.isfinite(value)]
+    if not found:
+        return 0.0, 1.0
+    low, high = min(found), max(found)
+    reach = max((high - low) * (1 + 2 * margin), least) / 2
+    middle = (low + high) / 2
+    return middle - reach, middle + reach

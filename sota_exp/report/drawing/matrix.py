@@ -1,0 +1,30 @@
+"""A matrix of differences: cells shaded by sign and size, framed if their interval excludes zero."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from sota_exp.report.drawing.chart import BLUE, FAINT, RED
+
+
+def draw_difference_matrix(
+    cells: Sequence[dict[str, Any]], rows: Sequence[str], columns: Sequence[str], width: float
+) -> alt.LayerChart:
+    """Cells (row, column, text, gain, is_clear, tip); gain > 0 is good, and None is not measured."""
+    side = min((width - 150) / max(len(columns), 1), 74.0)
+    largest = max((abs(cell["gain"]) for cell in cells if cell["gain"] is not None), default=0.0) or 1.0
+    base = alt.Chart(alt.Data(values=list(cells))).encode(
+        alt.X("column:N", sort=list(columns), axis=alt.Axis(title="", labelAngle=-40, labelLimit=110, grid=False)),
+        alt.Y("row:N", sort=list(rows), axis=alt.Axis(title="", labelLimit=140, grid=False)),
+    )
+    ink = alt.condition("datum.gain > 0", alt.value(BLUE), alt.value(RED))
+    shade = alt.Opacity("size:Q", scale=alt.Scale(domain=[0, 1], range=[0.08, 0.58]), legend=None)
+    shaded = base.transform_filter("datum.gain != null").transform_calculate(size=f"abs(datum.gain) / {largest}")
+    text = base.mark_text(fontSize=11.5 if side >= 48 else 9)
+    return alt.layer(
+        base.mark_rect(color=FAINT, opacity=0.35).transform_filter("datum.gain == null"),
+        shaded.mark_rect(aria=True).encode(shade, color=ink, description="tip:N"),
+        shaded.mark_rect(filled=False, strokeWidth=1.8).encode(stroke=ink).transform_filter("datum.is_clear"),
+        text.encode(text="text:N"),
+    ).properties(width=alt.Step(side), height=alt.Step(min(side, 40.0)))

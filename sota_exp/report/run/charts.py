@@ -1,0 +1,228 @@
+"""The charts of a run: learning curves, learning rate, confusion, reliability, worst mistakes, resolution search."""
+
+import base64
+import io
+import itertools
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+from numpy.typing import NDArray
+
+from sota_exp.report.drawing.chart import BLUE, GREY, INKS, MUTED, ORANGE, PAPER, RED, TEXT
+from sota_exp.report.run.figures import RunFigureData
+from sota_exp.report.run.predictions import NUM_BINS, bin_by_confidence, compute_confidence
+
+#: With more classes, a confusion matrix is an image without names; with more than `MAX_COUNTS`, it has no numbers.
+MAX_CLASS_NAMES, MAX_COUNTS = 40, 20
+
+#: A five-pointed star as the path of a symbol.
+STAR = "M0,-1L0.23,-0.31L0.95,-0.31L0.36,0.12L0.59,0.81L0,0.38L-0.59,0.81L-0.36,0.12L-0.95,-0.31L-0.23,-0.31Z"
+
+#: Curves by name: key in the metrics, ink, dash.
+RAW, AVERAGED = "val, raw weights", "val, averaged weights"
+CURVES = {"train": (BLUE, [1, 0]), "val": (ORANGE, [6, 3]), RAW: (ORANGE, [6, 3]), AVERAGED: (RED, [1, 0])}
+
+
+def draw_learning_curves(run: RunFigureData) -> alt.HConcatChart:
+    """Loss on train and val, accuracy on val; of the raw weights and, if there are any, of the averaged weights."""
+    is_averaged = any("val_raw/accuracy" in epoch for epoch in run.epochs)
+    keys = {RAW: "val_raw", AVERAGED: "val"} if is_averaged else {"val": "val"}
+    loss = draw_epochs(run, {"train": "train/loss"} | {name: f"{key}/loss" for name, key in keys.items()}, "~g")
+    accuracy = draw_epochs(run, {name: f"{key}/accuracy" for name, key in keys.items()}, "~%")
+    best, value = run.result["metrics"]["best/epoch"] + 1, run.result["metrics"]["val/accuracy"]
+    saved = alt.Chart(alt.Data(values=[{"epoch": best, "value": value}]))
+    saved = saved.mark_circle(size=110, opacity=1, color=RED if is_averaged else ORANGE)
+    title = f"Accuracy on val: {value:.1%} of the saved weights, epoch {best}"
+    return alt.hconcat(
+        loss.properties(title="Loss: cross-entropy, nats"),
+        alt.layer(accuracy, saved.encode(x="epoch:Q", y="value:Q")).properties(title=title),
+        spacing=40,
+    ).resolve_scale(color="independent", strokeDash="independent")
+
+
+def draw_epochs(run: RunFigureData, keys: dict[str, str], number: str, **ends: float) -> alt.Chart:
+    """Metrics by epoch. keys: the key of each curve; number: the format of the values; ends: of their axis."""
+    values = [
+        {"curve": name, "epoch": epoch["epoch"] + 1, "value": epoch[key]}
+        for name, key in keys.items()
+        for epoch in run.epochs
+        if key in epoch and math.isfinite(epoch[key])
+    ]
+    inks, dashes = zip(*(CURVES[name] for name in keys), strict=True)
+    epochs = alt.Scale(domain=[0.7, max(len(run.epochs), 1) + 0.3], nice=False)
+    x = alt.Axis(title="epoch", format="d", tickMinStep=1, tickCount=8)
+    legend = alt.Legend(orient="top", symbolType="stroke", symbolSize=400) if len(keys) > 1 else None
+    chart = alt.Chart(alt.Data(values=values), width=380, height=260)
+    return chart.mark_line(strokeWidth=1.8, point={"size": 26, "opacity": 1} if len(run.epochs) < 30 else False).encode(
+        alt.X("epoch:Q", scale=epochs, axis=x),
+        alt.Y("value:Q", scale=alt.Scale(zero=False, **ends), axis=alt.Axis(title="", format=number, tickCount=6)),
+        alt.Color("curve:N", scale=alt.Scale(domain=list(keys), range=list(inks)), legend=legend),
+        alt.StrokeDash("curve:N", scale=alt.Scale(domain=list(keys), range=list(dashes)), legend=legend),
+    )
+
+
+def draw_learning_rate(run: RunFigureData) -> alt.Chart:
+    """The learning rate at the end of every epoch."""
+    drawn = draw_epochs(run, {"train": "train/lr"}, "~g", domainMin=0.0)
+    return drawn.properties(title="Learning rate at the end of the epoch")
+
+
+def draw_confusion_matrix(run: RunFigureData) -> alt.LayerChart:
+    """Confusion matrix on test; each row is normalized by the number of images of the true class."""
+    counts = np.array(run.result["confusion_matrix"], dtype=np.float64)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    draw = draw_confusion_cells if len(counts) <= MAX_CLASS_NAMES else draw_confusion_image
+    title = f"Confusion on test ({int(counts.sum()):,} images)"
+    return draw(run.classes, counts, shares).properties(title=title)
+
+
+def draw_confusion_cells(
+    classes: list[str], counts: NDArray[np.float64], shares: NDArray[np.float64]
+) -> alt.LayerChart:
+    """A cell per pair of classes with its count. counts and shares: [C, C]."""
+    num, side = len(classes), float(np.clip(480 / len(classes), 17, 80))
+    values = [
+        {"true": true, "predicted": predicted, "count": int(counts[true, predicted]), "share": shares[true, predicted]}
+        for true, predicted in itertools.product(range(num), repeat=2)
+    ]
+    # Two classes may have the same name: places are numbers, and the axes write the names.
+    names = f"{json.dumps(classes)}[datum.value]"
+    shade = alt.Scale(domain=[0, 1], range=[PAPER, BLUE], interpolate="rgb")
+    base = alt.Chart(alt.Data(values=values), width=side * num, height=side * num).encode(
+        alt.X("predicted:O", axis=alt.Axis(title="predicted class", labelAngle=-45, labelExpr=names)),
+        alt.Y("true:O", axis=alt.Axis(title="true class", labelExpr=names)),
+    )
+    text = base.mark_text(fontSize=10.5).transform_filter("datum.count > 0")
+    white = alt.condition("datum.share > 0.55", alt.value(PAPER), alt.value(TEXT))
+    cells = base.mark_rect().encode(alt.Color("share:Q", scale=shade, legend=make_share_legend()))
+    return alt.layer(cells, *([text.encode(text="count:Q", color=white)] if num <= MAX_COUNTS else []))
+
+
+def draw_confusion_image(
+    classes: list[str], counts: NDArray[np.float64], shares: NDArray[np.float64]
+) -> alt.LayerChart:
+    """A pixel per pair of classes, with the numbers of the classes on the axes. counts and shares: [C, C]."""
+    num, side = len(classes), 640
+    blue = np.array([int(BLUE[at : at + 2], 16) for at in (1, 3, 5)])
+    pixels = (255 + shares[:, :, None] * (blue - 255)).astype(np.uint8)
+    image = alt.Chart(alt.Data(values=[{"url": to_data_url(pixels), "middle": num / 2}]))
+    image = image.mark_image(width=side, height=side, smooth=False)
+    corners = alt.Chart(alt.Data(values=[{"middle": 0, "share": 0}, {"middle": num, "share": 1}])).mark_point(opacity=0)
+    shade = alt.Color("share:Q", scale=alt.Scale(range=[PAPER, BLUE], interpolate="rgb"), legend=make_share_legend())
+    x = alt.X("middle:Q", scale=alt.Scale(domain=[0, num]), axis=alt.Axis(title="number of the predicted class"))
+    y = alt.Y("middle:Q", scale=alt.Scale(domain=[num, 0]), axis=alt.Axis(title="number of the true class"))
+    drawn = alt.layer(image.encode(x, y, url="url:N"), corners.encode(x, y, shade))
+    return drawn.properties(width=side, height=side)
+
+
+def make_share_legend() -> alt.Legend:
+    return alt.Legend(title="share of the true class", format=".0%", values=[0, 0.25, 0.5, 0.75, 1])
+
+
+def to_data_url(pixels: NDArray[np.uint8]) -> str:
+    """An image, uint8 [H, W, 3], as the URL of a PNG."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="png")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def draw_run_reliability(run: RunFigureData) -> alt.VConcatChart:
+    """Accuracy by confidence on test, with its standard error, and the number of images per bin."""
+    num, share = bin_by_confidence(*compute_confidence(run.logits, run.labels))
+    error = np.sqrt(share * (1 - share) / np.maximum(num, 1))
+    gap = 0.04 / NUM_BINS
+    values = [
+        {"begin": index / NUM_BINS + gap, "end": (index + 1) / NUM_BINS - gap, "middle": (index + 0.5) / NUM_BINS}
+        | {"images": num[index], "accuracy": share[index], "none": 0}
+        | {"low": share[index] - error[index], "high": share[index] + error[index]}
+        for index in np.flatnonzero(num).tolist()
+    ]
+    unit = alt.Scale(domain=[0, 1])
+    base = alt.Chart(alt.Data(values=values), width=380)
+    x = alt.X("begin:Q", scale=unit, axis=alt.Axis(title="confidence of the prediction", format="~%"))
+    y = alt.Axis(title="accuracy, with its standard error; dashed: perfect calibration", format="~%")
+    diagonal = alt.Chart(alt.Data(values=[{"begin": 0, "accuracy": 0}, {"begin": 1, "accuracy": 1}]))
+    above = alt.layer(
+        base.mark_bar(color=BLUE, opacity=0.85).encode(x, alt.Y("none:Q", scale=unit, axis=y), x2="end", y2="accuracy"),
+        base.mark_rule(color=GREY, strokeWidth=1.5).encode(x="middle:Q", y="low:Q", y2="high"),
+        diagonal.mark_line(color=MUTED, strokeDash=[5, 4]).encode(x="begin:Q", y="accuracy:Q"),
+    )
+    below = base.mark_bar(color=ORANGE).encode(x, alt.Y("none:Q", axis=alt.Axis(title="images")), x2="end", y2="images")
+    title = f"Reliability on test (calibration error {run.result['metrics']['test/ece']:.3f})"
+    return alt.vconcat(above.properties(height=300, title=title), below.properties(height=90), spacing=24)
+
+
+def draw_worst_mistakes(run: RunFigureData) -> alt.LayerChart:
+    """The most confident wrong predictions on test, the most confident first, six in a row."""
+    side, columns = 112, 6
+    width, height = (side + 14) * columns, (side + 42) * max(-(-len(run.mistakes["images"]) // columns), 1)
+    found = [run.mistakes[name].tolist() for name in ("true", "predicted", "confidence")]
+    values = [
+        {
+            "x": (side + 14) * (place % columns + 0.5),
+            "y": (side + 42) * (place // columns + 0.5),
+            "url": to_data_url(run.mistakes["images"][place].transpose(1, 2, 0)),
+            "words": [run.classes[true], f"{confidence:.0%} for {run.classes[predicted]}"],
+        }
+        for place, (true, predicted, confidence) in enumerate(zip(*found, strict=True))
+    ]
+    base = alt.Chart(alt.Data(values=values)).encode(
+        alt.X("x:Q", scale=alt.Scale(domain=[0, width], nice=False), axis=None),
+        alt.Y("y:Q", scale=alt.Scale(domain=[height, 0], nice=False), axis=None),
+    )
+    title = (
+        "The most confident mistakes on test: the class, and what it was taken for" if values else "No mistake on test"
+    )
+    words = base.mark_text(fontSize=11, dy=-side / 2 - 28, limit=side + 8, baseline="top", lineHeight=13)
+    pictures = base.mark_image(width=side, height=side, smooth=False).encode(url="url:N")
+    drawn = alt.layer(pictures, words.encode(text="words:N"))
+    return drawn.properties(title=title, width=width, height=height)
+
+
+def draw_resolution_search(report: dict[str, Any]) -> alt.HConcatChart:
+    """Accuracy on val by size, FLOPs and time: one line per crop ratio; the default and the chosen view are marked."""
+    # Sizes are whole pixels, so a crop ratio differs a little from size to size.
+    points = [
+        point | {"ratio": f"crop ratio {point['crop_ratio']:.2f}", "view": [point["resize"], point["size"]]}
+        for point in report["curve"]
+    ]
+    marks = [
+        next(point for point in points if point["view"] == list(report[name].values())) | {"name": name}
+        for name in ("default", "chosen")
+    ]
+    axes = {
+        "size": "side of the evaluation crop, px",
+        "gflops_per_image": "GFLOPs per image",
+        "milliseconds_per_image": "milliseconds per image, on this machine",
+    }
+    kept = "default kept" if report["chosen"] == report["default"] else "default replaced"
+    gain = f"{100 * report['gain']:+.2f} ± {100 * report['gain_standard_error']:.2f} points"
+    return alt.hconcat(
+        *(draw_views(points, marks, key, title) for key, title in axes.items()),
+        title=f"Accuracy on val; cross-fitted gain {gain}: {kept}",
+        spacing=30,
+    )
+
+
+def draw_views(
+    points: Sequence[dict[str, Any]], marks: Sequence[dict[str, Any]], key: str, title: str
+) -> alt.LayerChart:
+    """Accuracy by one of the numbers of a view, with the default (ring) and the chosen view (star)."""
+    ratios = sorted({point["ratio"] for point in points})
+    inks = [light for light, _ in INKS.values()][4:]
+    ink = alt.Color("ratio:N", scale=alt.Scale(domain=ratios, range=inks), legend=alt.Legend(orient="right"))
+    x = alt.X(f"{key}:Q", scale=alt.Scale(zero=False), axis=alt.Axis(title=title, tickCount=5, format="~g"))
+    y = alt.Y("val_accuracy:Q", scale=alt.Scale(zero=False), axis=alt.Axis(title="", format="~%", tickCount=6))
+    shape = alt.Scale(domain=["default", "chosen"], range=["circle", STAR])
+    marked = alt.Chart(alt.Data(values=list(marks))).mark_point(size=170, color=TEXT, opacity=1, strokeWidth=1.4)
+    lines = alt.Chart(alt.Data(values=list(points)), width=250, height=210).mark_line(point=True, strokeWidth=1.8)
+    return alt.layer(
+        lines.encode(x, y, ink, alt.Order(f"{key}:Q")),
+        marked.encode(x, y, alt.Shape("name:N", scale=shape, legend=alt.Legend(orient="right"))),
+    )

@@ -1,0 +1,257 @@
+"""Charts show their values, labels and marks: nothing is cut or covered, in few inks, wide and narrow."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pytest
+
+from sota_exp.report.drawing.chart import (
+    BLUE,
+    FAINT,
+    GREY,
+    INKS,
+    NARROW,
+    ORANGE,
+    PAPER,
+    RED,
+    TEXT,
+    WIDE,
+    chart_to_svg,
+    compute_range,
+    format_ink_css,
+    write_png,
+    write_svg,
+)
+from sota_exp.report.drawing.curves import CurveLine, draw_curve_panels, draw_curves
+from sota_exp.report.drawing.effects import LEFT_ARROW, EffectRow, draw_forest_plot, draw_waterfall
+from sota_exp.report.drawing.matrix import draw_difference_matrix
+from sota_exp.report.drawing.points import draw_cost_scatter, draw_reliability_panels, draw_search_history
+from sota_exp.report.study.runs import SeedCurve
+from sota_exp.report.study.study import ConfidenceInterval
+from sota_exp.statistics.units import PLAIN_FORMAT, SHARE_FORMAT
+from tests.report.pictures import Picture
+
+NAMES = ["EMA", "类别猫狗", "$x_1$ and a_b", "<b>&amp;\"'</b>", "repeated augmentation of everything, twice and again"]
+WIDTHS = [WIDE, NARROW]
+
+
+def picture(chart: Any) -> Picture:
+    return Picture(chart_to_svg(chart, "what is seen"))
+
+
+def interval(low: float, high: float) -> ConfidenceInterval:
+    return ConfidenceInterval(low=low, high=high)
+
+
+def effect(label: str, mean: float | None, reach: float = 0.01, word: str = "", **more: Any) -> EffectRow:
+    found = None if mean is None else interval(mean - reach, mean + reach)
+    word = word or f"{SHARE_FORMAT.difference(mean)}  cannot be distinguished"
+    return EffectRow(**{"label": label, "mean": mean, "interval": found, "word": word} | more)
+
+
+def names_fit(found: Picture) -> bool:
+    """Every name is there, whole or with … at its end."""
+    beginnings = [text.partition("…")[0] for text in found.words]
+    return all(any(begin and name.startswith(begin.rstrip()) for begin in beginnings) for name in NAMES)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("num", [1, 5, 200])
+def test_a_forest_plot_has_a_row_per_arm_with_nothing_cut_or_covered(width: float, num: int) -> None:
+    rows = [effect(NAMES[index % 5], 0.001 * (index % 9)) for index in range(num)]
+    found = picture(draw_forest_plot(rows, SHARE_FORMAT, "difference, points", width))
+    assert found.words.count("EMA") == math.ceil(num / 5) and "difference, points" in found.words
+    assert num < 5 or names_fit(found)
+    assert found.find_overlaps() == found.find_cut() == []
+    assert 0.85 * width < found.width < 1.1 * width
+    assert found.tips[0] == "EMA: 0.00  cannot be distinguished, interval −1.00 to +1.00"
+    assert (found.alt, found.role) == ("what is seen", "img")
+
+
+def test_verdicts_are_seen_in_ink_and_fill_and_far_ends_are_arrows() -> None:
+    rows = [
+        effect("a", 0.02, word="+2.00  helps", ink=BLUE, is_hollow=False),
+        effect("b", -0.02, word="−2.00  hurts", ink=RED, is_hollow=False),
+        effect("c", 0.0, second=interval(-0.004, 0.004)),
+        effect("far", 0.0, word="0.00").__class__(label="far", word="0.00", mean=0.0, interval=interval(-0.9, 0.01)),
+        effect("gone", None, word="failed", ink=RED),
+    ]
+    found = picture(draw_forest_plot(rows, SHARE_FORMAT, "points", WIDE))
+    assert (found.count(fill=BLUE, stroke=BLUE), found.count(fill=RED, stroke=RED)) == (3, 3)  # two caps and a disc
+    assert found.count(fill=PAPER, stroke=GREY) == 2
+    assert found.count(stroke=ORANGE) == 1
+    texts = {text.text: text.ink for text in found.texts}
+    assert texts["+2.00  helps"] == BLUE and texts["−2.00  hurts"] == RED and texts["a"] == TEXT
+    assert "0" in found.words and any(word.startswith("−") for word in found.words)
+    assert len(found.tips) == 4
+    specification = draw_forest_plot(rows, SHARE_FORMAT, "points", WIDE).to_dict()
+    shapes = [row["shape"] for layer in specification["layer"] for row in data(specification, layer) if "shape" in row]
+    assert shapes.count(LEFT_ARROW) == 1 and len(shapes) == 8
+
+
+def data(specification: dict[str, Any], layer: dict[str, Any]) -> list[dict[str, Any]]:
+    found = layer.get("data") or specification.get("data")
+    return list(found.get("values", [])) if found else []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_waterfall_joins_its_steps(width: float) -> None:
+    steps = [effect("Baseline", 0.7, word="70.00 %", ink=TEXT, is_hollow=False)]
+    for index, gain in enumerate((0.05, -0.02, 0.01, 0.0)):
+        before = steps[-1].mean
+        assert before is not None
+        after, ends = before + gain, interval(gain - 0.01, gain + 0.01)
+        word, ink = SHARE_FORMAT.difference(gain), BLUE if index == 0 else GREY
+        steps.append(EffectRow(label=NAMES[index], before=before, mean=after, interval=ends, word=word, ink=ink))
+    steps.append(EffectRow(label="failed step", before=steps[-1].mean, mean=None, interval=None, word="failed"))
+    found = picture(draw_waterfall(steps, SHARE_FORMAT, "accuracy, %", width))
+    assert [word for word in found.words if word[0] in "+−0" and "." in word] == ["+5.00", "−2.00", "+1.00", "0.00"]
+    assert found.count(opacity="0.35") == 4
+    assert found.count(stroke_dasharray="2,2") == 5
+    assert found.find_overlaps() == found.find_cut() == []
+    assert {"failed step", "failed", "accuracy, %", "70.00 %"} <= set(found.words)
+
+
+def curve(begin: float, end: float, sd: float = 0.01, num: int = 12) -> SeedCurve:
+    mean = np.linspace(begin, end, num)
+    return SeedCurve(x=np.arange(num) + 1.0, mean=mean, sd=np.full(num, sd), n=3)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_panels_of_curves_share_their_range_and_name_their_arm(width: float) -> None:
+    lines = [CurveLine(curve=curve(0.5, 0.7 + 0.02 * at), ink=BLUE, panel=f"{at} {NAMES[at]}") for at in range(5)]
+    lines += [CurveLine(curve=curve(0.5, 0.7), ink=GREY, dash=(4, 3), panel=line.panel) for line in lines]
+    found = picture(draw_curve_panels(lines, SHARE_FORMAT, "epoch", 165, width))
+    assert found.words.count("epoch") == 5 and {"0 EMA", "1 类别猫狗"} <= set(found.words)
+    assert found.count(opacity="0.18") == 10 and found.count(stroke_dasharray="4,3") == 5
+    assert found.find_overlaps() == found.find_cut() == []
+    assert found.width < 1.1 * width
+    numbers = [word for word in found.words if word.isdigit() and int(word) > 12]
+    assert len(numbers) == 5 * len(set(numbers)) > 10
+
+
+def test_chosen_points_are_discs_and_a_single_point_is_one_too() -> None:
+    lines = [CurveLine(curve=curve(0.5, 0.6), ink=BLUE, marks={3.0: 5.0, 4.0: 2.0, 99.0: 9.0})]
+    found = picture(draw_curves(lines, SHARE_FORMAT, ("size, px", ""), (300, 200)))
+    assert found.tips == ["3: 51.82 %", "4: 52.73 %"]
+    alone = picture(draw_curves([CurveLine(curve=curve(0.5, 0.5, num=1), ink=RED)], PLAIN_FORMAT, ("", ""), (300, 200)))
+    assert alone.tips == ["1: 0.5000"]
+
+
+def point(index: int, time: float) -> dict[str, Any]:
+    score = 70 + (index * 7) % 5
+    ends = {"low": score - 1, "high": score + 1}
+    return {"number": str(index), "tip": f"arm {index}", "time": time, "score": score, "ink": BLUE, **ends}
+
+
+@pytest.mark.parametrize(("factor", "is_log"), [(1.0, False), (3.0, True)])
+def test_costs_are_numbered_points_before_their_front(factor: float, is_log: bool) -> None:
+    points = [point(index, 10 * (1 + 0.1 * index) ** factor) for index in range(12)]
+    found = picture(draw_cost_scatter(points, ("time, s", "accuracy, %"), (850, 345)))
+    assert {str(index) for index in range(12)} | {"time, s", "accuracy, %"} <= set(found.words)
+    assert sorted(map(str, found.tips)) == sorted(f"arm {index}" for index in range(12))
+    assert found.find_overlaps() == found.find_cut() == []
+    assert found.count(stroke=FAINT, fill="none") + found.count(stroke=FAINT) > 1
+    kind = draw_cost_scatter(points, ("", ""), (850, 345)).to_dict()["layer"][1]["encoding"]["x"]["scale"]["type"]
+    assert kind == ("log" if is_log else "linear")
+
+
+def test_a_history_has_rings_for_what_did_not_end_and_a_line_of_the_best() -> None:
+    trials = [
+        {"number": at, "value": value, "is_complete": at != 2, "tip": f"trial {at}"}
+        for at, value in enumerate((0.5, 0.7, 0.9, 0.6, 0.8))
+    ]
+    found = picture(draw_search_history(trials, 1, "val/accuracy", (850, 230)))
+    assert found.count(fill=BLUE) == 4 and found.count(fill=PAPER, stroke=GREY) == 1
+    steps = draw_search_history(trials, 1, "", (850, 230)).to_dict()["layer"][0]["data"]["values"]
+    assert [step["value"] for step in steps] == [0.5, 0.7, 0.7, 0.8, 0.8]
+    least = draw_search_history(trials, -1, "", (850, 230)).to_dict()["layer"][0]["data"]["values"]
+    assert {step["value"] for step in least} == {0.5}
+    assert picture(draw_search_history(trials[2:3], 1, "", (850, 230))).tips == ["trial 2"]
+
+
+def test_a_matrix_is_shaded_by_sign_and_framed_where_the_sign_is_clear() -> None:
+    cells = [
+        {"row": NAMES[row], "column": NAMES[column], "gain": gain, "text": text, "is_clear": clear, "tip": text}
+        for row, column, gain, text, clear in (
+            (1, 0, 0.02, "+2.00", True),
+            (2, 0, -0.01, "−1.00", False),
+            (2, 1, None, "", False),
+        )
+    ]
+    found = picture(draw_difference_matrix(cells, NAMES[1:3], NAMES[:2], WIDE))
+    assert (found.count(fill=BLUE), found.count(fill=RED)) == (1, 1)
+    assert found.count(stroke=BLUE, fill="none") + found.count(stroke=BLUE) >= 1 and found.count(stroke=RED) == 0
+    assert {"+2.00", "−1.00", "EMA", "类别猫狗"} <= set(found.words)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_reliability_has_a_ring_per_bin_and_a_diagonal_per_panel(width: float) -> None:
+    bins = [
+        {"panel": name, "confidence": at / 5, "correct": at / 6, "weight": at / 10, "ink": GREY, "tip": f"bin {at}"}
+        for name in NAMES[:3]
+        for at in range(1, 5)
+    ]
+    found = picture(draw_reliability_panels(bins, width))
+    assert len(found.tips) == 12 and found.count(stroke_dasharray="3,3") == 3
+    assert found.words.count("confidence, %") == 3 and found.words.count("100") == 6
+    assert found.find_overlaps() == []
+
+
+DRAWN: dict[str, Callable[[], Any]] = {
+    "forest": lambda: draw_forest_plot([effect("a", 0.1, ink=BLUE)], SHARE_FORMAT, "x", WIDE),
+    "curves": lambda: draw_curves([CurveLine(curve=curve(0.5, 0.6), ink=RED)], SHARE_FORMAT, ("x", "y"), (300, 200)),
+    "cost": lambda: draw_cost_scatter([point(0, 1.0), point(1, 2.0)], ("x", "y"), (300, 200)),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_every_ink_of_a_drawing_changes_between_light_and_dark(name: str) -> None:
+    found = picture(DRAWN[name]())
+    assert found.inks <= {light for light, _ in INKS.values()}
+    css = format_ink_css()
+    assert all(f'[fill="{ink}"]' in css and f'[stroke="{ink}"]' in css for ink in found.inks)
+    assert css.index("prefers-color-scheme:dark") < css.index(INKS["text"][1])
+
+
+def test_files_hold_the_drawing_and_its_words_are_escaped(tmp_path: Path) -> None:
+    svg = chart_to_svg(draw_forest_plot([effect('<b> & "c"', 0.1)], SHARE_FORMAT, "x", WIDE), '"quoted" <alt>', "wide")
+    assert 'class="wide"' in svg and "<b>" not in svg and "xmlns" not in svg
+    write_svg(svg, tmp_path / "a.svg")
+    write_png(svg, tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    file = (tmp_path / "a.svg").read_text()
+    assert file.startswith('<svg xmlns="http://www.w3.org/2000/svg"') and format_ink_css() in file
+    assert Picture(svg).alt == '"quoted" <alt>' and '<b> & "c"' in Picture(svg).words
+
+
+def test_numbers_of_attributes_are_rounded_and_those_of_texts_are_not() -> None:
+    chart = alt.Chart(alt.Data(values=[{"x": 1 / 3}])).mark_text(x=100 / 3, y=9).encode(text=alt.value("0.12345"))
+    svg = chart_to_svg(chart)
+    assert "33.33" in svg and "33.333" not in svg and "0.12345" in svg
+
+
+def test_a_range_holds_its_values_and_never_closes() -> None:
+    assert compute_range([]) == (0.0, 1.0)
+    low, high = compute_range([2.0, 2.0], least=0.5)
+    assert (low, high) == (1.75, 2.25)
+    low, high = compute_range([1.0, 3.0, math.nan])
+    assert low < 1 and high > 3
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("name", sorted(set(INKS) - {"paper", "faint"}))
+@pytest.mark.parametrize("side", [0, 1], ids=["light", "dark"])
+def test_inks_can_be_read_on_their_paper(name: str, side: int) -> None:
+    """WCAG 2.1: a contrast of 4.5 for text."""
+    darker, lighter = sorted(luminance(INKS[ink][side]) for ink in (name, "paper"))
+    assert (lighter + 0.05) / (darker + 0.05) >= 4.5
