@@ -53,6 +53,7 @@ def test_every_option_is_inside(wheel):
     ours = {f"sota_exp/{path.relative_to(ROOT)}" for path in (ROOT / "conf").rglob("*.yaml")}
     assert ours <= names
     assert {str(path.relative_to(ROOT)) for path in (ROOT / "sota_exp").rglob("*.py")} <= names
+    assert {str(path.relative_to(ROOT)) for path in (ROOT / "sota_exp").rglob("*.jinja")} <= names
     assert not any(name.startswith("tests/") for name in names)
 
 

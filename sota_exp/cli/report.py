@@ -14,7 +14,6 @@ sota-exp compare RUN RUN … --html FILE.
 from pathlib import Path
 
 from sota_exp.errors import ConfigError
-from sota_exp.report.document.document import get_plain_text
 from sota_exp.report.document.write import WrittenReport
 from sota_exp.report.terminal import make_console
 
@@ -33,7 +32,7 @@ def main(arguments: list[str]) -> None:
     written = write_report(find_directory(arguments[0]))
     out = make_console()
     for paragraph in written.answer:
-        out.print(get_plain_text(paragraph.words).strip(), markup=False)
+        out.print(paragraph, markup=False)
     page, text, *pictures = written.paths
     out.print(f"{page}, {text.name} and {len(pictures)} figures", style="dim", soft_wrap=True)
 

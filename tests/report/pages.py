@@ -86,4 +86,4 @@ def markdown_tables(text: str) -> list[list[list[str]]]:
 def bare(text: str) -> str:
     import re
 
-    return re.sub(r"\\([\\`*_\[\]<>|])", r"\1", text.replace("\0", "|")).strip("`").strip()
+    return re.sub(r"\\([\\`*_\[\]<>|&~$])", r"\1", text.replace("\0", "|")).strip("`").strip()

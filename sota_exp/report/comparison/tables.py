@@ -1,8 +1,11 @@
 """The tables of a comparison, for the page and the terminal."""
 
+from collections.abc import Callable
+
 from sota_exp.report.comparison.compare_runs import RunComparison
 from sota_exp.report.comparison.compare_runs import SeedStatistics as Value
-from sota_exp.report.document.document import DocumentTable, TableCell, build_table, cell, code
+from sota_exp.report.comparison.pairs import GroupDifference
+from sota_exp.report.document.markdown import Code, Strong, Table
 from sota_exp.report.numbers import format_interval, format_yaml_value
 from sota_exp.statistics.units import SHARE_FORMAT, UNKNOWN, format_p_value
 
@@ -28,49 +31,45 @@ ROWS = {
 FROM_ONE = ("best/epoch",)
 
 
-def build_pair_table(comparison: RunComparison) -> DocumentTable | None:
-    rows = [
-        [
-            cell(f"{each.second} − {each.first}"),
-            cell(SHARE_FORMAT.difference(each.images.mean if each.images else None)),
-            cell(format_interval(SHARE_FORMAT, each.images)),
-            cell(format_interval(SHARE_FORMAT, each.seeds)),
-            cell(f"{each.mcnemar.won} : {each.mcnemar.lost}" if each.mcnemar else UNKNOWN),
-            cell(format_p_value(each.mcnemar.p_value if each.mcnemar else None)),
-            cell(each.remark),
-        ]
-        for each in comparison.pairs
-    ]
-    names = ["Pair", "Points", "95 %: images", "95 %: seeds", "Won : lost", "McNemar p", "Remark"]
-    uncorrected = f" {len(rows)} intervals, not corrected for multiple comparisons." if len(rows) > 1 else ""
-    caption = (
+def build_pair_table(comparison: RunComparison) -> Table:
+    columns: dict[str, Callable[[GroupDifference], str]] = {
+        "Pair": lambda each: f"{each.second} − {each.first}",
+        "Points": lambda each: SHARE_FORMAT.difference(each.images.mean if each.images else None),
+        "95 %: images": lambda each: format_interval(SHARE_FORMAT, each.images),
+        "95 %: seeds": lambda each: format_interval(SHARE_FORMAT, each.seeds),
+        "Won : lost": lambda each: f"{each.mcnemar.won} : {each.mcnemar.lost}" if each.mcnemar else UNKNOWN,
+        "McNemar p": lambda each: format_p_value(each.mcnemar.p_value if each.mcnemar else None),
+        "Remark": lambda each: each.remark,
+    }
+    return Table.of(comparison.pairs, columns, ["Remark"])
+
+
+def explain_pair_table(table: Table) -> str:
+    num = len(table.rows)
+    uncorrected = f" {num} intervals, not corrected for multiple comparisons." if num > 1 else ""
+    return (
         "Test accuracy, paired by image and by seed. Won : lost counts images that only one of the two classifies "
         f"correctly.{uncorrected}"
     )
-    return build_table(caption, names, rows, ["Remark"]) if rows else None
 
 
-def build_results_table(comparison: RunComparison) -> DocumentTable:
+def build_results_table(comparison: RunComparison) -> Table:
     """Slots and values that differ, scores and costs; one column per group."""
     rows = [
-        [TableCell(words=[code(name)]), *(cell(format_yaml_value(part, none=UNKNOWN)) for part in found)]
+        [Code(name), *(format_yaml_value(part, none=UNKNOWN) for part in found)]
         for name, found in (*comparison.choices.items(), *comparison.values.items())
     ]
     rows += [
         [
-            cell(ROWS[name][0]),
+            ROWS[name][0],
             *(
-                cell(format_mean_and_spread(name, value), shade=0.4 if at in comparison.best.get(name, ()) else None)
+                (Strong if at in comparison.best.get(name, ()) else str)(format_mean_and_spread(name, value))
                 for at, value in enumerate(values)
             ),
         ]
         for name, values in (*comparison.metrics.items(), *comparison.costs.items())
     ]
-    caption = (
-        "What differs, scores and costs. ±: the standard deviation over several seeds; for one run, the standard "
-        "error from the number of images. Shaded: the best value, which alone is no evidence."
-    )
-    return build_table(caption, ["", *(group.name for group in comparison.groups)], rows)
+    return Table(["", *(group.name for group in comparison.groups)], rows)
 
 
 def format_mean_and_spread(name: str, value: Value | None) -> str:

@@ -12,9 +12,9 @@ from rich.text import Text
 
 from sota_exp.report.comparison.compare_runs import RunComparison
 from sota_exp.report.comparison.groups import SeedGroup
-from sota_exp.report.comparison.tables import build_pair_table, build_results_table
-from sota_exp.report.document.document import DocumentTable as PageTable
-from sota_exp.report.document.document import get_plain_text
+from sota_exp.report.comparison.tables import build_pair_table, build_results_table, explain_pair_table
+from sota_exp.report.document.markdown import Strong
+from sota_exp.report.document.markdown import Table as PageTable
 
 #: Longest text of an option or value in a cell.
 MAX_LENGTH = 24
@@ -24,17 +24,17 @@ def print_comparison(comparison: RunComparison, console: Console) -> None:
     """Print everything, in blocks of as many columns as the console is wide."""
     console.print(build_legend(comparison.groups))
     results = build_results_table(comparison)
-    texts = shorten_values(to_texts(results))
+    texts = shorten_values([results.names, *results.rows])
     for columns in split_columns(texts, console.width):
         console.print()
         console.print(to_rich(results, texts, [0, *columns]))
     console.print()
     console.print(f"[dim]{explain_spread(comparison)}[/]")
-    if pairs := build_pair_table(comparison):
-        shown = pairs.drop_empty_columns()
+    pairs = build_pair_table(comparison).drop_empty_columns()
+    if pairs.rows:
         console.print()
-        console.print(to_rich(shown, to_texts(shown), range(len(shown.columns))))
-        console.print(get_plain_text(pairs.caption), style="dim")
+        console.print(to_rich(pairs, [pairs.names, *pairs.rows], range(len(pairs.names))))
+        console.print(explain_pair_table(pairs), style="dim")
     for note in comparison.notes:
         console.print(f"[yellow]{escape(note)}[/]", soft_wrap=True)
     if comparison.environment:
@@ -71,13 +71,7 @@ def format_directories(group: SeedGroup) -> str:
     return ", ".join(map(str, paths))
 
 
-def to_texts(table: PageTable) -> list[list[str]]:
-    """The headings and the rows as text."""
-    rows = [[get_plain_text(cell.words) for cell in row] for row in table.rows]
-    return [[column.name for column in table.columns], *rows]
-
-
-def shorten_values(rows: list[list[str]]) -> list[list[str]]:
+def shorten_values(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
     """The rows with long options and values cut; headings and names stay."""
     heading, *others = rows
     return [heading, *([name, *map(shorten, texts)] for name, *texts in others)]
@@ -100,15 +94,14 @@ def split_columns(rows: Sequence[Sequence[str]], width: int) -> list[range]:
 
 
 def to_rich(table: PageTable, texts: Sequence[Sequence[str]], columns: Sequence[int]) -> Table:
-    """Some columns of a table of the page for the terminal; shaded cells are bold. texts: the headings and the rows."""
+    """Some columns of a table of the page for the terminal. texts: the headings and the rows."""
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for index in columns:
-        column = table.columns[index]
-        justify: Literal["left", "right"] = "right" if column.is_number else "left"
-        is_whole = column.is_number or not index
-        drawn.add_column(column.name, style="" if index else "cyan", justify=justify, no_wrap=is_whole, overflow="fold")
+        justify: Literal["left", "right"] = "right" if table.is_number(index) else "left"
+        style, is_whole = "" if index else "cyan", table.is_number(index) or not index
+        drawn.add_column(table.names[index], style=style, justify=justify, no_wrap=is_whole, overflow="fold")
     for row, line in zip(table.rows, texts[1:], strict=True):
-        drawn.add_row(*(Text(line[index], "bold" if row[index].shade else "") for index in columns))
+        drawn.add_row(*(Text(line[index], "bold" if isinstance(row[index], Strong) else "") for index in columns))
     return drawn
 
 

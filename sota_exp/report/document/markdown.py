@@ -1,92 +1,97 @@
-"""A document as Markdown: the same text, tables and figures as the page."""
+"""Words and tables as Markdown, in which no value can become markup.
+
+Words are strings: plain, or of a class that says how they are set, so that a terminal prints them as they are.
+"""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from sota_exp.report.document.document import (
-    Block,
-    BulletList,
-    CodeBlock,
-    Document,
-    DocumentFigure,
-    DocumentTable,
-    FoldedBlocks,
-    Paragraph,
-    RichText,
-    Section,
-    TextSpan,
-)
+from markupsafe import Markup
 
-#: Characters with a meaning in Markdown or HTML.
-SPECIAL = re.compile(r"([\\`*\[\]<>|]|(?<!\w)_|_(?!\w))")
+#: Characters with a meaning in Markdown or HTML, at the beginning of a line or anywhere.
+SPECIAL = re.compile(r"[\\`*\[\]<>|&~$]|(?<!\w)_|_(?!\w)|^[-+#=](?=[-\s#=]|$)|(?<=^\d)[.)](?=\s)|(?<=^\d\d)[.)](?=\s)")
 
 
-def document_to_markdown(document: Document) -> str:
-    blocks = "\n\n".join(format_blocks(list(document.answer), 2) + format_blocks(list(document.sections), 2))
-    facts = " · ".join(map(escape, document.facts))
-    end = f"\n\n---\n\n{format_words(document.colophon)}" if document.colophon else ""
-    return f"# {escape(document.title)}\n\n{facts}\n\n{blocks}{end}\n"
+class Strong(str):
+    """Words in bold type."""
 
 
-def format_blocks(blocks: Sequence[Block], level: int) -> list[str]:
-    return [text for block in blocks for text in format_block(block, level)]
+class Emphasis(str):
+    """Words in italics: a name."""
 
 
-def format_block(block: Block, level: int) -> list[str]:
-    """The parts of a block; empty lines go between them."""
-    match block:
-        case Paragraph():
-            return [f"> {format_words(block.words)}" if block.tone == "note" else format_words(block.words)]
-        case BulletList():
-            return ["\n".join(f"- {format_words(item)}" for item in block.items)]
-        case CodeBlock():
-            return [f"```\n{block.text.rstrip()}\n```"]
-        case DocumentTable():
-            return format_table(block)
-        case DocumentFigure():
-            return format_figure(block)
-        case FoldedBlocks():
-            inside = format_blocks(block.blocks, level + 1)
-            return [f"<details><summary>{escape(block.summary)}</summary>", *inside, "</details>"]
-        case Section():
-            return [f"{'#' * level} {escape(block.title)}", *format_blocks(block.blocks, level + 1)]
+class Code(str):
+    """A command, a file, a key or a value."""
 
 
-def format_table(block: DocumentTable) -> list[str]:
-    columns = [format_row([escape(column.name) or " " for column in block.columns])]
-    columns.append(format_row(["---:" if column.is_number else "---" for column in block.columns]))
-    rows = [format_row([format_words(cell.words) for cell in row]) for row in block.rows]
-    return [f"**{block.number}.** {format_words(block.caption)}", "\n".join([*columns, *rows])]
+def escape_markdown(words: object) -> Markup:
+    """The words as Markdown that shows them letter by letter; Markdown of our own (`Markup`) stays."""
+    if isinstance(words, Markup):
+        return words
+    text = re.sub(r"\s*[\r\n]\s*", " ", str(words))
+    if isinstance(words, Code):
+        return format_code(text)
+    mark = "**" if isinstance(words, Strong) else "*" if isinstance(words, Emphasis) else ""
+    inner = SPECIAL.sub(r"\\\g<0>", text)
+    # Marks with a space inside them are no marks.
+    return Markup(re.sub(r"^(\s*)(.+?)(\s*)$", lambda found: f"{found[1]}{mark}{found[2]}{mark}{found[3]}", inner))
 
 
-def format_row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def format_code(text: str) -> Markup:
+    """Text between more backticks than it has in a row."""
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    space = " " if "`" in text or not text.strip() else ""
+    return Markup(f"{fence}{space}{text}{space}{fence}")
 
 
-def format_figure(block: DocumentFigure) -> list[str]:
-    """The picture by its file below `figures/`."""
-    return [f"![{escape(block.alt)}](figures/{block.name}.svg)", f"**{block.number}.** {escape(block.caption)}"]
+def format_block(text: str) -> Markup:
+    """Lines of a command or a file, between more backticks than they have in a row."""
+    fence = "`" * max(max(map(len, re.findall("`+", text)), default=0) + 1, 3)
+    return Markup(f"{fence}\n{text.rstrip()}\n{fence}")
 
 
-def format_words(words: RichText) -> str:
-    return "".join(map(format_span, words))
+def link(words: str, place: str) -> Markup:
+    """place: a path in which special characters are quoted."""
+    return Markup(f"[{escape_markdown(words)}]({place})")
 
 
-def format_span(word: TextSpan | str) -> str:
-    if isinstance(word, str):
-        return escape(word)
-    marks = {"strong": "**", "emphasis": "*"}
-    mark, inner = marks.get(word.kind, ""), word.text.strip()
-    before, after = word.text[: len(word.text) - len(word.text.lstrip())], word.text[len(word.text.rstrip()) :]
-    text = format_code(word.text) if word.kind == "code" else f"{before}{mark}{escape(inner)}{mark}{after}"
-    return f"[{text}]({word.href})" if word.href else text
+def join_words(words: Iterable[str]) -> Markup:
+    return Markup("".join(map(escape_markdown, words)))
 
 
-def format_code(text: str) -> str:
-    """Inline code; backticks and bars in it are handled."""
-    inner = text.replace("|", "\\|").replace("\n", " ")
-    return f"`` {inner} ``" if "`" in inner else f"`{inner}`"
+@dataclass(frozen=True)
+class Table:
+    """The first cell of a row is its heading. `texts`: names of columns that hold no numbers, beside the first."""
+
+    names: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    texts: Collection[str] = ()
+
+    @classmethod
+    def of(
+        cls, items: Iterable[Any], columns: Mapping[str, Callable[[Any], str]], texts: Collection[str] = ()
+    ) -> "Table":
+        """A row per item. columns: the text of an item by the name of a column."""
+        return cls(list(columns), [[show(item) for show in columns.values()] for item in items], texts)
+
+    def is_number(self, index: int) -> bool:
+        return index > 0 and self.names[index] not in self.texts
+
+    def drop_empty_columns(self) -> "Table":
+        """The table without columns that are empty or – in every row."""
+        kept = [at for at in range(len(self.names)) if at == 0 or any(row[at] not in ("", "–") for row in self.rows)]
+        return Table([self.names[at] for at in kept], [[row[at] for at in kept] for row in self.rows], self.texts)
 
 
-def escape(text: str) -> str:
-    return SPECIAL.sub(r"\\\1", text).replace("\n", " ")
+def format_table(table: Table) -> Markup:
+    found = table.drop_empty_columns()
+    marks = [Markup("---:" if found.is_number(index) else "---") for index in range(len(found.names))]
+    lines = [found.names, marks, *found.rows]
+    return Markup("\n").join(Markup(f"| {' | '.join(map(format_cell, line))} |") for line in lines)
+
+
+def format_cell(words: str) -> str:
+    """The words as Markdown; a bar in code would end the cell."""
+    return re.sub(r"(?<!\\)\|", r"\\|", escape_markdown(words))

@@ -1,45 +1,162 @@
-"""A document on disk: HTML, Markdown and figure files. Each file is replaced atomically."""
+"""A report on disk: one Markdown text, from a template, and the page that a Markdown library makes of it."""
 
-from collections.abc import Sequence
+import html
+import itertools
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from markupsafe import Markup
 
 from sota_exp.errors import RunFailed
-from sota_exp.report.document import html, markdown
-from sota_exp.report.document.document import Document, DocumentFigure, Paragraph
-from sota_exp.report.drawing.chart import WIDE, chart_to_svg, write_png, write_svg
+from sota_exp.report import numbers
+from sota_exp.report.document.markdown import (
+    Code,
+    Emphasis,
+    Strong,
+    Table,
+    escape_markdown,
+    format_block,
+    format_table,
+    join_words,
+    link,
+)
+from sota_exp.report.drawing.chart import NARROW, WIDE, Figure, format_ink_css, write_png, write_svg
 from sota_exp.runs.atomic import write_recomputable_text
+
+ROOM = Path(__file__).parent.parent
+
+#: Every value that a template shows is escaped, and an unknown name is an error.
+TEMPLATES = Environment(
+    loader=FileSystemLoader(ROOM),
+    autoescape=True,
+    finalize=escape_markdown,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+TEMPLATES.filters |= {"code": Code, "block": format_block, "words": join_words}
+TEMPLATES.filters |= {"counted": numbers.format_count, "joined": numbers.join_with_and}
+TEMPLATES.filters |= {"strong": Strong, "emphasis": Emphasis}
+TEMPLATES.globals |= {"link": link}
+
+#: The page around the text; its parts are HTML already.
+PAGES = Environment(loader=FileSystemLoader(ROOM), autoescape=True, undefined=StrictUndefined)
+
+#: What the page has beyond Markdown: captions, scrolling tables, headings of rows, signs of verdicts, anchors, folds.
+#: No value of a report can match: in it, every < is escaped.
+PAGE_RULES = [
+    (r'style="text-align:right"', 'class="number"'),
+    (r"<th(?=[ >])", '<th scope="col"'),
+    (r"<tr>\n<td(.*?)>(.*?)</td>", r'<tr>\n<th scope="row"\1>\2</th>'),
+    (r"<td>([▲▼○✕]) (\w+)", r'<td class="verdict \2"><span class="sign" aria-hidden="true">\1</span> \2'),
+    (
+        r"<p>(<strong>(Table \d+)\.</strong>[^\n]*)</p>\n<table>",
+        r'<div class="scroll" role="region" tabindex="0" aria-label="\2"><table><caption>\1</caption>',
+    ),
+    (r"</table>", "</table></div>"),
+    (r"<pre>", '<pre tabindex="0">'),
+    (r"<h3>(.*?)</h3>(.*?)(?=<h[23]|<hr|\Z)", r"<details><summary>\1</summary>\2</details>"),
+]
+
+FIGURE = re.compile(r'<p><img src="figures/(\w+)\.svg"[^>]*></p>\n<p>(<strong>Figure \d+\.</strong>[^\n]*)</p>')
 
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenReport:
-    """The written files (HTML first, Markdown second), and the paragraphs of the answer."""
+    """The written files (HTML first, Markdown second), and the paragraphs of the answer as plain text."""
 
     paths: list[Path]
-    answer: Sequence[Paragraph]
+    answer: list[str]
 
 
-def write_document(document: Document, directory: Path) -> WrittenReport:
+def write_report(directory: Path, template: str, **values: Any) -> WrittenReport:
     """Write `report.html`, `report.md`, `figures/NAME.svg` and `figures/NAME.png`.
 
     Raises:
         RunFailed: the directory cannot be written.
     """
-    page, text = directory / "report.html", directory / "report.md"
+    text, figures = render_markdown(template, **values)
+    page, markdown, folder = directory / "report.html", directory / "report.md", directory / "figures"
+    drawn = draw_both_widths(figures)
     try:
-        (directory / "figures").mkdir(exist_ok=True)
-        pictures = [path for figure in document.figures() for path in write_figure(figure, directory / "figures")]
-        write_recomputable_text(text, markdown.document_to_markdown(document))
-        write_recomputable_text(page, html.document_to_html(document))
+        folder.mkdir(exist_ok=True)
+        for name, (wide, _) in drawn.items():
+            write_svg(wide, folder / f"{name}.svg")
+            write_png(wide, folder / f"{name}.png")
+        write_recomputable_text(markdown, text)
+        write_recomputable_text(page, render_page(text, drawn))
     except OSError as error:
         raise RunFailed(f"no report can be written: {error}; check permissions and free space") from error
-    answer = [block for block in document.answer if isinstance(block, Paragraph)]
-    return WrittenReport(paths=[page, text, *pictures], answer=answer)
+    pictures = [folder / f"{name}.{kind}" for name in drawn for kind in ("svg", "png")]
+    answer = re.findall("<p>(.*?)</p>", to_html(text).partition("<h2>")[0], re.DOTALL)[1:]
+    return WrittenReport(paths=[page, markdown, *pictures], answer=[Markup(each).striptags() for each in answer])
 
 
-def write_figure(figure: DocumentFigure, folder: Path) -> list[Path]:
-    drawn = chart_to_svg(figure.draw(WIDE), figure.alt)
-    vector, pixels = folder / f"{figure.name}.svg", folder / f"{figure.name}.png"
-    write_svg(drawn, vector)
-    write_png(drawn, pixels)
-    return [vector, pixels]
+def draw_both_widths(figures: Sequence[Figure]) -> dict[str, tuple[str, str]]:
+    """By name: the SVG for a desktop and that for a phone, of which the style sheet shows one."""
+    return {figure.name: (figure.to_svg(WIDE, "wide"), figure.to_svg(NARROW, "narrow")) for figure in figures}
+
+
+def render_markdown(template: str, **values: Any) -> tuple[str, Sequence[Figure]]:
+    """The text of a report, with numbered tables and figures, and its figures; templates call both with a caption."""
+    figures: list[Figure] = []
+    table_numbers = itertools.count(1)
+
+    def show_table(table: Table | None, caller: Callable[[], str]) -> Markup:
+        if not table or not table.rows:
+            return Markup()
+        return format_caption("Table", next(table_numbers), caller()) + "\n\n" + format_table(table)
+
+    def show_figure(figure: Figure | None, caller: Callable[[], str]) -> Markup:
+        if figure is None:
+            return Markup()
+        figures.append(figure)
+        picture = Markup(f"![{escape_markdown(figure.alt)}](figures/{figure.name}.svg)\n\n")
+        return picture + format_caption("Figure", len(figures), caller())
+
+    text = TEMPLATES.get_template(template).render(table=show_table, figure=show_figure, **values)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n", figures
+
+
+def format_caption(kind: str, number: int, text: str) -> Markup:
+    """One line. text: Markdown."""
+    line = re.sub(r"[ \n]*\n[ \n]*", " ", text.strip())
+    return Markup(f"**{kind} {number}.** {line}")
+
+
+def render_page(text: str, drawn: Mapping[str, tuple[str, str]]) -> str:
+    """The report as one self-contained HTML file: styles and drawings are inline, no script, no network."""
+    body = to_html(text)
+    for pattern, replacement in PAGE_RULES:
+        body = re.sub(pattern, replacement, body, flags=re.DOTALL)
+    body, contents = add_anchors(body)
+    body = re.sub(FIGURE, lambda at: f"<figure>{''.join(drawn[at[1]])}<figcaption>{at[2]}</figcaption></figure>", body)
+    body, _, colophon = body.rpartition("<hr />\n")
+    parts = re.fullmatch(r"(<h1>(.*?)</h1>\n<p>.*?</p>)(.*?)((?:<h2.*)?)", body, re.DOTALL)
+    assert parts is not None, "a report begins with its title and its facts"
+    style = format_ink_css() + (ROOM / "document" / "page.css").read_text()
+    found = dict(zip(("head", "title", "answer", "sections"), map(Markup, parts.groups()), strict=True))
+    found |= {"style": Markup(style), "colophon": Markup(colophon)}
+    return PAGES.get_template("document/page.html.jinja").render(contents=contents, **found)
+
+
+def to_html(text: str) -> str:
+    """The HTML of Markdown; HTML in it is shown as text."""
+    return MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+
+
+def add_anchors(body: str) -> tuple[str, list[tuple[str, Markup]]]:
+    """The page with an anchor at each section, and the anchors with their titles."""
+    contents = [(slug(title), Markup(title)) for title in re.findall("<h2>(.*?)</h2>", body)]
+    for anchor, title in contents:
+        body = body.replace(f"<h2>{title}</h2>", f'<h2 id="{anchor}">{title}</h2>')
+    return body, contents
+
+
+def slug(title: str) -> str:
+    return re.sub(r"\W+", "-", html.unescape(title).lower()).strip("-")

@@ -6,7 +6,8 @@ and dark pages and print. Altair and vl-convert are imported where a picture is 
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +58,18 @@ THEME = {
     "title": {"color": TEXT, "fontSize": 13, "fontWeight": 600, "anchor": "start", "frame": "group", "offset": 12},
     "text": {"color": TEXT, "fontSize": 12},
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A chart at any width in pixels; `name` is that of its files, `alt` the text for readers who cannot see it."""
+
+    name: str
+    alt: str
+    draw: "Callable[[float], TopLevelMixin]"
+
+    def to_svg(self, width: float, name: str = "") -> str:
+        return chart_to_svg(self.draw(width), self.alt, name)
 
 
 def chart_to_svg(chart: "TopLevelMixin", alt: str = "", name: str = "") -> str:

@@ -17,7 +17,7 @@ from sota_exp.statistics.units import MetricFormat
 #: Charts that are narrower have the texts of a row above it.
 LEAST_WIDE = 520
 
-#: Pixels of a character of a label and of a text (a Chinese one counts as two) in wide fonts, and of the gap beside them.
+#: Pixels of a character of a label and of a text in wide fonts (a Chinese one counts as two), and of the gap beside.
 CHARACTERS, GAP = {"label": 7.2, "word": 6.6}, 14
 
 #: Ends of an interval: a cap inside the plot, arrow heads outside.

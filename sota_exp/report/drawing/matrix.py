@@ -21,7 +21,7 @@ def draw_difference_matrix(
     ink = alt.condition("datum.gain > 0", alt.value(BLUE), alt.value(RED))
     shade = alt.Opacity("size:Q", scale=alt.Scale(domain=[0, 1], range=[0.08, 0.58]), legend=None)
     shaded = base.transform_filter("datum.gain != null").transform_calculate(size=f"abs(datum.gain) / {largest}")
-    text = base.mark_text(fontSize=11.5 if side >= 48 else 9)
+    text = base.mark_text(fontSize=11.5 if side >= 48 else 9, opacity=1 if side >= 28 else 0)
     return alt.layer(
         base.mark_rect(color=FAINT, opacity=0.35).transform_filter("datum.gain == null"),
         shaded.mark_rect(aria=True).encode(shade, color=ink, description="tip:N"),

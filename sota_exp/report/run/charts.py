@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sota_exp.report.drawing.chart import BLUE, GREY, INKS, MUTED, ORANGE, PAPER, RED, TEXT
-from sota_exp.report.run.figures import RunFigureData
+from sota_exp.report.run.figure_data import RunFigureData
 from sota_exp.report.run.predictions import NUM_BINS, bin_by_confidence, compute_confidence
 
 #: With more classes, a confusion matrix is an image without names; with more than `MAX_COUNTS`, it has no numbers.

@@ -2,14 +2,7 @@
 
 from collections.abc import Sequence
 
-from sota_exp.report.document.document import (
-    Block,
-    Paragraph,
-    TextSpan,
-    emphasis,
-    paragraph,
-    strong,
-)
+from sota_exp.report.document.markdown import Emphasis, Strong
 from sota_exp.report.numbers import format_count, format_duration, format_interval
 from sota_exp.report.study.study import DesignEffect, StudyArm, StudyResult
 from sota_exp.report.study.terms import MAX_LISTED_NAMES, get_metric_name, get_study_wording, list_names
@@ -27,62 +20,59 @@ def build_study_facts(study: StudyResult) -> list[str]:
     return [*found, f"equal {study.budget}"]
 
 
-def build_study_answer(study: StudyResult) -> list[Block]:
+def build_study_answer(study: StudyResult) -> list[list[str]]:
     """The main result, then what its differences mean."""
-    found: list[Block] = []
+    found: list[list[str]] = []
     if study.effects:
-        found.append(Paragraph(words=describe_main_effects(study), tone="lead"))
+        found.append(describe_main_effects(study))
     elif study.kind == "pairs" and study.interactions:
-        found += [Paragraph(words=describe_interactions(study), tone="lead"), Paragraph(words=describe_arms(study))]
+        found += [describe_interactions(study), describe_arms(study)]
     elif study.compared:
-        found.append(Paragraph(words=describe_arms(study), tone="lead"))
+        found.append(describe_arms(study))
     else:
-        found.append(paragraph("No arm of this study has a reference: there is nothing to compare yet.", tone="lead"))
+        found.append(["No arm of this study has a reference: there is nothing to compare yet."])
     if study.is_chain and (words := describe_ends(study)):
-        found.append(Paragraph(words=words))
-    found += [paragraph(note) for note in study.notes or (get_study_wording(study).meaning,)]
-    if study.status != "complete":
-        found.append(paragraph(*describe_unfinished(study), tone="note"))
-    return found
+        found.append(words)
+    return [*found, *([note] for note in study.notes or (get_study_wording(study).meaning,))]
 
 
-def describe_arms(study: StudyResult) -> list[TextSpan | str]:
+def describe_arms(study: StudyResult) -> list[str]:
     if study.kind == "null":
         return describe_null_study(study)
     kind, num = get_study_wording(study), len(study.compared)
     words = describe_decided(study.compared, format_count(num, kind.noun), get_metric_format(study.metric))
-    return [*(words or [strong(f"No {kind.noun} of {num} was shown to help or to hurt. ")]), *describe_undecided(study)]
+    return [*(words or [Strong(f"No {kind.noun} of {num} was shown to help or to hurt. ")]), *describe_undecided(study)]
 
 
-def describe_main_effects(study: StudyResult) -> list[TextSpan | str]:
+def describe_main_effects(study: StudyResult) -> list[str]:
     """The decided main effects of a design, then the number of undecided ones."""
     num = len(study.effects)
     words = describe_decided(study.effects, f"{num} techniques", get_metric_format(study.metric))
-    words = words or [strong(f"No technique of {num} was shown to help or to hurt. ")]
+    words = words or [Strong(f"No technique of {num} was shown to help or to hurt. ")]
     num_open = sum(each.verdict not in ("helps", "hurts") for each in study.effects)
     return [*words, f"{num_open} cannot be distinguished from no effect. "] if num_open else words
 
 
-def describe_interactions(study: StudyResult) -> list[TextSpan | str]:
+def describe_interactions(study: StudyResult) -> list[str]:
     """The decided interactions of a study of pairs, then the number of undecided ones."""
-    words = list[TextSpan | str]()
+    words: list[str] = []
     for verdict, how in (("helps", "more"), ("hurts", "less")):
         if some := sort_by_size(study.interactions, verdict):
             begin = f"{format_count(len(some), 'pair')} help{'s' if len(some) == 1 else ''} {how} together"
-            words += [strong(begin), ": ", *list_estimates(some, get_metric_format(study.metric)), ". "]
+            words += [Strong(begin), ": ", *list_estimates(some, get_metric_format(study.metric)), ". "]
     num_open = sum(each.verdict not in ("helps", "hurts") for each in study.interactions)
     if not words:
-        return [strong(f"No interaction of {len(study.interactions)} was shown.")]
+        return [Strong(f"No interaction of {len(study.interactions)} was shown.")]
     return [*words, f"{format_count(num_open, 'more pair')} cannot be distinguished. "] if num_open else words
 
 
-def describe_decided(found: Sequence[StudyArm | DesignEffect], total: str, scale: MetricFormat) -> list[TextSpan | str]:
+def describe_decided(found: Sequence[StudyArm | DesignEffect], total: str, scale: MetricFormat) -> list[str]:
     """`2 of 12 steps help: …. 1 hurts: ….`; empty if nothing is decided."""
-    words: list[TextSpan | str] = []
+    words: list[str] = []
     for verdict, verb in (("helps", "help"), ("hurts", "hurt")):
         if some := sort_by_size(found, verdict):
             begin = f"{len(some)}{'' if words else f' of {total}'} {verb if len(some) > 1 else verdict}"
-            words += [strong(begin), ": ", *list_estimates(some, scale), ". "]
+            words += [Strong(begin), ": ", *list_estimates(some, scale), ". "]
     return words
 
 
@@ -95,24 +85,24 @@ def get_estimate(each: StudyArm | DesignEffect) -> float | None:
     return each.difference if isinstance(each, StudyArm) else each.estimate
 
 
-def list_estimates(found: Sequence[StudyArm | DesignEffect], scale: MetricFormat) -> list[TextSpan | str]:
+def list_estimates(found: Sequence[StudyArm | DesignEffect], scale: MetricFormat) -> list[str]:
     """`Mixup (+0.41 points, +0.12 to +0.70), …`."""
-    words: list[TextSpan | str] = []
+    words: list[str] = []
     for index, each in enumerate(found[:MAX_LISTED_NAMES]):
         label = each.label if isinstance(each, StudyArm) else each.name
         span = f", {format_interval(scale, each.interval)}" if each.interval else ""
         words += [
             ", " if index else "",
-            emphasis(label),
+            Emphasis(label),
             f" ({scale.format_difference_with_unit(get_estimate(each))}{span})",
         ]
     return words + ([f" and {len(found) - MAX_LISTED_NAMES} more"] if len(found) > MAX_LISTED_NAMES else [])
 
 
-def describe_undecided(study: StudyResult) -> list[TextSpan | str]:
+def describe_undecided(study: StudyResult) -> list[str]:
     """Undecided arms with the effects that they may hide, arms with too few seeds, failed and refused arms."""
     scale, kind = get_metric_format(study.metric), get_study_wording(study)
-    words: list[TextSpan | str] = []
+    words: list[str] = []
     open_arms = [arm for arm in study.compared if arm.verdict == "cannot be distinguished"]
     if open_arms:
         seeds = format_count(max(arm.n for arm in open_arms), "seed")
@@ -136,23 +126,23 @@ def describe_undecided(study: StudyResult) -> list[TextSpan | str]:
     return words
 
 
-def describe_null_study(study: StudyResult) -> list[TextSpan | str]:
+def describe_null_study(study: StudyResult) -> list[str]:
     false = [arm for arm in study.compared if arm.verdict in ("helps", "hurts")]
     num = format_count(len(study.compared), "comparison")
-    begin: list[TextSpan | str]
+    begin: list[str]
     if not any(
         arm.p_adjusted is not None and find_smallest_p_value(arm.n) <= 1 - study.level for arm in study.compared
     ):
-        begin = [strong(f"With so few seeds, no false alarm was possible in {num} of equal arms. ")]
+        begin = [Strong(f"With so few seeds, no false alarm was possible in {num} of equal arms. ")]
     elif not false:
-        begin = [strong(f"As expected, none of {num} of equal arms has a false “helps” or “hurts”. ")]
+        begin = [Strong(f"As expected, none of {num} of equal arms has a false “helps” or “hurts”. ")]
     else:
-        begin = [strong(f"{len(false)} of {num} of equal arms gave a false alarm"), ": "]
+        begin = [Strong(f"{len(false)} of {num} of equal arms gave a false alarm"), ": "]
         begin += [*list_estimates(false, get_metric_format(study.metric)), ". "]
     return [*begin, *describe_undecided(study)]
 
 
-def describe_ends(study: StudyResult) -> list[TextSpan | str]:
+def describe_ends(study: StudyResult) -> list[str]:
     """First and last result of a ladder; empty if there are fewer than two results."""
     scale = get_metric_format(study.metric)
     steps = [arm for arm in study.arms if arm.mean is not None]
@@ -160,17 +150,9 @@ def describe_ends(study: StudyResult) -> list[TextSpan | str]:
         return []
     first, last = steps[0], steps[-1]
     ends = f"{scale.format_with_unit(first.mean)} ({first.label}) to {scale.format_with_unit(last.mean)} ({last.label})"
-    words: list[TextSpan | str] = [f"From first to last, {get_metric_name(study).lower()} goes from {ends}"]
+    words: list[str] = [f"From first to last, {get_metric_name(study).lower()} goes from {ends}"]
     if first.cost.seconds is not None and last.cost.seconds is not None:
         words.append(
             f", and training time from {format_duration(first.cost.seconds)} to {format_duration(last.cost.seconds)}"
         )
     return [*words, "."]
-
-
-def describe_unfinished(study: StudyResult) -> list[TextSpan | str]:
-    words: list[TextSpan | str] = [
-        strong("This study is not complete"),
-        f": {format_count(len(study.missing), 'run')} missing. ",
-    ]
-    return [*words, "Run its command again: it continues where it stopped."]

@@ -10,7 +10,8 @@ import pytest
 
 from sota_exp.report.drawing.chart import chart_to_svg
 from sota_exp.report.run import charts
-from sota_exp.report.run.figures import RunFigureData, draw_run_figures
+from sota_exp.report.run.figure_data import RunFigureData
+from sota_exp.report.run.figures import draw_run_figures
 from sota_exp.report.run.predictions import compute_confidence
 from tests.report.pictures import Picture
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from sota_exp.cli import main
 from sota_exp.report.drawing.chart import INKS, format_ink_css
@@ -156,8 +157,8 @@ def test_markdown_has_the_tables_of_the_page(ladder: Path) -> None:
     tables = markdown_tables(text)
     assert len(tables) == len(page.tables) > 5
     for shown, written in zip(page.tables, tables, strict=True):
-        plain = [[re.sub(r"^[▲▼○✕] ", "", cell).strip() for cell in row] for row in shown.rows]
-        assert plain == [[re.sub(r"\[`?(.*?)`?\]\(.*?\)", r"\1", cell) for cell in row] for row in written]
+        links = [[re.sub(r"\[`?(.*?)`?\]\(.*?\)", r"\1", cell) for cell in row] for row in written]
+        assert [[cell.strip() for cell in row] for row in shown.rows] == links
     for picture in re.findall(r"\]\((figures/.*?)\)", text):
         assert (ladder / picture).is_file()
         assert (ladder / picture).with_suffix(".png").read_bytes().startswith(b"\x89PNG")
@@ -169,19 +170,39 @@ def test_the_same_files_give_the_same_bytes(ladder: Path) -> None:
     assert {path: path.read_bytes() for path in ladder.rglob("*") if path.is_file()} == before
 
 
-def test_hostile_words_stay_words(tmp_path: Path) -> None:
-    evil = "<script>alert('&amp;')</script> | `x` **y** $z$ [a](b)"
+EVIL = [
+    "<script>alert('&amp;')</script> | `x` **y** $z$ [a](b)",
+    "</code></table>{{ 7 * 7 }} {% raw %} ![x](figures/effects.svg) \\| \\",
+    "# <h2>\n\n- ``` _a_ &lt; ~~b~~ 1. https://a.b <https://a.b>",
+]
 
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_hostile_words_stay_words(evil: str, tmp_path: Path) -> None:
     def poison(tree: dict[str, Any]) -> None:
         tree |= {"title": evil, "recipe": evil, "command": evil, "refused": [{"name": evil, "reason": evil}]}
+        tree |= {"missing": [{"arm": evil, "reason": evil}], "rules": [{"message": evil}], "notes": [evil]}
+        tree["environment"]["device"] = evil
         for arm in tree["arms"]:
-            arm |= {"label": evil, "overrides": [evil], "verdict_words": evil}
+            arm |= {"label": evil, "overrides": [evil], "verdict_words": evil, "differences": {evil: [evil, evil]}}
 
-    directory = changed(write_study(tmp_path, FEW, range(3), num_test=60), poison)
-    page = page_of(directory)
-    assert not any(tag == "script" for tag, _ in page.attributes)
-    assert page.tables[0].column("Arm")[0].endswith(evil)
-    assert "<script>" not in re.sub(r"```.*?```|``.*?``|`.*?`", "", (directory / "report.md").read_text(), flags=re.S)
+    plain = write_study(tmp_path / "plain", FEW, range(3), num_test=60)
+    directory = changed(write_study(tmp_path / "evil", FEW, range(3), num_test=60), poison)
+    page, usual = page_of(directory), page_of(plain)
+    assert {tag for tag, _ in page.attributes} - {tag for tag, _ in usual.attributes} <= {"ul", "li"}
+    names = [{name for _, found in each.attributes for name in found} for each in (page, usual)]
+    assert names[0] <= names[1]
+    assert [len(table.rows) for table in page.tables] == [len(table.rows) for table in usual.tables]
+    words = " ".join(evil.split())
+    assert page.tables[0].column("Arm")[0].endswith(words)
+    assert f"{words} was refused: {words}" in page.text and f"Missing: {words}: {words}" in page.text
+    assert page.text.startswith(f"\n\n{words}") or words in page.text[:400]
+    parsed = MarkdownIt("commonmark", {"html": True}).enable("table").parse((directory / "report.md").read_text())
+    parts = [part for token in parsed for part in (token, *(token.children or ()))]
+    assert not {"html_block", "html_inline"} & {part.type for part in parts}
+    assert {part.attrs["href"] for part in parts if part.type == "link_open"} == {
+        link for link in page.links if link[0] != "#"
+    }
 
 
 MINIMAL = {

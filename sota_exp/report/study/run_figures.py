@@ -1,0 +1,125 @@
+"""The figures of a study that show its runs: learning curves, cost, inference sizes, reliability. Imports Altair."""
+
+import numpy as np
+
+from sota_exp.report.drawing.chart import GREEN, GREY, PURPLE, TEXT, Figure
+from sota_exp.report.drawing.curves import CurveLine, draw_curve_panels
+from sota_exp.report.drawing.points import draw_cost_scatter, draw_reliability_panels
+from sota_exp.report.numbers import choose_time_unit
+from sota_exp.report.study.effect_figures import INKS, MOST_ROWS, get_ink, select_clearest
+from sota_exp.report.study.runs import (
+    compute_reliability,
+    has_resolution_search,
+    read_inference_sizes,
+    read_learning_curve,
+)
+from sota_exp.report.study.study import StudyResult
+from sota_exp.report.study.tables import format_arm_number
+from sota_exp.report.study.terms import get_metric_name
+from sota_exp.statistics.units import SHARE_FORMAT, get_metric_format
+
+#: Most panels of curves; with more arms, the largest differences are drawn.
+MOST_PANELS = 24
+
+
+def build_study_curves_figure(study: StudyResult) -> Figure | None:
+    """Each arm against its reference by epoch; all panels have the same vertical range."""
+    key = study.metric.replace("test/", "val/")
+    arms = select_clearest(study.compared or study.arms, MOST_PANELS)
+    needed = dict.fromkeys(name for arm in arms for name in (arm.reference, arm.name) if name)
+    found = {name: read_learning_curve(study, arm, key) for name in needed if (arm := study.arm(name)) is not None}
+    shown = [arm for arm in arms if found[arm.name] is not None]
+    lines = [
+        CurveLine(curve=curve, ink=ink, dash=dash, panel=format_arm_number(study, arm))
+        for arm in shown
+        for name, ink, dash in ((arm.reference, GREY, (4, 3)), (arm.name, INKS.get(arm.verdict, PURPLE), ()))
+        if name and (curve := found.get(name)) is not None
+    ]
+    if not lines:
+        return None
+    return Figure(
+        name="learning_curves",
+        alt="Learning curves of " + "; ".join(arm.label for arm in shown),
+        draw=lambda width: draw_curve_panels(lines, get_metric_format(study.metric), "epoch", 165, width),
+    )
+
+
+def build_cost_figure(study: StudyResult) -> Figure | None:
+    scale = get_metric_format(study.metric)
+    unit, seconds = choose_time_unit(max((arm.cost.seconds or 0 for arm in study.arms), default=0))
+    points = [
+        {
+            "number": study.arm_numbers[arm.name],
+            "tip": f"{arm.label} {scale.format_with_unit(arm.mean)}",
+            "time": arm.cost.seconds / seconds,
+            "score": scale.factor * arm.mean,
+            "low": scale.factor * (arm.mean - (arm.sd or 0)),
+            "high": scale.factor * (arm.mean + (arm.sd or 0)),
+            "ink": get_ink(arm.verdict) if arm.reference else TEXT,
+        }
+        for arm in select_clearest(study.arms, MOST_ROWS)
+        if arm.cost.seconds and arm.mean is not None
+    ]
+    if len(points) < 2 or study.effects:
+        return None
+    titles = f"training time of one run, {unit}", get_metric_name(study) + (f", {scale.unit}" if scale.unit else "")
+    return Figure(
+        name="accuracy_against_cost",
+        alt="Score against training time: " + "; ".join(str(point["tip"]) for point in points),
+        draw=lambda width: draw_cost_scatter(points, titles, (width - 70, 230 + width / 8)),
+    )
+
+
+def build_resolution_figure(study: StudyResult) -> Figure | None:
+    """Accuracy on val by inference size, for arms with a resolution search."""
+    searching = [arm for arm in study.arms if has_resolution_search(study, arm)][:MOST_PANELS]
+    found = {arm.name: sizes for arm in searching if (sizes := read_inference_sizes(study, arm)) is not None}
+    shown = [(arm, found[arm.name]) for arm in searching if arm.name in found]
+    if not shown:
+        return None
+    lines = [
+        CurveLine(
+            curve=sizes.curve,
+            ink=GREEN,
+            marks={float(size): 2.5 + 4 * num / sizes.curve.n for size, num in sizes.chosen.items()},
+            panel=format_arm_number(study, arm),
+        )
+        for arm, sizes in shown
+    ]
+    chosen = [
+        f"{arm.label} " + ", ".join(f"{size} px by {num}" for size, num in each.chosen.items()) for arm, each in shown
+    ]
+    return Figure(
+        name="resolution",
+        alt=f"Validation accuracy by inference size; chosen: {'; '.join(chosen)}",
+        draw=lambda width: draw_curve_panels(lines, SHARE_FORMAT, "inference size, px", 210, width),
+    )
+
+
+def build_reliability_figure(study: StudyResult) -> Figure | None:
+    """Reliability of the first arm and of the three arms whose calibration changes most."""
+    changed = sorted(study.compared, key=lambda arm: -abs(arm.calibration.difference or 0))[:3]
+    kept = {arm.name for arm in (*study.arms[:1], *changed)}
+    found = [
+        (arm, bins) for arm in study.arms if arm.name in kept and (bins := compute_reliability(study, arm)) is not None
+    ]
+    points = [
+        {
+            "panel": format_arm_number(study, arm),
+            "ink": PURPLE if arm.reference else GREY,
+            "confidence": bins.confidence[index],
+            "correct": bins.correct[index],
+            "weight": bins.weight[index],
+            "tip": f"confidence {bins.confidence[index]:.0%}: {bins.correct[index]:.0%} right, "
+            f"{bins.weight[index]:.0%} of images",
+        }
+        for arm, bins in found
+        for index in np.flatnonzero(bins.weight > 0).tolist()
+    ]
+    if not points:
+        return None
+    return Figure(
+        name="reliability",
+        alt="Reliability on test of " + "; ".join(arm.label for arm, _ in found),
+        draw=lambda width: draw_reliability_panels(points, width),
+    )
