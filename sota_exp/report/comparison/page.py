@@ -10,7 +10,7 @@ from sota_exp.report.comparison.groups import SeedGroup
 from sota_exp.report.comparison.pairs import GroupDifference
 from sota_exp.report.comparison.tables import build_pair_table, build_results_table, explain_pair_table
 from sota_exp.report.document.markdown import Code, Strong, Table
-from sota_exp.report.document.write import draw_both_widths, render_markdown, render_page
+from sota_exp.report.document.write import draw_both_widths, render_markdown, render_page, to_html
 from sota_exp.report.drawing.chart import INKS, Figure
 from sota_exp.report.numbers import format_interval, join_with_and
 from sota_exp.report.study.runs import average_over_seeds, read_metric_by_epoch
@@ -30,7 +30,7 @@ def write_comparison_page(comparison: RunComparison, path: Path) -> None:
         RunFailed: the file cannot be written.
     """
     text, figures = render_markdown("comparison/comparison.md.jinja", **collect_values(comparison))
-    page = render_page(text, draw_both_widths(figures))
+    page = render_page(to_html(text), draw_both_widths(figures))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_recomputable_text(path, page)
@@ -73,7 +73,7 @@ def describe_pair(each: GroupDifference) -> list[str]:
 
 
 def build_difference_figure(comparison: RunComparison) -> Figure | None:
-    from sota_exp.report.drawing.effects import EffectRow
+    from sota_exp.report.drawing.forest_and_waterfall import EffectRow
     from sota_exp.report.study.effect_figures import build_forest_figure
 
     rows = [

@@ -23,7 +23,6 @@ from sota_exp.report.document.markdown import (
     format_block,
     format_table,
     join_words,
-    link,
 )
 from sota_exp.report.drawing.chart import NARROW, WIDE, Figure, format_ink_css, write_png, write_svg
 from sota_exp.runs.atomic import write_recomputable_text
@@ -39,10 +38,8 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.filters |= {"code": Code, "block": format_block, "words": join_words}
+TEMPLATES.filters |= {"code": Code, "strong": Strong, "emphasis": Emphasis, "words": join_words, "block": format_block}
 TEMPLATES.filters |= {"counted": numbers.format_count, "joined": numbers.join_with_and}
-TEMPLATES.filters |= {"strong": Strong, "emphasis": Emphasis}
-TEMPLATES.globals |= {"link": link}
 
 #: The page around the text; its parts are HTML already.
 PAGES = Environment(loader=FileSystemLoader(ROOM), autoescape=True, undefined=StrictUndefined)
@@ -82,18 +79,18 @@ def write_report(directory: Path, template: str, **values: Any) -> WrittenReport
     """
     text, figures = render_markdown(template, **values)
     page, markdown, folder = directory / "report.html", directory / "report.md", directory / "figures"
-    drawn = draw_both_widths(figures)
+    drawn, body = draw_both_widths(figures), to_html(text)
     try:
         folder.mkdir(exist_ok=True)
         for name, (wide, _) in drawn.items():
             write_svg(wide, folder / f"{name}.svg")
             write_png(wide, folder / f"{name}.png")
         write_recomputable_text(markdown, text)
-        write_recomputable_text(page, render_page(text, drawn))
+        write_recomputable_text(page, render_page(body, drawn))
     except OSError as error:
         raise RunFailed(f"no report can be written: {error}; check permissions and free space") from error
     pictures = [folder / f"{name}.{kind}" for name in drawn for kind in ("svg", "png")]
-    answer = re.findall("<p>(.*?)</p>", to_html(text).partition("<h2>")[0], re.DOTALL)[1:]
+    answer = re.findall("<p>(.*?)</p>", body.partition("<h2>")[0], re.DOTALL)[1:]
     return WrittenReport(paths=[page, markdown, *pictures], answer=[Markup(each).striptags() for each in answer])
 
 
@@ -129,9 +126,11 @@ def format_caption(kind: str, number: int, text: str) -> Markup:
     return Markup(f"**{kind} {number}.** {line}")
 
 
-def render_page(text: str, drawn: Mapping[str, tuple[str, str]]) -> str:
-    """The report as one self-contained HTML file: styles and drawings are inline, no script, no network."""
-    body = to_html(text)
+def render_page(body: str, drawn: Mapping[str, tuple[str, str]]) -> str:
+    """The report as one self-contained HTML file: styles and drawings are inline, no script, no network.
+
+    body: from `to_html`; drawn: from `draw_both_widths`.
+    """
     for pattern, replacement in PAGE_RULES:
         body = re.sub(pattern, replacement, body, flags=re.DOTALL)
     body, contents = add_anchors(body)

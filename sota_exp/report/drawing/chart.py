@@ -41,6 +41,12 @@ WIDE, NARROW = 920.0, 340.0
 #: Pixels of a PNG per pixel of its chart.
 PNG_SCALE = 2
 
+#: A tag of an SVG, and its attributes that no reader needs.
+TAG = re.compile(r'<(?:[^">]|"[^"]*")*>')
+UNUSED = re.compile(
+    r' (?:role|class|aria-\w+|pointer-events|xmlns|xmlns:xlink|version|font-family)="[^"]*"| (?:opacity|stroke-width)="1"'
+)
+
 _LETTERS = {"labelColor": MUTED, "labelFontSize": 11, "titleColor": MUTED, "titleFontSize": 11.5}
 _LETTERS |= {"titleFontWeight": "normal", "labelLimit": 260}
 
@@ -81,12 +87,16 @@ def chart_to_svg(chart: "TopLevelMixin", alt: str = "", name: str = "") -> str:
 
     svg: str = vl_convert.vegalite_to_svg(chart.to_dict() | {"config": THEME})
     svg = re.sub(r'<path aria-label="([^"]*)"([^>]*)/>', r"<path\2><title>\1</title></path>", svg)
-    svg = re.sub(r' (role|class|aria-\w+|pointer-events|xmlns|xmlns:xlink|version|font-family)="[^"]*"', "", svg)
-    svg = re.sub(r' (opacity|stroke-width)="1"|<path d="[^"]*"( display="none")?/>', "", svg)
-    svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", tag[0]), svg)
-    svg = svg.replace("<text ", '<text paint-order="stroke" ').replace("xlink:href", "href")
+    svg = TAG.sub(shorten_tag, svg)
+    svg = re.sub(r'<path d="[^"]*"( display="none")?/>', "", svg)
     label = escape(alt, quote=True)
     return svg.replace("<svg ", f'<svg class="{name}" role="img" aria-label="{label}" font-family="{FONT}" ', 1)
+
+
+def shorten_tag(tag: re.Match[str]) -> str:
+    """A tag of an SVG without what says nothing, with two decimals; strokes of texts (in paper) are behind them."""
+    kept = re.sub(UNUSED, "", tag[0]).replace("xlink:href", "href").replace("<text", '<text paint-order="stroke"')
+    return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", kept)
 
 
 def write_svg(svg: str, path: Path) -> None:

@@ -52,7 +52,7 @@ def draw_curves(
     values = [point for order, each in enumerate(lines) for point in each.describe(order, low, scale)]
     y_scale = alt.Scale(domain=[scale.factor * low, scale.factor * high], nice=False, zero=False, clamp=True)
     y_axis = alt.Axis(title=titles[1], tickCount=5)
-    x_axis = alt.Axis(title=titles[0], tickMinStep=1, format="d", tickCount=max(2, int(size[0] / 60)))
+    x_axis = make_whole_axis(titles[0], size[0] / 60)
     base = alt.Chart(alt.Data(values=values)).encode(
         alt.X("x:Q", scale=alt.Scale(zero=False, nice=False), axis=x_axis),
         alt.Y("mean:Q", scale=y_scale, axis=y_axis),
@@ -64,6 +64,13 @@ def draw_curves(
     discs = base.mark_circle(opacity=1, aria=True).transform_filter("datum.area > 0")
     discs = discs.encode(size=alt.Size("area:Q", scale=None), description="tip:N")
     return alt.layer(band, line, discs).properties(width=size[0], height=size[1])
+
+
+def make_whole_axis(title: str, most: float) -> alt.Axis:
+    """An axis with at most about `most` ticks at whole numbers: Vega's own least step allows halves."""
+    opacity = {"condition": {"test": "datum.value % 1 == 0", "value": 1}, "value": 0}
+    label = "datum.value % 1 ? '' : format(datum.value, 'd')"
+    return alt.Axis(title=title, tickMinStep=1, tickCount=max(2, int(most)), labelExpr=label, gridOpacity=opacity)
 
 
 def draw_curve_panels(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sota_exp.report.drawing.chart import BLUE, GREY, INKS, MUTED, ORANGE, PAPER, RED, TEXT
+from sota_exp.report.drawing.curves import make_whole_axis
 from sota_exp.report.run.figure_data import RunFigureData
 from sota_exp.report.run.predictions import NUM_BINS, bin_by_confidence, compute_confidence
 
@@ -54,11 +55,10 @@ def draw_epochs(run: RunFigureData, keys: dict[str, str], number: str, **ends: f
     ]
     inks, dashes = zip(*(CURVES[name] for name in keys), strict=True)
     epochs = alt.Scale(domain=[0.7, max(len(run.epochs), 1) + 0.3], nice=False)
-    x = alt.Axis(title="epoch", format="d", tickMinStep=1, tickCount=8)
     legend = alt.Legend(orient="top", symbolType="stroke", symbolSize=400) if len(keys) > 1 else None
     chart = alt.Chart(alt.Data(values=values), width=380, height=260)
     return chart.mark_line(strokeWidth=1.8, point={"size": 26, "opacity": 1} if len(run.epochs) < 30 else False).encode(
-        alt.X("epoch:Q", scale=epochs, axis=x),
+        alt.X("epoch:Q", scale=epochs, axis=make_whole_axis("epoch", 8)),
         alt.Y("value:Q", scale=alt.Scale(zero=False, **ends), axis=alt.Axis(title="", format=number, tickCount=6)),
         alt.Color("curve:N", scale=alt.Scale(domain=list(keys), range=list(inks)), legend=legend),
         alt.StrokeDash("curve:N", scale=alt.Scale(domain=list(keys), range=list(dashes)), legend=legend),

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from sota_exp.report.drawing.chart import BLUE, GREY, RED, TEXT, Figure
-from sota_exp.report.drawing.effects import EffectRow, draw_forest_plot, draw_waterfall
-from sota_exp.report.drawing.matrix import draw_difference_matrix
+from sota_exp.report.drawing.difference_matrix import draw_difference_matrix
+from sota_exp.report.drawing.forest_and_waterfall import EffectRow, draw_forest_plot, draw_waterfall
 from sota_exp.report.numbers import format_interval
 from sota_exp.report.study.study import DesignEffect, Difference, StudyArm, StudyResult
 from sota_exp.report.study.tables import format_arm_number, format_change, select_classes

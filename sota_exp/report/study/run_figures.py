@@ -3,8 +3,9 @@
 import numpy as np
 
 from sota_exp.report.drawing.chart import GREEN, GREY, PURPLE, TEXT, Figure
+from sota_exp.report.drawing.cost_scatter import draw_cost_scatter
 from sota_exp.report.drawing.curves import CurveLine, draw_curve_panels
-from sota_exp.report.drawing.points import draw_cost_scatter, draw_reliability_panels
+from sota_exp.report.drawing.reliability import draw_reliability_panels
 from sota_exp.report.numbers import choose_time_unit
 from sota_exp.report.study.effect_figures import INKS, MOST_ROWS, get_ink, select_clearest
 from sota_exp.report.study.runs import (

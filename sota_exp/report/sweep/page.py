@@ -83,7 +83,7 @@ def format_parameters(params: Tree) -> str:
 
 def build_confirmation_figure(tree: Tree) -> Figure | None:
     """Forest plot of the confirmed arms against the recipe's own values."""
-    from sota_exp.report.drawing.effects import EffectRow
+    from sota_exp.report.drawing.forest_and_waterfall import EffectRow
     from sota_exp.report.study.effect_figures import build_forest_figure
 
     scale, metric = get_metric_format(tree["objective"][0]), tree["confirm"]["metric"] or tree["objective"][0]
@@ -126,7 +126,7 @@ def get_change(arm: Tree) -> Tree:
 
 def build_history_figure(tree: Tree) -> Figure | None:
     """The value of every trial; for a pruned trial, its last report."""
-    from sota_exp.report.drawing.points import draw_search_history
+    from sota_exp.report.drawing.search_history import draw_search_history
 
     objective, sign = tree["objective"][0], -1 if tree["direction"][0] == "minimize" else 1
     scale = get_metric_format(objective)

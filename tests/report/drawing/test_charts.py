@@ -26,16 +26,24 @@ from sota_exp.report.drawing.chart import (
     write_png,
     write_svg,
 )
+from sota_exp.report.drawing.cost_scatter import draw_cost_scatter
 from sota_exp.report.drawing.curves import CurveLine, draw_curve_panels, draw_curves
-from sota_exp.report.drawing.effects import LEFT_ARROW, EffectRow, draw_forest_plot, draw_waterfall
-from sota_exp.report.drawing.matrix import draw_difference_matrix
-from sota_exp.report.drawing.points import draw_cost_scatter, draw_reliability_panels, draw_search_history
+from sota_exp.report.drawing.difference_matrix import draw_difference_matrix
+from sota_exp.report.drawing.forest_and_waterfall import LEFT_ARROW, EffectRow, draw_forest_plot, draw_waterfall
+from sota_exp.report.drawing.reliability import draw_reliability_panels
+from sota_exp.report.drawing.search_history import draw_search_history
 from sota_exp.report.study.runs import SeedCurve
 from sota_exp.report.study.study import ConfidenceInterval
 from sota_exp.statistics.units import PLAIN_FORMAT, SHARE_FORMAT
 from tests.report.pictures import Picture
 
-NAMES = ["EMA", "类别猫狗", "$x_1$ and a_b", "<b>&amp;\"'</b>", "repeated augmentation of everything, twice and again"]
+NAMES = [
+    "EMA",
+    "类别猫狗",
+    "$x_1$ and a_b",
+    '<b>&amp;"\'</b> 1.2345 class="x"',
+    "repeated augmentation of everything, twice and again",
+]
 WIDTHS = [WIDE, NARROW]
 
 
@@ -77,7 +85,7 @@ def test_verdicts_are_seen_in_ink_and_fill_and_far_ends_are_arrows() -> None:
         effect("a", 0.02, word="+2.00  helps", ink=BLUE, is_hollow=False),
         effect("b", -0.02, word="−2.00  hurts", ink=RED, is_hollow=False),
         effect("c", 0.0, second=interval(-0.004, 0.004)),
-        effect("far", 0.0, word="0.00").__class__(label="far", word="0.00", mean=0.0, interval=interval(-0.9, 0.01)),
+        EffectRow(label="far", word="0.00", mean=0.0, interval=interval(-0.9, 0.01)),
         effect("gone", None, word="failed", ink=RED),
     ]
     found = picture(draw_forest_plot(rows, SHARE_FORMAT, "points", WIDE))
@@ -111,6 +119,7 @@ def test_a_waterfall_joins_its_steps(width: float) -> None:
     found = picture(draw_waterfall(steps, SHARE_FORMAT, "accuracy, %", width))
     assert [word for word in found.words if word[0] in "+−0" and "." in word] == ["+5.00", "−2.00", "+1.00", "0.00"]
     assert found.count(opacity="0.35") == 4
+    assert sorted(tip.partition(":")[0] for tip in found.tips) == sorted(["Baseline", *NAMES[:4]])
     assert found.count(stroke_dasharray="2,2") == 5
     assert found.find_overlaps() == found.find_cut() == []
     assert {"failed step", "failed", "accuracy, %", "70.00 %"} <= set(found.words)
@@ -140,6 +149,14 @@ def test_chosen_points_are_discs_and_a_single_point_is_one_too() -> None:
     assert found.tips == ["3: 51.82 %", "4: 52.73 %"]
     alone = picture(draw_curves([CurveLine(curve=curve(0.5, 0.5, num=1), ink=RED)], PLAIN_FORMAT, ("", ""), (300, 200)))
     assert alone.tips == ["1: 0.5000"]
+
+
+@pytest.mark.parametrize("num", [1, 2, 3, 40, 600])
+def test_epochs_are_whole_numbers(num: int) -> None:
+    drawn = draw_curves([CurveLine(curve=curve(0.5, 0.6, num=num), ink=BLUE)], SHARE_FORMAT, ("epoch", ""), (300, 200))
+    below = [text for text in picture(drawn).texts if text.top > 205 and text.text.strip() and text.text != "epoch"]
+    assert [text.text for text in below] == sorted({text.text for text in below}, key=int)
+    assert below and all(1 <= int(text.text) <= num for text in below)
 
 
 def point(index: int, time: float) -> dict[str, Any]:

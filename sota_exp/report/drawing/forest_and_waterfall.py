@@ -134,7 +134,7 @@ def draw_rows(
         return alt.X(field, type="quantitative", scale=scale, axis=axis)
 
     rows = alt.Chart(alt.Data(values=list(values))).encode(alt.Y("row:O", axis=None))
-    bars = rows.mark_bar(height=14, opacity=0.35)
+    bars = rows.mark_bar(height=14, opacity=0.35, aria=True)
     links = rows.mark_rule(color=MUTED, strokeDash=[2, 2], yOffset=7, y2Offset=-7)
     second = rows.mark_rule(strokeWidth=1.6, strokeDash=[3, 2], color=ORANGE, yOffset=6)
     halo = {"align": "left", "stroke": PAPER, "strokeWidth": 3}
@@ -142,7 +142,7 @@ def draw_rows(
     discs = discs.encode(place("mean"), alt.Fill("fill:N", scale=None), alt.Stroke("ink:N", scale=None))
     return alt.layer(
         alt.Chart(alt.Data(values=list(zero))).mark_rule(color=MUTED, strokeWidth=1.2).encode(place("zero")),
-        bars.encode(place("before"), alt.X2("mean"), INK).transform_filter("datum.mean != null"),
+        bars.encode(place("before"), alt.X2("mean"), INK, description="tip:N").transform_filter("datum.mean != null"),
         links.encode(place("mean"), alt.Y2("next")).transform_filter("datum.next != null"),
         second.encode(place("second_low"), alt.X2("second_high")),
         rows.mark_rule(strokeWidth=2).encode(place("low"), alt.X2("high"), INK),

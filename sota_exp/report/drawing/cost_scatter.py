@@ -1,4 +1,4 @@
-"""Charts of points: score against cost, the history of a search, reliability."""
+"""Scatter plot of score against training time: one numbered point per arm, error bars, Pareto front behind."""
 
 import itertools
 import math
@@ -7,8 +7,7 @@ from typing import Any
 
 import altair as alt
 
-from sota_exp.report.drawing.chart import BLUE, FAINT, GREY, MUTED, ORANGE, PAPER, compute_range
-from sota_exp.report.drawing.curves import arrange_panels, split_width
+from sota_exp.report.drawing.chart import FAINT, PAPER, compute_range
 
 Values = Sequence[dict[str, Any]]
 
@@ -73,48 +72,3 @@ def place_numbers(
         number_y = place and upright[0] + place[1] * y_pixel
         found.append(point | {"number_x": number_x, "number_y": number_y})
     return found
-
-
-def draw_search_history(trials: Values, sign: int, title: str, size: tuple[float, float]) -> alt.LayerChart:
-    """The value of every trial (number, value, is_complete, tip) and the best so far.
-
-    sign: 1 if higher is better, −1 if lower is. The vertical range is that of the better three quarters.
-    """
-    kept = sorted((each["value"] for each in trials), key=lambda value: -sign * value)[: max(2, len(trials) * 3 // 4)]
-    low, high = compute_range(kept, margin=0.1, least=1e-6)
-    last = max(each["number"] for each in trials)
-    x = alt.Axis(title="trial", tickMinStep=1, format="d", tickCount=int(size[0] / 70))
-    y = alt.Axis(title=title, tickCount=6)
-    base = alt.Chart(alt.Data(values=list(trials))).encode(
-        alt.X("number:Q", scale=alt.Scale(domain=[-0.5, last + 0.5], nice=False), axis=x),
-        alt.Y("value:Q", scale=alt.Scale(domain=[low, high], nice=False, zero=False, clamp=True), axis=y),
-    )
-    complete = sorted((each for each in trials if each["is_complete"]), key=lambda each: each["number"])
-    best = itertools.accumulate((sign * each["value"] for each in complete), max)
-    steps = [{"number": each["number"], "value": sign * value} for each, value in zip(complete, best, strict=True)]
-    steps += [steps[-1] | {"number": last + 0.5}] if steps else []
-    line = alt.Chart(alt.Data(values=steps)).mark_line(color=ORANGE, strokeWidth=1.6, interpolate="step-after")
-    discs = base.mark_point(size=46, strokeWidth=1.8, opacity=1, aria=True).encode(
-        fill=alt.condition("datum.is_complete", alt.value(BLUE), alt.value(PAPER)),
-        stroke=alt.condition("datum.is_complete", alt.value(BLUE), alt.value(GREY)),
-        description="tip:N",
-    )
-    return alt.layer(line.encode(x="number:Q", y="value:Q"), discs).properties(width=size[0], height=size[1])
-
-
-def draw_reliability_panels(bins: Values, width: float) -> alt.FacetChart:
-    """Accuracy by confidence (panel, confidence, correct, weight, ink, tip); on the diagonal they are equal.
-
-    The area of a ring is its share of the images.
-    """
-    columns, side = split_width(width, 165)
-    percent = {"values": [0, 0.5, 1], "labelExpr": "100 * datum.value", "grid": True}
-    x = alt.X("confidence:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(title="confidence, %", **percent))
-    y = alt.Y("correct:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(title="", **percent))
-    base = alt.Chart().encode(x, y)
-    size = alt.Size("weight:Q", scale=alt.Scale(domain=[0, 1], range=[10, 1600]), legend=None)
-    rings = base.mark_point(strokeWidth=1.8, fill=PAPER, opacity=1, aria=True).encode(INK, size, description="tip:N")
-    diagonal = alt.Chart(alt.Data(values=[{}])).mark_rule(color=MUTED, strokeDash=[3, 3], strokeWidth=1.2)
-    diagonal = diagonal.encode(x=alt.datum(0), y=alt.datum(0), x2=alt.datum(1), y2=alt.datum(1))
-    drawn = alt.layer(diagonal, rings, data=alt.Data(values=list(bins))).properties(width=side, height=side)
-    return arrange_panels(drawn, [each["panel"] for each in bins], columns, side)
