@@ -44,7 +44,8 @@ PNG_SCALE = 2
 #: A tag of an SVG, and its attributes that no reader needs.
 TAG = re.compile(r'<(?:[^">]|"[^"]*")*>')
 UNUSED = re.compile(
-    r' (?:role|class|aria-\w+|pointer-events|xmlns|xmlns:xlink|version|font-family)="[^"]*"| (?:opacity|stroke-width)="1"'
+    r' (?:role|class|aria-\w+|pointer-events|xmlns|xmlns:xlink|version|font-family)="[^"]*"'
+    r'| (?:opacity|stroke-width)="1"'
 )
 
 _LETTERS = {"labelColor": MUTED, "labelFontSize": 11, "titleColor": MUTED, "titleFontSize": 11.5}

@@ -90,7 +90,7 @@ def split_width(width: float, least: float) -> tuple[int, float]:
 
 def arrange_panels(drawn: alt.LayerChart, panels: list[str], columns: int, side: float) -> alt.FacetChart:
     """The chart once per value of the field `panel`, each with its own axes."""
-    header = alt.Header(labelLimit=side + 20)
+    header = alt.Header(labelLimit=side + 8)
     facet = alt.Facet("panel:N", sort=list(dict.fromkeys(panels)), header=header, title=None)
     found = drawn.facet(facet, columns=columns, spacing={"row": 14, "column": 18})
     return found.resolve_axis(x="independent", y="independent")

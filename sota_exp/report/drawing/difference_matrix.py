@@ -14,9 +14,11 @@ def draw_difference_matrix(
     """Cells (row, column, text, gain, is_clear, tip); gain > 0 is good, and None is not measured."""
     side = min((width - 150) / max(len(columns), 1), 74.0)
     largest = max((abs(cell["gain"]) for cell in cells if cell["gain"] is not None), default=0.0) or 1.0
+    axis = {"title": "", "labelLimit": 130, "grid": False}
+    below = alt.Axis(labelAngle=-40 if side >= 18 else -90, labelFontSize=min(11, side), **axis)
     base = alt.Chart(alt.Data(values=list(cells))).encode(
-        alt.X("column:N", sort=list(columns), axis=alt.Axis(title="", labelAngle=-40, labelLimit=110, grid=False)),
-        alt.Y("row:N", sort=list(rows), axis=alt.Axis(title="", labelLimit=140, grid=False)),
+        alt.X("column:N", sort=list(columns), axis=below),
+        alt.Y("row:N", sort=list(rows), axis=alt.Axis(**axis)),
     )
     ink = alt.condition("datum.gain > 0", alt.value(BLUE), alt.value(RED))
     shade = alt.Opacity("size:Q", scale=alt.Scale(domain=[0, 1], range=[0.08, 0.58]), legend=None)
@@ -27,4 +29,4 @@ def draw_difference_matrix(
         shaded.mark_rect(aria=True).encode(shade, color=ink, description="tip:N"),
         shaded.mark_rect(filled=False, strokeWidth=1.8).encode(stroke=ink).transform_filter("datum.is_clear"),
         text.encode(text="text:N"),
-    ).properties(width=alt.Step(side), height=alt.Step(min(side, 40.0)))
+    ).properties(width=alt.Step(side), height=alt.Step(max(min(side, 40.0), 16.0)))

@@ -1,5 +1,6 @@
 """Charts show their values, labels and marks: nothing is cut or covered, in few inks, wide and narrow."""
 
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -204,6 +205,20 @@ def test_a_matrix_is_shaded_by_sign_and_framed_where_the_sign_is_clear() -> None
     assert (found.count(fill=BLUE), found.count(fill=RED)) == (1, 1)
     assert found.count(stroke=BLUE, fill="none") + found.count(stroke=BLUE) >= 1 and found.count(stroke=RED) == 0
     assert {"+2.00", "−1.00", "EMA", "类别猫狗"} <= set(found.words)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_names_of_a_matrix_have_room(width: float) -> None:
+    rows, columns = [f"{at} {NAMES[4]}" for at in range(30)], [f"{at} {NAMES[3]}" for at in range(24)]
+    cells = [
+        {"row": row, "column": name, "gain": 0.1, "text": "+10.00*", "is_clear": False, "tip": ""}
+        for row in rows
+        for name in columns
+    ]
+    found = picture(draw_difference_matrix(cells, rows, columns, width))
+    names = [text for text in found.texts if "repeated" in text.text]
+    assert len(names) == 30 and not any(a.overlaps(b) for a, b in itertools.pairwise(names))
+    assert found.find_cut() == [] and found.width < 1.1 * width
 
 
 @pytest.mark.parametrize("width", WIDTHS)
