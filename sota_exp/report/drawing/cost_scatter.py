@@ -26,7 +26,10 @@ def draw_cost_scatter(points: Values, titles: tuple[str, str], size: tuple[float
     )
     upright = compute_range([point[end] for point in points for end in ("low", "high")], least=1e-3)
     x_scale = alt.Scale(type="log" if is_log else "linear", domain=list(across), nice=False)
-    x_axis = alt.Axis(title=titles[0], format="~g", tickCount=max(2, int(size[0] / 90)))
+    ticks = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]
+    places = {"values": [tick for tick in ticks if across[0] <= tick <= across[1]]} if is_log else {}
+    count = max(2, int(size[0] / 90))
+    x_axis = alt.Axis(title=titles[0], labelExpr="format(datum.value, ',')", tickCount=count, **places)
     y_scale, y_axis = alt.Scale(domain=list(upright), nice=False, zero=False), alt.Axis(title=titles[1], tickCount=6)
     front = alt.Chart(alt.Data(values=find_pareto_front(points, across[1])))
     front = front.mark_line(color=FAINT, strokeWidth=2, interpolate="step-after")

@@ -32,7 +32,7 @@ def draw_learning_curves(run: RunFigureData) -> alt.HConcatChart:
     """Loss on train and val, accuracy on val; of the raw weights and, if there are any, of the averaged weights."""
     is_averaged = any("val_raw/accuracy" in epoch for epoch in run.epochs)
     keys = {RAW: "val_raw", AVERAGED: "val"} if is_averaged else {"val": "val"}
-    loss = draw_epochs(run, {"train": "train/loss"} | {name: f"{key}/loss" for name, key in keys.items()}, "~g")
+    loss = draw_epochs(run, {"train": "train/loss"} | {name: f"{key}/loss" for name, key in keys.items()}, ",")
     accuracy = draw_epochs(run, {name: f"{key}/accuracy" for name, key in keys.items()}, "~%")
     best, value = run.result["metrics"]["best/epoch"] + 1, run.result["metrics"]["val/accuracy"]
     saved = alt.Chart(alt.Data(values=[{"epoch": best, "value": value}]))
@@ -46,7 +46,7 @@ def draw_learning_curves(run: RunFigureData) -> alt.HConcatChart:
 
 
 def draw_epochs(run: RunFigureData, keys: dict[str, str], number: str, **ends: float) -> alt.Chart:
-    """Metrics by epoch. keys: the key of each curve; number: the format of the values; ends: of their axis."""
+    """Metrics by epoch. keys: the key of each curve; number: d3's format of the values; ends: of their axis."""
     values = [
         {"curve": name, "epoch": epoch["epoch"] + 1, "value": epoch[key]}
         for name, key in keys.items()
@@ -59,7 +59,11 @@ def draw_epochs(run: RunFigureData, keys: dict[str, str], number: str, **ends: f
     chart = alt.Chart(alt.Data(values=values), width=380, height=260)
     return chart.mark_line(strokeWidth=1.8, point={"size": 26, "opacity": 1} if len(run.epochs) < 30 else False).encode(
         alt.X("epoch:Q", scale=epochs, axis=make_whole_axis("epoch", 8)),
-        alt.Y("value:Q", scale=alt.Scale(zero=False, **ends), axis=alt.Axis(title="", format=number, tickCount=6)),
+        alt.Y(
+            "value:Q",
+            scale=alt.Scale(zero=False, **ends),
+            axis=alt.Axis(title="", labelExpr=f"format(datum.value, '{number}')", tickCount=6),
+        ),
         alt.Color("curve:N", scale=alt.Scale(domain=list(keys), range=list(inks)), legend=legend),
         alt.StrokeDash("curve:N", scale=alt.Scale(domain=list(keys), range=list(dashes)), legend=legend),
     )
@@ -67,7 +71,7 @@ def draw_epochs(run: RunFigureData, keys: dict[str, str], number: str, **ends: f
 
 def draw_learning_rate(run: RunFigureData) -> alt.Chart:
     """The learning rate at the end of every epoch."""
-    drawn = draw_epochs(run, {"train": "train/lr"}, "~g", domainMin=0.0)
+    drawn = draw_epochs(run, {"train": "train/lr"}, ",", domainMin=0.0)
     return drawn.properties(title="Learning rate at the end of the epoch")
 
 
@@ -217,7 +221,11 @@ def draw_views(
     ratios = sorted({point["ratio"] for point in points})
     inks = [light for light, _ in INKS.values()][4:]
     ink = alt.Color("ratio:N", scale=alt.Scale(domain=ratios, range=inks), legend=alt.Legend(orient="right"))
-    x = alt.X(f"{key}:Q", scale=alt.Scale(zero=False), axis=alt.Axis(title=title, tickCount=5, format="~g"))
+    x = alt.X(
+        f"{key}:Q",
+        scale=alt.Scale(zero=False),
+        axis=alt.Axis(title=title, tickCount=5, labelExpr="format(datum.value, ',')"),
+    )
     y = alt.Y("val_accuracy:Q", scale=alt.Scale(zero=False), axis=alt.Axis(title="", format="~%", tickCount=6))
     shape = alt.Scale(domain=["default", "chosen"], range=["circle", STAR])
     marked = alt.Chart(alt.Data(values=list(marks))).mark_point(size=170, color=TEXT, opacity=1, strokeWidth=1.4)

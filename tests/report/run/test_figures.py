@@ -96,6 +96,13 @@ def test_numbers_and_names_are_in_the_pictures(tmp_path: Path) -> None:
     curves = Picture(chart_to_svg(charts.draw_learning_curves(run)))
     names = {"train", "val, raw weights", "val, averaged weights", "epoch"}
     assert names | {"Accuracy on val: 50.0% of the saved weights, epoch 3"} <= set(curves.words)
+    steep = [epoch | {"train/loss": 50.0 - 20 * epoch["epoch"], "train/lr": 1e-5} for epoch in run.epochs]
+    words = [
+        word
+        for draw in (charts.draw_learning_curves, charts.draw_learning_rate)
+        for word in Picture(chart_to_svg(draw(replace(run, epochs=steep)))).words
+    ]
+    assert "50" in words and not any("e+" in word or word.endswith(("0000", "1e-5")) for word in words)
     mistakes = Picture(chart_to_svg(charts.draw_worst_mistakes(run)))
     assert mistakes.words.count("90% for 犬") == 5 and sum(mark.tag == "image" for mark in mistakes.marks) == 5
     reliability = Picture(chart_to_svg(charts.draw_run_reliability(run)))
