@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sota_exp.report.document.markdown import Emphasis, Strong
 from sota_exp.report.numbers import format_count, format_duration, format_interval
 from sota_exp.report.study.study import DesignEffect, StudyArm, StudyResult
-from sota_exp.report.study.terms import MAX_LISTED_NAMES, get_metric_name, get_study_wording, list_names
+from sota_exp.report.study.terms import MAX_LISTED_NAMES, get_metric_name, get_noun, list_names
 from sota_exp.statistics.sign_flip import find_smallest_p_value
 from sota_exp.statistics.units import MetricFormat, get_metric_format
 
@@ -21,7 +21,7 @@ def build_study_facts(study: StudyResult) -> list[str]:
 
 
 def build_study_answer(study: StudyResult) -> list[list[str]]:
-    """The main result, then what its differences mean."""
+    """The main result."""
     found: list[list[str]] = []
     if study.effects:
         found.append(describe_main_effects(study))
@@ -33,15 +33,15 @@ def build_study_answer(study: StudyResult) -> list[list[str]]:
         found.append(["No arm of this study has a reference: there is nothing to compare yet."])
     if study.is_chain and (words := describe_ends(study)):
         found.append(words)
-    return [*found, *([note] for note in study.notes or (get_study_wording(study).meaning,))]
+    return found
 
 
 def describe_arms(study: StudyResult) -> list[str]:
     if study.kind == "null":
         return describe_null_study(study)
-    kind, num = get_study_wording(study), len(study.compared)
-    words = describe_decided(study.compared, format_count(num, kind.noun), get_metric_format(study.metric))
-    return [*(words or [Strong(f"No {kind.noun} of {num} was shown to help or to hurt. ")]), *describe_undecided(study)]
+    noun, num = get_noun(study), len(study.compared)
+    words = describe_decided(study.compared, format_count(num, noun), get_metric_format(study.metric))
+    return [*(words or [Strong(f"No {noun} of {num} was shown to help or to hurt. ")]), *describe_undecided(study)]
 
 
 def describe_main_effects(study: StudyResult) -> list[str]:
@@ -101,7 +101,7 @@ def list_estimates(found: Sequence[StudyArm | DesignEffect], scale: MetricFormat
 
 def describe_undecided(study: StudyResult) -> list[str]:
     """Undecided arms with the effects that they may hide, arms with too few seeds, failed and refused arms."""
-    scale, kind = get_metric_format(study.metric), get_study_wording(study)
+    scale = get_metric_format(study.metric)
     words: list[str] = []
     open_arms = [arm for arm in study.compared if arm.verdict == "cannot be distinguished"]
     if open_arms:
@@ -122,7 +122,7 @@ def describe_undecided(study: StudyResult) -> list[str]:
     if study.refused:
         verb = "was" if len(study.refused) == 1 else "were"
         names = list_names([each["name"] for each in study.refused])
-        words.append(f"{format_count(len(study.refused), kind.noun)} {verb} refused: {names}. ")
+        words.append(f"{format_count(len(study.refused), get_noun(study))} {verb} refused: {names}. ")
     return words
 
 

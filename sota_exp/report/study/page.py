@@ -8,7 +8,7 @@ from sota_exp.report.study.answer import build_study_answer, build_study_facts
 from sota_exp.report.study.inconclusive import describe_missing_runs, group_fired_rules
 from sota_exp.report.study.read import read_study
 from sota_exp.report.study.runs import read_configuration
-from sota_exp.report.study.terms import format_percent, get_metric_name, get_study_wording, list_names
+from sota_exp.report.study.terms import format_percent, get_metric_name, get_noun, list_names
 from sota_exp.statistics.units import get_metric_format
 
 #: Most whole configurations.
@@ -31,7 +31,7 @@ def write_study_report(directory: Path) -> WrittenReport:
         facts=build_study_facts(study),
         answer=build_study_answer(study),
         scale=get_metric_format(study.metric),
-        noun=get_study_wording(study).noun,
+        noun=get_noun(study),
         percent=format_percent,
         metric=get_metric_name(study),
         list_names=list_names,
