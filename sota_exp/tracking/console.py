@@ -1,5 +1,6 @@
 """A run on the terminal: a progress bar (only on a terminal), one line per epoch, and a summary."""
 
+import textwrap
 import time
 from typing import Any
 
@@ -40,7 +41,9 @@ class ConsoleListener(Listener):
         model = f"{tree['model']['arch'].get('name', '')}, {count_parameters(state.model) / 1e6:.2f} M parameters"
         out.print(f"[bold]{tree['recipe']['name']}[/] on [bold]{escape(tree['data']['name'])}[/], seed {tree['seed']}")
         out.print(f"  {model}, on {get_device_name(session.device)}", style="dim")
-        out.print(f"  {', '.join(list_techniques(request.configuration.choices))}", style="dim")
+        techniques = ", ".join(list_techniques(request.configuration.choices))
+        lines = textwrap.wrap(techniques, out.width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+        out.print("\n".join(lines), style="dim")
         epochs = session.experiment.schedule.length.epochs
         size = f"{len(session.data.train):,} images × {epochs} epochs, {total_steps:,} steps of {tree['batch_size']}"
         out.print(f"  {size}; in {escape(str(request.directory))}", style="dim")
