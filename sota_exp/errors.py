@@ -1,4 +1,4 @@
-"""What can go wrong, by whose hand, and the exit status that says so."""
+"""Exceptions and their exit status: 2 for an error of the user, 1 for a run that failed."""
 
 import textwrap
 

@@ -41,21 +41,39 @@ def faults_of_layout(package: Path) -> list[str]:
     found = rooms(package)
     faults = [
         f"{path.name} lies loose at the top of the package"
-        for path in package.glob("*.py")
-        if path.name not in ("__init__.py", "__main__.py", "errors.py")
+        for path in package.iterdir()
+        if path.is_file() and path.name not in ("__init__.py", "__main__.py", "errors.py")
     ]
     faults += [f"{len(found)} rooms"] if len(found) > MOST_ROOMS else []
     arrows = {name: _imported_rooms(paths) - {name} for name, paths in found.items()}
     for name, others in arrows.items():
+        if not (package / name / "__init__.py").is_file():
+            faults.append(f"{name} has no __init__.py")
+            continue
         says = declared(package, name)
+        faults += [f"{name} imports techniques, which are chosen by name"] if "techniques" in others | says else []
         faults += [f"{name} imports {other}, which its __init__.py does not say" for other in sorted(others - says)]
         faults += [f"{name}/__init__.py says {other}, which {name} does not import" for other in sorted(says - others)]
+    faults += _faults_of_techniques(package / "techniques")
     modules = {
         ".".join(["sota_exp", *path.relative_to(package).with_suffix("").parts]): path for path in package.rglob("*.py")
     }
     files = {name: {other for other in imports(path) if other in modules} for name, path in modules.items()}
     faults += [f"circle of rooms: {', '.join(circle)}" for circle in [_on_circles(arrows)] if circle]
     return faults + [f"circle of files: {', '.join(circle)}" for circle in [_on_circles(files)] if circle]
+
+
+def _faults_of_techniques(room: Path) -> list[str]:
+    """A technique imports none of another group, and of the data only how images are resized."""
+    faults = []
+    for path in room.glob("*/**/*.py"):
+        own = f"sota_exp.techniques.{path.relative_to(room).parts[0]}."
+        foreign = {
+            name for name in imports(path) if name.startswith("sota_exp.techniques.") and not name.startswith(own)
+        }
+        foreign |= {name for name in imports(path) if name.startswith("sota_exp.data.") and ".resize" not in name}
+        faults += [f"techniques/{path.relative_to(room)} imports {name}" for name in sorted(foreign)]
+    return faults
 
 
 def _imported_rooms(paths: list[Path]) -> set[str]:

@@ -122,7 +122,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> None:
         preprocessing = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
         return PublishedWeights(state=self(4).state_dict(), preprocessing=preprocessing, content_hash="of another seed")
 
-    monkeypatch.setattr(TimmNetwork, "published", of_another_seed)
+    monkeypatch.setattr(TimmNetwork, "load_published", of_another_seed)
 
 
 @pytest.fixture(autouse=True)

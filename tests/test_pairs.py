@@ -117,8 +117,8 @@ def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             state=build_timm(name, 4, None).state_dict(), preprocessing=preprocessing, content_hash="a teacher"
         )
 
-    monkeypatch.setattr(TimmNetwork, "published", of_arch)
-    monkeypatch.setattr(TorchvisionNetwork, "published", of_arch)
+    monkeypatch.setattr(TimmNetwork, "load_published", of_arch)
+    monkeypatch.setattr(TorchvisionNetwork, "load_published", of_arch)
     monkeypatch.setattr(logits, "load_timm_weights", of_teacher)
 
 

@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> None:
     model = load_evaluated_model(require_description(found), found.weights)
     unreadable: list[str] = []
 
-    def readable() -> Iterator[Prediction]:
+    def iterate_readable() -> Iterator[Prediction]:
         for made in predict_files(model, paths, top, batch_size, pick_device(given["device"])):
             if isinstance(made, Prediction):
                 yield made
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> None:
                 print(f"sota-exp: {made}", file=sys.stderr)
                 unreadable.append(str(made.path))
 
-    formats[given["format"]](readable())
+    formats[given["format"]](iterate_readable())
     if unreadable:
         raise RunFailed(f"{len(unreadable)} of {len(paths)} files cannot be read as images; they are listed above")
 

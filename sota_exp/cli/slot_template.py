@@ -36,7 +36,7 @@ class NewSlot:
     like: str
     kind: str
 
-    def renamed(self, line: str) -> str:
+    def rename_line(self, line: str) -> str:
         """A line about the other slot, written for the new one."""
         return re.sub(rf"\b{self.like.rpartition('/')[2]}\b", self.slot.rpartition("/")[2], line)
 
@@ -49,9 +49,11 @@ def parse_new_slot(root: Path, slot: str, like: str, there: list[CatalogOption])
     """
     slots = sorted({option.group for option in there if "/" in option.group})
     group, _, name = slot.rpartition("/")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ConfigError(f"{slot}: {name} is no name of a slot; legal: small letters, digits and _")
     near = format_suggestion(name, [each.rpartition("/")[2] for each in slots if each.startswith(f"{group}/")])
     like = like or TEMPLATE_SLOTS.get(group, "")
-    if not like or (near and like == TEMPLATE_SLOTS.get(group)) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+    if not like or (near and like == TEMPLATE_SLOTS.get(group)):
         hint = f"; a new slot of {group}/ needs like=SLOT, a slot of the same kind" if group in TEMPLATE_SLOTS else ""
         legal = sorted({option.group for option in there})
         raise ConfigError(f"no slot {slot}; legal: {', '.join(legal)}{hint}.{format_suggestion(slot, legal)}")
@@ -78,9 +80,9 @@ def format_slot_files(root: Path, made: NewSlot, neutral: CatalogOption) -> dict
         path for path in (root / "conf" / group).glob("*.yaml") if "defaults" in yaml.safe_load(path.read_text())
     ]
     lines = {root / EXPERIMENT_FILE: f"    {name}: ", root / call: marker.format(group=group, name=name)}
-    files = {path: _doubled(path, marker, made.renamed) for path, marker in lines.items()}
+    files = {path: double_line(path, marker, made.rename_line) for path, marker in lines.items()}
     files |= {
-        path: _doubled(path, f"  - {name}: ", lambda line: re.sub(": .*", ": none", made.renamed(line)))
+        path: double_line(path, f"  - {name}: ", lambda line: re.sub(": .*", ": none", made.rename_line(line)))
         for path in presets
     }
     table = root / "docs" / "techniques.md"
@@ -92,7 +94,7 @@ def format_slot_files(root: Path, made: NewSlot, neutral: CatalogOption) -> dict
     }
 
 
-def _doubled(path: Path, marker: str, rename: Callable[[str], str]) -> str:
+def double_line(path: Path, marker: str, rename: Callable[[str], str]) -> str:
     """A file's text in which the last line that contains `marker` is followed by itself, renamed."""
     lines = path.read_text().splitlines(keepends=True)
     (*_, place) = [number for number, line in enumerate(lines) if marker in line]

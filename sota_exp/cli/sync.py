@@ -64,14 +64,16 @@ def send_run(directory: Path, options: argparse.Namespace) -> bool:
         if reason := find_connection_problem(position.uri, 5.0):
             print(f"{directory}: {mask_passwords(reason)}")
             return False
-        print(f"{directory}: {_sent(directory, position, str(directory) in map(str, map(Path, options.directories)))}")
+        print(
+            f"{directory}: {_send_run(directory, position, str(directory) in map(str, map(Path, options.directories)))}"
+        )
     except Exception as error:
         print(f"{directory}: {mask_passwords(in_a_line(error))}")
         return False
     return True
 
 
-def _sent(directory: Path, position: SentPosition, is_named: bool) -> str:
+def _send_run(directory: Path, position: SentPosition, is_named: bool) -> str:
     """Send one run and return a message. A run of another host counts as ended if its directory was given."""
     from sota_exp.runs.contents import RunContent, is_on_this_host
     from sota_exp.tracking.mlflow_upload import MLflowUpload

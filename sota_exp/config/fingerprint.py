@@ -67,7 +67,7 @@ def _of_group(tree: Mapping[str, Any], cls: type, key: str) -> dict[str, Any]:
         elif isinstance(value, Mapping) and is_config_class(kind):
             found[name] = _of_group(value, typing.cast(type, kind), path)
         elif inert.get(name, ...) != value:
-            found[name] = _typed(value, kind)
+            found[name] = _convert_to_type(value, kind)
     return found
 
 
@@ -84,9 +84,9 @@ def canonicalize_option(node: Mapping[str, Any], key: str) -> dict[str, Any]:
     return {"option": option or path, **found}
 
 
-def _typed(value: Any, kind: Any) -> Any:
+def _convert_to_type(value: Any, kind: Any) -> Any:
     if isinstance(value, list):
-        return [_typed(item, next(iter(typing.get_args(kind)), None)) for item in value]
+        return [_convert_to_type(item, next(iter(typing.get_args(kind)), None)) for item in value]
     is_float = kind is float or float in typing.get_args(kind)
     return float(value) if is_float and isinstance(value, int) and not isinstance(value, bool) else value
 

@@ -6,8 +6,9 @@ their `_target_`.
 """
 
 import functools
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -147,3 +148,23 @@ def get_format(found: Mapping[str, Any], place: object) -> int:
             "use the version that wrote it"
         )
     return int(number)
+
+
+def require_current_format(files: Iterable[Path], directory: Path, what: str, command: str) -> None:
+    """Refuse to continue a study or sweep of an older version, whose runs are named by other hashes.
+
+    files: those that say the format, where they exist.
+
+    Raises:
+        ConfigError: an older version wrote one of them.
+    """
+    for path in files:
+        if not path.is_file():
+            continue
+        text = path.read_text()
+        found = json.loads(text) if path.suffix == ".json" else yaml.load(text, SAFE_LOADER)
+        if get_format(found, path) < FILE_FORMAT:
+            raise ConfigError(
+                f"hydra.sweep.dir={directory} holds a {what} that an older version of sota-exp made: report can read "
+                f"it, {command} cannot continue it. Choose another directory, or remove this one"
+            )

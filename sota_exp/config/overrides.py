@@ -17,10 +17,10 @@ from sota_exp.errors import ConfigError
 
 def compose_configuration(overrides: list[str]) -> Configuration:
     """Compose overrides into a configuration; a ConfigError if an override is not legal."""
-    return _composed(overrides)[0]
+    return _compose_and_resolve(overrides)[0]
 
 
-def _composed(overrides: list[str]) -> tuple[Configuration, set[str]]:
+def _compose_and_resolve(overrides: list[str]) -> tuple[Configuration, set[str]]:
     """Compose overrides into a configuration and the dotted keys whose value is an interpolation."""
     try:
         config, choices = extract_run(compose_with_hydra(overrides))
@@ -60,7 +60,7 @@ def find_missing_values(
     """
     values: list[str] = []
     for with_derived in (False, True):
-        given, derived = _composed([*search_path, *overrides, *values])
+        given, derived = _compose_and_resolve([*search_path, *overrides, *values])
         current = flatten(given.values)
         differing = {
             key: f"{key}={format_override_value(value)}"

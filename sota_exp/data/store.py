@@ -106,7 +106,7 @@ def _map_bytes(path: Path) -> Tensor:
 
 
 @functools.lru_cache(maxsize=16)
-def _shared(path: Path, state: tuple[int, int]) -> ImageStore:
+def _open_once(path: Path, state: tuple[int, int]) -> ImageStore:
     return ImageStore(path)
 
 
@@ -120,7 +120,7 @@ def open_store(path: Path) -> ImageStore:
     path.stat()
     try:
         state = (path / "meta.json").stat().st_mtime_ns, (path / "pixels.u8").stat().st_size
-        return _shared(path, state)
+        return _open_once(path, state)
     except FileNotFoundError as error:
         raise DamagedStore(f"{Path(error.filename).name} is missing") from error
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

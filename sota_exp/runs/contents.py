@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import psutil
 
-from sota_exp.config.formats import read_config
+from sota_exp.config.formats import get_format, read_config
 from sota_exp.runs.atomic import read_json, read_json_lines
 from sota_exp.runs.status import COMPLETE_STATUSES
 
@@ -65,6 +65,7 @@ class RunContent:
         path = directory / "config.yaml"
         config = _read_cached_config(path, path.stat().st_mtime_ns)
         result = read_json(directory / "result.json") or {}
+        get_format(result, directory / "result.json")
         start = read_json(directory / "start.json") or _infer_start(directory, result)
         if result and _is_from_earlier_start(directory, result, start):
             result = {}
@@ -79,7 +80,7 @@ class RunContent:
         )
 
     @property
-    def told(self) -> dict[str, Any]:
+    def result_for_display(self) -> dict[str, Any]:
         """The result for display. For a trial of a sweep it has no test metrics, so that nobody selects on them."""
         if not self.result or self.origin.get("kind") != "trial":
             return self.result

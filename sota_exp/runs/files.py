@@ -44,7 +44,7 @@ class RunFiles:
     def predictions(self) -> Path:
         return self.directory / "predictions.npz"
 
-    def kept(self, which: str) -> Path:
+    def get_epoch_weights(self, which: str) -> Path:
         """Path of the weights of the `best` or `last` epoch."""
         return self.directory / "checkpoint" / f"{which}.safetensors"
 
@@ -70,7 +70,15 @@ class RunFiles:
         write_json(self.model, description)
 
     def result(self) -> dict[str, Any] | None:
-        found: dict[str, Any] | None = read_json(self.directory / "result.json")
+        """The content of `result.json`; None if there is none.
+
+        Raises:
+            ConfigError: a later version wrote it.
+        """
+        path = self.directory / "result.json"
+        found: dict[str, Any] | None = read_json(path)
+        if found is not None:
+            get_format(found, path)
         return found
 
     def write_checkpoint(self, state: dict[str, Any], num_epochs: int) -> None:

@@ -57,7 +57,7 @@ class SentPosition:
             return self
         return SentPosition(uri=uri, experiment=experiment, origin=self.origin, log_model=self.log_model)
 
-    def asked(self, origin: dict[str, Any], log_model: bool) -> "SentPosition":
+    def with_origin(self, origin: dict[str, Any], log_model: bool) -> "SentPosition":
         return replace(self, origin=origin or self.origin, log_model=log_model, sent="", problem=None)
 
 

@@ -31,7 +31,7 @@ class Model(Stage):
         """An untrained network, float [B, 3, H, W] → logits [B, num_classes], initialized by the global generator."""
 
     @abstractmethod
-    def published(self, tag: str) -> PublishedWeights:
+    def load_published(self, tag: str) -> PublishedWeights:
         """The published weights `tag` of this architecture, "" for the default ones, or an `InvalidValue`."""
 
 

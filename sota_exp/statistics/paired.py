@@ -49,7 +49,7 @@ def paired_t_interval(first: ArrayLike, second: ArrayLike, level: float = 0.95) 
     Raises:
         ValueError: the shapes differ, or there are fewer than two pairs.
     """
-    differences = _paired(first, second)
+    differences = _subtract(first, second)
     num = len(differences)
     if num < 2:
         raise ValueError(f"{num} pair: an interval over seeds needs at least 2")
@@ -71,7 +71,7 @@ def bonett_price_interval(first: ArrayLike, second: ArrayLike, level: float = 0.
     Raises:
         ValueError: the shapes differ, or there are no examples.
     """
-    differences = _paired(first, second)
+    differences = _subtract(first, second)
     num = len(differences)
     if num == 0:
         raise ValueError("no examples")
@@ -95,7 +95,7 @@ def mcnemar_test(first: ArrayLike, second: ArrayLike) -> McNemarResult:
     return McNemarResult(won=won, lost=lost, p_value=p_value)
 
 
-def _paired(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
+def _subtract(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
     one, other = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if one.shape != other.shape or one.ndim != 1:
         raise ValueError(f"not paired: shapes {one.shape} and {other.shape}; expected twice the same [n]")

@@ -6,11 +6,11 @@ found again when arms are added or reordered, and two different configurations n
 
 import json
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sota_exp.config.formats import FILE_FORMAT, get_format
-from sota_exp.errors import ConfigError
+from sota_exp.config.formats import require_current_format
 from sota_exp.runs.atomic import write_atomically, write_recomputable_text, write_text
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.study.arms import ComposedArm, ComposedArms
@@ -37,11 +37,8 @@ class StudyFiles:
         Raises:
             ConfigError: an older version wrote the study.
         """
-        if self.study.is_file() and get_format(json.loads(self.study.read_text()), self.study) < FILE_FORMAT:
-            raise ConfigError(
-                f"hydra.sweep.dir={self.directory} holds a study that an older version of sota-exp made: report can "
-                "read it, ablate cannot continue it. Choose another directory, or remove this one"
-            )
+        files = [self.study, *islice(self.directory.glob("runs/*/*/config.yaml"), 1)]
+        require_current_format(files, self.directory, "study", "ablate")
 
     def place(self, arm: ComposedArm, seed: int) -> str:
         """The directory of a run, relative to the study's; one that exists under the name of another arm is used."""

@@ -8,6 +8,7 @@ import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, Trial
 
+from sota_exp.config.formats import require_current_format
 from sota_exp.config.hydra_errors import format_hydra_error
 from sota_exp.errors import ConfigError
 from sota_exp.sweep.checks import format_search_mismatch, load_custom_search_space, require_prunable
@@ -104,7 +106,13 @@ class Sweep:
         return retry_while_disconnected(lambda: self.study.get_trials(deepcopy=False))
 
     def begin(self) -> None:
-        """Create or load the study, and enqueue the start points once."""
+        """Create or load the study, and enqueue the start points once.
+
+        Raises:
+            ConfigError: an older version made the sweep in the directory.
+        """
+        files = [self.directory / "sweep.json", *islice(self.directory.glob("[0-9]*/config.yaml"), 1)]
+        require_current_format(files, self.directory, "sweep", "sweep")
         self.directory.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, self.directory / "multirun.yaml")
         for name, kind in self.space.knobs.items():

@@ -42,7 +42,9 @@ class ConsoleListener(Listener):
         out.print(f"[bold]{tree['recipe']['name']}[/] on [bold]{escape(tree['data']['name'])}[/], seed {tree['seed']}")
         out.print(f"  {model}, on {get_device_name(session.device)}", style="dim")
         techniques = ", ".join(list_techniques(request.configuration.choices))
-        lines = textwrap.wrap(techniques, out.width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+        lines = textwrap.wrap(
+            techniques, out.width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+        )
         out.print("\n".join(lines), style="dim")
         epochs = session.experiment.schedule.length.epochs
         size = f"{len(session.data.train):,} images × {epochs} epochs, {total_steps:,} steps of {tree['batch_size']}"
@@ -56,7 +58,7 @@ class ConsoleListener(Listener):
             self.task = self.progress.add_task("training", total=total_steps, completed=self.first_step)
             self.progress.start()
 
-    def stepped(self, record: StepRecord) -> None:
+    def on_step(self, record: StepRecord) -> None:
         if self.progress is not None:
             self.progress.update(self.task, completed=record.step)
 

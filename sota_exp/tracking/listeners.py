@@ -31,8 +31,8 @@ class TrackingListener(Listener):
         if self.is_main:
             self.follower = request.experiment.tracking.follow(request.directory)
 
-    def stepped(self, record: StepRecord) -> None:
-        self.inner.stepped(record)
+    def on_step(self, record: StepRecord) -> None:
+        self.inner.on_step(record)
 
     def on_epoch_end(self, epoch: dict[str, Any]) -> None:
         self.inner.on_epoch_end(epoch)

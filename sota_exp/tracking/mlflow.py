@@ -49,7 +49,7 @@ class MLflow(Tracking):
         uri = resolve_uri(self.uri, Path.cwd())
         try:
             position = SentPosition.read(directory).at(uri, self.experiment)
-            position = position.asked(read_origin(directory, os.environ), self.log_model)
+            position = position.with_origin(read_origin(directory, os.environ), self.log_model)
             position.write(directory)
             following = get_upload_process(build_mlflow_environment(self.timeout, self.retries))
             following.follow(directory.resolve(), self.system_interval if self.system_metrics else 0.0)

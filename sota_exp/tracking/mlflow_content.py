@@ -59,7 +59,7 @@ def build_points(content: RunContent, after: int = 0) -> list[Metric]:
     for index, epoch in enumerate(content.epochs):
         seconds += epoch["seconds"] + epoch["validate_seconds"]
         found += build_epoch_points(epoch, content.started_ms + round(seconds * 1000)) if index >= after else []
-    values = build_final_metrics(content.told)
+    values = build_final_metrics(content.result_for_display)
     last_epoch = content.epochs[-1]["epoch"] if content.epochs else 0
     return found + _build_metrics(values, content.started_ms + round(seconds * 1000), last_epoch)
 

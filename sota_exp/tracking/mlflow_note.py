@@ -17,7 +17,7 @@ SCORE_HEADINGS = ("split", "accuracy", "top-5", "loss", "calibration error", "im
 def format_run_note(content: RunContent) -> str:
     """The whole note."""
     parts = [format_heading(content)]
-    result = content.told
+    result = content.result_for_display
     if not result:
         parts.append("Training.")
     elif result["metrics"]:

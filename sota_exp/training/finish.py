@@ -22,7 +22,7 @@ def write_and_score(request: RunRequest, training: RunTrainer, result: dict[str,
     evaluator, weights = session.evaluator, {"best": training.best, "last": training.copy_evaluated_weights()}
     if session.world.is_main:
         for which, tensors in weights.items():
-            write_weights(files.kept(which), tensors)
+            write_weights(files.get_epoch_weights(which), tensors)
         write_model_json(request, training, session.default_view)
     network = write_and_load(training, weights[evaluation.select])
     tuned = evaluation.fine_tune(network, evaluator.get_training_images(session.default_view), session.streams)

@@ -26,11 +26,15 @@ def compute_calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) ->
     The bins of confidence are equal, each with its upper edge (Guo et al. 2017, arXiv:1706.04599).
     """
     confidence, predicted = logits.softmax(1).max(1)
-    edges = torch.linspace(0, 1, bins + 1, device=logits.device)
-    place = torch.bucketize(confidence, edges[1:-1])
-    gaps = torch.zeros(bins, dtype=torch.float64, device=logits.device)
-    gaps.index_add_(0, place, (predicted == labels).double() - confidence.double())
-    return gaps.abs().sum().item() / len(labels)
+    place = torch.bucketize(confidence, torch.linspace(0, 1, bins + 1, device=logits.device)[1:-1])
+    correct = (predicted == labels).to(confidence.dtype)
+    # In this order, with an empty bin at the end, sums are those of runs that were scored by torchmetrics, to the bit.
+    num, num_correct, total = (
+        confidence.new_zeros(bins + 1).scatter_add_(0, place, values)
+        for values in (torch.ones_like(confidence), correct, confidence)
+    )
+    gaps = (num_correct / num).nan_to_num() - (total / num).nan_to_num()
+    return (gaps.abs() * (num / num.sum())).sum().item()
 
 
 def compute_per_class_accuracy(logits: Tensor, labels: Tensor) -> list[float]:

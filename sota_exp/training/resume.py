@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sota_exp.config.formats import FILE_FORMAT
+from sota_exp.config.formats import FILE_FORMAT, get_format
 from sota_exp.runs.files import RunFiles
 from sota_exp.training.loop import TrainingState
 
@@ -36,10 +36,14 @@ def resume(files: RunFiles, state: TrainingState) -> tuple[list[dict[str, Any]],
 
     That is the lines of the epochs that the checkpoint covers (others are trained again), the weights of the best
     epoch, name → [...], and how often the training was resumed.
+
+    Raises:
+        ConfigError: a later version wrote the checkpoint.
     """
     checkpoint = files.load_checkpoint()
     if checkpoint is None:
         return [], {}, 0
+    get_format(checkpoint, files.directory / "checkpoint")
     state.load_state_dict(checkpoint["state"])
     epochs = [epoch for epoch in files.metrics() if epoch["step"] <= state.step]
     return epochs, checkpoint["best"], checkpoint["resumed"] + 1

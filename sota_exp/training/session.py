@@ -111,12 +111,12 @@ def open_session(experiment: Experiment, data: DataSet, world: World, device: to
         autocast=evaluator.autocast,
         memory_format=evaluator.memory_format,
         network=lambda: build_network(experiment, num_classes),
-        compile_network=_compiled if experiment.runtime.compile else lambda model: model,
+        compile_network=_compile if experiment.runtime.compile else lambda model: model,
         peak_lr=experiment.optimizer.lr * experiment.schedule.lr_scaling(experiment.batch_size),
     )
 
 
-def _compiled(model: nn.Module) -> nn.Module:
+def _compile(model: nn.Module) -> nn.Module:
     import torch._dynamo.config as dynamo  # slow to import (one second)
 
     # Without this, a network with hooks would run the code compiled for an earlier network without hooks.

@@ -93,7 +93,7 @@ class RunTrainer:
                     if is_last:
                         break
                 else:
-                    listener.stepped(record)
+                    listener.on_step(record)
                 if interrupts.received is not None and self._may_stop(record):
                     self.save()
                     raise Interrupted(interrupts.received)

@@ -65,7 +65,7 @@ def test_a_run_can_be_the_teacher(run_id: str) -> None:
                      *(f"regularization.distillation.{name}={value}" for name, value in fields.items()))  # fmt: skip
     teacher = build(Distillation, found.values["regularization"]["distillation"], "regularization.distillation")
     assert isinstance(teacher, LogitDistillation)
-    assert teacher.published(OTHER).preprocessing != OTHER
+    assert teacher.load_published(OTHER).preprocessing != OTHER
     images = torch.randn(2, 3, 16, 16)
     batch = Batch(images=images, targets=torch.ones(2, 4) / 4, weights=torch.ones(2), sources=torch.arange(2))
     taught = teacher.build_teacher([f"color_{index:02d}" for index in range(4)], OTHER, torch.device("cpu"))(

@@ -23,7 +23,7 @@ class Noting(Listener):
     def on_start(self, request: RunRequest, session: TrainingSession, state: TrainingState) -> None:
         self.heard.append(f"{self.name} started")
 
-    def stepped(self, record: StepRecord) -> None:
+    def on_step(self, record: StepRecord) -> None:
         self.heard.append(f"{self.name} stepped")
 
     def on_epoch_end(self, epoch: dict[str, Any]) -> None:
@@ -61,7 +61,7 @@ def test_the_inner_listener_hears_everything(tmp_path: Path) -> None:
     heard: list[str] = []
     listener = add_tracking(Noting(name="a", heard=heard))
     start(listener, NoTracking(figures=False), tmp_path)
-    listener.stepped(cast(StepRecord, None))
+    listener.on_step(cast(StepRecord, None))
     listener.on_epoch_end({})
     listener.on_end({"metrics": {}})
     assert heard == [f"a {what}" for what in ("started", "stepped", "epoch_done", "ended")]

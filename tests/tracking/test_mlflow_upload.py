@@ -46,7 +46,7 @@ def store(made_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def send(directory: Path, uri: str, upload: MLflowUpload | None = None) -> int:
     position = SentPosition.read(directory).at(uri, "sota_exp")
-    position = position.asked(read_origin(directory, {}), False)
+    position = position.with_origin(read_origin(directory, {}), False)
     position.write(directory)
     return (upload or MLflowUpload.open(position)).send(RunContent.read(directory, position.origin))
 
@@ -207,7 +207,7 @@ def test_a_study_names_kind_and_parent(store: Store, tmp_path: Path) -> None:
     directory = write_run(tmp_path / "multirun" / "ladder" / "mixup" / "seed0")
     parent = str(directory.parent.parent)
     variables = {"SOTA_EXP_ORIGIN": json.dumps({"kind": "arm", "name": "mixup, seed 0", "parent": parent})}
-    position = SentPosition.read(directory).at(uri, "sota_exp").asked(read_origin(directory, variables), False)
+    position = SentPosition.read(directory).at(uri, "sota_exp").with_origin(read_origin(directory, variables), False)
     position.write(directory)
     MLflowUpload.open(position).send(RunContent.read(directory, position.origin))
     run = the_run(client, directory)
@@ -221,7 +221,7 @@ def test_a_run_without_weights_logs_no_model(store: Store, tmp_path: Path, monke
     monkeypatch.setattr("sota_exp.models.export_mlflow.log_model", lambda *arguments: logged.append(arguments))
     directory = write_run(tmp_path / "outputs" / "run")
     (directory / "model.json").unlink()
-    position = SentPosition.read(directory).at(uri, "sota_exp").asked(read_origin(directory, {}), True)
+    position = SentPosition.read(directory).at(uri, "sota_exp").with_origin(read_origin(directory, {}), True)
     position.write(directory)
     MLflowUpload.open(position).send(RunContent.read(directory, position.origin))
     assert not logged and tracking_sync.is_sent(directory)
@@ -278,7 +278,7 @@ def test_a_sweep_or_study_ends_itself_unless_its_process_is_gone(
     gone = {} if ends else {"pid": 2**22 + 1}
     directory = write_run(tmp_path / "study" / "runs" / "ema", status=ends, **gone)
     origin = {"kind": "arm", "name": "ema, seed 0", "parent": str(tmp_path / "study")}
-    position = SentPosition.read(directory).at(uri, "sota_exp").asked(origin, False)
+    position = SentPosition.read(directory).at(uri, "sota_exp").with_origin(origin, False)
     position.write(directory)
     MLflowUpload.open(position).send(RunContent.read(directory, origin))
     run = the_run(client, directory)

@@ -38,7 +38,7 @@ class Silent(Listener):
     def on_start(self, request, session, state):
         self.first_step = state.step
 
-    def stepped(self, record):
+    def on_step(self, record):
         self.steps.append(record.step)
         self.on_step(record.step)
 

@@ -15,10 +15,10 @@ def bicubic_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Published weights of a small network that need bicubic resizing."""
     preprocessing = Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bicubic")
 
-    def published(self: SmallNetwork, tag: str) -> PublishedWeights:
+    def load_published(self: SmallNetwork, tag: str) -> PublishedWeights:
         return PublishedWeights(state=self(10).state_dict(), preprocessing=preprocessing, content_hash="some")
 
-    monkeypatch.setattr(SmallNetwork, "published", published)
+    monkeypatch.setattr(SmallNetwork, "load_published", load_published)
 
 
 @pytest.mark.parametrize(

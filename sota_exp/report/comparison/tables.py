@@ -24,7 +24,7 @@ ROWS = {
     "images_per_second": ("images/s", 1, 0),
     "peak_memory_bytes": ("peak memory, MiB", 2**-20, 0),
     "parameters": ("parameters, M", 1e-6, 2),
-    "flops_per_image": ("GFLOPs an image", 1e-9, 3),
+    "flops_per_image": ("GFLOPs per image", 1e-9, 3),
 }
 
 #: Metrics that count from 0 in files and are displayed from 1.

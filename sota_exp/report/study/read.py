@@ -7,6 +7,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from sota_exp.config.formats import get_format
 from sota_exp.errors import ConfigError
 from sota_exp.report.study.study import ConfidenceInterval, StudyArm, StudyResult
 
@@ -15,7 +16,7 @@ def read_study(directory: Path) -> StudyResult:
     """The study of a directory.
 
     Raises:
-        ConfigError: `study.json` is missing or malformed.
+        ConfigError: `study.json` is missing, malformed, or of a later version.
     """
     path = directory / "study.json"
     try:
@@ -23,6 +24,7 @@ def read_study(directory: Path) -> StudyResult:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: no study can be read: {error}; sota-exp ablate writes it") from error
     try:
+        get_format(tree, path)
         arms = tuple(parse_arm(arm, index) for index, arm in enumerate(tree["arms"]))
         name = tree.get("name") or directory.name
         named = {"name": name, "title": tree.get("title") or name, "directory": directory}

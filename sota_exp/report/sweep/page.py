@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sota_exp.config.formats import get_format
 from sota_exp.errors import ConfigError
 from sota_exp.report.document.markdown import Code, Table
 from sota_exp.report.document.write import WrittenReport, write_report
@@ -45,8 +46,13 @@ def write_sweep_report(directory: Path) -> WrittenReport:
 
 
 def read_sweep(path: Path) -> Tree:
-    """The content of `sweep.json` with every key of `ABSENT`; objectives and directions are lists."""
+    """The content of `sweep.json` with every key of `ABSENT`; objectives and directions are lists.
+
+    Raises:
+        ConfigError: a later version wrote it.
+    """
     found = json.loads(path.read_text())
+    get_format(found, path)
     tree = {"name": path.parent.name, **ABSENT, **{key: value for key, value in found.items() if value is not None}}
     tree["confirm"] = {**ABSENT["confirm"], **tree["confirm"]}
     for key in ("objective", "direction"):

@@ -176,7 +176,7 @@ class TwoPoolSampler(Sampler):
     def __call__(self, num_samples: int, epoch: int, streams: RandomStreams) -> Tensor:
         num_steps = num_samples // self.batch_size
         num_labelled = max(1, min(self.batch_size - 1, round(self.supervision.labelled_share * self.batch_size)))
-        labelled = self.supervision.labelled(self.labels, streams)
+        labelled = self.supervision.choose_labelled(self.labels, streams)
         others = torch.ones(num_samples, dtype=torch.bool).index_fill(0, labelled, False).nonzero()[:, 0]
         labelled_streams = replace(streams, seed=key_to_seed(streams.seed, "labelled"))
         if epoch / self.num_epochs < self.supervision.labels_only or len(others) == 0 or self.batch_size == 1:
@@ -203,7 +203,7 @@ class LabelPropagation(Supervision):
     def content_hash(self) -> str:
         return "" if self.labelled_file is None else hashlib.sha256(Path(self.labelled_file).read_bytes()).hexdigest()
 
-    def labelled(self, labels: Tensor, streams: RandomStreams) -> Tensor:
+    def choose_labelled(self, labels: Tensor, streams: RandomStreams) -> Tensor:
         """Indices of the images whose labels are used, from labels int64 [N]: int64 [L], ascending."""
         if self.labelled_file is None:
             return sample_labelled(labels, self.labelled_fraction, streams)
@@ -217,7 +217,7 @@ class LabelPropagation(Supervision):
     def __call__(
         self, labels: Tensor, num_classes: int, progress: float, features: Callable[[], Tensor], streams: RandomStreams
     ) -> EpochLabels:
-        labelled = self.labelled(labels, streams)
+        labelled = self.choose_labelled(labels, streams)
         if progress < self.labels_only:
             # The sampler draws only labelled images; weight 0 excludes the others in any case.
             return EpochLabels(labels=labels, weights=torch.zeros(len(labels)).index_fill(0, labelled, 1.0))

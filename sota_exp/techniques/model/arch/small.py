@@ -29,5 +29,5 @@ class SmallNetwork(Model):
     def __call__(self, num_classes: int) -> nn.Module:
         return build_small(self.name, num_classes, self.width_multiplier)
 
-    def published(self, tag: str) -> PublishedWeights:
+    def load_published(self, tag: str) -> PublishedWeights:
         raise InvalidValue("weights", tag, "scratch or checkpoint: nobody published weights of model/arch=small")

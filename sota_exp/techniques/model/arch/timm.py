@@ -29,5 +29,5 @@ class TimmNetwork(Model):
     def __call__(self, num_classes: int) -> nn.Module:
         return build_timm(self.name, num_classes, self.img_size)
 
-    def published(self, tag: str) -> PublishedWeights:
+    def load_published(self, tag: str) -> PublishedWeights:
         return load_timm_weights(self.name, tag, self.img_size)

@@ -24,5 +24,5 @@ class TorchvisionNetwork(Model):
     def __call__(self, num_classes: int) -> nn.Module:
         return build_torchvision(self.name, num_classes)
 
-    def published(self, tag: str) -> PublishedWeights:
+    def load_published(self, tag: str) -> PublishedWeights:
         return load_torchvision_weights(self.name, tag)

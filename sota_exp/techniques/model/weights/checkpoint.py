@@ -27,14 +27,14 @@ class CheckpointWeights(InitialWeights):
     mean: ChannelMean | None
     std: ChannelStd | None
 
-    def published(self, default: Preprocessing) -> PublishedWeights:
+    def load_published(self, default: Preprocessing) -> PublishedWeights:
         return read_weights(self.path, self.store, self.prefix, default)
 
     def content_hash(self, arch: Model) -> str:
-        return self.published(NO_NORMALIZATION).content_hash
+        return self.load_published(NO_NORMALIZATION).content_hash
 
     def preprocessing(self, arch: Model, default: Preprocessing) -> Preprocessing:
-        return replace_mean_and_std(self.mean, self.std, self.published(default).preprocessing)
+        return replace_mean_and_std(self.mean, self.std, self.load_published(default).preprocessing)
 
     def __call__(self, model: nn.Module, arch: Model) -> nn.Module:
-        return load_state(model, self.published(NO_NORMALIZATION).state, "path", self.path)
+        return load_state(model, self.load_published(NO_NORMALIZATION).state, "path", self.path)

@@ -25,13 +25,13 @@ class PretrainedWeights(InitialWeights):
     tag: str
 
     def content_hash(self, arch: Model) -> str:
-        return arch.published(self.tag).content_hash
+        return arch.load_published(self.tag).content_hash
 
     def preprocessing(self, arch: Model, default: Preprocessing) -> Preprocessing:
-        return arch.published(self.tag).preprocessing
+        return arch.load_published(self.tag).preprocessing
 
     def __call__(self, model: nn.Module, arch: Model) -> nn.Module:
-        published = arch.published(self.tag)
+        published = arch.load_published(self.tag)
         if published.evaluated_at:
             log.info("the published accuracy of the weights was measured at %s", published.evaluated_at)
         return load_state(model, published.state, "tag", self.tag)

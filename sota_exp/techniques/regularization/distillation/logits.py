@@ -119,7 +119,7 @@ class LogitDistillation(Distillation):
         """Name of the teacher, for published weights."""
         return self.name or "resnet50"
 
-    def published(self, student: Preprocessing) -> PublishedWeights:
+    def load_published(self, student: Preprocessing) -> PublishedWeights:
         """The teacher's weights and preprocessing: `mean` and `std` if set, else the weights', else the student's."""
         if self.source == "torchvision":
             published = load_torchvision_weights(self.published_name, self.tag)
@@ -130,7 +130,7 @@ class LogitDistillation(Distillation):
         return replace(published, preprocessing=replace_mean_and_std(self.mean, self.std, published.preprocessing))
 
     def content_hash(self) -> str:
-        return self.published(NO_NORMALIZATION).content_hash
+        return self.load_published(NO_NORMALIZATION).content_hash
 
     def network(self, num_classes: int, description: dict[str, Any]) -> nn.Module:
         """The untrained teacher: a published network, that of `description` (a `model.json`), or any network by name.
@@ -166,7 +166,7 @@ class LogitDistillation(Distillation):
     def build_teacher(
         self, classes: Sequence[str], preprocessing: Preprocessing, device: torch.device
     ) -> BatchTransform:
-        published = self.published(preprocessing)
+        published = self.load_published(preprocessing)
         order = self.order(classes, published.description)
         network = self.network(len(classes), published.description)
         try:

@@ -41,7 +41,7 @@ def test_width_is_a_multiple_of_eight_channels():
 
 def test_nobody_published_weights():
     with pytest.raises(InvalidValue, match="nobody published"):
-        SmallNetwork(name="resnet_s", width_multiplier=1.0).published("")
+        SmallNetwork(name="resnet_s", width_multiplier=1.0).load_published("")
 
 
 @pytest.mark.parametrize(

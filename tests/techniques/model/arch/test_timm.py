@@ -27,7 +27,7 @@ def test_an_unknown_name_gets_suggestions():
 
 def test_an_unknown_tag_gets_suggestions():
     with pytest.raises(InvalidValue, match="tag=a1_in2k .*near: .*a1_in1k"):
-        TimmNetwork(name="resnet50", img_size=None).published("a1_in2k")
+        TimmNetwork(name="resnet50", img_size=None).load_published("a1_in2k")
 
 
 def test_unreachable_weights_are_an_os_error_that_names_them(monkeypatch):
@@ -36,13 +36,13 @@ def test_unreachable_weights_are_an_os_error_that_names_them(monkeypatch):
 
     monkeypatch.setattr(timm, "create_model", unreachable)
     with pytest.raises(OSError, match=r"resnet18.a1_in1k of timm: no route"):
-        TimmNetwork(name="resnet18", img_size=None).published("a1_in1k")
+        TimmNetwork(name="resnet18", img_size=None).load_published("a1_in1k")
 
 
 def test_published_weights_come_with_their_preprocessing(monkeypatch):
     build = timm.create_model
     monkeypatch.setattr(timm, "create_model", lambda name, **options: build(name, pretrained=False))
-    published = TimmNetwork(name="tf_efficientnet_lite0", img_size=None).published("")
+    published = TimmNetwork(name="tf_efficientnet_lite0", img_size=None).load_published("")
     assert published.preprocessing == Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bicubic")
     assert published.evaluated_at == "data.image_size=224 data.crop_ratio=0.875"
     assert published.state["classifier.weight"].shape[0] == 1000

@@ -33,13 +33,13 @@ def test_detection_networks_are_not_classifiers():
 
 def test_an_unknown_tag_gets_suggestions():
     with pytest.raises(InvalidValue, match="tag=IMAGENET1K_V3 .*IMAGENET1K_V"):
-        TorchvisionNetwork(name="resnet50").published("IMAGENET1K_V3")
+        TorchvisionNetwork(name="resnet50").load_published("IMAGENET1K_V3")
 
 
 def test_published_weights_come_with_their_preprocessing(monkeypatch):
     state = torchvision.models.resnet18().state_dict()
     monkeypatch.setattr(torchvision.models.ResNet18_Weights, "get_state_dict", lambda self, **options: state)
-    published = TorchvisionNetwork(name="resnet18").published("IMAGENET1K_V1")
+    published = TorchvisionNetwork(name="resnet18").load_published("IMAGENET1K_V1")
     assert published.preprocessing.mean == pytest.approx((0.485, 0.456, 0.406))
     assert published.state.keys() == state.keys()
     assert (published.preprocessing.interpolation, len(published.content_hash)) == ("bilinear", 16)
@@ -52,4 +52,4 @@ def test_unreachable_weights_are_an_os_error_that_names_them(monkeypatch):
 
     monkeypatch.setattr(torchvision.models.ResNet34_Weights, "get_state_dict", unreachable)
     with pytest.raises(OSError, match="IMAGENET1K_V1 of torchvision's resnet34: no route"):
-        TorchvisionNetwork(name="resnet34").published("IMAGENET1K_V1")
+        TorchvisionNetwork(name="resnet34").load_published("IMAGENET1K_V1")

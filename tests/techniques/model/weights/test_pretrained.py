@@ -21,7 +21,7 @@ class PublishedSmall(Model):
     def __call__(self, num_classes):
         return SmallNetwork(name="resnet_xs", width_multiplier=0.5)(num_classes)
 
-    def published(self, tag):
+    def load_published(self, tag):
         torch.manual_seed(5)
         return PublishedWeights(state=self(3).state_dict(), preprocessing=OWN, content_hash=f"hash of {tag}",
                          evaluated_at=format_eval_sizes(224, 0.875))  # fmt: skip
@@ -30,7 +30,7 @@ class PublishedSmall(Model):
 def test_loads_every_weight_and_brings_its_normalization():
     arch = PublishedSmall()
     model = PretrainedWeights(tag="best")(arch(3), arch)
-    for name, value in arch.published("best").state.items():
+    for name, value in arch.load_published("best").state.items():
         assert torch.equal(model.state_dict()[name], value)
     assert PretrainedWeights(tag="best").preprocessing(arch, DATA) == OWN
     assert PretrainedWeights(tag="best").content_hash(arch) == "hash of best"
@@ -43,7 +43,7 @@ def test_a_head_of_another_size_starts_at_zero_and_the_log_says_so(caplog):
         PretrainedWeights(tag="")(model, arch)
     assert not model.fc.weight.any() and not model.fc.bias.any()
     assert torch.equal(model(torch.randn(2, 3, 32, 32)), torch.zeros(2, 7))
-    assert torch.equal(model.stem[0].weight, arch.published("").state["stem.0.weight"])
+    assert torch.equal(model.stem[0].weight, arch.load_published("").state["stem.0.weight"])
     assert "the weights have 3 classes, the data set has 7" in caplog.text
     assert "measured at data.image_size=224 data.crop_ratio=0.875" in caplog.text
 

@@ -237,7 +237,7 @@ def test_a_published_teacher_brings_its_normalization(monkeypatch):
     build = timm.create_model
     monkeypatch.setattr(timm, "create_model", lambda name, **options: build(name.split(".")[0], num_classes=1000))
     option = logits_option(source="timm", name="tf_efficientnet_lite0", path=None)
-    assert option.published(STUDENT).preprocessing.mean == (0.5, 0.5, 0.5)
+    assert option.load_published(STUDENT).preprocessing.mean == (0.5, 0.5, 0.5)
 
 
 @pytest.mark.parametrize(
