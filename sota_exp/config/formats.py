@@ -135,13 +135,13 @@ def read_config(path: Path) -> dict[str, Any]:
     return values if get_format(found, path) == FILE_FORMAT else cast(dict[str, Any], targets_to_option_names(values))
 
 
-def get_format(found: Mapping[str, Any], place: object) -> int:
+def get_format(found: object, place: object) -> int:
     """The format of a file's content; 1 where the key is missing.
 
     Raises:
         ConfigError: this version cannot read the format.
     """
-    number = found.get("format", 1)
+    number = found.get("format", 1) if isinstance(found, Mapping) else 1
     if number not in range(1, FILE_FORMAT + 1):
         raise ConfigError(
             f"{place} has format {number}; this version of sota-exp reads 1 to {FILE_FORMAT}: "

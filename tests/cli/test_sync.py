@@ -19,7 +19,7 @@ def test_a_run_that_cannot_be_sent_does_not_stop_the_others(
     (runs[0] / "config.yaml").write_text("tracking: [unclosed")
     SentPosition(uri="http://127.0.0.1:57O2", experiment="e").write(runs[1])
     (runs[2] / "tracking.json").mkdir()
-    monkeypatch.setattr(sync, "_sent", lambda directory, *_: "sent" if directory.name == "d" else 1 / 0)
+    monkeypatch.setattr(sync, "_send_run", lambda directory, *_: "sent" if directory.name == "d" else 1 / 0)
     with pytest.raises(RunFailed, match="3 of 4 runs are not sent"):
         sync.main([str(tmp_path / "outputs")])
     output = capsys.readouterr().out.splitlines()
@@ -62,7 +62,7 @@ def test_the_page_of_a_study_or_sweep_is_sent_too(
     for number in range(2):
         run = write_run(parent / str(number))
         SentPosition(uri="sqlite:///x.db", experiment="e", origin={"parent": str(parent)}).write(run)
-    monkeypatch.setattr(sync, "_sent", lambda *_: "sent")
+    monkeypatch.setattr(sync, "_send_run", lambda *_: "sent")
     sent: list[tuple[Path, str, str]] = []
     monkeypatch.setattr(
         "sota_exp.tracking.mlflow_parent.update_parent_run", lambda *given: [sent.append(given), problem][1]
