@@ -188,6 +188,16 @@ def test_the_architecture_page_shows_the_rooms_as_they_are():
     assert table() in page, "docs/architecture.md: put the output of `python -m tests.rooms` there"
 
 
+#: Folders of tests that are of no room.
+OTHER_TESTS = {"benchmarks", "run_of_format_1"}
+
+
+def test_every_folder_of_tests_is_that_of_a_room():
+    tests = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("*.py")}
+    there = [folder for folder in tests if (PACKAGE / folder).is_dir() or str(folder) in OTHER_TESTS]
+    assert set(there) == tests
+
+
 #: Files that a program writes.
 WRITTEN = {"multirun.yaml", "report.md"}
 
