@@ -90,7 +90,8 @@ def _comparison(
     settings, paired, level = study.settings, list(differences), study.settings.level
     found = paired_t_interval([0.0] * len(paired), list(differences.values()), level)
     _, sd = compute_mean_and_sd(list(differences.values()))
-    smallest = find_detectable_difference(sd or 0.0, len(paired), len(study.compared), settings.final_level)
+    test_level = study.get_test_level(test.seeds.get(arm.name, len(study.seeds)))
+    smallest = find_detectable_difference(sd or 0.0, len(paired), study.num_tests, test_level)
     p_adjusted = test.p_adjusted.get(arm.name)
     if p_adjusted is None:
         outcome = Verdict(word="too few seeds", sentence="Too few seeds: the first look is not complete.")

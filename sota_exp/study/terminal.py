@@ -13,6 +13,7 @@ from rich.text import Text
 from sota_exp.report.numbers import format_count, format_duration
 from sota_exp.report.terminal import make_console
 from sota_exp.statistics.units import MetricFormat, format_p_value, get_metric_format
+from sota_exp.statistics.verdict import describe_error_rate
 from sota_exp.study.files import StudyFiles, find_trainings
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.scheduler import ArmRun
@@ -152,7 +153,8 @@ def draw_interval_bar(low: float, middle: float, high: float, reach: float) -> s
 
 def _closing(found: JsonObject) -> list[str]:
     """What this number of seeds could detect, the looks, refused arms, and missing runs."""
-    lines = ["p adj. is corrected for all rows of a table together; intervals are not."]
+    lines = ["p adj. is corrected for all verdicts of the study together; intervals are not corrected."]
+    lines.append(describe_error_rate(found["level"]))
     lines += describe_power(found["plan"], len(found["seeds"]), get_metric_format(found["metric"]))
     if looks := found["looks"]:
         decided = ", ".join(looks["decided"]) or "none"
@@ -196,8 +198,9 @@ def describe_power(power: JsonObject, num_seeds: int, unit: MetricFormat) -> lis
         }
         return [
             f"Differences between runs of equal seed {spread}",
-            f"The smallest of {power['num_factors']} main effects that {format_count(num_seeds, 'seed')} per cell "
-            f"detect in four of five studies: {found.get(num_seeds, 'none: add a seed')}.",
+            f"The smallest main effect that {format_count(num_seeds, 'seed')} per cell detect among "
+            f"{format_count(power['num_tests'], 'effect')} in four of five studies: "
+            f"{found.get(num_seeds, 'none: add a seed')}.",
             f"By seeds per cell: {', '.join(f'{size} with {seeds}' for seeds, size in found.items())}.",
         ]
     smallest = power["detectable"][str(num_seeds)]
@@ -209,6 +212,6 @@ def describe_power(power: JsonObject, num_seeds: int, unit: MetricFormat) -> lis
     return [
         f"Differences between paired seeds {spread}",
         f"The smallest effect that {format_count(num_seeds, 'seed')} detect among "
-        f"{format_count(power['num_arms'], 'arm')} in four of five studies: {detected}.",
+        f"{format_count(power['num_tests'], 'comparison')} in four of five studies: {detected}.",
         f"Seeds needed: {needed} {unit.difference_unit}".strip() + ".",
     ]
