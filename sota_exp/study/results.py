@@ -61,7 +61,7 @@ class PlannedStudy:
         return 2 if self.blueprint.design is not None and self.compared and can_decide else 1
 
     def get_test_level(self, num_seeds: int) -> float:
-        """Confidence level of a test on `num_seeds` seeds, in (0, 1): that of its look, or of its share of the error."""
+        """Confidence level of a test on `num_seeds` seeds, in (0, 1): that of its look or its share of the error."""
         return 1 - (1 - self.settings.get_test_level(num_seeds)) / self.num_families
 
 
