@@ -14,6 +14,7 @@ from sota_exp.statistics.power import (
     find_detectable_main_effect,
     find_num_seeds,
 )
+from sota_exp.study.chance import describe_chance_level
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.study_json_arms import build_arm_entry
 from sota_exp.study.study_json_effects import build_effect_entry, build_pair_interactions, estimate_screening_effects
@@ -35,6 +36,7 @@ def build_study_json(study: PlannedStudy, runs: StudyRuns) -> JsonObject:
         "kind": settings.kind,
         "name": study.name,
         "title": settings.title,
+        "warning": describe_chance_level(study, runs),
         "recipe": study.recipe,
         "data": study.data,
         "metric": settings.metric,

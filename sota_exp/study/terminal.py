@@ -14,6 +14,7 @@ from sota_exp.report.numbers import format_count, format_duration
 from sota_exp.report.terminal import make_console
 from sota_exp.statistics.units import MetricFormat, format_p_value, get_metric_format
 from sota_exp.statistics.verdict import describe_error_rate
+from sota_exp.study.chance import describe_chance_level
 from sota_exp.study.files import StudyFiles, find_trainings
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.scheduler import ArmRun
@@ -96,7 +97,12 @@ def format_study_result(found: JsonObject) -> RenderableType:
         build_comparison_table(found, "Interactions", [""], found["interactions"], lambda effect: []),
     ]
     notes = [Text(line, style="dim") for line in _closing(found)]
-    return Group(*[part for table in tables if table.row_count for part in ("", table)], *notes)
+    shown = [part for table in tables if table.row_count for part in ("", table)]
+    return Group(*format_warning(found["warning"]), *shown, *notes)
+
+
+def format_warning(warning: str) -> list[Text]:
+    return [Text(f"Warning: {warning}", style="bold yellow")] if warning else []
 
 
 def build_comparison_table(
@@ -184,9 +190,10 @@ def format_study_plan(study: PlannedStudy, files: StudyFiles, estimates: dict[st
             f"About {format_duration(left)} if the runs are trained one after the other "
             f"({format_duration(total)} for the whole study), estimated from a few measured steps."
         )
-    power = build_power_table(study, StudyRuns.read(study, files, {}), estimates.get("num_test"))
+    runs = StudyRuns.read(study, files, {})
+    power = build_power_table(study, runs, estimates.get("num_test"))
     notes = describe_power(power, len(study.seeds), get_metric_format(study.settings.metric))
-    return Group(*lines, *map(Text, notes))
+    return Group(*format_warning(describe_chance_level(study, runs)), *lines, *map(Text, notes))
 
 
 def describe_power(power: JsonObject, num_seeds: int, unit: MetricFormat) -> list[str]:

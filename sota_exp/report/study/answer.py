@@ -20,8 +20,8 @@ def build_study_facts(study: StudyResult) -> list[str]:
 
 
 def build_study_answer(study: StudyResult) -> list[list[str]]:
-    """The main result."""
-    found: list[list[str]] = []
+    """A warning if networks are at chance level, then the main result."""
+    found: list[list[str]] = [[Strong(f"Warning: {study.warning}")]] if study.warning else []
     if study.effects:
         found.append(describe_main_effects(study))
     elif study.kind == "pairs" and study.interactions:
