@@ -75,7 +75,7 @@ def select_seeds(values: Mapping[int, float], seeds: Sequence[int]) -> list[floa
 def summarize_confirmation(
     arms: Sequence[ConfirmedArm], metric: str, direction: str, seeds: Sequence[int], choice_seeds: Sequence[int]
 ) -> dict[str, Any]:
-    """`confirm` of `sweep.json`: the winner by val on `choice_seeds`, and its difference from the default on `seeds`."""
+    """`confirm` of `sweep.json`: the winner by val on `choice_seeds`, and its difference on test, on `seeds`."""
     sign = 1 if direction == "maximize" else -1
     default = next(arm for arm in arms if arm.name == DEFAULT_ARM)
     winner = choose_winner(arms, direction, choice_seeds)

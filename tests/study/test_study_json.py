@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from sota_exp.statistics.paired import bonett_price_interval
 from sota_exp.statistics.power import find_detectable_difference
 from sota_exp.statistics.sign_flip import sign_flip_test
 from sota_exp.study.files import StudyFiles
@@ -48,6 +49,9 @@ def test_every_number_of_an_arm_is_that_of_its_files(files: StudyFiles) -> None:
     assert row["p_value"] == pytest.approx(expected.pvalue)
     assert row["verdict"] == "helps" and row["p_adjusted"] <= 0.05 and "points" in row["verdict_words"]
     correct = {name: np.mean([simulated(name, seed, gains=GAINS)[0] for seed in range(8)], axis=0) for name in "ab"}
+    matrices = ([simulated(name, seed, gains=GAINS)[0] for seed in range(8)] for name in "ab")
+    over_images = bonett_price_interval(*matrices)  # As compare has it: test_compare_runs.py.
+    assert row["examples"]["interval"] == [over_images.low, over_images.high]
     assert row["examples"]["difference"] == pytest.approx(row["difference"])
     assert row["examples"]["won"] == int((correct["b"] > correct["a"]).sum())
     ece = np.array([run["metrics"]["test/ece"] for run in raw["b"]])

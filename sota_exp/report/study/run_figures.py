@@ -54,12 +54,11 @@ def build_cost_figure(study: StudyResult) -> Figure | None:
             "tip": f"{arm.label} {scale.format_with_unit(arm.mean)}",
             "time": arm.cost.seconds / seconds,
             "score": scale.factor * arm.mean,
-            "low": scale.factor * (arm.mean - (arm.sd or 0)),
-            "high": scale.factor * (arm.mean + (arm.sd or 0)),
+            **{name: scale.factor * end for name, end in zip(("low", "high"), ends, strict=True)},
             "ink": get_ink(arm.verdict) if arm.reference else TEXT,
         }
         for arm in select_clearest(study.arms, MOST_ROWS)
-        if arm.cost.seconds and arm.mean is not None
+        if arm.cost.seconds and arm.mean is not None and (ends := scale.spread(arm.mean, arm.sd))
     ]
     if len(points) < 2 or study.effects:
         return None
