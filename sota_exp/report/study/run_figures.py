@@ -54,11 +54,12 @@ def build_cost_figure(study: StudyResult) -> Figure | None:
             "tip": f"{arm.label} {scale.format_with_unit(arm.mean)}",
             "time": arm.cost.seconds / seconds,
             "score": scale.factor * arm.mean,
-            **{name: scale.factor * end for name, end in zip(("low", "high"), ends, strict=True)},
+            "low": scale.factor * scale.spread(arm.mean, arm.sd)[0],
+            "high": scale.factor * scale.spread(arm.mean, arm.sd)[1],
             "ink": get_ink(arm.verdict) if arm.reference else TEXT,
         }
         for arm in select_clearest(study.arms, MOST_ROWS)
-        if arm.cost.seconds and arm.mean is not None and (ends := scale.spread(arm.mean, arm.sd))
+        if arm.cost.seconds and arm.mean is not None
     ]
     if len(points) < 2 or study.effects:
         return None
