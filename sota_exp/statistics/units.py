@@ -1,5 +1,6 @@
 """How metrics and differences are formatted: shares in percent and points, losses plain; and which way is better."""
 
+import math
 from dataclasses import dataclass
 
 #: Shown in place of an unknown value.
@@ -15,12 +16,20 @@ HIGHER_IS_BETTER = {
 
 @dataclass(frozen=True, kw_only=True)
 class MetricFormat:
-    """How a metric is formatted: times `factor`, with `decimals`, in `unit`; differences in `difference_unit`."""
+    """How a metric is formatted: times `factor`, with `decimals`, in `unit`; differences in `difference_unit`.
+
+    highest: the largest possible value; the smallest is 0.
+    """
 
     factor: float
     decimals: int
     unit: str
     difference_unit: str
+    highest: float = math.inf
+
+    def spread(self, mean: float, sd: float | None) -> tuple[float, float]:
+        """The ends of mean ± sd, within the possible values."""
+        return max(0.0, mean - (sd or 0.0)), min(self.highest, mean + (sd or 0.0))
 
     def value(self, value: float | None) -> str:
         return UNKNOWN if value is None else f"{value * self.factor:.{self.decimals}f}"
@@ -44,7 +53,7 @@ class MetricFormat:
         return self.difference(value) + unit
 
 
-SHARE_FORMAT = MetricFormat(factor=100, decimals=2, unit="%", difference_unit="points")
+SHARE_FORMAT = MetricFormat(factor=100, decimals=2, unit="%", difference_unit="points", highest=1.0)
 PLAIN_FORMAT = MetricFormat(factor=1, decimals=4, unit="", difference_unit="")
 SECONDS_FORMAT = MetricFormat(factor=1, decimals=1, unit="s", difference_unit="s")
 

@@ -6,12 +6,13 @@ from typing import Any
 
 from sota_exp.report.sweep.terminal import format_markdown_table
 from sota_exp.runs.contents import RunContent
+from sota_exp.statistics.proportion import wilson_interval
 
 #: Names of neutral options, in any slot.
 NEUTRAL_OPTIONS = ("none", "native", "full", "fixed", "standard", "scratch", "step", "plain")
 
 #: Columns of the table of scores.
-SCORE_HEADINGS = ("split", "accuracy", "top-5", "loss", "calibration error", "images")
+SCORE_HEADINGS = ("split", "accuracy", "95 % interval", "top-5", "loss", "calibration error", "images")
 
 
 def format_run_note(content: RunContent) -> str:
@@ -42,8 +43,8 @@ def format_scores(result: dict[str, Any]) -> str:
     """A table of both splits; test first, because MLflow collapses the rest."""
     rows = [list(SCORE_HEADINGS)]
     for split in sorted(result["evaluated_images"]):
-        accuracy, error, *others = format_score_cells(result, split)
-        rows.append([split, f"**{accuracy}** ± {error}", *others])
+        accuracy, *others = format_score_cells(result, split)
+        rows.append([split, f"**{accuracy}**", *others])
     best = f"Weights of epoch {result['metrics']['best/epoch'] + 1} were best on val."
     names = (
         "The val scores above are the metrics `best/val_…`; `val/…` are curves, whose last value is the last epoch's."
@@ -52,12 +53,13 @@ def format_scores(result: dict[str, Any]) -> str:
 
 
 def format_score_cells(result: dict[str, Any], split: str) -> list[str]:
-    """The row of a split below `SCORE_HEADINGS`, with the standard error over images after the accuracy."""
+    """The row of a split below `SCORE_HEADINGS`, with the interval over images after the accuracy."""
     metrics, num = result["metrics"], result["evaluated_images"][split]
     accuracy, top5 = metrics[f"{split}/accuracy"], metrics.get(f"{split}/top5_accuracy")
+    low, high = wilson_interval(accuracy, num)
     return [
         f"{accuracy:.2%}",
-        f"{(accuracy * (1 - accuracy) / num) ** 0.5:.2%}",
+        f"{100 * low:.2f} to {high:.2%}",
         "–" if top5 is None else f"{top5:.2%}",
         f"{metrics[f'{split}/loss']:.4f}",
         f"{metrics[f'{split}/ece']:.3f}",

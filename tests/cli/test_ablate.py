@@ -62,7 +62,7 @@ def test_a_study_runs_once_and_can_be_extended(elsewhere: Path, capsys: pytest.C
 def test_a_plan_trains_nothing(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command_line([*small("study.seeds=8"), "--plan", "--no-measure"]) == 0
     output = capsys.readouterr().out
-    assert "The smallest effect that 8 seeds detect among 2 arms" in output and "Seeds needed" in output
+    assert "The smallest effect that 8 seeds detect among 2 comparisons" in output and "Seeds needed" in output
     assert not (elsewhere / "study" / "runs").exists()
 
 
