@@ -18,6 +18,7 @@ from sota_exp.training.distributed import average_norm_statistics, broadcast_fro
 from sota_exp.training.listener import Listener, Pruner
 from sota_exp.training.loop import EpochRecord, StepRecord, TrainingSession, TrainingState, fit
 from sota_exp.training.metrics import compute_scores
+from sota_exp.training.norm_batches import iterate_norm_batches
 from sota_exp.training.resume import write_checkpoint
 from sota_exp.training.signals import SignalRecorder
 
@@ -138,7 +139,7 @@ class RunTrainer:
     def validate(self) -> dict[str, float]:
         """Scores on val; with a weight average, of the averaged weights, and of the trained ones as `val_raw/…`."""
         average, model = self.state.average, self.state.model
-        average.finish(self.session.evaluator.iterate_equal_numbers("train", self.session.default_view))
+        average.finish(iterate_norm_batches(self.session))
         if average.module is model:
             return self.score_val(model)
         average_norm_statistics(average.module, self.session.world)
