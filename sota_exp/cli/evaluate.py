@@ -3,7 +3,7 @@
 Evaluates saved weights on val and test: those of a run, a .safetensors file with its model.json beside it, or any file
 of weights (.safetensors, .pth) with the network given by model/arch. Only evaluation/fine_tune trains, and only the
 last layers. Data, view and predictor are those of the run or of model.json, unless overrides change them. The data
-must have the model's classes.
+must have the model's classes. The first line says how many of the images were trained on, if any.
 
   sota-exp evaluate run=outputs/a_run                                    the run's metrics again
   sota-exp evaluate run=outputs/a_run evaluation/resolution=search       the best image size

@@ -70,7 +70,8 @@ def view_box(image: Tensor, top: int, left: int, height: int, width: int) -> Ten
 class DataSet:
     """Images, their labels (int64 [N]), and the splits: ascending int64 indices of the images of each.
 
-    digest: hash of the content, part of the fingerprint.
+    digest: hash of the content, part of the fingerprint. image_digests: of every image, int64 [N], equal for copies of
+    a file; by them a run knows the images that it was trained on.
     """
 
     images: Images
@@ -81,6 +82,7 @@ class DataSet:
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     digest: str
+    image_digests: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)

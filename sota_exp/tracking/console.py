@@ -4,7 +4,7 @@ import textwrap
 import time
 from typing import Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
@@ -24,6 +24,7 @@ from sota_exp.tracking.mlflow_note import (
 from sota_exp.training.device import get_device_name
 from sota_exp.training.listener import Listener, RunRequest
 from sota_exp.training.loop import StepRecord, TrainingSession, TrainingState
+from sota_exp.training.trained_on import format_trained_on
 
 
 class ConsoleListener(Listener):
@@ -93,8 +94,8 @@ def build_score_table(result: dict[str, Any]) -> Table:
     return table
 
 
-def build_evaluation_panel(result: dict[str, Any], directory: str) -> Panel:
-    """Panel with the result of `sota-exp evaluate`."""
+def build_evaluation_panel(result: dict[str, Any], directory: str) -> RenderableType:
+    """Panel with the result of `sota-exp evaluate`, below a line that says which images were trained on."""
     found, facts = result["resolution"], Table.grid(padding=(0, 2))
     view = found["chosen"]
     facts.add_row("view", f"{view['size']} px, cut from images whose shorter side is {view['resize']} px")
@@ -105,8 +106,12 @@ def build_evaluation_panel(result: dict[str, Any], directory: str) -> Panel:
             "search", f"choosing gains {100 * gain:+.2f} ± {100 * error:.2f} points on val, cross-fitted: {verdict}"
         )
     facts.add_row("weights", escape(result["weights"]))
+    if result.get("trained_on") is None:
+        facts.add_row("trained on", "unknown images: there is no trained_on.npy beside the weights")
     facts.add_row("files", escape(directory))
-    return build_panel(result, facts, "evaluated")
+    panel = build_panel(result, facts, "evaluated")
+    overlap = format_trained_on(result.get("trained_on") or {}, result["evaluated_images"])
+    return Group(f"[bold yellow]{overlap}[/]", panel) if overlap else panel
 
 
 def build_result_panel(result: dict[str, Any], directory: str) -> Panel:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment
@@ -32,9 +32,11 @@ from sota_exp.stages.data import DataSet
 from sota_exp.stages.evaluation import EvaluationView, Resolution, ViewChoice
 from sota_exp.stages.random import RandomStreams
 from sota_exp.training.device import get_device_name, set_up_process
+from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.final_scores import choose_view, score_splits
 from sota_exp.training.memory import get_peak_memory, reset_peak_memory
 from sota_exp.training.session import build_evaluator
+from sota_exp.training.trained_on import count_trained_on, read_trained_on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,14 +129,14 @@ def evaluate_saved(evaluation: SavedEvaluation, directory: Path) -> dict[str, An
     prints = (evaluation.training_fingerprint, fingerprint)
     result = build_empty_result(experiment.seed, evaluation.configuration.choices, prints)
     if evaluation.is_set("evaluation.fine_tune"):
-        streams = RandomStreams(seed=experiment.seed, rank=world.rank, world_size=world.size)
-        images = evaluator.get_training_images(resolution.views()[0])
-        experiment.evaluation.fine_tune(network, images, streams)
+        fine_tune(experiment, network, evaluator, resolution.views()[0])
+    trained_on = find_trained_on(evaluation, data)
     chosen = choose_view(network, evaluator, resolution)
     arrays = score_splits(network, chosen, evaluator, result)
     result |= {
         "status": "finished",
         "weights": str(evaluation.weights),
+        "trained_on": None if trained_on is None else count_trained_on(data, [*result["evaluated_images"]], trained_on),
         "seconds": {"evaluate": time.monotonic() - began},
         "parameters": count_parameters(network),
         "peak_memory_bytes": get_peak_memory(device),
@@ -142,16 +144,34 @@ def evaluate_saved(evaluation: SavedEvaluation, directory: Path) -> dict[str, An
     }
     if world.is_main:
         write_atomically(files.predictions, lambda file: np.savez(file, allow_pickle=False, **arrays))
-        write_evaluated_model(evaluation, model, chosen.view, files)
+        write_evaluated_model(evaluation, model, chosen.view, files, trained_on)
         files.write_config(evaluation.configuration.values)
         files.write_result(result)
     return result
 
 
+def find_trained_on(evaluation: SavedEvaluation, data: DataSet) -> np.ndarray | None:
+    """Digests of the images that the evaluated weights were trained on, int64 [N]; None if they are unknown."""
+    known = read_trained_on(evaluation.weights)
+    if not evaluation.is_set("evaluation.fine_tune"):
+        return known
+    tuned_on = data.image_digests[data.train].numpy()
+    return tuned_on if known is None else np.concatenate([known, tuned_on])
+
+
+def fine_tune(experiment: Experiment, network: nn.Module, evaluator: Evaluator, view: EvaluationView) -> None:
+    """Fine-tune the network in place on the training images in `view`."""
+    streams = RandomStreams(seed=experiment.seed, rank=evaluator.world.rank, world_size=evaluator.world.size)
+    experiment.evaluation.fine_tune(network, evaluator.get_training_images(view), streams)
+
+
 def write_evaluated_model(
-    evaluation: SavedEvaluation, model: SavedModel, view: EvaluationView, files: RunFiles
+    evaluation: SavedEvaluation, model: SavedModel, view: EvaluationView, files: RunFiles, trained_on: np.ndarray | None
 ) -> None:
-    """Write the evaluated model: its weights, and a `model.json` with the view and predictor of the evaluation."""
+    """Write the evaluated model: its weights, and a `model.json` with the view and predictor of the evaluation.
+
+    trained_on: digests of the images that it was trained on, int64 [N], if they are known.
+    """
     values = evaluation.configuration.values
     saved_as = (
         saved.build_description(values, model.classes, model.preprocessing, view)
@@ -161,6 +181,8 @@ def write_evaluated_model(
     predictor = values["evaluation"]["tta"] if evaluation.is_set("evaluation.tta") else saved_as["predictor"]
     preprocessing = asdict(view) | asdict(model.preprocessing)
     write_weights(files.weights, model.network.state_dict())
+    if trained_on is not None:
+        files.write_trained_on(trained_on)
     files.write_model(saved_as | {"predictor": predictor, "preprocessing": preprocessing})
 
 

@@ -13,7 +13,12 @@ from sota_exp.models.cost import count_flops
 from sota_exp.stages.evaluation import EvaluationView, Resolution
 from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.memory import is_out_of_memory
-from sota_exp.training.metrics import compute_confusion_matrix, compute_per_class_accuracy, compute_scores
+from sota_exp.training.metrics import (
+    compute_confusion_matrix,
+    compute_per_class_accuracy,
+    compute_scores,
+    require_finite,
+)
 
 #: Images per batch, and timed batches after a first one, when the speed of a view is measured.
 TIMING_BATCH_SIZE, TIMED_BATCHES = 16, 3
@@ -97,12 +102,17 @@ def score_splits(
     """Write the scores on val and test into `result`; returns the arrays of `predictions.npz`.
 
     Those are, per split, logits float16 [N, C], labels int64 [N], and correctness as bits, uint8 [⌈N / 8⌉].
+
+    Raises:
+        RunFailed: a score is not finite.
     """
     arrays: dict[str, np.ndarray] = {}
     per_split = {"val": chosen.logits, "test": evaluator.logits(network, "test", chosen.view)}
     for split, logits in per_split.items():
         labels = evaluator.labels(split)
-        result["metrics"] |= {f"{split}/{name}": value for name, value in compute_scores(logits, labels).items()}
+        scores = {f"{split}/{name}": value for name, value in compute_scores(logits, labels).items()}
+        require_finite(scores, "with the final weights", "try a lower evaluation.fine_tune.lr or optimizer.lr")
+        result["metrics"] |= scores
         result["evaluated_images"][split] = len(labels)
         correct = (logits.argmax(1) == labels).numpy()
         arrays[f"{split}_logits"], arrays[f"{split}_labels"] = logits.half().numpy(), labels.numpy()

@@ -1,7 +1,23 @@
 """Metrics of logits and labels: accuracy, loss, calibration, per-class accuracy, the confusion matrix."""
 
+import math
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
+
+from sota_exp.errors import RunFailed
+
+
+def require_finite(metrics: Mapping[str, float], where: str, fix: str) -> None:
+    """Check that training has not diverged.
+
+    Raises:
+        RunFailed: a metric is infinite or NaN.
+    """
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise RunFailed(f"diverged: {name} is {value} {where}; {fix}")
 
 
 def compute_scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
