@@ -69,7 +69,7 @@ class StudySweeper(Sweeper):
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise ConfigError(format_hydra_error(error, list(overrides))) from error
         run, choices = extract_run(config)
-        return resolve_configuration(run, choices)
+        return resolve_configuration(run, choices, overrides)
 
     @property
     def study_name(self) -> str:

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from sota_exp.config.search_path import read_config_directories
 from sota_exp.report.sweep.terminal import format_markdown_table
 from sota_exp.runs.contents import RunContent
 
@@ -101,4 +102,5 @@ def list_techniques(choices: Mapping[str, str]) -> list[str]:
 
 
 def format_command(content: RunContent) -> str:
-    return shlex.join(["sota-exp", "train", *map(str, content.origin.get("overrides", []))])
+    places = [f"--config-dir={place}" for place in read_config_directories(content.directory)[:1]]
+    return shlex.join(["sota-exp", "train", *places, *map(str, content.origin.get("overrides", []))])
