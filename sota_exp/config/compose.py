@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sota_exp import CONF
 from sota_exp.config.configuration import Configuration, resolve_configuration
 from sota_exp.config.hashing import compute_digest
-from sota_exp.config.hydra_compose import compose_with_hydra, drop_needless_plus, register_resolvers
+from sota_exp.config.hydra_compose import compose_with_hydra, normalize_override, register_resolvers
 from sota_exp.config.hydra_errors import format_hydra_error
 from sota_exp.config.recipe_values import drop_replaced_values, extract_run, get_search_directories
 from sota_exp.config.search_path import build_search_path_override
@@ -38,7 +38,7 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
     """
     register_resolvers()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing the error and exiting.
-    arguments = list(map(drop_needless_plus, arguments))
+    arguments = list(map(normalize_override, arguments))
     sys.argv = [f"sota-exp {command}".strip(), *add_sweep_directory(arguments, command)]
     failures: list[Exception] = []
     decorate = hydra.main(config_path=str(CONF), config_name="config", execution_whitelist=HYDRA_TARGETS_WHITELIST)

@@ -1,6 +1,7 @@
 """Composes a configuration from overrides with Hydra's Python interface, and lists the groups."""
 
 import functools
+import re
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -14,14 +15,17 @@ def register_resolvers() -> None:
     OmegaConf.register_resolver("digest", lambda words: compute_digest(sorted(map(str, words)), length=8), replace=True)
 
 
-def drop_needless_plus(override: str) -> str:
-    """`experiment=mine` for `+experiment=mine`, since the defaults list has the group; other overrides as they are.
+def normalize_override(override: str) -> str:
+    """`experiment=mine` for `+experiment=mine`, as the defaults list has the group; `key=null,1` for `choice(null,1)`.
 
-    Hydra itself would report that the group appears twice.
+    Hydra reports that the group appears twice, and knows no null in its functions.
     """
     key = override[1:].partition("=")[0]
-    is_default = key in list_config_groups() and key.split("/")[0] not in ("hydra", "search", "study")
-    return override[1:] if override.startswith("+") and is_default else override
+    if override.startswith("+") and key in list_config_groups():
+        return override if key.split("/")[0] in ("hydra", "search", "study") else override[1:]
+    choices = re.fullmatch(r"([^=]+)=choice\((.*,.*)\)", override)
+    has_null = choices is not None and re.search(r"(^|,)\s*null\s*(,|$)", choices[2])
+    return f"{choices[1]}={choices[2]}" if choices is not None and has_null else override
 
 
 def compose_with_hydra(overrides: list[str]) -> DictConfig:
@@ -34,7 +38,7 @@ def compose_with_hydra(overrides: list[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF)):
-            return compose("config", list(map(drop_needless_plus, overrides)), return_hydra_config=True)
+            return compose("config", list(map(normalize_override, overrides)), return_hydra_config=True)
     finally:
         GlobalHydra.instance().hydra = running
 

@@ -59,7 +59,7 @@ def drop_replaced_values(
     presets = list_presets(choices)
     for index, preset in enumerate(presets):
         later = [key for name in presets[index + 1 :] for key in list_preset_keys(name, directories)]
-        before = tuple(f"+{name.replace('/', '=')}".replace("+recipe", "recipe") for name in presets[: index + 1])
+        before = tuple("+{0}={2}".format(*name.rpartition("/")) for name in presets[: index + 1])
         _drop_of_preset(cleaned, preset, before, [*later, *keys], choices, directories)
     return cleaned
 
@@ -67,7 +67,8 @@ def drop_replaced_values(
 def list_presets(choices: dict[str, str]) -> list[str]:
     """`recipe/NAME`, then `group/NAME` of each chosen experiment: of `experiment` and of groups of the user."""
     known = set(list_config_groups()) - {"experiment"}
-    own = [f"{group}/{name}" for group, name in choices.items() if group not in known and name != "None"]
+    others = {group: name for group, name in choices.items() if group not in known and not group.startswith("hydra/")}
+    own = [f"{group}/{name}" for group, name in others.items() if name != "None"]
     return [f"recipe/{choices.get('recipe', '')}", *own]
 
 
