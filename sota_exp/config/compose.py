@@ -3,7 +3,9 @@
 import os
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from pathlib import Path
+from typing import IO, Any, cast
 
 import hydra
 import yaml
@@ -46,7 +48,8 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
     main = decorate(_collect_failures(task, entered, failures))
     try:
         if not print_config_if_requested(sys.argv[1:]):
-            main()
+            with redirect_stderr(cast(IO[str], StderrWithoutHydrasLine(sys.stderr))):
+                main()
     except KeyboardInterrupt as stop:
         raise stop.__cause__ or stop from None
     except (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError) as error:
@@ -56,6 +59,19 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
         raise ConfigError(format_hydra_error(error, arguments)) from error
     if failures:
         raise failures[0]
+
+
+class StderrWithoutHydrasLine:
+    """Standard error without the line that Hydra writes for a failed job of a multirun, whose error we print."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        return len(text) if text.startswith("Error executing job with overrides") else self.stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 def print_config_if_requested(arguments: list[str]) -> bool:

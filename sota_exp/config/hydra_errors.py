@@ -72,7 +72,9 @@ def _no_name(found: re.Match[str], arguments: list[str]) -> str:
     groups = {*list_config_groups(), ""}
     pairs = [item.partition("=") for item in arguments]
     nameless = [
-        f"{key}={value}" for key, _, value in pairs if key in groups and not isinstance(yaml.safe_load(value), str)
+        f"{key}={value}"
+        for key, _, value in pairs
+        if key in groups and not all(isinstance(yaml.safe_load(word), str) for word in value.split(","))
     ]
     return f"{' '.join(nameless)}: the value of a group is the name of an option; write group=option"
 
@@ -89,6 +91,12 @@ def _several_values(found: re.Match[str], arguments: list[str]) -> str:
     return f"{found[1]}: for one run per value add -m; for a list write {key}=[{values}]"
 
 
+def _not_a_list(found: re.Match[str], arguments: list[str]) -> str:
+    ranges = [item for item in arguments if "interval(" in item or "glob(" in item]
+    key = ranges[0].partition("=")[0] if ranges else "KEY"
+    return f"{' '.join(ranges)}: -m needs single values, {key}=A,B; sota-exp sweep searches an interval"
+
+
 #: Pattern of a message of Hydra or OmegaConf → function that explains it.
 ERROR_EXPLANATIONS: dict[str, Callable[[re.Match[str], list[str]], str]] = {
     r"Could not find '([^']+)'\s*\n+\s*Available options in '([^']+)':\n((?:\t.*\n?)+)": _no_option,
@@ -96,6 +104,7 @@ ERROR_EXPLANATIONS: dict[str, Callable[[re.Match[str], list[str]], str]] = {
     r"Interpolation key '([^']+)' not found": _no_reference,
     r"Error when parsing index: \d+, string: (.+?) out of \[": _not_an_override,
     r"Config group override must be a string": _no_name,
+    r"BasicSweeper does not support sweep type": _not_a_list,
     r"Ambiguous value for argument '([^']+)'": _several_values,
 }
 

@@ -427,3 +427,22 @@ def test_the_commit_is_that_of_the_code_wherever_it_is_started(tmp_path, monkeyp
     assert str(get_commit.__wrapped__()).removesuffix("-dirty") == git(ROOT, "rev-parse", "HEAD")
     monkeypatch.setattr(result_json, "PACKAGE", tmp_path)
     assert get_commit.__wrapped__() == git(tmp_path, "rev-parse", "HEAD")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["optimizer.lr=-1,0.1"], "optimizer.lr=-1.0 is not legal"),
+        (["optimizer.lr=1e30,1e31"], "diverged"),
+        (["optimizer.lr=-1,-2", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], "optimizer.lr=-1.0 is not legal"),
+        (["optimizer.lr=interval(0,1)"], "sota-exp sweep searches an interval"),
+        (["data=null,fake"], "data=null,fake: the value of a group"),
+        (["seed=choice(null,1)"], "seed=null: expected an integer"),
+    ],
+)
+def test_a_failed_job_of_a_multirun_is_one_line_of_ours(capfd, overrides, words):
+    quiet = ["hydra/hydra_logging=quiet", "tracking=none"]
+    assert run_command_line(["train", "-m", *TINY_RUN, *quiet, *overrides]) in (1, 2)
+    errors = capfd.readouterr().err
+    lines = [line for line in errors.splitlines() if not line.startswith(("WARNING:", "INFO:"))]
+    assert len(lines) == 1 and lines[0].startswith("sota-exp: ") and words in lines[0]
