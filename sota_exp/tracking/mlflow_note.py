@@ -7,6 +7,7 @@ from typing import Any
 from sota_exp.config.search_path import read_config_directories
 from sota_exp.report.sweep.terminal import format_markdown_table
 from sota_exp.runs.contents import RunContent
+from sota_exp.runs.result_json import describe_saved_epoch
 
 #: Names of neutral options, in any slot.
 NEUTRAL_OPTIONS = ("none", "native", "full", "fixed", "standard", "scratch", "step", "plain")
@@ -45,7 +46,7 @@ def format_scores(result: dict[str, Any]) -> str:
     for split in sorted(result["evaluated_images"]):
         accuracy, error, *others = format_score_cells(result, split)
         rows.append([split, f"**{accuracy}** ± {error}", *others])
-    best = f"Weights of epoch {result['metrics']['best/epoch'] + 1} were best on val."
+    best = f"Saved weights: {describe_saved_epoch(result)}."
     names = (
         "The val scores above are the metrics `best/val_…`; `val/…` are curves, whose last value is the last epoch's."
     )

@@ -13,8 +13,12 @@ from PIL import Image
 from sota_exp.cli.main import COMMANDS, limit_openmp_spinning, load_command, run_command_line
 from sota_exp.config import compose
 from sota_exp.errors import Interrupted
+from sota_exp.report.run.charts import draw_learning_curves
+from sota_exp.report.run.figure_data import RunFigureData
 from sota_exp.runs import result_json
+from sota_exp.runs.contents import RunContent
 from sota_exp.runs.result_json import get_commit
+from sota_exp.tracking.mlflow_note import format_run_note
 from tests.experiments import TINY
 from tests.options import ROOT
 
@@ -446,3 +450,19 @@ def test_a_failed_job_of_a_multirun_is_one_line_of_ours(capfd, overrides, words)
     errors = capfd.readouterr().err
     lines = [line for line in errors.splitlines() if not line.startswith(("WARNING:", "INFO:"))]
     assert len(lines) == 1 and lines[0].startswith("sota-exp: ") and words in lines[0]
+
+
+@pytest.mark.parametrize("select", ["best", "last"])
+def test_the_panel_the_note_and_the_curves_name_the_epoch_whose_weights_are_saved(capsys, select):
+    overrides = ["schedule.length.epochs=3", "optimizer.lr=1e-6", "recipe=baseline", f"evaluation.select={select}"]
+    command = ["train", *TINY_RUN[:-1], *overrides, "tracking=none", "hydra.run.dir=run"]
+    assert run_command_line(command) == 0
+    result = json.loads(Path("run/result.json").read_text())
+    best, saved = result["metrics"]["best/epoch"] + 1, result["saved_epoch"] + 1
+    assert saved == (best if select == "best" else 3) and best < 3
+    said = f"epoch {best} was best on val"
+    said = said if select == "best" else f"epoch 3, the last (evaluation.select=last); {said}"
+    assert said in " ".join(capsys.readouterr().out.replace("│", "").split())
+    assert said in format_run_note(RunContent.read(Path("run")))
+    titles = json.dumps(draw_learning_curves(RunFigureData.read(Path("run"))).to_dict())
+    assert f"of the saved weights, epoch {saved}" in titles
