@@ -26,6 +26,7 @@ from sota_exp.config import compose
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.overrides import configuration_to_overrides
 from sota_exp.config.rules import check_rules
+from sota_exp.config.search_path import build_search_path_override
 from sota_exp.config.values import format_override_value as quoted
 from sota_exp.config.values import get_override_key
 from sota_exp.errors import ConfigError
@@ -38,17 +39,17 @@ VIEW_KEYS = ("evaluation.resolution.size=", "evaluation.resolution.crop_ratio=")
 def main(arguments: list[str]) -> None:
     """Evaluate the weights of `run=` or `weights=` with the run's configuration and the other overrides."""
     found, changes = parse_weights_argument("evaluate", arguments)
-    overrides, places = compose.get_overrides(changes), compose.build_search_path_override(changes)
+    overrides = compose.get_overrides(changes)
+    places = build_search_path_override(changes, [found.weights.parent])
     base = configuration_to_overrides(found.configuration, overrides, places) if found.configuration else []
-    base = [word for word in base if not word.startswith(VIEW_KEYS)]
+    base = [*places, *(word for word in base if not word.startswith(VIEW_KEYS))]
+    others = [word for word in changes if not word.startswith("hydra.searchpath=")]
     if found.description is None:
-        base = ["model/weights=checkpoint", f"model.weights.path={quoted(str(found.weights))}"]
+        base = [*places, "model/weights=checkpoint", f"model.weights.path={quoted(str(found.weights))}"]
     digest = compute_digest([str(found.weights.resolve()), sorted(overrides)], length=8)
     place = f"outputs/evaluate-{found.name}-{digest}"
     changed = {get_override_key(override).replace("/", ".") for override in overrides}
-    compose.run_hydra(
-        partial(evaluate, found, changed), [*base, f"hydra.run.dir={quoted(place)}", *changes], "evaluate"
-    )
+    compose.run_hydra(partial(evaluate, found, changed), [*base, f"hydra.run.dir={quoted(place)}", *others], "evaluate")
 
 
 def evaluate(found: SavedWeights, changed: set[str], config: DictConfig) -> float:

@@ -13,6 +13,7 @@ from rich.table import Table
 from sota_exp.models.cost import count_parameters
 from sota_exp.report.numbers import format_duration
 from sota_exp.report.terminal import make_console
+from sota_exp.runs.result_json import describe_saved_epoch
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.tracking.mlflow_note import (
     SCORE_HEADINGS,
@@ -116,9 +117,8 @@ def build_evaluation_panel(result: dict[str, Any], directory: str) -> Renderable
 
 def build_result_panel(result: dict[str, Any], directory: str) -> Panel:
     """Panel with the result of a training."""
-    metrics = result["metrics"]
     facts = Table.grid(padding=(0, 2))
-    facts.add_row("weights", f"epoch {metrics['best/epoch'] + 1} was best on val; re-scored from the saved model")
+    facts.add_row("weights", f"{describe_saved_epoch(result)}; re-scored from the saved model")
     for name, classes in zip(("hardest", "easiest"), find_extreme_classes(result), strict=True):
         facts.add_row(name, escape(classes))
     seconds = result["seconds"]

@@ -4,8 +4,10 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from sota_exp.config.search_path import read_config_directories
 from sota_exp.report.sweep.terminal import format_markdown_table
 from sota_exp.runs.contents import RunContent
+from sota_exp.runs.result_json import describe_saved_epoch
 from sota_exp.statistics.proportion import wilson_interval
 
 #: Names of neutral options, in any slot.
@@ -45,7 +47,7 @@ def format_scores(result: dict[str, Any]) -> str:
     for split in sorted(result["evaluated_images"]):
         accuracy, *others = format_score_cells(result, split)
         rows.append([split, f"**{accuracy}**", *others])
-    best = f"Weights of epoch {result['metrics']['best/epoch'] + 1} were best on val."
+    best = f"Saved weights: {describe_saved_epoch(result)}."
     names = (
         "The val scores above are the metrics `best/val_…`; `val/…` are curves, whose last value is the last epoch's."
     )
@@ -103,4 +105,5 @@ def list_techniques(choices: Mapping[str, str]) -> list[str]:
 
 
 def format_command(content: RunContent) -> str:
-    return shlex.join(["sota-exp", "train", *map(str, content.origin.get("overrides", []))])
+    places = [f"--config-dir={place}" for place in read_config_directories(content.directory)[:1]]
+    return shlex.join(["sota-exp", "train", *places, *map(str, content.origin.get("overrides", []))])

@@ -16,6 +16,7 @@ from sota_exp.report.drawing.chart import BLUE, GREY, INKS, MUTED, ORANGE, PAPER
 from sota_exp.report.drawing.curves import make_whole_axis
 from sota_exp.report.run.figure_data import RunFigureData
 from sota_exp.report.run.predictions import NUM_BINS, bin_by_confidence, compute_confidence
+from sota_exp.runs.result_json import get_saved_epoch
 from sota_exp.statistics.proportion import wilson_interval
 
 #: With more classes, a confusion matrix is an image without names; with more than `MAX_COUNTS`, it has no numbers.
@@ -35,10 +36,10 @@ def draw_learning_curves(run: RunFigureData) -> alt.HConcatChart:
     keys = {RAW: "val_raw", AVERAGED: "val"} if is_averaged else {"val": "val"}
     loss = draw_epochs(run, {"train": "train/loss"} | {name: f"{key}/loss" for name, key in keys.items()}, ",")
     accuracy = draw_epochs(run, {name: f"{key}/accuracy" for name, key in keys.items()}, "~%")
-    best, value = run.result["metrics"]["best/epoch"] + 1, run.result["metrics"]["val/accuracy"]
-    saved = alt.Chart(alt.Data(values=[{"epoch": best, "value": value}]))
+    epoch, value = get_saved_epoch(run.result) + 1, run.result["metrics"]["val/accuracy"]
+    saved = alt.Chart(alt.Data(values=[{"epoch": epoch, "value": value}]))
     saved = saved.mark_circle(size=110, opacity=1, color=RED if is_averaged else ORANGE)
-    title = f"Accuracy on val: {value:.1%} of the saved weights, epoch {best}"
+    title = f"Accuracy on val: {value:.1%} of the saved weights, epoch {epoch}"
     return alt.hconcat(
         loss.properties(title="Loss: cross-entropy, nats"),
         alt.layer(accuracy, saved.encode(x="epoch:Q", y="value:Q")).properties(title=title),
