@@ -21,8 +21,8 @@ def format_sweep_plan(settings: SweepSettings, objectives: Sequence[str]) -> str
         return f"{plan}; no confirmation"
     num_runs = (confirm.top + 1) * confirm.seeds
     return (
-        f"{plan}; then a confirmation: up to {num_runs} whole trainings, of the best {confirm.top} and the recipe's own "
-        f"values with {confirm.seeds} fresh seeds each (hydra.sweeper.confirm.top and .seeds; top=0: none)"
+        f"{plan}; then a confirmation: up to {num_runs} whole trainings, of the best {confirm.top} and the recipe's "
+        f"own values with {confirm.seeds} fresh seeds each (hydra.sweeper.confirm.top and .seeds; top=0: none)"
     )
 
 

@@ -104,7 +104,7 @@ class Objectives:
         for name, direction in zip(self.objectives, self.directions, strict=True):
             require(direction in get_args(Direction), "direction", direction, ", ".join(get_args(Direction)))
             best = VAL_DIRECTIONS.get(name, direction)
-            require(direction == best, "direction", direction, f"{best}, unless you search for the worst {name}")
+            require(direction == best, "direction", direction, f"{best}: {direction} would search for the worst {name}")
 
 
 def require_measure(key: str, name: str, with_val: bool) -> None:

@@ -12,6 +12,7 @@ from sota_exp.config.translate.torchvision_flags import (
     DEFAULTS,
     OPTIMIZERS,
     SCHEDULES,
+    WARMUP_METHODS,
     parse_command,
     uses_launcher,
 )
@@ -133,6 +134,8 @@ def _schedule(flags: dict[str, Any]) -> list[str]:
     epochs_after_warmup = epochs - warmup
     if epochs_after_warmup < 1:
         raise ConfigError(f"--lr-warmup-epochs {warmup}: legal here: less than --epochs {epochs}")
+    if option == "step" and flags["lr-step-size"] < 1:
+        raise ConfigError(f"--lr-step-size {flags['lr-step-size']}: legal: at least 1")
     if option == "step" and flags["lr-step-size"] >= epochs_after_warmup:
         option = "constant"  # Training ends before the first step.
     words = [f"schedule/lr={option}", "schedule/lr_scaling=none", "schedule/stepping=epoch"]
@@ -150,6 +153,8 @@ def _schedule(flags: dict[str, Any]) -> list[str]:
         words.append(f"schedule.lr.final_factor={compute_final_factor(flags)!r}")
     if not warmup:
         return [*words, "schedule/warmup=none"]
+    if flags["lr-warmup-method"] not in WARMUP_METHODS:
+        raise ConfigError(f"--lr-warmup-method {flags['lr-warmup-method']}: legal: {', '.join(WARMUP_METHODS)}")
     factor = "start_factor" if flags["lr-warmup-method"] == "linear" else "factor"
     words += [f"schedule/warmup={flags['lr-warmup-method']}", f"schedule.warmup.fraction={warmup / epochs!r}"]
     return [*words, f"schedule.warmup.{factor}={flags['lr-warmup-decay']!r}"]

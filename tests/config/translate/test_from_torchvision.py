@@ -27,6 +27,7 @@ FLAGS = {
     "-b 64": {"batch_size": 64},
     "--wd 0.1": {"optimizer.weight_decay": 0.1},
     "--lr-scheduler exponentiallr --lr-gamma 0.95 --epochs 10": {"schedule.lr.final_factor": 0.95**10},
+    "--lr-scheduler cosineannealinglr --lr-step-size 0 --lr-warmup-method foo": {"schedule.lr.floor": 0.0},
     "--lr-step-size 30": {"schedule.lr.milestones": [1 / 3, 2 / 3]},
     "--lr-scheduler cosineannealinglr --lr-min 0.01": {"schedule.lr.floor": 0.1},
     "--lr-warmup-epochs 9 --lr-warmup-decay 0.1": {"schedule.warmup.factor": 0.1, "schedule.warmup.fraction": 0.1},
