@@ -1,8 +1,8 @@
 """usage: sota-exp evaluate run=DIR|weights=FILE [OVERRIDE …]
 
 Evaluates saved weights on val and test: those of a run, a .safetensors file with its model.json beside it, or any file
-of weights (.safetensors, .pth) with the network given by model/arch. Only evaluation/fine_tune trains, and only the
-last layers. Data, view and predictor are those of the run or of model.json, unless overrides change them. The data
+of weights (.safetensors, .pth, .pth.tar, .ckpt) with the network given by model/arch. Only evaluation/fine_tune trains,
+and only the last layers. Data, view and predictor are those of the run or of model.json, unless overrides change them. The data
 must have the model's classes.
 
   sota-exp evaluate run=outputs/a_run                                    the run's metrics again

@@ -11,6 +11,9 @@ from sota_exp.models.model_json import read_description
 from sota_exp.runs.atomic import read_json
 from sota_exp.runs.status import COMPLETE_STATUSES
 
+#: Endings of files of weights, of this program and of others.
+WEIGHT_ENDINGS = (".safetensors", ".pth", ".pt", ".pth.tar", ".ckpt", ".bin")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SavedWeights:
@@ -68,8 +71,8 @@ def find_file_weights(path: Path) -> SavedWeights:
     Raises:
         ConfigError: no such file, another suffix, or a configuration that cannot be read.
     """
-    if not path.is_file() or path.suffix not in (".safetensors", ".pth", ".pt"):
-        raise ConfigError(f"weights={path}: legal: a .safetensors, .pth or .pt file that exists")
+    if not path.is_file() or not path.name.endswith(WEIGHT_ENDINGS):
+        raise ConfigError(f"weights={path}: legal: a file that exists and ends in {', '.join(WEIGHT_ENDINGS)}")
     candidates = [path.with_suffix(".json"), path.with_name("model.json"), path.parent.parent / "model.json"]
     description = next((file for file in candidates if file.is_file() and read_description(file)), None)
     if description is None or path.suffix != ".safetensors":

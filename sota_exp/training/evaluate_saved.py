@@ -173,7 +173,8 @@ def build_configured_model(evaluation: SavedEvaluation, data: DataSet) -> SavedM
     experiment = evaluation.experiment
     network = build_network(experiment, len(data.classes))
     head = find_classifier_name(network)
-    given = read_state(str(evaluation.weights), evaluation.configuration.values["model"]["weights"]["prefix"])
+    source = evaluation.configuration.values["model"]["weights"]
+    given = read_state(str(evaluation.weights), source["prefix"], source["entry"])
     known = len(given[f"{head}.weight"])
     if known != len(data.classes):
         raise ConfigError(

@@ -169,7 +169,7 @@ def test_the_same_command_twice_is_done_once(finished: Path, tmp_path: Path) -> 
         (["run={finished}", "weights=x.safetensors"], "evaluate needs one of"),
         (["run={tmp}/nowhere"], "no such directory"),
         (["run={tmp}"], "not the directory of a finished run"),
-        (["weights={tmp}/nowhere.safetensors"], "a .safetensors, .pth or .pt file that exists"),
+        (["weights={tmp}/nowhere.safetensors"], "a file that exists and ends in .safetensors, .pth"),
         (["weights={tmp}/lone.safetensors"], "a safetensors file or a PyTorch file of plain tensors"),
         (["run={finished}", "data.num_classes=5"], "the set has 5 classes, the model has 4"),
         (["run={finished}", "evaluation/tta=filp"], "Did you mean flip?"),
