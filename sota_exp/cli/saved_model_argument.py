@@ -17,15 +17,17 @@ WEIGHT_ENDINGS = (".safetensors", ".pth", ".pt", ".pth.tar", ".ckpt", ".bin")
 
 @dataclass(frozen=True, kw_only=True)
 class SavedWeights:
-    """The weights that an argument names, with fingerprint ("" if unknown) and configuration of their training.
+    """The weights that an argument names, with fingerprint and configuration of their training.
 
-    description: a `model.json`; None for weights alone, whose network the configuration must set.
+    description: a `model.json`; None for weights alone, whose network the configuration must set. training_fingerprint,
+    trained_on (the digest of the data): "" if unknown.
     """
 
     name: str
     weights: Path
     description: Path | None = None
     training_fingerprint: str = ""
+    trained_on: str = ""
     configuration: Configuration | None = None
 
 
@@ -78,6 +80,7 @@ def find_file_weights(path: Path) -> SavedWeights:
     if description is None or path.suffix != ".safetensors":
         return SavedWeights(name=path.stem, weights=path)
     result, config = read_json(description.with_name("result.json")) or {}, description.with_name("config.yaml")
+    start = read_json(description.with_name("start.json")) or {}
     configuration = None
     if config.is_file() and "choices" in result:
         try:
@@ -89,6 +92,7 @@ def find_file_weights(path: Path) -> SavedWeights:
         weights=path,
         description=description,
         training_fingerprint=result.get("training_fingerprint", ""),
+        trained_on=(start.get("data") or {}).get("digest", ""),
         configuration=configuration,
     )
 

@@ -70,7 +70,8 @@ def view_box(image: Tensor, top: int, left: int, height: int, width: int) -> Ten
 class DataSet:
     """Images, their labels (int64 [N]), and the splits: ascending int64 indices of the images of each.
 
-    digest: hash of the content, part of the fingerprint.
+    digest: hash of the content, part of the fingerprint. names: of the images, such as paths relative to the root; None:
+    the images have no names.
     """
 
     images: Images
@@ -81,6 +82,18 @@ class DataSet:
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     digest: str
+    names: tuple[str, ...] | None = None
+
+    def part(self, name: str) -> Tensor:
+        """Indices of the images of `train`, `val`, `test`, or of `all` of them: int64 [n], ascending."""
+        if name == "all":
+            return torch.cat([self.train, self.val, self.test]).unique()
+        indices: Tensor = vars(self)[name]
+        return indices
+
+    def name_image(self, index: int) -> str:
+        """The name of an image; its number in the set, from 0, if images have no names."""
+        return str(index) if self.names is None else self.names[index]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,3 +124,11 @@ class DataSource(Stage):
     @abstractmethod
     def __call__(self) -> DataSet:
         """Images of any size [3, H, W], labels int64 [N] and the indices of the splits."""
+
+    def open_for_scoring(self) -> DataSet:
+        """The data set for a model that was trained on others.
+
+        Sets of files have only the splits that the files are in, of which some may be empty, `train` too: nothing is
+        split off, and no class is required.
+        """
+        return self()

@@ -83,11 +83,11 @@ class ConsoleListener(Listener):
 
 
 def build_score_table(result: dict[str, Any]) -> Table:
-    """Table of the scores on val and test, accuracies with standard errors."""
+    """Table of the scores on the evaluated parts of the data, accuracies with standard errors."""
     table = Table(box=None, pad_edge=False, show_edge=False)
     for index, heading in enumerate(SCORE_HEADINGS):
         table.add_column(heading if index else "", justify="right" if index else "left")
-    for split in ("val", "test"):
+    for split in result["evaluated_images"]:
         accuracy, error, *others = format_score_cells(result, split)
         table.add_row(split, f"[bold]{accuracy}[/] ± {error}", *others)
     return table

@@ -62,7 +62,7 @@ class Evaluator:
 
     def iterate_equal_numbers(self, split: str, view: EvaluationView) -> Iterator[Tensor]:
         """`images`, [B, 3, S, S], but equally many on every rank, so none waits in a synchronized norm layer."""
-        left = len(vars(self.data)[split]) // self.world.size
+        left = len(self.data.part(split)) // self.world.size
         for images in self.images(split, view):
             if left:
                 yield images[:left]
@@ -91,8 +91,7 @@ class Evaluator:
 
     def own(self, split: str) -> Tensor:
         """Indices of this rank's part of `split`, int64 [n]."""
-        indices: Tensor = vars(self.data)[split][self.world.rank :: self.world.size]
-        return indices
+        return self.data.part(split)[self.world.rank :: self.world.size]
 
     def cut(self, images: Images, indices: Tensor, view: EvaluationView) -> Tensor:
         """Crops of the images `indices`, int64 [B], as uint8 [B, 3, S, S]."""
