@@ -2,8 +2,8 @@
 
 Evaluates saved weights on val and test: those of a run, a .safetensors file with its model.json beside it, or any file
 of weights (.safetensors, .pth, .pth.tar, .ckpt) with the network given by model/arch. Only evaluation/fine_tune trains,
-and only the last layers. Data, view and predictor are those of the run or of model.json, unless overrides change them. Other
-data may lack some of the model's classes, and must have no others.
+and only the last layers. Data, view and predictor are those of the run or of model.json, unless overrides change them.
+Other data may lack some of the model's classes, and must have no others.
 
   sota-exp evaluate run=outputs/a_run                                    the run's metrics again
   sota-exp evaluate run=outputs/a_run evaluation/resolution=search       the best image size

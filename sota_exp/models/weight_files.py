@@ -23,7 +23,7 @@ from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.model import PublishedWeights
 from sota_exp.stages.stage import InvalidValue, Legal
 
-#: Keys of the weights in training checkpoints of other frameworks, averaged weights first: timm, torchvision, Lightning.
+#: Keys of the weights in training checkpoints of timm, torchvision, Lightning and others, averaged weights first.
 CHECKPOINT_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict")
 
 #: Wrappers of a whole network, whose names lead every key: DataParallel and averages, torch.compile, Lightning.
@@ -69,7 +69,8 @@ def read_weights(
     """The weights of a file, or of an MLflow run as `runs:/RUN_ID`, and their preprocessing.
 
     store: an MLflow tracking URI, None for the default store. prefix: read only the keys that start with it, and strip
-    it. entry: the key of the weights in a checkpoint (`read_state`). The preprocessing is that of the `model.json` beside the weights, as runs write it, else `default`.
+    it. entry: the key of the weights in a checkpoint (`read_state`). The preprocessing is that of the `model.json`
+    beside the weights, as runs write it, else `default`.
     """
     with fetch_weights_file(path, store) as file:
         state, description = read_state(str(file), prefix, entry), _read_description_beside(file)

@@ -70,8 +70,8 @@ def view_box(image: Tensor, top: int, left: int, height: int, width: int) -> Ten
 class DataSet:
     """Images, their labels (int64 [N]), and the splits: ascending int64 indices of the images of each.
 
-    digest: hash of the content, part of the fingerprint. names: of the images, such as paths relative to the root; None:
-    the images have no names.
+    digest: hash of the content, part of the fingerprint. names: of the images, such as paths relative to the root; None
+    where images have no names.
     """
 
     images: Images

@@ -5,11 +5,22 @@ from dataclasses import dataclass
 #: Shown in place of an unknown value.
 UNKNOWN = "–"
 
+#: Metric that every run measures on val and test → its words.
+METRIC_WORDS = {
+    "accuracy": "accuracy",
+    "top5_accuracy": "top-5 accuracy",
+    "loss": "loss",
+    "ece": "calibration error",
+    "macro_f1": "macro F1",
+    "macro_precision": "macro precision",
+    "macro_recall": "macro recall",
+    "balanced_accuracy": "balanced accuracy",
+    "kappa": "Cohen's κ",
+}
+
 #: Metric of a result → whether higher is better.
 HIGHER_IS_BETTER = {
-    f"{split}/{name}": higher_is_better
-    for split in ("val", "test")
-    for name, higher_is_better in (("accuracy", True), ("top5_accuracy", True), ("loss", False), ("ece", False))
+    f"{split}/{name}": name not in ("loss", "ece") for split in ("val", "test") for name in METRIC_WORDS
 }
 
 
@@ -50,7 +61,13 @@ SECONDS_FORMAT = MetricFormat(factor=1, decimals=1, unit="s", difference_unit="s
 
 
 def get_metric_format(metric: str) -> MetricFormat:
-    return SHARE_FORMAT if metric.endswith(("accuracy", "ece")) else PLAIN_FORMAT
+    shares = ("accuracy", "ece", "macro_f1", "macro_precision", "macro_recall")
+    return SHARE_FORMAT if metric.endswith(shares) else PLAIN_FORMAT
+
+
+def is_share_of_images(metric: str) -> bool:
+    """Whether the metric is a number of images divided by that of all, so that its standard error is a binomial one."""
+    return metric.endswith("accuracy") and not metric.endswith("balanced_accuracy")
 
 
 def format_signed(value: float, decimals: int) -> str:

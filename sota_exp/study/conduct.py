@@ -74,6 +74,7 @@ def plan_study(sweeper: StudySweeper, arguments: list[str]) -> PlannedStudy:
         blueprint = build_blueprint(settings, base)
     except ValueError as error:
         raise ConfigError(f"study: {error}") from error
+    settings.require_measured(base.configuration.choices)
     arms, note = compose_arms(blueprint, base), ""
     if settings.budget != "epochs":
         from sota_exp.study.equal_compute import apply_equal_budget, cache_epoch_costs, measure_epoch_cost

@@ -9,7 +9,7 @@ import numpy as np
 from sota_exp.statistics.interim import InterimResult
 from sota_exp.statistics.paired import bonett_price_interval, compute_mean_and_sd, paired_t_interval
 from sota_exp.statistics.power import find_detectable_difference
-from sota_exp.statistics.units import HIGHER_IS_BETTER, get_metric_format
+from sota_exp.statistics.units import get_metric_format
 from sota_exp.statistics.verdict import (
     CELL_VERDICT,
     REFERENCE_VERDICT,
@@ -95,7 +95,7 @@ def _comparison(
     if p_adjusted is None:
         outcome = Verdict(word="too few seeds", sentence="Too few seeds: the first look is not complete.")
     else:
-        better, unit = HIGHER_IS_BETTER[settings.metric], get_metric_format(settings.metric)
+        better, unit = settings.higher_is_better, get_metric_format(settings.metric)
         outcome = judge_difference(
             found.mean, (found.low, found.high), p_adjusted, smallest, len(paired), level, better, unit
         )

@@ -17,8 +17,10 @@ from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.tracking.mlflow_note import (
     SCORE_HEADINGS,
     find_extreme_classes,
+    format_confused_pairs,
     format_model_cost,
     format_score_cells,
+    list_further_scores,
     list_techniques,
 )
 from sota_exp.training.device import get_device_name
@@ -93,6 +95,24 @@ def build_score_table(result: dict[str, Any]) -> Table:
     return table
 
 
+def build_further_table(result: dict[str, Any]) -> list[Table | str]:
+    """Table of means over classes, κ and metrics of one's own, and an empty line; [] where there are none."""
+    rows = list_further_scores(result)
+    if not rows:
+        return []
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    for index, heading in enumerate(rows[0]):
+        table.add_column(escape(heading) if index else "", justify="right" if index else "left")
+    for row in rows[1:]:
+        table.add_row(*row)
+    return [table, ""]
+
+
+def add_confused_pairs(facts: Table, result: dict[str, Any]) -> None:
+    if pairs := format_confused_pairs(result):
+        facts.add_row("confused", escape(pairs))
+
+
 def build_evaluation_panel(result: dict[str, Any], directory: str) -> Panel:
     """Panel with the result of `sota-exp evaluate`."""
     found, facts = result["resolution"], Table.grid(padding=(0, 2))
@@ -104,6 +124,7 @@ def build_evaluation_panel(result: dict[str, Any], directory: str) -> Panel:
         facts.add_row(
             "search", f"choosing gains {100 * gain:+.2f} ± {100 * error:.2f} points on val, cross-fitted: {verdict}"
         )
+    add_confused_pairs(facts, result)
     facts.add_row("weights", escape(result["weights"]))
     facts.add_row("files", escape(directory))
     return build_panel(result, facts, "evaluated")
@@ -116,6 +137,7 @@ def build_result_panel(result: dict[str, Any], directory: str) -> Panel:
     facts.add_row("weights", f"epoch {metrics['best/epoch'] + 1} was best on val; re-scored from the saved model")
     for name, classes in zip(("hardest", "easiest"), find_extreme_classes(result), strict=True):
         facts.add_row(name, escape(classes))
+    add_confused_pairs(facts, result)
     seconds = result["seconds"]
     training = f"training {format_duration(seconds['train'])}, {result['images_per_second']:,.0f} images/s"
     scoring = f"validation {format_duration(seconds['validate'])}; final scoring {format_duration(seconds['evaluate'])}"
@@ -129,5 +151,5 @@ def build_result_panel(result: dict[str, Any], directory: str) -> Panel:
 
 def build_panel(result: dict[str, Any], facts: Table, title: str) -> Panel:
     """Scores above facts."""
-    content = Group(build_score_table(result), "", facts)
+    content = Group(build_score_table(result), "", *build_further_table(result), facts)
     return Panel(content, title=title, title_align="left", border_style="green", expand=False)

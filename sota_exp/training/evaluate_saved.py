@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment
@@ -32,7 +32,9 @@ from sota_exp.stages.data import DataSet
 from sota_exp.stages.evaluation import EvaluationView, Resolution, ViewChoice
 from sota_exp.stages.random import RandomStreams
 from sota_exp.training.device import get_device_name, set_up_process
+from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.final_scores import choose_view, score_splits
+from sota_exp.training.input_sizes import require_input_sizes
 from sota_exp.training.memory import get_peak_memory, reset_peak_memory
 from sota_exp.training.prediction_files import write_predictions
 from sota_exp.training.scored_data import choose_parts, open_outside_data
@@ -84,7 +86,7 @@ class SavedEvaluation:
         return any(f"{key}.".startswith(f"{node}.") for key in self.asked for node in nodes)
 
     def open_data(self) -> DataSet:
-        """The data of the run as in its training; other data with the splits that they have, or that the command cuts."""
+        """The data of the run as in its training; other data with the splits they have, or those that the command cuts."""
         is_of_run = self.training_fingerprint != ""
         if (is_of_run and self.asked.isdisjoint(DATA_KEYS)) or not self.asked.isdisjoint(SPLIT_KEYS):
             return open_data(self.experiment)
@@ -145,12 +147,9 @@ def evaluate_saved(evaluation: SavedEvaluation, directory: Path) -> dict[str, An
     network = model.network.to(device).to(memory_format=evaluator.memory_format)
     prints = (evaluation.training_fingerprint, fingerprint)
     result = build_empty_result(experiment.seed, evaluation.configuration.choices, prints)
+    require_input_sizes(network, resolution.views())
     if evaluation.is_set("evaluation.fine_tune"):
-        if len(data.train) == 0:
-            raise ConfigError("evaluation/fine_tune: it trains on images of the part train, and the data set has none")
-        streams = RandomStreams(seed=experiment.seed, rank=world.rank, world_size=world.size)
-        images = evaluator.get_training_images(resolution.views()[0])
-        experiment.evaluation.fine_tune(network, images, streams)
+        fine_tune(network, experiment, evaluator, resolution.views()[0])
     chosen = choose_view(network, evaluator, resolution)
     arrays = score_splits(network, chosen, evaluator, result, parts)
     result |= {
@@ -167,6 +166,18 @@ def evaluate_saved(evaluation: SavedEvaluation, directory: Path) -> dict[str, An
         files.write_config(evaluation.configuration.values)
         files.write_result(result)
     return result
+
+
+def fine_tune(network: nn.Module, experiment: Experiment, evaluator: Evaluator, view: EvaluationView) -> None:
+    """Fine-tune the network, [B, 3, S, S] → [B, C], in place, on the training images in the view.
+
+    Raises:
+        ConfigError: the data set has no training images.
+    """
+    if len(evaluator.data.train) == 0:
+        raise ConfigError("evaluation/fine_tune: it trains on images of the part train, and the data set has none")
+    streams = RandomStreams(seed=experiment.seed, rank=evaluator.world.rank, world_size=evaluator.world.size)
+    experiment.evaluation.fine_tune(network, evaluator.get_training_images(view), streams)
 
 
 def write_evaluated_model(

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sota_exp.errors import ConfigError, first_line
+from sota_exp.errors import ConfigError
 from sota_exp.models.cost import count_flops
 from sota_exp.stages.evaluation import EvaluationView, Resolution
 from sota_exp.training.evaluator import Evaluator
-from sota_exp.training.memory import is_out_of_memory
-from sota_exp.training.metrics import compute_confusion_matrix, compute_per_class_accuracy, compute_scores
+from sota_exp.training.input_sizes import require_input_sizes
+from sota_exp.training.metrics import compute_confusion_matrix, compute_per_class_accuracy, find_confused_pairs
 
 #: Images per batch, and timed batches after a first one, when the speed of a view is measured.
 TIMING_BATCH_SIZE, TIMED_BATCHES = 16, 3
@@ -27,22 +27,6 @@ class ChosenView:
     view: EvaluationView
     logits: Tensor | None
     report: dict[str, Any]
-
-
-def require_input_sizes(network: nn.Module, views: list[EvaluationView]) -> None:
-    """Run the network on a blank image of every size.
-
-    Raises:
-        ConfigError: the network cannot read a size, such as a transformer that is built for one size.
-    """
-    for size in sorted({view.size for view in views}):
-        try:
-            count_flops(network, size)
-        except (AssertionError, RuntimeError, ValueError) as error:
-            if is_out_of_memory(error):
-                raise
-            reason = f"the network does not read images of {size} px: {first_line(error)}"
-            raise ConfigError(f"evaluation/resolution: {reason}") from error
 
 
 def choose_view(network: nn.Module, evaluator: Evaluator, resolution: Resolution) -> ChosenView:
@@ -108,7 +92,8 @@ def score_splits(
 ) -> dict[str, np.ndarray]:
     """Write the scores on the parts of the data into `result`; returns the arrays of `predictions.npz`.
 
-    Accuracies per class and confusions are those of the last part. The arrays are, per part, logits float16 [N, C], labels int64 [N], and correctness as bits, uint8 [⌈N / 8⌉].
+    Accuracies per class and confusions are those of the last part. The arrays are, per part, logits float16 [N, C],
+    labels int64 [N], and correctness as bits, uint8 [⌈N / 8⌉].
     """
     arrays: dict[str, np.ndarray] = {}
     for split in parts:
@@ -126,6 +111,7 @@ def score_splits(
         zip(evaluator.data.classes, compute_per_class_accuracy(logits, labels), strict=True)
     )
     result["confusion_matrix"] = compute_confusion_matrix(logits, labels)
+    result["confused_pairs"] = find_confused_pairs(result["confusion_matrix"], evaluator.data.classes)
     result["flops_per_image"] = count_flops(network, chosen.view.size)
     result["resolution"] = chosen.report
     return arrays

@@ -89,6 +89,7 @@ def build_evaluator(
         world=world,
         autocast=make_autocast(experiment.runtime, device),
         memory_format=torch.channels_last if experiment.runtime.channels_last else torch.contiguous_format,
+        metrics=experiment.evaluation.metrics,
     )
 
 

@@ -14,7 +14,7 @@ from sota_exp.statistics.paired import (
     compute_accuracy_standard_error,
     compute_mean_and_sd,
 )
-from sota_exp.statistics.units import HIGHER_IS_BETTER
+from sota_exp.statistics.units import HIGHER_IS_BETTER, is_share_of_images
 
 #: The costs of a run, read from its `result.json`; times in seconds.
 COSTS: dict[str, Callable[[dict[str, Any]], float | None]] = {
@@ -54,9 +54,9 @@ class RunComparison:
 def compare_runs(runs: Sequence[SavedRun], each: bool = False) -> RunComparison:
     """Group the runs (with `each`, every run is a group of its own) and collect differences and results."""
     groups = group_runs(runs, each)
-    metrics = {
-        name: [summarize(group, _metric_reader(name)) for group in groups] for name in [*HIGHER_IS_BETTER, "best/epoch"]
-    }
+    measured = {name for run in runs for name in run.metrics if name.startswith(("val/", "test/"))}
+    names = [*HIGHER_IS_BETTER, *sorted(measured - {*HIGHER_IS_BETTER}), "best/epoch"]
+    metrics = {name: [summarize(group, _metric_reader(name)) for group in groups] for name in names}
     choices = find_differing_choices([group.first for group in groups])
     return RunComparison(
         groups=groups,
@@ -73,7 +73,7 @@ def compare_runs(runs: Sequence[SavedRun], each: bool = False) -> RunComparison:
 
 def _metric_reader(name: str) -> Callable[[SavedRun], tuple[float | None, int | None]]:
     split = name.split("/")[0]
-    is_share = name.endswith("accuracy")
+    is_share = is_share_of_images(name)
     return lambda run: (
         run.metrics.get(name),
         run.result.get("evaluated_images", {}).get(split) if is_share else None,

@@ -6,8 +6,8 @@ they have such, and without the names of wrappers that lead every key (module., 
 
 Paper: Yosinski et al. 2014, How transferable are features in deep neural networks?, 1411.1792
 Setting: path of a .safetensors, .pth, .pt, .pth.tar, .ckpt or .bin file, or runs:/RUN_ID for a run in the MLflow store
-`store` (null: the default store); prefix "backbone." for the part of a larger network whose keys start so; entry "model"
-for another entry of a checkpoint than its averaged weights; mean and std of the images that the weights were
+`store` (null: the default store); prefix "backbone." for the part of a larger network whose keys start so; entry
+"model" for another entry of a checkpoint than its averaged weights; mean and std of the images that the weights were
 trained with (null: those in model.json beside the weights, or those of the data set if there is no model.json).
 """
 
