@@ -1,5 +1,6 @@
 """How metrics and differences are formatted: shares in percent and points, losses plain; and which way is better."""
 
+import re
 from dataclasses import dataclass
 
 #: Shown in place of an unknown value.
@@ -22,6 +23,13 @@ METRIC_WORDS = {
 HIGHER_IS_BETTER = {
     f"{split}/{name}": name not in ("loss", "ece") for split in ("val", "test") for name in METRIC_WORDS
 }
+
+
+def find_direction(metric: str) -> bool | None:
+    """Whether higher is better; None for a metric of one's own (evaluation/metrics), of which this is not known."""
+    if re.fullmatch(r"(val|test)/top\d+_accuracy", metric):
+        return True
+    return HIGHER_IS_BETTER.get(metric)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from sota_exp.errors import ConfigError
 from sota_exp.stages.stage import require
 from sota_exp.statistics.interim import compute_look_levels
 from sota_exp.statistics.sign_flip import find_smallest_p_value
-from sota_exp.statistics.units import HIGHER_IS_BETTER
+from sota_exp.statistics.units import HIGHER_IS_BETTER, find_direction
 from sota_exp.study.technique import Technique
 
 STUDY_KINDS = ("ladder", "leave_one_out", "add_one_in", "pairs", "one_slot", "screening", "null")
@@ -57,12 +57,13 @@ class StudySettings:
     @property
     def higher_is_better(self) -> bool:
         """Whether higher values of the metric are better."""
-        return HIGHER_IS_BETTER.get(self.metric, self.direction == "maximize")
+        known = find_direction(self.metric)
+        return self.direction == "maximize" if known is None else known
 
     def _require_metric_and_direction(self) -> None:
         """Metrics of one's own (evaluation/metrics) need a direction, those of every run have theirs."""
         legal = ", ".join(HIGHER_IS_BETTER)
-        if self.metric in HIGHER_IS_BETTER:
+        if find_direction(self.metric) is not None:
             require(self.direction is None, "direction", self.direction, f"null: that of {self.metric} is known")
             return
         own = self.metric.startswith(("val/", "test/")) and self.direction is not None
@@ -77,7 +78,7 @@ class StudySettings:
         Raises:
             ConfigError: no further metrics are chosen.
         """
-        if self.direction is not None and choices["evaluation/metrics"] == "none":
+        if self.metric not in HIGHER_IS_BETTER and choices["evaluation/metrics"] == "none":
             raise ConfigError(f"study.metric={self.metric}: no run measures it; choose evaluation/metrics=…, not none")
 
     def _require_deciding_looks(self, looks: list[int]) -> None:

@@ -183,3 +183,25 @@ def test_images_without_files_are_named_by_their_number(tmp_path: Path) -> None:
     assert main.run_command_line(["train", *TINY, "recipe=baseline", f"hydra.run.dir={tmp_path}/r"]) == 0
     numbers = [int(row["image"]) for row in rows(tmp_path / "r") if row["part"] == "test"]
     assert numbers == sorted(set(numbers)) and numbers[-1] < 60
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_set_of_test_images_alone_is_scored_from_a_store_and_from_files(
+    place: Path, tmp_path: Path, streamed: bool
+) -> None:
+    draw(tmp_path / "others" / "test" / "red", 6, first=40)
+    limit = ["data.store_gigabytes=0.0"] if streamed else []
+    result = evaluated(place, tmp_path / "e", f"data.root={tmp_path}/others", *limit)
+    assert result["evaluated_images"] == {"test": 6}
+    assert {row["image"] for row in rows(tmp_path / "e")} == {f"test/red/{index}.png" for index in range(40, 46)}
+
+
+@pytest.mark.parametrize(("split", "images"), [("", {"test": 6}), ("test", {"test": 6}), ("val", {"val": 6})])
+def test_a_csv_file_is_scored_with_the_parts_it_has(
+    place: Path, tmp_path: Path, split: str, images: dict[str, int]
+) -> None:
+    draw(tmp_path / "red", 6, first=40)
+    lines = [f"red/{index}.png,red{f',{split}' if split else ''}" for index in range(40, 46)]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label" + (",split" if split else ""), *lines]))
+    result = evaluated(place, tmp_path / "e", "data=csv", f"data.path={tmp_path}/list.csv", "data.image_size=16")
+    assert result["evaluated_images"] == images

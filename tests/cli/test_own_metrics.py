@@ -76,12 +76,13 @@ def test_a_metric_that_is_no_number_or_has_a_name_of_ours_fails_the_run(
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("objective", ["val/macro_f1", "val/kappa", "val/cost"])
+@pytest.mark.parametrize("objective", ["val/macro_f1", "val/cost", "val/top2_accuracy"])
 def test_a_sweep_searches_by_it(own: list[str], tmp_path: Path, objective: str) -> None:
     words = ["sweep", *own, *TINY, "recipe=baseline", "optimizer.lr=interval(0.01,0.1)", "hydra.sweeper.n_trials=2"]
     words += ["hydra.sweeper.confirm={top: 1, seeds: 2}"]
     words += [f"hydra.sweeper.objective={objective}", f"hydra.sweep.dir={tmp_path}/s"]
     direction = "minimize" if objective == "val/cost" else "maximize"
+    words += ["evaluation/metrics=top_k", "evaluation.metrics.k=[2]"] if "top2" in objective else []
     assert main.run_command_line([*words, f"hydra.sweeper.direction={direction}"]) == 0
     summary = json.loads((tmp_path / "s" / "sweep.json").read_text())
     assert summary["trials"]["complete"] + summary["trials"]["pruned"] == 2
@@ -108,6 +109,7 @@ def test_a_study_compares_by_it(own: list[str], tmp_path: Path, metric: str) -> 
         (["study.metric=test/cost", "study.direction=down"], "study.direction=down is not legal: maximize, minimize"),
         (["study.metric=test/loss", "study.direction=maximize"], "study.direction=maximize is not legal: null"),
         (["study.metric=test/cost", "study.direction=minimize"], "choose evaluation/metrics=…, not none"),
+        (["study.metric=test/top2_accuracy"], "choose evaluation/metrics=…, not none"),
     ],
 )
 def test_a_study_by_a_metric_that_nothing_measures_is_refused(

@@ -14,7 +14,7 @@ from sota_exp.statistics.paired import (
     compute_accuracy_standard_error,
     compute_mean_and_sd,
 )
-from sota_exp.statistics.units import HIGHER_IS_BETTER, is_share_of_images
+from sota_exp.statistics.units import HIGHER_IS_BETTER, find_direction, is_share_of_images
 
 #: The costs of a run, read from its `result.json`; times in seconds.
 COSTS: dict[str, Callable[[dict[str, Any]], float | None]] = {
@@ -65,7 +65,7 @@ def compare_runs(runs: Sequence[SavedRun], each: bool = False) -> RunComparison:
         metrics={name: cells for name, cells in metrics.items() if any(cells)},
         costs={name: [summarize(group, _cost_reader(read)) for group in groups] for name, read in COSTS.items()},
         pairs=compare_groups(groups),
-        best={name: find_best(groups, name, metrics[name]) for name in HIGHER_IS_BETTER},
+        best={name: find_best(groups, name, metrics[name]) for name in names if find_direction(name) is not None},
         notes=collect_notes(groups),
         environment=find_environment_differences([run for group in groups for run in group.runs]),
     )
@@ -105,7 +105,7 @@ def find_best(groups: Sequence[SeedGroup], name: str, cells: Sequence[SeedStatis
     runs = [groups[index].first for index in there]
     if len(there) < 2 or not all(have_same_images(runs[0], run, split) for run in runs):
         return set()
-    top = max(there.values()) if HIGHER_IS_BETTER[name] else min(there.values())
+    top = max(there.values()) if find_direction(name) else min(there.values())
     return {index for index, mean in there.items() if mean == top} if len(set(there.values())) > 1 else set()
 
 

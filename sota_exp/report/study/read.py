@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from sota_exp.config.formats import get_format
 from sota_exp.errors import ConfigError
 from sota_exp.report.study.study import ConfidenceInterval, StudyArm, StudyResult
-from sota_exp.statistics.units import HIGHER_IS_BETTER
+from sota_exp.statistics.units import find_direction
 
 
 def read_study(directory: Path) -> StudyResult:
@@ -28,7 +28,7 @@ def read_study(directory: Path) -> StudyResult:
         get_format(tree, path)
         arms = tuple(parse_arm(arm, index) for index, arm in enumerate(tree["arms"]))
         name = tree.get("name") or directory.name
-        better = tree.get("higher_is_better", HIGHER_IS_BETTER.get(tree.get("metric", ""), False))
+        better = tree.get("higher_is_better", bool(find_direction(tree.get("metric", ""))))
         named = {"higher_is_better": better, "name": name, "title": tree.get("title") or name, "directory": directory}
         study: StudyResult = convert(StudyResult, tree | named | {"arms": ()})
         return dataclasses.replace(study, arms=arms)
