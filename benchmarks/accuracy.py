@@ -27,6 +27,7 @@ from sota_exp.training.distributed import World
 from sota_exp.training.loop import fit, start_training
 from sota_exp.training.memory import reuse_freed_memory
 from sota_exp.training.metrics import compute_scores
+from sota_exp.training.norm_batches import iterate_norm_batches
 from sota_exp.training.session import open_session
 
 TRAINING = (
@@ -84,7 +85,7 @@ def trained(arm: str, seed: int, overrides: list[str]) -> float:
     for _ in fit(session, state):
         pass
     view = experiment.evaluation.resolution.views()[0]
-    state.average.finish(evaluator.images("train", view))
+    state.average.finish(iterate_norm_batches(session))
     return compute_scores(evaluator.logits(state.average.module, "test", view), evaluator.labels("test"))["accuracy"]
 
 

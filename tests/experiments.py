@@ -20,6 +20,7 @@ from sota_exp.stages.random import RandomNumbers, RandomStreams
 from sota_exp.training.distributed import World
 from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.loop import EpochRecord, TrainingSession, TrainingState, fit, start_training
+from sota_exp.training.norm_batches import iterate_norm_batches
 from sota_exp.training.session import open_session
 
 #: Sixteen pixels, an eighth-width network, three steps an epoch, two epochs: a training in a tenth of a second.
@@ -163,7 +164,7 @@ def follow(session: TrainingSession, state: TrainingState, trace: Trace, until: 
 def note_end(session: TrainingSession, evaluator: Evaluator, state: TrainingState, trace: Trace) -> None:
     experiment = session.experiment
     views = experiment.evaluation.resolution.views()
-    state.average.finish(evaluator.images("train", views[0]))
+    state.average.finish(iterate_norm_batches(session))
     trace.note("weights", state.model.state_dict())
     trace.note("average", state.average.module.state_dict())
     trace.note("logits", evaluator.logits(state.average.module, "val", views[0]))

@@ -54,7 +54,9 @@ def presets(root: Path = ROOT) -> list[tuple[str, str]]:
     stages = {(option.slot, option.name) for option in options(root)}
     paths = [path for path in (root / "conf").rglob("*.yaml") if path.parent != root / "conf"]
     found = {(str(path.parent.relative_to(root / "conf")), path.stem) for path in paths} - stages
-    return sorted((group, name) for group, name in found if group.split("/")[0] not in ("hydra", "search", "study"))
+    return sorted(
+        (group, name) for group, name in found if group.split("/")[0] not in ("hydra", "search", "study", "experiment")
+    )
 
 
 def missing_touches(root: Path) -> list[str]:

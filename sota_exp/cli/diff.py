@@ -58,9 +58,18 @@ def format_rerun_command(one: SavedRun, other: SavedRun) -> str:
     if one.config == other.config:
         return "The configurations are equal: no override turns one into the other."
     from sota_exp.config.overrides import find_shortest_changes
+    from sota_exp.config.search_path import build_search_path_override, read_config_directories
 
+    places = build_search_path_override([], [one.directory, other.directory])
     try:
-        changes = find_shortest_changes(one.configuration, other.configuration)
+        changes = find_shortest_changes(one.configuration, other.configuration, places)
     except ConfigError as error:
         return f"No overrides turn the first into the second with the options of this version: {error}"
-    return f"The first becomes the second with\n  {shlex.join(['sota-exp', 'rerun', one.name, *changes])}"
+    known = read_config_directories(one.directory)
+    new = [place for place in read_config_directories(other.directory) if place not in known]
+    places = (
+        [f"--config-dir={new[0]}"]
+        if len(new) == 1
+        else build_search_path_override([], [other.directory] if new else [])
+    )
+    return f"The first becomes the second with\n  {shlex.join(['sota-exp', 'rerun', one.name, *places, *changes])}"

@@ -3,7 +3,8 @@
 Evaluates saved weights on val and test: those of a run, a .safetensors file with its model.json beside it, or any file
 of weights (.safetensors, .pth, .pth.tar, .ckpt) with the network given by model/arch. Only evaluation/fine_tune trains,
 and only the last layers. Data, view and predictor are those of the run or of model.json, unless overrides change them.
-Other data may lack some of the model's classes, and must have no others.
+Other data may lack some of the model's classes, and must have no others. The first line says how many of the images
+were trained on, if any.
 
   sota-exp evaluate run=outputs/a_run                                    the run's metrics again
   sota-exp evaluate run=outputs/a_run evaluation/resolution=search       the best image size
@@ -30,6 +31,7 @@ from sota_exp.config import compose
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.overrides import configuration_to_overrides
 from sota_exp.config.rules import check_rules
+from sota_exp.config.search_path import build_search_path_override
 from sota_exp.config.values import format_legal, get_override_key
 from sota_exp.config.values import format_override_value as quoted
 from sota_exp.errors import ConfigError
@@ -47,18 +49,19 @@ def main(arguments: list[str]) -> None:
     """Evaluate the weights of `run=` or `weights=` with the run's configuration and the other overrides."""
     found, changes = parse_weights_argument("evaluate", arguments)
     part, changes = parse_part(changes)
-    overrides, places = compose.get_overrides(changes), compose.build_search_path_override(changes)
+    overrides = compose.get_overrides(changes)
+    places = build_search_path_override(changes, [found.weights.parent])
     base = configuration_to_overrides(found.configuration, overrides, places) if found.configuration else []
-    base = [word for word in base if not word.startswith(VIEW_KEYS)]
+    base = [*places, *(word for word in base if not word.startswith(VIEW_KEYS))]
+    others = [word for word in changes if not word.startswith("hydra.searchpath=")]
     if found.description is None:
-        base = ["model/weights=checkpoint", f"model.weights.path={quoted(str(found.weights))}"]
+        base = [*places, "model/weights=checkpoint", f"model.weights.path={quoted(str(found.weights))}"]
     asked = [*overrides, *([f"{PART_KEY}{part}"] if part else [])]
     digest = compute_digest([str(found.weights.resolve()), sorted(asked)], length=8)
     place = f"outputs/evaluate-{found.name}-{digest}"
     changed = {get_override_key(override).replace("/", ".") for override in overrides}
-    compose.run_hydra(
-        partial(evaluate, found, part, changed), [*base, f"hydra.run.dir={quoted(place)}", *changes], "evaluate"
-    )
+    job = partial(evaluate, found, part, changed)
+    compose.run_hydra(job, [*base, f"hydra.run.dir={quoted(place)}", *others], "evaluate")
 
 
 def parse_part(arguments: list[str]) -> tuple[str | None, list[str]]:
@@ -92,7 +95,7 @@ def evaluate(found: SavedWeights, part: str | None, changed: set[str], config: D
             configuration=configuration,
             asked=frozenset(changed),
             part=part,
-            trained_on=found.trained_on,
+            data_digest=found.data_digest,
         )
         result = evaluate_saved(evaluation, shorten_path(directory))
         if os.environ.get("RANK", "0") == "0":

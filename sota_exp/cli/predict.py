@@ -39,9 +39,11 @@ def main(arguments: list[str]) -> None:
         ConfigError: no images, or a value that is not legal.
         RunFailed: some files cannot be read as images; the others are classified first.
     """
-    found, others = parse_weights_argument("predict", arguments)
-    places = [word for word in others if word.partition("=")[0] not in PREDICT_DEFAULTS]
-    given = parse_values("predict", [word for word in others if word not in places], PREDICT_DEFAULTS)
+    existing = [word for word in arguments if Path(word).expanduser().exists()]  # A file may be called top=1.png.
+    found, others = parse_weights_argument("predict", [word for word in arguments if word not in existing])
+    free = [word for word in others if word.partition("=")[0] not in PREDICT_DEFAULTS]
+    places = [word for word in arguments if word in (*existing, *free)]
+    given = parse_values("predict", [word for word in others if word not in free], PREDICT_DEFAULTS)
     formats = {"table": print_table, "csv": print_csv, "json": print_json}
     if given["format"] not in formats:
         raise ConfigError(f"format={given['format']} is not legal: {', '.join(formats)}")

@@ -22,6 +22,7 @@ from sota_exp.cli.train import train
 from sota_exp.config import compose
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.overrides import configuration_to_overrides
+from sota_exp.config.search_path import build_search_path_override
 from sota_exp.config.values import format_override_value as quoted
 from sota_exp.errors import ConfigError
 from sota_exp.report.comparison.compare_runs import compare_runs
@@ -45,12 +46,14 @@ def main(arguments: list[str]) -> None:
     if not original.choices:
         raise ConfigError(f"{original.name} ended before its choices were written; repeat its command")
     overrides = compose.get_overrides(changes)
-    base = configuration_to_overrides(original.configuration, overrides, compose.build_search_path_override(changes))
+    places = build_search_path_override(changes, [original.directory])
+    base = [*configuration_to_overrides(original.configuration, overrides, places), *places]
+    others = [word for word in changes if not word.startswith("hydra.searchpath=")]
     is_one = not {"-m", "--multirun"} & set(changes)
     *_, parent, name = original.directory.parts
     name = f"{parent}-{name}" if name.isdecimal() else name
     place = f"outputs/{name}-rerun-{compute_digest([str(original.directory), sorted(overrides)], length=8)}"
-    compose.run_hydra(partial(rerun, original, is_one), [*base, f"hydra.run.dir={quoted(place)}", *changes], "rerun")
+    compose.run_hydra(partial(rerun, original, is_one), [*base, f"hydra.run.dir={quoted(place)}", *others], "rerun")
 
 
 def rerun(original: SavedRun, is_one: bool, config: DictConfig) -> float:

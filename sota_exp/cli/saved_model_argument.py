@@ -20,14 +20,14 @@ class SavedWeights:
     """The weights that an argument names, with fingerprint and configuration of their training.
 
     description: a `model.json`; None for weights alone, whose network the configuration must set. training_fingerprint,
-    trained_on (the digest of the data): "" if unknown.
+    data_digest: "" if unknown.
     """
 
     name: str
     weights: Path
     description: Path | None = None
     training_fingerprint: str = ""
-    trained_on: str = ""
+    data_digest: str = ""
     configuration: Configuration | None = None
 
 
@@ -92,7 +92,7 @@ def find_file_weights(path: Path) -> SavedWeights:
         weights=path,
         description=description,
         training_fingerprint=result.get("training_fingerprint", ""),
-        trained_on=(start.get("data") or {}).get("digest", ""),
+        data_digest=(start.get("data") or {}).get("digest", ""),
         configuration=configuration,
     )
 

@@ -15,6 +15,7 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp.config.formats import get_target
+from sota_exp.config.hints import format_options_with_key
 from sota_exp.config.values import format_legal, join_key, require_option
 from sota_exp.errors import ConfigError
 
@@ -37,7 +38,8 @@ def build(cls: type[T], tree: object, key: str = "") -> T:
         tree = {name: value for name, value in typing.cast(dict[str, Any], tree).items() if name not in OPTION_KEYS}
     types = get_field_types(typing.cast(Any, cls))
     if not isinstance(tree, Mapping):
-        raise ConfigError(f"{key}={tree}: expected a group with the keys {', '.join(types)}")
+        each = " or ".join(f"{join_key(key, name)}=…" for name in types)
+        raise ConfigError(f"{key}={tree}: this is a group of values; set {each}")
     tree = get_inert_values(typing.cast(Any, cls)) | dict(tree)
     _check_keys(tree, types, key)
     values = {
@@ -99,7 +101,8 @@ def _check_keys(tree: Mapping[str, Any], types: Mapping[str, Any], key: str) -> 
     for name in tree:
         if name not in types:
             legal = format_legal(name, types) if types else "this option has no keys."
-            raise ConfigError(f"{join_key(key, name)}: no such key; {legal}")
+            hint = "" if "Did you mean" in legal else format_options_with_key(key.replace(".", "/"), name)
+            raise ConfigError(f"{join_key(key, name)}: no such key; {legal}{hint}")
     for name in types:
         if tree.get(name) == MISSING or (name not in tree and not is_config_class(types[name])):
             raise ConfigError(f"{join_key(key, name)}: a value is missing; give one: {join_key(key, name)}=…")

@@ -11,7 +11,7 @@ import yaml
 from sota_exp.config.formats import NEUTRAL_PREFIX
 
 #: Groups whose files set several choices or values, so that they are not options of one slot.
-GROUPS_OF_PRESETS = ("recipe", "scale", "runtime", "hydra", "search", "study")
+GROUPS_OF_PRESETS = ("experiment", "recipe", "scale", "runtime", "hydra", "search", "study")
 
 #: Slot → its option without a technique, for slots that have no neutral option.
 DEFAULT_OPTIONS = {

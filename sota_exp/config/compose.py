@@ -3,7 +3,9 @@
 import os
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from pathlib import Path
+from typing import IO, Any, cast
 
 import hydra
 import yaml
@@ -17,9 +19,10 @@ from omegaconf.errors import OmegaConfBaseException
 from sota_exp import CONF
 from sota_exp.config.configuration import Configuration, resolve_configuration
 from sota_exp.config.hashing import compute_digest
-from sota_exp.config.hydra_compose import compose_with_hydra, register_resolvers
+from sota_exp.config.hydra_compose import compose_with_hydra, normalize_override, register_resolvers
 from sota_exp.config.hydra_errors import format_hydra_error
 from sota_exp.config.recipe_values import drop_replaced_values, extract_run, get_search_directories
+from sota_exp.config.search_path import build_search_path_override
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
 
 #: What Hydra may instantiate: our callbacks, launchers, sweepers, log handlers. `config.build` builds the stages.
@@ -37,6 +40,7 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
     """
     register_resolvers()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing the error and exiting.
+    arguments = list(map(normalize_override, arguments))
     sys.argv = [f"sota-exp {command}".strip(), *add_sweep_directory(arguments, command)]
     failures: list[Exception] = []
     decorate = hydra.main(config_path=str(CONF), config_name="config", execution_whitelist=HYDRA_TARGETS_WHITELIST)
@@ -44,7 +48,8 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
     main = decorate(_collect_failures(task, entered, failures))
     try:
         if not print_config_if_requested(sys.argv[1:]):
-            main()
+            with redirect_stderr(cast(IO[str], StderrWithoutHydrasLine(sys.stderr))):
+                main()
     except KeyboardInterrupt as stop:
         raise stop.__cause__ or stop from None
     except (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError) as error:
@@ -54,6 +59,19 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
         raise ConfigError(format_hydra_error(error, arguments)) from error
     if failures:
         raise failures[0]
+
+
+class StderrWithoutHydrasLine:
+    """Standard error without the line that Hydra writes for a failed job of a multirun, whose error we print."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        return len(text) if text.startswith("Error executing job with overrides") else self.stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 def print_config_if_requested(arguments: list[str]) -> bool:
@@ -75,15 +93,6 @@ def get_overrides(arguments: list[str]) -> list[str]:
     """The overrides among the arguments of a command, without flags, their values and the search path."""
     words: list[str] = get_args_parser().parse_intermixed_args(arguments).overrides
     return [word for word in words if not word.startswith("hydra.searchpath=")]
-
-
-def build_search_path_override(arguments: list[str]) -> list[str]:
-    """The directories of `--config-dir` and `hydra.searchpath` as one override; empty without any."""
-    flags = get_args_parser().parse_intermixed_args(arguments)
-    given = [word.partition("=")[2].strip("[]") for word in flags.overrides if word.startswith("hydra.searchpath=")]
-    quoted = str(Path(flags.config_dir or "").absolute()).replace("\\", "\\\\").replace("'", "\\'")
-    places = [*([f"'file://{quoted}'"] if flags.config_dir else []), *filter(None, given)]
-    return [f"hydra.searchpath=[{','.join(places)}]"] if places else []
 
 
 def add_sweep_directory(arguments: list[str], command: str) -> list[str]:
@@ -129,9 +138,9 @@ def get_job_configuration(config: DictConfig) -> Configuration:
     """The configuration of Hydra's current job, without values of the recipe for options that are no longer chosen."""
     hydra = HydraConfig.get()
     choices = {str(group): str(option) for group, option in hydra.runtime.choices.items()}
-    return resolve_configuration(
-        drop_replaced_values(config, choices, get_job_overrides(), get_search_directories(hydra)), choices
-    )
+    overrides = get_job_overrides()
+    cleaned = drop_replaced_values(config, choices, overrides, get_search_directories(hydra))
+    return resolve_configuration(cleaned, choices, overrides)
 
 
 def get_output_directory() -> Path:

@@ -1,7 +1,8 @@
 """The configuration of one run: chosen options, values, and the typed experiment that they build."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,8 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp.config.formats import targets_to_option_names
-from sota_exp.config.values import flatten, require_option
+from sota_exp.config.hydra_compose import list_config_groups
+from sota_exp.config.values import flatten, get_override_key, require_option
 from sota_exp.errors import ConfigError, first_line
 
 if TYPE_CHECKING:
@@ -18,8 +20,12 @@ if TYPE_CHECKING:
 #: Keys of the composed configuration that belong to Hydra, a sweep or a study, not to a run.
 SWEEP_KEYS = ("hydra", "search", "study")
 
+#: An interpolation that is nothing but another key, with or without a default.
+REFERENCE = re.compile(r"\$\{(?:oc\.select:)?([\w.]+)(?:,[^{}]*)?\}")
+
 #: Keys that a run does not have. `gradient_descent`: the recipe's learning rates for optimizer=sgd and nesterov.
-NON_RUN_KEYS = (*SWEEP_KEYS, "gradient_descent")
+#: `experiment`: what its file sets says what the run is.
+NON_RUN_KEYS = (*SWEEP_KEYS, "gradient_descent", "experiment")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,26 +34,41 @@ class Configuration:
 
     choices: group or slot → option, such as {"augmentation/mix": "mixup"}.
     values: all values, nested and resolved; the name of an option is its key `_option_`.
+    typed_keys: key → the key that the user set, from which it has its value: `scale.epochs` for the number of epochs.
     """
 
     choices: dict[str, str]
     values: dict[str, Any]
+    typed_keys: dict[str, str] = field(default_factory=dict, compare=False)
 
     @cached_property
     def experiment(self) -> "Experiment":
-        """The typed experiment, built once; imports torch."""
+        """The typed experiment, built once; imports torch.
+
+        Raises:
+            ConfigError: a value is not legal; it is named by the key that the user set.
+        """
         from sota_exp.config.build import build
         from sota_exp.config.experiment import Experiment
 
-        return build(Experiment, self.values)
+        try:
+            return build(Experiment, self.values)
+        except ConfigError as error:
+            found = re.match(r"[\w.]+", str(error))
+            key = found[0] if found else ""
+            if key not in self.typed_keys:
+                raise
+            raise ConfigError(self.typed_keys[key] + str(error).removeprefix(key)) from error
 
     def with_values(self, **values: Any) -> "Configuration":
         """A copy with other values at the top level: `seed`, `batch_size`, or whole groups."""
         return replace(self, values={**self.values, **values})
 
 
-def resolve_configuration(config: DictConfig, choices: Mapping[str, str]) -> Configuration:
-    """The configuration of the run in `config`, which Hydra composed, with interpolations resolved.
+def resolve_configuration(
+    config: DictConfig, choices: Mapping[str, str], overrides: Iterable[str] = ()
+) -> Configuration:
+    """The configuration of the run in `config`, which Hydra composed with `overrides`, with interpolations resolved.
 
     Raises:
         ConfigError: an interpolation refers to a missing key.
@@ -57,9 +78,34 @@ def resolve_configuration(config: DictConfig, choices: Mapping[str, str]) -> Con
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key}: {first_line(error)}") from error
     assert isinstance(tree, dict)
-    chosen = {group: option for group, option in choices.items() if group.split("/")[0] not in NON_RUN_KEYS}
+    own = choices.keys() - set(list_config_groups())
+    for group in sorted(own & tree.keys()):
+        raise ConfigError(f"{group}={choices[group]}: the first line of the file must be `# @package _global_`")
+    chosen = {
+        group: option
+        for group, option in choices.items()
+        if group not in own and group.split("/")[0] not in NON_RUN_KEYS
+    }
     values = {key: value for key, value in tree.items() if key not in NON_RUN_KEYS}
-    return Configuration(choices=chosen, values=targets_to_option_names(values, chosen))
+    named = targets_to_option_names(values, chosen)
+    return Configuration(choices=chosen, values=named, typed_keys=find_typed_keys(config, overrides))
+
+
+def find_typed_keys(config: DictConfig, overrides: Iterable[str]) -> dict[str, str]:
+    """Key with an interpolation in the unresolved `config` → the key of `overrides` that it refers to."""
+    tree = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(tree, dict)
+    written = flatten({str(key): value for key, value in tree.items()})
+    referred = {key: found[1] for key, value in written.items() if (found := REFERENCE.fullmatch(str(value)))}
+    typed = {get_override_key(word) for word in overrides}
+    result = {}
+    for key in referred:
+        source = referred[key]
+        while source not in typed and source in referred:
+            source = referred[source]
+        if source in typed and key not in typed:
+            result[key] = source
+    return result
 
 
 def require_filled(configuration: Configuration) -> None:

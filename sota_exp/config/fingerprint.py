@@ -14,7 +14,7 @@ from sota_exp.config.hashing import compute_digest
 from sota_exp.config.values import flatten
 
 #: Increased when code changes the losses of an unchanged configuration; tests/golden_losses.json guards this.
-NUMERICS_VERSION = 6
+NUMERICS_VERSION = 7
 
 #: Groups outside the training fingerprint. Of `evaluation`, training uses the default view alone (for the best epoch
 #: and label propagation), which is hashed as `validated_at`.

@@ -1,5 +1,8 @@
 """Composes a configuration from overrides with Hydra's Python interface, and lists the groups."""
 
+import functools
+import re
+
 from omegaconf import DictConfig, OmegaConf
 
 from sota_exp import CONF
@@ -7,8 +10,22 @@ from sota_exp.config.hashing import compute_digest
 
 
 def register_resolvers() -> None:
-    """Register `${digest:list}`: a hash of 8 characters of a list of overrides, independent of their order."""
+    """Register `${digest:list}`, a hash of 8 characters of overrides in any order, and `${first:…}`, not null."""
+    OmegaConf.register_resolver("first", lambda *words: next(word for word in words if word), replace=True)
     OmegaConf.register_resolver("digest", lambda words: compute_digest(sorted(map(str, words)), length=8), replace=True)
+
+
+def normalize_override(override: str) -> str:
+    """`experiment=mine` for `+experiment=mine`, as the defaults list has the group; `key=null,1` for `choice(null,1)`.
+
+    Hydra reports that the group appears twice, and knows no null in its functions.
+    """
+    key = override[1:].partition("=")[0]
+    if override.startswith("+") and key in list_config_groups():
+        return override if key.split("/")[0] in ("hydra", "search", "study") else override[1:]
+    choices = re.fullmatch(r"([^=]+)=choice\((.*,.*)\)", override)
+    has_null = choices is not None and re.search(r"(^|,)\s*null\s*(,|$)", choices[2])
+    return f"{choices[1]}={choices[2]}" if choices is not None and has_null else override
 
 
 def compose_with_hydra(overrides: list[str]) -> DictConfig:
@@ -21,11 +38,12 @@ def compose_with_hydra(overrides: list[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF)):
-            return compose("config", overrides, return_hydra_config=True)
+            return compose("config", list(map(normalize_override, overrides)), return_hydra_config=True)
     finally:
         GlobalHydra.instance().hydra = running
 
 
+@functools.cache
 def list_config_groups() -> list[str]:
     """All groups and slots as they are written on the command line, such as `augmentation/mix`."""
     return sorted({str(path.parent.relative_to(CONF)) for path in CONF.rglob("*.yaml") if path.parent != CONF})

@@ -8,6 +8,7 @@ from typing import Any, cast
 import yaml
 from omegaconf import OmegaConf, open_dict
 
+from sota_exp.config.hints import find_key_elsewhere, format_meant_option, format_options_with_key
 from sota_exp.config.hydra_compose import compose_with_hydra, list_config_groups
 from sota_exp.config.values import flatten, format_legal, format_suggestion
 
@@ -23,9 +24,12 @@ def format_hydra_error(error: Exception, arguments: list[str]) -> str:
 
 
 def _no_option(found: re.Match[str], arguments: list[str]) -> str:
-    option = found[1].rpartition("/")[2]
-    options = found[3].split()
-    return f"{found[2]}={option}: no such option; {format_legal(option, options)}"
+    group, options = found[2], found[3].split()
+    typed = _find_typed(group, arguments).partition("=")[2]
+    option = typed if found[1].strip("/").endswith(typed.strip("/")) else found[1].rpartition("/")[2]
+    meant = format_meant_option(group, option)
+    legal = f"legal: {', '.join(options)}." if "Did you mean" in meant else format_legal(option, options)
+    return f"{group}={option}: no such option; {legal}{meant}"
 
 
 def _no_key_or_group(found: re.Match[str], arguments: list[str]) -> str:
@@ -33,15 +37,30 @@ def _no_key_or_group(found: re.Match[str], arguments: list[str]) -> str:
     key = found[1].lstrip("+~")
     if "/" in key or "defaults list" in found.string:
         groups = list_config_groups()
+        if "/" not in key:  # Hydra found the group, in a directory of the user.
+            return f"{key}: not in the defaults list; write +{_find_typed(key, arguments)}"
         return f"{key}: no such group.{format_suggestion(key, groups) or ' Legal: ' + ', '.join(groups) + '.'}"
+    if key.startswith("hydra.sweeper."):
+        return f"{key}: no such key; sota-exp sweep has its keys in hydra.sweeper, train -m has none there"
     legal = list_composed_keys(arguments)
-    parent = key.rpartition(".")[0]
-    siblings = [name for name in legal if name.rpartition(".")[0] == parent]
+    parent, _, name = key.rpartition(".")
+    slot = parent.replace(".", "/")
+    siblings = [path.rpartition(".")[2] for path in legal if path.rpartition(".")[0] == parent]
+    keys = f"; legal: {', '.join(siblings)}" if siblings and parent else ""
+    if parent in legal and (hint := format_options_with_key(slot, name)):
+        return f"{key}: no such key{keys or f'; the option of {slot} has no keys'}.{hint}"
+    if elsewhere := find_key_elsewhere(key, legal):
+        return f"{key}: no such key{keys}. Did you mean {elsewhere}?"
     if parent in legal and not siblings:
-        return f"{key}: no such key; the option of {parent.replace('.', '/')} has no keys."
+        return f"{key}: no such key; the option of {slot} has no keys."
     if not siblings:
         return f"{key}: no such key.{format_suggestion(key, legal)}"
-    return f"{key}: no such key; {format_legal(key.rpartition('.')[2], [name.rpartition('.')[2] for name in siblings])}"
+    return f"{key}: no such key; {format_legal(name, siblings)}"
+
+
+def _find_typed(key: str, arguments: list[str]) -> str:
+    """The override of `key` as it was typed."""
+    return next((word for word in arguments if word.partition("=")[0] == key), f"{key}=…")
 
 
 def _no_reference(found: re.Match[str], arguments: list[str]) -> str:
@@ -53,7 +72,9 @@ def _no_name(found: re.Match[str], arguments: list[str]) -> str:
     groups = {*list_config_groups(), ""}
     pairs = [item.partition("=") for item in arguments]
     nameless = [
-        f"{key}={value}" for key, _, value in pairs if key in groups and not isinstance(yaml.safe_load(value), str)
+        f"{key}={value}"
+        for key, _, value in pairs
+        if key in groups and not all(isinstance(yaml.safe_load(word), str) for word in value.split(","))
     ]
     return f"{' '.join(nameless)}: the value of a group is the name of an option; write group=option"
 
@@ -70,6 +91,12 @@ def _several_values(found: re.Match[str], arguments: list[str]) -> str:
     return f"{found[1]}: for one run per value add -m; for a list write {key}=[{values}]"
 
 
+def _not_a_list(found: re.Match[str], arguments: list[str]) -> str:
+    ranges = [item for item in arguments if "interval(" in item or "glob(" in item]
+    key = ranges[0].partition("=")[0] if ranges else "KEY"
+    return f"{' '.join(ranges)}: -m needs single values, {key}=A,B; sota-exp sweep searches an interval"
+
+
 #: Pattern of a message of Hydra or OmegaConf → function that explains it.
 ERROR_EXPLANATIONS: dict[str, Callable[[re.Match[str], list[str]], str]] = {
     r"Could not find '([^']+)'\s*\n+\s*Available options in '([^']+)':\n((?:\t.*\n?)+)": _no_option,
@@ -77,6 +104,7 @@ ERROR_EXPLANATIONS: dict[str, Callable[[re.Match[str], list[str]], str]] = {
     r"Interpolation key '([^']+)' not found": _no_reference,
     r"Error when parsing index: \d+, string: (.+?) out of \[": _not_an_override,
     r"Config group override must be a string": _no_name,
+    r"BasicSweeper does not support sweep type": _not_a_list,
     r"Ambiguous value for argument '([^']+)'": _several_values,
 }
 

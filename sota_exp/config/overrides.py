@@ -28,7 +28,7 @@ def _compose_and_resolve(overrides: list[str]) -> tuple[Configuration, set[str]]
         raise ConfigError(format_hydra_error(error, overrides)) from error
     written = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
     derived = {key for key, value in flatten(written).items() if isinstance(value, str) and "${" in value}
-    return resolve_configuration(config, choices), derived
+    return resolve_configuration(config, choices, overrides), derived
 
 
 def configuration_to_overrides(
@@ -73,7 +73,7 @@ def find_missing_values(
     return values
 
 
-def find_shortest_changes(one: Configuration, other: Configuration) -> list[str]:
+def find_shortest_changes(one: Configuration, other: Configuration, search_path: Sequence[str] = ()) -> list[str]:
     """A short list of overrides that, added to those of `one`, composes `other`.
 
     A preset replaces the overrides of its slots where this makes the list shorter. A ConfigError if the overrides do
@@ -82,11 +82,12 @@ def find_shortest_changes(one: Configuration, other: Configuration) -> list[str]
     if one.values == other.values:
         return []
     after = {group: option for group, option in other.choices.items() if group.split("/")[0] in other.values}
-    options = _options_between(one.choices, after)
-    return [*options, *find_missing_values([*configuration_to_overrides(one, options), *options], other.values, [])]
+    options = _options_between(one.choices, after, search_path)
+    base = [*configuration_to_overrides(one, options, search_path), *options]
+    return [*options, *find_missing_values(base, other.values, [], search_path)]
 
 
-def _options_between(before: dict[str, str], after: dict[str, str]) -> list[str]:
+def _options_between(before: dict[str, str], after: dict[str, str], search_path: Sequence[str]) -> list[str]:
     """The overrides that change choices `before` into `after`, with presets where this is shorter."""
     presets = {group for group in after if any(slot.startswith(f"{group}/") for slot in after)}
     slots = [slot for slot in after if slot not in presets]
@@ -95,7 +96,8 @@ def _options_between(before: dict[str, str], after: dict[str, str]) -> list[str]
     if not short:
         return [f"{slot}={after[slot]}" for slot in differing]
     kept = {group: option for group, option in {**before, **after}.items() if not _inside_any(short, group)}
-    chosen = compose_configuration([f"{group}={option}" for group, option in kept.items() if group in after]).choices
+    choosing = [f"{group}={option}" for group, option in kept.items() if group in after]
+    chosen = compose_configuration([*search_path, *choosing]).choices
     odd = [slot for slot in slots if chosen.get(slot) != after[slot]]
     short = {preset for preset in short if 1 + len(_inside(preset, odd)) < len(_inside(preset, differing))}
     groups = [*sorted(short), *(slot for slot in slots if slot in (odd if _inside_any(short, slot) else differing))]

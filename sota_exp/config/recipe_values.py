@@ -1,4 +1,4 @@
-"""Drops values that a recipe set for an option when another option is chosen in that slot.
+"""Drops values that a recipe or an experiment set for an option when another option is chosen in that slot.
 
 `recipe=semi_supervised` sets alpha 0.5 for mixup; with `augmentation/mix=cutmix` the alpha is CutMix's default.
 `recipe=rsb_a2` sets a rate of stochastic depth; with `regularization/stochastic_depth=none` there is none. Hydra alone
@@ -15,6 +15,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from sota_exp import CONF
+from sota_exp.config.hydra_compose import compose_with_hydra, list_config_groups
+from sota_exp.config.values import flatten, format_override_value
 
 SearchDirectories = tuple[Path, ...]
 
@@ -47,41 +49,67 @@ def extract_run(config: DictConfig) -> tuple[DictConfig, dict[str, str]]:
 def drop_replaced_values(
     config: DictConfig, choices: dict[str, str], overrides: Sequence[str], directories: SearchDirectories
 ) -> DictConfig:
-    """The configuration, unresolved, without values that the recipe set for options that are no longer chosen.
+    """The configuration, unresolved, without values that presets set for options that are no longer chosen.
 
-    overrides: a value that one of them sets is kept. directories: see `get_search_directories`.
+    The presets are the recipe, then the experiments. A value that a later preset or one of `overrides` sets is kept.
+    directories: see `get_search_directories`.
     """
     keys = [text.lstrip("+~").partition("=")[0] for text in overrides]
-    values = [key for key in keys if not _is_group(key, directories)]
-    recipe, cleaned = choices.get("recipe", ""), copy.deepcopy(config)
-    for slot, key in sorted(list_recipe_keys(recipe, directories)):
-        path, option = f"{slot.replace('/', '.')}.{key}", choices.get(slot, "")
-        own = _content(f"{slot}/{option}", directories)
-        if "_target_" not in own or "defaults" in own or any(f"{path}.".startswith(f"{word}.") for word in values):
-            continue  # Not a slot, an option with a defaults list, or a value that an override sets.
-        if key not in own:
-            with open_dict(cleaned):
-                OmegaConf.select(cleaned, slot.replace("/", ".")).pop(key, None)
-        elif _is_replaced(slot, option, recipe, keys, directories):
-            OmegaConf.update(cleaned, path, own[key], merge=False)
+    cleaned = copy.deepcopy(config)
+    presets = list_presets(choices)
+    for index, preset in enumerate(presets):
+        later = [key for name in presets[index + 1 :] for key in list_preset_keys(name, directories)]
+        before = tuple("+{0}={2}".format(*name.rpartition("/")) for name in presets[: index + 1])
+        _drop_of_preset(cleaned, preset, before, [*later, *keys], choices, directories)
     return cleaned
 
 
-def _is_replaced(slot: str, option: str, recipe: str, keys: Sequence[str], directories: SearchDirectories) -> bool:
-    """Whether the overrides chose another option than the recipe does."""
+def list_presets(choices: dict[str, str]) -> list[str]:
+    """`recipe/NAME`, then `group/NAME` of each chosen experiment: of `experiment` and of groups of the user."""
+    known = set(list_config_groups()) - {"experiment"}
+    others = {group: name for group, name in choices.items() if group not in known and not group.startswith("hydra/")}
+    own = [f"{group}/{name}" for group, name in others.items() if name != "None"]
+    return [f"recipe/{choices.get('recipe', '')}", *own]
+
+
+def _drop_of_preset(
+    cleaned: DictConfig,
+    preset: str,
+    before: tuple[str, ...],
+    keys: Sequence[str],
+    choices: dict[str, str],
+    directories: SearchDirectories,
+) -> None:
+    """Drop the values of one preset from `cleaned`. before: overrides of the presets up to it. keys: set after it."""
+    values = [key for key in keys if not _is_group(key, directories)]
+    for slot, key in sorted(list_slot_values(preset, directories)):
+        path, option = f"{slot.replace('/', '.')}.{key}", choices.get(slot, "")
+        own = _content(f"{slot}/{option}", directories)
+        if "_target_" not in own or "defaults" in own or any(f"{path}.".startswith(f"{word}.") for word in values):
+            continue  # Not a slot, an option with a defaults list, or a value that is set later.
+        replaced = _find_replaced(slot, option, before, keys, directories)
+        if key in own and replaced is not None:
+            OmegaConf.update(cleaned, path, own[key], merge=False)
+        elif key not in own and (preset.startswith("recipe/") or key in _content(f"{slot}/{replaced}", directories)):
+            with open_dict(cleaned):
+                OmegaConf.select(cleaned, slot.replace("/", ".")).pop(key, None)
+
+
+def _find_replaced(
+    slot: str, option: str, before: tuple[str, ...], keys: Sequence[str], directories: SearchDirectories
+) -> str | None:
+    """The option that the presets in `before` chose, if `keys` chose another one."""
     if slot in SLOTS_WITH_SHARED_VALUES or not any(f"{slot}/".startswith(f"{key}/") for key in keys):
-        return False
-    return _choices_of(recipe, directories).get(slot, option) != option
+        return None
+    chosen = _choices_of(before, directories).get(slot, option)
+    return chosen if chosen != option else None
 
 
 @functools.cache
-def _choices_of(recipe: str, directories: SearchDirectories) -> dict[str, str]:
-    """Slot → option of a recipe without further overrides."""
-    from sota_exp.config.hydra_compose import compose_with_hydra
-    from sota_exp.config.values import format_override_value
-
+def _choices_of(presets: tuple[str, ...], directories: SearchDirectories) -> dict[str, str]:
+    """Slot → option of presets without further overrides."""
     others = [f"file://{place}" for place in directories if place != CONF]
-    config = compose_with_hydra([f"recipe={recipe}", f"hydra.searchpath={format_override_value(others)}"])
+    config = compose_with_hydra([*presets, f"hydra.searchpath={format_override_value(others)}"])
     return {str(slot): str(option) for slot, option in config.hydra.runtime.choices.items()}
 
 
@@ -94,18 +122,36 @@ def _content(name: str, directories: SearchDirectories) -> dict[str, Any]:
 
 
 @functools.cache
-def list_recipe_keys(recipe: str, directories: SearchDirectories) -> frozenset[tuple[str, str]]:
-    """(slot, key) of all values that a recipe and the recipes in its defaults list set inside slots."""
-    content = _content(f"recipe/{recipe}", directories)
+def list_slot_values(preset: str, directories: SearchDirectories) -> frozenset[tuple[str, str]]:
+    """(slot, key) of all values that a preset and those of its group in its defaults list set inside slots."""
     found = set()
-    for group, values in content.items():
-        if isinstance(values, dict) and _is_group(group, directories):
-            slots = {name for name in values if _is_group(f"{group}/{name}", directories)}
-            inside = {name: values[name] for name in slots if isinstance(values[name], dict)}
-            found |= {(f"{group}/{slot}", key) for slot, given in inside.items() for key in given}
-            found |= {(group, key) for key in values if key not in slots}
+    for content in _contents(preset, directories):
+        for group, values in content.items():
+            if isinstance(values, dict) and _is_group(group, directories):
+                slots = {name for name in values if _is_group(f"{group}/{name}", directories)}
+                inside = {name: values[name] for name in slots if isinstance(values[name], dict)}
+                found |= {(f"{group}/{slot}", key) for slot, given in inside.items() for key in given}
+                found |= {(group, key) for key in values if key not in slots}
+    return frozenset(found)
+
+
+def list_preset_keys(preset: str, directories: SearchDirectories) -> list[str]:
+    """The groups and dotted keys that a preset sets, as if they were overrides."""
+    contents = _contents(preset, directories)
+    lines = [line for content in contents for line in content.get("defaults", []) if isinstance(line, dict)]
+    groups = [
+        str(key).removeprefix("override ").strip().lstrip("/").partition("@")[0] for line in lines for key in line
+    ]
+    values = [key for content in contents for key in flatten(content) if key != "defaults"]
+    return [*groups, *values]
+
+
+def _contents(preset: str, directories: SearchDirectories) -> list[dict[str, Any]]:
+    """The contents of a preset and of those of its group in its defaults list."""
+    group, content = preset.rpartition("/")[0], _content(preset, directories)
     lines = [line for line in content.get("defaults", []) if isinstance(line, str) and line != "_self_"]
-    return frozenset(found).union(*(list_recipe_keys(line.removeprefix("/recipe/"), directories) for line in lines))
+    inherited = [_contents(f"{group}/{line.removeprefix(f'/{group}/')}", directories) for line in lines]
+    return [content, *(each for found in inherited for each in found)]
 
 
 def _is_group(name: str, directories: SearchDirectories) -> bool:

@@ -9,7 +9,9 @@ from sota_exp.errors import ConfigError
 
 def format_suggestion(word: str, legal: Iterable[str]) -> str:
     """` Did you mean …?`, or an empty string if no legal word is similar."""
-    near = difflib.get_close_matches(word, list(legal), n=1, cutoff=0.6)
+    legal = list(legal)
+    same = [name for name in legal if name.casefold() == word.casefold()]
+    near = same or difflib.get_close_matches(word, legal, n=1, cutoff=0.6)
     return f" Did you mean {near[0]}?" if near else ""
 
 

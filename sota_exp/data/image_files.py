@@ -19,7 +19,17 @@ from torch import Tensor
 from sota_exp.data.decode import DECODE_ERRORS, DECODING, ImageFile, decode_image, map_in_threads, to_upright_pixels
 from sota_exp.data.resize import compute_resized_shape, interpolate
 from sota_exp.data.store import open_data_set, use_given_splits
-from sota_exp.data.store_writer import TEST, TRAIN, VAL, Sample, StoreContents, UnreadableImage
+from sota_exp.data.store_writer import (
+    TEST,
+    TRAIN,
+    VAL,
+    Sample,
+    StoreContents,
+    UnreadableImage,
+    hash_file,
+    hash_pixels,
+    shorten_digest,
+)
 from sota_exp.data.streaming import estimate_decoded_bytes, open_streamed_data_set
 from sota_exp.errors import RunFailed
 from sota_exp.stages.data import DataSet, DataSource
@@ -81,6 +91,11 @@ def to_stored_pixels(image: Tensor, max_side: int | None) -> np.ndarray:
     return shrink(image, max_side).permute(1, 2, 0).numpy()
 
 
+def read_stored(path: Path, max_side: int | None) -> np.ndarray:
+    """The pixels of an image file as in a store, uint8 [H, W, 3], with its shorter side at most `max_side` pixels."""
+    return to_stored_pixels(decode_image(path), max_side)
+
+
 def decode_split(
     read: Callable[[int], tuple[Image.Image, int]], num: int, split: int, max_side: int | None, name: str, place: str
 ) -> Iterator[Sample]:
@@ -93,7 +108,9 @@ def decode_split(
     def decode(index: int) -> Sample:
         try:
             image, label = read(index)
-            return Sample(to_stored_pixels(to_upright_pixels(image), max_side), int(label), split)
+            pixels = to_upright_pixels(image)
+            digest = hash_pixels(pixels.permute(1, 2, 0).numpy())
+            return Sample(to_stored_pixels(pixels, max_side), int(label), split, digest)
         except (*DECODE_ERRORS, AttributeError) as error:
             raise RunFailed(f"{name}: image {index} {place} can't be read: {error}") from error
 
@@ -102,7 +119,8 @@ def decode_split(
 
 def _decode_sample(image: ImageFile, labels: dict[str, int], max_side: int | None) -> Sample | UnreadableImage:
     try:
-        return Sample(to_stored_pixels(decode_image(image.path), max_side), labels[image.class_name], image.split)
+        pixels, digest = read_stored(image.path, max_side), shorten_digest(hash_file(image.path))
+        return Sample(pixels, labels[image.class_name], image.split, digest)
     except UnreadableImage as error:
         return error
 
@@ -177,7 +195,8 @@ def open_file_data_set(source: FileSource, files: FileList) -> DataSet:
             size,
             store_gigabytes,
         )
-        data = open_streamed_data_set(source, found, classes, key, names)
+        stored = partial(read_stored, max_side=max_side)
+        data = open_streamed_data_set(source, found, classes, key, names, stored)
     else:
 
         def build() -> StoreContents:

@@ -56,7 +56,7 @@ def round_share(fraction: float, num: int) -> int:
     return max(1, int(fraction * num + 0.5))
 
 
-def limit_indices(indices: np.ndarray, labels: np.ndarray, num: int, seed: int) -> np.ndarray:
+def limit_indices(indices: np.ndarray, labels: np.ndarray, num: int, seed: int | str) -> np.ndarray:
     """At most `num` of `indices` [M], stratified; all of them where M ≤ num."""
     return indices if len(indices) <= num else draw_stratified(indices, labels, num, seed)
 

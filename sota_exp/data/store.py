@@ -1,7 +1,7 @@
 """An image store: images decoded once into one memory-mapped file, each at its own size, shared by all processes.
 
-A store is a folder: `pixels.u8` (height × width × channel bytes, image after image), `index.npz` (offset, size, label
-and split of each image) and `meta.json` (classes, statistics, digest).
+A store is a folder: `pixels.u8` (height × width × channel bytes, image after image), `index.npz` (offset, size, label,
+split, sums of pixels and digest of each image) and `meta.json` (classes, digest of all).
 """
 
 import functools
@@ -21,15 +21,16 @@ from filelock import FileLock
 from torch import Tensor
 
 from sota_exp.data import splits
+from sota_exp.data.normalization import choose_images, compute_statistics
 from sota_exp.data.store_writer import STORE_FORMAT, TEST, TRAIN, VAL, StoreContents, write_store
-from sota_exp.stages.data import DataSet, DataSource, Images, Preprocessing
+from sota_exp.stages.data import DataSet, DataSource, Images
 from sota_exp.stages.stage import require
 
 log = logging.getLogger(__name__)
 
 
 class DamagedStore(Exception):
-    """The files of a store are incomplete or contradict its `meta.json`."""
+    """The files of a store are incomplete, contradict its `meta.json`, or have another version's format."""
 
 
 class ImageStore(Images):
@@ -38,9 +39,12 @@ class ImageStore(Images):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.meta: dict[str, Any] = json.loads((path / "meta.json").read_text())
+        if self.meta["format"] != STORE_FORMAT:
+            raise DamagedStore(f"another version of sota-exp wrote it, in format {self.meta['format']}")
         with np.load(path / "index.npz") as index:
             self.offset, self.height, self.width = index["offset"], index["height"], index["width"]
             self.labels, self.split = index["labels"], index["split"]
+            self.sums, self.digests = index["sums"], index["digests"]
         self._check()
         self._pixels = _map_bytes(path / "pixels.u8")
         self.shape = self._common_shape()
@@ -48,8 +52,6 @@ class ImageStore(Images):
     def _check(self) -> None:
         found = os.path.getsize(self.path / "pixels.u8")
         sizes = self.height.astype(np.int64) * self.width * 3
-        if self.meta["format"] != STORE_FORMAT:
-            raise DamagedStore(f"format {self.meta['format']}, not {STORE_FORMAT}")
         if found != self.meta["bytes"] or found != sizes.sum():
             raise DamagedStore(f"pixels.u8 has {found} bytes, not {self.meta['bytes']}")
         if len({self.meta["num_images"], *map(len, (self.offset, self.labels, self.split))}) != 1:
@@ -144,7 +146,7 @@ def open_or_build_store(cache: str, key: str, build: Callable[[], StoreContents]
         except FileNotFoundError:
             log.info("building the image store %s", path)
         except DamagedStore as error:
-            log.warning("the image store %s is damaged (%s): building it again", path, error)
+            log.warning("the image store %s is damaged or outdated (%s): building it again", path, error)
         write_store(path, *build())
     return open_store(path)
 
@@ -181,6 +183,8 @@ def open_data_set(source: DataSource, key: str, build: Callable[[], StoreContent
     """The data set of `open_or_build_store`; missing splits are taken from train, as `source` says."""
     store = open_or_build_store(source.cache, key, build)
     train, val, test = assign_splits(store.split, store.labels, source)
+    chosen = choose_images(train, store.labels)
+    num_pixels = int((store.height[chosen] * store.width[chosen]).sum())
     return DataSet(
         images=store,
         labels=torch.from_numpy(store.labels),
@@ -188,6 +192,7 @@ def open_data_set(source: DataSource, key: str, build: Callable[[], StoreContent
         val=torch.from_numpy(val),
         test=torch.from_numpy(test),
         classes=tuple(store.meta["classes"]),
-        preprocessing=Preprocessing(mean=tuple(store.meta["mean"]), std=tuple(store.meta["std"])),
+        preprocessing=compute_statistics(store.sums[chosen].sum(0), num_pixels),
         digest=store.meta["digest"],
+        image_digests=torch.from_numpy(store.digests),
     )

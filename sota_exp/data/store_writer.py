@@ -5,14 +5,16 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from sota_exp.data.normalization import sum_pixels
 from sota_exp.errors import RunFailed
 
-STORE_FORMAT = 1
+STORE_FORMAT = 2
 TRAIN, VAL, TEST = 0, 1, 2
 
 
@@ -28,11 +30,15 @@ class UnreadableImage(RunFailed):
 
 
 class Sample(NamedTuple):
-    """One image to be stored: uint8 [H, W, 3], its class index, and its split (TRAIN, VAL or TEST)."""
+    """One image to be stored: uint8 [H, W, 3], its class index, and its split (TRAIN, VAL or TEST).
+
+    digest: of the image as it was before it was reduced, such as of its file; None: that of the pixels.
+    """
 
     image: np.ndarray
     label: int
     split: int
+    digest: int | None = None
 
 
 class StoreContents(NamedTuple):
@@ -72,15 +78,33 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def hash_file(path: Path) -> str:
+    """A hexadecimal digest of the content of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()
+
+
+def hash_pixels(image: np.ndarray) -> int:
+    """A digest of 63 bits of an image, uint8 [H, W, 3]."""
+    content = hashlib.blake2b(str(image.shape).encode(), digest_size=8)
+    content.update(image.tobytes())
+    return shorten_digest(content.hexdigest())
+
+
+def shorten_digest(digest: str) -> int:
+    """The first 63 bits of a hexadecimal digest."""
+    return int(digest[:16], 16) >> 1
+
+
 class StoreRecorder:
-    """Collects the index, statistics and digest of a store from a stream of samples."""
+    """Collects the index and digest of a store, and the sums and digests of its images, from a stream of samples."""
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = list(classes)
         self.rows: list[tuple[int, int, int, int]] = []
         self.hash = hashlib.blake2b(digest_size=16)
-        self.sums = np.zeros((2, 3), dtype=np.float64)
-        self.num_pixels = 0
+        self.sums: list[np.ndarray] = []
+        self.digests: list[int] = []
 
     def add(self, sample: Sample) -> bytes:
         """Add one sample; returns the bytes of its pixels."""
@@ -89,29 +113,29 @@ class StoreRecorder:
         self.rows.append((height, width, sample.label, sample.split))
         pixels = image.tobytes()
         self.hash.update(pixels)
-        if sample.split == TRAIN:
-            # Integers below 2**53: the float64 sums are exact in any order.
-            values = image.astype(np.float64)
-            self.sums += np.stack([values.sum(0).sum(0), np.square(values).sum(0).sum(0)])
-            self.num_pixels += height * width
+        self.sums.append(sum_pixels(image))
+        self.digests.append(hash_pixels(image) if sample.digest is None else sample.digest)
         return pixels
 
     def index(self) -> dict[str, Any]:
         height, width, labels, split = np.array(self.rows, dtype=np.int64).reshape(-1, 4).T
         ends = np.cumsum(height * width * 3)
-        return {"offset": ends - height * width * 3, "height": height, "width": width, "labels": labels, "split": split}
+        return {
+            "offset": ends - height * width * 3,
+            "height": height,
+            "width": width,
+            "labels": labels,
+            "split": split,
+            "sums": np.array(self.sums, dtype=np.int64).reshape(-1, 2, 3),
+            "digests": np.array(self.digests, dtype=np.int64),
+        }
 
     def meta(self) -> dict[str, Any]:
-        mean, square = self.sums / max(self.num_pixels, 1)
-        # At least one grey level, so that images of one colour are not divided by zero.
-        std = np.maximum(np.sqrt(np.maximum(square - mean**2, 0)), 1.0)
         return {
             "format": STORE_FORMAT,
             "num_images": len(self.rows),
             "bytes": sum(height * width * 3 for height, width, _, _ in self.rows),
             "classes": self.classes,
-            "mean": [float(value) / 255 for value in mean],
-            "std": [float(value) / 255 for value in std],
             "digest": self.digest(),
         }
 

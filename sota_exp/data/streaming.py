@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +20,16 @@ from PIL import Image
 from torch import Tensor
 
 from sota_exp.data.decode import DECODE_ERRORS, DECODING, ImageFile, decode_image, map_in_threads
+from sota_exp.data.normalization import choose_images, compute_statistics, sum_pixels
 from sota_exp.data.store import assign_splits
-from sota_exp.data.store_writer import UnreadableImage
+from sota_exp.data.store_writer import UnreadableImage, hash_file, shorten_digest
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.stages.data import DataSet, DataSource, Images, Preprocessing
 
 log = logging.getLogger(__name__)
 
-#: Number of training images, evenly spaced, from which mean and standard deviation are computed.
+#: Number of images, evenly spaced, by whose headers the size of all is estimated.
 NUM_SAMPLED = 1000
-
-#: Smallest side in pixels at which these images are decoded.
-SAMPLED_SIDE = 64
 
 #: EXIF tag of the orientation, and its values that exchange height and width.
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
@@ -92,8 +90,7 @@ def read_file_facts(path: Path) -> tuple[int, int, str]:
             turned = image.format != "TIFF" and image.getexif().get(ORIENTATION) in TURNED
     except DECODE_ERRORS as error:
         raise UnreadableImage(path, str(error)) from error
-    with open(path, "rb") as file:
-        content = hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()
+    content = hash_file(path)
     return (width, height, content) if turned else (height, width, content)
 
 
@@ -111,28 +108,22 @@ def estimate_decoded_bytes(found: Sequence[ImageFile], max_side: int | None) -> 
     return int(total * len(found) / max(1, len(some)))
 
 
-def compute_channel_statistics(images: StreamedImages, indices: np.ndarray) -> Preprocessing:
-    """Mean and standard deviation per channel of about `NUM_SAMPLED` images at `indices` [N], at a reduced size."""
-    sums = np.zeros((2, 3))
-    num_pixels = 0
-    chosen = indices[:: max(1, len(indices) // NUM_SAMPLED)].tolist()
-    for pixels in map_in_threads(
-        lambda index: images.read_reduced(index, min(images.size(index)) / SAMPLED_SIDE), chosen
-    ):
-        values = pixels.flatten(1).double()
-        sums += np.stack([values.sum(1).numpy(), values.square().sum(1).numpy()])
-        num_pixels += values.shape[1]
-    mean, square = sums / max(1, num_pixels)
-    std = np.maximum(np.sqrt(np.maximum(square - mean**2, 0)), 1.0)
-    return Preprocessing(mean=tuple((mean / 255).tolist()), std=tuple((std / 255).tolist()))
+def load_or_compute_statistics(
+    chosen: Sequence[Path], index_path: Path, read_stored: Callable[[Path], np.ndarray]
+) -> Preprocessing:
+    """Mean and standard deviation of the images `chosen`, cached in a file beside the index.
 
-
-def load_or_compute_statistics(images: StreamedImages, indices: np.ndarray, index_path: Path) -> Preprocessing:
-    """`compute_channel_statistics` of the images at `indices` [N], cached in a file beside the index."""
-    name = hashlib.blake2b(indices.tobytes(), digest_size=8).hexdigest()
-    file = index_path.with_name(f"{index_path.stem}-{name}.json")
+    read_stored: file → pixels as in a store, uint8 [H, W, 3].
+    """
+    name = hashlib.blake2b("\n".join(map(str, chosen)).encode(), digest_size=8).hexdigest()
+    file = index_path.with_name(f"{index_path.stem}-mean-std-{name}.json")
     if not file.is_file():
-        statistics = compute_channel_statistics(images, indices)
+        log.info("computing mean and standard deviation from %d training images", len(chosen))
+        sums, num_pixels = np.zeros((2, 3), dtype=np.int64), 0
+        for image in map_in_threads(read_stored, chosen):
+            sums += sum_pixels(image)
+            num_pixels += image.shape[0] * image.shape[1]
+        statistics = compute_statistics(sums, num_pixels)
         write_recomputable_text(file, json.dumps([statistics.mean, statistics.std]))
     mean, std = json.loads(file.read_text())
     return Preprocessing(mean=tuple(mean), std=tuple(std))
@@ -151,11 +142,17 @@ def load_or_build_index(found: Sequence[ImageFile], path: Path) -> tuple[np.ndar
 
 
 def open_streamed_data_set(
-    source: DataSource, found: Sequence[ImageFile], classes: Sequence[str], key: str, names: Callable[[str], str]
+    source: DataSource,
+    found: Sequence[ImageFile],
+    classes: Sequence[str],
+    key: str,
+    names: Callable[[str], str],
+    read_stored: Callable[[Path], np.ndarray],
 ) -> DataSet:
     """The data set of image files that are decoded for every crop.
 
-    key: name of the index in the cache. names: class name in the files → name to show.
+    key: name of the index in the cache. names: class name in the files → name to show. read_stored: file → pixels as in
+    a store, uint8 [H, W, 3], of which mean and standard deviation are computed.
     """
     index_path = Path(source.cache).expanduser().absolute() / "streams" / f"{key}.json"
     sizes, hashes = load_or_build_index(found, index_path)
@@ -171,6 +168,9 @@ def open_streamed_data_set(
         val=torch.from_numpy(val),
         test=torch.from_numpy(test),
         classes=tuple(names(name) for name in classes),
-        preprocessing=load_or_compute_statistics(images, train, index_path),
+        preprocessing=load_or_compute_statistics(
+            [found[index].path for index in choose_images(train, labels)], index_path, read_stored
+        ),
+        image_digests=torch.tensor([shorten_digest(digest) for digest in hashes]),
         digest=hashlib.blake2b(content.encode(), digest_size=16).hexdigest(),
     )

@@ -5,6 +5,7 @@ metrics.jsonl        one object per epoch                predictions.npz  logits
 checkpoint/          state to resume bit for bit         run.log          log messages
 model.safetensors    final weights                       model.json       architecture and preprocessing
 predictions.csv      prediction of each image by name    mistakes.npz, .csv  the most confident mistakes
+trained_on.npy       digests of the training images
 """
 
 import json
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from safetensors.torch import save
@@ -44,6 +46,14 @@ class RunFiles:
     @property
     def predictions(self) -> Path:
         return self.directory / "predictions.npz"
+
+    @property
+    def trained_on(self) -> Path:
+        return self.directory / "trained_on.npy"
+
+    def write_trained_on(self, digests: np.ndarray) -> None:
+        """digests: int64 [N] of the images that the weights were trained on."""
+        write_atomically(self.trained_on, lambda file: np.save(file, np.unique(digests), allow_pickle=False))
 
     def get_epoch_weights(self, which: str) -> Path:
         """Path of the weights of the `best` or `last` epoch."""

@@ -1,4 +1,4 @@
-"""The empty `result.json` of a run, with the versions and the commit that go into it."""
+"""The empty `result.json` of a run with versions and commit, and which epoch's weights a result is of."""
 
 import functools
 import platform
@@ -47,6 +47,7 @@ def build_empty_result(seed: int, choices: dict[str, str], fingerprints: tuple[s
         "seed": seed,
         "choices": choices,
         "metrics": {},
+        "saved_epoch": None,
         "evaluated_images": {},
         "steps": 0,
         "images_seen": 0,
@@ -64,3 +65,17 @@ def build_empty_result(seed: int, choices: dict[str, str], fingerprints: tuple[s
         "commit": get_commit(),
         "mlflow_run_id": None,
     }
+
+
+def get_saved_epoch(result: dict[str, Any]) -> int:
+    """The epoch of the saved weights, from 0; results of older versions say the best one alone."""
+    saved = result.get("saved_epoch")
+    return int(result["metrics"]["best/epoch"] if saved is None else saved)
+
+
+def describe_saved_epoch(result: dict[str, Any]) -> str:
+    """Which epoch's weights are saved: the best on val, or the last with `evaluation.select=last`."""
+    best, saved = result["metrics"]["best/epoch"] + 1, get_saved_epoch(result) + 1
+    if saved == best:
+        return f"epoch {best} was best on val"
+    return f"epoch {saved}, the last (evaluation.select=last); epoch {best} was best on val"

@@ -23,7 +23,7 @@ class WeightAverage(ABC):
     def finish(self, batches: Iterable[Tensor]) -> None:
         """Prepare `module` for evaluation; batch-norm statistics may be recomputed from `batches`.
 
-        batches: normalized training images, float [B, 3, S, S] each.
+        batches: normalized training images in random order, in batches of training's size: float [B, 3, S, S] each.
         """
 
     @abstractmethod

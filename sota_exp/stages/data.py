@@ -70,8 +70,9 @@ def view_box(image: Tensor, top: int, left: int, height: int, width: int) -> Ten
 class DataSet:
     """Images, their labels (int64 [N]), and the splits: ascending int64 indices of the images of each.
 
-    digest: hash of the content, part of the fingerprint. names: of the images, such as paths relative to the root; None
-    where images have no names.
+    digest: hash of the content, part of the fingerprint. image_digests: of every image, int64 [N], equal for copies of
+    a file; by them a run knows the images that it was trained on. names: of the images, such as paths relative to the
+    root; None where images have no names.
     """
 
     images: Images
@@ -82,6 +83,7 @@ class DataSet:
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     digest: str
+    image_digests: Tensor
     names: tuple[str, ...] | None = None
 
     def part(self, name: str) -> Tensor:

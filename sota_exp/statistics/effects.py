@@ -4,13 +4,12 @@ A factor's effect is the mean with it minus the mean without it, averaged over a
 coefficient of its ±1 column in a linear model with seeds as blocks. With two or more seeds the error variance is
 estimated between seeds within cells; with one seed it is the residual variance of the model, which contains real
 interactions too and widens the intervals. Adjusted p-values use the studentized maximum modulus: exact for orthogonal
-columns, conservative otherwise (Šidák 1967).
+columns, conservative otherwise (Šidák 1967). Main effects and interactions are one family.
 """
 
 import functools
 import itertools
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,7 +26,7 @@ MIN_ALIAS_CORRELATION = 1e-6
 class Effect:
     """A main effect (one factor) or an interaction (two factors), with its interval, in the unit of the response.
 
-    p_adjusted: adjusted for all effects of its family (main effects, or interactions). aliases: see `find_aliases`.
+    p_adjusted: adjusted for all main effects and interactions together. aliases: see `find_aliases`.
     """
 
     factors: tuple[str, ...]
@@ -79,7 +78,7 @@ def compute_effects(
     """Every main effect and, `with_pairs`, every two-factor interaction.
 
     design: ±1 [cells, factors]. values: responses [cells, seeds], NaN where missing. A term that earlier terms
-    determine completely is left out and listed among their aliases. Main effects and interactions are one family each.
+    determine completely is left out and listed among their aliases.
     An interaction is the difference of one factor's effect with and without the other: both − first − second + neither.
     """
     matrix = np.asarray(design, np.int64)
@@ -87,7 +86,6 @@ def compute_effects(
     terms = [*mains, *itertools.combinations(range(len(names)), 2)]
     kept = _estimable(matrix.tobytes(), matrix.shape[1], tuple(terms if with_pairs else mains))
     coefficients, standard_errors, df = fit_least_squares(matrix, values, kept)
-    family_sizes = Counter(map(len, kept))
     critical = float(stdtrit(df, (1 + level) / 2))
     estimates = []
     for term, coefficient, error in zip(kept, coefficients, standard_errors, strict=True):
@@ -99,7 +97,7 @@ def compute_effects(
                 low=scale * float(coefficient - critical * error),
                 high=scale * float(coefficient + critical * error),
                 p_value=2 * float(stdtr(df, -t)),
-                p_adjusted=1 - maximum_modulus_cdf(t, family_sizes[len(term)], df),
+                p_adjusted=1 - maximum_modulus_cdf(t, len(kept), df),
                 aliases=tuple(find_aliases(names, matrix, term, terms)),
             )
         )

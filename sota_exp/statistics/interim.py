@@ -28,9 +28,9 @@ def compute_look_levels(looks: Sequence[int], level: float = 0.95) -> list[float
 class InterimResult:
     """The results of the looks so far.
 
-    done: number of seeds of each completed look. decided: arm → number of seeds at its decision. p_values, p_adjusted:
-    of every arm that was tested, the latter to be compared with 1 − level. seeds: arm → number of seeds of its last
-    test.
+    done: number of seeds of each completed look at which an arm was still undecided. decided: arm → number of seeds at
+    its decision. p_values, p_adjusted: of every arm that was tested, the latter to be compared with 1 − level. seeds:
+    arm → number of seeds of its last test.
     """
 
     done: list[int] = field(default_factory=list)
@@ -57,7 +57,7 @@ def run_interim_analyses(
     for num, alpha in zip(looks, compute_look_levels(looks, level), strict=True):
         until = list(seeds[:num])
         open_arms = [name for name in differences if name not in found.decided]
-        if not all(settled[name] >= set(until) for name in open_arms):
+        if not open_arms or not all(settled[name] >= set(until) for name in open_arms):
             break
         found.done.append(num)
         tested = [name for name in open_arms if len(differences[name].keys() & set(until)) > 1]
@@ -66,7 +66,7 @@ def run_interim_analyses(
             scaled = min(1.0, adjusted * (1 - level) / alpha)
             found.p_values[name], found.seeds[name] = own, num
             found.p_adjusted[name] = min(scaled, found.p_adjusted.get(name, 1.0))
-            if adjusted <= alpha:
+            if found.p_adjusted[name] <= 1 - level:
                 found.decided[name] = num
     return found
 

@@ -36,15 +36,11 @@ def compute_mean_and_sd(values: ArrayLike) -> tuple[float, float | None]:
     return float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else None
 
 
-def compute_accuracy_standard_error(accuracy: float, num_images: int) -> float:
-    """√(p (1 − p) / n): the standard error of an accuracy in [0, 1] from sampling n images, for fixed weights."""
-    return math.sqrt(accuracy * (1 - accuracy) / num_images)
-
-
-def paired_t_interval(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Estimate:
+def paired_t_interval(first: ArrayLike, second: ArrayLike, level: float = 0.95, largest: float = math.inf) -> Estimate:
     """Student's t interval for the mean of second − first, paired by position: one number per seed, float [n], n ≥ 2.
 
-    d̄ ± t(n − 1) · s / √n. Source: Student 1908, "The probable error of a mean", Biometrika 6.
+    d̄ ± t(n − 1) · s / √n, cut at ± `largest`, the largest possible difference: 1 for shares.
+    Source: Student 1908, "The probable error of a mean", Biometrika 6.
 
     Raises:
         ValueError: the shapes differ, or there are fewer than two pairs.
@@ -55,28 +51,31 @@ def paired_t_interval(first: ArrayLike, second: ArrayLike, level: float = 0.95) 
         raise ValueError(f"{num} pair: an interval over seeds needs at least 2")
     mean = float(differences.mean())
     margin = float(stdtrit(num - 1, (1 + level) / 2)) * float(differences.std(ddof=1)) / math.sqrt(num)
-    return Estimate(mean=mean, low=mean - margin, high=mean + margin, n=num)
+    return Estimate(mean=mean, low=max(-largest, mean - margin), high=min(largest, mean + margin), n=num)
 
 
 def bonett_price_interval(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Estimate:
-    """Interval for the difference of two accuracies on the same n examples.
+    """Interval for the difference of two accuracies on the same n examples, for the sampling of examples, not of seeds.
 
-    first, second: correctness [n], 0 or 1, or its mean over seeds. Bonett and Price's adjusted Wald interval: add one
-    won and one lost example, then d̃ ± z · √((Σd² + 2) / (n + 2) − d̃²) / √(n + 2) with d̃ = Σd / (n + 2). So the width
-    is not zero even where both classifiers are always right. `mean` is the unadjusted difference. For means over seeds
-    the interval covers the sampling of examples, not of seeds.
+    first, second: correctness, 0 or 1, [n] or [seeds, n]; they may have different numbers of seeds. Bonett and Price's
+    adjusted Wald interval: add one won and one lost example, then d̃ ± z · √((Σd² + 2) / (n + 2) − d̃²) / √(n + 2) with
+    d̃ = Σd / (n + 2). So the width is not zero even where both classifiers are always right. `mean` is the unadjusted
+    difference. Over S seeds (the smaller number) d is the difference of means, whose square is smaller, and 2 / S is
+    added instead of 2: with 2 the interval of 8 seeds and 200 examples is up to 60 % too wide, with 2 / S it covers
+    95 to 98 %.
     Source: Bonett and Price 2012, "Adjusted Wald confidence interval for a difference of binomial proportions based on
     paired data", Journal of Educational and Behavioral Statistics 37.
 
     Raises:
         ValueError: the shapes differ, or there are no examples.
     """
-    differences = _subtract(first, second)
-    num = len(differences)
+    one, other = (np.atleast_2d(np.asarray(each, np.float64)) for each in (first, second))
+    differences = _subtract(one.mean(axis=0), other.mean(axis=0))
+    num, num_seeds = len(differences), min(len(one), len(other))
     if num == 0:
         raise ValueError("no examples")
     middle = float(differences.sum()) / (num + 2)
-    variance = (float((differences**2).sum()) + 2) / (num + 2) - middle**2
+    variance = (float((differences**2).sum()) + 2 / num_seeds) / (num + 2) - middle**2
     margin = float(ndtri((1 + level) / 2)) * math.sqrt(variance / (num + 2))
     low, high = max(-1.0, middle - margin), min(1.0, middle + margin)
     return Estimate(mean=float(differences.mean()), low=low, high=high, n=num)

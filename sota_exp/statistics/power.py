@@ -90,19 +90,19 @@ def find_detectable_difference(sd: float, num_seeds: int, num_arms: int, level: 
 
 
 def find_detectable_main_effect(
-    sd: float, num_cells: int, num_seeds: int, num_factors: int, level: float = 0.95
+    sd: float, num_cells: int, num_seeds: int, num_effects: int, level: float = 0.95
 ) -> float | None:
     """The smallest main effect of a two-level design detected with `DEFAULT_POWER`; None: no degrees of freedom.
 
     sd: of paired differences, so the standard deviation of a run is sd / √2, and that of an effect, a difference of the
-    means of half the runs each, sd √(2 / runs). Critical value: Student's t at the Šidák level of the factors. With one
-    seed the noise is estimated from the residuals of the model.
+    means of half the runs each, sd √(2 / runs). Critical value: Student's t at the Šidák level of all main effects and
+    interactions, `num_effects`. With one seed the noise is estimated from the residuals of the model.
     """
     num_runs = num_cells * num_seeds
-    df = (num_cells - 1) * (num_seeds - 1) if num_seeds > 1 else num_cells - 1 - num_factors
+    df = (num_cells - 1) * (num_seeds - 1) if num_seeds > 1 else num_cells - 1 - num_effects
     if df < 1:
         return None
-    critical = float(stdtrit(df, (1 + level ** (1 / num_factors)) / 2))
+    critical = float(stdtrit(df, (1 + level ** (1 / num_effects)) / 2))
     return sd * math.sqrt(2 / num_runs) * (critical + float(stdtrit(df, DEFAULT_POWER)))
 
 

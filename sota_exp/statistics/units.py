@@ -1,5 +1,6 @@
 """How metrics and differences are formatted: shares in percent and points, losses plain; and which way is better."""
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -34,12 +35,21 @@ def find_direction(metric: str) -> bool | None:
 
 @dataclass(frozen=True, kw_only=True)
 class MetricFormat:
-    """How a metric is formatted: times `factor`, with `decimals`, in `unit`; differences in `difference_unit`."""
+    """How a metric is formatted: times `factor`, with `decimals`, in `unit`; differences in `difference_unit`.
+
+    highest, lowest: the largest and the smallest possible value.
+    """
 
     factor: float
     decimals: int
     unit: str
     difference_unit: str
+    highest: float = math.inf
+    lowest: float = 0.0
+
+    def spread(self, mean: float, sd: float | None) -> tuple[float, float]:
+        """The ends of mean ± sd, within the possible values."""
+        return max(self.lowest, mean - (sd or 0.0)), min(self.highest, mean + (sd or 0.0))
 
     def value(self, value: float | None) -> str:
         return UNKNOWN if value is None else f"{value * self.factor:.{self.decimals}f}"
@@ -63,14 +73,17 @@ class MetricFormat:
         return self.difference(value) + unit
 
 
-SHARE_FORMAT = MetricFormat(factor=100, decimals=2, unit="%", difference_unit="points")
+SHARE_FORMAT = MetricFormat(factor=100, decimals=2, unit="%", difference_unit="points", highest=1.0)
 PLAIN_FORMAT = MetricFormat(factor=1, decimals=4, unit="", difference_unit="")
+SIGNED_FORMAT = MetricFormat(factor=1, decimals=4, unit="", difference_unit="", lowest=-math.inf)
 SECONDS_FORMAT = MetricFormat(factor=1, decimals=1, unit="s", difference_unit="s")
 
 
 def get_metric_format(metric: str) -> MetricFormat:
     shares = ("accuracy", "ece", "macro_f1", "macro_precision", "macro_recall")
-    return SHARE_FORMAT if metric.endswith(shares) else PLAIN_FORMAT
+    if metric.endswith(shares):
+        return SHARE_FORMAT
+    return PLAIN_FORMAT if metric.endswith("loss") else SIGNED_FORMAT  # κ and metrics of one's own may be negative
 
 
 def is_share_of_images(metric: str) -> bool:

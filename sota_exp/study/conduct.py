@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sota_exp import CONF, PACKAGE
@@ -24,6 +25,12 @@ from sota_exp.study.scheduler import StudyScheduler
 from sota_exp.study.screening import plan_screening
 from sota_exp.study.settings import StudySettings
 from sota_exp.study.technique import Technique, build_overrides, build_slot_techniques
+
+#: Why a study has another recipe than `train`, where the command and its experiment choose none.
+RECIPE_NOTE = (
+    "This kind of study takes recipe={0}, which has all the techniques of study.techniques on; "
+    "train takes recipe=small_images. recipe=NAME chooses another."
+)
 
 
 def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
@@ -67,13 +74,16 @@ def plan_study(sweeper: StudySweeper, arguments: list[str]) -> PlannedStudy:
     """
     settings: StudySettings = build(StudySettings, sweeper.get_study_node(), "study")
     given = [item for item in arguments if not get_override_key(item).startswith("study")]
-    if settings.recipe is not None and not any(get_override_key(item) == "recipe" for item in given):
+    takes_own = settings.recipe is not None and sweeper.chosen_recipe is None
+    if takes_own:
         given.append(f"recipe={settings.recipe}")
     base = StudyConfiguration(overrides=tuple(given), compose=functools.cache(sweeper.compose))
     try:
         blueprint = build_blueprint(settings, base)
     except ValueError as error:
         raise ConfigError(f"study: {error}") from error
+    if takes_own:
+        blueprint = replace(blueprint, notes=(RECIPE_NOTE.format(settings.recipe), *blueprint.notes))
     settings.require_measured(base.configuration.choices)
     arms, note = compose_arms(blueprint, base), ""
     if settings.budget != "epochs":

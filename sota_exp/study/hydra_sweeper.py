@@ -21,8 +21,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp.config.configuration import Configuration, resolve_configuration
 from sota_exp.config.hydra_errors import format_hydra_error
-from sota_exp.config.recipe_values import extract_run
-from sota_exp.config.values import format_override_value
+from sota_exp.config.recipe_values import extract_run, get_search_directories, list_preset_keys, list_presets
+from sota_exp.config.values import format_override_value, get_override_key
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, first_line, in_a_line
 from sota_exp.runs.sent_position import ORIGIN_VARIABLE
 from sota_exp.study.files import StudyFiles
@@ -69,7 +69,16 @@ class StudySweeper(Sweeper):
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise ConfigError(format_hydra_error(error, list(overrides))) from error
         run, choices = extract_run(config)
-        return resolve_configuration(run, choices)
+        return resolve_configuration(run, choices, overrides)
+
+    @property
+    def chosen_recipe(self) -> str | None:
+        """The recipe that the command line or an experiment chooses; None for the default."""
+        choices = {str(group): str(option) for group, option in self.whole.hydra.runtime.choices.items()}
+        directories = get_search_directories(self.whole.hydra)
+        keys = [get_override_key(str(word)) for word in self.whole.hydra.overrides.task]
+        keys += [key for preset in list_presets(choices)[1:] for key in list_preset_keys(preset, directories)]
+        return choices["recipe"] if "recipe" in keys else None
 
     @property
     def study_name(self) -> str:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sota_exp.statistics.sign_flip import find_smallest_p_value
 from sota_exp.study.arms import ComposedArm, ComposedArms
 from sota_exp.study.files import StudyFiles
-from sota_exp.study.plan import StudyDesign
+from sota_exp.study.plan import BASELINE_ARM, StudyDesign
 from sota_exp.study.settings import StudySettings
 
 JsonObject = dict[str, Any]
@@ -39,6 +40,29 @@ class PlannedStudy:
     def compared(self) -> list[ComposedArm]:
         """The arms that have a reference."""
         return [arm for arm in self.arms.ready if arm.arm.reference is not None]
+
+    @property
+    def interactions(self) -> dict[str, tuple[str, str]]:
+        """`a × b` → (a, b): the interactions of a study of pairs whose four arms are trained."""
+        ready = {arm.name for arm in self.arms.ready}
+        return {
+            " × ".join(pair): pair for pair in self.blueprint.pairs if ready >= {BASELINE_ARM, *pair, "+".join(pair)}
+        }
+
+    @property
+    def num_tests(self) -> int:
+        """Number of comparisons in the sign-flip test of the study: arms, and interactions of pairs."""
+        return max(1, len(self.compared) + len(self.interactions))
+
+    @property
+    def num_families(self) -> int:
+        """Number of tests that share the error: 2 where the arms beside a design can be decided too, else 1."""
+        can_decide = find_smallest_p_value(len(self.seeds)) <= (1 - self.settings.level) / 2
+        return 2 if self.blueprint.design is not None and self.compared and can_decide else 1
+
+    def get_test_level(self, num_seeds: int) -> float:
+        """Confidence level of a test on `num_seeds` seeds, in (0, 1): that of its look or its share of the error."""
+        return 1 - (1 - self.settings.get_test_level(num_seeds)) / self.num_families
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,10 +97,11 @@ class StudySettings:
             legal = f"a list of {looks[-1]} seeds, as many as the last look has, or a count"
             require(len(self.seeds) == looks[-1], "seeds", self.seeds, legal)
 
-    @property
-    def final_level(self) -> float:
-        """Confidence level of the test on all seeds, in (0, 1): with looks, 1 − what the last look spends."""
-        return self.level if self.looks is None else 1 - compute_look_levels(self.looks, self.level)[-1]
+    def get_test_level(self, num_seeds: int) -> float:
+        """Confidence level of the test on `num_seeds` seeds, in (0, 1): with looks, 1 − what that look spends."""
+        if self.looks is None:
+            return self.level
+        return 1 - compute_look_levels(self.looks, self.level)[self.looks.index(num_seeds)]
 
     def list_seeds(self, first: int) -> list[int]:
         """The seeds of every arm: the listed ones, or from `first` as many as the last look has, or as `seeds` says."""

@@ -14,6 +14,7 @@ from sota_exp.statistics.power import (
     find_detectable_main_effect,
     find_num_seeds,
 )
+from sota_exp.study.chance import describe_chance_level
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.study_json_arms import build_arm_entry
 from sota_exp.study.study_json_effects import build_effect_entry, build_pair_interactions, estimate_screening_effects
@@ -35,6 +36,7 @@ def build_study_json(study: PlannedStudy, runs: StudyRuns) -> JsonObject:
         "kind": settings.kind,
         "name": study.name,
         "title": settings.title,
+        "warning": describe_chance_level(study, runs),
         "recipe": study.recipe,
         "data": study.data,
         "metric": settings.metric,
@@ -53,7 +55,7 @@ def build_study_json(study: PlannedStudy, runs: StudyRuns) -> JsonObject:
         "effects": [build_effect_entry(study, effect) for effect in design_effects if len(effect.factors) == 1],
         "interactions": [
             *[build_effect_entry(study, effect) for effect in design_effects if len(effect.factors) == 2],
-            *build_pair_interactions(study, runs),
+            *build_pair_interactions(study, runs, test),
         ],
         "looks": _looks(study, test),
         "plan": build_power_table(study, runs),
@@ -95,7 +97,7 @@ def build_power_table(study: PlannedStudy, runs: StudyRuns, expected_num_test: i
     expected_num_test: number of test images, for a study without results.
     """
     num_test = runs.first["evaluated_images"]["test"] if runs.first else expected_num_test
-    level = study.settings.final_level
+    level = study.get_test_level(len(study.seeds))
     samples = [list(runs.differences(arm, study.seeds).values()) for arm in study.compared]
     samples = [sample for sample in samples if len(sample) > 2]
     sd, source = 0.01, "an assumption: one point"
@@ -108,15 +110,15 @@ def build_power_table(study: PlannedStudy, runs: StudyRuns, expected_num_test: i
     power = {"sd_assumed": sd, "sd_source": source}
     if (design := study.blueprint.design) is not None:
         cells, factors = design.shape
+        num = factors * (factors + 1) // 2 if study.settings.interactions else factors
         effects = {
-            str(num): find_detectable_main_effect(sd, cells, num, factors, level)
-            for num in sorted({1, 2, 3, 4, 6, 8, len(study.seeds)})
+            str(seeds): find_detectable_main_effect(sd, cells, seeds, num, level)
+            for seeds in sorted({1, 2, 3, 4, 6, 8, len(study.seeds)})
         }
-        return power | {"num_factors": factors, "detectable_effect": effects}
-    arms = max(1, len(study.compared))
-    seeds = sorted({*POWER_TABLE_SEEDS, len(study.seeds)})
+        return power | {"num_tests": num, "detectable_effect": effects}
+    seeds, tests = sorted({*POWER_TABLE_SEEDS, len(study.seeds)}), study.num_tests
     return power | {
-        "num_arms": arms,
-        "detectable": {str(num): find_detectable_difference(sd, num, arms, level) for num in seeds},
-        "seeds_needed": {str(effect): find_num_seeds(effect, sd, arms, level) for effect in POWER_TABLE_EFFECTS},
+        "num_tests": tests,
+        "detectable": {str(num): find_detectable_difference(sd, num, tests, level) for num in seeds},
+        "seeds_needed": {str(effect): find_num_seeds(effect, sd, tests, level) for effect in POWER_TABLE_EFFECTS},
     }

@@ -1,5 +1,6 @@
 """One arm in `study.json`: its runs, its paired comparison with a verdict, its calibration, classes and cost."""
 
+import math
 import shlex
 from operator import itemgetter
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 from sota_exp.statistics.interim import InterimResult
 from sota_exp.statistics.paired import bonett_price_interval, compute_mean_and_sd, paired_t_interval
 from sota_exp.statistics.power import find_detectable_difference
-from sota_exp.statistics.units import get_metric_format
+from sota_exp.statistics.units import SHARE_FORMAT, get_metric_format
 from sota_exp.statistics.verdict import (
     CELL_VERDICT,
     REFERENCE_VERDICT,
@@ -88,14 +89,15 @@ def _comparison(
 ) -> JsonObject:
     """The paired comparison of an arm with its reference, over the seeds that both have."""
     settings, paired, level = study.settings, list(differences), study.settings.level
-    found = paired_t_interval([0.0] * len(paired), list(differences.values()), level)
+    better, unit = settings.higher_is_better, get_metric_format(settings.metric)
+    found = paired_t_interval([0.0] * len(paired), list(differences.values()), level, unit.highest)
     _, sd = compute_mean_and_sd(list(differences.values()))
-    smallest = find_detectable_difference(sd or 0.0, len(paired), len(study.compared), settings.final_level)
+    test_level = study.get_test_level(test.seeds.get(arm.name, len(study.seeds)))
+    smallest = find_detectable_difference(sd or 0.0, len(paired), study.num_tests, test_level)
     p_adjusted = test.p_adjusted.get(arm.name)
     if p_adjusted is None:
         outcome = Verdict(word="too few seeds", sentence="Too few seeds: the first look is not complete.")
     else:
-        better, unit = settings.higher_is_better, get_metric_format(settings.metric)
         outcome = judge_difference(
             found.mean, (found.low, found.high), p_adjusted, smallest, len(paired), level, better, unit
         )
@@ -116,20 +118,29 @@ def _examples(study: PlannedStudy, runs: StudyRuns, arm: ComposedArm, seeds: lis
     """The same difference with its interval over test images instead of seeds; None if the metric is no accuracy."""
     if not study.settings.metric.endswith("/accuracy"):
         return None
-    own, other = (
-        np.mean([runs.correct(name, seed) for seed in seeds], axis=0) for name in (arm.name, str(arm.arm.reference))
-    )
+    own, other = (np.array([runs.correct(name, seed) for seed in seeds]) for name in (arm.name, str(arm.arm.reference)))
     found = bonett_price_interval(other, own, study.settings.level)
-    won, lost = int((own > other).sum()), int((own < other).sum())
+    gains = own.sum(axis=0) - other.sum(axis=0)
+    won, lost = int((gains > 0).sum()), int((gains < 0).sum())
     return {"difference": found.mean, "interval": [found.low, found.high], "won": won, "lost": lost}
 
 
-def _change(runs: StudyRuns, arm: ComposedArm, seeds: list[int], read: NumberReader, level: float = 0.95) -> JsonObject:
-    """The paired difference of a number of the results, and its interval over seeds; None if there are too few."""
+def _change(
+    runs: StudyRuns,
+    arm: ComposedArm,
+    seeds: list[int],
+    read: NumberReader,
+    level: float = 0.95,
+    largest: float = SHARE_FORMAT.highest,
+) -> JsonObject:
+    """The paired difference of a number of the results, a share if nothing else is said, and its interval over seeds.
+
+    The interval is None if there are too few seeds.
+    """
     found = list(runs.differences(arm, seeds, read).values()) if seeds else []
     if len(found) < 2:
         return {"difference": compute_mean(found), "interval": None}
-    estimate = paired_t_interval([0.0] * len(found), found, level)
+    estimate = paired_t_interval([0.0] * len(found), found, level, largest)
     return {"difference": estimate.mean, "interval": [estimate.low, estimate.high]}
 
 
@@ -162,7 +173,7 @@ def _cost(runs: StudyRuns, arm: ComposedArm, seeds: list[int], difference: float
     def mean(read: NumberReader) -> float | None:
         return compute_mean(runs.values(arm.name, read).values())
 
-    change = _change(runs, arm, seeds, seconds)
+    change = _change(runs, arm, seeds, seconds, largest=math.inf)
     extra, interval = change["difference"], change["interval"]
     costs_differ = interval is not None and not interval[0] <= 0 <= interval[1]
     means = {key: mean(itemgetter(key)) for key in ("flops_per_image", "parameters", "peak_memory_bytes")}

@@ -1,14 +1,16 @@
 """Effects in `study.json` from several arms: those of a screening design, and interactions of two techniques."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from sota_exp.statistics.effects import Effect, compute_effects
-from sota_exp.statistics.interim import build_difference_matrix
+from sota_exp.statistics.interim import InterimResult
 from sota_exp.statistics.paired import paired_t_interval
-from sota_exp.statistics.sign_flip import find_smallest_p_value, sign_flip_test
+from sota_exp.statistics.sign_flip import find_smallest_p_value
 from sota_exp.statistics.units import get_metric_format
-from sota_exp.study.plan import BASELINE_ARM
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
+from sota_exp.study.verdicts import compute_pair_interactions
 
 
 def estimate_screening_effects(study: PlannedStudy, runs: StudyRuns) -> tuple[list[Effect], list[str]]:
@@ -22,7 +24,9 @@ def estimate_screening_effects(study: PlannedStudy, runs: StudyRuns) -> tuple[li
     table = np.array([[found.get(seed, np.nan) for seed in study.seeds] for found in values])
     try:
         names, with_pairs = tuple(blueprint.factors), study.settings.interactions
-        return compute_effects(names, blueprint.design, table, with_pairs, study.settings.level), []
+        effects = compute_effects(names, blueprint.design, table, with_pairs, study.settings.level)
+        num = study.num_families
+        return [replace(effect, p_adjusted=min(1.0, num * effect.p_adjusted)) for effect in effects], []
     except ValueError as error:
         return [], [f"No effects yet: {error}."]
 
@@ -51,27 +55,21 @@ def build_effect_entry(study: PlannedStudy, effect: Effect) -> JsonObject:
     }
 
 
-def build_pair_interactions(study: PlannedStudy, runs: StudyRuns) -> list[JsonObject]:
-    """The interactions of a study of pairs: paired over seeds, and tested jointly."""
-    results = {arm.name: runs.values(arm.name) for arm in study.arms.ready}
-    found: dict[tuple[str, str], dict[int, float]] = {}
-    for pair in study.blueprint.pairs:
-        parts = [results.get(name, {}) for name in ("+".join(pair), *pair, BASELINE_ARM)]
-        both, first, second, neither = parts
-        common = [seed for seed in study.seeds if all(seed in part for part in parts)]
-        if len(common) > 1:
-            found[pair] = {seed: both[seed] - first[seed] - second[seed] + neither[seed] for seed in common}
-    joint = sign_flip_test(build_difference_matrix(found, list(found), study.seeds))
+def build_pair_interactions(study: PlannedStudy, runs: StudyRuns, test: InterimResult) -> list[JsonObject]:
+    """The interactions of a study of pairs: paired over seeds; `test` is the joint test of the study."""
     rows = []
-    for (pair, values), own, adjusted in zip(found.items(), joint.p_values, joint.p_adjusted, strict=True):
-        estimate = paired_t_interval([0.0] * len(values), list(values.values()), study.settings.level)
+    for name, differences in compute_pair_interactions(study, runs).items():
+        if name not in test.p_values:
+            continue
+        values = list(differences.values())
+        estimate = paired_t_interval([0.0] * len(values), values, study.settings.level)
         effect = Effect(
-            factors=pair,
+            factors=study.interactions[name],
             estimate=estimate.mean,
             low=estimate.low,
             high=estimate.high,
-            p_value=own,
-            p_adjusted=adjusted,
+            p_value=test.p_values[name],
+            p_adjusted=test.p_adjusted[name],
             aliases=(),
         )
         row = build_effect_entry(study, effect)

@@ -13,6 +13,8 @@ from rich.text import Text
 from sota_exp.report.numbers import format_count, format_duration
 from sota_exp.report.terminal import make_console
 from sota_exp.statistics.units import MetricFormat, format_p_value, get_metric_format
+from sota_exp.statistics.verdict import describe_error_rate
+from sota_exp.study.chance import describe_chance_level
 from sota_exp.study.files import StudyFiles, find_trainings
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.scheduler import ArmRun
@@ -95,7 +97,12 @@ def format_study_result(found: JsonObject) -> RenderableType:
         build_comparison_table(found, "Interactions", [""], found["interactions"], lambda effect: []),
     ]
     notes = [Text(line, style="dim") for line in _closing(found)]
-    return Group(*[part for table in tables if table.row_count for part in ("", table)], *notes)
+    shown = [part for table in tables if table.row_count for part in ("", table)]
+    return Group(*format_warning(found["warning"]), *shown, *notes)
+
+
+def format_warning(warning: str) -> list[Text]:
+    return [Text(f"Warning: {warning}", style="bold yellow")] if warning else []
 
 
 def build_comparison_table(
@@ -152,7 +159,8 @@ def draw_interval_bar(low: float, middle: float, high: float, reach: float) -> s
 
 def _closing(found: JsonObject) -> list[str]:
     """What this number of seeds could detect, the looks, refused arms, and missing runs."""
-    lines = ["p adj. is corrected for all rows of a table together; intervals are not."]
+    lines = ["p adj. is corrected for all verdicts of the study together; intervals are not corrected."]
+    lines.append(describe_error_rate(found["level"]))
     lines += describe_power(found["plan"], len(found["seeds"]), get_metric_format(found["metric"]))
     if looks := found["looks"]:
         decided = ", ".join(looks["decided"]) or "none"
@@ -182,9 +190,10 @@ def format_study_plan(study: PlannedStudy, files: StudyFiles, estimates: dict[st
             f"About {format_duration(left)} if the runs are trained one after the other "
             f"({format_duration(total)} for the whole study), estimated from a few measured steps."
         )
-    power = build_power_table(study, StudyRuns.read(study, files, {}), estimates.get("num_test"))
+    runs = StudyRuns.read(study, files, {})
+    power = build_power_table(study, runs, estimates.get("num_test"))
     notes = describe_power(power, len(study.seeds), get_metric_format(study.settings.metric))
-    return Group(*lines, *map(Text, notes))
+    return Group(*format_warning(describe_chance_level(study, runs)), *lines, *map(Text, notes))
 
 
 def describe_power(power: JsonObject, num_seeds: int, unit: MetricFormat) -> list[str]:
@@ -196,8 +205,9 @@ def describe_power(power: JsonObject, num_seeds: int, unit: MetricFormat) -> lis
         }
         return [
             f"Differences between runs of equal seed {spread}",
-            f"The smallest of {power['num_factors']} main effects that {format_count(num_seeds, 'seed')} per cell "
-            f"detect in four of five studies: {found.get(num_seeds, 'none: add a seed')}.",
+            f"The smallest main effect that {format_count(num_seeds, 'seed')} per cell detect among "
+            f"{format_count(power['num_tests'], 'effect')} in four of five studies: "
+            f"{found.get(num_seeds, 'none: add a seed')}.",
             f"By seeds per cell: {', '.join(f'{size} with {seeds}' for seeds, size in found.items())}.",
         ]
     smallest = power["detectable"][str(num_seeds)]
@@ -209,6 +219,6 @@ def describe_power(power: JsonObject, num_seeds: int, unit: MetricFormat) -> lis
     return [
         f"Differences between paired seeds {spread}",
         f"The smallest effect that {format_count(num_seeds, 'seed')} detect among "
-        f"{format_count(power['num_arms'], 'arm')} in four of five studies: {detected}.",
+        f"{format_count(power['num_tests'], 'comparison')} in four of five studies: {detected}.",
         f"Seeds needed: {needed} {unit.difference_unit}".strip() + ".",
     ]

@@ -1,24 +1,41 @@
-"""Joint tests of all arms against their references, once or look by look, and the seeds that each arm still needs."""
+"""The joint test of a study, once or look by look, and the seeds that each arm still needs."""
 
 from sota_exp.statistics.interim import InterimResult, build_difference_matrix, run_interim_analyses
 from sota_exp.statistics.sign_flip import sign_flip_test
+from sota_exp.study.plan import BASELINE_ARM
 from sota_exp.study.results import PlannedStudy, StudyRuns
 
 
 def run_arm_tests(study: PlannedStudy, runs: StudyRuns) -> InterimResult:
-    """The joint sign-flip test of all arms, once or look by look; `done` and `decided` are of looks alone."""
+    """The joint sign-flip test of all arms and interactions of pairs, once or look by look.
+
+    `done` and `decided` are of looks alone. An interaction has the name that `PlannedStudy.interactions` gives it.
+    """
     settings = study.settings
     found = {arm.name: runs.differences(arm, study.seeds) for arm in study.compared}
     if settings.looks is not None:
         settled = find_settled_seeds(study, runs)
         return run_interim_analyses(found, settled, study.seeds, settings.looks, settings.level)
+    found |= compute_pair_interactions(study, runs)
     names = [name for name, differences in found.items() if len(differences) > 1]
     joint = sign_flip_test(build_difference_matrix(found, names, study.seeds))
     return InterimResult(
         p_values=dict(zip(names, joint.p_values, strict=True)),
-        p_adjusted=dict(zip(names, joint.p_adjusted, strict=True)),
+        p_adjusted={
+            name: min(1.0, study.num_families * value) for name, value in zip(names, joint.p_adjusted, strict=True)
+        },
         seeds=dict.fromkeys(names, len(study.seeds)),
     )
+
+
+def compute_pair_interactions(study: PlannedStudy, runs: StudyRuns) -> dict[str, dict[int, float]]:
+    """Interaction → seed → both − first − second + neither, for the seeds that all four arms have."""
+    found = {}
+    for name, pair in study.interactions.items():
+        both, first, second, neither = map(runs.values, ("+".join(pair), *pair, BASELINE_ARM))
+        common = [seed for seed in study.seeds if all(seed in part for part in (both, first, second, neither))]
+        found[name] = {seed: both[seed] - first[seed] - second[seed] + neither[seed] for seed in common}
+    return found
 
 
 def find_settled_seeds(study: PlannedStudy, runs: StudyRuns) -> dict[str, frozenset[int]]:

@@ -1,4 +1,4 @@
-"""The runs of a confirmation: the best trials and the recipe's own values on fresh seeds.
+"""The runs of a confirmation: the best trials on fresh seeds, then the winner and the recipe's own values on others.
 
 Several copies of the command share them: each run has a lock file.
 """
@@ -17,22 +17,27 @@ from sota_exp.errors import Interrupted
 from sota_exp.report.terminal import make_console
 from sota_exp.runs.files import RunFiles
 from sota_exp.runs.status import COMPLETE_STATUSES
-from sota_exp.sweep.confirm import DEFAULT_ARM, ConfirmedArm, summarize_confirmation
+from sota_exp.sweep.confirm import DEFAULT_ARM, ConfirmedArm, choose_winner, summarize_confirmation
 from sota_exp.sweep.sweep import Sweep
 
 log = logging.getLogger(__name__)
 
-#: The seeds of a confirmation begin this far above those of the search.
+#: The seeds of the comparison begin this far above those of the search, and the seeds of the choice above these.
 SEED_DISTANCE = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmation:
-    """arms: {name: (number of the trial or None, values of the searched keys)}. objective: of val."""
+    """arms: {name: (number of the trial or None, values of the searched keys)}. objective: of val.
+
+    seeds: on which the winner is compared with the recipe's own values. choice_seeds: on which it is chosen; none if
+    there is one trial.
+    """
 
     sweep: Sweep
     arms: dict[str, tuple[int | None, dict[str, Any]]]
     seeds: list[int]
+    choice_seeds: list[int]
     objective: str
     direction: str
 
@@ -52,27 +57,38 @@ class Confirmation:
             return None
         arms: dict[str, tuple[int | None, dict[str, Any]]] = {DEFAULT_ARM: (None, {})}
         arms |= {f"trial-{item['number']}": (item["number"], item["knobs"]) for item in best}
+        seeds = [int(sweep.config.seed) + SEED_DISTANCE + index for index in range(settings.seeds)]
         return cls(
             sweep=sweep,
             arms=arms,
-            seeds=[int(sweep.config.seed) + SEED_DISTANCE + index for index in range(settings.seeds)],
+            seeds=seeds,
+            choice_seeds=[seed + SEED_DISTANCE for seed in seeds] if len(best) > 1 else [],
             objective=goal.objectives[index],
             direction=goal.directions[index],
         )
 
     def run(self) -> dict[str, Any]:
-        """Run what is missing, wait for runs of other copies of the command, then compare."""
-        runs = [(name, seed) for seed in self.seeds for name in self.arms]
-        if any(self._result(name, seed) is None for name, seed in runs):
-            text = f"{len(self.arms) - 1} best trials and the recipe's own values on {len(self.seeds)} fresh seeds"
-            make_console().print(f"[bold]confirmation[/]: {text}", soft_wrap=True)
+        """Choose the winner, then compare it with the recipe's own values."""
         failures: dict[tuple[str, int], str] = {}
+        trials = [name for name in self.arms if name != DEFAULT_ARM]
+        text = f"choosing one of the {len(trials)} best trials on {len(self.choice_seeds)} fresh seeds"
+        self._run_all([(name, seed) for seed in self.choice_seeds for name in trials], text, failures)
+        winner = choose_winner(self._arms(failures), self.direction, self.choice_seeds)
+        if winner is not None:
+            text = f"{winner.name.replace('-', ' ')} and the recipe's own values on {len(self.seeds)} fresh seeds"
+            compared = [(name, seed) for seed in self.seeds for name in (DEFAULT_ARM, winner.name)]
+            self._run_all(compared, text, failures)
+        return summarize_confirmation(
+            self._arms(failures), self.objective, self.direction, self.seeds, self.choice_seeds
+        )
+
+    def _run_all(self, runs: list[tuple[str, int]], text: str, failures: dict[tuple[str, int], str]) -> None:
+        """Run what is missing, and wait for runs of other copies of the command."""
+        if any(self._result(*key) is None for key in runs):
+            make_console().print(f"[bold]confirmation[/]: {text}", soft_wrap=True)
         while missing := [key for key in runs if self._result(*key) is None and key not in failures]:
             if not self._run_some(missing, failures):
                 time.sleep(1.0)
-        return summarize_confirmation(
-            [self._arm(name, failures) for name in self.arms], self.objective, self.direction, self.seeds
-        )
 
     def _run_directory(self, name: str, seed: int) -> Path:
         return self.sweep.directory / "confirm" / name / f"seed{seed}"
@@ -119,9 +135,12 @@ class Confirmation:
         title = f"confirm {name.replace('-', ' ')}, seed {seed}"
         return self.sweep.job("confirm", title, [*own, f"seed={seed}"], f"confirm/{name}/seed{seed}")
 
+    def _arms(self, failures: dict[tuple[str, int], str]) -> list[ConfirmedArm]:
+        return [self._arm(name, failures) for name in self.arms]
+
     def _arm(self, name: str, failures: dict[tuple[str, int], str]) -> ConfirmedArm:
         number, knobs = self.arms[name]
-        found = {seed: self._result(name, seed) for seed in self.seeds}
+        found = {seed: self._result(name, seed) for seed in (*self.choice_seeds, *self.seeds)}
         test = self.objective.replace("val/", "test/")
         return ConfirmedArm(
             name=name,
@@ -129,5 +148,5 @@ class Confirmation:
             overrides=self.sweep.space.overrides(knobs),
             val={seed: result["metrics"][self.objective] for seed, result in found.items() if result},
             test={seed: result["metrics"][test] for seed, result in found.items() if result},
-            failures={seed: failures[name, seed] for seed in self.seeds if (name, seed) in failures},
+            failures={seed: reason for (arm, seed), reason in failures.items() if arm == name},
         )

@@ -1,13 +1,29 @@
 """A run of a sweep on the terminal: one line when it begins, and a status line that follows its epochs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.markup import escape
 from rich.status import Status
 
 from sota_exp.report.terminal import make_console
+from sota_exp.sweep.settings import SweepSettings
 from sota_exp.training.listener import Listener, RunRequest
 from sota_exp.training.loop import TrainingSession, TrainingState
+
+
+def format_sweep_plan(settings: SweepSettings, objectives: Sequence[str]) -> str:
+    """How many trainings the sweep and its confirmation take, for the line before the first trial."""
+    seeds = f" of {settings.seeds} seeds" if settings.seeds > 1 else ""
+    plan = f"{settings.n_trials} trials{seeds} in all, pruned where they look bad"
+    confirm = settings.confirm
+    if confirm.top == 0 or not any(name.startswith("val/") for name in objectives):
+        return f"{plan}; no confirmation"
+    num_runs = (confirm.top + 1) * confirm.seeds
+    return (
+        f"{plan}; then a confirmation: up to {num_runs} whole trainings, of the best {confirm.top} and the recipe's own "
+        f"values with {confirm.seeds} fresh seeds each (hydra.sweeper.confirm.top and .seeds; top=0: none)"
+    )
 
 
 class JobConsole(Listener):

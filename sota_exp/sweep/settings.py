@@ -32,7 +32,7 @@ TRIAL_COSTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmSettings:
-    """top: how many of the best trials are compared with the recipe's own values. seeds: on how many fresh seeds."""
+    """top: among how many of the best trials the winner is chosen. seeds: fresh seeds of the choice and of the test."""
 
     top: int
     seeds: int

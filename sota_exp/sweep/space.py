@@ -1,22 +1,21 @@
-"""The search space: knobs (searched keys), conditional knobs, coordinates of derived knobs, and fixed overrides.
-
-Knobs are written as in Hydra's sweeps (`interval`, `range`, `choice`, `tag(log, …)`) and parsed by
-hydra-optuna-sweeper.
-"""
+"""The search space: knobs (searched keys), conditional knobs, coordinates of derived knobs, and fixed overrides."""
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
 from sota_exp.errors import ConfigError
+from sota_exp.sweep.knobs import format_value, is_meant, parse_override
 
 #: Groups whose overrides do not change results: a sweep can be continued with other values of them.
 GROUPS_WITHOUT_EFFECT = ("tracking", "runtime", "hydra")
+
+#: Stands for a value that a distribution does not contain; null may be one that it does.
+ABSENT = object()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,11 +97,12 @@ class SearchSpace:
         for item in self.conditions:
             if options.get(item.slot) in item.options and item.knob in values:
                 found[item.name] = _to_legal_value(item.distribution, values[item.knob])
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: value for name, value in found.items() if value is not ABSENT}
 
     def overrides(self, knobs: Mapping[str, Any]) -> list[str]:
         """The overrides of a run, including the fixed ones."""
-        return [*(f"{key}={value}" for key, value in {**self.fixed_overrides, **knobs}.items()), *self.bare_overrides]
+        values = {**self.fixed_overrides, **knobs}
+        return [*(f"{key}={format_value(value)}" for key, value in values.items()), *self.bare_overrides]
 
 
 def is_search(override: str) -> bool:
@@ -118,7 +118,7 @@ def read_space(
     Raises:
         ConfigError: a declaration cannot be parsed or is inconsistent, or nothing is searched.
     """
-    declared = [f"{key}={value}" for key, value in params.items()]
+    declared = [f"{key}={format_value(value)}" for key, value in params.items()]
     kept = [item for item in arguments if not is_search(item)]
     knobs, fixed, bare = _parse_overrides([*declared, *kept])
     knobs = {name: kind for name, kind in knobs.items() if name not in fixed}
@@ -147,11 +147,10 @@ def read_space(
 def _parse_overrides(overrides: list[str]) -> tuple[dict[str, BaseDistribution], dict[str, str], list[str]]:
     """Split overrides into searched, fixed, and those without a value; of a repeated key the last one counts."""
     last = {item.lstrip("+").partition("=")[0]: item for item in overrides}
-    try:
-        knobs, fixed, bare = create_params_from_overrides(list(last.values()))
-    except (ValueError, NotImplementedError, AssertionError) as error:
-        raise ConfigError(f"hydra.sweeper.params: {error}") from error
-    return knobs, {name: str(value) for name, value in fixed.items()}, bare
+    bare = [item for item in last.values() if item.startswith("~")]
+    parsed = dict(parse_override(item) for item in last.values() if item not in bare)
+    knobs = {name: kind for name, kind in parsed.items() if isinstance(kind, BaseDistribution)}
+    return knobs, {name: text for name, text in parsed.items() if isinstance(text, str)}, bare
 
 
 def _parse_quotient(knob: str, text: str) -> tuple[str, str]:
@@ -203,12 +202,12 @@ def parse_number(text: str) -> float | str:
 
 
 def _to_legal_value(distribution: BaseDistribution, value: Any) -> Any:
-    """The value in the type of the distribution; None if the distribution does not contain it."""
+    """The value in the type of the distribution; `ABSENT` if the distribution does not contain it."""
     choices = vars(distribution).get("choices")
     if choices is not None:
-        return next((choice for choice in choices if str(choice) == str(value)), None)
+        return next((choice for choice in choices if is_meant(choice, value)), ABSENT)
     try:
         number = type(vars(distribution).get("low", 0.0))(value)
     except (TypeError, ValueError):
-        return None
-    return number if distribution._contains(distribution.to_internal_repr(number)) else None
+        return ABSENT
+    return number if distribution._contains(distribution.to_internal_repr(number)) else ABSENT

@@ -4,7 +4,7 @@ import textwrap
 import time
 from typing import Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
@@ -13,6 +13,7 @@ from rich.table import Table
 from sota_exp.models.cost import count_parameters
 from sota_exp.report.numbers import format_duration
 from sota_exp.report.terminal import make_console
+from sota_exp.runs.result_json import describe_saved_epoch
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.tracking.mlflow_note import (
     SCORE_HEADINGS,
@@ -26,6 +27,7 @@ from sota_exp.tracking.mlflow_note import (
 from sota_exp.training.device import get_device_name
 from sota_exp.training.listener import Listener, RunRequest
 from sota_exp.training.loop import StepRecord, TrainingSession, TrainingState
+from sota_exp.training.trained_on import format_trained_on
 
 
 class ConsoleListener(Listener):
@@ -85,13 +87,13 @@ class ConsoleListener(Listener):
 
 
 def build_score_table(result: dict[str, Any]) -> Table:
-    """Table of the scores on the evaluated parts of the data, accuracies with standard errors."""
+    """Table of the scores on the evaluated parts of the data, accuracies with their intervals over images."""
     table = Table(box=None, pad_edge=False, show_edge=False)
     for index, heading in enumerate(SCORE_HEADINGS):
         table.add_column(heading if index else "", justify="right" if index else "left")
     for split in result["evaluated_images"]:
-        accuracy, error, *others = format_score_cells(result, split)
-        table.add_row(split, f"[bold]{accuracy}[/] ± {error}", *others)
+        accuracy, *others = format_score_cells(result, split)
+        table.add_row(split, f"[bold]{accuracy}[/]", *others)
     return table
 
 
@@ -113,8 +115,8 @@ def add_confused_pairs(facts: Table, result: dict[str, Any]) -> None:
         facts.add_row("confused", escape(pairs))
 
 
-def build_evaluation_panel(result: dict[str, Any], directory: str) -> Panel:
-    """Panel with the result of `sota-exp evaluate`."""
+def build_evaluation_panel(result: dict[str, Any], directory: str) -> RenderableType:
+    """Panel with the result of `sota-exp evaluate`, below a line that says which images were trained on."""
     found, facts = result["resolution"], Table.grid(padding=(0, 2))
     view = found["chosen"]
     facts.add_row("view", f"{view['size']} px, cut from images whose shorter side is {view['resize']} px")
@@ -126,15 +128,18 @@ def build_evaluation_panel(result: dict[str, Any], directory: str) -> Panel:
         )
     add_confused_pairs(facts, result)
     facts.add_row("weights", escape(result["weights"]))
+    if result.get("trained_on") is None:
+        facts.add_row("trained on", "unknown images: there is no trained_on.npy beside the weights")
     facts.add_row("files", escape(directory))
-    return build_panel(result, facts, "evaluated")
+    panel = build_panel(result, facts, "evaluated")
+    overlap = format_trained_on(result.get("trained_on") or {}, result["evaluated_images"])
+    return Group(f"[bold yellow]{overlap}[/]", panel) if overlap else panel
 
 
 def build_result_panel(result: dict[str, Any], directory: str) -> Panel:
     """Panel with the result of a training."""
-    metrics = result["metrics"]
     facts = Table.grid(padding=(0, 2))
-    facts.add_row("weights", f"epoch {metrics['best/epoch'] + 1} was best on val; re-scored from the saved model")
+    facts.add_row("weights", f"{describe_saved_epoch(result)}; re-scored from the saved model")
     for name, classes in zip(("hardest", "easiest"), find_extreme_classes(result), strict=True):
         facts.add_row(name, escape(classes))
     add_confused_pairs(facts, result)

@@ -4,15 +4,18 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from sota_exp.config.search_path import read_config_directories
 from sota_exp.report.sweep.terminal import format_markdown_table
 from sota_exp.runs.contents import RunContent
+from sota_exp.runs.result_json import describe_saved_epoch
+from sota_exp.statistics.proportion import wilson_interval
 from sota_exp.statistics.units import METRIC_WORDS, get_metric_format
 
 #: Names of neutral options, in any slot.
 NEUTRAL_OPTIONS = ("none", "native", "full", "fixed", "standard", "scratch", "step", "plain")
 
 #: Columns of the table of scores.
-SCORE_HEADINGS = ("split", "accuracy", "top-5", "loss", "calibration error", "images")
+SCORE_HEADINGS = ("split", "accuracy", "95 % interval", "top-5", "loss", "calibration error", "images")
 NAMES_OF_SCORES = ("accuracy", "top5_accuracy", "loss", "ece")
 
 
@@ -44,9 +47,9 @@ def format_scores(result: dict[str, Any]) -> str:
     """A table of both splits; test first, because MLflow collapses the rest."""
     rows = [list(SCORE_HEADINGS)]
     for split in sorted(result["evaluated_images"]):
-        accuracy, error, *others = format_score_cells(result, split)
-        rows.append([split, f"**{accuracy}** ± {error}", *others])
-    best = f"Weights of epoch {result['metrics']['best/epoch'] + 1} were best on val."
+        accuracy, *others = format_score_cells(result, split)
+        rows.append([split, f"**{accuracy}**", *others])
+    best = f"Saved weights: {describe_saved_epoch(result)}."
     names = (
         "The val scores above are the metrics `best/val_…`; `val/…` are curves, whose last value is the last epoch's."
     )
@@ -55,12 +58,13 @@ def format_scores(result: dict[str, Any]) -> str:
 
 
 def format_score_cells(result: dict[str, Any], split: str) -> list[str]:
-    """The row of a split below `SCORE_HEADINGS`, with the standard error over images after the accuracy."""
+    """The row of a split below `SCORE_HEADINGS`, with the interval over images after the accuracy."""
     metrics, num = result["metrics"], result["evaluated_images"][split]
     accuracy, top5 = metrics[f"{split}/accuracy"], metrics.get(f"{split}/top5_accuracy")
+    low, high = wilson_interval(accuracy, num)
     return [
         f"{accuracy:.2%}",
-        f"{(accuracy * (1 - accuracy) / num) ** 0.5:.2%}",
+        f"{100 * low:.2f} to {high:.2%}",
         "–" if top5 is None else f"{top5:.2%}",
         f"{metrics[f'{split}/loss']:.4f}",
         f"{metrics[f'{split}/ece']:.3f}",
@@ -136,4 +140,5 @@ def list_techniques(choices: Mapping[str, str]) -> list[str]:
 
 
 def format_command(content: RunContent) -> str:
-    return shlex.join(["sota-exp", "train", *map(str, content.origin.get("overrides", []))])
+    places = [f"--config-dir={place}" for place in read_config_directories(content.directory)[:1]]
+    return shlex.join(["sota-exp", "train", *places, *map(str, content.origin.get("overrides", []))])

@@ -35,6 +35,7 @@ def format_study_note(study: dict[str, Any]) -> str:
         rows.append([arm["label"], str(arm["n"]), *cells, f"**{arm['verdict']}**"])
     parts = [
         f"**{study['title']}**: {study['recipe']} on {study['data']}, by {study['metric']}, {study['status']}.",
+        *([f"**Warning**: {study['warning']}"] if study.get("warning") else []),
         format_markdown_table(rows),
         *study["notes"],
         *(f"Refused {item['name']}: {item['reason']}" for item in study["refused"]),

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -39,6 +40,7 @@ from sota_exp.training.memory import get_peak_memory, reset_peak_memory
 from sota_exp.training.prediction_files import write_predictions
 from sota_exp.training.scored_data import choose_parts, open_outside_data
 from sota_exp.training.session import build_evaluator
+from sota_exp.training.trained_on import count_trained_on, read_trained_on
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +68,7 @@ class SavedEvaluation:
 
     description: path of the `model.json`; if None, the configuration describes the network. training_fingerprint: of
     the training that made the weights, or "". asked: keys that the command sets, which replace the saved values.
-    part: of the data, see `scored_data.PARTS`; None: val and test. trained_on: digest of the training's data, or "".
+    part: of the data, see `scored_data.PARTS`; None: val and test. data_digest: of the training's data, or "".
     """
 
     weights: Path
@@ -75,7 +77,7 @@ class SavedEvaluation:
     configuration: Configuration
     asked: frozenset[str]
     part: str | None = None
-    trained_on: str = ""
+    data_digest: str = ""
 
     @property
     def experiment(self) -> Experiment:
@@ -90,7 +92,7 @@ class SavedEvaluation:
         is_of_run = self.training_fingerprint != ""
         if (is_of_run and self.asked.isdisjoint(DATA_KEYS)) or not self.asked.isdisjoint(SPLIT_KEYS):
             return open_data(self.experiment)
-        return open_outside_data(self.experiment, self.trained_on, not is_of_run or self.is_set("scale"))
+        return open_outside_data(self.experiment, self.data_digest, not is_of_run or self.is_set("scale"))
 
     def load_model(self, data: DataSet) -> SavedModel:
         """The model, with the interpolation and the predictor that the command sets."""
@@ -150,11 +152,13 @@ def evaluate_saved(evaluation: SavedEvaluation, directory: Path) -> dict[str, An
     require_input_sizes(network, resolution.views())
     if evaluation.is_set("evaluation.fine_tune"):
         fine_tune(network, experiment, evaluator, resolution.views()[0])
+    trained_on = find_trained_on(evaluation, data)
     chosen = choose_view(network, evaluator, resolution)
     arrays = score_splits(network, chosen, evaluator, result, parts)
     result |= {
         "status": "finished",
         "weights": str(evaluation.weights),
+        "trained_on": None if trained_on is None else count_trained_on(data, [*result["evaluated_images"]], trained_on),
         "seconds": {"evaluate": time.monotonic() - began},
         "parameters": count_parameters(network),
         "peak_memory_bytes": get_peak_memory(device),
@@ -162,10 +166,19 @@ def evaluate_saved(evaluation: SavedEvaluation, directory: Path) -> dict[str, An
     }
     if world.is_main:
         write_predictions(files, data, arrays)
-        write_evaluated_model(evaluation, model, chosen.view, files)
+        write_evaluated_model(evaluation, model, chosen.view, files, trained_on)
         files.write_config(evaluation.configuration.values)
         files.write_result(result)
     return result
+
+
+def find_trained_on(evaluation: SavedEvaluation, data: DataSet) -> np.ndarray | None:
+    """Digests of the images that the evaluated weights were trained on, int64 [N]; None if they are unknown."""
+    known = read_trained_on(evaluation.weights)
+    if not evaluation.is_set("evaluation.fine_tune"):
+        return known
+    tuned_on = data.image_digests[data.train].numpy()
+    return tuned_on if known is None else np.concatenate([known, tuned_on])
 
 
 def fine_tune(network: nn.Module, experiment: Experiment, evaluator: Evaluator, view: EvaluationView) -> None:
@@ -181,9 +194,12 @@ def fine_tune(network: nn.Module, experiment: Experiment, evaluator: Evaluator, 
 
 
 def write_evaluated_model(
-    evaluation: SavedEvaluation, model: SavedModel, view: EvaluationView, files: RunFiles
+    evaluation: SavedEvaluation, model: SavedModel, view: EvaluationView, files: RunFiles, trained_on: np.ndarray | None
 ) -> None:
-    """Write the evaluated model: its weights, and a `model.json` with the view and predictor of the evaluation."""
+    """Write the evaluated model: its weights, and a `model.json` with the view and predictor of the evaluation.
+
+    trained_on: digests of the images that it was trained on, int64 [N], if they are known.
+    """
     values = evaluation.configuration.values
     saved_as = (
         saved.build_description(values, model.classes, model.preprocessing, view)
@@ -193,6 +209,8 @@ def write_evaluated_model(
     predictor = values["evaluation"]["tta"] if evaluation.is_set("evaluation.tta") else saved_as["predictor"]
     preprocessing = asdict(view) | asdict(model.preprocessing)
     write_weights(files.weights, model.network.state_dict())
+    if trained_on is not None:
+        files.write_trained_on(trained_on)
     files.write_model(saved_as | {"predictor": predictor, "preprocessing": preprocessing})
 
 

@@ -43,34 +43,27 @@ class Evaluator:
     metrics: Metrics = field(default_factory=NoFurtherMetrics)
     _cache: dict[tuple[str, EvaluationView], Tensor] = field(default_factory=dict, repr=False)
 
-    def iterate_crops(self, split: str, view: EvaluationView) -> Iterator[Tensor]:
-        """Batches of this rank's crops of `split`, uint8 [B, 3, S, S]; kept in memory where they fit."""
+    def load_crops(self, split: str, view: EvaluationView) -> Tensor | None:
+        """All crops of this rank's part of `split`, uint8 [n, 3, S, S], kept in memory; None if they do not fit."""
         indices = self.own(split)
-        if (split, view) in self._cache:
-            yield from self._cache[split, view].split(self.batch_size)
-            return
-        kept = []
-        keep = len(indices) * 3 * view.size**2 <= CACHE_BYTES
-        for part in indices.split(self.batch_size):
-            crops = self.cut(self.data.images, part, view)
-            if keep:
-                kept.append(crops)
-            yield crops
-        if keep:
-            self._cache[split, view] = torch.cat(kept)
+        if len(indices) * 3 * view.size**2 > CACHE_BYTES:
+            return None
+        if (split, view) not in self._cache:
+            parts = [self.cut(self.data.images, part, view) for part in indices.split(self.batch_size)]
+            self._cache[split, view] = torch.cat(parts)
+        return self._cache[split, view]
+
+    def read(self, split: str, positions: Tensor, view: EvaluationView) -> Tensor:
+        """Normalized images at `positions`, int64 [B], of this rank's part of `split`: float32 [B, 3, S, S]."""
+        crops = self.load_crops(split, view)
+        if crops is None:
+            return self.normalize_on_device(self.cut(self.data.images, self.own(split)[positions], view))
+        return self.normalize_on_device(crops[positions])
 
     def images(self, split: str, view: EvaluationView) -> Iterator[Tensor]:
-        """Batches of this rank's normalized images of `split`, float32 [B, 3, S, S] on the device."""
-        for crops in self.iterate_crops(split, view):
-            yield self.normalize_on_device(crops)
-
-    def iterate_equal_numbers(self, split: str, view: EvaluationView) -> Iterator[Tensor]:
-        """`images`, [B, 3, S, S], but equally many on every rank, so none waits in a synchronized norm layer."""
-        left = len(self.data.part(split)) // self.world.size
-        for images in self.images(split, view):
-            if left:
-                yield images[:left]
-            left = max(0, left - len(images))
+        """Batches of this rank's normalized images of `split`, in order, float32 [B, 3, S, S] on the device."""
+        for positions in torch.arange(len(self.own(split))).split(self.batch_size):
+            yield self.read(split, positions, view)
 
     @torch.inference_mode()
     def logits(self, model: nn.Module, split: str, view: EvaluationView) -> Tensor:

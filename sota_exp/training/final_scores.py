@@ -14,7 +14,12 @@ from sota_exp.models.cost import count_flops
 from sota_exp.stages.evaluation import EvaluationView, Resolution
 from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.input_sizes import require_input_sizes
-from sota_exp.training.metrics import compute_confusion_matrix, compute_per_class_accuracy, find_confused_pairs
+from sota_exp.training.metrics import (
+    compute_confusion_matrix,
+    compute_per_class_accuracy,
+    find_confused_pairs,
+    require_finite,
+)
 
 #: Images per batch, and timed batches after a first one, when the speed of a view is measured.
 TIMING_BATCH_SIZE, TIMED_BATCHES = 16, 3
@@ -94,15 +99,18 @@ def score_splits(
 
     Accuracies per class and confusions are those of the last part. The arrays are, per part, logits float16 [N, C],
     labels int64 [N], and correctness as bits, uint8 [⌈N / 8⌉].
+
+    Raises:
+        RunFailed: a score is not finite.
     """
     arrays: dict[str, np.ndarray] = {}
     for split in parts:
         known = chosen.logits if split == "val" else None
         logits = evaluator.logits(network, split, chosen.view) if known is None else known
         labels = evaluator.labels(split)
-        result["metrics"] |= {
-            f"{split}/{name}": value for name, value in evaluator.compute_metrics(logits, labels).items()
-        }
+        scores = {f"{split}/{name}": value for name, value in evaluator.compute_metrics(logits, labels).items()}
+        require_finite(scores, "with the final weights", "try a lower evaluation.fine_tune.lr or optimizer.lr")
+        result["metrics"] |= scores
         result["evaluated_images"][split] = len(labels)
         correct = (logits.argmax(1) == labels).numpy()
         arrays[f"{split}_logits"], arrays[f"{split}_labels"] = logits.half().numpy(), labels.numpy()

@@ -28,7 +28,8 @@ def write_and_score(request: RunRequest, training: RunTrainer, result: dict[str,
     if tuned:
         network = write_and_load(training, network.state_dict())
     chosen_view = choose_view(network, evaluator, evaluation.resolution)
-    chosen = training.epochs[training.best_epoch if evaluation.select == "best" else -1]
+    saved_epoch = training.best_epoch if evaluation.select == "best" else len(training.epochs) - 1
+    chosen, result["saved_epoch"] = training.epochs[saved_epoch], saved_epoch
     if not tuned:
         rescored = training.score_val(network)["val/accuracy"]
         require_equal_accuracy(chosen["val/accuracy"], rescored, len(session.data.val))

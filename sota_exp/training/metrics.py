@@ -1,10 +1,24 @@
 """Metrics of logits and labels: accuracy, loss, calibration, means over classes, the confusion matrix and its pairs."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from sota_exp.errors import RunFailed
+
+
+def require_finite(metrics: Mapping[str, float], where: str, fix: str) -> None:
+    """Check that training has not diverged.
+
+    Raises:
+        RunFailed: a metric is infinite or NaN.
+    """
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise RunFailed(f"diverged: {name} is {value} {where}; {fix}")
 
 
 def compute_scores(logits: Tensor, labels: Tensor) -> dict[str, float]:

@@ -32,6 +32,7 @@ from sota_exp.training.loop import TrainingSession
 from sota_exp.training.memory import get_peak_memory, reset_peak_memory
 from sota_exp.training.resume import resume
 from sota_exp.training.session import fit_batch_size, open_session
+from sota_exp.training.trained_on import write_trained_on
 from sota_exp.training.trainer import RunTrainer
 
 
@@ -64,6 +65,7 @@ def run(request: RunRequest, listener: Listener, pruner: Pruner | None = None) -
     result["seconds"] = {"data": data_seconds}
     if world.is_main:
         files.write_config(request.configuration.values)
+        write_trained_on(files, data, request.configuration.values)
     try:
         return train_and_score(request, session, result, listener, pruner or Pruner())
     except Exception as error:

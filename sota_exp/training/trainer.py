@@ -3,7 +3,6 @@
 Metrics are written before the checkpoint and truncated to it on resuming, so no line of an epoch is lost or repeated.
 """
 
-import math
 import time
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,12 +10,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from sota_exp.errors import Interrupted, RunFailed
+from sota_exp.errors import Interrupted
 from sota_exp.runs.files import RunFiles
 from sota_exp.stages.evaluation import OneView
 from sota_exp.training.distributed import average_norm_statistics, broadcast_from_main
 from sota_exp.training.listener import Listener, Pruner
 from sota_exp.training.loop import EpochRecord, StepRecord, TrainingSession, TrainingState, fit
+from sota_exp.training.metrics import require_finite
+from sota_exp.training.norm_batches import iterate_norm_batches
 from sota_exp.training.resume import write_checkpoint
 from sota_exp.training.signals import SignalRecorder
 
@@ -110,13 +111,13 @@ class RunTrainer:
         """Validate, keep the best weights, write the line of the epoch.
 
         Raises:
-            RunFailed: a metric of training is not finite.
+            RunFailed: a metric of training or validation is not finite.
         """
-        for name, value in record.metrics.items():
-            if not math.isfinite(value):
-                raise RunFailed(f"diverged: {name} is {value} in epoch {record.epoch + 1}; try a lower optimizer.lr")
+        where, fix = f"in epoch {record.epoch + 1}", "try a lower optimizer.lr"
+        require_finite(record.metrics, where, fix)
         began = time.monotonic()
         metrics = record.metrics | self.validate()
+        require_finite(metrics, where, fix)  # The last step may diverge after the loss of training was measured.
         images = self.session.steps_per_epoch * self.session.experiment.batch_size
         self.epochs.append(
             {
@@ -137,7 +138,7 @@ class RunTrainer:
     def validate(self) -> dict[str, float]:
         """Scores on val; with a weight average, of the averaged weights, and of the trained ones as `val_raw/…`."""
         average, model = self.state.average, self.state.model
-        average.finish(self.session.evaluator.iterate_equal_numbers("train", self.session.default_view))
+        average.finish(iterate_norm_batches(self.session))
         if average.module is model:
             return self.score_val(model)
         average_norm_statistics(average.module, self.session.world)

@@ -62,7 +62,7 @@ def test_a_study_runs_once_and_can_be_extended(elsewhere: Path, capsys: pytest.C
 def test_a_plan_trains_nothing(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command_line([*small("study.seeds=8"), "--plan", "--no-measure"]) == 0
     output = capsys.readouterr().out
-    assert "The smallest effect that 8 seeds detect among 2 arms" in output and "Seeds needed" in output
+    assert "The smallest effect that 8 seeds detect among 2 comparisons" in output and "Seeds needed" in output
     assert not (elsewhere / "study" / "runs").exists()
 
 
@@ -145,3 +145,22 @@ def test_readmes_way_to_add_a_technique_works(tmp_path, monkeypatch, capsys):
     wanted = ["ablate", "study=add_one_in", "study.only=[mine]", mine, "data=fake", "--plan", "hydra.sweep.dir=here"]
     assert run_command_line(wanted) == 0
     assert "augmentation/erase=random_erasing" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "recipe", "is_said"),
+    [
+        ([], "torchvision", True),
+        (["recipe=baseline"], "baseline", False),
+        (["experiment=cutmix_long"], "small_images", False),
+        (["+experiment=cutmix_long", "recipe=transfer"], "transfer", False),
+    ],
+)
+def test_the_recipe_is_that_of_the_command_or_its_experiment_or_is_said(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str], overrides: list[str], recipe: str, is_said: bool
+) -> None:
+    plan = ["ablate", "study=leave_one_out", "data=fake", "scale=smoke", "--plan", "--no-measure"]
+    assert run_command_line([*plan, *overrides]) == 0
+    found = " ".join(capsys.readouterr().out.split())
+    assert f"Each technique left out of the whole: {recipe} on fake" in found
+    assert ("takes recipe=torchvision" in found and "train takes recipe=small_images" in found) == is_said

@@ -13,8 +13,12 @@ from PIL import Image
 from sota_exp.cli.main import COMMANDS, limit_openmp_spinning, load_command, run_command_line
 from sota_exp.config import compose
 from sota_exp.errors import Interrupted
+from sota_exp.report.run.charts import draw_learning_curves
+from sota_exp.report.run.figure_data import RunFigureData
 from sota_exp.runs import result_json
+from sota_exp.runs.contents import RunContent
 from sota_exp.runs.result_json import get_commit
+from sota_exp.tracking.mlflow_note import format_run_note
 from tests.experiments import TINY
 from tests.options import ROOT
 
@@ -60,6 +64,24 @@ FOUND_BY_COMPOSITION = {
     "optimizer=adamw optimizer.momentum=0.9": [
         "optimizer.momentum: no such key", "lr, weight_decay, beta1, beta2, eps"
     ],
+    "augmentation.mix.alpha=0.3": ["augmentation.mix.alpha: no such key", "augmentation/mix=cutmix|mixup"],
+    "~augmentation.mix.alpha": ["augmentation.mix.alpha: no such key", "augmentation/mix=cutmix|mixup"],
+    "optimizer.beta1=0.9": ["optimizer.beta1: no such key; legal: lr", "optimizer=adam|adamw|lamb|lion"],
+    "lr=0.1": ["lr: no such key. Did you mean optimizer.lr?"],
+    "learning_rate=0.1": ["Did you mean optimizer.lr?"],
+    "trainer.max_epochs=3": ["trainer.max_epochs: no such key. Did you mean schedule.length.epochs?"],
+    "data.batch_size=3": ["data.batch_size: no such key; legal: name", "Did you mean batch_size?"],
+    "model.name=resnet18": ["legal: arch, weights, tuning", "Did you mean model.arch.name?"],
+    "arch=resnet18": ["Did you mean model.arch.name?"],
+    "dataset=cifar10": ["Did you mean data?"],
+    "mixup=true": ["Did you mean augmentation/mix=mixup?"],
+    "schedule=cosine": ["legal: classic, none, torchvision. Did you mean schedule/lr=cosine?"],
+    "optimizer=SGD": ["Did you mean sgd?"],
+    "model=resnet18": ["model=resnet18: no such option", "model/arch=timm model.arch.name=resnet18"],
+    "model/arch=resnet18": ["no such option", "model/arch=timm model.arch.name=resnet18"],
+    "data=empty": ["data=empty: no such option", "data=image_folder data.root=empty"],
+    "data=./empty": ["data=./empty: no such option", "data=image_folder data.root=./empty"],
+    "hydra.sweeper.confirm=2": ["hydra.sweeper.confirm: no such key; sota-exp sweep"],
     "optimizer.lr": ["optimizer.lr: not an override", "key=value"],
     "seed=[1": ["seed=[1: not an override"],
     "hydra.run.dir=runs/lr=1": ["hydra.run.dir=runs/lr=1: not an override", "hydra.run.dir='\"runs/lr=1\"'"],
@@ -81,6 +103,10 @@ FOUND_BY_TYPES = {
     "+foo=1": ["foo: no such key", "seed"],
     "++optimizer.foo=1": ["optimizer.foo: no such key", "lr, weight_decay, momentum"],
     "~regularization.average.horizon": ["regularization.average.horizon: a value is missing"],
+    "+augmentation.mix.alpha=0.3": ["augmentation.mix.alpha: no such key", "augmentation/mix=cutmix|mixup"],
+    "scale.epochs=0.5": ["scale.epochs=0.5: expected an integer"],
+    "scale=full recipe.epochs=0.5": ["recipe.epochs=0.5: expected an integer"],
+    "gradient_descent.lr=high": ["gradient_descent.lr=high: expected a number"],
     "optimizer.lr=high": ["optimizer.lr=high: expected a number"],
     "optimizer.lr=null": ["optimizer.lr=null: expected a number"],
     "optimizer.lr=-1": ["optimizer.lr=-1.0 is not legal", "above 0"],
@@ -405,3 +431,38 @@ def test_the_commit_is_that_of_the_code_wherever_it_is_started(tmp_path, monkeyp
     assert str(get_commit.__wrapped__()).removesuffix("-dirty") == git(ROOT, "rev-parse", "HEAD")
     monkeypatch.setattr(result_json, "PACKAGE", tmp_path)
     assert get_commit.__wrapped__() == git(tmp_path, "rev-parse", "HEAD")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["optimizer.lr=-1,0.1"], "optimizer.lr=-1.0 is not legal"),
+        (["optimizer.lr=1e30,1e31"], "diverged"),
+        (["optimizer.lr=-1,-2", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], "optimizer.lr=-1.0 is not legal"),
+        (["optimizer.lr=interval(0,1)"], "sota-exp sweep searches an interval"),
+        (["data=null,fake"], "data=null,fake: the value of a group"),
+        (["seed=choice(null,1)"], "seed=null: expected an integer"),
+    ],
+)
+def test_a_failed_job_of_a_multirun_is_one_line_of_ours(capfd, overrides, words):
+    quiet = ["hydra/hydra_logging=quiet", "tracking=none"]
+    assert run_command_line(["train", "-m", *TINY_RUN, *quiet, *overrides]) in (1, 2)
+    errors = capfd.readouterr().err
+    lines = [line for line in errors.splitlines() if not line.startswith(("WARNING:", "INFO:"))]
+    assert len(lines) == 1 and lines[0].startswith("sota-exp: ") and words in lines[0]
+
+
+@pytest.mark.parametrize("select", ["best", "last"])
+def test_the_panel_the_note_and_the_curves_name_the_epoch_whose_weights_are_saved(capsys, select):
+    overrides = ["schedule.length.epochs=3", "optimizer.lr=1e-6", "recipe=baseline", f"evaluation.select={select}"]
+    command = ["train", *TINY_RUN[:-1], *overrides, "tracking=none", "hydra.run.dir=run"]
+    assert run_command_line(command) == 0
+    result = json.loads(Path("run/result.json").read_text())
+    best, saved = result["metrics"]["best/epoch"] + 1, result["saved_epoch"] + 1
+    assert saved == (best if select == "best" else 3) and best < 3
+    said = f"epoch {best} was best on val"
+    said = said if select == "best" else f"epoch 3, the last (evaluation.select=last); {said}"
+    assert said in " ".join(capsys.readouterr().out.replace("│", "").split())
+    assert said in format_run_note(RunContent.read(Path("run")))
+    titles = json.dumps(draw_learning_curves(RunFigureData.read(Path("run"))).to_dict())
+    assert f"of the saved weights, epoch {saved}" in titles

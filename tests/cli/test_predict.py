@@ -154,3 +154,18 @@ def test_a_mistake_is_reported_in_one_line(
     )
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
+
+
+def test_a_file_that_exists_is_a_file_whatever_its_name(
+    finished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["top=1.png", "run=1.png", "format=csv", "a=b.png"]
+    for name in names:
+        Image.new("RGB", (20, 20)).save(tmp_path / name, format="PNG")
+    made = predicted(capsys, f"run={finished}/a_run", *names, "top=1")
+    assert [Path(each["path"]).name for each in made] == names
+    assert all(len(each["classes"]) == 1 for each in made)
+    capsys.readouterr()
+    assert main.run_command_line(["predict", f"run={finished}/a_run", "top=2.png", "a=b.png"]) == 2
+    assert "top=2.png is not legal: a whole number" in capsys.readouterr().err

@@ -68,7 +68,7 @@ def test_runs_are_compared_on_a_page(tmp_path: Path, capsys: pytest.CaptureFixtu
     page = Page((tmp_path / "pages" / "page.html").read_text())
     assert "augmentation/crop (pad, random_resized)" in page.text
     (results,) = [table for table in page.tables if "A" in table.heads]
-    assert ["val accuracy, %", "70.00 ± 4.58", "70.00 ± 4.58"] in results.rows
+    assert ["val accuracy, %", *["70.00 (60.42 to 78.11)"] * 2] in results.rows
     compare([str(tmp_path / "one"), f"--html={tmp_path}/alone.html"])
     assert "Comparison of 1 run" in (tmp_path / "alone.html").read_text()
 
@@ -119,9 +119,17 @@ def test_a_sweep_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert ["trial 2", "82.00", "1.00", "+2.00", "+1.00 to +3.00", "0.010", "optimizer.lr=0.123456"] in page.tables[
         0
     ].rows
+    assert "chosen on other seeds" not in page.text
     assert page.tables[1].rows == [["2", "85.00", "lr=0.1"], ["0", "80.00", "its own values"]]
     assert page.tables[2].rows == [["lr", "75%"], ["wd", "25%"]]
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"confirmed", "search_history"}
+
+
+def test_a_sweep_says_that_its_winner_was_chosen_on_other_seeds(tmp_path: Path) -> None:
+    confirm = {**SWEEP["confirm"], "seeds": [1000, 1001], "choice_seeds": [2000, 2001]}
+    (tmp_path / "sweep.json").write_text(json.dumps(SWEEP | {"confirm": confirm}))
+    assert main.run_command_line(["report", str(tmp_path)]) == 0
+    assert "The winner was chosen on other seeds than" in Page((tmp_path / "report.html").read_text()).text
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from sota_exp import CONF
 from sota_exp.cli import main
 from sota_exp.config.build import build
 from sota_exp.config.experiment import Experiment
-from sota_exp.config.recipe_values import drop_replaced_values, list_recipe_keys
+from sota_exp.config.recipe_values import drop_replaced_values, list_slot_values
+from sota_exp.config.search_path import read_config_directories
 from sota_exp.errors import ConfigError
 from tests.experiments import TINY, composed
 from tests.options import options
@@ -23,15 +24,15 @@ OURS = (CONF,)
 
 
 def test_the_recipes_that_set_values_are_known():
-    assert ("regularization/stochastic_depth", "drop_path_rate") in list_recipe_keys("rsb_a2", OURS)
-    assert ("regularization/average", "anchor") in list_recipe_keys("torchvision_exact", OURS)
-    assert list_recipe_keys("no such recipe", OURS) == frozenset()
+    assert ("regularization/stochastic_depth", "drop_path_rate") in list_slot_values("recipe/rsb_a2", OURS)
+    assert ("regularization/average", "anchor") in list_slot_values("recipe/torchvision_exact", OURS)
+    assert list_slot_values("recipe/no such", OURS) == frozenset()
 
 
 @pytest.mark.parametrize("recipe", WITH_VALUES)
 def test_any_option_replaces_the_recipes_own(recipe):
     """The options of one slot one after the other, those of all slots at once."""
-    slots = sorted({slot for slot, _ in list_recipe_keys(recipe, OURS)} - {"data"})
+    slots = sorted({slot for slot, _ in list_slot_values(f"recipe/{recipe}", OURS)} - {"data"})
     by_slot = [[str(option) for option in options() if option.slot == slot] for slot in slots]
     for chosen in zip_longest(*by_slot):
         build(Experiment, composed("data=fake", f"recipe={recipe}", *filter(None, chosen)).values)
@@ -105,6 +106,11 @@ OF_THE_USER = {
     "augmentation/mix/mymix": "_target_: sota_exp.techniques.augmentation.mix.mixup.Mixup\nalpha: 9e-1\n",
     "experiment/foo": HEAD + "defaults: [{override /recipe: semi_supervised}, {override /augmentation/mix: cutmix}]\n"
     "augmentation: {mix: {alpha: 0.3}}\n",
+    "exp/bar": HEAD + "defaults: [{override /recipe: small_images}, {override /augmentation/mix: mixup}]\n"
+    "augmentation: {mix: {alpha: 0.4}}\nseed: 9\n",
+    "exp/chosen_slot": HEAD + "defaults: [{override /augmentation/mix: cutmix}]\n",
+    "exp/typo": HEAD + "augmentation: {mix: {alhpa: 0.4}}\n",
+    "exp/no_package": "seed: 9\n",
 }
 
 
@@ -149,11 +155,42 @@ def printed(capsys, directory, *overrides):
         ("recipe=interpolates optimizer.lr", 0.002),
         ("recipe=interpolates optimizer=sgd optimizer.lr", 0.8),
         ("recipe=interpolates schedule/length=standard schedule.length.epochs", 14),
-        ("+experiment=foo augmentation.mix.alpha", 0.3),
+        *((f"{plus}experiment=foo augmentation.mix.alpha", 0.3) for plus in ("", "+")),
+        ("experiment=foo augmentation/mix=mixup augmentation.mix.alpha", 0.2),
+        ("experiment=foo augmentation/mix=none augmentation.mix.alpha", None),
+        ("experiment=foo augmentation.mix.alpha=0.1 augmentation.mix.alpha", 0.1),
+        ("+exp=bar augmentation.mix.alpha", 0.4),
+        ("+exp=bar seed", 9),
+        ("recipe=semi_supervised +exp=chosen_slot augmentation.mix.alpha", 1.0),
+        ("experiment=cutmix_long augmentation.mix.alpha", 0.5),
+        ("experiment=cutmix_long augmentation/mix=mixup augmentation.mix.alpha", 0.2),
     ],
 )
 def test_cfg_job_prints_the_values_of_a_run_with_the_users_files_too(of_the_user, capsys, overrides, expected):
     assert printed(capsys, of_the_user, *overrides.split()) == expected
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ("+exp=no_package", "exp=no_package: the first line of the file must be `# @package _global_`"),
+        ("+exp=typo augmentation/mix=mixup", "augmentation.mix.alhpa: no such key"),
+        ("exp=bar", "exp: not in the defaults list; write +exp=bar"),
+        ("+exp=baz", "exp=baz: no such option; legal: bar, chosen_slot, no_package, typo. Did you mean bar?"),
+        ("experiment=fo", "experiment=fo: no such option; legal: cutmix_long, fine_tuned_photos, foo."),
+    ],
+)
+def test_mistakes_in_experiments_name_the_file_or_the_key(of_the_user, capsys, overrides, words):
+    command = ["train", "--config-dir", str(of_the_user), "data=fake", *overrides.split()]
+    assert main.run_command_line(command) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")))
+def test_every_experiment_composes(name):
+    tree = composed(f"experiment={name}", "data=fake", "model/weights=scratch", "data.image_size=32")
+    assert tree.values["recipe"]["name"] in ("small_images", "transfer")
+    assert build(Experiment, tree.values).batch_size in (32, 64)
 
 
 def test_an_empty_slot_of_a_recipe_is_a_mistake_in_one_line(of_the_user, capsys):
@@ -161,7 +198,7 @@ def test_an_empty_slot_of_a_recipe_is_a_mistake_in_one_line(of_the_user, capsys)
     assert "augmentation/mix: no option is chosen" in capsys.readouterr().err
 
 
-def test_a_run_with_the_users_files_is_evaluated_and_repeated_with_them(of_the_user, tmp_path, monkeypatch):
+def test_a_run_with_the_users_files_is_evaluated_and_repeated_with_them(of_the_user, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     own = ["--config-dir", str(of_the_user)]
     words = [
@@ -173,8 +210,30 @@ def test_a_run_with_the_users_files_is_evaluated_and_repeated_with_them(of_the_u
         "optimizer=sgd",
     ]
     assert main.run_command_line(["train", *own, *words, "hydra.run.dir=run"]) == 0
-    assert main.run_command_line(["evaluate", "run=run", *own, "evaluation/tta=flip", "hydra.run.dir=flipped"]) == 0
-    assert main.run_command_line(["rerun", "run", *own, "--cfg", "job"]) == 0
+    for again in ([], own):  # A run knows its directory.
+        evaluate = ["evaluate", "run=run", *again, "evaluation/tta=flip", f"hydra.run.dir=flipped{len(again)}"]
+        assert main.run_command_line(evaluate) == 0
+        assert main.run_command_line(["rerun", "run", *again, "--cfg", "job"]) == 0
+    assert main.run_command_line(["rerun", "run", "seed=1", "tracking=none", "hydra.run.dir=again"]) == 0
+    assert main.run_command_line(["rerun", "again", "augmentation/mix=none", "hydra.run.dir=third"]) == 0
+    capsys.readouterr()
+    assert main.run_command_line(["diff", "third", "again"]) == 0
+    assert "sota-exp rerun third augmentation/mix=mymix" in " ".join(capsys.readouterr().out.split())
+    command = ["train", *TINY, "recipe=small_images", "model/arch=small", "tracking=none", "hydra.run.dir=plain"]
+    assert main.run_command_line(command) == 0
+    capsys.readouterr()
+    assert main.run_command_line(["diff", "plain", "again"]) == 0
+    found = capsys.readouterr().out
+    assert f"sota-exp rerun plain --config-dir={of_the_user} recipe=mine" in found
+
+
+def test_a_directory_of_files_that_is_gone_is_not_searched(tmp_path):
+    source = {"path": str(tmp_path / "gone"), "schema": "file", "provider": "command-line"}
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "hydra.yaml").write_text(yaml.dump({"hydra": {"runtime": {"config_sources": [source]}}}))
+    assert read_config_directories(tmp_path) == []
+    (tmp_path / "gone").mkdir()
+    assert read_config_directories(tmp_path) == [tmp_path / "gone"]
 
 
 def test_both_search_paths_are_searched(of_the_user, tmp_path_factory, capsys):

@@ -116,7 +116,10 @@ def check_results(found: Check) -> None:
     read, level = metric_of(found), found.tree["level"]
     compared = [arm for arm in found.arms if arm["reference"] is not None]
     differences = {arm["name"]: found.paired(arm, read) for arm in compared}
-    p_values = joint(differences, found.tree["seeds"])
+    p_values = joint(differences | interactions(found, read), found.tree["seeds"])
+    can_both_decide = 2 ** (1 - len(found.tree["seeds"])) <= (1 - level) / 2
+    if found.tree["kind"] == "screening" and can_both_decide:
+        p_values = {name: min(1.0, 2 * value) for name, value in p_values.items()}
     for row, arm in zip(table.rows, found.arms, strict=True):
         cells = dict(zip(table.heads, row, strict=True))
         mine, name = list(found.values(arm, read).values()), arm["name"]
@@ -133,6 +136,18 @@ def check_results(found: Check) -> None:
         found.compare_interval(f"{name} interval", by[f"{100 * level:g} %"], student(paired, level))
         check_p_value(found, name, by["p"], p_values.get(name))
         check_verdict(found, name, by["Verdict"], paired, p_values.get(name))
+
+
+def interactions(found: Check, read: Callable[[dict[str, Any]], float]) -> dict[str, Values]:
+    """Both − first − second + neither by seed, of a study of pairs; they are tested together with the arms."""
+    made = {}
+    for each in found.tree["interactions"] if found.tree["kind"] == "pairs" else []:
+        first, second = each["factors"]
+        names = (f"{first}+{second}", first, second, "baseline")
+        both, one, other, neither = (found.values(found.arm(name), read) for name in names)
+        shared = [seed for seed in both if seed in one and seed in other and seed in neither]
+        made[f"{first} × {second}"] = {seed: both[seed] - one[seed] - other[seed] + neither[seed] for seed in shared}
+    return made
 
 
 def statistics_sd(values: Sequence[float]) -> float | None:

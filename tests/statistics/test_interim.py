@@ -30,6 +30,11 @@ def test_a_clear_arm_is_decided_at_once_and_stays_decided() -> None:
     assert late.p_adjusted["arm1"] == early.p_adjusted["arm1"] <= 0.05
 
 
+def test_no_look_is_done_where_no_arm_is_undecided() -> None:
+    table = 20 + np.random.default_rng(0).normal(0, 1, (16, 2))
+    assert looked(table, 8).done == looked(table).done == [8]
+
+
 def test_a_look_waits_for_its_seeds() -> None:
     assert looked(np.random.default_rng(0).normal(0, 1, (16, 2)), 11).done == [8]
     assert looked(np.random.default_rng(0).normal(0, 1, (16, 2)), 7).done == []

@@ -8,7 +8,6 @@ from scipy import stats
 
 from sota_exp.statistics.paired import (
     bonett_price_interval,
-    compute_accuracy_standard_error,
     compute_mean_and_sd,
     mcnemar_test,
     paired_t_interval,
@@ -24,11 +23,6 @@ def correctness(both: int, won: int, lost: int, neither: int) -> tuple[np.ndarra
 def test_mean_and_sd_by_hand() -> None:
     assert compute_mean_and_sd([1.0, 2.0, 3.0]) == (2.0, 1.0)
     assert compute_mean_and_sd([0.5]) == (0.5, None)
-
-
-def test_standard_error_by_hand() -> None:
-    assert compute_accuracy_standard_error(0.5, 100) == 0.05
-    assert compute_accuracy_standard_error(1.0, 100) == 0.0
 
 
 def test_students_interval_by_hand() -> None:
@@ -48,6 +42,11 @@ def test_students_interval_is_scipys(num: int, level: float) -> None:
     low, high = stats.ttest_rel(second, first).confidence_interval(level)
     found = paired_t_interval(first, second, level)
     assert (found.low, found.high) == pytest.approx((low, high))
+
+
+def test_an_interval_of_shares_stays_within_what_is_possible() -> None:
+    found = paired_t_interval([0.1, 0.9], [0.9, 0.8], largest=1.0)
+    assert (found.low, found.high) == (-1.0, 1.0)
 
 
 @pytest.mark.parametrize("pair", [([1.0], [2.0]), ([], [])])
@@ -88,7 +87,7 @@ def test_for_many_examples_it_is_the_normal_interval_of_a_mean() -> None:
     first, second = rng.random((2, 3, 20_000)) < np.array([0.7, 0.72])[:, None, None]
     differences = second.mean(0) - first.mean(0)
     low, high = stats.norm.interval(0.95, differences.mean(), stats.sem(differences))
-    found = bonett_price_interval(first.mean(0), second.mean(0))
+    found = bonett_price_interval(first, second)
     assert (found.low, found.high) == pytest.approx((low, high), abs=1e-4)
 
 
@@ -101,6 +100,32 @@ def test_the_interval_over_examples_has_its_nominal_coverage() -> None:
         found = bonett_price_interval(outcome == -1, outcome == 1)
         held += found.low <= 0.05 <= found.high
     assert abs(held / 2000 - 0.95) < 3 * math.sqrt(0.95 * 0.05 / 2000)
+
+
+@pytest.mark.parametrize("num_seeds", [1, 3, 8])
+@pytest.mark.parametrize("num", [60, 200])
+def test_the_interval_over_examples_has_its_coverage_for_means_over_seeds(num_seeds: int, num: int) -> None:
+    """2,000 test sets; images differ in difficulty, the second classifier is better on some and worse on others."""
+    rng = np.random.default_rng([num_seeds, num])
+    logits = rng.normal(1, 3, (2000, num))
+    chances = [1 / (1 + np.exp(-each)) for each in (logits, logits + rng.normal(0.2, 0.4, logits.shape))]
+    correct = [rng.random((num_seeds, 2000, num)) < chance for chance in chances]
+    truth = (chances[1] - chances[0]).mean()
+    held, widths, errors = 0, [], []
+    for index in range(2000):
+        one, other = (each[:, index] for each in correct)
+        found = bonett_price_interval(one, other)
+        held += found.low <= truth <= found.high
+        widths.append(found.high - found.low)
+        errors.append(found.mean)
+    assert 0.94 <= held / 2000 <= 0.985
+    assert np.mean(widths) <= 1.15 * 2 * 1.96 * np.std(errors)  # Little wider than the spread of the estimate needs.
+
+
+def test_classifiers_with_unequal_numbers_of_seeds_have_the_interval_of_the_smaller_number() -> None:
+    first, second = correctness(50, 9, 4, 30)
+    one_each, more = bonett_price_interval(first, second), bonett_price_interval([first] * 4, [second])
+    assert (more.low, more.mean, more.high) == pytest.approx((one_each.low, one_each.mean, one_each.high))
 
 
 @pytest.mark.parametrize(

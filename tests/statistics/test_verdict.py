@@ -14,7 +14,8 @@ from sota_exp.statistics.verdict import judge_difference, verdict_for_failed_run
         (-0.012, 0.04, 0.01, False, "helps"),
         (0.012, 0.051, 0.01, True, "cannot be distinguished"),
         (0.0, 0.01, 0.01, True, "cannot be distinguished"),
-        (0.5, 0.03, None, True, "too few seeds"),
+        (0.5, 0.06, None, True, "too few seeds"),
+        (0.5, 0.03, None, True, "helps"),
     ],
 )
 def test_the_word(difference: float, p_adjusted: float, detectable: float | None, better: bool, word: str) -> None:

@@ -82,6 +82,7 @@ def test_looks_that_can_decide_nothing_are_refused(changes: Any, words: str) -> 
         settings(**changes)
 
 
-def test_what_is_detectable_with_looks_is_at_the_last_ones_level() -> None:
-    assert settings().final_level == 0.95
-    assert settings(looks=[8, 16]).final_level == pytest.approx(0.975)
+def test_the_level_of_a_test_with_looks_is_that_of_its_look() -> None:
+    assert settings().get_test_level(8) == 0.95
+    looked = settings(looks=[8, 12, 16])
+    assert [looked.get_test_level(num) for num in (8, 12, 16)] == pytest.approx([0.975, 0.9875, 0.9875])

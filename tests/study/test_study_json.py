@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from sota_exp.statistics.paired import bonett_price_interval
+from sota_exp.statistics.power import find_detectable_difference
+from sota_exp.statistics.sign_flip import sign_flip_test
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.plan import StudyDesign
 from sota_exp.study.results import StudyRuns
@@ -46,6 +49,9 @@ def test_every_number_of_an_arm_is_that_of_its_files(files: StudyFiles) -> None:
     assert row["p_value"] == pytest.approx(expected.pvalue)
     assert row["verdict"] == "helps" and row["p_adjusted"] <= 0.05 and "points" in row["verdict_words"]
     correct = {name: np.mean([simulated(name, seed, gains=GAINS)[0] for seed in range(8)], axis=0) for name in "ab"}
+    matrices = ([simulated(name, seed, gains=GAINS)[0] for seed in range(8)] for name in "ab")
+    over_images = bonett_price_interval(*matrices)  # As compare has it: test_compare_runs.py.
+    assert row["examples"]["interval"] == [over_images.low, over_images.high]
     assert row["examples"]["difference"] == pytest.approx(row["difference"])
     assert row["examples"]["won"] == int((correct["b"] > correct["a"]).sum())
     ece = np.array([run["metrics"]["test/ece"] for run in raw["b"]])
@@ -59,7 +65,7 @@ def test_every_number_of_an_arm_is_that_of_its_files(files: StudyFiles) -> None:
     assert row["cost"]["training_flops"] == 3 * 500 * 0.25 * 1000
     assert row["cost"]["points_per_hour"] == pytest.approx(100 * 3600)
     assert rows["a"]["verdict"] == "reference" and rows["c"]["verdict"] == "cannot be distinguished"
-    assert found["status"] == "complete" and not found["missing"] and found["plan"]["num_arms"] == 2
+    assert found["status"] == "complete" and not found["missing"] and found["plan"]["num_tests"] == 2
     assert found["refused"] == [{"name": "impossible", "reason": "a rule forbids it"}]
 
 
@@ -135,3 +141,47 @@ def test_a_screening_study_has_effects_of_its_cells(files: StudyFiles) -> None:
         *["cannot be distinguished"] * 2,
     ]
     assert found["effects"][1]["aliases"] == []
+
+
+@pytest.mark.parametrize("looks", [[6, 8], [7, 10], [8, 9]])
+def test_an_arm_decided_at_an_early_look_has_the_verdict_of_that_look(files: StudyFiles, looks: list[int]) -> None:
+    made = study(chain("a", "b"), looks=looks)
+    for each in made.arms.ready:
+        for seed in range(looks[0]):
+            correct, labels = simulated(each.name, seed, gains={"b": 2.0})
+            write_run(files.directory / files.place(each, seed), correct, labels)
+    found = build_study_json(made, StudyRuns.read(made, files, {}))
+    row = found["arms"][1]
+    assert row["verdict"] == "helps" and row["p_adjusted"] <= 0.05 and row["n"] == looks[0]
+    assert row["detectable"] == pytest.approx(
+        find_detectable_difference(np.std(row_differences(found), ddof=1), looks[0], 1, 1 - 0.05 * looks[0] / looks[1])
+    )
+    assert found["looks"]["done"] == [looks[0]]  # Nothing ran at the second look, where no arm was undecided.
+    assert found["looks"]["alpha_spent"] == pytest.approx([0.05 * looks[0] / looks[1]])
+    assert found["status"] == "complete" and not found["missing"]
+
+
+def row_differences(found: dict) -> list[float]:
+    one, other = (row["values"] for row in found["arms"])
+    return [other[seed] - one[seed] for seed in one]
+
+
+def test_arms_and_interactions_of_pairs_are_one_family(files: StudyFiles) -> None:
+    arms = [arm("baseline"), *(arm(name, "baseline") for name in ("a", "b", "a+b"))]
+    made = study(arms, StudyDesign(arms=tuple(each.arm for each in arms), pairs=(("a", "b"),)), kind="pairs", seeds=7)
+    write_all(made, files, {"a": 0.3})
+    found = build_study_json(made, StudyRuns.read(made, files, {}))
+    values = {row["name"]: np.array(list(row["values"].values())) for row in found["arms"]}
+    columns = [values[name] - values["baseline"] for name in ("a", "b", "a+b")]
+    columns.append(values["a+b"] - values["a"] - values["b"] + values["baseline"])
+    expected = sign_flip_test(np.column_stack(columns)).p_adjusted
+    rows = [*found["arms"][1:], *found["interactions"]]
+    assert [row["p_adjusted"] for row in rows] == pytest.approx(expected) and found["plan"]["num_tests"] == 4
+
+
+def test_effects_and_the_arms_beside_a_design_have_half_of_the_error_each_if_arms_can_be_decided() -> None:
+    techniques = [parse_study_technique(name, {"with": [f"{name}=1"], "without": [f"{name}=0"]}) for name in "pq"]
+    blueprint = plan_screening(techniques, False, lambda on: None, False, beside=True)
+    arms = [arm(each.name, each.reference, is_cell=each.is_cell) for each in blueprint.arms]
+    few, many = (study(arms, blueprint, kind="screening", seeds=seeds) for seeds in (6, 7))
+    assert (few.get_test_level(6), many.get_test_level(7)) == pytest.approx((0.95, 0.975))

@@ -39,6 +39,9 @@ def test_a_result_names_every_arm_and_what_is_not_known(tmp_path: Path, width: i
     write_all(made, files, {"b": 2.0, "c": 2.0})
     found = build_study_json(made, StudyRuns.read(made, files, {}))
     text = printed(terminal.format_study_result(found), width=width)
+    words = " ".join(text.split())
+    assert "If no technique changes anything, at most 5 % of studies have even one wrong verdict" in words
+    assert "Arms with the same mean but another scatter are not covered" in words
     assert "helps" in text and "A" in text and "refused impossible: a rule forbids it" in text.replace("\n", " ")
     assert max(map(len, text.splitlines())) <= width
 

@@ -5,13 +5,14 @@ import pytest
 from scipy.stats import ttest_rel
 
 from sota_exp.statistics.paired import paired_t_interval
-from sota_exp.sweep.confirm import ConfirmedArm, compute_p_value, summarize_confirmation
+from sota_exp.sweep.confirm import ConfirmedArm, choose_winner, compute_p_value, summarize_confirmation
 
-SEEDS = [1000, 1001, 1002, 1003]
+SEEDS, CHOICE_SEEDS = [1000, 1001, 1002, 1003], [2000, 2001, 2002, 2003]
 
 
 def arm(name, number, val, test):
-    seeds = dict(zip(SEEDS, val, strict=False))
+    """An arm that has the same values of val on the seeds of the choice and of the comparison."""
+    seeds = dict(zip(SEEDS, val, strict=False)) | dict(zip(CHOICE_SEEDS, val, strict=False))
     return ConfirmedArm(
         name=name,
         number=number,
@@ -36,7 +37,9 @@ DEFAULT = arm("default", None, [0.80, 0.81, 0.79, 0.80], [0.80, 0.82, 0.79, 0.81
 )
 def test_the_verdict_is_that_of_the_paired_interval_on_test(gains, verdict, says):
     test = [value + gain for value, gain in zip(DEFAULT.test.values(), gains, strict=True)]
-    found = summarize_confirmation([DEFAULT, arm("trial-3", 3, [0.9] * 4, test)], "val/accuracy", "maximize", SEEDS)
+    found = summarize_confirmation(
+        [DEFAULT, arm("trial-3", 3, [0.9] * 4, test)], "val/accuracy", "maximize", SEEDS, CHOICE_SEEDS
+    )
     assert found["verdict"] == verdict and says in found["words"]
     expected = paired_t_interval(list(DEFAULT.test.values()), test)
     assert found["test"]["interval"] == pytest.approx([expected.low, expected.high])
@@ -45,7 +48,9 @@ def test_the_verdict_is_that_of_the_paired_interval_on_test(gains, verdict, says
 def test_the_winner_is_chosen_by_val_and_test_is_its_alone():
     good_on_test = arm("trial-1", 1, [0.80, 0.80, 0.80, 0.80], [0.99] * 4)
     good_on_val = arm("trial-2", 2, [0.85, 0.86, 0.85, 0.86], [0.80, 0.82, 0.80, 0.81])
-    found = summarize_confirmation([DEFAULT, good_on_test, good_on_val], "val/accuracy", "maximize", SEEDS)
+    found = summarize_confirmation(
+        [DEFAULT, good_on_test, good_on_val], "val/accuracy", "maximize", SEEDS, CHOICE_SEEDS
+    )
     assert found["winner"] == "trial-2" and found["overrides"] == ["x=trial-2"]
     assert found["test"]["mean"] == pytest.approx(0.0025)
 
@@ -53,7 +58,7 @@ def test_the_winner_is_chosen_by_val_and_test_is_its_alone():
 def test_a_loss_is_better_when_it_is_lower():
     low = arm("trial-1", 1, [0.5, 0.51, 0.49, 0.5], [0.5, 0.52, 0.49, 0.5])
     found = summarize_confirmation(
-        [DEFAULT, low, arm("trial-2", 2, [0.9] * 4, [0.9] * 4)], "val/loss", "minimize", SEEDS
+        [DEFAULT, low, arm("trial-2", 2, [0.9] * 4, [0.9] * 4)], "val/loss", "minimize", SEEDS, CHOICE_SEEDS
     )
     assert (found["winner"], found["verdict"]) == ("trial-1", "beats")
     assert "test loss" in found["words"]
@@ -68,16 +73,18 @@ def test_the_p_value_is_that_of_students_paired_test():
 
 def test_an_arm_that_lost_seeds_is_compared_on_those_it_has():
     short = arm("trial-1", 1, [0.9, 0.9], [0.9, 0.92])
-    found = summarize_confirmation([DEFAULT, short], "val/accuracy", "maximize", SEEDS)
+    found = summarize_confirmation([DEFAULT, short], "val/accuracy", "maximize", SEEDS, CHOICE_SEEDS)
     assert found["test"]["n"] == 2
-    alone = summarize_confirmation([DEFAULT, arm("trial-1", 1, [0.9], [0.9])], "val/accuracy", "maximize", SEEDS)
+    alone = summarize_confirmation(
+        [DEFAULT, arm("trial-1", 1, [0.9], [0.9])], "val/accuracy", "maximize", SEEDS, CHOICE_SEEDS
+    )
     assert alone["verdict"] == "too few seeds" and alone["test"] is None
 
 
 def test_a_loss_that_rises_loses_and_its_difference_is_the_rise():
     losses = arm("default", None, [0.5, 0.6, 0.5, 0.6], [0.5, 0.6, 0.5, 0.6])
     other = arm("trial-3", 3, [0.4] * 4, [0.7, 0.82, 0.69, 0.8])
-    found = summarize_confirmation([losses, other], "val/loss", "minimize", SEEDS)
+    found = summarize_confirmation([losses, other], "val/loss", "minimize", SEEDS, CHOICE_SEEDS)
     assert found["verdict"] == "loses" and "+0.2025 of test loss" in found["words"]
     assert found["test"]["mean"] == pytest.approx(0.2025)
 
@@ -85,5 +92,55 @@ def test_a_loss_that_rises_loses_and_its_difference_is_the_rise():
 def test_equal_differences_decide_nothing():
     """Two seeds, the same gain on both: a spread of zero is no knowledge of the noise."""
     other = arm("trial-3", 3, [0.9] * 2, [0.81, 0.83])
-    found = summarize_confirmation([DEFAULT, other], "val/accuracy", "maximize", SEEDS[:2])
+    found = summarize_confirmation([DEFAULT, other], "val/accuracy", "maximize", SEEDS[:2], CHOICE_SEEDS[:2])
     assert found["verdict"] == "cannot be distinguished" and "the noise is unknown" in found["words"]
+
+
+def test_the_winner_is_chosen_on_other_seeds_than_those_that_test_it():
+    """Trial 1 is the best on the seeds of the comparison, trial 2 on those of the choice."""
+
+    def split(name, number, choice, comparison):
+        val = dict.fromkeys(CHOICE_SEEDS, choice) | dict.fromkeys(SEEDS, comparison)
+        test = {seed: value + seed % 7 / 1000 for seed, value in val.items()}
+        return ConfirmedArm(name=name, number=number, overrides=[], val=val, test=test, failures={})
+
+    default = arm("default", None, [0.80, 0.81, 0.79, 0.80], [0.80, 0.82, 0.79, 0.81])
+    arms = [default, split("trial-1", 1, 0.8, 0.9), split("trial-2", 2, 0.9, 0.8)]
+    found = summarize_confirmation(arms, "val/accuracy", "maximize", SEEDS, CHOICE_SEEDS)
+    assert found["winner"] == "trial-2" and found["choice_seeds"] == CHOICE_SEEDS
+    expected = np.mean([arms[2].test[seed] - default.test[seed] for seed in SEEDS])
+    assert found["test"]["mean"] == pytest.approx(expected)
+
+
+def test_a_trial_that_lacks_a_seed_of_the_choice_wins_only_if_all_do():
+    whole, short = arm("trial-1", 1, [0.7] * 4, [0.7] * 4), arm("trial-2", 2, [0.9] * 3, [0.9] * 3)
+    assert choose_winner([DEFAULT, whole, short], "maximize", CHOICE_SEEDS) is whole
+    assert choose_winner([DEFAULT, short], "maximize", []) is short
+    assert choose_winner([DEFAULT, arm("trial-1", 1, [], []), short], "maximize", CHOICE_SEEDS) is short
+    assert choose_winner([DEFAULT, *[arm(f"trial-{num}", num, [], []) for num in (1, 2)]], "maximize", [1]) is None
+
+
+def test_without_an_effect_the_winner_beats_the_recipe_in_one_of_forty_sweeps_and_gains_nothing():
+    """4,000 sweeps of three equal trials: a run shifts val and test alike, and each has its own noise of images."""
+    rng, num = np.random.default_rng(3), 4000
+    seeds, choice = range(1000, 1005), range(2000, 2005)
+    shifts = rng.normal(0.8, 0.006, (num, 4, 10))
+    val, test = (shifts + rng.normal(0, 0.005, shifts.shape) for _ in range(2))
+    beats, gains = 0, []
+    for values in zip(val, test, strict=True):
+        arms = [
+            ConfirmedArm(
+                name=f"trial-{index}" if index else "default",
+                number=index,
+                overrides=[],
+                val=dict(zip((*seeds, *choice), mine, strict=True)),
+                test=dict(zip((*seeds, *choice), other, strict=True)),
+                failures={},
+            )
+            for index, (mine, other) in enumerate(zip(*(each.tolist() for each in values), strict=True))
+        ]
+        found = summarize_confirmation(arms, "val/accuracy", "maximize", seeds, choice)
+        beats += found["verdict"] == "beats"
+        gains.append(found["test"]["mean"])
+    assert beats / num <= 0.025 + 0.005  # Two standard errors.
+    assert abs(np.mean(gains)) <= 3 * np.std(gains) / num**0.5

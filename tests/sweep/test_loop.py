@@ -276,7 +276,7 @@ def test_trainings_are_pruned_complete_and_confirmed_and_test_stays_out_of_the_s
         "hydra.sweeper.n_trials=8",
         "hydra.sweeper.pruner.n_startup_trials=2",
         "hydra.sweeper.pruner.n_min_trials=1",
-        "hydra.sweeper.confirm={top: 1, seeds: 2}",
+        "hydra.sweeper.confirm={top: 2, seeds: 2}",
     )
     assert status == 0 and found["trials"]["complete"] + found["trials"]["pruned"] == 8
     assert "test/accuracy" not in json.dumps(found["entries"])
@@ -290,7 +290,9 @@ def test_trainings_are_pruned_complete_and_confirmed_and_test_stays_out_of_the_s
         )  # half of four epochs come first
         assert not any(key.startswith("test/") for key in result["metrics"])
     confirm = found["confirm"]
-    assert {arm["name"] for arm in confirm["arms"]} == {"default", confirm["winner"]}
+    trained = {arm["name"]: set(map(int, arm["val"])) for arm in confirm["arms"]}
+    assert trained.pop("default") == {1000, 1001} and trained.pop(confirm["winner"]) == {1000, 1001, 2000, 2001}
+    assert list(trained.values()) == [{2000, 2001}]
     assert "all with" in capsys.readouterr().out and "schedule.length.epochs=4" in found["fixed"]
     assert confirm["seeds"] == [1000, 1001] and confirm["verdict"] in ("beats", "loses", "cannot be distinguished")
     assert (tmp_path / "sweep" / "figures" / "history.png").is_file() and (tmp_path / "sweep" / "sweep.md").is_file()

@@ -2,8 +2,12 @@
 
 import optuna
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from optuna.distributions import IntDistribution
 
+from sota_exp.config.hydra_compose import normalize_override
 from sota_exp.errors import ConfigError
+from sota_exp.sweep.knobs import _to_plain, read_text
 from sota_exp.sweep.space import read_space
 
 LOG_LR = "tag(log, interval(0.01, 1))"
@@ -95,3 +99,76 @@ def test_the_declaration_tells_spaces_apart_and_leaves_out_what_changes_no_numbe
     same = read_space({"lr": LOG_LR}, {}, {}, ["data=fake", "tracking.uri=x"]).describe({})
     assert one == same == {"lr": "0.01 to 1, by its logarithm", "data": "fake"}
     assert read_space({"lr": "interval(0.01, 1)"}, {}, {}, ["data=fake"]).describe({}) != one
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ('choice("a=1","x,y")', ["'a=1'", "'x,y'"]),
+        ('"a=1",plain', ["'a=1'", "plain"]),
+        ("choice('it\\'s',a b)", ["'it\\'s'", "a b"]),
+        ("choice(null,16)", ["null", "16"]),
+        ('choice("null",null)', ["'null'", "null"]),
+        ('choice("1",1)', ["'1'", "1"]),
+        ("choice(true,false)", ["true", "false"]),
+        ("choice([1,2],[0.5])", ["[1,2]", "[0.5]"]),
+        ('choice(["a=1"],[b])', ["['a=1']", "[b]"]),
+        ("choice(${seed},2)", ["${seed}", "2"]),
+    ],
+)
+def test_a_choice_is_written_as_hydra_reads_it(text, written):
+    space = read_space({}, {}, {}, [f"key={text}"])
+    values = [space.overrides({"key": choice})[0].partition("=")[2] for choice in space.knobs["key"].choices]
+    assert [value.replace('"', "'") for value in values] == written
+    read = OverridesParser.create().parse_override(normalize_override(f"key={text}"))
+    for value, meant in zip(values, read.value().list, strict=True):
+        assert read_text(value) == _to_plain(meant)
+
+
+@pytest.mark.parametrize("text", ["1,2", "choice(1,2)", "range(1,3)", "null,1", "choice(null,1)"])
+def test_a_choice_in_yaml_is_one_on_the_command_line(text):
+    assert read_space({"key": text}, {}, {}, []).knobs == read_space({}, {}, {}, [f"key={text}"]).knobs
+
+
+def test_a_logarithmic_range_is_one():
+    assert read_space({"k": "tag(log,range(1,100))"}, {}, {}, []).knobs["k"] == IntDistribution(1, 99, log=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("tag(log,range(0,100))", "above 0"),
+        ("tag(log,range(1,100,10))", "no step"),
+        ("tag(log,range(0.1,1,0.1))", "tag(log,interval(low,high))"),
+        ("tag(log,choice(1,2))", "does nothing"),
+        ("tag(lgo,interval(1,2))", "legal: tag(log, …)"),
+        ("shuffle(1,2)", "leave out shuffle"),
+        ("shuffle(range(1,5))", "leave out shuffle"),
+        ("glob(*)", "cannot be searched"),
+        ("interval(5,1)", "low <= high"),
+    ],
+)
+def test_a_range_that_cannot_be_searched_is_refused_by_its_name(text, words):
+    with pytest.raises(ConfigError) as error:
+        read_space({"key": text}, {}, {}, [])
+    assert str(error.value).startswith(f"key={text}: ") and words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "is_known"),
+    [
+        ("choice([0.08,1.0],[0.5,1])", [0.08, 1.0], True),
+        ("choice([0.08,1],[0.5,1])", [0.08, 1.0], True),
+        ("choice([0.3,1],[0.5,1])", [0.08, 1.0], False),
+        ("choice(null,16)", None, True),
+        ("choice(8,16)", None, False),
+        ("choice(0,1)", False, False),
+        ("choice(true,false)", False, True),
+        ('choice("a=1",b)', "a=1", True),
+        ("choice(1,2)", 1.0, True),
+        ("choice(none,mixup)", "none", True),
+    ],
+)
+def test_the_own_value_of_the_recipe_is_recognised(text, value, is_known):
+    space = read_space({"key": text}, {}, {}, [])
+    assert ("key" in space.point({"key": value}, {})) == is_known

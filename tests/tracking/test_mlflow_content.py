@@ -1,7 +1,7 @@
 """The content sent to MLflow: legal names, values equal to those of the files, the same at every reading."""
 
+import io
 import json
-import math
 import os
 import re
 from dataclasses import replace
@@ -9,8 +9,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from rich.console import Console
 
 from sota_exp.runs.contents import MLFLOW_STATUSES, RunContent
+from sota_exp.tracking.console import build_score_table
 from sota_exp.tracking.mlflow_content import (
     build_epoch_points,
     build_final_metrics,
@@ -19,7 +21,7 @@ from sota_exp.tracking.mlflow_content import (
     build_tags,
     sanitize_key,
 )
-from sota_exp.tracking.mlflow_note import format_run_note
+from sota_exp.tracking.mlflow_note import format_run_note, format_scores
 from tests.run_directories import CONFIG, epoch, result, write_run
 
 
@@ -177,11 +179,25 @@ def test_a_failed_run_has_its_reason_and_no_scores(tmp_path: Path) -> None:
     assert "**Failed**: diverged: the loss is nan." in format_run_note(content)
 
 
-def test_the_note_tells_scores_with_their_error(tmp_path: Path) -> None:
+def test_the_note_has_scores_with_their_intervals(tmp_path: Path) -> None:
     text = format_run_note(read(write_run(tmp_path / "run"), overrides=["augmentation.crop.scale=[0.1,1]"]))
-    assert f"**70.00%** ± {math.sqrt(0.7 * 0.3 / 100):.2%}" in text
+    cells = [cell.strip() for cell in text.split("|")]
+    assert cells[cells.index("**70.00%**") + 1] == "60.42 to 78.11%"
     assert "sota-exp train 'augmentation.crop.scale=[0.1,1]'" in text
     assert "are the metrics `best/val_…`; `val/…` are curves" in text
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "interval"), [(1.0, "60.97 to 100.00%"), (0.0, "0.00 to 39.03%"), (0.5, "18.76 to 81.24%")]
+)
+def test_six_images_leave_an_accuracy_uncertain_on_the_console_and_in_the_note(accuracy: float, interval: str) -> None:
+    scores = {f"val/{name}": accuracy for name in ("accuracy", "loss", "ece")}
+    metrics = scores | {key.replace("val", "test"): value for key, value in scores.items()} | {"best/epoch": 0}
+    found = {"metrics": metrics, "evaluated_images": {"val": 6, "test": 6}}
+    out = Console(file=io.StringIO(), width=120)
+    out.print(build_score_table(found))
+    for text in (out.file.getvalue(), format_scores(found)):  # type: ignore[attr-defined]
+        assert text.count(interval) == 2 and "±" not in text
 
 
 def test_a_run_without_a_start_file_can_be_shown(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 
 import numpy as np
@@ -234,6 +235,28 @@ def test_divergence_is_a_failure_in_one_line(tmp_path):
     result = RunFiles(directory=tmp_path).result()
     assert (result["status"], result["reason"][:8]) == ("failed", "diverged")
     assert listener.results == [result]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("batch_size=48", "optimizer.lr=1e8"), "diverged: val/loss is nan in epoch 1; try a lower optimizer.lr"),
+        (
+            (
+                "evaluation/fine_tune=classifier_and_norm",
+                "evaluation.fine_tune.batch_size=8",
+                "evaluation.fine_tune.lr=1e38",
+            ),
+            "diverged: val/loss is nan with the final weights; try a lower evaluation.fine_tune.lr or optimizer.lr",
+        ),
+    ],
+)
+def test_divergence_in_the_last_step_is_the_same_failure(words, reason, tmp_path):
+    """The loss of training was measured before that step, so only the scores show it; a study trains it once."""
+    with pytest.raises(RunFailed, match=f"^{re.escape(reason)}$"):
+        run(request(tmp_path, *words, "schedule.length.epochs=1"), Silent())
+    result = RunFiles(directory=tmp_path).result()
+    assert (result["status"], result["reason"]) == ("failed", reason)
 
 
 def test_early_stopping_ends_with_its_reason_and_stays_ended(tmp_path):

@@ -38,6 +38,7 @@ def data_set() -> DataSet:
         classes=("a", "b"),
         preprocessing=Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3),
         digest="",
+        image_digests=indices,
     )
 
 

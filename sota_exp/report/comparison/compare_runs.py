@@ -10,10 +10,8 @@ from typing import Any
 from sota_exp.report.comparison.groups import SeedGroup, find_differing_choices, find_differing_values, group_runs
 from sota_exp.report.comparison.pairs import GroupDifference, compare_groups, have_same_images
 from sota_exp.runs.find import SavedRun
-from sota_exp.statistics.paired import (
-    compute_accuracy_standard_error,
-    compute_mean_and_sd,
-)
+from sota_exp.statistics.paired import compute_mean_and_sd
+from sota_exp.statistics.proportion import wilson_interval
 from sota_exp.statistics.units import HIGHER_IS_BETTER, find_direction, is_share_of_images
 
 #: The costs of a run, read from its `result.json`; times in seconds.
@@ -28,11 +26,11 @@ COSTS: dict[str, Callable[[dict[str, Any]], float | None]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class SeedStatistics:
-    """A number of a group: mean and standard deviation over `n` seeds; for one accuracy also its standard error."""
+    """A number of a group: mean and standard deviation over `n` seeds; for one accuracy its interval over images."""
 
     mean: float
     sd: float | None
-    standard_error: float | None
+    interval: tuple[float, float] | None
     n: int
 
 
@@ -94,8 +92,8 @@ def summarize(group: SeedGroup, read: Callable[[SavedRun], tuple[float | None, i
         return None
     mean, sd = compute_mean_and_sd([value for value, _ in found])
     num_images = found[0][1]
-    error = compute_accuracy_standard_error(mean, num_images) if num_images and len(found) == 1 else None
-    return SeedStatistics(mean=mean, sd=sd, standard_error=error, n=len(found))
+    interval = wilson_interval(mean, num_images) if num_images and len(found) == 1 else None
+    return SeedStatistics(mean=mean, sd=sd, interval=interval, n=len(found))
 
 
 def find_best(groups: Sequence[SeedGroup], name: str, cells: Sequence[SeedStatistics | None]) -> set[int]:

@@ -63,13 +63,13 @@ def compare_pair(first: SeedGroup, second: SeedGroup) -> GroupDifference:
         return GroupDifference(first=first.name, second=second.name, common_seeds=common, remark=remark)
     before, after = (_load_correct(group, common or group.seeds) for group in (first, second))
     is_single = len(before) == len(after) == 1
-    accuracies = [matrix.mean(axis=1) for matrix in (before, after)]
+    one, other = (matrix.mean(axis=1) for matrix in (before, after))
     return GroupDifference(
         first=first.name,
         second=second.name,
         common_seeds=common,
-        images=bonett_price_interval(before.mean(axis=0), after.mean(axis=0)),
-        seeds=paired_t_interval(*accuracies) if len(common) > 1 else None,
+        images=bonett_price_interval(before, after),
+        seeds=paired_t_interval(one, other, largest=1.0) if len(common) > 1 else None,
         mcnemar=mcnemar_test(before[0], after[0]) if is_single else None,
         remark=_explain_pairing(first, second, common),
     )

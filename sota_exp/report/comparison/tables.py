@@ -80,10 +80,12 @@ def build_results_table(comparison: RunComparison) -> Table:
 
 
 def format_mean_and_spread(name: str, value: Value | None) -> str:
-    """`83.87 ± 1.29`; no spread of zero."""
+    """`83.87 ± 1.29` over seeds, no spread of zero; `83.87 (81.18 to 86.25)` over images."""
     if value is None:
         return UNKNOWN
     _, factor, decimals = get_row(name)
     mean = f"{(value.mean + (name in FROM_ONE)) * factor:,.{decimals}f}"
-    spread = value.sd if value.sd is not None else value.standard_error
-    return f"{mean} ± {spread * factor:,.{max(decimals, int(name in FROM_ONE))}f}" if spread else mean
+    if value.interval is not None:
+        low, high = (f"{end * factor:,.{decimals}f}" for end in value.interval)
+        return f"{mean} ({low} to {high})"
+    return f"{mean} ± {value.sd * factor:,.{max(decimals, int(name in FROM_ONE))}f}" if value.sd else mean

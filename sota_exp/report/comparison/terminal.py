@@ -113,7 +113,7 @@ def explain_spread(comparison: RunComparison) -> str:
     if any(len(group.runs) > 1 for group in comparison.groups):
         words.append("± of several seeds: their standard deviation.")
     if any(len(group.runs) == 1 for group in comparison.groups):
-        words.append("± of one run: the standard error from the number of images.")
+        words.append("In parentheses: the 95 % interval of one run over images.")
     if any(comparison.best.values()):
         words.append("Bold: the highest or lowest, which alone means nothing.")
     return " ".join(words)

@@ -33,8 +33,8 @@ class CurveLine:
             | {
                 "x": x,
                 "mean": mean * scale.factor,
-                "low": (mean - sd) * scale.factor,
-                "high": (mean + sd) * scale.factor,
+                "low": scale.spread(mean, sd)[0] * scale.factor,
+                "high": scale.spread(mean, sd)[1] * scale.factor,
             }
             | {
                 "area": 4 * marks.get(x, 0.0) ** 2,
@@ -48,7 +48,7 @@ def draw_curves(
     lines: Sequence[CurveLine], scale: MetricFormat, titles: tuple[str, str], size: tuple[float, float]
 ) -> alt.LayerChart:
     """Lines over bands of one standard deviation. titles: of the axes, horizontal first."""
-    low, high = compute_shared_range([each.curve for each in lines])
+    low, high = compute_shared_range([each.curve for each in lines], scale)
     values = [point for order, each in enumerate(lines) for point in each.describe(order, low, scale)]
     y_scale = alt.Scale(domain=[scale.factor * low, scale.factor * high], nice=False, zero=False, clamp=True)
     y_axis = alt.Axis(title=titles[1], tickCount=5)
@@ -96,12 +96,13 @@ def arrange_panels(drawn: alt.LayerChart, panels: list[str], columns: int, side:
     return found.resolve_axis(x="independent", y="independent")
 
 
-def compute_shared_range(curves: Sequence[SeedCurve]) -> tuple[float, float]:
+def compute_shared_range(curves: Sequence[SeedCurve], scale: MetricFormat) -> tuple[float, float]:
     """A range for all curves and bands, without their first third, where curves do not differ visibly."""
     late = [slice(len(each.x) // 3, None) for each in curves]
     ends = [
         end
         for each, part in zip(curves, late, strict=True)
-        for end in (*(each.mean - each.sd)[part].tolist(), *(each.mean + each.sd)[part].tolist())
+        for mean, sd in zip(each.mean[part].tolist(), each.sd[part].tolist(), strict=True)
+        for end in scale.spread(mean, sd)
     ]
     return compute_range(ends, least=1e-3)

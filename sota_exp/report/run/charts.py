@@ -16,6 +16,8 @@ from sota_exp.report.drawing.chart import BLUE, GREY, INKS, MUTED, ORANGE, PAPER
 from sota_exp.report.drawing.curves import make_whole_axis
 from sota_exp.report.run.figure_data import RunFigureData
 from sota_exp.report.run.predictions import NUM_BINS, bin_by_confidence, compute_confidence
+from sota_exp.runs.result_json import get_saved_epoch
+from sota_exp.statistics.proportion import wilson_interval
 
 #: With more classes, a confusion matrix is an image without names; with more than `MAX_COUNTS`, it has no numbers.
 MAX_CLASS_NAMES, MAX_COUNTS = 40, 20
@@ -34,10 +36,10 @@ def draw_learning_curves(run: RunFigureData) -> alt.HConcatChart:
     keys = {RAW: "val_raw", AVERAGED: "val"} if is_averaged else {"val": "val"}
     loss = draw_epochs(run, {"train": "train/loss"} | {name: f"{key}/loss" for name, key in keys.items()}, ",")
     accuracy = draw_epochs(run, {name: f"{key}/accuracy" for name, key in keys.items()}, "~%")
-    best, value = run.result["metrics"]["best/epoch"] + 1, run.result["metrics"]["val/accuracy"]
-    saved = alt.Chart(alt.Data(values=[{"epoch": best, "value": value}]))
+    epoch, value = get_saved_epoch(run.result) + 1, run.result["metrics"]["val/accuracy"]
+    saved = alt.Chart(alt.Data(values=[{"epoch": epoch, "value": value}]))
     saved = saved.mark_circle(size=110, opacity=1, color=RED if is_averaged else ORANGE)
-    title = f"Accuracy on val: {value:.1%} of the saved weights, epoch {best}"
+    title = f"Accuracy on val: {value:.1%} of the saved weights, epoch {epoch}"
     return alt.hconcat(
         loss.properties(title="Loss: cross-entropy, nats"),
         alt.layer(accuracy, saved.encode(x="epoch:Q", y="value:Q")).properties(title=title),
@@ -137,20 +139,19 @@ def to_data_url(pixels: NDArray[np.uint8]) -> str:
 
 
 def draw_run_reliability(run: RunFigureData) -> alt.VConcatChart:
-    """Accuracy by confidence on test, with its standard error, and the number of images per bin."""
+    """Accuracy by confidence on test, with its 95 % interval, and the number of images per bin."""
     num, share = bin_by_confidence(*compute_confidence(run.logits, run.labels))
-    error = np.sqrt(share * (1 - share) / np.maximum(num, 1))
     gap = 0.04 / NUM_BINS
     values = [
         {"begin": index / NUM_BINS + gap, "end": (index + 1) / NUM_BINS - gap, "middle": (index + 0.5) / NUM_BINS}
         | {"images": num[index], "accuracy": share[index], "none": 0}
-        | {"low": share[index] - error[index], "high": share[index] + error[index]}
+        | dict(zip(("low", "high"), wilson_interval(float(share[index]), int(num[index])), strict=True))
         for index in np.flatnonzero(num).tolist()
     ]
     unit = alt.Scale(domain=[0, 1])
     base = alt.Chart(alt.Data(values=values), width=380)
     x = alt.X("begin:Q", scale=unit, axis=alt.Axis(title="confidence of the prediction", format="~%"))
-    y = alt.Axis(title="accuracy, with its standard error; dashed: perfect calibration", format="~%")
+    y = alt.Axis(title="accuracy, with its 95 % interval; dashed: perfect calibration", format="~%")
     diagonal = alt.Chart(alt.Data(values=[{"begin": 0, "accuracy": 0}, {"begin": 1, "accuracy": 1}]))
     above = alt.layer(
         base.mark_bar(color=BLUE, opacity=0.85).encode(x, alt.Y("none:Q", scale=unit, axis=y), x2="end", y2="accuracy"),

@@ -6,7 +6,6 @@ from sota_exp.report.document.markdown import Emphasis, Strong
 from sota_exp.report.numbers import format_count, format_duration, format_interval
 from sota_exp.report.study.study import DesignEffect, StudyArm, StudyResult
 from sota_exp.report.study.terms import MAX_LISTED_NAMES, get_metric_name, get_noun, list_names
-from sota_exp.statistics.sign_flip import find_smallest_p_value
 from sota_exp.statistics.units import MetricFormat, get_metric_format
 
 
@@ -21,8 +20,8 @@ def build_study_facts(study: StudyResult) -> list[str]:
 
 
 def build_study_answer(study: StudyResult) -> list[list[str]]:
-    """The main result."""
-    found: list[list[str]] = []
+    """A warning if networks are at chance level, then the main result."""
+    found: list[list[str]] = [[Strong(f"Warning: {study.warning}")]] if study.warning else []
     if study.effects:
         found.append(describe_main_effects(study))
     elif study.kind == "pairs" and study.interactions:
@@ -130,9 +129,7 @@ def describe_null_study(study: StudyResult) -> list[str]:
     false = [arm for arm in study.compared if arm.verdict in ("helps", "hurts")]
     num = format_count(len(study.compared), "comparison")
     begin: list[str]
-    if not any(
-        arm.p_adjusted is not None and find_smallest_p_value(arm.n) <= 1 - study.level for arm in study.compared
-    ):
+    if all(arm.verdict in ("too few seeds", "failed") for arm in study.compared):
         begin = [Strong(f"With so few seeds, no false alarm was possible in {num} of equal arms. ")]
     elif not false:
         begin = [Strong(f"As expected, none of {num} of equal arms has a false “helps” or “hurts”. ")]

@@ -10,6 +10,7 @@ from sota_exp.report.study.read import read_study
 from sota_exp.report.study.runs import read_configuration
 from sota_exp.report.study.terms import format_percent, get_metric_name, get_noun, list_names
 from sota_exp.statistics.units import get_metric_format
+from sota_exp.statistics.verdict import describe_error_rate
 
 #: Most whole configurations.
 MOST_WHOLE = 3
@@ -33,6 +34,7 @@ def write_study_report(directory: Path) -> WrittenReport:
         scale=get_metric_format(study.metric),
         noun=get_noun(study),
         percent=format_percent,
+        promise=describe_error_rate(study.level),
         metric=get_metric_name(study),
         list_names=list_names,
         num_cells=sum(arm.name.startswith("cell_") for arm in study.arms),

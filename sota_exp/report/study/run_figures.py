@@ -54,8 +54,8 @@ def build_cost_figure(study: StudyResult) -> Figure | None:
             "tip": f"{arm.label} {scale.format_with_unit(arm.mean)}",
             "time": arm.cost.seconds / seconds,
             "score": scale.factor * arm.mean,
-            "low": scale.factor * (arm.mean - (arm.sd or 0)),
-            "high": scale.factor * (arm.mean + (arm.sd or 0)),
+            "low": scale.factor * scale.spread(arm.mean, arm.sd)[0],
+            "high": scale.factor * scale.spread(arm.mean, arm.sd)[1],
             "ink": get_ink(arm.verdict) if arm.reference else TEXT,
         }
         for arm in select_clearest(study.arms, MOST_ROWS)

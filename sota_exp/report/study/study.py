@@ -135,6 +135,7 @@ class StudyResult:
     kind: str = "study"
     name: str
     title: str
+    warning: str = ""
     recipe: str = ""
     data: str = ""
     metric: str

@@ -27,7 +27,7 @@ MOST_TRIALS = 30
 ABSENT: Tree = {
     "objective": "val/accuracy", "direction": "maximize", "trials": {}, "seconds": 0, "best": {}, "ranking": (),
     "failures": (), "importances": {}, "entries": (), "stopped": "", "command": "",
-    "confirm": {"words": "", "winner": None, "metric": "", "overrides": (), "arms": ()},
+    "confirm": {"words": "", "winner": None, "metric": "", "overrides": (), "arms": (), "choice_seeds": ()},
 }  # fmt: skip
 
 

@@ -18,9 +18,18 @@ from timm.optim import Lamb as TimmLamb
 from sota_exp.techniques.optimizer.torch_optimizer import MomentOptimizer
 
 
+def split_vectors_off(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every group as two: weights of two or more dimensions, rescaled even without weight decay, and vectors."""
+    halves = [
+        {**group, "params": [p for p in group["params"] if (p.ndim > 1) == adapts], "always_adapt": adapts}
+        for group in groups
+        for adapts in (True, False)
+    ]
+    return [half for half in halves if half["params"]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Lamb(MomentOptimizer):
     def __call__(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        # Weights of two or more dimensions are rescaled even without weight decay.
-        groups = [{**group, "always_adapt": any(p.ndim > 1 for p in group["params"])} for group in groups]
-        return TimmLamb(groups, betas=(self.beta1, self.beta2), eps=self.eps, max_grad_norm=None)
+        parts = split_vectors_off(groups)
+        return TimmLamb(parts, betas=(self.beta1, self.beta2), eps=self.eps, max_grad_norm=None)

@@ -1,7 +1,8 @@
 """Muon: SGD momentum with the update of each weight matrix orthogonalized.
 
 u = Newton–Schulz(g + μ·v) ≈ UVᵀ of its singular value decomposition;  w ← w − lr·(0.2·√max(rows, columns)·u + λ·w). A
-convolution kernel is flattened to a matrix; vectors (norm layers, biases) are updated by AdamW with Nesterov momentum.
+convolution kernel is flattened to a matrix. AdamW with Nesterov momentum updates vectors (norm layers, biases),
+depthwise kernels, and matrices with a side below 4 or one above 128 times the other.
 
 Paper: Jordan et al. 2024, Muon: An optimizer for hidden layers in neural networks (blog, no arXiv); the scale, with
 which AdamW's lr and weight decay fit: Liu et al. 2025, Muon is Scalable for LLM Training, 2502.16982

@@ -121,10 +121,16 @@ def read_positions(path: str, num: int) -> Tensor:
     return torch.tensor([int(word) for word in words]).unique()
 
 
-def sample_passes(pool: Tensor, num: int, epoch: int, inner: Sampler, streams: RandomStreams) -> Tensor:
-    """`num` samples of `pool`, int64 [P] → int64 [num]: passes in `inner`'s order; each epoch starts a new pass."""
-    per_epoch = -(-num // len(pool))
-    order = [inner(len(pool), epoch * per_epoch + index, streams) for index in range(per_epoch)]
+def sample_passes(
+    pool: Tensor, num: int, epoch: int, epoch_size: int, inner: Sampler, streams: RandomStreams
+) -> Tensor:
+    """`num` samples of `pool`, int64 [P] → int64 [num]: passes in `inner`'s order; each epoch starts a new pass.
+
+    epoch_size: images in an epoch, at least `num`. It alone numbers the passes, so that none has the order of another
+    when `num` changes between epochs.
+    """
+    first = epoch * -(-epoch_size // max(1, len(pool)))
+    order = [inner(len(pool), first + index, streams) for index in range(-(-num // max(1, len(pool))))]
     return pool[torch.cat(order)[:num]] if order else pool[:0]
 
 
@@ -180,9 +186,12 @@ class TwoPoolSampler(Sampler):
         others = torch.ones(num_samples, dtype=torch.bool).index_fill(0, labelled, False).nonzero()[:, 0]
         labelled_streams = replace(streams, seed=key_to_seed(streams.seed, "labelled"))
         if epoch / self.num_epochs < self.supervision.labels_only or len(others) == 0 or self.batch_size == 1:
-            return sample_passes(labelled, num_steps * self.batch_size, epoch, self.inner, labelled_streams)
-        some = sample_passes(labelled, num_steps * num_labelled, epoch, self.inner, labelled_streams)
-        rest = sample_passes(others, num_steps * (self.batch_size - num_labelled), epoch, self.inner, streams)
+            return sample_passes(
+                labelled, num_steps * self.batch_size, epoch, num_samples, self.inner, labelled_streams
+            )
+        some = sample_passes(labelled, num_steps * num_labelled, epoch, num_samples, self.inner, labelled_streams)
+        num_others = num_steps * (self.batch_size - num_labelled)
+        rest = sample_passes(others, num_others, epoch, num_samples, self.inner, streams)
         return interleave_pools(some, rest, self.batch_size, num_labelled, streams.world_size)
 
 

@@ -63,7 +63,13 @@ def made(pictures, train, val, test, labels):
     colors = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
     splits = {"train": torch.tensor(train), "val": torch.tensor(val), "test": torch.tensor(test)}
     return DataSet(
-        images=images, labels=torch.tensor(labels), classes=("a", "b"), preprocessing=colors, digest="", **splits
+        images=images,
+        labels=torch.tensor(labels),
+        classes=("a", "b"),
+        preprocessing=colors,
+        digest="",
+        image_digests=torch.arange(len(images)),
+        **splits,
     )
 
 

@@ -9,6 +9,7 @@ from sota_exp.report.comparison.compare_runs import RunComparison, compare_runs
 from sota_exp.report.comparison.groups import index_to_letters
 from sota_exp.runs.find import SavedRun
 from sota_exp.statistics.paired import bonett_price_interval, mcnemar_test, paired_t_interval
+from sota_exp.statistics.proportion import wilson_interval
 from tests.finished_runs import make, right
 
 MIXUP = {"augmentation/mix": "mixup"}
@@ -48,7 +49,7 @@ def test_means_and_spreads_over_seeds(grid: RunComparison) -> None:
     assert mixed is not None and plain is not None
     assert mixed.mean == pytest.approx(31 / 40) and mixed.sd == pytest.approx(2 / 40)
     assert plain.mean == pytest.approx(29 / 40) and plain.sd == pytest.approx(1 / 40)
-    assert (plain.n, plain.standard_error) == (3, None)
+    assert (plain.n, plain.interval) == (3, None)
     assert grid.best["test/accuracy"] == {0} and grid.best["val/accuracy"] == set()
 
 
@@ -56,7 +57,7 @@ def test_differences_are_paired_by_image_and_by_seed(grid: RunComparison) -> Non
     (pair,) = grid.pairs
     mixed, plain = ([np.array(right(base + step * seed)) for seed in range(3)] for base, step in ((29, 2), (28, 1)))
     assert (pair.first, pair.second, pair.common_seeds) == ("A", "B", (0, 1, 2))
-    assert pair.images == bonett_price_interval(np.mean(mixed, axis=0), np.mean(plain, axis=0))
+    assert pair.images == bonett_price_interval(mixed, plain)
     assert pair.seeds == paired_t_interval([each.mean() for each in mixed], [each.mean() for each in plain])
     assert pair.seeds is not None and pair.seeds.mean == pytest.approx(-2 / 40)
     assert pair.mcnemar is None and pair.remark == "paired over 3 seeds"
@@ -68,7 +69,7 @@ def test_one_run_each_is_tested_by_mcnemar(tmp_path: Path) -> None:
     assert pair.mcnemar == mcnemar_test(right(28), right(35)) and pair.mcnemar.won == 7
     assert pair.seeds is None and pair.remark == "test-set noise only: one seed"
     cells = found.metrics["test/accuracy"]
-    assert cells[0] is not None and cells[0].standard_error == pytest.approx((0.7 * 0.3 / 40) ** 0.5)
+    assert cells[0] is not None and cells[0].interval == wilson_interval(0.7, 40)
 
 
 @pytest.mark.parametrize(

@@ -33,13 +33,17 @@ def shown(*directories: Path, width: int = 120, each: bool = False) -> str:
 @pytest.mark.parametrize(
     ("name", "cell", "text"),
     [
-        ("test/accuracy", SeedStatistics(mean=0.8387, sd=None, standard_error=0.0129, n=1), "83.87 ± 1.29"),
-        ("test/accuracy", SeedStatistics(mean=0.8387, sd=0.004, standard_error=None, n=3), "83.87 ± 0.40"),
-        ("test/loss", SeedStatistics(mean=0.5, sd=None, standard_error=None, n=1), "0.5000"),
-        ("best/epoch", SeedStatistics(mean=12.0, sd=None, standard_error=None, n=1), "13"),
-        ("best/epoch", SeedStatistics(mean=11.5, sd=0.7, standard_error=None, n=2), "12 ± 0.7"),
-        ("parameters", SeedStatistics(mean=310_000, sd=0.0, standard_error=None, n=2), "0.31"),
-        ("peak_memory_bytes", SeedStatistics(mean=2**30, sd=None, standard_error=None, n=1), "1,024"),
+        (
+            "test/accuracy",
+            SeedStatistics(mean=0.8387, sd=None, interval=(0.812, 0.8625), n=1),
+            "83.87 (81.20 to 86.25)",
+        ),
+        ("test/accuracy", SeedStatistics(mean=0.8387, sd=0.004, interval=None, n=3), "83.87 ± 0.40"),
+        ("test/loss", SeedStatistics(mean=0.5, sd=None, interval=None, n=1), "0.5000"),
+        ("best/epoch", SeedStatistics(mean=12.0, sd=None, interval=None, n=1), "13"),
+        ("best/epoch", SeedStatistics(mean=11.5, sd=0.7, interval=None, n=2), "12 ± 0.7"),
+        ("parameters", SeedStatistics(mean=310_000, sd=0.0, interval=None, n=2), "0.31"),
+        ("peak_memory_bytes", SeedStatistics(mean=2**30, sd=None, interval=None, n=1), "1,024"),
         ("test/ece", None, "–"),
     ],
 )
@@ -84,7 +88,7 @@ def test_the_whole_page(tmp_path: Path) -> None:
         "paired over 2 seeds",
     ):
         assert words in text
-    assert "± of one run" not in text and "Bold" not in text
+    assert "In parentheses" not in text and "Bold" not in text
 
 
 def test_equal_runs_say_that_nothing_differs(tmp_path: Path) -> None:
@@ -95,7 +99,7 @@ def test_equal_runs_say_that_nothing_differs(tmp_path: Path) -> None:
 def test_a_narrow_terminal_cuts_no_number(tmp_path: Path) -> None:
     directories = [make(tmp_path / str(index), values={"batch_size": 8 + index}) for index in range(6)]
     text = shown(*directories, width=60)
-    assert text.count("70.00 ± 7.25") == 6
+    assert text.count("70.00 (54.57 to 81.93)") == 6
     assert max(len(line) for line in text.split("test accuracy  ")[0].splitlines()) <= 60
 
 

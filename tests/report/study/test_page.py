@@ -321,7 +321,7 @@ def test_a_study_of_pairs_begins_with_its_interactions(verdict: str, says: str, 
         ]  # fmt: skip
 
     page = page_of(changed(write_study(tmp_path, FEW, range(3), kind="pairs", num_test=60), paired))
-    assert says in page.text and "a family each" in page.text
+    assert says in page.text and "at most 5 % of studies have even one wrong verdict" in page.text
 
 
 def test_runs_that_are_gone_take_only_their_curves_along(tmp_path: Path) -> None:

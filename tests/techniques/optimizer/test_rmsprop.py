@@ -16,12 +16,12 @@ def test_illegal_values_are_named(field, value):
 
 
 def by_hand(weight, gradient, group):
-    square, velocity = torch.zeros_like(weight), torch.zeros_like(weight)
+    square, velocity = torch.ones_like(weight), torch.zeros_like(weight)
     for _ in range(2):
         decayed = gradient + group["weight_decay"] * weight
         square = 0.9 * square + 0.1 * decayed**2
-        velocity = 0.9 * velocity + decayed / (square.sqrt() + 1e-3)
-        weight = weight - 0.02 * group["lr_scale"] * velocity
+        velocity = 0.9 * velocity + 0.02 * group["lr_scale"] * decayed / (square + 1e-3).sqrt()
+        weight = weight - velocity
     return weight
 
 

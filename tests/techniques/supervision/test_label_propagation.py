@@ -121,7 +121,7 @@ def test_all_zero_features_leave_the_true_labels_alone() -> None:
     labels = torch.arange(12) % 3
     stage = made(labelled_fraction=0.25)
     result = stage(labels, 3, 0.9, lambda: torch.zeros(12, 5), STREAMS)
-    assert result.weights.nonzero()[:, 0].tolist() == stage.labelled(labels, STREAMS).tolist()
+    assert result.weights.nonzero()[:, 0].tolist() == stage.choose_labelled(labels, STREAMS).tolist()
     assert result.weights.isfinite().all()
     assert np.isfinite(list(result.metrics.values())).all()
 
@@ -143,7 +143,7 @@ def test_class_weights_balance_classes() -> None:
 def test_true_labels_stay_with_certainty_one_times_the_class_weight() -> None:
     features, labels = clusters()
     stage = made(labelled_fraction=0.1, num_neighbors=10)
-    labelled = stage.labelled(labels, STREAMS)
+    labelled = stage.choose_labelled(labels, STREAMS)
     one = stage(labels, 3, 0.5, lambda: features, STREAMS)
     assert (one.labels[labelled] == labels[labelled]).all()
     balance = compute_class_weights(one.labels, 3)[one.labels]
@@ -175,7 +175,7 @@ def test_the_labelled_part_is_stratified_keyed_and_repeatable() -> None:
 def test_a_file_that_does_not_list_positions_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "labelled.txt").write_text(text)
     with pytest.raises(InvalidValue, match="labelled_file"):
-        made(labelled_file=str(tmp_path / "labelled.txt")).labelled(torch.zeros(90, dtype=torch.long), STREAMS)
+        made(labelled_file=str(tmp_path / "labelled.txt")).choose_labelled(torch.zeros(90, dtype=torch.long), STREAMS)
 
 
 def test_the_content_of_the_file_counts_and_not_its_place(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_the_content_of_the_file_counts_and_not_its_place(tmp_path: Path) -> Non
 def test_batches_hold_a_fixed_number_of_labelled_images(inner: Sampler) -> None:
     labels = torch.arange(1000) % 10
     stage = made(labelled_fraction=0.05, labels_only=0.5, labelled_share=0.25)
-    labelled = set(stage.labelled(labels, STREAMS).tolist())
+    labelled = set(stage.choose_labelled(labels, STREAMS).tolist())
     sampler = stage.sampler(inner, labels, 10, 64)
     first, second = sampler(1000, 4, STREAMS), sampler(1000, 5, STREAMS)
     assert len(first) == len(second) == 1000 // 64 * 64
@@ -208,7 +208,7 @@ def test_every_process_gets_its_share_of_labelled_images_evenly_spread(world_siz
     """A process takes every world_size-th sample of the batch; half of the batch is labelled."""
     labels = torch.arange(1000) % 10
     stage = made(labelled_fraction=0.05, labels_only=0.5, labelled_share=0.5)
-    labelled = set(stage.labelled(labels, STREAMS).tolist())
+    labelled = set(stage.choose_labelled(labels, STREAMS).tolist())
     order = stage.sampler(Shuffle(), labels, 10, 64)(1000, 5, replace(STREAMS, world_size=world_size))
     for rank in range(world_size):
         mine = [position in labelled for position in order[:64][rank::world_size].tolist()]
@@ -218,11 +218,33 @@ def test_every_process_gets_its_share_of_labelled_images_evenly_spread(world_siz
 def test_every_unlabelled_image_is_drawn_at_most_once_per_epoch_and_labelled_ones_equally_often() -> None:
     labels = torch.arange(1000) % 10
     stage = made(labelled_fraction=0.05, labels_only=0.5, labelled_share=0.5)
-    labelled = stage.labelled(labels, STREAMS)
+    labelled = stage.choose_labelled(labels, STREAMS)
     counts = stage.sampler(Shuffle(), labels, 10, 64)(1000, 5, STREAMS).bincount(minlength=1000)
     assert counts[labelled].max() - counts[labelled].min() <= 1
     counts[labelled] = 0
     assert counts.max() == 1
+
+
+class RecordingShuffle(Sampler):
+    """A shuffle that remembers the size of the pool and the number of each pass."""
+
+    def __init__(self) -> None:
+        self.passes: list[tuple[int, int, int]] = []
+
+    def __call__(self, num_samples: int, epoch: int, streams: RandomStreams) -> Tensor:
+        self.passes.append((streams.seed, num_samples, epoch))
+        return Shuffle()(num_samples, epoch, streams)
+
+
+@pytest.mark.parametrize(("share", "labels_only"), [(0.3, 0.3), (0.5, 0.5), (0.1, 0.2)])
+def test_no_pass_over_a_pool_has_the_order_of_another_pass(share: float, labels_only: float) -> None:
+    """Nor across the switch at `labels_only`, where an epoch needs fewer passes over the labelled images."""
+    labels, inner = torch.arange(1000) % 10, RecordingShuffle()
+    stage = made(labelled_fraction=0.05, labels_only=labels_only, labelled_share=share)
+    sampler = stage.sampler(inner, labels, 20, 64)
+    for epoch in range(20):
+        sampler(1000, epoch, STREAMS)
+    assert len(set(inner.passes)) == len(inner.passes) > 100
 
 
 def test_with_every_label_known_it_trains_on_all_of_them() -> None:
@@ -238,7 +260,7 @@ def test_no_features_are_computed_while_only_labels_are_used() -> None:
     _, labels = clusters()
     found = made(labels_only=0.5)(labels, 3, 0.4, no_features, STREAMS)
     assert found.metrics == {}
-    assert (found.weights == 1).sum() == len(made().labelled(labels, STREAMS))
+    assert (found.weights == 1).sum() == len(made().choose_labelled(labels, STREAMS))
 
 
 @pytest.mark.parametrize(

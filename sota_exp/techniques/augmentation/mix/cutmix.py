@@ -3,19 +3,20 @@
     box of sides sqrt(1 - λ)·S around a uniform centre, clipped to the image,  λ ~ Beta(alpha, alpha), one box per batch
     y = (1 - a)·y_i + a·y_j,  a = the fraction of pixels that were pasted, after clipping
 
-Sample weights are mixed like targets. The partner j is a copy of the same image i only if that cannot be avoided.
+Targets of weighted samples are weighted before they are mixed, so the loss is the mixture of both weighted losses. The
+partner j is a copy of the same image i only if that cannot be avoided.
 
 Paper: Yun et al. 2019, CutMix: Regularization Strategy to Train Strong Classifiers, arXiv 1905.04899
 Setting: alpha 1.0, in turns with mixup: +0.28 points for ResNet-50 on ImageNet in torchvision's recipe
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.random import RandomNumbers
-from sota_exp.techniques.augmentation.mix.pairing import MixingAlpha, choose_partners
+from sota_exp.techniques.augmentation.mix.pairing import MixingAlpha, choose_partners, mix_targets
 
 
 def compute_cutmix_box(size: int, lam: float, centre: list[float]) -> tuple[int, int, int, int]:
@@ -32,12 +33,7 @@ def cutmix(batch: Batch, partner: Tensor, box: tuple[int, int, int, int]) -> Bat
     pasted = (bottom - top) * (right - left) / (batch.images.shape[-2] * batch.images.shape[-1])
     images = batch.writable_images()
     images[:, :, top:bottom, left:right] = images[:, :, top:bottom, left:right][partner]
-    return replace(
-        batch,
-        images=images,
-        targets=batch.targets.lerp(batch.targets[partner], pasted),
-        weights=batch.weights.lerp(batch.weights[partner], pasted),
-    )
+    return mix_targets(batch.with_images(images), partner, pasted)
 
 
 @dataclass(frozen=True, kw_only=True)

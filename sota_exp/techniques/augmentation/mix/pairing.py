@@ -1,15 +1,35 @@
-"""Chooses mixing partners: a permutation that avoids pairing an image with a copy of itself where possible."""
+"""What all mixing shares: the choice of partners, and the mixture of weighted targets.
 
+Partners are a permutation that avoids pairing an image with a copy of itself where possible.
+"""
+
+from dataclasses import replace
 from typing import Annotated
 
 import torch
 from torch import Tensor
 
+from sota_exp.stages.batch import Batch
 from sota_exp.stages.stage import Legal
 
 MixingAlpha = Annotated[
     float, Legal(lambda value: value > 0, "a number above 0; `augmentation/mix=none` switches mixing off")
 ]
+
+
+def mix_targets(batch: Batch, partner: Tensor, share: float) -> Batch:
+    """Targets and weights of pairs of which the partner is the fraction `share`, in [0, 1]; the images stay.
+
+        w = (1 - share)·w_i + share·w_j,  y = ((1 - share)·w_i·y_i + share·w_j·y_j) / w
+
+    So w·loss(y) is the mixture of both weighted losses, for every loss that is linear in the target, and a sample of
+    weight 0 adds nothing. partner: int64 [B], positions in the batch, on its device.
+    """
+    weights = batch.weights.lerp(batch.weights[partner], share)
+    # Where both weights are 0 any target will do.
+    share_of_partner = torch.where(weights > 0, share * batch.weights[partner] / weights, share)
+    targets = batch.targets.lerp(batch.targets[partner], share_of_partner[:, None])
+    return replace(batch, targets=targets, weights=weights)
 
 
 def choose_partners(sources: Tensor, noise: Tensor) -> Tensor:

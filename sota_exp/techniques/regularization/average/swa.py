@@ -1,7 +1,8 @@
 """SWA: an equally weighted average of snapshots of the weights from the last part of training.
 
-avg = (1/n) Σ w_t over `num_snapshots` equally spaced steps from `start` to the end. Then one pass over training images
-recomputes the batch-norm statistics for the averaged weights; statistics that were frozen in training stay.
+avg = (1/n) Σ w_t over `num_snapshots` equally spaced steps from `start` to the end. Then one pass over the training
+images, shuffled and in batches of the size of training, recomputes the batch-norm statistics for the averaged weights;
+statistics that were frozen in training stay.
 
 Paper: Izmailov et al. 2018, Averaging Weights Leads to Wider Optima and Better Generalization, 1803.05407
 Setting: start 0.75 with a learning rate that stays high to the end (constant or step): a trained ResNet-152 reached
@@ -49,8 +50,7 @@ class EqualAverage(WeightAverage):
         # Batch norms in eval mode are frozen, with the statistics loaded.
         are_moving = any(module.training for module in self.model.modules() if isinstance(module, _BatchNorm))
         if self.module is self.averaged.module and are_moving:
-            # A last batch of one image has no variance in layers whose feature maps are one pixel.
-            update_bn((batch for batch in batches if len(batch) > 1), self.module)
+            update_bn(batches, self.module)
 
     def state_dict(self) -> dict[str, Any]:
         return {"step": self.step, "averaged": self.averaged.state_dict()}

@@ -2,7 +2,8 @@
 
 loss_i = (1 − alpha)·loss(z_i, y_i) + alpha·T²·KL(softmax(t_i/T) ‖ softmax(z_i/T)), softmaxes in float32. The teacher
 runs in evaluation mode, without gradients, on the same augmented and mixed images as the student, with its own
-normalization (and resized to `image_size`, if set). Label smoothing changes y, not t.
+normalization (and resized to `image_size`, if set). Label smoothing changes y, not t. The weight of a sample, such as
+the certainty of a pseudo-label, is a factor of both parts.
 
 Paper: Hinton, Vinyals & Dean 2015, Distilling the Knowledge in a Neural Network, 1503.02531; the same images for both:
 Beyer et al. 2021, Knowledge distillation: A good teacher is patient and consistent, 2106.05237

@@ -16,7 +16,7 @@ def make_batch(num, size=8, num_repeats=1):
     return Batch(
         images=torch.randn(num, 3, size, size, generator=generator).to(memory_format=torch.channels_last),
         targets=torch.eye(10)[torch.randint(10, (num,), generator=generator)],
-        weights=torch.rand(num, generator=generator),
+        weights=torch.ones(num),
         sources=torch.arange(num) // num_repeats,
     )
 

@@ -1,8 +1,21 @@
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 import torch
 from scipy import stats
+from torch import Tensor
 
-from sota_exp.techniques.augmentation.mix.pairing import choose_partners
+from sota_exp.stages.batch import Batch
+from sota_exp.stages.loss import Loss
+from sota_exp.stages.random import RandomStreams
+from sota_exp.techniques.augmentation.mix.cutmix import cutmix
+from sota_exp.techniques.augmentation.mix.mixup import mixup
+from sota_exp.techniques.augmentation.mix.pairing import choose_partners, mix_targets
+from sota_exp.techniques.loss.binary_cross_entropy import BinaryCrossEntropy
+from sota_exp.techniques.loss.cross_entropy import CrossEntropy
+from sota_exp.techniques.regularization.distillation.logits import DistilledLoss
+from sota_exp.techniques.regularization.smoothing.label_smoothing import LabelSmoothing
 
 
 def noise(num, seed=0):
@@ -73,3 +86,67 @@ def test_copies_of_an_image_meet_different_partners():
 def test_equal_noise_gives_equal_pairs():
     sources = torch.arange(40) // 3
     assert torch.equal(choose_partners(sources, noise(40)), choose_partners(sources, noise(40)))
+
+
+WEIGHTS = torch.tensor([1.0, 0.0, 0.3, 2.0, 0.0, 0.0, 1.0, 1.0])
+PARTNER = torch.tensor([1, 0, 3, 2, 5, 4, 7, 6])
+
+MIXES: dict[str, Callable[[Batch], Batch]] = {
+    "mixup": lambda batch: mixup(batch, PARTNER, 0.75),
+    "cutmix": lambda batch: cutmix(batch, PARTNER, (0, 0, 4, 4)),
+}
+
+LOSSES: dict[str, Loss] = {
+    "cross-entropy": CrossEntropy(),
+    "binary, mean": BinaryCrossEntropy(class_reduction="mean"),
+    "binary, sum": BinaryCrossEntropy(class_reduction="sum"),
+    "distilled": DistilledLoss(loss=CrossEntropy(), alpha=0.4, temperature=4.0),
+}
+
+
+def weighted_batch(weights: Tensor = WEIGHTS) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    return Batch(
+        images=torch.randn(8, 3, 8, 8, generator=generator),
+        targets=torch.eye(5)[torch.randint(5, (8,), generator=generator)],
+        weights=weights,
+        sources=torch.arange(8),
+    )
+
+
+def smooth(batch: Batch) -> Batch:
+    rng = RandomStreams(seed=0).random_numbers("regularization/smoothing", 0)
+    return LabelSmoothing(label_smoothing=0.1)(batch, 0.0, rng)
+
+
+@pytest.mark.parametrize("mix", MIXES.values(), ids=MIXES)
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize("then", [smooth, lambda batch: batch], ids=["smoothed", "as mixed"])
+def test_the_weighted_loss_of_a_pair_is_the_mixture_of_both_weighted_losses(
+    mix: Callable[[Batch], Batch], loss: Loss, then: Callable[[Batch], Batch]
+) -> None:
+    logits, teacher = torch.randn(2, 8, 5, generator=torch.Generator().manual_seed(1))
+    batch = replace(weighted_batch(), teacher_logits=teacher)
+    mixed, plain = then(mix(batch)), then(batch)
+    of_partners = replace(plain, targets=plain.targets[PARTNER])
+    found = loss(logits, mixed) * mixed.weights
+    expected = 0.75 * WEIGHTS * loss(logits, plain) + 0.25 * WEIGHTS[PARTNER] * loss(logits, of_partners)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("mix", MIXES.values(), ids=MIXES)
+def test_a_pseudo_label_of_weight_zero_is_in_no_target_and_targets_sum_to_one(mix: Callable[[Batch], Batch]) -> None:
+    mixed, plain = mix(weighted_batch()), weighted_batch()
+    assert torch.equal(mixed.targets[:2], plain.targets[[0, 0]])
+    torch.testing.assert_close(mixed.weights[:2], torch.tensor([0.75, 0.25]))
+    torch.testing.assert_close(mixed.targets.sum(1), torch.ones(8))
+    assert mixed.weights[4:6].tolist() == [0, 0]
+    torch.testing.assert_close((mixed.targets * mixed.weights[:, None]).sum(), WEIGHTS.sum())
+
+
+def test_targets_of_equal_weights_are_mixed_as_images_are() -> None:
+    for weight in (1.0, 0.25):
+        batch = weighted_batch(torch.full((8,), weight))
+        mixed = mix_targets(batch, PARTNER, 0.3)
+        assert torch.equal(mixed.targets, batch.targets.lerp(batch.targets[PARTNER], 0.3))
+        assert torch.equal(mixed.weights, batch.weights)

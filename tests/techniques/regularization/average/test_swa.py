@@ -53,14 +53,6 @@ def test_takes_num_snapshots_snapshots_the_last_after_the_last_step(start, num_s
     assert not gaps or max(gaps) - min(gaps) <= 1
 
 
-def test_a_single_image_that_is_left_over_is_no_batch_to_normalize():
-    model = nn.Sequential(nn.BatchNorm1d(2))
-    average = SWA(start=0.0, num_snapshots=1)(model, 1, 0.0)
-    average.update(1.0)
-    average.finish([torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[9.0, 9.0]])])
-    assert average.module[0].running_mean.tolist() == [2.0, 3.0]
-
-
 def test_before_the_first_snapshot_the_trained_network_is_evaluated():
     model = network()
     average = SWA(start=0.5, num_snapshots=5)(model, 40, 0.0)

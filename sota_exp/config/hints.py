@@ -1,0 +1,85 @@
+"""What an unknown key or option probably means: keys and options of the same name in other places."""
+
+import functools
+from collections.abc import Iterable
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from sota_exp import CONF
+from sota_exp.config.hydra_compose import list_config_groups
+
+#: Names of keys in other programs → name here.
+OTHER_NAMES = {
+    "learning_rate": "lr",
+    "base_lr": "lr",
+    "wd": "weight_decay",
+    "num_epochs": "epochs",
+    "max_epochs": "epochs",
+    "n_epochs": "epochs",
+    "bs": "batch_size",
+    "train_batch_size": "batch_size",
+    "num_workers": "workers",
+    "img_size": "image_size",
+    "dataset": "data",
+    "arch": "model.arch.name",
+    "device": "runtime.device",
+    "amp": "runtime.precision",
+}
+
+#: Groups whose keys are hinted at only if no other key has the name.
+LAST_GROUPS = ("gradient_descent", "recipe", "scale")
+
+
+def find_key_elsewhere(key: str, legal: Iterable[str]) -> str:
+    """The legal key with the last name of `key`, or an option of that name; empty if there is none.
+
+    `optimizer.lr` for `lr`, `schedule.length.epochs` for `trainer.max_epochs`, `augmentation/mix=mixup` for `mixup`.
+    """
+    parent, _, name = key.rpartition(".")
+    name = OTHER_NAMES.get(name, name)
+    slots = {group.replace("/", ".") for group in list_config_groups()}
+    top, legal = parent.partition(".")[0], list(legal)
+    if name in legal:
+        return name
+    values = [path for path in legal if path not in slots and path.rpartition(".")[2] == name]
+    inside = [path for path in values if path.startswith(f"{top}.")]
+    found = inside or ([] if name == "name" else values)  # Every group of presets has a name.
+    if found:
+        return min(found, key=lambda path: (path.startswith(LAST_GROUPS), path.count(".")))
+    return find_option_elsewhere("", name)
+
+
+def find_option_elsewhere(group: str, option: str) -> str:
+    """`slot=option` of the slot that has the option, one below `group` first; empty if there is none."""
+    slots = [slot for slot in list_config_groups() if slot.split("/")[0] not in ("hydra", "search", "study")]
+    having = [slot for slot in slots if slot != group and (CONF / slot / f"{option.lower()}.yaml").is_file()]
+    inside = [slot for slot in having if slot.startswith(f"{group}/")]
+    found = inside or ([] if option in ("none", "null") else having)
+    return f"{found[0]}={option.lower()}" if len(found) == 1 else ""
+
+
+@functools.cache
+def list_options_with_key(slot: str, key: str) -> list[str]:
+    """The options of a slot that have a key."""
+    contents = {path.stem: OmegaConf.load(path) for path in sorted((CONF / slot).glob("*.yaml"))}
+    return [name for name, content in contents.items() if key in content]
+
+
+def format_options_with_key(slot: str, key: str) -> str:
+    """` It is a key of slot=option|option: …`, or an empty string if no option of the slot has the key."""
+    having = list_options_with_key(slot, key)
+    if not having:
+        return ""
+    return f" It is a key of {slot}={'|'.join(having)}: choose one of them too."
+
+
+def format_meant_option(group: str, option: str) -> str:
+    """A sentence on what `group=option` probably means; empty if nothing is known."""
+    if elsewhere := find_option_elsewhere(group, option):
+        return f" Did you mean {elsewhere}?"
+    if group in ("model", "model/arch"):
+        return f" A network by its name: model/arch=timm model.arch.name={option}, or model/arch=torchvision."
+    if group == "data" and Path(option).exists():
+        return f" A folder of images: data=image_folder data.root={option}"
+    return ""

@@ -1,0 +1,35 @@
+"""Batches for recomputing the statistics of batch norm: in random order and of the size that training uses.
+
+In the order of the data a batch would hold one class, whose variance is too small.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from sota_exp.stages.batch import Batch
+from sota_exp.training.loop import TrainingSession
+
+
+def iterate_norm_batches(session: TrainingSession) -> Iterator[Tensor]:
+    """This rank's training images in micro-batches of training, normalized, in the default view: float [b, 3, S, S].
+
+    The order is keyed by the seed. Each image is there once, except that all ranks get equally many images, so that
+    none waits in a synchronized norm layer.
+    """
+    world = session.world
+    generator = session.streams.generator("norm_batches", world.rank)
+    order = torch.randperm(len(session.data.train) // world.size, generator=generator)
+    # Parts of equal size, up to one image: a small remainder would count as much as a whole batch.
+    num_batches = max(1, len(order) * world.size // session.experiment.batch_size)
+    for positions in order.tensor_split(num_batches):
+        images = session.evaluator.read("train", positions, session.default_view)
+        batch = Batch(
+            images=images,
+            targets=images.new_zeros(len(images), len(session.data.classes)),
+            weights=images.new_zeros(len(images)),
+            sources=positions,
+        )
+        for micro in session.experiment.schedule.accumulation(batch):
+            yield micro.images

@@ -1,0 +1,56 @@
+"""Which images weights were trained on, by the digests in `trained_on.npy` beside them, and which of them are scored."""
+
+import io
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sota_exp.runs.files import RunFiles
+from sota_exp.stages.data import DataSet
+
+log = logging.getLogger(__name__)
+
+#: Slots whose `path` is a file of weights that were trained before.
+EARLIER_WEIGHTS = (("model", "weights"), ("regularization", "distillation"))
+
+
+def read_trained_on(weights: Path) -> np.ndarray | None:
+    """Digests of the images that weights were trained on, int64 [N], from the file beside them; None without one."""
+    directory = weights.parent.parent if weights.parent.name == "checkpoint" else weights.parent
+    path = RunFiles(directory=directory).trained_on
+    return np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) if path.is_file() else None
+
+
+def count_trained_on(data: DataSet, parts: Sequence[str], digests: np.ndarray) -> dict[str, int]:
+    """The number of images of each part of the data whose digests are among `digests`, int64 [N]."""
+    return {part: int(np.isin(data.image_digests[data.part(part)].numpy(), digests).sum()) for part in parts}
+
+
+def format_trained_on(counts: dict[str, int], sizes: dict[str, int]) -> str:
+    """`54 of 60 val images …`: how many of the images that are scored were trained on; empty if none was.
+
+    counts: from `count_trained_on`. sizes: images of each part.
+    """
+    some = [f"{num} of {sizes[part]} {part} images" for part, num in counts.items() if num]
+    return f"{' and '.join(some)} were trained on: scores on them say nothing about new images" if some else ""
+
+
+def write_trained_on(files: RunFiles, data: DataSet, tree: dict[str, Any]) -> None:
+    """Write the digests of the training images and of those of earlier weights; warn if val or test has some of these.
+
+    tree: the resolved configuration.
+    """
+    digests = [data.image_digests[data.train].numpy()]
+    for group, slot in EARLIER_WEIGHTS:
+        path = tree[group][slot].get("path")
+        earlier = read_trained_on(Path(path).expanduser()) if path else None
+        if earlier is None:
+            continue
+        digests.append(earlier)
+        counts = count_trained_on(data, ("val", "test"), earlier)
+        if said := format_trained_on(counts, {part: len(vars(data)[part]) for part in counts}):
+            log.warning("%s.%s.path=%s: by these weights %s", group, slot, path, said)
+    files.write_trained_on(np.concatenate(digests))

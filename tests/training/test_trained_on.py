@@ -1,0 +1,125 @@
+"""Scores on images that were trained on are said to be that, whatever the data set that they are in."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sota_exp.cli import main
+from tests.experiments import TINY
+
+SMALL = [word for word in TINY if not word.startswith(("data=", "data.num", "data.m"))]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder `set` of sixty images in two classes, every one different, and a `run` that was trained on it."""
+    place = tmp_path_factory.mktemp("place")
+    for index in range(60):
+        folder = place / "set" / f"class_{index % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20 + index // 6, 20), (4 * index, 99, 200 * (index % 2))).save(folder / f"{index:02d}.png")
+    words = [f"data.root={place / 'set'}", f"data.cache={place / 'cache'}", "recipe=baseline"]
+    assert run("train", "data=image_folder", *words, *SMALL, f"hydra.run.dir={place / 'run'}") == 0
+    return place
+
+
+def run(*words: str) -> int:
+    return main.run_command_line(list(words))
+
+
+def evaluated(place: Path, *words: str) -> dict[str, Any]:
+    directory = place / "evaluations" / str(len(list((place / "evaluations").glob("*"))))
+    assert run("evaluate", *words, f"hydra.run.dir={directory}") == 0
+    result: dict[str, Any] = json.loads((directory / "result.json").read_text())
+    return result | {"directory": directory}
+
+
+def first_line(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().out.strip().splitlines()[0]
+
+
+def test_a_run_knows_its_training_images_and_none_of_them_is_in_its_val_and_test(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digests = np.load(place / "run" / "trained_on.npy")
+    assert len(digests) == 48 and digests.dtype == np.int64
+    assert evaluated(place, f"run={place / 'run'}")["trained_on"] == {"val": 0, "test": 0}
+    assert "trained on" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("data.store_gigabytes=0",), ("data.max_side=16",)], ids=["stored", "streamed", "reduced"]
+)
+def test_another_split_of_the_same_set_is_said_in_the_first_line(
+    words: tuple[str, ...], place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts = evaluated(place, f"run={place / 'run'}", "data.split_seed=5", *words)["trained_on"]
+    assert min(counts.values()) >= 1
+    said = f"{counts['val']} of 6 val images and {counts['test']} of 6 test images were trained on"
+    assert first_line(capsys).startswith(said)
+
+
+def test_training_images_in_another_folder_are_found(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(place / "set", place / "copy" / "test")
+    for path in sorted((place / "copy" / "test").rglob("*.png"))[::3]:
+        Image.new("RGB", (50, 40), (int(path.stem), 1, 2)).save(path)  # an image that the run has not seen
+    shutil.copytree(place / "copy" / "test", place / "copy" / "train")
+    found = evaluated(place, f"run={place / 'run'}", f"data.root={place / 'copy'}")
+    num = found["trained_on"]["test"]
+    assert 25 <= num <= 40
+    assert f"{num} of 60 test images were trained on" in first_line(capsys)
+
+
+def test_a_repeated_evaluation_says_it_again(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        words = (f"run={place / 'run'}", "data.split_seed=6", f"hydra.run.dir={place / 'again'}")
+        assert run("evaluate", *words) == 0
+        assert "were trained on" in first_line(capsys)
+
+
+def test_tuned_weights_were_trained_on_the_images_of_both_trainings(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("evaluation/fine_tune=classifier_and_norm", "evaluation.fine_tune.epochs=1", "data.split_seed=5")
+    tuned = evaluated(place, f"run={place / 'run'}", *words, "evaluation.fine_tune.batch_size=8")
+    both = np.load(tuned["directory"] / "trained_on.npy")
+    assert set(np.load(place / "run" / "trained_on.npy")) < set(both)
+    data = ("data=image_folder", f"data.root={place / 'set'}", f"data.cache={place / 'cache'}")
+    again = evaluated(place, f"weights={tuned['directory'] / 'model.safetensors'}", *data)
+    assert min(again["trained_on"].values()) >= 1
+
+
+def test_weights_without_the_file_say_that_their_images_are_unknown(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(place / "run", place / "old")
+    (place / "old" / "trained_on.npy").unlink()
+    assert evaluated(place, f"run={place / 'old'}", "data.split_seed=5")["trained_on"] is None
+    assert "unknown images: there is no trained_on.npy beside the weights" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("model.weights", ("model/weights=checkpoint",)),
+        (
+            "regularization.distillation",
+            ("regularization/distillation=logits", "regularization.distillation.source=file"),
+        ),
+    ],
+)
+def test_weights_to_start_from_and_teachers_that_have_seen_val_are_said(
+    key: str, words: tuple[str, ...], place: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = ("data=image_folder", f"data.root={place / 'set'}", f"data.cache={place / 'cache'}", "recipe=baseline")
+    weights, directory = place / "run" / "model.safetensors", place / key
+    words = (*words, f"{key}.path={weights}", "data.split_seed=5", *SMALL, f"hydra.run.dir={directory}")
+    assert run("train", *data, *words) == 0
+    captured = capfd.readouterr()
+    assert f"{key}.path={weights}: by these weights " in (captured.out + captured.err).replace("\n", "")
+    assert set(np.load(place / "run" / "trained_on.npy")) < set(np.load(directory / "trained_on.npy"))
