@@ -78,6 +78,7 @@ VALUES = {
 
 #: Options whose effect a single process on a processor does not have, or that act after training: what shows it instead.
 ELSEWHERE = {
+    "evaluation/metrics=top_k": "tests/techniques/evaluation/metrics/test_top_k.py",
     "evaluation/fine_tune=classifier_and_norm": "tests/techniques/evaluation/fine_tune/test_classifier_and_norm.py",
     "regularization/norm=sync_batch": "tests/techniques/regularization/norm/test_sync_batch.py",
 }

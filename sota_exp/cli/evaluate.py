@@ -1,16 +1,21 @@
 """usage: sota-exp evaluate run=DIR|weights=FILE [OVERRIDE …]
 
 Evaluates saved weights on val and test: those of a run, a .safetensors file with its model.json beside it, or any file
-of weights (.safetensors, .pth) with the network given by model/arch. Only evaluation/fine_tune trains, and only the
-last layers. Data, view and predictor are those of the run or of model.json, unless overrides change them. The data
-must have the model's classes. The first line says how many of the images were trained on, if any.
+of weights (.safetensors, .pth, .pth.tar, .ckpt) with the network given by model/arch. Only evaluation/fine_tune trains,
+and only the last layers. Data, view and predictor are those of the run or of model.json, unless overrides change them.
+Other data may lack some of the model's classes, and must have no others. The first line says how many of the images
+were trained on, if any.
 
   sota-exp evaluate run=outputs/a_run                                    the run's metrics again
   sota-exp evaluate run=outputs/a_run evaluation/resolution=search       the best image size
   sota-exp evaluate run=outputs/a_run evaluation/tta=flip                averaged with the mirror image
   sota-exp evaluate run=outputs/a_run data=image_folder data.root=DIR    on other images of the same classes
+  sota-exp evaluate run=outputs/a_run evaluation.part=train              one part alone: test, val, train, or all
   sota-exp evaluate weights=model.safetensors data=digits_on_photos      a file, with its data set
   sota-exp evaluate weights=net.pth model/arch=timm model.arch.name=resnet18 data=imagenet   from another program
+
+Other data are scored on val and test, as far as they have them: a folder of classes without such parts is scored whole,
+as test. data.val_fraction=0.2 splits off a val part, on which evaluation/resolution=search can choose.
 
 hydra.run.dir sets the directory for result.json and the model with its view. The same command runs only once.
 """
@@ -27,10 +32,14 @@ from sota_exp.config.hashing import compute_digest
 from sota_exp.config.overrides import configuration_to_overrides
 from sota_exp.config.rules import check_rules
 from sota_exp.config.search_path import build_search_path_override
+from sota_exp.config.values import format_legal, get_override_key
 from sota_exp.config.values import format_override_value as quoted
-from sota_exp.config.values import get_override_key
 from sota_exp.errors import ConfigError
 from sota_exp.report.terminal import make_console, shorten_path
+
+#: The argument that chooses a part of the data, and its legal values.
+PART_KEY = "evaluation.part="
+PARTS = ("test", "val", "train", "all")
 
 #: Keys that the saved view sets, unless an override does.
 VIEW_KEYS = ("evaluation.resolution.size=", "evaluation.resolution.crop_ratio=")
@@ -39,6 +48,7 @@ VIEW_KEYS = ("evaluation.resolution.size=", "evaluation.resolution.crop_ratio=")
 def main(arguments: list[str]) -> None:
     """Evaluate the weights of `run=` or `weights=` with the run's configuration and the other overrides."""
     found, changes = parse_weights_argument("evaluate", arguments)
+    part, changes = parse_part(changes)
     overrides = compose.get_overrides(changes)
     places = build_search_path_override(changes, [found.weights.parent])
     base = configuration_to_overrides(found.configuration, overrides, places) if found.configuration else []
@@ -46,14 +56,31 @@ def main(arguments: list[str]) -> None:
     others = [word for word in changes if not word.startswith("hydra.searchpath=")]
     if found.description is None:
         base = [*places, "model/weights=checkpoint", f"model.weights.path={quoted(str(found.weights))}"]
-    digest = compute_digest([str(found.weights.resolve()), sorted(overrides)], length=8)
+    asked = [*overrides, *([f"{PART_KEY}{part}"] if part else [])]
+    digest = compute_digest([str(found.weights.resolve()), sorted(asked)], length=8)
     place = f"outputs/evaluate-{found.name}-{digest}"
     changed = {get_override_key(override).replace("/", ".") for override in overrides}
-    compose.run_hydra(partial(evaluate, found, changed), [*base, f"hydra.run.dir={quoted(place)}", *others], "evaluate")
+    job = partial(evaluate, found, part, changed)
+    compose.run_hydra(job, [*base, f"hydra.run.dir={quoted(place)}", *others], "evaluate")
 
 
-def evaluate(found: SavedWeights, changed: set[str], config: DictConfig) -> float:
-    """Evaluate once in Hydra's output directory and return the validation accuracy in [0, 1]."""
+def parse_part(arguments: list[str]) -> tuple[str | None, list[str]]:
+    """The value of `evaluation.part`, None where it is not given, and the other arguments.
+
+    Raises:
+        ConfigError: not one of the parts.
+    """
+    given = [argument for argument in arguments if argument.startswith(PART_KEY)]
+    if not given:
+        return None, arguments
+    part = given[-1].removeprefix(PART_KEY)
+    if part not in PARTS:
+        raise ConfigError(f"{PART_KEY}{part}: {format_legal(part, PARTS)}")
+    return part, [argument for argument in arguments if argument not in given]
+
+
+def evaluate(found: SavedWeights, part: str | None, changed: set[str], config: DictConfig) -> float:
+    """Evaluate once in Hydra's output directory and return the accuracy on the first scored part, in [0, 1]."""
     directory = compose.get_output_directory()
     try:
         configuration = compose.get_job_configuration(config)
@@ -67,6 +94,8 @@ def evaluate(found: SavedWeights, changed: set[str], config: DictConfig) -> floa
             training_fingerprint=found.training_fingerprint,
             configuration=configuration,
             asked=frozenset(changed),
+            part=part,
+            data_digest=found.data_digest,
         )
         result = evaluate_saved(evaluation, shorten_path(directory))
         if os.environ.get("RANK", "0") == "0":
@@ -77,4 +106,4 @@ def evaluate(found: SavedWeights, changed: set[str], config: DictConfig) -> floa
         remove_empty_run_directory(directory)
         raise
     make_console().print(build_evaluation_panel(result, str(shorten_path(directory))))
-    return float(result["metrics"]["val/accuracy"])
+    return next(float(value) for name, value in result["metrics"].items() if name.endswith("/accuracy"))

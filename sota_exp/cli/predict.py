@@ -8,7 +8,8 @@ with their probabilities. Images are decoded, resized and cropped exactly as in 
   sota-exp predict run=outputs/a_run photos top=1 format=csv      a folder, as CSV
   sota-exp predict weights=model.safetensors photo.jpg            weights with model.json beside them
 
-A file that cannot be read is reported; the other files are classified, and the exit status is 1.
+Hidden files and folders inside a folder are skipped, as in training. A file that cannot be read is reported; the other
+files are classified, and the exit status is 1.
 """
 
 import csv
@@ -47,9 +48,11 @@ def main(arguments: list[str]) -> None:
     if given["format"] not in formats:
         raise ConfigError(f"format={given['format']} is not legal: {', '.join(formats)}")
     top, batch_size = (parse_positive_int(name, given[name]) for name in ("top", "batch_size"))
-    paths = [path for place in places for path in find_images(Path(place).expanduser())]
-    if not paths:
+    if missing := [place for place in places if not Path(place).expanduser().exists()]:
+        raise ConfigError(f"{missing[0]}: no such file or folder")
+    if not places:
         raise ConfigError("predict needs images: files or folders; see sota-exp predict --help")
+    paths = [path for place in places for path in find_images(Path(place).expanduser())]
     from sota_exp.models.predict import Prediction, predict_files
     from sota_exp.training.device import pick_device
     from sota_exp.training.evaluate_saved import load_evaluated_model
@@ -85,16 +88,13 @@ def find_images(place: Path) -> list[Path]:
     """The file itself, or all images below a folder, sorted by path.
 
     Raises:
-        ConfigError: the path does not exist, or is a folder without images.
+        ConfigError: the path is a folder without images.
     """
-    from PIL import Image
-
     if place.is_file():
         return [place]
-    if not place.is_dir():
-        raise ConfigError(f"{place}: no such file or folder")
-    endings = Image.registered_extensions()
-    found = sorted(path for path in place.rglob("*") if path.suffix.lower() in endings and path.is_file())
+    from sota_exp.models import predict
+
+    found = predict.find_images(place)
     if not found:
         raise ConfigError(f"{place}: no image file in this folder or below it")
     return found

@@ -11,18 +11,23 @@ from sota_exp.models.model_json import read_description
 from sota_exp.runs.atomic import read_json
 from sota_exp.runs.status import COMPLETE_STATUSES
 
+#: Endings of files of weights, of this program and of others.
+WEIGHT_ENDINGS = (".safetensors", ".pth", ".pt", ".pth.tar", ".ckpt", ".bin")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SavedWeights:
-    """The weights that an argument names, with fingerprint ("" if unknown) and configuration of their training.
+    """The weights that an argument names, with fingerprint and configuration of their training.
 
-    description: a `model.json`; None for weights alone, whose network the configuration must set.
+    description: a `model.json`; None for weights alone, whose network the configuration must set. training_fingerprint,
+    data_digest: "" if unknown.
     """
 
     name: str
     weights: Path
     description: Path | None = None
     training_fingerprint: str = ""
+    data_digest: str = ""
     configuration: Configuration | None = None
 
 
@@ -68,13 +73,14 @@ def find_file_weights(path: Path) -> SavedWeights:
     Raises:
         ConfigError: no such file, another suffix, or a configuration that cannot be read.
     """
-    if not path.is_file() or path.suffix not in (".safetensors", ".pth", ".pt"):
-        raise ConfigError(f"weights={path}: legal: a .safetensors, .pth or .pt file that exists")
+    if not path.is_file() or not path.name.endswith(WEIGHT_ENDINGS):
+        raise ConfigError(f"weights={path}: legal: a file that exists and ends in {', '.join(WEIGHT_ENDINGS)}")
     candidates = [path.with_suffix(".json"), path.with_name("model.json"), path.parent.parent / "model.json"]
     description = next((file for file in candidates if file.is_file() and read_description(file)), None)
     if description is None or path.suffix != ".safetensors":
         return SavedWeights(name=path.stem, weights=path)
     result, config = read_json(description.with_name("result.json")) or {}, description.with_name("config.yaml")
+    start = read_json(description.with_name("start.json")) or {}
     configuration = None
     if config.is_file() and "choices" in result:
         try:
@@ -86,6 +92,7 @@ def find_file_weights(path: Path) -> SavedWeights:
         weights=path,
         description=description,
         training_fingerprint=result.get("training_fingerprint", ""),
+        data_digest=(start.get("data") or {}).get("digest", ""),
         configuration=configuration,
     )
 

@@ -6,7 +6,7 @@ from sota_exp.stages.augmentation import Crop, Sampler, TrainSize
 from sota_exp.stages.average import Average
 from sota_exp.stages.batch import BatchTransform
 from sota_exp.stages.data import DataSource
-from sota_exp.stages.evaluation import FineTuning, Predictor, Resolution
+from sota_exp.stages.evaluation import FineTuning, Metrics, Predictor, Resolution
 from sota_exp.stages.loss import Distillation, Loss
 from sota_exp.stages.model import InitialWeights, Model, ModelTransform, Tuning
 from sota_exp.stages.optimizer import Accumulation, GradientTransform, OptimizerFactory, ParameterGroups
@@ -68,11 +68,12 @@ class ModelStages:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationStages:
-    """Which epoch's weights are saved and fine-tuned, and at which size and from how many views they are evaluated."""
+    """Which epoch's weights are saved and fine-tuned, at which size and from how many views, and what is measured."""
 
     fine_tune: FineTuning
     resolution: Resolution
     tta: Predictor
+    metrics: Metrics
     select: str
     batch_size: int
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sota_exp.data.decode import ImageFile
-from sota_exp.data.image_files import SPLIT_NAMES, FileSource, open_file_data_set
-from sota_exp.stages.data import DataSet
+from sota_exp.data.image_files import SPLIT_NAMES, FileList, FileSource
 from sota_exp.stages.stage import InvalidValue
 
 #: Number of wrong lines that an error lists.
@@ -86,7 +85,7 @@ class CsvTable(FileSource):
     path: str
     root: str | None
 
-    def __call__(self) -> DataSet:
+    def list_files(self) -> FileList:
         table = Path(self.path).expanduser()
         root = Path(self.root).expanduser() if self.root else table.parent
-        return open_file_data_set(self, root, find_rows(table, root), "path")
+        return FileList(root, find_rows(table, root), "path")

@@ -9,11 +9,11 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sota_exp.data.decode import DECODING
 from sota_exp.data.image_files import SPLIT_NAMES, check_splits, decode_split
-from sota_exp.data.store import open_data_set
+from sota_exp.data.store import ImageStore, open_data_set, use_given_splits
 from sota_exp.data.store_writer import TEST, TRAIN, VAL, Sample, StoreContents
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.stages.data import DataSet, DataSource
@@ -96,6 +96,10 @@ class HuggingFace(DataSource):
         request = [self.dataset, self.config, self.revision, *columns, self.max_side, DECODING]
         key = f"huggingface-{hashlib.blake2b(json.dumps(request).encode(), digest_size=12).hexdigest()}"
         return check_splits(open_data_set(self, key, self.contents), "dataset", self.dataset)
+
+    def open_for_scoring(self) -> DataSet:
+        data = self()
+        return use_given_splits(data, cast(ImageStore, data.images).split)
 
     def contents(self) -> StoreContents:
         """The class names and the decoded images of all splits.

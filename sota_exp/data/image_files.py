@@ -4,10 +4,12 @@ import hashlib
 import json
 import logging
 import os
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from sota_exp.data.decode import DECODE_ERRORS, DECODING, ImageFile, decode_image, map_in_threads, to_upright_pixels
 from sota_exp.data.resize import compute_resized_shape, interpolate
-from sota_exp.data.store import open_data_set
+from sota_exp.data.store import open_data_set, use_given_splits
 from sota_exp.data.store_writer import (
     TEST,
     TRAIN,
@@ -143,6 +145,15 @@ def decode_samples(found: list[ImageFile], classes: list[str], max_side: int | N
         raise unreadable[0]
 
 
+class FileList(NamedTuple):
+    """The image files below `root` in order; `field` of the source led there; names: class in the files → to show."""
+
+    root: Path
+    found: list[ImageFile]
+    field: str
+    names: Callable[[str], str] = str
+
+
 @dataclass(frozen=True, kw_only=True)
 class FileSource(DataSource):
     """A data set of image files, decoded once into a store, or streamed where that would exceed `store_gigabytes` GB.
@@ -153,16 +164,26 @@ class FileSource(DataSource):
     max_side: Pixels | None
     store_gigabytes: NonNegative | None
 
+    @abstractmethod
+    def list_files(self) -> FileList:
+        """The image files, or an `InvalidValue` that names the field."""
 
-def open_file_data_set(
-    source: FileSource, root: Path, found: list[ImageFile], field: str, names: Callable[[str], str] = str
-) -> DataSet:
-    """The data set of image files below `root`, its classes sorted by name.
+    def __call__(self) -> DataSet:
+        files = self.list_files()
+        value = vars(self)[files.field]
+        check_classes(files.found, files.field, value)
+        return check_splits(open_file_data_set(self, files), files.field, value)
 
-    field: of `source`, for errors. names: class name in the files → name to show.
-    """
-    value = vars(source)[field]
-    check_classes(found, field, value)
+    def open_for_scoring(self) -> DataSet:
+        files = self.list_files()
+        # With fractions, a set of train alone opens whatever its own are; nothing of what is split off remains.
+        data = open_file_data_set(replace(self, val_fraction=0.1, test_fraction=0.1), files)
+        return use_given_splits(data, np.array([image.split for image in files.found]))
+
+
+def open_file_data_set(source: FileSource, files: FileList) -> DataSet:
+    """The data set of image files, its classes sorted by name, and its images named by their paths in the root."""
+    root, found, _, names = files
     max_side, store_gigabytes = source.max_side, source.store_gigabytes
     classes = sorted({image.class_name for image in found})
     key = f"files-{hash_listing(root, found, max_side)}"
@@ -174,13 +195,17 @@ def open_file_data_set(
             size,
             store_gigabytes,
         )
-        return check_splits(
-            open_streamed_data_set(source, found, classes, key, names, partial(read_stored, max_side=max_side)),
-            field,
-            value,
-        )
+        stored = partial(read_stored, max_side=max_side)
+        data = open_streamed_data_set(source, found, classes, key, names, stored)
+    else:
 
-    def build() -> StoreContents:
-        return StoreContents([names(name) for name in classes], decode_samples(found, classes, max_side))
+        def build() -> StoreContents:
+            return StoreContents([names(name) for name in classes], decode_samples(found, classes, max_side))
 
-    return check_splits(open_data_set(source, key, build), field, value)
+        data = open_data_set(source, key, build)
+    return replace(data, names=tuple(name_file(image.path, root) for image in found))
+
+
+def name_file(path: Path, root: Path) -> str:
+    """The path relative to `root` if it is below it, else the whole path."""
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sota_exp.data.decode import ImageFile
-from sota_exp.data.image_files import SPLIT_NAMES, FileSource, open_file_data_set
+from sota_exp.data.image_files import SPLIT_NAMES, FileList, FileSource
 from sota_exp.data.store_writer import TRAIN
-from sota_exp.stages.data import DataSet
 from sota_exp.stages.stage import InvalidValue
 
 EXTENSIONS = frozenset([".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"])
@@ -37,11 +36,18 @@ def find_image_files(folder: Path) -> list[Path]:
 
 
 def has_splits(root: Path) -> bool:
-    """Whether `root` has splits: a folder `train` of folders, without images (with images it is a class)."""
-    train = root / "train"
-    if not train.is_dir():
-        return False
-    return bool(list_subfolders(train)) and not any(is_image(path.name) for path in train.iterdir())
+    """Whether `root` has splits: a folder `train` of folders, without images (with images it is a class).
+
+    Without a `train`, all its folders must be other splits: such a set can be scored, not learned.
+    """
+    folders = list_subfolders(root)
+    named = [folder for folder in folders if folder.name == "train"] or folders
+    return all(
+        folder.name in SPLIT_NAMES
+        and list_subfolders(folder)
+        and not any(is_image(path.name) for path in folder.iterdir())
+        for folder in named
+    ) and bool(named)
 
 
 def find_folder_images(root: Path) -> list[ImageFile]:
@@ -108,6 +114,6 @@ class ImageFolder(FileSource):
 
     root: str
 
-    def __call__(self) -> DataSet:
+    def list_files(self) -> FileList:
         root = Path(self.root).expanduser()
-        return open_file_data_set(self, root, find_folder_images(root), "root")
+        return FileList(root, find_folder_images(root), "root")

@@ -10,7 +10,7 @@ from pathlib import Path
 from timm.data import ImageNetInfo
 
 from sota_exp.data.decode import ImageFile
-from sota_exp.data.image_files import FileSource, open_file_data_set
+from sota_exp.data.image_files import FileList, FileSource
 from sota_exp.data.image_folder import find_split_folders, list_split_images
 from sota_exp.data.store_writer import TEST, TRAIN
 from sota_exp.stages.data import DataSet
@@ -32,14 +32,14 @@ def get_class_names() -> dict[str, str]:
 
 
 def find_imagenet(root: Path) -> list[ImageFile]:
-    """Every image of both splits; the folder `val` is the test split.
+    """Every image of both splits, or of the test split alone, which is the folder `val`.
 
     Raises:
-        InvalidValue: a split is missing.
+        InvalidValue: there is no test split.
     """
     folders = find_split_folders(root, {"train": TRAIN, "val": TEST}) if root.is_dir() else {}
     found = list_split_images(folders)
-    if {image.split for image in found} != {TRAIN, TEST}:
+    if not any(image.split == TEST for image in found):
         raise InvalidValue("root", root, LAYOUT)
     return found
 
@@ -51,5 +51,10 @@ class ImageNet(FileSource):
     root: str
 
     def __call__(self) -> DataSet:
+        if not Path(self.root, "train").expanduser().is_dir():
+            raise InvalidValue("root", self.root, LAYOUT)
+        return super().__call__()
+
+    def list_files(self) -> FileList:
         root, names = Path(self.root).expanduser(), get_class_names()
-        return open_file_data_set(self, root, find_imagenet(root), "root", lambda name: names.get(name, name))
+        return FileList(root, find_imagenet(root), "root", lambda name: names.get(name, name))

@@ -11,6 +11,7 @@ import os
 import warnings
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,12 @@ def assign_splits(
         legal = "a fraction, unless data.test_fraction is one: the data set has neither a val nor a test split"
         require(len(val) + len(test) > 0, "val_fraction", "null", legal)
     return train, val if len(val) else test, test if len(test) else val
+
+
+def use_given_splits(data: DataSet, split: np.ndarray) -> DataSet:
+    """The data set with these splits alone, of which some may be empty. split: of every image, [N]."""
+    train, val, test = (torch.from_numpy(np.flatnonzero(split == part)) for part in (TRAIN, VAL, TEST))
+    return replace(data, train=train, val=val, test=test)
 
 
 def open_data_set(source: DataSource, key: str, build: Callable[[], StoreContents]) -> DataSet:

@@ -1,19 +1,25 @@
 """Predicts the classes of image files with a saved model; images are decoded, resized and cropped as in evaluation."""
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from sota_exp.data.decode import decode_image
+from sota_exp.data.image_folder import find_image_files
 from sota_exp.data.resize import center_crop
 from sota_exp.data.store_writer import UnreadableImage
 from sota_exp.models.saved import SavedModel
 from sota_exp.models.standalone import StandaloneModel
 from sota_exp.stages.data import Images
+
+#: Images that are decoded at once, each in a thread: one of 24 megapixels takes 0.2 GB until it is cropped.
+NUM_DECODED = min(4, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,33 +48,42 @@ class DecodedImages(Images):
         return self.images[index]
 
 
+def find_images(folder: Path) -> list[Path]:
+    """The image files in a folder and below it that training would read, sorted by path; hidden ones are skipped."""
+    return find_image_files(folder)
+
+
 def predict_files(
     model: SavedModel, paths: Sequence[Path], top: int, batch_size: int, device: torch.device
 ) -> Iterator[Prediction | UnreadableImage]:
-    """The `top` classes of every file in order, or the error of an unreadable one; `batch_size` images in memory."""
+    """The `top` classes of every file in order, or the error of an unreadable one.
+
+    The crops of `batch_size` images are in memory, and of their decoded images at most `NUM_DECODED`.
+    """
     network = StandaloneModel(model).to(device).eval()
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(NUM_DECODED) as pool:
         for start in range(0, len(paths), batch_size):
             batch = paths[start : start + batch_size]
-            decoded = list(pool.map(_decode_or_error, batch))
-            images = [image for image in decoded if isinstance(image, Tensor)]
-            probabilities = iter(classify(network, images, model, device) if images else ())
-            for path, image in zip(batch, decoded, strict=True):
-                yield image if isinstance(image, UnreadableImage) else _rank(path, next(probabilities), model, top)
+            read = list(pool.map(partial(_crop_or_error, model=model), batch))
+            crops = [crop for crop in read if isinstance(crop, Tensor)]
+            probabilities = iter(classify(network, torch.cat(crops), device) if crops else ())
+            for path, crop in zip(batch, read, strict=True):
+                yield crop if isinstance(crop, UnreadableImage) else _rank(path, next(probabilities), model, top)
 
 
-def _decode_or_error(path: Path) -> Tensor | UnreadableImage:
+def _crop_or_error(path: Path, model: SavedModel) -> Tensor | UnreadableImage:
+    """The crop that the network reads, uint8 [1, 3, S, S]; the decoded image is freed."""
+    view, interpolation = model.view, model.preprocessing.interpolation
     try:
-        return decode_image(path)
+        images = DecodedImages([decode_image(path)])
     except UnreadableImage as error:
         return error
+    return center_crop(images, torch.arange(1), view.resize, view.size, interpolation)
 
 
 @torch.inference_mode()
-def classify(network: nn.Module, images: Sequence[Tensor], model: SavedModel, device: torch.device) -> Tensor:
-    """Class probabilities of images of any sizes: uint8 [3, H, W] each → float32 [B, C] on the CPU."""
-    view, interpolation = model.view, model.preprocessing.interpolation
-    crops = center_crop(DecodedImages(images), torch.arange(len(images)), view.resize, view.size, interpolation)
+def classify(network: nn.Module, crops: Tensor, device: torch.device) -> Tensor:
+    """Class probabilities of crops: uint8 [B, 3, S, S] → float32 [B, C] on the CPU."""
     return network(crops.to(device).float() / 255).float().softmax(1).cpu()
 
 

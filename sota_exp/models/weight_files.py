@@ -1,26 +1,49 @@
 """Reads weights from safetensors, or from PyTorch's own format with `weights_only`, so that no file can run code."""
 
+import argparse
 import hashlib
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from sota_exp.config.fingerprint import canonicalize_option
 from sota_exp.config.hashing import compute_digest
+from sota_exp.errors import first_line
 from sota_exp.models.model_json import read_description
 from sota_exp.models.weights_from_mlflow import fetch_weights_file
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.model import PublishedWeights
 from sota_exp.stages.stage import InvalidValue, Legal
 
-#: Keys of the weights in training checkpoints of other frameworks.
-CHECKPOINT_KEYS = ("state_dict", "model", "model_state_dict")
+#: Keys of the weights in training checkpoints of timm, torchvision, Lightning and others, averaged weights first.
+CHECKPOINT_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict")
+
+#: Wrappers of a whole network, whose names lead every key: DataParallel and averages, torch.compile, Lightning.
+WRAPPERS = ("module.", "_orig_mod.", "model.", "net.")
+
+#: The function that a pickled NumPy scalar is made with; NumPy has no public name of it.
+NUMPY_SCALAR: Any = np.float64().__reduce__()[0]
+
+#: What trainers save beside weights, none of which can run code. A second name is that in the file: NumPy's before
+#: version 2, and Lightning's dictionary of hyperparameters, which is read as a plain one.
+PLAIN_TYPES: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    argparse.Namespace,
+    PosixPath,
+    np.dtype,
+    NUMPY_SCALAR,
+    (NUMPY_SCALAR, "numpy.core.multiarray.scalar"),
+    *(type(np.dtype(name)) for name in ("bool", *np.typecodes["AllInteger"], *np.typecodes["Float"])),
+    *((dict, f"{package}.utilities.data.AttributeDict") for package in ("lightning_fabric", "lightning.fabric")),
+    (dict, "pytorch_lightning.utilities.parsing.AttributeDict"),
+]
 
 #: No normalization: images stay in [0, 1].
 NO_NORMALIZATION = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
@@ -40,14 +63,17 @@ def replace_mean_and_std(mean: list[float] | None, std: list[float] | None, defa
     )
 
 
-def read_weights(path: str, store: str | None, prefix: str, default: Preprocessing) -> PublishedWeights:
+def read_weights(
+    path: str, store: str | None, prefix: str, default: Preprocessing, entry: str | None = None
+) -> PublishedWeights:
     """The weights of a file, or of an MLflow run as `runs:/RUN_ID`, and their preprocessing.
 
     store: an MLflow tracking URI, None for the default store. prefix: read only the keys that start with it, and strip
-    it. The preprocessing is that of the `model.json` beside the weights, as runs write it, else `default`.
+    it. entry: the key of the weights in a checkpoint (`read_state`). The preprocessing is that of the `model.json`
+    beside the weights, as runs write it, else `default`.
     """
     with fetch_weights_file(path, store) as file:
-        state, description = read_state(str(file), prefix), _read_description_beside(file)
+        state, description = read_state(str(file), prefix, entry), _read_description_beside(file)
     described = description.get("preprocessing", {})
     default = replace(default, interpolation=described.get("interpolation", default.interpolation))
     preprocessing = replace_mean_and_std(described.get("mean"), described.get("std"), default)
@@ -70,27 +96,68 @@ def _read_description_beside(file: Path) -> dict[str, Any]:
     return description or {}
 
 
-def read_state(path: str, prefix: str) -> dict[str, Tensor]:
+def read_state(path: str, prefix: str, entry: str | None = None) -> dict[str, Tensor]:
     """The state dict in a file, key → tensor [...]; only keys that start with `prefix`, which is stripped.
 
+    entry: the key of the weights in a checkpoint; None: the first of `CHECKPOINT_KEYS`. Wrappers of the whole network
+    are stripped too, unless a prefix is given.
+
     Raises:
-        InvalidValue: the file is missing or unreadable, has no weights, or no key starts with `prefix`.
+        InvalidValue: the file is missing or unreadable, has no weights or no such entry, or no key starts with
+            `prefix`.
     """
     if not Path(path).is_file():
         raise InvalidValue("path", path, "a file that exists")
     try:
-        found = load_file(path) if path.endswith(".safetensors") else torch.load(path, "cpu", weights_only=True)
+        found = load_file(path) if path.endswith(".safetensors") else _load_plain(path)
     except Exception as error:
-        raise InvalidValue("path", path, f"a safetensors file or a PyTorch file of plain tensors ({error})") from error
-    for key in CHECKPOINT_KEYS:
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = found[key]
-    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise InvalidValue("path", path, "a file with a state dict")
+        legal = f"a safetensors file or a PyTorch file of tensors and plain values ({_explain(error)})"
+        raise InvalidValue("path", path, legal) from error
+    found = _find_weights(found, path, entry)
+    if found and not prefix:
+        prefix = _find_wrappers(found)
     state = {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
     if not state:
         raise InvalidValue("prefix", prefix, f"a prefix of keys such as {next(iter(found), '')}")
     return state
+
+
+def _load_plain(path: str) -> Any:
+    with torch.serialization.safe_globals(PLAIN_TYPES):
+        return torch.load(path, "cpu", weights_only=True)
+
+
+def _explain(error: Exception) -> str:
+    """Why a file is not read, in one line: the type in it that is not on the list, else PyTorch's first line."""
+    foreign = re.search(r"GLOBAL (\S+) was not an allowed", str(error))
+    if foreign is None:
+        return first_line(error)
+    return f"it has an object of type {foreign[1]}; save its weights alone: torch.save(network.state_dict(), FILE)"
+
+
+def _find_weights(found: Any, path: str, entry: str | None) -> dict[str, Tensor]:
+    """The state dict in what a file contains, key → tensor [...]."""
+    while isinstance(found, Mapping):
+        entries = [key for key in CHECKPOINT_KEYS if isinstance(found.get(key), Mapping)]
+        if entry is not None and not isinstance(found.get(entry), Mapping):
+            raise InvalidValue("entry", entry, f"an entry of {path} with weights, such as {' or '.join(entries)}")
+        if not entries and entry is None:
+            break
+        chosen = entry or entries[0]
+        if len(entries) > 1:
+            log.info("%s: the weights are its entry %s, not %s", path, chosen, " or ".join({*entries} - {chosen}))
+        found, entry = found[chosen], None
+    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise InvalidValue("path", path, "a file with a state dict")
+    return {key: value for key, value in found.items() if key != "n_averaged"}  # a count of torch's AveragedModel
+
+
+def _find_wrappers(state: Mapping[str, Tensor]) -> str:
+    """The wrappers that lead every key, such as `module.`; "" without one."""
+    prefix = ""
+    while wrapper := next((word for word in WRAPPERS if all(key.startswith(prefix + word) for key in state)), ""):
+        prefix += wrapper
+    return prefix
 
 
 def hash_weights_with_use(

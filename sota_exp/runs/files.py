@@ -4,6 +4,7 @@ config.yaml          resolved configuration              result.json      result
 metrics.jsonl        one object per epoch                predictions.npz  logits and correctness, val and test
 checkpoint/          state to resume bit for bit         run.log          log messages
 model.safetensors    final weights                       model.json       architecture and preprocessing
+predictions.csv      prediction of each image by name    mistakes.npz, .csv  the most confident mistakes
 trained_on.npy       digests of the training images
 """
 

@@ -71,7 +71,8 @@ class DataSet:
     """Images, their labels (int64 [N]), and the splits: ascending int64 indices of the images of each.
 
     digest: hash of the content, part of the fingerprint. image_digests: of every image, int64 [N], equal for copies of
-    a file; by them a run knows the images that it was trained on.
+    a file; by them a run knows the images that it was trained on. names: of the images, such as paths relative to the
+    root; None where images have no names.
     """
 
     images: Images
@@ -83,6 +84,18 @@ class DataSet:
     preprocessing: Preprocessing
     digest: str
     image_digests: Tensor
+    names: tuple[str, ...] | None = None
+
+    def part(self, name: str) -> Tensor:
+        """Indices of the images of `train`, `val`, `test`, or of `all` of them: int64 [n], ascending."""
+        if name == "all":
+            return torch.cat([self.train, self.val, self.test]).unique()
+        indices: Tensor = vars(self)[name]
+        return indices
+
+    def name_image(self, index: int) -> str:
+        """The name of an image; its number in the set, from 0, if images have no names."""
+        return str(index) if self.names is None else self.names[index]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,3 +126,11 @@ class DataSource(Stage):
     @abstractmethod
     def __call__(self) -> DataSet:
         """Images of any size [3, H, W], labels int64 [N] and the indices of the splits."""
+
+    def open_for_scoring(self) -> DataSet:
+        """The data set for a model that was trained on others.
+
+        Sets of files have only the splits that the files are in, of which some may be empty, `train` too: nothing is
+        split off, and no class is required.
+        """
+        return self()

@@ -26,6 +26,20 @@ class OneView(Predictor):
         return model(images)
 
 
+class Metrics(Stage):
+    """Further metrics, beside those that every run measures."""
+
+    @abstractmethod
+    def __call__(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
+        """Name → value, finite. logits: float32 [N, C] on the CPU, one row per image. labels: int64 [N]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoFurtherMetrics(Metrics):
+    def __call__(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
+        return {}
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluationView:
     """An evaluation size: the shorter side is resized to `resize` pixels, then the central `size` × `size` is cut."""

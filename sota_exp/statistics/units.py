@@ -1,24 +1,43 @@
 """How metrics and differences are formatted: shares in percent and points, losses plain; and which way is better."""
 
 import math
+import re
 from dataclasses import dataclass
 
 #: Shown in place of an unknown value.
 UNKNOWN = "–"
 
+#: Metric that every run measures on val and test → its words.
+METRIC_WORDS = {
+    "accuracy": "accuracy",
+    "top5_accuracy": "top-5 accuracy",
+    "loss": "loss",
+    "ece": "calibration error",
+    "macro_f1": "macro F1",
+    "macro_precision": "macro precision",
+    "macro_recall": "macro recall",
+    "balanced_accuracy": "balanced accuracy",
+    "kappa": "Cohen's κ",
+}
+
 #: Metric of a result → whether higher is better.
 HIGHER_IS_BETTER = {
-    f"{split}/{name}": higher_is_better
-    for split in ("val", "test")
-    for name, higher_is_better in (("accuracy", True), ("top5_accuracy", True), ("loss", False), ("ece", False))
+    f"{split}/{name}": name not in ("loss", "ece") for split in ("val", "test") for name in METRIC_WORDS
 }
+
+
+def find_direction(metric: str) -> bool | None:
+    """Whether higher is better; None for a metric of one's own (evaluation/metrics), of which this is not known."""
+    if re.fullmatch(r"(val|test)/top\d+_accuracy", metric):
+        return True
+    return HIGHER_IS_BETTER.get(metric)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetricFormat:
     """How a metric is formatted: times `factor`, with `decimals`, in `unit`; differences in `difference_unit`.
 
-    highest: the largest possible value; the smallest is 0.
+    highest, lowest: the largest and the smallest possible value.
     """
 
     factor: float
@@ -26,10 +45,11 @@ class MetricFormat:
     unit: str
     difference_unit: str
     highest: float = math.inf
+    lowest: float = 0.0
 
     def spread(self, mean: float, sd: float | None) -> tuple[float, float]:
         """The ends of mean ± sd, within the possible values."""
-        return max(0.0, mean - (sd or 0.0)), min(self.highest, mean + (sd or 0.0))
+        return max(self.lowest, mean - (sd or 0.0)), min(self.highest, mean + (sd or 0.0))
 
     def value(self, value: float | None) -> str:
         return UNKNOWN if value is None else f"{value * self.factor:.{self.decimals}f}"
@@ -55,11 +75,20 @@ class MetricFormat:
 
 SHARE_FORMAT = MetricFormat(factor=100, decimals=2, unit="%", difference_unit="points", highest=1.0)
 PLAIN_FORMAT = MetricFormat(factor=1, decimals=4, unit="", difference_unit="")
+SIGNED_FORMAT = MetricFormat(factor=1, decimals=4, unit="", difference_unit="", lowest=-math.inf)
 SECONDS_FORMAT = MetricFormat(factor=1, decimals=1, unit="s", difference_unit="s")
 
 
 def get_metric_format(metric: str) -> MetricFormat:
-    return SHARE_FORMAT if metric.endswith(("accuracy", "ece")) else PLAIN_FORMAT
+    shares = ("accuracy", "ece", "macro_f1", "macro_precision", "macro_recall")
+    if metric.endswith(shares):
+        return SHARE_FORMAT
+    return PLAIN_FORMAT if metric.endswith("loss") else SIGNED_FORMAT  # κ and metrics of one's own may be negative
+
+
+def is_share_of_images(metric: str) -> bool:
+    """Whether the metric is a number of images divided by that of all, so that its standard error is a binomial one."""
+    return metric.endswith("accuracy") and not metric.endswith("balanced_accuracy")
 
 
 def format_signed(value: float, decimals: int) -> str:

@@ -84,6 +84,7 @@ def plan_study(sweeper: StudySweeper, arguments: list[str]) -> PlannedStudy:
         raise ConfigError(f"study: {error}") from error
     if takes_own:
         blueprint = replace(blueprint, notes=(RECIPE_NOTE.format(settings.recipe), *blueprint.notes))
+    settings.require_measured(base.configuration.choices)
     arms, note = compose_arms(blueprint, base), ""
     if settings.budget != "epochs":
         from sota_exp.study.equal_compute import apply_equal_budget, cache_epoch_costs, measure_epoch_cost

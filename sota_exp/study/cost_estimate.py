@@ -9,7 +9,8 @@ from sota_exp.study.arms import ComposedArm
 from sota_exp.study.files import find_trainings
 from sota_exp.study.results import PlannedStudy
 from sota_exp.training.failures import convert_errors
-from sota_exp.training.loop import TrainingSession, TrainingState, start_training
+from sota_exp.training.input_sizes import start_checked_training
+from sota_exp.training.loop import TrainingSession, TrainingState
 from sota_exp.training.run import open_session_of
 
 #: Seconds for which an arm is trained to measure its speed.
@@ -19,7 +20,7 @@ SECONDS_PER_ARM = 1.5
 def measure_arm(arm: ComposedArm, seconds: float) -> tuple[TrainingSession, TrainingState, MeasuredCost]:
     """Train an arm for about `seconds`, then evaluate some images."""
     session = open_session_of(arm.configuration.experiment)
-    state = start_training(session)
+    state = start_checked_training(session)
     return session, state, measure_cost(session, state, seconds)
 
 

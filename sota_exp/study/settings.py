@@ -9,10 +9,11 @@ from sota_exp.errors import ConfigError
 from sota_exp.stages.stage import require
 from sota_exp.statistics.interim import compute_look_levels
 from sota_exp.statistics.sign_flip import find_smallest_p_value
-from sota_exp.statistics.units import HIGHER_IS_BETTER
+from sota_exp.statistics.units import HIGHER_IS_BETTER, find_direction
 from sota_exp.study.technique import Technique
 
 STUDY_KINDS = ("ladder", "leave_one_out", "add_one_in", "pairs", "one_slot", "screening", "null")
+DIRECTIONS = ("maximize", "minimize")
 BUDGETS = ("epochs", "steps", "flops", "seconds")
 
 
@@ -26,6 +27,7 @@ class StudySettings:
     seeds: Any
     budget: str
     metric: str
+    direction: str | None
     level: float
     looks: list[int] | None
     only: list[str] | None
@@ -41,7 +43,7 @@ class StudySettings:
     def __post_init__(self) -> None:
         require(self.kind in STUDY_KINDS, "kind", self.kind, ", ".join(STUDY_KINDS))
         require(self.budget in BUDGETS, "budget", self.budget, ", ".join(BUDGETS))
-        require(self.metric in HIGHER_IS_BETTER, "metric", self.metric, ", ".join(HIGHER_IS_BETTER))
+        self._require_metric_and_direction()
         require(0.5 < self.level < 1, "level", self.level, "a fraction in (0.5, 1), such as 0.95")
         require(_are_seeds(self.seeds), "seeds", self.seeds, "a count of at least 1, or a list of different seeds ≥ 0")
         require(2 <= self.num_arms <= 100, "num_arms", self.num_arms, "a count in [2, 100]")
@@ -51,6 +53,33 @@ class StudySettings:
         if self.kind == "null":
             are_apart = not isinstance(self.seeds, list) or max(self.seeds) < 1000
             require(are_apart, "seeds", self.seeds, "seeds below 1000 in a null study, whose arms are 1000 seeds apart")
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether higher values of the metric are better."""
+        known = find_direction(self.metric)
+        return self.direction == "maximize" if known is None else known
+
+    def _require_metric_and_direction(self) -> None:
+        """Metrics of one's own (evaluation/metrics) need a direction, those of every run have theirs."""
+        legal = ", ".join(HIGHER_IS_BETTER)
+        if find_direction(self.metric) is not None:
+            require(self.direction is None, "direction", self.direction, f"null: that of {self.metric} is known")
+            return
+        own = self.metric.startswith(("val/", "test/")) and self.direction is not None
+        require(
+            own, "metric", self.metric, f"{legal}; or val/NAME or test/NAME of evaluation/metrics, with a direction"
+        )
+        require(self.direction in DIRECTIONS, "direction", self.direction, ", ".join(DIRECTIONS))
+
+    def require_measured(self, choices: Mapping[str, str]) -> None:
+        """Check that the runs measure a metric of one's own.
+
+        Raises:
+            ConfigError: no further metrics are chosen.
+        """
+        if self.metric not in HIGHER_IS_BETTER and choices["evaluation/metrics"] == "none":
+            raise ConfigError(f"study.metric={self.metric}: no run measures it; choose evaluation/metrics=…, not none")
 
     def _require_deciding_looks(self, looks: list[int]) -> None:
         rising = all(one < other for one, other in zip([1, *looks], looks, strict=False))

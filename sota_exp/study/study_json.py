@@ -40,6 +40,7 @@ def build_study_json(study: PlannedStudy, runs: StudyRuns) -> JsonObject:
         "recipe": study.recipe,
         "data": study.data,
         "metric": settings.metric,
+        "higher_is_better": settings.higher_is_better,
         "level": settings.level,
         "power": DEFAULT_POWER,
         "seeds": list(study.seeds),

@@ -10,7 +10,7 @@ import numpy as np
 from sota_exp.statistics.interim import InterimResult
 from sota_exp.statistics.paired import bonett_price_interval, compute_mean_and_sd, paired_t_interval
 from sota_exp.statistics.power import find_detectable_difference
-from sota_exp.statistics.units import HIGHER_IS_BETTER, SHARE_FORMAT, get_metric_format
+from sota_exp.statistics.units import SHARE_FORMAT, get_metric_format
 from sota_exp.statistics.verdict import (
     CELL_VERDICT,
     REFERENCE_VERDICT,
@@ -89,7 +89,7 @@ def _comparison(
 ) -> JsonObject:
     """The paired comparison of an arm with its reference, over the seeds that both have."""
     settings, paired, level = study.settings, list(differences), study.settings.level
-    better, unit = HIGHER_IS_BETTER[settings.metric], get_metric_format(settings.metric)
+    better, unit = settings.higher_is_better, get_metric_format(settings.metric)
     found = paired_t_interval([0.0] * len(paired), list(differences.values()), level, unit.highest)
     _, sd = compute_mean_and_sd(list(differences.values()))
     test_level = study.get_test_level(test.seeds.get(arm.name, len(study.seeds)))

@@ -8,7 +8,7 @@ from sota_exp.statistics.effects import Effect, compute_effects
 from sota_exp.statistics.interim import InterimResult
 from sota_exp.statistics.paired import paired_t_interval
 from sota_exp.statistics.sign_flip import find_smallest_p_value
-from sota_exp.statistics.units import HIGHER_IS_BETTER, get_metric_format
+from sota_exp.statistics.units import get_metric_format
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.verdicts import compute_pair_interactions
 
@@ -33,7 +33,7 @@ def estimate_screening_effects(study: PlannedStudy, runs: StudyRuns) -> tuple[li
 
 def build_effect_entry(study: PlannedStudy, effect: Effect) -> JsonObject:
     """An entry of `effects` or `interactions`."""
-    better = HIGHER_IS_BETTER[study.settings.metric]
+    better = study.settings.higher_is_better
     significant = effect.p_adjusted <= 1 - study.settings.level
     verdict = ("helps" if (effect.estimate > 0) == better else "hurts") if significant else "cannot be distinguished"
     unit = get_metric_format(study.settings.metric)

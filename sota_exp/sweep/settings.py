@@ -11,7 +11,7 @@ from sota_exp.config.build import build, prefix_invalid_values
 from sota_exp.config.values import format_suggestion
 from sota_exp.errors import ConfigError
 from sota_exp.stages.stage import require
-from sota_exp.statistics.units import HIGHER_IS_BETTER
+from sota_exp.statistics.units import HIGHER_IS_BETTER, find_direction
 from sota_exp.sweep.storage import Direction
 
 #: Keys that hold mappings with free keys; and these together with the keys of `Objectives` and the storage.
@@ -120,7 +120,8 @@ def require_measure(key: str, name: str, with_val: bool) -> None:
     """
     legal = [*(VAL_DIRECTIONS if with_val else ()), *(f"cost/{cost}" for cost in TRIAL_COSTS)]
     # Other programs have other val metrics; a name that is almost one of ours is a mistake.
-    is_other = name.startswith("val/") and not difflib.get_close_matches(name, VAL_DIRECTIONS, n=1, cutoff=0.8)
+    is_typo = find_direction(name) is None and difflib.get_close_matches(name, VAL_DIRECTIONS, n=1, cutoff=0.8)
+    is_other = name.startswith("val/") and not is_typo
     if name in legal or (with_val and is_other):
         return
     why = "a sweep must not see test metrics; " if name.startswith("test/") else ""

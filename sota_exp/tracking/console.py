@@ -18,8 +18,10 @@ from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.tracking.mlflow_note import (
     SCORE_HEADINGS,
     find_extreme_classes,
+    format_confused_pairs,
     format_model_cost,
     format_score_cells,
+    list_further_scores,
     list_techniques,
 )
 from sota_exp.training.device import get_device_name
@@ -85,14 +87,32 @@ class ConsoleListener(Listener):
 
 
 def build_score_table(result: dict[str, Any]) -> Table:
-    """Table of the scores on val and test, accuracies with their intervals over images."""
+    """Table of the scores on the evaluated parts of the data, accuracies with their intervals over images."""
     table = Table(box=None, pad_edge=False, show_edge=False)
     for index, heading in enumerate(SCORE_HEADINGS):
         table.add_column(heading if index else "", justify="right" if index else "left")
-    for split in ("val", "test"):
+    for split in result["evaluated_images"]:
         accuracy, *others = format_score_cells(result, split)
         table.add_row(split, f"[bold]{accuracy}[/]", *others)
     return table
+
+
+def build_further_table(result: dict[str, Any]) -> list[Table | str]:
+    """Table of means over classes, κ and metrics of one's own, and an empty line; [] where there are none."""
+    rows = list_further_scores(result)
+    if not rows:
+        return []
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    for index, heading in enumerate(rows[0]):
+        table.add_column(escape(heading) if index else "", justify="right" if index else "left")
+    for row in rows[1:]:
+        table.add_row(*row)
+    return [table, ""]
+
+
+def add_confused_pairs(facts: Table, result: dict[str, Any]) -> None:
+    if pairs := format_confused_pairs(result):
+        facts.add_row("confused", escape(pairs))
 
 
 def build_evaluation_panel(result: dict[str, Any], directory: str) -> RenderableType:
@@ -106,6 +126,7 @@ def build_evaluation_panel(result: dict[str, Any], directory: str) -> Renderable
         facts.add_row(
             "search", f"choosing gains {100 * gain:+.2f} ± {100 * error:.2f} points on val, cross-fitted: {verdict}"
         )
+    add_confused_pairs(facts, result)
     facts.add_row("weights", escape(result["weights"]))
     if result.get("trained_on") is None:
         facts.add_row("trained on", "unknown images: there is no trained_on.npy beside the weights")
@@ -121,6 +142,7 @@ def build_result_panel(result: dict[str, Any], directory: str) -> Panel:
     facts.add_row("weights", f"{describe_saved_epoch(result)}; re-scored from the saved model")
     for name, classes in zip(("hardest", "easiest"), find_extreme_classes(result), strict=True):
         facts.add_row(name, escape(classes))
+    add_confused_pairs(facts, result)
     seconds = result["seconds"]
     training = f"training {format_duration(seconds['train'])}, {result['images_per_second']:,.0f} images/s"
     scoring = f"validation {format_duration(seconds['validate'])}; final scoring {format_duration(seconds['evaluate'])}"
@@ -134,5 +156,5 @@ def build_result_panel(result: dict[str, Any], directory: str) -> Panel:
 
 def build_panel(result: dict[str, Any], facts: Table, title: str) -> Panel:
     """Scores above facts."""
-    content = Group(build_score_table(result), "", facts)
+    content = Group(build_score_table(result), "", *build_further_table(result), facts)
     return Panel(content, title=title, title_align="left", border_style="green", expand=False)

@@ -28,6 +28,8 @@ RUN_ARTIFACTS = (
     "model.safetensors",
     "model.json",
     "predictions.npz",
+    "predictions.csv",
+    "mistakes.csv",
     "run.log",
 )
 

@@ -9,12 +9,14 @@ from sota_exp.report.sweep.terminal import format_markdown_table
 from sota_exp.runs.contents import RunContent
 from sota_exp.runs.result_json import describe_saved_epoch
 from sota_exp.statistics.proportion import wilson_interval
+from sota_exp.statistics.units import METRIC_WORDS, get_metric_format
 
 #: Names of neutral options, in any slot.
 NEUTRAL_OPTIONS = ("none", "native", "full", "fixed", "standard", "scratch", "step", "plain")
 
 #: Columns of the table of scores.
 SCORE_HEADINGS = ("split", "accuracy", "95 % interval", "top-5", "loss", "calibration error", "images")
+NAMES_OF_SCORES = ("accuracy", "top5_accuracy", "loss", "ece")
 
 
 def format_run_note(content: RunContent) -> str:
@@ -51,7 +53,8 @@ def format_scores(result: dict[str, Any]) -> str:
     names = (
         "The val scores above are the metrics `best/val_…`; `val/…` are curves, whose last value is the last epoch's."
     )
-    return f"{format_markdown_table(rows)}\n\n{best} {names}"
+    tables = [format_markdown_table(table) for table in (rows, list_further_scores(result)) if table]
+    return "\n\n".join([*tables, f"{best} {names}"])
 
 
 def format_score_cells(result: dict[str, Any], split: str) -> list[str]:
@@ -69,9 +72,41 @@ def format_score_cells(result: dict[str, Any], split: str) -> list[str]:
     ]
 
 
+def list_further_scores(result: dict[str, Any]) -> list[list[str]]:
+    """A table with a row per split, below one of headings: means over classes, κ, and metrics of one's own.
+
+    Empty for a result of a version without these metrics.
+    """
+    metrics, splits = result["metrics"], list(result["evaluated_images"])
+    measured = dict.fromkeys(key.partition("/")[2] for key in metrics if key.partition("/")[0] in splits)
+    # Macro recall is the balanced accuracy.
+    names = [name for name in measured if name not in (*NAMES_OF_SCORES, "macro_recall")]
+    rows = [
+        [
+            split,
+            *(
+                get_metric_format(name).format_with_unit(metrics.get(f"{split}/{name}")).replace(" ", "")
+                for name in names
+            ),
+        ]
+        for split in splits
+    ]
+    return [["split", *(METRIC_WORDS.get(name, name) for name in names)], *rows] if names else []
+
+
+def format_confused_pairs(result: dict[str, Any], most: int = 3) -> str:
+    """The pairs of classes that are confused most often: `cat as dog 12 (8%)`; "" without any."""
+    pairs = result.get("confused_pairs", [])[:most]
+    return ", ".join(
+        f"{pair['label']} as {pair['prediction']} {pair['images']} ({pair['share']:.0%})" for pair in pairs
+    )
+
+
 def format_classes_and_cost(result: dict[str, Any]) -> str:
     hardest, easiest = find_extreme_classes(result)
     classes = f"Hardest on test: {hardest}. Easiest: {easiest}.\n\n" if len(result["per_class_accuracy"]) > 1 else ""
+    if confused := format_confused_pairs(result):
+        classes += f"Most often confused: {confused}.\n\n"
     return (
         f"{classes}Cost: {result['seconds']['train']:,.0f} s of training at {result['images_per_second']:,.0f} "
         f"images/s on {result['device']}; {format_model_cost(result)}."

@@ -31,8 +31,9 @@ from sota_exp.stages.data import DataSet
 from sota_exp.training.device import set_up_process, synchronize_device
 from sota_exp.training.distributed import World
 from sota_exp.training.failures import convert_errors
-from sota_exp.training.loop import StepRecord, fit, start_training
-from sota_exp.training.session import open_session
+from sota_exp.training.input_sizes import start_checked_training
+from sota_exp.training.loop import StepRecord, fit
+from sota_exp.training.session import fit_batch_size, open_session
 
 #: The fields of `runtime` that can be measured, in the order in which they are.
 MEASURED_FIELDS = ("channels_last", "precision", "threads", "workers", "compile")
@@ -116,6 +117,7 @@ def measure_runtime(experiment: Experiment, asked: Sequence[str]) -> dict[str, A
     _, device = set_up_process(experiment)
     with convert_errors():
         data = open_data(experiment)
+        experiment = fit_batch_size(experiment, data, World())
     best, streams = replace(experiment.runtime, measure=[]), isinstance(data.images, StreamedImages)
     gains = []
     for name in MEASURED_FIELDS:
@@ -210,7 +212,7 @@ def train_and_time(
     """Train, and yield the seconds of every step."""
     session = open_session(replace(experiment, runtime=runtime), data, World(), device)
     began = time.monotonic()
-    for record in fit(session, start_training(session)):
+    for record in fit(session, start_checked_training(session)):
         if isinstance(record, StepRecord):
             synchronize_device(device)
             yield time.monotonic() - began

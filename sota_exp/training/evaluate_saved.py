@@ -4,7 +4,9 @@ The view and the predictor are those saved with the weights, unless the command 
 """
 
 import hashlib
+import logging
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,6 @@ from sota_exp.models.model_json import read_description
 from sota_exp.models.parts import find_classifier_name
 from sota_exp.models.saved import SavedModel
 from sota_exp.models.weight_files import hash_tensors, read_state
-from sota_exp.runs.atomic import write_atomically
 from sota_exp.runs.files import RunFiles, write_weights
 from sota_exp.runs.result_json import build_empty_result
 from sota_exp.stages.data import DataSet
@@ -34,9 +35,18 @@ from sota_exp.stages.random import RandomStreams
 from sota_exp.training.device import get_device_name, set_up_process
 from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.final_scores import choose_view, score_splits
+from sota_exp.training.input_sizes import require_input_sizes
 from sota_exp.training.memory import get_peak_memory, reset_peak_memory
+from sota_exp.training.prediction_files import write_predictions
+from sota_exp.training.scored_data import choose_parts, open_outside_data
 from sota_exp.training.session import build_evaluator
 from sota_exp.training.trained_on import count_trained_on, read_trained_on
+
+log = logging.getLogger(__name__)
+
+#: Keys of the command that name other data than the run's, and keys that cut val and test from them.
+DATA_KEYS = frozenset({"data", "data.root", "data.path", "data.dataset", "data.config", "data.revision"})
+SPLIT_KEYS = frozenset({"data.val_fraction", "data.test_fraction", "data.split_seed"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +68,7 @@ class SavedEvaluation:
 
     description: path of the `model.json`; if None, the configuration describes the network. training_fingerprint: of
     the training that made the weights, or "". asked: keys that the command sets, which replace the saved values.
+    part: of the data, see `scored_data.PARTS`; None: val and test. data_digest: of the training's data, or "".
     """
 
     weights: Path
@@ -65,6 +76,8 @@ class SavedEvaluation:
     training_fingerprint: str
     configuration: Configuration
     asked: frozenset[str]
+    part: str | None = None
+    data_digest: str = ""
 
     @property
     def experiment(self) -> Experiment:
@@ -73,6 +86,13 @@ class SavedEvaluation:
     def is_set(self, *nodes: str) -> bool:
         """Whether the command sets one of these keys, or one below them."""
         return any(f"{key}.".startswith(f"{node}.") for key in self.asked for node in nodes)
+
+    def open_data(self) -> DataSet:
+        """The data of the run as in its training; other data with the splits they have, or those that the command cuts."""
+        is_of_run = self.training_fingerprint != ""
+        if (is_of_run and self.asked.isdisjoint(DATA_KEYS)) or not self.asked.isdisjoint(SPLIT_KEYS):
+            return open_data(self.experiment)
+        return open_outside_data(self.experiment, self.data_digest, not is_of_run or self.is_set("scale"))
 
     def load_model(self, data: DataSet) -> SavedModel:
         """The model, with the interpolation and the predictor that the command sets."""
@@ -101,7 +121,7 @@ class SavedEvaluation:
 
 
 def evaluate_saved(evaluation: SavedEvaluation, directory: Path) -> dict[str, Any]:
-    """Evaluate, and write `result.json`, `predictions.npz` and the evaluated model to `directory`.
+    """Evaluate, and write `result.json`, the predictions and the evaluated model to `directory`.
 
     Returns the content of `result.json`; an equal evaluation that is there already is not repeated.
 
@@ -111,11 +131,12 @@ def evaluate_saved(evaluation: SavedEvaluation, directory: Path) -> dict[str, An
     experiment = evaluation.experiment
     world, device = set_up_process(experiment)
     reset_peak_memory(device)
-    data = open_data(experiment)
+    data = evaluation.open_data()
+    parts = choose_parts(data, evaluation.part)
     model = evaluation.load_model(data)
     data = reorder_labels(data, model.classes)
     resolution = evaluation.resolution(model.view)
-    fingerprint = compute_evaluation_fingerprint(evaluation, model, resolution, data)
+    fingerprint = compute_evaluation_fingerprint(evaluation, model, resolution, data, parts)
     files = RunFiles(directory=directory)
     if (previous := files.result()) is not None:
         if previous["fingerprint"] == fingerprint:
@@ -128,11 +149,12 @@ def evaluate_saved(evaluation: SavedEvaluation, directory: Path) -> dict[str, An
     network = model.network.to(device).to(memory_format=evaluator.memory_format)
     prints = (evaluation.training_fingerprint, fingerprint)
     result = build_empty_result(experiment.seed, evaluation.configuration.choices, prints)
+    require_input_sizes(network, resolution.views())
     if evaluation.is_set("evaluation.fine_tune"):
-        fine_tune(experiment, network, evaluator, resolution.views()[0])
+        fine_tune(network, experiment, evaluator, resolution.views()[0])
     trained_on = find_trained_on(evaluation, data)
     chosen = choose_view(network, evaluator, resolution)
-    arrays = score_splits(network, chosen, evaluator, result)
+    arrays = score_splits(network, chosen, evaluator, result, parts)
     result |= {
         "status": "finished",
         "weights": str(evaluation.weights),
@@ -143,7 +165,7 @@ def evaluate_saved(evaluation: SavedEvaluation, directory: Path) -> dict[str, An
         "device": get_device_name(device),
     }
     if world.is_main:
-        write_atomically(files.predictions, lambda file: np.savez(file, allow_pickle=False, **arrays))
+        write_predictions(files, data, arrays)
         write_evaluated_model(evaluation, model, chosen.view, files, trained_on)
         files.write_config(evaluation.configuration.values)
         files.write_result(result)
@@ -159,8 +181,14 @@ def find_trained_on(evaluation: SavedEvaluation, data: DataSet) -> np.ndarray | 
     return tuned_on if known is None else np.concatenate([known, tuned_on])
 
 
-def fine_tune(experiment: Experiment, network: nn.Module, evaluator: Evaluator, view: EvaluationView) -> None:
-    """Fine-tune the network in place on the training images in `view`."""
+def fine_tune(network: nn.Module, experiment: Experiment, evaluator: Evaluator, view: EvaluationView) -> None:
+    """Fine-tune the network, [B, 3, S, S] → [B, C], in place, on the training images in the view.
+
+    Raises:
+        ConfigError: the data set has no training images.
+    """
+    if len(evaluator.data.train) == 0:
+        raise ConfigError("evaluation/fine_tune: it trains on images of the part train, and the data set has none")
     streams = RandomStreams(seed=experiment.seed, rank=evaluator.world.rank, world_size=evaluator.world.size)
     experiment.evaluation.fine_tune(network, evaluator.get_training_images(view), streams)
 
@@ -195,16 +223,23 @@ def build_configured_model(evaluation: SavedEvaluation, data: DataSet) -> SavedM
     experiment = evaluation.experiment
     network = build_network(experiment, len(data.classes))
     head = find_classifier_name(network)
-    given = read_state(str(evaluation.weights), evaluation.configuration.values["model"]["weights"]["prefix"])
+    source = evaluation.configuration.values["model"]["weights"]
+    given = read_state(str(evaluation.weights), source["prefix"], source["entry"])
     known = len(given[f"{head}.weight"])
     if known != len(data.classes):
         raise ConfigError(
             f"data: the set has {len(data.classes)} classes, the weights have {known}; choose a set with these classes"
         )
+    preprocessing = get_preprocessing(experiment, data)
+    if not any(preprocessing.mean) and preprocessing.mean == data.preprocessing.mean:
+        raise ConfigError(
+            "model.weights.mean: the data set has no training images to take mean and std from; give those of the "
+            "training, such as model.weights.mean=[0.485,0.456,0.406] model.weights.std=[0.229,0.224,0.225]"
+        )
     return SavedModel(
         network=network.eval(),
         classes=data.classes,
-        preprocessing=get_preprocessing(experiment, data),
+        preprocessing=preprocessing,
         view=experiment.evaluation.resolution.views()[0],
         predictor=experiment.evaluation.tta,
     )
@@ -223,35 +258,41 @@ def load_evaluated_model(description: Path, weights: Path) -> SavedModel:
 
 
 def reorder_labels(data: DataSet, classes: tuple[str, ...]) -> DataSet:
-    """The data set, its labels in the order of the model's classes.
+    """The data set, its labels in the order of the model's classes, of which it may lack some.
 
     Raises:
-        ConfigError: the set has other classes.
+        ConfigError: the set has classes that the model does not have.
     """
-    if len(data.classes) != len(classes):
-        raise ConfigError(
-            f"data: the set has {len(data.classes)} classes, the model has {len(classes)}; "
-            "choose a set with the classes of the model"
-        )
     unknown = [name for name in data.classes if name not in classes]
     if unknown:
-        raise ConfigError(f"data: the model has no class {unknown[0]}; its classes are {', '.join(classes[:10])}")
+        raise ConfigError(
+            f"data: the model has no class {name_some(unknown)}; its {len(classes)} classes are {name_some(classes)}. "
+            "Rename these classes as the model names them, or leave them out"
+        )
+    if absent := [name for name in classes if name not in data.classes]:
+        log.warning("the data have no images of %d of the %d classes: %s", len(absent), len(classes), name_some(absent))
     positions = torch.tensor([classes.index(name) for name in data.classes])
     return replace(data, labels=positions[data.labels], classes=classes)
 
 
+def name_some(names: Sequence[str], most: int = 10) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def compute_evaluation_fingerprint(
-    evaluation: SavedEvaluation, model: SavedModel, resolution: Resolution, data: DataSet
+    evaluation: SavedEvaluation, model: SavedModel, resolution: Resolution, data: DataSet, parts: tuple[str, ...]
 ) -> str:
-    """Hash of the weights, the images and the evaluation."""
-    values, images = evaluation.configuration.values, torch.cat([data.val, data.test])
+    """Hash of the weights, the images of the scored parts and the evaluation."""
+    values, images = evaluation.configuration.values, torch.cat([data.part(name) for name in parts])
+    names = [] if parts == ("val", "test") else parts
     tuned = evaluation.is_set("evaluation.fine_tune")
     tuning = [values["evaluation"]["fine_tune"], evaluation.experiment.seed, len(data.train)] if tuned else []
     view, predictor, precision = str(resolution), str(model.predictor), values["runtime"]["precision"]
     return compute_digest(
         {
             "weights": hash_tensors(model.network.state_dict()),
-            "data": [data.digest, len(data.val), hashlib.sha256(images.numpy().tobytes()).hexdigest()],
+            "data": [data.digest, len(data.val), hashlib.sha256(images.numpy().tobytes()).hexdigest(), *names],
             "evaluation": [view, asdict(model.preprocessing), predictor, precision, *tuning],
         }
     )

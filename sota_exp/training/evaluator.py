@@ -3,6 +3,7 @@
 All images of the split are counted exactly once, on any number of processes.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -12,11 +13,13 @@ from torch import Tensor, nn
 
 from sota_exp.data.resize import center_crop
 from sota_exp.data.streaming import StreamedImages
+from sota_exp.errors import RunFailed
 from sota_exp.models.parts import get_classifier_layer
 from sota_exp.stages.data import DataSet, Images, Preprocessing
-from sota_exp.stages.evaluation import EvaluationView, Predictor, TrainingImages
+from sota_exp.stages.evaluation import EvaluationView, Metrics, NoFurtherMetrics, Predictor, TrainingImages
 from sota_exp.training.batch_pipeline import normalize
 from sota_exp.training.distributed import World, gather_interleaved
+from sota_exp.training.metrics import compute_scores
 
 #: Images per batch when several views are tried, since the crops of all views are in memory together.
 SEARCH_BATCH_SIZE = 64
@@ -37,6 +40,7 @@ class Evaluator:
     world: World
     autocast: Callable[[], AbstractContextManager[None]]
     memory_format: torch.memory_format = torch.contiguous_format
+    metrics: Metrics = field(default_factory=NoFurtherMetrics)
     _cache: dict[tuple[str, EvaluationView], Tensor] = field(default_factory=dict, repr=False)
 
     def load_crops(self, split: str, view: EvaluationView) -> Tensor | None:
@@ -84,8 +88,7 @@ class Evaluator:
 
     def own(self, split: str) -> Tensor:
         """Indices of this rank's part of `split`, int64 [n]."""
-        indices: Tensor = vars(self.data)[split][self.world.rank :: self.world.size]
-        return indices
+        return self.data.part(split)[self.world.rank :: self.world.size]
 
     def cut(self, images: Images, indices: Tensor, view: EvaluationView) -> Tensor:
         """Crops of the images `indices`, int64 [B], as uint8 [B, 3, S, S]."""
@@ -125,7 +128,22 @@ class Evaluator:
 
     def labels(self, split: str) -> Tensor:
         """Labels of `split`, int64 [N]."""
-        return self.data.labels[vars(self.data)[split]]
+        return self.data.labels[self.data.part(split)]
+
+    def compute_metrics(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
+        """All metrics of logits, float32 [N, C], and labels, int64 [N]: those of every run, and further ones.
+
+        Raises:
+            RunFailed: a further metric is not finite, or has the name of one that every run has.
+        """
+        found, further = compute_scores(logits, labels), self.metrics(logits, labels)
+        for name, value in further.items():
+            if name in found or not math.isfinite(value):
+                wrong = "a metric of every run" if name in found else f"{value}"
+                raise RunFailed(
+                    f"evaluation/metrics: {name} is {wrong}; legal: finite numbers under names of their own"
+                )
+        return found | further
 
     def get_training_images(self, view: EvaluationView) -> TrainingImages:
         """The training images in an evaluation view, for fine-tuning."""

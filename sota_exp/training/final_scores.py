@@ -1,6 +1,7 @@
 """Scores of finished weights: the view is chosen on val, then val and test are each scored from one set of logits."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sota_exp.errors import ConfigError, first_line
+from sota_exp.errors import ConfigError
 from sota_exp.models.cost import count_flops
 from sota_exp.stages.evaluation import EvaluationView, Resolution
 from sota_exp.training.evaluator import Evaluator
-from sota_exp.training.memory import is_out_of_memory
+from sota_exp.training.input_sizes import require_input_sizes
 from sota_exp.training.metrics import (
     compute_confusion_matrix,
     compute_per_class_accuracy,
-    compute_scores,
+    find_confused_pairs,
     require_finite,
 )
 
@@ -26,36 +27,27 @@ TIMING_BATCH_SIZE, TIMED_BATCHES = 16, 3
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenView:
-    """The view of the final model, its logits on val, float32 [N, C], and the field `resolution` of the result."""
+    """The view of the final model, the field `resolution` of the result, and logits on val, [N, C], if computed."""
 
     view: EvaluationView
-    logits: Tensor
+    logits: Tensor | None
     report: dict[str, Any]
 
 
-def require_input_sizes(network: nn.Module, views: list[EvaluationView]) -> None:
-    """Run the network on a blank image of every size.
+def choose_view(network: nn.Module, evaluator: Evaluator, resolution: Resolution) -> ChosenView:
+    """The default view, or the one that the search on val chooses.
 
     Raises:
-        ConfigError: the network cannot read a size, such as a transformer that is built for one size.
+        ConfigError: there is a search, and no val images.
     """
-    for size in sorted({view.size for view in views}):
-        try:
-            count_flops(network, size)
-        except (AssertionError, RuntimeError, ValueError) as error:
-            if is_out_of_memory(error):
-                raise
-            reason = f"the network does not read images of {size} px: {first_line(error)}"
-            raise ConfigError(f"evaluation/resolution: {reason}") from error
-
-
-def choose_view(network: nn.Module, evaluator: Evaluator, resolution: Resolution) -> ChosenView:
-    """The default view, or the one that the search on val chooses."""
     views = resolution.views()
-    labels = evaluator.labels("val")
-    logits = evaluator.logits(network, "val", views[0])
     if len(views) == 1:
-        return ChosenView(view=views[0], logits=logits, report={"chosen": asdict(views[0])})
+        return ChosenView(view=views[0], logits=None, report={"chosen": asdict(views[0])})
+    labels = evaluator.labels("val")
+    if len(labels) == 0:
+        legal = "data.val_fraction=0.2 splits some off, evaluation/resolution=fixed takes the size as it is"
+        raise ConfigError(f"evaluation/resolution chooses the size on val, and the data set has no val images; {legal}")
+    logits = evaluator.logits(network, "val", views[0])
     require_input_sizes(network, views)
     others = evaluator.predict_views(network, "val", views[1:])
     correct = torch.cat([logits.argmax(1)[None], others]) == labels
@@ -97,29 +89,37 @@ def measure_milliseconds_per_image(network: nn.Module, evaluator: Evaluator, siz
 
 
 def score_splits(
-    network: nn.Module, chosen: ChosenView, evaluator: Evaluator, result: dict[str, Any]
+    network: nn.Module,
+    chosen: ChosenView,
+    evaluator: Evaluator,
+    result: dict[str, Any],
+    parts: Sequence[str] = ("val", "test"),
 ) -> dict[str, np.ndarray]:
-    """Write the scores on val and test into `result`; returns the arrays of `predictions.npz`.
+    """Write the scores on the parts of the data into `result`; returns the arrays of `predictions.npz`.
 
-    Those are, per split, logits float16 [N, C], labels int64 [N], and correctness as bits, uint8 [⌈N / 8⌉].
+    Accuracies per class and confusions are those of the last part. The arrays are, per part, logits float16 [N, C],
+    labels int64 [N], and correctness as bits, uint8 [⌈N / 8⌉].
 
     Raises:
         RunFailed: a score is not finite.
     """
     arrays: dict[str, np.ndarray] = {}
-    per_split = {"val": chosen.logits, "test": evaluator.logits(network, "test", chosen.view)}
-    for split, logits in per_split.items():
+    for split in parts:
+        known = chosen.logits if split == "val" else None
+        logits = evaluator.logits(network, split, chosen.view) if known is None else known
         labels = evaluator.labels(split)
-        scores = {f"{split}/{name}": value for name, value in compute_scores(logits, labels).items()}
+        scores = {f"{split}/{name}": value for name, value in evaluator.compute_metrics(logits, labels).items()}
         require_finite(scores, "with the final weights", "try a lower evaluation.fine_tune.lr or optimizer.lr")
         result["metrics"] |= scores
         result["evaluated_images"][split] = len(labels)
         correct = (logits.argmax(1) == labels).numpy()
         arrays[f"{split}_logits"], arrays[f"{split}_labels"] = logits.half().numpy(), labels.numpy()
         arrays[f"{split}_correct"] = np.packbits(correct)
-    accuracies = compute_per_class_accuracy(per_split["test"], evaluator.labels("test"))
-    result["per_class_accuracy"] = dict(zip(evaluator.data.classes, accuracies, strict=True))
-    result["confusion_matrix"] = compute_confusion_matrix(per_split["test"], evaluator.labels("test"))
+    result["per_class_accuracy"] = dict(
+        zip(evaluator.data.classes, compute_per_class_accuracy(logits, labels), strict=True)
+    )
+    result["confusion_matrix"] = compute_confusion_matrix(logits, labels)
+    result["confused_pairs"] = find_confused_pairs(result["confusion_matrix"], evaluator.data.classes)
     result["flops_per_image"] = count_flops(network, chosen.view.size)
     result["resolution"] = chosen.report
     return arrays

@@ -2,16 +2,15 @@
 
 from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 
 from sota_exp.errors import RunFailed
 from sota_exp.models import saved
-from sota_exp.runs.atomic import write_atomically
 from sota_exp.runs.files import write_weights
 from sota_exp.stages.evaluation import EvaluationView
 from sota_exp.training.final_scores import choose_view, score_splits
 from sota_exp.training.listener import RunRequest
+from sota_exp.training.prediction_files import write_predictions
 from sota_exp.training.trainer import RunTrainer
 from sota_exp.training.worst_mistakes import write_mistakes
 
@@ -38,7 +37,7 @@ def write_and_score(request: RunRequest, training: RunTrainer, result: dict[str,
     result["metrics"] |= {"best/epoch": training.best_epoch, "train/loss": chosen["train/loss"]}
     if session.world.is_main:
         write_model_json(request, training, chosen_view.view)
-        write_atomically(files.predictions, lambda file: np.savez(file, allow_pickle=False, **arrays))
+        write_predictions(files, session.data, arrays)
         write_mistakes(files.directory, session.data, chosen_view.view, evaluator.preprocessing.interpolation, arrays)
 
 

@@ -1,7 +1,8 @@
-"""Metrics of logits and labels: accuracy, loss, calibration, per-class accuracy, the confusion matrix."""
+"""Metrics of logits and labels: accuracy, loss, calibration, means over classes, the confusion matrix and its pairs."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,19 +22,71 @@ def require_finite(metrics: Mapping[str, float], where: str, fix: str) -> None:
 
 
 def compute_scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """Accuracy, top-5 accuracy (of more than five classes), cross-entropy, and expected calibration error.
+    """Accuracy, cross-entropy, expected calibration error, means over classes, and for C > 5 top-5 accuracy.
 
-    logits: float [N, C]. labels: int64 [N]. Accuracies and ECE are in [0, 1].
+    logits: float [N, C]. labels: int64 [N]. All are in [0, 1] but the loss, which is at least 0, and κ, in [−1, 1].
     """
     values = {
         "accuracy": (logits.argmax(1) == labels).sum().item() / len(labels),
         "loss": torch.nn.functional.cross_entropy(logits.double(), labels).item(),
         "ece": compute_calibration_error(logits, labels),
+        **compute_class_means(logits, labels),
     }
     if logits.shape[1] > 5:
         top5 = logits.topk(5, dim=1).indices
         values["top5_accuracy"] = (top5 == labels[:, None]).any(1).sum().item() / len(labels)
     return values
+
+
+def compute_class_means(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """F1, precision and recall averaged over classes, balanced accuracy, and Cohen's κ (Cohen 1960).
+
+    Means are over the classes that have images, with equal weight; so balanced accuracy is the mean recall. Precision
+    is 0 for a class that is never predicted, and κ is 0 where one class alone occurs and is predicted.
+    logits: float [N, C]. labels: int64 [N].
+    """
+    num_classes, predicted = logits.shape[1], logits.argmax(1)
+    right, actual, named = (
+        each.bincount(minlength=num_classes).double() for each in (labels[predicted == labels], labels, predicted)
+    )
+    by_chance = (actual @ named).item() / len(labels) ** 2
+    agreement = right.sum().item() / len(labels)
+    here = actual > 0
+    right, actual, named = right[here], actual[here], named[here]
+    recall = (right / actual).mean().item()
+    return {
+        "macro_f1": (2 * right / (actual + named)).mean().item(),
+        "macro_precision": (right / named.clamp(min=1)).mean().item(),
+        "macro_recall": recall,
+        "balanced_accuracy": recall,
+        "kappa": (agreement - by_chance) / (1 - by_chance) if by_chance < 1 else 0.0,
+    }
+
+
+def find_confused_pairs(
+    confusion: Sequence[Sequence[int]], classes: Sequence[str], most: int = 10
+) -> list[dict[str, Any]]:
+    """The pairs of classes that are confused most often: label, prediction, images, and their share of the label's.
+
+    confusion: number of images, [true class][predicted class].
+    """
+    counts = torch.tensor(confusion)
+    num_by_label = counts.sum(1)
+    wrong = counts.clone().fill_diagonal_(0).flatten()
+    order = wrong.argsort(descending=True, stable=True)[:most]
+    pairs = [
+        (*divmod(place, len(classes)), num) for place, num in zip(order.tolist(), wrong[order].tolist(), strict=True)
+    ]
+    return [
+        {
+            "label": classes[label],
+            "prediction": classes[prediction],
+            "images": num,
+            "share": num / num_by_label[label].item(),
+        }
+        for label, prediction, num in pairs
+        if num
+    ]
 
 
 def compute_calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) -> float:

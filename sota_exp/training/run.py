@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from sota_exp.config.experiment import Experiment
 from sota_exp.config.fingerprint import compute_run_fingerprint, compute_training_fingerprint, format_differences
 from sota_exp.config.formats import FILE_FORMAT
 from sota_exp.config.hashing import compute_digest
+from sota_exp.config.rules import check_rules
 from sota_exp.data.open import open_data
 from sota_exp.data.train_loader import count_distinct_images
 from sota_exp.errors import ConfigError, Interrupted, first_line
@@ -23,13 +25,13 @@ from sota_exp.stages.data import DataSet
 from sota_exp.training.device import get_device_name, set_up_process
 from sota_exp.training.distributed import World
 from sota_exp.training.failures import convert_errors, error_to_failure
-from sota_exp.training.final_scores import require_input_sizes
 from sota_exp.training.finish import write_and_score
+from sota_exp.training.input_sizes import start_checked_training
 from sota_exp.training.listener import Listener, Pruner, RunRequest
-from sota_exp.training.loop import TrainingSession, start_training
+from sota_exp.training.loop import TrainingSession
 from sota_exp.training.memory import get_peak_memory, reset_peak_memory
 from sota_exp.training.resume import resume
-from sota_exp.training.session import open_session
+from sota_exp.training.session import fit_batch_size, open_session
 from sota_exp.training.trained_on import write_trained_on
 from sota_exp.training.trainer import RunTrainer
 
@@ -49,6 +51,8 @@ def run(request: RunRequest, listener: Listener, pruner: Pruner | None = None) -
         content = hash_input_files(experiment)
         data = open_data(experiment)
     data_seconds = time.monotonic() - began
+    request = fit_request(request, data, world)
+    experiment = request.experiment
     prints = compute_fingerprints(request, data, content)
     files = RunFiles(directory=request.directory)
     previous = files.result()
@@ -80,13 +84,26 @@ def run(request: RunRequest, listener: Listener, pruner: Pruner | None = None) -
         raise failure from error
 
 
+def fit_request(request: RunRequest, data: DataSet, world: World) -> RunRequest:
+    """The request with a batch that the training set fills, so that the files of the run say what was trained.
+
+    Raises:
+        ConfigError: a rule forbids the smaller batch.
+    """
+    batch_size = fit_batch_size(request.experiment, data, world).batch_size
+    if batch_size == request.experiment.batch_size:
+        return request
+    configuration = request.configuration.with_values(batch_size=batch_size)
+    check_rules(configuration)
+    return replace(request, configuration=configuration)
+
+
 def train_and_score(
     request: RunRequest, session: TrainingSession, result: dict[str, Any], listener: Listener, pruner: Pruner
 ) -> dict[str, Any]:
     """Train from the checkpoint of the directory, or from the beginning, to a written result."""
     reset_peak_memory(session.device)
-    files, state = RunFiles(directory=request.directory), start_training(session)
-    require_input_sizes(state.model, request.experiment.evaluation.resolution.views())
+    files, state = RunFiles(directory=request.directory), start_checked_training(session)
     fingerprint = result["training_fingerprint"]
     training = RunTrainer(session=session, state=state, files=files, training_fingerprint=fingerprint)
     training.epochs, training.best, training.num_resumes = resume(files, state)

@@ -1,8 +1,10 @@
 """Builds the session of a training from its configuration and data."""
 
 import contextlib
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -21,6 +23,8 @@ from sota_exp.training.distributed import World
 from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.loop import TrainingSession
 
+log = logging.getLogger(__name__)
+
 
 def make_autocast(runtime: RuntimeSettings, device: torch.device) -> Callable[[], AbstractContextManager[None]]:
     """A function that makes the context of a forward pass: bf16 autocast, or nothing for fp32."""
@@ -29,25 +33,26 @@ def make_autocast(runtime: RuntimeSettings, device: torch.device) -> Callable[[]
     return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-def require_batch_size(batch_size: int, data: DataSet, world: World) -> None:
-    """Check the size of a batch, in images.
+def fit_batch_size(experiment: Experiment, data: DataSet, world: World) -> Experiment:
+    """The experiment with a batch of at most the number of training images; a smaller one is logged.
 
     Raises:
-        ConfigError: it is larger than the training set, or not divisible by the number of processes.
+        ConfigError: the batch is not divisible by the number of processes, or there are more of these than images.
     """
-    if batch_size > len(data.train):
-        images = f"the {len(data.train)} training images"
-        legal = f"at most that many, such as batch_size={find_fitting_batch_size(data)}"
-        raise ConfigError(f"batch_size={batch_size} is larger than {images}; legal: {legal}")
-    if batch_size % world.size:
-        raise ConfigError(
-            f"batch_size={batch_size} is not divisible by the {world.size} processes; legal: a multiple of {world.size}"
-        )
+    asked, num = experiment.batch_size, len(data.train)
+    if asked > num >= world.size:
+        fitted = find_fitting_batch_size(data, world.size)
+        log.warning("batch_size=%d becomes %d: the training set has %d images", asked, fitted, num)
+        return replace(experiment, batch_size=fitted)
+    if asked % world.size or asked > num:
+        legal = f"a multiple of {world.size}" if num >= world.size else f"at most {num} processes, one per image"
+        raise ConfigError(f"batch_size={asked} is not divisible by the {world.size} processes; legal: {legal}")
+    return experiment
 
 
-def find_fitting_batch_size(data: DataSet) -> int:
-    """The largest power of two that is not above the number of training images."""
-    return 1 << max(len(data.train).bit_length() - 1, 0)
+def find_fitting_batch_size(data: DataSet, num_processes: int = 1) -> int:
+    """The largest power of two per process that the training images fill, in images of all processes; at least one."""
+    return num_processes << max((len(data.train) // num_processes).bit_length() - 1, 0)
 
 
 def build_train_crops(experiment: Experiment, data: DataSet, interpolation: str, streams: RandomStreams) -> TrainCrops:
@@ -89,12 +94,13 @@ def build_evaluator(
         world=world,
         autocast=make_autocast(experiment.runtime, device),
         memory_format=torch.channels_last if experiment.runtime.channels_last else torch.contiguous_format,
+        metrics=experiment.evaluation.metrics,
     )
 
 
 def open_session(experiment: Experiment, data: DataSet, world: World, device: torch.device) -> TrainingSession:
-    """Everything that is constant during the run."""
-    require_batch_size(experiment.batch_size, data, world)
+    """Everything that is constant during the run, with a batch that the training set fills."""
+    experiment = fit_batch_size(experiment, data, world)
     streams = RandomStreams(seed=experiment.seed, rank=world.rank, world_size=world.size)
     preprocessing, num_classes = get_preprocessing(experiment, data), len(data.classes)
     evaluator = build_evaluator(experiment, data, preprocessing, experiment.evaluation.tta, world, device)

@@ -26,7 +26,7 @@ def read_trained_on(weights: Path) -> np.ndarray | None:
 
 def count_trained_on(data: DataSet, parts: Sequence[str], digests: np.ndarray) -> dict[str, int]:
     """The number of images of each part of the data whose digests are among `digests`, int64 [N]."""
-    return {part: int(np.isin(data.image_digests[vars(data)[part]].numpy(), digests).sum()) for part in parts}
+    return {part: int(np.isin(data.image_digests[data.part(part)].numpy(), digests).sum()) for part in parts}
 
 
 def format_trained_on(counts: dict[str, int], sizes: dict[str, int]) -> str:

@@ -16,7 +16,7 @@ from sota_exp.stages.evaluation import OneView
 from sota_exp.training.distributed import average_norm_statistics, broadcast_from_main
 from sota_exp.training.listener import Listener, Pruner
 from sota_exp.training.loop import EpochRecord, StepRecord, TrainingSession, TrainingState, fit
-from sota_exp.training.metrics import compute_scores, require_finite
+from sota_exp.training.metrics import require_finite
 from sota_exp.training.norm_batches import iterate_norm_batches
 from sota_exp.training.resume import write_checkpoint
 from sota_exp.training.signals import SignalRecorder
@@ -147,5 +147,6 @@ class RunTrainer:
     def score_val(self, model: nn.Module, prefix: str = "val") -> dict[str, float]:
         """Scores on val of one view per image: `evaluation/tta` has no effect on the choice of the best epoch."""
         evaluator = replace(self.session.evaluator, predictor=OneView())
-        scores = compute_scores(evaluator.logits(model, "val", self.session.default_view), evaluator.labels("val"))
+        logits = evaluator.logits(model, "val", self.session.default_view)
+        scores = evaluator.compute_metrics(logits, evaluator.labels("val"))
         return {f"{prefix}/{name}": value for name, value in scores.items()}

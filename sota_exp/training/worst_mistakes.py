@@ -1,4 +1,4 @@
-"""`mistakes.npz`: the wrongly classified test images with the highest confidence."""
+"""`mistakes.npz` and `mistakes.csv`: the wrongly classified test images with the highest confidence."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from sota_exp.data.resize import center_crop
 from sota_exp.runs.atomic import write_atomically
 from sota_exp.stages.data import DataSet
 from sota_exp.stages.evaluation import EvaluationView
+from sota_exp.training.prediction_files import list_predictions, write_table
 
 #: Number of images that are kept.
 NUM_MISTAKES = 24
@@ -31,6 +32,8 @@ def write_mistakes(
 ) -> None:
     """Write the images, uint8 [K, 3, S, S] as the network read them, true and predicted class [K], and confidence [K].
 
+    The table has their names, in the same order.
+
     arrays: those of `predictions.npz`. view, interpolation: how the network read the images.
     """
     logits, labels = torch.from_numpy(arrays["test_logits"]).float(), torch.from_numpy(arrays["test_labels"])
@@ -45,3 +48,5 @@ def write_mistakes(
         "confidence": confidences.numpy(),
     }
     write_atomically(directory / "mistakes.npz", lambda file: np.savez_compressed(file, allow_pickle=False, **kept))
+    rows = list_predictions(data, "test", arrays)
+    write_table(directory / "mistakes.csv", [rows[position] for position in positions.tolist()])

@@ -1,5 +1,10 @@
+import argparse
 import pickle
+import sys
+import types
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -22,6 +27,78 @@ def test_reads_safetensors_under_a_prefix(tmp_path):
         read_state(str(tmp_path / "w.safetensors"), "net.")
 
 
+WEIGHTS = {"conv.weight": torch.arange(4.0), "conv.bias": torch.tensor(1)}
+OTHER = {key: value + 1 for key, value in WEIGHTS.items()}
+
+
+def under(prefix, state=WEIGHTS):
+    return {prefix + key: value for key, value in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("plain.pth", WEIGHTS),
+        ("torchvision.pth", {"model": WEIGHTS, "args": argparse.Namespace(lr=0.1, out=Path("x")), "epoch": 1}),
+        (
+            "torchvision_ema.pth",
+            {"model": OTHER, "model_ema": under("module.") | {"n_averaged": torch.tensor(3)}, "lr_scheduler": {"a": 1}},
+        ),
+        (
+            "timm.pth.tar",
+            {"epoch": 3, "arch": "net", "state_dict": WEIGHTS, "args": argparse.Namespace(), "metric": 9.0},
+        ),
+        (
+            "timm_ema.pth.tar",
+            {"state_dict": OTHER, "state_dict_ema": WEIGHTS, "metric": np.float64(71.5), "version": 2},
+        ),
+        ("numpy.pth", {"state_dict": WEIGHTS, "best": [np.float32(1), np.int64(2), np.bool_(True), np.float16(3)]}),
+        ("parallel.pth", under("module.")),
+        ("compiled.pt", {"model": under("module._orig_mod.")}),
+        ("lightning.ckpt", {"state_dict": under("model."), "hyper_parameters": {"lr": 0.1}, "loops": {}}),
+    ],
+)
+def test_checkpoints_of_other_trainers_are_read(tmp_path, name, content):
+    torch.save(content, tmp_path / name)
+    torch.testing.assert_close(read_state(str(tmp_path / name), ""), WEIGHTS)
+
+
+def test_names_of_other_versions_are_read(tmp_path, monkeypatch):
+    """NumPy before version 2 names its scalars otherwise, and Lightning's hyperparameters are a type of its own."""
+    lightning = types.ModuleType("lightning_fabric.utilities.data")
+    lightning.AttributeDict = type("AttributeDict", (dict,), {"__module__": lightning.__name__})
+    for name in ("lightning_fabric", "lightning_fabric.utilities", lightning.__name__):
+        monkeypatch.setitem(sys.modules, name, lightning)
+    torch.save({"state_dict": WEIGHTS, "hyper_parameters": lightning.AttributeDict(lr=0.1)}, tmp_path / "w.ckpt")
+    torch.testing.assert_close(read_state(str(tmp_path / "w.ckpt"), ""), WEIGHTS)
+    old = tmp_path / "old.pth"
+    torch.save({"state_dict": WEIGHTS, "best": np.float64(2)}, old, _use_new_zipfile_serialization=False)
+    old.write_bytes(old.read_bytes().replace(b"numpy._core", b"numpy.core"))
+    torch.testing.assert_close(read_state(str(old), ""), WEIGHTS)
+
+
+def test_another_entry_than_the_averaged_weights(tmp_path):
+    torch.save({"model": OTHER, "model_ema": WEIGHTS}, tmp_path / "w.pth")
+    torch.testing.assert_close(read_state(str(tmp_path / "w.pth"), "", "model"), OTHER)
+    with pytest.raises(InvalidValue, match="entry=ema is not legal: an entry of .* such as model_ema or model"):
+        read_state(str(tmp_path / "w.pth"), "", "ema")
+
+
+def test_a_wrapper_of_a_part_is_no_wrapper(tmp_path):
+    state = under("model.") | {"head.weight": torch.zeros(1)}
+    torch.save(state, tmp_path / "w.pth")
+    assert set(read_state(str(tmp_path / "w.pth"), "")) == set(state)
+    assert set(read_state(str(tmp_path / "w.pth"), "model.")) == set(WEIGHTS)
+
+
+def test_an_object_of_a_foreign_type_is_named(tmp_path):
+    torch.save({"model": WEIGHTS, "logger": Attack()}, tmp_path / "w.pth")
+    with pytest.raises(InvalidValue) as error:
+        read_state(str(tmp_path / "w.pth"), "")
+    assert "_pytest" in str(error.value) and "save its weights alone" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
 class Attack:
     """A malicious pickle: it runs code when it is loaded."""
 
@@ -31,10 +108,10 @@ class Attack:
 
 def test_never_runs_code_of_a_file(tmp_path):
     (tmp_path / "evil.pth").write_bytes(pickle.dumps({"w": Attack()}))
-    with pytest.raises(InvalidValue, match="plain tensors"):
+    with pytest.raises(InvalidValue, match="plain values"):
         read_state(str(tmp_path / "evil.pth"), "")
     torch.save({"w": Attack()}, tmp_path / "zip.pth")
-    with pytest.raises(InvalidValue, match="plain tensors"):
+    with pytest.raises(InvalidValue, match="plain values"):
         read_state(str(tmp_path / "zip.pth"), "")
 
 

@@ -21,6 +21,7 @@ STANDARD: dict[str, Any] = {
     "seeds": 4,
     "budget": "epochs",
     "metric": "test/accuracy",
+    "direction": None,
     "level": 0.95,
     "looks": None,
     "only": None,

@@ -1,13 +1,22 @@
 """Scores against their definitions and other libraries; logits in order for any batch size."""
 
+import math
+
 import pytest
 import torch
+from sklearn import metrics
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 from sklearn.metrics import log_loss, top_k_accuracy_score
 from torch import nn
 
 from sota_exp.stages.evaluation import EvaluationView
-from sota_exp.training.metrics import compute_confusion_matrix, compute_per_class_accuracy, compute_scores
+from sota_exp.training.metrics import (
+    compute_class_means,
+    compute_confusion_matrix,
+    compute_per_class_accuracy,
+    compute_scores,
+    find_confused_pairs,
+)
 from tests.experiments import OFF, TINY, composed, session_of
 
 
@@ -28,6 +37,48 @@ def test_scores_are_those_of_scikit_learn(predictions):
         torch.tensor(compute_confusion_matrix(logits, labels))
         == torch.tensor(sklearn_confusion(labels, logits.argmax(1)))
     ).all()
+
+
+@pytest.mark.parametrize("absent", [[], [3], [0, 6]])
+def test_means_over_classes_are_those_of_scikit_learn(predictions, absent):
+    logits, labels = predictions
+    kept = ~torch.isin(labels, torch.tensor(absent, dtype=torch.int64))
+    logits, labels = logits[kept], labels[kept]
+    predicted, here = logits.argmax(1), labels.unique().tolist()
+    found = compute_class_means(logits, labels)
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(labels, predicted, labels=here, average="macro")
+    assert found["macro_f1"] == pytest.approx(f1)
+    assert found["macro_precision"] == pytest.approx(precision)
+    assert found["macro_recall"] == found["balanced_accuracy"] == pytest.approx(recall)
+    assert found["kappa"] == pytest.approx(metrics.cohen_kappa_score(labels, predicted))
+    if not absent:
+        assert found["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(labels, predicted))
+
+
+@pytest.mark.parametrize(
+    ("predicted", "labels", "f1", "precision", "kappa"),
+    [
+        ([0, 1, 2], [0, 1, 2], 1, 1, 1),
+        ([1, 0, 1], [0, 1, 0], 0, 0, -0.8),
+        ([0, 0, 0], [0, 0, 0], 1, 1, 0),  # one class alone: no better than by chance
+        ([0, 0, 0, 0], [0, 0, 1, 1], (2 / 3 + 0) / 2, 0.25, 0),  # class 1 is never predicted
+    ],
+)
+def test_means_over_classes_at_their_limits(predicted, labels, f1, precision, kappa):
+    found = compute_class_means(nn.functional.one_hot(torch.tensor(predicted), 3).float(), torch.tensor(labels))
+    assert found["macro_f1"] == pytest.approx(f1)
+    assert found["macro_precision"] == pytest.approx(precision)
+    assert found["kappa"] == pytest.approx(kappa)
+    assert all(math.isfinite(value) for value in found.values())
+
+
+def test_confused_pairs_are_the_largest_counts_beside_the_diagonal():
+    pairs = find_confused_pairs([[5, 1, 4], [0, 9, 0], [7, 0, 0]], ["a", "b", "c"], most=2)
+    assert pairs == [
+        {"label": "c", "prediction": "a", "images": 7, "share": 1.0},
+        {"label": "a", "prediction": "c", "images": 4, "share": 0.4},
+    ]
+    assert find_confused_pairs([[5, 0], [0, 0]], ["a", "b"]) == []
 
 
 def test_per_class_accuracies_weigh_up_to_the_accuracy(predictions):

@@ -17,7 +17,8 @@ from sota_exp.techniques.evaluation.resolution.search import ResolutionSearch
 from sota_exp.techniques.model.arch.small import SmallNetwork
 from sota_exp.techniques.model.arch.timm import TimmNetwork
 from sota_exp.tracking.console import ConsoleListener
-from sota_exp.training.final_scores import choose_view, require_input_sizes
+from sota_exp.training.final_scores import choose_view
+from sota_exp.training.input_sizes import require_input_sizes
 from sota_exp.training.listener import RunRequest
 from sota_exp.training.run import run
 from tests.experiments import TINY, composed, session_of

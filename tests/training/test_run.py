@@ -352,10 +352,6 @@ def test_a_full_disk_fails_the_run_and_the_repeated_one_ends_alike(tmp_path, ref
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (
-            ("batch_size=49",),
-            "batch_size=49 is larger than the 48 training images; legal: at most that many, such as batch_size=32",
-        ),
         (("runtime.device=cuda",), "runtime.device=cuda is not on this machine"),
     ],
 )
@@ -363,6 +359,17 @@ def test_what_the_data_and_the_machine_refuse_names_its_key(tmp_path, monkeypatc
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match=message):
         run(request(tmp_path, *overrides), Silent())
+
+
+@pytest.mark.parametrize(("asked", "trained"), [(48, 48), (49, 32), (5000, 32)])
+def test_a_batch_is_made_smaller_where_the_training_set_does_not_fill_it(tmp_path, caplog, asked, trained):
+    result = run(request(tmp_path / "r", f"batch_size={asked}"), Silent())
+    assert result["images_seen"] == result["steps"] * trained
+    assert RunFiles(directory=tmp_path / "r").config()["batch_size"] == trained
+    said = f"batch_size={asked} becomes {trained}: the training set has 48 images"
+    assert caplog.text.count(said) == (asked != trained)
+    assert run(request(tmp_path / "same", f"batch_size={trained}"), Silent())["fingerprint"] == result["fingerprint"]
+    assert run(request(tmp_path / "r", f"batch_size={asked}"), Silent()) == result  # costs nothing
 
 
 def test_repeated_augmentation_reports_how_few_images_were_distinct(tmp_path):

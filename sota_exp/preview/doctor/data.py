@@ -26,8 +26,8 @@ def check_data(experiment: Experiment, name: str) -> list[CheckResult]:
     seconds = time.monotonic() - began
     text = f"{name}: {counts} images of {len(found.classes)} classes, opened in {seconds:.1f} s"
     if experiment.batch_size > len(found.train):
-        small = f"{text}; batch_size={experiment.batch_size} is larger than the training set"
-        return [build_problem(small, f"batch_size={find_fitting_batch_size(found)}")]
+        small = f"{text}; batch_size={experiment.batch_size} is larger than the training set, and made smaller"
+        return [build_note(small, f"batch_size={find_fitting_batch_size(found)} says the same")]
     fewest = found.labels[found.train].bincount(minlength=len(found.classes))
     smallest = int(fewest.argmin())
     if fewest[smallest] < FEW_IMAGES:

@@ -12,7 +12,7 @@ from sota_exp.report.comparison.pairs import GroupDifference, compare_groups, ha
 from sota_exp.runs.find import SavedRun
 from sota_exp.statistics.paired import compute_mean_and_sd
 from sota_exp.statistics.proportion import wilson_interval
-from sota_exp.statistics.units import HIGHER_IS_BETTER
+from sota_exp.statistics.units import HIGHER_IS_BETTER, find_direction, is_share_of_images
 
 #: The costs of a run, read from its `result.json`; times in seconds.
 COSTS: dict[str, Callable[[dict[str, Any]], float | None]] = {
@@ -52,9 +52,9 @@ class RunComparison:
 def compare_runs(runs: Sequence[SavedRun], each: bool = False) -> RunComparison:
     """Group the runs (with `each`, every run is a group of its own) and collect differences and results."""
     groups = group_runs(runs, each)
-    metrics = {
-        name: [summarize(group, _metric_reader(name)) for group in groups] for name in [*HIGHER_IS_BETTER, "best/epoch"]
-    }
+    measured = {name for run in runs for name in run.metrics if name.startswith(("val/", "test/"))}
+    names = [*HIGHER_IS_BETTER, *sorted(measured - {*HIGHER_IS_BETTER}), "best/epoch"]
+    metrics = {name: [summarize(group, _metric_reader(name)) for group in groups] for name in names}
     choices = find_differing_choices([group.first for group in groups])
     return RunComparison(
         groups=groups,
@@ -63,7 +63,7 @@ def compare_runs(runs: Sequence[SavedRun], each: bool = False) -> RunComparison:
         metrics={name: cells for name, cells in metrics.items() if any(cells)},
         costs={name: [summarize(group, _cost_reader(read)) for group in groups] for name, read in COSTS.items()},
         pairs=compare_groups(groups),
-        best={name: find_best(groups, name, metrics[name]) for name in HIGHER_IS_BETTER},
+        best={name: find_best(groups, name, metrics[name]) for name in names if find_direction(name) is not None},
         notes=collect_notes(groups),
         environment=find_environment_differences([run for group in groups for run in group.runs]),
     )
@@ -71,7 +71,7 @@ def compare_runs(runs: Sequence[SavedRun], each: bool = False) -> RunComparison:
 
 def _metric_reader(name: str) -> Callable[[SavedRun], tuple[float | None, int | None]]:
     split = name.split("/")[0]
-    is_share = name.endswith("accuracy")
+    is_share = is_share_of_images(name)
     return lambda run: (
         run.metrics.get(name),
         run.result.get("evaluated_images", {}).get(split) if is_share else None,
@@ -103,7 +103,7 @@ def find_best(groups: Sequence[SeedGroup], name: str, cells: Sequence[SeedStatis
     runs = [groups[index].first for index in there]
     if len(there) < 2 or not all(have_same_images(runs[0], run, split) for run in runs):
         return set()
-    top = max(there.values()) if HIGHER_IS_BETTER[name] else min(there.values())
+    top = max(there.values()) if find_direction(name) else min(there.values())
     return {index for index, mean in there.items() if mean == top} if len(set(there.values())) > 1 else set()
 
 

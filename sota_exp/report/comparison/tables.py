@@ -7,17 +7,13 @@ from sota_exp.report.comparison.compare_runs import SeedStatistics as Value
 from sota_exp.report.comparison.pairs import GroupDifference
 from sota_exp.report.document.markdown import Code, Strong, Table
 from sota_exp.report.numbers import format_interval, format_yaml_value
-from sota_exp.statistics.units import SHARE_FORMAT, UNKNOWN, format_p_value
+from sota_exp.statistics.units import METRIC_WORDS, SHARE_FORMAT, UNKNOWN, format_p_value, get_metric_format
 
-#: By number: name of the row, factor to the displayed unit, decimals.
+#: By number: name of the row, factor to the displayed unit, decimals. Metrics that are not here: see `get_row`.
 ROWS = {
-    "val/accuracy": ("val accuracy, %", 100, 2),
     "val/top5_accuracy": ("val top-5, %", 100, 2),
-    "val/loss": ("val loss", 1, 4),
     "val/ece": ("val calibration error", 1, 3),
-    "test/accuracy": ("test accuracy, %", 100, 2),
     "test/top5_accuracy": ("test top-5, %", 100, 2),
-    "test/loss": ("test loss", 1, 4),
     "test/ece": ("test calibration error", 1, 3),
     "best/epoch": ("best epoch", 1, 0),
     "training_seconds": ("training, s", 1, 1),
@@ -26,6 +22,17 @@ ROWS = {
     "parameters": ("parameters, M", 1e-6, 2),
     "flops_per_image": ("GFLOPs per image", 1e-9, 3),
 }
+
+
+def get_row(name: str) -> tuple[str, float, int]:
+    """Name of the row, factor to the displayed unit, and decimals, of any number; own metrics have their own name."""
+    if name in ROWS:
+        return ROWS[name]
+    split, _, metric = name.partition("/")
+    unit = get_metric_format(name)
+    words = f"{split} {METRIC_WORDS.get(metric, metric)}"
+    return f"{words}, {unit.unit}" if unit.unit else words, unit.factor, unit.decimals
+
 
 #: Metrics that count from 0 in files and are displayed from 1.
 FROM_ONE = ("best/epoch",)
@@ -61,7 +68,7 @@ def build_results_table(comparison: RunComparison) -> Table:
     ]
     rows += [
         [
-            ROWS[name][0],
+            get_row(name)[0],
             *(
                 (Strong if at in comparison.best.get(name, ()) else str)(format_mean_and_spread(name, value))
                 for at, value in enumerate(values)
@@ -76,7 +83,7 @@ def format_mean_and_spread(name: str, value: Value | None) -> str:
     """`83.87 ± 1.29` over seeds, no spread of zero; `83.87 (81.18 to 86.25)` over images."""
     if value is None:
         return UNKNOWN
-    _, factor, decimals = ROWS[name]
+    _, factor, decimals = get_row(name)
     mean = f"{(value.mean + (name in FROM_ONE)) * factor:,.{decimals}f}"
     if value.interval is not None:
         low, high = (f"{end * factor:,.{decimals}f}" for end in value.interval)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sota_exp.statistics.units import HIGHER_IS_BETTER, SHARE_FORMAT, get_metric_format
+from sota_exp.statistics.units import SHARE_FORMAT, get_metric_format
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +139,7 @@ class StudyResult:
     recipe: str = ""
     data: str = ""
     metric: str
+    higher_is_better: bool = True
     level: float = 0.95
     power: float = 0.8
     seeds: tuple[int, ...] = ()
@@ -180,10 +181,6 @@ class StudyResult:
         """Whether each arm but the first has the arm before it as its reference, in at least two steps."""
         references = [arm.reference for arm in self.arms]
         return len(references) > 2 and references == [None, *(arm.name for arm in self.arms[:-1])]
-
-    @property
-    def higher_is_better(self) -> bool:
-        return HIGHER_IS_BETTER.get(self.metric, False)
 
     @property
     def is_share(self) -> bool:

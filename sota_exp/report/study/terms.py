@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sota_exp.report.numbers import join_with_and
 from sota_exp.report.study.study import StudyResult
+from sota_exp.statistics.units import METRIC_WORDS
 
 #: Most names in a sentence; the rest is counted, as in "and 5 more".
 MAX_LISTED_NAMES = 6
@@ -20,11 +21,9 @@ NOUNS = {
 }
 
 METRICS = {
-    "test/accuracy": "Test accuracy",
-    "val/accuracy": "Validation accuracy",
-    "test/top5_accuracy": "Test top-5 accuracy",
-    "test/loss": "Test loss",
-    "test/ece": "Test calibration error",
+    f"{split}/{name}": f"{title} {words}"
+    for split, title in (("test", "Test"), ("val", "Validation"))
+    for name, words in METRIC_WORDS.items()
 }
 
 

@@ -168,10 +168,10 @@ def test_few_images_of_a_class_are_a_note():
     assert found.state == "note" and "only " in found.message and "training images of color_" in found.message
 
 
-def test_a_batch_that_the_images_do_not_fill_is_a_problem():
+def test_a_batch_that_the_images_do_not_fill_is_a_note():
     found = only(data_check.check_data(composed(*TINY, "data.num_images=24", "batch_size=64").experiment, "fake"))
-    assert found.state == "problem" and "batch_size=64 is larger than the training set" in found.message
-    assert found.fix == "batch_size=16"
+    assert found.state == "note" and "batch_size=64 is larger than the training set, and made smaller" in found.message
+    assert found.fix == "batch_size=16 says the same"
 
 
 def test_data_that_cannot_be_read_are_a_problem_with_their_key(tmp_path):

@@ -1,11 +1,13 @@
 """Checkpoint: starts from weights in a file, such as `model.safetensors` of another run, or in an MLflow run.
 
-w₀ = the weights in the file; a classifier of another size starts at zero. Only tensors are read, so no file can run
-code.
+w₀ = the weights in the file; a classifier of another size starts at zero. Only tensors and plain values are read, so no
+file can run code. Checkpoints of torchvision's, timm's and Lightning's trainers are read too: their averaged weights if
+they have such, and without the names of wrappers that lead every key (module., _orig_mod., model., net.).
 
 Paper: Yosinski et al. 2014, How transferable are features in deep neural networks?, 1411.1792
-Setting: path of a .safetensors or .pth file, or runs:/RUN_ID for a run in the MLflow store `store` (null: the default
-store); prefix "module." for weights saved from a wrapped network; mean and std of the images that the weights were
+Setting: path of a .safetensors, .pth, .pt, .pth.tar, .ckpt or .bin file, or runs:/RUN_ID for a run in the MLflow store
+`store` (null: the default store); prefix "backbone." for the part of a larger network whose keys start so; entry
+"model" for another entry of a checkpoint than its averaged weights; mean and std of the images that the weights were
 trained with (null: those in model.json beside the weights, or those of the data set if there is no model.json).
 """
 
@@ -17,6 +19,7 @@ from sota_exp.models.load_weights import load_state
 from sota_exp.models.weight_files import NO_NORMALIZATION, ChannelMean, ChannelStd, read_weights, replace_mean_and_std
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.model import InitialWeights, Model, PublishedWeights
+from sota_exp.stages.stage import added_field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +29,10 @@ class CheckpointWeights(InitialWeights):
     prefix: str
     mean: ChannelMean | None
     std: ChannelStd | None
+    entry: str | None = added_field(None)
 
     def load_published(self, default: Preprocessing) -> PublishedWeights:
-        return read_weights(self.path, self.store, self.prefix, default)
+        return read_weights(self.path, self.store, self.prefix, default, self.entry)
 
     def content_hash(self, arch: Model) -> str:
         return self.load_published(NO_NORMALIZATION).content_hash

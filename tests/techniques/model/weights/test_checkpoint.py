@@ -1,3 +1,4 @@
+import argparse
 import importlib.util
 import json
 import logging
@@ -22,8 +23,8 @@ DATA = Preprocessing(mean=(0.1, 0.1, 0.1), std=(1.0, 1.0, 1.0))
 ARCH = SmallNetwork(name="resnet_xs", width_multiplier=0.5)
 
 
-def checkpoint(path, prefix="", mean=None, std=None):
-    return CheckpointWeights(path=str(path), store=None, prefix=prefix, mean=mean, std=std)
+def checkpoint(path, prefix="", mean=None, std=None, entry=None):
+    return CheckpointWeights(path=str(path), store=None, prefix=prefix, mean=mean, std=std, entry=entry)
 
 
 def test_round_trip_through_safetensors(tmp_path):
@@ -63,6 +64,15 @@ def test_a_prefix_is_taken_off(tmp_path):
     torch.save({f"module.{key}": value for key, value in state.items()}, tmp_path / "w.pth")
     model = checkpoint(tmp_path / "w.pth", prefix="module.")(ARCH(5), ARCH)
     torch.testing.assert_close(model.state_dict(), state, rtol=0, atol=0)
+
+
+def test_averaged_weights_of_a_checkpoint_unless_another_entry_is_asked_for(tmp_path):
+    first, second = ARCH(5).state_dict(), ARCH(5).state_dict()
+    averaged = {f"module.{key}": value for key, value in second.items()} | {"n_averaged": torch.tensor(3)}
+    torch.save({"model": first, "model_ema": averaged, "args": argparse.Namespace(lr=0.1)}, tmp_path / "w.pth")
+    for entry, expected in ((None, second), ("model", first)):
+        loaded = checkpoint(tmp_path / "w.pth", entry=entry)(ARCH(5), ARCH)
+        torch.testing.assert_close(loaded.state_dict(), expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,207 @@
+"""`sota-exp evaluate` on images from outside, on parts of the data, and the names of images in its table."""
+
+import csv
+import json
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sota_exp.cli import main
+from tests.experiments import TINY
+
+NETWORK = [text for text in TINY if not text.startswith("data")]
+
+
+def draw(folder: Path, num: int, first: int = 0) -> None:
+    """Images of the class that the folder is named by: `dark`, `light`, `red`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    low = {"dark": (0, 0, 0), "light": (130, 130, 130), "red": (130, 0, 0)}.get(folder.name, (0, 130, 0))
+    for index in range(first, first + num):
+        pixels = np.random.default_rng(index).integers(0, 120, (20, 22, 3)) + low
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{index:02}.png")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on a folder of three classes without parts, 20 images each."""
+    place = tmp_path_factory.mktemp("outside")
+    for name in ("dark", "light", "red"):
+        draw(place / "photos" / name, 20)
+    data = ["data=image_folder", f"data.root={place}/photos", "data.image_size=16", "recipe=baseline", "scale=smoke"]
+    assert main.run_command_line(["train", *NETWORK, *data, f"hydra.run.dir={place / 'a_run'}"]) == 0
+    return place
+
+
+def evaluated(place: Path, target: Path, *arguments: str) -> dict:
+    words = ["evaluate", f"run={place}/a_run", *arguments, f"hydra.run.dir={target}"]
+    assert main.run_command_line(words) == 0
+    return json.loads((target / "result.json").read_text())
+
+
+def rows(directory: Path, name: str = "predictions.csv") -> list[dict[str, str]]:
+    with open(directory / name, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    ("folders", "arguments", "images"),
+    [
+        (["dark", "light", "red"], (), {"test": 18}),
+        (["dark", "light", "red"], ("evaluation.part=all",), {"all": 18}),
+        (["dark", "light", "red"], ("evaluation.part=test",), {"test": 18}),
+        (["dark", "light", "red"], ("data.val_fraction=0.2", "data.test_fraction=0.2"), {"val": 4, "test": 4}),
+        (["dark", "red"], (), {"test": 12}),
+        (["red"], (), {"test": 6}),
+        (["test/dark", "test/light"], (), {"test": 12}),
+        (["val/dark", "test/dark", "test/red"], (), {"val": 6, "test": 12}),
+        (["val/dark", "val/red"], (), {"val": 12}),
+        (["train/dark", "train/red", "test/red"], (), {"test": 6}),
+        (["train/dark", "train/red", "test/red"], ("evaluation.part=train",), {"train": 12}),
+        (["train/dark", "train/red", "val/red", "test/red"], (), {"val": 6, "test": 6}),
+        (["train/dark", "train/red"], (), {"test": 12}),
+    ],
+)
+def test_other_images_are_scored_with_the_parts_they_have(
+    place: Path, tmp_path: Path, folders: list[str], arguments: tuple[str, ...], images: dict[str, int]
+) -> None:
+    for folder in folders:
+        draw(tmp_path / "others" / folder, 6, first=40)
+    result = evaluated(place, tmp_path / "e", f"data.root={tmp_path}/others", *arguments)
+    assert result["evaluated_images"] == images
+    assert {key.partition("/")[0] for key in result["metrics"]} == set(images)
+    assert Counter(row["part"] for row in rows(tmp_path / "e")) == images
+    assert list(result["per_class_accuracy"]) == ["dark", "light", "red"]
+
+
+def test_a_class_that_is_absent_is_named_and_one_that_is_unknown_is_refused(
+    place: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    draw(tmp_path / "others" / "dark", 5)
+    evaluated(place, tmp_path / "e", f"data.root={tmp_path}/others")
+    assert "no images of 2 of the 3 classes: light, red" in "".join(capfd.readouterr())
+    for name in ("cat", "dog"):
+        draw(tmp_path / "others" / name, 5)
+    words = ["evaluate", f"run={place}/a_run", f"data.root={tmp_path}/others", f"hydra.run.dir={tmp_path}/f"]
+    assert main.run_command_line(words) == 2
+    assert "the model has no class cat, dog; its 3 classes are dark, light, red" in capfd.readouterr().err
+
+
+def test_the_data_of_the_run_in_another_place_keep_its_parts(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "photos", tmp_path / "moved")
+    result = evaluated(place, tmp_path / "e", f"data.root={tmp_path}/moved")
+    trained = json.loads((place / "a_run" / "result.json").read_text())
+    assert result["evaluated_images"] == trained["evaluated_images"]
+    assert result["metrics"]["test/loss"] == trained["metrics"]["test/loss"]
+
+
+@pytest.mark.parametrize(("part", "num"), [("test", 6), ("val", 6), ("train", 48), ("all", 60)])
+def test_a_part_of_the_data_of_the_run(place: Path, tmp_path: Path, part: str, num: int) -> None:
+    result = evaluated(place, tmp_path / "e", f"evaluation.part={part}")
+    assert result["evaluated_images"] == {part: num}
+    if part in ("val", "test"):
+        trained = json.loads((place / "a_run" / "result.json").read_text())
+        assert result["metrics"][f"{part}/loss"] == trained["metrics"][f"{part}/loss"]
+
+
+@pytest.mark.parametrize(
+    ("folders", "words", "message"),
+    [
+        (["dark"], ["evaluation.part=tst"], "legal: test, val, train, all. Did you mean test?"),
+        (["test/dark"], ["evaluation.part=train"], "the data set has no images in this part; legal: test, all"),
+        (["dark"], ["evaluation/resolution=search"], "the data set has no val images; data.val_fraction=0.2"),
+        (["dark"], ["evaluation/fine_tune=classifier_and_norm"], "evaluation/fine_tune: it trains on images"),
+    ],
+)
+def test_what_the_images_do_not_allow_is_told_in_one_line(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], folders: list[str], words: list[str], message: str
+) -> None:
+    for folder in folders:
+        draw(tmp_path / "others" / folder, 6, first=40)
+    command = ["evaluate", f"run={place}/a_run", f"data.root={tmp_path}/others", *words]
+    assert main.run_command_line([*command, f"hydra.run.dir={tmp_path}/e"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_set_without_train_cannot_be_learned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("val/dark", "val/red", "test/dark", "test/red"):
+        draw(tmp_path / "others" / folder, 6)
+    words = ["train", *NETWORK, "data=image_folder", f"data.root={tmp_path}/others", f"hydra.run.dir={tmp_path}/e"]
+    assert main.run_command_line(words) == 2
+    assert "at least two classes with training images; none was found" in capsys.readouterr().err
+
+
+def test_weights_of_other_programs_need_mean_and_std_where_no_images_are_for_training(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("dark", "light", "red"):
+        draw(tmp_path / "others" / "test" / name, 6)
+    shutil.copy(place / "a_run" / "model.safetensors", tmp_path / "net.safetensors")
+    data = ["data=image_folder", f"data.root={tmp_path}/others", "data.image_size=16"]
+    words = ["evaluate", f"weights={tmp_path}/net.safetensors", *NETWORK, *data, f"hydra.run.dir={tmp_path}/e"]
+    assert main.run_command_line(words) == 2
+    assert "model.weights.mean: the data set has no training images" in capsys.readouterr().err
+    assert main.run_command_line([*words, "model.weights.mean=[0.5,0.5,0.5]", "model.weights.std=[0.5,0.5,0.5]"]) == 0
+    assert json.loads((tmp_path / "e" / "result.json").read_text())["evaluated_images"] == {"test": 18}
+
+
+def test_predictions_carry_the_names_of_the_files(place: Path, tmp_path: Path) -> None:
+    found = rows(place / "a_run")
+    assert list(found[0]) == ["image", "label", "prediction", "probability", "part"]
+    arrays = np.load(place / "a_run" / "predictions.npz")
+    assert len(found) == len(arrays["val_labels"]) + len(arrays["test_labels"])
+    classes = ["dark", "light", "red"]
+    for part in ("val", "test"):
+        own = [row for row in found if row["part"] == part]
+        assert [row["prediction"] for row in own] == [classes[k] for k in arrays[f"{part}_logits"].argmax(1)]
+        assert [row["label"] for row in own] == [classes[k] for k in arrays[f"{part}_labels"]]
+    for row in found:
+        assert Path(place / "photos" / row["image"]).is_file() and row["image"].split("/")[0] == row["label"]
+        assert 1 / 3 <= float(row["probability"]) <= 1
+    wrong = {row["image"] for row in found if row["part"] == "test" and row["label"] != row["prediction"]}
+    mistakes = rows(place / "a_run", "mistakes.csv")
+    assert {row["image"] for row in mistakes} == wrong
+    kept = np.load(place / "a_run" / "mistakes.npz")["confidence"]
+    np.testing.assert_allclose([float(row["probability"]) for row in mistakes], kept, atol=1e-6)
+
+
+def test_any_legal_file_name_stands_in_the_table(place: Path, tmp_path: Path) -> None:
+    names = ["a b.png", "c,d.png", 'e"f.png', "g\nh.png", "\u732b.png", os.fsdecode(b"caf\xe9.png")]
+    folder = tmp_path / "others" / "dark"
+    draw(folder, len(names))
+    for path, name in zip(sorted(folder.iterdir()), names, strict=True):
+        path.rename(folder / name)
+    evaluated(place, tmp_path / "e", f"data.root={tmp_path}/others")
+    assert {row["image"] for row in rows(tmp_path / "e")} == {f"dark/{name}" for name in names}
+
+
+def test_images_without_files_are_named_by_their_number(tmp_path: Path) -> None:
+    assert main.run_command_line(["train", *TINY, "recipe=baseline", f"hydra.run.dir={tmp_path}/r"]) == 0
+    numbers = [int(row["image"]) for row in rows(tmp_path / "r") if row["part"] == "test"]
+    assert numbers == sorted(set(numbers)) and numbers[-1] < 60
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_set_of_test_images_alone_is_scored_from_a_store_and_from_files(
+    place: Path, tmp_path: Path, streamed: bool
+) -> None:
+    draw(tmp_path / "others" / "test" / "red", 6, first=40)
+    limit = ["data.store_gigabytes=0.0"] if streamed else []
+    result = evaluated(place, tmp_path / "e", f"data.root={tmp_path}/others", *limit)
+    assert result["evaluated_images"] == {"test": 6}
+    assert {row["image"] for row in rows(tmp_path / "e")} == {f"test/red/{index}.png" for index in range(40, 46)}
+
+
+@pytest.mark.parametrize(("split", "images"), [("", {"test": 6}), ("test", {"test": 6}), ("val", {"val": 6})])
+def test_a_csv_file_is_scored_with_the_parts_it_has(
+    place: Path, tmp_path: Path, split: str, images: dict[str, int]
+) -> None:
+    draw(tmp_path / "red", 6, first=40)
+    lines = [f"red/{index}.png,red{f',{split}' if split else ''}" for index in range(40, 46)]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label" + (",split" if split else ""), *lines]))
+    result = evaluated(place, tmp_path / "e", "data=csv", f"data.path={tmp_path}/list.csv", "data.image_size=16")
+    assert result["evaluated_images"] == images

@@ -1,0 +1,120 @@
+"""Metrics of one's own: a class of another package, chosen in `evaluation/metrics` from a `--config-dir`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sota_exp.cli import main
+from tests.experiments import TINY
+
+MODULE = """
+from dataclasses import dataclass
+
+from sota_exp.stages.evaluation import Metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost(Metrics):
+    cat_as_dog: float
+    name: str = "cost"
+
+    def __call__(self, logits, labels):
+        wrong = (logits.argmax(1) == 1) & (labels == 0)
+        return {self.name: self.cat_as_dog * wrong.float().mean().item()}
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The arguments that choose the metric."""
+    (tmp_path / "my_metrics.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "mine" / "evaluation" / "metrics"
+    folder.mkdir(parents=True)
+    (folder / "cost.yaml").write_text("_target_: my_metrics.Cost\ncat_as_dog: 10.0\nname: cost\n")
+    return [f"--config-dir={tmp_path}/mine", "evaluation/metrics=cost"]
+
+
+def test_a_run_an_evaluation_and_a_comparison_have_it(
+    own: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (0, 1):
+        words = ["train", *own, *TINY, "recipe=baseline", f"seed={seed}", f"hydra.run.dir={tmp_path}/r{seed}"]
+        assert main.run_command_line(words) == 0
+    output = capsys.readouterr().out
+    for heading in ("macro F1", "macro precision", "balanced accuracy", "Cohen's κ", "cost"):
+        assert heading in " ".join(output.split()).replace("\n", " ") or heading.split()[0] in output
+    result = json.loads((tmp_path / "r0" / "result.json").read_text())
+    assert 0 <= result["metrics"]["test/cost"] <= 10 and "val/cost" in result["metrics"]
+    lines = [json.loads(line) for line in (tmp_path / "r0" / "metrics.jsonl").read_text().splitlines()]
+    assert all("val/cost" in line and "val/macro_f1" in line for line in lines)
+    words = [
+        "evaluate",
+        own[0],
+        f"run={tmp_path}/r0",
+        "evaluation.metrics.cat_as_dog=20",
+        f"hydra.run.dir={tmp_path}/e",
+    ]
+    assert main.run_command_line(words) == 0
+    again = json.loads((tmp_path / "e" / "result.json").read_text())
+    assert again["metrics"]["test/cost"] == pytest.approx(2 * result["metrics"]["test/cost"])
+    capsys.readouterr()
+    assert main.run_command_line(["compare", f"{tmp_path}/r0", f"{tmp_path}/r1"]) == 0
+    table = capsys.readouterr().out
+    assert "test cost" in table and "test macro F1, %" in table and "test Cohen's κ" in table
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [("name=accuracy", "accuracy is a metric of every run"), ("cat_as_dog=nan", "cost is nan")]
+)
+def test_a_metric_that_is_no_number_or_has_a_name_of_ours_fails_the_run(
+    own: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str, message: str
+) -> None:
+    words = ["train", *own, *TINY, "recipe=baseline", f"evaluation.metrics.{change}", f"hydra.run.dir={tmp_path}/r"]
+    assert main.run_command_line(words) == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("objective", ["val/macro_f1", "val/cost", "val/top2_accuracy"])
+def test_a_sweep_searches_by_it(own: list[str], tmp_path: Path, objective: str) -> None:
+    words = ["sweep", *own, *TINY, "recipe=baseline", "optimizer.lr=interval(0.01,0.1)", "hydra.sweeper.n_trials=2"]
+    words += ["hydra.sweeper.confirm={top: 1, seeds: 2}"]
+    words += [f"hydra.sweeper.objective={objective}", f"hydra.sweep.dir={tmp_path}/s"]
+    direction = "minimize" if objective == "val/cost" else "maximize"
+    words += ["evaluation/metrics=top_k", "evaluation.metrics.k=[2]"] if "top2" in objective else []
+    assert main.run_command_line([*words, f"hydra.sweeper.direction={direction}"]) == 0
+    summary = json.loads((tmp_path / "s" / "sweep.json").read_text())
+    assert summary["trials"]["complete"] + summary["trials"]["pruned"] == 2
+
+
+@pytest.mark.parametrize("metric", ["test/balanced_accuracy", "test/cost"])
+def test_a_study_compares_by_it(own: list[str], tmp_path: Path, metric: str) -> None:
+    words = ["ablate", *own, *TINY, "study=null", "study.seeds=2", "recipe=baseline", f"study.metric={metric}"]
+    words += ["study.direction=minimize"] if metric == "test/cost" else []
+    assert main.run_command_line([*words, f"hydra.sweep.dir={tmp_path}/s"]) == 0
+    study = json.loads((tmp_path / "s" / "study.json").read_text())
+    assert study["metric"] == metric and study["higher_is_better"] == (metric != "test/cost")
+    assert study["arms"][0]["mean"] is not None
+    assert (
+        metric in (tmp_path / "s" / "report.md").read_text()
+        or "balanced accuracy" in (tmp_path / "s" / "report.md").read_text()
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["study.metric=test/cost"], "study.metric=test/cost is not legal"),
+        (["study.metric=test/cost", "study.direction=down"], "study.direction=down is not legal: maximize, minimize"),
+        (["study.metric=test/loss", "study.direction=maximize"], "study.direction=maximize is not legal: null"),
+        (["study.metric=test/cost", "study.direction=minimize"], "choose evaluation/metrics=…, not none"),
+        (["study.metric=test/top2_accuracy"], "choose evaluation/metrics=…, not none"),
+    ],
+)
+def test_a_study_by_a_metric_that_nothing_measures_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    command = ["ablate", *TINY, "study=null", "recipe=baseline", *words, f"hydra.sweep.dir={tmp_path}/s"]
+    assert main.run_command_line(command) == 2
+    assert message in capsys.readouterr().err
