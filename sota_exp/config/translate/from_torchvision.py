@@ -79,6 +79,10 @@ def translate_command(words: list[str]) -> Translation:
     if flags["ra-sampler"] and not uses_launcher(words):
         flags["ra-sampler"] = False
         lost.append("--ra-sampler: without torchrun the reference ignores it, and so does this translation")
+    if flags["opt"] == "rmsprop":
+        lost.append(
+            "--opt rmsprop: the reference's adds 0.0316 to the root and begins with 0; here 0.001 is inside, with 1"
+        )
     if flags["lr-scheduler"] == "exponentiallr" and compute_final_factor(flags) == SMALLEST_FLOAT:
         lost.append("--lr-gamma: the final learning rate underflows to 0; here it ends at the smallest positive float")
     parts = [
@@ -120,7 +124,7 @@ def _optimizer(flags: dict[str, Any]) -> list[str]:
         f"optimizer.weight_decay={flags['weight-decay']!r}",
     ]
     if name == "rmsprop":
-        words += ["optimizer.alpha=0.9", "optimizer.eps=0.0316"]  # Constants in the reference's code.
+        words += ["optimizer.alpha=0.9", "optimizer.eps=0.001"]  # The reference's 0.0316², inside the root.
     return [*words, f"optimizer.momentum={flags['momentum']!r}"] if name != "adamw" else words
 
 
