@@ -42,6 +42,11 @@ class ConfirmSettings:
         legal = "at least 2: an interval needs several seeds"
         require(self.top == 0 or self.seeds >= 2, "seeds", self.seeds, legal)
 
+    @property
+    def num_runs(self) -> int:
+        """The most trainings: the best trials for the choice, if there are several; then winner and recipe."""
+        return ((self.top if self.top > 1 else 0) + 2 * (self.top > 0)) * self.seeds
+
 
 @dataclass(frozen=True, kw_only=True)
 class SweepSettings:
