@@ -4,9 +4,9 @@ Each slot has a new generator at each step, seeded by the key. Switching a techn
 random number, runs with equal seeds are paired, and resuming needs no generator state. Numbers are drawn on the CPU for
 the global batch and each rank keeps every world_size-th, so they do not depend on the device or the number of ranks.
 
-PyTorch's generators on the CPU use the lower 32 bits of a seed. So of a million generators of a run, about 116 pairs have
-equal numbers, of unrelated slots and steps; 63 bits would leave none. Seeding with more bits would take five times as
-long, or an algorithm of our own.
+PyTorch's generators on the CPU use the lower 32 bits of a seed. So of a million generators of a run, about 116 pairs
+have equal numbers, of unrelated slots and steps; 63 bits would leave none. Seeding with more bits would take five times
+as long, or an algorithm of our own.
 """
 
 import functools
