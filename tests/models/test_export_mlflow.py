@@ -36,7 +36,7 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         main.run_command_line(["train", *TINY, "recipe=baseline", "optimizer.lr=0.05", f"hydra.run.dir={directory}"])
         == 0
     )
-    position = SentPosition.read(directory).at(uri, "sota_exp").asked(read_origin(directory, {}), True)
+    position = SentPosition.read(directory).at(uri, "sota_exp").with_origin(read_origin(directory, {}), True)
     position.write(directory)
     MLflowUpload.open(position).send(RunContent.read(directory, position.origin))
     return directory, uri
