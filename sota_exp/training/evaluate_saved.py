@@ -88,7 +88,7 @@ class SavedEvaluation:
         return any(f"{key}.".startswith(f"{node}.") for key in self.asked for node in nodes)
 
     def open_data(self) -> DataSet:
-        """The data of the run as in its training; other data with the splits they have, or those that the command cuts."""
+        """The data of the run as in its training; others with the splits they have, or those that the command cuts."""
         is_of_run = self.training_fingerprint != ""
         if (is_of_run and self.asked.isdisjoint(DATA_KEYS)) or not self.asked.isdisjoint(SPLIT_KEYS):
             return open_data(self.experiment)
