@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
     for directory in given:
         if not directory.is_dir():
             raise ConfigError(f"{directory}: no such directory")
-    runs = [run for place in given or map(Path, RUN_ROOTS) for run in find_runs_below(place)]
+    runs = [run for place in given or map(Path, RUN_ROOTS) for run in find_runs_below(place, nested=True)]
     wanted = [run for run in runs if given or options.uri or is_tracked(run)]
     if not wanted:
         print(f"no run to send below {', '.join(map(str, given)) or ' and '.join(RUN_ROOTS)}")

@@ -8,6 +8,7 @@ import shlex
 import sys
 
 from sota_exp.config.translate.from_torchvision import translate_command
+from sota_exp.config.translate.shorten import shorten_overrides
 
 
 def main(arguments: list[str]) -> None:
@@ -16,6 +17,6 @@ def main(arguments: list[str]) -> None:
         print(__doc__)
         return
     translation = translate_command(shlex.split(arguments[0]) if len(arguments) == 1 else arguments)
-    print(shlex.join(["sota-exp", "train", *translation.words]))
+    print(shlex.join(["sota-exp", "train", *shorten_overrides(translation.words)]))
     for line in translation.lost:
         print(f"no counterpart: {line}", file=sys.stderr)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
 from sota_exp.config.formats import FILE_FORMAT, get_format, read_config
@@ -26,7 +26,7 @@ from sota_exp.runs.atomic import read_json, read_json_lines, write_atomically, w
 def write_weights(path: Path, state: dict[str, Tensor]) -> None:
     """Write a state dict, tensors of any shape [...], as safetensors; tied weights are written once per name."""
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
-    write_atomically(path, lambda file: file.write(save(tensors)))
+    write_atomically(path, lambda file: save_file(tensors, file.name))  # which builds no second copy in memory
 
 
 @dataclass(frozen=True, kw_only=True)

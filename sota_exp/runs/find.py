@@ -121,18 +121,23 @@ def format_run_path(directory: Path) -> str:
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def find_runs_below(directory: Path) -> Iterator[Path]:
-    """The directory itself if it is a run's, else all runs below it, in natural order of names (2 before 10)."""
+def find_runs_below(directory: Path, nested: bool = False) -> Iterator[Path]:
+    """The directory itself if it is a run's, else all runs below it, in natural order of names (2 before 10).
+
+    nested: also the runs inside a run's directory (its evaluations, the seeds of a trial), and what was killed before
+    its start was written.
+    """
     files = [name for name in ("config.yaml", "start.json", "result.json") if (directory / name).is_file()]
-    if "config.yaml" in files and len(files) > 1:
+    if "config.yaml" in files and (nested or len(files) > 1):
         yield directory
-        return
+        if not nested:
+            return
     try:
         inside = [path for path in directory.iterdir() if path.is_dir() and not path.name.startswith(".")]
     except OSError:  # Missing, or not readable.
         return
     for path in sorted(inside, key=_natural_key):
-        yield from find_runs_below(path)
+        yield from find_runs_below(path, nested)
 
 
 def _natural_key(path: Path) -> list[tuple[int, str]]:

@@ -3,6 +3,10 @@
 Each slot has a new generator at each step, seeded by the key. Switching a technique on therefore changes no other
 random number, runs with equal seeds are paired, and resuming needs no generator state. Numbers are drawn on the CPU for
 the global batch and each rank keeps every world_size-th, so they do not depend on the device or the number of ranks.
+
+PyTorch's generators on the CPU use the lower 32 bits of a seed. So of a million generators of a run, about 116 pairs have
+equal numbers, of unrelated slots and steps; 63 bits would leave none. Seeding with more bits would take five times as
+long, or an algorithm of our own.
 """
 
 import functools
@@ -14,7 +18,10 @@ from torch import Tensor
 
 
 def key_to_seed(*key: object) -> int:
-    """A 63-bit seed computed from the text of the key: equal on every machine and Python version."""
+    """A 63-bit seed computed from the text of the key: equal on every machine and Python version.
+
+    PyTorch's generators on the CPU use its lower 32 bits, NumPy's use all.
+    """
     digest = hashlib.blake2b("/".join(map(str, key)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 

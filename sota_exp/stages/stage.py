@@ -75,8 +75,8 @@ def get_legal_values(cls: type) -> dict[str, Legal]:
         null = ", or null" if type(None) in get_args(kind) else ""
         for part in (kind, *get_args(kind)):
             if get_origin(part) is Annotated:
-                (legal,) = part.__metadata__
-                found[name] = replace(legal, words=legal.words + null)
+                for legal in (item for item in part.__metadata__ if isinstance(item, Legal)):
+                    found[name] = replace(legal, words=legal.words + null)
     return found
 
 

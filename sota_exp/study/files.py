@@ -5,6 +5,7 @@ found again when arms are added or reordered, and two different configurations n
 """
 
 import json
+import shutil
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -76,9 +77,9 @@ class StudyFiles:
         checkpoint = directory / "checkpoint" / "state.pt"
         if checkpoint.exists():
             return
-        state = (source_directory / "checkpoint" / "state.pt").read_bytes()
         write_text(directory / "metrics.jsonl", (source_directory / "metrics.jsonl").read_text())
-        write_atomically(checkpoint, lambda file: file.write(state))
+        with (source_directory / "checkpoint" / "state.pt").open("rb") as state:
+            write_atomically(checkpoint, lambda file: shutil.copyfileobj(state, file))
 
     def write(self, study: dict[str, Any]) -> None:
         """Write `study.json` as a whole."""

@@ -158,10 +158,14 @@ def draw_interval_bar(low: float, middle: float, high: float, reach: float) -> s
 
 
 def _closing(found: JsonObject) -> list[str]:
-    """What this number of seeds could detect, the looks, refused arms, and missing runs."""
+    """What this number of seeds could detect, aliases, the looks, refused arms, and missing runs."""
     lines = ["p adj. is corrected for all verdicts of the study together; intervals are not corrected."]
     lines.append(describe_error_rate(found["level"]))
     lines += describe_power(found["plan"], len(found["seeds"]), get_metric_format(found["metric"]))
+    for effect in found["effects"]:
+        if aliases := effect["aliases"]:
+            more = f" and {len(aliases) - 2} more" if len(aliases) > 2 else ""
+            lines.append(f"{effect['label']} is aliased with {', '.join(aliases[:2])}{more}")
     if looks := found["looks"]:
         decided = ", ".join(looks["decided"]) or "none"
         lines.append(f"looks done: {looks['done'] or 'none'} of {looks['planned']} seeds; decided: {decided}")

@@ -19,10 +19,10 @@ def format_sweep_plan(settings: SweepSettings, objectives: Sequence[str]) -> str
     confirm = settings.confirm
     if confirm.top == 0 or not any(name.startswith("val/") for name in objectives):
         return f"{plan}; no confirmation"
-    num_runs = (confirm.top + 1) * confirm.seeds
+    choice = f"of the best {confirm.top} with {confirm.seeds} fresh seeds, then " if confirm.top > 1 else ""
     return (
-        f"{plan}; then a confirmation: up to {num_runs} whole trainings, of the best {confirm.top} and the recipe's own "
-        f"values with {confirm.seeds} fresh seeds each (hydra.sweeper.confirm.top and .seeds; top=0: none)"
+        f"{plan}; then a confirmation: up to {confirm.num_runs} whole trainings, {choice}of the winner and the "
+        f"recipe's own values with {confirm.seeds} other seeds (hydra.sweeper.confirm.top and .seeds; top=0: none)"
     )
 
 

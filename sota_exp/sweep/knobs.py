@@ -42,7 +42,11 @@ def parse_override(override: str) -> tuple[str, BaseDistribution | str]:
 
 
 def require_order(sweep: Any) -> None:
-    """Refuse `shuffle`, which would make another search of each repeat of the command; a ValueError."""
+    """Refuse `shuffle`, which would make another search of each repeat of the command.
+
+    Raises:
+        ValueError: the sweep is shuffled.
+    """
     if isinstance(sweep, ChoiceSweep | RangeSweep) and sweep.shuffle:
         raise ValueError("a search draws its values by itself; leave out shuffle(…)")
 

@@ -42,6 +42,11 @@ class ConfirmSettings:
         legal = "at least 2: an interval needs several seeds"
         require(self.top == 0 or self.seeds >= 2, "seeds", self.seeds, legal)
 
+    @property
+    def num_runs(self) -> int:
+        """The most trainings: the best trials for the choice, if there are several; then winner and recipe."""
+        return ((self.top if self.top > 1 else 0) + 2 * (self.top > 0)) * self.seeds
+
 
 @dataclass(frozen=True, kw_only=True)
 class SweepSettings:
@@ -104,7 +109,7 @@ class Objectives:
         for name, direction in zip(self.objectives, self.directions, strict=True):
             require(direction in get_args(Direction), "direction", direction, ", ".join(get_args(Direction)))
             best = VAL_DIRECTIONS.get(name, direction)
-            require(direction == best, "direction", direction, f"{best}, unless you search for the worst {name}")
+            require(direction == best, "direction", direction, f"{best}: {direction} would search for the worst {name}")
 
 
 def require_measure(key: str, name: str, with_val: bool) -> None:

@@ -1,4 +1,4 @@
-"""Which images weights were trained on, by the digests in `trained_on.npy` beside them, and which of them are scored."""
+"""Which images weights were trained on, by the digests in `trained_on.npy` beside them; which of them are scored."""
 
 import io
 import logging

@@ -17,7 +17,7 @@ from tests.experiments import TINY, composed
 from tests.options import options
 
 #: Recipes that set values inside slots.
-WITH_VALUES = ("rsb_a2", "semi_supervised", "torchvision_exact", "transfer")
+WITH_VALUES = ("photos", "rsb_a2", "semi_supervised", "torchvision_exact", "transfer")
 
 
 OURS = (CONF,)

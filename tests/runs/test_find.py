@@ -100,6 +100,10 @@ def test_every_name_and_its_runs(place: Path) -> None:
 def test_a_run_inside_a_run_is_not_looked_for(place: Path) -> None:
     make(place / "outputs/alpha/inside")
     assert [path.name for path in find_runs_below(place / "outputs")] == ["alpha", "alpine"]
+    (place / "outputs/killed").mkdir()
+    (place / "outputs/killed/config.yaml").touch()
+    found = find_runs_below(place / "outputs", nested=True)
+    assert [path.name for path in found] == ["alpha", "inside", "alpine", "killed"]
 
 
 def test_what_a_finished_run_says(tmp_path: Path) -> None:

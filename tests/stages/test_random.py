@@ -71,3 +71,14 @@ def test_steps_are_independent_and_uniform():
     first = torch.cat([RandomStreams(seed=0).random_numbers("slot", step).uniform(1) for step in range(2000)])
     assert stats.kstest(first.numpy(), "uniform").pvalue > 0.001
     assert abs(torch.corrcoef(torch.stack([first[:-1], first[1:]]))[0, 1]) < 0.08
+
+
+def test_generators_on_the_cpu_use_32_bits_of_the_seed_and_hardly_any_two_of_a_run_are_equal():
+    """As the module says: n²/2³³ pairs of n generators are expected to be equal, 2.3 of these."""
+    first, second = (torch.Generator().manual_seed(5 + high).initial_seed() for high in (0, 2**40))
+    assert first != second
+    draws = [torch.rand(3, generator=torch.Generator().manual_seed(seed)) for seed in (first, second)]
+    assert torch.equal(*draws)
+    keys = [(slot, step) for slot in ("augmentation/crop", "augmentation/mix") for step in range(70_000)]
+    low = {key_to_seed(0, *key) % 2**32 for key in keys}
+    assert len(keys) - 10 < len(low)

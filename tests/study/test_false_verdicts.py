@@ -93,6 +93,22 @@ def test_equal_arms_have_a_verdict_in_at_most_one_study_of_twenty(made: list, no
     assert compute_rate(study(made, seeds=8), noise) <= LIMIT
 
 
+def test_the_promise_ends_where_arms_of_equal_mean_differ_in_scatter() -> None:
+    """As `describe_error_rate` says: every second arm is skewed, or one of its ten runs collapses."""
+
+    def every_second(noise: Noise, mean: float) -> Noise:
+        def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+            values = normal(rng, shape)
+            values[:, 1::2] = noise(rng, shape)[:, 1::2] - mean
+            return values
+
+        return draw
+
+    made = study([arm("a"), *(arm(name, "a") for name in "bcdefg")], seeds=8)
+    assert compute_rate(made, every_second(skewed, -1.0)) <= 0.08
+    assert compute_rate(made, every_second(collapsing, -3.0)) > LIMIT
+
+
 @pytest.mark.parametrize(("num", "seeds"), [(2, 8), (3, 8), (4, 7)])
 def test_arms_and_interactions_of_pairs_share_the_error(num: int, seeds: int) -> None:
     assert compute_rate(pairs_study(num, seeds)) <= LIMIT

@@ -6,6 +6,7 @@ from scipy.stats import ttest_rel
 
 from sota_exp.statistics.paired import paired_t_interval
 from sota_exp.sweep.confirm import ConfirmedArm, choose_winner, compute_p_value, summarize_confirmation
+from sota_exp.sweep.settings import ConfirmSettings
 
 SEEDS, CHOICE_SEEDS = [1000, 1001, 1002, 1003], [2000, 2001, 2002, 2003]
 
@@ -144,3 +145,8 @@ def test_without_an_effect_the_winner_beats_the_recipe_in_one_of_forty_sweeps_an
         gains.append(found["test"]["mean"])
     assert beats / num <= 0.025 + 0.005  # Two standard errors.
     assert abs(np.mean(gains)) <= 3 * np.std(gains) / num**0.5
+
+
+@pytest.mark.parametrize(("top", "seeds", "num_runs"), [(3, 5, 25), (2, 2, 8), (1, 2, 4), (0, 5, 0)])
+def test_the_cost_that_is_announced_is_that_of_choice_and_comparison(top: int, seeds: int, num_runs: int) -> None:
+    assert ConfirmSettings(top=top, seeds=seeds).num_runs == num_runs

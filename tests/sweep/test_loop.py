@@ -293,7 +293,9 @@ def test_trainings_are_pruned_complete_and_confirmed_and_test_stays_out_of_the_s
     trained = {arm["name"]: set(map(int, arm["val"])) for arm in confirm["arms"]}
     assert trained.pop("default") == {1000, 1001} and trained.pop(confirm["winner"]) == {1000, 1001, 2000, 2001}
     assert list(trained.values()) == [{2000, 2001}]
-    assert "all with" in capsys.readouterr().out and "schedule.length.epochs=4" in found["fixed"]
+    output = capsys.readouterr().out
+    assert f"up to {sum(len(arm['val']) for arm in confirm['arms'])} whole trainings, of the best 2" in output
+    assert "all with" in output and "schedule.length.epochs=4" in found["fixed"]
     assert confirm["seeds"] == [1000, 1001] and confirm["verdict"] in ("beats", "loses", "cannot be distinguished")
     assert (tmp_path / "sweep" / "figures" / "history.png").is_file() and (tmp_path / "sweep" / "sweep.md").is_file()
 

@@ -26,9 +26,10 @@ from tests.forked import START_METHOD
 from tests.training.test_run import Silent
 
 #: Random numbers per sample in every part of the pipeline; nothing that depends on the whole batch.
+# At five times this learning rate six steps make 1 % of a difference in the last bit.
 SLICED = ("augmentation/crop=random_resized", "augmentation/flip=random", "augmentation/policy=trivialaugment",
           "augmentation/erase=random_erasing", "augmentation.erase.p=0.5", "regularization/norm=group",
-          "optimizer.lr=0.05")  # fmt: skip
+          "optimizer.lr=0.01")  # fmt: skip
 
 
 #: Options of the average, and values under which two epochs of three steps have one.

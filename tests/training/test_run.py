@@ -31,17 +31,17 @@ KEYS = {
 
 
 class Silent(Listener):
-    """Records its calls; `on_step` is called with the number of every step."""
+    """Records its calls; `at_step` is called with the number of every step."""
 
-    def __init__(self, on_step=lambda step: None):
-        self.on_step, self.steps, self.epochs, self.results, self.first_step = on_step, [], [], [], None
+    def __init__(self, at_step=lambda step: None):
+        self.at_step, self.steps, self.epochs, self.results, self.first_step = at_step, [], [], [], None
 
     def on_start(self, request, session, state):
         self.first_step = state.step
 
     def on_step(self, record):
         self.steps.append(record.step)
-        self.on_step(record.step)
+        self.at_step(record.step)
 
     def on_epoch_end(self, epoch):
         self.epochs.append(epoch)

@@ -80,6 +80,17 @@ IMAGE_RULES = (
         source="the mean of 1/√area over U(a, 1) is 2/(1 + √a)",
     ),
     Rule(
+        name="padding for photographs",
+        condition=all_of(
+            has_option("augmentation/crop", "pad"),
+            has_value("augmentation.crop.padding_mode", "constant"),
+            values_satisfy(lambda size: size > 64, "data.image_size"),
+        ),
+        reason="augmentation/crop=pad shifts images over a black border, made for images of up to 64 px",
+        fix="recipe=photos, or augmentation/crop=random_resized",
+        source="Szegedy et al. 2014, arXiv:1409.4842",
+    ),
+    Rule(
         name="fine-tuning for a size without resized crop",
         condition=all_of(USES_FINE_TUNING, not_(USES_RESIZED_CROP)),
         reason="evaluation/fine_tune corrects for objects that training enlarges, which only random resized crops do",

@@ -12,6 +12,7 @@ from sota_exp.config.translate.torchvision_flags import (
     DEFAULTS,
     OPTIMIZERS,
     SCHEDULES,
+    WARMUP_METHODS,
     parse_command,
     uses_launcher,
 )
@@ -78,6 +79,10 @@ def translate_command(words: list[str]) -> Translation:
     if flags["ra-sampler"] and not uses_launcher(words):
         flags["ra-sampler"] = False
         lost.append("--ra-sampler: without torchrun the reference ignores it, and so does this translation")
+    if flags["opt"] == "rmsprop":
+        lost.append(
+            "--opt rmsprop: the reference's adds 0.0316 to the root and begins with 0; here 0.001 is inside, with 1"
+        )
     if flags["lr-scheduler"] == "exponentiallr" and compute_final_factor(flags) == SMALLEST_FLOAT:
         lost.append("--lr-gamma: the final learning rate underflows to 0; here it ends at the smallest positive float")
     parts = [
@@ -119,7 +124,7 @@ def _optimizer(flags: dict[str, Any]) -> list[str]:
         f"optimizer.weight_decay={flags['weight-decay']!r}",
     ]
     if name == "rmsprop":
-        words += ["optimizer.alpha=0.9", "optimizer.eps=0.0316"]  # Constants in the reference's code.
+        words += ["optimizer.alpha=0.9", "optimizer.eps=0.001"]  # The reference's 0.0316², inside the root.
     return [*words, f"optimizer.momentum={flags['momentum']!r}"] if name != "adamw" else words
 
 
@@ -133,6 +138,8 @@ def _schedule(flags: dict[str, Any]) -> list[str]:
     epochs_after_warmup = epochs - warmup
     if epochs_after_warmup < 1:
         raise ConfigError(f"--lr-warmup-epochs {warmup}: legal here: less than --epochs {epochs}")
+    if option == "step" and flags["lr-step-size"] < 1:
+        raise ConfigError(f"--lr-step-size {flags['lr-step-size']}: legal: at least 1")
     if option == "step" and flags["lr-step-size"] >= epochs_after_warmup:
         option = "constant"  # Training ends before the first step.
     words = [f"schedule/lr={option}", "schedule/lr_scaling=none", "schedule/stepping=epoch"]
@@ -150,6 +157,8 @@ def _schedule(flags: dict[str, Any]) -> list[str]:
         words.append(f"schedule.lr.final_factor={compute_final_factor(flags)!r}")
     if not warmup:
         return [*words, "schedule/warmup=none"]
+    if flags["lr-warmup-method"] not in WARMUP_METHODS:
+        raise ConfigError(f"--lr-warmup-method {flags['lr-warmup-method']}: legal: {', '.join(WARMUP_METHODS)}")
     factor = "start_factor" if flags["lr-warmup-method"] == "linear" else "factor"
     words += [f"schedule/warmup={flags['lr-warmup-method']}", f"schedule.warmup.fraction={warmup / epochs!r}"]
     return [*words, f"schedule.warmup.{factor}={flags['lr-warmup-decay']!r}"]

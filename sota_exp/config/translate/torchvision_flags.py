@@ -15,8 +15,8 @@ CHOICES = {
     "auto-augment": AUTO_AUGMENT,
     "opt": OPTIMIZERS,
     "lr-scheduler": SCHEDULES,
-    "lr-warmup-method": ("linear", "constant"),
 }
+WARMUP_METHODS = ("linear", "constant")
 
 #: Flag → default of the reference; False for a switch.
 DEFAULTS: dict[str, Any] = {
@@ -81,7 +81,7 @@ ALIASES = {"batch-size": "-b", "workers": "-j", "weight-decay": "--wd"}
 
 #: Flag → its smallest legal value.
 MINIMUM_VALUES = {"lr-warmup-epochs": 0} | dict.fromkeys(
-    ("epochs", "batch-size", "lr-step-size", "train-crop-size", "val-crop-size", "val-resize-size"), 1
+    ("epochs", "batch-size", "train-crop-size", "val-crop-size", "val-resize-size"), 1
 )
 
 

@@ -58,7 +58,7 @@ def check_experiment(uri: str, experiment: str) -> CheckResult:
 
 def check_runs() -> list[CheckResult]:
     """Findings on the runs below outputs and multirun: their number, those not sent to MLflow, those not finished."""
-    directories = [run for root in RUN_ROOTS for run in find_runs_below(Path(root))]
+    directories = [run for root in RUN_ROOTS for run in find_runs_below(Path(root), nested=True)]
     if not directories:
         return [build_ok(f"none yet below {' and '.join(RUN_ROOTS)}")]
     unsent = [run for run in directories if is_tracked(run) and (run / "result.json").exists() and not is_sent(run)]

@@ -1,8 +1,8 @@
 """Near-duplicates across splits: images of val or test that are almost equal to one of train, which inflates scores.
 
 Compared are standardized thumbnails: z = (x − mean) / sd over 16 × 16 × 3 values, distance = √mean((z − z')²)
-= √(2·(1 − correlation)), which does not depend on brightness and contrast. Left out are images of (almost) one grey
-level.
+= √(2·(1 − correlation)), which does not depend on brightness and contrast. Left out are images of (almost) one
+colour.
 
 Paper: Barz & Denzler 2019, Do we train on test data?, arXiv 1902.00423 (3.3 % and 10 % of the test images of CIFAR-10
 and CIFAR-100 have a near-duplicate in train)
@@ -24,7 +24,7 @@ THUMBNAIL_SIDE = 16
 #: 0.05-0.11, half the size at most 0.04, different digits on the same photograph 0.17, different photographs 0.3.
 MAX_NEAR_DISTANCE = 0.15
 
-#: Standard deviation of a thumbnail, of 255 grey levels, below which an image is flat (of one grey level).
+#: Standard deviation within the channels of a thumbnail, of 255 levels, below which an image is of one colour.
 MIN_SD = 4.0
 
 #: Most images of a split that are compared; 50,000 against 10,000 take 20 s on two cores.
@@ -78,7 +78,8 @@ def read_thumbnails(data: DataSet, split: str) -> tuple[Tensor, Tensor]:
     small = [interpolate(data.images.image(index)[None], THUMBNAIL_SIDE, THUMBNAIL_SIDE) for index in picked.tolist()]
     values = torch.cat(small).flatten(1).float()
     sd, mean = torch.std_mean(values, 1, correction=0, keepdim=True)
-    kept = (sd >= MIN_SD).flatten()
+    # An image of one saturated colour varies between its channels alone, and resembles every image of that colour.
+    kept = values.unflatten(1, (3, -1)).std(2, correction=0).square().mean(1).sqrt() >= MIN_SD
     return torch.from_numpy(picked)[kept], ((values - mean) / sd)[kept]
 
 

@@ -23,6 +23,10 @@ EXAMPLES = {
         ["recipe=torchvision", "data=fake", "data.image_size=20"],
         ["recipe=torchvision", "data=fake", "data.image_size=21"],
     ),
+    "padding for photographs": (
+        ["recipe=small_images", "data.image_size=96"],
+        ["recipe=small_images", "data.image_size=64"],
+    ),
     "FixRes of ratio one": (
         ["recipe=torchvision", "augmentation.train_size.ratio=1"],
         ["recipe=torchvision", "augmentation.train_size.ratio=1.1"],

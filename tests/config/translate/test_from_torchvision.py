@@ -7,6 +7,7 @@ import pytest
 from sota_exp.config.fingerprint import format_differences
 from sota_exp.config.translate.from_torchvision import INTERPOLATIONS as FLAG_VALUES
 from sota_exp.config.translate.from_torchvision import NO_COUNTERPART, translate_command
+from sota_exp.config.translate.shorten import shorten_overrides
 from sota_exp.config.translate.torchvision_flags import DEFAULTS
 from sota_exp.errors import ConfigError
 from sota_exp.stages.data import INTERPOLATIONS
@@ -23,10 +24,11 @@ PUBLISHED = shlex.split(
 FLAGS = {
     "--opt sgd_nesterov --momentum 0.8": {"optimizer.momentum": 0.8},
     "--opt adamw --lr 0.001": {"optimizer.lr": 0.001, "optimizer.beta1": 0.9},
-    "--opt rmsprop": {"optimizer.eps": 0.0316, "optimizer.alpha": 0.9},
+    "--opt rmsprop": {"optimizer.eps": 0.001, "optimizer.alpha": 0.9},
     "-b 64": {"batch_size": 64},
     "--wd 0.1": {"optimizer.weight_decay": 0.1},
     "--lr-scheduler exponentiallr --lr-gamma 0.95 --epochs 10": {"schedule.lr.final_factor": 0.95**10},
+    "--lr-scheduler cosineannealinglr --lr-step-size 0 --lr-warmup-method foo": {"schedule.lr.floor": 0.0},
     "--lr-step-size 30": {"schedule.lr.milestones": [1 / 3, 2 / 3]},
     "--lr-scheduler cosineannealinglr --lr-min 0.01": {"schedule.lr.floor": 0.1},
     "--lr-warmup-epochs 9 --lr-warmup-decay 0.1": {"schedule.warmup.factor": 0.1, "schedule.warmup.fraction": 0.1},
@@ -73,6 +75,32 @@ def test_the_published_command_is_the_exact_recipe() -> None:
         "scale.epochs: 90 → 600",
     ]
     assert format_differences(here.values, there.values) == own_name
+
+
+@pytest.mark.parametrize(
+    ("flags", "changes"),
+    [
+        ("", []),
+        ("--epochs 100", ["regularization.average.decay=", "schedule.length.epochs=100", "schedule.warmup.fraction="]),
+        ("--data-path imagenet", ["data=image_folder", "data.root='imagenet'", "data.test_fraction=null"]),
+        ("--random-erase 0.2 --output-dir here", ["augmentation.erase.p=0.2", "hydra.run.dir=here"]),
+        ("--model resnet18", ["model.arch.name='resnet18'"]),
+    ],
+)
+def test_a_command_near_the_published_one_is_its_recipe_with_the_difference_only(flags, changes) -> None:
+    words = translate_command([*PUBLISHED, *flags.split()]).words
+    short = shorten_overrides(words)
+    assert short[:2] == ["recipe=torchvision_exact", "scale=full"]
+    assert all(any(word.startswith(change) for word in short[2:]) for change in changes)
+    assert len(short) == 2 + len(changes)
+    labels = dict.fromkeys(("recipe", "scale"))
+    here, there = (composed(*given).values | labels for given in (short, words))
+    assert here == there
+
+
+def test_a_command_far_from_the_published_one_keeps_its_words() -> None:
+    words = translate_command(["train.py"]).words
+    assert shorten_overrides(words) == words
 
 
 @pytest.mark.parametrize("line", FLAGS)

@@ -84,8 +84,9 @@ def test_a_copy_in_train_is_found_and_other_images_are_not(change):
     assert len(found.pairs) == 6 and found.pairs[0] == near
 
 
-def test_images_of_one_grey_level_are_not_compared():
-    flat = Image.new("RGB", (64, 64), "gray")
+@pytest.mark.parametrize("color", ["gray", "red", (20, 200, 90)])
+def test_images_of_one_color_are_not_compared(color):
+    flat = Image.new("RGB", (64, 64), color)
     found = find_duplicates(made([flat, draw_picture(0), flat, draw_picture(1)], [0, 1], [2], [3], [0] * 4))
     assert (found.compared, found.num_available) == (
         {"train": 1, "val": 0, "test": 1},

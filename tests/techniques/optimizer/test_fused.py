@@ -17,7 +17,7 @@ def network():
     return layers.to(memory_format=torch.channels_last)
 
 
-def on_step(model, make):
+def stepped(model, make):
     """The parameters after five steps of the optimizer `make(…)`, with random gradients in their memory format."""
     optimizer = make([{"params": list(model.parameters()), "lr_scale": 1.0, "weight_decay": 0.1}])
     generator = torch.Generator().manual_seed(1)
@@ -43,8 +43,8 @@ def test_fused_steps_are_those_of_the_loop(name):
             group.update(fused=False, foreach=False)
         return optimizer
 
-    given = on_step(copy.deepcopy(model), lambda groups: option(groups))
-    expected = on_step(copy.deepcopy(model), loop)
+    given = stepped(copy.deepcopy(model), lambda groups: option(groups))
+    expected = stepped(copy.deepcopy(model), loop)
     for mine, theirs, start in zip(given, expected, model.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
         assert (mine - start).abs().max() > 0.01

@@ -1,7 +1,10 @@
-"""RandomErasing: fills a random rectangle in some of the images with the mean colour.
+"""RandomErasing: fills a random rectangle in some of the images with the mean colour or noise.
 
-    with probability p: pixels ← 0 after normalization, in a box of
+    with probability p: pixels ← fill after normalization, in a box of
     area ~ U(scale) · S²,  log(height / width) ~ U(log ratio),  corner uniform
+
+fill is 0, the mean colour (`mean`), one colour per box from N(0, 1) (`rand`), or noise from N(0, 1) (`pixel`), as in
+timm's modes `const`, `rand` and `pixel`.
 
 The first of ten draws that is smaller than the image is used; if none is, nothing is erased.
 
@@ -18,7 +21,7 @@ from torch import Tensor
 from sota_exp.data.resize import choose_first_fitting, draw_box_sides
 from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.random import RandomNumbers
-from sota_exp.stages.stage import Fraction, Legal, PositiveSpan
+from sota_exp.stages.stage import Fraction, Legal, PositiveSpan, added_field, one_of
 from sota_exp.techniques.augmentation.erase.rectangle import erase
 
 NUM_ATTEMPTS = 10
@@ -42,8 +45,18 @@ class RandomErasing(BatchTransform):
         Legal(lambda value: len(value) == 2 and 0 <= value[0] <= value[1] <= 1, "[min, max] fractions in [0, 1]"),
     ]
     ratio: PositiveSpan
+    fill: Annotated[str, one_of("mean", "rand", "pixel")] = added_field("mean")
 
     def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         chosen = rng.uniform(len(batch), 1) < self.p
         boxes = sample_erase_boxes(len(batch), batch.images.shape[-1], self.scale, self.ratio, rng)
-        return erase(batch, torch.where(chosen, boxes, 0))
+        boxes = torch.where(chosen, boxes, 0)
+        if self.fill == "mean":
+            return erase(batch, boxes)
+        side = batch.images.shape[-1] if self.fill == "pixel" else 1
+        return erase(batch, boxes, draw_normal((len(batch), side, side, 3), rng))
+
+
+def draw_normal(shape: tuple[int, ...], rng: RandomNumbers) -> Tensor:
+    """Normal numbers, float32 of `shape`, from uniform ones."""
+    return torch.special.ndtri(rng.uniform(*shape).double().clamp(1e-12, 1 - 1e-12)).float()

@@ -4,6 +4,9 @@ avg ← d·avg + (1 − d)·w every `every` optimizer steps, d = exp(−every / 
 warm-up avg is a copy of w. If the horizon of a short run has fewer than `every` steps, avg is updated once per horizon.
 The last step always updates avg, so that it is never outdated.
 
+With `warmup_power` r the nth update keeps min(d, 1 − (1 + n)^−r) of avg, as in timm's ModelEmaV3 with warm-up (r 2/3),
+so that a long average forgets the random weights of the beginning.
+
 With anchor=epoch the updates are those of torchvision: after steps 1, 1 + every, … of each epoch, and the first update
 after warm-up is a copy too. `decay`, if set instead of `horizon`, is d itself.
 
@@ -14,7 +17,7 @@ where d is 0.99891 per update. torchvision's rule for d ignores the size of the 
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -22,7 +25,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sota_exp.stages.average import Average, WeightAverage
-from sota_exp.stages.stage import Count, FractionAboveZero, FractionBelowOne, one_of, require
+from sota_exp.stages.stage import Count, FractionAboveZero, FractionBelowOne, Positive, added_field, one_of, require
 
 
 def compute_update_interval(horizon: float, every: int, num_steps: int) -> int:
@@ -74,12 +77,24 @@ class StepsPerEpoch:
         return self.steps_per_epoch / math.ceil(self.steps_per_epoch / self.every)
 
 
+def make_warmed_update(decay: float, power: float) -> Callable[[Any, Any, Tensor | int], None]:
+    """An update of averaged tensors by current ones, whose decay grows with the number of updates so far."""
+
+    def update(averaged: Any, current: Any, num_updates: Tensor | int) -> None:
+        get_ema_multi_avg_fn(min(decay, 1 - (1 + int(num_updates)) ** -power))(averaged, current, num_updates)
+
+    return update
+
+
 class MovingAverage(WeightAverage):
     """The averaged copy of a network, and the number of optimizer steps so far."""
 
-    def __init__(self, model: nn.Module, updates: StepsFromLast | StepsPerEpoch, decay: float) -> None:
+    def __init__(
+        self, model: nn.Module, updates: StepsFromLast | StepsPerEpoch, decay: float, warmup_power: float | None = None
+    ) -> None:
         self.model, self.updates = model, updates
-        self.averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+        update = get_ema_multi_avg_fn(decay) if warmup_power is None else make_warmed_update(decay, warmup_power)
+        self.averaged = AveragedModel(model, multi_avg_fn=update, use_buffers=True)
         self.module = self.averaged.module.requires_grad_(False).eval()
         self.step = 0
 
@@ -107,6 +122,7 @@ class EMA(Average):
     decay: FractionBelowOne | None
     every: Count
     anchor: Annotated[str, one_of("last", "epoch")]
+    warmup_power: Positive | None = added_field(None)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -118,10 +134,11 @@ class EMA(Average):
             per_epoch = StepsPerEpoch(
                 num_epochs=num_epochs, steps_per_epoch=num_steps // num_epochs, every=self.every, warmup=warmup
             )
-            return MovingAverage(model, per_epoch, self._decay(per_epoch.mean_interval, num_steps))
+            decay = self._decay(per_epoch.mean_interval, num_steps)
+            return MovingAverage(model, per_epoch, decay, self.warmup_power)
         interval = self.every if self.horizon is None else compute_update_interval(self.horizon, self.every, num_steps)
         from_the_last = StepsFromLast(num_steps=num_steps, interval=interval, warmup=warmup)
-        return MovingAverage(model, from_the_last, self._decay(interval, num_steps))
+        return MovingAverage(model, from_the_last, self._decay(interval, num_steps), self.warmup_power)
 
     def _decay(self, interval: float, num_steps: int) -> float:
         if self.horizon is not None:

@@ -1,7 +1,8 @@
 """Stochastic depth: drops residual branches at random for each sample, deeper ones more often.
 
-The branch of block l of L is dropped with probability p_l = (l/L)·drop_path_rate in training and scaled by 1/(1 − p_l)
-otherwise; in evaluation every branch is used. Shortcuts are never dropped, and state-dict keys do not change.
+The branch of block l of L is dropped with probability p_l in training and scaled by 1/(1 − p_l) otherwise; in
+evaluation every branch is used. Shortcuts are never dropped, and state-dict keys do not change. p_l is drop_path_rate
+times l/L in the paper, (l − 1)/(L − 1) in timm, and (l − 1)/L in torchvision's EfficientNet: `rates` chooses.
 
 Paper: Huang et al. 2016, Deep Networks with Stochastic Depth, 1603.09382
 Setting: 0.5 for the paper's ResNet-110 on CIFAR; 0.05 for ResNet-50 in long, augmented training (2110.00476), more for
@@ -9,8 +10,10 @@ deeper networks.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
 from timm.layers import DropPath
 from torch import Tensor, nn
@@ -18,7 +21,7 @@ from torchvision.ops import StochasticDepth, stochastic_depth
 
 from sota_exp.models.parts import find_residual_blocks, get_last_norm
 from sota_exp.stages.model import ModelTransform
-from sota_exp.stages.stage import FractionBelowOne, InvalidValue
+from sota_exp.stages.stage import FractionBelowOne, InvalidValue, added_field, one_of
 
 DROP_PATH = re.compile(r"(\w+_)?drop_path\d?")
 
@@ -28,9 +31,17 @@ def drop_branch(layer: nn.Module, inputs: tuple[Tensor], branch: Tensor, drop_ra
     return stochastic_depth(branch, drop_rate, "row", layer.training)
 
 
-def compute_drop_rates(drop_path_rate: float, num_blocks: int) -> list[float]:
-    """The drop probability of each block: increases linearly from 0 (input) to `drop_path_rate` (last block)."""
-    return [drop_path_rate * (block + 1) / num_blocks for block in range(num_blocks)]
+#: Name of a rule → share of the drop rate for block l of L.
+RATES: dict[str, Callable[[int, int], float]] = {
+    "paper": lambda block, num_blocks: block / num_blocks,
+    "timm": lambda block, num_blocks: (block - 1) / max(num_blocks - 1, 1),
+    "torchvision": lambda block, num_blocks: (block - 1) / num_blocks,
+}
+
+
+def compute_drop_rates(drop_path_rate: float, num_blocks: int, rates: str = "paper") -> list[float]:
+    """The drop probability of each block from input to output, by a rule of `RATES`."""
+    return [drop_path_rate * RATES[rates](block, num_blocks) for block in range(1, num_blocks + 1)]
 
 
 def find_droppable(model: nn.Module) -> list[list[str]]:
@@ -75,13 +86,15 @@ def set_drop_rate(model: nn.Module, name: str, drop_rate: float) -> None:
 @dataclass(frozen=True, kw_only=True)
 class LinearStochasticDepth(ModelTransform):
     drop_path_rate: FractionBelowOne
+    rates: Annotated[str, one_of(*RATES)] = added_field("paper")
 
     def __call__(self, model: nn.Module) -> nn.Module:
         blocks = find_droppable(model)
         if not blocks:
             legal = f"0, or none: {type(model).__name__} has no residual branch that can be dropped"
             raise InvalidValue("drop_path_rate", self.drop_path_rate, legal)
-        for rate, names in zip(compute_drop_rates(self.drop_path_rate, len(blocks)), blocks, strict=True):
+        drop_rates = compute_drop_rates(self.drop_path_rate, len(blocks), self.rates)
+        for rate, names in zip(drop_rates, blocks, strict=True):
             for name in names:
                 set_drop_rate(model, name, rate)
         return model

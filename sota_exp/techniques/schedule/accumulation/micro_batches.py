@@ -6,7 +6,8 @@ correctly.
 Paper: Goyal et al. 2017, Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour, 1706.02677
 Setting: the largest micro_batch_size that fits. Gradients equal those of the whole batch except with batch norm, whose
 statistics are those of a micro-batch: to compare runs with different memory, use ghost batch norm of that size or group
-norm.
+norm. Its running statistics move once per micro-batch: with k of them per step they forget k times as fast, unless
+`regularization.norm.momentum` is 1 − (1 − m)^(1/k) instead of m.
 """
 
 import math

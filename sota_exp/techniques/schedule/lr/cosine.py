@@ -2,6 +2,9 @@
 
 multiplier(p) = floor + (1 − floor)·(1 + cos πp) / 2, which reaches the floor at p = 1.
 
+p is 0 at the end of warm-up, as in torchvision's reference (SequentialLR) and timm's `warmup_prefix`. timm's default
+counts p from the first step, so that there the rate drops to the cosine's value when warm-up ends.
+
 Paper: Loshchilov & Hutter 2016, SGDR: Stochastic Gradient Descent with Warm Restarts, 1608.03983
 Setting: floor 0 after five epochs of warm-up, with batch 1024 and lr 0.5: +0.36 points for ResNet-50 on ImageNet.
 """

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from sota_exp.stages.schedule import LrSchedule
-from sota_exp.stages.stage import Count, FractionBelowOne, Legal
+from sota_exp.stages.stage import Count, FractionBelowOne, Legal, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +20,12 @@ class CosineRestarts(LrSchedule):
     num_cycles: Count
     cycle_mult: Annotated[float, Legal(lambda value: value >= 1, "a factor of at least 1")]
     floor: FractionBelowOne
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        longest = (self.num_cycles - 1) * math.log10(self.cycle_mult)
+        legal = "a factor with which the last cycle is at most a million times as long as the first"
+        require(longest <= 6, "cycle_mult", self.cycle_mult, legal)
 
     def __call__(self, progress: float) -> float:
         lengths = [self.cycle_mult**cycle for cycle in range(self.num_cycles)]

@@ -72,21 +72,25 @@ def test_erasing_zeroes_the_box_and_nothing_else():
 @pytest.mark.parametrize("p", [0.1, 0.7])
 def test_fraction_of_erased_images(p):
     batch = make_batch(3000, 8)
-    erased = RandomErasing(p=p, scale=[0.1, 0.33], ratio=RATIO)(batch, 0.0, draws()).images
+    erased = RandomErasing(p=p, scale=[0.1, 0.33], ratio=RATIO, fill="mean")(batch, 0.0, draws()).images
     changed = (erased != batch.images).flatten(1).any(1).sum().item()
     assert stats.binomtest(changed, 3000, p).pvalue > 0.01
 
 
 def test_never_is_the_batch_itself():
     batch = make_batch(16, 8)
-    assert torch.equal(RandomErasing(p=0.0, scale=SCALE, ratio=RATIO)(batch, 0.0, draws()).images, batch.images)
+    assert torch.equal(
+        RandomErasing(p=0.0, scale=SCALE, ratio=RATIO, fill="mean")(batch, 0.0, draws()).images, batch.images
+    )
 
 
 @pytest.mark.parametrize("num, size, dtype", [(1, 8, torch.float32), (4, 224, torch.bfloat16)])
 def test_output_is_repeatable_and_keeps_type_and_strides(num, size, dtype):
     batch = make_batch(num, size)
     batch = batch.with_images(batch.images.to(dtype))
-    first, again = (RandomErasing(p=1.0, scale=SCALE, ratio=RATIO)(batch, 0.0, draws()).images for _ in range(2))
+    first, again = (
+        RandomErasing(p=1.0, scale=SCALE, ratio=RATIO, fill="mean")(batch, 0.0, draws()).images for _ in range(2)
+    )
     assert torch.equal(first, again) and first.dtype == dtype and not torch.equal(first, batch.images)
     assert first.is_contiguous(memory_format=torch.channels_last)
 
@@ -102,4 +106,29 @@ def test_output_is_repeatable_and_keeps_type_and_strides(num, size, dtype):
 )
 def test_illegal_fields_are_refused(p, scale, ratio, name):
     with pytest.raises(InvalidValue, match=f"^{name}="):
-        RandomErasing(p=p, scale=scale, ratio=ratio)
+        RandomErasing(p=p, scale=scale, ratio=ratio, fill="mean")
+
+
+@pytest.mark.parametrize("fill", ["rand", "pixel"])
+def test_a_box_is_filled_with_one_colour_or_noise_as_timms(fill):
+    batch = make_batch(300, 16)
+    transform = RandomErasing(p=1.0, scale=[0.1, 0.33], ratio=RATIO, fill=fill)
+    erased = transform(batch, 0.0, draws()).images
+    boxes = sample_erase_boxes(300, 16, [0.1, 0.33], RATIO, _after_the_coin(300))
+    values = []
+    for before, after, (top, left, bottom, right) in zip(batch.images, erased, boxes.tolist(), strict=True):
+        outside = torch.ones(16, 16, dtype=torch.bool)
+        outside[top:bottom, left:right] = False
+        assert torch.equal(before[:, outside], after[:, outside])
+        inside = after[:, top:bottom, left:right].flatten(1)
+        assert fill == "pixel" or (inside == inside[:, :1]).all()
+        values.append(inside.flatten() if fill == "pixel" else inside[:, 0])
+    filled = torch.cat(values)
+    assert abs(filled.mean()) < 0.1 and abs(filled.std() - 1) < 0.1
+    assert torch.equal(transform(batch, 0.0, draws()).images, erased)
+
+
+def _after_the_coin(num):
+    rng = draws()
+    rng.uniform(num, 1)
+    return rng

@@ -19,8 +19,15 @@ def draws(step=0):
     return RandomStreams(seed=0).random_numbers("augmentation/policy", step)
 
 
-def make(num_ops=2, magnitude=9, num_bins=31, interpolation="bilinear"):
-    return RandAugment(num_ops=num_ops, magnitude=magnitude, num_magnitude_bins=num_bins, interpolation=interpolation)
+def make(num_ops=2, magnitude=9, num_bins=31, interpolation="bilinear", p=1.0, magnitude_std=0.0):
+    return RandAugment(
+        num_ops=num_ops,
+        magnitude=magnitude,
+        num_magnitude_bins=num_bins,
+        interpolation=interpolation,
+        p=p,
+        magnitude_std=magnitude_std,
+    )
 
 
 @pytest.mark.parametrize("num_bins, size", [(31, 224), (31, 32), (10, 48)])
@@ -68,3 +75,34 @@ def test_output_is_repeatable_uint8_in_channels_last_strides(num, size):
 def test_illegal_fields_are_refused(fields, name):
     with pytest.raises(InvalidValue, match=f"^{name}="):
         make(**fields)
+
+
+def record(monkeypatch, transform, num=4000):
+    """(operation, magnitude) of each image."""
+    calls = []
+    monkeypatch.setattr(ops, "apply_ops", lambda images, drawn, sizes, _: calls.append((drawn, sizes)) or images)
+    transform(make_batch(num, 8), 0.0, draws())
+    return calls
+
+
+def test_each_operation_is_applied_with_probability_p(monkeypatch):
+    identity = ops.OP_NAMES.index("identity")
+    for drawn, _ in record(monkeypatch, make(p=0.5)):
+        share = (drawn == identity).float().mean()
+        assert abs(share - (0.5 + 0.5 / 14)) < 0.03
+    assert all((drawn == identity).all() for drawn, _ in record(monkeypatch, make(p=0.0)))
+
+
+def test_noise_of_magnitudes_is_normal_and_clipped(monkeypatch):
+    for drawn, sizes in record(monkeypatch, make(magnitude=21, magnitude_std=1.5), num=20000):
+        bins = sizes[drawn == ops.OP_NAMES.index("rotate")].abs()  # one degree per bin
+        assert abs(bins.mean() - 21) < 0.15 and abs(bins.std() - (1.5**2 + 1 / 12) ** 0.5) < 0.15
+    for drawn, sizes in record(monkeypatch, make(magnitude=30, magnitude_std=9.0)):
+        assert sizes[drawn == ops.OP_NAMES.index("rotate")].abs().max() == 30
+
+
+def test_the_draws_without_noise_are_those_of_the_published_policy(monkeypatch):
+    (plain, sizes), *_ = record(monkeypatch, make(num_ops=1))
+    (kept, same), *_ = record(monkeypatch, make(num_ops=1, p=0.99))
+    is_kept = kept != ops.OP_NAMES.index("identity")
+    assert torch.equal(plain[is_kept], kept[is_kept]) and torch.equal(sizes, same)

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from timm.utils import ModelEmaV3
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -17,7 +18,7 @@ def network():
 
 def ema(**fields):
     """The option with default values, except for those of the test."""
-    return EMA(**{"horizon": 0.1, "decay": None, "every": 1, "anchor": "last", **fields})
+    return EMA(**{"horizon": 0.1, "decay": None, "every": 1, "anchor": "last", "warmup_power": None, **fields})
 
 
 def train(model, average, steps, num_steps, reference=None, first=0):
@@ -174,3 +175,14 @@ def test_anchored_at_epochs_it_resumes():
     assert all(
         torch.equal(resumed.module.state_dict()[name], value) for name, value in whole.module.state_dict().items()
     )
+
+
+@pytest.mark.parametrize("decay", [0.3, 0.9])
+def test_the_warm_up_of_the_decay_is_timms(decay):
+    model = network()
+    average = ema(horizon=None, decay=decay, warmup_power=2 / 3)(model, 12, 0.0)
+    reference = ModelEmaV3(model, decay=decay, use_warmup=True, warmup_power=2 / 3, warmup_gamma=1.0)
+    train(model, average, 12, 12, lambda step: reference.update(model, step=step + 1))
+    ours, theirs = average.module.state_dict(), reference.module.state_dict()
+    floats = [name for name, value in theirs.items() if value.is_floating_point()]
+    torch.testing.assert_close({name: ours[name] for name in floats}, {name: theirs[name] for name in floats})

@@ -23,7 +23,7 @@ def build(library, name):
 
 def lone_block(library, name):
     """The last block of a network, with its branch dropped at 0.5."""
-    model = LinearStochasticDepth(drop_path_rate=0.5)(build(library, name))
+    model = LinearStochasticDepth(drop_path_rate=0.5, rates="paper")(build(library, name))
     block = find_residual_blocks(model)[-1]
     block.train()
     for module in block.modules():
@@ -60,7 +60,7 @@ def test_each_sample_keeps_the_shortcut_and_drops_or_doubles_the_branch(library,
 def test_evaluation_runs_everything_and_keys_stay(library, name):
     torch.manual_seed(0)
     plain = build(library, name)
-    dropping = LinearStochasticDepth(drop_path_rate=0.9)(copy.deepcopy(plain))
+    dropping = LinearStochasticDepth(drop_path_rate=0.9, rates="paper")(copy.deepcopy(plain))
     images = torch.randn(2, 3, 32, 32)
     assert torch.equal(dropping.eval()(images), plain.eval()(images))
     assert list(dropping.state_dict()) == list(plain.state_dict())
@@ -68,7 +68,7 @@ def test_evaluation_runs_everything_and_keys_stay(library, name):
 
 def test_branches_keep_their_expectation():
     branch = torch.ones(20_000, 1, 1, 1)
-    model = LinearStochasticDepth(drop_path_rate=0.4)(build("ours", "resnet_s")).train()
+    model = LinearStochasticDepth(drop_path_rate=0.4, rates="paper")(build("ours", "resnet_s")).train()
     norm = find_residual_blocks(model)[-1].bn2
     (hook,) = norm._forward_hooks.values()
     torch.manual_seed(0)
@@ -78,7 +78,7 @@ def test_branches_keep_their_expectation():
 
 
 def test_a_copy_in_evaluation_mode_does_not_drop_while_the_original_trains():
-    model = LinearStochasticDepth(drop_path_rate=0.9)(build("ours", "resnet_m")).train()
+    model = LinearStochasticDepth(drop_path_rate=0.9, rates="paper")(build("ours", "resnet_m")).train()
     averaged, images = copy.deepcopy(model).eval(), torch.randn(4, 3, 32, 32)
     assert torch.equal(averaged(images), averaged(images))
 
@@ -99,7 +99,7 @@ def test_a_copy_in_evaluation_mode_does_not_drop_while_the_original_trains():
 )
 def test_networks_with_their_own_drop_layers_get_rates_by_block(library, name, kind, num_blocks):
     with torch.device("meta"):
-        model = LinearStochasticDepth(drop_path_rate=0.12)(build(library, name))
+        model = LinearStochasticDepth(drop_path_rate=0.12, rates="paper")(build(library, name))
     found = [module for module in model.modules() if isinstance(module, kind)]
     rates = [module.drop_prob if kind is DropPath else module.p for module in found]
     assert sorted(set(rates)) == pytest.approx(compute_drop_rates(0.12, num_blocks))
@@ -111,7 +111,7 @@ def test_networks_with_their_own_drop_layers_get_rates_by_block(library, name, k
 )
 def test_drops_wherever_timm_itself_would(name):
     with torch.device("meta"):
-        ours = LinearStochasticDepth(drop_path_rate=0.12)(build("timm", name))
+        ours = LinearStochasticDepth(drop_path_rate=0.12, rates="paper")(build("timm", name))
         theirs = timm.create_model(name, num_classes=5, drop_path_rate=0.12)
     places = [{n for n, m in model.named_modules() if isinstance(m, DropPath)} for model in (ours, theirs)]
     assert places[1] and places[1] <= places[0]
@@ -119,10 +119,32 @@ def test_drops_wherever_timm_itself_would(name):
 
 def test_a_network_without_branches_is_refused():
     with pytest.raises(InvalidValue, match="no residual branch"):
-        LinearStochasticDepth(drop_path_rate=0.1)(build("torchvision", "squeezenet1_1"))
+        LinearStochasticDepth(drop_path_rate=0.1, rates="paper")(build("torchvision", "squeezenet1_1"))
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.0])
 def test_illegal_values_are_named(value):
     with pytest.raises(InvalidValue, match="drop_path_rate"):
-        LinearStochasticDepth(drop_path_rate=value)
+        LinearStochasticDepth(drop_path_rate=value, rates="paper")
+
+
+@pytest.mark.parametrize(
+    ("rates", "library", "name", "argument"),
+    [
+        ("timm", "timm", "resnet18", {"drop_path_rate": 0.12}),
+        ("timm", "timm", "convnext_atto", {"drop_path_rate": 0.12}),
+        ("torchvision", "torchvision", "efficientnet_b0", {"stochastic_depth_prob": 0.12}),
+    ],
+)
+def test_rates_by_each_rule_are_those_of_its_source(rates, library, name, argument):
+    with torch.device("meta"):
+        ours = LinearStochasticDepth(drop_path_rate=0.12, rates=rates)(build(library, name))
+        create = timm.create_model if library == "timm" else torchvision.models.get_model
+        theirs = create(name, num_classes=5, **argument)
+
+    def found(model):
+        drops = {n: m for n, m in model.named_modules() if isinstance(m, DropPath | StochasticDepth)}
+        values = {n: m.drop_prob if isinstance(m, DropPath) else m.p for n, m in drops.items()}
+        return {name: value for name, value in values.items() if value > 0}
+
+    assert found(theirs) and found(ours) == pytest.approx(found(theirs))

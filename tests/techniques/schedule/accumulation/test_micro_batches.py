@@ -53,6 +53,21 @@ def test_two_steps_of_the_loop_give_the_weights_of_whole_batches(batch_size, mic
     assert max((longer[name] - value).abs().max().item() for name, value in whole.items()) > 1e-4
 
 
+@pytest.mark.parametrize(("micro_batch_size", "per_step"), [(24, 1), (8, 3)])
+def test_running_statistics_of_batch_norm_move_once_per_micro_batch(micro_batch_size, per_step):
+    words = ("schedule/accumulation=micro_batches", f"schedule.accumulation.micro_batch_size={micro_batch_size}")
+    state = trained(24, *words, "regularization/norm=batch")
+    assert {int(value) for name, value in state.items() if name.endswith("num_batches_tracked")} == {2 * per_step}
+
+
+def test_with_the_momentum_of_the_docstring_they_forget_as_fast_as_one_move_per_step():
+    """After k moves by 1 − (1 − m)^(1/k) the share of what was there before is 1 − m."""
+    norm, momentum, num = torch.nn.BatchNorm2d(1, momentum=1 - (1 - 0.1) ** (1 / 4)), 0.1, 4
+    for _ in range(num):
+        norm(torch.full((2, 1, 2, 2), 5.0))
+    torch.testing.assert_close(norm.running_mean, torch.tensor([5.0 * momentum]))
+
+
 def test_windows_are_exact_in_order_and_lose_nothing():
     parts = list(MicroBatches(micro_batch_size=8)(make_batch(26)))
     assert [len(part) for part in parts] == [6, 7, 6, 7]

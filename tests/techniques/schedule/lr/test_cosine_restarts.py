@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -25,6 +27,12 @@ def test_ends_at_the_floor_and_does_not_restart_there():
 def test_one_cycle_is_plain_cosine():
     restarts, cosine = CosineRestarts(num_cycles=1, cycle_mult=2.0, floor=0.1), CosineAnnealing(floor=0.1)
     assert [restarts(step / 10) for step in range(11)] == pytest.approx([cosine(step / 10) for step in range(11)])
+
+
+@pytest.mark.parametrize(("num_cycles", "cycle_mult"), [(1000, 10.0), (3, math.inf), (4, 1000.0), (30, 2.0)])
+def test_a_last_cycle_that_leaves_nothing_for_the_first_is_illegal(num_cycles, cycle_mult):
+    with pytest.raises(InvalidValue, match="cycle_mult=.* at most a million times as long"):
+        CosineRestarts(num_cycles=num_cycles, cycle_mult=cycle_mult, floor=0.0)
 
 
 @pytest.mark.parametrize(("field", "value"), [("num_cycles", 0), ("cycle_mult", 0.5), ("floor", 1.0)])
