@@ -83,7 +83,8 @@ def get_metric_format(metric: str) -> MetricFormat:
     shares = ("accuracy", "ece", "macro_f1", "macro_precision", "macro_recall")
     if metric.endswith(shares):
         return SHARE_FORMAT
-    return PLAIN_FORMAT if metric.endswith("loss") else SIGNED_FORMAT  # κ and metrics of one's own may be negative
+    is_positive = metric.endswith("loss") or metric.startswith("cost/")
+    return PLAIN_FORMAT if is_positive else SIGNED_FORMAT  # κ and metrics of one's own may be negative
 
 
 def is_share_of_images(metric: str) -> bool:

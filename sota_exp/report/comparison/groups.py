@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sota_exp.config.fingerprint import DATA_LOCATION_KEYS
+from sota_exp.config.formats import is_neutral_option
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.values import flatten
 from sota_exp.runs.find import SavedRun
@@ -69,7 +70,13 @@ def find_differing_choices(runs: Sequence[SavedRun]) -> dict[str, list[str | Non
     groups = list(dict.fromkeys(group for run in runs for group in reversed(run.choices)))
     presets = {group for group in groups if any(other.startswith(f"{group}/") for other in groups)}
     columns = {group: [run.choices.get(group) for run in runs] for group in groups if group not in presets}
-    return {group: options for group, options in columns.items() if len(set(options)) > 1 and group != "tracking"}
+    differing = {group: options for group, options in columns.items() if len(set(options)) > 1 and group != "tracking"}
+    # A run of before a slot was added is the same as one with its neutral option.
+    return {
+        group: options
+        for group, options in differing.items()
+        if not all(option is None or is_neutral_option(group, option) for option in options)
+    }
 
 
 def find_differing_values(
