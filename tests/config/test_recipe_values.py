@@ -224,7 +224,7 @@ def test_a_run_with_the_users_files_is_evaluated_and_repeated_with_them(of_the_u
     capsys.readouterr()
     assert main.run_command_line(["diff", "plain", "again"]) == 0
     found = capsys.readouterr().out
-    assert f"sota-exp rerun plain --config-dir={of_the_user} recipe=mine" in found
+    assert f"sota-exp rerun plain --config-dir={of_the_user} " in found and "augmentation/mix=mymix" in found
 
 
 def test_a_directory_of_files_that_is_gone_is_not_searched(tmp_path):

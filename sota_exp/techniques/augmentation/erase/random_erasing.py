@@ -37,6 +37,11 @@ def sample_erase_boxes(num: int, size: int, scale: list[float], ratio: list[floa
     return torch.cat([start, start + box], dim=1)
 
 
+def draw_normal(shape: tuple[int, ...], rng: RandomNumbers) -> Tensor:
+    """Draw normal numbers, float32 [B, S, S, 3] or any other `shape`, from uniform ones."""
+    return torch.special.ndtri(rng.uniform(*shape).double().clamp(1e-12, 1 - 1e-12)).float()
+
+
 @dataclass(frozen=True, kw_only=True)
 class RandomErasing(BatchTransform):
     p: Fraction
@@ -55,8 +60,3 @@ class RandomErasing(BatchTransform):
             return erase(batch, boxes)
         side = batch.images.shape[-1] if self.fill == "pixel" else 1
         return erase(batch, boxes, draw_normal((len(batch), side, side, 3), rng))
-
-
-def draw_normal(shape: tuple[int, ...], rng: RandomNumbers) -> Tensor:
-    """Normal numbers, float32 of `shape`, from uniform ones."""
-    return torch.special.ndtri(rng.uniform(*shape).double().clamp(1e-12, 1 - 1e-12)).float()

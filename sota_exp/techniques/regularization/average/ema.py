@@ -78,7 +78,7 @@ class StepsPerEpoch:
 
 
 def make_warmed_update(decay: float, power: float) -> Callable[[Any, Any, Tensor | int], None]:
-    """An update of averaged tensors by current ones, whose decay grows with the number of updates so far."""
+    """An update of averaged tensors [...] by current ones, whose decay grows with the number of updates so far."""
 
     def update(averaged: Any, current: Any, num_updates: Tensor | int) -> None:
         get_ema_multi_avg_fn(min(decay, 1 - (1 + int(num_updates)) ** -power))(averaged, current, num_updates)
