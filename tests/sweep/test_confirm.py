@@ -158,7 +158,7 @@ def test_the_cost_that_is_announced_is_that_of_choice_and_comparison(top: int, s
 @pytest.mark.parametrize(
     ("changes", "objective", "words"),
     [
-        ({}, "val/accuracy", "30 trials in all, pruned where they look bad; then a confirmation: up to 25 whole"),
+        ({}, "val/accuracy", "30 trials in all; then a confirmation: up to 25 whole"),
         ({"confirm": {"top": 1, "seeds": 2}, "seeds": 3}, "val/loss", "30 trials of 3 seeds in all"),
         ({"confirm": {"top": 1, "seeds": 2}}, "val/loss", "up to 4 whole trainings, of the winner"),
         ({"confirm": {"top": 0, "seeds": 5}}, "val/accuracy", "; no confirmation"),
