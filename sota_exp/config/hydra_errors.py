@@ -6,10 +6,13 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import yaml
+from hydra.errors import HydraException
 from omegaconf import OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp.config.hints import find_key_elsewhere, format_meant_option, format_options_with_key
 from sota_exp.config.hydra_compose import compose_with_hydra, list_config_groups
+from sota_exp.config.search_path import build_search_path_override
 from sota_exp.config.values import flatten, format_legal, format_suggestion
 
 
@@ -113,7 +116,10 @@ def list_composed_keys(arguments: list[str]) -> list[str]:
     """All dotted keys, including groups, of the configuration whose options `arguments` choose."""
     groups = set(list_config_groups())
     chosen = [item for item in arguments if item.partition("=")[0] in groups and "," not in item]
-    config = compose_with_hydra(chosen)
+    try:
+        config = compose_with_hydra([*build_search_path_override(arguments), *chosen])
+    except (HydraException, OmegaConfBaseException):  # An option of the user, in a directory that is not known here.
+        config = compose_with_hydra([])
     with open_dict(config):
         del config["hydra"]
     tree = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))

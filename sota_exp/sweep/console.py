@@ -15,7 +15,7 @@ from sota_exp.training.loop import TrainingSession, TrainingState
 def format_sweep_plan(settings: SweepSettings, objectives: Sequence[str]) -> str:
     """How many trainings the sweep and its confirmation take, for the line before the first trial."""
     seeds = f" of {settings.seeds} seeds" if settings.seeds > 1 else ""
-    plan = f"{settings.n_trials} trials{seeds} in all, pruned where they look bad"
+    plan = f"{settings.n_trials} trials{seeds} in all"
     confirm = settings.confirm
     if confirm.top == 0 or not any(name.startswith("val/") for name in objectives):
         return f"{plan}; no confirmation"

@@ -175,6 +175,8 @@ def test_cfg_job_prints_the_values_of_a_run_with_the_users_files_too(of_the_user
     [
         ("+exp=no_package", "exp=no_package: the first line of the file must be `# @package _global_`"),
         ("+exp=typo augmentation/mix=mixup", "augmentation.mix.alhpa: no such key"),
+        ("experiment=foo lr=0.1", "lr: no such key. Did you mean optimizer.lr?"),
+        ("augmentation/mix=mymix augmentation.mix.alhpa=1", "augmentation.mix.alhpa: no such key; legal: alpha."),
         ("exp=bar", "exp: not in the defaults list; write +exp=bar"),
         ("+exp=baz", "exp=baz: no such option; legal: bar, chosen_slot, no_package, typo. Did you mean bar?"),
         ("experiment=fo", "experiment=fo: no such option; legal: cutmix_long, fine_tuned_photos, foo."),
@@ -224,7 +226,7 @@ def test_a_run_with_the_users_files_is_evaluated_and_repeated_with_them(of_the_u
     capsys.readouterr()
     assert main.run_command_line(["diff", "plain", "again"]) == 0
     found = capsys.readouterr().out
-    assert f"sota-exp rerun plain --config-dir={of_the_user} recipe=mine" in found
+    assert f"sota-exp rerun plain --config-dir={of_the_user} " in found and "augmentation/mix=mymix" in found
 
 
 def test_a_directory_of_files_that_is_gone_is_not_searched(tmp_path):

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+import yaml
 from scipy.stats import ttest_rel
 
+from sota_exp import CONF
 from sota_exp.statistics.paired import paired_t_interval
 from sota_exp.sweep.confirm import ConfirmedArm, choose_winner, compute_p_value, summarize_confirmation
-from sota_exp.sweep.settings import ConfirmSettings
+from sota_exp.sweep.console import format_sweep_plan
+from sota_exp.sweep.settings import ConfirmSettings, read_settings
 
 SEEDS, CHOICE_SEEDS = [1000, 1001, 1002, 1003], [2000, 2001, 2002, 2003]
 
@@ -150,3 +153,19 @@ def test_without_an_effect_the_winner_beats_the_recipe_in_one_of_forty_sweeps_an
 @pytest.mark.parametrize(("top", "seeds", "num_runs"), [(3, 5, 25), (2, 2, 8), (1, 2, 4), (0, 5, 0)])
 def test_the_cost_that_is_announced_is_that_of_choice_and_comparison(top: int, seeds: int, num_runs: int) -> None:
     assert ConfirmSettings(top=top, seeds=seeds).num_runs == num_runs
+
+
+@pytest.mark.parametrize(
+    ("changes", "objective", "words"),
+    [
+        ({}, "val/accuracy", "30 trials in all; then a confirmation: up to 25 whole"),
+        ({"confirm": {"top": 1, "seeds": 2}, "seeds": 3}, "val/loss", "30 trials of 3 seeds in all"),
+        ({"confirm": {"top": 1, "seeds": 2}}, "val/loss", "up to 4 whole trainings, of the winner"),
+        ({"confirm": {"top": 0, "seeds": 5}}, "val/accuracy", "; no confirmation"),
+        ({}, "cost/steps", "; no confirmation"),
+    ],
+)
+def test_the_cost_of_the_confirmation_is_said_before_the_sweep(changes, objective, words):
+    given = yaml.safe_load((CONF / "hydra" / "sweeper" / "sota_exp.yaml").read_text())
+    given = {key: value for key, value in given.items() if key not in ("defaults", "_target_")} | changes
+    assert words in format_sweep_plan(read_settings(given), [objective])

@@ -38,7 +38,7 @@ def sample_erase_boxes(num: int, size: int, scale: list[float], ratio: list[floa
 
 
 def draw_normal(shape: tuple[int, ...], rng: RandomNumbers) -> Tensor:
-    """Normal numbers, float32 of `shape`, such as [B, S, S, 3], from uniform ones."""
+    """Draw normal numbers, float32 [B, S, S, 3] or any other `shape`, from uniform ones."""
     return torch.special.ndtri(rng.uniform(*shape).double().clamp(1e-12, 1 - 1e-12)).float()
 
 
