@@ -133,7 +133,6 @@ FOUND_BY_TYPES = {
     "data=fake model/weights=checkpoint model.weights.path=nowhere.pth": [
         "model.weights.path=nowhere.pth", "a file that exists"
     ],
-    "data=fake batch_size=100000": ["batch_size=100000", "480 training images"],
     "--config-dir mine augmentation/mix=typo": ["augmentation.mix.alhpa: no such key", "Did you mean alpha?"],
     "--config-dir mine augmentation/mix=warmup": [
         "augmentation.mix._target_=sota_exp.stages.schedule.NoWarmup is not a BatchTransform"

@@ -53,7 +53,7 @@ def test_a_run_in_the_default_store_gives_initial_weights(home: Path, run_id: st
     assert all(torch.equal(state[name], trained[name]) for name in trained)
     own = json.loads((home / "outputs/a_run/model.json").read_text())["preprocessing"]
     assert weights.preprocessing(ARCH, OTHER) == Preprocessing(mean=tuple(own["mean"]), std=tuple(own["std"]))
-    named = CheckpointWeights(path=f"runs:/{run_id}/model.safetensors", store=f"sqlite:///{home}/mlflow.db", prefix="",
+    named = CheckpointWeights(path=f"runs:/{run_id}/model.safetensors", store=f"sqlite:///{home}/mlflow.db", prefix="", entry=None,
                        mean=[0.5] * 3, std=None)  # fmt: skip
     assert named.content_hash(ARCH) == weights.content_hash(ARCH)
     assert named.preprocessing(ARCH, OTHER).mean == (0.5, 0.5, 0.5)
@@ -99,7 +99,9 @@ def test_a_missing_store_run_or_file_is_named(run_id: str, path: str, store: str
 def test_weights_of_a_copied_run_come_with_its_normalization(home: Path, tmp_path: Path) -> None:
     for name in ("model.safetensors", "model.json"):
         shutil.copy(home / "outputs/a_run" / name, tmp_path)
-    beside = CheckpointWeights(path=f"{tmp_path}/model.safetensors", store=None, prefix="", mean=None, std=None)
+    beside = CheckpointWeights(
+        path=f"{tmp_path}/model.safetensors", store=None, prefix="", mean=None, std=None, entry=None
+    )
     assert beside.preprocessing(ARCH, OTHER) != OTHER
     (tmp_path / "model.json").unlink()
     assert beside.preprocessing(ARCH, OTHER) == OTHER

@@ -213,7 +213,7 @@ def test_the_stock_samplers_work_and_a_grid_ends_by_itself(name, num):
         (("hydra.sweeper.objective=test/accuracy",), "a sweep must not see test metrics"),
         (("hydra.sweeper.objective=cost/parametres",), "Did you mean cost/parameters"),
         (("hydra.sweeper.objective=val/acuracy",), "Did you mean val/accuracy"),
-        (("hydra.sweeper.objective=val/loss",), "maximize is not legal: minimize, unless you search for the worst val/loss"),
+        (("hydra.sweeper.objective=val/loss",), "maximize is not legal: minimize: maximize would search for the worst val/loss"),
         (("lrr=interval(0,1)",), "lrr: no such key; legal: seed"),
         (("hydra.sweeper.direction=up",), "minimize, maximize"),
         (("hydra.sweeper.direction=[maximize,minimize]",), "one direction per objective"),

@@ -98,8 +98,8 @@ MIXES: dict[str, Callable[[Batch], Batch]] = {
 
 LOSSES: dict[str, Loss] = {
     "cross-entropy": CrossEntropy(),
-    "binary, mean": BinaryCrossEntropy(class_reduction="mean"),
-    "binary, sum": BinaryCrossEntropy(class_reduction="sum"),
+    "binary, mean": BinaryCrossEntropy(class_reduction="mean", target_threshold=None),
+    "binary, sum": BinaryCrossEntropy(class_reduction="sum", target_threshold=None),
     "distilled": DistilledLoss(loss=CrossEntropy(), alpha=0.4, temperature=4.0),
 }
 
