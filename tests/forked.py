@@ -38,10 +38,9 @@ class Program:
         path: Path | None = None,
         cwd: Path | None = None,
         output: Path | None = None,
-        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Start it. output: the file to which stdout and stderr are appended; without it they are dropped."""
-        changed = dict(os.environ) | {"OMP_NUM_THREADS": "1"} | dict(environment or {})
+        changed = dict(os.environ) | {"OMP_NUM_THREADS": "1"}
         self._process = _context.Process(
             target=_run, args=(arguments, path, cwd or Path.cwd(), output or Path(os.devnull), changed), daemon=False
         )

@@ -1,7 +1,7 @@
 """Dotted keys and command-line text of configuration values, and suggestions for misspelt ones."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sota_exp.errors import ConfigError
@@ -19,6 +19,11 @@ def format_legal(word: str, legal: Iterable[str]) -> str:
     """`legal: a, b. Did you mean a?`, for the end of the message about an illegal word."""
     legal = list(legal)
     return f"legal: {', '.join(legal)}.{format_suggestion(word, legal)}"
+
+
+def join_first(words: Sequence[str], most: int) -> str:
+    """The first words, and how many more there are."""
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
 
 
 def flatten(tree: Mapping[str, Any], key: str = "") -> dict[str, Any]:

@@ -6,7 +6,7 @@ Imports neither torch nor hydra, so that commands on runs start quickly.
 import functools
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sota_exp.config.configuration import Configuration
-from sota_exp.config.values import format_suggestion
+from sota_exp.config.values import format_suggestion, join_first
 from sota_exp.errors import ConfigError
 from sota_exp.runs.contents import RunContent
 from sota_exp.runs.sent_position import SentPosition
@@ -23,6 +23,9 @@ from sota_exp.runs.status import COMPLETE_STATUSES
 
 #: Directories in which runs are found by name, and searched where none is given.
 RUN_ROOTS = ("outputs", "multirun")
+
+#: Most runs that a message lists.
+MOST_LISTED = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +177,7 @@ def find_run(word: str) -> SavedRun:
     found = find_runs(word)
     if len(found) > 1:
         raise ConfigError(
-            f"{word} means {len(found)} runs; name one: {_join_first([format_run_path(path) for path in found])}"
+            f"{word} means {len(found)} runs; name one: {join_first([*map(format_run_path, found)], MOST_LISTED)}"
         )
     return SavedRun.read(found[0])
 
@@ -198,12 +201,8 @@ def _find_by_mlflow_id(word: str, named: dict[str, list[Path]]) -> list[Path]:
             if word in (SavedRun.read(run).result.get("mlflow_run_id"), SentPosition.read(run).run_id):
                 return [run]
     near = format_suggestion(word, named) or format_suggestion(word, [Path(name).name for name in named])
-    legal = _join_first(sorted(named)) if named else "none: sota-exp train makes one"
+    legal = join_first(sorted(named), MOST_LISTED) if named else "none: sota-exp train makes one"
     raise ConfigError(
         f"{word}: no such directory, and no run below outputs/ or multirun/ has this name, beginning or MLflow id."
         f"{near or f' Runs there: {legal}'}"
     )
-
-
-def _join_first(words: Sequence[str], num: int = 6) -> str:
-    return ", ".join(words[:num]) + (f" and {len(words) - num} more" if len(words) > num else "")

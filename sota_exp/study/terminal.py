@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from sota_exp.config.values import join_first
 from sota_exp.report.numbers import format_count, format_duration
 from sota_exp.report.terminal import make_console
 from sota_exp.statistics.units import MetricFormat, format_p_value, get_metric_format
@@ -163,9 +164,8 @@ def _closing(found: JsonObject) -> list[str]:
     lines.append(describe_error_rate(found["level"]))
     lines += describe_power(found["plan"], len(found["seeds"]), get_metric_format(found["metric"]))
     for effect in found["effects"]:
-        if aliases := effect["aliases"]:
-            more = f" and {len(aliases) - 2} more" if len(aliases) > 2 else ""
-            lines.append(f"{effect['label']} is aliased with {', '.join(aliases[:2])}{more}")
+        if effect["aliases"]:
+            lines.append(f"{effect['label']} is aliased with {join_first(effect['aliases'], 2)}")
     if looks := found["looks"]:
         decided = ", ".join(looks["decided"]) or "none"
         lines.append(f"looks done: {looks['done'] or 'none'} of {looks['planned']} seeds; decided: {decided}")

@@ -6,7 +6,6 @@ The view and the predictor are those saved with the weights, unless the command 
 import hashlib
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment
 from sota_exp.config.hashing import compute_digest
+from sota_exp.config.values import join_first
 from sota_exp.data.open import open_data
 from sota_exp.errors import ConfigError, first_line
 from sota_exp.models import saved
@@ -44,6 +44,9 @@ from sota_exp.training.trained_on import count_trained_on, read_trained_on
 
 log = logging.getLogger(__name__)
 
+#: Most classes that a message lists.
+MOST_LISTED = 10
+
 #: Keys of the command that name other data than the run's, and keys that cut val and test from them.
 DATA_KEYS = frozenset({"data", "data.root", "data.path", "data.dataset", "data.config", "data.revision"})
 SPLIT_KEYS = frozenset({"data.val_fraction", "data.test_fraction", "data.split_seed"})
@@ -68,7 +71,7 @@ class SavedEvaluation:
 
     description: path of the `model.json`; if None, the configuration describes the network. training_fingerprint: of
     the training that made the weights, or "". asked: keys that the command sets, which replace the saved values.
-    part: of the data, see `scored_data.PARTS`; None: val and test. data_digest: of the training's data, or "".
+    part: of the data, as `evaluation.part` names it; None: val and test. data_digest: of the training's data, or "".
     """
 
     weights: Path
@@ -266,18 +269,14 @@ def reorder_labels(data: DataSet, classes: tuple[str, ...]) -> DataSet:
     unknown = [name for name in data.classes if name not in classes]
     if unknown:
         raise ConfigError(
-            f"data: the model has no class {name_some(unknown)}; its {len(classes)} classes are {name_some(classes)}. "
-            "Rename these classes as the model names them, or leave them out"
+            f"data: the model has no class {join_first(unknown, MOST_LISTED)}; its {len(classes)} classes are "
+            f"{join_first(classes, MOST_LISTED)}. Rename these classes as the model names them, or leave them out"
         )
     if absent := [name for name in classes if name not in data.classes]:
-        log.warning("the data have no images of %d of the %d classes: %s", len(absent), len(classes), name_some(absent))
+        listed = join_first(absent, MOST_LISTED)
+        log.warning("the data have no images of %d of the %d classes: %s", len(absent), len(classes), listed)
     positions = torch.tensor([classes.index(name) for name in data.classes])
     return replace(data, labels=positions[data.labels], classes=classes)
-
-
-def name_some(names: Sequence[str], most: int = 10) -> str:
-    """The first names, and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def compute_evaluation_fingerprint(
