@@ -109,7 +109,7 @@ def build_result_panel(result: dict[str, Any], directory: str) -> Panel:
     metrics = result["metrics"]
     facts = Table.grid(padding=(0, 2))
     facts.add_row("weights", f"epoch {metrics['best/epoch'] + 1} was best on val; re-scored from the saved model")
-    for name, classes in zip(("hardest", "easiest"), find_extreme_classes(result), strict=True):
+    for name, classes in find_extreme_classes(result).items():
         facts.add_row(name, escape(classes))
     seconds = result["seconds"]
     training = f"training {format_duration(seconds['train'])}, {result['images_per_second']:,.0f} images/s"

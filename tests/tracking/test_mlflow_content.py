@@ -19,7 +19,7 @@ from sota_exp.tracking.mlflow_content import (
     build_tags,
     sanitize_key,
 )
-from sota_exp.tracking.mlflow_note import format_run_note
+from sota_exp.tracking.mlflow_note import find_extreme_classes, format_run_note
 from tests.run_directories import CONFIG, epoch, result, write_run
 
 
@@ -182,6 +182,13 @@ def test_the_note_tells_scores_with_their_error(tmp_path: Path) -> None:
     assert f"**70.00%** ± {math.sqrt(0.7 * 0.3 / 100):.2%}" in text
     assert "sota-exp train 'augmentation.crop.scale=[0.1,1]'" in text
     assert "are the metrics `best/val_…`; `val/…` are curves" in text
+
+
+def test_a_class_without_test_images_is_named_and_not_ranked() -> None:
+    found = find_extreme_classes({"per_class_accuracy": {"a": 1.0, "b": None, "c": 0.5}})
+    assert found == {"hardest on test": "c 50%", "easiest on test": "a 100%", "without test images": "b"}
+    many = find_extreme_classes({"per_class_accuracy": {"a": 1.0} | dict.fromkeys("bcdef")})
+    assert many["without test images"] == "b, c, d and 2 more"
 
 
 def test_a_run_without_a_start_file_can_be_shown(tmp_path: Path) -> None:

@@ -133,12 +133,14 @@ def draw_learning_rate(run: RunFigureData, path: Path) -> None:
 
 
 def draw_confusion_matrix(run: RunFigureData, path: Path) -> None:
-    """Confusion matrix on test; each row is normalized by the number of images of the true class."""
+    """Confusion matrix on test; each row is normalized by the images of the true class, and grey where it has none."""
     counts = np.array(run.result["confusion_matrix"], dtype=np.float64)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    with np.errstate(invalid="ignore"):
+        shares = counts / counts.sum(axis=1, keepdims=True)
     side = float(np.clip(2.2 + 0.42 * len(counts), 4.5, 11))
     drawing = make_figure(side + 1, side)
     axes = drawing.subplots()
+    axes.set_facecolor("lightgrey")
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     bar = drawing.colorbar(image, ax=axes, fraction=0.045, format=lambda share, _: f"{share:.0%}")
     bar.set_label("share of the true class")
@@ -149,7 +151,8 @@ def draw_confusion_matrix(run: RunFigureData, path: Path) -> None:
     if len(counts) <= 20:
         annotate_counts(axes, counts, shares)
     num = int(counts.sum())
-    style_axes(axes, f"Confusion on test ({num:,} images)", "predicted class", "true class")
+    absent = "; grey: no image of the class" if np.isnan(shares).any() else ""
+    style_axes(axes, f"Confusion on test ({num:,} images{absent})", "predicted class", "true class")
     save_figure(drawing, path)
 
 
