@@ -44,7 +44,7 @@ def build(cls: type[T], tree: object, key: str = "") -> T:
         name: build(kind, tree.get(name), join_key(key, name)) for name, kind in types.items() if is_config_class(kind)
     }
     leaves = {name: kind for name, kind in types.items() if not is_config_class(kind)}
-    values |= _typed_values(leaves, {name: tree[name] for name in leaves}, key)
+    values |= convert_values(leaves, {name: tree[name] for name in leaves}, key)
     with prefix_invalid_values(key):
         return cls(**values)
 
@@ -105,8 +105,12 @@ def _check_keys(tree: Mapping[str, Any], types: Mapping[str, Any], key: str) -> 
             raise ConfigError(f"{join_key(key, name)}: a value is missing; give one: {join_key(key, name)}=…")
 
 
-def _typed_values(types: Mapping[str, Any], values: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Values converted and checked by OmegaConf, with a structured schema of `types`."""
+def convert_values(types: Mapping[str, Any], values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Values converted and checked by OmegaConf, with a structured schema of `types`.
+
+    Raises:
+        ConfigError: a value has another type.
+    """
     if not types:
         return {}
     typed = OmegaConf.structured(_schema(tuple(types.items())))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from sota_exp.config.data_paths import make_paths_absolute
 from sota_exp.config.formats import targets_to_option_names
 from sota_exp.config.values import flatten, require_option
 from sota_exp.errors import ConfigError, first_line
@@ -59,7 +60,9 @@ def resolve_configuration(config: DictConfig, choices: Mapping[str, str]) -> Con
     assert isinstance(tree, dict)
     chosen = {group: option for group, option in choices.items() if group.split("/")[0] not in NON_RUN_KEYS}
     values = {key: value for key, value in tree.items() if key not in NON_RUN_KEYS}
-    return Configuration(choices=chosen, values=targets_to_option_names(values, chosen))
+    named = targets_to_option_names(values, chosen)
+    make_paths_absolute(named)
+    return Configuration(choices=chosen, values=named)
 
 
 def require_filled(configuration: Configuration) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from sota_exp.data.decode import DECODING
-from sota_exp.data.image_files import SPLIT_NAMES, check_splits, decode_split
+from sota_exp.data.folders import SPLIT_NAMES, find_split
+from sota_exp.data.image_files import check_splits, decode_split
 from sota_exp.data.store import open_data_set
 from sota_exp.data.store_writer import TEST, TRAIN, VAL, Sample, StoreContents
 from sota_exp.errors import ConfigError, RunFailed
@@ -146,13 +147,14 @@ class HuggingFace(DataSource):
         """
         parts: dict[int, Any] = {}
         for name, part in loaded.items():
-            if name not in SPLIT_NAMES:
+            split = find_split(name)
+            if split is None:
                 log.warning("%s: its split %s is ignored: not one of %s", self.dataset, name, ", ".join(SPLIT_NAMES))
-            elif SPLIT_NAMES[name] in parts:
+            elif split in parts:
                 legal = f"a data set with one split each to train, validate and test; it has {', '.join(loaded)}"
                 raise InvalidValue("dataset", self.dataset, legal)
             else:
-                parts[SPLIT_NAMES[name]] = part
+                parts[split] = part
         if TRAIN not in parts:
             raise InvalidValue("dataset", self.dataset, f"a data set with a split train; it has {', '.join(loaded)}")
         return dict(sorted(parts.items()))

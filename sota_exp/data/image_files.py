@@ -17,14 +17,11 @@ from torch import Tensor
 from sota_exp.data.decode import DECODE_ERRORS, DECODING, ImageFile, decode_image, map_in_threads, to_upright_pixels
 from sota_exp.data.resize import compute_resized_shape, interpolate
 from sota_exp.data.store import open_data_set
-from sota_exp.data.store_writer import TEST, TRAIN, VAL, Sample, StoreContents, UnreadableImage
+from sota_exp.data.store_writer import TRAIN, Sample, StoreContents, UnreadableImage
 from sota_exp.data.streaming import estimate_decoded_bytes, open_streamed_data_set
 from sota_exp.errors import RunFailed
 from sota_exp.stages.data import DataSet, DataSource
 from sota_exp.stages.stage import InvalidValue, NonNegative, Pixels
-
-#: Usual names of the splits.
-SPLIT_NAMES = {"train": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "test": TEST}
 
 log = logging.getLogger(__name__)
 

@@ -9,18 +9,13 @@ from pathlib import Path
 
 from timm.data import ImageNetInfo
 
+from sota_exp.config.data_paths import IMAGENET_LAYOUT
 from sota_exp.data.decode import ImageFile
 from sota_exp.data.image_files import FileSource, open_file_data_set
 from sota_exp.data.image_folder import find_split_folders, list_split_images
-from sota_exp.data.store_writer import TEST, TRAIN
+from sota_exp.data.store_writer import TEST, TRAIN, VAL
 from sota_exp.stages.data import DataSet
 from sota_exp.stages.stage import InvalidValue
-
-LAYOUT = (
-    "a folder with train/ and val/, and in each one folder of images per class, such as n01440764. ImageNet cannot be "
-    "downloaded automatically: get ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz "
-    "from image-net.org, put them there, unpack them with torchvision.datasets.ImageNet(DIR, 'train') and (DIR, 'val')"
-)
 
 
 def get_class_names() -> dict[str, str]:
@@ -37,11 +32,10 @@ def find_imagenet(root: Path) -> list[ImageFile]:
     Raises:
         InvalidValue: a split is missing.
     """
-    folders = find_split_folders(root, {"train": TRAIN, "val": TEST}) if root.is_dir() else {}
-    found = list_split_images(folders)
-    if {image.split for image in found} != {TRAIN, TEST}:
-        raise InvalidValue("root", root, LAYOUT)
-    return found
+    folders = find_split_folders(root, splits=(TRAIN, VAL)) if root.is_dir() else {}
+    if set(folders) != {TRAIN, VAL}:
+        raise InvalidValue("root", root, IMAGENET_LAYOUT)
+    return list_split_images(root, {TRAIN: folders[TRAIN], TEST: folders[VAL]})
 
 
 @dataclass(frozen=True, kw_only=True)
