@@ -13,10 +13,14 @@ DATA_PATHS = (("data", "root"), ("data", "path"))
 
 #: Keys of paths that may also be something else, such as `runs:/ID`; made absolute where the file exists.
 FILE_PATHS = (
+    ("data", "class_order"),
     ("model", "weights", "path"),
     ("regularization", "distillation", "path"),
     ("supervision", "labelled_file"),
 )
+
+#: Values of these keys that are no paths.
+NOT_PATHS = ("", "???", "lexical", "natural")
 
 IMAGENET_LAYOUT = (
     "a folder with train/ and val/, and in each one folder of images per class, such as n01440764. ImageNet cannot be "
@@ -39,7 +43,7 @@ def make_paths_absolute(values: dict[str, Any]) -> None:
         for key in keys[:-1]:
             node = node.get(key) if isinstance(node, dict) else None
         path = node.get(keys[-1]) if isinstance(node, dict) else None
-        if isinstance(path, str) and path not in ("", "???") and (keys in DATA_PATHS or os.path.exists(path)):
+        if isinstance(path, str) and path not in NOT_PATHS and (keys in DATA_PATHS or os.path.exists(path)):
             node[keys[-1]] = os.path.abspath(os.path.expanduser(path))
 
 

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from sota_exp.data.class_order import LEGAL_ORDER, order_classes
 from sota_exp.data.decode import DECODE_ERRORS, DECODING, ImageFile, decode_image, map_in_threads, to_upright_pixels
 from sota_exp.data.resize import compute_resized_shape, interpolate
 from sota_exp.data.store import open_data_set
@@ -21,7 +23,7 @@ from sota_exp.data.store_writer import TRAIN, Sample, StoreContents, UnreadableI
 from sota_exp.data.streaming import estimate_decoded_bytes, open_streamed_data_set
 from sota_exp.errors import RunFailed
 from sota_exp.stages.data import DataSet, DataSource
-from sota_exp.stages.stage import InvalidValue, NonNegative, Pixels
+from sota_exp.stages.stage import InvalidValue, Legal, NonNegative, Pixels, added_field
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +54,13 @@ def check_splits(data: DataSet, name: str, value: object) -> DataSet:
     return data
 
 
-def hash_listing(root: Path, found: list[ImageFile], max_side: int | None) -> str:
+def hash_listing(root: Path, found: list[ImageFile], classes: list[str], max_side: int | None) -> str:
     """A hash of what is decoded (paths relative to `root`, sizes, modification times, classes, splits) and how."""
     rows = []
     for path, class_name, split in sorted(found):
         state = path.stat()
         rows.append((os.path.relpath(path, root), state.st_size, state.st_mtime_ns, class_name, split))
-    text = json.dumps([DECODING, max_side, rows])
+    text = json.dumps([DECODING, max_side, rows, classes])
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
@@ -127,24 +129,28 @@ class FileSource(DataSource):
     """A data set of image files, decoded once into a store, or streamed where that would exceed `store_gigabytes` GB.
 
     max_side: pixels; images in a store are reduced until their shorter side is at most this. Streamed images are not.
+    class_order: of the network's outputs, see `order_classes`.
     """
 
     max_side: Pixels | None
     store_gigabytes: NonNegative | None
+    class_order: Annotated[Any, Legal(lambda value: isinstance(value, str | list), LEGAL_ORDER)] = added_field(
+        "lexical"
+    )
 
 
 def open_file_data_set(
     source: FileSource, root: Path, found: list[ImageFile], field: str, names: Callable[[str], str] = str
 ) -> DataSet:
-    """The data set of image files below `root`, its classes sorted by name.
+    """The data set of image files below `root`, its classes in the order of the source.
 
     field: of `source`, for errors. names: class name in the files → name to show.
     """
     value = vars(source)[field]
     check_classes(found, field, value)
     max_side, store_gigabytes = source.max_side, source.store_gigabytes
-    classes = sorted({image.class_name for image in found})
-    key = f"files-{hash_listing(root, found, max_side)}"
+    classes = order_classes({image.class_name for image in found}, source.class_order)
+    key = f"files-{hash_listing(root, found, classes, max_side)}"
     if store_gigabytes is not None and (size := estimate_decoded_bytes(found, max_side) / 1e9) > store_gigabytes:
         log.warning(
             "%s is streamed: decoded it would take %.3g GB, more than data.store_gigabytes=%g. Its images are decoded "

@@ -31,6 +31,7 @@ from sota_exp.runs.result_json import build_empty_result
 from sota_exp.stages.data import DataSet
 from sota_exp.stages.evaluation import EvaluationView, Resolution, ViewChoice
 from sota_exp.stages.random import RandomStreams
+from sota_exp.training.class_order_check import require_certain_order, warn_of_another_order
 from sota_exp.training.device import get_device_name, set_up_process
 from sota_exp.training.final_scores import choose_view, score_splits
 from sota_exp.training.memory import get_peak_memory, reset_peak_memory
@@ -132,6 +133,8 @@ def evaluate_saved(evaluation: SavedEvaluation, directory: Path) -> dict[str, An
         experiment.evaluation.fine_tune(network, images, streams)
     chosen = choose_view(network, evaluator, resolution)
     arrays = score_splits(network, chosen, evaluator, result)
+    if evaluation.description is None:
+        warn_of_another_order(arrays, model.classes)
     result |= {
         "status": "finished",
         "weights": str(evaluation.weights),
@@ -168,9 +171,10 @@ def build_configured_model(evaluation: SavedEvaluation, data: DataSet) -> SavedM
     """The configured network with the given weights, for the classes of the data set.
 
     Raises:
-        ConfigError: the weights have another number of classes.
+        ConfigError: the weights have another number of classes, or the order of their classes is uncertain.
     """
     experiment = evaluation.experiment
+    require_certain_order(experiment.data, data.classes, evaluation.is_set("data.class_order"))
     network = build_network(experiment, len(data.classes))
     head = find_classifier_name(network)
     given = read_state(str(evaluation.weights), evaluation.configuration.values["model"]["weights"]["prefix"])
