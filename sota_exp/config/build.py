@@ -121,7 +121,8 @@ def convert_values(types: Mapping[str, Any], values: Mapping[str, Any], key: str
             raise ConfigError(
                 f"{join_key(key, name)}={_format_value(value)}: expected {_describe_type(types[name])}"
             ) from error
-    result = OmegaConf.to_container(typed, resolve=True, throw_on_missing=True)
+    # Not resolved: the values are, and a folder may be called ${x}.
+    result = OmegaConf.to_container(typed, resolve=False, throw_on_missing=True)
     assert isinstance(result, dict)
     return {str(name): value for name, value in result.items()}
 

@@ -19,6 +19,7 @@ from sota_exp.config.configuration import Configuration, resolve_configuration
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.hydra_compose import compose_with_hydra, register_resolvers
 from sota_exp.config.hydra_errors import format_hydra_error
+from sota_exp.config.hydra_paths import leave_out_hydra_files, read_folders_literally
 from sota_exp.config.recipe_values import drop_replaced_values, extract_run, get_search_directories
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
 
@@ -36,8 +37,10 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
         KeyboardInterrupt: a signal stopped a multirun.
     """
     register_resolvers()
+    read_folders_literally()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing the error and exiting.
     sys.argv = [f"sota-exp {command}".strip(), *add_sweep_directory(arguments, command)]
+    sys.argv += leave_out_hydra_files(arguments)
     failures: list[Exception] = []
     decorate = hydra.main(config_path=str(CONF), config_name="config", execution_whitelist=HYDRA_TARGETS_WHITELIST)
     entered: list[DictConfig] = []
@@ -136,7 +139,7 @@ def get_job_configuration(config: DictConfig) -> Configuration:
 
 def get_output_directory() -> Path:
     """The run's directory."""
-    return Path(HydraConfig.get().runtime.output_dir)
+    return Path(HydraConfig.get().runtime.output_dir).absolute()
 
 
 def get_shared_directory() -> Path:

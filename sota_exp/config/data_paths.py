@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sota_exp.config.values import format_override_value
 from sota_exp.errors import ConfigError
 
 #: Keys whose relative paths are made absolute in the configuration of a run, so that it can be read from anywhere.
@@ -87,3 +88,17 @@ def _describe_nearest(path: Path) -> str:
         near = []
     missing = f": there is no {above / name}" if above != path.parent else ""
     return missing + "".join(f" (did you mean {above / each}?)" for each in near)
+
+
+def quote_existing_paths(arguments: list[str]) -> list[str]:
+    """The arguments of a command, with quotes for Hydra around a path that exists as it was typed.
+
+    A folder may be called `photos, old (2)` or `[new]`, which Hydra would read as several values, a call or a list.
+    """
+    keys = {f"{'.'.join(key)}=" for key in (*DATA_PATHS, *FILE_PATHS)}
+    found = []
+    for word in arguments:
+        key, sign, path = word.partition("=")
+        exists = f"{key}{sign}" in keys and path not in NOT_PATHS and os.path.lexists(os.path.expanduser(path))
+        found.append(f"{key}={format_override_value(path)}" if exists else word)
+    return found

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sota_exp.config.printable import make_printable
 from sota_exp.data.decode import DECODING
 from sota_exp.data.folders import SPLIT_NAMES, find_split
 from sota_exp.data.image_files import check_splits, decode_split
@@ -71,11 +72,11 @@ def find_classes(kind: Any, labels: list[Any]) -> tuple[list[str], dict[Any, int
         InvalidValue: the labels are neither strings nor integers.
     """
     if isinstance(kind, import_datasets().ClassLabel):
-        return list(kind.names), {number: number for number in range(len(kind.names))}
+        return [make_printable(name) for name in kind.names], {number: number for number in range(len(kind.names))}
     if not all(isinstance(label, str | int) for label in labels):
         raise InvalidValue("label_column", kind, "a column with one string or integer per image")
     values = sorted(set(labels))
-    return [str(value) for value in values], {value: number for number, value in enumerate(values)}
+    return [make_printable(str(value)) for value in values], {value: number for number, value in enumerate(values)}
 
 
 @dataclass(frozen=True, kw_only=True)

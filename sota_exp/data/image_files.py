@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from sota_exp.config.printable import make_printable
 from sota_exp.data.class_order import LEGAL_ORDER, order_classes
 from sota_exp.data.decode import DECODE_ERRORS, DECODING, ImageFile, decode_image, map_in_threads, to_upright_pixels
 from sota_exp.data.resize import compute_resized_shape, interpolate
@@ -55,7 +56,10 @@ def check_splits(data: DataSet, name: str, value: object) -> DataSet:
 
 
 def hash_listing(root: Path, found: list[ImageFile], classes: list[str], max_side: int | None) -> str:
-    """A hash of what is decoded (paths relative to `root`, sizes, modification times, classes, splits) and how."""
+    """A hash of what is decoded (paths relative to `root`, sizes, modification times, classes, splits) and how.
+
+    classes: as they are shown, in order.
+    """
     rows = []
     for path, class_name, split in sorted(found):
         state = path.stat()
@@ -150,7 +154,10 @@ def open_file_data_set(
     check_classes(found, field, value)
     max_side, store_gigabytes = source.max_side, source.store_gigabytes
     classes = order_classes({image.class_name for image in found}, source.class_order)
-    key = f"files-{hash_listing(root, found, classes, max_side)}"
+    shown = {name: make_printable(names(name)) for name in classes}
+    if len(set(shown.values())) < len(classes):
+        raise InvalidValue(field, value, "classes whose names differ in more than control characters")
+    key = f"files-{hash_listing(root, found, list(shown.values()), max_side)}"
     if store_gigabytes is not None and (size := estimate_decoded_bytes(found, max_side) / 1e9) > store_gigabytes:
         log.warning(
             "%s is streamed: decoded it would take %.3g GB, more than data.store_gigabytes=%g. Its images are decoded "
@@ -159,9 +166,9 @@ def open_file_data_set(
             size,
             store_gigabytes,
         )
-        return check_splits(open_streamed_data_set(source, found, classes, key, names), field, value)
+        return check_splits(open_streamed_data_set(source, found, classes, key, shown.__getitem__), field, value)
 
     def build() -> StoreContents:
-        return StoreContents([names(name) for name in classes], decode_samples(found, classes, max_side))
+        return StoreContents(list(shown.values()), decode_samples(found, classes, max_side))
 
     return check_splits(open_data_set(source, key, build), field, value)

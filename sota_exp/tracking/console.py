@@ -4,14 +4,13 @@ import time
 from typing import Any
 
 from rich.console import Group
-from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from sota_exp.models.cost import count_parameters
 from sota_exp.report.numbers import format_duration
-from sota_exp.report.terminal import make_console
+from sota_exp.report.terminal import escape, make_console
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.tracking.mlflow_note import (
     SCORE_HEADINGS,

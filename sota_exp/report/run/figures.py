@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sota_exp.report.drawing.matplotlib_canvas import BLUE, GREY, ORANGE, RED, make_figure, save_figure, style_axes
+from sota_exp.report.drawing.matplotlib_canvas import (
+    BLUE,
+    GREY,
+    ORANGE,
+    RED,
+    make_figure,
+    save_figure,
+    show_name,
+    style_axes,
+)
 from sota_exp.report.run.predictions import NUM_BINS, bin_by_confidence, compute_confidence
 
 if TYPE_CHECKING:
@@ -146,8 +155,9 @@ def draw_confusion_matrix(run: RunFigureData, path: Path) -> None:
     bar.set_label("share of the true class")
     bar.outline.set_visible(False)
     if len(counts) <= MAX_CLASS_NAMES:
-        axes.set_xticks(range(len(counts)), run.classes, rotation=45, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(counts)), run.classes)
+        names = [show_name(name) for name in run.classes]
+        axes.set_xticks(range(len(counts)), names, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(counts)), names)
     if len(counts) <= 20:
         annotate_counts(axes, counts, shares)
     num = int(counts.sum())
@@ -196,7 +206,7 @@ def draw_worst_mistakes(run: RunFigureData, path: Path) -> None:
     axes = drawing.subplots()
     for position, image in enumerate(images):
         row, column = divmod(position, columns)
-        true, predicted = (run.classes[int(run.mistakes[name][position])] for name in ("true", "predicted"))
+        true, predicted = (show_name(run.classes[int(run.mistakes[name][position])]) for name in ("true", "predicted"))
         top = row * 1.25
         axes.imshow(image.transpose(1, 2, 0), extent=(column, column + 0.96, top + 0.96, top), interpolation="nearest")
         share = run.mistakes["confidence"][position]
