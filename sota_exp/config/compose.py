@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp import CONF
 from sota_exp.config.configuration import Configuration, resolve_configuration
+from sota_exp.config.data_paths import find_path_problem
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.hydra_compose import compose_with_hydra, register_resolvers
 from sota_exp.config.hydra_errors import format_hydra_error
@@ -55,6 +56,11 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
         if entered and not isinstance(error, HydraException | OmegaConfBaseException):
             raise
         raise ConfigError(format_hydra_error(error, arguments)) from error
+    except OSError as error:
+        if entered or not isinstance(error.filename, str):
+            raise
+        problem = find_path_problem(Path(error.filename), is_folder=True) or f"{error.filename}: {error.strerror}"
+        raise ConfigError(f"no folder can be made for the run: {problem}; hydra.run.dir=DIR takes another") from error
     if failures:
         raise failures[0]
 

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from sota_exp.config.data_paths import find_path_problem
 from sota_exp.config.printable import make_printable
 from sota_exp.data.class_order import LEGAL_ORDER, order_classes
 from sota_exp.data.decode import DECODE_ERRORS, DECODING, ImageFile, decode_image, map_in_threads, to_upright_pixels
@@ -59,10 +60,16 @@ def hash_listing(root: Path, found: list[ImageFile], classes: list[str], max_sid
     """A hash of what is decoded (paths relative to `root`, sizes, modification times, classes, splits) and how.
 
     classes: as they are shown, in order.
+
+    Raises:
+        UnreadableImage: a file is a link to nothing, or cannot be reached.
     """
     rows = []
     for path, class_name, split in sorted(found):
-        state = path.stat()
+        try:
+            state = path.stat()
+        except OSError as error:
+            raise UnreadableImage(path, find_path_problem(path, is_folder=False) or str(error)) from error
         rows.append((os.path.relpath(path, root), state.st_size, state.st_mtime_ns, class_name, split))
     text = json.dumps([DECODING, max_side, rows, classes])
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

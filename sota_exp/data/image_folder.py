@@ -113,7 +113,8 @@ def list_split_images(root: Path, folders: dict[int, Path]) -> list[ImageFile]:
     What is left out is counted in a warning: files whose ending Pillow does not know, images outside of class folders.
 
     Raises:
-        InvalidValue: nothing is left of a class: its folder has other files alone or, in train, no files.
+        InvalidValue: nothing is left of a class: its folder has other files alone, is a link to nothing or, in train,
+            has no files.
     """
     listed: list[ImageFile] = []
     left_out: dict[str, Counter[str]] = {}
@@ -121,6 +122,9 @@ def list_split_images(root: Path, folders: dict[int, Path]) -> list[ImageFile]:
         stray = [path.name for path in split_folder.iterdir() if is_image(path.name)]
         if stray:
             log.warning("%s: %d images in no class folder are left out: %s", split_folder, len(stray), name_some(stray))
+        for link in filter(Path.is_symlink, split_folder.iterdir()):
+            if not link.exists():
+                raise InvalidValue("root", root, find_path_problem(link, is_folder=True))
         for folder in list_subfolders(split_folder):
             found, others = find_image_files(folder)
             if not found and (others or split == TRAIN):

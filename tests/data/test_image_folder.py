@@ -207,6 +207,19 @@ def test_a_class_whose_files_are_all_left_out_is_an_error(tmp_path, split):
         source(tmp_path)()
 
 
+def test_links_to_nothing_are_told(tmp_path):
+    fill(tmp_path / "set", cat=5, dog=5)
+    (tmp_path / "set" / "fox").symlink_to(tmp_path / "gone")
+    with pytest.raises(InvalidValue, match="set/fox is a link to .*/gone, which does not exist"):
+        source(tmp_path)()
+    (tmp_path / "set" / "fox").unlink()
+    (tmp_path / "set" / "cat" / "9.png").symlink_to("gone.png")
+    with pytest.raises(
+        RunFailed, match=r"cat/9.png can't be read as an image: .* is a link to gone.png, which does not"
+    ):
+        source(tmp_path)()
+
+
 def test_other_files_are_ignored(tmp_path):
     fill(tmp_path / "set", **{"cat": 5, "dog": 5, ".git/objects": 2, "cat/.ipynb_checkpoints": 2, "__MACOSX/cat": 1})
     for name in ("._000.png", "notes.txt", ".DS_Store"):
