@@ -1,4 +1,4 @@
-"""Lets Hydra work in folders whose names contain `${` or bytes that are not UTF-8, which its configuration cannot hold."""
+"""Lets Hydra work in folders whose names its configuration cannot hold: with `${`, or bytes that are not UTF-8."""
 
 import functools
 import os

@@ -17,8 +17,8 @@ from sota_exp.stages.random import key_to_seed
 def compute_class_quotas(counts: np.ndarray, num: int, kept: int) -> np.ndarray:
     """The number of samples per class that sum to `num`, by the largest remainder method: int64 [C].
 
-    counts: images per class [C]. kept: images that stay behind in every class. A class with more gets at least one where
-    `num` allows; so the sum is exactly `num` unless `num` exceeds what the classes can give.
+    counts: images per class [C]. kept: images that stay behind in every class. A class with more gets at least one
+    where `num` allows; so the sum is exactly `num` unless `num` exceeds what the classes can give.
     """
     most = np.maximum(counts - kept, 0)
     num = min(num, int(most.sum()))

@@ -87,7 +87,7 @@ class StreamedImages(Images):
 
 
 def read_file_facts(path: Path) -> tuple[int, int, str]:
-    """Height and width of the upright image in pixels, and a hash of the file, with its white where this is not 2¹⁶ − 1.
+    """Height and width of the upright image in pixels, and a hash of the file, with its white if below 16 bits.
 
     Raises:
         UnreadableImage: the header of the file cannot be read.

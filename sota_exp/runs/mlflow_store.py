@@ -82,7 +82,7 @@ def build_mlflow_environment(timeout: int, retries: int) -> dict[str, str]:
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
         "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
         "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0.1",
-        # Of the experiment Default, which nothing is written to: MLflow creates it by SQL that a quote in a path breaks.
+        # Of MLflow's own experiment, which nothing is written to: its SQL breaks at a quote in a path.
         "_MLFLOW_SERVER_ARTIFACT_ROOT": build_artifact_location(Path.cwd() / "mlruns"),
         "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
