@@ -9,7 +9,7 @@ DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def make_printable(text: str, kept: str = "") -> str:
-    r"""The text with control characters and undecodable bytes as escapes: `\n`, `\x1b`, `\xff`. kept: signs that stay."""
+    r"""The text with escapes for control characters and undecodable bytes: `\n`, `\xff`. kept: signs that stay."""
     return "".join(_escape(sign) if _is_hidden(sign) and sign not in kept else sign for sign in text)
 
 
