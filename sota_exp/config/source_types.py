@@ -59,8 +59,8 @@ def look_up(module: str, name: str) -> Any:
     Raises:
         NotEvaluated: it cannot be known without an import.
     """
-    if hasattr(builtins, name):
-        return getattr(builtins, name)
+    if name in vars(builtins):
+        return vars(builtins)[name]
     node = read_module(module).get(name)
     if isinstance(node, ast.ClassDef):
         return SourceClass(module, name)
