@@ -38,7 +38,11 @@ class SourceClass(NamedTuple):
 
 @functools.cache
 def read_module(name: str) -> dict[str, ast.stmt]:
-    """Name → the statement of a module's source that binds it; of assignments, imports and classes."""
+    """Name → the statement of a module's source that binds it; of assignments, imports and classes.
+
+    Raises:
+        NotEvaluated: there is no such source.
+    """
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         raise NotEvaluated(name)
@@ -90,7 +94,11 @@ def evaluate(module: str, node: ast.expr) -> Any:
 
 @functools.cache
 def read_fields(cls: SourceClass) -> dict[str, Any]:
-    """Field → its annotation, or the `SourceClass` of a group; without those that cannot be evaluated."""
+    """Field → its annotation, or the `SourceClass` of a group; without those that cannot be evaluated.
+
+    Raises:
+        NotEvaluated: there is no such class in the source.
+    """
     node = read_module(cls.module).get(cls.name)
     if not isinstance(node, ast.ClassDef):
         raise NotEvaluated(cls.name)
