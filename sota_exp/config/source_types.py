@@ -80,7 +80,11 @@ def look_up(module: str, name: str) -> Any:
 
 
 def evaluate(module: str, node: ast.expr) -> Any:
-    """The value of an expression of a module."""
+    """The value of an expression of a module.
+
+    Raises:
+        NotEvaluated: it cannot be known without an import.
+    """
     if isinstance(node, ast.Name):
         return look_up(module, node.id)
     bound = {argument.arg for part in ast.walk(node) if isinstance(part, ast.arguments) for argument in part.args}
