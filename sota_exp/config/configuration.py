@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from sota_exp.config.data_paths import make_paths_absolute
 from sota_exp.config.formats import targets_to_option_names
 from sota_exp.config.hydra_compose import list_config_groups
 from sota_exp.config.values import flatten, get_override_key, require_option
@@ -88,6 +89,7 @@ def resolve_configuration(
     }
     values = {key: value for key, value in tree.items() if key not in NON_RUN_KEYS}
     named = targets_to_option_names(values, chosen)
+    make_paths_absolute(named)
     return Configuration(choices=chosen, values=named, typed_keys=find_typed_keys(config, overrides))
 
 
