@@ -1,7 +1,8 @@
 """The configuration of one run: chosen options, values, and the typed experiment that they build."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -52,8 +53,18 @@ class Configuration:
         from sota_exp.config.build import build
         from sota_exp.config.experiment import Experiment
 
-        try:
+        with self.name_typed_keys():
             return build(Experiment, self.values)
+
+    @contextmanager
+    def name_typed_keys(self) -> Iterator[None]:
+        """While entered, an error begins with the key that the user set.
+
+        Raises:
+            ConfigError: such an error.
+        """
+        try:
+            yield
         except ConfigError as error:
             found = re.match(r"[\w.]+", str(error))
             key = found[0] if found else ""

@@ -59,7 +59,8 @@ def check_data_paths(values: Mapping[str, Any]) -> None:
     for key, legal in REQUIRED.get(str(data.get("_option_")), {}).items():
         path = data.get(key)
         if isinstance(path, str) and (problem := find_path_problem(Path(path).expanduser(), is_folder=key == "root")):
-            raise ConfigError(f"data.{key}={path} is not legal: {problem}; give {legal}: data.{key}=…")
+            shown = os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
+            raise ConfigError(f"data.{key}={shown} is not legal: {problem}; give {legal}: data.{key}=…")
 
 
 def find_path_problem(path: Path, is_folder: bool) -> str:

@@ -127,7 +127,7 @@ def to_eight_bits(image: Image.Image, white: int | None) -> Image.Image:
 
 
 def scale_to_eight_bits(values: NDArray[np.uint32], white: int | None) -> NDArray[np.uint8]:
-    """Values from 0 to `white` as uint8 of the same shape; None: of 12 bits if none exceeds 4095, else of 16."""
+    """Values [...] from 0 to `white` as uint8 [...]; None: of 12 bits if none exceeds 4095, else of 16."""
     if white is None:
         is_deep = values.max(initial=0) > TWELVE_BITS
         white = SIXTEEN_BITS if is_deep else TWELVE_BITS

@@ -193,7 +193,11 @@ class FileSource(DataSource):
 
 
 def open_file_data_set(source: FileSource, files: FileList) -> DataSet:
-    """The data set of image files, its classes in the order of `source`, its images named by their paths."""
+    """The data set of image files, its classes in the order of `source`, its images named by their paths.
+
+    Raises:
+        InvalidValue: two classes have names that would be shown alike.
+    """
     root, found, field, names = files
     max_side, store_gigabytes = source.max_side, source.store_gigabytes
     classes = order_classes({image.class_name for image in found}, source.class_order)

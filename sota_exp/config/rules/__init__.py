@@ -27,8 +27,9 @@ def check_rules(configuration: Configuration) -> list[str]:
         ConfigError: an option or a value is missing, a value is not legal, or a rule of level error fires.
     """
     require_filled(configuration)
-    check_values(configuration.values)
-    check_data_paths(configuration.values)
+    with configuration.name_typed_keys():
+        check_values(configuration.values)
+        check_data_paths(configuration.values)
     rules = find_fired_rules(configuration)
     for rule in rules:
         if rule.level == "error":

@@ -116,7 +116,7 @@ def draw_confusion_cells(
 def draw_confusion_image(
     classes: list[str], counts: NDArray[np.float64], shares: NDArray[np.float64]
 ) -> alt.LayerChart:
-    """A pixel per pair of classes, with the numbers of the classes on the axes. counts and shares: as for cells."""
+    """A pixel per pair of classes, with the numbers of the classes on the axes. counts, shares: [C, C]."""
     num, side = len(classes), 640
     blue, grey = (np.array([int(ink[at : at + 2], 16) for at in (1, 3, 5)]) for ink in (BLUE, FAINT))
     pixels = np.where(np.isnan(shares)[:, :, None], grey, 255 + shares[:, :, None] * (blue - 255)).astype(np.uint8)
