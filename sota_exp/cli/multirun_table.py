@@ -1,6 +1,5 @@
 """The table at the end of a multirun: one row per run, first the overrides that differ between runs."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 from sota_exp.report.terminal import escape, make_console
+from sota_exp.runs.digests import read_json
 
 
 class MultirunTable(Callback):
@@ -28,7 +28,7 @@ def read_runs(directory: Path) -> list[dict[str, Any]]:
     for result in directory.glob("*/result.json"):
         overrides = result.parent / ".hydra" / "overrides.yaml"
         listed = [str(item) for item in OmegaConf.load(overrides)] if overrides.exists() else []
-        found.append({"name": result.parent.name, "overrides": listed, "result": json.loads(result.read_text())})
+        found.append({"name": result.parent.name, "overrides": listed, "result": read_json(result)})
     return sorted(found, key=lambda run: (len(run["name"]), run["name"]))
 
 

@@ -4,11 +4,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sota_exp.config.configuration import Configuration
-from sota_exp.config.formats import read_config
 from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
 from sota_exp.models.model_json import read_description
-from sota_exp.runs.atomic import read_json
+from sota_exp.runs.digests import read_object, read_run_config
 from sota_exp.runs.status import COMPLETE_STATUSES
 
 #: Endings of files of weights, of this program and of others.
@@ -55,7 +54,7 @@ def find_run_weights(directory: Path) -> SavedWeights:
     """
     if not directory.is_dir():
         raise ConfigError(f"run={directory}: no such directory")
-    result = read_json(directory / "result.json")
+    result = read_object(directory / "result.json", "status")
     if result is None or "weights" in result:
         raise ConfigError(f"run={directory} is not the directory of a finished run: it has no result of a training")
     if result["status"] not in COMPLETE_STATUSES:
@@ -79,12 +78,12 @@ def find_file_weights(path: Path) -> SavedWeights:
     description = next((file for file in candidates if file.is_file() and read_description(file)), None)
     if description is None or path.suffix != ".safetensors":
         return SavedWeights(name=path.stem, weights=path)
-    result, config = read_json(description.with_name("result.json")) or {}, description.with_name("config.yaml")
-    start = read_json(description.with_name("start.json")) or {}
+    result, config = read_object(description.with_name("result.json")) or {}, description.with_name("config.yaml")
+    start = read_object(description.with_name("start.json")) or {}
     configuration = None
     if config.is_file() and "choices" in result:
         try:
-            configuration = Configuration(choices=result["choices"], values=read_config(config))
+            configuration = Configuration(choices=result["choices"], values=read_run_config(config))
         except (OSError, ValueError) as error:
             raise ConfigError(f"{config} cannot be read: {error}") from error
     return SavedWeights(

@@ -14,6 +14,7 @@ from sota_exp.config.rules.conditions import Rule
 from sota_exp.report.drawing.terminal_curve import format_curve_with_axes
 from sota_exp.report.numbers import format_duration
 from sota_exp.report.terminal import escape
+from sota_exp.runs.digests import read_json
 
 if TYPE_CHECKING:
     from sota_exp.preview.plan_numbers import TrainingPlan
@@ -86,7 +87,7 @@ def describe_directory(directory: Path) -> RenderableType:
     path, result = directory / "checkpoint" / "state.pt", directory / "result.json"
     state = "nothing is there yet"
     if result.is_file():
-        state = f"a run is there: {json.loads(result.read_text())['status'].replace('_', ' ')}"
+        state = f"a run is there: {read_json(result)['status'].replace('_', ' ')}"
     elif path.is_file():
         state = "an unfinished run is there: train would continue it"
     return format_section("Place", f"{escape(str(directory))}: {state}")

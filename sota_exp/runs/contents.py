@@ -13,15 +13,15 @@ from typing import Any, Self
 
 import psutil
 
-from sota_exp.config.formats import get_format, read_config
-from sota_exp.runs.atomic import read_json, read_json_lines
+from sota_exp.config.formats import get_format
+from sota_exp.runs.digests import read_checked, read_json_lines, read_object, read_run_config
 from sota_exp.runs.status import COMPLETE_STATUSES
 
 
 def read_tracking_values(directory: Path) -> dict[str, Any]:
     """The values of the run's group `tracking`; {} if there are none or the file cannot be read."""
     try:
-        tracking = read_config(directory / "config.yaml").get("tracking")
+        tracking = read_run_config(directory / "config.yaml").get("tracking")
     except (OSError, ValueError):
         return {}
     return tracking if isinstance(tracking, dict) else {}
@@ -64,9 +64,9 @@ class RunContent:
         """Read the files; an OSError, ValueError, KeyError or TypeError if this is not the directory of a run."""
         path = directory / "config.yaml"
         config = _read_cached_config(path, path.stat().st_mtime_ns)
-        result = read_json(directory / "result.json") or {}
+        result = read_object(directory / "result.json", "status", "fingerprint") or {}
         get_format(result, directory / "result.json")
-        start = read_json(directory / "start.json") or _infer_start(directory, result)
+        start = read_object(directory / "start.json", "id", "time", "fingerprint") or _infer_start(directory, result)
         if result and _is_from_earlier_start(directory, result, start):
             result = {}
         epochs = read_json_lines(directory / "metrics.jsonl")
@@ -150,13 +150,13 @@ def _is_from_earlier_start(directory: Path, result: dict[str, Any], start: dict[
 @functools.lru_cache(maxsize=1)
 def _read_cached_config(path: Path, changed_ns: int) -> Any:
     """Cached while the file is unchanged: tracking reads it every epoch, and parsing YAML is slow."""
-    return read_config(path)
+    return read_run_config(path)
 
 
 def _read_num_covered_epochs(directory: Path) -> int:
     """Number of epochs that the checkpoint covers; 0 without one."""
     try:
-        return int((directory / "checkpoint" / "epochs").read_text())
+        return int(read_checked(directory / "checkpoint" / "epochs"))
     except (OSError, ValueError):
         return 0
 

@@ -2,13 +2,14 @@
 
 config.yaml          resolved configuration              result.json      result, written last
 metrics.jsonl        one object per epoch                predictions.npz  logits and correctness, val and test
-checkpoint/          state to resume bit for bit         run.log          log messages
+checkpoint/          states to resume bit for bit        run.log          log messages
 model.safetensors    final weights                       model.json       architecture and preprocessing
 predictions.csv      prediction of each image by name    mistakes.npz, .csv  the most confident mistakes
-trained_on.npy       digests of the training images
+trained_on.npy       digests of the training images      digests.json     digests of these files
 """
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,30 @@ import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sota_exp.config.formats import FILE_FORMAT, get_format, read_config
-from sota_exp.runs.atomic import read_json, read_json_lines, write_atomically, write_json, write_text
+from sota_exp.config.formats import FILE_FORMAT, get_format
+from sota_exp.errors import RunFailed, first_line
+from sota_exp.runs.digests import (
+    DamagedFile,
+    check_digest,
+    move_checked,
+    read_checked,
+    read_object,
+    read_run_config,
+    write_checked,
+    write_checked_json,
+    write_checked_text,
+)
+
+#: Keys of a checkpoint.
+CHECKPOINT_KEYS = {"format", "training_fingerprint", "state", "best", "epochs", "resumed"}
+
+log = logging.getLogger(__name__)
 
 
 def write_weights(path: Path, state: dict[str, Tensor]) -> None:
     """Write a state dict, tensors of any shape [...], as safetensors; tied weights are written once per name."""
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
-    write_atomically(path, lambda file: save_file(tensors, file.name))  # which builds no second copy in memory
+    write_checked(path, lambda file: save_file(tensors, file.name))  # which builds no second copy in memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +70,7 @@ class RunFiles:
 
     def write_trained_on(self, digests: np.ndarray) -> None:
         """digests: int64 [N] of the images that the weights were trained on."""
-        write_atomically(self.trained_on, lambda file: np.save(file, np.unique(digests), allow_pickle=False))
+        write_checked(self.trained_on, lambda file: np.save(file, np.unique(digests), allow_pickle=False))
 
     def get_epoch_weights(self, which: str) -> Path:
         """Path of the weights of the `best` or `last` epoch."""
@@ -61,50 +78,88 @@ class RunFiles:
 
     def write_config(self, tree: dict[str, Any]) -> None:
         text = yaml.safe_dump({"format": FILE_FORMAT, **tree}, sort_keys=False, allow_unicode=True)
-        write_text(self.directory / "config.yaml", text)
+        write_checked_text(self.directory / "config.yaml", text)
 
     def config(self) -> dict[str, Any] | None:
         """The configuration, of any format; None if there is none."""
         path = self.directory / "config.yaml"
-        return read_config(path) if path.exists() else None
+        return read_run_config(path) if path.exists() else None
 
     @property
     def format(self) -> int:
         """The format of the files in the directory; this version's format if there are none."""
         path = self.directory / "config.yaml"
-        return get_format(yaml.safe_load(path.read_text()), path) if path.exists() else FILE_FORMAT
+        return get_format(yaml.safe_load(read_checked(path)), path) if path.exists() else FILE_FORMAT
 
     def write_result(self, result: dict[str, Any]) -> None:
-        write_json(self.directory / "result.json", result)
+        write_checked_json(self.directory / "result.json", result)
 
     def write_model(self, description: dict[str, Any]) -> None:
-        write_json(self.model, description)
+        write_checked_json(self.model, description)
 
     def result(self) -> dict[str, Any] | None:
         """The content of `result.json`; None if there is none.
 
         Raises:
             ConfigError: a later version wrote it.
+            DamagedFile: it is not as the run wrote it.
         """
         path = self.directory / "result.json"
-        found: dict[str, Any] | None = read_json(path)
+        found = read_object(path, "status", "fingerprint")
         if found is not None:
             get_format(found, path)
         return found
 
     def write_checkpoint(self, state: dict[str, Any], num_epochs: int) -> None:
-        """num_epochs: lines of `metrics.jsonl` that the checkpoint covers; tracking reads it without torch."""
-        write_atomically(self.directory / "checkpoint" / "state.pt", lambda file: torch.save(state, file))
-        write_text(self.directory / "checkpoint" / "epochs", f"{num_epochs}\n")
+        """Write a checkpoint, and keep the one before it.
+
+        num_epochs: lines of `metrics.jsonl` that the checkpoint covers; tracking reads it without torch.
+        """
+        newest, former = self.checkpoints
+        if newest.exists():
+            move_checked(newest, former)
+        write_checked(newest, lambda file: torch.save(state, file))
+        write_checked_text(newest.with_name("epochs"), f"{num_epochs}\n")
+
+    @property
+    def checkpoints(self) -> tuple[Path, Path]:
+        """Paths of the last checkpoint and of the one before it."""
+        return self.directory / "checkpoint" / "state.pt", self.directory / "checkpoint" / "former.pt"
 
     def load_checkpoint(self) -> dict[str, Any] | None:
-        """The last checkpoint, on the CPU; None without one. Only tensors and plain values: no code is unpickled."""
-        path = self.directory / "checkpoint" / "state.pt"
-        return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+        """The newest sound checkpoint, on the CPU; None without one. A damaged one is told in a warning.
 
-    def metrics(self) -> list[dict[str, Any]]:
-        """One object per epoch; an incomplete last line after a crash is dropped."""
-        return read_json_lines(self.directory / "metrics.jsonl")
+        Only tensors and plain values are read: no code is unpickled.
+
+        Raises:
+            RunFailed: there are only damaged ones.
+        """
+        existing = [path for path in self.checkpoints if path.exists()]
+        for path in existing:
+            try:
+                return _load_checkpoint(path)
+            except DamagedFile as error:
+                log.warning("%s; the checkpoint before it is used", error)
+        if existing:
+            raise RunFailed(
+                f"every checkpoint in {existing[0].parent} is damaged; remove this folder to train from the beginning"
+            )
+        return None
 
     def write_metrics(self, epochs: list[dict[str, Any]]) -> None:
-        write_text(self.directory / "metrics.jsonl", "".join(json.dumps(epoch) + "\n" for epoch in epochs))
+        write_checked_text(
+            self.directory / "metrics.jsonl", "".join(json.dumps(epoch, allow_nan=False) + "\n" for epoch in epochs)
+        )
+
+
+def _load_checkpoint(path: Path) -> dict[str, Any]:
+    check_digest(path)
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # of pickle, zipfile and torch, of many types
+        raise DamagedFile(path, f"PyTorch cannot read it: {first_line(error)}") from error
+    if not isinstance(found, dict) or not found.keys() >= CHECKPOINT_KEYS:
+        raise DamagedFile(path, "it is no checkpoint of a run")
+    return found

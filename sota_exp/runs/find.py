@@ -18,6 +18,7 @@ from sota_exp.config.configuration import Configuration
 from sota_exp.config.values import format_suggestion, join_first
 from sota_exp.errors import ConfigError
 from sota_exp.runs.contents import RunContent
+from sota_exp.runs.digests import open_arrays
 from sota_exp.runs.sent_position import SentPosition
 from sota_exp.runs.status import COMPLETE_STATUSES
 
@@ -98,7 +99,7 @@ class SavedRun(RunContent):
         path = self.directory / "predictions.npz"
         if not path.is_file() or not self.is_complete:
             return {}
-        with np.load(path) as arrays:
+        with open_arrays(path) as arrays:
             return {name: np.asarray(arrays[name]) for name in arrays.files}
 
     def labels(self, split: str) -> NDArray[np.int64] | None:

@@ -63,7 +63,6 @@ def build_empty_result(seed: int, choices: dict[str, str], fingerprints: tuple[s
         "device": None,
         "versions": get_versions(),
         "commit": get_commit(),
-        "mlflow_run_id": None,
     }
 
 

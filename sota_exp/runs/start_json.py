@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from sota_exp.config.formats import FILE_FORMAT
-from sota_exp.runs.atomic import read_json, write_json
+from sota_exp.runs.digests import read_json, write_checked_json
 from sota_exp.stages.data import DataSet
 
 
@@ -36,7 +36,7 @@ def write_start(directory: Path, result: dict[str, Any], data: dict[str, Any]) -
         "data": data,
         **{name: result[name] for name in ("fingerprint", "choices", "device", "commit", "parameters", "resumed")},
     }
-    write_json(path, facts)
+    write_checked_json(path, facts)
     return start
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from sota_exp.config.formats import require_current_format
-from sota_exp.runs.atomic import write_atomically, write_recomputable_text, write_text
+from sota_exp.runs.atomic import write_recomputable_text
+from sota_exp.runs.digests import check_digest, read_json, write_checked
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.study.arms import ComposedArm, ComposedArms
 
@@ -54,8 +55,10 @@ class StudyFiles:
         if path in self._results:
             return self._results[path]
         try:
-            found: dict[str, Any] = json.loads(path.read_text())
+            found: dict[str, Any] | None = read_json(path)
         except (OSError, ValueError):
+            return None
+        if found is None:
             return None
         if found["status"] in COMPLETE_STATUSES:
             self._results[path] = found
@@ -77,9 +80,10 @@ class StudyFiles:
         checkpoint = directory / "checkpoint" / "state.pt"
         if checkpoint.exists():
             return
-        write_text(directory / "metrics.jsonl", (source_directory / "metrics.jsonl").read_text())
-        with (source_directory / "checkpoint" / "state.pt").open("rb") as state:
-            write_atomically(checkpoint, lambda file: shutil.copyfileobj(state, file))
+        source_state = source_directory / "checkpoint" / "state.pt"
+        check_digest(source_state)
+        with source_state.open("rb") as state:
+            write_checked(checkpoint, lambda file: shutil.copyfileobj(state, file))
 
     def write(self, study: dict[str, Any]) -> None:
         """Write `study.json` as a whole."""

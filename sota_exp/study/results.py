@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sota_exp.runs.digests import open_arrays
 from sota_exp.statistics.sign_flip import find_smallest_p_value
 from sota_exp.study.arms import ComposedArm, ComposedArms
 from sota_exp.study.files import StudyFiles
@@ -99,7 +100,7 @@ class StudyRuns:
         split = metric.split("/")[0]
 
         def correct(name: str, seed: int) -> NDArray[np.bool_]:
-            with np.load(files.directory / places[name][seed] / "predictions.npz") as arrays:
+            with open_arrays(files.directory / places[name][seed] / "predictions.npz") as arrays:
                 return np.unpackbits(arrays[f"{split}_correct"], count=len(arrays[f"{split}_labels"])).astype(bool)
 
         return cls(metric=metric, results=results, directories=places, failures=reasons, correct=correct)

@@ -15,7 +15,6 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelStatus, 
 from mlflow.exceptions import MlflowException
 from mlflow.utils import chunk_list
 
-from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.runs.contents import RunContent
 from sota_exp.runs.mlflow_store import get_or_create_experiment, open_store
 from sota_exp.runs.sent_position import SentPosition, get_file_stamp
@@ -68,13 +67,9 @@ class MLflowUpload:
             for step in (self._values, self._points, self._data, self._status):
                 num += step(content, run)
                 self.on_accepted()
-            result = content.result
-            if result and result["mlflow_run_id"] != run_id:
-                result["mlflow_run_id"] = run_id
-                write_recomputable_text(directory / "result.json", json.dumps(result, indent=2, allow_nan=False) + "\n")
             position, sent = self._files(content, position)
             ended = content.status != "running"
-            if position.log_model and result.get("metrics") and (directory / "model.json").is_file():
+            if position.log_model and content.result.get("metrics") and (directory / "model.json").is_file():
                 num += self._model(content, run)
             done = get_file_stamp(directory / "result.json") or "killed"
             replace(position, sent=done if ended else "", problem=None).write(directory)

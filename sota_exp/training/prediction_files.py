@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from sota_exp.runs.atomic import write_atomically
+from sota_exp.runs.digests import write_checked
 from sota_exp.runs.files import RunFiles
 from sota_exp.stages.data import DataSet
 
@@ -19,7 +20,7 @@ COLUMNS = ("image", "label", "prediction", "probability", "part")
 
 def write_predictions(files: RunFiles, data: DataSet, arrays: dict[str, np.ndarray]) -> None:
     """Write both files. arrays: those of `predictions.npz`, see `score_splits`."""
-    write_atomically(files.predictions, lambda file: np.savez(file, allow_pickle=False, **arrays))
+    write_checked(files.predictions, lambda file: np.savez(file, allow_pickle=False, **arrays))
     parts = [key.removesuffix("_logits") for key in arrays if key.endswith("_logits")]
     rows = [row for part in parts for row in list_predictions(data, part, arrays)]
     write_table(files.predictions.with_suffix(".csv"), rows)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sota_exp.config.formats import FILE_FORMAT, get_format
+from sota_exp.config.formats import FILE_FORMAT
 from sota_exp.runs.files import RunFiles
 from sota_exp.training.loop import TrainingState
 
@@ -16,34 +16,33 @@ def write_checkpoint(
     files: RunFiles,
     training_fingerprint: str,
     state: TrainingState,
-    num_epochs: int,
+    epochs: list[dict[str, Any]],
     best: dict[str, Tensor],
     resumed: int,
 ) -> None:
-    """Write everything that `resume` needs. best: the weights of the best epoch, on the CPU, name → [...]."""
+    """Write everything that `resume` needs.
+
+    epochs: the lines of `metrics.jsonl`. best: the weights of the best epoch, on the CPU, name → [...].
+    """
     checkpoint = {
         "format": FILE_FORMAT,
         "training_fingerprint": training_fingerprint,
         "state": state.state_dict(),
         "best": best,
+        "epochs": epochs,
         "resumed": resumed,
     }
-    files.write_checkpoint(checkpoint, num_epochs)
+    files.write_checkpoint(checkpoint, len(epochs))
 
 
-def resume(files: RunFiles, state: TrainingState) -> tuple[list[dict[str, Any]], dict[str, Tensor], int]:
-    """Load the checkpoint, if there is one, into `state`; returns the history of the training.
+def resume(
+    checkpoint: dict[str, Any] | None, state: TrainingState
+) -> tuple[list[dict[str, Any]], dict[str, Tensor], int]:
+    """Load a checkpoint, if there is one, into `state`; returns the history of the training.
 
-    That is the lines of the epochs that the checkpoint covers (others are trained again), the weights of the best
-    epoch, name → [...], and how often the training was resumed.
-
-    Raises:
-        ConfigError: a later version wrote the checkpoint.
+    That is the lines of its epochs, the weights of the best epoch, name → [...], and how often the training was resumed.
     """
-    checkpoint = files.load_checkpoint()
     if checkpoint is None:
         return [], {}, 0
-    get_format(checkpoint, files.directory / "checkpoint")
     state.load_state_dict(checkpoint["state"])
-    epochs = [epoch for epoch in files.metrics() if epoch["step"] <= state.step]
-    return epochs, checkpoint["best"], checkpoint["resumed"] + 1
+    return checkpoint["epochs"], checkpoint["best"], checkpoint["resumed"] + 1

@@ -1,22 +1,25 @@
 """One run in its directory: read what is there, train what is missing, score, write the result."""
 
 import hashlib
+import logging
 import time
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from sota_exp.config.build import prefix_invalid_values
 from sota_exp.config.experiment import Experiment
 from sota_exp.config.fingerprint import compute_run_fingerprint, compute_training_fingerprint, format_differences
-from sota_exp.config.formats import FILE_FORMAT
+from sota_exp.config.formats import FILE_FORMAT, get_format
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.rules import check_rules
 from sota_exp.data.open import open_data
 from sota_exp.data.train_loader import count_distinct_images
 from sota_exp.errors import ConfigError, Interrupted, first_line
 from sota_exp.models.cost import count_flops, count_parameters
+from sota_exp.runs.digests import DamagedFile
 from sota_exp.runs.files import RunFiles
 from sota_exp.runs.result_json import build_empty_result
 from sota_exp.runs.start_json import build_data_facts, write_start
@@ -34,6 +37,9 @@ from sota_exp.training.resume import resume
 from sota_exp.training.session import fit_batch_size, open_session
 from sota_exp.training.trained_on import write_trained_on
 from sota_exp.training.trainer import RunTrainer
+
+Read = TypeVar("Read")
+log = logging.getLogger(__name__)
 
 
 def run(request: RunRequest, listener: Listener, pruner: Pruner | None = None) -> dict[str, Any]:
@@ -55,8 +61,9 @@ def run(request: RunRequest, listener: Listener, pruner: Pruner | None = None) -
     experiment = request.experiment
     prints = compute_fingerprints(request, data, content)
     files = RunFiles(directory=request.directory)
-    previous = files.result()
-    require_same_run(files, request, prints[0])
+    with convert_errors():
+        previous, checkpoint = read_or_warn(files.result), files.load_checkpoint()
+        require_same_run(files, request, prints[0], checkpoint or previous or {})
     if previous is not None and previous["status"] in COMPLETE_STATUSES and previous["fingerprint"] == prints[1]:
         return previous
     session = open_session(experiment, data, world, device)
@@ -67,7 +74,7 @@ def run(request: RunRequest, listener: Listener, pruner: Pruner | None = None) -
         files.write_config(request.configuration.values)
         write_trained_on(files, data, request.configuration.values)
     try:
-        return train_and_score(request, session, result, listener, pruner or Pruner())
+        return train_and_score(request, session, checkpoint, result, listener, pruner or Pruner())
     except Exception as error:
         failure = error_to_failure(error)
         result["status"] = "interrupted" if isinstance(failure, Interrupted) else "failed"
@@ -99,16 +106,23 @@ def fit_request(request: RunRequest, data: DataSet, world: World) -> RunRequest:
 
 
 def train_and_score(
-    request: RunRequest, session: TrainingSession, result: dict[str, Any], listener: Listener, pruner: Pruner
+    request: RunRequest,
+    session: TrainingSession,
+    checkpoint: dict[str, Any] | None,
+    result: dict[str, Any],
+    listener: Listener,
+    pruner: Pruner,
 ) -> dict[str, Any]:
-    """Train from the checkpoint of the directory, or from the beginning, to a written result."""
+    """Train from a checkpoint, or from the beginning, to a written result."""
     reset_peak_memory(session.device)
     files, state = RunFiles(directory=request.directory), start_checked_training(session)
     fingerprint = result["training_fingerprint"]
     training = RunTrainer(session=session, state=state, files=files, training_fingerprint=fingerprint)
-    training.epochs, training.best, training.num_resumes = resume(files, state)
+    training.epochs, training.best, training.num_resumes = resume(checkpoint, state)
     result |= {"resumed": training.num_resumes, "parameters": count_parameters(state.model)}
     if session.world.is_main:
+        if checkpoint is not None:
+            files.write_metrics(training.epochs)
         result["start"] = write_start(
             files.directory, result, build_data_facts(request.configuration.values, session.data)
         )
@@ -178,21 +192,29 @@ def compute_fingerprints(request: RunRequest, data: DataSet, content: dict[str, 
     return training, compute_run_fingerprint(training, request.configuration.values)
 
 
-def require_same_run(files: RunFiles, request: RunRequest, training: str) -> None:
-    """Refuse a directory that holds another training.
+def read_or_warn(read: Callable[[], Read | None]) -> Read | None:
+    """What `read` returns; None, with a warning, if the file is damaged: the run writes it again."""
+    try:
+        return read()
+    except DamagedFile as error:
+        log.warning("%s. It is written again", error)
+        return None
+
+
+def require_same_run(files: RunFiles, request: RunRequest, training: str, existing: dict[str, Any]) -> None:
+    """Refuse a directory that holds another training. existing: the checkpoint or the result that is there.
 
     Raises:
         ConfigError: another configuration, or an older version of sota-exp, made the run there.
     """
-    if files.format < FILE_FORMAT:
+    if (read_or_warn(lambda: files.format) or FILE_FORMAT) < FILE_FORMAT:
         raise ConfigError(
             f"hydra.run.dir={files.directory} holds a run that an older version of sota-exp made: predict, evaluate, "
             "compare and report can read it, train cannot continue it. Choose another directory, or remove this one"
         )
-    checkpoint, result, config = files.load_checkpoint(), files.result(), files.config()
-    existing = (checkpoint or result or {}).get("training_fingerprint", training)
-    if existing != training:
-        found = format_differences(config or {}, request.configuration.values) or [
+    get_format(existing, files.directory)
+    if existing.get("training_fingerprint", training) != training:
+        found = format_differences(read_or_warn(files.config) or {}, request.configuration.values) or [
             "the images, the initial weights, or the numerics of this version"
         ]
         raise ConfigError(

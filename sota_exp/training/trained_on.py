@@ -1,5 +1,6 @@
 """Which images weights were trained on, by the digests in `trained_on.npy` beside them; which of them are scored."""
 
+import io
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sota_exp.runs.digests import read_checked
 from sota_exp.runs.files import RunFiles
 from sota_exp.stages.data import DataSet
 
@@ -20,7 +22,7 @@ def read_trained_on(weights: Path) -> np.ndarray | None:
     """Digests of the images that weights were trained on, int64 [N], from the file beside them; None without one."""
     directory = weights.parent.parent if weights.parent.name == "checkpoint" else weights.parent
     path = RunFiles(directory=directory).trained_on
-    return np.load(path, allow_pickle=False) if path.is_file() else None
+    return np.load(io.BytesIO(read_checked(path)), allow_pickle=False) if path.is_file() else None
 
 
 def count_trained_on(data: DataSet, parts: Sequence[str], digests: np.ndarray) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Training with validation, checkpoints, resuming and early stopping; it consumes the records of `fit`.
 
-Metrics are written before the checkpoint and truncated to it on resuming, so no line of an epoch is lost or repeated.
+The checkpoint has the lines of its epochs, so on resuming no line is lost or repeated, whatever became of the file.
 """
 
 import time
@@ -67,8 +67,8 @@ class RunTrainer:
     def save(self) -> None:
         """Write a checkpoint."""
         if self.session.world.is_main:
-            num_epochs, fingerprint = len(self.epochs), self.training_fingerprint
-            write_checkpoint(self.files, fingerprint, self.state, num_epochs, self.best, self.num_resumes)
+            fingerprint = self.training_fingerprint
+            write_checkpoint(self.files, fingerprint, self.state, self.epochs, self.best, self.num_resumes)
 
     def go(self, listener: Listener, pruner: Pruner) -> str | None:
         """Train to the end; returns the reason for stopping earlier, if any.

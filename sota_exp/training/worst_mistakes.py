@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sota_exp.data.resize import center_crop
-from sota_exp.runs.atomic import write_atomically
+from sota_exp.runs.digests import write_checked
 from sota_exp.stages.data import DataSet
 from sota_exp.stages.evaluation import EvaluationView
 from sota_exp.training.prediction_files import list_predictions, write_table
@@ -47,6 +47,6 @@ def write_mistakes(
         "predicted": logits[positions].argmax(1).numpy(),
         "confidence": confidences.numpy(),
     }
-    write_atomically(directory / "mistakes.npz", lambda file: np.savez_compressed(file, allow_pickle=False, **kept))
+    write_checked(directory / "mistakes.npz", lambda file: np.savez_compressed(file, allow_pickle=False, **kept))
     rows = list_predictions(data, "test", arrays)
     write_table(directory / "mistakes.csv", [rows[position] for position in positions.tolist()])

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from sota_exp.errors import ConfigError
 from sota_exp.models import saved
-from sota_exp.runs.atomic import write_json
+from sota_exp.runs.digests import write_checked_json
 from sota_exp.runs.files import write_weights
 from tests.experiments import OFF, TINY, composed, session_of
 
@@ -33,7 +33,7 @@ def test_the_files_give_the_same_logits_to_the_bit(tmp_path, overrides):
     network = session.network()
     write_weights(tmp_path / "model.safetensors", network.state_dict())
     description = saved.build_description(found.values, session.data.classes, evaluator.preprocessing, view)
-    write_json(tmp_path / "model.json", description)
+    write_checked_json(tmp_path / "model.json", description)
     again = saved.load_saved_model(tmp_path / "model.json", tmp_path / "model.safetensors")
     assert torch.equal(evaluator.logits(again.network, "val", again.view), evaluator.logits(network, "val", view))
     assert (again.classes, again.view) == (session.data.classes, view)
@@ -57,7 +57,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
     found = composed(*TINY, *OFF)
     session, evaluator = session_of(found.experiment)
     view = found.experiment.evaluation.resolution.views()[0]
-    write_json(
+    write_checked_json(
         tmp_path / "model.json",
         saved.build_description(found.values, session.data.classes, evaluator.preprocessing, view),
     )

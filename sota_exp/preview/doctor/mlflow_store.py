@@ -7,7 +7,7 @@ from typing import Any
 from sota_exp.errors import first_line
 from sota_exp.preview.doctor.disk import find_existing_folder, is_writable
 from sota_exp.preview.doctor.finding import CheckResult, build_note, build_ok, build_problem
-from sota_exp.runs.atomic import read_json
+from sota_exp.runs.digests import read_json
 from sota_exp.runs.find import RUN_ROOTS, find_runs_below
 from sota_exp.runs.mlflow_store import (
     build_mlflow_environment,

@@ -1,12 +1,13 @@
 """What the figures of a run show, from its files."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sota_exp.runs.digests import open_arrays, read_json, read_json_lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,14 +29,14 @@ class RunFigureData:
             OSError: a file is missing; the run did not finish.
             ValueError: a file is damaged.
         """
-        with np.load(directory / "predictions.npz") as arrays:
+        with open_arrays(directory / "predictions.npz") as arrays:
             logits, labels = arrays["test_logits"].astype(np.float32), arrays["test_labels"]
-        with np.load(directory / "mistakes.npz") as arrays:
+        with open_arrays(directory / "mistakes.npz") as arrays:
             mistakes = dict(arrays)
         return cls(
-            epochs=[json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()],
-            result=json.loads((directory / "result.json").read_text()),
-            classes=json.loads((directory / "model.json").read_text())["classes"],
+            epochs=read_json_lines(directory / "metrics.jsonl"),
+            result=read_json(directory / "result.json"),
+            classes=read_json(directory / "model.json")["classes"],
             logits=logits,
             labels=labels,
             mistakes=mistakes,

@@ -3,7 +3,6 @@
 Runs are read one at a time; only means and spreads over seeds are kept. Runs that cannot be read are left out.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from sota_exp.report.run.predictions import bin_by_confidence, compute_confidence
 from sota_exp.report.study.study import StudyArm, StudyResult
+from sota_exp.runs.digests import open_arrays, read_checked, read_json, read_json_lines
 
 #: Points of a drawn curve; longer runs are thinned to about as many.
 MAX_CURVE_POINTS = 60
@@ -70,13 +70,11 @@ def read_learning_curve(study: StudyResult, arm: StudyArm, key: str) -> SeedCurv
 def read_metric_by_epoch(path: Path, key: str) -> dict[float, float]:
     """The metric by epoch (from 1), thinned to at most `MAX_CURVE_POINTS`; the last epoch is kept."""
     try:
-        lines = path.read_text().splitlines(keepends=True)
-    except OSError:
+        whole = read_json_lines(path)
+    except (OSError, ValueError):
         return {}
-    whole = [line for line in lines if line.endswith("\n")]
     stride = -(-len(whole) // MAX_CURVE_POINTS) or 1
-    kept = whole[(len(whole) - 1) % stride :: stride] if whole else []
-    rows = [json.loads(line) for line in kept]
+    rows = whole[(len(whole) - 1) % stride :: stride] if whole else []
     return {row["epoch"] + 1: row[key] for row in rows if row.get(key) is not None}
 
 
@@ -143,7 +141,7 @@ def compute_reliability(study: StudyResult, arm: StudyArm) -> ReliabilityBins | 
 def read_confidences(place: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """(confidence [N], correctness 0 or 1 [N]) on test; None if the run has no predictions."""
     try:
-        with np.load(place / "predictions.npz") as arrays:
+        with open_arrays(place / "predictions.npz") as arrays:
             confidence, correct = compute_confidence(arrays["test_logits"], arrays["test_labels"])
     except (OSError, KeyError, ValueError):
         return None
@@ -154,15 +152,15 @@ def read_configuration(study: StudyResult, arm: StudyArm) -> str | None:
     """`config.yaml` of the arm's first readable run, as text."""
     for place in iterate_run_directories(study, arm):
         try:
-            return (place / "config.yaml").read_text()
-        except OSError:
+            return read_checked(place / "config.yaml").decode()
+        except (OSError, ValueError):
             continue
     return None
 
 
 def try_read_json(path: Path) -> dict[str, Any] | None:
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
+        found: dict[str, Any] | None = read_json(path)
     except (OSError, ValueError):
         return None
     return found

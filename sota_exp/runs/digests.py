@@ -1,0 +1,206 @@
+"""Digests of the files of a run, so that a file that was damaged later is told when it is read.
+
+`digests.json` in the run's directory has, for each file, the SHA-256 of its last two contents. It is written before the
+file: a run that is killed in between has the former content, which is still known. Files without a digest, such as
+those of older versions, are read unchecked.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from sota_exp.config.formats import read_config
+from sota_exp.errors import first_line
+from sota_exp.runs.atomic import write_atomically
+
+if TYPE_CHECKING:
+    from numpy.lib.npyio import NpzFile
+
+NAME = "digests.json"
+
+
+class DamagedFile(ValueError):
+    """A file of a run is not as the run wrote it."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} is damaged: {reason}")
+
+
+def write_checked(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """`write_atomically` for a file of a run, with its digest.
+
+    Raises:
+        OSError: it cannot be written, for example because the run's directory is gone.
+    """
+    write_atomically(path, write, lambda draft: record_digest(path, compute_digest(draft)))
+
+
+def write_checked_text(path: Path, text: str) -> None:
+    """`write_checked` for text."""
+    write_checked(path, lambda file: file.write(text.encode()))
+
+
+def write_checked_json(path: Path, value: object) -> None:
+    """`write_checked` for a JSON value.
+
+    Raises:
+        ValueError: a number is infinite or NaN.
+    """
+    write_checked_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_checked(path: Path) -> bytes:
+    """The content of a file of a run.
+
+    Raises:
+        DamagedFile: it is not as the run wrote it.
+        OSError: it cannot be read.
+    """
+    content = path.read_bytes()
+    known = read_digests(path)
+    if known and hashlib.sha256(content).hexdigest() not in known:
+        raise DamagedFile(path, f"its content has another digest than {NAME} says")
+    return content
+
+
+def check_digest(path: Path) -> None:
+    """Check a file that is too large to be read at once.
+
+    Raises:
+        DamagedFile: it is not as the run wrote it.
+        OSError: it cannot be read.
+    """
+    known = read_digests(path)
+    if known and compute_digest(path) not in known:
+        raise DamagedFile(path, f"its content has another digest than {NAME} says")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file of a run; None if it is missing.
+
+    Raises:
+        DamagedFile: it is not as the run wrote it, or no JSON.
+    """
+    if not path.exists():
+        return None
+    try:
+        return json.loads(read_checked(path))
+    except UnicodeDecodeError as error:
+        raise DamagedFile(path, "it is not text in UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise DamagedFile(path, f"it is not valid JSON: {error}") from error
+
+
+def read_object(path: Path, *keys: str) -> dict[str, Any] | None:
+    """The JSON object in a file of a run; None if it is missing. keys: that it must have.
+
+    Raises:
+        DamagedFile: it is not as the run wrote it, or no JSON object with these keys.
+    """
+    found = read_json(path)
+    if path.exists() and not (isinstance(found, dict) and found.keys() >= set(keys)):
+        raise DamagedFile(path, f"it is no JSON object with {', '.join(keys)}")
+    return found
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of all complete lines of a file of a run; [] if it is missing.
+
+    Raises:
+        DamagedFile: it is not as the run wrote it, or a line is no JSON object.
+    """
+    if not path.exists():
+        return []
+    try:
+        lines = read_checked(path).decode().splitlines(keepends=True)
+        found = [json.loads(line) for line in lines if line.endswith("\n")]
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DamagedFile(path, f"it has a line that is not valid JSON: {error}") from error
+    if not all(isinstance(line, dict) for line in found):
+        raise DamagedFile(path, "it has a line that is no JSON object")
+    return found
+
+
+def open_arrays(path: Path) -> "NpzFile":
+    """The arrays in a file of NumPy of a run, read when they are used.
+
+    Raises:
+        DamagedFile: it is not as the run wrote it, or no such file.
+        OSError: it cannot be read.
+    """
+    import numpy as np
+
+    content = io.BytesIO(read_checked(path))
+    try:
+        found = np.load(content, allow_pickle=False)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DamagedFile(path, f"it has no arrays of NumPy: {first_line(error)}") from error
+    if not hasattr(found, "files"):
+        raise DamagedFile(path, "it is an array, not a file of arrays")
+    return cast("NpzFile", found)
+
+
+def read_run_config(path: Path) -> dict[str, Any]:
+    """`read_config` for the `config.yaml` of a run.
+
+    Raises:
+        ConfigError: a later version wrote it.
+        DamagedFile: it is not as the run wrote it, or contains no configuration.
+        OSError: it cannot be read.
+    """
+    check_digest(path)
+    try:
+        return read_config(path)
+    except ValueError as error:
+        raise DamagedFile(path, str(error)) from error
+
+
+def move_checked(path: Path, target: Path) -> None:
+    """Rename a file of a run, with its digest."""
+    for digest in read_digests(path)[-1:]:
+        record_digest(target, digest)
+    path.replace(target)
+
+
+def record_digest(path: Path, digest: str) -> None:
+    """Add the digest of what the file at `path` will contain."""
+    table, name = _locate(path)
+    known = _read_table(table)
+    known[name] = [*(old for old in known.get(name, [])[-1:] if old != digest), digest]
+    text = json.dumps(dict(sorted(known.items())), indent=1) + "\n"
+    write_atomically(table, lambda file: file.write(text.encode()))
+
+
+def read_digests(path: Path) -> list[str]:
+    """The digests that the file at `path` may have, in hexadecimal; [] if any content is taken."""
+    table, name = _locate(path)
+    return _read_table(table).get(name, [])
+
+
+def compute_digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _locate(path: Path) -> tuple[Path, str]:
+    """The file with the digests, and the name in it, which for a checkpoint is `checkpoint/…`."""
+    if path.parent.name == "checkpoint":
+        return path.parent.parent / NAME, f"checkpoint/{path.name}"
+    return path.parent / NAME, path.name
+
+
+def _read_table(table: Path) -> dict[str, list[str]]:
+    try:
+        found = json.loads(table.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DamagedFile(table, "it is not valid JSON; remove it to read the run's files unchecked") from error
+    if not isinstance(found, dict) or not all(isinstance(known, list) for known in found.values()):
+        raise DamagedFile(table, "it has no digests; remove it to read the run's files unchecked")
+    return found
