@@ -1,6 +1,9 @@
 """Exceptions and their exit status: 2 for an error of the user, 1 for a run that failed."""
 
+import errno
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class ConfigError(Exception):
@@ -9,6 +12,13 @@ class ConfigError(Exception):
 
 class RunFailed(Exception):
     """The run failed for a known reason (diverged, out of memory, unreadable data, disk full): exit status 1."""
+
+
+class DamagedFile(ValueError):
+    """A file of a run is not as the run wrote it."""
+
+    def __init__(self, path: object, reason: str) -> None:
+        super().__init__(f"{path} is damaged: {reason}")
 
 
 class Interrupted(Exception):
@@ -29,3 +39,57 @@ def in_a_line(error: BaseException) -> str:
     """The error's type and first line, cut between two words where it is longer than a line."""
     name, line = type(error).__name__, first_line(error)
     return name if line == name else f"{name}: {textwrap.shorten(line, 120, placeholder=' …')}"
+
+
+#: Beginning of the module of an exception's type → what went wrong.
+FOREIGN_ERRORS = {
+    "torch._inductor": "runtime.compile=true: PyTorch can't compile here: {text}; try runtime.compile=false",
+    "torch._dynamo": "runtime.compile=true: PyTorch can't compile here: {text}; try runtime.compile=false",
+    "safetensors": "cannot read or write weights: {text}",
+}
+
+#: Words in the message of a `RuntimeError` → what went wrong.
+RUNTIME_ERRORS = {
+    "DataLoader worker": "a process that loads images ended: {text}; if memory ran out, try fewer runtime.workers",
+    "PytorchStreamWriter": "cannot write a checkpoint: {text}; is the disk full?",
+    "inline_container": "cannot write a checkpoint: {text}; is the disk full?",
+}
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocator failed: of the device, of Python, or PyTorch's on the CPU, which raises a `RuntimeError`."""
+    is_torchs = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or is_torchs
+
+
+def error_to_failure(error: BaseException) -> RunFailed | Interrupted | None:
+    """The failure of one line that an exception means: memory, disk, files, the compiler; None for bugs."""
+    text, kind = first_line(error), type(error)
+    if isinstance(error, RunFailed | Interrupted):
+        return error
+    if is_out_of_memory(error):
+        return RunFailed(f"out of memory: {text}; try a smaller batch_size or schedule/accumulation=micro_batches")
+    if isinstance(error, DamagedFile):
+        return RunFailed(text)
+    if isinstance(error, OSError):
+        return RunFailed(f"{'disk full' if error.errno == errno.ENOSPC else 'cannot read or write'}: {text}")
+    words = [line for module, line in FOREIGN_ERRORS.items() if kind.__module__.startswith(module)]
+    if isinstance(error, RuntimeError):
+        words += [line for word, line in RUNTIME_ERRORS.items() if word in str(error)]
+    return RunFailed(words[0].format(text=text)) if words else None
+
+
+@contextmanager
+def convert_errors() -> Iterator[None]:
+    """While entered, errors of memory, disk, files and the compiler become a `RunFailed` of one line.
+
+    Raises:
+        RunFailed: such an error.
+    """
+    try:
+        yield
+    except Exception as error:
+        failure = error_to_failure(error)
+        if failure is None:
+            raise
+        raise failure from error

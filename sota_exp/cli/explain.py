@@ -64,17 +64,13 @@ def _explain(configuration: Configuration, directory: Path, seconds: float) -> N
 
     from sota_exp.preview.plan_numbers import plan_training
     from sota_exp.preview.timing import estimate_cost, measure_cost
-    from sota_exp.training.failures import convert_errors
     from sota_exp.training.input_sizes import start_checked_training
     from sota_exp.training.run import open_session_of
 
     session = open_session_of(configuration.experiment)
-    with convert_errors():
-        state = start_checked_training(session)
-        plan = plan_training(session, state)
-        out.print(
-            explained.format_plan(plan, values | {"batch_size": session.experiment.batch_size}, str(session.device))
-        )
-        if seconds:
-            measured = measure_cost(session, state, seconds)
-            out.print(explained.format_training_cost(measured, estimate_cost(plan, measured), str(session.device)))
+    state = start_checked_training(session)
+    plan = plan_training(session, state)
+    out.print(explained.format_plan(plan, values | {"batch_size": session.experiment.batch_size}, str(session.device)))
+    if seconds:
+        measured = measure_cost(session, state, seconds)
+        out.print(explained.format_training_cost(measured, estimate_cost(plan, measured), str(session.device)))

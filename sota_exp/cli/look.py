@@ -56,13 +56,11 @@ def look(step: int, config: DictConfig) -> None:
         experiment = configuration.experiment
         from sota_exp.preview.look import findings
         from sota_exp.preview.look.show import build_summary_table, write_pictures
-        from sota_exp.training.failures import convert_errors
         from sota_exp.training.run import open_session_of
 
         session = open_session_of(experiment)
-        with convert_errors():
-            found = findings.inspect_training(session, configuration.choices, step)
-            write_pictures(found, directory)
+        found = findings.inspect_training(session, configuration.choices, step)
+        write_pictures(found, directory)
     except ConfigError:
         remove_empty_run_directory(directory)
         raise

@@ -8,12 +8,14 @@ import io
 import os
 import signal
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 
 from sota_exp.config.data_paths import quote_existing_paths
 from sota_exp.config.printable import make_printable
-from sota_exp.errors import ConfigError, Interrupted, RunFailed
+from sota_exp.errors import ConfigError, Interrupted, RunFailed, error_to_failure, in_a_line
 
 #: Command → summary. The module of the same name in `sota_exp.cli` has the function `main(arguments)`.
 COMMANDS = {
@@ -87,14 +89,27 @@ def run_command_line(arguments: list[str]) -> int:
         exit_status = run_command(arguments)
         sys.stdout.flush()
         return exit_status
-    except (ConfigError, RunFailed, Interrupted, KeyboardInterrupt) as error:
-        if os.environ.get("SOTA_EXP_TRACEBACK") == "1":
-            raise
-        print(f"sota-exp: {make_printable(str(error)) or 'interrupted'}", file=sys.stderr)
-        return get_exit_status(error)
     except BrokenPipeError:  # The reader closed the pipe, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except (Exception, KeyboardInterrupt) as error:
+        if os.environ.get("SOTA_EXP_TRACEBACK") == "1":
+            raise
+        known = error if isinstance(error, ConfigError | KeyboardInterrupt) else error_to_failure(error)
+        line = "interrupted" if isinstance(known, KeyboardInterrupt) else str(known or describe_fault(error))
+        print(f"sota-exp: {make_printable(line)}", file=sys.stderr)
+        return get_exit_status(known or RunFailed())
+
+
+def describe_fault(error: BaseException) -> str:
+    """The line for an exception that nobody foresaw; its traceback is written to a file, else printed."""
+    text = "".join(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="sota-exp-", suffix=".log", delete=False) as file:
+            file.write(text)
+    except OSError:
+        return f"this is a fault of sota-exp: {text}"
+    return f"this is a fault of sota-exp ({in_a_line(error)}); please report it with {file.name}"
 
 
 def get_exit_status(error: BaseException) -> int:

@@ -14,20 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from sota_exp.config.formats import read_config
-from sota_exp.errors import first_line
+from sota_exp.errors import DamagedFile, first_line
 from sota_exp.runs.atomic import write_atomically
 
 if TYPE_CHECKING:
     from numpy.lib.npyio import NpzFile
 
 NAME = "digests.json"
-
-
-class DamagedFile(ValueError):
-    """A file of a run is not as the run wrote it."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path} is damaged: {reason}")
 
 
 def write_checked(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -21,9 +21,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sota_exp.config.formats import FILE_FORMAT, get_format
-from sota_exp.errors import RunFailed, first_line
+from sota_exp.errors import DamagedFile, RunFailed, first_line
 from sota_exp.runs.digests import (
-    DamagedFile,
     check_digest,
     move_checked,
     read_checked,

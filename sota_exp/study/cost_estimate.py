@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.errors import ConfigError, RunFailed, convert_errors
 from sota_exp.preview.plan_numbers import plan_training
 from sota_exp.preview.timing import MeasuredCost, estimate_cost, measure_cost
 from sota_exp.study.arms import ComposedArm
 from sota_exp.study.files import find_trainings
 from sota_exp.study.results import PlannedStudy
-from sota_exp.training.failures import convert_errors
 from sota_exp.training.input_sizes import start_checked_training
 from sota_exp.training.loop import TrainingSession, TrainingState
 from sota_exp.training.run import open_session_of

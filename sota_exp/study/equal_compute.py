@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from sota_exp.config.values import get_override_key
-from sota_exp.errors import ConfigError
+from sota_exp.errors import ConfigError, convert_errors
 from sota_exp.models.cost import count_flops
 from sota_exp.study.arms import NO_CHANGE_REASON, ComposedArm, ComposedArms, StudyConfiguration, compose_arms
 from sota_exp.study.cost_estimate import SECONDS_PER_ARM, measure_arm
 from sota_exp.study.plan import StudyDesign
 from sota_exp.study.study_json_arms import STEP_TO_FORWARD_FLOPS
 from sota_exp.study.technique import merge_overrides
-from sota_exp.training.failures import convert_errors
 
 #: The overrides that set the length of an arm.
 LENGTH_KEY, STANDARD_LENGTH = "schedule.length.epochs", "schedule/length=standard"

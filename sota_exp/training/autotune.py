@@ -25,12 +25,11 @@ from sota_exp.config.experiment import Experiment, RuntimeSettings
 from sota_exp.config.hashing import compute_digest
 from sota_exp.data.open import open_data
 from sota_exp.data.streaming import StreamedImages
-from sota_exp.errors import first_line
+from sota_exp.errors import convert_errors, first_line
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.stages.data import DataSet
 from sota_exp.training.device import set_up_process, synchronize_device
 from sota_exp.training.distributed import World
-from sota_exp.training.failures import convert_errors
 from sota_exp.training.input_sizes import start_checked_training
 from sota_exp.training.loop import StepRecord, fit
 from sota_exp.training.session import fit_batch_size, open_session

@@ -6,13 +6,12 @@ from typing import Any
 
 from torch import nn
 
-from sota_exp.errors import ConfigError, first_line
+from sota_exp.errors import ConfigError, first_line, is_out_of_memory
 from sota_exp.models.cost import count_flops
 from sota_exp.stages.evaluation import EvaluationView
 from sota_exp.stages.model import Model
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.training.loop import TrainingSession, TrainingState, start_training
-from sota_exp.training.memory import is_out_of_memory
 
 #: Usual sizes in pixels, tried in this order to say which one is legal; 75 is Inception's smallest.
 USUAL_SIZES = (32, 48, 64, 75, 96, 112, 128, 160, 176, 192, 224, 240, 256, 288, 299, 320, 336, 384, 448, 512)

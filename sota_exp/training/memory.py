@@ -1,4 +1,4 @@
-"""Memory of the process: options of the allocator, peak use, and errors of memory.
+"""Memory of the process: options of the allocator, and peak use.
 
 glibc returns every block above 32 MiB to the system as soon as it is freed, and in the next step the system clears each
 of its pages again: at 128 px this took half of the time of augmentation, and more than half of that of normalization.
@@ -51,8 +51,3 @@ def get_peak_memory(device: torch.device) -> int:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocator failed: of the device, of Python, or PyTorch's on the CPU, which raises a `RuntimeError`."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

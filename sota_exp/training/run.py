@@ -17,9 +17,8 @@ from sota_exp.config.hashing import compute_digest
 from sota_exp.config.rules import check_rules
 from sota_exp.data.open import open_data
 from sota_exp.data.train_loader import count_distinct_images
-from sota_exp.errors import ConfigError, Interrupted, first_line
+from sota_exp.errors import ConfigError, DamagedFile, Interrupted, convert_errors, error_to_failure, first_line
 from sota_exp.models.cost import count_flops, count_parameters
-from sota_exp.runs.digests import DamagedFile
 from sota_exp.runs.files import RunFiles
 from sota_exp.runs.result_json import build_empty_result
 from sota_exp.runs.start_json import build_data_facts, write_start
@@ -27,7 +26,6 @@ from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.stages.data import DataSet
 from sota_exp.training.device import get_device_name, set_up_process
 from sota_exp.training.distributed import World
-from sota_exp.training.failures import convert_errors, error_to_failure
 from sota_exp.training.finish import write_and_score
 from sota_exp.training.input_sizes import start_checked_training
 from sota_exp.training.listener import Listener, Pruner, RunRequest

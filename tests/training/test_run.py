@@ -10,13 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sota_exp.errors import ConfigError, Interrupted, RunFailed
+from sota_exp.errors import ConfigError, Interrupted, RunFailed, error_to_failure
 from sota_exp.models import saved
 from sota_exp.runs.digests import read_json_lines
 from sota_exp.runs.files import RunFiles
 from sota_exp.training import finish, trainer
 from sota_exp.training import run as running
-from sota_exp.training.failures import error_to_failure
 from sota_exp.training.finish import require_equal_accuracy
 from sota_exp.training.listener import Listener, RunRequest
 from sota_exp.training.loop import start_training

@@ -4,10 +4,9 @@ import time
 
 from sota_exp.config.experiment import Experiment
 from sota_exp.data.open import open_data
-from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.errors import ConfigError, RunFailed, convert_errors
 from sota_exp.preview.doctor.finding import CheckResult, build_note, build_ok, build_problem
 from sota_exp.preview.look.classes import FEW_IMAGES
-from sota_exp.training.failures import convert_errors
 from sota_exp.training.session import find_fitting_batch_size
 
 #: The fix where images or their list cannot be read; the finding names the file.
