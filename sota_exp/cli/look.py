@@ -2,7 +2,7 @@
 
 Draws pictures of the data and the augmentation of a configuration, without training:
 
-  batch.png            the augmented batch of training step N (default 0), as the network sees it, with soft labels
+  batch.png            the augmented batch of training step N (default 0), as the network sees it, with its labels
   effects.png          the effect of each technique alone on the same images
   class_balance.png    images per class in train, val and test
   image_sizes.png      height, width and aspect ratio, with the sizes of training and evaluation
