@@ -48,7 +48,7 @@ def draw_fitted_image(axes: "Axes", image: Tensor, left: float, top: float, side
 def draw_batch(found: LookResult, path: Path) -> None:
     """The first images of the augmented batch, each below its soft label: the classes that it is mixed from."""
     step, images = found.step, found.batch[:MAX_BATCH_IMAGES]
-    title = f"Step {step.number:,} of {step.total:,}, epoch {step.epoch + 1}, as trained on"
+    title = f"After {step.number:,} of {step.total:,} steps, in epoch {step.epoch + 1}: as trained on"
     drawing, axes = make_sheet(IMAGES_PER_ROW, -(-len(images) // IMAGES_PER_ROW) * 1.26, 1.45, title)
     for position, (image, target) in enumerate(zip(images, step.seen.targets.cpu(), strict=False)):
         row, column = divmod(position, IMAGES_PER_ROW)

@@ -37,7 +37,7 @@ def describe_batch(found: LookResult) -> list[str]:
     step, images = found.step, found.batch
     shown = min(len(images), contact_sheets.MAX_BATCH_IMAGES)
     what = f"{shown} of {len(images):,} images of {images.shape[-1]} px"
-    return [f"step {step.number:,} of {step.total:,}: {what} as trained on, with their labels"]
+    return [f"after {step.number:,} of {step.total:,} steps: {what} as trained on, with their labels"]
 
 
 def describe_effects(found: LookResult) -> list[str]:
