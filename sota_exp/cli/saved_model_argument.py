@@ -7,6 +7,7 @@ from sota_exp.config.configuration import Configuration
 from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
 from sota_exp.models.model_json import read_description
+from sota_exp.runs.contents import is_being_trained
 from sota_exp.runs.digests import read_object, read_run_config
 from sota_exp.runs.status import COMPLETE_STATUSES
 
@@ -54,6 +55,8 @@ def find_run_weights(directory: Path) -> SavedWeights:
     """
     if not directory.is_dir():
         raise ConfigError(f"run={directory}: no such directory")
+    if is_being_trained(directory):
+        raise ConfigError(f"run={directory} is being trained at this moment: wait until it is finished")
     result = read_object(directory / "result.json", "status")
     if result is None or "weights" in result:
         raise ConfigError(f"run={directory} is not the directory of a finished run: it has no result of a training")

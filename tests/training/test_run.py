@@ -130,7 +130,7 @@ def test_a_finished_run_has_every_file_and_every_key(reference):
 
 def test_an_epoch_s_line_says_where_it_is_and_how_it_went(reference):
     lines = [json.loads(line) for line in (reference / "metrics.jsonl").read_text().splitlines()]
-    assert [(line["epoch"], line["step"]) for line in lines] == [(0, 3), (1, 6), (2, 9)]
+    assert [(line["epoch"], line["step"]) for line in lines] == [(1, 3), (2, 6), (3, 9)]
     assert [line["progress"] for line in lines] == pytest.approx([1 / 3, 2 / 3, 1])
     assert {"seconds", "train/loss", "train/lr", "val/accuracy", "val_raw/accuracy"} <= set(lines[0])
 
@@ -301,7 +301,7 @@ def test_a_saved_model_that_scores_otherwise_fails_the_run(tmp_path, monkeypatch
     monkeypatch.setattr(
         finish, "require_equal_accuracy", lambda trained, rescored, num: require_equal_accuracy(1.0, 0.0, 6)
     )
-    with pytest.raises(RunFailed, match="the saved model scores 0.0000 on val, the trained one scored 1.0000"):
+    with pytest.raises(RunFailed, match="the saved model scores 0.00 % on val, the trained one scored 100.00 %"):
         run(request(tmp_path), Silent())
 
 
@@ -388,7 +388,7 @@ def test_early_stopping_and_the_best_epoch_watch_the_weights_that_ship(tmp_path)
         training_fingerprint="",
     )
     rising, falling = [0.1, 0.2, 0.3], [0.3, 0.2, 0.1]
-    for shipped, raw, best, stops in ((rising, falling, 2, False), (falling, rising, 0, True)):
+    for shipped, raw, best, stops in ((rising, falling, 3, False), (falling, rising, 1, True)):
         pairs = zip(shipped, raw, strict=True)
         watched.epochs = [{"val/accuracy": one, "val_raw/accuracy": other} for one, other in pairs]
         assert watched.best_epoch == best and (watched.stopping_reason is not None) == stops

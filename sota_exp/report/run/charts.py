@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sota_exp.report.drawing.chart import BLUE, FAINT, GREY, INKS, MUTED, ORANGE, PAPER, RED, TEXT
 from sota_exp.report.drawing.curves import make_whole_axis
+from sota_exp.report.numbers import format_accuracy, format_percent
 from sota_exp.report.run.figure_data import RunFigureData
 from sota_exp.report.run.predictions import NUM_BINS, bin_by_confidence, compute_confidence
 from sota_exp.runs.result_json import get_saved_epoch
@@ -36,10 +37,10 @@ def draw_learning_curves(run: RunFigureData) -> alt.HConcatChart:
     keys = {RAW: "val_raw", AVERAGED: "val"} if is_averaged else {"val": "val"}
     loss = draw_epochs(run, {"train": "train/loss"} | {name: f"{key}/loss" for name, key in keys.items()}, ",")
     accuracy = draw_epochs(run, {name: f"{key}/accuracy" for name, key in keys.items()}, "~%")
-    epoch, value = get_saved_epoch(run.result) + 1, run.result["metrics"]["val/accuracy"]
+    epoch, value = get_saved_epoch(run.result), run.result["metrics"]["val/accuracy"]
     saved = alt.Chart(alt.Data(values=[{"epoch": epoch, "value": value}]))
     saved = saved.mark_circle(size=110, opacity=1, color=RED if is_averaged else ORANGE)
-    title = f"Accuracy on val: {value:.1%} of the saved weights, epoch {epoch}"
+    title = f"Accuracy on val: {format_accuracy(value)} of the saved weights, epoch {epoch}"
     return alt.hconcat(
         loss.properties(title="Loss: cross-entropy, nats"),
         alt.layer(accuracy, saved.encode(x="epoch:Q", y="value:Q")).properties(title=title),
@@ -50,9 +51,9 @@ def draw_learning_curves(run: RunFigureData) -> alt.HConcatChart:
 def draw_epochs(run: RunFigureData, keys: dict[str, str], number: str, **ends: float) -> alt.Chart:
     """Metrics by epoch. keys: the key of each curve; number: d3's format of the values; ends: of their axis."""
     values = [
-        {"curve": name, "epoch": epoch["epoch"] + 1, "value": epoch[key]}
+        {"curve": name, "epoch": number, "value": epoch[key]}
         for name, key in keys.items()
-        for epoch in run.epochs
+        for number, epoch in enumerate(run.epochs, start=1)
         if key in epoch and math.isfinite(epoch[key])
     ]
     inks, dashes = zip(*(CURVES[name] for name in keys), strict=True)
@@ -164,7 +165,7 @@ def draw_run_reliability(run: RunFigureData) -> alt.VConcatChart:
         diagonal.mark_line(color=MUTED, strokeDash=[5, 4]).encode(x="begin:Q", y="accuracy:Q"),
     )
     below = base.mark_bar(color=ORANGE).encode(x, alt.Y("none:Q", axis=alt.Axis(title="images")), x2="end", y2="images")
-    title = f"Reliability on test (calibration error {run.result['metrics']['test/ece']:.3f})"
+    title = f"Reliability on test (calibration error {format_accuracy(run.result['metrics']['test/ece'])})"
     return alt.vconcat(above.properties(height=300, title=title), below.properties(height=90), spacing=24)
 
 
@@ -178,7 +179,7 @@ def draw_worst_mistakes(run: RunFigureData) -> alt.LayerChart:
             "x": (side + 14) * (place % columns + 0.5),
             "y": (side + 42) * (place // columns + 0.5),
             "url": to_data_url(run.mistakes["images"][place].transpose(1, 2, 0)),
-            "words": [run.classes[true], f"{confidence:.0%} for {run.classes[predicted]}"],
+            "words": [run.classes[true], f"{format_percent(confidence)} for {run.classes[predicted]}"],
         }
         for place, (true, predicted, confidence) in enumerate(zip(*found, strict=True))
     ]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sota_exp.runs.digests import open_arrays, read_json, read_json_lines
+from sota_exp.runs.result_json import count_epochs_from_one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class RunFigureData:
             mistakes = dict(arrays)
         return cls(
             epochs=read_json_lines(directory / "metrics.jsonl"),
-            result=read_json(directory / "result.json"),
+            result=count_epochs_from_one(read_json(directory / "result.json")),
             classes=read_json(directory / "model.json")["classes"],
             logits=logits,
             labels=labels,
