@@ -1,8 +1,8 @@
 """Digests of the files of a run, so that a file that was damaged later is told when it is read.
 
-`digests.json` in the run's directory has, for each file, the SHA-256 of its last two contents. It is written before the
-file: a run that is killed in between has the former content, which is still known. Files without a digest, such as
-those of older versions, are read unchecked.
+`digests.json` in the run's directory has, for each file, the SHA-256 of its content, and of the former one. It is written
+before the file: a run that is killed in between has the former content, which is still known. Files without a digest,
+such as those of older versions, are read unchecked.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from sota_exp.config.formats import read_config
-from sota_exp.errors import DamagedFile, first_line
+from sota_exp.errors import DamagedFile, RunFailed, first_line
 from sota_exp.runs.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -27,8 +27,12 @@ def write_checked(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """`write_atomically` for a file of a run, with its digest.
 
     Raises:
-        OSError: it cannot be written, for example because the run's directory is gone.
+        RunFailed: the run's directory is gone.
+        OSError: it cannot be written.
     """
+    directory = _locate(path)[0].parent
+    if not directory.is_dir():
+        raise RunFailed(f"the run's directory {directory} is gone")
     write_atomically(path, write, lambda draft: record_digest(path, compute_digest(draft)))
 
 
@@ -160,10 +164,11 @@ def move_checked(path: Path, target: Path) -> None:
 
 
 def record_digest(path: Path, digest: str) -> None:
-    """Add the digest of what the file at `path` will contain."""
+    """Record the digest of what the file at `path` will contain, beside that of what it contains now."""
     table, name = _locate(path)
     known = _read_table(table)
-    known[name] = [*(old for old in known.get(name, [])[-1:] if old != digest), digest]
+    now = compute_digest(path) if path.is_file() else ""
+    known[name] = [*(old for old in known.get(name, []) if old == now != digest), digest]
     text = json.dumps(dict(sorted(known.items())), indent=1) + "\n"
     write_atomically(table, lambda file: file.write(text.encode()))
 

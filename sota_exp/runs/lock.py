@@ -70,19 +70,6 @@ def read_owner(file: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) and found.keys() >= {"pid", "host", "user", "time"} else {}
 
 
-def is_locked(directory: Path) -> bool:
-    """Whether a process trains or evaluates in the directory at this moment."""
-    if not (directory / ".lock").exists():
-        return False
-    try:
-        with FileLock(directory / ".lock", timeout=0):
-            return _is_of_another_host(directory / "owner.json")
-    except Timeout:
-        return True
-    except OSError:  # The directory is not writable.
-        return False
-
-
 def find_user() -> str | None:
     """Name of the user; None in a container where it has none."""
     try:

@@ -1,6 +1,5 @@
 """Writes `start.json`: facts about a run at its start, for tracking while it trains."""
 
-import getpass
 import os
 import socket
 import time
@@ -12,6 +11,7 @@ import psutil
 
 from sota_exp.config.formats import FILE_FORMAT
 from sota_exp.runs.digests import read_json, write_checked_json
+from sota_exp.runs.lock import find_user
 from sota_exp.stages.data import DataSet
 
 
@@ -32,19 +32,12 @@ def write_start(directory: Path, result: dict[str, Any], data: dict[str, Any]) -
         "pid": os.getpid(),
         "born": psutil.Process().create_time(),
         "host": socket.gethostname(),
-        "user": _user(),
+        "user": find_user(),
         "data": data,
         **{name: result[name] for name in ("fingerprint", "choices", "device", "commit", "parameters", "resumed")},
     }
     write_checked_json(path, facts)
     return start
-
-
-def _user() -> str | None:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # In a container, the user may have no name.
-        return None
 
 
 def build_data_facts(tree: dict[str, Any], data: DataSet) -> dict[str, Any]:

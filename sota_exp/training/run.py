@@ -4,6 +4,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -17,9 +18,18 @@ from sota_exp.config.hashing import compute_digest
 from sota_exp.config.rules import check_rules
 from sota_exp.data.open import open_data
 from sota_exp.data.train_loader import count_distinct_images
-from sota_exp.errors import ConfigError, DamagedFile, Interrupted, convert_errors, error_to_failure, first_line
+from sota_exp.errors import (
+    ConfigError,
+    DamagedFile,
+    Interrupted,
+    RunFailed,
+    convert_errors,
+    error_to_failure,
+    first_line,
+)
 from sota_exp.models.cost import count_flops, count_parameters
 from sota_exp.runs.files import RunFiles
+from sota_exp.runs.lock import lock_directory
 from sota_exp.runs.result_json import build_empty_result
 from sota_exp.runs.start_json import build_data_facts, write_start
 from sota_exp.runs.status import COMPLETE_STATUSES
@@ -44,12 +54,18 @@ def run(request: RunRequest, listener: Listener, pruner: Pruner | None = None) -
     """Train and score what is missing in the directory of the request; returns the content of `result.json`.
 
     Raises:
-        ConfigError: the configuration does not fit the data or the machine, or the directory holds another run.
+        ConfigError: the configuration does not fit the data or the machine, or the directory holds another run or is
+            in use.
         RunFailed: training diverged, memory or disk was full, or files were unreadable.
         Interrupted: a signal was received.
     """
+    world, device = set_up_process(request.experiment)
+    with lock_directory(request.directory) if world.is_main else nullcontext():
+        return _run(request, listener, pruner or Pruner(), world, device)
+
+
+def _run(request: RunRequest, listener: Listener, pruner: Pruner, world: World, device: torch.device) -> dict[str, Any]:
     experiment = request.experiment
-    world, device = set_up_process(experiment)
     began = time.monotonic()
     with convert_errors():
         content = hash_input_files(experiment)
@@ -69,21 +85,28 @@ def run(request: RunRequest, listener: Listener, pruner: Pruner | None = None) -
     result["device"] = get_device_name(device)
     result["seconds"] = {"data": data_seconds}
     try:
-        return train_and_score(request, session, checkpoint, result, listener, pruner or Pruner())
+        return train_and_score(request, session, checkpoint, result, listener, pruner)
     except Exception as error:
         failure = error_to_failure(error)
         result["status"] = "interrupted" if isinstance(failure, Interrupted) else "failed"
         result["reason"] = str(failure or f"{type(error).__name__}: {first_line(error)}")
-        never_started = result["start"] is None
-        if never_started and world.is_main:
-            begin_files(request, data, result)
-        _write_result(files, result, world)
-        if never_started:
-            listener.on_failed_start(request)
-        listener.on_end(result)
+        with suppress(RunFailed, OSError):  # Where the disk is full or the directory is gone, the first error counts.
+            _write_failure(request, data, result, world, listener)
         if failure is None:
             raise
         raise failure from error
+
+
+def _write_failure(
+    request: RunRequest, data: DataSet, result: dict[str, Any], world: World, listener: Listener
+) -> None:
+    never_started = result["start"] is None
+    if never_started and world.is_main:
+        begin_files(request, data, result)
+    _write_result(RunFiles(directory=request.directory), result, world)
+    if never_started:
+        listener.on_failed_start(request)
+    listener.on_end(result)
 
 
 def begin_files(request: RunRequest, data: DataSet, result: dict[str, Any]) -> None:

@@ -1,0 +1,129 @@
+"""Digests of a run's files: every damage is found, and a kill at any moment leaves files that are believed."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+
+from sota_exp.errors import DamagedFile, RunFailed
+from sota_exp.runs import digests
+from sota_exp.runs.digests import (
+    check_digest,
+    move_checked,
+    open_arrays,
+    read_checked,
+    read_json,
+    read_json_lines,
+    read_object,
+    write_checked,
+    write_checked_json,
+    write_checked_text,
+)
+from tests.damages import DAMAGES
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["result.json", "checkpoint/state.pt"])
+def test_every_damage_is_found(tmp_path, damage, name):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    content = random.Random(1).randbytes(200)
+    write_checked(path, lambda file: file.write(content))
+    assert read_checked(path) == content
+    DAMAGES[damage](path)
+    with pytest.raises((DamagedFile, OSError), match=path.name):
+        read_checked(path)
+    with pytest.raises((DamagedFile, OSError), match=path.name):
+        check_digest(path)
+
+
+def test_the_last_two_contents_are_believed(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    texts = ["1\n", "1\n2\n", "1\n2\n3\n"]
+    for text in texts:
+        write_checked_text(path, text)
+    assert [len(known) for known in json.loads((tmp_path / "digests.json").read_text()).values()] == [2]
+    path.write_text(texts[1])
+    assert read_checked(path).decode() == texts[1]
+    path.write_text(texts[0])
+    with pytest.raises(DamagedFile):
+        read_checked(path)
+
+
+def test_a_kill_between_the_digest_and_the_file_leaves_the_former_content(tmp_path, monkeypatch):
+    path = tmp_path / "result.json"
+    write_checked_json(path, {"status": "interrupted"})
+
+    def record_and_die(path, digest):
+        digests_before(path, digest)
+        raise KeyboardInterrupt
+
+    digests_before = digests.record_digest
+    monkeypatch.setattr(digests, "record_digest", record_and_die)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            write_checked_json(path, {"status": "finished"})
+    assert read_json(path) == {"status": "interrupted"}
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["digests.json", "result.json"]
+
+
+def test_a_renamed_file_keeps_its_digest(tmp_path):
+    (tmp_path / "checkpoint").mkdir()
+    newest, former = tmp_path / "checkpoint" / "state.pt", tmp_path / "checkpoint" / "former.pt"
+    for number in (b"1", b"2", b"3"):
+        if newest.exists():
+            move_checked(newest, former)
+        write_checked(newest, lambda file, number=number: file.write(number))
+    assert (read_checked(newest), read_checked(former)) == (b"3", b"2")
+    former.write_bytes(b"3")
+    with pytest.raises(DamagedFile):
+        read_checked(former)
+
+
+def test_files_without_digests_are_read_and_must_have_the_right_form(tmp_path):
+    path = tmp_path / "result.json"
+    assert read_json(path) is None and read_json_lines(path) == []
+    path.write_text('{"status": "finished"}')
+    assert read_object(path, "status") == {"status": "finished"}
+    for text in ("", "[]", "{}", "{", "\xff"):
+        path.write_bytes(text.encode("latin1"))
+        with pytest.raises(DamagedFile, match=r"result.json is damaged: it is no"):
+            read_object(path, "status")
+    for text in ("[1]\n", "{\n", "\xff\n"):
+        path.write_bytes(text.encode("latin1"))
+        with pytest.raises(DamagedFile, match=r"it has a line that is"):
+            read_json_lines(path)
+    path.write_text('{"epoch": 1}\n{"epo')
+    assert read_json_lines(path) == [{"epoch": 1}]
+
+
+def test_arrays_are_read_or_called_damaged(tmp_path):
+    path = tmp_path / "predictions.npz"
+    write_checked(path, lambda file: np.savez(file, labels=np.arange(3)))
+    with open_arrays(path) as arrays:
+        assert arrays["labels"].tolist() == [0, 1, 2]
+    (tmp_path / "digests.json").unlink()
+    for content in (b"", b"PK", b"text", path.read_bytes()[:40]):
+        path.write_bytes(content)
+        with pytest.raises(DamagedFile, match=r"predictions.npz is damaged: it has no arrays"):
+            open_arrays(path)
+    with path.open("wb") as file:
+        np.save(file, np.arange(3))
+    with pytest.raises(DamagedFile, match="not a file of arrays"):
+        open_arrays(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"result.json": 3}'])
+def test_a_damaged_table_of_digests_is_told(tmp_path, text):
+    write_checked_text(tmp_path / "result.json", "{}")
+    (tmp_path / "digests.json").write_text(text)
+    with pytest.raises(DamagedFile, match="digests.json is damaged: .* remove it to read"):
+        read_checked(tmp_path / "result.json")
+
+
+def test_a_directory_that_is_gone_is_not_made_again(tmp_path):
+    for path in (tmp_path / "gone" / "result.json", tmp_path / "gone" / "checkpoint" / "state.pt"):
+        with pytest.raises(RunFailed, match=r"the run's directory .*gone is gone"):
+            write_checked_text(path, "{}")
+    assert not list(tmp_path.iterdir())

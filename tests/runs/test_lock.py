@@ -1,0 +1,61 @@
+"""The lock of a run's directory: one owner at a time, told by name; what the dead leave is taken over."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from sota_exp.errors import ConfigError
+from sota_exp.runs.lock import STALE, lock_directory
+
+
+def test_a_directory_has_one_owner_at_a_time(tmp_path):
+    place = tmp_path / "run"
+    with lock_directory(place):
+        owner = json.loads((place / "owner.json").read_text())
+        assert owner["pid"] == os.getpid()
+        with pytest.raises(ConfigError, match=f"run is in use by process {os.getpid()} of .* wait until it has ended"):
+            lock_directory(place).__enter__()
+        assert (place / "owner.json").is_file()
+    assert not (place / "owner.json").exists()
+    with lock_directory(place):
+        pass
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path):
+    child = os.fork()
+    if child == 0:
+        with lock_directory(tmp_path):
+            (tmp_path / "ready").touch()
+            time.sleep(60)
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.01)
+    with pytest.raises(ConfigError, match=f"process {child}"):
+        lock_directory(tmp_path).__enter__()
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    with lock_directory(tmp_path):
+        assert json.loads((tmp_path / "owner.json").read_text())["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize(("age", "is_free"), [(0.0, False), (STALE - 20, False), (STALE + 1, True)])
+def test_an_owner_on_another_host_is_believed_while_its_heart_beats(tmp_path, age, is_free):
+    owner = tmp_path / "owner.json"
+    owner.write_text(json.dumps({"pid": 7, "host": "elsewhere", "user": "ada", "time": 0.0}))
+    os.utime(owner, (time.time() - age,) * 2)
+    if is_free:
+        with lock_directory(tmp_path):
+            assert json.loads(owner.read_text())["pid"] == os.getpid()
+    else:
+        with pytest.raises(ConfigError, match="in use by process 7 of ada on elsewhere"):
+            lock_directory(tmp_path).__enter__()
+        assert json.loads(owner.read_text())["pid"] == 7
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 7}'])
+def test_a_damaged_owner_file_is_nobodys(tmp_path, text):
+    (tmp_path / "owner.json").write_text(text)
+    with lock_directory(tmp_path):
+        assert json.loads((tmp_path / "owner.json").read_text())["pid"] == os.getpid()
