@@ -4,6 +4,7 @@ import errno
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 class ConfigError(Exception):
@@ -17,8 +18,9 @@ class RunFailed(Exception):
 class DamagedFile(ValueError):
     """A file of a run is not as the run wrote it."""
 
-    def __init__(self, path: object, reason: str) -> None:
+    def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} is damaged: {reason}")
+        self.path = path
 
 
 class Interrupted(Exception):

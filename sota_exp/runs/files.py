@@ -132,12 +132,15 @@ class RunFiles:
 
         Raises:
             RunFailed: there are only damaged ones.
+            DamagedFile: the table of digests is damaged.
         """
         existing = [path for path in self.checkpoints if path.exists()]
         for path in existing:
             try:
                 return _load_checkpoint(path)
             except DamagedFile as error:
+                if error.path != path:
+                    raise
                 log.warning("%s; the checkpoint before it is used", error)
         if existing:
             raise RunFailed(

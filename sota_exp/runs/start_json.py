@@ -1,5 +1,6 @@
 """Writes `start.json`: facts about a run at its start, for tracking while it trains."""
 
+import logging
 import os
 import socket
 import time
@@ -10,9 +11,12 @@ from typing import Any
 import psutil
 
 from sota_exp.config.formats import FILE_FORMAT
-from sota_exp.runs.digests import read_json, write_checked_json
+from sota_exp.errors import DamagedFile
+from sota_exp.runs.digests import read_object, write_checked_json
 from sota_exp.runs.lock import find_user
 from sota_exp.stages.data import DataSet
+
+log = logging.getLogger(__name__)
 
 
 def write_start(directory: Path, result: dict[str, Any], data: dict[str, Any]) -> str:
@@ -21,7 +25,11 @@ def write_start(directory: Path, result: dict[str, Any], data: dict[str, Any]) -
     A resumed run keeps `id` and `time` of its first start; `start` is new.
     """
     path = directory / "start.json"
-    before = read_json(path) or {}
+    try:
+        before = read_object(path, "id", "time") or {}
+    except DamagedFile as error:
+        log.warning("%s. The run gets a new id", error)
+        before = {}
     is_same = before.get("fingerprint") == result["fingerprint"]
     start = uuid.uuid4().hex
     facts = {

@@ -28,6 +28,7 @@ from sota_exp.errors import (
     first_line,
 )
 from sota_exp.models.cost import count_flops, count_parameters
+from sota_exp.runs.digests import NAME as DIGESTS
 from sota_exp.runs.files import RunFiles
 from sota_exp.runs.lock import lock_directory
 from sota_exp.runs.result_json import build_empty_result
@@ -76,10 +77,13 @@ def _run(request: RunRequest, listener: Listener, pruner: Pruner, world: World, 
     prints = compute_fingerprints(request, data, content)
     files = RunFiles(directory=request.directory)
     with convert_errors():
-        previous, checkpoint = read_or_warn(files.result), files.load_checkpoint()
+        previous = read_or_warn(files.result)
+        complete = previous if previous is not None and previous["status"] in COMPLETE_STATUSES else {}
+        is_done = complete.get("fingerprint") == prints[1]
+        checkpoint = None if is_done else files.load_checkpoint()
         require_same_run(files, request, prints[0], checkpoint or previous or {})
-    if previous is not None and previous["status"] in COMPLETE_STATUSES and previous["fingerprint"] == prints[1]:
-        return previous
+    if is_done:
+        return complete
     session = open_session(experiment, data, world, device)
     result = build_empty_result(experiment.seed, request.configuration.choices, prints)
     result["device"] = get_device_name(device)
@@ -217,10 +221,16 @@ def compute_fingerprints(request: RunRequest, data: DataSet, content: dict[str, 
 
 
 def read_or_warn(read: Callable[[], Read | None]) -> Read | None:
-    """What `read` returns; None, with a warning, if the file is damaged: the run writes it again."""
+    """What `read` returns; None, with a warning, if the file is damaged: the run writes it again.
+
+    Raises:
+        DamagedFile: the table of digests is damaged.
+    """
     try:
         return read()
     except DamagedFile as error:
+        if error.path.name == DIGESTS:
+            raise
         log.warning("%s. It is written again", error)
         return None
 
