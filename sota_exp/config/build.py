@@ -6,6 +6,7 @@ Every value is checked before any data is read. A mistake is a `ConfigError` wit
 import dataclasses
 import functools
 import importlib
+import math
 import typing
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -112,7 +113,7 @@ def convert_values(types: Mapping[str, Any], values: Mapping[str, Any], key: str
     """Values converted and checked by OmegaConf, with a structured schema of `types`.
 
     Raises:
-        ConfigError: a value has another type.
+        ConfigError: a value has another type, or is infinite or NaN.
     """
     if not types:
         return {}
@@ -124,6 +125,8 @@ def convert_values(types: Mapping[str, Any], values: Mapping[str, Any], key: str
             raise ConfigError(
                 f"{join_key(key, name)}={_format_value(value)}: expected {_describe_type(types[name])}"
             ) from error
+        if not _is_finite(value):
+            raise ConfigError(f"{join_key(key, name)}={_format_value(value)} is not legal: a finite number")
     # Not resolved: the values are, and a folder may be called ${x}.
     result = OmegaConf.to_container(typed, resolve=False, throw_on_missing=True)
     assert isinstance(result, dict)
@@ -133,6 +136,15 @@ def convert_values(types: Mapping[str, Any], values: Mapping[str, Any], key: str
 @functools.cache
 def _schema(types: tuple[tuple[str, Any], ...]) -> type:
     return dataclasses.make_dataclass("Schema", [(name, kind, MISSING) for name, kind in types])
+
+
+def _is_finite(value: object) -> bool:
+    """Whether no number in a value, a list or a mapping is infinite or NaN."""
+    if isinstance(value, Mapping):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _format_value(value: object) -> str:

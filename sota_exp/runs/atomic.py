@@ -1,10 +1,14 @@
 """Atomic writes: a temporary file is renamed, so that a reader sees the whole old file or the whole new one."""
 
 import os
+import re
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
+
+#: Names of temporary files; see `_replace`.
+DRAFT = re.compile(r"\..+\.[0-9a-f]{12}")
 
 
 def write_atomically(
@@ -31,6 +35,13 @@ def write_recomputable(path: Path, write: Callable[[BinaryIO], object]) -> None:
 def write_recomputable_text(path: Path, text: str) -> None:
     """`write_recomputable` for text."""
     write_recomputable(path, lambda file: file.write(text.encode()))
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in a folder in which nobody else writes."""
+    for path in folder.glob(".*"):
+        if DRAFT.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def _replace(

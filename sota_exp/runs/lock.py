@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from sota_exp.errors import ConfigError
-from sota_exp.runs.atomic import write_recomputable_text
+from sota_exp.runs.atomic import remove_drafts, write_recomputable_text
 
 #: Seconds between two renewals of the owner's file, and its age from which another host takes the directory over.
 HEARTBEAT, STALE = 15.0, 120.0
@@ -27,6 +27,8 @@ HEARTBEAT, STALE = 15.0, 120.0
 @contextmanager
 def lock_directory(directory: Path) -> Iterator[None]:
     """While entered, no other process trains or evaluates in the directory, which is made.
+
+    What killed processes left half written is removed.
 
     Raises:
         ConfigError: another process does.
@@ -43,6 +45,8 @@ def lock_directory(directory: Path) -> Iterator[None]:
         if _is_of_another_host(file):
             raise ConfigError(describe_owner(directory))
         facts = {"pid": os.getpid(), "host": socket.gethostname(), "user": find_user(), "time": time.time()}
+        for folder in (directory, directory / "checkpoint"):
+            remove_drafts(folder)
         write_recomputable_text(file, json.dumps(facts) + "\n")
         heart.start()
         yield

@@ -59,3 +59,13 @@ def test_a_damaged_owner_file_is_nobodys(tmp_path, text):
     (tmp_path / "owner.json").write_text(text)
     with lock_directory(tmp_path):
         assert json.loads((tmp_path / "owner.json").read_text())["pid"] == os.getpid()
+
+
+def test_what_killed_processes_left_half_written_is_removed(tmp_path):
+    left = [tmp_path / ".result.json.0123456789ab", tmp_path / "checkpoint" / ".state.pt.ba9876543210"]
+    kept = [tmp_path / ".hydra" / "config.yaml", tmp_path / ".notes.txt", tmp_path / "result.json.0123456789ab"]
+    for path in (*left, *kept):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    with lock_directory(tmp_path):
+        assert not any(path.exists() for path in left) and all(path.exists() for path in kept)
