@@ -5,16 +5,22 @@ from pathlib import Path
 from typing import Any
 
 from sota_exp.config.formats import FILE_FORMAT, get_format, targets_to_option_names
+from sota_exp.runs.digests import read_checked
 
 #: Keys that a description must have, and their types.
 REQUIRED = {"arch": dict, "transforms": dict, "classes": list, "preprocessing": dict}
 
 
 def read_description(path: Path) -> dict[str, Any] | None:
-    """The content of a `model.json`, upgraded to the current format; None for a file of another program."""
+    """The content of a `model.json`, upgraded to the current format; None for a file of another program.
+
+    Raises:
+        DamagedFile: it is not as the run wrote it.
+        OSError: it cannot be read.
+    """
     try:
-        found = json.loads(path.read_text())
-    except ValueError:
+        found = json.loads(read_checked(path))
+    except (json.JSONDecodeError, UnicodeDecodeError):
         return None
     is_ours = isinstance(found, dict) and all(isinstance(found.get(name), kind) for name, kind in REQUIRED.items())
     return _upgrade(found, path) if is_ours else None

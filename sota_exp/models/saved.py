@@ -12,6 +12,7 @@ from sota_exp.config.build import build
 from sota_exp.config.formats import FILE_FORMAT
 from sota_exp.config.printable import is_utf8
 from sota_exp.models.model_json import read_description
+from sota_exp.runs.digests import check_digest
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.evaluation import EvaluationView, Predictor
 from sota_exp.stages.model import Model, ModelTransform
@@ -62,11 +63,12 @@ def load_saved_model(description_path: Path, weights_path: Path) -> SavedModel:
     """Rebuild the network of a `model.json` and load its weights.
 
     Raises:
-        ValueError: the file is not a `model.json` of a run.
+        ValueError: the file is not a `model.json` of a run, or one of the two is damaged.
     """
     saved = read_description(description_path)
     if saved is None:
         raise ValueError(f"{description_path} is not a model.json of a run")
+    check_digest(weights_path)
     network = build_described_network(saved)
     # safetensors opens no path with bytes that are not UTF-8.
     is_openable = is_utf8(str(weights_path))

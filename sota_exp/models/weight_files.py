@@ -19,6 +19,7 @@ from sota_exp.config.hashing import compute_digest
 from sota_exp.errors import first_line
 from sota_exp.models.model_json import read_description
 from sota_exp.models.weights_from_mlflow import fetch_weights_file
+from sota_exp.runs.digests import check_digest
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.model import PublishedWeights
 from sota_exp.stages.stage import InvalidValue, Legal
@@ -105,9 +106,11 @@ def read_state(path: str, prefix: str, entry: str | None = None) -> dict[str, Te
     Raises:
         InvalidValue: the file is missing or unreadable, has no weights or no such entry, or no key starts with
             `prefix`.
+        DamagedFile: it is not as the run wrote it.
     """
     if not Path(path).is_file():
         raise InvalidValue("path", path, "a file that exists")
+    check_digest(Path(path))
     try:
         found = load_file(path) if path.endswith(".safetensors") else _load_plain(path)
     except Exception as error:

@@ -76,6 +76,12 @@ def check_digest(path: Path) -> None:
         raise DamagedFile(path, f"its content has another digest than {NAME} says")
 
 
+def find_damaged(directory: Path) -> list[Path]:
+    """The files in a run's directory that are missing, or not as the run wrote them."""
+    found = [directory / name for name in _read_table(directory / NAME)]
+    return [path for path in found if not path.is_file() or compute_digest(path) not in read_digests(path)]
+
+
 def read_json(path: Path) -> Any:
     """The content of a JSON file of a run; None if it is missing.
 

@@ -29,6 +29,7 @@ from sota_exp.errors import (
 )
 from sota_exp.models.cost import count_flops, count_parameters
 from sota_exp.runs.digests import NAME as DIGESTS
+from sota_exp.runs.digests import find_damaged
 from sota_exp.runs.files import RunFiles
 from sota_exp.runs.lock import lock_directory
 from sota_exp.runs.result_json import build_empty_result
@@ -79,7 +80,7 @@ def _run(request: RunRequest, listener: Listener, pruner: Pruner, world: World, 
     with convert_errors():
         previous = read_or_warn(files.result)
         complete = previous if previous is not None and previous["status"] in COMPLETE_STATUSES else {}
-        is_done = complete.get("fingerprint") == prints[1]
+        is_done = complete.get("fingerprint") == prints[1] and is_sound(files)
         checkpoint = None if is_done else files.load_checkpoint()
         require_same_run(files, request, prints[0], checkpoint or previous or {})
     if is_done:
@@ -218,6 +219,16 @@ def compute_fingerprints(request: RunRequest, data: DataSet, content: dict[str, 
         request.configuration.values, {"data": data.digest, "images": split, **content}
     )
     return training, compute_run_fingerprint(training, request.configuration.values)
+
+
+def is_sound(files: RunFiles) -> bool:
+    """Whether no file of a finished run is damaged; else a warning says which, and the run is finished again."""
+    damaged = [path for path in find_damaged(files.directory) if path not in files.checkpoints]
+    if damaged:
+        log.warning(
+            "%s: damaged or missing; the run is finished again from its checkpoint", ", ".join(map(str, damaged))
+        )
+    return not damaged
 
 
 def read_or_warn(read: Callable[[], Read | None]) -> Read | None:

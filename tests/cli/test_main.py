@@ -111,7 +111,7 @@ FOUND_BY_TYPES = {
     "optimizer.lr=null": ["optimizer.lr=null: expected a number"],
     "optimizer.lr=inf": ["optimizer.lr=inf is not legal: a finite number"],
     "optimizer.eps=nan optimizer=adamw": ["optimizer.eps=nan is not legal: a finite number"],
-    "augmentation/crop=random_resized augmentation.crop.scale=[0.5,.inf]": ["a finite number"],
+    "augmentation/crop=random_resized augmentation.crop.scale=[0.5,inf]": ["augmentation.crop.scale=[0.5, inf] is not legal: a finite number"],
     "optimizer.lr=-1": ["optimizer.lr=-1.0 is not legal", "above 0"],
     "seed=one": ["seed=one: expected an integer"],
     "seed=-1": ["seed=-1 is not legal", "from 0"],
