@@ -1,5 +1,6 @@
 """Converts a configuration back into the overrides that compose it, so that other overrides can be added."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -7,12 +8,15 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sota_exp.config.configuration import Configuration, resolve_configuration
+from sota_exp.config.configuration import NON_RUN_KEYS, Configuration, resolve_configuration
 from sota_exp.config.hydra_compose import compose_with_hydra, list_config_groups
 from sota_exp.config.hydra_errors import format_hydra_error
 from sota_exp.config.recipe_values import extract_run
 from sota_exp.config.values import flatten, format_override_value, get_override_key
 from sota_exp.errors import ConfigError
+
+#: Keys, groups and options of a run.
+PLAIN_NAME = re.compile(r"[\w./@-]+")
 
 #: The parts of a data set that `evaluation.part` may name.
 PARTS = ("test", "val", "train", "all")
@@ -43,7 +47,11 @@ def configuration_to_overrides(
     search_path: the override of `hydra.searchpath`; it is not part of the result.
 
     An interpolated value, such as the image size of the data, is left out if it follows from the other overrides.
+
+    Raises:
+        ConfigError: it has a key or an option that no run has, such as Hydra's own: its file is a stranger's.
     """
+    require_plain_names(configuration)
     changed = {get_override_key(change) for change in changes} & set(list_config_groups())
     options = [
         f"{group}={option}"
@@ -52,6 +60,18 @@ def configuration_to_overrides(
     ]
     free = [f"{new.replace('/', '.')}." for new in changed]
     return [*options, *find_missing_values(options, configuration.values, free, search_path)]
+
+
+def require_plain_names(configuration: Configuration) -> None:
+    """Check that keys and options of a configuration that was read from a file are names of a run, and nothing else.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    keys = [*flatten(configuration.values), *configuration.choices]
+    for name in (*keys, *configuration.choices.values()):
+        if not PLAIN_NAME.fullmatch(name) or (name in keys and re.split(r"[./]", name)[0] in NON_RUN_KEYS):
+            raise ConfigError(f"{name}: no key or option of a run, so its configuration is not one of sota-exp")
 
 
 def find_missing_values(

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sota_exp.cli import main
 from sota_exp.runs.find import SavedRun
@@ -97,3 +98,38 @@ def test_an_evaluation_trained_nothing(place: Path, capsys: pytest.CaptureFixtur
     assert main.run_command_line(["evaluate", "run=outputs/one", "hydra.run.dir=outputs/scored"]) == 0
     assert main.run_command_line(["rerun", "scored"]) == 2
     assert "outputs/scored is an evaluation, which trained nothing" in capsys.readouterr().err
+
+
+HOSTILE = {
+    "a value is an interpolation": ({"recipe": {"name": "${oc.env:SECRET}"}}, {}, None),
+    "a resolver of Hydra": ({"recipe": {"name": "${hydra:runtime.cwd}"}}, {}, None),
+    "Hydra's own keys": ({"hydra": {"job_logging": {"formatters": {"simple": {"format": "evil"}}}}}, {}, "hydra."),
+    "a key with an override in it": ({"recipe": {"name=x,hydra.run.dir=/tmp/evil": 1}}, {}, "recipe.name=x"),
+    "an option that is a path": ({}, {"augmentation/mix": "../../evil,x"}, "../../evil,x"),
+    "an option of Hydra": ({}, {"hydra/launcher": "evil"}, "hydra/launcher"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_strangers_run_sets_values_and_nothing_else(place, case, capsys, monkeypatch):
+    values, choices, refusal = HOSTILE[case]
+    monkeypatch.setenv("SECRET", "canary")
+    run = place / "outputs" / "one"
+    (run / "digests.json").unlink()
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    for name, node in values.items():
+        config[name] = config.get(name, {}) | node
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    result = json.loads((run / "result.json").read_text())
+    result["choices"] |= choices
+    (run / "result.json").write_text(json.dumps(result))
+    status = main.run_command_line(["rerun", "outputs/one", "hydra.run.dir=outputs/again"])
+    output = capsys.readouterr()
+    if refusal:
+        assert status == 2 and output.err.startswith(f"sota-exp: {refusal}") and output.err.count("\n") == 1
+    else:
+        assert status == 0
+        written = (place / "outputs" / "again" / "config.yaml").read_text()
+        assert next(iter(values.values()))["name"] in written
+    files = [path for path in place.rglob("*") if path.is_file()]
+    assert not any(b"canary" in path.read_bytes() for path in files)
