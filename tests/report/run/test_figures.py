@@ -109,7 +109,7 @@ def test_numbers_and_names_are_in_the_pictures(tmp_path: Path) -> None:
     assert any(word.endswith("…") and odd[0].startswith(word[:20]) for word in matrix.words)
     curves = Picture(chart_to_svg(charts.draw_learning_curves(run)))
     names = {"train", "val, raw weights", "val, averaged weights", "epoch"}
-    assert names | {"Accuracy on val: 50.0% of the saved weights, epoch 3"} <= set(curves.words)
+    assert names | {"Accuracy on val: 50.00 % of the saved weights, epoch 3"} <= set(curves.words)
     steep = [epoch | {"train/loss": 50.0 - 20 * (epoch["epoch"] - 1), "train/lr": 1e-5} for epoch in run.epochs]
     words = [
         word
