@@ -120,7 +120,7 @@ def test_numbers_and_names_are_in_the_pictures(tmp_path: Path) -> None:
     mistakes = Picture(chart_to_svg(charts.draw_worst_mistakes(run)))
     assert mistakes.words.count("90 % for 犬") == 5 and sum(mark.tag == "image" for mark in mistakes.marks) == 5
     reliability = Picture(chart_to_svg(charts.draw_run_reliability(run)))
-    assert {"Reliability on test (calibration error 0.100)", "images", "confidence of the prediction"} <= set(
+    assert {"Reliability on test (calibration error 10.00 %)", "images", "confidence of the prediction"} <= set(
         reliability.words
     )
     for each in (matrix, curves, mistakes, reliability):
