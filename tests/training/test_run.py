@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
 from sota_exp.models import saved
+from sota_exp.runs.contents import is_being_trained
 from sota_exp.runs.files import RunFiles
 from sota_exp.training import finish, trainer
 from sota_exp.training import run as running
@@ -257,6 +258,29 @@ def test_divergence_in_the_last_step_is_the_same_failure(words, reason, tmp_path
         run(request(tmp_path, *words, "schedule.length.epochs=1"), Silent())
     result = RunFiles(directory=tmp_path).result()
     assert (result["status"], result["reason"]) == ("failed", reason)
+
+
+def test_a_run_is_being_trained_from_its_first_file_to_its_result(tmp_path, monkeypatch):
+    """Also when it is taken up again beside the result of the interruption; config.yaml, which makes it a run, is last."""
+    seen, written = [], []
+    original = RunFiles.write_config
+    monkeypatch.setattr(
+        RunFiles,
+        "write_config",
+        lambda files, tree: written.append((files.directory / "start.json").exists()) or original(files, tree),
+    )
+
+    def look(step):
+        seen.append(is_being_trained(tmp_path))
+        if len(seen) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        run(request(tmp_path), Silent(look))
+    assert not is_being_trained(tmp_path)
+    run(request(tmp_path), Silent(look))
+    assert not is_being_trained(tmp_path)
+    assert len(seen) > 3 and all(seen) and written == [True, True]
 
 
 def test_early_stopping_ends_with_its_reason_and_stays_ended(tmp_path):
