@@ -52,7 +52,7 @@ def draw_learning_curves(run: RunFigureData) -> alt.HConcatChart:
 
 
 def draw_epochs(run: RunFigureData, keys: dict[str, str], labels: str = NUMBER_LABELS, **ends: float) -> alt.Chart:
-    """Metrics by epoch. keys: the key of each curve; labels: Vega's expression of them on the axis; ends: of the axis."""
+    """Metrics by epoch. keys: the key of each curve; labels: Vega's expression for the axis, whose ends are `ends`."""
     values = [
         {"curve": name, "epoch": number, "value": epoch[key]}
         for name, key in keys.items()
