@@ -25,7 +25,7 @@ from sota_exp.config.formats import require_current_format
 from sota_exp.config.hydra_errors import format_hydra_error
 from sota_exp.errors import ConfigError
 from sota_exp.sweep.checks import format_search_mismatch, load_custom_search_space, require_prunable
-from sota_exp.sweep.sampler import count_trials, make_sampler
+from sota_exp.sweep.sampler import count_trials, is_grid, make_sampler
 from sota_exp.sweep.settings import Objectives, SweepSettings, read_goal, read_settings, read_trees, to_plain
 from sota_exp.sweep.space import SearchSpace, is_search, read_space
 from sota_exp.sweep.start_points import enqueue_default, enqueue_points, flatten_config
@@ -76,6 +76,8 @@ class Sweep:
         directory = Path(str(config.hydra.sweep.dir))
         require_prunable(goal, settings, trees["pruner"])
         make_sampler(trees["sampler"], space, 0)
+        if settings.warm_start and is_grid(trees["sampler"]):
+            raise ConfigError("hydra.sweeper.warm_start: a grid tries each of its points once; leave it out")
         url = resolve_storage_url(given["storage"], directory)
         name = settings.study_name or directory.resolve().name
         return cls(
@@ -151,7 +153,7 @@ class Sweep:
             elif stored != wanted:
                 raise ConfigError(format_search_mismatch(stored, wanted, self.directory))
             if not study.user_attrs.get(ENQUEUED):
-                if self.settings.defaults_first:
+                if self.settings.defaults_first and not is_grid(self.sampler):
                     enqueue_default(study, self.space, flatten_config(self.config), self.choices)
                 if self.settings.warm_start:
                     enqueue_points(study, self.space, Path(self.settings.warm_start), self.settings.warm_start_points)

@@ -204,10 +204,22 @@ def test_the_stock_samplers_work_and_a_grid_ends_by_itself(name, num):
     assert status == 0 and found["trials"]["complete"] == num
 
 
+@pytest.mark.parametrize("seed", [(), ("+hydra.sweeper.sampler.seed=3",)])
+@pytest.mark.parametrize(("kind", "num"), [("bowl", 4), ("sometimes", 2)])
+def test_a_grid_tries_each_of_its_points_once(kind, num, seed):
+    """The recipe's own value 0.1 is no extra trial, and a failed point is not replaced by one that was tried."""
+    base = ("lr=choice(0.01,0.05,0.1,0.2)", *PLAIN[1:], "hydra/sweeper/sampler=grid", *seed)
+    for _ in range(2):
+        status, found = sweep(9, f"kind={kind}", base=base)
+        tried = sorted(float(entry["knobs"]["lr"]) for entry in found["entries"])
+        assert (status, tried, found["trials"]["complete"]) == (0, [0.01, 0.05, 0.1, 0.2], num)
+
+
 @pytest.mark.parametrize(
     "arguments, says",
     [
         (("hydra.sweeper.storage=journal.log",), "no heartbeat"),
+        (("lr=choice(0.1,0.2)", "hydra/sweeper/sampler=grid", "hydra.sweeper.warm_start=sweep"), "warm_start: a grid tries"),
         (("hydra.sweeper.pruner=none",), "an option is chosen with hydra/sweeper/pruner=none"),
         (("hydra.sweeper.params=[lr]",), "is not legal: a mapping, or null"),
         (("hydra.sweeper.objective=test/accuracy",), "a sweep must not see test metrics"),
