@@ -38,6 +38,20 @@ def count_trials(node: Mapping[str, Any], space: SearchSpace, n_trials: int) -> 
     return min(n_trials, math.prod(len(values) for values in _build_grid(space).values()))
 
 
+def format_small_space(node: Mapping[str, Any], space: SearchSpace, n_trials: int) -> str | None:
+    """A warning if the space has fewer points than there are trials, which then repeat some. node: as in `make_sampler`."""
+    try:
+        num = math.prod(len(values) for values in _build_grid(space).values())
+    except ValueError:  # a continuous range
+        return None
+    if is_grid(node) or space.conditions or n_trials <= num:
+        return None
+    return (
+        f"the search space has {num} points, so some of {n_trials} trials repeat others; "
+        f"hydra/sweeper/sampler=grid tries each once"
+    )
+
+
 def make_sampler(node: Mapping[str, Any], space: SearchSpace, number: int) -> BaseSampler:
     """The sampler of a trial, with the configured seed + `number`, so that a repeated command draws new values.
 

@@ -5,6 +5,7 @@ space.
 """
 
 import functools
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,13 +25,20 @@ from optuna.trial import FrozenTrial, Trial
 from sota_exp.config.formats import require_current_format
 from sota_exp.config.hydra_errors import format_hydra_error
 from sota_exp.errors import ConfigError
-from sota_exp.sweep.checks import format_search_mismatch, load_custom_search_space, require_prunable
-from sota_exp.sweep.sampler import count_trials, is_grid, make_sampler
+from sota_exp.sweep.checks import (
+    format_search_mismatch,
+    load_custom_search_space,
+    require_prunable,
+    require_whole_numbers,
+)
+from sota_exp.sweep.sampler import count_trials, format_small_space, is_grid, make_sampler
 from sota_exp.sweep.settings import Objectives, SweepSettings, read_goal, read_settings, read_trees, to_plain
 from sota_exp.sweep.space import SearchSpace, is_search, read_space
 from sota_exp.sweep.start_points import enqueue_default, enqueue_points, flatten_config
 from sota_exp.sweep.storage import StudyStorage, resolve_storage_url, retry_while_disconnected
 from sota_exp.sweep.trial import JobBrief, TrialIdentity
+
+log = logging.getLogger(__name__)
 
 #: Attributes of the study: the search space as text, and whether the start points are enqueued.
 DECLARATION, ENQUEUED = "declaration", "enqueued"
@@ -117,20 +125,26 @@ class Sweep:
         require_current_format(files, self.directory, "sweep", "sweep")
         self.directory.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, self.directory / "multirun.yaml")
+        fixed = [*self.search_overrides, *self.space.overrides({})]
+        require_whole_numbers(self.require_composable(fixed, fixed), self.space.knobs)
         for name, kind in self.space.knobs.items():
             if name not in self.space.coordinates and isinstance(kind, FloatDistribution | IntDistribution):
                 overrides = [f"{name}={kind.low}"]
-                self.require_composable(overrides, [*self.search_overrides, *overrides])
+                self.require_composable(overrides, [*fixed, *overrides])
+        if self.settings.custom_search_space is None and (
+            warning := format_small_space(self.sampler, self.space, self.settings.n_trials)
+        ):
+            log.warning(warning)
         retry_while_disconnected(self._begin_study)
 
-    def require_composable(self, overrides: list[str], job: list[str]) -> None:
-        """Check that Hydra can compose a job. overrides: those of `job` that an error message may name.
+    def require_composable(self, overrides: list[str], job: list[str]) -> DictConfig:
+        """The configuration of a job as Hydra composes it. overrides: those of `job` that an error message may name.
 
         Raises:
             ConfigError: it cannot, for example because a key is mistyped.
         """
         try:
-            self.loader.load_sweep_config(self.config, job)
+            return self.loader.load_sweep_config(self.config, job)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise ConfigError(format_hydra_error(error, overrides)) from error
 

@@ -17,6 +17,7 @@ from optuna.trial import Trial, TrialState
 from sota_exp.cli.main import run_command_line
 from sota_exp.sweep import end, ownership, sweep_json, take_trial
 from sota_exp.sweep import loop as sweep_loop
+from sota_exp.sweep import sweep as sweep_module
 from sota_exp.sweep.space import SearchSpace
 from sota_exp.sweep.storage import StudyStorage
 from tests.experiments import TINY
@@ -202,6 +203,15 @@ def test_the_stock_samplers_work_and_a_grid_ends_by_itself(name, num):
     knob = "lr=choice(0.1,0.2)" if name == "grid" else LR
     status, found = sweep(3, f"hydra/sweeper/sampler={name}", base=(knob, *PLAIN[1:]))
     assert status == 0 and found["trials"]["complete"] == num
+
+
+def test_a_repeated_point_is_ranked_once_and_a_small_space_is_announced(monkeypatch):
+    said = []
+    monkeypatch.setattr(sweep_module.log, "warning", said.append)
+    status, found = sweep(4, "hydra.sweeper.conditional=null", base=("lr=choice(0.1,0.2)", *PLAIN[1:]))
+    assert status == 0 and found["trials"]["complete"] == 4
+    assert sorted(float(entry["knobs"]["lr"]) for entry in found["ranking"]) == [0.1, 0.2]
+    assert len(said) == 1 and "the search space has 2 points, so some of 4 trials repeat others" in said[0]
 
 
 @pytest.mark.parametrize("seed", [(), ("+hydra.sweeper.sampler.seed=3",)])
@@ -394,3 +404,11 @@ def test_importances_of_several_objectives_are_those_of_the_first_alone():
     one, two = of(["maximize"]), of(["maximize", "minimize"])
     for method, shares in one.items():
         assert two[method] == pytest.approx(shares), method
+
+
+def test_a_value_of_an_option_that_the_command_chooses_is_searched():
+    search = ("schedule/early_stopping=patience", "schedule.early_stopping.patience=range(2,4)")
+    few = ("hydra.sweeper.n_trials=1", "hydra.sweeper.confirm.top=0", "hydra.sweep.dir=sweep", "tracking=none")
+    assert run_command_line(["sweep", *TINY, *search, *few]) == 0
+    found = json.loads(Path("sweep/sweep.json").read_text())
+    assert found["entries"][0]["knobs"]["schedule.early_stopping.patience"] in (2, 3)
