@@ -39,7 +39,7 @@ def count_trials(node: Mapping[str, Any], space: SearchSpace, n_trials: int) -> 
 
 
 def format_small_space(node: Mapping[str, Any], space: SearchSpace, n_trials: int) -> str | None:
-    """A warning if the space has fewer points than there are trials, which then repeat some. node: as in `make_sampler`."""
+    """A warning if the space has fewer points than trials, which then repeat some. node: as in `make_sampler`."""
     try:
         num = math.prod(len(values) for values in _build_grid(space).values())
     except ValueError:  # a continuous range

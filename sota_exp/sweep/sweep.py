@@ -76,7 +76,11 @@ class Sweep:
         loader: ConfigLoader,
         arguments: list[str],
     ) -> "Sweep":
-        """Read and check `hydra.sweeper` (`given`) and the overrides of the command line (`arguments`)."""
+        """Read and check `hydra.sweeper` (`given`) and the overrides of the command line (`arguments`).
+
+        Raises:
+            ConfigError: they are wrong, or do not go together.
+        """
         given = to_plain(given)
         settings, goal = read_settings(given), read_goal(given)
         trees = read_trees(given)
@@ -119,7 +123,7 @@ class Sweep:
         """Create or load the study, and enqueue the start points once.
 
         Raises:
-            ConfigError: an older version made the sweep in the directory.
+            ConfigError: an older version made the sweep in the directory, or a knob cannot have its values.
         """
         files = [self.directory / "sweep.json", *islice(self.directory.glob("[0-9]*/config.yaml"), 1)]
         require_current_format(files, self.directory, "sweep", "sweep")

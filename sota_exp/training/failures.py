@@ -1,4 +1,4 @@
-"""Exceptions that mean a failed run, not a bug, as errors of one line: memory, batch norm, disk, files, the compiler."""
+"""Exceptions that mean a failed run, not a bug, in one line: memory, batch norm, disk, files, the compiler."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
