@@ -99,6 +99,8 @@ FOUND_BY_COMPOSITION = {
 }  # fmt: skip
 
 FOUND_BY_TYPES = {
+    f"data=image_folder data.root={'x' * 300}": ["is not legal", ": File name too long; give a folder"],
+    f"hydra.run.dir={'x' * 300}": ["no folder can be made for the run", ": File name too long; hydra.run.dir=DIR"],
     "hydra.job.chdir=true": ["hydra.job.chdir=true: relative paths are those of the directory of the command"],
     "~augmentation/mix": ["augmentation/mix: no option is chosen"],
     "+foo=1": ["foo: no such key", "seed"],
