@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import Trial
 
 from sota_exp.config.build import import_class
-from sota_exp.config.configuration import SWEEP_KEYS, resolve_configuration
+from sota_exp.config.configuration import SWEEP_KEYS, Configuration, resolve_configuration
 from sota_exp.config.values import flatten
 from sota_exp.errors import ConfigError
 from sota_exp.sweep.settings import Objectives, SweepSettings
@@ -75,12 +75,19 @@ def require_whole_numbers(config: DictConfig, knobs: Mapping[str, BaseDistributi
         if not isinstance(kind, FloatDistribution) or (kind.step or 0.5).is_integer():
             continue
         # Many a float is written as a whole number, so the type has the last word.
-        if type(values.get(name)) is int and type(attrgetter(name)(resolved.experiment)) is int:
+        if type(values.get(name)) is int and _is_whole(resolved, name):
             low, high = math.ceil(kind.low), math.floor(kind.high)
             raise ConfigError(
                 f"{name}=interval({kind.low:g},{kind.high:g}): {name} is a whole number; write "
                 f"{name}=int(interval({low},{high})), range({low},{high + 1},step=…) or choice(…)"
             )
+
+
+def _is_whole(configuration: Configuration, key: str) -> bool:
+    try:
+        return type(attrgetter(key)(configuration.experiment)) is int
+    except (ConfigError, AttributeError):  # of another program, or wrong in other ways, which the trials will tell
+        return False
 
 
 def format_search_mismatch(stored: Mapping[str, str], wanted: Mapping[str, str], directory: Path) -> str:

@@ -19,6 +19,7 @@ from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from optuna.distributions import CategoricalDistribution as Categorical
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, Trial
 
@@ -129,17 +130,27 @@ class Sweep:
         require_current_format(files, self.directory, "sweep", "sweep")
         self.directory.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, self.directory / "multirun.yaml")
-        fixed = [*self.search_overrides, *self.space.overrides({})]
-        require_whole_numbers(self.require_composable(fixed, fixed), self.space.knobs)
-        for name, kind in self.space.knobs.items():
-            if name not in self.space.coordinates and isinstance(kind, FloatDistribution | IntDistribution):
-                overrides = [f"{name}={kind.low}"]
-                self.require_composable(overrides, [*fixed, *overrides])
+        require_whole_numbers(self._compose_with([]), self.space.knobs)
         if self.settings.custom_search_space is None and (
             warning := format_small_space(self.sampler, self.space, self.settings.n_trials)
         ):
             log.warning(warning)
+        for name, kind in self.space.knobs.items():
+            if name not in self.space.coordinates and isinstance(kind, FloatDistribution | IntDistribution):
+                self._compose_with([f"{name}={kind.low}"])
         retry_while_disconnected(self._begin_study)
+
+    def _compose_with(self, overrides: list[str]) -> DictConfig:
+        """The configuration with `overrides`, the fixed ones and first choices, or alone where these do not compose.
+
+        A value may belong to an option that the command fixes, or to only some of those that it searches.
+        """
+        first = {name: kind.choices[0] for name, kind in self.space.knobs.items() if isinstance(kind, Categorical)}
+        try:
+            job = [*self.search_overrides, *self.space.overrides(first), *overrides]
+            return self.require_composable(overrides, job)
+        except ConfigError:
+            return self.require_composable(overrides, [*self.search_overrides, *overrides])
 
     def require_composable(self, overrides: list[str], job: list[str]) -> DictConfig:
         """The configuration of a job as Hydra composes it. overrides: those of `job` that an error message may name.

@@ -406,9 +406,10 @@ def test_importances_of_several_objectives_are_those_of_the_first_alone():
         assert two[method] == pytest.approx(shares), method
 
 
-def test_a_value_of_an_option_that_the_command_chooses_is_searched():
-    search = ("schedule/early_stopping=patience", "schedule.early_stopping.patience=range(2,4)")
+@pytest.mark.parametrize("option", ["mixup", "choice(mixup,cutmix)"])
+def test_a_value_of_an_option_that_the_command_chooses_or_searches_is_searched(option):
+    search = (f"augmentation/mix={option}", "augmentation.mix.alpha=interval(0.1,0.9)")
     few = ("hydra.sweeper.n_trials=1", "hydra.sweeper.confirm.top=0", "hydra.sweep.dir=sweep", "tracking=none")
     assert run_command_line(["sweep", *TINY, *search, *few]) == 0
     found = json.loads(Path("sweep/sweep.json").read_text())
-    assert found["entries"][0]["knobs"]["schedule.early_stopping.patience"] in (2, 3)
+    assert 0.1 <= found["entries"][0]["knobs"]["augmentation.mix.alpha"] <= 0.9
