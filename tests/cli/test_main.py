@@ -442,6 +442,7 @@ def test_the_commit_is_that_of_the_code_wherever_it_is_started(tmp_path, monkeyp
         (["optimizer.lr=1e30,1e31"], "diverged"),
         (["optimizer.lr=-1,-2", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], "optimizer.lr=-1.0 is not legal"),
         (["optimizer.lr=interval(0,1)"], "sota-exp sweep searches an interval"),
+        (["augmentation/mix=mixup,cutmix", "augmentation.mix.alpha=0.3"], "a sweep of augmentation/mix; write ++augm"),
         (["data=null,fake"], "data=null,fake: the value of a group"),
         (["seed=choice(null,1)"], "seed=null: expected an integer"),
     ],
