@@ -50,8 +50,11 @@ FOREIGN_ERRORS = {
     "safetensors": "cannot read or write weights: {text}",
 }
 
-#: Words in the message of a `RuntimeError` → what went wrong.
+#: Words in the message of a `RuntimeError` or `ValueError` of PyTorch → what went wrong.
 RUNTIME_ERRORS = {
+    "Expected more than 1 value per channel when training": "a batch of one image leaves batch norm a single value per "
+    "channel; try a larger batch_size or schedule.accumulation.micro_batch_size, larger images, or "
+    "regularization/norm=group",
     "DataLoader worker": "a process that loads images ended: {text}; if memory ran out, try fewer runtime.workers",
     "PytorchStreamWriter": "cannot write a checkpoint: {text}; is the disk full?",
     "inline_container": "cannot write a checkpoint: {text}; is the disk full?",
@@ -65,7 +68,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def error_to_failure(error: BaseException) -> RunFailed | Interrupted | None:
-    """The failure of one line that an exception means: memory, disk, files, the compiler; None for bugs."""
+    """The failure of one line that an exception means: memory, batch norm, disk, files, the compiler; None for bugs."""
     text, kind = first_line(error), type(error)
     if isinstance(error, RunFailed | Interrupted):
         return error
@@ -76,14 +79,14 @@ def error_to_failure(error: BaseException) -> RunFailed | Interrupted | None:
     if isinstance(error, OSError):
         return RunFailed(f"{'disk full' if error.errno == errno.ENOSPC else 'cannot read or write'}: {text}")
     words = [line for module, line in FOREIGN_ERRORS.items() if kind.__module__.startswith(module)]
-    if isinstance(error, RuntimeError):
+    if isinstance(error, RuntimeError | ValueError):
         words += [line for word, line in RUNTIME_ERRORS.items() if word in str(error)]
     return RunFailed(words[0].format(text=text)) if words else None
 
 
 @contextmanager
 def convert_errors() -> Iterator[None]:
-    """While entered, errors of memory, disk, files and the compiler become a `RunFailed` of one line.
+    """While entered, errors of memory, batch norm, disk, files and the compiler become a `RunFailed` of one line.
 
     Raises:
         RunFailed: such an error.

@@ -121,10 +121,12 @@ def find_extreme_classes(result: dict[str, Any]) -> dict[str, str]:
     accuracies = result["per_class_accuracy"]
     ranked = sorted((share, name) for name, share in accuracies.items() if share is not None)
     num = max(1, min(3, len(ranked) // 2))
-    extremes = {"hardest on test": ranked[:num], "easiest on test": ranked[-num:]}
+    hardest = [each for each in ranked[:num] if each[0] < ranked[-1][0]]  # A class as easy as the easiest is not hard.
+    extremes = {"hardest on test": hardest, "easiest on test": ranked[-num:]}
     found = {
         heading: ", ".join(f"{name} {format_percent(share)}" for share, name in part)
         for heading, part in extremes.items()
+        if part
     }
     absent = [name for name, share in accuracies.items() if share is None]
     return found | ({"without test images": join_first(absent, 3)} if absent else {})

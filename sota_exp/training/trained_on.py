@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sota_exp.runs.digests import read_checked
+from sota_exp.runs.digests import read_checked, read_digests
 from sota_exp.runs.files import RunFiles
 from sota_exp.stages.data import DataSet
 
@@ -22,7 +22,7 @@ def read_trained_on(weights: Path) -> np.ndarray | None:
     """Digests of the images that weights were trained on, int64 [N], from the file beside them; None without one."""
     directory = weights.parent.parent if weights.parent.name == "checkpoint" else weights.parent
     path = RunFiles(directory=directory).trained_on
-    return np.load(io.BytesIO(read_checked(path)), allow_pickle=False) if path.is_file() else None
+    return np.load(io.BytesIO(read_checked(path)), allow_pickle=False) if path.exists() or read_digests(path) else None
 
 
 def count_trained_on(data: DataSet, parts: Sequence[str], digests: np.ndarray) -> dict[str, int]:

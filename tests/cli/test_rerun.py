@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from sota_exp.cli import main
+from sota_exp.runs.digests import write_checked_text
 from sota_exp.runs.find import SavedRun
 from tests.experiments import TINY
 
@@ -66,7 +67,7 @@ def test_other_numbers_of_the_same_training_are_shown(place: Path, capsys: pytes
     path = place / "outputs" / "one" / "result.json"
     result = json.loads(path.read_text())
     result["metrics"]["test/loss"] += 1e-9
-    path.write_text(json.dumps(result | {"versions": {**result["versions"], "torch": "2.9.0"}}))
+    write_checked_text(path, json.dumps(result | {"versions": {**result["versions"], "torch": "2.9.0"}}))
     text = read_output(capsys, "one")
     assert "Not identical with outputs/one." in text and "test/loss" in text
     assert "The probable reason: torch: 2.9.0 →" in text

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from sota_exp.runs.contents import MLFLOW_STATUSES, RunContent
+from sota_exp.runs.mlflow_store import sanitize_key
 from sota_exp.tracking.console import build_score_table
 from sota_exp.tracking.mlflow_content import (
     build_epoch_points,
@@ -19,7 +20,6 @@ from sota_exp.tracking.mlflow_content import (
     build_params,
     build_points,
     build_tags,
-    sanitize_key,
 )
 from sota_exp.tracking.mlflow_note import find_extreme_classes, format_run_note, format_scores
 from tests.run_directories import CONFIG, epoch, result, write_run
@@ -203,6 +203,9 @@ def test_six_images_leave_an_accuracy_uncertain_on_the_console_and_in_the_note(a
 def test_a_class_without_test_images_is_named_and_not_ranked() -> None:
     found = find_extreme_classes({"per_class_accuracy": {"a": 1.0, "b": None, "c": 0.5}})
     assert found == {"hardest on test": "c 50 %", "easiest on test": "a 100 %", "without test images": "b"}
+    assert find_extreme_classes({"per_class_accuracy": {"a": 1.0, "b": 1.0}}) == {"easiest on test": "b 100 %"}
+    several = dict.fromkeys("abcdefg", 1.0) | {"h": 0.2}
+    assert find_extreme_classes({"per_class_accuracy": several})["hardest on test"] == "h 20 %"
     many = find_extreme_classes({"per_class_accuracy": {"a": 1.0} | dict.fromkeys("bcdef")})
     assert many["without test images"] == "b, c, d and 2 more"
 

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, error_to_failure
 from sota_exp.models import saved
+from sota_exp.runs.contents import is_being_trained
 from sota_exp.runs.digests import read_json_lines
 from sota_exp.runs.files import RunFiles
 from sota_exp.training import finish, trainer
@@ -259,6 +260,29 @@ def test_divergence_in_the_last_step_is_the_same_failure(words, reason, tmp_path
     assert (result["status"], result["reason"]) == ("failed", reason)
 
 
+def test_a_run_is_being_trained_from_its_first_file_to_its_result(tmp_path, monkeypatch):
+    """Also when it is taken up again beside the result of the interruption; config.yaml, which makes it a run, is last."""
+    seen, written = [], []
+    original = RunFiles.write_config
+    monkeypatch.setattr(
+        RunFiles,
+        "write_config",
+        lambda files, tree: written.append((files.directory / "start.json").exists()) or original(files, tree),
+    )
+
+    def look(step):
+        seen.append(is_being_trained(tmp_path))
+        if len(seen) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        run(request(tmp_path), Silent(look))
+    assert not is_being_trained(tmp_path)
+    run(request(tmp_path), Silent(look))
+    assert not is_being_trained(tmp_path)
+    assert len(seen) > 3 and all(seen) and written == [True, True]
+
+
 def test_early_stopping_ends_with_its_reason_and_stays_ended(tmp_path):
     result = run(request(tmp_path, *STALLED), Silent())
     assert result["status"] == "stopped_early"
@@ -324,6 +348,10 @@ def test_one_image_in_a_thousand_may_change_sides(difference, num, fails):
         (OSError(28, "No space left on device"), r"disk full: \[Errno 28\] No space left"),
         (OSError(5, "Input/output error"), r"cannot read or write: \[Errno 5\]"),
         (RunFailed("diverged"), "diverged"),
+        (
+            ValueError("Expected more than 1 value per channel when training, got input size [1, 512, 1, 1]"),
+            "a batch of one image leaves batch norm a single value per channel; try a larger batch_size",
+        ),
     ],
 )
 def test_what_goes_wrong_is_one_line(error, line):

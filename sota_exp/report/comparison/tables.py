@@ -13,7 +13,9 @@ from sota_exp.statistics.units import METRIC_WORDS, SHARE_FORMAT, UNKNOWN, forma
 #: By number: name of the row, factor to the displayed unit, decimals. Metrics that are not here: see `get_row`.
 ROWS = {
     "val/top5_accuracy": ("val top-5, %", 100, 2),
+    "val/ece": ("val ECE, %", 100, 2),
     "test/top5_accuracy": ("test top-5, %", 100, 2),
+    "test/ece": ("test ECE, %", 100, 2),
     "best/epoch": ("best epoch", 1, 0),
     "training_seconds": ("training, s", 1, 1),
     "images_per_second": ("images/s", 1, 0),

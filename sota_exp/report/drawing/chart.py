@@ -148,6 +148,9 @@ def compute_range(values: Iterable[float], margin: float = 0.06, least: float = 
     return middle - reach, middle + reach
 
 
+#: Labels of an axis or legend of shares: `80 %`.
+PERCENT_LABELS = "format(100 * datum.value, '.4~g') + ' %'"
+
 #: Notes of figures with intervals, and with points, beyond their scale.
 ARROWS_NOTE = "An arrow head: the interval continues outside the plot."
 TRIANGLES_NOTE = "A triangle at the edge: a value beyond the scale."

@@ -109,7 +109,7 @@ def test_numbers_and_names_are_in_the_pictures(tmp_path: Path) -> None:
     assert any(word.endswith("…") and odd[0].startswith(word[:20]) for word in matrix.words)
     curves = Picture(chart_to_svg(charts.draw_learning_curves(run)))
     names = {"train", "val, raw weights", "val, averaged weights", "epoch"}
-    assert names | {"Accuracy on val: 50.0% of the saved weights, epoch 3"} <= set(curves.words)
+    assert names | {"Accuracy on val: 50.00 % of the saved weights, epoch 3"} <= set(curves.words)
     steep = [epoch | {"train/loss": 50.0 - 20 * (epoch["epoch"] - 1), "train/lr": 1e-5} for epoch in run.epochs]
     words = [
         word
@@ -120,7 +120,7 @@ def test_numbers_and_names_are_in_the_pictures(tmp_path: Path) -> None:
     mistakes = Picture(chart_to_svg(charts.draw_worst_mistakes(run)))
     assert mistakes.words.count("90 % for 犬") == 5 and sum(mark.tag == "image" for mark in mistakes.marks) == 5
     reliability = Picture(chart_to_svg(charts.draw_run_reliability(run)))
-    assert {"Reliability on test (calibration error 0.100)", "images", "confidence of the prediction"} <= set(
+    assert {"Reliability on test (calibration error 10.00 %)", "images", "confidence of the prediction"} <= set(
         reliability.words
     )
     for each in (matrix, curves, mistakes, reliability):
