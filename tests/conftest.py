@@ -1,5 +1,6 @@
 """One thread and a cache of its own for every test run, so that tests neither wait for nor find what another left."""
 
+import functools
 import logging
 import pickle
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import torch
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository, ConfigResult, IConfigRepository
 from hydra.core.default_element import ResultDefault
+from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig
 
 from sota_exp import CONF
@@ -31,36 +33,48 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield cache
 
 
+#: Where the files lie that no test changes.
+SHIPPED = (f"file://{CONF}", "pkg://hydra.conf", "structured://")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def compositions_share_their_work() -> Iterator[None]:
-    """Hydra reads and merges fifty files for each of the thousands of configurations; here each file is read once and
-    each list of files is merged once. Where files of a test's own are on the search path, Hydra works as it always does.
+    """Hydra reads and merges fifty files for each of the thousands of configurations; here each file that we ship is read
+    once, and each list of files is merged once. Files of a test's own are read each time, and count by what they contain.
 
     What is kept is a pickle: it is read ten times as fast as OmegaConf's nodes are copied.
     """
+    load_file = ConfigRepository.load_config
+    embed_file = ConfigLoaderImpl._load_single_config
+    merge_files = ConfigLoaderImpl._compose_config_from_defaults_list
     kept: dict[object, bytes] = {}
 
-    def once(make: Callable[[], Any], repository: IConfigRepository, *key: object) -> Any:
-        if {source.path for source in repository.get_sources() if source.scheme() == "file"} != {str(CONF)}:
-            return make()
+    def once(make: Callable[[], Any], *key: object) -> Any:
         if key not in kept:
             kept[key] = pickle.dumps(make())
         return pickle.loads(kept[key])
 
+    def identify(default: ResultDefault, repo: IConfigRepository) -> tuple[object, ...]:
+        found = repo.load_config(str(default.config_path))
+        assert found is not None
+        content = b"" if found.path in SHIPPED else pickle.dumps(found)
+        return default.config_path, default.package, default.primary, found.provider, found.path, content
+
+    @functools.wraps(load_file)
     def load(self: ConfigRepository, config_path: str) -> ConfigResult | None:
-        return once(lambda: load_file(self, config_path), self, "file", config_path)
+        source = self._find_object_source(config_path, ObjectType.CONFIG)
+        if source is None or f"{source.scheme()}://{source.path}" not in SHIPPED:
+            return load_file(self, config_path)
+        return once(lambda: load_file(self, config_path), "file", source.provider, source.path, config_path)
 
+    @functools.wraps(embed_file)
     def embed(self: ConfigLoaderImpl, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
-        key = (default.config_path, default.package, default.primary)
-        return once(lambda: embed_file(self, default, repo), repo, "embedded", *key)
+        return once(lambda: embed_file(self, default, repo), "embedded", *identify(default, repo))
 
+    @functools.wraps(merge_files)
     def merge(self: ConfigLoaderImpl, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
-        key = [(each.config_path, each.package, each.primary) for each in defaults]
-        return once(lambda: merge_files(self, defaults, repo), repo, "merged", *key)
+        return once(lambda: merge_files(self, defaults, repo), "merged", *(identify(each, repo) for each in defaults))
 
-    load_file = ConfigRepository.load_config
-    embed_file = ConfigLoaderImpl._load_single_config
-    merge_files = ConfigLoaderImpl._compose_config_from_defaults_list
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ConfigRepository, "load_config", load)
         patch.setattr(ConfigLoaderImpl, "_load_single_config", embed)

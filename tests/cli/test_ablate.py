@@ -16,7 +16,7 @@ from tests.forked import Program
 from tests.options import ROOT
 
 SMALL = [item for item in TINY if not item.startswith("schedule.length")]
-OVERRIDES = [*SMALL, "scale.epochs=1", "scale.long_epochs=2", "tracking.figures=false", "evaluation/resolution=search"]
+OVERRIDES = [*SMALL, "scale.epochs=1", "scale.long_epochs=2", "evaluation/resolution=search"]
 STUDY = ["ablate", "study=ladder", "study.only=[ema,inference_resize]", "hydra.sweep.dir=study"]
 
 

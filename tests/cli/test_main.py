@@ -280,9 +280,11 @@ def result_of(directory):
 
 
 def test_a_whole_run_and_its_repetition(capfd, elsewhere):
-    command = ["train", *TINY_RUN, "recipe=torchvision", "hydra.run.dir=here"]
+    command = ["train", *TINY_RUN, "recipe=torchvision", "tracking.figures=true", "hydra.run.dir=here"]
     assert run_command_line(command) == 0
     output = capfd.readouterr().out
+    drawn = {path.name for path in (elsewhere / "here" / "figures").iterdir()}
+    assert drawn >= {"learning_curves.png", "learning_rate.png", "confusion_matrix.png", "reliability.png"}
     assert "val accuracy" in output and "finished" in output and "images/s" in output
     result = result_of("here")
     assert (result["status"], result["choices"]["augmentation/mix"]) == ("finished", "mixup_or_cutmix")

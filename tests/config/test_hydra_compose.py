@@ -1,11 +1,26 @@
 """Composing for tests, which share Hydra's work, and composing as users do."""
 
 import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
 from omegaconf import OmegaConf
 
 from sota_exp.config.hydra_compose import compose_with_hydra
 from sota_exp.config.overrides import compose_configuration
 from sota_exp.config.values import flatten
+
+#: What `compositions_share_their_work` of conftest.py replaces.
+REPLACED = (
+    (ConfigRepository, "load_config"),
+    (ConfigLoaderImpl, "_load_single_config"),
+    (ConfigLoaderImpl, "_compose_config_from_defaults_list"),
+)
+
+
+def everything(overrides):
+    """All that Hydra composed, in its order, and the run's configuration."""
+    config = OmegaConf.to_container(compose_with_hydra(overrides), resolve=False)
+    return list(flatten(config).items()), compose_configuration(overrides)
 
 
 @pytest.mark.parametrize(
@@ -15,20 +30,21 @@ from sota_exp.config.values import flatten
         ["recipe=torchvision", "data=fake", "augmentation/mix=none", "optimizer.lr=0.3", "+seeds=[1,2]"],
         ["recipe=rsb_a2", "experiment=cutmix_long", "regularization=none", "~augmentation.flip"],
         ["+study=ladder", "scale=smoke"],
+        ["hydra.searchpath=[file://mine]", "augmentation/mix=mixup", "augmentation/erase=own"],
     ],
-    ids=len,
+    ids=["nothing", "values", "experiment", "study", "own files"],
 )
-def test_what_tests_share_of_hydras_work_changes_no_configuration(overrides, tmp_path):
-    """With a folder of one's own on the search path, `compositions_share_their_work` of conftest.py leaves Hydra alone."""
-    alone = [*overrides, f"hydra.searchpath=[file://{tmp_path}]"]
-    for _ in range(2):
-        assert compose_configuration(overrides) == compose_configuration(alone)
-        assert written(overrides) == written(alone)
-
-
-def written(overrides):
-    """All that Hydra composed, without what names the search path."""
-    config = OmegaConf.to_container(compose_with_hydra(overrides), resolve=False)
-    hydra = config["hydra"]
-    del hydra["searchpath"], hydra["runtime"]["config_sources"], hydra["overrides"], hydra["job"]["override_dirname"]
-    return list(flatten(config).items())
+def test_what_tests_share_of_hydras_work_changes_no_configuration(overrides, tmp_path, monkeypatch):
+    own = tmp_path / "mine" / "augmentation"
+    monkeypatch.chdir(tmp_path)
+    for alpha in (0.5, 0.25):
+        for slot, name in (("mix", "mixup"), ("erase", "own")):
+            (own / slot).mkdir(parents=True, exist_ok=True)
+            (own / slot / f"{name}.yaml").write_text(f"alpha: {alpha}\n")
+        with monkeypatch.context() as patch:
+            for owner, name in REPLACED:
+                patch.setattr(owner, name, getattr(owner, name).__wrapped__)
+            expected = everything(overrides)
+        assert everything(overrides) == expected
+        assert everything(overrides) == expected
+        assert ("augmentation.erase.alpha", alpha) in expected[0] or "augmentation/erase=own" not in overrides

@@ -88,7 +88,6 @@ def real_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "recipe=baseline",
                 "optimizer.lr=0.01",
                 "data.num_images=120",
-                "tracking.figures=false",
                 *overrides,
             ]
             assert main.run_command_line(["train", *words, f"seed={seed}", f"hydra.run.dir={place}"]) == 0
