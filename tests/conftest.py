@@ -1,6 +1,8 @@
 """One thread and a cache of its own for every test run, so that tests neither wait for nor find what another left."""
 
+import contextlib
 import functools
+import io
 import logging
 import pickle
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ from hydra._internal.config_repository import ConfigRepository, ConfigResult, IC
 from hydra.core.default_element import ResultDefault
 from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig
+from PIL import Image
 
 from sota_exp import CONF
 
@@ -96,3 +99,30 @@ def own_logging() -> Iterator[None]:
     reset_logging()
     yield
     reset_logging()
+
+
+@pytest.fixture
+def charts_only_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts are made, but an empty picture stands for each: half of the time of a page, for tests that read its words."""
+    import vl_convert
+
+    empty = '<svg width="1" height="1" viewBox="0 0 1 1" xmlns="http://www.w3.org/2000/svg"></svg>'
+    file = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(file, format="png")
+    monkeypatch.setattr(vl_convert, "vegalite_to_svg", lambda tree: empty)
+    monkeypatch.setattr(vl_convert, "svg_to_png", lambda svg, scale: file.getvalue())
+
+
+def compare_with_schema(patch: pytest.MonkeyPatch) -> None:
+    """Every part of every chart is compared with the schema of Vega-Lite, which the package skips to save time."""
+    import altair
+    from altair.utils import schemapi
+
+    to_dict = altair.TopLevelMixin.to_dict
+
+    def checked(self: Any, validate: bool = True, **given: Any) -> Any:
+        is_whole = (given.get("context") or {}).get("top_level", True)  # a part lacks the data, which is the whole's
+        return to_dict(self, validate=validate or is_whole, **given)
+
+    patch.setattr(schemapi, "debug_mode", lambda checks: contextlib.nullcontext())
+    patch.setattr(altair.TopLevelMixin, "to_dict", checked)
