@@ -11,12 +11,11 @@ sota-exp compare compares their metrics and costs.
 
 import shlex
 
-from rich.markup import escape
 from rich.table import Table
 
 from sota_exp.errors import ConfigError
 from sota_exp.report.comparison.config_difference import find_config_difference
-from sota_exp.report.terminal import make_console
+from sota_exp.report.terminal import escape, make_console
 from sota_exp.runs.find import SavedRun, find_run
 
 

@@ -16,10 +16,8 @@ model.json, written beside them, contains the sizes for resizing and cropping, a
 import os
 from pathlib import Path
 
-from rich.markup import escape
-
 from sota_exp.cli.saved_model_argument import parse_values, parse_weights_argument, require_description
-from sota_exp.report.terminal import make_console
+from sota_exp.report.terminal import escape, make_console
 
 
 def main(arguments: list[str]) -> None:

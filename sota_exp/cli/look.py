@@ -20,13 +20,12 @@ hydra.run.dir sets the directory of the pictures and of look.json with the numbe
 from functools import partial
 
 from omegaconf import DictConfig
-from rich.markup import escape
 
 from sota_exp.cli.train import log, remove_empty_run_directory
 from sota_exp.config import compose
 from sota_exp.config.rules import check_rules
 from sota_exp.errors import ConfigError
-from sota_exp.report.terminal import make_console, shorten_path
+from sota_exp.report.terminal import escape, make_console, shorten_path
 
 #: The default directory, named like that of a run.
 DEFAULT_DIRECTORY = "outputs/look-${hydra:runtime.choices.recipe}-${hydra:runtime.choices.data}-seed${seed}"

@@ -4,12 +4,15 @@ Exit status: 0 done; 1 the run failed; 2 wrong usage or configuration; 128 + sig
 """
 
 import importlib
+import io
 import os
 import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 
+from sota_exp.config.data_paths import quote_existing_paths
+from sota_exp.config.printable import make_printable
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
 
 #: Command → summary. The module of the same name in `sota_exp.cli` has the function `main(arguments)`.
@@ -61,6 +64,9 @@ def format_usage() -> str:
 def main() -> None:
     """Run the command in `sys.argv` and exit with its status."""
     limit_openmp_spinning()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")  # names of files need not be UTF-8
     sys.exit(run_command_line(sys.argv[1:]))
 
 
@@ -84,7 +90,7 @@ def run_command_line(arguments: list[str]) -> int:
     except (ConfigError, RunFailed, Interrupted, KeyboardInterrupt) as error:
         if os.environ.get("SOTA_EXP_TRACEBACK") == "1":
             raise
-        print(f"sota-exp: {str(error) or 'interrupted'}", file=sys.stderr)
+        print(f"sota-exp: {make_printable(str(error)) or 'interrupted'}", file=sys.stderr)
         return get_exit_status(error)
     except BrokenPipeError:  # The reader closed the pipe, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -128,5 +134,5 @@ def run_command(arguments: list[str]) -> int:
     if help_text.startswith("usage: ") and {"-h", "--help"} & set(arguments):
         print(help_text)
     else:
-        command(arguments[1:])
+        command(quote_existing_paths(arguments[1:]))
     return 0

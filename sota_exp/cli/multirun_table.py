@@ -7,10 +7,9 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
-from rich.markup import escape
 from rich.table import Table
 
-from sota_exp.report.terminal import make_console
+from sota_exp.report.terminal import escape, make_console
 
 
 class MultirunTable(Callback):

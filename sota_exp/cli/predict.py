@@ -20,11 +20,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-
 from sota_exp.cli.saved_model_argument import parse_values, parse_weights_argument, require_description
 from sota_exp.errors import ConfigError, RunFailed
-from sota_exp.report.terminal import make_console
+from sota_exp.report.terminal import escape, make_console
 
 if TYPE_CHECKING:
     from sota_exp.models.predict import Prediction

@@ -15,7 +15,6 @@ hydra.run.dir sets another directory. The same command resumes its run, or print
 from functools import partial
 
 from omegaconf import DictConfig
-from rich.markup import escape
 
 from sota_exp.cli.diff import build_difference_table
 from sota_exp.cli.train import train
@@ -28,7 +27,7 @@ from sota_exp.errors import ConfigError
 from sota_exp.report.comparison.compare_runs import compare_runs
 from sota_exp.report.comparison.repeatability import Repetition, compare_repetition
 from sota_exp.report.comparison.terminal import print_comparison
-from sota_exp.report.terminal import make_console
+from sota_exp.report.terminal import escape, make_console
 from sota_exp.runs.find import SavedRun, find_run
 
 

@@ -46,7 +46,7 @@ def build(cls: type[T], tree: object, key: str = "") -> T:
         name: build(kind, tree.get(name), join_key(key, name)) for name, kind in types.items() if is_config_class(kind)
     }
     leaves = {name: kind for name, kind in types.items() if not is_config_class(kind)}
-    values |= _typed_values(leaves, {name: tree[name] for name in leaves}, key)
+    values |= convert_values(leaves, {name: tree[name] for name in leaves}, key)
     with prefix_invalid_values(key):
         return cls(**values)
 
@@ -108,8 +108,12 @@ def _check_keys(tree: Mapping[str, Any], types: Mapping[str, Any], key: str) -> 
             raise ConfigError(f"{join_key(key, name)}: a value is missing; give one: {join_key(key, name)}=…")
 
 
-def _typed_values(types: Mapping[str, Any], values: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Values converted and checked by OmegaConf, with a structured schema of `types`."""
+def convert_values(types: Mapping[str, Any], values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Values converted and checked by OmegaConf, with a structured schema of `types`.
+
+    Raises:
+        ConfigError: a value has another type.
+    """
     if not types:
         return {}
     typed = OmegaConf.structured(_schema(tuple(types.items())))
@@ -120,7 +124,8 @@ def _typed_values(types: Mapping[str, Any], values: Mapping[str, Any], key: str)
             raise ConfigError(
                 f"{join_key(key, name)}={_format_value(value)}: expected {_describe_type(types[name])}"
             ) from error
-    result = OmegaConf.to_container(typed, resolve=True, throw_on_missing=True)
+    # Not resolved: the values are, and a folder may be called ${x}.
+    result = OmegaConf.to_container(typed, resolve=False, throw_on_missing=True)
     assert isinstance(result, dict)
     return {str(name): value for name, value in result.items()}
 

@@ -18,9 +18,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp import CONF
 from sota_exp.config.configuration import Configuration, resolve_configuration
+from sota_exp.config.data_paths import find_path_problem
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.hydra_compose import compose_with_hydra, normalize_override, register_resolvers
 from sota_exp.config.hydra_errors import format_hydra_error
+from sota_exp.config.hydra_paths import leave_out_hydra_files, read_folders_literally
 from sota_exp.config.recipe_values import drop_replaced_values, extract_run, get_search_directories
 from sota_exp.config.search_path import build_search_path_override
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
@@ -39,9 +41,11 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
         KeyboardInterrupt: a signal stopped a multirun.
     """
     register_resolvers()
+    read_folders_literally()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing the error and exiting.
     arguments = list(map(normalize_override, arguments))
     sys.argv = [f"sota-exp {command}".strip(), *add_sweep_directory(arguments, command)]
+    sys.argv += leave_out_hydra_files(arguments)
     failures: list[Exception] = []
     decorate = hydra.main(config_path=str(CONF), config_name="config", execution_whitelist=HYDRA_TARGETS_WHITELIST)
     entered: list[DictConfig] = []
@@ -57,6 +61,11 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
         if entered and not isinstance(error, HydraException | OmegaConfBaseException):
             raise
         raise ConfigError(format_hydra_error(error, arguments)) from error
+    except OSError as error:
+        if entered or not isinstance(error.filename, str):
+            raise
+        problem = find_path_problem(Path(error.filename), is_folder=True) or f"{error.filename}: {error.strerror}"
+        raise ConfigError(f"no folder can be made for the run: {problem}; hydra.run.dir=DIR takes another") from error
     if failures:
         raise failures[0]
 
@@ -145,7 +154,7 @@ def get_job_configuration(config: DictConfig) -> Configuration:
 
 def get_output_directory() -> Path:
     """The run's directory."""
-    return Path(HydraConfig.get().runtime.output_dir)
+    return Path(HydraConfig.get().runtime.output_dir).absolute()
 
 
 def get_shared_directory() -> Path:

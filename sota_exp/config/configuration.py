@@ -1,7 +1,8 @@
 """The configuration of one run: chosen options, values, and the typed experiment that they build."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from sota_exp.config.data_paths import make_paths_absolute
 from sota_exp.config.formats import targets_to_option_names
 from sota_exp.config.hydra_compose import list_config_groups
 from sota_exp.config.values import flatten, get_override_key, require_option
@@ -51,8 +53,18 @@ class Configuration:
         from sota_exp.config.build import build
         from sota_exp.config.experiment import Experiment
 
-        try:
+        with self.name_typed_keys():
             return build(Experiment, self.values)
+
+    @contextmanager
+    def name_typed_keys(self) -> Iterator[None]:
+        """While entered, an error begins with the key that the user set.
+
+        Raises:
+            ConfigError: such an error.
+        """
+        try:
+            yield
         except ConfigError as error:
             found = re.match(r"[\w.]+", str(error))
             key = found[0] if found else ""
@@ -88,6 +100,7 @@ def resolve_configuration(
     }
     values = {key: value for key, value in tree.items() if key not in NON_RUN_KEYS}
     named = targets_to_option_names(values, chosen)
+    make_paths_absolute(named)
     return Configuration(choices=chosen, values=named, typed_keys=find_typed_keys(config, overrides))
 
 

@@ -1,6 +1,7 @@
 """The typed experiment of one run: a tree of groups and stages, built from the configuration."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from sota_exp.stages.augmentation import Crop, Sampler, TrainSize
 from sota_exp.stages.average import Average
@@ -11,9 +12,15 @@ from sota_exp.stages.loss import Distillation, Loss
 from sota_exp.stages.model import InitialWeights, Model, ModelTransform, Tuning
 from sota_exp.stages.optimizer import Accumulation, GradientTransform, OptimizerFactory, ParameterGroups
 from sota_exp.stages.schedule import LrScaling, LrSchedule, ScheduleStepping, StoppingRule, TrainingLength, Warmup
-from sota_exp.stages.stage import require
+from sota_exp.stages.stage import Count, Legal, Settings, Several, one_of
 from sota_exp.stages.supervision import Supervision
 from sota_exp.stages.tracking import Tracking
+
+BatchSize = Annotated[int, Legal(lambda value: value >= 1, "images, at least 1")]
+
+#: Kinds of device, and the fields of `RuntimeSettings` that can be measured.
+DEVICES = ("auto", "cpu", "cuda", "mps")
+MEASURABLE = ("channels_last", "precision", "threads", "workers", "compile")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,44 +74,33 @@ class ModelStages:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationStages:
+class EvaluationStages(Settings):
     """Which epoch's weights are saved and fine-tuned, at which size and from how many views, and what is measured."""
 
     fine_tune: FineTuning
     resolution: Resolution
     tta: Predictor
     metrics: Metrics
-    select: str
-    batch_size: int
-
-    def __post_init__(self) -> None:
-        require(self.select in ("best", "last"), "select", self.select, "best or last")
-        require(self.batch_size >= 1, "batch_size", self.batch_size, "images, at least 1")
+    select: Annotated[str, one_of("best", "last")]
+    batch_size: BatchSize
 
 
 @dataclass(frozen=True, kw_only=True)
-class RuntimeSettings:
+class RuntimeSettings(Settings):
     """Device and speed settings; only `precision` changes what is computed.
 
     measure: the fields that a short measurement sets before the run; afterwards the list is empty.
     """
 
-    device: str
-    precision: str
+    device: Annotated[str, Legal(lambda value: value.split(":")[0] in DEVICES, "auto, cpu, cuda, cuda:N or mps")]
+    precision: Annotated[str, one_of("fp32", "bf16")]
     channels_last: bool
     compile: bool
-    workers: int
-    threads: int | None
-    measure: list[str]
-
-    def __post_init__(self) -> None:
-        measurable = ("channels_last", "precision", "threads", "workers", "compile")
-        require(set(self.measure) <= set(measurable), "measure", self.measure, f"a subset of [{', '.join(measurable)}]")
-        devices = ("auto", "cpu", "cuda", "mps")
-        require(self.device.split(":")[0] in devices, "device", self.device, "auto, cpu, cuda, cuda:N or mps")
-        require(self.precision in ("fp32", "bf16"), "precision", self.precision, "fp32 or bf16")
-        require(self.workers >= 0, "workers", self.workers, "0 or more processes")
-        require(self.threads is None or self.threads >= 1, "threads", self.threads, "null, or 1 or more")
+    workers: Annotated[int, Legal(lambda value: value >= 0, "0 or more processes")]
+    threads: Count | None
+    measure: Annotated[
+        list[str], Legal(lambda value: set(value) <= set(MEASURABLE), f"a subset of [{', '.join(MEASURABLE)}]")
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,22 +113,18 @@ class RecipeLengths:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScaleSettings:
+class ScaleSettings(Settings):
     """How much of the recipe is run: epochs, and images per split (null for all)."""
 
     name: str
     epochs: int
     long_epochs: int
-    train_images: int | None
-    eval_images: int | None
-
-    def __post_init__(self) -> None:
-        for name, num in (("train_images", self.train_images), ("eval_images", self.eval_images)):
-            require(num is None or num >= 2, name, num, "null for all, or at least 2")
+    train_images: Several | None
+    eval_images: Several | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experiment:
+class Experiment(Settings):
     """The experiment of one run. Groups and slots are in the order in which they act."""
 
     data: DataSource
@@ -148,9 +140,5 @@ class Experiment:
     tracking: Tracking
     recipe: RecipeLengths
     scale: ScaleSettings
-    seed: int
-    batch_size: int
-
-    def __post_init__(self) -> None:
-        require(self.batch_size >= 1, "batch_size", self.batch_size, "images, at least 1")
-        require(0 <= self.seed < 2**63, "seed", self.seed, "an integer from 0 to 2⁶³ − 1")
+    seed: Annotated[int, Legal(lambda value: 0 <= value < 2**63, "an integer from 0 to 2⁶³ − 1")]
+    batch_size: BatchSize

@@ -126,7 +126,9 @@ def read_config(path: Path) -> dict[str, Any]:
         ValueError: it contains no YAML, or no configuration.
     """
     try:
-        found = yaml.load(path.read_text(), SAFE_LOADER)
+        text = path.read_text()
+        # libyaml reads no bytes that are not UTF-8, as names of folders may have.
+        found = yaml.load(text, yaml.SafeLoader if re.search(r"\\uDC[89A-F]", text) else SAFE_LOADER)
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not valid YAML: {first_line(error)}") from error
     if not isinstance(found, dict):

@@ -1,6 +1,7 @@
 """Dotted keys and command-line text of configuration values, and suggestions for misspelt ones."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -45,6 +46,11 @@ def get_override_key(override: str) -> str:
     return override.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
+def escape_interpolations(text: str) -> str:
+    r"""The text as OmegaConf reads it literally: `\${` for `${`, and backslashes before it doubled."""
+    return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", text)
+
+
 def format_override_value(value: object) -> str:
     """Format a plain value for Hydra's command line."""
     if value is None:
@@ -54,7 +60,9 @@ def format_override_value(value: object) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(format_override_value, value))}]"
     if isinstance(value, str):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        # Hydra reads a backslash as such, unless it stands before a quote or the end.
+        text = re.sub(r"(\\*)'", r"\1\1\\'", escape_interpolations(value))
+        return "'" + re.sub(r"(\\+)\Z", r"\1\1", text) + "'"
     return repr(value)
 
 

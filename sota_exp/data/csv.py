@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sota_exp.config.data_paths import find_path_problem
 from sota_exp.data.decode import ImageFile
-from sota_exp.data.image_files import SPLIT_NAMES, FileList, FileSource
+from sota_exp.data.folders import SPLIT_NAMES, find_split
+from sota_exp.data.image_files import FileList, FileSource
 from sota_exp.stages.stage import InvalidValue
 
 #: Number of wrong lines that an error lists.
@@ -20,8 +22,9 @@ def read_rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
         InvalidValue: the file does not exist, is not CSV in UTF-8, has no header with the columns path and label, or
             has a row of another length.
     """
-    if not table.is_file():
-        raise InvalidValue("path", table, "a CSV file that exists, with the columns path and label, optionally split")
+    if problem := find_path_problem(table, is_folder=False):
+        legal = f"{problem}; give a CSV file with the columns path and label, optionally split"
+        raise InvalidValue("path", table, legal)
     with open(table, newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file)
         try:
@@ -50,14 +53,14 @@ def find_rows(table: Path, root: Path) -> list[ImageFile]:
     found: dict[Path, tuple[int, ImageFile]] = {}
     wrong: list[str] = []
     for number, row in read_rows(table):
-        path, split = root / row["path"], row.get("split", "train").lower()
-        error = find_error(row, path, split)
+        path, split = root / row["path"], find_split(row.get("split", "train"))
+        error = find_error(row, path)
         if not error and path in found:
             error = f"{row['path']} is on line {found[path][0]} too"
-        if error:
+        if error or split is None:
             wrong.append(f"line {number}: {error}")
         else:
-            found[path] = number, ImageFile(path, row["label"], SPLIT_NAMES[split])
+            found[path] = number, ImageFile(path, row["label"], split)
     if wrong:
         more = f"; and {len(wrong) - MAX_LISTED} more lines" if len(wrong) > MAX_LISTED else ""
         raise InvalidValue(
@@ -66,12 +69,12 @@ def find_rows(table: Path, root: Path) -> list[ImageFile]:
     return [image for _, image in found.values()]
 
 
-def find_error(row: dict[str, str], path: Path, split: str) -> str:
+def find_error(row: dict[str, str], path: Path) -> str:
     """What is wrong with a single row; empty where it is correct."""
     if not row["path"] or not row["label"]:
         return f"the {'label' if row['path'] else 'path'} is empty"
-    if split not in SPLIT_NAMES:
-        return f"split={split} is not one of {', '.join(SPLIT_NAMES)}"
+    if find_split(row.get("split", "train")) is None:
+        return f"split={row['split']} is not one of {', '.join(SPLIT_NAMES)}"
     return "" if path.is_file() else f"{path} is not a file"
 
 

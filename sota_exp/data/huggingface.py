@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from sota_exp.config.printable import make_printable
 from sota_exp.data.decode import DECODING
-from sota_exp.data.image_files import SPLIT_NAMES, check_splits, decode_split
+from sota_exp.data.folders import SPLIT_NAMES, find_split
+from sota_exp.data.image_files import check_splits, decode_split
 from sota_exp.data.store import ImageStore, open_data_set, use_given_splits
 from sota_exp.data.store_writer import TEST, TRAIN, VAL, Sample, StoreContents
 from sota_exp.errors import ConfigError, RunFailed
@@ -70,11 +72,11 @@ def find_classes(kind: Any, labels: list[Any]) -> tuple[list[str], dict[Any, int
         InvalidValue: the labels are neither strings nor integers.
     """
     if isinstance(kind, import_datasets().ClassLabel):
-        return list(kind.names), {number: number for number in range(len(kind.names))}
+        return [make_printable(name) for name in kind.names], {number: number for number in range(len(kind.names))}
     if not all(isinstance(label, str | int) for label in labels):
         raise InvalidValue("label_column", kind, "a column with one string or integer per image")
     values = sorted(set(labels))
-    return [str(value) for value in values], {value: number for number, value in enumerate(values)}
+    return [make_printable(str(value)) for value in values], {value: number for number, value in enumerate(values)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,13 +152,14 @@ class HuggingFace(DataSource):
         """
         parts: dict[int, Any] = {}
         for name, part in loaded.items():
-            if name not in SPLIT_NAMES:
+            split = find_split(name)
+            if split is None:
                 log.warning("%s: its split %s is ignored: not one of %s", self.dataset, name, ", ".join(SPLIT_NAMES))
-            elif SPLIT_NAMES[name] in parts:
+            elif split in parts:
                 legal = f"a data set with one split each to train, validate and test; it has {', '.join(loaded)}"
                 raise InvalidValue("dataset", self.dataset, legal)
             else:
-                parts[SPLIT_NAMES[name]] = part
+                parts[split] = part
         if TRAIN not in parts:
             raise InvalidValue("dataset", self.dataset, f"a data set with a split train; it has {', '.join(loaded)}")
         return dict(sorted(parts.items()))

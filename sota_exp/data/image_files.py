@@ -9,20 +9,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from sota_exp.config.data_paths import find_path_problem
+from sota_exp.config.printable import make_printable
+from sota_exp.data.class_order import LEGAL_ORDER, order_classes
 from sota_exp.data.decode import DECODE_ERRORS, DECODING, ImageFile, decode_image, map_in_threads, to_upright_pixels
 from sota_exp.data.resize import compute_resized_shape, interpolate
 from sota_exp.data.store import open_data_set, use_given_splits
 from sota_exp.data.store_writer import (
-    TEST,
     TRAIN,
-    VAL,
     Sample,
     StoreContents,
     UnreadableImage,
@@ -33,10 +34,7 @@ from sota_exp.data.store_writer import (
 from sota_exp.data.streaming import estimate_decoded_bytes, open_streamed_data_set
 from sota_exp.errors import RunFailed
 from sota_exp.stages.data import DataSet, DataSource
-from sota_exp.stages.stage import InvalidValue, NonNegative, Pixels
-
-#: Usual names of the splits.
-SPLIT_NAMES = {"train": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "test": TEST}
+from sota_exp.stages.stage import InvalidValue, Legal, NonNegative, Pixels, added_field
 
 log = logging.getLogger(__name__)
 
@@ -67,13 +65,22 @@ def check_splits(data: DataSet, name: str, value: object) -> DataSet:
     return data
 
 
-def hash_listing(root: Path, found: list[ImageFile], max_side: int | None) -> str:
-    """A hash of what is decoded (paths relative to `root`, sizes, modification times, classes, splits) and how."""
+def hash_listing(root: Path, found: list[ImageFile], classes: list[str], max_side: int | None) -> str:
+    """A hash of what is decoded (paths relative to `root`, sizes, modification times, classes, splits) and how.
+
+    classes: as they are shown, in order.
+
+    Raises:
+        UnreadableImage: a file is a link to nothing, or cannot be reached.
+    """
     rows = []
     for path, class_name, split in sorted(found):
-        state = path.stat()
+        try:
+            state = path.stat()
+        except OSError as error:
+            raise UnreadableImage(path, find_path_problem(path, is_folder=False) or str(error)) from error
         rows.append((os.path.relpath(path, root), state.st_size, state.st_mtime_ns, class_name, split))
-    text = json.dumps([DECODING, max_side, rows])
+    text = json.dumps([DECODING, max_side, rows, classes])
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
@@ -159,10 +166,14 @@ class FileSource(DataSource):
     """A data set of image files, decoded once into a store, or streamed where that would exceed `store_gigabytes` GB.
 
     max_side: pixels; images in a store are reduced until their shorter side is at most this. Streamed images are not.
+    class_order: of the network's outputs, see `order_classes`.
     """
 
     max_side: Pixels | None
     store_gigabytes: NonNegative | None
+    class_order: Annotated[Any, Legal(lambda value: isinstance(value, str | list), LEGAL_ORDER)] = added_field(
+        "lexical"
+    )
 
     @abstractmethod
     def list_files(self) -> FileList:
@@ -182,11 +193,18 @@ class FileSource(DataSource):
 
 
 def open_file_data_set(source: FileSource, files: FileList) -> DataSet:
-    """The data set of image files, its classes sorted by name, and its images named by their paths in the root."""
-    root, found, _, names = files
+    """The data set of image files, its classes in the order of `source`, its images named by their paths.
+
+    Raises:
+        InvalidValue: two classes have names that would be shown alike.
+    """
+    root, found, field, names = files
     max_side, store_gigabytes = source.max_side, source.store_gigabytes
-    classes = sorted({image.class_name for image in found})
-    key = f"files-{hash_listing(root, found, max_side)}"
+    classes = order_classes({image.class_name for image in found}, source.class_order)
+    shown = {name: make_printable(names(name)) for name in classes}
+    if len(set(shown.values())) < len(classes):
+        raise InvalidValue(field, vars(source)[field], "classes whose names differ in more than control characters")
+    key = f"files-{hash_listing(root, found, list(shown.values()), max_side)}"
     if store_gigabytes is not None and (size := estimate_decoded_bytes(found, max_side) / 1e9) > store_gigabytes:
         log.warning(
             "%s is streamed: decoded it would take %.3g GB, more than data.store_gigabytes=%g. Its images are decoded "
@@ -196,11 +214,11 @@ def open_file_data_set(source: FileSource, files: FileList) -> DataSet:
             store_gigabytes,
         )
         stored = partial(read_stored, max_side=max_side)
-        data = open_streamed_data_set(source, found, classes, key, names, stored)
+        data = open_streamed_data_set(source, found, classes, key, shown.__getitem__, stored)
     else:
 
         def build() -> StoreContents:
-            return StoreContents([names(name) for name in classes], decode_samples(found, classes, max_side))
+            return StoreContents(list(shown.values()), decode_samples(found, classes, max_side))
 
         data = open_data_set(source, key, build)
     return replace(data, names=tuple(name_file(image.path, root) for image in found))

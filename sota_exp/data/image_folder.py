@@ -1,98 +1,146 @@
 """A data set in folders of images, one per class, with or without folders for train, val and test."""
 
 import logging
-import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from sota_exp.config.data_paths import find_path_problem
+from sota_exp.config.values import join_first
 from sota_exp.data.decode import ImageFile
-from sota_exp.data.image_files import SPLIT_NAMES, FileList, FileSource
-from sota_exp.data.store_writer import TRAIN
-from sota_exp.stages.stage import InvalidValue
+from sota_exp.data.folders import describe_endings, find_image_files, find_split, has_images, is_image, list_subfolders
+from sota_exp.data.image_files import FileList, FileSource
+from sota_exp.data.store_writer import TEST, TRAIN, VAL
+from sota_exp.stages.stage import InvalidValue, added_field, one_of
 
-EXTENSIONS = frozenset([".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"])
+#: Split → its name in messages.
+SPLIT_WORDS = {TRAIN: "train", VAL: "val", TEST: "test"}
+
+#: Number of classes or folders that a message names.
+MAX_NAMED = 5
+
+#: How to say that a root has no splits.
+OTHERWISE = "data.layout=classes takes every folder in it as a class"
 
 log = logging.getLogger(__name__)
 
 
-def is_image(name: str) -> bool:
-    """Whether a file name is that of an image and not hidden (macOS writes `._photo.jpg` beside `photo.jpg`)."""
-    return not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
-
-
-def list_subfolders(folder: Path) -> list[Path]:
-    """The folders in a folder that are not hidden, sorted by name."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def find_image_files(folder: Path) -> list[Path]:
-    """The image files in a folder and all below it that are not hidden, sorted by path."""
-    found: list[Path] = []
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]  # such as .ipynb_checkpoints
-        found += [Path(parent, name) for name in names if is_image(name)]
-    return sorted(found)
-
-
-def has_splits(root: Path) -> bool:
-    """Whether `root` has splits: a folder `train` of folders, without images (with images it is a class).
-
-    Without a `train`, all its folders must be other splits: such a set can be scored, not learned.
-    """
-    folders = list_subfolders(root)
-    named = [folder for folder in folders if folder.name == "train"] or folders
-    return all(
-        folder.name in SPLIT_NAMES
-        and list_subfolders(folder)
-        and not any(is_image(path.name) for path in folder.iterdir())
-        for folder in named
-    ) and bool(named)
-
-
-def find_folder_images(root: Path) -> list[ImageFile]:
-    """Every image under `root`, sorted by split, class and path.
+def find_folder_images(root: Path, layout: str = "auto") -> list[ImageFile]:
+    """Every image under `root`, sorted by split, class and path. layout: as the field of `ImageFolder`.
 
     Raises:
-        InvalidValue: `root` is not a folder, has no images, or is not organized as classes.
+        InvalidValue: `root` is no folder, has no images, is not organized as classes, or can be read as splits and as
+            classes.
     """
-    if not root.is_dir():
-        raise InvalidValue("root", root, "a folder of images" if not root.exists() else "a folder, this is a file")
-    found = list_split_images(find_split_folders(root, SPLIT_NAMES) if has_splits(root) else {TRAIN: root})
+    if problem := find_path_problem(root, is_folder=True):
+        raise InvalidValue("root", root, problem)
+    folders = {} if layout == "classes" else find_split_folders(root, OTHERWISE)
+    if layout != "classes":
+        check_not_ambiguous(root, folders)
+    found = list_split_images(root, folders or {TRAIN: root})
     if not found:
         legal = "a folder with a sub-folder of images for each class; no image was found in one"
         raise InvalidValue("root", root, legal)
-    if not has_splits(root):
+    if not folders:
         check_not_nested(root)
     return found
 
 
-def list_split_images(folders: dict[int, Path]) -> list[ImageFile]:
-    """Every image in the class folders of the splits (split → folder), sorted by split, class and path."""
-    return [
-        ImageFile(path, class_folder.name, split)
-        for split, split_folder in sorted(folders.items())
-        for class_folder in list_subfolders(split_folder)
-        for path in find_image_files(class_folder)
-    ]
+def find_split_folders(root: Path, otherwise: str = "", splits: Sequence[int] = (TRAIN, VAL, TEST)) -> dict[int, Path]:
+    """Split → the folder of its class folders, by the names of the folders in `root`; {} where these are classes.
 
-
-def find_split_folders(root: Path, parts: Mapping[str, int]) -> dict[int, Path]:
-    """Split → its folder in `root`; other folders are ignored and logged. parts: name of a folder → split.
+    Where this is not obvious, what is understood is logged, with `otherwise`. splits: those that are looked for.
 
     Raises:
         InvalidValue: two folders are the same split.
     """
-    folders: dict[int, Path] = {}
+    found: dict[int, Path] = {}
     for folder in list_subfolders(root):
-        part = parts.get(folder.name)
-        if part is None or not list_subfolders(folder):
-            log.warning("%s is ignored: not %s with one folder per class", folder, " or ".join(parts))
-        elif part in folders:
-            raise InvalidValue("root", root, f"one folder per split, not {folders[part].name} and {folder.name}")
-        else:
-            folders[part] = folder
-    return folders
+        split = find_split(folder.name)
+        if (
+            split is None
+            or split not in splits
+            or not list_subfolders(folder)
+            or (split == TRAIN and has_images(folder))
+        ):
+            continue
+        if split in found:
+            raise InvalidValue("root", root, f"one folder per split, not {found[split].name} and {folder.name}")
+        found[split] = folder
+    if TRAIN in found:
+        ignored = [folder.name for folder in list_subfolders(root) if folder not in found.values()]
+        if ignored or {SPLIT_WORDS[split] for split in found} != {folder.name for folder in found.values()}:
+            understood = ", ".join(f"{folder.name} is {SPLIT_WORDS[split]}" for split, folder in sorted(found.items()))
+            rest = (
+                f"; ignored: {join_first(ignored, MAX_NAMED)}, not a split with one folder per class" if ignored else ""
+            )
+            level, hint = logging.WARNING if ignored else logging.INFO, f"; {otherwise}" if otherwise else ""
+            log.log(level, "%s: %s%s%s", root, understood, rest, hint)
+    return {split: skip_equal_folder(folder, split) for split, folder in found.items()}
+
+
+def skip_equal_folder(folder: Path, split: int) -> Path:
+    """The folder, or the only one in it where this has the name of the split too, as in `seg_train/seg_train`."""
+    inner = list_subfolders(folder)
+    return inner[0] if len(inner) == 1 and find_split(inner[0].name) == split else folder
+
+
+def check_not_ambiguous(root: Path, found: dict[int, Path]) -> None:
+    """Check that folders named like splits are not learned as classes. found: those with class folders in them.
+
+    Raises:
+        InvalidValue: there are others beside val or test but no train, or all are named like splits without classes.
+    """
+    folders = list_subfolders(root)
+    named = [folder.name for folder in folders if find_split(folder.name) is not None]
+    if found and TRAIN not in found and len(named) < len(folders):
+        legal = f"a folder train beside {join_first(named, MAX_NAMED)}, or only folders of classes; {OTHERWISE}"
+        raise InvalidValue("root", root, legal)
+    if named and not found and len(named) == len(folders):
+        legal = f"one folder per class in {join_first(named, MAX_NAMED)}, which are named like splits; {OTHERWISE}"
+        raise InvalidValue("root", root, legal)
+
+
+def list_split_images(root: Path, folders: dict[int, Path]) -> list[ImageFile]:
+    """Every image in the class folders of the splits (split → folder below `root`), sorted by split, class and path.
+
+    What is left out is counted in a warning: files whose ending Pillow does not know, images outside of class folders.
+
+    Raises:
+        InvalidValue: nothing is left of a class: its folder has other files alone, is a link to nothing or, in train,
+            has no files.
+    """
+    listed: list[ImageFile] = []
+    left_out: dict[str, Counter[str]] = {}
+    for split, split_folder in sorted(folders.items()):
+        stray = [path.name for path in split_folder.iterdir() if is_image(path.name)]
+        if stray:
+            log.warning(
+                "%s: %d images in no class folder are left out: %s",
+                split_folder,
+                len(stray),
+                join_first(stray, MAX_NAMED),
+            )
+        for link in filter(Path.is_symlink, split_folder.iterdir()):
+            if not link.exists():
+                raise InvalidValue("root", root, find_path_problem(link, is_folder=True))
+        for folder in list_subfolders(split_folder):
+            found, others = find_image_files(folder)
+            if not found and (others or split == TRAIN):
+                kind = f"only {describe_endings(others)}, which Pillow does not read" if others else "no files"
+                legal = f"a folder of classes with images, but {folder} has {kind}; convert them, or remove the folder"
+                raise InvalidValue("root", root, legal)
+            listed += [ImageFile(path, folder.name, split) for path in found]
+            if others:
+                left_out.setdefault(folder.name, Counter()).update(others)
+    if left_out:
+        num = sum(sum(others.values()) for others in left_out.values())
+        named = "; ".join(f"{name}: {describe_endings(left_out[name])}" for name in sorted(left_out)[:MAX_NAMED])
+        more = f"; {len(left_out) - MAX_NAMED} more classes" if len(left_out) > MAX_NAMED else ""
+        log.warning("%s: %d files are left out, by their endings not images for Pillow: %s%s", root, num, named, more)
+    return listed
 
 
 def check_not_nested(root: Path) -> None:
@@ -110,10 +158,15 @@ def check_not_nested(root: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFolder(FileSource):
-    """`root/<class>/…` or `root/{train,val,test}/<class>/…`; missing splits are taken from train."""
+    """`root/<class>/…` or `root/{train,val,test}/<class>/…`; missing splits are taken from train.
+
+    layout: `auto` takes folders with usual names of splits as splits (train, Training, valid …), `classes` every folder
+    as a class.
+    """
 
     root: str
+    layout: Annotated[str, one_of("auto", "classes")] = added_field("auto")
 
     def list_files(self) -> FileList:
         root = Path(self.root).expanduser()
-        return FileList(root, find_folder_images(root), "root")
+        return FileList(root, find_folder_images(root, self.layout), "root")

@@ -9,18 +9,13 @@ from pathlib import Path
 
 from timm.data import ImageNetInfo
 
+from sota_exp.config.data_paths import IMAGENET_LAYOUT
 from sota_exp.data.decode import ImageFile
 from sota_exp.data.image_files import FileList, FileSource
 from sota_exp.data.image_folder import find_split_folders, list_split_images
-from sota_exp.data.store_writer import TEST, TRAIN
+from sota_exp.data.store_writer import TEST, TRAIN, VAL
 from sota_exp.stages.data import DataSet
 from sota_exp.stages.stage import InvalidValue
-
-LAYOUT = (
-    "a folder with train/ and val/, and in each one folder of images per class, such as n01440764. ImageNet cannot be "
-    "downloaded automatically: get ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz "
-    "from image-net.org, put them there, unpack them with torchvision.datasets.ImageNet(DIR, 'train') and (DIR, 'val')"
-)
 
 
 def get_class_names() -> dict[str, str]:
@@ -37,10 +32,10 @@ def find_imagenet(root: Path) -> list[ImageFile]:
     Raises:
         InvalidValue: there is no test split.
     """
-    folders = find_split_folders(root, {"train": TRAIN, "val": TEST}) if root.is_dir() else {}
-    found = list_split_images(folders)
+    folders = find_split_folders(root, splits=(TRAIN, VAL)) if root.is_dir() else {}
+    found = list_split_images(root, {TEST if split == VAL else split: folder for split, folder in folders.items()})
     if not any(image.split == TEST for image in found):
-        raise InvalidValue("root", root, LAYOUT)
+        raise InvalidValue("root", root, IMAGENET_LAYOUT)
     return found
 
 
@@ -52,7 +47,7 @@ class ImageNet(FileSource):
 
     def __call__(self) -> DataSet:
         if not Path(self.root, "train").expanduser().is_dir():
-            raise InvalidValue("root", self.root, LAYOUT)
+            raise InvalidValue("root", self.root, IMAGENET_LAYOUT)
         return super().__call__()
 
     def list_files(self) -> FileList:

@@ -14,13 +14,13 @@ from sota_exp.stages.data import DataSet
 from sota_exp.stages.random import key_to_seed
 
 
-def compute_class_quotas(counts: np.ndarray, num: int) -> np.ndarray:
+def compute_class_quotas(counts: np.ndarray, num: int, kept: int) -> np.ndarray:
     """The number of samples per class that sum to `num`, by the largest remainder method: int64 [C].
 
-    counts: images per class [C]. A class with two images or more gets at least one where `num` allows, and every class
-    keeps at least one image; so the sum is exactly `num` unless `num` exceeds what the classes can give.
+    counts: images per class [C]. kept: images that stay behind in every class. A class with more gets at least one
+    where `num` allows; so the sum is exactly `num` unless `num` exceeds what the classes can give.
     """
-    most = np.maximum(counts - 1, 0)
+    most = np.maximum(counts - kept, 0)
     num = min(num, int(most.sum()))
     least = np.minimum(most, 1) if num >= np.count_nonzero(most) else np.zeros_like(counts)
     exact = num * counts / max(int(counts.sum()), 1)
@@ -32,16 +32,16 @@ def compute_class_quotas(counts: np.ndarray, num: int) -> np.ndarray:
     return quotas
 
 
-def draw_stratified(indices: np.ndarray, labels: np.ndarray, num: int, seed: int | str) -> np.ndarray:
+def draw_stratified(indices: np.ndarray, labels: np.ndarray, num: int, seed: int | str, kept: int = 1) -> np.ndarray:
     """A random sample of `num` of `indices`, stratified by class: int64 [num], ascending.
 
-    indices: int64 [M] into labels; labels: int64 [N].
+    indices: int64 [M] into labels; labels: int64 [N]. kept: images of every class that are not drawn.
     """
     keys = np.random.PCG64(key_to_seed("split", seed)).random_raw(len(labels))[indices]
     order = np.lexsort((keys, labels[indices]))
     counts = np.bincount(labels[indices])
     rank = np.arange(len(indices)) - np.repeat(np.cumsum(counts) - counts, counts)
-    taken = rank < np.repeat(compute_class_quotas(counts, num), counts)
+    taken = rank < np.repeat(compute_class_quotas(counts, num, kept), counts)
     return np.sort(indices[order[taken]])
 
 
@@ -58,11 +58,11 @@ def round_share(fraction: float, num: int) -> int:
 
 def limit_indices(indices: np.ndarray, labels: np.ndarray, num: int, seed: int | str) -> np.ndarray:
     """At most `num` of `indices` [M], stratified; all of them where M ≤ num."""
-    return indices if len(indices) <= num else draw_stratified(indices, labels, num, seed)
+    return indices if len(indices) <= num else draw_stratified(indices, labels, num, seed, kept=0)
 
 
 def limit_data_set(data: DataSet, scale: ScaleSettings) -> DataSet:
-    """The data set with at most as many images per split as the scale allows, stratified; always the same ones."""
+    """The data set with as many images per split as the scale allows, or all; stratified, and always the same ones."""
 
     def part(indices: Tensor, num: int | None) -> Tensor:
         if num is None:

@@ -19,7 +19,14 @@ from filelock import FileLock
 from PIL import Image
 from torch import Tensor
 
-from sota_exp.data.decode import DECODE_ERRORS, DECODING, ImageFile, decode_image, map_in_threads
+from sota_exp.data.decode import (
+    DECODE_ERRORS,
+    STREAM_DIGEST,
+    ImageFile,
+    decode_image,
+    find_reduced_white,
+    map_in_threads,
+)
 from sota_exp.data.normalization import choose_images, compute_statistics, sum_pixels
 from sota_exp.data.store import assign_splits
 from sota_exp.data.store_writer import UnreadableImage, hash_file, shorten_digest
@@ -78,7 +85,7 @@ class StreamedImages(Images):
 
 
 def read_file_facts(path: Path) -> tuple[int, int, str]:
-    """Height and width of the upright image in pixels, and a hash of the file.
+    """Height and width of the upright image in pixels, and a hash of the file, with its white if below 16 bits.
 
     Raises:
         UnreadableImage: the header of the file cannot be read.
@@ -86,11 +93,13 @@ def read_file_facts(path: Path) -> tuple[int, int, str]:
     try:
         with Image.open(path) as image:
             width, height = image.size
+            white = find_reduced_white(image)  # first: reading the EXIF data of a PNG decodes it
             # Pillow gives the size of a TIFF after its rotation.
             turned = image.format != "TIFF" and image.getexif().get(ORIENTATION) in TURNED
     except DECODE_ERRORS as error:
         raise UnreadableImage(path, str(error)) from error
     content = hash_file(path)
+    content += f"-{white}" if white else ""  # such images were read as of 16 bits before
     return (width, height, content) if turned else (height, width, content)
 
 
@@ -160,7 +169,7 @@ def open_streamed_data_set(
     label_by_name = {name: label for label, name in enumerate(classes)}
     labels = np.array([label_by_name[image.class_name] for image in found])
     train, val, test = assign_splits(np.array([image.split for image in found]), labels, source)
-    content = json.dumps([DECODING, hashes, labels.tolist(), [image.split for image in found], list(classes)])
+    content = json.dumps([STREAM_DIGEST, hashes, labels.tolist(), [image.split for image in found], list(classes)])
     return DataSet(
         images=images,
         labels=torch.from_numpy(labels),

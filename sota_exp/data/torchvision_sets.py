@@ -13,13 +13,15 @@ from typing import Annotated, Any, NamedTuple
 import torchvision
 from filelock import FileLock
 
-from sota_exp.data.decode import DECODING
 from sota_exp.data.image_files import decode_split
 from sota_exp.data.store import open_data_set
 from sota_exp.data.store_writer import TEST, TRAIN, VAL, StoreContents
 from sota_exp.errors import RunFailed
 from sota_exp.stages.data import DataSet, DataSource
 from sota_exp.stages.stage import Pixels, one_of
+
+# Part of the names of stores: increment it whenever the pixels change.
+PIXELS_VERSION = 1
 
 #: Socket timeout in seconds; torchvision itself has none.
 SOCKET_TIMEOUT = 10.0
@@ -133,7 +135,7 @@ class TorchvisionSet(DataSource):
     max_side: Pixels | None
 
     def __call__(self) -> DataSet:
-        key = f"{self.dataset.lower()}-{self.max_side or 'full'}-{DECODING}"
+        key = f"{self.dataset.lower()}-{self.max_side or 'full'}-{PIXELS_VERSION}"
         return open_data_set(self, key, self.contents)
 
     @property

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sota_exp.data.decode import decode_image
-from sota_exp.data.image_folder import find_image_files
+from sota_exp.data.folders import find_image_files
 from sota_exp.data.resize import center_crop
 from sota_exp.data.store_writer import UnreadableImage
 from sota_exp.models.saved import SavedModel
@@ -50,7 +50,7 @@ class DecodedImages(Images):
 
 def find_images(folder: Path) -> list[Path]:
     """The image files in a folder and below it that training would read, sorted by path; hidden ones are skipped."""
-    return find_image_files(folder)
+    return find_image_files(folder)[0]
 
 
 def predict_files(

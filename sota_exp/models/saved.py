@@ -5,11 +5,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 from torch import nn
 
 from sota_exp.config.build import build
 from sota_exp.config.formats import FILE_FORMAT
+from sota_exp.config.printable import is_utf8
 from sota_exp.models.model_json import read_description
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.evaluation import EvaluationView, Predictor
@@ -67,7 +68,9 @@ def load_saved_model(description_path: Path, weights_path: Path) -> SavedModel:
     if saved is None:
         raise ValueError(f"{description_path} is not a model.json of a run")
     network = build_described_network(saved)
-    network.load_state_dict(load_file(weights_path))
+    # safetensors opens no path with bytes that are not UTF-8.
+    is_openable = is_utf8(str(weights_path))
+    network.load_state_dict(load_file(weights_path) if is_openable else load(weights_path.read_bytes()))
     preprocessing = saved["preprocessing"]
     return SavedModel(
         network=network.eval(),

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +13,7 @@ from sota_exp.config.catalog import CatalogOption
 from sota_exp.config.rules.conditions import Rule
 from sota_exp.report.drawing.terminal_curve import format_curve_with_axes
 from sota_exp.report.numbers import format_duration
+from sota_exp.report.terminal import escape
 
 if TYPE_CHECKING:
     from sota_exp.preview.plan_numbers import TrainingPlan

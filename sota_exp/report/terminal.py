@@ -4,7 +4,10 @@ import os
 import sys
 from pathlib import Path
 
+from rich import markup
 from rich.console import Console
+
+from sota_exp.config.printable import make_printable
 
 
 def make_console() -> Console:
@@ -15,3 +18,8 @@ def make_console() -> Console:
 def shorten_path(directory: Path) -> Path:
     """The path relative to the working directory if it is below it, else unchanged."""
     return Path(os.path.relpath(directory)) if directory.is_relative_to(Path.cwd()) else directory
+
+
+def escape(text: str) -> str:
+    """Text from outside, such as a path or a class name, for a console: without markup and control characters."""
+    return markup.escape(make_printable(text))

@@ -4,6 +4,7 @@ Imports mlflow only inside functions, and no torch.
 """
 
 import http.client
+import os
 import re
 import shlex
 import ssl
@@ -17,12 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from sota_exp.config.printable import is_utf8
 from sota_exp.errors import ConfigError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-SQLITE_PREFIX = "sqlite:///"
+#: Before the path of an SQLite file as it is, and before a quoted path: MLflow makes folders for the first without
+#: unquoting it, and SQLAlchemy unquotes both.
+SQLITE_PREFIX, QUOTED_SQLITE_PREFIX = "sqlite:///", "sqlite+pysqlite:///"
 
 #: The experiment of runs without another one in their configuration.
 DEFAULT_EXPERIMENT = "sota_exp"
@@ -36,16 +40,39 @@ PROBE_PATH = "/api/2.0/mlflow/experiments/get?experiment_id=0"
 
 def resolve_uri(uri: str | None, root: Path) -> str:
     """An absolute URI. None is `mlflow.db` in `root`; a relative SQLite path is relative to `root`."""
-    if uri is None:
-        return f"{SQLITE_PREFIX}{root.resolve() / 'mlflow.db'}"
-    if uri.startswith(SQLITE_PREFIX):
-        return f"{SQLITE_PREFIX}{(root / uri.removeprefix(SQLITE_PREFIX)).resolve()}"
-    return uri
+    path = Path("mlflow.db") if uri is None else get_sqlite_path(uri)
+    if path is None:
+        return str(uri)
+    return build_sqlite_uri((root / path).resolve())
 
 
 def get_sqlite_path(uri: str) -> Path | None:
     """The file of an SQLite store; None for other stores."""
+    if uri.startswith(QUOTED_SQLITE_PREFIX):
+        return Path(urllib.parse.unquote(uri.removeprefix(QUOTED_SQLITE_PREFIX)))
     return Path(uri.removeprefix(SQLITE_PREFIX)) if uri.startswith(SQLITE_PREFIX) else None
+
+
+def build_sqlite_uri(path: Path) -> str:
+    """The URI of an SQLite file at an absolute path.
+
+    Raises:
+        ConfigError: the path has bytes that are not UTF-8, which SQLAlchemy and MLflow would replace.
+    """
+    if not is_utf8(str(path)):
+        raise ConfigError(f"{path}: a database needs a path in UTF-8; tracking.uri=sqlite:///PATH or tracking=none")
+    quoted = quote_path(path)
+    return f"{SQLITE_PREFIX}{path}" if quoted == str(path) else f"{QUOTED_SQLITE_PREFIX}{quoted}"
+
+
+def quote_path(path: Path) -> str:
+    """An absolute path as in a URI: bytes other than letters, digits and `/_.-~` are written as %HH."""
+    return urllib.parse.quote(os.fsencode(path))
+
+
+def build_artifact_location(folder: Path) -> str:
+    """A folder as MLflow reads it: it unquotes paths too, so that a path with signs of URIs must be a URI."""
+    return str(folder) if quote_path(folder) == str(folder) else f"file://{quote_path(folder)}"
 
 
 def build_mlflow_environment(timeout: int, retries: int) -> dict[str, str]:
@@ -55,6 +82,8 @@ def build_mlflow_environment(timeout: int, retries: int) -> dict[str, str]:
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
         "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
         "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0.1",
+        # Of MLflow's own experiment, which nothing is written to: its SQL breaks at a quote in a path.
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": build_artifact_location(Path.cwd() / "mlruns"),
         "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -145,7 +174,9 @@ def get_or_create_experiment(client: "MlflowClient", uri: str, name: str) -> str
         found = client.get_experiment_by_name(name)
         if found is None:
             location: dict[str, Any] = (
-                {} if path is None else {"artifact_location": str(path.parent / "mlartifacts" / name)}
+                {}
+                if path is None
+                else {"artifact_location": build_artifact_location(path.parent / "mlartifacts" / name)}
             )
             try:
                 return client.create_experiment(name, **location)

@@ -6,7 +6,7 @@ A stage is a frozen, keyword-only dataclass whose fields are its configuration. 
 
 import functools
 from abc import ABC
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -80,10 +80,22 @@ def get_legal_values(cls: type) -> dict[str, Legal]:
     return found
 
 
-class Stage(ABC):
-    """Base class of the options of a slot. Subclasses are frozen, keyword-only dataclasses: fields are their schema."""
+def require_legal_values(cls: type, values: Mapping[str, Any]) -> None:
+    """Check the values of fields that state their legal values in the annotations of a class.
+
+    Raises:
+        InvalidValue: one is not legal.
+    """
+    for name, legal in get_legal_values(cls).items():
+        require(values[name] is None or legal.is_legal(values[name]), name, values[name], legal.words)
+
+
+class Settings:
+    """Base class of groups of values: frozen, keyword-only dataclasses, whose fields are their schema."""
 
     def __post_init__(self) -> None:
-        for name, legal in get_legal_values(type(self)).items():
-            value = vars(self)[name]
-            require(value is None or legal.is_legal(value), name, value, legal.words)
+        require_legal_values(type(self), vars(self))
+
+
+class Stage(Settings, ABC):
+    """Base class of the options of a slot. Subclasses are frozen, keyword-only dataclasses: fields are their schema."""

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from sota_exp.config.values import join_first
 from sota_exp.report.numbers import format_count, format_duration
-from sota_exp.report.terminal import make_console
+from sota_exp.report.terminal import escape, make_console
 from sota_exp.statistics.units import MetricFormat, format_p_value, get_metric_format
 from sota_exp.statistics.verdict import describe_error_rate
 from sota_exp.study.chance import describe_chance_level

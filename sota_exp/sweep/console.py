@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich.markup import escape
 from rich.status import Status
 
-from sota_exp.report.terminal import make_console
+from sota_exp.report.terminal import escape, make_console
 from sota_exp.sweep.settings import SweepSettings
 from sota_exp.training.listener import Listener, RunRequest
 from sota_exp.training.loop import TrainingSession, TrainingState

@@ -12,14 +12,13 @@ from typing import Any
 
 from omegaconf import DictConfig
 from optuna.trial import TrialState
-from rich.markup import escape
 
 from sota_exp.config import compose
 from sota_exp.config.build import build
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.rules import check_rules
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, in_a_line
-from sota_exp.report.terminal import make_console, shorten_path
+from sota_exp.report.terminal import escape, make_console, shorten_path
 from sota_exp.runs.files import RunFiles
 from sota_exp.runs.result_json import build_empty_result
 from sota_exp.runs.sent_position import ORIGIN_VARIABLE

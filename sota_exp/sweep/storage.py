@@ -23,6 +23,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from sota_exp.config.hashing import compute_digest
 from sota_exp.errors import ConfigError, RunFailed, in_a_line
+from sota_exp.runs.mlflow_store import build_sqlite_uri
 
 T = TypeVar("T")
 
@@ -97,15 +98,17 @@ class StudyStorage:
             ConfigError: psycopg is not installed.
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        sqlite = self.url.startswith(SQLITE)
+        sqlite, url = self.url.startswith(SQLITE), self.url
         if sqlite:
-            Path(self.url.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+            path = Path(self.url.removeprefix(SQLITE))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            url = build_sqlite_uri(path)
         options = {"connect_args": {"timeout": 60}} if sqlite else {"pool_pre_ping": True}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             try:
                 return RDBStorage(
-                    self.url, engine_kwargs=options, heartbeat_interval=self.heartbeat, grace_period=self.grace
+                    url, engine_kwargs=options, heartbeat_interval=self.heartbeat, grace_period=self.grace
                 )
             except ImportError as error:
                 raise ConfigError(

@@ -5,14 +5,13 @@ import time
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from sota_exp.models.cost import count_parameters
 from sota_exp.report.numbers import format_duration
-from sota_exp.report.terminal import make_console
+from sota_exp.report.terminal import escape, make_console
 from sota_exp.runs.result_json import describe_saved_epoch
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.tracking.mlflow_note import (
@@ -140,7 +139,7 @@ def build_result_panel(result: dict[str, Any], directory: str) -> Panel:
     """Panel with the result of a training."""
     facts = Table.grid(padding=(0, 2))
     facts.add_row("weights", f"{describe_saved_epoch(result)}; re-scored from the saved model")
-    for name, classes in zip(("hardest", "easiest"), find_extreme_classes(result), strict=True):
+    for name, classes in find_extreme_classes(result).items():
         facts.add_row(name, escape(classes))
     add_confused_pairs(facts, result)
     seconds = result["seconds"]

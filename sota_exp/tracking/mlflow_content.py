@@ -12,6 +12,7 @@ from typing import Any
 
 from mlflow.entities import Metric
 
+from sota_exp.config.printable import make_printable
 from sota_exp.config.values import flatten
 from sota_exp.runs.contents import RunContent
 from sota_exp.tracking.mlflow_note import format_command
@@ -49,7 +50,7 @@ def build_params(content: RunContent) -> dict[str, str]:
     values = flatten({group: tree for group, tree in content.config.items() if group != "tracking"})
     for key, value in values.items():
         if key.rpartition(".")[2] not in ("_target_", "_option_"):
-            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            text = make_printable(", ".join(map(str, value)) if isinstance(value, list) else str(value))
             found[f"{key}.value" if key in found else key] = text
     return {sanitize_key(key): text for key, text in found.items() if len(text) <= LONGEST_PARAM}
 
@@ -154,4 +155,4 @@ def build_tags(content: RunContent) -> dict[str, str]:
         "directory": str(content.directory),
         "reason": content.result.get("reason"),
     }
-    return {key: str(value) for key, value in found.items() if value}
+    return {key: make_printable(str(value), kept="\n\t") for key, value in found.items() if value}

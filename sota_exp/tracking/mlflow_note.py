@@ -103,8 +103,10 @@ def format_confused_pairs(result: dict[str, Any], most: int = 3) -> str:
 
 
 def format_classes_and_cost(result: dict[str, Any]) -> str:
-    hardest, easiest = find_extreme_classes(result)
-    classes = f"Hardest on test: {hardest}. Easiest: {easiest}.\n\n" if len(result["per_class_accuracy"]) > 1 else ""
+    classes = ""
+    if len(result["per_class_accuracy"]) > 1:
+        found = find_extreme_classes(result).items()
+        classes = " ".join(f"{heading.capitalize()}: {names}." for heading, names in found) + "\n\n"
     if confused := format_confused_pairs(result):
         classes += f"Most often confused: {confused}.\n\n"
     return (
@@ -113,14 +115,16 @@ def format_classes_and_cost(result: dict[str, Any]) -> str:
     )
 
 
-def find_extreme_classes(result: dict[str, Any]) -> tuple[str, str]:
-    """The hardest and the easiest classes on test, up to three of each, with their accuracies."""
-    ranked = sorted(result["per_class_accuracy"].items(), key=lambda item: item[1])
+def find_extreme_classes(result: dict[str, Any]) -> dict[str, str]:
+    """Heading → the hardest and the easiest classes on test, up to three of each, and those without a test image."""
+    accuracies = result["per_class_accuracy"]
+    ranked = sorted((share, name) for name, share in accuracies.items() if share is not None)
     num = max(1, min(3, len(ranked) // 2))
-    hardest, easiest = (
-        ", ".join(f"{name} {share:.0%}" for name, share in part) for part in (ranked[:num], ranked[-num:])
-    )
-    return hardest, easiest
+    extremes = {"hardest on test": ranked[:num], "easiest on test": ranked[-num:]}
+    found = {heading: ", ".join(f"{name} {share:.0%}" for share, name in part) for heading, part in extremes.items()}
+    absent = [name for name, share in accuracies.items() if share is None]
+    more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
+    return found | ({"without test images": ", ".join(absent[:3]) + more} if absent else {})
 
 
 def format_model_cost(result: dict[str, Any]) -> str:

@@ -32,6 +32,7 @@ from sota_exp.runs.result_json import build_empty_result
 from sota_exp.stages.data import DataSet
 from sota_exp.stages.evaluation import EvaluationView, Resolution, ViewChoice
 from sota_exp.stages.random import RandomStreams
+from sota_exp.training.class_order_check import require_certain_order, warn_of_another_order
 from sota_exp.training.device import get_device_name, set_up_process
 from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.final_scores import choose_view, score_splits
@@ -144,9 +145,7 @@ def evaluate_saved(evaluation: SavedEvaluation, directory: Path) -> dict[str, An
     if (previous := files.result()) is not None:
         if previous["fingerprint"] == fingerprint:
             return previous
-        raise ConfigError(
-            f"hydra.run.dir={directory} holds another result; choose another directory, or remove this one"
-        )
+        raise ConfigError(f"hydra.run.dir={directory} holds another result; choose another directory, or remove it")
     began = time.monotonic()
     evaluator = build_evaluator(experiment, data, model.preprocessing, model.predictor, world, device)
     network = model.network.to(device).to(memory_format=evaluator.memory_format)
@@ -158,6 +157,8 @@ def evaluate_saved(evaluation: SavedEvaluation, directory: Path) -> dict[str, An
     trained_on = find_trained_on(evaluation, data)
     chosen = choose_view(network, evaluator, resolution)
     arrays = score_splits(network, chosen, evaluator, result, parts)
+    if evaluation.description is None:
+        warn_of_another_order(arrays, model.classes)
     result |= {
         "status": "finished",
         "weights": str(evaluation.weights),
@@ -221,9 +222,10 @@ def build_configured_model(evaluation: SavedEvaluation, data: DataSet) -> SavedM
     """The configured network with the given weights, for the classes of the data set.
 
     Raises:
-        ConfigError: the weights have another number of classes.
+        ConfigError: the weights have another number of classes, or the order of their classes is uncertain.
     """
     experiment = evaluation.experiment
+    require_certain_order(experiment.data, data.classes, evaluation.is_set("data.class_order"))
     network = build_network(experiment, len(data.classes))
     head = find_classifier_name(network)
     source = evaluation.configuration.values["model"]["weights"]

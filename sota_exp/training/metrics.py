@@ -106,10 +106,10 @@ def compute_calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) ->
     return (gaps.abs() * (num / num.sum())).sum().item()
 
 
-def compute_per_class_accuracy(logits: Tensor, labels: Tensor) -> list[float]:
-    """Recall of each class, in [0, 1]; 0 for a class without images. logits: float [N, C]. labels: int64 [N]."""
-    confusion = torch.tensor(compute_confusion_matrix(logits, labels))
-    return (confusion.diagonal() / confusion.sum(1).clamp(min=1)).tolist()
+def compute_per_class_accuracy(logits: Tensor, labels: Tensor) -> list[float | None]:
+    """Recall of each class, in [0, 1]; None for a class without images. logits: float [N, C]. labels: int64 [N]."""
+    confusion = compute_confusion_matrix(logits, labels)
+    return [row[label] / sum(row) if any(row) else None for label, row in enumerate(confusion)]
 
 
 def compute_confusion_matrix(logits: Tensor, labels: Tensor) -> list[list[int]]:

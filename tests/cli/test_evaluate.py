@@ -156,6 +156,34 @@ def test_weights_that_do_not_fit_are_refused(
     assert reason in capsys.readouterr().err
 
 
+def test_weights_of_others_in_another_order_of_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for index, name in enumerate(("1", "2", "10")):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for number in range(20):
+            color = tuple(200 if channel == index else number for channel in range(3))
+            Image.new("RGB", (24, 24), color).save(tmp_path / "set" / name / f"{number}.png")
+    words = [*TINY[:2], *TINY[6:], "recipe=baseline", "optimizer.lr=0.05", "schedule.length.epochs=8"]
+    words = [
+        "data=image_folder",
+        f"data.root={tmp_path}/set",
+        "data.test_fraction=0.4",
+        "data.val_fraction=0.3",
+        *words[1:],
+    ]
+    trained = [*words, "data.class_order=natural", f"hydra.run.dir={tmp_path}/run"]
+    assert main.run_command_line(["train", *trained]) == 0
+    accuracy = read(tmp_path / "run")["metrics"]["test/accuracy"]
+    assert accuracy == 1
+    shutil.copy(tmp_path / "run" / "model.safetensors", tmp_path / "net.safetensors")
+    command = ["evaluate", f"weights={tmp_path}/net.safetensors", *words]
+    assert main.run_command_line(command) == 2
+    assert "data.class_order=natural (1, 2, 10 …, timm's)" in capsys.readouterr().err
+    assert evaluated(tmp_path / "e", *command[1:], "data.class_order=natural")["metrics"]["test/accuracy"] == accuracy
+    assert "another order" not in capsys.readouterr().err
+    assert evaluated(tmp_path / "f", *command[1:], "data.class_order=lexical")["metrics"]["test/accuracy"] < 0.5
+    assert "with it the accuracy on test is 100.0 %: data.class_order=['1','2','10']" in capsys.readouterr().err
+
+
 def test_the_same_command_twice_is_done_once(finished: Path, tmp_path: Path) -> None:
     evaluated(tmp_path / "e", f"run={finished}")
     written = (tmp_path / "e" / "result.json").stat().st_mtime_ns

@@ -120,16 +120,16 @@ FOUND_BY_TYPES = {
     "schedule/warmup=linear schedule.warmup.fraction=1": [
         "schedule.warmup.fraction=1.0 is not legal", "shorter than training"
     ],
-    "evaluation.select=worst": ["evaluation.select=worst is not legal: best or last"],
+    "evaluation.select=worst": ["evaluation.select=worst is not legal: one of best, last"],
     "runtime.device=tpu": ["runtime.device=tpu is not legal", "cuda"],
     "runtime.workers=-1": ["runtime.workers=-1 is not legal"],
     "scale.train_images=1": ["scale.train_images=1 is not legal"],
     "model.arch.name=resnet_sx": ["model.arch.name=resnet_sx is not legal", "resnet_s"],
     "model/arch=torchvision model.arch.name=resnet81": ["model.arch.name=resnet81", "resnet18"],
     "model/arch=timm model.arch.name=resnet10q": ["model.arch.name=resnet10q", "resnet10t"],
-    "data=image_folder data.root=nowhere": ["data.root=nowhere is not legal", "a folder of images"],
-    "data=image_folder data.root=empty": ["data.root=empty is not legal", "no image was found"],
-    "data=image_folder data.root=file": ["data.root=file is not legal", "this is a file"],
+    "data=image_folder data.root=nowhere": ["data.root=nowhere is not legal", "nowhere does not exist", "one folder of images per class"],
+    "data=image_folder data.root=empty": ["data.root=empty is not legal", "is an empty folder"],
+    "data=image_folder data.root=file": ["data.root=file is not legal", "is a file, not a folder"],
     "data=fake model/weights=checkpoint model.weights.path=nowhere.pth": [
         "model.weights.path=nowhere.pth", "a file that exists"
     ],

@@ -102,7 +102,11 @@ ERRORS = {
     "empty label": (["images/0.png,"], "path,label", "line 2: the label is empty"),
     "empty path": ([" ,cat"], "path,label", "line 2: the path is empty"),
     "missing file": ([*ROWS[:2], "images/99.png,cat"], "path,label", r"line 4: .*images/99\.png is not a file"),
-    "unknown part": (["images/0.png,cat,tset"], "path,label,split", "line 2: split=tset is not one of train, val,"),
+    "unknown part": (
+        ["images/0.png,cat,tset"],
+        "path,label,split",
+        "line 2: split=tset is not one of train, training, val,",
+    ),
     "twice": ([*ROWS[:3], "images/1.png,dog"], "path,label", r"line 5: images/1\.png is on line 3 too"),
     "many": (
         [f"{index},cat" for index in range(9)],
@@ -130,7 +134,9 @@ def test_errors_name_path_and_line(tmp_path, images, lines, header, message):
 
 
 def test_a_missing_file_and_one_that_is_not_text(tmp_path, images):
-    with pytest.raises(ConfigError, match=r"data\.path=.*table\.csv is not legal: a CSV file that exists"):
+    with pytest.raises(
+        ConfigError, match=r"data\.path=.*table\.csv is not legal: /.*table\.csv does not exist; give a CSV"
+    ):
         opened(tmp_path)
     (tmp_path / "set" / "table.csv").write_bytes(b"path,label\n\xff\xfe\x00,cat\n")
     with pytest.raises(ConfigError, match="CSV in UTF-8; after line"):

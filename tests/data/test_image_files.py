@@ -11,7 +11,7 @@ from tests.data.test_image_folder import fill, source
 
 @pytest.fixture
 def folder(tmp_path):
-    fill(tmp_path / "set", cat=10, dog=10, fox=0)
+    fill(tmp_path / "set", cat=10, dog=10, **{"cat/empty": 0})
     return tmp_path / "set"
 
 
@@ -29,7 +29,7 @@ def add(folder):
 
 
 def add_to_an_empty_folder(folder):
-    shutil.copyfile(folder / "dog" / "000.png", folder / "fox" / "new.png")
+    shutil.copyfile(folder / "dog" / "000.png", folder / "cat" / "empty" / "new.png")
 
 
 def remove(folder):

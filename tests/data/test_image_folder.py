@@ -1,6 +1,8 @@
 import logging
 import os
 import shutil
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,11 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from sota_exp.config.build import build
-from sota_exp.data.decode import decode_image
+from sota_exp.data.decode import decode_image, warn_of_twelve_bits
 from sota_exp.data.image_files import shrink
 from sota_exp.data.image_folder import find_folder_images
 from sota_exp.data.store_writer import UnreadableImage
+from sota_exp.data.streaming import read_file_facts
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.stages.data import DataSource
 from sota_exp.stages.stage import InvalidValue
@@ -52,11 +55,15 @@ LAYOUTS = {
     "train and test": ({"train/cat": 20, "train/dog": 20, "test/cat": 5, "test/dog": 5}, (36, 4, 10)),
     "all three": ({"train/cat": 20, "train/dog": 20, "val/cat": 3, "test/dog": 5}, (40, 3, 5)),
     "test without labels": ({"train/cat": 20, "train/dog": 20, "test": 5}, (32, 4, 4)),
-    "val and test are classes": ({"val": 20, "test": 20}, (32, 4, 4)),
+    "other names": ({"Training/cat": 20, "Training/dog": 20, "VALID/cat": 3, "Test_Set/dog": 5}, (40, 3, 5)),
+    "a split in itself": (
+        {"seg_train/seg_train/cat": 20, "seg_train/seg_train/dog": 20, "seg_test/seg_test/dog": 5},
+        (36, 4, 5),
+    ),
     "train is a class": ({"car": 10, "plane": 10, "train": 20}, (32, 4, 4)),
     "three images a class": ({"cat": 3, "dog": 3}, (4, 1, 1)),
     "a class with one image": ({"cat": 20, "dog": 20, "fox": 1}, (33, 4, 4)),
-    "an empty class folder": ({"cat": 20, "dog": 20, "fox": 0}, (32, 4, 4)),
+    "a class that test lacks": ({"train/cat": 20, "train/dog": 20, "test/cat": 4, "test/dog": 0}, (36, 4, 4)),
 }
 
 
@@ -66,8 +73,9 @@ def test_layouts(tmp_path, counts, sizes):
     data = source(tmp_path)()
     assert (len(data.train), len(data.val), len(data.test)) == sizes
     assert len(torch.cat([data.train, data.val, data.test]).unique()) == sum(sizes)
-    classes = {place.removeprefix("train/").split("/")[0] for place, count in counts.items() if count}
-    assert set(data.classes) == classes - ({"val", "valid", "validation", "test"} if "train/cat" in counts else set())
+    top = "nested" not in str(tmp_path) and any("/" in place for place in counts)
+    classes = {place.split("/")[-1 if top else 0] for place, count in counts.items() if count}
+    assert set(data.classes) == classes - ({"test"} if top else set())
     assert set(data.labels[data.train].tolist()) == set(range(len(data.classes)))
 
 
@@ -111,14 +119,17 @@ def test_pixels_labels_and_order(tmp_path):
 
 
 ERRORS = {
-    "missing": (None, "a folder of images"),
-    "empty": ({}, "no image was found"),
-    "empty class folders": ({"cat": 0, "dog": 0}, "no image was found"),
+    "missing": (None, "/set does not exist"),
+    "empty": ({}, "is an empty folder"),
+    "an empty class folder": ({"cat": 2, "dog": 2, "fox": 0}, "set/fox has no files"),
     "images without class folders": ({"": 3}, "no image was found"),
     "one class": ({"cat": 5}, "only cat was found"),
-    "train without class folders": ({"train": 5}, "only train was found"),
+    "train without class folders": ({"train": 5}, "one folder per class in train, which are named like splits"),
+    "splits without class folders": ({"Training": 5, "Test": 5}, "one folder per class in Test, Training, which"),
+    "classes beside test": ({"cat": 5, "dog": 5, "test/cat": 2}, "a folder train beside test, or only folders of clas"),
+    "no train": ({"val/cat": 2, "val/dog": 2, "test/dog": 2}, "two classes with training images; none was found"),
     "train with one class": ({"train/cat": 5, "val/cat": 2}, "only cat was found"),
-    "empty train": ({"train/cat": 0, "val/cat": 2, "val/dog": 2}, "none was found"),
+    "empty train": ({"train/cat": 0, "val/cat": 2, "val/dog": 2}, "train/cat has no files"),
     "val knows more": ({"train/cat": 3, "train/dog": 3, "val/fox": 1}, "which has no fox"),
     "val twice": ({"train/cat": 3, "train/dog": 3, "val/cat": 1, "valid/cat": 1}, "not val and valid"),
     "classes in one more folder": (
@@ -145,7 +156,7 @@ def test_errors_name_root(tmp_path, counts, message):
 
 def test_root_is_a_file(tmp_path):
     (tmp_path / "set").write_text("")
-    with pytest.raises(InvalidValue, match="this is a file"):
+    with pytest.raises(InvalidValue, match="/set is a file, not a folder"):
         source(tmp_path)()
 
 
@@ -158,11 +169,59 @@ def test_ignored_folders_are_named(tmp_path, caplog):
     fill(tmp_path / "set", **{"train/cat": 3, "train/dog": 3, "vall/cat": 3})
     with caplog.at_level(logging.WARNING):
         source(tmp_path)()
-    assert "vall is ignored" in caplog.text
+    assert "train is train; ignored: vall, not a split" in caplog.text and "data.layout=classes" in caplog.text
+
+
+@pytest.mark.parametrize("counts", [{"val": 20, "test": 20}, {"train/a": 9, "test/a": 9, "car": 9}])
+def test_every_folder_is_a_class_where_layout_says_so(tmp_path, counts):
+    fill(tmp_path / "set", **counts)
+    assert set(source(tmp_path, layout="classes")().classes) == {place.split("/")[0] for place in counts}
+
+
+def test_what_is_understood_by_other_names_is_said(tmp_path, caplog):
+    fill(tmp_path / "set", **{"Training/cat": 5, "Training/dog": 5, "Testing/cat": 3})
+    with caplog.at_level(logging.INFO):
+        source(tmp_path)()
+    assert "Training is train, Testing is test; data.layout=classes" in caplog.text
+
+
+def test_what_is_left_out_is_counted_by_class_and_ending(tmp_path, caplog):
+    fill(tmp_path / "set", cat=5, dog=5)
+    for name in ("cat/1.heic", "cat/2.HEIC", "cat/notes", "dog/Thumbs.db", "dog/.hidden.xyz"):
+        (tmp_path / "set" / name).write_text("not an image")
+    Image.fromarray(pixels(0)).save(tmp_path / "set" / "stray.png")
+    with caplog.at_level(logging.WARNING):
+        assert len(find_folder_images(tmp_path / "set")) == 10
+    assert "4 files are left out" in caplog.text
+    assert "cat: 1 without an ending, 2 .heic; dog: 1 .db" in caplog.text
+    assert "1 images in no class folder are left out: stray.png" in caplog.text
+
+
+@pytest.mark.parametrize("split", ["", "train/", "test/"])
+def test_a_class_whose_files_are_all_left_out_is_an_error(tmp_path, split):
+    fill(tmp_path / "set", **{"train/cat": 5, "train/dog": 5, "test/cat": 2} if split else {"cat": 5, "dog": 5})
+    (tmp_path / "set" / split / "fox").mkdir()
+    for index in range(3):
+        (tmp_path / "set" / split / "fox" / f"{index}.heic").write_text("")
+    with pytest.raises(InvalidValue, match="fox has only 3 .heic, which Pillow does not read; convert them"):
+        source(tmp_path)()
+
+
+def test_links_to_nothing_are_told(tmp_path):
+    fill(tmp_path / "set", cat=5, dog=5)
+    (tmp_path / "set" / "fox").symlink_to(tmp_path / "gone")
+    with pytest.raises(InvalidValue, match="set/fox is a link to .*/gone, which does not exist"):
+        source(tmp_path)()
+    (tmp_path / "set" / "fox").unlink()
+    (tmp_path / "set" / "cat" / "9.png").symlink_to("gone.png")
+    with pytest.raises(
+        RunFailed, match=r"cat/9.png can't be read as an image: .* is a link to gone.png, which does not"
+    ):
+        source(tmp_path)()
 
 
 def test_other_files_are_ignored(tmp_path):
-    fill(tmp_path / "set", **{"cat": 5, "dog": 5, ".git/objects": 2, "cat/.ipynb_checkpoints": 2})
+    fill(tmp_path / "set", **{"cat": 5, "dog": 5, ".git/objects": 2, "cat/.ipynb_checkpoints": 2, "__MACOSX/cat": 1})
     for name in ("._000.png", "notes.txt", ".DS_Store"):
         (tmp_path / "set" / "cat" / name).write_text("not an image")
     assert len(find_folder_images(tmp_path / "set")) == 10
@@ -244,6 +303,47 @@ def test_other_pixel_modes_become_rgb(tmp_path):
     assert np.array_equal(decode_image(tmp_path / "palette.png").permute(1, 2, 0).numpy(), np.asarray(red))
     assert np.array_equal(decode_image(tmp_path / "cmyk.tif").permute(1, 2, 0).numpy(), np.asarray(red))
     assert np.abs(decode_image(tmp_path / "cmyk.jpg").permute(1, 2, 0).numpy().astype(int) - np.asarray(red)).max() <= 4
+
+
+def write_deep_png(path, values):
+    """Big-endian 16-bit values [H, W] or [H, W, C] as a PNG, whose colours Pillow does not write."""
+    height, width = values.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[values.size // (height * width)]
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)), (b"IDAT", zlib.compress(rows))]
+    chunks = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts
+    ]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+
+
+@pytest.mark.parametrize("white", [4095, 65535])
+@pytest.mark.parametrize("kind", ["grey.png", "colour.png", "alpha.png", "grey.tif", "grey.jp2", "grey.pgm", "tag.tif"])
+def test_values_of_twelve_and_sixteen_bits(tmp_path, kind, white, caplog):
+    warn_of_twelve_bits.cache_clear()
+    values = np.linspace(0, white, 240).astype(np.uint16).reshape(12, 20)
+    path, expected = tmp_path / kind, values // (16 if white == 4095 else 256)
+    if kind in ("colour.png", "alpha.png", "grey.png"):
+        write_deep_png(path, np.dstack([values] * {"colour.png": 3, "alpha.png": 4, "grey.png": 1}[kind]))
+    elif kind == "grey.pgm":
+        path.write_bytes(b"P5 20 12 %d\n" % white + values.astype(">u2").tobytes())
+    elif kind == "grey.jp2":
+        Image.fromarray(values).save(path)
+        expected = values // 256  # The file says 16 bits.
+    else:
+        Image.fromarray(values).save(path, tiffinfo={281: white} if kind == "tag.tif" else {})
+    for _ in range(2):
+        assert np.abs(decode_image(path).numpy().astype(int) - expected).max() <= (kind == "grey.pgm"), kind
+    by_range = white == 4095 and kind in ("grey.png", "colour.png", "alpha.png", "grey.tif")
+    assert [record.message[:14] for record in caplog.records] == ["16-bit images "] * by_range
+
+
+def test_a_streamed_set_of_twelve_bits_has_another_digest(tmp_path):
+    for name, white in (("12", 4095), ("16", 65535)):
+        write_deep_png(tmp_path / f"{name}.png", np.full((8, 8, 3), white, np.uint16))
+    Image.fromarray(pixels(0)).save(tmp_path / "8.png")
+    marked = {name: "-" in read_file_facts(tmp_path / f"{name}.png")[2] for name in ("8", "12", "16")}
+    assert marked == {"8": False, "12": True, "16": False}
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "tif"])

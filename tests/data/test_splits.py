@@ -19,7 +19,30 @@ from sota_exp.data.splits import compute_class_quotas, draw_stratified, limit_in
     ],
 )
 def test_class_quotas(counts, num, quotas):
-    assert compute_class_quotas(np.array(counts), num).tolist() == quotas
+    assert compute_class_quotas(np.array(counts), num, kept=1).tolist() == quotas
+
+
+@pytest.mark.parametrize(
+    ("counts", "num", "quotas"),
+    [
+        ([1, 1, 1], 2, [1, 1, 0]),
+        ([7, 2, 1], 5, [3, 1, 1]),
+        ([98, 1, 1], 10, [8, 1, 1]),
+        ([98, 1, 1], 2, [2, 0, 0]),
+        ([5, 0, 5], 10, [5, 0, 5]),
+    ],
+)
+def test_class_quotas_of_a_subset(counts, num, quotas):
+    assert compute_class_quotas(np.array(counts), num, kept=0).tolist() == quotas
+
+
+@pytest.mark.parametrize("num_classes", [2, 199, 200, 201, 1000])
+@pytest.mark.parametrize("per_class", [1, 2, 3])
+def test_a_subset_is_as_large_as_asked_for_any_number_of_classes(num_classes, per_class):
+    labels = np.repeat(np.arange(num_classes), per_class)
+    chosen = limit_indices(np.arange(len(labels)), labels, 200, seed=0)
+    assert len(chosen) == min(200, len(labels))
+    assert len(set(labels[chosen])) == min(num_classes, 200)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -27,7 +50,7 @@ def test_quotas_are_exact_and_near_proportion(seed):
     rng = np.random.default_rng(seed)
     counts = rng.integers(2, 400, size=rng.integers(1, 60))
     num = int(rng.integers(len(counts), counts.sum() - len(counts)))
-    quotas = compute_class_quotas(counts, num)
+    quotas = compute_class_quotas(counts, num, kept=1)
     assert quotas.sum() == num
     assert (quotas >= 1).all() and (quotas < counts).all()
     lifted = num * counts / counts.sum() < 1
@@ -80,7 +103,7 @@ def test_subset(num, length):
 
 def test_subset_keeps_proportions():
     counts = np.bincount(some_labels()[limit_indices(np.arange(731), some_labels(), 73, seed=5)], minlength=5)
-    assert counts.tolist() == [40, 20, 10, 3, 0]
+    assert counts.tolist() == [39, 20, 10, 3, 1]
 
 
 @pytest.mark.parametrize(("fraction", "num", "expected"), [(0.1, 25, 3), (0.1, 24, 2), (0.1, 3, 1), (0.49, 100, 49)])

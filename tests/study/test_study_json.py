@@ -16,7 +16,7 @@ from sota_exp.study.results import StudyRuns
 from sota_exp.study.screening import plan_screening
 from sota_exp.study.settings import parse_study_technique
 from sota_exp.study.study_json import build_study_json
-from tests.study.studies import arm, chain, simulated, study, write_all, write_run
+from tests.study.studies import arm, chain, result, simulated, study, write_all, write_run
 
 GAINS = {"b": 0.4, "c": 0.4}
 
@@ -74,6 +74,18 @@ def test_it_is_plain_json_and_the_same_twice(files: StudyFiles) -> None:
     write_all(made, files)
     one = json.dumps(build_study_json(made, StudyRuns.read(made, files, {})), allow_nan=False)
     assert one == json.dumps(build_study_json(made, StudyRuns.read(made, StudyFiles(directory=files.directory), {})))
+
+
+def test_a_class_without_test_images_has_no_change(files: StudyFiles) -> None:
+    made = study(chain("a", "b"), seeds=6)
+    for each in made.arms.ready:
+        for seed in range(6):
+            correct, labels = simulated(each.name, seed, gains=GAINS)
+            given = result(correct, labels)["per_class_accuracy"] | {"fox": None}
+            write_run(files.directory / files.place(each, seed), correct, labels, per_class_accuracy=given)
+    found = build_study_json(made, StudyRuns.read(made, files, {}))
+    assert found["classes"] == ["cat", "dog", "fox"]
+    assert found["arms"][1]["classes"]["fox"] == {"difference": None, "interval": None}
 
 
 def test_failures_are_shown_and_leave_the_other_arms_standing(files: StudyFiles) -> None:

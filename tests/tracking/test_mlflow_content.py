@@ -21,7 +21,7 @@ from sota_exp.tracking.mlflow_content import (
     build_tags,
     sanitize_key,
 )
-from sota_exp.tracking.mlflow_note import format_run_note, format_scores
+from sota_exp.tracking.mlflow_note import find_extreme_classes, format_run_note, format_scores
 from tests.run_directories import CONFIG, epoch, result, write_run
 
 
@@ -198,6 +198,13 @@ def test_six_images_leave_an_accuracy_uncertain_on_the_console_and_in_the_note(a
     out.print(build_score_table(found))
     for text in (out.file.getvalue(), format_scores(found)):  # type: ignore[attr-defined]
         assert text.count(interval) == 2 and "±" not in text
+
+
+def test_a_class_without_test_images_is_named_and_not_ranked() -> None:
+    found = find_extreme_classes({"per_class_accuracy": {"a": 1.0, "b": None, "c": 0.5}})
+    assert found == {"hardest on test": "c 50%", "easiest on test": "a 100%", "without test images": "b"}
+    many = find_extreme_classes({"per_class_accuracy": {"a": 1.0} | dict.fromkeys("bcdef")})
+    assert many["without test images"] == "b, c, d and 2 more"
 
 
 def test_a_run_without_a_start_file_can_be_shown(tmp_path: Path) -> None:

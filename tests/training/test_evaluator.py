@@ -89,6 +89,11 @@ def test_per_class_accuracies_weigh_up_to_the_accuracy(predictions):
     )
 
 
+def test_class_without_images_has_no_accuracy():
+    logits = torch.tensor([[2.0, 1.0, 0.0], [0.0, 1.0, 0.0], [3.0, 1.0, 0.0]])
+    assert compute_per_class_accuracy(logits, torch.tensor([0, 0, 0])) == [2 / 3, None, None]
+
+
 def test_calibration_error_is_the_gap_between_confidence_and_accuracy(predictions):
     logits, labels = predictions
     confidence, predicted = logits.softmax(1).max(1)

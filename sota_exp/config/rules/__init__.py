@@ -4,10 +4,12 @@ A rule reads the chosen options and the resolved values. No rule imports torch, 
 """
 
 from sota_exp.config.configuration import Configuration, require_filled
+from sota_exp.config.data_paths import check_data_paths
 from sota_exp.config.rules.conditions import Rule
 from sota_exp.config.rules.images import IMAGE_RULES
 from sota_exp.config.rules.network import NETWORK_RULES
 from sota_exp.config.rules.training import TRAINING_RULES
+from sota_exp.config.source_types import check_values
 from sota_exp.errors import ConfigError
 
 RULES: tuple[Rule, ...] = (*IMAGE_RULES, *NETWORK_RULES, *TRAINING_RULES)
@@ -22,9 +24,12 @@ def check_rules(configuration: Configuration) -> list[str]:
     """Check a configuration against all rules and return the warnings.
 
     Raises:
-        ConfigError: an option or a value is missing, or a rule of level error fires.
+        ConfigError: an option or a value is missing, a value is not legal, or a rule of level error fires.
     """
     require_filled(configuration)
+    with configuration.name_typed_keys():
+        check_values(configuration.values)
+        check_data_paths(configuration.values)
     rules = find_fired_rules(configuration)
     for rule in rules:
         if rule.level == "error":

@@ -14,12 +14,14 @@ def shorten_overrides(words: list[str]) -> list[str]:
     Raises:
         ConfigError: the words do not compose.
     """
-    other = [word for word in words if word.startswith("hydra.")]
+    as_given = ("hydra.", "data.root=")  # a configuration has absolute paths
+    other = [word for word in words if word.startswith(as_given)]
     published, wanted = compose_configuration([*PUBLISHED]), compose_configuration(words)
     wanted = replace(
         wanted,
         choices={**wanted.choices, "recipe": published.choices["recipe"]},
         values={**wanted.values, "recipe": published.values["recipe"], "scale": published.values["scale"]},
     )
-    short = [*PUBLISHED, *find_shortest_changes(published, wanted), *other]
+    changes = [word for word in find_shortest_changes(published, wanted) if not word.startswith(as_given)]
+    short = [*PUBLISHED, *changes, *other]
     return short if 2 * len(short) < len(words) else words

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +14,7 @@ from sota_exp.report.comparison.groups import SeedGroup
 from sota_exp.report.comparison.tables import build_pair_table, build_results_table, explain_pair_table
 from sota_exp.report.document.markdown import Strong
 from sota_exp.report.document.markdown import Table as PageTable
+from sota_exp.report.terminal import escape
 
 #: Longest text of an option or value in a cell.
 MAX_LENGTH = 24

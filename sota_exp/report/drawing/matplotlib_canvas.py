@@ -1,5 +1,6 @@
 """Matplotlib figures without a display and without pyplot's global state; imported on first use."""
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,22 @@ if TYPE_CHECKING:
 BLUE, ORANGE, RED, GREEN, GREY = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#777777"
 
 
+#: Fonts for letters that Matplotlib's own font lacks, used where they are installed.
+OTHER_FONTS = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "Hiragino Sans", "Microsoft YaHei"),
+    *("Noto Sans Arabic", "Noto Sans Devanagari", "Noto Sans Thai", "Arial Unicode MS"),
+)
+
+
 def make_figure(width: float, height: float) -> "Figure":
     """An empty figure; width and height in inches."""
+    from matplotlib import rcParams
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.font_manager import fontManager
 
+    installed = {font.name for font in fontManager.ttflist}
+    rcParams["font.family"] = ["sans-serif", *(name for name in OTHER_FONTS if name in installed)]
     drawing = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(drawing)
     return drawing
@@ -37,5 +49,12 @@ def style_axes(axes: "Axes", title: str, x: str, y: str) -> None:
 
 
 def save_figure(drawing: "Figure", path: Path) -> None:
-    """Write a PNG atomically."""
-    write_recomputable(path, lambda file: drawing.savefig(file, dpi=110, format="png", facecolor="white"))
+    """Write a PNG atomically. Letters that no font has are drawn as boxes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        write_recomputable(path, lambda file: drawing.savefig(file, dpi=110, format="png", facecolor="white"))
+
+
+def show_name(name: str) -> str:
+    """A name as Matplotlib shows it letter by letter; without this, signs between two $ would be a formula."""
+    return name.replace("$", r"\$")

@@ -12,7 +12,7 @@ import altair as alt
 import numpy as np
 from numpy.typing import NDArray
 
-from sota_exp.report.drawing.chart import BLUE, GREY, INKS, MUTED, ORANGE, PAPER, RED, TEXT
+from sota_exp.report.drawing.chart import BLUE, FAINT, GREY, INKS, MUTED, ORANGE, PAPER, RED, TEXT
 from sota_exp.report.drawing.curves import make_whole_axis
 from sota_exp.report.run.figure_data import RunFigureData
 from sota_exp.report.run.predictions import NUM_BINS, bin_by_confidence, compute_confidence
@@ -78,22 +78,26 @@ def draw_learning_rate(run: RunFigureData) -> alt.Chart:
 
 
 def draw_confusion_matrix(run: RunFigureData) -> alt.LayerChart:
-    """Confusion matrix on test; each row is normalized by the number of images of the true class."""
+    """Confusion matrix on test; each row is normalized by the images of the true class, and grey where it has none."""
     counts = np.array(run.result["confusion_matrix"], dtype=np.float64)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    images = counts.sum(axis=1, keepdims=True)
+    shares = counts / np.where(images > 0, images, np.nan)
     draw = draw_confusion_cells if len(counts) <= MAX_CLASS_NAMES else draw_confusion_image
-    title = f"Confusion on test ({int(counts.sum()):,} images)"
+    absent = "; grey: no image of the class" if not images.all() else ""
+    title = f"Confusion on test ({int(counts.sum()):,} images{absent})"
     return draw(run.classes, counts, shares).properties(title=title)
 
 
 def draw_confusion_cells(
     classes: list[str], counts: NDArray[np.float64], shares: NDArray[np.float64]
 ) -> alt.LayerChart:
-    """A cell per pair of classes with its count. counts and shares: [C, C]."""
+    """A cell per pair of classes with its count. counts and shares: [C, C], NaN in rows of classes without images."""
     num, side = len(classes), float(np.clip(480 / len(classes), 17, 80))
     values = [
-        {"true": true, "predicted": predicted, "count": int(counts[true, predicted]), "share": shares[true, predicted]}
+        {"true": true, "predicted": predicted, "count": int(counts[true, predicted]), "share": share if there else 0}
+        | {"there": bool(there)}
         for true, predicted in itertools.product(range(num), repeat=2)
+        for share, there in [(shares[true, predicted], counts[true].any())]
     ]
     # Two classes may have the same name: places are numbers, and the axes write the names.
     names = f"{json.dumps(classes)}[datum.value]"
@@ -104,17 +108,18 @@ def draw_confusion_cells(
     )
     text = base.mark_text(fontSize=10.5).transform_filter("datum.count > 0")
     white = alt.condition("datum.share > 0.55", alt.value(PAPER), alt.value(TEXT))
-    cells = base.mark_rect().encode(alt.Color("share:Q", scale=shade, legend=make_share_legend()))
+    colour = alt.Color("share:Q", scale=shade, legend=make_share_legend())
+    cells = base.mark_rect().encode(color=alt.when("datum.there").then(colour).otherwise(alt.value(FAINT)))
     return alt.layer(cells, *([text.encode(text="count:Q", color=white)] if num <= MAX_COUNTS else []))
 
 
 def draw_confusion_image(
     classes: list[str], counts: NDArray[np.float64], shares: NDArray[np.float64]
 ) -> alt.LayerChart:
-    """A pixel per pair of classes, with the numbers of the classes on the axes. counts and shares: [C, C]."""
+    """A pixel per pair of classes, with the numbers of the classes on the axes. counts, shares: [C, C]."""
     num, side = len(classes), 640
-    blue = np.array([int(BLUE[at : at + 2], 16) for at in (1, 3, 5)])
-    pixels = (255 + shares[:, :, None] * (blue - 255)).astype(np.uint8)
+    blue, grey = (np.array([int(ink[at : at + 2], 16) for at in (1, 3, 5)]) for ink in (BLUE, FAINT))
+    pixels = np.where(np.isnan(shares)[:, :, None], grey, 255 + shares[:, :, None] * (blue - 255)).astype(np.uint8)
     image = alt.Chart(alt.Data(values=[{"url": to_data_url(pixels), "middle": num / 2}]))
     image = image.mark_image(width=side, height=side, smooth=False)
     corners = alt.Chart(alt.Data(values=[{"middle": 0, "share": 0}, {"middle": num, "share": 1}])).mark_point(opacity=0)

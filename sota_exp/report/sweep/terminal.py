@@ -64,9 +64,10 @@ def describe_importances(summary: Mapping[str, Any]) -> str:
 
 def build_sweep_summary(summary: Mapping[str, Any], directory: Path) -> Iterator["RenderableType"]:
     """The best trials, the cost of the search, and the result of the confirmation."""
-    from rich.markup import escape
     from rich.panel import Panel
     from rich.table import Table
+
+    from sota_exp.report.terminal import escape
 
     best = Table(box=None, pad_edge=False, show_edge=False)
     for heading in ("trial", *summary["objective"], "values"):

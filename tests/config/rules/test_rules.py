@@ -364,4 +364,4 @@ def test_a_value_of_a_wrong_type_is_left_to_the_typed_configuration():
         "batch_size=big",
         "schedule/accumulation=micro_batches",
     )
-    assert check_rules(found)
+    assert find_fired_rules(found)

@@ -82,7 +82,7 @@ def test_the_published_command_is_the_exact_recipe() -> None:
     [
         ("", []),
         ("--epochs 100", ["regularization.average.decay=", "schedule.length.epochs=100", "schedule.warmup.fraction="]),
-        ("--data-path imagenet", ["data=image_folder", "data.root='imagenet'", "data.test_fraction=null"]),
+        ("--data-path imagenet", ["data=image_folder", "data.root=imagenet", "data.test_fraction=null"]),
         ("--random-erase 0.2 --output-dir here", ["augmentation.erase.p=0.2", "hydra.run.dir=here"]),
         ("--model resnet18", ["model.arch.name='resnet18'"]),
     ],

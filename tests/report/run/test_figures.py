@@ -55,6 +55,18 @@ def test_every_picture_is_drawn(tmp_path: Path, changes: dict[str, Any]) -> None
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in made)
 
 
+def test_a_class_without_test_images_is_drawn(tmp_path: Path) -> None:
+    directory = write_run(tmp_path)
+    result = json.loads((directory / "result.json").read_text())
+    result["confusion_matrix"][1] = [0, 0, 0, 0]
+    (directory / "result.json").write_text(json.dumps(result))
+    draw_run_figures(directory)
+    with_the_class = write_run(tmp_path)
+    picture = (directory / "figures" / "confusion_matrix.png").read_bytes()
+    draw_run_figures(with_the_class)
+    assert picture != (directory / "figures" / "confusion_matrix.png").read_bytes()
+
+
 def test_pictures_are_the_same_at_every_drawing(tmp_path: Path) -> None:
     draw_run_figures(write_run(tmp_path))
     first = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}

@@ -1,0 +1,105 @@
+"""Paths of data in a configuration: made absolute, and checked before anything slow is imported."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sota_exp.config.values import format_override_value
+from sota_exp.errors import ConfigError
+
+#: Keys whose relative paths are made absolute in the configuration of a run, so that it can be read from anywhere.
+DATA_PATHS = (("data", "root"), ("data", "path"))
+
+#: Keys of paths that may also be something else, such as `runs:/ID`; made absolute where the file exists.
+FILE_PATHS = (
+    ("data", "class_order"),
+    ("model", "weights", "path"),
+    ("regularization", "distillation", "path"),
+    ("supervision", "labelled_file"),
+)
+
+#: Values of these keys that are no paths.
+NOT_PATHS = ("", "???", "lexical", "natural")
+
+IMAGENET_LAYOUT = (
+    "a folder with train/ and val/, and in each one folder of images per class, such as n01440764. ImageNet cannot be "
+    "downloaded automatically: get ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz "
+    "from image-net.org, put them there, unpack them with torchvision.datasets.ImageNet(DIR, 'train') and (DIR, 'val')"
+)
+
+#: Option of `data` → its keys with a path that must exist: what is legal there.
+REQUIRED = {
+    "image_folder": {"root": "a folder with one folder of images per class, or with train, val and test of such"},
+    "imagenet": {"root": IMAGENET_LAYOUT},
+    "csv": {"root": "the folder that the paths of the CSV file are relative to", "path": "a CSV file"},
+}
+
+
+def make_paths_absolute(values: dict[str, Any]) -> None:
+    """Replace relative paths of data and weights in the values of a run by absolute ones, in place."""
+    for keys in (*DATA_PATHS, *FILE_PATHS):
+        node: Any = values
+        for key in keys[:-1]:
+            node = node.get(key) if isinstance(node, dict) else None
+        path = node.get(keys[-1]) if isinstance(node, dict) else None
+        if isinstance(path, str) and path not in NOT_PATHS and (keys in DATA_PATHS or os.path.exists(path)):
+            node[keys[-1]] = os.path.abspath(os.path.expanduser(path))
+
+
+def check_data_paths(values: Mapping[str, Any]) -> None:
+    """Check that the folder or file of the data set is there.
+
+    Raises:
+        ConfigError: it does not exist, is of the other kind, is empty or is a dangling link.
+    """
+    data = values.get("data")
+    data = data if isinstance(data, Mapping) else {}
+    for key, legal in REQUIRED.get(str(data.get("_option_")), {}).items():
+        path = data.get(key)
+        if isinstance(path, str) and (problem := find_path_problem(Path(path).expanduser(), is_folder=key == "root")):
+            shown = os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
+            raise ConfigError(f"data.{key}={shown} is not legal: {problem}; give {legal}: data.{key}=…")
+
+
+def find_path_problem(path: Path, is_folder: bool) -> str:
+    """What is wrong with a path that should be a folder with something in it, or a file; "" if nothing is."""
+    path = path.absolute()
+    if path.is_symlink() and not path.exists():
+        return f"{path} is a link to {os.readlink(path)}, which does not exist"
+    if not path.exists():
+        return f"{path} does not exist{_describe_nearest(path)}"
+    if is_folder and not path.is_dir():
+        return f"{path} is a file, not a folder"
+    if not is_folder and not path.is_file():
+        return f"{path} is a folder, not a file"
+    if not os.access(path, os.R_OK | (os.X_OK if is_folder else 0)):
+        return f"{path} is not readable for you"
+    return f"{path} is an empty folder" if is_folder and not any(path.iterdir()) else ""
+
+
+def _describe_nearest(path: Path) -> str:
+    """The first folder of the path that is not there, and a similar name in its place: ` (did you mean photos?)`."""
+    above = next(parent for parent in path.parents if parent.is_dir())
+    name = path.relative_to(above).parts[0]
+    try:
+        near = difflib.get_close_matches(name, [entry.name for entry in above.iterdir()], n=1)
+    except OSError:
+        near = []
+    missing = f": there is no {above / name}" if above != path.parent else ""
+    return missing + "".join(f" (did you mean {above / each}?)" for each in near)
+
+
+def quote_existing_paths(arguments: list[str]) -> list[str]:
+    """The arguments of a command, with quotes for Hydra around a path that exists as it was typed.
+
+    A folder may be called `photos, old (2)` or `[new]`, which Hydra would read as several values, a call or a list.
+    """
+    keys = {f"{'.'.join(key)}=" for key in (*DATA_PATHS, *FILE_PATHS)}
+    found = []
+    for word in arguments:
+        key, sign, path = word.partition("=")
+        exists = f"{key}{sign}" in keys and path not in NOT_PATHS and os.path.lexists(os.path.expanduser(path))
+        found.append(f"{key}={format_override_value(path)}" if exists else word)
+    return found

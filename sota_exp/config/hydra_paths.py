@@ -1,0 +1,37 @@
+"""Lets Hydra work in folders whose names its configuration cannot hold: with `${`, or bytes that are not UTF-8."""
+
+import functools
+import os
+from collections.abc import Sequence
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from sota_exp.config.printable import is_utf8, make_printable
+from sota_exp.config.values import escape_interpolations
+
+
+def leave_out_hydra_files(arguments: Sequence[str]) -> list[str]:
+    """The override without which Hydra writes the arguments to `.hydra/`, where YAML can hold UTF-8 alone."""
+    return [] if all(map(is_utf8, arguments)) else ["hydra.output_subdir=null"]
+
+
+@functools.cache
+def read_folders_literally() -> None:
+    """Rewrite both folders whenever Hydra has set the configuration of a job; until then nothing has read them."""
+    set_config = HydraConfig.set_config
+
+    def set_with_literal_folders(self: HydraConfig, cfg: DictConfig) -> None:
+        runtime = cfg.hydra.runtime
+        given = OmegaConf.to_container(runtime, resolve=False)
+        assert isinstance(given, dict)
+        with read_write(runtime), open_dict(runtime):
+            for key, rewrite in (("cwd", make_printable), ("output_dir", os.path.relpath)):
+                folder = given.get(key)
+                if isinstance(folder, str) and not is_utf8(folder):
+                    folder = runtime[key] = rewrite(folder)
+                if isinstance(folder, str) and "${" in folder.replace(r"\${", ""):
+                    runtime[key] = escape_interpolations(folder)
+        set_config(self, cfg)
+
+    HydraConfig.set_config = set_with_literal_folders  # type: ignore[method-assign]

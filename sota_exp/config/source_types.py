@@ -1,0 +1,157 @@
+"""Types and legal values of options, read from their source code, so that mistakes end before PyTorch is imported.
+
+Only annotations are evaluated, with what they name: types, `Legal(…)`, constants. What cannot be evaluated without an
+import of PyTorch is left to `build`, which checks every value again.
+"""
+
+import ast
+import builtins
+import functools
+import importlib
+import importlib.util
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, get_type_hints
+
+from sota_exp.config.build import convert_values, prefix_invalid_values
+from sota_exp.config.formats import get_target
+from sota_exp.config.values import join_key
+from sota_exp.stages.stage import require_legal_values
+
+#: Modules whose names annotations may use, which import nothing slow.
+IMPORTED = ("builtins", "collections.abc", "pathlib", "sota_exp.stages.stage", "typing")
+
+#: The class of the whole configuration.
+ROOT = ("sota_exp.config.experiment", "Experiment")
+
+
+class NotEvaluated(Exception):
+    """An annotation that needs an import."""
+
+
+class SourceClass(NamedTuple):
+    """A class in the source of this package, by its place."""
+
+    module: str
+    name: str
+
+
+@functools.cache
+def read_module(name: str) -> dict[str, ast.stmt]:
+    """Name → the statement of a module's source that binds it; of assignments, imports and classes.
+
+    Raises:
+        NotEvaluated: there is no such source.
+    """
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        raise NotEvaluated(name)
+    found: dict[str, ast.stmt] = {}
+    for node in ast.parse(Path(spec.origin).read_bytes()).body:
+        if isinstance(node, ast.ClassDef):
+            found[node.name] = node
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found[node.target.id] = node
+        elif isinstance(node, ast.Assign):
+            found |= {target.id: node for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {alias.asname or alias.name: node for alias in node.names}
+    return found
+
+
+def look_up(module: str, name: str) -> Any:
+    """The value of a name in a module, or a `SourceClass`.
+
+    Raises:
+        NotEvaluated: it cannot be known without an import.
+    """
+    if name in vars(builtins):
+        return vars(builtins)[name]
+    node = read_module(module).get(name)
+    if isinstance(node, ast.ClassDef):
+        return SourceClass(module, name)
+    if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+        return evaluate(module, node.value)
+    if isinstance(node, ast.ImportFrom) and node.module:
+        original = next(alias.name for alias in node.names if (alias.asname or alias.name) == name)
+        if node.module in IMPORTED:
+            return getattr(importlib.import_module(node.module), original)
+        if node.module.startswith("sota_exp."):
+            return look_up(node.module, original)
+    raise NotEvaluated(f"{module}.{name}")
+
+
+def evaluate(module: str, node: ast.expr) -> Any:
+    """The value of an expression of a module.
+
+    Raises:
+        NotEvaluated: it cannot be known without an import.
+    """
+    if isinstance(node, ast.Name):
+        return look_up(module, node.id)
+    bound = {argument.arg for part in ast.walk(node) if isinstance(part, ast.arguments) for argument in part.args}
+    bound |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)} - bound
+    known = {name: look_up(module, name) for name in sorted(names)}
+    if any(isinstance(value, SourceClass) for value in known.values()):
+        raise NotEvaluated(module)
+    return eval(compile(ast.Expression(node), module, "eval"), known)  # source of this package, not of a user
+
+
+@functools.cache
+def read_fields(cls: SourceClass) -> dict[str, Any]:
+    """Field → its annotation, or the `SourceClass` of a group; without those that cannot be evaluated.
+
+    Raises:
+        NotEvaluated: there is no such class in the source.
+    """
+    node = read_module(cls.module).get(cls.name)
+    if not isinstance(node, ast.ClassDef):
+        raise NotEvaluated(cls.name)
+    found: dict[str, Any] = {}
+    for base in node.bases:
+        try:
+            place = evaluate(cls.module, base)
+        except NotEvaluated:
+            continue
+        found |= read_fields(place) if isinstance(place, SourceClass) else {}
+    is_dataclass = any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
+    for item in node.body if is_dataclass else []:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+            try:
+                found[item.target.id] = evaluate(cls.module, item.annotation)
+            except NotEvaluated:
+                found.pop(item.target.id, None)
+    return found
+
+
+def find_options(
+    values: Mapping[str, Any], key: str, cls: SourceClass
+) -> Iterator[tuple[str, Mapping[str, Any], SourceClass]]:
+    """(key, values, class) of a group and of all groups and options of this package below it."""
+    yield key, values, cls
+    for name, kind in read_fields(cls).items():
+        place, node = join_key(key, name), values.get(name)
+        if isinstance(node, Mapping) and "_option_" in node:
+            module, _, target = str(get_target(node, place)).rpartition(".")
+            yield place, node, SourceClass(module, target)
+        elif isinstance(node, Mapping) and isinstance(kind, SourceClass):
+            yield from find_options(node, place, kind)
+
+
+def check_values(values: Mapping[str, Any]) -> None:
+    """Check types and ranges of the values of a run, as `build` does, without importing PyTorch.
+
+    Raises:
+        ConfigError: a value has another type, or is not legal.
+    """
+    for key, node, cls in find_options(values, "", SourceClass(*ROOT)):
+        try:
+            fields = read_fields(cls)
+        except NotEvaluated:
+            continue
+        given = {name: kind for name, kind in fields.items() if name in node and not isinstance(kind, SourceClass)}
+        schema = type(cls.name, (), {"__annotations__": given})
+        types = get_type_hints(schema)
+        with prefix_invalid_values(key):
+            require_legal_values(schema, convert_values(types, {name: node[name] for name in types}, key))

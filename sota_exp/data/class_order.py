@@ -1,0 +1,55 @@
+"""The order of classes, which is that of a network's outputs: by name, by number, or as another program has it."""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from sota_exp.config.data_paths import find_path_problem
+from sota_exp.stages.stage import InvalidValue
+
+#: What `data.class_order` may be.
+LEGAL_ORDER = "lexical (1, 10, 2), natural (1, 2, 10), a text file with one class name per line, or a list of names"
+
+log = logging.getLogger(__name__)
+
+
+def natural_key(name: str) -> tuple[list[str | int], str]:
+    """A sort key by which numbers in names are compared as numbers, as timm's: c2 before C10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name.lower())], name
+
+
+def order_classes(names: Collection[str], order: str | list[Any]) -> list[str]:
+    """The class names in the order that is asked for; a file or list may have more names, of classes without images.
+
+    Raises:
+        InvalidValue: the file cannot be read, lacks a class or has a name twice.
+    """
+    if order in ("lexical", "natural"):
+        return sorted(names, key=natural_key) if order == "natural" else sorted(names)
+    given = read_names(order) if isinstance(order, str) else [str(name) for name in order]
+    twice = [name for name, num in Counter(given).items() if num > 1]
+    missing = sorted(set(names) - set(given))
+    if twice or missing:
+        problem = f"it has {twice[0]} twice" if twice else f"it lacks the class {missing[0]}"
+        raise InvalidValue("class_order", order, f"every class of the data once, but {problem}")
+    if others := [name for name in given if name not in names]:
+        log.warning("data.class_order: %d of its %d classes have no images: %s …", len(others), len(given), others[0])
+    return given
+
+
+def read_names(path: str) -> list[str]:
+    """The lines of a text file.
+
+    Raises:
+        InvalidValue: it does not exist, or is no text in UTF-8.
+    """
+    if problem := find_path_problem(Path(path).expanduser(), is_folder=False):
+        raise InvalidValue("class_order", path, f"{LEGAL_ORDER}; {problem}")
+    try:
+        lines = Path(path).expanduser().read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InvalidValue("class_order", path, f"{LEGAL_ORDER}; {error}") from error
+    return [line.strip() for line in lines if line.strip()]

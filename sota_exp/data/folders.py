@@ -1,0 +1,81 @@
+"""Which files are images, which folders are classes, and which names are those of splits."""
+
+import functools
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from PIL import Image
+
+from sota_exp.data.store_writer import TEST, TRAIN, VAL
+
+#: Usual names of the splits, those of Hugging Face's `datasets`; see `find_split`.
+SPLIT_NAMES = {"train": TRAIN, "training": TRAIN}
+SPLIT_NAMES |= dict.fromkeys(("val", "valid", "validation", "dev"), VAL)
+SPLIT_NAMES |= dict.fromkeys(("test", "testing", "eval", "evaluation"), TEST)
+
+#: What stands before or after the name of a split: seg_train, Training_set, val2017.
+ADDITION = "set|split|data|dataset|images|imgs|img|seg"
+ADDITIONS = re.compile(rf"^(?:{ADDITION})[ _.-]|[ _.-]?(?:{ADDITION})$|[ _.-]?\d+$")
+
+#: Formats that Pillow recognizes but does not decode by itself, or that are no images.
+FORMATS_NOT_DECODED = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
+
+#: Folders that other programs leave, beside hidden ones.
+FOREIGN_FOLDERS = ("__MACOSX", "__pycache__", "@eaDir", "lost+found")
+
+
+def find_split(name: str) -> int | None:
+    """The split of this usual name, in any case and with an addition such as `_set` or a year; None for other names."""
+    return SPLIT_NAMES.get(ADDITIONS.sub("", name.strip().lower()))
+
+
+@functools.cache
+def get_image_endings() -> frozenset[str]:
+    """The endings, such as `.jpg`, of all files that the installed Pillow decodes."""
+    endings = Image.registered_extensions().items()
+    decoded = {ending for ending, name in endings if name in Image.OPEN and name not in FORMATS_NOT_DECODED}
+    return frozenset(decoded | {".mpo"})  # Pillow opens it as a JPEG.
+
+
+def is_image(name: str) -> bool:
+    """Whether a file name is that of an image and not hidden (macOS writes `._photo.jpg` beside `photo.jpg`)."""
+    return not name.startswith(".") and get_ending(name) in get_image_endings()
+
+
+def get_ending(name: str) -> str:
+    """`.jpg` for `photo.JPG`, and "" for a name without an ending."""
+    return os.path.splitext(name)[1].lower()
+
+
+def is_shown(folder: str) -> bool:
+    """Whether a folder of this name can hold images: not hidden, and not left by another program."""
+    return not folder.startswith(".") and folder not in FOREIGN_FOLDERS
+
+
+def list_subfolders(folder: Path) -> list[Path]:
+    """The folders in a folder that are not hidden, sorted by name."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and is_shown(path.name))
+
+
+def has_images(folder: Path) -> bool:
+    """Whether image files lie in the folder itself."""
+    return any(is_image(path.name) for path in folder.iterdir())
+
+
+def find_image_files(folder: Path) -> tuple[list[Path], Counter[str]]:
+    """The image files in a folder and all below it, sorted by path, and ending → number of other files; none hidden."""
+    found: list[Path] = []
+    others: Counter[str] = Counter()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if is_shown(name)]  # not .ipynb_checkpoints
+        found += [Path(parent, name) for name in names if is_image(name)]
+        others.update(get_ending(name) for name in names if not is_image(name) and not name.startswith("."))
+    return sorted(found), others
+
+
+def describe_endings(others: Mapping[str, int]) -> str:
+    """`12 .heic, 1 without an ending`."""
+    return ", ".join(f"{num} {ending or 'without an ending'}" for ending, num in sorted(others.items()))

@@ -1,0 +1,99 @@
+"""Folders of any legal name work: the working folder, that of the run, of the data and of a class."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sota_exp.cli import main
+from tests.experiments import TINY
+
+WORDS = [*TINY[1:2], *TINY[6:11], "schedule.length.epochs=1", "batch_size=8", "data=image_folder"]
+CLASSES = [b"a $b$ {c} ${HOME} %41 ?#&+'\" x", b"line\nbreak \x1b[31m", b"non\xffutf8", "עברית 日本".encode()]
+
+
+def make_set(root: Path, classes: list[bytes] = CLASSES) -> Path:
+    """Eight images per class."""
+    for number, name in enumerate(classes):
+        folder = os.path.join(os.fsencode(root), name)
+        os.makedirs(folder)
+        for index in range(8):
+            with open(os.path.join(folder, b"%d " % index + name[:20] + b".png"), "wb") as file:
+                pixels = np.random.default_rng(10 * number + index).integers(255, size=(24, 24, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(file, "PNG")
+    return root
+
+
+def command(place: str | bytes, *words: str) -> subprocess.CompletedProcess[bytes]:
+    """A command in another working folder."""
+    root = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": root, "LC_ALL": "C.UTF-8"}
+    words = tuple(map(os.fsencode, (sys.executable, "-m", "sota_exp", *words)))
+    return subprocess.run(words, cwd=place, env=environment, capture_output=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "tracking"),
+    [
+        (b"w ${x} $y {z} %20 ?#&+'\" [b] \xe6\x97\xa5", "mlflow"),
+        (b"line\nbreak\x1b[31m\x07 bytes\xff \xd7\xa2\xd7\x91", "none"),
+    ],
+    ids=["signs", "control characters and bytes"],
+)
+def test_every_name_works_everywhere(tmp_path, name, tracking):
+    place = os.path.join(os.fsencode(tmp_path), name)
+    os.makedirs(place)
+    root = make_set(Path(os.fsdecode(place), os.fsdecode(name)))
+    words = [*WORDS, f"data.root={root}", f"tracking={tracking}"]
+    train, *others = ["train", *words], ["evaluate", "run=outputs"], ["predict", "run=outputs", str(root)]
+    for arguments in (train, *others):
+        run = next(iter(Path(os.fsdecode(place)).glob("outputs/small_images*")), Path())
+        done = command(place, *(word.replace("=outputs", f"={run}") for word in arguments))
+        assert done.returncode == 0, done.stderr
+        assert not {sign for sign in done.stdout + done.stderr if sign < 32} - {10}
+        assert b"figures" not in done.stderr and b"not everything" not in done.stderr
+    assert set(json.loads((run / "result.json").read_text())["per_class_accuracy"]) == {
+        "a $b$ {c} ${HOME} %41 ?#&+'\" x",
+        r"line\nbreak \x1b[31m",
+        r"non\xffutf8",
+        "עברית 日本",
+    }
+    assert os.listdir(tmp_path) == [os.fsdecode(name)]  # no folder of another spelling
+    assert (run / "figures" / "confusion_matrix.png").is_file()
+    if tracking == "mlflow":
+        assert list(Path(os.fsdecode(place), "mlartifacts").glob("*/*/artifacts/result.json"))
+
+
+@pytest.mark.parametrize("words", [[], ["-m", "seed=0,1"]])
+def test_a_place_that_cannot_be_a_folder_is_told_at_once(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    for name in ("outputs", "multirun"):
+        (tmp_path / name).symlink_to("gone")
+    assert main.run_command_line(["train", *TINY, *words]) == 2
+    message = capsys.readouterr().err
+    assert "is a link to gone, which does not exist; hydra.run.dir=DIR takes another" in message
+
+
+def test_a_run_is_read_from_any_folder_and_moved_data_are_told(tmp_path, monkeypatch, capsys):
+    make_set(tmp_path / "set", [b"a", b"b"])
+    monkeypatch.chdir(tmp_path)
+    words = [*WORDS, "data.root=set", "tracking=none", "hydra.run.dir=run"]
+    assert main.run_command_line(["train", *words]) == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert main.run_command_line(["evaluate", "run=../run"]) == 0
+    assert main.run_command_line(["rerun", "../run"]) == 0
+    assert "Identical to the bit" in capsys.readouterr().out
+    assert main.run_command_line(["predict", "run=../run", "../set/a"]) == 0
+    (tmp_path / "set").rename(tmp_path / "sets")
+    for arguments in (["evaluate", "run=../run"], ["rerun", "../run"]):
+        assert main.run_command_line([*arguments, f"hydra.run.dir={tmp_path}/other"]) == 2
+        message = capsys.readouterr().err
+        assert f"{tmp_path}/set does not exist (did you mean {tmp_path}/sets?)" in message
+        assert message.rstrip().endswith("data.root=…")
+    assert main.run_command_line(["evaluate", "run=../run", "data.root=../sets", "hydra.run.dir=moved"]) == 0

@@ -1,0 +1,69 @@
+"""Paths of data: what is wrong with them, and where they lie for a reader in another directory."""
+
+import os
+
+import pytest
+
+from sota_exp.config.data_paths import check_data_paths, find_path_problem, make_paths_absolute
+from sota_exp.errors import ConfigError
+from tests.experiments import composed
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    (tmp_path / "photos" / "cat").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "photos.zip").write_text("")
+    (tmp_path / "dangling").symlink_to(tmp_path / "gone")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+PROBLEMS = {
+    "photos": None,
+    "missing": "missing does not exist",
+    "phtos": "phtos does not exist (did you mean PLACE/photos?)",
+    "photos/dogs/x": "photos/dogs/x does not exist: there is no PLACE/photos/dogs",
+    "empty": "empty is an empty folder",
+    "photos.zip": "photos.zip is a file, not a folder",
+    "dangling": "dangling is a link to PLACE/gone, which does not exist",
+}
+
+
+@pytest.mark.parametrize(("root", "problem"), PROBLEMS.items(), ids=PROBLEMS)
+def test_what_is_wrong_with_a_root_and_how_to_fix_it(place, root, problem):
+    values = {"data": {"_option_": "image_folder", "root": root}}
+    if problem is None:
+        check_data_paths(values)
+        return
+    with pytest.raises(ConfigError) as caught:
+        check_data_paths(values)
+    message = f"{place}/{problem}".replace("PLACE", str(place))
+    assert str(caught.value).startswith(f"data.root={root} is not legal: {message}; give a folder with one")
+    assert str(caught.value).endswith("data.root=…")
+
+
+def test_a_table_is_a_file(place):
+    assert find_path_problem(place / "photos", is_folder=False).endswith("photos is a folder, not a file")
+    with pytest.raises(ConfigError, match=r"data.path=a.csv is not legal: .*/a.csv does not exist.*give a CSV file"):
+        check_data_paths({"data": {"_option_": "csv", "root": None, "path": "a.csv"}})
+
+
+def test_a_folder_of_others(place, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: mode & os.R_OK == 0)  # root may read everything
+    assert "is not readable" in find_path_problem(place / "photos", is_folder=True)
+
+
+def test_paths_of_a_run_are_absolute(place):
+    found = composed.__wrapped__("data=image_folder", "data.root=photos", "tracking=none")
+    assert found.values["data"]["root"] == str(place / "photos")
+    values = {"data": {"root": "~/x", "path": None}, "model": {"weights": {"path": "runs:/5"}}}
+    make_paths_absolute(values)
+    assert values == {
+        "data": {"root": f"{os.environ['HOME']}/x", "path": None},
+        "model": {"weights": {"path": "runs:/5"}},
+    }
+    (place / "net.pth").write_text("")
+    values = {"model": {"weights": {"path": "net.pth"}}, "supervision": {"labelled_file": "photos"}}
+    make_paths_absolute(values)
+    assert values["model"]["weights"]["path"] == str(place / "net.pth")
