@@ -15,7 +15,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository, ConfigResult, IConfigRepository
 from hydra.core.default_element import ResultDefault
 from hydra.core.object_type import ObjectType
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from sota_exp import CONF
@@ -43,7 +43,8 @@ SHIPPED = (f"file://{CONF}", "pkg://hydra.conf", "structured://")
 @pytest.fixture(scope="session", autouse=True)
 def compositions_share_their_work() -> Iterator[None]:
     """Hydra reads and merges fifty files for each of the thousands of configurations; here each file that we ship is read
-    once, and each list of files is merged once. Files of a test's own are read each time, and count by what they contain.
+    once, and Hydra merges once what each list of files has below one key. Files of a test's own are read each time, and
+    count by what they contain. `tests/config/test_hydra_compose.py` compares with Hydra left alone.
 
     What is kept is a pickle: it is read ten times as fast as OmegaConf's nodes are copied.
     """
@@ -76,7 +77,34 @@ def compositions_share_their_work() -> Iterator[None]:
 
     @functools.wraps(merge_files)
     def merge(self: ConfigLoaderImpl, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
-        return once(lambda: merge_files(self, defaults, repo), "merged", *(identify(each, repo) for each in defaults))
+        identities = {id(each): identify(each, repo) for each in defaults}
+
+        def merge_whole() -> DictConfig:
+            """What is below one key of the whole depends on nothing but what the files have below that key."""
+            by_key: dict[str, list[ResultDefault]] = {}
+            for each in defaults:
+                for key in once(lambda each=each: list(embed(self, each, repo).config), "keys", *identities[id(each)]):
+                    by_key.setdefault(key, []).append(each)
+            whole = OmegaConf.create()
+            for key, given in by_key.items():
+                sources = (identities[id(each)] for each in given)
+                part = once(functools.partial(merge_key, key, given), "merged", key, *sources)
+                if key in part:
+                    whole.__dict__["_content"][key] = part._get_node(key)
+                    part._get_node(key)._set_parent(whole)
+            return whole
+
+        def merge_key(key: str, given: list[ResultDefault]) -> DictConfig:
+            found = [embed(self, each, repo) for each in given]
+            for each in found:
+                for other in set(each.config) - {key}:
+                    del each.config.__dict__["_content"][other]
+            parts = iter(found)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(ConfigLoaderImpl, "_load_single_config", lambda *given, **named: next(parts))
+                return merge_files(self, given, repo)
+
+        return once(merge_whole, "whole", *(identities[id(each)] for each in defaults))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ConfigRepository, "load_config", load)
