@@ -14,6 +14,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.composing import compositions_share_their_work
+
 START_METHOD = "forkserver"
 
 _context = multiprocessing.get_context(START_METHOD)
@@ -106,12 +108,17 @@ def _run(arguments: Sequence[str], path: Path | None, cwd: Path, output: Path, e
     os.chdir(cwd)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        if path is None:
-            sys.argv = ["sota-exp", *arguments]
-            runpy.run_module("sota_exp", run_name="__main__")
-        else:
-            sys.argv = [str(path), *arguments]
-            sys.path.insert(0, str(path.parent))
-            runpy.run_path(str(path), run_name="__main__")
+        with compositions_share_their_work():
+            _run_program(arguments, path)
     finally:
         atexit._run_exitfuncs()
+
+
+def _run_program(arguments: Sequence[str], path: Path | None) -> None:
+    if path is None:
+        sys.argv = ["sota-exp", *arguments]
+        runpy.run_module("sota_exp", run_name="__main__")
+    else:
+        sys.argv = [str(path), *arguments]
+        sys.path.insert(0, str(path.parent))
+        runpy.run_path(str(path), run_name="__main__")

@@ -40,6 +40,7 @@ def finished(study: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in study.glob("runs/*/*/result.json")}
 
 
+@pytest.mark.usefixtures("charts_only_made")
 def test_a_study_runs_once_and_can_be_extended(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command_line(small("study.seeds=1")) == 0
     output = capsys.readouterr().out
@@ -142,7 +143,7 @@ def test_readmes_way_to_add_a_technique_works(tmp_path, monkeypatch, capsys):
         "group/slot=none", "augmentation/erase=none"
     )
     monkeypatch.chdir(tmp_path)
-    wanted = ["ablate", "study=add_one_in", "study.only=[mine]", mine, "data=fake", "--plan", "hydra.sweep.dir=here"]
+    wanted = ["ablate", *SMALL, "study=add_one_in", "study.only=[mine]", mine, "--plan", "hydra.sweep.dir=here"]
     assert run_command_line(wanted) == 0
     assert "augmentation/erase=random_erasing" in " ".join(capsys.readouterr().out.split())
 

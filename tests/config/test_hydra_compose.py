@@ -9,7 +9,7 @@ from sota_exp.config.hydra_compose import compose_with_hydra
 from sota_exp.config.overrides import compose_configuration
 from sota_exp.config.values import flatten
 
-#: What `compositions_share_their_work` of conftest.py replaces.
+#: What `compositions_share_their_work` of tests/composing.py replaces.
 REPLACED = (
     (ConfigRepository, "load_config"),
     (ConfigLoaderImpl, "_load_single_config"),
