@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,18 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("SOTA_EXP_CACHE", str(cache))
         patch.setenv("OMP_NUM_THREADS", "1")
         yield cache
+
+
+@pytest.fixture(scope="session")
+def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty SQLite store of MLflow, to be copied, because MLflow takes seconds to create one."""
+    from sota_exp.runs.mlflow_store import open_store
+
+    path = tmp_path_factory.mktemp("made_store") / "mlflow.db"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of MLflow's own code
+        open_store(f"sqlite:///{path}")
+    return path
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -337,8 +338,9 @@ def test_a_training_that_cannot_end_well_fails_its_trial_with_the_reason(broken,
     assert json.loads((tmp_path / "sweep" / "0" / "result.json").read_text())["status"] == "failed"
 
 
-def test_a_trial_without_memory_fails_in_optuna_and_mlflow_and_the_sweep_goes_on(tmp_path):
+def test_a_trial_without_memory_fails_in_optuna_and_mlflow_and_the_sweep_goes_on(tmp_path, made_store):
     """Images of terabytes, which no machine holds: the allocator itself refuses."""
+    shutil.copy(made_store, tmp_path)
     knob, uri = "data.image_size=choice(16,400000)", f"sqlite:///{tmp_path}/mlflow.db"
     asked = [*TINY, knob, "hydra.sweep.dir=sweep", "hydra.sweeper.n_trials=3", "hydra.sweeper.confirm.top=0"]
     assert (

@@ -13,7 +13,7 @@ import pytest
 from mlflow import MlflowClient
 
 from sota_exp.runs.contents import RunContent
-from sota_exp.runs.mlflow_store import PROBE_PATH, open_store, resolve_uri
+from sota_exp.runs.mlflow_store import PROBE_PATH, resolve_uri
 from sota_exp.runs.sent_position import SentPosition, read_origin
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.tracking.mlflow import MLflow, format_notice, format_notice_of_all
@@ -43,13 +43,6 @@ FIELDS = {
 #: Above the second that a dead server may cost, for a machine under load; below the 10 s and more of its own time-outs.
 #: `benchmarks/outages.py` measures the real cost.
 LEFT_SECONDS = 8.0
-
-
-@pytest.fixture(scope="module")
-def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("made") / "mlflow.db"
-    open_store(f"sqlite:///{path}")
-    return path
 
 
 def history(uri: str, directory: Path) -> list[tuple[str, int, float]]:
