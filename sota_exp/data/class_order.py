@@ -34,6 +34,10 @@ def order_classes(names: Collection[str], order: str | list[Any]) -> list[str]:
     missing = sorted(set(names) - set(given))
     if twice or missing:
         problem = f"it has {twice[0]} twice" if twice else f"it lacks the class {missing[0]}"
+        if read := [name for name in order if not isinstance(name, str)]:
+            problem += (
+                f"; {', '.join(map(str, read))} stands where a name without quotes was read as a value: '01', 'no'"
+            )
         raise InvalidValue("class_order", order, f"every class of the data once, but {problem}")
     if others := [name for name in given if name not in names]:
         log.warning("data.class_order: %d of its %d classes have no images: %s …", len(others), len(given), others[0])

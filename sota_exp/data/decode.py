@@ -19,14 +19,15 @@ from torch import Tensor
 from sota_exp.data.store_writer import UnreadableImage
 
 # Part of the keys of the cache: increment it when the same files are decoded into different pixels.
-DECODING = 2
+DECODING = 3
 
 # Part of the digests of streamed sets, which know their files and not their pixels.
 STREAM_DIGEST = 1
 
-#: White of 12-bit and 16-bit values, and the TIFF tags of the bits per sample and of the value of white.
+#: White of 12-bit and 16-bit values; the TIFF tags of the bits per sample, of whether 0 is black (1) or white (0), and
+#: of the value of white.
 TWELVE_BITS, SIXTEEN_BITS = 2**12 - 1, 2**16 - 1
-TIFF_BITS, TIFF_WHITE = 258, 281
+TIFF_BITS, TIFF_ZERO, TIFF_WHITE = 258, 262, 281
 
 log = logging.getLogger(__name__)
 
@@ -68,13 +69,34 @@ def decode_image(path: Path, step: int = 1) -> Tensor:
 
 
 def to_upright_pixels(image: Image.Image) -> Tensor:
-    """The pixels of an image that is not decoded yet, rotated by its EXIF orientation: uint8 [3, H, W]."""
-    white, again = read_white(image), copy_deep_colour(image)
-    pixels = np.array(to_eight_bits(ImageOps.exif_transpose(image), white).convert("RGB"))
+    """The pixels of an image that is not decoded yet, rotated by its EXIF orientation: uint8 [3, H, W].
+
+    Transparent pixels show white: the colour stored below them is not what anybody saw.
+    """
+    white, again, is_negative = read_white(image), copy_deep_colour(image), is_deep_negative(image)
+    upright = to_eight_bits(ImageOps.exif_transpose(image), white)
+    pixels, opacity = np.array(upright.convert("RGB")), find_opacity(upright)
     if again is not None and pixels.max() <= TWELVE_BITS >> 8:
         low_bytes = np.array(ImageOps.exif_transpose(again).convert("RGB"))
         pixels = scale_to_eight_bits(pixels.astype(np.uint32) << 8 | low_bytes, None)
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+        if opacity and np.asarray(opacity).max() <= TWELVE_BITS >> 8:
+            opacity = None  # of 12 bits too
+    if opacity:
+        warn_of_transparency()
+        backdrop = Image.new("RGB", upright.size, "white")
+        pixels = np.array(Image.composite(Image.fromarray(pixels), backdrop, opacity))
+    return torch.from_numpy(255 - pixels if is_negative else pixels).permute(2, 0, 1)
+
+
+def find_opacity(image: Image.Image) -> Image.Image | None:
+    """The opacity of every pixel, 0 to 255; None if all are opaque, as in many images with an alpha channel."""
+    opacity = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+    return opacity if opacity and opacity.getextrema() != (255, 255) else None
+
+
+def is_deep_negative(image: Image.Image) -> bool:
+    """Whether 0 is white in a TIFF of more than 8 bits: Pillow inverts those of 8 bits only."""
+    return isinstance(image, TiffImageFile) and image.mode.startswith("I;16") and image.tag_v2.get(TIFF_ZERO) == 0
 
 
 def read_white(image: Image.Image) -> int | None:
@@ -83,6 +105,15 @@ def read_white(image: Image.Image) -> int | None:
         (bits, *_), (white,) = image.tag_v2.get(TIFF_BITS, (16,)), image.tag_v2.get(TIFF_WHITE, (None,))
         return white or (2**bits - 1 if bits < 16 else None)
     return SIXTEEN_BITS if image.format in ("PPM", "JPEG2000") else None  # Pillow scales their values.
+
+
+def describe_reading(image: Image.Image) -> str:
+    """What the pixels of an image that is not decoded yet depend on beside its file: white, transparency; often ""."""
+    white, is_negative = find_reduced_white(image), is_deep_negative(image)
+    facts = (
+        [str(white)] * bool(white) + ["negative"] * is_negative + ["see-through"] * (find_opacity(image) is not None)
+    )
+    return "".join(f"-{fact}" for fact in facts)
 
 
 def find_reduced_white(image: Image.Image) -> int | None:
@@ -142,6 +173,14 @@ def warn_of_twelve_bits() -> None:
     log.warning(
         "16-bit images without a value above 4095 are read as 12-bit images, where 4095 is white; "
         "dark images of 16 bits must be converted to 8 bits before"
+    )
+
+
+@cache
+def warn_of_transparency() -> None:
+    """Say, once per process, what transparent pixels become."""
+    log.warning(
+        "transparent pixels of images are shown as white; lay them on another background before, if they mean one"
     )
 
 

@@ -24,7 +24,7 @@ from sota_exp.data.decode import (
     STREAM_DIGEST,
     ImageFile,
     decode_image,
-    find_reduced_white,
+    describe_reading,
     map_in_threads,
 )
 from sota_exp.data.normalization import choose_images, compute_statistics, sum_pixels
@@ -85,7 +85,7 @@ class StreamedImages(Images):
 
 
 def read_file_facts(path: Path) -> tuple[int, int, str]:
-    """Height and width of the upright image in pixels, and a hash of the file, with its white if below 16 bits.
+    """Height and width of the upright image in pixels, and a hash of the file, with how its pixels are read.
 
     Raises:
         UnreadableImage: the header of the file cannot be read.
@@ -93,13 +93,12 @@ def read_file_facts(path: Path) -> tuple[int, int, str]:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            white = find_reduced_white(image)  # first: reading the EXIF data of a PNG decodes it
+            reading = describe_reading(image)  # first: reading the EXIF data of a PNG decodes it
             # Pillow gives the size of a TIFF after its rotation.
             turned = image.format != "TIFF" and image.getexif().get(ORIENTATION) in TURNED
     except DECODE_ERRORS as error:
         raise UnreadableImage(path, str(error)) from error
-    content = hash_file(path)
-    content += f"-{white}" if white else ""  # such images were read as of 16 bits before
+    content = hash_file(path) + reading  # images with such a text were read as other pixels before
     return (width, height, content) if turned else (height, width, content)
 
 

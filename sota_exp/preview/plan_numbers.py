@@ -54,7 +54,7 @@ def plan_training(session: TrainingSession, state: TrainingState) -> TrainingPla
     trained = sum(parameter.numel() for parameter in state.model.parameters() if parameter.requires_grad)
     marks = sorted({round(point * (steps - 1) / (CURVE_POINTS - 1)) for point in range(CURVE_POINTS)})
     return TrainingPlan(
-        counts={split: len(vars(data)[split]) for split in ("train", "val", "test")},
+        counts=data.count_images(),
         num_classes=len(data.classes),
         train_size=session.crops.size,
         views=views,

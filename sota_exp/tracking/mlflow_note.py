@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from sota_exp.config.search_path import read_config_directories
+from sota_exp.config.values import join_first
+from sota_exp.report.numbers import format_accuracy, format_percent, format_sizes
 from sota_exp.report.sweep.terminal import format_markdown_table
 from sota_exp.runs.contents import RunContent
-from sota_exp.runs.result_json import describe_saved_epoch
+from sota_exp.runs.result_json import describe_saved_epoch, get_saved_epoch
 from sota_exp.statistics.proportion import wilson_interval
-from sota_exp.statistics.units import METRIC_WORDS, get_metric_format
+from sota_exp.statistics.units import METRIC_WORDS, SHARE_FORMAT, get_metric_format
 
 #: Names of neutral options, in any slot.
 NEUTRAL_OPTIONS = ("none", "native", "full", "fixed", "standard", "scratch", "step", "plain")
@@ -35,7 +37,7 @@ def format_run_note(content: RunContent) -> str:
 
 def format_heading(content: RunContent) -> str:
     config, data = content.config, content.start.get("data") or {}
-    counts = ", ".join(f"{num:,} {split}" for split, num in data.get("counts", {}).items())
+    counts = format_sizes(data.get("counts", {}))
     of = f" ({counts} images, {len(data['classes'])} classes)" if counts else ""
     return (
         f"**{config['recipe']['name']}** recipe on **{config['data'].get('name', 'data')}**{of}, "
@@ -50,6 +52,8 @@ def format_scores(result: dict[str, Any]) -> str:
         accuracy, *others = format_score_cells(result, split)
         rows.append([split, f"**{accuracy}**", *others])
     best = f"Saved weights: {describe_saved_epoch(result)}."
+    if result["status"] == "pruned":
+        best = f"Scores of epoch {get_saved_epoch(result)}, the best on val; a pruned run saves no weights."
     names = (
         "The val scores above are the metrics `best/val_…`; `val/…` are curves, whose last value is the last epoch's."
     )
@@ -63,11 +67,11 @@ def format_score_cells(result: dict[str, Any], split: str) -> list[str]:
     accuracy, top5 = metrics[f"{split}/accuracy"], metrics.get(f"{split}/top5_accuracy")
     low, high = wilson_interval(accuracy, num)
     return [
-        f"{accuracy:.2%}",
-        f"{100 * low:.2f} to {high:.2%}",
-        "–" if top5 is None else f"{top5:.2%}",
+        format_accuracy(accuracy),
+        f"{SHARE_FORMAT.value(low)} to {format_accuracy(high)}",
+        format_accuracy(top5),
         f"{metrics[f'{split}/loss']:.4f}",
-        f"{metrics[f'{split}/ece']:.3f}",
+        format_accuracy(metrics[f"{split}/ece"]),
         f"{num:,}",
     ]
 
@@ -84,10 +88,7 @@ def list_further_scores(result: dict[str, Any]) -> list[list[str]]:
     rows = [
         [
             split,
-            *(
-                get_metric_format(name).format_with_unit(metrics.get(f"{split}/{name}")).replace(" ", "")
-                for name in names
-            ),
+            *(get_metric_format(name).format_with_unit(metrics.get(f"{split}/{name}")) for name in names),
         ]
         for split in splits
     ]
@@ -95,10 +96,10 @@ def list_further_scores(result: dict[str, Any]) -> list[list[str]]:
 
 
 def format_confused_pairs(result: dict[str, Any], most: int = 3) -> str:
-    """The pairs of classes that are confused most often: `cat as dog 12 (8%)`; "" without any."""
+    """The pairs of classes that are confused most often: `cat as dog 12 (8 %)`; "" without any."""
     pairs = result.get("confused_pairs", [])[:most]
     return ", ".join(
-        f"{pair['label']} as {pair['prediction']} {pair['images']} ({pair['share']:.0%})" for pair in pairs
+        f"{pair['label']} as {pair['prediction']} {pair['images']} ({format_percent(pair['share'])})" for pair in pairs
     )
 
 
@@ -120,11 +121,15 @@ def find_extreme_classes(result: dict[str, Any]) -> dict[str, str]:
     accuracies = result["per_class_accuracy"]
     ranked = sorted((share, name) for name, share in accuracies.items() if share is not None)
     num = max(1, min(3, len(ranked) // 2))
-    extremes = {"hardest on test": ranked[:num], "easiest on test": ranked[-num:]}
-    found = {heading: ", ".join(f"{name} {share:.0%}" for share, name in part) for heading, part in extremes.items()}
+    hardest = [each for each in ranked[:num] if each[0] < ranked[-1][0]]  # A class as easy as the easiest is not hard.
+    extremes = {"hardest on test": hardest, "easiest on test": ranked[-num:]}
+    found = {
+        heading: ", ".join(f"{name} {format_percent(share)}" for share, name in part)
+        for heading, part in extremes.items()
+        if part
+    }
     absent = [name for name, share in accuracies.items() if share is None]
-    more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
-    return found | ({"without test images": ", ".join(absent[:3]) + more} if absent else {})
+    return found | ({"without test images": join_first(absent, 3)} if absent else {})
 
 
 def format_model_cost(result: dict[str, Any]) -> str:

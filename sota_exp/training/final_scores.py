@@ -24,6 +24,9 @@ from sota_exp.training.metrics import (
 #: Images per batch, and timed batches after a first one, when the speed of a view is measured.
 TIMING_BATCH_SIZE, TIMED_BATCHES = 16, 3
 
+#: Stored logits are cut at this magnitude, below the largest number of half precision, 65504.
+HALF_RANGE = 65000.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenView:
@@ -113,7 +116,7 @@ def score_splits(
         result["metrics"] |= scores
         result["evaluated_images"][split] = len(labels)
         correct = (logits.argmax(1) == labels).numpy()
-        arrays[f"{split}_logits"], arrays[f"{split}_labels"] = logits.half().numpy(), labels.numpy()
+        arrays[f"{split}_logits"], arrays[f"{split}_labels"] = to_half_precision(logits), labels.numpy()
         arrays[f"{split}_correct"] = np.packbits(correct)
     result["per_class_accuracy"] = dict(
         zip(evaluator.data.classes, compute_per_class_accuracy(logits, labels), strict=True)
@@ -123,3 +126,12 @@ def score_splits(
     result["flops_per_image"] = count_flops(network, chosen.view.size)
     result["resolution"] = chosen.report
     return arrays
+
+
+def to_half_precision(logits: Tensor) -> np.ndarray:
+    """Logits [N, C] as finite float16 with the same predictions: rounding makes close ones equal, and huge infinite."""
+    rounded = logits.clamp(-HALF_RANGE, HALF_RANGE).half().numpy()
+    predicted, rows = logits.argmax(1).numpy(), np.arange(len(logits))
+    is_tied = rounded.argmax(1) != predicted
+    rounded[rows[is_tied], predicted[is_tied]] = np.nextafter(rounded[is_tied].max(1), np.float16(np.inf))
+    return rounded

@@ -6,6 +6,7 @@ import torch
 
 from sota_exp.config.build import prefix_invalid_values
 from sota_exp.config.experiment import Experiment
+from sota_exp.config.overrides import PARTS
 from sota_exp.data.open import open_data
 from sota_exp.data.splits import limit_data_set
 from sota_exp.errors import ConfigError
@@ -36,6 +37,6 @@ def choose_parts(data: DataSet, part: str | None) -> tuple[str, ...]:
     if part is None:
         return tuple(name for name in ("val", "test") if len(data.part(name)))
     if len(data.part(part)) == 0:
-        legal = ", ".join(name for name in ("test", "val", "train", "all") if len(data.part(name)))
+        legal = ", ".join(name for name in PARTS if len(data.part(name)))
         raise ConfigError(f"evaluation.part={part}: the data set has no images in this part; legal: {legal}")
     return (part,)

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from sota_exp.config.build import build
-from sota_exp.data.decode import decode_image, warn_of_twelve_bits
+from sota_exp.data.decode import decode_image, warn_of_transparency, warn_of_twelve_bits
 from sota_exp.data.image_files import shrink
 from sota_exp.data.image_folder import find_folder_images
 from sota_exp.data.store_writer import UnreadableImage
@@ -282,10 +282,11 @@ def test_other_pixel_modes_become_rgb(tmp_path):
     Image.fromarray(grey).save(tmp_path / "grey.tif")
     for name in ("deep.png", "deep.tif"):
         Image.fromarray(grey.astype(np.uint16) * 256 + 7).save(tmp_path / name)
-    Image.fromarray(np.dstack([grey, grey, grey, 0 * grey])).save(tmp_path / "alpha.png")
+    opaque = np.full_like(grey, 255)
+    Image.fromarray(np.dstack([grey, grey, grey, opaque])).save(tmp_path / "alpha.png")
     red.quantize(256).save(tmp_path / "palette.png")
-    Image.fromarray(grey).quantize(256).save(tmp_path / "see-through.png", transparency=bytes([255, 0] * 128))
-    Image.fromarray(np.dstack([grey, 0 * grey])).save(tmp_path / "grey-alpha.png")
+    Image.fromarray(grey).quantize(256).save(tmp_path / "opaque.png", transparency=bytes([255] * 256))
+    Image.fromarray(np.dstack([grey, opaque])).save(tmp_path / "grey-alpha.png")
     red.convert("CMYK").save(tmp_path / "cmyk.tif")
     red.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=100, subsampling=0)
     Image.fromarray(grey).save(tmp_path / "moving.gif", save_all=True, append_images=[Image.fromarray(255 - grey)])
@@ -296,13 +297,49 @@ def test_other_pixel_modes_become_rgb(tmp_path):
         "deep.tif",
         "alpha.png",
         "grey-alpha.png",
-        "see-through.png",
+        "opaque.png",
         "moving.gif",
     ):
         assert torch.equal(decode_image(tmp_path / name), torch.from_numpy(grey).expand(3, -1, -1)), name
     assert np.array_equal(decode_image(tmp_path / "palette.png").permute(1, 2, 0).numpy(), np.asarray(red))
     assert np.array_equal(decode_image(tmp_path / "cmyk.tif").permute(1, 2, 0).numpy(), np.asarray(red))
     assert np.abs(decode_image(tmp_path / "cmyk.jpg").permute(1, 2, 0).numpy().astype(int) - np.asarray(red)).max() <= 4
+
+
+@pytest.mark.parametrize(
+    "kind", ["rgba.png", "grey.png", "palette.png", "colour.png", "rgba.webp", "moving.gif", "deep.png"]
+)
+def test_transparent_pixels_are_white_and_another_digest(tmp_path, kind, caplog):
+    """A black sign on a transparent ground is black everywhere below its transparency."""
+    warn_of_transparency.cache_clear()
+    sign = np.zeros((12, 20), np.uint8)
+    sign[4:8] = 255  # opacity
+    black, path = np.zeros((12, 20, 3), np.uint8), tmp_path / kind
+    if kind == "deep.png":
+        write_deep_png(path, np.dstack([black, sign]).astype(np.uint16) * 257)
+    elif kind == "grey.png":
+        Image.fromarray(np.dstack([black[:, :, :1], sign])).save(path)
+    elif kind == "palette.png":
+        Image.fromarray(sign // 255).convert("P").save(path, transparency=0)
+    elif kind == "colour.png":  # one colour is transparent, without an alpha channel
+        Image.fromarray(black + sign[:, :, None] // 200).save(path, transparency=(0, 0, 0))
+    else:
+        Image.fromarray(np.dstack([black, sign])).save(path, **({"lossless": True} if "webp" in kind else {}))
+    found = decode_image(path).numpy()
+    assert found[:, sign == 0].min() == 255 and found[:, sign == 255].max() <= 1
+    assert [record.message[:18] for record in caplog.records].count("transparent pixels") == 1
+    assert read_file_facts(path)[2].endswith("-see-through")
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_whose_zero_is_white(tmp_path, bits):
+    """Pillow inverts such values of 8 bits, when it writes them too, and leaves deeper ones as they are."""
+    values = np.linspace(0, 2**bits - 1, 240).astype(f"uint{bits}").reshape(12, 20)
+    path = tmp_path / "negative.tif"
+    Image.fromarray(values).save(path, tiffinfo={262: 0})
+    expected = values if bits == 8 else 255 - values // 256
+    assert np.array_equal(decode_image(path)[0].numpy(), expected)
+    assert read_file_facts(path)[2].endswith("-negative") == (bits == 16)
 
 
 def write_deep_png(path, values):
@@ -324,7 +361,8 @@ def test_values_of_twelve_and_sixteen_bits(tmp_path, kind, white, caplog):
     values = np.linspace(0, white, 240).astype(np.uint16).reshape(12, 20)
     path, expected = tmp_path / kind, values // (16 if white == 4095 else 256)
     if kind in ("colour.png", "alpha.png", "grey.png"):
-        write_deep_png(path, np.dstack([values] * {"colour.png": 3, "alpha.png": 4, "grey.png": 1}[kind]))
+        opaque = [np.full_like(values, white)] if kind == "alpha.png" else []
+        write_deep_png(path, np.dstack([values] * (1 if kind == "grey.png" else 3) + opaque))
     elif kind == "grey.pgm":
         path.write_bytes(b"P5 20 12 %d\n" % white + values.astype(">u2").tobytes())
     elif kind == "grey.jp2":

@@ -66,7 +66,7 @@ def test_a_run_is_shown_whole(store: Store, tmp_path: Path) -> None:
     assert run.info.status == "FINISHED"
     assert run.data.params["augmentation/crop"] == "pad"
     assert run.data.tags["kind"] == "run"
-    assert "70.00%" in run.data.tags["mlflow.note.content"]
+    assert "70.00 %" in run.data.tags["mlflow.note.content"]
     assert {item.path for item in client.list_artifacts(run.info.run_id)} >= {"config.yaml", "result.json", "figures"}
     (dataset,) = run.inputs.dataset_inputs
     assert (dataset.dataset.name, dataset.dataset.digest) == ("fake", "d" * 36)
@@ -135,7 +135,7 @@ def test_a_request_that_arrived_without_an_answer_is_not_repeated(store: Store, 
     directory = write_run(tmp_path / "outputs" / "run", status=None)
     send(directory, uri)
     run_id = SentPosition.read(directory).run_id
-    client.log_batch(run_id, [Metric("best/epoch", 1.0, 1, 2)])  # Sent, as far as the store knows, with another time.
+    client.log_batch(run_id, [Metric("best/epoch", 2.0, 1, 3)])  # Sent, as far as the store knows, with another time.
     (directory / "tracking.json").unlink()
     write_run(directory)
     send(directory, uri)
@@ -242,6 +242,22 @@ def test_a_deleted_experiment_is_taken_back(store: Store, tmp_path: Path) -> Non
     client.delete_experiment(client.get_experiment_by_name("sota_exp").experiment_id)
     send(write_run(tmp_path / "outputs" / "second"), uri)
     assert client.get_experiment_by_name("sota_exp").lifecycle_stage == "active"
+
+
+def test_mlflows_own_environment_names_no_other_run_and_experiment(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell that was started by `mlflow run` has them, and each run would be written over the last."""
+    client, uri = store
+    for name, value in {"RUN_ID": "0" * 32, "EXPERIMENT_NAME": "other", "TRACKING_URI": "sqlite:///other.db"}.items():
+        monkeypatch.setenv(f"MLFLOW_{name}", value)
+    runs = [write_run(tmp_path / "outputs" / name) for name in ("first", "second")]
+    for directory in runs:
+        send(directory, uri)
+    found = [the_run(client, directory).info for directory in runs]
+    assert len({info.run_id for info in found} | {"0" * 32}) == 3
+    assert {client.get_experiment(info.experiment_id).name for info in found} == {"sota_exp"}
+    assert not Path("other.db").exists()
 
 
 def test_sync_sends_tracked_runs_once(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
