@@ -97,7 +97,7 @@ def score_splits(
 ) -> dict[str, np.ndarray]:
     """Write the scores on the parts of the data into `result`; returns the arrays of `predictions.npz`.
 
-    Accuracies per class and confusions are those of the last part. The arrays are, per part, logits float16 [N, C],
+    Accuracies per class and confusions are those of the last part. The arrays are, per part, logits float32 [N, C],
     labels int64 [N], and correctness as bits, uint8 [⌈N / 8⌉].
 
     Raises:
@@ -113,7 +113,7 @@ def score_splits(
         result["metrics"] |= scores
         result["evaluated_images"][split] = len(labels)
         correct = (logits.argmax(1) == labels).numpy()
-        arrays[f"{split}_logits"], arrays[f"{split}_labels"] = logits.half().numpy(), labels.numpy()
+        arrays[f"{split}_logits"], arrays[f"{split}_labels"] = logits.numpy(), labels.numpy()
         arrays[f"{split}_correct"] = np.packbits(correct)
     result["per_class_accuracy"] = dict(
         zip(evaluator.data.classes, compute_per_class_accuracy(logits, labels), strict=True)

@@ -27,10 +27,9 @@ def write_predictions(files: RunFiles, data: DataSet, arrays: dict[str, np.ndarr
 
 def list_predictions(data: DataSet, part: str, arrays: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
     """A row of `COLUMNS` for every image of a part, in the order of the arrays."""
-    # A network that nearly diverged has logits that half precision stores as infinite.
-    logits = torch.from_numpy(arrays[f"{part}_logits"]).float().clamp(-1e5, 1e5)
-    probabilities, predicted = logits.softmax(1).max(1)
-    columns = (data.part(part), arrays[f"{part}_labels"], predicted, probabilities)
+    logits = torch.from_numpy(arrays[f"{part}_logits"])
+    # The classes are those of the scores: two close logits can have equal probabilities.
+    columns = (data.part(part), arrays[f"{part}_labels"], logits.argmax(1), logits.softmax(1).amax(1))
     return [
         (data.name_image(index), data.classes[label], data.classes[prediction], f"{probability:.6f}", part)
         for index, label, prediction, probability in zip(*(column.tolist() for column in columns), strict=True)

@@ -73,7 +73,7 @@ def test_the_chosen_view_ships_with_the_model(tmp_path: Path, monkeypatch: pytes
     made = composed(*TINY)
     _, evaluator = session_of(made.experiment)
     again = evaluator.logits(model.network, "test", model.view)
-    assert np.array_equal(np.load(tmp_path / "predictions.npz")["test_logits"], again.half().numpy())
+    assert np.array_equal(np.load(tmp_path / "predictions.npz")["test_logits"], again.numpy())
 
 
 def test_one_view_is_not_searched() -> None:
