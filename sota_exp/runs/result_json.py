@@ -67,6 +67,11 @@ def build_empty_result(seed: int, choices: dict[str, str], fingerprints: tuple[s
     }
 
 
+def is_evaluation(result: dict[str, Any]) -> bool:
+    """Whether `sota-exp evaluate` wrote the result, which then names the weights and says nothing of a training."""
+    return "weights" in result
+
+
 def get_saved_epoch(result: dict[str, Any]) -> int:
     """The epoch of the saved weights, from 0; results of older versions say the best one alone."""
     saved = result.get("saved_epoch")

@@ -7,7 +7,7 @@ from typing import Any
 from sota_exp.config.search_path import read_config_directories
 from sota_exp.report.sweep.terminal import format_markdown_table
 from sota_exp.runs.contents import RunContent
-from sota_exp.runs.result_json import describe_saved_epoch
+from sota_exp.runs.result_json import describe_saved_epoch, is_evaluation
 from sota_exp.statistics.proportion import wilson_interval
 from sota_exp.statistics.units import METRIC_WORDS, get_metric_format
 
@@ -30,7 +30,8 @@ def format_run_note(content: RunContent) -> str:
     if result.get("reason"):
         parts.append(f"**{result['status'].replace('_', ' ').capitalize()}**: {result['reason']}.")
     chosen = ", ".join(f"`{choice}`" for choice in list_techniques(content.start.get("choices") or {}))
-    return "\n\n".join([*parts, f"Chosen: {chosen}.", f"```\n{format_command(content)}\n```"])
+    command = [f"```\n{format_command(content)}\n```"] if not is_evaluation(result) else []
+    return "\n\n".join([*parts, f"Chosen: {chosen}.", *command])
 
 
 def format_heading(content: RunContent) -> str:
@@ -49,12 +50,13 @@ def format_scores(result: dict[str, Any]) -> str:
     for split in sorted(result["evaluated_images"]):
         accuracy, *others = format_score_cells(result, split)
         rows.append([split, f"**{accuracy}**", *others])
-    best = f"Saved weights: {describe_saved_epoch(result)}."
     names = (
         "The val scores above are the metrics `best/val_…`; `val/…` are curves, whose last value is the last epoch's."
     )
     tables = [format_markdown_table(table) for table in (rows, list_further_scores(result)) if table]
-    return "\n\n".join([*tables, f"{best} {names}"])
+    if is_evaluation(result):
+        return "\n\n".join([*tables, f"Scores of the weights `{result['weights']}`, by `sota-exp evaluate`."])
+    return "\n\n".join([*tables, f"Saved weights: {describe_saved_epoch(result)}. {names}"])
 
 
 def format_score_cells(result: dict[str, Any], split: str) -> list[str]:
@@ -109,6 +111,8 @@ def format_classes_and_cost(result: dict[str, Any]) -> str:
         classes = " ".join(f"{heading.capitalize()}: {names}." for heading, names in found) + "\n\n"
     if confused := format_confused_pairs(result):
         classes += f"Most often confused: {confused}.\n\n"
+    if is_evaluation(result):
+        return f"{classes}Cost: {result['seconds']['evaluate']:,.0f} s on {result['device']}; {format_model_cost(result)}."
     return (
         f"{classes}Cost: {result['seconds']['train']:,.0f} s of training at {result['images_per_second']:,.0f} "
         f"images/s on {result['device']}; {format_model_cost(result)}."
@@ -116,15 +120,19 @@ def format_classes_and_cost(result: dict[str, Any]) -> str:
 
 
 def find_extreme_classes(result: dict[str, Any]) -> dict[str, str]:
-    """Heading → the hardest and the easiest classes on test, up to three of each, and those without a test image."""
+    """Heading → the hardest and the easiest classes on the last scored part, and those without images in it.
+
+    Up to three of each; a class of which nothing is recognized is not among the easiest.
+    """
     accuracies = result["per_class_accuracy"]
     ranked = sorted((share, name) for name, share in accuracies.items() if share is not None)
     num = max(1, min(3, len(ranked) // 2))
-    extremes = {"hardest on test": ranked[:num], "easiest on test": ranked[-num:]}
-    found = {heading: ", ".join(f"{name} {share:.0%}" for share, name in part) for heading, part in extremes.items()}
+    part = [*result["evaluated_images"]][-1]
+    extremes = {f"hardest on {part}": ranked[:num], f"easiest on {part}": [each for each in ranked[-num:] if each[0] > 0]}
+    found = {heading: ", ".join(f"{name} {share:.0%}" for share, name in some) for heading, some in extremes.items() if some}
     absent = [name for name, share in accuracies.items() if share is None]
     more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
-    return found | ({"without test images": ", ".join(absent[:3]) + more} if absent else {})
+    return found | ({f"without {part} images": ", ".join(absent[:3]) + more} if absent else {})
 
 
 def format_model_cost(result: dict[str, Any]) -> str:

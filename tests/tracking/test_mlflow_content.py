@@ -201,10 +201,19 @@ def test_six_images_leave_an_accuracy_uncertain_on_the_console_and_in_the_note(a
 
 
 def test_a_class_without_test_images_is_named_and_not_ranked() -> None:
-    found = find_extreme_classes({"per_class_accuracy": {"a": 1.0, "b": None, "c": 0.5}})
+    scored = {"evaluated_images": {"val": 9, "test": 9}}
+    found = find_extreme_classes(scored | {"per_class_accuracy": {"a": 1.0, "b": None, "c": 0.5}})
     assert found == {"hardest on test": "c 50%", "easiest on test": "a 100%", "without test images": "b"}
-    many = find_extreme_classes({"per_class_accuracy": {"a": 1.0} | dict.fromkeys("bcdef")})
+    many = find_extreme_classes(scored | {"per_class_accuracy": {"a": 1.0} | dict.fromkeys("bcdef")})
     assert many["without test images"] == "b, c, d and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "easiest"), [({"a": 0.0, "b": 0.0}, None), ({"a": 0.0, "b": 0.0, "c": 0.0, "d": 0.5}, "d 50%")]
+)
+def test_a_class_of_which_nothing_is_recognized_is_not_easy(accuracies: dict[str, float], easiest: str | None) -> None:
+    found = find_extreme_classes({"evaluated_images": {"all": 9}, "per_class_accuracy": accuracies})
+    assert found.get("easiest on all") == easiest and "a 0%" in found["hardest on all"]
 
 
 def test_a_run_without_a_start_file_can_be_shown(tmp_path: Path) -> None:
