@@ -194,7 +194,24 @@ def test_what_is_left_out_is_counted_by_class_and_ending(tmp_path, caplog):
         assert len(find_folder_images(tmp_path / "set")) == 10
     assert "4 files are left out" in caplog.text
     assert "cat: 1 without an ending, 2 .heic; dog: 1 .db" in caplog.text
-    assert "1 images in no class folder are left out: stray.png" in caplog.text
+    assert "1 image in no class folder is left out: stray.png" in caplog.text
+
+
+@pytest.mark.parametrize("place", ["", "seg_train", "seg_train/seg_train", "seg_test"])
+def test_images_outside_of_class_folders_are_told_and_change_nothing_else(tmp_path, place, caplog):
+    fill(tmp_path / "set", **LAYOUTS["a split in itself"][0])
+    for name in ("stray.png", "another.png"):
+        Image.fromarray(pixels(0)).save(tmp_path / "set" / place / name)
+    with caplog.at_level(logging.WARNING):
+        assert len(find_folder_images(tmp_path / "set")) == 45
+    told = [record.message for record in caplog.records if "no class folder" in record.message]
+    assert told == [f"{tmp_path / 'set' / place}: 2 images in no class folder are left out: another.png, stray.png"]
+
+
+def test_a_class_called_train_may_have_folders(tmp_path, caplog):
+    fill(tmp_path / "set", **{"car": 9, "train": 5, "train/steam": 9, "train/diesel": 9})
+    assert set(source(tmp_path)().classes) == {"car", "train"}
+    assert "train is a class like car, as images lie in it beside its folders" in caplog.text
 
 
 @pytest.mark.parametrize("split", ["", "train/", "test/"])
