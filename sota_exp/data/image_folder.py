@@ -126,8 +126,9 @@ def list_split_images(root: Path, folders: dict[int, Path]) -> list[ImageFile]:
         for folder in list_subfolders(split_folder):
             found, others = find_image_files(folder)
             if not found and (others or split == TRAIN):
-                kind = f"only {describe_endings(others)}, which Pillow does not read" if others else "no files"
-                legal = f"a folder of classes with images, but {folder} has {kind}; convert them, or remove the folder"
+                unread = f"only {describe_endings(others)}, which Pillow does not read; convert them, or"
+                problem = unread if others else "no files; put images into it, or"
+                legal = f"a folder of classes with images, but {folder} has {problem} remove the folder"
                 raise InvalidValue("root", root, legal)
             listed += [ImageFile(path, folder.name, split) for path in found]
             if others:

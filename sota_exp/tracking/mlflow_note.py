@@ -112,7 +112,9 @@ def format_classes_and_cost(result: dict[str, Any]) -> str:
     if confused := format_confused_pairs(result):
         classes += f"Most often confused: {confused}.\n\n"
     if is_evaluation(result):
-        return f"{classes}Cost: {result['seconds']['evaluate']:,.0f} s on {result['device']}; {format_model_cost(result)}."
+        return (
+            f"{classes}Cost: {result['seconds']['evaluate']:,.0f} s on {result['device']}; {format_model_cost(result)}."
+        )
     return (
         f"{classes}Cost: {result['seconds']['train']:,.0f} s of training at {result['images_per_second']:,.0f} "
         f"images/s on {result['device']}; {format_model_cost(result)}."
@@ -128,8 +130,13 @@ def find_extreme_classes(result: dict[str, Any]) -> dict[str, str]:
     ranked = sorted((share, name) for name, share in accuracies.items() if share is not None)
     num = max(1, min(3, len(ranked) // 2))
     part = [*result["evaluated_images"]][-1]
-    extremes = {f"hardest on {part}": ranked[:num], f"easiest on {part}": [each for each in ranked[-num:] if each[0] > 0]}
-    found = {heading: ", ".join(f"{name} {share:.0%}" for share, name in some) for heading, some in extremes.items() if some}
+    extremes = {
+        f"hardest on {part}": ranked[:num],
+        f"easiest on {part}": [each for each in ranked[-num:] if each[0] > 0],
+    }
+    found = {
+        heading: ", ".join(f"{name} {share:.0%}" for share, name in some) for heading, some in extremes.items() if some
+    }
     absent = [name for name, share in accuracies.items() if share is None]
     more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
     return found | ({f"without {part} images": ", ".join(absent[:3]) + more} if absent else {})

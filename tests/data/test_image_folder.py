@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from sota_exp.config.build import build
-from sota_exp.data.decode import decode_image, warn_of_twelve_bits
+from sota_exp.data.decode import decode_file, decode_image
 from sota_exp.data.image_files import shrink
 from sota_exp.data.image_folder import find_folder_images
 from sota_exp.data.store_writer import UnreadableImage
@@ -121,7 +121,7 @@ def test_pixels_labels_and_order(tmp_path):
 ERRORS = {
     "missing": (None, "/set does not exist"),
     "empty": ({}, "is an empty folder"),
-    "an empty class folder": ({"cat": 2, "dog": 2, "fox": 0}, "set/fox has no files"),
+    "an empty class folder": ({"cat": 2, "dog": 2, "fox": 0}, "set/fox has no files; put images into it, or rem"),
     "images without class folders": ({"": 3}, "no image was found"),
     "one class": ({"cat": 5}, "only cat was found"),
     "train without class folders": ({"train": 5}, "one folder per class in train, which are named like splits"),
@@ -335,13 +335,16 @@ def write_deep_png(path, values):
 
 
 @pytest.mark.parametrize("white", [4095, 65535])
-@pytest.mark.parametrize("kind", ["grey.png", "colour.png", "alpha.png", "grey.tif", "grey.jp2", "grey.pgm", "tag.tif"])
-def test_values_of_twelve_and_sixteen_bits(tmp_path, kind, white, caplog):
-    warn_of_twelve_bits.cache_clear()
+@pytest.mark.parametrize(
+    "kind",
+    ["grey.png", "grey-alpha.png", "colour.png", "alpha.png", "grey.tif", "grey.jp2", "grey.pgm", "tag.tif"],
+)
+def test_values_of_twelve_and_sixteen_bits(tmp_path, kind, white):
     values = np.linspace(0, white, 240).astype(np.uint16).reshape(12, 20)
     path, expected = tmp_path / kind, values // (16 if white == 4095 else 256)
-    if kind in ("colour.png", "alpha.png", "grey.png"):
-        write_deep_png(path, np.dstack([values] * {"colour.png": 3, "alpha.png": 4, "grey.png": 1}[kind]))
+    if kind.endswith("png"):
+        num = {"colour.png": 3, "alpha.png": 4, "grey.png": 1, "grey-alpha.png": 2}[kind]
+        write_deep_png(path, np.dstack([values] * (num - 1) + [values if num % 2 else values[::-1]]))
     elif kind == "grey.pgm":
         path.write_bytes(b"P5 20 12 %d\n" % white + values.astype(">u2").tobytes())
     elif kind == "grey.jp2":
@@ -349,10 +352,35 @@ def test_values_of_twelve_and_sixteen_bits(tmp_path, kind, white, caplog):
         expected = values // 256  # The file says 16 bits.
     else:
         Image.fromarray(values).save(path, tiffinfo={281: white} if kind == "tag.tif" else {})
+    found = decode_file(path)
+    assert np.abs(found.pixels.numpy().astype(int) - expected).max() <= (kind == "grey.pgm"), kind
+    assert found.guessed == (white == 4095 and (kind.endswith("png") or kind == "grey.tif"))
+
+
+@pytest.mark.parametrize("store_gigabytes", [50.0, 0.0], ids=["stored", "streamed"])
+def test_images_that_are_taken_as_of_twelve_bits_are_counted_at_every_opening(tmp_path, caplog, store_gigabytes):
+    fill(tmp_path / "set", cat=9, dog=9)
+    for name in ("cat/a.png", "dog/b.png", "dog/c.png"):
+        write_deep_png(tmp_path / "set" / name, np.full((9, 9), 4000, np.uint16))
     for _ in range(2):
-        assert np.abs(decode_image(path).numpy().astype(int) - expected).max() <= (kind == "grey.pgm"), kind
-    by_range = white == 4095 and kind in ("grey.png", "colour.png", "alpha.png", "grey.tif")
-    assert [record.message[:14] for record in caplog.records] == ["16-bit images "] * by_range
+        caplog.clear()
+        source(tmp_path, store_gigabytes=store_gigabytes)()
+        (told,) = [record.message for record in caplog.records if "16-bit" in record.message]
+        assert "(3 of 21 images; the first is cat/a.png)" in told
+
+
+def test_grey_with_alpha_of_twelve_bits_is_turned_upright(tmp_path):
+    values = np.linspace(0, 4095, 240).astype(np.uint16).reshape(12, 20)
+    write_deep_png(tmp_path / "a.png", np.dstack([values, values[::-1]]))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(content)) + b"eXIf" + content + struct.pack(">I", zlib.crc32(b"eXIf" + content))
+    whole = (tmp_path / "a.png").read_bytes()
+    place = whole.index(b"IDAT") - 4
+    (tmp_path / "b.png").write_bytes(whole[:place] + chunk + whole[place:])
+    upright, turned = (decode_image(tmp_path / name) for name in ("a.png", "b.png"))
+    assert torch.equal(turned, upright.rot90(-1, (1, 2)))
 
 
 def test_a_streamed_set_of_twelve_bits_has_another_digest(tmp_path):
@@ -386,8 +414,9 @@ def damaged_files(tmp_path):
 def test_an_unreadable_image_fails_the_run_by_name(tmp_path):
     for name, content in damaged_files(tmp_path):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(UnreadableImage, match=f"{name} can't be read as an image: .+"):
+        with pytest.raises(UnreadableImage, match=f"{name} can't be read as an image: .+") as caught:
             decode_image(tmp_path / name)
+        assert str(caught.value).count(name) == 1 and "Errno" not in str(caught.value)
     assert issubclass(UnreadableImage, RunFailed)
     fill(tmp_path / "set", cat=5, dog=5)
     shutil.copy(tmp_path / "cut.jpg", tmp_path / "set" / "dog" / "cut.jpg")
@@ -400,10 +429,30 @@ def test_every_unreadable_image_is_named_and_counted(tmp_path, caplog):
     fill(tmp_path / "set", cat=5, dog=5)
     for name in ("cat/a.jpg", "dog/b.jpg", "dog/c.jpg"):
         (tmp_path / "set" / name).write_bytes(b"no image")
-    with caplog.at_level(logging.WARNING), pytest.raises(RunFailed, match=r"cat/a\.jpg can't be read.*nor can 2 more"):
+    (tmp_path / "set" / "dog" / "d.jpg").write_bytes(b"")
+    (tmp_path / "set" / "dog" / "e.jpg").symlink_to("gone.jpg")
+    with (
+        caplog.at_level(logging.WARNING),
+        pytest.raises(RunFailed, match="5 files can't be read as images; fix or rem"),
+    ):
         source(tmp_path)()
-    assert [record.message.split(" can't")[0][-9:] for record in caplog.records] == [
-        "cat/a.jpg",
-        "dog/b.jpg",
-        "dog/c.jpg",
+    unknown = "its content is in no image format that Pillow reads"
+    place = tmp_path / "set"
+    reasons = {
+        "cat/a.jpg": unknown,
+        "dog/b.jpg": unknown,
+        "dog/c.jpg": unknown,
+        "dog/d.jpg": "the file is empty",
+        "dog/e.jpg": "it is a link to gone.jpg, which does not exist",
+    }
+    assert [record.message for record in caplog.records] == [
+        f"{place / name} can't be read as an image: {reason}" for name, reason in reasons.items()
     ]
+
+
+def test_one_unreadable_image_is_told_once(tmp_path, caplog):
+    fill(tmp_path / "set", cat=5, dog=5)
+    (tmp_path / "set" / "cat" / "a.jpg").write_bytes(b"no image")
+    with caplog.at_level(logging.WARNING), pytest.raises(RunFailed, match="cat/a.jpg can't be read"):
+        source(tmp_path)()
+    assert not caplog.records

@@ -1,14 +1,17 @@
 """The files of predictions agree with the scores, image by image, also where a network nearly diverged."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sota_exp.data.open import open_data
 from sota_exp.report.run.predictions import compute_confidence
 from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.listener import Listener, RunRequest
+from sota_exp.training.prediction_files import list_predictions, write_table
 from sota_exp.training.run import run
 from tests.experiments import TINY, composed
 
@@ -32,3 +35,10 @@ def test_a_nearly_diverged_network_has_one_prediction_per_image(
     mistakes = list(csv.DictReader((tmp_path / "mistakes.csv").read_text().splitlines()))
     assert sorted(map(str, mistakes)) == sorted(map(str, wrong))
     assert np.isfinite(np.load(tmp_path / "mistakes.npz")["confidence"]).all()
+
+
+def test_names_that_are_not_utf_8_are_escaped(tmp_path: Path) -> None:
+    data = replace(open_data(composed(*TINY).experiment), names=("caf\udce9/é.png",) * 60)
+    arrays = {"test_logits": np.zeros((6, 4), np.float32), "test_labels": np.zeros(6, np.int64)}
+    write_table(tmp_path / "a.csv", list_predictions(data, "test", arrays))
+    assert (tmp_path / "a.csv").read_text("utf-8").splitlines()[1].startswith("caf\\xe9/é.png,")
