@@ -32,7 +32,7 @@ from sota_exp.training.loop import TrainingSession
 from sota_exp.training.memory import get_peak_memory, reset_peak_memory
 from sota_exp.training.resume import resume
 from sota_exp.training.session import fit_batch_size, open_session
-from sota_exp.training.trained_on import write_trained_on
+from sota_exp.training.trained_on import warn_of_shared_images, write_trained_on
 from sota_exp.training.trainer import RunTrainer
 
 
@@ -66,6 +66,7 @@ def run(request: RunRequest, listener: Listener, pruner: Pruner | None = None) -
     if world.is_main:
         files.write_config(request.configuration.values)
         write_trained_on(files, data, request.configuration.values)
+        warn_of_shared_images(data)
     try:
         return train_and_score(request, session, result, listener, pruner or Pruner())
     except Exception as error:
@@ -155,6 +156,7 @@ def open_session_of(experiment: Experiment) -> TrainingSession:
     world, device = set_up_process(experiment)
     with convert_errors():
         data = open_data(experiment)
+    warn_of_shared_images(data)
     return open_session(experiment, data, world, device)
 
 

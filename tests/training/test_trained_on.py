@@ -123,3 +123,23 @@ def test_weights_to_start_from_and_teachers_that_have_seen_val_are_said(
     captured = capfd.readouterr()
     assert f"{key}.path={weights}: by these weights " in (captured.out + captured.err).replace("\n", "")
     assert set(np.load(place / "run" / "trained_on.npy")) < set(np.load(directory / "trained_on.npy"))
+
+
+@pytest.mark.parametrize("command", ["train", "look"])
+def test_a_training_image_among_those_of_test_is_said_before_the_training(
+    place: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], command: str
+) -> None:
+    for index, path in enumerate(sorted((place / "set").rglob("*.png"))):
+        part = "train" if index % 4 else "test"
+        target = tmp_path / "parts" / part / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    words = ["data=image_folder", f"data.root={tmp_path / 'parts'}", f"data.cache={tmp_path / 'cache'}", *SMALL]
+    words += ["recipe=baseline", "data.val_fraction=null"]
+    assert run(command, *words, f"hydra.run.dir={tmp_path / 'one'}") == 0
+    assert "training images are in other parts" not in capfd.readouterr().err
+    copied = next((tmp_path / "parts" / "train" / "class_1").iterdir())
+    shutil.copy(copied, tmp_path / "parts" / "test" / "class_1" / "copy.png")
+    assert run(command, *words, f"hydra.run.dir={tmp_path / 'two'}") == 0
+    said = "training images are in other parts too: 1 of 16 val images and 1 of 16 test images, such as test/class_1/copy.p"
+    assert said in capfd.readouterr().err
