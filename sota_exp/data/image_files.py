@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import unicodedata
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from sota_exp.config.printable import make_printable
+from sota_exp.config.values import quote_first
 from sota_exp.data.class_order import LEGAL_ORDER, order_classes
 from sota_exp.data.decode import (
     DECODE_ERRORS,
@@ -54,10 +56,10 @@ def check_classes(found: list[ImageFile], name: str, value: object) -> None:
     """
     known = {image.class_name for image in found if image.split == TRAIN}
     if len(known) < 2:
-        only = f"only {', '.join(known)}" if known else "none"
+        only = f"only {quote_first(known)}" if known else "none"
         raise InvalidValue(name, value, f"at least two classes with training images; {only} was found")
     if unknown := {image.class_name for image in found} - known:
-        raise InvalidValue(name, value, f"classes that occur in train, which has no {', '.join(sorted(unknown))}")
+        raise InvalidValue(name, value, f"classes that occur in train, which has no {quote_first(sorted(unknown))}")
 
 
 def check_splits(data: DataSet, name: str, value: object) -> DataSet:
@@ -168,6 +170,28 @@ class FileList(NamedTuple):
     names: Callable[[str], str] = str
 
 
+def unite_spellings(files: FileList) -> FileList:
+    """Take class names that look alike, but are composed differently in Unicode, as one class, and say so.
+
+    macOS decomposes the names of files: é becomes e and an accent.
+    """
+    spelt: dict[str, list[str]] = {}
+    for name in sorted({image.class_name for image in files.found}):
+        spelt.setdefault(unicodedata.normalize("NFC", name), []).append(name)
+    twice = {composed: names for composed, names in spelt.items() if len(names) > 1}
+    if not twice:
+        return files
+    log.warning(
+        "%s: %s %s spelt in several Unicode forms, as macOS and other systems write accents; each is one class",
+        files.root,
+        quote_first(twice),
+        "is" if len(twice) == 1 else "are",
+    )
+    united = {name: composed for composed, names in twice.items() for name in names}
+    found = [image._replace(class_name=united.get(image.class_name, image.class_name)) for image in files.found]
+    return files._replace(found=found)
+
+
 @dataclass(frozen=True, kw_only=True)
 class FileSource(DataSource):
     """A data set of image files, decoded once into a store, or streamed where that would exceed `store_gigabytes` GB.
@@ -187,13 +211,13 @@ class FileSource(DataSource):
         """The image files, or an `InvalidValue` that names the field."""
 
     def __call__(self) -> DataSet:
-        files = self.list_files()
+        files = unite_spellings(self.list_files())
         value = vars(self)[files.field]
         check_classes(files.found, files.field, value)
         return check_splits(open_file_data_set(self, files), files.field, value)
 
     def open_for_scoring(self) -> DataSet:
-        files = self.list_files()
+        files = unite_spellings(self.list_files())
         # With fractions, a set of train alone opens whatever its own are; nothing of what is split off remains.
         data = open_file_data_set(replace(self, val_fraction=0.1, test_fraction=0.1), files)
         return use_given_splits(data, np.array([image.split for image in files.found]))

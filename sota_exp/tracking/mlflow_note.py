@@ -132,14 +132,15 @@ def find_extreme_classes(result: dict[str, Any]) -> dict[str, str]:
     part = [*result["evaluated_images"]][-1]
     extremes = {
         f"hardest on {part}": ranked[:num],
-        f"easiest on {part}": [each for each in ranked[-num:] if each[0] > 0],
+        f"easiest on {part}": [each for each in ranked[num:][-num:] if each[0] > 0],
     }
     found = {
         heading: ", ".join(f"{name} {share:.0%}" for share, name in some) for heading, some in extremes.items() if some
     }
     absent = [name for name, share in accuracies.items() if share is None]
     more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
-    return found | ({f"without {part} images": ", ".join(absent[:3]) + more} if absent else {})
+    unscored = f"{', '.join(absent[:3])}{more}; macro scores are means over the other classes"
+    return found | ({f"without {part} images": unscored} if absent else {})
 
 
 def format_model_cost(result: dict[str, Any]) -> str:

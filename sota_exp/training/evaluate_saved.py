@@ -6,6 +6,7 @@ The view and the predictor are those saved with the weights, unless the command 
 import hashlib
 import logging
 import time
+import unicodedata
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment
 from sota_exp.config.hashing import compute_digest
-from sota_exp.config.values import join_first
+from sota_exp.config.values import quote_first
 from sota_exp.data.open import open_data
 from sota_exp.errors import ConfigError, first_line
 from sota_exp.models import saved
@@ -44,9 +45,6 @@ from sota_exp.training.session import build_evaluator
 from sota_exp.training.trained_on import count_trained_on, read_trained_on
 
 log = logging.getLogger(__name__)
-
-#: Most classes that a message lists.
-MOST_LISTED = 10
 
 #: Keys of the command that name other data than the run's, and keys that cut val and test from them.
 DATA_KEYS = frozenset({"data", "data.root", "data.path", "data.dataset", "data.config", "data.revision"})
@@ -268,16 +266,20 @@ def reorder_labels(data: DataSet, classes: tuple[str, ...]) -> DataSet:
     Raises:
         ConfigError: the set has classes that the model does not have.
     """
-    unknown = [name for name in data.classes if name not in classes]
+    forms = {unicodedata.normalize("NFC", name): name for name in classes}  # accents may be composed otherwise there
+    named = [name if name in classes else forms.get(unicodedata.normalize("NFC", name), name) for name in data.classes]
+    unknown = [name for name in named if name not in classes]
     if unknown:
         raise ConfigError(
-            f"data: the model has no class {join_first(unknown, MOST_LISTED)}; its {len(classes)} classes are "
-            f"{join_first(classes, MOST_LISTED)}. Rename these classes as the model names them, or leave them out"
+            f"data: the model has no class {quote_first(unknown)}; its {len(classes)} "
+            f"classes are {quote_first(classes)}. Rename these classes as the model names "
+            "them, or leave them out"
         )
-    if absent := [name for name in classes if name not in data.classes]:
-        listed = join_first(absent, MOST_LISTED)
-        log.warning("the data have no images of %d of the %d classes: %s", len(absent), len(classes), listed)
-    positions = torch.tensor([classes.index(name) for name in data.classes])
+    if absent := [name for name in classes if name not in named]:
+        log.warning(
+            "the data have no images of %d of the %d classes: %s", len(absent), len(classes), quote_first(absent)
+        )
+    positions = torch.tensor([classes.index(name) for name in named])
     return replace(data, labels=positions[data.labels], classes=classes)
 
 

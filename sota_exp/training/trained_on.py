@@ -33,7 +33,8 @@ def format_trained_on(counts: dict[str, int], sizes: dict[str, int]) -> str:
 
     counts: from `count_trained_on`. sizes: images of each part.
     """
-    some = [f"{num} of {sizes[part]} {part} images" for part, num in counts.items() if num]
+    names = {part: "" if part == "all" else f"{part} " for part in counts}
+    some = [f"{num} of {sizes[part]} {names[part]}images" for part, num in counts.items() if num]
     return f"{' and '.join(some)} were trained on: scores on them say nothing about new images" if some else ""
 
 

@@ -96,7 +96,7 @@ ERRORS = {
     "no header": ([], "images/0.png,dog", "it has images/0.png, dog"),
     "empty": ([], "", "it has none"),
     "no rows": ([], "path,label", "at least two classes with training images; none was found"),
-    "one class": (["images/0.png,cat", "images/1.png,cat"], "path,label", "only cat was found"),
+    "one class": (["images/0.png,cat", "images/1.png,cat"], "path,label", "only 'cat' was found"),
     "a cell too few": ([*ROWS[:3], "images/3.png"], "path,label", "2 cells per line as in the first one; line 5 has 1"),
     "an unquoted comma": (["images/0.png,cat, tabby"], "path,label", "line 2 has 3"),
     "empty label": (["images/0.png,"], "path,label", "line 2: the label is empty"),
@@ -116,7 +116,7 @@ ERRORS = {
     "test knows more": (
         ["images/0.png,a,train", "images/1.png,b,train", "images/2.png,c,test"],
         "path,label,split",
-        "classes that occur in train, which has no c",
+        "classes that occur in train, which has no 'c'",
     ),
     "too few": (
         ["images/0.png,a", "images/1.png,b"],

@@ -2,6 +2,7 @@ import logging
 import os
 import shutil
 import struct
+import unicodedata
 import zlib
 from pathlib import Path
 
@@ -123,14 +124,14 @@ ERRORS = {
     "empty": ({}, "is an empty folder"),
     "an empty class folder": ({"cat": 2, "dog": 2, "fox": 0}, "set/fox has no files; put images into it, or rem"),
     "images without class folders": ({"": 3}, "no image was found"),
-    "one class": ({"cat": 5}, "only cat was found"),
+    "one class": ({"cat": 5}, "only 'cat' was found"),
     "train without class folders": ({"train": 5}, "one folder per class in train, which are named like splits"),
     "splits without class folders": ({"Training": 5, "Test": 5}, "one folder per class in Test, Training, which"),
     "classes beside test": ({"cat": 5, "dog": 5, "test/cat": 2}, "a folder train beside test, or only folders of clas"),
     "no train": ({"val/cat": 2, "val/dog": 2, "test/dog": 2}, "two classes with training images; none was found"),
-    "train with one class": ({"train/cat": 5, "val/cat": 2}, "only cat was found"),
+    "train with one class": ({"train/cat": 5, "val/cat": 2}, "only 'cat' was found"),
     "empty train": ({"train/cat": 0, "val/cat": 2, "val/dog": 2}, "train/cat has no files"),
-    "val knows more": ({"train/cat": 3, "train/dog": 3, "val/fox": 1}, "which has no fox"),
+    "val knows more": ({"train/cat": 3, "train/dog": 3, "val/fox": 1}, "which has no 'fox'"),
     "val twice": ({"train/cat": 3, "train/dog": 3, "val/cat": 1, "valid/cat": 1}, "not val and valid"),
     "classes in one more folder": (
         {"animals/cat": 3, "animals/dog": 3},
@@ -456,3 +457,14 @@ def test_one_unreadable_image_is_told_once(tmp_path, caplog):
     with caplog.at_level(logging.WARNING), pytest.raises(RunFailed, match="cat/a.jpg can't be read"):
         source(tmp_path)()
     assert not caplog.records
+
+
+def test_names_that_unicode_composes_in_two_ways_are_one_class(tmp_path, caplog):
+    one, other = "crème brûlée", unicodedata.normalize("NFD", "crème brûlée")
+    fill(tmp_path / "set", **{f"train/{one}": 9, "train/dog": 9, f"test/{other}": 3, "test/dog": 3})
+    with caplog.at_level(logging.WARNING):
+        data = source(tmp_path)()
+    assert data.classes == (one, "dog") and data.labels[data.test].bincount().tolist() == [3, 3]
+    assert "'crème brûlée' is spelt in several Unicode forms" in caplog.text
+    ordered = source(tmp_path, class_order=["dog", other])()
+    assert ordered.classes == ("dog", one)

@@ -200,12 +200,15 @@ def test_six_images_leave_an_accuracy_uncertain_on_the_console_and_in_the_note(a
         assert text.count(interval) == 2 and "±" not in text
 
 
+REST = "macro scores are means over the other classes"
+
+
 def test_a_class_without_test_images_is_named_and_not_ranked() -> None:
     scored = {"evaluated_images": {"val": 9, "test": 9}}
     found = find_extreme_classes(scored | {"per_class_accuracy": {"a": 1.0, "b": None, "c": 0.5}})
-    assert found == {"hardest on test": "c 50%", "easiest on test": "a 100%", "without test images": "b"}
+    assert found == {"hardest on test": "c 50%", "easiest on test": "a 100%", "without test images": f"b; {REST}"}
     many = find_extreme_classes(scored | {"per_class_accuracy": {"a": 1.0} | dict.fromkeys("bcdef")})
-    assert many["without test images"] == "b, c, d and 2 more"
+    assert many["without test images"] == f"b, c, d and 2 more; {REST}"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from sota_exp.cli import main
+from sota_exp.training.trained_on import format_trained_on
 from tests.experiments import TINY
 
 SMALL = [word for word in TINY if not word.startswith(("data=", "data.num", "data.m"))]
@@ -123,6 +124,11 @@ def test_weights_to_start_from_and_teachers_that_have_seen_val_are_said(
     captured = capfd.readouterr()
     assert f"{key}.path={weights}: by these weights " in (captured.out + captured.err).replace("\n", "")
     assert set(np.load(place / "run" / "trained_on.npy")) < set(np.load(directory / "trained_on.npy"))
+
+
+def test_the_whole_set_is_not_called_all_images() -> None:
+    assert format_trained_on({"all": 1}, {"all": 37}).startswith("1 of 37 images were trained on")
+    assert format_trained_on({"val": 0, "test": 2}, {"val": 9, "test": 9}).startswith("2 of 9 test images were")
 
 
 @pytest.mark.parametrize("command", ["train", "look"])
