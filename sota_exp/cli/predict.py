@@ -52,27 +52,26 @@ def main(arguments: list[str]) -> None:
     if not places:
         raise ConfigError("predict needs images: files or folders; see sota-exp predict --help")
     paths = [path for place in places for path in find_images(Path(place).expanduser())]
-    from sota_exp.data.decode import describe_guessed
-    from sota_exp.models.predict import Prediction, predict_files
+    from sota_exp.models.predict import Prediction, describe_guessed_files, predict_files
     from sota_exp.training.device import pick_device
     from sota_exp.training.evaluate_saved import load_evaluated_model
 
     model = load_evaluated_model(require_description(found), found.weights)
     unreadable: list[str] = []
-    guessed: list[str] = []
+    readable: list[Prediction] = []
 
     def iterate_readable() -> Iterator[Prediction]:
         for made in predict_files(model, paths, top, batch_size, pick_device(given["device"])):
             if isinstance(made, Prediction):
-                guessed.extend([make_decodable(str(made.path))] * made.guessed)
+                readable.append(made)
                 yield made
             else:
                 warn(str(made))
                 unreadable.append(str(made.path))
 
     formats[given["format"]](iterate_readable())
-    if guessed:
-        warn(describe_guessed(len(guessed), len(paths), guessed[0]))
+    if guessed := describe_guessed_files(readable, len(paths)):
+        warn(guessed)
     if unreadable:
         raise RunFailed(f"{len(unreadable)} of {len(paths)} files cannot be read as images; they are listed above")
 
@@ -101,13 +100,12 @@ def find_images(place: Path) -> list[Path]:
     """
     if place.is_file():
         return [place]
-    from sota_exp.data.folders import describe_endings, find_image_files
+    from sota_exp.models import predict
 
-    found, others = find_image_files(place)
-    left_out = f"{describe_endings(others)} left out, by their endings not images for Pillow" if others else ""
+    found, left_out = predict.find_images(place)
     if not found:
-        raise ConfigError(f"{place}: no image file in this folder or below it{'; ' * bool(others)}{left_out}")
-    if others:
+        raise ConfigError(f"{place}: no image file in this folder or below it{'; ' * bool(left_out)}{left_out}")
+    if left_out:
         warn(f"{place}: {left_out}")
     return found
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sota_exp.data.decode import decode_file
+from sota_exp.data.decode import decode_file, describe_guessed
+from sota_exp.data.folders import describe_endings, find_image_files
 from sota_exp.data.resize import center_crop
 from sota_exp.data.store_writer import UnreadableImage
 from sota_exp.models.saved import SavedModel
@@ -49,6 +50,21 @@ class DecodedImages(Images):
 
     def image(self, index: int) -> Tensor:
         return self.images[index]
+
+
+def find_images(folder: Path) -> tuple[list[Path], str]:
+    """The image files in a folder and below it that training would read, sorted by path; hidden ones are skipped.
+
+    And which other files are left out, `2 .heic, 1 .txt left out …`; "" if there are none.
+    """
+    found, others = find_image_files(folder)
+    return found, f"{describe_endings(others)} left out, by their endings not images for Pillow" if others else ""
+
+
+def describe_guessed_files(made: Sequence[Prediction], total: int) -> str:
+    """The warning about those of `total` files that were read as of 12 bits; "" if there are none."""
+    guessed = [each for each in made if each.guessed]
+    return describe_guessed(len(guessed), total, str(guessed[0].path)) if guessed else ""
 
 
 def predict_files(

@@ -196,3 +196,15 @@ def test_a_file_that_exists_is_a_file_whatever_its_name(
     capsys.readouterr()
     assert main.run_command_line(["predict", f"run={finished}/a_run", "top=2.png", "a=b.png"]) == 2
     assert "top=2.png is not legal: a whole number" in capsys.readouterr().err
+
+
+def test_images_taken_as_of_twelve_bits_are_counted(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("b.png", "c.png"):
+        Image.fromarray(np.full((20, 20), 4000, np.uint16)).save(tmp_path / name)
+    shutil.copy(next((finished / "test" / "light").iterdir()), tmp_path / "a.png")
+    capsys.readouterr()
+    assert main.run_command_line(["predict", f"run={finished}/a_run", str(tmp_path), "format=csv"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"(2 of 3 images; the first is {tmp_path}/b.png)" in line
