@@ -66,7 +66,7 @@ def seconds_an_epoch(directory: Path, num_before: int) -> float:
     """Processor seconds of the following process an epoch, after `num_before` epochs that were there before."""
     line = as_it_began(directory)
     epochs = [
-        line | {"epoch": number, "step": (number + 1) * line["step"]} for number in range(num_before + NUM_EPOCHS)
+        line | {"epoch": number + 1, "step": (number + 1) * line["step"]} for number in range(num_before + NUM_EPOCHS)
     ]
     lines = [json.dumps(epoch) + "\n" for epoch in epochs]
     (directory / "metrics.jsonl").write_text("".join(lines[:num_before]))

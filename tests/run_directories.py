@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from sota_exp.config.formats import FILE_FORMAT
+
 CONFIG: dict[str, Any] = {
     "seed": 3,
     "batch_size": 64,
@@ -24,7 +26,7 @@ CONFIG: dict[str, Any] = {
 
 def epoch(number: int) -> dict[str, Any]:
     return {
-        "epoch": number,
+        "epoch": number + 1,
         "step": 4 * (number + 1),
         "progress": (number + 1) / 3,
         "seconds": 1.5 + number,
@@ -44,13 +46,14 @@ def result(status: str = "finished") -> dict[str, Any]:
         for name, value in (("accuracy", 0.7), ("loss", 1.0 / 3), ("ece", 0.1))
     }
     return {
+        "format": FILE_FORMAT,
         "status": status,
         "reason": None if status in ("finished", "stopped_early") else "diverged: the loss is nan",
         "fingerprint": "f" * 16,
         "training_fingerprint": "t" * 16,
         "seed": 3,
         "choices": {"augmentation/crop": "pad"},
-        "metrics": {**scores, "best/epoch": 1, "train/loss": 1.0} if status in ("finished", "stopped_early") else {},
+        "metrics": {**scores, "best/epoch": 2, "train/loss": 1.0} if status in ("finished", "stopped_early") else {},
         "evaluated_images": {"val": 100, "test": 100},
         "per_class_accuracy": {"a": 0.5, "b": 0.9},
         "steps": 12,

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.overrides import compose_configuration
+from sota_exp.config.printable import make_printable
 from sota_exp.errors import ConfigError, RunFailed, in_a_line
 from sota_exp.preview.doctor.finding import CheckResult, build_problem
 from sota_exp.report.terminal import make_console
@@ -96,5 +97,5 @@ def list_checks(configuration: Configuration) -> dict[str, Callable[[], list[Che
 def format_finding(name: str, finding: CheckResult) -> Text:
     """`✓ name  finding`, with the fix on the next line."""
     mark, style = STATE_MARKS[finding.state]
-    text = Text.assemble((mark, style), f" {name:<9} {finding.message}")
-    return text.append(f"\n            → {finding.fix}", style="cyan") if finding.fix else text
+    text = Text.assemble((mark, style), f" {name:<9} {make_printable(finding.message)}")
+    return text.append(f"\n            → {make_printable(finding.fix)}", style="cyan") if finding.fix else text

@@ -29,7 +29,7 @@ from sota_exp.cli.saved_model_argument import SavedWeights, parse_weights_argume
 from sota_exp.cli.train import remove_empty_run_directory
 from sota_exp.config import compose
 from sota_exp.config.hashing import compute_digest
-from sota_exp.config.overrides import configuration_to_overrides
+from sota_exp.config.overrides import PARTS, configuration_to_overrides
 from sota_exp.config.rules import check_rules
 from sota_exp.config.search_path import build_search_path_override
 from sota_exp.config.values import format_legal, get_override_key
@@ -37,9 +37,8 @@ from sota_exp.config.values import format_override_value as quoted
 from sota_exp.errors import ConfigError
 from sota_exp.report.terminal import make_console, shorten_path
 
-#: The argument that chooses a part of the data, and its legal values.
+#: The argument that chooses a part of the data.
 PART_KEY = "evaluation.part="
-PARTS = ("test", "val", "train", "all")
 
 #: Keys that the saved view sets, unless an override does.
 VIEW_KEYS = ("evaluation.resolution.size=", "evaluation.resolution.crop_ratio=")

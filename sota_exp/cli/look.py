@@ -2,7 +2,7 @@
 
 Draws pictures of the data and the augmentation of a configuration, without training:
 
-  batch.png            the augmented batch of training step N (default 0), as the network sees it, with soft labels
+  batch.png            the augmented batch of training step N (default 0), as the network sees it, with its labels
   effects.png          the effect of each technique alone on the same images
   class_balance.png    images per class in train, val and test
   image_sizes.png      height, width and aspect ratio, with the sizes of training and evaluation
@@ -25,6 +25,7 @@ from sota_exp.cli.train import log, remove_empty_run_directory
 from sota_exp.config import compose
 from sota_exp.config.rules import check_rules
 from sota_exp.errors import ConfigError
+from sota_exp.report.numbers import format_sizes
 from sota_exp.report.terminal import escape, make_console, shorten_path
 
 #: The default directory, named like that of a run.
@@ -67,7 +68,7 @@ def look(step: int, config: DictConfig) -> None:
         remove_empty_run_directory(directory)
         raise
     out, place = make_console(), shorten_path(directory)
-    sizes = ", ".join(f"{len(vars(session.data)[split]):,} {split}" for split in ("train", "val", "test"))
+    sizes = format_sizes(session.data.count_images())
     out.print(
         f"[bold]{experiment.recipe.name}[/] on [bold]{escape(experiment.data.name)}[/]: {sizes} images; no training"
     )

@@ -9,6 +9,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
+from sota_exp.report.numbers import format_accuracy
 from sota_exp.report.terminal import escape, make_console
 
 
@@ -48,12 +49,12 @@ def build_multirun_table(directory: Path, runs: list[dict[str, Any]]) -> Table:
     accuracies = [run["result"]["metrics"].get("val/accuracy") for run in runs]
     best = max((value for value in accuracies if value is not None), default=None)
     for run, chosen, accuracy in zip(runs, choices, accuracies, strict=True):
-        test = run["result"]["metrics"].get("test/accuracy")
+        test, shown = run["result"]["metrics"].get("test/accuracy"), format_accuracy(accuracy)
         table.add_row(
             escape(run["name"]),
             *(escape(chosen.get(name, "")) for name in varied),
-            "–" if accuracy is None else f"[bold]{accuracy:.2%}[/]" if accuracy == best else f"{accuracy:.2%}",
-            "–" if test is None else f"{test:.2%}",
+            f"[bold]{shown}[/]" if accuracy is not None and accuracy == best else shown,
+            format_accuracy(test),
             f"{sum(run['result']['seconds'].values()):,.0f}",
             run["result"]["status"].replace("_", " "),
         )

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from sota_exp.cli.saved_model_argument import parse_values, parse_weights_argument, require_description
 from sota_exp.config.printable import make_decodable, make_printable
 from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.report.numbers import format_percent
 from sota_exp.report.terminal import escape, make_console
 
 if TYPE_CHECKING:
@@ -114,7 +115,10 @@ def print_table(made: "Iterable[Prediction]") -> None:
     """One line per file: `photo.jpg  dog 92.1 %  cat 4.0 % …`."""
     out = make_console()
     for each in made:
-        ranked = [f"{escape(name)} {share:.1%}" for name, share in zip(each.classes, each.probabilities, strict=True)]
+        ranked = [
+            f"{escape(name)} {format_percent(share, 1)}"
+            for name, share in zip(each.classes, each.probabilities, strict=True)
+        ]
         others = f"  [dim]{'  '.join(ranked[1:])}[/]" if ranked[1:] else ""
         out.print(f"{escape(str(each.path))}  [bold]{ranked[0]}[/]{others}", soft_wrap=True)
 

@@ -9,6 +9,7 @@ from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
 from sota_exp.models.model_json import read_description
 from sota_exp.runs.atomic import read_json
+from sota_exp.runs.contents import is_being_trained
 from sota_exp.runs.status import COMPLETE_STATUSES
 
 #: Endings of files of weights, of this program and of others.
@@ -55,6 +56,8 @@ def find_run_weights(directory: Path) -> SavedWeights:
     """
     if not directory.is_dir():
         raise ConfigError(f"run={directory}: no such directory")
+    if is_being_trained(directory):
+        raise ConfigError(f"run={directory} is being trained at this moment: wait until it is finished")
     result = read_json(directory / "result.json")
     if result is None or "weights" in result:
         raise ConfigError(f"run={directory} is not the directory of a finished run: it has no result of a training")

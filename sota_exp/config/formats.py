@@ -2,7 +2,7 @@
 
 Format 2 writes an option of this package as `_option_: mixup` beside its values. Format 1, whose files have no key
 `format`, wrote the path of its class: `_target_: sota_exp.augmentation.mix.mixup.Mixup`. Options of other packages keep
-their `_target_`.
+their `_target_`. Up to format 2, results and metrics counted epochs from 0, since format 3 from 1.
 """
 
 import functools
@@ -18,7 +18,7 @@ from sota_exp import CONF
 from sota_exp.errors import ConfigError, first_line
 
 #: Version of the files of a run, model, study or sweep. Increased when older code could not read new files.
-FILE_FORMAT = 2
+FILE_FORMAT = 3
 
 #: Prefix of a path in format 1 → prefix now; the longest prefix that matches counts.
 MOVED_PREFIXES = {
@@ -134,7 +134,7 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{path} contains no configuration")
     values = {str(name): value for name, value in found.items() if name != "format"}
-    return values if get_format(found, path) == FILE_FORMAT else cast(dict[str, Any], targets_to_option_names(values))
+    return values if get_format(found, path) > 1 else cast(dict[str, Any], targets_to_option_names(values))
 
 
 def get_format(found: object, place: object) -> int:

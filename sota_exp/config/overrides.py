@@ -14,6 +14,9 @@ from sota_exp.config.recipe_values import extract_run
 from sota_exp.config.values import flatten, format_override_value, get_override_key
 from sota_exp.errors import ConfigError
 
+#: The parts of a data set that `evaluation.part` may name.
+PARTS = ("test", "val", "train", "all")
+
 
 def compose_configuration(overrides: list[str]) -> Configuration:
     """Compose overrides into a configuration; a ConfigError if an override is not legal."""

@@ -24,7 +24,7 @@ def format_legal(word: str, legal: Iterable[str]) -> str:
 
 def join_first(words: Sequence[str], most: int) -> str:
     """The first words, and how many more there are."""
-    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+    return ", ".join(words[:most]) + (f" and {len(words) - most:,} more" if len(words) > most else "")
 
 
 def quote_first(names: Iterable[str], most: int = 10) -> str:

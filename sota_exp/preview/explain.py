@@ -14,8 +14,9 @@ from sota_exp.config.printable import make_printable
 from sota_exp.config.rules.conditions import Rule
 from sota_exp.config.values import join_first
 from sota_exp.report.drawing.terminal_curve import format_curve_with_axes
-from sota_exp.report.numbers import format_duration
+from sota_exp.report.numbers import format_duration, format_sizes
 from sota_exp.report.terminal import escape
+from sota_exp.runs.contents import is_being_trained
 
 if TYPE_CHECKING:
     from sota_exp.preview.plan_numbers import TrainingPlan
@@ -87,7 +88,9 @@ def describe_directory(directory: Path) -> RenderableType:
     """The directory of the run, and the state of a run that is already there."""
     path, result = directory / "checkpoint" / "state.pt", directory / "result.json"
     state = "nothing is there yet"
-    if result.is_file():
+    if is_being_trained(directory):
+        state = "a run is being trained there at this moment"
+    elif result.is_file():
         state = f"a run is there: {json.loads(result.read_text())['status'].replace('_', ' ')}"
     elif path.is_file():
         state = "an unfinished run is there: train would continue it"
@@ -107,7 +110,6 @@ def format_plan(outline: "TrainingPlan", tree: dict[str, Any], device: str) -> R
 def build_plan_rows(outline: "TrainingPlan", tree: dict[str, Any]) -> list[tuple[str, str]]:
     """(name, text) for every number of the plan."""
     view, size = outline.views[0], tree["batch_size"]
-    counts = ", ".join(f"{num:,} {split}" for split, num in outline.counts.items())
     scored = f"{view.size} px, cut from images whose shorter side is {view.resize} px"
     micro = tree["schedule"]["accumulation"].get("micro_batch_size")
     in_parts = f" in {-(-size // micro)} micro-batches of {micro}" if micro else ""
@@ -116,7 +118,7 @@ def build_plan_rows(outline: "TrainingPlan", tree: dict[str, Any]) -> list[tuple
     length = f"{outline.num_epochs:,} epochs × {outline.steps_per_epoch:,} steps = {outline.total_steps:,} steps"
     untested = f", without test images: {join_first(outline.untested, 5)}" if outline.untested else ""
     return [
-        ("images", f"{counts}; {outline.num_classes} classes{make_printable(untested)}"),
+        ("images", f"{format_sizes(outline.counts)}; {outline.num_classes:,} classes{make_printable(untested)}"),
         ("trained at", f"{outline.train_size} px"),
         ("scored at", f"{scored}; views: {len(outline.views)}"),
         ("batch", f"{size} images per step{in_parts}, {outline.batch_images} of them distinct"),

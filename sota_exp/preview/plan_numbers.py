@@ -56,7 +56,7 @@ def plan_training(session: TrainingSession, state: TrainingState) -> TrainingPla
     marks = sorted({round(point * (steps - 1) / (CURVE_POINTS - 1)) for point in range(CURVE_POINTS)})
     num_tested = data.labels[data.test].bincount(minlength=len(data.classes)).tolist()
     return TrainingPlan(
-        counts={split: len(vars(data)[split]) for split in ("train", "val", "test")},
+        counts=data.count_images(),
         num_classes=len(data.classes),
         untested=tuple(name for name, num in zip(data.classes, num_tested, strict=True) if not num),
         train_size=session.crops.size,

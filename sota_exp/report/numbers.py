@@ -1,10 +1,10 @@
 """Numbers as text: intervals, times, sizes, counts. – means unknown."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from sota_exp.report.study.study import ConfidenceInterval
-from sota_exp.statistics.units import UNKNOWN, MetricFormat
+from sota_exp.statistics.units import SHARE_FORMAT, UNKNOWN, MetricFormat
 
 if TYPE_CHECKING:  # it imports SciPy, and the console of a training imports this module
     from sota_exp.statistics.paired import Estimate
@@ -12,6 +12,16 @@ if TYPE_CHECKING:  # it imports SciPy, and the console of a training imports thi
 
 def format_interval(scale: MetricFormat, found: "ConfidenceInterval | Estimate | None") -> str:
     return UNKNOWN if found is None else scale.span(found.low, found.high)
+
+
+def format_accuracy(share: float | None) -> str:
+    """`84.24 %`: accuracies have this form in every line, table and title."""
+    return SHARE_FORMAT.format_with_unit(share)
+
+
+def format_percent(share: float, decimals: int = 0) -> str:
+    """`77 %`, for other shares than accuracies."""
+    return f"{100 * share:.{decimals}f} %"
 
 
 def format_duration(seconds: float | None) -> str:
@@ -25,6 +35,11 @@ def format_duration(seconds: float | None) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours:,} h {minutes} min" if minutes else f"{hours:,} h"
+
+
+def estimate_remaining(seconds: float, done: float, total: float) -> float:
+    """Seconds until `total` steps or runs are done, if the rest takes as long as the `done` ones did each."""
+    return seconds / max(done, 1) * max(total - done, 0)
 
 
 def choose_time_unit(longest: float) -> tuple[str, float]:
@@ -60,6 +75,11 @@ def format_yaml_value(value: object, none: str = "null") -> str:
 def format_count(num: int, noun: str) -> str:
     """`1 seed`, `8 seeds`."""
     return f"{num:,} {noun}{'' if num == 1 else 's'}"
+
+
+def format_sizes(counts: Mapping[str, int]) -> str:
+    """`1,600 train, 200 val, 400 test`: the number of images of each part."""
+    return ", ".join(f"{num:,} {part}" for part, num in counts.items())
 
 
 def join_with_and(items: list[str]) -> str:

@@ -14,7 +14,9 @@ from typing import Any, Self
 import psutil
 
 from sota_exp.config.formats import get_format, read_config
+from sota_exp.errors import ConfigError
 from sota_exp.runs.atomic import read_json, read_json_lines
+from sota_exp.runs.result_json import count_epochs_from_one
 from sota_exp.runs.status import COMPLETE_STATUSES
 
 
@@ -47,7 +49,8 @@ class RunContent:
     """The files of a run, read at one moment.
 
     epochs: without a result, only those that the checkpoint covers: a resumed run trains later epochs again.
-    result: {} if none was written since the last start.
+    Older versions count their key `epoch` from 0.
+    result: {} if none was written since the last start; epochs are counted from 1.
     is_over: the caller knows that the run no longer trains, whatever the files contain.
     """
 
@@ -66,6 +69,7 @@ class RunContent:
         config = _read_cached_config(path, path.stat().st_mtime_ns)
         result = read_json(directory / "result.json") or {}
         get_format(result, directory / "result.json")
+        result = count_epochs_from_one(result)
         start = read_json(directory / "start.json") or _infer_start(directory, result)
         if result and _is_from_earlier_start(directory, result, start):
             result = {}
@@ -108,6 +112,14 @@ class RunContent:
     @property
     def mlflow_status(self) -> str:
         return MLFLOW_STATUSES[self.status]
+
+
+def is_being_trained(directory: Path) -> bool:
+    """Whether a process trains in the directory now, so that what its files say of an end is of an earlier start."""
+    try:
+        return RunContent.read(directory).status == "running"
+    except (ConfigError, OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def is_alive(start: dict[str, Any], directory: Path) -> bool:

@@ -72,15 +72,24 @@ def is_evaluation(result: dict[str, Any]) -> bool:
     return "weights" in result
 
 
+def count_epochs_from_one(result: dict[str, Any]) -> dict[str, Any]:
+    """A result as it is in its file, with its epochs counted from 1: up to format 2 they are counted from 0."""
+    metrics, saved = result.get("metrics") or {}, result.get("saved_epoch")
+    if result.get("format", 1) > 2 or "best/epoch" not in metrics:
+        return result
+    found = result | {"metrics": metrics | {"best/epoch": metrics["best/epoch"] + 1}}
+    return found if saved is None else found | {"saved_epoch": saved + 1}
+
+
 def get_saved_epoch(result: dict[str, Any]) -> int:
-    """The epoch of the saved weights, from 0; results of older versions say the best one alone."""
+    """The epoch of the saved weights, from 1; results of older versions say the best one alone."""
     saved = result.get("saved_epoch")
     return int(result["metrics"]["best/epoch"] if saved is None else saved)
 
 
 def describe_saved_epoch(result: dict[str, Any]) -> str:
     """Which epoch's weights are saved: the best on val, or the last with `evaluation.select=last`."""
-    best, saved = result["metrics"]["best/epoch"] + 1, get_saved_epoch(result) + 1
+    best, saved = result["metrics"]["best/epoch"], get_saved_epoch(result)
     if saved == best:
         return f"epoch {best} was best on val"
     return f"epoch {saved}, the last (evaluation.select=last); epoch {best} was best on val"

@@ -49,5 +49,9 @@ def _user() -> str | None:
 
 def build_data_facts(tree: dict[str, Any], data: DataSet) -> dict[str, Any]:
     """Name, digest, classes and images per split of the data set."""
-    counts = {split: len(vars(data)[split]) for split in ("train", "val", "test")}
-    return {"name": tree["data"]["name"], "digest": data.digest, "classes": list(data.classes), "counts": counts}
+    return {
+        "name": tree["data"]["name"],
+        "digest": data.digest,
+        "classes": list(data.classes),
+        "counts": data.count_images(),
+    }

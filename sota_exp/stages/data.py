@@ -93,6 +93,10 @@ class DataSet:
         indices: Tensor = vars(self)[name]
         return indices
 
+    def count_images(self) -> dict[str, int]:
+        """The number of images of each part."""
+        return {part: len(self.part(part)) for part in ("train", "val", "test")}
+
     def name_image(self, index: int) -> str:
         """The name of an image; its number in the set, from 0, if images have no names."""
         return str(index) if self.names is None else self.names[index]

@@ -52,7 +52,11 @@ class MetricFormat:
         return max(self.lowest, mean - (sd or 0.0)), min(self.highest, mean + (sd or 0.0))
 
     def value(self, value: float | None) -> str:
-        return UNKNOWN if value is None else f"{value * self.factor:.{self.decimals}f}"
+        """Without decimals from 1,000 on."""
+        if value is None:
+            return UNKNOWN
+        shown = value * self.factor
+        return f"{shown:.{self.decimals}f}" if abs(shown) < 1000 else f"{shown:,.0f}"
 
     def difference(self, value: float | None) -> str:
         """A difference with its sign: `+1.24`, `−0.31`, `0.00`."""
@@ -98,6 +102,11 @@ def format_signed(value: float, decimals: int) -> str:
     if float(text.replace(",", "")) == 0:
         return text
     return f"{'+' if value > 0 else '−'}{text}"
+
+
+def format_level(level: float) -> str:
+    """A level of confidence: `95 %`, `99.5 %`."""
+    return f"{100 * level:g} %"
 
 
 def format_p_value(value: float | None) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sota_exp.statistics.units import SHARE_FORMAT, MetricFormat
+from sota_exp.statistics.units import SHARE_FORMAT, MetricFormat, format_level
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ def judge_difference(
 
     detectable: the smallest effect these seeds can detect; None: too few seeds for any. num: number of seeds.
     """
-    size = f"{unit.format_difference_with_unit(difference)}, {level:.0%} interval {unit.span(*interval)}"
+    size = f"{unit.format_difference_with_unit(difference)}, {format_level(level)} interval {unit.span(*interval)}"
     if p_adjusted <= 1 - level and difference != 0:
         helps = (difference > 0) == higher_is_better
         return Verdict(word="helps" if helps else "hurts", sentence=f"{'Helps' if helps else 'Hurts'}: {size}.")

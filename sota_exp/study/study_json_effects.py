@@ -8,7 +8,7 @@ from sota_exp.statistics.effects import Effect, compute_effects
 from sota_exp.statistics.interim import InterimResult
 from sota_exp.statistics.paired import paired_t_interval
 from sota_exp.statistics.sign_flip import find_smallest_p_value
-from sota_exp.statistics.units import get_metric_format
+from sota_exp.statistics.units import format_level, get_metric_format
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.verdicts import compute_pair_interactions
 
@@ -38,7 +38,7 @@ def build_effect_entry(study: PlannedStudy, effect: Effect) -> JsonObject:
     verdict = ("helps" if (effect.estimate > 0) == better else "hurts") if significant else "cannot be distinguished"
     unit = get_metric_format(study.settings.metric)
     span = unit.span(effect.low, effect.high)
-    size = f"{unit.format_difference_with_unit(effect.estimate)}, {study.settings.level:.0%} interval {span}"
+    size = f"{unit.format_difference_with_unit(effect.estimate)}, {format_level(study.settings.level)} interval {span}"
     sentence = f"{verdict.capitalize()}{'' if significant else ' from no effect'}: {size}."
     labels = {arm.name: arm.label for arm in study.blueprint.arms} | dict(study.blueprint.factors)
     which = {"factor": effect.factors[0]} if len(effect.factors) == 1 else {"factors": list(effect.factors)}

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sota_exp.config.values import join_first
-from sota_exp.report.numbers import format_count, format_duration
+from sota_exp.report.numbers import estimate_remaining, format_count, format_duration
 from sota_exp.report.terminal import escape, make_console
-from sota_exp.statistics.units import MetricFormat, format_p_value, get_metric_format
+from sota_exp.statistics.units import MetricFormat, format_level, format_p_value, get_metric_format
 from sota_exp.statistics.verdict import describe_error_rate
 from sota_exp.study.chance import describe_chance_level
 from sota_exp.study.files import StudyFiles, find_trainings
@@ -70,7 +70,7 @@ class ProgressPrinter:
 
     def print_ended_run(self, job: ArmRun, failure: str | None) -> None:
         self.done += 1
-        left = (time.monotonic() - self.began) / self.done * max(self.num_runs - self.done, 0)
+        left = estimate_remaining(time.monotonic() - self.began, self.done, self.num_runs)
         if failure is not None:
             outcome = f"[red]failed[/]: {escape(failure)}"
         else:
@@ -137,7 +137,7 @@ class ComparisonTable:
         for heading in (
             *self.headings[1:],
             unit.difference_unit or "difference",
-            f"{self.found['level']:.0%} interval",
+            f"{format_level(self.found['level'])} interval",
         ):
             table.add_column(heading, justify="right", no_wrap=True)
         if width:
@@ -182,8 +182,9 @@ def draw_interval_bar(low: float, middle: float, high: float, reach: float, widt
 
 def _closing(found: JsonObject) -> list[str]:
     """What this number of seeds could detect, aliases, the looks, refused arms, and missing runs."""
-    lines = ["p adj. is corrected for all verdicts of the study together; intervals are not corrected."]
-    lines.append(describe_error_rate(found["level"]))
+    lines = [describe_error_rate(found["level"])]
+    if any(row["interval"] is not None for rows in ("arms", "effects", "interactions") for row in found[rows]):
+        lines.insert(0, "p adj. is corrected for all verdicts of the study together; intervals are not corrected.")
     lines += describe_power(found["plan"], len(found["seeds"]), get_metric_format(found["metric"]))
     for effect in found["effects"]:
         if effect["aliases"]:

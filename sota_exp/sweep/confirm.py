@@ -14,7 +14,7 @@ from typing import Any
 from scipy.special import stdtr, stdtrit
 
 from sota_exp.statistics.paired import Estimate, compute_mean_and_sd, paired_t_interval
-from sota_exp.statistics.units import get_metric_format
+from sota_exp.statistics.units import format_level, get_metric_format
 
 CONFIDENCE_LEVEL = 0.95
 
@@ -136,7 +136,7 @@ def format_verdict(winner: ConfirmedArm | None, on_test: Estimate | None, metric
     if winner is None or on_test is None:
         return "No comparison: fewer than two fresh seeds are complete in both arms."
     unit, test = get_metric_format(metric), metric.replace("val/", "test/").replace("/", " ")
-    interval = f"{CONFIDENCE_LEVEL:.0%} interval {unit.span(on_test.low, on_test.high)}"
+    interval = f"{format_level(CONFIDENCE_LEVEL)} interval {unit.span(on_test.low, on_test.high)}"
     difference = (
         f"{unit.format_difference_with_unit(on_test.mean)} of {test} ({interval}; {on_test.n} paired fresh seeds)"
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.status import Status
 
+from sota_exp.report.numbers import format_accuracy
 from sota_exp.report.terminal import escape, make_console
 from sota_exp.sweep.settings import SweepSettings
 from sota_exp.training.listener import Listener, RunRequest
@@ -43,7 +44,7 @@ class JobConsole(Listener):
 
     def on_epoch_end(self, epoch: dict[str, Any]) -> None:
         if self.status is not None:
-            progress = f"epoch {epoch['epoch'] + 1}/{self.epochs}, val accuracy {epoch['val/accuracy']:.4f}"
+            progress = f"epoch {epoch['epoch']}/{self.epochs}, val accuracy {format_accuracy(epoch['val/accuracy'])}"
             self.status.update(progress)
 
     def on_end(self, result: dict[str, Any]) -> None:

@@ -18,12 +18,14 @@ from sota_exp.config.build import build
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.rules import check_rules
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, in_a_line
+from sota_exp.report.numbers import format_duration
 from sota_exp.report.terminal import escape, make_console, shorten_path
 from sota_exp.runs.files import RunFiles
 from sota_exp.runs.result_json import build_empty_result
 from sota_exp.runs.sent_position import ORIGIN_VARIABLE
 from sota_exp.runs.start_json import write_start
 from sota_exp.stages.tracking import Tracking
+from sota_exp.statistics.units import get_metric_format
 from sota_exp.sweep.console import JobConsole
 from sota_exp.sweep.ownership import REASON
 from sota_exp.sweep.settings import TRIAL_COSTS
@@ -49,10 +51,11 @@ class StudyPruner(Pruner):
             if not identity.pruning_starts <= epoch["progress"] < 1 or not self.own.should_stop():
                 return None
         except RunFailed as error:  # A lost report does not stop a training.
-            log.warning("epoch %d was not reported: %s", epoch["epoch"] + 1, error)
+            log.warning("epoch %d was not reported: %s", epoch["epoch"], error)
             return None
         name = str(identity.pruner["_target_"]).rpartition(".")[2]
-        return f"{name} pruned it after epoch {epoch['epoch'] + 1}, with {self.metric} {value:.4f}"
+        reached = get_metric_format(self.metric).format_with_unit(value)
+        return f"{name} pruned it after epoch {epoch['epoch']}, with {self.metric} {reached}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,10 +220,11 @@ def format_outcome(own: JobTrial) -> str:
     trial = own.frozen
     color, facts = {"complete": "green", "pruned": "yellow", "fail": "red"}, []
     if trial.state == TrialState.COMPLETE:
-        facts += [f"{name} {value:.4g}" for name, value in zip(own.identity.objectives, trial.values, strict=True)]
+        measured = zip(own.identity.objectives, trial.values, strict=True)
+        facts += [f"{name} {get_metric_format(name).format_with_unit(value)}" for name, value in measured]
     if REASON in trial.user_attrs:
         facts.append(escape(trial.user_attrs[REASON]))
     if "seconds" in trial.user_attrs:
-        facts.append(f"{trial.user_attrs['seconds']:.0f} s")
+        facts.append(format_duration(trial.user_attrs["seconds"]))
     state = trial.state.name.lower()
     return f"  [{color.get(state, 'dim')}]{state}[/] {', '.join(facts)}"

@@ -6,11 +6,11 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from sota_exp.models.cost import count_parameters
-from sota_exp.report.numbers import format_duration
+from sota_exp.report.numbers import estimate_remaining, format_accuracy, format_duration
 from sota_exp.report.terminal import escape, make_console
 from sota_exp.runs.result_json import describe_saved_epoch
 from sota_exp.runs.status import COMPLETE_STATUSES
@@ -35,11 +35,11 @@ class ConsoleListener(Listener):
     def __init__(self) -> None:
         self.console = make_console()
         self.progress: Progress | None = None
-        self.began = time.monotonic()
         self.has_started = False
 
     def on_start(self, request: RunRequest, session: TrainingSession, state: TrainingState) -> None:
         self.request, self.session, self.first_step, self.has_started = request, session, state.step, True
+        self.began = time.monotonic()
         tree, out, total_steps = request.configuration.values, self.console, session.total_steps
         model = f"{tree['model']['arch'].get('name', '')}, {count_parameters(state.model) / 1e6:.2f} M parameters"
         out.print(f"[bold]{tree['recipe']['name']}[/] on [bold]{escape(tree['data']['name'])}[/], seed {tree['seed']}")
@@ -55,28 +55,35 @@ class ConsoleListener(Listener):
         if self.first_step:
             out.print(f"  resumes at step {self.first_step:,}", style="yellow")
         if out.is_terminal and self.first_step < total_steps:
-            counts = (MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn())
+            counts = (MofNCompleteColumn(), TextColumn("steps  {task.fields[left]}"))
             columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), *counts)
             self.progress = Progress(*columns, console=out, transient=True)
-            self.task = self.progress.add_task("training", total=total_steps, completed=self.first_step)
+            self.task = self.progress.add_task("training", total=total_steps, completed=self.first_step, left="")
             self.progress.start()
 
     def on_step(self, record: StepRecord) -> None:
         if self.progress is not None:
-            self.progress.update(self.task, completed=record.step)
+            self.progress.update(self.task, completed=record.step, left=self.format_time_left(record.step))
 
     def on_epoch_end(self, epoch: dict[str, Any]) -> None:
-        seconds_per_step = (time.monotonic() - self.began) / max(epoch["step"] - self.first_step, 1)
+        left = self.format_time_left(epoch["step"])
+        if self.progress is not None:
+            self.progress.update(self.task, left=left)
         parts = [
-            f"epoch {epoch['epoch'] + 1:>3}/{self.session.experiment.schedule.length.epochs}",
+            f"epoch {epoch['epoch']:>3}/{self.session.experiment.schedule.length.epochs}",
             f"loss {epoch['train/loss']:.4f}",
-            f"val accuracy {epoch['val/accuracy']:.4f}",
-            *([f"(raw {epoch['val_raw/accuracy']:.4f})"] if "val_raw/accuracy" in epoch else []),
+            f"val accuracy {format_accuracy(epoch['val/accuracy'])}",
+            *([f"(raw {format_accuracy(epoch['val_raw/accuracy'])})"] if "val_raw/accuracy" in epoch else []),
             f"lr {epoch['train/lr']:.2e}",
             f"{epoch['images_per_second']:,.0f} images/s",
-            f"{format_duration(seconds_per_step * (self.session.total_steps - epoch['step']))} left",
+            left,
         ]
         self.console.print("  ".join(parts))
+
+    def format_time_left(self, step: int) -> str:
+        """The time that the rest of training and validation takes, for the bar and the lines of epochs."""
+        seconds, done = time.monotonic() - self.began, step - self.first_step
+        return f"{format_duration(estimate_remaining(seconds, done, self.session.total_steps - self.first_step))} left"
 
     def on_end(self, result: dict[str, Any]) -> None:
         if self.progress is not None:

@@ -69,7 +69,7 @@ def build_points(content: RunContent, after: int = 0) -> list[Metric]:
 
 
 def build_epoch_points(epoch: dict[str, Any], time: int) -> list[Metric]:
-    """Points of one line of `metrics.jsonl`; costs become `time/…`. The step is the epoch, from 0."""
+    """Points of one line of `metrics.jsonl`; costs become `time/…`. The step is the number of the epoch in the file."""
     values = {key: value for key, value in epoch.items() if "/" in key and value is not None}
     values |= {
         "time/epoch_seconds": epoch["seconds"],

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from sota_exp.config.search_path import read_config_directories
+from sota_exp.config.values import join_first
+from sota_exp.report.numbers import format_accuracy, format_percent, format_sizes
 from sota_exp.report.sweep.terminal import format_markdown_table
 from sota_exp.runs.contents import RunContent
-from sota_exp.runs.result_json import describe_saved_epoch, is_evaluation
+from sota_exp.runs.result_json import describe_saved_epoch, get_saved_epoch, is_evaluation
 from sota_exp.statistics.proportion import wilson_interval
-from sota_exp.statistics.units import METRIC_WORDS, get_metric_format
+from sota_exp.statistics.units import METRIC_WORDS, SHARE_FORMAT, get_metric_format
 
 #: Names of neutral options, in any slot.
 NEUTRAL_OPTIONS = ("none", "native", "full", "fixed", "standard", "scratch", "step", "plain")
@@ -36,7 +38,7 @@ def format_run_note(content: RunContent) -> str:
 
 def format_heading(content: RunContent) -> str:
     config, data = content.config, content.start.get("data") or {}
-    counts = ", ".join(f"{num:,} {split}" for split, num in data.get("counts", {}).items())
+    counts = format_sizes(data.get("counts", {}))
     of = f" ({counts} images, {len(data['classes'])} classes)" if counts else ""
     return (
         f"**{config['recipe']['name']}** recipe on **{config['data'].get('name', 'data')}**{of}, "
@@ -56,7 +58,10 @@ def format_scores(result: dict[str, Any]) -> str:
     tables = [format_markdown_table(table) for table in (rows, list_further_scores(result)) if table]
     if is_evaluation(result):
         return "\n\n".join([*tables, f"Scores of the weights `{result['weights']}`, by `sota-exp evaluate`."])
-    return "\n\n".join([*tables, f"Saved weights: {describe_saved_epoch(result)}. {names}"])
+    best = f"Saved weights: {describe_saved_epoch(result)}."
+    if result["status"] == "pruned":
+        best = f"Scores of epoch {get_saved_epoch(result)}, the best on val; a pruned run saves no weights."
+    return "\n\n".join([*tables, f"{best} {names}"])
 
 
 def format_score_cells(result: dict[str, Any], split: str) -> list[str]:
@@ -65,11 +70,11 @@ def format_score_cells(result: dict[str, Any], split: str) -> list[str]:
     accuracy, top5 = metrics[f"{split}/accuracy"], metrics.get(f"{split}/top5_accuracy")
     low, high = wilson_interval(accuracy, num)
     return [
-        f"{accuracy:.2%}",
-        f"{100 * low:.2f} to {high:.2%}",
-        "–" if top5 is None else f"{top5:.2%}",
+        format_accuracy(accuracy),
+        f"{SHARE_FORMAT.value(low)} to {format_accuracy(high)}",
+        format_accuracy(top5),
         f"{metrics[f'{split}/loss']:.4f}",
-        f"{metrics[f'{split}/ece']:.3f}",
+        format_accuracy(metrics[f"{split}/ece"]),
         f"{num:,}",
     ]
 
@@ -86,10 +91,7 @@ def list_further_scores(result: dict[str, Any]) -> list[list[str]]:
     rows = [
         [
             split,
-            *(
-                get_metric_format(name).format_with_unit(metrics.get(f"{split}/{name}")).replace(" ", "")
-                for name in names
-            ),
+            *(get_metric_format(name).format_with_unit(metrics.get(f"{split}/{name}")) for name in names),
         ]
         for split in splits
     ]
@@ -97,10 +99,10 @@ def list_further_scores(result: dict[str, Any]) -> list[list[str]]:
 
 
 def format_confused_pairs(result: dict[str, Any], most: int = 3) -> str:
-    """The pairs of classes that are confused most often: `cat as dog 12 (8%)`; "" without any."""
+    """The pairs of classes that are confused most often: `cat as dog 12 (8 %)`; "" without any."""
     pairs = result.get("confused_pairs", [])[:most]
     return ", ".join(
-        f"{pair['label']} as {pair['prediction']} {pair['images']} ({pair['share']:.0%})" for pair in pairs
+        f"{pair['label']} as {pair['prediction']} {pair['images']} ({format_percent(pair['share'])})" for pair in pairs
     )
 
 
@@ -130,16 +132,16 @@ def find_extreme_classes(result: dict[str, Any]) -> dict[str, str]:
     ranked = sorted((share, name) for name, share in accuracies.items() if share is not None)
     num = max(1, min(3, len(ranked) // 2))
     part = [*result["evaluated_images"]][-1]
-    extremes = {
-        f"hardest on {part}": ranked[:num],
-        f"easiest on {part}": [each for each in ranked[num:][-num:] if each[0] > 0],
-    }
+    # A class as easy as the easiest is not hard, and one of which nothing is recognized is not easy.
+    hardest = [each for each in ranked[:num] if each[0] < ranked[-1][0] or each[0] == 0]
+    extremes = {f"hardest on {part}": hardest, f"easiest on {part}": [each for each in ranked[-num:] if each[0] > 0]}
     found = {
-        heading: ", ".join(f"{name} {share:.0%}" for share, name in some) for heading, some in extremes.items() if some
+        heading: ", ".join(f"{name} {format_percent(share)}" for share, name in some)
+        for heading, some in extremes.items()
+        if some
     }
     absent = [name for name, share in accuracies.items() if share is None]
-    more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
-    unscored = f"{', '.join(absent[:3])}{more}; macro scores are means over the other classes"
+    unscored = f"{join_first(absent, 3)}; macro scores are means over the other classes"
     return found | ({f"without {part} images": unscored} if absent else {})
 
 

@@ -71,7 +71,10 @@ class MLflowUpload:
             result = content.result
             if result and result["mlflow_run_id"] != run_id:
                 result["mlflow_run_id"] = run_id
-                write_recomputable_text(directory / "result.json", json.dumps(result, indent=2, allow_nan=False) + "\n")
+                written = json.loads((directory / "result.json").read_text()) | {"mlflow_run_id": run_id}
+                write_recomputable_text(
+                    directory / "result.json", json.dumps(written, indent=2, allow_nan=False) + "\n"
+                )
             position, sent = self._files(content, position)
             ended = content.status != "running"
             if position.log_model and result.get("metrics") and (directory / "model.json").is_file():

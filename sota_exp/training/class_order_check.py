@@ -56,7 +56,7 @@ def warn_of_another_order(arrays: dict[str, np.ndarray], classes: Sequence[str])
         order, accuracy = better
         names = format_override_value(order) if len(order) <= MAX_NAMED else "FILE with their names in their order"
         told = "the outputs of these weights seem to be in another order of classes; with it the accuracy on test is"
-        log.warning("%s %.1f %%: data.class_order=%s", told, 100 * accuracy, names)
+        log.warning("%s %.2f %%: data.class_order=%s", told, 100 * accuracy, names)
 
 
 def find_better_order(

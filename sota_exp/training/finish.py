@@ -28,8 +28,8 @@ def write_and_score(request: RunRequest, training: RunTrainer, result: dict[str,
     if tuned:
         network = write_and_load(training, network.state_dict())
     chosen_view = choose_view(network, evaluator, evaluation.resolution)
-    saved_epoch = training.best_epoch if evaluation.select == "best" else len(training.epochs) - 1
-    chosen, result["saved_epoch"] = training.epochs[saved_epoch], saved_epoch
+    saved_epoch = training.best_epoch if evaluation.select == "best" else len(training.epochs)
+    chosen, result["saved_epoch"] = training.epochs[saved_epoch - 1], saved_epoch
     if not tuned:
         rescored = training.score_val(network)["val/accuracy"]
         require_equal_accuracy(chosen["val/accuracy"], rescored, len(session.data.val))
@@ -67,4 +67,6 @@ def require_equal_accuracy(trained: float, rescored: float, num_images: int) -> 
         RunFailed: more images differ.
     """
     if abs(round(rescored * num_images) - round(trained * num_images)) > max(1, num_images // 1000):
-        raise RunFailed(f"the saved model scores {rescored:.4f} on val, the trained one scored {trained:.4f}")
+        raise RunFailed(
+            f"the saved model scores {100 * rescored:.2f} % on val, the trained one scored {100 * trained:.2f} %"
+        )

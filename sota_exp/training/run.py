@@ -60,13 +60,11 @@ def run(request: RunRequest, listener: Listener, pruner: Pruner | None = None) -
     if previous is not None and previous["status"] in COMPLETE_STATUSES and previous["fingerprint"] == prints[1]:
         return previous
     session = open_session(experiment, data, world, device)
+    if world.is_main:
+        warn_of_shared_images(data)
     result = build_empty_result(experiment.seed, request.configuration.choices, prints)
     result["device"] = get_device_name(device)
     result["seconds"] = {"data": data_seconds}
-    if world.is_main:
-        files.write_config(request.configuration.values)
-        write_trained_on(files, data, request.configuration.values)
-        warn_of_shared_images(data)
     try:
         return train_and_score(request, session, result, listener, pruner or Pruner())
     except Exception as error:
@@ -75,7 +73,7 @@ def run(request: RunRequest, listener: Listener, pruner: Pruner | None = None) -
         result["reason"] = str(failure or f"{type(error).__name__}: {first_line(error)}")
         never_started = result["start"] is None
         if never_started and world.is_main:
-            result["start"] = write_start(files.directory, result, build_data_facts(request.configuration.values, data))
+            begin_files(request, data, result)
         _write_result(files, result, world)
         if never_started:
             listener.on_failed_start(request)
@@ -83,6 +81,14 @@ def run(request: RunRequest, listener: Listener, pruner: Pruner | None = None) -
         if failure is None:
             raise
         raise failure from error
+
+
+def begin_files(request: RunRequest, data: DataSet, result: dict[str, Any]) -> None:
+    """Write the files of a run that begins; the configuration, which makes the directory that of a run, is the last."""
+    files, values = RunFiles(directory=request.directory), request.configuration.values
+    write_trained_on(files, data, values)
+    result["start"] = write_start(files.directory, result, build_data_facts(values, data))
+    files.write_config(values)
 
 
 def fit_request(request: RunRequest, data: DataSet, world: World) -> RunRequest:
@@ -110,9 +116,7 @@ def train_and_score(
     training.epochs, training.best, training.num_resumes = resume(files, state)
     result |= {"resumed": training.num_resumes, "parameters": count_parameters(state.model)}
     if session.world.is_main:
-        result["start"] = write_start(
-            files.directory, result, build_data_facts(request.configuration.values, session.data)
-        )
+        begin_files(request, session.data, result)
     listener.on_start(request, session, state)
     result["reason"] = training.go(listener, pruner)
     if training.pruning_reason is None:
@@ -129,7 +133,7 @@ def train_and_score(
 
 def fill_pruned_result(training: RunTrainer, result: dict[str, Any]) -> None:
     """Fill the result of a pruned run: its scores on val at the best epoch. Test is not scored."""
-    best = training.epochs[training.best_epoch]
+    best = training.epochs[training.best_epoch - 1]
     metrics = {name: value for name, value in best.items() if name.startswith("val/")}
     result["metrics"] = metrics | {"best/epoch": training.best_epoch, "train/loss": best["train/loss"]}
     result["evaluated_images"] = {"val": len(training.session.data.val)}

@@ -48,8 +48,8 @@ class RunTrainer:
 
     @property
     def best_epoch(self) -> int:
-        """The first epoch with the highest validation accuracy."""
-        return int(np.argmax(self.val_accuracies))
+        """The first epoch with the highest validation accuracy, counted from 1."""
+        return 1 + int(np.argmax(self.val_accuracies))
 
     @property
     def stopping_reason(self) -> str | None:
@@ -57,7 +57,7 @@ class RunTrainer:
         schedule = self.session.experiment.schedule
         planned = schedule.length.epochs
         if 0 < len(self.epochs) < planned and schedule.early_stopping(self.val_accuracies):
-            return f"no better validation accuracy since epoch {self.best_epoch + 1} of {planned}"
+            return f"no better validation accuracy since epoch {self.best_epoch} of {planned}"
         return None
 
     def copy_evaluated_weights(self) -> dict[str, Tensor]:
@@ -121,7 +121,7 @@ class RunTrainer:
         images = self.session.steps_per_epoch * self.session.experiment.batch_size
         self.epochs.append(
             {
-                "epoch": record.epoch,
+                "epoch": record.epoch + 1,
                 "step": record.step,
                 "progress": record.step / self.session.total_steps,
                 "seconds": record.seconds,
@@ -130,7 +130,7 @@ class RunTrainer:
                 **metrics,
             }
         )
-        if self.best_epoch == len(self.epochs) - 1:
+        if self.best_epoch == len(self.epochs):
             self.best = self.copy_evaluated_weights()
         if self.session.world.is_main:
             self.files.write_metrics(self.epochs)

@@ -180,7 +180,7 @@ def test_weights_of_others_in_another_order_of_classes(tmp_path: Path, capsys: p
     assert evaluated(tmp_path / "e", *command[1:], "data.class_order=natural")["metrics"]["test/accuracy"] == accuracy
     assert "another order" not in capsys.readouterr().err
     assert evaluated(tmp_path / "f", *command[1:], "data.class_order=lexical")["metrics"]["test/accuracy"] < 0.5
-    assert "with it the accuracy on test is 100.0 %: data.class_order=['1','2','10']" in capsys.readouterr().err
+    assert "with it the accuracy on test is 100.00 %: data.class_order=['1','2','10']" in capsys.readouterr().err
 
 
 def test_the_same_command_twice_is_done_once(finished: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from sota_exp.cli import main
 from sota_exp.data.open import open_data
-from sota_exp.training.evaluate_saved import reorder_labels
+from sota_exp.training.scored_data import reorder_labels
 from tests.experiments import TINY, composed
 
 NETWORK = [text for text in TINY if not text.startswith("data")]

@@ -8,6 +8,8 @@ import pytest
 from sota_exp.cli import main
 from sota_exp.cli.compare import main as compare
 from sota_exp.errors import ConfigError
+from sota_exp.report.sweep.page import build_history_figure, describe_history
+from sota_exp.report.sweep.terminal import format_sweep_note
 from tests.report.pages import Page
 from tests.report.studies import STEPS, write_study
 from tests.run_directories import write_run
@@ -98,7 +100,8 @@ SWEEP = {
     "confirm": {
         "metric": "val/accuracy",
         "winner": "trial 2",
-        "words": "Trial 2 beats the recipe's own values: +1.20 points.",
+        "words": "Trial 2 beats the recipe's own values: +1.20 points of test accuracy.",
+        "test": {"mean": 0.012, "interval": [0.004, 0.02], "p_value": 0.012, "n": 5},
         "verdict": "beats",
         "overrides": ["optimizer.lr=0.123456"],
         "arms": [
@@ -111,17 +114,23 @@ SWEEP = {
 }  # fmt: skip
 
 
+#: What the note of a sweep shows beside.
+NOTED = {
+    "n_trials": 4, "pruning": {"share_of_full_steps": None}, "stopped": None, "fixed": [],
+    "entries": [{"number": 2, "is_default": False}, {"number": 0, "is_default": True}],
+}  # fmt: skip
+
+
 def test_a_sweep_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "sweep.json").write_text(json.dumps(SWEEP))
     assert main.run_command_line(["report", str(tmp_path)]) == 0
     assert "Trial 2 beats the recipe's own values" in capsys.readouterr().out
     page = Page((tmp_path / "report.html").read_text())
-    assert ["trial 2", "82.00", "1.00", "+2.00", "+1.00 to +3.00", "0.010", "optimizer.lr=0.123456"] in page.tables[
-        0
-    ].rows
-    assert "chosen on other seeds" not in page.text
+    row = ["trial 2", "82.00", "1.00", "+2.00", "+1.20", "+0.40 to +2.00", "0.012", "optimizer.lr=0.123456"]
+    assert row in page.tables[0].rows
+    assert "The winner is chosen by val/accuracy." in page.text
     assert page.tables[1].rows == [["2", "85.00", "lr=0.1"], ["0", "80.00", "its own values"]]
-    assert page.tables[2].rows == [["lr", "75%"], ["wd", "25%"]]
+    assert page.tables[2].rows == [["lr", "75 %"], ["wd", "25 %"]]
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"confirmed", "search_history"}
 
 
@@ -129,7 +138,47 @@ def test_a_sweep_says_that_its_winner_was_chosen_on_other_seeds(tmp_path: Path) 
     confirm = {**SWEEP["confirm"], "seeds": [1000, 1001], "choice_seeds": [2000, 2001]}
     (tmp_path / "sweep.json").write_text(json.dumps(SWEEP | {"confirm": confirm}))
     assert main.run_command_line(["report", str(tmp_path)]) == 0
-    assert "The winner was chosen on other seeds than" in Page((tmp_path / "report.html").read_text()).text
+    assert (
+        "The winner is chosen by val/accuracy on other seeds than these."
+        in Page((tmp_path / "report.html").read_text()).text
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "columns", "absent"),
+    [
+        ({}, ["val/accuracy, %", "test/accuracy: difference, points", "95 % interval", "p"], []),
+        ({"test": None}, ["val/accuracy, %"], ["test/accuracy", "confirmed result", "Filled"]),
+    ],
+)
+def test_the_headline_the_table_and_the_figure_of_a_sweep_name_the_same_result(
+    tmp_path: Path, change: dict[str, object], columns: list[str], absent: list[str]
+) -> None:
+    confirm = SWEEP["confirm"] | change | ({"words": "No comparison."} if change else {})  # type: ignore[operator]
+    (tmp_path / "sweep.json").write_text(json.dumps(SWEEP | {"confirm": confirm}))
+    assert main.run_command_line(["report", str(tmp_path)]) == 0
+    page = Page((tmp_path / "report.html").read_text())
+    assert set(columns) <= set(page.tables[0].heads)
+    figure = (tmp_path / "figures" / "confirmed.svg").read_text()
+    assert ("trial 2, test/accuracy" in figure) is not bool(change) and "trial 2, val/accuracy" in figure
+    assert not any(words in page.text for words in absent)
+    note = format_sweep_note(SWEEP | NOTED | {"confirm": confirm})
+    assert ("+0.40 to +2.00" in note) is not bool(change) and not any(words in note for words in absent)
+
+
+@pytest.mark.parametrize(
+    ("entries", "marks"),
+    [
+        ([("complete", 0.8), ("complete", 0.82)], [False, False]),
+        ([("complete", 0.8), ("pruned", 0.81)], [True, False]),
+        ([("complete", 0.8), ("complete", 0.81), ("complete", 0.82), ("complete", 0.1)], [False, True]),
+    ],
+)
+def test_a_history_explains_the_marks_that_it_has(entries: list[tuple[str, float]], marks: list[bool]) -> None:
+    listed = [{"number": at, "state": state, "values": [value]} for at, (state, value) in enumerate(entries)]
+    words = describe_history(SWEEP | {"entries": listed, "objective": ["val/accuracy"], "direction": ["maximize"]})
+    figure = build_history_figure(SWEEP | {"entries": listed, "objective": ["val/accuracy"], "direction": ["maximize"]})
+    assert figure is not None and ["Rings:" in words, "triangle" in figure.note] == marks
 
 
 @pytest.mark.parametrize(

@@ -21,13 +21,16 @@ from sota_exp.config.formats import FILE_FORMAT, get_option_targets, get_target,
 from sota_exp.errors import ConfigError
 from sota_exp.models import saved
 from sota_exp.report.study.read import read_study
+from sota_exp.report.study.runs import read_metric_by_epoch
 from sota_exp.report.sweep.page import write_sweep_report
 from sota_exp.runs.contents import RunContent
 from sota_exp.runs.files import RunFiles
+from sota_exp.runs.result_json import describe_saved_epoch, get_saved_epoch
 from sota_exp.stages.stage import Stage, added_field
 from sota_exp.study.files import StudyFiles
 from tests.experiments import OFF, ON, TINY, composed
 from tests.options import ROOT, Option, options
+from tests.run_directories import epoch, write_run
 
 OLD = ROOT / "tests" / "run_of_format_1"
 
@@ -107,6 +110,24 @@ def test_training_does_not_go_on_in_a_directory_of_format_1(tmp_path: Path, monk
     assert Path("old/result.json").read_bytes() == before
 
 
+@pytest.mark.parametrize(("number", "first"), [(None, 0), (1, 0), (2, 0), (3, 1)])
+def test_epochs_are_counted_from_1_whichever_version_counted_them(
+    number: int | None, first: int, tmp_path: Path
+) -> None:
+    """In result.json and metrics.jsonl up to format 2 from 0: the second of three epochs was best, the last is saved."""
+    directory = write_run(tmp_path / "run")
+    found = json.loads((directory / "result.json").read_text())
+    found["metrics"]["best/epoch"], found["saved_epoch"] = first + 1, first + 2
+    found = {key: value for key, value in found.items() if key != "format"} | ({"format": number} if number else {})
+    (directory / "result.json").write_text(json.dumps(found))
+    lines = [{**epoch(place), "epoch": first + place} for place in range(3)]
+    (directory / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run = RunContent.read(directory)
+    assert (run.result["metrics"]["best/epoch"], get_saved_epoch(run.result)) == (2, 3)
+    assert describe_saved_epoch(run.result).endswith("epoch 2 was best on val")
+    assert read_metric_by_epoch(directory / "metrics.jsonl", "val/accuracy") == {1: 0.3, 2: 0.7, 3: 0.6}
+
+
 def test_a_study_or_sweep_of_format_1_does_not_go_on(tmp_path: Path) -> None:
     """Before its first summary was written too: then the files of its runs say it."""
     now, old = tmp_path / "now.json", tmp_path / "config.yaml"
@@ -148,7 +169,9 @@ def test_files_of_a_later_version_are_refused(name: str, read: Callable[[Path], 
 @pytest.mark.parametrize("number", [FILE_FORMAT + 1, 0, "two", None])
 def test_another_format_is_refused(number: object, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({"format": number, "seed": 0}))
-    with pytest.raises(ConfigError, match=r"config.yaml has format .*; this version of sota-exp reads 1 to 2"):
+    with pytest.raises(
+        ConfigError, match=rf"config.yaml has format .*; this version of sota-exp reads 1 to {FILE_FORMAT}"
+    ):
         read_config(tmp_path / "config.yaml")
 
 

@@ -50,7 +50,7 @@ def write_run(place: Path, accuracy: float, seed: int, num_test: int, num_epochs
     place.mkdir(parents=True)
     lines = [
         {
-            "epoch": index,
+            "epoch": index + 1,
             "step": 10 * index,
             "progress": share,
             "seconds": 1.0,

@@ -39,7 +39,7 @@ def test_the_reason_why_there_is_no_interval_is_named() -> None:
 
 def test_a_loss_has_no_unit_and_is_better_when_lower() -> None:
     found = judge_difference(-0.0123, (-0.02, -0.0046), 0.01, 0.006, 8, 0.95, False, get_metric_format("test/loss"))
-    assert found.sentence == "Helps: −0.0123, 95% interval −0.0200 to −0.0046."
+    assert found.sentence == "Helps: −0.0123, 95 % interval −0.0200 to −0.0046."
     assert (
         get_metric_format("test/accuracy").size(0.0123) == "1.23 points"
         and get_metric_format("val/loss").size(0.5) == "0.5000"

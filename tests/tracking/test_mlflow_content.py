@@ -91,12 +91,12 @@ def test_every_number_of_the_files_is_there(tmp_path: Path) -> None:
     found = {(point.key, point.step): point.value for point in build_points(read(write_run(tmp_path / "run")))}
     for number in range(3):
         line = epoch(number)
-        assert all(found[key, number] == line[key] for key in line if "/" in key)
-        assert found["time/images_per_second", number] == line["images_per_second"]
+        assert all(found[key, number + 1] == line[key] for key in line if "/" in key)
+        assert found["time/images_per_second", number + 1] == line["images_per_second"]
     for key, value in result()["metrics"].items():
         shown = key if key.startswith(("test/", "best/")) else f"best/{key.replace('/', '_')}"
-        assert found[shown, 2] == value
-    assert found["cost/train_seconds", 2] == 7.5
+        assert found[shown, 3] == value
+    assert found["cost/train_seconds", 3] == 7.5
 
 
 def test_points_are_the_same_at_every_reading_and_never_twice(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_time_goes_on_from_the_start(tmp_path: Path) -> None:
 def test_a_line_being_written_is_left_for_later(tmp_path: Path) -> None:
     directory = write_run(tmp_path / "run", status=None)
     with (directory / "metrics.jsonl").open("a") as file:
-        file.write('{"epoch": 3, "val')
+        file.write('{"epoch": 4, "val')
     assert len(read(directory).epochs) == 3
 
 
@@ -182,18 +182,18 @@ def test_a_failed_run_has_its_reason_and_no_scores(tmp_path: Path) -> None:
 def test_the_note_has_scores_with_their_intervals(tmp_path: Path) -> None:
     text = format_run_note(read(write_run(tmp_path / "run"), overrides=["augmentation.crop.scale=[0.1,1]"]))
     cells = [cell.strip() for cell in text.split("|")]
-    assert cells[cells.index("**70.00%**") + 1] == "60.42 to 78.11%"
+    assert cells[cells.index("**70.00 %**") + 1] == "60.42 to 78.11 %"
     assert "sota-exp train 'augmentation.crop.scale=[0.1,1]'" in text
     assert "are the metrics `best/val_…`; `val/…` are curves" in text
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "interval"), [(1.0, "60.97 to 100.00%"), (0.0, "0.00 to 39.03%"), (0.5, "18.76 to 81.24%")]
+    ("accuracy", "interval"), [(1.0, "60.97 to 100.00 %"), (0.0, "0.00 to 39.03 %"), (0.5, "18.76 to 81.24 %")]
 )
 def test_six_images_leave_an_accuracy_uncertain_on_the_console_and_in_the_note(accuracy: float, interval: str) -> None:
     scores = {f"val/{name}": accuracy for name in ("accuracy", "loss", "ece")}
-    metrics = scores | {key.replace("val", "test"): value for key, value in scores.items()} | {"best/epoch": 0}
-    found = {"metrics": metrics, "evaluated_images": {"val": 6, "test": 6}}
+    metrics = scores | {key.replace("val", "test"): value for key, value in scores.items()} | {"best/epoch": 1}
+    found = {"status": "finished", "metrics": metrics, "evaluated_images": {"val": 6, "test": 6}}
     out = Console(file=io.StringIO(), width=120)
     out.print(build_score_table(found))
     for text in (out.file.getvalue(), format_scores(found)):  # type: ignore[attr-defined]
@@ -206,17 +206,26 @@ REST = "macro scores are means over the other classes"
 def test_a_class_without_test_images_is_named_and_not_ranked() -> None:
     scored = {"evaluated_images": {"val": 9, "test": 9}}
     found = find_extreme_classes(scored | {"per_class_accuracy": {"a": 1.0, "b": None, "c": 0.5}})
-    assert found == {"hardest on test": "c 50%", "easiest on test": "a 100%", "without test images": f"b; {REST}"}
+    assert found == {"hardest on test": "c 50 %", "easiest on test": "a 100 %", "without test images": f"b; {REST}"}
+    assert find_extreme_classes(scored | {"per_class_accuracy": {"a": 1.0, "b": 1.0}}) == {"easiest on test": "b 100 %"}
+    several = dict.fromkeys("abcdefg", 1.0) | {"h": 0.2}
+    assert find_extreme_classes(scored | {"per_class_accuracy": several})["hardest on test"] == "h 20 %"
     many = find_extreme_classes(scored | {"per_class_accuracy": {"a": 1.0} | dict.fromkeys("bcdef")})
     assert many["without test images"] == f"b, c, d and 2 more; {REST}"
 
 
 @pytest.mark.parametrize(
-    ("accuracies", "easiest"), [({"a": 0.0, "b": 0.0}, None), ({"a": 0.0, "b": 0.0, "c": 0.0, "d": 0.5}, "d 50%")]
+    ("accuracies", "easiest"), [({"a": 0.0, "b": 0.0}, None), ({"a": 0.0, "b": 0.0, "c": 0.0, "d": 0.5}, "d 50 %")]
 )
 def test_a_class_of_which_nothing_is_recognized_is_not_easy(accuracies: dict[str, float], easiest: str | None) -> None:
     found = find_extreme_classes({"evaluated_images": {"all": 9}, "per_class_accuracy": accuracies})
-    assert found.get("easiest on all") == easiest and "a 0%" in found["hardest on all"]
+    assert found.get("easiest on all") == easiest and "a 0 %" in found["hardest on all"]
+
+
+def test_the_note_of_a_pruned_run_names_no_saved_weights(tmp_path: Path) -> None:
+    found = result() | {"status": "pruned", "evaluated_images": {"val": 100}}
+    text = format_scores(found)
+    assert "Scores of epoch 2, the best on val; a pruned run saves no weights." in text and "Saved weights" not in text
 
 
 def test_a_run_without_a_start_file_can_be_shown(tmp_path: Path) -> None:
@@ -232,7 +241,7 @@ def test_points_after_some_lines_are_the_others(tmp_path: Path, after: int) -> N
     content = read(write_run(tmp_path / "run"))
     every, rest = build_points(content), build_points(content, after)
     keys = {point.key for number in range(3) for point in build_epoch_points(epoch(number), 0)}
-    assert rest == [point for point in every if not (point.key in keys and point.step < after)]
+    assert rest == [point for point in every if not (point.key in keys and point.step <= after)]
 
 
 @pytest.mark.parametrize(("covered", "expected"), [(None, 0), (1, 1), (3, 3)])

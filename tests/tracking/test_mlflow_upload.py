@@ -78,7 +78,7 @@ def test_a_run_is_shown_whole(store: Store, tmp_path: Path) -> None:
     assert run.info.status == "FINISHED"
     assert run.data.params["augmentation/crop"] == "pad"
     assert run.data.tags["kind"] == "run"
-    assert "70.00%" in run.data.tags["mlflow.note.content"]
+    assert "70.00 %" in run.data.tags["mlflow.note.content"]
     assert {item.path for item in client.list_artifacts(run.info.run_id)} >= {"config.yaml", "result.json", "figures"}
     (dataset,) = run.inputs.dataset_inputs
     assert (dataset.dataset.name, dataset.dataset.digest) == ("fake", "d" * 36)
@@ -147,7 +147,7 @@ def test_a_request_that_arrived_without_an_answer_is_not_repeated(store: Store, 
     directory = write_run(tmp_path / "outputs" / "run", status=None)
     send(directory, uri)
     run_id = SentPosition.read(directory).run_id
-    client.log_batch(run_id, [Metric("best/epoch", 1.0, 1, 2)])  # Sent, as far as the store knows, with another time.
+    client.log_batch(run_id, [Metric("best/epoch", 2.0, 1, 3)])  # Sent, as far as the store knows, with another time.
     (directory / "tracking.json").unlink()
     write_run(directory)
     send(directory, uri)

@@ -87,7 +87,7 @@ class Once(Pruner):
 
     def verdict(self, epoch: dict) -> str:
         assert self.world.is_main
-        return f"enough after epoch {epoch['epoch'] + 1}"
+        return f"enough after epoch {epoch['epoch']}"
 
 
 def given_up(world: World) -> dict:

@@ -59,7 +59,7 @@ def assert_alike(place, reference):
         assert all(torch.equal(value, theirs[key]) for key, value in ours.items()), name
     lines = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
     expected = [json.loads(line) for line in (reference / "metrics.jsonl").read_text().splitlines()]
-    assert [line["epoch"] for line in lines] == list(range(NUM_EPOCHS))
+    assert [line["epoch"] for line in lines] == list(range(1, NUM_EPOCHS + 1))
     assert [(line["train/loss"], line["val/accuracy"]) for line in lines] == [
         (line["train/loss"], line["val/accuracy"]) for line in expected
     ]

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
 from sota_exp.models import saved
+from sota_exp.runs.contents import is_being_trained
 from sota_exp.runs.files import RunFiles
 from sota_exp.training import finish, trainer
 from sota_exp.training import run as running
@@ -130,7 +131,7 @@ def test_a_finished_run_has_every_file_and_every_key(reference):
 
 def test_an_epoch_s_line_says_where_it_is_and_how_it_went(reference):
     lines = [json.loads(line) for line in (reference / "metrics.jsonl").read_text().splitlines()]
-    assert [(line["epoch"], line["step"]) for line in lines] == [(0, 3), (1, 6), (2, 9)]
+    assert [(line["epoch"], line["step"]) for line in lines] == [(1, 3), (2, 6), (3, 9)]
     assert [line["progress"] for line in lines] == pytest.approx([1 / 3, 2 / 3, 1])
     assert {"seconds", "train/loss", "train/lr", "val/accuracy", "val_raw/accuracy"} <= set(lines[0])
 
@@ -259,6 +260,29 @@ def test_divergence_in_the_last_step_is_the_same_failure(words, reason, tmp_path
     assert (result["status"], result["reason"]) == ("failed", reason)
 
 
+def test_a_run_is_being_trained_from_its_first_file_to_its_result(tmp_path, monkeypatch):
+    """Also when it is taken up again beside the result of the interruption; config.yaml, which makes it a run, is last."""
+    seen, written = [], []
+    original = RunFiles.write_config
+    monkeypatch.setattr(
+        RunFiles,
+        "write_config",
+        lambda files, tree: written.append((files.directory / "start.json").exists()) or original(files, tree),
+    )
+
+    def look(step):
+        seen.append(is_being_trained(tmp_path))
+        if len(seen) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        run(request(tmp_path), Silent(look))
+    assert not is_being_trained(tmp_path)
+    run(request(tmp_path), Silent(look))
+    assert not is_being_trained(tmp_path)
+    assert len(seen) > 3 and all(seen) and written == [True, True]
+
+
 def test_early_stopping_ends_with_its_reason_and_stays_ended(tmp_path):
     result = run(request(tmp_path, *STALLED), Silent())
     assert result["status"] == "stopped_early"
@@ -301,7 +325,7 @@ def test_a_saved_model_that_scores_otherwise_fails_the_run(tmp_path, monkeypatch
     monkeypatch.setattr(
         finish, "require_equal_accuracy", lambda trained, rescored, num: require_equal_accuracy(1.0, 0.0, 6)
     )
-    with pytest.raises(RunFailed, match="the saved model scores 0.0000 on val, the trained one scored 1.0000"):
+    with pytest.raises(RunFailed, match="the saved model scores 0.00 % on val, the trained one scored 100.00 %"):
         run(request(tmp_path), Silent())
 
 
@@ -388,7 +412,7 @@ def test_early_stopping_and_the_best_epoch_watch_the_weights_that_ship(tmp_path)
         training_fingerprint="",
     )
     rising, falling = [0.1, 0.2, 0.3], [0.3, 0.2, 0.1]
-    for shipped, raw, best, stops in ((rising, falling, 2, False), (falling, rising, 0, True)):
+    for shipped, raw, best, stops in ((rising, falling, 3, False), (falling, rising, 1, True)):
         pairs = zip(shipped, raw, strict=True)
         watched.epochs = [{"val/accuracy": one, "val_raw/accuracy": other} for one, other in pairs]
         assert watched.best_epoch == best and (watched.stopping_reason is not None) == stops

@@ -7,6 +7,7 @@ from sota_exp.data.open import open_data
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.preview.doctor.finding import CheckResult, build_note, build_ok, build_problem
 from sota_exp.preview.look.classes import FEW_IMAGES
+from sota_exp.report.numbers import format_sizes
 from sota_exp.training.failures import convert_errors
 from sota_exp.training.session import find_fitting_batch_size
 
@@ -22,9 +23,9 @@ def check_data(experiment: Experiment, name: str) -> list[CheckResult]:
             found = open_data(experiment)
     except (ConfigError, RunFailed) as error:
         return [build_problem(f"{name}: {error}", FIX_DATA)]
-    counts = ", ".join(f"{len(vars(found)[split]):,} {split}" for split in ("train", "val", "test"))
     seconds = time.monotonic() - began
-    text = f"{name}: {counts} images of {len(found.classes)} classes, opened in {seconds:.1f} s"
+    counts = format_sizes(found.count_images())
+    text = f"{name}: {counts} images of {len(found.classes):,} classes, opened in {seconds:.1f} s"
     if experiment.batch_size > len(found.train):
         small = f"{text}; batch_size={experiment.batch_size} is larger than the training set, and made smaller"
         return [build_note(small, f"batch_size={find_fitting_batch_size(found)} says the same")]

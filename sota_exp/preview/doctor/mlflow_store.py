@@ -8,6 +8,7 @@ from sota_exp.errors import first_line
 from sota_exp.preview.doctor.disk import find_existing_folder, is_writable
 from sota_exp.preview.doctor.finding import CheckResult, build_note, build_ok, build_problem
 from sota_exp.runs.atomic import read_json
+from sota_exp.runs.contents import is_being_trained
 from sota_exp.runs.find import RUN_ROOTS, find_runs_below
 from sota_exp.runs.mlflow_store import (
     build_mlflow_environment,
@@ -57,13 +58,17 @@ def check_experiment(uri: str, experiment: str) -> CheckResult:
 
 
 def check_runs() -> list[CheckResult]:
-    """Findings on the runs below outputs and multirun: their number, those not sent to MLflow, those not finished."""
+    """Findings on the runs below outputs and multirun: how many, and which are being trained, not sent, unfinished."""
     directories = [run for root in RUN_ROOTS for run in find_runs_below(Path(root), nested=True)]
     if not directories:
         return [build_ok(f"none yet below {' and '.join(RUN_ROOTS)}")]
-    unsent = [run for run in directories if is_tracked(run) and (run / "result.json").exists() and not is_sent(run)]
-    unfinished = [run for run in directories if read_status(run) in ("interrupted", "failed", "no result")]
+    running = [run for run in directories if is_being_trained(run)]
+    ended = [run for run in directories if run not in running]
+    unsent = [run for run in ended if is_tracked(run) and (run / "result.json").exists() and not is_sent(run)]
+    unfinished = [run for run in ended if read_status(run) in ("interrupted", "failed", "no result")]
     findings = [build_ok(f"{len(directories):,} below {' and '.join(RUN_ROOTS)}")]
+    if running:
+        findings.append(build_ok(f"{len(running):,} being trained now, such as {running[0]}"))
     if unsent:
         findings.append(build_note(f"{len(unsent):,} not sent to MLflow, such as {unsent[0]}", "sota-exp sync"))
     if unfinished:

@@ -40,7 +40,7 @@ def draw_class_balance(found: LookResult, path: Path) -> None:
         axes.margins(x=0.2, y=0.01)
         if len(order) <= MAX_NAMED_CLASSES:
             axes.bar_label(bars, fmt=" {:,.0f}", fontsize=8)
-            axes.set_yticks(range(len(order)), [show_name(classes[index][:28]) for index in order])
+            axes.set_yticks(range(len(order)), [show_name(classes[index], 28) for index in order])
     panels[0].invert_yaxis()
     save_figure(drawing, path)
 

@@ -48,12 +48,12 @@ def draw_fitted_image(axes: "Axes", image: Tensor, left: float, top: float, side
 def draw_batch(found: LookResult, path: Path) -> None:
     """The first images of the augmented batch, each below its soft label: the classes that it is mixed from."""
     step, images = found.step, found.batch[:MAX_BATCH_IMAGES]
-    title = f"Step {step.number:,} of {step.total:,}, epoch {step.epoch + 1}, as trained on"
+    title = f"After {step.number:,} of {step.total:,} steps, in epoch {step.epoch + 1}: as trained on"
     drawing, axes = make_sheet(IMAGES_PER_ROW, -(-len(images) // IMAGES_PER_ROW) * 1.26, 1.45, title)
     for position, (image, target) in enumerate(zip(images, step.seen.targets.cpu(), strict=False)):
         row, column = divmod(position, IMAGES_PER_ROW)
         shares = sort_soft_label(target, found.data.classes)[:2]
-        label = "\n".join(f"{show_name(name[:16])} {share:.2f}" for name, share in shares)
+        label = "\n".join(f"{show_name(name, 16)} {share:.2f}" for name, share in shares)
         draw_fitted_image(axes, image, column + 0.04, row * 1.26 + 0.3, 0.92)
         axes.text(column + 0.5, row * 1.26 + 0.27, label, fontsize=7.5, ha="center", va="bottom", linespacing=1.05)
     save_figure(drawing, path)
@@ -72,7 +72,7 @@ def draw_effects(found: LookResult, path: Path) -> None:
             draw_fitted_image(axes, image, column + 1.35, top, 0.96)
     for column, index in enumerate(get_source_indices(found)):
         axes.text(
-            column + 1.83, 0.18, show_name(found.get_class_name(index)[:18]), fontsize=7.5, ha="center", va="bottom"
+            column + 1.83, 0.18, show_name(found.get_class_name(index), 18), fontsize=7.5, ha="center", va="bottom"
         )
     save_figure(drawing, path)
 
@@ -118,5 +118,5 @@ def draw_pair(axes: "Axes", found: LookResult, pair: DuplicatePair, left: float,
         draw_fitted_image(axes, found.data.images.image(index), x, top + 0.46, 0.98)
         name = found.name_image(index)
         name = f"…{name[-25:]}" if len(name) > 26 else name
-        caption = f"{split}: {show_name(found.get_class_name(index)[:20])}\n{show_name(name)}"
+        caption = f"{split}: {show_name(found.get_class_name(index), 20)}\n{show_name(name, 26)}"
         axes.text(x, top + 0.43, caption, fontsize=7, ha="left", va="bottom", linespacing=1.15)

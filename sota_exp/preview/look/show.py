@@ -6,10 +6,12 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from sota_exp.config.printable import make_printable
 from sota_exp.config.values import join_first
 from sota_exp.preview.look import charts, contact_sheets
 from sota_exp.preview.look.classes import FEW_IMAGES, MAX_BALANCED_RATIO
 from sota_exp.preview.look.findings import LookResult, build_look_json
+from sota_exp.report.numbers import format_percent
 
 #: Pairs of near-duplicates that are named.
 MAX_NAMED = 3
@@ -27,9 +29,9 @@ def build_summary_table(found: LookResult) -> Table:
     table = Table.grid(padding=(0, 2))
     for name, (_, describe) in PICTURES.items():
         text, *warnings = describe(found)
-        table.add_row(Text(f"{name}.png", style="bold"), Text(text))
+        table.add_row(Text(f"{name}.png", style="bold"), Text(make_printable(text)))
         for warning in warnings:
-            table.add_row("", Text(f"! {warning}", style="yellow"))
+            table.add_row("", Text(f"! {make_printable(warning)}", style="yellow"))
     return table
 
 
@@ -38,7 +40,7 @@ def describe_batch(found: LookResult) -> list[str]:
     step, images = found.step, found.batch
     shown = min(len(images), contact_sheets.MAX_BATCH_IMAGES)
     what = f"{shown} of {len(images):,} images of {images.shape[-1]} px"
-    return [f"step {step.number:,} of {step.total:,}: {what} as trained on, with their soft labels"]
+    return [f"after {step.number:,} of {step.total:,} steps: {what} as trained on, with their labels"]
 
 
 def describe_effects(found: LookResult) -> list[str]:
@@ -55,9 +57,8 @@ def describe_classes(found: LookResult) -> list[str]:
     sizes = f"largest {largest} {most:,}, smallest {smallest} {least:,}, ratio {classes.ratio:.1f}"
     texts = [f"{len(classes.classes):,} classes; training images: {sizes}"]
     if scarce := classes.scarce_classes:
-        names = join_first(scarce, 5)
         few = f"fewer than {FEW_IMAGES} training images, too few to train on or to evaluate"
-        texts.append(f"{names}: {few}")
+        texts.append(f"{join_first(scarce, 5)}: {few}")
     for split in ("val", "test"):
         if absent := [name for name, num in zip(classes.classes, classes.counts[split], strict=True) if not num]:
             texts.append(f"no {split} images of {join_first(absent, 5)}: scores on {split} say nothing about them")
@@ -72,11 +73,12 @@ def describe_sizes(found: LookResult) -> list[str]:
     heights, widths = sizes.sizes.unbind(1)
     text = f"{num:,} images, {heights.min()}-{heights.max()} px high, {widths.min()}-{widths.max()} px wide, "
     text += f"shorter side {int(sizes.shorter_side.median())} px in the median"
-    text += f"; {found.scale.share_enlarged:.0%} of training crops are enlarged, to {sizes.train_size} px, "
-    text += f"and {sizes.num_below(sizes.view.resize) / num:.0%} of images in evaluation, to {sizes.view.resize} px"
+    text += f"; {format_percent(found.scale.share_enlarged)} of training crops are enlarged, to {sizes.train_size} px, "
+    enlarged = format_percent(sizes.num_below(sizes.view.resize) / num)
+    text += f"and {enlarged} of images in evaluation, to {sizes.view.resize} px"
     small = sizes.num_below(sizes.train_size)
     what = f"are smaller than the training crop of {sizes.train_size} px, so their crops are always enlarged"
-    return [text, *([f"{small:,} images ({small / num:.0%}) {what}"] if small else [])]
+    return [text, *([f"{small:,} images ({format_percent(small / num)}) {what}"] if small else [])]
 
 
 def describe_duplicates(found: LookResult) -> list[str]:

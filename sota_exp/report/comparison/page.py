@@ -8,7 +8,12 @@ from sota_exp.errors import RunFailed
 from sota_exp.report.comparison.compare_runs import RunComparison
 from sota_exp.report.comparison.groups import SeedGroup
 from sota_exp.report.comparison.pairs import GroupDifference
-from sota_exp.report.comparison.tables import build_pair_table, build_results_table, explain_pair_table
+from sota_exp.report.comparison.tables import (
+    build_pair_table,
+    build_results_table,
+    explain_pair_table,
+    explain_results_table,
+)
 from sota_exp.report.document.markdown import Code, Strong, Table
 from sota_exp.report.document.write import draw_both_widths, render_markdown, render_page, to_html
 from sota_exp.report.drawing.chart import INKS, Figure
@@ -41,17 +46,20 @@ def write_comparison_page(comparison: RunComparison, path: Path) -> None:
 def collect_values(comparison: RunComparison) -> dict[str, Any]:
     """What the template shows; a sentence on each of the first six pairs."""
     options = [f"{slot} ({', '.join(map(str, found))})" for slot, found in comparison.choices.items()]
-    keys, pairs = [*options, *comparison.values], build_pair_table(comparison)
+    keys, pairs, results = [*options, *comparison.values], build_pair_table(comparison), build_results_table(comparison)
     return {
         "comparison": comparison,
         "num_runs": sum(len(group.runs) for group in comparison.groups),
         "answer": [describe_pair(each) for each in comparison.pairs[:6]],
         "differing": join_with_and(keys[:8]) + (" and more" if len(keys) > 8 else ""),
         "differences": build_difference_figure(comparison),
+        "about_differences": describe_difference_figure(comparison),
         "pairs": pairs,
         "about_pairs": explain_pair_table(pairs),
-        "results": build_results_table(comparison),
+        "results": results,
+        "about_results": explain_results_table(results),
         "curves": build_learning_curves_figure(comparison),
+        "has_bands": any(len(read_curves(group)) > 1 for group in comparison.groups),
         "runs": build_run_table(comparison),
     }
 
@@ -90,6 +98,12 @@ def build_difference_figure(comparison: RunComparison) -> Figure | None:
     if not rows:
         return None
     return build_forest_figure("differences", rows, SHARE_FORMAT, "difference of test accuracy")
+
+
+def describe_difference_figure(comparison: RunComparison) -> str:
+    """What the marks of the figure are that it has."""
+    over_seeds = " Solid: 95 % interval over seeds." if any(each.seeds for each in comparison.pairs) else ""
+    return f"Differences of test accuracy.{over_seeds} Dashed, orange: 95 % interval over test images."
 
 
 def build_learning_curves_figure(comparison: RunComparison) -> Figure | None:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from sota_exp.report.comparison.config_difference import ValuePairs, find_config_difference, find_differing
 from sota_exp.runs.find import SavedRun
 
-#: Times in a line of `metrics.jsonl`: they differ between any two runs.
-TIMES = ("seconds", "validate_seconds", "images_per_second")
+#: What is not compared of a line of `metrics.jsonl`: times, and its number, which older versions count from 0.
+UNCOMPARED = ("seconds", "validate_seconds", "images_per_second", "epoch")
 
 #: Values of a result that are compared beside its metrics.
 COUNTS = ("steps", "images_seen", "distinct_images", "evaluated_images")
@@ -61,9 +61,8 @@ def compare_repetition(original: SavedRun, again: SavedRun) -> Repetition:
 
 def find_differing_epoch(epochs: list[tuple[dict[str, Any], dict[str, Any]]]) -> ValuePairs:
     """The differing values of the first epoch that differs, without times."""
-    for one, other in epochs:
-        number = one["epoch"] + 1
-        values = [{f"epoch {number}: {key}": line[key] for key in line if key not in TIMES} for line in (one, other)]
+    for number, lines in enumerate(epochs, start=1):
+        values = [{f"epoch {number}: {key}": line[key] for key in line if key not in UNCOMPARED} for line in lines]
         if found := find_differing({**values[0], **values[1]}, *values):
             return found
     return {}

@@ -1,5 +1,6 @@
 """The tables of a comparison, for the page and the terminal."""
 
+import re
 from collections.abc import Callable
 
 from sota_exp.report.comparison.compare_runs import RunComparison
@@ -12,9 +13,9 @@ from sota_exp.statistics.units import METRIC_WORDS, SHARE_FORMAT, UNKNOWN, forma
 #: By number: name of the row, factor to the displayed unit, decimals. Metrics that are not here: see `get_row`.
 ROWS = {
     "val/top5_accuracy": ("val top-5, %", 100, 2),
-    "val/ece": ("val calibration error", 1, 3),
+    "val/ece": ("val ECE, %", 100, 2),
     "test/top5_accuracy": ("test top-5, %", 100, 2),
-    "test/ece": ("test calibration error", 1, 3),
+    "test/ece": ("test ECE, %", 100, 2),
     "best/epoch": ("best epoch", 1, 0),
     "training_seconds": ("training, s", 1, 1),
     "images_per_second": ("images/s", 1, 0),
@@ -34,10 +35,6 @@ def get_row(name: str) -> tuple[str, float, int]:
     return f"{words}, {unit.unit}" if unit.unit else words, unit.factor, unit.decimals
 
 
-#: Metrics that count from 0 in files and are displayed from 1.
-FROM_ONE = ("best/epoch",)
-
-
 def build_pair_table(comparison: RunComparison) -> Table:
     columns: dict[str, Callable[[GroupDifference], str]] = {
         "Pair": lambda each: f"{each.second} − {each.first}",
@@ -52,12 +49,32 @@ def build_pair_table(comparison: RunComparison) -> Table:
 
 
 def explain_pair_table(table: Table) -> str:
-    num = len(table.rows)
-    uncorrected = f" {num} intervals, not corrected for multiple comparisons." if num > 1 else ""
-    return (
-        "Test accuracy, paired by image and by seed. Won : lost counts images that only one of the two classifies "
-        f"correctly.{uncorrected}"
-    )
+    """What the columns of the table are that it has."""
+    names = table.drop_empty_columns().names
+    kinds = [kind for kind in ("images", "seeds") if f"95 %: {kind}" in names]
+    words = [
+        f"Test accuracy, paired by {' and by '.join(kind.rstrip('s') for kind in kinds)}."
+        if kinds
+        else "Test accuracy."
+    ]
+    if "Won : lost" in names:
+        words.append("Won : lost counts images that only one of the two classifies correctly.")
+    if len(table.rows) > 1 and kinds:
+        words.append("The intervals are not corrected for multiple comparisons.")
+    return " ".join(words)
+
+
+def explain_results_table(table: Table) -> str:
+    """What the marks in the cells of the table are that it has."""
+    cells = [cell for row in table.rows for cell in row[1:]]
+    marks = {
+        "± of several seeds: their standard deviation.": any(" ± " in cell for cell in cells),
+        "In parentheses: the 95 % interval of one run over images.": any(
+            re.search(r" \(\S+ to \S+\)$", cell) for cell in cells
+        ),
+        "Bold: the best value, which alone is no evidence.": any(isinstance(cell, Strong) for cell in cells),
+    }
+    return " ".join(words for words, is_there in marks.items() if is_there)
 
 
 def build_results_table(comparison: RunComparison) -> Table:
@@ -84,8 +101,9 @@ def format_mean_and_spread(name: str, value: Value | None) -> str:
     if value is None:
         return UNKNOWN
     _, factor, decimals = get_row(name)
-    mean = f"{(value.mean + (name in FROM_ONE)) * factor:,.{decimals}f}"
+    mean = f"{value.mean * factor:,.{decimals}f}"
     if value.interval is not None:
         low, high = (f"{end * factor:,.{decimals}f}" for end in value.interval)
         return f"{mean} ({low} to {high})"
-    return f"{mean} ± {value.sd * factor:,.{max(decimals, int(name in FROM_ONE))}f}" if value.sd else mean
+    decimals = 1 if name == "best/epoch" else decimals
+    return f"{mean} ± {value.sd * factor:,.{decimals}f}" if value.sd else mean

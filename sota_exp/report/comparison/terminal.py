@@ -11,7 +11,12 @@ from rich.text import Text
 
 from sota_exp.report.comparison.compare_runs import RunComparison
 from sota_exp.report.comparison.groups import SeedGroup
-from sota_exp.report.comparison.tables import build_pair_table, build_results_table, explain_pair_table
+from sota_exp.report.comparison.tables import (
+    build_pair_table,
+    build_results_table,
+    explain_pair_table,
+    explain_results_table,
+)
 from sota_exp.report.document.markdown import Strong
 from sota_exp.report.document.markdown import Table as PageTable
 from sota_exp.report.terminal import escape
@@ -29,7 +34,9 @@ def print_comparison(comparison: RunComparison, console: Console) -> None:
         console.print()
         console.print(to_rich(results, texts, [0, *columns]))
     console.print()
-    console.print(f"[dim]{explain_spread(comparison)}[/]")
+    same = "" if comparison.choices or comparison.values else "No choice and no value differs. "
+    if explained := same + explain_results_table(results):
+        console.print(explained, style="dim")
     pairs = build_pair_table(comparison).drop_empty_columns()
     if pairs.rows:
         console.print()
@@ -105,22 +112,8 @@ def to_rich(table: PageTable, texts: Sequence[Sequence[str]], columns: Sequence[
     return drawn
 
 
-def explain_spread(comparison: RunComparison) -> str:
-    """What ± and bold mean in this table."""
-    words = []
-    if not (comparison.choices or comparison.values):
-        words.append("No choice and no value differs.")
-    if any(len(group.runs) > 1 for group in comparison.groups):
-        words.append("± of several seeds: their standard deviation.")
-    if any(len(group.runs) == 1 for group in comparison.groups):
-        words.append("In parentheses: the 95 % interval of one run over images.")
-    if any(comparison.best.values()):
-        words.append("Bold: the highest or lowest, which alone means nothing.")
-    return " ".join(words)
-
-
 def comparison_to_json(comparison: RunComparison) -> dict[str, Any]:
-    """The comparison as plain values; fractions in [0, 1], epochs counted from 0 as in the files."""
+    """The comparison as plain values; fractions in [0, 1], epochs counted from 1."""
     return {
         "groups": [
             {

@@ -114,7 +114,7 @@ def render_markdown(template: str, **values: Any) -> tuple[str, Sequence[Figure]
             return Markup()
         figures.append(figure)
         picture = Markup(f"![{escape_markdown(figure.alt)}](figures/{figure.name}.svg)\n\n")
-        return picture + format_caption("Figure", len(figures), caller())
+        return picture + format_caption("Figure", len(figures), f"{caller()} {escape_markdown(figure.note)}")
 
     text = TEMPLATES.get_template(template).render(table=show_table, figure=show_figure, **values)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n", figures

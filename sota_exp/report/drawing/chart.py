@@ -70,11 +70,15 @@ THEME = {
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A chart at any width in pixels; `name` is that of its files, `alt` the text for readers who cannot see it."""
+    """A chart at any width in pixels; `name` is that of its files, `alt` the text for readers who cannot see it.
+
+    note: explains marks that only some charts of its kind have, for the end of the caption.
+    """
 
     name: str
     alt: str
     draw: "Callable[[float], TopLevelMixin]"
+    note: str = ""
 
     def to_svg(self, width: float, name: str = "") -> str:
         return chart_to_svg(self.draw(width), self.alt, name)
@@ -142,3 +146,17 @@ def compute_range(values: Iterable[float], margin: float = 0.06, least: float = 
     reach = max((high - low) * (1 + 2 * margin), least) / 2
     middle = (low + high) / 2
     return middle - reach, middle + reach
+
+
+#: Labels of an axis or legend of shares: `80 %`.
+PERCENT_LABELS = "format(100 * datum.value, '.4~g') + ' %'"
+
+#: Notes of figures with intervals, and with points, beyond their scale.
+ARROWS_NOTE = "An arrow head: the interval continues outside the plot."
+TRIANGLES_NOTE = "A triangle at the edge: a value beyond the scale."
+
+
+def place_in_range(value: float, low: float, high: float) -> tuple[float, str]:
+    """Where a value is drawn, and the shape of its mark: beyond the range, a triangle at its edge."""
+    shape = "triangle-down" if value < low else "triangle-up" if value > high else "circle"
+    return min(max(value, low), high), shape

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from sota_exp.report.drawing.chart import compute_range
+from sota_exp.report.drawing.chart import TRIANGLES_NOTE, compute_range, place_in_range
 from sota_exp.report.study.runs import SeedCurve
 from sota_exp.statistics.units import MetricFormat
 
@@ -22,26 +22,48 @@ class CurveLine:
     marks: dict[float, float] | None = None
     panel: str = ""
 
-    def describe(self, order: int, low: float, scale: MetricFormat) -> list[dict[str, Any]]:
-        """The points; of those at the start that lie below `low`, only the last."""
-        above = np.flatnonzero(self.curve.mean >= low)
-        begin = max(int(above[0]) - 1, 0) if len(above) else 0
-        marks = self.marks or ({float(self.curve.x[0]): 3.0} if len(self.curve.x) == 1 else {})
-        shared = {"line": order, "panel": self.panel, "ink": self.ink, "dash": list(self.dash)}
-        return [
-            shared
-            | {
-                "x": x,
-                "mean": mean * scale.factor,
-                "low": scale.spread(mean, sd)[0] * scale.factor,
-                "high": scale.spread(mean, sd)[1] * scale.factor,
-            }
-            | {
-                "area": 4 * marks.get(x, 0.0) ** 2,
-                "tip": f"{self.panel} {x:.0f}: {scale.format_with_unit(mean)}".strip(),
-            }
-            for x, mean, sd in np.stack([self.curve.x, self.curve.mean, self.curve.sd], 1)[begin:].tolist()
+    def describe(self, order: int, ends: tuple[float, float], scale: MetricFormat) -> list[dict[str, Any]]:
+        """The points of the line, which leaves the plot where it leaves the range `ends`, and its discs.
+
+        A disc beyond the range is a triangle at its edge.
+        """
+        points = np.stack([self.curve.x, self.curve.mean, self.curve.sd], 1).tolist()
+        marks = self.marks or ({points[0][0]: 3.0} if len(points) == 1 else {})
+        shared = {"panel": self.panel, "ink": self.ink, "dash": list(self.dash)}
+        line = [
+            {"line": f"{order}.{piece}", "area": 0.0, "x": x, "mean": mean * scale.factor}
+            | {name: end * scale.factor for name, end in zip(("low", "high"), scale.spread(mean, sd), strict=True)}
+            for piece, inside in enumerate(cut_to_range(points, *ends))
+            for x, mean, sd in inside
         ]
+        discs = [
+            {"line": f"{order}", "area": 4 * marks[x] ** 2, "x": x, "mean": place * scale.factor, "shape": shape}
+            | {"tip": f"{self.panel} {x:.0f}: {scale.format_with_unit(mean)}".strip()}
+            for x, mean, _ in points
+            if x in marks
+            for place, shape in [place_in_range(mean, *ends)]
+        ]
+        return [shared | each for each in (*line, *discs)]
+
+
+def cut_to_range(points: Sequence[list[float]], low: float, high: float) -> list[list[list[float]]]:
+    """The pieces of a line between `low` and `high`, with its crossings of them. points: (x, mean, further …)."""
+    pieces: list[list[list[float]]] = [[]]
+    for index, here in enumerate(points):
+        if low <= here[1] <= high:
+            pieces[-1].append(here)
+        else:
+            pieces.append([])
+        if index + 1 == len(points):
+            break
+        after = points[index + 1]
+        crossed = sorted(
+            (edge - here[1]) / (after[1] - here[1]) for edge in (low, high) if (here[1] - edge) * (after[1] - edge) < 0
+        )
+        pieces[-1] += [
+            [(1 - share) * one + share * other for one, other in zip(here, after, strict=True)] for share in crossed
+        ]
+    return [piece for piece in pieces if len(piece) > 1 or len(points) == 1]
 
 
 def draw_curves(
@@ -49,7 +71,7 @@ def draw_curves(
 ) -> alt.LayerChart:
     """Lines over bands of one standard deviation. titles: of the axes, horizontal first."""
     low, high = compute_shared_range([each.curve for each in lines], scale)
-    values = [point for order, each in enumerate(lines) for point in each.describe(order, low, scale)]
+    values = [point for order, each in enumerate(lines) for point in each.describe(order, (low, high), scale)]
     y_scale = alt.Scale(domain=[scale.factor * low, scale.factor * high], nice=False, zero=False, clamp=True)
     y_axis = alt.Axis(title=titles[1], tickCount=5)
     x_axis = make_whole_axis(titles[0], size[0] / 60)
@@ -59,11 +81,21 @@ def draw_curves(
         alt.Detail("line:O"),
         alt.Color("ink:N", scale=None),
     )
-    band = base.mark_area(opacity=0.18).encode(alt.Y("low:Q", scale=y_scale, axis=y_axis), alt.Y2("high"))
-    line = base.mark_line(strokeWidth=1.8).encode(alt.StrokeDash("dash:N", scale=None))
-    discs = base.mark_circle(opacity=1, aria=True).transform_filter("datum.area > 0")
-    discs = discs.encode(size=alt.Size("area:Q", scale=None), description="tip:N")
+    lines_only = base.transform_filter("datum.area == 0")
+    band = lines_only.mark_area(opacity=0.18).encode(alt.Y("low:Q", scale=y_scale, axis=y_axis), alt.Y2("high"))
+    line = lines_only.mark_line(strokeWidth=1.8).encode(alt.StrokeDash("dash:N", scale=None))
+    discs = base.mark_point(filled=True, opacity=1, aria=True).transform_filter("datum.area > 0")
+    discs = discs.encode(
+        size=alt.Size("area:Q", scale=None), shape=alt.Shape("shape:N", scale=None), description="tip:N"
+    )
     return alt.layer(band, line, discs).properties(width=size[0], height=size[1])
+
+
+def find_note(lines: Sequence[CurveLine], scale: MetricFormat) -> str:
+    """The note of a figure with these lines."""
+    ends = compute_shared_range([each.curve for each in lines], scale)
+    shapes = {point.get("shape", "circle") for each in lines for point in each.describe(0, ends, scale)}
+    return TRIANGLES_NOTE if shapes - {"circle"} else ""
 
 
 def make_whole_axis(title: str, most: float) -> alt.Axis:

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 from rich.cells import cell_len
 
-from sota_exp.report.drawing.chart import GREY, MUTED, ORANGE, PAPER, compute_range
+from sota_exp.report.drawing.chart import ARROWS_NOTE, GREY, MUTED, ORANGE, PAPER, compute_range
 from sota_exp.report.numbers import format_interval
 from sota_exp.report.study.study import ConfidenceInterval
 from sota_exp.statistics.paired import Estimate
@@ -147,6 +147,7 @@ def draw_rows(
         second.encode(place("second_low"), alt.X2("second_high")),
         rows.mark_rule(strokeWidth=2).encode(place("low"), alt.X2("high"), INK),
         draw_ends(values, domain, place("end")),
+        draw_arrows_of_second(values, domain, place("end")),
         rows.mark_tick(thickness=2.5, height=14, opacity=1)
         .encode(place("mean"), INK)
         .transform_filter("datum.before != null"),
@@ -156,15 +157,44 @@ def draw_rows(
     ).properties(width=layout.plot, height=alt.Step(layout.step))
 
 
-def draw_ends(values: Sequence[Values], domain: tuple[float, float], place: alt.X) -> alt.Chart:
-    """The ends of the intervals."""
-    found = [
+def find_forest_note(rows: Sequence[EffectRow], scale: MetricFormat) -> str:
+    """The note of a forest plot of these rows."""
+    values = [row.describe(index, scale) for index, row in enumerate(rows)]
+    return find_note(values, choose_forest_range(values))
+
+
+def find_waterfall_note(steps: Sequence[EffectRow], scale: MetricFormat) -> str:
+    """The note of a waterfall of these steps."""
+    values = [step.describe(index, scale) for index, step in enumerate(steps)]
+    return find_note(values, choose_waterfall_range(values))
+
+
+def find_note(values: Sequence[Values], domain: tuple[float, float]) -> str:
+    ends = [*find_ends(values, domain), *find_ends(values, domain, "second_")]
+    return ARROWS_NOTE if any(end["shape"] != CAP for end in ends) else ""
+
+
+def find_ends(values: Sequence[Values], domain: tuple[float, float], which: str = "") -> list[Values]:
+    """The ends of the intervals, or with `which="second_"` of the second ones: arrow heads outside, caps inside."""
+    return [
         {"row": row["row"], "ink": row["ink"], "end": row[name], "shape": CAP if is_inside else arrow}
         for row in values
-        for name, arrow in (("low", LEFT_ARROW), ("high", RIGHT_ARROW))
+        for name, arrow in ((f"{which}low", LEFT_ARROW), (f"{which}high", RIGHT_ARROW))
         if row[name] is not None
         for is_inside in [domain[0] <= row[name] <= domain[1]]
     ]
-    marks = alt.Chart(alt.Data(values=found)).mark_point(size=72, filled=True, opacity=1, strokeWidth=2)
+
+
+def draw_ends(values: Sequence[Values], domain: tuple[float, float], place: alt.X) -> alt.Chart:
+    """The ends of the intervals."""
+    marks = alt.Chart(alt.Data(values=find_ends(values, domain)))
+    marks = marks.mark_point(size=72, filled=True, opacity=1, strokeWidth=2)
     shape = alt.Shape("shape:N", scale=None)
     return marks.encode(alt.Y("row:O", axis=None), place, shape, INK, alt.Stroke("ink:N", scale=None))
+
+
+def draw_arrows_of_second(values: Sequence[Values], domain: tuple[float, float], place: alt.X) -> alt.Chart:
+    """Arrow heads where the second intervals continue outside the plot."""
+    outside = [end for end in find_ends(values, domain, "second_") if end["shape"] != CAP]
+    marks = alt.Chart(alt.Data(values=outside)).mark_point(size=72, filled=True, opacity=1, color=ORANGE, yOffset=6)
+    return marks.encode(alt.Y("row:O", axis=None), place, alt.Shape("shape:N", scale=None))

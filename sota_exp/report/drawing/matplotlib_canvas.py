@@ -55,6 +55,6 @@ def save_figure(drawing: "Figure", path: Path) -> None:
         write_recomputable(path, lambda file: drawing.savefig(file, dpi=110, format="png", facecolor="white"))
 
 
-def show_name(name: str) -> str:
-    """A name as Matplotlib shows it letter by letter; without this, signs between two $ would be a formula."""
-    return name.replace("$", r"\$")
+def show_name(name: str, most: int) -> str:
+    """At most `most` letters of a name; signs between two $ would be a formula for Matplotlib."""
+    return (name if len(name) <= most else f"{name[: most - 1]}…").replace("$", r"\$")

@@ -12,8 +12,9 @@ import altair as alt
 import numpy as np
 from numpy.typing import NDArray
 
-from sota_exp.report.drawing.chart import BLUE, FAINT, GREY, INKS, MUTED, ORANGE, PAPER, RED, TEXT
+from sota_exp.report.drawing.chart import BLUE, FAINT, GREY, INKS, MUTED, ORANGE, PAPER, PERCENT_LABELS, RED, TEXT
 from sota_exp.report.drawing.curves import make_whole_axis
+from sota_exp.report.numbers import format_accuracy, format_percent
 from sota_exp.report.run.figure_data import RunFigureData
 from sota_exp.report.run.predictions import NUM_BINS, bin_by_confidence, compute_confidence
 from sota_exp.runs.result_json import get_saved_epoch
@@ -25,6 +26,9 @@ MAX_CLASS_NAMES, MAX_COUNTS = 40, 20
 #: A five-pointed star as the path of a symbol.
 STAR = "M0,-1L0.23,-0.31L0.95,-0.31L0.36,0.12L0.59,0.81L0,0.38L-0.59,0.81L-0.36,0.12L-0.95,-0.31L-0.23,-0.31Z"
 
+#: Labels of an axis of numbers.
+NUMBER_LABELS = "format(datum.value, ',')"
+
 #: Curves by name: key in the metrics, ink, dash.
 RAW, AVERAGED = "val, raw weights", "val, averaged weights"
 CURVES = {"train": (BLUE, [1, 0]), "val": (ORANGE, [6, 3]), RAW: (ORANGE, [6, 3]), AVERAGED: (RED, [1, 0])}
@@ -34,12 +38,12 @@ def draw_learning_curves(run: RunFigureData) -> alt.HConcatChart:
     """Loss on train and val, accuracy on val; of the raw weights and, if there are any, of the averaged weights."""
     is_averaged = any("val_raw/accuracy" in epoch for epoch in run.epochs)
     keys = {RAW: "val_raw", AVERAGED: "val"} if is_averaged else {"val": "val"}
-    loss = draw_epochs(run, {"train": "train/loss"} | {name: f"{key}/loss" for name, key in keys.items()}, ",")
-    accuracy = draw_epochs(run, {name: f"{key}/accuracy" for name, key in keys.items()}, "~%")
-    epoch, value = get_saved_epoch(run.result) + 1, run.result["metrics"]["val/accuracy"]
+    loss = draw_epochs(run, {"train": "train/loss"} | {name: f"{key}/loss" for name, key in keys.items()})
+    accuracy = draw_epochs(run, {name: f"{key}/accuracy" for name, key in keys.items()}, PERCENT_LABELS)
+    epoch, value = get_saved_epoch(run.result), run.result["metrics"]["val/accuracy"]
     saved = alt.Chart(alt.Data(values=[{"epoch": epoch, "value": value}]))
     saved = saved.mark_circle(size=110, opacity=1, color=RED if is_averaged else ORANGE)
-    title = f"Accuracy on val: {value:.1%} of the saved weights, epoch {epoch}"
+    title = f"Accuracy on val: {format_accuracy(value)} of the saved weights, epoch {epoch}"
     return alt.hconcat(
         loss.properties(title="Loss: cross-entropy, nats"),
         alt.layer(accuracy, saved.encode(x="epoch:Q", y="value:Q")).properties(title=title),
@@ -47,12 +51,12 @@ def draw_learning_curves(run: RunFigureData) -> alt.HConcatChart:
     ).resolve_scale(color="independent", strokeDash="independent")
 
 
-def draw_epochs(run: RunFigureData, keys: dict[str, str], number: str, **ends: float) -> alt.Chart:
-    """Metrics by epoch. keys: the key of each curve; number: d3's format of the values; ends: of their axis."""
+def draw_epochs(run: RunFigureData, keys: dict[str, str], labels: str = NUMBER_LABELS, **ends: float) -> alt.Chart:
+    """Metrics by epoch. keys: the key of each curve; labels: Vega's expression for the axis, whose ends are `ends`."""
     values = [
-        {"curve": name, "epoch": epoch["epoch"] + 1, "value": epoch[key]}
+        {"curve": name, "epoch": number, "value": epoch[key]}
         for name, key in keys.items()
-        for epoch in run.epochs
+        for number, epoch in enumerate(run.epochs, start=1)
         if key in epoch and math.isfinite(epoch[key])
     ]
     inks, dashes = zip(*(CURVES[name] for name in keys), strict=True)
@@ -64,7 +68,7 @@ def draw_epochs(run: RunFigureData, keys: dict[str, str], number: str, **ends: f
         alt.Y(
             "value:Q",
             scale=alt.Scale(zero=False, **ends),
-            axis=alt.Axis(title="", labelExpr=f"format(datum.value, '{number}')", tickCount=6),
+            axis=alt.Axis(title="", labelExpr=labels, tickCount=6),
         ),
         alt.Color("curve:N", scale=alt.Scale(domain=list(keys), range=list(inks)), legend=legend),
         alt.StrokeDash("curve:N", scale=alt.Scale(domain=list(keys), range=list(dashes)), legend=legend),
@@ -73,7 +77,7 @@ def draw_epochs(run: RunFigureData, keys: dict[str, str], number: str, **ends: f
 
 def draw_learning_rate(run: RunFigureData) -> alt.Chart:
     """The learning rate at the end of every epoch."""
-    drawn = draw_epochs(run, {"train": "train/lr"}, ",", domainMin=0.0)
+    drawn = draw_epochs(run, {"train": "train/lr"}, domainMin=0.0)
     return drawn.properties(title="Learning rate at the end of the epoch")
 
 
@@ -131,7 +135,7 @@ def draw_confusion_image(
 
 
 def make_share_legend() -> alt.Legend:
-    return alt.Legend(title="share of the true class", format=".0%", values=[0, 0.25, 0.5, 0.75, 1])
+    return alt.Legend(title="share of the true class", labelExpr=PERCENT_LABELS, values=[0, 0.25, 0.5, 0.75, 1])
 
 
 def to_data_url(pixels: NDArray[np.uint8]) -> str:
@@ -155,8 +159,8 @@ def draw_run_reliability(run: RunFigureData) -> alt.VConcatChart:
     ]
     unit = alt.Scale(domain=[0, 1])
     base = alt.Chart(alt.Data(values=values), width=380)
-    x = alt.X("begin:Q", scale=unit, axis=alt.Axis(title="confidence of the prediction", format="~%"))
-    y = alt.Axis(title="accuracy, with its 95 % interval; dashed: perfect calibration", format="~%")
+    x = alt.X("begin:Q", scale=unit, axis=alt.Axis(title="confidence of the prediction", labelExpr=PERCENT_LABELS))
+    y = alt.Axis(title="accuracy, with its 95 % interval; dashed: perfect calibration", labelExpr=PERCENT_LABELS)
     diagonal = alt.Chart(alt.Data(values=[{"begin": 0, "accuracy": 0}, {"begin": 1, "accuracy": 1}]))
     above = alt.layer(
         base.mark_bar(color=BLUE, opacity=0.85).encode(x, alt.Y("none:Q", scale=unit, axis=y), x2="end", y2="accuracy"),
@@ -164,7 +168,7 @@ def draw_run_reliability(run: RunFigureData) -> alt.VConcatChart:
         diagonal.mark_line(color=MUTED, strokeDash=[5, 4]).encode(x="begin:Q", y="accuracy:Q"),
     )
     below = base.mark_bar(color=ORANGE).encode(x, alt.Y("none:Q", axis=alt.Axis(title="images")), x2="end", y2="images")
-    title = f"Reliability on test (calibration error {run.result['metrics']['test/ece']:.3f})"
+    title = f"Reliability on test (calibration error {format_accuracy(run.result['metrics']['test/ece'])})"
     return alt.vconcat(above.properties(height=300, title=title), below.properties(height=90), spacing=24)
 
 
@@ -178,7 +182,7 @@ def draw_worst_mistakes(run: RunFigureData) -> alt.LayerChart:
             "x": (side + 14) * (place % columns + 0.5),
             "y": (side + 42) * (place // columns + 0.5),
             "url": to_data_url(run.mistakes["images"][place].transpose(1, 2, 0)),
-            "words": [run.classes[true], f"{confidence:.0%} for {run.classes[predicted]}"],
+            "words": [run.classes[true], f"{format_percent(confidence)} for {run.classes[predicted]}"],
         }
         for place, (true, predicted, confidence) in enumerate(zip(*found, strict=True))
     ]
@@ -230,9 +234,11 @@ def draw_views(
     x = alt.X(
         f"{key}:Q",
         scale=alt.Scale(zero=False),
-        axis=alt.Axis(title=title, tickCount=5, labelExpr="format(datum.value, ',')"),
+        axis=alt.Axis(title=title, tickCount=5, labelExpr=NUMBER_LABELS),
     )
-    y = alt.Y("val_accuracy:Q", scale=alt.Scale(zero=False), axis=alt.Axis(title="", format="~%", tickCount=6))
+    y = alt.Y(
+        "val_accuracy:Q", scale=alt.Scale(zero=False), axis=alt.Axis(title="", labelExpr=PERCENT_LABELS, tickCount=6)
+    )
     shape = alt.Scale(domain=["default", "chosen"], range=["circle", STAR])
     marked = alt.Chart(alt.Data(values=list(marks))).mark_point(size=170, color=TEXT, opacity=1, strokeWidth=1.4)
     lines = alt.Chart(alt.Data(values=list(points)), width=250, height=210).mark_line(point=True, strokeWidth=1.8)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sota_exp.runs.result_json import count_epochs_from_one
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunFigureData:
@@ -34,7 +36,7 @@ class RunFigureData:
             mistakes = dict(arrays)
         return cls(
             epochs=[json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()],
-            result=json.loads((directory / "result.json").read_text()),
+            result=count_epochs_from_one(json.loads((directory / "result.json").read_text())),
             classes=json.loads((directory / "model.json").read_text())["classes"],
             logits=logits,
             labels=labels,

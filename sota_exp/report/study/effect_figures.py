@@ -5,7 +5,13 @@ from typing import Any
 
 from sota_exp.report.drawing.chart import BLUE, GREY, RED, TEXT, Figure
 from sota_exp.report.drawing.difference_matrix import draw_difference_matrix
-from sota_exp.report.drawing.forest_and_waterfall import EffectRow, draw_forest_plot, draw_waterfall
+from sota_exp.report.drawing.forest_and_waterfall import (
+    EffectRow,
+    draw_forest_plot,
+    draw_waterfall,
+    find_forest_note,
+    find_waterfall_note,
+)
 from sota_exp.report.numbers import format_interval
 from sota_exp.report.study.study import DesignEffect, Difference, StudyArm, StudyResult
 from sota_exp.report.study.tables import format_arm_number, format_change, select_classes
@@ -40,6 +46,7 @@ def build_ladder_figure(study: StudyResult) -> Figure:
         name="ladder",
         alt=f"Waterfall of {len(arms)} steps: " + "; ".join(f"{step.label} {step.word}" for step in steps),
         draw=lambda width: draw_waterfall(steps, scale, f"{get_metric_name(study)}{unit}", width),
+        note=find_waterfall_note(steps, scale),
     )
 
 
@@ -83,7 +90,12 @@ def build_forest_figure(name: str, rows: Sequence[EffectRow], scale: MetricForma
     """A forest plot; `title` is that of its axis, to which the unit is added."""
     title += ", percentage points" if scale is SHARE_FORMAT else ""
     alt = "Forest plot: " + "; ".join(f"{row.label} {row.word}" for row in rows)
-    return Figure(name=name, alt=alt, draw=lambda width: draw_forest_plot(rows, scale, title, width))
+    return Figure(
+        name=name,
+        alt=alt,
+        draw=lambda width: draw_forest_plot(rows, scale, title, width),
+        note=find_forest_note(rows, scale),
+    )
 
 
 def build_main_effects_figure(study: StudyResult) -> Figure:

@@ -8,8 +8,8 @@ from sota_exp.report.study.answer import build_study_answer, build_study_facts
 from sota_exp.report.study.inconclusive import describe_missing_runs, group_fired_rules
 from sota_exp.report.study.read import read_study
 from sota_exp.report.study.runs import read_configuration
-from sota_exp.report.study.terms import format_percent, get_metric_name, get_noun, list_names
-from sota_exp.statistics.units import get_metric_format
+from sota_exp.report.study.terms import get_metric_name, get_noun, list_names
+from sota_exp.statistics.units import format_level, get_metric_format
 from sota_exp.statistics.verdict import describe_error_rate
 
 #: Most whole configurations.
@@ -33,7 +33,11 @@ def write_study_report(directory: Path) -> WrittenReport:
         answer=build_study_answer(study),
         scale=get_metric_format(study.metric),
         noun=get_noun(study),
-        percent=format_percent,
+        percent=format_level,
+        has_seeds=any(max(arm.n, len(arm.runs)) > 1 for arm in study.arms),
+        has_differences=any(arm.difference is not None for arm in study.compared),
+        has_intervals=any(arm.interval for arm in study.compared),
+        has_class_intervals=any(each.interval for arm in study.compared for each in arm.classes.values()),
         promise=describe_error_rate(study.level),
         metric=get_metric_name(study),
         list_names=list_names,

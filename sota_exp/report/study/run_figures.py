@@ -4,9 +4,9 @@ import numpy as np
 
 from sota_exp.report.drawing.chart import GREEN, GREY, PURPLE, TEXT, Figure
 from sota_exp.report.drawing.cost_scatter import draw_cost_scatter
-from sota_exp.report.drawing.curves import CurveLine, draw_curve_panels
+from sota_exp.report.drawing.curves import CurveLine, draw_curve_panels, find_note
 from sota_exp.report.drawing.reliability import draw_reliability_panels
-from sota_exp.report.numbers import choose_time_unit
+from sota_exp.report.numbers import choose_time_unit, format_percent
 from sota_exp.report.study.effect_figures import INKS, MOST_ROWS, get_ink, select_clearest
 from sota_exp.report.study.runs import (
     compute_reliability,
@@ -42,6 +42,7 @@ def build_study_curves_figure(study: StudyResult) -> Figure | None:
         name="learning_curves",
         alt="Learning curves of " + "; ".join(arm.label for arm in shown),
         draw=lambda width: draw_curve_panels(lines, get_metric_format(study.metric), "epoch", 165, width),
+        note=find_note(lines, get_metric_format(study.metric)),
     )
 
 
@@ -94,6 +95,7 @@ def build_resolution_figure(study: StudyResult) -> Figure | None:
         name="resolution",
         alt=f"Validation accuracy by inference size; chosen: {'; '.join(chosen)}",
         draw=lambda width: draw_curve_panels(lines, SHARE_FORMAT, "inference size, px", 210, width),
+        note=find_note(lines, SHARE_FORMAT),
     )
 
 
@@ -111,8 +113,8 @@ def build_reliability_figure(study: StudyResult) -> Figure | None:
             "confidence": bins.confidence[index],
             "correct": bins.correct[index],
             "weight": bins.weight[index],
-            "tip": f"confidence {bins.confidence[index]:.0%}: {bins.correct[index]:.0%} right, "
-            f"{bins.weight[index]:.0%} of images",
+            "tip": f"confidence {format_percent(bins.confidence[index])}: {format_percent(bins.correct[index])} right, "
+            f"{format_percent(bins.weight[index])} of images",
         }
         for arm, bins in found
         for index in np.flatnonzero(bins.weight > 0).tolist()

@@ -75,9 +75,9 @@ def read_metric_by_epoch(path: Path, key: str) -> dict[float, float]:
         return {}
     whole = [line for line in lines if line.endswith("\n")]
     stride = -(-len(whole) // MAX_CURVE_POINTS) or 1
-    kept = whole[(len(whole) - 1) % stride :: stride] if whole else []
-    rows = [json.loads(line) for line in kept]
-    return {row["epoch"] + 1: row[key] for row in rows if row.get(key) is not None}
+    first = (len(whole) - 1) % stride if whole else 0
+    rows = {number: json.loads(whole[number - 1]) for number in range(first + 1, len(whole) + 1, stride)}
+    return {number: row[key] for number, row in rows.items() if row.get(key) is not None}
 
 
 def average_over_seeds(runs: Sequence[dict[float, float]]) -> SeedCurve | None:

@@ -17,11 +17,11 @@ from sota_exp.report.numbers import (
     format_yaml_value,
 )
 from sota_exp.report.study.study import DesignEffect, Difference, StudyArm, StudyResult
-from sota_exp.report.study.terms import format_percent
 from sota_exp.statistics.units import (
     SECONDS_FORMAT,
     SHARE_FORMAT,
     UNKNOWN,
+    format_level,
     format_p_value,
     format_signed,
     get_metric_format,
@@ -59,16 +59,16 @@ def build_results_table(study: StudyResult) -> Table:
     columns: Columns = {
         "Arm": lambda arm: format_arm_number(study, arm) if study.compared else arm.label,
         "Against": lambda arm: named.get(arm.reference or "", UNKNOWN),
-        "Pairs": lambda arm: str(arm.n),
+        "Pairs" if study.compared else "Runs": lambda arm: str(arm.n),
         f"Mean{unit}": lambda arm: scale.value(arm.mean),
         "± sd": lambda arm: scale.value(arm.sd),
         f"Difference{points}": lambda arm: scale.difference(arm.difference),
-        f"{format_percent(study.level)} interval": lambda arm: format_interval(scale, arm.interval),
+        f"{format_level(study.level)} interval": lambda arm: format_interval(scale, arm.interval),
         "p, joint": lambda arm: format_p_value(arm.p_adjusted),
         "Detectable": lambda arm: scale.value(arm.detectable),
         "Verdict": lambda arm: add_sign(arm.verdict) if study.compared else UNKNOWN,
     }
-    return Table.of(study.arms, columns, ["Verdict"])
+    return Table.of(study.arms, columns, ["Verdict"]).drop_empty_columns()
 
 
 def build_noise_table(study: StudyResult) -> Table:
@@ -82,7 +82,7 @@ def build_noise_table(study: StudyResult) -> Table:
         "Won": lambda arm: format_or_dash(arm.examples.won, "{:,.0f}".format),
         "Lost": lambda arm: format_or_dash(arm.examples.lost, "{:,.0f}".format),
     }
-    return Table.of([arm for arm in study.compared if arm.examples is not None], columns)
+    return Table.of([arm for arm in study.compared if arm.examples is not None], columns).drop_empty_columns()
 
 
 def build_cost_table(study: StudyResult) -> Table:
@@ -90,7 +90,7 @@ def build_cost_table(study: StudyResult) -> Table:
         "Arm": lambda arm: format_arm_number(study, arm),
         "Training": lambda arm: format_duration(arm.cost.seconds),
         "Difference, s": lambda arm: SECONDS_FORMAT.difference(arm.cost.seconds_difference),
-        f"{format_percent(study.level)} interval, s": lambda arm: format_interval(SECONDS_FORMAT, arm.cost.interval),
+        f"{format_level(study.level)} interval, s": lambda arm: format_interval(SECONDS_FORMAT, arm.cost.interval),
         "Training cost": lambda arm: format_quantity(arm.cost.training_flops, "FLOPs"),
         "Per image": lambda arm: format_quantity(arm.cost.flops_per_image, "FLOPs"),
         "Parameters": lambda arm: format_quantity(arm.cost.parameters),
@@ -98,7 +98,7 @@ def build_cost_table(study: StudyResult) -> Table:
         "Points per hour": lambda arm: format_rate(arm.cost.points_per_hour),
     }
     is_known = any(arm.cost.seconds is not None for arm in study.arms)
-    return Table.of(study.arms if is_known else [], columns)
+    return Table.of(study.arms if is_known else [], columns).drop_empty_columns()
 
 
 def format_rate(value: float | None) -> str:
@@ -110,7 +110,7 @@ def build_calibration_table(study: StudyResult) -> Table:
         "Arm": lambda arm: format_arm_number(study, arm),
         "Calibration error, %": lambda arm: SHARE_FORMAT.value(arm.calibration.ece),
         "Difference, points": lambda arm: SHARE_FORMAT.difference(arm.calibration.difference),
-        f"{format_percent(study.level)} interval": lambda arm: format_interval(SHARE_FORMAT, arm.calibration.interval),
+        f"{format_level(study.level)} interval": lambda arm: format_interval(SHARE_FORMAT, arm.calibration.interval),
     }
     is_known = any(arm.calibration.ece is not None for arm in study.arms)
     return Table.of(study.arms if is_known else [], columns)
@@ -146,7 +146,7 @@ def build_effects_table(study: StudyResult, found: Sequence[DesignEffect], what:
     columns: Columns = {
         what: lambda each: each.name,
         "Effect": lambda each: scale.difference(each.estimate),
-        f"{format_percent(study.level)} interval": lambda each: format_interval(scale, each.interval),
+        f"{format_level(study.level)} interval": lambda each: format_interval(scale, each.interval),
         "p, joint": lambda each: format_p_value(each.p_adjusted),
         "Verdict": lambda each: add_sign(each.verdict) if each.verdict else UNKNOWN,
     }

@@ -35,10 +35,6 @@ def get_metric_name(study: StudyResult) -> str:
     return METRICS.get(study.metric, study.metric)
 
 
-def format_percent(level: float) -> str:
-    return f"{100 * level:g} %"
-
-
 def list_names(names: Sequence[str]) -> str:
     rest = [f"{len(names) - MAX_LISTED_NAMES} more"] if len(names) > MAX_LISTED_NAMES else []
     return join_with_and([*names[:MAX_LISTED_NAMES], *rest])

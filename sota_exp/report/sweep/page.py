@@ -4,7 +4,7 @@ Values that the file does not contain are left out.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,17 @@ from sota_exp.config.formats import get_format
 from sota_exp.errors import ConfigError
 from sota_exp.report.document.markdown import Code, Table
 from sota_exp.report.document.write import WrittenReport, write_report
-from sota_exp.report.drawing.chart import BLUE, GREY, Figure
-from sota_exp.report.numbers import format_duration, format_interval
+from sota_exp.report.drawing.chart import BLUE, GREY, TRIANGLES_NOTE, Figure
+from sota_exp.report.numbers import format_duration, format_percent
 from sota_exp.report.study.read import parse_interval
-from sota_exp.report.sweep.terminal import format_parameter
-from sota_exp.statistics.units import format_p_value, get_metric_format
+from sota_exp.report.sweep.terminal import (
+    build_arm_table,
+    describe_arm_table,
+    format_parameter,
+    get_test,
+    name_test_metric,
+)
+from sota_exp.statistics.units import get_metric_format
 
 Tree = Mapping[str, Any]
 
@@ -27,7 +33,9 @@ MOST_TRIALS = 30
 ABSENT: Tree = {
     "objective": "val/accuracy", "direction": "maximize", "trials": {}, "seconds": 0, "best": {}, "ranking": (),
     "failures": (), "importances": {}, "entries": (), "stopped": "", "command": "",
-    "confirm": {"words": "", "winner": None, "metric": "", "overrides": (), "arms": (), "choice_seeds": ()},
+    "confirm": {
+        "words": "", "winner": None, "metric": "", "overrides": (), "arms": (), "choice_seeds": (), "test": None,
+    },
 }  # fmt: skip
 
 
@@ -64,8 +72,10 @@ def collect_values(tree: Tree) -> dict[str, Any]:
     """What the template shows."""
     best = tree["best"].get("value")
     best = best[0] if isinstance(best, list) else best
+    arms = build_arm_table(tree["confirm"])
     return {
         "tree": tree,
+        "test_metric": name_test_metric(tree["confirm"]["metric"] or tree["objective"][0]),
         "most": MOST_TRIALS,
         "facts": [
             f"Objective {', '.join(tree['objective'])}",
@@ -77,7 +87,9 @@ def collect_values(tree: Tree) -> dict[str, Any]:
         "winner": " ".join(["sota-exp train", *tree["confirm"]["overrides"]]),
         "confirmation": build_confirmation_figure(tree),
         "history": build_history_figure(tree),
-        "arms": build_arm_table(tree),
+        "about_history": describe_history(tree),
+        "arms": arms,
+        "about_arms": describe_arm_table(tree["confirm"], arms),
         "trials": build_trial_table(tree),
         "importances": build_importance_table(tree),
     }
@@ -88,55 +100,43 @@ def format_parameters(params: Tree) -> str:
 
 
 def build_confirmation_figure(tree: Tree) -> Figure | None:
-    """Forest plot of the confirmed arms against the recipe's own values."""
+    """Forest plot of the differences from the recipe's own values: of all arms on val, of the winner on test."""
     from sota_exp.report.drawing.forest_and_waterfall import EffectRow
     from sota_exp.report.study.effect_figures import build_forest_figure
 
-    scale, metric = get_metric_format(tree["objective"][0]), tree["confirm"]["metric"] or tree["objective"][0]
+    confirm, scale = tree["confirm"], get_metric_format(tree["objective"][0])
+    metric = confirm["metric"] or tree["objective"][0]
+    measured = [
+        (f"{arm['name']}, {name}", found, is_test)
+        for arm in confirm["arms"]
+        for name, found, is_test in (
+            (metric, arm.get("difference"), False),
+            (name_test_metric(metric), get_test(confirm, arm), True),
+        )
+        if found
+    ]
     rows = [
         EffectRow(
-            label=str(arm["name"]),
-            mean=arm["difference"]["mean"],
-            interval=parse_interval(arm["difference"]["interval"]),
-            word=scale.difference(arm["difference"]["mean"]),
-            ink=BLUE if is_winner else GREY,
-            is_hollow=not is_winner,
+            label=label,
+            mean=found["mean"],
+            interval=parse_interval(found["interval"]),
+            word=scale.difference(found["mean"]),
+            ink=BLUE if is_test else GREY,
+            is_hollow=not is_test,
         )
-        for arm in tree["confirm"]["arms"]
-        if arm.get("difference")
-        for is_winner in [arm["name"] == tree["confirm"]["winner"]]
+        for label, found, is_test in measured
     ]
-    if not rows:
-        return None
-    title = f"difference of {metric} from the recipe's own values"
-    return build_forest_figure("confirmed", rows, scale, title)
+    return build_forest_figure("confirmed", rows, scale, "difference from the recipe's own values") if rows else None
 
 
-def build_arm_table(tree: Tree) -> Table:
+def get_sign(tree: Tree) -> int:
+    return -1 if tree["direction"][0] == "minimize" else 1
+
+
+def list_history(tree: Tree) -> list[dict[str, Any]]:
+    """The trials that have a value, with it in its unit."""
     scale = get_metric_format(tree["objective"][0])
-    columns: dict[str, Callable[[Tree], str]] = {
-        "Arm": lambda arm: str(arm["name"]),
-        "Mean": lambda arm: scale.value(arm.get("mean")),
-        "± sd": lambda arm: scale.value(arm.get("sd")),
-        "Difference": lambda arm: scale.difference(get_change(arm).get("mean")),
-        "Interval": lambda arm: format_interval(scale, parse_interval(get_change(arm).get("interval"))),
-        "p": lambda arm: format_p_value(get_change(arm).get("p_value")),
-        "Overrides": lambda arm: Code(" ".join(map(str, arm.get("overrides") or ())) or "the recipe's own values"),
-    }
-    return Table.of(tree["confirm"]["arms"], columns, ["Overrides"])
-
-
-def get_change(arm: Tree) -> Tree:
-    return arm.get("difference") or {}
-
-
-def build_history_figure(tree: Tree) -> Figure | None:
-    """The value of every trial; for a pruned trial, its last report."""
-    from sota_exp.report.drawing.search_history import draw_search_history
-
-    objective, sign = tree["objective"][0], -1 if tree["direction"][0] == "minimize" else 1
-    scale = get_metric_format(objective)
-    trials = [
+    return [
         {
             "number": int(item["number"]),
             "value": scale.factor * float(values[0]),
@@ -146,13 +146,33 @@ def build_history_figure(tree: Tree) -> Figure | None:
         for item in tree["entries"]
         if (values := item.get("values") or list((item.get("reports") or {}).values())[-1:])
     ]
+
+
+def describe_history(tree: Tree) -> str:
+    """What the marks of the figure are that it has."""
+    trials = list_history(tree)
+    best = " and the best so far" if any(each["is_complete"] for each in trials) else ""
+    words = [f"{tree['objective'][0]} of every trial{best}."]
+    if not all(each["is_complete"] for each in trials):
+        words.append("Rings: trials that did not finish, at their last report.")
+    return " ".join(words)
+
+
+def build_history_figure(tree: Tree) -> Figure | None:
+    """The value of every trial; for a pruned trial, its last report."""
+    from sota_exp.report.drawing.search_history import choose_history_range, draw_search_history
+
+    objective, scale = tree["objective"][0], get_metric_format(tree["objective"][0])
+    trials, sign = list_history(tree), get_sign(tree)
     if not trials:
         return None
+    low, high = choose_history_range([each["value"] for each in trials], sign)
     title = objective + (f", {scale.unit}" if scale.unit else "")
     return Figure(
         name="search_history",
         alt=f"Values of {len(trials)} trials in their order",
         draw=lambda width: draw_search_history(trials, sign, title, (width - 70, 230)),
+        note="" if all(low <= each["value"] <= high for each in trials) else TRIANGLES_NOTE,
     )
 
 
@@ -167,11 +187,17 @@ def build_trial_table(tree: Tree) -> Table:
         ]
         for item in tree["ranking"][:MOST_TRIALS]
     ]
-    return Table(["Trial", *tree["objective"], "Values"], rows, ["Values"])
+    names = [
+        f"{name}, {scale.unit}" if scale.unit else name for name, scale in zip(tree["objective"], scales, strict=True)
+    ]
+    return Table(["Trial", *names, "Values"], rows, ["Values"])
 
 
 def build_importance_table(tree: Tree) -> Table:
     found = tree["importances"]
     names = dict.fromkeys(name for shares in found.values() for name in shares)
-    rows = [[name, *(f"{shares[name]:.0%}" if name in shares else "–" for shares in found.values())] for name in names]
+    rows = [
+        [name, *(format_percent(shares[name]) if name in shares else "–" for shares in found.values())]
+        for name in names
+    ]
     return Table(["Parameter", *found], rows)

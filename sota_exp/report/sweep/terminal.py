@@ -1,12 +1,13 @@
 """A sweep as text from `sweep.json`: the summary on the terminal and the note in MLflow."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sota_exp.report.numbers import format_interval
+from sota_exp.report.document.markdown import Code, Table
+from sota_exp.report.numbers import format_interval, format_percent
 from sota_exp.report.study.read import parse_interval
-from sota_exp.statistics.units import PLAIN_FORMAT
+from sota_exp.statistics.units import format_p_value, get_metric_format
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -33,12 +34,13 @@ def build_trial_rows(summary: Mapping[str, Any]) -> list[list[str]]:
     defaults = {item["number"] for item in summary["entries"] if item["is_default"]}
     sizes = {item["number"]: item.get("inference_size") for item in summary["entries"]}
     vary = len({*sizes.values()} - {None}) > 1
+    scales = [get_metric_format(name) for name in summary["objective"]]
     listed = summary["ranking"][:MOST_ROWS]
     listed += [item for item in summary["ranking"][MOST_ROWS:] if item["number"] in defaults]
     return [
         [
             f"{item['number']}{' (the recipe)' if item['number'] in defaults else ''}",
-            *(f"{value:.4f}" if abs(value) < 1000 else f"{value:.3g}" for value in item["values"]),
+            *(scale.format_with_unit(value) for scale, value in zip(scales, item["values"], strict=False)),
             " ".join(f"{name}={format_parameter(value)}" for name, value in item["knobs"].items())
             + (f", inference at {sizes[item['number']]} px" if vary and sizes[item["number"]] else ""),
         ]
@@ -51,7 +53,7 @@ def describe_time(summary: Mapping[str, Any]) -> str:
     minutes = f"{summary['seconds'] / 60:.1f} minutes of training and scoring"
     share = summary["pruning"]["share_of_full_steps"]
     saved = (
-        f"; with pruning, {share:.0%} of the steps of full trials were run"
+        f"; with pruning, {format_percent(share)} of the steps of full trials were run"
         if summary["trials"]["pruned"] and share
         else ""
     )
@@ -62,7 +64,8 @@ def describe_importances(summary: Mapping[str, Any]) -> str:
     """What each method finds, and that few trials say little: the methods then contradict each other."""
     methods = summary["importances"].items()
     found = "; ".join(
-        f"{method}: {', '.join(f'{name} {share:.0%}' for name, share in shares.items())}" for method, shares in methods
+        f"{method}: {', '.join(f'{name} {format_percent(share)}' for name, share in shares.items())}"
+        for method, shares in methods
     )
     num = summary["trials"]["complete"]
     return found + (f" (of {num} trials alone, so little more than chance)" if num < FEW_TRIALS else "")
@@ -113,7 +116,9 @@ def format_sweep_note(summary: Mapping[str, Any]) -> str:
         f"{describe_time(summary)}."
     ]
     if found:
-        parts += [f"**{found['words']}**", format_markdown_table(build_arm_rows(found))]
+        arms = build_arm_table(found)
+        parts += [f"**{found['words']}**", format_markdown_table([list(row) for row in (arms.names, *arms.rows)])]
+        parts.append(describe_arm_table(found, arms))
     parts.append(format_markdown_table([["trial", *summary["objective"], "values"], *build_trial_rows(summary)]))
     if summary.get("fixed"):
         parts.append(f"All of them, and the recipe's own values too, with `{' '.join(summary['fixed'])}`.")
@@ -126,15 +131,42 @@ def format_sweep_note(summary: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def build_arm_rows(found: Mapping[str, Any]) -> list[list[str]]:
-    """A row per arm of a confirmation, with headings; on val, as only the winner is evaluated on test."""
-    lines = [["arm", f"{found['metric']} on fresh seeds", "sd", "against the recipe", "interval"]]
-    for arm in found["arms"]:
-        change = arm["difference"] or {}
-        span = format_interval(PLAIN_FORMAT, parse_interval(change.get("interval")))
-        lines.append([arm["name"], PLAIN_FORMAT.value(arm["mean"]), PLAIN_FORMAT.value(arm["sd"])])
-        lines[-1] += [PLAIN_FORMAT.difference(change.get("mean")), span]
-    return lines
+def build_arm_table(found: Mapping[str, Any]) -> Table:
+    """A row per arm of a confirmation: val, by which the winner is chosen; test of the winner, the confirmed result."""
+    metric = str(found["metric"])
+    scale, test = get_metric_format(metric), name_test_metric(metric)
+    unit, points = (f", {part}" if part else "" for part in (scale.unit, scale.difference_unit))
+    columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
+        "Arm": lambda arm: str(arm["name"]),
+        f"{metric}{unit}": lambda arm: scale.value(arm.get("mean")),
+        "± sd": lambda arm: scale.value(arm.get("sd")),
+        f"{metric}: difference{points}": lambda arm: scale.difference((arm.get("difference") or {}).get("mean")),
+        f"{test}: difference{points}": lambda arm: scale.difference(get_test(found, arm).get("mean")),
+        "95 % interval": lambda arm: format_interval(scale, parse_interval(get_test(found, arm).get("interval"))),
+        "p": lambda arm: format_p_value(get_test(found, arm).get("p_value")),
+        "Overrides": lambda arm: Code(" ".join(map(str, arm.get("overrides") or ())) or "the recipe's own values"),
+    }
+    return Table.of(found["arms"], columns, ["Overrides"]).drop_empty_columns()
+
+
+def name_test_metric(metric: str) -> str:
+    """The test metric of the confirmation of a search by a val metric."""
+    return metric.replace("val/", "test/")
+
+
+def get_test(found: Mapping[str, Any], arm: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The difference of the winner from the recipe's own values on test; {} for other arms, which have none."""
+    return (found.get("test") or {}) if arm["name"] == found["winner"] else {}
+
+
+def describe_arm_table(found: Mapping[str, Any], table: Table) -> str:
+    """What the columns of the table are, below which the result on test is also the headline."""
+    metric, test = str(found["metric"]), name_test_metric(str(found["metric"]))
+    chosen = " on other seeds than these" if found.get("choice_seeds") else ""
+    words = [f"The confirmation on fresh seeds. The winner is chosen by {metric}{chosen}."]
+    if any(name.startswith(f"{test}: difference") for name in table.names):
+        words.append(f"{test} of the winner against the recipe's own values, paired by seed, is the confirmed result.")
+    return " ".join(words)
 
 
 def format_markdown_table(lines: list[list[str]]) -> str:

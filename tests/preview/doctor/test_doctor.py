@@ -1,5 +1,6 @@
 """Each check returns ok, or names the problem and its fix."""
 
+import io
 import json
 import os
 import shutil
@@ -10,15 +11,20 @@ from pathlib import Path
 import pytest
 import torch
 from packaging.requirements import Requirement
+from rich.console import Console
 
+from sota_exp.cli.saved_model_argument import find_run_weights
+from sota_exp.errors import ConfigError
 from sota_exp.preview.doctor import data as data_check
 from sota_exp.preview.doctor import device as device_check
 from sota_exp.preview.doctor import disk as places_check
 from sota_exp.preview.doctor import hosts as hosts_check
 from sota_exp.preview.doctor import mlflow_store as store_check
 from sota_exp.preview.doctor import packages as packages_check
+from sota_exp.preview.explain import describe_directory
 from sota_exp.report.numbers import format_quantity
 from tests.experiments import TINY, composed
+from tests.run_directories import write_run
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -230,3 +236,22 @@ def test_runs_are_counted_and_what_waits_is_named(here):
     assert counted.message.startswith("4 below")
     assert "1 not sent" in unsent.message and unsent.fix == "sota-exp sync" and "multirun/c/0" in unsent.message
     assert "2 not finished" in unfinished.message and "outputs/b (interrupted)" in unfinished.message
+
+
+@pytest.mark.parametrize("status", [None, "interrupted"])
+def test_a_run_that_trains_now_is_neither_unfinished_nor_unsent(status, here):
+    """Of the first start, or of a later one beside the result of an earlier start; it ends with its own result."""
+    run = Path("outputs/run")
+    write_run(run, num_epochs=1, status=status)
+    write_run(run, num_epochs=1, status=None, start="another")
+    counted, running = store_check.check_runs()
+    assert counted.message.startswith("1 below") and counted.state == running.state == "ok"
+    assert running.message == "1 being trained now, such as outputs/run" and not running.fix
+    with pytest.raises(ConfigError, match="run=outputs/run is being trained at this moment"):
+        find_run_weights(run)
+    out = Console(file=io.StringIO(), width=120)
+    out.print(describe_directory(run))
+    assert "a run is being trained there at this moment" in out.file.getvalue()
+    write_run(run, num_epochs=1, status=None, pid=2**22 + 1)  # Its process is dead.
+    (run / "result.json").unlink(missing_ok=True)
+    assert "1 not finished, such as outputs/run (no result)" in [each.message for each in store_check.check_runs()][-1]

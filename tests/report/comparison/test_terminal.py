@@ -2,12 +2,14 @@
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from sota_exp.report.comparison.compare_runs import SeedStatistics, compare_runs
+from sota_exp.report.comparison.page import write_comparison_page
 from sota_exp.report.comparison.tables import format_mean_and_spread
 from sota_exp.report.comparison.terminal import comparison_to_json, print_comparison, shorten, split_columns
 from sota_exp.report.numbers import format_interval, format_yaml_value
@@ -15,6 +17,7 @@ from sota_exp.runs.find import SavedRun
 from sota_exp.statistics.paired import Estimate
 from sota_exp.statistics.units import SHARE_FORMAT, UNKNOWN, format_p_value
 from tests.finished_runs import make, right
+from tests.report.pages import Page
 
 
 @pytest.fixture(autouse=True)
@@ -40,8 +43,8 @@ def shown(*directories: Path, width: int = 120, each: bool = False) -> str:
         ),
         ("test/accuracy", SeedStatistics(mean=0.8387, sd=0.004, interval=None, n=3), "83.87 ± 0.40"),
         ("test/loss", SeedStatistics(mean=0.5, sd=None, interval=None, n=1), "0.5000"),
-        ("best/epoch", SeedStatistics(mean=12.0, sd=None, interval=None, n=1), "13"),
-        ("best/epoch", SeedStatistics(mean=11.5, sd=0.7, interval=None, n=2), "12 ± 0.7"),
+        ("best/epoch", SeedStatistics(mean=13.0, sd=None, interval=None, n=1), "13"),
+        ("best/epoch", SeedStatistics(mean=12.5, sd=0.7, interval=None, n=2), "12 ± 0.7"),
         ("parameters", SeedStatistics(mean=310_000, sd=0.0, interval=None, n=2), "0.31"),
         ("peak_memory_bytes", SeedStatistics(mean=2**30, sd=None, interval=None, n=1), "1,024"),
         ("test/ece", None, "–"),
@@ -119,3 +122,49 @@ def test_json_has_everything_as_plain_values(tmp_path: Path) -> None:
     assert [cell["mean"] for cell in found["metrics"]["test/accuracy"]] == [0.7, 0.875]
     assert found["best"]["test/accuracy"] == ["B"]
     assert found["pairs"][0]["mcnemar"]["won"] == 7
+
+
+def one_each(path: Path) -> list[Path]:
+    return [make(path / "a"), make(path / "b", values={"optimizer.lr": 0.1}, correct=right(35))]
+
+
+def two_seeds_each(path: Path) -> list[Path]:
+    made = [(name, seed) for name in (0.01, 0.1) for seed in range(2)]
+    return [make(path / f"{lr}-{seed}", seed, {"optimizer.lr": lr}, correct=right(28 + seed)) for lr, seed in made]
+
+
+#: Of each explanation of a column or a mark: the words that explain it, and those that are there with it alone.
+EXPLANATIONS = {
+    "Won : lost counts": "McNemar p",
+    "paired by image": "95 %: images",
+    "by seed.": "95 %: seeds",
+    "± of several seeds": " ± ",
+    "In parentheses": " (54.57 to 81.93)",
+}
+
+
+@pytest.mark.parametrize(
+    ("runs", "explained"),
+    [
+        (lambda path: [make(path / "a")], {"In parentheses"}),
+        (one_each, {"In parentheses", "Won : lost counts", "paired by image"}),
+        (two_seeds_each, {"± of several seeds", "paired by image", "by seed."}),
+        (lambda path: [make(path / "a"), make(path / "b", digest="e" * 64)], {"In parentheses"}),
+        (lambda path: [make(path / "a", status="failed")], set()),
+    ],
+    ids=["one run", "one seed each", "two seeds each", "other images", "failed"],
+)
+def test_what_is_explained_is_there(
+    runs: Callable[[Path], list[Path]], explained: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the terminal and on the page: no caption describes a column or a mark that its tables lack."""
+    monkeypatch.chdir(tmp_path)
+    made = runs(tmp_path)
+    write_comparison_page(compare_runs([SavedRun.read(path) for path in made]), tmp_path / "page.html")
+    page = Page((tmp_path / "page.html").read_text())
+    for text in (" ".join(shown(*made, width=200).split()), " ".join(page.text.split())):
+        assert {words for words in EXPLANATIONS if words in text} == explained
+        for words in explained:
+            assert EXPLANATIONS[words].strip() in text
+    assert ("Solid: 95 % interval over seeds" in page.text) is ("by seed." in explained)
+    assert ("a band of one standard deviation" in page.text) is ("by seed." in explained)

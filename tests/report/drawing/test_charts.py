@@ -28,9 +28,15 @@ from sota_exp.report.drawing.chart import (
     write_svg,
 )
 from sota_exp.report.drawing.cost_scatter import draw_cost_scatter
-from sota_exp.report.drawing.curves import CurveLine, draw_curve_panels, draw_curves
+from sota_exp.report.drawing.curves import CurveLine, compute_shared_range, cut_to_range, draw_curve_panels, draw_curves
 from sota_exp.report.drawing.difference_matrix import draw_difference_matrix
-from sota_exp.report.drawing.forest_and_waterfall import LEFT_ARROW, EffectRow, draw_forest_plot, draw_waterfall
+from sota_exp.report.drawing.forest_and_waterfall import (
+    LEFT_ARROW,
+    RIGHT_ARROW,
+    EffectRow,
+    draw_forest_plot,
+    draw_waterfall,
+)
 from sota_exp.report.drawing.reliability import draw_reliability_panels
 from sota_exp.report.drawing.search_history import draw_search_history
 from sota_exp.report.study.runs import SeedCurve
@@ -186,7 +192,7 @@ def test_a_history_has_rings_for_what_did_not_end_and_a_line_of_the_best() -> No
     found = picture(draw_search_history(trials, 1, "val/accuracy", (850, 230)))
     assert found.count(fill=BLUE) == 4 and found.count(fill=PAPER, stroke=GREY) == 1
     steps = draw_search_history(trials, 1, "", (850, 230)).to_dict()["layer"][0]["data"]["values"]
-    assert [step["value"] for step in steps] == [0.5, 0.7, 0.7, 0.8, 0.8]
+    assert [step["value"] for step in steps] == [0.7, 0.7, 0.8, 0.8]
     least = draw_search_history(trials, -1, "", (850, 230)).to_dict()["layer"][0]["data"]["values"]
     assert {step["value"] for step in least} == {0.5}
     assert picture(draw_search_history(trials[2:3], 1, "", (850, 230))).tips == ["trial 2"]
@@ -287,3 +293,53 @@ def test_inks_can_be_read_on_their_paper(name: str, side: int) -> None:
     """WCAG 2.1: a contrast of 4.5 for text."""
     darker, lighter = sorted(luminance(INKS[ink][side]) for ink in (name, "paper"))
     assert (lighter + 0.05) / (darker + 0.05) >= 4.5
+
+
+@pytest.mark.parametrize(("sign", "bad", "shape"), [(1, 0.1, "triangle-down"), (-1, 9.0, "triangle-up")])
+def test_a_trial_beyond_the_scale_is_a_triangle_at_its_edge(sign: int, bad: float, shape: str) -> None:
+    trials = [
+        {"number": at, "value": value, "is_complete": True, "tip": f"trial {at}: {value}"}
+        for at, value in enumerate((bad, 0.8, 0.82, 0.81))
+    ]
+    line, discs = draw_search_history(trials, sign, "", (850, 230)).to_dict()["layer"]
+    edges = discs["encoding"]["y"]["scale"]["domain"]
+    found = [(row["place"], row["shape"]) for row in discs["data"]["values"]]
+    assert found == [(edges[0] if sign == 1 else edges[1], shape), (0.8, "circle"), (0.82, "circle"), (0.81, "circle")]
+    assert all(edges[0] <= row["value"] <= edges[1] for row in line["data"]["values"])
+    assert picture(draw_search_history(trials, sign, "", (850, 230))).tips[0] == f"trial 0: {bad}"
+
+
+def test_a_curve_leaves_the_plot_where_it_leaves_the_scale() -> None:
+    """A line from 0 to 1, back to 0 and to 0.5: between 0.2 and 0.6 it is three pieces with ends at the edges."""
+    points = [[0.0, 0.0, 0.1], [1.0, 1.0, 0.1], [2.0, 0.0, 0.1], [3.0, 0.5, 0.3]]
+    pieces = [[[round(number, 9) for number in point] for point in piece] for piece in cut_to_range(points, 0.2, 0.6)]
+    assert pieces == [
+        [[0.2, 0.2, 0.1], [0.6, 0.6, 0.1]],
+        [[1.4, 0.6, 0.1], [1.8, 0.2, 0.1]],
+        [[2.4, 0.2, 0.18], [3.0, 0.5, 0.3]],
+    ]
+    assert cut_to_range(points, -1.0, 2.0) == [points] and cut_to_range(points[:1], -1.0, 1.0) == [points[:1]]
+    assert cut_to_range(points, 2.0, 3.0) == []
+
+
+def test_no_mark_of_a_curve_is_drawn_at_a_value_that_it_does_not_have() -> None:
+    mean = np.array([0.1, 0.5, 0.6, 0.7, 0.71, 0.72])
+    line = CurveLine(
+        curve=SeedCurve(x=np.arange(6) + 1.0, mean=mean, sd=mean * 0, n=2), ink=BLUE, marks={1.0: 3, 6.0: 3}
+    )
+    ends = compute_shared_range([line.curve], SHARE_FORMAT)
+    rows = line.describe(0, ends, SHARE_FORMAT)
+    discs = [row for row in rows if row["area"]]
+    assert [(row["x"], row["shape"]) for row in discs] == [(1.0, "triangle-down"), (6.0, "circle")]
+    assert discs[0]["mean"] == pytest.approx(100 * ends[0]) and discs[0]["tip"] == "1: 10.00 %"
+    for row in rows:
+        if not row["area"]:
+            assert row["mean"] == pytest.approx(100 * np.interp(row["x"], line.curve.x, mean))
+
+
+def test_a_second_interval_that_leaves_the_plot_has_an_arrow_head() -> None:
+    rows = [effect(f"arm {at}", 0.01, second=interval(-0.01, 0.02)) for at in range(15)]
+    rows.append(effect("wide", 0.01, second=interval(-5.0, 0.02)))
+    specification = draw_forest_plot(rows, SHARE_FORMAT, "points", WIDE).to_dict()
+    shapes = [row["shape"] for layer in specification["layer"] for row in data(specification, layer) if "shape" in row]
+    assert shapes.count(LEFT_ARROW) == 1 and shapes.count(RIGHT_ARROW) == 0

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sota_exp.config.formats import FILE_FORMAT
 from sota_exp.report.drawing.chart import chart_to_svg
 from sota_exp.report.run import charts
 from sota_exp.report.run.figure_data import RunFigureData
@@ -26,11 +27,12 @@ def write_run(
     logits = rng.normal(size=(40, num_classes)).astype(np.float16)
     epochs: list[dict[str, Any]] = []
     for number in range(num_epochs):
-        epochs.append({"epoch": number, "train/loss": 1.0, "train/lr": 0.1, "val/loss": 1.0, "val/accuracy": 0.5})
+        epochs.append({"epoch": number + 1, "train/loss": 1.0, "train/lr": 0.1, "val/loss": 1.0, "val/accuracy": 0.5})
         if is_averaged:
             epochs[-1] |= {"val_raw/loss": 1.1, "val_raw/accuracy": 0.4}
     result = {
-        "metrics": {"best/epoch": num_epochs - 1, "val/accuracy": 0.5, "test/ece": 0.1},
+        "format": FILE_FORMAT,
+        "metrics": {"best/epoch": num_epochs, "val/accuracy": 0.5, "test/ece": 0.1},
         "confusion_matrix": rng.integers(0, 9, (num_classes, num_classes)).tolist(),
     }
     images = rng.integers(0, 255, (mistakes, 3, 12, 12), dtype=np.uint8)
@@ -107,8 +109,8 @@ def test_numbers_and_names_are_in_the_pictures(tmp_path: Path) -> None:
     assert any(word.endswith("…") and odd[0].startswith(word[:20]) for word in matrix.words)
     curves = Picture(chart_to_svg(charts.draw_learning_curves(run)))
     names = {"train", "val, raw weights", "val, averaged weights", "epoch"}
-    assert names | {"Accuracy on val: 50.0% of the saved weights, epoch 3"} <= set(curves.words)
-    steep = [epoch | {"train/loss": 50.0 - 20 * epoch["epoch"], "train/lr": 1e-5} for epoch in run.epochs]
+    assert names | {"Accuracy on val: 50.00 % of the saved weights, epoch 3"} <= set(curves.words)
+    steep = [epoch | {"train/loss": 50.0 - 20 * (epoch["epoch"] - 1), "train/lr": 1e-5} for epoch in run.epochs]
     words = [
         word
         for draw in (charts.draw_learning_curves, charts.draw_learning_rate)
@@ -116,9 +118,9 @@ def test_numbers_and_names_are_in_the_pictures(tmp_path: Path) -> None:
     ]
     assert "50" in words and not any("e+" in word or word.endswith(("0000", "1e-5")) for word in words)
     mistakes = Picture(chart_to_svg(charts.draw_worst_mistakes(run)))
-    assert mistakes.words.count("90% for 犬") == 5 and sum(mark.tag == "image" for mark in mistakes.marks) == 5
+    assert mistakes.words.count("90 % for 犬") == 5 and sum(mark.tag == "image" for mark in mistakes.marks) == 5
     reliability = Picture(chart_to_svg(charts.draw_run_reliability(run)))
-    assert {"Reliability on test (calibration error 0.100)", "images", "confidence of the prediction"} <= set(
+    assert {"Reliability on test (calibration error 10.00 %)", "images", "confidence of the prediction"} <= set(
         reliability.words
     )
     for each in (matrix, curves, mistakes, reliability):

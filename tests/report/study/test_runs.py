@@ -20,7 +20,7 @@ from tests.report.studies import STEPS, calibration_error, write_study
 
 
 def write_epochs(path: Path, num: int, ending: str = "\n") -> Path:
-    lines = [json.dumps({"epoch": index, "val/accuracy": index / num}) for index in range(num)]
+    lines = [json.dumps({"epoch": index + 1, "val/accuracy": index / num}) for index in range(num)]
     path.write_text("\n".join(lines) + ending)
     return path
 

@@ -1,0 +1,91 @@
+"""The lines and the bar of a training: one spelling of accuracies, one estimate of the time that is left."""
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from sota_exp.cli.multirun_table import build_multirun_table
+from sota_exp.report.numbers import estimate_remaining, format_accuracy
+from sota_exp.report.sweep.terminal import build_trial_rows
+from sota_exp.runs.find import SavedRun
+from sota_exp.sweep.console import JobConsole
+from sota_exp.tracking.console import ConsoleListener, build_score_table
+from sota_exp.tracking.mlflow_note import format_scores
+from sota_exp.training.listener import RunRequest
+from sota_exp.training.loop import StepRecord, start_training
+from tests.experiments import TINY, composed, session_of
+from tests.run_directories import epoch, result, write_run
+
+
+class Watch:
+    """A clock that the test sets."""
+
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[ConsoleListener, Watch, io.StringIO]:
+    """A listener of a training of 3 × 3 steps that began at 100 s, on a terminal."""
+    watch, out = Watch(), io.StringIO()
+    monkeypatch.setattr("sota_exp.tracking.console.time", watch)
+    listener = ConsoleListener()
+    listener.console = Console(file=out, width=160, force_terminal=True)
+    watch.now += 50  # Opening the data is no training.
+    configuration = composed(*TINY, "schedule.length.epochs=3")
+    session, _ = session_of(configuration.experiment)
+    listener.on_start(RunRequest(configuration=configuration, directory=tmp_path), session, start_training(session))
+    assert listener.progress is not None
+    listener.progress.stop()
+    return listener, watch, out
+
+
+def test_the_bar_and_the_lines_of_a_training_tell_the_same_time(
+    watched: tuple[ConsoleListener, Watch, io.StringIO],
+) -> None:
+    listener, watch, out = watched
+    steps = listener.session.steps_per_epoch
+    assert listener.progress is not None
+    for number in range(1, 3):
+        watch.now = 150.0 + 30 * number
+        listener.on_step(StepRecord(step=steps * number, epoch=number - 1))
+        line = epoch(number) | {"epoch": number, "step": steps * number, "val_raw/accuracy": 0.65}
+        bar = listener.progress.tasks[0].fields["left"]
+        listener.on_epoch_end(line)
+        told = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", out.getvalue()).splitlines()[-1].strip()
+        assert told.startswith(f"epoch   {number}/3") and told.endswith(f"  {bar}")
+        assert bar == ("1 min left", "30 s left")[number - 1]
+        assert f"val accuracy {('70.00', '60.00')[number - 1]} %  (raw 65.00 %)" in told
+        assert listener.progress.tasks[0].fields["left"] == bar
+
+
+@pytest.mark.parametrize(
+    ("seconds", "done", "total", "left"), [(30, 1, 3, 60), (5, 0, 4, 20), (9, 3, 3, 0), (9, 4, 3, 0)]
+)
+def test_the_rest_takes_as_long_as_what_is_done(seconds: float, done: int, total: int, left: float) -> None:
+    assert estimate_remaining(seconds, done, total) == left
+
+
+def test_accuracies_have_one_spelling_and_files_keep_shares(tmp_path: Path) -> None:
+    """0.7 is 70.00 % in the status line, the panel, the note, the table of a multirun and that of a sweep."""
+    out = Console(file=io.StringIO(), width=200)
+    job = JobConsole("trial 0")
+    job.epochs, job.status = 3, out.status("")
+    job.on_epoch_end({"epoch": 2, "val/accuracy": 0.7})
+    assert str(job.status.status) == "epoch 2/3, val accuracy 70.00 %"
+    out.print(build_score_table(result()))
+    run: dict[str, Any] = {"name": "0", "overrides": [], "result": result()}
+    out.print(build_multirun_table(tmp_path, [run]))
+    text = out.file.getvalue()  # type: ignore[attr-defined]
+    assert text.count("70.00 %") == 4 and "0.7000" not in text
+    assert "**70.00 %**" in format_scores(result())
+    sweep = {"objective": ["val/accuracy", "cost/parameters"], "entries": [{"number": 0, "is_default": True}]}
+    ranking = [{"number": 0, "values": [0.7, 123456.0], "knobs": {}}]
+    assert build_trial_rows(sweep | {"ranking": ranking})[0][1:3] == [format_accuracy(0.7), "123,456"]
+    assert SavedRun.read(write_run(tmp_path / "run")).metrics["val/accuracy"] == 0.7
