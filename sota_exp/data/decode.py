@@ -173,7 +173,8 @@ def describe_guessed(num: int, total: int, first: str) -> str:
     """The warning about `num` of `total` images that were read as of 12 bits; first: the name of the first one."""
     return (
         "16-bit images without a value above 4095 are read as 12-bit images, where 4095 is white "
-        f"({num:,} of {total:,} images; the first is {first}); dark images of 16 bits must be converted to 8 bits before"
+        f"({num:,} of {total:,} images; the first is {first}); dark images of 16 bits must be converted to 8 bits "
+        "before"
     )
 
 

@@ -143,7 +143,7 @@ def load_or_compute_statistics(
 
 
 def load_or_build_index(found: Sequence[ImageFile], path: Path) -> tuple[np.ndarray, list[str], list[int]]:
-    """Height and width, int64 [N, 2], hashes of all files, and the positions of those that are guessed to be of 12 bits.
+    """Height and width, int64 [N, 2], hashes of all files, and positions of those that are guessed to be of 12 bits.
 
     Cached in the file `path`.
     """

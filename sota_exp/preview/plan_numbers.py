@@ -17,11 +17,11 @@ CURVE_POINTS = 72
 class TrainingPlan:
     """The plan of a training.
 
-    counts: images per split. untested: classes without test images. train_size: side of the training crop in pixels. batch_images: different training images
-    in the first batch, fewer than batch_size with repeated augmentation. distinct_images: different training images in
-    the whole training. left_out: images per epoch that do not fill a batch. curve: the learning rate at evenly spaced
-    steps, from the first to the last. trained_parameters: those that are not frozen in the first epoch. is_averaged:
-    validation evaluates the trained and the averaged weights.
+    counts: images per split. untested: classes without test images. train_size: side of the training crop in pixels.
+    batch_images: different training images in the first batch, fewer than batch_size with repeated augmentation.
+    distinct_images: different training images in the whole training. left_out: images per epoch that do not fill a
+    batch. curve: the learning rate at evenly spaced steps, from the first to the last. trained_parameters: those that
+    are not frozen in the first epoch. is_averaged: validation evaluates the trained and the averaged weights.
     """
 
     counts: dict[str, int]
