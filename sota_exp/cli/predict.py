@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> None:
     if not places:
         raise ConfigError("predict needs images: files or folders; see sota-exp predict --help")
     paths = [path for place in places for path in find_images(Path(place).expanduser())]
-    from sota_exp.models.predict import Prediction, describe_guessed_files, predict_files
+    from sota_exp.models.predict import Prediction, describe_remarks, predict_files
     from sota_exp.training.device import pick_device
     from sota_exp.training.evaluate_saved import load_evaluated_model
 
@@ -71,8 +71,8 @@ def main(arguments: list[str]) -> None:
                 unreadable.append(str(made.path))
 
     formats[given["format"]](iterate_readable())
-    if guessed := describe_guessed_files(readable, len(paths)):
-        warn(guessed)
+    for remark in describe_remarks(readable, len(paths)):
+        warn(remark)
     if unreadable:
         raise RunFailed(f"{len(unreadable)} of {len(paths)} files cannot be read as images; they are listed above")
 

@@ -67,7 +67,8 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
         if entered or not isinstance(error.filename, str):
             raise
         problem = find_path_problem(Path(error.filename), is_folder=True) or f"{error.filename}: {error.strerror}"
-        raise ConfigError(f"no folder can be made for the run: {problem}; hydra.run.dir=DIR takes another") from error
+        option = "hydra.sweep.subdir=NAME" if {"-m", "--multirun"} & set(arguments) else "hydra.run.dir=DIR"
+        raise ConfigError(f"no folder can be made for the run: {problem}; {option} takes another") from error
     if failures:
         raise failures[0]
 
@@ -146,8 +147,17 @@ def get_job_overrides() -> list[str]:
 
 
 def get_job_configuration(config: DictConfig) -> Configuration:
-    """The configuration of Hydra's current job, without values of the recipe for options that are no longer chosen."""
+    """The configuration of Hydra's current job, without values of the recipe for options that are no longer chosen.
+
+    Raises:
+        ConfigError: the job is to work in its own directory, where relative paths would mean something else.
+    """
     hydra = HydraConfig.get()
+    if hydra.job.chdir:
+        raise ConfigError(
+            "hydra.job.chdir=true: relative paths are those of the directory of the command, in which runs work; "
+            "leave it out: the files of a run are in hydra.run.dir anyway"
+        )
     choices = {str(group): str(option) for group, option in hydra.runtime.choices.items()}
     overrides = get_job_overrides()
     cleaned = drop_replaced_values(config, choices, overrides, get_search_directories(hydra))

@@ -65,7 +65,13 @@ def check_data_paths(values: Mapping[str, Any]) -> None:
 
 def find_path_problem(path: Path, is_folder: bool) -> str:
     """What is wrong with a path that should be a folder with something in it, or a file; "" if nothing is."""
-    path = path.absolute()
+    try:
+        return _find_path_problem(path.absolute(), is_folder)
+    except OSError as error:  # such as a name of more than 255 bytes
+        return f"{path.absolute()}: {error.strerror}"
+
+
+def _find_path_problem(path: Path, is_folder: bool) -> str:
     if path.is_symlink() and not path.exists():
         return f"{path} is a link to {os.readlink(path)}, which does not exist"
     if not path.exists():

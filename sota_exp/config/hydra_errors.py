@@ -50,6 +50,8 @@ def _no_key_or_group(found: re.Match[str], arguments: list[str]) -> str:
     slot = parent.replace(".", "/")
     siblings = [path.rpartition(".")[2] for path in legal if path.rpartition(".")[0] == parent]
     keys = f"; legal: {', '.join(siblings)}" if siblings and parent else ""
+    if any(re.match(rf"\+*{slot}=(choice\(|[^'\"\[]*,)", word) for word in arguments):
+        return f"{key}: no such key yet: Hydra reads it before the options of a sweep of {slot}; write ++{key}=…"
     if parent in legal and (hint := format_options_with_key(slot, name)):
         return f"{key}: no such key{keys or f'; the option of {slot} has no keys'}.{hint}"
     if elsewhere := find_key_elsewhere(key, legal):

@@ -40,6 +40,10 @@ def order_classes(names: Collection[str], order: str | list[Any]) -> list[str]:
         problem = (
             f"it has {quote_first(twice[:1])} twice" if twice else f"it lacks the class {quote_first(missing[:1])}"
         )
+        if read := [name for name in order if not isinstance(name, str)]:
+            problem += (
+                f"; {', '.join(map(str, read))} stands where a name without quotes was read as a value: '01', 'no'"
+            )
         raise InvalidValue("class_order", order, f"every class of the data once, but {problem}")
     if others := [name for name in given if name not in names]:
         log.warning("data.class_order: %d of its %d classes have no images: %s …", len(others), len(given), others[0])

@@ -18,14 +18,19 @@ from sota_exp.config.data_paths import find_path_problem
 from sota_exp.data.store_writer import UnreadableImage
 
 # Part of the keys of the cache: increment it when the same files are decoded into different pixels.
-DECODING = 2
+DECODING = 3
 
 # Part of the digests of streamed sets, which know their files and not their pixels.
 STREAM_DIGEST = 1
 
-#: White of 12-bit and 16-bit values, and the TIFF tags of the bits per sample and of the value of white.
+#: White of 12-bit and 16-bit values.
 TWELVE_BITS, SIXTEEN_BITS = 2**12 - 1, 2**16 - 1
-TIFF_BITS, TIFF_WHITE = 258, 281
+
+#: Values up to this one are black, of 12 bits as of 16.
+DARKEST = 15
+
+#: TIFF tags of the bits per sample, of whether 0 is black (1) or white (0), and of the value of white.
+TIFF_BITS, TIFF_ZERO, TIFF_WHITE = 258, 262, 281
 
 # Number of decoded images in memory at once: 16 of 24 megapixels take a gigabyte.
 MAX_DECODED = 16
@@ -44,11 +49,21 @@ class ImageFile(NamedTuple):
     split: int
 
 
+#: What a user should know of how images were read: a warning with their number and the first of them.
+TWELVE_BIT, TRANSPARENT = "twelve_bit", "transparent"
+REMARKS = {
+    TWELVE_BIT: "16-bit images without a value above 4095 are read as 12-bit images, where 4095 is white ({images}); "
+    "dark images of 16 bits must be converted to 8 bits before",
+    TRANSPARENT: "transparent pixels of images are shown as white ({images}); lay them on another background before, "
+    "if they mean one",
+}
+
+
 class Decoded(NamedTuple):
-    """An upright image, uint8 [3, H, W]; guessed: it was read as of 12 bits, because no value exceeds 4095."""
+    """An upright image, uint8 [3, H, W], and which of `REMARKS` are true of it."""
 
     pixels: Tensor
-    guessed: bool
+    remarks: tuple[str, ...]
 
 
 def decode_image(path: Path, step: int = 1) -> Tensor:
@@ -90,20 +105,48 @@ def make_unreadable(path: Path, error: Exception) -> UnreadableImage:
 def decode_upright(image: Image.Image) -> Decoded:
     """An image that is not decoded yet, rotated by its EXIF orientation.
 
+    Transparent pixels show white: the colour stored below them is not what anybody saw.
+
     Raises:
         ValueError: its pixels are 32-bit integers or floats.
     """
-    white, low = read_white(image), copy_low_bytes(image)
-    upright, guessed = ImageOps.exif_transpose(image), False
+    white, low, is_negative = read_white(image), copy_low_bytes(image), is_deep_negative(image)
+    upright, is_guessed = ImageOps.exif_transpose(image), False
     if upright.mode.startswith("I;16") or (upright.mode == "I" and white is not None):
         values = np.asarray(upright).astype(np.uint32)
-        guessed = white is None and values.max() <= TWELVE_BITS
-        upright = Image.fromarray(scale_to_eight_bits(values, white or (TWELVE_BITS if guessed else SIXTEEN_BITS)))
-    pixels = np.array(to_eight_bits(upright).convert("RGB"))
+        is_guessed = white is None and bool(values.max() <= TWELVE_BITS)
+        upright = Image.fromarray(scale_to_eight_bits(values, white or (TWELVE_BITS if is_guessed else SIXTEEN_BITS)))
+    upright = to_eight_bits(upright)
+    pixels = np.array(upright.convert("RGB"))
     if low is not None and pixels.max() <= TWELVE_BITS >> 8:
-        low_bytes, guessed = np.array(ImageOps.exif_transpose(low).convert("RGB")), True
+        low_bytes, is_guessed = np.array(ImageOps.exif_transpose(low).convert("RGB")), True
         pixels = scale_to_eight_bits(pixels.astype(np.uint32) << 8 | low_bytes, TWELVE_BITS)
-    return Decoded(torch.from_numpy(pixels).permute(2, 0, 1), bool(guessed))
+    opacity, is_told = find_opacity(upright, is_guessed), is_guessed and bool(pixels.any())
+    if opacity:
+        backdrop = Image.new("RGB", upright.size, "white")
+        pixels = np.array(Image.composite(Image.fromarray(pixels), backdrop, opacity))
+    pixels = 255 - pixels if is_negative else pixels
+    return Decoded(torch.from_numpy(pixels).permute(2, 0, 1), list_remarks(is_told, opacity))
+
+
+def list_remarks(is_twelve_bit: bool, opacity: Image.Image | None) -> tuple[str, ...]:
+    return (TWELVE_BIT,) * is_twelve_bit + (TRANSPARENT,) * (opacity is not None)
+
+
+def find_opacity(image: Image.Image, is_guessed: bool) -> Image.Image | None:
+    """The opacity of every pixel, 0 to 255; None if all are opaque, as in many images with an alpha channel.
+
+    is_guessed: the image is taken as of 12 bits, and its opacity too.
+    """
+    opacity = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+    if opacity is None or opacity.getextrema() == (255, 255):
+        return None
+    return None if is_guessed and np.asarray(opacity).max() <= TWELVE_BITS >> 8 else opacity
+
+
+def is_deep_negative(image: Image.Image) -> bool:
+    """Whether 0 is white in a TIFF of more than 8 bits: Pillow inverts those of 8 bits only."""
+    return isinstance(image, TiffImageFile) and image.mode.startswith("I;16") and image.tag_v2.get(TIFF_ZERO) == 0
 
 
 def read_white(image: Image.Image) -> int | None:
@@ -114,18 +157,28 @@ def read_white(image: Image.Image) -> int | None:
     return SIXTEEN_BITS if image.format in ("PPM", "JPEG2000") else None  # Pillow scales their values.
 
 
-def find_reduced_white(image: Image.Image) -> tuple[int | None, bool]:
-    """The value of white of an image of 9 to 15 bits that is not decoded yet, and whether it is guessed by its values.
+def describe_reading(image: Image.Image) -> tuple[str, tuple[str, ...]]:
+    """What the pixels of an image that is not decoded yet depend on beside its file, often "", and its `REMARKS`."""
+    (white, peak), is_negative = find_reduced_white(image), is_deep_negative(image)
+    opacity = find_opacity(image, peak is not None)
+    facts = [str(white)] * bool(white) + ["negative"] * is_negative + ["see-through"] * (opacity is not None)
+    return "".join(f"-{fact}" for fact in facts), list_remarks((peak or 0) > DARKEST, opacity)
+
+
+def find_reduced_white(image: Image.Image) -> tuple[int | None, int | None]:
+    """The value of white of an image of 9 to 15 bits that is not decoded yet, and the largest value if that decides.
 
     None for all other images.
     """
     white, low = read_white(image), copy_low_bytes(image)
     if not image.mode.startswith("I;16") and low is None:
-        return None, False
+        return None, None
     if white is not None:
-        return (white if white < SIXTEEN_BITS else None), False
+        return (white if white < SIXTEEN_BITS else None), None
     peak = int(np.asarray(image.convert("RGB") if low else image).max()) << (8 if low else 0)
-    return (TWELVE_BITS, True) if peak <= TWELVE_BITS else (None, False)
+    if low and not peak:
+        peak = int(np.asarray(low.convert("RGB")).max())
+    return (TWELVE_BITS, peak) if peak <= TWELVE_BITS else (None, None)
 
 
 def copy_low_bytes(image: Image.Image) -> Image.Image | None:
@@ -169,13 +222,9 @@ def scale_to_eight_bits(values: NDArray[np.uint32], white: int) -> NDArray[np.ui
     return (values.clip(max=white) * 256 // (white + 1)).astype(np.uint8)
 
 
-def describe_guessed(num: int, total: int, first: str) -> str:
-    """The warning about `num` of `total` images that were read as of 12 bits; first: the name of the first one."""
-    return (
-        "16-bit images without a value above 4095 are read as 12-bit images, where 4095 is white "
-        f"({num:,} of {total:,} images; the first is {first}); dark images of 16 bits must be converted to 8 bits "
-        "before"
-    )
+def describe_remark(remark: str, num: int, total: int, first: str) -> str:
+    """The warning about `num` of `total` images; first: the name of the first one."""
+    return REMARKS[remark].format(images=f"{num:,} of {total:,} images; the first is {first}")
 
 
 def map_in_threads(function: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:

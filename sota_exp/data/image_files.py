@@ -122,9 +122,9 @@ def decode_split(
     def decode(index: int) -> Sample:
         try:
             image, label = read(index)
-            pixels, guessed = decode_upright(image)
+            pixels, remarks = decode_upright(image)
             digest = hash_pixels(pixels.permute(1, 2, 0).numpy())
-            return Sample(to_stored_pixels(pixels, max_side), int(label), split, digest, guessed)
+            return Sample(to_stored_pixels(pixels, max_side), int(label), split, digest, remarks)
         except (*DECODE_ERRORS, AttributeError) as error:
             raise RunFailed(f"{name}: image {index} {place} can't be read: {error}") from error
 
@@ -135,7 +135,7 @@ def _decode_sample(image: ImageFile, labels: dict[str, int], max_side: int | Non
     try:
         decoded, digest = decode_file(image.path), shorten_digest(hash_file(image.path))
         pixels = to_stored_pixels(decoded.pixels, max_side)
-        return Sample(pixels, labels[image.class_name], image.split, digest, decoded.guessed)
+        return Sample(pixels, labels[image.class_name], image.split, digest, decoded.remarks)
     except UnreadableImage as error:
         return error
 

@@ -32,7 +32,7 @@ class UnreadableImage(RunFailed):
 class Sample(NamedTuple):
     """One image to be stored: uint8 [H, W, 3], its class index, and its split (TRAIN, VAL or TEST).
 
-    digest: of the image as it was before it was reduced, such as of its file; None: that of the pixels. guessed: see
+    digest: of the image as it was before it was reduced, such as of its file; None: that of the pixels. remarks: see
     `decode.Decoded`.
     """
 
@@ -40,7 +40,7 @@ class Sample(NamedTuple):
     label: int
     split: int
     digest: int | None = None
-    guessed: bool = False
+    remarks: tuple[str, ...] = ()
 
 
 class StoreContents(NamedTuple):
@@ -107,13 +107,14 @@ class StoreRecorder:
         self.hash = hashlib.blake2b(digest_size=16)
         self.sums: list[np.ndarray] = []
         self.digests: list[int] = []
-        self.guessed: list[int] = []
+        self.remarks: dict[str, list[int]] = {}
 
     def add(self, sample: Sample) -> bytes:
         """Add one sample; returns the bytes of its pixels."""
         image = np.ascontiguousarray(sample.image)
         height, width, _ = image.shape
-        self.guessed += [len(self.rows)] * sample.guessed
+        for remark in sample.remarks:
+            self.remarks.setdefault(remark, []).append(len(self.rows))
         self.rows.append((height, width, sample.label, sample.split))
         pixels = image.tobytes()
         self.hash.update(pixels)
@@ -141,7 +142,7 @@ class StoreRecorder:
             "bytes": sum(height * width * 3 for height, width, _, _ in self.rows),
             "classes": self.classes,
             "digest": self.digest(),
-            "guessed": {"num": len(self.guessed), "first": self.guessed[0]} if self.guessed else None,
+            "remarks": {name: {"num": len(those), "first": those[0]} for name, those in self.remarks.items()},
         }
 
     def digest(self) -> str:

@@ -24,8 +24,8 @@ from sota_exp.data.decode import (
     STREAM_DIGEST,
     ImageFile,
     decode_image,
-    describe_guessed,
-    find_reduced_white,
+    describe_reading,
+    describe_remark,
     make_unreadable,
     map_in_threads,
 )
@@ -86,10 +86,8 @@ class StreamedImages(Images):
         return kept
 
 
-def read_file_facts(path: Path) -> tuple[int, int, str, bool]:
-    """Height and width of the upright image in pixels, a hash of the file, and whether it is guessed to be of 12 bits.
-
-    The hash has the value of white if that is below 16 bits.
+def read_file_facts(path: Path) -> tuple[int, int, str, tuple[str, ...]]:
+    """Height and width of the upright image in pixels, a hash of the file with how its pixels are read, and `REMARKS`.
 
     Raises:
         UnreadableImage: the header of the file cannot be read.
@@ -97,14 +95,13 @@ def read_file_facts(path: Path) -> tuple[int, int, str, bool]:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            white, guessed = find_reduced_white(image)  # first: reading the EXIF data of a PNG decodes it
+            reading, remarks = describe_reading(image)  # first: reading the EXIF data of a PNG decodes it
             # Pillow gives the size of a TIFF after its rotation.
             turned = image.format != "TIFF" and image.getexif().get(ORIENTATION) in TURNED
     except DECODE_ERRORS as error:
         raise make_unreadable(path, error) from error
-    content = hash_file(path)
-    content += f"-{white}" if white else ""  # such images were read as of 16 bits before
-    return (width, height, content, guessed) if turned else (height, width, content, guessed)
+    content = hash_file(path) + reading  # images with such a text were read as other pixels before
+    return (width, height, content, remarks) if turned else (height, width, content, remarks)
 
 
 def estimate_decoded_bytes(found: Sequence[ImageFile], max_side: int | None) -> int:
@@ -142,8 +139,8 @@ def load_or_compute_statistics(
     return Preprocessing(mean=tuple(mean), std=tuple(std))
 
 
-def load_or_build_index(found: Sequence[ImageFile], path: Path) -> tuple[np.ndarray, list[str], list[int]]:
-    """Height and width, int64 [N, 2], hashes of all files, and positions of those that are guessed to be of 12 bits.
+def load_or_build_index(found: Sequence[ImageFile], path: Path) -> tuple[np.ndarray, list[str], dict[str, list[int]]]:
+    """Height and width, int64 [N, 2], hashes of all files, and remark → the positions of the files it is true of.
 
     Cached in the file `path`.
     """
@@ -155,8 +152,11 @@ def load_or_build_index(found: Sequence[ImageFile], path: Path) -> tuple[np.ndar
             write_recomputable_text(path, json.dumps(rows))
     rows = json.loads(path.read_text())
     sizes = np.array([row[:2] for row in rows], dtype=np.int64).reshape(-1, 2)
-    guessed = [position for position, row in enumerate(rows) if row[3:] == [True]]  # older files do not say it
-    return sizes, [row[2] for row in rows], guessed
+    positions: dict[str, list[int]] = {}
+    for position, row in enumerate(rows):
+        for remark in row[3] if len(row) > 3 else ():  # older files have none
+            positions.setdefault(remark, []).append(position)
+    return sizes, [row[2] for row in rows], positions
 
 
 def open_streamed_data_set(
@@ -171,13 +171,13 @@ def open_streamed_data_set(
     """The data set of image files that are decoded for every crop.
 
     key: name of the index in the cache. names: class name in the files → name to show. read_stored: file → pixels as in
-    a store, uint8 [H, W, 3], of which mean and standard deviation are computed. image_names: for the warning about
-    images that are read as of 12 bits.
+    a store, uint8 [H, W, 3], of which mean and standard deviation are computed. image_names: for the warnings
+    about how images are read.
     """
     index_path = Path(source.cache).expanduser().absolute() / "streams" / f"{key}.json"
-    sizes, hashes, guessed = load_or_build_index(found, index_path)
-    if guessed:
-        log.warning("%s", describe_guessed(len(guessed), len(found), image_names[guessed[0]]))
+    sizes, hashes, positions = load_or_build_index(found, index_path)
+    for remark, those in positions.items():
+        log.warning("%s", describe_remark(remark, len(those), len(found), image_names[those[0]]))
     images = StreamedImages([image.path for image in found], sizes)
     label_by_name = {name: label for label, name in enumerate(classes)}
     labels = np.array([label_by_name[image.class_name] for image in found])

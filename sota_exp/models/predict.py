@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sota_exp.data.decode import decode_file, describe_guessed
+from sota_exp.data.decode import REMARKS, decode_file, describe_remark
 from sota_exp.data.folders import describe_endings, find_image_files
 from sota_exp.data.resize import center_crop
 from sota_exp.data.store_writer import UnreadableImage
@@ -26,13 +26,13 @@ NUM_DECODED = min(4, os.cpu_count() or 1)
 class Prediction:
     """The most probable classes of one file and their probabilities in [0, 1], in descending order.
 
-    guessed: the file was read as of 12 bits, see `decode.Decoded`.
+    remarks: on how the file was read, see `decode.Decoded`.
     """
 
     path: Path
     classes: tuple[str, ...]
     probabilities: tuple[float, ...]
-    guessed: bool = False
+    remarks: tuple[str, ...] = ()
 
 
 class DecodedImages(Images):
@@ -61,10 +61,10 @@ def find_images(folder: Path) -> tuple[list[Path], str]:
     return found, f"{describe_endings(others)} left out, by their endings not images for Pillow" if others else ""
 
 
-def describe_guessed_files(made: Sequence[Prediction], total: int) -> str:
-    """The warning about those of `total` files that were read as of 12 bits; "" if there are none."""
-    guessed = [each for each in made if each.guessed]
-    return describe_guessed(len(guessed), total, str(guessed[0].path)) if guessed else ""
+def describe_remarks(made: Sequence[Prediction], total: int) -> list[str]:
+    """The warnings about how those of `total` files were read that could be."""
+    those = {remark: [each for each in made if remark in each.remarks] for remark in REMARKS}
+    return [describe_remark(name, len(found), total, str(found[0].path)) for name, found in those.items() if found]
 
 
 def predict_files(
@@ -85,18 +85,18 @@ def predict_files(
                 if isinstance(found, UnreadableImage):
                     yield found
                 else:
-                    yield replace(_rank(path, next(probabilities), model, top), guessed=found[1])
+                    yield replace(_rank(path, next(probabilities), model, top), remarks=found[1])
 
 
-def _crop_or_error(path: Path, model: SavedModel) -> tuple[Tensor, bool] | UnreadableImage:
-    """The crop that the network reads, uint8 [1, 3, S, S], and whether it is guessed; the decoded image is freed."""
+def _crop_or_error(path: Path, model: SavedModel) -> tuple[Tensor, tuple[str, ...]] | UnreadableImage:
+    """The crop that the network reads, uint8 [1, 3, S, S], and remarks; the decoded image is freed."""
     view, interpolation = model.view, model.preprocessing.interpolation
     try:
         decoded = decode_file(path)
     except UnreadableImage as error:
         return error
     images = DecodedImages([decoded.pixels])
-    return center_crop(images, torch.arange(1), view.resize, view.size, interpolation), decoded.guessed
+    return center_crop(images, torch.arange(1), view.resize, view.size, interpolation), decoded.remarks
 
 
 @torch.inference_mode()

@@ -11,7 +11,7 @@ from sota_exp.config.printable import make_printable
 
 
 def make_console() -> Console:
-    """A console on standard output, where that is not a terminal of $COLUMNS or 120 columns, so that logs do not wrap."""
+    """A console on standard output; in a pipe or file of $COLUMNS or 120 columns, so that logs do not wrap."""
     is_sized = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
     return Console(width=None if is_sized else 120, highlight=False)
 

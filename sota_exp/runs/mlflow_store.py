@@ -1,10 +1,11 @@
-"""MLflow stores: their URIs, whether they answer, and opening them without a race between processes.
+"""MLflow stores: their URIs and keys, whether they answer, and opening them without a race between processes.
 
 Imports mlflow only inside functions, and no torch.
 """
 
 import http.client
 import os
+import posixpath
 import re
 import shlex
 import ssl
@@ -90,6 +91,12 @@ def build_mlflow_environment(timeout: int, retries: int) -> dict[str, str]:
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "GIT_PYTHON_REFRESH": "quiet",
     }
+
+
+def sanitize_key(key: str) -> str:
+    """Replace characters that MLflow refuses by `_`; legal are word characters, `-`, `.`, space, `:` and `/`."""
+    key = posixpath.normpath(re.sub(r"[^\w\-. :/]", "_", key)).lstrip("/")[:250]
+    return re.sub(r"^\.+", "_", key) or "_"
 
 
 def is_supported_uri(uri: str) -> bool:

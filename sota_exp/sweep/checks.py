@@ -1,14 +1,19 @@
 """Checks before the first trial: the pruner, the custom search space, and the search space of an existing study."""
 
 import difflib
+import math
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import Trial
 
 from sota_exp.config.build import import_class
+from sota_exp.config.configuration import SWEEP_KEYS, Configuration, resolve_configuration
+from sota_exp.config.values import flatten
 from sota_exp.errors import ConfigError
 from sota_exp.sweep.settings import Objectives, SweepSettings
 from sota_exp.sweep.trial import build_pruner
@@ -55,6 +60,34 @@ def require_prunable(goal: Objectives, settings: SweepSettings, pruner: Mapping[
             f"hydra/sweeper/pruner=wilcoxon compares seeds, and "
             f"hydra.sweeper.seeds={settings.seeds}; choose at least 2, such as 8"
         )
+
+
+def require_whole_numbers(config: DictConfig, knobs: Mapping[str, BaseDistribution]) -> None:
+    """Check that no knob of whole numbers is searched in an interval, which Hydra reads as one of floats.
+
+    Raises:
+        ConfigError: one is.
+    """
+    kept = [str(key) for key in config if key not in SWEEP_KEYS]
+    resolved = resolve_configuration(OmegaConf.masked_copy(config, kept), {})
+    values = flatten(resolved.values)
+    for name, kind in knobs.items():
+        if not isinstance(kind, FloatDistribution) or (kind.step or 0.5).is_integer():
+            continue
+        # Many a float is written as a whole number, so the type has the last word.
+        if type(values.get(name)) is int and _is_whole(resolved, name):
+            low, high = math.ceil(kind.low), math.floor(kind.high)
+            raise ConfigError(
+                f"{name}=interval({kind.low:g},{kind.high:g}): {name} is a whole number; write "
+                f"{name}=int(interval({low},{high})), range({low},{high + 1},step=…) or choice(…)"
+            )
+
+
+def _is_whole(configuration: Configuration, key: str) -> bool:
+    try:
+        return type(attrgetter(key)(configuration.experiment)) is int
+    except (ConfigError, AttributeError):  # of another program, or wrong in other ways, which the trials will tell
+        return False
 
 
 def format_search_mismatch(stored: Mapping[str, str], wanted: Mapping[str, str], directory: Path) -> str:

@@ -5,6 +5,7 @@ space.
 """
 
 import functools
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,19 +19,27 @@ from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from optuna.distributions import CategoricalDistribution as Categorical
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, Trial
 
 from sota_exp.config.formats import require_current_format
 from sota_exp.config.hydra_errors import format_hydra_error
 from sota_exp.errors import ConfigError
-from sota_exp.sweep.checks import format_search_mismatch, load_custom_search_space, require_prunable
-from sota_exp.sweep.sampler import count_trials, make_sampler
+from sota_exp.sweep.checks import (
+    format_search_mismatch,
+    load_custom_search_space,
+    require_prunable,
+    require_whole_numbers,
+)
+from sota_exp.sweep.sampler import count_trials, format_small_space, is_grid, make_sampler
 from sota_exp.sweep.settings import Objectives, SweepSettings, read_goal, read_settings, read_trees, to_plain
 from sota_exp.sweep.space import SearchSpace, is_search, read_space
 from sota_exp.sweep.start_points import enqueue_default, enqueue_points, flatten_config
 from sota_exp.sweep.storage import StudyStorage, resolve_storage_url, retry_while_disconnected
 from sota_exp.sweep.trial import JobBrief, TrialIdentity
+
+log = logging.getLogger(__name__)
 
 #: Attributes of the study: the search space as text, and whether the start points are enqueued.
 DECLARATION, ENQUEUED = "declaration", "enqueued"
@@ -68,7 +77,11 @@ class Sweep:
         loader: ConfigLoader,
         arguments: list[str],
     ) -> "Sweep":
-        """Read and check `hydra.sweeper` (`given`) and the overrides of the command line (`arguments`)."""
+        """Read and check `hydra.sweeper` (`given`) and the overrides of the command line (`arguments`).
+
+        Raises:
+            ConfigError: they are wrong, or do not go together.
+        """
         given = to_plain(given)
         settings, goal = read_settings(given), read_goal(given)
         trees = read_trees(given)
@@ -76,6 +89,8 @@ class Sweep:
         directory = Path(str(config.hydra.sweep.dir))
         require_prunable(goal, settings, trees["pruner"])
         make_sampler(trees["sampler"], space, 0)
+        if settings.warm_start and is_grid(trees["sampler"]):
+            raise ConfigError("hydra.sweeper.warm_start: a grid tries each of its points once; leave it out")
         url = resolve_storage_url(given["storage"], directory)
         name = settings.study_name or directory.resolve().name
         return cls(
@@ -109,26 +124,42 @@ class Sweep:
         """Create or load the study, and enqueue the start points once.
 
         Raises:
-            ConfigError: an older version made the sweep in the directory.
+            ConfigError: an older version made the sweep in the directory, or a knob cannot have its values.
         """
         files = [self.directory / "sweep.json", *islice(self.directory.glob("[0-9]*/config.yaml"), 1)]
         require_current_format(files, self.directory, "sweep", "sweep")
         self.directory.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, self.directory / "multirun.yaml")
+        require_whole_numbers(self._compose_with([]), self.space.knobs)
+        if self.settings.custom_search_space is None and (
+            warning := format_small_space(self.sampler, self.space, self.settings.n_trials)
+        ):
+            log.warning(warning)
         for name, kind in self.space.knobs.items():
             if name not in self.space.coordinates and isinstance(kind, FloatDistribution | IntDistribution):
-                overrides = [f"{name}={kind.low}"]
-                self.require_composable(overrides, [*self.search_overrides, *overrides])
+                self._compose_with([f"{name}={kind.low}"])
         retry_while_disconnected(self._begin_study)
 
-    def require_composable(self, overrides: list[str], job: list[str]) -> None:
-        """Check that Hydra can compose a job. overrides: those of `job` that an error message may name.
+    def _compose_with(self, overrides: list[str]) -> DictConfig:
+        """The configuration with `overrides`, the fixed ones and first choices, or alone where these do not compose.
+
+        A value may belong to an option that the command fixes, or to only some of those that it searches.
+        """
+        first = {name: kind.choices[0] for name, kind in self.space.knobs.items() if isinstance(kind, Categorical)}
+        try:
+            job = [*self.search_overrides, *self.space.overrides(first), *overrides]
+            return self.require_composable(overrides, job)
+        except ConfigError:
+            return self.require_composable(overrides, [*self.search_overrides, *overrides])
+
+    def require_composable(self, overrides: list[str], job: list[str]) -> DictConfig:
+        """The configuration of a job as Hydra composes it. overrides: those of `job` that an error message may name.
 
         Raises:
             ConfigError: it cannot, for example because a key is mistyped.
         """
         try:
-            self.loader.load_sweep_config(self.config, job)
+            return self.loader.load_sweep_config(self.config, job)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise ConfigError(format_hydra_error(error, overrides)) from error
 
@@ -151,7 +182,7 @@ class Sweep:
             elif stored != wanted:
                 raise ConfigError(format_search_mismatch(stored, wanted, self.directory))
             if not study.user_attrs.get(ENQUEUED):
-                if self.settings.defaults_first:
+                if self.settings.defaults_first and not is_grid(self.sampler):
                     enqueue_default(study, self.space, flatten_config(self.config), self.choices)
                 if self.settings.warm_start:
                     enqueue_points(study, self.space, Path(self.settings.warm_start), self.settings.warm_start_points)

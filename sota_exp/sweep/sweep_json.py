@@ -4,6 +4,7 @@ import csv
 import io
 import warnings
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import optuna
@@ -49,13 +50,20 @@ def trial_to_json(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def rank_trials(study: optuna.Study, entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Complete, feasible trials, best first; with several objectives the Pareto front, by the first."""
+    """Complete, feasible trials, best first; with several objectives the Pareto front, by the first.
+
+    Of trials with the same values, which samplers draw again, only the first: a repeat is the same run.
+    """
     ranked = [item for item in entries if item["state"] == "complete" and item["feasible"]]
     if len(study.directions) > 1:
         front = {trial.number for trial in study.best_trials}
         ranked = [item for item in ranked if item["number"] in front]
     sign = -1 if study.directions[0] == StudyDirection.MAXIMIZE else 1
-    return sorted(ranked, key=lambda item: (sign * item["values"][0], item["number"]))
+    ranked = sorted(ranked, key=lambda item: (sign * item["values"][0], item["number"]))
+    first = {
+        str(sorted(item["params"].items())): item for item in sorted(ranked, key=itemgetter("number"), reverse=True)
+    }
+    return [item for item in ranked if item in first.values()]
 
 
 def build_summary(study: optuna.Study, objectives: Sequence[str], directions: Sequence[str], of: int) -> dict[str, Any]:

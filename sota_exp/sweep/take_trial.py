@@ -14,7 +14,7 @@ from optuna.trial import Trial, TrialState
 
 from sota_exp.report.sweep.terminal import format_parameter
 from sota_exp.sweep import ownership
-from sota_exp.sweep.sampler import make_sampler
+from sota_exp.sweep.sampler import is_grid, make_sampler
 from sota_exp.sweep.start_points import DEFAULT_ATTRIBUTE
 from sota_exp.sweep.storage import retry_while_disconnected
 from sota_exp.sweep.sweep import Sweep
@@ -22,7 +22,7 @@ from sota_exp.sweep.sweep import Sweep
 #: Attribute of a trial: the values of its searched keys.
 KNOBS_ATTRIBUTE = "knobs"
 
-#: Trials in these states count towards `n_trials`.
+#: Trials in these states count towards `n_trials`; in a grid those that failed too, whose points are not tried again.
 COUNTED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
 
@@ -54,7 +54,8 @@ def _claim(sweep: Sweep, held: set[str]) -> ClaimedTrial | None:
         study = sweep.study
         abandoned = ownership.find_abandoned_trials(study, held)
         trials = study.get_trials(deepcopy=False)
-        num_missing = sweep.n_trials - sum(trial.state in COUNTED for trial in trials) + len(abandoned)
+        counted = (*COUNTED, TrialState.FAIL) if is_grid(sweep.sampler) else COUNTED
+        num_missing = sweep.n_trials - sum(trial.state in counted for trial in trials) + len(abandoned)
         for frozen in abandoned:
             num_kills = ownership.count_kills_without_progress(frozen)
             if num_kills > sweep.settings.retries:

@@ -4,8 +4,6 @@ Equal files give equal content, including timestamps, so that sending twice chan
 """
 
 import math
-import posixpath
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from mlflow.entities import Metric
 from sota_exp.config.printable import make_printable
 from sota_exp.config.values import flatten
 from sota_exp.runs.contents import RunContent
+from sota_exp.runs.mlflow_store import sanitize_key
 from sota_exp.runs.result_json import is_evaluation
 from sota_exp.tracking.mlflow_note import format_command
 
@@ -37,12 +36,6 @@ RUN_ARTIFACTS = (
 
 #: Keys that `build_hyperparameter_metrics` logs under a short name.
 NAMED_HYPERPARAMETERS = ("optimizer.lr", "optimizer.weight_decay", "schedule.length.epochs", "data.image_size")
-
-
-def sanitize_key(key: str) -> str:
-    """Replace characters that MLflow refuses by `_`; legal are word characters, `-`, `.`, space, `:` and `/`."""
-    key = posixpath.normpath(re.sub(r"[^\w\-. :/]", "_", key)).lstrip("/")[:250]
-    return re.sub(r"^\.+", "_", key) or "_"
 
 
 def build_params(content: RunContent) -> dict[str, str]:

@@ -4,6 +4,7 @@ All images of the split are counted exactly once, on any number of processes.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from sota_exp.data.resize import center_crop
 from sota_exp.data.streaming import StreamedImages
 from sota_exp.errors import RunFailed
 from sota_exp.models.parts import get_classifier_layer
+from sota_exp.runs.mlflow_store import sanitize_key
 from sota_exp.stages.data import DataSet, Images, Preprocessing
 from sota_exp.stages.evaluation import EvaluationView, Metrics, NoFurtherMetrics, Predictor, TrainingImages
 from sota_exp.training.batch_pipeline import normalize
@@ -61,9 +63,12 @@ class Evaluator:
         return self.normalize_on_device(crops[positions])
 
     def images(self, split: str, view: EvaluationView) -> Iterator[Tensor]:
-        """Batches of this rank's normalized images of `split`, in order, float32 [B, 3, S, S] on the device."""
-        for positions in torch.arange(len(self.own(split))).split(self.batch_size):
-            yield self.read(split, positions, view)
+        """Batches of this rank's normalized images of `split`, in order, float32 [B, 3, S, S] on the device.
+
+        None where there are fewer images than processes.
+        """
+        for start in range(0, len(self.own(split)), self.batch_size):
+            yield self.read(split, torch.arange(len(self.own(split)))[start : start + self.batch_size], view)
 
     @torch.inference_mode()
     def logits(self, model: nn.Module, split: str, view: EvaluationView) -> Tensor:
@@ -73,14 +78,15 @@ class Evaluator:
         for images in self.images(split, view):
             with self.autocast():
                 parts.append(self.predictor(model, images).float())
-        return gather_interleaved(torch.cat(parts).cpu(), self.world)
+        rows = torch.cat(parts) if parts else torch.empty(0, len(self.data.classes))
+        return gather_interleaved(rows.cpu(), self.world)
 
     @torch.inference_mode()
     def predict_views(self, model: nn.Module, split: str, views: Sequence[EvaluationView]) -> Tensor:
         """The most probable class in each view, int64 [V, N] on the CPU; each image is decoded once."""
         model.eval()
-        parts: list[list[Tensor]] = [[] for _ in views]
-        for part in self.own(split).split(min(self.batch_size, SEARCH_BATCH_SIZE)):
+        parts = [[torch.empty(0, dtype=torch.int64, device=self.device)] for _ in views]
+        for part in self.own(split).split(min(self.batch_size, SEARCH_BATCH_SIZE)) if len(self.own(split)) else ():
             for crops, found in zip(self.crop_views(part, views), parts, strict=True):
                 with self.autocast():
                     found.append(self.predictor(model, self.normalize_on_device(crops)).argmax(1))
@@ -134,15 +140,20 @@ class Evaluator:
         """All metrics of logits, float32 [N, C], and labels, int64 [N]: those of every run, and further ones.
 
         Raises:
-            RunFailed: a further metric is not finite, or has the name of one that every run has.
+            RunFailed: a further metric is not finite, or its name is that of another one, as MLflow writes it.
         """
         found, further = compute_scores(logits, labels), self.metrics(logits, labels)
+        written = Counter(sanitize_key(name) for name in (*found, *further))
         for name, value in further.items():
-            if name in found or not math.isfinite(value):
-                wrong = "a metric of every run" if name in found else f"{value}"
-                raise RunFailed(
-                    f"evaluation/metrics: {name} is {wrong}; legal: finite numbers under names of their own"
-                )
+            if name in found:
+                wrong = "a metric of every run"
+            elif written[sanitize_key(name)] > 1:
+                wrong = f"{sanitize_key(name)} in MLflow, as another one is"
+            elif not math.isfinite(value):
+                wrong = f"{value}"
+            else:
+                continue
+            raise RunFailed(f"evaluation/metrics: {name} is {wrong}; legal: finite numbers under names of their own")
         return found | further
 
     def get_training_images(self, view: EvaluationView) -> TrainingImages:

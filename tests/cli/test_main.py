@@ -99,6 +99,9 @@ FOUND_BY_COMPOSITION = {
 }  # fmt: skip
 
 FOUND_BY_TYPES = {
+    f"data=image_folder data.root={'x' * 300}": ["is not legal", ": File name too long; give a folder"],
+    f"hydra.run.dir={'x' * 300}": ["no folder can be made for the run", ": File name too long; hydra.run.dir=DIR"],
+    "hydra.job.chdir=true": ["hydra.job.chdir=true: relative paths are those of the directory of the command"],
     "~augmentation/mix": ["augmentation/mix: no option is chosen"],
     "+foo=1": ["foo: no such key", "seed"],
     "++optimizer.foo=1": ["optimizer.foo: no such key", "lr, weight_decay, momentum"],
@@ -439,6 +442,7 @@ def test_the_commit_is_that_of_the_code_wherever_it_is_started(tmp_path, monkeyp
         (["optimizer.lr=1e30,1e31"], "diverged"),
         (["optimizer.lr=-1,-2", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], "optimizer.lr=-1.0 is not legal"),
         (["optimizer.lr=interval(0,1)"], "sota-exp sweep searches an interval"),
+        (["augmentation/mix=mixup,cutmix", "augmentation.mix.alpha=0.3"], "a sweep of augmentation/mix; write ++augm"),
         (["data=null,fake"], "data=null,fake: the value of a group"),
         (["seed=choice(null,1)"], "seed=null: expected an integer"),
     ],
@@ -465,3 +469,11 @@ def test_the_panel_the_note_and_the_curves_name_the_epoch_whose_weights_are_save
     assert said in format_run_note(RunContent.read(Path("run")))
     titles = json.dumps(draw_learning_curves(RunFigureData.read(Path("run"))).to_dict())
     assert f"of the saved weights, epoch {saved}" in titles
+
+
+@pytest.mark.parametrize("key", ["batch_size", "schedule.early_stopping.patience"])
+def test_an_interval_of_a_whole_number_is_refused_before_any_trial(key, capfd, elsewhere):
+    words = ["schedule/early_stopping=patience", "hydra.sweep.dir=s", "tracking=none"]
+    assert run_command_line(["sweep", f"{key}=interval(2,5)", *words]) == 2
+    assert f"{key}=interval(2,5): {key} is a whole number; write {key}=int(interval(2,5))" in capfd.readouterr().err
+    assert not list(Path("s").glob("[0-9]*"))

@@ -21,7 +21,7 @@ class Cost(Metrics):
 
     def __call__(self, logits, labels):
         wrong = (logits.argmax(1) == 1) & (labels == 0)
-        return {self.name: self.cat_as_dog * wrong.float().mean().item()}
+        return {name: self.cat_as_dog * wrong.float().mean().item() for name in self.name.split("|")}
 """
 
 
@@ -66,7 +66,13 @@ def test_a_run_an_evaluation_and_a_comparison_have_it(
 
 
 @pytest.mark.parametrize(
-    ("change", "message"), [("name=accuracy", "accuracy is a metric of every run"), ("cat_as_dog=nan", "cost is nan")]
+    ("change", "message"),
+    [
+        ("name=accuracy", "accuracy is a metric of every run"),
+        ("cat_as_dog=nan", "cost is nan"),
+        ("name='at<1|at>1'", "at<1 is at_1 in MLflow, as another one is"),
+        ("name=macro@f1", "macro@f1 is macro_f1 in MLflow, as another one is"),
+    ],
 )
 def test_a_metric_that_is_no_number_or_has_a_name_of_ours_fails_the_run(
     own: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str, message: str

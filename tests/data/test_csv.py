@@ -41,6 +41,15 @@ def write(tmp_path, lines, header="path,label", encoding="utf-8"):
 ROWS = [f"images/{index}.png,{'cat' if index % 2 else 'dog'}" for index in range(40)]
 
 
+def test_labels_that_other_readers_take_for_missing_values_or_numbers_are_classes(tmp_path, images):
+    names = ["NA", "null", "None", "nan", "01", "1", "1.0", "1e3", "no", "true"]
+    write(tmp_path, [f"images/{index}.png,{names[index % 10]}" for index in range(40)])
+    assert opened(tmp_path).classes == tuple(sorted(names))
+    assert opened(tmp_path, class_order=names).classes == tuple(names)
+    with pytest.raises(ConfigError, match="lacks the class '1e3'; 1000.0, False stands where a name without quotes"):
+        opened(tmp_path, class_order=[1000.0 if name == "1e3" else False if name == "no" else name for name in names])
+
+
 def test_labels_pixels_and_missing_splits(tmp_path, images):
     write(tmp_path, ROWS)
     data = opened(tmp_path)

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from sota_exp.config.build import build
-from sota_exp.data.decode import decode_file, decode_image
+from sota_exp.data.decode import TRANSPARENT, TWELVE_BIT, decode_file, decode_image
 from sota_exp.data.image_files import shrink
 from sota_exp.data.image_folder import find_folder_images
 from sota_exp.data.store_writer import UnreadableImage
@@ -300,10 +300,11 @@ def test_other_pixel_modes_become_rgb(tmp_path):
     Image.fromarray(grey).save(tmp_path / "grey.tif")
     for name in ("deep.png", "deep.tif"):
         Image.fromarray(grey.astype(np.uint16) * 256 + 7).save(tmp_path / name)
-    Image.fromarray(np.dstack([grey, grey, grey, 0 * grey])).save(tmp_path / "alpha.png")
+    opaque = np.full_like(grey, 255)
+    Image.fromarray(np.dstack([grey, grey, grey, opaque])).save(tmp_path / "alpha.png")
     red.quantize(256).save(tmp_path / "palette.png")
-    Image.fromarray(grey).quantize(256).save(tmp_path / "see-through.png", transparency=bytes([255, 0] * 128))
-    Image.fromarray(np.dstack([grey, 0 * grey])).save(tmp_path / "grey-alpha.png")
+    Image.fromarray(grey).quantize(256).save(tmp_path / "opaque.png", transparency=bytes([255] * 256))
+    Image.fromarray(np.dstack([grey, opaque])).save(tmp_path / "grey-alpha.png")
     red.convert("CMYK").save(tmp_path / "cmyk.tif")
     red.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=100, subsampling=0)
     Image.fromarray(grey).save(tmp_path / "moving.gif", save_all=True, append_images=[Image.fromarray(255 - grey)])
@@ -314,13 +315,49 @@ def test_other_pixel_modes_become_rgb(tmp_path):
         "deep.tif",
         "alpha.png",
         "grey-alpha.png",
-        "see-through.png",
+        "opaque.png",
         "moving.gif",
     ):
         assert torch.equal(decode_image(tmp_path / name), torch.from_numpy(grey).expand(3, -1, -1)), name
     assert np.array_equal(decode_image(tmp_path / "palette.png").permute(1, 2, 0).numpy(), np.asarray(red))
     assert np.array_equal(decode_image(tmp_path / "cmyk.tif").permute(1, 2, 0).numpy(), np.asarray(red))
     assert np.abs(decode_image(tmp_path / "cmyk.jpg").permute(1, 2, 0).numpy().astype(int) - np.asarray(red)).max() <= 4
+
+
+@pytest.mark.parametrize(
+    "kind", ["rgba.png", "grey.png", "palette.png", "colour.png", "rgba.webp", "moving.gif", "deep.png"]
+)
+def test_transparent_pixels_are_white_and_another_digest(tmp_path, kind):
+    """A black sign on a transparent ground is black everywhere below its transparency."""
+    sign = np.zeros((12, 20), np.uint8)
+    sign[4:8] = 255  # opacity
+    black, path = np.zeros((12, 20, 3), np.uint8), tmp_path / kind
+    if kind == "deep.png":
+        write_deep_png(path, np.dstack([black, sign]).astype(np.uint16) * 257)
+    elif kind == "grey.png":
+        Image.fromarray(np.dstack([black[:, :, :1], sign])).save(path)
+    elif kind == "palette.png":
+        Image.fromarray(sign // 255).convert("P").save(path, transparency=0)
+    elif kind == "colour.png":  # one colour is transparent, without an alpha channel
+        Image.fromarray(black + sign[:, :, None] // 200).save(path, transparency=(0, 0, 0))
+    else:
+        Image.fromarray(np.dstack([black, sign])).save(path, **({"lossless": True} if "webp" in kind else {}))
+    found, remarks = decode_file(path)
+    found = found.numpy()
+    assert found[:, sign == 0].min() == 255 and found[:, sign == 255].max() <= 1
+    facts = read_file_facts(path)
+    assert remarks == facts[3] == (TRANSPARENT,) and facts[2].endswith("-see-through")
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_whose_zero_is_white(tmp_path, bits):
+    """Pillow inverts such values of 8 bits, when it writes them too, and leaves deeper ones as they are."""
+    values = np.linspace(0, 2**bits - 1, 240).astype(f"uint{bits}").reshape(12, 20)
+    path = tmp_path / "negative.tif"
+    Image.fromarray(values).save(path, tiffinfo={262: 0})
+    expected = values if bits == 8 else 255 - values // 256
+    assert np.array_equal(decode_image(path)[0].numpy(), expected)
+    assert read_file_facts(path)[2].endswith("-negative") == (bits == 16)
 
 
 def write_deep_png(path, values):
@@ -345,7 +382,8 @@ def test_values_of_twelve_and_sixteen_bits(tmp_path, kind, white):
     path, expected = tmp_path / kind, values // (16 if white == 4095 else 256)
     if kind.endswith("png"):
         num = {"colour.png": 3, "alpha.png": 4, "grey.png": 1, "grey-alpha.png": 2}[kind]
-        write_deep_png(path, np.dstack([values] * (num - 1) + [values if num % 2 else values[::-1]]))
+        opaque = [np.full_like(values, white)] if num % 2 == 0 else []
+        write_deep_png(path, np.dstack([values] * (num - len(opaque)) + opaque))
     elif kind == "grey.pgm":
         path.write_bytes(b"P5 20 12 %d\n" % white + values.astype(">u2").tobytes())
     elif kind == "grey.jp2":
@@ -355,24 +393,29 @@ def test_values_of_twelve_and_sixteen_bits(tmp_path, kind, white):
         Image.fromarray(values).save(path, tiffinfo={281: white} if kind == "tag.tif" else {})
     found = decode_file(path)
     assert np.abs(found.pixels.numpy().astype(int) - expected).max() <= (kind == "grey.pgm"), kind
-    assert found.guessed == (white == 4095 and (kind.endswith("png") or kind == "grey.tif"))
+    is_guessed = white == 4095 and (kind.endswith("png") or kind == "grey.tif")
+    assert found.remarks == read_file_facts(path)[3] == (TWELVE_BIT,) * is_guessed
 
 
 @pytest.mark.parametrize("store_gigabytes", [50.0, 0.0], ids=["stored", "streamed"])
-def test_images_that_are_taken_as_of_twelve_bits_are_counted_at_every_opening(tmp_path, caplog, store_gigabytes):
+def test_images_that_are_read_in_an_uncertain_way_are_counted_at_every_opening(tmp_path, caplog, store_gigabytes):
     fill(tmp_path / "set", cat=9, dog=9)
     for name in ("cat/a.png", "dog/b.png", "dog/c.png"):
         write_deep_png(tmp_path / "set" / name, np.full((9, 9), 4000, np.uint16))
+    Image.new("RGBA", (9, 9), (0, 0, 0, 9)).save(tmp_path / "set" / "cat" / "z.png")
     for _ in range(2):
         caplog.clear()
         source(tmp_path, store_gigabytes=store_gigabytes)()
-        (told,) = [record.message for record in caplog.records if "16-bit" in record.message]
-        assert "(3 of 21 images; the first is cat/a.png)" in told
+        deep, transparent = sorted(record.message for record in caplog.records if "the first is" in record.message)
+        assert deep.startswith("16-bit images") and "(3 of 22 images; the first is cat/a.png)" in deep
+        assert (
+            transparent.startswith("transparent pixels") and "(1 of 22 images; the first is cat/z.png)" in transparent
+        )
 
 
 def test_grey_with_alpha_of_twelve_bits_is_turned_upright(tmp_path):
     values = np.linspace(0, 4095, 240).astype(np.uint16).reshape(12, 20)
-    write_deep_png(tmp_path / "a.png", np.dstack([values, values[::-1]]))
+    write_deep_png(tmp_path / "a.png", np.dstack([values, np.full_like(values, 4095)]))
     exif = Image.Exif()
     exif[0x0112] = 6
     content = exif.tobytes().removeprefix(b"Exif\0\0")

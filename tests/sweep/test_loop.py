@@ -17,6 +17,7 @@ from optuna.trial import Trial, TrialState
 from sota_exp.cli.main import run_command_line
 from sota_exp.sweep import end, ownership, sweep_json, take_trial
 from sota_exp.sweep import loop as sweep_loop
+from sota_exp.sweep import sweep as sweep_module
 from sota_exp.sweep.space import SearchSpace
 from sota_exp.sweep.storage import StudyStorage
 from tests.experiments import TINY
@@ -204,10 +205,31 @@ def test_the_stock_samplers_work_and_a_grid_ends_by_itself(name, num):
     assert status == 0 and found["trials"]["complete"] == num
 
 
+def test_a_repeated_point_is_ranked_once_and_a_small_space_is_announced(monkeypatch):
+    said = []
+    monkeypatch.setattr(sweep_module.log, "warning", said.append)
+    status, found = sweep(4, "hydra.sweeper.conditional=null", base=("lr=choice(0.1,0.2)", *PLAIN[1:]))
+    assert status == 0 and found["trials"]["complete"] == 4
+    assert sorted(float(entry["knobs"]["lr"]) for entry in found["ranking"]) == [0.1, 0.2]
+    assert len(said) == 1 and "the search space has 2 points, so some of 4 trials repeat others" in said[0]
+
+
+@pytest.mark.parametrize("seed", [(), ("+hydra.sweeper.sampler.seed=3",)])
+@pytest.mark.parametrize(("kind", "num"), [("bowl", 4), ("sometimes", 2)])
+def test_a_grid_tries_each_of_its_points_once(kind, num, seed):
+    """The recipe's own value 0.1 is no extra trial, and a failed point is not replaced by one that was tried."""
+    base = ("lr=choice(0.01,0.05,0.1,0.2)", *PLAIN[1:], "hydra/sweeper/sampler=grid", *seed)
+    for _ in range(2):
+        status, found = sweep(9, f"kind={kind}", base=base)
+        tried = sorted(float(entry["knobs"]["lr"]) for entry in found["entries"])
+        assert (status, tried, found["trials"]["complete"]) == (0, [0.01, 0.05, 0.1, 0.2], num)
+
+
 @pytest.mark.parametrize(
     "arguments, says",
     [
         (("hydra.sweeper.storage=journal.log",), "no heartbeat"),
+        (("lr=choice(0.1,0.2)", "hydra/sweeper/sampler=grid", "hydra.sweeper.warm_start=sweep"), "warm_start: a grid tries"),
         (("hydra.sweeper.pruner=none",), "an option is chosen with hydra/sweeper/pruner=none"),
         (("hydra.sweeper.params=[lr]",), "is not legal: a mapping, or null"),
         (("hydra.sweeper.objective=test/accuracy",), "a sweep must not see test metrics"),
@@ -381,3 +403,12 @@ def test_importances_of_several_objectives_are_those_of_the_first_alone():
     one, two = of(["maximize"]), of(["maximize", "minimize"])
     for method, shares in one.items():
         assert two[method] == pytest.approx(shares), method
+
+
+@pytest.mark.parametrize("option", ["mixup", "choice(mixup,cutmix)"])
+def test_a_value_of_an_option_that_the_command_chooses_or_searches_is_searched(option):
+    search = (f"augmentation/mix={option}", "augmentation.mix.alpha=interval(0.1,0.9)")
+    few = ("hydra.sweeper.n_trials=1", "hydra.sweeper.confirm.top=0", "hydra.sweep.dir=sweep", "tracking=none")
+    assert run_command_line(["sweep", *TINY, *search, *few]) == 0
+    found = json.loads(Path("sweep/sweep.json").read_text())
+    assert 0.1 <= found["entries"][0]["knobs"]["augmentation.mix.alpha"] <= 0.9

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from sota_exp.runs.contents import MLFLOW_STATUSES, RunContent
+from sota_exp.runs.mlflow_store import sanitize_key
 from sota_exp.tracking.console import build_score_table
 from sota_exp.tracking.mlflow_content import (
     build_epoch_points,
@@ -19,7 +20,6 @@ from sota_exp.tracking.mlflow_content import (
     build_params,
     build_points,
     build_tags,
-    sanitize_key,
 )
 from sota_exp.tracking.mlflow_note import find_extreme_classes, format_run_note, format_scores
 from tests.run_directories import CONFIG, epoch, result, write_run

@@ -256,6 +256,22 @@ def test_a_deleted_experiment_is_taken_back(store: Store, tmp_path: Path) -> Non
     assert client.get_experiment_by_name("sota_exp").lifecycle_stage == "active"
 
 
+def test_mlflows_own_environment_names_no_other_run_and_experiment(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell that was started by `mlflow run` has them, and each run would be written over the last."""
+    client, uri = store
+    for name, value in {"RUN_ID": "0" * 32, "EXPERIMENT_NAME": "other", "TRACKING_URI": "sqlite:///other.db"}.items():
+        monkeypatch.setenv(f"MLFLOW_{name}", value)
+    runs = [write_run(tmp_path / "outputs" / name) for name in ("first", "second")]
+    for directory in runs:
+        send(directory, uri)
+    found = [the_run(client, directory).info for directory in runs]
+    assert len({info.run_id for info in found} | {"0" * 32}) == 3
+    assert {client.get_experiment(info.experiment_id).name for info in found} == {"sota_exp"}
+    assert not Path("other.db").exists()
+
+
 def test_sync_sends_tracked_runs_once(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     client, _uri = store
     directory = write_run(tmp_path / "outputs" / "run")

@@ -1,6 +1,7 @@
 """Scores against their definitions and other libraries; logits in order for any batch size."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from sklearn.metrics import log_loss, top_k_accuracy_score
 from torch import nn
 
 from sota_exp.stages.evaluation import EvaluationView
+from sota_exp.training import evaluator as evaluator_module
+from sota_exp.training.distributed import World
 from sota_exp.training.metrics import (
     compute_class_means,
     compute_confusion_matrix,
@@ -158,3 +161,15 @@ def test_logits_are_in_the_order_of_the_labels():
         expected = torch.cat([images.mean((2, 3)) for images in evaluator.images(split, view)])
         assert torch.equal(evaluator.logits(MeanColor(), split, view), expected)
         assert torch.equal(evaluator.labels(split), session.data.labels[vars(session.data)[split]])
+
+
+@pytest.mark.parametrize("rank", [0, 5])
+def test_a_process_without_images_has_no_rows(monkeypatch, rank):
+    """Six processes and five images: the sixth has none, and the others wait for its rows."""
+    monkeypatch.setattr(evaluator_module, "gather_interleaved", lambda rows, world: rows)
+    session, evaluator = session_of(composed(*TINY, "scale.eval_images=5").experiment)
+    evaluator = replace(evaluator, world=World(rank=rank, size=6), _cache={})
+    network, views = session.network(), [EvaluationView(resize=16, size=16), EvaluationView(resize=24, size=16)]
+    num = int(rank == 0)
+    assert evaluator.logits(network, "val", views[0]).shape == (num, 4)
+    assert evaluator.predict_views(network, "val", views).shape == (2, num)

@@ -348,6 +348,10 @@ def test_one_image_in_a_thousand_may_change_sides(difference, num, fails):
         (OSError(28, "No space left on device"), r"disk full: \[Errno 28\] No space left"),
         (OSError(5, "Input/output error"), r"cannot read or write: \[Errno 5\]"),
         (RunFailed("diverged"), "diverged"),
+        (
+            ValueError("Expected more than 1 value per channel when training, got input size [1, 512, 1, 1]"),
+            "a batch of one image leaves batch norm a single value per channel; try a larger batch_size",
+        ),
     ],
 )
 def test_what_goes_wrong_is_one_line(error, line):

@@ -27,6 +27,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from sota_exp.stages.average import Average, WeightAverage
 from sota_exp.stages.stage import Count, FractionAboveZero, FractionBelowOne, Positive, added_field, one_of, require
 
+#: Averaged tensors, current ones and the number of updates so far → the averaged ones are updated in place.
+Update = Callable[[Any, Any, Tensor | int], None]
+
 
 def compute_update_interval(horizon: float, every: int, num_steps: int) -> int:
     """Optimizer steps between updates: `every`, or the horizon if that is shorter."""
@@ -77,13 +80,27 @@ class StepsPerEpoch:
         return self.steps_per_epoch / math.ceil(self.steps_per_epoch / self.every)
 
 
-def make_warmed_update(decay: float, power: float) -> Callable[[Any, Any, Tensor | int], None]:
+def make_warmed_update(decay: float, power: float) -> Update:
     """An update of averaged tensors [...] by current ones, whose decay grows with the number of updates so far."""
 
     def update(averaged: Any, current: Any, num_updates: Tensor | int) -> None:
         get_ema_multi_avg_fn(min(decay, 1 - (1 + int(num_updates)) ** -power))(averaged, current, num_updates)
 
     return update
+
+
+def keep_equal_integers(update: Update) -> Update:
+    """The update without its rounding of integers [...] that are equal: 0.9·7 + 0.1·7 is cut to 6, another index."""
+
+    def kept(averaged: Any, current: Any, num_updates: Tensor | int) -> None:
+        equal = (
+            [] if averaged[0].is_floating_point() else [old == new for old, new in zip(averaged, current, strict=True)]
+        )
+        update(averaged, current, num_updates)
+        for old, new, same in zip(averaged, current, equal, strict=False):
+            old.copy_(new.where(same, old))
+
+    return kept
 
 
 class MovingAverage(WeightAverage):
@@ -94,7 +111,7 @@ class MovingAverage(WeightAverage):
     ) -> None:
         self.model, self.updates = model, updates
         update = get_ema_multi_avg_fn(decay) if warmup_power is None else make_warmed_update(decay, warmup_power)
-        self.averaged = AveragedModel(model, multi_avg_fn=update, use_buffers=True)
+        self.averaged = AveragedModel(model, multi_avg_fn=keep_equal_integers(update), use_buffers=True)
         self.module = self.averaged.module.requires_grad_(False).eval()
         self.step = 0
 

@@ -10,11 +10,11 @@ from sota_exp.techniques.augmentation.mix.mixup_or_cutmix import MixupOrCutMix
 NUM = 4
 
 
-def mixed(step, cutmix_prob=0.5, rank=0):
+def mixed(step, cutmix_prob=0.5, rank=0, mixup_alpha=1.0, cutmix_alpha=1.0):
     """A batch whose image i is constant, 2^i, mixed at `step`."""
     images = torch.arange(float(NUM)).exp2().view(NUM, 1, 1, 1).expand(NUM, 3, 16, 16).contiguous()
     batch = Batch(images=images, targets=torch.eye(NUM), weights=torch.ones(NUM), sources=torch.arange(NUM))
-    stage = MixupOrCutMix(mixup_alpha=1.0, cutmix_alpha=1.0, cutmix_prob=cutmix_prob)
+    stage = MixupOrCutMix(mixup_alpha=mixup_alpha, cutmix_alpha=cutmix_alpha, cutmix_prob=cutmix_prob)
     return stage(batch, 0.0, RandomStreams(seed=0, rank=rank, world_size=2).random_numbers("augmentation/mix", step))
 
 
@@ -43,6 +43,14 @@ def test_fraction_of_batches_with_cutmix(cutmix_prob):
 @pytest.mark.parametrize("cutmix_prob, cuts", [(0.0, False), (1.0, True)])
 def test_limits(cutmix_prob, cuts):
     assert all(only_original_values(mixed(step, cutmix_prob)) == cuts for step in range(30))
+
+
+@pytest.mark.parametrize("cutmix_prob", [0.0, 1.0])
+def test_each_of_the_two_draws_with_its_own_alpha(cutmix_prob):
+    """A huge alpha draws a half; with the other's tiny one, a share would be near 0 or 1."""
+    alphas = {"cutmix_alpha": 1e4, "mixup_alpha": 1e-3} if cutmix_prob else {"cutmix_alpha": 1e-3, "mixup_alpha": 1e4}
+    shares = torch.stack([mixed(step, cutmix_prob, **alphas).targets.max(1).values.min() for step in range(30)])
+    assert (shares < 0.95).sum() >= 25
 
 
 def test_targets_match_the_images():

@@ -186,3 +186,14 @@ def test_the_warm_up_of_the_decay_is_timms(decay):
     ours, theirs = average.module.state_dict(), reference.module.state_dict()
     floats = [name for name, value in theirs.items() if value.is_floating_point()]
     torch.testing.assert_close({name: ours[name] for name in floats}, {name: theirs[name] for name in floats})
+
+
+@pytest.mark.parametrize("warmup_power", [None, 2 / 3])
+def test_indices_in_buffers_stay_what_they_are(warmup_power):
+    """Swin Transformer's `relative_position_index`: PyTorch averages integers too, and cuts what 0.9·7 + 0.1·7 gives."""
+    model = network()
+    model.register_buffer("index", torch.arange(2401))
+    average = ema(horizon=None, decay=0.9, every=1, warmup_power=warmup_power)(model, 100, 0.0)
+    for step in range(20):
+        average.update(step / 100)
+    assert torch.equal(average.module.get_buffer("index"), torch.arange(2401))
