@@ -1,15 +1,18 @@
 """One thread and a cache of its own for every test run, so that tests neither wait for nor find what another left."""
 
-import copy
+import contextlib
+import io
 import logging
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from hydra._internal.config_repository import ConfigRepository, ConfigResult
+from PIL import Image
 
-from sota_exp import CONF
+from tests.composing import compositions_share_their_work
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,21 +30,21 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield cache
 
 
+@pytest.fixture(scope="session")
+def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty SQLite store of MLflow, to be copied, because MLflow takes seconds to create one."""
+    from sota_exp.runs.mlflow_store import open_store
+
+    path = tmp_path_factory.mktemp("made_store") / "mlflow.db"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of MLflow's own code
+        open_store(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture(scope="session", autouse=True)
-def every_file_of_conf_is_parsed_once() -> Iterator[None]:
-    """Hydra parses fifty files for each of the thousands of configurations; files of a test's own are read each time."""
-    load_config, parsed = ConfigRepository.load_config, {}
-
-    def load_once(self: ConfigRepository, config_path: str) -> ConfigResult | None:
-        folders = {source.path for source in self.sources if source.scheme() == "file"}
-        if folders != {str(CONF)}:
-            return load_config(self, config_path)
-        if config_path not in parsed:
-            parsed[config_path] = load_config(self, config_path)
-        return copy.deepcopy(parsed[config_path])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ConfigRepository, "load_config", load_once)
+def shared_compositions() -> Iterator[None]:
+    with compositions_share_their_work():
         yield
 
 
@@ -59,3 +62,30 @@ def own_logging() -> Iterator[None]:
     reset_logging()
     yield
     reset_logging()
+
+
+@pytest.fixture
+def charts_only_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts are made, but an empty picture stands for each: half of the time of a page, for tests that read its words."""
+    import vl_convert
+
+    empty = '<svg width="1" height="1" viewBox="0 0 1 1" xmlns="http://www.w3.org/2000/svg"></svg>'
+    file = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(file, format="png")
+    monkeypatch.setattr(vl_convert, "vegalite_to_svg", lambda tree: empty)
+    monkeypatch.setattr(vl_convert, "svg_to_png", lambda svg, scale: file.getvalue())
+
+
+def compare_with_schema(patch: pytest.MonkeyPatch) -> None:
+    """Every part of every chart is compared with the schema of Vega-Lite, which the package skips to save time."""
+    import altair
+    from altair.utils import schemapi
+
+    to_dict = altair.TopLevelMixin.to_dict
+
+    def checked(self: Any, validate: bool = True, **given: Any) -> Any:
+        is_whole = (given.get("context") or {}).get("top_level", True)  # a part lacks the data, which is the whole's
+        return to_dict(self, validate=validate or is_whole, **given)
+
+    patch.setattr(schemapi, "debug_mode", lambda checks: contextlib.nullcontext())
+    patch.setattr(altair.TopLevelMixin, "to_dict", checked)

@@ -1,6 +1,6 @@
-"""Starts programs as forks of a process that has imported PyTorch, Hydra, Optuna and this package.
+"""Starts programs as forks of a process that has imported PyTorch, Hydra, Optuna, what draws and this package.
 
-Each is a process of its own, with its own signals, directory and output; what it doesn't have is five seconds of imports.
+Each is a process of its own, with its own signals, directory and output; what it doesn't have is ten seconds of imports.
 """
 
 import atexit
@@ -14,16 +14,31 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.composing import compositions_share_their_work
+
 START_METHOD = "forkserver"
 
 _context = multiprocessing.get_context(START_METHOD)
 _context.set_forkserver_preload(
     [
         "torchvision",
-        "optuna.storages",
+        "optuna.storages._rdb.storage",
+        "optuna.importance",
+        "scipy.stats",
+        "sklearn.ensemble",
+        "sqlalchemy.dialects.sqlite",
+        "alembic.command",
+        "altair",
+        "jinja2",
+        "markdown_it",
+        "matplotlib.backends.backend_agg",
+        "matplotlib.figure",
         "hydra.main",
         "sota_exp.cli.train",
         "sota_exp.cli.ablate",
+        "sota_exp.cli.sweep",
+        "sota_exp.sweep.end",
+        "sota_exp.sweep.loop",
         "sota_exp.training.run",
     ]
 )
@@ -93,12 +108,17 @@ def _run(arguments: Sequence[str], path: Path | None, cwd: Path, output: Path, e
     os.chdir(cwd)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        if path is None:
-            sys.argv = ["sota-exp", *arguments]
-            runpy.run_module("sota_exp", run_name="__main__")
-        else:
-            sys.argv = [str(path), *arguments]
-            sys.path.insert(0, str(path.parent))
-            runpy.run_path(str(path), run_name="__main__")
+        with compositions_share_their_work():
+            _run_program(arguments, path)
     finally:
         atexit._run_exitfuncs()
+
+
+def _run_program(arguments: Sequence[str], path: Path | None) -> None:
+    if path is None:
+        sys.argv = ["sota-exp", *arguments]
+        runpy.run_module("sota_exp", run_name="__main__")
+    else:
+        sys.argv = [str(path), *arguments]
+        sys.path.insert(0, str(path.parent))
+        runpy.run_path(str(path), run_name="__main__")

@@ -2,7 +2,9 @@
 
 import ast
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -43,10 +45,22 @@ def options(root: Path = ROOT) -> list[Option]:
         slot = str(path.parent.relative_to(root / "conf"))
         if slot.split("/")[0] in VALUES or slot == ".":
             continue
-        node = yaml.safe_load(path.read_text()) or {}
+        node = yaml_of(path.read_text())
         if "_target_" in node:
             found.append(Option(slot=slot, name=path.stem, target=node["_target_"]))
     return found
+
+
+@cache
+def yaml_of(text: str) -> dict[str, Any]:
+    """The content of a file of conf/; many tests read the same. Not to be changed."""
+    return yaml.safe_load(text) or {}
+
+
+@cache
+def tree_of(text: str) -> ast.Module:
+    """The tree of a module; many tests read the same. Not to be changed."""
+    return ast.parse(text)
 
 
 def presets(root: Path = ROOT) -> list[tuple[str, str]]:
@@ -147,10 +161,15 @@ def _without_yaml(root: Path, found: list[Option]) -> list[str]:
 
 def imports(path: Path) -> set[str]:
     """Modules and names that a file imports anywhere in it, dotted. Relative imports are refused by the linter."""
+    return set(_imports_of(path.read_text()))
+
+
+@cache
+def _imports_of(text: str) -> frozenset[str]:
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(text)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)

@@ -7,7 +7,7 @@ import ast
 import re
 from pathlib import Path
 
-from tests.options import ROOT, imports
+from tests.options import ROOT, imports, tree_of
 
 PACKAGE = ROOT / "sota_exp"
 
@@ -29,7 +29,7 @@ def rooms(package: Path) -> dict[str, list[Path]]:
 
 def declared(package: Path, room: str) -> set[str]:
     """The rooms that the second sentence of a room's docstring says it imports."""
-    text = ast.get_docstring(ast.parse((package / room / "__init__.py").read_text())) or ""
+    text = ast.get_docstring(tree_of((package / room / "__init__.py").read_text())) or ""
     found = re.search(r"^Imports ([a-z, ]+)\.$", text, re.M)
     assert found, f"sota_exp/{room}/__init__.py: no line `Imports …, … and ….`"
     return set() if found[1] == "no other room" else set(re.split(r", | and ", found[1]))

@@ -3,11 +3,12 @@
 import ast
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.options import ROOT, folder_of, imports, options
+from tests.options import ROOT, folder_of, imports, options, tree_of
 from tests.rooms import MODULES, PACKAGE, faults_of_layout, place, rooms, table
 
 TECHNIQUES = [PACKAGE / folder_of(option.slot) / f"{option.name}.py" for option in options() if not option.is_neutral]
@@ -41,7 +42,7 @@ DRAWERS = re.compile(r"^(utils?|helpers?|common|misc|tools|base|core|lib)$")
 def imported_modules(path: Path) -> set[str]:
     """Modules named in a file's import statements, names cut off."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -56,33 +57,38 @@ def at_top(path: Path) -> set[str]:
     seen: set[str] = set()
     todo = [path]
     while todo:
-        current = todo.pop()
-        tree = ast.parse(current.read_text())
-        inside = {
-            id(node)
-            for block in ast.walk(tree)
-            if isinstance(block, ast.FunctionDef)
-            or (isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING")
-            for node in ast.walk(block)
-        }
-        for node in ast.walk(tree):
-            if id(node) in inside:
-                continue
-            found = set()
-            if isinstance(node, ast.Import):
-                found = {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                found = {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-            for name in found - seen:
-                seen.add(name)
-                target = ROOT / (name.replace(".", "/") + ".py")
-                if name.startswith("sota_exp.") and target.is_file():
-                    todo.append(target)
+        for name in named_at_top(todo.pop().read_text()) - seen:
+            seen.add(name)
+            target = ROOT / (name.replace(".", "/") + ".py")
+            if name.startswith("sota_exp.") and target.is_file():
+                todo.append(target)
     return seen
 
 
+@cache
+def named_at_top(text: str) -> frozenset[str]:
+    """The modules and names that a module's own text imports there."""
+    tree = tree_of(text)
+    inside = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.FunctionDef)
+        or (isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING")
+        for node in ast.walk(block)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in inside:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(found)
+
+
 def functions(path: Path) -> list[ast.FunctionDef]:
-    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+    return [node for node in ast.walk(tree_of(path.read_text())) if isinstance(node, ast.FunctionDef)]
 
 
 def length(function: ast.FunctionDef) -> int:
@@ -94,7 +100,7 @@ def test_a_technique_file_reads_in_order_docstring_functions_class(path):
     """A sentence `Name: what it does.`, the formula, the paper, a known-good setting; the option's class comes last."""
     if place(path).startswith(OTHER_GROUPS):
         return
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path.read_text())
     text = ast.get_docstring(tree) or ""
     assert re.match(r"[A-Za-z][^\n]*: [^\n]+", text)
     assert re.search(r"^Paper: .+", text, re.M) and re.search(r"^Setting: .+", text, re.M)
@@ -103,10 +109,14 @@ def test_a_technique_file_reads_in_order_docstring_functions_class(path):
     assert isinstance(last, ast.ClassDef) and last.name == option.target.rpartition(".")[2]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=place)
-def test_hydra_stays_at_the_door(path):
-    found = {name.split(".")[0] for name in imported_modules(path)} & {"hydra", "omegaconf"}
-    assert not found or place(path).startswith(OF_HYDRA)
+def test_hydra_stays_at_the_door():
+    knowing = {place(path) for path in MODULES if names_hydra(path)}
+    assert [name for name in sorted(knowing) if not name.startswith(OF_HYDRA)] == []
+    assert knowing
+
+
+def names_hydra(path: Path) -> bool:
+    return bool({name.split(".")[0] for name in imported_modules(path)} & {"hydra", "omegaconf"})
 
 
 def test_the_training_loop_imports_no_technique():
@@ -120,10 +130,12 @@ def test_light_modules_import_nothing_heavy(name):
     assert {found.split(".")[0] for found in at_top(PACKAGE / name)} & set(LIGHT[name]) == set()
 
 
-@pytest.mark.parametrize("path", [path for room in LIGHT_ROOMS for path in rooms(PACKAGE)[room]], ids=place)
-def test_modules_of_light_rooms_import_nothing_heavy(path):
-    heavy = LIGHT_ROOMS[place(path).split("/")[0]]
-    assert {found.split(".")[0] for found in at_top(path) | imported_modules(path)} & set(heavy) == set()
+@pytest.mark.parametrize("room", LIGHT_ROOMS)
+def test_modules_of_light_rooms_import_nothing_heavy(room):
+    heavy, paths = set(LIGHT_ROOMS[room]), rooms(PACKAGE)[room]
+    named = {place(path): {found.split(".")[0] for found in at_top(path) | imported_modules(path)} for path in paths}
+    assert {name: found & heavy for name, found in named.items() if found & heavy} == {}
+    assert named
 
 
 def test_the_layout_is_what_the_rooms_say():
@@ -241,16 +253,20 @@ def test_the_pipeline_has_no_branches():
     assert not any(isinstance(node, ast.If | ast.IfExp) for node in ast.walk(build))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=place)
-def test_modules_and_functions_are_short(path):
-    assert len(path.read_text().splitlines()) <= MAX_MODULE_LINES
-    assert [f"{each.name}: {length(each)}" for each in functions(path) if length(each) > MAX_FUNCTION_LINES] == []
+def test_modules_and_functions_are_short():
+    lines = {place(path): len(path.read_text().splitlines()) for path in MODULES}
+    assert {name: count for name, count in lines.items() if count > MAX_MODULE_LINES} == {}
+    lengths = {f"{place(path)}: {each.name}": length(each) for path in MODULES for each in functions(path)}
+    assert {name: count for name, count in lengths.items() if count > MAX_FUNCTION_LINES} == {}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=place)
-def test_lines_are_short_prose_too(path):
-    lines = enumerate(path.read_text().splitlines(), 1)
-    assert [number for number, line in lines if len(line) > 120] == []
+def test_lines_are_short_prose_too():
+    lines = [
+        (place(path), number, len(line))
+        for path in MODULES
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+    ]
+    assert [each for each in lines if each[2] > 120] == []
 
 
 def test_the_median_function_is_near_ten_lines():
@@ -264,22 +280,26 @@ def test_there_are_no_drawers():
     assert {name for name in names if DRAWERS.match(name)} == set()
 
 
-@pytest.mark.parametrize("path", MODULES, ids=place)
-def test_nothing_is_left_to_do_and_nothing_is_probed(path):
-    text = path.read_text()
-    assert not re.search(r"\b(TODO|FIXME|XXX)\b", text)
-    calls = [
-        node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    ]
-    assert not any(call.func.id == "hasattr" for call in calls)
-    assert not any(call.func.id == "getattr" and len(call.args) == 3 for call in calls)
+def test_nothing_is_left_to_do_and_nothing_is_probed():
+    texts = {place(path): path.read_text() for path in MODULES}
+    assert [name for name, text in texts.items() if re.search(r"\b(TODO|FIXME|XXX)\b", text)] == []
+    assert [name for name, text in texts.items() if any(map(is_probe, ast.walk(tree_of(text))))] == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=place)
-def test_every_module_says_what_it_is(path):
-    text = path.read_text()
-    is_folder_of_techniques = path.name == "__init__.py" and path.parent.parent != PACKAGE and not text.strip()
-    assert is_folder_of_techniques or ast.get_docstring(ast.parse(text))
+def is_probe(node: ast.AST) -> bool:
+    """`hasattr`, or `getattr` with a default."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+        return False
+    return node.func.id == "hasattr" or (node.func.id == "getattr" and len(node.args) == 3)
+
+
+def test_every_module_says_what_it_is():
+    silent = [path for path in MODULES if not ast.get_docstring(tree_of(path.read_text()))]
+    assert [place(path) for path in silent if not is_folder_of_techniques(path)] == []
+
+
+def is_folder_of_techniques(path: Path) -> bool:
+    return path.name == "__init__.py" and path.parent.parent != PACKAGE and not path.read_text().strip()
 
 
 def test_no_step_waits_for_the_device():

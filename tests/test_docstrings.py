@@ -2,10 +2,8 @@
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-
+from tests.options import tree_of
 from tests.rooms import MODULES, place
 
 
@@ -48,7 +46,7 @@ def raises(function: ast.FunctionDef) -> bool:
 def faults(text: str) -> list[str]:
     """`name: what its docstring lacks` for the public functions of a module."""
     found = []
-    for function in public_functions(ast.parse(text)):
+    for function in public_functions(tree_of(text)):
         written = ast.get_docstring(function) or ""
         if has_arrays(function) and "[" not in written and "scalar" not in written.lower():
             found.append(f"{function.name}: no shapes, such as images: uint8 [B, 3, H, W]")
@@ -57,9 +55,9 @@ def faults(text: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=place)
-def test_public_functions_give_shapes_and_errors(path: Path) -> None:
-    assert faults(path.read_text()) == []
+def test_public_functions_give_shapes_and_errors() -> None:
+    found = {place(path): faults(path.read_text()) for path in MODULES}
+    assert {name: each for name, each in found.items() if each} == {}
 
 
 def test_what_is_missing_is_found() -> None:

@@ -6,6 +6,7 @@ Every value is checked before any data is read. A mistake is a `ConfigError` wit
 import dataclasses
 import functools
 import importlib
+import pickle
 import typing
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -116,18 +117,25 @@ def convert_values(types: Mapping[str, Any], values: Mapping[str, Any], key: str
     """
     if not types:
         return {}
-    typed = OmegaConf.structured(_schema(tuple(types.items())))
-    for name, value in values.items():
+    converted: dict[str, Any] = pickle.loads(_convert(tuple(types.items()), pickle.dumps(dict(values)), key))
+    return converted
+
+
+@functools.lru_cache(maxsize=2048)
+def _convert(types: tuple[tuple[str, Any], ...], values: bytes, key: str) -> bytes:
+    """`convert_values` of pickled values; most values of a sweep's or a study's configurations are the same ones."""
+    typed = OmegaConf.structured(_schema(types))
+    for name, value in pickle.loads(values).items():
         try:
             OmegaConf.update(typed, name, value)
         except OmegaConfBaseException as error:
             raise ConfigError(
-                f"{join_key(key, name)}={_format_value(value)}: expected {_describe_type(types[name])}"
+                f"{join_key(key, name)}={_format_value(value)}: expected {_describe_type(dict(types)[name])}"
             ) from error
     # Not resolved: the values are, and a folder may be called ${x}.
     result = OmegaConf.to_container(typed, resolve=False, throw_on_missing=True)
     assert isinstance(result, dict)
-    return {str(name): value for name, value in result.items()}
+    return pickle.dumps({str(name): value for name, value in result.items()})
 
 
 @functools.cache

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp.config.configuration import Configuration, resolve_configuration
@@ -20,18 +20,22 @@ PARTS = ("test", "val", "train", "all")
 
 def compose_configuration(overrides: list[str]) -> Configuration:
     """Compose overrides into a configuration; a ConfigError if an override is not legal."""
-    return _compose_and_resolve(overrides)[0]
+    config, choices = _compose_run(overrides)
+    return resolve_configuration(config, choices, overrides)
 
 
-def _compose_and_resolve(overrides: list[str]) -> tuple[Configuration, set[str]]:
-    """Compose overrides into a configuration and the dotted keys whose value is an interpolation."""
+def _compose_run(overrides: list[str]) -> tuple[DictConfig, dict[str, str]]:
+    """Compose overrides into a configuration that is not resolved, and its choices."""
     try:
-        config, choices = extract_run(compose_with_hydra(overrides))
+        return extract_run(compose_with_hydra(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(format_hydra_error(error, overrides)) from error
+
+
+def _list_interpolated_keys(config: DictConfig) -> set[str]:
+    """The dotted keys whose value is an interpolation."""
     written = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
-    derived = {key for key, value in flatten(written).items() if isinstance(value, str) and "${" in value}
-    return resolve_configuration(config, choices, overrides), derived
+    return {key for key, value in flatten(written).items() if isinstance(value, str) and "${" in value}
 
 
 def configuration_to_overrides(
@@ -63,8 +67,10 @@ def find_missing_values(
     """
     values: list[str] = []
     for with_derived in (False, True):
-        given, derived = _compose_and_resolve([*search_path, *overrides, *values])
-        current = flatten(given.values)
+        composed = [*search_path, *overrides, *values]
+        config, choices = _compose_run(composed)
+        derived = _list_interpolated_keys(config)
+        current = flatten(resolve_configuration(config, choices, composed).values)
         differing = {
             key: f"{key}={format_override_value(value)}"
             for key, value in flatten(tree).items()

@@ -37,31 +37,42 @@ def get_search_directories(hydra: Any) -> SearchDirectories:
 
 
 def extract_run(config: DictConfig) -> tuple[DictConfig, dict[str, str]]:
-    """Split what Hydra composed into the run's configuration, cleaned by `drop_replaced_values`, and its choices."""
+    """Split what Hydra composed into the run's configuration and its choices; `config` is changed.
+
+    Replaced values are dropped from the configuration, as by `drop_replaced_values`.
+    """
     found = config.hydra.runtime.choices.items()
     choices = {str(group): str(option) for group, option in found if not str(group).startswith("hydra/")}
     overrides, directories = list(config.hydra.overrides.task), get_search_directories(config.hydra)
     with open_dict(config):
         del config["hydra"]
-    return drop_replaced_values(config, choices, overrides, directories), choices
+    _drop_of_presets(config, choices, overrides, directories)
+    return config, choices
 
 
 def drop_replaced_values(
     config: DictConfig, choices: dict[str, str], overrides: Sequence[str], directories: SearchDirectories
 ) -> DictConfig:
-    """The configuration, unresolved, without values that presets set for options that are no longer chosen.
+    """A copy of the configuration, unresolved, without values that presets set for options that are no longer chosen.
 
     The presets are the recipe, then the experiments. A value that a later preset or one of `overrides` sets is kept.
     directories: see `get_search_directories`.
     """
-    keys = [text.lstrip("+~").partition("=")[0] for text in overrides]
     cleaned = copy.deepcopy(config)
+    _drop_of_presets(cleaned, choices, overrides, directories)
+    return cleaned
+
+
+def _drop_of_presets(
+    cleaned: DictConfig, choices: dict[str, str], overrides: Sequence[str], directories: SearchDirectories
+) -> None:
+    """Drop the values of all presets from `cleaned`; see `drop_replaced_values`."""
+    keys = [text.lstrip("+~").partition("=")[0] for text in overrides]
     presets = list_presets(choices)
     for index, preset in enumerate(presets):
         later = [key for name in presets[index + 1 :] for key in list_preset_keys(name, directories)]
         before = tuple("+{0}={2}".format(*name.rpartition("/")) for name in presets[: index + 1])
         _drop_of_preset(cleaned, preset, before, [*later, *keys], choices, directories)
-    return cleaned
 
 
 def list_presets(choices: dict[str, str]) -> list[str]:

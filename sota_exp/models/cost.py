@@ -7,12 +7,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 def count_flops(network: nn.Module, size: int) -> int:
     """Floating-point operations (two per multiply-add) of one forward pass on an image of size × size pixels."""
+    with FlopCounterMode(display=False) as counter:
+        read_blank_image(network, size)
+    return counter.get_total_flops()
+
+
+def read_blank_image(network: nn.Module, size: int) -> None:
+    """One forward pass on an image of size × size pixels, of which nothing is kept."""
     was_training = network.training
     weight = next(network.parameters())
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with torch.no_grad():
         network.eval()(torch.zeros(1, 3, size, size, device=weight.device))
     network.train(was_training)
-    return counter.get_total_flops()
 
 
 def count_parameters(network: nn.Module) -> int:

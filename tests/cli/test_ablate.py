@@ -16,7 +16,7 @@ from tests.forked import Program
 from tests.options import ROOT
 
 SMALL = [item for item in TINY if not item.startswith("schedule.length")]
-OVERRIDES = [*SMALL, "scale.epochs=1", "scale.long_epochs=2", "tracking.figures=false", "evaluation/resolution=search"]
+OVERRIDES = [*SMALL, "scale.epochs=1", "scale.long_epochs=2", "evaluation/resolution=search"]
 STUDY = ["ablate", "study=ladder", "study.only=[ema,inference_resize]", "hydra.sweep.dir=study"]
 
 
@@ -40,6 +40,7 @@ def finished(study: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in study.glob("runs/*/*/result.json")}
 
 
+@pytest.mark.usefixtures("charts_only_made")
 def test_a_study_runs_once_and_can_be_extended(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command_line(small("study.seeds=1")) == 0
     output = capsys.readouterr().out
@@ -142,7 +143,7 @@ def test_readmes_way_to_add_a_technique_works(tmp_path, monkeypatch, capsys):
         "group/slot=none", "augmentation/erase=none"
     )
     monkeypatch.chdir(tmp_path)
-    wanted = ["ablate", "study=add_one_in", "study.only=[mine]", mine, "data=fake", "--plan", "hydra.sweep.dir=here"]
+    wanted = ["ablate", *SMALL, "study=add_one_in", "study.only=[mine]", mine, "--plan", "hydra.sweep.dir=here"]
     assert run_command_line(wanted) == 0
     assert "augmentation/erase=random_erasing" in " ".join(capsys.readouterr().out.split())
 

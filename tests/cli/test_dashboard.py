@@ -1,6 +1,7 @@
 """`sota-exp dashboard`: port, store, and end of the server."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -58,8 +59,10 @@ def test_it_creates_the_store_and_ends_at_ctrl_c(tmp_path: Path) -> None:
     assert (tmp_path / "mlflow.db").exists()
 
 
-def test_an_unknown_experiment_is_refused_and_not_created(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+def test_an_unknown_experiment_is_refused_and_not_created(
+    tmp_path: Path, made_store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri = f"sqlite:///{shutil.copy(made_store, tmp_path)}"
     open_store(uri).create_experiment("mine")
     with pytest.raises(ConfigError, match=r"--experiment=mien: sqlite:.* has no such experiment; legal: mine, Default"):
         prepare_experiment(uri, "mien")

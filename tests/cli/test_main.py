@@ -162,10 +162,14 @@ def test_mistakes_that_composition_finds_do_not_import_torch(elsewhere):
     """All in one process, which prints its imports at the end."""
     script = (
         "import sys\nfrom sota_exp.cli.main import run_command_line\n"
-        f"statuses = [run_command_line(['train', *line.split()]) for line in {list(FOUND_BY_COMPOSITION)!r}]\n"
+        "from tests.composing import compositions_share_their_work\n"
+        "with compositions_share_their_work():\n"
+        f"    statuses = [run_command_line(['train', *line.split()]) for line in {list(FOUND_BY_COMPOSITION)!r}]\n"
         "print(set(statuses), sorted({'torch', 'mlflow', 'torchvision', 'timm'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert done.stdout == "{2} []\n"
 
 
@@ -283,9 +287,11 @@ def result_of(directory):
 
 
 def test_a_whole_run_and_its_repetition(capfd, elsewhere):
-    command = ["train", *TINY_RUN, "recipe=torchvision", "hydra.run.dir=here"]
+    command = ["train", *TINY_RUN, "recipe=torchvision", "tracking.figures=true", "hydra.run.dir=here"]
     assert run_command_line(command) == 0
     output = capfd.readouterr().out
+    drawn = {path.name for path in (elsewhere / "here" / "figures").iterdir()}
+    assert drawn >= {"learning_curves.png", "learning_rate.png", "confusion_matrix.png", "reliability.png"}
     assert "val accuracy" in output and "finished" in output and "images/s" in output
     result = result_of("here")
     assert (result["status"], result["choices"]["augmentation/mix"]) == ("finished", "mixup_or_cutmix")

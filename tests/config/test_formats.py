@@ -75,7 +75,7 @@ def test_a_configuration_of_format_1_keeps_its_meaning() -> None:
 
 def overrides_of_the_old_run() -> list[str]:
     return [
-        *TINY, "recipe=baseline", "data.cache=cache", "augmentation/mix=mixup", "regularization/norm=ghost_batch",
+        *TINY, "tracking.figures=true", "recipe=baseline", "data.cache=cache", "augmentation/mix=mixup", "regularization/norm=ghost_batch",
         "regularization.norm.ghost_batch_size=8",
     ]  # fmt: skip
 

@@ -1,6 +1,7 @@
 """A run in MLflow: its numbers are those of its files, and its model predicts at more than one size."""
 
 import json
+import shutil
 from pathlib import Path
 
 import mlflow
@@ -28,10 +29,10 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def tracked(tmp_path_factory: pytest.TempPathFactory, made_store: Path) -> tuple[Path, str]:
     """A finished run with its model in a store: its directory and the URI of the store."""
     root = tmp_path_factory.mktemp("tracked")
-    directory, uri = root / "run", f"sqlite:///{root / 'mlflow.db'}"
+    directory, uri = root / "run", f"sqlite:///{shutil.copy(made_store, root)}"
     assert (
         main.run_command_line(["train", *TINY, "recipe=baseline", "optimizer.lr=0.05", f"hydra.run.dir={directory}"])
         == 0

@@ -28,9 +28,10 @@ OTHER = Preprocessing(mean=(0.1, 0.2, 0.3), std=(1.0, 1.0, 1.0))
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, made_store: Path) -> Path:
     """A working directory with the default store and a finished run in it."""
     place = tmp_path_factory.mktemp("home")
+    shutil.copy(made_store, place)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         command = ["train", *RUN, "recipe=baseline", "schedule.length.epochs=1", "tracking.system_metrics=false"]

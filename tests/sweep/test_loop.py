@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.trial import Trial, TrialState
 
 from sota_exp.cli.main import run_command_line
+from sota_exp.report.sweep import figures
 from sota_exp.sweep import end, ownership, sweep_json, take_trial
 from sota_exp.sweep import loop as sweep_loop
 from sota_exp.sweep import sweep as sweep_module
@@ -32,6 +34,19 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["sota-exp"])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+
+
+@pytest.fixture(autouse=True)
+def without_figures(request, monkeypatch):
+    """Half a second for each sweep; tests that look at the figures ask for `with_figures`."""
+    if "with_figures" not in request.fixturenames:
+        monkeypatch.setattr(figures, "draw_sweep_figures", lambda *given: None)
+
+
+@pytest.fixture
+def with_figures(tmp_path):
+    """The names of the figures that the sweep has drawn."""
+    return lambda: {path.stem for path in (tmp_path / "sweep" / "figures").iterdir()}
 
 
 def sweep(num_trials, *arguments, base=PLAIN):
@@ -167,12 +182,13 @@ def test_an_option_that_does_not_compose_fails_its_trial_alone():
     assert all("gone" in item["reason"] for item in found["failures"])
 
 
-def test_conditional_knobs_exist_with_their_option_alone():
+def test_conditional_knobs_exist_with_their_option_alone(with_figures):
     _, found = sweep(8, "mix=choice(none,mixup,cutmix)")
     for entry in found["entries"]:
         knobs = {"none": set(), "mixup": {"mix.alpha"}, "cutmix": {"mix.alpha", "mix.box"}}[entry["knobs"]["mix"]]
         assert set(entry["knobs"]) == {"lr", "mix"} | knobs
     assert found["trials"] == {"complete": 8, "pruned": 0, "failed": 0, "running": 0}
+    assert with_figures() >= {"history", "slice", "parallel_coordinates", "contour", "importances"}
 
 
 def test_the_best_of_another_sweep_is_tried_early(tmp_path):
@@ -190,12 +206,13 @@ def test_time_and_patience_end_it_early(capsys):
     assert found["trials"]["complete"] == 4 and "no new best in 3 trials" in found["stopped"]
 
 
-def test_several_objectives_give_a_front():
+def test_several_objectives_give_a_front(with_figures):
     goal = ("hydra.sweeper.objective=[val/x,cost/parameters]", "hydra.sweeper.direction=[maximize,minimize]")
     _, found = sweep(6, "kind=front", *goal)
     values = [item["value"] for item in found["front"]]
     assert found["best"]["number"] == 0 and values == sorted(values, key=lambda pair: -pair[0])
     assert [pair[1] for pair in values] == sorted((pair[1] for pair in values), reverse=True)
+    assert "front" in with_figures()
 
 
 @pytest.mark.parametrize("name, num", [("random", 3), ("qmc", 3), ("grid", 2), ("gp", 3), ("nsgaii", 3)])
@@ -286,13 +303,13 @@ def test_the_private_surface_that_this_rests_on_is_there():
 def real(*arguments):
     """Exit status of `sota-exp sweep` over trainings of a tenth of a second."""
     knob = "optimizer.lr=tag(log,interval(0.01,1.0))"
-    asked = [*TINY, knob, "hydra.sweep.dir=sweep", "tracking.figures=false", *arguments]
+    asked = [*TINY, knob, "hydra.sweep.dir=sweep", *arguments]
     status = run_command_line(["sweep", *asked])
     with open("sweep/sweep.json") as file:
         return status, json.load(file)
 
 
-def test_trainings_are_pruned_complete_and_confirmed_and_test_stays_out_of_the_search(tmp_path, capsys):
+def test_trainings_are_pruned_complete_and_confirmed_and_test_stays_out_of_the_search(tmp_path, capsys, with_figures):
     status, found = real(
         "schedule.length.epochs=4",
         "hydra.sweeper.n_trials=8",
@@ -318,7 +335,7 @@ def test_trainings_are_pruned_complete_and_confirmed_and_test_stays_out_of_the_s
     assert f"up to {sum(len(arm['val']) for arm in confirm['arms'])} whole trainings, of the best 2" in output
     assert "all with" in output and "schedule.length.epochs=4" in found["fixed"]
     assert confirm["seeds"] == [1000, 1001] and confirm["verdict"] in ("beats", "loses", "cannot be distinguished")
-    assert (tmp_path / "sweep" / "figures" / "history.png").is_file() and (tmp_path / "sweep" / "sweep.md").is_file()
+    assert "history" in with_figures() and (tmp_path / "sweep" / "sweep.md").is_file()
 
 
 @pytest.mark.parametrize(
@@ -342,8 +359,9 @@ def test_a_training_that_cannot_end_well_fails_its_trial_with_the_reason(broken,
     assert json.loads((tmp_path / "sweep" / "0" / "result.json").read_text())["status"] == "failed"
 
 
-def test_a_trial_without_memory_fails_in_optuna_and_mlflow_and_the_sweep_goes_on(tmp_path):
+def test_a_trial_without_memory_fails_in_optuna_and_mlflow_and_the_sweep_goes_on(tmp_path, made_store):
     """Images of terabytes, which no machine holds: the allocator itself refuses."""
+    shutil.copy(made_store, tmp_path)
     knob, uri = "data.image_size=choice(16,400000)", f"sqlite:///{tmp_path}/mlflow.db"
     asked = [*TINY, knob, "hydra.sweep.dir=sweep", "hydra.sweeper.n_trials=3", "hydra.sweeper.confirm.top=0"]
     assert (

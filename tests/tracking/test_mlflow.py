@@ -13,7 +13,7 @@ import pytest
 from mlflow import MlflowClient
 
 from sota_exp.runs.contents import RunContent
-from sota_exp.runs.mlflow_store import PROBE_PATH, open_store, resolve_uri
+from sota_exp.runs.mlflow_store import PROBE_PATH, resolve_uri
 from sota_exp.runs.sent_position import SentPosition, read_origin
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.tracking.mlflow import MLflow, format_notice, format_notice_of_all
@@ -43,13 +43,6 @@ FIELDS = {
 #: Above the second that a dead server may cost, for a machine under load; below the 10 s and more of its own time-outs.
 #: `benchmarks/outages.py` measures the real cost.
 LEFT_SECONDS = 8.0
-
-
-@pytest.fixture(scope="module")
-def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("made") / "mlflow.db"
-    open_store(f"sqlite:///{path}")
-    return path
 
 
 def history(uri: str, directory: Path) -> list[tuple[str, int, float]]:
@@ -304,10 +297,14 @@ def test_three_runs_at_once_on_a_store_that_is_not_there(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_a_server_lost_in_the_middle_is_caught_up_with(tmp_path: Path) -> None:
+def test_a_server_lost_in_the_middle_is_caught_up_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A stopped server accepts connections, because the kernel does, and never answers; a killed one refuses them."""
+    from sota_exp.cli import sync
     from sota_exp.cli.dashboard import find_free_port
 
+    monkeypatch.chdir(tmp_path)
     port = find_free_port(5100)
     uri = f"http://127.0.0.1:{port}"
     serving = serve(tmp_path, port)
@@ -326,8 +323,10 @@ def test_a_server_lost_in_the_middle_is_caught_up_with(tmp_path: Path) -> None:
             else:
                 serving.wait()
                 serving = serve(tmp_path, port)
-            once, twice = (sync_in_a_process(tmp_path, name) for _ in range(2))
-            assert "things were missing" in once and "nothing was missing" in twice
+            for words in ("things were missing", "nothing was missing"):
+                capsys.readouterr()
+                sync.main([name])
+                assert words in capsys.readouterr().out
             assert history(uri, tmp_path / name) == expected(tmp_path / name)
     finally:
         stop(serving)
@@ -345,13 +344,6 @@ def serve(root: Path, port: int) -> "subprocess.Popen[bytes]":
 def stop(process: "subprocess.Popen[bytes]") -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def sync_in_a_process(root: Path, name: str) -> str:
-    said = root / "synced.txt"
-    said.unlink(missing_ok=True)
-    assert Program("sync", name, cwd=root, output=said).wait() == 0
-    return said.read_text()
 
 
 @pytest.mark.parametrize(

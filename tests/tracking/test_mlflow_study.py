@@ -1,5 +1,6 @@
 """The parent run of a study in MLflow: note and differences from study.json; one line if it cannot be sent."""
 
+import shutil
 from pathlib import Path
 
 from sota_exp.study.files import StudyFiles
@@ -25,8 +26,9 @@ def test_the_note_has_the_verdicts_and_the_command(tmp_path: Path) -> None:
     assert build_difference_metrics(found) == {"difference/b": found["arms"][1]["difference"]}
 
 
-def test_what_can_not_be_sent_is_one_line(tmp_path: Path) -> None:
+def test_what_can_not_be_sent_is_one_line(tmp_path: Path, made_store: Path) -> None:
     made(tmp_path)
+    shutil.copy(made_store, tmp_path)
     tracking = {"uri": "http://127.0.0.1:9", "experiment": "sota_exp"}
     (line,) = end_parent_run(tmp_path, tracking, "FINISHED")
     assert "http://127.0.0.1:9 does not answer" in line

@@ -13,7 +13,7 @@ from mlflow.entities import LoggedModelStatus, Metric, Run
 
 from sota_exp.cli import sync
 from sota_exp.runs.contents import RunContent
-from sota_exp.runs.mlflow_store import build_mlflow_environment, open_store
+from sota_exp.runs.mlflow_store import build_mlflow_environment
 from sota_exp.runs.sent_position import SentPosition, read_origin
 from sota_exp.tracking import sync as tracking_sync
 from sota_exp.tracking.mlflow_content import build_points
@@ -28,14 +28,6 @@ from tests.run_directories import result, write_epochs, write_run
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 Store = tuple[MlflowClient, str]
-
-
-@pytest.fixture(scope="module")
-def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store, copied, because MLflow takes 5 s to create one."""
-    path = tmp_path_factory.mktemp("made") / "mlflow.db"
-    open_store(f"sqlite:///{path}")
-    return path
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sota_exp.report.drawing.chart import chart_to_svg, write_png
+from sota_exp.report.drawing.chart import chart_to_svg, skip_schema, write_png
 from sota_exp.report.run.figure_data import RunFigureData
 
 if TYPE_CHECKING:
@@ -15,11 +15,17 @@ def draw_run_figures(directory: Path) -> None:
     run = RunFigureData.read(directory)
     from sota_exp.report.run import charts
 
-    write_chart(charts.draw_learning_curves(run), directory, "learning_curves")
-    write_chart(charts.draw_learning_rate(run), directory, "learning_rate")
-    write_chart(charts.draw_confusion_matrix(run), directory, "confusion_matrix")
-    write_chart(charts.draw_run_reliability(run), directory, "reliability")
-    write_chart(charts.draw_worst_mistakes(run), directory, "worst_mistakes")
+    charts_by_name = {
+        "learning_curves": charts.draw_learning_curves,
+        "learning_rate": charts.draw_learning_rate,
+        "confusion_matrix": charts.draw_confusion_matrix,
+        "reliability": charts.draw_run_reliability,
+        "worst_mistakes": charts.draw_worst_mistakes,
+    }
+    for name, draw in charts_by_name.items():
+        with skip_schema():
+            chart = draw(run)
+        write_chart(chart, directory, name)
     draw_resolution_figure(run.result, directory)
 
 

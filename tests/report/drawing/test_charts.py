@@ -9,6 +9,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 import pytest
+from altair.utils.schemapi import SchemaValidationError
 
 from sota_exp.report.drawing.chart import (
     BLUE,
@@ -42,6 +43,7 @@ from sota_exp.report.drawing.search_history import draw_search_history
 from sota_exp.report.study.runs import SeedCurve
 from sota_exp.report.study.study import ConfidenceInterval
 from sota_exp.statistics.units import PLAIN_FORMAT, SHARE_FORMAT
+from tests.conftest import compare_with_schema
 from tests.report.pictures import Picture
 
 NAMES = [
@@ -293,6 +295,16 @@ def test_inks_can_be_read_on_their_paper(name: str, side: int) -> None:
     """WCAG 2.1: a contrast of 4.5 for text."""
     darker, lighter = sorted(luminance(INKS[ink][side]) for ink in (name, "paper"))
     assert (lighter + 0.05) / (darker + 0.05) >= 4.5
+
+
+def test_what_the_schema_refuses_is_found_where_tests_compare_with_it(monkeypatch):
+    """The package skips the schema of Vega-Lite to save time."""
+    wrong = alt.Chart(alt.Data(values=[{"x": 1}])).mark_point().encode(alt.X("x:Q"))
+    wrong.height = "high"
+    assert chart_to_svg(wrong.properties(width=10))
+    compare_with_schema(monkeypatch)
+    with pytest.raises(SchemaValidationError, match="high"):
+        chart_to_svg(wrong)
 
 
 @pytest.mark.parametrize(("sign", "bad", "shape"), [(1, 0.1, "triangle-down"), (-1, 9.0, "triangle-up")])

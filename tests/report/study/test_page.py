@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 from sota_exp.cli import main
 from sota_exp.report.drawing.chart import INKS, format_ink_css
 from sota_exp.report.study.page import write_study_report
+from tests.conftest import compare_with_schema
 from tests.experiments import TINY
 from tests.report.pages import Page, markdown_tables
 from tests.report.pictures import Picture
@@ -40,8 +41,16 @@ FEW = STEPS[:3]
 def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of all thirteen steps."""
     directory = write_study(tmp_path_factory.mktemp("ladder"), num_test=200)
-    write_study_report(directory)
+    with pytest.MonkeyPatch.context() as patch:
+        compare_with_schema(patch)
+        write_study_report(directory)
     return directory
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """The page of a study without hostile words."""
+    return page_of(write_study(tmp_path_factory.mktemp("plain"), FEW, range(3), num_test=60))
 
 
 def page_of(directory: Path) -> Page:
@@ -62,6 +71,7 @@ def test_every_number_of_the_tables_is_recomputed(ladder: Path) -> None:
     assert found.num > 300
 
 
+@pytest.mark.usefixtures("charts_only_made")
 def test_a_wrong_number_is_found(tmp_path: Path) -> None:
     """The test above can fail."""
     directory = write_study(tmp_path, FEW, range(4), num_test=60)
@@ -88,7 +98,6 @@ def real_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "recipe=baseline",
                 "optimizer.lr=0.01",
                 "data.num_images=120",
-                "tracking.figures=false",
                 *overrides,
             ]
             assert main.run_command_line(["train", *words, f"seed={seed}", f"hydra.run.dir={place}"]) == 0
@@ -178,7 +187,7 @@ EVIL = [
 
 
 @pytest.mark.parametrize("evil", EVIL)
-def test_hostile_words_stay_words(evil: str, tmp_path: Path) -> None:
+def test_hostile_words_stay_words(evil: str, usual: Page, tmp_path: Path) -> None:
     def poison(tree: dict[str, Any]) -> None:
         tree |= {"title": evil, "recipe": evil, "command": evil, "refused": [{"name": evil, "reason": evil}]}
         tree |= {"missing": [{"arm": evil, "reason": evil}], "rules": [{"message": evil}], "notes": [evil]}
@@ -186,9 +195,8 @@ def test_hostile_words_stay_words(evil: str, tmp_path: Path) -> None:
         for arm in tree["arms"]:
             arm |= {"label": evil, "overrides": [evil], "verdict_words": evil, "differences": {evil: [evil, evil]}}
 
-    plain = write_study(tmp_path / "plain", FEW, range(3), num_test=60)
-    directory = changed(write_study(tmp_path / "evil", FEW, range(3), num_test=60), poison)
-    page, usual = page_of(directory), page_of(plain)
+    directory = changed(write_study(tmp_path, FEW, range(3), num_test=60), poison)
+    page = page_of(directory)
     assert {tag for tag, _ in page.attributes} - {tag for tag, _ in usual.attributes} <= {"ul", "li"}
     names = [{name for _, found in each.attributes for name in found} for each in (page, usual)]
     assert names[0] <= names[1]
@@ -215,6 +223,7 @@ MINIMAL = {
 }
 
 
+@pytest.mark.usefixtures("charts_only_made")
 @pytest.mark.parametrize(
     ("tree", "words"),
     [
@@ -231,11 +240,13 @@ def test_little_is_enough(tmp_path: Path, tree: dict[str, Any], words: str) -> N
     assert words in page_of(tmp_path).text
 
 
+@pytest.mark.usefixtures("charts_only_made")
 def test_one_seed_makes_a_page(tmp_path: Path) -> None:
     page = page_of(write_study(tmp_path, FEW, range(1), num_test=60))
     assert "2 have too few seeds" in page.text
 
 
+@pytest.mark.usefixtures("charts_only_made")
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
@@ -252,6 +263,7 @@ def test_stars_have_no_waterfall(tmp_path: Path, kind: str, words: str) -> None:
     assert "ladder" not in {path.stem for path in (tmp_path / "figures").iterdir()}
 
 
+@pytest.mark.usefixtures("charts_only_made")
 def test_failures_refusals_rules_looks_and_plans_are_told(tmp_path: Path) -> None:
     def change(tree: dict[str, Any]) -> None:
         tree["arms"][2]["failures"] = {"1": "diverged: the loss is nan"}
@@ -286,7 +298,9 @@ def screened(tree: dict[str, Any]) -> None:
     ]  # fmt: skip
 
 
-def test_a_screening_design_is_told_by_its_effects(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("charts_only_made")
+def test_a_screening_design_is_told_by_its_effects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compare_with_schema(monkeypatch)
     page = page_of(changed(write_study(tmp_path, FEW, range(2), kind="screening", num_test=60), screened))
     assert "1 of 2 techniques helps: EMA (+2.00 points, +1.00 to +3.00). 1 cannot be distinguished" in page.text
     assert page.tables[0].rows[0] == ["EMA", "+2.00", "+1.00 to +3.00", "0.010", "▲ helps"]
@@ -296,6 +310,7 @@ def test_a_screening_design_is_told_by_its_effects(tmp_path: Path) -> None:
     assert not {"learning_curves", "effects", "ladder"} & figures
 
 
+@pytest.mark.usefixtures("charts_only_made")
 def test_leave_one_out_beside_a_design_is_told_with_the_effects_sign(tmp_path: Path) -> None:
     def beside(tree: dict[str, Any]) -> None:
         screened(tree)
@@ -307,6 +322,7 @@ def test_leave_one_out_beside_a_design_is_told_with_the_effects_sign(tmp_path: P
     assert row == ["EMA", "+2.00", "+2.00", "+1.00 to +3.00"]
 
 
+@pytest.mark.usefixtures("charts_only_made")
 @pytest.mark.parametrize(
     ("verdict", "says"),
     [("helps", "1 pair helps more together: EMA × Mixup (+0.40 points, +0.10 to +0.70)"),
@@ -324,6 +340,7 @@ def test_a_study_of_pairs_begins_with_its_interactions(verdict: str, says: str, 
     assert says in page.text and "at most 5 % of studies have even one wrong verdict" in page.text
 
 
+@pytest.mark.usefixtures("charts_only_made")
 def test_runs_that_are_gone_take_only_their_curves_along(tmp_path: Path) -> None:
     import shutil
 
@@ -334,6 +351,7 @@ def test_runs_that_are_gone_take_only_their_curves_along(tmp_path: Path) -> None
     assert "learning_curves" not in {path.stem for path in (directory / "figures").iterdir()}
 
 
+@pytest.mark.usefixtures("charts_only_made")
 def test_many_arms_are_drawn_in_part_and_told_whole(tmp_path: Path) -> None:
     steps = [(f"arm_{index}", f"Arm {index}", 0.001 * index) for index in range(70)]
     page = page_of(write_study(tmp_path, steps, range(2), kind="add_one_in", num_test=20, num_epochs=2))
