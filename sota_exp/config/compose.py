@@ -67,7 +67,8 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
         if entered or not isinstance(error.filename, str):
             raise
         problem = find_path_problem(Path(error.filename), is_folder=True) or f"{error.filename}: {error.strerror}"
-        option = "hydra.sweep.subdir=NAME" if {"-m", "--multirun"} & set(arguments) else "hydra.run.dir=DIR"
+        is_multirun = {"-m", "--multirun"} & set(arguments)
+        option = "hydra.sweep.dir=DIR or hydra.sweep.subdir=NAME" if is_multirun else "hydra.run.dir=DIR"
         raise ConfigError(f"no folder can be made for the run: {problem}; {option} takes another") from error
     if failures:
         raise failures[0]
