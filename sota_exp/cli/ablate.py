@@ -26,7 +26,7 @@ from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
 
 #: Hydra runs the study's sweeper, and does not log its jobs.
-STUDY_OVERRIDES = ("-m", "hydra/sweeper=study", "hydra/hydra_logging=quiet")
+STUDY_OVERRIDES = ("-m", "hydra/sweeper=study", "hydra/hydra_logging=sota_exp")
 
 #: The option for study=null, because Hydra reads `null` as no option.
 NULL_OPTION = "equal_arms"

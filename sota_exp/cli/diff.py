@@ -18,6 +18,9 @@ from sota_exp.report.comparison.config_difference import find_config_difference
 from sota_exp.report.terminal import escape, make_console
 from sota_exp.runs.find import SavedRun, find_run
 
+#: What the runs are called in the table: their names are too long for its columns.
+HEADINGS = ("first", "second")
+
 
 def main(arguments: list[str]) -> None:
     """Print the differences of the two runs in the arguments.
@@ -34,14 +37,16 @@ def main(arguments: list[str]) -> None:
         make_console().print(f"No difference: {names} have the same configuration, versions, commit, device and data.")
         return
     sections = (found.choices, found.values, found.environment)
-    make_console().print(build_difference_table((one.name, other.name), *sections))
+    for heading, run in zip(HEADINGS, (one, other), strict=True):
+        make_console().print(f"[bold]{heading}[/]: {escape(run.name)}", soft_wrap=True)
+    make_console().print(build_difference_table(HEADINGS, *sections))
     make_console().print(f"\n{format_rerun_command(one, other)}", soft_wrap=True, markup=False)
 
 
 def build_difference_table(names: tuple[str, str], *sections: dict[str, tuple[str, str]]) -> Table:
     """One row per difference of two runs, with an empty row after each section but the last."""
     rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    rows.add_column("", style="cyan", overflow="fold")
+    rows.add_column("", style="cyan", no_wrap=True)
     for name in names:
         rows.add_column(escape(name), overflow="fold")
     for index, section in enumerate(filter(None, sections)):

@@ -10,7 +10,9 @@ Writes a finished run's model for other programs, reads it back and compares its
   sota-exp export run=outputs/a_run format=onnx output=exported
 
 All formats but safetensors take RGB images, float in [0, 1], and contain normalization and the averaging of views.
-model.json, written beside them, contains the sizes for resizing and cropping, and the class names.
+model.json, written beside them, contains the sizes for resizing and cropping, and the class names. For the same logits,
+resize with antialiasing until the shorter side is `resize` px, the longer one rounded down as in torchvision, and cut
+the central square of `size` px. Transparent pixels are white.
 """
 
 import os

@@ -8,19 +8,20 @@ with their probabilities. Images are decoded, resized and cropped exactly as in 
   sota-exp predict run=outputs/a_run photos top=1 format=csv      a folder, as CSV
   sota-exp predict weights=model.safetensors photo.jpg            weights with model.json beside them
 
-Hidden files and folders inside a folder are skipped, as in training. A file that cannot be read is reported; the other
-files are classified, and the exit status is 1.
+Hidden files and folders inside a folder are skipped, as in training; other files that are not images by their endings
+are counted on standard error. A file that cannot be read is reported; the other files are classified, and the exit
+status is 1.
 """
 
 import csv
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sota_exp.cli.saved_model_argument import parse_values, parse_weights_argument, require_description
+from sota_exp.config.printable import make_decodable, make_printable
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.report.numbers import format_percent
 from sota_exp.report.terminal import escape, make_console
@@ -52,24 +53,33 @@ def main(arguments: list[str]) -> None:
     if not places:
         raise ConfigError("predict needs images: files or folders; see sota-exp predict --help")
     paths = [path for place in places for path in find_images(Path(place).expanduser())]
-    from sota_exp.models.predict import Prediction, predict_files
+    from sota_exp.models.predict import Prediction, describe_remarks, predict_files
     from sota_exp.training.device import pick_device
     from sota_exp.training.evaluate_saved import load_evaluated_model
 
     model = load_evaluated_model(require_description(found), found.weights)
     unreadable: list[str] = []
+    readable: list[Prediction] = []
 
     def iterate_readable() -> Iterator[Prediction]:
         for made in predict_files(model, paths, top, batch_size, pick_device(given["device"])):
             if isinstance(made, Prediction):
+                readable.append(made)
                 yield made
             else:
-                print(f"sota-exp: {made}", file=sys.stderr)
+                warn(str(made))
                 unreadable.append(str(made.path))
 
     formats[given["format"]](iterate_readable())
+    for remark in describe_remarks(readable, len(paths)):
+        warn(remark)
     if unreadable:
         raise RunFailed(f"{len(unreadable)} of {len(paths)} files cannot be read as images; they are listed above")
+
+
+def warn(text: str) -> None:
+    """Print a line on standard error."""
+    print(f"sota-exp: {make_printable(text)}", file=sys.stderr)
 
 
 def parse_positive_int(name: str, value: str) -> int:
@@ -84,7 +94,7 @@ def parse_positive_int(name: str, value: str) -> int:
 
 
 def find_images(place: Path) -> list[Path]:
-    """The file itself, or all images below a folder, sorted by path.
+    """The file itself, or all images below a folder, sorted by path; other files in it are counted in a warning.
 
     Raises:
         ConfigError: the path is a folder without images.
@@ -93,9 +103,11 @@ def find_images(place: Path) -> list[Path]:
         return [place]
     from sota_exp.models import predict
 
-    found = predict.find_images(place)
+    found, left_out = predict.find_images(place)
     if not found:
-        raise ConfigError(f"{place}: no image file in this folder or below it")
+        raise ConfigError(f"{place}: no image file in this folder or below it{'; ' * bool(left_out)}{left_out}")
+    if left_out:
+        warn(f"{place}: {left_out}")
     return found
 
 
@@ -108,20 +120,20 @@ def print_table(made: "Iterable[Prediction]") -> None:
             for name, share in zip(each.classes, each.probabilities, strict=True)
         ]
         others = f"  [dim]{'  '.join(ranked[1:])}[/]" if ranked[1:] else ""
-        out.print(f"{escape(os.path.relpath(each.path))}  [bold]{ranked[0]}[/]{others}", soft_wrap=True)
+        out.print(f"{escape(str(each.path))}  [bold]{ranked[0]}[/]{others}", soft_wrap=True)
 
 
 def print_csv(made: "Iterable[Prediction]") -> None:
     """One row per file and class: path, rank from 1, class, probability in [0, 1]."""
-    rows = csv.writer(sys.stdout)
+    rows = csv.writer(sys.stdout, lineterminator="\n")
     rows.writerow(["path", "rank", "class", "probability"])
     for each in made:
         for rank, (name, share) in enumerate(zip(each.classes, each.probabilities, strict=True), start=1):
-            rows.writerow([each.path, rank, name, f"{share:.6f}"])
+            rows.writerow([make_decodable(str(each.path)), rank, name, f"{share:.6f}"])
 
 
 def print_json(made: "Iterable[Prediction]") -> None:
     """One JSON object per line and file: path, and class → probability in descending order."""
     for each in made:
         ranked = dict(zip(each.classes, each.probabilities, strict=True))
-        print(json.dumps({"path": str(each.path), "classes": ranked}, ensure_ascii=False))
+        print(json.dumps({"path": make_decodable(str(each.path)), "classes": ranked}, ensure_ascii=False))

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp import CONF
 from sota_exp.config.configuration import Configuration, resolve_configuration
+from sota_exp.config.console_log import forget_shown_messages
 from sota_exp.config.data_paths import find_path_problem
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.hydra_compose import compose_with_hydra, normalize_override, register_resolvers
@@ -42,6 +43,7 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
     """
     register_resolvers()
     read_folders_literally()
+    forget_shown_messages()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing the error and exiting.
     arguments = list(map(normalize_override, arguments))
     sys.argv = [f"sota-exp {command}".strip(), *add_sweep_directory(arguments, command)]
@@ -65,7 +67,8 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
         if entered or not isinstance(error.filename, str):
             raise
         problem = find_path_problem(Path(error.filename), is_folder=True) or f"{error.filename}: {error.strerror}"
-        option = "hydra.sweep.subdir=NAME" if {"-m", "--multirun"} & set(arguments) else "hydra.run.dir=DIR"
+        is_multirun = {"-m", "--multirun"} & set(arguments)
+        option = "hydra.sweep.dir=DIR or hydra.sweep.subdir=NAME" if is_multirun else "hydra.run.dir=DIR"
         raise ConfigError(f"no folder can be made for the run: {problem}; {option} takes another") from error
     if failures:
         raise failures[0]

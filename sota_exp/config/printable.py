@@ -13,6 +13,11 @@ def make_printable(text: str, kept: str = "") -> str:
     return "".join(_escape(sign) if _is_hidden(sign) and sign not in kept else sign for sign in text)
 
 
+def make_decodable(text: str) -> str:
+    r"""The text with escapes for undecodable bytes alone, `\xff`: for files in UTF-8, which keep every other sign."""
+    return "".join(_escape(sign) if unicodedata.category(sign) == "Cs" else sign for sign in text)
+
+
 def is_utf8(text: str) -> bool:
     """Whether the text contains no bytes of another encoding, which Python reads as surrogates."""
     return not any("\udc80" <= sign <= "\udcff" for sign in text)

@@ -27,6 +27,11 @@ def join_first(words: Sequence[str], most: int) -> str:
     return ", ".join(words[:most]) + (f" and {len(words) - most:,} more" if len(words) > most else "")
 
 
+def quote_first(names: Iterable[str], most: int = 10) -> str:
+    """The first names of classes or files, in quotes, and how many more there are."""
+    return join_first([f"'{name}'" for name in names], most)
+
+
 def flatten(tree: Mapping[str, Any], key: str = "") -> dict[str, Any]:
     """Dotted key → value, for all values of a nested configuration."""
     found: dict[str, Any] = {}

@@ -2,12 +2,14 @@
 
 import logging
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from sota_exp.config.data_paths import find_path_problem
+from sota_exp.config.values import quote_first
 from sota_exp.stages.stage import InvalidValue
 
 #: What `data.class_order` may be.
@@ -29,11 +31,15 @@ def order_classes(names: Collection[str], order: str | list[Any]) -> list[str]:
     """
     if order in ("lexical", "natural"):
         return sorted(names, key=natural_key) if order == "natural" else sorted(names)
-    given = read_names(order) if isinstance(order, str) else [str(name) for name in order]
+    forms = {unicodedata.normalize("NFC", name): name for name in names}
+    listed = read_names(order) if isinstance(order, str) else [str(name) for name in order]
+    given = [forms.get(unicodedata.normalize("NFC", name), name) for name in listed]
     twice = [name for name, num in Counter(given).items() if num > 1]
     missing = sorted(set(names) - set(given))
     if twice or missing:
-        problem = f"it has {twice[0]} twice" if twice else f"it lacks the class {missing[0]}"
+        problem = (
+            f"it has {quote_first(twice[:1])} twice" if twice else f"it lacks the class {quote_first(missing[:1])}"
+        )
         if read := [name for name in order if not isinstance(name, str)]:
             problem += (
                 f"; {', '.join(map(str, read))} stands where a name without quotes was read as a value: '01', 'no'"

@@ -1,21 +1,20 @@
 """Decodes image files to upright uint8 images, several in parallel."""
 
 import io
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
+from sota_exp.config.data_paths import find_path_problem
 from sota_exp.data.store_writer import UnreadableImage
 
 # Part of the keys of the cache: increment it when the same files are decoded into different pixels.
@@ -24,12 +23,14 @@ DECODING = 3
 # Part of the digests of streamed sets, which know their files and not their pixels.
 STREAM_DIGEST = 1
 
-#: White of 12-bit and 16-bit values; the TIFF tags of the bits per sample, of whether 0 is black (1) or white (0), and
-#: of the value of white.
+#: White of 12-bit and 16-bit values.
 TWELVE_BITS, SIXTEEN_BITS = 2**12 - 1, 2**16 - 1
-TIFF_BITS, TIFF_ZERO, TIFF_WHITE = 258, 262, 281
 
-log = logging.getLogger(__name__)
+#: Values up to this one are black, of 12 bits as of 16.
+DARKEST = 15
+
+#: TIFF tags of the bits per sample, of whether 0 is black (1) or white (0), and of the value of white.
+TIFF_BITS, TIFF_ZERO, TIFF_WHITE = 258, 262, 281
 
 # Number of decoded images in memory at once: 16 of 24 megapixels take a gigabyte.
 MAX_DECODED = 16
@@ -48,8 +49,30 @@ class ImageFile(NamedTuple):
     split: int
 
 
+#: What a user should know of how images were read: a warning with their number and the first of them.
+TWELVE_BIT, TRANSPARENT = "twelve_bit", "transparent"
+REMARKS = {
+    TWELVE_BIT: "16-bit images without a value above 4095 are read as 12-bit images, where 4095 is white ({images}); "
+    "dark images of 16 bits must be converted to 8 bits before",
+    TRANSPARENT: "transparent pixels of images are shown as white ({images}); lay them on another background before, "
+    "if they mean one",
+}
+
+
+class Decoded(NamedTuple):
+    """An upright image, uint8 [3, H, W], and which of `REMARKS` are true of it."""
+
+    pixels: Tensor
+    remarks: tuple[str, ...]
+
+
 def decode_image(path: Path, step: int = 1) -> Tensor:
-    """The image in a file, upright, uint8 [3, H, W]; of an animation the first frame.
+    """The image in a file, see `decode_file`: uint8 [3, H, W]."""
+    return decode_file(path, step).pixels
+
+
+def decode_file(path: Path, step: int = 1) -> Decoded:
+    """The image in a file, upright; of an animation the first frame.
 
     step: 1, 2, 4 or 8; a JPEG is decoded at 1/step of its size, rounded up, other formats at full size.
 
@@ -63,35 +86,62 @@ def decode_image(path: Path, step: int = 1) -> Tensor:
             if step > 1 and image.format in ("JPEG", "MPO"):
                 width, height = image.size
                 image.draft("RGB", (max(1, width // step), max(1, height // step)))
-            return to_upright_pixels(image)
+            return decode_upright(image)
     except DECODE_ERRORS as error:
-        raise UnreadableImage(path, str(error)) from error
+        raise make_unreadable(path, error) from error
 
 
-def to_upright_pixels(image: Image.Image) -> Tensor:
-    """The pixels of an image that is not decoded yet, rotated by its EXIF orientation: uint8 [3, H, W].
+def make_unreadable(path: Path, error: Exception) -> UnreadableImage:
+    """The error about a file that Pillow cannot read, with the reason in plain words; error: Pillow's."""
+    if problem := find_path_problem(path, is_folder=False):
+        return UnreadableImage(path, f"it {problem.removeprefix(f'{path.absolute()} ')}")
+    if path.stat().st_size == 0:
+        return UnreadableImage(path, "the file is empty")
+    if isinstance(error, UnidentifiedImageError):
+        return UnreadableImage(path, "its content is in no image format that Pillow reads")
+    return UnreadableImage(path, (isinstance(error, OSError) and error.strerror) or str(error))
+
+
+def decode_upright(image: Image.Image) -> Decoded:
+    """An image that is not decoded yet, rotated by its EXIF orientation.
 
     Transparent pixels show white: the colour stored below them is not what anybody saw.
+
+    Raises:
+        ValueError: its pixels are 32-bit integers or floats.
     """
-    white, again, is_negative = read_white(image), copy_deep_colour(image), is_deep_negative(image)
-    upright = to_eight_bits(ImageOps.exif_transpose(image), white)
-    pixels, opacity = np.array(upright.convert("RGB")), find_opacity(upright)
-    if again is not None and pixels.max() <= TWELVE_BITS >> 8:
-        low_bytes = np.array(ImageOps.exif_transpose(again).convert("RGB"))
-        pixels = scale_to_eight_bits(pixels.astype(np.uint32) << 8 | low_bytes, None)
-        if opacity and np.asarray(opacity).max() <= TWELVE_BITS >> 8:
-            opacity = None  # of 12 bits too
+    white, low, is_negative = read_white(image), copy_low_bytes(image), is_deep_negative(image)
+    upright, is_guessed = ImageOps.exif_transpose(image), False
+    if upright.mode.startswith("I;16") or (upright.mode == "I" and white is not None):
+        values = np.asarray(upright).astype(np.uint32)
+        is_guessed = white is None and bool(values.max() <= TWELVE_BITS)
+        upright = Image.fromarray(scale_to_eight_bits(values, white or (TWELVE_BITS if is_guessed else SIXTEEN_BITS)))
+    upright = to_eight_bits(upright)
+    pixels = np.array(upright.convert("RGB"))
+    if low is not None and pixels.max() <= TWELVE_BITS >> 8:
+        low_bytes, is_guessed = np.array(ImageOps.exif_transpose(low).convert("RGB")), True
+        pixels = scale_to_eight_bits(pixels.astype(np.uint32) << 8 | low_bytes, TWELVE_BITS)
+    opacity, is_told = find_opacity(upright, is_guessed), is_guessed and bool(pixels.any())
     if opacity:
-        warn_of_transparency()
         backdrop = Image.new("RGB", upright.size, "white")
         pixels = np.array(Image.composite(Image.fromarray(pixels), backdrop, opacity))
-    return torch.from_numpy(255 - pixels if is_negative else pixels).permute(2, 0, 1)
+    pixels = 255 - pixels if is_negative else pixels
+    return Decoded(torch.from_numpy(pixels).permute(2, 0, 1), list_remarks(is_told, opacity))
 
 
-def find_opacity(image: Image.Image) -> Image.Image | None:
-    """The opacity of every pixel, 0 to 255; None if all are opaque, as in many images with an alpha channel."""
+def list_remarks(is_twelve_bit: bool, opacity: Image.Image | None) -> tuple[str, ...]:
+    return (TWELVE_BIT,) * is_twelve_bit + (TRANSPARENT,) * (opacity is not None)
+
+
+def find_opacity(image: Image.Image, is_guessed: bool) -> Image.Image | None:
+    """The opacity of every pixel, 0 to 255; None if all are opaque, as in many images with an alpha channel.
+
+    is_guessed: the image is taken as of 12 bits, and its opacity too.
+    """
     opacity = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
-    return opacity if opacity and opacity.getextrema() != (255, 255) else None
+    if opacity is None or opacity.getextrema() == (255, 255):
+        return None
+    return None if is_guessed and np.asarray(opacity).max() <= TWELVE_BITS >> 8 else opacity
 
 
 def is_deep_negative(image: Image.Image) -> bool:
@@ -107,27 +157,35 @@ def read_white(image: Image.Image) -> int | None:
     return SIXTEEN_BITS if image.format in ("PPM", "JPEG2000") else None  # Pillow scales their values.
 
 
-def describe_reading(image: Image.Image) -> str:
-    """What the pixels of an image that is not decoded yet depend on beside its file: white, transparency; often ""."""
-    white, is_negative = find_reduced_white(image), is_deep_negative(image)
-    facts = (
-        [str(white)] * bool(white) + ["negative"] * is_negative + ["see-through"] * (find_opacity(image) is not None)
-    )
-    return "".join(f"-{fact}" for fact in facts)
+def describe_reading(image: Image.Image) -> tuple[str, tuple[str, ...]]:
+    """What the pixels of an image that is not decoded yet depend on beside its file, often "", and its `REMARKS`."""
+    (white, peak), is_negative = find_reduced_white(image), is_deep_negative(image)
+    opacity = find_opacity(image, peak is not None)
+    facts = [str(white)] * bool(white) + ["negative"] * is_negative + ["see-through"] * (opacity is not None)
+    return "".join(f"-{fact}" for fact in facts), list_remarks((peak or 0) > DARKEST, opacity)
 
 
-def find_reduced_white(image: Image.Image) -> int | None:
-    """The value of white of an image of 9 to 15 bits that is not decoded yet; None for all others."""
-    white, again = read_white(image), copy_deep_colour(image)
-    if not image.mode.startswith("I;16") and again is None:
-        return None
-    peak = int(np.asarray(image.convert("RGB") if again else image).max()) << (8 if again else 0)
-    white = white or (TWELVE_BITS if peak <= TWELVE_BITS else SIXTEEN_BITS)
-    return white if white < SIXTEEN_BITS else None
+def find_reduced_white(image: Image.Image) -> tuple[int | None, int | None]:
+    """The value of white of an image of 9 to 15 bits that is not decoded yet, and the largest value if that decides.
+
+    None for all other images.
+    """
+    white, low = read_white(image), copy_low_bytes(image)
+    if not image.mode.startswith("I;16") and low is None:
+        return None, None
+    if white is not None:
+        return (white if white < SIXTEEN_BITS else None), None
+    peak = int(np.asarray(image.convert("RGB") if low else image).max()) << (8 if low else 0)
+    if low and not peak:
+        peak = int(np.asarray(low.convert("RGB")).max())
+    return (TWELVE_BITS, peak) if peak <= TWELVE_BITS else (None, None)
 
 
-def copy_deep_colour(image: Image.Image) -> Image.Image | None:
-    """A copy that decodes the low bytes of a PNG of 16-bit colours, of which Pillow gives the high bytes; else None."""
+def copy_low_bytes(image: Image.Image) -> Image.Image | None:
+    """The low bytes of a PNG of 16-bit colours or of 16-bit grey with alpha, of which Pillow gives the high bytes.
+
+    None for other images.
+    """
     if not isinstance(image, PngImageFile) or image.mode == "I;16" or not image.fp:
         return None
     if not any(str(tile.args).endswith(";16B") for tile in image.tile):
@@ -136,20 +194,22 @@ def copy_deep_colour(image: Image.Image) -> Image.Image | None:
     image.fp.seek(0)
     again = Image.open(io.BytesIO(image.fp.read()))
     image.fp.seek(place)
-    again.tile = [tile._replace(args=str(tile.args).replace(";16B", ";16L")) for tile in again.tile]
-    return again
+    if not any(tile.args == "LA;16B" for tile in again.tile):
+        again.tile = [tile._replace(args=str(tile.args).replace(";16B", ";16L")) for tile in again.tile]
+        return again
+    # Pillow does not read the low bytes of grey with alpha; as RGBA, the four bytes of a pixel are its channels.
+    again.tile = [tile._replace(args="RGBA") for tile in again.tile]
+    low = again.getchannel("G")
+    low.info = again.info  # with the orientation
+    return low
 
 
-def to_eight_bits(image: Image.Image, white: int | None) -> Image.Image:
-    """The image with 8 bits per channel; Pillow would clip 16-bit values at 255, which turns images white.
-
-    white: as for `scale_to_eight_bits`.
+def to_eight_bits(image: Image.Image) -> Image.Image:
+    """The image as Pillow can convert it to 8 bits per channel.
 
     Raises:
         ValueError: the pixels are 32-bit integers or floats.
     """
-    if image.mode.startswith("I;16") or (image.mode == "I" and white is not None):
-        return Image.fromarray(scale_to_eight_bits(np.asarray(image).astype(np.uint32), white))
     if image.mode in ("I", "F"):
         raise ValueError(f"its pixels have the mode {image.mode}, whose range is unknown")
     if image.mode == "P" and "transparency" in image.info:
@@ -157,31 +217,14 @@ def to_eight_bits(image: Image.Image, white: int | None) -> Image.Image:
     return image
 
 
-def scale_to_eight_bits(values: NDArray[np.uint32], white: int | None) -> NDArray[np.uint8]:
-    """Values [...] from 0 to `white` as uint8 [...]; None: of 12 bits if none exceeds 4095, else of 16."""
-    if white is None:
-        is_deep = values.max(initial=0) > TWELVE_BITS
-        white = SIXTEEN_BITS if is_deep else TWELVE_BITS
-        if not is_deep:
-            warn_of_twelve_bits()
+def scale_to_eight_bits(values: NDArray[np.uint32], white: int) -> NDArray[np.uint8]:
+    """Values [...] from 0 to `white` as uint8 [...]. Pillow would clip them at 255, which turns images white."""
     return (values.clip(max=white) * 256 // (white + 1)).astype(np.uint8)
 
 
-@cache
-def warn_of_twelve_bits() -> None:
-    """Say, once per process, that values are read as 12-bit ones."""
-    log.warning(
-        "16-bit images without a value above 4095 are read as 12-bit images, where 4095 is white; "
-        "dark images of 16 bits must be converted to 8 bits before"
-    )
-
-
-@cache
-def warn_of_transparency() -> None:
-    """Say, once per process, what transparent pixels become."""
-    log.warning(
-        "transparent pixels of images are shown as white; lay them on another background before, if they mean one"
-    )
+def describe_remark(remark: str, num: int, total: int, first: str) -> str:
+    """The warning about `num` of `total` images; first: the name of the first one."""
+    return REMARKS[remark].format(images=f"{num:,} of {total:,} images; the first is {first}")
 
 
 def map_in_threads(function: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import unicodedata
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -16,10 +17,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sota_exp.config.data_paths import find_path_problem
 from sota_exp.config.printable import make_printable
+from sota_exp.config.values import quote_first
 from sota_exp.data.class_order import LEGAL_ORDER, order_classes
-from sota_exp.data.decode import DECODE_ERRORS, DECODING, ImageFile, decode_image, map_in_threads, to_upright_pixels
+from sota_exp.data.decode import (
+    DECODE_ERRORS,
+    DECODING,
+    ImageFile,
+    decode_file,
+    decode_image,
+    decode_upright,
+    map_in_threads,
+)
 from sota_exp.data.resize import compute_resized_shape, interpolate
 from sota_exp.data.store import open_data_set, use_given_splits
 from sota_exp.data.store_writer import (
@@ -47,10 +56,10 @@ def check_classes(found: list[ImageFile], name: str, value: object) -> None:
     """
     known = {image.class_name for image in found if image.split == TRAIN}
     if len(known) < 2:
-        only = f"only {', '.join(known)}" if known else "none"
+        only = f"only {quote_first(known)}" if known else "none"
         raise InvalidValue(name, value, f"at least two classes with training images; {only} was found")
     if unknown := {image.class_name for image in found} - known:
-        raise InvalidValue(name, value, f"classes that occur in train, which has no {', '.join(sorted(unknown))}")
+        raise InvalidValue(name, value, f"classes that occur in train, which has no {quote_first(sorted(unknown))}")
 
 
 def check_splits(data: DataSet, name: str, value: object) -> DataSet:
@@ -68,18 +77,16 @@ def check_splits(data: DataSet, name: str, value: object) -> DataSet:
 def hash_listing(root: Path, found: list[ImageFile], classes: list[str], max_side: int | None) -> str:
     """A hash of what is decoded (paths relative to `root`, sizes, modification times, classes, splits) and how.
 
-    classes: as they are shown, in order.
-
-    Raises:
-        UnreadableImage: a file is a link to nothing, or cannot be reached.
+    classes: as they are shown, in order. A file that cannot be reached is reported when it is decoded.
     """
     rows = []
     for path, class_name, split in sorted(found):
         try:
             state = path.stat()
-        except OSError as error:
-            raise UnreadableImage(path, find_path_problem(path, is_folder=False) or str(error)) from error
-        rows.append((os.path.relpath(path, root), state.st_size, state.st_mtime_ns, class_name, split))
+            found_state = state.st_size, state.st_mtime_ns
+        except OSError:
+            found_state = 0, 0
+        rows.append((os.path.relpath(path, root), *found_state, class_name, split))
     text = json.dumps([DECODING, max_side, rows, classes])
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
@@ -115,9 +122,9 @@ def decode_split(
     def decode(index: int) -> Sample:
         try:
             image, label = read(index)
-            pixels = to_upright_pixels(image)
+            pixels, remarks = decode_upright(image)
             digest = hash_pixels(pixels.permute(1, 2, 0).numpy())
-            return Sample(to_stored_pixels(pixels, max_side), int(label), split, digest)
+            return Sample(to_stored_pixels(pixels, max_side), int(label), split, digest, remarks)
         except (*DECODE_ERRORS, AttributeError) as error:
             raise RunFailed(f"{name}: image {index} {place} can't be read: {error}") from error
 
@@ -126,14 +133,15 @@ def decode_split(
 
 def _decode_sample(image: ImageFile, labels: dict[str, int], max_side: int | None) -> Sample | UnreadableImage:
     try:
-        pixels, digest = read_stored(image.path, max_side), shorten_digest(hash_file(image.path))
-        return Sample(pixels, labels[image.class_name], image.split, digest)
+        decoded, digest = decode_file(image.path), shorten_digest(hash_file(image.path))
+        pixels = to_stored_pixels(decoded.pixels, max_side)
+        return Sample(pixels, labels[image.class_name], image.split, digest, decoded.remarks)
     except UnreadableImage as error:
         return error
 
 
 def decode_samples(found: list[ImageFile], classes: list[str], max_side: int | None) -> Iterator[Sample]:
-    """The decoded images. Every unreadable one is logged; an error at the end gives their number.
+    """The decoded images. Of several unreadable ones, each is logged, and an error at the end gives their number.
 
     Raises:
         RunFailed: a file cannot be decoded.
@@ -144,10 +152,11 @@ def decode_samples(found: list[ImageFile], classes: list[str], max_side: int | N
         if isinstance(result, Sample):
             yield result
         else:
-            log.warning("%s", result)
             unreadable.append(result)
     if len(unreadable) > 1:
-        raise RunFailed(f"{unreadable[0]}; nor can {len(unreadable) - 1} more, named above: fix or remove them")
+        for error in unreadable:
+            log.warning("%s", error)
+        raise RunFailed(f"{len(unreadable)} files can't be read as images; fix or remove them: they are named above")
     if unreadable:
         raise unreadable[0]
 
@@ -159,6 +168,28 @@ class FileList(NamedTuple):
     found: list[ImageFile]
     field: str
     names: Callable[[str], str] = str
+
+
+def unite_spellings(files: FileList) -> FileList:
+    """Take class names that look alike, but are composed differently in Unicode, as one class, and say so.
+
+    macOS decomposes the names of files: é becomes e and an accent.
+    """
+    spelt: dict[str, list[str]] = {}
+    for name in sorted({image.class_name for image in files.found}):
+        spelt.setdefault(unicodedata.normalize("NFC", name), []).append(name)
+    twice = {composed: names for composed, names in spelt.items() if len(names) > 1}
+    if not twice:
+        return files
+    log.warning(
+        "%s: %s %s spelt in several Unicode forms, as macOS and other systems write accents; each is one class",
+        files.root,
+        quote_first(twice),
+        "is" if len(twice) == 1 else "are",
+    )
+    united = {name: composed for composed, names in twice.items() for name in names}
+    found = [image._replace(class_name=united.get(image.class_name, image.class_name)) for image in files.found]
+    return files._replace(found=found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,13 +211,13 @@ class FileSource(DataSource):
         """The image files, or an `InvalidValue` that names the field."""
 
     def __call__(self) -> DataSet:
-        files = self.list_files()
+        files = unite_spellings(self.list_files())
         value = vars(self)[files.field]
         check_classes(files.found, files.field, value)
         return check_splits(open_file_data_set(self, files), files.field, value)
 
     def open_for_scoring(self) -> DataSet:
-        files = self.list_files()
+        files = unite_spellings(self.list_files())
         # With fractions, a set of train alone opens whatever its own are; nothing of what is split off remains.
         data = open_file_data_set(replace(self, val_fraction=0.1, test_fraction=0.1), files)
         return use_given_splits(data, np.array([image.split for image in files.found]))
@@ -204,6 +235,7 @@ def open_file_data_set(source: FileSource, files: FileList) -> DataSet:
     shown = {name: make_printable(names(name)) for name in classes}
     if len(set(shown.values())) < len(classes):
         raise InvalidValue(field, vars(source)[field], "classes whose names differ in more than control characters")
+    image_names = tuple(name_file(image.path, root) for image in found)
     key = f"files-{hash_listing(root, found, list(shown.values()), max_side)}"
     if store_gigabytes is not None and (size := estimate_decoded_bytes(found, max_side) / 1e9) > store_gigabytes:
         log.warning(
@@ -214,14 +246,14 @@ def open_file_data_set(source: FileSource, files: FileList) -> DataSet:
             store_gigabytes,
         )
         stored = partial(read_stored, max_side=max_side)
-        data = open_streamed_data_set(source, found, classes, key, shown.__getitem__, stored)
+        data = open_streamed_data_set(source, found, classes, key, shown.__getitem__, stored, image_names)
     else:
 
         def build() -> StoreContents:
             return StoreContents(list(shown.values()), decode_samples(found, classes, max_side))
 
-        data = open_data_set(source, key, build)
-    return replace(data, names=tuple(name_file(image.path, root) for image in found))
+        data = open_data_set(source, key, build, image_names.__getitem__)
+    return replace(data, names=image_names)
 
 
 def name_file(path: Path, root: Path) -> str:

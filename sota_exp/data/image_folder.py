@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -59,16 +59,20 @@ def find_split_folders(root: Path, otherwise: str = "", splits: Sequence[int] = 
     found: dict[int, Path] = {}
     for folder in list_subfolders(root):
         split = find_split(folder.name)
-        if (
-            split is None
-            or split not in splits
-            or not list_subfolders(folder)
-            or (split == TRAIN and has_images(folder))
-        ):
+        if split is None or split not in splits or not list_subfolders(folder):
             continue
         if split in found:
             raise InvalidValue("root", root, f"one folder per split, not {found[split].name} and {folder.name}")
         found[split] = folder
+    others = [folder.name for folder in list_subfolders(root) if find_split(folder.name) is None]
+    if set(found) == {TRAIN} and others and has_images(found[TRAIN]):
+        log.warning(
+            "%s: %s is a class like %s, as images lie in it beside its folders; without these images it is a split",
+            root,
+            found[TRAIN].name,
+            join_first(others, MAX_NAMED),
+        )
+        return {}
     if TRAIN in found:
         ignored = [folder.name for folder in list_subfolders(root) if folder not in found.values()]
         if ignored or {SPLIT_WORDS[split] for split in found} != {folder.name for folder in found.values()}:
@@ -114,23 +118,17 @@ def list_split_images(root: Path, folders: dict[int, Path]) -> list[ImageFile]:
     """
     listed: list[ImageFile] = []
     left_out: dict[str, Counter[str]] = {}
+    warn_of_stray_images(root, folders.values())
     for split, split_folder in sorted(folders.items()):
-        stray = [path.name for path in split_folder.iterdir() if is_image(path.name)]
-        if stray:
-            log.warning(
-                "%s: %d images in no class folder are left out: %s",
-                split_folder,
-                len(stray),
-                join_first(stray, MAX_NAMED),
-            )
         for link in filter(Path.is_symlink, split_folder.iterdir()):
             if not link.exists():
                 raise InvalidValue("root", root, find_path_problem(link, is_folder=True))
         for folder in list_subfolders(split_folder):
             found, others = find_image_files(folder)
             if not found and (others or split == TRAIN):
-                kind = f"only {describe_endings(others)}, which Pillow does not read" if others else "no files"
-                legal = f"a folder of classes with images, but {folder} has {kind}; convert them, or remove the folder"
+                unread = f"only {describe_endings(others)}, which Pillow does not read; convert them, or"
+                problem = unread if others else "no files; put images into it, or"
+                legal = f"a folder of classes with images, but {folder} has {problem} remove the folder"
                 raise InvalidValue("root", root, legal)
             listed += [ImageFile(path, folder.name, split) for path in found]
             if others:
@@ -141,6 +139,15 @@ def list_split_images(root: Path, folders: dict[int, Path]) -> list[ImageFile]:
         more = f"; {len(left_out) - MAX_NAMED} more classes" if len(left_out) > MAX_NAMED else ""
         log.warning("%s: %d files are left out, by their endings not images for Pillow: %s%s", root, num, named, more)
     return listed
+
+
+def warn_of_stray_images(root: Path, folders: Iterable[Path]) -> None:
+    """Say which images lie outside of class folders: in `root`, in the split folders, and between them."""
+    between = {folder for split in folders for folder in (split, *split.parents) if folder.is_relative_to(root)}
+    for folder in sorted({root, *between}):
+        if stray := sorted(path.name for path in folder.iterdir() if is_image(path.name)):
+            num = f"{len(stray)} images in no class folder are" if stray[1:] else "1 image in no class folder is"
+            log.warning("%s: %s left out: %s", folder, num, join_first(stray, MAX_NAMED))
 
 
 def check_not_nested(root: Path) -> None:

@@ -21,6 +21,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from sota_exp.data import splits
+from sota_exp.data.decode import describe_remark
 from sota_exp.data.normalization import choose_images, compute_statistics
 from sota_exp.data.store_writer import STORE_FORMAT, TEST, TRAIN, VAL, StoreContents, write_store
 from sota_exp.stages.data import DataSet, DataSource, Images
@@ -179,9 +180,19 @@ def use_given_splits(data: DataSet, split: np.ndarray) -> DataSet:
     return replace(data, train=train, val=val, test=test)
 
 
-def open_data_set(source: DataSource, key: str, build: Callable[[], StoreContents]) -> DataSet:
-    """The data set of `open_or_build_store`; missing splits are taken from train, as `source` says."""
+def open_data_set(
+    source: DataSource,
+    key: str,
+    build: Callable[[], StoreContents],
+    name_image: Callable[[int], str] = "image {}".format,
+) -> DataSet:
+    """The data set of `open_or_build_store`; missing splits are taken from train, as `source` says.
+
+    name_image: names an image by its index, for the warnings about how images were read.
+    """
     store = open_or_build_store(source.cache, key, build)
+    for remark, found in store.meta.get("remarks", {}).items():
+        log.warning("%s", describe_remark(remark, found["num"], len(store), name_image(found["first"])))
     train, val, test = assign_splits(store.split, store.labels, source)
     chosen = choose_images(train, store.labels)
     num_pixels = int((store.height[chosen] * store.width[chosen]).sum())

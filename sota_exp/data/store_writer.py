@@ -32,13 +32,15 @@ class UnreadableImage(RunFailed):
 class Sample(NamedTuple):
     """One image to be stored: uint8 [H, W, 3], its class index, and its split (TRAIN, VAL or TEST).
 
-    digest: of the image as it was before it was reduced, such as of its file; None: that of the pixels.
+    digest: of the image as it was before it was reduced, such as of its file; None: that of the pixels. remarks: see
+    `decode.Decoded`.
     """
 
     image: np.ndarray
     label: int
     split: int
     digest: int | None = None
+    remarks: tuple[str, ...] = ()
 
 
 class StoreContents(NamedTuple):
@@ -105,11 +107,14 @@ class StoreRecorder:
         self.hash = hashlib.blake2b(digest_size=16)
         self.sums: list[np.ndarray] = []
         self.digests: list[int] = []
+        self.remarks: dict[str, list[int]] = {}
 
     def add(self, sample: Sample) -> bytes:
         """Add one sample; returns the bytes of its pixels."""
         image = np.ascontiguousarray(sample.image)
         height, width, _ = image.shape
+        for remark in sample.remarks:
+            self.remarks.setdefault(remark, []).append(len(self.rows))
         self.rows.append((height, width, sample.label, sample.split))
         pixels = image.tobytes()
         self.hash.update(pixels)
@@ -137,6 +142,7 @@ class StoreRecorder:
             "bytes": sum(height * width * 3 for height, width, _, _ in self.rows),
             "classes": self.classes,
             "digest": self.digest(),
+            "remarks": {name: {"num": len(those), "first": those[0]} for name, those in self.remarks.items()},
         }
 
     def digest(self) -> str:

@@ -25,11 +25,13 @@ from sota_exp.data.decode import (
     ImageFile,
     decode_image,
     describe_reading,
+    describe_remark,
+    make_unreadable,
     map_in_threads,
 )
 from sota_exp.data.normalization import choose_images, compute_statistics, sum_pixels
 from sota_exp.data.store import assign_splits
-from sota_exp.data.store_writer import UnreadableImage, hash_file, shorten_digest
+from sota_exp.data.store_writer import hash_file, shorten_digest
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.stages.data import DataSet, DataSource, Images, Preprocessing
 
@@ -84,8 +86,8 @@ class StreamedImages(Images):
         return kept
 
 
-def read_file_facts(path: Path) -> tuple[int, int, str]:
-    """Height and width of the upright image in pixels, and a hash of the file, with how its pixels are read.
+def read_file_facts(path: Path) -> tuple[int, int, str, tuple[str, ...]]:
+    """Height and width of the upright image in pixels, a hash of the file with how its pixels are read, and `REMARKS`.
 
     Raises:
         UnreadableImage: the header of the file cannot be read.
@@ -93,13 +95,13 @@ def read_file_facts(path: Path) -> tuple[int, int, str]:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            reading = describe_reading(image)  # first: reading the EXIF data of a PNG decodes it
+            reading, remarks = describe_reading(image)  # first: reading the EXIF data of a PNG decodes it
             # Pillow gives the size of a TIFF after its rotation.
             turned = image.format != "TIFF" and image.getexif().get(ORIENTATION) in TURNED
     except DECODE_ERRORS as error:
-        raise UnreadableImage(path, str(error)) from error
+        raise make_unreadable(path, error) from error
     content = hash_file(path) + reading  # images with such a text were read as other pixels before
-    return (width, height, content) if turned else (height, width, content)
+    return (width, height, content, remarks) if turned else (height, width, content, remarks)
 
 
 def estimate_decoded_bytes(found: Sequence[ImageFile], max_side: int | None) -> int:
@@ -137,8 +139,11 @@ def load_or_compute_statistics(
     return Preprocessing(mean=tuple(mean), std=tuple(std))
 
 
-def load_or_build_index(found: Sequence[ImageFile], path: Path) -> tuple[np.ndarray, list[str]]:
-    """Height and width, int64 [N, 2], and hashes of all files, cached in the file `path`."""
+def load_or_build_index(found: Sequence[ImageFile], path: Path) -> tuple[np.ndarray, list[str], dict[str, list[int]]]:
+    """Height and width, int64 [N, 2], hashes of all files, and remark → the positions of the files it is true of.
+
+    Cached in the file `path`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
         if not path.is_file():
@@ -146,7 +151,12 @@ def load_or_build_index(found: Sequence[ImageFile], path: Path) -> tuple[np.ndar
             rows = list(map_in_threads(read_file_facts, [image.path for image in found]))
             write_recomputable_text(path, json.dumps(rows))
     rows = json.loads(path.read_text())
-    return np.array([row[:2] for row in rows], dtype=np.int64).reshape(-1, 2), [row[2] for row in rows]
+    sizes = np.array([row[:2] for row in rows], dtype=np.int64).reshape(-1, 2)
+    positions: dict[str, list[int]] = {}
+    for position, row in enumerate(rows):
+        for remark in row[3] if len(row) > 3 else ():  # older files have none
+            positions.setdefault(remark, []).append(position)
+    return sizes, [row[2] for row in rows], positions
 
 
 def open_streamed_data_set(
@@ -156,14 +166,18 @@ def open_streamed_data_set(
     key: str,
     names: Callable[[str], str],
     read_stored: Callable[[Path], np.ndarray],
+    image_names: Sequence[str],
 ) -> DataSet:
     """The data set of image files that are decoded for every crop.
 
     key: name of the index in the cache. names: class name in the files → name to show. read_stored: file → pixels as in
-    a store, uint8 [H, W, 3], of which mean and standard deviation are computed.
+    a store, uint8 [H, W, 3], of which mean and standard deviation are computed. image_names: for the warnings
+    about how images are read.
     """
     index_path = Path(source.cache).expanduser().absolute() / "streams" / f"{key}.json"
-    sizes, hashes = load_or_build_index(found, index_path)
+    sizes, hashes, positions = load_or_build_index(found, index_path)
+    for remark, those in positions.items():
+        log.warning("%s", describe_remark(remark, len(those), len(found), image_names[those[0]]))
     images = StreamedImages([image.path for image in found], sizes)
     label_by_name = {name: label for label, name in enumerate(classes)}
     labels = np.array([label_by_name[image.class_name] for image in found])

@@ -3,15 +3,15 @@
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from sota_exp.data.decode import decode_image
-from sota_exp.data.folders import find_image_files
+from sota_exp.data.decode import REMARKS, decode_file, describe_remark
+from sota_exp.data.folders import describe_endings, find_image_files
 from sota_exp.data.resize import center_crop
 from sota_exp.data.store_writer import UnreadableImage
 from sota_exp.models.saved import SavedModel
@@ -24,11 +24,15 @@ NUM_DECODED = min(4, os.cpu_count() or 1)
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """The most probable classes of one file and their probabilities in [0, 1], in descending order."""
+    """The most probable classes of one file and their probabilities in [0, 1], in descending order.
+
+    remarks: on how the file was read, see `decode.Decoded`.
+    """
 
     path: Path
     classes: tuple[str, ...]
     probabilities: tuple[float, ...]
+    remarks: tuple[str, ...] = ()
 
 
 class DecodedImages(Images):
@@ -48,9 +52,19 @@ class DecodedImages(Images):
         return self.images[index]
 
 
-def find_images(folder: Path) -> list[Path]:
-    """The image files in a folder and below it that training would read, sorted by path; hidden ones are skipped."""
-    return find_image_files(folder)[0]
+def find_images(folder: Path) -> tuple[list[Path], str]:
+    """The image files in a folder and below it that training would read, sorted by path; hidden ones are skipped.
+
+    And which other files are left out, `2 .heic, 1 .txt left out …`; "" if there are none.
+    """
+    found, others = find_image_files(folder)
+    return found, f"{describe_endings(others)} left out, by their endings not images for Pillow" if others else ""
+
+
+def describe_remarks(made: Sequence[Prediction], total: int) -> list[str]:
+    """The warnings about how those of `total` files were read that could be."""
+    those = {remark: [each for each in made if remark in each.remarks] for remark in REMARKS}
+    return [describe_remark(name, len(found), total, str(found[0].path)) for name, found in those.items() if found]
 
 
 def predict_files(
@@ -65,20 +79,24 @@ def predict_files(
         for start in range(0, len(paths), batch_size):
             batch = paths[start : start + batch_size]
             read = list(pool.map(partial(_crop_or_error, model=model), batch))
-            crops = [crop for crop in read if isinstance(crop, Tensor)]
+            crops = [found[0] for found in read if not isinstance(found, UnreadableImage)]
             probabilities = iter(classify(network, torch.cat(crops), device) if crops else ())
-            for path, crop in zip(batch, read, strict=True):
-                yield crop if isinstance(crop, UnreadableImage) else _rank(path, next(probabilities), model, top)
+            for path, found in zip(batch, read, strict=True):
+                if isinstance(found, UnreadableImage):
+                    yield found
+                else:
+                    yield replace(_rank(path, next(probabilities), model, top), remarks=found[1])
 
 
-def _crop_or_error(path: Path, model: SavedModel) -> Tensor | UnreadableImage:
-    """The crop that the network reads, uint8 [1, 3, S, S]; the decoded image is freed."""
+def _crop_or_error(path: Path, model: SavedModel) -> tuple[Tensor, tuple[str, ...]] | UnreadableImage:
+    """The crop that the network reads, uint8 [1, 3, S, S], and remarks; the decoded image is freed."""
     view, interpolation = model.view, model.preprocessing.interpolation
     try:
-        images = DecodedImages([decode_image(path)])
+        decoded = decode_file(path)
     except UnreadableImage as error:
         return error
-    return center_crop(images, torch.arange(1), view.resize, view.size, interpolation)
+    images = DecodedImages([decoded.pixels])
+    return center_crop(images, torch.arange(1), view.resize, view.size, interpolation), decoded.remarks
 
 
 @torch.inference_mode()

@@ -10,7 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sota_exp.config.catalog import CatalogOption
+from sota_exp.config.printable import make_printable
 from sota_exp.config.rules.conditions import Rule
+from sota_exp.config.values import join_first
 from sota_exp.report.drawing.terminal_curve import format_curve_with_axes
 from sota_exp.report.numbers import format_duration, format_sizes
 from sota_exp.report.terminal import escape
@@ -115,8 +117,9 @@ def build_plan_rows(outline: "TrainingPlan", tree: dict[str, Any]) -> list[tuple
     left_out = f"; each epoch leaves out {outline.left_out} that do not fill a batch" if outline.left_out else ""
     trained = f"{outline.parameters / 1e6:.2f} M parameters, {outline.trained_parameters / 1e6:.2f} M trained at first"
     length = f"{outline.num_epochs:,} epochs × {outline.steps_per_epoch:,} steps = {outline.total_steps:,} steps"
+    untested = f", without test images: {join_first(outline.untested, 5)}" if outline.untested else ""
     return [
-        ("images", f"{format_sizes(outline.counts)}; {outline.num_classes:,} classes"),
+        ("images", f"{format_sizes(outline.counts)}; {outline.num_classes:,} classes{make_printable(untested)}"),
         ("trained at", f"{outline.train_size} px"),
         ("scored at", f"{scored}; views: {len(outline.views)}"),
         ("batch", f"{size} images per step{in_parts}, {outline.batch_images} of them distinct"),

@@ -17,15 +17,16 @@ CURVE_POINTS = 72
 class TrainingPlan:
     """The plan of a training.
 
-    counts: images per split. train_size: side of the training crop in pixels. batch_images: different training images
-    in the first batch, fewer than batch_size with repeated augmentation. distinct_images: different training images in
-    the whole training. left_out: images per epoch that do not fill a batch. curve: the learning rate at evenly spaced
-    steps, from the first to the last. trained_parameters: those that are not frozen in the first epoch. is_averaged:
-    validation evaluates the trained and the averaged weights.
+    counts: images per split. untested: classes without test images. train_size: side of the training crop in pixels.
+    batch_images: different training images in the first batch, fewer than batch_size with repeated augmentation.
+    distinct_images: different training images in the whole training. left_out: images per epoch that do not fill a
+    batch. curve: the learning rate at evenly spaced steps, from the first to the last. trained_parameters: those that
+    are not frozen in the first epoch. is_averaged: validation evaluates the trained and the averaged weights.
     """
 
     counts: dict[str, int]
     num_classes: int
+    untested: tuple[str, ...]
     train_size: int
     views: tuple[EvaluationView, ...]
     batch_images: int
@@ -53,9 +54,11 @@ def plan_training(session: TrainingSession, state: TrainingState) -> TrainingPla
     begin_epoch(session, state, 0, fresh=False)
     trained = sum(parameter.numel() for parameter in state.model.parameters() if parameter.requires_grad)
     marks = sorted({round(point * (steps - 1) / (CURVE_POINTS - 1)) for point in range(CURVE_POINTS)})
+    num_tested = data.labels[data.test].bincount(minlength=len(data.classes)).tolist()
     return TrainingPlan(
         counts=data.count_images(),
         num_classes=len(data.classes),
+        untested=tuple(name for name, num in zip(data.classes, num_tested, strict=True) if not num),
         train_size=session.crops.size,
         views=views,
         batch_images=len(session.crops.order(0)[:batch_size].unique()),

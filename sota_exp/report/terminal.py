@@ -11,8 +11,9 @@ from sota_exp.config.printable import make_printable
 
 
 def make_console() -> Console:
-    """A console on standard output, 120 columns wide if that is not a terminal, so that logs do not wrap."""
-    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    """A console on standard output; in a pipe or file of $COLUMNS or 120 columns, so that logs do not wrap."""
+    is_sized = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
+    return Console(width=None if is_sized else 120, highlight=False)
 
 
 def shorten_path(directory: Path) -> Path:

@@ -66,6 +66,11 @@ def build_empty_result(seed: int, choices: dict[str, str], fingerprints: tuple[s
     }
 
 
+def is_evaluation(result: dict[str, Any]) -> bool:
+    """Whether `sota-exp evaluate` wrote the result, which then names the weights and says nothing of a training."""
+    return "weights" in result
+
+
 def count_epochs_from_one(result: dict[str, Any]) -> dict[str, Any]:
     """A result as it is in its file, with its epochs counted from 1: up to format 2 they are counted from 0."""
     metrics, saved = result.get("metrics") or {}, result.get("saved_epoch")

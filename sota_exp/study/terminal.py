@@ -3,9 +3,10 @@
 import os
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -30,8 +31,8 @@ VERDICT_STYLES = {
     "reference": "dim",
 }
 
-#: Width of a drawn interval in characters.
-INTERVAL_WIDTH = 29
+#: Widths of a drawn interval in characters: the first that leaves the numbers whole is used, else none is drawn.
+INTERVAL_WIDTHS = (29, 23, 17)
 
 
 def format_study_heading(study: PlannedStudy, files: StudyFiles) -> Iterable[RenderableType]:
@@ -92,12 +93,12 @@ def format_study_result(found: JsonObject) -> RenderableType:
     arms = [arm for arm in found["arms"] if not found["effects"] or not arm["name"].startswith("cell_")]
     title = f"{found['title']}: {found['recipe']} on {found['data']}"
     tables = [
-        build_comparison_table(found, title, ["arm", "n", found["metric"], "time"], arms, describe_arm),
-        build_comparison_table(found, "Main effects", [""], found["effects"], lambda effect: []),
-        build_comparison_table(found, "Interactions", [""], found["interactions"], lambda effect: []),
+        ComparisonTable(found, title, ["arm", "n", found["metric"], "time"], arms, describe_arm),
+        ComparisonTable(found, "Main effects", [""], found["effects"], lambda effect: []),
+        ComparisonTable(found, "Interactions", [""], found["interactions"], lambda effect: []),
     ]
     notes = [Text(line, style="dim") for line in _closing(found)]
-    shown = [part for table in tables if table.row_count for part in ("", table)]
+    shown = [part for table in tables if table.rows for part in ("", table)]
     return Group(*format_warning(found["warning"]), *shown, *notes)
 
 
@@ -105,54 +106,76 @@ def format_warning(warning: str) -> list[Text]:
     return [Text(f"Warning: {warning}", style="bold yellow")] if warning else []
 
 
-def build_comparison_table(
-    found: JsonObject,
-    title: str,
-    headings: list[str],
-    rows: list[JsonObject],
-    describe: Callable[[JsonObject], list[str]],
-) -> Table:
-    """Differences, their intervals drawn to scale, and verdicts; before them the label and what `describe` adds."""
-    unit = get_metric_format(found["metric"])
-    reach = max((abs(end) for row in rows for end in row["interval"] or ()), default=0.0)
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for heading in (*headings, unit.difference_unit or "difference", f"{format_level(found['level'])} interval"):
-        table.add_column(heading, justify="left" if heading is headings[0] else "right")
-    table.add_column(_scale(reach, unit), no_wrap=True)
-    table.add_column("p adj.", justify="right")
-    table.add_column("verdict")
-    for row in rows:
-        style = VERDICT_STYLES[row["verdict"]]
-        numbers: list[str | Text] = [""] * 4
-        if row["interval"] is not None:
-            low, high = row["interval"]
-            middle = row["estimate"] if "estimate" in row else row["difference"]
-            bar = Text(draw_interval_bar(low, middle, high, reach), style=style)
-            p_value = format_p_value(row["p_adjusted"])
-            numbers = [unit.difference(middle), unit.span(low, high, " … "), bar, p_value]
-        table.add_row(escape(row["label"]), *describe(row), *numbers, Text(row["verdict"], style=style))
-    return table
+@dataclass(frozen=True)
+class ComparisonTable:
+    """Differences, their intervals drawn to scale, and verdicts; before them the label and what `describe` adds.
+
+    Where the terminal is narrow, the drawing shrinks or is left out, then labels are wrapped; numbers stay whole.
+    """
+
+    found: JsonObject
+    title: str
+    headings: list[str]
+    rows: list[JsonObject]
+    describe: Callable[[JsonObject], list[str]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        tables = (self.build(width) for width in (*INTERVAL_WIDTHS, 0))
+        wide = options.update(width=10_000)
+        yield next(
+            (table for table in tables if console.measure(table, options=wide).maximum <= options.max_width),
+            self.build(0),
+        )
+
+    def build(self, width: int) -> Table:
+        """The table with intervals drawn in `width` characters; 0: without them."""
+        unit = get_metric_format(self.found["metric"])
+        reach = max((abs(end) for row in self.rows for end in row["interval"] or ()), default=0.0)
+        gap = (0, 1) if width else (0, 1, 0, 0)  # narrow without the drawing
+        table = Table(title=self.title, title_justify="left", box=None, pad_edge=False, padding=gap)
+        table.add_column(self.headings[0], overflow="fold")
+        for heading in (
+            *self.headings[1:],
+            unit.difference_unit or "difference",
+            f"{format_level(self.found['level'])} interval",
+        ):
+            table.add_column(heading, justify="right", no_wrap=True)
+        if width:
+            table.add_column(_scale(reach, unit, width), no_wrap=True)
+        table.add_column("p adj.", justify="right", no_wrap=True)
+        table.add_column("verdict", min_width=len("distinguished"))
+        for row in self.rows:
+            style = VERDICT_STYLES[row["verdict"]]
+            numbers: list[str | Text] = [""] * (3 + (width > 0))
+            if row["interval"] is not None:
+                low, high = row["interval"]
+                middle = row["estimate"] if "estimate" in row else row["difference"]
+                bar = [Text(draw_interval_bar(low, middle, high, reach, width), style=style)] if width else []
+                p_value = format_p_value(row["p_adjusted"])
+                numbers = [unit.difference(middle), unit.span(low, high, " … "), *bar, p_value]
+            table.add_row(escape(row["label"]), *self.describe(row), *numbers, Text(row["verdict"], style=style))
+        return table
 
 
-def _scale(reach: float, unit: MetricFormat) -> str:
-    """The heading over the drawn intervals: zero and both ends of the axis."""
+def _scale(reach: float, unit: MetricFormat, width: int) -> str:
+    """The heading over the intervals, drawn in `width` characters: zero and both ends of the axis."""
     if not reach:
         return ""
     ends = [f"{unit.factor * end:+.{unit.decimals - 1}f}" for end in (-reach, reach)]
-    middle = INTERVAL_WIDTH // 2
-    return ends[0].ljust(middle) + "0" + ends[1].rjust(INTERVAL_WIDTH - middle - 1)
+    middle = width // 2
+    return ends[0].ljust(middle) + "0" + ends[1].rjust(width - middle - 1)
 
 
-def draw_interval_bar(low: float, middle: float, high: float, reach: float) -> str:
-    """`──●──` on an axis from −reach to +reach, with a stroke at zero."""
+def draw_interval_bar(low: float, middle: float, high: float, reach: float, width: int) -> str:
+    """`──●──` in `width` characters on an axis from −reach to +reach, with a stroke at zero."""
 
     def place(value: float) -> int:
-        return round((value + reach) / (2 * reach) * (INTERVAL_WIDTH - 1)) if reach else INTERVAL_WIDTH // 2
+        return round((value + reach) / (2 * reach) * (width - 1)) if reach else width // 2
 
-    cells = [" "] * INTERVAL_WIDTH
+    cells = [" "] * width
     for index in range(place(low), place(high) + 1):
         cells[index] = "─"
-    cells[INTERVAL_WIDTH // 2] = "┼" if cells[INTERVAL_WIDTH // 2] == "─" else "│"
+    cells[width // 2] = "┼" if cells[width // 2] == "─" else "│"
     cells[place(middle)] = "●"
     return "".join(cells)
 

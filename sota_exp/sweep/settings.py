@@ -129,7 +129,13 @@ def require_measure(key: str, name: str, with_val: bool) -> None:
 
 
 def read_settings(given: Mapping[str, Any]) -> SweepSettings:
-    """The plain values of `hydra.sweeper`."""
+    """The plain values of `hydra.sweeper`.
+
+    Raises:
+        ConfigError: a value is not legal.
+    """
+    if given.get("confirm", {}) is None:
+        raise ConfigError("hydra.sweeper.confirm=null is not legal: hydra.sweeper.confirm.top=0 leaves it out")
     values = {key: value for key, value in given.items() if key not in NOT_SETTINGS}
     return build(SweepSettings, values, "hydra.sweeper")
 

@@ -116,14 +116,25 @@ def build_further_table(result: dict[str, Any]) -> list[Table | str]:
     return [table, ""]
 
 
-def add_confused_pairs(facts: Table, result: dict[str, Any]) -> None:
+def make_facts() -> Table:
+    """A table of names and facts; a path or class that is too long is wrapped."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(no_wrap=True)
+    facts.add_column(overflow="fold")
+    return facts
+
+
+def add_classes(facts: Table, result: dict[str, Any]) -> None:
+    """The hardest and easiest classes, those without images, and those that are confused most."""
+    for name, classes in find_extreme_classes(result).items():
+        facts.add_row(name, escape(classes))
     if pairs := format_confused_pairs(result):
         facts.add_row("confused", escape(pairs))
 
 
 def build_evaluation_panel(result: dict[str, Any], directory: str) -> RenderableType:
     """Panel with the result of `sota-exp evaluate`, below a line that says which images were trained on."""
-    found, facts = result["resolution"], Table.grid(padding=(0, 2))
+    found, facts = result["resolution"], make_facts()
     view = found["chosen"]
     facts.add_row("view", f"{view['size']} px, cut from images whose shorter side is {view['resize']} px")
     if "curve" in found:
@@ -132,7 +143,7 @@ def build_evaluation_panel(result: dict[str, Any], directory: str) -> Renderable
         facts.add_row(
             "search", f"choosing gains {100 * gain:+.2f} ± {100 * error:.2f} points on val, cross-fitted: {verdict}"
         )
-    add_confused_pairs(facts, result)
+    add_classes(facts, result)
     facts.add_row("weights", escape(result["weights"]))
     if result.get("trained_on") is None:
         facts.add_row("trained on", "unknown images: there is no trained_on.npy beside the weights")
@@ -144,11 +155,9 @@ def build_evaluation_panel(result: dict[str, Any], directory: str) -> Renderable
 
 def build_result_panel(result: dict[str, Any], directory: str) -> Panel:
     """Panel with the result of a training."""
-    facts = Table.grid(padding=(0, 2))
+    facts = make_facts()
     facts.add_row("weights", f"{describe_saved_epoch(result)}; re-scored from the saved model")
-    for name, classes in find_extreme_classes(result).items():
-        facts.add_row(name, escape(classes))
-    add_confused_pairs(facts, result)
+    add_classes(facts, result)
     seconds = result["seconds"]
     training = f"training {format_duration(seconds['train'])}, {result['images_per_second']:,.0f} images/s"
     scoring = f"validation {format_duration(seconds['validate'])}; final scoring {format_duration(seconds['evaluate'])}"

@@ -14,6 +14,7 @@ from sota_exp.config.printable import make_printable
 from sota_exp.config.values import flatten
 from sota_exp.runs.contents import RunContent
 from sota_exp.runs.mlflow_store import sanitize_key
+from sota_exp.runs.result_json import is_evaluation
 from sota_exp.tracking.mlflow_note import format_command
 
 #: MLflow silently truncates longer parameter values (characters); the full configuration is an artifact.
@@ -129,9 +130,10 @@ def build_tags(content: RunContent) -> dict[str, str]:
     """MLflow tags: code version, host, recipe, data, and the sweep or study that the run belongs to."""
     start, config = content.start, content.config
     commit = start.get("commit")
+    evaluates = is_evaluation(content.result)
     found = {
-        "mlflow.source.name": "sota-exp train",
-        "command": format_command(content)[:5000],
+        "mlflow.source.name": f"sota-exp {'evaluate' if evaluates else 'train'}",
+        "command": None if evaluates else format_command(content)[:5000],
         "mlflow.source.type": "LOCAL",
         "mlflow.source.git.commit": commit and commit.removesuffix("-dirty"),
         "mlflow.user": start.get("user"),
@@ -141,7 +143,7 @@ def build_tags(content: RunContent) -> dict[str, str]:
         "recipe": config["recipe"]["name"],
         "data": config["data"].get("name"),
         "sweep": Path(content.origin.get("parent") or "single runs").name,
-        "kind": content.origin.get("kind", "run"),
+        "kind": "evaluation" if evaluates else content.origin.get("kind", "run"),
         "arm": content.origin.get("arm"),
         "fingerprint": start.get("fingerprint"),
         "run_id": start["id"],

@@ -9,7 +9,7 @@ from sota_exp.config.values import join_first
 from sota_exp.report.numbers import format_accuracy, format_percent, format_sizes
 from sota_exp.report.sweep.terminal import format_markdown_table
 from sota_exp.runs.contents import RunContent
-from sota_exp.runs.result_json import describe_saved_epoch, get_saved_epoch
+from sota_exp.runs.result_json import describe_saved_epoch, get_saved_epoch, is_evaluation
 from sota_exp.statistics.proportion import wilson_interval
 from sota_exp.statistics.units import METRIC_WORDS, SHARE_FORMAT, get_metric_format
 
@@ -32,7 +32,8 @@ def format_run_note(content: RunContent) -> str:
     if result.get("reason"):
         parts.append(f"**{result['status'].replace('_', ' ').capitalize()}**: {result['reason']}.")
     chosen = ", ".join(f"`{choice}`" for choice in list_techniques(content.start.get("choices") or {}))
-    return "\n\n".join([*parts, f"Chosen: {chosen}.", f"```\n{format_command(content)}\n```"])
+    command = [f"```\n{format_command(content)}\n```"] if not is_evaluation(result) else []
+    return "\n\n".join([*parts, f"Chosen: {chosen}.", *command])
 
 
 def format_heading(content: RunContent) -> str:
@@ -51,13 +52,15 @@ def format_scores(result: dict[str, Any]) -> str:
     for split in sorted(result["evaluated_images"]):
         accuracy, *others = format_score_cells(result, split)
         rows.append([split, f"**{accuracy}**", *others])
-    best = f"Saved weights: {describe_saved_epoch(result)}."
-    if result["status"] == "pruned":
-        best = f"Scores of epoch {get_saved_epoch(result)}, the best on val; a pruned run saves no weights."
     names = (
         "The val scores above are the metrics `best/val_…`; `val/…` are curves, whose last value is the last epoch's."
     )
     tables = [format_markdown_table(table) for table in (rows, list_further_scores(result)) if table]
+    if is_evaluation(result):
+        return "\n\n".join([*tables, f"Scores of the weights `{result['weights']}`, by `sota-exp evaluate`."])
+    best = f"Saved weights: {describe_saved_epoch(result)}."
+    if result["status"] == "pruned":
+        best = f"Scores of epoch {get_saved_epoch(result)}, the best on val; a pruned run saves no weights."
     return "\n\n".join([*tables, f"{best} {names}"])
 
 
@@ -110,6 +113,10 @@ def format_classes_and_cost(result: dict[str, Any]) -> str:
         classes = " ".join(f"{heading.capitalize()}: {names}." for heading, names in found) + "\n\n"
     if confused := format_confused_pairs(result):
         classes += f"Most often confused: {confused}.\n\n"
+    if is_evaluation(result):
+        return (
+            f"{classes}Cost: {result['seconds']['evaluate']:,.0f} s on {result['device']}; {format_model_cost(result)}."
+        )
     return (
         f"{classes}Cost: {result['seconds']['train']:,.0f} s of training at {result['images_per_second']:,.0f} "
         f"images/s on {result['device']}; {format_model_cost(result)}."
@@ -117,19 +124,25 @@ def format_classes_and_cost(result: dict[str, Any]) -> str:
 
 
 def find_extreme_classes(result: dict[str, Any]) -> dict[str, str]:
-    """Heading → the hardest and the easiest classes on test, up to three of each, and those without a test image."""
+    """Heading → the hardest and the easiest classes on the last scored part, and those without images in it.
+
+    Up to three of each; a class of which nothing is recognized is not among the easiest.
+    """
     accuracies = result["per_class_accuracy"]
     ranked = sorted((share, name) for name, share in accuracies.items() if share is not None)
     num = max(1, min(3, len(ranked) // 2))
-    hardest = [each for each in ranked[:num] if each[0] < ranked[-1][0]]  # A class as easy as the easiest is not hard.
-    extremes = {"hardest on test": hardest, "easiest on test": ranked[-num:]}
+    part = [*result["evaluated_images"]][-1]
+    # A class as easy as the easiest is not hard, and one of which nothing is recognized is not easy.
+    hardest = [each for each in ranked[:num] if each[0] < ranked[-1][0] or each[0] == 0]
+    extremes = {f"hardest on {part}": hardest, f"easiest on {part}": [each for each in ranked[-num:] if each[0] > 0]}
     found = {
-        heading: ", ".join(f"{name} {format_percent(share)}" for share, name in part)
-        for heading, part in extremes.items()
-        if part
+        heading: ", ".join(f"{name} {format_percent(share)}" for share, name in some)
+        for heading, some in extremes.items()
+        if some
     }
     absent = [name for name, share in accuracies.items() if share is None]
-    return found | ({"without test images": join_first(absent, 3)} if absent else {})
+    unscored = f"{join_first(absent, 3)}; macro scores are means over the other classes"
+    return found | ({f"without {part} images": unscored} if absent else {})
 
 
 def format_model_cost(result: dict[str, Any]) -> str:

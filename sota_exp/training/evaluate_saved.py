@@ -4,7 +4,6 @@ The view and the predictor are those saved with the weights, unless the command 
 """
 
 import hashlib
-import logging
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +16,6 @@ from torch import Tensor, nn
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment
 from sota_exp.config.hashing import compute_digest
-from sota_exp.config.values import join_first
 from sota_exp.data.open import open_data
 from sota_exp.errors import ConfigError, first_line
 from sota_exp.models import saved
@@ -39,14 +37,9 @@ from sota_exp.training.final_scores import choose_view, score_splits
 from sota_exp.training.input_sizes import require_input_sizes
 from sota_exp.training.memory import get_peak_memory, reset_peak_memory
 from sota_exp.training.prediction_files import write_predictions
-from sota_exp.training.scored_data import choose_parts, open_outside_data
+from sota_exp.training.scored_data import choose_parts, open_outside_data, reorder_labels
 from sota_exp.training.session import build_evaluator
 from sota_exp.training.trained_on import count_trained_on, read_trained_on
-
-log = logging.getLogger(__name__)
-
-#: Most classes that a message lists.
-MOST_LISTED = 10
 
 #: Keys of the command that name other data than the run's, and keys that cut val and test from them.
 DATA_KEYS = frozenset({"data", "data.root", "data.path", "data.dataset", "data.config", "data.revision"})
@@ -260,25 +253,6 @@ def load_evaluated_model(description: Path, weights: Path) -> SavedModel:
         return saved.load_saved_model(description, weights)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise ConfigError(f"{weights} and {description} do not make a model: {first_line(error)}") from error
-
-
-def reorder_labels(data: DataSet, classes: tuple[str, ...]) -> DataSet:
-    """The data set, its labels in the order of the model's classes, of which it may lack some.
-
-    Raises:
-        ConfigError: the set has classes that the model does not have.
-    """
-    unknown = [name for name in data.classes if name not in classes]
-    if unknown:
-        raise ConfigError(
-            f"data: the model has no class {join_first(unknown, MOST_LISTED)}; its {len(classes)} classes are "
-            f"{join_first(classes, MOST_LISTED)}. Rename these classes as the model names them, or leave them out"
-        )
-    if absent := [name for name in classes if name not in data.classes]:
-        listed = join_first(absent, MOST_LISTED)
-        log.warning("the data have no images of %d of the %d classes: %s", len(absent), len(classes), listed)
-    positions = torch.tensor([classes.index(name) for name in data.classes])
-    return replace(data, labels=positions[data.labels], classes=classes)
 
 
 def compute_evaluation_fingerprint(

@@ -24,9 +24,6 @@ from sota_exp.training.metrics import (
 #: Images per batch, and timed batches after a first one, when the speed of a view is measured.
 TIMING_BATCH_SIZE, TIMED_BATCHES = 16, 3
 
-#: Stored logits are cut at this magnitude, below the largest number of half precision, 65504.
-HALF_RANGE = 65000.0
-
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenView:
@@ -100,7 +97,7 @@ def score_splits(
 ) -> dict[str, np.ndarray]:
     """Write the scores on the parts of the data into `result`; returns the arrays of `predictions.npz`.
 
-    Accuracies per class and confusions are those of the last part. The arrays are, per part, logits float16 [N, C],
+    Accuracies per class and confusions are those of the last part. The arrays are, per part, logits float32 [N, C],
     labels int64 [N], and correctness as bits, uint8 [⌈N / 8⌉].
 
     Raises:
@@ -116,7 +113,7 @@ def score_splits(
         result["metrics"] |= scores
         result["evaluated_images"][split] = len(labels)
         correct = (logits.argmax(1) == labels).numpy()
-        arrays[f"{split}_logits"], arrays[f"{split}_labels"] = to_half_precision(logits), labels.numpy()
+        arrays[f"{split}_logits"], arrays[f"{split}_labels"] = logits.numpy(), labels.numpy()
         arrays[f"{split}_correct"] = np.packbits(correct)
     result["per_class_accuracy"] = dict(
         zip(evaluator.data.classes, compute_per_class_accuracy(logits, labels), strict=True)
@@ -126,12 +123,3 @@ def score_splits(
     result["flops_per_image"] = count_flops(network, chosen.view.size)
     result["resolution"] = chosen.report
     return arrays
-
-
-def to_half_precision(logits: Tensor) -> np.ndarray:
-    """Logits [N, C] as finite float16 with the same predictions: rounding makes close ones equal, and huge infinite."""
-    rounded = logits.clamp(-HALF_RANGE, HALF_RANGE).half().numpy()
-    predicted, rows = logits.argmax(1).numpy(), np.arange(len(logits))
-    is_tied = rounded.argmax(1) != predicted
-    rounded[rows[is_tied], predicted[is_tied]] = np.nextafter(rounded[is_tied].max(1), np.float16(np.inf))
-    return rounded

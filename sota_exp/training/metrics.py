@@ -41,8 +41,9 @@ def compute_scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
 def compute_class_means(logits: Tensor, labels: Tensor) -> dict[str, float]:
     """F1, precision and recall averaged over classes, balanced accuracy, and Cohen's κ (Cohen 1960).
 
-    Means are over the classes that have images, with equal weight; so balanced accuracy is the mean recall. Precision
-    is 0 for a class that is never predicted, and κ is 0 where one class alone occurs and is predicted.
+    Means are over the classes that have images, with equal weight; so balanced accuracy is the mean recall. They equal
+    scikit-learn's with `labels=` these classes and `zero_division=0`; its default takes absent classes that are
+    predicted as further ones with the score 0. κ is 0 where one class alone occurs and is predicted.
     logits: float [N, C]. labels: int64 [N].
     """
     num_classes, predicted = logits.shape[1], logits.argmax(1)

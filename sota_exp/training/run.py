@@ -45,7 +45,7 @@ from sota_exp.training.loop import TrainingSession
 from sota_exp.training.memory import get_peak_memory, reset_peak_memory
 from sota_exp.training.resume import resume
 from sota_exp.training.session import fit_batch_size, open_session
-from sota_exp.training.trained_on import write_trained_on
+from sota_exp.training.trained_on import warn_of_shared_images, write_trained_on
 from sota_exp.training.trainer import RunTrainer
 
 Read = TypeVar("Read")
@@ -86,6 +86,8 @@ def _run(request: RunRequest, listener: Listener, pruner: Pruner, world: World, 
     if is_done:
         return complete
     session = open_session(experiment, data, world, device)
+    if world.is_main:
+        warn_of_shared_images(data)
     result = build_empty_result(experiment.seed, request.configuration.choices, prints)
     result["device"] = get_device_name(device)
     result["seconds"] = {"data": data_seconds}
@@ -198,6 +200,7 @@ def open_session_of(experiment: Experiment) -> TrainingSession:
     world, device = set_up_process(experiment)
     with convert_errors():
         data = open_data(experiment)
+    warn_of_shared_images(data)
     return open_session(experiment, data, world, device)
 
 

@@ -1,5 +1,7 @@
 """Which images `sota-exp evaluate` scores: val and test of the run, or what the command names."""
 
+import logging
+import unicodedata
 from dataclasses import replace
 
 import torch
@@ -7,10 +9,13 @@ import torch
 from sota_exp.config.build import prefix_invalid_values
 from sota_exp.config.experiment import Experiment
 from sota_exp.config.overrides import PARTS
+from sota_exp.config.values import quote_first
 from sota_exp.data.open import open_data
 from sota_exp.data.splits import limit_data_set
 from sota_exp.errors import ConfigError
 from sota_exp.stages.data import DataSet
+
+log = logging.getLogger(__name__)
 
 
 def open_outside_data(experiment: Experiment, trained_on: str, is_limited: bool) -> DataSet:
@@ -26,6 +31,29 @@ def open_outside_data(experiment: Experiment, trained_on: str, is_limited: bool)
     if len(data.val) + len(data.test) == 0:
         data = replace(data, test=data.train, train=torch.empty(0, dtype=torch.int64))
     return limit_data_set(data, experiment.scale) if is_limited else data
+
+
+def reorder_labels(data: DataSet, classes: tuple[str, ...]) -> DataSet:
+    """The data set, its labels in the order of the model's classes, of which it may lack some.
+
+    Raises:
+        ConfigError: the set has classes that the model does not have.
+    """
+    forms = {unicodedata.normalize("NFC", name): name for name in classes}  # accents may be composed otherwise there
+    named = [name if name in classes else forms.get(unicodedata.normalize("NFC", name), name) for name in data.classes]
+    unknown = [name for name in named if name not in classes]
+    if unknown:
+        raise ConfigError(
+            f"data: the model has no class {quote_first(unknown)}; its {len(classes)} "
+            f"classes are {quote_first(classes)}. Rename these classes as the model names "
+            "them, or leave them out"
+        )
+    if absent := [name for name in classes if name not in named]:
+        log.warning(
+            "the data have no images of %d of the %d classes: %s", len(absent), len(classes), quote_first(absent)
+        )
+    positions = torch.tensor([classes.index(name) for name in named])
+    return replace(data, labels=positions[data.labels], classes=classes)
 
 
 def choose_parts(data: DataSet, part: str | None) -> tuple[str, ...]:

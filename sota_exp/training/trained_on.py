@@ -35,8 +35,28 @@ def format_trained_on(counts: dict[str, int], sizes: dict[str, int]) -> str:
 
     counts: from `count_trained_on`. sizes: images of each part.
     """
-    some = [f"{num} of {sizes[part]} {part} images" for part, num in counts.items() if num]
+    names = {part: "" if part == "all" else f"{part} " for part in counts}
+    some = [f"{num} of {sizes[part]} {names[part]}images" for part, num in counts.items() if num]
     return f"{' and '.join(some)} were trained on: scores on them say nothing about new images" if some else ""
+
+
+def warn_of_shared_images(data: DataSet) -> None:
+    """Log how many images of val and test are training images too, by their digests, with the name of the first."""
+    digests = data.image_digests[data.train].numpy()
+    shared = {
+        part: indices[np.isin(data.image_digests[indices].numpy(), digests)]
+        for part, indices in (("val", data.val), ("test", data.test))
+    }
+    if some := [
+        f"{len(found)} of {len(data.part(part))} {part} images" for part, found in shared.items() if len(found)
+    ]:
+        first = data.name_image(int(next(found[0] for found in shared.values() if len(found))))
+        log.warning(
+            "training images are in other parts too: %s, such as %s; scores on them say nothing about new images: keep "
+            "copies of an image in one part",
+            " and ".join(some),
+            first,
+        )
 
 
 def write_trained_on(files: RunFiles, data: DataSet, tree: dict[str, Any]) -> None:

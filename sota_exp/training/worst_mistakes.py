@@ -21,7 +21,7 @@ def find_worst_mistakes(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]
 
     logits: float32 [N, C]. labels: int64 [N].
     """
-    confidence, predicted = logits.softmax(1).max(1)
+    confidence, predicted = logits.softmax(1).amax(1), logits.argmax(1)
     wrong = (predicted != labels).nonzero().flatten()
     order = confidence[wrong].argsort(descending=True, stable=True)[:NUM_MISTAKES]
     return wrong[order], confidence[wrong[order]]
@@ -36,7 +36,7 @@ def write_mistakes(
 
     arrays: those of `predictions.npz`. view, interpolation: how the network read the images.
     """
-    logits, labels = torch.from_numpy(arrays["test_logits"]).float(), torch.from_numpy(arrays["test_labels"])
+    logits, labels = torch.from_numpy(arrays["test_logits"]), torch.from_numpy(arrays["test_labels"])
     positions, confidences = find_worst_mistakes(logits, labels)
     images = torch.empty(0, 3, view.size, view.size, dtype=torch.uint8)
     if len(positions):

@@ -66,3 +66,12 @@ def test_mistakes_are_one_line(arguments: list[str], message: str, capsys: pytes
     assert main.run_command_line(["diff", *arguments]) == 2
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 1 and message in errors[0]
+
+
+def test_names_and_keys_are_not_broken(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    one, other = "outputs/small_images-image_folder-seed0-fae89dc4", "outputs/small_images-image_folder-seed0-706fa35f"
+    make(one, "recipe=small_images"), make(other, "recipe=small_images", "regularization.average.horizon=0.5")
+    lines = read_output(capsys, one, other).splitlines()
+    assert lines[:2] == [f"first: {one}", f"second: {other}"]
+    assert any(line.startswith("regularization.average.horizon") for line in lines)

@@ -200,7 +200,7 @@ def test_the_same_command_twice_is_done_once(finished: Path, tmp_path: Path) -> 
         (["run={tmp}"], "not the directory of a finished run"),
         (["weights={tmp}/nowhere.safetensors"], "a file that exists and ends in .safetensors, .pth"),
         (["weights={tmp}/lone.safetensors"], "a safetensors file or a PyTorch file of tensors and plain values"),
-        (["run={finished}", "data.num_classes=5"], "the model has no class color_04; its 4 classes are color_00"),
+        (["run={finished}", "data.num_classes=5"], "the model has no class 'color_04'; its 4 classes are 'color_00'"),
         (["run={finished}", "evaluation/tta=filp"], "Did you mean flip?"),
         (["run={finished}", "hydra.run.dir={finished}"], "holds another result"),
     ],

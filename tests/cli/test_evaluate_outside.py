@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ import pytest
 from PIL import Image
 
 from sota_exp.cli import main
-from tests.experiments import TINY
+from sota_exp.data.open import open_data
+from sota_exp.training.scored_data import reorder_labels
+from tests.experiments import TINY, composed
 
 NETWORK = [text for text in TINY if not text.startswith("data")]
 
@@ -44,7 +47,7 @@ def evaluated(place: Path, target: Path, *arguments: str) -> dict:
 
 
 def rows(directory: Path, name: str = "predictions.csv") -> list[dict[str, str]]:
-    with open(directory / name, newline="", encoding="utf-8", errors="surrogateescape") as file:
+    with open(directory / name, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -83,12 +86,12 @@ def test_a_class_that_is_absent_is_named_and_one_that_is_unknown_is_refused(
 ) -> None:
     draw(tmp_path / "others" / "dark", 5)
     evaluated(place, tmp_path / "e", f"data.root={tmp_path}/others")
-    assert "no images of 2 of the 3 classes: light, red" in "".join(capfd.readouterr())
+    assert "no images of 2 of the 3 classes: 'light', 'red'" in "".join(capfd.readouterr())
     for name in ("cat", "dog"):
         draw(tmp_path / "others" / name, 5)
     words = ["evaluate", f"run={place}/a_run", f"data.root={tmp_path}/others", f"hydra.run.dir={tmp_path}/f"]
     assert main.run_command_line(words) == 2
-    assert "the model has no class cat, dog; its 3 classes are dark, light, red" in capfd.readouterr().err
+    assert "the model has no class 'cat', 'dog'; its 3 classes are 'dark', 'light', 'red'" in capfd.readouterr().err
 
 
 def test_the_data_of_the_run_in_another_place_keep_its_parts(place: Path, tmp_path: Path) -> None:
@@ -176,7 +179,8 @@ def test_any_legal_file_name_stands_in_the_table(place: Path, tmp_path: Path) ->
     for path, name in zip(sorted(folder.iterdir()), names, strict=True):
         path.rename(folder / name)
     evaluated(place, tmp_path / "e", f"data.root={tmp_path}/others")
-    assert {row["image"] for row in rows(tmp_path / "e")} == {f"dark/{name}" for name in names}
+    expected = {f"dark/{name}" for name in [*names[:-1], r"caf\xe9.png"]}
+    assert {row["image"] for row in rows(tmp_path / "e")} == expected
 
 
 def test_images_without_files_are_named_by_their_number(tmp_path: Path) -> None:
@@ -205,3 +209,10 @@ def test_a_csv_file_is_scored_with_the_parts_it_has(
     (tmp_path / "list.csv").write_text("\n".join(["path,label" + (",split" if split else ""), *lines]))
     result = evaluated(place, tmp_path / "e", "data=csv", f"data.path={tmp_path}/list.csv", "data.image_size=16")
     assert result["evaluated_images"] == images
+
+
+def test_classes_are_the_same_however_unicode_composes_their_names() -> None:
+    data = open_data(composed(*TINY).experiment)
+    mac = replace(data, classes=("a", "b", "cafe\u0301", "d"))
+    known = ("d", "caf\u00e9", "b", "a")
+    assert reorder_labels(mac, known).labels.tolist() == [3 - label for label in data.labels.tolist()]

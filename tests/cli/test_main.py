@@ -457,7 +457,7 @@ def test_the_commit_is_that_of_the_code_wherever_it_is_started(tmp_path, monkeyp
     ],
 )
 def test_a_failed_job_of_a_multirun_is_one_line_of_ours(capfd, overrides, words):
-    quiet = ["hydra/hydra_logging=quiet", "tracking=none"]
+    quiet = ["hydra/hydra_logging=sota_exp", "tracking=none"]
     assert run_command_line(["train", "-m", *TINY_RUN, *quiet, *overrides]) in (1, 2)
     errors = capfd.readouterr().err
     lines = [line for line in errors.splitlines() if not line.startswith(("WARNING:", "INFO:"))]

@@ -69,14 +69,17 @@ def test_every_name_works_everywhere(tmp_path, name, tracking):
         assert list(Path(os.fsdecode(place), "mlartifacts").glob("*/*/artifacts/result.json"))
 
 
-@pytest.mark.parametrize("words", [[], ["-m", "seed=0,1"]])
-def test_a_place_that_cannot_be_a_folder_is_told_at_once(tmp_path, monkeypatch, capsys, words):
+@pytest.mark.parametrize(
+    ("words", "keys"),
+    [([], "hydra.run.dir=DIR"), (["-m", "seed=0,1"], "hydra.sweep.dir=DIR or hydra.sweep.subdir=NAME")],
+)
+def test_a_place_that_cannot_be_a_folder_is_told_at_once(tmp_path, monkeypatch, capsys, words, keys):
     monkeypatch.chdir(tmp_path)
     for name in ("outputs", "multirun"):
         (tmp_path / name).symlink_to("gone")
     assert main.run_command_line(["train", *TINY, *words]) == 2
     message = capsys.readouterr().err
-    assert "is a link to gone, which does not exist; hydra.run.dir=DIR takes another" in message
+    assert f"is a link to gone, which does not exist; {keys} takes another" in message
 
 
 def test_a_run_is_read_from_any_folder_and_moved_data_are_told(tmp_path, monkeypatch, capsys):

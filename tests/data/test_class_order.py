@@ -30,8 +30,8 @@ def test_a_file_and_a_list(tmp_path):
 @pytest.mark.parametrize(
     ("order", "message"),
     [
-        (["1", "2", "10", "b"], "it lacks the class A"),
-        (["1", "2", "10", "b", "A", "b"], "it has b twice"),
+        (["1", "2", "10", "b"], "it lacks the class 'A'"),
+        (["1", "2", "10", "b", "A", "b"], "it has 'b' twice"),
         ("naturally", "naturally does not exist"),
     ],
 )

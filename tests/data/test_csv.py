@@ -46,7 +46,7 @@ def test_labels_that_other_readers_take_for_missing_values_or_numbers_are_classe
     write(tmp_path, [f"images/{index}.png,{names[index % 10]}" for index in range(40)])
     assert opened(tmp_path).classes == tuple(sorted(names))
     assert opened(tmp_path, class_order=names).classes == tuple(names)
-    with pytest.raises(ConfigError, match="lacks the class 1e3; 1000.0, False stands where a name without quotes"):
+    with pytest.raises(ConfigError, match="lacks the class '1e3'; 1000.0, False stands where a name without quotes"):
         opened(tmp_path, class_order=[1000.0 if name == "1e3" else False if name == "no" else name for name in names])
 
 
@@ -105,7 +105,7 @@ ERRORS = {
     "no header": ([], "images/0.png,dog", "it has images/0.png, dog"),
     "empty": ([], "", "it has none"),
     "no rows": ([], "path,label", "at least two classes with training images; none was found"),
-    "one class": (["images/0.png,cat", "images/1.png,cat"], "path,label", "only cat was found"),
+    "one class": (["images/0.png,cat", "images/1.png,cat"], "path,label", "only 'cat' was found"),
     "a cell too few": ([*ROWS[:3], "images/3.png"], "path,label", "2 cells per line as in the first one; line 5 has 1"),
     "an unquoted comma": (["images/0.png,cat, tabby"], "path,label", "line 2 has 3"),
     "empty label": (["images/0.png,"], "path,label", "line 2: the label is empty"),
@@ -125,7 +125,7 @@ ERRORS = {
     "test knows more": (
         ["images/0.png,a,train", "images/1.png,b,train", "images/2.png,c,test"],
         "path,label,split",
-        "classes that occur in train, which has no c",
+        "classes that occur in train, which has no 'c'",
     ),
     "too few": (
         ["images/0.png,a", "images/1.png,b"],

@@ -2,6 +2,7 @@ import logging
 import os
 import shutil
 import struct
+import unicodedata
 import zlib
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from sota_exp.config.build import build
-from sota_exp.data.decode import decode_image, warn_of_transparency, warn_of_twelve_bits
+from sota_exp.data.decode import TRANSPARENT, TWELVE_BIT, decode_file, decode_image
 from sota_exp.data.image_files import shrink
 from sota_exp.data.image_folder import find_folder_images
 from sota_exp.data.store_writer import UnreadableImage
@@ -121,16 +122,16 @@ def test_pixels_labels_and_order(tmp_path):
 ERRORS = {
     "missing": (None, "/set does not exist"),
     "empty": ({}, "is an empty folder"),
-    "an empty class folder": ({"cat": 2, "dog": 2, "fox": 0}, "set/fox has no files"),
+    "an empty class folder": ({"cat": 2, "dog": 2, "fox": 0}, "set/fox has no files; put images into it, or rem"),
     "images without class folders": ({"": 3}, "no image was found"),
-    "one class": ({"cat": 5}, "only cat was found"),
+    "one class": ({"cat": 5}, "only 'cat' was found"),
     "train without class folders": ({"train": 5}, "one folder per class in train, which are named like splits"),
     "splits without class folders": ({"Training": 5, "Test": 5}, "one folder per class in Test, Training, which"),
     "classes beside test": ({"cat": 5, "dog": 5, "test/cat": 2}, "a folder train beside test, or only folders of clas"),
     "no train": ({"val/cat": 2, "val/dog": 2, "test/dog": 2}, "two classes with training images; none was found"),
-    "train with one class": ({"train/cat": 5, "val/cat": 2}, "only cat was found"),
+    "train with one class": ({"train/cat": 5, "val/cat": 2}, "only 'cat' was found"),
     "empty train": ({"train/cat": 0, "val/cat": 2, "val/dog": 2}, "train/cat has no files"),
-    "val knows more": ({"train/cat": 3, "train/dog": 3, "val/fox": 1}, "which has no fox"),
+    "val knows more": ({"train/cat": 3, "train/dog": 3, "val/fox": 1}, "which has no 'fox'"),
     "val twice": ({"train/cat": 3, "train/dog": 3, "val/cat": 1, "valid/cat": 1}, "not val and valid"),
     "classes in one more folder": (
         {"animals/cat": 3, "animals/dog": 3},
@@ -194,7 +195,24 @@ def test_what_is_left_out_is_counted_by_class_and_ending(tmp_path, caplog):
         assert len(find_folder_images(tmp_path / "set")) == 10
     assert "4 files are left out" in caplog.text
     assert "cat: 1 without an ending, 2 .heic; dog: 1 .db" in caplog.text
-    assert "1 images in no class folder are left out: stray.png" in caplog.text
+    assert "1 image in no class folder is left out: stray.png" in caplog.text
+
+
+@pytest.mark.parametrize("place", ["", "seg_train", "seg_train/seg_train", "seg_test"])
+def test_images_outside_of_class_folders_are_told_and_change_nothing_else(tmp_path, place, caplog):
+    fill(tmp_path / "set", **LAYOUTS["a split in itself"][0])
+    for name in ("stray.png", "another.png"):
+        Image.fromarray(pixels(0)).save(tmp_path / "set" / place / name)
+    with caplog.at_level(logging.WARNING):
+        assert len(find_folder_images(tmp_path / "set")) == 45
+    told = [record.message for record in caplog.records if "no class folder" in record.message]
+    assert told == [f"{tmp_path / 'set' / place}: 2 images in no class folder are left out: another.png, stray.png"]
+
+
+def test_a_class_called_train_may_have_folders(tmp_path, caplog):
+    fill(tmp_path / "set", **{"car": 9, "train": 5, "train/steam": 9, "train/diesel": 9})
+    assert set(source(tmp_path)().classes) == {"car", "train"}
+    assert "train is a class like car, as images lie in it beside its folders" in caplog.text
 
 
 @pytest.mark.parametrize("split", ["", "train/", "test/"])
@@ -309,9 +327,8 @@ def test_other_pixel_modes_become_rgb(tmp_path):
 @pytest.mark.parametrize(
     "kind", ["rgba.png", "grey.png", "palette.png", "colour.png", "rgba.webp", "moving.gif", "deep.png"]
 )
-def test_transparent_pixels_are_white_and_another_digest(tmp_path, kind, caplog):
+def test_transparent_pixels_are_white_and_another_digest(tmp_path, kind):
     """A black sign on a transparent ground is black everywhere below its transparency."""
-    warn_of_transparency.cache_clear()
     sign = np.zeros((12, 20), np.uint8)
     sign[4:8] = 255  # opacity
     black, path = np.zeros((12, 20, 3), np.uint8), tmp_path / kind
@@ -325,10 +342,11 @@ def test_transparent_pixels_are_white_and_another_digest(tmp_path, kind, caplog)
         Image.fromarray(black + sign[:, :, None] // 200).save(path, transparency=(0, 0, 0))
     else:
         Image.fromarray(np.dstack([black, sign])).save(path, **({"lossless": True} if "webp" in kind else {}))
-    found = decode_image(path).numpy()
+    found, remarks = decode_file(path)
+    found = found.numpy()
     assert found[:, sign == 0].min() == 255 and found[:, sign == 255].max() <= 1
-    assert [record.message[:18] for record in caplog.records].count("transparent pixels") == 1
-    assert read_file_facts(path)[2].endswith("-see-through")
+    facts = read_file_facts(path)
+    assert remarks == facts[3] == (TRANSPARENT,) and facts[2].endswith("-see-through")
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -355,14 +373,17 @@ def write_deep_png(path, values):
 
 
 @pytest.mark.parametrize("white", [4095, 65535])
-@pytest.mark.parametrize("kind", ["grey.png", "colour.png", "alpha.png", "grey.tif", "grey.jp2", "grey.pgm", "tag.tif"])
-def test_values_of_twelve_and_sixteen_bits(tmp_path, kind, white, caplog):
-    warn_of_twelve_bits.cache_clear()
+@pytest.mark.parametrize(
+    "kind",
+    ["grey.png", "grey-alpha.png", "colour.png", "alpha.png", "grey.tif", "grey.jp2", "grey.pgm", "tag.tif"],
+)
+def test_values_of_twelve_and_sixteen_bits(tmp_path, kind, white):
     values = np.linspace(0, white, 240).astype(np.uint16).reshape(12, 20)
     path, expected = tmp_path / kind, values // (16 if white == 4095 else 256)
-    if kind in ("colour.png", "alpha.png", "grey.png"):
-        opaque = [np.full_like(values, white)] if kind == "alpha.png" else []
-        write_deep_png(path, np.dstack([values] * (1 if kind == "grey.png" else 3) + opaque))
+    if kind.endswith("png"):
+        num = {"colour.png": 3, "alpha.png": 4, "grey.png": 1, "grey-alpha.png": 2}[kind]
+        opaque = [np.full_like(values, white)] if num % 2 == 0 else []
+        write_deep_png(path, np.dstack([values] * (num - len(opaque)) + opaque))
     elif kind == "grey.pgm":
         path.write_bytes(b"P5 20 12 %d\n" % white + values.astype(">u2").tobytes())
     elif kind == "grey.jp2":
@@ -370,10 +391,40 @@ def test_values_of_twelve_and_sixteen_bits(tmp_path, kind, white, caplog):
         expected = values // 256  # The file says 16 bits.
     else:
         Image.fromarray(values).save(path, tiffinfo={281: white} if kind == "tag.tif" else {})
+    found = decode_file(path)
+    assert np.abs(found.pixels.numpy().astype(int) - expected).max() <= (kind == "grey.pgm"), kind
+    is_guessed = white == 4095 and (kind.endswith("png") or kind == "grey.tif")
+    assert found.remarks == read_file_facts(path)[3] == (TWELVE_BIT,) * is_guessed
+
+
+@pytest.mark.parametrize("store_gigabytes", [50.0, 0.0], ids=["stored", "streamed"])
+def test_images_that_are_read_in_an_uncertain_way_are_counted_at_every_opening(tmp_path, caplog, store_gigabytes):
+    fill(tmp_path / "set", cat=9, dog=9)
+    for name in ("cat/a.png", "dog/b.png", "dog/c.png"):
+        write_deep_png(tmp_path / "set" / name, np.full((9, 9), 4000, np.uint16))
+    Image.new("RGBA", (9, 9), (0, 0, 0, 9)).save(tmp_path / "set" / "cat" / "z.png")
     for _ in range(2):
-        assert np.abs(decode_image(path).numpy().astype(int) - expected).max() <= (kind == "grey.pgm"), kind
-    by_range = white == 4095 and kind in ("grey.png", "colour.png", "alpha.png", "grey.tif")
-    assert [record.message[:14] for record in caplog.records] == ["16-bit images "] * by_range
+        caplog.clear()
+        source(tmp_path, store_gigabytes=store_gigabytes)()
+        deep, transparent = sorted(record.message for record in caplog.records if "the first is" in record.message)
+        assert deep.startswith("16-bit images") and "(3 of 22 images; the first is cat/a.png)" in deep
+        assert (
+            transparent.startswith("transparent pixels") and "(1 of 22 images; the first is cat/z.png)" in transparent
+        )
+
+
+def test_grey_with_alpha_of_twelve_bits_is_turned_upright(tmp_path):
+    values = np.linspace(0, 4095, 240).astype(np.uint16).reshape(12, 20)
+    write_deep_png(tmp_path / "a.png", np.dstack([values, np.full_like(values, 4095)]))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(content)) + b"eXIf" + content + struct.pack(">I", zlib.crc32(b"eXIf" + content))
+    whole = (tmp_path / "a.png").read_bytes()
+    place = whole.index(b"IDAT") - 4
+    (tmp_path / "b.png").write_bytes(whole[:place] + chunk + whole[place:])
+    upright, turned = (decode_image(tmp_path / name) for name in ("a.png", "b.png"))
+    assert torch.equal(turned, upright.rot90(-1, (1, 2)))
 
 
 def test_a_streamed_set_of_twelve_bits_has_another_digest(tmp_path):
@@ -407,8 +458,9 @@ def damaged_files(tmp_path):
 def test_an_unreadable_image_fails_the_run_by_name(tmp_path):
     for name, content in damaged_files(tmp_path):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(UnreadableImage, match=f"{name} can't be read as an image: .+"):
+        with pytest.raises(UnreadableImage, match=f"{name} can't be read as an image: .+") as caught:
             decode_image(tmp_path / name)
+        assert str(caught.value).count(name) == 1 and "Errno" not in str(caught.value)
     assert issubclass(UnreadableImage, RunFailed)
     fill(tmp_path / "set", cat=5, dog=5)
     shutil.copy(tmp_path / "cut.jpg", tmp_path / "set" / "dog" / "cut.jpg")
@@ -421,10 +473,41 @@ def test_every_unreadable_image_is_named_and_counted(tmp_path, caplog):
     fill(tmp_path / "set", cat=5, dog=5)
     for name in ("cat/a.jpg", "dog/b.jpg", "dog/c.jpg"):
         (tmp_path / "set" / name).write_bytes(b"no image")
-    with caplog.at_level(logging.WARNING), pytest.raises(RunFailed, match=r"cat/a\.jpg can't be read.*nor can 2 more"):
+    (tmp_path / "set" / "dog" / "d.jpg").write_bytes(b"")
+    (tmp_path / "set" / "dog" / "e.jpg").symlink_to("gone.jpg")
+    with (
+        caplog.at_level(logging.WARNING),
+        pytest.raises(RunFailed, match="5 files can't be read as images; fix or rem"),
+    ):
         source(tmp_path)()
-    assert [record.message.split(" can't")[0][-9:] for record in caplog.records] == [
-        "cat/a.jpg",
-        "dog/b.jpg",
-        "dog/c.jpg",
+    unknown = "its content is in no image format that Pillow reads"
+    place = tmp_path / "set"
+    reasons = {
+        "cat/a.jpg": unknown,
+        "dog/b.jpg": unknown,
+        "dog/c.jpg": unknown,
+        "dog/d.jpg": "the file is empty",
+        "dog/e.jpg": "it is a link to gone.jpg, which does not exist",
+    }
+    assert [record.message for record in caplog.records] == [
+        f"{place / name} can't be read as an image: {reason}" for name, reason in reasons.items()
     ]
+
+
+def test_one_unreadable_image_is_told_once(tmp_path, caplog):
+    fill(tmp_path / "set", cat=5, dog=5)
+    (tmp_path / "set" / "cat" / "a.jpg").write_bytes(b"no image")
+    with caplog.at_level(logging.WARNING), pytest.raises(RunFailed, match="cat/a.jpg can't be read"):
+        source(tmp_path)()
+    assert not caplog.records
+
+
+def test_names_that_unicode_composes_in_two_ways_are_one_class(tmp_path, caplog):
+    one, other = "crème brûlée", unicodedata.normalize("NFD", "crème brûlée")
+    fill(tmp_path / "set", **{f"train/{one}": 9, "train/dog": 9, f"test/{other}": 3, "test/dog": 3})
+    with caplog.at_level(logging.WARNING):
+        data = source(tmp_path)()
+    assert data.classes == (one, "dog") and data.labels[data.test].bincount().tolist() == [3, 3]
+    assert "'crème brûlée' is spelt in several Unicode forms" in caplog.text
+    ordered = source(tmp_path, class_order=["dog", other])()
+    assert ordered.classes == ("dog", one)

@@ -72,5 +72,5 @@ def test_images_of_val_without_class_folders_are_not_silently_replaced(tmp_path)
 def test_a_class_without_training_images(tmp_path):
     archives.imagenet(tmp_path)
     shutil.rmtree(tmp_path / "imagenet" / "train" / "n02979186")
-    with pytest.raises(ConfigError, match="which has no n02979186"):
+    with pytest.raises(ConfigError, match="which has no 'n02979186'"):
         opened(tmp_path)

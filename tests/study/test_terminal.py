@@ -21,16 +21,17 @@ def printed(*parts: object, width: int = 120) -> str:
     return text
 
 
+@pytest.mark.parametrize("width", terminal.INTERVAL_WIDTHS)
 @pytest.mark.parametrize(("low", "middle", "high"), [(-1.0, 0.0, 1.0), (0.5, 0.75, 1.0), (-0.2, -0.1, 0.3)])
-def test_an_interval_is_drawn_to_scale(low: float, middle: float, high: float) -> None:
+def test_an_interval_is_drawn_to_scale(low: float, middle: float, high: float, width: int) -> None:
     def place(value: float) -> int:
-        return round((value + 1) / 2 * (terminal.INTERVAL_WIDTH - 1))
+        return round((value + 1) / 2 * (width - 1))
 
-    found = terminal.draw_interval_bar(low, middle, high, 1)
+    found = terminal.draw_interval_bar(low, middle, high, 1, width)
     drawn = [index for index, sign in enumerate(found) if sign in "─●┼"]
-    assert len(found) == terminal.INTERVAL_WIDTH and found.index("●") == place(middle)
+    assert len(found) == width and found.index("●") == place(middle)
     assert (drawn[0], drawn[-1]) == (place(low), place(high))
-    assert found[terminal.INTERVAL_WIDTH // 2] in "│┼●"
+    assert found[width // 2] in "│┼●"
 
 
 @pytest.mark.parametrize("width", [80, 120, 200])
@@ -44,6 +45,22 @@ def test_a_result_names_every_arm_and_what_is_not_known(tmp_path: Path, width: i
     assert "Arms with the same mean but another scatter are not covered" in words
     assert "helps" in text and "A" in text and "refused impossible: a rule forbids it" in text.replace("\n", " ")
     assert max(map(len, text.splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", [80, 110, 120])
+def test_numbers_and_names_are_whole_at_any_width(tmp_path: Path, width: int) -> None:
+    made, files = study(chain("a", "b", "c"), seeds=6), StudyFiles(directory=tmp_path)
+    write_all(made, files, {"b": 2.0, "c": 2.0})
+    found = build_study_json(made, StudyRuns.read(made, files, {}))
+    found["arms"][1] |= {
+        "label": "Inference-resize tuning and all of it",
+        "difference": -0.1234,
+        "interval": [-0.2345, 0.1],
+    }
+    text = printed(terminal.format_study_result(found), width=width)
+    words = text.replace("−", "-").split()
+    assert {"-12.34", "-23.45", "+10.00", found["metric"], "interval", "points", "distinguished"} <= set(words)
+    assert "…" not in text.replace(" … ", "")
 
 
 def test_a_plan_says_what_these_seeds_can_show(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import yaml
 from scipy.stats import ttest_rel
 
 from sota_exp import CONF
+from sota_exp.errors import ConfigError
 from sota_exp.statistics.paired import paired_t_interval
 from sota_exp.sweep.confirm import ConfirmedArm, choose_winner, compute_p_value, summarize_confirmation
 from sota_exp.sweep.console import format_sweep_plan
@@ -169,3 +170,8 @@ def test_the_cost_of_the_confirmation_is_said_before_the_sweep(changes, objectiv
     given = yaml.safe_load((CONF / "hydra" / "sweeper" / "sota_exp.yaml").read_text())
     given = {key: value for key, value in given.items() if key not in ("defaults", "_target_")} | changes
     assert words in format_sweep_plan(read_settings(given), [objective])
+
+
+def test_no_confirmation_is_a_number_of_trials() -> None:
+    with pytest.raises(ConfigError, match=r"confirm=null is not legal: hydra\.sweeper\.confirm\.top=0 leaves it out"):
+        read_settings({"confirm": None})

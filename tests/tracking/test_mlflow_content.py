@@ -200,14 +200,26 @@ def test_six_images_leave_an_accuracy_uncertain_on_the_console_and_in_the_note(a
         assert text.count(interval) == 2 and "±" not in text
 
 
+REST = "macro scores are means over the other classes"
+
+
 def test_a_class_without_test_images_is_named_and_not_ranked() -> None:
-    found = find_extreme_classes({"per_class_accuracy": {"a": 1.0, "b": None, "c": 0.5}})
-    assert found == {"hardest on test": "c 50 %", "easiest on test": "a 100 %", "without test images": "b"}
-    assert find_extreme_classes({"per_class_accuracy": {"a": 1.0, "b": 1.0}}) == {"easiest on test": "b 100 %"}
+    scored = {"evaluated_images": {"val": 9, "test": 9}}
+    found = find_extreme_classes(scored | {"per_class_accuracy": {"a": 1.0, "b": None, "c": 0.5}})
+    assert found == {"hardest on test": "c 50 %", "easiest on test": "a 100 %", "without test images": f"b; {REST}"}
+    assert find_extreme_classes(scored | {"per_class_accuracy": {"a": 1.0, "b": 1.0}}) == {"easiest on test": "b 100 %"}
     several = dict.fromkeys("abcdefg", 1.0) | {"h": 0.2}
-    assert find_extreme_classes({"per_class_accuracy": several})["hardest on test"] == "h 20 %"
-    many = find_extreme_classes({"per_class_accuracy": {"a": 1.0} | dict.fromkeys("bcdef")})
-    assert many["without test images"] == "b, c, d and 2 more"
+    assert find_extreme_classes(scored | {"per_class_accuracy": several})["hardest on test"] == "h 20 %"
+    many = find_extreme_classes(scored | {"per_class_accuracy": {"a": 1.0} | dict.fromkeys("bcdef")})
+    assert many["without test images"] == f"b, c, d and 2 more; {REST}"
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "easiest"), [({"a": 0.0, "b": 0.0}, None), ({"a": 0.0, "b": 0.0, "c": 0.0, "d": 0.5}, "d 50 %")]
+)
+def test_a_class_of_which_nothing_is_recognized_is_not_easy(accuracies: dict[str, float], easiest: str | None) -> None:
+    found = find_extreme_classes({"evaluated_images": {"all": 9}, "per_class_accuracy": accuracies})
+    assert found.get("easiest on all") == easiest and "a 0 %" in found["hardest on all"]
 
 
 def test_the_note_of_a_pruned_run_names_no_saved_weights(tmp_path: Path) -> None:

@@ -18,6 +18,10 @@ from sota_exp.runs.sent_position import SentPosition, read_origin
 from sota_exp.tracking import sync as tracking_sync
 from sota_exp.tracking.mlflow_content import build_points
 from sota_exp.tracking.mlflow_upload import MLflowUpload
+from sota_exp.training.evaluate_saved import SavedEvaluation, evaluate_saved
+from sota_exp.training.listener import Listener, RunRequest
+from sota_exp.training.run import run
+from tests.experiments import TINY, composed
 from tests.run_directories import result, write_epochs, write_run
 
 #: MLflow's own code triggers warnings of SQLAlchemy 2.1.
@@ -268,6 +272,32 @@ def test_sync_sends_tracked_runs_once(store: Store, tmp_path: Path, capsys: pyte
     capsys.readouterr()
     sync.main([])
     assert "nothing was missing" in capsys.readouterr().out
+
+
+def test_sync_sends_evaluations_of_any_part(store: Store, tmp_path: Path) -> None:
+    """A result of `sota-exp evaluate` has no epochs and no cost of a training."""
+    client, uri = store
+    tracked = ("recipe=baseline", "tracking=mlflow", f"tracking.uri={uri}")
+    made = composed(*[word for word in TINY if not word.startswith("tracking")], *tracked)
+    run(RunRequest(configuration=made, directory=tmp_path / "outputs" / "trained"), Listener())
+    weights = tmp_path / "outputs" / "trained" / "model.safetensors"
+    for part in (None, "train", "all"):
+        evaluation = SavedEvaluation(
+            weights=weights,
+            description=weights.with_name("model.json"),
+            training_fingerprint="t",
+            configuration=made,
+            asked=frozenset(),
+            part=part,
+        )
+        evaluate_saved(evaluation, tmp_path / "outputs" / f"evaluated-{part}")
+    sync.main([])
+    found = client.search_runs([client.get_experiment_by_name("sota_exp").experiment_id])
+    assert [each.info.status for each in found] == ["FINISHED"] * 4
+    assert sorted(each.data.tags["kind"] for each in found) == ["evaluation"] * 3 + ["run"]
+    notes = [each.data.tags["mlflow.note.content"] for each in found if each.data.tags["kind"] == "evaluation"]
+    assert all(f"Scores of the weights `{weights}`" in note and "sota-exp train" not in note for note in notes)
+    assert {key for each in found for key in each.data.metrics} >= {"best/train_accuracy", "best/all_accuracy"}
 
 
 def test_sync_leaves_a_training_run_alone(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

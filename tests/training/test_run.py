@@ -140,7 +140,7 @@ def test_predictions_are_those_of_the_numbers(reference):
     result, found = RunFiles(directory=reference).result(), np.load(reference / "predictions.npz")
     for split in ("val", "test"):
         labels, correct = found[f"{split}_labels"], np.unpackbits(found[f"{split}_correct"])[:6]
-        assert found[f"{split}_logits"].dtype == np.float16
+        assert found[f"{split}_logits"].dtype == np.float32
         assert correct.mean() == pytest.approx(result["metrics"][f"{split}/accuracy"])
         assert ((found[f"{split}_logits"].argmax(1) == labels) == correct.astype(bool)).all()
 

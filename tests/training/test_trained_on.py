@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from sota_exp.cli import main
+from sota_exp.training.trained_on import format_trained_on
 from tests.experiments import TINY
 
 SMALL = [word for word in TINY if not word.startswith(("data=", "data.num", "data.m"))]
@@ -123,3 +124,28 @@ def test_weights_to_start_from_and_teachers_that_have_seen_val_are_said(
     captured = capfd.readouterr()
     assert f"{key}.path={weights}: by these weights " in (captured.out + captured.err).replace("\n", "")
     assert set(np.load(place / "run" / "trained_on.npy")) < set(np.load(directory / "trained_on.npy"))
+
+
+def test_the_whole_set_is_not_called_all_images() -> None:
+    assert format_trained_on({"all": 1}, {"all": 37}).startswith("1 of 37 images were trained on")
+    assert format_trained_on({"val": 0, "test": 2}, {"val": 9, "test": 9}).startswith("2 of 9 test images were")
+
+
+@pytest.mark.parametrize("command", ["train", "look"])
+def test_a_training_image_among_those_of_test_is_said_before_the_training(
+    place: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], command: str
+) -> None:
+    for index, path in enumerate(sorted((place / "set").rglob("*.png"))):
+        part = "train" if index % 4 else "test"
+        target = tmp_path / "parts" / part / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    words = ["data=image_folder", f"data.root={tmp_path / 'parts'}", f"data.cache={tmp_path / 'cache'}", *SMALL]
+    words += ["recipe=baseline", "data.val_fraction=null"]
+    assert run(command, *words, f"hydra.run.dir={tmp_path / 'one'}") == 0
+    assert "training images are in other parts" not in capfd.readouterr().err
+    copied = next((tmp_path / "parts" / "train" / "class_1").iterdir())
+    shutil.copy(copied, tmp_path / "parts" / "test" / "class_1" / "copy.png")
+    assert run(command, *words, f"hydra.run.dir={tmp_path / 'two'}") == 0
+    said = "training images are in other parts too: 1 of 16 val images and 1 of 16 test images, such as test/class_1/copy.p"
+    assert said in capfd.readouterr().err

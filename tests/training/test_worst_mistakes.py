@@ -57,7 +57,7 @@ def test_not_more_than_a_sheet_holds() -> None:
 
 
 def test_images_are_those_of_the_mistakes(tmp_path: Path) -> None:
-    logits = np.zeros((30, 2), dtype=np.float16)
+    logits = np.zeros((30, 2), dtype=np.float32)
     logits[:, 0] = 1
     logits[7, 1], logits[19, 1] = 3, 5
     arrays = {"test_logits": logits, "test_labels": np.zeros(30, dtype=np.int64)}
@@ -69,7 +69,7 @@ def test_images_are_those_of_the_mistakes(tmp_path: Path) -> None:
 
 
 def test_a_perfect_network_leaves_an_empty_sheet(tmp_path: Path) -> None:
-    arrays = {"test_logits": np.eye(2, dtype=np.float16)[[0] * 30], "test_labels": np.zeros(30, dtype=np.int64)}
+    arrays = {"test_logits": np.eye(2, dtype=np.float32)[[0] * 30], "test_labels": np.zeros(30, dtype=np.int64)}
     write_mistakes(tmp_path, data_set(), EvaluationView(resize=8, size=8), "bilinear", arrays)
     with np.load(tmp_path / "mistakes.npz") as kept:
         assert kept["images"].shape == (0, 3, 8, 8)

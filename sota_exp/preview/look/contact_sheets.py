@@ -109,12 +109,14 @@ def draw_near_duplicates(found: LookResult, path: Path) -> None:
 
 
 def draw_pair(axes: "Axes", found: LookResult, pair: DuplicatePair, left: float, top: float) -> None:
-    """Two images side by side, each with its split, class and index above it."""
+    """Two images side by side, each with its split, class and name above it."""
     verdict = "near-duplicate" if pair.is_near else "not counted"
     color = RED if pair.is_near else GREY
     axes.text(left, top + 0.2, f"distance {pair.distance:.3f}: {verdict}", fontsize=8.5, color=color, va="center")
     for place, split, index in ((0, pair.split, pair.index), (1, pair.other, pair.other_index)):
         x = left + place * 1.02
         draw_fitted_image(axes, found.data.images.image(index), x, top + 0.46, 0.98)
-        caption = f"{split}: {show_name(found.get_class_name(index), 20)}\nimage {index}"
+        name = found.name_image(index)
+        name = f"…{name[-25:]}" if len(name) > 26 else name
+        caption = f"{split}: {show_name(found.get_class_name(index), 20)}\n{show_name(name, 26)}"
         axes.text(x, top + 0.43, caption, fontsize=7, ha="left", va="bottom", linespacing=1.15)

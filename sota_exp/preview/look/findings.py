@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from sota_exp.config.printable import make_printable
 from sota_exp.preview.look.augmented import (
     AugmentationEffect,
     InspectedStep,
@@ -47,6 +48,11 @@ class LookResult:
     def batch(self) -> Tensor:
         """The augmented images, without normalization: uint8 [B, 3, S, S]."""
         return denormalize(self.step.seen.images, get_normalization(self.session))
+
+    def name_image(self, index: int) -> str:
+        """The name of an image, such as its path; `image 7` where images have no names."""
+        name = self.data.name_image(index)
+        return make_printable(name) if self.data.names else f"image {name}"
 
     def get_class_name(self, index: int) -> str:
         """The name of the class of an image."""
@@ -106,8 +112,8 @@ def build_look_json(found: LookResult) -> dict[str, Any]:
 
 def _pair_in_plain_values(found: LookResult, pair: DuplicatePair) -> dict[str, Any]:
     return {
-        pair.split: f"image {pair.index}",
-        pair.other: f"image {pair.other_index}",
+        pair.split: found.name_image(pair.index),
+        pair.other: found.name_image(pair.other_index),
         "classes": [found.get_class_name(pair.index), found.get_class_name(pair.other_index)],
         "distance": round(pair.distance, 4),
     }

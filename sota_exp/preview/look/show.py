@@ -13,6 +13,9 @@ from sota_exp.preview.look.classes import FEW_IMAGES, MAX_BALANCED_RATIO
 from sota_exp.preview.look.findings import LookResult, build_look_json
 from sota_exp.report.numbers import format_percent
 
+#: Pairs of near-duplicates that are named.
+MAX_NAMED = 3
+
 
 def write_pictures(found: LookResult, directory: Path) -> None:
     """Write every picture and `look.json` into an existing directory."""
@@ -56,6 +59,9 @@ def describe_classes(found: LookResult) -> list[str]:
     if scarce := classes.scarce_classes:
         few = f"fewer than {FEW_IMAGES} training images, too few to train on or to evaluate"
         texts.append(f"{join_first(scarce, 5)}: {few}")
+    for split in ("val", "test"):
+        if absent := [name for name, num in zip(classes.classes, classes.counts[split], strict=True) if not num]:
+            texts.append(f"no {split} images of {join_first(absent, 5)}: scores on {split} say nothing about them")
     if classes.ratio > MAX_BALANCED_RATIO:
         texts.append("accuracy will be dominated by the large classes; read the accuracy per class too")
     return texts
@@ -94,8 +100,10 @@ def describe_duplicates(found: LookResult) -> list[str]:
     other = sum(
         found.get_class_name(pair.index) != found.get_class_name(pair.other_index) for pair in copies.near_pairs
     )
+    named = [f"{found.name_image(pair.index)} and {found.name_image(pair.other_index)}" for pair in copies.near_pairs]
     labels = f"; {other:,} of {len(copies.near_pairs):,} pairs have different labels" if other else ""
-    return [text, f"near-duplicates inflate scores: keep copies of an image in one split{labels}"]
+    advice = f"near-duplicates inflate scores: keep copies of an image in one split{labels}"
+    return [text, advice, f"the closest: {'; '.join(named[:MAX_NAMED])}"]
 
 
 def describe_object_scale(found: LookResult) -> list[str]:

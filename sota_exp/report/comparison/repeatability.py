@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sota_exp.report.comparison.config_difference import ValuePairs, find_config_difference, find_differing
 from sota_exp.runs.find import SavedRun
@@ -72,9 +73,16 @@ def _collect_numbers(run: SavedRun) -> dict[str, Any]:
 
 
 def have_same_predictions(one: SavedRun, other: SavedRun) -> bool:
-    """Whether all stored logits (half precision) of val and test are equal."""
+    """Whether all stored logits of val and test are equal: in half precision, where an older version stored a run's."""
     first, second = one.predictions(), other.predictions()
-    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
+    return first.keys() == second.keys() and all(_are_equal(first[name], second[name]) for name in first)
+
+
+def _are_equal(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Whether two arrays are equal in the lower precision of both."""
+    kind = min(one.dtype, other.dtype, key=lambda each: each.itemsize)
+    with np.errstate(over="ignore"):
+        return np.array_equal(one.astype(kind), other.astype(kind))
 
 
 def have_same_weights(one: SavedRun, other: SavedRun) -> bool:

@@ -23,8 +23,8 @@ def compute_confidence(
     logits: NDArray[np.floating], labels: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """(softmax probability of the predicted class [N], whether it is correct [N]) of logits [N, C] and labels [N]."""
-    # A network that nearly diverged has logits that the file's half precision stores as infinite.
-    scores = logits.astype(np.float64).clip(-1e5, 1e5)
+    # Older versions stored half precision, in which the logits of a network that nearly diverged are infinite.
+    scores = np.nan_to_num(logits.astype(np.float64), posinf=1e5, neginf=-1e5)
     shares = np.exp(scores - scores.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
-    return shares.max(axis=1), shares.argmax(axis=1) == labels
+    return shares.max(axis=1), scores.argmax(axis=1) == labels

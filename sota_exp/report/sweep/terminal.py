@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 #: Most trials in a table.
 MOST_ROWS = 5
 
+#: Complete trials below which importances say little: the two methods contradict each other.
+FEW_TRIALS = 20
+
 
 def format_parameter(value: Any) -> str:
     """A parameter value in a table; floats with four significant digits."""
@@ -58,11 +61,14 @@ def describe_time(summary: Mapping[str, Any]) -> str:
 
 
 def describe_importances(summary: Mapping[str, Any]) -> str:
+    """What each method finds, and that few trials say little: the methods then contradict each other."""
     methods = summary["importances"].items()
-    return "; ".join(
+    found = "; ".join(
         f"{method}: {', '.join(f'{name} {format_percent(share)}' for name, share in shares.items())}"
         for method, shares in methods
     )
+    num = summary["trials"]["complete"]
+    return found + (f" (of {num} trials alone, so little more than chance)" if num < FEW_TRIALS else "")
 
 
 def build_sweep_summary(summary: Mapping[str, Any], directory: Path) -> Iterator["RenderableType"]:

@@ -113,3 +113,23 @@ def test_every_picture_is_drawn_and_described(tmp_path, monkeypatch, capfd):
     assert all((tmp_path / "look" / f"{name}.png").stat().st_size > 1000 and name in output for name in PICTURES)
     numbers = json.loads((tmp_path / "look" / "look.json").read_text())
     assert numbers["step"] == 1 and numbers["images_changed"]["augmentation/mix"] > 0
+
+
+def test_images_are_named_and_a_class_without_test_images_is_told(tmp_path, monkeypatch, capfd):
+    for index in range(30):
+        kind, part = ("cat", "dog", "emu")[index % 3], "test" if index >= 24 else "train"
+        if (kind, part) != ("emu", "test"):
+            (tmp_path / "set" / part / kind).mkdir(parents=True, exist_ok=True)
+            draw_picture(index).save(tmp_path / "set" / part / kind / f"{index}.png")
+    draw_picture(1).save(tmp_path / "set" / "test" / "cat" / "copy.png")
+    monkeypatch.chdir(tmp_path)
+    flags = [word for word in TINY if not word.startswith("data")]
+    data = ["data=image_folder", "data.root=set", "data.image_size=16", "data.cache=cache", "recipe=baseline"]
+    assert run_command_line(["look", *flags, *data, "data.val_fraction=null", "hydra.run.dir=look"]) == 0
+    output = " ".join(capfd.readouterr().out.split())
+    assert "test/cat/copy.png and train/dog/1.png" in output
+    assert "no test images of emu: scores on test say nothing about them" in output
+    pairs = json.loads((tmp_path / "look" / "look.json").read_text())["near_duplicates"]["pairs"]
+    assert ("test/cat/copy.png", "train/dog/1.png") in {(pair.get("test"), pair.get("train")) for pair in pairs}
+    assert run_command_line(["explain", *flags, *data, "data.val_fraction=null", "--no-measure"]) == 0
+    assert "3 classes, without test images: emu" in " ".join(capfd.readouterr().out.split())

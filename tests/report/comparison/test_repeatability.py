@@ -61,6 +61,15 @@ def test_a_bit_of_a_logit_is_enough(two: tuple[Path, Path]) -> None:
     assert again(*two).differing == {"predictions": ("", "differ")}
 
 
+def test_a_run_of_an_older_version_is_compared_in_its_half_precision(two: tuple[Path, Path]) -> None:
+    with np.load(two[1] / "predictions.npz") as arrays:
+        there = {name: array.astype(np.float32) if "logits" in name else array for name, array in arrays.items()}
+    np.savez(two[1] / "predictions.npz", **there | {"test_logits": there["test_logits"] + 1e-9})
+    assert again(*two).differing == {}
+    np.savez(two[1] / "predictions.npz", **there | {"test_logits": there["test_logits"] + 1e-3})
+    assert again(*two).differing == {"predictions": ("", "differ")}
+
+
 def test_an_interrupted_run_is_compared_as_far_as_it_went(tmp_path: Path, two: tuple[Path, Path]) -> None:
     found = again(make(tmp_path / "c", status="interrupted", num_epochs=1), two[1])
     assert found.is_same_training and found.compared == ["1 epoch of metrics"] and found.differing == {}

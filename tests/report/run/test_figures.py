@@ -146,3 +146,10 @@ def test_altair_waits_until_it_is_needed() -> None:
 
     code = "import sota_exp.report.run.figures, sys; sys.exit(bool({'matplotlib', 'altair', 'vl_convert'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_close_logits_are_told_apart_and_infinite_ones_of_older_versions_are_read() -> None:
+    close = np.array([[0.0, 1e-17]])  # their probabilities are equal
+    assert compute_confidence(close, np.array([1]))[1].tolist() == [True]
+    confidence, correct = compute_confidence(np.array([[np.inf, 0.0, -np.inf]], dtype=np.float16), np.array([0]))
+    assert confidence.tolist() == [1.0] and correct.tolist() == [True]

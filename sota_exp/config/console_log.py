@@ -1,0 +1,28 @@
+"""Which log messages appear on the terminal: those about data and training once per command, however many runs it has.
+
+`run.log` of every run has them all; `conf/hydra/job_logging` uses the filter.
+"""
+
+import logging
+
+#: Loggers whose messages are about what all runs of a command share.
+SHARED = ("sota_exp.data.", "sota_exp.training.")
+
+_shown: set[tuple[str, str]] = set()
+
+
+def forget_shown_messages() -> None:
+    """Begin a command: every message may be shown again."""
+    _shown.clear()
+
+
+class OncePerCommand(logging.Filter):
+    """Drops a message about data or training that the terminal has shown in this command."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        key = record.name, record.getMessage()
+        if not record.name.startswith(SHARED):
+            return True
+        is_new = key not in _shown
+        _shown.add(key)
+        return is_new
