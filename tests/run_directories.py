@@ -64,7 +64,6 @@ def result(status: str = "finished") -> dict[str, Any]:
         "parameters": 12345,
         "flops_per_image": 10**7,
         "device": "cpu: test",
-        "mlflow_run_id": None,
     }
 
 

@@ -13,7 +13,6 @@ from typing import Any, Self
 
 import psutil
 
-from sota_exp.config.formats import get_format
 from sota_exp.errors import ConfigError
 from sota_exp.runs.digests import read_checked, read_json_lines, read_object, read_run_config
 from sota_exp.runs.result_json import count_epochs_from_one
@@ -68,7 +67,6 @@ class RunContent:
         path = directory / "config.yaml"
         config = _read_cached_config(path, path.stat().st_mtime_ns)
         result = read_object(directory / "result.json", "status", "fingerprint") or {}
-        get_format(result, directory / "result.json")
         result = count_epochs_from_one(result)
         start = read_object(directory / "start.json", "id", "time", "fingerprint") or _infer_start(directory, result)
         if result and _is_from_earlier_start(directory, result, start):

@@ -1,8 +1,8 @@
 """Digests of the files of a run, so that a file that was damaged later is told when it is read.
 
-`digests.json` in the run's directory has, for each file, the SHA-256 of its content, and of the former one. It is written
-before the file: a run that is killed in between has the former content, which is still known. Files without a digest,
-such as those of older versions, are read unchecked.
+`digests.json` in the run's directory has, for each file, the SHA-256 of its content, and of the former one. It is
+written before the file: a run that is killed in between has the former content, which is still known. Files without a
+digest, such as those of older versions, are read unchecked.
 """
 
 import hashlib
@@ -11,9 +11,9 @@ import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from sota_exp.config.formats import read_config
+from sota_exp.config.formats import get_format, read_config
 from sota_exp.errors import DamagedFile, RunFailed, first_line
 from sota_exp.runs.atomic import write_atomically
 
@@ -103,8 +103,10 @@ def read_object(path: Path, *keys: str) -> dict[str, Any] | None:
 
     Raises:
         DamagedFile: it is not as the run wrote it, or no JSON object with these keys.
+        ConfigError: a later version wrote it.
     """
     found = read_json(path)
+    get_format(found, path)
     if path.exists() and not (isinstance(found, dict) and found.keys() >= set(keys)):
         raise DamagedFile(path, f"it is no JSON object with {', '.join(keys)}")
     return found
@@ -136,15 +138,16 @@ def open_arrays(path: Path) -> "NpzFile":
         OSError: it cannot be read.
     """
     import numpy as np
+    from numpy.lib.npyio import NpzFile
 
     content = io.BytesIO(read_checked(path))
     try:
         found = np.load(content, allow_pickle=False)
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DamagedFile(path, f"it has no arrays of NumPy: {first_line(error)}") from error
-    if not hasattr(found, "files"):
+    if not isinstance(found, NpzFile):
         raise DamagedFile(path, "it is an array, not a file of arrays")
-    return cast("NpzFile", found)
+    return found
 
 
 def read_run_config(path: Path) -> dict[str, Any]:

@@ -104,10 +104,7 @@ class RunFiles:
             DamagedFile: it is not as the run wrote it.
         """
         path = self.directory / "result.json"
-        found = read_object(path, "status", "fingerprint")
-        if found is not None:
-            get_format(found, path)
-        return found
+        return read_object(path, "status", "fingerprint")
 
     def write_checkpoint(self, state: dict[str, Any], num_epochs: int) -> None:
         """Write a checkpoint, and keep the one before it.

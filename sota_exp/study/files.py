@@ -80,6 +80,7 @@ class StudyFiles:
         checkpoint = directory / "checkpoint" / "state.pt"
         if checkpoint.exists():
             return
+        directory.mkdir(parents=True, exist_ok=True)
         source_state = source_directory / "checkpoint" / "state.pt"
         check_digest(source_state)
         with source_state.open("rb") as state:

@@ -102,7 +102,11 @@ def test_another_description_is_another_evaluation(
     description = json.loads((tmp_path / "copy" / "model.json").read_text())
     description["preprocessing"]["mean"] = [0.1, 0.1, 0.1]
     (tmp_path / "copy" / "model.json").write_text(json.dumps(description))
-    assert main.run_command_line(["evaluate", f"run={tmp_path}/copy", f"hydra.run.dir={tmp_path}/e"]) == 2
+    again = ["evaluate", f"run={tmp_path}/copy", f"hydra.run.dir={tmp_path}/e"]
+    assert main.run_command_line(again) == 1
+    assert "model.json is damaged" in capsys.readouterr().err
+    (tmp_path / "copy" / "digests.json").unlink()
+    assert main.run_command_line(again) == 2
     assert "holds another result" in capsys.readouterr().err
 
 

@@ -21,7 +21,8 @@ class Cost(Metrics):
 
     def __call__(self, logits, labels):
         wrong = (logits.argmax(1) == 1) & (labels == 0)
-        return {name: self.cat_as_dog * wrong.float().mean().item() for name in self.name.split("|")}
+        cost = self.cat_as_dog if self.cat_as_dog >= 0 else float("nan")
+        return {name: cost * wrong.float().mean().item() for name in self.name.split("|")}
 """
 
 
@@ -69,7 +70,7 @@ def test_a_run_an_evaluation_and_a_comparison_have_it(
     ("change", "message"),
     [
         ("name=accuracy", "accuracy is a metric of every run"),
-        ("cat_as_dog=nan", "cost is nan"),
+        ("cat_as_dog=-1", "cost is nan"),
         ("name='at<1|at>1'", "at<1 is at_1 in MLflow, as another one is"),
         ("name=macro@f1", "macro@f1 is macro_f1 in MLflow, as another one is"),
     ],

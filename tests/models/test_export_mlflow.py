@@ -47,8 +47,8 @@ def test_every_number_in_mlflow_is_that_of_the_result(tracked: tuple[Path, str])
     directory, uri = tracked
     result = json.loads((directory / "result.json").read_text())
     lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
-    client = MlflowClient(uri)
-    page = client.get_run(result["mlflow_run_id"]).data.metrics
+    client, run_id = MlflowClient(uri), SentPosition.read(directory).run_id
+    page = client.get_run(run_id).data.metrics
     for key, value in result["metrics"].items():
         name = key if key.startswith(("test/", "best/")) else f"best/{key.replace('/', '_')}"
         assert page[name] == value, key
@@ -57,7 +57,7 @@ def test_every_number_in_mlflow_is_that_of_the_result(tracked: tuple[Path, str])
     for part, seconds in result["seconds"].items():
         assert page[f"cost/{part}_seconds"] == seconds, part
     for key in (key for key in lines[-1] if "/" in key and lines[-1][key] is not None):
-        history = client.get_metric_history(result["mlflow_run_id"], key)
+        history = client.get_metric_history(run_id, key)
         assert [point.value for point in history] == [line[key] for line in lines], key
     origins = ("best/", "cost/", "hp/", "system/", "time/", "test/")
     assert {key for key in page if not key.startswith(origins)} <= set(lines[-1])

@@ -42,7 +42,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, made_store: Path) -> Path:
 @pytest.fixture
 def run_id(home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(home)
-    return str(json.loads((home / "outputs/a_run/result.json").read_text())["mlflow_run_id"])
+    return str(json.loads((home / "outputs/a_run/tracking.json").read_text())["run_id"])
 
 
 def test_a_run_in_the_default_store_gives_initial_weights(home: Path, run_id: str) -> None:

@@ -63,7 +63,7 @@ def test_params_are_choices_and_short_values(tmp_path: Path) -> None:
 def test_a_value_that_mlflow_would_cut_is_left_to_the_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = write_run(tmp_path / "run")
     long = {**CONFIG, "batch_sizes": list(range(3000))}
-    monkeypatch.setattr("sota_exp.runs.contents.read_config", lambda path: long)
+    monkeypatch.setattr("sota_exp.runs.contents.read_run_config", lambda path: long)
     assert "batch_sizes" not in build_params(read(directory))
 
 

@@ -74,7 +74,7 @@ def test_a_run_is_shown_whole(store: Store, tmp_path: Path) -> None:
     assert {item.path for item in client.list_artifacts(run.info.run_id)} >= {"config.yaml", "result.json", "figures"}
     (dataset,) = run.inputs.dataset_inputs
     assert (dataset.dataset.name, dataset.dataset.digest) == ("fake", "d" * 36)
-    assert json.loads((directory / "result.json").read_text())["mlflow_run_id"] == run.info.run_id
+    assert SentPosition.read(directory).run_id == run.info.run_id
     assert tracking_sync.is_sent(directory)
     for key, value in result()["metrics"].items():
         shown = key if key.startswith(("test/", "best/")) else f"best/{key.replace('/', '_')}"

@@ -100,6 +100,9 @@ def test_weights_without_the_file_say_that_their_images_are_unknown(
 ) -> None:
     shutil.copytree(place / "run", place / "old")
     (place / "old" / "trained_on.npy").unlink()
+    assert run("evaluate", f"run={place / 'old'}", f"hydra.run.dir={place / 'refused'}") == 1
+    assert "trained_on.npy" in capsys.readouterr().err
+    (place / "old" / "digests.json").unlink()
     assert evaluated(place, f"run={place / 'old'}", "data.split_seed=5")["trained_on"] is None
     assert "unknown images: there is no trained_on.npy beside the weights" in capsys.readouterr().out
 
