@@ -27,8 +27,8 @@ def read_description(path: Path) -> dict[str, Any] | None:
 
 
 def _upgrade(found: dict[str, Any], path: Path) -> dict[str, Any]:
-    if get_format(found, path) == FILE_FORMAT:
-        return found
+    if get_format(found, path) > 1:
+        return found | {"format": FILE_FORMAT}
     named = {
         "arch": targets_to_option_names(found["arch"], key="model/arch"),
         "transforms": {
