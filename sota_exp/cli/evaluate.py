@@ -21,7 +21,6 @@ hydra.run.dir sets the directory for result.json and the model with its view. Th
 """
 
 import os
-from contextlib import nullcontext
 from functools import partial
 
 from omegaconf import DictConfig
@@ -37,7 +36,6 @@ from sota_exp.config.values import format_legal, get_override_key
 from sota_exp.config.values import format_override_value as quoted
 from sota_exp.errors import ConfigError
 from sota_exp.report.terminal import make_console, shorten_path
-from sota_exp.runs.lock import lock_directory
 
 #: The argument that chooses a part of the data.
 PART_KEY = "evaluation.part="
@@ -98,10 +96,8 @@ def evaluate(found: SavedWeights, part: str | None, changed: set[str], config: D
             part=part,
             data_digest=found.data_digest,
         )
-        is_main = os.environ.get("RANK", "0") == "0"
-        with lock_directory(directory) if is_main else nullcontext():
-            result = evaluate_saved(evaluation, shorten_path(directory))
-        if is_main:
+        result = evaluate_saved(evaluation, shorten_path(directory))
+        if os.environ.get("RANK", "0") == "0":
             from sota_exp.report.run.figures import draw_resolution_figure
 
             draw_resolution_figure(result, directory)

@@ -8,6 +8,7 @@ digest, such as those of older versions, are read unchecked.
 import hashlib
 import io
 import json
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from numpy.lib.npyio import NpzFile
 
 NAME = "digests.json"
+
+#: How often a file is read until its content fits its digest: a run that trains writes both, one after the other.
+NUM_READS = 5
 
 
 def write_checked(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -58,9 +62,9 @@ def read_checked(path: Path) -> bytes:
         OSError: it cannot be read.
     """
     content = path.read_bytes()
-    known = read_digests(path)
-    if known and hashlib.sha256(content).hexdigest() not in known:
-        raise DamagedFile(path, f"its content has another digest than {NAME} says")
+    if not _is_known(path, lambda: hashlib.sha256(content).hexdigest()):
+        check_digest(path)
+        return path.read_bytes()
     return content
 
 
@@ -71,9 +75,11 @@ def check_digest(path: Path) -> None:
         DamagedFile: it is not as the run wrote it.
         OSError: it cannot be read.
     """
-    known = read_digests(path)
-    if known and compute_digest(path) not in known:
-        raise DamagedFile(path, f"its content has another digest than {NAME} says")
+    for _ in range(NUM_READS):
+        if _is_known(path, lambda: compute_digest(path)):
+            return
+        time.sleep(0.02)  # Its run may write it at this moment.
+    raise DamagedFile(path, f"its content has another digest than {NAME} says")
 
 
 def find_damaged(directory: Path) -> list[Path]:
@@ -192,6 +198,13 @@ def compute_digest(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_known(path: Path, digest: Callable[[], str]) -> bool:
+    """Whether a digest, which is computed before the table is read, is one that the file may have."""
+    found = digest()
+    known = read_digests(path)
+    return not known or found in known
 
 
 def _locate(path: Path) -> tuple[Path, str]:

@@ -5,6 +5,7 @@ The view and the predictor are those saved with the weights, unless the command 
 
 import hashlib
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,14 @@ from sota_exp.models.parts import find_classifier_name
 from sota_exp.models.saved import SavedModel
 from sota_exp.models.weight_files import hash_tensors, read_state
 from sota_exp.runs.files import RunFiles, write_weights
+from sota_exp.runs.lock import lock_directory
 from sota_exp.runs.result_json import build_empty_result
 from sota_exp.stages.data import DataSet
 from sota_exp.stages.evaluation import EvaluationView, Resolution, ViewChoice
 from sota_exp.stages.random import RandomStreams
 from sota_exp.training.class_order_check import require_certain_order, warn_of_another_order
 from sota_exp.training.device import get_device_name, set_up_process
+from sota_exp.training.distributed import World
 from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.final_scores import choose_view, score_splits
 from sota_exp.training.input_sizes import require_input_sizes
@@ -123,10 +126,15 @@ def evaluate_saved(evaluation: SavedEvaluation, directory: Path) -> dict[str, An
     Returns the content of `result.json`; an equal evaluation that is there already is not repeated.
 
     Raises:
-        ConfigError: the directory holds another result.
+        ConfigError: the directory holds another result, or is in use.
     """
+    world, device = set_up_process(evaluation.experiment)
+    with lock_directory(directory) if world.is_main else nullcontext():
+        return _evaluate(evaluation, directory, world, device)
+
+
+def _evaluate(evaluation: SavedEvaluation, directory: Path, world: World, device: torch.device) -> dict[str, Any]:
     experiment = evaluation.experiment
-    world, device = set_up_process(experiment)
     reset_peak_memory(device)
     data = evaluation.open_data()
     parts = choose_parts(data, evaluation.part)

@@ -40,7 +40,7 @@ def resume(
 ) -> tuple[list[dict[str, Any]], dict[str, Tensor], int]:
     """Load a checkpoint, if there is one, into `state`; returns the history of the training.
 
-    That is the lines of its epochs, the weights of the best epoch, name → [...], and how often the training was resumed.
+    That is the lines of its epochs, the weights of the best epoch, name → [...], and how often it was resumed.
     """
     if checkpoint is None:
         return [], {}, 0

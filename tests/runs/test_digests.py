@@ -2,6 +2,7 @@
 
 import json
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -127,3 +128,22 @@ def test_a_directory_that_is_gone_is_not_made_again(tmp_path):
         with pytest.raises(RunFailed, match=r"the run's directory .*gone is gone"):
             write_checked_text(path, "{}")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_reader_beside_a_writer_never_calls_a_file_damaged(tmp_path):
+    path, is_over = tmp_path / "metrics.jsonl", threading.Event()
+    write_checked_text(path, "{}\n")
+
+    def write():
+        for number in range(1, 150):
+            write_checked_text(path, "{}\n" * number)
+        is_over.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    num_reads = 0
+    while not is_over.is_set():
+        assert set(read_checked(path).decode().splitlines()) == {"{}"}
+        num_reads += 1
+    writer.join()
+    assert num_reads > 10

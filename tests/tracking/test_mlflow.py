@@ -321,7 +321,8 @@ def test_a_server_lost_in_the_middle_is_caught_up_with(
             else:
                 serving.wait()
                 serving = serve(tmp_path, port)
-            for words in ("things were missing", "nothing was missing"):
+            # A server that goes on may have got everything from the process of the training meanwhile.
+            for words in ("things were missing" if name == "killed" else "missing", "nothing was missing"):
                 capsys.readouterr()
                 sync.main([name])
                 assert words in capsys.readouterr().out
