@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from sota_exp.statistics.sign_flip import sign_flip_test
 from sota_exp.study.plan import StudyDesign
 from sota_exp.study.results import PlannedStudy, StudyRuns
 from sota_exp.study.screening import plan_screening
@@ -107,6 +108,30 @@ def test_the_promise_ends_where_arms_of_equal_mean_differ_in_scatter() -> None:
     made = study([arm("a"), *(arm(name, "a") for name in "bcdefg")], seeds=8)
     assert compute_rate(made, every_second(skewed, -1.0)) <= 0.08
     assert compute_rate(made, every_second(collapsing, -3.0)) > LIMIT
+
+
+@pytest.mark.parametrize(
+    ("draw", "share"),
+    [
+        (lambda rng, shape: 1 - rng.exponential(1, shape), 0.08),
+        (lambda rng, shape: 3 * (1 - rng.exponential(1, shape)), 0.17),
+        (lambda rng, shape: 3 * (math.exp(0.5) - np.exp(rng.standard_normal(shape))), 0.33),
+    ],
+    ids=["skewed", "wide", "wide with heavy tails"],
+)
+@pytest.mark.parametrize("num_seeds", [6, 10])
+@pytest.mark.parametrize("is_ladder", [True, False])
+def test_the_stated_share_of_studies_with_skewed_arms_has_a_wrong_verdict(draw, share, num_seeds, is_ladder) -> None:
+    """At most as `describe_error_rate` says, and two standard errors; at ten seeds of a ladder about as much."""
+    rng, num_studies, num_wrong = np.random.default_rng(1), 600, 0
+    for _ in range(num_studies):
+        values = rng.standard_normal((num_seeds, 8))
+        values[:, 1::2] = draw(rng, values.shape)[:, 1::2]
+        differences = values[:, 1:] - (values[:, :-1] if is_ladder else values[:, :1])
+        num_wrong += min(sign_flip_test(differences).p_adjusted) <= 0.05
+    error = 2 * math.sqrt(share * (1 - share) / num_studies)
+    assert num_wrong / num_studies <= share + error
+    assert num_seeds == 6 or not is_ladder or num_wrong / num_studies >= share / 2
 
 
 @pytest.mark.parametrize(("num", "seeds"), [(2, 8), (3, 8), (4, 7)])
