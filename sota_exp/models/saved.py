@@ -68,8 +68,8 @@ def load_saved_model(description_path: Path, weights_path: Path) -> SavedModel:
     saved = read_description(description_path)
     if saved is None:
         raise ValueError(f"{description_path} is not a model.json of a run")
-    check_digest(weights_path)
     network = build_described_network(saved)
+    check_digest(weights_path)
     # safetensors opens no path with bytes that are not UTF-8.
     is_openable = is_utf8(str(weights_path))
     network.load_state_dict(load_file(weights_path) if is_openable else load(weights_path.read_bytes()))
