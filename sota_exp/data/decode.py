@@ -18,7 +18,7 @@ from sota_exp.config.data_paths import find_path_problem
 from sota_exp.data.store_writer import UnreadableImage
 
 # Part of the keys of the cache: increment it when the same files are decoded into different pixels.
-DECODING = 3
+DECODING = 4
 
 # Part of the digests of streamed sets, which know their files and not their pixels.
 STREAM_DIGEST = 1
@@ -110,18 +110,20 @@ def decode_upright(image: Image.Image) -> Decoded:
     Raises:
         ValueError: its pixels are 32-bit integers or floats.
     """
-    white, low, is_negative = read_white(image), copy_low_bytes(image), is_deep_negative(image)
+    header_white, bits, is_negative = read_white(image), read_significant_bits(image), is_deep_negative(image)
+    low, white = copy_low_bytes(image), SIXTEEN_BITS
     upright, is_guessed = ImageOps.exif_transpose(image), False
-    if upright.mode.startswith("I;16") or (upright.mode == "I" and white is not None):
+    if upright.mode.startswith("I;16") or (upright.mode == "I" and header_white is not None):
         values = np.asarray(upright).astype(np.uint32)
-        is_guessed = white is None and bool(values.max() <= TWELVE_BITS)
-        upright = Image.fromarray(scale_to_eight_bits(values, white or (TWELVE_BITS if is_guessed else SIXTEEN_BITS)))
+        white, is_guessed = (header_white, False) if header_white else choose_white(values, bits)
+        upright = Image.fromarray(scale_to_eight_bits(values, white))
     upright = to_eight_bits(upright)
     pixels = np.array(upright.convert("RGB"))
-    if low is not None and pixels.max() <= TWELVE_BITS >> 8:
-        low_bytes, is_guessed = np.array(ImageOps.exif_transpose(low).convert("RGB")), True
-        pixels = scale_to_eight_bits(pixels.astype(np.uint32) << 8 | low_bytes, TWELVE_BITS)
-    opacity, is_told = find_opacity(upright, is_guessed), is_guessed and bool(pixels.any())
+    if low is not None and pixels.max() <= get_largest_white(bits) >> 8:
+        values = pixels.astype(np.uint32) << 8 | np.array(ImageOps.exif_transpose(low).convert("RGB"))
+        white, is_guessed = choose_white(values, bits)
+        pixels = scale_to_eight_bits(values, white)
+    opacity, is_told = find_opacity(upright, white), is_guessed and bool(pixels.any())
     if opacity:
         backdrop = Image.new("RGB", upright.size, "white")
         pixels = np.array(Image.composite(Image.fromarray(pixels), backdrop, opacity))
@@ -133,15 +135,15 @@ def list_remarks(is_twelve_bit: bool, opacity: Image.Image | None) -> tuple[str,
     return (TWELVE_BIT,) * is_twelve_bit + (TRANSPARENT,) * (opacity is not None)
 
 
-def find_opacity(image: Image.Image, is_guessed: bool) -> Image.Image | None:
+def find_opacity(image: Image.Image, white: int) -> Image.Image | None:
     """The opacity of every pixel, 0 to 255; None if all are opaque, as in many images with an alpha channel.
 
-    is_guessed: the image is taken as of 12 bits, and its opacity too.
+    white: the 16-bit value of white, and that of opaque.
     """
     opacity = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     if opacity is None or opacity.getextrema() == (255, 255):
         return None
-    return None if is_guessed and np.asarray(opacity).max() <= TWELVE_BITS >> 8 else opacity
+    return None if white < SIXTEEN_BITS and np.asarray(opacity).max() <= white >> 8 else opacity
 
 
 def is_deep_negative(image: Image.Image) -> bool:
@@ -157,10 +159,54 @@ def read_white(image: Image.Image) -> int | None:
     return SIXTEEN_BITS if image.format in ("PPM", "JPEG2000") else None  # Pillow scales their values.
 
 
+def read_significant_bits(image: Image.Image) -> int | None:
+    """The bits of a PNG's values, of its colours the most, by its chunk sBIT; None without it, and in other formats.
+
+    image: not decoded yet.
+    """
+    if not isinstance(image, PngImageFile) or not image.fp:
+        return None
+    place, bits = image.fp.tell(), 0
+    image.fp.seek(8)  # behind the signature
+    while len(head := image.fp.read(8)) == 8 and head[4:] != b"IDAT":
+        length = int.from_bytes(head[:4], "big")
+        if head[4:] == b"sBIT":
+            bits = max(image.fp.read(length), default=0)
+            break
+        image.fp.seek(length + 4, io.SEEK_CUR)
+    image.fp.seek(place)
+    return bits if 8 <= bits <= 16 else None
+
+
+def get_largest_white(bits: int | None) -> int:
+    """The largest value that a PNG of 16 bits can have where white is less than 65535."""
+    return TWELVE_BITS if bits is None else 2**bits - 1
+
+
+def choose_white(values: NDArray[np.uint32], bits: int | None) -> tuple[int, bool]:
+    """The value of white of 16-bit values [...], and whether it is a guess; bits: by `read_significant_bits`."""
+    fits = bool(values.max() <= get_largest_white(bits))
+    if bits is None:
+        return (TWELVE_BITS if fits else SIXTEEN_BITS), fits
+    return (2**bits - 1 if fits and not is_scaled(values, bits) else SIXTEEN_BITS), False
+
+
+def is_scaled(values: NDArray[np.uint32], bits: int) -> bool:
+    """Whether all values [...] are those of `bits` (8 to 16) scaled to 16, in one of the ways that PNG names.
+
+    Source: PNG specification (third edition), 12.4 Sample depth scaling: zero fill, left bit replication, linear.
+    """
+    shift = 16 - bits
+    original = values >> shift
+    filled = original << shift
+    forms = filled, filled | original >> (bits - shift), np.rint(original * (SIXTEEN_BITS / (2**bits - 1)))
+    return any(bool((values == form).all()) for form in forms)
+
+
 def describe_reading(image: Image.Image) -> tuple[str, tuple[str, ...]]:
     """What the pixels of an image that is not decoded yet depend on beside its file, often "", and its `REMARKS`."""
     (white, peak), is_negative = find_reduced_white(image), is_deep_negative(image)
-    opacity = find_opacity(image, peak is not None)
+    opacity = find_opacity(image, white or SIXTEEN_BITS)
     facts = [str(white)] * bool(white) + ["negative"] * is_negative + ["see-through"] * (opacity is not None)
     return "".join(f"-{fact}" for fact in facts), list_remarks((peak or 0) > DARKEST, opacity)
 
@@ -170,15 +216,18 @@ def find_reduced_white(image: Image.Image) -> tuple[int | None, int | None]:
 
     None for all other images.
     """
-    white, low = read_white(image), copy_low_bytes(image)
+    white, low, bits = read_white(image), copy_low_bytes(image), read_significant_bits(image)
     if not image.mode.startswith("I;16") and low is None:
         return None, None
     if white is not None:
         return (white if white < SIXTEEN_BITS else None), None
-    peak = int(np.asarray(image.convert("RGB") if low else image).max()) << (8 if low else 0)
-    if low and not peak:
-        peak = int(np.asarray(low.convert("RGB")).max())
-    return (TWELVE_BITS, peak) if peak <= TWELVE_BITS else (None, None)
+    values = np.asarray(image.convert("RGB") if low else image).astype(np.uint32)
+    if low and values.max() <= get_largest_white(bits) >> 8:
+        values = values << 8 | np.asarray(low.convert("RGB"))
+    elif low:
+        return None, None
+    white, is_guessed = choose_white(values, bits)
+    return (white if white < SIXTEEN_BITS else None), (int(values.max()) if is_guessed else None)
 
 
 def copy_low_bytes(image: Image.Image) -> Image.Image | None:

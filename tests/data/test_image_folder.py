@@ -360,12 +360,13 @@ def test_a_tiff_whose_zero_is_white(tmp_path, bits):
     assert read_file_facts(path)[2].endswith("-negative") == (bits == 16)
 
 
-def write_deep_png(path, values):
-    """Big-endian 16-bit values [H, W] or [H, W, C] as a PNG, whose colours Pillow does not write."""
+def write_deep_png(path, values, bits=None):
+    """Big-endian 16-bit values [H, W] or [H, W, C] as a PNG, whose colours Pillow does not write. bits: for sBIT."""
     height, width = values.shape[:2]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     kind = {1: 0, 2: 4, 3: 2, 4: 6}[values.size // (height * width)]
     parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)), (b"IDAT", zlib.compress(rows))]
+    parts[1:1] = [(b"sBIT", bytes([bits] * (values.size // (height * width))))] if bits else []
     chunks = [
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts
     ]
@@ -395,6 +396,37 @@ def test_values_of_twelve_and_sixteen_bits(tmp_path, kind, white):
     assert np.abs(found.pixels.numpy().astype(int) - expected).max() <= (kind == "grey.pgm"), kind
     is_guessed = white == 4095 and (kind.endswith("png") or kind == "grey.tif")
     assert found.remarks == read_file_facts(path)[3] == (TWELVE_BIT,) * is_guessed
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("bits", [8, 9, 10, 12, 14, 15, 16])
+@pytest.mark.parametrize("form", ["unscaled", "dark", "zero fill", "replication", "linear"])
+def test_a_png_that_tells_its_bits(tmp_path, form, bits, channels):
+    """Values are scaled to 16 bits, as the specification wants, or left as they are, as many programs do."""
+    shift, white = 16 - bits, 2**bits - 1
+    raw = np.linspace(0, white, 480).astype(np.uint32).reshape(16, 30)
+    if form == "dark":
+        raw = raw // 8
+    scale = {
+        "zero fill": lambda raw: raw << shift,
+        "replication": lambda raw: raw << shift | raw >> (bits - shift),
+        "linear": lambda raw: np.rint(raw * (65535 / white)).astype(np.uint32),
+    }.get(form, lambda raw: raw)
+    path = tmp_path / "image.png"
+    opaque = [np.full_like(raw, scale(np.array(white)))] if channels % 2 == 0 else []
+    write_deep_png(path, np.dstack([scale(raw)] * (channels - len(opaque)) + opaque), bits)
+    found = decode_file(path)
+    assert np.abs(found.pixels.numpy().astype(int) - raw * 256 // (white + 1)).max() <= 1
+    facts = read_file_facts(path)
+    assert found.remarks == facts[3] == ()
+    assert facts[2].endswith(f"-{white}") == (form in ("unscaled", "dark") and bits < 16)
+
+
+@pytest.mark.parametrize("form", [lambda raw: raw << 2, lambda raw: raw << 2 | raw >> 12], ids=["zero fill", "replica"])
+def test_a_dark_png_of_scaled_values_stays_dark(tmp_path, form):
+    raw = np.linspace(0, 2**11, 240).astype(np.uint16).reshape(12, 20)
+    write_deep_png(tmp_path / "dark.png", form(raw), 14)
+    assert np.array_equal(decode_image(tmp_path / "dark.png")[0].numpy(), form(raw) >> 8)
 
 
 @pytest.mark.parametrize("store_gigabytes", [50.0, 0.0], ids=["stored", "streamed"])
