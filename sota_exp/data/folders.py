@@ -4,21 +4,25 @@ import functools
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image
 
 from sota_exp.data.store_writer import TEST, TRAIN, VAL
 
-#: Usual names of the splits, those of Hugging Face's `datasets`; see `find_split`.
+#: Usual names of the splits, those of Hugging Face's `datasets` and two short ones; see `find_split`.
 SPLIT_NAMES = {"train": TRAIN, "training": TRAIN}
 SPLIT_NAMES |= dict.fromkeys(("val", "valid", "validation", "dev"), VAL)
 SPLIT_NAMES |= dict.fromkeys(("test", "testing", "eval", "evaluation"), TEST)
+SPLIT_NAMES |= {"trn": TRAIN, "tst": TEST}
 
 #: What stands before or after the name of a split: seg_train, Training_set, val2017.
 ADDITION = "set|split|data|dataset|images|imgs|img|seg"
 ADDITIONS = re.compile(rf"^(?:{ADDITION})[ _.-]|[ _.-]?(?:{ADDITION})$|[ _.-]?\d+$")
+
+#: The words and numbers of a name: pets, Train and 2 of `petsTrain_2`.
+WORDS = re.compile(r"\d+|[A-Z]+(?![^\W\d_A-Z])|[A-Z]?[^\W\d_A-Z]+")
 
 #: Formats that Pillow recognizes but does not decode by itself, or that are no images.
 FORMATS_NOT_DECODED = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
@@ -30,6 +34,32 @@ FOREIGN_FOLDERS = ("__MACOSX", "__pycache__", "@eaDir", "lost+found")
 def find_split(name: str) -> int | None:
     """The split of this usual name, in any case and with an addition such as `_set` or a year; None for other names."""
     return SPLIT_NAMES.get(ADDITIONS.sub("", name.strip().lower()))
+
+
+def find_splits(names: Sequence[str]) -> dict[str, int]:
+    """Name → split, of the names that lie beside each other and are those of splits.
+
+    By `find_split`; or if all share their text but for one word, a different split's, and numbers: pets_train and
+    pets_test, 1_train and 2_test.
+    """
+    usual = {name: split for name in names if (split := find_split(name)) is not None}
+    if usual:
+        return usual
+    found = find_split_words(names)
+    is_alike = len({WORDS.sub(replace_word, name) for name in names}) == 1 and len(found) == len(names)
+    return found if is_alike and len(set(found.values())) == len(found) > 1 else {}
+
+
+def find_split_words(names: Sequence[str]) -> dict[str, int]:
+    """Name → split, of the names that contain one usual name of a split as a word: trainA, but not trainer."""
+    words = {name: [word.lower() for word in WORDS.findall(name) if word.lower() in SPLIT_NAMES] for name in names}
+    return {name: SPLIT_NAMES[found[0]] for name, found in words.items() if len(found) == 1}
+
+
+def replace_word(match: re.Match[str]) -> str:
+    """`*` for a number or a usual name of a split, any other word as it is."""
+    word = match.group().lower()
+    return "*" if word in SPLIT_NAMES or word.isdigit() else word
 
 
 @functools.cache

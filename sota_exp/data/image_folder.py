@@ -10,7 +10,16 @@ from typing import Annotated
 from sota_exp.config.data_paths import find_path_problem
 from sota_exp.config.values import join_first
 from sota_exp.data.decode import ImageFile
-from sota_exp.data.folders import describe_endings, find_image_files, find_split, has_images, is_image, list_subfolders
+from sota_exp.data.folders import (
+    describe_endings,
+    find_image_files,
+    find_split,
+    find_split_words,
+    find_splits,
+    has_images,
+    is_image,
+    list_subfolders,
+)
 from sota_exp.data.image_files import FileList, FileSource
 from sota_exp.data.store_writer import TEST, TRAIN, VAL
 from sota_exp.stages.stage import InvalidValue, added_field, one_of
@@ -57,14 +66,15 @@ def find_split_folders(root: Path, otherwise: str = "", splits: Sequence[int] = 
         InvalidValue: two folders are the same split.
     """
     found: dict[int, Path] = {}
+    split_by_name = find_splits([folder.name for folder in list_subfolders(root)])
     for folder in list_subfolders(root):
-        split = find_split(folder.name)
+        split = split_by_name.get(folder.name)
         if split is None or split not in splits or not list_subfolders(folder):
             continue
         if split in found:
             raise InvalidValue("root", root, f"one folder per split, not {found[split].name} and {folder.name}")
         found[split] = folder
-    others = [folder.name for folder in list_subfolders(root) if find_split(folder.name) is None]
+    others = [folder.name for folder in list_subfolders(root) if folder.name not in split_by_name]
     if set(found) == {TRAIN} and others and has_images(found[TRAIN]):
         log.warning(
             "%s: %s is a class like %s, as images lie in it beside its folders; without these images it is a split",
@@ -86,25 +96,39 @@ def find_split_folders(root: Path, otherwise: str = "", splits: Sequence[int] = 
 
 
 def skip_equal_folder(folder: Path, split: int) -> Path:
-    """The folder, or the only one in it where this has the name of the split too, as in `seg_train/seg_train`."""
-    inner = list_subfolders(folder)
-    return inner[0] if len(inner) == 1 and find_split(inner[0].name) == split else folder
+    """The folder, or the only one in it where this has its name or that of the split, as in `seg_train/seg_train`."""
+    inner = [path for path in list_subfolders(folder) if path.name == folder.name or find_split(path.name) == split]
+    return inner[0] if len(list_subfolders(folder)) == len(inner) == 1 else folder
 
 
 def check_not_ambiguous(root: Path, found: dict[int, Path]) -> None:
     """Check that folders named like splits are not learned as classes. found: those with class folders in them.
 
     Raises:
-        InvalidValue: there are others beside val or test but no train, or all are named like splits without classes.
+        InvalidValue: there are others beside val or test but no train, all are named like splits without classes, or
+            the names of folders of folders contain those of several splits.
     """
     folders = list_subfolders(root)
-    named = [folder.name for folder in folders if find_split(folder.name) is not None]
+    named = list(find_splits([folder.name for folder in folders]))
     if found and TRAIN not in found and len(named) < len(folders):
         legal = f"a folder train beside {join_first(named, MAX_NAMED)}, or only folders of classes; {OTHERWISE}"
         raise InvalidValue("root", root, legal)
     if named and not found and len(named) == len(folders):
         legal = f"one folder per class in {join_first(named, MAX_NAMED)}, which are named like splits; {OTHERWISE}"
         raise InvalidValue("root", root, legal)
+    outer = [] if named else [each for each in folders if not has_images(each) and list_subfolders(each)]
+    words = find_split_words([folder.name for folder in outer])
+    if len(set(words.values())) > 1:
+        legal = f"splits whose names differ in one word alone, not {join_first(list(words), MAX_NAMED)}; {OTHERWISE}"
+        raise InvalidValue("root", root, legal)
+    if len(outer) == len(folders) > 1 and all(len(list_subfolders(folder)) > 1 for folder in outer):
+        log.warning(
+            "%s: %s are taken as classes, but no images lie in them beside their folders, such as %s; if these are the "
+            "classes, put them into one folder, or into train and test; %s",
+            root,
+            *(join_first([each.name for each in some], MAX_NAMED) for some in (outer, list_subfolders(outer[0]))),
+            OTHERWISE,
+        )
 
 
 def list_split_images(root: Path, folders: dict[int, Path]) -> list[ImageFile]:

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from sota_exp.data.folders import find_split, get_image_endings, is_image
+from sota_exp.data.folders import find_split, find_splits, get_image_endings, is_image
 from sota_exp.data.store_writer import TEST, TRAIN, VAL
 
 SPLITS = {
-    TRAIN: "train Train TRAINING training_set trainset train-images seg_train train2017 train_data img_train",
+    TRAIN: "train Train TRAINING training_set trainset train-images seg_train train2017 train_data img_train trn",
     VAL: "val Val valid VALID validation validation_set val2017 dev valset",
-    TEST: "test Testing TEST test_set testset seg_test test1 eval evaluation test-data",
+    TEST: "test Testing TEST test_set testset seg_test test1 tst eval evaluation test-data",
     None: "cat traint contest valley trainer train_station set data images 2017 evaluate tests_of_trains set1",
 }
 
@@ -20,6 +20,33 @@ SPLITS = {
 )
 def test_names_of_splits(name, split):
     assert find_split(name) == split
+
+
+BESIDE = {
+    "pets_train pets_test": "pets_train pets_test",
+    "asl_alphabet_train asl_alphabet_test asl_alphabet_val": "asl_alphabet_train asl_alphabet_test asl_alphabet_val",
+    "train-(1) test-(1)": "train-(1) test-(1)",
+    "train_set_2 test_set_2": "train_set_2 test_set_2",
+    "1_train 2_test": "1_train 2_test",
+    "1.Train 2.Val 3.Test": "1.Train 2.Val 3.Test",
+    "petsTrain petsTest": "petsTrain petsTest",
+    "PETSTrain PETSTest": "PETSTrain PETSTest",
+    "trn tst": "trn tst",
+    "train pets_test": "train",
+    "Training Holdout": "Training",
+    "trainA testA trainB testB": "",
+    "pets_train pets_test sample": "",
+    "pets_train cats_test": "",
+    "bullet_train steam_train": "",
+    "trainer tester": "",
+    "bullet_train": "",
+    "chéval chétest": "",
+}
+
+
+@pytest.mark.parametrize(("names", "splits"), BESIDE.items())
+def test_names_that_are_those_of_splits_beside_each_other(names, splits):
+    assert list(find_splits(names.split())) == splits.split()
 
 
 @pytest.mark.filterwarnings("ignore:.*image format is deprecated")

@@ -61,6 +61,12 @@ LAYOUTS = {
         {"seg_train/seg_train/cat": 20, "seg_train/seg_train/dog": 20, "seg_test/seg_test/dog": 5},
         (36, 4, 5),
     ),
+    "shared text": ({"pets_train/cat": 20, "pets_train/dog": 20, "pets_test/cat": 5, "pets_test/dog": 5}, (36, 4, 10)),
+    "numbers": ({"1_train/cat": 20, "1_train/dog": 20, "2_val/cat": 3, "3_test/dog": 5}, (40, 3, 5)),
+    "shared text twice": (
+        {"asl_train/asl_train/cat": 20, "asl_train/asl_train/dog": 20, "asl_test/asl_test/dog": 5},
+        (36, 4, 5),
+    ),
     "train is a class": ({"car": 10, "plane": 10, "train": 20}, (32, 4, 4)),
     "three images a class": ({"cat": 3, "dog": 3}, (4, 1, 1)),
     "a class with one image": ({"cat": 20, "dog": 20, "fox": 1}, (33, 4, 4)),
@@ -141,6 +147,14 @@ ERRORS = {
         {"set/train/cat": 3, "set/train/dog": 3, "set/test/dog": 3},
         "only one contains test, train",
     ),
+    "splits of two sets": (
+        {f"{split}{domain}/{name}": 3 for split in ("train", "test") for domain in "AB" for name in ("cat", "dog")},
+        "differ in one word alone, not testA, testB, trainA, trainB; data.layout=classes",
+    ),
+    "splits beside others": (
+        {"pets_train/cat": 3, "pets_test/cat": 3, "sample": 3},
+        "differ in one word alone, not pets_test, pets_train; data.layout=classes",
+    ),
     "nothing to cut": ({"cat": 1, "dog": 1}, "enough images to train, validate and test; 2 were found"),
 }
 
@@ -184,6 +198,15 @@ def test_what_is_understood_by_other_names_is_said(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         source(tmp_path)()
     assert "Training is train, Testing is test; data.layout=classes" in caplog.text
+
+
+@pytest.mark.parametrize("layout", ["auto", "classes"])
+def test_folders_without_images_that_are_taken_as_classes_are_told(tmp_path, caplog, layout):
+    fill(tmp_path / "set", **{"animals/cat": 5, "animals/dog": 5, "plants/oak": 5, "plants/elm": 5})
+    with caplog.at_level(logging.WARNING):
+        assert source(tmp_path, layout=layout)().classes == ("animals", "plants")
+    said = "animals, plants are taken as classes, but no images lie in them beside their folders, such as cat, dog"
+    assert (said in caplog.text and "data.layout=classes" in caplog.text) == (layout == "auto")
 
 
 def test_what_is_left_out_is_counted_by_class_and_ending(tmp_path, caplog):
