@@ -1,6 +1,7 @@
 """Which files are images, which folders are classes, and which names are those of splits."""
 
 import functools
+import logging
 import os
 import re
 from collections import Counter
@@ -29,6 +30,9 @@ FORMATS_NOT_DECODED = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
 
 #: Folders that other programs leave, beside hidden ones.
 FOREIGN_FOLDERS = ("__MACOSX", "__pycache__", "@eaDir", "lost+found")
+
+
+log = logging.getLogger(__name__)
 
 
 def find_split(name: str) -> int | None:
@@ -96,14 +100,39 @@ def has_images(folder: Path) -> bool:
 
 
 def find_image_files(folder: Path) -> tuple[list[Path], Counter[str]]:
-    """The image files in a folder and all below it, sorted by path, and ending → number of other files; none hidden."""
+    """The image files in a folder and all below it, sorted by path, and ending → number of other files; none hidden.
+
+    Links to folders are followed, but for those to a folder above them or to one that is read already; these are logged.
+    """
     found: list[Path] = []
     others: Counter[str] = Counter()
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if is_shown(name)]  # not .ipynb_checkpoints
-        found += [Path(parent, name) for name in names if is_image(name)]
-        others.update(get_ending(name) for name in names if not is_image(name) and not name.startswith("."))
+    walked: set[str] = set()
+    waiting = [folder]  # links, until all folders proper are read
+    for place in waiting:
+        if place != folder and is_link_back(place, walked):
+            continue
+        for parent, folders, names in os.walk(place):
+            walked.add(os.path.realpath(parent))
+            below = [Path(parent, name) for name in sorted(folders) if is_shown(name)]  # not .ipynb_checkpoints
+            waiting += [path for path in below if path.is_symlink()]
+            folders[:] = [path.name for path in below if os.path.realpath(path) not in walked]
+            found += [Path(parent, name) for name in names if is_image(name)]
+            others.update(get_ending(name) for name in names if not is_image(name) and not name.startswith("."))
     return sorted(found), others
+
+
+def is_link_back(link: Path, walked: set[str]) -> bool:
+    """Whether a link leads to a folder above it or to one of `walked`, real paths; this is logged."""
+    real, is_above = os.path.realpath(link), leads_above(link)
+    if is_above or real in walked:
+        reason = "a folder above it" if is_above else "a folder that is read already"
+        log.warning("%s is a link to %s, %s, and not followed", link, real, reason)
+    return is_above or real in walked
+
+
+def leads_above(link: Path) -> bool:
+    """Whether the path is a link to a folder above it."""
+    return link.is_symlink() and Path(os.path.realpath(link.parent)).is_relative_to(os.path.realpath(link))
 
 
 def describe_endings(others: Mapping[str, int]) -> str:

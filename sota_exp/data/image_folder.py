@@ -18,6 +18,7 @@ from sota_exp.data.folders import (
     find_splits,
     has_images,
     is_image,
+    leads_above,
     list_subfolders,
 )
 from sota_exp.data.image_files import FileList, FileSource
@@ -137,8 +138,8 @@ def list_split_images(root: Path, folders: dict[int, Path]) -> list[ImageFile]:
     What is left out is counted in a warning: files whose ending Pillow does not know, images outside of class folders.
 
     Raises:
-        InvalidValue: nothing is left of a class: its folder has other files alone, is a link to nothing or, in train,
-            has no files.
+        InvalidValue: nothing is left of a class: its folder has other files alone, is a link to nothing or to
+            a folder above it or, in train, has no files.
     """
     listed: list[ImageFile] = []
     left_out: dict[str, Counter[str]] = {}
@@ -147,6 +148,9 @@ def list_split_images(root: Path, folders: dict[int, Path]) -> list[ImageFile]:
         for link in filter(Path.is_symlink, split_folder.iterdir()):
             if not link.exists():
                 raise InvalidValue("root", root, find_path_problem(link, is_folder=True))
+            if leads_above(link):
+                legal = f"a folder of classes, but {link} is a link to {link.resolve()}, a folder above it; remove it"
+                raise InvalidValue("root", root, legal)
         for folder in list_subfolders(split_folder):
             found, others = find_image_files(folder)
             if not found and (others or split == TRAIN):

@@ -261,6 +261,37 @@ def test_links_to_nothing_are_told(tmp_path):
         source(tmp_path)()
 
 
+LINKS = {
+    "to the root": ("cat/back", "..", "a folder above it"),
+    "to itself": ("cat/back", ".", "a folder above it"),
+    "deep": ("cat/deep/deeper/back", "../..", "a folder above it"),
+    "over another": ("cat/back", "../other/up", "a folder above it"),
+    "twice": ("cat/zz", "deep", "a folder that is read already"),
+    "before its target": ("cat/a", "deep/deeper", "a folder that is read already"),
+}
+
+
+@pytest.mark.parametrize(("link", "target", "reason"), LINKS.values(), ids=LINKS)
+def test_no_folder_is_read_twice_through_a_link(tmp_path, caplog, link, target, reason):
+    fill(tmp_path / "set", **{"cat": 5, "cat/deep/deeper": 2, "dog": 5, "../outside": 3})
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "up").symlink_to(tmp_path / "set")
+    (tmp_path / "set" / "cat" / "outside").symlink_to("../../outside")  # is followed
+    (tmp_path / "set" / link).symlink_to(target if target != "../other/up" else tmp_path / "other" / "up")
+    with caplog.at_level(logging.WARNING):
+        found = find_folder_images(tmp_path / "set")
+    assert len(found) == len({image.path.resolve() for image in found}) == 15
+    (told,) = [record.message for record in caplog.records if "not followed" in record.message]
+    assert f"{reason}, and not followed" in told and told.startswith(str(tmp_path / "set" / "cat"))
+
+
+def test_a_class_that_is_a_link_to_a_folder_above_is_refused(tmp_path):
+    fill(tmp_path / "set", cat=5, dog=5)
+    (tmp_path / "set" / "fox").symlink_to(".")
+    with pytest.raises(InvalidValue, match="set/fox is a link to .*/set, a folder above it; remove it"):
+        source(tmp_path)()
+
+
 def test_other_files_are_ignored(tmp_path):
     fill(tmp_path / "set", **{"cat": 5, "dog": 5, ".git/objects": 2, "cat/.ipynb_checkpoints": 2, "__MACOSX/cat": 1})
     for name in ("._000.png", "notes.txt", ".DS_Store"):
