@@ -92,7 +92,8 @@ class SavedEvaluation:
         is_of_run = self.training_fingerprint != ""
         if (is_of_run and self.asked.isdisjoint(DATA_KEYS)) or not self.asked.isdisjoint(SPLIT_KEYS):
             return open_data(self.experiment)
-        return open_outside_data(self.experiment, self.data_digest, not is_of_run or self.is_set("scale"))
+        image_digests, is_limited = read_trained_on(self.weights), not is_of_run or self.is_set("scale")
+        return open_outside_data(self.experiment, self.data_digest, image_digests, is_limited)
 
     def load_model(self, data: DataSet) -> SavedModel:
         """The model, with the interpolation and the predictor that the command sets."""

@@ -4,6 +4,7 @@ import logging
 import unicodedata
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from sota_exp.config.build import prefix_invalid_values
@@ -18,19 +19,40 @@ from sota_exp.stages.data import DataSet
 log = logging.getLogger(__name__)
 
 
-def open_outside_data(experiment: Experiment, trained_on: str, is_limited: bool) -> DataSet:
+def open_outside_data(
+    experiment: Experiment, trained_on: str, image_digests: np.ndarray | None, is_limited: bool
+) -> DataSet:
     """A data set for a model that was trained on others: without val and test, all of it is the test part.
 
-    trained_on: the digest of the data that the model was trained on, or "": where it is that set after all, its val and
-    test are those of the training. is_limited: the scale limits the number of images.
+    trained_on: the digest of the data that the model was trained on, or "", and image_digests those of the images, or
+    None: where it is that set after all, its val and test are those of the training. is_limited: the scale limits the
+    number of images.
     """
     with prefix_invalid_values("data"):
         data = experiment.data.open_for_scoring()
     if data.digest == trained_on:
         return open_data(experiment)
+    if image_digests is not None and (cut := cut_as_in_training(experiment, data, image_digests)):
+        return cut
     if len(data.val) + len(data.test) == 0:
         data = replace(data, test=data.train, train=torch.empty(0, dtype=torch.int64))
     return limit_data_set(data, experiment.scale) if is_limited else data
+
+
+def cut_as_in_training(experiment: Experiment, data: DataSet, image_digests: np.ndarray) -> DataSet | None:
+    """The set with the parts of the training, if its images are those of the training, however they are read now.
+
+    None if the cut of the configuration does not divide them into images that were trained on and others.
+    image_digests: of those that the model was trained on, int64 [N].
+    """
+    if not np.isin(data.image_digests[data.train].numpy(), image_digests).any():
+        return None
+    try:
+        cut = open_data(experiment)
+    except ConfigError:  # too few images for these parts
+        return None
+    train, test = (np.isin(cut.image_digests[part].numpy(), image_digests).all() for part in (cut.train, cut.test))
+    return cut if train and not test else None
 
 
 def reorder_labels(data: DataSet, classes: tuple[str, ...]) -> DataSet:

@@ -102,6 +102,32 @@ def test_the_data_of_the_run_in_another_place_keep_its_parts(place: Path, tmp_pa
     assert result["metrics"]["test/loss"] == trained["metrics"]["test/loss"]
 
 
+@pytest.mark.parametrize("word", ["data.store_gigabytes=0.0", "data.max_side=10"])
+def test_the_data_of_the_run_keep_its_parts_however_they_are_read(place: Path, tmp_path: Path, word: str) -> None:
+    result = evaluated(place, tmp_path / "e", f"data.root={place}/photos", word)
+    trained = json.loads((place / "a_run" / "result.json").read_text())
+    assert result["evaluated_images"] == trained["evaluated_images"]
+    assert result["trained_on"] == {"val": 0, "test": 0}
+    kept = [{row["image"] for row in rows(directory)} for directory in (tmp_path / "e", place / "a_run")]
+    assert kept[0] == kept[1]
+
+
+def test_others_beside_images_of_the_run_are_scored_whole(place: Path, tmp_path: Path) -> None:
+    """A folder of training images, and one with others too."""
+    trained = {row["image"] for row in rows(place / "a_run")}
+    for kind in ("dark", "light", "red"):
+        for path in (place / "photos" / kind).iterdir():
+            if f"{kind}/{path.name}" not in trained:
+                (tmp_path / "others" / kind).mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, tmp_path / "others" / kind)
+    num = len(list((tmp_path / "others").rglob("*.png")))
+    result = evaluated(place, tmp_path / "e", f"data.root={tmp_path}/others")
+    assert result["evaluated_images"] == result["trained_on"] == {"test": num}
+    for kind in ("dark", "light", "red"):
+        draw(tmp_path / "others" / kind, 5, first=50)
+    assert evaluated(place, tmp_path / "f", f"data.root={tmp_path}/others")["evaluated_images"] == {"test": num + 15}
+
+
 @pytest.mark.parametrize(("part", "num"), [("test", 6), ("val", 6), ("train", 48), ("all", 60)])
 def test_a_part_of_the_data_of_the_run(place: Path, tmp_path: Path, part: str, num: int) -> None:
     result = evaluated(place, tmp_path / "e", f"evaluation.part={part}")
