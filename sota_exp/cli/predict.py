@@ -2,7 +2,8 @@
                         [device=auto]
 
 Classifies image files, or all images below a folder, with a finished run's model: prints the most probable classes
-with their probabilities. Images are decoded, resized and cropped exactly as in evaluation.
+with their probabilities. Images are decoded, resized and cropped exactly as in evaluation; JPEGs above 12 megapixels
+are decoded at a reduced size, as from a streamed set.
 
   sota-exp predict run=outputs/a_run photo.jpg                    one image
   sota-exp predict run=outputs/a_run photos top=1 format=csv      a folder, as CSV

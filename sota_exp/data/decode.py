@@ -91,6 +91,11 @@ def decode_file(path: Path, step: int = 1) -> Decoded:
         raise make_unreadable(path, error) from error
 
 
+def choose_step(factor: float) -> int:
+    """The largest `step` of `decode_file` that reduces by at most `factor`."""
+    return max(step for step in (1, 2, 4, 8) if step <= max(factor, 1))
+
+
 def make_unreadable(path: Path, error: Exception) -> UnreadableImage:
     """The error about a file that Pillow cannot read, with the reason in plain words; error: Pillow's."""
     if problem := find_path_problem(path, is_folder=False):

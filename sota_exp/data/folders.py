@@ -102,7 +102,8 @@ def has_images(folder: Path) -> bool:
 def find_image_files(folder: Path) -> tuple[list[Path], Counter[str]]:
     """The image files in a folder and all below it, sorted by path, and ending → number of other files; none hidden.
 
-    Links to folders are followed, but for those to a folder above them or to one that is read already; these are logged.
+    Links to folders are followed, but for those to a folder above them or to one that is read already, which are
+    logged.
     """
     found: list[Path] = []
     others: Counter[str] = Counter()

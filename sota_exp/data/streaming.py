@@ -23,6 +23,7 @@ from sota_exp.data.decode import (
     DECODE_ERRORS,
     STREAM_DIGEST,
     ImageFile,
+    choose_step,
     decode_image,
     describe_reading,
     describe_remark,
@@ -73,7 +74,7 @@ class StreamedImages(Images):
         """The factor 1, 2, 4 or 8 by which a JPEG (by its file name) is reduced; 1 for other formats."""
         if not str(self.paths[index]).lower().endswith(JPEG_EXTENSIONS):
             return 1
-        return max(step for step in (1, 2, 4, 8) if step <= max(factor, 1))
+        return choose_step(factor)
 
     def read_reduced(self, index: int, factor: float) -> Tensor:
         """The whole image at 1/1, 1/2, 1/4 or 1/8 of its size, at least 1/`factor`, rounded up: uint8 [3, h, w]."""

@@ -1,16 +1,18 @@
 """Predicts the classes of image files with a saved model; images are decoded, resized and cropped as in evaluation."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
-from sota_exp.data.decode import REMARKS, decode_file, describe_remark
+from sota_exp.data.decode import DECODE_ERRORS, REMARKS, choose_step, decode_file, describe_remark
 from sota_exp.data.folders import describe_endings, find_image_files
 from sota_exp.data.resize import center_crop
 from sota_exp.data.store_writer import UnreadableImage
@@ -18,8 +20,14 @@ from sota_exp.models.saved import SavedModel
 from sota_exp.models.standalone import StandaloneModel
 from sota_exp.stages.data import Images
 
-#: Images that are decoded at once, each in a thread: one of 24 megapixels takes 0.2 GB until it is cropped.
+#: Images that are decoded at once, each in a thread.
 NUM_DECODED = min(4, os.cpu_count() or 1)
+
+#: Pixels that are decoded at once, of one image or of several: these take 0.35 GB until they are cropped.
+PIXELS_AT_ONCE = 24_000_000
+
+#: JPEGs of more pixels are decoded at a reduced size, as those of a streamed set are.
+LARGE = 12_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +41,39 @@ class Prediction:
     classes: tuple[str, ...]
     probabilities: tuple[float, ...]
     remarks: tuple[str, ...] = ()
+
+
+class Planned(NamedTuple):
+    """A file, the `step` of `decode_file`, and the pixels that it is decoded to, 0 where its header is unreadable."""
+
+    path: Path
+    step: int
+    pixels: int
+
+
+def plan_decoding(path: Path, resize: int) -> Planned:
+    """How to decode a file whose shorter side is to be resized to `resize` pixels."""
+    try:
+        with Image.open(path) as image:
+            size, is_jpeg = image.size, image.format in ("JPEG", "MPO")
+    except DECODE_ERRORS:
+        return Planned(path, 1, 0)
+    pixels = size[0] * size[1]
+    step = choose_step(min(size) / resize) if is_jpeg and pixels > LARGE else 1
+    return Planned(path, step, pixels // step**2)
+
+
+def group_by_pixels(files: Iterable[Planned]) -> list[list[Planned]]:
+    """The files in order, in groups of at most `PIXELS_AT_ONCE`; one of more is a group of its own."""
+    groups: list[list[Planned]] = []
+    room = 0
+    for file in files:
+        if not groups or file.pixels > room:
+            groups.append([])
+            room = PIXELS_AT_ONCE
+        groups[-1].append(file)
+        room -= file.pixels
+    return groups
 
 
 class DecodedImages(Images):
@@ -72,13 +113,15 @@ def predict_files(
 ) -> Iterator[Prediction | UnreadableImage]:
     """The `top` classes of every file in order, or the error of an unreadable one.
 
-    The crops of `batch_size` images are in memory, and of their decoded images at most `NUM_DECODED`.
+    The crops of `batch_size` images are in memory, and of their decoded images at most `NUM_DECODED` with
+    `PIXELS_AT_ONCE` pixels together.
     """
     network = StandaloneModel(model).to(device).eval()
     with ThreadPoolExecutor(NUM_DECODED) as pool:
         for start in range(0, len(paths), batch_size):
             batch = paths[start : start + batch_size]
-            read = list(pool.map(partial(_crop_or_error, model=model), batch))
+            groups = group_by_pixels(plan_decoding(path, model.view.resize) for path in batch)
+            read = [found for group in groups for found in pool.map(partial(_crop_or_error, model=model), group)]
             crops = [found[0] for found in read if not isinstance(found, UnreadableImage)]
             probabilities = iter(classify(network, torch.cat(crops), device) if crops else ())
             for path, found in zip(batch, read, strict=True):
@@ -88,11 +131,11 @@ def predict_files(
                     yield replace(_rank(path, next(probabilities), model, top), remarks=found[1])
 
 
-def _crop_or_error(path: Path, model: SavedModel) -> tuple[Tensor, tuple[str, ...]] | UnreadableImage:
+def _crop_or_error(file: Planned, model: SavedModel) -> tuple[Tensor, tuple[str, ...]] | UnreadableImage:
     """The crop that the network reads, uint8 [1, 3, S, S], and remarks; the decoded image is freed."""
     view, interpolation = model.view, model.preprocessing.interpolation
     try:
-        decoded = decode_file(path)
+        decoded = decode_file(file.path, file.step)
     except UnreadableImage as error:
         return error
     images = DecodedImages([decoded.pixels])

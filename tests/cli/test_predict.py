@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from sota_exp.cli import main
+from sota_exp.models.predict import group_by_pixels, plan_decoding
 from tests.experiments import TINY
 
 
@@ -125,10 +126,13 @@ def test_a_path_is_printed_as_it_was_given(
         assert capsys.readouterr().out.startswith(f"{given}  ")
 
 
-def test_memory_does_not_grow_with_the_number_of_large_images(finished: Path, tmp_path: Path) -> None:
-    """Forty photographs of 12 megapixels take 1.5 GB decoded."""
-    Image.new("RGB", (4000, 3000)).save(tmp_path / "0.jpg")
-    for index in range(1, 40):
+@pytest.mark.parametrize(("num", "size"), [(40, (4000, 3000)), (6, (10000, 8000))])
+def test_memory_does_not_grow_with_large_images(
+    num: int, size: tuple[int, int], finished: Path, tmp_path: Path
+) -> None:
+    """Forty photographs of 12 megapixels take 1.5 GB decoded, as do six of 80."""
+    Image.new("RGB", size).save(tmp_path / "0.jpg")
+    for index in range(1, num):
         os.link(tmp_path / "0.jpg", tmp_path / f"{index}.jpg")
     program = (
         "import resource, sys; from sota_exp.cli import main; from sota_exp.models import predict, saved\n"
@@ -140,6 +144,18 @@ def test_memory_does_not_grow_with_the_number_of_large_images(finished: Path, tm
     command = [sys.executable, "-c", program, "predict", f"run={finished}/a_run", str(tmp_path), "top=1"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(done.stdout.splitlines()[-1]) < 700  # MiB
+
+
+def test_few_large_images_are_decoded_at_once(tmp_path: Path) -> None:
+    for name, size in (("small.jpg", (4000, 3000)), ("large.jpg", (6000, 4000)), ("large.png", (6000, 4001))):
+        Image.new("L", size).save(tmp_path / name)
+    (tmp_path / "broken.jpg").write_text("")
+    paths = [tmp_path / f"{name}" for name in ("small.jpg", "large.jpg", "large.png", "broken.jpg")]
+    small, large, png, broken = planned = [plan_decoding(path, 500) for path in paths]
+    assert [file.step for file in planned] == [1, 8, 1, 1]
+    assert (large.pixels, broken.pixels) == (24_000_000 // 64, 0)
+    assert plan_decoding(paths[1], 1500).step == 2
+    assert group_by_pixels([small, small, small, png, broken, png]) == [[small, small], [small], [png], [broken], [png]]
 
 
 @pytest.mark.parametrize(
