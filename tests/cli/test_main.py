@@ -83,8 +83,9 @@ FOUND_BY_COMPOSITION = {
     "data=./empty": ["data=./empty: no such option", "data=image_folder data.root=./empty"],
     "hydra.sweeper.confirm=2": ["hydra.sweeper.confirm: no such key; sota-exp sweep"],
     "optimizer.lr": ["optimizer.lr: not an override", "key=value"],
-    "seed=[1": ["seed=[1: not an override"],
-    "hydra.run.dir=runs/lr=1": ["hydra.run.dir=runs/lr=1: not an override", "hydra.run.dir='\"runs/lr=1\"'"],
+    "seed=[1": ["seed=[1: Hydra cannot read this value", "seed='\"[1\"'"],
+    "hydra.run.dir=runs/lr=1": ["runs/lr=1: Hydra cannot read this value", "hydra.run.dir='\"runs/lr=1\"'"],
+    "hydra.run.dir=~/runs": ["hydra.run.dir=~/runs: Hydra reads no ~; write the path in full", "/runs"],
     "seed=0,1": ["seed=0,1", "add -m", "seed=[0,1]"],
     "optimizer.lr=${foo}": ["optimizer.lr=${foo}: the configuration has no key foo"],
     "--config-dir nowhere": ["nowhere", "not found"],
@@ -99,6 +100,8 @@ FOUND_BY_COMPOSITION = {
 }  # fmt: skip
 
 FOUND_BY_TYPES = {
+    "data=image_folder data.root=~/nophotos": ["/nophotos is not legal: /", "/nophotos does not exist"],
+    "data=image_folder data.root=[new": ["data.root=[new is not legal", "[new does not exist"],
     f"data=image_folder data.root={'x' * 300}": ["is not legal", ": File name too long; give a folder"],
     f"hydra.run.dir={'x' * 300}": ["no folder can be made for the run", ": File name too long; hydra.run.dir=DIR"],
     "hydra.job.chdir=true": ["hydra.job.chdir=true: relative paths are those of the directory of the command"],

@@ -100,3 +100,28 @@ def test_a_run_is_read_from_any_folder_and_moved_data_are_told(tmp_path, monkeyp
         assert f"{tmp_path}/set does not exist (did you mean {tmp_path}/sets?)" in message
         assert message.rstrip().endswith("data.root=…")
     assert main.run_command_line(["evaluate", "run=../run", "data.root=../sets", "hydra.run.dir=moved"]) == 0
+
+
+@pytest.mark.parametrize("place", ["~nosuchuser/x", "x" * 304])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "predict run={} photo.png",
+        "predict weights={} photo.png",
+        "evaluate run={}",
+        "evaluate weights={}",
+        "export run={} format=onnx output=there",
+        "compare {}",
+        "diff {} {}",
+        "rerun {}",
+        "report {}",
+        "sync {}",
+        "train data=image_folder data.root={}",
+        "train data=csv data.path={}",
+    ],
+)
+def test_a_place_that_cannot_exist_is_wrong_usage(tmp_path, monkeypatch, capsys, words, place):
+    monkeypatch.chdir(tmp_path)
+    assert main.run_command_line(words.format(place, place).split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert place in line and "not an override" not in line
