@@ -17,6 +17,7 @@ from pathlib import Path
 from rich.text import Text
 
 from sota_exp.config.configuration import Configuration
+from sota_exp.config.data_paths import expand_home
 from sota_exp.config.overrides import compose_configuration
 from sota_exp.config.printable import make_printable
 from sota_exp.errors import ConfigError, RunFailed, in_a_line
@@ -81,7 +82,7 @@ def list_checks(configuration: Configuration) -> dict[str, Callable[[], list[Che
         return check_data(configuration.experiment, str(values["data"]["name"]))
 
     values = configuration.values
-    cache = Path(values["data"]["cache"]).expanduser()
+    cache = expand_home(values["data"]["cache"])
     return {
         "packages": check_packages,
         "device": device,

@@ -16,9 +16,9 @@ the central square of `size` px. Transparent pixels are white.
 """
 
 import os
-from pathlib import Path
 
 from sota_exp.cli.saved_model_argument import parse_values, parse_weights_argument, require_description
+from sota_exp.config.data_paths import expand_home
 from sota_exp.report.terminal import escape, make_console
 
 
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> None:
     description = require_description(found)
     model = load_evaluated_model(description, found.weights)
     shipped = ExportSource(description=description, weights=found.weights, model=model)
-    exported = export(shipped, given["format"], Path(given["output"]).expanduser())
+    exported = export(shipped, given["format"], expand_home(given["output"]))
     out = make_console()
     size = sum(file.stat().st_size for file in [exported.path, *exported.path.rglob("*")] if file.is_file()) / 2**20
     out.print(f"[bold]{escape(os.path.relpath(exported.path))}[/] ({size:.1f} MiB): {exported.usage}", soft_wrap=True)

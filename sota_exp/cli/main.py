@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 
-from sota_exp.config.data_paths import quote_existing_paths
+from sota_exp.config.data_paths import quote_paths
 from sota_exp.config.printable import make_printable
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, error_to_failure, in_a_line
 
@@ -149,5 +149,5 @@ def run_command(arguments: list[str]) -> int:
     if help_text.startswith("usage: ") and {"-h", "--help"} & set(arguments):
         print(help_text)
     else:
-        command(quote_existing_paths(arguments[1:]))
+        command(quote_paths(arguments[1:]))
     return 0

@@ -16,12 +16,14 @@ status is 1.
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sota_exp.cli.saved_model_argument import parse_values, parse_weights_argument, require_description
+from sota_exp.config.data_paths import expand_home
 from sota_exp.config.printable import make_decodable, make_printable
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.report.numbers import format_percent
@@ -40,7 +42,7 @@ def main(arguments: list[str]) -> None:
         ConfigError: no images, or a value that is not legal.
         RunFailed: some files cannot be read as images; the others are classified first.
     """
-    existing = [word for word in arguments if Path(word).expanduser().exists()]  # A file may be called top=1.png.
+    existing = [word for word in arguments if os.path.exists(expand_home(word))]  # A file may be called top=1.png.
     found, others = parse_weights_argument("predict", [word for word in arguments if word not in existing])
     free = [word for word in others if word.partition("=")[0] not in PREDICT_DEFAULTS]
     places = [word for word in arguments if word in (*existing, *free)]
@@ -49,11 +51,11 @@ def main(arguments: list[str]) -> None:
     if given["format"] not in formats:
         raise ConfigError(f"format={given['format']} is not legal: {', '.join(formats)}")
     top, batch_size = (parse_positive_int(name, given[name]) for name in ("top", "batch_size"))
-    if missing := [place for place in places if not Path(place).expanduser().exists()]:
+    if missing := [place for place in places if not os.path.exists(expand_home(place))]:
         raise ConfigError(f"{missing[0]}: no such file or folder")
     if not places:
         raise ConfigError("predict needs images: files or folders; see sota-exp predict --help")
-    paths = [path for place in places for path in find_images(Path(place).expanduser())]
+    paths = [path for place in places for path in find_images(expand_home(place))]
     from sota_exp.models.predict import Prediction, describe_remarks, predict_files
     from sota_exp.training.device import pick_device
     from sota_exp.training.evaluate_saved import load_evaluated_model

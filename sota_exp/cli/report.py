@@ -11,8 +11,10 @@ multirun/, such as sota-exp report multirun/ladder-torchvision-cifar10-1f2e3d4c.
 sota-exp compare RUN RUN … --html FILE.
 """
 
+import os
 from pathlib import Path
 
+from sota_exp.config.data_paths import expand_home
 from sota_exp.errors import ConfigError
 from sota_exp.report.document.write import WrittenReport
 from sota_exp.report.terminal import make_console
@@ -43,8 +45,8 @@ def find_directory(word: str) -> Path:
     Raises:
         ConfigError: no such directory.
     """
-    for directory in (Path(word).expanduser(), STUDY_ROOT / word):
-        if directory.is_dir():
+    for directory in (expand_home(word), STUDY_ROOT / word):
+        if os.path.isdir(directory):  # unlike Path.is_dir, also for a name of more than 255 bytes
             return directory
     raise ConfigError(f"{word}: no such directory{format_known_names()}")
 

@@ -1,9 +1,11 @@
 """The arguments `run=DIR` (weights of a finished run) and `weights=FILE` (with their model.json beside them)."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sota_exp.config.configuration import Configuration
+from sota_exp.config.data_paths import expand_home
 from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
 from sota_exp.models.model_json import read_description
@@ -41,7 +43,7 @@ def parse_weights_argument(command: str, arguments: list[str]) -> tuple[SavedWei
     if len(named) != 1:
         raise ConfigError(f"{command} needs one of run=DIR and weights=FILE; see sota-exp {command} --help")
     kind, _, value = named[0].partition("=")
-    path = Path(value.strip("'\"")).expanduser()
+    path = expand_home(value.strip("'\""))
     return (find_run_weights if kind == "run" else find_file_weights)(path), [
         argument for argument in arguments if argument not in named
     ]
@@ -53,7 +55,7 @@ def find_run_weights(directory: Path) -> SavedWeights:
     Raises:
         ConfigError: no such directory, or not that of a finished run.
     """
-    if not directory.is_dir():
+    if not os.path.isdir(directory):  # unlike Path.is_dir, also for a name of more than 255 bytes
         raise ConfigError(f"run={directory}: no such directory")
     if is_being_trained(directory):
         raise ConfigError(f"run={directory} is being trained at this moment: wait until it is finished")
@@ -75,7 +77,7 @@ def find_file_weights(path: Path) -> SavedWeights:
     Raises:
         ConfigError: no such file, another suffix, or a configuration that cannot be read.
     """
-    if not path.is_file() or not path.name.endswith(WEIGHT_ENDINGS):
+    if not os.path.isfile(path) or not path.name.endswith(WEIGHT_ENDINGS):
         raise ConfigError(f"weights={path}: legal: a file that exists and ends in {', '.join(WEIGHT_ENDINGS)}")
     candidates = [path.with_suffix(".json"), path.with_name("model.json"), path.parent.parent / "model.json"]
     description = next((file for file in candidates if file.is_file() and read_description(file)), None)

@@ -5,6 +5,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from sota_exp.config.data_paths import expand_home
 from sota_exp.errors import ConfigError, RunFailed, in_a_line
 from sota_exp.runs.contents import read_tracking_values
 from sota_exp.runs.find import RUN_ROOTS, find_runs_below
@@ -39,9 +40,9 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     if options.uri is not None:
         require_supported_uri(options.uri)
-    given = [Path(name) for name in options.directories]
+    given = [expand_home(name) for name in options.directories]
     for directory in given:
-        if not directory.is_dir():
+        if not os.path.isdir(directory):  # unlike Path.is_dir, also for a name of more than 255 bytes
             raise ConfigError(f"{directory}: no such directory")
     runs = [run for place in given or map(Path, RUN_ROOTS) for run in find_runs_below(place, nested=True)]
     wanted = [run for run in runs if given or options.uri or is_tracked(run)]

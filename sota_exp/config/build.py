@@ -132,6 +132,7 @@ def _convert(types: tuple[tuple[str, Any], ...], values: bytes, key: str) -> byt
         except OmegaConfBaseException as error:
             raise ConfigError(
                 f"{join_key(key, name)}={_format_value(value)}: expected {_describe_type(dict(types)[name])}"
+                f"{_explain_fraction(value)}"
             ) from error
         if not _is_finite(value):
             raise ConfigError(f"{join_key(key, name)}={_format_value(value)} is not legal: a finite number")
@@ -158,6 +159,12 @@ def _is_finite(value: object) -> bool:
 def _format_value(value: object) -> str:
     """A value as it is written on the command line."""
     return {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))
+
+
+def _explain_fraction(value: object) -> str:
+    """The end of the message about a value that is perhaps meant as a fraction of another one."""
+    is_fraction = isinstance(value, float) and 0 < value < 1
+    return ", not a fraction of the recipe's value; give the number itself" if is_fraction else ""
 
 
 def _describe_type(kind: object) -> str:

@@ -23,7 +23,7 @@ from sota_exp.config.data_paths import find_path_problem
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.hydra_compose import compose_with_hydra, normalize_override, register_resolvers
 from sota_exp.config.hydra_errors import format_hydra_error
-from sota_exp.config.hydra_paths import leave_out_hydra_files, read_folders_literally
+from sota_exp.config.hydra_paths import leave_out_hydra_files, read_folders_literally, require_utf8
 from sota_exp.config.recipe_values import drop_replaced_values, extract_run, get_search_directories
 from sota_exp.config.search_path import build_search_path_override
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
@@ -36,11 +36,12 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
     """Run `task` with Hydra's command line: overrides, -m, --cfg, --info, --config-dir.
 
     Raises:
-        ConfigError: composition failed.
+        ConfigError: composition failed, or the names of several runs are not UTF-8.
         RunFailed: the task failed.
         Interrupted: a signal stopped the task.
         KeyboardInterrupt: a signal stopped a multirun.
     """
+    require_utf8(arguments)
     register_resolvers()
     read_folders_literally()
     forget_shown_messages()

@@ -37,6 +37,11 @@ REQUIRED = {
 }
 
 
+def expand_home(*parts: str | Path) -> Path:
+    """The path with a leading `~` replaced; `~name` stays a name where there is no such user."""
+    return Path(os.path.expanduser(Path(*parts)))
+
+
 def make_paths_absolute(values: dict[str, Any]) -> None:
     """Replace relative paths of data and weights in the values of a run by absolute ones, in place."""
     for keys in (*DATA_PATHS, *FILE_PATHS):
@@ -58,7 +63,7 @@ def check_data_paths(values: Mapping[str, Any]) -> None:
     data = data if isinstance(data, Mapping) else {}
     for key, legal in REQUIRED.get(str(data.get("_option_")), {}).items():
         path = data.get(key)
-        if isinstance(path, str) and (problem := find_path_problem(Path(path).expanduser(), is_folder=key == "root")):
+        if isinstance(path, str) and (problem := find_path_problem(expand_home(path), is_folder=key == "root")):
             shown = os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
             raise ConfigError(f"data.{key}={shown} is not legal: {problem}; give {legal}: data.{key}=…")
 
@@ -97,8 +102,8 @@ def _describe_nearest(path: Path) -> str:
     return missing + "".join(f" (did you mean {above / each}?)" for each in near)
 
 
-def quote_existing_paths(arguments: list[str]) -> list[str]:
-    """The arguments of a command, with quotes for Hydra around a path that exists as it was typed.
+def quote_paths(arguments: list[str]) -> list[str]:
+    """The arguments of a command, with quotes for Hydra around a path that exists, or that Hydra cannot read.
 
     A folder may be called `photos, old (2)` or `[new]`, which Hydra would read as several values, a call or a list.
     """
@@ -106,6 +111,19 @@ def quote_existing_paths(arguments: list[str]) -> list[str]:
     found = []
     for word in arguments:
         key, sign, path = word.partition("=")
-        exists = f"{key}{sign}" in keys and path not in NOT_PATHS and os.path.lexists(os.path.expanduser(path))
-        found.append(f"{key}={format_override_value(path)}" if exists else word)
+        is_path = f"{key}{sign}" in keys and path not in NOT_PATHS
+        is_literal = is_path and (os.path.lexists(os.path.expanduser(path)) or not _is_readable(word))
+        found.append(f"{key}={format_override_value(path)}" if is_literal else word)
     return found
+
+
+def _is_readable(override: str) -> bool:
+    """Whether an override has Hydra's grammar."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        OverridesParser.create().parse_override(override)
+    except HydraException:
+        return False
+    return True

@@ -24,7 +24,22 @@ OTHER_NAMES = {
     "dataset": "data",
     "arch": "model.arch.name",
     "device": "runtime.device",
+    "gpu": "runtime.device",
+    "gpus": "runtime.device",
+    "accelerator": "runtime.device",
     "amp": "runtime.precision",
+    "fp16": "runtime.precision",
+    "bf16": "runtime.precision",
+    "mixed_precision": "runtime.precision",
+}
+
+#: Names of keys in other programs → what has their effect here.
+OTHER_WAYS = {
+    "wandb": "tracking=mlflow",
+    "tensorboard": "tracking=mlflow",
+    "output_dir": "hydra.run.dir",
+    "save_dir": "hydra.run.dir",
+    "resume": "the same command again, which resumes its run",
 }
 
 #: Groups whose keys are hinted at only if no other key has the name.
@@ -32,11 +47,14 @@ LAST_GROUPS = ("gradient_descent", "recipe", "scale")
 
 
 def find_key_elsewhere(key: str, legal: Iterable[str]) -> str:
-    """The legal key with the last name of `key`, or an option of that name; empty if there is none.
+    """The legal key with the last name of `key`, or an option or a slot of that name; empty if there is none.
 
-    `optimizer.lr` for `lr`, `schedule.length.epochs` for `trainer.max_epochs`, `augmentation/mix=mixup` for `mixup`.
+    `optimizer.lr` for `lr`, `schedule.length.epochs` for `trainer.max_epochs`, `augmentation/mix=mixup` for `mixup`,
+    `regularization/dropout=head|none` for `dropout`.
     """
     parent, _, name = key.rpartition(".")
+    if name in OTHER_WAYS:
+        return OTHER_WAYS[name]
     name = OTHER_NAMES.get(name, name)
     slots = {group.replace("/", ".") for group in list_config_groups()}
     top, legal = parent.partition(".")[0], list(legal)
@@ -47,7 +65,15 @@ def find_key_elsewhere(key: str, legal: Iterable[str]) -> str:
     found = inside or ([] if name == "name" else values)  # Every group of presets has a name.
     if found:
         return min(found, key=lambda path: (path.startswith(LAST_GROUPS), path.count(".")))
-    return find_option_elsewhere("", name)
+    return find_slot(name) or find_option_elsewhere("", name)
+
+
+def find_slot(name: str) -> str:
+    """`slot=option|option` of the one slot with this last name; empty if there is none."""
+    found = [slot for slot in list_config_groups() if "/" in slot and slot.rpartition("/")[2] == name]
+    found = [slot for slot in found if slot.split("/")[0] not in ("hydra", "search", "study")]
+    options = sorted(path.stem for path in (CONF / found[0]).glob("*.yaml")) if len(found) == 1 else []
+    return f"{found[0]}={'|'.join(options)}" if options else ""
 
 
 def find_option_elsewhere(group: str, option: str) -> str:
@@ -61,9 +87,10 @@ def find_option_elsewhere(group: str, option: str) -> str:
 
 @functools.cache
 def list_options_with_key(slot: str, key: str) -> list[str]:
-    """The options of a slot that have a key."""
-    contents = {path.stem: OmegaConf.load(path) for path in sorted((CONF / slot).glob("*.yaml"))}
-    return [name for name, content in contents.items() if key in content]
+    """The options of a slot that have a key; first those that need a value for it."""
+    contents = {path.stem: OmegaConf.to_container(OmegaConf.load(path)) for path in (CONF / slot).glob("*.yaml")}
+    having = {name: content[key] for name, content in contents.items() if isinstance(content, dict) and key in content}
+    return sorted(having, key=lambda name: (having[name] != "???", name))
 
 
 def format_options_with_key(slot: str, key: str) -> str:

@@ -1,6 +1,7 @@
 """Rewrites errors of Hydra and OmegaConf in one line, with the key, the value and the legal values."""
 
 import itertools
+import os
 import re
 from collections.abc import Callable
 from typing import Any, cast
@@ -85,10 +86,13 @@ def _no_name(found: re.Match[str], arguments: list[str]) -> str:
 
 
 def _not_an_override(found: re.Match[str], arguments: list[str]) -> str:
-    # In Hydra's grammar a second = is a mistake.
     key, _, value = found[1].partition("=")
-    quoted = f"; a value that contains = needs quotes: {key}='\"{value}\"'" if "=" in value and key else ""
-    return f"{found[1]}: not an override; write key=value or group/slot=option{quoted}"
+    if not (key and value):
+        return f"{found[1]}: not an override; write key=value or group/slot=option"
+    if value.startswith("~"):
+        return f"{found[1]}: Hydra reads no ~; write the path in full: {key}={os.path.expanduser(value)}"
+    quoted = f"in quotes it is one text: {key}='\"{value}\"'"
+    return f"{found[1]}: Hydra cannot read this value, because of a sign such as = ( [ {{; {quoted}"
 
 
 def _several_values(found: re.Match[str], arguments: list[str]) -> str:

@@ -9,11 +9,24 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from sota_exp.config.printable import is_utf8, make_printable
 from sota_exp.config.values import escape_interpolations
+from sota_exp.errors import ConfigError
 
 
 def leave_out_hydra_files(arguments: Sequence[str]) -> list[str]:
     """The override without which Hydra writes the arguments to `.hydra/`, where YAML can hold UTF-8 alone."""
     return [] if all(map(is_utf8, arguments)) else ["hydra.output_subdir=null"]
+
+
+def require_utf8(arguments: Sequence[str]) -> None:
+    """Check that Hydra can write `multirun.yaml` for several runs, which has the arguments and the working folder.
+
+    Raises:
+        ConfigError: one has bytes that are not UTF-8.
+    """
+    if {"-m", "--multirun"} & set(arguments):
+        for name in (os.getcwd(), *arguments):
+            if not is_utf8(name):
+                raise ConfigError(f"{name}: the file multirun.yaml of several runs needs names in UTF-8; rename it")
 
 
 @functools.cache

@@ -5,10 +5,9 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
-from sota_exp.config.data_paths import find_path_problem
+from sota_exp.config.data_paths import expand_home, find_path_problem
 from sota_exp.config.values import quote_first
 from sota_exp.stages.stage import InvalidValue
 
@@ -56,10 +55,10 @@ def read_names(path: str) -> list[str]:
     Raises:
         InvalidValue: it does not exist, or is no text in UTF-8.
     """
-    if problem := find_path_problem(Path(path).expanduser(), is_folder=False):
+    if problem := find_path_problem(expand_home(path), is_folder=False):
         raise InvalidValue("class_order", path, f"{LEGAL_ORDER}; {problem}")
     try:
-        lines = Path(path).expanduser().read_text("utf-8-sig").splitlines()
+        lines = expand_home(path).read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise InvalidValue("class_order", path, f"{LEGAL_ORDER}; {error}") from error
     return [line.strip() for line in lines if line.strip()]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sota_exp.config.data_paths import find_path_problem
+from sota_exp.config.data_paths import expand_home, find_path_problem
 from sota_exp.data.decode import ImageFile
 from sota_exp.data.folders import SPLIT_NAMES, find_split
 from sota_exp.data.image_files import FileList, FileSource
@@ -89,6 +89,6 @@ class CsvTable(FileSource):
     root: str | None
 
     def list_files(self) -> FileList:
-        table = Path(self.path).expanduser()
-        root = Path(self.root).expanduser() if self.root else table.parent
+        table = expand_home(self.path)
+        root = expand_home(self.root) if self.root else table.parent
         return FileList(root, find_rows(table, root), "path")

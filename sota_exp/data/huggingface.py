@@ -8,9 +8,9 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
+from sota_exp.config.data_paths import expand_home
 from sota_exp.config.printable import make_printable
 from sota_exp.data.decode import DECODING
 from sota_exp.data.folders import SPLIT_NAMES, find_split
@@ -130,7 +130,7 @@ class HuggingFace(DataSource):
             RunFailed: the hub cannot be reached or has no such data set.
         """
         load_dataset = import_datasets().load_dataset
-        folder = Path(self.cache).expanduser().absolute() / "downloads" / "huggingface"
+        folder = expand_home(self.cache).absolute() / "downloads" / "huggingface"
         try:
             return dict(load_dataset(self.dataset, self.config, revision=self.revision, cache_dir=str(folder)))
         except MemoryError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from sota_exp.config.data_paths import find_path_problem
+from sota_exp.config.data_paths import expand_home, find_path_problem
 from sota_exp.config.values import join_first
 from sota_exp.data.decode import ImageFile
 from sota_exp.data.folders import (
@@ -203,5 +203,5 @@ class ImageFolder(FileSource):
     layout: Annotated[str, one_of("auto", "classes")] = added_field("auto")
 
     def list_files(self) -> FileList:
-        root = Path(self.root).expanduser()
+        root = expand_home(self.root)
         return FileList(root, find_folder_images(root, self.layout), "root")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from timm.data import ImageNetInfo
 
-from sota_exp.config.data_paths import IMAGENET_LAYOUT
+from sota_exp.config.data_paths import IMAGENET_LAYOUT, expand_home
 from sota_exp.data.decode import ImageFile
 from sota_exp.data.image_files import FileList, FileSource
 from sota_exp.data.image_folder import find_split_folders, list_split_images
@@ -46,10 +46,10 @@ class ImageNet(FileSource):
     root: str
 
     def __call__(self) -> DataSet:
-        if not Path(self.root, "train").expanduser().is_dir():
+        if not expand_home(self.root, "train").is_dir():
             raise InvalidValue("root", self.root, IMAGENET_LAYOUT)
         return super().__call__()
 
     def list_files(self) -> FileList:
-        root, names = Path(self.root).expanduser(), get_class_names()
+        root, names = expand_home(self.root), get_class_names()
         return FileList(root, find_imagenet(root), "root", lambda name: names.get(name, name))

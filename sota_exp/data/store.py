@@ -20,6 +20,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from sota_exp.config.data_paths import expand_home
 from sota_exp.data import splits
 from sota_exp.data.decode import describe_remark
 from sota_exp.data.normalization import choose_images, compute_statistics
@@ -136,7 +137,7 @@ def open_or_build_store(cache: str, key: str, build: Callable[[], StoreContents]
 
     build: returns the classes and an iterator of images, which are not all in memory at once.
     """
-    path = Path(cache).expanduser().absolute() / "stores" / key
+    path = expand_home(cache).absolute() / "stores" / key
     try:
         return open_store(path)  # without the lock: a cache may be read-only
     except (FileNotFoundError, DamagedStore):

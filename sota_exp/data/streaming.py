@@ -19,6 +19,7 @@ from filelock import FileLock
 from PIL import Image
 from torch import Tensor
 
+from sota_exp.config.data_paths import expand_home
 from sota_exp.data.decode import (
     DECODE_ERRORS,
     STREAM_DIGEST,
@@ -175,7 +176,7 @@ def open_streamed_data_set(
     a store, uint8 [H, W, 3], of which mean and standard deviation are computed. image_names: for the warnings
     about how images are read.
     """
-    index_path = Path(source.cache).expanduser().absolute() / "streams" / f"{key}.json"
+    index_path = expand_home(source.cache).absolute() / "streams" / f"{key}.json"
     sizes, hashes, positions = load_or_build_index(found, index_path)
     for remark, those in positions.items():
         log.warning("%s", describe_remark(remark, len(those), len(found), image_names[those[0]]))

@@ -13,6 +13,7 @@ from typing import Annotated, Any, NamedTuple
 import torchvision
 from filelock import FileLock
 
+from sota_exp.config.data_paths import expand_home
 from sota_exp.data.image_files import decode_split
 from sota_exp.data.store import open_data_set
 from sota_exp.data.store_writer import TEST, TRAIN, VAL, StoreContents
@@ -141,7 +142,7 @@ class TorchvisionSet(DataSource):
     @property
     def folder(self) -> Path:
         """The `root` of torchvision's class."""
-        return Path(self.root or Path(self.cache) / "downloads").expanduser().absolute()
+        return expand_home(self.root or Path(self.cache) / "downloads").absolute()
 
     def contents(self) -> StoreContents:
         """The class names and the decoded images of all splits."""
@@ -168,7 +169,7 @@ class TorchvisionSet(DataSource):
             RunFailed: there is no connection, or the files are damaged or incomplete.
         """
         published, cls = DATA_SETS[self.dataset], vars(torchvision.datasets)[self.dataset]
-        lock = Path(self.cache).expanduser() / "downloads" / f".{self.dataset}.lock"
+        lock = expand_home(self.cache) / "downloads" / f".{self.dataset}.lock"
         lock.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock), set_socket_timeout(SOCKET_TIMEOUT):
             try:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sota_exp.config.configuration import Configuration
+from sota_exp.config.data_paths import expand_home
 from sota_exp.config.values import format_suggestion, join_first
 from sota_exp.errors import ConfigError
 from sota_exp.runs.contents import RunContent
@@ -154,8 +155,8 @@ def find_runs(word: str) -> list[Path]:
     Raises:
         ConfigError: no run is found.
     """
-    path = Path(word).expanduser()
-    if path.is_dir():
+    path = expand_home(word)
+    if os.path.isdir(path):  # unlike Path.is_dir, also for a name of more than 255 bytes
         found = list(find_runs_below(path))
         if not found:
             raise ConfigError(f"{word}: no run in this directory or below it")

@@ -120,7 +120,8 @@ class StudySweeper(Sweeper):
             "overrides": overrides,
             "changes": [seed, *job.arm.arm.changes],
         }
-        place, text = map(format_override_value, (job.place, json.dumps(origin)))
+        text = json.dumps(origin).replace("$", r"\u0024")  # A folder may be called ${x}.
+        place, text = map(format_override_value, (job.place, text))
         return [*overrides, f"hydra.sweep.subdir={place}", f"++hydra.job.env_set.{ORIGIN_VARIABLE}={text}"]
 
 

@@ -51,6 +51,9 @@ class StudyScheduler:
         """Train the missing runs; returns the content of `study.json`, which is written even after a signal.
 
         on_job: called after each run, with the reason if it failed.
+
+        Raises:
+            ConfigError: the first result has no value of the study's metric.
         """
         try:
             while jobs := [job for job in self.find_missing_runs() if self._is_ready(job)]:
@@ -76,8 +79,13 @@ class StudyScheduler:
         """Every run that is wanted and missing, seed by seed, so that an interrupted study can compare its arms.
 
         A run that several arms share is listed once.
+
+        Raises:
+            ConfigError: the results have no value of the study's metric.
         """
         runs = StudyRuns.read(self.study, self.files, self.failures)
+        if runs.first is not None:
+            self.study.settings.require_among(runs.first["metrics"])
         wanted = find_wanted_seeds(self.study, run_arm_tests(self.study, runs))
         found: dict[str, ArmRun] = {}
         for seed in self.study.seeds:

@@ -81,6 +81,18 @@ class StudySettings:
         if self.metric not in HIGHER_IS_BETTER and choices["evaluation/metrics"] == "none":
             raise ConfigError(f"study.metric={self.metric}: no run measures it; choose evaluation/metrics=…, not none")
 
+    def require_among(self, metrics: Mapping[str, Any]) -> None:
+        """Check that a run has measured the metric, such as top-5 accuracy, which has no meaning with five classes.
+
+        Raises:
+            ConfigError: it has not.
+        """
+        legal = [name for name in metrics if name.startswith(("val/", "test/"))]
+        if metrics.get(self.metric) is None:
+            raise ConfigError(
+                f"study.metric={self.metric}: the first run has not measured it; {format_legal(self.metric, legal)}"
+            )
+
     def _require_deciding_looks(self, looks: list[int]) -> None:
         rising = all(one < other for one, other in zip([1, *looks], looks, strict=False))
         require(bool(looks) and rising, "looks", looks, "numbers of seeds, each larger than the one before")

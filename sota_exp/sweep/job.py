@@ -29,7 +29,7 @@ from sota_exp.statistics.units import get_metric_format
 from sota_exp.sweep.console import JobConsole
 from sota_exp.sweep.ownership import REASON
 from sota_exp.sweep.settings import TRIAL_COSTS
-from sota_exp.sweep.trial import JobBrief, JobTrial, TrialIdentity, run_seeds, send_heartbeats
+from sota_exp.sweep.trial import JobBrief, JobTrial, NotMeasured, TrialIdentity, run_seeds, send_heartbeats
 from sota_exp.tracking.listeners import add_tracking
 from sota_exp.training.listener import Pruner, RunRequest
 from sota_exp.training.run import run
@@ -97,6 +97,7 @@ def run_trial(job: TrialJob, identity: TrialIdentity) -> None:
 
     Raises:
         Interrupted: a signal ended the run.
+        NotMeasured: it has no value of an objective.
     """
     own = JobTrial.open(identity)
     if not own.is_owned:
@@ -105,6 +106,9 @@ def run_trial(job: TrialJob, identity: TrialIdentity) -> None:
     with send_heartbeats(own.study, [own.trial._trial_id]):
         try:
             run_or_write_failure(job, lambda: _run_trial(job, own))
+        except NotMeasured as error:  # Every trial would fail so.
+            own.fail(str(error))
+            raise
         except (ConfigError, RunFailed) as error:
             own.fail(str(error))
         except Interrupted:
@@ -152,11 +156,11 @@ def get_objective(values: Mapping[str, Any], name: str) -> float:
     """The value of an objective among those of an epoch or of a run.
 
     Raises:
-        RunFailed: there is no such value.
+        NotMeasured: there is no such value.
     """
     if values.get(name) is None:
         known = ", ".join(key for key in values if key.startswith(("val/", "cost/")))
-        raise RunFailed(f"hydra.sweeper.objective={name} is not measured; legal: {known}")
+        raise NotMeasured(f"hydra.sweeper.objective={name} is not measured; legal: {known}")
     return float(values[name])
 
 

@@ -16,7 +16,7 @@ from sota_exp.sweep.space import parse_number
 from sota_exp.sweep.storage import retry_while_disconnected
 from sota_exp.sweep.sweep import Sweep
 from sota_exp.sweep.take_trial import ClaimedTrial
-from sota_exp.sweep.trial import TrialIdentity, send_heartbeats
+from sota_exp.sweep.trial import NotMeasured, TrialIdentity, send_heartbeats
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class BatchLauncher:
         """Run a batch while sending heartbeats for it, then end every trial that its job did not end.
 
         Raises:
-            RunFailed: too many failures.
+            RunFailed: too many failures, or a trial without a value of an objective.
             Interrupted: a signal ended a trial.
         """
         self.num_launched += len(batch)
@@ -57,6 +57,9 @@ class BatchLauncher:
             release_trials(self.sweep, ready)
         for claim, job in zip(ready, returns, strict=False):
             end_trial(self.sweep, claim, job)
+        errors = [vars(job)["_return_value"] for job in returns]
+        if missing := next((error for error in errors if isinstance(error, NotMeasured)), None):
+            raise missing
         self._count_failures(batch)
 
     def _can_compose(self, claim: ClaimedTrial) -> bool:

@@ -208,6 +208,7 @@ def _to_legal_value(distribution: BaseDistribution, value: Any) -> Any:
         return next((choice for choice in choices if is_meant(choice, value)), ABSENT)
     try:
         number = type(vars(distribution).get("low", 0.0))(value)
-    except (TypeError, ValueError):
+        is_drawn = number == float(value) and distribution._contains(distribution.to_internal_repr(number))
+    except (TypeError, ValueError, OverflowError):  # such as 0 in a logarithmic range
         return ABSENT
-    return number if distribution._contains(distribution.to_internal_repr(number)) else ABSENT
+    return number if is_drawn else ABSENT

@@ -21,13 +21,17 @@ from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sota_exp.config.values import format_suggestion
-from sota_exp.errors import ConfigError
+from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.sweep.ownership import REASON, become_owner, end_trial, fail_trial, is_held, release_trial
 from sota_exp.sweep.storage import CONNECTION_ERRORS, StudyStorage, format_storage_error, retry_while_disconnected
 
 log = logging.getLogger(__name__)
 
 BRIEF_VARIABLE = "SOTA_EXP_TRIAL"
+
+
+class NotMeasured(RunFailed):
+    """A trial has no value of an objective, and no other trial will have one."""
 
 
 @dataclass(frozen=True, kw_only=True)

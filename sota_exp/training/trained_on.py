@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sota_exp.config.data_paths import expand_home
 from sota_exp.runs.digests import read_checked, read_digests
 from sota_exp.runs.files import RunFiles
 from sota_exp.stages.data import DataSet
@@ -67,7 +68,7 @@ def write_trained_on(files: RunFiles, data: DataSet, tree: dict[str, Any]) -> No
     digests = [data.image_digests[data.train].numpy()]
     for group, slot in EARLIER_WEIGHTS:
         path = tree[group][slot].get("path")
-        earlier = read_trained_on(Path(path).expanduser()) if path else None
+        earlier = read_trained_on(expand_home(path)) if path else None
         if earlier is None:
             continue
         digests.append(earlier)

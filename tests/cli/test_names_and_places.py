@@ -70,6 +70,28 @@ def test_every_name_works_everywhere(tmp_path, name, tracking):
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "-m", "seed=0,1"],
+        ["ablate", "study=one_slot", "study.slot=augmentation/flip", "study.seeds=1"],
+        ["sweep", "search=learning_rate", "hydra.sweeper.n_trials=1", "hydra.sweeper.confirm.top=0"],
+    ],
+    ids=["train", "ablate", "sweep"],
+)
+@pytest.mark.parametrize("name", [b"${x} $y {z} %20 [b]\n\xe6\x97\xa5", b"bytes\xff"], ids=["signs", "bytes"])
+def test_several_runs_work_in_a_folder_of_any_name_in_utf_8(tmp_path, name, words):
+    place = os.path.join(os.fsencode(tmp_path), name)
+    os.makedirs(place)
+    done = command(place, *words, *TINY, "schedule.length.epochs=1", "tracking=none")
+    if name.endswith(b"\xff"):
+        assert done.returncode == 2
+        assert rb"bytes\xff: the file multirun.yaml of several runs needs names in UTF-8; rename it" in done.stderr
+    else:
+        assert done.returncode == 0, done.stderr
+        assert os.listdir(place) == [b"multirun"]
+
+
+@pytest.mark.parametrize(
     ("words", "keys"),
     [([], "hydra.run.dir=DIR"), (["-m", "seed=0,1"], "hydra.sweep.dir=DIR or hydra.sweep.subdir=NAME")],
 )
@@ -100,3 +122,28 @@ def test_a_run_is_read_from_any_folder_and_moved_data_are_told(tmp_path, monkeyp
         assert f"{tmp_path}/set does not exist (did you mean {tmp_path}/sets?)" in message
         assert message.rstrip().endswith("data.root=…")
     assert main.run_command_line(["evaluate", "run=../run", "data.root=../sets", "hydra.run.dir=moved"]) == 0
+
+
+@pytest.mark.parametrize("place", ["~nosuchuser/x", "x" * 304])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "predict run={} photo.png",
+        "predict weights={} photo.png",
+        "evaluate run={}",
+        "evaluate weights={}",
+        "export run={} format=onnx output=there",
+        "compare {}",
+        "diff {} {}",
+        "rerun {}",
+        "report {}",
+        "sync {}",
+        "train data=image_folder data.root={}",
+        "train data=csv data.path={}",
+    ],
+)
+def test_a_place_that_cannot_exist_is_wrong_usage(tmp_path, monkeypatch, capsys, words, place):
+    monkeypatch.chdir(tmp_path)
+    assert main.run_command_line(words.format(place, place).split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert place in line and "not an override" not in line

@@ -184,6 +184,8 @@ def test_broken_files_of_every_kind_are_named(
         (["photo.png"], "predict needs one of run=DIR"),
         (["run={finished}/a_run"], "predict needs images"),
         (["run={finished}/a_run", "nowhere.png"], "nowhere.png: no such file or folder"),
+        (["run={finished}/a_run", "~nosuchuser/x.png"], "~nosuchuser/x.png: no such file or folder"),
+        (["run={finished}/a_run", "x" * 304], "xx: no such file or folder"),
         (["run={finished}/a_run", "{tmp}"], "no image file in this folder"),
         (["run={finished}/a_run", "{finished}/test", "top=0"], "top=0 is not legal"),
         (["run={finished}/a_run", "{finished}/test", "format=xml"], "format=xml is not legal: table, csv, json"),

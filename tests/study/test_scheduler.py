@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sota_exp.errors import Interrupted
+from sota_exp.errors import ConfigError, Interrupted
 from sota_exp.study.arms import ComposedArm
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.results import PlannedStudy
@@ -161,3 +161,12 @@ def test_equal_arms_share_runs(tmp_path: Path, batch_size: int | None) -> None:
     trainer = Trainer(tmp_path)
     ablation(study(same, seeds=3), trainer, batch_size).run(ignore)
     assert len(trainer.made) == 3
+
+
+@pytest.mark.parametrize("metric", ["test/top5_accuracy", "val/macro_f1"])
+def test_a_metric_that_the_first_run_lacks_ends_the_study(tmp_path: Path, metric: str) -> None:
+    trainer = Trainer(tmp_path)
+    for _ in range(2):  # The repeated command trains nothing.
+        with pytest.raises(ConfigError, match=f"study.metric={metric}: the first run has not measured it; legal: "):
+            ablation(study(chain("a", "b"), seeds=6, metric=metric), trainer).run(ignore)
+        assert len(trainer.made) == 1

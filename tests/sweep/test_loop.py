@@ -359,6 +359,15 @@ def test_a_training_that_cannot_end_well_fails_its_trial_with_the_reason(broken,
     assert json.loads((tmp_path / "sweep" / "0" / "result.json").read_text())["status"] == "failed"
 
 
+@pytest.mark.parametrize("objective", ["val/top5_accuracy", "val/f1"])
+def test_an_objective_that_the_first_trial_lacks_ends_the_sweep(objective, tmp_path, capsys):
+    limits = ("hydra.sweep.dir=sweep", "hydra.sweeper.n_trials=4", f"hydra.sweeper.objective={objective}")
+    assert run_command_line(["sweep", *TINY, "seed=range(0,9)", *limits]) == 1
+    assert f"sota-exp: hydra.sweeper.objective={objective} is not measured; legal: val/acc" in capsys.readouterr().err
+    trials = optuna.load_study(study_name="sweep", storage=f"sqlite:///{tmp_path}/sweep/study.db").trials
+    assert [trial.state for trial in trials if trial.state != TrialState.WAITING] == [TrialState.FAIL]
+
+
 def test_a_trial_without_memory_fails_in_optuna_and_mlflow_and_the_sweep_goes_on(tmp_path, made_store):
     """Images of terabytes, which no machine holds: the allocator itself refuses."""
     shutil.copy(made_store, tmp_path)

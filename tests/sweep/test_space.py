@@ -94,6 +94,14 @@ def test_values_out_of_reach_are_left_out_of_a_point():
     assert space.point({"lr": 0.5, "size": 40}, {"mix": "cutmix"}) == {"lr": 0.5}
 
 
+@pytest.mark.parametrize("value", [0.05, 0, -1, 2.5, 9, "auto", None, float("inf")])
+@pytest.mark.parametrize("text", ["range(1, 5)", "tag(log, range(1, 5))", "tag(log, interval(3, 4))"])
+def test_a_start_value_that_the_range_has_not_is_left_out_and_never_another(text, value):
+    space = read_space({"size": text}, {}, {}, [])
+    assert space.point({"size": value}, {}) == {}
+    assert space.point({"size": 3.0}, {}) == {"size": 3}
+
+
 def test_the_declaration_tells_spaces_apart_and_leaves_out_what_changes_no_number():
     one = read_space({"lr": LOG_LR}, {}, {}, ["data=fake", "tracking=none", "runtime.threads=1"]).describe({})
     same = read_space({"lr": LOG_LR}, {}, {}, ["data=fake", "tracking.uri=x"]).describe({})

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from sota_exp.config.data_paths import expand_home
 from sota_exp.preview.doctor.finding import CheckResult, build_note, build_ok, build_problem
 from sota_exp.report.numbers import format_quantity
 
@@ -69,4 +70,4 @@ def get_cache_directories() -> tuple[Path, Path]:
     """The caches of torch and Hugging Face, by their own environment variables."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     torch_home = Path(os.environ.get("TORCH_HOME") or caches / "torch")
-    return torch_home.expanduser(), Path(os.environ.get("HF_HOME") or caches / "huggingface").expanduser()
+    return expand_home(torch_home), expand_home(os.environ.get("HF_HOME") or caches / "huggingface")
