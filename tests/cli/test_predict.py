@@ -146,6 +146,20 @@ def test_memory_does_not_grow_with_large_images(
     assert int(done.stdout.splitlines()[-1]) < 700  # MiB
 
 
+def test_a_large_jpeg_is_predicted_as_from_a_streamed_set(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    down, across = np.mgrid[0:3001, 0:4001]
+    photo = tmp_path / "set" / "test" / "dark" / "0.jpg"
+    photo.parent.mkdir(parents=True)
+    Image.fromarray(((down * across // 5000) % 256).astype(np.uint8)).save(photo)
+    words = [f"data.root={tmp_path}/set", "data.store_gigabytes=0", f"hydra.run.dir={tmp_path}/evaluated"]
+    assert main.run_command_line(["evaluate", f"run={finished}/a_run", *words]) == 0
+    (row,) = csv.DictReader((tmp_path / "evaluated" / "predictions.csv").read_text().splitlines())
+    (made,) = predicted(capsys, f"run={finished}/a_run", str(photo))
+    assert made["classes"][row["prediction"]] == pytest.approx(float(row["probability"]), abs=1e-6)
+
+
 def test_few_large_images_are_decoded_at_once(tmp_path: Path) -> None:
     for name, size in (("small.jpg", (4000, 3000)), ("large.jpg", (6000, 4000)), ("large.png", (6000, 4001))):
         Image.new("L", size).save(tmp_path / name)
