@@ -42,7 +42,7 @@ def test_a_result_names_every_arm_and_what_is_not_known(tmp_path: Path, width: i
     text = printed(terminal.format_study_result(found), width=width)
     words = " ".join(text.split())
     assert "If no technique changes anything, at most 5 % of studies have even one wrong verdict" in words
-    assert "Arms with the same mean but another scatter are not covered" in words
+    assert "Arms with the same mean but another distribution are not covered" in words
     assert "helps" in text and "A" in text and "refused impossible: a rule forbids it" in text.replace("\n", " ")
     assert max(map(len, text.splitlines())) <= width
 
