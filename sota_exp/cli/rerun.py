@@ -23,6 +23,7 @@ from sota_exp.config.hashing import compute_digest
 from sota_exp.config.overrides import configuration_to_overrides
 from sota_exp.config.search_path import build_search_path_override
 from sota_exp.config.values import format_override_value as quoted
+from sota_exp.config.values import is_multirun
 from sota_exp.errors import ConfigError
 from sota_exp.report.comparison.compare_runs import compare_runs
 from sota_exp.report.comparison.repeatability import Repetition, compare_repetition
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> None:
     places = build_search_path_override(changes, [original.directory])
     base = [*configuration_to_overrides(original.configuration, overrides, places), *places]
     others = [word for word in changes if not word.startswith("hydra.searchpath=")]
-    is_one = not {"-m", "--multirun"} & set(changes)
+    is_one = not is_multirun(changes)
     *_, parent, name = original.directory.parts
     name = f"{parent}-{name}" if name.isdecimal() else name
     place = f"outputs/{name}-rerun-{compute_digest([str(original.directory), sorted(overrides)], length=8)}"

@@ -11,6 +11,7 @@ from sota_exp.errors import ConfigError
 from sota_exp.models.model_json import read_description
 from sota_exp.runs.contents import is_being_trained
 from sota_exp.runs.digests import read_object, read_run_config
+from sota_exp.runs.result_json import is_evaluation
 from sota_exp.runs.status import COMPLETE_STATUSES
 
 #: Endings of files of weights, of this program and of others.
@@ -60,7 +61,7 @@ def find_run_weights(directory: Path) -> SavedWeights:
     if is_being_trained(directory):
         raise ConfigError(f"run={directory} is being trained at this moment: wait until it is finished")
     result = read_object(directory / "result.json", "status")
-    if result is None or "weights" in result:
+    if result is None or is_evaluation(result):
         raise ConfigError(f"run={directory} is not the directory of a finished run: it has no result of a training")
     if result["status"] not in COMPLETE_STATUSES:
         raise ConfigError(f"run={directory} is {result['status']}, not finished; repeat its command to resume it")

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from sota_exp.cli.train import train
 from sota_exp.config import compose
 from sota_exp.config.hashing import compute_digest
+from sota_exp.config.values import is_multirun
 from sota_exp.errors import ConfigError
 
 #: Keys of `hydra.sweeper` that define the search.
@@ -33,7 +34,7 @@ def add_sweep_overrides(arguments: list[str]) -> list[str]:
     """Add Hydra's overrides for our sweeper, and a directory that is the same for the same search."""
     given = {item.lstrip("+").partition("=")[0] for item in arguments}
     extended = ["+" + item if item.startswith("search=") else item for item in arguments]
-    if not {"-m", "--multirun"} & set(arguments):
+    if not is_multirun(arguments):
         extended.insert(0, "-m")
     defaults = {"hydra/sweeper": "sota_exp", "hydra/hydra_logging": "sota_exp"}
     extended += [f"{group}={option}" for group, option in defaults.items() if group not in given]

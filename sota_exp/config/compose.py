@@ -26,6 +26,7 @@ from sota_exp.config.hydra_errors import format_hydra_error
 from sota_exp.config.hydra_paths import leave_out_hydra_files, read_folders_literally, require_utf8
 from sota_exp.config.recipe_values import drop_replaced_values, extract_run, get_search_directories
 from sota_exp.config.search_path import build_search_path_override
+from sota_exp.config.values import is_multirun
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
 
 #: What Hydra may instantiate: our callbacks, launchers, sweepers, log handlers. `config.build` builds the stages.
@@ -68,8 +69,7 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
         if entered or not isinstance(error.filename, str):
             raise
         problem = find_path_problem(Path(error.filename), is_folder=True) or f"{error.filename}: {error.strerror}"
-        is_multirun = {"-m", "--multirun"} & set(arguments)
-        option = "hydra.sweep.dir=DIR or hydra.sweep.subdir=NAME" if is_multirun else "hydra.run.dir=DIR"
+        option = "hydra.sweep.dir=DIR or hydra.sweep.subdir=NAME" if is_multirun(arguments) else "hydra.run.dir=DIR"
         raise ConfigError(f"no folder can be made for the run: {problem}; {option} takes another") from error
     if failures:
         raise failures[0]
@@ -114,7 +114,7 @@ def add_sweep_directory(arguments: list[str], command: str) -> list[str]:
 
     Hydra resolves `hydra.sweep.dir` in every job, from that job's overrides, so it cannot contain the command's digest.
     """
-    if not {"-m", "--multirun"} & set(arguments) or any(item.startswith("hydra.sweep.dir=") for item in arguments):
+    if not is_multirun(arguments) or any(item.startswith("hydra.sweep.dir=") for item in arguments):
         return arguments
     overrides = sorted(item for item in arguments if "=" in item and not item.startswith("hydra."))
     return [*arguments, f"hydra.sweep.dir=multirun/{command}-{compute_digest(overrides, length=8)}"]

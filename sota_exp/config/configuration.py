@@ -12,15 +12,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp.config.data_paths import make_paths_absolute
 from sota_exp.config.formats import targets_to_option_names
-from sota_exp.config.hydra_compose import list_config_groups
+from sota_exp.config.hydra_compose import SWEEP_KEYS, list_config_groups
 from sota_exp.config.values import flatten, get_override_key, require_option
 from sota_exp.errors import ConfigError, first_line
 
 if TYPE_CHECKING:
     from sota_exp.config.experiment import Experiment
-
-#: Keys of the composed configuration that belong to Hydra, a sweep or a study, not to a run.
-SWEEP_KEYS = ("hydra", "search", "study")
 
 #: An interpolation that is nothing but another key, with or without a default.
 REFERENCE = re.compile(r"\$\{(?:oc\.select:)?([\w.]+)(?:,[^{}]*)?\}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from sota_exp import CONF
-from sota_exp.config.hydra_compose import list_config_groups
+from sota_exp.config.hydra_compose import SWEEP_KEYS, list_config_groups
 
 #: Names of keys in other programs → name here.
 OTHER_NAMES = {
@@ -71,14 +71,14 @@ def find_key_elsewhere(key: str, legal: Iterable[str]) -> str:
 def find_slot(name: str) -> str:
     """`slot=option|option` of the one slot with this last name; empty if there is none."""
     found = [slot for slot in list_config_groups() if "/" in slot and slot.rpartition("/")[2] == name]
-    found = [slot for slot in found if slot.split("/")[0] not in ("hydra", "search", "study")]
+    found = [slot for slot in found if slot.split("/")[0] not in SWEEP_KEYS]
     options = sorted(path.stem for path in (CONF / found[0]).glob("*.yaml")) if len(found) == 1 else []
     return f"{found[0]}={'|'.join(options)}" if options else ""
 
 
 def find_option_elsewhere(group: str, option: str) -> str:
     """`slot=option` of the slot that has the option, one below `group` first; empty if there is none."""
-    slots = [slot for slot in list_config_groups() if slot.split("/")[0] not in ("hydra", "search", "study")]
+    slots = [slot for slot in list_config_groups() if slot.split("/")[0] not in SWEEP_KEYS]
     having = [slot for slot in slots if slot != group and (CONF / slot / f"{option.lower()}.yaml").is_file()]
     inside = [slot for slot in having if slot.startswith(f"{group}/")]
     found = inside or ([] if option in ("none", "null") else having)

@@ -8,6 +8,9 @@ from omegaconf import DictConfig, OmegaConf
 from sota_exp import CONF
 from sota_exp.config.hashing import compute_digest
 
+#: Keys of the composed configuration that belong to Hydra, a sweep or a study, not to a run.
+SWEEP_KEYS = ("hydra", "search", "study")
+
 
 def register_resolvers() -> None:
     """Register `${digest:list}`, a hash of 8 characters of overrides in any order, and `${first:…}`, not null."""
@@ -22,7 +25,7 @@ def normalize_override(override: str) -> str:
     """
     key = override[1:].partition("=")[0]
     if override.startswith("+") and key in list_config_groups():
-        return override if key.split("/")[0] in ("hydra", "search", "study") else override[1:]
+        return override if key.split("/")[0] in SWEEP_KEYS else override[1:]
     choices = re.fullmatch(r"([^=]+)=choice\((.*,.*)\)", override)
     has_null = choices is not None and re.search(r"(^|,)\s*null\s*(,|$)", choices[2])
     return f"{choices[1]}={choices[2]}" if choices is not None and has_null else override

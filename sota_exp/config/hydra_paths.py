@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from sota_exp.config.printable import is_utf8, make_printable
-from sota_exp.config.values import escape_interpolations
+from sota_exp.config.values import escape_interpolations, is_multirun
 from sota_exp.errors import ConfigError
 
 
@@ -23,7 +23,7 @@ def require_utf8(arguments: Sequence[str]) -> None:
     Raises:
         ConfigError: one has bytes that are not UTF-8.
     """
-    if {"-m", "--multirun"} & set(arguments):
+    if is_multirun(arguments):
         for name in (os.getcwd(), *arguments):
             if not is_utf8(name):
                 raise ConfigError(f"{name}: the file multirun.yaml of several runs needs names in UTF-8; rename it")

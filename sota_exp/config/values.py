@@ -51,6 +51,11 @@ def get_override_key(override: str) -> str:
     return override.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
+def is_multirun(arguments: Iterable[str]) -> bool:
+    """Whether the arguments of a command ask for several runs."""
+    return not {"-m", "--multirun"}.isdisjoint(arguments)
+
+
 def escape_interpolations(text: str) -> str:
     r"""The text as OmegaConf reads it literally: `\${` for `${`, and backslashes before it doubled."""
     return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", text)

@@ -4,7 +4,7 @@ import logging
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from sota_exp.config.data_paths import expand_home, find_path_problem
@@ -30,9 +30,8 @@ def order_classes(names: Collection[str], order: str | list[Any]) -> list[str]:
     """
     if order in ("lexical", "natural"):
         return sorted(names, key=natural_key) if order == "natural" else sorted(names)
-    forms = {unicodedata.normalize("NFC", name): name for name in names}
     listed = read_names(order) if isinstance(order, str) else [str(name) for name in order]
-    given = [forms.get(unicodedata.normalize("NFC", name), name) for name in listed]
+    given = spell_like(listed, names)
     twice = [name for name, num in Counter(given).items() if num > 1]
     missing = sorted(set(names) - set(given))
     if twice or missing:
@@ -47,6 +46,12 @@ def order_classes(names: Collection[str], order: str | list[Any]) -> list[str]:
     if others := [name for name in given if name not in names]:
         log.warning("data.class_order: %d of its %d classes have no images: %s …", len(others), len(given), others[0])
     return given
+
+
+def spell_like(names: Iterable[str], known: Collection[str]) -> list[str]:
+    """The names, each as in `known` where that has it with accents composed otherwise in Unicode."""
+    forms = {unicodedata.normalize("NFC", name): name for name in known}
+    return [name if name in known else forms.get(unicodedata.normalize("NFC", name), name) for name in names]
 
 
 def read_names(path: str) -> list[str]:

@@ -54,7 +54,7 @@ def find_rows(table: Path, root: Path) -> list[ImageFile]:
     wrong: list[str] = []
     for number, row in read_rows(table):
         path, split = root / row["path"], find_split(row.get("split", "train"))
-        error = find_error(row, path)
+        error = find_error(row, path, split)
         if not error and path in found:
             error = f"{row['path']} is on line {found[path][0]} too"
         if error or split is None:
@@ -69,11 +69,11 @@ def find_rows(table: Path, root: Path) -> list[ImageFile]:
     return [image for _, image in found.values()]
 
 
-def find_error(row: dict[str, str], path: Path) -> str:
+def find_error(row: dict[str, str], path: Path, split: int | None) -> str:
     """What is wrong with a single row; empty where it is correct."""
     if not row["path"] or not row["label"]:
         return f"the {'label' if row['path'] else 'path'} is empty"
-    if find_split(row.get("split", "train")) is None:
+    if split is None:
         return f"split={row['split']} is not one of {', '.join(SPLIT_NAMES)}"
     return "" if path.is_file() else f"{path} is not a file"
 

@@ -67,15 +67,16 @@ def find_split_folders(root: Path, otherwise: str = "", splits: Sequence[int] = 
         InvalidValue: two folders are the same split.
     """
     found: dict[int, Path] = {}
-    split_by_name = find_splits([folder.name for folder in list_subfolders(root)])
-    for folder in list_subfolders(root):
+    folders = list_subfolders(root)
+    split_by_name = find_splits([folder.name for folder in folders])
+    for folder in folders:
         split = split_by_name.get(folder.name)
         if split is None or split not in splits or not list_subfolders(folder):
             continue
         if split in found:
             raise InvalidValue("root", root, f"one folder per split, not {found[split].name} and {folder.name}")
         found[split] = folder
-    others = [folder.name for folder in list_subfolders(root) if folder.name not in split_by_name]
+    others = [folder.name for folder in folders if folder.name not in split_by_name]
     if set(found) == {TRAIN} and others and has_images(found[TRAIN]):
         log.warning(
             "%s: %s is a class like %s, as images lie in it beside its folders; without these images it is a split",
@@ -85,7 +86,7 @@ def find_split_folders(root: Path, otherwise: str = "", splits: Sequence[int] = 
         )
         return {}
     if TRAIN in found:
-        ignored = [folder.name for folder in list_subfolders(root) if folder not in found.values()]
+        ignored = [folder.name for folder in folders if folder not in found.values()]
         if ignored or {SPLIT_WORDS[split] for split in found} != {folder.name for folder in found.values()}:
             understood = ", ".join(f"{folder.name} is {SPLIT_WORDS[split]}" for split, folder in sorted(found.items()))
             rest = (

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 NAME = "digests.json"
 
-#: How often a file is read until its content fits its digest: a run that trains writes both, one after the other.
-NUM_READS = 5
+#: How often a file is read until its content fits its digest, and the seconds between: a run that trains writes both,
+#: one after the other.
+NUM_READS, READ_AGAIN = 5, 0.02
 
 
 def write_checked(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -61,11 +62,12 @@ def read_checked(path: Path) -> bytes:
         DamagedFile: it is not as the run wrote it.
         OSError: it cannot be read.
     """
-    content = path.read_bytes()
-    if not _is_known(path, lambda: hashlib.sha256(content).hexdigest()):
-        check_digest(path)
-        return path.read_bytes()
-    return content
+    for _ in range(NUM_READS):
+        content = path.read_bytes()
+        if _is_known(path, hashlib.sha256(content).hexdigest()):
+            return content
+        time.sleep(READ_AGAIN)
+    raise _report_other_content(path)
 
 
 def check_digest(path: Path) -> None:
@@ -76,16 +78,16 @@ def check_digest(path: Path) -> None:
         OSError: it cannot be read.
     """
     for _ in range(NUM_READS):
-        if _is_known(path, lambda: compute_digest(path)):
+        if _is_known(path, compute_digest(path)):
             return
-        time.sleep(0.02)  # Its run may write it at this moment.
-    raise DamagedFile(path, f"its content has another digest than {NAME} says")
+        time.sleep(READ_AGAIN)
+    raise _report_other_content(path)
 
 
 def find_damaged(directory: Path) -> list[Path]:
     """The files in a run's directory that are missing, or not as the run wrote them."""
-    found = [directory / name for name in _read_table(directory / NAME)]
-    return [path for path in found if not path.is_file() or compute_digest(path) not in read_digests(path)]
+    found = [(directory / name, known) for name, known in _read_table(directory / NAME).items()]
+    return [path for path, known in found if not path.is_file() or compute_digest(path) not in known]
 
 
 def read_json(path: Path) -> Any:
@@ -200,11 +202,14 @@ def compute_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _is_known(path: Path, digest: Callable[[], str]) -> bool:
-    """Whether a digest, which is computed before the table is read, is one that the file may have."""
-    found = digest()
+def _is_known(path: Path, digest: str) -> bool:
+    """Whether a digest, which was computed before this reads the table, is one that the file may have."""
     known = read_digests(path)
-    return not known or found in known
+    return not known or digest in known
+
+
+def _report_other_content(path: Path) -> DamagedFile:
+    return DamagedFile(path, f"its content has another digest than {NAME} says")
 
 
 def _locate(path: Path) -> tuple[Path, str]:

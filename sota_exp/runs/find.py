@@ -20,6 +20,7 @@ from sota_exp.config.values import format_suggestion, join_first
 from sota_exp.errors import ConfigError
 from sota_exp.runs.contents import RunContent
 from sota_exp.runs.digests import open_arrays
+from sota_exp.runs.result_json import is_evaluation
 from sota_exp.runs.sent_position import SentPosition
 from sota_exp.runs.status import COMPLETE_STATUSES
 
@@ -61,7 +62,7 @@ class SavedRun(RunContent):
     @property
     def is_evaluation(self) -> bool:
         """Whether it evaluated weights of another run, without training."""
-        return "weights" in self.result
+        return is_evaluation(self.result)
 
     @property
     def is_complete(self) -> bool:

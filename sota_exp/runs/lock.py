@@ -44,7 +44,7 @@ def lock_directory(directory: Path) -> Iterator[None]:
     try:
         if _is_of_another_host(file):
             raise ConfigError(describe_owner(directory))
-        facts = {"pid": os.getpid(), "host": socket.gethostname(), "user": find_user(), "time": time.time()}
+        facts = {"pid": os.getpid(), "host": socket.gethostname(), "user": find_user()}
         for folder in (directory, directory / "checkpoint"):
             remove_drafts(folder)
         write_recomputable_text(file, json.dumps(facts) + "\n")
@@ -71,7 +71,7 @@ def read_owner(file: Path) -> dict[str, Any]:
         found = json.loads(file.read_bytes())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) and found.keys() >= {"pid", "host", "user", "time"} else {}
+    return found if isinstance(found, dict) and found.keys() >= {"pid", "host", "user"} else {}
 
 
 def find_user() -> str | None:

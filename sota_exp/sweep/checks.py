@@ -12,7 +12,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import Trial
 
 from sota_exp.config.build import import_class
-from sota_exp.config.configuration import SWEEP_KEYS, Configuration, resolve_configuration
+from sota_exp.config.configuration import Configuration, resolve_configuration
+from sota_exp.config.hydra_compose import SWEEP_KEYS
 from sota_exp.config.values import flatten
 from sota_exp.errors import ConfigError
 from sota_exp.sweep.settings import Objectives, SweepSettings

@@ -9,7 +9,8 @@ from typing import Any
 import optuna
 from omegaconf import DictConfig, OmegaConf
 
-from sota_exp.config.configuration import SWEEP_KEYS, resolve_configuration
+from sota_exp.config.configuration import resolve_configuration
+from sota_exp.config.hydra_compose import SWEEP_KEYS
 from sota_exp.config.values import flatten
 from sota_exp.errors import ConfigError
 from sota_exp.sweep.space import SearchSpace

@@ -15,8 +15,7 @@ from sota_exp.runs.files import RunFiles
 from sota_exp.stages.data import DataSet
 
 #: Columns: name of the image (a path relative to data.root, bytes that are not UTF-8 as `\\xff`, or its number in the
-#: set), class names, probability of the
-#: prediction in [0, 1], part of the data.
+#: set), class names, probability of the prediction in [0, 1], part of the data.
 COLUMNS = ("image", "label", "prediction", "probability", "part")
 
 

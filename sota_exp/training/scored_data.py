@@ -1,7 +1,6 @@
 """Which images `sota-exp evaluate` scores: val and test of the run, or what the command names."""
 
 import logging
-import unicodedata
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +10,7 @@ from sota_exp.config.build import prefix_invalid_values
 from sota_exp.config.experiment import Experiment
 from sota_exp.config.overrides import PARTS
 from sota_exp.config.values import quote_first
+from sota_exp.data.class_order import spell_like
 from sota_exp.data.open import open_data
 from sota_exp.data.splits import limit_data_set
 from sota_exp.errors import ConfigError
@@ -61,8 +61,7 @@ def reorder_labels(data: DataSet, classes: tuple[str, ...]) -> DataSet:
     Raises:
         ConfigError: the set has classes that the model does not have.
     """
-    forms = {unicodedata.normalize("NFC", name): name for name in classes}  # accents may be composed otherwise there
-    named = [name if name in classes else forms.get(unicodedata.normalize("NFC", name), name) for name in data.classes]
+    named = spell_like(data.classes, classes)
     unknown = [name for name in named if name not in classes]
     if unknown:
         raise ConfigError(

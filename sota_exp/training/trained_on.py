@@ -26,9 +26,16 @@ def read_trained_on(weights: Path) -> np.ndarray | None:
     return np.load(io.BytesIO(read_checked(path)), allow_pickle=False) if path.exists() or read_digests(path) else None
 
 
+def find_among(data: DataSet, part: str, digests: np.ndarray) -> np.ndarray:
+    """The images of a part of the data, int64 [n], whose digests are among `digests`, int64 [N]."""
+    indices = data.part(part).numpy()
+    found: np.ndarray = indices[np.isin(data.image_digests.numpy()[indices], digests)]
+    return found
+
+
 def count_trained_on(data: DataSet, parts: Sequence[str], digests: np.ndarray) -> dict[str, int]:
     """The number of images of each part of the data whose digests are among `digests`, int64 [N]."""
-    return {part: int(np.isin(data.image_digests[data.part(part)].numpy(), digests).sum()) for part in parts}
+    return {part: len(find_among(data, part, digests)) for part in parts}
 
 
 def format_trained_on(counts: dict[str, int], sizes: dict[str, int]) -> str:
@@ -36,27 +43,21 @@ def format_trained_on(counts: dict[str, int], sizes: dict[str, int]) -> str:
 
     counts: from `count_trained_on`. sizes: images of each part.
     """
-    names = {part: "" if part == "all" else f"{part} " for part in counts}
-    some = [f"{num} of {sizes[part]} {names[part]}images" for part, num in counts.items() if num]
-    return f"{' and '.join(some)} were trained on: scores on them say nothing about new images" if some else ""
+    some = _join_counts(counts, sizes)
+    return f"{some} were trained on: scores on them say nothing about new images" if some else ""
 
 
 def warn_of_shared_images(data: DataSet) -> None:
     """Log how many images of val and test are training images too, by their digests, with the name of the first."""
     digests = data.image_digests[data.train].numpy()
-    shared = {
-        part: indices[np.isin(data.image_digests[indices].numpy(), digests)]
-        for part, indices in (("val", data.val), ("test", data.test))
-    }
-    if some := [
-        f"{len(found)} of {len(data.part(part))} {part} images" for part, found in shared.items() if len(found)
-    ]:
-        first = data.name_image(int(next(found[0] for found in shared.values() if len(found))))
+    shared = {part: find_among(data, part, digests) for part in ("val", "test")}
+    if some := _join_counts({part: len(found) for part, found in shared.items()}, data.count_images()):
+        first = next(found[0] for found in shared.values() if len(found))
         log.warning(
             "training images are in other parts too: %s, such as %s; scores on them say nothing about new images: keep "
             "copies of an image in one part",
-            " and ".join(some),
-            first,
+            some,
+            data.name_image(int(first)),
         )
 
 
@@ -73,6 +74,12 @@ def write_trained_on(files: RunFiles, data: DataSet, tree: dict[str, Any]) -> No
             continue
         digests.append(earlier)
         counts = count_trained_on(data, ("val", "test"), earlier)
-        if said := format_trained_on(counts, {part: len(vars(data)[part]) for part in counts}):
+        if said := format_trained_on(counts, data.count_images()):
             log.warning("%s.%s.path=%s: by these weights %s", group, slot, path, said)
     files.write_trained_on(np.concatenate(digests))
+
+
+def _join_counts(counts: dict[str, int], sizes: dict[str, int]) -> str:
+    """`2 of 60 val images and 1 of 60 test images`, of the parts with any; "" if there is none."""
+    names = {part: "" if part == "all" else f"{part} " for part in counts}
+    return " and ".join(f"{num} of {sizes[part]} {names[part]}images" for part, num in counts.items() if num)
