@@ -160,7 +160,9 @@ def overrides_on(recipe: str, chosen: list[Option]) -> tuple[str, ...]:
         if any(text.startswith("model/arch") for text in needed)
         else ("model.arch.name=resnet_xs", "model.arch.width_multiplier=0.25")
     )
-    return (*small, f"recipe={recipe}", "scale=smoke", "model=none", *sized, *arch, *needed)
+    searched = recipe == "torchvision" and not any(text.startswith("evaluation/resolution=") for text in needed)
+    sizes = ("evaluation.resolution.relative_sizes=[1.0,1.25]",) if searched else ()
+    return (*small, f"recipe={recipe}", "scale=smoke", "model=none", *sized, *arch, *sizes, *needed)
 
 
 def shipped(made: Configuration, directory: Path) -> dict[str, float]:
