@@ -36,6 +36,14 @@ class StandIn:
     def __setstate__(self, state: object) -> None:
         """The state is that which the file gives to the object."""
 
+    def __setitem__(self, key: object, value: object) -> None:
+        """Refuse an item, as newer versions of PyTorch do themselves.
+
+        Raises:
+            UnpicklingError: always.
+        """
+        raise pickle.UnpicklingError(f"Can only SETITEM for dict, but got {type(self)}")
+
 
 class DictionaryStandIn(StandIn):
     """In place of a type of dictionary, such as `defaultdict`: makes an `OrderedDict`, whose items are read."""
@@ -87,7 +95,7 @@ def find_refused_type(message: str) -> dict[str, type]:
 def _explain(message: str) -> str:
     """The line of a message of `weights_only` that says what is wrong, without its advice to run the file's code."""
     reason = re.search(r"^(?:.*WeightsUnpickler error: )?((?:Unsupported|Trying|Can only|Only) .*)$", message, re.M)
-    return reason[1] if reason else message.splitlines()[0]
+    return reason[1] if reason else message
 
 
 def find_weights(found: Any, path: str, entry: str | None) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
+from sota_exp.models.foreign_checkpoint import DictionaryStandIn, StandIn, find_refused_type
 from sota_exp.models.weight_files import hash_tensors, read_state
 from sota_exp.stages.stage import InvalidValue
 
@@ -107,6 +108,12 @@ FOREIGN = {
 def test_any_object_beside_weights_is_left_out(tmp_path, value, is_zip):
     torch.save({"model": WEIGHTS, "other": [value]}, tmp_path / "w.pth", _use_new_zipfile_serialization=is_zip)
     torch.testing.assert_close(read_state(str(tmp_path / "w.pth"), ""), WEIGHTS)
+
+
+def test_a_stand_in_refuses_items_as_newer_versions_of_pytorch_do():
+    with pytest.raises(pickle.UnpicklingError) as error:
+        StandIn()["key"] = 1
+    assert find_refused_type(str(error.value)) == {"StandIn": DictionaryStandIn}
 
 
 def test_weights_in_a_dictionary_of_another_type_are_read(tmp_path):
