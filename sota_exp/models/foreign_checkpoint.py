@@ -114,10 +114,11 @@ def find_weights(found: Any, path: str, entry: str | None) -> dict[str, Tensor]:
             choice = f"choose one (model.weights.entry={others[0]}), or save one alone"
             raise InvalidValue("path", path, f"a file with one state dict; it has {' and '.join(others)}: {choice}")
         if not known and not others and entry is None:
-            raise InvalidValue("path", path, f"a file with a state dict{_explain_foreign(found)}")
+            raise InvalidValue("path", path, f"a file with a state dict{_explain_content(found)}")
         chosen = entry or (known or others)[0]
-        if rest := [key for key in [*known, *others] if key != chosen]:
-            log.info("%s: the weights are its entry %s, not %s", path, chosen, " or ".join(rest))
+        rest = [key for key in [*known, *others] if key != chosen]
+        if rest or chosen in others:
+            log.info("%s: the weights are its entry %s%s", path, chosen, f", not {' or '.join(rest)}" if rest else "")
         found, entry = found[chosen], None
     return {key: value for key, value in found.items() if key != "n_averaged"}  # a count of torch's AveragedModel
 
@@ -134,15 +135,16 @@ def _list_entries(found: Any) -> tuple[list[str], list[str]]:
     if not isinstance(found, Mapping):
         return [], []
     known = [key for key in CHECKPOINT_KEYS if _is_state(found.get(key)) or any(_list_entries(found.get(key)))]
-    return known, [key for key, value in found.items() if key not in CHECKPOINT_KEYS and _is_state(value)]
+    others = [key for key, value in found.items() if isinstance(key, str) and _is_state(value)]
+    return known, [key for key in others if key not in CHECKPOINT_KEYS]
 
 
 def _name_legal(entries: list[str]) -> str:
     return f"such as {' or '.join(entries)}" if entries else "of which it has none"
 
 
-def _explain_foreign(found: Any) -> str:
-    """Where an object of a foreign type is in place of the weights: its type and the fix; else ""."""
+def _explain_content(found: Any) -> str:
+    """What is in place of weights, and the fix: an object of a foreign type, or entries that may contain some."""
     inside = [found.get(key) for key in CHECKPOINT_KEYS] if isinstance(found, Mapping) else []
     values = [
         found,
@@ -151,5 +153,6 @@ def _explain_foreign(found: Any) -> str:
     ]
     kind = next((type(value).__qualname__ for value in values if isinstance(value, StandIn)), None)
     if kind is None:
-        return ""
+        entries = [str(key) for key, value in found.items() if isinstance(value, Mapping)] if inside else []
+        return f"; if it is in {' or '.join(entries[:5])}, say so by model.weights.entry" if entries else ""
     return f"; it has an object of type {kind} instead: save its weights alone: torch.save(network.state_dict(), FILE)"

@@ -182,10 +182,9 @@ def _evaluate(evaluation: SavedEvaluation, directory: Path, world: World, device
 def find_trained_on(evaluation: SavedEvaluation, data: DataSet) -> np.ndarray | None:
     """Digests of the images that the evaluated weights were trained on, int64 [N]; None if they are unknown."""
     known = read_trained_on(evaluation.weights)
-    if not evaluation.is_set("evaluation.fine_tune"):
+    if known is None or not evaluation.is_set("evaluation.fine_tune"):
         return known
-    tuned_on = data.image_digests[data.train].numpy()
-    return tuned_on if known is None else np.concatenate([known, tuned_on])
+    return np.concatenate([known, data.image_digests[data.train].numpy()])
 
 
 def fine_tune(network: nn.Module, experiment: Experiment, evaluator: Evaluator, view: EvaluationView) -> None:

@@ -147,6 +147,8 @@ def test_entries_that_nothing_tells_apart_are_named(tmp_path):
     with pytest.raises(InvalidValue, match="it has student and teacher: choose one .model.weights.entry=student"):
         read_state(str(tmp_path / "w.pth"), "")
     torch.testing.assert_close(read_state(str(tmp_path / "w.pth"), "", "teacher"), WEIGHTS)
+    torch.save({"trainer": {"model": WEIGHTS}}, tmp_path / "nested.pth")
+    torch.testing.assert_close(read_state(str(tmp_path / "nested.pth"), "", "trainer"), WEIGHTS)
 
 
 def test_a_wrapper_of_a_part_is_no_wrapper(tmp_path):
@@ -200,7 +202,14 @@ def test_a_file_that_is_refused_gets_one_line_without_advice_to_run_its_code(tmp
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(None, "exists"), ({"epoch": 3}, "state dict"), ([1, 2], "state dict")]
+    ("content", "reason"),
+    [
+        (None, "exists"),
+        ({"epoch": 3}, "state dict$"),
+        ([1, 2], "state dict$"),
+        ({1: WEIGHTS, 2: OTHER}, "state dict; if it is in 1 or 2"),
+        ({"epoch": 3, "trainer": {"model": WEIGHTS}}, "if it is in trainer, say so by model.weights.entry"),
+    ],
 )
 def test_other_files_are_refused(tmp_path, content, reason):
     if content is not None:

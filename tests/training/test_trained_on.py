@@ -110,6 +110,9 @@ def test_weights_without_the_file_say_that_their_images_are_unknown(
     (place / "old" / "digests.json").unlink()
     assert evaluated(place, f"run={place / 'old'}", "data.split_seed=5")["trained_on"] is None
     assert first_line(capsys).startswith("unknown training images (no trained_on.npy beside the weights)")
+    tuning = ("evaluation/fine_tune=classifier_and_norm", "evaluation.fine_tune.epochs=1")
+    tuned = evaluated(place, f"run={place / 'old'}", *tuning, "evaluation.fine_tune.batch_size=8")
+    assert tuned["trained_on"] is None and not (tuned["directory"] / "trained_on.npy").exists()
 
 
 @pytest.mark.parametrize("form", ["safetensors", "torch_export"])
