@@ -12,7 +12,8 @@ Writes a finished run's model for other programs, reads it back and compares its
 All formats but safetensors take RGB images, float in [0, 1], and contain normalization and the averaging of views.
 model.json, written beside them, contains the sizes for resizing and cropping, and the class names. For the same logits,
 resize with antialiasing until the shorter side is `resize` px, the longer one rounded down as in torchvision, and cut
-the central square of `size` px. Transparent pixels are white.
+the central square of `size` px. Transparent pixels are white. trained_on.npy, also beside them, has the digests of the
+files that the model was trained on, by which train and evaluate know these images again.
 """
 
 import os

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sota_exp.errors import ConfigError, RunFailed, first_line
 from sota_exp.models import saved
 from sota_exp.models.standalone import StandaloneModel
+from sota_exp.runs.files import read_trained_on_beside
 
 #: Largest difference of logits after reading back, relative to the largest absolute logit: kernels round differently.
 LOGIT_TOLERANCE = 1e-3
@@ -49,7 +50,7 @@ class ExportSource:
 
 
 def export(shipped: ExportSource, form: str, output: Path) -> ExportResult:
-    """Write the model to the folder `output` as `form`, one of `OUTPUT_FORMATS`, with `model.json` beside it.
+    """Write the model to the folder `output` as `form`, one of `EXPORT_FORMATS`, with `model.json` and the digests.
 
     Raises:
         ConfigError: the format is unknown, or a package that it needs is missing.
@@ -70,7 +71,17 @@ def export(shipped: ExportSource, form: str, output: Path) -> ExportResult:
         raise RunFailed(f"format={form}: this network cannot be exported: {cause}") from error
     if shipped.description.resolve() != (output / "model.json").resolve():
         shutil.copyfile(shipped.description, output / "model.json")
+    copy_trained_on(shipped.weights, output)
     return ExportResult(path=path, usage=takes, largest_difference=difference)
+
+
+def copy_trained_on(weights: Path, output: Path) -> None:
+    """Copy the digests of the images that weights were trained on; where these are unknown, `output` has none after."""
+    content, target = read_trained_on_beside(weights), output / "trained_on.npy"
+    if content is None:
+        target.unlink(missing_ok=True)
+    elif not target.exists() or target.read_bytes() != content:
+        target.write_bytes(content)
 
 
 def compare_logits(shipped: ExportSource, predict: PredictFunction) -> float:

@@ -56,15 +56,49 @@ def add_neutral_statistics(model: nn.Module, state: Mapping[str, Tensor]) -> dic
     return extended
 
 
+def find_network_prefix(model: nn.Module, state: Mapping[str, Tensor], field: str, value: str) -> str:
+    """What leads the names of all parameters of the network in a state dict, key → tensor [...], such as `backbone.`.
+
+    "" where nothing does, or they are not all there. field, value: the key of the configuration that the weights come
+    from, for the error.
+
+    Raises:
+        InvalidValue: several prefixes lead the names of all parameters.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    leads = [key.removesuffix(names[0]) for key in state if f".{key}".endswith(f".{names[0]}")] if names else []
+    prefixes = [lead for lead in leads if all(lead + name in state for name in names)]
+    if len(prefixes) > 1 and "" not in prefixes:
+        raise InvalidValue(
+            field,
+            value,
+            f"weights of one network; this one's are behind {' and '.join(prefixes)} in it: choose "
+            f"(model.weights.prefix={prefixes[0]}), or save one of them alone",
+        )
+    return prefixes[0] if len(prefixes) == 1 else ""
+
+
+def take_network_keys(model: nn.Module, state: Mapping[str, Tensor], field: str, value: str) -> dict[str, Tensor]:
+    """The part of `state` behind the prefix of the network's parameters, key → tensor [...], without it."""
+    prefix = find_network_prefix(model, state, field, value)
+    found = {key.removeprefix(prefix): item for key, item in state.items() if key.startswith(prefix)}
+    if prefix:
+        others = [key for key in state if not key.startswith(prefix)]
+        left_out = f"; {len(others)} left out, such as {others[0]}" if others else ""
+        log.info("%s: the weights are its %d keys that start with %s%s", value, len(found), prefix, left_out)
+    return found
+
+
 def load_state(model: nn.Module, state: Mapping[str, Tensor], field: str, value: str) -> nn.Module:
     """Load a state dict, key → tensor [...], in place; a classifier of another size starts at zero, which is logged.
 
     field, value: the key of the configuration that the weights come from, for the error.
 
     Raises:
-        InvalidValue: any other key is missing, unexpected, or of another shape.
+        InvalidValue: any other key is missing, unexpected, or of another shape, or several prefixes fit.
     """
-    state = add_neutral_statistics(model, zero_mismatched_classifier(model, state))
+    given = take_network_keys(model, state, field, value)
+    state = add_neutral_statistics(model, zero_mismatched_classifier(model, given))
     own = model.state_dict()
     # PyTorch before 0.4.1 did not count batches, and files of that age are still in use.
     missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
@@ -72,7 +106,10 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], field: str, value:
     shapes = [key for key in state if key in own and state[key].shape != own[key].shape]
     for problem, keys in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes)):
         if keys:
-            some = ", ".join(keys[:3])
-            raise InvalidValue(field, value, f"weights of this network; {len(keys)} keys are {problem}: {some}")
+            legal = f"weights of this network; {len(keys)} keys are {problem}: {', '.join(keys[:3])}"
+            if keys is missing and unexpected:
+                choice = "choose by model.weights.prefix or model.weights.entry if this network is among them"
+                legal += f"; it has {', '.join(unexpected[:3])} instead: {choice}"
+            raise InvalidValue(field, value, legal)
     model.load_state_dict(state, strict=False)
     return model

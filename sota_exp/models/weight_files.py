@@ -1,15 +1,12 @@
 """Reads weights from safetensors, or from PyTorch's own format with `weights_only`, so that no file can run code."""
 
-import argparse
 import hashlib
 import logging
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
-from pathlib import Path, PosixPath
+from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -17,6 +14,7 @@ from torch import Tensor
 from sota_exp.config.fingerprint import canonicalize_option
 from sota_exp.config.hashing import compute_digest
 from sota_exp.errors import first_line
+from sota_exp.models.foreign_checkpoint import find_weights, load_plain
 from sota_exp.models.model_json import read_description
 from sota_exp.models.weights_from_mlflow import fetch_weights_file
 from sota_exp.runs.digests import check_digest
@@ -24,27 +22,8 @@ from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.model import PublishedWeights
 from sota_exp.stages.stage import InvalidValue, Legal
 
-#: Keys of the weights in training checkpoints of timm, torchvision, Lightning and others, averaged weights first.
-CHECKPOINT_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict")
-
 #: Wrappers of a whole network, whose names lead every key: DataParallel and averages, torch.compile, Lightning.
 WRAPPERS = ("module.", "_orig_mod.", "model.", "net.")
-
-#: The function that a pickled NumPy scalar is made with; NumPy has no public name of it.
-NUMPY_SCALAR: Any = np.float64().__reduce__()[0]
-
-#: What trainers save beside weights, none of which can run code. A second name is that in the file: NumPy's before
-#: version 2, and Lightning's dictionary of hyperparameters, which is read as a plain one.
-PLAIN_TYPES: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
-    argparse.Namespace,
-    PosixPath,
-    np.dtype,
-    NUMPY_SCALAR,
-    (NUMPY_SCALAR, "numpy.core.multiarray.scalar"),
-    *(type(np.dtype(name)) for name in ("bool", *np.typecodes["AllInteger"], *np.typecodes["Float"])),
-    *((dict, f"{package}.utilities.data.AttributeDict") for package in ("lightning_fabric", "lightning.fabric")),
-    (dict, "pytorch_lightning.utilities.parsing.AttributeDict"),
-]
 
 #: No normalization: images stay in [0, 1].
 NO_NORMALIZATION = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
@@ -100,59 +79,30 @@ def _read_description_beside(file: Path) -> dict[str, Any]:
 def read_state(path: str, prefix: str, entry: str | None = None) -> dict[str, Tensor]:
     """The state dict in a file, key → tensor [...]; only keys that start with `prefix`, which is stripped.
 
-    entry: the key of the weights in a checkpoint; None: the first of `CHECKPOINT_KEYS`. Wrappers of the whole network
+    entry: the key of the weights in a checkpoint; None: as `find_weights` chooses. Wrappers of the whole network
     are stripped too, unless a prefix is given.
 
     Raises:
-        InvalidValue: the file is missing or unreadable, has no weights or no such entry, or no key starts with
-            `prefix`.
+        InvalidValue: the file is missing or unreadable, has no weights, no such entry or several unknown ones, or no
+            key starts with `prefix`.
         DamagedFile: it is not as the run wrote it.
     """
     if not Path(path).is_file():
         raise InvalidValue("path", path, "a file that exists")
     check_digest(Path(path))
     try:
-        found = load_file(path) if path.endswith(".safetensors") else _load_plain(path)
+        found = load_file(path) if path.endswith(".safetensors") else load_plain(path)
     except Exception as error:
-        legal = f"a safetensors file or a PyTorch file of tensors and plain values ({_explain(error)})"
+        fix = "save its weights alone: torch.save(network.state_dict(), FILE)"
+        legal = f"a safetensors file or a PyTorch file of tensors and plain values ({first_line(error)}); {fix}"
         raise InvalidValue("path", path, legal) from error
-    found = _find_weights(found, path, entry)
+    found = find_weights(found, path, entry)
     if found and not prefix:
         prefix = _find_wrappers(found)
     state = {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
     if not state:
         raise InvalidValue("prefix", prefix, f"a prefix of keys such as {next(iter(found), '')}")
     return state
-
-
-def _load_plain(path: str) -> Any:
-    with torch.serialization.safe_globals(PLAIN_TYPES):
-        return torch.load(path, "cpu", weights_only=True)
-
-
-def _explain(error: Exception) -> str:
-    """Why a file is not read, in one line: the type in it that is not on the list, else PyTorch's first line."""
-    foreign = re.search(r"GLOBAL (\S+) was not an allowed", str(error))
-    if foreign is None:
-        return first_line(error)
-    return f"it has an object of type {foreign[1]}; save its weights alone: torch.save(network.state_dict(), FILE)"
-
-
-def _find_weights(found: Any, path: str, entry: str | None) -> dict[str, Tensor]:
-    """The state dict in what a file contains, key → tensor [...]."""
-    while isinstance(found, Mapping):
-        entries = [key for key in CHECKPOINT_KEYS if isinstance(found.get(key), Mapping)]
-        if entry is not None and not isinstance(found.get(entry), Mapping):
-            raise InvalidValue("entry", entry, f"an entry of {path} with weights, such as {' or '.join(entries)}")
-        if not entries and entry is None:
-            break
-        chosen = entry or entries[0]
-        if len(entries) > 1:
-            log.info("%s: the weights are its entry %s, not %s", path, chosen, " or ".join({*entries} - {chosen}))
-        found, entry = found[chosen], None
-    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise InvalidValue("path", path, "a file with a state dict")
-    return {key: value for key, value in found.items() if key != "n_averaged"}  # a count of torch's AveragedModel
 
 
 def _find_wrappers(state: Mapping[str, Tensor]) -> str:

@@ -4,13 +4,16 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from sota_exp.errors import first_line
 from sota_exp.runs.mlflow_store import build_mlflow_environment, find_connection_problem, get_sqlite_path, resolve_uri
-from sota_exp.stages.stage import InvalidValue
+from sota_exp.stages.stage import InvalidValue, require
 
 SCHEME = "runs:/"
+
+#: Files that belong to weights: the network and its preprocessing, and the digests of the training images.
+BESIDE = ("model.json", "trained_on.npy")
 
 #: Timeout of one request to a server in seconds, and number of retries.
 TIMEOUT, RETRIES = 20, 1
@@ -18,13 +21,14 @@ TIMEOUT, RETRIES = 20, 1
 
 @contextmanager
 def fetch_weights_file(path: str, store: str | None) -> Iterator[Path]:
-    """The file `path`, or a temporary download of an MLflow run's file with the run's `model.json` beside it.
+    """The file `path`, or a temporary download of an MLflow run's file with those of `BESIDE` that lie beside it.
 
     store: an MLflow tracking URI; None for `mlflow.db` in the working directory, the default store.
 
     Raises:
-        InvalidValue: there is no such store, run or file.
+        InvalidValue: there is no such store, run or file, or `path` names a model of MLflow, not its run.
     """
+    require(not path.startswith("models:/"), "path", path, "a file, or runs:/RUN_ID with the run that made the model")
     if not path.startswith(SCHEME):
         yield Path(path)
         return
@@ -41,16 +45,17 @@ def fetch_weights_file(path: str, store: str | None) -> Iterator[Path]:
 
 
 def _download(uri: str, run_id: str, name: str, folder: str) -> Path:
-    """Download an artifact of a run, and the run's `model.json` if any, into `folder`; returns the artifact's path."""
+    """Download an artifact of a run, and those of `BESIDE`, into `folder`; returns the artifact's path."""
     os.environ.update({**build_mlflow_environment(TIMEOUT, RETRIES), "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"})
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     client = MlflowClient(uri)
     try:
-        files = {item.path for item in client.list_artifacts(run_id)}
-        if "model.json" in files:
-            client.download_artifacts(run_id, "model.json", folder)
+        place = PurePosixPath(name).parent
+        files = {item.path for item in client.list_artifacts(run_id, None if place == PurePosixPath() else str(place))}
+        for path in sorted(files & {str(place / other) for other in BESIDE}):
+            client.download_artifacts(run_id, path, folder)
         return Path(client.download_artifacts(run_id, name, folder))
     except (MlflowException, OSError) as error:
         cause = first_line(error)

@@ -26,6 +26,7 @@ from sota_exp.runs.digests import (
     check_digest,
     move_checked,
     read_checked,
+    read_digests,
     read_object,
     read_run_config,
     write_checked,
@@ -43,6 +44,18 @@ def write_weights(path: Path, state: dict[str, Tensor]) -> None:
     """Write a state dict, tensors of any shape [...], as safetensors; tied weights are written once per name."""
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
     write_checked(path, lambda file: save_file(tensors, file.name))  # which builds no second copy in memory
+
+
+def read_trained_on_beside(weights: Path) -> bytes | None:
+    """The content of the `trained_on.npy` beside weights, or of their run; None where there is none.
+
+    Raises:
+        DamagedFile: it is not as the run wrote it.
+        OSError: it is missing, though the run wrote one.
+    """
+    directory = weights.parent.parent if weights.parent.name == "checkpoint" else weights.parent
+    path = RunFiles(directory=directory).trained_on
+    return read_checked(path) if path.exists() or read_digests(path) else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -133,7 +133,7 @@ def add_classes(facts: Table, result: dict[str, Any]) -> None:
 
 
 def build_evaluation_panel(result: dict[str, Any], directory: str) -> RenderableType:
-    """Panel with the result of `sota-exp evaluate`, below a line that says which images were trained on."""
+    """Panel with the result of `sota-exp evaluate`, below a line on images that were trained on."""
     found, facts = result["resolution"], make_facts()
     view = found["chosen"]
     facts.add_row("view", f"{view['size']} px, cut from images whose shorter side is {view['resize']} px")
@@ -145,11 +145,9 @@ def build_evaluation_panel(result: dict[str, Any], directory: str) -> Renderable
         )
     add_classes(facts, result)
     facts.add_row("weights", escape(result["weights"]))
-    if result.get("trained_on") is None:
-        facts.add_row("trained on", "unknown images: there is no trained_on.npy beside the weights")
     facts.add_row("files", escape(directory))
     panel = build_panel(result, facts, "evaluated")
-    overlap = format_trained_on(result.get("trained_on") or {}, result["evaluated_images"])
+    overlap = format_trained_on(result.get("trained_on"), result["evaluated_images"])
     return Group(f"[bold yellow]{overlap}[/]", panel) if overlap else panel
 
 

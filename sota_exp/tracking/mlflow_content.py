@@ -28,6 +28,7 @@ RUN_ARTIFACTS = (
     "metrics.jsonl",
     "model.safetensors",
     "model.json",
+    "trained_on.npy",
     "predictions.npz",
     "predictions.csv",
     "mistakes.csv",

@@ -22,6 +22,7 @@ from sota_exp.errors import ConfigError, first_line
 from sota_exp.models import saved
 from sota_exp.models.build import build_network, get_preprocessing
 from sota_exp.models.cost import count_parameters
+from sota_exp.models.load_weights import find_network_prefix
 from sota_exp.models.model_json import read_description
 from sota_exp.models.parts import find_classifier_name
 from sota_exp.models.saved import SavedModel
@@ -181,10 +182,9 @@ def _evaluate(evaluation: SavedEvaluation, directory: Path, world: World, device
 def find_trained_on(evaluation: SavedEvaluation, data: DataSet) -> np.ndarray | None:
     """Digests of the images that the evaluated weights were trained on, int64 [N]; None if they are unknown."""
     known = read_trained_on(evaluation.weights)
-    if not evaluation.is_set("evaluation.fine_tune"):
+    if known is None or not evaluation.is_set("evaluation.fine_tune"):
         return known
-    tuned_on = data.image_digests[data.train].numpy()
-    return tuned_on if known is None else np.concatenate([known, tuned_on])
+    return np.concatenate([known, data.image_digests[data.train].numpy()])
 
 
 def fine_tune(network: nn.Module, experiment: Experiment, evaluator: Evaluator, view: EvaluationView) -> None:
@@ -232,7 +232,8 @@ def build_configured_model(evaluation: SavedEvaluation, data: DataSet) -> SavedM
     head = find_classifier_name(network)
     source = evaluation.configuration.values["model"]["weights"]
     given = read_state(str(evaluation.weights), source["prefix"], source["entry"])
-    known = len(given[f"{head}.weight"])
+    prefix = find_network_prefix(network, given, "path", str(evaluation.weights))
+    known = len(given[f"{prefix}{head}.weight"])
     if known != len(data.classes):
         raise ConfigError(
             f"data: the set has {len(data.classes)} classes, the weights have {known}; choose a set with these classes"

@@ -97,7 +97,8 @@ def _run(request: RunRequest, listener: Listener, pruner: Pruner, world: World, 
         failure = error_to_failure(error)
         result["status"] = "interrupted" if isinstance(failure, Interrupted) else "failed"
         result["reason"] = str(failure or f"{type(error).__name__}: {first_line(error)}")
-        with suppress(RunFailed, OSError):  # Where the disk is full or the directory is gone, the first error counts.
+        # Where the disk is full, or the directory or a store is gone, the first error counts.
+        with suppress(ConfigError, RunFailed, OSError):
             _write_failure(request, data, result, world, listener)
         if failure is None:
             raise

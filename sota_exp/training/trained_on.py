@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from sota_exp.config.build import prefix_invalid_values
 from sota_exp.config.data_paths import expand_home
-from sota_exp.runs.digests import read_checked, read_digests
-from sota_exp.runs.files import RunFiles
+from sota_exp.models.weights_from_mlflow import fetch_weights_file
+from sota_exp.runs.files import RunFiles, read_trained_on_beside
 from sota_exp.stages.data import DataSet
 
 log = logging.getLogger(__name__)
@@ -21,9 +22,8 @@ EARLIER_WEIGHTS = (("model", "weights"), ("regularization", "distillation"))
 
 def read_trained_on(weights: Path) -> np.ndarray | None:
     """Digests of the images that weights were trained on, int64 [N], from the file beside them; None without one."""
-    directory = weights.parent.parent if weights.parent.name == "checkpoint" else weights.parent
-    path = RunFiles(directory=directory).trained_on
-    return np.load(io.BytesIO(read_checked(path)), allow_pickle=False) if path.exists() or read_digests(path) else None
+    content = read_trained_on_beside(weights)
+    return None if content is None else np.load(io.BytesIO(content), allow_pickle=False)
 
 
 def find_among(data: DataSet, part: str, digests: np.ndarray) -> np.ndarray:
@@ -38,13 +38,16 @@ def count_trained_on(data: DataSet, parts: Sequence[str], digests: np.ndarray) -
     return {part: len(find_among(data, part, digests)) for part in parts}
 
 
-def format_trained_on(counts: dict[str, int], sizes: dict[str, int]) -> str:
+def format_trained_on(counts: dict[str, int] | None, sizes: dict[str, int]) -> str:
     """`54 of 60 val images …`: how many of the images that are scored were trained on; empty if none was.
 
-    counts: from `count_trained_on`. sizes: images of each part.
+    counts: from `count_trained_on`; None if the training images are unknown, which is said. sizes: images of each part.
     """
+    if counts is None:
+        return "unknown training images (no trained_on.npy beside the weights): those that are scored may be among them"
     some = _join_counts(counts, sizes)
-    return f"{some} were trained on: scores on them say nothing about new images" if some else ""
+    known_by = "(the same files, byte for byte; other copies are not recognized)"
+    return f"{some} were trained on {known_by}: scores on them say nothing about new images" if some else ""
 
 
 def warn_of_shared_images(data: DataSet) -> None:
@@ -68,9 +71,13 @@ def write_trained_on(files: RunFiles, data: DataSet, tree: dict[str, Any]) -> No
     """
     digests = [data.image_digests[data.train].numpy()]
     for group, slot in EARLIER_WEIGHTS:
-        path = tree[group][slot].get("path")
-        earlier = read_trained_on(expand_home(path)) if path else None
+        path, store = (tree[group][slot].get(name) for name in ("path", "store"))
+        if not path:
+            continue
+        with prefix_invalid_values(f"{group}.{slot}"), fetch_weights_file(str(expand_home(path)), store) as file:
+            earlier = read_trained_on(file)
         if earlier is None:
+            log.info("%s.%s.path=%s: no trained_on.npy beside it: its training images are unknown", group, slot, path)
             continue
         digests.append(earlier)
         counts = count_trained_on(data, ("val", "test"), earlier)

@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -134,10 +136,17 @@ def test_a_file_of_weights_in_its_run_and_alone(finished: Path, tmp_path: Path) 
     assert alone["metrics"]["test/loss"] == trained["metrics"]["test/loss"]
 
 
-@pytest.mark.parametrize("name", ["net.pth", "net.safetensors"])
+@pytest.mark.parametrize("name", ["net.pth", "net.ckpt", "net.safetensors"])
 def test_weights_without_description_on_the_given_network(finished: Path, tmp_path: Path, name: str) -> None:
     state = load_file(finished / "model.safetensors")
-    torch.save({"state_dict": state}, tmp_path / name) if name.endswith("pth") else save_file(state, tmp_path / name)
+    lightning = {"net." + key: value for key, value in state.items()} | {"criterion.weight": torch.ones(4)}
+    settings = OmegaConf.create({"lr": 0.1})
+    files: dict[str, Callable[[], None]] = {
+        "net.pth": lambda: torch.save({"state_dict": state}, tmp_path / name),
+        "net.ckpt": lambda: torch.save({"state_dict": lightning, "hyper_parameters": settings}, tmp_path / name),
+        "net.safetensors": lambda: save_file(state, tmp_path / name),
+    }
+    files[name]()
     result = evaluated(tmp_path / "e", f"weights={tmp_path}/{name}", *TINY, "recipe=baseline")
     assert result["metrics"]["test/accuracy"] == read(finished)["metrics"]["test/accuracy"]
     again = evaluated(tmp_path / "again", f"weights={tmp_path}/e/model.safetensors", *TINY[:6])

@@ -1,14 +1,22 @@
 import argparse
+import datetime
+import functools
+import operator
+import os
 import pickle
 import sys
 import types
-from pathlib import Path
+from collections import defaultdict, deque
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
+from sota_exp.models.foreign_checkpoint import DictionaryStandIn, StandIn, find_refused_type
 from sota_exp.models.weight_files import hash_tensors, read_state
 from sota_exp.stages.stage import InvalidValue
 
@@ -56,11 +64,61 @@ def under(prefix, state=WEIGHTS):
         ("parallel.pth", under("module.")),
         ("compiled.pt", {"model": under("module._orig_mod.")}),
         ("lightning.ckpt", {"state_dict": under("model."), "hyper_parameters": {"lr": 0.1}, "loops": {}}),
+        (
+            "template.ckpt",
+            {"state_dict": under("net."), "hyper_parameters": OmegaConf.create({"a": [1, {"b": "${a}"}], "c": None})},
+        ),
+        ("array.pth.tar", {"state_dict": WEIGHTS, "best": np.zeros(3), "mixed": np.array([1, "a"], dtype=object)}),
+        ("net.pth", {"net": WEIGHTS, "acc": 1, "epoch": 2}),
+        ("averaged_by_basicsr.pth", {"params": OTHER, "params_ema": WEIGHTS}),
+        ("unknown_name.pth", {"encoder": WEIGHTS, "epoch": 1}),
+        ("nested.pth", {"model": {"state_dict": WEIGHTS}, "optimizer": {"state": {0: WEIGHTS}, "param_groups": []}}),
     ],
 )
-def test_checkpoints_of_other_trainers_are_read(tmp_path, name, content):
-    torch.save(content, tmp_path / name)
+@pytest.mark.parametrize("is_zip", [True, False], ids=["", "before_1.6"])
+def test_checkpoints_of_other_trainers_are_read(tmp_path, name, content, is_zip):
+    torch.save(content, tmp_path / name, _use_new_zipfile_serialization=is_zip)
     torch.testing.assert_close(read_state(str(tmp_path / name), ""), WEIGHTS)
+
+
+class Settings(dict):
+    """A type of dictionary, as packages for settings have."""
+
+
+FOREIGN = {
+    "defaultdict": defaultdict(list, {1: [2]}),
+    "dictionary": Settings(lr=0.1),
+    "deque": deque([1, 2]),
+    "path": PurePosixPath("x"),
+    "time": datetime.datetime.now(datetime.UTC),
+    "omegaconf": OmegaConf.create([1, {"a": "${oc.env:HOME}"}]),
+    "record": np.zeros(2, dtype=[("a", "f4")]),
+    "generator": np.random.default_rng(0),
+    "text": np.str_("a"),
+    "function": Path.touch,
+    "type": int,
+    "set": {1, PurePosixPath("x")},
+    "partial": functools.partial(print, "x"),
+    "schedule": torch.optim.lr_scheduler.StepLR(torch.optim.SGD([torch.zeros(1)], lr=0.1), 3),
+}
+
+
+@pytest.mark.parametrize("value", FOREIGN.values(), ids=FOREIGN)
+@pytest.mark.parametrize("is_zip", [True, False], ids=["", "before_1.6"])
+def test_any_object_beside_weights_is_left_out(tmp_path, value, is_zip):
+    torch.save({"model": WEIGHTS, "other": [value]}, tmp_path / "w.pth", _use_new_zipfile_serialization=is_zip)
+    torch.testing.assert_close(read_state(str(tmp_path / "w.pth"), ""), WEIGHTS)
+
+
+def test_a_stand_in_refuses_items_as_newer_versions_of_pytorch_do():
+    with pytest.raises(pickle.UnpicklingError) as error:
+        StandIn()["key"] = 1
+    assert find_refused_type(str(error.value)) == {"StandIn": DictionaryStandIn}
+
+
+def test_weights_in_a_dictionary_of_another_type_are_read(tmp_path):
+    torch.save(Settings(model=defaultdict(int, WEIGHTS)), tmp_path / "w.pth")
+    torch.testing.assert_close(read_state(str(tmp_path / "w.pth"), ""), WEIGHTS)
 
 
 def test_names_of_other_versions_are_read(tmp_path, monkeypatch):
@@ -84,6 +142,15 @@ def test_another_entry_than_the_averaged_weights(tmp_path):
         read_state(str(tmp_path / "w.pth"), "", "ema")
 
 
+def test_entries_that_nothing_tells_apart_are_named(tmp_path):
+    torch.save({"student": OTHER, "teacher": WEIGHTS}, tmp_path / "w.pth")
+    with pytest.raises(InvalidValue, match="it has student and teacher: choose one .model.weights.entry=student"):
+        read_state(str(tmp_path / "w.pth"), "")
+    torch.testing.assert_close(read_state(str(tmp_path / "w.pth"), "", "teacher"), WEIGHTS)
+    torch.save({"trainer": {"model": WEIGHTS}}, tmp_path / "nested.pth")
+    torch.testing.assert_close(read_state(str(tmp_path / "nested.pth"), "", "trainer"), WEIGHTS)
+
+
 def test_a_wrapper_of_a_part_is_no_wrapper(tmp_path):
     state = under("model.") | {"head.weight": torch.zeros(1)}
     torch.save(state, tmp_path / "w.pth")
@@ -91,32 +158,58 @@ def test_a_wrapper_of_a_part_is_no_wrapper(tmp_path):
     assert set(read_state(str(tmp_path / "w.pth"), "model.")) == set(WEIGHTS)
 
 
-def test_an_object_of_a_foreign_type_is_named(tmp_path):
-    torch.save({"model": WEIGHTS, "logger": Attack()}, tmp_path / "w.pth")
-    with pytest.raises(InvalidValue) as error:
+@pytest.mark.parametrize("wrap", [lambda n: n, lambda n: {"model": n, "epoch": 1}, lambda n: {"model": {"a": n}}])
+def test_an_object_in_place_of_weights_is_named(tmp_path, wrap):
+    torch.save(wrap(torch.nn.Linear(2, 2)), tmp_path / "w.pth")
+    with pytest.raises(InvalidValue, match="of type torch.nn.modules.linear.Linear instead: save its weights alone"):
         read_state(str(tmp_path / "w.pth"), "")
-    assert "_pytest" in str(error.value) and "save its weights alone" in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 class Attack:
     """A malicious pickle: it runs code when it is loaded."""
 
+    def __init__(self, function, *arguments):
+        self.call = (function, arguments)
+
     def __reduce__(self):
-        return (pytest.fail, ("code of a weights file was run",))
+        return self.call
 
 
-def test_never_runs_code_of_a_file(tmp_path):
-    (tmp_path / "evil.pth").write_bytes(pickle.dumps({"w": Attack()}))
-    with pytest.raises(InvalidValue, match="plain values"):
-        read_state(str(tmp_path / "evil.pth"), "")
-    torch.save({"w": Attack()}, tmp_path / "zip.pth")
-    with pytest.raises(InvalidValue, match="plain values"):
-        read_state(str(tmp_path / "zip.pth"), "")
+@pytest.mark.parametrize("function", ["touch", "exec", "system", "method"])
+@pytest.mark.parametrize("kind", ["pickle", "zip", "before_1.6"])
+def test_never_runs_code_of_a_file(tmp_path, function, kind):
+    victim, path = tmp_path / "victim", tmp_path / "w.pth"
+    attack = {
+        "touch": Attack(Path.touch, victim),
+        "exec": Attack(exec, f"open({str(victim)!r}, 'w')"),
+        "system": Attack(os.system, f"touch {victim}"),
+        "method": Attack(operator.methodcaller("touch"), victim),
+    }[function]
+    if kind == "pickle":
+        path.write_bytes(pickle.dumps({"w": WEIGHTS, "other": attack}, protocol=2))
+    else:
+        torch.save({"w": WEIGHTS, "other": attack}, path, _use_new_zipfile_serialization=kind == "zip")
+    with suppress(InvalidValue):
+        read_state(str(path), "")
+    assert not victim.exists()
+
+
+def test_a_file_that_is_refused_gets_one_line_without_advice_to_run_its_code(tmp_path):
+    torch.save({"w": WEIGHTS, "other": Attack(os.system, "true")}, tmp_path / "w.pth")
+    with pytest.raises(InvalidValue, match="whose module posix is blocked.*save its weights alone") as error:
+        read_state(str(tmp_path / "w.pth"), "")
+    assert "\n" not in str(error.value) and "False" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(None, "exists"), ({"epoch": 3}, "state dict"), ([1, 2], "state dict")]
+    ("content", "reason"),
+    [
+        (None, "exists"),
+        ({"epoch": 3}, "state dict$"),
+        ([1, 2], "state dict$"),
+        ({1: WEIGHTS, 2: OTHER}, "state dict; if it is in 1 or 2"),
+        ({"epoch": 3, "trainer": {"model": WEIGHTS}}, "if it is in trainer, say so by model.weights.entry"),
+    ],
 )
 def test_other_files_are_refused(tmp_path, content, reason):
     if content is not None:

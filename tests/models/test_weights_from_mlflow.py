@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from mlflow import MlflowClient
 from safetensors.torch import load_file
 
 from sota_exp.cli import main
 from sota_exp.config.build import build
-from sota_exp.models.weights_from_mlflow import fetch_weights_file
+from sota_exp.models.weights_from_mlflow import BESIDE, fetch_weights_file
 from sota_exp.stages.batch import Batch
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.loss import Distillation
@@ -82,11 +83,25 @@ def test_the_default_store_is_that_of_the_tracker(home: Path) -> None:
     assert weights["weights"]["store"] == "http://a.b"
 
 
+def test_files_that_belong_to_weights_come_from_their_folder(home: Path, run_id: str) -> None:
+    client = MlflowClient(f"sqlite:///{home}/mlflow.db")
+    client.log_artifacts(run_id, str(home / "outputs/a_run/checkpoint"), "exported")
+    with fetch_weights_file(f"runs:/{run_id}/exported/best.safetensors", None) as file:
+        assert {path.name for path in file.parent.iterdir()} == {"best.safetensors"}
+    for name in BESIDE:
+        client.log_artifact(run_id, str(home / "outputs/a_run" / name), "exported")
+    for path in (f"runs:/{run_id}", f"runs:/{run_id}/exported/best.safetensors"):
+        with fetch_weights_file(path, None) as file:
+            assert {path.name for path in file.parent.iterdir()} == {file.name, *BESIDE}
+    assert not file.exists()
+
+
 @pytest.mark.parametrize(
     ("path", "store", "reason"),
     [
         ("runs:/{run}x", None, "a run and a file of the MLflow store"),
         ("runs:/{run}/nothing.pth", None, "a run and a file of the MLflow store"),
+        ("models:/a_model/1", None, "runs:/RUN_ID with the run that made the model"),
         ("runs:/{run}", "sqlite:///elsewhere.db", "elsewhere.db does not exist"),
         ("runs:/{run}", "http://127.0.0.1:1", "does not answer"),
     ],

@@ -29,7 +29,10 @@ def test_published_weights_of_torchvision_run_no_code(tmp_path, monkeypatch):
     """Also where the file is already in the cache of the hub, whose hash is not checked."""
     weights = torchvision.models.get_model_weights("shufflenet_v2_x0_5").DEFAULT
     (tmp_path / "checkpoints").mkdir()
-    torch.save({"w": Attack()}, tmp_path / "checkpoints" / weights.url.rpartition("/")[2])
+    torch.save(
+        {"w": Attack(pytest.fail, "code of a weights file was run")},
+        tmp_path / "checkpoints" / weights.url.rpartition("/")[2],
+    )
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     zoo.load_torchvision_weights.cache_clear()
     with pytest.raises(pickle.UnpicklingError):

@@ -10,6 +10,9 @@ import pytest
 from PIL import Image
 
 from sota_exp.cli import main
+from sota_exp.runs.contents import RunContent
+from sota_exp.runs.sent_position import SentPosition, read_origin
+from sota_exp.tracking.mlflow_upload import MLflowUpload
 from sota_exp.training.trained_on import format_trained_on
 from tests.experiments import TINY
 
@@ -61,7 +64,9 @@ def test_another_split_of_the_same_set_is_said_in_the_first_line(
 ) -> None:
     counts = evaluated(place, f"run={place / 'run'}", "data.split_seed=5", *words)["trained_on"]
     assert min(counts.values()) >= 1
-    said = f"{counts['val']} of 6 val images and {counts['test']} of 6 test images were trained on"
+    said = (
+        f"{counts['val']} of 6 val images and {counts['test']} of 6 test images were trained on (the same files, byte"
+    )
     assert first_line(capsys).startswith(said)
 
 
@@ -104,33 +109,94 @@ def test_weights_without_the_file_say_that_their_images_are_unknown(
     assert "trained_on.npy" in capsys.readouterr().err
     (place / "old" / "digests.json").unlink()
     assert evaluated(place, f"run={place / 'old'}", "data.split_seed=5")["trained_on"] is None
-    assert "unknown images: there is no trained_on.npy beside the weights" in capsys.readouterr().out
+    assert first_line(capsys).startswith("unknown training images (no trained_on.npy beside the weights)")
+    tuning = ("evaluation/fine_tune=classifier_and_norm", "evaluation.fine_tune.epochs=1")
+    tuned = evaluated(place, f"run={place / 'old'}", *tuning, "evaluation.fine_tune.batch_size=8")
+    assert tuned["trained_on"] is None and not (tuned["directory"] / "trained_on.npy").exists()
 
 
-@pytest.mark.parametrize(
-    ("key", "words"),
-    [
-        ("model.weights", ("model/weights=checkpoint",)),
-        (
-            "regularization.distillation",
-            ("regularization/distillation=logits", "regularization.distillation.source=file"),
-        ),
-    ],
-)
-def test_weights_to_start_from_and_teachers_that_have_seen_val_are_said(
-    key: str, words: tuple[str, ...], place: Path, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("form", ["safetensors", "torch_export"])
+def test_exported_weights_keep_what_they_were_trained_on(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
 ) -> None:
+    shutil.copytree(place / "run", tmp_path / "old")
+    for name in ("trained_on.npy", "digests.json"):
+        (tmp_path / "old" / name).unlink()
+    output = tmp_path / "exported"
+    for weights in (f"run={place / 'run'}", f"weights={place / 'run' / 'checkpoint' / 'best.safetensors'}"):
+        assert run("export", weights, f"format={form}", f"output={output}") == 0
+        assert (output / "trained_on.npy").read_bytes() == (place / "run" / "trained_on.npy").read_bytes()
+    if form == "safetensors":
+        data = ("data=image_folder", f"data.root={place / 'set'}", f"data.cache={place / 'cache'}")
+        words = (*data, "data.val_fraction=0.4", "data.split_seed=5")
+        capsys.readouterr()
+        assert evaluated(place, f"weights={output / 'model.safetensors'}", *words)["trained_on"]["val"] >= 1
+        assert "val images and" in first_line(capsys)
+    assert run("export", f"run={tmp_path / 'old'}", f"format={form}", f"output={output}") == 0
+    assert not (output / "trained_on.npy").exists()
+
+
+def test_a_copy_in_another_format_is_not_recognized(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As README says: the bytes of files are compared, not pixels."""
+    for path in sorted((place / "set").rglob("*.png")):
+        target = place / "bmp" / "test" / path.parent.name / f"{path.stem}.bmp"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(path).save(target)
+    assert evaluated(place, f"run={place / 'run'}", f"data.root={place / 'bmp'}")["trained_on"] == {"test": 0}
+    assert "trained on" not in first_line(capsys)
+
+
+WAYS = {
+    "model.weights": ("model/weights=checkpoint",),
+    "regularization.distillation": ("regularization/distillation=logits",),
+}
+
+
+@pytest.fixture(scope="module")
+def store(place: Path, made_store: Path) -> str:
+    """A tracking store with the run in it, as `sota-exp sync` sends it."""
+    uri = f"sqlite:///{shutil.copy(made_store, place)}"
+    position = SentPosition.read(place / "run").at(uri, "sota_exp").with_origin(read_origin(place / "run", {}), False)
+    position.write(place / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        MLflowUpload.open(position).send(RunContent.read(place / "run", position.origin))
+    return uri
+
+
+@pytest.mark.parametrize("key", WAYS)
+@pytest.mark.parametrize("kind", ["run", "export", "mlflow"])
+def test_weights_to_start_from_and_teachers_that_have_seen_val_are_said(
+    key: str, kind: str, place: Path, store: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    directory, path = place / f"{key}-{kind}", str(place / "run" / "model.safetensors")
+    if kind == "export":
+        path = str(place / f"exported-{key}" / "model.safetensors")
+        assert run("export", f"run={place / 'run'}", "format=safetensors", f"output={Path(path).parent}") == 0
+    if kind == "mlflow":
+        path = f"runs:/{SentPosition.read(place / 'run').run_id}"
+    source = (f"{key}.source={'mlflow' if kind == 'mlflow' else 'file'}",) if "distillation" in key else ()
     data = ("data=image_folder", f"data.root={place / 'set'}", f"data.cache={place / 'cache'}", "recipe=baseline")
-    weights, directory = place / "run" / "model.safetensors", place / key
-    words = (*words, f"{key}.path={weights}", "data.split_seed=5", *SMALL, f"hydra.run.dir={directory}")
-    assert run("train", *data, *words) == 0
+    words = (*WAYS[key], *source, f"{key}.path={path}", f"{key}.store={store}", "data.split_seed=5", *SMALL)
+    assert run("train", *data, *words, f"hydra.run.dir={directory}") == 0
     captured = capfd.readouterr()
-    assert f"{key}.path={weights}: by these weights " in (captured.out + captured.err).replace("\n", "")
+    assert f"{key}.path={path}: by these weights " in (captured.out + captured.err).replace("\n", "")
     assert set(np.load(place / "run" / "trained_on.npy")) < set(np.load(directory / "trained_on.npy"))
+
+
+def test_weights_to_start_from_without_the_file_are_said(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (place / "alone").mkdir()
+    path = shutil.copy(place / "run" / "model.safetensors", place / "alone")
+    data = ("data=image_folder", f"data.root={place / 'set'}", f"data.cache={place / 'cache'}", "recipe=baseline")
+    words = (*WAYS["model.weights"], f"model.weights.path={path}", *SMALL, f"hydra.run.dir={place / 'from_alone'}")
+    assert run("train", *data, *words) == 0
+    captured = "".join(capfd.readouterr()).replace("\n", "")
+    assert f"model.weights.path={path}: no trained_on.npy beside it: its training images are unknown" in captured
 
 
 def test_the_whole_set_is_not_called_all_images() -> None:
     assert format_trained_on({"all": 1}, {"all": 37}).startswith("1 of 37 images were trained on")
+    assert format_trained_on({"val": 0, "test": 0}, {"val": 9, "test": 9}) == ""
     assert format_trained_on({"val": 0, "test": 2}, {"val": 9, "test": 9}).startswith("2 of 9 test images were")
 
 

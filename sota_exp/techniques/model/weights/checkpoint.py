@@ -1,12 +1,13 @@
 """Checkpoint: starts from weights in a file, such as `model.safetensors` of another run, or in an MLflow run.
 
 w₀ = the weights in the file; a classifier of another size starts at zero. Only tensors and plain values are read, so no
-file can run code. Checkpoints of torchvision's, timm's and Lightning's trainers are read too: their averaged weights if
-they have such, and without the names of wrappers that lead every key (module., _orig_mod., model., net.).
+file can run code. Checkpoints of torchvision's, timm's, Lightning's and other trainers are read too: their averaged
+weights if they have such, without the objects beside them, and without what leads the names of the network's
+parameters (module., model., backbone.). Where a file has several networks the message names what chooses one.
 
 Paper: Yosinski et al. 2014, How transferable are features in deep neural networks?, 1411.1792
 Setting: path of a .safetensors, .pth, .pt, .pth.tar, .ckpt or .bin file, or runs:/RUN_ID for a run in the MLflow store
-`store` (null: the default store); prefix "backbone." for the part of a larger network whose keys start so; entry
+`store` (null: the default store); prefix "student." for one of several networks, whose keys start so; entry
 "model" for another entry of a checkpoint than its averaged weights; mean and std of the images that the weights were
 trained with (null: those in model.json beside the weights, or those of the data set if there is no model.json).
 """

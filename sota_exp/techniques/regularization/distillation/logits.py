@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sota_exp.models.load_weights import take_network_keys
 from sota_exp.models.saved import build_described_network
 from sota_exp.models.weight_files import NO_NORMALIZATION, ChannelMean, ChannelStd, read_weights, replace_mean_and_std
 from sota_exp.models.zoo import (
@@ -171,7 +172,7 @@ class LogitDistillation(Distillation):
         order = self.order(classes, published.description)
         network = self.network(len(classes), published.description)
         try:
-            network.load_state_dict(published.state)
+            network.load_state_dict(take_network_keys(network, published.state, "path", str(self.path)))
         except RuntimeError as error:
             reason = str(error).splitlines()[1].strip()
             legal = f"a teacher whose weights fit and which has {len(classes)} classes ({reason})"

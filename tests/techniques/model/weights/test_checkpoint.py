@@ -75,10 +75,35 @@ def test_averaged_weights_of_a_checkpoint_unless_another_entry_is_asked_for(tmp_
         torch.testing.assert_close(loaded.state_dict(), expected, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("prefix", ["backbone.", "module.encoder.", "model."])
+def test_the_names_of_the_network_are_found_behind_any_prefix(tmp_path, prefix, caplog):
+    state = ARCH(5).state_dict()
+    stored = {f"{prefix}{key}": value for key, value in state.items()} | {"criterion.weight": torch.ones(5)}
+    torch.save({"state_dict": stored}, tmp_path / "w.ckpt")
+    with caplog.at_level(logging.INFO):
+        model = checkpoint(tmp_path / "w.ckpt")(ARCH(5), ARCH)
+    torch.testing.assert_close(model.state_dict(), state, rtol=0, atol=0)
+    assert f"that start with {prefix}; 1 left out, such as criterion.weight" in caplog.text
+
+
+def test_several_networks_in_a_file_are_named(tmp_path):
+    first, second = ARCH(5).state_dict(), ARCH(5).state_dict()
+    parts = {"student.": first, "teacher.": second}
+    torch.save({lead + key: value for lead, part in parts.items() for key, value in part.items()}, tmp_path / "w.pth")
+    with pytest.raises(InvalidValue, match=r"behind student. and teacher. in it: choose .model.weights.prefix=student"):
+        checkpoint(tmp_path / "w.pth")(ARCH(5), ARCH)
+    model = checkpoint(tmp_path / "w.pth", prefix="teacher.")(ARCH(5), ARCH)
+    torch.testing.assert_close(model.state_dict(), second, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda s: s.pop("stem.0.weight"), "1 keys are missing: stem.0.weight"),
+        (lambda s: s.pop("stem.0.weight"), "1 keys are missing: stem.0.weight$"),
+        (
+            lambda s: s.update(first=s.pop("stem.0.weight")),
+            "stem.0.weight; it has first instead: .*model.weights.prefix",
+        ),
         (lambda s: s.update(extra=torch.zeros(1)), "1 keys are unexpected: extra"),
         (lambda s: s.update({"stem.0.weight": torch.zeros(1)}), "1 keys are of another shape: stem.0.weight"),
     ],

@@ -1,0 +1,158 @@
+"""Reads PyTorch files of any trainer with `weights_only`: their tensors and plain values, no object and no code.
+
+Trainers save more than weights: settings of OmegaConf, arrays, paths, loggers. Each object of a type that
+`weights_only` does not know becomes an inert stand-in: no class or function that a file names is imported or called.
+"""
+
+import logging
+import pickle
+import re
+import zipfile
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
+
+from sota_exp.stages.stage import InvalidValue
+
+#: Keys of the weights in checkpoints of timm, torchvision, Lightning and others, averaged weights first.
+CHECKPOINT_KEYS = (
+    *("state_dict_ema", "model_ema", "params_ema", "ema"),
+    *("state_dict", "model", "model_state_dict", "net", "params"),
+)
+
+log = logging.getLogger(__name__)
+
+
+class StandIn:
+    """In place of an object: takes the arguments and the state of any type, and keeps nothing."""
+
+    def __init__(self, *arguments: object) -> None:
+        """The arguments are those that the file gives to its type."""
+
+    def __setstate__(self, state: object) -> None:
+        """The state is that which the file gives to the object."""
+
+    def __setitem__(self, key: object, value: object) -> None:
+        """Refuse an item, as newer versions of PyTorch do themselves.
+
+        Raises:
+            UnpicklingError: always.
+        """
+        raise pickle.UnpicklingError(f"Can only SETITEM for dict, but got {type(self)}")
+
+
+class DictionaryStandIn(StandIn):
+    """In place of a type of dictionary, such as `defaultdict`: makes an `OrderedDict`, whose items are read."""
+
+    def __new__(cls, *arguments: object) -> OrderedDict[Any, Any]:  # type: ignore[misc]
+        """An empty dictionary; pickle sets its items one by one."""
+        return OrderedDict()
+
+
+class ListStandIn(StandIn):
+    """In place of a type of list, such as `deque`: makes a list."""
+
+    def __new__(cls, *arguments: object) -> list[Any]:  # type: ignore[misc]
+        """An empty list; pickle appends its items."""
+        return []
+
+
+def load_plain(path: str) -> Any:
+    """The content of a file of `torch.save`, on the CPU, with a `StandIn` for each object of a foreign type.
+
+    Raises:
+        UnpicklingError: it is no such file, or is built in a way that `weights_only` does not take.
+    """
+    names = get_unsafe_globals_in_checkpoint(path) if zipfile.is_zipfile(path) else []
+    kinds: dict[str, type] = dict.fromkeys(names, StandIn)
+    while True:
+        try:
+            with safe_globals([(type(name, (kind,), {}), name) for name, kind in kinds.items()]):
+                return torch.load(path, "cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            refused = find_refused_type(str(error))
+            if refused.items() <= kinds.items():
+                raise pickle.UnpicklingError(_explain(str(error))) from error
+            kinds |= refused
+
+
+def find_refused_type(message: str) -> dict[str, type]:
+    """The name of the type in a message of `weights_only`, and what replaces it; {} without one.
+
+    The foreign types of a file of PyTorch before 1.6 show one by one; which ones are dictionaries or lists, always.
+    """
+    if foreign := re.search(r"GLOBAL (\S+) was not an allowed", message):
+        return {foreign[1] if "." in foreign[1] else f"builtins.{foreign[1]}": StandIn}
+    if filled := re.search(rf"Can only (SETITEM|append).* got <class '{re.escape(__name__)}\.(\S+)'>", message):
+        return {filled[2]: DictionaryStandIn if filled[1] == "SETITEM" else ListStandIn}
+    return {}
+
+
+def _explain(message: str) -> str:
+    """The line of a message of `weights_only` that says what is wrong, without its advice to run the file's code."""
+    reason = re.search(r"^(?:.*WeightsUnpickler error: )?((?:Unsupported|Trying|Can only|Only) .*)$", message, re.M)
+    return reason[1] if reason else message
+
+
+def find_weights(found: Any, path: str, entry: str | None) -> dict[str, Tensor]:
+    """The state dict in the content of the file `path`, key → tensor [...].
+
+    entry: its key; None: the first of `CHECKPOINT_KEYS`, else the only one with tensors alone.
+
+    Raises:
+        InvalidValue: there are no weights, no such entry, or several that no known key tells apart.
+    """
+    while entry is not None or not _is_state(found):
+        known, others = _list_entries(found)
+        if entry is not None and (not isinstance(found, Mapping) or not isinstance(found.get(entry), Mapping)):
+            raise InvalidValue("entry", entry, f"an entry of {path} with weights, {_name_legal([*known, *others])}")
+        if not known and len(others) > 1 and entry is None:
+            choice = f"choose one (model.weights.entry={others[0]}), or save one alone"
+            raise InvalidValue("path", path, f"a file with one state dict; it has {' and '.join(others)}: {choice}")
+        if not known and not others and entry is None:
+            raise InvalidValue("path", path, f"a file with a state dict{_explain_content(found)}")
+        chosen = entry or (known or others)[0]
+        rest = [key for key in [*known, *others] if key != chosen]
+        if rest or chosen in others:
+            log.info("%s: the weights are its entry %s%s", path, chosen, f", not {' or '.join(rest)}" if rest else "")
+        found, entry = found[chosen], None
+    return {key: value for key, value in found.items() if key != "n_averaged"}  # a count of torch's AveragedModel
+
+
+def _is_state(value: object) -> bool:
+    """Whether it has names with tensors, and nothing else."""
+    if not isinstance(value, Mapping) or not value:
+        return False
+    return all(isinstance(key, str) and isinstance(item, Tensor) for key, item in value.items())
+
+
+def _list_entries(found: Any) -> tuple[list[str], list[str]]:
+    """The keys of entries with weights: those of `CHECKPOINT_KEYS`, in their order, and others."""
+    if not isinstance(found, Mapping):
+        return [], []
+    known = [key for key in CHECKPOINT_KEYS if _is_state(found.get(key)) or any(_list_entries(found.get(key)))]
+    others = [key for key, value in found.items() if isinstance(key, str) and _is_state(value)]
+    return known, [key for key in others if key not in CHECKPOINT_KEYS]
+
+
+def _name_legal(entries: list[str]) -> str:
+    return f"such as {' or '.join(entries)}" if entries else "of which it has none"
+
+
+def _explain_content(found: Any) -> str:
+    """What is in place of weights, and the fix: an object of a foreign type, or entries that may contain some."""
+    inside = [found.get(key) for key in CHECKPOINT_KEYS] if isinstance(found, Mapping) else []
+    values = [
+        found,
+        *inside,
+        *(value for part in (found, *inside) if isinstance(part, Mapping) for value in part.values()),
+    ]
+    kind = next((type(value).__qualname__ for value in values if isinstance(value, StandIn)), None)
+    if kind is None:
+        entries = [str(key) for key, value in found.items() if isinstance(value, Mapping)] if inside else []
+        return f"; if it is in {' or '.join(entries[:5])}, say so by model.weights.entry" if entries else ""
+    return f"; it has an object of type {kind} instead: save its weights alone: torch.save(network.state_dict(), FILE)"
