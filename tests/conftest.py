@@ -12,7 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
+from sota_exp.tracking import mlflow_process
 from tests.composing import compositions_share_their_work
+from tests.forked import UploadProcess
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,6 +38,14 @@ def disk_not_waited_for() -> Iterator[None]:
     """No test loses power, so none waits until its files are on the disk: a run of tiny size would for a tenth of its time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_uploads() -> Iterator[None]:
+    """What sends a run to MLflow is a fork with MLflow in it; only the commands that tests start begin it as users do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mlflow_process, "start_process", UploadProcess)
         yield
 
 

@@ -11,8 +11,10 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing import reduction
 from pathlib import Path
+from typing import Any
 
 from tests.composing import compositions_share_their_work
 
@@ -34,31 +36,23 @@ _context.set_forkserver_preload(
         "matplotlib.backends.backend_agg",
         "matplotlib.figure",
         "hydra.main",
+        "mlflow.store.tracking.sqlalchemy_store",
         "sota_exp.cli.train",
         "sota_exp.cli.ablate",
         "sota_exp.cli.sweep",
         "sota_exp.sweep.end",
         "sota_exp.sweep.loop",
+        "sota_exp.tracking.mlflow_upload",
         "sota_exp.training.run",
     ]
 )
 
 
-class Program:
-    """`python -m sota_exp ARGUMENTS`, or `python PATH ARGUMENTS`: what a test needs of `subprocess.Popen`."""
+class Forked:
+    """A forked process: what a test needs of `subprocess.Popen`."""
 
-    def __init__(
-        self,
-        *arguments: str,
-        path: Path | None = None,
-        cwd: Path | None = None,
-        output: Path | None = None,
-    ) -> None:
-        """Start it. output: the file to which stdout and stderr are appended; without it they are dropped."""
-        changed = dict(os.environ) | {"OMP_NUM_THREADS": "1"}
-        self._process = _context.Process(
-            target=_run, args=(arguments, path, cwd or Path.cwd(), output or Path(os.devnull), changed), daemon=False
-        )
+    def __init__(self, target: Callable[..., None], *arguments: object) -> None:
+        self._process = _context.Process(target=target, args=arguments, daemon=False)
         self._process.start()
 
     @property
@@ -75,7 +69,7 @@ class Program:
         self._process.join(0)
         return self.returncode
 
-    def wait(self, timeout: float = 600) -> int:
+    def wait(self, timeout: float | None = 600) -> int:
         """Wait for its end; returns what `poll` does.
 
         Raises:
@@ -91,10 +85,54 @@ class Program:
         if self.poll() is None:
             os.kill(self.pid, number)
 
+    def kill(self) -> None:
+        """SIGKILL for this process alone."""
+        self.send_signal(signal.SIGKILL)
+
+
+class Program(Forked):
+    """`python -m sota_exp ARGUMENTS`, or `python PATH ARGUMENTS`."""
+
+    def __init__(
+        self,
+        *arguments: str,
+        path: Path | None = None,
+        cwd: Path | None = None,
+        output: Path | None = None,
+    ) -> None:
+        """Start it. output: the file to which stdout and stderr are appended; without it they are dropped."""
+        changed = dict(os.environ) | {"OMP_NUM_THREADS": "1"}
+        super().__init__(_run, arguments, path, cwd or Path.cwd(), output or Path(os.devnull), changed)
+
     def kill_group(self) -> None:
         """SIGKILL for the program and all that it started."""
         os.killpg(self.pid, signal.SIGKILL)
         self.wait()
+
+
+class UploadProcess(Forked):
+    """`python -m sota_exp.tracking.mlflow_follow` with pipes, without its two seconds of imports."""
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        """Start it. settings: environment variables beside those of this process."""
+        (reads, told), (said, says) = os.pipe(), os.pipe()
+        self.stdin, self.stdout = os.fdopen(told, "w"), os.fdopen(said)
+        pipes = [reduction.DupFd(reads), reduction.DupFd(says)]
+        try:
+            super().__init__(_run_upload, pipes, dict(os.environ) | settings)
+        finally:
+            os.close(reads)
+            os.close(says)
+
+
+def _run_upload(pipes: Sequence[Any], environment: Mapping[str, str]) -> None:
+    os.setsid()
+    for pipe, number in zip(pipes, (0, 1), strict=True):
+        os.dup2(pipe.detach(), number)
+    sys.stdin = os.fdopen(0, closefd=False)  # multiprocessing closes that of a child
+    os.environ.clear()
+    os.environ.update(environment)
+    runpy.run_module("sota_exp.tracking.mlflow_follow", run_name="__main__")
 
 
 def _run(arguments: Sequence[str], path: Path | None, cwd: Path, output: Path, environment: Mapping[str, str]) -> None:

@@ -86,8 +86,15 @@ def get_upload_process(settings: Mapping[str, str]) -> UploadProcess:
         if kept.settings == settings and kept.process.poll() is None:
             return kept
         kept.close()
+    process = start_process(settings)
+    assert process.stdout is not None
+    return UploadProcess(process=process, settings=settings, messages=PipeLines(process.stdout))
+
+
+def start_process(settings: Mapping[str, str]) -> "subprocess.Popen[str]":
+    """Start `mlflow_follow` with pipes for its input and its messages. settings: MLflow's environment variables."""
     paths = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]))
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-m", "sota_exp.tracking.mlflow_follow"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -96,8 +103,6 @@ def get_upload_process(settings: Mapping[str, str]) -> UploadProcess:
         env=os.environ | settings | {"PYTHONPATH": paths},
         text=True,
     )
-    assert process.stdout is not None
-    return UploadProcess(process=process, settings=settings, messages=PipeLines(process.stdout))
 
 
 def keep_idle(following: UploadProcess) -> None:
