@@ -478,6 +478,25 @@ def test_a_failed_job_of_a_multirun_is_one_line_of_ours(capfd, overrides, words)
     assert len(lines) == 1 and lines[0].startswith("sota-exp: ") and words in lines[0]
 
 
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["optimizer.lr=0.1,abc"], "optimizer.lr=abc: expected a number (in the run optimizer.lr=abc; no run was"),
+        (["optimizer.lr=0.1,0.2", "seed=1,-1"], "seed=-1 is not legal: an integer from 0 to 2⁶³ − 1 (in the run optim"),
+        (["augmentation/mix=none,mixes"], "augmentation/mix=mixes: no such option"),
+        (["augmentation/policy=none,randaugment", "++augmentation.policy.p=0.5"], "augmentation.policy.p: no such key"),
+        (["schedule/lr=cosine,one_cycle", "schedule/warmup=linear"], "(in the run schedule/lr=one_cycle; no run was"),
+        (["schedule.length.epochs=choice(1,0.5)"], "schedule.length.epochs=0.5: expected an integer"),
+        (["batch_size=range(8,-9,-8)"], "batch_size=0 is not legal: images, at least 1"),
+    ],
+)
+def test_all_runs_of_a_multirun_are_checked_before_the_first_one_trains(capfd, elsewhere, overrides, words):
+    assert run_command_line(["train", "-m", *TINY_RUN, "tracking=none", "hydra.sweep.dir=swept", *overrides]) == 2
+    errors = capfd.readouterr().err
+    assert words in errors and errors.count("\n") == 1
+    assert not (elsewhere / "swept").exists()
+
+
 @pytest.mark.parametrize("select", ["best", "last"])
 def test_the_panel_the_note_and_the_curves_name_the_epoch_whose_weights_are_saved(capsys, select):
     overrides = ["schedule.length.epochs=3", "optimizer.lr=1e-6", "recipe=baseline", f"evaluation.select={select}"]
