@@ -12,14 +12,16 @@ Setting: num_ops 2, magnitude 9 of 31; ResNet-50 on ImageNet: 76.3 → 77.6 %; l
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.random import RandomNumbers
-from sota_exp.stages.stage import Count, Fraction, NonNegative, Several, added_field, require
+from sota_exp.stages.stage import Count, Fraction, Legal, NonNegative, Several, added_field
 from sota_exp.techniques.augmentation.policy import ops
+from sota_exp.techniques.augmentation.policy.ops import Interpolation
 from sota_exp.techniques.augmentation.policy.space import OperationSpace, build_space, randaugment_ranges
 
 #: Position of the operation that changes nothing.
@@ -35,16 +37,17 @@ def build_randaugment_space(num_bins: int, size: int) -> OperationSpace:
 @dataclass(frozen=True, kw_only=True)
 class RandAugment(BatchTransform):
     num_ops: Count
-    magnitude: int
+    magnitude: Annotated[
+        int,
+        Legal(
+            lambda value, num_magnitude_bins: 0 <= value < num_magnitude_bins,
+            "a bin in [0, num_magnitude_bins={num_magnitude_bins})",
+        ),
+    ]
     num_magnitude_bins: Several
-    interpolation: ops.Interpolation
+    interpolation: Interpolation
     p: Fraction = added_field(1.0)
     magnitude_std: NonNegative = added_field(0.0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        legal = f"a bin in [0, num_magnitude_bins={self.num_magnitude_bins})"
-        require(0 <= self.magnitude < self.num_magnitude_bins, "magnitude", self.magnitude, legal)
 
     def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         space = build_randaugment_space(self.num_magnitude_bins, batch.images.shape[-1])
