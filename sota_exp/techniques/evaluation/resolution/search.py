@@ -107,7 +107,7 @@ class ResolutionSearch(Resolution):
                     for ratio in crop_ratios or [crop_ratio]
                 )
             ),
-            "pixels, at least 8 each, or null for {relative_sizes} times size; a grid of more than the default view",
+            "pixels, at least 8 each, or null for relative_sizes={relative_sizes}; more views than the default one",
         ),
     ]
     crop_ratios: CropRatios | None
