@@ -513,6 +513,25 @@ def test_the_panel_the_note_and_the_curves_name_the_epoch_whose_weights_are_save
     assert f"of the saved weights, epoch {saved}" in titles
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["optimizer.lr=interval(0,0.1)", "batch_size=0"], "batch_size=0 is not legal: images, at least 1"),
+        (["seed=range(0,9)", "data=image_folder", "data.root=nowhere"], "data.root=nowhere is not legal"),
+        (["optimizer.lr=choice(0.1,abc)"], "optimizer.lr=abc: expected a number"),
+        (["optimizer.lr=interval(-1,0.1)"], "optimizer.lr is searched from -1 to 0.1: optimizer.lr=-0.9999989 is not"),
+        (["batch_size=range(0,64,step=16)"], "batch_size is searched from 0 to 48: batch_size=0 is not legal"),
+        (["augmentation/mix=choice(none,mixes)"], "augmentation/mix=mixes: no such option"),
+    ],
+)
+def test_values_of_a_sweep_are_checked_before_the_first_trial(words, message, capfd, elsewhere):
+    own = [word for word in TINY_RUN if "data=image_folder" not in words or not word.startswith("data")]
+    assert run_command_line(["sweep", *own, "tracking=none", "hydra.sweep.dir=s", *words]) == 2
+    said = capfd.readouterr()
+    assert said.err.startswith(f"sota-exp: {message}") and said.err.count("\n") == 1 and not said.out
+    assert not list(elsewhere.glob("s/study.db*"))
+
+
 @pytest.mark.parametrize("key", ["batch_size", "schedule.early_stopping.patience"])
 def test_an_interval_of_a_whole_number_is_refused_before_any_trial(key, capfd, elsewhere):
     words = ["schedule/early_stopping=patience", "hydra.sweep.dir=s", "tracking=none"]
