@@ -98,7 +98,7 @@ def check_run(config: DictConfig, overrides: list[str]) -> None:
 
 
 def list_extremes(kind: BaseDistribution) -> list[Any]:
-    """Values of a knob: all choices, or both ends of its range; of an interval, which hardly draws them, almost both."""
+    """Values of a knob: all choices, or both ends of its range; of an interval, which hardly draws them, nearly."""
     if isinstance(kind, CategoricalDistribution):
         return list(kind.choices)
     assert isinstance(kind, FloatDistribution | IntDistribution)
