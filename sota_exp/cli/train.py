@@ -7,9 +7,11 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from sota_exp.config import compose
+from sota_exp.config.configuration import Configuration
 from sota_exp.config.rules import check_rules
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.report.terminal import make_console, shorten_path
+from sota_exp.runs.mlflow_store import resolve_uri
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,7 @@ def train(config: DictConfig) -> float:
         configuration = compose.get_job_configuration(config)
         for warning in check_rules(configuration):
             log.warning(warning)
+        check_tracking(configuration)
         if configuration.experiment.runtime.measure:
             from sota_exp.training.autotune import choose_runtime
 
@@ -51,6 +54,19 @@ def train(config: DictConfig) -> float:
             "This run was finished before; nothing was done. For another run change seed or hydra.run.dir."
         )
     return float(result["metrics"]["val/accuracy"])
+
+
+def check_tracking(configuration: Configuration) -> None:
+    """Check that MLflow can open its database, before anything slow is imported.
+
+    Raises:
+        ConfigError: it is in a folder whose name is not UTF-8.
+    """
+    if configuration.choices["tracking"] == "mlflow":
+        try:
+            resolve_uri(configuration.values["tracking"]["uri"], Path.cwd())
+        except ConfigError as error:
+            raise ConfigError(f"{error}: tracking.uri=sqlite:////FOLDER/mlflow.db, or tracking=none") from error
 
 
 def remove_empty_run_directory(directory: Path) -> None:

@@ -9,7 +9,7 @@ import importlib
 import math
 import pickle
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -43,7 +43,8 @@ def build(cls: type[T], tree: object, key: str = "") -> T:
         each = " or ".join(f"{join_key(key, name)}=…" for name in types)
         raise ConfigError(f"{key}={tree}: this is a group of values; set {each}")
     tree = get_inert_values(typing.cast(Any, cls)) | dict(tree)
-    _check_keys(tree, types, key)
+    require_known_keys(tree, types, key)
+    _require_values(tree, types, key)
     values = {
         name: build(kind, tree.get(name), join_key(key, name)) for name, kind in types.items() if is_config_class(kind)
     }
@@ -99,12 +100,20 @@ def is_config_class(kind: object) -> bool:
     return isinstance(kind, type) and kind.__module__.startswith("sota_exp.")
 
 
-def _check_keys(tree: Mapping[str, Any], types: Mapping[str, Any], key: str) -> None:
+def require_known_keys(tree: Iterable[str], fields: Collection[str], key: str) -> None:
+    """Check that a node has no other keys than the fields of its class.
+
+    Raises:
+        ConfigError: a key is unknown.
+    """
     for name in tree:
-        if name not in types:
-            legal = format_legal(name, types) if types else "this option has no keys."
+        if name not in (*fields, *OPTION_KEYS):
+            legal = format_legal(name, fields) if fields else "this option has no keys."
             hint = "" if "Did you mean" in legal else format_options_with_key(key.replace(".", "/"), name)
             raise ConfigError(f"{join_key(key, name)}: no such key; {legal}{hint}")
+
+
+def _require_values(tree: Mapping[str, Any], types: Mapping[str, Any], key: str) -> None:
     for name in types:
         if tree.get(name) == MISSING or (name not in tree and not is_config_class(types[name])):
             raise ConfigError(f"{join_key(key, name)}: a value is missing; give one: {join_key(key, name)}=…")

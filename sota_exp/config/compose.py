@@ -11,6 +11,7 @@ import hydra
 import yaml
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -24,6 +25,7 @@ from sota_exp.config.hashing import compute_digest
 from sota_exp.config.hydra_compose import compose_with_hydra, normalize_override, register_resolvers
 from sota_exp.config.hydra_errors import format_hydra_error
 from sota_exp.config.hydra_paths import leave_out_hydra_files, read_folders_literally, require_utf8
+from sota_exp.config.multirun import CheckedSweeper
 from sota_exp.config.recipe_values import drop_replaced_values, extract_run, get_search_directories
 from sota_exp.config.search_path import build_search_path_override
 from sota_exp.config.values import is_multirun
@@ -46,6 +48,7 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
     register_resolvers()
     read_folders_literally()
     forget_shown_messages()
+    Plugins.instance().register(CheckedSweeper)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing the error and exiting.
     arguments = list(map(normalize_override, arguments))
     sys.argv = [f"sota-exp {command}".strip(), *add_sweep_directory(arguments, command)]

@@ -13,13 +13,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
-from sota_exp.config.build import convert_values, prefix_invalid_values
+from sota_exp.config.build import convert_values, prefix_invalid_values, require_known_keys
 from sota_exp.config.formats import get_target
 from sota_exp.config.values import join_key
 from sota_exp.stages.stage import require_legal_values
 
 #: Modules whose names annotations may use, which import nothing slow.
-IMPORTED = ("builtins", "collections.abc", "pathlib", "sota_exp.stages.stage", "typing")
+IMPORTED = (
+    *("builtins", "collections.abc", "functools", "itertools", "math", "pathlib", "typing"),
+    *("sota_exp.models.network_names", "sota_exp.runs.mlflow_store", "sota_exp.stages.stage"),
+)
 
 #: The class of the whole configuration.
 ROOT = ("sota_exp.config.experiment", "Experiment")
@@ -100,7 +103,7 @@ def evaluate(module: str, node: ast.expr) -> Any:
 
 @functools.cache
 def read_fields(cls: SourceClass) -> dict[str, Any]:
-    """Field → its annotation, or the `SourceClass` of a group; without those that cannot be evaluated.
+    """Field → its annotation, or the `SourceClass` of a group; `Any` where it cannot be evaluated.
 
     Raises:
         NotEvaluated: there is no such class in the source.
@@ -121,7 +124,7 @@ def read_fields(cls: SourceClass) -> dict[str, Any]:
             try:
                 found[item.target.id] = evaluate(cls.module, item.annotation)
             except NotEvaluated:
-                found.pop(item.target.id, None)
+                found[item.target.id] = Any
     return found
 
 
@@ -140,16 +143,17 @@ def find_options(
 
 
 def check_values(values: Mapping[str, Any]) -> None:
-    """Check types and ranges of the values of a run, as `build` does, without importing PyTorch.
+    """Check keys, types and ranges of the values of a run, as `build` does, without importing PyTorch.
 
     Raises:
-        ConfigError: a value has another type, or is not legal.
+        ConfigError: a key is unknown, or a value has another type or is not legal.
     """
     for key, node, cls in find_options(values, "", SourceClass(*ROOT)):
         try:
             fields = read_fields(cls)
         except NotEvaluated:
             continue
+        require_known_keys(node, fields, key)
         given = {name: kind for name, kind in fields.items() if name in node and not isinstance(kind, SourceClass)}
         schema = type(cls.name, (), {"__annotations__": given})
         types = get_type_hints(schema)

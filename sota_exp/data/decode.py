@@ -1,10 +1,8 @@
-"""Decodes image files to upright uint8 images, several in parallel."""
+"""Decodes image files to upright uint8 images."""
 
 import io
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,13 +30,8 @@ DARKEST = 15
 #: TIFF tags of the bits per sample, of whether 0 is black (1) or white (0), and of the value of white.
 TIFF_BITS, TIFF_ZERO, TIFF_WHITE = 258, 262, 281
 
-# Number of decoded images in memory at once: 16 of 24 megapixels take a gigabyte.
-MAX_DECODED = 16
-
 #: What Pillow raises for files that are not images, or that it refuses to decode.
 DECODE_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-In = TypeVar("In")
-Out = TypeVar("Out")
 
 
 class ImageFile(NamedTuple):
@@ -279,10 +272,3 @@ def scale_to_eight_bits(values: NDArray[np.uint32], white: int) -> NDArray[np.ui
 def describe_remark(remark: str, num: int, total: int, first: str) -> str:
     """The warning about `num` of `total` images; first: the name of the first one."""
     return REMARKS[remark].format(images=f"{num:,} of {total:,} images; the first is {first}")
-
-
-def map_in_threads(function: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:
-    """`function` of every item in order, in threads (decoding releases the GIL), `MAX_DECODED` results at a time."""
-    with ThreadPoolExecutor() as pool:
-        for start in range(0, len(items), MAX_DECODED):
-            yield from pool.map(function, items[start : start + MAX_DECODED])

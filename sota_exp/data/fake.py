@@ -11,7 +11,7 @@ from sota_exp.data.store import open_data_set
 from sota_exp.data.store_writer import TRAIN, Sample, StoreContents
 from sota_exp.stages.data import DataSet, DataSource
 from sota_exp.stages.random import key_to_seed
-from sota_exp.stages.stage import Legal, Pixels, require
+from sota_exp.stages.stage import Legal, Pixels
 
 
 def draw_image(color: np.ndarray, height: int, width: int, seed: int) -> np.ndarray:
@@ -26,16 +26,16 @@ def draw_image(color: np.ndarray, height: int, width: int, seed: int) -> np.ndar
 class Fake(DataSource):
     """One colour per class; the sides of images are from `min_side` to `max_side` pixels."""
 
-    num_images: int
+    num_images: Annotated[
+        int,
+        Legal(
+            lambda value, num_classes: value >= 3 * num_classes,
+            "at least three per class, of num_classes={num_classes}",
+        ),
+    ]
     num_classes: Annotated[int, Legal(lambda value: 2 <= value <= 36, "from 2 to 36 colours")]
     min_side: Pixels
-    max_side: int
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        least = 3 * self.num_classes
-        require(self.num_images >= least, "num_images", self.num_images, f"at least {least}, three per class")
-        require(self.max_side >= self.min_side, "max_side", self.max_side, f"pixels, at least min_side={self.min_side}")
+    max_side: Annotated[int, Legal(lambda value, min_side: value >= min_side, "pixels, at least min_side={min_side}")]
 
     def __call__(self) -> DataSet:
         key = f"fake-{self.num_images}-{self.num_classes}-{self.min_side}-{self.max_side}"

@@ -27,15 +27,14 @@ from sota_exp.data.decode import (
     decode_file,
     decode_image,
     decode_upright,
-    map_in_threads,
 )
+from sota_exp.data.read_files import map_in_threads, read_all
 from sota_exp.data.resize import compute_resized_shape, interpolate
 from sota_exp.data.store import open_data_set, use_given_splits
 from sota_exp.data.store_writer import (
     TRAIN,
     Sample,
     StoreContents,
-    UnreadableImage,
     hash_file,
     hash_pixels,
     shorten_digest,
@@ -131,34 +130,20 @@ def decode_split(
     return map_in_threads(decode, range(num))
 
 
-def _decode_sample(image: ImageFile, labels: dict[str, int], max_side: int | None) -> Sample | UnreadableImage:
-    try:
-        decoded, digest = decode_file(image.path), shorten_digest(hash_file(image.path))
-        pixels = to_stored_pixels(decoded.pixels, max_side)
-        return Sample(pixels, labels[image.class_name], image.split, digest, decoded.remarks)
-    except UnreadableImage as error:
-        return error
+def _decode_sample(image: ImageFile, labels: dict[str, int], max_side: int | None) -> Sample:
+    decoded, digest = decode_file(image.path), shorten_digest(hash_file(image.path))
+    pixels = to_stored_pixels(decoded.pixels, max_side)
+    return Sample(pixels, labels[image.class_name], image.split, digest, decoded.remarks)
 
 
 def decode_samples(found: list[ImageFile], classes: list[str], max_side: int | None) -> Iterator[Sample]:
-    """The decoded images. Of several unreadable ones, each is logged, and an error at the end gives their number.
+    """The decoded images.
 
     Raises:
-        RunFailed: a file cannot be decoded.
+        RunFailed: files cannot be decoded; see `read_all`.
     """
     labels = {name: label for label, name in enumerate(classes)}
-    unreadable: list[UnreadableImage] = []
-    for result in map_in_threads(partial(_decode_sample, labels=labels, max_side=max_side), found):
-        if isinstance(result, Sample):
-            yield result
-        else:
-            unreadable.append(result)
-    if len(unreadable) > 1:
-        for error in unreadable:
-            log.warning("%s", error)
-        raise RunFailed(f"{len(unreadable)} files can't be read as images; fix or remove them: they are named above")
-    if unreadable:
-        raise unreadable[0]
+    return read_all(partial(_decode_sample, labels=labels, max_side=max_side), found)
 
 
 class FileList(NamedTuple):

@@ -136,7 +136,7 @@ def check_not_ambiguous(root: Path, found: dict[int, Path]) -> None:
 def list_split_images(root: Path, folders: dict[int, Path]) -> list[ImageFile]:
     """Every image in the class folders of the splits (split → folder below `root`), sorted by split, class and path.
 
-    What is left out is counted in a warning: files whose ending Pillow does not know, images outside of class folders.
+    What is left out is counted in warnings: files whose ending Pillow does not know, and all outside of class folders.
 
     Raises:
         InvalidValue: nothing is left of a class: its folder has other files alone, is a link to nothing or to
@@ -144,7 +144,7 @@ def list_split_images(root: Path, folders: dict[int, Path]) -> list[ImageFile]:
     """
     listed: list[ImageFile] = []
     left_out: dict[str, Counter[str]] = {}
-    warn_of_stray_images(root, folders.values())
+    warn_of_stray_files(root, folders.values())
     for split, split_folder in sorted(folders.items()):
         for link in filter(Path.is_symlink, split_folder.iterdir()):
             if not link.exists():
@@ -166,17 +166,21 @@ def list_split_images(root: Path, folders: dict[int, Path]) -> list[ImageFile]:
         num = sum(sum(others.values()) for others in left_out.values())
         named = "; ".join(f"{name}: {describe_endings(left_out[name])}" for name in sorted(left_out)[:MAX_NAMED])
         more = f"; {len(left_out) - MAX_NAMED} more classes" if len(left_out) > MAX_NAMED else ""
-        log.warning("%s: %d files are left out, by their endings not images for Pillow: %s%s", root, num, named, more)
+        are = "file is" if num == 1 else "files are"
+        log.warning("%s: %d %s left out, by their endings not images for Pillow: %s%s", root, num, are, named, more)
     return listed
 
 
-def warn_of_stray_images(root: Path, folders: Iterable[Path]) -> None:
-    """Say which images lie outside of class folders: in `root`, in the split folders, and between them."""
+def warn_of_stray_files(root: Path, folders: Iterable[Path]) -> None:
+    """Say which files lie outside of class folders: in `root`, in the split folders, and between them. None hidden."""
     between = {folder for split in folders for folder in (split, *split.parents) if folder.is_relative_to(root)}
     for folder in sorted({root, *between}):
-        if stray := sorted(path.name for path in folder.iterdir() if is_image(path.name)):
-            num = f"{len(stray)} images in no class folder are" if stray[1:] else "1 image in no class folder is"
-            log.warning("%s: %s left out: %s", folder, num, join_first(stray, MAX_NAMED))
+        stray = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+        images = [name for name in stray if is_image(name)]
+        for names, word in ((images, "image"), ([name for name in stray if name not in images], "other file")):
+            if names:
+                num = f"{len(names)} {word}s in no class folder are" if names[1:] else f"1 {word} in no class folder is"
+                log.warning("%s: %s left out: %s", folder, num, join_first(names, MAX_NAMED))
 
 
 def check_not_nested(root: Path) -> None:

@@ -29,9 +29,9 @@ from sota_exp.data.decode import (
     describe_reading,
     describe_remark,
     make_unreadable,
-    map_in_threads,
 )
 from sota_exp.data.normalization import choose_images, compute_statistics, sum_pixels
+from sota_exp.data.read_files import read_all
 from sota_exp.data.store import assign_splits
 from sota_exp.data.store_writer import hash_file, shorten_digest
 from sota_exp.runs.atomic import write_recomputable_text
@@ -132,7 +132,7 @@ def load_or_compute_statistics(
     if not file.is_file():
         log.info("computing mean and standard deviation from %d training images", len(chosen))
         sums, num_pixels = np.zeros((2, 3), dtype=np.int64), 0
-        for image in map_in_threads(read_stored, chosen):
+        for image in read_all(read_stored, chosen):
             sums += sum_pixels(image)
             num_pixels += image.shape[0] * image.shape[1]
         statistics = compute_statistics(sums, num_pixels)
@@ -150,7 +150,7 @@ def load_or_build_index(found: Sequence[ImageFile], path: Path) -> tuple[np.ndar
     with FileLock(f"{path}.lock"):
         if not path.is_file():
             log.info("reading the sizes of %d images", len(found))
-            rows = list(map_in_threads(read_file_facts, [image.path for image in found]))
+            rows = list(read_all(read_file_facts, [image.path for image in found]))
             write_recomputable_text(path, json.dumps(rows))
     rows = json.loads(path.read_text())
     sizes = np.array([row[:2] for row in rows], dtype=np.int64).reshape(-1, 2)

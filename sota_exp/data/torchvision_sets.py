@@ -51,6 +51,19 @@ class TorchvisionFiles:
     classes: tuple[str, ...] = ()
 
 
+#: Names of torchvision's classes.
+NAMES = (
+    "CIFAR10",
+    "CIFAR100",
+    "SVHN",
+    "FashionMNIST",
+    "Flowers102",
+    "OxfordIIITPet",
+    "Food101",
+    "StanfordCars",
+    "Imagenette",
+)
+
 #: Name of torchvision's class → data set.
 DATA_SETS = {
     "CIFAR10": TorchvisionFiles(
@@ -131,7 +144,7 @@ class TorchvisionSet(DataSource):
     dataset: the class in `torchvision.datasets`. root: the folder of its files, also for downloads; null: the cache.
     """
 
-    dataset: Annotated[str, one_of(*DATA_SETS)]
+    dataset: Annotated[str, one_of(*NAMES)]
     root: str | None
     max_side: Pixels | None
 

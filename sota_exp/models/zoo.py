@@ -9,6 +9,7 @@ import timm
 import torchvision
 from torch import nn
 
+from sota_exp.models.network_names import list_networks
 from sota_exp.models.small_nets import SMALL_NETWORKS, build_small
 from sota_exp.models.weight_files import hash_weights_with_use
 from sota_exp.stages.data import Preprocessing
@@ -33,11 +34,6 @@ def require_known(field: str, name: str, known: Iterable[str], kind: str) -> Non
         raise InvalidValue(
             field, name, f"a {kind}; near: {', '.join(near)}" if near else f"a {kind}, of which there are {len(known)}"
         )
-
-
-def list_torchvision() -> list[str]:
-    """Names of torchvision's classification networks."""
-    return torchvision.models.list_models(module=torchvision.models)
 
 
 def build_torchvision(name: str, num_classes: int) -> nn.Module:
@@ -65,9 +61,9 @@ def build_by_name(name: str, num_classes: int) -> nn.Module:
     """An untrained network by name: ours, else torchvision's, else timm's."""
     if name in SMALL_NETWORKS:
         return build_small(name, num_classes, width_multiplier=1.0)
-    if name in list_torchvision():
+    if name in list_networks("torchvision"):
         return build_torchvision(name, num_classes)
-    require_known("name", name, [*SMALL_NETWORKS, *list_torchvision(), *timm.list_models()], "network")
+    require_known("name", name, {*SMALL_NETWORKS, *list_networks("torchvision"), *list_networks("timm")}, "network")
     return build_timm(name, num_classes, None)
 
 

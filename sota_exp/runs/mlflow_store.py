@@ -61,7 +61,7 @@ def build_sqlite_uri(path: Path) -> str:
         ConfigError: the path has bytes that are not UTF-8, which SQLAlchemy and MLflow would replace.
     """
     if not is_utf8(str(path)):
-        raise ConfigError(f"{path}: a database needs a path in UTF-8; tracking.uri=sqlite:///PATH or tracking=none")
+        raise ConfigError(f"{path}: a database needs a path in UTF-8; rename the folder, or choose another database")
     quoted = quote_path(path)
     return f"{SQLITE_PREFIX}{path}" if quoted == str(path) else f"{QUOTED_SQLITE_PREFIX}{quoted}"
 
@@ -199,7 +199,7 @@ def get_or_create_experiment(client: "MlflowClient", uri: str, name: str) -> str
 def format_dashboard_command(uri: str, experiment: str) -> str:
     """The command line that opens the dashboard on an experiment from this directory."""
     words = ["sota-exp dashboard"]
-    if uri != resolve_uri(None, Path.cwd()):
+    if get_sqlite_path(uri) != Path("mlflow.db").resolve():
         words.append(f"--uri {uri}")
     if experiment != DEFAULT_EXPERIMENT:
         words.append(f"--experiment {shlex.quote(experiment)}")

@@ -4,9 +4,11 @@ A stage is a frozen, keyword-only dataclass whose fields are its configuration. 
 `No…`), an object that does nothing, so that the training loop needs no branch for "off".
 """
 
+import difflib
 import functools
+import inspect
 from abc import ABC
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -41,15 +43,46 @@ def added_field(inert: Any) -> Any:
 
 @dataclass(frozen=True)
 class Legal:
-    """The legal values of a field, beside its type: `Annotated[float, Legal(…)]`. None is legal where its type is."""
+    """The legal values of a field, beside its type: `Annotated[float, Legal(…)]`. None is legal where its type is.
 
-    is_legal: Callable[[Any], bool]
+    Further parameters of `is_legal` get the fields of their names; then it decides about None too. `{field}` in `words`
+    is the value of that field. names: the legal words if they are too many to be listed; an error tells similar ones.
+    """
+
+    is_legal: Callable[..., bool]
     words: str
+    names: Callable[[], Collection[str]] | None = None
+
+    @functools.cached_property
+    def others(self) -> tuple[str, ...]:
+        """The other fields that `is_legal` needs."""
+        _, *others = inspect.signature(self.is_legal).parameters.values()
+        return tuple(other.name for other in others if other.default is inspect.Parameter.empty)
+
+    def require(self, name: str, values: Mapping[str, Any]) -> None:
+        """Check the field `name` of `values`.
+
+        Raises:
+            InvalidValue: its value is not legal.
+        """
+        value, others = values[name], {other: values[other] for other in self.others}
+        if (value is None and not others) or self.is_legal(value, **others):
+            return
+        words = self.words.format(**others) if others else self.words
+        if self.names is not None:
+            near = difflib.get_close_matches(str(value), self.names(), n=3)
+            words += f"; near: {', '.join(near)}" if near else f", of which there are {len(self.names())}"
+        raise InvalidValue(name, value, words)
 
 
 def one_of(*options: str) -> Legal:
     """The values of a field that is a choice."""
     return Legal(lambda value: value in options, f"one of {', '.join(options)}")
+
+
+def known_name(kind: str, names: Callable[[], Collection[str]]) -> Legal:
+    """The values of a field that is one of very many names. kind: what they are names of, for the message."""
+    return Legal(lambda value: value in names(), f"a {kind}", names)
 
 
 Count = Annotated[int, Legal(lambda value: value >= 1, "a count of at least 1")]
@@ -86,8 +119,9 @@ def require_legal_values(cls: type, values: Mapping[str, Any]) -> None:
     Raises:
         InvalidValue: one is not legal.
     """
-    for name, legal in get_legal_values(cls).items():
-        require(values[name] is None or legal.is_legal(values[name]), name, values[name], legal.words)
+    found = get_legal_values(cls)
+    for name in sorted(found, key=lambda name: bool(found[name].others)):  # Each alone first, then with others.
+        found[name].require(name, values)
 
 
 class Settings:

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
 from sota_exp.config.build import import_class
 from sota_exp.config.configuration import Configuration, resolve_configuration
 from sota_exp.config.hydra_compose import SWEEP_KEYS
+from sota_exp.config.recipe_values import extract_run
+from sota_exp.config.rules import check_each_value
 from sota_exp.config.values import flatten
 from sota_exp.errors import ConfigError
 from sota_exp.sweep.settings import Objectives, SweepSettings
@@ -82,6 +84,26 @@ def require_whole_numbers(config: DictConfig, knobs: Mapping[str, BaseDistributi
                 f"{name}=interval({kind.low:g},{kind.high:g}): {name} is a whole number; write "
                 f"{name}=int(interval({low},{high})), range({low},{high + 1},step=…) or choice(…)"
             )
+
+
+def check_run(config: DictConfig, overrides: list[str]) -> None:
+    """Check the values of a run that `overrides` compose to `config`, which is changed; of this program's runs alone.
+
+    Raises:
+        ConfigError: one is missing or not legal.
+    """
+    run, choices = extract_run(config)
+    if "recipe" in choices:
+        check_each_value(resolve_configuration(run, choices, overrides))
+
+
+def list_extremes(kind: BaseDistribution) -> list[Any]:
+    """Values of a knob: all choices, or both ends of its range; of an interval, which hardly draws them, nearly."""
+    if isinstance(kind, CategoricalDistribution):
+        return list(kind.choices)
+    assert isinstance(kind, FloatDistribution | IntDistribution)
+    margin = 0 if kind.step else 1e-6 * (kind.high - kind.low)
+    return [kind.low + margin, kind.high - margin]
 
 
 def _is_whole(configuration: Configuration, key: str) -> bool:

@@ -28,15 +28,17 @@ class TrialSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Search until `n_trials` or a budget is reached, then confirm, and write and print the result."""
-        from sota_exp.report.terminal import make_console
-        from sota_exp.sweep.console import format_sweep_plan
-        from sota_exp.sweep.end import finish_sweep, write_unfinished_sweep
-        from sota_exp.sweep.loop import search
         from sota_exp.sweep.sweep import Sweep
 
         assert self.config is not None and self.launcher is not None and self.hydra_context is not None
         sweep = Sweep.open(self.settings, self.config, self.launcher, self.hydra_context.config_loader, arguments)
         sweep.begin()
+        # These import PyTorch, once everything is checked.
+        from sota_exp.report.terminal import make_console
+        from sota_exp.sweep.console import format_sweep_plan
+        from sota_exp.sweep.end import finish_sweep, write_unfinished_sweep
+        from sota_exp.sweep.loop import search
+
         make_console().print(format_sweep_plan(sweep.settings, sweep.goal.objectives), style="dim", soft_wrap=True)
         try:
             finish_sweep(sweep, search(sweep))

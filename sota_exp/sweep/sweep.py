@@ -15,19 +15,21 @@ from typing import Any
 
 import optuna
 from hydra.core.config_loader import ConfigLoader
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.distributions import CategoricalDistribution as Categorical
-from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, Trial
 
 from sota_exp.config.formats import require_current_format
 from sota_exp.config.hydra_errors import format_hydra_error
 from sota_exp.errors import ConfigError
 from sota_exp.sweep.checks import (
+    check_run,
     format_search_mismatch,
+    list_extremes,
     load_custom_search_space,
     require_prunable,
     require_whole_numbers,
@@ -124,21 +126,33 @@ class Sweep:
         """Create or load the study, and enqueue the start points once.
 
         Raises:
-            ConfigError: an older version made the sweep in the directory, or a knob cannot have its values.
+            ConfigError: an older version made the sweep in the directory, or a knob or a key cannot have its values.
         """
         files = [self.directory / "sweep.json", *islice(self.directory.glob("[0-9]*/config.yaml"), 1)]
         require_current_format(files, self.directory, "sweep", "sweep")
         self.directory.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, self.directory / "multirun.yaml")
-        require_whole_numbers(self._compose_with([]), self.space.knobs)
+        self._check_values()
         if self.settings.custom_search_space is None and (
             warning := format_small_space(self.sampler, self.space, self.settings.n_trials)
         ):
             log.warning(warning)
-        for name, kind in self.space.knobs.items():
-            if name not in self.space.coordinates and isinstance(kind, FloatDistribution | IntDistribution):
-                self._compose_with([f"{name}={kind.low}"])
         retry_while_disconnected(self._begin_study)
+
+    def _check_values(self) -> None:
+        """Check what the command fixes and searches, before the first trial.
+
+        Raises:
+            ConfigError: there is no such key, or a value is not legal.
+        """
+        require_whole_numbers(self._compose_with([]), self.space.knobs)
+        knobs = {name: kind for name, kind in self.space.knobs.items() if name not in self.space.coordinates}
+        for name, kind in knobs.items():
+            if isinstance(kind, FloatDistribution | IntDistribution):
+                self._compose_with([f"{name}={kind.low}"])
+        check_run(self._compose_with([]), self.space.overrides({}))
+        for name, kind in knobs.items():
+            self._check_knob(name, kind)
 
     def _compose_with(self, overrides: list[str]) -> DictConfig:
         """The configuration with `overrides`, the fixed ones and first choices, or alone where these do not compose.
@@ -151,6 +165,28 @@ class Sweep:
             return self.require_composable(overrides, job)
         except ConfigError:
             return self.require_composable(overrides, [*self.search_overrides, *overrides])
+
+    def _check_knob(self, name: str, kind: BaseDistribution) -> None:
+        """Check the values of a knob, each with the first choices of the others; trials tell what does not compose.
+
+        Raises:
+            ConfigError: there is no such option, or a value is not legal.
+        """
+        first = {other: each.choices[0] for other, each in self.space.knobs.items() if isinstance(each, Categorical)}
+        for value in list_extremes(kind):
+            overrides = self.space.overrides({**first, name: value})
+            try:
+                config = self.loader.load_sweep_config(self.config, [*self.search_overrides, *overrides])
+            except MissingConfigException as error:
+                raise ConfigError(format_hydra_error(error, overrides)) from error
+            except (HydraException, OmegaConfBaseException, ValueError):
+                continue
+            try:
+                check_run(config, overrides)
+            except ConfigError as error:
+                if not isinstance(kind, FloatDistribution | IntDistribution):
+                    raise
+                raise ConfigError(f"{name} is searched from {kind.low:g} to {kind.high:g}: {error}") from error
 
     def require_composable(self, overrides: list[str], job: list[str]) -> DictConfig:
         """The configuration of a job as Hydra composes it. overrides: those of `job` that an error message may name.

@@ -478,6 +478,25 @@ def test_a_failed_job_of_a_multirun_is_one_line_of_ours(capfd, overrides, words)
     assert len(lines) == 1 and lines[0].startswith("sota-exp: ") and words in lines[0]
 
 
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["optimizer.lr=0.1,abc"], "optimizer.lr=abc: expected a number (in the run optimizer.lr=abc; no run was"),
+        (["optimizer.lr=0.1,0.2", "seed=1,-1"], "seed=-1 is not legal: an integer from 0 to 2⁶³ − 1 (in the run optim"),
+        (["augmentation/mix=none,mixes"], "augmentation/mix=mixes: no such option"),
+        (["augmentation/policy=none,randaugment", "++augmentation.policy.p=0.5"], "augmentation.policy.p: no such key"),
+        (["schedule/lr=cosine,one_cycle", "schedule/warmup=linear"], "(in the run schedule/lr=one_cycle; no run was"),
+        (["schedule.length.epochs=choice(1,0.5)"], "schedule.length.epochs=0.5: expected an integer"),
+        (["batch_size=range(8,-9,-8)"], "batch_size=0 is not legal: images, at least 1"),
+    ],
+)
+def test_all_runs_of_a_multirun_are_checked_before_the_first_one_trains(capfd, elsewhere, overrides, words):
+    assert run_command_line(["train", "-m", *TINY_RUN, "tracking=none", "hydra.sweep.dir=swept", *overrides]) == 2
+    errors = capfd.readouterr().err
+    assert words in errors and errors.count("\n") == 1
+    assert not (elsewhere / "swept").exists()
+
+
 @pytest.mark.parametrize("select", ["best", "last"])
 def test_the_panel_the_note_and_the_curves_name_the_epoch_whose_weights_are_saved(capsys, select):
     overrides = ["schedule.length.epochs=3", "optimizer.lr=1e-6", "recipe=baseline", f"evaluation.select={select}"]
@@ -492,6 +511,25 @@ def test_the_panel_the_note_and_the_curves_name_the_epoch_whose_weights_are_save
     assert said in format_run_note(RunContent.read(Path("run")))
     titles = json.dumps(draw_learning_curves(RunFigureData.read(Path("run"))).to_dict())
     assert f"of the saved weights, epoch {saved}" in titles
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["optimizer.lr=interval(0,0.1)", "batch_size=0"], "batch_size=0 is not legal: images, at least 1"),
+        (["seed=range(0,9)", "data=image_folder", "data.root=nowhere"], "data.root=nowhere is not legal"),
+        (["optimizer.lr=choice(0.1,abc)"], "optimizer.lr=abc: expected a number"),
+        (["optimizer.lr=interval(-1,0.1)"], "optimizer.lr is searched from -1 to 0.1: optimizer.lr=-0.9999989 is not"),
+        (["batch_size=range(0,64,step=16)"], "batch_size is searched from 0 to 48: batch_size=0 is not legal"),
+        (["augmentation/mix=choice(none,mixes)"], "augmentation/mix=mixes: no such option"),
+    ],
+)
+def test_values_of_a_sweep_are_checked_before_the_first_trial(words, message, capfd, elsewhere):
+    own = [word for word in TINY_RUN if "data=image_folder" not in words or not word.startswith("data")]
+    assert run_command_line(["sweep", *own, "tracking=none", "hydra.sweep.dir=s", *words]) == 2
+    said = capfd.readouterr()
+    assert said.err.startswith(f"sota-exp: {message}") and said.err.count("\n") == 1 and not said.out
+    assert not list(elsewhere.glob("s/study.db*"))
 
 
 @pytest.mark.parametrize("key", ["batch_size", "schedule.early_stopping.patience"])

@@ -68,6 +68,19 @@ def test_every_name_works_everywhere(tmp_path, name, tracking):
         assert list(Path(os.fsdecode(place), "mlartifacts").glob("*/*/artifacts/result.json"))
 
 
+def test_in_a_folder_not_in_utf_8_the_default_database_is_refused_at_once_and_another_works(tmp_path):
+    place = os.path.join(os.fsencode(tmp_path), b"bytes\xff")
+    os.makedirs(place)
+    words = ["train", *TINY, "schedule.length.epochs=1", "tracking=mlflow"]
+    status, said = command(place, *words)
+    assert status == 2 and said.count(b"\n") == 1
+    assert rb"bytes\xff/mlflow.db: a database needs a path in UTF-8" in said
+    assert said.endswith(b"another database: tracking.uri=sqlite:////FOLDER/mlflow.db, or tracking=none\n")
+    status, said = command(place, *words, f"tracking.uri=sqlite:///{tmp_path}/mlflow.db")
+    assert status == 0 and b"tracking of this run failed" not in said, said
+    assert list(tmp_path.glob("mlartifacts/*/*/artifacts/result.json"))
+
+
 @pytest.mark.parametrize(
     "words",
     [

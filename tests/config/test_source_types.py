@@ -1,12 +1,14 @@
 """What is read from the source of options is what their classes state, without importing them."""
 
+import functools
+import operator
 import subprocess
 import sys
 from typing import get_type_hints
 
 import pytest
 
-from sota_exp.config.build import get_field_types, import_class, is_config_class
+from sota_exp.config.build import build, get_field_types, import_class, is_config_class
 from sota_exp.config.source_types import ROOT, SourceClass, check_values, read_fields
 from sota_exp.errors import ConfigError
 from sota_exp.stages.stage import get_legal_values
@@ -15,8 +17,8 @@ from tests.options import options
 
 CLASSES = sorted({option.target for option in options()} | {".".join(ROOT)})
 
-#: Fields whose annotation needs more than types and constants: checked after the import of PyTorch.
-NOT_EVALUATED = {"dataset", "interpolation", "milestones", "policy", "uri"}
+#: Values of which some are not legal for any field.
+PROBES = ["resnet19", "runs:/x", -1, 0, 1, 2, 90, -0.5, 0.5, 0.9, 1.5, 1e9, True, None, [], [0], [-1.0], [2, 1], ["a"]]
 
 
 @pytest.mark.parametrize("path", CLASSES)
@@ -28,10 +30,32 @@ def test_the_source_states_what_the_class_does(path):
     }
     schema = type("Schema", (), {"__annotations__": found})
     leaves = {name: kind for name, kind in get_field_types(cls).items() if not is_config_class(kind)}
-    leaves = {name: kind for name, kind in leaves.items() if name in found or name not in NOT_EVALUATED}
     assert get_type_hints(schema) == leaves
     words = {name: legal.words for name, legal in get_legal_values(schema).items()}
-    assert words == {name: legal.words for name, legal in get_legal_values(cls).items() if name in leaves}
+    assert words == {name: legal.words for name, legal in get_legal_values(cls).items()}
+
+
+@pytest.mark.parametrize("option", options(), ids=str)
+def test_what_build_refuses_is_told_without_pytorch(option):
+    """Whatever a field of an option is set to."""
+    slot, cls = option.slot.replace("/", "."), import_class(option.target, "")
+    values = composed(str(option)).values
+    node = functools.reduce(operator.getitem, slot.split("."), values)
+    node |= {name: "x" for name, value in node.items() if value == "???"}
+    for name, kind in get_field_types(cls).items():
+        before = node[name]
+        for node[name] in [] if is_config_class(kind) else PROBES:
+            assert find_problem(check_values, values) == find_problem(build, cls, node, slot), node[name]
+        node[name] = before
+
+
+def find_problem(check, *arguments):
+    """The message of the error that a check raises, or None."""
+    try:
+        check(*arguments)
+    except ConfigError as error:
+        return str(error)
+    return None
 
 
 def test_groups_are_found_by_their_class():
@@ -51,17 +75,36 @@ WRONG = {
     "data.image_size=4": "data.image_size=4 is not legal: pixels, at least 8",
     "model.arch.width_multiplier=wide": "model.arch.width_multiplier=wide: expected a number",
     "regularization.smoothing.label_smoothing=2": "regularization.smoothing.label_smoothing=2.0 is not legal",
+    "++optimizer.momentun=0.9": "optimizer.momentun: no such key; legal: lr, weight_decay, momentum",
+    "model/arch=timm model.arch.name=resnet19": "model.arch.name=resnet19 is not legal: a network of timm; near: resnet",
+    "model/arch=torchvision model.arch.name=x": "model.arch.name=x is not legal: a classification network of torchvisi",
+    "augmentation/policy=randaugment augmentation.policy.magnitude=90": "augmentation.policy.magnitude=90 is not legal:"
+    " a bin in [0, num_magnitude_bins=31)",
+    "regularization/average=ema regularization.average.decay=0.9": "regularization.average.horizon=0.039 is not legal:"
+    " a fraction of training in (0, 1], or null with a decay; exactly one of the two, here decay=0.9",
+    "data=fake data.num_images=5": "data.num_images=5 is not legal: at least three per class, of num_classes=10",
+    "tracking=mlflow tracking.uri=ftp://x": "tracking.uri=ftp://x is not legal: an MLflow tracking URI",
+    "schedule/lr=step schedule.lr.milestones=[2]": "schedule.lr.milestones=[2.0] is not legal: ascending fractions",
 }
 
 
 @pytest.mark.parametrize(("override", "message"), WRONG.items(), ids=WRONG)
 def test_wrong_values_are_told(override, message):
     with pytest.raises(ConfigError) as caught:
-        check_values(composed(override).values)
+        check_values(composed(*override.split()).values)
     assert str(caught.value).startswith(message)
 
 
-@pytest.mark.parametrize("override", ["optimizer.lr=-1", "seed=x", "data=image_folder data.root=nope", "seed=-1"])
+@pytest.mark.parametrize(
+    "override",
+    [
+        *("optimizer.lr=-1", "seed=x", "data=image_folder data.root=nope", "seed=-1"),
+        *(
+            "model/arch=timm model.arch.name=resnet19",
+            "augmentation/policy=randaugment augmentation.policy.magnitude=90",
+        ),
+    ],
+)
 def test_they_are_told_before_pytorch_is_imported(override, tmp_path):
     program = (
         "import sys; sys.modules['torch'] = None; from sota_exp.cli.main import run_command_line; "

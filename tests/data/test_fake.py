@@ -47,7 +47,7 @@ def test_learnable_from_the_mean_color(tmp_path, num_classes):
     [
         ({"num_classes": 1}, "num_classes=1"),
         ({"num_classes": 37}, "num_classes=37"),
-        ({"num_images": 29}, "num_images=29 is not legal: at least 30"),
+        ({"num_images": 29}, "num_images=29 is not legal: at least three per class"),
         ({"min_side": 7}, "min_side=7"),
         ({"max_side": 31}, "max_side=31 is not legal: pixels, at least min_side=32"),
         ({"val_fraction": 0.5}, "val_fraction=0.5"),

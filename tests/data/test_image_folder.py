@@ -214,11 +214,14 @@ def test_what_is_left_out_is_counted_by_class_and_ending(tmp_path, caplog):
     for name in ("cat/1.heic", "cat/2.HEIC", "cat/notes", "dog/Thumbs.db", "dog/.hidden.xyz"):
         (tmp_path / "set" / name).write_text("not an image")
     Image.fromarray(pixels(0)).save(tmp_path / "set" / "stray.png")
+    for name in ("stray.heic", "README.txt", ".hidden"):
+        (tmp_path / "set" / name).write_text("not an image")
     with caplog.at_level(logging.WARNING):
         assert len(find_folder_images(tmp_path / "set")) == 10
     assert "4 files are left out" in caplog.text
     assert "cat: 1 without an ending, 2 .heic; dog: 1 .db" in caplog.text
     assert "1 image in no class folder is left out: stray.png" in caplog.text
+    assert "2 other files in no class folder are left out: README.txt, stray.heic\n" in caplog.text
 
 
 @pytest.mark.parametrize("place", ["", "seg_train", "seg_train/seg_train", "seg_test"])
@@ -555,7 +558,8 @@ def test_an_unreadable_image_fails_the_run_by_name(tmp_path):
     assert not list((tmp_path / "cache" / "stores").glob("*/pixels.u8"))
 
 
-def test_every_unreadable_image_is_named_and_counted(tmp_path, caplog):
+@pytest.mark.parametrize("store_gigabytes", [None, 0.0], ids=["stored", "streamed"])
+def test_every_unreadable_image_is_named_and_counted(tmp_path, caplog, store_gigabytes):
     fill(tmp_path / "set", cat=5, dog=5)
     for name in ("cat/a.jpg", "dog/b.jpg", "dog/c.jpg"):
         (tmp_path / "set" / name).write_bytes(b"no image")
@@ -565,7 +569,7 @@ def test_every_unreadable_image_is_named_and_counted(tmp_path, caplog):
         caplog.at_level(logging.WARNING),
         pytest.raises(RunFailed, match="5 files can't be read as images; fix or rem"),
     ):
-        source(tmp_path)()
+        source(tmp_path, store_gigabytes=store_gigabytes)()
     unknown = "its content is in no image format that Pillow reads"
     place = tmp_path / "set"
     reasons = {
@@ -575,9 +579,8 @@ def test_every_unreadable_image_is_named_and_counted(tmp_path, caplog):
         "dog/d.jpg": "the file is empty",
         "dog/e.jpg": "it is a link to gone.jpg, which does not exist",
     }
-    assert [record.message for record in caplog.records] == [
-        f"{place / name} can't be read as an image: {reason}" for name, reason in reasons.items()
-    ]
+    told = [record.message for record in caplog.records if "is streamed" not in record.message]
+    assert told == [f"{place / name} can't be read as an image: {reason}" for name, reason in reasons.items()]
 
 
 def test_one_unreadable_image_is_told_once(tmp_path, caplog):

@@ -17,6 +17,7 @@ from sota_exp.data.open import open_data
 from sota_exp.data.resize import center_crop, cut_boxes, resized_crop
 from sota_exp.data.store_writer import UnreadableImage
 from sota_exp.data.streaming import StreamedImages, estimate_decoded_bytes, read_file_facts
+from sota_exp.errors import RunFailed
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.evaluation import EvaluationView
 from sota_exp.training.distributed import World
@@ -174,6 +175,22 @@ def test_a_multi_picture_file_is_reduced_like_a_jpeg(tmp_path: Path) -> None:
     (tmp_path / "a.mpo").rename(tmp_path / "a.jpg")
     images = StreamedImages([tmp_path / "a.jpg"], np.array([[240, 320]]))
     assert images.read_reduced(0, 4.0).shape == (3, 60, 80)
+
+
+def test_all_files_that_cannot_be_decoded_for_mean_and_std_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for index in range(24):
+        (tmp_path / f"{index % 2}").mkdir(exist_ok=True)
+        picture(index, 40, 40).save(tmp_path / f"{index % 2}" / f"{index}.jpg")
+    cut = sorted(tmp_path.rglob("*.jpg"))[::2]
+    for path in cut:
+        path.write_bytes(path.read_bytes()[:-400])
+    made = of_folder(tmp_path, "data.store_gigabytes=0")
+    with pytest.raises(RunFailed, match=r"^\d+ files can't be read as images; fix or remove them"):
+        open_data(made.experiment)
+    named = [path for path in cut if f"{path} can't be read as an image" in caplog.text]
+    assert len(named) > 6
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -70,7 +70,7 @@ def offline(monkeypatch):
 
 def test_data_sets_and_options_correspond():
     assert set(OPTIONS) == set(WRITERS)
-    assert {source(name, Path("nowhere")).dataset for name in OPTIONS} == set(DATA_SETS)
+    assert {source(name, Path("nowhere")).dataset for name in OPTIONS} == set(DATA_SETS) == set(torchvision_sets.NAMES)
 
 
 @pytest.mark.parametrize("dataset", DATA_SETS)

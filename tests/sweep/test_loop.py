@@ -343,7 +343,6 @@ def test_trainings_are_pruned_complete_and_confirmed_and_test_stays_out_of_the_s
     [
         ("optimizer.lr=1e30", "diverged"),
         ("model/arch=timm model.arch.name=vit_tiny_patch16_224", "does not read images of 16 px"),
-        ("data=image_folder data.root=nowhere", "nowhere"),
     ],
 )
 def test_a_training_that_cannot_end_well_fails_its_trial_with_the_reason(broken, reason, tmp_path, capsys):

@@ -20,16 +20,25 @@ def find_fired_rules(configuration: Configuration) -> list[Rule]:
     return [rule for rule in RULES if rule.condition(configuration)]
 
 
+def check_each_value(configuration: Configuration) -> None:
+    """Check a configuration without the rules, which are about several options.
+
+    Raises:
+        ConfigError: an option or a value is missing, or a value is not legal.
+    """
+    require_filled(configuration)
+    with configuration.name_typed_keys():
+        check_values(configuration.values)
+        check_data_paths(configuration.values)
+
+
 def check_rules(configuration: Configuration) -> list[str]:
     """Check a configuration against all rules and return the warnings.
 
     Raises:
         ConfigError: an option or a value is missing, a value is not legal, or a rule of level error fires.
     """
-    require_filled(configuration)
-    with configuration.name_typed_keys():
-        check_values(configuration.values)
-        check_data_paths(configuration.values)
+    check_each_value(configuration)
     rules = find_fired_rules(configuration)
     for rule in rules:
         if rule.level == "error":

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sota_exp.errors import first_line
+from sota_exp.errors import ConfigError, first_line
 from sota_exp.preview.doctor.disk import find_existing_folder, is_writable
 from sota_exp.preview.doctor.finding import CheckResult, build_note, build_ok, build_problem
 from sota_exp.runs.contents import is_being_trained
@@ -27,7 +27,10 @@ def check_store(tracking: dict[str, Any]) -> list[CheckResult]:
     """Findings on the store of `tracking.uri`, which is not created."""
     if "uri" not in tracking:
         return [build_note("tracking=none: runs are kept in files only", "tracking=mlflow")]
-    uri = resolve_uri(tracking["uri"], Path.cwd())
+    try:
+        uri = resolve_uri(tracking["uri"], Path.cwd())
+    except ConfigError as error:
+        return [build_problem(str(error), "set tracking.uri=sqlite:////FOLDER/mlflow.db, or tracking=none")]
     if reason := find_connection_problem(uri, STORE_TIMEOUT_SECONDS):
         return [
             build_problem(

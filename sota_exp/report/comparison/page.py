@@ -57,7 +57,7 @@ def collect_values(comparison: RunComparison) -> dict[str, Any]:
         "pairs": pairs,
         "about_pairs": explain_pair_table(pairs),
         "results": results,
-        "about_results": explain_results_table(results),
+        "about_results": explain_results_table(comparison, results),
         "curves": build_learning_curves_figure(comparison),
         "has_bands": any(len(read_curves(group)) > 1 for group in comparison.groups),
         "runs": build_run_table(comparison),

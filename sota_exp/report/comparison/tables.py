@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+from sota_exp.config.values import join_first
 from sota_exp.report.comparison.compare_runs import RunComparison
 from sota_exp.report.comparison.compare_runs import SeedStatistics as Value
 from sota_exp.report.comparison.pairs import GroupDifference
@@ -64,8 +65,19 @@ def explain_pair_table(table: Table) -> str:
     return " ".join(words)
 
 
-def explain_results_table(table: Table) -> str:
-    """What the marks in the cells of the table are that it has."""
+def describe_unscored_classes(comparison: RunComparison) -> str:
+    """Classes of which no image was scored, by group: `A, B: no image of cat; …`; "" where there are none."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for group in comparison.groups:
+        accuracies = group.first.result.get("per_class_accuracy") or {}
+        if absent := tuple(name for name, share in accuracies.items() if share is None):
+            found.setdefault(absent, []).append(group.name)
+    parts = [f"{', '.join(groups)}: no image of {join_first(names, 3)}" for names, groups in found.items()]
+    return f" {'; '.join(parts)}, so macro scores are means over the other classes." if parts else ""
+
+
+def explain_results_table(comparison: RunComparison, table: Table) -> str:
+    """What the marks in the cells of the table are that it has, and which classes its scores say nothing of."""
     cells = [cell for row in table.rows for cell in row[1:]]
     marks = {
         "± of several seeds: their standard deviation.": any(" ± " in cell for cell in cells),
@@ -74,7 +86,8 @@ def explain_results_table(table: Table) -> str:
         ),
         "Bold: the best value, which alone is no evidence.": any(isinstance(cell, Strong) for cell in cells),
     }
-    return " ".join(words for words, is_there in marks.items() if is_there)
+    explained = " ".join(words for words, is_there in marks.items() if is_there)
+    return (explained + describe_unscored_classes(comparison)).strip()
 
 
 def build_results_table(comparison: RunComparison) -> Table:

@@ -35,7 +35,7 @@ def print_comparison(comparison: RunComparison, console: Console) -> None:
         console.print(to_rich(results, texts, [0, *columns]))
     console.print()
     same = "" if comparison.choices or comparison.values else "No choice and no value differs. "
-    if explained := same + explain_results_table(results):
+    if explained := same + explain_results_table(comparison, results):
         console.print(explained, style="dim")
     pairs = build_pair_table(comparison).drop_empty_columns()
     if pairs.rows:

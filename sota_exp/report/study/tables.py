@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from sota_exp.config.values import join_first
 from sota_exp.report.document.markdown import Code, Table, link
 from sota_exp.report.numbers import (
     format_duration,
@@ -121,6 +122,15 @@ def build_class_table(study: StudyResult) -> Table:
     arms, names = [arm for arm in study.compared if arm.classes], select_classes(study)
     rows = [[format_arm_number(study, arm), *(format_change(arm.classes.get(name)) for name in names)] for arm in arms]
     return Table(["Arm", *names], rows if names else [])
+
+
+def describe_unscored_classes(study: StudyResult) -> str:
+    """` No image of cat, dog was scored.`, of classes without a change in any arm; "" where there are none."""
+    compared = [arm.classes for arm in study.compared if arm.classes]
+    names = [
+        name for name in study.classes if all(each.get(name, Difference()).difference is None for each in compared)
+    ]
+    return f" No image of {join_first(names, 3)} was scored." if compared and names else ""
 
 
 def select_classes(study: StudyResult) -> list[str]:

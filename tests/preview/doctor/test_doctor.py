@@ -212,6 +212,14 @@ def test_a_server_that_does_not_answer_is_a_problem(here):
     assert found.state == "problem" and "does not answer" in found.message
 
 
+def test_a_folder_whose_name_is_not_utf_8_is_a_problem(here, monkeypatch):
+    place = here / "bytes\udcff"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    found = only(store_check.check_store({"uri": None, "experiment": "sota_exp"}))
+    assert found.state == "problem" and "a database needs a path in UTF-8" in found.message
+
+
 def test_a_file_that_is_no_store_is_a_problem(here):
     (here / "mlflow.db").write_text("no database")
     found = only(store_check.check_store({"uri": None, "experiment": "sota_exp"}))

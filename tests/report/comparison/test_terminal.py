@@ -168,3 +168,16 @@ def test_what_is_explained_is_there(
             assert EXPLANATIONS[words].strip() in text
     assert ("Solid: 95 % interval over seeds" in page.text) is ("by seed." in explained)
     assert ("a band of one standard deviation" in page.text) is ("by seed." in explained)
+
+
+def test_classes_without_images_are_named(tmp_path: Path) -> None:
+    """On the terminal and on the page; their accuracy is null in result.json."""
+    made = [
+        make(tmp_path / "a", per_class_accuracy={"cat": 0.7, "dog": None}),
+        make(tmp_path / "b", values={"optimizer.lr": 0.1}, per_class_accuracy={"cat": 0.8, "dog": 0.1}),
+    ]
+    write_comparison_page(compare_runs([SavedRun.read(path) for path in made]), tmp_path / "page.html")
+    page = Page((tmp_path / "page.html").read_text())
+    for text in (" ".join(shown(*made, width=200).split()), " ".join(page.text.split())):
+        assert "A: no image of dog, so macro scores are means over the other classes." in text
+    assert "no image of" not in shown(made[1])

@@ -100,3 +100,18 @@ def test_an_arrow_head_is_explained_where_there_is_one(reach: float, tmp_path: P
 
     page = read_page(changed(write_study(tmp_path, STEPS, range(3), num_test=60), change))
     assert ("An arrow head" in page.text) is (reach > 0.1)
+
+
+def test_a_class_without_test_images_is_named(tmp_path: Path) -> None:
+    """As `study.json` has it: no change of the class in any arm."""
+
+    def without_cats(tree: dict[str, Any]) -> None:
+        for arm in tree["arms"]:
+            if arm["classes"]:
+                arm["classes"]["cat"] = {"difference": None, "interval": None}
+
+    said = "No image of cat was scored."
+    directory = write_study(tmp_path, FEW, range(2), num_test=60)
+    assert said not in read_page(directory).text
+    changed(directory, without_cats)
+    assert said in read_page(directory).text

@@ -20,6 +20,7 @@ from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.random import RandomNumbers
 from sota_exp.stages.stage import Count, Legal
 from sota_exp.techniques.augmentation.policy import ops
+from sota_exp.techniques.augmentation.policy.ops import Interpolation
 from sota_exp.techniques.augmentation.policy.space import OperationSpace, build_space, randaugment_ranges
 
 NUM_BINS = 10
@@ -51,7 +52,7 @@ class AugMix(BatchTransform):
     mixture_width: Count
     chain_depth: Annotated[int, Legal(lambda value: value == -1 or value >= 1, "at least 1, or -1 for random")]
     all_ops: bool
-    interpolation: ops.Interpolation
+    interpolation: Interpolation
 
     def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         num, device = len(batch), batch.images.device

@@ -21,12 +21,13 @@ from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.random import RandomNumbers
 from sota_exp.stages.stage import one_of
 from sota_exp.techniques.augmentation.policy import ops
+from sota_exp.techniques.augmentation.policy.ops import Interpolation
 from sota_exp.techniques.augmentation.policy.space import OperationSpace, build_space, randaugment_ranges
 
 NUM_BINS = 10
 
-#: The data sets on which policies were searched.
-POLICIES = tuple(policy.value for policy in AutoAugmentPolicy)
+#: The data sets on which policies were searched: the values of torchvision's `AutoAugmentPolicy`.
+POLICIES = ("imagenet", "cifar10", "svhn")
 
 
 @cache
@@ -49,7 +50,7 @@ def load_sub_policies(policy: str) -> tuple[Tensor, Tensor, Tensor]:
 @dataclass(frozen=True, kw_only=True)
 class AutoAugment(BatchTransform):
     policy: Annotated[str, one_of(*POLICIES)]
-    interpolation: ops.Interpolation
+    interpolation: Interpolation
 
     def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         space, images = build_autoaugment_space(batch.images.shape[-1]), batch.images

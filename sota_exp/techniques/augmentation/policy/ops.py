@@ -134,6 +134,11 @@ def solarize(images: Tensor, threshold: Tensor) -> Tensor:
     return images ^ inverted.to(torch.uint8).mul_(255)  # `where` takes seven times as long
 
 
+def solarize_add(images: Tensor, add: Tensor) -> Tensor:
+    """Adds `add` [B, 1, 1, 1], at most 128, to the levels of images [B, 3, S, S] that are below 128."""
+    return images + (images < 128).to(torch.uint8) * add.to(torch.uint8)
+
+
 def invert(images: Tensor, magnitude: Tensor) -> Tensor:
     """Images [B, 3, S, S] → 255 minus every level."""
     return ~images
@@ -193,7 +198,10 @@ def _photometric(op: Callable[[Tensor, Tensor], Tensor]) -> Op:
 GEOMETRIC: dict[str, Op] = {op.__name__: op for op in (shear_x, shear_y, translate_x, translate_y, rotate)}
 PHOTOMETRIC: dict[str, Op] = {
     op.__name__: _photometric(op)
-    for op in (identity, brightness, color, contrast, sharpness, posterize, solarize, autocontrast, equalize, invert)
+    for op in (
+        *(identity, brightness, color, contrast, sharpness, posterize, solarize, autocontrast, equalize, invert),
+        solarize_add,
+    )
 }
 OPS = {**GEOMETRIC, **PHOTOMETRIC}
 OP_NAMES = tuple(OPS)

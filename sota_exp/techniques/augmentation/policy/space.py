@@ -60,6 +60,31 @@ def ranges(
     }
 
 
+def build_timm_space(num_bins: int, size: int, increasing: bool) -> OperationSpace:
+    """timm's 15 operations at `num_bins` magnitudes from its 0 to its 10, for images of `size` pixels.
+
+    increasing: as with `inc1`, where all operations get stronger with the magnitude.
+    """
+    level = torch.arange(num_bins, dtype=torch.float64) / (num_bins - 1)
+    bits, threshold = (4 * level).floor(), (256 * level).floor()
+    blend = (0.9 * level if increasing else 1.8 * level - 0.9, increasing)
+    rows = {
+        **dict.fromkeys(("autocontrast", "equalize", "invert"), (torch.zeros(num_bins), False)),
+        **dict.fromkeys(("color", "contrast", "brightness", "sharpness"), blend),
+        **dict.fromkeys(("shear_x", "shear_y"), (0.3 * level, True)),
+        **dict.fromkeys(("translate_x", "translate_y"), (0.45 * size * level, True)),
+        "rotate": (30 * level, True),
+        "posterize": (4 - bits if increasing else bits, False),
+        "solarize": (256 - threshold if increasing else threshold, False),
+        "solarize_add": ((110 * level).floor(), False),
+    }
+    return OperationSpace(
+        ops=torch.tensor([ops.OP_NAMES.index(name) for name in rows]),
+        table=torch.stack([row.float() for row, _ in rows.values()]),
+        signed=torch.tensor([signed for _, signed in rows.values()]),
+    )
+
+
 def build_space(ranges: Mapping[str, tuple[float, float, bool]], num_bins: int) -> OperationSpace:
     """The space of `num_bins` evenly spaced magnitudes, from {operation: (first, last, signed)}."""
     rows = {name: torch.linspace(first, last, num_bins) for name, (first, last, _) in ranges.items()}

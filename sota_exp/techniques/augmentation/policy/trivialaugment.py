@@ -16,6 +16,7 @@ from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.random import RandomNumbers
 from sota_exp.stages.stage import Fraction, Several
 from sota_exp.techniques.augmentation.policy import ops
+from sota_exp.techniques.augmentation.policy.ops import Interpolation
 from sota_exp.techniques.augmentation.policy.space import OperationSpace, build_space, ranges
 
 
@@ -29,7 +30,7 @@ def build_trivialaugment_space(num_bins: int, translate_pixels: float) -> Operat
 class TrivialAugment(BatchTransform):
     num_magnitude_bins: Several
     translate_fraction: Fraction
-    interpolation: ops.Interpolation
+    interpolation: Interpolation
 
     def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
         space = build_trivialaugment_space(self.num_magnitude_bins, self.translate_fraction * batch.images.shape[-1])

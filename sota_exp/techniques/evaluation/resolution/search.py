@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sota_exp.stages.evaluation import EvaluationView, Resolution, ViewChoice
 from sota_exp.stages.random import key_to_seed
-from sota_exp.stages.stage import CropRatio, Legal, Pixels, require
+from sota_exp.stages.stage import CropRatio, Legal, Pixels
 
 CropRatios = Annotated[
     list[float], Legal(lambda value: all(0.1 <= ratio <= 1 for ratio in value), "fractions in [0.1, 1]")
@@ -88,16 +88,29 @@ class ResolutionSearch(Resolution):
     size: Pixels
     crop_ratio: CropRatio
     relative_sizes: Annotated[
-        list[float], Legal(lambda value: all(0.25 <= factor <= 4 for factor in value), "multiples of size in [0.25, 4]")
+        list[float],
+        Legal(
+            lambda value, size, sizes: all(
+                0.25 <= factor <= 4 and (sizes is not None or round(size * factor) >= 8) for factor in value
+            ),
+            "multiples of size={size} in [0.25, 4], of at least 8 pixels each",
+        ),
     ]
-    sizes: list[int] | None
+    sizes: Annotated[
+        list[int] | None,
+        Legal(
+            lambda value, size, relative_sizes, crop_ratio, crop_ratios: (
+                min(value or [8]) >= 8
+                and any(
+                    (round(side / ratio), side) != (round(size / crop_ratio), size)
+                    for side in ([round(size * factor) for factor in relative_sizes] if value is None else value)
+                    for ratio in crop_ratios or [crop_ratio]
+                )
+            ),
+            "pixels, at least 8 each, or null for relative_sizes={relative_sizes}; more views than the default one",
+        ),
+    ]
     crop_ratios: CropRatios | None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(min(self.grid_sizes, default=8) >= 8, "sizes", self.grid_sizes, "pixels, at least 8 each")
-        field = "relative_sizes" if self.sizes is None else "sizes"
-        require(len(self.views()) > 1, field, vars(self)[field], "a grid of more than the default view")
 
     @property
     def grid_sizes(self) -> list[int]:

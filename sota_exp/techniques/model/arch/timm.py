@@ -8,23 +8,21 @@ network.
 """
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
 
-import timm
 from torch import nn
 
-from sota_exp.models.zoo import build_timm, load_timm_weights, require_known
+from sota_exp.models.network_names import list_networks
+from sota_exp.models.zoo import build_timm, load_timm_weights
 from sota_exp.stages.model import Model, PublishedWeights
-from sota_exp.stages.stage import Pixels
+from sota_exp.stages.stage import Pixels, known_name
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimmNetwork(Model):
-    name: str
+    name: Annotated[str, known_name("network of timm", partial(list_networks, "timm"))]
     img_size: Pixels | None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_known("name", self.name, timm.list_models(), "network of timm")
 
     def __call__(self, num_classes: int) -> nn.Module:
         return build_timm(self.name, num_classes, self.img_size)

@@ -7,19 +7,20 @@ Setting: resnet50: 76.1 % on ImageNet with the classic recipe, 80.9 % with torch
 """
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
 
 from torch import nn
 
-from sota_exp.models.zoo import build_torchvision, list_torchvision, load_torchvision_weights, require_known
+from sota_exp.models.network_names import list_networks
+from sota_exp.models.zoo import build_torchvision, load_torchvision_weights
 from sota_exp.stages.model import Model, PublishedWeights
+from sota_exp.stages.stage import known_name
 
 
 @dataclass(frozen=True, kw_only=True)
 class TorchvisionNetwork(Model):
-    name: str
-
-    def __post_init__(self) -> None:
-        require_known("name", self.name, list_torchvision(), "classification network of torchvision")
+    name: Annotated[str, known_name("classification network of torchvision", partial(list_networks, "torchvision"))]
 
     def __call__(self, num_classes: int) -> nn.Module:
         return build_torchvision(self.name, num_classes)

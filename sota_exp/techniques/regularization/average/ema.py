@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sota_exp.stages.average import Average, WeightAverage
-from sota_exp.stages.stage import Count, FractionAboveZero, FractionBelowOne, Positive, added_field, one_of, require
+from sota_exp.stages.stage import Count, FractionBelowOne, Legal, Positive, added_field, one_of
 
 #: Averaged tensors, current ones and the number of updates so far → the averaged ones are updated in place.
 Update = Callable[[Any, Any, Tensor | int], None]
@@ -135,16 +135,17 @@ class MovingAverage(WeightAverage):
 
 @dataclass(frozen=True, kw_only=True)
 class EMA(Average):
-    horizon: FractionAboveZero | None
+    horizon: Annotated[
+        float | None,
+        Legal(
+            lambda value, decay: value is None if decay is not None else value is not None and 0 < value <= 1,
+            "a fraction of training in (0, 1], or null with a decay; exactly one of the two, here decay={decay}",
+        ),
+    ]
     decay: FractionBelowOne | None
     every: Count
     anchor: Annotated[str, one_of("last", "epoch")]
     warmup_power: Positive | None = added_field(None)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        legal = "a fraction of training in (0, 1], or null with a decay; exactly one of the two"
-        require((self.horizon is None) == (self.decay is not None), "horizon", self.horizon, legal)
 
     def __call__(self, model: nn.Module, num_steps: int, warmup: float, num_epochs: int = 1) -> WeightAverage:
         if self.anchor == "epoch":

@@ -16,32 +16,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
-import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sota_exp.models.load_weights import take_network_keys
+from sota_exp.models.network_names import list_networks
 from sota_exp.models.saved import build_described_network
 from sota_exp.models.weight_files import NO_NORMALIZATION, ChannelMean, ChannelStd, read_weights, replace_mean_and_std
 from sota_exp.models.zoo import (
     build_by_name,
     build_timm,
     build_torchvision,
-    list_torchvision,
     load_timm_weights,
     load_torchvision_weights,
-    require_known,
 )
 from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.loss import Distillation, Loss
 from sota_exp.stages.model import PublishedWeights
 from sota_exp.stages.random import RandomNumbers
-from sota_exp.stages.stage import Fraction, InvalidValue, Pixels, Positive, one_of, require
+from sota_exp.stages.stage import Fraction, InvalidValue, Legal, Pixels, Positive, one_of, require
 
 TEACHER_SOURCES = ("torchvision", "timm", "file", "mlflow")
-PATHS = {"file": "a file", "mlflow": "runs:/ and the id of a run"}
+#: Those that need a path.
+SOURCES_WITH_PATH = ("file", "mlflow")
 
 
 def distillation_loss(logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
@@ -96,25 +95,31 @@ class DistilledLoss(Loss):
 @dataclass(frozen=True, kw_only=True)
 class LogitDistillation(Distillation):
     source: Annotated[str, one_of(*TEACHER_SOURCES)]
-    name: str | None
+    name: Annotated[
+        str | None,
+        Legal(
+            lambda value, source: value is None or source in SOURCES_WITH_PATH or value in list_networks(source),
+            "a network of source={source}",
+            lambda: list_networks("torchvision") | list_networks("timm"),
+        ),
+    ]
     tag: str
-    path: str | None
+    path: Annotated[
+        str | None,
+        Legal(
+            lambda value, source: (
+                (value and ("mlflow" if value.startswith("runs:/") else "file"))
+                == (source if source in SOURCES_WITH_PATH else None)
+            ),
+            "a file if source=file, runs:/ and the id of a run if source=mlflow, else null; here source={source}",
+        ),
+    ]
     store: str | None
     alpha: Fraction
     temperature: Positive
     image_size: Pixels | None
     mean: ChannelMean | None
     std: ChannelStd | None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        needed = self.source if self.source in PATHS else None
-        given = None if self.path is None else "mlflow" if self.path.startswith("runs:/") else "file"
-        require(given == needed, "path", self.path, f"{PATHS.get(self.source, 'null')}, if source={self.source}")
-        if self.source == "torchvision":
-            require_known("name", self.published_name, list_torchvision(), "classification network of torchvision")
-        if self.source == "timm":
-            require_known("name", self.published_name, timm.list_models(), "network of timm")
 
     @property
     def published_name(self) -> str:

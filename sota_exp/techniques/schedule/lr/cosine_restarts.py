@@ -9,23 +9,25 @@ Setting: num_cycles 4, cycle_mult 2: good weights at the end of every cycle; 3.1
 
 import math
 from dataclasses import dataclass
+from math import log10
 from typing import Annotated
 
 from sota_exp.stages.schedule import LrSchedule
-from sota_exp.stages.stage import Count, FractionBelowOne, Legal, require
+from sota_exp.stages.stage import Count, FractionBelowOne, Legal
 
 
 @dataclass(frozen=True, kw_only=True)
 class CosineRestarts(LrSchedule):
     num_cycles: Count
-    cycle_mult: Annotated[float, Legal(lambda value: value >= 1, "a factor of at least 1")]
+    cycle_mult: Annotated[
+        float,
+        Legal(
+            lambda value, num_cycles: value >= 1 and (num_cycles - 1) * log10(value) <= 6,
+            "a factor of at least 1 with which the last of num_cycles={num_cycles} is at most a million times"
+            " as long as the first",
+        ),
+    ]
     floor: FractionBelowOne
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        longest = (self.num_cycles - 1) * math.log10(self.cycle_mult)
-        legal = "a factor with which the last cycle is at most a million times as long as the first"
-        require(longest <= 6, "cycle_mult", self.cycle_mult, legal)
 
     def __call__(self, progress: float) -> float:
         lengths = [self.cycle_mult**cycle for cycle in range(self.num_cycles)]

@@ -25,6 +25,10 @@ def draws(step=0):
     return RandomStreams(seed=0).random_numbers("augmentation/policy", step)
 
 
+def test_the_policies_are_torchvisions():
+    assert set(POLICIES) == {policy.value for policy in AutoAugmentPolicy}
+
+
 @pytest.mark.parametrize("policy", POLICIES)
 def test_pairs_are_torchvisions(policy):
     reference = Reference(AutoAugmentPolicy(policy))._policies

@@ -106,6 +106,13 @@ def test_solarize_equals_torchvisions(threshold):
     assert torch.equal(ours, F.solarize(images, threshold))
 
 
+@pytest.mark.parametrize("add", [0, 33, 128])
+def test_solarize_add_brightens_dark_levels_alone(add):
+    images = pictures(8, 16)
+    expected = torch.where(images < 128, images.int() + add, images.int())
+    assert torch.equal(apply_one(images, "solarize_add", torch.full((8,), float(add))).int(), expected)
+
+
 def test_a_magnitude_belongs_to_its_sample():
     images = pictures(4, 16)
     ours = apply_one(images, "brightness", torch.tensor([-0.5, 0.0, 0.5, -1.0]))
