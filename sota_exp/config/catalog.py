@@ -50,13 +50,13 @@ class CatalogOption:
 def load_catalog(conf: Path, package: Path) -> list[CatalogOption]:
     """All options below `conf`, ordered by group and name, `none` first. `package`: the directory of the modules."""
     files = [path for path in conf.rglob("*.yaml") if path.parent != conf]
-    found = [_option(path, conf, package) for path in files]
+    found = [_read_option(path, conf, package) for path in files]
     return sorted(
         (option for option in found if option), key=lambda option: (option.group, option.name != "none", option.name)
     )
 
 
-def _option(path: Path, conf: Path, package: Path) -> CatalogOption | None:
+def _read_option(path: Path, conf: Path, package: Path) -> CatalogOption | None:
     group = str(path.parent.relative_to(conf))
     text = path.read_text()
     node = yaml.safe_load(text) or {}
@@ -67,7 +67,7 @@ def _option(path: Path, conf: Path, package: Path) -> CatalogOption | None:
         group=group,
         name=path.stem,
         summary=text.splitlines()[0].lstrip("# ").rstrip("."),
-        paper=_paper(target, package),
+        paper=_read_paper(target, package),
         defaults=node,
         is_neutral=target.startswith(NEUTRAL_PREFIX),
         target=target,
@@ -75,7 +75,7 @@ def _option(path: Path, conf: Path, package: Path) -> CatalogOption | None:
 
 
 @functools.cache
-def _paper(target: str, package: Path) -> str:
+def _read_paper(target: str, package: Path) -> str:
     """The `Paper:` entry of the module that contains `target`; empty where it has none."""
     module = package.parent.joinpath(*target.split(".")[:-1]).with_suffix(".py")
     if not module.exists():

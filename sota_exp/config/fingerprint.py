@@ -32,8 +32,8 @@ def compute_training_fingerprint(tree: dict[str, Any], content: dict[str, str]) 
     meant = {name: value for name, value in canonicalize(tree).items() if name not in GROUPS_NOT_HASHED}
     meant["data"] = {name: value for name, value in meant["data"].items() if name not in DATA_LOCATION_KEYS}
     for group, slot in (("model", "weights"), ("regularization", "distillation")):
-        meant[group] = {**meant[group], slot: _without_paths(meant[group].get(slot, {}))}
-    meant["supervision"] = _without_paths(meant.get("supervision", {}))
+        meant[group] = {**meant[group], slot: _drop_paths(meant[group].get(slot, {}))}
+    meant["supervision"] = _drop_paths(meant.get("supervision", {}))
     meant["validated_at"] = {name: tree["evaluation"]["resolution"].get(name) for name in ("size", "crop_ratio")}
     meant["precision"] = tree["runtime"]["precision"]
     return compute_digest({"numerics": NUMERICS_VERSION, "meant": meant, "content": content})
@@ -91,7 +91,7 @@ def _convert_to_type(value: Any, kind: Any) -> Any:
     return float(value) if is_float and isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _without_paths(node: dict[str, Any]) -> dict[str, Any]:
+def _drop_paths(node: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in node.items() if name not in FILE_PATH_KEYS}
 
 

@@ -27,7 +27,7 @@ def format_hydra_error(error: Exception, arguments: list[str]) -> str:
     return " ".join(line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith(details))
 
 
-def _no_option(found: re.Match[str], arguments: list[str]) -> str:
+def _explain_no_option(found: re.Match[str], arguments: list[str]) -> str:
     group, options = found[2], found[3].split()
     typed = _find_typed(group, arguments).partition("=")[2]
     option = typed if found[1].strip("/").endswith(typed.strip("/")) else found[1].rpartition("/")[2]
@@ -36,7 +36,7 @@ def _no_option(found: re.Match[str], arguments: list[str]) -> str:
     return f"{group}={option}: no such option; {legal}{meant}"
 
 
-def _no_key_or_group(found: re.Match[str], arguments: list[str]) -> str:
+def _explain_no_key_or_group(found: re.Match[str], arguments: list[str]) -> str:
     """Explain an unknown key or group. A group contains a slash, or Hydra's message is about the defaults list."""
     key = found[1].lstrip("+~")
     if "/" in key or "defaults list" in found.string:
@@ -69,12 +69,12 @@ def _find_typed(key: str, arguments: list[str]) -> str:
     return next((word for word in arguments if word.partition("=")[0] == key), f"{key}=…")
 
 
-def _no_reference(found: re.Match[str], arguments: list[str]) -> str:
+def _explain_no_reference(found: re.Match[str], arguments: list[str]) -> str:
     users = [item for item in arguments if f"${{{found[1]}" in item]
     return f"{' '.join(users) or '${' + found[1] + '}'}: the configuration has no key {found[1]}"
 
 
-def _no_name(found: re.Match[str], arguments: list[str]) -> str:
+def _explain_no_name(found: re.Match[str], arguments: list[str]) -> str:
     groups = {*list_config_groups(), ""}
     pairs = [item.partition("=") for item in arguments]
     nameless = [
@@ -85,7 +85,7 @@ def _no_name(found: re.Match[str], arguments: list[str]) -> str:
     return f"{' '.join(nameless)}: the value of a group is the name of an option; write group=option"
 
 
-def _not_an_override(found: re.Match[str], arguments: list[str]) -> str:
+def _explain_not_an_override(found: re.Match[str], arguments: list[str]) -> str:
     key, _, value = found[1].partition("=")
     if not (key and value):
         return f"{found[1]}: not an override; write key=value or group/slot=option"
@@ -95,12 +95,12 @@ def _not_an_override(found: re.Match[str], arguments: list[str]) -> str:
     return f"{found[1]}: Hydra cannot read this value, because of a sign such as = ( [ {{; {quoted}"
 
 
-def _several_values(found: re.Match[str], arguments: list[str]) -> str:
+def _explain_several_values(found: re.Match[str], arguments: list[str]) -> str:
     key, _, values = found[1].partition("=")
     return f"{found[1]}: for one run per value add -m; for a list write {key}=[{values}]"
 
 
-def _not_a_list(found: re.Match[str], arguments: list[str]) -> str:
+def _explain_not_a_list(found: re.Match[str], arguments: list[str]) -> str:
     ranges = [item for item in arguments if "interval(" in item or "glob(" in item]
     key = ranges[0].partition("=")[0] if ranges else "KEY"
     return f"{' '.join(ranges)}: -m needs single values, {key}=A,B; sota-exp sweep searches an interval"
@@ -108,13 +108,13 @@ def _not_a_list(found: re.Match[str], arguments: list[str]) -> str:
 
 #: Pattern of a message of Hydra or OmegaConf → function that explains it.
 ERROR_EXPLANATIONS: dict[str, Callable[[re.Match[str], list[str]], str]] = {
-    r"Could not find '([^']+)'\s*\n+\s*Available options in '([^']+)':\n((?:\t.*\n?)+)": _no_option,
-    r"Could not (?:override|delete)(?: from config)?[:.]? '([^']+)'": _no_key_or_group,
-    r"Interpolation key '([^']+)' not found": _no_reference,
-    r"Error when parsing index: \d+, string: (.+?) out of \[": _not_an_override,
-    r"Config group override must be a string": _no_name,
-    r"BasicSweeper does not support sweep type": _not_a_list,
-    r"Ambiguous value for argument '([^']+)'": _several_values,
+    r"Could not find '([^']+)'\s*\n+\s*Available options in '([^']+)':\n((?:\t.*\n?)+)": _explain_no_option,
+    r"Could not (?:override|delete)(?: from config)?[:.]? '([^']+)'": _explain_no_key_or_group,
+    r"Interpolation key '([^']+)' not found": _explain_no_reference,
+    r"Error when parsing index: \d+, string: (.+?) out of \[": _explain_not_an_override,
+    r"Config group override must be a string": _explain_no_name,
+    r"BasicSweeper does not support sweep type": _explain_not_a_list,
+    r"Ambiguous value for argument '([^']+)'": _explain_several_values,
 }
 
 

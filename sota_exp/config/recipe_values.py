@@ -95,13 +95,15 @@ def _drop_of_preset(
     values = [key for key in keys if not _is_group(key, directories)]
     for slot, key in sorted(list_slot_values(preset, directories)):
         path, option = f"{slot.replace('/', '.')}.{key}", choices.get(slot, "")
-        own = _content(f"{slot}/{option}", directories)
+        own = _read_content(f"{slot}/{option}", directories)
         if "_target_" not in own or "defaults" in own or any(f"{path}.".startswith(f"{word}.") for word in values):
             continue  # Not a slot, an option with a defaults list, or a value that is set later.
         replaced = _find_replaced(slot, option, before, keys, directories)
         if key in own and replaced is not None:
             OmegaConf.update(cleaned, path, own[key], merge=False)
-        elif key not in own and (preset.startswith("recipe/") or key in _content(f"{slot}/{replaced}", directories)):
+        elif key not in own and (
+            preset.startswith("recipe/") or key in _read_content(f"{slot}/{replaced}", directories)
+        ):
             with open_dict(cleaned):
                 OmegaConf.select(cleaned, slot.replace("/", ".")).pop(key, None)
 
@@ -112,12 +114,12 @@ def _find_replaced(
     """The option that the presets in `before` chose, if `keys` chose another one."""
     if slot in SLOTS_WITH_SHARED_VALUES or not any(f"{slot}/".startswith(f"{key}/") for key in keys):
         return None
-    chosen = _choices_of(before, directories).get(slot, option)
+    chosen = _read_choices(before, directories).get(slot, option)
     return chosen if chosen != option else None
 
 
 @functools.cache
-def _choices_of(presets: tuple[str, ...], directories: SearchDirectories) -> dict[str, str]:
+def _read_choices(presets: tuple[str, ...], directories: SearchDirectories) -> dict[str, str]:
     """Slot → option of presets without further overrides."""
     others = [f"file://{place}" for place in directories if place != CONF]
     config = compose_with_hydra([*presets, f"hydra.searchpath={format_override_value(others)}"])
@@ -125,7 +127,7 @@ def _choices_of(presets: tuple[str, ...], directories: SearchDirectories) -> dic
 
 
 @functools.cache
-def _content(name: str, directories: SearchDirectories) -> dict[str, Any]:
+def _read_content(name: str, directories: SearchDirectories) -> dict[str, Any]:
     """The content of the first YAML file of that name in `directories`; empty if there is none."""
     file = next((file for file in (place / f"{name}.yaml" for place in directories) if file.is_file()), None)
     found = OmegaConf.to_container(OmegaConf.load(file)) if file is not None else {}
@@ -136,7 +138,7 @@ def _content(name: str, directories: SearchDirectories) -> dict[str, Any]:
 def list_slot_values(preset: str, directories: SearchDirectories) -> frozenset[tuple[str, str]]:
     """(slot, key) of all values that a preset and those of its group in its defaults list set inside slots."""
     found = set()
-    for content in _contents(preset, directories):
+    for content in _read_contents(preset, directories):
         for group, values in content.items():
             if isinstance(values, dict) and _is_group(group, directories):
                 slots = {name for name in values if _is_group(f"{group}/{name}", directories)}
@@ -148,7 +150,7 @@ def list_slot_values(preset: str, directories: SearchDirectories) -> frozenset[t
 
 def list_preset_keys(preset: str, directories: SearchDirectories) -> list[str]:
     """The groups and dotted keys that a preset sets, as if they were overrides."""
-    contents = _contents(preset, directories)
+    contents = _read_contents(preset, directories)
     lines = [line for content in contents for line in content.get("defaults", []) if isinstance(line, dict)]
     groups = [
         str(key).removeprefix("override ").strip().lstrip("/").partition("@")[0] for line in lines for key in line
@@ -157,11 +159,11 @@ def list_preset_keys(preset: str, directories: SearchDirectories) -> list[str]:
     return [*groups, *values]
 
 
-def _contents(preset: str, directories: SearchDirectories) -> list[dict[str, Any]]:
+def _read_contents(preset: str, directories: SearchDirectories) -> list[dict[str, Any]]:
     """The contents of a preset and of those of its group in its defaults list."""
-    group, content = preset.rpartition("/")[0], _content(preset, directories)
+    group, content = preset.rpartition("/")[0], _read_content(preset, directories)
     lines = [line for line in content.get("defaults", []) if isinstance(line, str) and line != "_self_"]
-    inherited = [_contents(f"{group}/{line.removeprefix(f'/{group}/')}", directories) for line in lines]
+    inherited = [_read_contents(f"{group}/{line.removeprefix(f'/{group}/')}", directories) for line in lines]
     return [content, *(each for found in inherited for each in found)]
 
 

@@ -139,13 +139,13 @@ def apply_affine(images: Tensor, matrices: Tensor, mode: str) -> Tensor:
     for chunk, own, target in zip(
         split_into_chunks(images), split_into_chunks(matrices, images), split_into_chunks(output), strict=True
     ):
-        moved = F.grid_sample(chunk.float(), _grid(own, images.shape[-1]), mode=mode, align_corners=False)
+        moved = F.grid_sample(chunk.float(), _build_grid(own, images.shape[-1]), mode=mode, align_corners=False)
         # It is in channels-first strides; int16 is converted to channels last in half the time of uint8.
         target.copy_(moved.round_().to(torch.int16).contiguous(memory_format=torch.channels_last))
     return output
 
 
-def _grid(matrices: Tensor, size: int) -> Tensor:
+def _build_grid(matrices: Tensor, size: int) -> Tensor:
     """The result of `affine_grid` for `matrices` [B, 2, 3] in pixels, float [B, S, S, 2], in a tenth of its time."""
     along = (2 * torch.arange(size, device=matrices.device) + 1) / size - 1
     of_x, of_y, constant = matrices[..., None, None].unbind(2)

@@ -33,22 +33,22 @@ def resize_boxes(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     top, left, rows, columns = boxes.unbind(1)
     with torch.autocast("cpu", enabled=False):  # bfloat16 would round the sums
         across = images.transpose(1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-        levels = torch.bmm(_matrices(width, size, left, columns), across.view(num, width, -1)).add_(0.5)
+        levels = torch.bmm(_build_matrices(width, size, left, columns), across.view(num, width, -1)).add_(0.5)
         down = levels.view(num, size, height, 3).transpose(1, 2).floor().contiguous()
-        levels = torch.bmm(_matrices(height, size, top, rows), down.view(num, height, -1)).add_(0.5)
+        levels = torch.bmm(_build_matrices(height, size, top, rows), down.view(num, height, -1)).add_(0.5)
     # Conversion to int16 truncates, which is floor for levels; a direct conversion to uint8 takes three times as long.
     return levels.to(torch.int16).to(torch.uint8).view(num, size, size, 3).permute(0, 3, 1, 2)
 
 
-def _matrices(side: int, size: int, first: Tensor, length: Tensor) -> Tensor:
+def _build_matrices(side: int, size: int, first: Tensor, length: Tensor) -> Tensor:
     """Matrices that resize the pixels `first` [B] to `first + length` [B] of a line: float32 [B, size, side]."""
     lines = (length * size)[:, None] + torch.arange(size)
     starts = lines * (2 * side) + (side - first)[:, None]
-    return _weight_table(side, size).index_select(0, starts.flatten()).view(-1, size, side)
+    return _build_weight_table(side, size).index_select(0, starts.flatten()).view(-1, size, side)
 
 
 @lru_cache(maxsize=32)
-def _weight_table(side: int, size: int) -> Tensor:
+def _build_weight_table(side: int, size: int) -> Tensor:
     """All windows [N, side] of the concatenated weights of all lengths, padded with zeros."""
     bordered = np.zeros((side + 1, size, 2 * side), np.float32)
     for length in range(1, side + 1):

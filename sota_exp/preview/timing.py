@@ -61,7 +61,7 @@ def measure_cost(session: TrainingSession, state: TrainingState, seconds: float)
         num_steps=first + warmed + timed,
         first_step_seconds=first_seconds,
         seconds_per_step=seconds_per_step,
-        seconds_per_scored_image=_seconds_per_scored_image(session, state),
+        seconds_per_scored_image=_measure_seconds_per_scored_image(session, state),
         peak_memory_bytes=get_peak_memory(session.device),
     )
 
@@ -77,7 +77,7 @@ def _run(records: Iterator[StepRecord | EpochRecord], num_steps: float, deadline
     return done
 
 
-def _seconds_per_scored_image(session: TrainingSession, state: TrainingState) -> float:
+def _measure_seconds_per_scored_image(session: TrainingSession, state: TrainingState) -> float:
     """Seconds per image for the default view, cropping included, in the second of two equal passes."""
     num = min(MAX_SCORED_IMAGES, len(session.data.val))
     part = replace(session.data, val=session.data.val[:num])

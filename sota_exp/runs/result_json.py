@@ -24,11 +24,11 @@ def get_commit() -> str | None:
 
     None outside a repository.
     """
-    place = PACKAGE if _git(PACKAGE, "ls-files", "--error-unmatch", "__init__.py") else Path.cwd()
-    return _git(place, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*") or None
+    place = PACKAGE if _run_git(PACKAGE, "ls-files", "--error-unmatch", "__init__.py") else Path.cwd()
+    return _run_git(place, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*") or None
 
 
-def _git(place: Path, *arguments: str) -> str:
+def _run_git(place: Path, *arguments: str) -> str:
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True, cwd=place)
     except (OSError, subprocess.SubprocessError):

@@ -72,13 +72,13 @@ def remove_forbidden_cells(
     Raises:
         ValueError: the remaining cells do not determine every main effect.
     """
-    reasons = [forbidden(_factors_on(names, row)) for row in design]
+    reasons = [forbidden(_list_factors_on(names, row)) for row in design]
     rows = [row for row, reason in zip(design, reasons, strict=True) if reason is None]
     refused, replaced = [], []
     for index, (row, reason) in enumerate(zip(design, reasons, strict=True)):
         if reason is None:
             continue
-        factor = _best_flip(names, row, rows, forbidden) if replace else None
+        factor = _find_best_flip(names, row, rows, forbidden) if replace else None
         if factor is None:
             refused.append((index, reason))
         else:
@@ -86,7 +86,7 @@ def remove_forbidden_cells(
             change = "without" if row[factor] > 0 else "with"
             replaced.append((index, f"{reason}; it is trained {change} {names[factor]}"))
     trained = np.array(rows, np.int64).reshape(len(rows), len(names))
-    if not len(rows) or _information(trained) == -math.inf:
+    if not len(rows) or _compute_information(trained) == -math.inf:
         raise ValueError(
             f"{len(design) - len(rows)} of {len(design)} cells are forbidden "
             f"({refused[0][1] if refused else reasons[0]}); the others do not determine {len(names)} effects"
@@ -94,7 +94,7 @@ def remove_forbidden_cells(
     return DesignCells(design=trained, refused=tuple(refused), replaced=tuple(replaced))
 
 
-def _factors_on(names: Sequence[str], row: NDArray[np.int64]) -> tuple[str, ...]:
+def _list_factors_on(names: Sequence[str], row: NDArray[np.int64]) -> tuple[str, ...]:
     return tuple(name for name, sign in zip(names, row, strict=True) if sign > 0)
 
 
@@ -104,18 +104,18 @@ def _flip(row: NDArray[np.int64], factor: int) -> NDArray[np.int64]:
     return other
 
 
-def _best_flip(
+def _find_best_flip(
     names: Sequence[str],
     row: NDArray[np.int64],
     rows: Sequence[NDArray[np.int64]],
     forbidden: Callable[[tuple[str, ...]], str | None],
 ) -> int | None:
     """The factor whose flip makes the cell legal and the design most informative; None where no single flip does."""
-    legal = [factor for factor in range(len(names)) if forbidden(_factors_on(names, _flip(row, factor))) is None]
-    return max(legal, key=lambda factor: _information(np.array([*rows, _flip(row, factor)])), default=None)
+    legal = [factor for factor in range(len(names)) if forbidden(_list_factors_on(names, _flip(row, factor))) is None]
+    return max(legal, key=lambda factor: _compute_information(np.array([*rows, _flip(row, factor)])), default=None)
 
 
-def _information(design: NDArray[np.int64]) -> float:
+def _compute_information(design: NDArray[np.int64]) -> float:
     """log det X'X of the model with an intercept and the main effects; -inf where it is singular."""
     model = np.column_stack([np.ones(len(design)), design])
     sign, value = np.linalg.slogdet(model.T @ model)

@@ -89,7 +89,7 @@ def compute_effects(
     critical = float(stdtrit(df, (1 + level) / 2))
     estimates = []
     for term, coefficient, error in zip(kept, coefficients, standard_errors, strict=True):
-        t, scale = _t(float(coefficient), float(error)), 2 ** len(term)
+        t, scale = _compute_t(float(coefficient), float(error)), 2 ** len(term)
         estimates.append(
             Effect(
                 factors=tuple(names[index] for index in term),
@@ -104,7 +104,7 @@ def compute_effects(
     return estimates
 
 
-def _t(coefficient: float, error: float) -> float:
+def _compute_t(coefficient: float, error: float) -> float:
     if error == 0:
         return math.inf if coefficient else 0.0
     return abs(coefficient) / error

@@ -38,7 +38,7 @@ def find_detectable_standardized_effect(num_seeds: int, num_arms: int, level: fl
     if num_seeds < 2 or find_smallest_p_value(num_seeds) > 1 - level:
         return None
     if num_seeds > MAX_SIMULATED_SEEDS:
-        return _effect_by_student(num_seeds, num_arms, level)
+        return _compute_effect_by_student(num_seeds, num_arms, level)
     study = _SimulatedStudies(num_seeds, num_arms)
     low, high = 0.0, 4.0
     if study.power(high, level) < DEFAULT_POWER:
@@ -75,7 +75,7 @@ class _SimulatedStudies:
 
 
 @functools.cache
-def _effect_by_student(num_seeds: int, num_arms: int, level: float) -> float:
+def _compute_effect_by_student(num_seeds: int, num_arms: int, level: float) -> float:
     df = num_seeds - 1
     # Each arm has its own variance estimate, so the |t| are independent: the critical value is Student's at the Šidák
     # level.

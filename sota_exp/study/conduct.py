@@ -109,11 +109,11 @@ def build_blueprint(settings: StudySettings, base: StudyConfiguration) -> StudyD
     if settings.kind == "null":
         return plan.plan_null(settings.num_arms)
     if settings.kind == "one_slot":
-        return _one_slot(settings, base)
+        return _design_one_slot(settings, base)
     choices, values = base.configuration.choices, flatten(base.configuration.values)
     techniques = [each.at(choices, values) for each in settings.get_chosen_techniques()]
     if settings.kind == "leave_one_out":
-        return plan.plan_leave_one_out([*techniques, *_other_slots(settings, base, techniques)], choices)
+        return plan.plan_leave_one_out([*techniques, *_find_other_slots(settings, base, techniques)], choices)
     absent = [each.at(choices, values) for each in settings.get_absent_techniques()]
     if settings.kind in ("add_one_in", "pairs"):
         return (plan.plan_pairs if settings.kind == "pairs" else plan.plan_add_one_in)(techniques, absent)
@@ -124,7 +124,7 @@ def build_blueprint(settings: StudySettings, base: StudyConfiguration) -> StudyD
     return plan_screening(techniques, settings.interactions, forbidden, replaces, beside, absent)
 
 
-def _neutral_options() -> dict[str, str]:
+def _read_neutral_options() -> dict[str, str]:
     """Slot → its neutral option; `none` where there are several."""
     found: dict[str, str] = {}
     for option in load_catalog(CONF, PACKAGE):
@@ -133,22 +133,24 @@ def _neutral_options() -> dict[str, str]:
     return found
 
 
-def _other_slots(settings: StudySettings, base: StudyConfiguration, techniques: Sequence[Technique]) -> list[Technique]:
+def _find_other_slots(
+    settings: StudySettings, base: StudyConfiguration, techniques: Sequence[Technique]
+) -> list[Technique]:
     """One technique per slot that is on and that no named technique sets, directly or through a preset."""
     if not settings.every_slot or settings.only is not None:
         return []
     keys = {key for technique in techniques for key in technique.keys}
-    neutral = _neutral_options()
+    neutral = _read_neutral_options()
     taken = {slot for slot in neutral if slot in keys or slot.rpartition("/")[0] in keys}
     return build_slot_techniques(base.configuration.choices, neutral, taken)
 
 
-def _one_slot(settings: StudySettings, base: StudyConfiguration) -> StudyDesign:
+def _design_one_slot(settings: StudySettings, base: StudyConfiguration) -> StudyDesign:
     slot = settings.slot or ""
     names = [option.name for option in load_catalog(CONF, PACKAGE) if option.group == slot]
     if not names:
         raise ConfigError(f"study.slot={slot}: no such slot; `sota-exp techniques` lists all slots")
-    reference = settings.reference or _neutral_options().get(slot, base.configuration.choices.get(slot, names[0]))
+    reference = settings.reference or _read_neutral_options().get(slot, base.configuration.choices.get(slot, names[0]))
     if reference not in names:
         raise ConfigError(f"study.reference={reference}: no such option of {slot}; legal: {', '.join(names)}")
     return plan.plan_one_slot(slot, names, reference)

@@ -103,13 +103,13 @@ class StudySweeper(Sweeper):
         level = logger.level
         logger.setLevel(logging.WARNING)  # Launchers log every job; the study prints its own line.
         try:
-            returned = self.launcher.launch([self._overrides(job) for job in jobs], initial_job_idx=self.launched)
+            returned = self.launcher.launch([self._list_overrides(job) for job in jobs], initial_job_idx=self.launched)
         finally:
             logger.setLevel(level)
         self.launched += len(jobs)
-        return [_reason(each) for each in returned]
+        return [_find_reason(each) for each in returned]
 
-    def _overrides(self, job: ArmRun) -> list[str]:
+    def _list_overrides(self, job: ArmRun) -> list[str]:
         seed = f"seed={job.seed + job.arm.arm.seed_offset}"
         overrides = [*job.arm.overrides, seed]
         origin = {
@@ -125,7 +125,7 @@ class StudySweeper(Sweeper):
         return [*overrides, f"hydra.sweep.subdir={place}", f"++hydra.job.env_set.{ORIGIN_VARIABLE}={text}"]
 
 
-def _reason(returned: JobReturn) -> str | None:
+def _find_reason(returned: JobReturn) -> str | None:
     """Why a job failed, in one line."""
     if returned.status is JobStatus.COMPLETED:
         return None

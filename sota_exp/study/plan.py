@@ -110,10 +110,10 @@ def plan_leave_one_out(techniques: Sequence[Technique], choices: Mapping[str, st
 def plan_add_one_in(techniques: Sequence[Technique], absent: Sequence[Technique] = ()) -> StudyDesign:
     """All off, and each technique alone. absent: techniques that are off in every arm."""
     note = "Each arm is the baseline and one technique: what a technique does alone, not on top of the others."
-    return StudyDesign(arms=_baseline_and_each(techniques, absent), notes=(note,))
+    return StudyDesign(arms=_plan_baseline_and_each(techniques, absent), notes=(note,))
 
 
-def _baseline_and_each(techniques: Sequence[Technique], absent: Sequence[Technique]) -> tuple[PlannedArm, ...]:
+def _plan_baseline_and_each(techniques: Sequence[Technique], absent: Sequence[Technique]) -> tuple[PlannedArm, ...]:
     every = [*absent, *techniques]
     baseline = plan_arm(BASELINE_ARM, "Baseline", None, build_overrides(every, []))
     alone = [plan_arm(each.name, each.label, baseline, build_overrides(every, [each.name])) for each in techniques]
@@ -128,7 +128,7 @@ def plan_pairs(techniques: Sequence[Technique], absent: Sequence[Technique] = ()
     """
     if len(techniques) < 2:
         raise ValueError("pairs need at least two techniques in study.only")
-    arms, pairs = list(_baseline_and_each(techniques, absent)), []
+    arms, pairs = list(_plan_baseline_and_each(techniques, absent)), []
     for one, other in itertools.combinations(techniques, 2):
         pairs.append((one.name, other.name))
         settings = build_overrides([*absent, *techniques], pairs[-1])

@@ -33,7 +33,7 @@ def plan_screening(
         settings = build_overrides(every, [name for name, sign in zip(names, row, strict=True) if sign > 0])
         cell = plan_arm(f"cell_{num:02}", f"Cell {num}", None, settings)
         arms.append(replace(cell, changes=settings, is_cell=True))
-    notes = _design_notes(len(design), len(names), with_pairs)
+    notes = _list_design_notes(len(design), len(names), with_pairs)
     if beside:
         full = plan_arm(FULL_ARM, "Everything", None, build_overrides(every, names))
         arms.append(full)
@@ -56,7 +56,7 @@ def plan_screening(
     )
 
 
-def _design_notes(num_cells: int, num_factors: int, with_pairs: bool) -> tuple[str, ...]:
+def _list_design_notes(num_cells: int, num_factors: int, with_pairs: bool) -> tuple[str, ...]:
     kind = (
         "a fraction of resolution V: no two-factor interaction is aliased with another one or with a main effect"
         if with_pairs

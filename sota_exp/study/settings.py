@@ -169,14 +169,14 @@ def parse_study_technique(name: str, node: object) -> Technique:
     return Technique(
         name=name,
         label=str(node.get("label") or name.replace("_", " ").capitalize()),
-        on=_overrides(f"{key}.with", node.get("with")),
-        off=_overrides(f"{key}.without", node.get("without")),
+        on=_list_overrides(f"{key}.with", node.get("with")),
+        off=_list_overrides(f"{key}.without", node.get("without")),
         scaled={str(scale): float(value) for scale, value in scaled.items()},
-        combined_on={str(other): _overrides(f"{key}.beside.{other}", both) for other, both in beside.items()},
+        combined_on={str(other): _list_overrides(f"{key}.beside.{other}", both) for other, both in beside.items()},
     )
 
 
-def _overrides(key: str, value: object) -> tuple[str, ...]:
+def _list_overrides(key: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str) or not all("=" in str(item) for item in value):
         raise ConfigError(f"{key}={value}: expected a list of overrides, [group/slot=option, key=value]")
     return tuple(map(str, value))

@@ -30,7 +30,7 @@ def build_study_json(study: PlannedStudy, runs: StudyRuns) -> JsonObject:
     test = run_arm_tests(study, runs)
     arms = [build_arm_entry(study, runs, test, arm) for arm in study.arms.ready]
     design_effects, effect_notes = estimate_screening_effects(study, runs)
-    missing = _missing(study, runs, test)
+    missing = _list_missing(study, runs, test)
     return {
         "format": FILE_FORMAT,
         "kind": settings.kind,
@@ -57,7 +57,7 @@ def build_study_json(study: PlannedStudy, runs: StudyRuns) -> JsonObject:
             *[build_effect_entry(study, effect) for effect in design_effects if len(effect.factors) == 2],
             *build_pair_interactions(study, runs, test),
         ],
-        "looks": _looks(study, test),
+        "looks": _looks_to_json(study, test),
         "plan": build_power_table(study, runs),
         "notes": [*study.blueprint.notes, *([study.budget_note] if study.budget_note else []), *effect_notes],
         "status": "partial" if missing else "complete",
@@ -65,7 +65,7 @@ def build_study_json(study: PlannedStudy, runs: StudyRuns) -> JsonObject:
     }
 
 
-def _missing(study: PlannedStudy, runs: StudyRuns, test: InterimResult) -> list[JsonObject]:
+def _list_missing(study: PlannedStudy, runs: StudyRuns, test: InterimResult) -> list[JsonObject]:
     """Every planned run that is not finished. Seeds after the look that decided an arm are not planned."""
     wanted = find_wanted_seeds(study, test)
     return [
@@ -76,7 +76,7 @@ def _missing(study: PlannedStudy, runs: StudyRuns, test: InterimResult) -> list[
     ]
 
 
-def _looks(study: PlannedStudy, test: InterimResult) -> JsonObject | None:
+def _looks_to_json(study: PlannedStudy, test: InterimResult) -> JsonObject | None:
     looks = study.settings.looks
     if looks is None:
         return None

@@ -33,9 +33,9 @@ def build_arm_entry(study: PlannedStudy, runs: StudyRuns, test: InterimResult, a
     is_compared, num_seeds = arm.arm.reference is not None, test.seeds.get(arm.name)
     differences = runs.differences(arm, study.seeds[:num_seeds]) if is_compared else {}
     comparison = (
-        _comparison(study, runs, test, arm, differences)
+        _comparison_to_json(study, runs, test, arm, differences)
         if len(differences) > 1
-        else _no_comparison(runs, arm, len(differences))
+        else _no_comparison_to_json(runs, arm, len(differences))
     )
     gain = compute_mean(differences.values()) if study.settings.metric.endswith("accuracy") else None
     return {
@@ -54,8 +54,8 @@ def build_arm_entry(study: PlannedStudy, runs: StudyRuns, test: InterimResult, a
         "sd": sd,
         "values": {str(seed): value for seed, value in values.items()},
         **comparison,
-        "calibration": _calibration(runs, arm, list(differences)),
-        "cost": _cost(runs, arm, list(differences), gain),
+        "calibration": _calibration_to_json(runs, arm, list(differences)),
+        "cost": _cost_to_json(runs, arm, list(differences), gain),
     }
 
 
@@ -65,7 +65,7 @@ def compute_mean(values: Any) -> float | None:
     return float(np.mean(found)) if found else None
 
 
-def _no_comparison(runs: StudyRuns, arm: ComposedArm, num_pairs: int) -> JsonObject:
+def _no_comparison_to_json(runs: StudyRuns, arm: ComposedArm, num_pairs: int) -> JsonObject:
     """The entries of an arm without a reference, or with fewer than two pairs."""
     reference = arm.arm.reference
     reasons = [*runs.failures[arm.name].values(), *(runs.failures[reference].values() if reference else ())]
@@ -84,7 +84,7 @@ def _no_comparison(runs: StudyRuns, arm: ComposedArm, num_pairs: int) -> JsonObj
     }
 
 
-def _comparison(
+def _comparison_to_json(
     study: PlannedStudy, runs: StudyRuns, test: InterimResult, arm: ComposedArm, differences: dict[int, float]
 ) -> JsonObject:
     """The paired comparison of an arm with its reference, over the seeds that both have."""
@@ -109,12 +109,12 @@ def _comparison(
         "detectable": smallest,
         "verdict": outcome.word,
         "verdict_words": outcome.sentence,
-        "examples": _examples(study, runs, arm, paired),
-        "classes": _classes(runs, arm, paired, level),
+        "examples": _examples_to_json(study, runs, arm, paired),
+        "classes": _classes_to_json(runs, arm, paired, level),
     }
 
 
-def _examples(study: PlannedStudy, runs: StudyRuns, arm: ComposedArm, seeds: list[int]) -> JsonObject | None:
+def _examples_to_json(study: PlannedStudy, runs: StudyRuns, arm: ComposedArm, seeds: list[int]) -> JsonObject | None:
     """The same difference with its interval over test images instead of seeds; None if the metric is no accuracy."""
     if not study.settings.metric.endswith("/accuracy"):
         return None
@@ -125,7 +125,7 @@ def _examples(study: PlannedStudy, runs: StudyRuns, arm: ComposedArm, seeds: lis
     return {"difference": found.mean, "interval": [found.low, found.high], "won": won, "lost": lost}
 
 
-def _change(
+def _change_to_json(
     runs: StudyRuns,
     arm: ComposedArm,
     seeds: list[int],
@@ -144,24 +144,24 @@ def _change(
     return {"difference": estimate.mean, "interval": [estimate.low, estimate.high]}
 
 
-def _calibration(runs: StudyRuns, arm: ComposedArm, seeds: list[int]) -> JsonObject:
+def _calibration_to_json(runs: StudyRuns, arm: ComposedArm, seeds: list[int]) -> JsonObject:
     def read(result: JsonObject) -> float | None:
         return result["metrics"].get("test/ece")
 
-    return {"ece": compute_mean(runs.values(arm.name, read).values()), **_change(runs, arm, seeds, read)}
+    return {"ece": compute_mean(runs.values(arm.name, read).values()), **_change_to_json(runs, arm, seeds, read)}
 
 
-def _classes(runs: StudyRuns, arm: ComposedArm, seeds: list[int], level: float) -> dict[str, JsonObject]:
+def _classes_to_json(runs: StudyRuns, arm: ComposedArm, seeds: list[int], level: float) -> dict[str, JsonObject]:
     """Class → the change of its test accuracy."""
     names = list(runs.results[arm.name][seeds[0]]["per_class_accuracy"])
 
     def read_class(name: str) -> NumberReader:
         return lambda result: result["per_class_accuracy"][name]
 
-    return {name: _change(runs, arm, seeds, read_class(name), level) for name in names}
+    return {name: _change_to_json(runs, arm, seeds, read_class(name), level) for name in names}
 
 
-def _cost(runs: StudyRuns, arm: ComposedArm, seeds: list[int], difference: float | None) -> JsonObject:
+def _cost_to_json(runs: StudyRuns, arm: ComposedArm, seeds: list[int], difference: float | None) -> JsonObject:
     """Mean cost of a run, and the extra training time over the reference.
 
     difference: gain in accuracy, a fraction; None where the metric is no accuracy.
@@ -173,7 +173,7 @@ def _cost(runs: StudyRuns, arm: ComposedArm, seeds: list[int], difference: float
     def mean(read: NumberReader) -> float | None:
         return compute_mean(runs.values(arm.name, read).values())
 
-    change = _change(runs, arm, seeds, seconds, largest=math.inf)
+    change = _change_to_json(runs, arm, seeds, seconds, largest=math.inf)
     extra, interval = change["difference"], change["interval"]
     costs_differ = interval is not None and not interval[0] <= 0 <= interval[1]
     means = {key: mean(itemgetter(key)) for key in ("flops_per_image", "parameters", "peak_memory_bytes")}

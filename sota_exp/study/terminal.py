@@ -97,7 +97,7 @@ def format_study_result(found: JsonObject) -> RenderableType:
         ComparisonTable(found, "Main effects", [""], found["effects"], lambda effect: []),
         ComparisonTable(found, "Interactions", [""], found["interactions"], lambda effect: []),
     ]
-    notes = [Text(line, style="dim") for line in _closing(found)]
+    notes = [Text(line, style="dim") for line in _format_closing(found)]
     shown = [part for table in tables if table.rows for part in ("", table)]
     return Group(*format_warning(found["warning"]), *shown, *notes)
 
@@ -141,7 +141,7 @@ class ComparisonTable:
         ):
             table.add_column(heading, justify="right", no_wrap=True)
         if width:
-            table.add_column(_scale(reach, unit, width), no_wrap=True)
+            table.add_column(_format_scale(reach, unit, width), no_wrap=True)
         table.add_column("p adj.", justify="right", no_wrap=True)
         table.add_column("verdict", min_width=len("distinguished"))
         for row in self.rows:
@@ -157,7 +157,7 @@ class ComparisonTable:
         return table
 
 
-def _scale(reach: float, unit: MetricFormat, width: int) -> str:
+def _format_scale(reach: float, unit: MetricFormat, width: int) -> str:
     """The heading over the intervals, drawn in `width` characters: zero and both ends of the axis."""
     if not reach:
         return ""
@@ -180,7 +180,7 @@ def draw_interval_bar(low: float, middle: float, high: float, reach: float, widt
     return "".join(cells)
 
 
-def _closing(found: JsonObject) -> list[str]:
+def _format_closing(found: JsonObject) -> list[str]:
     """What this number of seeds could detect, aliases, the looks, refused arms, and missing runs."""
     lines = [describe_error_rate(found["level"])]
     if any(row["interval"] is not None for rows in ("arms", "effects", "interactions") for row in found[rows]):

@@ -73,27 +73,27 @@ class Confirmation:
         trials = [name for name in self.arms if name != DEFAULT_ARM]
         text = f"choosing one of the {len(trials)} best trials on {len(self.choice_seeds)} fresh seeds"
         self._run_all([(name, seed) for seed in self.choice_seeds for name in trials], text, failures)
-        winner = choose_winner(self._arms(failures), self.direction, self.choice_seeds)
+        winner = choose_winner(self._read_arms(failures), self.direction, self.choice_seeds)
         if winner is not None:
             text = f"{winner.name.replace('-', ' ')} and the recipe's own values on {len(self.seeds)} fresh seeds"
             compared = [(name, seed) for seed in self.seeds for name in (DEFAULT_ARM, winner.name)]
             self._run_all(compared, text, failures)
         return summarize_confirmation(
-            self._arms(failures), self.objective, self.direction, self.seeds, self.choice_seeds
+            self._read_arms(failures), self.objective, self.direction, self.seeds, self.choice_seeds
         )
 
     def _run_all(self, runs: list[tuple[str, int]], text: str, failures: dict[tuple[str, int], str]) -> None:
         """Run what is missing, and wait for runs of other copies of the command."""
-        if any(self._result(*key) is None for key in runs):
+        if any(self._read_result(*key) is None for key in runs):
             make_console().print(f"[bold]confirmation[/]: {text}", soft_wrap=True)
-        while missing := [key for key in runs if self._result(*key) is None and key not in failures]:
+        while missing := [key for key in runs if self._read_result(*key) is None and key not in failures]:
             if not self._run_some(missing, failures):
                 time.sleep(1.0)
 
     def _run_directory(self, name: str, seed: int) -> Path:
         return self.sweep.directory / "confirm" / name / f"seed{seed}"
 
-    def _result(self, name: str, seed: int) -> dict[str, Any] | None:
+    def _read_result(self, name: str, seed: int) -> dict[str, Any] | None:
         """The result of a run that is complete, else None."""
         found = RunFiles(directory=self._run_directory(name, seed)).result()
         return found if found is not None and found["status"] in COMPLETE_STATUSES else None
@@ -111,7 +111,7 @@ class Confirmation:
                 except Timeout:
                     continue
                 num_locked += 1
-                if self._result(name, seed) is None:
+                if self._read_result(name, seed) is None:
                     taken.append((name, seed))
                 if len(taken) == self.sweep.settings.n_jobs:
                     break
@@ -120,27 +120,27 @@ class Confirmation:
         return num_locked
 
     def _launch(self, taken: Sequence[tuple[str, int]], failures: dict[tuple[str, int], str]) -> None:
-        jobs = [self._job_overrides(name, seed) for name, seed in taken]
+        jobs = [self._list_job_overrides(name, seed) for name, seed in taken]
         for key, job in zip(taken, self.sweep.launcher.launch(jobs, initial_job_idx=0), strict=True):
             error = vars(job)["_return_value"]
             if isinstance(error, Interrupted):
                 raise error
-            if self._result(*key) is None:
+            if self._read_result(*key) is None:
                 failures[key] = str(error)
                 log.warning("confirmation: %s with seed %d failed: %s", *key, error)
 
-    def _job_overrides(self, name: str, seed: int) -> list[str]:
+    def _list_job_overrides(self, name: str, seed: int) -> list[str]:
         _, knobs = self.arms[name]
         own = [item for item in self.sweep.space.overrides(knobs) if item.partition("=")[0] != "seed"]
         title = f"confirm {name.replace('-', ' ')}, seed {seed}"
         return self.sweep.job("confirm", title, [*own, f"seed={seed}"], f"confirm/{name}/seed{seed}")
 
-    def _arms(self, failures: dict[tuple[str, int], str]) -> list[ConfirmedArm]:
-        return [self._arm(name, failures) for name in self.arms]
+    def _read_arms(self, failures: dict[tuple[str, int], str]) -> list[ConfirmedArm]:
+        return [self._read_arm(name, failures) for name in self.arms]
 
-    def _arm(self, name: str, failures: dict[tuple[str, int], str]) -> ConfirmedArm:
+    def _read_arm(self, name: str, failures: dict[tuple[str, int], str]) -> ConfirmedArm:
         number, knobs = self.arms[name]
-        found = {seed: self._result(name, seed) for seed in (*self.choice_seeds, *self.seeds)}
+        found = {seed: self._read_result(name, seed) for seed in (*self.choice_seeds, *self.seeds)}
         test = self.objective.replace("val/", "test/")
         return ConfirmedArm(
             name=name,

@@ -63,7 +63,7 @@ def _write_summary(sweep: Sweep, stopped: str | None, confirmed: dict[str, Any] 
     path = sweep.directory / "sweep.json"
     before = json.loads(path.read_text()) if path.is_file() else {}
     summary |= {
-        "command": _command(sweep),
+        "command": _format_command(sweep),
         "fixed": [f"{key}={value}" for key, value in sweep.space.result_overrides.items()],
         "stopped": stopped,
         "confirm": confirmed or before.get("confirm"),
@@ -76,7 +76,7 @@ def _write_summary(sweep: Sweep, stopped: str | None, confirmed: dict[str, Any] 
     return summary
 
 
-def _command(sweep: Sweep) -> str:
+def _format_command(sweep: Sweep) -> str:
     """The command line that repeats this sweep."""
     hydra = sweep.config.hydra
     choice = hydra.runtime.choices.get("search")

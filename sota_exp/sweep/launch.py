@@ -64,7 +64,7 @@ class BatchLauncher:
 
     def _can_compose(self, claim: ClaimedTrial) -> bool:
         """Whether Hydra can compose the configuration of the trial; if not, the trial fails with the reason."""
-        pattern = tuple(_without_number(override) for override in claim.overrides)
+        pattern = tuple(_drop_number(override) for override in claim.overrides)
         if pattern in self.composed:
             return True
         try:
@@ -150,7 +150,7 @@ def release_trials(sweep: Sweep, claims: Sequence[ClaimedTrial]) -> None:
         retry_while_disconnected(partial(ownership.release_trial, sweep.study, claim.number, claim.token))
 
 
-def _without_number(override: str) -> str:
+def _drop_number(override: str) -> str:
     """The key alone where the value is a number, else the whole override."""
     key, _, value = override.partition("=")
     return key if isinstance(parse_number(value), float) else override

@@ -20,7 +20,7 @@ def search(sweep: Sweep) -> str | None:
     """Run trials; returns why the sweep stopped before `n_trials`, or None."""
     launcher = BatchLauncher(sweep=sweep)
     while True:
-        if reason := _reason_to_stop(sweep, launcher.num_launched):
+        if reason := _find_reason_to_stop(sweep, launcher.num_launched):
             return reason
         if batch := claim_batch(sweep):
             launcher.launch(batch)
@@ -30,7 +30,7 @@ def search(sweep: Sweep) -> str | None:
             time.sleep(LOOK_SECONDS)
 
 
-def _reason_to_stop(sweep: Sweep, num_launched: int) -> str | None:
+def _find_reason_to_stop(sweep: Sweep, num_launched: int) -> str | None:
     timeout, patience = sweep.settings.timeout, sweep.settings.patience
     if timeout is not None and num_launched and time.monotonic() - sweep.started_at > timeout:
         return f"the time budget of {timeout:g} s is spent"

@@ -96,7 +96,7 @@ def build_hyperparameter_metrics(content: RunContent) -> dict[str, float]:
     for override in content.origin.get("overrides", []):
         key, _, text = str(override).lstrip("+").partition("=")
         if "." in key and key not in NAMED_HYPERPARAMETERS:
-            found |= {f"hp/{key}": _number(text)}
+            found |= {f"hp/{key}": _parse_number(text)}
     return {key: float(value) for key, value in found.items() if value is not None}
 
 
@@ -104,7 +104,7 @@ def _log10(value: float | None) -> float | None:
     return math.log10(value) if value else None
 
 
-def _number(text: str) -> float | None:
+def _parse_number(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:

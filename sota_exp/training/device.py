@@ -24,11 +24,11 @@ def get_device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device}: {torch.cuda.get_device_name(device)}"
     num_threads = torch.get_num_threads()
-    return f"{device}: {_cpu_name()}, {num_threads} thread{'' if num_threads == 1 else 's'}"
+    return f"{device}: {_read_cpu_name()}, {num_threads} thread{'' if num_threads == 1 else 's'}"
 
 
 @functools.cache
-def _cpu_name() -> str:
+def _read_cpu_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

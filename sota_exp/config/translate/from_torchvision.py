@@ -87,12 +87,12 @@ def translate_command(words: list[str]) -> Translation:
         lost.append("--lr-gamma: the final learning rate underflows to 0; here it ends at the smallest positive float")
     parts = [
         ["recipe=ladder_00_baseline", "scale=full", f"batch_size={flags['batch-size'] * processes}"],
-        _data(flags),
+        _translate_data(flags),
         ["model=torchvision", f"model.arch.name={flags['model']}"],
-        _optimizer(flags),
-        _schedule(flags),
-        _augmentation(flags),
-        _regularization(flags, processes),
+        _translate_optimizer(flags),
+        _translate_schedule(flags),
+        _translate_augmentation(flags),
+        _translate_regularization(flags, processes),
         *(
             [word.format(flags[flag]) for word in words]
             for flag, words in OVERRIDES.items()
@@ -102,7 +102,7 @@ def translate_command(words: list[str]) -> Translation:
     return Translation(words=[word for part in parts for word in part], lost=lost)
 
 
-def _data(flags: dict[str, Any]) -> list[str]:
+def _translate_data(flags: dict[str, Any]) -> list[str]:
     crop, resize = flags["val-crop-size"], flags["val-resize-size"]
     words = [f"data.image_size={crop}", f"data.crop_ratio={crop / resize!r}", "evaluation.select=last"]
     if flags["interpolation"] in INTERPOLATIONS and (flags["interpolation"] != "bilinear" or flags["weights"]):
@@ -116,7 +116,7 @@ def _data(flags: dict[str, Any]) -> list[str]:
     return words
 
 
-def _optimizer(flags: dict[str, Any]) -> list[str]:
+def _translate_optimizer(flags: dict[str, Any]) -> list[str]:
     name = flags["opt"]
     words = [
         f"optimizer={OPTIMIZERS[name]}",
@@ -133,7 +133,7 @@ def compute_final_factor(flags: dict[str, Any]) -> float:
     return max(flags["lr-gamma"] ** (flags["epochs"] - flags["lr-warmup-epochs"]), SMALLEST_FLOAT)
 
 
-def _schedule(flags: dict[str, Any]) -> list[str]:
+def _translate_schedule(flags: dict[str, Any]) -> list[str]:
     epochs, warmup, option = flags["epochs"], flags["lr-warmup-epochs"], SCHEDULES[flags["lr-scheduler"]]
     epochs_after_warmup = epochs - warmup
     if epochs_after_warmup < 1:
@@ -164,7 +164,7 @@ def _schedule(flags: dict[str, Any]) -> list[str]:
     return [*words, f"schedule.warmup.{factor}={flags['lr-warmup-decay']!r}"]
 
 
-def _augmentation(flags: dict[str, Any]) -> list[str]:
+def _translate_augmentation(flags: dict[str, Any]) -> list[str]:
     train, val = flags["train-crop-size"], flags["val-crop-size"]
     words = []
     if train != val:
@@ -177,13 +177,13 @@ def _augmentation(flags: dict[str, Any]) -> list[str]:
             "ra": [f"augmentation.policy.magnitude={flags['ra-magnitude']}"],
             "augmix": [f"augmentation.policy.severity={flags['augmix-severity']}"],
         }.get(policy, [f"augmentation.policy.policy={policy}"])
-    words += _mixing(flags["mixup-alpha"], flags["cutmix-alpha"])
+    words += _translate_mixing(flags["mixup-alpha"], flags["cutmix-alpha"])
     if flags["ra-sampler"]:
         words += ["augmentation/repeat=repeated", f"augmentation.repeat.num_repeats={flags['ra-reps']}"]
     return words
 
 
-def _mixing(mixup: float, cutmix: float) -> list[str]:
+def _translate_mixing(mixup: float, cutmix: float) -> list[str]:
     if mixup > 0 and cutmix > 0:
         values = [f"augmentation.mix.mixup_alpha={mixup!r}", f"augmentation.mix.cutmix_alpha={cutmix!r}"]
         return ["augmentation/mix=mixup_or_cutmix", *values]
@@ -192,7 +192,7 @@ def _mixing(mixup: float, cutmix: float) -> list[str]:
     return ["augmentation/mix=cutmix", f"augmentation.mix.alpha={cutmix!r}"] if cutmix > 0 else []
 
 
-def _regularization(flags: dict[str, Any], processes: int) -> list[str]:
+def _translate_regularization(flags: dict[str, Any], processes: int) -> list[str]:
     words = []
     if flags["norm-weight-decay"] == 0:
         exempt = "norm_and_bias" if flags["bias-weight-decay"] == 0 else "norm"

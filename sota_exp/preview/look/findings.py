@@ -98,7 +98,7 @@ def build_look_json(found: LookResult) -> dict[str, Any]:
             "distance": MAX_NEAR_DISTANCE,
             "compared": copies.compared,
             "available": copies.num_available,
-            "pairs": [_pair_in_plain_values(found, pair) for pair in copies.near_pairs],
+            "pairs": [_pair_to_plain_values(found, pair) for pair in copies.near_pairs],
         },
         "object_scale": {
             "median": scale.median,
@@ -110,7 +110,7 @@ def build_look_json(found: LookResult) -> dict[str, Any]:
     }
 
 
-def _pair_in_plain_values(found: LookResult, pair: DuplicatePair) -> dict[str, Any]:
+def _pair_to_plain_values(found: LookResult, pair: DuplicatePair) -> dict[str, Any]:
     return {
         pair.split: found.name_image(pair.index),
         pair.other: found.name_image(pair.other_index),

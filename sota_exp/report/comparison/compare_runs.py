@@ -54,14 +54,14 @@ def compare_runs(runs: Sequence[SavedRun], each: bool = False) -> RunComparison:
     groups = group_runs(runs, each)
     measured = {name for run in runs for name in run.metrics if name.startswith(("val/", "test/"))}
     names = [*HIGHER_IS_BETTER, *sorted(measured - {*HIGHER_IS_BETTER}), "best/epoch"]
-    metrics = {name: [summarize(group, _metric_reader(name)) for group in groups] for name in names}
+    metrics = {name: [summarize(group, _build_metric_reader(name)) for group in groups] for name in names}
     choices = find_differing_choices([group.first for group in groups])
     return RunComparison(
         groups=groups,
         choices=choices,
         values=find_differing_values([group.first for group in groups], choices, with_seed=each),
         metrics={name: cells for name, cells in metrics.items() if any(cells)},
-        costs={name: [summarize(group, _cost_reader(read)) for group in groups] for name, read in COSTS.items()},
+        costs={name: [summarize(group, _build_cost_reader(read)) for group in groups] for name, read in COSTS.items()},
         pairs=compare_groups(groups),
         best={name: find_best(groups, name, metrics[name]) for name in names if find_direction(name) is not None},
         notes=collect_notes(groups),
@@ -69,7 +69,7 @@ def compare_runs(runs: Sequence[SavedRun], each: bool = False) -> RunComparison:
     )
 
 
-def _metric_reader(name: str) -> Callable[[SavedRun], tuple[float | None, int | None]]:
+def _build_metric_reader(name: str) -> Callable[[SavedRun], tuple[float | None, int | None]]:
     split = name.split("/")[0]
     is_share = is_share_of_images(name)
     return lambda run: (
@@ -78,7 +78,9 @@ def _metric_reader(name: str) -> Callable[[SavedRun], tuple[float | None, int | 
     )
 
 
-def _cost_reader(read: Callable[[dict[str, Any]], float | None]) -> Callable[[SavedRun], tuple[float | None, None]]:
+def _build_cost_reader(
+    read: Callable[[dict[str, Any]], float | None],
+) -> Callable[[SavedRun], tuple[float | None, None]]:
     return lambda run: (read(run.result) if run.is_complete else None, None)
 
 

@@ -44,8 +44,12 @@ def find_config_difference(one: SavedRun, other: SavedRun) -> ConfigDifference:
 
 
 def find_differing(keys: Iterable[str], one: Mapping[str, Any], other: Mapping[str, Any]) -> ValuePairs:
-    return {key: (_text(one, key), _text(other, key)) for key in keys if one.get(key, ...) != other.get(key, ...)}
+    return {
+        key: (_format_value(one, key), _format_value(other, key))
+        for key in keys
+        if one.get(key, ...) != other.get(key, ...)
+    }
 
 
-def _text(values: Mapping[str, Any], key: str) -> str:
+def _format_value(values: Mapping[str, Any], key: str) -> str:
     return format_yaml_value(values.get(key, ABSENT))

@@ -37,7 +37,7 @@ def group_runs(runs: Sequence[SavedRun], each: bool) -> list[SeedGroup]:
     for run in dict.fromkeys(run.directory.resolve() for run in runs):
         one = next(item for item in runs if item.directory.resolve() == run)
         key = (
-            compute_digest([one.is_evaluation, one.data_digest, _config_without_seed(one)])
+            compute_digest([one.is_evaluation, one.data_digest, _read_config_without_seed(one)])
             if one.is_complete and not each
             else str(run)
         )
@@ -59,7 +59,7 @@ def index_to_letters(index: int) -> str:
     return text
 
 
-def _config_without_seed(run: SavedRun) -> dict[str, Any]:
+def _read_config_without_seed(run: SavedRun) -> dict[str, Any]:
     """The configuration without its seed and without tracking and paths, which change no number."""
     tree = {name: value for name, value in run.config.items() if name not in ("seed", "tracking")}
     return {**tree, "data": {name: value for name, value in tree["data"].items() if name not in DATA_LOCATION_KEYS}}
@@ -83,7 +83,7 @@ def find_differing_values(
     runs: Sequence[SavedRun], choices: dict[str, list[str | None]], with_seed: bool
 ) -> dict[str, list[Any]]:
     """By dotted key, values that differ between the runs with that key; names of options are left out."""
-    trees = [flatten(_config_without_seed(run) | ({"seed": run.seed} if with_seed else {})) for run in runs]
+    trees = [flatten(_read_config_without_seed(run) | ({"seed": run.seed} if with_seed else {})) for run in runs]
     keys = dict.fromkeys(key for tree in trees for key in tree)
     named = tuple(f"{group}." for group in ("recipe", "scale") if group in choices)
     option_names = {f"{group}.name" for group in choices if "/" not in group}
