@@ -1,10 +1,15 @@
 """Exceptions and their exit status: 2 for an error of the user, 1 for a run that failed."""
 
 import errno
+import signal
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+#: Signals after which a training writes a checkpoint and ends: Ctrl-C, the end of a job or session, and the warnings of
+#: batch systems (SLURM: `--signal=USR1@120`).
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class ConfigError(Exception):
@@ -56,6 +61,7 @@ RUNTIME_ERRORS = {
     "channel; try a larger batch_size or schedule.accumulation.micro_batch_size, larger images, or "
     "regularization/norm=group",
     "DataLoader worker": "a process that loads images ended: {text}; if memory ran out, try fewer runtime.workers",
+    "Connection closed by peer": "another process of the run ended: {text}; repeat the command to go on",
     "PytorchStreamWriter": "cannot write a checkpoint: {text}; is the disk full?",
     "inline_container": "cannot write a checkpoint: {text}; is the disk full?",
 }

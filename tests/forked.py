@@ -145,6 +145,7 @@ def _run(arguments: Sequence[str], path: Path | None, cwd: Path, output: Path, e
     os.environ.update(environment)
     os.chdir(cwd)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # The tests may run under `nohup`.
     try:
         with compositions_share_their_work():
             _run_program(arguments, path)

@@ -12,7 +12,7 @@ from sota_exp.stages.loss import Distillation, Loss
 from sota_exp.stages.model import InitialWeights, Model, ModelTransform, Tuning
 from sota_exp.stages.optimizer import Accumulation, GradientTransform, OptimizerFactory, ParameterGroups
 from sota_exp.stages.schedule import LrScaling, LrSchedule, ScheduleStepping, StoppingRule, TrainingLength, Warmup
-from sota_exp.stages.stage import Count, Legal, Settings, Several, one_of
+from sota_exp.stages.stage import Count, Legal, Positive, Settings, Several, added_field, one_of
 from sota_exp.stages.supervision import Supervision
 from sota_exp.stages.tracking import Tracking
 
@@ -89,7 +89,8 @@ class EvaluationStages(Settings):
 class RuntimeSettings(Settings):
     """Device and speed settings; only `precision` changes what is computed.
 
-    measure: the fields that a short measurement sets before the run; afterwards the list is empty.
+    measure: the fields that a short measurement sets before the run; afterwards the list is empty. checkpoint_minutes:
+    longest time between two checkpoints within an epoch.
     """
 
     device: Annotated[str, Legal(lambda value: value.split(":")[0] in DEVICES, "auto, cpu, cuda, cuda:N or mps")]
@@ -98,6 +99,7 @@ class RuntimeSettings(Settings):
     compile: bool
     workers: Annotated[int, Legal(lambda value: value >= 0, "0 or more processes")]
     threads: Count | None
+    checkpoint_minutes: Positive = added_field(5.0)
     measure: Annotated[
         list[str], Legal(lambda value: set(value) <= set(MEASURABLE), f"a subset of [{', '.join(MEASURABLE)}]")
     ]

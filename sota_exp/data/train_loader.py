@@ -1,6 +1,7 @@
 """Loads training crops by step: a pure function of seed and step, so workers and resuming change nothing."""
 
 import math
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from sota_exp.data.store_writer import UnreadableImage
+from sota_exp.errors import STOP_SIGNALS
 from sota_exp.stages.augmentation import Crop, Sampler
 from sota_exp.stages.data import Images
 from sota_exp.stages.random import RandomStreams
@@ -74,6 +76,7 @@ def load_crops(crops: TrainCrops, steps: range, num_workers: int, pin_memory: bo
         sampler=steps,
         num_workers=num_workers,
         pin_memory=pin_memory,
+        worker_init_fn=_ignore_signals,
         # Random numbers are keyed by step; this generator only keeps PyTorch from using the global one.
         generator=torch.Generator().manual_seed(0),
     )
@@ -81,6 +84,12 @@ def load_crops(crops: TrainCrops, steps: range, num_workers: int, pin_memory: bo
         if isinstance(item, UnreadableImage):
             raise item
         yield item
+
+
+def _ignore_signals(worker: int) -> None:
+    """Leave the signals that a terminal or batch system sends to all processes to the training, which ends this one."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def count_distinct_images(crops: TrainCrops, num_steps: int) -> int:

@@ -3,7 +3,9 @@
 Source: https://docs.pytorch.org/docs/stable/elastic/run.html (the environment variables)
 """
 
+import functools
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +85,52 @@ def broadcast_from_main(value: object, world: World) -> Any:
     box = [value]
     dist.broadcast_object_list(box)
     return box[0]
+
+
+@functools.lru_cache(maxsize=1)
+def _make_cpu_group(whole: object) -> Any:
+    """A group of all processes for tensors on the CPU, with collectives of its own. whole: the group of the run."""
+    return dist.new_group(backend="gloo")
+
+
+def gather_on_main(value: object, world: World) -> list[Any]:
+    """The `value` of every process, by rank; [] on others than rank 0. Tensors in it are copied to the CPU."""
+    if world.size == 1:
+        return [value]
+    values: list[Any] = [None] * world.size
+    dist.gather_object(value, values if world.is_main else None, group=_make_cpu_group(dist.group.WORLD))
+    return values if world.is_main else []
+
+
+class Agreement:
+    """The largest numbers that any process asked for, the same on all of them: with several, of the call before.
+
+    So no process waits for another in the middle of a step, and none for its device.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.asked: tuple[Any, Tensor] | None = None
+
+    def reach(self, *numbers: int) -> Sequence[int]:
+        """Ask for `numbers`; returns those of this call where this process is alone, else of the call before, or 0."""
+        if self.world.size == 1:
+            return numbers
+        before = self.finish() or [0] * len(numbers)
+        mine = torch.tensor(numbers)
+        group = _make_cpu_group(dist.group.WORLD)
+        self.asked = dist.all_reduce(mine, dist.ReduceOp.MAX, group=group, async_op=True), mine
+        return before
+
+    def finish(self) -> list[int] | None:
+        """The numbers of the last call; None if there was none. Every process calls it, or none."""
+        if self.asked is None:
+            return None
+        work, numbers = self.asked
+        work.wait()
+        self.asked = None
+        found: list[int] = numbers.tolist()
+        return found
 
 
 def gather_interleaved(rows: Tensor, world: World) -> Tensor:

@@ -119,12 +119,31 @@ class TrainingState:
             "seconds": self.seconds,
         }
 
+    def own_state_dict(self) -> dict[str, Any]:
+        """What differs between the processes of a run: buffers (statistics of norm layers) and totals, on the CPU."""
+        return {
+            "model": _copy_to_cpu(dict(self.model.named_buffers())),
+            "average": _copy_to_cpu(dict(self.average.module.named_buffers())),
+            "totals": _copy_to_cpu(self.totals),
+        }
+
+    def load_own_state_dict(self, saved: dict[str, Any]) -> None:
+        """Load what `own_state_dict` returned in the same process of an earlier start."""
+        for module, name in ((self.model, "model"), (self.average.module, "average")):
+            for key, buffer in module.named_buffers():
+                buffer.copy_(saved[name][key])
+        self.totals = saved["totals"]
+
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.average.load_state_dict(saved["average"])
         self.step, self.totals, self.seconds = saved["step"], saved["totals"], saved.get("seconds", 0.0)
         self.epoch_labels = None if saved["supervised"] is None else EpochLabels(**saved["supervised"])
+
+
+def _copy_to_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu() for name, tensor in tensors.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

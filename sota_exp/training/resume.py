@@ -1,15 +1,20 @@
 """Resuming an interrupted training: what a checkpoint holds, how it is written, and how a training goes on from it.
 
-A training that resumes is bitwise equal to one that was not interrupted.
+A training that resumes is bitwise equal to one that was not interrupted. Within an epoch every process has statistics of
+norm layers and totals of its own; the main process gathers them into the checkpoint.
 """
 
+import logging
 from typing import Any
 
 from torch import Tensor
 
 from sota_exp.config.formats import FILE_FORMAT
 from sota_exp.runs.files import RunFiles
+from sota_exp.training.distributed import World, gather_on_main
 from sota_exp.training.loop import TrainingState
+
+log = logging.getLogger(__name__)
 
 
 def write_checkpoint(
@@ -19,15 +24,20 @@ def write_checkpoint(
     epochs: list[dict[str, Any]],
     best: dict[str, Tensor],
     resumed: int,
+    world: World,
 ) -> None:
-    """Write everything that `resume` needs.
+    """Write everything that `resume` needs; every process calls it.
 
     epochs: the lines of `metrics.jsonl`. best: the weights of the best epoch, on the CPU, name → [...].
     """
+    processes = gather_on_main(state.own_state_dict(), world) if world.size > 1 else []
+    if not world.is_main:
+        return
     checkpoint = {
         "format": FILE_FORMAT,
         "training_fingerprint": training_fingerprint,
         "state": state.state_dict(),
+        "processes": processes,
         "best": best,
         "epochs": epochs,
         "resumed": resumed,
@@ -36,13 +46,24 @@ def write_checkpoint(
 
 
 def resume(
-    checkpoint: dict[str, Any] | None, state: TrainingState
+    checkpoint: dict[str, Any] | None, state: TrainingState, world: World
 ) -> tuple[list[dict[str, Any]], dict[str, Tensor], int]:
     """Load a checkpoint, if there is one, into `state`; returns the history of the training.
 
-    That is the lines of its epochs, the weights of the best epoch, name → [...], and how often it was resumed.
+    That is the lines of its epochs, the weights of the best epoch, name → [...], and how often it was resumed. It is
+    logged if another number of processes wrote it, of which each had its own part of a batch.
     """
     if checkpoint is None:
         return [], {}, 0
     state.load_state_dict(checkpoint["state"])
+    processes = checkpoint.get("processes") or []  # older versions and a process alone write none
+    before = max(1, len(processes))
+    if before == world.size and processes:
+        state.load_own_state_dict(processes[world.rank])
+    elif before != world.size and world.is_main:
+        log.warning(
+            "the checkpoint is of %d processes, and %d train on: the rest of the training is not equal to the bit",
+            before,
+            world.size,
+        )
     return checkpoint["epochs"], checkpoint["best"], checkpoint["resumed"] + 1

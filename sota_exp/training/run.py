@@ -152,7 +152,7 @@ def train_and_score(
     files, state = RunFiles(directory=request.directory), start_checked_training(session)
     fingerprint = result["training_fingerprint"]
     training = RunTrainer(session=session, state=state, files=files, training_fingerprint=fingerprint)
-    training.epochs, training.best, training.num_resumes = resume(checkpoint, state)
+    training.epochs, training.best, training.num_resumes = resume(checkpoint, state, session.world)
     result |= {"resumed": training.num_resumes, "parameters": count_parameters(state.model)}
     if session.world.is_main:
         if checkpoint is not None:

@@ -1,8 +1,10 @@
-"""SIGINT and SIGTERM, recorded to be checked after every step, so that checkpoints are written as a whole."""
+"""Signals that end a training, recorded to be checked after every step, so that checkpoints are written as a whole."""
 
 import signal
 import threading
 from types import FrameType, TracebackType
+
+from sota_exp.errors import STOP_SIGNALS
 
 
 class SignalRecorder:
@@ -15,7 +17,7 @@ class SignalRecorder:
     def __enter__(self) -> "SignalRecorder":
         # Only the main thread may set handlers; in another thread, the owner of the main thread ends the run.
         if threading.current_thread() is threading.main_thread():
-            self._former = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+            self._former = {number: signal.signal(number, self._note) for number in list_handled()}
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:
@@ -28,3 +30,9 @@ class SignalRecorder:
     ) -> None:
         for number, former in self._former.items():
             signal.signal(number, former)  # type: ignore[arg-type]
+
+
+def list_handled() -> list[signal.Signals]:
+    """`STOP_SIGNALS`, without SIGHUP where it is ignored, as `nohup` asks for."""
+    is_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [number for number in STOP_SIGNALS if not (is_nohup and number == signal.SIGHUP)]

@@ -1,6 +1,7 @@
 """Training with validation, checkpoints, resuming and early stopping; it consumes the records of `fit`.
 
 The checkpoint has the lines of its epochs, so on resuming no line is lost or repeated, whatever became of the file.
+Every process calls `save` at the same record: what one of them alone knows, a signal or the time, they agree on.
 """
 
 import time
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from sota_exp.errors import Interrupted
 from sota_exp.runs.files import RunFiles
 from sota_exp.stages.evaluation import OneView
-from sota_exp.training.distributed import average_norm_statistics, broadcast_from_main
+from sota_exp.training.distributed import Agreement, average_norm_statistics, broadcast_from_main
 from sota_exp.training.listener import Listener, Pruner
 from sota_exp.training.loop import EpochRecord, StepRecord, TrainingSession, TrainingState, fit
 from sota_exp.training.metrics import require_finite
@@ -21,7 +22,8 @@ from sota_exp.training.norm_batches import iterate_norm_batches
 from sota_exp.training.resume import write_checkpoint
 from sota_exp.training.signals import SignalRecorder
 
-#: Least seconds between two checkpoints, which are written after epochs: less than this is quickly trained again.
+#: Least seconds between two checkpoints after epochs: less than this is quickly trained again. Within an epoch, see
+#: `runtime.checkpoint_minutes`.
 MIN_CHECKPOINT_SECONDS = 10.0
 
 
@@ -29,7 +31,8 @@ MIN_CHECKPOINT_SECONDS = 10.0
 class RunTrainer:
     """The state of a training, its history, and its files.
 
-    epochs: the line of every epoch so far. best: the weights of the best epoch, on the CPU, name → [...].
+    epochs: the line of every epoch so far. best: the weights of the best epoch, on the CPU, name → [...]. saved_at:
+    when the last checkpoint was written, or training began, in seconds of `time.monotonic`; saved_step: after which step.
     """
 
     session: TrainingSession
@@ -40,6 +43,8 @@ class RunTrainer:
     best: dict[str, Tensor] = field(default_factory=dict)
     num_resumes: int = 0
     pruning_reason: str | None = None
+    saved_at: float = field(default_factory=time.monotonic)
+    saved_step: int = 0
 
     @property
     def val_accuracies(self) -> list[float]:
@@ -65,10 +70,10 @@ class RunTrainer:
         return {name: tensor.detach().cpu().clone() for name, tensor in self.state.average.module.state_dict().items()}
 
     def save(self) -> None:
-        """Write a checkpoint."""
-        if self.session.world.is_main:
-            fingerprint = self.training_fingerprint
-            write_checkpoint(self.files, fingerprint, self.state, self.epochs, self.best, self.num_resumes)
+        """Write a checkpoint; every process calls it."""
+        fingerprint, world = self.training_fingerprint, self.session.world
+        write_checkpoint(self.files, fingerprint, self.state, self.epochs, self.best, self.num_resumes, world)
+        self.saved_at, self.saved_step = time.monotonic(), self.state.step
 
     def go(self, listener: Listener, pruner: Pruner) -> str | None:
         """Train to the end; returns the reason for stopping earlier, if any.
@@ -76,36 +81,41 @@ class RunTrainer:
         Raises:
             Interrupted: a signal was received; a checkpoint has been written.
         """
-        saved_at, world, total_steps = time.monotonic(), self.session.world, self.session.total_steps
-        is_over = self.state.step == total_steps or self.stopping_reason is not None
-        with SignalRecorder() as interrupts:
+        interval = 60 * self.session.experiment.runtime.checkpoint_minutes
+        is_over = self.state.step == self.session.total_steps or self.stopping_reason is not None
+        agreement = Agreement(self.session.world)
+        self.saved_at = time.monotonic()
+        with SignalRecorder() as signals:
             for record in () if is_over else fit(self.session, self.state):
-                if isinstance(record, EpochRecord):
-                    self.close_epoch(record)
-                    listener.on_epoch_end(self.epochs[-1])
-                    verdict = pruner.verdict(self.epochs[-1]) if world.is_main else None
-                    self.pruning_reason = broadcast_from_main(verdict, world)
-                    early = self.pruning_reason is not None or self.stopping_reason is not None
-                    is_last = early or self.state.step == total_steps
-                    if is_last or time.monotonic() - saved_at > MIN_CHECKPOINT_SECONDS:
-                        self.save()
-                        saved_at = time.monotonic()
-                    if is_last:
-                        break
-                else:
+                if isinstance(record, StepRecord):
                     listener.on_step(record)
-                if interrupts.received is not None and self._may_stop(record):
+                elif self._end_epoch(record, listener, pruner):
+                    break
+                is_late = time.monotonic() - self.saved_at > interval
+                number, must_save = agreement.reach(signals.received or 0, is_late)
+                if isinstance(record, StepRecord) and record.step % self.session.steps_per_epoch == 0:
+                    continue  # A checkpoint here would leave out the validation of the epoch, which is next.
+                if number or (must_save and self.state.step > self.saved_step + 1):
                     self.save()
-                    raise Interrupted(interrupts.received)
+                if number:
+                    agreement.finish()
+                    raise Interrupted(number)
+            agreement.finish()
         return self.pruning_reason or self.stopping_reason
 
-    def _may_stop(self, record: StepRecord | EpochRecord) -> bool:
-        """Whether training can be interrupted: not after the last step of an epoch, whose validation would be left out.
-
-        Several processes stop after an epoch only, so that none waits for another in the middle of a step.
-        """
-        inside = isinstance(record, StepRecord) and record.step % self.session.steps_per_epoch != 0
-        return isinstance(record, EpochRecord) or (inside and self.session.world.size == 1)
+    def _end_epoch(self, record: EpochRecord, listener: Listener, pruner: Pruner) -> bool:
+        """Close an epoch and, where it is time, write a checkpoint; returns whether it was the last epoch."""
+        world = self.session.world
+        self.close_epoch(record)
+        listener.on_epoch_end(self.epochs[-1])
+        verdict = pruner.verdict(self.epochs[-1]) if world.is_main else None
+        is_late = time.monotonic() - self.saved_at > MIN_CHECKPOINT_SECONDS
+        self.pruning_reason, is_late = broadcast_from_main((verdict, is_late), world)
+        early = self.pruning_reason is not None or self.stopping_reason is not None
+        is_last = early or self.state.step == self.session.total_steps
+        if is_last or is_late:
+            self.save()
+        return is_last
 
     def close_epoch(self, record: EpochRecord) -> None:
         """Validate, keep the best weights, write the line of the epoch.

@@ -114,11 +114,11 @@ def without_costs(directory: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_study_terminated_once_and_killed_once_ends_as_an_uninterrupted_one(elsewhere: Path) -> None:
+def test_a_study_terminated_twice_and_killed_once_ends_as_an_uninterrupted_one(elsewhere: Path) -> None:
     whole, cut, rng = elsewhere / "whole", elsewhere / "cut", random.Random(15)
     assert started(whole).wait() == 0
     seen: dict[str, int] = {}
-    for goal, number in ((1, signal.SIGTERM), (3, signal.SIGKILL)):
+    for goal, number in ((1, signal.SIGTERM), (2, signal.SIGUSR1), (3, signal.SIGKILL)):
         process = started(cut)
         while process.poll() is None and len(finished(cut / "study")) < goal:
             time.sleep(0.02)

@@ -1,7 +1,9 @@
 """A sweep that is killed, run in copies, or cut off from its storage ends with exactly `n_trials` trials."""
 
 import contextlib
+import json
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +12,7 @@ import psycopg
 import pytest
 
 from sota_exp.sweep.storage import CONNECTION_ERRORS, StudyStorage
+from tests.experiments import OFF, TINY
 from tests.sweep import postgres
 from tests.sweep.killing import TOY, assert_all_end_well, drive, found, start
 
@@ -46,6 +49,21 @@ def sqlite(place):
 def test_killed_at_random_moments_it_ends_with_exactly_the_total(tmp_path):
     assert drive(toy(12, "seconds=0.2"), tmp_path, NUM_KILLS, reach=0.4) >= NUM_KILLS - 1
     assert_nothing_is_lost(tmp_path, sqlite(tmp_path), 12)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_in_a_trial_ends_the_sweep_with_a_checkpoint_and_the_trial_goes_on(tmp_path, number):
+    command = ["sweep", *TINY, *OFF, "schedule.length.epochs=60", "optimizer.lr=tag(log,interval(0.001,0.1))",
+               "hydra.sweeper.n_trials=2", "hydra.sweep.dir=sweep", "hydra/sweeper/pruner=none"]  # fmt: skip
+    process = start(command, tmp_path, None)
+    while not (tmp_path / "sweep/0/metrics.jsonl").exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(number)
+    assert process.wait() == 128 + number, (tmp_path / "log.txt").read_text()
+    assert json.loads((tmp_path / "sweep/0/result.json").read_text())["status"] == "interrupted"
+    assert_all_end_well([start(command, tmp_path, None)], tmp_path)
+    results = [json.loads((tmp_path / f"sweep/{trial}/result.json").read_text()) for trial in (0, 1)]
+    assert [(result["status"], result["resumed"]) for result in results] == [("finished", 1), ("finished", 0)]
 
 
 def test_workers_that_kill_themselves_are_replaced(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import tempfile
 from dataclasses import replace
@@ -14,16 +15,17 @@ from torch import nn
 from torch.multiprocessing import start_processes
 
 from sota_exp.data.train_loader import load_crops
-from sota_exp.errors import ConfigError
+from sota_exp.errors import ConfigError, Interrupted
 from sota_exp.runs.files import RunFiles
 from sota_exp.stages.evaluation import EvaluationView
 from sota_exp.training.distributed import World, gather_interleaved, join_process_group
 from sota_exp.training.listener import Pruner
 from sota_exp.training.loop import EpochRecord, fit, start_training
+from sota_exp.training.run import run
 from sota_exp.training.trainer import RunTrainer
 from tests.experiments import OFF, TINY, composed, session_of
 from tests.forked import START_METHOD
-from tests.training.test_run import Silent
+from tests.training.test_run import Silent, assert_same_run, request, signalled_at
 
 #: Random numbers per sample in every part of the pipeline; nothing that depends on the whole batch.
 # At five times this learning rate six steps make 1 % of a difference in the last bit.
@@ -129,9 +131,13 @@ def worker(rank: int, port: int, directory: str, arguments: tuple[str, ...]) -> 
     os.environ |= {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1",
                    "MASTER_PORT": str(port)}  # fmt: skip
     torch.set_num_threads(1)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # The tests may run under `nohup`.
     world = join_process_group("cpu")
     try:
-        if arguments:
+        if arguments == ("signals",):
+            found = {"interrupted": interrupted(world, Path(directory)), "clock": by_the_clock(world, Path(directory))}
+            torch.save(found, Path(directory) / f"rank{rank}.pt")
+        elif arguments:
             from sota_exp.cli.main import run_command_line
 
             os.chdir(directory)
@@ -214,6 +220,76 @@ def test_synchronized_batch_norm_on_processors_is_one_line_that_names_it(both):
     for rank in ranks:
         assert rank["sync"].startswith("regularization/norm=sync_batch: torch synchronizes batch norm on CUDA devices")
         assert "2 processes are on runtime.device=cpu" in rank["sync"] and "\n" not in rank["sync"]
+
+
+#: An average and batch norm, so that each process has statistics of its own within an epoch; micro-batches.
+STATEFUL = ("regularization/average=ema", "regularization.average.every=1", "regularization.average.horizon=0.5",
+            "schedule/accumulation=micro_batches", "schedule.accumulation.micro_batch_size=4",
+            "regularization/clip=norm", "optimizer.lr=0.05")  # fmt: skip
+
+#: After which step which process gets which signal, and the step after which both stop.
+MOMENTS = (
+    (1, 1, signal.SIGUSR1, 2),
+    (0, 1, signal.SIGTERM, 2),
+    (1, 2, signal.SIGUSR2, 3),  # the last of an epoch: it is validated first
+    (1, 3, signal.SIGHUP, 3),
+    (0, 4, signal.SIGINT, 5),
+)
+
+
+def interrupted(world: World, directory: Path) -> list[tuple[int, int, int]]:
+    """Of one process of runs that get a signal each: (signal, step of the end, first step of the resumed run)."""
+    found = []
+    run(request(directory / "whole", *STATEFUL), Silent())
+    for index, (rank, moment, number, _) in enumerate(MOMENTS):
+        place = directory / str(index)
+        listener, again = Silent(signalled_at(moment, number) if rank == world.rank else lambda step: None), Silent()
+        try:
+            run(request(place, *STATEFUL), listener)
+        except Interrupted as error:
+            world.wait()
+            run(request(place, *STATEFUL), again)
+            found.append((error.signal_number, listener.steps[-1], again.first_step))
+        world.wait()
+    return found
+
+
+def by_the_clock(world: World, directory: Path) -> list[int]:
+    """Of one process: the steps after which a training with checkpoints every 6 ms wrote one."""
+    saved, original = [], RunTrainer.save
+
+    def save(training: RunTrainer) -> None:
+        original(training)
+        saved.append(training.state.step)
+
+    RunTrainer.save = save
+    try:
+        run(request(directory / "clock", *STATEFUL, "runtime.checkpoint_minutes=0.0001"), Silent())
+    finally:
+        RunTrainer.save = original
+    return saved
+
+
+@pytest.fixture(scope="module")
+def signalled(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("signalled")
+    two_processes(directory, "signals")
+    return directory, [torch.load(directory / f"rank{rank}.pt") for rank in range(2)]
+
+
+def test_a_signal_to_any_process_ends_all_after_the_same_step_and_the_resumed_run_is_equal_to_the_bit(signalled):
+    directory, ranks = signalled
+    expected = [(int(number), stop, stop) for _, _, number, stop in MOMENTS]
+    assert [rank["interrupted"] for rank in ranks] == [expected, expected]
+    for index in range(len(MOMENTS)):
+        assert_same_run(directory / str(index), directory / "whole")
+
+
+def test_processes_agree_when_the_clock_asks_for_a_checkpoint(signalled):
+    directory, (first, second) = signalled
+    assert first["clock"] == second["clock"]
+    assert {step % 3 for step in first["clock"]} > {0}
+    assert_same_run(directory / "clock", directory / "whole")
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """A command that is killed at any moment and repeated gives bitwise equal weights: real processes, real signals."""
 
 import json
+import os
 import signal
 import time
 
@@ -30,14 +31,15 @@ def run(place, *more):
     assert start(place, *more).wait() == 0
 
 
-def ended_by(number, place, ready, *more):
+def ended_by(number, place, ready, *more, send=os.kill):
     """The exit status of the command, which gets a signal `ready` seconds after its first epoch was written."""
     before = epochs(place)
     process = start(place, *more)
     while epochs(place) == before and process.poll() is None:
         time.sleep(0.02)
     time.sleep(ready)
-    process.send_signal(number)
+    if process.poll() is None:
+        send(process.pid, number)
     return process.wait(120), place.with_suffix(".txt").read_text()
 
 
@@ -86,4 +88,15 @@ def test_terminated_with_one_and_with_two_data_workers_it_ends_alike(tmp_path, r
         assert ended_by(signal.SIGTERM, place, 0.2, f"runtime.workers={num_workers}")[0] == 143
     run(place, "runtime.workers=2")
     assert json.loads((place / "result.json").read_text())["resumed"] == 2
+    assert_alike(place, reference)
+
+
+def test_signals_to_all_processes_of_a_job_reach_data_workers_too_and_it_ends_alike(tmp_path, reference):
+    """As a terminal that closes and a batch system send them."""
+    place = tmp_path / "killed"
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM):
+        status, said = ended_by(number, place, 0.1, "runtime.workers=2", send=os.killpg)
+        assert status == 128 + number and f"interrupted by signal {number}" in said and "Traceback" not in said
+    run(place, "runtime.workers=2")
+    assert json.loads((place / "result.json").read_text())["resumed"] == 4
     assert_alike(place, reference)

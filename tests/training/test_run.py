@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sota_exp.errors import ConfigError, Interrupted, RunFailed, error_to_failure
+from sota_exp.errors import STOP_SIGNALS, ConfigError, Interrupted, RunFailed, error_to_failure
 from sota_exp.models import saved
 from sota_exp.runs.contents import is_being_trained
 from sota_exp.runs.digests import read_json_lines
@@ -154,15 +154,24 @@ def test_a_finished_run_is_not_done_again(reference):
     assert {path: path.stat().st_mtime_ns for path in reference.rglob("*")} == before
 
 
+@pytest.fixture
+def no_nohup():
+    """SIGHUP is not ignored, even where the tests run under `nohup`."""
+    former = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, former)
+
+
+@pytest.mark.usefixtures("no_nohup")
 @pytest.mark.parametrize("moment", [1, 3, 4, 6, 8])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_a_signal_at_any_step_leaves_a_checkpoint_and_the_repeated_run_ends_alike(tmp_path, reference, moment, number):
     """Even at the last step of an epoch, before its validation."""
-    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    handlers = [signal.getsignal(each) for each in STOP_SIGNALS]
     with pytest.raises(Interrupted) as caught:
         run(request(tmp_path, *EMA), Silent(signalled_at(moment, number)))
     assert caught.value.signal_number == number
-    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert [signal.getsignal(each) for each in STOP_SIGNALS] == handlers
     assert RunFiles(directory=tmp_path).result()["status"] == "interrupted"
     listener = Silent()
     result = run(request(tmp_path, *EMA), listener)
@@ -170,6 +179,30 @@ def test_a_signal_at_any_step_leaves_a_checkpoint_and_the_repeated_run_ends_alik
     assert listener.steps == list(range(moment + 1, 10))
     assert (result["resumed"], result["status"]) == (1, "finished")
     assert_same_run(tmp_path, reference)
+
+
+def test_under_nohup_the_end_of_the_session_is_ignored_and_training_goes_on(tmp_path, reference, no_nohup):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    result = run(request(tmp_path, *EMA), Silent(signalled_at(2, signal.SIGHUP)))
+    assert (result["status"], result["resumed"]) == ("finished", 0)
+    with pytest.raises(Interrupted):
+        run(request(tmp_path / "other", *EMA), Silent(signalled_at(2, signal.SIGUSR1)))
+
+
+def test_in_a_long_epoch_the_clock_asks_for_checkpoints_and_a_kill_loses_no_more_than_since_the_last(
+    tmp_path, reference, monkeypatch
+):
+    """The last step of an epoch has none: its validation would be left out."""
+    with pytest.raises(Killed):
+        run(request(tmp_path, *EMA, "runtime.checkpoint_minutes=1e-9"), Silent(killed_at(6)))
+    listener = Silent()
+    assert run(request(tmp_path, *EMA), listener)["resumed"] == 1
+    assert listener.first_step in (4, 5)
+    assert_same_run(tmp_path, reference)
+    written = []
+    monkeypatch.setattr(trainer.RunTrainer, "save", lambda training: written.append(training.state.step))
+    run(request(tmp_path / "default", *EMA), Silent())
+    assert written == [9]
 
 
 def test_killed_at_three_moments_it_ends_alike(tmp_path, reference, monkeypatch):
