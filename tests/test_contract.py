@@ -99,6 +99,12 @@ def neutral(slot: str) -> str:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of images, tiny sets in their published formats, and weights for the options that start from a file."""
     place = tmp_path_factory.mktemp("made")
+    make_files(place)
+    return place
+
+
+def make_files(place: Path) -> None:
+    """Fill an empty folder with what `overrides_of` names."""
     torch.manual_seed(1)
     save_file(SmallNetwork(name="resnet_xs", width_multiplier=1.0)(4).state_dict(), place / "teacher.safetensors")
     save_file(SmallNetwork(name="resnet_xs", width_multiplier=0.25)(4).state_dict(), place / "start.safetensors")
@@ -111,7 +117,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write(place / name)
     rows = [f"images/class_{index % 4}/{index}.png,{index % 4}" for index in range(64)]
     (place / "images.csv").write_text("\n".join(["path,label", *rows]) + "\n")
-    return place
 
 
 @pytest.fixture(autouse=True)
