@@ -25,7 +25,8 @@ def train_arm_run(config: DictConfig) -> float:
     from sota_exp.training.listener import Listener, RunRequest
     from sota_exp.training.run import run
 
-    request = RunRequest(configuration=configuration, directory=shorten_path(directory))
+    files = compose.build_hydra_files(config)
+    request = RunRequest(configuration=configuration, directory=shorten_path(directory), hydra_files=files)
     result = run(request, add_tracking(Listener(), say=log.debug))
     return float(result["metrics"]["val/accuracy"])
 

@@ -95,6 +95,7 @@ def evaluate(found: SavedWeights, part: str | None, changed: set[str], config: D
             asked=frozenset(changed),
             part=part,
             data_digest=found.data_digest,
+            hydra_files=compose.build_hydra_files(config),
         )
         result = evaluate_saved(evaluation, shorten_path(directory))
         if os.environ.get("RANK", "0") == "0":

@@ -25,7 +25,7 @@ from sota_exp.report.terminal import make_console, shorten_path
 MEASURE_SECONDS = 4.0
 
 #: Overrides with which Hydra writes no files.
-NO_FILES_OVERRIDES = ("hydra.output_subdir=null", "hydra/job_logging=terminal")
+NO_FILES_OVERRIDES = ("hydra/job_logging=terminal",)
 
 
 def main(arguments: list[str]) -> None:

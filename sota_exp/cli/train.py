@@ -42,7 +42,8 @@ def train(config: DictConfig) -> float:
         from sota_exp.training.listener import RunRequest
         from sota_exp.training.run import run
 
-        request = RunRequest(configuration=configuration, directory=shorten_path(directory))
+        files = compose.build_hydra_files(config)
+        request = RunRequest(configuration=configuration, directory=shorten_path(directory), hydra_files=files)
         listener = ConsoleListener()
         result = run(request, add_tracking(listener))
     except (ConfigError, RunFailed):

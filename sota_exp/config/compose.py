@@ -24,8 +24,9 @@ from sota_exp.config.data_paths import find_path_problem
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.hydra_compose import compose_with_hydra, normalize_override, register_resolvers
 from sota_exp.config.hydra_errors import format_hydra_error
-from sota_exp.config.hydra_paths import leave_out_hydra_files, read_folders_literally, require_utf8
+from sota_exp.config.hydra_paths import read_folders_literally, require_utf8
 from sota_exp.config.multirun import CheckedSweeper
+from sota_exp.config.printable import is_utf8
 from sota_exp.config.recipe_values import drop_replaced_values, extract_run, get_search_directories
 from sota_exp.config.search_path import build_search_path_override
 from sota_exp.config.values import is_multirun
@@ -52,7 +53,6 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing the error and exiting.
     arguments = list(map(normalize_override, arguments))
     sys.argv = [f"sota-exp {command}".strip(), *add_sweep_directory(arguments, command)]
-    sys.argv += leave_out_hydra_files(arguments)
     failures: list[Exception] = []
     decorate = hydra.main(config_path=str(CONF), config_name="config", execution_whitelist=HYDRA_TARGETS_WHITELIST)
     entered: list[DictConfig] = []
@@ -167,6 +167,20 @@ def get_job_configuration(config: DictConfig) -> Configuration:
     overrides = get_job_overrides()
     cleaned = drop_replaced_values(config, choices, overrides, get_search_directories(hydra))
     return resolve_configuration(cleaned, choices, overrides)
+
+
+def build_hydra_files(config: DictConfig) -> dict[str, str]:
+    """The files that Hydra would write of its current job to `.hydra/`, name → text; {} if one is not UTF-8.
+
+    Hydra writes them before the job, over those of another run whose directory the job then refuses.
+    """
+    nodes = {
+        "config.yaml": config,
+        "hydra.yaml": HydraConfig.instance().cfg,
+        "overrides.yaml": HydraConfig.get().overrides.task,
+    }
+    texts = {name: OmegaConf.to_yaml(node) for name, node in nodes.items()}
+    return texts if all(map(is_utf8, texts.values())) else {}
 
 
 def get_output_directory() -> Path:

@@ -12,11 +12,6 @@ from sota_exp.config.values import escape_interpolations, is_multirun
 from sota_exp.errors import ConfigError
 
 
-def leave_out_hydra_files(arguments: Sequence[str]) -> list[str]:
-    """The override without which Hydra writes the arguments to `.hydra/`, where YAML can hold UTF-8 alone."""
-    return [] if all(map(is_utf8, arguments)) else ["hydra.output_subdir=null"]
-
-
 def require_utf8(arguments: Sequence[str]) -> None:
     """Check that Hydra can write `multirun.yaml` for several runs, which has the arguments and the working folder.
 

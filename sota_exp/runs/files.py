@@ -10,6 +10,7 @@ trained_on.npy       digests of the training images      digests.json     digest
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from sota_exp.config.formats import FILE_FORMAT, get_format
 from sota_exp.errors import DamagedFile, RunFailed, first_line
+from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.runs.digests import (
     check_digest,
     move_checked,
@@ -91,6 +93,13 @@ class RunFiles:
     def write_config(self, tree: dict[str, Any]) -> None:
         text = yaml.safe_dump({"format": FILE_FORMAT, **tree}, sort_keys=False, allow_unicode=True)
         write_checked_text(self.directory / "config.yaml", text)
+
+    def write_hydra_files(self, texts: Mapping[str, str]) -> None:
+        """texts: name → content, of the files in `.hydra/`, of which only overrides and search path are read."""
+        folder = self.directory / ".hydra"
+        for name, text in texts.items():
+            folder.mkdir(exist_ok=True)
+            write_recomputable_text(folder / name, text)
 
     def config(self) -> dict[str, Any] | None:
         """The configuration, of any format; None if there is none."""

@@ -65,6 +65,7 @@ class TrialJob:
     configuration: Configuration
     directory: Path
     brief: JobBrief
+    hydra_files: Mapping[str, str]
 
     def run_seed(self, index: int, of: int, pruner: Pruner | None = None) -> dict[str, Any]:
         """Train with seed `values["seed"] + index` and return `result.json`. of: the number of seeds."""
@@ -74,7 +75,10 @@ class TrialJob:
         if before is not None and before["status"] == "pruned":
             return before  # Its process was killed after result.json and before the study was updated.
         title = self.brief.origin["name"] + (f", seed {seed}" if of > 1 else "")
-        request = RunRequest(configuration=self.configuration.with_values(seed=seed), directory=shorten_path(directory))
+        configuration = self.configuration.with_values(seed=seed)
+        request = RunRequest(
+            configuration=configuration, directory=shorten_path(directory), hydra_files=self.hydra_files
+        )
         with set_origin(self.brief.origin | {"name": title}):
             return run(request, add_tracking(JobConsole(title), say=log.debug), pruner)
 
@@ -82,7 +86,10 @@ class TrialJob:
 def run_sweep_job(config: DictConfig, brief: JobBrief) -> float | None:
     """Run a trial and return None, or a run of the confirmation and return its val accuracy."""
     job = TrialJob(
-        configuration=compose.get_job_configuration(config), directory=compose.get_output_directory(), brief=brief
+        configuration=compose.get_job_configuration(config),
+        directory=compose.get_output_directory(),
+        brief=brief,
+        hydra_files=compose.build_hydra_files(config),
     )
     if brief.trial is not None:
         run_trial(job, brief.trial)

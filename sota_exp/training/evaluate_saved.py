@@ -5,8 +5,9 @@ The view and the predictor are those saved with the weights, unless the command 
 
 import hashlib
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ class SavedEvaluation:
     description: path of the `model.json`; if None, the configuration describes the network. training_fingerprint: of
     the training that made the weights, or "". asked: keys that the command sets, which replace the saved values.
     part: of the data, as `evaluation.part` names it; None: val and test. data_digest: of the training's data, or "".
+    hydra_files: name → text, see `RunFiles.write_hydra_files`.
     """
 
     weights: Path
@@ -79,6 +81,7 @@ class SavedEvaluation:
     asked: frozenset[str]
     part: str | None = None
     data_digest: str = ""
+    hydra_files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def experiment(self) -> Experiment:
@@ -149,6 +152,8 @@ def _evaluate(evaluation: SavedEvaluation, directory: Path, world: World, device
         if previous["fingerprint"] == fingerprint:
             return previous
         raise ConfigError(f"hydra.run.dir={directory} holds another result; choose another directory, or remove it")
+    if (directory / "start.json").exists():
+        raise ConfigError(f"hydra.run.dir={directory} holds a run that is not finished; choose another directory")
     began = time.monotonic()
     evaluator = build_evaluator(experiment, data, model.preprocessing, model.predictor, world, device)
     network = model.network.to(device).to(memory_format=evaluator.memory_format)
@@ -172,6 +177,7 @@ def _evaluate(evaluation: SavedEvaluation, directory: Path, world: World, device
         "device": get_device_name(device),
     }
     if world.is_main:
+        files.write_hydra_files(evaluation.hydra_files)
         write_predictions(files, data, arrays)
         write_evaluated_model(evaluation, model, chosen.view, files, trained_on)
         files.write_config(evaluation.configuration.values)

@@ -1,6 +1,7 @@
 """Interfaces of listeners and pruners, and the request of a run."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from sota_exp.training.loop import StepRecord, TrainingSession, TrainingState
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
-    """A configuration to train, and the directory of the run."""
+    """A configuration to train, the directory of the run, and the files of Hydra in it, name → text."""
 
     configuration: Configuration
     directory: Path
+    hydra_files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def experiment(self) -> Experiment:

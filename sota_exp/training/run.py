@@ -122,6 +122,7 @@ def begin_files(request: RunRequest, data: DataSet, result: dict[str, Any]) -> N
     files, values = RunFiles(directory=request.directory), request.configuration.values
     write_trained_on(files, data, values)
     result["start"] = write_start(files.directory, result, build_data_facts(values, data))
+    files.write_hydra_files(request.hydra_files)
     files.write_config(values)
 
 

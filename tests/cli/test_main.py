@@ -8,6 +8,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image
 
 from sota_exp.cli.main import COMMANDS, limit_openmp_spinning, load_command, run_command_line
@@ -326,11 +327,40 @@ def test_the_directory_is_the_same_for_the_same_overrides_in_any_order(elsewhere
     assert first.name.startswith("small_images-fake-seed0-")
 
 
-def test_another_configuration_in_the_same_directory_is_refused(capfd):
+def read_files(directory):
+    return {path: path.read_bytes() for path in Path(directory).rglob("*") if path.is_file() and path.name != "run.log"}
+
+
+def test_another_configuration_in_the_same_directory_is_refused_and_changes_no_file(capfd):
     assert run_command_line(["train", *TINY_RUN, "hydra.run.dir=here"]) == 0
+    before = read_files("here")
+    assert {path.name for path in before if path.parent.name == ".hydra"} == {
+        "config.yaml",
+        "hydra.yaml",
+        "overrides.yaml",
+    }
     assert run_command_line(["train", *TINY_RUN, "hydra.run.dir=here", "seed=1"]) == 2
     assert "holds another run, which differs in seed: 0 → 1" in capfd.readouterr().err
-    assert result_of("here")["seed"] == 0
+    assert run_command_line(["train", *TINY_RUN, "-m", "hydra.sweep.dir=.", "hydra.sweep.subdir=here", "seed=1"]) == 2
+    assert run_command_line(["evaluate", "run=here", "hydra.run.dir=here", "evaluation.part=train"]) == 2
+    assert read_files("here") == before
+
+
+def test_an_evaluation_in_the_directory_of_an_unfinished_run_is_refused_and_changes_no_file(capfd):
+    for place in ("there", "here"):
+        assert run_command_line(["train", *TINY_RUN, f"hydra.run.dir={place}"]) == 0
+    Path("here/result.json").unlink()
+    before = read_files("here")
+    assert run_command_line(["evaluate", "run=there", "hydra.run.dir=here"]) == 2
+    assert "hydra.run.dir=here holds a run that is not finished" in capfd.readouterr().err
+    assert read_files("here") == before
+
+
+def test_the_files_of_hydra_say_what_was_composed(elsewhere):
+    assert run_command_line(["train", *TINY_RUN, "hydra.run.dir=here", "seed=4"]) == 0
+    read = {name: OmegaConf.load(elsewhere / f"here/.hydra/{name}.yaml") for name in ("config", "hydra", "overrides")}
+    assert read["config"].seed == 4 and "hydra" not in read["config"]
+    assert "seed=4" in read["overrides"] and read["hydra"].hydra.overrides.task == read["overrides"]
 
 
 def test_a_multirun_over_slots_and_values_makes_four_runs_and_a_table(capfd, elsewhere):
