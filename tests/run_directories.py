@@ -68,12 +68,14 @@ def result(status: str = "finished") -> dict[str, Any]:
 
 
 def write_run(directory: Path, num_epochs: int = 3, status: str | None = "finished", **start: Any) -> Path:
-    """A run in `directory`; `status` None for one that has not ended (its process is this one)."""
+    """A run in `directory`; `status` None for one that has not ended.
+
+    start: changes of `start.json`; `pid`, `born` and `host` are of the owner, which is this process.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     facts = {
         "id": f"id-{directory.name}",
         "time": 1_700_000_000.25,
-        "pid": os.getpid(),
         "host": socket.gethostname(),
         "user": "me",
         "data": {
@@ -92,13 +94,21 @@ def write_run(directory: Path, num_epochs: int = 3, status: str | None = "finish
     (directory / "config.yaml").write_text(yaml.safe_dump(CONFIG))
     (directory / "start.json").write_text(json.dumps(facts | start))
     write_epochs(directory, num_epochs)
-    if status is not None:
+    if status is None:
+        write_owner(directory, **{name: start[name] for name in ("pid", "born", "host") if name in start})
+    else:
         time.sleep(0.01)
         (directory / "result.json").write_text(json.dumps(result(status)))
         (directory / "model.json").write_text("{}")
         (directory / "figures").mkdir(exist_ok=True)
         (directory / "figures" / "learning_curves.png").write_bytes(b"png")
     return directory
+
+
+def write_owner(directory: Path, **changes: Any) -> None:
+    """`owner.json` of this process, as it is while a run trains."""
+    owner = {"pid": os.getpid(), "host": socket.gethostname(), "user": "me"}
+    (directory / "owner.json").write_text(json.dumps(owner | changes))
 
 
 def write_epochs(directory: Path, num_epochs: int) -> None:

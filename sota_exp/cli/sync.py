@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,15 +77,16 @@ def send_run(directory: Path, options: argparse.Namespace) -> bool:
 
 def _send_run(directory: Path, position: SentPosition, is_named: bool) -> str:
     """Send one run and return a message. A run of another host counts as ended if its directory was given."""
-    from sota_exp.runs.contents import RunContent, is_on_this_host
+    from sota_exp.runs.contents import RunContent
+    from sota_exp.runs.lock import find_owner
     from sota_exp.tracking.mlflow_upload import MLflowUpload
 
     content = RunContent.read(directory, position.origin)
-    content = replace(content, is_over=is_named and not is_on_this_host(content.start))
-    if content.status == "running" and is_on_this_host(content.start):
+    host = find_owner(directory).get("host", socket.gethostname())
+    content = replace(content, is_over=is_named and host != socket.gethostname())
+    if content.status == "running" and host == socket.gethostname():
         return "is still training, and sends its files itself"
     if content.status == "running":
-        host = content.start["host"]
         return f"is training on {host}, and sends its files itself; if it was killed: sota-exp sync {directory}"
     upload = MLflowUpload.open(position)
     position.write(directory)  # Only now: a store that cannot be opened is not remembered.

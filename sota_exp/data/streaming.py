@@ -81,6 +81,14 @@ class StreamedImages(Images):
         """The whole image at 1/1, 1/2, 1/4 or 1/8 of its size, at least 1/`factor`, rounded up: uint8 [3, h, w]."""
         return self._decode(Path(self.paths[index]), self.step_of(index, factor))
 
+    def find_changed(self, indices: Tensor, digests: Tensor, since: float) -> list[int]:
+        def is_changed(index: int) -> bool:
+            path = Path(self.paths[index])
+            return path.stat().st_ctime > since and shorten_digest(hash_file(path)) != int(digests[index])
+
+        picked = indices.tolist()
+        return [index for index, changed in zip(picked, map_in_threads(is_changed, picked), strict=True) if changed]
+
     def keep_decoded(self) -> "StreamedImages":
         """The same images, each decoded once and then kept in memory, for repeated reads of a few of them."""
         kept = copy.copy(self)

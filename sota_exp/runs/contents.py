@@ -4,17 +4,13 @@ Imports neither torch nor mlflow.
 """
 
 import functools
-import socket
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import psutil
-
 from sota_exp.errors import ConfigError
 from sota_exp.runs.digests import read_checked, read_json_lines, read_object, read_run_config
+from sota_exp.runs.lock import find_owner
 from sota_exp.runs.result_json import count_epochs_from_one
 from sota_exp.runs.status import COMPLETE_STATUSES
 
@@ -38,9 +34,6 @@ MLFLOW_STATUSES = {
     "interrupted": "KILLED",
     "failed": "FAILED",
 }
-
-#: A run on another host counts as killed after this time without a write; tracking.json is written every 30 s.
-SILENT_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +98,7 @@ class RunContent:
         """The status of the result; without one, `running` or `killed`."""
         if self.result:
             return str(self.result["status"])
-        return "running" if not self.is_over and is_alive(self.start, self.directory) else "killed"
+        return "running" if not self.is_over and find_owner(self.directory) else "killed"
 
     @property
     def mlflow_status(self) -> str:
@@ -118,31 +111,6 @@ def is_being_trained(directory: Path) -> bool:
         return RunContent.read(directory).status == "running"
     except (ConfigError, OSError, ValueError, KeyError, TypeError):
         return False
-
-
-def is_alive(start: dict[str, Any], directory: Path) -> bool:
-    """Whether the process that wrote `start.json` still runs; on another host, whether it wrote a file recently."""
-    if not is_on_this_host(start):
-        paths = [directory / name for name in ("start.json", "metrics.jsonl", "tracking.json", "run.log")]
-        last_written = max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
-        return "host" in start and time.time() - last_written < SILENT_SECONDS
-    return is_process_alive(start)
-
-
-def is_process_alive(facts: Mapping[str, Any]) -> bool:
-    """Whether the process `pid` of this host runs and is the one that was `born` then, in seconds since 1970."""
-    try:
-        process = psutil.Process(facts["pid"])
-        born = process.create_time()
-        # Another process may have this pid now. The clock of create_time can be set, hence the tolerance of 1 s.
-        return process.status() != psutil.STATUS_ZOMBIE and abs(born - facts.get("born", born)) < 1
-    except psutil.NoSuchProcess:
-        return False
-
-
-def is_on_this_host(start: dict[str, Any]) -> bool:
-    """Whether the run was started on this host, so that its process can be checked."""
-    return bool(start.get("host") == socket.gethostname())
 
 
 def _is_from_earlier_start(directory: Path, result: dict[str, Any], start: dict[str, Any]) -> bool:

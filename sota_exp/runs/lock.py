@@ -1,7 +1,8 @@
-"""The lock of a run's directory: one process trains in it, and others say who that is.
+"""The lock of a run's directory: one process trains in it, and others say who that is, and whether it still does.
 
-The operating system's lock on `.lock` ends with its process. Where hosts share a directory without sharing locks,
-`owner.json` says who trains: its owner renews it every `HEARTBEAT` seconds, and one that is older than `STALE` is dead.
+The operating system's lock on `.lock` ends with its process. `owner.json` says who works in the directory: of an owner
+on this host the process is looked for; one on another host renews the file every `HEARTBEAT` seconds, and is dead where
+it is older than `STALE`. Imports neither torch nor mlflow.
 """
 
 import getpass
@@ -10,11 +11,12 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 from filelock import FileLock, Timeout
 
 from sota_exp.errors import ConfigError
@@ -42,9 +44,10 @@ def lock_directory(directory: Path) -> Iterator[None]:
     is_over = threading.Event()
     heart = threading.Thread(target=_beat, args=(file, is_over), daemon=True)
     try:
-        if _is_of_another_host(file):
+        if find_owner(directory).get("host", socket.gethostname()) != socket.gethostname():
             raise ConfigError(describe_owner(directory))
-        facts = {"pid": os.getpid(), "host": socket.gethostname(), "user": find_user()}
+        born = psutil.Process().create_time()
+        facts = {"pid": os.getpid(), "born": born, "host": socket.gethostname(), "user": find_user()}
         for folder in (directory, directory / "checkpoint"):
             remove_drafts(folder)
         write_recomputable_text(file, json.dumps(facts) + "\n")
@@ -65,6 +68,28 @@ def describe_owner(directory: Path) -> str:
     return f"hydra.run.dir={directory} is in use{who}: wait until it has ended, or choose another directory"
 
 
+def find_owner(directory: Path) -> dict[str, Any]:
+    """Who works in the directory now: pid, host and user of a process that lives; {} if there is none."""
+    file = directory / "owner.json"
+    owner = read_owner(file)
+    if not owner or owner["host"] == socket.gethostname():
+        return owner if owner and is_process_alive(owner) else {}
+    with suppress(OSError):
+        return owner if time.time() - file.stat().st_mtime < STALE else {}
+    return {}
+
+
+def is_process_alive(facts: Mapping[str, Any]) -> bool:
+    """Whether the process `pid` of this host runs and is the one that was `born` then, in seconds since 1970."""
+    try:
+        process = psutil.Process(facts["pid"])
+        born = process.create_time()
+        # Another process may have this pid now. The clock of create_time can be set, hence the tolerance of 1 s.
+        return process.status() != psutil.STATUS_ZOMBIE and abs(born - facts.get("born", born)) < 1
+    except psutil.NoSuchProcess:
+        return False
+
+
 def read_owner(file: Path) -> dict[str, Any]:
     """The content of `owner.json`; {} where it is missing or damaged."""
     try:
@@ -80,16 +105,6 @@ def find_user() -> str | None:
         return getpass.getuser()
     except (KeyError, OSError):
         return None
-
-
-def _is_of_another_host(file: Path) -> bool:
-    """Whether a process on another host renewed the file lately."""
-    owner = read_owner(file)
-    if not owner or owner["host"] == socket.gethostname():
-        return False
-    with suppress(OSError):
-        return time.time() - file.stat().st_mtime < STALE
-    return False
 
 
 def _beat(file: Path, is_over: threading.Event) -> None:

@@ -1,14 +1,11 @@
 """Writes `start.json`: facts about a run at its start, for tracking while it trains."""
 
 import logging
-import os
 import socket
 import time
 import uuid
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from sota_exp.config.formats import FILE_FORMAT
 from sota_exp.errors import DamagedFile
@@ -37,8 +34,6 @@ def write_start(directory: Path, result: dict[str, Any], data: dict[str, Any]) -
         "start": start,
         "id": before["id"] if is_same else uuid.uuid4().hex,
         "time": before["time"] if is_same else time.time(),
-        "pid": os.getpid(),
-        "born": psutil.Process().create_time(),
         "host": socket.gethostname(),
         "user": find_user(),
         "data": data,

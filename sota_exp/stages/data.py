@@ -56,6 +56,13 @@ class Images(ABC):
         """One box of each image, as a view [1, 3, h, w]; boxes: int64 [B, 4], (top, left, height, width) in pixels."""
         return [view_box(self.image(index), *box) for index, box in zip(indices.tolist(), boxes.tolist(), strict=True)]
 
+    def find_changed(self, indices: Tensor, digests: Tensor, since: float) -> list[int]:
+        """Those of `indices`, int64 [n], whose files were written after `since` and have other contents now.
+
+        digests: of every image, int64 [N], as in `DataSet`. since: in seconds since 1970.
+        """
+        return []
+
 
 def view_box(image: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
     """A view of a box inside an image [3, H, W], as a batch of one: [1, 3, height, width]."""

@@ -18,7 +18,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from sota_exp.runs.contents import is_process_alive
+from sota_exp.runs.lock import is_process_alive
 
 OWNER, REASON = "owner", "reason"
 

@@ -29,7 +29,7 @@ from sota_exp.errors import (
 )
 from sota_exp.models.cost import count_flops, count_parameters
 from sota_exp.runs.digests import NAME as DIGESTS
-from sota_exp.runs.digests import find_damaged
+from sota_exp.runs.digests import find_damaged, read_object
 from sota_exp.runs.files import RunFiles
 from sota_exp.runs.lock import lock_directory
 from sota_exp.runs.result_json import build_empty_result
@@ -44,6 +44,7 @@ from sota_exp.training.listener import Listener, Pruner, RunRequest
 from sota_exp.training.loop import TrainingSession
 from sota_exp.training.memory import get_peak_memory, reset_peak_memory
 from sota_exp.training.resume import resume
+from sota_exp.training.same_data import describe_changed_data, require_unchanged_images
 from sota_exp.training.session import fit_batch_size, open_session
 from sota_exp.training.trained_on import warn_of_shared_images, write_trained_on
 from sota_exp.training.trainer import RunTrainer
@@ -82,7 +83,12 @@ def _run(request: RunRequest, listener: Listener, pruner: Pruner, world: World, 
         complete = previous if previous is not None and previous["status"] in COMPLETE_STATUSES else {}
         is_done = complete.get("fingerprint") == prints[1] and is_sound(files)
         checkpoint = None if is_done else files.load_checkpoint()
-        require_same_run(files, request, prints[0], checkpoint or previous or {})
+        start = read_or_warn(lambda: read_object(files.directory / "start.json")) or {}
+        require_same_run(
+            files, request, prints[0], checkpoint or previous or {}, describe_changed_data(files, start, data)
+        )
+        if checkpoint is not None:
+            require_unchanged_images(files, start, data)
     if is_done:
         return complete
     session = open_session(experiment, data, world, device)
@@ -251,8 +257,12 @@ def read_or_warn(read: Callable[[], Read | None]) -> Read | None:
         return None
 
 
-def require_same_run(files: RunFiles, request: RunRequest, training: str, existing: dict[str, Any]) -> None:
-    """Refuse a directory that holds another training. existing: the checkpoint or the result that is there.
+def require_same_run(
+    files: RunFiles, request: RunRequest, training: str, existing: dict[str, Any], other_data: str | None
+) -> None:
+    """Refuse a directory that holds another training.
+
+    existing: the checkpoint or the result that is there. other_data: how the data differ from those of its start.
 
     Raises:
         ConfigError: another configuration, or an older version of sota-exp, made the run there.
@@ -265,7 +275,7 @@ def require_same_run(files: RunFiles, request: RunRequest, training: str, existi
     get_format(existing, files.directory)
     if existing.get("training_fingerprint", training) != training:
         found = format_differences(read_or_warn(files.config) or {}, request.configuration.values) or [
-            "the images, the initial weights, or the numerics of this version"
+            other_data or "the images, the initial weights, or the numerics of this version"
         ]
         raise ConfigError(
             f"hydra.run.dir={files.directory} holds another run, which differs in {'; '.join(found[:5])}. "

@@ -11,6 +11,7 @@ import pytest
 from sota_exp.errors import ConfigError
 from sota_exp.runs.find import SavedRun, find_run, find_runs, find_runs_below, list_run_names
 from tests.finished_runs import make, right
+from tests.run_directories import write_owner
 
 
 @pytest.fixture
@@ -131,8 +132,7 @@ KINDS = ("labels", "correct", "logits")
 def test_a_run_without_scores(tmp_path: Path, status: str | None, pid: int | None, expected: str) -> None:
     directory = make(tmp_path / "run", status=status)
     if pid is not None:
-        start = json.loads((directory / "start.json").read_text())
-        (directory / "start.json").write_text(json.dumps(start | {"pid": pid}))
+        write_owner(directory, pid=pid)
     run = SavedRun.read(directory)
     assert (run.status, run.is_complete, run.metrics) == (expected, False, {})
     assert run.correct("test") is None and run.predictions() == {}

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from sota_exp.errors import ConfigError
-from sota_exp.runs.lock import STALE, lock_directory
+from sota_exp.runs.lock import STALE, find_owner, lock_directory
 
 
 def test_a_directory_has_one_owner_at_a_time(tmp_path):
@@ -52,6 +52,18 @@ def test_an_owner_on_another_host_is_believed_while_its_heart_beats(tmp_path, ag
         with pytest.raises(ConfigError, match="in use by process 7 of ada on elsewhere"):
             lock_directory(tmp_path).__enter__()
         assert json.loads(owner.read_text())["pid"] == 7
+
+
+def test_one_file_says_whether_a_run_is_trained_now(tmp_path):
+    """Not what `start.json` says of the process that began: the owner may be another, or dead."""
+    assert find_owner(tmp_path) == {}
+    with lock_directory(tmp_path):
+        assert find_owner(tmp_path)["pid"] == os.getpid()
+        owner = (tmp_path / "owner.json").read_text()
+    assert find_owner(tmp_path) == {}
+    for change in ({"pid": 2**22 + 1}, {"born": 0.0}):
+        (tmp_path / "owner.json").write_text(json.dumps(json.loads(owner) | change))
+        assert find_owner(tmp_path) == {}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 7}'])

@@ -7,7 +7,7 @@ import warnings
 import pytest
 from optuna.trial import TrialState
 
-from sota_exp.runs.contents import is_process_alive
+from sota_exp.runs.lock import is_process_alive
 from sota_exp.sweep import ownership
 from sota_exp.sweep.storage import StudyStorage, resolve_storage_url
 

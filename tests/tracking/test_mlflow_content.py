@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from sota_exp.runs.contents import MLFLOW_STATUSES, RunContent
+from sota_exp.runs.lock import STALE
 from sota_exp.runs.mlflow_store import sanitize_key
 from sota_exp.tracking.console import build_score_table
 from sota_exp.tracking.mlflow_content import (
@@ -22,7 +24,7 @@ from sota_exp.tracking.mlflow_content import (
     build_tags,
 )
 from sota_exp.tracking.mlflow_note import find_extreme_classes, format_run_note, format_scores
-from tests.run_directories import CONFIG, epoch, result, write_run
+from tests.run_directories import CONFIG, epoch, result, write_owner, write_run
 
 
 def read(directory: Path, **origin: object) -> RunContent:
@@ -140,8 +142,14 @@ def test_a_run_of_another_host_that_fell_silent_was_killed(tmp_path: Path) -> No
     directory = write_run(tmp_path / "run", status=None, host="elsewhere")
     assert read(directory).mlflow_status == "RUNNING"
     assert replace(read(directory), is_over=True).mlflow_status == "KILLED"
-    for path in directory.iterdir():
-        os.utime(path, (1, 1))
+    for age, expected in ((STALE - 20, "RUNNING"), (STALE + 1, "KILLED")):
+        os.utime(directory / "owner.json", (time.time() - age,) * 2)
+        assert read(directory).mlflow_status == expected
+
+
+def test_a_run_without_an_owner_was_killed_whatever_its_start_says(tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "run", status=None)
+    (directory / "owner.json").unlink()
     assert read(directory).mlflow_status == "KILLED"
 
 
@@ -157,6 +165,7 @@ def test_the_result_of_an_earlier_start_does_not_end_a_resumed_run(tmp_path: Pat
 def test_a_result_belongs_to_the_start_it_names(tmp_path: Path, newer: str, start: str, expected: str) -> None:
     """The times of the files do not matter: copying a directory may reverse them."""
     directory = write_run(tmp_path / "run", status="failed", start=start)
+    write_owner(directory)
     (directory / "result.json").write_text(json.dumps(result("failed") | {"start": "one"}))
     later = (directory / "start.json").stat().st_mtime + 60
     os.utime(directory / newer, (later, later))
