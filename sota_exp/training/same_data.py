@@ -28,8 +28,9 @@ def describe_changed_data(files: RunFiles, start: dict[str, Any], data: DataSet)
     if trained_on is None:
         return f"the data ({'; '.join(sizes) or 'as many images as before'})"
     now = data.image_digests[data.train].numpy()
-    num_new, num_gone = (~np.isin(now, trained_on)).sum(), (~np.isin(trained_on, now)).sum()
-    return f"the data ({'; '.join([*sizes, f'of train {num_new} are new or changed and {num_gone} are gone'])})"
+    num_new, num_gone = int((~np.isin(now, trained_on)).sum()), int((~np.isin(trained_on, now)).sum())
+    trained = f"of train {num_new} are new or changed and {num_gone} are gone"
+    return f"the data ({'; '.join([*sizes, trained if num_new or num_gone else 'images of val or test'])})"
 
 
 def require_unchanged_images(files: RunFiles, start: dict[str, Any], data: DataSet) -> None:
