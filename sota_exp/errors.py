@@ -61,7 +61,7 @@ RUNTIME_ERRORS = {
     "channel; try a larger batch_size or schedule.accumulation.micro_batch_size, larger images, or "
     "regularization/norm=group",
     "DataLoader worker": "a process that loads images ended: {text}; if memory ran out, try fewer runtime.workers",
-    "Connection closed by peer": "another process of the run ended: {text}; repeat the command to go on",
+    "Connection closed by peer": "another process of this run ended; repeat the command to go on",
     "PytorchStreamWriter": "cannot write a checkpoint: {text}; is the disk full?",
     "inline_container": "cannot write a checkpoint: {text}; is the disk full?",
 }

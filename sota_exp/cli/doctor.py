@@ -1,7 +1,8 @@
-"""usage: sota-exp doctor [OVERRIDE …] [--json]
+"""usage: sota-exp doctor [OVERRIDE …] [--json] [--clean]
 
 Checks what training on this machine needs: packages, device, disk, images, MLflow store, pretrained weights. Prints a
-fix for each problem. Overrides choose the configuration, as in train.
+fix for each problem. Overrides choose the configuration, as in train. --clean removes what killed processes left below
+outputs and multirun and in the cache of images: temporary files, locks of dead owners, unfinished stores.
 
   sota-exp doctor
   sota-exp doctor data=image_folder data.root=photos tracking.uri=http://host:5000
@@ -35,12 +36,12 @@ def main(arguments: list[str]) -> None:
         ConfigError: an unknown flag, or a wrong configuration.
         RunFailed: problems were found.
     """
-    overrides = [argument for argument in arguments if argument != "--json"]
+    overrides = [argument for argument in arguments if argument not in ("--json", "--clean")]
     if unknown := [argument for argument in overrides if argument.startswith("-")]:
-        raise ConfigError(f"{unknown[0]}: no such option; legal: --json, and overrides as in train")
+        raise ConfigError(f"{unknown[0]}: no such option; legal: --json, --clean, and overrides as in train")
     as_json = "--json" in arguments
     findings = []
-    for name, finding in run_checks(compose_configuration(overrides)):
+    for name, finding in run_checks(compose_configuration(overrides), "--clean" in arguments):
         findings.append({"name": name} | asdict(finding))
         if not as_json:
             make_console().print(format_finding(name, finding), soft_wrap=True)
@@ -51,9 +52,9 @@ def main(arguments: list[str]) -> None:
         raise RunFailed(f"{num} problem{'s' if num > 1 else ''} found; each is printed with its fix")
 
 
-def run_checks(configuration: Configuration) -> Iterator[tuple[str, CheckResult]]:
+def run_checks(configuration: Configuration, must_clean: bool = False) -> Iterator[tuple[str, CheckResult]]:
     """Yield (name, finding) of all checks in order; an exception in a check is a problem, and the others continue."""
-    for name, check in list_checks(configuration).items():
+    for name, check in list_checks(configuration, must_clean).items():
         try:
             for finding in check():
                 yield name, finding
@@ -64,7 +65,7 @@ def run_checks(configuration: Configuration) -> Iterator[tuple[str, CheckResult]
             yield name, build_problem(text, "SOTA_EXP_TRACEBACK=1 sota-exp train prints the traceback")
 
 
-def list_checks(configuration: Configuration) -> dict[str, Callable[[], list[CheckResult]]]:
+def list_checks(configuration: Configuration, must_clean: bool) -> dict[str, Callable[[], list[CheckResult]]]:
     """Name → check, in order; each check imports its libraries when it runs."""
     from sota_exp.preview.doctor.disk import check_directories, check_weight_caches, get_cache_directories
     from sota_exp.preview.doctor.hosts import check_hosts
@@ -81,6 +82,11 @@ def list_checks(configuration: Configuration) -> dict[str, Callable[[], list[Che
 
         return check_data(configuration.experiment, str(values["data"]["name"]))
 
+    def orphans() -> list[CheckResult]:
+        from sota_exp.preview.doctor.orphans import check_orphans
+
+        return check_orphans(cache, must_clean)
+
     values = configuration.values
     cache = expand_home(values["data"]["cache"])
     return {
@@ -90,6 +96,7 @@ def list_checks(configuration: Configuration) -> dict[str, Callable[[], list[Che
         "data": data,
         "store": lambda: check_store(values["tracking"]),
         "runs": check_runs,
+        "orphans": orphans,
         "weights": lambda: check_weight_caches(*get_cache_directories()),
         "network": check_hosts,
     }

@@ -83,7 +83,7 @@ class ImageStore(Images):
         return picked
 
     def compute_digest(self) -> str:
-        """The digest that `meta.json` should have: of the pixels, sizes, labels, splits and classes, as they are now."""
+        """The digest that `meta.json` should have: of pixels, sizes, labels, splits and classes, as they are now."""
         with open(self.path / "pixels.u8", "rb") as file:
             content = hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16))
         columns = (self.height, self.width, self.labels, self.split)

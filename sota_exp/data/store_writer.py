@@ -4,15 +4,18 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from sota_exp.data.normalization import sum_pixels
 from sota_exp.errors import RunFailed
+from sota_exp.runs.atomic import DEAD_AFTER
 
 STORE_FORMAT = 2
 TRAIN, VAL, TEST = 0, 1, 2
@@ -50,10 +53,29 @@ class StoreContents(NamedTuple):
     samples: Iterable[Sample]
 
 
+def find_dead_drafts(folder: Path) -> list[Path]:
+    """Folders among the stores that killed processes left: nobody holds their lock, and nothing changes in them."""
+    return [draft for draft in folder.glob(".*.draft") if _is_dead(draft)]
+
+
+def _is_dead(draft: Path) -> bool:
+    lock = draft.with_name(f"{draft.name.removeprefix('.').removesuffix('.draft')}.lock")
+    try:
+        newest = max(path.stat().st_mtime for path in (draft, *draft.iterdir()))
+        if time.time() - newest < DEAD_AFTER:
+            return False
+        with FileLock(lock, timeout=0):
+            return True
+    except (OSError, Timeout):
+        return False
+
+
 def write_store(path: Path, classes: Sequence[str], samples: Iterable[Sample]) -> None:
     """Write a store to a temporary folder, flush it to disk, then rename it to `path`; the caller holds the lock."""
     draft = path.with_name(f".{path.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
+    for left in find_dead_drafts(path.parent):
+        shutil.rmtree(left, ignore_errors=True)
     draft.mkdir()
     try:
         with open(draft / "pixels.u8", "wb") as file:

@@ -1,8 +1,9 @@
 """Loads training crops by step: a pure function of seed and step, so workers and resuming change nothing."""
 
 import math
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,9 @@ from sota_exp.errors import STOP_SIGNALS
 from sota_exp.stages.augmentation import Crop, Sampler
 from sota_exp.stages.data import Images
 from sota_exp.stages.random import RandomStreams
+
+#: Seconds that a process that loads images stays after SIGTERM: the training takes a step or two before it saves.
+SECONDS_AFTER_SIGTERM = 10
 
 
 @dataclass(kw_only=True)
@@ -62,7 +66,9 @@ class _CropsOrError(Dataset[tuple[Tensor, Tensor] | UnreadableImage]):
             return error
 
 
-def load_crops(crops: TrainCrops, steps: range, num_workers: int, pin_memory: bool) -> Iterator[tuple[Tensor, Tensor]]:
+def load_crops(
+    crops: TrainCrops, steps: range, num_workers: int, pin_memory: bool
+) -> Generator[tuple[Tensor, Tensor], None, None]:
     """The crops of `steps` in order, each uint8 [b, 3, S, S] with positions int64 [b].
 
     num_workers: number of background processes; 0: crops are made in this process.
@@ -76,7 +82,7 @@ def load_crops(crops: TrainCrops, steps: range, num_workers: int, pin_memory: bo
         sampler=steps,
         num_workers=num_workers,
         pin_memory=pin_memory,
-        worker_init_fn=_ignore_signals,
+        worker_init_fn=_outlive_signals,
         # Random numbers are keyed by step; this generator only keeps PyTorch from using the global one.
         generator=torch.Generator().manual_seed(0),
     )
@@ -86,10 +92,15 @@ def load_crops(crops: TrainCrops, steps: range, num_workers: int, pin_memory: bo
         yield item
 
 
-def _ignore_signals(worker: int) -> None:
-    """Leave the signals that a terminal or batch system sends to all processes to the training, which ends this one."""
+def _outlive_signals(worker: int) -> None:
+    """Leave the signals that a terminal or batch system sends to all processes to the training, which ends this one.
+
+    Python ends it with SIGTERM where the training failed, so that one acts after a while, as if the work were done.
+    """
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(SECONDS_AFTER_SIGTERM))
 
 
 def count_distinct_images(crops: TrainCrops, num_steps: int) -> int:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sota_exp.errors import ConfigError, RunFailed, first_line
 from sota_exp.models import saved
 from sota_exp.models.standalone import StandaloneModel
+from sota_exp.runs.atomic import write_recomputable
 from sota_exp.runs.files import read_trained_on_beside
 
 #: Largest difference of logits after reading back, relative to the largest absolute logit: kernels round differently.
@@ -69,8 +70,7 @@ def export(shipped: ExportSource, form: str, output: Path) -> ExportResult:
     except Exception as error:
         cause = first_line(error)
         raise RunFailed(f"format={form}: this network cannot be exported: {cause}") from error
-    if shipped.description.resolve() != (output / "model.json").resolve():
-        shutil.copyfile(shipped.description, output / "model.json")
+    copy_file(shipped.description, output / "model.json")
     copy_trained_on(shipped.weights, output)
     return ExportResult(path=path, usage=takes, largest_difference=difference)
 
@@ -101,11 +101,16 @@ def compare_logits(shipped: ExportSource, predict: PredictFunction) -> float:
     return worst
 
 
+def copy_file(path: Path, target: Path) -> None:
+    """Copy a file to `target`, unless it is there."""
+    if path.resolve() != target.resolve():
+        write_recomputable(target, lambda file: shutil.copyfile(path, file.name))
+
+
 def export_safetensors(shipped: ExportSource, output: Path) -> tuple[Path, str, PredictFunction]:
     """Copy the files of the run."""
     path = output / "model.safetensors"
-    if shipped.weights.resolve() != path.resolve():
-        shutil.copyfile(shipped.weights, path)
+    copy_file(shipped.weights, path)
     network = StandaloneModel(saved.load_saved_model(shipped.description, path)).eval()
     return (
         path,
@@ -118,7 +123,7 @@ def export_torch(shipped: ExportSource, output: Path) -> tuple[Path, str, Predic
     """A torch.export program, which runs without this package; batch, height and width are free where possible."""
     path = output / "model.pt2"
     program = trace(shipped)
-    torch.export.save(program, path)
+    write_recomputable(path, lambda file: torch.export.save(program, file))
     read = torch.export.load(path).module()
     return path, f"torch.export.load(path).module() reads it; it takes {format_input_shape(program)}", read
 
@@ -136,14 +141,17 @@ def export_onnx(shipped: ExportSource, output: Path) -> tuple[Path, str, Predict
 
     path = output / "model.onnx"
     program = trace(shipped)
-    torch.onnx.export(
-        program,
-        f=str(path),
-        dynamo=True,
-        input_names=["images"],
-        output_names=["logits"],
-        external_data=False,
-        verbose=False,
+    write_recomputable(
+        path,
+        lambda file: torch.onnx.export(
+            program,
+            f=file.name,
+            dynamo=True,
+            input_names=["images"],
+            output_names=["logits"],
+            external_data=False,
+            verbose=False,
+        ),
     )
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 

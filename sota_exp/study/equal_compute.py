@@ -12,6 +12,7 @@ from typing import Any
 from sota_exp.config.values import get_override_key
 from sota_exp.errors import ConfigError, convert_errors
 from sota_exp.models.cost import count_flops
+from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.study.arms import NO_CHANGE_REASON, ComposedArm, ComposedArms, StudyConfiguration, compose_arms
 from sota_exp.study.cost_estimate import SECONDS_PER_ARM, measure_arm
 from sota_exp.study.plan import StudyDesign
@@ -54,7 +55,7 @@ def cache_epoch_costs(path: Path, measure: Callable[[ComposedArm], EpochCost]) -
         if arm.training not in known:
             known[arm.training] = asdict(measure(arm))
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(known, indent=2) + "\n")
+            write_recomputable_text(path, json.dumps(known, indent=2) + "\n")
         return EpochCost(**known[arm.training])
 
     return load_or_measure

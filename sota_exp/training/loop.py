@@ -4,8 +4,8 @@ for record in fit(session, start_training(session)): ...      # to stop, stop it
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -200,11 +200,18 @@ def train_step(session: TrainingSession, state: TrainingState, batch: Batch) -> 
     state.average.update(state.step / session.total_steps)
 
 
-def fit(session: TrainingSession, state: TrainingState) -> Iterator[StepRecord | EpochRecord]:
+def fit(session: TrainingSession, state: TrainingState) -> Generator[StepRecord | EpochRecord, None, None]:
     """Train from `state.step` to the end; yields a `StepRecord` per step and an `EpochRecord` per epoch."""
-    steps = range(state.step, session.total_steps)
+    steps, num_workers = range(state.step, session.total_steps), session.experiment.runtime.workers
+    with closing(load_crops(session.crops, steps, num_workers, session.device.type == "cuda")) as loader:
+        yield from _fit(session, state, loader)
+
+
+def _fit(
+    session: TrainingSession, state: TrainingState, loader: Iterable[tuple[Tensor, Tensor]]
+) -> Iterator[StepRecord | EpochRecord]:
+    """`fit` on the crops, uint8 [b, 3, S, S], and positions, int64 [b], of its steps."""
     began, entered = time.monotonic() - state.seconds, True
-    loader = load_crops(session.crops, steps, session.experiment.runtime.workers, session.device.type == "cuda")
     for crops, positions in loader:
         epoch, place = divmod(state.step, session.steps_per_epoch)
         if place == 0 or entered:

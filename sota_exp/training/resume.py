@@ -1,7 +1,7 @@
 """Resuming an interrupted training: what a checkpoint holds, how it is written, and how a training goes on from it.
 
-A training that resumes is bitwise equal to one that was not interrupted. Within an epoch every process has statistics of
-norm layers and totals of its own; the main process gathers them into the checkpoint.
+A training that resumes is bitwise equal to one that was not interrupted. Within an epoch every process has its own
+statistics of norm layers and totals; the main process gathers them into the checkpoint.
 """
 
 import logging

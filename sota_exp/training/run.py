@@ -37,6 +37,7 @@ from sota_exp.runs.start_json import build_data_facts, write_start
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.stages.data import DataSet
 from sota_exp.training.device import get_device_name, set_up_process
+from sota_exp.training.disk_space import estimate_written_bytes, warn_of_full_disk
 from sota_exp.training.distributed import World
 from sota_exp.training.finish import write_and_score
 from sota_exp.training.input_sizes import start_checked_training
@@ -162,6 +163,7 @@ def train_and_score(
     training.epochs, training.best, training.num_resumes = resume(checkpoint, state, session.world)
     result |= {"resumed": training.num_resumes, "parameters": count_parameters(state.model)}
     if session.world.is_main:
+        warn_of_full_disk(request.directory, estimate_written_bytes(session, state))
         if checkpoint is not None:
             files.write_metrics(training.epochs)
         begin_files(request, session.data, result)

@@ -1,7 +1,7 @@
 """Whether the images are those with which a run began; what changed since then is told before the run goes on.
 
-The digest of the data set tells what its files' names, sizes and times tell. Files that were written since the run began,
-whatever time they say they are of, are read again.
+The digest of the data set tells what names, sizes and times of its files tell. Files that were written since the run
+began, whatever time they say they are of, are read again.
 """
 
 from typing import Any

@@ -5,6 +5,7 @@ Every process calls `save` at the same record: what one of them alone knows, a s
 """
 
 import time
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,7 +33,7 @@ class RunTrainer:
     """The state of a training, its history, and its files.
 
     epochs: the line of every epoch so far. best: the weights of the best epoch, on the CPU, name → [...]. saved_at:
-    when the last checkpoint was written, or training began, in seconds of `time.monotonic`; saved_step: after which step.
+    when the last checkpoint was written, or training began, in seconds of `time.monotonic`. saved_step: its step.
     """
 
     session: TrainingSession
@@ -85,8 +86,9 @@ class RunTrainer:
         is_over = self.state.step == self.session.total_steps or self.stopping_reason is not None
         agreement = Agreement(self.session.world)
         self.saved_at = time.monotonic()
-        with SignalRecorder() as signals:
-            for record in () if is_over else fit(self.session, self.state):
+        # Closing ends the data workers, also where an exception keeps the loop's frame.
+        with SignalRecorder() as signals, closing(fit(self.session, self.state)) as records:
+            for record in () if is_over else records:
                 if isinstance(record, StepRecord):
                     listener.on_step(record)
                 elif self._end_epoch(record, listener, pruner):

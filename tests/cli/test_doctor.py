@@ -16,7 +16,7 @@ def checked(monkeypatch):
 
     def give(**findings):
         checks = {name: (lambda found=found: found) for name, found in findings.items()}
-        monkeypatch.setattr(doctor, "list_checks", lambda tree: checks)
+        monkeypatch.setattr(doctor, "list_checks", lambda *_: checks)
 
     return give
 
@@ -44,7 +44,7 @@ def test_a_problem_is_status_1_and_counted(checked, capfd):
 
 
 def test_a_check_that_fails_is_a_problem_and_the_others_go_on(monkeypatch, capfd):
-    monkeypatch.setattr(doctor, "list_checks", lambda tree: {"disk": broken, "data": lambda: [build_ok("fine")]})
+    monkeypatch.setattr(doctor, "list_checks", lambda *_: {"disk": broken, "data": lambda: [build_ok("fine")]})
     assert run_command_line(["doctor"]) == 1
     output = capfd.readouterr().out
     assert "ZeroDivisionError: by zero" in output and "✓ data      fine" in output

@@ -1,7 +1,8 @@
-"""Files are on the disk before they have their name, and leave nothing behind when they cannot be written."""
+"""Files are on the disk before they have their name, and leave nothing behind when they cannot be written or a writer was killed."""
 
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,25 @@ def test_what_cannot_be_written_leaves_the_old_file_and_no_other(tmp_path: Path)
     with pytest.raises(OSError, match="full"):
         atomic.write_atomically(path, lambda file: (_ for _ in ()).throw(OSError("full")))
     assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("state", "old")]
+
+
+def age(path: Path, seconds: float) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("half")
+    os.utime(path, (time.time() - seconds,) * 2)
+    return path
+
+
+def test_the_next_write_of_a_file_removes_its_old_drafts_alone(tmp_path: Path) -> None:
+    """In a folder that several programs write in: of a study, of a report, of a cache."""
+    for number, write in enumerate((atomic.write_text, atomic.write_recomputable_text)):
+        folder = tmp_path / str(number)
+        dead = age(folder / ".study.json.0123456789ab", atomic.DEAD_AFTER + 60)
+        kept = [
+            age(folder / ".study.json.ba9876543210", atomic.DEAD_AFTER - 60),
+            age(folder / ".report.html.0123456789ab", atomic.DEAD_AFTER + 60),
+            age(folder / ".study.json.notes", atomic.DEAD_AFTER + 60),
+        ]
+        write(folder / "study.json", "{}")
+        assert not dead.exists() and all(path.exists() for path in kept)
+        assert (folder / "study.json").read_text() == "{}"

@@ -101,8 +101,7 @@ def end(programs: Sequence[Program], seconds: float = 300) -> list[int]:
 def train(case: Case, place: Path) -> str:
     """Train to the end; what was wrong, or ""."""
     statuses = end(start(case, place))
-    said = place.with_suffix(".txt").read_text(errors="replace")
-    return "" if set(statuses) == {0} else f"ended with {statuses}: {said[-400:]}"
+    return "" if set(statuses) == {0} else f"ended with {statuses}: {_read_output(place)[-400:]}"
 
 
 def kill(case: Case, place: Path, rng: random.Random, seconds: float) -> tuple[str, str]:
@@ -126,12 +125,17 @@ def kill(case: Case, place: Path, rng: random.Random, seconds: float) -> tuple[s
     for program in hit:
         program.send_signal(number)
     statuses = end(programs, 120)
-    said = place.with_suffix(".txt").read_text(errors="replace")
+    said = _read_output(place)
     legal = {0, 1, -number, 128 + number} if case.num_processes > 1 else {0, -number, 128 + number}
     wrong = "" if set(statuses) <= legal else f"{what} ended with {statuses}: {said[-400:]}"
     if "Traceback" in said or "fault of sota-exp" in said:
         wrong = f"{what} left a traceback: {said[-1500:]}"
     return (what if alive and set(statuses) != {0} else ""), wrong
+
+
+def _read_output(place: Path) -> str:
+    path = place.with_suffix(".txt")  # missing where all processes were killed before they opened it
+    return path.read_text(errors="replace") if path.exists() else ""
 
 
 def _modified(path: Path) -> int:

@@ -1,6 +1,7 @@
 """A command that is killed at any moment and repeated gives bitwise equal weights: real processes, real signals."""
 
 import json
+import multiprocessing
 import os
 import signal
 import time
@@ -9,8 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from sota_exp.errors import RunFailed
+from sota_exp.training.run import run as run_here
 from tests.experiments import OFF, TINY
 from tests.forked import Program
+from tests.training.test_run import Silent, request
 
 pytestmark = pytest.mark.slow
 
@@ -100,3 +104,10 @@ def test_signals_to_all_processes_of_a_job_reach_data_workers_too_and_it_ends_al
     run(place, "runtime.workers=2")
     assert json.loads((place / "result.json").read_text())["resumed"] == 4
     assert_alike(place, reference)
+
+
+def test_a_training_that_fails_leaves_no_data_worker_even_while_its_error_is_kept(tmp_path):
+    """Python waits for them at its end."""
+    with pytest.raises(RunFailed) as kept:
+        run_here(request(tmp_path, "runtime.workers=2", "optimizer.lr=1e30"), Silent())
+    assert "diverged" in str(kept.value) and multiprocessing.active_children() == []

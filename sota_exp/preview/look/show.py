@@ -12,6 +12,7 @@ from sota_exp.preview.look import charts, contact_sheets
 from sota_exp.preview.look.classes import FEW_IMAGES, MAX_BALANCED_RATIO
 from sota_exp.preview.look.findings import LookResult, build_look_json
 from sota_exp.report.numbers import format_percent
+from sota_exp.runs.atomic import write_recomputable_text
 
 #: Pairs of near-duplicates that are named.
 MAX_NAMED = 3
@@ -21,7 +22,7 @@ def write_pictures(found: LookResult, directory: Path) -> None:
     """Write every picture and `look.json` into an existing directory."""
     for name, (draw, _) in PICTURES.items():
         draw(found, directory / f"{name}.png")
-    (directory / "look.json").write_text(json.dumps(build_look_json(found), indent=1) + "\n")
+    write_recomputable_text(directory / "look.json", json.dumps(build_look_json(found), indent=1) + "\n")
 
 
 def build_summary_table(found: LookResult) -> Table:
