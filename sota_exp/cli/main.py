@@ -1,6 +1,6 @@
 """The command line: table of commands, exit statuses, and errors in one line. Imports neither torch nor Hydra at start.
 
-Exit status: 0 done; 1 the run failed; 2 wrong usage or configuration; 128 + signal after SIGINT or SIGTERM.
+Exit status: 0 done; 1 the run failed; 2 wrong usage or configuration; 128 + signal after SIGINT, SIGTERM, SIGHUP or SIGUSR1/2.
 """
 
 import importlib
@@ -97,7 +97,8 @@ def run_command_line(arguments: list[str]) -> int:
             raise
         known = error if isinstance(error, ConfigError | KeyboardInterrupt) else error_to_failure(error)
         line = "interrupted" if isinstance(known, KeyboardInterrupt) else str(known or describe_fault(error))
-        print(f"sota-exp: {make_printable(line)}", file=sys.stderr)
+        with suppress(OSError):  # The terminal may be gone.
+            print(f"sota-exp: {make_printable(line)}", file=sys.stderr)
         return get_exit_status(known or RunFailed())
 
 

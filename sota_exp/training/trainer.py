@@ -91,7 +91,7 @@ class RunTrainer:
             for record in () if is_over else records:
                 if isinstance(record, StepRecord):
                     listener.on_step(record)
-                elif self._end_epoch(record, listener, pruner):
+                elif self._end_epoch(record, listener, pruner, signals):
                     break
                 is_late = time.monotonic() - self.saved_at > interval
                 number, must_save = agreement.reach(signals.received or 0, is_late)
@@ -105,11 +105,15 @@ class RunTrainer:
             agreement.finish()
         return self.pruning_reason or self.stopping_reason
 
-    def _end_epoch(self, record: EpochRecord, listener: Listener, pruner: Pruner) -> bool:
+    def _end_epoch(self, record: EpochRecord, listener: Listener, pruner: Pruner, signals: SignalRecorder) -> bool:
         """Close an epoch and, where it is time, write a checkpoint; returns whether it was the last epoch."""
         world = self.session.world
         self.close_epoch(record)
-        listener.on_epoch_end(self.epochs[-1])
+        try:
+            listener.on_epoch_end(self.epochs[-1])
+        except OSError:
+            if signals.received is None:  # else the terminal is gone, and a checkpoint is to be written
+                raise
         verdict = pruner.verdict(self.epochs[-1]) if world.is_main else None
         is_late = time.monotonic() - self.saved_at > MIN_CHECKPOINT_SECONDS
         self.pruning_reason, is_late = broadcast_from_main((verdict, is_late), world)

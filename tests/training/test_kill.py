@@ -3,7 +3,10 @@
 import json
 import multiprocessing
 import os
+import pty
+import select
 import signal
+import sys
 import time
 
 import pytest
@@ -103,6 +106,22 @@ def test_signals_to_all_processes_of_a_job_reach_data_workers_too_and_it_ends_al
         assert status == 128 + number and f"interrupted by signal {number}" in said and "Traceback" not in said
     run(place, "runtime.workers=2")
     assert json.loads((place / "result.json").read_text())["resumed"] == 4
+    assert_alike(place, reference)
+
+
+def test_a_terminal_that_closes_ends_the_run_with_a_checkpoint(tmp_path, reference):
+    """Nothing can be written there any more."""
+    place = tmp_path / "killed"
+    program, terminal = pty.fork()
+    if program == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "sota_exp", "train", *LONG, f"hydra.run.dir={place}"])
+    while epochs(place) < 2:
+        if select.select([terminal], [], [], 0.05)[0]:
+            os.read(terminal, 2**16)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(program, 0)[1]) == 128 + signal.SIGHUP
+    assert json.loads((place / "result.json").read_text())["reason"].startswith("interrupted by signal 1;")
+    run(place)
     assert_alike(place, reference)
 
 
