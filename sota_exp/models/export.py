@@ -81,7 +81,7 @@ def copy_trained_on(weights: Path, output: Path) -> None:
     if content is None:
         target.unlink(missing_ok=True)
     elif not target.exists() or target.read_bytes() != content:
-        target.write_bytes(content)
+        write_recomputable(target, lambda file: file.write(content))
 
 
 def compare_logits(shipped: ExportSource, predict: PredictFunction) -> float:
