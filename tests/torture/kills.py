@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
@@ -95,6 +96,8 @@ def end(programs: Sequence[Program], seconds: float = 300) -> list[int]:
         except subprocess.TimeoutExpired:
             program.kill_group()
             found.append(99)
+        with suppress(ProcessLookupError):  # What `forkserver` starts for a killed process waits for ever.
+            os.killpg(program.pid, signal.SIGKILL)
     return found
 
 
