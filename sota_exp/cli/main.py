@@ -1,6 +1,6 @@
 """The command line: table of commands, exit statuses, and errors in one line. Imports neither torch nor Hydra at start.
 
-Exit status: 0 done; 1 the run failed; 2 wrong usage or configuration; 128 + signal after SIGINT, SIGTERM, SIGHUP or SIGUSR1/2.
+Exit status: 0 done; 1 the run failed; 2 wrong usage or configuration; 128 + signal after one of `STOP_SIGNALS`.
 """
 
 import importlib

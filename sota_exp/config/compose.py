@@ -26,7 +26,6 @@ from sota_exp.config.hydra_compose import compose_with_hydra, normalize_override
 from sota_exp.config.hydra_errors import format_hydra_error
 from sota_exp.config.hydra_paths import read_folders_literally, require_utf8
 from sota_exp.config.multirun import CheckedSweeper
-from sota_exp.config.printable import is_utf8
 from sota_exp.config.recipe_values import drop_replaced_values, extract_run, get_search_directories
 from sota_exp.config.search_path import build_search_path_override
 from sota_exp.config.values import is_multirun
@@ -179,8 +178,10 @@ def build_hydra_files(config: DictConfig) -> dict[str, str]:
         "hydra.yaml": HydraConfig.instance().cfg,
         "overrides.yaml": HydraConfig.get().overrides.task,
     }
-    texts = {name: OmegaConf.to_yaml(node) for name, node in nodes.items()}
-    return texts if all(map(is_utf8, texts.values())) else {}
+    try:
+        return {name: OmegaConf.to_yaml(node) for name, node in nodes.items()}
+    except UnicodeEncodeError:
+        return {}
 
 
 def get_output_directory() -> Path:

@@ -27,7 +27,7 @@ from tests.training.test_distributed import STATEFUL, free_port
 from tests.training.test_run import assert_same_run
 
 #: Seventy steps, in epochs of fifteen, with a checkpoint every 60 ms; a restart is killed once more.
-LENGTH = ("data.num_images=300", "runtime.checkpoint_minutes=0.001", "runtime.threads=1")
+LENGTH = ("data.num_images=300", "optimizer.lr=0.01", "runtime.checkpoint_minutes=0.001", "runtime.threads=1")
 EPOCHS = "schedule.length.epochs=5"
 KILLS_PER_RUN = 2
 
@@ -71,7 +71,7 @@ def list_cases(made: Path) -> list[Case]:
 def _override(option: Option, made: Path) -> tuple[str, ...]:
     replaced = ("data.num_images", "schedule.length.epochs")
     context = tuple(text for text in context_of(option) if not text.startswith(replaced))
-    own = overrides_of(option, made)
+    own = (text for text in overrides_of(option, made) if not text.startswith("~"))
     return (*context, f"{option.slot}={option.name}", *own, *LENGTH, EPOCHS)
 
 
