@@ -31,7 +31,7 @@ from sota_exp.data.decode import (
     make_unreadable,
 )
 from sota_exp.data.normalization import choose_images, compute_statistics, sum_pixels
-from sota_exp.data.read_files import read_all
+from sota_exp.data.read_files import map_in_threads, read_all
 from sota_exp.data.store import assign_splits
 from sota_exp.data.store_writer import hash_file, shorten_digest
 from sota_exp.runs.atomic import write_recomputable_text
