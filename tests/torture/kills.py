@@ -130,6 +130,7 @@ def kill(case: Case, place: Path, rng: random.Random, seconds: float) -> tuple[s
     statuses = end(programs, 120)
     said = _read_output(place)
     legal = {0, 1, -number, 128 + number} if case.num_processes > 1 else {0, -number, 128 + number}
+    legal |= {1} if not said else set()  # by Ctrl-C before the program began
     wrong = "" if set(statuses) <= legal else f"{what} ended with {statuses}: {said[-400:]}"
     if "Traceback" in said or "fault of sota-exp" in said:
         wrong = f"{what} left a traceback: {said[-1500:]}"
