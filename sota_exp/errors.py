@@ -55,13 +55,17 @@ FOREIGN_ERRORS = {
     "safetensors": "cannot read or write weights: {text}",
 }
 
+#: What gloo and NCCL say in many ways.
+OTHER_PROCESS = "another process of this run ended or can't be reached; repeat the command to go on"
+
 #: Words in the message of a `RuntimeError` or `ValueError` of PyTorch → what went wrong.
 RUNTIME_ERRORS = {
     "Expected more than 1 value per channel when training": "a batch of one image leaves batch norm a single value per "
     "channel; try a larger batch_size or schedule.accumulation.micro_batch_size, larger images, or "
     "regularization/norm=group",
     "DataLoader worker": "a process that loads images ended: {text}; if memory ran out, try fewer runtime.workers",
-    "Connection closed by peer": "another process of this run ended; repeat the command to go on",
+    "gloo/transport": OTHER_PROCESS,
+    "remote process exited": OTHER_PROCESS,
     "PytorchStreamWriter": "cannot write a checkpoint: {text}; is the disk full?",
     "inline_container": "cannot write a checkpoint: {text}; is the disk full?",
 }

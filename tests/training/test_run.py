@@ -382,6 +382,14 @@ def test_one_image_in_a_thousand_may_change_sides(difference, num, fails):
         (OSError(5, "Input/output error"), r"cannot read or write: \[Errno 5\]"),
         (RunFailed("diverged"), "diverged"),
         (
+            RuntimeError("[/gloo/gloo/transport/tcp/pair.cc:545] Read error [::1]:3: Connection reset by peer"),
+            "another process of this run ended or can't be reached; repeat the command to go on",
+        ),
+        (
+            RuntimeError("NCCL error: remote process exited or there was a network error"),
+            "another process of this run ended",
+        ),
+        (
             ValueError("Expected more than 1 value per channel when training, got input size [1, 512, 1, 1]"),
             "a batch of one image leaves batch norm a single value per channel; try a larger batch_size",
         ),
