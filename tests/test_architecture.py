@@ -201,7 +201,7 @@ def test_the_architecture_page_shows_the_rooms_as_they_are():
 
 
 #: Folders of tests that are of no room.
-OTHER_TESTS = {"benchmarks", "run_of_format_1"}
+OTHER_TESTS = {"benchmarks", "run_of_format_1", "torture"}
 
 
 def test_every_folder_of_tests_is_that_of_a_room():

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 
+from sota_exp.config.credentials import hide_credentials, restart_without_credentials
 from sota_exp.config.data_paths import quote_paths
 from sota_exp.config.printable import make_printable
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, error_to_failure, in_a_line
@@ -69,6 +70,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")  # names of files need not be UTF-8
+    with suppress(ConfigError):  # which `run_command_line` meets again, and prints
+        restart_without_credentials()
     sys.exit(run_command_line(sys.argv[1:]))
 
 
@@ -86,7 +89,7 @@ def limit_openmp_spinning() -> None:
 def run_command_line(arguments: list[str]) -> int:
     """Run a command line and return its exit status."""
     try:
-        exit_status = run_command(arguments)
+        exit_status = run_command(list(map(hide_credentials, arguments)))
         sys.stdout.flush()
         return exit_status
     except BrokenPipeError:  # The reader closed the pipe, as `head` does.

@@ -10,9 +10,9 @@ from sota_exp.errors import ConfigError, RunFailed, in_a_line
 from sota_exp.runs.contents import read_tracking_values
 from sota_exp.runs.find import RUN_ROOTS, find_runs_below
 from sota_exp.runs.mlflow_store import (
-    build_mlflow_environment,
     find_connection_problem,
     mask_passwords,
+    mlflow_environment,
     require_supported_uri,
     resolve_uri,
 )
@@ -49,7 +49,6 @@ def main(arguments: list[str]) -> None:
     if not wanted:
         print(f"no run to send below {', '.join(map(str, given)) or ' and '.join(RUN_ROOTS)}")
         return
-    os.environ.update(build_mlflow_environment(TIMEOUT_SECONDS, RETRIES))
     failed = [run for run in wanted if not send_run(run, options)]
     positions = map(SentPosition.read, wanted)
     for parent, position in {item.origin["parent"]: item for item in positions if item.origin.get("parent")}.items():
@@ -65,9 +64,9 @@ def send_run(directory: Path, options: argparse.Namespace) -> bool:
         if reason := find_connection_problem(position.uri, 5.0):
             print(f"{directory}: {mask_passwords(reason)}")
             return False
-        print(
-            f"{directory}: {_send_run(directory, position, str(directory) in map(str, map(Path, options.directories)))}"
-        )
+        is_named = str(directory) in map(str, map(Path, options.directories))
+        with mlflow_environment(position.uri, TIMEOUT_SECONDS, RETRIES):
+            print(f"{directory}: {_send_run(directory, position, is_named)}")
     except Exception as error:
         print(f"{directory}: {mask_passwords(in_a_line(error))}")
         return False

@@ -33,7 +33,7 @@ Store = tuple[MlflowClient, str]
 @pytest.fixture
 def store(made_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.chdir(tmp_path)
-    for name, value in build_mlflow_environment(2, 0).items():
+    for name, value in build_mlflow_environment("", 2, 0).items():
         monkeypatch.setenv(name, value)
     shutil.copy(made_store, tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
