@@ -17,6 +17,7 @@ from sota_exp.config.credentials import hide_credentials, restart_without_creden
 from sota_exp.config.data_paths import quote_paths
 from sota_exp.config.printable import make_printable
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, error_to_failure, in_a_line
+from sota_exp.runs.own_key import trusting
 
 #: Command → summary. The module of the same name in `sota_exp.cli` has the function `main(arguments)`.
 COMMANDS = {
@@ -40,6 +41,9 @@ COMMANDS = {
     "sync": "send the runs to MLflow that are not sent yet",
 }
 
+#: The flag of all commands that use what a run names: files, servers, packages.
+TRUST, TRUSTING = "--trust", ("train", "evaluate", "predict", "export", "rerun", "diff", "compare", "report", "sync")
+
 USAGE = """usage: sota-exp COMMAND [ARGUMENT …]
 
 Which of the published techniques help on your data and your model, how much, and how sure you can be.
@@ -47,6 +51,7 @@ Which of the published techniques help on your data and your model, how much, an
 commands:
 {commands}
 
+--trust uses the files, servers and packages that somebody else's run names (SECURITY.md).
 More: sota-exp COMMAND --help. Completion: eval "$(sota-exp --shell-completion install=bash)\""""
 
 
@@ -89,7 +94,9 @@ def limit_openmp_spinning() -> None:
 def run_command_line(arguments: list[str]) -> int:
     """Run a command line and return its exit status."""
     try:
-        exit_status = run_command(list(map(hide_credentials, arguments)))
+        kept = [word for word in arguments if word != TRUST or arguments[0] not in TRUSTING]
+        with trusting(kept != arguments):
+            exit_status = run_command(list(map(hide_credentials, kept)))
         sys.stdout.flush()
         return exit_status
     except BrokenPipeError:  # The reader closed the pipe, as `head` does.

@@ -2,12 +2,13 @@
 
 `digests.json` in the run's directory has, for each file, the SHA-256 of its content, and of the former one. It is
 written before the file: a run that is killed in between has the former content, which is still known. Files without a
-digest, such as those of older versions, are read unchecked.
+digest, such as those of older versions, are read unchecked. The user's key signs the table (`own_key.py`).
 """
 
 import hashlib
 import io
 import json
+import os
 import time
 import zipfile
 from collections.abc import Callable
@@ -17,11 +18,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from sota_exp.config.formats import get_format, read_config
 from sota_exp.errors import DamagedFile, RunFailed, first_line
 from sota_exp.runs.atomic import write_atomically
+from sota_exp.runs.own_key import SIGNATURE, is_signed, sign
 
 if TYPE_CHECKING:
     from numpy.lib.npyio import NpzFile
 
 NAME = "digests.json"
+
+#: The files that say what a run is, and what it uses.
+WHAT_IT_IS = ("config.yaml", "model.json", "result.json", "start.json", "model.safetensors")
 
 #: How often a file is read until its content fits its digest, and the seconds between: a run that trains writes both,
 #: one after the other.
@@ -86,7 +91,8 @@ def check_digest(path: Path) -> None:
 
 def find_damaged(directory: Path) -> list[Path]:
     """The files in a run's directory that are missing, or not as the run wrote them."""
-    found = [(directory / name, known) for name, known in _read_table(directory / NAME).items()]
+    table = _read_table(directory / NAME).items()
+    found = [(directory / name, known) for name, known in table if name != SIGNATURE]
     return [path for path, known in found if not path.is_file() or compute_digest(path) not in known]
 
 
@@ -186,7 +192,7 @@ def record_digest(path: Path, digest: str) -> None:
     known = _read_table(table)
     now = compute_digest(path) if path.is_file() else ""
     known[name] = [*(old for old in known.get(name, []) if old == now != digest), digest]
-    text = json.dumps(dict(sorted(known.items())), indent=1) + "\n"
+    text = json.dumps(sign(dict(sorted(known.items()))), indent=1) + "\n"
     write_atomically(table, lambda file: file.write(text.encode()))
 
 
@@ -194,6 +200,15 @@ def read_digests(path: Path) -> list[str]:
     """The digests that the file at `path` may have, in hexadecimal; [] if any content is taken."""
     table, name = _locate(path)
     return _read_table(table).get(name, [])
+
+
+def is_own(directory: Path) -> bool:
+    """Whether the user's key signs the table of a run's directory, and the table has the files that say what it is."""
+    try:
+        known = _read_table(directory / NAME)
+    except (OSError, ValueError):
+        return False
+    return is_signed(known) and all(name in known for name in WHAT_IT_IS if os.path.lexists(directory / name))
 
 
 def compute_digest(path: Path) -> str:

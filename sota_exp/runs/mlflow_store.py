@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from sota_exp.config.credentials import CREDENTIALS_VARIABLE, find_credentials, reveal_credentials
+from sota_exp.config.hashing import compute_digest
 from sota_exp.config.printable import is_utf8
 from sota_exp.errors import ConfigError
 
@@ -71,6 +72,13 @@ def build_sqlite_uri(path: Path) -> str:
 def quote_path(path: Path) -> str:
     """An absolute path as in a URI: bytes other than letters, digits and `/_.-~` are written as %HH."""
     return urllib.parse.quote(os.fsencode(path))
+
+
+def choose_artifact_folder(place: Path, experiment: str) -> Path:
+    """The folder of an experiment's artifacts below `place`; a name that leads out of it is replaced by its digest."""
+    folder = (place / "mlartifacts").resolve()
+    found = Path(os.path.normpath(folder / experiment))
+    return found if found.is_relative_to(folder) and found != folder else folder / compute_digest(experiment)
 
 
 def build_artifact_location(folder: Path) -> str:
@@ -217,7 +225,7 @@ def get_or_create_experiment(client: "MlflowClient", uri: str, name: str) -> str
             location: dict[str, Any] = (
                 {}
                 if path is None
-                else {"artifact_location": build_artifact_location(path.parent / "mlartifacts" / name)}
+                else {"artifact_location": build_artifact_location(choose_artifact_folder(path.parent, name))}
             )
             try:
                 return client.create_experiment(name, **location)
