@@ -98,7 +98,7 @@ def make_unreadable(path: Path, error: Exception) -> UnreadableImage:
         return UnreadableImage(path, "the file is empty")
     if isinstance(error, UnidentifiedImageError):
         return UnreadableImage(path, "its content is in no image format that Pillow reads")
-    return UnreadableImage(path, explain_error(error))
+    return UnreadableImage(path, (isinstance(error, OSError) and error.strerror) or explain_error(error))
 
 
 def decode_upright(image: Image.Image) -> Decoded:

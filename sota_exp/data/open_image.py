@@ -56,7 +56,7 @@ def open_image(file: Path | IO[bytes]) -> ImageFile:
 def explain_error(error: Exception) -> str:
     """What Pillow says of a file that it does not read, in plain words."""
     if not isinstance(error, Image.DecompressionBombError):
-        return (isinstance(error, OSError) and error.strerror) or str(error)
+        return str(error)
     found = re.search(r"\((\d+) pixels\)", str(error))
     num = int(found[1]) if found else 0
     return (

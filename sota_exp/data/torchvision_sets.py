@@ -4,6 +4,7 @@ import errno
 import itertools
 import re
 import socket
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ from sota_exp.stages.stage import Pixels, one_of
 
 # Part of the names of stores: increment it whenever the pixels change.
 PIXELS_VERSION = 1
+
+# torchvision unpacks archives without it: no member may lie outside of the folder, or be a link or device that leaves it.
+tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
 
 #: Socket timeout in seconds; torchvision itself has none.
 SOCKET_TIMEOUT = 10.0
