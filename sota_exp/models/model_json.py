@@ -23,7 +23,7 @@ def read_description(path: Path) -> dict[str, Any] | None:
     """
     try:
         found = json.loads(read_checked(path))
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         return None
     is_ours = isinstance(found, dict) and all(isinstance(found.get(name), kind) for name, kind in REQUIRED.items())
     if not is_ours:

@@ -11,7 +11,8 @@ import json
 import os
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -108,7 +109,7 @@ def read_json(path: Path) -> Any:
         return json.loads(read_checked(path))
     except UnicodeDecodeError as error:
         raise DamagedFile(path, "it is not text in UTF-8") from error
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise DamagedFile(path, f"it is not valid JSON: {error}") from error
 
 
@@ -137,15 +138,16 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     try:
         lines = read_checked(path).decode().splitlines(keepends=True)
         found = [json.loads(line) for line in lines if line.endswith("\n")]
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise DamagedFile(path, f"it has a line that is not valid JSON: {error}") from error
     if not all(isinstance(line, dict) for line in found):
         raise DamagedFile(path, "it has a line that is no JSON object")
     return found
 
 
-def open_arrays(path: Path) -> "NpzFile":
-    """The arrays in a file of NumPy of a run, read when they are used.
+@contextmanager
+def open_arrays(path: Path) -> "Iterator[NpzFile]":
+    """While entered, the arrays in a file of NumPy of a run, read when they are used.
 
     Raises:
         DamagedFile: it is not as the run wrote it, or no such file.
@@ -157,11 +159,14 @@ def open_arrays(path: Path) -> "NpzFile":
     content = io.BytesIO(read_checked(path))
     try:
         found = np.load(content, allow_pickle=False)
+        if not isinstance(found, NpzFile):
+            raise DamagedFile(path, "it is an array, not a file of arrays")
+        with found:
+            yield found
+    except DamagedFile:
+        raise
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DamagedFile(path, f"it has no arrays of NumPy: {first_line(error)}") from error
-    if not isinstance(found, NpzFile):
-        raise DamagedFile(path, "it is an array, not a file of arrays")
-    return found
 
 
 def read_run_config(path: Path) -> dict[str, Any]:
@@ -239,7 +244,7 @@ def _read_table(table: Path) -> dict[str, list[str]]:
         found = json.loads(table.read_bytes())
     except FileNotFoundError:
         return {}
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise DamagedFile(table, "it is not valid JSON; remove it to read the run's files unchecked") from error
     if not isinstance(found, dict) or not all(isinstance(known, list) for known in found.values()):
         raise DamagedFile(table, "it has no digests; remove it to read the run's files unchecked")

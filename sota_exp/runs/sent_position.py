@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from sota_exp.config.formats import SAFE_LOADER
+from sota_exp.config.formats import load_yaml
 from sota_exp.runs.atomic import write_recomputable_text
 
 #: Environment variable with the origin of a run as JSON: {"kind": "trial" | "arm", "name": …, "parent": directory}.
@@ -44,7 +44,7 @@ class SentPosition:
         """Read `tracking.json`; a new position if it is missing or not readable."""
         try:
             values = json.loads((directory / "tracking.json").read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return cls()
         if not isinstance(values, dict) or not isinstance(values.get("origin", {}), dict):
             return cls()
@@ -103,7 +103,7 @@ def read_multirun_overrides(sweep: Path) -> list[str]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        found = yaml.load(path.read_text(), SAFE_LOADER)
-    except (OSError, yaml.YAMLError):
+        found = load_yaml(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
