@@ -25,7 +25,7 @@ from sota_exp.stages.stage import Pixels, one_of
 # Part of the names of stores: increment it whenever the pixels change.
 PIXELS_VERSION = 1
 
-# torchvision unpacks archives without it: no member may lie outside of the folder, or be a link or device that leaves it.
+# Without it, members of archives that torchvision unpacks could lie, or lead by a link, outside of the folder.
 tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
 
 #: Socket timeout in seconds; torchvision itself has none.

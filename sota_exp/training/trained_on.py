@@ -22,7 +22,11 @@ EARLIER_WEIGHTS = (("model", "weights"), ("regularization", "distillation"))
 
 
 def read_trained_on(weights: Path) -> np.ndarray | None:
-    """Digests of the images that weights were trained on, int64 [N], from the file beside them; None without one."""
+    """Digests of the images that weights were trained on, int64 [N], from the file beside them; None without one.
+
+    Raises:
+        DamagedFile: it is not as the run wrote it, or has no digests.
+    """
     content = read_trained_on_beside(weights)
     try:
         return None if content is None else np.load(io.BytesIO(content), allow_pickle=False)
