@@ -24,10 +24,11 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """`SOTA_EXP_CACHE` and a usual environment, for this process and those it starts."""
+    """`SOTA_EXP_CACHE`, a key of its own that signs runs, and a usual environment, for this process and those it starts."""
     cache = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOTA_EXP_CACHE", str(cache))
+        patch.setenv("XDG_CONFIG_HOME", str(cache / "config"))
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.delenv("COLUMNS", raising=False)  # pytest-xdist sets it
         yield cache

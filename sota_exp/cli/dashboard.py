@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from sota_exp.config.credentials import reveal_credentials
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.runs.mlflow_store import (
     DEFAULT_EXPERIMENT,
@@ -52,7 +53,7 @@ def main(arguments: list[str]) -> None:
     if options.uri is not None:
         require_supported_uri(options.uri)
     uri = resolve_uri(options.uri, Path.cwd())
-    os.environ.update(build_mlflow_environment(30, 2))
+    os.environ.update(build_mlflow_environment(uri, 30, 2))
     if is_http_uri(uri):
         if problem := find_connection_problem(uri, 5.0):
             raise RunFailed(mask_passwords(problem))
@@ -129,10 +130,11 @@ def start_server(uri: str, port: int, errors: IO[bytes]) -> subprocess.Popen[byt
     """Start MLflow's server on 127.0.0.1, in its own process group, so that its workers end with it."""
     path = get_sqlite_path(uri)
     artifacts = (path.parent if path else Path.cwd()) / "mlartifacts"
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1", "--artifacts-destination", str(artifacts)]
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # Saves 240 MB.
-    environ = os.environ | quiet
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--artifacts-destination", str(artifacts)]
+    # The address may have a password, which other users could read among the arguments.
+    environ = os.environ | {"MLFLOW_BACKEND_STORE_URI": reveal_credentials(uri)}
+    environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # Saves 240 MB.
     return subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True)
 
 

@@ -17,6 +17,7 @@ from sota_exp.errors import ConfigError
 from sota_exp.report.comparison.config_difference import find_config_difference
 from sota_exp.report.terminal import escape, make_console
 from sota_exp.runs.find import SavedRun, find_run
+from sota_exp.runs.trust import is_trusted
 
 #: What the runs are called in the table: their names are too long for its columns.
 HEADINGS = ("first", "second")
@@ -64,7 +65,8 @@ def format_rerun_command(one: SavedRun, other: SavedRun) -> str:
     from sota_exp.config.overrides import find_shortest_changes
     from sota_exp.config.search_path import build_search_path_override, read_config_directories
 
-    places = build_search_path_override([], [one.directory, other.directory])
+    directories = [run.directory for run in (one, other) if is_trusted(run.directory)]
+    places = build_search_path_override([], directories)
     try:
         changes = find_shortest_changes(one.configuration, other.configuration, places)
     except ConfigError as error:

@@ -36,6 +36,7 @@ from sota_exp.config.values import format_legal, get_override_key
 from sota_exp.config.values import format_override_value as quoted
 from sota_exp.errors import ConfigError
 from sota_exp.report.terminal import make_console, shorten_path
+from sota_exp.runs.trust import is_trusted, leave_out_cache, require_trusted_configuration
 
 #: The argument that chooses a part of the data.
 PART_KEY = "evaluation.part="
@@ -49,8 +50,12 @@ def main(arguments: list[str]) -> None:
     found, changes = parse_weights_argument("evaluate", arguments)
     part, changes = parse_part(changes)
     overrides = compose.get_overrides(changes)
-    places = build_search_path_override(changes, [found.weights.parent])
-    base = configuration_to_overrides(found.configuration, overrides, places) if found.configuration else []
+    directory, base = found.weights.parent, []
+    if found.configuration:
+        require_trusted_configuration(directory, found.configuration, overrides)
+    places = build_search_path_override(changes, [directory] if is_trusted(directory) else [])
+    if found.configuration:
+        base = configuration_to_overrides(leave_out_cache(directory, found.configuration), overrides, places)
     base = [*places, *(word for word in base if not word.startswith(VIEW_KEYS))]
     others = [word for word in changes if not word.startswith("hydra.searchpath=")]
     if found.description is None:

@@ -13,9 +13,11 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 
+from sota_exp.config.credentials import hide_credentials, restart_without_credentials
 from sota_exp.config.data_paths import quote_paths
 from sota_exp.config.printable import make_printable
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, error_to_failure, in_a_line
+from sota_exp.runs.own_key import trusting
 
 #: Command → summary. The module of the same name in `sota_exp.cli` has the function `main(arguments)`.
 COMMANDS = {
@@ -39,6 +41,9 @@ COMMANDS = {
     "sync": "send the runs to MLflow that are not sent yet",
 }
 
+#: The flag of all commands that use what a run names: files, servers, packages.
+TRUST, TRUSTING = "--trust", ("train", "evaluate", "predict", "export", "rerun", "diff", "compare", "report", "sync")
+
 USAGE = """usage: sota-exp COMMAND [ARGUMENT …]
 
 Which of the published techniques help on your data and your model, how much, and how sure you can be.
@@ -46,6 +51,7 @@ Which of the published techniques help on your data and your model, how much, an
 commands:
 {commands}
 
+--trust uses the files, servers and packages that somebody else's run names (SECURITY.md).
 More: sota-exp COMMAND --help. Completion: eval "$(sota-exp --shell-completion install=bash)\""""
 
 
@@ -69,6 +75,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")  # names of files need not be UTF-8
+    with suppress(ConfigError):  # which `run_command_line` meets again, and prints
+        restart_without_credentials()
     sys.exit(run_command_line(sys.argv[1:]))
 
 
@@ -86,7 +94,9 @@ def limit_openmp_spinning() -> None:
 def run_command_line(arguments: list[str]) -> int:
     """Run a command line and return its exit status."""
     try:
-        exit_status = run_command(arguments)
+        kept = [word for word in arguments if word != TRUST or arguments[0] not in TRUSTING]
+        with trusting(kept != arguments):
+            exit_status = run_command(list(map(hide_credentials, kept)))
         sys.stdout.flush()
         return exit_status
     except BrokenPipeError:  # The reader closed the pipe, as `head` does.

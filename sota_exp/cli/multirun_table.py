@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.table import Table
 
+from sota_exp.config.formats import load_yaml
 from sota_exp.report.numbers import format_accuracy
 from sota_exp.report.terminal import escape, make_console
 from sota_exp.runs.digests import read_json
@@ -28,7 +29,7 @@ def read_runs(directory: Path) -> list[dict[str, Any]]:
     found = []
     for result in directory.glob("*/result.json"):
         overrides = result.parent / ".hydra" / "overrides.yaml"
-        listed = [str(item) for item in OmegaConf.load(overrides)] if overrides.exists() else []
+        listed = [str(item) for item in load_yaml(overrides.read_text())] if overrides.exists() else []
         found.append({"name": result.parent.name, "overrides": listed, "result": read_json(result)})
     return sorted(found, key=lambda run: (len(run["name"]), run["name"]))
 

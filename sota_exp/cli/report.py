@@ -18,6 +18,7 @@ from sota_exp.config.data_paths import expand_home
 from sota_exp.errors import ConfigError
 from sota_exp.report.document.write import WrittenReport
 from sota_exp.report.terminal import make_console
+from sota_exp.runs.trust import require_trust
 
 #: The directory in which studies and sweeps are found by name.
 STUDY_ROOT = Path("multirun")
@@ -61,8 +62,10 @@ def write_report(directory: Path) -> WrittenReport:
     """Write the report of the directory's study or sweep.
 
     Raises:
-        ConfigError: the directory contains neither.
+        ConfigError: the directory contains neither, or its figures are elsewhere.
     """
+    if not (directory / "figures").resolve().is_relative_to(directory.resolve()):
+        require_trust(directory, {"figures": f"a link to {os.readlink(directory / 'figures')}"})
     if (directory / "study.json").is_file():
         from sota_exp.report.study.page import write_study_report
 

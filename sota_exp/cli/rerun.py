@@ -30,6 +30,7 @@ from sota_exp.report.comparison.repeatability import Repetition, compare_repetit
 from sota_exp.report.comparison.terminal import print_comparison
 from sota_exp.report.terminal import escape, make_console
 from sota_exp.runs.find import SavedRun, find_run
+from sota_exp.runs.trust import leave_out_cache, require_trusted_configuration
 
 
 def main(arguments: list[str]) -> None:
@@ -46,8 +47,10 @@ def main(arguments: list[str]) -> None:
     if not original.choices:
         raise ConfigError(f"{original.name} ended before its choices were written; repeat its command")
     overrides = compose.get_overrides(changes)
+    require_trusted_configuration(original.directory, original.configuration, overrides)
     places = build_search_path_override(changes, [original.directory])
-    base = [*configuration_to_overrides(original.configuration, overrides, places), *places]
+    configuration = leave_out_cache(original.directory, original.configuration)
+    base = [*configuration_to_overrides(configuration, overrides, places), *places]
     others = [word for word in changes if not word.startswith("hydra.searchpath=")]
     is_one = not is_multirun(changes)
     *_, parent, name = original.directory.parts

@@ -13,6 +13,7 @@ from sota_exp.runs.contents import is_being_trained
 from sota_exp.runs.digests import read_object, read_run_config
 from sota_exp.runs.result_json import is_evaluation
 from sota_exp.runs.status import COMPLETE_STATUSES
+from sota_exp.runs.trust import require_plain_files
 
 #: Endings of files of weights, of this program and of others.
 WEIGHT_ENDINGS = (".safetensors", ".pth", ".pt", ".pth.tar", ".ckpt", ".bin")
@@ -58,6 +59,7 @@ def find_run_weights(directory: Path) -> SavedWeights:
     """
     if not os.path.isdir(directory):  # unlike Path.is_dir, also for a name of more than 255 bytes
         raise ConfigError(f"run={directory}: no such directory")
+    require_plain_files(directory)
     if is_being_trained(directory):
         raise ConfigError(f"run={directory} is being trained at this moment: wait until it is finished")
     result = read_object(directory / "result.json", "status")

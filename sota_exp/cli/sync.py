@@ -7,17 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from sota_exp.config.data_paths import expand_home
-from sota_exp.errors import ConfigError, RunFailed, in_a_line
+from sota_exp.config.printable import make_printable
+from sota_exp.errors import ConfigError, RunFailed, first_line, in_a_line
 from sota_exp.runs.contents import read_tracking_values
 from sota_exp.runs.find import RUN_ROOTS, find_runs_below
 from sota_exp.runs.mlflow_store import (
-    build_mlflow_environment,
     find_connection_problem,
     mask_passwords,
+    mlflow_environment,
     require_supported_uri,
     resolve_uri,
 )
 from sota_exp.runs.sent_position import SentPosition, read_origin
+from sota_exp.runs.trust import require_plain_files, require_trust
 from sota_exp.tracking.sync import is_tracked
 
 #: Timeout in seconds and retries of one request: long, because no training waits.
@@ -48,29 +50,37 @@ def main(arguments: list[str]) -> None:
     runs = [run for place in given or map(Path, RUN_ROOTS) for run in find_runs_below(place, nested=True)]
     wanted = [run for run in runs if given or options.uri or is_tracked(run)]
     if not wanted:
-        print(f"no run to send below {', '.join(map(str, given)) or ' and '.join(RUN_ROOTS)}")
+        say(f"no run to send below {', '.join(map(str, given)) or ' and '.join(RUN_ROOTS)}")
         return
-    os.environ.update(build_mlflow_environment(TIMEOUT_SECONDS, RETRIES))
     failed = [run for run in wanted if not send_run(run, options)]
-    positions = map(SentPosition.read, wanted)
+    positions = [SentPosition.read(run) for run in wanted if run not in failed]
     for parent, position in {item.origin["parent"]: item for item in positions if item.origin.get("parent")}.items():
         update_parent_page(Path(parent), position)
     if failed:
         raise RunFailed(f"{len(failed)} of {len(wanted)} runs are not sent; repeat the command when the store answers")
 
 
+def say(line: str) -> None:
+    """Print a line in which names of somebody else may be."""
+    print(make_printable(line))
+
+
 def send_run(directory: Path, options: argparse.Namespace) -> bool:
     """Send one run and print a line about it; False if it failed. An error does not affect the other runs."""
     try:
+        require_plain_files(directory)
         position = choose_position(directory, options)
         if reason := find_connection_problem(position.uri, 5.0):
-            print(f"{directory}: {mask_passwords(reason)}")
+            say(f"{directory}: {mask_passwords(reason)}")
             return False
-        print(
-            f"{directory}: {_send_run(directory, position, str(directory) in map(str, map(Path, options.directories)))}"
-        )
+        is_named = str(directory) in map(str, map(Path, options.directories))
+        with mlflow_environment(position.uri, TIMEOUT_SECONDS, RETRIES):
+            say(f"{directory}: {_send_run(directory, position, is_named)}")
+    except (ConfigError, RunFailed) as error:
+        say(f"{directory}: {mask_passwords(first_line(error))}")
+        return False
     except Exception as error:
-        print(f"{directory}: {mask_passwords(in_a_line(error))}")
+        say(f"{directory}: {mask_passwords(in_a_line(error))}")
         return False
     return True
 
@@ -100,15 +110,17 @@ def update_parent_page(directory: Path, position: SentPosition) -> None:
 
     if any((directory / name).is_file() for name in READERS):
         problem = update_parent_run(directory, position.uri, position.experiment)
-        print(f"{directory}: its own page is {f'not up to date: {problem}' if problem else 'up to date'}")
+        say(f"{directory}: its own page is {f'not up to date: {problem}' if problem else 'up to date'}")
 
 
 def choose_position(directory: Path, options: argparse.Namespace) -> SentPosition:
     """The run's position in its store, from the command line, else the last transfer, else its configuration."""
     before, configured = SentPosition.read(directory), read_tracking_values(directory)
-    uri = options.uri and resolve_uri(options.uri, Path.cwd())
+    default, uri = resolve_uri(None, Path.cwd()), options.uri and resolve_uri(options.uri, Path.cwd())
+    named = uri or before.uri or resolve_uri(configured.get("uri"), Path.cwd())
+    require_trust(directory, {} if named in (uri, default) else {"tracking.uri (--uri here)": named})
     position = before.at(
-        uri or before.uri or resolve_uri(configured.get("uri"), Path.cwd()),
+        named,
         options.experiment or before.experiment or configured.get("experiment", "sota_exp"),
     )
     origin = before.origin or read_origin(directory, {})

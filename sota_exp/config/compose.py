@@ -20,11 +20,12 @@ from omegaconf.errors import OmegaConfBaseException
 from sota_exp import CONF
 from sota_exp.config.configuration import Configuration, resolve_configuration
 from sota_exp.config.console_log import forget_shown_messages
+from sota_exp.config.credentials import hide_credentials
 from sota_exp.config.data_paths import find_path_problem
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.hydra_compose import compose_with_hydra, normalize_override, register_resolvers
 from sota_exp.config.hydra_errors import format_hydra_error
-from sota_exp.config.hydra_paths import read_folders_literally, require_utf8
+from sota_exp.config.hydra_paths import prepare_written_configs, require_utf8
 from sota_exp.config.multirun import CheckedSweeper
 from sota_exp.config.recipe_values import drop_replaced_values, extract_run, get_search_directories
 from sota_exp.config.search_path import build_search_path_override
@@ -46,7 +47,7 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
     """
     require_utf8(arguments)
     register_resolvers()
-    read_folders_literally()
+    prepare_written_configs()
     forget_shown_messages()
     Plugins.instance().register(CheckedSweeper)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing the error and exiting.
@@ -101,7 +102,7 @@ def print_config_if_requested(arguments: list[str]) -> bool:
         return False  # Hydra prints it, or reports the mistake.
     config = compose_with_hydra([*build_search_path_override(arguments), *get_overrides(arguments)])
     HydraConfig.instance().set_config(config)  # For interpolations of ${hydra:…}.
-    print(OmegaConf.to_yaml(extract_run(config)[0], resolve=flags.resolve), end="")
+    print(hide_credentials(OmegaConf.to_yaml(extract_run(config)[0], resolve=flags.resolve)), end="")
     return True
 
 
@@ -179,7 +180,7 @@ def build_hydra_files(config: DictConfig) -> dict[str, str]:
         "overrides.yaml": HydraConfig.get().overrides.task,
     }
     try:
-        return {name: OmegaConf.to_yaml(node) for name, node in nodes.items()}
+        return {name: hide_credentials(OmegaConf.to_yaml(node)) for name, node in nodes.items()}
     except UnicodeEncodeError:
         return {}
 

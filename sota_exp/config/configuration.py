@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from sota_exp.config.credentials import hide_in_values
 from sota_exp.config.data_paths import make_paths_absolute
 from sota_exp.config.formats import targets_to_option_names
 from sota_exp.config.hydra_compose import SWEEP_KEYS, list_config_groups
@@ -95,7 +96,7 @@ def resolve_configuration(
         for group, option in choices.items()
         if group not in own and group.split("/")[0] not in NON_RUN_KEYS
     }
-    values = {key: value for key, value in tree.items() if key not in NON_RUN_KEYS}
+    values = hide_in_values({key: value for key, value in tree.items() if key not in NON_RUN_KEYS})
     named = targets_to_option_names(values, chosen)
     make_paths_absolute(named)
     return Configuration(choices=chosen, values=named, typed_keys=find_typed_keys(config, overrides))

@@ -33,7 +33,10 @@ IMAGENET_LAYOUT = (
 REQUIRED = {
     "image_folder": {"root": "a folder with one folder of images per class, or with train, val and test of such"},
     "imagenet": {"root": IMAGENET_LAYOUT},
-    "csv": {"root": "the folder that the paths of the CSV file are relative to", "path": "a CSV file"},
+    "csv": {
+        "root": "the folder that the paths of the CSV file are relative to, and do not leave",
+        "path": "a CSV file",
+    },
 }
 
 

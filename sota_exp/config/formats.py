@@ -43,6 +43,9 @@ SAFE_LOADER: type[yaml.SafeLoader] | type[yaml.CSafeLoader] = (
     yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 )
 
+#: Most values of a YAML file; of a configuration's a list of classes is the longest.
+MOST_VALUES = 1_000_000
+
 #: Prefix of the classes of neutral options, which do nothing; in format 1 they were in one module.
 NEUTRAL_PREFIX = "sota_exp.stages."
 
@@ -128,13 +131,30 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text()
         # libyaml reads no bytes that are not UTF-8, as names of folders may have.
-        found = yaml.load(text, yaml.SafeLoader if re.search(r"\\uDC[89A-F]", text) else SAFE_LOADER)
-    except yaml.YAMLError as error:
+        found = load_yaml(text, yaml.SafeLoader if re.search(r"\\uDC[89A-F]", text) else SAFE_LOADER)
+    except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"{path} is not valid YAML: {first_line(error)}") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path} contains no configuration")
     values = {str(name): value for name, value in found.items() if name != "format"}
     return values if get_format(found, path) > 1 else cast(dict[str, Any], targets_to_option_names(values))
+
+
+def load_yaml(text: str, loader: type[yaml.SafeLoader] | type[yaml.CSafeLoader] = SAFE_LOADER) -> Any:
+    """The content of a YAML text, of which aliases may make at most `MOST_VALUES` values.
+
+    Raises:
+        yaml.YAMLError: it is no YAML, or has more values.
+    """
+    found = yaml.load(text, loader)
+    rest, num = [found], 0
+    while rest:
+        node = rest.pop()
+        num += 1
+        if num > MOST_VALUES:
+            raise yaml.YAMLError(f"it has more than {MOST_VALUES:,} values, because aliases repeat them")
+        rest += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return found
 
 
 def get_format(found: object, place: object) -> int:

@@ -1,4 +1,7 @@
-"""Lets Hydra work in folders whose names its configuration cannot hold: with `${`, or bytes that are not UTF-8."""
+"""What Hydra writes of a configuration: without credentials, and with folders whose names it could not hold otherwise.
+
+Those are names with `${`, or bytes that are not UTF-8.
+"""
 
 import functools
 import os
@@ -7,6 +10,7 @@ from collections.abc import Sequence
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from sota_exp.config.credentials import hide_in_config
 from sota_exp.config.printable import is_utf8, make_printable
 from sota_exp.config.values import escape_interpolations, is_multirun
 from sota_exp.errors import ConfigError
@@ -25,11 +29,12 @@ def require_utf8(arguments: Sequence[str]) -> None:
 
 
 @functools.cache
-def read_folders_literally() -> None:
-    """Rewrite both folders whenever Hydra has set the configuration of a job; until then nothing has read them."""
+def prepare_written_configs() -> None:
+    """Leave out credentials, and rewrite both folders, when Hydra sets the configuration of a job, which it writes."""
     set_config = HydraConfig.set_config
 
-    def set_with_literal_folders(self: HydraConfig, cfg: DictConfig) -> None:
+    def set_as_written(self: HydraConfig, cfg: DictConfig) -> None:
+        hide_in_config(cfg)
         runtime = cfg.hydra.runtime
         given = OmegaConf.to_container(runtime, resolve=False)
         assert isinstance(given, dict)
@@ -42,4 +47,4 @@ def read_folders_literally() -> None:
                     runtime[key] = escape_interpolations(folder)
         set_config(self, cfg)
 
-    HydraConfig.set_config = set_with_literal_folders  # type: ignore[method-assign]
+    HydraConfig.set_config = set_as_written  # type: ignore[method-assign]

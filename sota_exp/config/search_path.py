@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 from hydra._internal.utils import get_args_parser
 
+from sota_exp.config.formats import load_yaml
 from sota_exp.config.values import format_override_value
 
 #: Providers of Hydra's search path that are not of the user.
@@ -26,9 +27,9 @@ def build_search_path_override(arguments: list[str], runs: Sequence[Path] = ()) 
 def read_config_directories(run: Path) -> list[Path]:
     """The directories of the user from which a run was composed, as Hydra wrote them; those that still exist."""
     try:
-        written = yaml.safe_load((run / ".hydra" / "hydra.yaml").read_text())
+        written = load_yaml((run / ".hydra" / "hydra.yaml").read_text())
         sources = written["hydra"]["runtime"]["config_sources"]
         places = [Path(source["path"]) for source in sources if source["provider"] not in OTHER_PROVIDERS]
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
+    except (OSError, ValueError, yaml.YAMLError, RecursionError, KeyError, TypeError):
         return []  # A run of another launcher, or without Hydra's files.
     return [place for place in places if place.is_absolute() and place.is_dir()]

@@ -1,6 +1,7 @@
 """A data set of image files listed in a CSV file with the columns path and label, and optionally split."""
 
 import csv
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ def read_rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def find_rows(table: Path, root: Path) -> list[ImageFile]:
-    """The images that a CSV file lists, its paths relative to `root`.
+    """The images that a CSV file lists, its paths below `root`: relative to it, or absolute.
 
     Raises:
         InvalidValue: a line is wrong; the message lists the first such lines. See also `read_rows`.
@@ -54,7 +55,7 @@ def find_rows(table: Path, root: Path) -> list[ImageFile]:
     wrong: list[str] = []
     for number, row in read_rows(table):
         path, split = root / row["path"], find_split(row.get("split", "train"))
-        error = find_error(row, path, split)
+        error = find_way_out(path, root) or find_error(row, path, split)
         if not error and path in found:
             error = f"{row['path']} is on line {found[path][0]} too"
         if error or split is None:
@@ -78,11 +79,17 @@ def find_error(row: dict[str, str], path: Path, split: int | None) -> str:
     return "" if path.is_file() else f"{path} is not a file"
 
 
+def find_way_out(path: Path, root: Path) -> str:
+    """That a path leads out of `root`, and what allows it; "" where it does not. Links are followed as they are."""
+    inside = Path(os.path.abspath(path)).is_relative_to(os.path.abspath(root))
+    return "" if inside else f"{path} is not below {root}; data.root=FOLDER, one above all images, allows it"
+
+
 @dataclass(frozen=True, kw_only=True)
 class CsvTable(FileSource):
     """The images that a CSV file lists; missing splits are taken from train.
 
-    root: the folder that its paths are relative to; null: the folder of the CSV file.
+    root: the folder that its paths are relative to, and below; null: the folder of the CSV file.
     """
 
     path: str

@@ -13,6 +13,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
 from sota_exp.config.data_paths import find_path_problem
+from sota_exp.data.open_image import explain_error, open_image
 from sota_exp.data.store_writer import UnreadableImage
 
 # Part of the keys of the cache: increment it when the same files are decoded into different pixels.
@@ -75,7 +76,7 @@ def decode_file(path: Path, step: int = 1) -> Decoded:
         UnreadableImage: the file cannot be decoded.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             if step > 1 and image.format in ("JPEG", "MPO"):
                 width, height = image.size
                 image.draft("RGB", (max(1, width // step), max(1, height // step)))
@@ -97,7 +98,7 @@ def make_unreadable(path: Path, error: Exception) -> UnreadableImage:
         return UnreadableImage(path, "the file is empty")
     if isinstance(error, UnidentifiedImageError):
         return UnreadableImage(path, "its content is in no image format that Pillow reads")
-    return UnreadableImage(path, (isinstance(error, OSError) and error.strerror) or str(error))
+    return UnreadableImage(path, (isinstance(error, OSError) and error.strerror) or explain_error(error))
 
 
 def decode_upright(image: Image.Image) -> Decoded:
@@ -239,7 +240,7 @@ def copy_low_bytes(image: Image.Image) -> Image.Image | None:
         return None
     place = image.fp.tell()
     image.fp.seek(0)
-    again = Image.open(io.BytesIO(image.fp.read()))
+    again = open_image(io.BytesIO(image.fp.read()))
     image.fp.seek(place)
     if not any(tile.args == "LA;16B" for tile in again.tile):
         again.tile = [tile._replace(args=str(tile.args).replace(";16B", ";16L")) for tile in again.tile]

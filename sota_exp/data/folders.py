@@ -10,6 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from sota_exp.data.open_image import FORMATS_NOT_DECODED
 from sota_exp.data.store_writer import TEST, TRAIN, VAL
 
 #: Usual names of the splits, those of Hugging Face's `datasets` and two short ones; see `find_split`.
@@ -24,9 +25,6 @@ ADDITIONS = re.compile(rf"^(?:{ADDITION})[ _.-]|[ _.-]?(?:{ADDITION})$|[ _.-]?\d
 
 #: The words and numbers of a name: pets, Train and 2 of `petsTrain_2`.
 WORDS = re.compile(r"\d+|[A-Z]+(?![^\W\d_A-Z])|[A-Z]?[^\W\d_A-Z]+")
-
-#: Formats that Pillow recognizes but does not decode by itself, or that are no images.
-FORMATS_NOT_DECODED = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
 
 #: Folders that other programs leave, beside hidden ones.
 FOREIGN_FOLDERS = ("__MACOSX", "__pycache__", "@eaDir", "lost+found")

@@ -28,6 +28,7 @@ from sota_exp.data.decode import (
     decode_image,
     decode_upright,
 )
+from sota_exp.data.open_image import explain_error
 from sota_exp.data.read_files import map_in_threads, read_all
 from sota_exp.data.resize import compute_resized_shape, interpolate
 from sota_exp.data.store import open_data_set, use_given_splits
@@ -125,7 +126,7 @@ def decode_split(
             digest = hash_pixels(pixels.permute(1, 2, 0).numpy())
             return Sample(to_stored_pixels(pixels, max_side), int(label), split, digest, remarks)
         except (*DECODE_ERRORS, AttributeError) as error:
-            raise RunFailed(f"{name}: image {index} {place} can't be read: {error}") from error
+            raise RunFailed(f"{name}: image {index} {place} can't be read: {explain_error(error)}") from error
 
     return map_in_threads(decode, range(num))
 

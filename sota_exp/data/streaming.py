@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from filelock import FileLock
-from PIL import Image
 from torch import Tensor
 
 from sota_exp.config.data_paths import expand_home
@@ -31,6 +30,7 @@ from sota_exp.data.decode import (
     make_unreadable,
 )
 from sota_exp.data.normalization import choose_images, compute_statistics, sum_pixels
+from sota_exp.data.open_image import open_image
 from sota_exp.data.read_files import map_in_threads, read_all
 from sota_exp.data.store import assign_splits
 from sota_exp.data.store_writer import hash_file, shorten_digest
@@ -103,7 +103,7 @@ def read_file_facts(path: Path) -> tuple[int, int, str, tuple[str, ...]]:
         UnreadableImage: the header of the file cannot be read.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             width, height = image.size
             reading, remarks = describe_reading(image)  # first: reading the EXIF data of a PNG decodes it
             # Pillow gives the size of a TIFF after its rotation.
@@ -120,7 +120,7 @@ def estimate_decoded_bytes(found: Sequence[ImageFile], max_side: int | None) -> 
     total = 0.0
     for image in some:
         try:
-            with Image.open(image.path) as opened:
+            with open_image(image.path) as opened:
                 width, height = opened.size
         except DECODE_ERRORS:
             continue  # reported when the image is decoded

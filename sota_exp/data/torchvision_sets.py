@@ -4,6 +4,7 @@ import errno
 import itertools
 import re
 import socket
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ from sota_exp.stages.stage import Pixels, one_of
 
 # Part of the names of stores: increment it whenever the pixels change.
 PIXELS_VERSION = 1
+
+# Without it, members of archives that torchvision unpacks could lie, or lead by a link, outside of the folder.
+tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
 
 #: Socket timeout in seconds; torchvision itself has none.
 SOCKET_TIMEOUT = 10.0

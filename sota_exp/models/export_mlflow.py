@@ -12,6 +12,7 @@ import numpy as np
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
+from sota_exp.config.credentials import reveal_credentials
 from sota_exp.models import saved
 from sota_exp.models.saved import SavedModel
 from sota_exp.models.standalone import StandaloneModel
@@ -23,7 +24,7 @@ def log_model(uri: str, experiment: str, run_id: str, directory: Path) -> None:
     uri: of the MLflow tracking store. experiment: its id.
     """
     model = saved.load_saved_model(directory / "model.json", directory / "model.safetensors")
-    mlflow.set_tracking_uri(uri)
+    mlflow.set_tracking_uri(reveal_credentials(uri))
     mlflow.set_experiment(experiment_id=experiment)
     # Not mlflow.pytorch.log_model: it needs mlflow.start_run, which overwrites status and end time of the run on exit.
     Model.log(

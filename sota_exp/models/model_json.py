@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from sota_exp.config.formats import FILE_FORMAT, get_format, targets_to_option_names
+from sota_exp.config.values import flatten
 from sota_exp.runs.digests import read_checked
+from sota_exp.runs.trust import is_foreign, require_trust
 
 #: Keys that a description must have, and their types.
 REQUIRED = {"arch": dict, "transforms": dict, "classes": list, "preprocessing": dict}
@@ -15,15 +17,19 @@ def read_description(path: Path) -> dict[str, Any] | None:
     """The content of a `model.json`, upgraded to the current format; None for a file of another program.
 
     Raises:
+        ConfigError: it names a class of another package, and is neither the user's own nor trusted.
         DamagedFile: it is not as the run wrote it.
         OSError: it cannot be read.
     """
     try:
         found = json.loads(read_checked(path))
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         return None
     is_ours = isinstance(found, dict) and all(isinstance(found.get(name), kind) for name, kind in REQUIRED.items())
-    return _upgrade(found, path) if is_ours else None
+    if not is_ours:
+        return None
+    require_trust(path.parent, {key: value for key, value in flatten(found).items() if is_foreign(key, value)})
+    return _upgrade(found, path)
 
 
 def _upgrade(found: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from sota_exp.data.decode import DECODE_ERRORS, REMARKS, choose_step, decode_file, describe_remark
 from sota_exp.data.folders import describe_endings, find_image_files
+from sota_exp.data.open_image import open_image
 from sota_exp.data.resize import center_crop
 from sota_exp.data.store_writer import UnreadableImage
 from sota_exp.models.saved import SavedModel
@@ -54,7 +54,7 @@ class Planned(NamedTuple):
 def plan_decoding(path: Path, resize: int) -> Planned:
     """How to decode a file whose shorter side is to be resized to `resize` pixels."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             size, is_jpeg = image.size, image.format in ("JPEG", "MPO")
     except DECODE_ERRORS:
         return Planned(path, 1, 0)

@@ -1,13 +1,13 @@
 """Downloads the weights of a run from an MLflow store: `runs:/RUN_ID`, or `runs:/RUN_ID/folder/file.safetensors`."""
 
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from sota_exp.config.credentials import reveal_credentials
 from sota_exp.errors import first_line
-from sota_exp.runs.mlflow_store import build_mlflow_environment, find_connection_problem, get_sqlite_path, resolve_uri
+from sota_exp.runs.mlflow_store import find_connection_problem, get_sqlite_path, mlflow_environment, resolve_uri
 from sota_exp.stages.stage import InvalidValue, require
 
 SCHEME = "runs:/"
@@ -41,16 +41,17 @@ def fetch_weights_file(path: str, store: str | None) -> Iterator[Path]:
     if problem is not None:
         raise InvalidValue("path", path, f"a run of an MLflow store, but {problem}")
     with tempfile.TemporaryDirectory() as folder:
-        yield _download(uri, run_id, name or "model.safetensors", folder)
+        with mlflow_environment(uri, TIMEOUT, RETRIES):
+            downloaded = _download(uri, run_id, name or "model.safetensors", folder)
+        yield downloaded
 
 
 def _download(uri: str, run_id: str, name: str, folder: str) -> Path:
     """Download an artifact of a run, and those of `BESIDE`, into `folder`; returns the artifact's path."""
-    os.environ.update({**build_mlflow_environment(TIMEOUT, RETRIES), "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"})
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    client = MlflowClient(uri)
+    client = MlflowClient(reveal_credentials(uri))
     try:
         place = PurePosixPath(name).parent
         files = {item.path for item in client.list_artifacts(run_id, None if place == PurePosixPath() else str(place))}

@@ -2,26 +2,32 @@
 
 `digests.json` in the run's directory has, for each file, the SHA-256 of its content, and of the former one. It is
 written before the file: a run that is killed in between has the former content, which is still known. Files without a
-digest, such as those of older versions, are read unchecked.
+digest, such as those of older versions, are read unchecked. The user's key signs the table (`own_key.py`).
 """
 
 import hashlib
 import io
 import json
+import os
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sota_exp.config.formats import get_format, read_config
 from sota_exp.errors import DamagedFile, RunFailed, first_line
 from sota_exp.runs.atomic import write_atomically
+from sota_exp.runs.own_key import SIGNATURE, is_signed, sign
 
 if TYPE_CHECKING:
     from numpy.lib.npyio import NpzFile
 
 NAME = "digests.json"
+
+#: The files that say what a run is, and what it uses.
+WHAT_IT_IS = ("config.yaml", "model.json", "result.json", "start.json", "model.safetensors")
 
 #: How often a file is read until its content fits its digest, and the seconds between: a run that trains writes both,
 #: one after the other.
@@ -86,7 +92,8 @@ def check_digest(path: Path) -> None:
 
 def find_damaged(directory: Path) -> list[Path]:
     """The files in a run's directory that are missing, or not as the run wrote them."""
-    found = [(directory / name, known) for name, known in _read_table(directory / NAME).items()]
+    table = _read_table(directory / NAME).items()
+    found = [(directory / name, known) for name, known in table if name != SIGNATURE]
     return [path for path, known in found if not path.is_file() or compute_digest(path) not in known]
 
 
@@ -102,7 +109,7 @@ def read_json(path: Path) -> Any:
         return json.loads(read_checked(path))
     except UnicodeDecodeError as error:
         raise DamagedFile(path, "it is not text in UTF-8") from error
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise DamagedFile(path, f"it is not valid JSON: {error}") from error
 
 
@@ -131,15 +138,16 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     try:
         lines = read_checked(path).decode().splitlines(keepends=True)
         found = [json.loads(line) for line in lines if line.endswith("\n")]
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise DamagedFile(path, f"it has a line that is not valid JSON: {error}") from error
     if not all(isinstance(line, dict) for line in found):
         raise DamagedFile(path, "it has a line that is no JSON object")
     return found
 
 
-def open_arrays(path: Path) -> "NpzFile":
-    """The arrays in a file of NumPy of a run, read when they are used.
+@contextmanager
+def open_arrays(path: Path) -> "Iterator[NpzFile]":
+    """While entered, the arrays in a file of NumPy of a run, read when they are used.
 
     Raises:
         DamagedFile: it is not as the run wrote it, or no such file.
@@ -151,11 +159,14 @@ def open_arrays(path: Path) -> "NpzFile":
     content = io.BytesIO(read_checked(path))
     try:
         found = np.load(content, allow_pickle=False)
+        if not isinstance(found, NpzFile):
+            raise DamagedFile(path, "it is an array, not a file of arrays")
+        with found:
+            yield found
+    except DamagedFile:
+        raise
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DamagedFile(path, f"it has no arrays of NumPy: {first_line(error)}") from error
-    if not isinstance(found, NpzFile):
-        raise DamagedFile(path, "it is an array, not a file of arrays")
-    return found
 
 
 def read_run_config(path: Path) -> dict[str, Any]:
@@ -186,7 +197,7 @@ def record_digest(path: Path, digest: str) -> None:
     known = _read_table(table)
     now = compute_digest(path) if path.is_file() else ""
     known[name] = [*(old for old in known.get(name, []) if old == now != digest), digest]
-    text = json.dumps(dict(sorted(known.items())), indent=1) + "\n"
+    text = json.dumps(sign(dict(sorted(known.items()))), indent=1) + "\n"
     write_atomically(table, lambda file: file.write(text.encode()))
 
 
@@ -194,6 +205,15 @@ def read_digests(path: Path) -> list[str]:
     """The digests that the file at `path` may have, in hexadecimal; [] if any content is taken."""
     table, name = _locate(path)
     return _read_table(table).get(name, [])
+
+
+def is_own(directory: Path) -> bool:
+    """Whether the user's key signs the table of a run's directory, and the table has the files that say what it is."""
+    try:
+        known = _read_table(directory / NAME)
+    except (OSError, ValueError):
+        return False
+    return is_signed(known) and all(name in known for name in WHAT_IT_IS if os.path.lexists(directory / name))
 
 
 def compute_digest(path: Path) -> str:
@@ -224,7 +244,7 @@ def _read_table(table: Path) -> dict[str, list[str]]:
         found = json.loads(table.read_bytes())
     except FileNotFoundError:
         return {}
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise DamagedFile(table, "it is not valid JSON; remove it to read the run's files unchecked") from error
     if not isinstance(found, dict) or not all(isinstance(known, list) for known in found.values()):
         raise DamagedFile(table, "it has no digests; remove it to read the run's files unchecked")

@@ -23,6 +23,7 @@ from sota_exp.runs.digests import open_arrays
 from sota_exp.runs.result_json import is_evaluation
 from sota_exp.runs.sent_position import SentPosition
 from sota_exp.runs.status import COMPLETE_STATUSES
+from sota_exp.runs.trust import require_plain_files
 
 #: Directories in which runs are found by name, and searched where none is given.
 RUN_ROOTS = ("outputs", "multirun")
@@ -154,21 +155,28 @@ def find_runs(word: str) -> list[Path]:
     """Find run directories by a path, a name below the roots, a prefix of names, or an MLflow run id.
 
     Raises:
-        ConfigError: no run is found.
+        ConfigError: no run is found, or one of somebody else with links out of it.
     """
     path = expand_home(word)
     if os.path.isdir(path):  # unlike Path.is_dir, also for a name of more than 255 bytes
         found = list(find_runs_below(path))
         if not found:
             raise ConfigError(f"{word}: no run in this directory or below it")
-        return found
+        return require_plain(found)
     named = list_run_names()
     if word.strip("/") in named:
-        return named[word.strip("/")]
+        return require_plain(named[word.strip("/")])
     starting = [Path(name) for name in named if name.startswith(word) and "/" not in name.removeprefix(word)]
     if starting:
-        return [run for name in sorted(starting, key=_natural_key) for run in named[str(name)]]
-    return _find_by_mlflow_id(word, named)
+        return require_plain([run for name in sorted(starting, key=_natural_key) for run in named[str(name)]])
+    return require_plain(_find_by_mlflow_id(word, named))
+
+
+def require_plain(runs: list[Path]) -> list[Path]:
+    """The runs, if `require_plain_files` holds for each."""
+    for run in runs:
+        require_plain_files(run)
+    return runs
 
 
 def find_run(word: str) -> SavedRun:

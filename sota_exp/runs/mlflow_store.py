@@ -12,13 +12,16 @@ import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from sota_exp.config.credentials import CREDENTIALS_VARIABLE, find_credentials, reveal_credentials
+from sota_exp.config.hashing import compute_digest
 from sota_exp.config.printable import is_utf8
 from sota_exp.errors import ConfigError
 
@@ -71,14 +74,25 @@ def quote_path(path: Path) -> str:
     return urllib.parse.quote(os.fsencode(path))
 
 
+def choose_artifact_folder(place: Path, experiment: str) -> Path:
+    """The folder of an experiment's artifacts below `place`; a name that leads out of it is replaced by its digest."""
+    folder = (place / "mlartifacts").resolve()
+    found = Path(os.path.normpath(folder / experiment))
+    return found if found.is_relative_to(folder) and found != folder else folder / compute_digest(experiment)
+
+
 def build_artifact_location(folder: Path) -> str:
     """A folder as MLflow reads it: it unquotes paths too, so that a path with signs of URIs must be a URI."""
     return str(folder) if quote_path(folder) == str(folder) else f"file://{quote_path(folder)}"
 
 
-def build_mlflow_environment(timeout: int, retries: int) -> dict[str, str]:
-    """Environment variables for MLflow: by default, one call to a dead server takes four minutes before it raises."""
+def build_mlflow_environment(uri: str, timeout: int, retries: int) -> dict[str, str]:
+    """Environment variables for MLflow: by default, one call to a dead server takes four minutes before it raises.
+
+    A user and password of the address replace those of the environment.
+    """
     return {
+        **build_login(uri),
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(timeout),
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
         "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
@@ -89,8 +103,36 @@ def build_mlflow_environment(timeout: int, retries: int) -> dict[str, str]:
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "GIT_PYTHON_REFRESH": "quiet",
     }
+
+
+def build_login(uri: str) -> dict[str, str]:
+    """The variables for the user and password, or the token, that an address had; {} without any."""
+    found = find_credentials(uri)
+    if found is None:
+        return {}
+    if not is_http_uri(uri):
+        return {CREDENTIALS_VARIABLE: os.environ[CREDENTIALS_VARIABLE]}
+    user, password = found
+    values = (user, password, "") if password else ("", "", user)
+    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+    return dict(zip(names, values, strict=True))
+
+
+@contextmanager
+def mlflow_environment(uri: str, timeout: int, retries: int) -> Iterator[None]:
+    """While entered, this process has `build_mlflow_environment`: another store must not get this one's password."""
+    settings = build_mlflow_environment(uri, timeout, retries)
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            del os.environ[name]
+            os.environ.update({} if value is None else {name: value})
 
 
 def sanitize_key(key: str) -> str:
@@ -159,7 +201,7 @@ def open_store(uri: str) -> "MlflowClient":
     from mlflow import MlflowClient
 
     with _lock(uri):
-        client = MlflowClient(uri)
+        client = MlflowClient(reveal_credentials(uri))
         client.search_experiments(max_results=1)
     return client
 
@@ -183,7 +225,7 @@ def get_or_create_experiment(client: "MlflowClient", uri: str, name: str) -> str
             location: dict[str, Any] = (
                 {}
                 if path is None
-                else {"artifact_location": build_artifact_location(path.parent / "mlartifacts" / name)}
+                else {"artifact_location": build_artifact_location(choose_artifact_folder(path.parent, name))}
             )
             try:
                 return client.create_experiment(name, **location)

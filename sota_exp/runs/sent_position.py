@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from sota_exp.config.formats import SAFE_LOADER
+from sota_exp.config.formats import load_yaml
 from sota_exp.runs.atomic import write_recomputable_text
 
 #: Environment variable with the origin of a run as JSON: {"kind": "trial" | "arm", "name": …, "parent": directory}.
@@ -44,9 +44,14 @@ class SentPosition:
         """Read `tracking.json`; a new position if it is missing or not readable."""
         try:
             values = json.loads((directory / "tracking.json").read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return cls()
-        return cls(**{item.name: values[item.name] for item in fields(cls) if item.name in values})
+        if not isinstance(values, dict) or not isinstance(values.get("origin", {}), dict):
+            return cls()
+        found = cls(**{item.name: values[item.name] for item in fields(cls) if item.name in values})
+        if "parent" in found.origin:
+            found.origin["parent"] = find_parent(directory, found.origin["parent"])
+        return found
 
     def write(self, directory: Path) -> None:
         write_recomputable_text(directory / "tracking.json", json.dumps(asdict(self), indent=2) + "\n")
@@ -75,13 +80,19 @@ def read_origin(directory: Path, variables: Mapping[str, str]) -> dict[str, Any]
     hydra = _read_yaml(directory / ".hydra" / "hydra.yaml").get("hydra", {})
     overrides = hydra.get("overrides", {}).get("task", [])
     origin = {"kind": "run", "name": directory.resolve().name, "parent": None, "overrides": overrides}
-    if hydra.get("mode") == "MULTIRUN":
-        sweep = directory.resolve().parent
+    sweep = directory.resolve().parent
+    if hydra.get("mode") == "MULTIRUN" and (sweep / "multirun.yaml").is_file():
         common = read_multirun_overrides(sweep)
         # The overrides that differ between jobs, each with the last part of its key.
         varied = [re.sub(r"^[^=]*[./]", "", item) for item in overrides if item not in common and "=" in item]
         origin |= {"parent": str(sweep), "name": f"{origin['name']}: {' '.join(varied) or 'as it is'}"}
     return origin | json.loads(variables.get(ORIGIN_VARIABLE, "{}"))
+
+
+def find_parent(directory: Path, written: object) -> str | None:
+    """The folder of the sweep or study above a run, which may have been moved with it since its path was written."""
+    name = Path(str(written)).name
+    return next((str(folder) for folder in directory.resolve().parents if folder.name == name != ""), None)
 
 
 def read_multirun_overrides(sweep: Path) -> list[str]:
@@ -92,7 +103,7 @@ def read_multirun_overrides(sweep: Path) -> list[str]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        found = yaml.load(path.read_text(), SAFE_LOADER)
-    except (OSError, yaml.YAMLError):
+        found = load_yaml(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

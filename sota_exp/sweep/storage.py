@@ -21,6 +21,7 @@ from optuna.samplers import RandomSampler
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from sota_exp.config.credentials import hide_credentials, reveal_credentials
 from sota_exp.config.hashing import compute_digest
 from sota_exp.errors import ConfigError, RunFailed, in_a_line
 from sota_exp.runs.mlflow_store import build_sqlite_uri
@@ -48,7 +49,7 @@ def resolve_storage_url(url: object, directory: Path) -> str:
     legal = "legal: null for SQLite in the sweep's directory, sqlite:///PATH, postgresql://USER@HOST/DATABASE"
     if url is None:
         return f"{SQLITE}{(directory / 'study.db').resolve()}"
-    text = str(url)
+    text = hide_credentials(str(url))
     if "journal" in text.lower() or text.endswith(".log"):
         reason = "Optuna's journal has no heartbeat, so a killed trial would stay running for ever"
         raise ConfigError(f"hydra.sweeper.storage={text}: {reason}; {legal}")
@@ -98,11 +99,13 @@ class StudyStorage:
             ConfigError: psycopg is not installed.
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        sqlite, url = self.url.startswith(SQLITE), self.url
+        sqlite = self.url.startswith(SQLITE)
         if sqlite:
             path = Path(self.url.removeprefix(SQLITE))
             path.parent.mkdir(parents=True, exist_ok=True)
             url = build_sqlite_uri(path)
+        else:
+            url = reveal_credentials(self.url)
         options = {"connect_args": {"timeout": 60}} if sqlite else {"pool_pre_ping": True}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -154,4 +157,6 @@ class StudyStorage:
     @cached_property
     def _lock_engine(self) -> sqlalchemy.Engine:
         """Connections for the lock only, closed with the lock; without a transaction, whose commit could fail."""
-        return sqlalchemy.create_engine(self.url, poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT")
+        return sqlalchemy.create_engine(
+            reveal_credentials(self.url), poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT"
+        )

@@ -51,7 +51,7 @@ class MLflow(Tracking):
             position = SentPosition.read(directory).at(uri, self.experiment)
             position = position.with_origin(read_origin(directory, os.environ), self.log_model)
             position.write(directory)
-            following = get_upload_process(build_mlflow_environment(self.timeout, self.retries))
+            following = get_upload_process(build_mlflow_environment(uri, self.timeout, self.retries))
             following.follow(directory.resolve(), self.system_interval if self.system_metrics else 0.0)
             return MLflowFollower(following=following, directory=directory.resolve(), uri=uri, patience=self.patience)
         except Exception as error:  # An error of tracking must not stop a training.

@@ -16,9 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sota_exp.config.credentials import reveal_credentials
 from sota_exp.errors import in_a_line
 from sota_exp.runs.contents import RunContent
-from sota_exp.runs.mlflow_store import find_connection_problem
+from sota_exp.runs.mlflow_store import find_connection_problem, mask_passwords
 from sota_exp.runs.sent_position import SentPosition, get_file_stamp
 from sota_exp.tracking.mlflow_process import ACCEPTED, DONE, READY
 from sota_exp.tracking.pipe_lines import PipeLines
@@ -66,8 +67,8 @@ class RunUploader:
             self._send()
             self.sent_at = time.monotonic()
         except Exception as error:
-            traceback.print_exc()
-            self._record_failure(in_a_line(error))
+            print_traceback()
+            self._record_failure(mask_passwords(in_a_line(error)))
 
     def _send(self) -> None:
         position = SentPosition.read(self.directory)
@@ -91,11 +92,14 @@ class RunUploader:
         position, interval = SentPosition.read(self.directory), self.system_interval
         try:
             self.monitor = SystemMetricsMonitor(
-                position.run_id, sampling_interval=interval, resume_logging=True, tracking_uri=position.uri
+                position.run_id,
+                sampling_interval=interval,
+                resume_logging=True,
+                tracking_uri=reveal_credentials(position.uri),
             )
             self.monitor.start()
         except Exception:
-            traceback.print_exc()
+            print_traceback()
             self.system_interval = 0.0
 
     def stop_system_metrics(self) -> None:
@@ -108,6 +112,11 @@ class RunUploader:
         self.failed_at, self.seen, self.upload = time.monotonic(), None, None
         replace(SentPosition.read(self.directory), problem=problem).write(self.directory)
         self.stop_system_metrics()
+
+
+def print_traceback() -> None:
+    """Write the traceback of the present error to the log, without passwords."""
+    print(mask_passwords(traceback.format_exc()), file=sys.stderr)
 
 
 def upload_until_ended(directory: Path, system_interval: float, lines: PipeLines, say: Callable[[str], None]) -> None:

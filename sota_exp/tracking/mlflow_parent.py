@@ -1,7 +1,6 @@
 """The parent run of a sweep or study in MLflow: created by the first job, found by the others, in any process."""
 
 import json
-import os
 import time
 import uuid
 from collections.abc import Mapping
@@ -13,10 +12,10 @@ from filelock import FileLock
 from sota_exp.errors import in_a_line
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.runs.mlflow_store import (
-    build_mlflow_environment,
     find_connection_problem,
     get_or_create_experiment,
     mask_passwords,
+    mlflow_environment,
     open_store,
     resolve_uri,
 )
@@ -85,17 +84,20 @@ def update_parent_run(directory: Path, uri: str | None, experiment: str, status:
         store = resolve_uri(uri, Path.cwd())
         if reason := find_connection_problem(store, 2.0):
             return reason
-        os.environ.update(build_mlflow_environment(TIMEOUT, RETRIES))
-        client = open_store(store)
-        run = None
-        if (directory / "tracking.json").exists():
-            run = _find(client, get_or_create_experiment(client, store, experiment), _read(directory)["id"])
-        if run is None:
-            return "none of its runs is shown there; sota-exp sync sends them"
-        _send(client, run, directory)
-        client.set_terminated(run.info.run_id, status)
+        with mlflow_environment(store, TIMEOUT, RETRIES):
+            return _update(open_store(store), store, experiment, directory, status)
     except Exception as error:  # An error of tracking must not stop a sweep or study.
         return in_a_line(error)
+
+
+def _update(client: "MlflowClient", store: str, experiment: str, directory: Path, status: str) -> str | None:
+    run = None
+    if (directory / "tracking.json").exists():
+        run = _find(client, get_or_create_experiment(client, store, experiment), _read(directory)["id"])
+    if run is None:
+        return "none of its runs is shown there; sota-exp sync sends them"
+    _send(client, run, directory)
+    client.set_terminated(run.info.run_id, status)
     return None
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from sota_exp.config.build import prefix_invalid_values
 from sota_exp.config.data_paths import expand_home
+from sota_exp.errors import DamagedFile, first_line
 from sota_exp.models.weights_from_mlflow import fetch_weights_file
 from sota_exp.runs.files import RunFiles, read_trained_on_beside
 from sota_exp.stages.data import DataSet
@@ -21,9 +22,16 @@ EARLIER_WEIGHTS = (("model", "weights"), ("regularization", "distillation"))
 
 
 def read_trained_on(weights: Path) -> np.ndarray | None:
-    """Digests of the images that weights were trained on, int64 [N], from the file beside them; None without one."""
+    """Digests of the images that weights were trained on, int64 [N], from the file beside them; None without one.
+
+    Raises:
+        DamagedFile: it is not as the run wrote it, or has no digests.
+    """
     content = read_trained_on_beside(weights)
-    return None if content is None else np.load(io.BytesIO(content), allow_pickle=False)
+    try:
+        return None if content is None else np.load(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise DamagedFile(weights.with_name("trained_on.npy"), f"it has no digests: {first_line(error)}") from error
 
 
 def find_among(data: DataSet, part: str, digests: np.ndarray) -> np.ndarray:

@@ -7,8 +7,14 @@ import pytest
 
 from sota_exp.cli import sync
 from sota_exp.errors import RunFailed
+from sota_exp.runs.own_key import TRUST_VARIABLE
 from sota_exp.runs.sent_position import SentPosition
 from tests.run_directories import write_run
+
+
+@pytest.fixture(autouse=True)
+def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TRUST_VARIABLE, "1")
 
 
 def test_a_run_that_cannot_be_sent_does_not_stop_the_others(
@@ -80,3 +86,28 @@ def test_a_store_that_cannot_be_opened_is_not_remembered(tmp_path: Path, monkeyp
     with pytest.raises(RunFailed, match="1 of 1 runs"):
         sync.main([str(run), "--uri", "sqlite:////proc/no/mlflow.db"])
     assert (SentPosition.read(run).uri, SentPosition.read(run).run_id) == ("http://right", "r")
+
+
+def test_the_server_of_somebody_elses_run_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(TRUST_VARIABLE)
+    monkeypatch.chdir(tmp_path)
+    parent = tmp_path / "multirun" / "p"
+    run = write_run(parent / "0")
+    (parent / "study.json").write_text("{}")
+    SentPosition(uri="http://127.0.0.1:9", experiment="e", origin={"parent": str(parent)}).write(run)
+    asked: list[str] = []
+    monkeypatch.setattr(sync, "find_connection_problem", lambda uri, _: asked.append(uri) or "away")
+    monkeypatch.setattr("sota_exp.tracking.mlflow_parent.find_connection_problem", lambda uri, _: asked.append(uri))
+    with pytest.raises(RunFailed, match="1 of 1 runs are not sent"):
+        sync.main([str(run)])
+    line = capsys.readouterr().out
+    assert "tracking.uri (--uri here)=http://127.0.0.1:9" in line and "--trust" in line and asked == []
+    for given, expected in ((["--uri=http://127.0.0.1:7"], "http://127.0.0.1:7"), ([], "http://127.0.0.1:9")):
+        if not given:
+            monkeypatch.setenv(TRUST_VARIABLE, "1")
+        with pytest.raises(RunFailed):
+            sync.main([str(run), *given])
+        assert asked == [expected]
+        asked.clear()

@@ -231,3 +231,15 @@ def test_every_group_of_an_experiment_has_its_meaning() -> None:
     """The hash covers all groups, except for neutral options."""
     found = canonicalize(composed(*TINY, *ON).values)
     assert set(found) >= set(config.get_field_types(experiment.Experiment)) - {"loss", "supervision", "tracking"}
+
+
+def test_aliases_that_multiply_are_no_configuration(tmp_path):
+    text = "a: &a [x,x,x,x,x,x,x,x,x]\n"
+    for old, new in zip("abcdefgh", "bcdefghi", strict=True):
+        text += f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n"
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ValueError, match="more than 1,000,000 values, because aliases repeat them"):
+        read_config(tmp_path / "config.yaml")
+    (tmp_path / "config.yaml").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="not valid YAML"):
+        read_config(tmp_path / "config.yaml")

@@ -166,3 +166,25 @@ def test_max_side(tmp_path, images):
     assert opened(tmp_path, max_side=8).images.size(2) == (8, 8 * 10 // 9)
     with pytest.raises(ConfigError, match="max_side=7"):
         source(tmp_path, max_side=7)
+
+
+@pytest.mark.parametrize("written", ["../other/0.png", "{}/other/0.png", "images/../../other/0.png", "/etc/passwd"])
+def test_paths_leave_the_folder_only_if_root_allows_it(tmp_path, images, written):
+    (tmp_path / "other").mkdir()
+    Image.fromarray(pixels(0)).save(tmp_path / "other" / "0.png")
+    write(tmp_path, [f"{written.format(tmp_path)},dog", *ROWS[1:]])
+    with pytest.raises(ConfigError, match=r"line 2: .* is not below .*/set; data\.root=FOLDER, one above all images"):
+        opened(tmp_path)
+    if "etc" not in written:
+        rows = [f"set/{row}" for row in ROWS[1:]]
+        write(tmp_path, ["other/0.png,dog" if written[0] != "{" else f"{tmp_path}/other/0.png,dog", *rows])
+        assert len(opened(tmp_path, root=str(tmp_path)).labels) == 40
+
+
+def test_paths_that_come_back_and_links_are_inside(tmp_path, images):
+    (tmp_path / "linked").mkdir()
+    Image.fromarray(pixels(0)).save(tmp_path / "linked" / "0.png")
+    (images / "0.png").unlink()
+    (images / "0.png").symlink_to(tmp_path / "linked" / "0.png")
+    write(tmp_path, [ROWS[0], "../set/images/1.png,cat", *ROWS[2:]])
+    assert len(opened(tmp_path).labels) == 40

@@ -1,6 +1,7 @@
 import errno
 import inspect
 import socket
+import tarfile
 import threading
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 import torchvision
 from omegaconf import OmegaConf
+from torchvision.datasets.utils import extract_archive
 
 from sota_exp.config.build import build
 from sota_exp.data import torchvision_sets
@@ -250,3 +252,20 @@ def test_concurrent_threads_download_once(tmp_path, downloads, monkeypatch, offl
 def test_illegal_values(tmp_path, changes, message):
     with pytest.raises(ConfigError, match=message):
         source("cifar10", tmp_path, **changes)
+
+
+@pytest.mark.parametrize("name, link", [("../out", ""), ("/tmp/out", ""), ("in", "/etc/passwd"), ("in", "../../out")])
+def test_no_member_of_an_archive_leaves_the_folder(name, link, tmp_path):
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = (tarfile.SYMTYPE, link) if link else (tarfile.REGTYPE, "")
+    (tmp_path / "below").mkdir()
+    with tarfile.open(tmp_path / "below" / "evil.tar", "w") as archive:
+        archive.addfile(member)
+    before = sorted(tmp_path.rglob("*"))
+    if name == "/tmp/out":  # the leading slash is dropped, as tar does
+        before = sorted([*before, tmp_path / "below" / "tmp", tmp_path / "below" / "tmp" / "out"])
+        extract_archive(tmp_path / "below" / "evil.tar", tmp_path / "below")
+    else:
+        with pytest.raises(tarfile.FilterError):
+            extract_archive(tmp_path / "below" / "evil.tar", tmp_path / "below")
+    assert sorted(tmp_path.rglob("*")) == before

@@ -44,7 +44,7 @@ def test_the_last_two_contents_are_believed(tmp_path):
     texts = ["1\n", "1\n2\n", "1\n2\n3\n"]
     for text in texts:
         write_checked_text(path, text)
-    assert [len(known) for known in json.loads((tmp_path / "digests.json").read_text()).values()] == [2]
+    assert len(json.loads((tmp_path / "digests.json").read_text())["metrics.jsonl"]) == 2
     path.write_text(texts[1])
     assert read_checked(path).decode() == texts[1]
     path.write_text(texts[0])
@@ -108,11 +108,11 @@ def test_arrays_are_read_or_called_damaged(tmp_path):
     for content in (b"", b"PK", b"text", path.read_bytes()[:40]):
         path.write_bytes(content)
         with pytest.raises(DamagedFile, match=r"predictions.npz is damaged: it has no arrays"):
-            open_arrays(path)
+            open_arrays(path).__enter__()
     with path.open("wb") as file:
         np.save(file, np.arange(3))
     with pytest.raises(DamagedFile, match="not a file of arrays"):
-        open_arrays(path)
+        open_arrays(path).__enter__()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"result.json": 3}'])
@@ -147,3 +147,16 @@ def test_a_reader_beside_a_writer_never_calls_a_file_damaged(tmp_path):
         num_reads += 1
     writer.join()
     assert num_reads > 10
+
+
+def test_arrays_of_objects_are_not_unpickled(tmp_path):
+    np.savez(tmp_path / "predictions.npz", labels=np.array([{}], dtype=object))
+    with pytest.raises(DamagedFile, match="no arrays of NumPy"), open_arrays(tmp_path / "predictions.npz") as arrays:
+        _ = arrays["labels"]
+
+
+@pytest.mark.parametrize("read", [read_json, read_json_lines])
+def test_json_without_end_is_damaged(read, tmp_path):
+    (tmp_path / "x.json").write_text("[" * 100_000 + "\n")
+    with pytest.raises(DamagedFile):
+        read(tmp_path / "x.json")

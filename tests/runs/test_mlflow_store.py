@@ -110,7 +110,7 @@ def test_settings_are_those_mlflow_reads() -> None:
     from mlflow import environment_variables
 
     known = {name for name in vars(environment_variables) if name.startswith("MLFLOW_")} | {"MLFLOW_LOGGING_LEVEL"}
-    assert {name for name in build_mlflow_environment(5, 2) if name.startswith("MLFLOW_")} <= known
+    assert {name for name in build_mlflow_environment("", 5, 2) if name.startswith("MLFLOW_")} <= known
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,7 @@ def test_no_server_at_all_is_said_and_mended_by_sync(
     from sota_exp.cli import sync
     from sota_exp.errors import RunFailed
 
+    monkeypatch.setenv("SOTA_EXP_TRUST", "1")  # write_run signs nothing
     monkeypatch.chdir(tmp_path)
     with server(200) as uri:
         pass

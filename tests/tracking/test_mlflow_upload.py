@@ -33,7 +33,7 @@ Store = tuple[MlflowClient, str]
 @pytest.fixture
 def store(made_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.chdir(tmp_path)
-    for name, value in build_mlflow_environment(2, 0).items():
+    for name, value in build_mlflow_environment("", 2, 0).items():
         monkeypatch.setenv(name, value)
     shutil.copy(made_store, tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
@@ -179,6 +179,7 @@ def test_jobs_of_a_sweep_are_children_of_one_run(store: Store, tmp_path: Path) -
         (directory / ".hydra").mkdir()
         overrides = json.dumps({"hydra": {"mode": "MULTIRUN", "overrides": {"task": [f"seed={number}"]}}})
         (directory / ".hydra" / "hydra.yaml").write_text(overrides)
+        (sweep / "multirun.yaml").touch()
         send(directory, uri)
     runs = [the_run(client, sweep / str(number)) for number in range(2)]
     (parent,) = {run.data.tags["mlflow.parentRunId"] for run in runs}
@@ -192,6 +193,7 @@ def test_a_failed_child_does_not_fail_its_sweep(store: Store, tmp_path: Path) ->
     directory = write_run(tmp_path / "multirun" / "train-1" / "0", status="failed")
     (directory / ".hydra").mkdir()
     (directory / ".hydra" / "hydra.yaml").write_text("hydra: {mode: MULTIRUN}")
+    (directory.parent / "multirun.yaml").touch()
     send(directory, uri)
     child = the_run(client, directory)
     assert child.info.status == "FAILED"

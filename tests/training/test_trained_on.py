@@ -108,10 +108,10 @@ def test_weights_without_the_file_say_that_their_images_are_unknown(
     assert run("evaluate", f"run={place / 'old'}", f"hydra.run.dir={place / 'refused'}") == 1
     assert "trained_on.npy" in capsys.readouterr().err
     (place / "old" / "digests.json").unlink()
-    assert evaluated(place, f"run={place / 'old'}", "data.split_seed=5")["trained_on"] is None
+    assert evaluated(place, f"run={place / 'old'}", "data.split_seed=5", "--trust")["trained_on"] is None
     assert first_line(capsys).startswith("unknown training images (no trained_on.npy beside the weights)")
     tuning = ("evaluation/fine_tune=classifier_and_norm", "evaluation.fine_tune.epochs=1")
-    tuned = evaluated(place, f"run={place / 'old'}", *tuning, "evaluation.fine_tune.batch_size=8")
+    tuned = evaluated(place, f"run={place / 'old'}", *tuning, "evaluation.fine_tune.batch_size=8", "--trust")
     assert tuned["trained_on"] is None and not (tuned["directory"] / "trained_on.npy").exists()
 
 

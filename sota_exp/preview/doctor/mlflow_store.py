@@ -1,9 +1,9 @@
 """Check of MLflow: whether its store can be reached and read, and which runs are not sent to it or not finished."""
 
-import os
 from pathlib import Path
 from typing import Any
 
+from sota_exp.config.credentials import reveal_credentials
 from sota_exp.errors import ConfigError, first_line
 from sota_exp.preview.doctor.disk import find_existing_folder, is_writable
 from sota_exp.preview.doctor.finding import CheckResult, build_note, build_ok, build_problem
@@ -11,10 +11,10 @@ from sota_exp.runs.contents import is_being_trained
 from sota_exp.runs.digests import read_json
 from sota_exp.runs.find import RUN_ROOTS, find_runs_below
 from sota_exp.runs.mlflow_store import (
-    build_mlflow_environment,
     find_connection_problem,
     get_sqlite_path,
     mask_passwords,
+    mlflow_environment,
     resolve_uri,
 )
 from sota_exp.tracking.sync import is_sent, is_tracked
@@ -48,11 +48,11 @@ def check_store(tracking: dict[str, Any]) -> list[CheckResult]:
 
 def check_experiment(uri: str, experiment: str) -> CheckResult:
     """Whether MLflow can read the store."""
-    os.environ.update(build_mlflow_environment(STORE_TIMEOUT_SECONDS, 0))
-    from mlflow import MlflowClient
-
     try:
-        stored = MlflowClient(uri).get_experiment_by_name(experiment)
+        with mlflow_environment(uri, STORE_TIMEOUT_SECONDS, 0):
+            from mlflow import MlflowClient
+
+            stored = MlflowClient(reveal_credentials(uri)).get_experiment_by_name(experiment)
     except Exception as error:
         reason = first_line(error)
         fix = f"mlflow db upgrade {uri}" if "schema" in reason else "set another tracking.uri; sota-exp sync fills it"
