@@ -21,13 +21,13 @@ train: $(STAMP)  ## train on the embedded images: about two minutes on two cores
 	$(BIN)/sota-exp train
 
 test: $(STAMP)  ## the whole test suite
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not torture"
 
 check: $(STAMP)  ## format, lint, types, fast tests: what to run before a commit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not torture"
 
 torture: $(STAMP)  ## what strangers may send, as a table (minutes)
 	$(BIN)/python -m tests.torture.hostile

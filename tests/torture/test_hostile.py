@@ -9,7 +9,7 @@ from tests.torture.hostile_cases import CASES
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
-#: Quick cases of every kind: configuration, links, pickles, lists, images, addresses. The others are slow.
+#: Quick cases of every kind: configuration, links, pickles, lists, images, addresses.
 QUICK = (
     "a checkpoint that runs",
     "a list that leaves its folder",
@@ -26,7 +26,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.torture) for name in CASES]
 )
 def test_nothing_is_run_sent_written_outside_or_leaked(name: str, template: Path, tmp_path: Path) -> None:
     rows = run_case(name, template, tmp_path / "world")

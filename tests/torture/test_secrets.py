@@ -130,6 +130,7 @@ def test_a_password_in_the_address_logs_in_and_is_written_nowhere(tmp_path: Path
     assert find_in_files(tmp_path / "command") == []
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize("kind", ["user", "token"])
 def test_mlflows_own_variables_log_in(kind: str, tmp_path: Path) -> None:
     secrets = {
@@ -166,6 +167,7 @@ def write_certificate(path: Path) -> None:
     path.write_bytes(private + built.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
 
+@pytest.mark.torture
 def test_a_client_certificate_logs_in(tmp_path: Path) -> None:
     pem, folder = tmp_path / "both.pem", tmp_path / "here"
     write_certificate(pem)
