@@ -1,5 +1,6 @@
 """What is read from the source of options is what their classes state, without importing them."""
 
+import copy
 import functools
 import operator
 import subprocess
@@ -56,6 +57,15 @@ def find_problem(check, *arguments):
     except ConfigError as error:
         return str(error)
     return None
+
+
+@pytest.mark.parametrize("slot", sorted({option.slot for option in options()}))
+def test_a_class_of_a_users_package_is_neither_imported_nor_checked_as_the_slots_base(slot):
+    """Such as evaluation/metrics=cost of README."""
+    values = copy.deepcopy(composed().values)
+    *groups, name = slot.split("/")
+    functools.reduce(operator.getitem, groups, values)[name] = {"_target_": "nowhere_at_all.Mine", "cat_as_dog": 10.0}
+    check_values(values)
 
 
 def test_groups_are_found_by_their_class():
