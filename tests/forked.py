@@ -20,6 +20,9 @@ from tests.composing import compositions_share_their_work
 
 START_METHOD = "forkserver"
 
+#: Those of this system, the default one first; asked here, because a fork has that of its server.
+START_METHODS = multiprocessing.get_all_start_methods()
+
 _context = multiprocessing.get_context(START_METHOD)
 _context.set_forkserver_preload(
     [
@@ -145,6 +148,7 @@ def _run(arguments: Sequence[str], path: Path | None, cwd: Path, output: Path, e
     os.environ.update(environment)
     os.chdir(cwd)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    multiprocessing.set_start_method(START_METHODS[0], force=True)  # Python's own, as in a program that was started
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # The tests may run under `nohup`.
     try:
         with compositions_share_their_work():

@@ -6,6 +6,7 @@ import of PyTorch is left to `build`, which checks every value again.
 
 import ast
 import builtins
+import contextlib
 import functools
 import importlib
 import importlib.util
@@ -152,13 +153,21 @@ def check_values(values: Mapping[str, Any]) -> None:
         ConfigError: a key is unknown, or a value has another type or is not legal.
     """
     for key, node, cls in find_options(values, "", SourceClass(*ROOT)):
-        try:
-            fields = read_fields(cls)
-        except NotEvaluated:
-            continue
-        require_known_keys(node, fields, key)
-        given = {name: kind for name, kind in fields.items() if name in node and not isinstance(kind, SourceClass)}
-        schema = type(cls.name, (), {"__annotations__": given})
-        types = get_type_hints(schema)
-        with prefix_invalid_values(key):
-            require_legal_values(schema, convert_values(types, {name: node[name] for name in types}, key))
+        with contextlib.suppress(NotEvaluated):
+            check_option(key, node, cls)
+
+
+def check_option(key: str, node: Mapping[str, Any], cls: SourceClass) -> None:
+    """Check keys, types and ranges of one option. node: its values, below `key`; options below it are not checked.
+
+    Raises:
+        ConfigError: a key is unknown, or a value has another type or is not legal.
+        NotEvaluated: the source has something else than names and plain types for an annotation.
+    """
+    fields = read_fields(cls)
+    require_known_keys(node, fields, key)
+    given = {name: kind for name, kind in fields.items() if name in node and not isinstance(kind, SourceClass)}
+    schema = type(cls.name, (), {"__annotations__": given})
+    types = get_type_hints(schema)
+    with prefix_invalid_values(key):
+        require_legal_values(schema, convert_values(types, {name: node[name] for name in types}, key))

@@ -10,7 +10,7 @@ from typing import get_type_hints
 import pytest
 
 from sota_exp.config.build import build, get_field_types, import_class, is_config_class
-from sota_exp.config.source_types import ROOT, SourceClass, check_values, read_fields
+from sota_exp.config.source_types import ROOT, SourceClass, check_option, check_values, find_options, read_fields
 from sota_exp.errors import ConfigError
 from sota_exp.stages.stage import get_legal_values
 from tests.experiments import composed
@@ -36,18 +36,21 @@ def test_the_source_states_what_the_class_does(path):
     assert words == {name: legal.words for name, legal in get_legal_values(cls).items()}
 
 
-@pytest.mark.parametrize("option", options(), ids=str)
+@pytest.mark.parametrize("option", {option.target: option for option in options()}.values(), ids=str)
 def test_what_build_refuses_is_told_without_pytorch(option):
-    """Whatever a field of an option is set to."""
+    """Whatever a field of an option is set to, of those of one class the last one."""
     slot, cls = option.slot.replace("/", "."), import_class(option.target, "")
+    module, _, class_name = option.target.rpartition(".")
+    source = SourceClass(module, class_name)
     values = composed(str(option)).values
     node = functools.reduce(operator.getitem, slot.split("."), values)
     node |= {name: "x" for name, value in node.items() if value == "???"}
     for name, kind in get_field_types(cls).items():
         before = node[name]
         for node[name] in [] if is_config_class(kind) else PROBES:
-            assert find_problem(check_values, values) == find_problem(build, cls, node, slot), node[name]
+            assert find_problem(check_option, slot, node, source) == find_problem(build, cls, node, slot), node[name]
         node[name] = before
+    assert (slot, node, source) in list(find_options(values, "", SourceClass(*ROOT)))
 
 
 def find_problem(check, *arguments):

@@ -51,10 +51,14 @@ def test_killed_at_random_moments_it_ends_with_exactly_the_total(tmp_path):
     assert_nothing_is_lost(tmp_path, sqlite(tmp_path), 12)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGUSR1, *(pytest.param(each, marks=pytest.mark.torture) for each in (signal.SIGTERM, signal.SIGHUP))],
+)
 def test_a_signal_in_a_trial_ends_the_sweep_with_a_checkpoint_and_the_trial_goes_on(tmp_path, number):
     command = ["sweep", *TINY, *OFF, "schedule.length.epochs=60", "optimizer.lr=tag(log,interval(0.001,0.1))",
-               "hydra.sweeper.n_trials=2", "hydra.sweep.dir=sweep", "hydra/sweeper/pruner=none"]  # fmt: skip
+               "hydra.sweeper.n_trials=2", "hydra.sweep.dir=sweep", "hydra/sweeper/pruner=none",
+               "hydra.sweeper.confirm.top=0"]  # fmt: skip
     process = start(command, tmp_path, None)
     while not (tmp_path / "sweep/0/metrics.jsonl").exists() and process.poll() is None:
         time.sleep(0.02)

@@ -17,6 +17,7 @@ def cases(tmp_path_factory):
     return list_cases(made)
 
 
+@pytest.mark.torture  # tests/training/test_distributed.py stops two processes at one step
 def test_killed_in_two_processes_the_resumed_run_is_equal_to_the_bit(cases, tmp_path):
     two = next(case for case in cases if case.num_processes == 2)
     outcome = torture(two, tmp_path / "two", random.Random(3), 3)

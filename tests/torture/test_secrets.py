@@ -18,7 +18,7 @@ import pytest
 from tests.sweep import postgres
 from tests.torture.canary import CANARY, find_in_files, watch_arguments
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.torture
 
 #: A slash, an at and a colon are in what password managers make; they need not be quoted here.
 PASSWORD = f"{CANARY}/p@s:s"
@@ -130,7 +130,6 @@ def test_a_password_in_the_address_logs_in_and_is_written_nowhere(tmp_path: Path
     assert find_in_files(tmp_path / "command") == []
 
 
-@pytest.mark.torture
 @pytest.mark.parametrize("kind", ["user", "token"])
 def test_mlflows_own_variables_log_in(kind: str, tmp_path: Path) -> None:
     secrets = {
@@ -167,7 +166,6 @@ def write_certificate(path: Path) -> None:
     path.write_bytes(private + built.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
 
-@pytest.mark.torture
 def test_a_client_certificate_logs_in(tmp_path: Path) -> None:
     pem, folder = tmp_path / "both.pem", tmp_path / "here"
     write_certificate(pem)

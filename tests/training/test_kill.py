@@ -127,6 +127,7 @@ def test_a_terminal_that_closes_ends_the_run_with_a_checkpoint(tmp_path, referen
 
 def test_a_training_that_fails_leaves_no_data_worker_even_while_its_error_is_kept(tmp_path):
     """Python waits for them at its end."""
+    others = set(multiprocessing.active_children())
     with pytest.raises(RunFailed) as kept:
         run_here(request(tmp_path, "runtime.workers=2", "optimizer.lr=1e30"), Silent())
-    assert "diverged" in str(kept.value) and multiprocessing.active_children() == []
+    assert "diverged" in str(kept.value) and set(multiprocessing.active_children()) <= others
