@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 #: Signals after which a training writes a checkpoint and ends: Ctrl-C, the end of a job or session, and the warnings of
 #: batch systems (SLURM: `--signal=USR1@120`).
@@ -14,6 +15,15 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, si
 
 class ConfigError(Exception):
     """The configuration or the command is wrong: exit status 2."""
+
+
+def raise_usage_error(message: str) -> NoReturn:
+    """What takes the place of `ArgumentParser.error`, which would print all flags and exit.
+
+    Raises:
+        ConfigError: always.
+    """
+    raise ConfigError(f"{message}; --help says what is legal")
 
 
 class RunFailed(Exception):

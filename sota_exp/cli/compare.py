@@ -19,7 +19,7 @@ import argparse
 import json
 from pathlib import Path
 
-from sota_exp.errors import ConfigError
+from sota_exp.errors import ConfigError, raise_usage_error
 from sota_exp.report.comparison.compare_runs import compare_runs
 from sota_exp.report.comparison.terminal import comparison_to_json, print_comparison
 from sota_exp.report.terminal import make_console
@@ -33,6 +33,7 @@ def main(arguments: list[str]) -> None:
         ConfigError: an unknown flag, `--html` without a file, or no runs.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.error = raise_usage_error  # type: ignore[method-assign]
     parser.add_argument("runs", nargs="*")
     parser.add_argument("--each", action="store_true")
     parser.add_argument("--json", action="store_true")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from sota_exp.config.credentials import reveal_credentials
-from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.errors import ConfigError, RunFailed, raise_usage_error
 from sota_exp.runs.mlflow_store import (
     DEFAULT_EXPERIMENT,
     build_mlflow_environment,
@@ -45,6 +45,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="sota-exp dashboard", description="MLflow's web page for the runs of this directory."
     )
+    parser.error = raise_usage_error  # type: ignore[method-assign]
     parser.add_argument("--port", type=int, default=5000, help="the first free port from this one on (default: 5000)")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     parser.add_argument("--uri", help="another store than mlflow.db in this directory")

@@ -16,6 +16,7 @@ from contextlib import suppress
 from sota_exp.config.credentials import hide_credentials, restart_without_credentials
 from sota_exp.config.data_paths import quote_paths
 from sota_exp.config.printable import make_printable
+from sota_exp.config.values import shorten_middle
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, error_to_failure, in_a_line
 from sota_exp.runs.own_key import trusting
 
@@ -43,6 +44,9 @@ COMMANDS = {
 
 #: The flag of all commands that use what a run names: files, servers, packages.
 TRUST, TRUSTING = "--trust", ("train", "evaluate", "predict", "export", "rerun", "diff", "compare", "report", "sync")
+
+#: Longest message in characters; the middle of a longer one, such as of a value, is left out.
+LONGEST_LINE = 1000
 
 USAGE = """usage: sota-exp COMMAND [ARGUMENT …]
 
@@ -108,7 +112,7 @@ def run_command_line(arguments: list[str]) -> int:
         known = error if isinstance(error, ConfigError | KeyboardInterrupt) else error_to_failure(error)
         line = "interrupted" if isinstance(known, KeyboardInterrupt) else str(known or describe_fault(error))
         with suppress(OSError):  # The terminal may be gone.
-            print(f"sota-exp: {make_printable(line)}", file=sys.stderr)
+            print(f"sota-exp: {shorten_middle(make_printable(line), LONGEST_LINE)}", file=sys.stderr)
         return get_exit_status(known or RunFailed())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sota_exp.config.data_paths import expand_home
 from sota_exp.config.printable import make_printable
-from sota_exp.errors import ConfigError, RunFailed, first_line, in_a_line
+from sota_exp.errors import ConfigError, RunFailed, first_line, in_a_line, raise_usage_error
 from sota_exp.runs.contents import read_tracking_values
 from sota_exp.runs.find import RUN_ROOTS, find_runs_below
 from sota_exp.runs.mlflow_store import (
@@ -36,6 +36,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="sota-exp sync", description="Send runs to MLflow as far as they are not sent yet; may be repeated."
     )
+    parser.error = raise_usage_error  # type: ignore[method-assign]
     directories = "directories of runs, or with runs below them (default: outputs and multirun)"
     parser.add_argument("directories", nargs="*", metavar="DIR", help=directories)
     parser.add_argument("--uri", help="another store than the run's own, such as http://host:5000")

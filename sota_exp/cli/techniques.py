@@ -10,7 +10,7 @@ from rich.table import Table
 from sota_exp import CONF, PACKAGE
 from sota_exp.config.catalog import CatalogOption, load_catalog
 from sota_exp.config.values import format_legal
-from sota_exp.errors import ConfigError
+from sota_exp.errors import ConfigError, raise_usage_error
 from sota_exp.report.terminal import make_console
 
 
@@ -23,6 +23,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="sota-exp techniques", description="All slots and options, with their papers."
     )
+    parser.error = raise_usage_error  # type: ignore[method-assign]
     parser.add_argument("group", nargs="?", help="a group or a slot, such as augmentation or augmentation/mix")
     parser.add_argument("--json", action="store_true", help="print JSON")
     chosen = parser.parse_args(arguments)

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from sota_exp.config.formats import get_target
 from sota_exp.config.hints import format_options_with_key
-from sota_exp.config.values import format_legal, join_key, require_option
+from sota_exp.config.values import format_given_value, format_legal, join_key, require_option
 from sota_exp.errors import ConfigError
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ def build(cls: type[T], tree: object, key: str = "") -> T:
     types = get_field_types(typing.cast(Any, cls))
     if not isinstance(tree, Mapping):
         each = " or ".join(f"{join_key(key, name)}=…" for name in types)
-        raise ConfigError(f"{key}={tree}: this is a group of values; set {each}")
+        raise ConfigError(f"{key}={format_given_value(tree)}: this is a group of values; set {each}")
     tree = get_inert_values(typing.cast(Any, cls)) | dict(tree)
     require_known_keys(tree, types, key)
     _require_values(tree, types, key)
@@ -64,7 +64,7 @@ def _get_stage_class(cls: type[T], tree: object, key: str) -> type[T]:
         raise ConfigError(f"{key}: no _target_; choose an option with {slot}=…")
     target = import_class(path, key)
     if not (isinstance(target, type) and issubclass(target, cls)):
-        raise ConfigError(f"{key}._target_={path} is not a {cls.__name__}, which {slot} needs")
+        raise ConfigError(f"{key}._target_={format_given_value(path)} is not a {cls.__name__}, which {slot} needs")
     return target
 
 
@@ -84,7 +84,7 @@ def import_class(path: str, key: str) -> Any:
     try:
         return vars(importlib.import_module(module))[name]
     except (ImportError, KeyError, ValueError) as error:
-        raise ConfigError(f"{key}._target_={path} cannot be imported: {error}") from error
+        raise ConfigError(f"{key}._target_={format_given_value(path)} cannot be imported: {error}") from error
 
 
 @functools.cache
@@ -136,19 +136,29 @@ def _convert(types: tuple[tuple[str, Any], ...], values: bytes, key: str) -> byt
     """`convert_values` of pickled values; most values of a sweep's or a study's configurations are the same ones."""
     typed = OmegaConf.structured(_schema(types))
     for name, value in pickle.loads(values).items():
+        kind = dict(types)[name]
         try:
+            # OmegaConf takes ${x} for any type; here all values are resolved, and only a text may contain it.
+            if "${" in str(value) and str not in _list_types(kind):
+                raise ValidationError(value)
             OmegaConf.update(typed, name, value)
-        except OmegaConfBaseException as error:
+        except (OmegaConfBaseException, OverflowError) as error:
             raise ConfigError(
-                f"{join_key(key, name)}={_format_value(value)}: expected {_describe_type(dict(types)[name])}"
+                f"{join_key(key, name)}={format_given_value(value)}: expected {_describe_type(kind)}"
                 f"{_explain_fraction(value)}"
             ) from error
-        if not _is_finite(value):
-            raise ConfigError(f"{join_key(key, name)}={_format_value(value)} is not legal: a finite number")
     # Not resolved: the values are, and a folder may be called ${x}.
     result = OmegaConf.to_container(typed, resolve=False, throw_on_missing=True)
     assert isinstance(result, dict)
+    for name, value in result.items():
+        if not _is_finite(value):
+            raise ConfigError(f"{join_key(key, str(name))}={format_given_value(value)} is not legal: a finite number")
     return pickle.dumps({str(name): value for name, value in result.items()})
+
+
+def _list_types(kind: object) -> set[object]:
+    """The type, and those it is made of: float and list for a list of numbers."""
+    return {kind, typing.get_origin(kind)}.union(*map(_list_types, typing.get_args(kind)))
 
 
 @functools.cache
@@ -163,11 +173,6 @@ def _is_finite(value: object) -> bool:
     if isinstance(value, list | tuple):
         return all(map(_is_finite, value))
     return not isinstance(value, float) or math.isfinite(value)
-
-
-def _format_value(value: object) -> str:
-    """A value as it is written on the command line."""
-    return {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))
 
 
 def _explain_fraction(value: object) -> str:
@@ -201,5 +206,5 @@ def prefix_invalid_values(key: str) -> Iterator[None]:
         yield
     except InvalidValue as error:
         raise ConfigError(
-            f"{join_key(key, error.name)}={_format_value(error.value)} is not legal: {error.legal}"
+            f"{join_key(key, error.name)}={format_given_value(error.value)} is not legal: {error.legal}"
         ) from error

@@ -9,7 +9,6 @@ from typing import IO, Any, cast
 
 import hydra
 import yaml
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
@@ -28,7 +27,7 @@ from sota_exp.config.hydra_errors import format_hydra_error
 from sota_exp.config.hydra_paths import prepare_written_configs, require_utf8
 from sota_exp.config.multirun import CheckedSweeper
 from sota_exp.config.recipe_values import drop_replaced_values, extract_run, get_search_directories
-from sota_exp.config.search_path import build_search_path_override
+from sota_exp.config.search_path import build_search_path_override, parse_flags
 from sota_exp.config.values import is_multirun
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
 
@@ -63,7 +62,7 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
                 main()
     except KeyboardInterrupt as stop:
         raise stop.__cause__ or stop from None
-    except (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError) as error:
+    except (HydraException, OmegaConfBaseException, ValueError, TypeError, yaml.YAMLError) as error:
         # Hydra does not wrap the errors of its parsers, as for `data=null` or a file that is not valid YAML.
         if entered and not isinstance(error, HydraException | OmegaConfBaseException):
             raise
@@ -96,7 +95,7 @@ def print_config_if_requested(arguments: list[str]) -> bool:
 
     Hydra itself would print the recipe's values for options that are no longer chosen.
     """
-    flags = get_args_parser().parse_intermixed_args(arguments)
+    flags = parse_flags(arguments)
     others = (flags.package, flags.multirun, flags.info, flags.config_name, flags.config_path)
     if flags.cfg != "job" or any(others) or (flags.config_dir and not Path(flags.config_dir).is_dir()):
         return False  # Hydra prints it, or reports the mistake.
@@ -108,7 +107,7 @@ def print_config_if_requested(arguments: list[str]) -> bool:
 
 def get_overrides(arguments: list[str]) -> list[str]:
     """The overrides among the arguments of a command, without flags, their values and the search path."""
-    words: list[str] = get_args_parser().parse_intermixed_args(arguments).overrides
+    words: list[str] = parse_flags(arguments).overrides
     return [word for word in words if not word.startswith("hydra.searchpath=")]
 
 

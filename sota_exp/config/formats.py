@@ -15,6 +15,7 @@ from typing import Any, cast
 import yaml
 
 from sota_exp import CONF
+from sota_exp.config.values import format_given_value
 from sota_exp.errors import ConfigError, first_line
 
 #: Version of the files of a run, model, study or sweep. Increased when older code could not read new files.
@@ -113,10 +114,12 @@ def get_target(node: Mapping[str, Any], key: str) -> str | None:
     """
     if "_option_" not in node:
         return str(node["_target_"]) if "_target_" in node else None
-    slot, option = key.replace(".", "/"), node["_option_"]
+    slot, option = key.replace(".", "/"), str(node["_option_"])
     known = get_option_targets(slot)
     if option not in known:
-        raise ConfigError(f"{slot}={option}: this version has no such option; legal: {', '.join(known)}")
+        raise ConfigError(
+            f"{slot}={format_given_value(option)}: this version has no such option; legal: {', '.join(known)}"
+        )
     return known[option]
 
 

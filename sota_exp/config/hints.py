@@ -1,8 +1,8 @@
 """What an unknown key or option probably means: keys and options of the same name in other places."""
 
 import functools
+import os
 from collections.abc import Iterable
-from pathlib import Path
 
 from omegaconf import OmegaConf
 
@@ -107,6 +107,6 @@ def format_meant_option(group: str, option: str) -> str:
         return f" Did you mean {elsewhere}?"
     if group in ("model", "model/arch"):
         return f" A network by its name: model/arch=timm model.arch.name={option}, or model/arch=torchvision."
-    if group == "data" and Path(option).exists():
+    if group == "data" and os.path.exists(option):
         return f" A folder of images: data=image_folder data.root={option}"
     return ""

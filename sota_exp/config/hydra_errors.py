@@ -77,12 +77,16 @@ def _explain_no_reference(found: re.Match[str], arguments: list[str]) -> str:
 def _explain_no_name(found: re.Match[str], arguments: list[str]) -> str:
     groups = {*list_config_groups(), ""}
     pairs = [item.partition("=") for item in arguments]
-    nameless = [
-        f"{key}={value}"
-        for key, _, value in pairs
-        if key in groups and not all(isinstance(yaml.safe_load(word), str) for word in value.split(","))
-    ]
+    nameless = [f"{key}={value}" for key, _, value in pairs if key in groups and not _has_names(value)]
     return f"{' '.join(nameless)}: the value of a group is the name of an option; write group=option"
+
+
+def _has_names(value: str) -> bool:
+    """Whether the value of a group is one or several texts."""
+    try:
+        return all(isinstance(yaml.safe_load(word), str) for word in value.strip("[]").split(","))
+    except (yaml.YAMLError, ValueError):
+        return False
 
 
 def _explain_not_an_override(found: re.Match[str], arguments: list[str]) -> str:
@@ -112,7 +116,7 @@ ERROR_EXPLANATIONS: dict[str, Callable[[re.Match[str], list[str]], str]] = {
     r"Could not (?:override|delete)(?: from config)?[:.]? '([^']+)'": _explain_no_key_or_group,
     r"Interpolation key '([^']+)' not found": _explain_no_reference,
     r"Error when parsing index: \d+, string: (.+?) out of \[": _explain_not_an_override,
-    r"Config group override must be a string": _explain_no_name,
+    r"Config group override must be a string|argument of type '\w+' is not iterable": _explain_no_name,
     r"BasicSweeper does not support sweep type": _explain_not_a_list,
     r"Ambiguous value for argument '([^']+)'": _explain_several_values,
 }

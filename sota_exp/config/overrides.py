@@ -32,7 +32,7 @@ def _compose_run(overrides: list[str]) -> tuple[DictConfig, dict[str, str]]:
     """Compose overrides into a configuration that is not resolved, and its choices."""
     try:
         return extract_run(compose_with_hydra(overrides))
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, TypeError) as error:
         raise ConfigError(format_hydra_error(error, overrides)) from error
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sota_exp.config.printable import make_printable
 from sota_exp.errors import ConfigError
 
 
@@ -76,6 +77,19 @@ def format_override_value(value: object) -> str:
     return repr(value)
 
 
+def format_given_value(value: object) -> str:
+    """A value as it is written on the command line, in one line of bearable length, for a message."""
+    text = make_printable({"None": "null", "True": "true", "False": "false"}.get(str(value), str(value)))
+    return shorten_middle(text, 200)
+
+
+def shorten_middle(text: str, length: int) -> str:
+    """The text, or its first two thirds and its end with … between, at most `length` characters."""
+    if len(text) <= length:
+        return text
+    return f"{text[: length * 2 // 3 - 3]} … {text[len(text) - length // 3 :]}"
+
+
 def require_option(node: object, key: str) -> None:
     """Check that the value of a slot is the node of an option.
 
@@ -86,4 +100,5 @@ def require_option(node: object, key: str) -> None:
     if node is None:
         raise ConfigError(f"{slot}: no option is chosen; choose one, such as {slot}=none")
     if not isinstance(node, Mapping):
-        raise ConfigError(f"{key}={node} sets a value; an option is chosen with slashes: {slot}={node}")
+        given = format_given_value(node)
+        raise ConfigError(f"{key}={given} sets a value; an option is chosen with slashes: {slot}={given}")

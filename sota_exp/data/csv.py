@@ -76,7 +76,7 @@ def find_error(row: dict[str, str], path: Path, split: int | None) -> str:
         return f"the {'label' if row['path'] else 'path'} is empty"
     if split is None:
         return f"split={row['split']} is not one of {', '.join(SPLIT_NAMES)}"
-    return "" if path.is_file() else f"{path} is not a file"
+    return "" if os.path.isfile(path) else f"{path} is not a file"
 
 
 def find_way_out(path: Path, root: Path) -> str:

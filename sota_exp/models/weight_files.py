@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -87,7 +88,7 @@ def read_state(path: str, prefix: str, entry: str | None = None) -> dict[str, Te
             key starts with `prefix`.
         DamagedFile: it is not as the run wrote it.
     """
-    if not Path(path).is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file, also for a name of more than 255 bytes
         raise InvalidValue("path", path, "a file that exists")
     check_digest(Path(path))
     try:

@@ -127,7 +127,7 @@ class DataSource(Stage):
     crop_ratio: CropRatio
     interpolation: Annotated[str, one_of(*INTERPOLATIONS)] | None
     label_preserving: Annotated[
-        list[str], Legal(lambda value: set(value) <= {*LABEL_PRESERVING}, f"a part of {LABEL_PRESERVING}")
+        list[str], Legal(lambda value: all(each in LABEL_PRESERVING for each in value), f"a part of {LABEL_PRESERVING}")
     ]
     cache: str
     val_fraction: SplitFraction | None

@@ -15,6 +15,7 @@ Setting: k 50, alpha 0.99, gamma 3, half of each batch labelled: CIFAR-10 with 4
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from os.path import isfile
 from pathlib import Path
 from typing import Annotated
 
@@ -200,7 +201,7 @@ class LabelPropagation(Supervision):
     """Trains with the labels of `labelled_fraction` of the training images, or of those listed in `labelled_file`."""
 
     labelled_fraction: FractionAboveZero
-    labelled_file: Annotated[str, Legal(lambda value: Path(value).is_file(), "a text file that exists")] | None
+    labelled_file: Annotated[str, Legal(isfile, "a text file that exists")] | None
     labels_only: FractionAboveZero
     labelled_share: FractionInside
     num_neighbors: Count
