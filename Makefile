@@ -29,8 +29,8 @@ check: $(STAMP)  ## format, lint, types, fast tests: what to run before a commit
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not torture"
 
-torture: $(STAMP)  ## what strangers may send, as a table (minutes)
-	$(BIN)/python -m tests.torture.hostile
+torture: $(STAMP)  ## damage, kills, full disks, bad servers, strangers, random configurations: at most 40 minutes
+	$(BIN)/python -m tests.torture
 
 bench: $(STAMP)  ## speed, as ratios measured in one run
 	$(BIN)/python -m benchmarks

@@ -13,11 +13,12 @@ from sota_exp.config.catalog import CatalogOption
 from sota_exp.config.printable import make_printable
 from sota_exp.config.rules.conditions import Rule
 from sota_exp.config.values import join_first
+from sota_exp.errors import DamagedFile
 from sota_exp.report.drawing.terminal_curve import format_curve_with_axes
 from sota_exp.report.numbers import format_duration, format_sizes
 from sota_exp.report.terminal import escape
 from sota_exp.runs.contents import is_being_trained
-from sota_exp.runs.digests import read_json
+from sota_exp.runs.digests import read_object
 
 if TYPE_CHECKING:
     from sota_exp.preview.plan_numbers import TrainingPlan
@@ -87,12 +88,15 @@ def build_rules_table(fired: list[Rule]) -> RenderableType:
 
 def describe_directory(directory: Path) -> RenderableType:
     """The directory of the run, and the state of a run that is already there."""
-    path, result = directory / "checkpoint" / "state.pt", directory / "result.json"
-    state = "nothing is there yet"
+    path, state = directory / "checkpoint" / "state.pt", "nothing is there yet"
+    try:
+        result = read_object(directory / "result.json", "status")
+    except DamagedFile as error:
+        result = {"status": f"{error}; train would score it again"}
     if is_being_trained(directory):
         state = "a run is being trained there at this moment"
-    elif result.is_file():
-        state = f"a run is there: {read_json(result)['status'].replace('_', ' ')}"
+    elif result is not None:
+        state = f"a run is there: {result['status'].replace('_', ' ')}"
     elif path.is_file():
         state = "an unfinished run is there: train would continue it"
     return format_section("Place", f"{escape(str(directory))}: {state}")

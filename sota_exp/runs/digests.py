@@ -97,13 +97,28 @@ def find_damaged(directory: Path) -> list[Path]:
     return [path for path, known in found if not path.is_file() or compute_digest(path) not in known]
 
 
+def is_there(path: Path) -> bool:
+    """Whether a file of a run exists; a run that trains has its digest a moment before the file.
+
+    Raises:
+        DamagedFile: it is missing, though the run wrote it.
+    """
+    for _ in range(NUM_READS):
+        if path.exists():
+            return True
+        if not read_digests(path):
+            return False
+        time.sleep(READ_AGAIN)
+    raise DamagedFile(path, f"it is missing, though {NAME} has its digest")
+
+
 def read_json(path: Path) -> Any:
-    """The content of a JSON file of a run; None if it is missing.
+    """The content of a JSON file of a run; None if there is none.
 
     Raises:
         DamagedFile: it is not as the run wrote it, or no JSON.
     """
-    if not path.exists():
+    if not is_there(path):
         return None
     try:
         return json.loads(read_checked(path))
@@ -114,7 +129,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_object(path: Path, *keys: str) -> dict[str, Any] | None:
-    """The JSON object in a file of a run; None if it is missing. keys: that it must have.
+    """The JSON object in a file of a run; None if there is none. keys: that it must have.
 
     Raises:
         DamagedFile: it is not as the run wrote it, or no JSON object with these keys.
@@ -128,12 +143,12 @@ def read_object(path: Path, *keys: str) -> dict[str, Any] | None:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of all complete lines of a file of a run; [] if it is missing.
+    """The objects of all complete lines of a file of a run; [] if there is none.
 
     Raises:
         DamagedFile: it is not as the run wrote it, or a line is no JSON object.
     """
-    if not path.exists():
+    if not is_there(path):
         return []
     try:
         lines = read_checked(path).decode().splitlines(keepends=True)

@@ -26,6 +26,7 @@ from sota_exp.errors import DamagedFile, RunFailed, first_line
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.runs.digests import (
     check_digest,
+    is_there,
     move_checked,
     read_checked,
     read_digests,
@@ -104,7 +105,7 @@ class RunFiles:
     def config(self) -> dict[str, Any] | None:
         """The configuration, of any format; None if there is none."""
         path = self.directory / "config.yaml"
-        return read_run_config(path) if path.exists() else None
+        return read_run_config(path) if is_there(path) else None
 
     @property
     def format(self) -> int:

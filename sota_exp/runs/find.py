@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.data_paths import expand_home
 from sota_exp.config.values import format_suggestion, join_first
-from sota_exp.errors import ConfigError
+from sota_exp.errors import ConfigError, DamagedFile
 from sota_exp.runs.contents import RunContent
-from sota_exp.runs.digests import open_arrays
+from sota_exp.runs.digests import open_arrays, read_digests
 from sota_exp.runs.result_json import is_evaluation
 from sota_exp.runs.sent_position import SentPosition
 from sota_exp.runs.status import COMPLETE_STATUSES
@@ -27,6 +27,9 @@ from sota_exp.runs.trust import require_plain_files
 
 #: Directories in which runs are found by name, and searched where none is given.
 RUN_ROOTS = ("outputs", "multirun")
+
+#: The files by which a directory is known as a run's: any two of them, as one may be lost.
+RUN_FILES = ("config.yaml", "start.json", "result.json", "digests.json")
 
 #: Most runs that a message lists.
 MOST_LISTED = 6
@@ -45,6 +48,8 @@ class SavedRun(RunContent):
         """
         try:
             return super().read(directory, origin)
+        except DamagedFile as error:
+            raise ConfigError(f"{format_run_path(directory)} cannot be read: {error}") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{format_run_path(directory)} is not the directory of a run: {error}") from error
 
@@ -105,6 +110,12 @@ class SavedRun(RunContent):
         with open_arrays(path) as arrays:
             return {name: np.asarray(arrays[name]) for name in arrays.files}
 
+    @property
+    def lacks_predictions(self) -> bool:
+        """Whether the file of predictions that the run wrote is no longer there."""
+        path = self.directory / "predictions.npz"
+        return self.is_complete and not path.is_file() and bool(read_digests(path))
+
     def labels(self, split: str) -> NDArray[np.int64] | None:
         """Labels of val or test, int64 [N]; None without evaluation."""
         return self._scored.get(f"{split}_labels")
@@ -134,8 +145,8 @@ def find_runs_below(directory: Path, nested: bool = False) -> Iterator[Path]:
     nested: also the runs inside a run's directory (its evaluations, the seeds of a trial), and what was killed before
     its start was written.
     """
-    files = [name for name in ("config.yaml", "start.json", "result.json") if (directory / name).is_file()]
-    if "config.yaml" in files and (nested or len(files) > 1):
+    files = [name for name in RUN_FILES if (directory / name).is_file()]
+    if len(files) > 1 or (nested and "config.yaml" in files):
         yield directory
         if not nested:
             return

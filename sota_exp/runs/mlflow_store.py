@@ -24,6 +24,7 @@ from sota_exp.config.credentials import CREDENTIALS_VARIABLE, find_credentials, 
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.printable import is_utf8
 from sota_exp.errors import ConfigError
+from sota_exp.runs.limited_answers import limit_answers
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -200,6 +201,7 @@ def open_store(uri: str) -> "MlflowClient":
     """A client of the store. SQLite's tables are created under a lock: two processes at once would corrupt them."""
     from mlflow import MlflowClient
 
+    limit_answers()
     with _lock(uri):
         client = MlflowClient(reveal_credentials(uri))
         client.search_experiments(max_results=1)

@@ -4,6 +4,7 @@ Optuna's journal is refused: it has no heartbeat, so a killed trial would stay r
 """
 
 import contextlib
+import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -36,8 +37,11 @@ POSTGRESQL = ("postgresql://", "postgresql+psycopg://", "postgresql+psycopg2://"
 #: Exceptions of a lost connection or a busy file.
 CONNECTION_ERRORS = (StorageInternalError, DBAPIError)
 
-#: Seconds for which a call is repeated after its connection is lost.
-RETRY_SECONDS = 60.0
+#: Seconds for which a call waits for a locked SQLite file, for which it is repeated after its connection is lost, and
+#: after which the user is told. A trial that is trained is worth more than the minutes of a restart or a backup.
+SQLITE_SECONDS, RETRY_SECONDS, TELL_SECONDS = 60.0, 600.0, 5.0
+
+log = logging.getLogger(__name__)
 
 
 def resolve_storage_url(url: object, directory: Path) -> str:
@@ -66,13 +70,18 @@ def retry_while_disconnected(call: Callable[[], T], seconds: float = RETRY_SECON
     Raises:
         RunFailed: it is still lost after `seconds`.
     """
-    deadline, pause = time.monotonic() + seconds, 0.1
+    began, pause, is_told = time.monotonic(), 0.1, False
     while True:
         try:
             return call()
         except CONNECTION_ERRORS as error:
-            if time.monotonic() + pause > deadline:
-                raise RunFailed(f"the sweep's storage does not answer: {format_storage_error(error)}") from error
+            waited = time.monotonic() - began
+            problem = f"the sweep's storage does not answer: {format_storage_error(error)}"
+            if waited + pause > seconds:
+                raise RunFailed(problem) from error
+            if waited > TELL_SECONDS and not is_told:
+                log.warning("%s; it is tried again for up to %.0f s", problem, seconds)
+                is_told = True
             time.sleep(pause)
             pause = min(2 * pause, 5.0)
 
@@ -106,7 +115,7 @@ class StudyStorage:
             url = build_sqlite_uri(path)
         else:
             url = reveal_credentials(self.url)
-        options = {"connect_args": {"timeout": 60}} if sqlite else {"pool_pre_ping": True}
+        options = {"connect_args": {"timeout": SQLITE_SECONDS}} if sqlite else {"pool_pre_ping": True}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             try:

@@ -137,7 +137,7 @@ class Sweep:
             warning := format_small_space(self.sampler, self.space, self.settings.n_trials)
         ):
             log.warning(warning)
-        retry_while_disconnected(self._begin_study)
+        retry_while_disconnected(self._begin_study, seconds=60)
 
     def _check_values(self) -> None:
         """Check what the command fixes and searches, before the first trial.

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sota_exp.config.credentials import reveal_credentials
+from sota_exp.config.values import shorten_middle
 from sota_exp.errors import in_a_line
 from sota_exp.runs.contents import RunContent
 from sota_exp.runs.mlflow_store import find_connection_problem, mask_passwords
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at the files, and between two attempts at a server that failed.
 LOOK_SECONDS, RETRY_SECONDS = 0.25, 10.0
+
+#: Longest traceback in tracking.log, in characters.
+LONGEST_LOG = 10_000
 
 #: Seconds in which a server must answer; long, because nothing waits here, and a server that just started took 5 s.
 PROBE_SECONDS = 10.0
@@ -47,6 +51,7 @@ class RunUploader:
         self.monitor: SystemMetricsMonitor | None = None
         self.upload: object = None
         self.seen: object = None
+        self.logged = ""
         self.sent_at = self.failed_at = float("-inf")
 
     def is_due(self) -> bool:
@@ -67,8 +72,14 @@ class RunUploader:
             self._send()
             self.sent_at = time.monotonic()
         except Exception as error:
-            print_traceback()
+            self._log(in_a_line(error), traceback.format_exc())
             self._record_failure(mask_passwords(in_a_line(error)))
+
+    def _log(self, problem: str, text: str) -> None:
+        """Write a traceback, whose message may contain what a server answered, unless it was the last one."""
+        if problem != self.logged:
+            print(shorten_middle(mask_passwords(text), LONGEST_LOG), file=sys.stderr, flush=True)
+        self.logged = problem
 
     def _send(self) -> None:
         position = SentPosition.read(self.directory)
@@ -98,8 +109,8 @@ class RunUploader:
                 tracking_uri=reveal_credentials(position.uri),
             )
             self.monitor.start()
-        except Exception:
-            print_traceback()
+        except Exception as error:
+            self._log(in_a_line(error), traceback.format_exc())
             self.system_interval = 0.0
 
     def stop_system_metrics(self) -> None:
@@ -113,10 +124,6 @@ class RunUploader:
         replace(SentPosition.read(self.directory), problem=problem).write(self.directory)
         self.stop_system_metrics()
 
-
-def print_traceback() -> None:
-    """Write the traceback of the present error to the log, without passwords."""
-    print(mask_passwords(traceback.format_exc()), file=sys.stderr)
 
 
 def upload_until_ended(directory: Path, system_interval: float, lines: PipeLines, say: Callable[[str], None]) -> None:

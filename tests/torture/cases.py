@@ -15,7 +15,7 @@ Prepared = Callable[[], AbstractContextManager[None]]
 Outcome = tuple[Counter[str], list[tuple[int, str]]]
 
 #: Cases that a process takes at once, and failures that are printed of each part.
-NUM_TOGETHER, NUM_SHOWN = 20, 20
+NUM_TOGETHER, NUM_SHOWN = 5, 20
 
 
 class Fault(AssertionError):

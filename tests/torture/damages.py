@@ -52,7 +52,7 @@ TRAIN = (
     "schedule.length.epochs=3",
 )
 ABLATE = (
-    *("ablate", *TINY, "study=leave_one_out", "study.only=[label_smoothing]", "recipe=baseline", "study.seeds=2"),
+    *("ablate", *TINY, "study=add_one_in", "study.only=[label_smoothing]", "recipe=baseline", "study.seeds=2"),
     "hydra.sweep.dir=study",
 )
 COMMANDS = {
@@ -124,7 +124,7 @@ def damaged(place: Path, command: str, name: str, damage: str) -> tuple[int | st
         for folder in ("study",) if command == "report" else ("run", "other"):
             shutil.copytree(place / folder, folder)
         if name:
-            run = next(Path("study/runs").glob("full-*/0")) if command == "report" else Path("run")
+            run = next(Path("study/runs").glob("*/0")) if command == "report" else Path("run")
             path = Path("study/study.json") if name == "study.json" else run / name
             DAMAGES[damage](path)
         return call(command)
@@ -167,8 +167,8 @@ def prepared() -> Iterator[None]:
         stack.enter_context(mock.patch.dict(os.environ, settings))
         stack.enter_context(mock.patch("sota_exp.training.trainer.MIN_CHECKPOINT_SECONDS", 0.0))
         stack.enter_context(mock.patch("os.fsync"))
-        stack.enter_context(mock.patch("vl_convert.vegalite_to_svg", lambda tree: empty))
-        stack.enter_context(mock.patch("vl_convert.svg_to_png", lambda svg, scale: file.getvalue()))
+        stack.enter_context(mock.patch("vl_convert.vegalite_to_svg", return_value=empty))
+        stack.enter_context(mock.patch("vl_convert.svg_to_png", return_value=file.getvalue()))
         stack.enter_context(compositions_share_their_work())
         yield
 

@@ -57,6 +57,7 @@ def test_what_was_found_is_one_line(key, value, words):
 #: Words of a command line → the message.
 FOUND_BY_THE_COMMAND_LINE = {
     "train -optimizer=64": "unrecognized arguments: -optimizer=64",
+    "translate it's": "it's: no command of a shell: No closing quotation",
     "train --config-dir": "argument --config-dir",
     "techniques augmentation loss": "unrecognized arguments: loss",
     "sync --uri": "argument --uri: expected one argument",

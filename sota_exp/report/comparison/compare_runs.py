@@ -119,6 +119,10 @@ def collect_notes(groups: Sequence[SeedGroup]) -> list[str]:
     for run in (run for group in groups for run in group.runs):
         if not run.is_complete:
             found.append(f"{run.name} is {run.status}" + (f": {run.result['reason']}" if run.result else ""))
+        if run.lacks_predictions:
+            found.append(
+                f"{run.name}: predictions.npz is missing, so it has no difference paired by image, and no best value"
+            )
         if run.is_evaluation:
             found.append(f"{run.name} is an evaluation of {run.result['weights']}")
     return found

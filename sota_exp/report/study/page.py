@@ -1,5 +1,6 @@
 """The report of a study: `report.html`, `report.md` and `figures/`, from `study.json` and its run directories."""
 
+import logging
 from pathlib import Path
 
 from sota_exp.report.document.write import WrittenReport, write_report
@@ -7,10 +8,12 @@ from sota_exp.report.study import tables
 from sota_exp.report.study.answer import build_study_answer, build_study_facts
 from sota_exp.report.study.inconclusive import describe_missing_runs, group_fired_rules
 from sota_exp.report.study.read import read_study
-from sota_exp.report.study.runs import read_configuration
+from sota_exp.report.study.runs import find_unreadable_files, read_configuration
 from sota_exp.report.study.terms import get_metric_name, get_noun, list_names
 from sota_exp.statistics.units import format_level, get_metric_format
 from sota_exp.statistics.verdict import describe_error_rate
+
+log = logging.getLogger(__name__)
 
 #: Most whole configurations.
 MOST_WHOLE = 3
@@ -21,6 +24,9 @@ def write_study_report(directory: Path) -> WrittenReport:
     from sota_exp.report.study import effect_figures, run_figures
 
     study = read_study(directory)
+    unreadable = [f"{problem}; what it says is left out" for problem in find_unreadable_files(study)]
+    for words in unreadable:
+        log.warning(words)
     whole = [arm for arm in study.arms if arm.reference is None][:MOST_WHOLE]
     return write_report(
         directory,
@@ -45,7 +51,7 @@ def write_study_report(directory: Path) -> WrittenReport:
         open_arms=[arm for arm in study.compared if arm.verdict in ("cannot be distinguished", "too few seeds")],
         fired_rules=group_fired_rules(study),
         spent=[f"{alpha:.3g}" for alpha in study.looks.alpha_spent] if study.looks else [],
-        missing_runs=describe_missing_runs(study),
+        missing_runs=[*describe_missing_runs(study), *unreadable],
         changes=tables.build_config_changes_table(study),
         configurations=[(arm, text) for arm in whole if (text := read_configuration(study, arm))],
     )

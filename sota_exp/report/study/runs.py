@@ -1,6 +1,7 @@
 """Data that a report reads from the run directories of a study: curves, inference sizes, reliability, configurations.
 
-Runs are read one at a time; only means and spreads over seeds are kept. Runs that cannot be read are left out.
+Runs are read one at a time; only means and spreads over seeds are kept. Files that cannot be read are left out, which
+`find_unreadable_files` tells.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,12 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sota_exp.errors import DamagedFile
 from sota_exp.report.run.predictions import bin_by_confidence, compute_confidence
 from sota_exp.report.study.study import StudyArm, StudyResult
-from sota_exp.runs.digests import open_arrays, read_checked, read_json, read_json_lines
+from sota_exp.runs.digests import check_digest, is_there, open_arrays, read_checked, read_json, read_json_lines
 
 #: Points of a drawn curve; longer runs are thinned to about as many.
 MAX_CURVE_POINTS = 60
+
+#: The files of a run that a report reads.
+READ_FILES = ("config.yaml", "result.json", "metrics.jsonl", "predictions.npz")
 
 #: Most runs of an arm whose logits are read.
 MOST_SCORED = 16
@@ -48,6 +53,19 @@ class ReliabilityBins:
     confidence: NDArray[np.float64]
     correct: NDArray[np.float64]
     n: int
+
+
+def find_unreadable_files(study: StudyResult) -> list[str]:
+    """Why files that the runs wrote, and a report reads, cannot be read, one sentence per file."""
+    found: dict[str, None] = {}
+    for place in dict.fromkeys(place for arm in study.arms for place in iterate_run_directories(study, arm)):
+        for name in READ_FILES:
+            try:
+                if is_there(place / name):
+                    check_digest(place / name)
+            except (OSError, DamagedFile) as error:
+                found[str(error)] = None
+    return list(found)
 
 
 def iterate_run_directories(study: StudyResult, arm: StudyArm) -> Iterator[Path]:
