@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.data_paths import expand_home
 from sota_exp.config.values import format_suggestion, join_first
-from sota_exp.errors import ConfigError, DamagedFile
+from sota_exp.errors import ConfigError
 from sota_exp.runs.contents import RunContent
 from sota_exp.runs.digests import open_arrays, read_digests
 from sota_exp.runs.result_json import is_evaluation
@@ -48,8 +48,6 @@ class SavedRun(RunContent):
         """
         try:
             return super().read(directory, origin)
-        except DamagedFile as error:
-            raise ConfigError(f"{format_run_path(directory)} cannot be read: {error}") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{format_run_path(directory)} is not the directory of a run: {error}") from error
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
-#: Most bytes of an answer, of which the largest is the history of a metric, 0.1 kB per point; and most seconds until its
-#: end: the time-out of MLflow is that between two bytes.
+#: Most bytes of an answer, of which the largest is the history of a metric, 0.1 kB per point; and most seconds until
+#: its end: the time-out of MLflow is that between two bytes.
 MOST_BYTES, MOST_SECONDS = 64 * 2**20, 120.0
 
 

@@ -21,6 +21,7 @@ from PIL import Image
 from sota_exp.cli.main import run_command_line
 from sota_exp.runs.digests import compute_digest
 from tests.composing import compositions_share_their_work
+from tests.conftest import reset_logging
 from tests.damages import DAMAGES
 from tests.experiments import TINY
 from tests.torture.cases import Fault, Part, run_parts
@@ -77,6 +78,7 @@ def list_cases(command: str) -> list[tuple[str, str]]:
 def call(command: str) -> tuple[int | str, str, str]:
     """Exit status or traceback, what was made, and what was said, of a command in the working directory."""
     out, err = io.StringIO(), io.StringIO()
+    reset_logging()  # that of Hydra's last job in this process
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
             warnings.simplefilter("ignore")
