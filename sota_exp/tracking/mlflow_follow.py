@@ -125,7 +125,6 @@ class RunUploader:
         self.stop_system_metrics()
 
 
-
 def upload_until_ended(directory: Path, system_interval: float, lines: PipeLines, say: Callable[[str], None]) -> None:
     """Send what is new until the run has ended, then send the rest once."""
     following = RunUploader(directory, system_interval, say)
