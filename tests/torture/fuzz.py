@@ -94,7 +94,7 @@ def nodes_of(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]
 def draw_value(draw: random.Random, old: Any) -> Any:
     """A value: near the old one, of another size, or of another kind."""
     kind = draw.random()
-    if kind < 0.5 and isinstance(old, int | float) and not isinstance(old, bool):
+    if kind < 0.5 and isinstance(old, int | float) and not isinstance(old, bool) and abs(old) < 1e300:
         return draw.choice([old * 2, old / 3, -old, old + 1, old - 1, old * draw.random(), str(old), float(old)])
     if kind < 0.65:
         return draw.choice(NUMBERS)
