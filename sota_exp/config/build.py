@@ -108,8 +108,8 @@ def require_known_keys(tree: Iterable[str], fields: Collection[str], key: str) -
     """
     for name in tree:
         if name not in (*fields, *OPTION_KEYS):
-            legal = format_legal(name, fields) if fields else "this option has no keys."
-            hint = "" if "Did you mean" in legal else format_options_with_key(key.replace(".", "/"), name)
+            legal = format_legal(str(name), fields) if fields else "this option has no keys."
+            hint = "" if "Did you mean" in legal else format_options_with_key(key.replace(".", "/"), str(name))
             raise ConfigError(f"{join_key(key, name)}: no such key; {legal}{hint}")
 
 
@@ -140,6 +140,9 @@ def _convert(types: tuple[tuple[str, Any], ...], values: bytes, key: str) -> byt
         try:
             # OmegaConf takes ${x} for any type; here all values are resolved, and only a text may contain it.
             if "${" in str(value) and str not in _list_types(kind):
+                raise ValidationError(value)
+            # OmegaConf takes a list as an item of a list of numbers.
+            if isinstance(value, list) and any(isinstance(item, list | Mapping) for item in value):
                 raise ValidationError(value)
             OmegaConf.update(typed, name, value)
         except (OmegaConfBaseException, OverflowError) as error:

@@ -40,6 +40,8 @@ FOUND = [
     ("supervision.labelled_file", "x" * 300, "a text file that exists"),
     ("data.image_size", "x" * 5000, "data.image_size=xxx"),
     ("loss", [0] * 5000, "loss=[0, 0"),
+    ("augmentation.crop", {"_option_": "pad", 1: 2}, "no such key"),
+    ("data.label_preserving", [["horizontal_flip"]], "expected a list"),
     ("optimizer.lr", "a\nb", r"optimizer.lr=a\nb: expected a number"),
 ]
 
