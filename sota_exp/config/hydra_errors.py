@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp.config.hints import find_key_elsewhere, format_meant_option, format_options_with_key
 from sota_exp.config.hydra_compose import compose_with_hydra, list_config_groups
-from sota_exp.config.search_path import build_search_path_override
+from sota_exp.config.search_path import build_search_path_override, format_not_global
 from sota_exp.config.values import flatten, format_legal, format_suggestion
 
 
@@ -100,6 +100,13 @@ def _explain_several_values(found: re.Match[str], arguments: list[str]) -> str:
     return f"{found[1]}: for one run per value add -m; for a list write {key}=[{values}]"
 
 
+def _explain_no_default(found: re.Match[str], arguments: list[str]) -> str:
+    file, slot = found[1], found[2]
+    if "@" in slot:
+        return format_not_global("=".join(file.rsplit("/", 1)))
+    return f"{file}.yaml: override /{slot}: no such group.{format_suggestion(slot, list_config_groups())}"
+
+
 def _explain_not_a_list(found: re.Match[str], arguments: list[str]) -> str:
     ranges = [item for item in arguments if "interval(" in item or "glob(" in item]
     key = ranges[0].partition("=")[0] if ranges else "KEY"
@@ -110,6 +117,7 @@ def _explain_not_a_list(found: re.Match[str], arguments: list[str]) -> str:
 ERROR_EXPLANATIONS: dict[str, Callable[[re.Match[str], list[str]], str]] = {
     r"Could not find '([^']+)'\s*\n+\s*Available options in '([^']+)':\n((?:\t.*\n?)+)": _explain_no_option,
     r"Could not (?:override|delete)(?: from config)?[:.]? '([^']+)'": _explain_no_key_or_group,
+    r"In '([^']+)': Invalid Defaults List override[\s\S]*No earlier Group Default for '([^']+)'": _explain_no_default,
     r"Interpolation key '([^']+)' not found": _explain_no_reference,
     r"Error when parsing index: \d+, string: (.+?) out of \[": _explain_not_an_override,
     r"Config group override must be a string": _explain_no_name,

@@ -25,6 +25,8 @@ from optuna.trial import FrozenTrial, Trial
 
 from sota_exp.config.formats import require_current_format
 from sota_exp.config.hydra_errors import format_hydra_error
+from sota_exp.config.recipe_values import get_search_directories
+from sota_exp.config.search_path import require_global_files
 from sota_exp.errors import ConfigError
 from sota_exp.sweep.checks import (
     check_run,
@@ -84,7 +86,9 @@ class Sweep:
         Raises:
             ConfigError: they are wrong, or do not go together.
         """
-        given = to_plain(given)
+        given, choices = to_plain(given), config.hydra.runtime.choices.items()
+        chosen = {str(group): str(option) for group, option in choices}
+        require_global_files(chosen, get_search_directories(config.hydra))
         settings, goal = read_settings(given), read_goal(given)
         trees = read_trees(given)
         space = read_space(trees["params"], trees["conditional"], trees["derived"], arguments)
@@ -105,7 +109,7 @@ class Sweep:
             loader=loader,
             sampler=trees["sampler"],
             pruner=trees["pruner"],
-            choices={str(group): str(option) for group, option in config.hydra.runtime.choices.items()},
+            choices=chosen,
             search_overrides=[item for item in arguments if is_search(item)],
             directory=directory,
             custom_search_space=load_custom_search_space(settings.custom_search_space),
