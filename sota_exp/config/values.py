@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sota_exp import CONF
 from sota_exp.errors import ConfigError
 
 
@@ -86,4 +87,6 @@ def require_option(node: object, key: str) -> None:
     if node is None:
         raise ConfigError(f"{slot}: no option is chosen; choose one, such as {slot}=none")
     if not isinstance(node, Mapping):
-        raise ConfigError(f"{key}={node} sets a value; an option is chosen with slashes: {slot}={node}")
+        options = sorted(path.stem for path in (CONF / slot).glob("*.yaml"))
+        meant = node if node in options or not options else "|".join(options)
+        raise ConfigError(f"{key}={node} sets a value; an option is chosen with slashes: {slot}={meant}")

@@ -122,6 +122,7 @@ def test_wrong_values_are_told(override, message):
     "override",
     [
         *("optimizer.lr=-1", "seed=x", "data=image_folder data.root=nope", "seed=-1"),
+        *("model/weights=checkpoint model.weights.path=nope.pt", "data=huggingface data.dataset="),
         *(
             "model/arch=timm model.arch.name=resnet19",
             "augmentation/policy=randaugment augmentation.policy.magnitude=90",
